@@ -1,0 +1,92 @@
+package wechatauth
+
+// Reason says in one word why a visitor was not let through. The list is
+// closed: pages, JSON answers, log records and the observer all use these and
+// no others, so that a support question, a log line and a graph speak of the
+// same thing.
+type Reason string
+
+// Why a request is anonymous. These stand in the 401 that an anonymous request
+// gets when it is no page visit.
+const (
+	// ReasonNoSession: the request carries no session cookie.
+	ReasonNoSession Reason = "no_session"
+	// ReasonSessionUnknown: it carries one, but the session has ended, was
+	// revoked, or was evicted from the store.
+	ReasonSessionUnknown Reason = "session_unknown"
+	// ReasonScopeRequired: logged in, but with a narrower scope than the route
+	// asks for.
+	ReasonScopeRequired Reason = "scope_required"
+	// ReasonLoggedOut: the visitor has just logged out and is not logged in
+	// again silently.
+	ReasonLoggedOut Reason = "logged_out"
+)
+
+// Why a callback was turned away before WeChat was asked anything.
+const (
+	// ReasonCallbackMalformed: code or state is absent, repeated or not of
+	// WeChat's form.
+	ReasonCallbackMalformed Reason = "callback_malformed"
+	// ReasonFlowCookieMissing: this browser holds no pending login for the
+	// state. Cookies are off, or the link comes from another browser.
+	ReasonFlowCookieMissing Reason = "flow_cookie_missing"
+	// ReasonStateMismatch: the pending login that this browser holds is not
+	// ours, was altered, or belongs to another state.
+	ReasonStateMismatch Reason = "state_mismatch"
+	// ReasonStateExpired: the pending login is older than ten minutes.
+	ReasonStateExpired Reason = "state_expired"
+	// ReasonRefusedByUser: the visitor did not allow the login.
+	ReasonRefusedByUser Reason = "refused_by_user"
+)
+
+// Why a login failed after WeChat was asked.
+const (
+	// ReasonCodeUsed: WeChat says the code was exchanged before (40163).
+	ReasonCodeUsed Reason = "code_used"
+	// ReasonCodeExpired: WeChat does not know the code any more (40029, 42003).
+	ReasonCodeExpired Reason = "code_expired"
+	// ReasonSnapshotUser: WeChat opened the page in snapshot mode and gave a
+	// virtual identity, which is nobody's.
+	ReasonSnapshotUser Reason = "snapshot_user"
+	// ReasonIdentityMismatch: another WeChat user came back than the one whose
+	// scope was to be widened.
+	ReasonIdentityMismatch Reason = "identity_mismatch"
+	// ReasonUserBlocked: WeChat does not let this user log in (40226, 50002).
+	ReasonUserBlocked Reason = "user_blocked"
+	// ReasonRateLimited: WeChat's quota for this account is used up (45009,
+	// 45011).
+	ReasonRateLimited Reason = "rate_limited"
+	// ReasonUpstreamTimeout: WeChat did not answer in time.
+	ReasonUpstreamTimeout Reason = "upstream_timeout"
+	// ReasonUpstreamError: WeChat answered with an error or with something
+	// that is no answer.
+	ReasonUpstreamError Reason = "upstream_error"
+	// ReasonBadConfig: WeChat rejects the AppID, the AppSecret, the server's
+	// address or a right of the account. Only the operator can mend it.
+	ReasonBadConfig Reason = "bad_config"
+)
+
+// Why a visitor was stopped otherwise.
+const (
+	// ReasonLoop: too many logins in a row without a session that lasts, for a
+	// cause that could not be told.
+	ReasonLoop Reason = "loop"
+	// ReasonSessionCookieNotReturned: logins succeed, but the browser does not
+	// send the session cookie back.
+	ReasonSessionCookieNotReturned Reason = "session_cookie_not_returned"
+	// ReasonSessionLost: logins succeed and the cookie comes back, but the
+	// store no longer holds the session.
+	ReasonSessionLost Reason = "session_lost"
+	// ReasonStoreUnavailable: the session store cannot be reached or refuses
+	// to work. Nobody is logged out by it.
+	ReasonStoreUnavailable Reason = "store_unavailable"
+	// ReasonNotAuthorized: logged in, but the application does not let this
+	// identity pass (WithAuthorize, WithOnLogin).
+	ReasonNotAuthorized Reason = "not_authorized"
+	// ReasonCrossOrigin: a form of ours was posted from another site.
+	ReasonCrossOrigin Reason = "cross_origin"
+	// ReasonMethodNotAllowed: the endpoint does not take this method.
+	ReasonMethodNotAllowed Reason = "method_not_allowed"
+	// ReasonNotFound: there is no endpoint of this name.
+	ReasonNotFound Reason = "not_found"
+)
