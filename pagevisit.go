@@ -1,0 +1,112 @@
+package wechatauth
+
+import (
+	"net/http"
+	"strings"
+)
+
+// IsPageVisit reports whether r is a browser's visit of a page: a person who
+// opens an address, follows a link or reloads, and whose browser will show the
+// answer. Only such a request can be sent to WeChat to log in. Everything else
+// that is anonymous is better told so with a status code: a script cannot
+// follow a redirect to another origin, and every redirect costs a cookie.
+//
+// A visit is a GET or HEAD request that
+//   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
+//     every browser since 2023 says of a page in a tab or in WeChat's web-view;
+//   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest, and accepts
+//     text/html: Chromium 76 to 79, on which older web-views are built, did
+//     not send the destination yet;
+//   - or has no Sec-Fetch header at all and accepts text/html: an older
+//     browser, or any browser on a plain http origin.
+//
+// It is no visit, whatever else it says, if it
+//   - carries Authorization: an API client with its own credentials;
+//   - carries Upgrade: a WebSocket;
+//   - accepts text/event-stream: an EventSource;
+//   - is a prefetch, a prerender or a preview (Sec-Purpose, Purpose, X-Purpose,
+//     X-Moz): nobody has asked for the page yet;
+//   - has the X-Requested-With "XMLHttpRequest". Any other value is left
+//     alone: Android web-views send their app's package name with every page,
+//     WeChat's is "com.tencent.mm".
+//
+// An iframe, an image, a script, fetch, XMLHttpRequest and a service worker's
+// own requests name another mode or destination and are no visits.
+//
+// It is assumed that browsers speak the truth about themselves. Any other
+// client can send what it likes and gains nothing by it: the answer decides
+// what it is shown, never what it may do. Without Sec-Fetch headers an iframe
+// cannot be told from a page.
+//
+// See https://www.w3.org/TR/fetch-metadata/ for the Sec-Fetch headers and
+// https://fetch.spec.whatwg.org/#sec-purpose-header for Sec-Purpose.
+//
+// IsPageVisit only reads the method and the header of r.
+func IsPageVisit(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	h := r.Header
+	if hasHeader(h, "Authorization") || hasHeader(h, "Upgrade") || isSpeculative(h) {
+		return false
+	}
+	if strings.EqualFold(h.Get("X-Requested-With"), "XMLHttpRequest") || acceptsType(h, "text/event-stream") {
+		return false
+	}
+	return isTopLevelNavigation(h)
+}
+
+// isTopLevelNavigation reports whether the browser says, or its silence leaves
+// possible, that the answer becomes the page of a tab.
+func isTopLevelNavigation(h http.Header) bool {
+	switch {
+	case hasHeader(h, "Sec-Fetch-Dest"):
+		return h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document"
+	case hasHeader(h, "Sec-Fetch-Mode"):
+		return h.Get("Sec-Fetch-Mode") == "navigate" && acceptsType(h, "text/html")
+	case hasHeader(h, "Sec-Fetch-Site"), hasHeader(h, "Sec-Fetch-User"):
+		return false
+	default:
+		return acceptsType(h, "text/html")
+	}
+}
+
+// isSpeculative reports whether the browser fetches ahead of a visit that may
+// never happen.
+func isSpeculative(h http.Header) bool {
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, value := range h.Values(name) {
+			value = strings.ToLower(value)
+			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// isPreflight reports whether r is a CORS preflight: the browser asks, without
+// cookies, whether a script may send the request it has in mind. It can never
+// be logged in, so the application's CORS handler has to answer it.
+// See https://fetch.spec.whatwg.org/#cors-preflight-request.
+func isPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && hasHeader(r.Header, "Origin") && hasHeader(r.Header, "Access-Control-Request-Method")
+}
+
+// acceptsType reports whether Accept names the media type itself. A wildcard does
+// not count: every script and every image sends one.
+func acceptsType(h http.Header, mediaType string) bool {
+	for _, value := range h.Values("Accept") {
+		for item := range strings.SplitSeq(value, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), mediaType) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func hasHeader(h http.Header, name string) bool {
+	return len(h.Values(name)) > 0
+}

@@ -1,0 +1,282 @@
+package wechatauth
+
+import (
+	"net/http"
+	"path"
+	"strings"
+	"unicode/utf8"
+)
+
+// maxReturnTarget is the longest return target in bytes, counted as it stands
+// in Location. Sealed into the flow cookie it still leaves room below the
+// 4,096 bytes that browsers keep of one cookie.
+const maxReturnTarget = 2048
+
+// ownEndpoints are the paths below the path prefix that this library answers.
+var ownEndpoints = [...]string{"login", "callback", "upgrade", "logout", "mini/login"}
+
+// returnTarget decides whether a browser may be sent to raw after a login, a
+// logout or a step-up, and returns the bytes to put into Location.
+//
+// raw comes from a next parameter, already query-decoded, or from a flow
+// cookie. A sealed target is judged again, because another release may have
+// sealed it. prefix is the path prefix of our own endpoints, "/wechat/" by
+// default.
+//
+// Accepted is a path on our own origin, optionally with a query and a
+// fragment. What a browser makes of the path, and what a proxy or a framework
+// makes of it that decodes it once or twice more, must stay on that origin, so
+// the path is judged strictly. Query and fragment cannot leave the origin and
+// are opaque: a link in them, `//`, or a stray percent sign is the
+// application's business.
+//
+// The target is meant to be set as Location directly. [http.Redirect] cleans
+// the path after any check, which changes honest targets (/a//b becomes /a/b)
+// and makes escapes of refused ones.
+//
+// returnTarget is pure, and returns its own results unchanged.
+func returnTarget(raw, prefix string) (target string, ok bool) {
+	if len(raw) > maxReturnTarget {
+		return "", false
+	}
+	rawPath, rest := raw, ""
+	if i := strings.IndexAny(raw, "?#"); i >= 0 {
+		rawPath, rest = raw[:i], raw[i:]
+	}
+	if !strings.HasPrefix(rawPath, "/") || strings.Contains(rawPath, " ") || !validEscapes(rawPath) {
+		return "", false
+	}
+	decoded := rawPath
+	for range 3 { // as it stands, decoded once, decoded twice
+		if !staysOnOrigin(decoded) || isOwnEndpoint(decoded, prefix) {
+			return "", false
+		}
+		decoded = decodeEscapes(decoded)
+	}
+	if hasControl(rest) {
+		return "", false
+	}
+	target = escapeBytes(rawPath) + escapeBytes(rest)
+	if len(target) > maxReturnTarget {
+		return "", false
+	}
+	return target, true
+}
+
+// requestTarget returns the request's own target as a return target, so that a
+// page visit ends where it began.
+//
+// It is built from the escaped path and the raw query alone: r.RequestURI and
+// r.URL.String() carry a foreign host when a client sends an absolute-form
+// target, and r.Host is the client's word too. A handler inside
+// [http.StripPrefix] sees the shortened path and would be returned there.
+//
+// One thing is taken out. WeChat appends code and state to whatever
+// redirect_uri an authorize link names, on our domain, so a link made by
+// somebody else can leave a live code in the address of any page. A code and a
+// state that both have the form of such an answer are removed, all other
+// parameters keep their bytes and their order. A code that stands alone, or
+// beside a state of another form, is the application's own.
+func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
+	query := r.URL.RawQuery
+	if len(r.URL.Path) > maxReturnTarget || len(query) > 2*maxReturnTarget {
+		return "", false
+	}
+	raw := r.URL.EscapedPath()
+	if raw == "" && r.URL.Host != "" { // absolute form without a path
+		raw = "/"
+	}
+	stripped := stripCallbackPair(query)
+	if stripped != "" || (query == "" && r.URL.ForceQuery) {
+		// A request target has no fragment: a # in it is a literal byte.
+		raw += "?" + strings.ReplaceAll(stripped, "#", "%23")
+	}
+	return returnTarget(raw, prefix)
+}
+
+// stripCallbackPair removes the code and state parameters of a WeChat callback
+// from a raw query, if both are there.
+func stripCallbackPair(query string) string {
+	var kept []string
+	var codes, states int
+	for param := range strings.SplitSeq(query, "&") {
+		name, value, _ := strings.Cut(param, "=")
+		switch {
+		case name == "code" && looksLikeCode(value):
+			codes++
+		case name == "state" && looksLikeState(value):
+			states++
+		default:
+			kept = append(kept, param)
+		}
+	}
+	if codes == 0 || states == 0 {
+		return query
+	}
+	return strings.Join(kept, "&")
+}
+
+// looksLikeCode: 1 to 128 letters, digits, "-" and "_", as WeChat's codes are.
+func looksLikeCode(s string) bool {
+	if len(s) < 1 || len(s) > 128 {
+		return false
+	}
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) && s[i] != '-' && s[i] != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// looksLikeState: 32 letters and digits, the form of every state of ours.
+func looksLikeState(s string) bool {
+	if len(s) != 32 {
+		return false
+	}
+	for i := range len(s) {
+		if !isAlphanumeric(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+}
+
+// staysOnOrigin reports whether a path, in one of its readings, is harmless to
+// every reader: no authority ("//"), no backslash (browsers read it as a
+// slash), no control character (browsers drop tabs and line ends, which joins
+// slashes that stood apart), no dot segment.
+func staysOnOrigin(p string) bool {
+	if strings.HasPrefix(p, "//") || strings.Contains(p, `\`) || hasControl(p) || hasC1Control(p) {
+		return false
+	}
+	if second, _ := utf8.DecodeRuneInString(strings.TrimPrefix(p, "/")); isSlashLookalike(second) {
+		return false
+	}
+	for segment := range strings.SplitSeq(p, "/") {
+		if segment == "." || segment == ".." {
+			return false
+		}
+	}
+	return true
+}
+
+// isOwnEndpoint reports whether a path, in one of its readings, leads to an
+// endpoint of ours or to the prefix itself: a visitor sent there would log in
+// again, log out, or see nothing. The routing in front of us may ignore case,
+// doubled slashes and a slash at the end, so this does too. Other paths below
+// the prefix are the application's.
+func isOwnEndpoint(p, prefix string) bool {
+	if i := strings.IndexAny(p, "?#"); i >= 0 {
+		p = p[:i] // only a decoded reading has them
+	}
+	p = strings.ToLower(path.Clean(p))
+	mount := strings.ToLower(path.Clean("/" + prefix))
+	if p == mount {
+		return mount != "/"
+	}
+	for _, name := range ownEndpoints {
+		endpoint := path.Join(mount, name)
+		if p == endpoint || strings.HasPrefix(p, endpoint+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// isSlashLookalike: characters that Unicode normalization turns into a slash
+// or a backslash, or that stand for one. They matter right after the first
+// slash only, where they would make "//".
+func isSlashLookalike(r rune) bool {
+	return strings.ContainsRune("\u2044\u2215\u29f5\u29f8\ufe68\uff0f\uff3c", r)
+}
+
+// hasControl reports an ASCII control byte.
+func hasControl(s string) bool {
+	for i := range len(s) {
+		if s[i] < 0x20 || s[i] == 0x7f {
+			return true
+		}
+	}
+	return false
+}
+
+// hasC1Control reports one of U+0080 to U+009F, among them the line end U+0085.
+func hasC1Control(s string) bool {
+	for _, r := range s {
+		if 0x80 <= r && r <= 0x9f {
+			return true
+		}
+	}
+	return false
+}
+
+// validEscapes reports whether every percent sign begins an escape.
+func validEscapes(s string) bool {
+	for i := range len(s) {
+		if s[i] == '%' && !isEscape(s[i:]) {
+			return false
+		}
+	}
+	return true
+}
+
+func isEscape(s string) bool {
+	return len(s) >= 3 && s[0] == '%' && isHex(s[1]) && isHex(s[2])
+}
+
+func isHex(c byte) bool {
+	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
+}
+
+// decodeEscapes decodes every escape and leaves other percent signs alone, as
+// lenient readers do.
+func decodeEscapes(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if !isEscape(s[i:]) {
+			b.WriteByte(s[i])
+			continue
+		}
+		b.WriteByte(unhex(s[i+1])<<4 | unhex(s[i+2]))
+		i += 2
+	}
+	return b.String()
+}
+
+func unhex(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	default:
+		return c - 'a' + 10
+	}
+}
+
+// escapeBytes percent-encodes space, backslash and non-ASCII bytes, which a
+// browser would encode or, the backslash, might read as a slash. Everything
+// else keeps its bytes.
+func escapeBytes(s string) string {
+	const upperHex = "0123456789ABCDEF"
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if c == ' ' || c == '\\' || c >= utf8.RuneSelf {
+			b.WriteByte('%')
+			b.WriteByte(upperHex[c>>4])
+			b.WriteByte(upperHex[c&0xf])
+			continue
+		}
+		b.WriteByte(c)
+	}
+	return b.String()
+}
