@@ -1,0 +1,9 @@
+//go:build !linux
+
+package redistest
+
+import "syscall"
+
+func endWithParent() *syscall.SysProcAttr { return nil }
+
+func awaitStopped(int) error { return nil }
