@@ -1,0 +1,405 @@
+package wechatauth
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"embed"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// PageKind says what a page is for.
+type PageKind int
+
+const (
+	// PageMessage tells why the visitor was not let through (Page.Reason) and
+	// how to go on.
+	PageMessage PageKind = iota
+	// PageUpgrade asks the visitor to press a button, after which WeChat asks
+	// him for his nickname and avatar. The button is needed because WeChat
+	// shows pages that ask for these on their own in snapshot mode.
+	PageUpgrade
+	// PageLoggedOut confirms that the visitor is logged out.
+	PageLoggedOut
+)
+
+// The languages that pages come in.
+const (
+	langChinese = "zh-CN"
+	langEnglish = "en"
+)
+
+// Page is what a page is rendered from. Nothing in it comes from the request,
+// except URLs that were checked or built by this library.
+type Page struct {
+	// Kind is what the page is for.
+	Kind PageKind
+	// Lang is the language to write in: "zh-CN" or "en".
+	Lang string
+	// Status is the HTTP status that the page is served with.
+	Status int
+	// Reason is why the visitor sees the page; empty on PageUpgrade.
+	Reason Reason
+	// RetryURL is the link to start again, an http(s) URL or an absolute
+	// path; empty if starting again cannot help.
+	RetryURL string
+	// ActionURL is where the form of PageUpgrade is posted to; empty on other
+	// pages.
+	ActionURL string
+	// Next is the return target. The form of PageUpgrade carries it as the
+	// hidden field "next".
+	Next string
+	// FormActions are the origins, beside the site's own, that the answer to
+	// the form of PageUpgrade may redirect to: browsers built on Chromium hold
+	// a redirect that follows a form to the page's form-action policy. Empty
+	// means WeChat's own, https://open.weixin.qq.com.
+	FormActions []string
+}
+
+// Pages writes the HTML of p to w. It is called once per answer, from many
+// goroutines at once. What it writes is held back until it returns: if it
+// fails or panics, the visitor gets the page of this library instead.
+//
+// Use html/template, which keeps the URLs of p harmless. The
+// Content-Security-Policy of a page allows its own <style> elements, and style
+// sheets, images and fonts of the site itself, but no script and no style
+// attribute. A visitor who is not logged in has to be able to load them.
+type Pages func(w io.Writer, p Page) error
+
+//go:embed pages/page.html pages/page.css pages/texts.json
+var pageFiles embed.FS
+
+var (
+	pageTemplate = template.Must(template.ParseFS(pageFiles, "pages/page.html"))
+	pageCSS      = string(mustReadPageFile("pages/page.css"))
+	pageCSSHash  = cspHash([]byte(pageCSS))
+	pageTexts    = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
+)
+
+// pageText is what one page says. The file of texts has one for each Reason,
+// one for PageUpgrade ("upgrade"), and one for whatever else ("unknown").
+type pageText struct {
+	Icon    string    `json:"icon"` // one of those that page.html draws
+	Chinese pageWords `json:"zh-CN"`
+	English pageWords `json:"en"`
+}
+
+type pageWords struct {
+	Title  string   `json:"title"`
+	Text   []string `json:"text"`             // paragraphs
+	Retry  string   `json:"retry,omitempty"`  // label of the link to RetryURL
+	Submit string   `json:"submit,omitempty"` // label of the button of PageUpgrade
+}
+
+// defaultPages is the Pages of this library.
+func defaultPages(w io.Writer, p Page) error {
+	text, reason := pageTextFor(p)
+	words, reasonLabel := text.English, "Reason: "
+	if p.Lang == langChinese {
+		words, reasonLabel = text.Chinese, "原因："
+	}
+	lang := langEnglish
+	if p.Lang == langChinese {
+		lang = langChinese
+	}
+	return pageTemplate.Execute(w, struct {
+		pageWords
+		Lang, Icon, RetryURL, ActionURL, Next, ReasonLabel string
+		Reason                                             Reason
+		CSS                                                template.CSS
+	}{
+		words, lang, text.Icon, p.RetryURL, p.ActionURL, p.Next, reasonLabel,
+		reason, template.CSS(pageCSS),
+	})
+}
+
+// pageTextFor picks the text of p, and the reason to name on the page: none
+// where nothing went wrong, and none that is not in the closed list.
+func pageTextFor(p Page) (pageText, Reason) {
+	switch p.Kind {
+	case PageUpgrade:
+		return pageTexts["upgrade"], ""
+	case PageLoggedOut:
+		return pageTexts[string(ReasonLoggedOut)], ""
+	}
+	text, ok := pageTexts[string(p.Reason)]
+	if !ok {
+		return pageTexts["unknown"], ""
+	}
+	return text, p.Reason
+}
+
+// writePage answers r with the page p, rendered by pages or, if that is nil or
+// fails, by defaultPages. Headers that were set before (Set-Cookie,
+// Retry-After) are kept. The error says why pages was not used; the visitor
+// has a whole page nevertheless.
+func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) error {
+	p.RetryURL, p.ActionURL = pageLink(p.RetryURL), pageLink(p.ActionURL)
+
+	body, policy, err := renderPage(pages, p)
+
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Vary", pageVary(h.Values("Vary")))
+	// A middleware that compresses on the fly names its encoding first.
+	if h.Get("Content-Encoding") == "" {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+
+	w.WriteHeader(pageStatus(p))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the visitor has gone: nobody is left to tell
+	}
+	return err
+}
+
+// renderPage returns the HTML of p and its Content-Security-Policy.
+func renderPage(pages Pages, p Page) (body []byte, policy string, err error) {
+	if pages != nil {
+		if body, err = runPages(pages, p); err == nil {
+			return body, replacedPagePolicy(p, body), nil
+		}
+	}
+	body, defaultErr := runPages(defaultPages, p)
+	return body, defaultPagePolicy(p), errors.Join(err, defaultErr)
+}
+
+// runPages collects what pages writes and turns a panic into an error.
+func runPages(pages Pages, p Page) (body []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			body, err = nil, fmt.Errorf("render page: panic: %v", v)
+		}
+	}()
+	var buf bytes.Buffer
+	if err := pages(&buf, p); err != nil {
+		return nil, fmt.Errorf("render page: %w", err)
+	}
+	if buf.Len() == 0 {
+		return nil, errors.New("render page: nothing was written")
+	}
+	return buf.Bytes(), nil
+}
+
+func pageStatus(p Page) int {
+	if p.Status >= 200 && p.Status <= 599 {
+		return p.Status
+	}
+	if p.Kind == PageMessage {
+		return http.StatusInternalServerError
+	}
+	return http.StatusOK
+}
+
+// pageReferrerPolicy keeps the URL of a page, which may hold a code, away from
+// everybody. PageUpgrade is the exception, towards our own origin only: under
+// "no-referrer" a browser posts the form with "Origin: null", and one without
+// Sec-Fetch-Site could then not be told from a foreign site.
+func pageReferrerPolicy(kind PageKind) string {
+	if kind == PageUpgrade {
+		return "same-origin"
+	}
+	return "no-referrer"
+}
+
+func defaultPagePolicy(p Page) string {
+	return "default-src 'none'; style-src " + pageCSSHash + pageFormPolicy(p)
+}
+
+func replacedPagePolicy(p Page, body []byte) string {
+	styles := "'self'"
+	for _, element := range styleElements.FindAllSubmatch(body, -1) {
+		styles += " " + cspHash(element[1])
+	}
+	return "default-src 'none'; style-src " + styles +
+		"; img-src 'self' data:; font-src 'self'" + pageFormPolicy(p)
+}
+
+func pageFormPolicy(p Page) string {
+	actions := "'self'"
+	if p.Kind == PageUpgrade {
+		origins := p.FormActions
+		if len(origins) == 0 {
+			origins = []string{"https://open.weixin.qq.com"}
+		}
+		for _, origin := range origins {
+			if o := cspOrigin(origin); o != "" {
+				actions += " " + o
+			}
+		}
+	}
+	return "; form-action " + actions + "; base-uri 'none'; frame-ancestors 'none'"
+}
+
+var (
+	styleElements = regexp.MustCompile(`(?is)<style(?:\s[^>]*)?>(.*?)</style\s*>`)
+	originPattern = regexp.MustCompile(`^https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?$`)
+)
+
+// cspHash is the source expression that allows the inline style css. A browser
+// turns line ends into \n before it hashes.
+func cspHash(css []byte) string {
+	css = bytes.ReplaceAll(css, []byte("\r\n"), []byte("\n"))
+	css = bytes.ReplaceAll(css, []byte("\r"), []byte("\n"))
+	sum := sha256.Sum256(css)
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+}
+
+// cspOrigin cuts a URL down to its origin, or to nothing if that could not
+// stand in a policy.
+func cspOrigin(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return ""
+	}
+	origin := u.Scheme + "://" + u.Host
+	if !originPattern.MatchString(origin) {
+		return ""
+	}
+	return origin
+}
+
+// pageLink returns rawURL if it is an http(s) URL or an absolute path, and
+// nothing otherwise, so that no page shows a link that leads nowhere good.
+func pageLink(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return ""
+	case (u.Scheme == "https" || u.Scheme == "http") && u.Host != "":
+		return rawURL
+	case strings.HasPrefix(rawURL, "/") && !strings.HasPrefix(rawURL, "//") && !strings.HasPrefix(rawURL, `/\`):
+		return rawURL
+	}
+	return ""
+}
+
+// pageVary joins what answers vary on already with what pages vary on, each
+// field once.
+func pageVary(present []string) string {
+	var fields []string
+	seen := map[string]bool{}
+	for _, line := range append(present, "Cookie", "Accept-Language") {
+		for field := range strings.SplitSeq(line, ",") {
+			field = strings.TrimSpace(field)
+			if key := strings.ToLower(field); field != "" && !seen[key] {
+				seen[key] = true
+				fields = append(fields, field)
+			}
+		}
+	}
+	return strings.Join(fields, ", ")
+}
+
+// maxAcceptLanguage is how many bytes of Accept-Language are read. Browsers
+// send less than a tenth of it.
+const maxAcceptLanguage = 1024
+
+// pageLang returns the language to write to r's visitor in, by RFC 9110,
+// section 12.5.4: the better liked of Chinese (of any kind) and English, and
+// of two liked alike the first. Who asks for neither reads English; who asks
+// for nothing comes from WeChat and reads Chinese.
+func pageLang(r *http.Request) string {
+	header := strings.Join(r.Header.Values("Accept-Language"), ",")
+	if len(header) > maxAcceptLanguage {
+		header = header[:maxAcceptLanguage]
+		header = header[:strings.LastIndexByte(header, ',')+1]
+	}
+
+	chinese, english, others, any := -1.0, -1.0, -1.0, -1.0 // best q, -1 if absent
+	first := langChinese                                    // of the two, the first named
+	for item := range strings.SplitSeq(header, ",") {
+		tag, q, ok := languageRange(item)
+		if !ok {
+			continue
+		}
+		switch primary, _, _ := strings.Cut(tag, "-"); primary {
+		case "zh":
+			chinese = max(chinese, q)
+		case "en":
+			if chinese < 0 && english < 0 {
+				first = langEnglish
+			}
+			english = max(english, q)
+		case "*":
+			any = max(any, q)
+		default:
+			others = max(others, q)
+		}
+	}
+
+	if chinese < 0 && english < 0 && others > 0 {
+		return langEnglish
+	}
+	if chinese < 0 {
+		chinese = any
+	}
+	if english < 0 {
+		english = any
+	}
+	switch {
+	case english > chinese, chinese == 0 && english < 0:
+		return langEnglish
+	case english == chinese:
+		return first
+	}
+	return langChinese
+}
+
+// languageRange splits one element of Accept-Language, such as "zh-TW;q=0.8".
+// An element that breaks the grammar says nothing.
+func languageRange(item string) (tag string, q float64, ok bool) {
+	tag, weight, weighted := strings.Cut(item, ";")
+	tag = strings.ToLower(strings.TrimSpace(tag))
+	if tag == "" {
+		return "", 0, false
+	}
+	if !weighted {
+		return tag, 1, true
+	}
+	name, value, _ := strings.Cut(strings.TrimSpace(weight), "=")
+	if !strings.EqualFold(strings.TrimSpace(name), "q") {
+		return "", 0, false
+	}
+	value = strings.TrimSpace(value)
+	if !qvalue.MatchString(value) {
+		return "", 0, false
+	}
+	q, err := strconv.ParseFloat(value, 64)
+	return tag, q, err == nil
+}
+
+var qvalue = regexp.MustCompile(`^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$`)
+
+func mustReadPageFile(name string) []byte {
+	data, err := pageFiles.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func mustParsePageTexts(data []byte) map[string]pageText {
+	var texts map[string]pageText
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&texts); err != nil {
+		panic(fmt.Errorf("pages/texts.json: %w", err))
+	}
+	return texts
+}
