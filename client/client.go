@@ -3,114 +3,137 @@ package client
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
 	"time"
 )
 
-// Scope is what a visitor is asked to grant.
-type Scope string
+// Client speaks for one AppID. Make one with [New] and keep it: it holds warm
+// connections. It is safe for concurrent use and prints without its secret.
+type Client struct {
+	appID     string
+	secret    func() string // a func, so that no printer of struct fields finds it
+	endpoints Endpoints
+	timeout   time.Duration
+	transport http.RoundTripper
+	component *component
+	accounts  AccountTokenSource
+	pause     func(ctx context.Context, d time.Duration) error
 
-const (
-	ScopeBase     Scope = "snsapi_base"
-	ScopeUserInfo Scope = "snsapi_userinfo"
-	ScopeLogin    Scope = "snsapi_login"
-)
-
-// Lang is the language of place names in userinfo.
-type Lang string
-
-const (
-	LangZhCN Lang = "zh_CN"
-	LangZhTW Lang = "zh_TW"
-	LangEN   Lang = "en"
-)
-
-// Endpoints are the base URLs of WeChat's two hosts.
-type Endpoints struct{ Open, API string }
-
-// Secret prints as [redacted].
-type Secret string
-
-// Reveal returns the secret's text.
-func (s Secret) Reveal() string { return string(s) }
-
-// Token is the answer to Exchange and Refresh.
-type Token struct {
-	AccessToken  Secret
-	RefreshToken Secret
-	ExpiresIn    time.Duration
-	OpenID       string
-	UnionID      string
-	Scope        Scope // as granted, comma-separated
-	Snapshot     bool  // is_snapshotuser
+	httpClient *http.Client // as given to WithHTTPClient
+	invalid    error        // the first option that was wrong
 }
 
-// HasScope reports whether s is among the granted scopes.
-func (t *Token) HasScope(s Scope) bool { return false }
-
-// UserInfo is the profile.
-type UserInfo struct {
-	OpenID, UnionID     string
-	Nickname, AvatarURL string
-}
-
-// MiniSession is the answer to Code2Session.
-type MiniSession struct {
-	OpenID, UnionID string
-	SessionKey      Secret
-}
-
-// Kind sorts errors by what to do next.
-type Kind int
-
-const (
-	KindUnknown       Kind = iota // fail this login; never retry an exchange blindly
-	KindRetry                     // passing trouble: network, 5xx, timeouts
-	KindBusy                      // errcode -1: WeChat is busy, try again soon
-	KindRestart                   // restart authorization: code or token is spent, expired, foreign
-	KindConfiguration             // the operator has to act
-	KindRefused                   // this user may not: blocked, frozen, not authorized
-	KindRateLimited               // 45009, 45011
-)
-
-// Error is an error answer of WeChat, or the failure to get one.
-type Error struct {
-	Code       int    // errcode; 0 when there was no answer with one
-	Message    string // errmsg
-	RID        string
-	Endpoint   string
-	HTTPStatus int
-}
-
-func (e *Error) Error() string { return "wechat: " + e.Endpoint }
-
-// Kind sorts the error.
-func (e *Error) Kind() Kind { return KindUnknown }
-
-// Option configures a Client.
+// Option configures a [Client] in [New].
 type Option func(*Client)
 
-// AuthorizeOption adds to an authorize URL.
-type AuthorizeOption func(*[]string)
+// WithEndpoints replaces WeChat's hosts, for a simulator or a proxy. The base
+// URLs are checked as [Endpoints] says.
+func WithEndpoints(e Endpoints) Option { return func(c *Client) { c.endpoints = e } }
 
-// Client speaks for one AppID.
-type Client struct{}
+// WithTimeout bounds every call as a whole, repetitions included: 5 s unless
+// set, 1 ms to 1 min. Three fifths of it may pass before an answer's headers
+// have come. A context that ends sooner wins.
+func WithTimeout(d time.Duration) Option {
+	return func(c *Client) {
+		if d < time.Millisecond || d > time.Minute {
+			c.refuse(errors.New("WithTimeout: must be from 1ms to 1m"))
+			return
+		}
+		c.timeout = d
+	}
+}
 
-var errTODO = errors.New("client: skeleton")
+// WithHTTPClient sends calls through hc's Transport, for a proxy, a CA of your
+// own or tracing, and no longer than hc.Timeout if that is set. The rules of
+// this package stay: no redirect is followed, no cookie kept, no code resent,
+// no compression asked for, at most 64 KiB of body read. An [*http.Transport]
+// is cloned and held to TLS 1.2 and 64 KiB of headers; any other RoundTripper
+// has to bound headers itself, and sees the AppSecret in the URL.
+func WithHTTPClient(hc *http.Client) Option {
+	return func(c *Client) {
+		if hc == nil {
+			c.refuse(errors.New("WithHTTPClient: the client is nil"))
+			return
+		}
+		c.httpClient = hc
+	}
+}
 
-func New(appID, secret string, opts ...Option) (*Client, error) { return &Client{}, nil }
+// New returns a client for the account or website application appID with its
+// AppSecret. The secret is empty only together with [WithComponent]. The error
+// says in one line which setting is wrong, and repeats no secret.
+func New(appID, secret string, opts ...Option) (*Client, error) {
+	c := &Client{
+		appID:   appID,
+		secret:  func() string { return secret },
+		timeout: 5 * time.Second,
+		pause:   pause,
+	}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, errors.New("client: an Option is nil")
+		}
+		opt(c)
+	}
+	if err := c.validate(); err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	c.transport = c.newTransport()
+	if c.accounts == nil && c.component == nil {
+		c.accounts = newStableToken(c)
+	}
+	return c, nil
+}
 
-func (c *Client) AuthorizeURL(redirectURI string, scope Scope, state string, opts ...AuthorizeOption) string {
-	return ""
+func (c *Client) refuse(err error) {
+	if c.invalid == nil {
+		c.invalid = err
+	}
 }
-func (c *Client) QRConnectURL(redirectURI, state string, opts ...AuthorizeOption) string { return "" }
-func (c *Client) Exchange(ctx context.Context, code string) (*Token, error)              { return nil, errTODO }
-func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Token, error) {
-	return nil, errTODO
+
+func (c *Client) validate() (err error) {
+	if c.invalid != nil {
+		return c.invalid
+	}
+	if err := checkAppID(c.appID); err != nil {
+		return fmt.Errorf("AppID: %w", err)
+	}
+	if c.component == nil && c.secret() == "" {
+		return errors.New("AppSecret: is empty; copy it from WeChat's console")
+	}
+	if err := checkAppSecret(c.secret()); err != nil {
+		return fmt.Errorf("AppSecret: %w", err)
+	}
+	c.endpoints, err = c.endpoints.normalised()
+	return err
 }
-func (c *Client) UserInfo(ctx context.Context, accessToken, openID string, lang Lang) (*UserInfo, error) {
-	return nil, errTODO
+
+// checkAppID knows no more than WeChat promises: AppIDs seen so far are "wx"
+// and 16 hex digits.
+func checkAppID(appID string) error {
+	switch {
+	case appID == "":
+		return errors.New(`is empty; copy the one that begins with "wx" from WeChat's console`)
+	case strings.HasPrefix(appID, "gh_"):
+		return errors.New(`is an original id (gh_...); copy the AppID, which begins with "wx"`)
+	case !isIdentifier(appID):
+		return errors.New("must be 1 to 64 letters, digits, - or _, without spaces")
+	}
+	return nil
 }
-func (c *Client) CheckToken(ctx context.Context, accessToken, openID string) error { return errTODO }
-func (c *Client) Code2Session(ctx context.Context, jsCode string) (*MiniSession, error) {
-	return nil, errTODO
+
+func checkAppSecret(secret string) error {
+	if len(secret) > 128 {
+		return errors.New("is longer than 128 bytes")
+	}
+	if secret != "" && !isToken(secret) {
+		return errors.New("has a space, line break or non-ASCII character in it")
+	}
+	return nil
 }
+
+// Format writes the AppID and nothing else, whatever the verb.
+func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "client.Client("+c.appID+")") }

@@ -1,0 +1,161 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+)
+
+// AccountTokenSource supplies the account's access_token, which CheckSession,
+// ResetSession and PhoneNumber need. WeChat keeps one valid token per account,
+// so a company that already runs a token service plugs it in here. It must be
+// safe for concurrent use.
+type AccountTokenSource interface {
+	// AccountToken returns a valid token. stale is the one that WeChat has just
+	// refused, or "": an answer equal to it makes the call fail, any other is
+	// tried once.
+	AccountToken(ctx context.Context, stale Secret) (Secret, error)
+}
+
+// WithAccountToken replaces the client's own source of account tokens, which
+// asks WeChat's stable_token with the AppSecret and shares one token among all
+// calls of the client:
+// https://developers.weixin.qq.com/doc/service/api/base/api_getstableaccesstoken.html.
+func WithAccountToken(source AccountTokenSource) Option {
+	return func(c *Client) {
+		if source == nil {
+			c.refuse(errors.New("WithAccountToken: the source is nil"))
+			return
+		}
+		c.accounts = source
+	}
+}
+
+// callAsAccount makes a call with the account's token, and once more if WeChat
+// says that the token, and so nothing else, is the trouble.
+func (c *Client) callAsAccount(ctx context.Context, req request) (*answer, error) {
+	if c.accounts == nil {
+		return nil, req.unsent(KindConfiguration, errors.New("no account token: set WithAccountToken"))
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	var stale Secret
+	for {
+		token, err := c.accounts.AccountToken(ctx, stale)
+		if err != nil {
+			return nil, req.noToken("account token", err)
+		}
+		if !isToken(token.Reveal()) {
+			return nil, req.unsent(KindConfiguration, errors.New("the account token is empty or malformed"))
+		}
+		req.query.Set("access_token", token.Reveal())
+		ans, err := c.call(ctx, req)
+		if err == nil || stale != "" || !errors.Is(err, ErrTokenInvalid) {
+			return ans, err
+		}
+		stale = token
+	}
+}
+
+// stableToken keeps the token of cgi-bin/stable_token. That endpoint is
+// isolated from cgi-bin/token: neither invalidates the other's token.
+type stableToken struct {
+	client *Client
+	now    func() time.Time
+
+	mu      sync.Mutex
+	token   Secret
+	expires time.Time
+	forced  time.Time // when WeChat was last made to issue a new token
+	flight  *tokenFlight
+}
+
+// tokenFlight is one question to WeChat that many callers wait for.
+type tokenFlight struct {
+	done  chan struct{}
+	token Secret
+	err   error
+}
+
+const (
+	tokenMargin   = 2 * time.Minute // WeChat issues the next token 5 min before the end, and both work
+	maxTokenLife  = 2 * time.Hour
+	forceInterval = 5 * time.Minute // WeChat allows 20 a day
+)
+
+func newStableToken(c *Client) *stableToken { return &stableToken{client: c, now: time.Now} }
+
+// AccountToken returns the kept token, or waits for the one question to WeChat
+// that is under way. A caller that gives up leaves the question running for the
+// others.
+func (s *stableToken) AccountToken(ctx context.Context, stale Secret) (Secret, error) {
+	s.mu.Lock()
+	if s.token != "" && s.token != stale && s.now().Before(s.expires) {
+		defer s.mu.Unlock()
+		return s.token, nil
+	}
+	flight := s.flight
+	if flight == nil {
+		flight = &tokenFlight{done: make(chan struct{})}
+		s.flight = flight
+		go s.fly(context.WithoutCancel(ctx), flight, stale)
+	}
+	s.mu.Unlock()
+	select {
+	case <-flight.done:
+		return flight.token, flight.err
+	case <-ctx.Done():
+		return "", request{endpoint: stableTokenEndpoint}.transportError(ctx.Err())
+	}
+}
+
+func (s *stableToken) fly(ctx context.Context, flight *tokenFlight, stale Secret) {
+	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
+	defer cancel()
+	token, life, err := s.ask(ctx, false)
+	if err == nil && token == stale && s.mayForce() {
+		token, life, err = s.ask(ctx, true)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
+		s.token = token
+		s.expires = s.now().Add(life - min(tokenMargin, life/2))
+	}
+	flight.token, flight.err = token, err
+	s.flight = nil
+	close(flight.done)
+}
+
+// mayForce reports whether WeChat may be made to drop the token that it keeps
+// handing out although its own servers refuse it.
+func (s *stableToken) mayForce() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if !s.forced.IsZero() && now.Sub(s.forced) < forceInterval {
+		return false
+	}
+	s.forced = now
+	return true
+}
+
+const stableTokenEndpoint = "cgi-bin/stable_token"
+
+func (s *stableToken) ask(ctx context.Context, force bool) (Secret, time.Duration, error) {
+	ans, err := s.client.call(ctx, request{endpoint: stableTokenEndpoint, json: map[string]any{
+		"grant_type":    "client_credential",
+		"appid":         s.client.appID,
+		"secret":        s.client.secret(),
+		"force_refresh": force, // left out, WeChat has answered 41002
+	}})
+	if err != nil {
+		return "", 0, err
+	}
+	var token Secret
+	if err := ans.requireToken("access_token", &token); err != nil {
+		return "", 0, ans.refused(err)
+	}
+	return token, ans.seconds("expires_in", maxTokenLife), nil
+}

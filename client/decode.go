@@ -1,0 +1,321 @@
+package client
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const maxDepth = 16
+
+// answer is one JSON object from WeChat, its values undecoded.
+type answer struct {
+	endpoint string
+	fields   map[string]json.RawMessage
+}
+
+// identityKeys decide who somebody is or whether a call succeeded. A second
+// spelling of one of them makes an answer ambiguous: two parsers may read two
+// different people in it.
+var identityKeys = []string{
+	"openid", "unionid", "session_key", "access_token", "refresh_token",
+	"scope", "is_snapshotuser", "errcode",
+}
+
+// parseObject reads one JSON object and nothing else. Control bytes inside
+// strings, which WeChat sends in names, are read as if they were escaped.
+func parseObject(body []byte) (map[string]json.RawMessage, error) {
+	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body, err := repair(body)
+	if err != nil {
+		return nil, err
+	}
+	if !json.Valid(body) {
+		return nil, errors.New("is not JSON")
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
+		return nil, errors.New("is not a JSON object")
+	}
+	fields := map[string]json.RawMessage{}
+	for dec.More() {
+		key, value, err := nextField(dec)
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := fields[key]; twice && isIdentityKey(key) {
+			return nil, fmt.Errorf("has the key %s twice", key)
+		}
+		fields[key] = value
+	}
+	return fields, nil
+}
+
+func nextField(dec *json.Decoder) (key string, value json.RawMessage, err error) {
+	token, err := dec.Token()
+	if err != nil {
+		return "", nil, errors.New("is not JSON")
+	}
+	key, _ = token.(string)
+	if err := dec.Decode(&value); err != nil {
+		return "", nil, errors.New("is not JSON")
+	}
+	for _, known := range identityKeys {
+		if key != known && strings.EqualFold(key, known) {
+			return "", nil, fmt.Errorf("spells the key %s in another case", known)
+		}
+	}
+	return key, value, nil
+}
+
+func isIdentityKey(key string) bool {
+	for _, known := range identityKeys {
+		if key == known {
+			return true
+		}
+	}
+	return false
+}
+
+// repair escapes control bytes inside string literals and refuses nesting
+// deeper than 16. It returns body itself when there is nothing to mend.
+func repair(body []byte) ([]byte, error) {
+	var mended []byte
+	done, depth, inString, escaped := 0, 0, false, false
+	for i, c := range body {
+		switch {
+		case inString && c < 0x20:
+			mended = append(mended, body[done:i]...)
+			if escaped { // a backslash before a raw control byte: make it a backslash of its own
+				mended = append(mended, '\\')
+			}
+			mended = fmt.Appendf(mended, `\u%04x`, c)
+			done, escaped = i+1, false
+		case escaped:
+			escaped = false
+		case inString && c == '\\':
+			escaped = true
+		case c == '"':
+			inString = !inString
+		case !inString && (c == '{' || c == '['):
+			if depth++; depth > maxDepth {
+				return nil, errors.New("is nested too deeply")
+			}
+		case !inString && (c == '}' || c == ']'):
+			depth--
+		}
+	}
+	if mended == nil {
+		return body, nil
+	}
+	return append(mended, body[done:]...), nil
+}
+
+// refused is the error for an answer that cannot be used; err completes a
+// sentence that begins with "answer".
+func (a *answer) refused(err error) *Error { return badAnswer(a.endpoint, err) }
+
+// errcode returns the answer's errcode; absent and null count as 0.
+func (a *answer) errcode() (int, error) {
+	raw, ok := a.fields["errcode"]
+	if !ok || string(raw) == "null" {
+		return 0, nil
+	}
+	n, ok := a.integer("errcode")
+	if !ok || n < math.MinInt32 || n > math.MaxInt32 {
+		return 0, errors.New("has an errcode that is no number")
+	}
+	return int(n), nil
+}
+
+// confirmed wants the explicit errcode 0 of answers that carry nothing else.
+func (a *answer) confirmed() error {
+	if raw, ok := a.fields["errcode"]; !ok || string(raw) == "null" {
+		return a.refused(errors.New("has no errcode"))
+	}
+	return nil
+}
+
+func (a *answer) requireIdentifier(key string, to *string) error {
+	if err := a.optionalIdentifier(key, to); err != nil {
+		return err
+	}
+	if *to == "" {
+		return fmt.Errorf("has no %s", key)
+	}
+	return nil
+}
+
+func (a *answer) optionalIdentifier(key string, to *string) error {
+	s, err := a.strict(key)
+	if err != nil {
+		return err
+	}
+	if s != "" && !isIdentifier(s) {
+		return fmt.Errorf("has a malformed %s", key)
+	}
+	*to = s
+	return nil
+}
+
+func (a *answer) requireToken(key string, to *Secret) error {
+	if err := a.optionalToken(key, to); err != nil {
+		return err
+	}
+	if *to == "" {
+		return fmt.Errorf("has no %s", key)
+	}
+	return nil
+}
+
+func (a *answer) optionalToken(key string, to *Secret) error {
+	s, err := a.strict(key)
+	if err != nil {
+		return err
+	}
+	if s != "" && !isToken(s) {
+		return fmt.Errorf("has a malformed %s", key)
+	}
+	*to = Secret(s)
+	return nil
+}
+
+// strict reads a string that must not be anything else; absent and null are "".
+func (a *answer) strict(key string) (string, error) {
+	raw, ok := a.fields[key]
+	if !ok {
+		return "", nil
+	}
+	var s *string
+	if err := json.Unmarshal(raw, &s); err != nil {
+		return "", fmt.Errorf("has a %s that is no string", key)
+	}
+	if s == nil {
+		return "", nil
+	}
+	return *s, nil
+}
+
+// text reads a string or a number as text; anything else is "".
+func (a *answer) text(key string) string { return looseText(a.fields[key]) }
+
+// plain reads text of printable ASCII; anything else is "".
+func (a *answer) plain(key string) string {
+	if s := a.text(key); isToken(s) {
+		return s
+	}
+	return ""
+}
+
+// texts reads a list of strings; anything else is an empty list.
+func (a *answer) texts(key string) []string {
+	var list []json.RawMessage
+	if json.Unmarshal(a.fields[key], &list) != nil {
+		return nil
+	}
+	var texts []string
+	for _, raw := range list {
+		if s := looseText(raw); s != "" {
+			texts = append(texts, s)
+		}
+	}
+	return texts
+}
+
+func looseText(raw json.RawMessage) string {
+	var s string
+	if json.Unmarshal(raw, &s) == nil {
+		return s
+	}
+	var n json.Number
+	if json.Unmarshal(raw, &n) == nil {
+		return n.String()
+	}
+	return ""
+}
+
+// integer reads a whole number in any spelling: 7200, "7200", 7200.0, 7.2e3.
+// What exceeds the range is the nearest value in it.
+func (a *answer) integer(key string) (n int64, ok bool) {
+	s := strings.TrimSpace(a.text(key))
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	switch {
+	case math.IsNaN(f) || err != nil && !errors.Is(err, strconv.ErrRange):
+		return 0, false
+	case f >= math.MaxInt64:
+		return math.MaxInt64, true
+	case f <= math.MinInt64:
+		return math.MinInt64, true
+	}
+	return int64(f), f == math.Trunc(f)
+}
+
+// seconds reads a duration between 0 and most; what is no number is 0.
+func (a *answer) seconds(key string, most time.Duration) time.Duration {
+	n, ok := a.integer(key)
+	if !ok || n <= 0 {
+		return 0
+	}
+	if n >= int64(most/time.Second) {
+		return most
+	}
+	return time.Duration(n) * time.Second
+}
+
+// flag reads 1, "1" and true alike. What it cannot read is set: a flag warns of
+// something.
+func (a *answer) flag(key string) bool {
+	raw, ok := a.fields[key]
+	if !ok || string(raw) == "null" || string(raw) == "false" || string(raw) == `""` || string(raw) == `"false"` {
+		return false
+	}
+	n, isNumber := a.integer(key)
+	return !isNumber || n != 0
+}
+
+// isIdentifier tells openids, unionids and AppIDs: [A-Za-z0-9_-]{1,64}.
+func isIdentifier(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isCode tells what may be a code: no length is promised, so 1 to 512 printable
+// ASCII bytes.
+func isCode(s string) bool { return len(s) <= 512 && isToken(s) }
+
+// isToken tells non-empty printable ASCII without spaces, up to 4 KiB.
+func isToken(s string) bool {
+	if s == "" || len(s) > 4096 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
+}
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,67 @@
+package client
+
+import (
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+const maxDisplayRunes = 128
+
+// displayText makes text that a stranger wrote fit to show in one line: what is
+// not UTF-8, control characters and characters that reorder or hide text are
+// taken out, runs of white space become one space, and at most 128 runes stay.
+// Joiners stay, because emoji are built with them, unless nothing visible is
+// left.
+func displayText(s string) string {
+	var b strings.Builder
+	runes, visible, space := 0, false, false
+	for _, r := range s {
+		if unicode.IsSpace(r) {
+			space = b.Len() > 0
+			continue
+		}
+		if r == utf8.RuneError || unicode.IsControl(r) || isDeceptive(r) {
+			continue
+		}
+		if space {
+			if runes+2 > maxDisplayRunes {
+				break
+			}
+			b.WriteByte(' ')
+			runes, space = runes+1, false
+		}
+		if runes == maxDisplayRunes {
+			break
+		}
+		b.WriteRune(r)
+		runes++
+		visible = visible || !isJoiner(r)
+	}
+	if !visible {
+		return ""
+	}
+	return b.String()
+}
+
+// isDeceptive tells characters that change the order of text around them or
+// that nobody sees: bidi controls, zero-width spaces, soft hyphens, byte order
+// marks, line separators, noncharacters.
+func isDeceptive(r rune) bool {
+	switch {
+	case r == 0x00AD, r == 0x061C, r == 0x180E, r == 0xFEFF,
+		0x200B == r, 0x200E <= r && r <= 0x200F,
+		0x2028 <= r && r <= 0x202E,
+		0x2060 <= r && r <= 0x206F,
+		0xFFF9 <= r && r <= 0xFFFB,
+		r&0xFFFE == 0xFFFE, 0xFDD0 <= r && r <= 0xFDEF:
+		return true
+	}
+	return false
+}
+
+// isJoiner tells characters that only show together with others: joiners,
+// variation selectors, combining marks, the tags in flags.
+func isJoiner(r rune) bool {
+	return r == 0x200C || r == 0x200D || unicode.Is(unicode.M, r) || 0xE0000 <= r && r <= 0xE007F
+}

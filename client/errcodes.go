@@ -1,0 +1,131 @@
+package client
+
+import "strings"
+
+// meaning is what an errcode says: what to do, which sentinel it is, and a
+// sentence for people.
+type meaning struct {
+	kind   Kind
+	is     error
+	en, zh string
+}
+
+// meanings holds the errcodes that a login can meet, from WeChat's global list
+// of return codes (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html)
+// and the pages of the calls.
+var meanings = map[int]meaning{
+	-1:    {KindBusy, ErrBusy, "WeChat is busy. Try again in a moment.", "微信系统繁忙，请稍后再试。"},
+	40001: {KindConfiguration, ErrAppSecret, "The AppSecret is wrong, or the token is invalid or no longer the latest. Check the AppSecret.", "AppSecret 错误，或 token 无效、不是最新的。请检查 AppSecret。"},
+	40002: {KindConfiguration, nil, "The grant_type is invalid.", "grant_type 不合法。"},
+	40003: {KindRestart, ErrOpenIDInvalid, "The openid does not belong to this account. Log in again.", "openid 不属于该账号，请重新登录。"},
+	40013: {KindConfiguration, ErrAppID, "The AppID is invalid. Check the AppID.", "AppID 不合法，请检查 AppID。"},
+	40014: {KindRestart, ErrTokenInvalid, "The access token is invalid. Log in again.", "access_token 不合法，请重新登录。"},
+	40029: {KindRestart, ErrCodeInvalid, "The code is invalid or has expired. Log in again.", "code 无效或已过期，请重新登录。"},
+	40030: {KindRestart, ErrTokenInvalid, "The refresh token is invalid. Log in again.", "refresh_token 不合法，请重新登录。"},
+	40066: {KindConfiguration, nil, "WeChat does not know this address. Check the endpoints.", "接口地址不合法，请检查接口地址配置。"},
+	40090: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not allowed for the third-party platform. Add it to the allow-list.", "服务器 IP 不在第三方平台的白名单内，请添加。"},
+	40094: {KindConfiguration, ErrComponent, "The third-party platform's token is invalid.", "第三方平台的 component_access_token 不合法。"},
+	40125: {KindConfiguration, ErrAppSecret, "The AppSecret is invalid. Check the AppSecret.", "AppSecret 不合法，请检查 AppSecret。"},
+	40163: {KindRestart, ErrCodeUsed, "The code was used before. Log in again.", "code 已被使用，请重新登录。"},
+	40164: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not on the account's allow-list. Add it in WeChat's console.", "服务器 IP 不在账号的 IP 白名单内，请在微信后台添加。"},
+	40226: {KindRefused, ErrUserBlocked, "WeChat regards this user as high-risk and does not let him log in.", "该用户被微信判定为高风险用户，禁止登录。"},
+	40243: {KindConfiguration, ErrAppSecret, "The AppSecret is frozen. Unfreeze it in WeChat's console.", "AppSecret 已被冻结，请在微信后台解冻。"},
+	41001: {KindConfiguration, nil, "The access token is missing.", "缺少 access_token。"},
+	41002: {KindConfiguration, nil, "The AppID is missing.", "缺少 appid。"},
+	41003: {KindConfiguration, nil, "The refresh token is missing.", "缺少 refresh_token。"},
+	41004: {KindConfiguration, nil, "The AppSecret is missing.", "缺少 AppSecret。"},
+	41008: {KindRestart, ErrCodeInvalid, "The code is missing. Log in again.", "缺少 code，请重新登录。"},
+	41009: {KindConfiguration, nil, "The openid is missing.", "缺少 openid。"},
+	41018: {KindConfiguration, nil, "The third-party platform's AppID is missing.", "缺少 component_appid。"},
+	41019: {KindConfiguration, nil, "The third-party platform's secret is missing.", "缺少第三方平台的 AppSecret。"},
+	41021: {KindConfiguration, nil, "The third-party platform's token is missing.", "缺少 component_access_token。"},
+	42001: {KindRestart, ErrTokenInvalid, "The access token has expired. Log in again.", "access_token 已过期，请重新登录。"},
+	42002: {KindRestart, ErrTokenInvalid, "The refresh token has expired. Log in again.", "refresh_token 已过期，请重新登录。"},
+	42003: {KindRestart, ErrCodeInvalid, "The code has expired. Log in again.", "code 已过期，请重新登录。"},
+	42007: {KindRestart, ErrTokenInvalid, "The user has changed the WeChat password. Log in again.", "用户修改了微信密码，请重新登录。"},
+	43001: {KindConfiguration, nil, "The call must be a GET.", "该接口需要使用 GET 请求。"},
+	43002: {KindConfiguration, nil, "The call must be a POST.", "该接口需要使用 POST 请求。"},
+	43003: {KindConfiguration, nil, "The call must use HTTPS.", "该接口需要使用 HTTPS。"},
+	43104: {KindConfiguration, ErrNotAuthorized, "This AppID has no permission for the call.", "该 AppID 没有调用此接口的权限。"},
+	44002: {KindConfiguration, nil, "The request's body is empty.", "请求内容为空。"},
+	45009: {KindRateLimited, ErrRateLimited, "The account's daily quota is used up. Try again tomorrow.", "账号当日调用次数已达上限，请明天再试。"},
+	45011: {KindRateLimited, ErrRateLimited, "Too many calls within a minute. Try again in a minute.", "调用太频繁，请一分钟后再试。"},
+	45035: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not registered. Add it to the allow-list.", "服务器 IP 未登记，请添加到白名单。"},
+	47001: {KindConfiguration, nil, "WeChat cannot read the request's body.", "请求内容的格式有误。"},
+	48001: {KindConfiguration, ErrNotAuthorized, "The account or the granted scope does not allow this call.", "账号没有该接口的权限，或授权的 scope 不包含此接口。"},
+	48004: {KindConfiguration, ErrNotAuthorized, "WeChat has blocked this call for the account because of violations.", "账号因违规被微信封禁了该接口。"},
+	50001: {KindRestart, ErrNotAuthorized, "The user has not authorized this. Log in again and allow it.", "用户未授权该操作，请重新登录并同意授权。"},
+	50002: {KindRefused, ErrUserBlocked, "The user's WeChat account is restricted.", "该用户的微信账号受限。"},
+	61003: {KindConfiguration, ErrComponent, "The account has not authorized the third-party platform.", "该账号未授权给此第三方平台。"},
+	61004: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not registered. Add it to the allow-list.", "服务器 IP 未登记，请添加到白名单。"},
+	61005: {KindConfiguration, ErrComponent, "The third-party platform's ticket has expired.", "第三方平台的 component_verify_ticket 已过期。"},
+	61006: {KindConfiguration, ErrComponent, "The third-party platform's ticket is invalid.", "第三方平台的 component_verify_ticket 无效。"},
+	61007: {KindConfiguration, ErrNotAuthorized, "The account has not granted this call to the third-party platform.", "该账号未将此接口授权给第三方平台。"},
+	61009: {KindConfiguration, ErrComponent, "The account's authorization code is invalid.", "账号的授权码无效。"},
+	61010: {KindConfiguration, ErrComponent, "The account's authorization code has expired.", "账号的授权码已过期。"},
+	61011: {KindConfiguration, ErrComponent, "The third-party platform is invalid.", "第三方平台无效。"},
+	61023: {KindConfiguration, ErrComponent, "The account's authorization of the third-party platform has ended.", "账号对第三方平台的授权已失效。"},
+	61024: {KindConfiguration, ErrComponent, "A third-party platform's account needs the platform's own token.", "第三方平台账号必须使用 component_access_token。"},
+	61450: {KindBusy, ErrBusy, "WeChat has a system error. Try again in a moment.", "微信系统错误，请稍后再试。"},
+	87007: {KindRestart, ErrSessionKey, "The session has expired. Log in again.", "登录状态已过期，请重新登录。"},
+	87008: {KindConfiguration, nil, "The sig_method is invalid.", "sig_method 不合法。"},
+	87009: {KindRestart, ErrSessionKey, "The session is no longer valid. Log in again.", "登录状态已失效，请重新登录。"},
+	89503: {KindConfiguration, ErrIPNotAllowed, "An administrator of the account must confirm this server's IP address.", "此 IP 的调用需要账号管理员确认。"},
+	89506: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address twice; wait 24 hours.", "管理员已两次拒绝此 IP 的调用，请 24 小时后再试。"},
+	89507: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address; wait one hour.", "管理员已拒绝此 IP 的调用，请 1 小时后再试。"},
+}
+
+// meaningOfKind speaks where an errcode has no sentence of its own.
+var meaningOfKind = [...]meaning{
+	KindUnknown:       {en: "WeChat's answer could not be understood.", zh: "无法识别微信的返回结果。"},
+	KindRetry:         {en: "WeChat could not be reached. Try again in a moment.", zh: "暂时无法连接微信，请稍后再试。"},
+	KindBusy:          {en: "WeChat is busy. Try again in a moment.", zh: "微信系统繁忙，请稍后再试。"},
+	KindRestart:       {en: "The login is no longer valid. Log in again.", zh: "登录已失效，请重新登录。"},
+	KindConfiguration: {en: "Login with WeChat is not set up properly.", zh: "微信登录配置有误。"},
+	KindRefused:       {en: "WeChat does not let this user log in.", zh: "微信不允许该用户登录。"},
+	KindRateLimited:   {en: "Too many logins at the moment. Try again later.", zh: "当前登录人数过多，请稍后再试。"},
+}
+
+// lookup finds what an errcode means at an endpoint. Three codes say "token
+// invalid" about whichever token the call carries: the user's, which a new
+// login replaces, or the application's, which only the operator can mend.
+func lookup(code int, endpoint string) meaning {
+	m, known := meanings[code]
+	if !known {
+		return meaningOfKind[KindUnknown]
+	}
+	switch endpoint = strings.TrimPrefix(endpoint, "/"); {
+	case code != 40001 && code != 40014 && code != 42001:
+	case code == 40001 && strings.HasPrefix(endpoint, "sns/") && !carriesAppProof(endpoint):
+		return meaning{KindRestart, ErrTokenInvalid, "The access token is invalid. Log in again.", "access_token 无效，请重新登录。"}
+	case strings.HasPrefix(endpoint, "wxa/"):
+		return meaning{KindConfiguration, ErrTokenInvalid, "The account's access token is invalid.", "账号的 access_token 无效。"}
+	case strings.Contains(endpoint, "component/"):
+		return meaning{KindConfiguration, ErrComponent, "The third-party platform's token is invalid.", "第三方平台的 component_access_token 不合法。"}
+	}
+	return m
+}
+
+// carriesAppProof tells the calls of sns that prove the application, not a user.
+func carriesAppProof(endpoint string) bool {
+	switch endpoint {
+	case "sns/oauth2/access_token", "sns/jscode2session":
+		return true
+	}
+	return strings.Contains(endpoint, "component/")
+}
+
+// Text says in one sentence what happened and what to do, in Chinese for the
+// Chinese languages and in English otherwise. It holds nothing from the request
+// or the answer. Sentences of [KindConfiguration] are for operators; do not
+// show them to visitors.
+func (e *Error) Text(lang Lang) string {
+	m := meaningOfKind[e.Kind()]
+	if known := lookup(e.Code, e.Endpoint); e.Code != 0 && known.en != "" {
+		m = known
+	}
+	if strings.HasPrefix(string(lang), "zh") {
+		return m.zh
+	}
+	return m.en
+}

@@ -1,0 +1,206 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"regexp"
+	"strings"
+	"syscall"
+)
+
+// Kind sorts errors by what to do next.
+type Kind int
+
+const (
+	KindUnknown       Kind = iota // fail this login; an errcode without an entry, or an answer that cannot be read
+	KindRetry                     // passing trouble: network, timeout, an HTTP status that is not 200
+	KindBusy                      // WeChat is busy (errcode -1): try again soon
+	KindRestart                   // begin the login again: code, token or session_key is spent, expired or foreign
+	KindConfiguration             // the operator has to act
+	KindRefused                   // this user may not log in: blocked, frozen, closed
+	KindRateLimited               // quota used up (45009, 45011, HTTP 429): not before the next minute or day
+)
+
+// String returns the kind in one word, for logs and metrics.
+func (k Kind) String() string {
+	names := [...]string{"unknown", "retry", "busy", "restart", "configuration", "refused", "rate_limited"}
+	if k < 0 || int(k) >= len(names) {
+		return names[KindUnknown]
+	}
+	return names[k]
+}
+
+// Causes that an [*Error] matches with errors.Is.
+var (
+	ErrBusy          = errors.New("WeChat is busy")                                 // -1, 61450
+	ErrCodeInvalid   = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
+	ErrCodeUsed      = errors.New("code was used before")                           // 40163
+	ErrUserBlocked   = errors.New("WeChat blocks this user")                        // 40226, 50002
+	ErrTokenInvalid  = errors.New("token is invalid or expired")                    // 40001 but for a wrong AppSecret, 40014, 40030, 42001, 42002, 42007
+	ErrOpenIDInvalid = errors.New("openid is invalid")                              // 40003
+	ErrSessionKey    = errors.New("session_key is invalid or expired")              // 87007, 87009
+	ErrNotAuthorized = errors.New("the call is not authorized")                     // 43104, 48001, 48004, 50001, 61007
+	ErrAppID         = errors.New("AppID is invalid")                               // 40013
+	ErrAppSecret     = errors.New("AppSecret is invalid or frozen")                 // 40001 where the AppSecret is sent, 40125, 40243
+	ErrIPNotAllowed  = errors.New("this server's address is not on the allow-list") // 40090, 40164, 45035, 61004, 89503, 89506, 89507
+	ErrComponent     = errors.New("third-party platform is not authorized")         // 40094, 61003, 61005, 61006, 61011, 61023
+	ErrRateLimited   = errors.New("quota is used up")                               // 45009, 45011, HTTP 429
+	ErrAnswer        = errors.New("answer cannot be used")                          // no JSON object, an ambiguous one, or one without an identity
+)
+
+// Error is an error answer of WeChat, or the failure to get an answer. Its
+// texts, and those of the errors it wraps, hold no secret, code, token or
+// openid. It matches the sentinels of this package, context.Canceled,
+// context.DeadlineExceeded, io.ErrUnexpectedEOF and the syscall errors for a
+// refused or reset connection with errors.Is.
+type Error struct {
+	Code       int    // errcode; 0 when there was no answer with one
+	Message    string // errmsg without its tail, at most 300 bytes in one line
+	RID        string // WeChat's id of the request, which its support asks for; "" if it sent none
+	Endpoint   string // such as "sns/oauth2/access_token"
+	HTTPStatus int    // 0 when there was no answer
+
+	kind  Kind
+	cause error
+}
+
+// Error describes the failure in one line.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("wechat: " + e.Endpoint)
+	if e.Code != 0 {
+		fmt.Fprintf(&b, ": errcode %d", e.Code)
+	} else if e.HTTPStatus != 0 && e.HTTPStatus != 200 {
+		fmt.Fprintf(&b, ": HTTP status %d", e.HTTPStatus)
+	}
+	if e.Message != "" {
+		b.WriteString(": " + e.Message)
+	}
+	if e.RID != "" {
+		b.WriteString(", rid " + e.RID)
+	}
+	if e.cause != nil {
+		b.WriteString(": " + e.cause.Error())
+	}
+	return b.String()
+}
+
+// Kind sorts the error by what to do next.
+func (e *Error) Kind() Kind {
+	switch {
+	case e.Code != 0:
+		return lookup(e.Code, e.Endpoint).kind
+	case e.cause != nil:
+		return e.kind
+	case e.HTTPStatus == 429:
+		return KindRateLimited
+	case e.HTTPStatus == 200:
+		return KindUnknown
+	}
+	return KindRetry
+}
+
+// Timeout reports whether time ran out: the client's, the context's or a
+// connection's.
+func (e *Error) Timeout() bool {
+	var t interface{ Timeout() bool }
+	return errors.As(e.cause, &t) && t.Timeout()
+}
+
+// Is matches the sentinel of the errcode.
+func (e *Error) Is(target error) bool {
+	if e.Code != 0 {
+		return target != nil && lookup(e.Code, e.Endpoint).is == target
+	}
+	return target == ErrRateLimited && e.HTTPStatus == 429
+}
+
+// Unwrap returns the cause of a failure that was no errcode, or nil.
+func (e *Error) Unwrap() error { return e.cause }
+
+// badAnswer is the error for an answer that cannot be used; err completes a
+// sentence that begins with "answer".
+func badAnswer(endpoint string, err error) *Error {
+	return &Error{Endpoint: endpoint, HTTPStatus: 200, kind: KindUnknown,
+		cause: &fault{text: "answer " + err.Error(), is: []error{ErrAnswer}}}
+}
+
+// unsent is the error for a call that was not made, because WeChat could only
+// have refused it.
+func (req request) unsent(kind Kind, cause error) *Error {
+	return &Error{Endpoint: req.endpoint, kind: kind,
+		cause: &fault{text: "not sent: " + cause.Error(), is: []error{cause}}}
+}
+
+// noToken is the error for a call that was not made, because the function or
+// service that supplies its token failed.
+func (req request) noToken(name string, err error) error {
+	var ours *Error
+	if errors.As(err, &ours) {
+		return err
+	}
+	return &Error{Endpoint: req.endpoint, kind: KindRetry,
+		cause: &fault{text: "no " + name + ": " + shorten(redact(err.Error(), nil)), is: []error{err}, timeout: isTimeout(err)}}
+}
+
+// transportError is the error for a call that got no answer. The error of
+// net/http is taken apart and its text written anew: it may hold the whole URL,
+// and what the peer sent.
+func (req request) transportError(err error) *Error {
+	var withURL *url.Error
+	for errors.As(err, &withURL) {
+		err = withURL.Err
+	}
+	f := &fault{text: shorten(redact(err.Error(), req.sensitive())), timeout: isTimeout(err)}
+	for _, known := range []error{
+		context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF,
+		syscall.ECONNREFUSED, syscall.ECONNRESET,
+	} {
+		if errors.Is(err, known) {
+			f.is = append(f.is, known)
+		}
+	}
+	return &Error{Endpoint: req.endpoint, kind: KindRetry, cause: f}
+}
+
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// fault is a cause whose text was made safe. It wraps nothing but errors whose
+// texts are safe too.
+type fault struct {
+	text    string
+	is      []error
+	timeout bool
+}
+
+func (f *fault) Error() string   { return f.text }
+func (f *fault) Timeout() bool   { return f.timeout }
+func (f *fault) Unwrap() []error { return f.is }
+
+// The tails of errmsg seen so far: ", rid: X", " rid: X", " hint: [Y] rid: X",
+// ", hints: [ req_id: X ]" and " hint: [X]".
+var (
+	ridTail  = regexp.MustCompile(`[,\s]*\brid: ?([0-9A-Za-z_-]{1,64})\s*$`)
+	hintTail = regexp.MustCompile(`[,\s]*\bhints?: ?\[ *(?:req_id: *)?([0-9A-Za-z_-]{1,64}) *\]\s*$`)
+)
+
+// splitErrmsg separates what WeChat says from the request's id.
+func splitErrmsg(errmsg string) (message, rid string) {
+	message = errmsg
+	if m := ridTail.FindStringSubmatchIndex(message); m != nil {
+		message, rid = message[:m[0]], message[m[2]:m[3]]
+	}
+	if m := hintTail.FindStringSubmatchIndex(message); m != nil {
+		if rid == "" {
+			rid = message[m[2]:m[3]]
+		}
+		message = message[:m[0]]
+	}
+	return strings.TrimSpace(message), rid
+}

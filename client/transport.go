@@ -1,0 +1,215 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	maxBody        = 64 << 10
+	maxHeader      = 64 << 10
+	dialTimeout    = 2 * time.Second
+	tlsTimeout     = 3 * time.Second
+	idleTimeout    = time.Minute // below the 75 s after which common servers hang up
+	maxTries       = 2
+	pauseBeforeTry = 100 * time.Millisecond
+)
+
+// newTransport builds what calls go through. RoundTrippers are used without an
+// http.Client around them: it is the http.Client that follows redirects (and
+// hands the target the URL with the AppSecret as Referer) and keeps cookies.
+func (c *Client) newTransport() http.RoundTripper {
+	var base http.RoundTripper
+	if c.httpClient != nil {
+		if c.httpClient.Timeout > 0 {
+			c.timeout = min(c.timeout, c.httpClient.Timeout)
+		}
+		base = c.httpClient.Transport
+	}
+	switch t := base.(type) {
+	case nil:
+		return tightened(&http.Transport{
+			Proxy:                 http.ProxyFromEnvironment,
+			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			TLSHandshakeTimeout:   tlsTimeout,
+			ResponseHeaderTimeout: c.timeout * 3 / 5,
+			IdleConnTimeout:       idleTimeout,
+			MaxIdleConnsPerHost:   16,
+		})
+	case *http.Transport:
+		return tightened(t.Clone())
+	default:
+		return base
+	}
+}
+
+func tightened(t *http.Transport) *http.Transport {
+	t.DisableCompression = true
+	if t.MaxResponseHeaderBytes <= 0 || t.MaxResponseHeaderBytes > maxHeader {
+		t.MaxResponseHeaderBytes = maxHeader
+	}
+	if t.TLSClientConfig == nil {
+		t.TLSClientConfig = &tls.Config{}
+	}
+	t.TLSClientConfig.MinVersion = max(t.TLSClientConfig.MinVersion, tls.VersionTLS12)
+	return t
+}
+
+// request is one call to the API.
+type request struct {
+	endpoint string // the path without its leading slash
+	query    url.Values
+	json     map[string]any // a POST body; nil means GET
+	once     bool           // must not reach WeChat twice
+}
+
+// call makes the request within the client's timeout. A request that certainly
+// did not reach WeChat is repeated once; so is one that may be repeated, when
+// WeChat is busy.
+func (c *Client) call(ctx context.Context, req request) (*answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
+	for try := 1; ; try++ {
+		ans, sent, err := c.attempt(ctx, req)
+		if err == nil {
+			return ans, nil
+		}
+		again := !sent || !req.once && errors.Is(err, ErrBusy)
+		if !again || try == maxTries || c.pause(ctx, pauseBeforeTry) != nil {
+			return nil, err
+		}
+	}
+}
+
+// attempt sends the request once. sent is false only when WeChat cannot have
+// seen it.
+func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bool, err error) {
+	var p progress
+	hr, err := c.httpRequest(httptrace.WithClientTrace(ctx, p.trace()), req)
+	if err != nil {
+		return nil, true, req.transportError(err)
+	}
+	resp, err := c.transport.RoundTrip(hr)
+	if err != nil {
+		return nil, p.mayHaveSent(ctx, err), req.transportError(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return nil, true, &Error{Endpoint: req.endpoint, HTTPStatus: resp.StatusCode}
+	}
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err != nil {
+		return nil, true, req.transportError(err)
+	}
+	ans, err = req.read(body)
+	return ans, true, err
+}
+
+// read makes of a body an answer or the error that it reports.
+func (req request) read(body []byte) (*answer, error) {
+	if len(body) > maxBody {
+		return nil, badAnswer(req.endpoint, errors.New("is longer than 64 KiB"))
+	}
+	fields, err := parseObject(body)
+	if err != nil {
+		return nil, badAnswer(req.endpoint, err)
+	}
+	ans := &answer{endpoint: req.endpoint, fields: fields}
+	code, err := ans.errcode()
+	if err != nil {
+		return nil, ans.refused(err)
+	}
+	if code != 0 {
+		message, rid := splitErrmsg(redact(ans.text("errmsg"), req.sensitive()))
+		return nil, &Error{Code: code, Message: shorten(message), RID: rid, Endpoint: req.endpoint, HTTPStatus: http.StatusOK}
+	}
+	return ans, nil
+}
+
+func (c *Client) httpRequest(ctx context.Context, req request) (*http.Request, error) {
+	target := c.endpoints.API + "/" + req.endpoint + "?" + req.query.Encode()
+	method, body := http.MethodGet, io.Reader(nil)
+	if req.json != nil {
+		data, err := json.Marshal(req.json)
+		if err != nil {
+			return nil, err
+		}
+		method, body = http.MethodPost, bytes.NewReader(data)
+	}
+	hr, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, err
+	}
+	if req.json != nil {
+		hr.Header.Set("Content-Type", "application/json")
+	}
+	hr.Header.Set("Accept-Encoding", "identity") // keeps a transport from unpacking what we did not ask for
+	hr.Header.Set("User-Agent", "wechatauth")
+	if req.once {
+		makeUnrepeatable(hr)
+	}
+	return hr, nil
+}
+
+// makeUnrepeatable keeps net/http's transport from sending the request a second
+// time when a kept connection dies before the answer. The transport does so
+// with every GET unless the request has a body that it cannot rewind; this one
+// has, and it is empty, so that nothing changes on the wire.
+func makeUnrepeatable(hr *http.Request) {
+	if hr.Body == nil {
+		hr.Body = io.NopCloser(eof{})
+	}
+	hr.GetBody = nil
+}
+
+type eof struct{}
+
+func (eof) Read([]byte) (int, error) { return 0, io.EOF }
+
+// progress watches how far a request got.
+type progress struct{ connected, wroteHeaders atomic.Bool }
+
+func (p *progress) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GotConn:      func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		WroteHeaders: func() { p.wroteHeaders.Store(true) },
+	}
+}
+
+// mayHaveSent is false when err came before WeChat had a whole request: the
+// connection could not be made, or a kept one turned out dead before the
+// headers were written. A failure whose place is unknown counts as sent.
+func (p *progress) mayHaveSent(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || p.wroteHeaders.Load() {
+		return true
+	}
+	if p.connected.Load() {
+		return false
+	}
+	var op *net.OpError
+	return !errors.As(err, &op) || op.Op != "dial"
+}
+
+// pause waits for d, give or take a quarter so that clients do not come back in
+// step, or until the context ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d*3/4 + rand.N(d/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
