@@ -1,0 +1,241 @@
+package wechattest
+
+import (
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// authorizeRequest is what an authorize or qrconnect URL asks for.
+type authorizeRequest struct {
+	account     Account
+	appID       string
+	redirectURI string
+	scope       client.Scope
+	state       string
+	hasState    bool
+	platform    string // component_appid
+	forcePopup  bool
+	forceSnap   bool
+	person      Person
+}
+
+// refusal is an error page: WeChat's number, 0 for none, and its words.
+type refusal struct {
+	code int
+	text string
+}
+
+const cannotOpen = "该链接无法访问"
+
+// pageErrors are the texts of WeChat's numbered error pages.
+var pageErrors = map[int]string{
+	1:     "错误码 1",
+	10003: "redirect_uri域名与后台配置不一致",
+	10004: "此公众号被封禁",
+	10005: "此公众号并没有这些scope的权限",
+	10006: "必须关注此测试号",
+	10009: "操作太频繁了，请稍后重试",
+	10010: "scope不能为空",
+	10011: "redirect_uri不能为空",
+	10012: "appid不能为空",
+	10013: "state不能为空",
+	10015: "公众号未授权第三方平台，请检查授权状态",
+	10016: "不支持微信开放平台的Appid，请使用公众号Appid",
+}
+
+func numbered(code int) *refusal { return &refusal{code, pageErrors[code]} }
+
+// The documented order, and what may follow it in any order.
+var (
+	authorizeOrder  = []string{"appid", "redirect_uri", "response_type", "scope", "state"}
+	authorizeExtras = []string{"component_appid", "connect_redirect", "forcePopup", "forceSnapShot", "uin", "key", "pass_ticket", "version"}
+)
+
+// inOrder reports whether a raw query has the documented parameters in their
+// order, each at most once, then only known extras, component_appid last.
+func inOrder(rawQuery string) bool {
+	place, last := 0, ""
+	seen := map[string]bool{}
+	for pair := range strings.SplitSeq(rawQuery, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if seen[name] || last == "component_appid" {
+			return false
+		}
+		seen[name], last = true, name
+		i := slices.Index(authorizeOrder, name)
+		switch {
+		case i >= place:
+			place = i + 1
+		case i >= 0 || !slices.Contains(authorizeExtras, name):
+			return false
+		default:
+			place = len(authorizeOrder)
+		}
+	}
+	return true
+}
+
+// parseAuthorize reads and judges an authorize URL for the person who opens it.
+func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *refusal) {
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	a := authorizeRequest{
+		appID: q.Get("appid"), redirectURI: q.Get("redirect_uri"), scope: client.Scope(q.Get("scope")),
+		state: q.Get("state"), hasState: q.Has("state"), platform: q.Get("component_appid"),
+		forcePopup: q.Get("forcePopup") == "true", forceSnap: q.Get("forceSnapShot") == "true", person: p,
+	}
+	var ok bool
+	a.account, ok = s.accounts[a.appID]
+	switch {
+	case a.appID == "":
+		return a, numbered(10012)
+	case q.Get("redirect_uri") == "":
+		return a, numbered(10011)
+	case a.scope == "":
+		return a, numbered(10010)
+	case a.state == "" && s.on(StateRequired):
+		return a, numbered(10013)
+	case err != nil, !s.on(LenientOrder) && !inOrder(r.URL.RawQuery), q.Get("response_type") != "code":
+		return a, &refusal{text: cannotOpen}
+	case strings.HasPrefix(a.appID, "gh_"):
+		return a, numbered(1)
+	case !ok:
+		return a, &refusal{text: "AppID 参数错误"}
+	case a.account.Kind != OfficialAccount:
+		return a, numbered(10016)
+	}
+	return a, s.judge(a)
+}
+
+// judge applies the rules of the account itself.
+func (s *Server) judge(a authorizeRequest) *refusal {
+	switch {
+	case len(a.state) > 128:
+		return &refusal{text: "state 参数过长 / state parameter is too long"}
+	case a.account.Banned:
+		return numbered(10004)
+	case a.scope != client.ScopeBase && a.scope != client.ScopeUserInfo:
+		return &refusal{text: "Scope 参数错误或没有 Scope 权限"}
+	case !a.account.owns(a.scope):
+		return numbered(10005)
+	case a.platform != "" && !slices.Contains(a.account.Platforms, a.platform):
+		return numbered(10015)
+	case !s.callbackAllowed(a):
+		return numbered(10003)
+	case a.account.Sandbox && !a.person.Follows:
+		return numbered(10006)
+	}
+	return nil
+}
+
+// callbackAllowed is the rule for redirect_uri: http or https, the host equal
+// to a configured domain, no port, below the configured path.
+func (s *Server) callbackAllowed(a authorizeRequest) bool {
+	u, err := url.Parse(a.redirectURI)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Host == "" {
+		return false
+	}
+	domains := a.account.Domains
+	if a.platform != "" {
+		domains = s.accounts[a.platform].Domains // the platform's, not the account's
+	}
+	if len(domains) == 0 {
+		return !s.cfg.strictDomains && loopback(u.Hostname())
+	}
+	for _, d := range domains {
+		host, path, _ := strings.Cut(d, "/")
+		if strings.EqualFold(u.Host, host) && below(u.Path, path) {
+			return true
+		}
+	}
+	return false
+}
+
+func below(path, prefix string) bool {
+	prefix = "/" + strings.Trim(prefix, "/")
+	return prefix == "/" || path == prefix || strings.HasPrefix(path, prefix+"/")
+}
+
+func loopback(host string) bool {
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+}
+
+// callback is where the browser goes with a code: redirect_uri with code and
+// state appended, before a fragment. It comes in two parts, for the code goes
+// between them.
+func (s *Server) callback(a authorizeRequest) (before, after string) {
+	base, fragment, hasFragment := strings.Cut(a.redirectURI, "#")
+	if a.state != "" || !s.on(OmitEmptyState) {
+		after = "&state=" + url.QueryEscape(a.state)
+	}
+	if a.platform != "" {
+		after += "&appid=" + a.appID
+	}
+	if hasFragment {
+		after += "#" + fragment
+	}
+	return base + separator(base) + "code=", after
+}
+
+// refusalCallback is the older way to tell a site about a refusal.
+func refusalCallback(a authorizeRequest) string {
+	base, _, _ := strings.Cut(a.redirectURI, "#")
+	return base + separator(base) + "state=" + url.QueryEscape(a.state)
+}
+
+func separator(uri string) string {
+	if strings.Contains(uri, "?") {
+		return "&"
+	}
+	return "?"
+}
+
+// authorize is /connect/oauth2/authorize.
+func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
+	if r.Method != http.MethodGet {
+		s.errorPage(w, r, c, &refusal{text: cannotOpen})
+		return
+	}
+	if !s.cfg.anyBrowser && !strings.Contains(strings.ToLower(r.UserAgent()), "micromessenger") {
+		s.notWeChatPage(w, r, c)
+		return
+	}
+	s.mu.Lock()
+	a, refused := s.parseAuthorize(r, s.visitor(r))
+	if refused != nil {
+		s.mu.Unlock()
+		s.errorPage(w, r, c, refused)
+		return
+	}
+	if a.scope == client.ScopeBase {
+		to := s.allow(a)
+		s.mu.Unlock()
+		s.redirect(w, r, c, to)
+		return
+	}
+	id := s.text(24)
+	s.pending[id] = &consent{authorizeRequest: a}
+	s.mu.Unlock()
+	s.consentPage(w, r, c, id, a)
+}
+
+// allow issues the code and returns the callback. The caller holds s.mu.
+func (s *Server) allow(a authorizeRequest) string {
+	before, after := s.callback(a)
+	return before + s.newCode(&grant{
+		flow: webFlow, appID: a.appID, platform: a.platform, person: a.person, scope: a.scope,
+	}) + after
+}
+
+// redirect sends the browser on with a 302, as WeChat is taken to do.
+func (s *Server) redirect(w http.ResponseWriter, _ *http.Request, c *Call, to string) {
+	s.outcome(c, 0, "redirect to callback")
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusFound)
+}

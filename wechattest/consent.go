@@ -1,0 +1,66 @@
+package wechattest
+
+import (
+	"net/http"
+	"net/url"
+)
+
+// consent is a consent page that is open in somebody's browser.
+type consent struct {
+	authorizeRequest
+}
+
+const personCookie = "wechatsim_person"
+
+// visitor is the person who opened a page: chosen by cookie, or the one who
+// holds the phone. The caller holds s.mu.
+func (s *Server) visitor(r *http.Request) Person {
+	if c, err := r.Cookie(personCookie); err == nil {
+		if name, err := url.QueryUnescape(c.Value); err == nil {
+			if p, ok := s.people[name]; ok {
+				return p
+			}
+		}
+	}
+	return s.people[s.holder]
+}
+
+// choose makes this browser the phone of that person from now on.
+func choose(w http.ResponseWriter, person string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: personCookie, Value: url.QueryEscape(person), Path: "/",
+		HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// authorizeReply takes the form of the consent page: ticket, answer ("allow"
+// or "refuse") and person.
+func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.mu.Lock()
+	pending, ok := s.pending[r.PostFormValue("ticket")]
+	if r.Method != http.MethodPost || !ok {
+		s.mu.Unlock()
+		s.errorPage(w, r, c, &refusal{text: cannotOpen})
+		return
+	}
+	delete(s.pending, r.PostFormValue("ticket"))
+	a := pending.authorizeRequest
+	if p, ok := s.people[r.PostFormValue("person")]; ok {
+		a.person = p
+		choose(w, p.Name)
+	}
+	var to string
+	switch {
+	case r.PostFormValue("answer") == "allow":
+		to = s.allow(a)
+	case s.on(RefusalCallback):
+		to = refusalCallback(a)
+	}
+	s.mu.Unlock()
+	if to == "" {
+		s.outcome(c, 0, "refused")
+		s.show(w, r, "cancelled", view{})
+		return
+	}
+	s.redirect(w, r, c, to)
+}

@@ -1,0 +1,200 @@
+package wechattest
+
+import (
+	"io"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// Fault is something that goes wrong with one call; Fail scripts it.
+type Fault struct {
+	kind        faultKind
+	code        int
+	delay       time.Duration
+	contentType string
+	body        string
+	processed   bool
+}
+
+type faultKind int
+
+const (
+	faultNone faultKind = iota
+	faultErrcode
+	faultDelay
+	faultHang
+	faultReset
+	faultRaw
+	faultTruncated
+	faultCodeAsString
+	faultCodeZero
+)
+
+// Errcode answers with an errcode and does nothing else: a code that comes
+// with the call is not spent. At a page it is the number on the error page.
+func Errcode(code int) Fault { return Fault{kind: faultErrcode, code: code} }
+
+// Busy is errcode -1.
+func Busy() Fault { return Errcode(-1) }
+
+// Delay answers as usual, but d later, in real time.
+func Delay(d time.Duration) Fault { return Fault{kind: faultDelay, delay: d} }
+
+// Hang never answers; the caller has to give up.
+func Hang() Fault { return Fault{kind: faultHang} }
+
+// Reset breaks the connection without an answer.
+func Reset() Fault { return Fault{kind: faultReset} }
+
+// BadGateway is a 502 with an HTML body, as from a proxy in front.
+func BadGateway() Fault {
+	return Raw(http.StatusBadGateway, "text/html", "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
+}
+
+// Raw answers with exactly this.
+func Raw(status int, contentType, body string) Fault {
+	return Fault{kind: faultRaw, code: status, contentType: contentType, body: body}
+}
+
+// Truncated answers as usual, but only with the first half of the bytes.
+func Truncated() Fault { return Fault{kind: faultTruncated, processed: true} }
+
+// ErrcodeAsString answers as usual with errcode as a JSON string.
+func ErrcodeAsString() Fault { return Fault{kind: faultCodeAsString, processed: true} }
+
+// ErrcodeZero adds errcode 0 and errmsg ok to a success.
+func ErrcodeZero() Fault { return Fault{kind: faultCodeZero, processed: true} }
+
+// Processed returns the same fault for an answer that is lost on the way back:
+// the call takes effect first, so its code is spent.
+func (f Fault) Processed() Fault {
+	f.processed = true
+	return f
+}
+
+// Fail scripts what happens to the next calls of an endpoint, one fault for
+// each call, after those scripted before. The zero Fault lets a call through.
+func (s *Server) Fail(endpoint string, faults ...Fault) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name := endpointName(endpoint)
+	s.faults[name] = append(s.faults[name], faults...)
+}
+
+func (s *Server) nextFault(name string) Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	queue := s.faults[name]
+	if len(queue) == 0 {
+		return Fault{}
+	}
+	s.faults[name] = queue[1:]
+	return queue[0]
+}
+
+// Block holds every call of an endpoint, after it was counted and before it
+// takes effect, until release is called. Release may be called twice.
+func (s *Server) Block(endpoint string) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	name, gate := endpointName(endpoint), make(chan struct{})
+	s.gates[name] = append(s.gates[name], gate)
+	var once sync.Once
+	return func() {
+		once.Do(func() {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			for i, g := range s.gates[name] {
+				if g == gate {
+					s.gates[name] = append(s.gates[name][:i:i], s.gates[name][i+1:]...)
+				}
+			}
+			close(gate)
+		})
+	}
+}
+
+// pass waits at the endpoint's gates. False means that the caller is gone or
+// the simulator closed.
+func (s *Server) pass(r *http.Request, name string) bool {
+	s.mu.Lock()
+	gates := s.gates[name]
+	s.mu.Unlock()
+	for _, gate := range gates {
+		if !s.wait(r, gate) {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *Server) wait(r *http.Request, c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	case <-s.done:
+		return false
+	case <-r.Context().Done():
+		return false
+	}
+}
+
+// before carries out a fault that needs no answer first, and reports whether
+// the call is over.
+func (f Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
+	if f.kind == faultDelay {
+		elapsed := make(chan struct{})
+		timer := time.AfterFunc(f.delay, func() { close(elapsed) })
+		defer timer.Stop()
+		return !s.wait(r, elapsed)
+	}
+	if f.processed || f.kind == faultNone || f.kind == faultErrcode {
+		return false
+	}
+	return f.spoil(s, w, r)
+}
+
+// spoil is the fault itself; false if it only changes the answer.
+func (f Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) bool {
+	switch f.kind {
+	case faultHang:
+		s.wait(r, nil)
+	case faultReset:
+	case faultRaw:
+		w.Header().Set("Content-Type", f.contentType)
+		w.WriteHeader(f.code)
+		io.WriteString(w, f.body)
+		return true
+	default:
+		return false
+	}
+	panic(http.ErrAbortHandler) // net/http breaks the connection
+}
+
+// write sends the answer, spoiled if the fault says so.
+func (f Fault) write(s *Server, w http.ResponseWriter, r *http.Request, contentType, body string) {
+	if f.processed && f.spoil(s, w, r) {
+		return
+	}
+	switch f.kind {
+	case faultTruncated:
+		body = body[:len(body)/2]
+	case faultCodeAsString:
+		body = errcodeAsString(body)
+	case faultCodeZero:
+		if !strings.Contains(body, `"errcode"`) {
+			body = strings.TrimSuffix(body, "}") + `,"errcode":0,"errmsg":"ok"}`
+		}
+	}
+	w.Header().Set("Content-Type", contentType)
+	io.WriteString(w, body)
+}
+
+var errcodeNumber = regexp.MustCompile(`"errcode":(-?\d+)`)
+
+func errcodeAsString(body string) string {
+	return errcodeNumber.ReplaceAllString(body, `"errcode":"$1"`)
+}

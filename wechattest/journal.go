@@ -1,0 +1,116 @@
+package wechattest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Call is one request that the simulator was asked, as the journal keeps it.
+// Secrets, tokens and session keys are not kept; codes and states are masked
+// to their first four characters.
+type Call struct {
+	Time     time.Time `json:"time"`     // on the simulator's clock
+	Method   string    `json:"method"`   //
+	Endpoint string    `json:"endpoint"` // the path without its leading slash
+	AppID    string    `json:"app_id"`
+	Code     string    `json:"code"`    // masked: code, js_code
+	State    string    `json:"state"`   // masked
+	Errcode  int       `json:"errcode"` // as answered; for a page its error number
+	Outcome  string    `json:"outcome"` // in a word or two, for people
+}
+
+type journal struct {
+	calls  []*Call
+	counts map[string]int
+	held   map[string]int // waiting at a gate now
+}
+
+// Journal returns what was asked so far, oldest first.
+func (s *Server) Journal() []Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	calls := make([]Call, len(s.journal.calls))
+	for i, c := range s.journal.calls {
+		calls[i] = *c
+	}
+	return calls
+}
+
+// Count is how often an endpoint was asked, calls that are still open
+// included. Endpoints are named by path: "sns/oauth2/access_token".
+func (s *Server) Count(endpoint string) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.journal.counts[endpointName(endpoint)]
+}
+
+// Await blocks until an endpoint was asked n times, and fails when ctx ends
+// first. With Block it makes tests of concurrency exact without sleeping.
+func (s *Server) Await(ctx context.Context, endpoint string, n int) error {
+	for {
+		s.mu.Lock()
+		count, changed := s.journal.counts[endpointName(endpoint)], s.changed
+		s.mu.Unlock()
+		if count >= n {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-s.done:
+			return fmt.Errorf("await %d calls of %s: the simulator was closed after %d", n, endpoint, count)
+		case <-ctx.Done():
+			return fmt.Errorf("await %d calls of %s, saw %d: %w", n, endpoint, count, ctx.Err())
+		}
+	}
+}
+
+// note enters a request into the journal.
+func (s *Server) note(r *http.Request, name string, q url.Values) *Call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	code := q.Get("code")
+	if code == "" {
+		code = q.Get("js_code")
+	}
+	c := &Call{
+		Time: s.now(), Method: r.Method, Endpoint: name, AppID: q.Get("appid"),
+		Code: mask(code), State: mask(q.Get("state")),
+	}
+	if s.journal.counts == nil {
+		s.journal.counts = map[string]int{}
+	}
+	s.journal.calls = append(s.journal.calls, c)
+	s.journal.counts[name]++
+	s.wake()
+	return c
+}
+
+// wake lets everybody look again who waits for something to happen. The
+// caller holds s.mu.
+func (s *Server) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *Server) outcome(c *Call, errcode int, text string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.Errcode, c.Outcome = errcode, text
+}
+
+func endpointName(path string) string { return strings.TrimPrefix(path, "/") }
+
+// mask keeps the first four characters of what is at least twice as long.
+func mask(secret string) string {
+	switch {
+	case secret == "":
+		return ""
+	case len(secret) < 8:
+		return "…"
+	}
+	return secret[:4] + "…"
+}

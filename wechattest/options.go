@@ -1,0 +1,107 @@
+package wechattest
+
+import (
+	"fmt"
+	"time"
+)
+
+// Option configures a simulator.
+type Option func(*config)
+
+type config struct {
+	accounts      []Account
+	people        []Person
+	clock         func() time.Time
+	seed          int64
+	seeded        bool
+	switches      map[Switch]bool
+	anyBrowser    bool
+	strictDomains bool
+	pollHold      time.Duration
+}
+
+// WithAccount declares accounts. Those that are declared replace
+// DefaultAccounts; the option may be given several times.
+func WithAccount(accounts ...Account) Option {
+	return func(c *config) { c.accounts = append(c.accounts, accounts...) }
+}
+
+// WithPerson declares people. Those that are declared replace DefaultPeople;
+// the first holds the phone.
+func WithPerson(people ...Person) Option {
+	return func(c *config) { c.people = append(c.people, people...) }
+}
+
+// WithClock sets the clock that lifetimes, rids and quotas go by. The default
+// is time.Now.
+func WithClock(now func() time.Time) Option { return func(c *config) { c.clock = now } }
+
+// WithSeed makes codes, tokens, session keys and rids a function of seed and
+// the order of calls. The default is a new seed each time.
+func WithSeed(seed int64) Option {
+	return func(c *config) { c.seed, c.seeded = seed, true }
+}
+
+// WithAnyBrowser lifts the rule that the authorize page opens in WeChat only,
+// for local work with a desktop browser.
+func WithAnyBrowser() Option { return func(c *config) { c.anyBrowser = true } }
+
+// WithStrictDomains applies WeChat's rule for callbacks also to accounts
+// without Domains: no domain configured, no callback (10003). The default
+// allows them every loopback host and port.
+func WithStrictDomains() Option { return func(c *config) { c.strictDomains = true } }
+
+// With turns switches on.
+func With(switches ...Switch) Option {
+	return func(c *config) {
+		for _, sw := range switches {
+			c.switches[sw] = true
+		}
+	}
+}
+
+func newConfig(opts []Option) (config, error) {
+	c := config{clock: time.Now, switches: map[Switch]bool{}, pollHold: 25 * time.Second}
+	for _, opt := range opts {
+		opt(&c)
+	}
+	if c.accounts == nil {
+		c.accounts = DefaultAccounts()
+	}
+	if c.people == nil {
+		c.people = DefaultPeople()
+	}
+	if !c.seeded {
+		c.seed = time.Now().UnixNano()
+	}
+	return c, c.complete()
+}
+
+func (c *config) complete() (err error) {
+	apps := map[string]bool{}
+	for i, a := range c.accounts {
+		if c.accounts[i], err = a.complete(); err != nil {
+			return err
+		}
+		if apps[a.AppID] {
+			return fmt.Errorf("account %s is declared twice", a.AppID)
+		}
+		apps[a.AppID] = true
+	}
+	names := map[string]bool{}
+	for i, p := range c.people {
+		if c.people[i], err = p.complete(); err != nil {
+			return err
+		}
+		if names[p.Name] {
+			return fmt.Errorf("person %s is declared twice", p.Name)
+		}
+		names[p.Name] = true
+	}
+	for sw := range c.switches {
+		if !known(sw) {
+			return fmt.Errorf("unknown switch %q", sw)
+		}
+	}
+	return nil
+}

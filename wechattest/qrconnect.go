@@ -1,0 +1,160 @@
+package wechattest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// ticket is a QR code on somebody's screen.
+type ticket struct {
+	authorizeRequest
+	status  int // what the long poll answers: 408, 404, 405, 403
+	code    string
+	expires time.Time
+}
+
+const (
+	qrWaiting   = 408
+	qrScanned   = 404
+	qrConfirmed = 405
+	qrRefused   = 403
+	qrExpired   = 402
+
+	qrLife = 5 * time.Minute
+)
+
+// qrConnect is /connect/qrconnect: the page with the QR code, for any browser.
+func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.mu.Lock()
+	a, refused := s.parseQRConnect(r)
+	if refused != nil {
+		s.mu.Unlock()
+		s.errorPage(w, r, c, refused)
+		return
+	}
+	uuid := s.text(16)
+	s.tickets[uuid] = &ticket{authorizeRequest: a, status: qrWaiting, expires: s.now().Add(qrLife)}
+	s.mu.Unlock()
+	s.outcome(c, 0, "QR page")
+	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
+		w.Header().Set("Content-Type", "application/json")
+		json.NewEncoder(w).Encode(map[string]string{"uuid": uuid})
+		return
+	}
+	s.qrPage(w, r, uuid, a)
+}
+
+func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
+	q := r.URL.Query()
+	a := authorizeRequest{
+		appID: q.Get("appid"), redirectURI: q.Get("redirect_uri"), scope: client.Scope(q.Get("scope")),
+		state: q.Get("state"), hasState: q.Has("state"),
+	}
+	var ok bool
+	a.account, ok = s.accounts[a.appID]
+	switch {
+	case a.appID == "":
+		return a, numbered(10012)
+	case a.redirectURI == "":
+		return a, numbered(10011)
+	case a.scope == "":
+		return a, numbered(10010)
+	case !ok:
+		return a, &refusal{text: "AppID 参数错误"}
+	case q.Get("response_type") != "code" && q.Get("login_type") != "jssdk", a.account.Kind != WebsiteApp, r.Method != http.MethodGet:
+		return a, &refusal{text: cannotOpen}
+	case a.scope != client.ScopeLogin || !a.account.owns(a.scope):
+		return a, &refusal{text: "Scope 参数错误或没有 Scope 权限"}
+	case !s.callbackAllowed(a):
+		return a, &refusal{text: cannotOpen}
+	}
+	return a, nil
+}
+
+// confirm is what the phone opens after scanning. GET marks the ticket as
+// scanned and shows the page; POST takes its form: uuid, answer, person.
+func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.mu.Lock()
+	t, ok := s.tickets[r.FormValue("uuid")]
+	if !ok || !s.now().Before(t.expires) || t.status == qrConfirmed || t.status == qrRefused {
+		s.mu.Unlock()
+		s.errorPage(w, r, c, &refusal{text: "二维码已过期 / the QR code has expired"})
+		return
+	}
+	t.person = s.visitor(r)
+	if p, ok := s.people[r.PostFormValue("person")]; ok {
+		t.person = p
+	}
+	answer := r.PostFormValue("answer")
+	switch {
+	case r.Method != http.MethodPost:
+		t.status = qrScanned
+	case answer == "allow":
+		t.status = qrConfirmed
+		t.code = s.newCode(&grant{flow: webFlow, appID: t.appID, person: t.person, scope: t.scope})
+	default:
+		t.status = qrRefused
+	}
+	s.wake()
+	a := t.authorizeRequest
+	s.mu.Unlock()
+	switch {
+	case r.Method != http.MethodPost:
+		s.confirmPage(w, r, r.FormValue("uuid"), a)
+	case answer == "allow":
+		s.show(w, r, "confirmed", view{})
+	default:
+		s.show(w, r, "cancelled", view{})
+	}
+}
+
+// qrPoll is the long poll behind the QR page. It answers as soon as there is
+// something else to say than last, and 408 after a while.
+func (s *Server) qrPoll(w http.ResponseWriter, r *http.Request, c *Call) {
+	hold := time.NewTimer(s.cfg.pollHold)
+	defer hold.Stop()
+	for {
+		s.mu.Lock()
+		status, code, news := s.qrStatus(r.FormValue("uuid"), r.FormValue("last"))
+		changed := s.changed
+		s.mu.Unlock()
+		if news {
+			writePoll(w, status, code)
+			return
+		}
+		select {
+		case <-changed:
+		case <-hold.C:
+			writePoll(w, status, code)
+			return
+		case <-s.done:
+			return
+		case <-r.Context().Done():
+			return
+		}
+	}
+}
+
+func (s *Server) qrStatus(uuid, last string) (status int, code string, news bool) {
+	t, ok := s.tickets[uuid]
+	if !ok || !s.now().Before(t.expires) {
+		return qrExpired, "", true
+	}
+	waiting := t.status == qrWaiting || t.status == qrScanned && last == "404"
+	if waiting {
+		return qrWaiting, "", false
+	}
+	return t.status, t.code, true
+}
+
+func writePoll(w http.ResponseWriter, status int, code string) {
+	w.Header().Set("Content-Type", "text/javascript")
+	w.Header().Set("Cache-Control", "no-store")
+	io.WriteString(w, fmt.Sprintf("window.wx_errcode=%d;window.wx_code='%s';", status, code))
+}

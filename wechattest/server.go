@@ -1,0 +1,151 @@
+package wechattest
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Server is a simulated WeChat. It is an http.Handler for the paths of both of
+// WeChat's hosts. All methods are safe for concurrent use.
+type Server struct {
+	// URL is the base URL without a trailing slash; empty for what NewHandler
+	// made.
+	URL string
+
+	cfg      config
+	accounts map[string]Account
+	people   map[string]Person
+	mux      http.Handler
+	http     *httptest.Server
+	done     chan struct{} // closed by Close: whoever waits gives up
+	close    sync.Once
+
+	mu        sync.Mutex
+	rng       *rand.Rand
+	offset    time.Duration
+	holder    string
+	passwords map[string]int // how often each person has changed it
+	codes     map[string]*grant
+	logins    map[string]*login // by every access_token and refresh_token issued
+	keys      map[string]*sessionKey
+	pending   map[string]*consent
+	tickets   map[string]*ticket
+	journal   journal
+	gates     map[string][]chan struct{}
+	faults    map[string][]Fault
+	changed   chan struct{} // closed and replaced when something happened
+}
+
+// NewServer starts a simulator on a free loopback port. It panics if the
+// options are invalid, as httptest.NewServer does if it cannot listen. The
+// caller closes it.
+func NewServer(opts ...Option) *Server {
+	s := newServer(opts)
+	s.http = httptest.NewServer(s)
+	s.URL = s.http.URL
+	return s
+}
+
+// NewHandler returns a simulator that does not listen, to be mounted at the
+// root of a server of your own. It is a *Server, so a type assertion gives
+// access to its methods. It panics if the options are invalid.
+func NewHandler(opts ...Option) http.Handler { return newServer(opts) }
+
+func newServer(opts []Option) *Server {
+	cfg, err := newConfig(opts)
+	if err != nil {
+		panic(fmt.Sprintf("wechattest: %v", err))
+	}
+	s := &Server{
+		cfg:       cfg,
+		accounts:  map[string]Account{},
+		people:    map[string]Person{},
+		done:      make(chan struct{}),
+		rng:       rand.New(rand.NewPCG(uint64(cfg.seed), 0)),
+		holder:    cfg.people[0].Name,
+		codes:     map[string]*grant{},
+		passwords: map[string]int{},
+		logins:    map[string]*login{},
+		keys:      map[string]*sessionKey{},
+		pending:   map[string]*consent{},
+		tickets:   map[string]*ticket{},
+		gates:     map[string][]chan struct{}{},
+		faults:    map[string][]Fault{},
+		changed:   make(chan struct{}),
+	}
+	for _, a := range cfg.accounts {
+		s.accounts[a.AppID] = a
+	}
+	for _, p := range cfg.people {
+		s.people[p.Name] = p
+	}
+	s.mux = s.routes()
+	return s
+}
+
+// Close stops listening, lets every held call go and waits for open ones.
+func (s *Server) Close() {
+	s.close.Do(func() { close(s.done) })
+	if s.http != nil {
+		s.http.Close()
+	}
+}
+
+// Endpoints are the two base URLs for client.WithEndpoints. The hosts that
+// WeChat keeps apart are one here.
+func (s *Server) Endpoints() client.Endpoints {
+	return client.Endpoints{Open: s.URL, API: s.URL}
+}
+
+// ServeHTTP answers for both of WeChat's hosts and for the control page.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
+
+// Advance moves the simulator's clock forward by d, on top of WithClock.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset += d
+}
+
+// Now is the simulator's time.
+func (s *Server) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now()
+}
+
+// now is Now for a caller who holds s.mu.
+func (s *Server) now() time.Time { return s.cfg.clock().Add(s.offset) }
+
+// Hold gives the phone to the person of that name: whoever opens a page and
+// has not chosen a person by cookie is this one. It panics on an unknown name.
+func (s *Server) Hold(name string) {
+	if _, ok := s.people[name]; !ok {
+		panic("wechattest: no person is called " + name)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holder = name
+}
+
+// routes names every path that is answered; other paths are 40066, as for a
+// mistyped API path.
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	for _, e := range apiEndpoints {
+		mux.Handle("/"+e.path, s.api(e))
+	}
+	mux.Handle("/connect/oauth2/authorize", s.page("connect/oauth2/authorize", s.authorize))
+	mux.Handle("/connect/oauth2/authorize_reply", s.page("connect/oauth2/authorize_reply", s.authorizeReply))
+	mux.Handle("/connect/qrconnect", s.page("connect/qrconnect", s.qrConnect))
+	mux.Handle("/connect/confirm", s.page("connect/confirm", s.confirm))
+	mux.Handle("/connect/l/qrconnect", s.page("connect/l/qrconnect", s.qrPoll))
+	mux.Handle("/", s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", answer: unknownPath}))
+	return mux
+}

@@ -1,0 +1,282 @@
+package wechattest
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+const (
+	codeLife        = 5 * time.Minute  // official account, mini program, phone number
+	websiteCodeLife = 10 * time.Minute // website application
+	accessLife      = 2 * time.Hour
+	refreshLife     = 30 * 24 * time.Hour
+)
+
+// flow is what a code is for. One flow's code is no code to another.
+type flow int
+
+const (
+	webFlow flow = iota
+	miniFlow
+	phoneFlow
+)
+
+// grant is a code that was given out.
+type grant struct {
+	flow     flow
+	appID    string
+	platform string // component_appid of a code asked for on behalf
+	person   Person
+	scope    client.Scope
+	snapshot *virtual // the visit was a snapshot page
+	expires  time.Time
+	used     bool
+}
+
+// login is what a code was exchanged for.
+type login struct {
+	appID, platform  string
+	openID, unionID  string
+	person           Person
+	scope            client.Scope
+	snapshot         bool
+	access, refresh  string // the latest
+	accessExpires    time.Time
+	refreshExpires   time.Time
+	passwordsChanged int // of the person, when it was issued
+}
+
+// newCode issues a code: 32 alphanumerics that start with 0.
+func (s *Server) newCode(g *grant) string {
+	life := codeLife
+	if s.accounts[g.appID].Kind == WebsiteApp {
+		life = websiteCodeLife
+	}
+	g.expires = s.now().Add(life)
+	code := "0" + s.text(31)
+	s.codes[code] = g
+	return code
+}
+
+// spend redeems a code for its AppID and flow, once. Used codes stay known, so
+// that 40163 can be told from 40029.
+func (s *Server) spend(f flow, appID, platform, code string) (*grant, int) {
+	g, ok := s.codes[code]
+	switch {
+	case !ok || g.flow != f || g.appID != appID || g.platform != platform:
+		return nil, 40029
+	case g.used && !s.on(UsedCodeInvalid):
+		return nil, 40163
+	case g.used, !s.now().Before(g.expires):
+		return nil, 40029
+	}
+	g.used = true
+	return g, 0
+}
+
+// burn spends the code of a failed exchange when FailureBurnsCode says so.
+func (s *Server) burn(code string) {
+	if g, ok := s.codes[code]; ok && s.on(FailureBurnsCode) {
+		g.used = true
+	}
+}
+
+// newToken is 110 characters: two digits, an underscore, text.
+func (s *Server) newToken() string { return fmt.Sprintf("%02d_", 10+s.rng.IntN(90)) + s.text(107) }
+
+// credentials checks appid, secret and the caller's address, in the order in
+// which WeChat is taken to check them.
+func (s *Server) credentials(c *call, code string) (Account, int) {
+	switch {
+	case c.get("appid") == "":
+		return Account{}, 41002
+	case c.get("secret") == "":
+		return Account{}, 41004
+	case code == "":
+		return Account{}, 41008
+	case c.get("grant_type") != "authorization_code":
+		return Account{}, 40002
+	}
+	return s.secret(c, c.get("appid"), c.get("secret"))
+}
+
+func (s *Server) secret(c *call, appID, secret string) (Account, int) {
+	a, ok := s.accounts[appID]
+	switch {
+	case !ok:
+		return a, 40013
+	case a.Secret != secret && s.on(WrongSecret40001):
+		return a, 40001
+	case a.Secret != secret:
+		return a, 40125
+	case a.Frozen:
+		return a, 40243
+	case len(a.AllowedIPs) > 0 && !slices.Contains(a.AllowedIPs, remoteIP(c.request)):
+		return a, 40164
+	}
+	return a, 0
+}
+
+// exchange is sns/oauth2/access_token.
+func (s *Server) exchange(c *call) answer {
+	code := c.get("code")
+	a, errcode := s.credentials(c, code)
+	if errcode != 0 {
+		s.burn(code)
+		return refuse(errcode)
+	}
+	g, errcode := s.spend(webFlow, a.AppID, "", code)
+	if errcode != 0 {
+		return refuse(errcode)
+	}
+	return s.tokenAnswer(s.newLogin(a, g))
+}
+
+func (s *Server) newLogin(a Account, g *grant) *login {
+	l := &login{
+		appID: g.appID, platform: g.platform, person: g.person, scope: g.scope,
+		passwordsChanged: s.passwords[g.person.Name],
+		openID:           OpenID(g.appID, g.person.Name),
+		access:           s.newToken(), refresh: s.newToken(),
+		accessExpires: s.now().Add(accessLife), refreshExpires: s.now().Add(refreshLife),
+	}
+	if a.OpenPlatform != "" {
+		l.unionID = UnionID(a.OpenPlatform, g.person.Name)
+	}
+	s.logins[l.access], s.logins[l.refresh] = l, l
+	return l
+}
+
+func (s *Server) tokenAnswer(l *login) answer {
+	fields := loginFields(l)
+	if l.unionID != "" && (l.scope != client.ScopeBase || s.on(BaseUnionID)) {
+		fields = append(fields, field{"unionid", l.unionID})
+	}
+	if l.snapshot {
+		fields = append(fields, field{"is_snapshotuser", 1})
+	}
+	return grantFields(fields...)
+}
+
+func loginFields(l *login) []field {
+	return []field{
+		{"access_token", l.access}, {"expires_in", int(accessLife / time.Second)},
+		{"refresh_token", l.refresh}, {"openid", l.openID}, {"scope", string(l.scope)},
+	}
+}
+
+// refresh is sns/oauth2/refresh_token: no secret. A live access_token stays
+// and its life starts anew; a dead one is replaced.
+func (s *Server) refresh(c *call) answer {
+	switch {
+	case c.get("appid") == "":
+		return refuse(41002)
+	case c.get("refresh_token") == "":
+		return refuse(41003)
+	case c.get("grant_type") != "refresh_token":
+		return refuse(40002)
+	case s.accounts[c.get("appid")].AppID == "":
+		return refuse(40013)
+	}
+	return s.renew(c.get("refresh_token"), c.get("appid"), "")
+}
+
+func (s *Server) renew(refreshToken, appID, platform string) answer {
+	l := s.logins[refreshToken]
+	switch {
+	case l == nil || l.refresh != refreshToken || l.appID != appID || l.platform != platform:
+		return refuse(40030)
+	case s.passwordChanged(l):
+		return refuse(42007)
+	case !s.now().Before(l.refreshExpires):
+		return refuse(42002)
+	}
+	if !s.now().Before(l.accessExpires) {
+		l.access = s.newToken()
+		s.logins[l.access] = l
+		if s.on(RotateRefreshToken) {
+			l.refresh = s.newToken()
+			s.logins[l.refresh] = l
+		}
+	}
+	l.accessExpires = s.now().Add(accessLife)
+	return grantFields(loginFields(l)...)
+}
+
+// userToken finds the login of an access_token that was given for openid.
+func (s *Server) userToken(c *call, unknown int) (*login, int) {
+	token := c.get("access_token")
+	l := s.logins[token]
+	switch {
+	case token == "":
+		return nil, 41001
+	case c.get("openid") == "":
+		return nil, 41009
+	case l == nil || l.refresh == token:
+		return nil, unknown
+	case s.passwordChanged(l):
+		return nil, 42007
+	case l.access != token || !s.now().Before(l.accessExpires):
+		return nil, 42001
+	case l.openID != c.get("openid"):
+		return nil, 40003
+	}
+	return l, 0
+}
+
+// ChangePassword voids all tokens that a person's logins have so far: 42007.
+func (s *Server) ChangePassword(person string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.passwords[person]++
+}
+
+func (s *Server) passwordChanged(l *login) bool {
+	return l.passwordsChanged != s.passwords[l.person.Name]
+}
+
+// userInfo is sns/userinfo.
+func (s *Server) userInfo(c *call) answer {
+	l, errcode := s.userToken(c, 40001)
+	switch {
+	case errcode != 0:
+		return refuse(errcode)
+	case l.scope == client.ScopeBase:
+		return refuse(48001)
+	case l.person.Limited:
+		return refuse(50002)
+	}
+	var nickname any = l.person.Nickname
+	if l.person.NicknameJSON != "" {
+		nickname = rawJSON(`"` + l.person.NicknameJSON + `"`)
+	}
+	fields := []field{
+		{"openid", l.openID}, {"nickname", nickname}, {"sex", 0}, {"language", ""},
+		{"city", ""}, {"province", ""}, {"country", ""},
+		{"headimgurl", l.person.AvatarURL}, {"privilege", []string{}},
+	}
+	if l.unionID != "" {
+		fields = append(fields, field{"unionid", l.unionID})
+	}
+	return grantFields(fields...)
+}
+
+// checkToken is sns/auth.
+func (s *Server) checkToken(c *call) answer {
+	if _, errcode := s.userToken(c, 40014); errcode != 0 {
+		return refuse(errcode)
+	}
+	return statusOK
+}
+
+// splitScopes reads a comma-separated scope parameter.
+func splitScopes(scope string) (scopes []client.Scope) {
+	for s := range strings.SplitSeq(scope, ",") {
+		scopes = append(scopes, client.Scope(s))
+	}
+	return scopes
+}
