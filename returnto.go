@@ -174,6 +174,7 @@ func isOwnEndpoint(p, prefix string) bool {
 	if i := strings.IndexAny(p, "?#"); i >= 0 {
 		p = p[:i] // only a decoded reading has them
 	}
+	p = strings.TrimRight(p, " ") // browsers drop spaces at the end of Location
 	p = strings.ToLower(path.Clean(p))
 	mount := strings.ToLower(path.Clean("/" + prefix))
 	if p == mount {

@@ -1,19 +1,734 @@
 package wechatauth
 
 import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
-func TestAReturnTargetStaysOnTheOwnOrigin(t *testing.T) {
-	for _, raw := range []string{"", "//evil.com", `/\evil.com`, "/%2fevil.com", "/%252fevil.com", "/a%00b", "https://evil.com", "/wechat/callback?code=1", "/wechat%2fcallback", "/WeChat/logout/", "/..//evil.com", "/%u002fevil.com", "/\u2044evil.com"} {
-		_, ok := returnTarget(raw, "/wechat/")
-		assert.False(t, ok, "%q", raw)
+// prefixes that an application may choose for our endpoints.
+var testPrefixes = []string{"/wechat/", "/", "/auth/wx/"}
+
+func TestHostileReturnTargetsAreRefused(t *testing.T) {
+	rows := readTargets(t, "hostile.txt")
+	accepted := 0
+	for _, row := range rows {
+		target, ok := returnTarget(row.raw, "/wechat/")
+		if ok {
+			accepted++
+		}
+		assert.False(t, ok, "accepted %q as %q", row.raw, target)
+		assert.Empty(t, target, "%q", row.raw)
 	}
-	for _, raw := range []string{"/", "/a?u=//evil.com", "/a///b", "/wechatcallback", "/wechat-shop/x", "/wechat/callbackery", "/?", "/#/spa/route", "/a%2Fb", "/a%25zz"} {
-		target, ok := returnTarget(raw, "/wechat/")
-		assert.True(t, ok, "%q", raw)
-		assert.Equal(t, raw, target)
+	t.Logf("targets %d, accepted %d", len(rows), accepted)
+}
+
+func TestHonestReturnTargetsAreAccepted(t *testing.T) {
+	rows := readTargets(t, "honest.txt")
+	refused := 0
+	for _, row := range rows {
+		target, ok := returnTarget(row.raw, "/wechat/")
+		if !ok {
+			refused++
+		}
+		assert.True(t, ok, "refused %q", row.raw)
+		assert.Equal(t, row.want, target, "%q", row.raw)
+		assertHarmless(t, row.raw, "/wechat/")
 	}
+	t.Logf("targets %d, honest-refused %d", len(rows), refused)
+}
+
+func TestNoSpellingOfAReturnTargetLeavesTheOrigin(t *testing.T) {
+	targets, accepted, escapes := 0, 0, 0
+	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
+		for _, row := range readTargets(t, file) {
+			for _, raw := range spellings(row.raw) {
+				ok, faults := judge(raw, "/wechat/")
+				targets++
+				if ok {
+					accepted++
+				}
+				if len(faults) > 0 {
+					escapes++
+					t.Errorf("%q: %s", raw, faults)
+				}
+			}
+		}
+	}
+	require.NotZero(t, accepted, "every spelling was refused, so nothing was proved")
+	t.Logf("targets %d, accepted %d, escapes %d", targets, accepted, escapes)
+}
+
+// Links as an application writes them: text of any script, escaped as
+// net/url does it.
+func TestGeneratedHonestLinksComeBackUnchanged(t *testing.T) {
+	const links = 20_000
+	refused := 0
+	random := rand.New(rand.NewPCG(1, 2))
+	text := func() string {
+		alphabet := []rune("abcXYZ019-._~!$&'()*+,;=:@/?#[]%<>\"{}|^` 你好微信éß🎁\u3000")
+		out := make([]rune, 1+random.IntN(8))
+		for i := range out {
+			out[i] = alphabet[random.IntN(len(alphabet))]
+		}
+		return string(out)
+	}
+	segment := func() string {
+		for {
+			// Text that is an escape or a dot segment of its own is refused.
+			s := text()
+			if !strings.Contains(s, "%") && !strings.HasPrefix(s, "/") && !strings.Contains("/"+s+"/", "/./") && !strings.Contains("/"+s+"/", "/../") {
+				return url.PathEscape(s)
+			}
+		}
+	}
+	for range links {
+		link := ""
+		for range 1 + random.IntN(4) {
+			link += "/" + segment()
+		}
+		if random.IntN(2) == 0 {
+			link += "?" + url.Values{text(): {text()}, text(): {text(), text()}}.Encode()
+		}
+		if random.IntN(3) == 0 {
+			link += "#" + url.PathEscape(text())
+		}
+		target, ok := returnTarget(link, "/wechat/")
+		if !ok {
+			refused++
+		}
+		assert.True(t, ok, "refused %q", link)
+		assert.Equal(t, link, target)
+	}
+	t.Logf("targets %d, honest-refused %d", links, refused)
+}
+
+func TestReturnTargetLengthIsCountedAsItStandsInLocation(t *testing.T) {
+	cases := map[string]struct {
+		raw string
+		ok  bool
+	}{
+		"2,048 bytes of path":               {"/" + strings.Repeat("a", 2047), true},
+		"2,049 bytes of path":               {"/" + strings.Repeat("a", 2048), false},
+		"2,048 bytes of query":              {"/?" + strings.Repeat("a", 2046), true},
+		"2,049 bytes of query":              {"/?" + strings.Repeat("a", 2047), false},
+		"2,048 bytes once escaped":          {"/a" + strings.Repeat("\u4f60", 227) + "bcd", true},
+		"2,049 bytes once escaped":          {"/a" + strings.Repeat("\u4f60", 227) + "bcde", false},
+		"2,048 bytes of slashes":            {"/a" + strings.Repeat("/", 2046), true},
+		"65,537 bytes":                      {"/" + strings.Repeat("a", 65_536), false},
+		"5,000 dot segments":                {"/" + strings.Repeat("../", 5_000) + "/evil.example", false},
+		"600 dot segments":                  {"/" + strings.Repeat("../", 600) + "/evil.example", false},
+		"600 encoded dot segments":          {"/" + strings.Repeat("%2e/", 500) + "/evil.example", false},
+		"escapes nested 1,000 levels deep":  {"/%" + strings.Repeat("25", 1_000) + "2f", true},
+		"a fragment that is 2,049 with all": {"/#" + strings.Repeat("a", 2047), false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			target, ok := returnTarget(c.raw, "/wechat/")
+			assert.Equal(t, c.ok, ok)
+			assert.LessOrEqual(t, len(target), 2048)
+			assertHarmless(t, c.raw, "/wechat/")
+		})
+	}
+}
+
+func TestOwnEndpointsAreNoReturnTargetUnderAnyPrefix(t *testing.T) {
+	cases := []struct {
+		prefix string
+		raw    string
+		ok     bool
+	}{
+		{"/", "/", true},
+		{"/", "/a", true},
+		{"/", "/login", false},
+		{"/", "/callback/?code=1", false},
+		{"/", "/mini/login", false},
+		{"/", "/mini", true},
+		{"/", "/loginhelp", true},
+		{"/", "/a/login", true},
+		{"/auth/wx/", "/auth/wx/callback", false},
+		{"/auth/wx/", "/auth%2fwx%252fcallback", false},
+		{"/auth/wx/", "/auth/wx", false},
+		{"/auth/wx/", "/auth/", true},
+		{"/auth/wx/", "/wechat/callback", true},
+		{"/auth/wx", "/auth/wx/logout", false},
+		{"/auth/wx", "/auth/wxlogout", true},
+		{"/Auth/", "/auth/logout", false},
+		{"/%E5%BE%AE/", "/%E5%BE%AE/logout", false},
+		{"/微信/", "/%E5%BE%AE%E4%BF%A1/logout", false},
+	}
+	for _, c := range cases {
+		t.Run(c.prefix+" "+c.raw, func(t *testing.T) {
+			_, ok := returnTarget(c.raw, c.prefix)
+			assert.Equal(t, c.ok, ok)
+		})
+	}
+}
+
+func TestHugeReturnTargetsAreRefusedWithoutCopyingThem(t *testing.T) {
+	huge := strings.Repeat("/%41", 4<<20)
+	hugeQuery := "/?" + huge
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	cases := map[string]func() bool{
+		"a return target":            func() bool { _, ok := returnTarget(huge, "/wechat/"); return ok },
+		"a return target, all query": func() bool { _, ok := returnTarget(hugeQuery, "/wechat/"); return ok },
+		"a request target, path":     func() bool { r.URL = &url.URL{Path: huge}; _, ok := requestTarget(r, "/wechat/"); return ok },
+		"a request target, query": func() bool {
+			r.URL = &url.URL{Path: "/", RawQuery: huge}
+			_, ok := requestTarget(r, "/wechat/")
+			return ok
+		},
+		"a request target, many & in it": func() bool {
+			r.URL = &url.URL{Path: "/", RawQuery: strings.Repeat("&", 4000)}
+			_, ok := requestTarget(r, "/")
+			return ok
+		},
+		"a request target, many # in it": func() bool {
+			r.URL = &url.URL{Path: "/", RawQuery: strings.Repeat("#", 4000)}
+			_, ok := requestTarget(r, "/")
+			return ok
+		},
+		"a request target, path of bytes": func() bool {
+			r.URL = &url.URL{Path: strings.Repeat("\xff", 2000)}
+			_, ok := requestTarget(r, "/")
+			return ok
+		},
+	}
+	for name, call := range cases {
+		t.Run(name, func(t *testing.T) {
+			var ok bool
+			allocated := allocatedBy(func() { ok = call() })
+			assert.False(t, ok)
+			assert.Less(t, allocated, uint64(1<<20))
+		})
+	}
+}
+
+// Request targets as they stand on the wire, and what a visitor is sent back to.
+func TestRawRequestTargetsBecomeReturnTargets(t *testing.T) {
+	const refused = "" // the fallback
+	state := strings.Repeat("aB3", 10) + "xy"
+	cases := []struct {
+		name string
+		raw  string
+		want string
+	}{
+		{"root", "/", "/"},
+		{"path and query", "/orders?id=7", "/orders?id=7"},
+		{"empty query", "/a?", "/a?"},
+		{"encoded Chinese", "/%E4%BD%A0?x=%E5%A5%BD", "/%E4%BD%A0?x=%E5%A5%BD"},
+		{"raw Chinese", "/\u4f60\u597d?x=\u597d", "/%E4%BD%A0%E5%A5%BD?x=%E5%A5%BD"},
+		{"encoded ideographic full stop", "/%E3%80%82/evil", "/%E3%80%82/evil"},
+		{"raw ideographic full stop", "/\xe3\x80\x82evil", "/%E3%80%82evil"},
+		{"doubled slashes inside", "/a//b", "/a//b"},
+		{"encoded slash", "/a%2Fb%2fc", "/a%2Fb%2fc"},
+		{"links in the query", "/a?next=//evil.example&u=https://evil.example/", "/a?next=//evil.example&u=https://evil.example/"},
+		{"broken escape in the query", "/a?b=%zz", "/a?b=%zz"},
+		{"backslash in the query", `/a?b=\\evil.example`, "/a?b=%5C%5Cevil.example"},
+		{"user information in the path", "/;@evil.example", "/;@evil.example"},
+		{"hash in the path is no fragment", "/a#//evil.example", "/a%23//evil.example"},
+		{"hash in the query is no fragment", "/a?x=1#//evil.example", "/a?x=1%23//evil.example"},
+		{"doubled question mark", "/a??b", "/a??b"},
+
+		{"two slashes", "//evil.example/a", refused},
+		{"two slashes and no path", "//evil.example", refused},
+		{"two slashes, encoded host", "//%65vil.example/", refused},
+		{"two slashes, address", "//[::1]/", refused},
+		{"two slashes, encoded slash", "//evil.example%2f..", refused},
+		{"two slashes and a backslash", `//evil.example\@app/`, refused},
+		{"three slashes", "///evil.example", refused},
+		{"slash and backslash", `/\evil.example`, refused},
+		{"slash and encoded backslash", "/%5cevil.example", refused},
+		{"slash and encoded slash", "/%2fevil.example", refused},
+		{"slash, encoded slash, slash", "/%2f/evil.example", refused},
+		{"slash, encoded tab, slash", "/%09/evil.example", refused},
+		{"slash and twice encoded slash", "/%252fevil.example", refused},
+		{"dot segment", "/.//evil.example", refused},
+		{"dots segment", "/..//evil.example", refused},
+		{"dots segment behind a name", "/a/..//evil.example", refused},
+		{"encoded dots segment", "/%2e%2e//evil.example", refused},
+		{"encoded NUL", "/a%00b", refused},
+		{"encoded line end", "/a%0d%0aSet-Cookie:x=1", refused},
+		{"asterisk", "*", refused},
+		{"own endpoint", "/wechat/callback?code=1&state=2", refused},
+		{"own endpoint, encoded", "/wechat%2flogout", refused},
+		{"too long", "/" + strings.Repeat("a", 2048), refused},
+		{"query too long", "/?" + strings.Repeat("a", 4097), refused},
+
+		{"absolute form", "http://evil.example/x?y=1", "/x?y=1"},
+		{"absolute form, own host", "https://app.example.com/x", "/x"},
+		{"absolute form without a path", "http://evil.example", "/"},
+		{"absolute form without a path, with a query", "http://evil.example?x=1", "/?x=1"},
+		{"absolute form, two slashes", "http://evil.example//x", refused},
+		{"absolute form, slash and backslash", `http://evil.example/\x`, refused},
+		{"absolute form, user information", "http://a:b@evil.example/x", "/x"},
+		{"absolute form, opaque", "http:evil.example", refused},
+		{"script", "javascript:alert(1)", refused},
+
+		{"callback pair alone", "/shop?code=071AbC_-x&state=" + state, "/shop"},
+		{"callback pair in front", "/shop?code=071AbC&state=" + state + "&a=1", "/shop?a=1"},
+		{"callback pair behind", "/shop?a=%31&b=%zz&code=071AbC&state=" + state, "/shop?a=%31&b=%zz"},
+		{"callback pair apart and the other way round", "/shop?state=" + state + "&a=1;b&&code=071AbC&c", "/shop?a=1;b&&c"},
+		{"callback pair given twice", "/shop?code=A&state=" + state + "&code=B&x&state=" + state, "/shop?x"},
+		{"callback pair, longest code", "/shop?code=" + strings.Repeat("c", 128) + "&state=" + state, "/shop"},
+		{"callback pair in a long query", "/?code=A&state=" + state + "&x=" + strings.Repeat("a", 2043), "/?x=" + strings.Repeat("a", 2043)},
+		{"a code alone", "/buy?code=S80", "/buy?code=S80"},
+		{"a state alone", "/buy?state=" + state, "/buy?state=" + state},
+		{"a code and a state of another form", "/buy?code=S808996686&state=x", "/buy?code=S808996686&state=x"},
+		{"a state of 31", "/buy?code=S80&state=" + state[:31], "/buy?code=S80&state=" + state[:31]},
+		{"a state of 33", "/buy?code=S80&state=" + state + "a", "/buy?code=S80&state=" + state + "a"},
+		{"a state with a dash", "/buy?code=S80&state=-" + state[1:], "/buy?code=S80&state=-" + state[1:]},
+		{"an empty code", "/buy?code=&state=" + state, "/buy?code=&state=" + state},
+		{"a code of 129", "/buy?code=" + strings.Repeat("c", 129) + "&state=" + state, "/buy?code=" + strings.Repeat("c", 129) + "&state=" + state},
+		{"a code with an escape", "/buy?code=S%2080&state=" + state, "/buy?code=S%2080&state=" + state},
+		{"other names", "/buy?xcode=S80&mystate=" + state, "/buy?xcode=S80&mystate=" + state},
+		{"another case", "/buy?Code=S80&State=" + state, "/buy?Code=S80&State=" + state},
+	}
+	server := startReturnTargetServer(t)
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			response := sendRaw(t, server, c.raw)
+			require.Equal(t, http.StatusSeeOther, response.StatusCode)
+			if c.want == refused {
+				assert.Equal(t, "refused", response.Header.Get("Verdict"), "Location %q", response.Header.Get("Location"))
+				return
+			}
+			assert.Equal(t, c.want, response.Header.Get("Location"))
+			again := sendRaw(t, server, response.Header.Get("Location"))
+			assert.Equal(t, c.want, again.Header.Get("Location"), "the browser asks for its target and is sent elsewhere")
+		})
+	}
+}
+
+func TestNoRequestOnTheWireIsSentToAnotherOrigin(t *testing.T) {
+	server := startReturnTargetServer(t)
+	targets, accepted, escapes := 0, 0, 0
+	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
+		for _, row := range readTargets(t, file) {
+			if row.raw == "" || strings.ContainsAny(row.raw, " \r\n") {
+				continue // ends the request line
+			}
+			if file == "honest.txt" && strings.Contains(row.raw, "#") {
+				continue // no browser sends a fragment
+			}
+			response := sendRaw(t, server, row.raw)
+			targets++
+			if response.StatusCode == http.StatusBadRequest {
+				assert.NotEqual(t, "honest.txt", file, "the server refused %q", row.raw)
+				continue
+			}
+			location := response.Header.Get("Location")
+			faults := faultsOf(location, "/wechat/")
+			if len(faults) > 0 {
+				escapes++
+			}
+			assert.Empty(t, faults, "%q", row.raw)
+			if response.Header.Get("Verdict") == "accepted" {
+				accepted++
+			}
+			if file == "honest.txt" {
+				assert.Equal(t, "accepted", response.Header.Get("Verdict"), "%q", row.raw)
+				assert.Equal(t, decodeOnce(row.want), decodeOnce(location), "%q", row.raw)
+			}
+		}
+	}
+	require.NotZero(t, accepted)
+	t.Logf("targets %d, accepted %d, escapes %d", targets, accepted, escapes)
+}
+
+// The browser of these tests against what Node.js 20's WHATWG URL parser made
+// of the same strings. The file records, for each string, the path on the own
+// origin that it leads to, or "elsewhere".
+func TestTheBrowserOfTheseTestsReadsLocationsAsRealOnesDo(t *testing.T) {
+	elsewhere := 0
+	rows := readTargets(t, "browser.txt")
+	for _, row := range rows {
+		path, same := browserGoesTo(row.raw)
+		if row.want == "elsewhere" {
+			elsewhere++
+			assert.False(t, same, "%q leads to %q", row.raw, path)
+			continue
+		}
+		assert.True(t, same, "%q leads elsewhere", row.raw)
+		assert.Equal(t, decodeOnce(row.want), decodeOnce(path), "%q", row.raw)
+	}
+	require.NotZero(t, elsewhere)
+	t.Logf("locations %d, elsewhere %d", len(rows), elsewhere)
+}
+
+func FuzzReturnTarget(f *testing.F) {
+	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
+		for _, row := range readTargets(f, file) {
+			f.Add(row.raw)
+		}
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		for _, prefix := range testPrefixes {
+			allocated := allocatedBy(func() { returnTarget(raw, prefix) })
+			assert.LessOrEqual(t, allocated, uint64(1<<20))
+			assertHarmless(t, raw, prefix)
+		}
+	})
+}
+
+func FuzzRequestTarget(f *testing.F) {
+	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
+		for _, row := range readTargets(f, file) {
+			f.Add(row.raw)
+		}
+	}
+	f.Add("/shop?a=1&code=071AbC&state=abcdefghijklmnopqrstuvwxyz012345")
+	f.Add("http://evil.example//x")
+	callbackPair := regexp.MustCompile(`[?&]code=[A-Za-z0-9_-]{1,128}(&.*)?&state=[A-Za-z0-9]{32}(&|$)|[?&]state=[A-Za-z0-9]{32}(&.*)?&code=[A-Za-z0-9_-]{1,128}(&|$)`)
+	f.Fuzz(func(t *testing.T, raw string) {
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + raw + " HTTP/1.1\r\nHost: app.example.com\r\n\r\n")))
+		if err != nil {
+			return // net/http answers it
+		}
+		for _, prefix := range testPrefixes {
+			var target string
+			var ok bool
+			allocated := allocatedBy(func() { target, ok = requestTarget(r, prefix) })
+			assert.LessOrEqual(t, allocated, uint64(1<<20))
+			if !ok {
+				assert.Empty(t, target)
+				continue
+			}
+			assert.Empty(t, faultsOf(target, prefix), "%q under %q", raw, prefix)
+			assert.NotContains(t, target, "#", "a request target has no fragment")
+			assert.False(t, callbackPair.MatchString(target), "%q kept a code and a state", target)
+			again, ok := requestTarget(httptest.NewRequest(http.MethodGet, target, nil), prefix)
+			assert.True(t, ok, "%q is refused when asked for", target)
+			assert.Equal(t, target, again)
+		}
+	})
+}
+
+// assertHarmless judges raw and asserts what must hold whatever the verdict.
+func assertHarmless(t testing.TB, raw, prefix string) {
+	t.Helper()
+	_, faults := judge(raw, prefix)
+	assert.Empty(t, faults, "%q under %q", raw, prefix)
+}
+
+// judge returns the verdict on raw, and what is wrong with it.
+func judge(raw, prefix string) (accepted bool, faults []string) {
+	target, ok := returnTarget(raw, prefix)
+	if ok {
+		return true, faultsOf(target, prefix)
+	}
+	if target != "" {
+		faults = append(faults, fmt.Sprintf("refused, and yet %q is returned", target))
+	}
+	return false, faults
+}
+
+// faultsOf checks what holds for every Location: a browser stays on the own
+// origin with it, also after one or two further decodings, it reaches no
+// endpoint of ours, and judged again it comes out unchanged.
+func faultsOf(target, prefix string) (faults []string) {
+	report := func(format string, args ...any) {
+		faults = append(faults, fmt.Sprintf("%q ", target)+fmt.Sprintf(format, args...))
+	}
+	if !regexpTarget.MatchString(target) {
+		report("is not printable ASCII, or begins with two slashes")
+	}
+	if len(target) > 2048 {
+		report("has %d bytes", len(target))
+	}
+	if again, ok := returnTarget(target, prefix); !ok || again != target {
+		report("judged again gives %q, %v", again, ok)
+	}
+	read := target
+	for decodings := range 3 {
+		path, same := browserGoesTo(read)
+		if !same {
+			report("decoded %d times leaves the origin", decodings)
+		}
+		// The router decodes the path once more.
+		if decodings < 2 && (reachesOwnEndpoint(path, prefix) || reachesOwnEndpoint(decodeOnce(path), prefix)) {
+			report("decoded %d times is an endpoint of ours", decodings)
+		}
+		read = decodeOnce(read)
+	}
+	return faults
+}
+
+var regexpTarget = regexp.MustCompile(`^/($|[!-.0-\[\]-~][!-\[\]-~]*$)`)
+
+var regexpsOwnEndpoint = func() map[string]*regexp.Regexp {
+	all := map[string]*regexp.Regexp{}
+	for _, prefix := range testPrefixes {
+		mount := strings.TrimSuffix(prefix, "/")
+		all[prefix] = regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(mount) + `/+(login|callback|upgrade|logout|mini/+login)(/|$)`)
+	}
+	return all
+}()
+
+func reachesOwnEndpoint(path, prefix string) bool {
+	return regexpsOwnEndpoint[prefix].MatchString(path)
+}
+
+// browserGoesTo says where a browser goes that gets location from a page of
+// https://app.example.com/wechat/: the path, and whether the origin is the
+// same. It follows https://url.spec.whatwg.org/#url-parsing, which differs from
+// net/url wherever it matters here.
+func browserGoesTo(location string) (path string, same bool) {
+	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
+	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
+	if scheme, rest, absolute := cutScheme(s); absolute {
+		if scheme != "https" {
+			return "", false
+		}
+		if strings.HasPrefix(rest, "//") {
+			return browserGoesToHost(rest)
+		}
+		s = rest // the base's own scheme without // is relative
+	}
+	if len(s) >= 2 && strings.ContainsRune(`/\`, rune(s[0])) && strings.ContainsRune(`/\`, rune(s[1])) {
+		return browserGoesToHost(s)
+	}
+	if i := strings.IndexAny(s, "?#"); i >= 0 {
+		s = s[:i]
+	}
+	switch {
+	case s == "":
+		return "/wechat/callback", true
+	case s[0] == '/' || s[0] == '\\':
+		return resolveDots(s), true
+	default:
+		return resolveDots("/wechat/" + s), true
+	}
+}
+
+func cutScheme(s string) (scheme, rest string, ok bool) {
+	match := regexpScheme.FindString(s)
+	if match == "" {
+		return "", s, false
+	}
+	return strings.ToLower(strings.TrimSuffix(match, ":")), s[len(match):], true
+}
+
+var regexpScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
+
+// browserGoesToHost reads an authority, however many slashes stand before it.
+func browserGoesToHost(s string) (path string, same bool) {
+	authority, tail := strings.TrimLeft(s, `/\`), ""
+	if i := strings.IndexAny(authority, `/\?#`); i >= 0 {
+		authority, tail = authority[:i], authority[i:]
+	}
+	host := authority[strings.LastIndex(authority, "@")+1:]
+	host, port, hasPort := strings.Cut(host, ":")
+	if hasPort && port != "" {
+		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number != 443 {
+			return "", false
+		}
+	}
+	if i := strings.IndexAny(tail, "?#"); i >= 0 {
+		tail = tail[:i]
+	}
+	return resolveDots(tail), domainToASCII(host) == "app.example.com"
+}
+
+// domainToASCII does as much of it as can turn a text into the own host.
+func domainToASCII(host string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '\u3002' || r == '\uff61':
+			return '.'
+		case r == '\u00ad' || r == '\u200b' || r == '\u2060' || r == '\ufeff':
+			return -1
+		case '\uff01' <= r && r <= '\uff5e':
+			r -= 0xfee0
+		}
+		if 'A' <= r && r <= 'Z' {
+			r += 'a' - 'A'
+		}
+		return r
+	}, decodeOnce(host))
+}
+
+// resolveDots resolves dot segments, which a browser also sees where the dots
+// are escaped and the slashes are backslashes.
+func resolveDots(path string) string {
+	var out []string
+	segments := strings.Split(strings.TrimPrefix(strings.ReplaceAll(path, `\`, "/"), "/"), "/")
+	for i, segment := range segments {
+		last := i == len(segments)-1
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".":
+		case "..":
+			out = out[:max(0, len(out)-1)]
+		default:
+			out = append(out, segment)
+			continue
+		}
+		if last {
+			out = append(out, "")
+		}
+	}
+	return "/" + strings.Join(out, "/")
+}
+
+var regexpEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+// decodeOnce decodes every escape, as a lenient proxy does.
+func decodeOnce(s string) string {
+	return regexpEscape.ReplaceAllStringFunc(s, func(escape string) string {
+		b, _ := strconv.ParseUint(escape[1:], 16, 8)
+		return string([]byte{byte(b)})
+	})
+}
+
+// spellings returns s in many disguises: escaped and decoded up to twice, in
+// another case, with other slashes, with things put before, between and behind.
+func spellings(s string) []string {
+	all := []string{s, decodeOnce(s), decodeOnce(decodeOnce(s)), strings.ToUpper(s), strings.ToLower(s)}
+	for _, encode := range []func(string) string{url.QueryEscape, url.PathEscape, escapeEveryByte, escapeSpecials, strings.ToLower} {
+		once := encode(s)
+		twice := encode(once)
+		all = append(all, once, twice, "/"+once, "/"+twice)
+		if strings.HasPrefix(s, "/") {
+			once = "/" + encode(s[1:])
+			all = append(all, once, "/"+encode(once[1:]))
+		}
+	}
+	for _, slash := range []string{`\`, "%2f", "%2F", "%5c", "%252f", "%255C", "%25252f", "\uff0f", "\u2044", "/./", "/%2e%2e/", "/\t/", "/%09/", "//"} {
+		all = append(all, strings.ReplaceAll(s, "/", slash), "/"+strings.ReplaceAll(s, "/", slash), strings.Replace(s, "/", "/"+slash, 1))
+	}
+	for _, before := range []string{"/", "//", `/\`, `\`, "/.", "/..", "/a/..", "/a", "/?", "/#", "/;", "/@", "/%2f", "/%2e%2e", "/%3f/..", "/wechat/..", "https:", "https:/", "https://", "https://app.example.com", "\u00a0", "\ufeff"} {
+		all = append(all, before+s)
+	}
+	for c := range 0x22 {
+		control := string(rune(c))
+		if c == 0x21 {
+			control = "\x7f"
+		}
+		for at := range min(3, len(s)+1) {
+			all = append(all, s[:at]+control+s[at:], s[:at]+url.PathEscape(control)+s[at:], s[:at]+"%25"+fmt.Sprintf("%02x", control)+s[at:])
+		}
+		all = append(all, s+control)
+	}
+	return all
+}
+
+func escapeEveryByte(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		fmt.Fprintf(&b, "%%%02x", c)
+	}
+	return b.String()
+}
+
+func escapeSpecials(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		if isAlphanumeric(c) {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
+}
+
+// targetRow is one line of a file of return targets. want is raw unless the
+// line has a second literal.
+type targetRow struct{ raw, want string }
+
+func readTargets(t testing.TB, name string) []targetRow {
+	t.Helper()
+	content, err := fs.ReadFile(os.DirFS(filepath.Join("testdata", "returnto")), name)
+	require.NoError(t, err)
+	var rows []targetRow
+	for number, line := range strings.Split(string(content), "\n") {
+		if line == "" || strings.HasPrefix(line, "#") {
+			continue
+		}
+		row, err := parseTargetRow(line)
+		require.NoError(t, err, "%s:%d", name, number+1)
+		rows = append(rows, row)
+	}
+	require.NotEmpty(t, rows)
+	return rows
+}
+
+func parseTargetRow(line string) (targetRow, error) {
+	quoted, err := strconv.QuotedPrefix(line)
+	if err != nil {
+		return targetRow{}, fmt.Errorf("read first literal: %w", err)
+	}
+	raw, err := strconv.Unquote(quoted)
+	if err != nil {
+		return targetRow{}, fmt.Errorf("unquote first literal: %w", err)
+	}
+	rest, ok := strings.CutPrefix(line[len(quoted):], " ")
+	if !ok {
+		if rest != "" {
+			return targetRow{}, errors.New("unexpected text after the literal")
+		}
+		return targetRow{raw: raw, want: raw}, nil
+	}
+	want, err := strconv.Unquote(rest)
+	if err != nil {
+		return targetRow{}, fmt.Errorf("unquote second literal: %w", err)
+	}
+	return targetRow{raw: raw, want: want}, nil
+}
+
+// startReturnTargetServer answers every request with 303 to its own target,
+// and with the fallback where that is refused.
+func startReturnTargetServer(t *testing.T) (address string) {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		target, ok := requestTarget(r, "/wechat/")
+		verdict := "accepted"
+		if !ok {
+			target, verdict = "/", "refused"
+		}
+		w.Header().Set("Location", target)
+		w.Header().Set("Verdict", verdict)
+		w.WriteHeader(http.StatusSeeOther)
+	}))
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// sendRaw sends a request with this very request target through a socket.
+func sendRaw(t *testing.T, address, requestTarget string) *http.Response {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	require.NoError(t, err)
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n", requestTarget)
+	require.NoError(t, err)
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	require.NoError(t, response.Body.Close())
+	return response
+}
+
+// allocatedBy returns how many bytes of heap a call took, roughly.
+func allocatedBy(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }
