@@ -1,0 +1,52 @@
+package store_test
+
+import (
+	"bytes"
+	"fmt"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+func TestRedisStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+	storetest.Run(t, redisOpener(t))
+}
+
+func TestMemoryStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+	storetest.Run(t, func(*testing.T) store.Sessions { return store.NewMemory() })
+}
+
+func TestEncryptedRedisStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+	open := redisOpener(t)
+	storetest.Run(t, func(t *testing.T) store.Sessions { return encrypted(t, open(t), 1) })
+}
+
+func TestEncryptedMemoryStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+	storetest.Run(t, func(t *testing.T) store.Sessions { return encrypted(t, store.NewMemory(), 1) })
+}
+
+// redisOpener gives every caller a prefix of his own on one server, so that
+// each store is empty, and has to keep out of the others' sight.
+func redisOpener(t *testing.T) storetest.Opener {
+	pool := redistest.Start(t).Pool()
+	var stores atomic.Int64
+	return func(*testing.T) store.Sessions {
+		return store.New(pool, store.WithPrefix(fmt.Sprintf("app[%d]*?:", stores.Add(1))))
+	}
+}
+
+func encrypted(t *testing.T, inner store.Sessions, seeds ...byte) store.Sessions {
+	t.Helper()
+	var keys [][]byte
+	for _, seed := range seeds {
+		keys = append(keys, append(bytes.Repeat([]byte{seed}, 31), 0))
+	}
+	s, err := store.Encrypt(inner, keys...)
+	require.NoError(t, err)
+	return s
+}

@@ -1,0 +1,167 @@
+package store
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// Class says what can be done about an error of a store.
+type Class int
+
+const (
+	// ClassRetryNow: the store cannot be reached or is busy, and that may pass.
+	// Repeat after a short pause, as long as the visitor can wait: connection
+	// refused, no answer in time, no free connection in the pool, BUSY,
+	// TRYAGAIN. A request that was given up belongs here too.
+	ClassRetryNow Class = iota + 1
+	// ClassRetryFresh: the connection was dead or led to a server that does not
+	// serve (any more), and it was dropped. A repetition goes over another one:
+	// connection closed or reset, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN,
+	// too many clients. The store has repeated once already.
+	ClassRetryFresh
+	// ClassFailClosed: the store answers and refuses, and repeating does not
+	// help: OOM, MISCONF, NOREPLICAS, WRONGTYPE, and everything unknown.
+	ClassFailClosed
+	// ClassConfiguration: only the operator can mend it: wrong password or
+	// right (NOAUTH, WRONGPASS, NOPERM), a cluster behind a client for one
+	// server (MOVED, ASK, CROSSSLOT), a Redis too old, a certificate that does
+	// not fit, no Redis at this address, a record or token that is no good.
+	ClassConfiguration
+)
+
+// String names the class for logs.
+func (c Class) String() string {
+	switch c {
+	case ClassRetryNow:
+		return "retry now"
+	case ClassRetryFresh:
+		return "retry fresh"
+	case ClassFailClosed:
+		return "fail closed"
+	case ClassConfiguration:
+		return "configuration"
+	}
+	return "none"
+}
+
+// Error is trouble with the store. Its text names what was being done and what
+// Redis or the network said, never a key, token or value.
+type Error struct {
+	Op    string // what was being done: "find session", "claim mark" …
+	Class Class
+	Err   error // what was said; never nil
+}
+
+// Error implements error.
+func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
+
+// Unwrap gives the cause, for errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Err }
+
+// ClassOf tells the class of an error of this package or, as far as it can be
+// told, of any other store on redigo. It is 0 for nil.
+func ClassOf(err error) Class {
+	if err == nil {
+		return 0
+	}
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Class
+	}
+	return classify(err)
+}
+
+// newError sorts the error and cuts from it what the server repeats of a
+// command that it does not know: the key and the record.
+func newError(op string, err error) *Error {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		if text, _, cut := strings.Cut(string(reply), ", with args"); cut {
+			err = redis.Error(text)
+		}
+	}
+	return &Error{Op: op, Class: classify(err), Err: err}
+}
+
+func classify(err error) Class {
+	var (
+		reply      redis.Error
+		opError    *net.OpError
+		dnsError   *net.DNSError
+		timeout    net.Error
+		badCert    *tls.CertificateVerificationError
+		notTLS     tls.RecordHeaderError
+		isTimeout  = errors.As(err, &timeout) && timeout.Timeout()
+		isProtocol = strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error")
+	)
+	switch {
+	case errors.As(err, &reply):
+		return classOfReply(string(reply))
+	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
+		errors.Is(err, redis.ErrPoolExhausted):
+		return ClassRetryNow
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPIPE):
+		return ClassRetryFresh
+	case errors.As(err, &badCert), errors.As(err, &notTLS), isProtocol:
+		return ClassConfiguration
+	case errors.As(err, &opError), errors.As(err, &dnsError):
+		return ClassRetryNow
+	}
+	return ClassFailClosed
+}
+
+// replyClasses sorts the error replies of Redis by how they begin. The names of
+// the codes are part of its protocol; texts after ERR are not, so the few that
+// are told apart are those that have not changed since Redis 5.
+var replyClasses = []struct {
+	prefix string
+	class  Class
+}{
+	{"READONLY", ClassRetryFresh},
+	{"LOADING", ClassRetryFresh},
+	{"MASTERDOWN", ClassRetryFresh},
+	{"CLUSTERDOWN", ClassRetryFresh},
+	{"ERR max number of clients", ClassRetryFresh},
+
+	{"BUSY", ClassRetryNow},
+	{"TRYAGAIN", ClassRetryNow},
+
+	{"OOM", ClassFailClosed},
+	{"MISCONF", ClassFailClosed},
+	{"NOREPLICAS", ClassFailClosed},
+	{"WRONGTYPE", ClassFailClosed},
+
+	{"NOAUTH", ClassConfiguration},
+	{"WRONGPASS", ClassConfiguration},
+	{"NOPERM", ClassConfiguration},
+	{"DENIED", ClassConfiguration},
+	{"MOVED", ClassConfiguration},
+	{"ASK", ClassConfiguration},
+	{"CROSSSLOT", ClassConfiguration},
+	{"ERR unknown command", ClassConfiguration},
+	{"ERR syntax error", ClassConfiguration},
+	{"ERR AUTH", ClassConfiguration},
+	{"ERR Client sent AUTH", ClassConfiguration},
+	{"ERR invalid password", ClassConfiguration},
+	{"ERR DB index is out of range", ClassConfiguration},
+	{"ERR invalid DB index", ClassConfiguration},
+}
+
+func classOfReply(text string) Class {
+	for _, row := range replyClasses {
+		if strings.HasPrefix(text, row.prefix) {
+			return row.class
+		}
+	}
+	return ClassFailClosed
+}

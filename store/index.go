@@ -1,0 +1,82 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+)
+
+// AddSession implements [Index]. The index of a user is a sorted set of tokens,
+// scored by expiry in milliseconds, which lives as long as its last member.
+//
+// A second round trip is needed only where an earlier session outlives the new
+// one, that is after the sessions' lifetime was shortened.
+func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.Time) error {
+	const op = "add session to index"
+	if !keyspace.ValidToken(token) {
+		return &Error{Op: op, Class: ClassConfiguration, Err: errMalformedToken}
+	}
+	now := s.now()
+	life := expiry.Sub(now)
+	if life <= 0 {
+		return s.RemoveSession(ctx, user, token)
+	}
+
+	ctx = context.WithoutCancel(ctx)
+	key := s.userKey(user)
+	replies, err := s.do(ctx, op,
+		cmd("ZADD", key, expiry.UnixMilli(), token),
+		cmd("PEXPIRE", key, keyspace.Millis(life)),
+		cmd("ZREMRANGEBYSCORE", key, "-inf", now.Add(-indexGrace).UnixMilli()),
+		cmd("ZRANGE", key, -1, -1, "WITHSCORES"))
+	if err != nil {
+		return err
+	}
+	last, err := lastScore(replies[3])
+	if err != nil {
+		return newError(op, err)
+	}
+	if last <= expiry.UnixMilli() {
+		return nil
+	}
+	_, err = s.do(ctx, op, cmd("PEXPIRE", key, last-now.UnixMilli()))
+	return err
+}
+
+// lastScore is the score of the one member in the reply, 0 if there is none.
+func lastScore(reply any) (int64, error) {
+	pair, err := redis.Values(reply, nil)
+	if err != nil || len(pair) != 2 {
+		return 0, err
+	}
+	score, err := redis.Float64(pair[1], nil)
+	return int64(score), err
+}
+
+// SessionsOf implements [Index].
+func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
+	const op = "read index of sessions"
+	replies, err := s.do(ctx, op, cmd("ZRANGE", s.userKey(user), 0, -1))
+	if err != nil {
+		return nil, err
+	}
+	tokens, err := redis.Strings(replies[0], nil)
+	if err != nil {
+		return nil, newError(op, err)
+	}
+	return tokens, nil
+}
+
+// RemoveSession implements [Index].
+func (s *Store) RemoveSession(ctx context.Context, user, token string) error {
+	if !keyspace.ValidToken(token) {
+		return nil
+	}
+	_, err := s.do(context.WithoutCancel(ctx), "remove session from index", cmd("ZREM", s.userKey(user), token))
+	return err
+}
+
+func (s *Store) userKey(user string) string { return keyspace.User(s.prefix, user) }

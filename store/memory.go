@@ -1,0 +1,254 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+)
+
+// Memory keeps sessions in the memory of this process: for one instance, for
+// local work and for tests. They end with the process, and other instances do
+// not see them. It needs no goroutine: what has expired is not found, and is
+// removed a little at a time as others write. It is safe for concurrent use,
+// and it shares no bytes with its callers.
+type Memory struct {
+	now func() time.Time
+
+	mu       sync.RWMutex
+	sessions expiring[[]byte]
+	marks    expiring[[]byte]
+	users    expiring[map[string]time.Time] // token → expiry
+}
+
+var _ Sessions = (*Memory)(nil)
+
+// NewMemory returns an empty store. Of the options only [WithClock] concerns
+// it.
+func NewMemory(opts ...Option) *Memory {
+	return &Memory{now: resolve(opts).now}
+}
+
+// FindCtx implements scs.CtxStore.
+func (m *Memory) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	b, _, found, err := m.FindTTLCtx(ctx, token)
+	return b, found, err
+}
+
+// FindTTLCtx implements [TTLFinder].
+func (m *Memory) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
+	const op = "find session"
+	if !keyspace.ValidToken(token) {
+		return nil, 0, false, nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, 0, false, newError(op, err)
+	}
+	now := m.now()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	e, found := m.sessions.get(token, now)
+	if !found {
+		return nil, 0, false, nil
+	}
+	return bytes.Clone(e.value), e.expiry.Sub(now), true, nil
+}
+
+// CommitCtx implements scs.CtxStore.
+func (m *Memory) CommitCtx(_ context.Context, token string, b []byte, expiry time.Time) error {
+	if err := writable("commit session", token, b); err != nil {
+		return err
+	}
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions.set(token, copied(b), expiry, now)
+	return nil
+}
+
+// UpdateCtx implements [Updater].
+func (m *Memory) UpdateCtx(_ context.Context, token string, b []byte, expiry time.Time) (bool, error) {
+	if !keyspace.ValidToken(token) {
+		return false, nil
+	}
+	if err := writable("update session", token, b); err != nil {
+		return false, err
+	}
+	return m.change(token, func(*entry[[]byte]) []byte { return copied(b) }, expiry), nil
+}
+
+// TouchCtx implements [Toucher].
+func (m *Memory) TouchCtx(_ context.Context, token string, expiry time.Time) (bool, error) {
+	return m.change(token, func(e *entry[[]byte]) []byte { return e.value }, expiry), nil
+}
+
+// change writes the session anew if it still lives, and reports whether it
+// lives on.
+func (m *Memory) change(token string, value func(*entry[[]byte]) []byte, expiry time.Time) bool {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	e, found := m.sessions.get(token, now)
+	if !found {
+		return false
+	}
+	m.sessions.set(token, value(e), expiry, now)
+	return expiry.After(now)
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (m *Memory) DeleteCtx(_ context.Context, token string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.sessions.remove(token)
+	return nil
+}
+
+// AllCtx implements scs.IterableCtxStore.
+func (m *Memory) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, newError("list sessions", err)
+	}
+	now := m.now()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make(map[string][]byte, len(m.sessions.entries))
+	for token, e := range m.sessions.entries {
+		if e.expiry.After(now) {
+			all[token] = bytes.Clone(e.value)
+		}
+	}
+	return all, nil
+}
+
+// Find is FindCtx without a context.
+func (m *Memory) Find(token string) ([]byte, bool, error) {
+	return m.FindCtx(context.Background(), token)
+}
+
+// Commit is CommitCtx without a context.
+func (m *Memory) Commit(token string, b []byte, expiry time.Time) error {
+	return m.CommitCtx(context.Background(), token, b, expiry)
+}
+
+// Delete is DeleteCtx without a context.
+func (m *Memory) Delete(token string) error { return m.DeleteCtx(context.Background(), token) }
+
+// All is AllCtx without a context.
+func (m *Memory) All() (map[string][]byte, error) { return m.AllCtx(context.Background()) }
+
+// PutMarkNX implements [Marks].
+func (m *Memory) PutMarkNX(_ context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if err := lasting("claim mark", ttl); err != nil {
+		return false, err
+	}
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, found := m.marks.get(key, now); found {
+		return bytes.Equal(e.value, value), nil
+	}
+	m.marks.set(key, copied(value), now.Add(ttl), now)
+	return true, nil
+}
+
+// PutMark implements [Marks].
+func (m *Memory) PutMark(_ context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := lasting("put mark", ttl); err != nil {
+		return err
+	}
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.marks.set(key, copied(value), now.Add(ttl), now)
+	return nil
+}
+
+// Mark implements [Marks].
+func (m *Memory) Mark(ctx context.Context, key string) ([]byte, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, newError("read mark", err)
+	}
+	now := m.now()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	e, found := m.marks.get(key, now)
+	if !found {
+		return nil, false, nil
+	}
+	return bytes.Clone(e.value), true, nil
+}
+
+// DeleteMark implements [Marks].
+func (m *Memory) DeleteMark(_ context.Context, key string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.marks.remove(key)
+	return nil
+}
+
+// AddSession implements [Index].
+func (m *Memory) AddSession(_ context.Context, user, token string, expiry time.Time) error {
+	if !keyspace.ValidToken(token) {
+		return &Error{Op: "add session to index", Class: ClassConfiguration, Err: errMalformedToken}
+	}
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	tokens := map[string]time.Time{}
+	if e, found := m.users.get(user, now); found {
+		tokens = e.value
+	}
+	tokens[token] = expiry
+	m.setTokens(user, tokens, now)
+	return nil
+}
+
+// SessionsOf implements [Index].
+func (m *Memory) SessionsOf(ctx context.Context, user string) ([]string, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, newError("read index of sessions", err)
+	}
+	now := m.now()
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	tokens := []string{}
+	if e, found := m.users.get(user, now); found {
+		for token := range e.value {
+			tokens = append(tokens, token)
+		}
+	}
+	return tokens, nil
+}
+
+// RemoveSession implements [Index].
+func (m *Memory) RemoveSession(_ context.Context, user, token string) error {
+	now := m.now()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if e, found := m.users.get(user, now); found {
+		delete(e.value, token)
+		m.setTokens(user, e.value, now)
+	}
+	return nil
+}
+
+// setTokens writes the index of a user without the sessions that have ended.
+// It lives as long as the last of the others.
+func (m *Memory) setTokens(user string, tokens map[string]time.Time, now time.Time) {
+	var last time.Time
+	for token, expiry := range tokens {
+		if !expiry.After(now) {
+			delete(tokens, token)
+		} else if expiry.After(last) {
+			last = expiry
+		}
+	}
+	m.users.set(user, tokens, last, now)
+}
+
+// copied is b in memory of its own. Unlike bytes.Clone it keeps a nil record a
+// record, as Redis does.
+func copied(b []byte) []byte { return append([]byte{}, b...) }
