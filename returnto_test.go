@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math/rand/v2"
 	"net"
@@ -145,6 +146,28 @@ func TestReturnTargetLengthIsCountedAsItStandsInLocation(t *testing.T) {
 			assert.LessOrEqual(t, len(target), 2048)
 			assertHarmless(t, c.raw, "/wechat/")
 		})
+	}
+}
+
+func TestNoControlByteGetsIntoAReturnTarget(t *testing.T) {
+	const path, rest = "/a/b", "?c=d#e"
+	for c := range 0x80 {
+		if c >= 0x20 && c != 0x7f {
+			continue
+		}
+		raw, once, twice := string(rune(c)), fmt.Sprintf("%%%02X", c), fmt.Sprintf("%%25%02x", c)
+		for at := range len(path + rest) {
+			_, ok := returnTarget((path + rest)[:at]+raw+(path + rest)[at:], "/wechat/")
+			assert.False(t, ok, "byte %#02x at %d", c, at)
+		}
+		for at := 1; at <= len(path); at++ {
+			_, ok := returnTarget(path[:at]+once+path[at:]+rest, "/wechat/")
+			assert.False(t, ok, "%s at %d", once, at)
+			_, ok = returnTarget(path[:at]+twice+path[at:]+rest, "/wechat/")
+			assert.False(t, ok, "%s at %d", twice, at)
+		}
+		_, ok := returnTarget(path+rest+once, "/wechat/")
+		assert.True(t, ok, "%s in the fragment", once)
 	}
 }
 
@@ -303,14 +326,14 @@ func TestRawRequestTargetsBecomeReturnTargets(t *testing.T) {
 	server := startReturnTargetServer(t)
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			response := sendRaw(t, server, c.raw)
+			response := sendRaw(t, server, http.MethodGet, c.raw)
 			require.Equal(t, http.StatusSeeOther, response.StatusCode)
 			if c.want == refused {
 				assert.Equal(t, "refused", response.Header.Get("Verdict"), "Location %q", response.Header.Get("Location"))
 				return
 			}
 			assert.Equal(t, c.want, response.Header.Get("Location"))
-			again := sendRaw(t, server, response.Header.Get("Location"))
+			again := sendRaw(t, server, http.MethodGet, response.Header.Get("Location"))
 			assert.Equal(t, c.want, again.Header.Get("Location"), "the browser asks for its target and is sent elsewhere")
 		})
 	}
@@ -327,7 +350,7 @@ func TestNoRequestOnTheWireIsSentToAnotherOrigin(t *testing.T) {
 			if file == "honest.txt" && strings.Contains(row.raw, "#") {
 				continue // no browser sends a fragment
 			}
-			response := sendRaw(t, server, row.raw)
+			response := sendRaw(t, server, http.MethodGet, row.raw)
 			targets++
 			if response.StatusCode == http.StatusBadRequest {
 				assert.NotEqual(t, "honest.txt", file, "the server refused %q", row.raw)
@@ -590,6 +613,9 @@ var regexpEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
 // decodeOnce decodes every escape, as a lenient proxy does.
 func decodeOnce(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
 	return regexpEscape.ReplaceAllStringFunc(s, func(escape string) string {
 		b, _ := strconv.ParseUint(escape[1:], 16, 8)
 		return string([]byte{byte(b)})
@@ -615,15 +641,13 @@ func spellings(s string) []string {
 	for _, before := range []string{"/", "//", `/\`, `\`, "/.", "/..", "/a/..", "/a", "/?", "/#", "/;", "/@", "/%2f", "/%2e%2e", "/%3f/..", "/wechat/..", "https:", "https:/", "https://", "https://app.example.com", "\u00a0", "\ufeff"} {
 		all = append(all, before+s)
 	}
-	for c := range 0x22 {
-		control := string(rune(c))
-		if c == 0x21 {
-			control = "\x7f"
-		}
+	for _, c := range []byte("\x00\t\n\v\r\x1f \x7f") {
 		for at := range min(3, len(s)+1) {
-			all = append(all, s[:at]+control+s[at:], s[:at]+url.PathEscape(control)+s[at:], s[:at]+"%25"+fmt.Sprintf("%02x", control)+s[at:])
+			for _, form := range []string{"%c", "%%%02x", "%%25%02x"} {
+				all = append(all, s[:at]+fmt.Sprintf(form, c)+s[at:])
+			}
 		}
-		all = append(all, s+control)
+		all = append(all, s+string(c))
 	}
 	return all
 }
@@ -710,13 +734,15 @@ func startReturnTargetServer(t *testing.T) (address string) {
 	return server.Listener.Addr().String()
 }
 
-// sendRaw sends a request with this very request target through a socket.
-func sendRaw(t *testing.T, address, requestTarget string) *http.Response {
+// sendRaw sends a request through a socket with this very request target and
+// these very header lines.
+func sendRaw(t *testing.T, address, method, requestTarget string, header ...string) *http.Response {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	require.NoError(t, err)
 	defer conn.Close()
-	_, err = fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: app.example.com\r\nConnection: close\r\n\r\n", requestTarget)
+	lines := append([]string{method + " " + requestTarget + " HTTP/1.1", "Host: app.example.com"}, header...)
+	_, err = io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\nConnection: close\r\n\r\n")
 	require.NoError(t, err)
 	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)

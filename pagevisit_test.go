@@ -1,0 +1,223 @@
+package wechatauth
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+const (
+	iOSWeChat     = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 MicroMessenger/8.0.48(0x1800302d) NetType/WIFI Language/zh_CN"
+	androidWeChat = "Mozilla/5.0 (Linux; Android 13; V2203A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/116.0.0.0 Mobile Safari/537.36 XWEB/1160065 MMWEBSDK/20231202 MicroMessenger/8.0.47.2560(0x28002F30) WeChat/arm64 Weixin NetType/WIFI Language/zh_CN ABI/arm64"
+	desktopChrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0.0.0 Safari/537.36"
+
+	safariAccept  = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+	androidAccept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/wxpic,image/tpg,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
+)
+
+// What browsers and other clients send, as "Name: value" lines.
+func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
+	navigation := []string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", "Sec-Fetch-Dest: document"}
+	with := func(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
+	android := with(navigation, "User-Agent: "+androidWeChat, "Accept: "+androidAccept, "X-Requested-With: com.tencent.mm", "Upgrade-Insecure-Requests: 1")
+	oldAndroid := []string{"User-Agent: " + androidWeChat, "Accept: " + androidAccept, "X-Requested-With: com.tencent.mm"}
+	iOS := []string{"Sec-Fetch-Dest: document", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Site: none", "User-Agent: " + iOSWeChat, "Accept: " + safariAccept}
+	oldIOS := []string{"User-Agent: " + iOSWeChat, "Accept: " + safariAccept, "Accept-Language: zh-CN,zh-Hans;q=0.9"}
+
+	cases := []struct {
+		name   string
+		method string
+		header []string
+		want   bool
+	}{
+		// Visits.
+		{"WeChat on Android", "GET", android, true},
+		{"WeChat on Android, link from another site", "GET", with(android[4:], "Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"), true},
+		{"WeChat on Android, no Sec-Fetch headers", "GET", oldAndroid, true},
+		{"WeChat on Android, Chromium 78 without destination", "GET", with(oldAndroid, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1"), true},
+		{"WeChat on iOS", "GET", iOS, true},
+		{"WeChat on iOS before 16.4", "GET", oldIOS, true},
+		{"desktop Chrome", "GET", with(navigation, "User-Agent: "+desktopChrome, "Accept: "+androidAccept, `Sec-Ch-Ua: "Chromium";v="124"`), true},
+		{"reload", "GET", with(android, "Cache-Control: max-age=0"), true},
+		{"hard reload", "GET", with(iOS, "Cache-Control: no-cache", "Pragma: no-cache"), true},
+		{"conditional reload", "GET", with(iOS, `If-None-Match: "1"`), true},
+		{"service worker that passes a visit through", "GET", with(navigation, "Accept: "+safariAccept), true},
+		{"navigation preload of a service worker", "GET", with(navigation, "Accept: "+safariAccept, "Service-Worker-Navigation-Preload: true"), true},
+		{"HEAD of a page", "HEAD", oldIOS, true},
+		{"HEAD navigation", "HEAD", iOS, true},
+		{"navigation without Accept", "GET", navigation, true},
+		{"navigation that accepts anything", "GET", with(navigation, "Accept: */*"), true},
+		{"other app's web-view", "GET", with(oldAndroid[:2], "X-Requested-With: com.android.browser"), true},
+		{"Accept in another case", "GET", []string{"Accept: TEXT/HTML"}, true},
+		{"Accept with parameters and spaces", "GET", []string{"Accept: application/json;q=0.1 , text/html ; q=0.9"}, true},
+		{"Accept in two lines", "GET", []string{"Accept: application/xml", "Accept: text/html"}, true},
+		{"Purpose that is no prefetch", "GET", with(iOS, "Purpose: "), true},
+
+		// Other resources of a page.
+		{"iframe", "GET", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Accept: " + safariAccept}, false},
+		{"frame", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: frame", "Accept: " + safariAccept}, false},
+		{"fenced frame", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: fencedframe", "Accept: " + safariAccept}, false},
+		{"object", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: object", "Accept: " + safariAccept}, false},
+		{"embed", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: embed", "Accept: " + safariAccept}, false},
+		{"iframe in Chromium 79", "GET", []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: nested-navigate", "Accept: " + androidAccept}, false},
+		{"image", "GET", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Accept: image/avif,image/webp,*/*;q=0.8"}, false},
+		{"image in an old browser", "GET", []string{"Accept: image/webp,*/*;q=0.8", "X-Requested-With: com.tencent.mm"}, false},
+		{"image that claims text/html", "GET", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: image", "Accept: text/html"}, false},
+		{"script", "GET", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: script", "Accept: */*"}, false},
+		{"style sheet", "GET", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: style", "Accept: text/css,*/*;q=0.1"}, false},
+		{"font", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: font", "Accept: */*"}, false},
+		{"video", "GET", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: video", "Accept: */*", "Range: bytes=0-"}, false},
+		{"manifest", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: manifest", "Accept: */*"}, false},
+		{"icon", "GET", []string{"Accept: image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5"}, false},
+
+		// Scripts of a page.
+		{"fetch", "GET", []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: */*"}, false},
+		{"fetch, same-origin mode", "GET", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: empty", "Accept: */*"}, false},
+		{"fetch that asks for HTML", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: text/html"}, false},
+		{"fetch in Chromium 78", "GET", []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Accept: text/html"}, false},
+		{"fetch in an old browser", "GET", []string{"Accept: */*"}, false},
+		{"axios", "GET", []string{"Accept: application/json, text/plain, */*"}, false},
+		{"XMLHttpRequest of jQuery", "GET", []string{"Accept: text/html, */*; q=0.01", "X-Requested-With: XMLHttpRequest"}, false},
+		{"XMLHttpRequest in another case", "GET", with(iOS, "X-Requested-With: xmlhttprequest"), false},
+		{"EventSource", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: text/event-stream"}, false},
+		{"EventSource in an old browser", "GET", []string{"Accept: text/event-stream, text/html"}, false},
+		{"navigation that accepts an event stream", "GET", with(navigation, "Accept: text/html, text/event-stream;q=0.5"), false},
+		{"WebSocket", "GET", []string{"Connection: Upgrade", "Upgrade: websocket", "Sec-Websocket-Version: 13", "Sec-Fetch-Mode: websocket", "Sec-Fetch-Dest: empty"}, false},
+		{"WebSocket in an old browser", "GET", with(oldIOS, "Connection: Upgrade", "Upgrade: websocket"), false},
+		{"upgrade within a navigation", "GET", with(navigation, "Upgrade: h2c"), false},
+		{"service worker script", "GET", []string{"Service-Worker: script", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: serviceworker", "Accept: */*"}, false},
+		{"service worker filling its cache", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: */*"}, false},
+		{"worker script", "GET", []string{"Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: worker", "Accept: */*"}, false},
+
+		// Ahead of a visit.
+		{"prefetch", "GET", with(navigation, "Sec-Purpose: prefetch", "Accept: "+safariAccept), false},
+		{"prefetch with a link element", "GET", []string{"Sec-Fetch-Mode: no-cors", "Sec-Fetch-Dest: empty", "Purpose: prefetch", "Accept: " + safariAccept}, false},
+		{"prerender", "GET", with(navigation, "Sec-Purpose: prefetch;prerender"), false},
+		{"prefetch through a proxy", "GET", with(navigation, "Sec-Purpose: prefetch;anonymous-client-ip"), false},
+		{"prefetch in older Chromium", "GET", with(navigation, "Purpose: prefetch"), false},
+		{"prefetch in another case", "GET", with(navigation, "Purpose: Prefetch"), false},
+		{"prerender in older Chromium", "GET", with(navigation, "Purpose: prerender"), false},
+		{"prefetch in Firefox", "GET", []string{"X-Moz: prefetch", "Accept: " + safariAccept}, false},
+		{"preview in Safari", "GET", []string{"X-Purpose: preview", "Accept: " + safariAccept}, false},
+		{"prefetch in the second line", "GET", with(navigation, "Purpose: x", "Purpose: prefetch"), false},
+
+		// Other methods.
+		{"form POST", "POST", with(iOS, "Content-Type: application/x-www-form-urlencoded", "Origin: https://app.example.com"), false},
+		{"PUT", "PUT", iOS, false},
+		{"DELETE", "DELETE", oldIOS, false},
+		{"PATCH", "PATCH", oldIOS, false},
+		{"OPTIONS", "OPTIONS", oldIOS, false},
+		{"TRACE", "TRACE", oldIOS, false},
+		{"method in lower case", "get", iOS, false},
+
+		// Other clients.
+		{"no header at all", "GET", nil, false},
+		{"curl", "GET", []string{"User-Agent: curl/8.5.0", "Accept: */*"}, false},
+		{"API client", "GET", []string{"Accept: application/json"}, false},
+		{"API client with a token", "GET", []string{"Accept: text/html", "Authorization: Bearer x"}, false},
+		{"navigation with credentials", "GET", with(iOS, "Authorization: Basic eDp5"), false},
+		{"empty Authorization", "GET", with(iOS, "Authorization: "), false},
+		{"mini program", "GET", []string{"User-Agent: " + androidWeChat, "Accept: */*", "Content-Type: application/json"}, false},
+		{"health check", "GET", []string{"User-Agent: kube-probe/1.29", "Accept: */*"}, false},
+		{"any text", "GET", []string{"Accept: text/*"}, false},
+		{"longer media type", "GET", []string{"Accept: text/html-sandboxed"}, false},
+		{"media type as a parameter", "GET", []string{`Accept: multipart/mixed;type=text/html`}, false},
+		{"empty Accept", "GET", []string{"Accept: "}, false},
+
+		// Half a set of Sec-Fetch headers.
+		{"site only", "GET", []string{"Sec-Fetch-Site: none", "Accept: text/html"}, false},
+		{"user only", "GET", []string{"Sec-Fetch-User: ?1", "Accept: text/html"}, false},
+		{"destination only", "GET", []string{"Sec-Fetch-Dest: document", "Accept: text/html"}, false},
+		{"destination empty", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: ", "Accept: text/html"}, false},
+		{"mode only, no HTML accepted", "GET", []string{"Sec-Fetch-Mode: navigate", "Accept: */*"}, false},
+		{"mode in another case", "GET", []string{"Sec-Fetch-Mode: Navigate", "Sec-Fetch-Dest: document", "Accept: text/html"}, false},
+		{"unknown mode", "GET", []string{"Sec-Fetch-Mode: hover", "Sec-Fetch-Dest: document", "Accept: text/html"}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			got := overTheWire(t, c.method, c.header, IsPageVisit)
+			assert.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestPreflightsAreRecognised(t *testing.T) {
+	cases := []struct {
+		name   string
+		method string
+		header []string
+		want   bool
+	}{
+		{"preflight", "OPTIONS", []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type", "Sec-Fetch-Mode: cors"}, true},
+		{"preflight from a sandbox", "OPTIONS", []string{"Origin: null", "Access-Control-Request-Method: DELETE"}, true},
+		{"no origin", "OPTIONS", []string{"Access-Control-Request-Method: POST"}, false},
+		{"no method asked for", "OPTIONS", []string{"Origin: https://spa.example.com"}, false},
+		{"plain OPTIONS", "OPTIONS", nil, false},
+		{"GET with the headers of one", "GET", []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: POST"}, false},
+		{"POST with the headers of one", "POST", []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: POST"}, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			assert.Equal(t, c.want, overTheWire(t, c.method, c.header, isPreflight))
+			assert.False(t, c.want && overTheWire(t, c.method, c.header, IsPageVisit), "a preflight is no visit")
+		})
+	}
+}
+
+func FuzzIsPageVisit(f *testing.F) {
+	f.Add("GET", "Accept", "text/html", "Sec-Fetch-Mode", "navigate")
+	f.Add("GET", "Sec-Fetch-Dest", "document", "Sec-Fetch-Mode", "navigate")
+	f.Add("HEAD", "Accept", "text/html;q=0.9, */*", "X-Requested-With", "com.tencent.mm")
+	f.Add("GET", "Accept", "text/html", "Sec-Purpose", "prefetch;prerender")
+	f.Add("GET", "Accept", "text/html", "Authorization", "")
+	f.Add("GET", "Accept", "text/event-stream", "Upgrade", "websocket")
+	f.Add("POST", "Accept", "text/html", "Origin", "null")
+	f.Add("OPTIONS", "Origin", "null", "Access-Control-Request-Method", "PUT")
+	f.Fuzz(func(t *testing.T, method, name1, value1, name2, value2 string) {
+		r := &http.Request{Method: method, Header: http.Header{}}
+		r.Header.Add(name1, value1)
+		r.Header.Add(name2, value2)
+		visit, preflight := IsPageVisit(r), isPreflight(r)
+		if visit && method != "GET" && method != "HEAD" {
+			t.Errorf("%q is a visit", method)
+		}
+		if visit && preflight {
+			t.Error("a preflight is a visit")
+		}
+		navigates := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+		if visit && !navigates && !strings.Contains(strings.ToLower(strings.Join(r.Header["Accept"], ",")), "text/html") {
+			t.Error("neither says that it navigates nor accepts a page, and is a visit")
+		}
+		for _, name := range []string{"Authorization", "Upgrade"} {
+			if visit && r.Header[name] != nil {
+				t.Errorf("carries %s and is a visit", name)
+			}
+		}
+		for _, name := range []string{"Authorization", "Upgrade"} {
+			r.Header.Set(name, "x")
+			if IsPageVisit(r) {
+				t.Errorf("was given %s and is a visit", name)
+			}
+			r.Header.Del(name)
+		}
+		r.Method = http.MethodPost
+		if IsPageVisit(r) {
+			t.Error("a POST is a visit")
+		}
+	})
+}
+
+// overTheWire sends a request with exactly these header lines to a server and
+// returns what decide says there.
+func overTheWire(t *testing.T, method string, header []string, decide func(*http.Request) bool) bool {
+	t.Helper()
+	decision := make(chan bool, 1)
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { decision <- decide(r) }))
+	defer server.Close()
+	sendRaw(t, server.Listener.Addr().String(), method, "/orders?id=7", header...)
+	return <-decision
+}
