@@ -85,8 +85,13 @@ var (
 	pageTexts    = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
 )
 
-// pageText is what one page says. The file of texts has one for each Reason,
-// one for PageUpgrade ("upgrade"), and one for whatever else ("unknown").
+// pageTextFile is pages/texts.json: what the pages say.
+type pageTextFile struct {
+	Reasons map[Reason]pageText `json:"reasons"`
+	Upgrade pageText            `json:"upgrade"` // PageUpgrade
+	Unknown pageText            `json:"unknown"` // a Reason that is not in the list
+}
+
 type pageText struct {
 	Icon    string    `json:"icon"` // one of those that page.html draws
 	Chinese pageWords `json:"zh-CN"`
@@ -103,13 +108,9 @@ type pageWords struct {
 // defaultPages is the Pages of this library.
 func defaultPages(w io.Writer, p Page) error {
 	text, reason := pageTextFor(p)
-	words, reasonLabel := text.English, "Reason: "
-	if p.Lang == langChinese {
-		words, reasonLabel = text.Chinese, "原因："
-	}
-	lang := langEnglish
-	if p.Lang == langChinese {
-		lang = langChinese
+	lang, words, reasonLabel := langChinese, text.Chinese, "原因："
+	if p.Lang == langEnglish {
+		lang, words, reasonLabel = langEnglish, text.English, "Reason: "
 	}
 	return pageTemplate.Execute(w, struct {
 		pageWords
@@ -127,13 +128,13 @@ func defaultPages(w io.Writer, p Page) error {
 func pageTextFor(p Page) (pageText, Reason) {
 	switch p.Kind {
 	case PageUpgrade:
-		return pageTexts["upgrade"], ""
+		return pageTexts.Upgrade, ""
 	case PageLoggedOut:
-		return pageTexts[string(ReasonLoggedOut)], ""
+		return pageTexts.Reasons[ReasonLoggedOut], ""
 	}
-	text, ok := pageTexts[string(p.Reason)]
+	text, ok := pageTexts.Reasons[p.Reason]
 	if !ok {
-		return pageTexts["unknown"], ""
+		return pageTexts.Unknown, ""
 	}
 	return text, p.Reason
 }
@@ -321,70 +322,56 @@ func pageLang(r *http.Request) string {
 		header = header[:strings.LastIndexByte(header, ',')+1]
 	}
 
-	chinese, english, others, any := -1.0, -1.0, -1.0, -1.0 // best q, -1 if absent
-	first := langChinese                                    // of the two, the first named
+	lang, best := "", 0.0
+	elsewhere := false // another language is asked for, or Chinese is refused
 	for item := range strings.SplitSeq(header, ",") {
-		tag, q, ok := languageRange(item)
+		language, q, ok := parseLanguageElement(item)
 		if !ok {
 			continue
 		}
-		switch primary, _, _ := strings.Cut(tag, "-"); primary {
+		candidate := ""
+		switch language {
 		case "zh":
-			chinese = max(chinese, q)
+			candidate = langChinese
+			elsewhere = elsewhere || q == 0
 		case "en":
-			if chinese < 0 && english < 0 {
-				first = langEnglish
-			}
-			english = max(english, q)
-		case "*":
-			any = max(any, q)
+			candidate = langEnglish
+		case "*": // any language: says nothing
 		default:
-			others = max(others, q)
+			elsewhere = elsewhere || q > 0
+		}
+		if candidate != "" && q > best {
+			lang, best = candidate, q
 		}
 	}
 
-	if chinese < 0 && english < 0 && others > 0 {
-		return langEnglish
-	}
-	if chinese < 0 {
-		chinese = any
-	}
-	if english < 0 {
-		english = any
-	}
 	switch {
-	case english > chinese, chinese == 0 && english < 0:
+	case lang != "":
+		return lang
+	case elsewhere:
 		return langEnglish
-	case english == chinese:
-		return first
 	}
 	return langChinese
 }
 
-// languageRange splits one element of Accept-Language, such as "zh-TW;q=0.8".
-// An element that breaks the grammar says nothing.
-func languageRange(item string) (tag string, q float64, ok bool) {
-	tag, weight, weighted := strings.Cut(item, ";")
-	tag = strings.ToLower(strings.TrimSpace(tag))
-	if tag == "" {
-		return "", 0, false
-	}
-	if !weighted {
-		return tag, 1, true
-	}
-	name, value, _ := strings.Cut(strings.TrimSpace(weight), "=")
-	if !strings.EqualFold(strings.TrimSpace(name), "q") {
-		return "", 0, false
-	}
-	value = strings.TrimSpace(value)
-	if !qvalue.MatchString(value) {
-		return "", 0, false
-	}
-	q, err := strconv.ParseFloat(value, 64)
-	return tag, q, err == nil
-}
+// languageElement is one element of Accept-Language, such as "zh-TW;q=0.8":
+// its primary language and its quality. It takes "zh_TW" too, which some
+// webviews send.
+var languageElement = regexp.MustCompile(`(?i)^\s*([a-z]{1,8}|\*)(?:[-_][a-z0-9]{1,8})*\s*(?:;\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*)?$`)
 
-var qvalue = regexp.MustCompile(`^(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)$`)
+// parseLanguageElement returns the primary language of item in lower case and
+// how well it is liked, 0 to 1. An item that breaks the grammar says nothing.
+func parseLanguageElement(item string) (language string, q float64, ok bool) {
+	match := languageElement.FindStringSubmatch(item)
+	if match == nil {
+		return "", 0, false
+	}
+	q = 1
+	if match[2] != "" {
+		q, _ = strconv.ParseFloat(match[2], 64) // the pattern lets only numbers pass
+	}
+	return strings.ToLower(match[1]), q, true
+}
 
 func mustReadPageFile(name string) []byte {
 	data, err := pageFiles.ReadFile(name)
@@ -394,8 +381,8 @@ func mustReadPageFile(name string) []byte {
 	return data
 }
 
-func mustParsePageTexts(data []byte) map[string]pageText {
-	var texts map[string]pageText
+func mustParsePageTexts(data []byte) pageTextFile {
+	var texts pageTextFile
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.DisallowUnknownFields()
 	if err := decoder.Decode(&texts); err != nil {
