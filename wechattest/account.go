@@ -3,6 +3,7 @@ package wechattest
 import (
 	"errors"
 	"fmt"
+	"net"
 	"regexp"
 	"slices"
 	"strings"
@@ -109,7 +110,7 @@ func (a Account) complete() (Account, error) {
 		return a, fmt.Errorf("account %s: WeChat allows two domains, not %d", a.AppID, len(a.Domains))
 	}
 	for _, d := range a.Domains {
-		if err := checkDomain(d); err != nil {
+		if err := checkDomain(d, a.Sandbox); err != nil {
 			return a, fmt.Errorf("account %s: domain %q: %w", a.AppID, d, err)
 		}
 	}
@@ -134,14 +135,17 @@ func (a Account) complete() (Account, error) {
 	return a, nil
 }
 
-// checkDomain refuses what WeChat's console refuses: schemes, ports, addresses.
-func checkDomain(d string) error {
+// checkDomain refuses what WeChat's console refuses: schemes, ports, and
+// addresses but for test accounts.
+func checkDomain(d string, sandbox bool) error {
 	host, _, _ := strings.Cut(d, "/")
 	switch {
 	case strings.Contains(d, "://"):
 		return errors.New("a host name is wanted, without a scheme")
 	case strings.Contains(host, ":"):
 		return errors.New("a domain has no port")
+	case net.ParseIP(host) != nil && !sandbox:
+		return errors.New("an IP address is for sandbox accounts only")
 	case host == "":
 		return errors.New("the host name is missing")
 	}

@@ -53,7 +53,12 @@ type rawJSON string
 func refuse(code int) answer        { return answer{code: code} }
 func grantFields(f ...field) answer { return answer{fields: f} }
 
-var statusOK = answer{fields: []field{{"errcode", 0}, {"errmsg", "ok"}}}
+// ok is a success that says so, as wxa and sns/auth answer.
+func ok(f ...field) answer {
+	return answer{fields: append([]field{{"errcode", 0}, {"errmsg", "ok"}}, f...)}
+}
+
+var statusOK = ok()
 
 func unknownPath(*Server, *call) answer { return refuse(40066) }
 

@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 )
 
@@ -13,29 +14,36 @@ var apiEndpoints = []endpoint{
 	{"sns/oauth2/refresh_token", snsFamily, "GET", (*Server).refresh},
 	{"sns/userinfo", snsFamily, "GET", (*Server).userInfo},
 	{"sns/auth", snsFamily, "GET", (*Server).checkToken},
+	{"sns/oauth2/component/access_token", snsFamily, "GET", (*Server).componentExchange},
+	{"sns/oauth2/component/refresh_token", snsFamily, "GET", (*Server).componentRefresh},
 	{"sns/jscode2session", snsFamily, "GET", (*Server).code2Session},
+	{"sns/component/jscode2session", snsFamily, "GET", (*Server).componentCode2Session},
+	{"wxa/checksession", cgiFamily, "GET", (*Server).checkSession},
+	{"wxa/resetusersessionkey", cgiFamily, "GET", (*Server).resetSession},
+	{"wxa/business/getuserphonenumber", phoneFamily, "POST", (*Server).phoneNumber},
+	{"cgi-bin/token", cgiFamily, "GET", (*Server).plainToken},
+	{"cgi-bin/stable_token", cgiFamily, "POST", (*Server).stableToken},
+	{"cgi-bin/component/api_component_token", cgiFamily, "POST", (*Server).componentToken},
 }
 
 // api serves one endpoint: note the call, wait at a gate, let a scripted fault
 // have its turn, decide, write.
 func (s *Server) api(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{request: r, query: r.URL.Query()}
-		c.body, _ = io.ReadAll(io.LimitReader(r.Body, 64<<10)) // cut off or broken off: data format error
-		if r.Method == http.MethodPost && strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded") {
-			if r.Body = io.NopCloser(strings.NewReader(string(c.body))); r.ParseForm() == nil && e.family == snsFamily {
-				c.query = r.Form
-			}
-		}
-		name := e.path
+		c, name := readCall(r, e), e.path
 		if name == "" {
-			name = strings.TrimPrefix(r.URL.Path, "/")
+			name = endpointName(r.URL.Path)
 		}
 		c.entry = s.note(r, name, c.query)
+		if fromBrowser(r) {
+			s.mu.Lock()
+			s.inspect(r, name, c.query)
+			s.mu.Unlock()
+		}
 		if !s.pass(r, name) {
 			return
 		}
-		fault := s.nextFault(name)
+		fault := s.nextFault(c.entry)
 		if fault.before(s, w, r) {
 			return
 		}
@@ -43,20 +51,41 @@ func (s *Server) api(e endpoint) http.Handler {
 		a := s.decide(e, c, fault)
 		c.entry.Errcode = a.code
 		body, contentType := s.render(e.family, a, c), s.contentType(e.family)
+		s.wake()
 		s.mu.Unlock()
 		fault.write(s, w, r, contentType, body)
 	})
 }
 
-func (s *Server) decide(e endpoint, c *call, f Fault) answer {
-	if f.kind == faultErrcode {
-		return refuse(f.code)
+// readCall parses the parameters: the query, or a posted form on sns.
+func readCall(r *http.Request, e endpoint) *call {
+	c := &call{request: r, query: r.URL.Query()}
+	c.body, _ = io.ReadAll(io.LimitReader(r.Body, 64<<10)) // what is cut off does not parse later
+	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
+	if e.family == snsFamily && r.Method == http.MethodPost && form {
+		if posted, err := url.ParseQuery(string(c.body)); err == nil {
+			for name, values := range posted {
+				c.query[name] = append(c.query[name], values...)
+			}
+		}
 	}
-	if !s.methodAllowed(e, c.request.Method) {
+	return c
+}
+
+func (s *Server) decide(e endpoint, c *call, f Fault) answer {
+	switch {
+	case f.kind == faultErrcode:
+		return refuse(f.code)
+	case s.on(RequireHTTPS) && c.request.TLS == nil:
+		return refuse(43003)
+	case !s.methodAllowed(e, c.request.Method):
 		if strings.HasPrefix(e.methods, "GET") {
 			return refuse(43001)
 		}
 		return refuse(43002)
+	}
+	if errcode := s.overQuota(e.path, s.quotaHolder(c)); errcode != 0 {
+		return refuse(errcode)
 	}
 	return e.answer(s, c)
 }

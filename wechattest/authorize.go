@@ -91,6 +91,8 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *r
 	var ok bool
 	a.account, ok = s.accounts[a.appID]
 	switch {
+	case s.overQuota("connect/oauth2/authorize", p.Name) != 0:
+		return a, numbered(10009)
 	case a.appID == "":
 		return a, numbered(10012)
 	case q.Get("redirect_uri") == "":
@@ -205,6 +207,9 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
 		s.notWeChatPage(w, r, c)
 		return
 	}
+	if s.connectRedirect(w, r, c) {
+		return
+	}
 	s.mu.Lock()
 	a, refused := s.parseAuthorize(r, s.visitor(r))
 	if refused != nil {
@@ -212,10 +217,15 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
 		s.errorPage(w, r, c, refused)
 		return
 	}
-	if a.scope == client.ScopeBase {
-		to := s.allow(a)
+	ask, snapshot := s.consentNeeded(a, s.entrance(r))
+	if !ask {
+		var v *virtual
+		if snapshot {
+			v = s.virtualFor(a)
+		}
+		to := s.allow(a, v)
 		s.mu.Unlock()
-		s.redirect(w, r, c, to)
+		s.sendBack(w, r, c, to)
 		return
 	}
 	id := s.text(24)
@@ -224,18 +234,43 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.consentPage(w, r, c, id, a)
 }
 
-// allow issues the code and returns the callback. The caller holds s.mu.
-func (s *Server) allow(a authorizeRequest) string {
+// connectRedirect first sends the browser to the same URL with a mark, if the
+// switch is on.
+func (s *Server) connectRedirect(w http.ResponseWriter, r *http.Request, c *Call) bool {
+	s.mu.Lock()
+	on := s.on(ConnectRedirect)
+	s.mu.Unlock()
+	if !on || r.URL.Query().Has("connect_redirect") {
+		return false
+	}
+	s.outcome(c, 0, "connect_redirect")
+	w.Header().Set("Location", "?"+r.URL.RawQuery+"&connect_redirect=1")
+	w.WriteHeader(http.StatusMovedPermanently)
+	return true
+}
+
+// allow issues the code, for a virtual user if v is not nil, and returns the
+// callback. The caller holds s.mu.
+func (s *Server) allow(a authorizeRequest, v *virtual) string {
 	before, after := s.callback(a)
 	return before + s.newCode(&grant{
-		flow: webFlow, appID: a.appID, platform: a.platform, person: a.person, scope: a.scope,
+		flow: webFlow, appID: a.appID, platform: a.platform, person: a.person, scope: a.scope, snapshot: v,
 	}) + after
 }
 
-// redirect sends the browser on with a 302, as WeChat is taken to do.
-func (s *Server) redirect(w http.ResponseWriter, _ *http.Request, c *Call, to string) {
-	s.outcome(c, 0, "redirect to callback")
+// sendBack sends the browser on with a 302, as WeChat is taken to do, or with
+// a page that does it twice.
+func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, c *Call, to string) {
+	s.mu.Lock()
+	atOnce, later := s.on(DoubledAtOnce), s.on(DoubledLater)
+	s.mu.Unlock()
 	w.Header().Set("Cache-Control", "no-store")
+	if atOnce || later {
+		s.outcome(c, 0, "doubled callback")
+		s.show(w, r, "doubled", view{Callback: to, AtOnce: atOnce})
+		return
+	}
+	s.outcome(c, 0, "redirect to callback")
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusFound)
 }

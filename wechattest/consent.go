@@ -10,7 +10,14 @@ type consent struct {
 	authorizeRequest
 }
 
-const personCookie = "wechatsim_person"
+// The cookies by which one browser chooses for itself. They are sent to the
+// simulator's own pages only: on loopback all ports share one cookie jar.
+const (
+	personCookie      = "wechatsim_person"
+	environmentCookie = "wechatsim_environment"
+)
+
+var cookiePaths = []string{"/connect/", "/sim/"}
 
 // visitor is the person who opened a page: chosen by cookie, or the one who
 // holds the phone. The caller holds s.mu.
@@ -25,12 +32,27 @@ func (s *Server) visitor(r *http.Request) Person {
 	return s.people[s.holder]
 }
 
+// entrance is from where a page was opened, likewise.
+func (s *Server) entrance(r *http.Request) Environment {
+	if c, err := r.Cookie(environmentCookie); err == nil && knownEnvironment(Environment(c.Value)) {
+		return Environment(c.Value)
+	}
+	return s.environment
+}
+
 // choose makes this browser the phone of that person from now on.
 func choose(w http.ResponseWriter, person string) {
-	http.SetCookie(w, &http.Cookie{
-		Name: personCookie, Value: url.QueryEscape(person), Path: "/",
-		HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	setChoice(w, personCookie, url.QueryEscape(person))
+}
+
+func chooseEnvironment(w http.ResponseWriter, env Environment) {
+	setChoice(w, environmentCookie, string(env))
+}
+
+func setChoice(w http.ResponseWriter, name, value string) {
+	for _, path := range cookiePaths {
+		http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: path, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	}
 }
 
 // authorizeReply takes the form of the consent page: ticket, answer ("allow"
@@ -52,7 +74,8 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 	var to string
 	switch {
 	case r.PostFormValue("answer") == "allow":
-		to = s.allow(a)
+		s.consented[a.appID+"\x00"+a.person.Name] = true
+		to = s.allow(a, nil)
 	case s.on(RefusalCallback):
 		to = refusalCallback(a)
 	}
@@ -62,5 +85,5 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 		s.show(w, r, "cancelled", view{})
 		return
 	}
-	s.redirect(w, r, c, to)
+	s.sendBack(w, r, c, to)
 }

@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"io"
+	"net"
 	"net/http"
 	"regexp"
 	"strings"
@@ -20,6 +21,10 @@ type Fault struct {
 }
 
 type faultKind int
+
+func (k faultKind) String() string {
+	return [...]string{"", "errcode", "delay", "hang", "reset", "raw answer", "truncated", "errcode as string", "errcode 0"}[k]
+}
 
 const (
 	faultNone faultKind = iota
@@ -84,14 +89,24 @@ func (s *Server) Fail(endpoint string, faults ...Fault) {
 	s.faults[name] = append(s.faults[name], faults...)
 }
 
-func (s *Server) nextFault(name string) Fault {
+// WithFault scripts faults from the start; see Fail.
+func WithFault(endpoint string, faults ...Fault) Option {
+	return func(c *config) {
+		name := endpointName(endpoint)
+		c.faults[name] = append(c.faults[name], faults...)
+	}
+}
+
+// nextFault is what is scripted for this call; it is noted in the journal.
+func (s *Server) nextFault(c *Call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	queue := s.faults[name]
+	queue := s.faults[c.Endpoint]
 	if len(queue) == 0 {
 		return Fault{}
 	}
-	s.faults[name] = queue[1:]
+	s.faults[c.Endpoint] = queue[1:]
+	c.Fault = queue[0].kind.String()
 	return queue[0]
 }
 
@@ -163,6 +178,9 @@ func (f Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	case faultHang:
 		s.wait(r, nil)
 	case faultReset:
+		if resetConnection(w) {
+			return true
+		}
 	case faultRaw:
 		w.Header().Set("Content-Type", f.contentType)
 		w.WriteHeader(f.code)
@@ -172,6 +190,23 @@ func (f Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	panic(http.ErrAbortHandler) // net/http breaks the connection
+}
+
+// resetConnection closes with a TCP reset, where the connection can be had.
+func resetConnection(w http.ResponseWriter) bool {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return false
+	}
+	defer conn.Close()
+	if over, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = over.NetConn() // below TLS
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		tcp.SetLinger(0)
+		tcp.Close()
+	}
+	return true
 }
 
 // write sends the answer, spoiled if the fault says so.

@@ -19,17 +19,23 @@ type Call struct {
 	AppID    string    `json:"app_id"`
 	Code     string    `json:"code"`    // masked: code, js_code
 	State    string    `json:"state"`   // masked
+	Person   string    `json:"person"`  // whose browser it was; empty for a server's call
+	Fault    string    `json:"fault"`   // the scripted fault that it met
 	Errcode  int       `json:"errcode"` // as answered; for a page its error number
 	Outcome  string    `json:"outcome"` // in a word or two, for people
 }
 
+// journalLimit is how many calls the journal keeps, about.
+const journalLimit = 20000
+
 type journal struct {
 	calls  []*Call
 	counts map[string]int
-	held   map[string]int // waiting at a gate now
+	first  int // how many older calls were dropped
 }
 
-// Journal returns what was asked so far, oldest first.
+// Journal returns what was asked so far, oldest first; of a long run, the last
+// 15,000 calls and more.
 func (s *Server) Journal() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,10 +86,12 @@ func (s *Server) note(r *http.Request, name string, q url.Values) *Call {
 		Time: s.now(), Method: r.Method, Endpoint: name, AppID: q.Get("appid"),
 		Code: mask(code), State: mask(q.Get("state")),
 	}
-	if s.journal.counts == nil {
-		s.journal.counts = map[string]int{}
-	}
 	s.journal.calls = append(s.journal.calls, c)
+	if len(s.journal.calls) > journalLimit {
+		drop := journalLimit / 4
+		s.journal.calls = append([]*Call(nil), s.journal.calls[drop:]...)
+		s.journal.first += drop
+	}
 	s.journal.counts[name]++
 	s.wake()
 	return c

@@ -1,7 +1,9 @@
 package wechattest
 
 import (
+	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"time"
 )
 
@@ -12,21 +14,21 @@ type sessionKey struct {
 }
 
 // JSCode is what wx.login gives the mini program on that person's phone: a
-// code for sns/jscode2session. It panics if there is no such mini program or
-// person.
-func (s *Server) JSCode(appID, person string) string {
-	return s.miniCode(miniFlow, appID, person)
-}
+// code for sns/jscode2session, good for five minutes and one use. It panics if
+// there is no such mini program or person.
+func (s *Server) JSCode(appID, person string) string { return s.miniCode(miniFlow, appID, person) }
+
+// PhoneCode is what the phone number button gives the mini program: a code for
+// wxa/business/getuserphonenumber, good for five minutes and one use. It
+// panics if there is no such mini program or person.
+func (s *Server) PhoneCode(appID, person string) string { return s.miniCode(phoneFlow, appID, person) }
 
 func (s *Server) miniCode(f flow, appID, person string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok := s.people[person]
-	if !ok {
-		panic("wechattest: no person is called " + person)
-	}
-	if s.accounts[appID].Kind != MiniProgram {
-		panic("wechattest: no mini program has the AppID " + appID)
+	_, p := s.mustMini(appID, person)
+	if f == miniFlow && s.on(SessionKeyRotates) {
+		delete(s.keys, appID+"\x00"+p.Name)
 	}
 	return s.newCode(&grant{flow: f, appID: appID, person: p})
 }
@@ -39,15 +41,15 @@ func (s *Server) code2Session(c *call) answer {
 		s.burn(code)
 		return refuse(errcode)
 	}
-	g, errcode := s.spend(miniFlow, a.AppID, "", code)
-	if errcode != 0 {
-		return refuse(errcode)
-	}
-	return s.miniLogin(a, g)
+	return s.miniLogin(a, code)
 }
 
-func (s *Server) miniLogin(a Account, g *grant) answer {
-	if g.person.HighRisk {
+func (s *Server) miniLogin(a Account, code string) answer {
+	g, errcode := s.spend(miniFlow, a.AppID, "", code)
+	switch {
+	case errcode != 0:
+		return refuse(errcode)
+	case g.person.HighRisk:
 		return refuse(40226)
 	}
 	fields := []field{
@@ -59,8 +61,6 @@ func (s *Server) miniLogin(a Account, g *grant) answer {
 	}
 	return grantFields(fields...)
 }
-
-const sessionKeyLife = 3 * 24 * time.Hour // WeChat publishes no figure
 
 func (s *Server) sessionKeyOf(appID, person string) *sessionKey {
 	id := appID + "\x00" + person
@@ -77,5 +77,97 @@ func (s *Server) newSessionKey() string {
 	for i := range b {
 		b[i] = byte(s.rng.Uint32())
 	}
-	return base64.StdEncoding.EncodeToString(b)
+	key := base64.StdEncoding.EncodeToString(b)
+	s.secretKeys[key] = true
+	return key
+}
+
+// signedSession checks what checksession and resetusersessionkey ask for and
+// finds the session_key they speak of.
+func (s *Server) signedSession(c *call) (openID string, k *sessionKey, errcode int) {
+	a, errcode := s.accountToken(c)
+	if errcode != 0 {
+		return "", nil, errcode
+	}
+	if c.get("openid") == "" {
+		return "", nil, 41009
+	}
+	person, ok := s.personOf(a.AppID, c.get("openid"))
+	if !ok {
+		return "", nil, 40003
+	}
+	if c.get("sig_method") != "hmac_sha256" {
+		return "", nil, 87008
+	}
+	k = s.keys[a.AppID+"\x00"+person]
+	switch {
+	case k == nil || !s.now().Before(k.expires):
+		return "", nil, 87007
+	case subtle.ConstantTimeCompare([]byte(c.get("signature")), []byte(proof(k.key))) != 1:
+		return "", nil, 87009
+	}
+	return c.get("openid"), k, 0
+}
+
+func (s *Server) personOf(appID, openID string) (name string, ok bool) {
+	for _, p := range s.cfg.people {
+		if OpenID(appID, p.Name) == openID {
+			return p.Name, true
+		}
+	}
+	return "", false
+}
+
+// checkSession is wxa/checksession.
+func (s *Server) checkSession(c *call) answer {
+	if _, _, errcode := s.signedSession(c); errcode != 0 {
+		return refuse(errcode)
+	}
+	return statusOK
+}
+
+// resetSession is wxa/resetusersessionkey: the old key dies at once, the new
+// one inherits its expiry.
+func (s *Server) resetSession(c *call) answer {
+	openID, k, errcode := s.signedSession(c)
+	if errcode != 0 {
+		return refuse(errcode)
+	}
+	k.key = s.newSessionKey()
+	return ok(field{"openid", openID}, field{"session_key", k.key})
+}
+
+// phoneNumber is wxa/business/getuserphonenumber. The code counts in the JSON
+// body only.
+func (s *Server) phoneNumber(c *call) answer {
+	a, errcode := s.accountToken(c)
+	if errcode != 0 {
+		return refuse(errcode)
+	}
+	var in struct {
+		Code   string `json:"code"`
+		OpenID string `json:"openid"`
+	}
+	switch {
+	case len(c.body) == 0 && c.get("code") == "":
+		return refuse(44002)
+	case len(c.body) > 0 && json.Unmarshal(c.body, &in) != nil:
+		return refuse(47001)
+	}
+	c.entry.Code = mask(in.Code)
+	if g, ok := s.codes[in.Code]; ok && in.OpenID != "" && OpenID(a.AppID, g.person.Name) != in.OpenID {
+		return refuse(40003)
+	}
+	g, errcode := s.spend(phoneFlow, a.AppID, "", in.Code)
+	if errcode != 0 {
+		return refuse(40029) // nothing else is documented here
+	}
+	var country any = 86
+	if s.on(CountryCodeString) {
+		country = "86"
+	}
+	return ok(field{"phone_info", []field{
+		{"phoneNumber", g.person.Phone}, {"purePhoneNumber", g.person.Phone},
+		{"countryCode", country}, s.watermark(a.AppID),
+	}})
 }

@@ -18,6 +18,10 @@ type config struct {
 	anyBrowser    bool
 	strictDomains bool
 	pollHold      time.Duration
+	environment   Environment
+	quotas        map[string]Quota
+	faults        map[string][]Fault
+	tls           bool
 }
 
 // WithAccount declares accounts. Those that are declared replace
@@ -51,6 +55,13 @@ func WithAnyBrowser() Option { return func(c *config) { c.anyBrowser = true } }
 // allows them every loopback host and port.
 func WithStrictDomains() Option { return func(c *config) { c.strictDomains = true } }
 
+// WithTLS makes NewServer listen with a certificate that Server.Client trusts.
+func WithTLS() Option { return func(c *config) { c.tls = true } }
+
+// WithPollHold sets how long the long poll of the QR page waits for news,
+// default 25 seconds of real time.
+func WithPollHold(d time.Duration) Option { return func(c *config) { c.pollHold = d } }
+
 // With turns switches on.
 func With(switches ...Switch) Option {
 	return func(c *config) {
@@ -61,7 +72,8 @@ func With(switches ...Switch) Option {
 }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{clock: time.Now, switches: map[Switch]bool{}, pollHold: 25 * time.Second}
+	c := config{clock: time.Now, switches: map[Switch]bool{}, pollHold: 25 * time.Second,
+		environment: Normal, quotas: map[string]Quota{}, faults: map[string][]Fault{}}
 	for _, opt := range opts {
 		opt(&c)
 	}
@@ -97,6 +109,9 @@ func (c *config) complete() (err error) {
 			return fmt.Errorf("person %s is declared twice", p.Name)
 		}
 		names[p.Name] = true
+	}
+	if !knownEnvironment(c.environment) {
+		return fmt.Errorf("unknown environment %q", c.environment)
 	}
 	for sw := range c.switches {
 		if !known(sw) {

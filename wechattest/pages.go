@@ -22,16 +22,18 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{
 
 // view is what every page is rendered from.
 type view struct {
-	EN      bool // English instead of Chinese
-	Account Account
-	People  []Person
-	Person  Person
-	Scope   string
-	Ticket  string // of a consent page, or the uuid of a QR code
-	Before  string // the callback up to its code
-	After   string // and from there on
-	Code    int
-	Text    string
+	EN       bool // English instead of Chinese
+	Account  Account
+	People   []Person
+	Person   Person
+	Scope    string
+	Ticket   string // of a consent page, or the uuid of a QR code
+	Before   string // the callback up to its code
+	After    string // and from there on
+	Callback string // of a doubled delivery
+	AtOnce   bool
+	Code     int
+	Text     string
 }
 
 func english(r *http.Request) bool {
@@ -43,11 +45,17 @@ func english(r *http.Request) bool {
 // page serves one path of the browser's host.
 func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request, *Call)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
+		r.ParseForm() // what does not parse is not there
 		c := s.note(r, name, r.URL.Query())
+		s.mu.Lock()
+		s.inspect(r, name, r.PostForm)
+		c.Person = s.visitor(r).Name
+		s.mu.Unlock()
 		if !s.pass(r, name) {
 			return
 		}
-		fault := s.nextFault(name)
+		fault := s.nextFault(c)
 		if fault.kind == faultErrcode {
 			s.errorPage(w, r, c, numbered(fault.code))
 			return

@@ -158,3 +158,15 @@ func writePoll(w http.ResponseWriter, status int, code string) {
 	w.Header().Set("Cache-Control", "no-store")
 	io.WriteString(w, fmt.Sprintf("window.wx_errcode=%d;window.wx_code='%s';", status, code))
 }
+
+// qrNext is where the QR page goes, empty for nowhere.
+func (s *Server) qrNext(t *ticket) string {
+	switch {
+	case t.status == qrConfirmed:
+		before, after := s.callback(t.authorizeRequest)
+		return before + t.code + after
+	case t.status == qrRefused && s.on(RefusalCallback):
+		return refusalCallback(t.authorizeRequest)
+	}
+	return ""
+}

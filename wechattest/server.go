@@ -26,20 +26,38 @@ type Server struct {
 	done     chan struct{} // closed by Close: whoever waits gives up
 	close    sync.Once
 
-	mu        sync.Mutex
-	rng       *rand.Rand
-	offset    time.Duration
-	holder    string
-	passwords map[string]int // how often each person has changed it
-	codes     map[string]*grant
-	logins    map[string]*login // by every access_token and refresh_token issued
-	keys      map[string]*sessionKey
-	pending   map[string]*consent
-	tickets   map[string]*ticket
-	journal   journal
-	gates     map[string][]chan struct{}
-	faults    map[string][]Fault
-	changed   chan struct{} // closed and replaced when something happened
+	mu      sync.Mutex
+	changed chan struct{} // closed and replaced whenever something happened
+	rng     *rand.Rand
+	offset  time.Duration // what Advance added to the clock
+
+	// What people do.
+	holder      string
+	environment Environment
+	granted     map[string]bool // people who agreed on 使用完整服务 just now
+	consented   map[string]bool // by AppID and person
+	passwords   map[string]int  // how often each person has changed it
+	snapshots   map[string]int  // snapshot visits, by person
+
+	// What is open in browsers.
+	pending map[string]*consent
+	tickets map[string]*ticket
+
+	// What was given out.
+	codes          map[string]*grant
+	logins         map[string]*login // by every access_token and refresh_token
+	keys           map[string]*sessionKey
+	secretKeys     map[string]bool // every session_key
+	accountTokens  map[string]*tokens
+	byAccountToken map[string]*accountToken
+	verifyTickets  map[string]*accountToken
+
+	// What is watched and scripted.
+	journal journal
+	leaks   []string
+	windows map[string]window
+	gates   map[string][]chan struct{}
+	faults  map[string][]Fault
 }
 
 // NewServer starts a simulator on a free loopback port. It panics if the
@@ -47,7 +65,12 @@ type Server struct {
 // caller closes it.
 func NewServer(opts ...Option) *Server {
 	s := newServer(opts)
-	s.http = httptest.NewServer(s)
+	s.http = httptest.NewUnstartedServer(s)
+	if s.cfg.tls {
+		s.http.StartTLS()
+	} else {
+		s.http.Start()
+	}
 	s.URL = s.http.URL
 	return s
 }
@@ -63,21 +86,34 @@ func newServer(opts []Option) *Server {
 		panic(fmt.Sprintf("wechattest: %v", err))
 	}
 	s := &Server{
-		cfg:       cfg,
-		accounts:  map[string]Account{},
-		people:    map[string]Person{},
-		done:      make(chan struct{}),
-		rng:       rand.New(rand.NewPCG(uint64(cfg.seed), 0)),
-		holder:    cfg.people[0].Name,
-		codes:     map[string]*grant{},
-		passwords: map[string]int{},
-		logins:    map[string]*login{},
-		keys:      map[string]*sessionKey{},
-		pending:   map[string]*consent{},
-		tickets:   map[string]*ticket{},
-		gates:     map[string][]chan struct{}{},
-		faults:    map[string][]Fault{},
-		changed:   make(chan struct{}),
+		cfg:         cfg,
+		accounts:    map[string]Account{},
+		people:      map[string]Person{},
+		done:        make(chan struct{}),
+		changed:     make(chan struct{}),
+		rng:         rand.New(rand.NewPCG(uint64(cfg.seed), 0)),
+		holder:      cfg.people[0].Name,
+		environment: cfg.environment,
+		granted:     map[string]bool{},
+		consented:   map[string]bool{},
+		passwords:   map[string]int{},
+		snapshots:   map[string]int{},
+
+		pending: map[string]*consent{},
+		tickets: map[string]*ticket{},
+
+		codes:          map[string]*grant{},
+		logins:         map[string]*login{},
+		keys:           map[string]*sessionKey{},
+		secretKeys:     map[string]bool{},
+		accountTokens:  map[string]*tokens{},
+		byAccountToken: map[string]*accountToken{},
+		verifyTickets:  map[string]*accountToken{},
+
+		journal: journal{counts: map[string]int{}},
+		windows: map[string]window{},
+		gates:   map[string][]chan struct{}{},
+		faults:  cfg.faults,
 	}
 	for _, a := range cfg.accounts {
 		s.accounts[a.AppID] = a
@@ -101,6 +137,14 @@ func (s *Server) Close() {
 // WeChat keeps apart are one here.
 func (s *Server) Endpoints() client.Endpoints {
 	return client.Endpoints{Open: s.URL, API: s.URL}
+}
+
+// Client returns an http.Client that trusts the certificate of WithTLS.
+func (s *Server) Client() *http.Client {
+	if s.http == nil {
+		return http.DefaultClient
+	}
+	return s.http.Client()
 }
 
 // ServeHTTP answers for both of WeChat's hosts and for the control page.
@@ -141,11 +185,16 @@ func (s *Server) routes() http.Handler {
 	for _, e := range apiEndpoints {
 		mux.Handle("/"+e.path, s.api(e))
 	}
-	mux.Handle("/connect/oauth2/authorize", s.page("connect/oauth2/authorize", s.authorize))
-	mux.Handle("/connect/oauth2/authorize_reply", s.page("connect/oauth2/authorize_reply", s.authorizeReply))
-	mux.Handle("/connect/qrconnect", s.page("connect/qrconnect", s.qrConnect))
-	mux.Handle("/connect/confirm", s.page("connect/confirm", s.confirm))
-	mux.Handle("/connect/l/qrconnect", s.page("connect/l/qrconnect", s.qrPoll))
+	for name, serve := range map[string]func(http.ResponseWriter, *http.Request, *Call){
+		"connect/oauth2/authorize":       s.authorize,
+		"connect/oauth2/authorize_reply": s.authorizeReply,
+		"connect/qrconnect":              s.qrConnect,
+		"connect/confirm":                s.confirm,
+		"connect/l/qrconnect":            s.qrPoll,
+		"sim/full-service":               s.fullService,
+	} {
+		mux.Handle("/"+name, s.page(name, serve))
+	}
 	mux.Handle("/", s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", answer: unknownPath}))
 	return mux
 }

@@ -1,6 +1,126 @@
 package wechattest
 
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Environment is from where a page was opened.
+type Environment string
+
+const (
+	// Normal is a link in a chat: snsapi_userinfo shows the consent page.
+	Normal Environment = "normal"
+	// FromMenu is the account's own chat or menu: snsapi_userinfo is silent
+	// for those who follow the account.
+	FromMenu Environment = "menu"
+	// Snapshot is a snapshot page: snsapi_userinfo is silent, and the code is
+	// that of a virtual user who is nobody.
+	Snapshot Environment = "snapshot"
+)
+
+// WithEnvironment says from where pages are opened at first. Default Normal.
+func WithEnvironment(env Environment) Option { return func(c *config) { c.environment = env } }
+
+// Enter says from where pages are opened from now on, by every browser that
+// has not chosen for itself on the control page.
+func (s *Server) Enter(env Environment) {
+	if !knownEnvironment(env) {
+		panic("wechattest: unknown environment " + string(env))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.environment = env
+}
+
+func knownEnvironment(env Environment) bool {
+	return env == Normal || env == FromMenu || env == Snapshot
+}
+
+// FullService taps 使用完整服务, which a visitor of a snapshot page does: the
+// visitor agrees, and browser opens the original page as himself. Pass a new
+// browser, for WeChat drops what the snapshot page has stored.
+func (s *Server) FullService(browser *http.Client, originalURL string) (*http.Response, error) {
+	page, err := url.Parse(s.URL + "/sim/full-service")
+	if err != nil {
+		return nil, err
+	}
+	return post(browser, page, "full-service", url.Values{"url": {originalURL}})
+}
+
 // virtual is the identity that a snapshot page gets instead of a person's.
 type virtual struct {
 	openID, unionID string
+	flagged         bool // is_snapshotuser is sent
+}
+
+// virtualFor invents the identity of one snapshot visit.
+func (s *Server) virtualFor(a authorizeRequest) *virtual {
+	visit := a.person.Name + "\x00" + s.text(16)
+	v := &virtual{
+		openID:  identifier("virtual-openid", a.appID, visit),
+		flagged: s.snapshots[a.person.Name] > 0 || !s.on(SnapshotUnflagged),
+	}
+	s.snapshots[a.person.Name]++
+	open := a.account.OpenPlatform
+	switch {
+	case open == "":
+	case s.on(SnapshotRealUnionID):
+		v.unionID = UnionID(open, s.somebodyElse(a.person).Name)
+	case s.on(SnapshotSharedUnionID):
+		v.unionID = identifier("virtual-unionid", open, "")
+	default:
+		v.unionID = identifier("virtual-unionid", open, visit)
+	}
+	return v
+}
+
+func (s *Server) somebodyElse(p Person) Person {
+	for _, other := range s.cfg.people {
+		if other.Name != p.Name {
+			return other
+		}
+	}
+	return p
+}
+
+// consentNeeded reports whether the visitor is asked, and whether the code is
+// for a virtual user. Special silent cases come first; forcePopup and
+// forceSnapShot have no effect on them.
+func (s *Server) consentNeeded(a authorizeRequest, env Environment) (ask, snapshot bool) {
+	if a.scope == client.ScopeBase {
+		return false, env == Snapshot && s.on(SnapshotBase)
+	}
+	id := a.appID + "\x00" + a.person.Name
+	switch {
+	case s.granted[a.person.Name]:
+		delete(s.granted, a.person.Name) // agreed on 使用完整服务 just now
+		return false, false
+	case env == FromMenu && a.person.Follows:
+		return false, false
+	case s.consented[id] && s.on(RecentConsent) && !a.forcePopup:
+		return false, false
+	case env == Snapshot, a.forceSnap:
+		return false, true
+	}
+	return true, false
+}
+
+// fullService is the consent of a snapshot visitor, then the original page.
+func (s *Server) fullService(w http.ResponseWriter, r *http.Request, c *Call) {
+	u, err := url.Parse(r.FormValue("url"))
+	if r.Method != http.MethodPost || err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		s.errorPage(w, r, c, &refusal{text: cannotOpen})
+		return
+	}
+	s.mu.Lock()
+	p := s.visitor(r)
+	s.granted[p.Name] = true
+	s.mu.Unlock()
+	chooseEnvironment(w, Normal)
+	s.outcome(c, 0, "full service")
+	w.Header().Set("Location", u.String())
+	w.WriteHeader(http.StatusSeeOther)
 }

@@ -2,8 +2,6 @@ package wechattest
 
 import (
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -43,7 +41,7 @@ type login struct {
 	openID, unionID  string
 	person           Person
 	scope            client.Scope
-	snapshot         bool
+	snapshot         *virtual
 	access, refresh  string // the latest
 	accessExpires    time.Time
 	refreshExpires   time.Time
@@ -85,8 +83,13 @@ func (s *Server) burn(code string) {
 	}
 }
 
-// newToken is 110 characters: two digits, an underscore, text.
-func (s *Server) newToken() string { return fmt.Sprintf("%02d_", 10+s.rng.IntN(90)) + s.text(107) }
+// newToken is a user token: 110 characters.
+func (s *Server) newToken() string { return s.prefixed(110) }
+
+// prefixed is a token of n characters: two digits, an underscore, text.
+func (s *Server) prefixed(n int) string {
+	return fmt.Sprintf("%02d_", 10+s.rng.IntN(90)) + s.text(n-3)
+}
 
 // credentials checks appid, secret and the caller's address, in the order in
 // which WeChat is taken to check them.
@@ -115,7 +118,9 @@ func (s *Server) secret(c *call, appID, secret string) (Account, int) {
 		return a, 40125
 	case a.Frozen:
 		return a, 40243
-	case len(a.AllowedIPs) > 0 && !slices.Contains(a.AllowedIPs, remoteIP(c.request)):
+	case !addressAllowed(a, c) && s.on(RefusedIP61004):
+		return a, 61004
+	case !addressAllowed(a, c):
 		return a, 40164
 	}
 	return a, 0
@@ -129,7 +134,11 @@ func (s *Server) exchange(c *call) answer {
 		s.burn(code)
 		return refuse(errcode)
 	}
-	g, errcode := s.spend(webFlow, a.AppID, "", code)
+	return s.webLogin(a, "", code)
+}
+
+func (s *Server) webLogin(a Account, platform, code string) answer {
+	g, errcode := s.spend(webFlow, a.AppID, platform, code)
 	if errcode != 0 {
 		return refuse(errcode)
 	}
@@ -147,6 +156,9 @@ func (s *Server) newLogin(a Account, g *grant) *login {
 	if a.OpenPlatform != "" {
 		l.unionID = UnionID(a.OpenPlatform, g.person.Name)
 	}
+	if g.snapshot != nil {
+		l.openID, l.unionID, l.snapshot = g.snapshot.openID, g.snapshot.unionID, g.snapshot
+	}
 	s.logins[l.access], s.logins[l.refresh] = l, l
 	return l
 }
@@ -156,7 +168,7 @@ func (s *Server) tokenAnswer(l *login) answer {
 	if l.unionID != "" && (l.scope != client.ScopeBase || s.on(BaseUnionID)) {
 		fields = append(fields, field{"unionid", l.unionID})
 	}
-	if l.snapshot {
+	if l.snapshot != nil && l.snapshot.flagged {
 		fields = append(fields, field{"is_snapshotuser", 1})
 	}
 	return grantFields(fields...)
@@ -247,22 +259,33 @@ func (s *Server) userInfo(c *call) answer {
 		return refuse(errcode)
 	case l.scope == client.ScopeBase:
 		return refuse(48001)
+	case l.snapshot != nil && s.on(SnapshotUserInfoDenied):
+		return refuse(48001)
 	case l.person.Limited:
 		return refuse(50002)
 	}
-	var nickname any = l.person.Nickname
-	if l.person.NicknameJSON != "" {
-		nickname = rawJSON(`"` + l.person.NicknameJSON + `"`)
-	}
+	nickname, avatar := profile(l)
 	fields := []field{
 		{"openid", l.openID}, {"nickname", nickname}, {"sex", 0}, {"language", ""},
 		{"city", ""}, {"province", ""}, {"country", ""},
-		{"headimgurl", l.person.AvatarURL}, {"privilege", []string{}},
+		{"headimgurl", avatar}, {"privilege", []string{}},
 	}
 	if l.unionID != "" {
 		fields = append(fields, field{"unionid", l.unionID})
 	}
 	return grantFields(fields...)
+}
+
+// profile is what a login shows of its person. A snapshot visitor looks like
+// the anonymous mini program profile, for want of a better source.
+func profile(l *login) (nickname any, avatarURL string) {
+	switch {
+	case l.snapshot != nil:
+		return "微信用户", ""
+	case l.person.NicknameJSON != "":
+		return rawJSON(`"` + l.person.NicknameJSON + `"`), l.person.AvatarURL
+	}
+	return l.person.Nickname, l.person.AvatarURL
 }
 
 // checkToken is sns/auth.
@@ -271,12 +294,4 @@ func (s *Server) checkToken(c *call) answer {
 		return refuse(errcode)
 	}
 	return statusOK
-}
-
-// splitScopes reads a comma-separated scope parameter.
-func splitScopes(scope string) (scopes []client.Scope) {
-	for s := range strings.SplitSeq(scope, ",") {
-		scopes = append(scopes, client.Scope(s))
-	}
-	return scopes
 }

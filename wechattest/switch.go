@@ -37,12 +37,50 @@ const (
 	// RotateRefreshToken gives out a new refresh_token, and voids the old one,
 	// when an expired access_token is refreshed.
 	RotateRefreshToken Switch = "rotate-refresh-token"
+	// RefusedIP61004 answers 61004 instead of 40164 to an address that is not
+	// allowed.
+	RefusedIP61004 Switch = "refused-ip-61004"
+	// RequireHTTPS answers 43003 to API calls over plain HTTP.
+	RequireHTTPS Switch = "require-https"
+	// QuotaPerUser counts jscode2session's quota per user, not per AppID.
+	QuotaPerUser Switch = "quota-per-user"
+	// RecentConsent asks nobody twice for the same account, unless
+	// forcePopup=true.
+	RecentConsent Switch = "recent-consent"
+
+	// DoubledLater delivers a callback once more, one second after the first.
+	// It takes a browser that runs scripts; see also Twice.
+	DoubledLater Switch = "doubled-later"
+	// DoubledAtOnce delivers a callback once more while the first is open.
+	DoubledAtOnce Switch = "doubled-at-once"
+
+	// SnapshotBase gives a virtual user also to snsapi_base.
+	SnapshotBase Switch = "snapshot-base"
+	// SnapshotUnflagged leaves is_snapshotuser out on a person's first
+	// snapshot visit.
+	SnapshotUnflagged Switch = "snapshot-unflagged"
+	// SnapshotUserInfoDenied answers 48001 to sns/userinfo of a virtual user.
+	SnapshotUserInfoDenied Switch = "snapshot-userinfo-denied"
+	// SnapshotSharedUnionID gives all virtual users one unionid.
+	SnapshotSharedUnionID Switch = "snapshot-shared-unionid"
+	// SnapshotRealUnionID gives a virtual user somebody else's true unionid.
+	SnapshotRealUnionID Switch = "snapshot-real-unionid"
+
+	// SessionKeyRotates replaces the session_key on every wx.login.
+	SessionKeyRotates Switch = "session-key-rotates"
+	// WrongWatermark puts another AppID into mini program payloads.
+	WrongWatermark Switch = "wrong-watermark"
+	// CountryCodeString sends a phone number's countryCode as a string.
+	CountryCodeString Switch = "country-code-string"
 )
 
 var switches = []Switch{
 	LenientOrder, StateRequired, OmitEmptyState, RefusalCallback, ConnectRedirect,
+	RecentConsent, DoubledLater, DoubledAtOnce,
 	UsedCodeInvalid, FailureBurnsCode, WrongSecret40001, BaseUnionID,
-	JSONContentType, AcceptPost, RotateRefreshToken,
+	JSONContentType, AcceptPost, RotateRefreshToken, RefusedIP61004, RequireHTTPS, QuotaPerUser,
+	SnapshotBase, SnapshotUnflagged, SnapshotUserInfoDenied, SnapshotSharedUnionID, SnapshotRealUnionID,
+	SessionKeyRotates, WrongWatermark, CountryCodeString,
 }
 
 func known(sw Switch) bool { return slices.Contains(switches, sw) }

@@ -3,6 +3,7 @@ package wechattest
 import (
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"net/http"
 	"net/url"
@@ -25,52 +26,84 @@ func (s *Server) Refuse(browser *http.Client, page *http.Response) (*http.Respon
 
 var (
 	ticketField = regexp.MustCompile(`name="ticket" value="(\w+)"`)
+	onceMore    = regexp.MustCompile(`data-callback="([^"]+)"`)
 	uuidField   = regexp.MustCompile(`data-uuid="(\w+)"`)
 )
 
 func (s *Server) reply(browser *http.Client, page *http.Response, answer string) (*http.Response, error) {
-	to, shown, err := s.answerPage(browser, page, answer)
-	if err != nil || to == "" {
-		return shown, err
+	n, err := s.answerPage(browser, page, answer)
+	switch {
+	case err != nil:
+		return nil, err
+	case n.to == "":
+		return n.shown, nil
+	case n.times == 1:
+		return browser.Get(n.to)
 	}
-	return browser.Get(to)
+	first, second, err := Twice(browser, n.to)
+	if err != nil {
+		return nil, err
+	}
+	first.Body.Close()
+	return second, nil
 }
 
-// answerPage answers a page. A consent page is left by a redirect, which the
-// browser has followed; the script of a QR page goes to a URL itself, and then
-// that URL is returned.
-func (s *Server) answerPage(browser *http.Client, page *http.Response, answer string) (to string, shown *http.Response, err error) {
+// next is what a browser does after a page was answered: it shows something,
+// or the page's script opens a URL, once or twice.
+type next struct {
+	shown *http.Response
+	to    string
+	times int
+}
+
+func (s *Server) answerPage(browser *http.Client, page *http.Response, answer string) (next, error) {
 	defer page.Body.Close()
 	body, err := io.ReadAll(page.Body)
 	if err != nil {
-		return "", nil, fmt.Errorf("read WeChat's page: %w", err)
+		return next{}, fmt.Errorf("read WeChat's page: %w", err)
 	}
 	if m := ticketField.FindSubmatch(body); m != nil {
-		shown, err = post(browser, page.Request.URL, "authorize_reply", url.Values{"ticket": {string(m[1])}, "answer": {answer}})
-		return "", shown, err
+		return s.consentTo(browser, page.Request.URL, string(m[1]), answer)
 	}
 	if m := uuidField.FindSubmatch(body); m != nil {
 		return s.scan(browser, page.Request.URL, string(m[1]), answer)
 	}
-	return "", nil, errors.New("neither a consent page nor a QR page: " + page.Request.URL.Path)
+	if m := onceMore.FindSubmatch(body); m != nil {
+		return next{to: html.UnescapeString(string(m[1])), times: 2}, nil
+	}
+	return next{}, errors.New("there is nothing to answer on " + page.Request.URL.Path)
+}
+
+func (s *Server) consentTo(browser *http.Client, page *url.URL, ticket, answer string) (next, error) {
+	shown, err := post(browser, page, "authorize_reply", url.Values{"ticket": {ticket}, "answer": {answer}})
+	if err != nil {
+		return next{}, err
+	}
+	stayed := shown.StatusCode == http.StatusOK && strings.HasSuffix(shown.Request.URL.Path, "/authorize_reply")
+	if stayed && answer == "allow" {
+		return s.answerPage(browser, shown, answer) // a doubled delivery
+	}
+	return next{shown: shown}, nil
 }
 
 // scan is what the phone does with a QR code, and then what the script of the
 // QR page does.
-func (s *Server) scan(browser *http.Client, page *url.URL, uuid, answer string) (to string, shown *http.Response, err error) {
-	shown, err = post(browser, page, "confirm", url.Values{"uuid": {uuid}, "answer": {answer}})
-	if err != nil || answer != "allow" {
-		return "", shown, err
+func (s *Server) scan(browser *http.Client, page *url.URL, uuid, answer string) (next, error) {
+	shown, err := post(browser, page, "confirm", url.Values{"uuid": {uuid}, "answer": {answer}})
+	if err != nil {
+		return next{}, err
 	}
-	shown.Body.Close()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t, ok := s.tickets[uuid]
-	if !ok || t.status != qrConfirmed {
-		return "", nil, errors.New("the QR code was not confirmed")
+	to := ""
+	if t, ok := s.tickets[uuid]; ok {
+		to = s.qrNext(t)
 	}
-	before, after := s.callback(t.authorizeRequest)
-	return before + t.code + after, nil, nil
+	if to == "" {
+		return next{shown: shown}, nil
+	}
+	shown.Body.Close()
+	return next{to: to, times: 1}, nil
 }
 
 func post(browser *http.Client, page *url.URL, action string, form url.Values) (*http.Response, error) {
@@ -79,6 +112,32 @@ func post(browser *http.Client, page *url.URL, action string, form url.Values) (
 		return nil, err
 	}
 	return browser.Post(to.String(), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
+}
+
+// Twice delivers a callback as a WeChat client that repeats a slow navigation
+// does: two requests at the same time, from one browser. It returns what the
+// browser was shown for each, after redirects.
+func Twice(browser *http.Client, callbackURL string) (first, second *http.Response, err error) {
+	type shown struct {
+		resp *http.Response
+		err  error
+	}
+	other := make(chan shown, 1)
+	go func() {
+		resp, err := browser.Get(callbackURL)
+		other <- shown{resp, err}
+	}()
+	first, err = browser.Get(callbackURL)
+	repeated := <-other
+	if err := errors.Join(err, repeated.err); err != nil {
+		for _, resp := range []*http.Response{first, repeated.resp} {
+			if resp != nil {
+				resp.Body.Close()
+			}
+		}
+		return nil, nil, err
+	}
+	return first, repeated.resp, nil
 }
 
 // CallbackURL opens a page as the browser would, says yes to whatever WeChat
@@ -106,15 +165,20 @@ func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, erro
 	if callback != "" {
 		return callback, nil
 	}
-	to, reply, err := s.answerPage(&stopping, shown, "allow")
-	if err != nil || to != "" {
-		return to, err
+	n, err := s.answerPage(&stopping, shown, "allow")
+	if err != nil {
+		return "", err
 	}
-	shown = reply
-	if callback == "" {
-		return "", errors.New("WeChat did not send the browser to a callback: " + shown.Request.URL.Path)
+	if n.shown != nil {
+		shown = n.shown
 	}
-	return callback, nil
+	switch {
+	case callback != "":
+		return callback, nil
+	case n.to != "":
+		return n.to, nil
+	}
+	return "", errors.New("WeChat did not send the browser to a callback: " + shown.Request.URL.Path)
 }
 
 func wechatPage(u *url.URL) bool { return strings.HasPrefix(u.Path, "/connect/") }

@@ -1,0 +1,145 @@
+package wechattest
+
+import (
+	"encoding/json"
+	"time"
+)
+
+const (
+	tokenOverlap    = 5 * time.Minute
+	forcedInterval  = 30 * time.Second
+	forcedPerDay    = 20
+	accountTokenLen = 136 // of which WeChat promises nothing
+)
+
+// accountToken is a token of an account itself, not of one of its users.
+type accountToken struct {
+	token   string
+	appID   string
+	expires time.Time
+}
+
+// tokens are the account tokens of one AppID. cgi-bin/token and stable_token
+// do not know of each other.
+type tokens struct {
+	plain, stable *accountToken
+	forced        time.Time // the last forced refresh
+	forcedToday   int
+}
+
+func (s *Server) tokensOf(appID string) *tokens {
+	if s.accountTokens[appID] == nil {
+		s.accountTokens[appID] = &tokens{}
+	}
+	return s.accountTokens[appID]
+}
+
+func (s *Server) newAccountToken(appID string) *accountToken {
+	t := &accountToken{token: s.prefixed(accountTokenLen), appID: appID, expires: s.now().Add(accessLife)}
+	s.byAccountToken[t.token] = t
+	return t
+}
+
+// accountToken finds the account whose token a call carries.
+func (s *Server) accountToken(c *call) (Account, int) {
+	t, ok := s.byAccountToken[c.request.URL.Query().Get("access_token")]
+	switch {
+	case c.request.URL.Query().Get("access_token") == "":
+		return Account{}, 41001
+	case !ok || s.accounts[t.appID].Kind == Component:
+		return Account{}, 40001
+	case !s.now().Before(t.expires):
+		return Account{}, 42001
+	}
+	c.entry.AppID = t.appID
+	return s.accounts[t.appID], 0
+}
+
+func tokenFields(t *accountToken, now time.Time) answer {
+	return grantFields(field{"access_token", t.token}, field{"expires_in", int(t.expires.Sub(now) / time.Second)})
+}
+
+// plainToken is cgi-bin/token: each call makes a new one, the one before lives
+// five minutes more.
+func (s *Server) plainToken(c *call) answer {
+	if errcode := missing(c.get("appid"), c.get("secret"), c.get("grant_type")); errcode != 0 {
+		return refuse(errcode)
+	}
+	a, errcode := s.secret(c, c.get("appid"), c.get("secret"))
+	if errcode != 0 {
+		return refuse(errcode)
+	}
+	own := s.tokensOf(a.AppID)
+	if end := s.now().Add(tokenOverlap); own.plain != nil && own.plain.expires.After(end) {
+		own.plain.expires = end
+	}
+	own.plain = s.newAccountToken(a.AppID)
+	return tokenFields(own.plain, s.now())
+}
+
+func missing(appID, secret, grantType string) int {
+	switch {
+	case appID == "":
+		return 41002
+	case secret == "":
+		return 41004
+	case grantType != "client_credential":
+		return 40002
+	}
+	return 0
+}
+
+// stableToken is cgi-bin/stable_token: JSON by POST, the same token until five
+// minutes before its end.
+func (s *Server) stableToken(c *call) answer {
+	var in struct {
+		GrantType    string `json:"grant_type"`
+		AppID        string `json:"appid"`
+		Secret       string `json:"secret"`
+		ForceRefresh bool   `json:"force_refresh"`
+	}
+	if len(c.body) > 0 && json.Unmarshal(c.body, &in) != nil {
+		return refuse(47001)
+	}
+	c.entry.AppID = in.AppID
+	if errcode := missing(in.AppID, in.Secret, in.GrantType); errcode != 0 {
+		return refuse(errcode)
+	}
+	a, errcode := s.secret(c, in.AppID, in.Secret)
+	if errcode != 0 {
+		return refuse(errcode)
+	}
+	own := s.tokensOf(a.AppID)
+	if in.ForceRefresh && own.stable != nil {
+		return s.forceStable(own)
+	}
+	if own.stable == nil || own.stable.expires.Sub(s.now()) <= tokenOverlap {
+		own.stable = s.newAccountToken(a.AppID)
+	}
+	return tokenFields(own.stable, s.now())
+}
+
+// forceStable replaces the token at once, 20 times a day and not twice within
+// 30 seconds.
+func (s *Server) forceStable(own *tokens) answer {
+	now := s.now()
+	if !own.forced.IsZero() && now.Sub(own.forced) < forcedInterval {
+		return tokenFields(own.stable, now)
+	}
+	if !sameDay(own.forced, now) {
+		own.forcedToday = 0
+	}
+	if own.forcedToday >= forcedPerDay {
+		return refuse(45009)
+	}
+	own.forcedToday++
+	own.forced = now
+	own.stable.expires = now
+	own.stable = s.newAccountToken(own.stable.appID)
+	return tokenFields(own.stable, now)
+}
+
+func sameDay(a, b time.Time) bool {
+	const day = 24 * 60 * 60
+	return a.Unix()/day == b.Unix()/day
+}

@@ -1,0 +1,141 @@
+package wechattest
+
+import (
+	"encoding/json"
+	"slices"
+	"time"
+)
+
+const verifyTicketLife = 12 * time.Hour
+
+// VerifyTicket is the component_verify_ticket that WeChat would push to a
+// third-party platform now. It is valid for 12 hours. It panics if there is no
+// such platform.
+func (s *Server) VerifyTicket(platform string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustPlatform(platform)
+	t := "ticket@@@" + s.text(64)
+	s.verifyTickets[t] = &accountToken{token: t, appID: platform, expires: s.now().Add(verifyTicketLife)}
+	return t
+}
+
+// ComponentToken is a component_access_token of a third-party platform, as
+// api_component_token would answer it. It panics if there is no such platform.
+func (s *Server) ComponentToken(platform string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mustPlatform(platform)
+	return s.newAccountToken(platform).token
+}
+
+func (s *Server) mustPlatform(appID string) {
+	if s.accounts[appID].Kind != Component {
+		panic("wechattest: no third-party platform has the AppID " + appID)
+	}
+}
+
+// componentToken is cgi-bin/component/api_component_token.
+func (s *Server) componentToken(c *call) answer {
+	var in struct {
+		AppID  string `json:"component_appid"`
+		Secret string `json:"component_appsecret"`
+		Ticket string `json:"component_verify_ticket"`
+	}
+	if len(c.body) == 0 {
+		return refuse(44002)
+	}
+	if json.Unmarshal(c.body, &in) != nil {
+		return refuse(47001)
+	}
+	c.entry.AppID = in.AppID
+	a := s.accounts[in.AppID]
+	t := s.verifyTickets[in.Ticket]
+	switch {
+	case in.AppID == "":
+		return refuse(41018)
+	case in.Secret == "":
+		return refuse(41004)
+	case a.Kind != Component:
+		return refuse(61011)
+	case a.Secret != in.Secret:
+		return refuse(40125)
+	case !addressAllowed(a, c):
+		return refuse(61004)
+	case t == nil || t.appID != in.AppID:
+		return refuse(61006)
+	case !s.now().Before(t.expires):
+		return refuse(61005)
+	}
+	token := s.newAccountToken(in.AppID)
+	return grantFields(field{"component_access_token", token.token}, field{"expires_in", int(accessLife / time.Second)})
+}
+
+// onBehalf checks the parameters by which a platform acts for an account; no
+// secret of the account is used. value is the code or refresh_token, and
+// errcode missingValue says that it is not there.
+func (s *Server) onBehalf(c *call, grantType, value string, missingValue int) (Account, int) {
+	platform, token := c.get("component_appid"), c.get("component_access_token")
+	switch {
+	case c.get("appid") == "":
+		return Account{}, 41002
+	case value == "":
+		return Account{}, missingValue
+	case platform == "":
+		return Account{}, 41018
+	case token == "":
+		return Account{}, 41021
+	case c.get("grant_type") != grantType:
+		return Account{}, 40002
+	}
+	a, ok := s.accounts[c.get("appid")]
+	t := s.byAccountToken[token]
+	switch {
+	case !ok:
+		return a, 40013
+	case t != nil && s.accounts[t.appID].Kind != Component:
+		return a, 48001 // the account's own token instead of the platform's
+	case t == nil || t.appID != platform:
+		return a, 40094
+	case !s.now().Before(t.expires):
+		return a, 42001
+	case !addressAllowed(s.accounts[platform], c):
+		return a, 61004
+	case !slices.Contains(a.Platforms, platform):
+		return a, 61003
+	}
+	return a, 0
+}
+
+func addressAllowed(a Account, c *call) bool {
+	return len(a.AllowedIPs) == 0 || slices.Contains(a.AllowedIPs, remoteIP(c.request))
+}
+
+// componentExchange is sns/oauth2/component/access_token.
+func (s *Server) componentExchange(c *call) answer {
+	a, errcode := s.onBehalf(c, "authorization_code", c.get("code"), 41008)
+	if errcode != 0 {
+		s.burn(c.get("code"))
+		return refuse(errcode)
+	}
+	return s.webLogin(a, c.get("component_appid"), c.get("code"))
+}
+
+// componentRefresh is sns/oauth2/component/refresh_token.
+func (s *Server) componentRefresh(c *call) answer {
+	a, errcode := s.onBehalf(c, "refresh_token", c.get("refresh_token"), 41003)
+	if errcode != 0 {
+		return refuse(errcode)
+	}
+	return s.renew(c.get("refresh_token"), a.AppID, c.get("component_appid"))
+}
+
+// componentCode2Session is sns/component/jscode2session.
+func (s *Server) componentCode2Session(c *call) answer {
+	a, errcode := s.onBehalf(c, "authorization_code", c.get("js_code"), 41008)
+	if errcode != 0 {
+		s.burn(c.get("js_code"))
+		return refuse(errcode)
+	}
+	return s.miniLogin(a, c.get("js_code"))
+}

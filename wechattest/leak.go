@@ -1,0 +1,90 @@
+package wechattest
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+)
+
+// TB is the part of testing.TB that the assertions need.
+type TB interface {
+	Helper()
+	Errorf(format string, args ...any)
+}
+
+// Leaks tells of every request in which a browser carried what only a server
+// may hold: an AppSecret, a token or a session_key in the URL, the Referer, a
+// cookie or a form. The secrets themselves are not in the texts.
+func (s *Server) Leaks() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]string(nil), s.leaks...)
+}
+
+// AssertNoLeaks fails a test for each of Leaks.
+func (s *Server) AssertNoLeaks(t TB) {
+	t.Helper()
+	for _, leak := range s.Leaks() {
+		t.Errorf("wechattest: %s", leak)
+	}
+}
+
+// AssertCalls fails a test unless an endpoint was asked exactly n times.
+func (s *Server) AssertCalls(t TB, endpoint string, n int) {
+	t.Helper()
+	if got := s.Count(endpoint); got != n {
+		t.Errorf("wechattest: %s was asked %d times, want %d", endpointName(endpoint), got, n)
+	}
+}
+
+var (
+	tokenForm      = regexp.MustCompile(`\d\d_[0-9A-Za-z]{50,}`)
+	sessionKeyForm = regexp.MustCompile(`[0-9A-Za-z+/]{22}==`)
+)
+
+// inspect looks for secrets in what a browser sent. The caller holds s.mu.
+func (s *Server) inspect(r *http.Request, endpoint string, form url.Values) {
+	places := map[string]string{
+		"URL": r.URL.RawQuery, "Referer": r.Referer(), "Cookie": r.Header.Get("Cookie"), "form": form.Encode(),
+	}
+	for place, text := range places {
+		if what := s.secretIn(text); what != "" {
+			s.leaks = append(s.leaks, fmt.Sprintf("%s in the %s of a browser's request to %s", what, place, endpoint))
+		}
+	}
+}
+
+// secretIn names the first secret found in a text, also under percent-encoding.
+func (s *Server) secretIn(text string) string {
+	for range 3 {
+		for _, a := range s.cfg.accounts {
+			if strings.Contains(text, a.Secret) {
+				return "the AppSecret of " + a.AppID
+			}
+		}
+		for _, t := range tokenForm.FindAllString(text, -1) {
+			if s.logins[t] != nil || s.byAccountToken[t] != nil {
+				return "a token"
+			}
+		}
+		for _, k := range sessionKeyForm.FindAllString(text, -1) {
+			if s.secretKeys[k] {
+				return "a session_key"
+			}
+		}
+		decoded, err := url.PathUnescape(text)
+		if err != nil || decoded == text {
+			return ""
+		}
+		text = decoded
+	}
+	return ""
+}
+
+// fromBrowser reports whether a request to the API host was sent by a page.
+func fromBrowser(r *http.Request) bool {
+	return r.Header.Get("Sec-Fetch-Mode") != "" || r.Header.Get("Origin") != "" ||
+		strings.HasPrefix(r.UserAgent(), "Mozilla/")
+}

@@ -1,0 +1,125 @@
+package wechattest
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hmac"
+	"crypto/sha1"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Payload is what a mini program gets from wx.getUserInfo or from a phone
+// number button and sends to its server.
+type Payload struct {
+	RawData       string `json:"rawData,omitempty"`
+	Signature     string `json:"signature,omitempty"` // of RawData, as VerifySignature checks it
+	EncryptedData string `json:"encryptedData"`
+	IV            string `json:"iv"`
+}
+
+// UserPayload is the profile of a person, encrypted with the session_key that
+// is valid now. As in the field the profile is anonymous (微信用户), with the
+// true openid and unionid. It panics if there is no such mini program or
+// person.
+func (s *Server) UserPayload(appID, person string) Payload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	a, p := s.mustMini(appID, person)
+	profile := []field{
+		{"nickName", "微信用户"}, {"gender", 0}, {"language", ""}, {"city", ""}, {"province", ""},
+		{"country", ""}, {"avatarUrl", "https://thirdwx.qlogo.cn/mmopen/vi_32/anonymous/132"},
+	}
+	full := append([]field{{"openId", OpenID(appID, p.Name)}}, profile...)
+	if a.OpenPlatform != "" {
+		full = append(full, field{"unionId", UnionID(a.OpenPlatform, p.Name)})
+	}
+	raw := grantFields(profile...).encode()
+	key := s.sessionKeyOf(appID, p.Name).key
+	out := s.encrypt(key, append(full, s.watermark(appID)))
+	out.RawData, out.Signature = raw, Sign(raw, key)
+	return out
+}
+
+// PhonePayload is the phone number of a person, encrypted likewise. Newer mini
+// programs send a PhoneCode instead.
+func (s *Server) PhonePayload(appID, person string) Payload {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, p := s.mustMini(appID, person)
+	return s.encrypt(s.sessionKeyOf(appID, p.Name).key, []field{
+		{"phoneNumber", p.Phone}, {"purePhoneNumber", p.Phone}, {"countryCode", "86"}, s.watermark(appID),
+	})
+}
+
+func (s *Server) watermark(appID string) field {
+	if s.on(WrongWatermark) {
+		appID = "wxffffffffffffffff"
+	}
+	return field{"watermark", []field{{"timestamp", int(s.now().Unix())}, {"appid", appID}}}
+}
+
+func (s *Server) encrypt(sessionKey string, fields []field) Payload {
+	iv := make([]byte, aes.BlockSize)
+	for i := range iv {
+		iv[i] = byte(s.rng.Uint32())
+	}
+	data, err := Encrypt(sessionKey, base64.StdEncoding.EncodeToString(iv), grantFields(fields...).encode())
+	if err != nil {
+		panic("wechattest: " + err.Error()) // the key is the simulator's own
+	}
+	return Payload{EncryptedData: data, IV: base64.StdEncoding.EncodeToString(iv)}
+}
+
+// Encrypt makes encryptedData as WeChat does: AES-128-CBC with PKCS#7 padding
+// under the decoded session_key and iv, in base64.
+func Encrypt(sessionKey, iv, plaintext string) (encryptedData string, err error) {
+	key, err := base64.StdEncoding.DecodeString(sessionKey)
+	if err != nil || len(key) != 16 {
+		return "", fmt.Errorf("encrypt: a session_key is 16 bytes in base64")
+	}
+	start, err := base64.StdEncoding.DecodeString(iv)
+	if err != nil || len(start) != aes.BlockSize {
+		return "", fmt.Errorf("encrypt: an iv is %d bytes in base64", aes.BlockSize)
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return "", fmt.Errorf("encrypt: %w", err)
+	}
+	pad := aes.BlockSize - len(plaintext)%aes.BlockSize
+	b := []byte(plaintext + strings.Repeat(string(rune(pad)), pad))
+	cipher.NewCBCEncrypter(block, start).CryptBlocks(b, b)
+	return base64.StdEncoding.EncodeToString(b), nil
+}
+
+// Sign makes the signature of rawData: SHA-1 over it and the text of the
+// session_key, in hex.
+func Sign(rawData, sessionKey string) string {
+	sum := sha1.Sum([]byte(rawData + sessionKey))
+	return hex.EncodeToString(sum[:])
+}
+
+// proof is the signature of checksession and resetusersessionkey: HMAC-SHA256
+// over nothing, keyed with the base64 text of the session_key.
+func proof(sessionKey string) string {
+	mac := hmac.New(sha256.New, []byte(sessionKey))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+func (s *Server) mustMini(appID, person string) (Account, Person) {
+	p, ok := s.people[person]
+	if !ok {
+		panic("wechattest: no person is called " + person)
+	}
+	a := s.accounts[appID]
+	if a.Kind != MiniProgram {
+		panic("wechattest: no mini program has the AppID " + appID)
+	}
+	return a, p
+}
+
+const sessionKeyLife = 3 * 24 * time.Hour // WeChat publishes no figure

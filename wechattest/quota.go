@@ -1,0 +1,58 @@
+package wechattest
+
+import "time"
+
+// Quota limits the calls of one endpoint; zero means no limit. On the API host
+// it counts per AppID and answers 45011 for the minute and 45009 for the day;
+// at the authorize page it counts per person and shows 10009. Minutes and days
+// are those of the simulator's clock.
+type Quota struct {
+	PerMinute int `json:"per_minute"`
+	PerDay    int `json:"per_day"`
+}
+
+// WithQuota limits an endpoint. The default is no limit anywhere, but for
+// stable_token's 20 forced refreshes a day.
+func WithQuota(endpoint string, q Quota) Option {
+	return func(c *config) { c.quotas[endpointName(endpoint)] = q }
+}
+
+type window struct {
+	minute, day       int64
+	inMinute, inToday int
+}
+
+// overQuota counts one call and returns 45011 or 45009 if it is one too many.
+func (s *Server) overQuota(endpoint, who string) int {
+	q, limited := s.cfg.quotas[endpoint]
+	if !limited {
+		return 0
+	}
+	id := endpoint + "\x00" + who
+	w := s.windows[id]
+	now := s.now().Unix()
+	if minute := now / 60; w.minute != minute {
+		w.minute, w.inMinute = minute, 0
+	}
+	if day := now / int64(24*time.Hour/time.Second); w.day != day {
+		w.day, w.inToday = day, 0
+	}
+	w.inMinute++
+	w.inToday++
+	s.windows[id] = w
+	switch {
+	case q.PerMinute > 0 && w.inMinute > q.PerMinute:
+		return 45011
+	case q.PerDay > 0 && w.inToday > q.PerDay:
+		return 45009
+	}
+	return 0
+}
+
+// quotaHolder is who a call to the API host counts for.
+func (s *Server) quotaHolder(c *call) string {
+	if g, ok := s.codes[c.get("js_code")]; ok && s.on(QuotaPerUser) {
+		return g.appID + "\x00" + g.person.Name
+	}
+	return c.get("appid")
+}
