@@ -1,0 +1,173 @@
+package wechatauth
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Auth is the gate with everything that belongs to it: the middleware, the
+// endpoints and the sessions. Make it with New. Safe for concurrent use.
+type Auth struct {
+	base   *url.URL // scheme and host
+	prefix string   // "/wechat/"
+	scope  client.Scope
+	lang   client.Lang
+
+	official account
+	website  account // its client is nil without WithWebsiteApp
+
+	sessions *sessions
+	cookies  *cookieJar
+	claims   *claims
+
+	pageVisit    func(*http.Request) bool
+	pages        Pages
+	errorHandler func(http.ResponseWriter, *http.Request, Failure)
+	onLogin      hook
+	authorize    hook
+	observer     Observer
+	log          *slog.Logger
+	origin       *http.CrossOriginProtection
+	now          func() time.Time
+}
+
+// account is one of the AppIDs that visitors can log in to.
+type account struct {
+	appID   string
+	channel Channel
+	client  *client.Client
+}
+
+// New checks the options together and returns the gate. The error has one
+// line for each wrong option, which says what to set. It opens no connection:
+// an application can start while Redis or WeChat is away.
+func New(opts ...Option) (*Auth, error) {
+	c := &config{
+		prefix: DefaultPathPrefix, scope: client.ScopeBase, lang: client.LangZhCN,
+		pageVisit: IsPageVisit, pages: defaultPages, logger: slog.Default(), now: time.Now,
+	}
+	for _, opt := range opts {
+		opt(c)
+	}
+	if c.pageVisit == nil {
+		c.pageVisit = IsPageVisit
+	}
+	if c.pages == nil {
+		c.pages = defaultPages
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	if err := c.validate(); err != nil {
+		return nil, prefixLines(err)
+	}
+	a := &Auth{
+		prefix: c.prefix, scope: c.scope, lang: c.lang,
+		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
+		onLogin: c.onLogin, authorize: c.authorize,
+		observer: c.observer, log: c.logger, now: c.now,
+	}
+	if err := errors.Join(a.setAccounts(c), a.setSessions(c)); err != nil {
+		return nil, prefixLines(err)
+	}
+	if err := a.setFlows(c); err != nil {
+		return nil, prefixLines(err)
+	}
+	a.origin = http.NewCrossOriginProtection()
+	if err := a.origin.AddTrustedOrigin(a.base.String()); err != nil {
+		return nil, prefixLines(fmt.Errorf("WithBaseURL: %w", err))
+	}
+	return a, nil
+}
+
+// prefixLines names the package on each line, because start-up errors of many
+// packages end up in one log.
+func prefixLines(err error) error {
+	lines := strings.Split(err.Error(), "\n")
+	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
+}
+
+func (a *Auth) setAccounts(c *config) error {
+	base, err := parseBaseURL(c.baseURL)
+	if err != nil {
+		return err
+	}
+	a.base = base
+	clientOpts := []client.Option{}
+	if c.endpoints != (client.Endpoints{}) {
+		clientOpts = append(clientOpts, client.WithEndpoints(c.endpoints))
+	}
+	if c.httpClient != nil {
+		clientOpts = append(clientOpts, client.WithHTTPClient(c.httpClient))
+	}
+	official, err := client.New(c.appID, c.secret, clientOpts...)
+	if err != nil {
+		return fmt.Errorf("WithApp: %w", err)
+	}
+	a.official = account{appID: c.appID, channel: ChannelWeChat, client: official}
+	if c.websiteAppID == "" {
+		return nil
+	}
+	website, err := client.New(c.websiteAppID, c.websiteSecret, clientOpts...)
+	if err != nil {
+		return fmt.Errorf("WithWebsiteApp: %w", err)
+	}
+	a.website = account{appID: c.websiteAppID, channel: ChannelWebsite, client: website}
+	return nil
+}
+
+func (a *Auth) setFlows(c *config) error {
+	secrets := c.flowKeys
+	if !c.flowKeysSet {
+		secrets = [][]byte{[]byte(c.secret)}
+	}
+	ring, err := newKeyring("flow", secrets...)
+	if err != nil {
+		return err
+	}
+	a.cookies = &cookieJar{
+		ring: ring, prefix: cookiePrefix(a.base), secure: a.base.Scheme == "https",
+		bound: []string{c.appID, a.callbackURL()}, now: c.now,
+	}
+	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
+	return nil
+}
+
+// cookiePrefix uses __Host- where browsers allow it: no neighbouring domain
+// and no plain-http page can then plant a cookie of ours.
+func cookiePrefix(base *url.URL) string {
+	if base.Scheme == "https" {
+		return "__Host-wechat_"
+	}
+	return "wechat_"
+}
+
+func (a *Auth) callbackURL() string { return a.absolute(a.prefix + "callback") }
+
+// absolute returns the URL of a path on our host.
+func (a *Auth) absolute(target string) string { return a.base.String() + target }
+
+// loginURL is the endpoint that begins a login and returns to target. again
+// marks a visitor's own wish to try once more, which ends the counting of
+// repeated logins.
+func (a *Auth) loginURL(target string, again bool) string {
+	u := a.prefix + "login?next=" + url.QueryEscape(target)
+	if again {
+		u += "&again=1"
+	}
+	return u
+}
+
+// Sessions returns the session manager, for the application's own values:
+// behind RequireWeChat and LoadWeChat every scs call works with the request's
+// context, and what is put is saved before the answer's headers leave.
+func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.manager }

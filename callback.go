@@ -1,0 +1,409 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// serveCallback is where WeChat sends the visitor back. It checks in this
+// order, and spends the code only after the last check: the query is of
+// WeChat's form; this browser holds the pending login of this state; it is not
+// expired; the visitor did not refuse; this callback has the claim.
+func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
+	q, ok := parseCallback(r.URL.RawQuery)
+	if !ok {
+		a.failCallback(w, r, flow{}, ReasonCallbackMalformed, nil)
+		return
+	}
+	f, reason := a.cookies.get(r, q.state)
+	acc, known := a.accountOf(f.AppID)
+	if reason == "" && !known {
+		reason = ReasonStateMismatch
+	}
+	switch {
+	case reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:
+		a.comeTooLate(w, r, q, f, reason)
+	case reason != "":
+		a.failCallback(w, r, f, reason, nil)
+	case q.refused:
+		a.cookies.drop(w, a.cookies.flowCookieName(f.State))
+		a.failCallback(w, r, f, ReasonRefusedByUser, nil)
+	default:
+		a.finish(w, r, acc, f, q.code)
+	}
+}
+
+// callbackQuery is what WeChat's redirect carries.
+type callbackQuery struct {
+	code, state string
+	refused     bool // no code: the visitor did not allow the login
+}
+
+// parseCallback accepts a query that WeChat could have sent: exactly one
+// well-formed state, at most one code. "authdeny" in place of a code has been
+// seen where a visitor refused.
+func parseCallback(rawQuery string) (callbackQuery, bool) {
+	if len(rawQuery) > maxQueryBytes {
+		return callbackQuery{}, false
+	}
+	values, err := url.ParseQuery(rawQuery)
+	if err != nil || len(values["state"]) != 1 || len(values["code"]) > 1 {
+		return callbackQuery{}, false
+	}
+	q := callbackQuery{code: values.Get("code"), state: values.Get("state")}
+	if !validState(q.state) {
+		return callbackQuery{}, false
+	}
+	if values.Has("error") || !values.Has("code") || q.code == "authdeny" {
+		q.code, q.refused = "", true
+		return q, true
+	}
+	return q, validCode(q.code)
+}
+
+// validCode keeps what cannot be a code away from WeChat, which counts calls.
+func validCode(code string) bool {
+	if code == "" || len(code) > maxCodeBytes {
+		return false
+	}
+	for i := range len(code) {
+		if c := code[i]; !isAlphanumeric(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+func (a *Auth) accountOf(appID string) (account, bool) {
+	switch {
+	case appID == "":
+		return account{}, false
+	case appID == a.official.appID:
+		return a.official, true
+	case appID == a.website.appID:
+		return a.website, true
+	}
+	return account{}, false
+}
+
+// comeTooLate answers a callback for which this browser holds no live pending
+// login: a reload or a step back after the login is done, which leads to
+// where the login led; or a link from elsewhere, which leads nowhere.
+func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow, reason Reason) {
+	v, err := a.sessions.load(r)
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	if !v.loggedIn {
+		a.failCallback(w, r, f, reason, nil)
+		return
+	}
+	redirect(w, a.targetOfOutcome(r.Context(), v, q.state, f.Target))
+}
+
+// targetOfOutcome finds the return target of a login that this session came
+// from; fallback, or "/", where it is forgotten or was another browser's.
+func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback string) string {
+	target, ok := returnTarget(fallback, a.prefix)
+	if !ok {
+		target = "/"
+	}
+	left, err := a.claims.outcome(ctx, claimKey(v.identity.AppID, state))
+	if err != nil || left == nil {
+		return target
+	}
+	if t, err := a.openTarget(left, a.sessions.manager.Token(v.ctx)); err == nil {
+		return t
+	}
+	return target
+}
+
+// finish takes the claim and exchanges the code, or waits for the callback
+// that does and answers as that one.
+func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow, code string) {
+	ctx, cancel := detached(r)
+	defer cancel()
+	r = r.WithContext(ctx)
+	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State))
+	if err != nil {
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		return
+	}
+	if c.outcome != nil {
+		a.follow(w, r, f, c.outcome)
+		return
+	}
+	v, err := a.sessions.load(r)
+	if err != nil {
+		a.release(ctx, f, c)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		return
+	}
+	id, reason, err := a.identify(ctx, acc, f, code)
+	if reason == "" && f.OpenID != "" && f.OpenID != id.OpenID {
+		reason = ReasonIdentityMismatch
+	}
+	if reason == "" && a.onLogin != nil {
+		if err = a.onLogin(ctx, id); err != nil {
+			reason = ReasonNotAuthorized
+		}
+	}
+	if reason != "" {
+		a.settleFailure(ctx, f, c, reason)
+		a.afterFailure(w, r, f, reason, err)
+		return
+	}
+	a.complete(w, r, v, f, c, id)
+}
+
+// identify exchanges the code, and fetches the profile if the granted scope
+// has one. A broken profile never breaks a login.
+func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (Identity, Reason, error) {
+	token, err := acc.client.Exchange(ctx, code)
+	if err != nil {
+		return Identity{}, reasonOf(err), err
+	}
+	if token.Snapshot {
+		return Identity{}, ReasonSnapshotUser, nil
+	}
+	id := Identity{
+		AppID: f.AppID, OpenID: token.OpenID, UnionID: token.UnionID,
+		Scope: token.Scope, Channel: f.Channel, LoginAt: time.Unix(a.now().Unix(), 0),
+	}
+	if id.OpenID == "" {
+		return Identity{}, ReasonUpstreamError, errors.New("the token answer has no openid")
+	}
+	if !id.grants(client.ScopeUserInfo) {
+		return id, "", nil
+	}
+	info, err := acc.client.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, a.lang)
+	if err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
+		return id, "", nil
+	}
+	id.Nickname, id.AvatarURL = info.Nickname, info.AvatarURL
+	if info.UnionID != "" {
+		id.UnionID = info.UnionID
+	}
+	return id, "", nil
+}
+
+// complete writes the session, leaves the outcome, and sends the visitor to
+// where he wanted to go. Nothing is answered before the session is saved.
+func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow, c *claim, id Identity) {
+	ctx := r.Context()
+	if err := a.saveLogin(ctx, w, v, id); err != nil {
+		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		return
+	}
+	target := a.checkedTarget(f)
+	token := a.sessions.manager.Token(v.ctx)
+	if err := a.settle(ctx, f, c, outcome{Token: token, Expiry: a.sessions.expiry(v).Unix(), Target: target}); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+	}
+	a.report(ctx, Event{
+		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
+		OpenID: maskOpenID(id.OpenID), Duration: a.now().Sub(time.Unix(f.IssuedAt, 0)),
+	})
+	a.leave(w, r, f, target)
+}
+
+// leave ends the flow in the browser and goes to the return target.
+func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow, target string) {
+	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
+	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	a.cookies.extendTrail(w, r)
+	redirect(w, target)
+}
+
+// checkedTarget checks the target again: the seal says that it was ours, not
+// that the release that wrote it had no fault.
+func (a *Auth) checkedTarget(f flow) string {
+	if target, ok := returnTarget(f.Target, a.prefix); ok {
+		return target
+	}
+	return "/"
+}
+
+// saveLogin saves, and tries again for a while: the code is spent, and the
+// visitor has nothing but this answer.
+func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *visit, id Identity) error {
+	ctx, cancel := context.WithTimeout(ctx, saveBudget)
+	defer cancel()
+	if err := a.sessions.login(v, id); err != nil {
+		return err
+	}
+	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
+		err := a.sessions.saveLogin(w, v)
+		if err == nil {
+			return nil
+		}
+		if a.claims.wait(ctx, pause) != nil {
+			return err
+		}
+	}
+}
+
+// An outcome is what the callback that had the claim leaves for the others:
+// the session, or why there is none.
+type outcome struct {
+	Token  string `json:"k,omitempty"` // the session's
+	Expiry int64  `json:"e,omitempty"` // of its cookie, Unix seconds
+	Target string `json:"r,omitempty"`
+	Reason Reason `json:"x,omitempty"`
+}
+
+// boxes is how an outcome is stored: only the browser that holds the flow
+// cookie can open the first box, and only the session that came of it the
+// second, which has nothing but the target. Whoever reads the store can open
+// neither.
+type boxes struct {
+	Flow    string `json:"f"`
+	Session string `json:"s,omitempty"`
+}
+
+func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome) error {
+	place := claimKey(f.AppID, f.State)
+	plain, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	flowRing, err := newKeyring("outcome", f.Key)
+	if err != nil {
+		return err
+	}
+	b := boxes{Flow: flowRing.seal(plain, place)}
+	if o.Token != "" {
+		sessionRing, err := newKeyring("outcome target", []byte(o.Token))
+		if err != nil {
+			return err
+		}
+		b.Session = sessionRing.seal([]byte(o.Target), "target")
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return c.settle(ctx, text, o.ttl())
+}
+
+// ttl: a failure is kept only for the callbacks that wait right now; a reload
+// later shall have its own try.
+func (o outcome) ttl() time.Duration {
+	if o.Reason != "" {
+		return failureTTL
+	}
+	return outcomeTTL
+}
+
+func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reason) {
+	if err := a.settle(ctx, f, c, outcome{Reason: reason}); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
+	}
+}
+
+func (a *Auth) release(ctx context.Context, f flow, c *claim) {
+	if err := c.release(ctx); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
+	}
+}
+
+// openOutcome opens the box of the browser that holds the flow cookie.
+func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
+	var b boxes
+	var o outcome
+	if err := json.Unmarshal(left, &b); err != nil {
+		return o, errUnsealed
+	}
+	ring, err := newKeyring("outcome", f.Key)
+	if err != nil {
+		return o, err
+	}
+	plain, err := ring.open(b.Flow, claimKey(f.AppID, f.State))
+	if err != nil {
+		return o, err
+	}
+	return o, json.Unmarshal(plain, &o)
+}
+
+// openTarget opens the box of the session that came of the login.
+func (a *Auth) openTarget(left []byte, token string) (string, error) {
+	var b boxes
+	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
+		return "", errUnsealed
+	}
+	ring, err := newKeyring("outcome target", []byte(token))
+	if err != nil {
+		return "", err
+	}
+	plain, err := ring.open(b.Session, "target")
+	if err != nil {
+		return "", err
+	}
+	target, ok := returnTarget(string(plain), a.prefix)
+	if !ok {
+		return "", errUnsealed
+	}
+	return target, nil
+}
+
+// follow answers as the callback did that had the claim.
+func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow, left []byte) {
+	o, err := a.openOutcome(left, f)
+	if err != nil {
+		a.failCallback(w, r, f, ReasonStateMismatch, nil)
+		return
+	}
+	if o.Reason != "" {
+		a.afterFailure(w, r, f, o.Reason, nil)
+		return
+	}
+	if err := a.sessions.writeCookie(r.Context(), w, o.Token, time.Unix(o.Expiry, 0)); err != nil {
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		return
+	}
+	target, ok := returnTarget(o.Target, a.prefix)
+	if !ok {
+		target = "/"
+	}
+	a.leave(w, r, f, target)
+}
+
+// afterFailure starts a login whose code WeChat no longer takes once more by
+// itself: the visitor has done nothing wrong, and with snsapi_base sees
+// nothing of it. The second time he is told.
+func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
+	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
+		a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
+		a.cookies.drop(w, a.cookies.flowCookieName(f.State))
+		r = withoutCookie(r, a.cookies.flowCookieName(f.State))
+		a.begin(w, r, nil, login{target: a.checkedTarget(f), scope: f.Scope, openID: f.OpenID, attempt: f.Attempt + 1})
+		return
+	}
+	a.failCallback(w, r, f, reason, err)
+}
+
+// failCallback tells the visitor why there is no login, and how to try again
+// where that can help. The session he may have stays as it is.
+func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
+	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Err: err}
+	if f.State != "" {
+		e.Flow = flowID(f.AppID, f.State)
+	}
+	a.report(r.Context(), e)
+	failure := Failure{Reason: reason, Page: true, Err: err}
+	switch reason {
+	case ReasonBadConfig, ReasonUserBlocked, ReasonSnapshotUser:
+	default:
+		failure.RetryURL = a.loginURL(a.checkedTarget(f), true)
+	}
+	a.stop(w, r, failure)
+}

@@ -1,0 +1,37 @@
+// Command gorillamux walls a gorilla/mux router in with router.Use.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/gorilla/mux"
+
+	"github.com/wechatauth/wechatauth"
+)
+
+func main() {
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
+		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth)))
+}
+
+func app(auth *wechatauth.Auth) http.Handler {
+	router := mux.NewRouter()
+	router.PathPrefix("/wechat/").Handler(auth) // a router's Use runs only where a route matches
+	router.HandleFunc("/", hello).Methods(http.MethodGet)
+	router.Use(auth.RequireWeChat)
+	return router
+}
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	id, _ := wechatauth.IdentityFromContext(r.Context())
+	fmt.Fprintf(w, "Hello, %s\n", id.OpenID)
+}

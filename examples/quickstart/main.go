@@ -1,0 +1,116 @@
+// Command quickstart is a small site behind the login wall, and a simulated
+// WeChat for it to log in with, in one program:
+//
+//	go run ./examples/quickstart
+//
+// It prints the URL to open. With WECHAT_APP_ID, WECHAT_APP_SECRET and
+// BASE_URL set it talks to the real WeChat instead.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr); err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, getenv func(string) string, out, logs io.Writer) error {
+	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
+	flags.SetOutput(logs)
+	addr := flags.String("addr", "127.0.0.1:8080", "where the site listens")
+	simAddr := flags.String("sim-addr", "127.0.0.1:8081", "where the simulated WeChat listens")
+	redisURL := flags.String("redis", "", "keep sessions in the Redis at this `URL`, such as redis://127.0.0.1:6379/0 (default: in memory)")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return fmt.Errorf("the site cannot listen: %w", err)
+	}
+	defer listener.Close()
+	opts := []wechatauth.Option{
+		wechatauth.WithLogger(slog.New(slog.NewTextHandler(logs, nil))),
+		wechatauth.WithPageVisit(isPage),
+	}
+	if *redisURL != "" {
+		opts = append(opts, wechatauth.WithRedisURL(*redisURL))
+	}
+
+	if getenv("WECHAT_APP_ID") != "" {
+		opts = append(opts,
+			wechatauth.WithApp(getenv("WECHAT_APP_ID"), getenv("WECHAT_APP_SECRET")),
+			wechatauth.WithBaseURL(getenv("BASE_URL")))
+		auth, err := wechatauth.New(opts...)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "Open %s in WeChat\n", getenv("BASE_URL"))
+		return serve(ctx, listener, site(auth))
+	}
+
+	simListener, err := net.Listen("tcp", *simAddr)
+	if err != nil {
+		return fmt.Errorf("the simulated WeChat cannot listen: %w", err)
+	}
+	defer simListener.Close()
+	sim := "http://" + simListener.Addr().String()
+	opts = append(opts,
+		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+		wechatauth.WithBaseURL("http://"+listener.Addr().String()),
+		wechatauth.WithEndpoints(client.Endpoints{Open: sim, API: sim}))
+	auth, err := wechatauth.New(opts...)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "Open http://%s (simulated WeChat: %s)\n", listener.Addr(), sim)
+
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	simDone := make(chan error, 1)
+	go func() {
+		defer cancel()
+		simDone <- serve(ctx, simListener, wechattest.NewHandler(wechattest.WithAnyBrowser()))
+	}()
+	err = serve(ctx, listener, site(auth))
+	cancel()
+	return errors.Join(err, <-simDone)
+}
+
+// serve answers until ctx ends, and then lets open requests finish.
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(deadline)
+	}()
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}

@@ -1,0 +1,66 @@
+package main
+
+import (
+	"embed"
+	"encoding/json"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+)
+
+//go:embed site.html
+var files embed.FS
+
+var pages = template.Must(template.ParseFS(files, "site.html"))
+
+// site is the application: two walled pages, a public one and an API.
+func site(auth *wechatauth.Auth) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.Handle("GET /{$}", auth.RequireWeChat(page("home")))
+	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(page("profile")))
+	mux.Handle("GET /public", auth.LoadWeChat(page("public")))
+	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(me)))
+	return mux
+}
+
+// isPage widens the usual rule: pages and API have different paths here, so
+// that curl, which accepts anything, can ask for a page too.
+func isPage(r *http.Request) bool {
+	if wechatauth.IsPageVisit(r) {
+		return true
+	}
+	return r.Header.Get("Accept") == "*/*" && r.Header.Get("Sec-Fetch-Mode") == "" &&
+		!strings.HasPrefix(r.URL.Path, "/api/")
+}
+
+func page(name string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := wechatauth.IdentityFromContext(r.Context())
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		data := struct {
+			Page     string
+			LoggedIn bool
+			Identity wechatauth.Identity
+		}{name, ok, id}
+		if err := pages.ExecuteTemplate(w, "site.html", data); err != nil {
+			return // the visitor has gone
+		}
+	})
+}
+
+// me tells a script who is logged in.
+func me(w http.ResponseWriter, r *http.Request) {
+	id, _ := wechatauth.IdentityFromContext(r.Context())
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that has gone needs no answer
+		"appid":    id.AppID,
+		"openid":   id.OpenID,
+		"unionid":  id.UnionID,
+		"scope":    id.Scope,
+		"nickname": id.Nickname,
+	})
+}

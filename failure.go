@@ -1,0 +1,182 @@
+package wechatauth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Failure is why a visitor is not let through, and what he is answered.
+type Failure struct {
+	// Reason is one of the closed list.
+	Reason Reason
+	// Status is the HTTP status that goes with the reason: 401, 403 and other
+	// 4xx where the visitor or the browser is concerned, 5xx where we or WeChat
+	// are.
+	Status int
+	// Page is true for page visits, false for requests of scripts.
+	Page bool
+	// RetryURL starts again, where that can help; empty otherwise. Scripts get
+	// the absolute URL of the login endpoint.
+	RetryURL string
+	// Err is what went wrong, for the operator's eyes; may be nil. It holds no
+	// secret, code or token.
+	Err error
+}
+
+// retryAfterSeconds is what a 503 tells the browser to wait.
+const retryAfterSeconds = 3
+
+// status is the HTTP status of a reason.
+func (r Reason) status() int {
+	switch r {
+	case ReasonNoSession, ReasonSessionUnknown, ReasonLoggedOut:
+		return http.StatusUnauthorized
+	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonIdentityMismatch,
+		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin:
+		return http.StatusForbidden
+	case ReasonNotFound:
+		return http.StatusNotFound
+	case ReasonMethodNotAllowed:
+		return http.StatusMethodNotAllowed
+	case ReasonStoreUnavailable, ReasonRateLimited:
+		return http.StatusServiceUnavailable
+	case ReasonUpstreamTimeout:
+		return http.StatusGatewayTimeout
+	case ReasonUpstreamError:
+		return http.StatusBadGateway
+	case ReasonBadConfig:
+		return http.StatusInternalServerError
+	}
+	return http.StatusBadRequest
+}
+
+// reasonOf sorts an error of WeChat's API.
+func reasonOf(err error) Reason {
+	var we *client.Error
+	if !errors.As(err, &we) {
+		return ReasonUpstreamError
+	}
+	switch we.Code {
+	case 40163:
+		return ReasonCodeUsed
+	case 40029, 41008, 42003:
+		return ReasonCodeExpired
+	}
+	switch we.Kind() {
+	case client.KindRestart:
+		return ReasonCodeExpired
+	case client.KindConfiguration:
+		return ReasonBadConfig
+	case client.KindRefused:
+		return ReasonUserBlocked
+	case client.KindRateLimited:
+		return ReasonRateLimited
+	}
+	var timeout interface{ Timeout() bool }
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		return ReasonUpstreamTimeout
+	}
+	return ReasonUpstreamError
+}
+
+// stop answers a visitor who is not let through.
+func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
+	if f.Status == 0 {
+		f.Status = f.Reason.status()
+	}
+	setNoStore(w.Header())
+	if f.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+	}
+	switch {
+	case a.errorHandler != nil:
+		a.errorHandler(w, r, f)
+	case f.Page:
+		kind := PageMessage
+		if f.Reason == ReasonLoggedOut {
+			kind = PageLoggedOut
+		}
+		a.page(w, r, Page{Kind: kind, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL})
+	default:
+		writeJSON(w, f)
+	}
+}
+
+// page writes a page in the visitor's language.
+func (a *Auth) page(w http.ResponseWriter, r *http.Request, p Page) {
+	p.Lang = pageLang(r)
+	if err := writePage(w, r, a.pages, p); err != nil {
+		a.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
+	}
+}
+
+// writeJSON answers a script.
+func writeJSON(w http.ResponseWriter, f Failure) {
+	body := struct {
+		Error    string `json:"error"`
+		Reason   Reason `json:"reason"`
+		LoginURL string `json:"login_url,omitempty"`
+	}{Error: errorWord(f), Reason: f.Reason, LoginURL: f.RetryURL}
+	b, err := json.Marshal(body)
+	if err != nil {
+		b = nil // three strings always encode
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(f.Status)
+	_, _ = w.Write(append(b, '\n')) // a client that has gone needs no answer
+}
+
+// errorWord is what a script switches on; the reason says the rest.
+func errorWord(f Failure) string {
+	switch {
+	case f.Reason == ReasonScopeRequired:
+		return "scope_required"
+	case f.Status == http.StatusUnauthorized:
+		return "login_required"
+	case f.Status == http.StatusForbidden:
+		return "forbidden"
+	case f.Status >= http.StatusInternalServerError:
+		return "unavailable"
+	}
+	return "bad_request"
+}
+
+// setNoStore keeps an answer of ours out of every cache: it is for one
+// visitor at one moment.
+func setNoStore(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", "no-referrer")
+	addVary(h, "Cookie")
+}
+
+// addVary names the header in Vary once.
+func addVary(h http.Header, name string) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(field), name) {
+				return
+			}
+		}
+	}
+	h.Add("Vary", name)
+}
+
+// redirect sends a browser to a location that was checked or built by us. It
+// sets Location itself: http.Redirect cleans paths, and can so turn a checked
+// target into another one.
+func redirect(w http.ResponseWriter, location string) {
+	h := w.Header()
+	setNoStore(h)
+	h.Set("Location", location)
+	h.Set("Content-Length", "0")
+	w.WriteHeader(http.StatusSeeOther)
+}

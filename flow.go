@@ -1,0 +1,218 @@
+package wechatauth
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// A flow is one pending login. It lives in a cookie of the browser that began
+// it, sealed and named after its state, and nowhere else: a visitor who never
+// comes back from WeChat costs no memory, tabs do not disturb each other, and
+// any instance can finish what another one began.
+type flow struct {
+	State    string       `json:"s"`
+	Target   string       `json:"r"`           // return target
+	AppID    string       `json:"a"`           // whom the code is for
+	Scope    client.Scope `json:"p"`           // as asked
+	Channel  Channel      `json:"c"`           //
+	IssuedAt int64        `json:"t"`           // Unix seconds
+	Attempt  int          `json:"n,omitempty"` // automatic restarts before this one
+	OpenID   string       `json:"o,omitempty"` // step-up: who has to come back
+	Key      []byte       `json:"k"`           // opens the login's outcome
+}
+
+const (
+	// flowTTL is twice what WeChat gives a code, and as long as it takes to
+	// read a consent page. The limit is inside the seal, because Max-Age binds
+	// only honest browsers.
+	flowTTL = 10 * time.Minute
+	// clockSkew is how far the clocks of two instances may be apart.
+	clockSkew = 5 * time.Minute
+
+	// Five tabs are more than anybody opens before the first comes back, and
+	// 4,096 bytes leave room in the 8 KiB that servers give all headers.
+	maxFlows       = 5
+	maxFlowBytes   = 4096
+	maxFlowsOpened = 8 // decryptions that a request may cost
+
+	stateLength = 32 // [A-Za-z0-9]: 190 bits, a quarter of what WeChat allows
+	flowKeySize = 16
+)
+
+const stateAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// newState returns 32 random characters of WeChat's alphabet for state,
+// [A-Za-z0-9].
+func newState() string {
+	out := make([]byte, 0, stateLength)
+	buf := make([]byte, 2*stateLength)
+	for {
+		rand.Read(buf) // never fails: crypto/rand ends the program instead
+		for _, b := range buf {
+			// 248 is the largest multiple of 62 in a byte: what is above
+			// would make the first characters likelier.
+			if b >= 248 {
+				continue
+			}
+			if out = append(out, stateAlphabet[b%62]); len(out) == stateLength {
+				return string(out)
+			}
+		}
+	}
+}
+
+func validState(s string) bool {
+	if len(s) != stateLength {
+		return false
+	}
+	return strings.Trim(s, stateAlphabet) == ""
+}
+
+func newFlowKey() []byte {
+	key := make([]byte, flowKeySize)
+	rand.Read(key) // never fails: crypto/rand ends the program instead
+	return key
+}
+
+// cookieJar writes and reads the cookies of pending logins.
+type cookieJar struct {
+	ring   *keyring
+	prefix string // "__Host-wechat_" on https, "wechat_" on plain http
+	secure bool
+	bound  []string // what every seal is bound to, beside the cookie's name
+	now    func() time.Time
+}
+
+// flowCookieName names the cookie after its state, so that tabs do not
+// overwrite each other. Half the state tells logins apart well enough.
+func (j *cookieJar) flowCookieName(state string) string {
+	return j.flowPrefix() + state[:stateLength/2]
+}
+
+func (j *cookieJar) flowPrefix() string { return j.prefix + "flow_" }
+
+func (j *cookieJar) place(name string) []string {
+	return append([]string{"flow", name}, j.bound...)
+}
+
+// put sets the cookie of a new flow, and drops the oldest of those that the
+// request brought where there are too many.
+func (j *cookieJar) put(w http.ResponseWriter, r *http.Request, f flow) error {
+	plain, err := json.Marshal(f)
+	if err != nil {
+		return err
+	}
+	name := j.flowCookieName(f.State)
+	value := j.ring.seal(plain, j.place(name)...)
+	for _, stale := range j.crowd(r, len(name)+len(value)) {
+		j.drop(w, stale)
+	}
+	j.set(w, name, value, flowTTL)
+	return nil
+}
+
+// crowd returns the names of the flow cookies that have to go before one of
+// size bytes is added: first what cannot be opened (another account's, perhaps,
+// on the same host), then the oldest.
+func (j *cookieJar) crowd(r *http.Request, size int) []string {
+	type held struct {
+		name     string
+		size     int
+		issuedAt int64
+	}
+	var all []held
+	opened := 0
+	for _, c := range r.Cookies() {
+		if !strings.HasPrefix(c.Name, j.flowPrefix()) {
+			continue
+		}
+		h := held{name: c.Name, size: len(c.Name) + len(c.Value)}
+		if opened < maxFlowsOpened {
+			opened++
+			if f, err := j.open(c); err == nil {
+				h.issuedAt = f.IssuedAt
+			}
+		}
+		all = append(all, h)
+	}
+	slices.SortStableFunc(all, func(a, b held) int { return int(b.issuedAt - a.issuedAt) })
+
+	var drop []string
+	kept := 1
+	for _, h := range all {
+		if size += h.size; kept >= maxFlows || size > maxFlowBytes {
+			size -= h.size
+			drop = append(drop, h.name)
+			continue
+		}
+		kept++
+	}
+	return drop
+}
+
+// get finds the pending login of a state among the request's cookies. The
+// reason is empty when it is there, opens, and is not expired.
+func (j *cookieJar) get(r *http.Request, state string) (flow, Reason) {
+	name := j.flowCookieName(state)
+	tried := 0
+	for _, c := range r.CookiesNamed(name) {
+		if tried++; tried > maxFlowsOpened {
+			break
+		}
+		// A neighbour on the same host can plant a cookie of this name beside
+		// ours: the first one that opens is ours.
+		f, err := j.open(c)
+		if err != nil || subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1 {
+			continue
+		}
+		if j.expired(f) {
+			return f, ReasonStateExpired
+		}
+		return f, ""
+	}
+	if tried == 0 {
+		return flow{}, ReasonFlowCookieMissing
+	}
+	return flow{}, ReasonStateMismatch
+}
+
+func (j *cookieJar) open(c *http.Cookie) (flow, error) {
+	var f flow
+	if len(c.Value) > maxFlowBytes {
+		return f, errUnsealed
+	}
+	plain, err := j.ring.open(c.Value, j.place(c.Name)...)
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal(plain, &f); err != nil || !validState(f.State) || len(f.Key) != flowKeySize {
+		return flow{}, errUnsealed
+	}
+	return f, nil
+}
+
+func (j *cookieJar) expired(f flow) bool {
+	age := j.now().Unix() - f.IssuedAt
+	return age > int64(flowTTL/time.Second) || age < -int64(clockSkew/time.Second)
+}
+
+func (j *cookieJar) set(w http.ResponseWriter, name, value string, life time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+func (j *cookieJar) drop(w http.ResponseWriter, name string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Path: "/", MaxAge: -1,
+		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+	})
+}

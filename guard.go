@@ -1,0 +1,206 @@
+package wechatauth
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// guard stands between scs and the session store. scs writes whole records
+// without asking what became of them since they were read; the guard knows
+// which record a request has read, and lets it be overwritten only while it
+// is still there.
+type guard struct {
+	inner scs.Store
+	idle  time.Duration
+	now   func() time.Time
+}
+
+// errSessionGone: the session ended while a request that had loaded it ran.
+var errSessionGone = errors.New("session ended during the request")
+
+// tokenLength is that of scs's tokens: 32 bytes in unpadded base64url.
+const tokenLength = 43
+
+// validToken keeps what cannot be a token away from the store.
+func validToken(s string) bool {
+	return len(s) == tokenLength &&
+		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+}
+
+// hashedToken is the key under which scs keeps a session with
+// HashTokenInStore.
+func hashedToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// track is what one request has read. It travels in the context, from the
+// load to the commit.
+type track struct {
+	token       string
+	bytes       []byte
+	touchDue    bool
+	holdDeletes bool     // keep deletions until the new record is saved
+	held        []string // tokens whose records are to be deleted then
+}
+
+var trackKey = &contextKey{"wechatauth track"}
+
+func withTrack(ctx context.Context) (context.Context, *track) {
+	t := &track{}
+	return context.WithValue(ctx, trackKey, t), t
+}
+
+func trackOf(ctx context.Context) *track {
+	if t, ok := ctx.Value(trackKey).(*track); ok {
+		return t
+	}
+	return &track{}
+}
+
+// FindCtx implements scs.CtxStore.
+func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	if !validToken(token) {
+		return nil, false, nil
+	}
+	b, ttl, found, err := g.find(ctx, token)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	t := trackOf(ctx)
+	t.token, t.bytes = token, b
+	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
+	return b, true, nil
+}
+
+// find reads the record, and with an idle timeout what is left of its life;
+// -1 where the store does not tell.
+func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
+	if f, ok := g.inner.(store.TTLFinder); ok && g.idle > 0 {
+		return f.FindTTLCtx(ctx, token)
+	}
+	if cs, ok := g.inner.(scs.CtxStore); ok {
+		b, found, err = cs.FindCtx(ctx, token)
+		return b, -1, found, err
+	}
+	b, found, err = g.inner.Find(token)
+	return b, -1, found, err
+}
+
+// CommitCtx implements scs.CtxStore. A record that this request has loaded is
+// overwritten only if it still exists.
+func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	expiry = g.clamp(expiry)
+	if trackOf(ctx).token != token {
+		return g.commit(ctx, token, b, expiry)
+	}
+	found, err := g.update(ctx, token, b, expiry)
+	if err == nil && !found {
+		return errSessionGone
+	}
+	return err
+}
+
+func (g *guard) commit(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	if cs, ok := g.inner.(scs.CtxStore); ok {
+		return cs.CommitCtx(ctx, token, b, expiry)
+	}
+	return g.inner.Commit(token, b, expiry)
+}
+
+// update overwrites an existing record; with a store that cannot do that in
+// one step, in two.
+func (g *guard) update(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
+	if u, ok := g.inner.(store.Updater); ok {
+		return u.UpdateCtx(ctx, token, b, expiry)
+	}
+	if _, _, found, err := g.find(ctx, token); err != nil || !found {
+		return false, err
+	}
+	return true, g.commit(ctx, token, b, expiry)
+}
+
+// touch moves the record's expiry to the idle timeout from now, at the latest
+// to deadline. A store that cannot is given the record it had.
+func (g *guard) touch(ctx context.Context, token string, deadline time.Time) (bool, error) {
+	expiry := g.clamp(deadline)
+	if toucher, ok := g.inner.(store.Toucher); ok {
+		return toucher.TouchCtx(ctx, token, expiry)
+	}
+	return g.update(ctx, token, trackOf(ctx).bytes, expiry)
+}
+
+func (g *guard) clamp(expiry time.Time) time.Time {
+	if g.idle == 0 {
+		return expiry
+	}
+	if idle := g.now().Add(g.idle); idle.Before(expiry) {
+		return idle
+	}
+	return expiry
+}
+
+// DeleteCtx implements scs.CtxStore. A session that was never stored has no
+// token and needs no call.
+func (g *guard) DeleteCtx(ctx context.Context, token string) error {
+	if token == "" {
+		return nil
+	}
+	if t := trackOf(ctx); t.holdDeletes {
+		t.held = append(t.held, token)
+		return nil
+	}
+	return g.delete(ctx, token)
+}
+
+// releaseDeletes deletes what was held back. An old record that cannot be
+// deleted now ends by its own expiry.
+func (g *guard) releaseDeletes(ctx context.Context) {
+	t := trackOf(ctx)
+	t.holdDeletes = false
+	for _, token := range t.held {
+		_ = g.delete(ctx, token)
+	}
+	t.held = nil
+}
+
+func (g *guard) delete(ctx context.Context, token string) error {
+	if cs, ok := g.inner.(scs.CtxStore); ok {
+		return cs.DeleteCtx(ctx, token)
+	}
+	return g.inner.Delete(token)
+}
+
+// Find implements scs.Store.
+func (g *guard) Find(token string) ([]byte, bool, error) {
+	return g.FindCtx(context.Background(), token)
+}
+
+// Commit implements scs.Store.
+func (g *guard) Commit(token string, b []byte, expiry time.Time) error {
+	return g.CommitCtx(context.Background(), token, b, expiry)
+}
+
+// Delete implements scs.Store.
+func (g *guard) Delete(token string) error {
+	return g.DeleteCtx(context.Background(), token)
+}
+
+// AllCtx implements scs.IterableCtxStore, where the store below does.
+func (g *guard) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	switch s := g.inner.(type) {
+	case scs.IterableCtxStore:
+		return s.AllCtx(ctx)
+	case scs.IterableStore:
+		return s.All()
+	}
+	return nil, errors.New("wechatauth: this session store cannot be iterated")
+}

@@ -1,0 +1,325 @@
+package wechatauth
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+const (
+	maxQueryBytes = 8 << 10  // of a callback, before anything is parsed
+	maxFormBytes  = 16 << 10 // of our own forms, which have one field
+	maxCodeBytes  = 128      // WeChat's codes have 32 characters today
+
+	// callbackBudget bounds a callback from claim to answer, whatever the
+	// browser does meanwhile.
+	callbackBudget = 8 * time.Second
+	// saveBudget is how long a callback tries to save a session for which a
+	// code was spent.
+	saveBudget = 3 * time.Second
+)
+
+// ServeHTTP serves the endpoints below the path prefix. Mount it at the
+// prefix, as in mux.Handle("/wechat/", auth); not behind http.StripPrefix.
+//
+//	GET  login?next=…    begins a login and returns to next
+//	GET  callback        where WeChat sends the visitor back
+//	GET  upgrade?next=…  the page with the button
+//	POST upgrade         asks WeChat for snsapi_userinfo; field next
+//	POST logout          ends the session; field next
+//
+// A missing or refused next means "/".
+func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	post := r.Method == http.MethodPost
+	switch name := strings.TrimPrefix(r.URL.Path, a.prefix); {
+	case name == "login" && get:
+		a.serveLogin(w, r)
+	case name == "callback" && r.Method == http.MethodGet:
+		a.serveCallback(w, r)
+	case name == "upgrade" && get:
+		a.serveUpgradePage(w, r)
+	case name == "upgrade" && post:
+		a.serveUpgrade(w, r)
+	case name == "logout" && post:
+		a.serveLogout(w, r)
+	case name == "login":
+		a.methodNotAllowed(w, r, "GET, HEAD")
+	case name == "callback":
+		a.methodNotAllowed(w, r, "GET")
+	case name == "upgrade":
+		a.methodNotAllowed(w, r, "GET, HEAD, POST")
+	case name == "logout":
+		a.methodNotAllowed(w, r, "POST")
+	default:
+		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+	}
+}
+
+func (a *Auth) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	a.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: a.isPage(r)})
+}
+
+// nextOf reads the return target of a form or a query.
+func (a *Auth) nextOf(values url.Values) string {
+	if target, ok := returnTarget(values.Get("next"), a.prefix); ok {
+		return target
+	}
+	return "/"
+}
+
+// login is what a pending login is begun with.
+type login struct {
+	target  string
+	scope   client.Scope
+	openID  string // step-up: who has to come back
+	attempt int    // automatic restarts so far
+}
+
+// begin sends a browser to WeChat. It needs no store: what has to be known
+// when the visitor comes back travels in the flow cookie.
+func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) {
+	if t := a.cookies.trail(r); t.Logins >= maxLogins {
+		a.stopLoop(w, r, v, t, l.target)
+		return
+	}
+	acc := a.accountFor(r)
+	if acc.channel == ChannelWebsite {
+		l.scope = client.ScopeLogin
+	}
+	f := flow{
+		State: newState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
+		IssuedAt: a.now().Unix(), Attempt: l.attempt, OpenID: l.openID, Key: newFlowKey(),
+	}
+	if err := a.cookies.put(w, r, f); err != nil {
+		a.failCallback(w, r, f, ReasonLoop, err)
+		return
+	}
+	a.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope})
+	if acc.channel == ChannelWebsite {
+		redirect(w, acc.client.QRConnectURL(a.callbackURL(), f.State))
+		return
+	}
+	redirect(w, acc.client.AuthorizeURL(a.callbackURL(), f.Scope, f.State))
+}
+
+// stopLoop ends a redirect loop and names its cause.
+func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trail, target string) {
+	reason, detail := ReasonSessionCookieNotReturned, "the browser did not send the session cookie back after a login; "
+	if v != nil && v.sent {
+		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
+	}
+	a.report(r.Context(), Event{Kind: EventStopped, Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
+	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
+}
+
+// accountFor picks the account by the browser. The User-Agent decides what a
+// visitor is shown, never what he may do.
+func (a *Auth) accountFor(r *http.Request) account {
+	if a.website.client != nil && !inWeChat(r.UserAgent()) {
+		return a.website
+	}
+	return a.official
+}
+
+// inWeChat: WeCom's browser names MicroMessenger too, and cannot log in to an
+// official account.
+func inWeChat(userAgent string) bool {
+	ua := strings.ToLower(userAgent)
+	return strings.Contains(ua, "micromessenger") && !strings.Contains(ua, "wxwork")
+}
+
+// serveLogin begins a login for whoever was told to: a link, or a script that
+// got a 401.
+func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
+	target := a.nextOf(r.URL.Query())
+	if !a.navigates(r) {
+		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.prefix + "login")})
+		return
+	}
+	v, err := a.sessions.load(r)
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	if v.loggedIn && v.identity.grants(a.scope) {
+		redirect(w, target)
+		return
+	}
+	if r.URL.Query().Has("again") {
+		a.cookies.dropIfSent(w, r, a.cookies.trailName())
+		r = withoutCookie(r, a.cookies.trailName())
+	}
+	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	a.begin(w, r, v, login{target: target, scope: a.scope})
+}
+
+// navigates is the page-visit rule for our own endpoints. They are nothing
+// but pages, so a browser too old to say what it does is believed.
+func (a *Auth) navigates(r *http.Request) bool {
+	return a.isPage(r) || (r.Header.Get("Sec-Fetch-Mode") == "" && !isSpeculative(r.Header) &&
+		r.Header.Get("Authorization") == "" && r.Header.Get("Upgrade") == "")
+}
+
+func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
+	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
+}
+
+func (a *Auth) upgradeURL(target string) string {
+	return a.prefix + "upgrade?next=" + url.QueryEscape(target)
+}
+
+// serveUpgradePage shows why the profile is asked for, and a button: WeChat
+// puts pages that ask without a user's action into snapshot mode.
+func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
+	target := a.nextOf(r.URL.Query())
+	v, err := a.sessions.load(r)
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
+		redirect(w, target)
+		return
+	}
+	setNoStore(w.Header())
+	a.page(w, r, Page{
+		Kind: PageUpgrade, Status: http.StatusOK,
+		ActionURL: a.prefix + "upgrade", Next: target, FormActions: []string{a.openOrigin()},
+	})
+}
+
+// openOrigin is where WeChat's authorize page is: the form's redirect has to
+// be allowed to go there.
+func (a *Auth) openOrigin() string {
+	u, err := url.Parse(a.official.client.AuthorizeURL(a.callbackURL(), client.ScopeBase, "x"))
+	if err != nil {
+		return "https://open.weixin.qq.com"
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// serveUpgrade asks WeChat for the profile. The openid of a visitor who is
+// logged in travels along: nobody else may come back.
+func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	values, ok := a.ownForm(w, r)
+	if !ok {
+		return
+	}
+	v, err := a.sessions.load(r)
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	target := a.nextOf(values)
+	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
+		redirect(w, target)
+		return
+	}
+	l := login{target: target, scope: client.ScopeUserInfo}
+	if v.loggedIn && v.identity.AppID == a.accountFor(r).appID {
+		l.openID = v.identity.OpenID
+	}
+	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	a.begin(w, r, v, l)
+}
+
+// ownForm reads a form that was posted from our own pages, and answers one
+// that was not.
+func (a *Auth) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
+	if err := a.origin.Check(r); err != nil {
+		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonCrossOrigin, Err: err})
+		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: wantsHTML(r), Err: err})
+		return nil, false
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	if err := r.ParseForm(); err != nil {
+		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: wantsHTML(r), Err: err})
+		return nil, false
+	}
+	return r.Form, true
+}
+
+func wantsHTML(r *http.Request) bool {
+	return strings.Contains(strings.ToLower(r.Header.Get("Accept")), "text/html")
+}
+
+func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
+	values, ok := a.ownForm(w, r)
+	if !ok {
+		return
+	}
+	if err := a.Logout(w, r); err != nil {
+		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: wantsHTML(r), Err: err})
+		return
+	}
+	redirect(w, a.nextOf(values))
+}
+
+// Logout ends the visitor's session: the record is deleted from the store and
+// the cookie from the browser. For five minutes page visits then show a page
+// with a "log in" link instead of logging the visitor in again silently. On an
+// error the session is still alive and nothing was written to w. Call it
+// before the answer begins; it does not check where the request comes from, as
+// the endpoint does.
+func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
+	v, err := a.sessions.load(r)
+	if err != nil {
+		return err
+	}
+	id, was := v.identity, v.loggedIn
+	if err := a.sessions.logout(v); err != nil {
+		return err
+	}
+	if err := a.sessions.save(w, v); err != nil {
+		return err
+	}
+	if held, ok := r.Context().Value(visitKey).(*visit); ok && held.manager == v.manager {
+		held.loggedIn, held.identity = false, Identity{}
+	}
+	a.cookies.markLoggedOut(w)
+	a.cookies.dropIfSent(w, r, a.cookies.trailName())
+	if was {
+		a.report(r.Context(), Event{Kind: EventLoggedOut, AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)})
+	}
+	return nil
+}
+
+// withoutCookie returns the request as if the browser had not sent the cookie.
+func withoutCookie(r *http.Request, name string) *http.Request {
+	r = r.Clone(r.Context())
+	cookies := r.Cookies()
+	r.Header.Del("Cookie")
+	for _, c := range cookies {
+		if c.Name != name {
+			r.AddCookie(c)
+		}
+	}
+	return r
+}
+
+// detached is the request's context without its end: what was begun for a
+// visitor is finished even when he closes the page.
+func detached(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), callbackBudget)
+}
+
+// clean makes a header's text fit for a log.
+func clean(s string) string {
+	if len(s) > 100 {
+		s = s[:100]
+	}
+	return strings.Map(func(c rune) rune {
+		if c < 0x20 || c > 0x7e {
+			return '?'
+		}
+		return c
+	}, s)
+}

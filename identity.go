@@ -1,0 +1,138 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Channel is the way by which a visitor logged in.
+type Channel string
+
+const (
+	// ChannelWeChat: inside WeChat, through the official account of WithApp.
+	ChannelWeChat Channel = "wechat"
+	// ChannelWebsite: in a browser outside WeChat, by the QR code of the
+	// website application of WithWebsiteApp.
+	ChannelWebsite Channel = "website"
+)
+
+// Identity is who a visitor is to WeChat. The pair of AppID and OpenID is the
+// key to store users by; nicknames are neither unique nor stable.
+type Identity struct {
+	// AppID is the account that the visitor logged in to. The same person has
+	// another OpenID for another AppID.
+	AppID string
+	// OpenID identifies the person for this AppID: 1 to 64 characters of
+	// [A-Za-z0-9_-], compared case-sensitively. Never empty.
+	OpenID string
+	// UnionID identifies the person across all accounts that are bound to one
+	// open-platform account. Empty when WeChat gives none, which is usual for
+	// snsapi_base.
+	UnionID string
+	// Scope is what the visitor granted, as WeChat's token answer has it.
+	Scope client.Scope
+	// Channel is the way by which the visitor logged in.
+	Channel Channel
+	// Nickname is the display name at the time of login: valid UTF-8 without
+	// control characters, at most 128 runes. Empty with snsapi_base.
+	Nickname string
+	// AvatarURL is an https URL, or empty. WeChat lets it die when the user
+	// changes the picture.
+	AvatarURL string
+	// LoginAt is when the login was completed, to the second.
+	LoginAt time.Time
+	// Snapshot is always false for now: a visitor in WeChat's snapshot mode
+	// has a virtual identity and is not logged in.
+	Snapshot bool
+}
+
+// LogValue shows the identity in logs without the whole openid.
+func (id Identity) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("appid", id.AppID),
+		slog.String("openid", maskOpenID(id.OpenID)),
+		slog.String("scope", string(id.Scope)),
+		slog.String("channel", string(id.Channel)),
+	)
+}
+
+// maskOpenID keeps enough of an openid to tell two apart in a log, and too
+// little to be one.
+func maskOpenID(openID string) string {
+	if len(openID) <= 8 {
+		return "…"
+	}
+	return openID[:6] + "…"
+}
+
+// grants reports whether the identity's scope is enough for a route that asks
+// for want. A website login (snsapi_login) includes the profile.
+func (id Identity) grants(want client.Scope) bool {
+	granted := client.Token{Scope: id.Scope}
+	switch want {
+	case "", client.ScopeBase:
+		return true
+	case client.ScopeUserInfo:
+		return granted.HasScope(client.ScopeUserInfo) || granted.HasScope(client.ScopeLogin)
+	}
+	return granted.HasScope(want)
+}
+
+// contextKey is a pointer type, so that no other package can collide with it.
+type contextKey struct{ name string }
+
+var visitKey = &contextKey{"wechatauth visit"}
+
+// IdentityFromContext returns the identity of the visitor. It is there behind
+// RequireWeChat and RequireScope always, and behind LoadWeChat when the
+// visitor is logged in. Safe for concurrent use.
+func IdentityFromContext(ctx context.Context) (Identity, bool) {
+	v, ok := ctx.Value(visitKey).(*visit)
+	if !ok || !v.loggedIn {
+		return Identity{}, false
+	}
+	return v.identity, true
+}
+
+// record is an Identity as it stands in the session: one string of JSON with
+// a version, because a session may outlive the release that wrote it.
+type record struct {
+	Version  int          `json:"v"`
+	OpenID   string       `json:"o"`
+	UnionID  string       `json:"u,omitempty"`
+	Scope    client.Scope `json:"s"`
+	Channel  Channel      `json:"c"`
+	Nickname string       `json:"n,omitempty"`
+	Avatar   string       `json:"a,omitempty"`
+	LoginAt  int64        `json:"t"`
+}
+
+const recordVersion = 1
+
+var errRecord = errors.New("wechatauth: identity record is not readable")
+
+func encodeIdentity(id Identity) (string, error) {
+	b, err := json.Marshal(record{
+		Version: recordVersion, OpenID: id.OpenID, UnionID: id.UnionID, Scope: id.Scope,
+		Channel: id.Channel, Nickname: id.Nickname, Avatar: id.AvatarURL, LoginAt: id.LoginAt.Unix(),
+	})
+	return string(b), err
+}
+
+// decodeIdentity reads a record. One of an unknown version, or without an
+// openid, is an error: the visitor is anonymous then and logs in again.
+func decodeIdentity(appID, s string) (Identity, error) {
+	var rec record
+	if err := json.Unmarshal([]byte(s), &rec); err != nil || rec.Version != recordVersion || rec.OpenID == "" {
+		return Identity{}, errRecord
+	}
+	return Identity{
+		AppID: appID, OpenID: rec.OpenID, UnionID: rec.UnionID, Scope: rec.Scope, Channel: rec.Channel,
+		Nickname: rec.Nickname, AvatarURL: rec.Avatar, LoginAt: time.Unix(rec.LoginAt, 0),
+	}, nil
+}

@@ -1,0 +1,245 @@
+package wechatauth
+
+import (
+	"context"
+	"net/http"
+	"strings"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// hook is a function of the application's that may refuse an identity.
+type hook func(context.Context, Identity) error
+
+// RequireWeChat is New and Auth.RequireWeChat in one: a middleware that lets
+// only visitors with a WeChat identity through, and that serves the endpoints
+// below its path prefix itself. It panics on invalid options, like
+// regexp.MustCompile, so use it at start-up only.
+func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
+	a, err := New(opts...)
+	if err != nil {
+		panic(err)
+	}
+	return a.RequireWeChat
+}
+
+// RequireWeChat lets requests through whose session holds a WeChat identity;
+// IdentityFromContext returns it. An anonymous page visit (see IsPageVisit) is
+// sent to WeChat and comes back, logged in, to the URL it asked for. Any other
+// anonymous request is answered 401 with JSON:
+//
+//	{"error":"login_required","reason":"no_session","login_url":"https://…/wechat/login"}
+//
+// A script adds "?next=" with the page to return to and sends the browser
+// there. While the session store cannot be reached the answer is 503, and
+// nobody is logged out by it.
+//
+// CORS preflight requests pass without an identity, because browsers send them
+// without cookies: do nothing but CORS on OPTIONS. Requests below the path
+// prefix are served as endpoints, so the gate may wrap a whole application.
+func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
+	return a.gate(next, "")
+}
+
+// RequireScope is RequireWeChat for routes that need more than the openid:
+// with client.ScopeUserInfo, a visitor whose identity has no profile yet is
+// shown a page that explains and has a button, because WeChat wants a user's
+// own action before it asks for consent. Scripts get 403 with the error
+// "scope_required". It needs no RequireWeChat around it, and panics for a
+// scope that cannot be asked for.
+func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
+	if s != client.ScopeBase && s != client.ScopeUserInfo {
+		panic("wechatauth: RequireScope: use client.ScopeBase or client.ScopeUserInfo, not " + string(s))
+	}
+	return func(next http.Handler) http.Handler { return a.gate(next, s) }
+}
+
+// LoadWeChat lets every request through, with the identity if there is one.
+// It never redirects and never refuses: while the session store cannot be
+// reached, visitors count as anonymous, and what is put into the session is
+// not kept.
+func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.owns(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		v, err := a.sessions.load(r)
+		if err != nil {
+			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err})
+			if v, err = a.sessions.standIn(r.Context(), err); err != nil {
+				a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+				return
+			}
+		}
+		if v.loggedIn && a.authorize != nil && a.authorize(v.ctx, v.identity) != nil {
+			v.loggedIn = false
+		}
+		a.pass(w, r, v, next)
+	})
+}
+
+// An action is what the gate does with a request.
+type action int
+
+const (
+	actionPass    action = iota // to the handler, with the identity
+	actionHop                   // to the same path on the base URL's host
+	actionLogin                 // to WeChat
+	actionUpgrade               // to the page with the button
+	actionStop                  // no further, for a reason
+)
+
+// decide is the whole decision of the gate. It writes nothing, and asks
+// nothing that is not in the request, the visit and the cookies.
+func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Reason) {
+	switch {
+	case v.loggedIn && v.identity.grants(want):
+		return actionPass, ""
+	case v.loggedIn && a.isPage(r):
+		return actionUpgrade, ""
+	case v.loggedIn:
+		return actionStop, ReasonScopeRequired
+	case !a.isPage(r) && v.sent:
+		return actionStop, ReasonSessionUnknown
+	case !a.isPage(r):
+		return actionStop, ReasonNoSession
+	case a.onOtherHost(r):
+		return actionHop, ""
+	case want == client.ScopeUserInfo && a.scope != client.ScopeUserInfo:
+		return actionUpgrade, ""
+	case a.cookies.justLoggedOut(r):
+		return actionStop, ReasonLoggedOut
+	}
+	return actionLogin, ""
+}
+
+func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.owns(r) {
+			a.ServeHTTP(w, r)
+			return
+		}
+		if isPreflight(r) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		v, err := a.sessions.load(r)
+		if err != nil {
+			a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
+			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+			return
+		}
+		act, reason := a.decide(r, v, want)
+		switch act {
+		case actionPass:
+			if err := a.authorized(v); err != nil {
+				a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonNotAuthorized, OpenID: maskOpenID(v.identity.OpenID), Err: err})
+				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.isPage(r), Err: err})
+				return
+			}
+			a.pass(w, r, v, next)
+		case actionHop:
+			a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
+			redirect(w, a.absolute(a.targetOf(r)))
+		case actionLogin:
+			a.begin(w, r, v, login{target: a.targetOf(r), scope: a.scope})
+		case actionUpgrade:
+			redirect(w, a.upgradeURL(a.targetOf(r)))
+		default:
+			a.refuse(w, r, reason)
+		}
+	})
+}
+
+// refuse answers an anonymous request that is not redirected.
+func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
+	f := Failure{Reason: reason, Page: a.isPage(r)}
+	switch {
+	case f.Page:
+		f.RetryURL = a.loginURL(a.targetOf(r), true)
+	case reason == ReasonScopeRequired:
+		f.RetryURL = a.absolute(a.prefix + "upgrade")
+	default:
+		f.RetryURL = a.absolute(a.prefix + "login")
+	}
+	a.stop(w, r, f)
+}
+
+func (a *Auth) authorized(v *visit) error {
+	if a.authorize == nil {
+		return nil
+	}
+	return a.authorize(v.ctx, v.identity)
+}
+
+// pass hands the request on, and saves the session before the answer begins.
+func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.Handler) {
+	r = r.WithContext(context.WithValue(v.ctx, visitKey, v))
+	addVary(w.Header(), "Cookie")
+	if v.outer {
+		next.ServeHTTP(w, r)
+		return
+	}
+	rw := newResponseWriter(w, func() error {
+		h := w.Header()
+		addVary(h, "Cookie")
+		// What a logged-in visitor is shown is his own, unless the handler
+		// says otherwise.
+		if v.loggedIn && len(h["Cache-Control"]) == 0 {
+			h.Set("Cache-Control", "private")
+		}
+		return a.sessions.save(w, v)
+	}, func(err error) {
+		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+	})
+	next.ServeHTTP(rw, r)
+	rw.end()
+}
+
+// isPage applies the page-visit rule. What a redirect would break is never a
+// page, whatever an own rule says.
+func (a *Auth) isPage(r *http.Request) bool {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if r.Header.Get("Authorization") != "" || r.Header.Get("Upgrade") != "" {
+		return false
+	}
+	return a.pageVisit(r)
+}
+
+// owns reports whether the request is for one of our endpoints.
+func (a *Auth) owns(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, a.prefix) }
+
+// targetOf returns the request's own target as a return target; "/" if it is
+// none.
+func (a *Auth) targetOf(r *http.Request) string {
+	if target, ok := requestTarget(r, a.prefix); ok {
+		return target
+	}
+	return "/"
+}
+
+// onOtherHost reports whether a visitor came by another host than the base
+// URL's: cookies set here would not be there when WeChat sends him back. The
+// Host header decides nothing else. A proxy that rewrites Host looks the same
+// to us; it betrays itself by the hop cookie, or by X-Forwarded-Host.
+func (a *Auth) onOtherHost(r *http.Request) bool {
+	if a.sameHost(r.Host) || a.sameHost(r.Header.Get("X-Forwarded-Host")) {
+		return false
+	}
+	_, err := r.Cookie(a.cookies.hopName())
+	return err != nil
+}
+
+func (a *Auth) sameHost(host string) bool {
+	host = strings.ToLower(host)
+	if a.base.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return host == strings.TrimSuffix(a.base.Host, ":80")
+}

@@ -1,0 +1,514 @@
+package wechatauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Option configures an Auth. Options are checked together in New, so their
+// order does not matter; of the same option given twice, the last one counts.
+type Option func(*config)
+
+// config is what the options say, before New has checked it.
+type config struct {
+	appID, secret               string
+	websiteAppID, websiteSecret string
+	baseURL                     string
+	prefix                      string
+	scope                       client.Scope
+	lang                        client.Lang
+
+	pool     *redis.Pool
+	poolSet  bool
+	redisURL *string
+	store    scs.Store
+	storeSet bool
+	manager  *scs.SessionManager
+	mgrSet   bool
+
+	lifetime, idle *time.Duration
+	cookieName     *string
+	flowKeys       [][]byte
+	flowKeysSet    bool
+
+	pageVisit    func(*http.Request) bool
+	pages        Pages
+	errorHandler func(http.ResponseWriter, *http.Request, Failure)
+	onLogin      func(context.Context, Identity) error
+	authorize    func(context.Context, Identity) error
+	observer     Observer
+	logger       *slog.Logger
+	httpClient   *http.Client
+	endpoints    client.Endpoints
+
+	now func() time.Time
+}
+
+// Defaults of the options.
+const (
+	// DefaultPathPrefix is where the endpoints are, unless WithPathPrefix says
+	// otherwise.
+	DefaultPathPrefix = "/wechat/"
+	// DefaultLifetime is how long a session lasts after a login, unless
+	// WithLifetime says otherwise.
+	DefaultLifetime = 24 * time.Hour
+)
+
+// WithApp sets the official account (公众号, a verified service account) that
+// visitors log in to: its AppID, "wx" and 16 hex digits, and its AppSecret.
+// Required.
+func WithApp(appID, secret string) Option {
+	return func(c *config) { c.appID, c.secret = appID, secret }
+}
+
+// WithWebsiteApp adds a website application (网站应用) of the open platform:
+// browsers outside WeChat are then sent to its QR page instead of to the
+// official account, which works inside WeChat only. The identity has the
+// website application's AppID and Channel ChannelWebsite.
+func WithWebsiteApp(appID, secret string) Option {
+	return func(c *config) { c.websiteAppID, c.websiteSecret = appID, secret }
+}
+
+// WithBaseURL sets where visitors reach the application: scheme and host, for
+// example "https://m.example.com". Required. The redirect_uri, the cookies'
+// attributes and every absolute URL come from it and never from a request's
+// Host or X-Forwarded headers. The host is what stands in WeChat's console as
+// 网页授权域名. Plain http is accepted for loopback hosts only.
+func WithBaseURL(u string) Option {
+	return func(c *config) { c.baseURL = u }
+}
+
+// WithPathPrefix sets the path below which the endpoints are. It begins and
+// ends with a slash. Default "/wechat/".
+func WithPathPrefix(prefix string) Option {
+	return func(c *config) { c.prefix = prefix }
+}
+
+// WithScope sets what the gate asks for: client.ScopeBase (the default: silent,
+// gives the openid) or client.ScopeUserInfo (asks for consent, gives nickname
+// and avatar). WeChat shows pages that demand snsapi_userinfo as soon as they
+// open in snapshot mode, so prefer ScopeBase here and RequireScope where the
+// profile is needed.
+func WithScope(s client.Scope) Option {
+	return func(c *config) { c.scope = s }
+}
+
+// WithLang sets the language that WeChat is asked for place names in.
+// Default client.LangZhCN.
+func WithLang(l client.Lang) Option {
+	return func(c *config) { c.lang = l }
+}
+
+// WithRedis keeps sessions in Redis, through a pool of the application's own.
+// The pool needs timeouts of its own for dialing, reading and writing;
+// store.NewPool makes one that has them.
+func WithRedis(pool *redis.Pool) Option {
+	return func(c *config) { c.pool, c.poolSet = pool, true }
+}
+
+// WithRedisURL keeps sessions in the Redis at a URL such as
+// "redis://:password@127.0.0.1:6379/0".
+func WithRedisURL(u string) Option {
+	return func(c *config) { c.redisURL = &u }
+}
+
+// WithStore keeps sessions in any scs store. A store that implements the
+// optional interfaces of package store holds what they promise; with one that
+// does not, a request in flight during a logout may bring the session back,
+// and the callbacks that WeChat doubles are joined on one instance only.
+func WithStore(s scs.Store) Option {
+	return func(c *config) { c.store, c.storeSet = s, true }
+}
+
+// WithSessionManager uses the application's own scs manager, with its store,
+// cookie and lifetimes. The application may keep its LoadAndSave, outside of
+// the gate; one session cookie is sent either way.
+func WithSessionManager(m *scs.SessionManager) Option {
+	return func(c *config) { c.manager, c.mgrSet = m, true }
+}
+
+// WithLifetime sets how long a session lasts after a login, whatever happens:
+// one minute to 400 days. Default 24 hours.
+func WithLifetime(d time.Duration) Option {
+	return func(c *config) { c.lifetime = &d }
+}
+
+// WithIdleTimeout ends sessions that are not used for so long: one minute up
+// to the lifetime. Default 0: sessions end by their lifetime only. Use is
+// noted by moving the record's expiry, at most once in a twentieth of d.
+func WithIdleTimeout(d time.Duration) Option {
+	return func(c *config) { c.idle = &d }
+}
+
+// WithCookie names the session cookie. Default "__Host-wechat_session", or
+// "wechat_session" where the base URL is plain http. Browsers hold a cookie
+// whose name begins with "__Host-" against neighbouring domains.
+func WithCookie(name string) Option {
+	return func(c *config) { c.cookieName = &name }
+}
+
+// WithFlowKeys sets the secrets that pending logins are sealed with: at least
+// 32 random bytes each. The current one seals; the previous ones still open,
+// so that keys can be rotated. Without it the key is derived from the
+// AppSecret, which serves all instances alike.
+func WithFlowKeys(current []byte, previous ...[]byte) Option {
+	return func(c *config) {
+		c.flowKeys, c.flowKeysSet = append([][]byte{current}, previous...), true
+	}
+}
+
+// WithPageVisit replaces IsPageVisit as the rule that tells page visits, which
+// are redirected, from everything else, which gets a 401. A request that is
+// not GET or HEAD, that wants to upgrade the connection or that carries
+// Authorization is never redirected, whatever the rule says.
+func WithPageVisit(rule func(*http.Request) bool) Option {
+	return func(c *config) { c.pageVisit = rule }
+}
+
+// WithPages replaces the embedded pages.
+func WithPages(p Pages) Option {
+	return func(c *config) { c.pages = p }
+}
+
+// WithErrorHandler replaces the answer to every visitor that is stopped: pages
+// and JSON alike. Cookies and the headers against caching are set before f is
+// called. f must answer with f.Status or another status above 399.
+func WithErrorHandler(f func(w http.ResponseWriter, r *http.Request, failure Failure)) Option {
+	return func(c *config) { c.errorHandler = f }
+}
+
+// WithOnLogin is told of every login, after WeChat has vouched for the
+// identity and before the session is written: the place to find or create the
+// application's user. An error refuses the login with ReasonNotAuthorized and
+// is logged; it is not shown.
+func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
+	return func(c *config) { c.onLogin = f }
+}
+
+// WithAuthorize is asked on every request of a logged-in visitor and must be
+// cheap. An error stops the request with 403 and ReasonNotAuthorized.
+func WithAuthorize(f func(ctx context.Context, id Identity) error) Option {
+	return func(c *config) { c.authorize = f }
+}
+
+// WithObserver is told of every event. Default: nobody is.
+func WithObserver(o Observer) Option {
+	return func(c *config) { c.observer = o }
+}
+
+// WithLogger sets where operators read what happened: one record per event,
+// never a secret, code, token or whole openid. Default slog.Default().
+func WithLogger(l *slog.Logger) Option {
+	return func(c *config) { c.logger = l }
+}
+
+// WithHTTPClient sets the HTTP client for WeChat's API, for a proxy or
+// tracing. See client.WithHTTPClient for what is kept of it.
+func WithHTTPClient(h *http.Client) Option {
+	return func(c *config) { c.httpClient = h }
+}
+
+// WithEndpoints replaces WeChat's hosts, by a simulator or a relay. Default:
+// WeChat's own.
+func WithEndpoints(e client.Endpoints) Option {
+	return func(c *config) { c.endpoints = e }
+}
+
+// withClock replaces the clock, in tests.
+func withClock(now func() time.Time) Option {
+	return func(c *config) { c.now = now }
+}
+
+const (
+	minLifetime = time.Minute
+	// maxLifetime: browsers cap cookies at 400 days, and far larger values
+	// overflow in stores.
+	maxLifetime = 400 * 24 * time.Hour
+)
+
+// validate collects everything that is wrong, one line each, each saying what
+// to set.
+func (c *config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if c.appID == "" || c.secret == "" {
+		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
+	}
+	if (c.websiteAppID == "") != (c.websiteSecret == "") {
+		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application")
+	}
+	if c.websiteAppID != "" && c.websiteAppID == c.appID {
+		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
+	}
+	if _, err := parseBaseURL(c.baseURL); err != nil {
+		errs = append(errs, err)
+	}
+	if err := checkPrefix(c.prefix); err != nil {
+		errs = append(errs, err)
+	}
+	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
+		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
+	}
+	switch c.lang {
+	case client.LangZhCN, client.LangZhTW, client.LangEN:
+	default:
+		bad("WithLang: use client.LangZhCN, client.LangZhTW or client.LangEN, not %q", c.lang)
+	}
+	errs = append(errs, c.validateKeys()...)
+	errs = append(errs, c.validateSessions()...)
+	if c.now == nil {
+		bad("the clock is nil")
+	}
+	return errors.Join(errs...)
+}
+
+// parseBaseURL accepts scheme and host, and nothing that WeChat would refuse.
+func parseBaseURL(raw string) (*url.URL, error) {
+	fail := func(format string, args ...any) (*url.URL, error) {
+		return nil, fmt.Errorf("WithBaseURL: "+format, args...)
+	}
+	if raw == "" {
+		return fail("set where visitors reach the application, such as \"https://m.example.com\"; it is required")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" || u.Host == "" || strings.ContainsAny(raw, " \t\r\n\\") {
+		return fail("%q is no URL of the form \"https://m.example.com\"", raw)
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#") || (u.Path != "" && u.Path != "/") {
+		return fail("give scheme and host only, without user, path, query or fragment")
+	}
+	host := strings.ToLower(u.Hostname())
+	if port := u.Port(); strings.HasSuffix(u.Host, ":") || (port != "" && !validPort(port)) {
+		return fail("%q has no valid port", raw)
+	}
+	if !validHost(host) {
+		return fail("%q is no host name", u.Hostname())
+	}
+	u = &url.URL{Scheme: strings.ToLower(u.Scheme), Host: strings.ToLower(u.Host)}
+	if isLoopback(host) {
+		if u.Scheme != "http" && u.Scheme != "https" {
+			return fail("use http or https, not %q", u.Scheme)
+		}
+		return u, nil
+	}
+	if u.Scheme != "https" {
+		return fail("use https: plain http is for loopback hosts, and WeChat refuses it where 强制 https 校验 is on (10039)")
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return fail("use a host name: WeChat accepts no IP address as 网页授权域名 (10003)")
+	}
+	if u.Port() == "443" {
+		u.Host = host
+	}
+	if u.Port() != "" {
+		return fail("leave out the port: WeChat refuses a redirect_uri that has one (10003)")
+	}
+	return u, nil
+}
+
+func validPort(p string) bool {
+	n := 0
+	for _, c := range p {
+		if c < '0' || c > '9' {
+			return false
+		}
+		if n = n*10 + int(c-'0'); n > 65535 {
+			return false
+		}
+	}
+	return n > 0
+}
+
+// validHost accepts IP addresses and host names in ASCII.
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func checkPrefix(prefix string) error {
+	if len(prefix) < 3 || prefix[0] != '/' || prefix[len(prefix)-1] != '/' {
+		return fmt.Errorf("WithPathPrefix: %q must begin and end with a slash and have a name between them, such as %q", prefix, DefaultPathPrefix)
+	}
+	for segment := range strings.SplitSeq(strings.Trim(prefix, "/"), "/") {
+		if segment == "" || segment == "." || segment == ".." ||
+			strings.Trim(segment, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
+			return fmt.Errorf("WithPathPrefix: %q may have letters, digits, '-', '_' and '.' between its slashes", prefix)
+		}
+	}
+	return nil
+}
+
+func (c *config) validateKeys() (errs []error) {
+	if !c.flowKeysSet {
+		return nil
+	}
+	for i, key := range c.flowKeys {
+		if err := checkKey(key); err != nil {
+			errs = append(errs, fmt.Errorf("WithFlowKeys: key %d %w", i+1, err))
+		}
+	}
+	return errs
+}
+
+// checkKey refuses what was evidently typed instead of generated.
+func checkKey(key []byte) error {
+	if len(key) < 32 {
+		return fmt.Errorf("has %d bytes: use at least 32 random ones, as from crypto/rand", len(key))
+	}
+	seen := map[byte]bool{}
+	for _, b := range key {
+		seen[b] = true
+	}
+	if len(seen) < 10 {
+		return errors.New("is not random: it has fewer than ten different bytes")
+	}
+	return nil
+}
+
+func (c *config) validateSessions() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	var homes []string
+	for name, set := range map[string]bool{"WithRedis": c.poolSet, "WithRedisURL": c.redisURL != nil, "WithStore": c.storeSet, "WithSessionManager": c.mgrSet} {
+		if set {
+			homes = append(homes, name)
+		}
+	}
+	if len(homes) > 1 {
+		bad("sessions have one home: use one of WithRedis, WithRedisURL, WithStore and WithSessionManager, not %d of them", len(homes))
+	}
+	if c.poolSet && c.pool == nil {
+		bad("WithRedis: the pool is nil; store.NewPool makes one")
+	}
+	if c.redisURL != nil && *c.redisURL == "" {
+		bad("WithRedisURL: the URL is empty; give one such as \"redis://127.0.0.1:6379/0\"")
+	}
+	if c.storeSet && c.store == nil {
+		bad("WithStore: the store is nil; leave the option out to keep sessions in memory")
+	}
+	if c.mgrSet && (c.lifetime != nil || c.idle != nil || c.cookieName != nil) {
+		bad("WithSessionManager: set Lifetime, IdleTimeout and Cookie on the manager itself instead of WithLifetime, WithIdleTimeout and WithCookie")
+	}
+	lifetime := DefaultLifetime
+	if c.lifetime != nil {
+		lifetime = *c.lifetime
+		errs = append(errs, checkLifetime("WithLifetime", lifetime)...)
+	}
+	if c.idle != nil && *c.idle != 0 {
+		if *c.idle < minLifetime || *c.idle > lifetime {
+			bad("WithIdleTimeout: %v is not between %v and the lifetime, %v", *c.idle, minLifetime, lifetime)
+		}
+	}
+	base, err := parseBaseURL(c.baseURL)
+	if err != nil {
+		return errs // said already
+	}
+	if c.cookieName != nil {
+		errs = append(errs, checkCookie("WithCookie", &scs.SessionCookie{
+			Name: *c.cookieName, Path: "/", SameSite: http.SameSiteLaxMode, Secure: base.Scheme == "https",
+		}, base)...)
+	}
+	if c.mgrSet {
+		errs = append(errs, checkManager(c.manager, base)...)
+	}
+	return errs
+}
+
+func checkLifetime(option string, d time.Duration) (errs []error) {
+	if d < minLifetime || d > maxLifetime {
+		errs = append(errs, fmt.Errorf("%s: %v is not between %v and 400 days", option, d, minLifetime))
+	}
+	return errs
+}
+
+// checkManager refuses a manager whose sessions could not last: each of these
+// settings makes logins succeed and never be seen again, which is a loop.
+func checkManager(m *scs.SessionManager, base *url.URL) (errs []error) {
+	if m == nil {
+		return []error{errors.New("WithSessionManager: the manager is nil; make one with scs.New()")}
+	}
+	if m.Store == nil || m.Codec == nil {
+		return []error{errors.New("WithSessionManager: the manager has no Store or no Codec; make it with scs.New() and change its fields")}
+	}
+	errs = append(errs, checkLifetime("WithSessionManager: Lifetime", m.Lifetime)...)
+	if m.IdleTimeout != 0 && (m.IdleTimeout < minLifetime || m.IdleTimeout > m.Lifetime) {
+		errs = append(errs, fmt.Errorf("WithSessionManager: IdleTimeout: %v is not between %v and the lifetime, %v", m.IdleTimeout, minLifetime, m.Lifetime))
+	}
+	return append(errs, checkCookie("WithSessionManager: Cookie", &m.Cookie, base)...)
+}
+
+func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(option+": "+format, args...)) }
+
+	if err := (&http.Cookie{Name: c.Name, Value: "x"}).Valid(); err != nil {
+		bad("%q is no cookie name: use letters, digits, '-' and '_'", c.Name)
+	}
+	https := base.Scheme == "https"
+	if c.Secure && !https {
+		bad("Secure cookies are not sent back over plain http; set Secure to false or the base URL to https")
+	}
+	if !c.Secure && https {
+		bad("set Secure: the base URL is https")
+	}
+	switch c.SameSite {
+	case http.SameSiteStrictMode:
+		bad("SameSite=Strict cookies are not sent on the way back from WeChat; use http.SameSiteLaxMode")
+	case http.SameSiteNoneMode:
+		bad("SameSite=None lets other sites use the session; use http.SameSiteLaxMode")
+	}
+	if c.Path != "/" {
+		bad("Path %q does not cover the whole application; use \"/\"", c.Path)
+	}
+	if c.Domain != "" && !domainCovers(c.Domain, base.Hostname()) {
+		bad("Domain %q does not cover the base URL's host %s; leave it empty", c.Domain, base.Hostname())
+	}
+	for _, p := range []string{"__Host-", "__Secure-"} {
+		if strings.HasPrefix(strings.ToLower(c.Name), strings.ToLower(p)) && !https {
+			bad("browsers take a cookie named %s… over https only", p)
+		}
+	}
+	if strings.HasPrefix(strings.ToLower(c.Name), "__host-") && c.Domain != "" {
+		bad("browsers refuse a cookie named __Host-… that has a Domain; leave Domain empty")
+	}
+	return errs
+}
+
+func domainCovers(domain, host string) bool {
+	domain = strings.ToLower(strings.TrimPrefix(domain, "."))
+	return domain == host || strings.HasSuffix(host, "."+domain)
+}

@@ -1,0 +1,110 @@
+package wechatauth
+
+import (
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"errors"
+	"fmt"
+)
+
+// keyring seals what we give to a browser for safekeeping: AES-256-GCM under
+// keys that are derived by HKDF-SHA256, one for each purpose. The first key
+// seals, all of them open, so keys can be rotated without ending a login.
+// Safe for concurrent use.
+type keyring struct {
+	keys []sealingKey // newest first
+}
+
+type sealingKey struct {
+	id   [keyIDSize]byte
+	aead cipher.AEAD
+}
+
+const (
+	sealVersion = 1
+	keyIDSize   = 4
+	nonceSize   = 12
+)
+
+// errUnsealed says no more than that: why a box does not open helps only who
+// forged it.
+var errUnsealed = errors.New("not sealed by us for this place")
+
+// newKeyring derives a ring for one purpose. Each secret has at least one
+// byte of entropy that the caller has checked for.
+func newKeyring(purpose string, secrets ...[]byte) (*keyring, error) {
+	ring := &keyring{}
+	for _, secret := range secrets {
+		k, err := newSealingKey(purpose, secret)
+		if err != nil {
+			return nil, fmt.Errorf("derive key: %w", err)
+		}
+		ring.keys = append(ring.keys, k)
+	}
+	return ring, nil
+}
+
+func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
+	var k sealingKey
+	okm, err := hkdf.Key(sha256.New, secret, nil, "wechatauth v1 "+purpose, 32+keyIDSize)
+	if err != nil {
+		return k, err
+	}
+	block, err := aes.NewCipher(okm[:32])
+	if err != nil {
+		return k, err
+	}
+	k.aead, err = cipher.NewGCM(block)
+	copy(k.id[:], okm[32:])
+	return k, err
+}
+
+// seal returns plain as text for a cookie. What stands in place (the cookie's
+// name, the AppID, the callback URL) is bound to it: the box opens nowhere
+// else.
+func (ring *keyring) seal(plain []byte, place ...string) string {
+	k := ring.keys[0]
+	box := make([]byte, 0, 1+keyIDSize+nonceSize+len(plain)+k.aead.Overhead())
+	box = append(box, sealVersion)
+	box = append(box, k.id[:]...)
+	box = box[:1+keyIDSize+nonceSize]
+	nonce := box[1+keyIDSize:]
+	rand.Read(nonce) // never fails: crypto/rand ends the program instead
+	box = k.aead.Seal(box, nonce, plain, additionalData(k.id, place))
+	return base64.RawURLEncoding.EncodeToString(box)
+}
+
+// open reverses seal, with whichever key of the ring sealed the box.
+func (ring *keyring) open(text string, place ...string) ([]byte, error) {
+	box, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(box) < 1+keyIDSize+nonceSize || box[0] != sealVersion {
+		return nil, errUnsealed
+	}
+	id := [keyIDSize]byte(box[1:])
+	nonce, sealed := box[1+keyIDSize:1+keyIDSize+nonceSize], box[1+keyIDSize+nonceSize:]
+	for _, k := range ring.keys {
+		if k.id != id {
+			continue
+		}
+		if plain, err := k.aead.Open(nil, nonce, sealed, additionalData(id, place)); err == nil {
+			return plain, nil
+		}
+	}
+	return nil, errUnsealed
+}
+
+// additionalData prefixes each part with its length: otherwise two different
+// places could run together into the same bytes.
+func additionalData(id [keyIDSize]byte, place []string) []byte {
+	ad := append([]byte{sealVersion}, id[:]...)
+	for _, part := range place {
+		ad = binary.BigEndian.AppendUint32(ad, uint32(len(part)))
+		ad = append(ad, part...)
+	}
+	return ad
+}

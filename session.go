@@ -1,0 +1,407 @@
+package wechatauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// This file is the only one that knows scs. It loads and saves through scs's
+// public calls instead of its LoadAndSave, because a login wall has to tell
+// "the store is down" from "not logged in" from "this record is damaged", and
+// has to have the session saved before the answer begins.
+
+// sessions finds identities in scs sessions and puts them there.
+type sessions struct {
+	manager *scs.SessionManager
+	marks   store.Marks
+	appIDs  []string // identities of other accounts are not looked at
+	idle    time.Duration
+	now     func() time.Time
+}
+
+// setSessions makes the manager, or takes the application's, and finds the
+// home of the claims.
+func (a *Auth) setSessions(c *config) error {
+	s := &sessions{now: c.now, appIDs: []string{c.appID}}
+	if c.websiteAppID != "" {
+		s.appIDs = append(s.appIDs, c.websiteAppID)
+	}
+	a.sessions = s
+	if c.mgrSet {
+		s.manager = c.manager
+		s.marks = marksOf(c.manager.Store)
+		return nil
+	}
+	inner, err := c.sessionStore()
+	if err != nil {
+		return err
+	}
+	s.marks = marksOf(inner)
+	if c.idle != nil {
+		s.idle = *c.idle
+	}
+	m := scs.New()
+	if old, ok := m.Store.(interface{ StopCleanup() }); ok {
+		old.StopCleanup() // of the store that scs made and we do not use
+	}
+	m.Store = &guard{inner: inner, idle: s.idle, now: c.now}
+	m.Lifetime = DefaultLifetime
+	if c.lifetime != nil {
+		m.Lifetime = *c.lifetime
+	}
+	m.Cookie.Name = cookiePrefix(a.base) + "session"
+	if c.cookieName != nil {
+		m.Cookie.Name = *c.cookieName
+	}
+	m.Cookie.Secure = a.base.Scheme == "https"
+	s.manager = m
+	return nil
+}
+
+// sessionStore opens the store that the options name; in memory without one.
+func (c *config) sessionStore() (scs.Store, error) {
+	switch {
+	case c.storeSet:
+		return c.store, nil
+	case c.poolSet:
+		return store.New(c.pool), nil
+	case c.redisURL != nil:
+		pool, err := store.NewPool(*c.redisURL)
+		if err != nil {
+			return nil, fmt.Errorf("WithRedisURL: %w", err)
+		}
+		return store.New(pool), nil
+	}
+	return store.NewMemory(), nil
+}
+
+// marksOf returns the store's own marks; for a store that has none, marks in
+// memory, which join the callbacks of one instance.
+func marksOf(s scs.Store) store.Marks {
+	if m, ok := s.(store.Marks); ok {
+		return m
+	}
+	return store.NewMemory()
+}
+
+// A visit is one request with its session: what the gate decides by, and what
+// the request's context holds.
+type visit struct {
+	ctx      context.Context // with the session's data
+	manager  *scs.SessionManager
+	token    string // the session's; empty for a new one
+	sent     bool   // the request carried a session cookie
+	outer    bool   // somebody further out loads and saves this session
+	down     error  // the store is, and the session is a stand-in
+	touch    bool   // the record's expiry is due to be moved
+	identity Identity
+	loggedIn bool
+}
+
+// maxSessionCookies of the name are tried: a neighbour may have planted one
+// beside ours.
+const maxSessionCookies = 4
+
+// load finds the visitor's session. An error means that the store could not
+// be asked: the visitor is neither logged in nor anonymous. A damaged record
+// is no error; its owner is anonymous and the record is deleted.
+func (s *sessions) load(r *http.Request) (*visit, error) {
+	if v, ok := r.Context().Value(visitKey).(*visit); ok && v.manager == s.manager && v.down != nil {
+		return nil, v.down
+	}
+	if s.has(r.Context()) {
+		v := &visit{ctx: r.Context(), manager: s.manager, outer: true, sent: len(r.CookiesNamed(s.manager.Cookie.Name)) > 0}
+		v.token = s.manager.Token(v.ctx)
+		s.identify(v)
+		return v, nil
+	}
+	tokens, sent := s.tokens(r)
+	for _, token := range tokens {
+		v, err := s.loadToken(r.Context(), token)
+		if err != nil {
+			return nil, err
+		}
+		if v != nil {
+			v.sent = true
+			return v, nil
+		}
+	}
+	v, err := s.empty(r.Context())
+	if err == nil {
+		v.sent = sent
+	}
+	return v, err
+}
+
+// empty returns a visit with a new session, which no store has to be asked for.
+func (s *sessions) empty(ctx context.Context) (*visit, error) {
+	ctx, err := s.manager.Load(ctx, "")
+	if err != nil {
+		return nil, err
+	}
+	return &visit{ctx: ctx, manager: s.manager}, nil
+}
+
+// standIn returns an empty session in place of one that could not be asked
+// for. It is never saved: that would cost the visitor the session he has.
+func (s *sessions) standIn(ctx context.Context, down error) (*visit, error) {
+	v, err := s.empty(ctx)
+	if err == nil {
+		v.down = down
+	}
+	return v, err
+}
+
+// loadToken loads one session; nil if there is none of this token.
+func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) {
+	tracked, t := withTrack(ctx)
+	loaded, err := s.manager.Load(tracked, token)
+	if err != nil {
+		if s.damaged(ctx, token) {
+			return nil, nil
+		}
+		return nil, err
+	}
+	if s.manager.Token(loaded) == "" {
+		return nil, nil
+	}
+	// The store's own expiry is by the store's clock; a record that outlived
+	// its deadline there is not honoured here.
+	if !s.manager.Deadline(loaded).After(s.now()) {
+		return nil, nil
+	}
+	v := &visit{ctx: loaded, manager: s.manager, token: token, touch: t.touchDue}
+	s.identify(v)
+	return v, nil
+}
+
+// damaged reports whether a record that did not load is there and cannot be
+// decoded. It is deleted then: otherwise its owner would be shut out until
+// the cookie dies.
+func (s *sessions) damaged(ctx context.Context, token string) bool {
+	find, del := s.manager.Store.Find, s.manager.Store.Delete
+	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
+		find = func(token string) ([]byte, bool, error) { return cs.FindCtx(ctx, token) }
+		del = func(token string) error { return cs.DeleteCtx(ctx, token) }
+	}
+	key := token
+	if s.manager.HashTokenInStore {
+		key = hashedToken(token)
+	}
+	b, found, err := find(key)
+	if err != nil || !found {
+		return false
+	}
+	if _, _, err := s.manager.Codec.Decode(b); err == nil {
+		return false
+	}
+	return del(key) == nil
+}
+
+// tokens returns the well-formed session tokens that the request brings.
+func (s *sessions) tokens(r *http.Request) (tokens []string, sent bool) {
+	for _, c := range r.CookiesNamed(s.manager.Cookie.Name) {
+		sent = true
+		if validToken(c.Value) && len(tokens) < maxSessionCookies {
+			tokens = append(tokens, c.Value)
+		}
+	}
+	return tokens, sent
+}
+
+// identify reads the identity out of a loaded session.
+func (s *sessions) identify(v *visit) {
+	for _, appID := range s.appIDs {
+		text, _ := s.manager.Get(v.ctx, identityKey(appID)).(string)
+		if text == "" {
+			continue
+		}
+		if id, err := decodeIdentity(appID, text); err == nil {
+			v.identity, v.loggedIn = id, true
+			return
+		}
+	}
+}
+
+// identityKey is where the identity stands in the session. It has the AppID,
+// so that two gates on one manager never read each other's identities.
+func identityKey(appID string) string { return "wechatauth." + appID }
+
+// has reports whether the context holds session data of this manager already.
+func (s *sessions) has(ctx context.Context) bool {
+	loaded, err := s.manager.Load(ctx, "")
+	return err == nil && loaded == ctx
+}
+
+// login puts an identity into the visit's session under a new token, so that
+// whoever knew the old one is out. What the visitor had in his session stays,
+// unless it was somebody else's. A visitor who was logged in as the same user
+// keeps his token: his other requests are still using it.
+func (s *sessions) login(v *visit, id Identity) error {
+	text, err := encodeIdentity(id)
+	if err != nil {
+		return fmt.Errorf("encode identity: %w", err)
+	}
+	same := v.loggedIn && v.identity.AppID == id.AppID && v.identity.OpenID == id.OpenID
+	if v.loggedIn && !same {
+		if err := s.manager.Clear(v.ctx); err != nil {
+			return fmt.Errorf("clear session: %w", err)
+		}
+	}
+	if !same {
+		if err := s.renew(v); err != nil {
+			return err
+		}
+	}
+	for _, appID := range s.appIDs {
+		s.manager.Remove(v.ctx, identityKey(appID))
+	}
+	s.manager.Put(v.ctx, identityKey(id.AppID), text)
+	v.identity, v.loggedIn = id, true
+	return nil
+}
+
+// renew gives the session a new token. The record under the old one is
+// deleted after the new one is saved: a store that fails between the two must
+// not cost the visitor what he had.
+func (s *sessions) renew(v *visit) error {
+	trackOf(v.ctx).holdDeletes = true
+	if err := s.manager.RenewToken(v.ctx); err != nil {
+		return fmt.Errorf("renew session token: %w", err)
+	}
+	return nil
+}
+
+// saveLogin commits a login before anything is answered. Where somebody
+// further out saves the session too, the cookie is left to him.
+func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
+	token, expiry, err := s.manager.Commit(v.ctx)
+	if errors.Is(err, errSessionGone) {
+		// The session ended while the code was exchanged; the login is newer.
+		if err := s.renew(v); err != nil {
+			return err
+		}
+		token, expiry, err = s.manager.Commit(v.ctx)
+	}
+	if err != nil {
+		return err
+	}
+	if g, ok := s.manager.Store.(*guard); ok {
+		g.releaseDeletes(v.ctx)
+	}
+	if !v.outer {
+		s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
+	}
+	return nil
+}
+
+// writeCookie gives the browser the cookie of a session that another callback
+// of the same login has saved.
+func (s *sessions) writeCookie(ctx context.Context, w http.ResponseWriter, token string, expiry time.Time) error {
+	v, err := s.empty(ctx)
+	if err != nil {
+		return err
+	}
+	s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
+	return nil
+}
+
+// expiry is when the visit's session ends if it is not used again.
+func (s *sessions) expiry(v *visit) time.Time { return s.cookieExpiry(s.manager.Deadline(v.ctx)) }
+
+// describeCookie tells an operator what the browser was given.
+func (s *sessions) describeCookie() string {
+	c := s.manager.Cookie
+	return fmt.Sprintf("session cookie name=%s Secure=%t Domain=%q Path=%q SameSite=%d", c.Name, c.Secure, c.Domain, c.Path, c.SameSite)
+}
+
+// logout ends the visit's session in the store.
+func (s *sessions) logout(v *visit) error {
+	if err := s.manager.Destroy(v.ctx); err != nil {
+		return fmt.Errorf("delete session: %w", err)
+	}
+	v.identity, v.loggedIn = Identity{}, false
+	return nil
+}
+
+// save commits what changed in the visit's session and puts its cookie into
+// w's headers. Nothing is written where the application's own LoadAndSave
+// does it.
+func (s *sessions) save(w http.ResponseWriter, v *visit) error {
+	if v.outer || v.down != nil {
+		return nil
+	}
+	switch s.manager.Status(v.ctx) {
+	case scs.Modified:
+		token, expiry, err := s.manager.Commit(v.ctx)
+		if errors.Is(err, errSessionGone) {
+			return nil // it ended while this request ran, and stays ended
+		}
+		if err != nil {
+			return err
+		}
+		if !s.cookieSet(w) {
+			s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
+		}
+	case scs.Destroyed:
+		if !s.cookieSet(w) {
+			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+		}
+	default:
+		s.touch(w, v)
+	}
+	return nil
+}
+
+// touch moves the record's expiry of a session in use. It is no failure of
+// the request if that does not work: the next one tries again.
+func (s *sessions) touch(w http.ResponseWriter, v *visit) {
+	if !v.touch || v.token == "" {
+		return
+	}
+	g, ok := s.manager.Store.(*guard)
+	if !ok {
+		return
+	}
+	deadline := s.manager.Deadline(v.ctx)
+	if found, err := g.touch(v.ctx, s.storeKey(v.token), deadline); err == nil && found && !s.cookieSet(w) {
+		s.manager.WriteSessionCookie(v.ctx, w, v.token, s.cookieExpiry(deadline))
+	}
+}
+
+// cookieExpiry keeps the cookie no longer than the record.
+func (s *sessions) cookieExpiry(deadline time.Time) time.Time {
+	if s.idle == 0 {
+		return deadline
+	}
+	if idle := s.now().Add(s.idle); idle.Before(deadline) {
+		return idle
+	}
+	return deadline
+}
+
+// cookieSet reports whether the answer has the session cookie already, from
+// the application's own LoadAndSave inside of the gate.
+func (s *sessions) cookieSet(w http.ResponseWriter) bool {
+	prefix := s.manager.Cookie.Name + "="
+	for _, line := range w.Header()["Set-Cookie"] {
+		if len(line) >= len(prefix) && line[:len(prefix)] == prefix {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *sessions) storeKey(token string) string {
+	if s.manager.HashTokenInStore {
+		return hashedToken(token)
+	}
+	return token
+}

@@ -1,0 +1,89 @@
+package wechatauth
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// A trail remembers, in the browser, how many logins were completed there in
+// a row without a session that lasted. It is what ends a redirect loop: a
+// login that succeeds again and again and is never seen by the next request.
+// Its cookie has the attributes of the flow cookie, so where logins come back
+// at all, the trail does too.
+type trail struct {
+	Logins int   `json:"n"`
+	At     int64 `json:"t"` // of the last login, Unix seconds
+}
+
+const (
+	// maxLogins in a row lead to WeChat; the next one is stopped.
+	maxLogins = 3
+	// trailTTL is how soon after a login the next one counts as its repetition.
+	trailTTL = 60 * time.Second
+)
+
+func (j *cookieJar) trailName() string     { return j.prefix + "trail" }
+func (j *cookieJar) loggedOutName() string { return j.prefix + "out" }
+
+// trail returns what the request tells of the logins before it; the zero
+// trail when nothing does.
+func (j *cookieJar) trail(r *http.Request) trail {
+	c, err := r.Cookie(j.trailName())
+	if err != nil {
+		return trail{}
+	}
+	plain, err := j.ring.open(c.Value, append([]string{"trail", j.trailName()}, j.bound...)...)
+	if err != nil {
+		return trail{}
+	}
+	var t trail
+	if json.Unmarshal(plain, &t) != nil {
+		return trail{}
+	}
+	// The clocks of two instances may differ; what is older was kept by
+	// somebody else than a browser.
+	if age := j.now().Unix() - t.At; age > int64((trailTTL+clockSkew)/time.Second) || age < -int64(clockSkew/time.Second) {
+		return trail{}
+	}
+	return t
+}
+
+// extendTrail counts one more completed login.
+func (j *cookieJar) extendTrail(w http.ResponseWriter, r *http.Request) {
+	t := trail{Logins: j.trail(r).Logins + 1, At: j.now().Unix()}
+	plain, err := json.Marshal(t)
+	if err != nil {
+		return // two integers always encode
+	}
+	value := j.ring.seal(plain, append([]string{"trail", j.trailName()}, j.bound...)...)
+	j.set(w, j.trailName(), value, trailTTL)
+}
+
+// loggedOutTTL is how long after a logout a page visit asks before it logs
+// the visitor in again: snsapi_base needs no consent, so without this a
+// logout would last no longer than the next page.
+const loggedOutTTL = 5 * time.Minute
+
+func (j *cookieJar) markLoggedOut(w http.ResponseWriter) {
+	j.set(w, j.loggedOutName(), "1", loggedOutTTL)
+}
+
+func (j *cookieJar) justLoggedOut(r *http.Request) bool {
+	_, err := r.Cookie(j.loggedOutName())
+	return err == nil
+}
+
+// hopTTL is how long we remember having sent a visitor to the base URL's host.
+// One who still seems to be on another host then is behind a proxy that
+// rewrites Host.
+const hopTTL = time.Minute
+
+func (j *cookieJar) hopName() string { return j.prefix + "hop" }
+
+// dropIfSent clears a cookie, and says nothing of one that is not there.
+func (j *cookieJar) dropIfSent(w http.ResponseWriter, r *http.Request, name string) {
+	if _, err := r.Cookie(name); err == nil {
+		j.drop(w, name)
+	}
+}
