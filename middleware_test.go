@@ -1,0 +1,499 @@
+package wechatauth
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// allow agrees on the simulator's consent page that a browser was shown.
+func (b *browser) allow(consent answer) answer {
+	b.t.Helper()
+	return b.answerConsent(consent, "allow")
+}
+
+func (b *browser) answerConsent(consent answer, choice string) answer {
+	b.t.Helper()
+	ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(consent.body)
+	require.NotNil(b.t, ticket, "this is no consent page: %s", consent.body)
+	form := url.Values{"ticket": {ticket[1]}, "answer": {choice}}
+	return b.post(b.site.sim.URL+"/connect/oauth2/authorize_reply", form)
+}
+
+func TestAnAnonymousPageVisitComesBackLoggedInToItsURL(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+
+	got := b.visit("/orders?id=7&q=%E4%BD%A0")
+
+	assert.Equal(t, http.StatusOK, got.StatusCode)
+	assert.Contains(t, got.body, "url=/orders?id=7&q=%E4%BD%A0 logged-in=true openid=o")
+	assert.Equal(t, 1, s.exchanges())
+	assert.NotContains(t, strings.Join(b.trail[3:], " "), "code=", "the code is gone from the address bar")
+
+	again := b.visit("/other")
+	assert.Contains(t, again.body, "url=/other logged-in=true")
+	assert.Len(t, b.trail, 1, "the second page needs no redirect")
+}
+
+func TestTheLoginOfHTTPSUsesHostCookies(t *testing.T) {
+	s := newTLSSite(t)
+	b := s.browser()
+
+	got := b.visit("/a")
+
+	require.Equal(t, http.StatusOK, got.StatusCode, got.body)
+	require.NotNil(t, b.cookie("__Host-wechat_session"))
+	assert.Nil(t, b.cookie("wechat_session"))
+}
+
+func TestAScriptGets401ItCanActOn(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
+		t.Run(method, func(t *testing.T) {
+			got := b.fetch(method, "/api/me")
+			assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+			assert.JSONEq(t, `{"error":"login_required","reason":"no_session","login_url":"`+s.auth.base.String()+`/wechat/login"}`, got.body)
+			assert.Empty(t, got.Header["Set-Cookie"])
+			assert.Equal(t, "no-store", got.Header.Get("Cache-Control"))
+		})
+	}
+	assert.Empty(t, s.sim.Journal())
+}
+
+func TestACallbackWithoutItsFlowCookieNeverReachesWeChat(t *testing.T) {
+	s := newSite(t)
+	alice, mallory := s.browser(), s.browser()
+	callback := alice.authorize("/a")
+	other, err := url.Parse(mallory.authorize("/b"))
+	require.NoError(t, err)
+
+	tests := map[string]struct {
+		browser *browser
+		url     string
+		reason  Reason
+	}{
+		"from a browser that began nothing":      {s.browser(), callback, ReasonFlowCookieMissing},
+		"from a browser that began another one":  {mallory, callback, ReasonFlowCookieMissing},
+		"with a state that nobody began":         {alice, "/wechat/callback?code=abc&state=" + newState(), ReasonFlowCookieMissing},
+		"with an invented state":                 {alice, "/wechat/callback?code=abc&state=null", ReasonCallbackMalformed},
+		"without a state":                        {alice, "/wechat/callback?code=abc", ReasonCallbackMalformed},
+		"with two states":                        {alice, callback + "&state=" + other.Query().Get("state"), ReasonCallbackMalformed},
+		"with two codes":                         {alice, callback + "&code=abc", ReasonCallbackMalformed},
+		"with a code that is none":               {alice, strings.Replace(callback, "code=", "code=%3Cscript%3E", 1), ReasonCallbackMalformed},
+		"with an empty code":                     {alice, regexp.MustCompile(`code=\w+`).ReplaceAllString(callback, "code="), ReasonCallbackMalformed},
+		"with a query of nine thousand letters":  {alice, callback + "&x=" + strings.Repeat("a", 9000), ReasonCallbackMalformed},
+		"with semicolons between the parameters": {alice, strings.ReplaceAll(callback, "&", ";"), ReasonCallbackMalformed},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			got := tt.browser.step(tt.url)
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			assert.Contains(t, got.body, string(tt.reason))
+			assert.Empty(t, got.Header["Set-Cookie"], "the pending login stays")
+			assert.NotContains(t, got.body, "<script>")
+		})
+	}
+	assert.Zero(t, s.exchanges())
+
+	got := alice.visit(callback)
+	assert.Contains(t, got.body, "url=/a logged-in=true", "after all that, the real callback still works")
+}
+
+func TestAFlowCookieCounts(t *testing.T) {
+	tests := map[string]struct {
+		age  time.Duration
+		want Reason
+	}{
+		"just before ten minutes":                   {flowTTL - time.Second, ""},
+		"for exactly ten minutes":                   {flowTTL, ""},
+		"not a second longer":                       {flowTTL + time.Second, ReasonStateExpired},
+		"not an hour longer":                        {flowTTL + time.Hour, ReasonStateExpired},
+		"also where this clock is four minutes off": {-4 * time.Minute, ""},
+		"not where it is six minutes off":           {-6 * time.Minute, ReasonStateExpired},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			b := s.browser()
+			callback := b.authorize("/a")
+			s.clock.Advance(tt.age)
+			// The jar follows the real clock, so the cookie is still there.
+			got := b.step(callback)
+			if tt.want == "" {
+				assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.body)
+				return
+			}
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			assert.Contains(t, got.body, string(tt.want))
+			assert.Zero(t, s.exchanges())
+		})
+	}
+}
+
+func TestAVisitorWhoRefusesIsToldSoAndMayTryAgain(t *testing.T) {
+	tests := map[string]string{
+		"without a code": `code=\w+&`,
+		"with authdeny":  `code=\w+`,
+		"with an error":  `code=\w+`,
+	}
+	replace := map[string]string{"without a code": "", "with authdeny": "code=authdeny", "with an error": "error=access_denied"}
+	for name, pattern := range tests {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			b := s.browser()
+			callback := b.authorize("/a?b=c")
+			got := b.step(regexp.MustCompile(pattern).ReplaceAllString(callback, replace[name]))
+			assert.Equal(t, http.StatusForbidden, got.StatusCode)
+			assert.Contains(t, got.body, "refused_by_user")
+			assert.Contains(t, got.body, `href="/wechat/login?next=%2Fa%3Fb%3Dc&amp;again=1"`)
+			assert.Zero(t, s.exchanges())
+			assert.Contains(t, b.visit("/wechat/login?next=%2Fa%3Fb%3Dc&again=1").body, "url=/a?b=c logged-in=true")
+		})
+	}
+}
+
+func TestReloadAndBackAfterALoginLeadToItsTarget(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	callback := b.authorize("/orders?id=7")
+	b.visit(callback)
+
+	got := b.step(callback)
+
+	assert.Equal(t, http.StatusSeeOther, got.StatusCode)
+	assert.Equal(t, "/orders?id=7", got.Header.Get("Location"))
+	assert.Equal(t, 1, s.exchanges())
+
+	stranger := s.browser()
+	assert.Equal(t, http.StatusBadRequest, stranger.step(callback).StatusCode, "the link is worth nothing elsewhere")
+	stranger.visit("/b")
+	assert.Equal(t, "/", stranger.step(callback).Header.Get("Location"), "nor does it tell another user where it led")
+}
+
+func TestAHundredCallbacksAtOnceAreOneExchangeAndAHundredLogins(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	callback := b.authorize("/a")
+	release := s.sim.Block("/sns/oauth2/access_token")
+
+	jar := b.client.Jar.Cookies(s.auth.base)
+	type result struct{ status, location, session string }
+	results := make(chan result, 100)
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			r, err := http.NewRequest(http.MethodGet, callback, nil)
+			if err != nil {
+				results <- result{status: err.Error()}
+				return
+			}
+			for _, c := range jar {
+				r.AddCookie(c)
+			}
+			resp, err := s.server.Client().Transport.RoundTrip(r)
+			if err != nil {
+				results <- result{status: err.Error()}
+				return
+			}
+			resp.Body.Close()
+			got := result{status: resp.Status, location: resp.Header.Get("Location")}
+			for _, c := range resp.Cookies() {
+				if c.Name == s.sessionCookie() {
+					got.session = c.Value
+				}
+			}
+			results <- got
+		})
+	}
+	require.NoError(t, s.sim.Await(context.Background(), "/sns/oauth2/access_token", 1))
+	release()
+	wg.Wait()
+	close(results)
+	sessions := map[string]bool{}
+	for got := range results {
+		assert.Equal(t, "303 See Other", got.status)
+		assert.Equal(t, "/a", got.location)
+		sessions[got.session] = true
+	}
+	assert.Equal(t, 1, s.exchanges())
+	require.Len(t, sessions, 1, "one login is one session")
+	for token := range sessions {
+		b.setCookie(s.sessionCookie(), token)
+		assert.Contains(t, b.visit("/b").body, "logged-in=true")
+	}
+}
+
+func TestFiveTabsLogInSideBySide(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	var callbacks []string
+	targets := []string{"/1", "/2", "/3", "/4", "/5"}
+	for _, target := range targets {
+		callbacks = append(callbacks, b.authorize(target))
+	}
+	for i := len(targets) - 1; i >= 0; i-- {
+		assert.Equal(t, targets[i], b.step(callbacks[i]).Header.Get("Location"))
+	}
+	assert.Contains(t, b.visit("/6").body, "logged-in=true")
+}
+
+func TestTwentyTabsKeepTheNewestFive(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	var callbacks []string
+	for range 20 {
+		callbacks = append(callbacks, b.authorize("/a"))
+		s.clock.Advance(time.Second)
+	}
+	for i, callback := range callbacks {
+		got := b.step(callback)
+		if i < 15 {
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode, "tab %d", i)
+			assert.Contains(t, got.body, "flow_cookie_missing")
+			assert.Contains(t, got.body, "/wechat/login")
+			continue
+		}
+		assert.Equal(t, http.StatusSeeOther, got.StatusCode, "tab %d", i)
+	}
+}
+
+func TestALoginBegunOnOneInstanceIsFinishedOnAnother(t *testing.T) {
+	redis := redistest.Start(t)
+	one := newSite(t, WithRedis(redis.Pool()))
+	other, err := New(
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+		WithBaseURL(one.auth.base.String()), WithEndpoints(one.sim.Endpoints()), WithRedisURL(redis.URL()))
+	require.NoError(t, err)
+	second := httptest.NewServer(other.RequireWeChat(http.HandlerFunc(echo)))
+	defer second.Close()
+	b := one.browser()
+
+	callback := b.authorize("/a")
+	got := b.step(strings.Replace(callback, one.server.URL, second.URL, 1))
+
+	assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.body)
+	assert.Equal(t, "/a", got.Header.Get("Location"))
+	assert.Contains(t, b.visit("/a").body, "logged-in=true", "the first instance knows the session")
+	assert.Contains(t, b.visit(second.URL+"/b").body, "logged-in=true", "and so does the second")
+}
+
+func TestAnAnonymousVisitAsksRedisNothingAndALoggedInOneOnce(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	require.Empty(t, redis.Commands(func() {
+		b.step("/a")
+		b.fetch(http.MethodGet, "/api")
+		b.step("/public")
+		b.step("/wechat/login?next=%2F")
+		b.step("/wechat/callback?code=x&state=" + newState())
+	}))
+	b.visit("/a")
+	commands := redis.Commands(func() { b.visit("/b") })
+	require.Len(t, commands, 1)
+	assert.Contains(t, strings.ToUpper(commands[0]), "GET")
+}
+
+func TestALoginIsThreeCommandsOfRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	callback := b.authorize("/a")
+	commands := redis.Commands(func() { b.step(callback) })
+	assert.Len(t, commands, 3, "claim, session, outcome: %v", commands)
+}
+
+func TestWhileRedisIsDownNobodyIsLoggedOutOrSentToWeChat(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	b.visit("/a")
+	before := b.cookie(s.sessionCookie()).Value
+	redis.Stop()
+
+	page := b.step("/b")
+	assert.Equal(t, http.StatusServiceUnavailable, page.StatusCode)
+	assert.NotEmpty(t, page.Header.Get("Retry-After"))
+	assert.Empty(t, page.Header.Get("Location"))
+	assert.Empty(t, page.Header["Set-Cookie"])
+	assert.Contains(t, page.body, "store_unavailable")
+
+	script := b.fetch(http.MethodGet, "/api")
+	assert.Equal(t, http.StatusServiceUnavailable, script.StatusCode)
+	assert.JSONEq(t, `{"error":"unavailable","reason":"store_unavailable"}`, script.body)
+
+	public := b.step("/public")
+	assert.Equal(t, http.StatusOK, public.StatusCode, "public pages are served")
+	assert.Contains(t, public.body, "logged-in=false")
+
+	stranger := s.browser()
+	assert.Equal(t, http.StatusSeeOther, stranger.step("/c").StatusCode, "an anonymous visit needs no Redis")
+	callback := stranger.authorize("/c")
+	failed := stranger.step(callback)
+	assert.Equal(t, http.StatusServiceUnavailable, failed.StatusCode)
+	assert.Empty(t, failed.Header["Set-Cookie"])
+	assert.Equal(t, 1, s.exchanges(), "the code is not spent")
+
+	redis.Restart()
+	assert.Equal(t, before, b.cookie(s.sessionCookie()).Value)
+	assert.Contains(t, stranger.visit(callback).body, "url=/c logged-in=true", "a reload finishes the login")
+}
+
+func TestStepUpAsksForConsentOnAButtonAndKeepsTheUser(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	base := b.visit("/a")
+
+	explained := b.visit("/profile")
+	require.Equal(t, http.StatusOK, explained.StatusCode)
+	assert.Contains(t, explained.body, `action="/wechat/upgrade"`)
+	assert.Equal(t, 1, s.sim.Count("/connect/oauth2/authorize"), "nothing was asked of WeChat yet")
+
+	script := b.fetch(http.MethodGet, "/profile")
+	assert.Equal(t, http.StatusForbidden, script.StatusCode)
+	assert.Contains(t, script.body, `"error":"scope_required"`)
+
+	consent := b.post("/wechat/upgrade", url.Values{"next": {"/profile"}})
+	profile := b.allow(consent)
+	assert.Contains(t, profile.body, "url=/profile logged-in=true")
+	assert.NotContains(t, profile.body, "nickname= ")
+	openid := regexp.MustCompile(`openid=\S+`)
+	assert.Equal(t, openid.FindString(base.body), openid.FindString(profile.body))
+}
+
+func TestStepUpRefusesAnotherUserAndKeepsTheFirst(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	base := b.visit("/a")
+	consent := b.post("/wechat/upgrade", url.Values{"next": {"/profile"}})
+	ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(consent.body)
+	require.NotNil(t, ticket)
+	people := wechattest.DefaultPeople()
+	form := url.Values{"ticket": {ticket[1]}, "answer": {"allow"}, "person": {people[1].Name}}
+
+	got := b.post(s.sim.URL+"/connect/oauth2/authorize_reply", form)
+
+	assert.Equal(t, http.StatusForbidden, got.StatusCode)
+	assert.Contains(t, got.body, string(ReasonIdentityMismatch))
+	assert.Equal(t, strings.Replace(base.body, "/a", "/b", 1), b.visit("/b").body)
+}
+
+func TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	b.visit("/a")
+	token := b.cookie(s.sessionCookie()).Value
+
+	got := b.post("/wechat/logout", url.Values{"next": {"/public?x=1"}})
+	assert.Contains(t, got.body, "url=/public?x=1 logged-in=false")
+	assert.Nil(t, b.cookie(s.sessionCookie()))
+
+	page := b.visit("/a")
+	assert.Equal(t, http.StatusUnauthorized, page.StatusCode)
+	assert.Contains(t, page.body, `href="/wechat/login?next=%2Fa&amp;again=1"`)
+	assert.Contains(t, b.visit("/wechat/login?next=%2Fa&again=1").body, "url=/a logged-in=true")
+
+	thief := s.browser()
+	thief.setCookie(s.sessionCookie(), token)
+	assert.Equal(t, http.StatusUnauthorized, thief.fetch(http.MethodGet, "/a").StatusCode, "the old cookie is worth nothing")
+}
+
+func TestAnotherSiteCannotLogAVisitorOut(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	b.visit("/a")
+	for name, header := range map[string]http.Header{
+		"by fetch metadata": {"Sec-Fetch-Site": {"cross-site"}, "Content-Type": {"application/x-www-form-urlencoded"}},
+		"by origin":         {"Origin": {"https://evil.example"}, "Content-Type": {"application/x-www-form-urlencoded"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := b.do(b.client, http.MethodPost, "/wechat/logout", strings.NewReader("next=%2F"), header)
+			assert.Equal(t, http.StatusForbidden, got.StatusCode)
+			assert.Contains(t, b.visit("/a").body, "logged-in=true")
+		})
+	}
+	assert.Equal(t, http.StatusMethodNotAllowed, b.step("/wechat/logout").StatusCode, "nor does a link")
+}
+
+func TestALoginRenewsTheSessionToken(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	s.server.Config.Handler = func() http.Handler {
+		mux := s.routes().(*http.ServeMux)
+		mux.Handle("/cart", s.auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if item := r.URL.Query().Get("put"); item != "" {
+				s.auth.Sessions().Put(r.Context(), "cart", item)
+			}
+			_, _ = w.Write([]byte("cart=" + s.auth.Sessions().GetString(r.Context(), "cart")))
+		})))
+		return mux
+	}()
+	b := s.browser()
+	b.visit("/cart?put=book")
+	planted := b.cookie(s.sessionCookie()).Value
+
+	b.visit("/a")
+
+	assert.NotEqual(t, planted, b.cookie(s.sessionCookie()).Value)
+	assert.Equal(t, "cart=book", b.visit("/cart").body, "what the visitor had stays")
+	attacker := s.browser()
+	attacker.setCookie(s.sessionCookie(), planted)
+	assert.Contains(t, attacker.visit("/public").body, "logged-in=false")
+}
+
+func TestARedirectLoopEndsWithItsCause(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	// A browser that drops the session cookie and keeps all others.
+	b.client.Jar = dropping{b.client.Jar, s.sessionCookie()}
+
+	got := b.visit("/a")
+
+	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+	assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
+	assert.Equal(t, maxLogins, s.sim.Count("/connect/oauth2/authorize"))
+	assert.Contains(t, s.logs.String(), "session cookie name=wechat_session Secure=false")
+}
+
+func TestWithCookiesOffThereIsOneVisitToWeChat(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	b.client.Jar = nil
+
+	got := b.visit("/a")
+
+	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+	assert.Contains(t, got.body, string(ReasonFlowCookieMissing))
+	assert.Equal(t, 1, s.sim.Count("/connect/oauth2/authorize"))
+}
+
+// dropping is a jar that loses one cookie.
+type dropping struct {
+	http.CookieJar
+	name string
+}
+
+func (d dropping) SetCookies(u *url.URL, cookies []*http.Cookie) {
+	kept := cookies[:0:0]
+	for _, c := range cookies {
+		if c.Name != d.name {
+			kept = append(kept, c)
+		}
+	}
+	d.CookieJar.SetCookies(u, kept)
+}
