@@ -1,0 +1,68 @@
+# make test   installs what is missing and runs every test
+# make check  format, vet, lint, known vulnerabilities
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+MODULES := . examples e2e
+PACKAGES := redis-server chromium fonts-noto-cjk
+
+.PHONY: test
+test: setup
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 12m ./...); done
+
+.PHONY: check
+check: fmt vet lint vuln
+
+# What the tests run for real. As root it is installed; otherwise this says
+# what to install.
+.PHONY: setup
+setup:
+	@missing=""; \
+	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	fc-list :lang=zh 2>/dev/null | grep -q . || missing="$$missing fontconfig fonts-noto-cjk"; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else \
+		echo "please install:$$missing   (Debian: sudo apt-get install$$missing)" >&2; exit 1; \
+	fi
+
+.PHONY: fmt
+fmt:
+	@out=$$(gofmt -l $$(git ls-files '*.go')); if [ -n "$$out" ]; then echo "gofmt -w $$out" >&2; exit 1; fi
+
+.PHONY: vet
+vet:
+	@for m in $(MODULES); do (cd $$m && go vet ./...); done
+
+# Tools are pinned in a module of their own, so that nobody who imports the
+# library inherits them.
+bin/staticcheck bin/govulncheck: tools/go.mod tools/go.sum
+	@mkdir -p bin
+	@cd tools && GOWORK=off go build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
+	@cd tools && GOWORK=off go build -o ../bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	@touch bin/staticcheck bin/govulncheck
+
+.PHONY: lint
+lint: bin/staticcheck
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+
+# The vulnerability database is on the network; where it cannot be reached
+# this says so and goes on.
+.PHONY: vuln
+vuln: bin/govulncheck
+	@out=$$(./bin/govulncheck ./... 2>&1) && echo "$$out" || { \
+		if echo "$$out" | grep -qE 'fetching vulnerabilities|no such host|dial tcp|connection refused|i/o timeout'; \
+		then echo "govulncheck: the vulnerability database cannot be reached; not checked"; \
+		else echo "$$out" >&2; exit 1; fi; }
+
+FUZZTIME ?= 20s
+.PHONY: fuzz
+fuzz:
+	@for p in $$(go list ./...); do \
+		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
+			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p; \
+		done; \
+	done
