@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -36,8 +37,13 @@ func redisOpener(t *testing.T) storetest.Opener {
 	pool := redistest.Start(t).Pool()
 	var stores atomic.Int64
 	return func(*testing.T) store.Sessions {
-		return store.New(pool, store.WithPrefix(fmt.Sprintf("app[%d]*?:", stores.Add(1))))
+		return patient(pool, store.WithPrefix(fmt.Sprintf("app[%d]*?:", stores.Add(1))))
 	}
+}
+
+// patient is a store that does not take a busy machine for a dead Redis.
+func patient(pool store.Getter, opts ...store.Option) *store.Store {
+	return store.New(pool, append([]store.Option{store.WithTimeout(time.Minute)}, opts...)...)
 }
 
 func encrypted(t *testing.T, inner store.Sessions, seeds ...byte) store.Sessions {

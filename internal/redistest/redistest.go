@@ -83,9 +83,9 @@ func (s *Server) Port() int { return s.port }
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
 // Pool returns a new pool of connections to the server, closed when the test
-// ends: 64 connections at most, whoever finds none waits, 2 s for dialling,
-// reading and writing. It tests nothing on borrowing, so a restart leaves stale
-// connections in it.
+// ends: 64 connections at most, whoever finds none waits, 10 s for dialling,
+// reading and writing, so that a busy machine fails no test. It tests nothing on
+// borrowing, so a restart leaves stale connections in it.
 func (s *Server) Pool() *redis.Pool {
 	p := &redis.Pool{
 		MaxIdle:   64,
@@ -93,9 +93,9 @@ func (s *Server) Pool() *redis.Pool {
 		Wait:      true,
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
 			return redis.DialContext(ctx, "tcp", s.Addr(),
-				redis.DialConnectTimeout(2*time.Second),
-				redis.DialReadTimeout(2*time.Second),
-				redis.DialWriteTimeout(2*time.Second))
+				redis.DialConnectTimeout(patience),
+				redis.DialReadTimeout(patience),
+				redis.DialWriteTimeout(patience))
 		},
 	}
 	s.t.Cleanup(func() { p.Close() })

@@ -1,0 +1,194 @@
+package store_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+func newPool(t *testing.T, url string, opts ...redis.DialOption) *redis.Pool {
+	t.Helper()
+	pool, err := store.NewPool(url, opts...)
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	return pool
+}
+
+func TestNewPoolHasValuesFitForAWebServer(t *testing.T) {
+	pool := newPool(t, "redis://localhost")
+	assert.Equal(t, 64, pool.MaxIdle)
+	assert.Equal(t, 64, pool.MaxActive)
+	assert.True(t, pool.Wait)
+	assert.Equal(t, 4*time.Minute, pool.IdleTimeout)
+	assert.Equal(t, 30*time.Minute, pool.MaxConnLifetime)
+}
+
+func TestNewPoolFollowsUserPasswordAndDatabaseOfTheURL(t *testing.T) {
+	server := redistest.Start(t)
+	server.Do("ACL", "SETUSER", "shop", "on", ">p/w#for?tests%", "~*", "+@all")
+	server.Do("CONFIG", "SET", "requirepass", "default-for-tests")
+	for name, url := range map[string]string{
+		"user and password": "redis://shop:p%2Fw%23for%3Ftests%25@" + server.Addr() + "/3",
+		"password":          "redis://:default-for-tests@" + server.Addr() + "/3",
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, token := store.New(newPool(t, url)), storetest.Token()
+			require.NoError(t, s.Commit(token, []byte("record"), inAnHour()))
+
+			conn, err := redis.Dial("tcp", server.Addr(), redis.DialPassword("default-for-tests"), redis.DialDatabase(3))
+			require.NoError(t, err)
+			defer conn.Close()
+			n, err := redis.Int(conn.Do("EXISTS", "scs:session:"+token))
+			require.NoError(t, err)
+			assert.Equal(t, 1, n)
+		})
+	}
+}
+
+func TestNewPoolRefusesABadURLAndKeepsItsPasswordToItself(t *testing.T) {
+	const part = "fakepw"
+	for name, url := range map[string]string{
+		"empty":                     "",
+		"no scheme":                 part + "@localhost:6379",
+		"password as scheme":        part + ":x@localhost",
+		"another scheme":            "http://:" + part + "@localhost",
+		"password without scheme":   ":" + part + "@localhost:6379",
+		"slash in password":         "redis://:1/" + part + "@localhost:6379",
+		"hash in password":          "redis://:1#" + part + "@localhost:6379",
+		"question mark in password": "redis://:1?" + part + "@localhost:6379",
+		"lone question mark":        "redis://localhost?",
+		"percent in password":       "redis://:" + part + "%zz@localhost:6379",
+		"space":                     "redis://:" + part + " @localhost:6379",
+		"control byte":              "redis://:" + part + "\n@localhost:6379",
+		"bad port":                  "redis://:" + part + "@localhost:port",
+		"no host":                   "redis://:" + part + "@",
+		"only a port":               "redis://:" + part + "@:6379",
+		"database is a word":        "redis://:" + part + "@localhost/" + part,
+		"two path segments":         "redis://:" + part + "@localhost/1/2",
+		"opaque":                    "redis:" + part + "@localhost",
+	} {
+		t.Run(name, func(t *testing.T) {
+			pool, err := store.NewPool(url)
+			require.Error(t, err)
+			assert.Nil(t, pool)
+			assert.NotContains(t, err.Error(), part)
+			assert.Contains(t, err.Error(), "Redis URL")
+		})
+	}
+}
+
+func TestNewPoolDoesNotConnectAndAFailingDialKeepsThePasswordToItself(t *testing.T) {
+	server := redistest.Start(t)
+	addr := server.Addr()
+	server.Stop()
+	s := store.New(newPool(t, "redis://:fakepw@"+addr))
+	_, _, err := s.Find(storetest.Token())
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "fakepw")
+	assert.Equal(t, store.ClassRetryNow, store.ClassOf(err))
+}
+
+func TestNewPoolTriesWhatHasRestedAndNothingElse(t *testing.T) {
+	server := redistest.Start(t)
+	pool := newPool(t, server.URL())
+	conn := pool.Get()
+	defer conn.Close()
+	ended, end := context.WithCancel(context.Background())
+	end()
+	const pings = "PING"
+	for _, c := range []struct {
+		name   string
+		ctx    context.Context
+		rested time.Duration
+		want   []string
+	}{
+		{"used just now", context.Background(), 0, []string{}},
+		{"rested for 29 s", context.Background(), 29 * time.Second, []string{}},
+		{"rested for 31 s", context.Background(), 31 * time.Second, []string{pings}},
+		{"rested, but nobody waits any more", ended, time.Hour, []string{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := server.Commands(func() {
+				require.NoError(t, pool.TestOnBorrowContext(c.ctx, conn, time.Now().Add(-c.rested)))
+			})
+			assert.Equal(t, c.want, got)
+		})
+	}
+	server.Freeze()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	assert.Error(t, pool.TestOnBorrowContext(ctx, conn, time.Now().Add(-time.Hour)), "a silent server passed the test")
+}
+
+func TestNewPoolChecksTheCertificate(t *testing.T) {
+	server := redistest.Start(t)
+	web := httptest.NewTLSServer(http.NotFoundHandler())
+	defer web.Close()
+	front := tlsFront(t, web.TLS.Certificates[0], server.Addr())
+
+	t.Run("unknown authority", func(t *testing.T) {
+		s := store.New(newPool(t, "rediss://"+front))
+		_, _, err := s.Find(storetest.Token())
+		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%v", err)
+	})
+	t.Run("known authority", func(t *testing.T) {
+		roots := x509.NewCertPool()
+		roots.AddCert(web.Certificate())
+		s := patient(newPool(t, "rediss://"+front, redis.DialTLSConfig(&tls.Config{RootCAs: roots}),
+			redis.DialTLSHandshakeTimeout(time.Minute)))
+		require.NoError(t, s.Commit(storetest.Token(), []byte("record"), inAnHour()))
+	})
+	t.Run("no TLS there", func(t *testing.T) {
+		s := store.New(newPool(t, "rediss://"+server.Addr()))
+		_, _, err := s.Find(storetest.Token())
+		require.Error(t, err)
+	})
+}
+
+// tlsFront speaks TLS before a server that does not.
+func tlsFront(t *testing.T, cert tls.Certificate, target string) string {
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
+	require.NoError(t, err)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer client.Close()
+				server, err := net.Dial("tcp", target)
+				if err != nil {
+					return
+				}
+				defer server.Close()
+				wg.Go(func() {
+					io.Copy(server, client)
+					server.Close()
+				})
+				io.Copy(client, server)
+			})
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return l.Addr().String()
+}

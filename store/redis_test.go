@@ -1,0 +1,349 @@
+package store_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/redisstore"
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+// noon is the time on the clock of stores whose commands are compared.
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+
+func atNoon() time.Time { return noon }
+
+func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s := patient(server.Pool(), store.WithClock(atNoon))
+
+	token := strings.Repeat("t", 43)
+	session := "scs:session:" + token
+	mark := "wechat:mark:" + digest("scs:session:\x00state")
+	user := "wechat:user:" + digest("scs:session:\x00openid")
+	inAnHour := noon.Add(time.Hour)
+	ms := inAnHour.UnixMilli()
+
+	// The cases build on each other: a session lives from its commit on.
+	for _, c := range []struct {
+		name string
+		call func() error
+		want []string
+	}{
+		{"find nothing", func() error { _, _, err := s.FindCtx(ctx, token); return err }, []string{"GET " + session}},
+		{"update nothing", func() error { _, err := s.UpdateCtx(ctx, token, []byte("r"), inAnHour); return err },
+			[]string{"SET " + session + " r PX 3600000 XX"}},
+		{"touch nothing", func() error { _, err := s.TouchCtx(ctx, token, inAnHour); return err },
+			[]string{"PEXPIRE " + session + " 3600000"}},
+		{"commit", func() error { return s.CommitCtx(ctx, token, []byte("r"), inAnHour) },
+			[]string{"SET " + session + " r PX 3600000"}},
+		{"find", func() error { _, _, err := s.FindCtx(ctx, token); return err }, []string{"GET " + session}},
+		{"find with life", func() error { _, _, _, err := s.FindTTLCtx(ctx, token); return err },
+			[]string{"GET " + session, "PTTL " + session}},
+		{"update", func() error { _, err := s.UpdateCtx(ctx, token, []byte("q"), inAnHour); return err },
+			[]string{"SET " + session + " q PX 3600000 XX"}},
+		{"touch", func() error { _, err := s.TouchCtx(ctx, token, inAnHour); return err },
+			[]string{"PEXPIRE " + session + " 3600000"}},
+		{"commit for less than a millisecond", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon.Add(1)) },
+			[]string{"SET " + session + " r PX 1"}},
+		{"commit at the deadline", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon) },
+			[]string{"UNLINK " + session}},
+		{"update after the deadline", func() error { _, err := s.UpdateCtx(ctx, token, []byte("r"), noon.Add(-1)); return err },
+			[]string{"UNLINK " + session}},
+		{"touch after the deadline", func() error { _, err := s.TouchCtx(ctx, token, time.Time{}); return err },
+			[]string{"UNLINK " + session}},
+		{"commit for centuries", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon.AddDate(10_000, 0, 0)) },
+			[]string{"SET " + session + " r PX 9223372036855"}},
+		{"delete", func() error { return s.DeleteCtx(ctx, token) }, []string{"UNLINK " + session}},
+		{"list", func() error { _, err := s.AllCtx(ctx); return err },
+			[]string{"SCAN 0 MATCH scs:session:* COUNT 1000"}},
+
+		{"claim a mark and win", func() error { _, err := s.PutMarkNX(ctx, "state", []byte("a"), time.Minute); return err },
+			[]string{"SET " + mark + " a PX 60000 NX"}},
+		{"claim a mark and lose", func() error { _, err := s.PutMarkNX(ctx, "state", []byte("b"), time.Minute); return err },
+			[]string{"SET " + mark + " b PX 60000 NX", "GET " + mark}},
+		{"put a mark", func() error { return s.PutMark(ctx, "state", []byte("c"), time.Minute) },
+			[]string{"SET " + mark + " c PX 60000"}},
+		{"read a mark", func() error { _, _, err := s.Mark(ctx, "state"); return err }, []string{"GET " + mark}},
+		{"delete a mark", func() error { return s.DeleteMark(ctx, "state") }, []string{"UNLINK " + mark}},
+
+		{"add to the index", func() error { return s.AddSession(ctx, "openid", token, inAnHour) },
+			[]string{
+				fmt.Sprintf("ZADD %s %d %s", user, ms, token),
+				"PEXPIRE " + user + " 3600000",
+				fmt.Sprintf("ZREMRANGEBYSCORE %s -inf %d", user, noon.Add(-24*time.Hour).UnixMilli()),
+				"ZRANGE " + user + " -1 -1 WITHSCORES",
+			}},
+		{"read the index", func() error { _, err := s.SessionsOf(ctx, "openid"); return err },
+			[]string{"ZRANGE " + user + " 0 -1"}},
+		{"remove from the index", func() error { return s.RemoveSession(ctx, "openid", token) },
+			[]string{"ZREM " + user + " " + token}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var err error
+			got := server.Commands(func() { err = c.call() })
+			require.NoError(t, err)
+			assert.Equal(t, c.want, got)
+		})
+	}
+}
+
+func TestMalformedTokensNeverReachRedis(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s := patient(server.Pool())
+	for name, token := range storetest.MalformedTokens() {
+		t.Run(name, func(t *testing.T) {
+			assert.Empty(t, server.Commands(func() {
+				s.FindCtx(ctx, token)
+				s.Find(token)
+				s.FindTTLCtx(ctx, token)
+				s.CommitCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour))
+				s.Commit(token, []byte("r"), time.Now().Add(time.Hour))
+				s.UpdateCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour))
+				s.TouchCtx(ctx, token, time.Now().Add(time.Hour))
+				s.DeleteCtx(ctx, token)
+				s.Delete(token)
+				s.AddSession(ctx, "user", token, time.Now().Add(time.Hour))
+				s.RemoveSession(ctx, "user", token)
+			}))
+		})
+	}
+}
+
+func TestNoOperationLeavesAKeyWithoutExpiry(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	for _, life := range []time.Duration{1, time.Microsecond, time.Hour, 400 * 24 * time.Hour, 1<<63 - 1} {
+		s := patient(server.Pool(), store.WithClock(atNoon), store.WithPrefix(life.String()))
+		token, until := storetest.Token(), noon.Add(life)
+		require.NoError(t, s.CommitCtx(ctx, token, []byte("r"), until))
+		_, err := s.UpdateCtx(ctx, token, []byte("r"), until)
+		require.NoError(t, err)
+		_, err = s.TouchCtx(ctx, token, until)
+		require.NoError(t, err)
+		require.NoError(t, s.AddSession(ctx, "openid", token, until))
+		_, err = s.PutMarkNX(ctx, "state", []byte("v"), life)
+		require.NoError(t, err)
+		require.NoError(t, s.PutMark(ctx, "state", []byte("v"), life))
+	}
+	keys, err := redis.Strings(server.Do("KEYS", "*"), nil)
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, len(keys), 9)
+	for _, key := range keys {
+		assert.NotEqual(t, int64(-1), server.Do("PTTL", key), key)
+	}
+}
+
+func TestASkewedClockDoesNotChangeHowLongASessionLives(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	for name, skew := range map[string]time.Duration{
+		"a day behind": -24 * time.Hour, "right": 0, "a day ahead": 24 * time.Hour,
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := func() time.Time { return time.Now().Add(skew) }
+			s := patient(server.Pool(), store.WithClock(clock))
+			token := storetest.Token()
+			require.NoError(t, s.CommitCtx(ctx, token, []byte("r"), clock().Add(time.Hour)))
+			ttl := server.Do("PTTL", "scs:session:"+token).(int64)
+			assert.InDelta(t, time.Hour.Milliseconds(), ttl, float64(time.Minute.Milliseconds()))
+		})
+	}
+}
+
+func TestARecordWithoutExpiryGetsOneByATouch(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := patient(server.Pool()), storetest.Token()
+	server.Do("SET", "scs:session:"+token, "another's")
+
+	b, ttl, found, err := s.FindTTLCtx(ctx, token)
+	require.NoError(t, err)
+	assert.True(t, found)
+	assert.Equal(t, "another's", string(b))
+	assert.Zero(t, ttl)
+
+	_, err = s.TouchCtx(ctx, token, time.Now().Add(time.Hour))
+	require.NoError(t, err)
+	assert.Positive(t, server.Do("PTTL", "scs:session:"+token))
+}
+
+func TestSessionsOfScsRedisstoreAreFoundAndTheOtherWayRound(t *testing.T) {
+	pool := redistest.Start(t).Pool()
+	for name, stores := range map[string]struct {
+		theirs *redisstore.RedisStore
+		ours   *store.Store
+	}{
+		"default prefix": {redisstore.New(pool), patient(pool)},
+		"own prefix":     {redisstore.NewWithPrefix(pool, "shop:"), patient(pool, store.WithPrefix("shop:"))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b := storetest.Token(), storetest.Token()
+			require.NoError(t, stores.theirs.Commit(a, []byte("a"), time.Now().Add(time.Hour)))
+			require.NoError(t, stores.ours.Commit(b, []byte("b"), time.Now().Add(time.Hour)))
+
+			got, found, err := stores.ours.Find(a)
+			require.NoError(t, err)
+			assert.True(t, found)
+			assert.Equal(t, "a", string(got))
+			got, found, err = stores.theirs.Find(b)
+			require.NoError(t, err)
+			assert.True(t, found)
+			assert.Equal(t, "b", string(got))
+		})
+	}
+}
+
+func TestAKeyOfAnotherTypeIsNoSession(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := patient(server.Pool()), storetest.Token()
+	server.Do("LPUSH", "scs:session:"+token, "x")
+
+	_, found, err := s.FindCtx(ctx, token)
+	require.NoError(t, err)
+	assert.False(t, found)
+	_, _, found, err = s.FindTTLCtx(ctx, token)
+	require.NoError(t, err)
+	assert.False(t, found)
+	all, err := s.AllCtx(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, all)
+
+	require.NoError(t, s.CommitCtx(ctx, token, []byte("healed"), time.Now().Add(time.Hour)))
+	b, found, err := s.FindCtx(ctx, token)
+	require.NoError(t, err)
+	assert.True(t, found)
+	assert.Equal(t, "healed", string(b))
+}
+
+func TestAMarkOrIndexOfAnotherTypeIsAnErrorAndNeverNothing(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s := patient(server.Pool())
+	server.Do("LPUSH", "wechat:mark:"+digest("scs:session:\x00state"), "x")
+	server.Do("LPUSH", "wechat:user:"+digest("scs:session:\x00openid"), "x")
+
+	_, _, err := s.Mark(ctx, "state")
+	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
+	won, err := s.PutMarkNX(ctx, "state", []byte("v"), time.Minute)
+	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
+	assert.False(t, won)
+	_, err = s.SessionsOf(ctx, "openid")
+	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
+	err = s.AddSession(ctx, "openid", storetest.Token(), time.Now().Add(time.Hour))
+	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
+}
+
+func TestARecordGrownByAnotherIsNotFound(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := patient(server.Pool()), storetest.Token()
+	server.Do("SET", "scs:session:"+token, make([]byte, 2<<20))
+	_, found, err := s.FindCtx(ctx, token)
+	require.NoError(t, err)
+	assert.False(t, found)
+}
+
+func TestIterationKeepsOutOfKeysThatAreNoSessions(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := patient(server.Pool(), store.WithPrefix("a[b]c:")), storetest.Token()
+	require.NoError(t, s.CommitCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour)))
+	server.Do("SET", "a[b]c:notatoken", "x")
+	server.Do("SET", "abc:"+storetest.Token(), "x")
+	server.Do("SET", storetest.Token(), "x")
+
+	all, err := s.AllCtx(ctx)
+	require.NoError(t, err)
+	assert.Equal(t, map[string][]byte{token: []byte("r")}, all)
+}
+
+func TestIterationNeedsOneConnectionOnly(t *testing.T) {
+	ctx := context.Background()
+	pool := redistest.Start(t).Pool()
+	pool.MaxActive = 1
+	s, token := patient(pool), storetest.Token()
+	require.NoError(t, s.CommitCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour)))
+	all, err := s.AllCtx(ctx)
+	require.NoError(t, err)
+	assert.Len(t, all, 1)
+}
+
+func TestTheIndexLivesAsLongAsItsLastSession(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	now := noon
+	s := patient(server.Pool(), store.WithClock(func() time.Time { return now }))
+	key := "wechat:user:" + digest("scs:session:\x00openid")
+	ttl := func() time.Duration { return time.Duration(server.Do("PTTL", key).(int64)) * time.Millisecond }
+	long, short, later := storetest.Token(), storetest.Token(), storetest.Token()
+
+	require.NoError(t, s.AddSession(ctx, "openid", long, now.Add(10*time.Hour)))
+	assert.InDelta(t, 10*time.Hour, ttl(), float64(time.Minute))
+	require.NoError(t, s.AddSession(ctx, "openid", short, now.Add(time.Hour)))
+	assert.InDelta(t, 10*time.Hour, ttl(), float64(time.Minute), "a shorter session must not shorten the index")
+
+	// What has ended is dropped by the next login, a day later and not sooner.
+	now = now.Add(24 * time.Hour)
+	require.NoError(t, s.AddSession(ctx, "openid", later, now.Add(time.Hour)))
+	tokens, err := s.SessionsOf(ctx, "openid")
+	require.NoError(t, err)
+	assert.ElementsMatch(t, []string{long, short, later}, tokens)
+	now = now.Add(12 * time.Hour)
+	require.NoError(t, s.AddSession(ctx, "openid", later, now.Add(2*time.Hour)))
+	tokens, err = s.SessionsOf(ctx, "openid")
+	require.NoError(t, err)
+	assert.Equal(t, []string{later}, tokens)
+	assert.InDelta(t, 2*time.Hour, ttl(), float64(time.Minute))
+}
+
+func TestNoKeyShowsAnOpenid(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := patient(server.Pool()), storetest.Token()
+	const openid = "oFakeOpenidForTests000000000"
+	require.NoError(t, s.AddSession(ctx, "wx0000000000000000 "+openid, token, time.Now().Add(time.Hour)))
+	require.NoError(t, s.PutMark(ctx, "wx0000000000000000 "+openid, []byte("v"), time.Hour))
+	keys, err := redis.Strings(server.Do("KEYS", "*"), nil)
+	require.NoError(t, err)
+	require.Len(t, keys, 2)
+	assert.NotContains(t, strings.Join(keys, " "), openid)
+}
+
+func TestApplicationsWithDifferentPrefixesShareNothing(t *testing.T) {
+	ctx := context.Background()
+	pool := redistest.Start(t).Pool()
+	a, b, token := patient(pool), patient(pool, store.WithPrefix("staging:")), storetest.Token()
+	require.NoError(t, a.CommitCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour)))
+	require.NoError(t, a.AddSession(ctx, "openid", token, time.Now().Add(time.Hour)))
+	require.NoError(t, a.PutMark(ctx, "state", []byte("v"), time.Hour))
+
+	_, found, err := b.FindCtx(ctx, token)
+	require.NoError(t, err)
+	assert.False(t, found)
+	tokens, err := b.SessionsOf(ctx, "openid")
+	require.NoError(t, err)
+	assert.Empty(t, tokens)
+	_, found, err = b.Mark(ctx, "state")
+	require.NoError(t, err)
+	assert.False(t, found)
+}
+
+func digest(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
