@@ -29,6 +29,9 @@ type Auth struct {
 	cookies  *cookieJar
 	claims   *claims
 
+	identityHeaders bool
+	verifyFiles     map[string]string // content by name
+
 	pageVisit    func(*http.Request) bool
 	pages        Pages
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
@@ -72,6 +75,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
+		identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		onLogin: c.onLogin, authorize: c.authorize,
 		observer: c.observer, log: c.logger, now: c.now,

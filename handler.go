@@ -34,6 +34,10 @@ const (
 //
 // A missing or refused next means "/".
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if content, ok := a.verifyFile(r); ok {
+		a.serveVerifyFile(w, r, content)
+		return
+	}
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	post := r.Method == http.MethodPost
 	switch name := strings.TrimPrefix(r.URL.Path, a.prefix); {

@@ -55,13 +55,14 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 }
 
 // LoadWeChat lets every request through, with the identity if there is one.
-// It never redirects and never refuses: while the session store cannot be
+// It never redirects and never refuses, except below the path prefix, where it
+// serves the endpoints as RequireWeChat does. While the session store cannot be
 // reached, visitors count as anonymous, and what is put into the session is
 // not kept.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.owns(r) {
-			next.ServeHTTP(w, r)
+			a.ServeHTTP(w, r)
 			return
 		}
 		v, err := a.sessions.load(r)
@@ -121,6 +122,9 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			return
 		}
 		if isPreflight(r) {
+			if a.identityHeaders {
+				r = withIdentityHeaders(r, Identity{}, false)
+			}
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -176,6 +180,9 @@ func (a *Auth) authorized(v *visit) error {
 // pass hands the request on, and saves the session before the answer begins.
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.Handler) {
 	r = r.WithContext(context.WithValue(v.ctx, visitKey, v))
+	if a.identityHeaders {
+		r = withIdentityHeaders(r, v.identity, v.loggedIn)
+	}
 	addVary(w.Header(), "Cookie")
 	if v.outer {
 		next.ServeHTTP(w, r)
@@ -211,7 +218,13 @@ func (a *Auth) isPage(r *http.Request) bool {
 }
 
 // owns reports whether the request is for one of our endpoints.
-func (a *Auth) owns(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, a.prefix) }
+func (a *Auth) owns(r *http.Request) bool {
+	if strings.HasPrefix(r.URL.Path, a.prefix) {
+		return true
+	}
+	_, ok := a.verifyFile(r)
+	return ok
+}
 
 // targetOf returns the request's own target as a return target; "/" if it is
 // none.

@@ -44,6 +44,9 @@ type config struct {
 	flowKeys       [][]byte
 	flowKeysSet    bool
 
+	identityHeaders bool
+	verifyFiles     map[string]string
+
 	pageVisit    func(*http.Request) bool
 	pages        Pages
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
@@ -190,6 +193,28 @@ func WithErrorHandler(f func(w http.ResponseWriter, r *http.Request, failure Fai
 	return func(c *config) { c.errorHandler = f }
 }
 
+// WithIdentityHeaders sets the identity's headers (HeaderOpenID and the others)
+// on requests that pass the gate, for a reverse proxy behind it. Headers that
+// begin with "X-Wechat-", in any spelling, are removed from every request that
+// comes through RequireWeChat, RequireScope or LoadWeChat first. A route that
+// none of them wraps passes on whatever it is sent: wrap them all.
+func WithIdentityHeaders() Option {
+	return func(c *config) { c.identityHeaders = true }
+}
+
+// WithVerifyFile serves the file by which WeChat's console checks who owns the
+// domain, for example "MP_verify_0123456789abcdef.txt", at the root of the
+// site, without a login. It works where the gate wraps the whole application;
+// otherwise mount the Auth at that path too. May be given several times.
+func WithVerifyFile(name, content string) Option {
+	return func(c *config) {
+		if c.verifyFiles == nil {
+			c.verifyFiles = map[string]string{}
+		}
+		c.verifyFiles[name] = content
+	}
+}
+
 // WithOnLogin is told of every login, after WeChat has vouched for the
 // identity and before the session is written: the place to find or create the
 // application's user. An error refuses the login with ReasonNotAuthorized and
@@ -268,11 +293,13 @@ func (c *config) validate() error {
 	default:
 		bad("WithLang: use client.LangZhCN, client.LangZhTW or client.LangEN, not %q", c.lang)
 	}
+	for name, content := range c.verifyFiles {
+		if err := checkVerifyFile(name, content); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
-	if c.now == nil {
-		bad("the clock is nil")
-	}
 	return errors.Join(errs...)
 }
 

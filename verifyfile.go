@@ -1,0 +1,51 @@
+package wechatauth
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+)
+
+// verifyFileName is what WeChat's console calls the file that proves who owns
+// a domain: MP_verify_ and 16 letters or digits.
+var verifyFileName = regexp.MustCompile(`^(MP|WW)_verify_[A-Za-z0-9]{8,64}\.txt$`)
+
+const maxVerifyFile = 1024
+
+// checkVerifyFile refuses what WeChat's check would not find.
+func checkVerifyFile(name, content string) error {
+	if !verifyFileName.MatchString(name) {
+		return fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", clean(name))
+	}
+	if content == "" || len(content) > maxVerifyFile {
+		return fmt.Errorf("WithVerifyFile: the content of %s has %d bytes; give what the downloaded file holds", name, len(content))
+	}
+	return nil
+}
+
+// verifyFile returns the content of the file that is asked for, if it is one.
+// WeChat asks from addresses of its own, without cookies, at the root of the
+// domain.
+func (a *Auth) verifyFile(r *http.Request) (string, bool) {
+	if len(a.verifyFiles) == 0 || len(r.URL.Path) < 2 {
+		return "", false
+	}
+	content, ok := a.verifyFiles[r.URL.Path[1:]]
+	return content, ok
+}
+
+func (a *Auth) serveVerifyFile(w http.ResponseWriter, r *http.Request, content string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		a.methodNotAllowed(w, r, "GET, HEAD")
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write([]byte(content)) // who asked has gone: nobody is left to tell
+	}
+}
