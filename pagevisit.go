@@ -13,7 +13,7 @@ import (
 //
 // A visit is a GET or HEAD request that
 //   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
-//     every browser since 2023 says of a page in a tab or in WeChat's web-view;
+//     browsers since 2023 send them on https and to loopback hosts;
 //   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest, and accepts
 //     text/html: Chromium 76 to 79, on which older web-views are built, did
 //     not send the destination yet;
