@@ -128,6 +128,10 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 // finish takes the claim and exchanges the code, or waits for the callback
 // that does and answers as that one.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow, code string) {
+	if t, id, ok := a.cookies.ticket(r); ok && t.State == f.State {
+		a.redeem(w, r, t, id, a.checkedTarget(f)) // this code is spent
+		return
+	}
 	ctx, cancel := detached(r)
 	defer cancel()
 	r = r.WithContext(ctx)
@@ -201,6 +205,9 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 	ctx := r.Context()
 	if err := a.saveLogin(ctx, w, v, id); err != nil {
 		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
+		if _, _, has := a.cookies.ticket(r); !has {
+			err = errors.Join(err, a.cookies.putTicket(w, f, id))
+		}
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
@@ -220,6 +227,7 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow, target string) {
 	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	a.cookies.dropIfSent(w, r, a.cookies.ticketName())
 	a.cookies.extendTrail(w, r)
 	redirect(w, target)
 }

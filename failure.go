@@ -34,7 +34,7 @@ const retryAfterSeconds = 3
 // status is the HTTP status of a reason.
 func (r Reason) status() int {
 	switch r {
-	case ReasonNoSession, ReasonSessionUnknown, ReasonLoggedOut:
+	case ReasonNoSession, ReasonSessionUnknown, ReasonSessionCorrupt, ReasonLoggedOut:
 		return http.StatusUnauthorized
 	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonIdentityMismatch,
 		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin:

@@ -160,6 +160,10 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		r = withoutCookie(r, a.cookies.trailName())
 	}
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	if t, id, ok := a.cookies.ticket(r); ok {
+		a.redeem(w, r, t, id, target)
+		return
+	}
 	a.begin(w, r, v, login{target: target, scope: a.scope})
 }
 
@@ -270,30 +274,37 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 // Logout ends the visitor's session: the record is deleted from the store and
 // the cookie from the browser. For five minutes page visits then show a page
 // with a "log in" link instead of logging the visitor in again silently. On an
-// error the session is still alive and nothing was written to w. Call it
+// error the session may still be alive, and nothing was written to w. Call it
 // before the answer begins; it does not check where the request comes from, as
 // the endpoint does.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
-	v, err := a.sessions.load(r)
-	if err != nil {
-		return err
+	e := Event{Kind: EventLoggedOut}
+	if held, ok := r.Context().Value(visitKey).(*visit); ok && held.loggedIn {
+		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, maskOpenID(held.identity.OpenID)
 	}
-	id, was := v.identity, v.loggedIn
-	if err := a.sessions.logout(v); err != nil {
+	if err := a.sessions.logout(w, r); err != nil {
 		return err
-	}
-	if err := a.sessions.save(w, v); err != nil {
-		return err
-	}
-	if held, ok := r.Context().Value(visitKey).(*visit); ok && held.manager == v.manager {
-		held.loggedIn, held.identity = false, Identity{}
 	}
 	a.cookies.markLoggedOut(w)
 	a.cookies.dropIfSent(w, r, a.cookies.trailName())
-	if was {
-		a.report(r.Context(), Event{Kind: EventLoggedOut, AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)})
-	}
+	a.cookies.dropIfSent(w, r, a.cookies.ticketName())
+	a.report(r.Context(), e)
 	return nil
+}
+
+// RevokeUser ends all sessions of a user, in all browsers, and returns how many
+// the index had. A request that is under way cannot bring one back. The user
+// can log in again; WithAuthorize keeps him out. It needs a store with
+// store.Index, as those of package store are. On an error some sessions may
+// still be alive: call it again.
+func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
+	sessions, err = a.sessions.revoke(ctx, appID, openID)
+	e := Event{Kind: EventRevoked, AppID: appID, OpenID: maskOpenID(openID)}
+	if err != nil {
+		e.Kind, e.Reason, e.Err = EventTrouble, ReasonStoreUnavailable, err
+	}
+	a.report(ctx, e)
+	return sessions, err
 }
 
 // withoutCookie returns the request as if the browser had not sent the cookie.

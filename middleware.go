@@ -101,6 +101,8 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionUpgrade, ""
 	case v.loggedIn:
 		return actionStop, ReasonScopeRequired
+	case !a.isPage(r) && v.damaged:
+		return actionStop, ReasonSessionCorrupt
 	case !a.isPage(r) && v.sent:
 		return actionStop, ReasonSessionUnknown
 	case !a.isPage(r):
@@ -147,6 +149,10 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
 			redirect(w, a.absolute(a.targetOf(r)))
 		case actionLogin:
+			if t, id, ok := a.cookies.ticket(r); ok {
+				a.redeem(w, r, t, id, a.targetOf(r))
+				return
+			}
 			a.begin(w, r, v, login{target: a.targetOf(r), scope: a.scope})
 		case actionUpgrade:
 			redirect(w, a.upgradeURL(a.targetOf(r)))

@@ -308,13 +308,24 @@ func TestAnAnonymousVisitAsksRedisNothingAndALoggedInOneOnce(t *testing.T) {
 	assert.Contains(t, strings.ToUpper(commands[0]), "GET")
 }
 
-func TestALoginIsThreeCommandsOfRedis(t *testing.T) {
+func TestALoginIsFourRoundTripsOfRedis(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
 	b := s.browser()
 	callback := b.authorize("/a")
 	commands := redis.Commands(func() { b.step(callback) })
-	assert.Len(t, commands, 3, "claim, session, outcome: %v", commands)
+	// Commands on one key follow each other in one round trip.
+	var keys []string
+	for _, command := range commands {
+		key := strings.Fields(command)[1]
+		if len(keys) == 0 || keys[len(keys)-1] != key {
+			keys = append(keys, key)
+		}
+	}
+	require.Len(t, keys, 4, "%v", commands)
+	for i, prefix := range []string{"wechat:mark:", "wechat:user:", "scs:session:", "wechat:mark:"} {
+		assert.True(t, strings.HasPrefix(keys[i], prefix), keys[i])
+	}
 }
 
 func TestWhileRedisIsDownNobodyIsLoggedOutOrSentToWeChat(t *testing.T) {

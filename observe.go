@@ -21,6 +21,8 @@ const (
 	EventLoginFailed EventKind = "login_failed"
 	// EventLoggedOut: a visitor ended his session.
 	EventLoggedOut EventKind = "logged_out"
+	// EventRevoked: all sessions of a user were ended.
+	EventRevoked EventKind = "revoked"
 	// EventStopped: a visitor was stopped at the gate; Reason says why. An
 	// anonymous request that gets its 401 is no event.
 	EventStopped EventKind = "stopped"

@@ -43,6 +43,8 @@ type config struct {
 	cookieName     *string
 	flowKeys       [][]byte
 	flowKeysSet    bool
+	sessionKeys    [][]byte
+	sessionKeysSet bool
 
 	identityHeaders bool
 	verifyFiles     map[string]string
@@ -170,6 +172,17 @@ func WithCookie(name string) Option {
 func WithFlowKeys(current []byte, previous ...[]byte) Option {
 	return func(c *config) {
 		c.flowKeys, c.flowKeysSet = append([][]byte{current}, previous...), true
+	}
+}
+
+// WithSessionEncryption encrypts session records in the store, bound to their
+// token: who can read or write the store can neither read a session nor make
+// one. Keys are at least 32 random bytes. The current one seals; the previous
+// ones still open. Sessions from before it was turned on end. It needs
+// WithRedis, WithRedisURL, a store of package store, or sessions in memory.
+func WithSessionEncryption(current []byte, previous ...[]byte) Option {
+	return func(c *config) {
+		c.sessionKeys, c.sessionKeysSet = append([][]byte{current}, previous...), true
 	}
 }
 
@@ -401,13 +414,17 @@ func checkPrefix(prefix string) error {
 }
 
 func (c *config) validateKeys() (errs []error) {
-	if !c.flowKeysSet {
-		return nil
-	}
-	for i, key := range c.flowKeys {
-		if err := checkKey(key); err != nil {
-			errs = append(errs, fmt.Errorf("WithFlowKeys: key %d %w", i+1, err))
+	check := func(option string, keys [][]byte) {
+		for i, key := range keys {
+			if err := checkKey(key); err != nil {
+				errs = append(errs, fmt.Errorf("%s: key %d %w", option, i+1, err))
+			}
 		}
+	}
+	check("WithFlowKeys", c.flowKeys)
+	check("WithSessionEncryption", c.sessionKeys)
+	if c.sessionKeysSet && c.mgrSet {
+		errs = append(errs, errors.New("WithSessionEncryption: with WithSessionManager, wrap the manager's own store with store.Encrypt instead"))
 	}
 	return errs
 }

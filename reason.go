@@ -14,6 +14,9 @@ const (
 	// ReasonSessionUnknown: it carries one, but the session has ended, was
 	// revoked, or was evicted from the store.
 	ReasonSessionUnknown Reason = "session_unknown"
+	// ReasonSessionCorrupt: it carries one, but the record could not be read. It
+	// was deleted, so the next login heals it.
+	ReasonSessionCorrupt Reason = "session_corrupt"
 	// ReasonScopeRequired: logged in, but with a narrower scope than the route
 	// asks for.
 	ReasonScopeRequired Reason = "scope_required"

@@ -21,9 +21,11 @@ import (
 type sessions struct {
 	manager *scs.SessionManager
 	marks   store.Marks
-	appIDs  []string // identities of other accounts are not looked at
+	index   store.Index // nil where the store has none
+	appIDs  []string    // identities of other accounts are not looked at
 	idle    time.Duration
 	now     func() time.Time
+	corrupt func(context.Context) // is told of each damaged record
 }
 
 // setSessions makes the manager, or takes the application's, and finds the
@@ -34,23 +36,28 @@ func (a *Auth) setSessions(c *config) error {
 		s.appIDs = append(s.appIDs, c.websiteAppID)
 	}
 	a.sessions = s
+	s.corrupt = func(ctx context.Context) {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})
+	}
 	if c.mgrSet {
 		s.manager = c.manager
-		s.marks = marksOf(c.manager.Store)
+		s.marks, s.index = marksOf(c.manager.Store), indexOf(c.manager.Store)
 		return nil
 	}
 	inner, err := c.sessionStore()
 	if err != nil {
 		return err
 	}
-	s.marks = marksOf(inner)
+	if inner, err = c.encrypted(inner); err != nil {
+		return err
+	}
+	s.marks, s.index = marksOf(inner), indexOf(inner)
 	if c.idle != nil {
 		s.idle = *c.idle
 	}
 	m := scs.New()
-	if old, ok := m.Store.(interface{ StopCleanup() }); ok {
-		old.StopCleanup() // of the store that scs made and we do not use
-	}
+	// scs.New has started the cleanup of a store that is not used here. It
+	// cannot be stopped without a race, and sleeps a minute at a time.
 	m.Store = &guard{inner: inner, idle: s.idle, now: c.now}
 	m.Lifetime = DefaultLifetime
 	if c.lifetime != nil {
@@ -71,15 +78,31 @@ func (c *config) sessionStore() (scs.Store, error) {
 	case c.storeSet:
 		return c.store, nil
 	case c.poolSet:
-		return store.New(c.pool), nil
+		return store.New(c.pool, store.WithClock(c.now)), nil
 	case c.redisURL != nil:
 		pool, err := store.NewPool(*c.redisURL)
 		if err != nil {
 			return nil, fmt.Errorf("WithRedisURL: %w", err)
 		}
-		return store.New(pool), nil
+		return store.New(pool, store.WithClock(c.now)), nil
 	}
-	return store.NewMemory(), nil
+	return store.NewMemory(store.WithClock(c.now)), nil
+}
+
+// encrypted wraps the store with WithSessionEncryption.
+func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
+	if !c.sessionKeysSet {
+		return inner, nil
+	}
+	whole, ok := inner.(store.Sessions)
+	if !ok {
+		return nil, fmt.Errorf("WithSessionEncryption: %T does less than store.Sessions asks for; use a store of package store", inner)
+	}
+	sealed, err := store.Encrypt(whole, c.sessionKeys...)
+	if err != nil {
+		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
+	}
+	return sealed, nil
 }
 
 // marksOf returns the store's own marks; for a store that has none, marks in
@@ -91,17 +114,26 @@ func marksOf(s scs.Store) store.Marks {
 	return store.NewMemory()
 }
 
+// indexOf returns the store's own index of users; nil where it has none.
+func indexOf(s scs.Store) store.Index {
+	index, _ := s.(store.Index)
+	return index
+}
+
 // A visit is one request with its session: what the gate decides by, and what
 // the request's context holds.
 type visit struct {
 	ctx      context.Context // with the session's data
 	manager  *scs.SessionManager
-	token    string // the session's; empty for a new one
-	sent     bool   // the request carried a session cookie
-	outer    bool   // somebody further out loads and saves this session
-	down     error  // the store is, and the session is a stand-in
-	touch    bool   // the record's expiry is due to be moved
-	identity Identity
+	token    string   // the session's; empty for a new one
+	sent     bool     // the request carried a session cookie
+	damaged  bool     // a record of the request's was not readable, and is deleted
+	late     bool     // found by a token that was renewed a moment ago: to be read only
+	outer    bool     // somebody further out loads and saves this session
+	down     error    // the store is, and the session is a stand-in
+	touch    bool     // the record's expiry is due to be moved
+	replaced string   // the token that a login of the same user replaced
+	identity Identity // of a visitor who is logged in
 	loggedIn bool
 }
 
@@ -123,8 +155,14 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 		return v, nil
 	}
 	tokens, sent := s.tokens(r)
+	damaged := false
 	for _, token := range tokens {
 		v, err := s.loadToken(r.Context(), token)
+		if errors.Is(err, errDamaged) {
+			damaged = true
+			s.corrupt(r.Context())
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -133,12 +171,45 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 			return v, nil
 		}
 	}
+	for _, token := range tokens {
+		v, err := s.loadRenewed(r.Context(), token)
+		if err != nil || v != nil {
+			return v, err
+		}
+	}
 	v, err := s.empty(r.Context())
 	if err == nil {
-		v.sent = sent
+		v.sent, v.damaged = sent, damaged
 	}
 	return v, err
 }
+
+// errDamaged: there was a record and it could not be read. It is deleted.
+var errDamaged = errors.New("session record is damaged")
+
+// renewedTTL is how long a token that was renewed leads to the new session:
+// long enough for the requests that were under way with the old cookie.
+const renewedTTL = 20 * time.Second
+
+// loadRenewed finds the session of a token that a login of the same user has
+// just replaced. The late reader sees it; he neither writes nor gets a cookie,
+// which could arrive after the new one and undo the login.
+func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) {
+	token, found, err := s.marks.Mark(ctx, renewedKey(old))
+	if err != nil || !found || !validToken(string(token)) {
+		return nil, err
+	}
+	v, err := s.loadToken(ctx, string(token))
+	if errors.Is(err, errDamaged) {
+		return nil, nil
+	}
+	if v != nil {
+		v.sent, v.late = true, true
+	}
+	return v, err
+}
+
+func renewedKey(old string) string { return "renewed " + old }
 
 // empty returns a visit with a new session, which no store has to be asked for.
 func (s *sessions) empty(ctx context.Context) (*visit, error) {
@@ -165,7 +236,7 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	loaded, err := s.manager.Load(tracked, token)
 	if err != nil {
 		if s.damaged(ctx, token) {
-			return nil, nil
+			return nil, errDamaged
 		}
 		return nil, err
 	}
@@ -186,23 +257,18 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 // decoded. It is deleted then: otherwise its owner would be shut out until
 // the cookie dies.
 func (s *sessions) damaged(ctx context.Context, token string) bool {
-	find, del := s.manager.Store.Find, s.manager.Store.Delete
+	find := s.manager.Store.Find
 	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
-		find = func(token string) ([]byte, bool, error) { return cs.FindCtx(ctx, token) }
-		del = func(token string) error { return cs.DeleteCtx(ctx, token) }
+		find = func(key string) ([]byte, bool, error) { return cs.FindCtx(ctx, key) }
 	}
-	key := token
-	if s.manager.HashTokenInStore {
-		key = hashedToken(token)
-	}
-	b, found, err := find(key)
+	b, found, err := find(s.storeKey(token))
 	if err != nil || !found {
 		return false
 	}
 	if _, _, err := s.manager.Codec.Decode(b); err == nil {
 		return false
 	}
-	return del(key) == nil
+	return s.delete(ctx, s.storeKey(token)) == nil
 }
 
 // tokens returns the well-formed session tokens that the request brings.
@@ -242,8 +308,7 @@ func (s *sessions) has(ctx context.Context) bool {
 
 // login puts an identity into the visit's session under a new token, so that
 // whoever knew the old one is out. What the visitor had in his session stays,
-// unless it was somebody else's. A visitor who was logged in as the same user
-// keeps his token: his other requests are still using it.
+// unless it was somebody else's.
 func (s *sessions) login(v *visit, id Identity) error {
 	text, err := encodeIdentity(id)
 	if err != nil {
@@ -255,16 +320,17 @@ func (s *sessions) login(v *visit, id Identity) error {
 			return fmt.Errorf("clear session: %w", err)
 		}
 	}
-	if !same {
-		if err := s.renew(v); err != nil {
-			return err
-		}
+	if same {
+		v.replaced = s.manager.Token(v.ctx)
+	}
+	if err := s.renew(v); err != nil {
+		return err
 	}
 	for _, appID := range s.appIDs {
 		s.manager.Remove(v.ctx, identityKey(appID))
 	}
 	s.manager.Put(v.ctx, identityKey(id.AppID), text)
-	v.identity, v.loggedIn = id, true
+	v.identity, v.loggedIn, v.late = id, true, false
 	return nil
 }
 
@@ -279,27 +345,66 @@ func (s *sessions) renew(v *visit) error {
 	return nil
 }
 
-// saveLogin commits a login before anything is answered. Where somebody
+// saveLogin commits a login before anything is answered: first the index, so
+// that no session is ever missing from it, then the session. Where somebody
 // further out saves the session too, the cookie is left to him.
 func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
-	token, expiry, err := s.manager.Commit(v.ctx)
-	if errors.Is(err, errSessionGone) {
-		// The session ended while the code was exchanged; the login is newer.
-		if err := s.renew(v); err != nil {
+	if s.index != nil {
+		key := s.storeKey(s.manager.Token(v.ctx))
+		if err := s.index.AddSession(v.ctx, userKey(v.identity.AppID, v.identity.OpenID), key, s.manager.Deadline(v.ctx)); err != nil {
 			return err
 		}
-		token, expiry, err = s.manager.Commit(v.ctx)
 	}
+	token, expiry, err := s.manager.Commit(v.ctx)
 	if err != nil {
 		return err
 	}
 	if g, ok := s.manager.Store.(*guard); ok {
 		g.releaseDeletes(v.ctx)
 	}
+	if v.replaced != "" {
+		// A grace for late readers, worth no failure of the login.
+		_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), []byte(token), renewedTTL)
+	}
 	if !v.outer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
 	}
 	return nil
+}
+
+// userKey names a user in the index.
+func userKey(appID, openID string) string { return appID + " " + openID }
+
+// errNoIndex: the store cannot tell which sessions are a user's.
+var errNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
+
+// revoke ends all sessions of a user, each in one call.
+func (s *sessions) revoke(ctx context.Context, appID, openID string) (int, error) {
+	if s.index == nil {
+		return 0, errNoIndex
+	}
+	user := userKey(appID, openID)
+	tokens, err := s.index.SessionsOf(ctx, user)
+	if err != nil {
+		return 0, fmt.Errorf("find sessions of user: %w", err)
+	}
+	for n, token := range tokens {
+		if err := s.delete(ctx, token); err != nil {
+			return n, fmt.Errorf("delete session: %w", err)
+		}
+		if err := s.index.RemoveSession(ctx, user, token); err != nil {
+			return n + 1, fmt.Errorf("remove session from index: %w", err)
+		}
+	}
+	return len(tokens), nil
+}
+
+// delete removes a record by its key in the store.
+func (s *sessions) delete(ctx context.Context, key string) error {
+	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
+		return cs.DeleteCtx(ctx, key)
+	}
+	return s.manager.Store.Delete(key)
 }
 
 // writeCookie gives the browser the cookie of a session that another callback
@@ -322,12 +427,42 @@ func (s *sessions) describeCookie() string {
 	return fmt.Sprintf("session cookie name=%s Secure=%t Domain=%q Path=%q SameSite=%d", c.Name, c.Secure, c.Domain, c.Path, c.SameSite)
 }
 
-// logout ends the visit's session in the store.
-func (s *sessions) logout(v *visit) error {
-	if err := s.manager.Destroy(v.ctx); err != nil {
+// logout deletes the sessions of the request's cookies, unread, and the cookie.
+func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
+	if s.has(r.Context()) {
+		return s.logoutLoaded(w, r)
+	}
+	tokens, _ := s.tokens(r)
+	for _, token := range tokens {
+		if err := s.delete(r.Context(), s.storeKey(token)); err != nil {
+			return fmt.Errorf("delete session: %w", err)
+		}
+	}
+	v, err := s.empty(r.Context())
+	if err != nil {
+		return err
+	}
+	s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+	return nil
+}
+
+// logoutLoaded ends the session that the request's context holds. Whoever
+// loaded it writes the cookie when the answer begins.
+func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
+	held, _ := r.Context().Value(visitKey).(*visit)
+	if held != nil && held.manager == s.manager && held.down != nil {
+		return held.down
+	}
+	if err := s.manager.Destroy(r.Context()); err != nil {
 		return fmt.Errorf("delete session: %w", err)
 	}
-	v.identity, v.loggedIn = Identity{}, false
+	if held == nil || held.manager != s.manager {
+		return nil
+	}
+	held.loggedIn, held.identity = false, Identity{}
+	if held.late {
+		s.manager.WriteSessionCookie(r.Context(), w, "", time.Time{})
+	}
 	return nil
 }
 
@@ -335,7 +470,7 @@ func (s *sessions) logout(v *visit) error {
 // w's headers. Nothing is written where the application's own LoadAndSave
 // does it.
 func (s *sessions) save(w http.ResponseWriter, v *visit) error {
-	if v.outer || v.down != nil {
+	if v.outer || v.late || v.down != nil {
 		return nil
 	}
 	switch s.manager.Status(v.ctx) {
@@ -355,6 +490,9 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
 	default:
+		if v.damaged && !s.cookieSet(w) {
+			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+		}
 		s.touch(w, v)
 	}
 	return nil

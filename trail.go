@@ -24,6 +24,7 @@ const (
 )
 
 func (j *cookieJar) trailName() string     { return j.prefix + "trail" }
+func (j *cookieJar) ticketName() string    { return j.prefix + "ticket" }
 func (j *cookieJar) loggedOutName() string { return j.prefix + "out" }
 
 // trail returns what the request tells of the logins before it; the zero

@@ -1,0 +1,455 @@
+package wechatauth
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// faulty is a memory store that fails writes while broken is set.
+type faulty struct {
+	*store.Memory
+	broken atomic.Bool
+}
+
+var errBroken = errors.New("the store is broken for this test")
+
+func (f *faulty) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	if f.broken.Load() {
+		return errBroken
+	}
+	return f.Memory.CommitCtx(ctx, token, b, expiry)
+}
+
+func (f *faulty) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
+	if f.broken.Load() {
+		return false, errBroken
+	}
+	return f.Memory.UpdateCtx(ctx, token, b, expiry)
+}
+
+// handle adds a handler behind LoadWeChat to the site.
+func (s *site) handle(pattern string, h http.HandlerFunc) {
+	mux := s.routes().(*http.ServeMux)
+	mux.Handle(pattern, s.auth.LoadWeChat(h))
+	s.server.Config.Handler = mux
+}
+
+func TestARequestInFlightCannotReviveALoggedOutSession(t *testing.T) {
+	for name, opts := range map[string][]Option{
+		"in memory":                nil,
+		"in memory, idle timeout":  {WithIdleTimeout(time.Hour)},
+		"over Redis":               {WithRedis(redistest.Start(t).Pool())},
+		"over Redis, idle timeout": {WithRedis(redistest.Start(t).Pool()), WithIdleTimeout(time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, opts...)
+			entered, release := make(chan struct{}), make(chan struct{})
+			s.handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+				close(entered)
+				<-release
+				s.auth.Sessions().Put(r.Context(), "seen", "yes")
+				echo(w, r)
+			})
+			b := s.browser()
+			b.visit("/a")
+			thief := s.browser()
+			thief.setCookie(s.sessionCookie(), b.cookie(s.sessionCookie()).Value)
+
+			slow := make(chan answer)
+			go func() { slow <- thief.step("/slow") }()
+			<-entered
+			b.post("/wechat/logout", url.Values{"next": {"/public"}})
+			close(release)
+			late := <-slow
+
+			assert.Equal(t, http.StatusOK, late.StatusCode, "the request that was under way is answered")
+			assert.Empty(t, late.Header["Set-Cookie"])
+			assert.Contains(t, thief.visit("/public").body, "logged-in=false")
+		})
+	}
+}
+
+func TestARequestInFlightDuringALoginCannotUndoIt(t *testing.T) {
+	for name, opts := range map[string][]Option{
+		"without idle timeout": nil,
+		"with idle timeout":    {WithIdleTimeout(time.Hour)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, opts...)
+			entered, release := make(chan struct{}), make(chan struct{})
+			s.handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+				s.auth.Sessions().Put(r.Context(), "n", "1")
+				if r.URL.RawQuery != "" {
+					close(entered)
+					<-release
+				}
+				echo(w, r)
+			})
+			b := s.browser()
+			b.visit("/slow")
+			require.NotNil(t, b.cookie(s.sessionCookie()), "an anonymous session")
+			slow := make(chan answer)
+			go func() { slow <- b.step("/slow?wait") }()
+			<-entered
+			b.visit("/a")
+			close(release)
+			late := <-slow
+
+			assert.Empty(t, late.Header["Set-Cookie"])
+			assert.Contains(t, b.visit("/public").body, "logged-in=true")
+		})
+	}
+}
+
+func TestALoginOfTheSameUserLeavesLateReadersAGrace(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	b.visit("/a")
+	old := b.cookie(s.sessionCookie()).Value
+	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	require.NotEqual(t, old, b.cookie(s.sessionCookie()).Value, "a wider scope is a new token")
+
+	late := s.browser()
+	late.setCookie(s.sessionCookie(), old)
+	got := late.step("/b")
+	assert.Contains(t, got.body, "logged-in=true")
+	assert.Empty(t, got.Header["Set-Cookie"], "it could arrive after the new cookie")
+
+	s.clock.Advance(renewedTTL + time.Second)
+	assert.Equal(t, http.StatusUnauthorized, late.fetch(http.MethodGet, "/b").StatusCode, "the grace is over")
+	assert.Contains(t, b.visit("/b").body, "logged-in=true")
+}
+
+func TestTheGraceEndsWithTheSession(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	b.visit("/a")
+	old := b.cookie(s.sessionCookie()).Value
+	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	b.post("/wechat/logout", url.Values{"next": {"/public"}})
+	late := s.browser()
+	late.setCookie(s.sessionCookie(), old)
+	assert.Equal(t, http.StatusUnauthorized, late.fetch(http.MethodGet, "/b").StatusCode)
+}
+
+func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
+	for name, opts := range map[string][]Option{
+		"in memory":  nil,
+		"over Redis": {WithRedis(redistest.Start(t).Pool())},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, opts...)
+			var openID string
+			s.handle("/id", func(w http.ResponseWriter, r *http.Request) {
+				id, _ := IdentityFromContext(r.Context())
+				openID = id.OpenID
+			})
+			phone, desk, other := s.browser(), s.browser(), s.browser()
+			phone.visit("/a")
+			desk.visit("/a")
+			s.sim.Hold(wechattest.DefaultPeople()[1].Name)
+			other.visit("/a")
+			phone.visit("/id")
+
+			n, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
+
+			require.NoError(t, err)
+			assert.Equal(t, 2, n)
+			assert.Equal(t, http.StatusUnauthorized, phone.fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusUnauthorized, desk.fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusOK, other.fetch(http.MethodGet, "/a").StatusCode)
+		})
+	}
+}
+
+// plain hides the optional interfaces of a store.
+type plain struct{ scs.Store }
+
+func TestRevokeUserSaysWhenTheStoreCannot(t *testing.T) {
+	s := newSite(t, WithStore(plain{store.NewMemory()}))
+	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o123")
+	assert.ErrorIs(t, err, errNoIndex)
+}
+
+func TestALoginWhoseSessionCouldNotBeSavedIsFinishedByTheNextVisit(t *testing.T) {
+	for name, next := range map[string]func(b *browser, callback string) answer{
+		"a reload of the callback": func(b *browser, callback string) answer { return b.visit(callback) },
+		"a visit of a page":        func(b *browser, _ string) answer { return b.visit("/orders") },
+		"the try-again link":       func(b *browser, _ string) answer { return b.visit("/wechat/login?next=%2Forders&again=1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &faulty{Memory: store.NewMemory()}
+			s := newSite(t, WithStore(f))
+			s.auth.claims.wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
+			b := s.browser()
+			callback := b.authorize("/orders")
+			f.broken.Store(true)
+			failed := b.step(callback)
+			require.Equal(t, http.StatusServiceUnavailable, failed.StatusCode)
+			assert.NotEmpty(t, failed.Header.Get("Retry-After"))
+			assert.Nil(t, b.cookie(s.sessionCookie()))
+			f.broken.Store(false)
+
+			got := next(b, callback)
+
+			assert.Contains(t, got.body, "url=/orders logged-in=true")
+			assert.Equal(t, 1, s.exchanges(), "the code was spent once, and for this")
+			assert.Nil(t, b.cookie("wechat_ticket"))
+		})
+	}
+}
+
+func TestATicketIsGoodForTwoMinutesAndOneBrowser(t *testing.T) {
+	f := &faulty{Memory: store.NewMemory()}
+	s := newSite(t, WithStore(f))
+	s.auth.claims.wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
+	b := s.browser()
+	f.broken.Store(true)
+	b.step(b.authorize("/orders"))
+	f.broken.Store(false)
+	require.NotNil(t, b.cookie("wechat_ticket"))
+
+	altered := s.browser()
+	altered.setCookie("wechat_ticket", strings.ToUpper(b.cookie("wechat_ticket").Value))
+	assert.Contains(t, altered.step("/a").Header.Get("Location"), "/connect/oauth2/authorize")
+
+	s.clock.Advance(ticketTTL + time.Second)
+	assert.Contains(t, b.step("/a").Header.Get("Location"), "/connect/oauth2/authorize")
+}
+
+func TestADamagedRecordIsAnonymousAndHealed(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	damage := func(b *browser) {
+		conn := redis.Pool().Get()
+		defer conn.Close()
+		_, err := conn.Do("SET", "scs:session:"+b.cookie(s.sessionCookie()).Value, "garbage", "EX", 600)
+		require.NoError(t, err)
+	}
+	b := s.browser()
+	b.visit("/a")
+
+	damage(b)
+	page := b.step("/public")
+	assert.Equal(t, http.StatusOK, page.StatusCode)
+	assert.Contains(t, page.body, "logged-in=false")
+	assert.Nil(t, b.cookie(s.sessionCookie()), "the cookie goes with the record")
+	assert.Contains(t, s.logs.String(), "session_corrupt")
+
+	b.visit("/a")
+	damage(b)
+	script := b.fetch(http.MethodGet, "/a")
+	assert.Equal(t, http.StatusUnauthorized, script.StatusCode)
+	assert.Contains(t, script.body, "session_corrupt")
+
+	assert.Contains(t, b.visit("/a").body, "logged-in=true", "a login heals it")
+}
+
+func TestAFailedSaveIsOneClean503(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"a page":               func(w http.ResponseWriter) { _, _ = w.Write([]byte("protected")) },
+		"a redirect":           func(w http.ResponseWriter) { w.Header().Set("Location", "/x"); w.WriteHeader(302) },
+		"a flush":              func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
+		"nothing":              func(w http.ResponseWriter) {},
+		"an early hint before": func(w http.ResponseWriter) { w.WriteHeader(103); _, _ = w.Write([]byte("protected")) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &faulty{Memory: store.NewMemory()}
+			s := newSite(t, WithStore(f))
+			s.handle("/put", func(w http.ResponseWriter, r *http.Request) {
+				s.auth.Sessions().Put(r.Context(), "a", "b")
+				w.Header().Set("X-Handler", "was here")
+				answer(w)
+			})
+			b := s.browser()
+			f.broken.Store(true)
+			got := b.step("/put")
+			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+			assert.NotContains(t, got.body, "protected")
+			assert.Empty(t, got.Header.Get("Location"))
+			assert.Empty(t, got.Header.Get("X-Handler"))
+			assert.Empty(t, got.Header["Set-Cookie"])
+		})
+	}
+}
+
+func TestTheSessionIsSavedBeforeTheAnswerHoweverItBegins(t *testing.T) {
+	for name, answer := range map[string]func(w http.ResponseWriter){
+		"Write":       func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) },
+		"WriteHeader": func(w http.ResponseWriter) { w.WriteHeader(204) },
+		"Flush":       func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
+		"ReadFrom":    func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("x")) },
+		"early hints": func(w http.ResponseWriter) { w.WriteHeader(103); w.WriteHeader(200) },
+		"nothing":     func(w http.ResponseWriter) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			s.handle("/put", func(w http.ResponseWriter, r *http.Request) {
+				s.auth.Sessions().Put(r.Context(), "a", "b")
+				answer(w)
+			})
+			s.handle2("/get", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(s.auth.Sessions().GetString(r.Context(), "a")))
+			})
+			b := s.browser()
+			put := b.step("/put")
+			assert.Len(t, put.Header["Set-Cookie"], 1)
+			assert.Equal(t, "b", b.step("/get").body)
+		})
+	}
+}
+
+// handle2 adds a second handler.
+func (s *site) handle2(pattern string, h http.HandlerFunc) {
+	s.server.Config.Handler.(*http.ServeMux).Handle(pattern, s.auth.LoadWeChat(h))
+}
+
+func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
+	for name, wrap := range map[string]func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler{
+		"LoadAndSave outside": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+			return m.LoadAndSave(a.RequireWeChat(h))
+		},
+		"LoadAndSave inside": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+			return a.RequireWeChat(m.LoadAndSave(h))
+		},
+		"no LoadAndSave": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler { return a.RequireWeChat(h) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := scs.New()
+			m.Store = store.NewMemory()
+			s := newSite(t, WithSessionManager(m))
+			s.server.Config.Handler = wrap(m, s.auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				m.Put(r.Context(), "visits", m.GetInt(r.Context(), "visits")+1)
+				echo(w, r)
+			}))
+			b := s.browser()
+			session := func(a answer) (n int) {
+				for _, c := range a.Cookies() {
+					if c.Name == m.Cookie.Name {
+						n++
+					}
+				}
+				return n
+			}
+			callback := b.step(b.authorize("/a"))
+			assert.Equal(t, http.StatusSeeOther, callback.StatusCode)
+			assert.Equal(t, 1, session(callback))
+			page := b.step("/a")
+			assert.Contains(t, page.body, "logged-in=true")
+			assert.Equal(t, 1, session(page))
+			b.post("/wechat/logout", url.Values{})
+			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+		})
+	}
+}
+
+func TestSessionsEndByTheirLifetime(t *testing.T) {
+	s := newSite(t, WithLifetime(time.Hour))
+	b := s.browser()
+	b.visit("/a")
+	s.clock.Advance(59 * time.Minute)
+	assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
+	s.clock.Advance(2 * time.Minute)
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+}
+
+func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()), WithIdleTimeout(time.Hour))
+	b := s.browser()
+	b.visit("/a")
+	writes := func() (n int) {
+		for _, command := range redis.Commands(func() {
+			for range 20 {
+				b.step("/b")
+			}
+		}) {
+			if !strings.HasPrefix(command, "GET") && !strings.HasPrefix(command, "PTTL") {
+				n++
+				assert.True(t, strings.HasPrefix(command, "PEXPIRE"), command)
+			}
+		}
+		return n
+	}
+	assert.Zero(t, writes(), "nothing is due yet")
+
+	// A twentieth of the timeout later by Redis's clock: three minutes are gone.
+	conn := redis.Pool().Get()
+	defer conn.Close()
+	key := "scs:session:" + b.cookie(s.sessionCookie()).Value
+	_, err := conn.Do("PEXPIRE", key, (56 * time.Minute).Milliseconds())
+	require.NoError(t, err)
+	assert.Equal(t, 1, writes(), "one touch for twenty requests")
+}
+
+func TestSessionEncryptionHidesTheIdentityFromTheStore(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
+	b := s.browser()
+	assert.Contains(t, b.visit("/a").body, "logged-in=true")
+	conn := redis.Pool().Get()
+	defer conn.Close()
+	record, err := conn.Do("GET", "scs:session:"+b.cookie(s.sessionCookie()).Value)
+	require.NoError(t, err)
+	assert.NotContains(t, string(record.([]byte)), "snsapi_base")
+}
+
+func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
+	s := newSite(t)
+	var failures []string
+	s.handle("/w", func(w http.ResponseWriter, r *http.Request) {
+		for name, ok := range map[string]bool{
+			"Flusher":  is[http.Flusher](w),
+			"Hijacker": is[http.Hijacker](w),
+			"Pusher":   is[http.Pusher](w),
+			"Unwrap":   is[interface{ Unwrap() http.ResponseWriter }](w),
+		} {
+			if !ok {
+				failures = append(failures, name)
+			}
+		}
+		if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(time.Minute)); err != nil {
+			failures = append(failures, err.Error())
+		}
+	})
+	s.browser().step("/w")
+	assert.Empty(t, failures)
+}
+
+func is[T any](v any) bool { _, ok := v.(T); return ok }
+
+func TestAHijackedConnectionHasItsSessionSaved(t *testing.T) {
+	s := newSite(t)
+	s.handle("/ws", func(w http.ResponseWriter, r *http.Request) {
+		s.auth.Sessions().Put(r.Context(), "a", "b")
+		conn, buf, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			return
+		}
+		_, _ = buf.WriteString("HTTP/1.1 204 No Content\r\nX-Saved: yes\r\n\r\n")
+		_ = buf.Flush()
+		_ = conn.Close()
+	})
+	s.handle2("/get", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(s.auth.Sessions().GetString(r.Context(), "a")))
+	})
+	b := s.browser()
+	b.visit("/a")
+	assert.Equal(t, "yes", b.step("/ws").Header.Get("X-Saved"))
+	assert.Equal(t, "b", b.step("/get").body)
+}
