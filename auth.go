@@ -29,6 +29,7 @@ type Auth struct {
 	cookies  *cookieJar
 	claims   *claims
 
+	snapshot        SnapshotPolicy
 	identityHeaders bool
 	verifyFiles     map[string]string // content by name
 
@@ -75,7 +76,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
-		identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
+		snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		onLogin: c.onLogin, authorize: c.authorize,
 		observer: c.observer, log: c.logger, now: c.now,

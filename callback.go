@@ -188,6 +188,10 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 		return id, "", nil
 	}
 	info, err := acc.client.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, a.lang)
+	var we *client.Error
+	if errors.As(err, &we) && we.Code == 48001 {
+		return Identity{}, ReasonSnapshotSuspected, err
+	}
 	if err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
 		return id, "", nil
@@ -396,6 +400,10 @@ func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reas
 		a.begin(w, r, nil, login{target: a.checkedTarget(f), scope: f.Scope, openID: f.OpenID, attempt: f.Attempt + 1})
 		return
 	}
+	if reason == ReasonSnapshotUser || reason == ReasonSnapshotSuspected {
+		a.leaveAsSnapshot(w, r, f, reason)
+		return
+	}
 	a.failCallback(w, r, f, reason, err)
 }
 
@@ -409,7 +417,7 @@ func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow, reas
 	a.report(r.Context(), e)
 	failure := Failure{Reason: reason, Page: true, Err: err}
 	switch reason {
-	case ReasonBadConfig, ReasonUserBlocked, ReasonSnapshotUser:
+	case ReasonBadConfig, ReasonUserBlocked:
 	default:
 		failure.RetryURL = a.loginURL(a.checkedTarget(f), true)
 	}

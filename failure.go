@@ -36,7 +36,7 @@ func (r Reason) status() int {
 	switch r {
 	case ReasonNoSession, ReasonSessionUnknown, ReasonSessionCorrupt, ReasonLoggedOut:
 		return http.StatusUnauthorized
-	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonIdentityMismatch,
+	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonSnapshotSuspected, ReasonIdentityMismatch,
 		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin:
 		return http.StatusForbidden
 	case ReasonNotFound:

@@ -157,7 +157,12 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	if r.URL.Query().Has("again") {
 		a.cookies.dropIfSent(w, r, a.cookies.trailName())
-		r = withoutCookie(r, a.cookies.trailName())
+		a.cookies.dropIfSent(w, r, a.cookies.snapshotName())
+		r = withoutCookie(withoutCookie(r, a.cookies.trailName()), a.cookies.snapshotName())
+	}
+	if a.cookies.inSnapshot(r) {
+		a.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
+		return
 	}
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
 	if t, id, ok := a.cookies.ticket(r); ok {

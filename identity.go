@@ -46,8 +46,8 @@ type Identity struct {
 	AvatarURL string
 	// LoginAt is when the login was completed, to the second.
 	LoginAt time.Time
-	// Snapshot is always false for now: a visitor in WeChat's snapshot mode
-	// has a virtual identity and is not logged in.
+	// Snapshot is true only where a visitor in WeChat's snapshot mode was let
+	// through without a login (SnapshotAnonymous); all else is empty then.
 	Snapshot bool
 }
 
@@ -94,7 +94,7 @@ var visitKey = &contextKey{"wechatauth visit"}
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
 	v, ok := ctx.Value(visitKey).(*visit)
 	if !ok || !v.loggedIn {
-		return Identity{}, false
+		return snapshotIdentity(ctx), false
 	}
 	return v.identity, true
 }

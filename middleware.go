@@ -85,6 +85,7 @@ type action int
 
 const (
 	actionPass    action = iota // to the handler, with the identity
+	actionGuest                 // to the handler, without one: snapshot mode
 	actionHop                   // to the same path on the base URL's host
 	actionLogin                 // to WeChat
 	actionUpgrade               // to the page with the button
@@ -94,6 +95,7 @@ const (
 // decide is the whole decision of the gate. It writes nothing, and asks
 // nothing that is not in the request, the visit and the cookies.
 func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Reason) {
+	inSnapshot := !v.loggedIn && a.cookies.inSnapshot(r)
 	switch {
 	case v.loggedIn && v.identity.grants(want):
 		return actionPass, ""
@@ -101,12 +103,18 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionUpgrade, ""
 	case v.loggedIn:
 		return actionStop, ReasonScopeRequired
+	case inSnapshot && a.snapshot == SnapshotRefuse:
+		return actionStop, ReasonSnapshotUser
 	case !a.isPage(r) && v.damaged:
 		return actionStop, ReasonSessionCorrupt
 	case !a.isPage(r) && v.sent:
 		return actionStop, ReasonSessionUnknown
 	case !a.isPage(r):
 		return actionStop, ReasonNoSession
+	case inSnapshot && a.snapshot == SnapshotAnonymous:
+		return actionGuest, ""
+	case inSnapshot:
+		return actionStop, ReasonSnapshotUser
 	case a.onOtherHost(r):
 		return actionHop, ""
 	case want == client.ScopeUserInfo && a.scope != client.ScopeUserInfo:
@@ -145,6 +153,8 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 				return
 			}
 			a.pass(w, r, v, next)
+		case actionGuest:
+			a.pass(w, r, v.guest(), next)
 		case actionHop:
 			a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
 			redirect(w, a.absolute(a.targetOf(r)))
@@ -166,6 +176,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 	f := Failure{Reason: reason, Page: a.isPage(r)}
 	switch {
+	case reason == ReasonSnapshotUser: // starting again does not help
 	case f.Page:
 		f.RetryURL = a.loginURL(a.targetOf(r), true)
 	case reason == ReasonScopeRequired:

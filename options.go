@@ -46,6 +46,7 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
+	snapshot        SnapshotPolicy
 	identityHeaders bool
 	verifyFiles     map[string]string
 
@@ -305,6 +306,9 @@ func (c *config) validate() error {
 	case client.LangZhCN, client.LangZhTW, client.LangEN:
 	default:
 		bad("WithLang: use client.LangZhCN, client.LangZhTW or client.LangEN, not %q", c.lang)
+	}
+	if c.snapshot < SnapshotPage || c.snapshot > SnapshotRefuse {
+		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
 	}
 	for name, content := range c.verifyFiles {
 		if err := checkVerifyFile(name, content); err != nil {

@@ -51,6 +51,9 @@ const (
 	// ReasonSnapshotUser: WeChat opened the page in snapshot mode and gave a
 	// virtual identity, which is nobody's.
 	ReasonSnapshotUser Reason = "snapshot_user"
+	// ReasonSnapshotSuspected: the profile was granted and then refused (48001),
+	// which has been seen where WeChat did not flag its virtual identities.
+	ReasonSnapshotSuspected Reason = "snapshot_suspected"
 	// ReasonIdentityMismatch: another WeChat user came back than the one whose
 	// scope was to be widened.
 	ReasonIdentityMismatch Reason = "identity_mismatch"

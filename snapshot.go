@@ -1,0 +1,79 @@
+package wechatauth
+
+import (
+	"context"
+	"net/http"
+	"time"
+)
+
+// SnapshotPolicy says what a visitor in WeChat's snapshot mode (快照页) is
+// shown. WeChat opens a page that way when it asks for snsapi_userinfo too
+// early. The openid it then gives is a virtual one, which may belong to nobody
+// or to somebody else, so no policy makes a login of it.
+type SnapshotPolicy int
+
+const (
+	// SnapshotPage shows a page that explains the button "使用完整服务", by
+	// which the visitor opens the same URL for real. The default.
+	SnapshotPage SnapshotPolicy = iota
+	// SnapshotAnonymous lets page visits through without an identity:
+	// IdentityFromContext returns false, and an Identity with Snapshot set.
+	SnapshotAnonymous
+	// SnapshotRefuse answers 403 with ReasonSnapshotUser to everything.
+	SnapshotRefuse
+)
+
+// WithSnapshotPolicy sets what a visitor in snapshot mode is shown. Default
+// SnapshotPage.
+func WithSnapshotPolicy(p SnapshotPolicy) Option {
+	return func(c *config) { c.snapshot = p }
+}
+
+// snapshotTTL is how long a browser counts as being in snapshot mode. WeChat
+// wipes the mode's cookies when the visitor leaves the page or opens it for
+// real, so this is only for pages that stay open.
+const snapshotTTL = 10 * time.Minute
+
+func (j *cookieJar) snapshotName() string { return j.prefix + "snapshot" }
+
+func (j *cookieJar) snapshotPlace() []string {
+	return append([]string{"snapshot", j.snapshotName()}, j.bound...)
+}
+
+// markSnapshot remembers the mode in the browser, so that the next page visit
+// does not lead to WeChat again, and again.
+func (j *cookieJar) markSnapshot(w http.ResponseWriter) {
+	j.set(w, j.snapshotName(), j.ring.seal([]byte("1"), j.snapshotPlace()...), snapshotTTL)
+}
+
+func (j *cookieJar) inSnapshot(r *http.Request) bool {
+	c, err := r.Cookie(j.snapshotName())
+	if err != nil {
+		return false
+	}
+	_, err = j.ring.open(c.Value, j.snapshotPlace()...)
+	return err == nil
+}
+
+// leaveAsSnapshot ends a flow that brought a virtual identity: back to the
+// return target, whose URL is the one that "使用完整服务" opens.
+func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow, reason Reason) {
+	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope})
+	a.cookies.markSnapshot(w)
+	a.leave(w, r, f, a.checkedTarget(f))
+}
+
+// guest returns the visit of somebody in snapshot mode who is let through.
+func (v *visit) guest() *visit {
+	g := *v
+	g.identity, g.loggedIn = Identity{Snapshot: true}, false
+	return &g
+}
+
+// snapshotIdentity is what IdentityFromContext tells of such a visit.
+func snapshotIdentity(ctx context.Context) Identity {
+	if v, ok := ctx.Value(visitKey).(*visit); ok && !v.loggedIn {
+		return Identity{Snapshot: v.identity.Snapshot}
+	}
+	return Identity{}
+}
