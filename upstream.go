@@ -1,9 +1,11 @@
 package wechatauth
 
 import (
+	"io"
+	"maps"
 	"net/http"
-	"net/textproto"
 	"net/url"
+	"slices"
 	"strings"
 )
 
@@ -29,12 +31,7 @@ const identityHeaderPrefix = "x-wechat-"
 func withIdentityHeaders(r *http.Request, id Identity, loggedIn bool) *http.Request {
 	r = r.WithContext(r.Context()) // a copy: the header map of the caller stays as it is
 	r.Header = stripIdentityHeaders(r.Header)
-	for name := range r.Trailer {
-		if claimsIdentity(name) {
-			r.Trailer = stripIdentityHeaders(r.Trailer)
-			break
-		}
-	}
+	stripTrailer(r)
 	if !loggedIn {
 		return r
 	}
@@ -49,27 +46,74 @@ func withIdentityHeaders(r *http.Request, id Identity, loggedIn bool) *http.Requ
 	return r
 }
 
-// stripIdentityHeaders copies headers without those that claim to be ours.
+// stripIdentityHeaders copies headers without those that claim to be ours, and
+// without "Connection: X-Wechat-Openid", which would have a proxy drop ours.
 func stripIdentityHeaders(h http.Header) http.Header {
 	kept := make(http.Header, len(h)+5)
 	for name, values := range h {
-		if !claimsIdentity(name) {
+		switch {
+		case claimsIdentity(name):
+		case http.CanonicalHeaderKey(name) == "Connection":
+			if values = withoutOurNames(values); len(values) > 0 {
+				kept[name] = values
+			}
+		default:
 			kept[name] = values
 		}
 	}
 	return kept
 }
 
-// claimsIdentity compares as upstreams do: letter case, and '_' for '-', make
-// no difference to CGI, WSGI and their kind. White space around a name is no
-// part of it.
-func claimsIdentity(name string) bool {
-	name = strings.ToLower(textproto.TrimString(name))
-	name = strings.Map(func(c rune) rune {
-		if c == '_' || c == ' ' || c == '.' {
-			return '-'
+// withoutOurNames takes the names of our headers out of lists of names.
+func withoutOurNames(lists []string) (kept []string) {
+	for _, list := range lists {
+		names := slices.DeleteFunc(strings.Split(list, ","), claimsIdentity)
+		if len(names) > 0 {
+			kept = append(kept, strings.Join(names, ","))
 		}
-		return c
-	}, name)
+	}
+	return kept
+}
+
+// stripTrailer does for the trailer what stripIdentityHeaders does for the
+// header. A trailer is known when the body has been read, and may then have
+// more fields than were announced; net/http adds them to the announced ones.
+func stripTrailer(r *http.Request) {
+	if r.Trailer == nil {
+		return // then it adds them to its own request, which nobody behind us sees
+	}
+	drop := func() {
+		maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return claimsIdentity(name) })
+	}
+	drop()
+	if r.Body != nil {
+		r.Body = &bodyWithTrailer{r.Body, drop}
+	}
+}
+
+// bodyWithTrailer calls read when the body, and with it the trailer, was read.
+type bodyWithTrailer struct {
+	io.ReadCloser
+	read func()
+}
+
+func (b *bodyWithTrailer) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.read()
+	}
+	return n, err
+}
+
+// claimsIdentity compares as upstreams do: CGI, WSGI and their kind make one
+// name of all that differ in letter case and in what is no letter or digit.
+// White space around a name is no part of it.
+func claimsIdentity(name string) bool {
+	name = strings.Map(func(c rune) rune {
+		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {
+			return c
+		}
+		return '-'
+	}, strings.ToLower(strings.TrimSpace(name)))
 	return strings.HasPrefix(name, identityHeaderPrefix)
 }

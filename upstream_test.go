@@ -1,0 +1,456 @@
+package wechatauth
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/textproto"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// An upstream is a server behind a reverse proxy behind the gate. It remembers
+// what it was told of the visitor.
+type upstream struct {
+	server *httptest.Server
+
+	mu   sync.Mutex
+	seen []seenRequest
+}
+
+// seenRequest is what a server that reads headers as CGI does finds out about a
+// visitor: by name, in upper case and with underscores.
+type seenRequest map[string][]string
+
+func startUpstream(t *testing.T) *upstream {
+	t.Helper()
+	u := &upstream{}
+	u.server = httptest.NewServer(u)
+	t.Cleanup(u.server.Close)
+	return u
+}
+
+func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.Copy(io.Discard, r.Body) // the trailer comes after it
+	got := seenRequest{}
+	got.read(r.Header)
+	got.read(r.Trailer)
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.seen = append(u.seen, got)
+	fmt.Fprint(w, "from upstream")
+}
+
+var notCGI = regexp.MustCompile(`[^A-Z0-9]`)
+
+// read keeps what CGI would call HTTP_X_WECHAT_….
+func (got seenRequest) read(h http.Header) {
+	for name, values := range h {
+		name = notCGI.ReplaceAllString(strings.ToUpper(name), "_")
+		if strings.HasPrefix(name, "X_WECHAT") {
+			got[name] = append(got[name], values...)
+		}
+	}
+}
+
+// take returns what was seen since the last call.
+func (u *upstream) take() []seenRequest {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	seen := u.seen
+	u.seen = nil
+	return seen
+}
+
+// proxy hands requests on with net/http's own reverse proxy.
+func (u *upstream) proxy() http.Handler {
+	target, _ := url.Parse(u.server.URL)
+	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+}
+
+// proxySite is a site whose pages all come from the upstream. outside stands
+// before the gate.
+func proxySite(t *testing.T, u *upstream, server *httptest.Server, outside func(http.Handler) http.Handler, opts ...Option) *site {
+	t.Helper()
+	s := &site{t: t, sim: wechattest.NewServer(), server: server, logs: &syncBuffer{}, clock: newTestClock()}
+	scheme := "http://"
+	if server.EnableHTTP2 {
+		scheme = "https://"
+	}
+	s.start(scheme+server.Listener.Addr().String(), append([]Option{WithIdentityHeaders()}, opts...)...)
+	mux := http.NewServeMux()
+	mux.Handle("/", s.auth.RequireWeChat(u.proxy()))
+	mux.Handle("/profile", s.auth.RequireScope(client.ScopeUserInfo)(u.proxy()))
+	mux.Handle("/public", s.auth.LoadWeChat(u.proxy()))
+	server.Config.Handler = outside(mux)
+	if server.EnableHTTP2 {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	return s
+}
+
+// forgeries are header lines as an attacker writes them on the wire, CRLF
+// between them. refused are those that net/http answers 400 itself.
+var forgeries = []struct {
+	name, lines string
+	refused     bool
+}{
+	{"the name as documented", "X-WeChat-OpenID: forged", false},
+	{"the name in lower case", "x-wechat-openid: forged", false},
+	{"the name in upper case", "X-WECHAT-OPENID: forged", false},
+	{"underscores for hyphens", "X_WeChat_OpenID: forged", false},
+	{"one underscore", "X-WeChat_OpenID: forged", false},
+	{"underscores in lower case", "x_wechat_openid: forged", false},
+	{"dots for hyphens", "X.WeChat.OpenID: forged", false},
+	{"tildes for hyphens", "X~WeChat~OpenID: forged", false},
+	{"twice", "X-WeChat-OpenID: forged\r\nX-WeChat-OpenID: forged too", false},
+	{"a list", "X-WeChat-OpenID: forged, forged too", false},
+	{"a space before the name", " X-WeChat-OpenID: forged", true},
+	{"a space after the name", "X-WeChat-OpenID : forged", true},
+	{"on the continuation of another header", "X-A: b\r\n X-WeChat-OpenID: forged", false},
+	{"a trailing space", "X-WeChat-OpenID: forged ", false},
+	{"an empty value", "X-WeChat-OpenID: ", false},
+	{"a value of 8 KB", "X-WeChat-OpenID: " + strings.Repeat("f", 8<<10), false},
+	{"a bare CR in the value", "X-A: b\rX-WeChat-OpenID: forged", true},
+	{"a bare LF in the value", "X-A: b\nX-WeChat-OpenID: forged", false},
+	{"NUL in the value", "X-WeChat-OpenID: for\x00ged", true},
+	{"dropped as hop-by-hop", "Connection: X-WeChat-OpenID, X_WeChat_OpenID", false},
+	{"dropped as hop-by-hop, after another", "Connection: keep-alive, x-wechat-openid\r\nX-WeChat-OpenID: forged", false},
+	{"announced as a trailer", "Transfer-Encoding: chunked\r\nTrailer: X-WeChat-OpenID", false},
+	{"as a trailer that was not announced", "Transfer-Encoding: chunked\r\nTrailer: X-Sum", false},
+	{"the unionid", "X-WeChat-UnionID: forged", false},
+	{"the AppID", "X-WeChat-AppID: forged", false},
+	{"the scope", "X-WeChat-Scope: snsapi_userinfo", false},
+	{"the nickname in UTF-8", "X-WeChat-Nickname: 伪造", false},
+	{"the nickname with an escaped newline", "X-WeChat-Nickname: a%0D%0AX-WeChat-OpenID: forged", false},
+	{"a name that we do not use yet", "X-WeChat-Admin: 1", false},
+}
+
+// raw sends a request as it stands over a connection of its own, and returns
+// the status of the answer.
+func (s *site) raw(t *testing.T, method, target, lines string) int {
+	t.Helper()
+	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	require.NoError(t, err)
+	defer conn.Close()
+	body := ""
+	if strings.Contains(lines, "chunked") {
+		body = "1\r\na\r\n0\r\nX-WeChat-OpenID: forged\r\nX-Sum: 1\r\n\r\n"
+	}
+	_, err = io.WriteString(conn, method+" "+target+" HTTP/1.1\r\nHost: "+s.auth.base.Host+"\r\n"+lines+"\r\n\r\n"+body)
+	require.NoError(t, err)
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	return resp.StatusCode
+}
+
+// cookies is the browser's Cookie header for the site.
+func (b *browser) cookies() string {
+	var pairs []string
+	for _, c := range b.client.Jar.Cookies(b.site.auth.base) {
+		pairs = append(pairs, c.Name+"="+c.Value)
+	}
+	return "Cookie: " + strings.Join(pairs, "; ")
+}
+
+// truth is what an upstream shall see of the holder of the phone.
+func truth() seenRequest {
+	me := wechattest.DefaultPeople()[0]
+	return seenRequest{
+		"X_WECHAT_APPID":  {wechattest.DefaultAppID},
+		"X_WECHAT_OPENID": {wechattest.OpenID(wechattest.DefaultAppID, me.Name)},
+		"X_WECHAT_SCOPE":  {string(client.ScopeBase)},
+	}
+}
+
+func TestT34_AnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
+	u := startUpstream(t)
+	s := proxySite(t, u, httptest.NewUnstartedServer(nil), asItIs)
+	me := s.browser()
+	require.Equal(t, http.StatusOK, me.visit("/a").StatusCode)
+	require.Equal(t, []seenRequest{truth()}, u.take())
+	callback, err := url.Parse(s.browser().authorize("/b"))
+	require.NoError(t, err)
+	cookies := me.cookies()
+	preflight := "Origin: https://other.example\r\nAccess-Control-Request-Method: POST"
+
+	routes := []struct {
+		name, method, target, lines string
+		status                      int // of a request that net/http does not refuse
+		want                        []seenRequest
+	}{
+		{"through the gate, logged in", "GET", "/a", cookies, 200, []seenRequest{truth()}},
+		{"a form through the gate", "POST", "/a", cookies, 200, []seenRequest{truth()}},
+		{"a 401 of the gate", "GET", "/a", "Accept: */*", 401, nil},
+		{"a redirect of the gate", "GET", "/a", "Accept: text/html", 303, nil},
+		{"a preflight through the gate", "OPTIONS", "/a", preflight, 200, []seenRequest{{}}},
+		{"a preflight with a session", "OPTIONS", "/a", preflight + "\r\n" + cookies, 200, []seenRequest{{}}},
+		{"a route with a scope that is not granted", "GET", "/profile", cookies + "\r\nAccept: */*", 403, nil},
+		{"an open route, anonymous", "GET", "/public", "Accept: text/html", 200, []seenRequest{{}}},
+		{"an open route, logged in", "GET", "/public", cookies, 200, []seenRequest{truth()}},
+		{"the callback", "GET", callback.RequestURI(), "Accept: text/html", 400, nil},
+		{"the login", "GET", "/wechat/login", "Accept: text/html", 303, nil},
+	}
+	for _, route := range routes {
+		t.Run(route.name, func(t *testing.T) {
+			for _, f := range forgeries {
+				status := s.raw(t, route.method, route.target, f.lines+"\r\n"+route.lines)
+				seen := u.take()
+				if f.refused {
+					assert.Equal(t, http.StatusBadRequest, status, f.name)
+					assert.Empty(t, seen, f.name)
+					continue
+				}
+				assert.Equal(t, route.status, status, f.name)
+				assert.Equal(t, route.want, seen, f.name)
+			}
+		})
+	}
+	assert.GreaterOrEqual(t, len(forgeries), 24)
+}
+
+func asItIs(h http.Handler) http.Handler { return h }
+
+func TestT34_AHeaderThatAServerInFrontWroteAsItLikesIsRemoved(t *testing.T) {
+	var forged http.Header
+	planting := func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			for name, values := range forged {
+				r.Header[name] = values
+			}
+			next.ServeHTTP(w, r)
+			assert.Subset(t, r.Header, forged, "the request of the server in front stays as it was")
+		})
+	}
+	u := startUpstream(t)
+	s := proxySite(t, u, httptest.NewUnstartedServer(nil), planting)
+	me := s.browser()
+	me.visit("/a")
+	u.take()
+
+	for _, name := range []string{
+		"x_wechat_openid", "X-WECHAT-OPENID", "x-wechat-openid", " X-Wechat-Openid", "X-Wechat-Openid\t", "X-Wechat-Openid",
+		"X.Wechat.Openid", "X_Wechat-Openid", "x-wechat-",
+	} {
+		forged = http.Header{name: {"forged"}, "connection": {name}}
+		me.step("/a")
+		me.step("/public")
+		assert.Equal(t, []seenRequest{truth(), truth()}, u.take(), "%q", name)
+		s.browser().step("/public")
+		assert.Equal(t, []seenRequest{{}}, u.take(), "%q", name)
+	}
+}
+
+func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
+	u := startUpstream(t)
+	server := httptest.NewUnstartedServer(nil)
+	server.EnableHTTP2 = true
+	s := proxySite(t, u, server, asItIs)
+	me := s.browser()
+	first := me.visit("/a")
+	require.Equal(t, http.StatusOK, first.StatusCode, first.body)
+	require.Equal(t, 2, first.ProtoMajor)
+	u.take()
+
+	stranger := s.browser()
+	for _, f := range forgeries {
+		if f.refused || strings.Contains(f.lines, "\n ") || strings.Contains(f.lines, "b\n") {
+			continue // net/http's client does not write it either
+		}
+		header := http.Header{}
+		for line := range strings.SplitSeq(f.lines, "\r\n") {
+			name, value, _ := strings.Cut(line, ": ")
+			header[name] = append(header[name], value)
+		}
+		if header["Connection"] != nil {
+			continue // is no header of HTTP/2
+		}
+		delete(header, "Transfer-Encoding")
+		for _, tt := range []struct {
+			browser *browser
+			target  string
+			want    []seenRequest
+		}{
+			{me, "/a", []seenRequest{truth()}},
+			{me, "/public", []seenRequest{truth()}},
+			{stranger, "/public", []seenRequest{{}}},
+			{stranger, "/wechat/callback?code=abc&state=" + newState(), nil},
+			{stranger, "/a", nil},
+		} {
+			// Who is not let through is answered before the body is read, so
+			// there is none to send.
+			tt.browser.overHTTP2(t, tt.target, header, tt.want != nil)
+			assert.Equal(t, tt.want, u.take(), "%s %s", f.name, tt.target)
+		}
+	}
+}
+
+// overHTTP2 sends a request, if wanted with a body and a trailer.
+func (b *browser) overHTTP2(t *testing.T, target string, header http.Header, withBody bool) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, b.site.auth.base.String()+target, nil)
+	require.NoError(t, err)
+	if withBody {
+		req.Method, req.Body = http.MethodPost, io.NopCloser(strings.NewReader("a"))
+		req.Trailer = http.Header{"X-Sum": {"1"}, "X-Wechat-Openid": {"forged"}}
+	}
+	for name, values := range header {
+		if name != "Trailer" {
+			req.Header[name] = values
+		}
+	}
+	resp, err := b.client.Do(req)
+	require.NoError(t, err)
+	require.Equal(t, 2, resp.ProtoMajor)
+	_, err = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+}
+
+func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
+	for name, lines := range map[string]string{
+		"announced":     "Trailer: X-WeChat-OpenID, X-Sum",
+		"not announced": "Trailer: X-Sum",
+		"at all":        "X-A: b",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var before, after http.Header
+			s := siteServing(t, func(a *Auth) http.Handler {
+				return a.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					before = r.Trailer.Clone()
+					body, err := io.ReadAll(r.Body)
+					assert.NoError(t, err)
+					assert.Equal(t, "a", string(body))
+					after = r.Trailer
+				}))
+			}, WithIdentityHeaders())
+			require.Equal(t, http.StatusOK, s.raw(t, "POST", "/", "Transfer-Encoding: chunked\r\n"+lines))
+			assert.NotContains(t, before, "X-Wechat-Openid")
+			assert.NotContains(t, after, "X-Wechat-Openid")
+			if strings.Contains(lines, "X-Sum") {
+				assert.Equal(t, http.Header{"X-Sum": {"1"}}, after, "the others are there")
+			}
+		})
+	}
+}
+
+// siteServing is a site with an application of the test's own.
+func siteServing(t *testing.T, app func(*Auth) http.Handler, opts ...Option) *site {
+	t.Helper()
+	s := &site{t: t, sim: wechattest.NewServer(), server: httptest.NewUnstartedServer(nil), logs: &syncBuffer{}, clock: newTestClock()}
+	s.start("http://"+s.server.Listener.Addr().String(), opts...)
+	s.server.Config.Handler = app(s.auth)
+	s.server.Start()
+	return s
+}
+
+func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
+	tests := map[string]struct{ nickname, json, want string }{
+		"in UTF-8":           {nickname: "小明 🌿", want: "小明 🌿"},
+		"with a newline":     {json: `a\r\nX-WeChat-OpenID: forged`, want: "a X-WeChat-OpenID: forged"},
+		"with a percent":     {nickname: "100%0D%0A", want: "100%0D%0A"},
+		"of quotes and tags": {nickname: `"<script>'`, want: `"<script>'`},
+		"of nothing":         {nickname: "\u200b", want: ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			u := startUpstream(t)
+			sim := wechattest.NewServer(wechattest.WithPerson(wechattest.Person{Name: "p", Nickname: tt.nickname, NicknameJSON: tt.json}))
+			defer sim.Close()
+			s := proxySite(t, u, httptest.NewUnstartedServer(nil), asItIs, WithEndpoints(sim.Endpoints()))
+			b := s.browser()
+			consent := b.post("/wechat/upgrade", url.Values{"next": {"/profile"}})
+			ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(consent.body)
+			require.NotNil(t, ticket, consent.body)
+			b.post(sim.URL+"/connect/oauth2/authorize_reply", url.Values{"ticket": {ticket[1]}, "answer": {"allow"}})
+
+			seen := u.take()
+			require.Len(t, seen, 1)
+			assert.Equal(t, []string{wechattest.OpenID(wechattest.DefaultAppID, "p")}, seen[0]["X_WECHAT_OPENID"])
+			if tt.want == "" {
+				assert.NotContains(t, seen[0], "X_WECHAT_NICKNAME")
+				return
+			}
+			require.Len(t, seen[0]["X_WECHAT_NICKNAME"], 1)
+			escaped := seen[0]["X_WECHAT_NICKNAME"][0]
+			assert.Regexp(t, `^[!-~]+$`, escaped)
+			got, err := url.PathUnescape(escaped)
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, got)
+		})
+	}
+}
+
+func TestT34_WithoutTheOptionHeadersAreTheApplicationsOwn(t *testing.T) {
+	var got http.Header
+	s := siteServing(t, func(a *Auth) http.Handler {
+		return a.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
+	})
+	s.raw(t, "GET", "/", "X-WeChat-OpenID: its own")
+	assert.Equal(t, []string{"its own"}, got["X-Wechat-Openid"])
+}
+
+func FuzzIdentityHeaders(f *testing.F) {
+	for _, forged := range forgeries {
+		for line := range strings.SplitSeq(forged.lines, "\r\n") {
+			name, value, _ := strings.Cut(line, ":")
+			f.Add(name, value)
+		}
+	}
+	f.Add("X-Forwarded-For", "203.0.113.7")
+	f.Add("x-wechat", "")
+	f.Fuzz(func(t *testing.T, name, value string) {
+		in := http.Header{name: {value}, "X-Forwarded-For": {"203.0.113.7"}}
+		before := in.Clone()
+		out := stripIdentityHeaders(in)
+
+		assert.Equal(t, before, in, "the caller's map stays")
+		assert.Equal(t, out, stripIdentityHeaders(out), "twice is once")
+		assert.Contains(t, out, "X-Forwarded-For")
+		got := seenRequest{}
+		got.read(http.Header{textproto.TrimString(name): {value}})
+		forged := false
+		for seen := range got {
+			forged = forged || strings.HasPrefix(seen, "X_WECHAT_")
+		}
+		if _, kept := out[name]; kept && forged {
+			t.Errorf("%q is kept", name)
+		}
+		connection := strings.EqualFold(name, "Connection")
+		if _, kept := out[name]; !kept && !forged && !connection && isToken(name) {
+			t.Errorf("%q is removed", name)
+		}
+
+		r := withIdentityHeaders(&http.Request{Header: in}, Identity{AppID: "wx", OpenID: "o1"}, true)
+		seen := seenRequest{}
+		seen.read(r.Header)
+		assert.Equal(t, []string{"o1"}, seen["X_WECHAT_OPENID"])
+		for _, list := range r.Header["Connection"] {
+			assert.NotRegexp(t, `(?i)(^|,)\s*x[-_.]wechat[-_.]`, list)
+		}
+	})
+}
+
+// isToken reports whether net/http would take a header of this name.
+func isToken(name string) bool {
+	return regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").MatchString(name)
+}
