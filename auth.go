@@ -37,7 +37,7 @@ type Auth struct {
 	pages        Pages
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
 	onLogin      hook
-	authorize    hook
+	consents     *consents
 	observer     Observer
 	log          *slog.Logger
 	origin       *http.CrossOriginProtection
@@ -78,7 +78,8 @@ func New(opts ...Option) (*Auth, error) {
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
 		snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
-		onLogin: c.onLogin, authorize: c.authorize,
+		onLogin:  c.onLogin,
+		consents: &consents{ask: c.authorize, interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 		observer: c.observer, log: c.logger, now: c.now,
 	}
 	if err := errors.Join(a.setAccounts(c), a.setSessions(c)); err != nil {

@@ -73,7 +73,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if v.loggedIn && a.authorize != nil && a.authorize(v.ctx, v.identity) != nil {
+		if v.loggedIn && a.consents.allow(v.ctx, v.identity) != nil {
 			v.loggedIn = false
 		}
 		a.pass(w, r, v, next)
@@ -147,7 +147,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		act, reason := a.decide(r, v, want)
 		switch act {
 		case actionPass:
-			if err := a.authorized(v); err != nil {
+			if err := a.consents.allow(v.ctx, v.identity); err != nil {
 				a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonNotAuthorized, OpenID: maskOpenID(v.identity.OpenID), Err: err})
 				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.isPage(r), Err: err})
 				return
@@ -185,13 +185,6 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 		f.RetryURL = a.absolute(a.prefix + "login")
 	}
 	a.stop(w, r, f)
-}
-
-func (a *Auth) authorized(v *visit) error {
-	if a.authorize == nil {
-		return nil
-	}
-	return a.authorize(v.ctx, v.identity)
 }
 
 // pass hands the request on, and saves the session before the answer begins.

@@ -50,15 +50,16 @@ type config struct {
 	identityHeaders bool
 	verifyFiles     map[string]string
 
-	pageVisit    func(*http.Request) bool
-	pages        Pages
-	errorHandler func(http.ResponseWriter, *http.Request, Failure)
-	onLogin      func(context.Context, Identity) error
-	authorize    func(context.Context, Identity) error
-	observer     Observer
-	logger       *slog.Logger
-	httpClient   *http.Client
-	endpoints    client.Endpoints
+	pageVisit         func(*http.Request) bool
+	pages             Pages
+	errorHandler      func(http.ResponseWriter, *http.Request, Failure)
+	onLogin           func(context.Context, Identity) error
+	authorize         func(context.Context, Identity) error
+	authorizeInterval time.Duration
+	observer          Observer
+	logger            *slog.Logger
+	httpClient        *http.Client
+	endpoints         client.Endpoints
 
 	now func() time.Time
 }
@@ -237,12 +238,6 @@ func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 	return func(c *config) { c.onLogin = f }
 }
 
-// WithAuthorize is asked on every request of a logged-in visitor and must be
-// cheap. An error stops the request with 403 and ReasonNotAuthorized.
-func WithAuthorize(f func(ctx context.Context, id Identity) error) Option {
-	return func(c *config) { c.authorize = f }
-}
-
 // WithObserver is told of every event. Default: nobody is.
 func WithObserver(o Observer) Option {
 	return func(c *config) { c.observer = o }
@@ -314,6 +309,9 @@ func (c *config) validate() error {
 		if err := checkVerifyFile(name, content); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if err := c.validateAuthorize(); err != nil {
+		errs = append(errs, err)
 	}
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
