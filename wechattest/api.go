@@ -50,7 +50,7 @@ func (s *Server) api(e endpoint) http.Handler {
 		s.mu.Lock()
 		a := s.decide(e, c, fault)
 		c.entry.Errcode = a.code
-		body, contentType := s.render(e.family, a, c), s.contentType(e.family)
+		body, contentType := s.encode(e.family, a, c), s.contentType(e.family)
 		s.wake()
 		s.mu.Unlock()
 		fault.write(s, w, r, contentType, body)
@@ -102,7 +102,7 @@ func (s *Server) methodAllowed(e endpoint, method string) bool {
 	return false
 }
 
-func (s *Server) render(f family, a answer, c *call) string {
+func (s *Server) encode(f family, a answer, c *call) string {
 	if a.code != 0 {
 		a.fields = []field{{"errcode", a.code}, {"errmsg", s.errmsg(f, a.code, remoteIP(c.request))}}
 	}

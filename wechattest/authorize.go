@@ -28,6 +28,7 @@ type authorizeRequest struct {
 type refusal struct {
 	code int
 	text string
+	hint bilingual // for the developer; empty means that of the code
 }
 
 const cannotOpen = "该链接无法访问"
@@ -48,7 +49,7 @@ var pageErrors = map[int]string{
 	10016: "不支持微信开放平台的Appid，请使用公众号Appid",
 }
 
-func numbered(code int) *refusal { return &refusal{code, pageErrors[code]} }
+func numbered(code int) *refusal { return &refusal{code: code, text: pageErrors[code]} }
 
 // The documented order, and what may follow it in any order.
 var (
@@ -102,11 +103,11 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *r
 	case a.state == "" && s.on(StateRequired):
 		return a, numbered(10013)
 	case err != nil, !s.on(LenientOrder) && !inOrder(r.URL.RawQuery), q.Get("response_type") != "code":
-		return a, &refusal{text: cannotOpen}
+		return a, &refusal{text: cannotOpen, hint: orderHint}
 	case strings.HasPrefix(a.appID, "gh_"):
 		return a, numbered(1)
 	case !ok:
-		return a, &refusal{text: "AppID 参数错误"}
+		return a, &refusal{text: "AppID 参数错误", hint: unknownAppHint}
 	case a.account.Kind != OfficialAccount:
 		return a, numbered(10016)
 	}
@@ -117,17 +118,17 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *r
 func (s *Server) judge(a authorizeRequest) *refusal {
 	switch {
 	case len(a.state) > 128:
-		return &refusal{text: "state 参数过长 / state parameter is too long"}
+		return &refusal{text: "state 参数过长 / state parameter is too long", hint: stateHint}
 	case a.account.Banned:
 		return numbered(10004)
 	case a.scope != client.ScopeBase && a.scope != client.ScopeUserInfo:
-		return &refusal{text: "Scope 参数错误或没有 Scope 权限"}
+		return &refusal{text: "Scope 参数错误或没有 Scope 权限", hint: scopeHint}
 	case !a.account.owns(a.scope):
 		return numbered(10005)
 	case a.platform != "" && !slices.Contains(a.account.Platforms, a.platform):
 		return numbered(10015)
 	case !s.callbackAllowed(a):
-		return numbered(10003)
+		return &refusal{code: 10003, text: pageErrors[10003], hint: domainHint(a, s.domains(a))}
 	case a.account.Sandbox && !a.person.Follows:
 		return numbered(10006)
 	}
@@ -141,10 +142,7 @@ func (s *Server) callbackAllowed(a authorizeRequest) bool {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Host == "" {
 		return false
 	}
-	domains := a.account.Domains
-	if a.platform != "" {
-		domains = s.accounts[a.platform].Domains // the platform's, not the account's
-	}
+	domains := s.domains(a)
 	if len(domains) == 0 {
 		return !s.cfg.strictDomains && loopback(u.Hostname())
 	}
@@ -155,6 +153,15 @@ func (s *Server) callbackAllowed(a authorizeRequest) bool {
 		}
 	}
 	return false
+}
+
+// domains are the configured callback domains: of the platform that acts for
+// an account, else of the account.
+func (s *Server) domains(a authorizeRequest) []string {
+	if a.platform != "" {
+		return s.accounts[a.platform].Domains
+	}
+	return a.account.Domains
 }
 
 func below(path, prefix string) bool {
@@ -200,7 +207,7 @@ func separator(uri string) string {
 // authorize is /connect/oauth2/authorize.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
 	if r.Method != http.MethodGet {
-		s.errorPage(w, r, c, &refusal{text: cannotOpen})
+		s.errorPage(w, r, c, &refusal{text: cannotOpen, hint: methodHint})
 		return
 	}
 	if !s.cfg.anyBrowser && !strings.Contains(strings.ToLower(r.UserAgent()), "micromessenger") {

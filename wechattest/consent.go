@@ -62,7 +62,7 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 	pending, ok := s.pending[r.PostFormValue("ticket")]
 	if r.Method != http.MethodPost || !ok {
 		s.mu.Unlock()
-		s.errorPage(w, r, c, &refusal{text: cannotOpen})
+		s.errorPage(w, r, c, &refusal{text: cannotOpen, hint: methodHint})
 		return
 	}
 	delete(s.pending, r.PostFormValue("ticket"))
@@ -81,8 +81,7 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 	}
 	s.mu.Unlock()
 	if to == "" {
-		s.outcome(c, 0, "refused")
-		s.show(w, r, "cancelled", view{})
+		s.cancelledPage(w, r, c)
 		return
 	}
 	s.sendBack(w, r, c, to)

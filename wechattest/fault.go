@@ -1,10 +1,12 @@
 package wechattest
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,8 +24,86 @@ type Fault struct {
 
 type faultKind int
 
-func (k faultKind) String() string {
-	return [...]string{"", "errcode", "delay", "hang", "reset", "raw answer", "truncated", "errcode as string", "errcode 0"}[k]
+// String names the fault: ParseFault reads most of these names.
+func (f Fault) String() string {
+	name := [...]string{"none", "errcode", "delay", "hang", "reset", "raw", "truncated", "errcode-as-string", "errcode-zero"}[f.kind]
+	switch {
+	case f.kind == faultErrcode && f.code == -1:
+		return "busy"
+	case f.kind == faultErrcode:
+		return fmt.Sprintf("errcode:%d", f.code)
+	case f.kind == faultDelay:
+		return "delay:" + f.delay.String()
+	case f.kind == faultRaw && f.code == http.StatusBadGateway:
+		name = "bad-gateway"
+	}
+	if f.processed && f.kind <= faultRaw {
+		name += "-processed"
+	}
+	return name
+}
+
+// faultNames are the faults that the control page and configuration files
+// know by name.
+var faultNames = []choice{
+	{Name: "busy", ZH: "系统繁忙 -1", EN: "busy, errcode -1"},
+	{Name: "errcode:40001", ZH: "40001（如刚换到的 token）", EN: "40001, as right after an exchange"},
+	{Name: "errcode:40029", ZH: "40029 code 无效", EN: "40029, invalid code"},
+	{Name: "errcode:40163", ZH: "40163 code 已使用", EN: "40163, code been used"},
+	{Name: "errcode:45011", ZH: "45011 分钟配额", EN: "45011, minute quota"},
+	{Name: "delay:3s", ZH: "慢 3 秒", EN: "3 seconds slow"},
+	{Name: "delay:20s", ZH: "慢 20 秒", EN: "20 seconds slow"},
+	{Name: "hang", ZH: "不回应", EN: "no answer at all"},
+	{Name: "reset", ZH: "连接重置", EN: "connection reset"},
+	{Name: "reset-processed", ZH: "处理后连接重置", EN: "processed, then reset"},
+	{Name: "hang-processed", ZH: "处理后不回应", EN: "processed, then no answer"},
+	{Name: "bad-gateway", ZH: "502 HTML", EN: "502 with HTML"},
+	{Name: "truncated", ZH: "JSON 截断", EN: "truncated JSON"},
+	{Name: "errcode-as-string", ZH: "errcode 是字符串", EN: "errcode as a string"},
+	{Name: "errcode-zero", ZH: "成功时 errcode 0", EN: "errcode 0 on success"},
+}
+
+// ParseFault reads a fault by name: busy, errcode:N, delay:DURATION, hang,
+// reset, bad-gateway, truncated, errcode-as-string, errcode-zero, and
+// hang-processed, reset-processed, bad-gateway-processed.
+func ParseFault(name string) (Fault, error) {
+	base, processed := strings.CutSuffix(name, "-processed")
+	kind, value, _ := strings.Cut(base, ":")
+	var f Fault
+	switch kind {
+	case "busy":
+		f = Busy()
+	case "errcode":
+		code, err := strconv.Atoi(value)
+		if err != nil || code == 0 {
+			return Fault{}, fmt.Errorf("fault %q: errcode wants a number, as in errcode:40029", name)
+		}
+		f = Errcode(code)
+	case "delay":
+		d, err := time.ParseDuration(value)
+		if err != nil || d <= 0 {
+			return Fault{}, fmt.Errorf("fault %q: delay wants a duration, as in delay:3s", name)
+		}
+		f = Delay(d)
+	case "hang":
+		f = Hang()
+	case "reset":
+		f = Reset()
+	case "bad-gateway":
+		f = BadGateway()
+	case "truncated":
+		f = Truncated()
+	case "errcode-as-string":
+		f = ErrcodeAsString()
+	case "errcode-zero":
+		f = ErrcodeZero()
+	default:
+		return Fault{}, fmt.Errorf("no fault is called %q", name)
+	}
+	if processed {
+		f = f.Processed()
+	}
+	return f, nil
 }
 
 const (
@@ -106,7 +186,9 @@ func (s *Server) nextFault(c *Call) Fault {
 		return Fault{}
 	}
 	s.faults[c.Endpoint] = queue[1:]
-	c.Fault = queue[0].kind.String()
+	if queue[0].kind != faultNone {
+		c.Fault = queue[0].String()
+	}
 	return queue[0]
 }
 

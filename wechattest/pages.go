@@ -12,30 +12,77 @@ import (
 var pageFiles embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"initial": func(name string) string {
-		for _, r := range name {
-			return string(r)
-		}
-		return "?"
-	},
+	"style":   func() (template.CSS, error) { return stylesheet("pages/page.css") },
+	"control": func() (template.CSS, error) { return stylesheet("pages/control.css") },
+	"initial": initial,
 }).ParseFS(pageFiles, "pages/*.html"))
 
-// view is what every page is rendered from.
-type view struct {
-	EN       bool // English instead of Chinese
-	Account  Account
-	People   []Person
-	Person   Person
-	Scope    string
-	Ticket   string // of a consent page, or the uuid of a QR code
-	Before   string // the callback up to its code
-	After    string // and from there on
-	Callback string // of a doubled delivery
-	AtOnce   bool
-	Code     int
-	Text     string
+func stylesheet(name string) (template.CSS, error) {
+	b, err := pageFiles.ReadFile(name)
+	return template.CSS(b), err
 }
 
+// initial is the first character of a name, for a face without a picture.
+func initial(name string) string {
+	for _, r := range name {
+		return strings.ToUpper(string(r))
+	}
+	return "?"
+}
+
+// view is what a visitor's page is rendered from.
+type view struct {
+	Title   string
+	Account Account
+	People  []Person
+	Person  Person
+	Ticket  string // of a consent page, or the uuid of a QR code
+
+	// QR page: the code, and the callback around its code.
+	QR                     template.HTML
+	Before, After, Refused string
+
+	// Doubled delivery.
+	Callback string
+	AtOnce   bool
+
+	// Notice.
+	Warn          bool
+	Heading, Text string
+	Code          int
+	Hint          string
+
+	english bool
+}
+
+// T chooses between the two languages of the pages.
+func (v view) T(zh, en string) string {
+	if v.english {
+		return en
+	}
+	return zh
+}
+
+// About says in a few words what is special about a person.
+func (v view) About(p Person) string {
+	var traits []string
+	for _, t := range []struct {
+		has    bool
+		zh, en string
+	}{
+		{p.Follows, "已关注公众号", "follows the account"},
+		{p.Deleted, "帐号已注销", "account deleted"},
+		{p.Limited, "帐号受限", "limited"},
+		{p.HighRisk, "高风险用户", "high risk"},
+	} {
+		if t.has {
+			traits = append(traits, v.T(t.zh, t.en))
+		}
+	}
+	return strings.Join(traits, " · ")
+}
+
+// english reports whether a browser prefers English to Chinese.
 func english(r *http.Request) bool {
 	lang := strings.ToLower(r.Header.Get("Accept-Language"))
 	zh, en := strings.Index(lang, "zh"), strings.Index(lang, "en")
@@ -68,7 +115,14 @@ func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request
 }
 
 func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, v view) {
-	v.EN, v.People = english(r), s.cfg.people
+	v.english, v.People = english(r), s.cfg.people
+	if v.Title == "" {
+		v.Title = v.T("微信（模拟）", "WeChat (simulated)")
+	}
+	s.render(w, name, v)
+}
+
+func (s *Server) render(w http.ResponseWriter, name string, v any) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name+".html", v); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -79,26 +133,43 @@ func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, v vie
 	w.Write(b.Bytes())
 }
 
+// errorPage is WeChat's page for a visitor, with what a developer has to know
+// below it. As in the field the status is 200 and the words are Chinese.
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, c *Call, why *refusal) {
 	s.outcome(c, why.code, why.text)
-	s.show(w, r, "error", view{Code: why.code, Text: why.text})
+	hint := why.hint
+	if text, ok := hints[why.code]; hint == (bilingual{}) && ok {
+		hint = text
+	}
+	s.show(w, r, "notice", view{
+		Title: "抱歉，出错了", Warn: true, Heading: "Oops! Something went wrong:(", Text: why.text, Code: why.code,
+		Hint: hint.in(english(r)),
+	})
 }
 
 func (s *Server) notWeChatPage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.outcome(c, 0, "not WeChat")
-	s.show(w, r, "notwechat", view{})
+	s.show(w, r, "notice", view{
+		Title: "抱歉,出错了", Warn: true, Heading: "请在微信客户端打开链接",
+		Hint: notWeChatHint.in(english(r)),
+	})
+}
+
+func (s *Server) cancelledPage(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.outcome(c, 0, "refused")
+	v := view{english: english(r), Warn: true}
+	v.Heading, v.Hint = v.T("已取消授权", "You refused"), refusedHint.in(v.english)
+	s.show(w, r, "notice", v)
+}
+
+func (s *Server) confirmedPage(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.outcome(c, 0, "confirmed")
+	v := view{english: english(r)}
+	v.Heading, v.Text = v.T("已确认登录", "Confirmed"), v.T("请回到电脑上的网页。", "Go back to the page on the computer.")
+	s.show(w, r, "notice", v)
 }
 
 func (s *Server) consentPage(w http.ResponseWriter, r *http.Request, c *Call, id string, a authorizeRequest) {
 	s.outcome(c, 0, "consent page")
-	s.show(w, r, "consent", view{Account: a.account, Person: a.person, Scope: string(a.scope), Ticket: id})
-}
-
-func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, uuid string, a authorizeRequest) {
-	before, after := s.callback(a)
-	s.show(w, r, "qr", view{Account: a.account, Ticket: uuid, Before: before, After: after})
-}
-
-func (s *Server) confirmPage(w http.ResponseWriter, r *http.Request, uuid string, a authorizeRequest) {
-	s.show(w, r, "confirm", view{Account: a.account, Person: a.person, Scope: string(a.scope), Ticket: uuid})
+	s.show(w, r, "consent", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: id})
 }

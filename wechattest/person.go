@@ -5,6 +5,8 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"html"
+	"net/http"
 )
 
 // Person is somebody with a phone and WeChat on it.
@@ -24,7 +26,9 @@ type Person struct {
 	// NoNickname sends an empty nickname.
 	NoNickname bool `json:"no_nickname"`
 
-	// AvatarURL is the headimgurl; empty means that the person has none.
+	// AvatarURL is the headimgurl; empty means that the person has none. One
+	// that begins with a slash is put after the simulator's own base URL,
+	// which serves a picture for those of its people.
 	AvatarURL string `json:"avatar_url"`
 
 	// Phone is the number that getuserphonenumber answers, without country
@@ -45,9 +49,9 @@ type Person struct {
 // first of them holds the phone until Hold says otherwise. All are invented.
 func DefaultPeople() []Person {
 	return []Person{
-		{Name: "小明", AvatarURL: avatarAtWeChat("小明")},
-		{Name: "Lin", Nickname: "Lin 🌿", AvatarURL: avatarAtWeChat("Lin")},
-		{Name: "阿青", Follows: true, AvatarURL: avatarAtWeChat("阿青")},
+		{Name: "小明", AvatarURL: avatarOf("小明")},
+		{Name: "Lin", Nickname: "Lin 🌿", AvatarURL: avatarOf("Lin")},
+		{Name: "阿青", Follows: true, AvatarURL: avatarOf("阿青")},
 	}
 }
 
@@ -86,7 +90,24 @@ func identifier(sort, realm, person string) string {
 	return "o" + base64.RawURLEncoding.EncodeToString(sum[:])[:27]
 }
 
-func avatarAtWeChat(person string) string {
+// avatarOf is the address of a picture that the simulator serves.
+func avatarOf(person string) string {
 	sum := sha256.Sum256([]byte("avatar\x00" + person))
-	return "https://thirdwx.qlogo.cn/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(sum[:]) + "/132"
+	return "/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(sum[:]) + "/132"
 }
+
+// avatar serves the picture of a person, and 404 for one that was changed.
+func (s *Server) avatar(w http.ResponseWriter, r *http.Request) {
+	for i, p := range s.cfg.people {
+		if p.AvatarURL == r.URL.Path {
+			w.Header().Set("Content-Type", "image/svg+xml")
+			fmt.Fprintf(w, avatarSVG, faceColors[i%len(faceColors)], html.EscapeString(initial(p.Name)))
+			return
+		}
+	}
+	http.NotFound(w, r)
+}
+
+var faceColors = []string{"#5b8c7b", "#b0785a", "#6a7fa8", "#9a6f93", "#8a8a4f"}
+
+const avatarSVG = `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 132 132"><path fill="%s" d="M0 0h132v132H0z"/><text x="66" y="88" text-anchor="middle" font-family="system-ui,sans-serif" font-size="62" fill="#fff">%s</text></svg>`

@@ -3,6 +3,7 @@ package wechattest
 import (
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"strings"
@@ -41,13 +42,53 @@ func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 	uuid := s.text(16)
 	s.tickets[uuid] = &ticket{authorizeRequest: a, status: qrWaiting, expires: s.now().Add(qrLife)}
 	s.mu.Unlock()
-	s.outcome(c, 0, "QR page")
 	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
 		w.Header().Set("Content-Type", "application/json")
 		json.NewEncoder(w).Encode(map[string]string{"uuid": uuid})
 		return
 	}
-	s.qrPage(w, r, uuid, a)
+	s.qrPage(w, r, c, uuid, a)
+}
+
+func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid string, a authorizeRequest) {
+	s.outcome(c, 0, "QR page")
+	v := view{Account: a.account, Ticket: uuid, english: english(r)}
+	v.Title = v.T("微信登录（模拟）", "WeChat login (simulated)")
+	s.mu.Lock()
+	v.Before, v.After = s.callback(a)
+	if s.on(RefusalCallback) {
+		v.Refused = refusalCallback(a)
+	}
+	s.mu.Unlock()
+	if m, ok := encodeQR(baseURL(r) + "/connect/confirm?uuid=" + uuid); ok {
+		v.QR = template.HTML(m.svg())
+	}
+	s.show(w, r, "qr", v)
+}
+
+// qrImage is /connect/qrcode/<uuid>, the picture alone.
+func (s *Server) qrImage(w http.ResponseWriter, r *http.Request, c *Call) {
+	m, ok := encodeQR(baseURL(r) + "/connect/confirm?uuid=" + r.PathValue("uuid"))
+	if !ok {
+		http.NotFound(w, r)
+		return
+	}
+	s.outcome(c, 0, "QR picture")
+	w.Header().Set("Content-Type", "image/svg+xml")
+	io.WriteString(w, m.svg())
+}
+
+// phonePage is the phone beside the QR code, before it has scanned.
+func (s *Server) phonePage(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.show(w, r, "phone", view{Ticket: r.FormValue("uuid")})
+}
+
+// baseURL is how the asker reached the simulator.
+func baseURL(r *http.Request) string {
+	if r.TLS != nil {
+		return "https://" + r.Host
+	}
+	return "http://" + r.Host
 }
 
 func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
@@ -66,13 +107,13 @@ func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
 	case a.scope == "":
 		return a, numbered(10010)
 	case !ok:
-		return a, &refusal{text: "AppID 参数错误"}
+		return a, &refusal{text: "AppID 参数错误", hint: unknownAppHint}
 	case q.Get("response_type") != "code" && q.Get("login_type") != "jssdk", a.account.Kind != WebsiteApp, r.Method != http.MethodGet:
-		return a, &refusal{text: cannotOpen}
+		return a, &refusal{text: cannotOpen, hint: kindHint}
 	case a.scope != client.ScopeLogin || !a.account.owns(a.scope):
-		return a, &refusal{text: "Scope 参数错误或没有 Scope 权限"}
+		return a, &refusal{text: "Scope 参数错误或没有 Scope 权限", hint: scopeHint}
 	case !s.callbackAllowed(a):
-		return a, &refusal{text: cannotOpen}
+		return a, &refusal{text: cannotOpen, hint: domainHint(a, s.domains(a))}
 	}
 	return a, nil
 }
@@ -90,6 +131,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	t.person = s.visitor(r)
 	if p, ok := s.people[r.PostFormValue("person")]; ok {
 		t.person = p
+		choose(w, p.Name)
 	}
 	answer := r.PostFormValue("answer")
 	switch {
@@ -106,11 +148,12 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.mu.Unlock()
 	switch {
 	case r.Method != http.MethodPost:
-		s.confirmPage(w, r, r.FormValue("uuid"), a)
+		s.outcome(c, 0, "scanned")
+		s.show(w, r, "confirm", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: r.FormValue("uuid")})
 	case answer == "allow":
-		s.show(w, r, "confirmed", view{})
+		s.confirmedPage(w, r, c)
 	default:
-		s.show(w, r, "cancelled", view{})
+		s.cancelledPage(w, r, c)
 	}
 }
 

@@ -191,10 +191,14 @@ func (s *Server) routes() http.Handler {
 		"connect/qrconnect":              s.qrConnect,
 		"connect/confirm":                s.confirm,
 		"connect/l/qrconnect":            s.qrPoll,
+		"connect/phone":                  s.phonePage,
 		"sim/full-service":               s.fullService,
 	} {
 		mux.Handle("/"+name, s.page(name, serve))
 	}
+	mux.Handle("/connect/qrcode/{uuid}", s.page("connect/qrcode", s.qrImage))
+	mux.HandleFunc("/mmopen/", s.avatar)
+	s.controlRoutes(mux)
 	mux.Handle("/", s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", answer: unknownPath}))
 	return mux
 }

@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -265,6 +266,9 @@ func (s *Server) userInfo(c *call) answer {
 		return refuse(50002)
 	}
 	nickname, avatar := profile(l)
+	if strings.HasPrefix(avatar, "/") {
+		avatar = baseURL(c.request) + avatar
+	}
 	fields := []field{
 		{"openid", l.openID}, {"nickname", nickname}, {"sex", 0}, {"language", ""},
 		{"city", ""}, {"province", ""}, {"country", ""},

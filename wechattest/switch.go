@@ -74,16 +74,47 @@ const (
 	CountryCodeString Switch = "country-code-string"
 )
 
-var switches = []Switch{
-	LenientOrder, StateRequired, OmitEmptyState, RefusalCallback, ConnectRedirect,
-	RecentConsent, DoubledLater, DoubledAtOnce,
-	UsedCodeInvalid, FailureBurnsCode, WrongSecret40001, BaseUnionID,
-	JSONContentType, AcceptPost, RotateRefreshToken, RefusedIP61004, RequireHTTPS, QuotaPerUser,
-	SnapshotBase, SnapshotUnflagged, SnapshotUserInfoDenied, SnapshotSharedUnionID, SnapshotRealUnionID,
-	SessionKeyRotates, WrongWatermark, CountryCodeString,
+// switchText is a switch with its words on the control page.
+type switchText struct {
+	name   Switch
+	ZH, EN string
 }
 
-func known(sw Switch) bool { return slices.Contains(switches, sw) }
+// Name is the switch as it is called in forms and files.
+func (t switchText) Name() Switch { return t.name }
+
+var switches = []switchText{
+	{LenientOrder, "参数可以乱序", "parameters in any order"},
+	{StateRequired, "state 为空报 10013", "10013 without a state"},
+	{OmitEmptyState, "空 state 不回传", "an empty state is not echoed"},
+	{RefusalCallback, "拒绝时带 state 回调（旧行为）", "refusal calls back with state (older)"},
+	{ConnectRedirect, "先 301 加 connect_redirect=1", "301 with connect_redirect=1 first"},
+	{RecentConsent, "同意过就不再询问", "nobody is asked twice"},
+	{DoubledLater, "回调两次，相隔 1 秒", "callback twice, one second apart"},
+	{DoubledAtOnce, "回调两次，同时", "callback twice, at once"},
+	{UsedCodeInvalid, "用过的 code 报 40029", "40029 for a used code"},
+	{FailureBurnsCode, "失败的交换也消耗 code", "a failed exchange spends the code"},
+	{WrongSecret40001, "secret 错误报 40001", "40001 for a wrong secret"},
+	{BaseUnionID, "snsapi_base 也给 unionid", "unionid with snsapi_base too"},
+	{JSONContentType, "sns 用 JSON Content-Type", "sns answers as JSON by type"},
+	{AcceptPost, "sns 接受 POST", "sns accepts POST"},
+	{RotateRefreshToken, "refresh_token 轮换", "refresh_token rotates"},
+	{RefusedIP61004, "IP 不允许时报 61004", "61004 for a refused address"},
+	{RequireHTTPS, "API 要求 https", "the API wants https"},
+	{QuotaPerUser, "jscode2session 按用户计配额", "jscode2session quota per user"},
+	{SnapshotBase, "快照：snsapi_base 也是虚拟身份", "snapshot: virtual with snsapi_base too"},
+	{SnapshotUnflagged, "快照：第一次没有 is_snapshotuser", "snapshot: no is_snapshotuser at first"},
+	{SnapshotUserInfoDenied, "快照：userinfo 报 48001", "snapshot: 48001 from userinfo"},
+	{SnapshotSharedUnionID, "快照：所有人共用一个 unionid", "snapshot: one unionid for all"},
+	{SnapshotRealUnionID, "快照：unionid 是别人的真值", "snapshot: somebody else's true unionid"},
+	{SessionKeyRotates, "每次 wx.login 换 session_key", "session_key changes with each wx.login"},
+	{WrongWatermark, "数据水印是别的 AppID", "watermark of another AppID"},
+	{CountryCodeString, "countryCode 是字符串", "countryCode as a string"},
+}
+
+func known(sw Switch) bool {
+	return slices.ContainsFunc(switches, func(t switchText) bool { return t.name == sw })
+}
 
 // Switch turns a switch on or off while the simulator runs. It panics on a
 // switch that does not exist.
