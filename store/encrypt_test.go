@@ -107,7 +107,7 @@ func TestEncryptRefusesKeysThatAreNone(t *testing.T) {
 	for name, keys := range map[string][][]byte{
 		"no key":        nil,
 		"empty":         {{}},
-		"31 bytes":      {good[:31]},
+		"31 bytes":      {good[1:]},
 		"zeroes":        {make([]byte, 32)},
 		"one byte":      {bytes.Repeat([]byte("a"), 64)},
 		"second is bad": {good, good[:16]},

@@ -25,7 +25,7 @@ const (
 	// ClassRetryFresh: the connection was dead or led to a server that does not
 	// serve (any more), and it was dropped. A repetition goes over another one:
 	// connection closed or reset, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN,
-	// too many clients. The store has repeated once already.
+	// too many clients. The store has repeated already.
 	ClassRetryFresh
 	// ClassFailClosed: the store answers and refuses, and repeating does not
 	// help: OOM, MISCONF, NOREPLICAS, WRONGTYPE, and everything unknown.

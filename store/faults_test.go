@@ -391,22 +391,28 @@ func TestAServerThatStaysReadOnlyIsAskedTwiceAndNotForEver(t *testing.T) {
 
 func TestACancelledRequestBurnsNoConnection(t *testing.T) {
 	server := redistest.Start(t)
-	pool := server.Pool()
-	s, token := patient(pool), storetest.Token()
-	require.NoError(t, s.Commit(token, []byte("record"), inAnHour()))
+	token := storetest.Token()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
+	for name, wait := range map[string]bool{"pool that waits": true, "pool that does not": false} {
+		t.Run(name, func(t *testing.T) {
+			pool := server.Pool()
+			pool.Wait = wait
+			s := patient(pool)
+			require.NoError(t, s.Commit(token, []byte("record"), inAnHour()))
 
-	commands := server.Commands(func() {
-		for range 10 {
-			_, _, err := s.FindCtx(ctx, token)
-			require.ErrorIs(t, err, context.Canceled)
-			require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), inAnHour()))
-		}
-	})
-	assert.Len(t, commands, 10, "a read of nobody's went to the server, or a write did not")
-	assert.Equal(t, 1, pool.ActiveCount())
-	assert.Equal(t, 1, pool.IdleCount())
+			commands := server.Commands(func() {
+				for range 10 {
+					_, _, err := s.FindCtx(ctx, token)
+					require.ErrorIs(t, err, context.Canceled)
+					require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), inAnHour()))
+				}
+			})
+			assert.Len(t, commands, 10, "a read of nobody's went to the server, or a write did not")
+			assert.Equal(t, 1, pool.ActiveCount())
+			assert.Equal(t, 1, pool.IdleCount())
+		})
+	}
 }
 
 // gate is a getter that tells when a connection has been handed out.

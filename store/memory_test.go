@@ -119,6 +119,14 @@ func TestInMemoryEndedEntriesDoNotPileUp(t *testing.T) {
 	ctx := context.Background()
 	clock := &handClock{now: noon}
 	m := store.NewMemory(store.WithClock(clock.Now))
+	// A session that is kept alive must not hold up the clearing of others.
+	kept := storetest.Token()
+	require.NoError(t, m.CommitCtx(ctx, kept, nil, noon.Add(time.Second)))
+	for range 10 {
+		require.NoError(t, m.CommitCtx(ctx, storetest.Token(), nil, noon.Add(2*time.Second)))
+	}
+	_, err := m.TouchCtx(ctx, kept, noon.Add(24*time.Hour))
+	require.NoError(t, err)
 	round := func() {
 		for range 20_000 {
 			token := storetest.Token()

@@ -71,6 +71,8 @@ func TestNewPoolRefusesABadURLAndKeepsItsPasswordToItself(t *testing.T) {
 		"slash in password":         "redis://:1/" + part + "@localhost:6379",
 		"hash in password":          "redis://:1#" + part + "@localhost:6379",
 		"question mark in password": "redis://:1?" + part + "@localhost:6379",
+		"hash in user":              "redis://shop#:" + part + "@localhost:6379",
+		"question mark in user":     "redis://shop?:" + part + "@localhost:6379",
 		"lone question mark":        "redis://localhost?",
 		"percent in password":       "redis://:" + part + "%zz@localhost:6379",
 		"space":                     "redis://:" + part + " @localhost:6379",

@@ -181,6 +181,35 @@ func TestARecordWithoutExpiryGetsOneByATouch(t *testing.T) {
 	assert.Positive(t, server.Do("PTTL", "scs:session:"+token))
 }
 
+// lapsing is a pool whose connections let every key end before its life is
+// asked for.
+type lapsing struct{ *redis.Pool }
+
+func (l lapsing) GetContext(ctx context.Context) (redis.Conn, error) {
+	conn, err := l.Pool.GetContext(ctx)
+	return lapsingConn{conn.(redis.ConnWithTimeout)}, err
+}
+
+type lapsingConn struct{ redis.ConnWithTimeout }
+
+func (c lapsingConn) Send(command string, args ...any) error {
+	if command == "PTTL" {
+		args = []any{"no such key"}
+	}
+	return c.ConnWithTimeout.Send(command, args...)
+}
+
+func TestARecordThatEndsBetweenItsReadingAndItsLifeIsNotFound(t *testing.T) {
+	ctx := context.Background()
+	s, token := patient(lapsing{redistest.Start(t).Pool()}), storetest.Token()
+	require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), time.Now().Add(time.Hour)))
+	b, ttl, found, err := s.FindTTLCtx(ctx, token)
+	require.NoError(t, err)
+	assert.False(t, found)
+	assert.Nil(t, b)
+	assert.Zero(t, ttl)
+}
+
 func TestSessionsOfScsRedisstoreAreFoundAndTheOtherWayRound(t *testing.T) {
 	pool := redistest.Start(t).Pool()
 	for name, stores := range map[string]struct {

@@ -53,7 +53,7 @@ type Server struct {
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Fatal("redistest: redis-server is not installed; install Redis 6.2 or newer (Debian and Ubuntu: apt-get install redis-server, macOS: brew install redis)")
+		t.Fatal("redistest: redis-server is not installed; install Redis 7 or newer (Debian and Ubuntu: apt-get install redis-server, macOS: brew install redis)")
 	}
 	s := &Server{t: t, args: args, dir: t.TempDir()}
 	t.Cleanup(s.Stop)
