@@ -128,7 +128,7 @@ func TestInMemoryEndedEntriesDoNotPileUp(t *testing.T) {
 	_, err := m.TouchCtx(ctx, kept, noon.Add(24*time.Hour))
 	require.NoError(t, err)
 	round := func() {
-		for range 20_000 {
+		for range 4_000 {
 			token := storetest.Token()
 			require.NoError(t, m.CommitCtx(ctx, token, make([]byte, 200), clock.Now().Add(time.Minute)))
 			require.NoError(t, m.PutMark(ctx, token, make([]byte, 200), time.Minute))

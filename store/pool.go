@@ -48,15 +48,9 @@ func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 	if err := checkURL(rawURL); err != nil {
 		return nil, fmt.Errorf("parse Redis URL: %w", err)
 	}
-	opts = append([]redis.DialOption{
-		redis.DialConnectTimeout(ioTimeout),
-		redis.DialTLSHandshakeTimeout(ioTimeout),
-		redis.DialReadTimeout(ioTimeout),
-		redis.DialWriteTimeout(ioTimeout),
-	}, opts...)
 	return &redis.Pool{
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
-			return redis.DialURLContext(ctx, rawURL, opts[:len(opts):len(opts)]...)
+			return redis.DialURLContext(ctx, rawURL, append(defaults(ctx), opts...)...)
 		},
 		TestOnBorrowContext: testOnBorrow,
 		MaxIdle:             poolSize,
@@ -65,6 +59,27 @@ func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 		IdleTimeout:         idleTimeout,
 		MaxConnLifetime:     lifetime,
 	}, nil
+}
+
+// defaults are the options of one dialling. Redigo minds the context in all of
+// it but the TLS handshake, which therefore gets what time is left.
+func defaults(ctx context.Context) []redis.DialOption {
+	handshake := ioTimeout
+	if deadline, ok := ctx.Deadline(); ok {
+		handshake = remaining(deadline)
+	}
+	return []redis.DialOption{
+		redis.DialConnectTimeout(ioTimeout),
+		redis.DialTLSHandshakeTimeout(handshake),
+		redis.DialReadTimeout(ioTimeout),
+		redis.DialWriteTimeout(ioTimeout),
+	}
+}
+
+// remaining is the time until the deadline, and never 0, which redigo takes for
+// "without limit".
+func remaining(deadline time.Time) time.Duration {
+	return max(time.Until(deadline), time.Nanosecond)
 }
 
 var databasePath = regexp.MustCompile(`^(/\d{0,5})?$`)
@@ -103,10 +118,7 @@ func testOnBorrow(ctx context.Context, conn redis.Conn, lastUsed time.Time) erro
 	}
 	timeout := ioTimeout
 	if deadline, ok := ctx.Deadline(); ok {
-		timeout = min(timeout, time.Until(deadline))
-	}
-	if timeout <= 0 {
-		return nil
+		timeout = remaining(deadline)
 	}
 	_, err := redis.DoWithTimeout(conn, timeout, "PING")
 	return err

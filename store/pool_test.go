@@ -21,8 +21,11 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
+// newPool allows a busy machine more time than NewPool does.
 func newPool(t *testing.T, url string, opts ...redis.DialOption) *redis.Pool {
 	t.Helper()
+	opts = append([]redis.DialOption{redis.DialConnectTimeout(time.Minute),
+		redis.DialReadTimeout(time.Minute), redis.DialWriteTimeout(time.Minute)}, opts...)
 	pool, err := store.NewPool(url, opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
@@ -47,7 +50,7 @@ func TestNewPoolFollowsUserPasswordAndDatabaseOfTheURL(t *testing.T) {
 		"password":          "redis://:default-for-tests@" + server.Addr() + "/3",
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, token := store.New(newPool(t, url)), storetest.Token()
+			s, token := patient(newPool(t, url)), storetest.Token()
 			require.NoError(t, s.Commit(token, []byte("record"), inAnHour()))
 
 			conn, err := redis.Dial("tcp", server.Addr(), redis.DialPassword("default-for-tests"), redis.DialDatabase(3))
@@ -98,7 +101,7 @@ func TestNewPoolDoesNotConnectAndAFailingDialKeepsThePasswordToItself(t *testing
 	server := redistest.Start(t)
 	addr := server.Addr()
 	server.Stop()
-	s := store.New(newPool(t, "redis://:fakepw@"+addr))
+	s := patient(newPool(t, "redis://:fakepw@"+addr))
 	_, _, err := s.Find(storetest.Token())
 	require.Error(t, err)
 	assert.NotContains(t, err.Error(), "fakepw")
@@ -110,18 +113,19 @@ func TestNewPoolTriesWhatHasRestedAndNothingElse(t *testing.T) {
 	pool := newPool(t, server.URL())
 	conn := pool.Get()
 	defer conn.Close()
+	waiting, stop := context.WithTimeout(context.Background(), time.Minute)
+	defer stop()
 	ended, end := context.WithCancel(context.Background())
 	end()
-	const pings = "PING"
 	for _, c := range []struct {
 		name   string
 		ctx    context.Context
 		rested time.Duration
 		want   []string
 	}{
-		{"used just now", context.Background(), 0, []string{}},
-		{"rested for 29 s", context.Background(), 29 * time.Second, []string{}},
-		{"rested for 31 s", context.Background(), 31 * time.Second, []string{pings}},
+		{"used just now", waiting, 0, []string{}},
+		{"rested for 29 s", waiting, 29 * time.Second, []string{}},
+		{"rested for 31 s", waiting, 31 * time.Second, []string{"PING"}},
 		{"rested, but nobody waits any more", ended, time.Hour, []string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -144,21 +148,20 @@ func TestNewPoolChecksTheCertificate(t *testing.T) {
 	front := tlsFront(t, web.TLS.Certificates[0], server.Addr())
 
 	t.Run("unknown authority", func(t *testing.T) {
-		s := store.New(newPool(t, "rediss://"+front))
+		s := patient(newPool(t, "rediss://"+front))
 		_, _, err := s.Find(storetest.Token())
 		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%v", err)
 	})
 	t.Run("known authority", func(t *testing.T) {
 		roots := x509.NewCertPool()
 		roots.AddCert(web.Certificate())
-		s := patient(newPool(t, "rediss://"+front, redis.DialTLSConfig(&tls.Config{RootCAs: roots}),
-			redis.DialTLSHandshakeTimeout(time.Minute)))
+		s := patient(newPool(t, "rediss://"+front, redis.DialTLSConfig(&tls.Config{RootCAs: roots})))
 		require.NoError(t, s.Commit(storetest.Token(), []byte("record"), inAnHour()))
 	})
-	t.Run("no TLS there", func(t *testing.T) {
-		s := store.New(newPool(t, "rediss://"+server.Addr()))
+	t.Run("a server that never answers the handshake", func(t *testing.T) {
+		s := store.New(newPool(t, "rediss://"+server.Addr()), store.WithTimeout(20*time.Millisecond))
 		_, _, err := s.Find(storetest.Token())
-		require.Error(t, err)
+		assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%v", err)
 	})
 }
 
