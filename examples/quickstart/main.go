@@ -92,12 +92,24 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	simDone := make(chan error, 1)
 	go func() {
 		defer cancel()
-		simDone <- serve(ctx, simListener, wechattest.NewHandler(wechattest.WithAnyBrowser()))
+		simDone <- serve(ctx, simListener, simulator(sim))
 	}()
 	err = serve(ctx, listener, site(auth))
 	cancel()
 	return errors.Join(err, <-simDone)
 }
+
+// simulator is WeChat for every browser, with pictures of its users.
+func simulator(base string) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", wechattest.NewHandler(wechattest.WithAnyBrowser(), wechattest.WithPerson(people(base)...)))
+	mux.HandleFunc("GET /avatar/{person}", avatar)
+	return mux
+}
+
+// grace is how long requests may take to finish when the program is told to
+// stop. Browsers hold connections open that they never use.
+const grace = time.Second
 
 // serve answers until ctx ends, and then lets open requests finish.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
@@ -105,9 +117,13 @@ func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	stopped := make(chan error, 1)
 	go func() {
 		<-ctx.Done()
-		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 		defer cancel()
-		stopped <- server.Shutdown(deadline)
+		if server.Shutdown(deadline) != nil {
+			stopped <- server.Close()
+			return
+		}
+		stopped <- nil
 	}()
 	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 		return err

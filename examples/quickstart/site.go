@@ -1,7 +1,7 @@
 package main
 
 import (
-	"embed"
+	_ "embed"
 	"encoding/json"
 	"html/template"
 	"net/http"
@@ -12,9 +12,12 @@ import (
 )
 
 //go:embed site.html
-var files embed.FS
+var siteHTML string
 
-var pages = template.Must(template.ParseFS(files, "site.html"))
+//go:embed icon.svg
+var iconSVG []byte
+
+var pages = template.Must(template.New("site").Parse(siteHTML))
 
 // site is the application: two walled pages, a public one and an API.
 func site(auth *wechatauth.Auth) http.Handler {
@@ -24,6 +27,7 @@ func site(auth *wechatauth.Auth) http.Handler {
 	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(page("profile")))
 	mux.Handle("GET /public", auth.LoadWeChat(page("public")))
 	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(me)))
+	mux.HandleFunc("GET /favicon.ico", icon) // browsers ask for it unasked
 	return mux
 }
 
@@ -37,16 +41,29 @@ func isPage(r *http.Request) bool {
 		!strings.HasPrefix(r.URL.Path, "/api/")
 }
 
+// view is what the page is rendered from.
+type view struct {
+	Page     string
+	Chinese  bool
+	LoggedIn bool
+	Identity wechatauth.Identity
+}
+
+// T chooses between two languages.
+func (v view) T(chinese, english string) string {
+	if v.Chinese {
+		return chinese
+	}
+	return english
+}
+
 func page(name string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := wechatauth.IdentityFromContext(r.Context())
+		chinese := strings.HasPrefix(strings.ToLower(r.Header.Get("Accept-Language")), "zh")
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
-		data := struct {
-			Page     string
-			LoggedIn bool
-			Identity wechatauth.Identity
-		}{name, ok, id}
-		if err := pages.ExecuteTemplate(w, "site.html", data); err != nil {
+		w.Header().Add("Vary", "Accept-Language")
+		if err := pages.Execute(w, view{name, chinese, ok, id}); err != nil {
 			return // the visitor has gone
 		}
 	})
@@ -63,4 +80,10 @@ func me(w http.ResponseWriter, r *http.Request) {
 		"scope":    id.Scope,
 		"nickname": id.Nickname,
 	})
+}
+
+func icon(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "image/svg+xml")
+	w.Header().Set("Cache-Control", "public, max-age=86400")
+	_, _ = w.Write(iconSVG) // a browser that has gone needs no icon
 }

@@ -1,0 +1,50 @@
+package e2e
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// What the other tests rely on: that a fault of a page is heard.
+func TestABrowserReportsWhatAPageDoesWrong(t *testing.T) {
+	t.Parallel()
+	faults := []struct{ name, body, complaint string }{
+		{"an inline style that the policy forbids", `<style>p{color:red}</style>`, "Content Security Policy"},
+		{"a form that the policy forbids to post there", `<form method=post action=//127.0.0.1:9><button></form><script>document.forms[0].submit()</script>`, "Content Security Policy"},
+		{"an error on the console", `<script>console.error("gone wrong")</script>`, "console.error"},
+		{"an exception", `<script>throw new Error("gone wrong")</script>`, "exception"},
+		{"a picture that is missing", `<img src=/missing>`, "404"},
+		{"a picture of a foreign host", `<img src=http://cdn.test/logo.png>`, "foreign host"},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for i, f := range faults {
+			if r.URL.Path == fmt.Sprintf("/%d", i) {
+				w.Header().Set("Content-Security-Policy", "style-src 'none'; form-action 'self'")
+				w.Header().Set("Content-Type", "text/html")
+				fmt.Fprint(w, "<!doctype html><title>x</title>", f.body)
+				return
+			}
+		}
+		http.NotFound(w, r)
+	}))
+	defer server.Close()
+
+	tb := openBrowser(t).tab()
+	for i, f := range faults {
+		tb.open(fmt.Sprintf("%s/%d", server.URL, i))
+		eval[bool](tb, "true") // what the page complained about comes before the answer
+		assert.Contains(t, strings.Join(tb.complaints(), "\n"), f.complaint, f.name)
+	}
+}
+
+func TestAMachineWithoutChromiumIsToldWhatToInstall(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	_, err := findChromium()
+	require.ErrorContains(t, err, "apt-get install chromium")
+}
