@@ -20,6 +20,7 @@ import (
 // sessions finds identities in scs sessions and puts them there.
 type sessions struct {
 	manager *scs.SessionManager
+	backing scs.Store // what the options gave
 	marks   store.Marks
 	index   store.Index // nil where the store has none
 	appIDs  []string    // identities of other accounts are not looked at
@@ -41,6 +42,7 @@ func (a *Auth) setSessions(c *config) error {
 	}
 	if c.mgrSet {
 		s.manager = c.manager
+		s.backing = c.manager.Store
 		s.marks, s.index = marksOf(c.manager.Store), indexOf(c.manager.Store)
 		return nil
 	}
@@ -51,7 +53,7 @@ func (a *Auth) setSessions(c *config) error {
 	if inner, err = c.encrypted(inner); err != nil {
 		return err
 	}
-	s.marks, s.index = marksOf(inner), indexOf(inner)
+	s.backing, s.marks, s.index = inner, marksOf(inner), indexOf(inner)
 	if c.idle != nil {
 		s.idle = *c.idle
 	}
