@@ -125,17 +125,10 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trai
 // accountFor picks the account by the browser. The User-Agent decides what a
 // visitor is shown, never what he may do.
 func (a *Auth) accountFor(r *http.Request) account {
-	if a.website.client != nil && !inWeChat(r.UserAgent()) {
+	if a.website.client != nil && !EnvironmentOf(r).inWeChat() {
 		return a.website
 	}
 	return a.official
-}
-
-// inWeChat: WeCom's browser names MicroMessenger too, and cannot log in to an
-// official account.
-func inWeChat(userAgent string) bool {
-	ua := strings.ToLower(userAgent)
-	return strings.Contains(ua, "micromessenger") && !strings.Contains(ua, "wxwork")
 }
 
 // serveLogin begins a login for whoever was told to: a link, or a script that
