@@ -1,0 +1,265 @@
+package wechatauth
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// The threat suite: the tests whose names begin with the id of a threat. Each
+// plays an attack, a fault or an odd browser against a real server, and says
+// what has to come of it.
+
+const (
+	exchangeEndpoint  = "/sns/oauth2/access_token"
+	authorizeEndpoint = "/connect/oauth2/authorize"
+)
+
+// raw sends one request through a socket of its own, byte for byte, and reads
+// the answer. Host is the base URL's unless the header lines bring one.
+func (s *site) raw(method, target string, header ...string) answer {
+	s.t.Helper()
+	lines := []string{method + " " + target + " HTTP/1.1"}
+	if !strings.Contains(strings.ToLower("\n"+strings.Join(header, "\n")), "\nhost:") {
+		lines = append(lines, "Host: "+s.auth.base.Host)
+	}
+	return s.rawLines(append(append(lines, header...), "Connection: close")...)
+}
+
+func (s *site) rawLines(lines ...string) answer {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
+	require.NoError(s.t, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n")
+	require.NoError(s.t, err)
+	all, err := io.ReadAll(conn)
+	require.NoError(s.t, err)
+	method, _, _ := strings.Cut(lines[0], " ")
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(all)), &http.Request{Method: method})
+	require.NoError(s.t, err, "%q", all)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(s.t, err)
+	return answer{resp, string(body)}
+}
+
+// pageHeader is what makes a raw request a page visit.
+const pageHeader = "Accept: text/html"
+
+// cookieHeader writes cookies as one header line.
+func cookieHeader(cookies ...*http.Cookie) string {
+	var pairs []string
+	for _, c := range cookies {
+		pairs = append(pairs, c.Name+"="+c.Value)
+	}
+	return "Cookie: " + strings.Join(pairs, "; ")
+}
+
+// pending is a pending login as a page visit begins it, sealed by nobody yet.
+func (s *site) pending(target string) flow {
+	return flow{
+		State: newState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
+		Channel: ChannelWeChat, IssuedAt: s.clock.Now().Unix(), Key: newFlowKey(),
+	}
+}
+
+// flowCookie seals a pending login with the site's real key.
+func (s *site) flowCookie(f flow) *http.Cookie {
+	s.t.Helper()
+	recorder := cookieWriter{}
+	require.NoError(s.t, s.auth.cookies.put(recorder, &http.Request{Header: http.Header{}}, f))
+	cookies := (&http.Response{Header: recorder.Header()}).Cookies()
+	require.Len(s.t, cookies, 1)
+	return cookies[0]
+}
+
+// cookieWriter collects cookies without a server.
+type cookieWriter http.Header
+
+func (w cookieWriter) Header() http.Header       { return http.Header(w) }
+func (w cookieWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (w cookieWriter) WriteHeader(int)           {}
+
+// callbackOf is where WeChat would send the browser of a pending login.
+func callbackOf(f flow, code string) string {
+	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State
+}
+
+// grant makes WeChat's next answers to an exchange good ones, whatever the
+// code is, so that a test needs no authorize page.
+func (s *site) grant(times int) {
+	for range times {
+		s.sim.Fail(exchangeEndpoint, wechattest.Raw(http.StatusOK, "text/plain",
+			`{"access_token":"access-token-for-tests","expires_in":7200,"refresh_token":"refresh-token-for-tests","openid":"`+aliceOpenID+`","scope":"snsapi_base"}`))
+	}
+}
+
+// Two people whom the simulator knows; the first holds the phone.
+var (
+	aliceOpenID = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+	bobOpenID   = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[1].Name)
+)
+
+// session puts a logged-in session into the store, and returns its token.
+func (s *site) session(openID string) string {
+	s.t.Helper()
+	text, err := encodeIdentity(Identity{OpenID: openID, Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: s.clock.Now()})
+	require.NoError(s.t, err)
+	return s.sessionWith(identityKey(wechattest.DefaultAppID), text)
+}
+
+// sessionWith puts a session with one value into the store.
+func (s *site) sessionWith(key string, value any) string {
+	s.t.Helper()
+	m := s.auth.Sessions()
+	ctx, err := m.Load(context.Background(), "")
+	require.NoError(s.t, err)
+	m.Put(ctx, key, value)
+	token, _, err := m.Commit(ctx)
+	require.NoError(s.t, err)
+	return token
+}
+
+// loggedIn is a browser with a logged-in session.
+func (s *site) loggedIn(openID string) *browser {
+	s.t.Helper()
+	b := s.browser()
+	b.setCookie(s.sessionCookie(), s.session(openID))
+	return b
+}
+
+// handle serves a page of the test's own, beside those of the site.
+func (s *site) handle(pattern string, h http.Handler) {
+	mux := s.routes().(*http.ServeMux)
+	mux.Handle(pattern, h)
+	s.server.Config.Handler = mux
+}
+
+// setOf returns the Set-Cookie line of this name; empty if there is none.
+func (a answer) setOf(name string) string {
+	for _, line := range a.Header["Set-Cookie"] {
+		if strings.HasPrefix(line, name+"=") {
+			return line
+		}
+	}
+	return ""
+}
+
+// flowCookies are the flow cookies that an answer sets, not those it clears.
+func (a answer) flowCookies() (set []*http.Cookie) {
+	for _, c := range a.Cookies() {
+		if strings.Contains(c.Name, "wechat_flow_") && c.MaxAge > 0 {
+			set = append(set, c)
+		}
+	}
+	return set
+}
+
+var statePart = regexp.MustCompile(`state=[A-Za-z0-9]{32}\b`)
+
+// withoutState blanks the state of an authorize URL: the rest has to be the
+// same in every login.
+func withoutState(authorizeURL string) string {
+	return statePart.ReplaceAllString(authorizeURL, "state=STATE")
+}
+
+// untouched runs f and asserts that neither WeChat's API nor Redis was asked
+// anything.
+func (s *site) untouched(t *testing.T, redis *redistest.Server, f func()) {
+	t.Helper()
+	before := s.exchanges()
+	commands := redis.Commands(f)
+	assert.Empty(t, commands, "0 Redis")
+	assert.Equal(t, before, s.exchanges(), "0 API")
+}
+
+// faultyStore keeps sessions in memory, on the site's clock, so that leases and
+// lifetimes pass without waiting; a test makes single steps fail or panic.
+type faultyStore struct {
+	*store.Memory
+	mu     sync.Mutex
+	faults map[string]func() error
+}
+
+func withFaultyStore(made **faultyStore) Option {
+	return func(c *config) {
+		*made = &faultyStore{Memory: store.NewMemory(store.WithClock(c.now)), faults: map[string]func() error{}}
+		WithStore(*made)(c)
+	}
+}
+
+// fail makes a step ("find", "commit", "claim", "settle") do f from now on;
+// nil mends it.
+func (s *faultyStore) fail(step string, f func() error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults[step] = f
+}
+
+func (s *faultyStore) fault(step string) error {
+	s.mu.Lock()
+	f := s.faults[step]
+	s.mu.Unlock()
+	if f == nil {
+		return nil
+	}
+	return f()
+}
+
+func (s *faultyStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	if err := s.fault("find"); err != nil {
+		return nil, false, err
+	}
+	return s.Memory.FindCtx(ctx, token)
+}
+
+func (s *faultyStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	if err := s.fault("commit"); err != nil {
+		return err
+	}
+	return s.Memory.CommitCtx(ctx, token, b, expiry)
+}
+
+func (s *faultyStore) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
+	if err := s.fault("commit"); err != nil {
+		return false, err
+	}
+	return s.Memory.UpdateCtx(ctx, token, b, expiry)
+}
+
+func (s *faultyStore) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if err := s.fault("claim"); err != nil {
+		return false, err
+	}
+	return s.Memory.PutMarkNX(ctx, key, value, ttl)
+}
+
+func (s *faultyStore) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if err := s.fault("settle"); err != nil {
+		return err
+	}
+	return s.Memory.PutMark(ctx, key, value, ttl)
+}
+
+var errFault = errors.New("the store fails, because the test says so")
+
+func failing() error { return errFault }

@@ -1,0 +1,689 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// State, login CSRF, fixation of the login, tabs.
+
+func TestT01_ACallbackThatThisBrowserDidNotBeginLogsNobodyIn(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	attacker, victim := s.browser(), s.browser()
+	attack := attacker.authorize("/gift")
+	own := victim.authorize("/a")
+	attackURL, err := url.Parse(attack)
+	require.NoError(t, err)
+	theirs := s.flowCookie(s.pending("/b"))
+
+	cases := map[string]struct {
+		browser *browser
+		url     string
+		reason  Reason
+	}{
+		"a browser without a cookie":                         {s.browser(), attack, ReasonFlowCookieMissing},
+		"a browser with another pending login":               {victim, attack, ReasonFlowCookieMissing},
+		"the attacker's code with the victim's state":        {s.browser(), strings.Replace(own, "code=", "code="+attackURL.Query().Get("code")[:3], 1), ReasonFlowCookieMissing},
+		"the attacker's state with a cookie of another name": {s.holding(theirs.Name, theirs.Value), attack, ReasonFlowCookieMissing},
+		"the attacker's state on a cookie of another login":  {s.holding(s.auth.cookies.flowCookieName(attackURL.Query().Get("state")), theirs.Value), attack, ReasonStateMismatch},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s.untouched(t, redis, func() {
+				got := c.browser.step(c.url)
+				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+				assert.Contains(t, got.body, string(c.reason))
+				assert.Empty(t, got.Header["Set-Cookie"], "no session, and the cookie is kept")
+			})
+		})
+	}
+
+	loggedIn := s.loggedIn(bobOpenID)
+	before := loggedIn.cookie(s.sessionCookie()).Value
+	got := loggedIn.step(attack)
+	assert.Equal(t, "/", got.Header.Get("Location"), "a visitor who is logged in goes on")
+	assert.Empty(t, got.Header["Set-Cookie"])
+	assert.Equal(t, before, loggedIn.cookie(s.sessionCookie()).Value)
+	assert.Contains(t, loggedIn.visit("/a").body, bobOpenID, "as himself")
+	assert.Zero(t, s.exchanges())
+
+	assert.Contains(t, victim.visit(own).body, "url=/a logged-in=true", "after all that, the victim's own login works")
+}
+
+// holding is a browser in which a cookie was planted.
+func (s *site) holding(name, value string) *browser {
+	b := s.browser()
+	b.setCookie(name, value)
+	return b
+}
+
+func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
+	t.Run("a cookie of the same name before ours does not end the login", func(t *testing.T) {
+		s := newSite(t)
+		s.grant(3)
+		for name, planted := range map[string]func(f flow) string{
+			"garbage":                     func(flow) string { return "x" },
+			"ours, one byte changed":      func(f flow) string { return flipBit(s.flowCookie(f).Value, 40) },
+			"another login's under ours":  func(flow) string { return s.flowCookie(s.pending("/gift")).Value },
+			"seven of them, which is all": nil,
+		} {
+			f := s.pending("/a")
+			own := s.flowCookie(f)
+			cookies := []*http.Cookie{}
+			if planted != nil {
+				cookies = append(cookies, &http.Cookie{Name: own.Name, Value: planted(f)})
+			} else {
+				for range maxFlowsOpened - 1 {
+					cookies = append(cookies, &http.Cookie{Name: own.Name, Value: "x"})
+				}
+				s.grant(1)
+			}
+			got := s.raw(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(append(cookies, own)...))
+			assert.Equal(t, "/a", got.Header.Get("Location"), name)
+		}
+	})
+	t.Run("a sealed cookie opens under its own name only", func(t *testing.T) {
+		s := newSite(t)
+		f, other := s.pending("/a"), s.pending("/b")
+		got := s.raw(http.MethodGet, callbackOf(other, "code"), pageHeader,
+			cookieHeader(&http.Cookie{Name: s.auth.cookies.flowCookieName(other.State), Value: s.flowCookie(f).Value}))
+		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+		assert.Contains(t, got.body, string(ReasonStateMismatch))
+		assert.Zero(t, s.exchanges())
+	})
+	t.Run("a login that begins takes a fresh state, whatever the browser brings", func(t *testing.T) {
+		s := newSite(t)
+		f := s.pending("/gift")
+		planted := s.flowCookie(f)
+		got := s.raw(http.MethodGet, "/a", pageHeader, cookieHeader(planted))
+		require.Len(t, got.flowCookies(), 1)
+		assert.NotEqual(t, planted.Name, got.flowCookies()[0].Name)
+		assert.NotContains(t, got.Header.Get("Location"), f.State)
+	})
+	t.Run("on https no neighbour can plant one at all", func(t *testing.T) {
+		s := newTLSSite(t)
+		set := s.browser().step("/a").flowCookies()
+		require.Len(t, set, 1)
+		c := set[0]
+		assert.True(t, strings.HasPrefix(c.Name, "__Host-wechat_flow_"), c.Name)
+		assert.True(t, c.Secure && c.HttpOnly)
+		assert.Equal(t, "/", c.Path)
+		assert.Empty(t, c.Domain)
+		assert.Equal(t, http.SameSiteLaxMode, c.SameSite)
+		assert.Equal(t, 600, c.MaxAge)
+	})
+}
+
+func TestT03_TheStartTakesNothingFromTheRequestButTheReturnTarget(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	clean := withoutState(b.step("/wechat/login?next=%2Fa").Header.Get("Location"))
+	require.Contains(t, clean, "state=STATE")
+	for _, extra := range []string{
+		"state=x", "state=" + strings.Repeat("A", 32), "nonce=x", "appid=wxffffffffffffffff", "scope=snsapi_userinfo",
+		"redirect_uri=https%3A%2F%2Fevil.example%2F", "forcePopup=true", "forceSnapShot=true", "response_type=token",
+		"component_appid=wxffffffffffffffff", "connect_redirect=1", "code=x", "channel=website", "lang=en",
+	} {
+		t.Run(extra, func(t *testing.T) {
+			got := b.step("/wechat/login?" + extra + "&next=%2Fa").Header.Get("Location")
+			assert.Equal(t, clean, withoutState(got))
+			assert.NotContains(t, got, strings.Repeat("A", 32))
+		})
+	}
+	seen := map[string]bool{}
+	for range 50 {
+		location, err := url.Parse(b.step("/a").Header.Get("Location"))
+		require.NoError(t, err)
+		state := location.Query().Get("state")
+		assert.Regexp(t, `^[A-Za-z0-9]{32}$`, state)
+		assert.False(t, seen[state], "every login has a state of its own")
+		seen[state] = true
+	}
+}
+
+func TestT04_ACapturedCallbackIsWorthNothingInAnotherBrowser(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	callback := b.authorize("/a")
+	refused := func(when string) {
+		s.untouched(t, redis, func() {
+			got := s.browser().step(callback)
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode, when)
+			assert.Empty(t, got.Header["Set-Cookie"], when)
+		})
+	}
+	refused("before it was used")
+	require.Contains(t, b.visit(callback).body, "logged-in=true")
+	refused("after it was used")
+}
+
+func TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	callback := b.authorize("/orders?id=7#x")
+	flowCookies := b.client.Jar.Cookies(s.auth.base)
+	first := b.step(callback)
+	require.Equal(t, http.StatusSeeOther, first.StatusCode)
+	for range 3 {
+		again := b.step(callback)
+		assert.Equal(t, http.StatusSeeOther, again.StatusCode)
+		assert.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
+		assert.Empty(t, again.Header["Set-Cookie"])
+	}
+	lost := s.raw(http.MethodGet, callback, pageHeader, cookieHeader(flowCookies...))
+	assert.Equal(t, first.Header.Get("Location"), lost.Header.Get("Location"), "where the first answer was lost on the way")
+	assert.Equal(t, first.setOf(s.sessionCookie()), lost.setOf(s.sessionCookie()), "the same session")
+	anotherCode := regexp.MustCompile(`code=\w+`).ReplaceAllString(callback, "code=another")
+	assert.Equal(t, first.Header.Get("Location"), b.step(anotherCode).Header.Get("Location"), "WeChat sends two codes for one state, too")
+	assert.Equal(t, 1, s.exchanges())
+}
+
+func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
+	key := []byte("a flow key that two gates share, in tests")
+	redis := redistest.Start(t)
+	s := newSite(t, WithFlowKeys(key), WithRedis(redis.Pool()))
+	gate := func(opts ...Option) *Auth {
+		a, err := New(append([]Option{
+			WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
+			WithEndpoints(s.sim.Endpoints()), WithFlowKeys(key), WithRedis(redis.Pool()), withClock(s.clock.Now),
+		}, opts...)...)
+		require.NoError(t, err)
+		return a
+	}
+	cases := map[string]struct {
+		from *Auth
+		want Reason
+	}{
+		"the same gate on another instance": {gate(), ""},
+		"another account":                   {gate(WithApp("wx00000000000000f1", "another-secret-for-tests")), ReasonStateMismatch},
+		"another path prefix":               {gate(WithPathPrefix("/auth/")), ReasonStateMismatch},
+		"another host":                      {gate(WithBaseURL("http://localhost:1")), ReasonStateMismatch},
+		"another key":                       {gate(WithFlowKeys([]byte("another flow key, which nobody shares"))), ReasonStateMismatch},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := s.pending("/a")
+			f.AppID = c.from.official.appID
+			w := cookieWriter{}
+			require.NoError(t, c.from.cookies.put(w, &http.Request{Header: http.Header{}}, f))
+			cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
+			request := func() answer {
+				return s.raw(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(cookie))
+			}
+			if c.want == "" {
+				s.grant(1)
+				assert.Equal(t, "/a", request().Header.Get("Location"))
+				return
+			}
+			s.untouched(t, redis, func() {
+				got := request()
+				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+				assert.Contains(t, got.body, string(c.want))
+			})
+		})
+	}
+}
+
+func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	now := s.clock.Now()
+	ttl := int64(flowTTL / time.Second)
+	cases := map[string]struct {
+		issuedAt int64
+		lives    bool
+	}{
+		"now":                      {now.Unix(), true},
+		"a second before its end":  {now.Unix() - ttl + 1, true},
+		"exactly ten minutes ago":  {now.Unix() - ttl, true},
+		"a second after its end":   {now.Unix() - ttl - 1, false},
+		"an hour after its end":    {now.Unix() - ttl - 3600, false},
+		"in 1970":                  {0, false},
+		"in the year 1":            {time.Time{}.Unix(), false},
+		"in 9999":                  {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), false},
+		"in the year 292277026596": {9223372036825516799, false},
+		"at the end of time":       {math.MaxInt64, false},
+		"before time began":        {math.MinInt64, false},
+		"four minutes ahead":       {now.Unix() + 240, true},
+		"six minutes ahead":        {now.Unix() + 360, false},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			f := s.pending("/a")
+			f.IssuedAt = c.issuedAt
+			request := func() answer {
+				return s.raw(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(s.flowCookie(f)))
+			}
+			if c.lives {
+				s.grant(1)
+				assert.Equal(t, "/a", request().Header.Get("Location"))
+				return
+			}
+			s.untouched(t, redis, func() {
+				got := request()
+				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+				assert.Contains(t, got.body, string(ReasonStateExpired))
+			})
+		})
+	}
+}
+
+func TestT09_TabsDoNotOverwriteEachOther(t *testing.T) {
+	t.Run("twenty that all began before any answer came all log in", func(t *testing.T) {
+		s := newSite(t)
+		var mu sync.Mutex
+		var cookies []*http.Cookie
+		callbacks := map[string]string{} // by target
+		var wg sync.WaitGroup
+		for i := range 20 {
+			wg.Go(func() {
+				b, target := s.browser(), fmt.Sprintf("/tab/%d", i)
+				callback := b.authorize(target)
+				mu.Lock()
+				defer mu.Unlock()
+				callbacks[target] = callback
+				cookies = append(cookies, b.client.Jar.Cookies(s.auth.base)...)
+			})
+		}
+		wg.Wait()
+		require.Len(t, cookies, 20)
+		assert.Less(t, len(cookieHeader(cookies...)), 8<<10, "no server answers 431")
+		one := s.browser()
+		one.client.Jar.SetCookies(s.auth.base, cookies)
+		for target, callback := range callbacks {
+			got := one.step(callback)
+			assert.Equal(t, http.StatusSeeOther, got.StatusCode)
+			assert.Equal(t, target, got.Header.Get("Location"))
+		}
+		assert.Contains(t, one.visit("/a").body, "logged-in=true")
+		assert.Equal(t, 20, s.exchanges())
+	})
+	t.Run("the browser keeps five, in 4,096 bytes, and is told to start again for the rest", func(t *testing.T) {
+		s := newSite(t)
+		b := s.browser()
+		for i := range 20 {
+			b.step(fmt.Sprintf("/tab/%d?%s", i, strings.Repeat("a", 100*i)))
+			s.clock.Advance(time.Second)
+			held, size := 0, 0
+			for _, c := range b.client.Jar.Cookies(s.auth.base) {
+				held, size = held+1, size+len(c.Name)+len(c.Value)
+			}
+			assert.LessOrEqual(t, held, maxFlows)
+			assert.LessOrEqual(t, size, maxFlowBytes)
+		}
+	})
+}
+
+func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	fetch := func(mode, dest string) []string {
+		return []string{"Accept: */*", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: " + mode, "Sec-Fetch-Dest: " + dest}
+	}
+	type request struct {
+		method string
+		header []string
+	}
+	cases := map[string]request{
+		"image":                      {http.MethodGet, fetch("no-cors", "image")},
+		"script":                     {http.MethodGet, fetch("no-cors", "script")},
+		"style sheet":                {http.MethodGet, fetch("no-cors", "style")},
+		"font":                       {http.MethodGet, fetch("cors", "font")},
+		"video":                      {http.MethodGet, fetch("no-cors", "video")},
+		"manifest":                   {http.MethodGet, fetch("cors", "manifest")},
+		"worker":                     {http.MethodGet, fetch("same-origin", "worker")},
+		"service worker":             {http.MethodGet, fetch("same-origin", "serviceworker")},
+		"iframe":                     {http.MethodGet, fetch("navigate", "iframe")},
+		"embed":                      {http.MethodGet, fetch("navigate", "embed")},
+		"fetch":                      {http.MethodGet, fetch("cors", "empty")},
+		"fetch of a page":            {http.MethodGet, append(fetch("same-origin", "empty"), "Accept: text/html")},
+		"XMLHttpRequest":             {http.MethodGet, []string{"Accept: text/html, */*", "X-Requested-With: XMLHttpRequest"}},
+		"prefetch":                   {http.MethodGet, append(fetch("navigate", "document"), "Sec-Purpose: prefetch")},
+		"prerender":                  {http.MethodGet, append(fetch("navigate", "document"), "Sec-Purpose: prefetch;prerender")},
+		"old prefetch":               {http.MethodGet, []string{pageHeader, "Purpose: prefetch"}},
+		"Firefox's prefetch":         {http.MethodGet, []string{pageHeader, "X-Moz: prefetch"}},
+		"Safari's preview":           {http.MethodGet, []string{pageHeader, "X-Purpose: preview"}},
+		"JSON":                       {http.MethodGet, []string{"Accept: application/json"}},
+		"anything":                   {http.MethodGet, []string{"Accept: */*"}},
+		"no Accept":                  {http.MethodGet, nil},
+		"events":                     {http.MethodGet, []string{"Accept: text/event-stream", "Cache-Control: no-cache"}},
+		"WebSocket":                  {http.MethodGet, []string{pageHeader, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}},
+		"API client with a token":    {http.MethodGet, []string{pageHeader, "Authorization: Bearer token-for-tests"}},
+		"HEAD of a script":           {http.MethodHead, fetch("cors", "empty")},
+		"OPTIONS":                    {http.MethodOptions, []string{pageHeader}},
+		"OPTIONS with an origin":     {http.MethodOptions, []string{pageHeader, "Origin: https://evil.example"}},
+		"POST of a form":             {http.MethodPost, append(fetch("navigate", "document"), pageHeader, "Content-Length: 0")},
+		"PUT":                        {http.MethodPut, []string{pageHeader, "Content-Length: 0"}},
+		"PATCH":                      {http.MethodPatch, []string{pageHeader, "Content-Length: 0"}},
+		"DELETE":                     {http.MethodDelete, []string{pageHeader}},
+		"PROPFIND":                   {"PROPFIND", []string{pageHeader}},
+		"a method nobody knows":      {"BREW", []string{pageHeader}},
+		"a page with a method added": {http.MethodPost, []string{pageHeader, "X-HTTP-Method-Override: GET", "Content-Length: 0"}},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			for _, target := range []string{"/a", "/profile"} {
+				s.untouched(t, redis, func() {
+					got := s.raw(c.method, target, c.header...)
+					assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+					assert.Empty(t, got.Header["Set-Cookie"])
+					assert.Empty(t, got.Header.Get("Location"))
+				})
+			}
+		})
+	}
+	for name, header := range map[string][]string{
+		"a page visit":                        append(fetch("navigate", "document"), pageHeader),
+		"a page visit of an old browser":      {pageHeader},
+		"a page visit of an Android web-view": {pageHeader, "X-Requested-With: com.tencent.mm"},
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodHead} {
+			t.Run(name+", "+method, func(t *testing.T) {
+				got := s.raw(method, "/a", header...)
+				assert.Equal(t, http.StatusSeeOther, got.StatusCode)
+				assert.Len(t, got.flowCookies(), 1)
+			})
+		}
+	}
+	t.Run("twenty scripts at once whose session has ended begin no login", func(t *testing.T) {
+		b := s.loggedIn(aliceOpenID)
+		redis.Do("FLUSHALL")
+		var wg sync.WaitGroup
+		for range 20 {
+			wg.Go(func() {
+				got := b.fetch(http.MethodGet, "/api/orders")
+				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+				assert.Contains(t, got.body, string(ReasonSessionUnknown))
+				assert.Empty(t, got.Header["Set-Cookie"])
+			})
+		}
+		wg.Wait()
+		assert.Len(t, b.client.Jar.Cookies(s.auth.base), 1, "the session cookie, and no pending login")
+	})
+}
+
+func TestT11_ALogoutLastsUntilTheVisitorAsksForALogin(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	b.post("/wechat/logout", url.Values{"next": {"/public"}})
+	started := s.sim.Count(authorizeEndpoint)
+
+	for _, target := range []string{"/a", "/b?c=d"} {
+		got := b.visit(target)
+		assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+		assert.Contains(t, got.body, `href="/wechat/login?next=`+url.QueryEscape(target)+`&amp;again=1"`)
+	}
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/api").StatusCode)
+	assert.Equal(t, started, s.sim.Count(authorizeEndpoint), "nobody was sent to WeChat")
+
+	assert.Contains(t, b.visit("/wechat/login?next=%2Fa&again=1").body, "url=/a logged-in=true", "until he wants to")
+	b.post("/wechat/logout", url.Values{})
+	b.client.Jar = s.browser().client.Jar
+	assert.Contains(t, b.visit("/a").body, "logged-in=true", "a browser that keeps no cookie remembers no logout")
+}
+
+// The comparisons of secrets in the production code, by its source: each either
+// takes the same time whatever it compares, or is no secret to whom it answers.
+func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
+	harmless := map[string]string{
+		"trackOf(ctx).token != token":     "both are this request's own",
+		"string(mark) == string(owner)":   "what the store holds and what this callback drew; no browser sees either",
+		"string(mark) != string(c.owner)": "likewise",
+		"len(out) == stateLength":         "a length",
+		"len(s) != stateLength":           "a length",
+		"len(s) == tokenLength":           "a length",
+		"len(f.Key) != flowKeySize":       "a length",
+		"k.id != id":                      "the key's public id",
+		"o.Token != \"\"":                 "empty or not",
+		"token == \"\"":                   "empty or not",
+		"v.token == \"\"":                 "empty or not",
+		"s.manager.Token(loaded) == \"\"": "empty or not",
+		"c.secret == \"\"":                "empty or not",
+		"f.State != \"\"":                 "empty or not",
+		"(c.websiteAppID == \"\") != (c.websiteSecret == \"\")": "empty or not",
+		"c.websiteSecret == \"\"":                               "empty or not",
+		"b.Session == \"\"":                                     "empty or not",
+	}
+	secret := regexp.MustCompile(`(?i)state|token|secret|owner|session|\bkey\b|\.id\b|code\b`)
+	files, err := os.ReadDir(".")
+	require.NoError(t, err)
+	compared := 0
+	for _, file := range files {
+		if !strings.HasSuffix(file.Name(), ".go") || strings.HasSuffix(file.Name(), "_test.go") {
+			continue
+		}
+		source, err := os.ReadFile(file.Name())
+		require.NoError(t, err)
+		set := token.NewFileSet()
+		tree, err := parser.ParseFile(set, file.Name(), source, 0)
+		require.NoError(t, err)
+		ast.Inspect(tree, func(n ast.Node) bool {
+			e, ok := n.(*ast.BinaryExpr)
+			if !ok || (e.Op != token.EQL && e.Op != token.NEQ) {
+				return true
+			}
+			text := string(source[set.Position(e.Pos()).Offset:set.Position(e.End()).Offset])
+			compared++
+			if !secret.MatchString(text) || harmless[text] != "" || constantSide(e.X) || constantSide(e.Y) {
+				return true
+			}
+			assert.Fail(t, "a secret is compared with == or !=", "%s: %s", set.Position(e.Pos()), text)
+			return true
+		})
+	}
+	require.NotZero(t, compared)
+	flow, err := os.ReadFile("flow.go")
+	require.NoError(t, err)
+	assert.Contains(t, string(flow), "subtle.ConstantTimeCompare([]byte(f.State), []byte(state))")
+}
+
+// constantSide reports a side that is written in the source, so that nothing is
+// given away: a literal, nil, or a constant of ours.
+func constantSide(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.BasicLit:
+		return true
+	case *ast.Ident:
+		return e.Name == "nil" || regexp.MustCompile(`^(Reason|Channel|Event|Page|mark|action)[A-Z]`).MatchString(e.Name)
+	case *ast.SelectorExpr:
+		pkg, ok := e.X.(*ast.Ident)
+		return ok && (pkg.Name == "http" || pkg.Name == "client" || pkg.Name == "scs" || pkg.Name == "slog")
+	}
+	return false
+}
+
+// What a callback may carry that is no answer of WeChat's to a login of this
+// browser: a page of the 400 class, nothing asked of WeChat or Redis.
+func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	f := s.pending("/a")
+	own, cookie := f.State, s.flowCookie(f)
+	other := s.pending("/b").State
+	const code = "071AbCdEfGhIjKlMnOpQrStUvWxYz012"
+
+	states := map[string]string{
+		"absent": "code=" + code, "empty": "code=" + code + "&state=",
+		"upper case": "code=" + code + "&state=" + strings.ToUpper(own), "lower case": "code=" + code + "&state=" + strings.ToLower(own),
+		"31 letters": "code=" + code + "&state=" + own[:31], "33 letters": "code=" + code + "&state=" + own + "A",
+		"zeros": "code=" + code + "&state=" + strings.Repeat("0", 32), "hex": "code=" + code + "&state=0123456789abcdef0123456789abcdef",
+		"another login's": "code=" + code + "&state=" + other,
+		"given twice":     "code=" + code + "&state=" + own + "&state=" + own, "given twice, another first": "code=" + code + "&state=" + other + "&state=" + own,
+		"array style": "code=" + code + "&state[]=" + own, "array style, escaped": "code=" + code + "&state%5B%5D=" + own,
+		"in a fragment": "code=" + code + "%23state=" + own, "behind a semicolon": "code=" + code + ";state=" + own, "before a semicolon": "state=" + own + ";code=" + code,
+		"a semicolon alone": "code=" + code + "&state=;" + own, "escaped name": "code=" + code + "&%73tate=x",
+	}
+	for _, suffix := range []string{"%3D", "=", "==", "%20", "+", "%00", "%0D%0A", "%0d%0aSet-Cookie:x=1", "%3Cscript%3E", "'", "\"", "%ff%fe", "%c0%80", "%E4%BD%A0", "%u0041", "%", "%4"} {
+		states["own and "+suffix] = "code=" + code + "&state=" + own + suffix
+		states["own behind "+suffix] = "code=" + code + "&state=" + suffix + own
+	}
+	for _, word := range []string{"null", "undefined", "STATE", "123", "true", "-1", "..", "%2e%2e%2f", "${state}", "{{state}}", "%27%20or%201=1"} {
+		states[word] = "code=" + code + "&state=" + word
+	}
+	for _, n := range []int{127, 128, 129, 4096, 8192, 500_000} {
+		states[fmt.Sprint(n, " letters")] = "code=" + code + "&state=" + strings.Repeat("a", n)
+	}
+	for i := range own {
+		changed := []byte(own)
+		if changed[i] == 'A' {
+			changed[i] = 'B'
+		} else {
+			changed[i] = 'A'
+		}
+		states[fmt.Sprint("own, changed at ", i)] = "code=" + code + "&state=" + string(changed)
+	}
+	codes := map[string]string{
+		"empty": "code=&state=" + own, "129 letters": "code=" + strings.Repeat("a", 129) + "&state=" + own,
+		"65,536 letters": "code=" + strings.Repeat("a", 65_536) + "&state=" + own,
+		"given twice":    "code=" + code + "&code=" + code + "&state=" + own, "given twice, one empty": "code=&code=" + code + "&state=" + own,
+		"array style and not": "code=a&code[]=b&code=c&state=" + own,
+	}
+	for _, bad := range []string{"../", "..%2f", "%2e%2e%2f", "a%26secret=x", "a%23b", "a%20b", "a+b", "%00", "a%00", "%0a", "a%0d%0ab", "%ff", "%E4%BD%A0", "a%3Db", "a%2Fb", "a.b", "a:b", "%3Cscript%3E", "a%25b", "a,b", "a~b", "a%5Cb", "a%22", "a'b", "%zz"} {
+		codes[bad] = "code=" + bad + "&state=" + own
+	}
+	bad := 0
+	for kind, queries := range map[string]map[string]string{"state": states, "code": codes} {
+		t.Run(kind, func(t *testing.T) {
+			s.untouched(t, redis, func() {
+				for name, query := range queries {
+					got := s.raw(http.MethodGet, "/wechat/callback?"+query, pageHeader, cookieHeader(cookie))
+					bad++
+					assert.Contains(t, []int{http.StatusBadRequest, http.StatusForbidden, http.StatusRequestHeaderFieldsTooLarge}, got.StatusCode, name)
+					assert.Empty(t, got.Header["Set-Cookie"], name)
+					assert.Empty(t, got.Header.Get("Location"), name)
+					assert.NotContains(t, got.body, "<script>", name)
+				}
+			})
+		})
+	}
+	t.Run("in a body", func(t *testing.T) {
+		s.untouched(t, redis, func() {
+			body := "code=" + code + "&state=" + own
+			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodHead, http.MethodOptions, http.MethodDelete} {
+				got := s.raw(method, "/wechat/callback?"+body, pageHeader, cookieHeader(cookie), "Content-Type: application/x-www-form-urlencoded", "Content-Length: 0")
+				assert.Equal(t, http.StatusMethodNotAllowed, got.StatusCode, method)
+				bad++
+			}
+			got := s.rawLines("POST /wechat/callback HTTP/1.1", "Host: "+s.auth.base.Host, cookieHeader(cookie), "Connection: close",
+				"Content-Type: application/x-www-form-urlencoded", fmt.Sprint("Content-Length: ", len(body)), "", body)
+			assert.Equal(t, http.StatusMethodNotAllowed, got.StatusCode)
+			got = s.rawLines("GET /wechat/callback HTTP/1.1", "Host: "+s.auth.base.Host, cookieHeader(cookie), "Connection: close",
+				"Content-Type: application/x-www-form-urlencoded", fmt.Sprint("Content-Length: ", len(body)), "", body)
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			bad += 2
+		})
+	})
+	t.Run("damaged cookies", func(t *testing.T) {
+		s.untouched(t, redis, func() { bad += s.damagedFlowCookies(t, f, cookie) })
+	})
+	s.grant(1)
+	got := s.raw(http.MethodGet, callbackOf(f, code), pageHeader, cookieHeader(cookie))
+	assert.Equal(t, "/a", got.Header.Get("Location"), "after all that, the real callback works")
+	require.Equal(t, 1, s.exchanges())
+	t.Logf("bad-callbacks %d, api-calls 0, redis-commands 0", bad)
+}
+
+// damagedFlowCookies sends the right callback with every damaged form of its
+// cookie, and returns how many there were.
+func (s *site) damagedFlowCookies(t *testing.T, f flow, cookie *http.Cookie) int {
+	raw, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+	require.NoError(t, err)
+	damaged := map[string]string{
+		"empty": "", "padding": cookie.Value + "=", "two padding": cookie.Value + "==", "a quote more": cookie.Value + "%22",
+		"standard alphabet": base64.RawStdEncoding.EncodeToString(append(raw, 0xff, 0xff)), "twice": cookie.Value + cookie.Value,
+		"a letter more": cookie.Value + "A", "a dot more": cookie.Value + ".", "in upper case": strings.ToUpper(cookie.Value),
+		"too long": cookie.Value + strings.Repeat("A", maxFlowBytes), "only the nonce": cookie.Value[:24],
+	}
+	for n := range len(cookie.Value) {
+		damaged[fmt.Sprint("truncated to ", n)] = cookie.Value[:n]
+	}
+	for i := range raw {
+		damaged[fmt.Sprint("bit of byte ", i)] = flipBit(cookie.Value, i)
+	}
+	plain := []byte(`{"s":"` + f.State + `","r":"/gift","a":"` + f.AppID + `","t":` + fmt.Sprint(f.IssuedAt) + `,"k":"AAAAAAAAAAAAAAAAAAAAAA=="}`)
+	seal := func(purpose string, secret []byte, place ...string) string {
+		ring, err := newKeyring(purpose, secret)
+		require.NoError(t, err)
+		return ring.seal(plain, place...)
+	}
+	place := s.auth.cookies.place(cookie.Name)
+	damaged["an unknown key"] = seal("flow", []byte("a secret that is not the site's, 32 bytes"), place...)
+	damaged["another purpose of the same key"] = seal("outcome", []byte(wechattest.DefaultSecret), place...)
+	damaged["another account"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", cookie.Name, "wxffffffffffffffff", s.auth.callbackURL())
+	damaged["another callback"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", cookie.Name, f.AppID, "https://evil.example/wechat/callback")
+	damaged["another kind of cookie"] = seal("flow", []byte(wechattest.DefaultSecret), append([]string{"trail"}, place[1:]...)...)
+	damaged["parts that run together"] = seal("flow", []byte(wechattest.DefaultSecret), strings.Join(place, ""))
+	damaged["no place"] = seal("flow", []byte(wechattest.DefaultSecret))
+	for name, value := range damaged {
+		got := httptest.NewRecorder()
+		r := httptest.NewRequest(http.MethodGet, callbackOf(f, "code"), nil)
+		r.Header.Set("Accept", "text/html")
+		r.Header["Cookie"] = []string{cookie.Name + "=" + value}
+		s.auth.ServeHTTP(got, r)
+		assert.Equal(t, http.StatusBadRequest, got.Code, name)
+		assert.Empty(t, got.Header()["Set-Cookie"], name)
+		assert.Contains(t, got.Body.String(), string(ReasonStateMismatch), name)
+	}
+	return len(damaged)
+}
+
+// flipBit changes one bit of a byte of a sealed cookie.
+func flipBit(sealed string, at int) string {
+	raw, err := base64.RawURLEncoding.DecodeString(sealed)
+	if err != nil {
+		return "x"
+	}
+	raw[at%len(raw)] ^= 1 << (at % 8)
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// A key that was replaced still opens, one that was dropped ends the login.
+func TestT24_AnOldKeyOpensAndADroppedOneDoesNot(t *testing.T) {
+	current, old := []byte("the current flow key, forty bytes long.."), []byte("the previous flow key, forty bytes long.")
+	s := newSite(t, WithFlowKeys(old))
+	f := s.pending("/a")
+	cookie := s.flowCookie(f)
+	for name, c := range map[string]struct {
+		keys Option
+		want int
+	}{
+		"rotated": {WithFlowKeys(current, old), http.StatusSeeOther},
+		"dropped": {WithFlowKeys(current), http.StatusBadRequest},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
+				WithEndpoints(s.sim.Endpoints()), withClock(s.clock.Now), c.keys)
+			require.NoError(t, err)
+			s.grant(1)
+			got := httptest.NewRecorder()
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, callbackOf(f, "code"), nil)
+			r.AddCookie(cookie)
+			a.ServeHTTP(got, r)
+			assert.Equal(t, c.want, got.Code)
+		})
+	}
+}
