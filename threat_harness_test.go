@@ -33,18 +33,18 @@ const (
 	authorizeEndpoint = "/connect/oauth2/authorize"
 )
 
-// raw sends one request through a socket of its own, byte for byte, and reads
+// wire sends one request through a socket of its own, byte for byte, and reads
 // the answer. Host is the base URL's unless the header lines bring one.
-func (s *site) raw(method, target string, header ...string) answer {
+func (s *site) wire(method, target string, header ...string) answer {
 	s.t.Helper()
 	lines := []string{method + " " + target + " HTTP/1.1"}
 	if !strings.Contains(strings.ToLower("\n"+strings.Join(header, "\n")), "\nhost:") {
 		lines = append(lines, "Host: "+s.auth.base.Host)
 	}
-	return s.rawLines(append(append(lines, header...), "Connection: close")...)
+	return s.wireLines(append(append(lines, header...), "Connection: close")...)
 }
 
-func (s *site) rawLines(lines ...string) answer {
+func (s *site) wireLines(lines ...string) answer {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
 	require.NoError(s.t, err)
@@ -147,8 +147,9 @@ func (s *site) loggedIn(openID string) *browser {
 	return b
 }
 
-// handle serves a page of the test's own, beside those of the site.
-func (s *site) handle(pattern string, h http.Handler) {
+// route serves a page of the test's own, behind no gate unless h has one,
+// beside those of the site.
+func (s *site) route(pattern string, h http.Handler) {
 	mux := s.routes().(*http.ServeMux)
 	mux.Handle(pattern, h)
 	s.server.Config.Handler = mux
