@@ -33,6 +33,7 @@ const (
 // Event is one thing that happened. It holds no secret, code, token or whole
 // openid.
 type Event struct {
+	// Kind is what happened.
 	Kind EventKind
 	// Reason is why a login failed or a visitor was stopped; empty otherwise.
 	Reason Reason
@@ -41,9 +42,11 @@ type Event struct {
 	Flow string
 	// AppID is the account; empty where none is concerned.
 	AppID string
-	// Channel and Scope are those of the login; empty where there is none.
+	// Channel is that of the login; empty where there is none.
 	Channel Channel
-	Scope   client.Scope
+	// Scope is what the login asks for, and once it is finished what was
+	// granted; empty where there is none.
+	Scope client.Scope
 	// OpenID is the first characters of the openid; empty while unknown.
 	OpenID string
 	// Duration is how long a login took, from its start; 0 otherwise.
@@ -58,6 +61,8 @@ type Event struct {
 // Observer is told of every event, in the goroutine of the request: it must
 // be quick and safe for concurrent use.
 type Observer interface {
+	// Observe is called once for each event. ctx has the values of the
+	// request's context.
 	Observe(ctx context.Context, e Event)
 }
 

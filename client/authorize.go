@@ -19,9 +19,9 @@ const (
 type Lang string
 
 const (
-	LangZhCN Lang = "zh_CN"
-	LangZhTW Lang = "zh_TW"
-	LangEN   Lang = "en"
+	LangZhCN Lang = "zh_CN" // simplified Chinese
+	LangZhTW Lang = "zh_TW" // traditional Chinese; the QR page and Error.Text know one Chinese only
+	LangEN   Lang = "en"    // English
 )
 
 // AuthorizeOption adds a parameter to an authorize URL or to a QR page's URL.

@@ -56,8 +56,8 @@ func (c Class) String() string {
 // Redis or the network said, never a key, token or value.
 type Error struct {
 	Op    string // what was being done: "find session", "claim mark" …
-	Class Class
-	Err   error // what was said; never nil
+	Class Class  // what can be done about it
+	Err   error  // what was said; never nil
 }
 
 // Error implements error.

@@ -35,6 +35,8 @@ const (
 // redigo's do. Timeouts for dialling and writing are the getter's own business;
 // [NewPool] sets them.
 type Getter interface {
+	// GetContext returns a connection for one call, which gives it back with
+	// Close. It waits for a free one no longer than ctx lasts.
 	GetContext(ctx context.Context) (redis.Conn, error)
 }
 

@@ -46,9 +46,9 @@ const (
 // every other field is an account without special traits.
 type Account struct {
 	AppID  string `json:"app_id"` // "wx" and 16 lower-case hex digits
-	Secret string `json:"secret"`
-	Kind   Kind   `json:"kind"` // default OfficialAccount
-	Name   string `json:"name"` // shown on pages; default the AppID
+	Secret string `json:"secret"` // the AppSecret
+	Kind   Kind   `json:"kind"`   // default OfficialAccount
+	Name   string `json:"name"`   // shown on pages; default the AppID
 
 	// OpenPlatform names the open-platform account to which this one is
 	// bound. Accounts that share it share unionids; empty means no unionid.

@@ -14,15 +14,15 @@ import (
 // to their first four characters.
 type Call struct {
 	Time     time.Time `json:"time"`     // on the simulator's clock
-	Method   string    `json:"method"`   //
+	Method   string    `json:"method"`   // as in the request
 	Endpoint string    `json:"endpoint"` // the path without its leading slash
-	AppID    string    `json:"app_id"`
-	Code     string    `json:"code"`    // masked: code, js_code
-	State    string    `json:"state"`   // masked
-	Person   string    `json:"person"`  // whose browser it was; empty for a server's call
-	Fault    string    `json:"fault"`   // the scripted fault that it met
-	Errcode  int       `json:"errcode"` // as answered; for a page its error number
-	Outcome  string    `json:"outcome"` // in a word or two, for people
+	AppID    string    `json:"app_id"`   // as in the request; empty where none was sent
+	Code     string    `json:"code"`     // masked: code, js_code
+	State    string    `json:"state"`    // masked
+	Person   string    `json:"person"`   // whose browser it was; empty for a server's call
+	Fault    string    `json:"fault"`    // the scripted fault that it met
+	Errcode  int       `json:"errcode"`  // as answered; for a page its error number
+	Outcome  string    `json:"outcome"`  // in a word or two, for people
 }
 
 // journalLimit is how many calls the journal keeps, about.

@@ -10,7 +10,9 @@ import (
 
 // TB is the part of testing.TB that the assertions need.
 type TB interface {
+	// Helper marks an assertion as no line to report.
 	Helper()
+	// Errorf reports what is wrong and lets the test go on.
 	Errorf(format string, args ...any)
 }
 

@@ -16,10 +16,10 @@ import (
 // Payload is what a mini program gets from wx.getUserInfo or from a phone
 // number button and sends to its server.
 type Payload struct {
-	RawData       string `json:"rawData,omitempty"`
+	RawData       string `json:"rawData,omitempty"`   // the JSON of the public part; empty for a phone number
 	Signature     string `json:"signature,omitempty"` // of RawData, as VerifySignature checks it
-	EncryptedData string `json:"encryptedData"`
-	IV            string `json:"iv"`
+	EncryptedData string `json:"encryptedData"`       // base64; the JSON of all of it, with a watermark
+	IV            string `json:"iv"`                  // base64; 16 bytes, new for each payload
 }
 
 // UserPayload is the profile of a person, encrypted with the session_key that

@@ -7,8 +7,8 @@ import "time"
 // at the authorize page it counts per person and shows 10009. Minutes and days
 // are those of the simulator's clock.
 type Quota struct {
-	PerMinute int `json:"per_minute"`
-	PerDay    int `json:"per_day"`
+	PerMinute int `json:"per_minute"` // calls in a clock minute
+	PerDay    int `json:"per_day"`    // calls in a day of UTC
 }
 
 // WithQuota limits an endpoint. The default is no limit anywhere, but for

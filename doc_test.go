@@ -1,0 +1,122 @@
+package wechatauth
+
+import (
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// packageDoc is what go doc shows of the package in a directory.
+func packageDoc(t *testing.T, dir string) *doc.Package {
+	t.Helper()
+	fset := token.NewFileSet()
+	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	require.NoError(t, err)
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		require.NoError(t, err)
+		files = append(files, file)
+	}
+	p, err := doc.NewFromFiles(fset, files, path.Join("github.com/wechatauth/wechatauth", dir))
+	require.NoError(t, err)
+	return p
+}
+
+func TestEveryExportedNameIsDocumented(t *testing.T) {
+	for _, dir := range []string{".", "client", "store", "wechattest"} {
+		t.Run(dir, func(t *testing.T) {
+			p := packageDoc(t, dir)
+			assert.Regexp(t, `^Package `+p.Name+` `, p.Doc)
+			names := 0
+			for _, d := range declarations(p) {
+				names++
+				assert.True(t, d.documented, "%s has no doc comment that says what it is", d.name)
+			}
+			assert.Greater(t, names, 10)
+		})
+	}
+}
+
+// A declaration is an exported name, and whether it is documented.
+type declaration struct {
+	name       string
+	documented bool
+}
+
+func declarations(p *doc.Package) (all []declaration) {
+	all = append(all, values(p.Consts)...)
+	all = append(all, values(p.Vars)...)
+	all = append(all, functions("", p.Funcs)...)
+	for _, typ := range p.Types {
+		all = append(all, declaration{typ.Name, begins(typ.Doc, typ.Name)})
+		all = append(all, values(typ.Consts)...)
+		all = append(all, values(typ.Vars)...)
+		all = append(all, functions("", typ.Funcs)...)
+		all = append(all, functions(typ.Name+".", typ.Methods)...)
+		all = append(all, members(typ)...)
+	}
+	return all
+}
+
+// begins: a comment on a name begins with it.
+func begins(comment, name string) bool {
+	return regexp.MustCompile(`^(An? |The )?` + name + `\b`).MatchString(comment)
+}
+
+func functions(prefix string, funcs []*doc.Func) (all []declaration) {
+	for _, f := range funcs {
+		all = append(all, declaration{prefix + f.Name, begins(f.Doc, f.Name)})
+	}
+	return all
+}
+
+func said(c *ast.CommentGroup) bool { return strings.TrimSpace(c.Text()) != "" }
+
+// values: constants and variables may share one comment.
+func values(groups []*doc.Value) (all []declaration) {
+	for _, group := range groups {
+		for _, spec := range group.Decl.Specs {
+			v := spec.(*ast.ValueSpec)
+			for _, name := range v.Names {
+				if name.IsExported() {
+					all = append(all, declaration{name.Name, group.Doc != "" || said(v.Doc) || said(v.Comment)})
+				}
+			}
+		}
+	}
+	return all
+}
+
+// members are the fields of a struct and the methods of an interface.
+func members(typ *doc.Type) (all []declaration) {
+	var fields *ast.FieldList
+	switch x := typ.Decl.Specs[0].(*ast.TypeSpec).Type.(type) {
+	case *ast.StructType:
+		fields = x.Fields
+	case *ast.InterfaceType:
+		fields = x.Methods
+	default:
+		return nil
+	}
+	for _, field := range fields.List {
+		for _, name := range field.Names {
+			if name.IsExported() {
+				all = append(all, declaration{typ.Name + "." + name.Name, said(field.Doc) || said(field.Comment)})
+			}
+		}
+	}
+	return all
+}

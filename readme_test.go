@@ -1,0 +1,404 @@
+package wechatauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Each block of Go in README.md is put into a package of its own, in a module
+// that the repository's go.work is extended by, outside of the repository.
+// A block that begins with a package clause is a whole file, and a test file
+// if it has a test. Any other block is a fragment: declarations if it begins
+// with "func", statements otherwise. A fragment sees the variables of
+// fragmentScope, imports nothing itself, and may leave variables unused.
+const fragmentScope = `package fragment
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+var (
+	auth     *wechatauth.Auth
+	opts     []wechatauth.Option
+	pool     *redis.Pool
+	sessions *scs.SessionManager
+	sim      *wechattest.Server
+	key      []byte
+
+	ctx context.Context
+	w   http.ResponseWriter
+	r   *http.Request
+
+	app, orders, profile, news http.Handler
+	home, public               http.HandlerFunc
+
+	appID, secret, state, code string
+)
+`
+
+// fragmentImports are the packages that a fragment may name.
+var fragmentImports = map[string]string{
+	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "log": "log", "os": "os", "time": "time",
+	"chi": "github.com/go-chi/chi/v5", "mux": "github.com/gorilla/mux",
+	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
+	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client",
+	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
+}
+
+func TestEveryGoBlockOfTheREADMECompilesAndItsTestsPass(t *testing.T) {
+	dir := t.TempDir()
+	blocks := codeBlocks(t, "README.md", "go")
+	require.NotEmpty(t, blocks)
+	for i, block := range blocks {
+		writeBlock(t, filepath.Join(dir, fmt.Sprintf("block%02d", i+1)), block)
+	}
+	writeWorkspace(t, dir)
+	// A fragment may end in a return, behind which its variables are used.
+	runGo(t, dir, "vet", "-unreachable=false", "./...")
+	runGo(t, dir, "test", "./...")
+}
+
+func writeBlock(t *testing.T, dir, block string) {
+	t.Helper()
+	require.NoError(t, os.Mkdir(dir, 0o700))
+	switch {
+	case strings.HasPrefix(block, "package ") && strings.Contains(block, "\nfunc Test"):
+		writeFile(t, filepath.Join(dir, "block_test.go"), block)
+	case strings.HasPrefix(block, "package "):
+		writeFile(t, filepath.Join(dir, "block.go"), block)
+	default:
+		writeFile(t, filepath.Join(dir, "scope.go"), fragmentScope)
+		writeFile(t, filepath.Join(dir, "fragment.go"), wholeFragment(t, block))
+	}
+}
+
+// wholeFragment makes a file of a fragment.
+func wholeFragment(t *testing.T, block string) string {
+	t.Helper()
+	body := block
+	if !strings.HasPrefix(block, "func ") {
+		body = "func fragment() error {\n" + block + "\n" + uses(t, block) + "return nil\n}\n"
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "", "package fragment\n"+body, parser.ParseComments)
+	require.NoError(t, err, block)
+	imports := map[string]bool{}
+	for _, id := range file.Unresolved {
+		if p, ok := fragmentImports[id.Name]; ok {
+			imports[strconv.Quote(p)] = true
+		}
+	}
+	head := "package fragment\n"
+	for p := range imports {
+		head += "import " + p + "\n"
+	}
+	return head + body
+}
+
+// uses returns a use of each variable that statements declare.
+func uses(t *testing.T, block string) string {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), "", "package p\nfunc f() error {\n"+block+"\n}", 0)
+	require.NoError(t, err, block)
+	var lines strings.Builder
+	for _, stmt := range file.Decls[0].(*ast.FuncDecl).Body.List {
+		if def, ok := stmt.(*ast.AssignStmt); ok && def.Tok == token.DEFINE {
+			for _, left := range def.Lhs {
+				if id := left.(*ast.Ident); id.Name != "_" {
+					lines.WriteString("_ = " + id.Name + "\n")
+				}
+			}
+		}
+	}
+	return lines.String()
+}
+
+// writeWorkspace makes dir a module, and a workspace of it and the modules of
+// the repository.
+func writeWorkspace(t *testing.T, dir string) {
+	t.Helper()
+	var work struct {
+		Go  string
+		Use []struct{ DiskPath string }
+	}
+	out, err := exec.Command("go", "work", "edit", "-json", "go.work").Output()
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(out, &work))
+	root, err := os.Getwd()
+	require.NoError(t, err)
+
+	text := "go " + work.Go + "\nuse .\n"
+	for _, m := range work.Use {
+		text += "use " + strconv.Quote(filepath.Join(root, m.DiskPath)) + "\n"
+	}
+	writeFile(t, filepath.Join(dir, "go.work"), text)
+	sums, err := os.ReadFile("go.work.sum")
+	require.NoError(t, err)
+	writeFile(t, filepath.Join(dir, "go.work.sum"), string(sums))
+	writeFile(t, filepath.Join(dir, "go.mod"), "module readme\n\ngo "+work.Go+"\n")
+}
+
+func runGo(t *testing.T, dir string, args ...string) {
+	t.Helper()
+	cmd := exec.Command("go", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(dir, "go.work"))
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
+}
+
+func TestTheProgramOfTheREADMEIsTheOneOfThePackageOverviewAndHasTwelveLines(t *testing.T) {
+	program := codeBlocks(t, "README.md", "go")[0]
+	_, main, found := strings.Cut(program, "\nfunc main()")
+	require.True(t, found)
+	main = strings.TrimSpace("func main()" + main)
+
+	overview := packageDoc(t, ".").Doc
+	for line := range strings.Lines(main) {
+		assert.Contains(t, overview, strings.TrimRight(line, "\n"))
+	}
+	assert.Len(t, strings.Split(main, "\n"), 12)
+}
+
+func TestTheOptionsTableListsExactlyTheOptions(t *testing.T) {
+	var want []string
+	for _, typ := range packageDoc(t, ".").Types {
+		for _, f := range typ.Funcs {
+			if typ.Name == "Option" {
+				want = append(want, signature(f))
+			}
+		}
+	}
+	require.NotEmpty(t, want)
+	assert.ElementsMatch(t, want, firstColumn(t, "README.md", "Options"))
+}
+
+// signature is a function as the table writes it: its name, and the names of
+// its parameters.
+func signature(f *doc.Func) string {
+	var params []string
+	for _, field := range f.Decl.Type.Params.List {
+		_, variadic := field.Type.(*ast.Ellipsis)
+		for _, name := range field.Names {
+			param := name.Name
+			if variadic {
+				param += "..."
+			}
+			params = append(params, param)
+		}
+	}
+	return f.Name + "(" + strings.Join(params, ", ") + ")"
+}
+
+func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
+	s := newSite(t)
+	var served []string
+	for _, name := range ownEndpoints {
+		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+			rec := httptest.NewRecorder()
+			s.auth.ServeHTTP(rec, httptest.NewRequest(method, DefaultPathPrefix+name, nil))
+			if rec.Code != http.StatusNotFound && rec.Code != http.StatusMethodNotAllowed {
+				served = append(served, method+" "+DefaultPathPrefix+name)
+			}
+		}
+	}
+	var listed []string
+	for _, cell := range firstColumn(t, "README.md", "Endpoints") {
+		endpoint, _, _ := strings.Cut(cell, "?")
+		listed = append(listed, endpoint)
+	}
+	assert.ElementsMatch(t, served, listed)
+}
+
+func TestTheReasonsTableListsExactlyTheReasonsWithTheirStatus(t *testing.T) {
+	want := map[string]int{}
+	for _, typ := range packageDoc(t, ".").Types {
+		for _, group := range typ.Consts {
+			for _, spec := range group.Decl.Specs {
+				value := spec.(*ast.ValueSpec)
+				if typ.Name != "Reason" {
+					continue
+				}
+				text, err := strconv.Unquote(value.Values[0].(*ast.BasicLit).Value)
+				require.NoError(t, err)
+				want[text] = Reason(text).status()
+			}
+		}
+	}
+	require.NotEmpty(t, want)
+
+	got := map[string]int{}
+	for _, row := range tableOf(t, "README.md", "Reasons") {
+		for _, reason := range regexp.MustCompile("`([a-z]+(?:_[a-z]+)*)`").FindAllStringSubmatch(row[1], -1) {
+			if _, known := want[reason[1]]; !known {
+				t.Errorf("%s is no reason", reason[1])
+			} else if strings.Contains(row[0], strconv.Itoa(want[reason[1]])) {
+				got[reason[1]] = want[reason[1]]
+			}
+		}
+	}
+	assert.Equal(t, want, got)
+}
+
+func TestEveryCommandThatTheDocsNameExists(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	require.NoError(t, err)
+	commands := 0
+	for _, file := range markdownFiles(t) {
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)").FindAllSubmatch(text, -1) {
+			commands++
+			assert.Regexp(t, `(?m)^`+string(m[1])+`:`, string(makefile), "%s: make %s", file, m[1])
+		}
+		for _, m := range regexp.MustCompile("(?m)(?:^|`)go run (\\./[a-z/]+)").FindAllSubmatch(text, -1) {
+			commands++
+			assert.FileExists(t, filepath.Join(string(m[1]), "main.go"), "%s: go run %s", file, m[1])
+		}
+	}
+	assert.NotZero(t, commands)
+}
+
+var (
+	markdownLink = regexp.MustCompile(`!?\[[^\]]*\]\(([^)\s]+)\)`)
+	htmlLink     = regexp.MustCompile(`(?:src|srcset|href)="([^"]+)"`)
+)
+
+func TestEveryRelativeLinkOfTheDocsLeadsSomewhere(t *testing.T) {
+	links := 0
+	for _, file := range markdownFiles(t) {
+		text := withoutCode(readFile(t, file))
+		found := append(markdownLink.FindAllStringSubmatch(text, -1), htmlLink.FindAllStringSubmatch(text, -1)...)
+		for _, m := range found {
+			u, err := url.Parse(m[1])
+			require.NoError(t, err, "%s: %s", file, m[1])
+			if u.IsAbs() {
+				continue
+			}
+			links++
+			target := file
+			if u.Path != "" {
+				target = path.Join(path.Dir(file), u.Path)
+				_, err := os.Stat(target)
+				assert.NoError(t, err, "%s: %s", file, m[1])
+			}
+			if u.Fragment != "" {
+				assert.Contains(t, anchors(t, target), u.Fragment, "%s: %s", file, m[1])
+			}
+		}
+	}
+	assert.NotZero(t, links)
+}
+
+// anchors are the fragments that code hosts give the headings of a file.
+func anchors(t *testing.T, file string) (all []string) {
+	for _, m := range regexp.MustCompile(`(?m)^#+ +(.+)$`).FindAllStringSubmatch(withoutCode(readFile(t, file)), -1) {
+		kept := strings.Map(func(c rune) rune {
+			switch {
+			case c == ' ':
+				return '-'
+			case c < 0x80 && !isAlphanumeric(byte(c)) && c != '-' && c != '_':
+				return -1
+			}
+			return c
+		}, strings.ToLower(m[1]))
+		all = append(all, kept)
+	}
+	return all
+}
+
+// markdownFiles are those of the repository.
+func markdownFiles(t *testing.T) (files []string) {
+	t.Helper()
+	require.NoError(t, fs.WalkDir(os.DirFS("."), ".", func(file string, d fs.DirEntry, err error) error {
+		if d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata") {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(file, ".md") {
+			files = append(files, file)
+		}
+		return err
+	}))
+	require.Contains(t, files, "README.md")
+	return files
+}
+
+// codeBlocks are the fenced blocks of a language.
+func codeBlocks(t *testing.T, file, lang string) (blocks []string) {
+	t.Helper()
+	for _, m := range regexp.MustCompile("(?ms)^```"+lang+"\n(.*?)^```$").FindAllStringSubmatch(readFile(t, file), -1) {
+		blocks = append(blocks, m[1])
+	}
+	return blocks
+}
+
+func withoutCode(text string) string {
+	text = regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(text, "")
+	return regexp.MustCompile("`[^`\n]*`").ReplaceAllString(text, "")
+}
+
+// firstColumn is the code in the first cell of each row.
+func firstColumn(t *testing.T, file, section string) (cells []string) {
+	t.Helper()
+	for _, row := range tableOf(t, file, section) {
+		cells = append(cells, strings.Trim(row[0], "`"))
+	}
+	return cells
+}
+
+// tableOf are the rows of the table of a section, without its head.
+func tableOf(t *testing.T, file, section string) (rows [][]string) {
+	t.Helper()
+	_, text, found := strings.Cut(readFile(t, file), "\n## "+section+"\n")
+	require.True(t, found, "%s has no section %q", file, section)
+	text, _, _ = strings.Cut(text, "\n## ")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "|") {
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			rows = append(rows, cells)
+		}
+	}
+	require.Greater(t, len(rows), 2)
+	return slices.Clip(rows[2:])
+}
+
+func readFile(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(text)
+}
+
+func writeFile(t *testing.T, file, text string) {
+	t.Helper()
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+}
