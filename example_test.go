@@ -1,0 +1,272 @@
+package wechatauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// A site is a web server with a simulated WeChat, which stands in for the real
+// one in these examples.
+type site struct {
+	*httptest.Server
+	wechat *wechattest.Server
+}
+
+func newSite() *site {
+	return &site{httptest.NewUnstartedServer(nil), wechattest.NewServer()}
+}
+
+// options are those that an application reads from its configuration.
+func (s *site) options(more ...wechatauth.Option) []wechatauth.Option {
+	return append([]wechatauth.Option{
+		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+		wechatauth.WithBaseURL("http://" + s.Listener.Addr().String()),
+		wechatauth.WithEndpoints(s.wechat.Endpoints()),
+	}, more...)
+}
+
+func (s *site) serve(h http.Handler) {
+	s.Config.Handler = h
+	s.Start()
+}
+
+func (s *site) stop() {
+	s.Close()
+	s.wechat.Close()
+}
+
+// show prints what a browser gets.
+func (s *site) show(browser *http.Client, path string) {
+	resp, err := browser.Get(s.URL + path)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	body, _ := io.ReadAll(resp.Body)
+	fmt.Println(resp.StatusCode, strings.ReplaceAll(strings.TrimSpace(string(body)), s.URL, "https://m.example.com"))
+}
+
+func hello(w http.ResponseWriter, r *http.Request) {
+	id, ok := wechatauth.IdentityFromContext(r.Context())
+	fmt.Fprintf(w, "%s %t %s", r.URL, ok, id.Nickname)
+}
+
+// A whole application behind the wall: one line around its handler. A visitor
+// of a page comes back, logged in, to the URL he asked for.
+func ExampleRequireWeChat() {
+	s := newSite()
+	defer s.stop()
+	wall := wechatauth.RequireWeChat(s.options()...)
+	s.serve(wall(http.HandlerFunc(hello)))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/orders?id=7")
+	// Output: 200 /orders?id=7 true
+}
+
+// A script cannot be sent to WeChat. It gets a 401 with the URL to send the
+// browser to; "?next=" and the page to return to are appended to it.
+func ExampleAuth_RequireWeChat() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(hello)))
+	s.serve(mux)
+
+	s.show(http.DefaultClient, "/api/me")
+	// Output: 401 {"error":"login_required","reason":"no_session","login_url":"https://m.example.com/wechat/login"}
+}
+
+// One page asks for nickname and avatar; all others need the openid only. The
+// visitor presses a button first, then WeChat asks for his consent.
+func ExampleAuth_RequireScope() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(http.HandlerFunc(hello)))
+	s.serve(mux)
+
+	visitor := wechattest.Browser(wechattest.IPhone)
+	if _, err := visitor.Get(s.URL + "/profile"); err != nil { // shows the button
+		fmt.Println(err)
+		return
+	}
+	consent, err := visitor.PostForm(s.URL+"/wechat/upgrade", url.Values{"next": {"/profile"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	page, err := s.wechat.Allow(visitor, consent)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer page.Body.Close()
+	body, _ := io.ReadAll(page.Body)
+	fmt.Println(string(body) == "/profile true "+wechattest.DefaultPeople()[0].Name)
+	// Output: true
+}
+
+// A page that everybody may read, and that knows who is logged in.
+func ExampleAuth_LoadWeChat() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.serve(auth.LoadWeChat(http.HandlerFunc(hello)))
+
+	visitor := wechattest.Browser(wechattest.IPhone)
+	s.show(visitor, "/news")
+	s.show(visitor, "/wechat/login?next=/news")
+	// Output:
+	// 200 /news false
+	// 200 /news true
+}
+
+// The application's own values live in the same session and need nothing
+// else: they are saved before the answer begins.
+func ExampleAuth_Sessions() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	count := func(w http.ResponseWriter, r *http.Request) {
+		visits := auth.Sessions().GetInt(r.Context(), "visits") + 1
+		auth.Sessions().Put(r.Context(), "visits", visits)
+		fmt.Fprint(w, visits)
+	}
+	s.serve(auth.RequireWeChat(http.HandlerFunc(count)))
+
+	visitor := wechattest.Browser(wechattest.IPhone)
+	s.show(visitor, "/")
+	s.show(visitor, "/")
+	// Output:
+	// 200 1
+	// 200 2
+}
+
+// All sessions of a user are ended at once, in every browser.
+func ExampleAuth_RevokeUser() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.serve(auth.RequireWeChat(http.HandlerFunc(hello)))
+	s.show(wechattest.Browser(wechattest.IPhone), "/")
+	s.show(wechattest.Browser(wechattest.Windows), "/")
+
+	person := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+	fmt.Println(auth.RevokeUser(context.Background(), wechattest.DefaultAppID, person))
+	// Output:
+	// 200 / true
+	// 200 / true
+	// 2 <nil>
+}
+
+// Every wrong option gets a line that says what to set.
+func ExampleNew() {
+	_, err := wechatauth.New(
+		wechatauth.WithApp(wechattest.DefaultAppID, ""),
+		wechatauth.WithBaseURL("https://m.example.com/shop"),
+	)
+	fmt.Println(err)
+	// Output:
+	// wechatauth: WithApp: set the AppID and the AppSecret of the official account; both are required
+	// wechatauth: WithBaseURL: give scheme and host only, without user, path, query or fragment
+}
+
+// The place to find or create the application's own user. Whoever it refuses
+// is not logged in.
+func ExampleWithOnLogin() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options(
+		wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
+			if id.OpenID == wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name) {
+				return errors.New("this user is banned")
+			}
+			return nil
+		}),
+		wechatauth.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f wechatauth.Failure) {
+			http.Error(w, string(f.Reason), f.Status)
+		}),
+	)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.serve(auth.RequireWeChat(http.HandlerFunc(hello)))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/")
+	// Output: 403 not_authorized
+}
+
+// An application that uses scs already hands in its manager and keeps its
+// LoadAndSave, outside of the wall.
+func ExampleWithSessionManager() {
+	s := newSite()
+	defer s.stop()
+	sessions := scs.New()
+	sessions.Store = store.NewMemory()
+	sessions.Lifetime = 12 * time.Hour
+	sessions.Cookie.Name = "shop"
+	auth, err := wechatauth.New(s.options(wechatauth.WithSessionManager(sessions))...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.serve(sessions.LoadAndSave(auth.RequireWeChat(http.HandlerFunc(hello))))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/cart")
+	// Output: 200 /cart true
+}
+
+// A reverse proxy behind the wall: the application there, in any language,
+// finds the openid in a header, and no client can send it one.
+func ExampleWithIdentityHeaders() {
+	s := newSite()
+	defer s.stop()
+	wall := wechatauth.RequireWeChat(s.options(wechatauth.WithIdentityHeaders())...)
+	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		person := wechattest.DefaultPeople()[0].Name
+		fmt.Fprint(w, r.Header.Get(wechatauth.HeaderOpenID) == wechattest.OpenID(wechattest.DefaultAppID, person))
+	})))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/")
+	// Output: 200 true
+}
