@@ -51,6 +51,7 @@ var (
 	sessions *scs.SessionManager
 	sim      *wechattest.Server
 	key      []byte
+	user     wechatauth.Identity
 
 	ctx context.Context
 	w   http.ResponseWriter
