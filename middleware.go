@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -189,30 +190,39 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 
 // pass hands the request on, and saves the session before the answer begins.
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.Handler) {
+	around, _ := r.Context().Value(visitKey).(*visit)
 	r = r.WithContext(context.WithValue(v.ctx, visitKey, v))
 	if a.identityHeaders {
 		r = withIdentityHeaders(r, v.identity, v.loggedIn)
 	}
 	addVary(w.Header(), "Cookie")
-	if v.outer {
-		next.ServeHTTP(w, r)
+	if v.outer && around != nil && around.manager == v.manager {
+		next.ServeHTTP(w, r) // a gate around this one does the rest
 		return
 	}
 	rw := newResponseWriter(w, func() error {
 		h := w.Header()
 		addVary(h, "Cookie")
-		// What a logged-in visitor is shown is his own, unless the handler
-		// says otherwise.
-		if v.loggedIn && len(h["Cache-Control"]) == 0 {
-			h.Set("Cache-Control", "private")
+		said := saysWhoMayKeep(h)
+		err := a.sessions.save(w, v)
+		// What a logged-in visitor is shown is his own, and so is a session
+		// cookie, unless the handler says otherwise.
+		if !said && (v.loggedIn || a.sessions.cookieSet(w)) {
+			h.Add("Cache-Control", "private")
 		}
-		return a.sessions.save(w, v)
+		return err
 	}, func(err error) {
 		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
 		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
 	})
 	next.ServeHTTP(rw, r)
 	rw.end()
+}
+
+// saysWhoMayKeep reports whether a handler has set Cache-Control. What scs adds
+// there with a cookie does not count: many caches ignore it.
+func saysWhoMayKeep(h http.Header) bool {
+	return slices.ContainsFunc(h["Cache-Control"], func(v string) bool { return v != `no-cache="Set-Cookie"` })
 }
 
 // isPage applies the page-visit rule. What a redirect would break is never a
