@@ -1,11 +1,11 @@
 // Package wechatauth is a login wall for visitors who come from WeChat.
 //
-// RequireWeChat wraps any http.Handler. A request whose session holds a WeChat
-// identity goes through, with the identity in its context. An anonymous page
-// visit is sent to WeChat and comes back, logged in, to the very URL it asked
-// for. Anything else that is anonymous gets a 401 that a script can act on.
-// Sessions are alexedwards/scs sessions, in memory by default and in Redis in
-// production.
+// [RequireWeChat] wraps any http.Handler. A request whose session holds a
+// WeChat identity goes through, with the identity in its context. An anonymous
+// page visit is sent to WeChat and comes back, logged in, to the very URL it
+// asked for. Anything else that is anonymous gets a 401 that a script can act
+// on. Sessions are alexedwards/scs sessions, in memory by default and in Redis
+// in production.
 //
 //	func main() {
 //		wall := wechatauth.RequireWeChat(
@@ -20,10 +20,36 @@
 //		log.Fatal(http.ListenAndServe("127.0.0.1:8080", wall(hello)))
 //	}
 //
-// New gives the parts of it: Auth.RequireWeChat, Auth.RequireScope and
-// Auth.LoadWeChat for single routes, Auth itself as the handler of the
-// endpoints below "/wechat/", and Auth.Sessions for the application's own
-// values.
+// # The parts
+//
+// [New] takes the same options and gives an [Auth], whose parts are for
+// applications that wall in some of their routes:
+//
+//   - [Auth.RequireWeChat] for routes that need to know who the visitor is,
+//     [Auth.RequireScope] for those that need nickname and avatar, and
+//     [Auth.LoadWeChat] for those that are open to everybody;
+//   - the Auth itself as the handler of the endpoints below "/wechat/": login,
+//     callback, upgrade, logout (see [Auth.ServeHTTP]);
+//   - [Auth.Sessions] for the application's own values in the same session;
+//   - [Auth.Logout] and [Auth.RevokeUser] to end sessions.
+//
+// Behind the wall [IdentityFromContext] tells who the visitor is. The pair of
+// [Identity].AppID and [Identity].OpenID is the key to store a user by.
+//
+// # What a visitor is told
+//
+// Whoever is stopped is told why: with a page in Chinese or English (see
+// [WithPages]), or with JSON. Pages, JSON, log records and the [Observer] use
+// the same closed list of words, [Reason].
+//
+// # What is assumed
+//
+// The base URL of [WithBaseURL] leads to the application, over https, and
+// whoever terminates TLS in front of it is trusted. The Redis of the sessions
+// is trusted too, unless [WithSessionEncryption] is used. WeChat has no PKCE: a
+// code that is stolen before it is used cannot be told from one that is not.
+//
+// # Other packages
 //
 // Package client speaks WeChat's HTTP API, package store keeps sessions in
 // Redis, and package wechattest is a simulated WeChat for tests and local
