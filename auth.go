@@ -25,6 +25,9 @@ type Auth struct {
 	official account
 	website  account // its client is nil without WithWebsiteApp
 
+	tenants     *tenants // nil where there is one account
+	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
+
 	sessions *sessions
 	cookies  *cookieJar
 	claims   *claims
@@ -85,14 +88,25 @@ func New(opts ...Option) (*Auth, error) {
 	if err := errors.Join(a.setAccounts(c), a.setSessions(c)); err != nil {
 		return nil, prefixLines(err)
 	}
-	if err := a.setFlows(c); err != nil {
+	if err := errors.Join(a.setFlows(c), a.setOrigin()); err != nil {
 		return nil, prefixLines(err)
 	}
-	a.origin = http.NewCrossOriginProtection()
-	if err := a.origin.AddTrustedOrigin(a.base.String()); err != nil {
-		return nil, prefixLines(fmt.Errorf("WithBaseURL: %w", err))
+	if c.accountsSet {
+		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
+		if err := a.checkFixed(); err != nil {
+			return nil, prefixLines(err)
+		}
 	}
 	return a, nil
+}
+
+// setOrigin lets forms of our own pages in, and no others.
+func (a *Auth) setOrigin() error {
+	a.origin = http.NewCrossOriginProtection()
+	if err := a.origin.AddTrustedOrigin(a.base.String()); err != nil {
+		return fmt.Errorf("WithBaseURL: %w", err)
+	}
+	return nil
 }
 
 // prefixLines names the package on each line, because start-up errors of many
@@ -108,6 +122,9 @@ func (a *Auth) setAccounts(c *config) error {
 		return err
 	}
 	a.base = base
+	if c.appID == "" {
+		return nil // every account comes from WithAccounts
+	}
 	clientOpts := []client.Option{}
 	if c.endpoints != (client.Endpoints{}) {
 		clientOpts = append(clientOpts, client.WithEndpoints(c.endpoints))
@@ -133,6 +150,9 @@ func (a *Auth) setAccounts(c *config) error {
 
 func (a *Auth) setFlows(c *config) error {
 	secrets := c.flowKeys
+	if c.appID == "" {
+		return nil // as above
+	}
 	if !c.flowKeysSet {
 		secrets = [][]byte{[]byte(c.secret)}
 	}
@@ -141,7 +161,7 @@ func (a *Auth) setFlows(c *config) error {
 		return err
 	}
 	a.cookies = &cookieJar{
-		ring: ring, prefix: cookiePrefix(a.base), secure: a.base.Scheme == "https",
+		ring: ring, prefix: cookiePrefix(a.base) + a.cookieTag(c.appID), secure: a.base.Scheme == "https",
 		bound: []string{c.appID, a.callbackURL()}, now: c.now,
 	}
 	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
@@ -157,7 +177,18 @@ func cookiePrefix(base *url.URL) string {
 	return "wechat_"
 }
 
-func (a *Auth) callbackURL() string { return a.absolute(a.prefix + "callback") }
+// cookieTag keeps the cookies of accounts on one host apart.
+func (a *Auth) cookieTag(appID string) string {
+	if a.accountPath == "" {
+		return ""
+	}
+	return claimKey(appID, "cookies")[:6] + "_"
+}
+
+// endpoint returns the path of one of our endpoints.
+func (a *Auth) endpoint(name string) string { return a.prefix + name + a.accountPath }
+
+func (a *Auth) callbackURL() string { return a.absolute(a.endpoint("callback")) }
 
 // absolute returns the URL of a path on our host.
 func (a *Auth) absolute(target string) string { return a.base.String() + target }
@@ -166,7 +197,7 @@ func (a *Auth) absolute(target string) string { return a.base.String() + target 
 // marks a visitor's own wish to try once more, which ends the counting of
 // repeated logins.
 func (a *Auth) loginURL(target string, again bool) string {
-	u := a.prefix + "login?next=" + url.QueryEscape(target)
+	u := a.endpoint("login") + "?next=" + url.QueryEscape(target)
 	if again {
 		u += "&again=1"
 	}

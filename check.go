@@ -23,7 +23,10 @@ var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 // What it cannot see is WeChat's console: there, the host of the base URL has
 // to be entered as 网页授权域名, without scheme and path.
 func (a *Auth) Check(ctx context.Context) error {
-	errs := []error{a.checkStore(ctx), a.checkAccount(ctx, "WithApp", a.official)}
+	errs := []error{a.checkStore(ctx)}
+	if a.official.client != nil {
+		errs = append(errs, a.checkAccount(ctx, "WithApp", a.official))
+	}
 	if a.website.client != nil {
 		errs = append(errs, a.checkAccount(ctx, "WithWebsiteApp", a.website))
 	}

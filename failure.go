@@ -39,7 +39,7 @@ func (r Reason) status() int {
 	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonSnapshotSuspected, ReasonIdentityMismatch,
 		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin:
 		return http.StatusForbidden
-	case ReasonNotFound:
+	case ReasonNotFound, ReasonUnknownAccount:
 		return http.StatusNotFound
 	case ReasonMethodNotAllowed:
 		return http.StatusMethodNotAllowed

@@ -38,9 +38,13 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveVerifyFile(w, r, content)
 		return
 	}
+	a, ok := a.forRequest(w, r)
+	if !ok {
+		return
+	}
 	get := r.Method == http.MethodGet || r.Method == http.MethodHead
 	post := r.Method == http.MethodPost
-	switch name := strings.TrimPrefix(r.URL.Path, a.prefix); {
+	switch name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, a.prefix), a.accountPath); {
 	case name == "login" && get:
 		a.serveLogin(w, r)
 	case name == "callback" && r.Method == http.MethodGet:
@@ -136,7 +140,7 @@ func (a *Auth) accountFor(r *http.Request) account {
 func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 	target := a.nextOf(r.URL.Query())
 	if !a.navigates(r) {
-		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.prefix + "login")})
+		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
 	}
 	v, err := a.sessions.load(r)
@@ -178,7 +182,7 @@ func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 }
 
 func (a *Auth) upgradeURL(target string) string {
-	return a.prefix + "upgrade?next=" + url.QueryEscape(target)
+	return a.endpoint("upgrade") + "?next=" + url.QueryEscape(target)
 }
 
 // serveUpgradePage shows why the profile is asked for, and a button: WeChat
@@ -197,7 +201,7 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	setNoStore(w.Header())
 	a.page(w, r, Page{
 		Kind: PageUpgrade, Status: http.StatusOK,
-		ActionURL: a.prefix + "upgrade", Next: target, FormActions: []string{a.openOrigin()},
+		ActionURL: a.endpoint("upgrade"), Next: target, FormActions: []string{a.openOrigin()},
 	})
 }
 
@@ -279,6 +283,10 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	e := Event{Kind: EventLoggedOut}
 	if held, ok := r.Context().Value(visitKey).(*visit); ok && held.loggedIn {
 		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, maskOpenID(held.identity.OpenID)
+	}
+	a, err := a.of(r)
+	if err != nil {
+		return err
 	}
 	if err := a.sessions.logout(w, r); err != nil {
 		return err

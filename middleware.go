@@ -66,6 +66,10 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 			a.ServeHTTP(w, r)
 			return
 		}
+		a, ok := a.forRequest(w, r)
+		if !ok {
+			return
+		}
 		v, err := a.sessions.load(r)
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err})
@@ -139,6 +143,10 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
+		a, ok := a.forRequest(w, r)
+		if !ok {
+			return
+		}
 		v, err := a.sessions.load(r)
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
@@ -173,6 +181,18 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 	})
 }
 
+// forRequest returns the gate of the request's account, and answers where there
+// is none.
+func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*Auth, bool) {
+	account, err := a.of(r)
+	if err != nil {
+		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonUnknownAccount, Err: err})
+		a.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.isPage(r), Err: err})
+		return nil, false
+	}
+	return account, true
+}
+
 // refuse answers an anonymous request that is not redirected.
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 	f := Failure{Reason: reason, Page: a.isPage(r)}
@@ -181,9 +201,9 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 	case f.Page:
 		f.RetryURL = a.loginURL(a.targetOf(r), true)
 	case reason == ReasonScopeRequired:
-		f.RetryURL = a.absolute(a.prefix + "upgrade")
+		f.RetryURL = a.absolute(a.endpoint("upgrade"))
 	default:
-		f.RetryURL = a.absolute(a.prefix + "login")
+		f.RetryURL = a.absolute(a.endpoint("login"))
 	}
 	a.stop(w, r, f)
 }

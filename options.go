@@ -26,6 +26,8 @@ type Option func(*config)
 type config struct {
 	appID, secret               string
 	websiteAppID, websiteSecret string
+	accounts                    AccountResolver
+	accountsSet                 bool
 	baseURL                     string
 	prefix                      string
 	scope                       client.Scope
@@ -279,14 +281,14 @@ func (c *config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
-	if c.appID == "" || c.secret == "" {
-		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
+	if c.accountsSet && c.accounts == nil {
+		bad("WithAccounts: the resolver is nil; make one with ByHost, ByPathPrefix or ByHeader")
 	}
-	if (c.websiteAppID == "") != (c.websiteSecret == "") {
-		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application")
+	if c.accountsSet && (c.appID != "" || c.websiteAppID != "") {
+		bad("WithAccounts: it knows all accounts; leave WithApp and WithWebsiteApp out")
 	}
-	if c.websiteAppID != "" && c.websiteAppID == c.appID {
-		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
+	if err := c.validateAccount(); err != nil && !c.accountsSet {
+		errs = append(errs, err)
 	}
 	if _, err := parseBaseURL(c.baseURL); err != nil {
 		errs = append(errs, err)
@@ -316,6 +318,30 @@ func (c *config) validate() error {
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
 	return errors.Join(errs...)
+}
+
+// validateAccount checks what belongs to one account.
+func (c *config) validateAccount() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.appID == "" || c.secret == "" {
+		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
+	}
+	if (c.websiteAppID == "") != (c.websiteSecret == "") {
+		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application")
+	}
+	if c.websiteAppID != "" && c.websiteAppID == c.appID {
+		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
+	}
+	return errors.Join(errs...)
+}
+
+// appIDs are those whose identities pass the gate.
+func (c *config) appIDs() []string {
+	if c.websiteAppID == "" {
+		return []string{c.appID}
+	}
+	return []string{c.appID, c.websiteAppID}
 }
 
 // parseBaseURL accepts scheme and host, and nothing that WeChat would refuse.

@@ -89,6 +89,8 @@ const (
 	// ReasonNotAuthorized: logged in, but the application does not let this
 	// identity pass (WithAuthorize, WithOnLogin).
 	ReasonNotAuthorized Reason = "not_authorized"
+	// ReasonUnknownAccount: WithAccounts knows no account for the request.
+	ReasonUnknownAccount Reason = "unknown_account"
 	// ReasonCrossOrigin: a form of ours was posted from another site.
 	ReasonCrossOrigin Reason = "cross_origin"
 	// ReasonMethodNotAllowed: the endpoint does not take this method.

@@ -32,10 +32,7 @@ type sessions struct {
 // setSessions makes the manager, or takes the application's, and finds the
 // home of the claims.
 func (a *Auth) setSessions(c *config) error {
-	s := &sessions{now: c.now, appIDs: []string{c.appID}}
-	if c.websiteAppID != "" {
-		s.appIDs = append(s.appIDs, c.websiteAppID)
-	}
+	s := &sessions{now: c.now, appIDs: c.appIDs()}
 	a.sessions = s
 	s.corrupt = func(ctx context.Context) {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})

@@ -1,0 +1,271 @@
+package wechatauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// Account is one official account with what belongs to it, for applications
+// that serve many (WithAccounts). Its fields mean what the options of their
+// names mean; empty ones are as the options say.
+type Account struct {
+	AppID, Secret               string
+	WebsiteAppID, WebsiteSecret string
+	// BaseURL is where this account's visitors reach the application. It has
+	// the same scheme as WithBaseURL's.
+	BaseURL string
+	// Endpoints are WeChat's hosts as this account reaches them.
+	Endpoints client.Endpoints
+	// Pages are this account's own.
+	Pages Pages
+}
+
+// AccountResolver finds the account of a request. Both methods are called on
+// every request, must be quick, and safe for concurrent use. An error means
+// that there is no such account: the visitor gets 404 and ReasonUnknownAccount.
+type AccountResolver interface {
+	// AppIDOf tells which account a request is for.
+	AppIDOf(r *http.Request) (appID string, err error)
+	// Account returns the account of an AppID. A changed answer takes effect
+	// with the next request.
+	Account(ctx context.Context, appID string) (Account, error)
+}
+
+// WithAccounts serves many official accounts with one gate. An identity passes
+// only the gate of its own account; sessions, hooks and limits are shared. The
+// endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
+// sends a visitor back to the account he came from. WithApp may be left out.
+// See ByHost, ByPathPrefix and ByHeader.
+func WithAccounts(resolver AccountResolver) Option {
+	return func(c *config) { c.accounts, c.accountsSet = resolver, true }
+}
+
+// errUnknownAccount: nobody knows an account for this.
+var errUnknownAccount = errors.New("no account for this request")
+
+// fixedAccounts are known at start-up.
+type fixedAccounts struct {
+	accounts map[string]Account // by AppID
+	appIDOf  func(r *http.Request) string
+}
+
+func newFixedAccounts(appIDOf func(*http.Request) string, accounts []Account) *fixedAccounts {
+	f := &fixedAccounts{accounts: map[string]Account{}, appIDOf: appIDOf}
+	for _, account := range accounts {
+		f.accounts[account.AppID] = account
+	}
+	return f
+}
+
+// checkFixed makes the gates of accounts that are known at start-up, so that a
+// wrong one is told then.
+func (a *Auth) checkFixed() error {
+	fixed, ok := a.tenants.resolver.(*fixedAccounts)
+	if !ok {
+		return nil
+	}
+	var errs []error
+	if len(fixed.accounts) == 0 {
+		errs = append(errs, errors.New("WithAccounts: give at least one account"))
+	}
+	for appID := range fixed.accounts {
+		if _, err := a.tenantOf(context.Background(), appID); err != nil {
+			errs = append(errs, fmt.Errorf("WithAccounts: %s: %w", clean(appID), err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (f *fixedAccounts) AppIDOf(r *http.Request) (string, error) {
+	if appID := f.appIDOf(r); appID != "" {
+		return appID, nil
+	}
+	return "", errUnknownAccount
+}
+
+func (f *fixedAccounts) Account(_ context.Context, appID string) (Account, error) {
+	if account, ok := f.accounts[appID]; ok {
+		return account, nil
+	}
+	return Account{}, errUnknownAccount
+}
+
+// ByHost tells accounts by the request's host. Each account needs a BaseURL,
+// and the hosts are those of the BaseURLs; a proxy in front has to pass Host
+// on.
+func ByHost(accounts ...Account) AccountResolver {
+	appIDs := map[string]string{}
+	for _, account := range accounts {
+		if base, err := parseBaseURL(account.BaseURL); err == nil {
+			appIDs[base.Host] = account.AppID
+		}
+	}
+	return newFixedAccounts(func(r *http.Request) string {
+		host := strings.ToLower(r.Host)
+		if appID, ok := appIDs[host]; ok {
+			return appID
+		}
+		return appIDs[strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")]
+	}, accounts)
+}
+
+// ByPathPrefix tells accounts by the beginning of the path: "/shop-a/" for one,
+// "/shop-b/" for another. Prefixes end in a slash; the longest one that fits
+// counts, and "/" takes the rest.
+func ByPathPrefix(prefixes map[string]Account) AccountResolver {
+	accounts := make([]Account, 0, len(prefixes))
+	for _, account := range prefixes {
+		accounts = append(accounts, account)
+	}
+	return newFixedAccounts(func(r *http.Request) string {
+		longest, appID := 0, ""
+		for prefix, account := range prefixes {
+			if len(prefix) > longest && strings.HasSuffix(prefix, "/") && strings.HasPrefix(r.URL.Path+"/", prefix) {
+				longest, appID = len(prefix), account.AppID
+			}
+		}
+		return appID
+	}, accounts)
+}
+
+// ByHeader tells accounts by a header with the AppID, which a trusted proxy
+// sets: it is believed from the peers in trusted only, and a request from
+// anywhere else has no account. Remember that a header of this name which a
+// visitor sends has to be removed by the proxy.
+func ByHeader(name string, trusted []netip.Prefix, accounts ...Account) AccountResolver {
+	return newFixedAccounts(func(r *http.Request) string {
+		values := r.Header.Values(name)
+		if len(values) != 1 || !fromPeer(r.RemoteAddr, trusted) {
+			return ""
+		}
+		return values[0]
+	}, accounts)
+}
+
+func fromPeer(remoteAddr string, trusted []netip.Prefix) bool {
+	host, _, err := net.SplitHostPort(remoteAddr)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, prefix := range trusted {
+		if prefix.Contains(addr.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// tenants holds a gate for each account that was asked for. They share all
+// but what is the account's own.
+type tenants struct {
+	resolver AccountResolver
+	config   config // the options, without an account
+
+	mu    sync.RWMutex
+	gates map[string]tenant // by AppID
+}
+
+type tenant struct {
+	account string // the account's fields as one text, to see a change by
+	auth    *Auth
+}
+
+// maxTenants bounds an instance's memory. Beyond it, gates are built anew.
+const maxTenants = 10_000
+
+// of returns the gate of the request's account: a itself, where there is only
+// one.
+func (a *Auth) of(r *http.Request) (*Auth, error) {
+	if a.tenants == nil {
+		return a, nil
+	}
+	if appID := a.appIDInPath(r); appID != "" {
+		return a.tenantOf(r.Context(), appID)
+	}
+	appID, err := a.tenants.resolver.AppIDOf(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.tenantOf(r.Context(), appID)
+}
+
+// appIDInPath is the AppID that an endpoint's path ends in.
+func (a *Auth) appIDInPath(r *http.Request) string {
+	rest, ok := strings.CutPrefix(r.URL.Path, a.prefix)
+	if !ok {
+		return ""
+	}
+	_, appID, _ := strings.Cut(rest, "/")
+	return appID
+}
+
+func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
+	account, err := a.tenants.resolver.Account(ctx, appID)
+	if err != nil {
+		return nil, err
+	}
+	if account.AppID != appID {
+		return nil, fmt.Errorf("the account of %s calls itself %s", clean(appID), clean(account.AppID))
+	}
+	text := fmt.Sprintf("%q", []string{account.Secret, account.WebsiteAppID, account.WebsiteSecret, account.BaseURL, account.Endpoints.Open, account.Endpoints.API})
+	a.tenants.mu.RLock()
+	held, ok := a.tenants.gates[appID]
+	a.tenants.mu.RUnlock()
+	if ok && held.account == text {
+		return held.auth, nil
+	}
+	auth, err := a.newTenant(account)
+	if err != nil {
+		return nil, err
+	}
+	a.tenants.mu.Lock()
+	defer a.tenants.mu.Unlock()
+	if len(a.tenants.gates) >= maxTenants {
+		clear(a.tenants.gates)
+	}
+	a.tenants.gates[appID] = tenant{text, auth}
+	return auth, nil
+}
+
+// newTenant makes the gate of one account.
+func (a *Auth) newTenant(account Account) (*Auth, error) {
+	c := a.tenants.config
+	c.appID, c.secret = account.AppID, account.Secret
+	c.websiteAppID, c.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
+	if account.BaseURL != "" {
+		c.baseURL = account.BaseURL
+	}
+	if account.Endpoints != (client.Endpoints{}) {
+		c.endpoints = account.Endpoints
+	}
+	if err := c.validateAccount(); err != nil {
+		return nil, err
+	}
+	t := *a
+	t.tenants, t.accountPath = nil, "/"+account.AppID
+	if account.Pages != nil {
+		t.pages = account.Pages
+	}
+	if err := t.setAccounts(&c); err != nil {
+		return nil, err
+	}
+	if t.base.Scheme != a.base.Scheme {
+		return nil, fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", account.AppID, a.base.Scheme)
+	}
+	shared := *a.sessions
+	shared.appIDs = c.appIDs()
+	t.sessions = &shared
+	return &t, errors.Join(t.setFlows(&c), t.setOrigin())
+}
