@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/json"
@@ -40,7 +41,9 @@ const (
 	// 4,096 bytes leave room in the 8 KiB that servers give all headers.
 	maxFlows       = 5
 	maxFlowBytes   = 4096
-	maxFlowsOpened = 8 // decryptions that a request may cost
+	maxFlowsOpened = 8 // decryptions that a request may cost for each kind of cookie
+
+	maxFlowsDropped = 20
 
 	stateLength = 32 // [A-Za-z0-9]: 190 bits, a quarter of what WeChat allows
 	flowKeySize = 16
@@ -98,19 +101,59 @@ func (j *cookieJar) flowCookieName(state string) string {
 
 func (j *cookieJar) flowPrefix() string { return j.prefix + "flow_" }
 
-func (j *cookieJar) place(name string) []string {
-	return append([]string{"flow", name}, j.bound...)
+// place is what the seal of a cookie is bound to.
+func (j *cookieJar) place(purpose, name string) []string {
+	return append([]string{purpose, name}, j.bound...)
+}
+
+// unseal opens a cookie that was sealed for this purpose under its own name.
+func (j *cookieJar) unseal(c *http.Cookie, purpose string) ([]byte, error) {
+	if len(c.Value) > maxFlowBytes {
+		return nil, errUnsealed
+	}
+	return j.ring.open(c.Value, j.place(purpose, c.Name)...)
+}
+
+// find opens the cookie of this name. A neighbour on the same host can plant
+// one beside ours: the first that opens is ours.
+func (j *cookieJar) find(r *http.Request, purpose, name string) ([]byte, bool) {
+	for i, c := range r.CookiesNamed(name) {
+		if i == maxFlowsOpened {
+			break
+		}
+		if plain, err := j.unseal(c, purpose); err == nil {
+			return plain, true
+		}
+	}
+	return nil, false
+}
+
+// seal returns v as the value of a cookie. JSON's escapes for HTML are left
+// out: they would make six bytes of each "&" in a return target.
+func (j *cookieJar) seal(v any, purpose, name string) (string, error) {
+	var plain bytes.Buffer
+	e := json.NewEncoder(&plain)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return "", err
+	}
+	return j.ring.seal(plain.Bytes(), j.place(purpose, name)...), nil
 }
 
 // put sets the cookie of a new flow, and drops the oldest of those that the
 // request brought where there are too many.
 func (j *cookieJar) put(w http.ResponseWriter, r *http.Request, f flow) error {
-	plain, err := json.Marshal(f)
+	name := j.flowCookieName(f.State)
+	value, err := j.seal(f, "flow", name)
+	if err == nil && len(name)+len(value) > maxFlowBytes {
+		// A target of nothing but quotes outgrows the cookie, and the browser
+		// would drop it whole. The login is worth more than the target.
+		f.Target = "/"
+		value, err = j.seal(f, "flow", name)
+	}
 	if err != nil {
 		return err
 	}
-	name := j.flowCookieName(f.State)
-	value := j.ring.seal(plain, j.place(name)...)
 	for _, stale := range j.crowd(r, len(name)+len(value)) {
 		j.drop(w, stale)
 	}
@@ -120,7 +163,8 @@ func (j *cookieJar) put(w http.ResponseWriter, r *http.Request, f flow) error {
 
 // crowd returns the names of the flow cookies that have to go before one of
 // size bytes is added: first what cannot be opened (another account's, perhaps,
-// on the same host), then the oldest.
+// on the same host), then the oldest. Of a flood it names maxFlowsDropped: the
+// answer has to pass the proxies in front, and the rest goes with the next one.
 func (j *cookieJar) crowd(r *http.Request, size int) []string {
 	type held struct {
 		name     string
@@ -130,7 +174,7 @@ func (j *cookieJar) crowd(r *http.Request, size int) []string {
 	var all []held
 	opened := 0
 	for _, c := range r.Cookies() {
-		if !strings.HasPrefix(c.Name, j.flowPrefix()) {
+		if len(c.Name) != len(j.flowPrefix())+stateLength/2 || !strings.HasPrefix(c.Name, j.flowPrefix()) {
 			continue
 		}
 		h := held{name: c.Name, size: len(c.Name) + len(c.Value)}
@@ -149,7 +193,9 @@ func (j *cookieJar) crowd(r *http.Request, size int) []string {
 	for _, h := range all {
 		if size += h.size; kept >= maxFlows || size > maxFlowBytes {
 			size -= h.size
-			drop = append(drop, h.name)
+			if len(drop) < maxFlowsDropped {
+				drop = append(drop, h.name)
+			}
 			continue
 		}
 		kept++
@@ -185,10 +231,7 @@ func (j *cookieJar) get(r *http.Request, state string) (flow, Reason) {
 
 func (j *cookieJar) open(c *http.Cookie) (flow, error) {
 	var f flow
-	if len(c.Value) > maxFlowBytes {
-		return f, errUnsealed
-	}
-	plain, err := j.ring.open(c.Value, j.place(c.Name)...)
+	plain, err := j.unseal(c, "flow")
 	if err != nil {
 		return f, err
 	}

@@ -36,23 +36,15 @@ const snapshotTTL = 10 * time.Minute
 
 func (j *cookieJar) snapshotName() string { return j.prefix + "snapshot" }
 
-func (j *cookieJar) snapshotPlace() []string {
-	return append([]string{"snapshot", j.snapshotName()}, j.bound...)
-}
-
 // markSnapshot remembers the mode in the browser, so that the next page visit
 // does not lead to WeChat again, and again.
 func (j *cookieJar) markSnapshot(w http.ResponseWriter) {
-	j.set(w, j.snapshotName(), j.ring.seal([]byte("1"), j.snapshotPlace()...), snapshotTTL)
+	j.set(w, j.snapshotName(), j.ring.seal([]byte("1"), j.place("snapshot", j.snapshotName())...), snapshotTTL)
 }
 
 func (j *cookieJar) inSnapshot(r *http.Request) bool {
-	c, err := r.Cookie(j.snapshotName())
-	if err != nil {
-		return false
-	}
-	_, err = j.ring.open(c.Value, j.snapshotPlace()...)
-	return err == nil
+	_, ok := j.find(r, "snapshot", j.snapshotName())
+	return ok
 }
 
 // leaveAsSnapshot ends a flow that brought a virtual identity: back to the

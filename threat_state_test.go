@@ -627,7 +627,7 @@ func (s *site) damagedFlowCookies(t *testing.T, f flow, cookie *http.Cookie) int
 		require.NoError(t, err)
 		return ring.seal(plain, place...)
 	}
-	place := s.auth.cookies.place(cookie.Name)
+	place := s.auth.cookies.place("flow", cookie.Name)
 	damaged["an unknown key"] = seal("flow", []byte("a secret that is not the site's, 32 bytes"), place...)
 	damaged["another purpose of the same key"] = seal("outcome", []byte(wechattest.DefaultSecret), place...)
 	damaged["another account"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", cookie.Name, "wxffffffffffffffff", s.auth.callbackURL())

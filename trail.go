@@ -30,12 +30,8 @@ func (j *cookieJar) loggedOutName() string { return j.prefix + "out" }
 // trail returns what the request tells of the logins before it; the zero
 // trail when nothing does.
 func (j *cookieJar) trail(r *http.Request) trail {
-	c, err := r.Cookie(j.trailName())
-	if err != nil {
-		return trail{}
-	}
-	plain, err := j.ring.open(c.Value, append([]string{"trail", j.trailName()}, j.bound...)...)
-	if err != nil {
+	plain, ok := j.find(r, "trail", j.trailName())
+	if !ok {
 		return trail{}
 	}
 	var t trail
@@ -53,11 +49,10 @@ func (j *cookieJar) trail(r *http.Request) trail {
 // extendTrail counts one more completed login.
 func (j *cookieJar) extendTrail(w http.ResponseWriter, r *http.Request) {
 	t := trail{Logins: j.trail(r).Logins + 1, At: j.now().Unix()}
-	plain, err := json.Marshal(t)
+	value, err := j.seal(t, "trail", j.trailName())
 	if err != nil {
 		return // two integers always encode
 	}
-	value := j.ring.seal(plain, append([]string{"trail", j.trailName()}, j.bound...)...)
 	j.set(w, j.trailName(), value, trailTTL)
 }
 
