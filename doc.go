@@ -31,7 +31,8 @@
 //   - the Auth itself as the handler of the endpoints below "/wechat/": login,
 //     callback, upgrade, logout (see [Auth.ServeHTTP]);
 //   - [Auth.Sessions] for the application's own values in the same session;
-//   - [Auth.Logout] and [Auth.RevokeUser] to end sessions.
+//   - [Auth.Logout] and [Auth.RevokeUser] to end sessions;
+//   - [Auth.Check] to find at start-up what [New] cannot see.
 //
 // Behind the wall [IdentityFromContext] tells who the visitor is. The pair of
 // [Identity].AppID and [Identity].OpenID is the key to store a user by.

@@ -210,6 +210,20 @@ func ExampleNew() {
 	// wechatauth: WithBaseURL: give scheme and host only, without user, path, query or fragment
 }
 
+// What only the network can tell is asked at start-up: the session store, and
+// whether WeChat knows the account.
+func ExampleAuth_Check() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(auth.Check(context.Background()))
+	// Output: <nil>
+}
+
 // The place to find or create the application's own user. Whoever it refuses
 // is not logged in.
 func ExampleWithOnLogin() {
