@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -40,6 +41,28 @@ func TestABrowserReportsWhatAPageDoesWrong(t *testing.T) {
 		tb.open(fmt.Sprintf("%s/%d", server.URL, i))
 		eval[bool](tb, "true") // what the page complained about comes before the answer
 		assert.Contains(t, strings.Join(tb.complaints(), "\n"), f.complaint, f.name)
+	}
+}
+
+func TestFaultsOfAPageAreFound(t *testing.T) {
+	t.Parallel()
+	pages := []struct{ name, html, fault string }{
+		{"wider than the screen", `<title>x</title><div style="width: 200vw">wide</div>`, "scrolls sideways"},
+		{"without a title", `<p>text</p>`, "has no title"},
+		{"with a button too small for a finger", `<title>x</title><button>tap</button>`, "too little for a finger"},
+		{"with text too pale to read", `<title>x</title><p style="color: #999">pale</p>`, "has a contrast of 2.8"},
+		{"with text too pale on what shines through", `<title>x</title><div style="background: rgb(0 0 0 / .5)"><p>pale</p></div>`, "has a contrast of 1"},
+	}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		i, _ := strconv.Atoi(strings.TrimPrefix(r.URL.Path, "/"))
+		fmt.Fprint(w, "<!doctype html><body style='background: #fff; color: #777'>", pages[i].html)
+	}))
+	defer server.Close()
+
+	tb := openBrowser(t).tab()
+	for i, p := range pages {
+		tb.open(fmt.Sprintf("%s/%d", server.URL, i))
+		assert.Contains(t, strings.Join(eval[[]string](tb, faultsJS), "\n"), p.fault, p.name)
 	}
 }
 

@@ -33,7 +33,7 @@
   };
   for (const e of document.body.querySelectorAll("*")) {
     const ownText = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim());
-    if (!ownText || !e.checkVisibility()) continue;
+    if (!ownText || !e.checkVisibility() || e.closest("[aria-hidden=true]")) continue;
     const style = getComputedStyle(e), behind = ground(e);
     const [a, b] = [light(over(rgba(style.color), behind)), light(behind)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -78,9 +79,12 @@ func TestEveryPageIsReadableOnEveryScreenInEveryLanguage(t *testing.T) {
 				require.NoError(t, err)
 				require.NoError(t, os.WriteFile(filepath.Join("screenshots", fmt.Sprintf("%s-%s.png", name, l)), picture, 0o644))
 				assert.Equal(t, l.lang, eval[string](tb, "document.documentElement.lang"), name)
-				if !strings.HasPrefix(eval[string](tb, "location.href"), site.sim) {
-					assert.Empty(t, eval[[]string](tb, faultsJS), name)
+				faults := eval[[]string](tb, faultsJS)
+				if strings.HasPrefix(eval[string](tb, "location.href"), site.sim) {
+					// The colours of the simulator's buttons are WeChat's.
+					faults = slices.DeleteFunc(faults, func(f string) bool { return strings.Contains(f, "contrast") })
 				}
+				assert.Empty(t, faults, name)
 			}
 
 			tb.open(site.url + "/public")

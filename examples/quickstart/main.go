@@ -38,17 +38,24 @@ func main() {
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, getenv func(string) string, out, logs io.Writer) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	flags.SetOutput(logs)
+	flags.SetOutput(io.Discard) // a mistake is told once, as the error
 	addr := flags.String("addr", "127.0.0.1:8080", "where the site listens")
 	simAddr := flags.String("sim-addr", "127.0.0.1:8081", "where the simulated WeChat listens")
 	redisURL := flags.String("redis", "", "keep sessions in the Redis at this `URL`, such as redis://127.0.0.1:6379/0 (default: in memory)")
-	if err := flags.Parse(args); err != nil {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		flags.SetOutput(out)
+		flags.Usage()
 		return err
+	case err != nil:
+		return fmt.Errorf("%w; see quickstart -h", err)
+	case flags.NArg() > 0:
+		return fmt.Errorf("%q is not understood; there are only flags, see quickstart -h", flags.Arg(0))
 	}
 
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
-		return fmt.Errorf("the site cannot listen: %w", err)
+		return fmt.Errorf("the site cannot listen (-addr moves it): %w", err)
 	}
 	defer listener.Close()
 	opts := []wechatauth.Option{
@@ -65,7 +72,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 			wechatauth.WithBaseURL(getenv("BASE_URL")))
 		auth, err := wechatauth.New(opts...)
 		if err != nil {
-			return err
+			return fmt.Errorf("WECHAT_APP_ID, WECHAT_APP_SECRET and BASE_URL: %w", err)
 		}
 		fmt.Fprintf(out, "Open %s in WeChat\n", getenv("BASE_URL"))
 		return serve(ctx, listener, site(auth))
@@ -73,7 +80,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 
 	simListener, err := net.Listen("tcp", *simAddr)
 	if err != nil {
-		return fmt.Errorf("the simulated WeChat cannot listen: %w", err)
+		return fmt.Errorf("the simulated WeChat cannot listen (-sim-addr moves it): %w", err)
 	}
 	defer simListener.Close()
 	sim := "http://" + simListener.Addr().String()
