@@ -17,7 +17,10 @@ import (
 // that serve many (WithAccounts). Its fields mean what the options of their
 // names mean; empty ones are as the options say.
 type Account struct {
-	AppID, Secret               string
+	// AppID and Secret are the official account's, as of WithApp. Required.
+	AppID, Secret string
+	// WebsiteAppID and WebsiteSecret are a website application's, as of
+	// WithWebsiteApp.
 	WebsiteAppID, WebsiteSecret string
 	// BaseURL is where this account's visitors reach the application. It has
 	// the same scheme as WithBaseURL's.
