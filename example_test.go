@@ -26,8 +26,8 @@ type site struct {
 	wechat *wechattest.Server
 }
 
-func newSite() *site {
-	return &site{httptest.NewUnstartedServer(nil), wechattest.NewServer()}
+func newSite(opts ...wechattest.Option) *site {
+	return &site{httptest.NewUnstartedServer(nil), wechattest.NewServer(opts...)}
 }
 
 // options are those that an application reads from its configuration.
@@ -222,6 +222,34 @@ func ExampleAuth_Check() {
 	}
 	fmt.Println(auth.Check(context.Background()))
 	// Output: <nil>
+}
+
+// Two official accounts on one site, each with its own part of it. Whoever is
+// logged in to one is a stranger to the other.
+func ExampleWithAccounts() {
+	north := wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"}
+	south := wechatauth.Account{AppID: "wx00000000000000e2", Secret: "south-secret-for-tests"}
+	s := newSite(wechattest.WithAccount(
+		wechattest.Account{AppID: north.AppID, Secret: north.Secret},
+		wechattest.Account{AppID: south.AppID, Secret: south.Secret},
+	))
+	defer s.stop()
+	wall := wechatauth.RequireWeChat(
+		wechatauth.WithBaseURL("http://"+s.Listener.Addr().String()),
+		wechatauth.WithEndpoints(s.wechat.Endpoints()),
+		wechatauth.WithAccounts(wechatauth.ByPathPrefix(map[string]wechatauth.Account{"/north/": north, "/south/": south})),
+	)
+	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := wechatauth.IdentityFromContext(r.Context())
+		fmt.Fprint(w, r.URL, " ", id.AppID)
+	})))
+
+	visitor := wechattest.Browser(wechattest.IPhone)
+	s.show(visitor, "/north/orders")
+	s.show(visitor, "/south/orders")
+	// Output:
+	// 200 /north/orders wx00000000000000e1
+	// 200 /south/orders wx00000000000000e2
 }
 
 // The place to find or create the application's own user. Whoever it refuses

@@ -61,6 +61,7 @@ var (
 	home, public               http.HandlerFunc
 
 	appID, secret, state, code string
+	otherAppID, otherSecret    string
 )
 `
 
