@@ -88,9 +88,11 @@ type contextKey struct{ name string }
 
 var visitKey = &contextKey{"wechatauth visit"}
 
-// IdentityFromContext returns the identity of the visitor. It is there behind
-// RequireWeChat and RequireScope always, and behind LoadWeChat when the
-// visitor is logged in. Safe for concurrent use.
+// IdentityFromContext returns the identity of the visitor. Behind RequireWeChat
+// and RequireScope it is there, except for CORS preflights, which nobody has
+// logged in for, and for visitors whom SnapshotAnonymous lets through: false,
+// and an Identity with nothing but Snapshot set. Behind LoadWeChat it is there
+// when the visitor is logged in. Safe for concurrent use.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
 	v, ok := ctx.Value(visitKey).(*visit)
 	if !ok || !v.loggedIn {

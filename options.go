@@ -86,7 +86,8 @@ func WithApp(appID, secret string) Option {
 // WithWebsiteApp adds a website application (网站应用) of the open platform:
 // browsers outside WeChat are then sent to its QR page instead of to the
 // official account, which works inside WeChat only. The identity has the
-// website application's AppID and Channel ChannelWebsite.
+// website application's AppID and Channel ChannelWebsite. Default: none, and
+// every browser is sent to the official account.
 func WithWebsiteApp(appID, secret string) Option {
 	return func(c *config) { c.websiteAppID, c.websiteSecret = appID, secret }
 }
@@ -123,13 +124,14 @@ func WithLang(l client.Lang) Option {
 
 // WithRedis keeps sessions in Redis, through a pool of the application's own.
 // The pool needs timeouts of its own for dialing, reading and writing;
-// store.NewPool makes one that has them.
+// store.NewPool makes one that has them. The application closes it.
 func WithRedis(pool *redis.Pool) Option {
 	return func(c *config) { c.pool, c.poolSet = pool, true }
 }
 
 // WithRedisURL keeps sessions in the Redis at a URL such as
-// "redis://:password@127.0.0.1:6379/0".
+// "redis://:password@127.0.0.1:6379/0", or "rediss://…" for TLS. The pool is
+// one of store.NewPool and lives as long as the program.
 func WithRedisURL(u string) Option {
 	return func(c *config) { c.redisURL = &u }
 }
@@ -198,14 +200,16 @@ func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
 }
 
-// WithPages replaces the embedded pages.
+// WithPages replaces the embedded pages, which are in Chinese and English, by
+// what Accept-Language asks for.
 func WithPages(p Pages) Option {
 	return func(c *config) { c.pages = p }
 }
 
 // WithErrorHandler replaces the answer to every visitor that is stopped: pages
 // and JSON alike. Cookies and the headers against caching are set before f is
-// called. f must answer with f.Status or another status above 399.
+// called. f must answer with failure.Status or another status above 399, and be
+// safe for concurrent use. Default: the embedded pages, and JSON.
 func WithErrorHandler(f func(w http.ResponseWriter, r *http.Request, failure Failure)) Option {
 	return func(c *config) { c.errorHandler = f }
 }
@@ -235,7 +239,9 @@ func WithVerifyFile(name, content string) Option {
 // WithOnLogin is told of every login, after WeChat has vouched for the
 // identity and before the session is written: the place to find or create the
 // application's user. An error refuses the login with ReasonNotAuthorized and
-// is logged; it is not shown.
+// is logged; it is not shown. ctx has the values of the request's context; it
+// does not end when the visitor leaves, and ends eight seconds after the
+// callback began. f must be safe for concurrent use. Default: nobody is told.
 func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 	return func(c *config) { c.onLogin = f }
 }
@@ -252,7 +258,8 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithHTTPClient sets the HTTP client for WeChat's API, for a proxy or
-// tracing. See client.WithHTTPClient for what is kept of it.
+// tracing. See client.WithHTTPClient for what is kept of it. Default: one with
+// a timeout of five seconds for each call.
 func WithHTTPClient(h *http.Client) Option {
 	return func(c *config) { c.httpClient = h }
 }
