@@ -100,6 +100,19 @@ func TestALogoutLastsUntilTheVisitorLogsInAgain(t *testing.T) {
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))
 }
 
+func TestGoingBackAfterALogoutDoesNotShowThePageAgain(t *testing.T) {
+	t.Parallel()
+	site := startQuickstart(t)
+	tb := openBrowser(t).tab()
+	tb.open(site.url + "/")
+	tb.click(logoutButton)
+
+	assert.Equal(t, shown{401, site.url + "/"}, tb.back())
+	tb.forgive("status of 401")
+	assert.Equal(t, "You are logged out", tb.text("h1"))
+	assert.False(t, tb.has("#openid"))
+}
+
 func TestTheLoginLinkOfAPublicPageLogsIn(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)

@@ -12,7 +12,6 @@ import (
 	"regexp"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -67,7 +66,7 @@ func startQuickstart(t *testing.T, args ...string) *quickstart {
 	q.cmd = exec.Command(quickstartBinary, append([]string{"-addr", "127.0.0.1:0", "-sim-addr", "127.0.0.1:0"}, args...)...)
 	q.cmd.Env = environmentWithoutApp()
 	q.cmd.Stderr = q.stderr
-	endWithParent(q.cmd)
+	q.cmd.SysProcAttr = endWithParent()
 	stdout, err := q.cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, q.cmd.Start())
@@ -126,11 +125,6 @@ func environmentWithoutApp() []string {
 		}
 	}
 	return env
-}
-
-// endWithParent sees to it that a test binary that dies takes its child along.
-func endWithParent(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
 type syncBuffer struct {

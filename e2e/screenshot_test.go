@@ -64,6 +64,23 @@ func (l look) put(tb *tab) error {
 		}))
 }
 
+// see keeps a picture of the page that is shown, and fails for what a visitor
+// would stumble over.
+func (l look) see(tb *tab, site *quickstart, name string) {
+	tb.t.Helper()
+	picture, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
+	require.NoError(tb.t, err)
+	require.NoError(tb.t, os.WriteFile(filepath.Join("screenshots", fmt.Sprintf("%s-%s.png", name, l)), picture, 0o644))
+
+	assert.Equal(tb.t, l.lang, eval[string](tb, "document.documentElement.lang"), name)
+	faults := eval[[]string](tb, faultsJS)
+	if strings.HasPrefix(eval[string](tb, "location.href"), site.sim) {
+		// The colours of the simulator's buttons are WeChat's.
+		faults = slices.DeleteFunc(faults, func(f string) bool { return strings.Contains(f, "contrast") })
+	}
+	assert.Empty(tb.t, faults, name)
+}
+
 func TestEveryPageIsReadableOnEveryScreenInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
@@ -73,45 +90,32 @@ func TestEveryPageIsReadableOnEveryScreenInEveryLanguage(t *testing.T) {
 			t.Parallel()
 			tb := openBrowser(t).tab()
 			require.NoError(t, l.put(tb))
-			see := func(name string) {
-				t.Helper()
-				picture, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
-				require.NoError(t, err)
-				require.NoError(t, os.WriteFile(filepath.Join("screenshots", fmt.Sprintf("%s-%s.png", name, l)), picture, 0o644))
-				assert.Equal(t, l.lang, eval[string](tb, "document.documentElement.lang"), name)
-				faults := eval[[]string](tb, faultsJS)
-				if strings.HasPrefix(eval[string](tb, "location.href"), site.sim) {
-					// The colours of the simulator's buttons are WeChat's.
-					faults = slices.DeleteFunc(faults, func(f string) bool { return strings.Contains(f, "contrast") })
-				}
-				assert.Empty(t, faults, name)
-			}
 
 			tb.open(site.url + "/public")
-			see("1-public")
+			l.see(tb, site, "1-public")
 			tb.open(site.url + "/")
-			see("2-home")
+			l.see(tb, site, "2-home")
 			tb.open(site.url + "/profile")
-			see("3-upgrade")
+			l.see(tb, site, "3-upgrade")
 			tb.click(upgradeButton)
-			see("4-consent")
+			l.see(tb, site, "4-consent")
 			tb.click(refuseButton)
-			see("5-refused")
+			l.see(tb, site, "5-refused")
 			tb.open(site.url + "/profile")
 			tb.click(upgradeButton)
 			tb.click(allowButton)
-			see("6-profile")
+			l.see(tb, site, "6-profile")
 			tb.open(site.url + "/public")
-			see("7-public-logged-in")
+			l.see(tb, site, "7-public-logged-in")
 			tb.click(logoutButton)
 			tb.open(site.url + "/")
 			tb.forgive("status of 401")
-			see("8-logged-out")
+			l.see(tb, site, "8-logged-out")
 			tb.open(site.url + "/wechat/callback?code=unasked&state=" + strings.Repeat("x", 32))
 			tb.forgive("status of 400")
-			see("9-callback-unasked")
+			l.see(tb, site, "9-callback-unasked")
 			tb.open(site.sim + "/connect/oauth2/authorize?appid=wx0")
-			see("10-wechat-error")
+			l.see(tb, site, "10-wechat-error")
 		})
 	}
 }

@@ -1,0 +1,9 @@
+package e2e
+
+import "syscall"
+
+// endWithParent makes the kernel end a program when the test binary dies
+// without cleaning up, as it does after a test's time limit.
+func endWithParent() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+}
