@@ -74,9 +74,10 @@ func returnTarget(raw, prefix string) (target string, ok bool) {
 // One thing is taken out. WeChat appends code and state to whatever
 // redirect_uri an authorize link names, on our domain, so a link made by
 // somebody else can leave a live code in the address of any page. A code and a
-// state that both have the form of such an answer are removed, all other
+// state that together have the form of such an answer are removed, all other
 // parameters keep their bytes and their order. A code that stands alone, or
-// beside a state of another form, is the application's own.
+// that is of another form beside a state of another form, is the application's
+// own.
 func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
 	query := r.URL.RawQuery
 	if len(r.URL.Path) > maxReturnTarget || len(query) > 2*maxReturnTarget {
@@ -95,28 +96,38 @@ func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
 }
 
 // stripCallbackPair removes the code and state parameters of a WeChat callback
-// from a raw query, if both are there.
+// from a raw query, if both are there: a state of ours beside anything that may
+// be a code, or a code of the form that WeChat's have beside any state that
+// WeChat carries, since whoever makes the link chooses it.
 func stripCallbackPair(query string) string {
+	if rest, ok := stripPair(query, looksLikeCode, looksLikeState); ok {
+		return rest
+	}
+	if rest, ok := stripPair(query, looksLikeWeChatCode, looksLikeWeChatState); ok {
+		return rest
+	}
+	return query
+}
+
+func stripPair(query string, isCode, isState func(string) bool) (rest string, ok bool) {
 	var kept []string
 	var codes, states int
 	for param := range strings.SplitSeq(query, "&") {
 		name, value, _ := strings.Cut(param, "=")
 		switch {
-		case name == "code" && looksLikeCode(value):
+		case name == "code" && isCode(value):
 			codes++
-		case name == "state" && looksLikeState(value):
+		case name == "state" && isState(value):
 			states++
 		default:
 			kept = append(kept, param)
 		}
 	}
-	if codes == 0 || states == 0 {
-		return query
-	}
-	return strings.Join(kept, "&")
+	return strings.Join(kept, "&"), codes > 0 && states > 0
 }
 
-// looksLikeCode: 1 to 128 letters, digits, "-" and "_", as WeChat's codes are.
+// looksLikeCode: 1 to 128 letters, digits, "-" and "_", which is all that is
+// ever taken for a code.
 func looksLikeCode(s string) bool {
 	if len(s) < 1 || len(s) > 128 {
 		return false
@@ -130,10 +141,16 @@ func looksLikeCode(s string) bool {
 }
 
 // looksLikeState: 32 letters and digits, the form of every state of ours.
-func looksLikeState(s string) bool {
-	if len(s) != 32 {
-		return false
-	}
+func looksLikeState(s string) bool { return len(s) == 32 && allAlphanumeric(s) }
+
+// looksLikeWeChatCode: 32 letters and digits, the form of every code seen so
+// far.
+func looksLikeWeChatCode(s string) bool { return len(s) == 32 && allAlphanumeric(s) }
+
+// looksLikeWeChatState: what WeChat's documentation allows as a state, or none.
+func looksLikeWeChatState(s string) bool { return len(s) <= 128 && allAlphanumeric(s) }
+
+func allAlphanumeric(s string) bool {
 	for i := range len(s) {
 		if !isAlphanumeric(s[i]) {
 			return false
