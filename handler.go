@@ -92,7 +92,10 @@ type login struct {
 // begin sends a browser to WeChat. It needs no store: what has to be known
 // when the visitor comes back travels in the flow cookie.
 func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) {
-	if t := a.cookies.trail(r); t.Logins >= maxLogins {
+	// Whoever is logged in, or was when he asked for a wider scope, is the proof
+	// that logins last here: several tabs may have logged in at once.
+	lasts := l.openID != "" || (v != nil && v.loggedIn)
+	if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {
 		a.stopLoop(w, r, v, t, l.target)
 		return
 	}
@@ -148,14 +151,14 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, err)
 		return
 	}
-	if v.loggedIn && v.identity.grants(a.scope) {
-		redirect(w, target)
-		return
-	}
 	if r.URL.Query().Has("again") {
 		a.cookies.dropIfSent(w, r, a.cookies.trailName())
 		a.cookies.dropIfSent(w, r, a.cookies.snapshotName())
 		r = withoutCookie(withoutCookie(r, a.cookies.trailName()), a.cookies.snapshotName())
+	}
+	if v.loggedIn && v.identity.grants(a.scope) {
+		redirect(w, target)
+		return
 	}
 	if a.cookies.inSnapshot(r) {
 		a.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
