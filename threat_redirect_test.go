@@ -1,0 +1,511 @@
+package wechatauth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// Where visitors are sent: codes that leak, targets that escape, loops that do
+// not end.
+
+// WeChat ties no code to the browser or to the redirect_uri it was given for:
+// whoever has a stranger's code and a login of his own can be that stranger.
+// What is left is to let no code leak from here.
+func TestT20_TheCallbackShowsACodeToNobody(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	callback := b.authorize("/a")
+	refused := s.browser().step(callback)
+	done := b.step(callback)
+	assert.Equal(t, http.StatusSeeOther, done.StatusCode)
+	assert.Empty(t, done.body)
+	for name, got := range map[string]answer{"the answer of a login": done, "the page of a login that failed": refused} {
+		assert.Equal(t, "no-referrer", got.Header.Get("Referrer-Policy"), name)
+		assert.Equal(t, "no-store", got.Header.Get("Cache-Control"), name)
+		assert.NotRegexp(t, `(?i)<(script|img|iframe|link|object|embed)|src=|url\(|@import|http-equiv`, got.body, "%s fetches nothing", name)
+	}
+	assert.Contains(t, refused.Header.Get("Content-Security-Policy"), "default-src 'none'")
+}
+
+// WeChat appends code and state to whatever page of ours an authorize link
+// names, and a stranger chooses that page and the state.
+func TestT21_ACodeOnAForeignPageIsNeitherKeptNorUsed(t *testing.T) {
+	const code, ours = "071AbCdEfGhIjKlMnOpQrStUvWxYz012", "0123456789abcdefghijklmnopqrstuv"
+	cases := map[string]struct{ asked, next string }{
+		"a state of ours":                    {"/shop?code=" + code + "&state=" + ours + "&a=1", "/shop?a=1"},
+		"a short code with a state of ours":  {"/shop?code=X&state=" + ours + "&a=1", "/shop?a=1"},
+		"a state that the stranger chose":    {"/shop?code=" + code + "&state=Y&a=1", "/shop?a=1"},
+		"a long state that he chose":         {"/shop?code=" + code + "&state=" + strings.Repeat("z", 128) + "&a=1", "/shop?a=1"},
+		"no state, as WeChat leaves it":      {"/shop?a=1&code=" + code + "&state=", "/shop?a=1"},
+		"the state first":                    {"/shop?state=STATE&a=1&code=" + code, "/shop?a=1"},
+		"nothing else":                       {"/shop?code=" + code + "&state=Y", "/shop"},
+		"a coupon":                           {"/buy?code=S808996686&state=x", "/buy?code=S808996686&state=x"},
+		"a coupon alone, as long as a code":  {"/buy?code=" + code, "/buy?code=" + code},
+		"a coupon of 31 letters":             {"/buy?code=" + code[1:] + "&state=x", "/buy?code=" + code[1:] + "&state=x"},
+		"a coupon of 33 letters":             {"/buy?code=" + code + "0&state=x", "/buy?code=" + code + "0&state=x"},
+		"a state that WeChat does not allow": {"/buy?code=" + code + "&state=a-b", "/buy?code=" + code + "&state=a-b"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			begun := s.wire(http.MethodGet, c.asked, pageHeader)
+			assert.Zero(t, s.exchanges())
+			assert.NotContains(t, begun.Header.Get("Location"), "code="+code)
+			if c.next != c.asked {
+				assert.NotContains(t, s.logs.String(), code)
+			}
+			assert.Equal(t, c.next, s.loginOf(begun).Header.Get("Location"))
+			assert.Equal(t, 1, s.exchanges())
+
+			in := s.loggedIn(aliceOpenID).step(c.asked)
+			assert.Contains(t, in.body, "url="+c.asked+" ", "who is logged in is not touched at all")
+		})
+	}
+}
+
+func TestT23_ALoginLeavesNoCodeInTheAddressBarOrTheLog(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	callback := b.authorize("/a?b=c")
+	u, err := url.Parse(callback)
+	require.NoError(t, err)
+	code, state := u.Query().Get("code"), u.Query().Get("state")
+
+	got := b.step(callback)
+
+	assert.Equal(t, http.StatusSeeOther, got.StatusCode, "303, so that no browser repeats it")
+	assert.Equal(t, "/a?b=c", got.Header.Get("Location"))
+	for _, line := range append(got.Header["Set-Cookie"], s.logs.String()) {
+		assert.NotContains(t, line, code)
+		assert.NotContains(t, line, state)
+	}
+	again := b.step("/wechat/callback?code=" + code + "x&state=" + state + "x")
+	assert.NotContains(t, again.body+s.logs.String(), code)
+}
+
+// corpus runs f with every return target of the test data.
+func corpus(t *testing.T, f func(kind, raw, want string)) (targets int) {
+	t.Helper()
+	for kind, file := range map[string]string{"hostile": "hostile.txt", "either": "either.txt", "honest": "honest.txt"} {
+		for _, row := range readTargets(t, file) {
+			f(kind, row.raw, row.want)
+			targets++
+		}
+	}
+	return targets
+}
+
+// escapeCount judges where browsers were sent, and counts.
+type escapeCount struct{ targets, escapes, refused int }
+
+func (n *escapeCount) judge(t *testing.T, place, kind, raw, want, location string) {
+	t.Helper()
+	n.targets++
+	if faults := faultsOf(location, "/wechat/"); len(faults) > 0 {
+		n.escapes++
+		assert.Fail(t, "a visitor was sent astray", "%s: %q: %v", place, raw, faults)
+	}
+	switch {
+	case kind == "hostile":
+		assert.Equal(t, "/", location, "%s: %q", place, raw)
+	case kind == "honest" && location != want:
+		n.refused++
+		assert.Equal(t, want, location, "%s: %q", place, raw)
+	}
+}
+
+// ask sends a request over a kept connection, with the session and the headers
+// of a page visit.
+func (l *line) get(s *site, target string, header ...string) *http.Response {
+	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.auth.base.Host, pageHeader}, header...)
+	return l.ask(strings.Join(lines, "\r\n") + "\r\n\r\n")
+}
+
+func TestT22_NoNextParameterLeadsAway(t *testing.T) {
+	s := newSite(t)
+	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	l := dialLine(t, s.server.Listener.Addr().String())
+	logout := func(next string) string {
+		body := "next=" + next
+		resp := l.ask(fmt.Sprintf("POST /wechat/logout HTTP/1.1\r\nHost: %s\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", s.auth.base.Host, len(body), body))
+		require.NotNil(t, resp)
+		return resp.Header.Get("Location")
+	}
+	login := func(next string) string {
+		resp := l.get(s, "/wechat/login?next="+next, session)
+		require.NotNil(t, resp)
+		return resp.Header.Get("Location")
+	}
+	begun := func(next string) string {
+		resp := l.get(s, "/wechat/login?next="+next)
+		require.NotNil(t, resp)
+		cookies := answer{Response: resp}.flowCookies()
+		require.Len(t, cookies, 1)
+		f, err := s.auth.cookies.open(cookies[0])
+		require.NoError(t, err)
+		return f.Target
+	}
+	n := escapeCount{}
+	corpus(t, func(kind, raw, want string) {
+		once := url.QueryEscape(raw)
+		for place, sent := range map[string]string{"login": login(once), "logout": logout(once), "a login that begins": begun(once)} {
+			n.judge(t, place, kind, raw, want, sent)
+		}
+		for range 2 {
+			once = url.QueryEscape(once) // once and twice more than it should be
+			for place, sent := range map[string]string{"login": login(once), "logout": logout(once)} {
+				n.judge(t, place+", escaped again", "either", once, "", sent)
+			}
+		}
+	})
+	for place, query := range map[string]string{"given twice": "/a&next=//evil.example", "given twice, the other way round": "//evil.example&next=/a"} {
+		n.judge(t, place, "either", query, "", login(query))
+	}
+	require.NotZero(t, n.targets)
+	t.Logf("targets %d, escapes %d, honest-refused %d", n.targets, n.escapes, n.refused)
+}
+
+func TestT26_ALoginWithARefusedTargetStillSucceeds(t *testing.T) {
+	s := newSite(t)
+	for _, next := range []string{"", "//evil.example", "https://evil.example/", `/\evil.example`, "javascript:alert(1)", "/wechat/logout", "/a\r\nSet-Cookie: x=1", "/" + strings.Repeat("a", 5000)} {
+		b := s.browser()
+		got := b.visit("/wechat/login?next=" + url.QueryEscape(next))
+		assert.Contains(t, got.body, "url=/ logged-in=true", "%q", next)
+	}
+}
+
+// Request targets as they come over the wire to a gate that wraps a whole
+// application: no mux has cleaned them before.
+func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
+	s := newSite(t)
+	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
+	address := s.server.Listener.Addr().String()
+	n := escapeCount{}
+	refusedByNetHTTP := 0
+	visit := func(kind, raw, want string, header ...string) {
+		if raw == "" || strings.ContainsAny(raw, " \r\n") || kind == "honest" && strings.Contains(raw, "#") {
+			return // ends the request line; or a fragment, which no browser sends
+		}
+		got := s.wire(http.MethodGet, raw, append(header, pageHeader)...)
+		location := got.Header.Get("Location")
+		switch {
+		case got.StatusCode == http.StatusBadRequest && kind != "honest":
+			refusedByNetHTTP++ // or a callback that is none
+			assert.Empty(t, location)
+		case len(got.flowCookies()) == 1:
+			assert.True(t, strings.HasPrefix(location, s.sim.URL+"/connect/"), "%q leads to %q", raw, location)
+			f, err := s.auth.cookies.open(got.flowCookies()[0])
+			require.NoError(t, err)
+			n.judge(t, "request target", "either", raw, "", f.Target)
+			if kind == "honest" {
+				assert.Equal(t, decodeOnce(want), decodeOnce(f.Target), "%q", raw)
+			}
+		case location != "":
+			inside, ok := strings.CutPrefix(location, s.auth.base.String())
+			if !ok {
+				inside = location
+			}
+			n.judge(t, "hop", "either", raw, "", inside)
+		default:
+			if got.StatusCode == http.StatusOK {
+				assert.Contains(t, got.body, `action="/wechat/upgrade"`, "%q", raw)
+				return
+			}
+			assert.GreaterOrEqual(t, got.StatusCode, 400, "%q", raw)
+		}
+	}
+	corpus(t, func(kind, raw, want string) {
+		visit(kind, raw, want)
+		if kind == "hostile" {
+			visit(kind, raw, want, "Host: evil.example")
+			visit(kind, "http://evil.example"+raw, want)
+		}
+	})
+	require.NotZero(t, n.targets)
+
+	for raw, want := range map[string]string{
+		"//evil.example/a": "/", "//evil.example": "/", "//%65vil.example/": "/", "//[::1]/": "/", "//evil.example%2f..": "/", `//evil.example\@app/`: "/",
+		"///evil.example": "/", `/\evil.example`: "/", "/%5cevil.example": "/", "/%2fevil.example": "/", "/%2f/evil.example": "/", "/%09/evil.example": "/",
+		"/.//evil.example": "/", "/..//evil.example": "/", "/a/..//evil.example": "/", "/%2e%2e//evil.example": "/",
+		"/a%00b": "/", "/a%0d%0aSet-Cookie:x=1": "/",
+		"/a?next=//evil.example": "/a?next=//evil.example", "/a?b=%zz": "/a?b=%zz", "/%E3%80%82/evil": "/%E3%80%82/evil", "/\xe3\x80\x82evil": "/%E3%80%82evil",
+		"/;@evil.example": "/;@evil.example", "/a#//evil.example": "/a%23//evil.example", "*": "/",
+	} {
+		begun := s.wire(http.MethodGet, raw, pageHeader)
+		if begun.StatusCode == http.StatusBadRequest {
+			assert.Equal(t, "*", raw, "net/http takes * for OPTIONS only")
+			continue
+		}
+		assert.Equal(t, want, s.loginOf(begun).Header.Get("Location"), "%q", raw)
+	}
+	foreign := s.wireLines("GET http://evil.example/x HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
+	assert.Equal(t, s.auth.base.String()+"/x", foreign.Header.Get("Location"), "absolute form: the path counts, the host does not")
+	foreign = s.wireLines("GET http://evil.example//x HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
+	assert.Equal(t, s.auth.base.String()+"/", foreign.Header.Get("Location"))
+	for _, raw := range []string{"/\x0b/evil.example", "/a%zz"} {
+		assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, raw, pageHeader).StatusCode, "%q", raw)
+	}
+	require.NotEmpty(t, address)
+	t.Logf("targets %d, escapes %d, honest-refused %d", n.targets, n.escapes, n.refused)
+}
+
+func TestT28_ASealedTargetIsJudgedAgain(t *testing.T) {
+	s := newSite(t)
+	l := dialLine(t, s.server.Listener.Addr().String())
+	n := escapeCount{}
+	corpus(t, func(kind, raw, want string) {
+		if !utf8.ValidString(raw) {
+			return // no sealed text holds it
+		}
+		f := s.pending(raw)
+		cookie := s.flowCookie(f)
+		s.grant(1)
+		resp := l.get(s, callbackOf(f, "code"), cookieHeader(cookie))
+		require.NotNil(t, resp)
+		require.Equal(t, http.StatusSeeOther, resp.StatusCode, "%q", raw)
+		require.NotEmpty(t, answer{Response: resp}.setOf(s.sessionCookie()), "the login succeeds all the same")
+		n.judge(t, "sealed", kind, raw, want, resp.Header.Get("Location"))
+	})
+	require.NotZero(t, n.targets)
+	t.Logf("targets %d, escapes %d, honest-refused %d", n.targets, n.escapes, n.refused)
+}
+
+func TestT29_NoHeaderIsSplit(t *testing.T) {
+	s := newSite(t)
+	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	for _, ending := range []string{"\r\n", "\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\x00", "%0d%0a", "%0D%0A%0D%0A", "%E5%98%8A%E5%98%8D"} {
+		for _, place := range []string{"/a%s", "/a?b=%s", "/a#%s", "%s", "/%s/a"} {
+			next := url.QueryEscape(fmt.Sprintf(place, ending+"Set-Cookie: planted=1"))
+			for _, target := range []string{"/wechat/login?next=" + next, "/wechat/upgrade?next=" + next} {
+				for _, header := range []string{session, "X-Nothing: 1"} {
+					got := s.wire(http.MethodGet, target, pageHeader, header)
+					assert.Empty(t, got.setOf("planted"), "%q", target)
+					assert.Empty(t, got.Header["Planted"], "%q", target)
+					assert.Regexp(t, `^[!-~]*$`, got.Header.Get("Location"), "%q", target)
+				}
+			}
+		}
+	}
+}
+
+func TestT31_NoLoginLeadsToAnEndpointOfOurs(t *testing.T) {
+	endpoints := []string{
+		"/wechat", "/wechat/", "/wechat/login", "/wechat/login/", "/wechat/login?next=/a", "/wechat/callback", "/wechat/callback?code=1&state=2",
+		"/wechat/logout", "/wechat/logout#x", "/wechat/upgrade", "/wechat/mini/login", "/WeChat/Logout", "/wechat%2flogout", "/wechat%252flogout",
+		"/%77echat/logout", "/wechat/%6cogout", "/wechat//logout", "//wechat/logout", "/wechat/./logout", "/wechat/x/../logout", "/wechat/logout/x",
+		"/wechat/logout%20", "/wechat/logout%3fx", "/wechat/logout%23",
+	}
+	s := newSite(t)
+	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	for _, next := range endpoints {
+		assert.Equal(t, "/", s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), pageHeader, session).Header.Get("Location"), next)
+		f := s.pending(next)
+		s.grant(1)
+		assert.Equal(t, "/", s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(s.flowCookie(f))).Header.Get("Location"), next)
+	}
+	b := s.browser()
+	assert.Contains(t, b.visit("/wechat/login?next=%2Fwechat%2Flogin%3Fnext%3D%252Fwechat%252Flogin").body, "url=/ logged-in=true")
+}
+
+func TestT32_NoFormIsTurnedIntoAPageVisit(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	for _, header := range []http.Header{
+		{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}},
+		{"Content-Type": {"application/json"}, "Accept": {"*/*"}},
+		{"Content-Type": {"multipart/form-data; boundary=x"}},
+	} {
+		got := b.do(b.client, http.MethodPost, "/pay", strings.NewReader("amount=1"), header)
+		assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+		assert.Empty(t, got.Header["Set-Cookie"])
+		assert.Len(t, b.trail, 1, "no redirect, so that no browser makes a GET of it or sends the body to WeChat")
+	}
+	assert.Empty(t, s.sim.Journal())
+}
+
+// A jar keeps what keep says, of the cookies that a browser is given.
+type choosyJar struct {
+	http.CookieJar
+	keep func(c *http.Cookie) bool
+}
+
+func (j choosyJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
+	var kept []*http.Cookie
+	for _, c := range cookies {
+		if j.keep(c) {
+			kept = append(kept, c)
+		}
+	}
+	j.CookieJar.SetCookies(u, kept)
+}
+
+// forgetful is a store that evicts every session at once.
+type forgetful struct{ *store.Memory }
+
+func (forgetful) FindCtx(context.Context, string) ([]byte, bool, error) { return nil, false, nil }
+
+// Configurations and browsers in which a login succeeds and is never seen
+// again. New refuses what it can see; these have come about behind its back.
+func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T) {
+	cookie := func(change func(c *scs.SessionCookie)) func(s *site, b *browser) {
+		return func(s *site, b *browser) { change(&s.auth.Sessions().Cookie) }
+	}
+	cases := map[string]struct {
+		opts  []Option
+		upset func(s *site, b *browser)
+		why   Reason
+		log   string
+	}{
+		"the browser drops the session cookie": {nil, func(s *site, b *browser) {
+			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.Name != s.sessionCookie() }}
+		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"the browser keeps small cookies only": {nil, func(s *site, b *browser) {
+			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool {
+				return strings.Contains(c.Name, "flow") || strings.Contains(c.Name, "trail")
+			}}
+		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"Secure over plain http": {nil, func(s *site, b *browser) {
+			s.auth.Sessions().Cookie.Secure = true
+			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return !c.Secure }}
+		}, ReasonSessionCookieNotReturned, "Secure=true"},
+		"a path beside the pages": {nil, cookie(func(c *scs.SessionCookie) { c.Path = "/admin" }), ReasonSessionCookieNotReturned, `Path=\"/admin\"`},
+		"another domain":          {nil, cookie(func(c *scs.SessionCookie) { c.Domain = "other.example" }), ReasonSessionCookieNotReturned, `Domain=\"other.example\"`},
+		"a name that is none":     {nil, cookie(func(c *scs.SessionCookie) { c.Name = "my session" }), ReasonSessionCookieNotReturned, "name=my session"},
+		"SameSite=Strict": {nil, func(s *site, b *browser) {
+			s.auth.Sessions().Cookie.SameSite = http.SameSiteStrictMode
+			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.SameSite != http.SameSiteStrictMode }}
+		}, ReasonSessionCookieNotReturned, "SameSite=3"},
+		"a store that evicts everything": {[]Option{WithStore(forgetful{store.NewMemory()})}, func(*site, *browser) {}, ReasonSessionLost, "evicting"},
+		"a clock that is a day ahead":    {[]Option{WithLifetime(time.Hour)}, func(s *site, b *browser) { s.auth.Sessions().Lifetime = time.Hour; s.clock.Advance(25 * time.Hour) }, ReasonSessionLost, "no such session"},
+		"two instances without a common store": {nil, func(s *site, b *browser) {
+			one, two := s.auth.RequireWeChat(http.HandlerFunc(echo)), s.instance().RequireWeChat(http.HandlerFunc(echo))
+			var n atomic.Int64
+			s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if n.Add(1)%2 == 0 {
+					two.ServeHTTP(w, r)
+					return
+				}
+				one.ServeHTTP(w, r)
+			})
+		}, ReasonSessionLost, "shared between instances"},
+		"another session manager under the same cookie name": {nil, func(s *site, b *browser) {
+			m := scs.New()
+			m.Store = store.NewMemory()
+			m.Cookie.Name = s.sessionCookie()
+			gate := s.auth.RequireWeChat(http.HandlerFunc(echo))
+			s.server.Config.Handler = m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				m.Put(r.Context(), "seen", "yes")
+				gate.ServeHTTP(w, r)
+			}))
+		}, ReasonSessionLost, "name=wechat_session"},
+		"a planted trail, so that nothing is counted": {nil, func(s *site, b *browser) {
+			s.server.Config.Handler = planting(s.routes(), "wechat_trail=x")
+			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.Name != s.sessionCookie() }}
+		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"an application that logs everybody out": {nil, func(s *site, b *browser) {
+			s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_ = s.auth.Sessions().Destroy(r.Context())
+				w.Header().Set("Location", "/a")
+				w.WriteHeader(http.StatusSeeOther)
+			}))
+		}, ReasonSessionCookieNotReturned, "session cookie name=wechat_session"},
+	}
+	for name, c := range cases {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, c.opts...)
+			b := s.browser()
+			c.upset(s, b)
+
+			got := b.visit("/a")
+
+			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), maxLogins, "visits to WeChat")
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			assert.Contains(t, got.body, string(c.why))
+			assert.Contains(t, s.logs.String(), "reason="+string(c.why))
+			assert.Contains(t, s.logs.String(), c.log)
+
+			b.visit("/wechat/login?next=%2Fa&again=1")
+			assert.Equal(t, 2*maxLogins, s.sim.Count(authorizeEndpoint), "who tries again gets three visits more")
+		})
+	}
+}
+
+// planting puts a cookie in front of those that a browser sends.
+func planting(h http.Handler, cookie string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Set("Cookie", strings.TrimSuffix(cookie+"; "+r.Header.Get("Cookie"), "; "))
+		h.ServeHTTP(w, r)
+	})
+}
+
+func TestT30_WithCookiesOffThereIsOneVisitToWeChatAndAPage(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	b.client.Jar = nil
+	got := b.visit("/a")
+	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+	assert.Contains(t, got.body, string(ReasonFlowCookieMissing))
+	assert.Contains(t, got.body, "Cookie")
+	assert.Contains(t, s.logs.String(), "reason=flow_cookie_missing")
+	assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
+	assert.Zero(t, s.exchanges())
+}
+
+func TestT30_ASessionThatLastsIsNoLoop(t *testing.T) {
+	t.Run("five tabs at once, and then the profile", func(t *testing.T) {
+		s := newSite(t)
+		b := s.browser()
+		var callbacks []string
+		for i := range 5 {
+			callbacks = append(callbacks, b.authorize(fmt.Sprint("/tab/", i)))
+		}
+		for _, callback := range callbacks {
+			b.step(callback)
+		}
+		got := b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+		assert.Contains(t, got.body, "url=/profile logged-in=true")
+		assert.Contains(t, got.body, "scope=snsapi_userinfo")
+	})
+	t.Run("a logout and a login, time and again", func(t *testing.T) {
+		s := newSite(t)
+		b := s.browser()
+		for range 2 * maxLogins {
+			require.Contains(t, b.visit("/wechat/login?next=%2Fa").body, "logged-in=true")
+			b.post("/wechat/logout", url.Values{"next": {"/public"}})
+		}
+	})
+}
+
+// A proxy in front that hands on another Host than the browser's looks like a
+// visit on another host: one hop tells them apart.
+func TestT30_AProxyThatRewritesHostIsNoLoop(t *testing.T) {
+	s := newSite(t)
+	gate := s.routes()
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Host = "10.0.0.3:8080"
+		gate.ServeHTTP(w, r)
+	})
+	b := s.browser()
+	assert.Contains(t, b.visit("/a?b=c").body, "url=/a?b=c logged-in=true")
+	assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
+	w := httptest.NewRecorder()
+	r := httptest.NewRequest(http.MethodGet, "/a?b=c", nil)
+	r.Header.Set("Accept", "text/html")
+	r.Header.Set("X-Forwarded-Host", s.auth.base.Host)
+	s.server.Config.Handler.ServeHTTP(w, r)
+	assert.Contains(t, w.Header().Get("Location"), s.sim.URL, "X-Forwarded-Host spares the hop")
+}
