@@ -1,0 +1,72 @@
+package rueidisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+)
+
+// PutMarkNX implements store.Marks. Who loses reads the mark in a second round
+// trip, to tell its own mark from another's.
+func (s *Store) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	const op = "claim mark"
+	if err := lasting(op, ttl); err != nil {
+		return false, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	replies, err := s.do(ctx, op, cmd("SET", s.markKey(key), string(value), "PX", millis(keyspace.Millis(ttl)), "NX"))
+	if err != nil {
+		return false, err
+	}
+	if !replies[0].IsNil() {
+		return true, nil
+	}
+	held, found, err := s.Mark(ctx, key)
+	return err == nil && found && bytes.Equal(held, value), err
+}
+
+// PutMark implements store.Marks.
+func (s *Store) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	const op = "put mark"
+	if err := lasting(op, ttl); err != nil {
+		return err
+	}
+	_, err := s.do(context.WithoutCancel(ctx), op,
+		cmd("SET", s.markKey(key), string(value), "PX", millis(keyspace.Millis(ttl))))
+	return err
+}
+
+// Mark implements store.Marks.
+func (s *Store) Mark(ctx context.Context, key string) ([]byte, bool, error) {
+	const op = "read mark"
+	replies, err := s.do(ctx, op, cmd("GET", s.markKey(key)))
+	if err != nil || replies[0].IsNil() {
+		return nil, false, err
+	}
+	value, err := replies[0].AsBytes()
+	if err != nil {
+		return nil, false, newError(op, err)
+	}
+	return value, true, nil
+}
+
+// DeleteMark implements store.Marks.
+func (s *Store) DeleteMark(ctx context.Context, key string) error {
+	_, err := s.do(context.WithoutCancel(ctx), "delete mark", cmd("UNLINK", s.markKey(key)))
+	return err
+}
+
+func (s *Store) markKey(key string) string { return keyspace.Mark(s.prefix, key) }
+
+// lasting refuses a mark without a life: it would be gone at once, or stay for
+// ever.
+func lasting(op string, ttl time.Duration) error {
+	if ttl > 0 {
+		return nil
+	}
+	return &store.Error{Op: op, Class: store.ClassConfiguration, Err: errors.New("the life of a mark must be positive")}
+}

@@ -1,0 +1,251 @@
+package rueidisstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+)
+
+// Store keeps sessions in Redis, as the Store of package store does: the same
+// keys and bytes, and no record without an expiry. It is safe for concurrent
+// use.
+//
+// Each call is one round trip with one deadline ([WithTimeout]) for connecting,
+// repeating and talking. Reads end early at the deadline of their context;
+// writes are detached from it, because a visitor who goes away must not lose the
+// login that WeChat has already granted. A call that meets a dead connection, or
+// a server that cannot serve (READONLY, LOADING …), repeats over another: every
+// command here may be executed twice without harm. Errors are those of package
+// store; store.ClassOf tells what can be done about them.
+type Store struct {
+	connector *connector
+	dialer    *dialer
+	near      *nearCache // nil without
+	prefix    string
+	timeout   time.Duration
+	now       func() time.Time
+}
+
+var (
+	_ store.Sessions = (*Store)(nil)
+	_ store.Checker  = (*Store)(nil)
+)
+
+// New returns a store for the Redis that client names, and does not connect
+// yet: it does with the first call, and with each further one until it has
+// succeeded. Close it when it is no longer used.
+//
+// Of client, what is not set gets values fit for a web server: the store's
+// timeout (1 s) for dialling and for silence, also towards Sentinels, which are
+// asked for the primary every 5 s; buffers of 64 KiB. The store itself decides
+// about repetitions, pipelining and client-side caching (DisableRetry,
+// AlwaysPipelining, DisableAutoPipelining, DisableCache, NewCacheStoreFn,
+// OnInvalidations, ClientTrackingOptions are overwritten), and refuses what
+// would read from replicas.
+func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
+	o, err := resolve(opts)
+	if err != nil {
+		return nil, fmt.Errorf("new session store: %w", err)
+	}
+	s := &Store{dialer: newDialer(client), prefix: o.prefix, timeout: o.timeout, now: o.now}
+	if o.nearCache {
+		s.near = newNearCache(o.prefix, o.maxBytes, o.maxAge)
+	}
+	option, err := clientOption(client, o, s.dialer, s.near)
+	if err != nil {
+		return nil, fmt.Errorf("new session store: %w", err)
+	}
+	s.connector = &connector{option: option}
+	return s, nil
+}
+
+// Close ends all connections, after what is under way, which takes a second at
+// most. Later calls fail.
+func (s *Store) Close() { s.connector.close() }
+
+// FindCtx implements scs.CtxStore. A key that holds something else than a
+// record, or a record of more than 1 MiB, is not found.
+func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	if s.near == nil {
+		return s.get(ctx, token)
+	}
+	b, _, found, err := s.FindTTLCtx(ctx, token)
+	return b, found, err
+}
+
+// get asks Redis for a record.
+func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
+	if !keyspace.ValidToken(token) {
+		return nil, false, nil
+	}
+	replies, err := s.do(ctx, "find session", cmd("GET", s.key(token)))
+	if err != nil {
+		return nil, false, notFoundIfWrongType(err)
+	}
+	b, found := record(replies[0])
+	return b, found, nil
+}
+
+// FindTTLCtx implements store.TTLFinder.
+func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
+	if !keyspace.ValidToken(token) {
+		return nil, 0, false, nil
+	}
+	if s.near == nil {
+		return s.getTTL(ctx, token)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, 0, false, newError("find session", err)
+	}
+	asked := s.now()
+	if b, ttl, found := s.near.get(token, asked); found {
+		return b, ttl, true, nil
+	}
+	reading := s.near.begin(token)
+	b, ttl, found, err := s.getTTL(ctx, token)
+	if err != nil || !found {
+		s.near.abandon(reading)
+		return nil, 0, false, err
+	}
+	s.near.keep(reading, bytes.Clone(b), ttl, asked)
+	return b, ttl, true, nil
+}
+
+// getTTL asks Redis for a record and its remaining life.
+func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
+	const op = "find session"
+	key := s.key(token)
+	replies, err := s.do(ctx, op, cmd("GET", key), cmd("PTTL", key))
+	if err != nil {
+		return nil, 0, false, notFoundIfWrongType(err)
+	}
+	b, found := record(replies[0])
+	ms, err := replies[1].AsInt64()
+	if err != nil {
+		return nil, 0, false, newError(op, err)
+	}
+	const gone, forever = -2, -1 // PTTL's answers for no key and no expiry
+	switch {
+	case !found, ms == gone, ms == 0: // less than a millisecond is left
+		return nil, 0, false, nil
+	case ms == forever:
+		ms = 0
+	}
+	return b, time.Duration(ms) * time.Millisecond, true, nil
+}
+
+// CommitCtx implements scs.CtxStore.
+func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	const op = "commit session"
+	if err := writable(op, token, b); err != nil {
+		return err
+	}
+	life := expiry.Sub(s.now())
+	if life <= 0 {
+		return s.DeleteCtx(ctx, token)
+	}
+	_, err := s.write(ctx, op, token, cmd("SET", s.key(token), string(b), "PX", millis(keyspace.Millis(life))))
+	return err
+}
+
+// UpdateCtx implements store.Updater.
+func (s *Store) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
+	const op = "update session"
+	if !keyspace.ValidToken(token) {
+		return false, nil
+	}
+	if err := writable(op, token, b); err != nil {
+		return false, err
+	}
+	life := expiry.Sub(s.now())
+	if life <= 0 {
+		return false, s.DeleteCtx(ctx, token)
+	}
+	reply, err := s.write(ctx, op, token, cmd("SET", s.key(token), string(b), "PX", millis(keyspace.Millis(life)), "XX"))
+	return err == nil && !reply.IsNil(), err
+}
+
+// TouchCtx implements store.Toucher.
+func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (bool, error) {
+	const op = "touch session"
+	if !keyspace.ValidToken(token) {
+		return false, nil
+	}
+	life := expiry.Sub(s.now())
+	if life <= 0 {
+		return false, s.DeleteCtx(ctx, token)
+	}
+	reply, err := s.write(ctx, op, token, cmd("PEXPIRE", s.key(token), millis(keyspace.Millis(life))))
+	if err != nil {
+		return false, err
+	}
+	touched, err := reply.AsInt64()
+	return touched == 1, err
+}
+
+// DeleteCtx implements scs.CtxStore.
+func (s *Store) DeleteCtx(ctx context.Context, token string) error {
+	if !keyspace.ValidToken(token) {
+		return nil
+	}
+	_, err := s.write(ctx, "delete session", token, cmd("UNLINK", s.key(token)))
+	return err
+}
+
+// write changes one record. What the near cache holds of it is forgotten after,
+// also if the write failed: it may have been executed all the same.
+func (s *Store) write(ctx context.Context, op, token string, c command) (rueidis.RedisMessage, error) {
+	if s.near != nil {
+		defer s.near.forget(token)
+	}
+	replies, err := s.do(context.WithoutCancel(ctx), op, c)
+	if err != nil {
+		return rueidis.RedisMessage{}, err
+	}
+	return replies[0], nil
+}
+
+// Find is FindCtx without a context.
+func (s *Store) Find(token string) ([]byte, bool, error) {
+	return s.FindCtx(context.Background(), token)
+}
+
+// Commit is CommitCtx without a context.
+func (s *Store) Commit(token string, b []byte, expiry time.Time) error {
+	return s.CommitCtx(context.Background(), token, b, expiry)
+}
+
+// Delete is DeleteCtx without a context.
+func (s *Store) Delete(token string) error { return s.DeleteCtx(context.Background(), token) }
+
+// All is AllCtx without a context.
+func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
+
+func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
+
+// record takes a session record from the reply to GET.
+func record(reply rueidis.RedisMessage) (b []byte, found bool) {
+	if !reply.IsString() {
+		return nil, false
+	}
+	b, err := reply.AsBytes()
+	if err != nil || len(b) > maxRecord {
+		return nil, false
+	}
+	return b, true
+}
+
+var errUnexpectedReply = errors.New("unexpected reply")
+
+// globLiteral escapes what MATCH would take for a pattern.
+func globLiteral(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
+}
