@@ -26,6 +26,14 @@ var apiEndpoints = []endpoint{
 	{"cgi-bin/component/api_component_token", cgiFamily, "POST", (*Server).componentToken},
 }
 
+// endpointNames are the paths that can be scripted and limited.
+func endpointNames() (names []string) {
+	for _, e := range apiEndpoints {
+		names = append(names, e.path)
+	}
+	return append(names, "connect/oauth2/authorize", "connect/oauth2/authorize_reply", "connect/qrconnect", "connect/confirm", "connect/l/qrconnect")
+}
+
 // api serves one endpoint: note the call, wait at a gate, let a scripted fault
 // have its turn, decide, write.
 func (s *Server) api(e endpoint) http.Handler {
@@ -37,12 +45,10 @@ func (s *Server) api(e endpoint) http.Handler {
 		c.entry = s.note(r, name, c.query)
 		if fromBrowser(r) {
 			s.mu.Lock()
-			s.inspect(r, name, c.query)
+			s.inspect(r, name, string(c.body))
 			s.mu.Unlock()
 		}
-		if !s.pass(r, name) {
-			return
-		}
+		s.pass(r, name)
 		fault := s.nextFault(c.entry)
 		if fault.before(s, w, r) {
 			return

@@ -53,6 +53,8 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 		w.WriteHeader(http.StatusFound)
 	})
 	mux.HandleFunc("GET /sim/{$}", s.controlPage)
+	mux.HandleFunc("GET /sim/page.css", stylesheet)
+	mux.HandleFunc("GET /sim/control.css", stylesheet)
 	mux.HandleFunc("GET /sim/state", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, s.controlState(r)) })
 	mux.HandleFunc("GET /sim/journal", s.journalPoll)
 	for name, change := range controls {
@@ -175,7 +177,7 @@ func (s *Server) controlFault(w http.ResponseWriter, r *http.Request) (string, e
 		return "", fmt.Errorf("times is a number from 1 to 1000")
 	}
 	name := endpointName(r.PostFormValue("endpoint"))
-	if !slices.Contains(faultyEndpoints(), name) {
+	if !slices.Contains(endpointNames(), name) {
 		return "", fmt.Errorf("no endpoint is called %q", name)
 	}
 	s.Fail(name, slices.Repeat([]Fault{f}, times)...)
@@ -192,7 +194,7 @@ func (s *Server) controlClear(http.ResponseWriter, *http.Request) (string, error
 // controlSwitch takes switch, and on: "true" or "false".
 func (s *Server) controlSwitch(w http.ResponseWriter, r *http.Request) (string, error) {
 	sw := Switch(r.PostFormValue("switch"))
-	if !known(sw) {
+	if !knownSwitch(sw) {
 		return "", fmt.Errorf("no switch is called %q", sw)
 	}
 	s.Switch(sw, r.PostFormValue("on") == "true")
@@ -323,17 +325,10 @@ func (v controlView) Outcomes() map[string]string {
 	}
 }
 
-func faultyEndpoints() (names []string) {
-	for _, e := range apiEndpoints {
-		names = append(names, e.path)
-	}
-	return append(names, "connect/oauth2/authorize", "connect/qrconnect")
-}
-
 func (s *Server) controlPage(w http.ResponseWriter, r *http.Request) {
 	v := controlView{
-		view: view{english: english(r), People: s.cfg.people}, State: s.controlState(r), Base: baseURL(r),
-		Environments: environments, Endpoints: faultyEndpoints(), FaultNames: faultNames,
+		view: view{english: english(r), People: s.cfg.people, Root: root(r)}, State: s.controlState(r), Base: baseURL(r),
+		Environments: environments, Endpoints: endpointNames(), FaultNames: faultNames,
 		Switches: switches, Accounts: s.cfg.accounts,
 	}
 	if lang := r.FormValue("lang"); lang != "" {

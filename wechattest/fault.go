@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -162,7 +163,9 @@ func (f Fault) Processed() Fault {
 
 // Fail scripts what happens to the next calls of an endpoint, one fault for
 // each call, after those scripted before. The zero Fault lets a call through.
+// It panics on an endpoint that does not exist.
 func (s *Server) Fail(endpoint string, faults ...Fault) {
+	mustEndpoint(endpoint)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := endpointName(endpoint)
@@ -193,8 +196,10 @@ func (s *Server) nextFault(c *Call) Fault {
 }
 
 // Block holds every call of an endpoint, after it was counted and before it
-// takes effect, until release is called. Release may be called twice.
+// takes effect, until release is called. Release may be called twice. It panics on
+// an endpoint that does not exist.
 func (s *Server) Block(endpoint string) (release func()) {
+	mustEndpoint(endpoint)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name, gate := endpointName(endpoint), make(chan struct{})
@@ -214,18 +219,24 @@ func (s *Server) Block(endpoint string) (release func()) {
 	}
 }
 
-// pass waits at the endpoint's gates. False means that the caller is gone or
-// the simulator closed.
-func (s *Server) pass(r *http.Request, name string) bool {
+// mustEndpoint catches the typing error that would make a test wait for ever.
+func mustEndpoint(endpoint string) {
+	if !slices.Contains(endpointNames(), endpointName(endpoint)) {
+		panic("wechattest: no endpoint is called " + endpoint)
+	}
+}
+
+// pass waits at the endpoint's gates. It breaks the connection when the caller
+// is gone or the simulator closed.
+func (s *Server) pass(r *http.Request, name string) {
 	s.mu.Lock()
 	gates := s.gates[name]
 	s.mu.Unlock()
 	for _, gate := range gates {
 		if !s.wait(r, gate) {
-			return false
+			panic(http.ErrAbortHandler)
 		}
 	}
-	return true
 }
 
 func (s *Server) wait(r *http.Request, c <-chan struct{}) bool {
@@ -246,7 +257,10 @@ func (f Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
 		elapsed := make(chan struct{})
 		timer := time.AfterFunc(f.delay, func() { close(elapsed) })
 		defer timer.Stop()
-		return !s.wait(r, elapsed)
+		if !s.wait(r, elapsed) {
+			panic(http.ErrAbortHandler)
+		}
+		return false
 	}
 	if f.processed || f.kind == faultNone || f.kind == faultErrcode {
 		return false

@@ -47,9 +47,9 @@ var (
 )
 
 // inspect looks for secrets in what a browser sent. The caller holds s.mu.
-func (s *Server) inspect(r *http.Request, endpoint string, form url.Values) {
+func (s *Server) inspect(r *http.Request, endpoint, posted string) {
 	places := map[string]string{
-		"URL": r.URL.RawQuery, "Referer": r.Referer(), "Cookie": r.Header.Get("Cookie"), "form": form.Encode(),
+		"URL": r.URL.RawQuery, "Referer": r.Referer(), "Cookie": r.Header.Get("Cookie"), "form": posted,
 	}
 	for place, text := range places {
 		if what := s.secretIn(text); what != "" {

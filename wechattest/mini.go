@@ -103,7 +103,7 @@ func (s *Server) signedSession(c *call) (openID string, k *sessionKey, errcode i
 	switch {
 	case k == nil || !s.now().Before(k.expires):
 		return "", nil, 87007
-	case subtle.ConstantTimeCompare([]byte(c.get("signature")), []byte(proof(k.key))) != 1:
+	case subtle.ConstantTimeCompare([]byte(c.get("signature")), []byte(SignSession(k.key))) != 1:
 		return "", nil, 87009
 	}
 	return c.get("openid"), k, 0

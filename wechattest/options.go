@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type config struct {
 	quotas        map[string]Quota
 	faults        map[string][]Fault
 	tls           bool
+	err           error // the first mistake of an option
 }
 
 // WithAccount declares accounts. Those that are declared replace
@@ -71,6 +73,12 @@ func With(switches ...Switch) Option {
 	}
 }
 
+func (c *config) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
 func newConfig(opts []Option) (config, error) {
 	c := config{clock: time.Now, switches: map[Switch]bool{}, pollHold: 25 * time.Second,
 		environment: Normal, quotas: map[string]Quota{}, faults: map[string][]Fault{}}
@@ -90,6 +98,20 @@ func newConfig(opts []Option) (config, error) {
 }
 
 func (c *config) complete() (err error) {
+	if c.err != nil {
+		return c.err
+	}
+	known := endpointNames()
+	for endpoint := range c.quotas {
+		if !slices.Contains(known, endpoint) {
+			return fmt.Errorf("quota: no endpoint is called %q", endpoint)
+		}
+	}
+	for endpoint := range c.faults {
+		if !slices.Contains(known, endpoint) {
+			return fmt.Errorf("fault: no endpoint is called %q", endpoint)
+		}
+	}
 	apps := map[string]bool{}
 	for i, a := range c.accounts {
 		if c.accounts[i], err = a.complete(); err != nil {
@@ -114,7 +136,7 @@ func (c *config) complete() (err error) {
 		return fmt.Errorf("unknown environment %q", c.environment)
 	}
 	for sw := range c.switches {
-		if !known(sw) {
+		if !knownSwitch(sw) {
 			return fmt.Errorf("unknown switch %q", sw)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"html/template"
 	"net/http"
+	"path"
 	"strings"
 )
 
@@ -12,14 +13,12 @@ import (
 var pageFiles embed.FS
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
-	"style":   func() (template.CSS, error) { return stylesheet("pages/page.css") },
-	"control": func() (template.CSS, error) { return stylesheet("pages/control.css") },
 	"initial": initial,
 }).ParseFS(pageFiles, "pages/*.html"))
 
-func stylesheet(name string) (template.CSS, error) {
-	b, err := pageFiles.ReadFile(name)
-	return template.CSS(b), err
+// stylesheet serves /sim/page.css and /sim/control.css.
+func stylesheet(w http.ResponseWriter, r *http.Request) {
+	http.ServeFileFS(w, r, pageFiles, "pages/"+path.Base(r.URL.Path))
 }
 
 // initial is the first character of a name, for a face without a picture.
@@ -33,6 +32,7 @@ func initial(name string) string {
 // view is what a visitor's page is rendered from.
 type view struct {
 	Title   string
+	Root    string // the relative URL of the simulator's root
 	Account Account
 	People  []Person
 	Person  Person
@@ -96,12 +96,10 @@ func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request
 		r.ParseForm() // what does not parse is not there
 		c := s.note(r, name, r.URL.Query())
 		s.mu.Lock()
-		s.inspect(r, name, r.PostForm)
+		s.inspect(r, name, r.PostForm.Encode())
 		c.Person = s.visitor(r).Name
 		s.mu.Unlock()
-		if !s.pass(r, name) {
-			return
-		}
+		s.pass(r, name)
 		fault := s.nextFault(c)
 		if fault.kind == faultErrcode {
 			s.errorPage(w, r, c, numbered(fault.code))
@@ -115,12 +113,15 @@ func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request
 }
 
 func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, v view) {
-	v.english, v.People = english(r), s.cfg.people
+	v.english, v.People, v.Root = english(r), s.cfg.people, root(r)
 	if v.Title == "" {
 		v.Title = v.T("微信（模拟）", "WeChat (simulated)")
 	}
 	s.render(w, name, v)
 }
+
+// root leads from a page to the simulator's root, wherever that is mounted.
+func root(r *http.Request) string { return strings.Repeat("../", strings.Count(r.URL.Path, "/")-1) }
 
 func (s *Server) render(w http.ResponseWriter, name string, v any) {
 	var b bytes.Buffer

@@ -103,18 +103,23 @@ func Sign(rawData, sessionKey string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// proof is the signature of checksession and resetusersessionkey: HMAC-SHA256
+// SignSession makes the signature of checksession and resetusersessionkey: HMAC-SHA256
 // over nothing, keyed with the base64 text of the session_key.
-func proof(sessionKey string) string {
+func SignSession(sessionKey string) string {
 	mac := hmac.New(sha256.New, []byte(sessionKey))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func (s *Server) mustMini(appID, person string) (Account, Person) {
-	p, ok := s.people[person]
+func (s *Server) mustPerson(name string) Person {
+	p, ok := s.people[name]
 	if !ok {
-		panic("wechattest: no person is called " + person)
+		panic("wechattest: no person is called " + name)
 	}
+	return p
+}
+
+func (s *Server) mustMini(appID, person string) (Account, Person) {
+	p := s.mustPerson(person)
 	a := s.accounts[appID]
 	if a.Kind != MiniProgram {
 		panic("wechattest: no mini program has the AppID " + appID)

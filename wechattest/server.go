@@ -170,9 +170,7 @@ func (s *Server) now() time.Time { return s.cfg.clock().Add(s.offset) }
 // Hold gives the phone to the person of that name: whoever opens a page and
 // has not chosen a person by cookie is this one. It panics on an unknown name.
 func (s *Server) Hold(name string) {
-	if _, ok := s.people[name]; !ok {
-		panic("wechattest: no person is called " + name)
-	}
+	s.mustPerson(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holder = name

@@ -242,7 +242,9 @@ func (s *Server) userToken(c *call, unknown int) (*login, int) {
 }
 
 // ChangePassword voids all tokens that a person's logins have so far: 42007.
+// It panics on an unknown name.
 func (s *Server) ChangePassword(person string) {
+	s.mustPerson(person)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.passwords[person]++

@@ -112,14 +112,14 @@ var switches = []switchText{
 	{CountryCodeString, "countryCode 是字符串", "countryCode as a string"},
 }
 
-func known(sw Switch) bool {
+func knownSwitch(sw Switch) bool {
 	return slices.ContainsFunc(switches, func(t switchText) bool { return t.name == sw })
 }
 
 // Switch turns a switch on or off while the simulator runs. It panics on a
 // switch that does not exist.
 func (s *Server) Switch(sw Switch, on bool) {
-	if !known(sw) {
+	if !knownSwitch(sw) {
 		panic("wechattest: unknown switch " + string(sw))
 	}
 	s.mu.Lock()

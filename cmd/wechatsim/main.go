@@ -1,53 +1,168 @@
 // Command wechatsim serves the simulated WeChat of package wechattest on a
 // loopback port, for applications in any language.
+//
+//	go run ./cmd/wechatsim -any-browser
+//
+// It prints one line: the base URLs to use in place of
+// https://open.weixin.qq.com and https://api.weixin.qq.com, which are the same
+// here, and the control page, where one chooses who holds the phone and what
+// goes wrong next. Without -config it has the accounts of
+// wechattest.DefaultAccounts; the control page lists them. -config names a
+// JSON file as wechattest.ReadConfig reads it:
+//
+//	{
+//	  "accounts": [{"app_id": "wx0123456789abcdef", "secret": "secret-for-tests", "domains": ["www.example.com"]}],
+//	  "people": [{"name": "Lin"}, {"name": "阿青", "follows": true}],
+//	  "faults": {"sns/userinfo": ["errcode:40001"]}
+//	}
+//
+// What the control page does, a test in any language does by posting the same
+// forms, and is answered with JSON: /sim/hold (person), /sim/environment
+// (environment: normal, menu, snapshot), /sim/fault (endpoint, fault, times),
+// /sim/clear-faults, /sim/switch (switch, on), /sim/advance (by),
+// /sim/change-password (person), /sim/js-code and /sim/phone-code (appid,
+// person), /sim/component-token and /sim/verify-ticket (appid). GET /sim/state
+// and GET /sim/journal?after=N tell what is going on.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], os.Stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "wechatsim:", err)
 		os.Exit(1)
 	}
 }
 
-func run(args []string) error {
-	flags := flag.NewFlagSet("wechatsim", flag.ContinueOnError)
-	addr := flags.String("addr", "127.0.0.1:8081", "address to listen on")
-	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in every browser, not in WeChat only")
-	if err := flags.Parse(args); err != nil {
-		return err
-	}
-	var opts []wechattest.Option
-	if *anyBrowser {
-		opts = append(opts, wechattest.WithAnyBrowser())
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	listener, err := net.Listen("tcp", *addr)
+// run serves until ctx ends.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	addr, opts, err := parse(args)
 	if err != nil {
 		return err
 	}
-	base := "http://" + listener.Addr().String()
-	fmt.Printf("open and api base URLs: %s  control page: %s/\n", base, base)
-	srv := &http.Server{Handler: wechattest.NewHandler(opts...), ReadHeaderTimeout: 5 * time.Second}
-	go func() {
-		<-ctx.Done()
-		srv.Close()
-	}()
-	if err := srv.Serve(listener); err != http.ErrServerClosed {
+	handler, err := simulator(opts)
+	if err != nil {
 		return err
 	}
-	return nil
+	listener, err := net.Listen("tcp", addr)
+	if err != nil {
+		return fmt.Errorf("listen: %w", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	srv := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // lets long polls go
+	}
+	base := "http://" + listener.Addr().String()
+	fmt.Fprintf(out, "wechatsim: open base URL %s, api base URL %s, control page %s/\n", base, base, base)
+
+	stopped := make(chan error, 1)
+	go func() {
+		<-ctx.Done()
+		grace, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		stopped <- srv.Shutdown(grace)
+	}()
+	if err := srv.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve: %w", err)
+	}
+	return <-stopped
+}
+
+// simulator turns the panic of options that contradict each other, such as a
+// scenario's account and the same one in the file, into an error.
+func simulator(opts []wechattest.Option) (h http.Handler, err error) {
+	defer func() {
+		if mistake := recover(); mistake != nil {
+			err = fmt.Errorf("%v", mistake)
+		}
+	}()
+	return wechattest.NewHandler(opts...), nil
+}
+
+// parse reads flags and the configuration file. Flags come after the file.
+func parse(args []string) (addr string, opts []wechattest.Option, err error) {
+	flags := flag.NewFlagSet("wechatsim", flag.ContinueOnError)
+	flags.StringVar(&addr, "addr", "127.0.0.1:8081", "address to listen on")
+	file := flags.String("config", "", "JSON `file` with accounts and people")
+	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in every browser, not in WeChat only")
+	strict := flags.Bool("strict-domains", false, "refuse callbacks to loopback hosts unless configured")
+	scenario := flags.String("scenario", "", "scenario to set up; an unknown name lists them")
+	if err := flags.Parse(args); err != nil {
+		return "", nil, err
+	}
+	if flags.NArg() > 0 {
+		return "", nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *file != "" {
+		if opts, err = readConfig(*file); err != nil {
+			return "", nil, err
+		}
+	}
+	if *anyBrowser {
+		opts = append(opts, wechattest.WithAnyBrowser())
+	}
+	if *strict {
+		opts = append(opts, wechattest.WithStrictDomains())
+	}
+	if *scenario != "" {
+		if !scenarioExists(*scenario) {
+			return "", nil, fmt.Errorf("-scenario: choose one of\n%s", scenarioList())
+		}
+		opts = append(opts, wechattest.WithScenario(*scenario))
+	}
+	return addr, opts, nil
+}
+
+func readConfig(name string) ([]wechattest.Option, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("-config: %w", err)
+	}
+	defer f.Close()
+	opts, err := wechattest.ReadConfig(f)
+	if err != nil {
+		return nil, fmt.Errorf("-config %s: %w", name, err)
+	}
+	return opts, nil
+}
+
+func scenarioExists(name string) bool {
+	for _, s := range wechattest.Scenarios() {
+		if s.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func scenarioList() string {
+	var b strings.Builder
+	for _, s := range wechattest.Scenarios() {
+		fmt.Fprintf(&b, "  %-26s %s\n", s.Name, s.About)
+	}
+	return b.String()
 }

@@ -1,0 +1,351 @@
+package wechattest_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// tryExchange makes one exchange and returns whatever came of it.
+func tryExchange(ctx context.Context, sim *wechattest.Server, code string) (status int, text string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sim.URL+"/"+exchangePath+"?"+values([]string{
+		"appid", appID, "secret", secret, "code", code, "grant_type", "authorization_code",
+	}).Encode(), nil)
+	if err != nil {
+		return 0, "", err
+	}
+	resp, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
+}
+
+func TestFaultsHitOneCallEach(t *testing.T) {
+	tests := map[string]struct {
+		fault wechattest.Fault
+		check func(t *testing.T, status int, text string, err error)
+		spent bool
+	}{
+		"busy": {wechattest.Busy(), func(t *testing.T, status int, text string, err error) {
+			require.Regexp(t, `^\{"errcode":-1,"errmsg":"system error, rid: `, text)
+		}, false},
+		"reset": {wechattest.Reset(), func(t *testing.T, status int, text string, err error) {
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		}, false},
+		"reset after the work": {wechattest.Reset().Processed(), func(t *testing.T, status int, text string, err error) {
+			require.ErrorIs(t, err, syscall.ECONNRESET)
+		}, true},
+		"502": {wechattest.BadGateway(), func(t *testing.T, status int, text string, err error) {
+			require.Equal(t, http.StatusBadGateway, status)
+			require.Contains(t, text, "<h1>502 Bad Gateway</h1>")
+		}, false},
+		"502 after the work": {wechattest.BadGateway().Processed(), func(t *testing.T, status int, text string, err error) {
+			require.Equal(t, http.StatusBadGateway, status)
+		}, true},
+		"truncated": {wechattest.Truncated(), func(t *testing.T, status int, text string, err error) {
+			require.True(t, strings.HasPrefix(text, `{"access_token":"`))
+			require.NotContains(t, text, "}")
+		}, true},
+		"errcode 0": {wechattest.ErrcodeZero(), func(t *testing.T, status int, text string, err error) {
+			require.Regexp(t, `^\{"access_token":.*"scope":"snsapi_base","errcode":0,"errmsg":"ok"\}$`, text)
+		}, true},
+		"raw": {wechattest.Raw(418, "text/plain", "tea"), func(t *testing.T, status int, text string, err error) {
+			require.Equal(t, 418, status)
+			require.Equal(t, "tea", text)
+		}, false},
+		"delay": {wechattest.Delay(time.Millisecond), func(t *testing.T, status int, text string, err error) {
+			require.Contains(t, text, `"openid"`)
+		}, true},
+		"none": {wechattest.Fault{}, func(t *testing.T, status int, text string, err error) {
+			require.Contains(t, text, `"openid"`)
+		}, true},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			sim := simulator(t)
+			c := code(t, sim, "snsapi_base")
+			sim.Fail("/"+exchangePath, tt.fault)
+			status, text, err := tryExchange(t.Context(), sim, c)
+			tt.check(t, status, text, err)
+			a := exchange(t, sim, c) // the next call is as ever
+			require.Equal(t, tt.spent, a.errcode() == 40163, a)
+			require.Equal(t, !tt.spent, a.errcode() == 0, a)
+		})
+	}
+	t.Run("errcode as a string", func(t *testing.T) {
+		sim := simulator(t, wechattest.WithFault(exchangePath, wechattest.ErrcodeAsString()))
+		_, text, err := tryExchange(t.Context(), sim, "0bogus")
+		require.NoError(t, err)
+		require.Regexp(t, `^\{"errcode":"40029","errmsg":`, text)
+	})
+	t.Run("40001 once, right after the exchange", func(t *testing.T) {
+		sim := simulator(t)
+		a := token(t, sim, "snsapi_userinfo")
+		sim.Fail("sns/userinfo", wechattest.Errcode(40001))
+		require.Equal(t, 40001, profile(t, sim, a).errcode())
+		require.Zero(t, profile(t, sim, a).errcode())
+	})
+}
+
+func TestHangEndsWithTheCallerOrTheSimulator(t *testing.T) {
+	for name, fault := range map[string]wechattest.Fault{"hang": wechattest.Hang(), "after the work": wechattest.Hang().Processed(), "long delay": wechattest.Delay(time.Hour)} {
+		t.Run(name, func(t *testing.T) {
+			sim := simulator(t)
+			sim.Fail(exchangePath, fault)
+			ctx, cancel := context.WithCancel(t.Context())
+			failed := make(chan error, 1)
+			go func() {
+				_, _, err := tryExchange(ctx, sim, "0bogus")
+				failed <- err
+			}()
+			require.NoError(t, sim.Await(soon(t), exchangePath, 1))
+			cancel()
+			require.ErrorIs(t, <-failed, context.Canceled)
+
+			sim.Fail(exchangePath, fault)
+			go func() {
+				_, _, err := tryExchange(t.Context(), sim, "0bogus")
+				failed <- err
+			}()
+			require.NoError(t, sim.Await(soon(t), exchangePath, 2))
+			sim.Close()
+			require.Error(t, <-failed)
+		})
+	}
+}
+
+func TestBlockHoldsCallsUntilReleased(t *testing.T) {
+	sim := simulator(t)
+	c := code(t, sim, "snsapi_base")
+	release := sim.Block(exchangePath)
+	answers := make(chan string, 1)
+	go func() {
+		_, text, _ := tryExchange(t.Context(), sim, c)
+		answers <- text
+	}()
+	require.NoError(t, sim.Await(soon(t), exchangePath, 1))
+	require.Equal(t, 1, sim.Count(exchangePath), "it is counted")
+	require.Empty(t, answers, "and held")
+	sim.Advance(5 * time.Minute)
+	release()
+	release()
+	require.Contains(t, <-answers, "40029", "it took effect only after the release: the code had expired")
+	require.Equal(t, 40029, exchange(t, sim, c).errcode(), "the gate is gone")
+}
+
+func TestAwaitGivesUp(t *testing.T) {
+	sim := simulator(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.ErrorIs(t, sim.Await(ctx, exchangePath, 1), context.Canceled)
+	sim.Close()
+	require.ErrorContains(t, sim.Await(t.Context(), exchangePath, 1), "closed")
+}
+
+func TestTypingErrorsPanic(t *testing.T) {
+	sim := simulator(t)
+	for name, f := range map[string]func(){
+		"Fail":            func() { sim.Fail("sns/oauth/access_token", wechattest.Busy()) },
+		"Block":           func() { sim.Block("sns/oauth/access_token") },
+		"Hold":            func() { sim.Hold("nobody") },
+		"Enter":           func() { sim.Enter("nowhere") },
+		"Switch":          func() { sim.Switch("nothing", true) },
+		"JSCode, person":  func() { sim.JSCode(miniID, "nobody") },
+		"JSCode, account": func() { sim.JSCode(appID, "Lin") },
+		"PhoneCode":       func() { sim.PhoneCode(appID, "Lin") },
+		"UserPayload":     func() { sim.UserPayload(appID, "Lin") },
+		"ComponentToken":  func() { sim.ComponentToken(appID) },
+		"VerifyTicket":    func() { sim.VerifyTicket(appID) },
+		"ChangePassword":  func() { sim.ChangePassword("nobody") },
+	} {
+		require.Panics(t, f, name)
+	}
+}
+
+func TestParseFaultReadsWhatStringWrites(t *testing.T) {
+	for _, f := range []wechattest.Fault{
+		wechattest.Busy(), wechattest.Errcode(40029), wechattest.Delay(3 * time.Second), wechattest.Hang(), wechattest.Reset(),
+		wechattest.BadGateway(), wechattest.Truncated(), wechattest.ErrcodeAsString(), wechattest.ErrcodeZero(),
+		wechattest.Hang().Processed(), wechattest.Reset().Processed(), wechattest.BadGateway().Processed(),
+	} {
+		parsed, err := wechattest.ParseFault(f.String())
+		require.NoError(t, err)
+		require.Equal(t, f, parsed)
+	}
+	for _, name := range []string{"", "bogus", "errcode", "errcode:x", "errcode:0", "delay", "delay:-1s"} {
+		_, err := wechattest.ParseFault(name)
+		require.Error(t, err, name)
+	}
+}
+
+func TestQuotas(t *testing.T) {
+	t.Run("per minute, per AppID", func(t *testing.T) {
+		sim := simulator(t, wechattest.WithQuota(exchangePath, wechattest.Quota{PerMinute: 2}))
+		for range 2 {
+			require.Equal(t, 40029, exchange(t, sim, "0bogus").errcode())
+		}
+		a := exchange(t, sim, "0bogus")
+		require.Equal(t, 45011, a.errcode())
+		require.Contains(t, a.text("errmsg"), "api minute-quota reach limit mustslower retry next minute")
+		other := []string{"appid", siteID, "secret", siteSecret, "code", "0bogus", "grant_type", "authorization_code"}
+		require.Equal(t, 40029, ask(t, sim, exchangePath, other...).errcode())
+		sim.Advance(time.Minute)
+		require.Equal(t, 40029, exchange(t, sim, "0bogus").errcode())
+	})
+	t.Run("per day", func(t *testing.T) {
+		sim := simulator(t, wechattest.WithQuota(exchangePath, wechattest.Quota{PerDay: 1}))
+		require.Equal(t, 40029, exchange(t, sim, "0bogus").errcode())
+		sim.Advance(time.Hour)
+		require.Equal(t, 45009, exchange(t, sim, "0bogus").errcode())
+		sim.Advance(24 * time.Hour)
+		require.Equal(t, 40029, exchange(t, sim, "0bogus").errcode())
+	})
+	t.Run("of the authorize page, per person", func(t *testing.T) {
+		sim := simulator(t, wechattest.WithQuota(authorizePath, wechattest.Quota{PerMinute: 1}))
+		code(t, sim, "snsapi_base")
+		_, page := open(t, phone(), authorizeURL(sim, loopback, "snsapi_base"))
+		require.Contains(t, page, "操作太频繁了，请稍后重试")
+		sim.Hold("Lin")
+		code(t, sim, "snsapi_base")
+	})
+	t.Run("of jscode2session, per AppID or per user", func(t *testing.T) {
+		minute := wechattest.WithQuota("sns/jscode2session", wechattest.Quota{PerMinute: 1})
+		perApp := simulator(t, minute)
+		require.Zero(t, miniSession(t, perApp, perApp.JSCode(miniID, "Lin")).errcode())
+		require.Equal(t, 45011, miniSession(t, perApp, perApp.JSCode(miniID, "小明")).errcode())
+		perUser := simulator(t, minute, wechattest.With(wechattest.QuotaPerUser))
+		require.Zero(t, miniSession(t, perUser, perUser.JSCode(miniID, "Lin")).errcode())
+		require.Zero(t, miniSession(t, perUser, perUser.JSCode(miniID, "小明")).errcode())
+		require.Equal(t, 45011, miniSession(t, perUser, perUser.JSCode(miniID, "Lin")).errcode())
+	})
+}
+
+func TestJournalMasksSecrets(t *testing.T) {
+	sim := simulator(t)
+	c := code(t, sim, "snsapi_userinfo", "state=s1", "state=abcdefghijkl")
+	a := exchange(t, sim, c)
+	profile(t, sim, a)
+	miniSession(t, sim, sim.JSCode(miniID, "Lin"))
+
+	calls := sim.Journal()
+	require.Len(t, calls, 5)
+	require.Equal(t, wechattest.Call{
+		Time: noon, Method: "GET", Endpoint: authorizePath, AppID: appID, Person: "小明", State: "abcd…", Outcome: "consent page",
+	}, calls[0])
+	require.Equal(t, "connect/oauth2/authorize_reply", calls[1].Endpoint)
+	require.Equal(t, wechattest.Call{Time: noon, Method: "GET", Endpoint: exchangePath, AppID: appID, Code: c[:4] + "…"}, calls[2])
+	for _, call := range calls {
+		for _, s := range []string{c, secret, a.text("access_token"), a.text("refresh_token"), "abcdefghijkl"} {
+			require.NotContains(t, fmt.Sprint(call), s)
+		}
+	}
+	exchange(t, sim, "short")
+	last := sim.Journal()[5]
+	require.Equal(t, "…", last.Code)
+	require.Equal(t, 40029, last.Errcode)
+	require.Equal(t, 2, sim.Count("/"+exchangePath))
+}
+
+// failures collects what an assertion reports.
+type failures struct{ bytes.Buffer }
+
+func (f *failures) Helper()                           {}
+func (f *failures) Errorf(format string, args ...any) { f.WriteString(format) }
+
+func TestLeaksAreFound(t *testing.T) {
+	sim := simulator(t)
+	a := token(t, sim, "snsapi_base")
+	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+	tests := map[string]struct {
+		leak func() error
+		want string
+	}{
+		"secret in redirect_uri": {func() error {
+			_, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback+"?s="+secret, "snsapi_base"))
+			return err
+		}, "the AppSecret of " + appID + " in the URL of a browser's request to connect/oauth2/authorize"},
+		"token in redirect_uri, encoded twice": {func() error {
+			_, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback+"?s=%2531"+a.text("access_token"), "snsapi_base"))
+			return err
+		}, "a token in the URL"},
+		"session_key in the Referer": {func() error {
+			req, _ := http.NewRequest(http.MethodGet, authorizeURL(sim, loopback, "snsapi_base"), nil)
+			req.Header.Set("Referer", "http://127.0.0.1/?k="+key)
+			_, err := phone().Transport.RoundTrip(req)
+			return err
+		}, "a session_key in the Referer"},
+		"an exchange by the browser itself": {func() error {
+			_, err := phone().Get(sim.URL + "/" + exchangePath + "?secret=" + secret)
+			return err
+		}, "the AppSecret of " + appID + " in the URL of a browser's request to sns/oauth2/access_token"},
+	}
+	var report failures
+	sim.AssertNoLeaks(&report)
+	require.Empty(t, report.String(), "servers may carry secrets")
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			before := len(sim.Leaks())
+			require.NoError(t, tt.leak())
+			leaks := sim.Leaks()
+			require.Len(t, leaks, before+1)
+			require.Contains(t, leaks[before], tt.want)
+		})
+	}
+	sim.AssertNoLeaks(&report)
+	require.NotEmpty(t, report.String())
+}
+
+func TestAssertCalls(t *testing.T) {
+	sim := simulator(t)
+	token(t, sim, "snsapi_base")
+	sim.AssertCalls(t, exchangePath, 1)
+	var report failures
+	sim.AssertCalls(&report, exchangePath, 2)
+	require.NotEmpty(t, report.String())
+}
+
+func TestSeedDecidesEverything(t *testing.T) {
+	run := func(seed int64) []string {
+		sim := simulator(t, wechattest.WithSeed(seed))
+		a := token(t, sim, "snsapi_userinfo")
+		return []string{a.text("access_token"), a.text("refresh_token"), sim.JSCode(miniID, "Lin"), ask(t, sim, "sns/auth").text("errmsg")}
+	}
+	require.Equal(t, run(7), run(7))
+	require.NotEqual(t, run(7), run(8))
+}
+
+func TestConcurrentUseIsSafe(t *testing.T) {
+	sim := simulator(t)
+	done := make(chan error, 8)
+	for range 8 {
+		go func() {
+			callback, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+			sim.Hold("Lin")
+			sim.Advance(time.Second)
+			sim.Switch(wechattest.BaseUnionID, true)
+			sim.Journal()
+			sim.Leaks()
+			if err == nil && !strings.Contains(callback, "code=") {
+				err = errors.New(callback)
+			}
+			done <- err
+		}()
+	}
+	for range 8 {
+		require.NoError(t, <-done)
+	}
+}

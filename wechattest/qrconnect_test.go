@@ -1,0 +1,183 @@
+package wechattest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"regexp"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func desk() *http.Client { return wechattest.Browser(wechattest.OrdinaryBrowser) }
+
+func siteToken(t *testing.T, sim *wechattest.Server, code string) answer {
+	t.Helper()
+	return ask(t, sim, exchangePath, "appid", siteID, "secret", siteSecret, "code", code, "grant_type", "authorization_code")
+}
+
+func TestQRLoginInAnyBrowser(t *testing.T) {
+	sim := simulator(t)
+	sim.Hold("Lin")
+	browser := desk()
+	page, err := browser.Get(qrURL(sim, site(t)))
+	require.NoError(t, err)
+	resp, err := sim.Allow(browser, page)
+	require.NoError(t, err)
+	q := query(t, resp)
+	require.Equal(t, "s1", q.Get("state"))
+	a := siteToken(t, sim, q.Get("code"))
+	require.Equal(t, "snsapi_login", a["scope"])
+	require.Equal(t, wechattest.OpenID(siteID, "Lin"), a["openid"])
+	require.Equal(t, wechattest.UnionID(wechattest.DefaultOpenPlatform, "Lin"), a["unionid"])
+	require.Equal(t, "Lin 🌿", profile(t, sim, a)["nickname"])
+}
+
+func TestQRConnectShowsErrorPages(t *testing.T) {
+	strict := wechattest.Account{AppID: siteID, Secret: siteSecret, Kind: wechattest.WebsiteApp, Domains: []string{"www.example.com"}}
+	tests := map[string]struct {
+		opts   []wechattest.Option
+		change []string
+		want   string
+	}{
+		"no appid":         {nil, []string{"appid=" + siteID, "x=y"}, "appid不能为空"},
+		"no redirect_uri":  {nil, []string{"redirect_uri", "x"}, "redirect_uri不能为空"},
+		"no scope":         {nil, []string{"scope", "x"}, "scope不能为空"},
+		"official account": {nil, []string{siteID, appID}, "该链接无法访问"},
+		"unknown appid":    {nil, []string{siteID, "wxffffffffffffffff"}, "AppID 参数错误"},
+		"another scope":    {nil, []string{"snsapi_login", "snsapi_userinfo"}, "Scope 参数错误"},
+		"no response_type": {nil, []string{"response_type=code&", ""}, "该链接无法访问"},
+		"foreign callback": {[]wechattest.Option{wechattest.WithAccount(strict)}, nil, "该链接无法访问"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			resp, page := open(t, desk(), qrURL(simulator(t, tt.opts...), loopback, tt.change...))
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			require.Contains(t, page, tt.want)
+			require.NotContains(t, page, "data-uuid")
+		})
+	}
+}
+
+func TestQRConnectAcceptsWhatWxLoginAdds(t *testing.T) {
+	for name, change := range map[string][]string{
+		"wxLogin.js": {"response_type=code&scope=snsapi_login&state=s1", "scope=snsapi_login&state=s1&login_type=jssdk&self_redirect=true&style=white&href=data%3Atext%2Fcss%3Bbase64%2C"},
+		"options":    {"&state=s1", "&state=s1&lang=en&stylelite=1&fast_login=0"},
+		"any order":  {"appid=" + siteID + "&redirect_uri", "lang=cn&appid=" + siteID + "&redirect_uri"},
+		"long state": {"state=s1", "state=0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, page := open(t, desk(), qrURL(simulator(t), loopback, change...))
+			require.Contains(t, page, "data-uuid")
+		})
+	}
+}
+
+// uuid asks for the QR page as JSON.
+func uuid(t *testing.T, sim *wechattest.Server) string {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, qrURL(sim, loopback), nil)
+	require.NoError(t, err)
+	req.Header.Set("Accept", "application/json")
+	resp, err := desk().Do(req)
+	require.NoError(t, err)
+	var page struct{ UUID string }
+	require.NoError(t, json.Unmarshal([]byte(body(t, resp)), &page))
+	return page.UUID
+}
+
+func poll(t *testing.T, sim *wechattest.Server, uuid, last string) string {
+	t.Helper()
+	resp, text := open(t, desk(), sim.URL+"/connect/l/qrconnect?uuid="+uuid+"&last="+last+"&_=1")
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	return text
+}
+
+func confirm(t *testing.T, sim *wechattest.Server, uuid, answer string) {
+	t.Helper()
+	resp, err := phone().PostForm(sim.URL+"/connect/confirm", url.Values{"uuid": {uuid}, "answer": {answer}})
+	require.NoError(t, err)
+	resp.Body.Close()
+}
+
+func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
+	hold := wechattest.WithPollHold(time.Millisecond)
+	const waiting, scanned = "window.wx_errcode=408;window.wx_code='';", "window.wx_errcode=404;window.wx_code='';"
+
+	t.Run("waiting, scanned, confirmed", func(t *testing.T) {
+		sim := simulator(t, hold)
+		id := uuid(t, sim)
+		require.Equal(t, waiting, poll(t, sim, id, ""))
+		_, page := open(t, phone(), sim.URL+"/connect/confirm?uuid="+id)
+		require.Contains(t, page, "确认登录网站")
+		require.Equal(t, scanned, poll(t, sim, id, ""))
+		require.Equal(t, waiting, poll(t, sim, id, "404"), "nothing new since")
+		confirm(t, sim, id, "allow")
+		m := regexp.MustCompile(`^window\.wx_errcode=405;window\.wx_code='(\w{32})';$`).FindStringSubmatch(poll(t, sim, id, "404"))
+		require.NotNil(t, m)
+		require.Zero(t, siteToken(t, sim, m[1]).errcode())
+	})
+	t.Run("refused", func(t *testing.T) {
+		sim := simulator(t, hold)
+		id := uuid(t, sim)
+		confirm(t, sim, id, "refuse")
+		require.Equal(t, "window.wx_errcode=403;window.wx_code='';", poll(t, sim, id, ""))
+	})
+	t.Run("expired", func(t *testing.T) {
+		sim := simulator(t, hold)
+		id := uuid(t, sim)
+		sim.Advance(5 * time.Minute)
+		require.Equal(t, "window.wx_errcode=402;window.wx_code='';", poll(t, sim, id, ""))
+		_, page := open(t, phone(), sim.URL+"/connect/confirm?uuid="+id)
+		require.Contains(t, page, "二维码已过期")
+		require.Equal(t, "window.wx_errcode=402;window.wx_code='';", poll(t, sim, "unknown", ""))
+	})
+	t.Run("answers at once when something happens", func(t *testing.T) {
+		sim := simulator(t, wechattest.WithPollHold(time.Hour))
+		id := uuid(t, sim)
+		answer := make(chan string, 1)
+		go func() { answer <- poll(t, sim, id, "") }()
+		require.NoError(t, sim.Await(soon(t), "connect/l/qrconnect", 1))
+		confirm(t, sim, id, "refuse")
+		require.Contains(t, <-answer, "403")
+	})
+	t.Run("is confirmed once", func(t *testing.T) {
+		sim := simulator(t, hold)
+		id := uuid(t, sim)
+		confirm(t, sim, id, "allow")
+		first := poll(t, sim, id, "")
+		confirm(t, sim, id, "allow")
+		require.Equal(t, first, poll(t, sim, id, ""))
+	})
+}
+
+func TestQRRefusal(t *testing.T) {
+	t.Run("tells the site nothing", func(t *testing.T) {
+		sim := simulator(t)
+		browser := desk()
+		page, err := browser.Get(qrURL(sim, loopback))
+		require.NoError(t, err)
+		resp, err := sim.Refuse(browser, page)
+		require.NoError(t, err)
+		require.Contains(t, body(t, resp), "已取消授权")
+	})
+	t.Run("goes back with state only, the other way", func(t *testing.T) {
+		sim := simulator(t, wechattest.With(wechattest.RefusalCallback))
+		browser := desk()
+		page, err := browser.Get(qrURL(sim, site(t)))
+		require.NoError(t, err)
+		resp, err := sim.Refuse(browser, page)
+		require.NoError(t, err)
+		require.Equal(t, url.Values{"state": {"s1"}}, query(t, resp))
+	})
+}
+
+func TestQRPictureIsServed(t *testing.T) {
+	resp, picture := open(t, desk(), simulator(t).URL+"/connect/qrcode/0123456789abcdef")
+	require.Equal(t, "image/svg+xml", resp.Header.Get("Content-Type"))
+	require.Contains(t, picture, "<path")
+}

@@ -1,0 +1,67 @@
+package wechattest
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+)
+
+// fileConfig is the JSON form of the options.
+type fileConfig struct {
+	Accounts      []Account           `json:"accounts"`
+	People        []Person            `json:"people"`
+	AnyBrowser    bool                `json:"any_browser"`
+	StrictDomains bool                `json:"strict_domains"`
+	Environment   Environment         `json:"environment"`
+	Scenario      string              `json:"scenario"`
+	Seed          *int64              `json:"seed"`
+	Switches      []Switch            `json:"switches"`
+	Quotas        map[string]Quota    `json:"quotas"`
+	Faults        map[string][]string `json:"faults"` // by endpoint, as ParseFault reads them
+}
+
+// ReadConfig reads options from a JSON object, as cmd/wechatsim takes it in
+// -config. Its members, all optional, are accounts and people (with the fields
+// of Account and Person), any_browser, strict_domains, environment, scenario,
+// seed, switches, quotas and faults (both by endpoint). A member that is not
+// known is an error, and so is a value that NewServer would panic on.
+func ReadConfig(r io.Reader) ([]Option, error) {
+	var f fileConfig
+	dec := json.NewDecoder(r)
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), With(f.Switches...)}
+	if f.Scenario != "" {
+		opts = append(opts, WithScenario(f.Scenario))
+	}
+	if f.AnyBrowser {
+		opts = append(opts, WithAnyBrowser())
+	}
+	if f.StrictDomains {
+		opts = append(opts, WithStrictDomains())
+	}
+	if f.Environment != "" {
+		opts = append(opts, WithEnvironment(f.Environment))
+	}
+	if f.Seed != nil {
+		opts = append(opts, WithSeed(*f.Seed))
+	}
+	for endpoint, q := range f.Quotas {
+		opts = append(opts, WithQuota(endpoint, q))
+	}
+	for endpoint, names := range f.Faults {
+		for _, name := range names {
+			fault, err := ParseFault(name)
+			if err != nil {
+				return nil, fmt.Errorf("read configuration: %w", err)
+			}
+			opts = append(opts, WithFault(endpoint, fault))
+		}
+	}
+	if _, err := newConfig(opts); err != nil {
+		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	return opts, nil
+}
