@@ -285,6 +285,9 @@ func (s *Server) journalPoll(w http.ResponseWriter, r *http.Request) {
 // callsAfter are at most the last 200. The caller holds s.mu.
 func (s *Server) callsAfter(after int) (calls []Call, last int) {
 	last = s.journal.first + len(s.journal.calls)
+	if after > last {
+		after = 0 // of an earlier simulator
+	}
 	start := max(after-s.journal.first, len(s.journal.calls)-200, 0)
 	for i := start; i < len(s.journal.calls); i++ {
 		calls = append(calls, *s.journal.calls[i])

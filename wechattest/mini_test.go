@@ -1,6 +1,8 @@
 package wechattest_test
 
 import (
+	"crypto/aes"
+	"crypto/cipher"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -131,12 +133,29 @@ func TestSessionKeyStaysOrRotatesWithALogin(t *testing.T) {
 
 	rotates := simulator(t, wechattest.With(wechattest.SessionKeyRotates))
 	old := login(rotates)
-	payload := rotates.UserPayload(miniID, "Lin")
+	payload := rotates.PhonePayload(miniID, "Lin")
+	_, err := client.Decrypt(old, payload.EncryptedData, payload.IV, miniID)
+	require.NoError(t, err)
 	fresh := login(rotates)
 	require.NotEqual(t, old, fresh)
-	_, err := client.Decrypt(fresh, payload.EncryptedData, payload.IV, miniID)
+	_, err = client.Decrypt(fresh, payload.EncryptedData, payload.IV, miniID)
 	require.Error(t, err, "what was encrypted before the login does not decrypt after it")
 	require.Equal(t, 87009, signedCall(t, rotates, "wxa/checksession", accountToken(t, rotates, miniID, miniSecret), old).errcode())
+}
+
+// decrypted undoes AES-128-CBC and the padding, as WeChat's page describes it.
+func decrypted(t *testing.T, sessionKey string, p wechattest.Payload) []byte {
+	t.Helper()
+	raw := func(s string) []byte {
+		b, err := base64.StdEncoding.DecodeString(s)
+		require.NoError(t, err)
+		return b
+	}
+	block, err := aes.NewCipher(raw(sessionKey))
+	require.NoError(t, err)
+	data := raw(p.EncryptedData)
+	cipher.NewCBCDecrypter(block, raw(p.IV)).CryptBlocks(data, data)
+	return data[:len(data)-int(data[len(data)-1])]
 }
 
 func TestPayloadsDecryptAndVerify(t *testing.T) {
@@ -144,8 +163,7 @@ func TestPayloadsDecryptAndVerify(t *testing.T) {
 	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
 	user := sim.UserPayload(miniID, "Lin")
 	require.True(t, client.VerifySignature(key, user.RawData, user.Signature))
-	plain, err := client.Decrypt(key, user.EncryptedData, user.IV, miniID)
-	require.NoError(t, err)
+	plain := decrypted(t, key, user)
 	var got struct {
 		OpenID, NickName, UnionID string
 		Watermark                 struct {
@@ -154,20 +172,21 @@ func TestPayloadsDecryptAndVerify(t *testing.T) {
 		}
 	}
 	require.NoError(t, json.Unmarshal(plain, &got))
+	require.Equal(t, miniID, got.Watermark.AppID)
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), got.OpenID)
 	require.Equal(t, wechattest.UnionID(wechattest.DefaultOpenPlatform, "Lin"), got.UnionID)
 	require.Equal(t, "微信用户", got.NickName)
 	require.Equal(t, noon.Unix(), got.Watermark.Timestamp)
 
 	number := sim.PhonePayload(miniID, "Lin")
-	plain, err = client.Decrypt(key, number.EncryptedData, number.IV, miniID)
+	plain, err := client.Decrypt(key, number.EncryptedData, number.IV, miniID)
 	require.NoError(t, err)
 	require.Contains(t, string(plain), `"countryCode":"86"`)
 
 	sim.Switch(wechattest.WrongWatermark, true)
-	foreign := sim.UserPayload(miniID, "Lin")
+	foreign := sim.PhonePayload(miniID, "Lin")
 	_, err = client.Decrypt(key, foreign.EncryptedData, foreign.IV, miniID)
-	require.Error(t, err)
+	require.ErrorIs(t, err, client.ErrWatermark)
 }
 
 // The vectors are WeChat's own (A, B) and one made with openssl (C).

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// start runs the program on a free port and returns its base URL and a way to
+// interrupt it.
+func start(t *testing.T, args ...string) (base string, stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	r, w := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, append([]string{"-addr", "127.0.0.1:0"}, args...), w)
+		w.CloseWithError(io.EOF)
+		ended <- err
+	}()
+	line, err := bufio.NewReader(r).ReadString('\n')
+	require.NoError(t, err)
+	m := regexp.MustCompile(`^wechatsim: open base URL (http://[\d.:]+), api base URL (http://[\d.:]+), control page (http://[\d.:]+/)\n$`).FindStringSubmatch(line)
+	require.NotNil(t, m, line)
+	return m[1], func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+func get(t *testing.T, url string) string {
+	t.Helper()
+	resp, err := http.Get(url)
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(t, err)
+	return string(b)
+}
+
+func TestProgramServesBothHostsAndTheControlPage(t *testing.T) {
+	base, stop := start(t)
+	require.Contains(t, get(t, base+"/sns/auth"), `"errcode":41001`)
+	require.Contains(t, get(t, base+"/connect/oauth2/authorize"), "请在微信客户端打开链接")
+	require.Contains(t, get(t, base+"/"), "谁拿着手机")
+	require.NoError(t, stop())
+	_, err := http.Get(base + "/")
+	require.Error(t, err, "it has stopped")
+}
+
+func TestProgramStopsWhileALongPollIsOpen(t *testing.T) {
+	base, stop := start(t)
+	polled := make(chan error, 1)
+	go func() {
+		resp, err := http.Get(base + "/sim/journal?after=0")
+		if err == nil {
+			resp.Body.Close()
+		}
+		polled <- err
+	}()
+	get(t, base+"/sim/state")
+	require.NoError(t, stop())
+	<-polled
+}
+
+func TestProgramTakesFlagsAndAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sim.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{"name": "Ada"}]}`), 0o600))
+	base, stop := start(t, "-any-browser", "-config", file, "-scenario", "snapshot")
+	require.Contains(t, get(t, base+"/connect/oauth2/authorize"), "appid不能为空")
+	require.Contains(t, get(t, base+"/sim/state"), `"person":"Ada","environment":"snapshot"`)
+	require.NoError(t, stop())
+}
+
+func TestProgramNamesMistakes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "sim.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{}]}`), 0o600))
+	twice := filepath.Join(t.TempDir(), "twice.json")
+	require.NoError(t, os.WriteFile(twice, []byte(`{"accounts": [{"app_id": "wx00000000000000a1", "secret": "s"}]}`), 0o600))
+	for name, tt := range map[string]struct {
+		args []string
+		want string
+	}{
+		"argument":           {[]string{"serve"}, `unexpected argument "serve"`},
+		"scenario":           {[]string{"-scenario", "list"}, "snapshot-real-unionid"},
+		"no file":            {[]string{"-config", filepath.Join(t.TempDir(), "none")}, "-config"},
+		"file":               {[]string{"-config", file}, "a person needs a name"},
+		"file and scenario":  {[]string{"-config", twice, "-scenario", "account-banned"}, "declared twice"},
+		"address":            {[]string{"-addr", "bogus:-1"}, "listen"},
+		"address in the way": {[]string{"-strict-domains", "-addr", "127.0.0.1:99999"}, "listen"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			require.ErrorContains(t, run(t.Context(), tt.args, io.Discard), tt.want)
+		})
+	}
+}

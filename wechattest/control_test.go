@@ -1,0 +1,219 @@
+package wechattest_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// controlState is what the control page's forms answer.
+type controlState struct {
+	Now                                     time.Time
+	Person, Environment, Holder, Everywhere string
+	Faults                                  []struct{ Endpoint, Fault string }
+	Switches                                map[string]bool
+	Calls                                   int
+	Code                                    string
+}
+
+func control(t *testing.T, browser *http.Client, sim *wechattest.Server, form string, pairs ...string) controlState {
+	t.Helper()
+	resp, err := browser.PostForm(sim.URL+"/sim/"+form, values(pairs))
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	var state controlState
+	require.NoError(t, json.Unmarshal([]byte(body(t, resp)), &state))
+	return state
+}
+
+func jar(t *testing.T) *http.Client {
+	t.Helper()
+	cookies, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	return &http.Client{Jar: cookies}
+}
+
+func TestControlChoosesWhoHoldsThePhone(t *testing.T) {
+	sim := simulator(t)
+	mine, others := jar(t), jar(t)
+	state := control(t, mine, sim, "hold", "person", "Lin", "for", "browser")
+	require.Equal(t, "Lin", state.Person)
+	require.Equal(t, "小明", state.Holder)
+	state = control(t, others, sim, "hold", "person", "阿青")
+	require.Equal(t, "阿青", state.Person)
+
+	for browser, want := range map[*http.Client]string{mine: "Lin", others: "阿青"} {
+		wechat := phone()
+		wechat.Jar = browser.Jar
+		callback, err := sim.CallbackURL(wechat, authorizeURL(sim, loopback, "snsapi_base"))
+		require.NoError(t, err)
+		require.Equal(t, wechattest.OpenID(appID, want), exchange(t, sim, codeOf(t, callback))["openid"])
+	}
+	state = control(t, mine, sim, "hold", "person", "小明", "for", "everybody")
+	require.Equal(t, "小明", state.Holder)
+	state = control(t, mine, sim, "advance", "by", "0s")
+	require.Equal(t, "小明", state.Person, "the browser's own choice is forgotten")
+}
+
+func TestControlChoosesTheEnvironment(t *testing.T) {
+	sim := simulator(t)
+	mine := jar(t)
+	state := control(t, mine, sim, "environment", "environment", "snapshot", "for", "browser")
+	require.Equal(t, "snapshot", state.Environment)
+	require.Equal(t, "normal", state.Everywhere)
+	wechat := phone()
+	wechat.Jar = mine.Jar
+	resp, _ := open(t, wechat, authorizeURL(sim, loopback, "snsapi_userinfo"))
+	require.Equal(t, http.StatusFound, resp.StatusCode)
+	resp, _ = open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	require.Equal(t, "menu", control(t, mine, sim, "environment", "environment", "menu").Everywhere)
+}
+
+func TestControlScriptsFaultsSwitchesAndTime(t *testing.T) {
+	sim := simulator(t)
+	browser := jar(t)
+	state := control(t, browser, sim, "fault", "endpoint", exchangePath, "fault", "errcode:45011", "times", "2")
+	require.Len(t, state.Faults, 2)
+	require.Equal(t, "errcode:45011", state.Faults[0].Fault)
+	require.Equal(t, 45011, exchange(t, sim, "0bogus").errcode())
+	require.Empty(t, control(t, browser, sim, "clear-faults").Faults)
+	require.Equal(t, 40029, exchange(t, sim, "0bogus").errcode())
+
+	require.True(t, control(t, browser, sim, "switch", "switch", "require-https", "on", "true").Switches["require-https"])
+	require.Equal(t, 43003, exchange(t, sim, "0bogus").errcode())
+	require.False(t, control(t, browser, sim, "switch", "switch", "require-https", "on", "false").Switches["require-https"])
+
+	require.Equal(t, noon.Add(time.Hour), control(t, browser, sim, "advance", "by", "1h").Now)
+	require.Equal(t, noon.Add(time.Hour), sim.Now())
+}
+
+func TestControlIssuesCodesAndTokens(t *testing.T) {
+	sim := simulator(t)
+	browser := jar(t)
+	a := miniSession(t, sim, control(t, browser, sim, "js-code", "appid", miniID, "person", "Lin").Code)
+	require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
+	number := tell(t, sim, numberPath+"?access_token="+accountToken(t, sim, miniID, miniSecret),
+		map[string]string{"code": control(t, browser, sim, "phone-code", "appid", miniID, "person", "Lin").Code})
+	require.Zero(t, number.errcode())
+	require.NotEmpty(t, control(t, browser, sim, "component-token", "appid", platform).Code)
+	require.Contains(t, control(t, browser, sim, "verify-ticket", "appid", platform).Code, "ticket@@@")
+
+	old := token(t, sim, "snsapi_userinfo")
+	control(t, browser, sim, "change-password", "person", "小明")
+	require.Equal(t, 42007, profile(t, sim, old).errcode())
+}
+
+func TestControlRefusesNonsense(t *testing.T) {
+	sim := simulator(t)
+	for form, pairs := range map[string][]string{
+		"hold":            {"person", "nobody"},
+		"environment":     {"environment", "nowhere"},
+		"fault":           {"endpoint", exchangePath, "fault", "bogus"},
+		"switch":          {"switch", "bogus"},
+		"advance":         {"by", "-1h"},
+		"change-password": {},
+		"js-code":         {"appid", appID, "person", "Lin"},
+		"phone-code":      {"appid", miniID, "person", "nobody"},
+		"component-token": {"appid", appID},
+	} {
+		resp, err := http.PostForm(sim.URL+"/sim/"+form, values(pairs))
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, http.StatusBadRequest, resp.StatusCode, form)
+	}
+	for _, times := range []string{"0", "x", "1001"} {
+		resp, err := http.PostForm(sim.URL+"/sim/fault", values([]string{"endpoint", exchangePath, "fault", "busy", "times", times}))
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, http.StatusBadRequest, resp.StatusCode, times)
+	}
+	resp, err := http.PostForm(sim.URL+"/sim/fault", values([]string{"endpoint", "bogus", "fault", "busy"}))
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
+}
+
+func TestControlIsNotForOtherSites(t *testing.T) {
+	sim := simulator(t)
+	req, err := http.NewRequest(http.MethodPost, sim.URL+"/sim/hold?person=Lin", nil)
+	require.NoError(t, err)
+	req.Header.Set("Sec-Fetch-Site", "cross-site")
+	resp, err := http.DefaultClient.Do(req)
+	require.NoError(t, err)
+	resp.Body.Close()
+	require.Equal(t, http.StatusForbidden, resp.StatusCode)
+}
+
+func TestControlPageSpeaksBothLanguages(t *testing.T) {
+	sim := simulator(t)
+	for lang, want := range map[string]string{
+		"zh-CN,zh;q=0.9,en;q=0.8": "谁拿着手机", "en-GB,en;q=0.9": "Who holds the phone", "": "谁拿着手机",
+	} {
+		req, err := http.NewRequest(http.MethodGet, sim.URL+"/", nil)
+		require.NoError(t, err)
+		req.Header.Set("Accept-Language", lang)
+		resp, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		require.Equal(t, "/sim/", resp.Request.URL.Path)
+		require.Contains(t, body(t, resp), want)
+	}
+	for _, sheet := range []string{"page.css", "control.css"} {
+		resp, err := http.Get(sim.URL + "/sim/" + sheet)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, "text/css; charset=utf-8", resp.Header.Get("Content-Type"))
+	}
+}
+
+func TestControlFormsWorkWithoutScript(t *testing.T) {
+	sim := simulator(t)
+	resp, err := phone().PostForm(sim.URL+"/sim/hold", url.Values{"person": {"Lin"}})
+	require.NoError(t, err)
+	require.Equal(t, "/sim/", resp.Request.URL.Path)
+	require.Regexp(t, `value="Lin" checked`, body(t, resp))
+}
+
+func TestJournalIsFollowedByLongPoll(t *testing.T) {
+	sim := simulator(t, wechattest.WithPollHold(time.Hour))
+	type page struct {
+		Calls []wechattest.Call
+		Last  int
+	}
+	follow := func(after string) (p page) {
+		resp, err := http.Get(sim.URL + "/sim/journal?after=" + after)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal([]byte(body(t, resp)), &p))
+		return p
+	}
+	news := make(chan page, 1)
+	go func() { news <- follow("0") }()
+	exchange(t, sim, "0bogus")
+	first := <-news
+	require.Equal(t, exchangePath, first.Calls[0].Endpoint)
+	go func() { news <- follow("1") }()
+	ask(t, sim, "sns/auth")
+	require.Equal(t, page{Calls: sim.Journal()[1:], Last: 2}, <-news)
+	require.Len(t, follow("99").Calls, 2, "to whom remembers more than there is, all is new")
+}
+
+func TestHandlerWorksBelowAPrefix(t *testing.T) {
+	handler := wechattest.NewHandler()
+	srv := httptest.NewServer(http.StripPrefix("/wechat", handler))
+	t.Cleanup(srv.Close)
+	browser := phone()
+	params := "appid=" + appID + "&redirect_uri=" + url.QueryEscape(site(t)) + "&response_type=code&scope=snsapi_userinfo&state=s1"
+	page, err := browser.Get(srv.URL + "/wechat/connect/oauth2/authorize?" + params)
+	require.NoError(t, err)
+	resp, err := handler.(*wechattest.Server).Allow(browser, page)
+	require.NoError(t, err)
+	require.Equal(t, "s1", query(t, resp).Get("state"))
+}

@@ -1,0 +1,97 @@
+package wechattest_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// A site that greets by openid, and a test that logs in to it.
+func ExampleNewServer() {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	wechat, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret, client.WithEndpoints(sim.Endpoints()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	var site *httptest.Server
+	site = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		code := r.FormValue("code")
+		if code == "" {
+			http.Redirect(w, r, wechat.AuthorizeURL(site.URL, client.ScopeBase, "state1"), http.StatusFound)
+			return
+		}
+		token, err := wechat.Exchange(r.Context(), code)
+		if err != nil {
+			fmt.Fprint(w, err)
+			return
+		}
+		fmt.Fprint(w, "hello ", token.OpenID)
+	}))
+	defer site.Close()
+
+	resp, err := wechattest.Browser(wechattest.IPhone).Get(site.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	page, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(page) == "hello "+wechattest.OpenID(wechattest.DefaultAppID, "小明"))
+	// Output: true
+}
+
+// The visitor is asked for consent, and allows.
+func ExampleServer_Allow() {
+	sim := wechattest.NewServer(wechattest.WithPerson(wechattest.Person{Name: "Lin"}))
+	defer sim.Close()
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "back with a code: ", r.FormValue("code") != "")
+	}))
+	defer site.Close()
+	wechat, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret, client.WithEndpoints(sim.Endpoints()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	browser := wechattest.Browser(wechattest.Android)
+	page, err := browser.Get(wechat.AuthorizeURL(site.URL, client.ScopeUserInfo, "state1"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := sim.Allow(browser, page)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	text, _ := io.ReadAll(resp.Body)
+	fmt.Println(string(text))
+	// Output: back with a code: true
+}
+
+// A mini program's login needs no browser.
+func ExampleServer_JSCode() {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	wechat, err := client.New(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret, client.WithEndpoints(sim.Endpoints()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	session, err := wechat.Code2Session(context.Background(), sim.JSCode(wechattest.DefaultMiniProgramAppID, "Lin"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(session.OpenID == wechattest.OpenID(wechattest.DefaultMiniProgramAppID, "Lin"))
+	// Output: true
+}

@@ -1,0 +1,64 @@
+package wechattest_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func TestConfigurationSetsUpASimulator(t *testing.T) {
+	opts, err := wechattest.ReadConfig(strings.NewReader(`{
+		"accounts": [{"app_id": "wx00000000000000a1", "secret": "official-account-secret-for-tests", "scopes": ["snsapi_userinfo"], "open_platform": "one"}],
+		"people": [{"name": "Ada", "nickname": "Ada L.", "follows": true}],
+		"any_browser": true, "environment": "menu", "seed": 5,
+		"switches": ["json-content-type"],
+		"quotas": {"sns/auth": {"per_minute": 1}},
+		"faults": {"sns/userinfo": ["errcode:40001"]}
+	}`))
+	require.NoError(t, err)
+	sim := simulator(t, opts...)
+	a := token(t, sim, "snsapi_userinfo")
+	require.Equal(t, wechattest.OpenID(appID, "Ada"), a["openid"])
+	require.Equal(t, wechattest.UnionID("one", "Ada"), a["unionid"])
+	require.Equal(t, 40001, profile(t, sim, a).errcode())
+	require.Equal(t, "Ada L.", profile(t, sim, a)["nickname"])
+	ask(t, sim, "sns/auth")
+	require.Equal(t, 45011, ask(t, sim, "sns/auth").errcode())
+	sim.AssertCalls(t, "connect/oauth2/authorize_reply", 0)
+}
+
+func TestConfigurationMistakesAreNamed(t *testing.T) {
+	for in, want := range map[string]string{
+		`{`:                                                "unexpected EOF",
+		`{"accnts": []}`:                                   "accnts",
+		`{"people": [{}]}`:                                 "a person needs a name",
+		`{"scenario": "bogus"}`:                            `no scenario is called "bogus"`,
+		`{"switches": ["bogus"]}`:                          `unknown switch "bogus"`,
+		`{"environment": "bogus"}`:                         `unknown environment "bogus"`,
+		`{"faults": {"sns/auth": ["bogus"]}}`:              `no fault is called "bogus"`,
+		`{"faults": {"bogus": ["busy"]}}`:                  `no endpoint is called "bogus"`,
+		`{"quotas": {"bogus": {}}}`:                        `no endpoint is called "bogus"`,
+		`{"people": [{"name": "a"}, {"name": "a"}]}`:       "declared twice",
+		`{"accounts": [{"app_id": "gh_1"}]}`:               "16 lower-case hex digits",
+		`{"accounts": [{"app_id": "wx00000000000000a1"}]}`: "the secret is missing",
+		account(`"kind": "bogus"`):                         "unknown kind",
+		account(`"domains": ["a.example", "b.example", "c.example"]`):           "two domains",
+		account(`"domains": ["https://a.example"]`):                             "without a scheme",
+		account(`"domains": ["a.example:8080"]`):                                "no port",
+		account(`"domains": ["192.0.2.1"]`):                                     "sandbox accounts only",
+		account(`"domains": ["/mp"]`):                                           "host name is missing",
+		account(`"name": "a"}, {"app_id": "wx00000000000000a1", "secret": "s"`): "declared twice",
+	} {
+		_, err := wechattest.ReadConfig(strings.NewReader(in))
+		require.ErrorContains(t, err, want, in)
+	}
+	_, err := wechattest.ReadConfig(strings.NewReader(account(`"sandbox": true, "domains": ["192.0.2.1"]`)))
+	require.NoError(t, err)
+}
+
+func account(rest string) string {
+	return `{"accounts": [{"app_id": "wx00000000000000a1", "secret": "s", ` + rest + `}]}`
+}

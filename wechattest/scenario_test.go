@@ -1,0 +1,123 @@
+package wechattest_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// goodSite is a small site that does right: it asks WeChat once per visit, and
+// exchanges each code once.
+type goodSite struct {
+	wechat *client.Client
+	base   string
+
+	mu     sync.Mutex
+	flows  map[string]*flow
+	called int // how often the callback was asked
+}
+
+type flow struct {
+	once   sync.Once
+	openID string
+	err    error
+}
+
+func newGoodSite(t *testing.T, sim *wechattest.Server) *goodSite {
+	t.Helper()
+	c, err := client.New(appID, secret, client.WithEndpoints(sim.Endpoints()))
+	require.NoError(t, err)
+	s := &goodSite{wechat: c, flows: map[string]*flow{}}
+	s.base = serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/cb" {
+			s.callback(w, r)
+			return
+		}
+		s.page(w, r)
+	})
+	return s
+}
+
+func (s *goodSite) page(w http.ResponseWriter, r *http.Request) {
+	if c, err := r.Cookie("openid"); err == nil {
+		fmt.Fprint(w, "hello ", c.Value)
+		return
+	}
+	s.mu.Lock()
+	state := fmt.Sprintf("state%d", len(s.flows))
+	s.flows[state] = &flow{}
+	s.mu.Unlock()
+	http.Redirect(w, r, s.wechat.AuthorizeURL(s.base+"/cb", client.ScopeUserInfo, state), http.StatusSeeOther)
+}
+
+func (s *goodSite) callback(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.called++
+	f := s.flows[r.FormValue("state")]
+	s.mu.Unlock()
+	if f == nil || r.FormValue("code") == "" {
+		fmt.Fprint(w, "not logged in: no such flow")
+		return
+	}
+	f.once.Do(func() { f.openID, f.err = s.login(r.Context(), r.FormValue("code")) })
+	if f.err != nil {
+		fmt.Fprint(w, "not logged in: ", f.err)
+		return
+	}
+	http.SetCookie(w, &http.Cookie{Name: "openid", Value: f.openID})
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+}
+
+func (s *goodSite) login(ctx context.Context, code string) (openID string, err error) {
+	token, err := s.wechat.Exchange(context.WithoutCancel(ctx), code)
+	if err != nil {
+		return "", err
+	}
+	if token.Snapshot {
+		return "", errors.New("a snapshot page")
+	}
+	s.wechat.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, client.LangZhCN) // a login without a profile is one
+	return token.OpenID, nil
+}
+
+func TestEveryScenarioGoesAsItSays(t *testing.T) {
+	names := map[string]bool{}
+	for _, sc := range wechattest.Scenarios() {
+		require.False(t, names[sc.Name], "the name is used twice: %s", sc.Name)
+		names[sc.Name] = true
+		t.Run(sc.Name, func(t *testing.T) {
+			sim := simulator(t, wechattest.WithScenario(sc.Name))
+			app := newGoodSite(t, sim)
+			browser := phone()
+			page, err := browser.Get(app.base + "/")
+			require.NoError(t, err)
+			if strings.HasPrefix(page.Request.URL.String(), sim.URL) {
+				if shown, err := sim.Allow(browser, page); err == nil {
+					page = shown
+				}
+			}
+			text := ""
+			if strings.HasPrefix(page.Request.URL.String(), app.base) {
+				text = body(t, page)
+			}
+			require.Equal(t, sc.Reaches, app.called > 0)
+			require.Equal(t, sc.Reaches, text != "")
+			require.Equal(t, sc.LogsIn, strings.HasPrefix(text, "hello o"), text)
+			require.Len(t, app.flows, 1, "nobody was sent to WeChat twice")
+			sim.AssertNoLeaks(t)
+		})
+	}
+}
+
+func TestUnknownScenarioPanics(t *testing.T) {
+	require.PanicsWithValue(t, `wechattest: no scenario is called "bogus"`, func() { wechattest.NewHandler(wechattest.WithScenario("bogus")) })
+}
