@@ -106,7 +106,7 @@ func (s *stableToken) AccountToken(ctx context.Context, stale Secret) (Secret, e
 	case <-flight.done:
 		return flight.token, flight.err
 	case <-ctx.Done():
-		return "", request{endpoint: stableTokenEndpoint}.transportError(ctx.Err())
+		return "", request{endpoint: stableTokenEndpoint}.transportError(ctx.Err(), false)
 	}
 }
 

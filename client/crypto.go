@@ -45,7 +45,7 @@ func Decrypt(sessionKey, encryptedData, iv, appID string) ([]byte, error) {
 	if err != nil {
 		return nil, ErrDecrypt
 	}
-	fields, err := parseObject(plaintext)
+	fields, err := parseObject(plaintext, payloadKeys)
 	if err != nil {
 		return nil, ErrDecrypt
 	}
@@ -93,13 +93,13 @@ func decodeBase64(s string, most int) ([]byte, bool) {
 	return data, err == nil
 }
 
-// watermark returns the AppID that signed-in data names, or "".
+// watermark returns the AppID that a payload is for, or "".
 func watermark(fields map[string]json.RawMessage) string {
 	raw, ok := fields["watermark"]
 	if !ok {
 		return ""
 	}
-	inner, err := parseObject(raw)
+	inner, err := parseObject(raw, watermarkKeys)
 	if err != nil {
 		return ""
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,17 +20,23 @@ type answer struct {
 	fields   map[string]json.RawMessage
 }
 
-// identityKeys decide who somebody is or whether a call succeeded. A second
-// spelling of one of them makes an answer ambiguous: two parsers may read two
-// different people in it.
-var identityKeys = []string{
-	"openid", "unionid", "session_key", "access_token", "refresh_token",
-	"scope", "is_snapshotuser", "errcode",
-}
+// The keys that decide who somebody is, or whether a call succeeded, in answers
+// and in what mini programs decrypt. A second spelling of one of them makes a
+// text ambiguous: two parsers may read two different people in it.
+var (
+	answerKeys = []string{
+		"openid", "unionid", "session_key", "access_token", "refresh_token",
+		"scope", "is_snapshotuser", "errcode", "phone_info",
+	}
+	payloadKeys   = []string{"openId", "unionId", "phoneNumber", "purePhoneNumber", "countryCode", "watermark"}
+	watermarkKeys = []string{"appid"}
+)
 
 // parseObject reads one JSON object and nothing else. Control bytes inside
-// strings, which WeChat sends in names, are read as if they were escaped.
-func parseObject(body []byte) (map[string]json.RawMessage, error) {
+// strings, which WeChat sends in names, are read as if they were escaped. Each
+// of the decisive keys may occur once and in its own case only; of any other
+// key the last one counts.
+func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, error) {
 	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
 	body, err := repair(body)
 	if err != nil {
@@ -44,11 +51,11 @@ func parseObject(body []byte) (map[string]json.RawMessage, error) {
 	}
 	fields := map[string]json.RawMessage{}
 	for dec.More() {
-		key, value, err := nextField(dec)
+		key, value, err := nextField(dec, decisive)
 		if err != nil {
 			return nil, err
 		}
-		if _, twice := fields[key]; twice && isIdentityKey(key) {
+		if _, twice := fields[key]; twice && slices.Contains(decisive, key) {
 			return nil, fmt.Errorf("has the key %s twice", key)
 		}
 		fields[key] = value
@@ -56,7 +63,7 @@ func parseObject(body []byte) (map[string]json.RawMessage, error) {
 	return fields, nil
 }
 
-func nextField(dec *json.Decoder) (key string, value json.RawMessage, err error) {
+func nextField(dec *json.Decoder, decisive []string) (key string, value json.RawMessage, err error) {
 	token, err := dec.Token()
 	if err != nil {
 		return "", nil, errors.New("is not JSON")
@@ -65,21 +72,12 @@ func nextField(dec *json.Decoder) (key string, value json.RawMessage, err error)
 	if err := dec.Decode(&value); err != nil {
 		return "", nil, errors.New("is not JSON")
 	}
-	for _, known := range identityKeys {
+	for _, known := range decisive {
 		if key != known && strings.EqualFold(key, known) {
 			return "", nil, fmt.Errorf("spells the key %s in another case", known)
 		}
 	}
 	return key, value, nil
-}
-
-func isIdentityKey(key string) bool {
-	for _, known := range identityKeys {
-		if key == known {
-			return true
-		}
-	}
-	return false
 }
 
 // repair escapes control bytes inside string literals and refuses nesting

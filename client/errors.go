@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"regexp"
 	"strings"
@@ -143,18 +144,22 @@ func (req request) noToken(name string, err error) error {
 		return err
 	}
 	return &Error{Endpoint: req.endpoint, kind: KindRetry,
-		cause: &fault{text: "no " + name + ": " + shorten(redact(err.Error(), nil)), is: []error{err}, timeout: isTimeout(err)}}
+		cause: &fault{text: "no " + name + ": " + shorten(redactURLs(err.Error(), nil)), is: []error{err}, timeout: isTimeout(err)}}
 }
 
 // transportError is the error for a call that got no answer. The error of
 // net/http is taken apart and its text written anew: it may hold the whole URL,
-// and what the peer sent.
-func (req request) transportError(err error) *Error {
+// and, once an answer has begun, whatever the peer wrote.
+func (req request) transportError(err error, answerBegan bool) *Error {
 	var withURL *url.Error
 	for errors.As(err, &withURL) {
 		err = withURL.Err
 	}
-	f := &fault{text: shorten(redact(err.Error(), req.sensitive())), timeout: isTimeout(err)}
+	text := "the answer is not HTTP or its headers are longer than 64 KiB"
+	if !answerBegan || quotesNoPeer(err) {
+		text = shorten(redactURLs(err.Error(), req.sensitive()))
+	}
+	f := &fault{text: text, timeout: isTimeout(err)}
 	for _, known := range []error{
 		context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF, io.EOF,
 		syscall.ECONNREFUSED, syscall.ECONNRESET,
@@ -164,6 +169,13 @@ func (req request) transportError(err error) *Error {
 		}
 	}
 	return &Error{Endpoint: req.endpoint, kind: KindRetry, cause: f}
+}
+
+// quotesNoPeer tells errors whose text is made on this side.
+func quotesNoPeer(err error) bool {
+	var op *net.OpError
+	return isTimeout(err) || errors.As(err, &op) || errors.Is(err, context.Canceled) ||
+		err == io.EOF || err == io.ErrUnexpectedEOF
 }
 
 func isTimeout(err error) bool {

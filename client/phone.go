@@ -35,7 +35,7 @@ func (c *Client) PhoneNumber(ctx context.Context, code string) (*PhoneNumber, er
 }
 
 func (a *answer) phoneNumber(appID string) (*PhoneNumber, error) {
-	fields, err := parseObject(a.fields["phone_info"])
+	fields, err := parseObject(a.fields["phone_info"], payloadKeys)
 	if err != nil {
 		return nil, a.refused(errors.New("has no phone_info"))
 	}
@@ -56,7 +56,7 @@ func (a *answer) phoneNumber(appID string) (*PhoneNumber, error) {
 }
 
 func issuedAt(watermark json.RawMessage) time.Time {
-	fields, err := parseObject(watermark)
+	fields, err := parseObject(watermark, watermarkKeys)
 	if err != nil {
 		return time.Time{}
 	}

@@ -17,6 +17,13 @@ const maxErrorText = 300
 // part of this call.
 var namedSecret = regexp.MustCompile(`(?i)\b(?:\w*secret|\w*token|\w*code|session_key|signature|openid|unionid)=[^\s&"']*`)
 
+// URLs in the errors of transports: a proxy's password, and everything after a
+// question mark.
+var (
+	urlUser  = regexp.MustCompile(`//[^/\s"@]*@`)
+	urlQuery = regexp.MustCompile(`\?[^\s"]*`)
+)
+
 // public are the parameters whose values may stand in an error text.
 var public = []string{"appid", "component_appid", "grant_type", "lang", "sig_method", "force_refresh"}
 
@@ -49,6 +56,13 @@ func redact(text string, values []string) string {
 		text = strings.ReplaceAll(text, form, redacted)
 	}
 	return namedSecret.ReplaceAllString(text, redacted)
+}
+
+// redactURLs is redact for texts that may hold whole URLs.
+func redactURLs(text string, values []string) string {
+	text = redact(text, values)
+	text = urlUser.ReplaceAllString(text, "//"+redacted+"@")
+	return urlQuery.ReplaceAllString(text, "?"+redacted)
 }
 
 // shorten cuts text to at most 300 bytes. It comes after redact, which would

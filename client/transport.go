@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -39,26 +40,27 @@ func (c *Client) newTransport() http.RoundTripper {
 	}
 	switch t := base.(type) {
 	case nil:
-		return tightened(&http.Transport{
-			Proxy:                 http.ProxyFromEnvironment,
-			DialContext:           (&net.Dialer{Timeout: dialTimeout}).DialContext,
-			TLSHandshakeTimeout:   tlsTimeout,
-			ResponseHeaderTimeout: c.timeout * 3 / 5,
-			IdleConnTimeout:       idleTimeout,
-			MaxIdleConnsPerHost:   16,
+		return c.tightened(&http.Transport{
+			Proxy:               http.ProxyFromEnvironment,
+			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
+			IdleConnTimeout:     idleTimeout,
+			MaxIdleConnsPerHost: 16,
 		})
 	case *http.Transport:
-		return tightened(t.Clone())
+		return c.tightened(t.Clone())
 	default:
 		return base
 	}
 }
 
-func tightened(t *http.Transport) *http.Transport {
+// tightened sets the limits that t does not have or has too wide.
+func (c *Client) tightened(t *http.Transport) *http.Transport {
 	t.DisableCompression = true
 	if t.MaxResponseHeaderBytes <= 0 || t.MaxResponseHeaderBytes > maxHeader {
 		t.MaxResponseHeaderBytes = maxHeader
 	}
+	t.TLSHandshakeTimeout = cmp.Or(t.TLSHandshakeTimeout, tlsTimeout)
+	t.ResponseHeaderTimeout = cmp.Or(t.ResponseHeaderTimeout, c.timeout*3/5)
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{}
 	}
@@ -98,11 +100,11 @@ func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bo
 	var p progress
 	hr, err := c.httpRequest(httptrace.WithClientTrace(ctx, p.trace()), req)
 	if err != nil {
-		return nil, true, req.transportError(err)
+		return nil, true, req.transportError(err, false)
 	}
 	resp, err := c.transport.RoundTrip(hr)
 	if err != nil {
-		return nil, p.mayHaveSent(ctx, err), req.transportError(err)
+		return nil, p.mayHaveSent(ctx, err), req.transportError(err, p.answerBegan.Load())
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -110,7 +112,7 @@ func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bo
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	if err != nil {
-		return nil, true, req.transportError(err)
+		return nil, true, req.transportError(err, true)
 	}
 	ans, err = req.read(body)
 	return ans, true, err
@@ -121,7 +123,7 @@ func (req request) read(body []byte) (*answer, error) {
 	if len(body) > maxBody {
 		return nil, badAnswer(req.endpoint, errors.New("is longer than 64 KiB"))
 	}
-	fields, err := parseObject(body)
+	fields, err := parseObject(body, answerKeys)
 	if err != nil {
 		return nil, badAnswer(req.endpoint, err)
 	}
@@ -178,12 +180,13 @@ type eof struct{}
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 // progress watches how far a request got.
-type progress struct{ connected, wroteHeaders atomic.Bool }
+type progress struct{ connected, wroteHeaders, answerBegan atomic.Bool }
 
 func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GotConn:      func(httptrace.GotConnInfo) { p.connected.Store(true) },
-		WroteHeaders: func() { p.wroteHeaders.Store(true) },
+		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		WroteHeaders:         func() { p.wroteHeaders.Store(true) },
+		GotFirstResponseByte: func() { p.answerBegan.Store(true) },
 	}
 }
 

@@ -1,0 +1,610 @@
+package client
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// shortTimeout is for calls that are meant to run out of time.
+const shortTimeout = 50 * time.Millisecond
+
+// wireFault is something that goes wrong below the answer's JSON.
+type wireFault struct {
+	name    string
+	script  func(c *rawConn) // runs when the request has been read
+	kind    Kind             // of the error; ignored when fine
+	is      error            // what errors.Is must find, if not nil
+	timeout bool             // the error must be a timeout; the client's timeout is then short
+	fine    bool             // the call must succeed all the same
+	framing int64            // bytes of HTTP between the bytes of the body
+}
+
+func okHeader(lines ...string) string {
+	return "HTTP/1.1 200 OK\r\n" + strings.Join(lines, "\r\n") + "\r\n\r\n"
+}
+
+func status(line string, headers ...string) func(*rawConn) {
+	answer := "HTTP/1.1 " + line + "\r\n" + strings.Join(append(headers, "Content-Length: 2"), "\r\n") + "\r\n\r\n{}"
+	return func(c *rawConn) { c.write(answer) }
+}
+
+func says(answer string) func(*rawConn) { return func(c *rawConn) { c.write(answer) } }
+
+// drip writes one byte at a time, each after the client has had the chance to
+// run out of time.
+func drip(c *rawConn, head, text string) {
+	if !c.write(head) {
+		return
+	}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i = (i + 1) % len(text) {
+		select {
+		case <-tick.C:
+		case <-c.peer.stop:
+			return
+		}
+		if !c.write(text[i : i+1]) {
+			return
+		}
+	}
+}
+
+func gzipped(data []byte) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, _ = w.Write(data)
+	_ = w.Close()
+	return b.Bytes()
+}
+
+const wireGood = `{"openid":"` + testOpenID + `","access_token":"T","session_key":"` + testKey + `"}`
+
+func wireFaults() []wireFault {
+	length := fmt.Sprintf("Content-Length: %d", len(wireGood))
+	bomb := gzipped(make([]byte, 32<<20))
+	twice := gzipped(bomb)
+	compressed := gzipped([]byte(wireGood))
+	filler := strings.Repeat("x", 4096)
+	return []wireFault{
+		// Silence.
+		{name: "no answer", script: (*rawConn).hang, timeout: true},
+		{name: "half a status line, then nothing", script: func(c *rawConn) { c.write("HTTP/1.1 2"); c.hang() }, timeout: true},
+		{name: "half the headers, then nothing", script: func(c *rawConn) { c.write("HTTP/1.1 200 OK\r\nX: y\r\n"); c.hang() }, timeout: true},
+		{name: "headers, then nothing", script: func(c *rawConn) { c.write(okHeader(length)); c.hang() }, timeout: true},
+		{name: "headers and half the body, then nothing", script: func(c *rawConn) { c.write(okHeader(length) + wireGood[:9]); c.hang() }, timeout: true},
+		{name: "a chunk without an end, then nothing", script: func(c *rawConn) { c.write(okHeader("Transfer-Encoding: chunked") + "2\r\n{}\r\n"); c.hang() }, timeout: true},
+		{name: "dripping status line", script: func(c *rawConn) { drip(c, "", "HTTP/1.1 200 OK") }, timeout: true},
+		{name: "dripping header", script: func(c *rawConn) { drip(c, "HTTP/1.1 200 OK\r\n", "X: y\r\n") }, timeout: true},
+		{name: "dripping body", script: func(c *rawConn) { drip(c, okHeader(length), " ") }, timeout: true},
+		{name: "dripping chunks", script: func(c *rawConn) { drip(c, okHeader("Transfer-Encoding: chunked"), "1\r\n \r\n") }, timeout: true},
+		{name: "100 Continue, then nothing", script: func(c *rawConn) { c.write("HTTP/1.1 100 Continue\r\n\r\n"); c.hang() }, timeout: true},
+
+		// Connections that end.
+		{name: "closed without an answer", script: func(*rawConn) {}, kind: KindRetry, is: io.EOF},
+		{name: "reset without an answer", script: (*rawConn).reset, kind: KindRetry},
+		{name: "closed within the status line", script: says("HTTP/1.1 20"), kind: KindRetry},
+		{name: "closed within the headers", script: says("HTTP/1.1 200 OK\r\nX: y\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed before the body", script: says(okHeader(length)), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed within the body", script: says(okHeader(length) + wireGood[:20]), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed within a chunk", script: says(okHeader("Transfer-Encoding: chunked") + "20\r\n{"), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed before the last chunk", script: says(okHeader("Transfer-Encoding: chunked") + "1\r\n{\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "reset within the body", script: func(c *rawConn) { c.write(okHeader(length) + wireGood[:20]); c.reset() }, kind: KindRetry},
+		{name: "closed at the end of a body of unknown length", script: says(okHeader("Connection: close") + wireGood), fine: true},
+		{name: "cut off in a body of unknown length", script: says(okHeader("Connection: close") + wireGood[:20]), kind: KindUnknown, is: ErrAnswer},
+
+		// What is no HTTP.
+		{name: "HTTP/0.9", script: says(wireGood), kind: KindRetry},
+		{name: "garbage", script: says("\x00\xff\x01 garbage\r\n\r\n"), kind: KindRetry},
+		{name: "HTTP/2 frames", script: says("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), kind: KindRetry},
+		{name: "a TLS alert", script: says("\x15\x03\x01\x00\x02\x02\x28"), kind: KindRetry},
+		{name: "an SSH banner", script: says("SSH-2.0-x\r\n"), kind: KindRetry},
+		{name: "a status that is no number", script: says("HTTP/1.1 OK fine\r\n\r\n"), kind: KindRetry},
+		{name: "a status of two digits", script: says("HTTP/1.1 20 OK\r\n\r\n"), kind: KindRetry},
+		{name: "a status that repeats the request's secrets", script: says("HTTP/1.1 " + testSecret + testCode + testToken + "\r\n\r\n"), kind: KindRetry},
+		{name: "a header that repeats the request's secrets", script: says("HTTP/1.1 200 OK\r\n" + testSecret + " " + testCode + " " + testToken + "\r\n\r\n"), kind: KindRetry},
+		{name: "a header without a colon", script: says("HTTP/1.1 200 OK\r\nX\r\n\r\n"), kind: KindRetry},
+		{name: "an unknown transfer encoding with the code in it", script: says(okHeader("Transfer-Encoding: " + testCode)), kind: KindRetry},
+		{name: "a chunk size that is no number", script: says(okHeader("Transfer-Encoding: chunked") + "zz\r\n{}\r\n0\r\n\r\n"), kind: KindRetry},
+		{name: "a chunk size beyond 64 bits", script: says(okHeader("Transfer-Encoding: chunked") + "fffffffffffffffff\r\n"), kind: KindRetry},
+		{name: "a chunk longer than it says", script: says(okHeader("Transfer-Encoding: chunked") + "1\r\n{}\r\n0\r\n\r\n"), kind: KindRetry},
+		{name: "Content-Length -1", script: says(okHeader("Content-Length: -1") + wireGood), kind: KindRetry},
+		{name: "Content-Length that is no number", script: says(okHeader("Content-Length: many") + wireGood), kind: KindRetry},
+		{name: "two Content-Lengths", script: says(okHeader("Content-Length: 1", length) + wireGood), kind: KindRetry},
+		{name: "the same Content-Length twice", script: says(okHeader(length, length) + wireGood), fine: true},
+		{name: "Content-Length too short", script: says(okHeader("Content-Length: 20") + wireGood), kind: KindUnknown, is: ErrAnswer},
+		{name: "bytes after the body", script: says(okHeader(length) + wireGood + "HTTP/1.1 200 OK\r\n\r\n"), fine: true},
+
+		// Statuses.
+		{name: "103 and then 200", script: says("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + okHeader(length) + wireGood), fine: true},
+		{name: "101", script: status("101 Switching Protocols", "Upgrade: x", "Connection: Upgrade"), kind: KindRetry},
+		{name: "201", script: status("201 Created"), kind: KindRetry},
+		{name: "204", script: says("HTTP/1.1 204 No Content\r\n\r\n"), kind: KindRetry},
+		{name: "206", script: status("206 Partial Content"), kind: KindRetry},
+		{name: "304", script: says("HTTP/1.1 304 Not Modified\r\n\r\n"), kind: KindRetry},
+		{name: "400", script: status("400 Bad Request"), kind: KindRetry},
+		{name: "401", script: status("401 Unauthorized", "WWW-Authenticate: Basic"), kind: KindRetry},
+		{name: "403", script: status("403 Forbidden"), kind: KindRetry},
+		{name: "404", script: status("404 Not Found"), kind: KindRetry},
+		{name: "408", script: status("408 Request Timeout"), kind: KindRetry},
+		{name: "429", script: status("429 Too Many Requests", "Retry-After: 60"), kind: KindRateLimited, is: ErrRateLimited},
+		{name: "500", script: status("500 Internal Server Error"), kind: KindRetry},
+		{name: "502 with HTML", script: says("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html>bad gateway</html>"), kind: KindRetry},
+		{name: "502 with a good answer", script: says("HTTP/1.1 502 Bad Gateway\r\n" + length + "\r\n\r\n" + wireGood), kind: KindRetry},
+		{name: "503", script: status("503 Service Unavailable", "Retry-After: 1"), kind: KindRetry},
+		{name: "504 with an endless body", script: func(c *rawConn) { c.write("HTTP/1.1 504 Gateway Timeout\r\n\r\n"); c.flood(filler) }, kind: KindRetry},
+		{name: "599", script: status("599 Odd"), kind: KindRetry},
+		{name: "999", script: status("999 Odd"), kind: KindRetry},
+
+		// Bombs.
+		{name: "endless body", script: func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(filler) }, kind: KindUnknown, is: ErrAnswer},
+		{name: "endless body of white space", script: func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(strings.Repeat(" ", 4096)) }, kind: KindUnknown, is: ErrAnswer},
+		{name: "endless chunks", script: func(c *rawConn) {
+			c.write(okHeader("Transfer-Encoding: chunked"))
+			c.flood("1000\r\n" + filler + "\r\n")
+		}, kind: KindUnknown, is: ErrAnswer},
+		{name: "endless chunk of one byte", script: func(c *rawConn) {
+			c.write(okHeader("Transfer-Encoding: chunked"))
+			c.flood(strings.Repeat("1\r\n \r\n", 600))
+		}, kind: KindUnknown, is: ErrAnswer, framing: 5 * maxBody},
+		{name: "endless chunk extensions", script: func(c *rawConn) {
+			c.write(okHeader("Transfer-Encoding: chunked"))
+			c.flood(strings.Repeat("1;"+strings.Repeat("x", 90)+"\r\n \r\n", 40))
+		}, kind: KindRetry},
+		{name: "a body of 10 GB", script: func(c *rawConn) { c.write(okHeader("Content-Length: 10737418240")); c.flood(filler) }, kind: KindUnknown, is: ErrAnswer},
+		{name: "9 MB of headers", script: func(c *rawConn) {
+			c.write("HTTP/1.1 200 OK\r\n")
+			c.flood(strings.Repeat("X-Filler: "+strings.Repeat("x", 90)+"\r\n", 40))
+		}, kind: KindRetry},
+		{name: "one header of 9 MB", script: func(c *rawConn) { c.write("HTTP/1.1 200 OK\r\nX: "); c.flood(filler) }, kind: KindRetry},
+		{name: "an endless status line", script: func(c *rawConn) { c.write("HTTP/1.1 200 "); c.flood(filler) }, kind: KindRetry},
+		{name: "endless 103s", script: func(c *rawConn) {
+			c.flood(strings.Repeat("HTTP/1.1 103 Early Hints\r\nLink: <"+strings.Repeat("x", 90)+">\r\n\r\n", 30))
+		}, kind: KindRetry},
+		{name: "a gzip bomb", script: func(c *rawConn) {
+			c.write(okHeader("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(bomb))))
+			_, _ = c.Write(bomb)
+		}, kind: KindUnknown, is: ErrAnswer},
+		{name: "gzip in gzip", script: func(c *rawConn) {
+			c.write(okHeader("Content-Encoding: gzip, gzip", fmt.Sprintf("Content-Length: %d", len(twice))))
+			_, _ = c.Write(twice)
+		}, kind: KindUnknown, is: ErrAnswer},
+		{name: "gzip that nobody asked for", script: func(c *rawConn) {
+			c.write(okHeader("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(compressed))))
+			_, _ = c.Write(compressed)
+		}, kind: KindUnknown, is: ErrAnswer},
+		{name: "gzip announced and not used", script: says(okHeader("Content-Encoding: gzip", length) + wireGood), fine: true},
+		{name: "br announced and not used", script: says(okHeader("Content-Encoding: br", length) + wireGood), fine: true},
+
+		// Headers that must not matter.
+		{name: "Content-Type text/html", script: says(okHeader("Content-Type: text/html; charset=GBK", length) + wireGood), fine: true},
+		{name: "Content-Type with encoding", script: says(okHeader("Content-Type: application/json; encoding=utf-8", length) + wireGood), fine: true},
+		{name: "a broken Content-Type", script: says(okHeader("Content-Type: ;;;", length) + wireGood), fine: true},
+		{name: "cookies", script: says(okHeader("Set-Cookie: a=b", length) + wireGood), fine: true},
+	}
+}
+
+// TestWireEveryFaultHasItsClassAndSpendsTheCodeOnce runs every fault on a new
+// connection and on one that has already carried a good answer, for which Go's
+// transport would send a GET again.
+func TestWireEveryFaultHasItsClassAndSpendsTheCodeOnce(t *testing.T) {
+	for _, fault := range wireFaults() {
+		t.Run(fault.name, func(t *testing.T) {
+			for _, warm := range []bool{false, true} {
+				for _, call := range []string{"Exchange", "Code2Session", "UserInfo"} {
+					t.Run(fmt.Sprintf("%s warm=%v", call, warm), func(t *testing.T) { runFault(t, fault, call, warm) })
+				}
+			}
+		})
+		wire.faults.Add(1)
+	}
+}
+
+func runFault(t *testing.T, fault wireFault, call string, warm bool) {
+	var opts []Option
+	if fault.timeout && !warm {
+		opts = append(opts, WithTimeout(shortTimeout))
+	}
+	p := newRawPeer(t, func(c *rawConn) {
+		if warm && c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+			return
+		}
+		if c.read() {
+			fault.script(c)
+		}
+	})
+	c, read := wireClient(t, p.url(), opts...)
+	if warm {
+		require.NoError(t, callOnWire(t, "CheckToken", c))
+	}
+	if fault.timeout {
+		c.timeout = shortTimeout
+	}
+	var err error
+	used := allocated(func() { err = callOnWire(t, call, c) })
+	assert.LessOrEqual(t, read.Load(), maxHeader+maxBody+8<<10+fault.framing, "bytes read")
+	assert.LessOrEqual(t, used, uint64(1<<20), "bytes allocated")
+	if call != "UserInfo" {
+		assert.EqualValues(t, 1, p.withCode.Load(), "times the code was sent")
+	}
+	countSentTwice(t, call, p)
+	if fault.fine {
+		assert.NoError(t, err)
+		return
+	}
+	var e *Error
+	require.True(t, errors.As(err, &e), "%v", err)
+	if fault.timeout {
+		assert.True(t, e.Timeout(), "%v", err)
+		assert.Equal(t, KindRetry, e.Kind())
+		return
+	}
+	assert.False(t, e.Timeout(), "%v", err)
+	assert.Equal(t, fault.kind, e.Kind(), "%v", err)
+	if fault.is != nil && !warm {
+		assert.ErrorIs(t, err, fault.is)
+	}
+}
+
+func TestWireNoRedirectIsFollowed(t *testing.T) {
+	for _, status := range []int{300, 301, 302, 303, 307, 308} {
+		for name, location := range map[string]string{
+			"another origin":    "http://%s/elsewhere",
+			"with the code":     "http://%s/?code=" + testCode,
+			"without a scheme":  "//%s/x",
+			"no URL":            "http://%%zz%s" + testCode,
+			"the same path":     "/sns/oauth2/access_token",
+			"nothing":           "",
+			"a file of our own": "file:///etc/hostname",
+		} {
+			t.Run(fmt.Sprint(status, " to ", name), func(t *testing.T) {
+				elsewhere := newRawPeer(t, func(c *rawConn) { c.read() })
+				to := location
+				if strings.Contains(location, "%s") {
+					to = fmt.Sprintf(location, elsewhere.listener.Addr())
+				}
+				p := newRawPeer(t, func(c *rawConn) {
+					c.read()
+					c.write(fmt.Sprintf("HTTP/1.1 %d Moved\r\nLocation: %s\r\nContent-Length: 0\r\n\r\n", status, to))
+				})
+				c, _ := wireClient(t, p.url())
+				err := callOnWire(t, "Exchange", c)
+				assert.Equal(t, KindRetry, kindOf(t, err))
+				var e *Error
+				require.True(t, errors.As(err, &e))
+				assert.Equal(t, status, e.HTTPStatus)
+				assert.Zero(t, elsewhere.requests.Load())
+				assert.EqualValues(t, 1, p.withCode.Load())
+			})
+		}
+		wire.faults.Add(1)
+	}
+}
+
+// TestWireBeforeTheRequest has faults that end a connection before WeChat has
+// read a request.
+func TestWireFaultsBeforeTheRequestIsRead(t *testing.T) {
+	refused, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, refused.Close())
+	backlog, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = backlog.Close() })
+	for _, row := range []struct {
+		name    string
+		url     string
+		script  func(*rawConn)
+		is      error
+		timeout bool
+	}{
+		{name: "refused", url: "http://" + refused.Addr().String(), is: syscall.ECONNREFUSED},
+		{name: "never accepted", url: "http://" + backlog.Addr().String(), timeout: true},
+		{name: "closed at once", script: func(*rawConn) {}},
+		{name: "reset at once", script: (*rawConn).reset},
+		{name: "never read", script: func(c *rawConn) { <-c.peer.stop }, timeout: true},
+		{name: "answered before it was asked", script: func(c *rawConn) { c.write("HTTP/1.1 408 Request Timeout\r\n\r\n") }},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			for call := range wireCalls {
+				p := newRawPeer(t, row.script)
+				target := row.url
+				if target == "" {
+					target = p.url()
+				}
+				var opts []Option
+				if row.timeout {
+					opts = append(opts, WithTimeout(shortTimeout))
+				}
+				c, _ := wireClient(t, target, opts...)
+				err := callOnWire(t, call, c)
+				assert.Equal(t, KindRetry, kindOf(t, err), call)
+				if row.is != nil {
+					assert.ErrorIs(t, err, row.is, call)
+				}
+				if row.timeout {
+					assert.True(t, isTimeout(err), call)
+				}
+				countSentTwice(t, call, p)
+			}
+		})
+		wire.faults.Add(1)
+	}
+}
+
+// TestWireADialErrorIsTriedOnceMore also with the code: nothing of it was sent.
+func TestWireADialErrorIsTriedOnceMore(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		fails int64
+		fine  bool
+		err   error
+		dials int64
+	}{
+		{"refused once", 1, true, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
+		{"refused for ever", 9, false, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
+		{"no such host", 9, false, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "api.invalid", IsNotFound: true}}, 2},
+		{"the name server is slow once", 1, true, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "api.invalid", IsTimeout: true}}, 2},
+		{"an error whose place is unknown", 9, false, errors.New("the proxy says no to " + testCode), 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(wireGood) })
+			var dials atomic.Int64
+			c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: &http.Transport{
+				DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials.Add(1) <= row.fails {
+						return nil, row.err
+					}
+					return (&net.Dialer{}).DialContext(ctx, network, addr)
+				},
+			}}))
+			err := callOnWire(t, "Exchange", c)
+			assert.Equal(t, row.dials, dials.Load())
+			countSentTwice(t, "Exchange", p)
+			if row.fine {
+				assert.NoError(t, err)
+				return
+			}
+			assert.Equal(t, KindRetry, kindOf(t, err))
+		})
+		wire.faults.Add(1)
+	}
+}
+
+// deadKept is a transport whose kept connection turns out to be dead before
+// the request's headers are written, as far as httptrace can tell.
+type deadKept struct {
+	next         http.RoundTripper
+	wroteHeaders bool
+	tries        int
+}
+
+func (d *deadKept) RoundTrip(r *http.Request) (*http.Response, error) {
+	if d.tries++; d.tries > 1 {
+		return d.next.RoundTrip(r)
+	}
+	trace := httptrace.ContextClientTrace(r.Context())
+	trace.GotConn(httptrace.GotConnInfo{Reused: true})
+	if d.wroteHeaders {
+		trace.WroteHeaders()
+	}
+	return nil, io.EOF
+}
+
+func TestWireAKeptConnectionThatDiesCountsByWhatWasWritten(t *testing.T) {
+	for _, row := range []struct {
+		name         string
+		wroteHeaders bool
+		tries        int
+	}{
+		{"before the headers: sent anew", false, 2},
+		{"after the headers: never again", true, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(wireGood) })
+			dead := &deadKept{next: &http.Transport{DisableKeepAlives: true}, wroteHeaders: row.wroteHeaders}
+			c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: dead}))
+			err := callOnWire(t, "Exchange", c)
+			assert.Equal(t, row.wroteHeaders, err != nil)
+			assert.Equal(t, row.tries, dead.tries)
+		})
+		wire.faults.Add(1)
+	}
+}
+
+// TestWireGoWouldSendTheCodeTwice shows that the peer of this suite does catch
+// a resent request: Go's own client falls for it.
+func TestWireGoWouldSendTheCodeTwice(t *testing.T) {
+	p := newRawPeer(t, func(c *rawConn) {
+		if c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+			return
+		}
+		c.read()
+	})
+	hc := &http.Client{Transport: &http.Transport{}}
+	resp, err := hc.Get(p.url())
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, resp.Body.Close())
+	resp, err = hc.Get(p.url() + "/?code=" + testCode)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	require.Error(t, err)
+	assert.EqualValues(t, 2, p.withCode.Load())
+}
+
+// TestWireTheRulesHoldForAnHTTPClientOfYours runs faults through transports
+// that, left alone, would follow, unpack, resend or read without end.
+func TestWireTheRulesHoldForAnHTTPClientOfYours(t *testing.T) {
+	bomb := gzipped(make([]byte, 32<<20))
+	scripts := map[string]func(*rawConn){
+		"gzip bomb": func(c *rawConn) {
+			c.write(okHeader("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(bomb))))
+			_, _ = c.Write(bomb)
+		},
+		"redirect":      status("302 Found", "Location: /sns/oauth2/access_token?code="+testCode),
+		"endless body":  func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(strings.Repeat("x", 4096)) },
+		"closed unread": func(*rawConn) {},
+	}
+	clients := map[string]*http.Client{
+		"default client":      {},
+		"default transport":   {Transport: http.DefaultTransport},
+		"plain transport":     {Transport: &http.Transport{}},
+		"opaque RoundTripper": {Transport: forwarding{&http.Transport{}}},
+		"one that unpacks":    {Transport: unpacking{&http.Transport{}}},
+		"one that follows":    {CheckRedirect: func(*http.Request, []*http.Request) error { return nil }},
+	}
+	for clientName, hc := range clients {
+		for scriptName, script := range scripts {
+			t.Run(clientName+", "+scriptName, func(t *testing.T) {
+				p := newRawPeer(t, func(c *rawConn) {
+					if c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+						return
+					}
+					if c.read() {
+						script(c)
+					}
+				})
+				c, _ := wireClient(t, p.url(), WithHTTPClient(hc))
+				require.NoError(t, callOnWire(t, "CheckToken", c))
+				var err error
+				used := allocated(func() { err = callOnWire(t, "Exchange", c) })
+				assert.Error(t, err)
+				assert.LessOrEqual(t, used, uint64(1<<20), "bytes allocated")
+				assert.EqualValues(t, 1, p.withCode.Load())
+				countSentTwice(t, "Exchange", p)
+			})
+			wire.faults.Add(1)
+		}
+	}
+}
+
+type forwarding struct{ next http.RoundTripper }
+
+func (f forwarding) RoundTrip(r *http.Request) (*http.Response, error) { return f.next.RoundTrip(r) }
+
+// unpacking asks for gzip and unpacks it, whatever the request said.
+type unpacking struct{ next http.RoundTripper }
+
+func (u unpacking) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Del("Accept-Encoding")
+	return u.next.RoundTrip(r)
+}
+
+func TestWireAnHTTPClientsShorterTimeoutHolds(t *testing.T) {
+	p := newRawPeer(t, func(c *rawConn) { c.read(); c.hang() })
+	c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond}))
+	err := callOnWire(t, "Exchange", c)
+	assert.True(t, isTimeout(err))
+	assert.ErrorIs(t, err, context.DeadlineExceeded)
+	wire.faults.Add(1)
+}
+
+func TestWireAProxysPasswordIsNotRepeated(t *testing.T) {
+	c, _ := wireClient(t, "http://localhost:1", WithHTTPClient(&http.Client{Transport: &http.Transport{
+		Proxy: func(r *http.Request) (*url.URL, error) {
+			return nil, fmt.Errorf("bad proxy http://user:CANARYpassword@proxy.example for %s", r.URL)
+		},
+	}}))
+	err := callOnWire(t, "Exchange", c)
+	assert.NotContains(t, fmt.Sprintf("%+v", err), "CANARY")
+	assert.NotContains(t, fmt.Sprintf("%+v", err), "grant_type")
+	wire.faults.Add(1)
+}
+
+func TestWireTLSFaults(t *testing.T) {
+	ca := newTestCA(t)
+	pool := x509.NewCertPool()
+	pool.AddCert(ca.cert)
+	now := time.Now()
+	serve := func(config *tls.Config) func(*rawConn) {
+		return func(c *rawConn) {
+			conn := tls.Server(c.Conn, config)
+			if conn.Handshake() != nil {
+				return
+			}
+			inner := &rawConn{Conn: conn, peer: c.peer, in: bufio.NewReader(conn)}
+			for inner.read() && inner.answer(wireGood) {
+			}
+		}
+	}
+	with := func(cert tls.Certificate) *tls.Config { return &tls.Config{Certificates: []tls.Certificate{cert}} }
+	valid := ca.issue(t, "localhost", now.Add(-time.Hour), now.Add(time.Hour))
+	old := with(valid)
+	old.MinVersion, old.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	twelve := with(valid)
+	twelve.MaxVersion = tls.VersionTLS12
+	for _, row := range []struct {
+		name    string
+		script  func(*rawConn)
+		fine    bool
+		timeout bool
+	}{
+		{name: "a good certificate", script: serve(with(valid)), fine: true},
+		{name: "TLS 1.2", script: serve(twelve), fine: true},
+		{name: "TLS 1.1", script: serve(old)},
+		{name: "another host's certificate", script: serve(with(ca.issue(t, "other.example", now.Add(-time.Hour), now.Add(time.Hour))))},
+		{name: "an expired certificate", script: serve(with(ca.issue(t, "localhost", now.Add(-2*time.Hour), now.Add(-time.Hour))))},
+		{name: "a certificate of tomorrow", script: serve(with(ca.issue(t, "localhost", now.Add(24*time.Hour), now.Add(48*time.Hour))))},
+		{name: "an unknown authority", script: serve(with(newTestCA(t).issue(t, "localhost", now.Add(-time.Hour), now.Add(time.Hour))))},
+		{name: "plain HTTP", script: func(c *rawConn) { c.write(okHeader("Content-Length: 2") + "{}") }},
+		{name: "silence in the handshake", script: (*rawConn).hang, timeout: true},
+		{name: "closed in the handshake", script: func(*rawConn) {}},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newRawPeer(t, row.script)
+			_, port, err := net.SplitHostPort(p.listener.Addr().String())
+			require.NoError(t, err)
+			opts := []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{
+				TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS10},
+			}})}
+			if row.timeout {
+				opts = append(opts, WithTimeout(shortTimeout))
+			}
+			c, _ := wireClient(t, "https://localhost:"+port, opts...)
+			err = callOnWire(t, "Exchange", c)
+			if row.fine {
+				assert.NoError(t, err)
+				assert.EqualValues(t, 1, p.withCode.Load())
+				return
+			}
+			assert.Equal(t, KindRetry, kindOf(t, err))
+			assert.Equal(t, row.timeout, isTimeout(err), "%v", err)
+			assert.Zero(t, p.withCode.Load())
+		})
+		wire.faults.Add(1)
+	}
+}
+
+func TestWireNothingOfASecretReachedTheStandardLogger(t *testing.T) {
+	p := newRawPeer(t, func(c *rawConn) {
+		c.read()
+		c.write(okHeader("Content-Length: 2") + "{}HTTP/1.1 200 OK\r\n\r\n")
+		c.hang()
+	})
+	c, _ := wireClient(t, p.url())
+	_ = callOnWire(t, "Exchange", c)
+	for _, secret := range []string{testSecret, testCode, testToken, testFresh} {
+		assert.NotContains(t, stdlog.String(), secret)
+	}
+}

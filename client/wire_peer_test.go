@@ -1,0 +1,271 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// rawPeer speaks bare TCP in WeChat's place: it reads requests, counts those
+// that carry the code, and lets a script write whatever it likes.
+type rawPeer struct {
+	listener net.Listener
+	script   func(c *rawConn)
+	withCode atomic.Int64
+	requests atomic.Int64
+	stop     chan struct{} // closed when the test ends
+	running  sync.WaitGroup
+}
+
+type rawConn struct {
+	net.Conn
+	peer *rawPeer
+	in   *bufio.Reader
+	nth  int64 // this is the nth connection, from 1
+}
+
+func newRawPeer(t *testing.T, script func(c *rawConn)) *rawPeer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &rawPeer{listener: l, script: script, stop: make(chan struct{})}
+	p.running.Go(p.serve)
+	t.Cleanup(func() {
+		close(p.stop)
+		_ = l.Close()
+		p.running.Wait()
+	})
+	return p
+}
+
+func (p *rawPeer) serve() {
+	for nth := int64(1); ; nth++ {
+		conn, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		c := &rawConn{Conn: conn, peer: p, in: bufio.NewReader(conn), nth: nth}
+		p.running.Go(func() {
+			done := make(chan struct{})
+			defer close(done)
+			go func() { // a client that stays must not keep the test from ending
+				select {
+				case <-p.stop:
+				case <-done:
+				}
+				_ = conn.Close()
+			}()
+			p.script(c)
+		})
+	}
+}
+
+func (p *rawPeer) url() string { return "http://" + p.listener.Addr().String() }
+
+// read takes one request off the connection; false means that none came.
+func (c *rawConn) read() bool {
+	r, err := http.ReadRequest(c.in)
+	if err != nil {
+		return false
+	}
+	c.peer.requests.Add(1)
+	if q := r.URL.Query(); q.Get("code") != "" || q.Get("js_code") != "" {
+		c.peer.withCode.Add(1)
+	}
+	return true
+}
+
+func (c *rawConn) write(s string) bool {
+	_, err := io.WriteString(c.Conn, s)
+	return err == nil
+}
+
+// answer writes a whole, correct answer.
+func (c *rawConn) answer(body string) bool { return c.write(whole(body)) }
+
+func whole(body string) string {
+	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+}
+
+// hang keeps the connection open until the client or the test leaves.
+func (c *rawConn) hang() {
+	buf := make([]byte, 256)
+	for {
+		if _, err := c.in.Read(buf); err != nil {
+			return
+		}
+	}
+}
+
+// reset ends the connection with a RST.
+func (c *rawConn) reset() {
+	_ = c.Conn.(*net.TCPConn).SetLinger(0)
+	_ = c.Close()
+}
+
+// flood writes chunk until the client has had enough.
+func (c *rawConn) flood(chunk string) {
+	data := []byte(chunk)
+	for {
+		if _, err := c.Write(data); err != nil {
+			return
+		}
+	}
+}
+
+// readCounter counts the bytes that a client reads off its connections.
+type readCounter struct {
+	net.Conn
+	n *atomic.Int64
+}
+
+func (c readCounter) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.n.Add(int64(n))
+	return n, err
+}
+
+// wireClient is a client of base whose reads are counted and whose pauses are
+// over at once.
+func wireClient(t *testing.T, base string, opts ...Option) (*Client, *atomic.Int64) {
+	t.Helper()
+	c, err := New(testAppID, testSecret, append([]Option{WithEndpoints(Endpoints{Open: base, API: base})}, opts...)...)
+	require.NoError(t, err)
+	c.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
+	read := &atomic.Int64{}
+	if transport, ok := c.transport.(*http.Transport); ok {
+		dial := transport.DialContext
+		if dial == nil {
+			dial = (&net.Dialer{}).DialContext
+		}
+		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, network, addr)
+			if err != nil {
+				return nil, err
+			}
+			return readCounter{conn, read}, nil
+		}
+		t.Cleanup(transport.CloseIdleConnections)
+	}
+	return c, read
+}
+
+// wireCalls are the calls that the suite puts to every script. What they
+// return besides the error is checked to hold no empty identity.
+var wireCalls = map[string]func(ctx context.Context, c *Client) (openID string, err error){
+	"Exchange": func(ctx context.Context, c *Client) (string, error) {
+		token, err := c.Exchange(ctx, testCode)
+		if err != nil {
+			return "", err
+		}
+		return token.OpenID, nil
+	},
+	"Refresh": func(ctx context.Context, c *Client) (string, error) {
+		token, err := c.Refresh(ctx, testFresh)
+		if err != nil {
+			return "", err
+		}
+		return token.OpenID, nil
+	},
+	"UserInfo": func(ctx context.Context, c *Client) (string, error) {
+		info, err := c.UserInfo(ctx, testToken, testOpenID, LangZhCN)
+		if err != nil {
+			return "", err
+		}
+		return info.OpenID, nil
+	},
+	"CheckToken": func(ctx context.Context, c *Client) (string, error) {
+		return testOpenID, c.CheckToken(ctx, testToken, testOpenID)
+	},
+	"Code2Session": func(ctx context.Context, c *Client) (string, error) {
+		session, err := c.Code2Session(ctx, testCode)
+		if err != nil {
+			return "", err
+		}
+		return session.OpenID, nil
+	},
+}
+
+// callOnWire makes one of the calls, turns a panic into a failure that the
+// summary counts, and holds every error to the rules.
+func callOnWire(t *testing.T, name string, c *Client) (err error) {
+	t.Helper()
+	defer func() {
+		if r := recover(); r != nil {
+			wire.panics.Add(1)
+			t.Errorf("%s panicked: %v", name, r)
+		}
+	}()
+	openID, err := wireCalls[name](t.Context(), c)
+	if err != nil {
+		var e *Error
+		require.True(t, errors.As(err, &e), "%T: %v", err, err)
+		assert.Equal(t, wireEndpoints[name], e.Endpoint)
+		assertNoSecrets(t, err)
+		return err
+	}
+	assert.Regexp(t, `^[A-Za-z0-9_-]{1,64}$`, openID)
+	return nil
+}
+
+var wireEndpoints = map[string]string{
+	"Exchange":     "sns/oauth2/access_token",
+	"Refresh":      "sns/oauth2/refresh_token",
+	"UserInfo":     "sns/userinfo",
+	"CheckToken":   "sns/auth",
+	"Code2Session": "sns/jscode2session",
+}
+
+// assertNoSecrets prints err in every way that a log might and looks for
+// what must not be there.
+func assertNoSecrets(t *testing.T, err error) {
+	t.Helper()
+	var texts []string
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%q", "%s", "%x"} {
+			texts = append(texts, fmt.Sprintf(verb, e))
+		}
+		data, _ := json.Marshal(e)
+		texts = append(texts, string(data))
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Error("call", "err", err)
+	slog.New(slog.NewJSONHandler(&log, nil)).Error("call", "err", err)
+	text := strings.Join(append(texts, log.String()), "\n")
+	for _, secret := range []string{testSecret, testCode, testToken, testFresh, testOpenID, testKey} {
+		for _, form := range []string{
+			secret, url.QueryEscape(secret), hex.EncodeToString([]byte(secret)),
+			base64.RawStdEncoding.EncodeToString([]byte(secret)),
+		} {
+			assert.False(t, strings.Contains(text, form), "%s is in: %v", form, err)
+		}
+	}
+	assert.False(t, strings.Contains(text, "secret="), "%v", err)
+}
+
+// allocated returns how many bytes the process allocated during f.
+func allocated(f func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	f()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
