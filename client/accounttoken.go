@@ -40,22 +40,32 @@ func (c *Client) callAsAccount(ctx context.Context, req request) (*answer, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	var stale Secret
-	for {
-		token, err := c.accounts.AccountToken(ctx, stale)
-		if err != nil {
-			return nil, req.noToken("account token", err)
-		}
-		if !isToken(token.Reveal()) {
-			return nil, req.unsent(KindConfiguration, errors.New("the account token is empty or malformed"))
-		}
-		req.query.Set("access_token", token.Reveal())
-		ans, err := c.call(ctx, req)
-		if err == nil || stale != "" || !errors.Is(err, ErrTokenInvalid) {
-			return ans, err
-		}
-		stale = token
+	token, err := c.accountToken(ctx, req, "")
+	if err != nil {
+		return nil, err
 	}
+	req.query.Set("access_token", token.Reveal())
+	ans, err := c.call(ctx, req)
+	if !errors.Is(err, ErrTokenInvalid) {
+		return ans, err
+	}
+	next, tokenErr := c.accountToken(ctx, req, token)
+	if tokenErr != nil || next == token {
+		return nil, err
+	}
+	req.query.Set("access_token", next.Reveal())
+	return c.call(ctx, req)
+}
+
+func (c *Client) accountToken(ctx context.Context, req request, stale Secret) (Secret, error) {
+	token, err := c.accounts.AccountToken(ctx, stale)
+	if err != nil {
+		return "", req.noToken("account token", err)
+	}
+	if !isToken(token.Reveal()) {
+		return "", req.unsent(KindConfiguration, errors.New("the account token is empty or malformed"))
+	}
+	return token, nil
 }
 
 // stableToken keeps the token of cgi-bin/stable_token. That endpoint is

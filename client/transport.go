@@ -166,11 +166,13 @@ func (c *Client) httpRequest(ctx context.Context, req request) (*http.Request, e
 
 // makeUnrepeatable keeps net/http's transport from sending the request a second
 // time when a kept connection dies before the answer. The transport does so
-// with every GET unless the request has a body that it cannot rewind; this one
-// has, and it is empty, so that nothing changes on the wire.
+// with every GET unless it has a body that cannot be rewound. This body is
+// empty, and its encoding is named so that the transport need not find out:
+// nothing changes on the wire.
 func makeUnrepeatable(hr *http.Request) {
 	if hr.Body == nil {
 		hr.Body = io.NopCloser(eof{})
+		hr.TransferEncoding = []string{"identity"}
 	}
 	hr.GetBody = nil
 }

@@ -21,7 +21,11 @@ var wireMembers = map[string]string{
 		`"country":"","headimgurl":"https:\/\/thirdwx.qlogo.cn\/mmopen\/vi_32\/x\/132","privilege":[]`,
 	"CheckToken":   `"errcode":0,"errmsg":"ok"`,
 	"Code2Session": `"openid":"` + testOpenID + `","session_key":"` + testKey + `"`,
+	"PhoneNumber":  `"errcode":0,` + wirePhone,
 }
+
+const wirePhone = `"phone_info":{"phoneNumber":"13800138000","purePhoneNumber":"13800138000","countryCode":86,` +
+	`"watermark":{"timestamp":1637744274,"appid":"` + testAppID + `"}}`
 
 // askScripted makes one call against a peer that gives one answer for ever.
 func askScripted(t *testing.T, call, body string) error {
@@ -116,7 +120,7 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			for call, members := range wireMembers {
 				want := row.want
-				if call == "CheckToken" && strings.HasPrefix(row.name, "errcode") {
+				if strings.Contains(members, "errcode") && strings.HasPrefix(row.name, "errcode") {
 					want = bad // its own errcode makes two
 				}
 				err := askScripted(t, call, strings.Replace(row.body, "$", members, 1))
@@ -423,7 +427,7 @@ func TestWireWhatThePeerEchoesIsRedacted(t *testing.T) {
 
 func TestWireBusyIsAskedOnceMoreWhereThatIsSafe(t *testing.T) {
 	for call, want := range map[string]int64{
-		"Exchange": 1, "Code2Session": 1, "Refresh": 2, "UserInfo": 2, "CheckToken": 2,
+		"Exchange": 1, "Code2Session": 1, "PhoneNumber": 1, "Refresh": 2, "UserInfo": 2, "CheckToken": 2,
 	} {
 		t.Run(call, func(t *testing.T) {
 			p := newRawPeer(t, func(c *rawConn) {

@@ -87,7 +87,11 @@ func (c *rawConn) read() bool {
 		return false
 	}
 	c.peer.requests.Add(1)
-	if q := r.URL.Query(); q.Get("code") != "" || q.Get("js_code") != "" {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return false
+	}
+	if strings.Contains(r.URL.RawQuery+string(body), testCode) {
 		c.peer.withCode.Add(1)
 	}
 	return true
@@ -147,7 +151,10 @@ func (c readCounter) Read(p []byte) (int, error) {
 // over at once.
 func wireClient(t *testing.T, base string, opts ...Option) (*Client, *atomic.Int64) {
 	t.Helper()
-	c, err := New(testAppID, testSecret, append([]Option{WithEndpoints(Endpoints{Open: base, API: base})}, opts...)...)
+	c, err := New(testAppID, testSecret, append([]Option{
+		WithEndpoints(Endpoints{Open: base, API: base}),
+		WithAccountToken(&fixedToken{tokens: []Secret{testToken}}),
+	}, opts...)...)
 	require.NoError(t, err)
 	c.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	read := &atomic.Int64{}
@@ -202,6 +209,10 @@ var wireCalls = map[string]func(ctx context.Context, c *Client) (openID string, 
 		}
 		return session.OpenID, nil
 	},
+	"PhoneNumber": func(ctx context.Context, c *Client) (string, error) {
+		_, err := c.PhoneNumber(ctx, testCode)
+		return testOpenID, err
+	},
 }
 
 // callOnWire makes one of the calls, turns a panic into a failure that the
@@ -232,6 +243,7 @@ var wireEndpoints = map[string]string{
 	"UserInfo":     "sns/userinfo",
 	"CheckToken":   "sns/auth",
 	"Code2Session": "sns/jscode2session",
+	"PhoneNumber":  "wxa/business/getuserphonenumber",
 }
 
 // assertNoSecrets prints err in every way that a log might and looks for

@@ -1,0 +1,182 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// tokenPeer plays stable_token: numbered tokens, a new one when forced.
+type tokenPeer struct {
+	*fakePeer
+	issued atomic.Int64
+	forced atomic.Int64
+	expire string // expires_in of its answers
+}
+
+func newTokenPeer(t *testing.T) *tokenPeer {
+	p := &tokenPeer{expire: "7200"}
+	p.issued.Store(1)
+	p.fakePeer = newFakePeer(t, func(r *http.Request, body string) string {
+		if r.URL.Path != "/cgi-bin/stable_token" {
+			return `{"errcode":40066,"errmsg":"invalid url"}`
+		}
+		if strings.Contains(body, `"force_refresh":true`) {
+			p.forced.Add(1)
+			p.issued.Add(1)
+		}
+		return fmt.Sprintf(`{"access_token":"A%d","expires_in":%s}`, p.issued.Load(), p.expire)
+	})
+	return p
+}
+
+// source returns the client's own source on a clock that the test turns.
+func (p *tokenPeer) source(t *testing.T) (*stableToken, *testClock) {
+	t.Helper()
+	s := p.client(t).accounts.(*stableToken)
+	clock := &testClock{now: time.Unix(1700000000, 0)}
+	s.now = clock.Now
+	return s, clock
+}
+
+type testClock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func (c *testClock) Now() time.Time { c.mu.Lock(); defer c.mu.Unlock(); return c.now }
+
+func (c *testClock) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c.now = c.now.Add(d) }
+
+func mustToken(t *testing.T, s *stableToken, stale Secret) string {
+	t.Helper()
+	token, err := s.AccountToken(t.Context(), stale)
+	require.NoError(t, err)
+	return token.Reveal()
+}
+
+func TestTheAccountTokenComesFromStableToken(t *testing.T) {
+	p := newTokenPeer(t)
+	s, _ := p.source(t)
+	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Equal(t, []string{"POST /cgi-bin/stable_token?"}, p.asked())
+	assert.JSONEq(t, `{"grant_type":"client_credential","appid":"`+testAppID+`","secret":"`+testSecret+`","force_refresh":false}`, p.bodies[0])
+}
+
+func TestTheAccountTokenIsRenewedBeforeItEnds(t *testing.T) {
+	p := newTokenPeer(t)
+	s, clock := p.source(t)
+	mustToken(t, s, "")
+	clock.advance(2*time.Hour - tokenMargin - time.Second)
+	mustToken(t, s, "")
+	assert.Len(t, p.asked(), 1)
+	clock.advance(time.Second)
+	p.issued.Add(1)
+	assert.Equal(t, "A2", mustToken(t, s, ""))
+	assert.Len(t, p.asked(), 2)
+}
+
+func TestAShortOrMissingLifeIsPutUpWith(t *testing.T) {
+	p := newTokenPeer(t)
+	s, clock := p.source(t)
+	p.expire = "60"
+	mustToken(t, s, "")
+	clock.advance(29 * time.Second)
+	mustToken(t, s, "")
+	assert.Len(t, p.asked(), 1)
+	clock.advance(time.Second)
+	p.expire = "-5"
+	mustToken(t, s, "")
+	mustToken(t, s, "")
+	assert.Len(t, p.asked(), 3, "a token without a life is used once")
+}
+
+func TestATokenThatWeChatRefusesIsForcedOutOnceInFiveMinutes(t *testing.T) {
+	p := newTokenPeer(t)
+	s, clock := p.source(t)
+	assert.Equal(t, "A1", mustToken(t, s, ""))
+	p.issued.Add(1)
+	assert.Equal(t, "A2", mustToken(t, s, "A1"), "another instance has renewed it")
+	assert.EqualValues(t, 0, p.forced.Load())
+	assert.Equal(t, "A3", mustToken(t, s, "A2"))
+	assert.EqualValues(t, 1, p.forced.Load())
+	assert.Equal(t, "A3", mustToken(t, s, "A2"), "a caller with an old token gets the kept one")
+	assert.Equal(t, "A3", mustToken(t, s, "A3"), "not twice in a row: WeChat allows twenty a day")
+	assert.EqualValues(t, 1, p.forced.Load())
+	clock.advance(forceInterval)
+	assert.Equal(t, "A4", mustToken(t, s, "A3"))
+	assert.EqualValues(t, 2, p.forced.Load())
+}
+
+func TestManyCallersShareOneQuestion(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	p := newFakePeer(t, func(*http.Request, string) string {
+		close(arrived) // a second question would panic
+		<-release
+		return `{"access_token":"A1","expires_in":7200}`
+	})
+	s := p.client(t).accounts.(*stableToken)
+	var callers sync.WaitGroup
+	for range 50 {
+		callers.Go(func() {
+			token, err := s.AccountToken(t.Context(), "")
+			assert.NoError(t, err)
+			assert.Equal(t, "A1", token.Reveal())
+		})
+	}
+	<-arrived
+	close(release)
+	callers.Wait()
+	assert.Len(t, p.asked(), 1)
+}
+
+func TestACallerThatGivesUpDoesNotStopTheOthers(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	p := newFakePeer(t, func(*http.Request, string) string {
+		close(arrived)
+		<-release
+		return `{"access_token":"A1","expires_in":7200}`
+	})
+	s := p.client(t).accounts.(*stableToken)
+	ctx, cancel := context.WithCancel(t.Context())
+	gone := make(chan error)
+	go func() { _, err := s.AccountToken(ctx, ""); gone <- err }()
+	<-arrived
+	cancel()
+	err := <-gone
+	assert.ErrorIs(t, err, context.Canceled)
+	close(release)
+	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Len(t, p.asked(), 1)
+}
+
+func TestAFailedQuestionIsAskedAnewByTheNextCaller(t *testing.T) {
+	answers := []string{`{"errcode":40125,"errmsg":"invalid appsecret"}`, `{"access_token":"","expires_in":7200}`, `{"access_token":"A1","expires_in":7200}`}
+	p := newFakePeer(t, func(*http.Request, string) string {
+		answer := answers[0]
+		answers = answers[1:]
+		return answer
+	})
+	c := p.client(t)
+	s := c.accounts.(*stableToken)
+	err := c.CheckSession(t.Context(), testOpenID, testKey)
+	var e *Error
+	require.True(t, errors.As(err, &e))
+	assert.Equal(t, "cgi-bin/stable_token", e.Endpoint)
+	assert.Equal(t, KindConfiguration, e.Kind())
+	assert.ErrorIs(t, err, ErrAppSecret)
+	assertNoSecrets(t, err)
+	_, err = s.AccountToken(t.Context(), "")
+	assert.ErrorIs(t, err, ErrAnswer)
+	assert.Equal(t, "A1", mustToken(t, s, ""))
+}

@@ -1,0 +1,212 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// everyErrcode is what WeChat's list says about each code that a login can
+// meet, where it is not told apart by endpoint.
+var everyErrcode = map[int]struct {
+	kind Kind
+	is   error
+}{
+	-1:    {KindBusy, ErrBusy},
+	40002: {KindConfiguration, nil},
+	40003: {KindRestart, ErrOpenIDInvalid},
+	40013: {KindConfiguration, ErrAppID},
+	40029: {KindRestart, ErrCodeInvalid},
+	40030: {KindRestart, ErrTokenInvalid},
+	40066: {KindConfiguration, nil},
+	40090: {KindConfiguration, ErrIPNotAllowed},
+	40094: {KindConfiguration, ErrComponent},
+	40125: {KindConfiguration, ErrAppSecret},
+	40163: {KindRestart, ErrCodeUsed},
+	40164: {KindConfiguration, ErrIPNotAllowed},
+	40226: {KindRefused, ErrUserBlocked},
+	40243: {KindConfiguration, ErrAppSecret},
+	41001: {KindConfiguration, nil},
+	41002: {KindConfiguration, nil},
+	41003: {KindConfiguration, nil},
+	41004: {KindConfiguration, nil},
+	41008: {KindRestart, ErrCodeInvalid},
+	41009: {KindConfiguration, nil},
+	41018: {KindConfiguration, nil},
+	41019: {KindConfiguration, nil},
+	41021: {KindConfiguration, nil},
+	42002: {KindRestart, ErrTokenInvalid},
+	42003: {KindRestart, ErrCodeInvalid},
+	42007: {KindRestart, ErrTokenInvalid},
+	43001: {KindConfiguration, nil},
+	43002: {KindConfiguration, nil},
+	43003: {KindConfiguration, nil},
+	43104: {KindConfiguration, ErrNotAuthorized},
+	44002: {KindConfiguration, nil},
+	45009: {KindRateLimited, ErrRateLimited},
+	45011: {KindRateLimited, ErrRateLimited},
+	45035: {KindConfiguration, ErrIPNotAllowed},
+	47001: {KindConfiguration, nil},
+	48001: {KindConfiguration, ErrNotAuthorized},
+	48004: {KindConfiguration, ErrNotAuthorized},
+	50001: {KindRestart, ErrNotAuthorized},
+	50002: {KindRefused, ErrUserBlocked},
+	61003: {KindConfiguration, ErrComponent},
+	61004: {KindConfiguration, ErrIPNotAllowed},
+	61005: {KindConfiguration, ErrComponent},
+	61006: {KindConfiguration, ErrComponent},
+	61007: {KindConfiguration, ErrNotAuthorized},
+	61009: {KindConfiguration, ErrComponent},
+	61010: {KindConfiguration, ErrComponent},
+	61011: {KindConfiguration, ErrComponent},
+	61023: {KindConfiguration, ErrComponent},
+	61024: {KindConfiguration, ErrComponent},
+	61450: {KindBusy, ErrBusy},
+	87007: {KindRestart, ErrSessionKey},
+	87008: {KindConfiguration, nil},
+	87009: {KindRestart, ErrSessionKey},
+	89503: {KindConfiguration, ErrIPNotAllowed},
+	89506: {KindConfiguration, ErrIPNotAllowed},
+	89507: {KindConfiguration, ErrIPNotAllowed},
+}
+
+var sentinels = []error{
+	ErrBusy, ErrCodeInvalid, ErrCodeUsed, ErrUserBlocked, ErrTokenInvalid, ErrOpenIDInvalid, ErrSessionKey,
+	ErrNotAuthorized, ErrAppID, ErrAppSecret, ErrIPNotAllowed, ErrComponent, ErrRateLimited, ErrAnswer,
+}
+
+func TestWireEveryErrcodeHasItsKindSentinelAndTexts(t *testing.T) {
+	for code, want := range everyErrcode {
+		t.Run(fmt.Sprint(code), func(t *testing.T) {
+			for call := range wireCalls {
+				err := askScripted(t, call, fmt.Sprintf(`{"errcode":%d,"errmsg":"some text, rid: 1-2-3"}`, code))
+				var e *Error
+				require.True(t, errors.As(err, &e))
+				assert.Equal(t, code, e.Code)
+				assert.Equal(t, "some text", e.Message)
+				assert.Equal(t, "1-2-3", e.RID)
+				assert.Equal(t, http.StatusOK, e.HTTPStatus)
+				assert.Equal(t, want.kind, e.Kind(), call)
+				for _, sentinel := range sentinels {
+					assert.Equal(t, sentinel == want.is, errors.Is(err, sentinel), "%s: %v", call, sentinel)
+				}
+				assertTexts(t, e)
+			}
+		})
+		wire.answers.Add(1)
+	}
+}
+
+func assertTexts(t *testing.T, e *Error) {
+	t.Helper()
+	en, zh := e.Text(LangEN), e.Text(LangZhCN)
+	assert.Regexp(t, `^[A-Z][ -~]+\.$`, en)
+	assert.Regexp(t, `\p{Han}.*。$`, zh)
+	assert.Equal(t, zh, e.Text(LangZhTW))
+	assert.Equal(t, en, e.Text(""))
+}
+
+func TestEveryErrcodeOfTheTableIsTested(t *testing.T) {
+	for code := range meanings {
+		_, listed := everyErrcode[code]
+		switch code {
+		case 40001, 40014, 42001: // told apart by endpoint, see below
+		default:
+			assert.True(t, listed, code)
+		}
+	}
+}
+
+func TestWireATokenErrorDependsOnWhoseTokenItIs(t *testing.T) {
+	const account, component = "wxa/checksession", "sns/oauth2/component/access_token"
+	for _, row := range []struct {
+		code     int
+		endpoint string
+		kind     Kind
+		is       error
+	}{
+		{40001, "sns/oauth2/access_token", KindConfiguration, ErrAppSecret},
+		{40001, "sns/jscode2session", KindConfiguration, ErrAppSecret},
+		{40001, "cgi-bin/stable_token", KindConfiguration, ErrAppSecret},
+		{40001, "sns/userinfo", KindRestart, ErrTokenInvalid},
+		{40001, "/sns/userinfo", KindRestart, ErrTokenInvalid},
+		{40001, "sns/auth", KindRestart, ErrTokenInvalid},
+		{40001, "sns/oauth2/refresh_token", KindRestart, ErrTokenInvalid},
+		{40001, account, KindConfiguration, ErrTokenInvalid},
+		{40001, component, KindConfiguration, ErrComponent},
+		{40014, "sns/userinfo", KindRestart, ErrTokenInvalid},
+		{40014, account, KindConfiguration, ErrTokenInvalid},
+		{40014, component, KindConfiguration, ErrComponent},
+		{42001, "sns/userinfo", KindRestart, ErrTokenInvalid},
+		{42001, account, KindConfiguration, ErrTokenInvalid},
+		{42001, component, KindConfiguration, ErrComponent},
+	} {
+		e := &Error{Code: row.code, Endpoint: row.endpoint}
+		assert.Equal(t, row.kind, e.Kind(), row)
+		for _, sentinel := range sentinels {
+			assert.Equal(t, sentinel == row.is, errors.Is(e, sentinel), "%v: %v", row, sentinel)
+		}
+		assertTexts(t, e)
+		wire.answers.Add(1)
+	}
+}
+
+func TestErrorsWithoutAnErrcodeHaveAKindToo(t *testing.T) {
+	for name, row := range map[string]struct {
+		err  *Error
+		kind Kind
+	}{
+		"no answer":       {&Error{}, KindRetry},
+		"a bad gateway":   {&Error{HTTPStatus: 502}, KindRetry},
+		"a redirect":      {&Error{HTTPStatus: 302}, KindRetry},
+		"too many":        {&Error{HTTPStatus: 429}, KindRateLimited},
+		"an odd answer":   {badAnswer("sns/auth", errors.New("is odd")), KindUnknown},
+		"an unknown code": {&Error{Code: 12345, HTTPStatus: 200}, KindUnknown},
+		"a bare 200":      {&Error{HTTPStatus: 200}, KindUnknown},
+	} {
+		assert.Equal(t, row.kind, row.err.Kind(), name)
+		assertTexts(t, row.err)
+		assert.NotErrorIs(t, row.err, nil, name)
+	}
+}
+
+func TestAKindIsOneWord(t *testing.T) {
+	seen := map[string]bool{}
+	for k := KindUnknown; k <= KindRateLimited; k++ {
+		assert.Regexp(t, `^[a-z_]+$`, k.String())
+		assert.False(t, seen[k.String()])
+		seen[k.String()] = true
+	}
+	assert.Equal(t, "unknown", Kind(99).String())
+	assert.Equal(t, "unknown", Kind(-1).String())
+}
+
+func TestACancelledCallSaysSo(t *testing.T) {
+	p := newFakePeer(t, always(tokenAnswer))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := p.client(t).Exchange(ctx, testCode)
+	assert.ErrorIs(t, err, context.Canceled)
+	assert.False(t, isTimeout(err))
+	assert.Empty(t, p.asked())
+}
+
+func TestAnErrorReadsInOneLine(t *testing.T) {
+	for want, e := range map[string]*Error{
+		"wechat: sns/userinfo: HTTP status 502":                         {Endpoint: "sns/userinfo", HTTPStatus: 502},
+		"wechat: sns/userinfo: errcode 48001: api unauthorized":         {Endpoint: "sns/userinfo", HTTPStatus: 200, Code: 48001, Message: "api unauthorized"},
+		"wechat: sns/userinfo: errcode -1, rid 1-2-3":                   {Endpoint: "sns/userinfo", HTTPStatus: 200, Code: -1, RID: "1-2-3"},
+		"wechat: sns/auth: answer is odd":                               badAnswer("sns/auth", errors.New("is odd")),
+		"wechat: sns/auth: not sent: token is invalid or expired":       request{endpoint: "sns/auth"}.unsent(KindRestart, ErrTokenInvalid),
+		"wechat: sns/auth: no account token: down http://x/?[redacted]": request{endpoint: "sns/auth"}.noToken("account token", errors.New("down http://x/?k=v")).(*Error),
+	} {
+		assert.EqualError(t, e, want)
+		assert.False(t, strings.Contains(e.Error(), "\n"))
+	}
+}
