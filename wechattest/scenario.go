@@ -11,9 +11,9 @@ import (
 // Scenario is one way in which a login goes, in the field or in the sources.
 // A site is tested by running a visit under each of Scenarios.
 type Scenario struct {
-	Name    string
-	About   string // in a sentence
-	Options []Option
+	Name    string   // by which WithScenario finds it
+	About   string   // in a sentence
+	Options []Option // that set it up
 
 	// LogsIn says whether a visitor who opens a page inside WeChat, for
 	// snsapi_userinfo with DefaultAppID, and allows what he is asked ends up
