@@ -53,6 +53,6 @@
 // # Other packages
 //
 // Package client speaks WeChat's HTTP API, package store keeps sessions in
-// Redis, and package wechattest is a simulated WeChat for tests and local
-// work.
+// Redis (with Sentinel or Cluster: store/rueidisstore), and package wechattest
+// is a simulated WeChat for tests and local work.
 package wechatauth

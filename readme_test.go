@@ -69,6 +69,7 @@ var (
 var fragmentImports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "log": "log", "os": "os", "time": "time",
 	"chi": "github.com/go-chi/chi/v5", "mux": "github.com/gorilla/mux",
+	"rueidis": "github.com/redis/rueidis", "rueidisstore": "github.com/wechatauth/wechatauth/store/rueidisstore",
 	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
 	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client",
 	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
