@@ -1,6 +1,8 @@
 // Package redistest runs a real redis-server for one test: on a free loopback
 // port, in the test's temporary folder, ended when the test ends. It can be
-// stopped, restarted and frozen, and it tells which commands it saw.
+// stopped, restarted and frozen, and it tells which commands it saw. Several
+// servers make a replicated pair with Sentinels ([StartSentinels]) or a Redis
+// Cluster ([StartCluster]).
 package redistest
 
 import (
@@ -55,17 +57,22 @@ func Start(t testing.TB, args ...string) *Server {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redistest: redis-server is not installed; install Redis 7 or newer (Debian and Ubuntu: apt-get install redis-server, macOS: brew install redis)")
 	}
+	return onFreePort(t, args, launch)
+}
+
+// onFreePort launches a server on the first port that nobody holds:
+// redis-server says so and exits where another process does.
+func onFreePort(t testing.TB, args []string, launch func(port int, dir string, args []string) (*process, error)) *Server {
+	t.Helper()
 	s := &Server{t: t, args: args, dir: t.TempDir()}
 	t.Cleanup(s.Stop)
-
-	// Another process may hold the port: redis-server then says so and exits.
 	var lastErr error
 	for range 20 {
 		s.port = firstPort + rand.IntN(lastPort-firstPort+1)
 		if s.proc, lastErr = launch(s.port, s.dir, s.args); lastErr == nil {
 			return s
 		}
-		if !strings.Contains(lastErr.Error(), "Address already in use") {
+		if !strings.Contains(lastErr.Error(), "in use") {
 			break
 		}
 	}
@@ -246,9 +253,18 @@ type process struct {
 // launch starts redis-server and waits for its own word that it listens:
 // connecting to the port would not tell it from a stranger.
 func launch(port int, dir string, args []string) (*process, error) {
-	args = append(append([]string{"--save", ""}, args...),
-		"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
-		"--daemonize", "no", "--logfile", "", "--loglevel", "notice")
+	args = append([]string{"--save", ""}, args...)
+	return start("Ready to accept connections", append(args, fixed(port, dir)...)...)
+}
+
+// fixed are the options that no test may change.
+func fixed(port int, dir string) []string {
+	return []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
+		"--daemonize", "no", "--logfile", "", "--loglevel", "notice"}
+}
+
+// start runs redis-server and waits until it says the word.
+func start(word string, args ...string) (*process, error) {
 	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = endWithParent()
 	out, err := cmd.StdoutPipe()
@@ -262,7 +278,7 @@ func launch(port int, dir string, args []string) (*process, error) {
 
 	p := &process{cmd: cmd, done: make(chan struct{})}
 	ready := make(chan struct{})
-	go p.read(out, ready)
+	go p.read(out, word, ready)
 
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
@@ -277,16 +293,16 @@ func launch(port int, dir string, args []string) (*process, error) {
 	}
 }
 
-// read keeps the last lines of the log, closes ready when the server listens,
-// and collects the process when its output ends.
-func (p *process) read(out io.Reader, ready chan<- struct{}) {
-	listening := false
+// read keeps the last lines of the log, closes ready when the server has said
+// the word, and collects the process when its output ends.
+func (p *process) read(out io.Reader, word string, ready chan<- struct{}) {
+	said := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		p.mu.Lock()
 		p.log = append(p.log[max(0, len(p.log)-39):], lines.Text())
 		p.mu.Unlock()
-		if !listening && strings.Contains(lines.Text(), "Ready to accept connections") {
-			listening = true
+		if !said && strings.Contains(lines.Text(), word) {
+			said = true
 			close(ready)
 		}
 	}

@@ -1,0 +1,110 @@
+package redistest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+)
+
+// Sentinels is a primary with one replica, watched by three Sentinels, of which
+// two must agree. They take a primary for dead that was silent for a second.
+// Its methods end the test when they fail, and are meant for the test's own
+// goroutine.
+type Sentinels struct {
+	t         testing.TB
+	servers   []*Server
+	sentinels []*Server
+}
+
+// MasterSet is the name under which the Sentinels know the primary.
+const MasterSet = "sessions"
+
+// StartSentinels runs the five processes and returns when the replica is in
+// sync and all of them know each other. The args are options of the primary and
+// the replica.
+func StartSentinels(t testing.TB, args ...string) *Sentinels {
+	t.Helper()
+	args = append([]string{"--repl-diskless-sync-delay", "0"}, args...)
+	primary, replica := Start(t, args...), Start(t, args...)
+	replica.Do("REPLICAOF", "127.0.0.1", primary.Port())
+	await(t, "the replica is in sync", replica.inSync)
+
+	g := &Sentinels{t: t, servers: []*Server{primary, replica}}
+	for range 3 {
+		g.sentinels = append(g.sentinels, onFreePort(t, []string{
+			fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 2", MasterSet, primary.Port()),
+			fmt.Sprintf("sentinel down-after-milliseconds %s 1000", MasterSet),
+			fmt.Sprintf("sentinel failover-timeout %s 5000", MasterSet),
+		}, launchSentinel))
+	}
+	for _, s := range g.sentinels {
+		await(t, "the Sentinels know each other", func() bool {
+			known := s.fields("SENTINEL", "MASTER", MasterSet)
+			return known["num-slaves"] == "1" && known["num-other-sentinels"] == "2" && known["flags"] == "master"
+		})
+	}
+	return g
+}
+
+// launchSentinel runs a Sentinel whose configuration has the given lines.
+func launchSentinel(port int, dir string, lines []string) (*process, error) {
+	config := filepath.Join(dir, "sentinel.conf")
+	if err := os.WriteFile(config, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		return nil, err
+	}
+	return start("+monitor master", append([]string{config, "--sentinel"}, fixed(port, dir)...)...)
+}
+
+// Addrs are the addresses of the Sentinels.
+func (g *Sentinels) Addrs() []string { return addrs(g.sentinels) }
+
+// Servers are the primary and the replica, in the roles that they began with.
+func (g *Sentinels) Servers() []*Server { return g.servers }
+
+// Primary is the server that all Sentinels name.
+func (g *Sentinels) Primary() *Server {
+	g.t.Helper()
+	var primary *Server
+	await(g.t, "the Sentinels agree on a primary", func() bool {
+		named := map[string]bool{}
+		for _, s := range g.sentinels {
+			pair, err := redis.Strings(s.Do("SENTINEL", "GET-MASTER-ADDR-BY-NAME", MasterSet), nil)
+			if err != nil || len(pair) != 2 {
+				return false
+			}
+			named[pair[1]] = true
+		}
+		for _, s := range g.servers {
+			if len(named) == 1 && named[fmt.Sprint(s.Port())] {
+				primary = s
+			}
+		}
+		return primary != nil
+	})
+	return primary
+}
+
+// KillPrimary kills the primary when its replica has everything that it has
+// acknowledged, and returns at once: the failover is still to come.
+func (g *Sentinels) KillPrimary() {
+	g.t.Helper()
+	primary := g.Primary()
+	for _, s := range g.servers {
+		if s != primary {
+			killInSync(g.t, primary, s)
+		}
+	}
+}
+
+// AwaitFailover returns when the other server is the primary.
+func (g *Sentinels) AwaitFailover() {
+	g.t.Helper()
+	await(g.t, "the replica is the primary", func() bool {
+		primary := g.Primary()
+		return primary.proc != nil && primary.info("replication")["role"] == "master"
+	})
+}
