@@ -22,6 +22,9 @@ type Account struct {
 	// WebsiteAppID and WebsiteSecret are a website application's, as of
 	// WithWebsiteApp.
 	WebsiteAppID, WebsiteSecret string
+	// MiniProgramAppID and MiniProgramSecret are a mini program's, as of
+	// WithMiniProgram.
+	MiniProgramAppID, MiniProgramSecret string
 	// BaseURL is where this account's visitors reach the application. It has
 	// the same scheme as WithBaseURL's.
 	BaseURL string
@@ -210,8 +213,10 @@ func (a *Auth) appIDInPath(r *http.Request) string {
 	if !ok {
 		return ""
 	}
-	_, appID, _ := strings.Cut(rest, "/")
-	return appID
+	if i := strings.LastIndexByte(rest, '/'); i >= 0 && strings.HasPrefix(rest[i+1:], "wx") {
+		return rest[i+1:]
+	}
+	return ""
 }
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
@@ -222,7 +227,7 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	if account.AppID != appID {
 		return nil, fmt.Errorf("the account of %s calls itself %s", clean(appID), clean(account.AppID))
 	}
-	text := fmt.Sprintf("%q", []string{account.Secret, account.WebsiteAppID, account.WebsiteSecret, account.BaseURL, account.Endpoints.Open, account.Endpoints.API})
+	text := fmt.Sprintf("%q", []string{account.Secret, account.WebsiteAppID, account.WebsiteSecret, account.MiniProgramAppID, account.MiniProgramSecret, account.BaseURL, account.Endpoints.Open, account.Endpoints.API})
 	a.tenants.mu.RLock()
 	held, ok := a.tenants.gates[appID]
 	a.tenants.mu.RUnlock()
@@ -242,11 +247,23 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	return auth, nil
 }
 
+// all returns the gates that were asked for so far.
+func (ts *tenants) all() []*Auth {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	gates := make([]*Auth, 0, len(ts.gates))
+	for _, t := range ts.gates {
+		gates = append(gates, t.auth)
+	}
+	return gates
+}
+
 // newTenant makes the gate of one account.
 func (a *Auth) newTenant(account Account) (*Auth, error) {
 	c := a.tenants.config
 	c.appID, c.secret = account.AppID, account.Secret
 	c.websiteAppID, c.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
+	c.miniAppID, c.miniSecret = account.MiniProgramAppID, account.MiniProgramSecret
 	if account.BaseURL != "" {
 		c.baseURL = account.BaseURL
 	}
@@ -268,7 +285,7 @@ func (a *Auth) newTenant(account Account) (*Auth, error) {
 		return nil, fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", account.AppID, a.base.Scheme)
 	}
 	shared := *a.sessions
-	shared.appIDs = c.appIDs()
+	shared.appIDs, shared.takesBearer = c.appIDs(), c.miniAppID != ""
 	t.sessions = &shared
 	return &t, errors.Join(t.setFlows(&c), t.setOrigin())
 }

@@ -24,12 +24,14 @@ type Auth struct {
 
 	official account
 	website  account // its client is nil without WithWebsiteApp
+	mini     account // its client is nil without WithMiniProgram
 
 	tenants     *tenants // nil where there is one account
 	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
 
 	sessions *sessions
 	cookies  *cookieJar
+	keys     *keyring // for what waits in the store
 	claims   *claims
 
 	snapshot        SnapshotPolicy
@@ -137,6 +139,13 @@ func (a *Auth) setAccounts(c *config) error {
 		return fmt.Errorf("WithApp: %w", err)
 	}
 	a.official = account{appID: c.appID, channel: ChannelWeChat, client: official}
+	if c.miniAppID != "" {
+		mini, err := client.New(c.miniAppID, c.miniSecret, clientOpts...)
+		if err != nil {
+			return fmt.Errorf("WithMiniProgram: %w", err)
+		}
+		a.mini = account{appID: c.miniAppID, channel: ChannelMiniProgram, client: mini}
+	}
 	if c.websiteAppID == "" {
 		return nil
 	}
@@ -158,6 +167,9 @@ func (a *Auth) setFlows(c *config) error {
 	}
 	ring, err := newKeyring("flow", secrets...)
 	if err != nil {
+		return err
+	}
+	if a.keys, err = newKeyring("kept", secrets...); err != nil {
 		return err
 	}
 	a.cookies = &cookieJar{

@@ -31,6 +31,9 @@ const (
 //	GET  upgrade?next=…  the page with the button
 //	POST upgrade         asks WeChat for snsapi_userinfo; field next
 //	POST logout          ends the session; field next
+//	POST mini/login      WithMiniProgram: {"code":…} gives {"token":…,"expires_in":…}
+//	POST mini/ticket     {"target":…} gives the {"url":…} that logs a web-view in, once
+//	GET  mini/enter      that URL
 //
 // A missing or refused next means "/".
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -55,6 +58,8 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveUpgrade(w, r)
 	case name == "logout" && post:
 		a.serveLogout(w, r)
+	case strings.HasPrefix(name, "mini/") && a.mini.client != nil:
+		a.serveMini(w, r, name)
 	case name == "login":
 		a.methodNotAllowed(w, r, "GET, HEAD")
 	case name == "callback":
@@ -63,6 +68,24 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.methodNotAllowed(w, r, "GET, HEAD, POST")
 	case name == "logout":
 		a.methodNotAllowed(w, r, "POST")
+	default:
+		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+	}
+}
+
+// serveMini serves the endpoints of a mini program.
+func (a *Auth) serveMini(w http.ResponseWriter, r *http.Request, name string) {
+	switch {
+	case name == "mini/login" && r.Method == http.MethodPost:
+		a.serveMiniLogin(w, r)
+	case name == "mini/ticket" && r.Method == http.MethodPost:
+		a.serveMiniTicket(w, r)
+	case name == "mini/enter" && r.Method == http.MethodGet:
+		a.serveMiniEnter(w, r)
+	case name == "mini/login" || name == "mini/ticket":
+		a.methodNotAllowed(w, r, "POST")
+	case name == "mini/enter":
+		a.methodNotAllowed(w, r, "GET")
 	default:
 		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
 	}
@@ -273,6 +296,11 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: wantsHTML(r), Err: err})
 		return
 	}
+	if _, sent := bearer(r); sent && a.sessions.takesBearer {
+		setNoStore(w.Header())
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
 	redirect(w, a.nextOf(values))
 }
 
@@ -294,9 +322,11 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	if err := a.sessions.logout(w, r); err != nil {
 		return err
 	}
-	a.cookies.markLoggedOut(w)
-	a.cookies.dropIfSent(w, r, a.cookies.trailName())
-	a.cookies.dropIfSent(w, r, a.cookies.ticketName())
+	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
+		a.cookies.markLoggedOut(w)
+		a.cookies.dropIfSent(w, r, a.cookies.trailName())
+		a.cookies.dropIfSent(w, r, a.cookies.ticketName())
+	}
 	a.report(r.Context(), e)
 	return nil
 }

@@ -19,6 +19,8 @@ const (
 	// ChannelWebsite: in a browser outside WeChat, by the QR code of the
 	// website application of WithWebsiteApp.
 	ChannelWebsite Channel = "website"
+	// ChannelMiniProgram: in the mini program of WithMiniProgram.
+	ChannelMiniProgram Channel = "mini_program"
 )
 
 // Identity is who a visitor is to WeChat. The pair of AppID and OpenID is the

@@ -26,6 +26,7 @@ type Option func(*config)
 type config struct {
 	appID, secret               string
 	websiteAppID, websiteSecret string
+	miniAppID, miniSecret       string
 	accounts                    AccountResolver
 	accountsSet                 bool
 	baseURL                     string
@@ -291,8 +292,8 @@ func (c *config) validate() error {
 	if c.accountsSet && c.accounts == nil {
 		bad("WithAccounts: the resolver is nil; make one with ByHost, ByPathPrefix or ByHeader")
 	}
-	if c.accountsSet && (c.appID != "" || c.websiteAppID != "") {
-		bad("WithAccounts: it knows all accounts; leave WithApp and WithWebsiteApp out")
+	if c.accountsSet && (c.appID != "" || c.websiteAppID != "" || c.miniAppID != "") {
+		bad("WithAccounts: it knows all accounts; leave WithApp, WithWebsiteApp and WithMiniProgram out")
 	}
 	if err := c.validateAccount(); err != nil && !c.accountsSet {
 		errs = append(errs, err)
@@ -340,15 +341,24 @@ func (c *config) validateAccount() error {
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
 		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
 	}
+	if (c.miniAppID == "") != (c.miniSecret == "") {
+		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program")
+	}
+	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {
+		bad("WithMiniProgram: a mini program has an AppID of its own; %s is another account's", c.miniAppID)
+	}
 	return errors.Join(errs...)
 }
 
 // appIDs are those whose identities pass the gate.
 func (c *config) appIDs() []string {
-	if c.websiteAppID == "" {
-		return []string{c.appID}
+	appIDs := []string{c.appID}
+	for _, more := range []string{c.websiteAppID, c.miniAppID} {
+		if more != "" {
+			appIDs = append(appIDs, more)
+		}
 	}
-	return []string{c.appID, c.websiteAppID}
+	return appIDs
 }
 
 // parseBaseURL accepts scheme and host, and nothing that WeChat would refuse.

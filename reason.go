@@ -72,6 +72,13 @@ const (
 	ReasonBadConfig Reason = "bad_config"
 )
 
+// Why data of a mini program could not be used.
+const (
+	// ReasonSessionKeyStale: the data was encrypted or signed with another
+	// session_key than the one known here; the mini program logs in again.
+	ReasonSessionKeyStale Reason = "session_key_stale"
+)
+
 // Why a visitor was stopped otherwise.
 const (
 	// ReasonLoop: too many logins in a row without a session that lasts, for a

@@ -27,12 +27,14 @@ type sessions struct {
 	idle    time.Duration
 	now     func() time.Time
 	corrupt func(context.Context) // is told of each damaged record
+
+	takesBearer bool // WithMiniProgram
 }
 
 // setSessions makes the manager, or takes the application's, and finds the
 // home of the claims.
 func (a *Auth) setSessions(c *config) error {
-	s := &sessions{now: c.now, appIDs: c.appIDs()}
+	s := &sessions{now: c.now, appIDs: c.appIDs(), takesBearer: c.miniAppID != ""}
 	a.sessions = s
 	s.corrupt = func(ctx context.Context) {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})
@@ -127,6 +129,7 @@ type visit struct {
 	token    string   // the session's; empty for a new one
 	sent     bool     // the request carried a session cookie
 	damaged  bool     // a record of the request's was not readable, and is deleted
+	bearer   bool     // a mini program's: no cookie
 	late     bool     // found by a token that was renewed a moment ago: to be read only
 	outer    bool     // somebody further out loads and saves this session
 	down     error    // the store is, and the session is a stand-in
@@ -153,6 +156,9 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 		s.identify(v)
 		return v, nil
 	}
+	if token, ok := bearer(r); ok && s.takesBearer {
+		return s.loadBearer(r.Context(), token)
+	}
 	tokens, sent := s.tokens(r)
 	damaged := false
 	for _, token := range tokens {
@@ -165,7 +171,7 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 		if err != nil {
 			return nil, err
 		}
-		if v != nil {
+		if v != nil && !v.bearer {
 			v.sent = true
 			return v, nil
 		}
@@ -179,6 +185,31 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 	v, err := s.empty(r.Context())
 	if err == nil {
 		v.sent, v.damaged = sent, damaged
+	}
+	return v, err
+}
+
+// loadBearer finds the session of a bearer token. The request's cookies, if it
+// has any, are not looked at: two identities in one request would be one too
+// many.
+func (s *sessions) loadBearer(ctx context.Context, token string) (*visit, error) {
+	if token != "" {
+		v, err := s.loadToken(ctx, token)
+		if errors.Is(err, errDamaged) {
+			s.corrupt(ctx)
+			v, err = nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if v != nil && v.bearer {
+			v.sent = true
+			return v, nil
+		}
+	}
+	v, err := s.empty(ctx)
+	if err == nil {
+		v.sent, v.bearer = true, true
 	}
 	return v, err
 }
@@ -202,9 +233,10 @@ func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) 
 	if errors.Is(err, errDamaged) {
 		return nil, nil
 	}
-	if v != nil {
-		v.sent, v.late = true, true
+	if v == nil || v.bearer {
+		return nil, err
 	}
+	v.sent, v.late = true, true
 	return v, err
 }
 
@@ -247,7 +279,7 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	if !s.manager.Deadline(loaded).After(s.now()) {
 		return nil, nil
 	}
-	v := &visit{ctx: loaded, manager: s.manager, token: token, touch: t.touchDue}
+	v := &visit{ctx: loaded, manager: s.manager, token: token, touch: t.touchDue, bearer: s.manager.GetBool(loaded, bearerKey)}
 	s.identify(v)
 	return v, nil
 }
@@ -365,7 +397,7 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 		// A grace for late readers, worth no failure of the login.
 		_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), []byte(token), renewedTTL)
 	}
-	if !v.outer {
+	if !v.outer && !v.bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
 	}
 	return nil
@@ -431,6 +463,12 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
 	if s.has(r.Context()) {
 		return s.logoutLoaded(w, r)
 	}
+	if token, ok := bearer(r); ok && s.takesBearer {
+		if !validToken(token) {
+			return nil
+		}
+		return s.delete(r.Context(), s.storeKey(token))
+	}
 	tokens, _ := s.tokens(r)
 	for _, token := range tokens {
 		if err := s.delete(r.Context(), s.storeKey(token)); err != nil {
@@ -481,11 +519,11 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 		if err != nil {
 			return err
 		}
-		if !s.cookieSet(w) {
+		if !v.bearer && !s.cookieSet(w) {
 			s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
 		}
 	case scs.Destroyed:
-		if !s.cookieSet(w) {
+		if !v.bearer && !s.cookieSet(w) {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
 	default:
@@ -508,7 +546,7 @@ func (s *sessions) touch(w http.ResponseWriter, v *visit) {
 		return
 	}
 	deadline := s.manager.Deadline(v.ctx)
-	if found, err := g.touch(v.ctx, s.storeKey(v.token), deadline); err == nil && found && !s.cookieSet(w) {
+	if found, err := g.touch(v.ctx, s.storeKey(v.token), deadline); err == nil && found && !v.bearer && !s.cookieSet(w) {
 		s.manager.WriteSessionCookie(v.ctx, w, v.token, s.cookieExpiry(deadline))
 	}
 }

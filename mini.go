@@ -1,0 +1,396 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// WithMiniProgram adds a mini program (小程序), whose pages call the
+// application's API. It logs in by POST mini/login and then sends its token as
+// Authorization: Bearer; the identity has the mini program's AppID and Channel
+// ChannelMiniProgram. A bearer token is worth nothing as a cookie, and a
+// session cookie nothing as a bearer token.
+func WithMiniProgram(appID, secret string) Option {
+	return func(c *config) { c.miniAppID, c.miniSecret = appID, secret }
+}
+
+const (
+	bearerPrefix = "wxm_"
+	// bearerKey marks, in the session, that it is no browser's.
+	bearerKey = "wechatauth.bearer"
+
+	maxMiniBody = 4 << 10
+	// enterTTL is how long a ticket into the web-view is good for.
+	enterTTL = time.Minute
+)
+
+// serveMiniLogin exchanges the code of wx.login for a token of ours:
+//
+//	{"code":"…"}  →  {"token":"wxm_…","expires_in":86400}
+//
+// Mini programs send one code twice now and then; the second call gets what
+// the first one gets.
+func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
+	var body struct {
+		Code string `json:"code"`
+	}
+	if err := readMiniBody(w, r, &body); err != nil || !validCode(body.Code) {
+		a.stopMini(w, r, ReasonCallbackMalformed, err)
+		return
+	}
+	ctx, cancel := detached(r)
+	defer cancel()
+	// The code is known to WeChat and to this mini program alone: what it
+	// opens is for them.
+	f := flow{State: "mini " + body.Code, AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), Key: []byte(body.Code)}
+	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State))
+	if err != nil {
+		a.stopMini(w, r, ReasonStoreUnavailable, err)
+		return
+	}
+	if c.outcome != nil {
+		o, err := a.openOutcome(c.outcome, f)
+		if err != nil {
+			o.Reason = ReasonStateMismatch
+		}
+		a.answerMini(w, r, o, nil)
+		return
+	}
+	o, err := a.miniLogin(ctx, f, body.Code)
+	if settleErr := a.settle(ctx, f, c, o); settleErr != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Err: settleErr})
+	}
+	a.answerMini(w, r, o, err)
+}
+
+// miniLogin is the login itself: exchange, hook, session.
+func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, error) {
+	ms, err := a.mini.client.Code2Session(ctx, code)
+	if err != nil {
+		return outcome{Reason: reasonOf(err)}, err
+	}
+	id := Identity{
+		AppID: f.AppID, OpenID: ms.OpenID, UnionID: ms.UnionID,
+		Channel: ChannelMiniProgram, LoginAt: time.Unix(a.now().Unix(), 0),
+	}
+	if a.onLogin != nil {
+		if err := a.onLogin(ctx, id); err != nil {
+			return outcome{Reason: ReasonNotAuthorized}, err
+		}
+	}
+	token, expiry, err := a.saveMini(ctx, id, ms.SessionKey)
+	if err != nil {
+		return outcome{Reason: ReasonStoreUnavailable}, err
+	}
+	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)})
+	return outcome{Token: token, Expiry: expiry.Unix(), Target: "/"}, nil
+}
+
+// saveMini keeps the newest session_key of the user, sealed, and saves a
+// session that no cookie opens.
+func (a *Auth) saveMini(ctx context.Context, id Identity, key client.Secret) (token string, expiry time.Time, err error) {
+	// A context of its own: that of the request may hold the session of the
+	// application's own LoadAndSave, which is a cookie's.
+	alone, cancel := context.WithTimeout(context.Background(), saveBudget)
+	defer cancel()
+	v, err := a.sessions.empty(alone)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	v.bearer = true
+	if err := a.sessions.login(v, id); err != nil {
+		return "", time.Time{}, err
+	}
+	a.sessions.manager.Put(v.ctx, bearerKey, true)
+	user := userKey(id.AppID, id.OpenID)
+	sealed := a.keys.seal([]byte(key.Reveal()), "session_key", user)
+	if err := a.sessions.marks.PutMark(ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime); err != nil {
+		return "", time.Time{}, err
+	}
+	if err := a.sessions.saveLogin(nil, v); err != nil {
+		return "", time.Time{}, err
+	}
+	return a.sessions.manager.Token(v.ctx), a.sessions.expiry(v), nil
+}
+
+func sessionKeyMark(user string) string { return "session_key " + user }
+
+func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, o outcome, err error) {
+	if o.Reason != "" {
+		a.stopMini(w, r, o.Reason, err)
+		return
+	}
+	a.writeMini(w, map[string]any{
+		"token":      bearerPrefix + o.Token,
+		"expires_in": max(0, o.Expiry-a.now().Unix()),
+	})
+}
+
+func (a *Auth) writeMini(w http.ResponseWriter, body map[string]any) {
+	b, err := json.Marshal(body)
+	if err != nil {
+		b = nil // strings and integers always encode
+	}
+	h := w.Header()
+	setNoStore(h)
+	h.Set("Content-Type", "application/json; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(b)))
+	_, _ = w.Write(b) // a client that has gone needs no answer
+}
+
+// stopMini answers a mini program that gets no token: 401 where wx.login and
+// another try can help, 429 where waiting can, 403 where nothing can.
+func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, reason Reason, err error) {
+	f := Failure{Reason: reason, Err: err}
+	switch reason {
+	case ReasonCodeUsed, ReasonCodeExpired:
+		f.Status = http.StatusUnauthorized
+	case ReasonRateLimited:
+		f.Status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", "60")
+	}
+	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram, Err: err})
+	a.stop(w, r, f)
+}
+
+func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMiniBody))
+	if err != nil {
+		return errors.New("the body is longer than 4 KiB, or broke off")
+	}
+	if json.Unmarshal(b, into) != nil {
+		return errors.New("the body is no JSON object of the right form")
+	}
+	return nil
+}
+
+// bearer returns the session token of the request's Authorization header.
+func bearer(r *http.Request) (token string, sent bool) {
+	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
+		return "", false
+	}
+	token, ok := strings.CutPrefix(strings.TrimSpace(rest), bearerPrefix)
+	if !ok || !validToken(token) {
+		return "", true
+	}
+	return token, true
+}
+
+// serveMiniTicket makes a URL by which the mini program's web-view is logged
+// in too:
+//
+//	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
+func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
+	v, err := a.sessions.load(r)
+	switch {
+	case err != nil:
+		a.stopMini(w, r, ReasonStoreUnavailable, err)
+		return
+	case !v.loggedIn || !v.bearer:
+		a.refuse(w, r, ReasonNoSession)
+		return
+	}
+	var body struct {
+		Target string `json:"target"`
+	}
+	if err := readMiniBody(w, r, &body); err != nil {
+		a.stopMini(w, r, ReasonCallbackMalformed, err)
+		return
+	}
+	target, ok := returnTarget(body.Target, a.prefix)
+	if !ok {
+		target = "/"
+	}
+	ticket := newState()
+	if err := a.putEnter(r.Context(), ticket, v.identity, target); err != nil {
+		a.stopMini(w, r, ReasonStoreUnavailable, err)
+		return
+	}
+	a.writeMini(w, map[string]any{
+		"url":        a.absolute(a.endpoint("mini/enter")) + "?ticket=" + ticket,
+		"expires_in": int(enterTTL / time.Second),
+	})
+}
+
+// enter is what a ticket into the web-view stands for.
+type enter struct {
+	Identity string `json:"i"`
+	Target   string `json:"r"`
+}
+
+func enterMark(ticket string) string { return "enter " + ticket }
+
+// putEnter keeps the ticket's meaning sealed under the ticket itself: whoever
+// reads the store cannot use it.
+func (a *Auth) putEnter(ctx context.Context, ticket string, id Identity, target string) error {
+	text, err := encodeIdentity(id)
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(enter{Identity: text, Target: target})
+	if err != nil {
+		return err
+	}
+	ring, err := newKeyring("enter", []byte(ticket))
+	if err != nil {
+		return err
+	}
+	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, id.AppID)), enterTTL)
+}
+
+// serveMiniEnter turns a ticket, once, into a browser's session.
+func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
+	ticket := r.URL.Query().Get("ticket")
+	// A link on another site would log its visitor in as somebody else.
+	if !validState(ticket) || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
+		return
+	}
+	ctx, cancel := detached(r)
+	defer cancel()
+	r = r.WithContext(ctx)
+	won, err := a.sessions.marks.PutMarkNX(ctx, "entered "+ticket, newFlowKey(), enterTTL+time.Minute)
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	id, target, ok, err := a.openEnter(ctx, ticket)
+	switch {
+	case err != nil:
+		a.unavailable(w, r, err)
+		return
+	case !won || !ok:
+		a.stop(w, r, Failure{Reason: ReasonCodeUsed, Page: true, RetryURL: a.loginURL("/", true)})
+		return
+	}
+	v, err := a.sessions.load(r)
+	if err == nil {
+		err = a.saveLogin(ctx, w, v, id)
+	}
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	redirect(w, target)
+}
+
+func (a *Auth) openEnter(ctx context.Context, ticket string) (id Identity, target string, ok bool, err error) {
+	box, found, err := a.sessions.marks.Mark(ctx, enterMark(ticket))
+	if err != nil || !found {
+		return id, "", false, err
+	}
+	ring, err := newKeyring("enter", []byte(ticket))
+	if err != nil {
+		return id, "", false, err
+	}
+	plain, err := ring.open(string(box), a.mini.appID)
+	var e enter
+	if err != nil || json.Unmarshal(plain, &e) != nil {
+		return id, "", false, nil
+	}
+	id, err = decodeIdentity(a.mini.appID, e.Identity)
+	target, fits := returnTarget(e.Target, a.prefix)
+	return id, target, err == nil && fits, nil
+}
+
+// ErrNoMiniProgram: the request is not one of a mini program's user who is
+// logged in.
+var ErrNoMiniProgram = errors.New("wechatauth: no mini program is logged in here")
+
+// ErrSessionKeyStale: the data was encrypted or signed with another
+// session_key than the newest one known here, as happens when wx.login was
+// called after it, or before without logging in. Let the mini program call
+// wx.login, log in again, and then ask for the data again. Reason in answers
+// of the application's own: ReasonSessionKeyStale.
+var ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
+
+// MiniProgram is what can be done for the mini program's user of a request.
+// Safe for concurrent use.
+type MiniProgram struct {
+	auth *Auth
+	id   Identity
+}
+
+// MiniProgram returns the mini program's side of a request that passed the
+// gate with a bearer token; ErrNoMiniProgram for any other.
+func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
+	id, ok := IdentityFromContext(ctx)
+	if !ok || id.Channel != ChannelMiniProgram {
+		return nil, ErrNoMiniProgram
+	}
+	account := a
+	if a.tenants != nil {
+		for _, t := range a.tenants.all() {
+			if t.mini.appID == id.AppID {
+				account = t
+			}
+		}
+	}
+	if account.mini.client == nil || account.mini.appID != id.AppID {
+		return nil, ErrNoMiniProgram
+	}
+	return &MiniProgram{auth: account, id: id}, nil
+}
+
+// sessionKey returns the newest session_key of the user.
+func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
+	user := userKey(m.id.AppID, m.id.OpenID)
+	sealed, found, err := m.auth.sessions.marks.Mark(ctx, sessionKeyMark(user))
+	if err != nil {
+		return "", fmt.Errorf("find session_key: %w", err)
+	}
+	if !found {
+		return "", ErrSessionKeyStale
+	}
+	key, err := m.auth.keys.open(string(sealed), "session_key", user)
+	if err != nil {
+		return "", ErrSessionKeyStale
+	}
+	return string(key), nil
+}
+
+// Decrypt opens the encryptedData that wx.getUserInfo and its kind hand to the
+// mini program, and checks that it is for this AppID; see client.Decrypt.
+// ErrSessionKeyStale if it does not open.
+func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]byte, error) {
+	key, err := m.sessionKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	plain, err := client.Decrypt(key, encryptedData, iv, m.id.AppID)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrSessionKeyStale, err)
+	}
+	return plain, nil
+}
+
+// VerifySignature checks the signature of rawData, both as the mini program
+// received them; see client.VerifySignature. ErrSessionKeyStale if it does not
+// fit.
+func (m *MiniProgram) VerifySignature(ctx context.Context, rawData, signature string) error {
+	key, err := m.sessionKey(ctx)
+	if err != nil {
+		return err
+	}
+	if !client.VerifySignature(key, rawData, signature) {
+		return ErrSessionKeyStale
+	}
+	return nil
+}
+
+// PhoneNumber exchanges the code of the phone-number button. It needs no
+// session_key and so is never stale; see client.Client.PhoneNumber.
+func (m *MiniProgram) PhoneNumber(ctx context.Context, code string) (*client.PhoneNumber, error) {
+	return m.auth.mini.client.PhoneNumber(ctx, code)
+}
