@@ -39,6 +39,8 @@ func (r Reason) status() int {
 	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonSnapshotSuspected, ReasonIdentityMismatch,
 		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin:
 		return http.StatusForbidden
+	case ReasonSessionKeyStale:
+		return http.StatusConflict
 	case ReasonNotFound, ReasonUnknownAccount:
 		return http.StatusNotFound
 	case ReasonMethodNotAllowed:

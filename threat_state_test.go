@@ -462,6 +462,8 @@ func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
 		"c.secret == \"\"":                "empty or not",
 		"f.State != \"\"":                 "empty or not",
 		"(c.websiteAppID == \"\") != (c.websiteSecret == \"\")": "empty or not",
+		"(c.miniAppID == \"\") != (c.miniSecret == \"\")":       "empty or not",
+		"c.miniSecret == \"\"":                                  "empty or not",
 		"c.websiteSecret == \"\"":                               "empty or not",
 		"b.Session == \"\"":                                     "empty or not",
 	}
