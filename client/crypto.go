@@ -103,7 +103,8 @@ func watermark(fields map[string]json.RawMessage) string {
 	if err != nil {
 		return ""
 	}
-	return looseText(inner["appid"])
+	appID, _ := (&answer{fields: inner}).strict("appid")
+	return appID
 }
 
 // VerifySignature reports whether signature is WeChat's for rawData, the text

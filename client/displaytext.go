@@ -50,7 +50,7 @@ func displayText(s string) string {
 func isDeceptive(r rune) bool {
 	switch {
 	case r == 0x00AD, r == 0x061C, r == 0x180E, r == 0xFEFF,
-		0x200B == r, 0x200E <= r && r <= 0x200F,
+		r == 0x200B, 0x200E <= r && r <= 0x200F,
 		0x2028 <= r && r <= 0x202E,
 		0x2060 <= r && r <= 0x206F,
 		0xFFF9 <= r && r <= 0xFFFB,

@@ -45,7 +45,7 @@ func TestAClientPrintsWithoutItsSecret(t *testing.T) {
 			assert.NotContains(t, fmt.Sprintf(verb, v), canary, verb)
 		}
 	}
-	data, err := json.Marshal(c)
+	data, err := json.Marshal(map[string]any{"client": c})
 	require.NoError(t, err)
 	assert.NotContains(t, string(data), canary)
 }

@@ -54,25 +54,19 @@ func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 // answer. Refresh tokens live 30 days, which refreshing does not extend:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsrefreshtoken.html.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Token, error) {
-	req := request{endpoint: "sns/oauth2/refresh_token", query: url.Values{
+	req, call := request{endpoint: "sns/oauth2/refresh_token"}, c.call // takes no secret
+	if c.component != nil {
+		req.endpoint, call = "sns/oauth2/component/refresh_token", c.callAsApp
+	}
+	req.query = url.Values{
 		"appid":         {c.appID},
 		"grant_type":    {"refresh_token"},
 		"refresh_token": {refreshToken},
-	}}
-	if c.component != nil {
-		req.endpoint = "sns/oauth2/component/refresh_token"
 	}
 	if !isToken(refreshToken) {
 		return nil, req.unsent(KindRestart, ErrTokenInvalid)
 	}
-	if c.component == nil {
-		ans, err := c.call(ctx, req) // takes no secret
-		if err != nil {
-			return nil, err
-		}
-		return ans.token()
-	}
-	ans, err := c.callAsApp(ctx, req)
+	ans, err := call(ctx, req)
 	if err != nil {
 		return nil, err
 	}

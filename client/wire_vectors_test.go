@@ -168,6 +168,7 @@ func TestWireDecryptRefusesWhatIsDamaged(t *testing.T) {
 		{"a watermark without AppID, none expected", keyC, sealed(t, `{"watermark":{"appid":""}}`), ivC, "", ErrWatermark},
 		{"two watermarks", keyC, sealed(t, `{`+mark+`,"watermark":{"appid":"wx2"}}`), ivC, appC, ErrDecrypt},
 		{"two watermarks, the second fits", keyC, sealed(t, `{"watermark":{"appid":"wx2"},`+mark+`}`), ivC, appC, ErrDecrypt},
+		{"an AppID that is a number", keyC, sealed(t, `{"watermark":{"appid":5}}`), ivC, "5", ErrWatermark},
 		{"two AppIDs", keyC, sealed(t, `{"watermark":{"appid":"`+appC+`","appid":"wx2"}}`), ivC, appC, ErrWatermark},
 		{"an AppID in another case", keyC, sealed(t, `{"watermark":{"appid":"`+appC+`","appId":"wx2"}}`), ivC, appC, ErrWatermark},
 		{"two openIds", keyC, sealed(t, `{"openId":"oA","openId":"oB",`+mark+`}`), ivC, appC, ErrDecrypt},

@@ -1,0 +1,166 @@
+package client
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// answerSeeds are answers as they come and as they must not.
+func answerSeeds(f *testing.F, members string) {
+	for _, body := range []string{
+		`{$}`, "\xef\xbb\xbf{$}", `{$}{$}`, `{$`, `null`, `[]`, ``, `{}`, `[{$}]`, `{$,$}`,
+		`{$,"errcode":0}`, `{$,"errcode":"40029","errmsg":"invalid code, rid: 1-2-3"}`, `{$,"ERRCODE":1}`,
+		`{$,"openid":"oB"}`, `{$,"OpenID":"oB"}`, `{$,"open\u0069d":"oB"}`, `{$,"unionid":"oU"}`, `{$,"unionid":null}`,
+		"{$,\"nickname\":\"\x00\x14\\\x14\xff\"}", `{$,"nickname":"\ud800\u202e"}`, `{$,"expires_in":1e400}`,
+		`{$,"headimgurl":"javascript:alert(1)"}`, `{$,"is_snapshotuser":"1"}`, `{$,"x":[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]}`,
+	} {
+		f.Add([]byte(strings.ReplaceAll(body, "$", members)))
+	}
+}
+
+// lenient reads the members of body as encoding/json would, after the control
+// bytes in it have been mended.
+func lenient(body []byte) (members map[string]any) {
+	body, err := repair([]byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf")))
+	if err != nil {
+		return nil
+	}
+	_ = json.Unmarshal(body, &members)
+	return members
+}
+
+// readForFuzz reads a body, and holds errors to the rules.
+func readForFuzz(t *testing.T, endpoint string, body []byte) *answer {
+	ans, err := request{endpoint: endpoint}.read(body)
+	if err == nil {
+		return ans
+	}
+	var e *Error
+	require.True(t, errors.As(err, &e))
+	assert.True(t, e.Code != 0 || errors.Is(err, ErrAnswer), "%v", err)
+	assert.LessOrEqual(t, len(e.Message), maxErrorText)
+	assert.True(t, utf8.ValidString(err.Error()))
+	assert.NotContains(t, err.Error(), "\n")
+	return nil
+}
+
+func FuzzTokenAnswer(f *testing.F) {
+	answerSeeds(f, `"access_token":"T","expires_in":7200,"refresh_token":"R","openid":"oA","scope":"snsapi_base"`)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		ans := readForFuzz(t, "sns/oauth2/access_token", body)
+		if ans == nil {
+			return
+		}
+		token, err := ans.token()
+		if err != nil {
+			assert.Nil(t, token)
+			assert.ErrorIs(t, err, ErrAnswer)
+			return
+		}
+		plain := lenient(body)
+		assert.Regexp(t, `^[A-Za-z0-9_-]{1,64}$`, token.OpenID)
+		assert.Equal(t, plain["openid"], token.OpenID, "another parser reads another user")
+		assert.Equal(t, plain["access_token"], token.AccessToken.Reveal())
+		if token.UnionID != "" {
+			assert.Equal(t, plain["unionid"], token.UnionID)
+		}
+		if plain["is_snapshotuser"] == float64(1) {
+			assert.True(t, token.Snapshot)
+		}
+		assert.GreaterOrEqual(t, token.ExpiresIn, 0*maxExpiresIn)
+		assert.LessOrEqual(t, token.ExpiresIn, maxExpiresIn)
+	})
+}
+
+func FuzzUserInfoAnswer(f *testing.F) {
+	answerSeeds(f, `"openid":"oA","nickname":"N","sex":1,"headimgurl":"http://thirdwx.qlogo.cn/x/132","privilege":["a"]`)
+	own := Endpoints{Open: defaultOpen, API: defaultAPI}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		ans := readForFuzz(t, "sns/userinfo", body)
+		if ans == nil {
+			return
+		}
+		info, err := ans.userInfo("oA", own)
+		if err != nil {
+			assert.Nil(t, info)
+			assert.ErrorIs(t, err, ErrAnswer)
+			return
+		}
+		assert.Equal(t, "oA", info.OpenID)
+		assert.Equal(t, "oA", lenient(body)["openid"])
+		assert.True(t, info.AvatarURL == "" || strings.HasPrefix(info.AvatarURL, "https://"), "%q", info.AvatarURL)
+		assert.NotRegexp(t, "[\\x00-\\x20\"'<>`\\\\]", info.AvatarURL)
+		for _, text := range append([]string{info.Nickname, info.City, info.Province, info.Country, info.Language}, info.Privilege...) {
+			assert.True(t, utf8.ValidString(text))
+			assert.LessOrEqual(t, utf8.RuneCountInString(text), maxDisplayRunes)
+			assert.Equal(t, text, displayText(text))
+		}
+	})
+}
+
+// FuzzDecrypt opens arbitrary data, and what was sealed around arbitrary text.
+func FuzzDecrypt(f *testing.F) {
+	f.Add(keyB, encryptedB, ivB, appB)
+	f.Add(keyC, encryptedC, ivC, appC)
+	f.Add(keyC, encryptedB, ivC, appC)
+	f.Add("", "", "", "")
+	f.Add(keyC, `{"watermark":{"appid":"`+appC+`"}}`, ivC, appC)
+	f.Add(keyC, `{"watermark":{"appid":"`+appC+`"},"watermark":{"appid":"wx2"}}`, ivC, appC)
+	f.Add(keyC, "{\"nickName\":\"\x14\",\"watermark\":{\"appid\":\""+appC+"\"}}", ivC, appC)
+	f.Add(keyC+"\n", encryptedC, ivC, appC)
+	f.Fuzz(func(t *testing.T, key, data, iv, appID string) {
+		for _, v := range [][3]string{{key, data, iv}, {keyC, sealed(t, data), ivC}} {
+			plaintext, err := Decrypt(v[0], v[1], v[2], appID)
+			if err != nil {
+				assert.Nil(t, plaintext)
+				assert.True(t, errors.Is(err, ErrDecrypt) || errors.Is(err, ErrWatermark), "%v", err)
+				continue
+			}
+			var payload struct{ Watermark struct{ AppID string } }
+			require.NoError(t, json.Unmarshal(plaintext, &payload), "%q", plaintext)
+			assert.Equal(t, appID, payload.Watermark.AppID)
+			assert.NotEmpty(t, appID)
+			_, err = base64.StdEncoding.DecodeString(v[0])
+			assert.NoError(t, err)
+		}
+	})
+}
+
+func FuzzErrmsgRedaction(f *testing.F) {
+	f.Add("invalid code, rid: 65c17d8c-5cf05990-781aabe9", testCode)
+	f.Add("code "+testCode+" been used, hints: [ req_id: "+testCode+" ]", testCode)
+	f.Add("secret="+testSecret+"&code=x", testSecret)
+	f.Add(strings.Repeat("x", 290)+testToken+", rid: "+testToken, testToken)
+	f.Add("a\x00"+testOpenID+"\u202e\n\xff", testOpenID)
+	f.Add(base64.RawStdEncoding.EncodeToString([]byte(testSecret)), testSecret)
+	f.Fuzz(func(t *testing.T, errmsg, secret string) {
+		if len(secret) < 6 || !isToken(secret) || strings.ContainsAny(secret, "[]") || strings.Contains("..."+redacted, secret) {
+			return // shorter ones hide nothing, and the mark itself may stay
+		}
+		body, err := json.Marshal(map[string]any{"errcode": 40029, "errmsg": errmsg})
+		require.NoError(t, err)
+		if len(body) > maxBody {
+			return
+		}
+		_, err = request{endpoint: "sns/x", query: map[string][]string{"code": {secret}}}.read(body)
+		var e *Error
+		require.True(t, errors.As(err, &e))
+		require.Equal(t, 40029, e.Code)
+		for _, text := range []string{e.Message, e.RID} {
+			assert.False(t, strings.Contains(text, secret), "%q is in %q", secret, text)
+			assert.False(t, strings.Contains(strings.ToLower(text), "secret="), "%q", text)
+			assert.False(t, strings.Contains(text, fmt.Sprintf("%x", secret)), "%q", text)
+			assert.True(t, utf8.ValidString(text))
+			assert.NotContains(t, text, "\n")
+			assert.LessOrEqual(t, len(text), maxErrorText)
+		}
+	})
+}

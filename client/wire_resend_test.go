@@ -1,0 +1,172 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// TestWireADialErrorIsTriedOnceMore also with the code: nothing of it was sent.
+func TestWireADialErrorIsTriedOnceMore(t *testing.T) {
+	for _, row := range []struct {
+		name  string
+		fails int64
+		fine  bool
+		err   error
+		dials int64
+	}{
+		{"refused once", 1, true, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
+		{"refused for ever", 9, false, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
+		{"no such host", 9, false, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "api.invalid", IsNotFound: true}}, 2},
+		{"the name server is slow once", 1, true, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "api.invalid", IsTimeout: true}}, 2},
+		{"an error whose place is unknown", 9, false, errors.New("the proxy says no to " + testCode), 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(wireGood) })
+			var dials atomic.Int64
+			c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: &http.Transport{
+				DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+					if dials.Add(1) <= row.fails {
+						return nil, row.err
+					}
+					return (&net.Dialer{}).DialContext(ctx, network, addr)
+				},
+			}}))
+			err := callOnWire(t, "Exchange", c)
+			assert.Equal(t, row.dials, dials.Load())
+			countSentTwice(t, "Exchange", p)
+			if row.fine {
+				assert.NoError(t, err)
+				return
+			}
+			assert.Equal(t, KindRetry, kindOf(t, err))
+		})
+		wire.faults.Add(1)
+	}
+}
+
+// deadKept is a transport whose kept connection turns out to be dead before
+// the request's headers are written, as far as httptrace can tell.
+type deadKept struct {
+	next         http.RoundTripper
+	wroteHeaders bool
+	tries        int
+}
+
+func (d *deadKept) RoundTrip(r *http.Request) (*http.Response, error) {
+	if d.tries++; d.tries > 1 {
+		return d.next.RoundTrip(r)
+	}
+	trace := httptrace.ContextClientTrace(r.Context())
+	trace.GotConn(httptrace.GotConnInfo{Reused: true})
+	if d.wroteHeaders {
+		trace.WroteHeaders()
+	}
+	return nil, io.EOF
+}
+
+func TestWireAKeptConnectionThatDiesCountsByWhatWasWritten(t *testing.T) {
+	for _, row := range []struct {
+		name         string
+		wroteHeaders bool
+		tries        int
+	}{
+		{"before the headers: sent anew", false, 2},
+		{"after the headers: never again", true, 1},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(wireGood) })
+			dead := &deadKept{next: &http.Transport{DisableKeepAlives: true}, wroteHeaders: row.wroteHeaders}
+			c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: dead}))
+			err := callOnWire(t, "Exchange", c)
+			assert.Equal(t, row.wroteHeaders, err != nil)
+			assert.Equal(t, row.tries, dead.tries)
+		})
+		wire.faults.Add(1)
+	}
+}
+
+// TestWireGoWouldSendTheCodeTwice shows that the peer of this suite does catch
+// a resent request: Go's own client falls for it.
+func TestWireGoWouldSendTheCodeTwice(t *testing.T) {
+	p := newRawPeer(t, func(c *rawConn) {
+		if c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+			return
+		}
+		c.read()
+	})
+	hc := &http.Client{Transport: &http.Transport{}}
+	resp, err := hc.Get(p.url())
+	require.NoError(t, err)
+	_, _ = io.Copy(io.Discard, resp.Body)
+	require.NoError(t, resp.Body.Close())
+	resp, err = hc.Get(p.url() + "/?code=" + testCode)
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	require.Error(t, err)
+	assert.EqualValues(t, 2, p.withCode.Load())
+}
+
+// TestWireACodeTravelsLikeAnyGETOnAWarmConnection: what keeps it from being
+// sent twice costs neither a header nor a connection.
+func TestWireACodeTravelsLikeAnyGETOnAWarmConnection(t *testing.T) {
+	var sent lockedBuffer
+	var connections atomic.Int64
+	p := newRawPeer(t, func(c *rawConn) {
+		connections.Add(1)
+		c.in = bufio.NewReader(io.TeeReader(c.Conn, &sent))
+		for c.read() && c.answer(`{"errcode":0,`+wireGood[1:]) {
+		}
+	})
+	c, _ := wireClient(t, p.url())
+	for _, call := range []string{"CheckToken", "Exchange", "CheckToken", "Code2Session", "UserInfo"} {
+		require.NoError(t, callOnWire(t, call, c))
+	}
+	assert.EqualValues(t, 1, connections.Load())
+	assert.NotContains(t, sent.String(), "Transfer-Encoding")
+	assert.NotContains(t, sent.String(), "Content-Length")
+	assert.NotContains(t, sent.String(), "Referer")
+	assert.NotContains(t, sent.String(), "gzip")
+}
+
+// starved lets the transport wait for the request's empty body, as it does on a
+// machine that has no time for it.
+type starved struct{ next http.RoundTripper }
+
+func (s starved) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Body = io.NopCloser(slowEOF{})
+	return s.next.RoundTrip(r)
+}
+
+type slowEOF struct{}
+
+func (slowEOF) Read([]byte) (int, error) {
+	<-time.After(300 * time.Millisecond) // the transport gives up guessing after 200
+	return 0, io.EOF
+}
+
+func TestWireACodeTravelsLikeAnyGETFromABusyMachine(t *testing.T) {
+	var sent lockedBuffer
+	p := newRawPeer(t, func(c *rawConn) {
+		c.in = bufio.NewReader(io.TeeReader(c.Conn, &sent))
+		c.read()
+		c.answer(wireGood)
+	})
+	c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: starved{&http.Transport{}}}))
+	require.NoError(t, callOnWire(t, "Exchange", c))
+	assert.NotContains(t, sent.String(), "Transfer-Encoding")
+	wire.faults.Add(1)
+}
