@@ -134,13 +134,13 @@ func (a *Auth) setAccounts(c *config) error {
 	if c.httpClient != nil {
 		clientOpts = append(clientOpts, client.WithHTTPClient(c.httpClient))
 	}
-	official, err := client.New(c.appID, c.secret, clientOpts...)
+	official, err := client.New(c.appID, c.secret, c.forAccount(c.secret, clientOpts)...)
 	if err != nil {
 		return fmt.Errorf("WithApp: %w", err)
 	}
 	a.official = account{appID: c.appID, channel: ChannelWeChat, client: official}
 	if c.miniAppID != "" {
-		mini, err := client.New(c.miniAppID, c.miniSecret, clientOpts...)
+		mini, err := client.New(c.miniAppID, c.miniSecret, c.forAccount(c.miniSecret, clientOpts)...)
 		if err != nil {
 			return fmt.Errorf("WithMiniProgram: %w", err)
 		}

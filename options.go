@@ -27,6 +27,9 @@ type config struct {
 	appID, secret               string
 	websiteAppID, websiteSecret string
 	miniAppID, miniSecret       string
+	componentAppID              string
+	component                   ComponentTokenSource
+	componentSet                bool
 	accounts                    AccountResolver
 	accountsSet                 bool
 	baseURL                     string
@@ -320,6 +323,9 @@ func (c *config) validate() error {
 			errs = append(errs, err)
 		}
 	}
+	if err := c.validateComponent(); err != nil {
+		errs = append(errs, err)
+	}
 	if err := c.validateAuthorize(); err != nil {
 		errs = append(errs, err)
 	}
@@ -332,7 +338,7 @@ func (c *config) validate() error {
 func (c *config) validateAccount() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.appID == "" || c.secret == "" {
+	if c.appID == "" || (c.secret == "" && !c.componentSet) {
 		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
 	}
 	if (c.websiteAppID == "") != (c.websiteSecret == "") {
@@ -341,7 +347,7 @@ func (c *config) validateAccount() error {
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
 		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
 	}
-	if (c.miniAppID == "") != (c.miniSecret == "") {
+	if (c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet {
 		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program")
 	}
 	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {

@@ -111,6 +111,8 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a lifetime of 401 days":           {right(WithLifetime(401 * 24 * time.Hour)), "WithLifetime: "},
 		"an idle timeout of a second":      {right(WithIdleTimeout(time.Second)), "WithIdleTimeout: "},
 		"an idle timeout beyond the life":  {right(WithIdleTimeout(25 * time.Hour)), "WithIdleTimeout: "},
+		"a platform without keys":          {right(WithComponent("wx00000000000000d4", tokenOf(""))), "WithComponent: set WithFlowKeys too"},
+		"a platform without a token":       {right(WithFlowKeys(key), WithComponent("wx00000000000000d4", nil)), "WithComponent: set the platform's AppID and the source"},
 		"half a mini program":              {right(WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},
 		"a mini program that is the app":   {right(WithMiniProgram(testAppID, testSecret)), "WithMiniProgram: a mini program has an AppID of its own"},
 		"accounts from nobody":             {[]Option{WithBaseURL(testBase), WithAccounts(nil)}, "WithAccounts: the resolver is nil"},
