@@ -17,7 +17,6 @@ type authorizeRequest struct {
 	redirectURI string
 	scope       client.Scope
 	state       string
-	hasState    bool
 	platform    string // component_appid
 	forcePopup  bool
 	forceSnap   bool
@@ -86,7 +85,7 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *r
 	q, err := url.ParseQuery(r.URL.RawQuery)
 	a := authorizeRequest{
 		appID: q.Get("appid"), redirectURI: q.Get("redirect_uri"), scope: client.Scope(q.Get("scope")),
-		state: q.Get("state"), hasState: q.Has("state"), platform: q.Get("component_appid"),
+		state: q.Get("state"), platform: q.Get("component_appid"),
 		forcePopup: q.Get("forcePopup") == "true", forceSnap: q.Get("forceSnapShot") == "true", person: p,
 	}
 	var ok bool
@@ -236,7 +235,8 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
 		return
 	}
 	id := s.text(24)
-	s.pending[id] = &consent{authorizeRequest: a}
+	s.pending[id] = &consent{authorizeRequest: a, opened: s.now()}
+	s.sweep()
 	s.mu.Unlock()
 	s.consentPage(w, r, c, id, a)
 }

@@ -310,6 +310,20 @@ func TestConsentPageIsAnsweredOnce(t *testing.T) {
 	require.Contains(t, body(t, again), "该链接无法访问")
 }
 
+func TestSandboxAccountsAdmitFollowersOnly(t *testing.T) {
+	sandbox := wechattest.Account{AppID: appID, Secret: secret, Sandbox: true}
+	sim := simulator(t, wechattest.WithAccount(sandbox))
+	sim.Hold("阿青")
+	browser := phone()
+	resp, page := open(t, browser, authorizeURL(sim, loopback, "snsapi_base"))
+	require.Equal(t, http.StatusFound, resp.StatusCode, page)
+	_, page = open(t, browser, authorizeURL(sim, loopback, "snsapi_userinfo"))
+	_, rest, _ := strings.Cut(page, `name="ticket" value="`)
+	resp, err := browser.PostForm(sim.URL+"/connect/oauth2/authorize_reply", url.Values{"ticket": {rest[:24]}, "answer": {"allow"}, "person": {"Lin"}})
+	require.NoError(t, err)
+	require.Contains(t, body(t, resp), "必须关注此测试号", "nor one who takes the phone on the consent page")
+}
+
 func TestTwoBrowsersAreTwoPeople(t *testing.T) {
 	sim, callback := simulator(t), site(t)
 	openID := func(browser *http.Client) string {

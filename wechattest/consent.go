@@ -3,11 +3,13 @@ package wechattest
 import (
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // consent is a consent page that is open in somebody's browser.
 type consent struct {
 	authorizeRequest
+	opened time.Time
 }
 
 // The cookies by which one browser chooses for itself. They are sent to the
@@ -70,6 +72,11 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 	if p, ok := s.people[r.PostFormValue("person")]; ok {
 		a.person = p
 		choose(w, p.Name)
+	}
+	if refused := s.judge(a); refused != nil { // a sandbox account, and who follows it
+		s.mu.Unlock()
+		s.errorPage(w, r, c, refused)
+		return
 	}
 	var to string
 	switch {

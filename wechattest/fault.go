@@ -25,6 +25,18 @@ type Fault struct {
 
 type faultKind int
 
+const (
+	faultNone faultKind = iota
+	faultErrcode
+	faultDelay
+	faultHang
+	faultReset
+	faultRaw
+	faultTruncated
+	faultCodeAsString
+	faultCodeZero
+)
+
 // String names the fault: ParseFault reads most of these names.
 func (f Fault) String() string {
 	name := [...]string{"none", "errcode", "delay", "hang", "reset", "raw", "truncated", "errcode-as-string", "errcode-zero"}[f.kind]
@@ -107,18 +119,6 @@ func ParseFault(name string) (Fault, error) {
 	return f, nil
 }
 
-const (
-	faultNone faultKind = iota
-	faultErrcode
-	faultDelay
-	faultHang
-	faultReset
-	faultRaw
-	faultTruncated
-	faultCodeAsString
-	faultCodeZero
-)
-
 // Errcode answers with an errcode and does nothing else: a code that comes
 // with the call is not spent. At a page it is the number on the error page.
 func Errcode(code int) Fault { return Fault{kind: faultErrcode, code: code} }
@@ -163,7 +163,7 @@ func (f Fault) Processed() Fault {
 
 // Fail scripts what happens to the next calls of an endpoint, one fault for
 // each call, after those scripted before. The zero Fault lets a call through.
-// It panics on an endpoint that does not exist.
+// At pages the faults that change JSON do nothing. It panics on an endpoint that does not exist.
 func (s *Server) Fail(endpoint string, faults ...Fault) {
 	mustEndpoint(endpoint)
 	s.mu.Lock()
@@ -196,8 +196,8 @@ func (s *Server) nextFault(c *Call) Fault {
 }
 
 // Block holds every call of an endpoint, after it was counted and before it
-// takes effect, until release is called. Release may be called twice. It panics on
-// an endpoint that does not exist.
+// takes effect, until release is called. Release may be called twice. Block
+// panics on an endpoint that does not exist.
 func (s *Server) Block(endpoint string) (release func()) {
 	mustEndpoint(endpoint)
 	s.mu.Lock()

@@ -17,6 +17,10 @@ var (
 		"授权页只在微信里打开：请求的 User-Agent 里没有 MicroMessenger。本地用桌面浏览器调试时，打开“任意浏览器”选项（WithAnyBrowser 或 -any-browser）。",
 		"The authorize page opens in WeChat only: there is no MicroMessenger in the User-Agent. For local work with a desktop browser turn on WithAnyBrowser or -any-browser.",
 	}
+	insideHint = bilingual{
+		"手机微信里不能用网站应用登录：请用公众号的 AppID 走 /connect/oauth2/authorize。",
+		"A website application cannot log in inside WeChat on a phone: use the official account's AppID and /connect/oauth2/authorize.",
+	}
 	refusedHint = bilingual{
 		"和真实的微信一样，网站不会收到任何通知。开关 refusal-callback 可模拟旧行为：只带 state 回调。",
 		"As with the real WeChat the site is told nothing. The switch refusal-callback gives the older behaviour: a callback with state only.",

@@ -41,6 +41,7 @@ type view struct {
 	// QR page: the code, and the callback around its code.
 	QR                     template.HTML
 	Before, After, Refused string
+	Embedded               bool
 
 	// Doubled delivery.
 	Callback string

@@ -41,6 +41,7 @@ func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 	}
 	uuid := s.text(16)
 	s.tickets[uuid] = &ticket{authorizeRequest: a, status: qrWaiting, expires: s.now().Add(qrLife)}
+	s.sweep()
 	s.mu.Unlock()
 	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
 		w.Header().Set("Content-Type", "application/json")
@@ -52,7 +53,7 @@ func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 
 func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid string, a authorizeRequest) {
 	s.outcome(c, 0, "QR page")
-	v := view{Account: a.account, Ticket: uuid, english: english(r)}
+	v := view{Account: a.account, Ticket: uuid, english: english(r), Embedded: embedded(r)}
 	v.Title = v.T("微信登录（模拟）", "WeChat login (simulated)")
 	s.mu.Lock()
 	v.Before, v.After = s.callback(a)
@@ -64,6 +65,12 @@ func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid st
 		v.QR = template.HTML(m.svg())
 	}
 	s.show(w, r, "qr", v)
+}
+
+// embedded reports whether wxLogin.js shows the page in an iframe and wants
+// the whole window to go to the callback.
+func embedded(r *http.Request) bool {
+	return r.FormValue("login_type") == "jssdk" && r.FormValue("self_redirect") != "true"
 }
 
 // qrImage is /connect/qrcode/<uuid>, the picture alone.
@@ -91,11 +98,18 @@ func baseURL(r *http.Request) string {
 	return "http://" + r.Host
 }
 
+// phoneWeChat reports whether the browser is WeChat's own on a phone, where a
+// website application has no rights; its desktop clients show the QR page.
+func phoneWeChat(r *http.Request) bool {
+	agent := strings.ToLower(r.UserAgent())
+	return strings.Contains(agent, "micromessenger") && !strings.Contains(agent, "windowswechat") && !strings.Contains(agent, "macwechat")
+}
+
 func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
 	q := r.URL.Query()
 	a := authorizeRequest{
 		appID: q.Get("appid"), redirectURI: q.Get("redirect_uri"), scope: client.Scope(q.Get("scope")),
-		state: q.Get("state"), hasState: q.Has("state"),
+		state: q.Get("state"),
 	}
 	var ok bool
 	a.account, ok = s.accounts[a.appID]
@@ -106,6 +120,8 @@ func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
 		return a, numbered(10011)
 	case a.scope == "":
 		return a, numbered(10010)
+	case phoneWeChat(r):
+		return a, &refusal{code: 10005, text: pageErrors[10005], hint: insideHint}
 	case !ok:
 		return a, &refusal{text: "AppID 参数错误", hint: unknownAppHint}
 	case q.Get("response_type") != "code" && q.Get("login_type") != "jssdk", a.account.Kind != WebsiteApp, r.Method != http.MethodGet:
@@ -168,13 +184,13 @@ func (s *Server) qrPoll(w http.ResponseWriter, r *http.Request, c *Call) {
 		changed := s.changed
 		s.mu.Unlock()
 		if news {
-			writePoll(w, status, code)
+			s.writePoll(w, c, status, code)
 			return
 		}
 		select {
 		case <-changed:
 		case <-hold.C:
-			writePoll(w, status, code)
+			s.writePoll(w, c, status, code)
 			return
 		case <-s.done:
 			return
@@ -196,7 +212,8 @@ func (s *Server) qrStatus(uuid, last string) (status int, code string, news bool
 	return t.status, t.code, true
 }
 
-func writePoll(w http.ResponseWriter, status int, code string) {
+func (s *Server) writePoll(w http.ResponseWriter, c *Call, status int, code string) {
+	s.outcome(c, 0, fmt.Sprintf("wx_errcode=%d", status))
 	w.Header().Set("Content-Type", "text/javascript")
 	w.Header().Set("Cache-Control", "no-store")
 	io.WriteString(w, fmt.Sprintf("window.wx_errcode=%d;window.wx_code='%s';", status, code))

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,15 +52,35 @@ func TestQRConnectShowsErrorPages(t *testing.T) {
 		"unknown appid":    {nil, []string{siteID, "wxffffffffffffffff"}, "AppID 参数错误"},
 		"another scope":    {nil, []string{"snsapi_login", "snsapi_userinfo"}, "Scope 参数错误"},
 		"no response_type": {nil, []string{"response_type=code&", ""}, "该链接无法访问"},
+		"inside WeChat":    {nil, nil, "并没有这些scope的权限"},
 		"foreign callback": {[]wechattest.Option{wechattest.WithAccount(strict)}, nil, "该链接无法访问"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			resp, page := open(t, desk(), qrURL(simulator(t, tt.opts...), loopback, tt.change...))
+			browser := desk()
+			if name == "inside WeChat" {
+				browser = phone()
+			}
+			resp, page := open(t, browser, qrURL(simulator(t, tt.opts...), loopback, tt.change...))
 			require.Equal(t, http.StatusOK, resp.StatusCode)
 			require.Contains(t, page, tt.want)
 			require.NotContains(t, page, "data-uuid")
 		})
+	}
+}
+
+func TestQRConnectOpensInDesktopWeChat(t *testing.T) {
+	for _, agent := range []string{wechattest.Windows, wechattest.Mac} {
+		_, page := open(t, wechattest.Browser(agent), qrURL(simulator(t), loopback))
+		require.Contains(t, page, "data-uuid")
+	}
+}
+
+func TestEmbeddedQRPageLeavesTheIframe(t *testing.T) {
+	const jssdk = "response_type=code&scope=snsapi_login&state=s1"
+	for redirect, want := range map[string]bool{"true": false, "false": true} {
+		_, page := open(t, desk(), qrURL(simulator(t), loopback, jssdk, "scope=snsapi_login&state=s1&login_type=jssdk&self_redirect="+redirect))
+		require.Equal(t, want, strings.Contains(page, " data-top"))
 	}
 }
 

@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -30,6 +31,7 @@ type Server struct {
 	changed chan struct{} // closed and replaced whenever something happened
 	rng     *rand.Rand
 	offset  time.Duration // what Advance added to the clock
+	swept   int           // calls of sweep so far
 
 	// What people do.
 	holder      string
@@ -174,6 +176,21 @@ func (s *Server) Hold(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.holder = name
+}
+
+// sweep forgets, now and then, what expired an hour ago or earlier, so that a
+// long run does not fill the memory. The caller holds s.mu.
+func (s *Server) sweep() {
+	const interval, keep = 1024, time.Hour
+	if s.swept++; s.swept%interval != 0 {
+		return
+	}
+	old := s.now().Add(-keep)
+	maps.DeleteFunc(s.codes, func(_ string, g *grant) bool { return g.expires.Before(old) })
+	maps.DeleteFunc(s.pending, func(_ string, c *consent) bool { return c.opened.Before(old) })
+	maps.DeleteFunc(s.tickets, func(_ string, t *ticket) bool { return t.expires.Before(old) })
+	maps.DeleteFunc(s.logins, func(_ string, l *login) bool { return l.refreshExpires.Before(old) })
+	maps.DeleteFunc(s.byAccountToken, func(_ string, t *accountToken) bool { return t.expires.Before(old) })
 }
 
 // routes names every path that is answered; other paths are 40066, as for a

@@ -58,6 +58,7 @@ func (s *Server) newCode(g *grant) string {
 	g.expires = s.now().Add(life)
 	code := "0" + s.text(31)
 	s.codes[code] = g
+	s.sweep()
 	return code
 }
 

@@ -139,7 +139,7 @@ func TestCodeIsSpentOnce(t *testing.T) {
 
 func TestCodeLives(t *testing.T) {
 	website := func(t *testing.T, sim *wechattest.Server) func() answer {
-		callback, err := sim.CallbackURL(phone(), qrURL(sim, loopback))
+		callback, err := sim.CallbackURL(desk(), qrURL(sim, loopback))
 		require.NoError(t, err)
 		u, err := url.Parse(callback)
 		require.NoError(t, err)

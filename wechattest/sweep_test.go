@@ -1,0 +1,40 @@
+package wechattest
+
+import (
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatExpiredLongAgoIsForgotten(t *testing.T) {
+	now := time.Unix(1700000000, 0)
+	s := newServer([]Option{WithClock(func() time.Time { return now })})
+	for range 2000 {
+		s.JSCode(DefaultMiniProgramAppID, "Lin")
+	}
+	used := s.JSCode(DefaultMiniProgramAppID, "Lin")
+	s.Advance(codeLife + time.Hour)
+	require.Contains(t, s.codes, used, "an hour after its end a code is still told from one never seen")
+	s.Advance(time.Second)
+	for range 1024 {
+		s.JSCode(DefaultMiniProgramAppID, "Lin")
+	}
+	require.LessOrEqual(t, len(s.codes), 1024)
+}
+
+func TestJournalOfALongRunIsCut(t *testing.T) {
+	s := newServer(nil)
+	for i := range journalLimit + 1 {
+		s.journal.calls = append(s.journal.calls, &Call{State: string(rune(i))})
+	}
+	r := httptest.NewRequest("GET", "/sns/auth", nil)
+	s.note(r, "sns/auth", r.URL.Query())
+	calls := s.Journal()
+	require.Less(t, len(calls), journalLimit)
+	require.Equal(t, "sns/auth", calls[len(calls)-1].Endpoint)
+	after, last := s.callsAfter(journalLimit)
+	require.Equal(t, journalLimit+2, last)
+	require.Len(t, after, 2)
+}
