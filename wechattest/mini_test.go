@@ -1,8 +1,6 @@
 package wechattest_test
 
 import (
-	"crypto/aes"
-	"crypto/cipher"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -143,27 +141,13 @@ func TestSessionKeyStaysOrRotatesWithALogin(t *testing.T) {
 	require.Equal(t, 87009, signedCall(t, rotates, "wxa/checksession", accountToken(t, rotates, miniID, miniSecret), old).errcode())
 }
 
-// decrypted undoes AES-128-CBC and the padding, as WeChat's page describes it.
-func decrypted(t *testing.T, sessionKey string, p wechattest.Payload) []byte {
-	t.Helper()
-	raw := func(s string) []byte {
-		b, err := base64.StdEncoding.DecodeString(s)
-		require.NoError(t, err)
-		return b
-	}
-	block, err := aes.NewCipher(raw(sessionKey))
-	require.NoError(t, err)
-	data := raw(p.EncryptedData)
-	cipher.NewCBCDecrypter(block, raw(p.IV)).CryptBlocks(data, data)
-	return data[:len(data)-int(data[len(data)-1])]
-}
-
 func TestPayloadsDecryptAndVerify(t *testing.T) {
 	sim := simulator(t)
 	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
 	user := sim.UserPayload(miniID, "Lin")
 	require.True(t, client.VerifySignature(key, user.RawData, user.Signature))
-	plain := decrypted(t, key, user)
+	plain, err := client.Decrypt(key, user.EncryptedData, user.IV, miniID)
+	require.NoError(t, err)
 	var got struct {
 		OpenID, NickName, UnionID string
 		Watermark                 struct {
@@ -179,7 +163,7 @@ func TestPayloadsDecryptAndVerify(t *testing.T) {
 	require.Equal(t, noon.Unix(), got.Watermark.Timestamp)
 
 	number := sim.PhonePayload(miniID, "Lin")
-	plain, err := client.Decrypt(key, number.EncryptedData, number.IV, miniID)
+	plain, err = client.Decrypt(key, number.EncryptedData, number.IV, miniID)
 	require.NoError(t, err)
 	require.Contains(t, string(plain), `"countryCode":"86"`)
 
