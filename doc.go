@@ -29,7 +29,9 @@
 //     [Auth.RequireScope] for those that need nickname and avatar, and
 //     [Auth.LoadWeChat] for those that are open to everybody;
 //   - the Auth itself as the handler of the endpoints below "/wechat/": login,
-//     callback, upgrade, logout (see [Auth.ServeHTTP]);
+//     callback, upgrade, logout, and those of a mini program (see
+//     [Auth.ServeHTTP]);
+//   - [Auth.MiniProgram] for what needs WeChat's session_key;
 //   - [Auth.Sessions] for the application's own values in the same session;
 //   - [Auth.Logout] and [Auth.RevokeUser] to end sessions;
 //   - [Auth.Check] to find at start-up what [New] cannot see.
