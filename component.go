@@ -13,6 +13,8 @@ import (
 // it must be safe for concurrent use. Whoever runs a platform has a service
 // for this already.
 type ComponentTokenSource interface {
+	// ComponentToken returns a token that is valid now. An error fails the
+	// login that needs it, not the program.
 	ComponentToken(ctx context.Context) (client.Secret, error)
 }
 
