@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 
@@ -247,15 +248,23 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	return auth, nil
 }
 
-// all returns the gates that were asked for so far.
-func (ts *tenants) all() []*Auth {
-	ts.mu.RLock()
-	defer ts.mu.RUnlock()
-	gates := make([]*Auth, 0, len(ts.gates))
-	for _, t := range ts.gates {
-		gates = append(gates, t.auth)
+// gateOf returns the gate that an identity of this AppID has passed; nil if
+// there is none.
+func (a *Auth) gateOf(appID string) *Auth {
+	if a.tenants == nil {
+		if slices.Contains(a.sessions.appIDs, appID) {
+			return a
+		}
+		return nil
 	}
-	return gates
+	a.tenants.mu.RLock()
+	defer a.tenants.mu.RUnlock()
+	for _, t := range a.tenants.gates {
+		if slices.Contains(t.auth.sessions.appIDs, appID) {
+			return t.auth
+		}
+	}
+	return nil
 }
 
 // newTenant makes the gate of one account.

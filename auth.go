@@ -34,6 +34,8 @@ type Auth struct {
 	keys     *keyring // for what waits in the store
 	claims   *claims
 
+	tokens          bool
+	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy
 	identityHeaders bool
 	verifyFiles     map[string]string // content by name
@@ -81,7 +83,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
-		snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
+		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		onLogin:  c.onLogin,
 		consents: &consents{ask: c.authorize, interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},

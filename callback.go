@@ -184,6 +184,11 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 	if id.OpenID == "" {
 		return Identity{}, ReasonUpstreamError, errors.New("the token answer has no openid")
 	}
+	if a.tokens {
+		if err := a.keepTokens(ctx, f.AppID, token); err != nil {
+			a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+		}
+	}
 	if !id.grants(client.ScopeUserInfo) {
 		return id, "", nil
 	}
@@ -196,10 +201,7 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 		a.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
 		return id, "", nil
 	}
-	id.Nickname, id.AvatarURL = info.Nickname, info.AvatarURL
-	if info.UnionID != "" {
-		id.UnionID = info.UnionID
-	}
+	id.setProfile(info, a.now())
 	return id, "", nil
 }
 

@@ -46,6 +46,9 @@ type Identity struct {
 	// AvatarURL is an https URL, or empty. WeChat lets it die when the user
 	// changes the picture.
 	AvatarURL string
+	// ProfileAt is when Nickname and AvatarURL were fetched, to the second; the
+	// zero time where there is no profile.
+	ProfileAt time.Time
 	// LoginAt is when the login was completed, to the second.
 	LoginAt time.Time
 	// Snapshot is true only where a visitor in WeChat's snapshot mode was let
@@ -113,6 +116,7 @@ type record struct {
 	Channel  Channel      `json:"c"`
 	Nickname string       `json:"n,omitempty"`
 	Avatar   string       `json:"a,omitempty"`
+	Profile  int64        `json:"p,omitempty"` // Unix seconds
 	LoginAt  int64        `json:"t"`
 }
 
@@ -121,9 +125,13 @@ const recordVersion = 1
 var errRecord = errors.New("wechatauth: identity record is not readable")
 
 func encodeIdentity(id Identity) (string, error) {
+	var profile int64
+	if !id.ProfileAt.IsZero() {
+		profile = id.ProfileAt.Unix()
+	}
 	b, err := json.Marshal(record{
 		Version: recordVersion, OpenID: id.OpenID, UnionID: id.UnionID, Scope: id.Scope,
-		Channel: id.Channel, Nickname: id.Nickname, Avatar: id.AvatarURL, LoginAt: id.LoginAt.Unix(),
+		Channel: id.Channel, Nickname: id.Nickname, Avatar: id.AvatarURL, Profile: profile, LoginAt: id.LoginAt.Unix(),
 	})
 	return string(b), err
 }
@@ -135,8 +143,13 @@ func decodeIdentity(appID, s string) (Identity, error) {
 	if err := json.Unmarshal([]byte(s), &rec); err != nil || rec.Version != recordVersion || rec.OpenID == "" {
 		return Identity{}, errRecord
 	}
+	var profile time.Time
+	if rec.Profile != 0 {
+		profile = time.Unix(rec.Profile, 0)
+	}
 	return Identity{
-		AppID: appID, OpenID: rec.OpenID, UnionID: rec.UnionID, Scope: rec.Scope, Channel: rec.Channel,
+		ProfileAt: profile,
+		AppID:     appID, OpenID: rec.OpenID, UnionID: rec.UnionID, Scope: rec.Scope, Channel: rec.Channel,
 		Nickname: rec.Nickname, AvatarURL: rec.Avatar, LoginAt: time.Unix(rec.LoginAt, 0),
 	}, nil
 }

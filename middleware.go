@@ -161,6 +161,9 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.isPage(r), Err: err})
 				return
 			}
+			if a.profileDue(v) && a.isPage(r) {
+				a.refreshProfile(v)
+			}
 			a.pass(w, r, v, next)
 		case actionGuest:
 			a.pass(w, r, v.guest(), next)

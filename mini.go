@@ -329,18 +329,11 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 	if !ok || id.Channel != ChannelMiniProgram {
 		return nil, ErrNoMiniProgram
 	}
-	account := a
-	if a.tenants != nil {
-		for _, t := range a.tenants.all() {
-			if t.mini.appID == id.AppID {
-				account = t
-			}
-		}
-	}
-	if account.mini.client == nil || account.mini.appID != id.AppID {
+	gate := a.gateOf(id.AppID)
+	if gate == nil || gate.mini.appID != id.AppID {
 		return nil, ErrNoMiniProgram
 	}
-	return &MiniProgram{auth: account, id: id}, nil
+	return &MiniProgram{auth: gate, id: id}, nil
 }
 
 // sessionKey returns the newest session_key of the user.

@@ -52,6 +52,8 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
+	tokens          bool
+	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy
 	identityHeaders bool
 	verifyFiles     map[string]string
@@ -324,6 +326,9 @@ func (c *config) validate() error {
 		}
 	}
 	if err := c.validateComponent(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.validateTokens(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.validateAuthorize(); err != nil {

@@ -113,6 +113,8 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an idle timeout beyond the life":  {right(WithIdleTimeout(25 * time.Hour)), "WithIdleTimeout: "},
 		"a platform without keys":          {right(WithComponent("wx00000000000000d4", tokenOf(""))), "WithComponent: set WithFlowKeys too"},
 		"a platform without a token":       {right(WithFlowKeys(key), WithComponent("wx00000000000000d4", nil)), "WithComponent: set the platform's AppID and the source"},
+		"a profile's age without tokens":   {right(WithProfileMaxAge(2 * time.Hour)), "WithProfileMaxAge: set WithTokens too"},
+		"a profile of a minute":            {right(WithTokens(), WithProfileMaxAge(time.Minute)), "WithProfileMaxAge: 1m0s is not between"},
 		"half a mini program":              {right(WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},
 		"a mini program that is the app":   {right(WithMiniProgram(testAppID, testSecret)), "WithMiniProgram: a mini program has an AppID of its own"},
 		"accounts from nobody":             {[]Option{WithBaseURL(testBase), WithAccounts(nil)}, "WithAccounts: the resolver is nil"},

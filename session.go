@@ -365,6 +365,18 @@ func (s *sessions) login(v *visit, id Identity) error {
 	return nil
 }
 
+// put writes an identity anew that is the visit's own: the same user, known
+// better.
+func (s *sessions) put(v *visit, id Identity) error {
+	text, err := encodeIdentity(id)
+	if err != nil {
+		return fmt.Errorf("encode identity: %w", err)
+	}
+	s.manager.Put(v.ctx, identityKey(id.AppID), text)
+	v.identity = id
+	return nil
+}
+
 // renew gives the session a new token. The record under the old one is
 // deleted after the new one is saved: a store that fails between the two must
 // not cost the visitor what he had.

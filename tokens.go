@@ -1,0 +1,184 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+// WithTokens keeps the tokens that WeChat gives with a login, sealed in the
+// session store, for applications that ask WeChat for more than a login:
+// Auth.AccessToken returns them. Without it they are forgotten, which is what
+// a login wants.
+func WithTokens() Option {
+	return func(c *config) { c.tokens = true }
+}
+
+// WithProfileMaxAge fetches nickname and avatar again when a logged-in visitor
+// opens a page and they are older than d: one hour to 30 days. It needs
+// WithTokens. A profile that cannot be fetched stays as it was, and is tried
+// again an hour later. Default 0: the profile is that of the last login.
+func WithProfileMaxAge(d time.Duration) Option {
+	return func(c *config) { c.profileMaxAge = d }
+}
+
+const (
+	minProfileAge = time.Hour
+	maxProfileAge = 30 * 24 * time.Hour
+	// tokensTTL is the life of a refresh_token, which refreshing does not
+	// extend.
+	tokensTTL = 30 * 24 * time.Hour
+	// refreshBefore is how much life an access_token has to have left.
+	refreshBefore = 5 * time.Minute
+	// profileRetry is how long a profile that could not be fetched is left.
+	profileRetry = time.Hour
+	// profileBudget is how long a visitor waits for a fresh profile.
+	profileBudget = 2 * time.Second
+)
+
+// ErrNoTokens: no tokens are kept for this visitor. He logged in before
+// WithTokens was set, or more than 30 days ago, or through a mini program.
+var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
+
+func (c *config) validateTokens() error {
+	switch {
+	case c.profileMaxAge == 0:
+		return nil
+	case c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge:
+		return fmt.Errorf("WithProfileMaxAge: %v is not between %v and 30 days", c.profileMaxAge, minProfileAge)
+	case !c.tokens:
+		return errors.New("WithProfileMaxAge: set WithTokens too; a profile is fetched with the visitor's token")
+	}
+	return nil
+}
+
+// keptTokens is how tokens stand in the store, sealed and bound to the user.
+type keptTokens struct {
+	Access  string       `json:"a"`
+	Refresh string       `json:"r"`
+	Scope   client.Scope `json:"s"`
+	Expiry  int64        `json:"e"` // of Access, Unix seconds
+}
+
+func tokensMark(user string) string { return "tokens " + user }
+
+// keepTokens stores what an exchange or a refresh gave.
+func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token) error {
+	plain, err := json.Marshal(keptTokens{
+		Access: t.AccessToken.Reveal(), Refresh: t.RefreshToken.Reveal(), Scope: t.Scope,
+		Expiry: a.now().Add(t.ExpiresIn).Unix(),
+	})
+	if err != nil {
+		return err
+	}
+	user := userKey(appID, t.OpenID)
+	return a.sessions.marks.PutMark(ctx, tokensMark(user), []byte(a.keys.seal(plain, "tokens", user)), tokensTTL)
+}
+
+// AccessToken returns the access_token of the logged-in visitor of a request,
+// for calls of client with his OpenID, refreshed first if it has less than
+// five minutes left. ErrNoTokens if none is kept. A *client.Error of
+// client.KindRestart means that he has to log in again.
+func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
+	id, ok := IdentityFromContext(ctx)
+	if !ok {
+		return "", ErrNoTokens
+	}
+	gate := a.gateOf(id.AppID)
+	if gate == nil {
+		return "", ErrNoTokens
+	}
+	return gate.accessToken(ctx, id)
+}
+
+func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, error) {
+	acc, ok := a.accountOf(id.AppID)
+	if !ok {
+		return "", ErrNoTokens
+	}
+	user := userKey(id.AppID, id.OpenID)
+	sealed, found, err := a.sessions.marks.Mark(ctx, tokensMark(user))
+	if err != nil {
+		return "", fmt.Errorf("find tokens: %w", err)
+	}
+	if !found {
+		return "", ErrNoTokens
+	}
+	plain, err := a.keys.open(string(sealed), "tokens", user)
+	var kept keptTokens
+	if err != nil || json.Unmarshal(plain, &kept) != nil {
+		return "", ErrNoTokens
+	}
+	if a.now().Add(refreshBefore).Unix() < kept.Expiry {
+		return client.Secret(kept.Access), nil
+	}
+	// Two requests may do this at once: WeChat answers both with the same
+	// token, so there is nothing to wait for.
+	fresh, err := acc.client.Refresh(ctx, kept.Refresh)
+	if err != nil {
+		return "", fmt.Errorf("refresh token: %w", err)
+	}
+	if fresh.OpenID != id.OpenID {
+		return "", fmt.Errorf("refresh token: %w", ErrNoTokens)
+	}
+	if fresh.RefreshToken == "" {
+		fresh.RefreshToken = client.Secret(kept.Refresh)
+	}
+	return fresh.AccessToken, a.keepTokens(ctx, id.AppID, fresh)
+}
+
+// profileDue reports whether a visit's profile is old enough to be fetched.
+func (a *Auth) profileDue(v *visit) bool {
+	return a.profileMaxAge > 0 && !v.outer && !v.late && v.identity.Channel != ChannelMiniProgram &&
+		v.identity.grants(client.ScopeUserInfo) && a.now().Sub(v.identity.ProfileAt) > a.profileMaxAge
+}
+
+// refreshProfile fetches the profile of a visit again. Whatever comes of it,
+// the visitor goes on: this is for his picture, not for his login.
+func (a *Auth) refreshProfile(v *visit) {
+	ctx, cancel := context.WithTimeout(v.ctx, profileBudget)
+	defer cancel()
+	id := v.identity
+	err := a.fetchProfile(ctx, &id)
+	if err != nil {
+		a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, OpenID: maskOpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
+		// Next time in an hour.
+		id.ProfileAt = a.now().Add(profileRetry - a.profileMaxAge)
+	}
+	if id.UnionID != v.identity.UnionID && a.onLogin != nil {
+		if err := a.onLogin(v.ctx, id); err != nil {
+			id.UnionID = v.identity.UnionID // to be told again
+			a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, Detail: "the hook refused a unionid that appeared", Err: err})
+		}
+	}
+	if err := a.sessions.put(v, id); err != nil {
+		a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, Err: err})
+	}
+}
+
+func (a *Auth) fetchProfile(ctx context.Context, id *Identity) error {
+	token, err := a.accessToken(ctx, *id)
+	if err != nil {
+		return err
+	}
+	acc, _ := a.accountOf(id.AppID) // there, or there would be no token
+	info, err := acc.client.UserInfo(ctx, token.Reveal(), id.OpenID, a.lang)
+	if err != nil {
+		return err
+	}
+	id.setProfile(info, a.now())
+	return nil
+}
+
+// setProfile takes over what WeChat tells of the user.
+func (id *Identity) setProfile(info *client.UserInfo, now time.Time) {
+	id.Nickname, id.AvatarURL = info.Nickname, info.AvatarURL
+	id.ProfileAt = time.Unix(now.Unix(), 0)
+	if info.UnionID != "" {
+		id.UnionID = info.UnionID
+	}
+}

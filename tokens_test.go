@@ -1,0 +1,84 @@
+package wechatauth
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
+	redis := redistest.Start(t)
+	sim := wechattest.NewServer()
+	clock := newTestClock()
+	s := newSite(t, WithRedis(redis.Pool()), WithTokens(), WithEndpoints(sim.Endpoints()), withClock(clock.Now))
+	defer sim.Close()
+	var token client.Secret
+	var failed error
+	s.handle("/token", func(w http.ResponseWriter, r *http.Request) { token, failed = s.auth.AccessToken(r.Context()) })
+	b := s.browser()
+	b.visit("/a")
+
+	b.visit("/token")
+	require.NoError(t, failed)
+	first := token
+	assert.NotEmpty(t, first)
+	for _, key := range redis.Do("KEYS", "*").([]any) {
+		if kind := redis.Do("TYPE", string(key.([]byte))); kind == "string" {
+			assert.NotContains(t, string(redis.Do("GET", string(key.([]byte))).([]byte)), first.Reveal(), "sealed")
+		}
+	}
+	clock.Advance(116 * time.Minute)
+	sim.Advance(116 * time.Minute)
+	b.visit("/token")
+	require.NoError(t, failed)
+	assert.Equal(t, 1, sim.Count("/sns/oauth2/refresh_token"))
+
+	s.browser().visit("/token")
+	assert.ErrorIs(t, failed, ErrNoTokens)
+}
+
+func TestWithoutTheOptionNoTokenIsKept(t *testing.T) {
+	s := newSite(t)
+	var failed error
+	s.handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.auth.AccessToken(r.Context()) })
+	b := s.browser()
+	b.visit("/a")
+	b.visit("/token")
+	assert.ErrorIs(t, failed, ErrNoTokens)
+}
+
+func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
+	s := newSite(t, WithTokens(), WithProfileMaxAge(24*time.Hour), WithLifetime(30*24*time.Hour))
+	b := s.browser()
+	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	require.Equal(t, 1, s.sim.Count("/sns/userinfo"))
+
+	s.clock.Advance(23 * time.Hour)
+	b.visit("/a")
+	assert.Equal(t, 1, s.sim.Count("/sns/userinfo"), "young enough")
+
+	s.clock.Advance(2 * time.Hour)
+	b.fetch(http.MethodGet, "/api")
+	assert.Equal(t, 1, s.sim.Count("/sns/userinfo"), "scripts do not wait for a picture")
+	assert.Contains(t, b.visit("/a").body, "logged-in=true")
+	b.visit("/a")
+	assert.Equal(t, 2, s.sim.Count("/sns/userinfo"), "once")
+
+	s.clock.Advance(25 * time.Hour)
+	s.sim.Fail("/sns/userinfo", wechattest.BadGateway(), wechattest.BadGateway())
+	got := b.visit("/a")
+	assert.Contains(t, got.body, "logged-in=true")
+	assert.NotContains(t, got.body, "nickname= ", "the old one stays")
+	b.visit("/a")
+	asked := s.sim.Count("/sns/userinfo")
+	b.visit("/a")
+	assert.Equal(t, asked, s.sim.Count("/sns/userinfo"), "not again within the hour")
+}
