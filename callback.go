@@ -156,7 +156,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	}
 	if reason == "" && a.onLogin != nil {
 		if err = a.onLogin(ctx, id); err != nil {
-			reason = ReasonNotAuthorized
+			reason, err = ReasonNotAuthorized, withoutUser(err, id)
 		}
 	}
 	if reason != "" {

@@ -91,6 +91,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == 0 {
 		f.Status = f.Reason.status()
 	}
+	f.Err = withoutTokens(f.Err)
 	setNoStore(w.Header())
 	if f.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))

@@ -320,7 +320,7 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if err := a.sessions.logout(w, r); err != nil {
-		return err
+		return withoutTokens(err)
 	}
 	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
 		a.cookies.markLoggedOut(w)
@@ -343,7 +343,7 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 		e.Kind, e.Reason, e.Err = EventTrouble, ReasonStoreUnavailable, err
 	}
 	a.report(ctx, e)
-	return sessions, err
+	return sessions, withoutTokens(err)
 }
 
 // withoutCookie returns the request as if the browser had not sent the cookie.

@@ -84,7 +84,7 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 	}
 	if a.onLogin != nil {
 		if err := a.onLogin(ctx, id); err != nil {
-			return outcome{Reason: ReasonNotAuthorized}, err
+			return outcome{Reason: ReasonNotAuthorized}, withoutUser(err, id)
 		}
 	}
 	token, expiry, err := a.saveMini(ctx, id, ms.SessionKey)

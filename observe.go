@@ -68,6 +68,7 @@ type Observer interface {
 
 // report writes the event to the log and tells the observer.
 func (a *Auth) report(ctx context.Context, e Event) {
+	e.Err = withoutTokens(e.Err)
 	if a.observer != nil {
 		a.observer.Observe(ctx, e)
 	}
