@@ -95,8 +95,12 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 	t.Run("40001 once, right after the exchange", func(t *testing.T) {
 		sim := simulator(t)
 		a := token(t, sim, "snsapi_userinfo")
-		sim.Fail("sns/userinfo", wechattest.Errcode(40001))
+		sim.Fail("sns/userinfo", wechattest.Fault{}, wechattest.Errcode(40001))
+		require.Zero(t, profile(t, sim, a).errcode(), "the zero fault lets a call through")
 		require.Equal(t, 40001, profile(t, sim, a).errcode())
+		calls := sim.Journal()
+		require.Equal(t, "errcode:40001", calls[len(calls)-1].Fault)
+		require.Empty(t, calls[len(calls)-2].Fault)
 		require.Zero(t, profile(t, sim, a).errcode())
 	})
 }
@@ -279,7 +283,7 @@ func TestLeaksAreFound(t *testing.T) {
 			return err
 		}, "the AppSecret of " + appID + " in the URL of a browser's request to connect/oauth2/authorize"},
 		"token in redirect_uri, encoded twice": {func() error {
-			_, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback+"?s=%2531"+a.text("access_token"), "snsapi_base"))
+			_, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback+"?s="+strings.Replace(a.text("access_token"), "_", "%5F", 1), "snsapi_base"))
 			return err
 		}, "a token in the URL"},
 		"session_key in the Referer": {func() error {

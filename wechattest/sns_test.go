@@ -356,6 +356,12 @@ func TestUserInfoErrcodes(t *testing.T) {
 		sim := simulator(t, wechattest.WithPerson(wechattest.Person{Name: "Lin", Limited: true}))
 		require.Equal(t, 50002, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode())
 	})
+	t.Run("a refresh_token is no access_token", func(t *testing.T) {
+		sim := simulator(t)
+		a := token(t, sim, "snsapi_userinfo")
+		a["access_token"] = a["refresh_token"]
+		require.Equal(t, 40001, profile(t, sim, a).errcode())
+	})
 	t.Run("an account token is no user token", func(t *testing.T) {
 		sim := simulator(t)
 		a := token(t, sim, "snsapi_userinfo")
