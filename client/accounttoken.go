@@ -14,7 +14,7 @@ import (
 type AccountTokenSource interface {
 	// AccountToken returns a valid token. stale is the one that WeChat has just
 	// refused, or "": an answer equal to it makes the call fail, any other is
-	// tried once.
+	// tried once. An error stays in the chain of the call's *Error.
 	AccountToken(ctx context.Context, stale Secret) (Secret, error)
 }
 

@@ -118,7 +118,15 @@ func (a *answer) token() (*Token, error) {
 		return nil, a.refused(err)
 	}
 	t.ExpiresIn = a.seconds("expires_in", maxExpiresIn)
-	t.Scope = Scope(a.plain("scope"))
+	t.Scope = a.scope()
 	t.Snapshot = a.flag("is_snapshotuser")
 	return t, nil
+}
+
+// scope drops the spaces that nobody promised to leave out.
+func (a *answer) scope() Scope {
+	if s := strings.ReplaceAll(a.text("scope"), " ", ""); isToken(s) {
+		return Scope(s)
+	}
+	return ""
 }

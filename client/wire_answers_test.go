@@ -295,6 +295,8 @@ func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
 		{`{` + members + `,"expires_in":1e400}`, lasting(30 * 24 * time.Hour)},
 		{`{` + members + `,"expires_in":-1e400}`, plain},
 		{`{` + members + `,"scope":"snsapi_base,snsapi_userinfo"}`, with(func(t *Token) { t.Scope = "snsapi_base,snsapi_userinfo" })},
+		{`{` + members + `,"scope":" snsapi_base, snsapi_userinfo"}`, with(func(t *Token) { t.Scope = "snsapi_base,snsapi_userinfo" })},
+		{`{` + members + `,"scope":"snsapi_base\n"}`, plain},
 		{`{` + members + `,"scope":["snsapi_base"]}`, plain},
 		{`{` + members + `,"is_snapshotuser":1}`, snapshot},
 		{`{` + members + `,"is_snapshotuser":"1"}`, snapshot},

@@ -235,7 +235,7 @@ func runFault(t *testing.T, fault wireFault, call string, warm bool) {
 	used := allocated(func() { err = callOnWire(t, call, c) })
 	assert.LessOrEqual(t, read.Load(), maxHeader+maxBody+8<<10+fault.framing, "bytes read")
 	assert.LessOrEqual(t, used, uint64(1<<20), "bytes allocated")
-	if call != "UserInfo" {
+	if call != "UserInfo" && !fault.timeout { // when time runs out early, the code may not have left
 		assert.EqualValues(t, 1, p.withCode.Load(), "times the code was sent")
 	}
 	countSentTwice(t, call, p)
