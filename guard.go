@@ -48,6 +48,7 @@ type track struct {
 	token       string
 	bytes       []byte
 	touchDue    bool
+	ended       bool     // that record was gone when this request was to delete it
 	holdDeletes bool     // keep deletions until the new record is saved
 	held        []string // tokens whose records are to be deleted then
 }
@@ -96,10 +97,14 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 }
 
 // CommitCtx implements scs.CtxStore. A record that this request has loaded is
-// overwritten only if it still exists.
+// overwritten only if it still exists, and goes on under a new token only if it
+// did when that was drawn.
 func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	if trackOf(ctx).token != token {
+	if t := trackOf(ctx); t.token != token {
+		if t.ended {
+			return errSessionGone
+		}
 		return g.commit(ctx, token, b, expiry)
 	}
 	found, err := g.update(ctx, token, b, expiry)
@@ -154,9 +159,17 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	if t := trackOf(ctx); t.holdDeletes {
+	t := trackOf(ctx)
+	if t.holdDeletes {
 		t.held = append(t.held, token)
 		return nil
+	}
+	if t.token == token {
+		_, _, found, err := g.find(ctx, token)
+		if err != nil {
+			return err
+		}
+		t.ended = !found
 	}
 	return g.delete(ctx, token)
 }
