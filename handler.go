@@ -145,7 +145,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 // stopLoop ends a redirect loop and names its cause.
 func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trail, target string) {
 	reason, detail := ReasonSessionCookieNotReturned, "the browser did not send the session cookie back after a login; "
-	if v != nil && v.sent {
+	switch {
+	case v != nil && v.ambiguous:
+		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
+	case v != nil && v.sent:
 		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
 	}
 	a.report(r.Context(), Event{Kind: EventStopped, Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -40,6 +41,9 @@ func (a *Auth) setSessions(c *config) error {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})
 	}
 	if c.mgrSet {
+		if c.manager.IdleTimeout > 0 {
+			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session on every request, so that one under way during a logout brings the session back, and during a login undoes it; prefer WithIdleTimeout")
+		}
 		s.manager = c.manager
 		s.backing = c.manager.Store
 		s.marks, s.index = marksOf(c.manager.Store), indexOf(c.manager.Store)
@@ -124,19 +128,20 @@ func indexOf(s scs.Store) store.Index {
 // A visit is one request with its session: what the gate decides by, and what
 // the request's context holds.
 type visit struct {
-	ctx      context.Context // with the session's data
-	manager  *scs.SessionManager
-	token    string   // the session's; empty for a new one
-	sent     bool     // the request carried a session cookie
-	damaged  bool     // a record of the request's was not readable, and is deleted
-	bearer   bool     // a mini program's: no cookie
-	late     bool     // found by a token that was renewed a moment ago: to be read only
-	outer    bool     // somebody further out loads and saves this session
-	down     error    // the store is, and the session is a stand-in
-	touch    bool     // the record's expiry is due to be moved
-	replaced string   // the token that a login of the same user replaced
-	identity Identity // of a visitor who is logged in
-	loggedIn bool
+	ctx       context.Context // with the session's data
+	manager   *scs.SessionManager
+	token     string   // the session's; empty for a new one
+	sent      bool     // the request carried a session cookie
+	ambiguous bool     // the request brought the sessions of two users
+	damaged   bool     // a record of the request's was not readable, and is deleted
+	bearer    bool     // a mini program's: no cookie
+	late      bool     // found by a token that was renewed a moment ago: to be read only
+	outer     bool     // somebody further out loads and saves this session
+	down      error    // the store is, and the session is a stand-in
+	touch     bool     // the record's expiry is due to be moved
+	replaced  string   // the token that a login of the same user replaced
+	identity  Identity // of a visitor who is logged in
+	loggedIn  bool
 }
 
 // maxSessionCookies of the name are tried: a neighbour may have planted one
@@ -160,33 +165,65 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 		return s.loadBearer(r.Context(), token)
 	}
 	tokens, sent := s.tokens(r)
-	damaged := false
-	for _, token := range tokens {
-		v, err := s.loadToken(r.Context(), token)
-		if errors.Is(err, errDamaged) {
-			damaged = true
-			s.corrupt(r.Context())
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		if v != nil && !v.bearer {
-			v.sent = true
-			return v, nil
-		}
-	}
-	for _, token := range tokens {
-		v, err := s.loadRenewed(r.Context(), token)
-		if err != nil || v != nil {
-			return v, err
+	found, damaged, err := s.loadTokens(r.Context(), tokens)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) > 0 && ofOneUser(found):
+		found[0].sent = true
+		return found[0], nil
+	case len(found) == 0:
+		for _, token := range tokens {
+			v, err := s.loadRenewed(r.Context(), token)
+			if err != nil || v != nil {
+				return v, err
+			}
 		}
 	}
 	v, err := s.empty(r.Context())
 	if err == nil {
-		v.sent, v.damaged = sent, damaged
+		v.sent, v.damaged, v.ambiguous = sent, damaged, len(found) > 0
 	}
 	return v, err
+}
+
+// loadTokens loads the sessions of a request's cookies, the logged-in ones
+// first. A browser that is left alone sends one.
+func (s *sessions) loadTokens(ctx context.Context, tokens []string) (found []*visit, damaged bool, err error) {
+	for _, token := range tokens {
+		v, err := s.loadToken(ctx, token)
+		switch {
+		case errors.Is(err, errDamaged):
+			damaged = true
+			s.corrupt(ctx)
+		case err != nil:
+			return nil, false, err
+		case v != nil && !v.bearer:
+			found = append(found, v)
+		}
+	}
+	slices.SortStableFunc(found, func(a, b *visit) int {
+		switch {
+		case a.loggedIn == b.loggedIn:
+			return 0
+		case a.loggedIn:
+			return -1
+		}
+		return 1
+	})
+	return found, damaged, nil
+}
+
+// ofOneUser reports whether sessions are not those of two users. If they are,
+// somebody has planted one beside the visitor's own: there is no telling which,
+// so neither counts.
+func ofOneUser(found []*visit) bool {
+	for _, v := range found {
+		if v.loggedIn && (v.identity.AppID != found[0].identity.AppID || v.identity.OpenID != found[0].identity.OpenID) {
+			return false
+		}
+	}
+	return true
 }
 
 // loadBearer finds the session of a bearer token. The request's cookies, if it
@@ -306,7 +343,7 @@ func (s *sessions) damaged(ctx context.Context, token string) bool {
 func (s *sessions) tokens(r *http.Request) (tokens []string, sent bool) {
 	for _, c := range r.CookiesNamed(s.manager.Cookie.Name) {
 		sent = true
-		if validToken(c.Value) && len(tokens) < maxSessionCookies {
+		if validToken(c.Value) && len(tokens) < maxSessionCookies && !slices.Contains(tokens, c.Value) {
 			tokens = append(tokens, c.Value)
 		}
 	}
