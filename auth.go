@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -34,6 +35,8 @@ type Auth struct {
 	keys     *keyring // for what waits in the store
 	claims   *claims
 
+	environments    EnvironmentPolicy
+	embeddedQR      bool
 	tokens          bool
 	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy
@@ -41,7 +44,7 @@ type Auth struct {
 	verifyFiles     map[string]string // content by name
 
 	pageVisit    func(*http.Request) bool
-	pages        Pages
+	pages        Pages // nil for those of this library
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
 	onLogin      hook
 	consents     *consents
@@ -64,16 +67,13 @@ type account struct {
 func New(opts ...Option) (*Auth, error) {
 	c := &config{
 		prefix: DefaultPathPrefix, scope: client.ScopeBase, lang: client.LangZhCN,
-		pageVisit: IsPageVisit, pages: defaultPages, logger: slog.Default(), now: time.Now,
+		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now,
 	}
 	for _, opt := range opts {
 		opt(c)
 	}
 	if c.pageVisit == nil {
 		c.pageVisit = IsPageVisit
-	}
-	if c.pages == nil {
-		c.pages = defaultPages
 	}
 	if c.logger == nil {
 		c.logger = slog.Default()
@@ -83,6 +83,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
+		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		onLogin:  c.onLogin,

@@ -27,6 +27,8 @@ func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 		reason = ReasonStateMismatch
 	}
 	switch {
+	case reason == ReasonFlowCookieMissing && inFrame(r):
+		a.reopenInTop(w, r)
 	case reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:
 		a.comeTooLate(w, r, q, f, reason)
 	case reason != "":

@@ -1,7 +1,9 @@
 package wechatauth
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 )
 
@@ -77,4 +79,103 @@ func (e Environment) inWeChat() bool {
 		return true
 	}
 	return false
+}
+
+// EnvironmentAction is what an anonymous page visit gets in an environment.
+// The zero value is none of them.
+type EnvironmentAction int
+
+const (
+	// LoginOfficialAccount sends the visitor to the official account's login,
+	// which works inside WeChat only; elsewhere WeChat shows a page that says so.
+	LoginOfficialAccount EnvironmentAction = iota + 1
+	// LoginWebsite sends him to the QR code of the website application
+	// (WithWebsiteApp), which works in desktop browsers outside WeChat.
+	LoginWebsite
+	// OpenInWeChat answers 403 with a page that asks to open the same URL in
+	// WeChat: with its QR code, and to copy.
+	OpenInWeChat
+	// PassAnonymously lets page visits through without an identity, so that
+	// handlers have to expect none. Scripts get their 401 as everywhere, and a
+	// login that is asked for (GET login) begins as without a policy.
+	PassAnonymously
+)
+
+// EnvironmentPolicy is what anonymous page visits get, by environment. What it
+// does not name is as without it: the official account's login everywhere; with
+// WithWebsiteApp, LoginWebsite for DesktopBrowser, and OpenInWeChat for
+// PhoneBrowser and WeCom, where neither login works.
+type EnvironmentPolicy map[Environment]EnvironmentAction
+
+// WithEnvironment sets what anonymous page visits get, by environment. The
+// User-Agent that tells the environment decides what a visitor is shown, never
+// what he may do. New refuses what cannot work, such as a QR code on the phone
+// that should scan it. Default: see EnvironmentPolicy.
+func WithEnvironment(policy EnvironmentPolicy) Option {
+	return func(c *config) { c.environments = policy }
+}
+
+// cannotWork says why an action is of no use in an environment.
+func (e Environment) cannotWork(act EnvironmentAction) string {
+	switch {
+	case !slices.Contains(environments, e):
+		return "there is no such environment"
+	case act < LoginOfficialAccount || act > PassAnonymously:
+		return "there is no such action"
+	case act == LoginWebsite && (e == WeChatPhone || e == MiniProgramWebView):
+		return "WeChat refuses a website application there (10005)"
+	case act == LoginWebsite && e == PhoneBrowser:
+		return "WeChat has no login for it; use OpenInWeChat"
+	case act == OpenInWeChat && e == WeChatPhone:
+		return "the page is open in WeChat, and nobody could log in"
+	}
+	return ""
+}
+
+var environments = []Environment{WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, WeCom, DevTools, PhoneBrowser, DesktopBrowser}
+
+func (c *config) validateEnvironments() (errs []error) {
+	for e, act := range c.environments {
+		if why := e.cannotWork(act); why != "" {
+			errs = append(errs, fmt.Errorf("WithEnvironment: %q, action %d: %s", e, act, why))
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
+	return errs
+}
+
+// wantsWebsite reports whether the policy names the website application.
+func (p EnvironmentPolicy) wantsWebsite() bool {
+	for _, act := range p {
+		if act == LoginWebsite {
+			return true
+		}
+	}
+	return false
+}
+
+// actionIn is what an anonymous page visit gets in an environment.
+func (a *Auth) actionIn(e Environment) EnvironmentAction {
+	if act, ok := a.environments[e]; ok {
+		return act
+	}
+	return a.defaultActionIn(e)
+}
+
+func (a *Auth) defaultActionIn(e Environment) EnvironmentAction {
+	switch {
+	case a.website.client == nil || e.inWeChat():
+		return LoginOfficialAccount
+	case e == DesktopBrowser:
+		return LoginWebsite
+	}
+	return OpenInWeChat
+}
+
+// loginActionIn is actionIn for a visitor who wants to log in.
+func (a *Auth) loginActionIn(e Environment) EnvironmentAction {
+	if act := a.actionIn(e); act != PassAnonymously {
+		return act
+	}
+	return a.defaultActionIn(e)
 }

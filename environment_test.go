@@ -41,3 +41,28 @@ func TestTheEnvironmentIsReadFromRealUserAgents(t *testing.T) {
 		})
 	}
 }
+
+func TestPoliciesThatCannotWorkAreRefused(t *testing.T) {
+	website := WithWebsiteApp("wx00000000000000b2", testSecret)
+	for name, tt := range map[string]struct {
+		opts []Option
+		want string
+	}{
+		"a website login without a website application": {right(WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginWebsite})), "set WithWebsiteApp"},
+		"an embedded QR code without one":               {right(WithEmbeddedQR()), "set WithWebsiteApp"},
+		"a website login inside WeChat on a phone":      {right(website, WithEnvironment(EnvironmentPolicy{WeChatPhone: LoginWebsite})), "10005"},
+		"a website login in a web-view":                 {right(website, WithEnvironment(EnvironmentPolicy{MiniProgramWebView: LoginWebsite})), "10005"},
+		"a website login in a phone browser":            {right(website, WithEnvironment(EnvironmentPolicy{PhoneBrowser: LoginWebsite})), "use OpenInWeChat"},
+		"WeChat sent to WeChat":                         {right(WithEnvironment(EnvironmentPolicy{WeChatPhone: OpenInWeChat})), "nobody could log in"},
+		"an environment of one's own":                   {right(WithEnvironment(EnvironmentPolicy{"tv": PassAnonymously})), "no such environment"},
+		"no action":                                     {right(WithEnvironment(EnvironmentPolicy{WeCom: 0})), "no such action"},
+		"an action beyond the list":                     {right(WithEnvironment(EnvironmentPolicy{WeCom: PassAnonymously + 1})), "no such action"},
+		"a website login for an account that has none": {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase})),
+			WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginWebsite})}, "set WithWebsiteApp"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(tt.opts...)
+			assert.ErrorContains(t, err, tt.want)
+		})
+	}
+}

@@ -21,7 +21,8 @@ type Failure struct {
 	// Page is true for page visits, false for requests of scripts.
 	Page bool
 	// RetryURL starts again, where that can help; empty otherwise. Scripts get
-	// the absolute URL of the login endpoint.
+	// the absolute URL of the login endpoint. With ReasonOpenInWeChat it is the
+	// URL to open in WeChat.
 	RetryURL string
 	// Err is what went wrong, for the operator's eyes; may be nil. It holds no
 	// secret, code or token.
@@ -37,7 +38,7 @@ func (r Reason) status() int {
 	case ReasonNoSession, ReasonSessionUnknown, ReasonSessionCorrupt, ReasonLoggedOut:
 		return http.StatusUnauthorized
 	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonSnapshotSuspected, ReasonIdentityMismatch,
-		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin:
+		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin, ReasonOpenInWeChat:
 		return http.StatusForbidden
 	case ReasonSessionKeyStale:
 		return http.StatusConflict
@@ -100,11 +101,14 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	case a.errorHandler != nil:
 		a.errorHandler(w, r, f)
 	case f.Page:
-		kind := PageMessage
-		if f.Reason == ReasonLoggedOut {
-			kind = PageLoggedOut
+		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
+		switch f.Reason {
+		case ReasonLoggedOut:
+			p.Kind = PageLoggedOut
+		case ReasonOpenInWeChat:
+			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, qrCode(f.RetryURL)
 		}
-		a.page(w, r, Page{Kind: kind, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL})
+		a.page(w, r, p)
 	default:
 		writeJSON(w, f)
 	}

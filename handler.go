@@ -122,7 +122,15 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.stopLoop(w, r, v, t, l.target)
 		return
 	}
+	if a.loginActionIn(EnvironmentOf(r)) == OpenInWeChat {
+		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
+		return
+	}
 	acc := a.accountFor(r)
+	if acc.channel == ChannelWebsite && a.embeddedQR && r.URL.Path != a.endpoint("login") {
+		redirect(w, a.loginURL(l.target, false)) // the page with the QR code has a URL of its own
+		return
+	}
 	if acc.channel == ChannelWebsite {
 		l.scope = client.ScopeLogin
 	}
@@ -135,6 +143,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	a.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope})
+	if acc.channel == ChannelWebsite && a.embeddedQR {
+		a.showEmbeddedQR(w, r, acc, f)
+		return
+	}
 	if acc.channel == ChannelWebsite {
 		redirect(w, acc.client.QRConnectURL(a.callbackURL(), f.State))
 		return
@@ -158,7 +170,7 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trai
 // accountFor picks the account by the browser. The User-Agent decides what a
 // visitor is shown, never what he may do.
 func (a *Auth) accountFor(r *http.Request) account {
-	if a.website.client != nil && !EnvironmentOf(r).inWeChat() {
+	if a.website.client != nil && a.loginActionIn(EnvironmentOf(r)) == LoginWebsite {
 		return a.website
 	}
 	return a.official
@@ -225,6 +237,10 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	}
 	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
 		redirect(w, target)
+		return
+	}
+	if a.loginActionIn(EnvironmentOf(r)) == OpenInWeChat {
+		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(target)})
 		return
 	}
 	setNoStore(w.Header())

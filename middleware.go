@@ -89,18 +89,20 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 type action int
 
 const (
-	actionPass    action = iota // to the handler, with the identity
-	actionGuest                 // to the handler, without one: snapshot mode
-	actionHop                   // to the same path on the base URL's host
-	actionLogin                 // to WeChat
-	actionUpgrade               // to the page with the button
-	actionStop                  // no further, for a reason
+	actionPass      action = iota // to the handler, with the identity
+	actionGuest                   // to the handler, without one: snapshot mode
+	actionAnonymous               // to the handler, without one: WithEnvironment
+	actionHop                     // to the same path on the base URL's host
+	actionLogin                   // to WeChat
+	actionUpgrade                 // to the page with the button
+	actionStop                    // no further, for a reason
 )
 
 // decide is the whole decision of the gate. It writes nothing, and asks
 // nothing that is not in the request, the visit and the cookies.
 func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Reason) {
 	inSnapshot := !v.loggedIn && a.cookies.inSnapshot(r)
+	here := a.actionIn(EnvironmentOf(r))
 	switch {
 	case v.loggedIn && v.identity.grants(want):
 		return actionPass, ""
@@ -120,8 +122,12 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionGuest, ""
 	case inSnapshot:
 		return actionStop, ReasonSnapshotUser
+	case !v.loggedIn && here == PassAnonymously:
+		return actionAnonymous, ""
 	case a.onOtherHost(r):
 		return actionHop, ""
+	case here == OpenInWeChat:
+		return actionStop, ReasonOpenInWeChat
 	case want == client.ScopeUserInfo && a.scope != client.ScopeUserInfo:
 		return actionUpgrade, ""
 	case a.cookies.justLoggedOut(r):
@@ -167,6 +173,8 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			a.pass(w, r, v, next)
 		case actionGuest:
 			a.pass(w, r, v.guest(), next)
+		case actionAnonymous:
+			a.pass(w, r, v, next)
 		case actionHop:
 			a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
 			redirect(w, a.absolute(a.targetOf(r)))
@@ -201,6 +209,8 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 	f := Failure{Reason: reason, Page: a.isPage(r)}
 	switch {
 	case reason == ReasonSnapshotUser: // starting again does not help
+	case reason == ReasonOpenInWeChat:
+		f.RetryURL = a.absolute(a.targetOf(r))
 	case f.Page:
 		f.RetryURL = a.loginURL(a.targetOf(r), true)
 	case reason == ReasonScopeRequired:

@@ -52,6 +52,8 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
+	environments    EnvironmentPolicy
+	embeddedQR      bool
 	tokens          bool
 	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy
@@ -92,8 +94,10 @@ func WithApp(appID, secret string) Option {
 // WithWebsiteApp adds a website application (网站应用) of the open platform:
 // browsers outside WeChat are then sent to its QR page instead of to the
 // official account, which works inside WeChat only. The identity has the
-// website application's AppID and Channel ChannelWebsite. Default: none, and
-// every browser is sent to the official account.
+// website application's AppID and Channel ChannelWebsite. Phone browsers and
+// WeCom, for which WeChat has no login, are asked to open the page in WeChat.
+// WithEnvironment changes who gets what. Default: none, and every browser is
+// sent to the official account.
 func WithWebsiteApp(appID, secret string) Option {
 	return func(c *config) { c.websiteAppID, c.websiteSecret = appID, secret }
 }
@@ -325,6 +329,7 @@ func (c *config) validate() error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, c.validateEnvironments()...)
 	if err := c.validateComponent(); err != nil {
 		errs = append(errs, err)
 	}
@@ -351,6 +356,12 @@ func (c *config) validateAccount() error {
 	}
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
 		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
+	}
+	if c.websiteAppID == "" && c.environments.wantsWebsite() {
+		bad("WithEnvironment: LoginWebsite needs a website application; set WithWebsiteApp")
+	}
+	if c.websiteAppID == "" && c.embeddedQR {
+		bad("WithEmbeddedQR: it shows the QR code of a website application; set WithWebsiteApp")
 	}
 	if (c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet {
 		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program")

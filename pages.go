@@ -30,6 +30,14 @@ const (
 	PageUpgrade
 	// PageLoggedOut confirms that the visitor is logged out.
 	PageLoggedOut
+	// PageOpenInWeChat asks to open Page.URL in WeChat: by scanning Page.QR, or
+	// by copying it. Page.Reason is ReasonOpenInWeChat.
+	PageOpenInWeChat
+	// PageEmbeddedQR has a frame at Page.URL, in which WeChat shows the QR code
+	// of WithWebsiteApp (WithEmbeddedQR).
+	PageEmbeddedQR
+
+	pageReopen // asks for its own URL again, in the whole window
 )
 
 // The languages that pages come in.
@@ -63,6 +71,13 @@ type Page struct {
 	// a redirect that follows a form to the page's form-action policy. Empty
 	// means WeChat's own, https://open.weixin.qq.com.
 	FormActions []string
+	// URL is the URL to open in WeChat (PageOpenInWeChat), or the frame's
+	// (PageEmbeddedQR); empty on other pages.
+	URL string
+	// QR is the QR code of PageOpenInWeChat: a picture of the URL to open, black
+	// on white, as a data: URL; empty if the URL is too long for a phone's
+	// camera.
+	QR template.URL
 }
 
 // Pages writes the HTML of p to w. It is called once per answer, from many
@@ -75,21 +90,38 @@ type Page struct {
 // attribute. A visitor who is not logged in has to be able to load them.
 type Pages func(w io.Writer, p Page) error
 
-//go:embed pages/page.html pages/page.css pages/texts.json
+//go:embed pages/page.html pages/page.css pages/texts.json pages/*.js
 var pageFiles embed.FS
 
 var (
 	pageTemplate = template.Must(template.ParseFS(pageFiles, "pages/page.html"))
 	pageCSS      = string(mustReadPageFile("pages/page.css"))
 	pageCSSHash  = cspHash([]byte(pageCSS))
-	pageTexts    = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
+	pageScripts  = map[PageKind]pageScript{
+		PageOpenInWeChat: newPageScript("pages/copy.js"),
+		pageReopen:       newPageScript("pages/reopen.js"),
+	}
+	pageTexts = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
 )
+
+// pageScript is a script of ours in a page, and what allows it to run.
+type pageScript struct {
+	text template.JS
+	hash string
+}
+
+func newPageScript(name string) pageScript {
+	text := mustReadPageFile(name)
+	return pageScript{text: template.JS(text), hash: cspHash(text)}
+}
 
 // pageTextFile is pages/texts.json: what the pages say.
 type pageTextFile struct {
-	Reasons map[Reason]pageText `json:"reasons"`
-	Upgrade pageText            `json:"upgrade"` // PageUpgrade
-	Unknown pageText            `json:"unknown"` // a Reason that is not in the list
+	Reasons  map[Reason]pageText `json:"reasons"`
+	Upgrade  pageText            `json:"upgrade"`  // PageUpgrade
+	Embedded pageText            `json:"embedded"` // PageEmbeddedQR
+	Reopen   pageText            `json:"reopen"`   // pageReopen
+	Unknown  pageText            `json:"unknown"`  // a Reason that is not in the list
 }
 
 type pageText struct {
@@ -103,6 +135,8 @@ type pageWords struct {
 	Text   []string `json:"text"`             // paragraphs
 	Retry  string   `json:"retry,omitempty"`  // label of the link to RetryURL
 	Submit string   `json:"submit,omitempty"` // label of the button of PageUpgrade
+
+	Labels map[string]string `json:"labels,omitempty"` // of what else the page has
 }
 
 // defaultPages is the Pages of this library.
@@ -112,15 +146,33 @@ func defaultPages(w io.Writer, p Page) error {
 	if p.Lang == langEnglish {
 		lang, words, reasonLabel = langEnglish, text.English, "Reason: "
 	}
-	return pageTemplate.Execute(w, struct {
-		pageWords
-		Lang, Icon, RetryURL, ActionURL, Next, ReasonLabel string
-		Reason                                             Reason
-		CSS                                                template.CSS
-	}{
-		words, lang, text.Icon, p.RetryURL, p.ActionURL, p.Next, reasonLabel,
-		reason, template.CSS(pageCSS),
-	})
+	view := pageView{
+		pageWords: words, Lang: lang, Icon: text.Icon, ReasonLabel: reasonLabel, Reason: reason,
+		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
+		CSS: template.CSS(pageCSS), Script: pageScripts[p.Kind].text,
+	}
+	switch p.Kind {
+	case PageOpenInWeChat:
+		view.OpenURL, view.QR = p.URL, p.QR
+	case PageEmbeddedQR:
+		view.FrameURL = p.URL
+	case pageReopen:
+		view.Reopen = true
+	}
+	return pageTemplate.Execute(w, view)
+}
+
+// pageView is what page.html shows.
+type pageView struct {
+	pageWords
+	Lang, Icon, RetryURL, ActionURL, Next, ReasonLabel string
+
+	Reason            Reason
+	CSS               template.CSS
+	Script            template.JS
+	OpenURL, FrameURL string
+	QR                template.URL
+	Reopen            bool
 }
 
 // pageTextFor picks the text of p, and the reason to name on the page: none
@@ -131,6 +183,12 @@ func pageTextFor(p Page) (pageText, Reason) {
 		return pageTexts.Upgrade, ""
 	case PageLoggedOut:
 		return pageTexts.Reasons[ReasonLoggedOut], ""
+	case PageOpenInWeChat:
+		return pageTexts.Reasons[ReasonOpenInWeChat], ""
+	case PageEmbeddedQR:
+		return pageTexts.Embedded, ""
+	case pageReopen:
+		return pageTexts.Reopen, ""
 	}
 	text, ok := pageTexts.Reasons[p.Reason]
 	if !ok {
@@ -144,7 +202,7 @@ func pageTextFor(p Page) (pageText, Reason) {
 // Retry-After) are kept. The error says why pages was not used; the visitor
 // has a whole page nevertheless.
 func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) error {
-	p.RetryURL, p.ActionURL = pageLink(p.RetryURL), pageLink(p.ActionURL)
+	p.RetryURL, p.ActionURL, p.URL = pageLink(p.RetryURL), pageLink(p.ActionURL), pageLink(p.URL)
 
 	body, policy, err := renderPage(pages, p)
 
@@ -155,6 +213,9 @@ func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) erro
 	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
+	if p.Kind == pageReopen {
+		h.Set("X-Frame-Options", "SAMEORIGIN")
+	}
 	h.Set("Content-Security-Policy", policy)
 	h.Set("Vary", pageVary(h.Values("Vary")))
 	// A middleware that compresses on the fly names its encoding first.
@@ -219,7 +280,22 @@ func pageReferrerPolicy(kind PageKind) string {
 }
 
 func defaultPagePolicy(p Page) string {
-	return "default-src 'none'; style-src " + pageCSSHash + pageFormPolicy(p)
+	policy := "default-src 'none'; style-src " + pageCSSHash
+	if script, ok := pageScripts[p.Kind]; ok {
+		policy += "; script-src " + script.hash
+	}
+	if p.QR != "" {
+		policy += "; img-src data:"
+	}
+	return policy + pageFramePolicy(p) + pageFormPolicy(p)
+}
+
+// pageFramePolicy allows the one frame of PageEmbeddedQR.
+func pageFramePolicy(p Page) string {
+	if o := cspOrigin(p.URL); p.Kind == PageEmbeddedQR && o != "" {
+		return "; frame-src " + o
+	}
+	return ""
 }
 
 func replacedPagePolicy(p Page, body []byte) string {
@@ -228,7 +304,7 @@ func replacedPagePolicy(p Page, body []byte) string {
 		styles += " " + cspHash(element[1])
 	}
 	return "default-src 'none'; style-src " + styles +
-		"; img-src 'self' data:; font-src 'self'" + pageFormPolicy(p)
+		"; img-src 'self' data:; font-src 'self'" + pageFramePolicy(p) + pageFormPolicy(p)
 }
 
 func pageFormPolicy(p Page) string {
@@ -244,7 +320,11 @@ func pageFormPolicy(p Page) string {
 			}
 		}
 	}
-	return "; form-action " + actions + "; base-uri 'none'; frame-ancestors 'none'"
+	ancestors := "'none'"
+	if p.Kind == pageReopen { // is in a frame, of a page of ours
+		ancestors = "'self'"
+	}
+	return "; form-action " + actions + "; base-uri 'none'; frame-ancestors " + ancestors
 }
 
 var (
@@ -252,12 +332,12 @@ var (
 	originPattern = regexp.MustCompile(`^https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?$`)
 )
 
-// cspHash is the source expression that allows the inline style css. A browser
+// cspHash is the source expression that allows an inline style or script. A browser
 // turns line ends into \n before it hashes.
-func cspHash(css []byte) string {
-	css = bytes.ReplaceAll(css, []byte("\r\n"), []byte("\n"))
-	css = bytes.ReplaceAll(css, []byte("\r"), []byte("\n"))
-	sum := sha256.Sum256(css)
+func cspHash(text []byte) string {
+	text = bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n"))
+	text = bytes.ReplaceAll(text, []byte("\r"), []byte("\n"))
+	sum := sha256.Sum256(text)
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 

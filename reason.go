@@ -81,6 +81,9 @@ const (
 
 // Why a visitor was stopped otherwise.
 const (
+	// ReasonOpenInWeChat: there is no login for this browser; the page shows how
+	// to open the same URL in WeChat (OpenInWeChat).
+	ReasonOpenInWeChat Reason = "open_in_wechat"
 	// ReasonLoop: too many logins in a row without a session that lasts, for a
 	// cause that could not be told.
 	ReasonLoop Reason = "loop"

@@ -12,6 +12,7 @@ require (
 require (
 	github.com/alexedwards/scs/redisstore v0.0.0-20251002162104-209de6e426de // indirect
 	github.com/alexedwards/scs/v2 v2.9.0 // indirect
+	github.com/boombuler/barcode v1.1.0 // indirect
 	github.com/gomodule/redigo v1.9.3 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 )

@@ -1,0 +1,1 @@
+if (top !== self) top.location.replace(location.href);
