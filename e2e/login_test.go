@@ -33,6 +33,7 @@ func TestAVisitorIsLoggedInOnTheWayToThePageAskedFor(t *testing.T) {
 	assert.Equal(t, shown{200, site.url + "/?from=menu"}, tb.open(site.url+"/?from=menu"))
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))
 	assert.Equal(t, "snsapi_base", tb.text("#scope"))
+	assert.Equal(t, site.url+"/?from=menu", eval[string](tb, "location.href"), "nothing of WeChat's is left in the address bar")
 	assert.Empty(t, eval[string](tb, "document.cookie"), "cookies that a script of the page can read")
 	assert.Equal(t, 1, tb.asked(site.sim+"/connect/oauth2/authorize"))
 

@@ -278,6 +278,11 @@ func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, c *Call, to st
 		return
 	}
 	s.outcome(c, 0, "redirect to callback")
+	if r.Header.Get("Upgrade-Insecure-Requests") != "" && !strings.Contains(to, "#") {
+		// A browser carries #wechat_redirect on through redirects; WeChat's client
+		// has dropped it by now. An empty fragment makes a browser drop it too.
+		to += "#"
+	}
 	w.Header().Set("Location", to)
 	w.WriteHeader(http.StatusFound)
 }
