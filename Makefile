@@ -1,5 +1,8 @@
 # make test   installs what is missing and runs every test
 # make check  format, vet, lint, known vulnerabilities
+# make gate   the threat suite alone, and its counts
+# make wire   client and simulator, and their counts
+# make fuzz   every fuzz target for FUZZTIME
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -57,11 +60,23 @@ vuln: bin/govulncheck
 		then echo "govulncheck: the vulnerability database cannot be reached; not checked"; \
 		else echo "$$out" >&2; exit 1; fi; }
 
+# Every fuzz target for a while: make fuzz FUZZTIME=5m before a release.
 FUZZTIME ?= 20s
+PACKAGES ?= ./...
 .PHONY: fuzz
 fuzz:
-	@for p in $$(go list ./...); do \
+	@for p in $$(go list $(PACKAGES)); do \
 		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
 			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; \
 		done; \
 	done
+
+# The threat suite alone, with the mutants of the security code.
+.PHONY: gate
+gate: setup
+	@.ci/suite gate
+
+# The client against hostile peers, and the simulator; fuzzing included.
+.PHONY: wire
+wire: setup
+	@.ci/suite wire
