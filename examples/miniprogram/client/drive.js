@@ -1,0 +1,58 @@
+// Runs auth.js outside WeChat, for its test: a wx of Node's own fetch, and
+// codes from a URL that plays the phone.
+'use strict'
+
+const { create } = require('./auth')
+
+const [baseURL, codes] = process.argv.slice(2)
+const storage = new Map()
+const logins = { count: 0 }
+
+const wx = {
+  login: ({ success, fail }) => {
+    logins.count++
+    fetch(codes).then(r => r.text()).then(code => success({ code }), fail)
+  },
+  request: ({ url, method = 'GET', data, header, success, fail }) => {
+    fetch(url, {
+      method,
+      headers: { 'content-type': 'application/json', ...header },
+      body: data ? JSON.stringify(data) : undefined,
+    }).then(async r => {
+      const text = await r.text()
+      let data = text
+      try { data = JSON.parse(text) } catch { /* no JSON */ }
+      success({ statusCode: r.status, data })
+    }).catch(fail)
+  },
+  setStorageSync: (key, value) => storage.set(key, value),
+  getStorageSync: key => storage.get(key) || '',
+  removeStorageSync: key => storage.delete(key),
+}
+
+async function main() {
+  const app = create({ wx, baseURL })
+  const out = {}
+
+  const together = await Promise.all([1, 2, 3, 4, 5].map(() => app.request({ url: '/api/me' })))
+  out.together = together.map(res => res.statusCode)
+  out.openid = together[0].data.openid
+  out.loginsTogether = logins.count
+
+  wx.setStorageSync('wechatauth.token', 'wxm_' + 'A'.repeat(43))
+  const again = await Promise.all([1, 2, 3].map(() => app.request({ url: '/api/me' })))
+  out.afterExpiry = again.map(res => res.statusCode)
+  out.loginsAfterExpiry = logins.count
+
+  out.webView = await app.webViewURL('/orders?id=7')
+
+  const before = wx.getStorageSync('wechatauth.token')
+  await app.logout()
+  out.storage = [...storage.keys()]
+  const dead = await fetch(baseURL + '/api/me', { headers: { authorization: 'Bearer ' + before } })
+  out.afterLogout = dead.status
+
+  console.log(JSON.stringify(out))
+}
+
+main().catch(err => { console.error(err); process.exit(1) })

@@ -1,0 +1,71 @@
+// Command miniprogram is the server of a mini program (小程序): an API behind
+// the gate, which the mini program's pages call with a bearer token. The side
+// that runs in WeChat is in the folder client.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/wechatauth/wechatauth"
+)
+
+func main() {
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
+		wechatauth.WithMiniProgram(os.Getenv("MINI_APP_ID"), os.Getenv("MINI_APP_SECRET")),
+		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth)))
+}
+
+func app(auth *wechatauth.Auth) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(me)))
+	mux.Handle("POST /api/phone", auth.RequireWeChat(phone(auth)))
+	mux.Handle("GET /orders", auth.RequireWeChat(http.HandlerFunc(me))) // shown in a web-view
+	return mux
+}
+
+func me(w http.ResponseWriter, r *http.Request) {
+	id, _ := wechatauth.IdentityFromContext(r.Context())
+	answer(w, http.StatusOK, map[string]any{"openid": id.OpenID, "channel": id.Channel})
+}
+
+// phone takes the code of the button that asks for the phone number.
+func phone(auth *wechatauth.Auth) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			Code string `json:"code"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&body); err != nil {
+			answer(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
+			return
+		}
+		mini, err := auth.MiniProgram(r.Context())
+		if errors.Is(err, wechatauth.ErrNoMiniProgram) {
+			answer(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
+			return
+		}
+		number, err := mini.PhoneNumber(r.Context(), body.Code)
+		if err != nil {
+			log.Print(err) // has no code and no token in it
+			answer(w, http.StatusBadGateway, map[string]any{"error": "phone_unavailable"})
+			return
+		}
+		answer(w, http.StatusOK, map[string]any{"phone": number.PureNumber})
+	})
+}
+
+func answer(w http.ResponseWriter, status int, body map[string]any) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // a client that has gone needs no answer
+}
