@@ -30,6 +30,8 @@ type Auth struct {
 	tenants     *tenants // nil where there is one account
 	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
 
+	relay *relay // nil without WithRelay
+
 	sessions *sessions
 	cookies  *cookieJar
 	keys     *keyring // for what waits in the store
@@ -174,6 +176,13 @@ func (a *Auth) setFlows(c *config) error {
 	}
 	if a.keys, err = newKeyring("kept", secrets...); err != nil {
 		return err
+	}
+	if c.relaySet {
+		ring, err := newKeyring("relay", c.relayKey)
+		if err != nil {
+			return err
+		}
+		a.relay = &relay{url: c.relayURL, ring: ring}
 	}
 	a.cookies = &cookieJar{
 		ring: ring, prefix: cookiePrefix(a.base) + a.cookieTag(c.appID), secure: a.base.Scheme == "https",

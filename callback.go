@@ -17,6 +17,9 @@ import (
 // expired; the visitor did not refuse; this callback has the claim.
 func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 	q, ok := parseCallback(r.URL.RawQuery)
+	if ok {
+		q, ok = a.unhop(q)
+	}
 	if !ok {
 		a.failCallback(w, r, flow{}, ReasonCallbackMalformed, nil)
 		return
@@ -44,7 +47,8 @@ func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 // callbackQuery is what WeChat's redirect carries.
 type callbackQuery struct {
 	code, state string
-	refused     bool // no code: the visitor did not allow the login
+	hop         string // the code, sealed by a relay, instead of the code
+	refused     bool   // no code: the visitor did not allow the login
 }
 
 // parseCallback accepts a query that WeChat could have sent: exactly one
@@ -58,9 +62,12 @@ func parseCallback(rawQuery string) (callbackQuery, bool) {
 	if err != nil || len(values["state"]) != 1 || len(values["code"]) > 1 {
 		return callbackQuery{}, false
 	}
-	q := callbackQuery{code: values.Get("code"), state: values.Get("state")}
+	q := callbackQuery{code: values.Get("code"), state: values.Get("state"), hop: values.Get("hop")}
 	if !validState(q.state) {
 		return callbackQuery{}, false
+	}
+	if q.hop != "" && !values.Has("code") && !values.Has("error") && len(q.hop) <= maxFlowBytes {
+		return q, true
 	}
 	if values.Has("error") || !values.Has("code") || q.code == "authdeny" {
 		q.code, q.refused = "", true

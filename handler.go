@@ -148,10 +148,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	if acc.channel == ChannelWebsite {
-		redirect(w, acc.client.QRConnectURL(a.callbackURL(), f.State))
+		redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
-	redirect(w, acc.client.AuthorizeURL(a.callbackURL(), f.Scope, f.State))
+	redirect(w, acc.client.AuthorizeURL(a.redirectURI(), f.Scope, f.State))
 }
 
 // stopLoop ends a redirect loop and names its cause.
@@ -246,14 +246,23 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	setNoStore(w.Header())
 	a.page(w, r, Page{
 		Kind: PageUpgrade, Status: http.StatusOK,
-		ActionURL: a.endpoint("upgrade"), Next: target, FormActions: []string{a.openOrigin()},
+		ActionURL: a.endpoint("upgrade"), Next: target, FormActions: a.formActions(),
 	})
+}
+
+// formActions are the origins that the button's form leads over: WeChat's, and
+// the relay's on the way back where consent was given before.
+func (a *Auth) formActions() []string {
+	if a.relay == nil {
+		return []string{a.openOrigin()}
+	}
+	return []string{a.openOrigin(), a.relay.url}
 }
 
 // openOrigin is where WeChat's authorize page is: the form's redirect has to
 // be allowed to go there.
 func (a *Auth) openOrigin() string {
-	u, err := url.Parse(a.official.client.AuthorizeURL(a.callbackURL(), client.ScopeBase, "x"))
+	u, err := url.Parse(a.official.client.AuthorizeURL(a.redirectURI(), client.ScopeBase, "x"))
 	if err != nil {
 		return "https://open.weixin.qq.com"
 	}

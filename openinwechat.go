@@ -71,7 +71,7 @@ func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 	if pageLang(r) == langEnglish {
 		lang = client.LangEN
 	}
-	frame, _, _ := strings.Cut(acc.client.QRConnectURL(a.callbackURL(), f.State, client.QRLang(lang)), "#")
+	frame, _, _ := strings.Cut(acc.client.QRConnectURL(a.redirectURI(), f.State, client.QRLang(lang)), "#")
 	setNoStore(w.Header())
 	a.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }

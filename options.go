@@ -27,6 +27,9 @@ type config struct {
 	appID, secret               string
 	websiteAppID, websiteSecret string
 	miniAppID, miniSecret       string
+	relayURL                    string
+	relayKey                    []byte
+	relaySet                    bool
 	componentAppID              string
 	component                   ComponentTokenSource
 	componentSet                bool
@@ -331,6 +334,9 @@ func (c *config) validate() error {
 	}
 	errs = append(errs, c.validateEnvironments()...)
 	if err := c.validateComponent(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.validateRelay(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.validateTokens(); err != nil {

@@ -1,0 +1,35 @@
+// Command relay stands on the one domain that an official account may name for
+// its callbacks, and hands them on to applications on other domains:
+//
+//	RELAY_KEY=… RELAY_ORIGINS=https://shop.example.net,https://club.example.org relay
+//
+// Each application sets wechatauth.WithRelay with this program's URL and the
+// same key.
+package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+	"strings"
+
+	"github.com/wechatauth/wechatauth"
+)
+
+func main() {
+	handler, err := app(os.Getenv("RELAY_KEY"), os.Getenv("RELAY_ORIGINS"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8082", handler))
+}
+
+func app(key, origins string) (http.Handler, error) {
+	relay, err := wechatauth.NewRelay([]byte(key), strings.Split(origins, ",")...)
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /relay", relay)
+	return mux, nil
+}

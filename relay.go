@@ -1,0 +1,149 @@
+package wechatauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// WeChat lets an account name one or two domains for its callbacks. A relay
+// stands on such a domain and hands callbacks on to applications on others. It
+// is trusted with codes, and with nothing else: it knows no AppSecret and no
+// session.
+
+// WithRelay lets WeChat send visitors back by way of a relay (NewRelay) at
+// relayURL, such as "https://auth.example.com/relay", instead of straight to
+// the base URL's host. The key is the relay's: at least 32 random bytes.
+func WithRelay(relayURL string, key []byte) Option {
+	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
+}
+
+// hopTTLSeconds is how long a sealed code may be on its way.
+const hopTTLSeconds = 60
+
+func (c *config) validateRelay() error {
+	if !c.relaySet {
+		return nil
+	}
+	u, err := url.Parse(c.relayURL)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || (u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname()))) {
+		return fmt.Errorf("WithRelay: %q is no https URL without query and fragment, such as \"https://auth.example.com/relay\"", c.relayURL)
+	}
+	if err := checkKey(c.relayKey); err != nil {
+		return fmt.Errorf("WithRelay: the key %w", err)
+	}
+	return nil
+}
+
+// relay is what an application knows of its relay.
+type relay struct {
+	url  string
+	ring *keyring
+}
+
+// redirectURI is where WeChat sends the visitor back to.
+func (a *Auth) redirectURI() string {
+	if a.relay == nil {
+		return a.callbackURL()
+	}
+	return a.relay.url + "?to=" + url.QueryEscape(a.callbackURL())
+}
+
+// unhop takes the code out of a callback that came by the relay. Anything that
+// did not is refused: a code in clear has not passed the relay's allow-list.
+func (a *Auth) unhop(q callbackQuery) (callbackQuery, bool) {
+	if a.relay == nil || q.refused {
+		return q, q.hop == ""
+	}
+	plain, err := a.relay.ring.open(q.hop, "hop", a.callbackURL(), q.state)
+	if err != nil {
+		return q, false
+	}
+	stamp, code, _ := strings.Cut(string(plain), " ")
+	at, err := strconv.ParseInt(stamp, 10, 64)
+	if err != nil || !validCode(code) {
+		return q, false
+	}
+	age := a.now().Unix() - at
+	if age > hopTTLSeconds+int64(clockSkew/time.Second) || age < -int64(clockSkew/time.Second) {
+		return q, false
+	}
+	q.code = code
+	return q, true
+}
+
+// NewRelay returns the handler of a relay for applications at exactly these
+// origins, such as "https://shop.example.net". It answers a callback of WeChat
+// with a redirect to the application's own callback, which carries the code
+// sealed: readable for the applications that hold the key, for one minute and
+// for one state, which the application takes once. Mount it at the path of
+// WithRelay's URL. Errors name the wrong argument.
+func NewRelay(key []byte, origins ...string) (http.Handler, error) {
+	if err := checkKey(key); err != nil {
+		return nil, fmt.Errorf("wechatauth: NewRelay: the key %w", err)
+	}
+	if len(origins) == 0 {
+		return nil, errors.New("wechatauth: NewRelay: give the origins of the applications")
+	}
+	ring, err := newKeyring("relay", key)
+	if err != nil {
+		return nil, err
+	}
+	h := &relayHandler{ring: ring, origins: map[string]bool{}, now: time.Now}
+	for _, origin := range origins {
+		u, err := parseBaseURL(origin)
+		if err != nil {
+			return nil, fmt.Errorf("wechatauth: NewRelay: %w", err)
+		}
+		h.origins[u.String()] = true
+	}
+	return h, nil
+}
+
+type relayHandler struct {
+	ring    *keyring
+	origins map[string]bool
+	now     func() time.Time
+}
+
+func (h *relayHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	location, ok := h.forward(r)
+	if !ok {
+		setNoStore(w.Header())
+		_ = writePage(w, r, nil, Page{Lang: pageLang(r), Status: http.StatusBadRequest, Reason: ReasonCallbackMalformed}) // the default page does not fail
+		return
+	}
+	redirect(w, location)
+}
+
+// forward decides where a callback goes: nowhere, unless it is one of WeChat's
+// and the target is a callback on an origin of the list.
+func (h *relayHandler) forward(r *http.Request) (location string, ok bool) {
+	if r.Method != http.MethodGet || len(r.URL.RawQuery) > maxQueryBytes {
+		return "", false
+	}
+	values, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || len(values["to"]) != 1 {
+		return "", false
+	}
+	callback := values.Get("to")
+	target, err := url.Parse(callback)
+	if err != nil || target.User != nil || target.RawQuery != "" || target.Fragment != "" || target.ForceQuery ||
+		!h.origins[target.Scheme+"://"+target.Host] || callback != target.Scheme+"://"+target.Host+target.EscapedPath() {
+		return "", false
+	}
+	q, ok := parseCallback(r.URL.RawQuery)
+	if !ok {
+		return "", false
+	}
+	answer := url.Values{"state": {q.state}}
+	if !q.refused {
+		plain := strconv.FormatInt(h.now().Unix(), 10) + " " + q.code
+		answer.Set("hop", h.ring.seal([]byte(plain), "hop", callback, q.state))
+	}
+	return callback + "?" + answer.Encode(), true
+}

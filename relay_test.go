@@ -1,0 +1,133 @@
+package wechatauth
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// newRelayedSite starts a site whose account may name the relay's domain only.
+func newRelayedSite(t *testing.T) (*site, *httptest.Server) {
+	t.Helper()
+	key := []byte("0123456789abcdefghijklmnopqrstuv")
+	front := httptest.NewUnstartedServer(nil)
+	server := httptest.NewUnstartedServer(nil)
+	relayURL := "http://" + front.Listener.Addr().String() + "/relay"
+	handler, err := NewRelay(key, "http://"+server.Listener.Addr().String())
+	require.NoError(t, err)
+	front.Config.Handler = handler
+	front.Start()
+	t.Cleanup(front.Close)
+	return startSite(t, wechattest.NewServer(), server, WithRelay(relayURL, key)), front
+}
+
+func TestARelayBringsACallbackToAnotherDomain(t *testing.T) {
+	s, front := newRelayedSite(t)
+	b := s.browser()
+	got := b.visit("/orders?id=7")
+	require.Contains(t, got.body, "url=/orders?id=7 logged-in=true")
+	var seen []string
+	for _, step := range b.trail {
+		if strings.HasPrefix(step, front.URL) {
+			seen = append(seen, step)
+		}
+		if strings.HasPrefix(step, s.server.URL) {
+			assert.NotContains(t, step, "code=", "the code travels sealed")
+		}
+	}
+	assert.Len(t, seen, 1)
+}
+
+func TestARelayForwardsToItsOriginsOnly(t *testing.T) {
+	s, front := newRelayedSite(t)
+	b := s.browser()
+	toWeChat := b.step("/a")
+	relayed := b.step(toWeChat.Header.Get("Location")).Header.Get("Location")
+	u := mustParse(t, relayed)
+	own := s.server.URL + "/wechat/callback"
+	for name, to := range map[string]string{
+		"another host":         "https://evil.example/wechat/callback",
+		"a host that begins":   s.server.URL + ".evil.example/wechat/callback",
+		"a user":               strings.Replace(own, "http://", "http://"+u.Host+"@evil.example/", 1),
+		"another scheme":       strings.Replace(own, "http://", "https://", 1),
+		"no scheme":            strings.TrimPrefix(own, "http:"),
+		"a backslash":          strings.Replace(own, "/wechat", `\@evil.example/wechat`, 1),
+		"a query":              own + "?x=1",
+		"a fragment":           own + "#x",
+		"nothing":              "",
+		"javascript":           "javascript:alert(1)",
+		"a line break":         own + "\r\nX: y",
+		"a host in upper":      strings.ToUpper(own),
+		"white space in front": " " + own,
+	} {
+		t.Run(name, func(t *testing.T) {
+			q := u.Query()
+			q.Set("to", to)
+			got := b.step(front.URL + "/relay?" + q.Encode())
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			assert.Empty(t, got.Header.Get("Location"))
+		})
+	}
+	assert.Equal(t, http.StatusBadRequest, b.step(front.URL+"/relay?"+u.RawQuery+"&to="+url.QueryEscape(own)).StatusCode, "two targets")
+}
+
+func TestARelayedCodeIsForOneStateOneMinuteAndOneUse(t *testing.T) {
+	s, _ := newRelayedSite(t)
+	b := s.browser()
+	relayed := b.step(b.step("/a").Header.Get("Location")).Header.Get("Location")
+	hop := b.step(relayed).Header.Get("Location")
+	require.Contains(t, hop, s.server.URL+"/wechat/callback?hop=")
+
+	other := b.step(b.step("/b").Header.Get("Location")).Header.Get("Location")
+	swapped := mustParse(t, hop)
+	q := swapped.Query()
+	q.Set("state", mustParse(t, other).Query().Get("state"))
+	swapped.RawQuery = q.Encode()
+	assert.Equal(t, http.StatusBadRequest, b.step(swapped.String()).StatusCode, "another state's")
+	assert.Equal(t, http.StatusBadRequest, b.step(s.server.URL+"/wechat/callback?"+mustParse(t, relayed).RawQuery).StatusCode, "a code that did not come by the relay")
+	assert.Zero(t, s.exchanges())
+
+	assert.Equal(t, "/a", b.step(hop).Header.Get("Location"))
+	assert.Equal(t, http.StatusBadRequest, s.browser().step(hop).StatusCode, "another browser's")
+	assert.Equal(t, 1, s.exchanges())
+
+	fresh := s.browser()
+	stale := fresh.step(fresh.step(fresh.step("/c").Header.Get("Location")).Header.Get("Location")).Header.Get("Location")
+	s.clock.Advance(time.Minute + clockSkew + time.Second)
+	assert.Equal(t, http.StatusBadRequest, fresh.step(stale).StatusCode, "too late")
+	assert.Equal(t, 1, s.exchanges())
+}
+
+func TestARefusalPassesTheRelay(t *testing.T) {
+	s, front := newRelayedSite(t)
+	b := s.browser()
+	relayed := mustParse(t, b.step(b.step("/a").Header.Get("Location")).Header.Get("Location"))
+	q := relayed.Query()
+	q.Del("code")
+	got := b.visit(front.URL + "/relay?" + q.Encode())
+	assert.Equal(t, http.StatusForbidden, got.StatusCode)
+	assert.Contains(t, got.body, "refused_by_user")
+}
+
+func TestNewRelayChecksItsArguments(t *testing.T) {
+	key := []byte("0123456789abcdefghijklmnopqrstuv")
+	for name, make := range map[string]func() (http.Handler, error){
+		"a short key":      func() (http.Handler, error) { return NewRelay(key[:8], "https://a.example.com") },
+		"no origins":       func() (http.Handler, error) { return NewRelay(key) },
+		"an origin's path": func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/x") },
+		"plain http":       func() (http.Handler, error) { return NewRelay(key, "http://a.example.com") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := make()
+			assert.ErrorContains(t, err, "wechatauth: NewRelay: ")
+		})
+	}
+}
