@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -33,6 +34,8 @@ type Account struct {
 	Endpoints client.Endpoints
 	// Pages are this account's own.
 	Pages Pages
+	// LoginsPerMinute is this account's bound.
+	LoginsPerMinute int
 }
 
 // AccountResolver finds the account of a request. Both methods are called on
@@ -228,7 +231,7 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	if account.AppID != appID {
 		return nil, fmt.Errorf("the account of %s calls itself %s", clean(appID), clean(account.AppID))
 	}
-	text := fmt.Sprintf("%q", []string{account.Secret, account.WebsiteAppID, account.WebsiteSecret, account.MiniProgramAppID, account.MiniProgramSecret, account.BaseURL, account.Endpoints.Open, account.Endpoints.API})
+	text := fmt.Sprintf("%q", []string{account.Secret, account.WebsiteAppID, account.WebsiteSecret, account.MiniProgramAppID, account.MiniProgramSecret, account.BaseURL, account.Endpoints.Open, account.Endpoints.API, strconv.Itoa(account.LoginsPerMinute)})
 	a.tenants.mu.RLock()
 	held, ok := a.tenants.gates[appID]
 	a.tenants.mu.RUnlock()
@@ -273,6 +276,9 @@ func (a *Auth) newTenant(account Account) (*Auth, error) {
 	c.appID, c.secret = account.AppID, account.Secret
 	c.websiteAppID, c.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
 	c.miniAppID, c.miniSecret = account.MiniProgramAppID, account.MiniProgramSecret
+	if account.LoginsPerMinute != 0 {
+		c.loginsPerMinute = account.LoginsPerMinute
+	}
 	if account.BaseURL != "" {
 		c.baseURL = account.BaseURL
 	}

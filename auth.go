@@ -30,6 +30,7 @@ type Auth struct {
 	tenants     *tenants // nil where there is one account
 	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
 
+	limit *limiter
 	relay *relay // nil without WithRelay
 
 	sessions *sessions
@@ -188,6 +189,7 @@ func (a *Auth) setFlows(c *config) error {
 		ring: ring, prefix: cookiePrefix(a.base) + a.cookieTag(c.appID), secure: a.base.Scheme == "https",
 		bound: []string{c.appID, a.callbackURL()}, now: c.now,
 	}
+	a.limit = &limiter{max: c.loginsPerMinute, now: c.now}
 	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
 	return nil
 }

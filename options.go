@@ -27,6 +27,7 @@ type config struct {
 	appID, secret               string
 	websiteAppID, websiteSecret string
 	miniAppID, miniSecret       string
+	loginsPerMinute             int
 	relayURL                    string
 	relayKey                    []byte
 	relaySet                    bool
@@ -334,6 +335,9 @@ func (c *config) validate() error {
 	}
 	errs = append(errs, c.validateEnvironments()...)
 	if err := c.validateComponent(); err != nil {
+		errs = append(errs, err)
+	}
+	if err := c.validateLimit(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.validateRelay(); err != nil {
