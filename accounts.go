@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/netip"
@@ -37,6 +39,15 @@ type Account struct {
 	// LoginsPerMinute is this account's bound.
 	LoginsPerMinute int
 }
+
+// Format writes the AppID and nothing else, whatever the verb, so that no
+// secret gets into a log by accident.
+func (a Account) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "wechatauth.Account("+a.AppID+")")
+}
+
+// LogValue shows the AppID and nothing else.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
 
 // AccountResolver finds the account of a request. Both methods are called on
 // every request, must be quick, and safe for concurrent use. An error means

@@ -89,8 +89,8 @@ func New(opts ...Option) (*Auth, error) {
 		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
-		onLogin:  c.onLogin,
-		consents: &consents{ask: c.authorize, interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
+		onLogin:  hook(c.onLogin).quiet(),
+		consents: &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 		observer: c.observer, log: c.logger, now: c.now,
 	}
 	if err := errors.Join(a.setAccounts(c), a.setSessions(c)); err != nil {

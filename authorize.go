@@ -55,7 +55,7 @@ func (c *consents) allow(ctx context.Context, id Identity) error {
 		return nil
 	}
 	if c.interval == 0 {
-		return withoutUser(c.ask(ctx, id), id)
+		return c.ask(ctx, id)
 	}
 	user, now := userKey(id.AppID, id.OpenID), c.now()
 	c.mu.Lock()
@@ -65,7 +65,7 @@ func (c *consents) allow(ctx context.Context, id Identity) error {
 		return nil
 	}
 	if err := c.ask(ctx, id); err != nil {
-		return withoutUser(err, id)
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

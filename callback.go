@@ -165,7 +165,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	}
 	if reason == "" && a.onLogin != nil {
 		if err = a.onLogin(ctx, id); err != nil {
-			reason, err = ReasonNotAuthorized, withoutUser(err, id)
+			reason = ReasonNotAuthorized
 		}
 	}
 	if reason != "" {

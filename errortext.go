@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"context"
 	"errors"
 	"regexp"
 	"strings"
@@ -19,8 +20,15 @@ func withoutTokens(err error) error {
 	return &retold{tokenForm.ReplaceAllString(err.Error(), "…"), func() error { return err }}
 }
 
-// withoutUser returns an error of the application's fit for a log: it may
-// repeat whom it concerns.
+// quiet makes the errors of an application's hook fit for a log: they may
+// repeat whom they concern.
+func (h hook) quiet() hook {
+	if h == nil {
+		return nil
+	}
+	return func(ctx context.Context, id Identity) error { return withoutUser(h(ctx, id), id) }
+}
+
 func withoutUser(err error, id Identity) error {
 	if err == nil {
 		return nil

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,6 +62,9 @@ func concat(lists ...[]leakFault) (all []leakFault) {
 
 func nothing(*leakSite) {}
 
+// patienceForRedis is more than a busy machine needs.
+const patienceForRedis = time.Second
+
 func with(opts ...Option) func(*testing.T) []Option {
 	return func(*testing.T) []Option { return opts }
 }
@@ -68,11 +73,23 @@ const (
 	tokenEndpoint   = "/sns/oauth2/access_token"
 	profileEndpoint = "/sns/userinfo"
 	miniEndpoint    = "/sns/jscode2session"
+	refreshEndpoint = "/sns/oauth2/refresh_token"
 )
+
+// some are the names of the faults that an endpoint has: all of them where a
+// code is exchanged, every third at the others, which share its code.
+func some[V any](endpoint string, faults map[string]V) (names []string) {
+	for i, name := range slices.Sorted(maps.Keys(faults)) {
+		if endpoint == tokenEndpoint || i%3 == 0 {
+			names = append(names, name)
+		}
+	}
+	return names
+}
 
 // faultsOfWeChat are the simulator's, at both endpoints.
 func faultsOfWeChat() (all []leakFault) {
-	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint} {
+	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint, refreshEndpoint} {
 		answers := map[string]struct {
 			fault wechattest.Fault
 			want  string
@@ -97,7 +114,8 @@ func faultsOfWeChat() (all []leakFault) {
 			"answers 429":                       {wechattest.Raw(429, "text/plain", "slow down"), "HTTP status 429"},
 			"answers too much":                  {wechattest.Raw(200, "text/plain", strings.Repeat("a", 70<<10)), "longer than 64 KiB"},
 		}
-		for name, a := range answers {
+		for _, name := range some(endpoint, answers) {
+			a := answers[name]
 			all = append(all, leakFault{name: "WeChat's " + endpoint + " " + name, want: a.want, run: func(x *leakSite) {
 				// Twice: a code that is no good begins the login once more.
 				x.sim.Fail(endpoint, a.fault, a.fault)
@@ -181,7 +199,7 @@ func status(line, body string) string {
 // secretsIn are the values of a query that are secret, the longest first.
 func secretsIn(query string) (all []string) {
 	q, _ := url.ParseQuery(query)
-	for _, name := range []string{"access_token", "secret", "code", "js_code", "openid"} {
+	for _, name := range []string{"access_token", "refresh_token", "secret", "code", "js_code", "openid"} {
 		all = append(all, q[name]...)
 	}
 	return all
@@ -196,8 +214,9 @@ func hexValues(query string) string {
 }
 
 func faultsOfPeers() (all []leakFault) {
-	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint} {
-		for name, peer := range hostile {
+	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint, refreshEndpoint} {
+		for _, name := range some(endpoint, hostile) {
+			peer := hostile[name]
 			all = append(all, leakFault{name: "a peer in place of WeChat repeats " + endpoint + "'s query " + name, want: "endpoint=" + endpoint[1:], run: func(x *leakSite) {
 				x.answerFor(endpoint, peer)
 			}})
@@ -421,7 +440,7 @@ func faultsOfRedis() (all []leakFault) {
 		"wants more replicas":       {func(x *leakSite) { x.do("CONFIG", "SET", "min-replicas-to-write", "1") }, "NOREPLICAS"},
 	}
 	for name, br := range breaks {
-		patience := time.Second
+		patience := patienceForRedis
 		if name == "is frozen" {
 			patience = 30 * time.Millisecond
 		}
@@ -439,21 +458,21 @@ func faultsOfRedis() (all []leakFault) {
 			}})
 	}
 	return append(all,
-		leakFault{name: "Redis has marks of another type", want: "WRONGTYPE", redis: time.Second, run: func(x *leakSite) {
+		leakFault{name: "Redis has marks of another type", want: "WRONGTYPE", redis: patienceForRedis, run: func(x *leakSite) {
 			x.get("/a")
 			x.spoilKeys("wechat:*")
 		}},
-		leakFault{name: "Redis has a session of another type", want: "login_finished", redis: time.Second, run: func(x *leakSite) {
+		leakFault{name: "Redis has a session of another type", want: "login_finished", redis: patienceForRedis, run: func(x *leakSite) {
 			x.get("/a")
 			x.spoilKeys("scs:session:*")
 			x.get("/b")
 		}},
-		leakFault{name: "Redis has a damaged session", want: "session_corrupt", redis: time.Second, run: func(x *leakSite) {
+		leakFault{name: "Redis has a damaged session", want: "session_corrupt", redis: patienceForRedis, run: func(x *leakSite) {
 			x.get("/a")
 			x.do("EVAL", `for _, k in ipairs(redis.call("KEYS", "scs:session:*")) do redis.call("SET", k, "damaged " .. redis.call("GET", k), "EX", 60) end`, 0)
 			x.get("/b")
 		}},
-		leakFault{name: "Redis closes the connection", want: "login_finished", redis: time.Second, run: func(x *leakSite) {
+		leakFault{name: "Redis closes the connection", want: "login_finished", redis: patienceForRedis, run: func(x *leakSite) {
 			x.get("/a")
 			x.do("CLIENT", "KILL", "USER", "app")
 			x.get("/b")
@@ -475,10 +494,10 @@ func faultsOfRedis() (all []leakFault) {
 		leakFault{name: "Redis repeats the password where no reply is", want: "possible server error", run: nothing,
 			opts: atRedis(func(t *testing.T) string { return listen(t, reply("AUTH app "+canaryPassword+"\r\n")) })},
 		leakFault{name: "Redis speaks no TLS", want: "tls: ", run: nothing, opts: func(t *testing.T) []Option {
-			return []Option{WithStore(quickStore(t, "rediss://app:"+canaryPassword+"@"+listen(t, reply("-ERR a\r\n")), time.Second))}
+			return []Option{WithStore(quickStore(t, "rediss://app:"+canaryPassword+"@"+listen(t, reply("-ERR a\r\n")), patienceForRedis))}
 		}},
 		leakFault{name: "Redis has GET under another name", want: "unknown command", made: func(t *testing.T) *leakSite {
-			return renamed(t, func(x *leakSite) Option { return WithStore(quickStore(x.t, x.redisURL(), time.Second)) })
+			return renamed(t, func(x *leakSite) Option { return WithStore(quickStore(x.t, x.redisURL(), patienceForRedis)) })
 		}, run: func(x *leakSite) { x.get("/a") }},
 	)
 }
@@ -503,7 +522,7 @@ func (x *leakSite) pendingCallbackOf(b *browser) {
 
 func atRedis(addr func(t *testing.T) string) func(t *testing.T) []Option {
 	return func(t *testing.T) []Option {
-		return []Option{WithStore(quickStore(t, "redis://app:"+canaryPassword+"@"+addr(t), time.Second))}
+		return []Option{WithStore(quickStore(t, "redis://app:"+canaryPassword+"@"+addr(t), patienceForRedis))}
 	}
 }
 
@@ -594,10 +613,17 @@ func renamed(t *testing.T, option func(*leakSite) Option) *leakSite {
 	return renamedCommand(t, "GET", option)
 }
 
+// redisForLeaks is a Redis without a site.
+func redisForLeaks(t *testing.T, args ...string) *leakSite {
+	t.Helper()
+	x := &leakSite{site: &site{t: t}, canaries: newCanaries(), sinks: newSinks()}
+	x.startRedis(args...)
+	return x
+}
+
 // renamedCommand has a Redis that does not know a command under its own name.
 func renamedCommand(t *testing.T, command string, option func(*leakSite) Option) *leakSite {
-	redisOnly := &leakSite{site: &site{t: t}, canaries: newCanaries(), sinks: &sinks{}}
-	redisOnly.startRedis("--rename-command", command, "HIDDEN"+command)
+	redisOnly := redisForLeaks(t, "--rename-command", command, "HIDDEN"+command)
 	x := newLeakSite(t, 0, option(redisOnly))
 	x.canaries.plant(thePassword, canaryPassword)
 	x.redis, x.control = redisOnly.redis, redisOnly.control

@@ -551,6 +551,15 @@ func TestT39_NothingOfARequestIsEchoed(t *testing.T) {
 	}
 }
 
+func TestT39_OurOwnPagesAllowNothingButTheirStyles(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	for _, target := range []string{"/wechat/callback", "/wechat/upgrade", "/wechat/other"} {
+		policy := b.step(target).Header.Get("Content-Security-Policy")
+		assert.Regexp(t, `^default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]+'; form-action 'self'( `+s.sim.URL+`)?; base-uri 'none'; frame-ancestors 'none'$`, policy, target)
+	}
+}
+
 // returnTargets are the attributes in which a page of ours carries one: the
 // link to try again and the field of the form.
 var returnTargets = regexp.MustCompile(`(href|value)="/[^"<>]*"`)

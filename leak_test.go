@@ -141,8 +141,10 @@ type sighting struct {
 type sinks struct {
 	mu   sync.Mutex
 	logs map[string]*bytes.Buffer
-	seen []sighting
+	seen map[string]*sighting // by all that is in it: most texts come many times
 }
+
+func newSinks() *sinks { return &sinks{logs: map[string]*bytes.Buffer{}, seen: map[string]*sighting{}} }
 
 // sink is a writer into one of them.
 type sink struct {
@@ -162,7 +164,7 @@ func (s sink) Write(p []byte) (int, error) {
 func (s *sinks) add(sink, text string, atHome ...kind) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.seen = append(s.seen, sighting{sink, text, atHome})
+	s.seen[fmt.Sprint(sink, atHome, text)] = &sighting{sink, text, atHome}
 }
 
 // all are the texts, those of one sink that may hold the same in one.
@@ -255,7 +257,7 @@ func visitor() wechattest.Person {
 func newLeakSite(t *testing.T, patience time.Duration, opts ...Option) *leakSite {
 	t.Helper()
 	x := &leakSite{
-		canaries: newCanaries(), sinks: &sinks{logs: map[string]*bytes.Buffer{}},
+		canaries: newCanaries(), sinks: newSinks(),
 		store: newSwitchable(), owners: map[string]*browser{}, onLogin: func() {},
 		site: &site{
 			t: t, server: httptest.NewUnstartedServer(nil), logs: &syncBuffer{}, clock: newTestClock(),
@@ -275,7 +277,7 @@ func newLeakSite(t *testing.T, patience time.Duration, opts ...Option) *leakSite
 
 	defaults := []Option{
 		WithEndpoints(client.Endpoints{Open: x.front.URL, API: x.front.URL}),
-		WithScope(client.ScopeUserInfo), WithFlowKeys([]byte(canaryFlowKey)),
+		WithScope(client.ScopeUserInfo), WithTokens(), WithFlowKeys([]byte(canaryFlowKey)),
 		WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
 		WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
 		WithObserver(observing(func(e Event) { x.sinks.spill("events", e); x.sinks.spillError("events", e.Err) })),
@@ -352,6 +354,15 @@ func (x *leakSite) app() http.Handler {
 		if r.URL.Query().Has("put") {
 			x.auth.Sessions().Put(r.Context(), "seen", r.URL.Query().Get("put"))
 		}
+		if r.URL.Query().Has("token") {
+			token, err := x.auth.AccessToken(r.Context())
+			x.sinks.spill("AccessToken", token)
+			x.sinks.spillError("AccessToken", err)
+			var we *client.Error
+			if errors.As(err, &we) {
+				x.auth.log.Warn("no token", "error", err, "errcode", we.Code, "endpoint", we.Endpoint)
+			}
+		}
 		if r.URL.Query().Has("odd") {
 			x.auth.Sessions().Put(r.Context(), "odd", oddValue{r.URL.Path})
 		}
@@ -372,7 +383,7 @@ func (x *leakSite) wechat(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if strings.HasPrefix(r.URL.Path, "/sns/") {
 		x.canaries.plant(theCode, append(q["code"], q["js_code"]...)...)
-		x.canaries.plant(theToken, q["access_token"]...)
+		x.canaries.plant(theToken, append(q["access_token"], q["refresh_token"]...)...)
 		x.sinks.add("WeChat's access log", r.URL.String(), theSecret, theCode, theToken, theUser)
 		x.sinks.add("headers to WeChat", fmt.Sprint(r.Header))
 	}
@@ -524,6 +535,16 @@ func (x *leakSite) open(b *browser, method, target string, body io.Reader, heade
 	}
 }
 
+// calls are those that the application makes itself.
+func (x *leakSite) calls() {
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	defer func() { x.sinks.spill("Check", recover()) }() // one fault is a transport that panics
+	x.sinks.spillError("Check", x.auth.Check(ctx))
+	_, err := x.auth.RevokeUser(ctx, wechattest.DefaultAppID, "oSomebodyElse")
+	x.sinks.spillError("RevokeUser", err)
+}
+
 // miniProgram logs a mini program in, asks the application something, and
 // opens its web-view. What it gets it knows from the canaries.
 func (x *leakSite) miniProgram() {
@@ -592,6 +613,9 @@ func (x *leakSite) tour() {
 		x.script(stranger, http.MethodGet, x.lastCallback())
 	}
 	x.miniProgram()
+	x.clock.Advance(3 * time.Hour) // the access_token is stale by then
+	x.get("/a?token=1")
+	x.calls()
 	x.submit(x.b, "/wechat/logout", url.Values{"next": {"/public"}})
 	x.get("/a")
 }
@@ -743,7 +767,7 @@ func TestT40_ALeakIntoAnySinkIsFound(t *testing.T) {
 	}
 	for name, f := range leak {
 		t.Run(name, func(t *testing.T) {
-			x := newLeakSite(t, time.Second)
+			x := newLeakSite(t, patienceForRedis)
 			x.tour()
 			f(x)
 			x.finishRedis()

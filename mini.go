@@ -87,7 +87,7 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 	}
 	if a.onLogin != nil {
 		if err := a.onLogin(ctx, id); err != nil {
-			return outcome{Reason: ReasonNotAuthorized}, withoutUser(err, id)
+			return outcome{Reason: ReasonNotAuthorized}, err
 		}
 	}
 	token, expiry, err := a.saveMini(ctx, id, ms.SessionKey)
@@ -232,7 +232,11 @@ type enter struct {
 	Target   string `json:"r"`
 }
 
-func enterMark(ticket string) string { return "enter " + ticket }
+// enterMark and enteredMark name the marks of a ticket. The ticket itself stays
+// out of the store.
+func enterMark(ticket string) string { return "enter " + hashedToken(ticket) }
+
+func enteredMark(ticket string) string { return "entered " + hashedToken(ticket) }
 
 // putEnter keeps the ticket's meaning sealed under the ticket itself: whoever
 // reads the store cannot use it.
@@ -263,7 +267,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := detached(r)
 	defer cancel()
 	r = r.WithContext(ctx)
-	won, err := a.sessions.marks.PutMarkNX(ctx, "entered "+ticket, newFlowKey(), enterTTL+time.Minute)
+	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enterTTL+time.Minute)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return

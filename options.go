@@ -361,6 +361,14 @@ func (c *config) validateAccount() error {
 	if c.appID == "" || (c.secret == "" && !c.componentSet) {
 		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
 	}
+	for option, pair := range map[string][2]string{
+		"WithApp": {c.appID, c.secret}, "WithWebsiteApp": {c.websiteAppID, c.websiteSecret}, "WithMiniProgram": {c.miniAppID, c.miniSecret},
+	} {
+		// An AppID is shown to everybody, so this one has to be found here.
+		if appIDShape.MatchString(pair[1]) && !appIDShape.MatchString(pair[0]) {
+			bad("%s: the AppSecret has the form of an AppID; give the AppID first", option)
+		}
+	}
 	if (c.websiteAppID == "") != (c.websiteSecret == "") {
 		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application")
 	}
@@ -403,6 +411,9 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.Host == "" || strings.ContainsAny(raw, " \t\r\n\\") {
+		if strings.Contains(raw, "@") {
+			raw = "…" // what stands before it may be a password
+		}
 		return fail("%q is no URL of the form \"https://m.example.com\"", raw)
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#") || (u.Path != "" && u.Path != "/") {

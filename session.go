@@ -262,11 +262,15 @@ const renewedTTL = 20 * time.Second
 // just replaced. The late reader sees it; he neither writes nor gets a cookie,
 // which could arrive after the new one and undo the login.
 func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) {
-	token, found, err := s.marks.Mark(ctx, renewedKey(old))
-	if err != nil || !found || !validToken(string(token)) {
+	box, found, err := s.marks.Mark(ctx, renewedKey(old))
+	if err != nil || !found {
 		return nil, err
 	}
-	v, err := s.loadToken(ctx, string(token))
+	token, err := openRenewed(box, old)
+	if err != nil {
+		return nil, nil
+	}
+	v, err := s.loadToken(ctx, token)
 	if errors.Is(err, errDamaged) {
 		return nil, nil
 	}
@@ -277,7 +281,29 @@ func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) 
 	return v, err
 }
 
-func renewedKey(old string) string { return "renewed " + old }
+// renewedKey names the mark. Tokens stay out of the store where HashTokenInStore
+// keeps them out: the old one is hashed, and opens the new one.
+func renewedKey(old string) string { return "renewed " + hashedToken(old) }
+
+func sealRenewed(token, old string) ([]byte, error) {
+	ring, err := newKeyring("renewed", []byte(old))
+	if err != nil {
+		return nil, err
+	}
+	return []byte(ring.seal([]byte(token), "token")), nil
+}
+
+func openRenewed(box []byte, old string) (token string, err error) {
+	ring, err := newKeyring("renewed", []byte(old))
+	if err != nil {
+		return "", err
+	}
+	plain, err := ring.open(string(box), "token")
+	if err != nil || !validToken(string(plain)) {
+		return "", errUnsealed
+	}
+	return string(plain), nil
+}
 
 // empty returns a visit with a new session, which no store has to be asked for.
 func (s *sessions) empty(ctx context.Context) (*visit, error) {
@@ -444,7 +470,9 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 	}
 	if v.replaced != "" {
 		// A grace for late readers, worth no failure of the login.
-		_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), []byte(token), renewedTTL)
+		if box, err := sealRenewed(token, v.replaced); err == nil {
+			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), box, renewedTTL)
+		}
 	}
 	if !v.outer && !v.bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))

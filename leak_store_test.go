@@ -1,0 +1,149 @@
+package wechatauth
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+var sessionKeyForTests = []byte("session-key-for-tests-0123456789")
+
+// dump is all that somebody finds who can read Redis.
+func (x *leakSite) dump() string {
+	x.t.Helper()
+	var all strings.Builder
+	for cursor := "0"; ; {
+		reply, err := redis.Values(x.control.Do("SCAN", cursor, "COUNT", 1000))
+		require.NoError(x.t, err)
+		keys, err := redis.Strings(reply[1], nil)
+		require.NoError(x.t, err)
+		for _, key := range keys {
+			fmt.Fprintf(&all, "%s = %s\n", key, x.valueOf(key))
+		}
+		if cursor, err = redis.String(reply[0], nil); err != nil || cursor == "0" {
+			return all.String()
+		}
+	}
+}
+
+func (x *leakSite) valueOf(key string) string {
+	kind, err := redis.String(x.control.Do("TYPE", key))
+	require.NoError(x.t, err)
+	if kind == "zset" {
+		members, err := redis.Strings(x.control.Do("ZRANGE", key, 0, -1))
+		require.NoError(x.t, err)
+		return strings.Join(members, " ")
+	}
+	value, err := redis.String(x.control.Do("GET", key))
+	require.NoError(x.t, err, "%s is a %s", key, kind)
+	return value
+}
+
+// everything is done that leaves something in Redis: logins, one on top of the
+// other, with and without the profile, by hand and by the mini program, and
+// none of it is undone.
+func (x *leakSite) everything() {
+	first, second := x.pendingCallback(), x.pendingCallback()
+	x.get(first)
+	x.get(second) // the same user once more: a new token
+	x.get("/a?put=1")
+	x.get("/profile")
+	x.submit(x.b, "/wechat/upgrade", url.Values{"next": {"/profile"}})
+	x.miniProgram()
+	x.get("/a?token=1")
+}
+
+func TestT45_WeChatsTokensAndOurSecretsAreStoredNowhere(t *testing.T) {
+	x := newLeakSite(t, patienceForRedis)
+	x.everything()
+	found := x.dump()
+	require.Contains(t, found, "scs:session:")
+	require.Contains(t, found, "wechat:mark:")
+	for _, k := range []kind{theToken, theSecret, theKey} {
+		require.NotEmpty(t, x.canaries.one(k), "%s", k)
+	}
+	assert.Empty(t, x.canaries.hits(found, theSession, theUser, theNickname))
+
+	// Nor in what browsers keep for us, when it is opened.
+	for _, c := range x.b.client.Jar.Cookies(x.auth.base) {
+		for _, place := range []string{"flow", "trail", "ticket", "snapshot"} {
+			plain, _ := x.auth.cookies.ring.open(c.Value, append([]string{place, c.Name}, x.auth.cookies.bound...)...)
+			assert.Empty(t, x.canaries.hits(string(plain), theState, theUser, theNickname), c.Name)
+		}
+	}
+}
+
+func TestT44_WhoReadsRedisFindsNoCookieAndNoUserWhereTokensAreHashedAndRecordsEncrypted(t *testing.T) {
+	x := sealedSite(t)
+	for range 10 {
+		x.b = x.person()
+		x.everything()
+	}
+	found := x.dump()
+	require.GreaterOrEqual(t, strings.Count(found, "scs:session:"), 10)
+	require.NotEmpty(t, x.canaries.one(theSession))
+	assert.Empty(t, x.canaries.hits(found))
+}
+
+// sealedSite keeps sessions under hashed tokens and encrypted.
+func sealedSite(t *testing.T) *leakSite {
+	redisOnly := redisForLeaks(t)
+	sealed, err := store.Encrypt(quickStore(t, redisOnly.redisURL(), patienceForRedis), sessionKeyForTests)
+	require.NoError(t, err)
+	m := scs.New()
+	m.Store, m.HashTokenInStore = sealed, true
+	x := newLeakSite(t, 0, inPlaceOfTheStore(m))
+	x.redis, x.control = redisOnly.redis, redisOnly.control
+	return x
+}
+
+func TestT44_WithSessionEncryptionWhoReadsRedisFindsNoUser(t *testing.T) {
+	x := newLeakSite(t, patienceForRedis, WithSessionEncryption(sessionKeyForTests))
+	x.everything()
+	found := x.dump()
+	require.Contains(t, found, "scs:session:")
+	assert.Empty(t, x.canaries.hits(found, theSession))
+}
+
+func TestT44_TheTicketIntoTheWebViewIsInNoStore(t *testing.T) {
+	seen := &keysSeen{switchable: newSwitchable()}
+	x := newLeakSite(t, 0, WithStore(seen))
+	x.everything()
+	require.NotEmpty(t, x.canaries.one(theTicket))
+	assert.NotEmpty(t, seen.keys)
+	assert.Empty(t, x.canaries.hits(strings.Join(seen.keys, "\n"), theUser), "not even as the name of a mark")
+}
+
+// keysSeen remembers the names of marks.
+type keysSeen struct {
+	*switchable
+	mu   sync.Mutex
+	keys []string
+}
+
+func (s *keysSeen) see(key string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.keys = append(s.keys, key)
+}
+
+func (s *keysSeen) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	s.see(key)
+	return s.switchable.PutMarkNX(ctx, key, value, ttl)
+}
+
+func (s *keysSeen) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	s.see(key)
+	return s.switchable.PutMark(ctx, key, value, ttl)
+}
