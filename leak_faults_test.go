@@ -35,6 +35,8 @@ type leakFault struct {
 	opts  func(t *testing.T) []Option
 	made  func(t *testing.T) *leakSite // in place of redis and opts
 	run   func(x *leakSite)
+
+	endpoint string // of WeChat's, where only that one fails
 }
 
 func (f leakFault) site(t *testing.T) *leakSite {
@@ -116,7 +118,7 @@ func faultsOfWeChat() (all []leakFault) {
 		}
 		for _, name := range some(endpoint, answers) {
 			a := answers[name]
-			all = append(all, leakFault{name: "WeChat's " + endpoint + " " + name, want: a.want, run: func(x *leakSite) {
+			all = append(all, leakFault{name: "WeChat's " + endpoint + " " + name, want: a.want, endpoint: endpoint, run: func(x *leakSite) {
 				// Twice: a code that is no good begins the login once more.
 				x.sim.Fail(endpoint, a.fault, a.fault)
 			}})
@@ -217,7 +219,7 @@ func faultsOfPeers() (all []leakFault) {
 	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint, refreshEndpoint} {
 		for _, name := range some(endpoint, hostile) {
 			peer := hostile[name]
-			all = append(all, leakFault{name: "a peer in place of WeChat repeats " + endpoint + "'s query " + name, want: "endpoint=" + endpoint[1:], run: func(x *leakSite) {
+			all = append(all, leakFault{name: "a peer in place of WeChat repeats " + endpoint + "'s query " + name, want: "endpoint=" + endpoint[1:], endpoint: endpoint, run: func(x *leakSite) {
 				x.answerFor(endpoint, peer)
 			}})
 		}
