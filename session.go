@@ -329,7 +329,7 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	tracked, t := withTrack(ctx)
 	loaded, err := s.manager.Load(tracked, token)
 	if err != nil {
-		if s.damaged(ctx, token) {
+		if s.damaged(ctx, t, token) {
 			return nil, errDamaged
 		}
 		return nil, err
@@ -350,7 +350,12 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 // damaged reports whether a record that did not load is there and cannot be
 // decoded. It is deleted then: otherwise its owner would be shut out until
 // the cookie dies.
-func (s *sessions) damaged(ctx context.Context, token string) bool {
+func (s *sessions) damaged(ctx context.Context, t *track, token string) bool {
+	if _, ok := s.manager.Store.(*guard); ok {
+		// What the guard has read and scs not decoded needs no second look, and
+		// a store that failed is not asked twice.
+		return t.token != "" && s.delete(ctx, s.storeKey(token)) == nil
+	}
 	find := s.manager.Store.Find
 	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
 		find = func(key string) ([]byte, bool, error) { return cs.FindCtx(ctx, key) }
