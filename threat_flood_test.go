@@ -1,19 +1,28 @@
 package wechatauth
 
 import (
+	"context"
 	"crypto/cipher"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	redigo "github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // Floods: what a request may cost that nobody has logged in for.
@@ -139,7 +148,7 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 	f := s.pending("/a")
 	real := s.flowCookie(s.pending("/b"))
 	opens, size := s.countOpens()
-	flood := func(n int, name func(i int) string, value string) string {
+	cookies := func(n int, name func(i int) string, value string) string {
 		var b strings.Builder
 		b.WriteString("Cookie: ")
 		for i := range n {
@@ -154,18 +163,18 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 		target, cookies string
 		status          int
 	}{
-		"10,000 of the callback's own name":     {callbackOf(f, "code"), flood(10_000, own, real.Value), 400},
-		"2,900 of the callback's own name":      {callbackOf(f, "code"), flood(2_900, own, real.Value), 400},
-		"2,900 pending logins at a page visit":  {"/a", flood(2_900, state, real.Value), 303},
-		"2,900 pending logins at the login":     {"/wechat/login", flood(2_900, state, real.Value), 303},
-		"2,900 trails":                          {"/a", flood(2_900, func(int) string { return "wechat_trail" }, real.Value), 303},
-		"2,900 tickets":                         {"/a", flood(2_900, func(int) string { return "wechat_ticket" }, real.Value), 303},
-		"2,900 snapshot marks":                  {"/a", flood(2_900, func(int) string { return "wechat_snapshot" }, real.Value), 303},
-		"a pending login of 100 KB":             {callbackOf(f, "code"), flood(1, own, long), 400},
-		"eight trails of 100 KB":                {"/a", flood(8, func(int) string { return "wechat_trail" }, long), 303},
-		"eight tickets of 100 KB":               {"/a", flood(8, func(int) string { return "wechat_ticket" }, long), 303},
-		"eight snapshot marks of 100 KB":        {"/a", flood(8, func(int) string { return "wechat_snapshot" }, long), 303},
-		"names of ours with a megabyte of name": {"/a", flood(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
+		"10,000 of the callback's own name":     {callbackOf(f, "code"), cookies(10_000, own, real.Value), 400},
+		"2,900 of the callback's own name":      {callbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
+		"2,900 pending logins at a page visit":  {"/a", cookies(2_900, state, real.Value), 303},
+		"2,900 pending logins at the login":     {"/wechat/login", cookies(2_900, state, real.Value), 303},
+		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return "wechat_trail" }, real.Value), 303},
+		"2,900 tickets":                         {"/a", cookies(2_900, func(int) string { return "wechat_ticket" }, real.Value), 303},
+		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return "wechat_snapshot" }, real.Value), 303},
+		"a pending login of 100 KB":             {callbackOf(f, "code"), cookies(1, own, long), 400},
+		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return "wechat_trail" }, long), 303},
+		"eight tickets of 100 KB":               {"/a", cookies(8, func(int) string { return "wechat_ticket" }, long), 303},
+		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return "wechat_snapshot" }, long), 303},
+		"names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -192,11 +201,217 @@ func (s *site) quietGate(opts ...Option) http.Handler {
 	return a.RequireScope(client.ScopeBase)(http.HandlerFunc(echo))
 }
 
-// hit asks a handler without a network, for floods of a hundred thousand.
-func hit(h http.Handler, target string, header http.Header) *httptest.ResponseRecorder {
-	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodGet, target, nil)
-	r.Header = header
-	h.ServeHTTP(w, r)
-	return w
+// hit asks a handler without a network, for floods of a hundred thousand, and
+// returns the status.
+func hit(h http.Handler, target *url.URL, header http.Header) int {
+	w := &statusOnly{header: http.Header{}}
+	h.ServeHTTP(w, &http.Request{Method: http.MethodGet, URL: target, Header: header, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1})
+	return w.status
+}
+
+type statusOnly struct {
+	header http.Header
+	status int
+}
+
+func (w *statusOnly) Header() http.Header         { return w.header }
+func (w *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
+func (w *statusOnly) WriteHeader(status int)      { w.status = status }
+
+// flood is how many requests make one: n, or a tenth of it under the race
+// detector.
+func flood(n int) int {
+	if underRace {
+		return n / 10
+	}
+	return n
+}
+
+func TestT56_AHundredThousandAnonymousHitsLeaveNothingInRedis(t *testing.T) {
+	hits := flood(100_000)
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	gate := s.quietGate(WithRedis(redis.Pool()))
+	page := http.Header{"Accept": {"text/html"}, "X-Forwarded-Host": {s.auth.base.Host}}
+	target := func(s string) *url.URL { return &url.URL{Path: s} }
+	callback := &url.URL{Path: "/wechat/callback", RawQuery: "code=x&state=0123456789abcdef0123456789ABCDEF"}
+	before := redis.Do("INFO", "commandstats")
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for i := range hits / 2 {
+				want, got := http.StatusSeeOther, 0
+				switch i % 10 {
+				case 0:
+					want, got = http.StatusUnauthorized, hit(gate, target("/api/orders"), nil)
+				case 1:
+					want, got = http.StatusBadRequest, hit(gate, callback, page)
+				case 2:
+					got = hit(gate, target("/wechat/login"), page)
+				default:
+					got = hit(gate, target("/orders/7"), page)
+				}
+				if got != want {
+					assert.Fail(t, "an answer that was not expected", "%d", got)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	assert.Equal(t, int64(0), redis.Do("DBSIZE"))
+	assert.Equal(t, string(before.([]byte)), withoutCommand(string(redis.Do("INFO", "commandstats").([]byte)), "dbsize", "info"), "no command at all")
+	assert.Empty(t, s.sim.Journal())
+	t.Logf("anonymous requests %d, keys 0, redis-commands 0", hits)
+}
+
+// withoutCommand leaves out of Redis's statistics what the test itself asked.
+func withoutCommand(stats string, names ...string) string {
+	var kept []string
+	for line := range strings.SplitSeq(stats, "\r\n") {
+		if !slices.ContainsFunc(names, func(name string) bool { return strings.HasPrefix(line, "cmdstat_"+name+":") }) {
+			kept = append(kept, line)
+		}
+	}
+	return strings.Join(kept, "\r\n")
+}
+
+func TestT57_AFloodOfCallbacksLeavesSmallMarksThatEnd(t *testing.T) {
+	const loops = 500
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	gate := s.quietGate(WithRedis(redis.Pool()))
+	for range loops {
+		f := s.pending("/a?" + strings.Repeat("x", 1000))
+		f.Attempt = 1
+		r := httptest.NewRequest(http.MethodGet, callbackOf(f, "junk"), nil)
+		r.AddCookie(s.flowCookie(f))
+		w := httptest.NewRecorder()
+		gate.ServeHTTP(w, r)
+		require.Equal(t, http.StatusBadRequest, w.Code)
+	}
+	keys, ok := redis.Do("KEYS", "*").([]any)
+	require.True(t, ok)
+	assert.LessOrEqual(t, len(keys), loops)
+	for _, key := range keys {
+		value, ok := redis.Do("GET", key).([]byte)
+		if !ok {
+			continue // over already
+		}
+		assert.LessOrEqual(t, len(value), 150)
+		left := redis.Do("PTTL", key).(int64)
+		assert.LessOrEqual(t, left, failureTTL.Milliseconds(), "%s", key)
+		assert.NotEqual(t, int64(-1), left, "%s lives for ever", key)
+	}
+	assert.Equal(t, loops, s.exchanges(), "a code each, and no more")
+}
+
+func TestT60_AFrozenRedisStopsNobodyButWhoNeedsIt(t *testing.T) {
+	redis := redistest.Start(t)
+	pool, err := store.NewPool(redis.URL())
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	s := newSite(t, WithRedis(pool))
+	b := s.loggedIn(aliceOpenID)
+	require.Contains(t, b.step("/a").body, "logged-in=true")
+	redis.Freeze()
+
+	assert.Equal(t, http.StatusSeeOther, s.browser().step("/a").StatusCode, "an anonymous visit")
+	assert.Equal(t, http.StatusUnauthorized, s.browser().fetch(http.MethodGet, "/a").StatusCode, "an anonymous script")
+	assert.Contains(t, s.browser().step("/public").body, "logged-in=false", "a public page")
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			got := b.step("/a")
+			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+			assert.NotEmpty(t, got.Header.Get("Retry-After"))
+			assert.Empty(t, got.Header["Set-Cookie"])
+		})
+	}
+	wg.Wait()
+	assert.Contains(t, b.step("/public").body, "logged-in=false", "a public page of who has a session")
+
+	redis.Thaw()
+	assert.Contains(t, b.step("/a").body, "logged-in=true")
+}
+
+func TestT60_AStoreThatFailsIsAskedOnce(t *testing.T) {
+	var st *faultyStore
+	s := newSite(t, withFaultyStore(&st))
+	b := s.loggedIn(aliceOpenID)
+	for _, target := range []string{"/a", "/public", "/wechat/login", "/wechat/callback?code=x&state=" + newState()} {
+		asked := 0
+		st.fail("find", func() error { asked++; return errFault })
+		b.step(target)
+		assert.Equal(t, 1, asked, "%s: a budget is spent once", target)
+	}
+}
+
+func TestT61_AbortedRequestsCostNoConnections(t *testing.T) {
+	const requests, workers = 1000, 8
+	redis := redistest.Start(t)
+	pool, err := store.NewPool(redis.URL())
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	var dials atomic.Int64
+	dial := pool.DialContext
+	pool.DialContext = func(ctx context.Context) (redigo.Conn, error) {
+		dials.Add(1)
+		return dial(ctx)
+	}
+	s := newSite(t, WithRedis(pool), WithIdleTimeout(time.Hour))
+	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	gate := s.quietGate(WithRedis(pool), WithIdleTimeout(time.Hour))
+	var warm []redigo.Conn
+	for range workers {
+		warm = append(warm, pool.Get())
+	}
+	for _, conn := range warm {
+		conn.Close()
+	}
+	dials.Store(0)
+	var wg sync.WaitGroup
+	for worker := range workers {
+		random := rand.New(rand.NewPCG(5, uint64(worker)))
+		wg.Go(func() {
+			for range requests / workers {
+				ctx, abort := context.WithCancel(context.Background())
+				target := []string{"/a", "/wechat/login", "/wechat/callback?code=x&state=" + newState()}[random.IntN(3)]
+				r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+				r.Header.Set("Accept", "text/html")
+				r.Header.Set("Cookie", strings.TrimPrefix(session, "Cookie: "))
+				if random.IntN(2) == 0 {
+					abort() // before anything
+				} else {
+					go abort() // at any moment
+				}
+				gate.ServeHTTP(httptest.NewRecorder(), r)
+				abort()
+			}
+		})
+	}
+	wg.Wait()
+	assert.Zero(t, dials.Load(), "the connections that were open serve them all")
+	assert.Zero(t, pool.ActiveCount()-pool.IdleCount(), "and none is left behind")
+}
+
+func TestT62_AFloodOfAnonymousHitsEvictsNobody(t *testing.T) {
+	const visitors = 50
+	redis := redistest.Start(t, "--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru")
+	s := newSite(t, WithRedis(redis.Pool()))
+	var tokens []string
+	for range visitors {
+		tokens = append(tokens, s.session(aliceOpenID))
+	}
+	gate := s.quietGate(WithRedis(redis.Pool()))
+	for range flood(20_000) {
+		hit(gate, &url.URL{Path: "/orders/7"}, http.Header{"Accept": {"text/html"}, "X-Forwarded-Host": {s.auth.base.Host}})
+	}
+	assert.Contains(t, string(redis.Do("INFO", "stats").([]byte)), "evicted_keys:0\r\n")
+	for _, token := range tokens {
+		r := httptest.NewRequest(http.MethodGet, "/a", nil)
+		r.AddCookie(&http.Cookie{Name: s.sessionCookie(), Value: token})
+		w := httptest.NewRecorder()
+		gate.ServeHTTP(w, r)
+		require.Equal(t, http.StatusOK, w.Code)
+	}
 }

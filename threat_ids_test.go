@@ -1,0 +1,98 @@
+package wechatauth
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The threats that concern this library's code, by their ids: the gate (1 to
+// 45), floods (56 to 62), logouts and other people's session middleware (73 to
+// 75). Each has at least one test whose name begins with its id.
+var threatIDs = func() (ids []string) {
+	for _, span := range [][2]int{{1, 45}, {56, 62}, {73, 75}} {
+		for n := span[0]; n <= span[1]; n++ {
+			ids = append(ids, fmt.Sprintf("T%02d", n))
+		}
+	}
+	return ids
+}()
+
+// testsToCome are ids whose tests are not written yet. Who writes one takes its
+// id out of here.
+var testsToCome = map[string]string{
+	"T41": "a peer that answers with a redirect",
+	"T42": "a Redis URL whose password is printed",
+	"T44": "a dump of Redis",
+	"T45": "tokens that are stored for nothing",
+}
+
+func TestEveryThreatHasATest(t *testing.T) {
+	tests := threatTests(t)
+	covered := 0
+	for _, id := range threatIDs {
+		if len(tests[id]) > 0 {
+			covered++
+			assert.NotContains(t, testsToCome, id, "it has a test now: %v", tests[id])
+			continue
+		}
+		assert.Contains(t, testsToCome, id, "no test is named after it")
+	}
+	for id := range testsToCome {
+		assert.Contains(t, threatIDs, id)
+	}
+	for _, id := range slices.Sorted(maps.Keys(tests)) {
+		assert.Regexp(t, `^T(0[1-9]|[1-6][0-9]|7[0-5])$`, id, "no threat has this id: %v", tests[id])
+	}
+	t.Logf("ids %d/%d", covered, len(threatIDs))
+}
+
+var threatTestName = regexp.MustCompile(`^Test(T[0-9]+)_[A-Z]`)
+
+// threatTests reads the tests of this module that are named after a threat, by
+// its id. A test without a body, or that skips itself, is none.
+func threatTests(t *testing.T) map[string][]string {
+	t.Helper()
+	tests := map[string][]string{}
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, decl := range file.Decls {
+			f, ok := decl.(*ast.FuncDecl)
+			if !ok || f.Recv != nil {
+				continue
+			}
+			match := threatTestName.FindStringSubmatch(f.Name.Name)
+			if match == nil {
+				continue
+			}
+			require.NotEmpty(t, f.Body.List, f.Name.Name)
+			ast.Inspect(f.Body, func(n ast.Node) bool {
+				call, ok := n.(*ast.SelectorExpr)
+				assert.False(t, ok && strings.HasPrefix(call.Sel.Name, "Skip"), "%s skips itself", f.Name.Name)
+				return true
+			})
+			tests[match[1]] = append(tests[match[1]], f.Name.Name)
+		}
+		return nil
+	})
+	require.NoError(t, err)
+	require.NotEmpty(t, tests)
+	return tests
+}

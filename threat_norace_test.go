@@ -1,0 +1,5 @@
+//go:build !race
+
+package wechatauth
+
+const underRace = false
