@@ -38,8 +38,11 @@ type Auth struct {
 	keys     *keyring // for what waits in the store
 	claims   *claims
 
+	shutdowns *shutdowns
+
 	environments    EnvironmentPolicy
 	embeddedQR      bool
+	scanPlace       func(*http.Request) string
 	tokens          bool
 	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy
@@ -86,12 +89,13 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
-		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR,
+		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, scanPlace: c.scanPlace,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
-		onLogin:  hook(c.onLogin).quiet(),
-		consents: &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
-		observer: c.observer, log: c.logger, now: c.now,
+		shutdowns: &shutdowns{},
+		onLogin:   hook(c.onLogin).quiet(),
+		consents:  &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
+		observer:  c.observer, log: c.logger, now: c.now,
 	}
 	if err := errors.Join(a.setAccounts(c), a.setSessions(c)); err != nil {
 		return nil, prefixLines(err)

@@ -120,7 +120,7 @@ func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQue
 // targetOfOutcome finds the return target of a login that this session came
 // from; fallback, or "/", where it is forgotten or was another browser's.
 func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback string) string {
-	target, ok := returnTarget(fallback, a.prefix)
+	target, ok := a.landing(fallback)
 	if !ok {
 		target = "/"
 	}
@@ -256,7 +256,7 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow, target stri
 // checkedTarget checks the target again: the seal says that it was ours, not
 // that the release that wrote it had no fault.
 func (a *Auth) checkedTarget(f flow) string {
-	if target, ok := returnTarget(f.Target, a.prefix); ok {
+	if target, ok := a.landing(f.Target); ok {
 		return target
 	}
 	return "/"
@@ -377,7 +377,7 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	target, ok := returnTarget(string(plain), a.prefix)
+	target, ok := a.landing(string(plain))
 	if !ok {
 		return "", errUnsealed
 	}
@@ -399,7 +399,7 @@ func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow, left []byt
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
-	target, ok := returnTarget(o.Target, a.prefix)
+	target, ok := a.landing(o.Target)
 	if !ok {
 		target = "/"
 	}

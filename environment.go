@@ -92,6 +92,11 @@ const (
 	// LoginWebsite sends him to the QR code of the website application
 	// (WithWebsiteApp), which works in desktop browsers outside WeChat.
 	LoginWebsite
+	// LoginScan shows a QR code of our own, which he scans with WeChat on his
+	// phone: the phone is logged in by the official account, and confirms the
+	// login of the browser beside it. It needs no website application. The
+	// identity has the official account's AppID and Channel ChannelScan.
+	LoginScan
 	// OpenInWeChat answers 403 with a page that asks to open the same URL in
 	// WeChat: with its QR code, and to copy.
 	OpenInWeChat
@@ -126,6 +131,8 @@ func (e Environment) cannotWork(act EnvironmentAction) string {
 		return "WeChat refuses a website application there (10005)"
 	case act == LoginWebsite && e == PhoneBrowser:
 		return "WeChat has no login for it; use OpenInWeChat"
+	case act == LoginScan && (e == WeChatPhone || e == MiniProgramWebView || e == PhoneBrowser):
+		return "a phone cannot scan its own screen; use LoginOfficialAccount in WeChat and OpenInWeChat elsewhere"
 	case act == OpenInWeChat && e == WeChatPhone:
 		return "the page is open in WeChat, and nobody could log in"
 	}

@@ -38,7 +38,7 @@ func (r Reason) status() int {
 	case ReasonNoSession, ReasonSessionUnknown, ReasonSessionCorrupt, ReasonLoggedOut:
 		return http.StatusUnauthorized
 	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonSnapshotSuspected, ReasonIdentityMismatch,
-		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin, ReasonOpenInWeChat:
+		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin, ReasonOpenInWeChat, ReasonScanNumber, ReasonScanForeign:
 		return http.StatusForbidden
 	case ReasonSessionKeyStale:
 		return http.StatusConflict

@@ -34,6 +34,10 @@ const (
 //	POST mini/login      WithMiniProgram: {"code":…} gives {"token":…,"expires_in":…}
 //	POST mini/ticket     {"target":…} gives the {"url":…} that logs a web-view in, once
 //	GET  mini/enter      that URL
+//	GET  scan?next=…     LoginScan: the page with the QR code, which the phone opens and
+//	                     confirms at scan/ and the ticket
+//	GET  scan/events     server-sent events: what has become of that QR code
+//	GET  scan/status     the same, once, as JSON
 //
 // A missing or refused next means "/".
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -60,6 +64,8 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveLogout(w, r)
 	case strings.HasPrefix(name, "mini/") && a.mini.client != nil:
 		a.serveMini(w, r, name)
+	case (name == "scan" || strings.HasPrefix(name, "scan/")) && a.scans():
+		a.serveScans(w, r, name)
 	case name == "login":
 		a.methodNotAllowed(w, r, "GET, HEAD")
 	case name == "callback":
@@ -91,6 +97,30 @@ func (a *Auth) serveMini(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
+// serveScans serves the endpoints of LoginScan.
+func (a *Auth) serveScans(w http.ResponseWriter, r *http.Request, name string) {
+	ticket, isPhone := a.scanTicketIn(r.URL.Path)
+	get := r.Method == http.MethodGet
+	switch {
+	case name == "scan" && get:
+		a.serveScan(w, r)
+	case name == "scan/events" && get:
+		a.serveScanEvents(w, r)
+	case name == "scan/status" && get:
+		a.serveScanStatus(w, r)
+	case isPhone && get:
+		a.serveScanPhone(w, r, ticket)
+	case isPhone && r.Method == http.MethodPost:
+		a.serveScanAnswer(w, r, ticket)
+	case name == "scan" || name == "scan/events" || name == "scan/status":
+		a.methodNotAllowed(w, r, "GET")
+	case isPhone:
+		a.methodNotAllowed(w, r, "GET, POST")
+	default:
+		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+	}
+}
+
 func (a *Auth) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
 	a.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: a.isPage(r)})
@@ -98,7 +128,7 @@ func (a *Auth) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow st
 
 // nextOf reads the return target of a form or a query.
 func (a *Auth) nextOf(values url.Values) string {
-	if target, ok := returnTarget(values.Get("next"), a.prefix); ok {
+	if target, ok := a.landing(values.Get("next")); ok {
 		return target
 	}
 	return "/"
@@ -110,6 +140,7 @@ type login struct {
 	scope   client.Scope
 	openID  string // step-up: who has to come back
 	attempt int    // automatic restarts so far
+	phone   bool   // of a scan: the official account's, whatever WithEnvironment says
 }
 
 // begin sends a browser to WeChat. It needs no store: what has to be known
@@ -122,12 +153,19 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.stopLoop(w, r, v, t, l.target)
 		return
 	}
-	if a.loginActionIn(EnvironmentOf(r)) == OpenInWeChat {
+	acc := a.official
+	switch act := a.loginActionIn(EnvironmentOf(r)); {
+	case l.phone:
+	case act == OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
+	case act == LoginScan:
+		redirect(w, a.scanURL(l.target, l.scope))
+		return
+	default:
+		acc = a.accountFor(r)
 	}
-	acc := a.accountFor(r)
-	if acc.channel == ChannelWebsite && a.embeddedQR && r.URL.Path != a.endpoint("login") {
+	if acc.channel == ChannelWebsite && a.embeddedQR && l.openID == "" && r.URL.Path != a.endpoint("login") {
 		redirect(w, a.loginURL(l.target, false)) // the page with the QR code has a URL of its own
 		return
 	}
@@ -239,8 +277,12 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 		redirect(w, target)
 		return
 	}
-	if a.loginActionIn(EnvironmentOf(r)) == OpenInWeChat {
+	switch a.loginActionIn(EnvironmentOf(r)) {
+	case OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(target)})
+		return
+	case LoginScan: // the button is on the phone
+		redirect(w, a.scanURL(target, client.ScopeUserInfo))
 		return
 	}
 	setNoStore(w.Header())

@@ -19,6 +19,9 @@ const (
 	// ChannelWebsite: in a browser outside WeChat, by the QR code of the
 	// website application of WithWebsiteApp.
 	ChannelWebsite Channel = "website"
+	// ChannelScan: in a browser outside WeChat, by a QR code that was scanned and
+	// confirmed by somebody logged in through the official account (LoginScan).
+	ChannelScan Channel = "scan"
 	// ChannelMiniProgram: in the mini program of WithMiniProgram.
 	ChannelMiniProgram Channel = "mini_program"
 )

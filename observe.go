@@ -109,7 +109,7 @@ func (e Event) level() slog.Level {
 	switch e.Reason {
 	case ReasonBadConfig, ReasonStoreUnavailable, ReasonLoop, ReasonSessionCookieNotReturned, ReasonSessionLost:
 		return slog.LevelError
-	case ReasonUpstreamError, ReasonUpstreamTimeout, ReasonRateLimited, ReasonStateMismatch, ReasonIdentityMismatch:
+	case ReasonUpstreamError, ReasonUpstreamTimeout, ReasonRateLimited, ReasonStateMismatch, ReasonIdentityMismatch, ReasonScanNumber, ReasonScanForeign:
 		return slog.LevelWarn
 	}
 	switch e.Kind {

@@ -58,6 +58,7 @@ type config struct {
 
 	environments    EnvironmentPolicy
 	embeddedQR      bool
+	scanPlace       func(*http.Request) string
 	tokens          bool
 	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // PageKind says what a page is for.
@@ -36,6 +37,17 @@ const (
 	// PageEmbeddedQR has a frame at Page.URL, in which WeChat shows the QR code
 	// of WithWebsiteApp (WithEmbeddedQR).
 	PageEmbeddedQR
+	// PageScan shows the QR code Page.QR to be scanned by a phone, and the number
+	// Page.Scan.Number that is asked for there. It asks Page.Scan.RefreshURL every
+	// few seconds whether that has happened: a page of your own by
+	// <meta http-equiv="refresh">.
+	PageScan
+	// PageScanConfirm is what the phone shows then: which browser is about to be
+	// logged in, and a form that is posted to Page.ActionURL with one of
+	// Page.Scan.Numbers as the field "number", or with the field "refuse".
+	PageScanConfirm
+	// PageScanDone tells the phone that the browser is logged in.
+	PageScanDone
 
 	pageReopen // asks for its own URL again, in the whole window
 )
@@ -76,8 +88,31 @@ type Page struct {
 	URL string
 	// QR is the QR code of PageOpenInWeChat: a picture of the URL to open, black
 	// on white, as a data: URL; empty if the URL is too long for a phone's
-	// camera.
+	// camera. It is on PageScan too, and there the phone's page.
 	QR template.URL
+	// Scan is for PageScan and PageScanConfirm.
+	Scan ScanDetails
+}
+
+// ScanDetails is what the two pages of a scan show.
+type ScanDetails struct {
+	// Number is what PageScan shows: two digits.
+	Number string
+	// Scanned is true on PageScan once the phone has the QR code.
+	Scanned bool
+	// RefreshURL is where PageScan goes to learn what the phone has answered.
+	RefreshURL string
+	// Numbers are the three that PageScanConfirm offers.
+	Numbers []string
+	// Browser is which one is about to be logged in, such as "Chrome · Windows";
+	// empty if unknown.
+	Browser string
+	// Place is where it is (WithScanPlace); empty if unknown.
+	Place string
+	// Age is how long ago the QR code was made, in whole seconds.
+	Age time.Duration
+
+	eventsURL, statusURL string // for the script of the embedded page
 }
 
 // Pages writes the HTML of p to w. It is called once per answer, from many
@@ -99,6 +134,7 @@ var (
 	pageCSSHash  = cspHash([]byte(pageCSS))
 	pageScripts  = map[PageKind]pageScript{
 		PageOpenInWeChat: newPageScript("pages/copy.js"),
+		PageScan:         newPageScript("pages/scan.js"),
 		pageReopen:       newPageScript("pages/reopen.js"),
 	}
 	pageTexts = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
@@ -120,6 +156,9 @@ type pageTextFile struct {
 	Reasons  map[Reason]pageText `json:"reasons"`
 	Upgrade  pageText            `json:"upgrade"`  // PageUpgrade
 	Embedded pageText            `json:"embedded"` // PageEmbeddedQR
+	Scan     pageText            `json:"scan"`     // PageScan
+	Confirm  pageText            `json:"confirm"`  // PageScanConfirm
+	Done     pageText            `json:"done"`     // PageScanDone
 	Reopen   pageText            `json:"reopen"`   // pageReopen
 	Unknown  pageText            `json:"unknown"`  // a Reason that is not in the list
 }
@@ -156,6 +195,11 @@ func defaultPages(w io.Writer, p Page) error {
 		view.OpenURL, view.QR = p.URL, p.QR
 	case PageEmbeddedQR:
 		view.FrameURL = p.URL
+	case PageScan:
+		view.QR, view.Waiting = p.QR, &p.Scan
+		view.EventsURL, view.StatusURL = p.Scan.eventsURL, p.Scan.statusURL
+	case PageScanConfirm:
+		view.Asking, view.Seconds = &p.Scan, int(p.Scan.Age/time.Second)
 	case pageReopen:
 		view.Reopen = true
 	}
@@ -173,6 +217,10 @@ type pageView struct {
 	OpenURL, FrameURL string
 	QR                template.URL
 	Reopen            bool
+
+	Waiting, Asking      *ScanDetails // on the browser's page and on the phone's
+	EventsURL, StatusURL string
+	Seconds              int
 }
 
 // pageTextFor picks the text of p, and the reason to name on the page: none
@@ -187,6 +235,12 @@ func pageTextFor(p Page) (pageText, Reason) {
 		return pageTexts.Reasons[ReasonOpenInWeChat], ""
 	case PageEmbeddedQR:
 		return pageTexts.Embedded, ""
+	case PageScan:
+		return pageTexts.Scan, ""
+	case PageScanConfirm:
+		return pageTexts.Confirm, ""
+	case PageScanDone:
+		return pageTexts.Done, ""
 	case pageReopen:
 		return pageTexts.Reopen, ""
 	}
@@ -203,6 +257,7 @@ func pageTextFor(p Page) (pageText, Reason) {
 // has a whole page nevertheless.
 func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) error {
 	p.RetryURL, p.ActionURL, p.URL = pageLink(p.RetryURL), pageLink(p.ActionURL), pageLink(p.URL)
+	p.Scan.RefreshURL = pageLink(p.Scan.RefreshURL)
 
 	body, policy, err := renderPage(pages, p)
 
@@ -269,11 +324,11 @@ func pageStatus(p Page) int {
 }
 
 // pageReferrerPolicy keeps the URL of a page, which may hold a code, away from
-// everybody. PageUpgrade is the exception, towards our own origin only: under
-// "no-referrer" a browser posts the form with "Origin: null", and one without
+// everybody. Pages with a form are the exception, towards our own origin only:
+// under "no-referrer" a browser posts the form with "Origin: null", and one without
 // Sec-Fetch-Site could then not be told from a foreign site.
 func pageReferrerPolicy(kind PageKind) string {
-	if kind == PageUpgrade {
+	if kind == PageUpgrade || kind == PageScanConfirm {
 		return "same-origin"
 	}
 	return "no-referrer"
@@ -283,6 +338,9 @@ func defaultPagePolicy(p Page) string {
 	policy := "default-src 'none'; style-src " + pageCSSHash
 	if script, ok := pageScripts[p.Kind]; ok {
 		policy += "; script-src " + script.hash
+	}
+	if p.Kind == PageScan {
+		policy += "; connect-src 'self'"
 	}
 	if p.QR != "" {
 		policy += "; img-src data:"

@@ -220,7 +220,7 @@ func signature(f *doc.Func) string {
 }
 
 func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
-	s := newMiniSite(t)
+	s := newMiniSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
 	var served []string
 	for _, name := range ownEndpoints {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {

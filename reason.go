@@ -79,6 +79,22 @@ const (
 	ReasonSessionKeyStale Reason = "session_key_stale"
 )
 
+// Why a scanned QR code logs nobody in (LoginScan).
+const (
+	// ReasonScanExpired: the QR code is older than two minutes, or was never ours.
+	ReasonScanExpired Reason = "scan_expired"
+	// ReasonScanUsed: it was confirmed or refused before, or has logged a browser
+	// in already.
+	ReasonScanUsed Reason = "scan_used"
+	// ReasonScanNumber: the number chosen on the phone is not the one that the
+	// browser shows, so perhaps somebody else's QR code was scanned. It is of no
+	// use any more.
+	ReasonScanNumber Reason = "scan_wrong_number"
+	// ReasonScanForeign: somebody else has scanned it before, or the answer comes
+	// from a browser that did not.
+	ReasonScanForeign Reason = "scan_foreign"
+)
+
 // Why a visitor was stopped otherwise.
 const (
 	// ReasonOpenInWeChat: there is no login for this browser; the page shows how

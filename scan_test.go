@@ -1,0 +1,586 @@
+package wechatauth
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// scanSite is a site of two instances on one Redis: browsers on a desk talk to
+// the first one, phones to the second.
+type scanSite struct {
+	*site
+	redis *redistest.Server
+	pool  *redis.Pool // of the first instance
+}
+
+func newScanSite(t *testing.T, opts ...Option) *scanSite {
+	t.Helper()
+	server := redistest.Start(t)
+	pool := server.Pool()
+	opts = append([]Option{WithRedis(pool), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}, opts...)
+	s := &scanSite{site: newSite(t, opts...), redis: server, pool: pool}
+	first := s.server.Config.Handler
+	second := *s.site
+	second.auth = nil
+	auth, err := New(append([]Option{
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
+		WithEndpoints(s.sim.Endpoints()), withClock(s.clock.Now), WithLogger(s.auth.log),
+	}, append(opts, WithRedis(server.Pool()))...)...)
+	require.NoError(t, err)
+	second.auth = auth
+	routes := second.routes()
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if EnvironmentOf(r).inWeChat() {
+			routes.ServeHTTP(w, r)
+			return
+		}
+		first.ServeHTTP(w, r)
+	})
+	return s
+}
+
+func (s *scanSite) desk() *browser { return s.browser().as(chromeWindows) }
+
+// phoneOf is the phone of a person of the simulator.
+func (s *scanSite) phoneOf(person string) *browser {
+	b := s.browser()
+	b.setCookie("wechatsim_person", url.QueryEscape(person))
+	return b
+}
+
+// held is what a browser's scan cookie holds.
+func (s *scanSite) held(b *browser) scanCookie {
+	s.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, s.auth.base.String(), nil)
+	require.NoError(s.t, err)
+	c := b.cookie(s.auth.cookies.scanName())
+	require.NotNil(s.t, c, "the browser has no scan cookie")
+	r.AddCookie(c)
+	held, ok := s.auth.cookies.scan(r)
+	require.True(s.t, ok)
+	return held
+}
+
+// show opens a page on a desk and returns what the QR code there stands for.
+func (s *scanSite) show(desk *browser, target string) (path string, c scanCookie) {
+	s.t.Helper()
+	page := desk.visit(target)
+	require.Equal(s.t, http.StatusOK, page.StatusCode, page.body)
+	c = s.held(desk)
+	path = s.auth.scanPath(c.Ticket)
+	body := html.UnescapeString(page.body)
+	require.Contains(s.t, body, string(qrCode(s.auth.base.String()+path)), "the QR code is the phone's page")
+	require.Contains(s.t, body, "<strong>"+c.Number+"</strong>")
+	require.NotContains(s.t, strings.ReplaceAll(body, string(qrCode(s.auth.base.String()+path)), ""), c.Ticket)
+	return path, c
+}
+
+var scanButton = regexp.MustCompile(`name="number" value="([0-9]{2})"`)
+
+// scan opens the QR code on a phone and returns the numbers to choose from.
+func (s *scanSite) scan(phone *browser, path string) (numbers []string) {
+	s.t.Helper()
+	page := phone.visit(path)
+	require.Equal(s.t, http.StatusOK, page.StatusCode, page.body)
+	for _, m := range scanButton.FindAllStringSubmatch(page.body, -1) {
+		numbers = append(numbers, m[1])
+	}
+	require.Len(s.t, numbers, 3)
+	return numbers
+}
+
+func number(n string) url.Values { return url.Values{"number": {n}} }
+
+// other returns one of the numbers that is not the right one.
+func other(numbers []string, right string) string {
+	for _, n := range numbers {
+		if n != right {
+			return n
+		}
+	}
+	return ""
+}
+
+func (s *scanSite) status(b *browser) string {
+	s.t.Helper()
+	got := b.fetch(http.MethodGet, "/wechat/scan/status")
+	return got.body
+}
+
+// collect loads the page of the QR code again, as its script does.
+func (b *browser) collect(target string) answer {
+	return b.visit("/wechat/scan?next=" + url.QueryEscape(target) + "&wait=1")
+}
+
+func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
+	s := newScanSite(t, WithScanPlace(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/orders?id=7")
+	assert.Equal(t, `{"state":"waiting"}`, s.status(desk))
+	assert.NotContains(t, desk.visit("/public").body, "logged-in=true")
+
+	s.clock.Advance(20 * time.Second)
+	numbers := s.scan(phone, path)
+	assert.Contains(t, numbers, c.Number)
+	assert.Equal(t, numbers, s.scan(phone, path), "asking again tells nothing about which is right")
+	confirm := phone.visit(path)
+	assert.Contains(t, confirm.body, "Chrome · Windows")
+	assert.Contains(t, confirm.body, "<dd>杭州"+strings.Repeat("x", 58)+"</dd>")
+	assert.Contains(t, confirm.body, "20 秒前")
+	assert.Equal(t, "same-origin", confirm.Header.Get("Referrer-Policy"))
+	assert.Equal(t, `{"state":"scanned"}`, s.status(desk))
+	assert.Contains(t, desk.collect("/orders?id=7").body, `data-state="scanned"`)
+
+	assert.Contains(t, phone.post(path, number(c.Number)).body, "登录已确认")
+	assert.Equal(t, `{"state":"confirmed"}`, s.status(desk))
+	anonymous := desk.visit("/public")
+	assert.Contains(t, anonymous.body, "logged-in=false", "nothing but the page itself collects the login")
+	done := desk.collect("/orders?id=7")
+	assert.Contains(t, done.body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	assert.Contains(t, done.body, "scope=snsapi_base")
+	assert.Nil(t, desk.cookie(s.auth.cookies.scanName()))
+	assert.Contains(t, phone.visit("/public").body, "logged-in=true", "the phone has a session of its own")
+	assert.NotEqual(t, phone.cookie(s.sessionCookie()).Value, desk.cookie(s.sessionCookie()).Value)
+	assert.NotContains(t, s.logs.String(), c.Ticket)
+	assert.Contains(t, s.logs.String(), "channel=scan")
+}
+
+func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
+	s := newScanSite(t)
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/profile")
+	button := phone.visit(path)
+	require.Contains(t, button.body, `<form method="post" action="/wechat/upgrade">`)
+	consent := phone.post("/wechat/upgrade", url.Values{"next": {path}})
+	require.Equal(t, s.sim.URL, consent.Request.URL.Scheme+"://"+consent.Request.URL.Host)
+	s.sim.Hold(person(0))
+	callback, err := s.sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
+	require.NoError(t, err)
+	assert.Contains(t, phone.visit(callback).body, `value="`+c.Number+`"`)
+	phone.post(path, number(c.Number))
+	assert.Contains(t, desk.visit("/wechat/scan?next=%2Fprofile&profile=1&wait=1").body, "url=/profile logged-in=true")
+	assert.Contains(t, desk.visit("/profile").body, "nickname="+person(0))
+}
+
+// scanAttack is tried between a desk that shows a QR code and the phone of its
+// owner. It returns whether it was refused.
+type scanAttack func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool
+
+// refusedFor tells whether an answer is a refusal for a reason.
+func refusedFor(got answer, reason Reason) bool {
+	return got.StatusCode >= 400 && strings.Contains(got.body, "<code>"+string(reason)+"</code>")
+}
+
+func scanAttacks() map[string]scanAttack {
+	return map[string]scanAttack{
+		"scanned after two minutes": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.clock.Advance(scanTTL)
+			return refusedFor(phone.visit(path), ReasonScanExpired) && refusedFor(desk.collect("/a"), ReasonScanExpired)
+		},
+		"confirmed after two minutes": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			s.clock.Advance(scanTTL)
+			return refusedFor(phone.post(path, number(c.Number)), ReasonScanExpired)
+		},
+		"collected long after it was confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			s.clock.Advance(scanTTL + scanGrace + time.Second)
+			return refusedFor(desk.collect("/a"), ReasonScanExpired)
+		},
+		"scanned again after the login": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			desk.collect("/a")
+			return refusedFor(phone.visit(path), ReasonScanUsed) && refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanUsed)
+		},
+		"collected again with a copied cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			thief := s.desk()
+			thief.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			desk.collect("/a")
+			// As when the outcome, kept a minute for tabs of the same browser, is gone.
+			outcome := claimKey(s.auth.official.appID, "scan "+c.State)
+			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
+			return refusedFor(thief.collect("/a"), ReasonScanUsed) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
+		},
+		"a QR code forwarded to a stranger, who cannot see the number": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			stranger := s.phoneOf(person(1))
+			numbers := s.scan(stranger, path)
+			wrong := refusedFor(stranger.post(path, number(other(numbers, c.Number))), ReasonScanNumber)
+			second := refusedFor(stranger.post(path, number(c.Number)), ReasonScanUsed)
+			return wrong && second && refusedFor(desk.collect("/a"), ReasonScanNumber)
+		},
+		"a number that is none of the three": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			return refusedFor(phone.post(path, number("")), ReasonScanNumber) && refusedFor(desk.collect("/a"), ReasonScanNumber)
+		},
+		"all numbers at once": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			return refusedFor(phone.post(path, url.Values{"number": s.scan(phone, path)}), ReasonScanNumber)
+		},
+		"another desk with a QR code of its own": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			elsewhere := s.desk()
+			s.show(elsewhere, "/b")
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			return s.status(elsewhere) == `{"state":"waiting"}` && strings.Contains(elsewhere.collect("/b").body, "<strong>")
+		},
+		"another desk without a cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			elsewhere := s.desk()
+			return s.status(elsewhere) == `{"state":"ended"}` && refusedFor(elsewhere.collect("/a"), ReasonScanExpired)
+		},
+		"the cookie under another name": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			elsewhere := s.desk()
+			s.show(elsewhere, "/b")
+			elsewhere.setCookie(s.auth.cookies.ticketName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			return !strings.Contains(elsewhere.visit("/a").body, "logged-in=true")
+		},
+		"somebody else scans what is scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			return refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanForeign)
+		},
+		"somebody else confirms what is scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			foreign := s.phoneOf(person(1))
+			foreign.visit("/a")
+			return refusedFor(foreign.post(path, number(c.Number)), ReasonScanForeign) && s.status(desk) == `{"state":"scanned"}`
+		},
+		"confirmed without having been scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			phone.visit("/a")
+			return refusedFor(phone.post(path, number(c.Number)), ReasonScanForeign) && s.status(desk) == `{"state":"waiting"}`
+		},
+		"confirmed by nobody": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			return refusedFor(s.browser().post(path, number(c.Number)), ReasonScanForeign) && refusedFor(desk.post(path, number(c.Number)), ReasonScanForeign)
+		},
+		"confirmed by a browser that was logged in by a scan": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			desk.collect("/a")
+			next, held := s.show(s.desk(), "/b")
+			return refusedFor(desk.post(next, number(held.Number)), ReasonScanForeign)
+		},
+		"confirmed twice": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			first := phone.post(path, number(c.Number))
+			return first.StatusCode == http.StatusOK && refusedFor(phone.post(path, number(c.Number)), ReasonScanUsed)
+		},
+		"refused, then confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			no := refusedFor(phone.post(path, url.Values{"refuse": {"1"}}), ReasonRefusedByUser)
+			return no && refusedFor(phone.post(path, number(c.Number)), ReasonScanUsed) && refusedFor(desk.collect("/a"), ReasonRefusedByUser)
+		},
+		"confirmed by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			got := phone.do(phone.client, http.MethodPost, path, strings.NewReader(number(c.Number).Encode()), http.Header{
+				"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"},
+			})
+			return refusedFor(got, ReasonCrossOrigin) && s.status(desk) == `{"state":"scanned"}`
+		},
+		"a ticket that was guessed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			return refusedFor(phone.visit(s.auth.scanPath(newScanTicket())), ReasonScanExpired)
+		},
+		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			box, err := newKeyring("kept", []byte("not the key of this site"))
+			require.NoError(s.t, err)
+			mark := scanEndMark(c.Ticket)
+			forged := box.seal([]byte(`{"i":"{}"}`), mark)
+			require.NoError(s.t, s.auth.sessions.marks.PutMark(context.Background(), mark, []byte(forged), time.Minute))
+			return refusedFor(desk.collect("/a"), ReasonScanExpired)
+		},
+	}
+}
+
+func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
+	attacks, refused := 0, 0
+	for name, attack := range scanAttacks() {
+		attacks++
+		t.Run(name, func(t *testing.T) {
+			s := newScanSite(t)
+			desk, phone := s.desk(), s.phoneOf(person(0))
+			path, c := s.show(desk, "/a")
+			if assert.True(t, attack(s, desk, phone, path, c)) {
+				refused++
+			}
+			assert.NotContains(t, s.logs.String(), c.Ticket)
+		})
+	}
+	assert.Equal(t, attacks, refused)
+	t.Logf("channels: environments %d, scan-attacks %d refused %d", len(userAgents), attacks, refused)
+}
+
+func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
+	s := newScanSite(t)
+	desk := s.desk()
+	path, c := s.show(desk, "/a")
+	phone := s.phoneOf(person(0))
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	require.Contains(t, desk.collect("/a").body, "logged-in=true")
+
+	path, c = s.show(desk, "/profile")
+	stranger := s.phoneOf(person(1))
+	require.Contains(t, stranger.visit(path).body, "/wechat/upgrade")
+	consent := stranger.post("/wechat/upgrade", url.Values{"next": {path}})
+	s.sim.Hold(person(1))
+	callback, err := s.sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
+	require.NoError(t, err)
+	stranger.visit(callback)
+	stranger.post(path, number(c.Number))
+	assert.True(t, refusedFor(desk.collect("/profile"), ReasonIdentityMismatch))
+	assert.Contains(t, desk.visit("/a").body, wechattest.OpenID(wechattest.DefaultAppID, person(0)), "the session stays with whom it was")
+}
+
+func TestOnlyWeChatOpensTheQRCode(t *testing.T) {
+	s := newScanSite(t)
+	path, _ := s.show(s.desk(), "/a")
+	camera := s.browser().as(safariPhone).visit(path)
+	assert.Equal(t, http.StatusForbidden, camera.StatusCode)
+	assert.Contains(t, camera.body, s.auth.base.String()+path, "to open in WeChat")
+	assert.Contains(t, s.phoneOf(person(0)).visit("/wechat/scan?next=/a").body, "url=/a logged-in=true", "the desk's page in WeChat is a login")
+	assert.Equal(t, http.StatusNotFound, newSite(t).browser().visit("/wechat/scan?next=/a").StatusCode)
+}
+
+func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
+	var channels sync.Map
+	s := newScanSite(t, WithOnLogin(func(_ context.Context, id Identity) error {
+		channels.Store(id.Channel, true)
+		if id.Channel == ChannelScan {
+			return errors.New("not on a desk")
+		}
+		return nil
+	}))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	got := desk.collect("/a")
+	assert.True(t, refusedFor(got, ReasonNotAuthorized), got.body)
+	_, heard := channels.Load(ChannelScan)
+	assert.True(t, heard)
+	assert.Contains(t, desk.visit("/public").body, "logged-in=false")
+}
+
+func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
+	s := newScanSite(t)
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	second, _ := s.show(desk, "/b")
+	require.Equal(t, path, second)
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+
+	cookie := desk.cookie(s.auth.cookies.scanName()).Value
+	got := make(chan string, 2)
+	for _, target := range []string{"/a", "/b"} {
+		tab := s.desk()
+		tab.setCookie(s.auth.cookies.scanName(), cookie)
+		go func() { got <- tab.collect(target).body }()
+	}
+	all := <-got + <-got
+	assert.Contains(t, all, "url=/a logged-in=true")
+	assert.Contains(t, all, "url=/b logged-in=true")
+}
+
+func TestTwoHundredScansAtOnce(t *testing.T) {
+	s := newScanSite(t)
+	var wg sync.WaitGroup
+	var done atomic.Int64
+	gate := make(chan struct{}, 20) // browsers at a time: the machine is not what is tested
+	for i := range 200 {
+		desk, phone := s.desk(), s.phoneOf(person(i%2))
+		wg.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			target := fmt.Sprintf("/a?n=%d", i)
+			path, c := s.show(desk, target)
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			want := "url=" + target + " logged-in=true openid=" + wechattest.OpenID(wechattest.DefaultAppID, person(i%2))
+			if strings.Contains(desk.collect(target).body, want) {
+				done.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	assert.EqualValues(t, 200, done.Load())
+}
+
+// listen opens the event stream of a browser and returns what it hears.
+func (s *scanSite) listen(ctx context.Context, b *browser) (*http.Response, <-chan string) {
+	s.t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.auth.base.String()+"/wechat/scan/events", nil)
+	require.NoError(s.t, err)
+	r.Header.Set("User-Agent", chromeWindows)
+	r.Header.Set("Accept", "text/event-stream")
+	resp, err := b.client.Do(r)
+	require.NoError(s.t, err)
+	heard := make(chan string)
+	go func() {
+		defer close(heard)
+		defer resp.Body.Close()
+		lines := bufio.NewScanner(resp.Body)
+		for lines.Scan() {
+			if state, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
+				heard <- state
+			}
+		}
+	}()
+	return resp, heard
+}
+
+// tick replaces the pause between two looks.
+func (s *scanSite) tick() (look func()) {
+	pause := make(chan struct{})
+	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+		select {
+		case <-pause:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return func() { pause <- struct{}{} }
+}
+
+func TestTheDeskHearsWhatThePhoneDoes(t *testing.T) {
+	s := newScanSite(t)
+	look := s.tick()
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	resp, heard := s.listen(t.Context(), desk)
+	assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
+	assert.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+	assert.Equal(t, "waiting", <-heard)
+	look()
+	s.scan(phone, path)
+	look()
+	assert.Equal(t, "scanned", <-heard)
+	phone.post(path, number(c.Number))
+	look()
+	assert.Equal(t, "confirmed", <-heard)
+	_, more := <-heard
+	assert.False(t, more, "the stream ends with the last state")
+
+	nobody, _ := s.listen(t.Context(), s.desk())
+	assert.Equal(t, http.StatusNoContent, nobody.StatusCode)
+}
+
+func TestAnEventStreamEndsWithTheTicketTheBrowserAndTheServer(t *testing.T) {
+	for name, end := range map[string]func(s *scanSite, cancel func(), look func()){
+		"the ticket expires":    func(s *scanSite, _ func(), look func()) { s.clock.Advance(scanTTL); look() },
+		"the browser leaves":    func(_ *scanSite, cancel func(), _ func()) { cancel() },
+		"the server shuts down": func(s *scanSite, _ func(), _ func()) { require.NoError(s.t, s.server.Config.Shutdown(s.t.Context())) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newScanSite(t)
+			look := s.tick()
+			ended := make(chan struct{})
+			served := s.server.Config.Handler
+			s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				served.ServeHTTP(w, r)
+				if r.URL.Path == "/wechat/scan/events" {
+					close(ended)
+				}
+			})
+			desk := s.desk()
+			s.show(desk, "/a")
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			_, heard := s.listen(ctx, desk)
+			require.Equal(t, "waiting", <-heard)
+			end(s, cancel, look)
+			for range heard { // "ended", or nothing
+			}
+			<-ended
+		})
+	}
+}
+
+func TestAFrozenStoreHoldsNoEventStream(t *testing.T) {
+	s := newScanSite(t)
+	look := s.tick()
+	const streams = 20
+	var running atomic.Int64
+	served := s.server.Config.Handler
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		running.Add(1)
+		defer running.Add(-1)
+		served.ServeHTTP(w, r)
+	})
+	var ears []<-chan string
+	for range streams {
+		desk := s.desk()
+		s.show(desk, "/a")
+		_, heard := s.listen(t.Context(), desk)
+		require.Equal(t, "waiting", <-heard)
+		ears = append(ears, heard)
+	}
+	assert.Equal(t, s.pool.ActiveCount(), s.pool.IdleCount(), "no stream holds a connection")
+	s.redis.Freeze()
+	for range streams {
+		look()
+	}
+	for _, heard := range ears {
+		_, more := <-heard
+		assert.False(t, more, "the stream ends, and the browser polls")
+	}
+	desk := s.desk()
+	assert.Equal(t, http.StatusServiceUnavailable, desk.visit("/wechat/scan?next=/a").StatusCode)
+	s.redis.Thaw()
+	assert.Equal(t, http.StatusOK, desk.visit("/a").StatusCode)
+	assert.Zero(t, running.Load())
+}
+
+func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
+	s := newScanSite(t)
+	page := s.desk().visit("/a")
+	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(page.body, -1)
+	require.Len(t, scripts, 1)
+	assert.Equal(t, "default-src 'none'; style-src "+pageCSSHash+"; script-src "+cspHash([]byte(scripts[0][1]))+
+		"; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", page.Header.Get("Content-Security-Policy"))
+	assert.Contains(t, page.body, `<noscript><meta http-equiv="refresh" content="3; url=/wechat/scan?next=%2Fa&amp;wait=1"></noscript>`, "without script")
+}
+
+func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothing(t *testing.T) {
+	s := newScanSite(t)
+	got := s.desk().step("/orders?id=7")
+	assert.Equal(t, "/wechat/scan?next=%2Forders%3Fid%3D7", got.Header.Get("Location"))
+	assert.EqualValues(t, 0, s.redis.Do("DBSIZE"))
+}
+
+func TestABrowserIsNamedByItsUserAgent(t *testing.T) {
+	for userAgent, want := range map[string]string{
+		chromeWindows: "Chrome · Windows",
+		safariPhone:   "Safari · iPhone",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15":         "Safari · macOS",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36 Edg/132.0.0.0": "Edge · Windows",
+		"Mozilla/5.0 (X11; Linux x86_64; rv:134.0) Gecko/20100101 Firefox/134.0":                                                        "Firefox · Linux",
+		"<script>alert(1)</script>": "",
+		"":                          "",
+	} {
+		assert.Equal(t, want, browserName(userAgent), userAgent)
+	}
+}
