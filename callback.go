@@ -144,9 +144,9 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	ctx, cancel := detached(r)
 	defer cancel()
 	r = r.WithContext(ctx)
-	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State))
+	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State), f.Abandoned...)
 	if err != nil {
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		a.turnBack(w, r, f, c, err)
 		return
 	}
 	if c.outcome != nil {
@@ -156,7 +156,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.release(ctx, f, c)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		a.turnBack(w, r, f, c, err)
 		return
 	}
 	id, reason, err := a.identify(ctx, acc, f, code)
@@ -173,7 +173,19 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		a.afterFailure(w, r, f, reason, err)
 		return
 	}
-	a.complete(w, r, v, f, c, id)
+	if err := a.complete(w, r, v, f, c, id); err != nil {
+		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
+		err = errors.Join(err, a.cookies.putTicket(w, f, id))
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+	}
+}
+
+// turnBack answers a callback that could not ask the store: no code is spent,
+// and a reload tries again. It shall not wait for a claim that this callback
+// may have left behind.
+func (a *Auth) turnBack(w http.ResponseWriter, r *http.Request, f flow, c *claim, err error) {
+	f.Abandoned = c.abandon(f.Abandoned)
+	a.failCallback(w, r, f, ReasonStoreUnavailable, errors.Join(err, a.cookies.keep(w, f)))
 }
 
 // errOverLimit: this account's own bound is reached, not WeChat's.
@@ -221,16 +233,12 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 }
 
 // complete writes the session, leaves the outcome, and sends the visitor to
-// where he wanted to go. Nothing is answered before the session is saved.
-func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow, c *claim, id Identity) {
+// where he wanted to go. On an error nothing is answered: the session is not
+// saved.
+func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow, c *claim, id Identity) error {
 	ctx := r.Context()
 	if err := a.saveLogin(ctx, w, v, id); err != nil {
-		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
-		if _, _, has := a.cookies.ticket(r); !has {
-			err = errors.Join(err, a.cookies.putTicket(w, f, id))
-		}
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
+		return err
 	}
 	target := a.checkedTarget(f)
 	token := a.sessions.manager.Token(v.ctx)
@@ -242,6 +250,7 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 		OpenID: maskOpenID(id.OpenID), Duration: a.now().Sub(time.Unix(f.IssuedAt, 0)),
 	})
 	a.leave(w, r, f, target)
+	return nil
 }
 
 // leave ends the flow in the browser and goes to the return target.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"time"
 
 	"github.com/wechatauth/wechatauth/store"
@@ -61,41 +62,88 @@ const (
 	markSettled = 'o' // followed by the outcome
 )
 
+// ownerSize is that of an owner's name. It has only to differ from those of
+// the other callbacks of one login.
+const ownerSize = 12
+
 // join claims a login, or waits for the outcome of the callback that has it.
-// It returns when ctx ends at the latest.
-func (cs *claims) join(ctx context.Context, key string) (*claim, error) {
-	owner := make([]byte, 1, 17)
-	owner[0] = markClaimed
-	owner = owner[:17]
-	rand.Read(owner[1:]) // never fails: crypto/rand ends the program instead
-	for {
-		won, err := cs.marks.PutMarkNX(ctx, key, owner, claimLease)
+// It returns when ctx ends at the latest. The claim is never nil: after an
+// error its owner may have the claim without knowing, because a store that
+// gives no answer may have obeyed all the same. Whoever knows the owner then
+// names it among the abandoned, whose claims are taken over and not waited for.
+func (cs *claims) join(ctx context.Context, key string, abandoned ...[]byte) (*claim, error) {
+	c := &claim{claims: cs, key: key, owner: make([]byte, 1+ownerSize)}
+	c.owner[0] = markClaimed
+	rand.Read(c.owner[1:]) // never fails: crypto/rand ends the program instead
+	for place := key; ; {
+		won, err := cs.marks.PutMarkNX(ctx, place, c.owner, claimLease)
 		if err != nil {
-			return nil, err
+			return c, err
 		}
-		if won {
-			return &claim{claims: cs, key: key, owner: owner}, nil
+		if won && place != key {
+			// Now that no other callback can take over too, the claim is ours.
+			err = cs.marks.PutMark(ctx, key, c.owner, claimLease)
 		}
-		for {
-			mark, found, err := cs.marks.Mark(ctx, key)
-			if err != nil {
-				return nil, err
-			}
-			if !found {
-				break // released, or the lease ran out: claim again
-			}
-			if len(mark) > 0 && mark[0] == markSettled {
-				return &claim{claims: cs, key: key, outcome: mark[1:]}, nil
-			}
-			// The reply to our own claim may have been lost on the way.
-			if string(mark) == string(owner) {
-				return &claim{claims: cs, key: key, owner: owner}, nil
-			}
-			if err := cs.wait(ctx, claimPoll); err != nil {
-				return nil, err
-			}
+		if won || err != nil {
+			return c, err
+		}
+		if place, err = c.await(ctx, abandoned); err != nil || place == "" {
+			return c, err
 		}
 	}
+}
+
+// await looks at a claim that another holds until there is something to do:
+// it returns the key to claim, or "" when this claim is won or decided.
+func (c *claim) await(ctx context.Context, abandoned [][]byte) (string, error) {
+	for {
+		place := c.key
+		mark, found, err := c.claims.marks.Mark(ctx, place)
+		// Who takes over an abandoned claim may abandon it in turn.
+		for err == nil && found && isAmong(mark, abandoned) {
+			place = successionKey(c.key, mark)
+			mark, found, err = c.claims.marks.Mark(ctx, place)
+		}
+		switch {
+		case err != nil:
+			return "", err
+		case !found: // released, or the lease ran out, or nobody took over yet
+			return place, nil
+		case len(mark) > 0 && mark[0] == markSettled:
+			c.outcome = mark[1:]
+			return "", nil
+		case string(mark) == string(c.owner) && place == c.key:
+			return "", nil // the reply to our own claim was lost on the way
+		case string(mark) == string(c.owner):
+			return place, nil
+		}
+		if err := c.claims.wait(ctx, claimPoll); err != nil {
+			return "", err
+		}
+	}
+}
+
+// successionKey is where callbacks settle which of them takes over from an
+// owner who abandoned his claim.
+func successionKey(key string, owner []byte) string {
+	return key + " " + base64.RawURLEncoding.EncodeToString(owner[1:])
+}
+
+// isAmong reports whether the mark is a claim of one of the owners.
+func isAmong(mark []byte, owners [][]byte) bool {
+	if len(mark) != 1+ownerSize || mark[0] != markClaimed {
+		return false
+	}
+	return slices.ContainsFunc(owners, func(o []byte) bool { return string(o) == string(mark[1:]) })
+}
+
+// maxAbandoned owners are remembered: that many failed tries in ten seconds,
+// which is the life of a claim.
+const maxAbandoned = 4
+
+// abandon adds this claim's owner to those that were abandoned before.
+func (c *claim) abandon(before [][]byte) [][]byte {
+	return append(slices.Clone(before[max(0, len(before)-maxAbandoned+1):]), c.owner[1:])
 }
 
 // outcome looks for the outcome of a login without claiming it.

@@ -27,6 +27,10 @@ type flow struct {
 	Attempt  int          `json:"n,omitempty"` // automatic restarts before this one
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to come back
 	Key      []byte       `json:"k"`           // opens the login's outcome
+
+	// Abandoned are the owners of claims that callbacks of this browser may
+	// have left behind when the store went away.
+	Abandoned [][]byte `json:"b,omitempty"`
 }
 
 const (
@@ -143,14 +147,7 @@ func (j *cookieJar) seal(v any, purpose, name string) (string, error) {
 // put sets the cookie of a new flow, and drops the oldest of those that the
 // request brought where there are too many.
 func (j *cookieJar) put(w http.ResponseWriter, r *http.Request, f flow) error {
-	name := j.flowCookieName(f.State)
-	value, err := j.seal(f, "flow", name)
-	if err == nil && len(name)+len(value) > maxFlowBytes {
-		// A target of nothing but quotes outgrows the cookie, and the browser
-		// would drop it whole. The login is worth more than the target.
-		f.Target = "/"
-		value, err = j.seal(f, "flow", name)
-	}
+	name, value, err := j.sealFlow(f)
 	if err != nil {
 		return err
 	}
@@ -159,6 +156,28 @@ func (j *cookieJar) put(w http.ResponseWriter, r *http.Request, f flow) error {
 	}
 	j.set(w, name, value, flowTTL)
 	return nil
+}
+
+// keep sets the cookie of a flow that the browser has already, changed. It is
+// good no longer: the seal has when it was issued.
+func (j *cookieJar) keep(w http.ResponseWriter, f flow) error {
+	name, value, err := j.sealFlow(f)
+	if err == nil {
+		j.set(w, name, value, flowTTL)
+	}
+	return err
+}
+
+func (j *cookieJar) sealFlow(f flow) (name, value string, err error) {
+	name = j.flowCookieName(f.State)
+	value, err = j.seal(f, "flow", name)
+	if err == nil && len(name)+len(value) > maxFlowBytes {
+		// A target of nothing but quotes outgrows the cookie, and the browser
+		// would drop it whole. The login is worth more than the target.
+		f.Target = "/"
+		value, err = j.seal(f, "flow", name)
+	}
+	return name, value, err
 }
 
 // crowd returns the names of the flow cookies that have to go before one of

@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"time"
 )
@@ -17,6 +18,8 @@ type ticket struct {
 	Identity string `json:"i"` // as it stands in a session
 	IssuedAt int64  `json:"t"` // Unix seconds
 	Key      []byte `json:"k"` // opens the outcome
+
+	Abandoned [][]byte `json:"b,omitempty"` // as in a flow
 }
 
 // ticketTTL is how long a store may be away without a login being lost.
@@ -28,10 +31,15 @@ func (j *cookieJar) putTicket(w http.ResponseWriter, f flow, id Identity) error 
 	if err != nil {
 		return err
 	}
-	t := ticket{State: f.State, AppID: f.AppID, Target: f.Target, Identity: text, IssuedAt: j.now().Unix(), Key: f.Key}
+	return j.setTicket(w, ticket{
+		State: f.State, AppID: f.AppID, Target: f.Target, Identity: text, IssuedAt: j.now().Unix(), Key: f.Key,
+	})
+}
+
+func (j *cookieJar) setTicket(w http.ResponseWriter, t ticket) error {
 	value, err := j.seal(t, "ticket", j.ticketName())
 	if err == nil && len(j.ticketName())+len(value) > maxFlowBytes {
-		t.Target = "/" // as in put
+		t.Target = "/" // as in sealFlow
 		value, err = j.seal(t, "ticket", j.ticketName())
 	}
 	if err != nil {
@@ -67,20 +75,30 @@ func (a *Auth) redeem(w http.ResponseWriter, r *http.Request, t ticket, id Ident
 		IssuedAt: t.IssuedAt, Key: t.Key,
 	}
 	// A claim of its own: that of the callback may still be held by it.
-	c, err := a.claims.join(ctx, claimKey(t.AppID, "ticket "+t.State))
-	if err != nil {
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	if c.outcome != nil {
+	c, err := a.claims.join(ctx, claimKey(t.AppID, "ticket "+t.State), t.Abandoned...)
+	if err == nil && c.outcome != nil {
 		a.follow(w, r, f, c.outcome)
 		return
 	}
-	v, err := a.sessions.load(r)
-	if err != nil {
-		a.release(ctx, f, c)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
+	if err == nil {
+		err = a.completeTicket(w, r, f, c, id)
 	}
-	a.complete(w, r, v, f, c, id)
+	if err != nil {
+		t.Abandoned = c.abandon(t.Abandoned)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, errors.Join(err, a.cookies.setTicket(w, t)))
+	}
+}
+
+// completeTicket finishes the login of a ticket with the claim in hand. If it
+// cannot, it gives the claim back: others with this ticket have all that they
+// need to try for themselves.
+func (a *Auth) completeTicket(w http.ResponseWriter, r *http.Request, f flow, c *claim, id Identity) error {
+	v, err := a.sessions.load(r)
+	if err == nil {
+		err = a.complete(w, r, v, f, c, id)
+	}
+	if err != nil {
+		a.release(r.Context(), f, c)
+	}
+	return err
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/faultproxy"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
@@ -571,4 +572,38 @@ func TestNoFaultLeavesAConnectionBehind(t *testing.T) {
 	server.Do("REPLICAOF", "127.0.0.1", "1")
 	storm()
 	assert.Equal(t, pool.ActiveCount(), pool.IdleCount(), "connections that nobody uses and nobody can")
+}
+
+func TestANewConnectionThatIsCutIsNotTheEndOfACall(t *testing.T) {
+	server := redistest.Start(t, "--requirepass", "password-for-tests")
+	proxy, err := faultproxy.Start(server.Addr())
+	require.NoError(t, err)
+	defer proxy.Close()
+	for n := range len("+OK\r\n") { // which answers AUTH
+		proxy.CutOnce(n)
+		_, _, err := patient(newPool(t, "redis://:password-for-tests@"+proxy.Addr())).Find(storetest.Token())
+		require.NoError(t, err, "cut after %d bytes", n)
+	}
+}
+
+func TestConnectionsThatTheNetworkForgotCostOneCallAndNotOneEach(t *testing.T) {
+	server := redistest.Start(t)
+	proxy, err := faultproxy.Start(server.Addr())
+	require.NoError(t, err)
+	defer proxy.Close()
+	pool := newPool(t, "redis://"+proxy.Addr())
+	s, token := patient(pool), storetest.Token()
+	require.NoError(t, s.Commit(token, []byte("record"), inAnHour()))
+	fill(t, pool, 8)
+
+	proxy.HalfOpen()
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
+	defer cancel()
+	_, _, err = s.FindCtx(ctx, token)
+	require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+
+	require.NoError(t, mustFind(s, token))
+	assert.Equal(t, 1, pool.ActiveCount(), "a forgotten connection is still in the pool")
+	require.NoError(t, mustFind(s, token))
+	assert.Equal(t, 1, pool.ActiveCount(), "a connection that works was thrown away")
 }

@@ -33,8 +33,9 @@ const (
 // server: 1 s for dialling, reading and writing; at most 64 connections, all of
 // which may idle, for 4 minutes; whoever finds none free waits (as long as the
 // context of the call allows); a connection lives 30 minutes, and is tried with
-// PING if it has rested for more than 30 s. The fields of the pool may be
-// changed before its first use.
+// PING if it has rested for more than 30 s. When a server gives no answer in
+// time, the connections that rested meanwhile are not used again by the store
+// that waited. The fields of the pool may be changed before its first use.
 //
 // The URL is redis://[[user]:password@]host[:port][/database], with the scheme
 // rediss for TLS; port and database default to 6379 and 0. Characters such as
@@ -108,11 +109,16 @@ func checkURL(rawURL string) error {
 	return nil
 }
 
+var errRestedInSilence = errors.New("the connection rested while the server did not answer")
+
 // testOnBorrow tries a connection that has rested, within the deadline of the
 // call that wants it. When that has passed, the connection is handed over
 // unproved: closing it would be no fault of its own, and the pool would go on
 // to close all others in the same way.
 func testOnBorrow(ctx context.Context, conn redis.Conn, lastUsed time.Time) error {
+	if silentSince(ctx, lastUsed) {
+		return errRestedInSilence
+	}
 	if time.Since(lastUsed) < testAfter || ctx.Err() != nil {
 		return nil
 	}

@@ -60,6 +60,7 @@ type Store struct {
 	prefix  string
 	timeout time.Duration
 	now     func() time.Time
+	silence silence
 }
 
 var _ Sessions = (*Store)(nil)

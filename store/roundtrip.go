@@ -2,6 +2,9 @@ package store
 
 import (
 	"context"
+	"errors"
+	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -27,34 +30,62 @@ func (s *Store) do(ctx context.Context, op string, cmds ...command) ([]any, erro
 	if err := ctx.Err(); err != nil {
 		return nil, newError(op, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
+	ctx, cancel := context.WithTimeout(context.WithValue(ctx, silenceKey{}, &s.silence), s.timeout)
 	defer cancel()
 
 	triesLeft := -1 // not known before the first failure
 	for {
-		conn, err := s.conns.GetContext(ctx)
-		if err != nil {
-			return nil, newError(op, err)
-		}
-		replies, err := s.exchange(ctx, conn, cmds)
+		replies, err := s.try(ctx, op, cmds)
 		if err == nil {
-			conn.Close()
 			return replies, nil
 		}
-
-		failure := newError(op, err)
-		if failure.Class == ClassRetryFresh {
-			drop(conn)
-		}
-		conn.Close()
 		if triesLeft < 0 {
 			triesLeft = 1 + idleCount(s.conns)
 		}
-		if failure.Class != ClassRetryFresh || triesLeft == 0 || ctx.Err() != nil {
-			return nil, failure
+		if err.Class != ClassRetryFresh || triesLeft == 0 || ctx.Err() != nil {
+			return nil, err
 		}
 		triesLeft--
 	}
+}
+
+// try executes the commands on one connection, and drops it if another one
+// might do better.
+func (s *Store) try(ctx context.Context, op string, cmds []command) ([]any, *Error) {
+	conn, err := s.conns.GetContext(ctx)
+	if err != nil {
+		return nil, newError(op, err)
+	}
+	defer conn.Close()
+	asked := time.Now()
+	replies, err := s.exchange(ctx, conn, cmds)
+	if err == nil {
+		return replies, nil
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.silence.Store(asked.UnixNano())
+	}
+	failure := newError(op, err)
+	if failure.Class == ClassRetryFresh {
+		drop(conn)
+	}
+	return nil, failure
+}
+
+// silenceKey is where a call's context has the silence of its store.
+type silenceKey struct{}
+
+// silence is when a command was sent that got no answer in time, in Unix
+// nanoseconds; 0 for never. The network may have forgotten every connection
+// that has rested since before: each of them would cost one call its whole
+// deadline. [NewPool] does not hand them out again.
+type silence struct{ atomic.Int64 }
+
+// silentSince reports whether a store has been left without an answer since
+// the connection was last used.
+func silentSince(ctx context.Context, lastUsed time.Time) bool {
+	s, ok := ctx.Value(silenceKey{}).(*silence)
+	return ok && lastUsed.UnixNano() < s.Load()
 }
 
 // exchange sends the commands and reads all their replies before the context's

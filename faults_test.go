@@ -1,0 +1,988 @@
+package wechatauth
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/faultproxy"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// A phase is the moment at which a fault begins.
+type phase int
+
+const (
+	startUp        phase = iota // before the gate is made
+	anonymousHit                // before a visitor without a session comes
+	protectedHit                // before the session of a visitor is loaded
+	callbackLoad                // before a callback loads the session, with the claim in hand
+	callbackClaim               // before a callback claims its login
+	afterExchange               // after WeChat has taken the code
+	callbackCommit              // before the session is written
+	logout                      // before a session is deleted
+	numberOfPhases = 8
+)
+
+var phaseNames = [numberOfPhases]string{"start-up", "anonymous", "protected", "load", "claim", "exchanged", "commit", "logout"}
+
+func (p phase) String() string { return phaseNames[p] }
+
+// What Redis still does for the sessions under test while a fault lasts.
+type does int
+
+const (
+	refuses does = iota // every try fails
+	works               // the fault is not noticed
+	may                 // either
+)
+
+// A fault is one row of the matrix; its cases are ways in which it shows.
+type fault struct {
+	name  string
+	cases []faultCase
+}
+
+// faultCase begins and ends a fault in a world. Between the two, reads, writes
+// and deletions do what is said here.
+type faultCase struct {
+	name    string // empty where there is one case only
+	args    []string
+	prepare func(w *world)
+	begin   func(w *world, key string) // key: the record of the visitor's session
+	end     func(w *world)
+
+	reads, writes, deletes does
+
+	silent  bool // Redis does not refuse but is silent: tests do not wait long for it
+	forgets bool // what was saved before the fault is gone after it
+}
+
+// world is a Redis, and the way to it, that several sites come and go in.
+type world struct {
+	t      *testing.T
+	redis  *redistest.Server
+	proxy  *faultproxy.Proxy
+	dial   atomic.Value // address that new connections go to
+	silent atomic.Bool
+	other  *redistest.Server
+	clock  atomic.Int64 // nanoseconds that the application's clock is off
+	undo   func()       // ends what begin began
+}
+
+const redisUser, redisPassword = "app", "password-for-tests"
+
+var redisUserArgs = []string{"--user", redisUser, "on", ">" + redisPassword, "~*", "+@all"}
+
+func newWorld(t *testing.T, c faultCase) *world {
+	w := &world{t: t, redis: redistest.Start(t, append(c.args, redisUserArgs...)...)}
+	var err error
+	w.proxy, err = faultproxy.Start(w.redis.Addr())
+	require.NoError(t, err)
+	t.Cleanup(w.proxy.Close)
+	w.dial.Store(w.proxy.Addr())
+	if c.prepare != nil {
+		c.prepare(w)
+	}
+	return w
+}
+
+// own returns a connection of the fault's own, straight to Redis.
+func (w *world) own() redis.Conn {
+	c, err := redis.Dial("tcp", w.redis.Addr())
+	require.NoError(w.t, err)
+	w.t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// patience is more than a busy machine needs; haste is what the tests grant a
+// Redis that is silent.
+const (
+	patience = 20 * time.Second
+	haste    = 40 * time.Millisecond
+)
+
+// link is the pool of one site. It counts what it hands out.
+type link struct {
+	*redis.Pool
+	taken atomic.Int64
+}
+
+func (w *world) link(t *testing.T) *link {
+	pool, err := store.NewPool("redis://"+redisUser+":"+redisPassword+"@redis.invalid",
+		redis.DialContextFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
+			c, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, network, w.dial.Load().(string))
+			return hasty{c, w}, err
+		}),
+		redis.DialWriteTimeout(patience), redis.DialReadTimeout(patience))
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	return &link{Pool: pool}
+}
+
+func (l *link) GetContext(ctx context.Context) (redis.Conn, error) {
+	l.taken.Add(1)
+	return l.Pool.GetContext(ctx)
+}
+
+// hasty gives up early on a Redis that is silent by intent.
+type hasty struct {
+	net.Conn
+	world *world
+}
+
+func (c hasty) SetReadDeadline(t time.Time) error {
+	if limit := time.Now().Add(haste); c.world.silent.Load() && t.After(limit) {
+		t = limit
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+// fill leaves idle connections in the pool, which a fault may break.
+func (l *link) fill(t *testing.T) {
+	conns := make([]redis.Conn, 5)
+	for i := range conns {
+		conns[i] = l.Pool.Get()
+		_, err := conns[i].Do("PING")
+		require.NoError(t, err)
+	}
+	for _, c := range conns {
+		c.Close()
+	}
+}
+
+// gatedStore stops at one step of a request until the test lets it go on.
+type gatedStore struct {
+	*store.Store
+	gate *gate
+}
+
+// gate is armed for one step; whoever reaches it first stops there.
+type gate struct {
+	armed   atomic.Int32 // phase
+	reached chan struct{}
+	open    chan struct{}
+}
+
+func newGate() *gate {
+	g := &gate{reached: make(chan struct{}), open: make(chan struct{})}
+	g.armed.Store(-1)
+	return g
+}
+
+func (g *gate) pass(p phase) {
+	if g.armed.CompareAndSwap(int32(p), -1) {
+		g.reached <- struct{}{}
+		<-g.open
+	}
+}
+
+func (s gatedStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	s.gate.pass(callbackLoad)
+	return s.Store.FindCtx(ctx, token)
+}
+
+func (s gatedStore) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	s.gate.pass(callbackClaim)
+	return s.Store.PutMarkNX(ctx, key, value, ttl)
+}
+
+func (s gatedStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	s.gate.pass(callbackCommit)
+	return s.Store.CommitCtx(ctx, token, b, expiry)
+}
+
+// faultSite is a site in a world.
+type faultSite struct {
+	*site
+	world *world
+	link  *link
+	gate  *gate
+	pause atomic.Value // func() error: what a callback's pauses do
+}
+
+func (w *world) site(t *testing.T, sum *tally) *faultSite {
+	sum.sites++
+	s := &faultSite{world: w, link: w.link(t), gate: newGate()}
+	now := func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
+	s.site = newSite(t,
+		withClock(now),
+		WithStore(gatedStore{store.New(s.link, store.WithTimeout(patience), store.WithClock(now)), s.gate}),
+		WithOnLogin(func(context.Context, Identity) error { s.gate.pass(afterExchange); return nil }))
+	s.pause.Store(func() error { return context.DeadlineExceeded })
+	s.auth.claims.wait = func(context.Context, time.Duration) error { return s.pause.Load().(func() error)() }
+	mux := s.routes().(*http.ServeMux)
+	mux.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("open")) })
+	mux.Handle("/cart", s.auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.RawQuery == "put" {
+			s.auth.Sessions().Put(r.Context(), "cart", "full")
+		}
+		fmt.Fprintf(w, "cart=%s", s.auth.Sessions().GetString(r.Context(), "cart"))
+	})))
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if recover() != nil {
+				sum.panics.Add(1)
+				w.WriteHeader(http.StatusInternalServerError)
+			}
+		}()
+		mux.ServeHTTP(w, r)
+	})
+	return s
+}
+
+// key is where Redis has the browser's session.
+func (s *faultSite) key(b *browser) string {
+	c := b.cookie(s.sessionCookie())
+	if c == nil {
+		return "scs:session:none"
+	}
+	return "scs:session:" + c.Value
+}
+
+// tally is what the matrix counts.
+type tally struct {
+	cells, lost, leaks, public int
+	sites                      int
+	panics                     atomic.Int64
+	shown                      map[string]*[numberOfPhases]string
+}
+
+// TestFaultMatrix lets each fault begin in each phase of a login, over a real
+// redis-server. The last line that it prints counts what went wrong.
+func TestFaultMatrix(t *testing.T) {
+	sum := &tally{shown: map[string]*[numberOfPhases]string{}}
+	faults := faultTable()
+	for _, f := range faults {
+		sum.shown[f.name] = &[numberOfPhases]string{}
+		for _, c := range f.cases {
+			t.Run(strings.TrimSpace(f.name+" "+c.name), func(t *testing.T) { runFault(t, sum, f, c) })
+		}
+		sum.cells += numberOfPhases
+	}
+	t.Log("\n" + sum.matrix(faults))
+	fmt.Printf("faults: cells %d, lost-logins %d, panics %d, leaks %d, public-failures %d\n",
+		sum.cells, sum.lost, sum.panics.Load(), sum.leaks, sum.public)
+	assert.Zero(t, sum.lost)
+	assert.Zero(t, sum.panics.Load())
+	assert.Zero(t, sum.leaks)
+	assert.Zero(t, sum.public)
+}
+
+func (s *tally) matrix(faults []fault) string {
+	var text strings.Builder
+	tw := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(tw, "fault\t%s\n", strings.Join(phaseNames[:], "\t"))
+	for _, f := range faults {
+		fmt.Fprintf(tw, "%s\t%s\n", f.name, strings.Join(s.shown[f.name][:], "\t"))
+	}
+	_ = tw.Flush()
+	return text.String()
+}
+
+// show notes what happened in a cell, once for each thing that did.
+func (s *tally) show(f fault, p phase, what string) {
+	cell := &s.shown[f.name][p]
+	switch {
+	case *cell == "":
+		*cell = what
+	case !strings.Contains(*cell, what):
+		*cell += "/" + what
+	}
+}
+
+func runFault(t *testing.T, sum *tally, f fault, c faultCase) {
+	w := newWorld(t, c)
+	before := sum.goroutines()
+	for p := range phase(numberOfPhases) {
+		t.Run(p.String(), func(t *testing.T) {
+			w.t = t
+			cell := &cell{t: t, world: w, sum: sum, fault: f, faultCase: c, phase: p}
+			w.clock.Store(0)
+			cell.run()
+		})
+		if left := sum.settle(before); left > before {
+			sum.leaks++
+			t.Errorf("%v: %d goroutines more than before:\n%s", p, left-before, stacks())
+		}
+		if w.proxy.Links() > 0 {
+			sum.leaks++
+			t.Errorf("%v: %d connections are left", p, w.proxy.Links())
+		}
+	}
+}
+
+// goroutines counts what runs, but for the cleaner that each scs.New starts and
+// nobody can stop.
+func (s *tally) goroutines() int { return runtime.NumGoroutine() - s.sites }
+
+// settle lets what is ending end, and returns how many goroutines stay.
+func (s *tally) settle(want int) int {
+	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+		if n := s.goroutines(); n <= want || time.Now().After(deadline) {
+			return n
+		}
+	}
+}
+
+func stacks() string {
+	buf := make([]byte, 4<<20)
+	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// cell is one fault in one phase.
+type cell struct {
+	t     *testing.T
+	world *world
+	sum   *tally
+	fault fault
+	faultCase
+	phase phase
+}
+
+func (c *cell) show(what string) { c.sum.show(c.fault, c.phase, what) }
+
+func (c *cell) run() {
+	switch c.phase {
+	case startUp:
+		c.runStartUp()
+	case anonymousHit:
+		c.runAnonymousHit()
+	case protectedHit:
+		c.runProtectedHit()
+	case logout:
+		c.runLogout()
+	default:
+		for _, w := range waysOn {
+			c.runCallback(w, false)
+		}
+		if c.phase >= afterExchange {
+			c.runCallback(waysOn[0], true)
+		}
+	}
+}
+
+// beginFault puts the fault in place, endFault takes it away.
+func (c *cell) beginFault(s *faultSite, b *browser) {
+	c.world.silent.Store(c.silent)
+	c.begin(c.world, s.key(b))
+}
+
+func (c *cell) endFault() {
+	if c.end != nil {
+		c.end(c.world)
+	}
+	c.world.silent.Store(false)
+}
+
+// site starts one, with a browser that is logged in to it.
+func (c *cell) site() (*faultSite, *browser) {
+	s := c.world.site(c.t, c.sum)
+	b := s.browser()
+	require.Contains(c.t, b.visit("/a").body, "logged-in=true")
+	return s, b
+}
+
+// close ends a site and says whether it kept a connection in use.
+func (c *cell) close(s *faultSite) {
+	if active, idle := s.link.ActiveCount(), s.link.IdleCount(); active != idle {
+		c.sum.leaks++
+		c.t.Errorf("%d connections, %d of them idle, and nobody is there", active, idle)
+	}
+	s.link.Close()
+}
+
+// public checks what must go on while any fault lasts.
+func (c *cell) public(s *faultSite, member *browser) {
+	fine := func(name string, ok bool, got answer) {
+		if !ok {
+			c.sum.public++
+			c.t.Errorf("%s: %d %s", name, got.StatusCode, told(got))
+		}
+	}
+	stranger := s.browser()
+	asked := s.link.taken.Load()
+	got := stranger.step("/open")
+	fine("a route of its own", got.StatusCode == 200 && got.body == "open", got)
+	got = stranger.step("/public")
+	fine("a public route", got.StatusCode == 200 && strings.Contains(got.body, "logged-in=false"), got)
+	got = stranger.step("/orders?id=7")
+	fine("an anonymous page visit", got.StatusCode == 303 && strings.HasPrefix(got.Header.Get("Location"), s.sim.URL), got)
+	got = stranger.fetch(http.MethodGet, "/orders")
+	fine("an anonymous script", got.StatusCode == 401, got)
+	assert.Equal(c.t, asked, s.link.taken.Load(), "visitors without a session cost Redis nothing")
+	got = member.step("/open")
+	fine("a route of its own, with a session", got.StatusCode == 200, got)
+	got = member.step("/public")
+	fine("a public route, with a session", got.StatusCode == 200, got)
+}
+
+// in reports whether a page shows that its visitor is logged in. If he is not,
+// his login is lost.
+func (c *cell) in(got answer, target, how string) {
+	c.t.Helper()
+	if !strings.Contains(got.body, "url="+target+" logged-in=true") {
+		c.sum.lost++
+		c.t.Errorf("%s: not logged in: %d %s", how, got.StatusCode, told(got))
+	}
+}
+
+// told is the reason on a page of ours.
+func told(got answer) string {
+	if _, reason, ok := strings.Cut(got.body, "<code>"); ok {
+		reason, _, _ = strings.Cut(reason, "<")
+		return reason
+	}
+	return got.body
+}
+
+// unavailable is the one answer that says "later", and takes nothing away.
+func (c *cell) unavailable(got answer) bool {
+	c.t.Helper()
+	return assert.Equal(c.t, http.StatusServiceUnavailable, got.StatusCode, told(got)) &&
+		assert.NotEmpty(c.t, got.Header.Get("Retry-After")) &&
+		assert.Empty(c.t, got.Header.Get("Location"))
+}
+
+// protected asks for a protected page while the fault lasts.
+func (c *cell) protected(s *faultSite, member *browser, target string) {
+	had := member.cookie(s.sessionCookie())
+	got := member.step(target)
+	switch {
+	case got.StatusCode == http.StatusOK && c.reads != refuses:
+		assert.Contains(c.t, got.body, "logged-in=true")
+		c.show("200")
+		return
+	case c.forgets && c.reads == works:
+		assert.Equal(c.t, http.StatusSeeOther, got.StatusCode, "the session is gone, and a login is on its way")
+		c.show("303")
+		return
+	}
+	if c.reads == works {
+		c.t.Errorf("the fault is noticed: %d", got.StatusCode)
+	}
+	c.unavailable(got)
+	assert.Equal(c.t, had.Value, member.cookie(s.sessionCookie()).Value, "nobody is logged out")
+	c.show("503")
+}
+
+// after checks that a visitor who was logged in before the fault is so after
+// it, or that he gets in by one visit where Redis has forgotten him.
+func (c *cell) after(s *faultSite, member *browser, target string) {
+	exchanges := s.exchanges()
+	got := member.visit(target)
+	c.in(got, target, "after the fault")
+	if !c.forgets {
+		assert.Equal(c.t, exchanges, s.exchanges(), "his session was kept")
+	}
+}
+
+func (c *cell) runStartUp() {
+	old, member := c.site()
+	c.beginFault(old, member)
+	s := c.world.site(c.t, c.sum)
+	b := s.browser()
+	b.setCookie(s.sessionCookie(), member.cookie(s.sessionCookie()).Value)
+	c.protected(s, b, "/orders")
+	c.public(s, b)
+	c.endFault()
+	c.after(s, b, "/orders")
+	c.in(s.browser().visit("/new"), "/new", "a new visitor")
+	c.close(old)
+	c.close(s)
+}
+
+func (c *cell) runAnonymousHit() {
+	s, member := c.site()
+	s.link.fill(c.t)
+	c.beginFault(s, member)
+	b := s.browser()
+	toWeChat := b.step("/orders?id=7")
+	c.public(s, member)
+	c.endFault()
+	c.show(strconv.Itoa(toWeChat.StatusCode))
+	c.in(b.visit(toWeChat.Header.Get("Location")), "/orders?id=7", "back from WeChat")
+	assert.Equal(c.t, 2, s.exchanges())
+	c.close(s)
+}
+
+func (c *cell) runProtectedHit() {
+	s, member := c.site()
+	s.link.fill(c.t)
+	c.beginFault(s, member)
+	c.protected(s, member, "/orders")
+	c.public(s, member)
+	c.endFault()
+	c.after(s, member, "/orders")
+	c.close(s)
+}
+
+// waysOn are what a visitor does who was told to try later.
+var waysOn = []struct {
+	name string
+	do   func(b *browser, callback string) answer
+}{
+	{"reload", func(b *browser, callback string) answer { return b.visit(callback) }},
+	{"visit", func(b *browser, _ string) answer { return b.visit("/orders") }},
+	{"retry", func(b *browser, _ string) answer { return b.visit("/wechat/login?next=%2Forders&again=1") }},
+}
+
+// runCallback begins the fault inside a callback. The login has to be finished
+// when the fault is over, with one exchange of one code: by the callback
+// itself, if that is soon, or else by what the visitor does next.
+func (c *cell) runCallback(way struct {
+	name string
+	do   func(b *browser, callback string) answer
+}, soon bool) {
+	s, member := c.site()
+	b := s.browser()
+	b.step("/cart?put")
+	anonymous := b.cookie(s.sessionCookie())
+	require.NotNil(c.t, anonymous)
+	callback := b.authorize("/orders")
+	spent := s.exchanges()
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			c.endFault()
+		}
+	}
+	if soon {
+		s.pause.Store(func() error { end(); return nil })
+	}
+	s.link.fill(c.t)
+
+	s.gate.armed.Store(int32(c.phase))
+	answered := make(chan answer, 1)
+	go func() { answered <- b.step(callback) }()
+	<-s.gate.reached
+	c.beginFault(s, b)
+	s.gate.open <- struct{}{}
+	got := <-answered
+
+	finished := got.StatusCode == http.StatusSeeOther
+	switch {
+	case finished && (soon || c.writes != refuses):
+		c.show("ok")
+	case soon || (c.writes == works && c.reads == works):
+		c.t.Errorf("the fault was not to be noticed: %d %s", got.StatusCode, told(got))
+	}
+	if !finished {
+		c.unavailable(got)
+		assert.Equal(c.t, anonymous.Value, b.cookie(s.sessionCookie()).Value, "what he had is his")
+		c.show("503+" + way.name)
+	}
+	if c.phase == callbackClaim && c.writes == refuses || c.phase == callbackLoad && c.reads == refuses {
+		assert.Equal(c.t, spent, s.exchanges(), "no code is spent where the login cannot be saved")
+	}
+	if !soon {
+		c.public(s, member)
+	}
+	end()
+
+	if !finished {
+		got = way.do(b, callback)
+	} else {
+		got = b.visit("/orders")
+	}
+	c.in(got, "/orders", way.name)
+	assert.Equal(c.t, spent+1, s.exchanges(), "one code, exchanged once, and for this login")
+	assert.Nil(c.t, b.cookie("wechat_ticket"))
+	if !c.forgets {
+		assert.Equal(c.t, "cart=full", b.visit("/cart").body, "what he had is still his")
+	}
+	c.close(s)
+}
+
+// runLogout: "logged out" is said when the session is dead, and not before.
+func (c *cell) runLogout() {
+	s, member := c.site()
+	s.link.fill(c.t)
+	thief := s.browser()
+	thief.setCookie(s.sessionCookie(), member.cookie(s.sessionCookie()).Value)
+	submit := func() answer { return member.post("/wechat/logout", url.Values{"next": {"/open"}}) }
+	alive := func() bool {
+		got := thief.fetch(http.MethodGet, "/a")
+		require.Contains(c.t, []int{http.StatusOK, http.StatusUnauthorized}, got.StatusCode)
+		return got.StatusCode == http.StatusOK
+	}
+
+	c.beginFault(s, member)
+	got := submit()
+	done := got.StatusCode == http.StatusOK
+	if done {
+		assert.Nil(c.t, member.cookie(s.sessionCookie()))
+		c.show("out")
+	} else {
+		c.unavailable(got)
+		require.NotNil(c.t, member.cookie(s.sessionCookie()), "he is not told that he is out")
+		c.show("503")
+	}
+	switch c.deletes {
+	case works:
+		assert.True(c.t, done, "the fault is noticed")
+	case refuses:
+		assert.False(c.t, done, "he is told that he is out")
+	}
+	c.public(s, member)
+	c.endFault()
+
+	if done {
+		assert.False(c.t, alive(), "he was told that he is out")
+	}
+	assert.Equal(c.t, http.StatusOK, submit().StatusCode)
+	assert.False(c.t, alive())
+	c.close(s)
+}
+
+// direct makes pool connections go straight to Redis, so that they see what the
+// kernel says of a port where nobody listens.
+func direct(w *world) { w.dial.Store(w.redis.Addr()) }
+
+// command is a step of a fault that is one command of Redis.
+func command(name string, args ...any) func(*world, string) {
+	return func(w *world, _ string) { w.redis.Do(name, args...) }
+}
+
+// only drops the key from a step that has no use for it.
+func only(f func(*world)) func(*world, string) { return func(w *world, _ string) { f(w) } }
+
+func end(name string, args ...any) func(*world) {
+	return func(w *world) { w.redis.Do(name, args...) }
+}
+
+// undone ends what begin began.
+func undone(w *world) { w.undo() }
+
+func pass(w *world) { w.proxy.Pass() }
+
+// lead breaks every connection and leads new ones to target.
+func (w *world) lead(target string) {
+	w.proxy.Retarget(target)
+	w.proxy.Reset()
+	w.proxy.Pass()
+}
+
+// faultTable has the 26 faults. Sentinel's failover is had from two servers and
+// an address that moves, as Sentinel would move it; the redirections of a
+// cluster from one or two nodes whose slots are given away.
+func faultTable() []fault {
+	one := func(name string, c faultCase) fault { return fault{name, []faultCase{c}} }
+	return []fault{
+		one("refused", faultCase{args: []string{"--appendonly", "yes"}, prepare: direct,
+			begin: only(func(w *world) { w.redis.Stop() }), end: func(w *world) { w.redis.Restart() }}),
+		one("killed, back empty", faultCase{prepare: direct, forgets: true,
+			begin: only(func(w *world) { w.redis.Stop() }), end: func(w *world) { w.redis.Restart() }}),
+		one("killed, back with data", faultCase{args: []string{"--appendonly", "yes"},
+			prepare: direct, reads: works, writes: works, deletes: works,
+			begin: only(func(w *world) { w.redis.Restart() })}),
+		one("frozen", faultCase{silent: true,
+			begin: only(func(w *world) { w.redis.Freeze() }), end: func(w *world) { w.redis.Thaw() }}),
+		{"slow", []faultCase{
+			{name: "within the deadline", reads: works, writes: works, deletes: works,
+				begin: only(func(w *world) { w.proxy.Delay(2 * time.Millisecond) }), end: pass},
+			{name: "beyond the deadline", silent: true,
+				begin: only(func(w *world) { w.proxy.Delay(patience) }), end: pass},
+		}},
+		one("busy script", faultCase{args: []string{"--lua-time-limit", "1"}, begin: only(runEndlessScript), end: undone}),
+		one("loading", faultCase{
+			args: []string{"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024",
+				"--rdbcompression", "no", "--key-load-delay", "2000"}, // microseconds for each key
+			prepare: func(w *world) { w.redis.Do("DEBUG", "POPULATE", 3000, "key", 1000) },
+			begin:   only(loadSlowly), end: undone}),
+		one("out of memory", faultCase{reads: works, deletes: works,
+			begin: command("CONFIG", "SET", "maxmemory", "1"), end: end("CONFIG", "SET", "maxmemory", "0")}),
+		one("eviction", faultCase{reads: works, writes: works, deletes: works, forgets: true,
+			prepare: func(w *world) { w.redis.Do("CONFIG", "SET", "maxmemory-policy", "allkeys-lru") }, begin: evict}),
+		one("demoted", faultCase{reads: works,
+			begin: command("REPLICAOF", "127.0.0.1", "1"), end: end("REPLICAOF", "NO", "ONE")}),
+		one("failover", faultCase{prepare: func(w *world) { w.other = w.second(); w.follow() },
+			begin: only(loseThePrimary), end: promoteTheReplica}),
+		one("moved", faultCase{args: clusterNode, prepare: joinCluster,
+			begin: only(func(w *world) { w.lead(w.other.Addr()) }),
+			end:   func(w *world) { w.lead(w.redis.Addr()) }}),
+		one("migrating", faultCase{args: clusterNode, prepare: joinCluster, reads: works, deletes: works,
+			begin: only(func(w *world) { w.slots("MIGRATING", w.nodeID(w.other)) }),
+			end:   func(w *world) { w.slots("STABLE") }}),
+		one("cluster down", faultCase{args: clusterNode, prepare: formCluster,
+			begin: command("CLUSTER", "DELSLOTSRANGE", 0, 8191), end: func(w *world) {
+				w.redis.Do("CLUSTER", "ADDSLOTSRANGE", 0, 8191)
+				w.awaitCluster()
+			}}),
+		{"connections killed", []faultCase{
+			{name: "once", reads: works, writes: works, deletes: works,
+				begin: command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")},
+			{name: "all the time", reads: may, writes: may, deletes: may, begin: only(killClients), end: undone},
+			{name: "by RST", begin: only(func(w *world) { w.proxy.Reset() }), end: pass},
+		}},
+		{"answer cut", cuts()},
+		{"silence", []faultCase{
+			{name: "on all connections", silent: true,
+				begin: only(func(w *world) { w.proxy.Blackhole() }), end: pass},
+			{name: "on those that were open", silent: true, reads: may, writes: may, deletes: may,
+				begin: only(func(w *world) { w.proxy.HalfOpen() })},
+		}},
+		one("too many clients", faultCase{begin: only(occupy), end: undone}),
+		one("password changed", faultCase{
+			begin: only(func(w *world) {
+				w.redis.Do("ACL", "SETUSER", redisUser, "resetpass", ">another-password-for-tests")
+				w.redis.Do("CLIENT", "KILL", "USER", redisUser)
+			}),
+			end: end("ACL", "SETUSER", redisUser, "resetpass", ">"+redisPassword)}),
+		one("command denied", faultCase{reads: works,
+			begin: command("ACL", "SETUSER", redisUser, "-set", "-unlink"),
+			end:   end("ACL", "SETUSER", redisUser, "+set", "+unlink")}),
+		one("no replicas", faultCase{reads: works,
+			begin: command("CONFIG", "SET", "min-replicas-to-write", "1"),
+			end:   end("CONFIG", "SET", "min-replicas-to-write", "0")}),
+		one("snapshot error", faultCase{args: []string{"--save", "3600 1"}, prepare: failSnapshot, reads: works,
+			begin: command("CONFIG", "SET", "stop-writes-on-bgsave-error", "yes"),
+			end:   end("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")}),
+		one("key of another type", faultCase{reads: works, writes: works, deletes: works, forgets: true,
+			begin: func(w *world, key string) {
+				w.redis.Do("DEL", key)
+				w.redis.Do("LPUSH", key, "x")
+			}}),
+		{"record damaged", []faultCase{
+			{name: "overwritten", reads: works, writes: works, deletes: works, forgets: true,
+				begin: func(w *world, key string) { w.redis.Do("SETRANGE", key, 3, "\xff\x00\xff\x7f\xff") }},
+			{name: "grown", reads: works, writes: works, deletes: works, forgets: true,
+				begin: func(w *world, key string) { w.redis.Do("SET", key, make([]byte, 2<<20), "KEEPTTL") }},
+		}},
+		one("another service", faultCase{
+			begin: only(func(w *world) {
+				web := httptest.NewServer(http.NotFoundHandler())
+				w.lead(web.Listener.Addr().String())
+				w.undo = func() { w.lead(w.redis.Addr()); web.Close() }
+			}),
+			end: undone}),
+		{"emptied, moved, clock", []faultCase{
+			{name: "FLUSHALL", reads: works, writes: works, deletes: works, forgets: true, begin: command("FLUSHALL")},
+			{name: "name leads elsewhere", reads: works, writes: works, deletes: works, forgets: true,
+				prepare: func(w *world) { w.other = w.second() },
+				begin: only(func(w *world) {
+					w.redis, w.other = w.other, w.redis
+					w.redis.Do("FLUSHALL")
+					w.lead(w.redis.Addr())
+				})},
+			{name: "clock an hour ahead", reads: works, writes: works, deletes: works,
+				begin: only(func(w *world) { w.clock.Store(int64(time.Hour)) })},
+			{name: "clock an hour back", reads: works, writes: works, deletes: works,
+				begin: only(func(w *world) { w.clock.Store(-int64(time.Hour)) })},
+		}},
+	}
+}
+
+// cuts ends each connection after so many bytes: in the answer to AUTH, which
+// has five, and in those to the commands after it.
+func cuts() []faultCase {
+	var all []faultCase
+	for _, n := range []int{0, 3, 5, 8, 13, 40} {
+		c := faultCase{name: fmt.Sprintf("after %d bytes", n), reads: may, writes: may, deletes: may,
+			begin: only(func(w *world) { w.proxy.Cut(n) }), end: pass}
+		if n < 4 { // the shortest answer, ":1", has four
+			c.reads, c.writes, c.deletes = refuses, refuses, refuses
+		}
+		all = append(all, c)
+	}
+	return append(all, faultCase{name: "once", reads: works, writes: works, deletes: works,
+		begin: only(func(w *world) { w.proxy.CutOnce(0) }), end: pass})
+}
+
+// await asks until Redis says so.
+func (w *world) await(ok func(reply string, err error) bool, name string, args ...any) {
+	for {
+		c := w.own()
+		reply, err := redis.String(c.Do(name, args...))
+		c.Close()
+		if ok(reply, err) {
+			return
+		}
+		runtime.Gosched()
+	}
+}
+
+func says(text string) func(string, error) bool {
+	return func(reply string, err error) bool {
+		return strings.Contains(reply, text) || err != nil && strings.Contains(err.Error(), text)
+	}
+}
+
+func runEndlessScript(w *world) {
+	script := w.own()
+	require.NoError(w.t, script.Send("EVAL", "while true do end", 0))
+	require.NoError(w.t, script.Flush())
+	w.await(says("BUSY"), "PING")
+	w.undo = func() {
+		w.redis.Do("SCRIPT", "KILL")
+		_, err := script.Receive()
+		require.Error(w.t, err)
+		script.Close()
+	}
+}
+
+func loadSlowly(w *world) {
+	w.redis.Do("SAVE")
+	up := make(chan struct{})
+	go func() { w.redis.Restart(); close(up) }()
+	for {
+		c, err := redis.Dial("tcp", w.redis.Addr())
+		if err != nil {
+			continue // not listening yet
+		}
+		_, err = c.Do("GET", "key:0")
+		c.Close()
+		if err != nil && strings.HasPrefix(err.Error(), "LOADING") {
+			break
+		}
+	}
+	w.undo = func() {
+		w.redis.Do("CONFIG", "SET", "key-load-delay", "0")
+		<-up
+	}
+}
+
+// evict fills the memory until the session has to go.
+func evict(w *world, key string) {
+	c := w.own()
+	defer c.Close()
+	info, err := redis.String(c.Do("INFO", "memory"))
+	require.NoError(w.t, err)
+	_, info, _ = strings.Cut(info, "used_memory:")
+	info, _, _ = strings.Cut(info, "\r")
+	used, err := strconv.Atoi(info)
+	require.NoError(w.t, err)
+	w.redis.Do("CONFIG", "SET", "maxmemory", used+64<<10)
+	for n, there := 0, int64(1); there == 1; n++ {
+		_, err := c.Do("SET", "filling:"+strconv.Itoa(n), make([]byte, 4<<10))
+		require.NoError(w.t, err)
+		there, err = redis.Int64(c.Do("EXISTS", key))
+		require.NoError(w.t, err)
+	}
+	w.redis.Do("CONFIG", "SET", "maxmemory", 0)
+}
+
+// second starts another server like the first.
+func (w *world) second(args ...string) *redistest.Server {
+	return redistest.Start(w.t, append(args, redisUserArgs...)...)
+}
+
+// follow makes the other server a replica of the first, and waits until it is.
+func (w *world) follow() {
+	w.redis.Do("CONFIG", "SET", "repl-diskless-sync-delay", "0")
+	w.other.Do("REPLICAOF", "127.0.0.1", w.redis.Port())
+	for !strings.Contains(string(w.other.Do("INFO", "replication").([]byte)), "master_link_status:up") {
+		runtime.Gosched()
+	}
+}
+
+// loseThePrimary kills it when its replica has all that was written.
+func loseThePrimary(w *world) {
+	c := w.own()
+	_, err := c.Do("SET", "synced", "yes")
+	require.NoError(w.t, err)
+	n, err := redis.Int(c.Do("WAIT", 1, 0))
+	require.NoError(w.t, err)
+	require.Equal(w.t, 1, n)
+	c.Close()
+	w.redis.Stop()
+}
+
+func promoteTheReplica(w *world) {
+	w.redis, w.other = w.other, w.redis
+	w.redis.Do("REPLICAOF", "NO", "ONE")
+	w.proxy.Retarget(w.redis.Addr())
+	w.other.Restart()
+	w.follow()
+}
+
+var clusterNode = []string{"--cluster-enabled", "yes"}
+
+// formCluster makes the server a cluster of one.
+func formCluster(w *world) {
+	w.redis.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)
+	w.awaitCluster()
+}
+
+func (w *world) awaitCluster() { w.await(says("cluster_state:ok"), "CLUSTER", "INFO") }
+
+// joinCluster makes the server a cluster with a second node, which serves
+// nothing yet.
+func joinCluster(w *world) {
+	w.other = w.second(clusterNode...)
+	w.redis.Do("CLUSTER", "MEET", "127.0.0.1", w.other.Port())
+	w.await(func(reply string, _ error) bool {
+		return strings.Contains(reply, w.nodeID(w.other)) && !strings.Contains(reply, "handshake")
+	}, "CLUSTER", "NODES")
+	formCluster(w)
+}
+
+func (w *world) nodeID(s *redistest.Server) string { return string(s.Do("CLUSTER", "MYID").([]byte)) }
+
+// slots says of every slot what CLUSTER SETSLOT can say of one, all at once.
+func (w *world) slots(state ...any) {
+	const all = "for slot = 0, 16383 do redis.call('CLUSTER', 'SETSLOT', slot, unpack(ARGV)) end"
+	w.redis.Do("EVAL", append([]any{all, 0}, state...)...)
+}
+
+// killClients closes every connection but its own, again and again.
+func killClients(w *world) {
+	c := w.own()
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := c.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"); err != nil {
+					return
+				}
+			}
+		}
+	}()
+	w.undo = func() { close(stop); <-stopped; c.Close() }
+}
+
+// occupy leaves room for no client but one that is there.
+func occupy(w *world) {
+	c := w.own()
+	_, err := c.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+	require.NoError(w.t, err)
+	_, err = c.Do("CONFIG", "SET", "maxclients", 1)
+	require.NoError(w.t, err)
+	w.undo = func() {
+		_, err := c.Do("CONFIG", "SET", "maxclients", 1000)
+		require.NoError(w.t, err)
+		c.Close()
+	}
+}
+
+// failSnapshot takes the server's folder away and lets it try to write there.
+func failSnapshot(w *world) {
+	dir, err := redis.StringMap(w.redis.Do("CONFIG", "GET", "dir"), nil)
+	require.NoError(w.t, err)
+	require.NoError(w.t, os.RemoveAll(dir["dir"]))
+	w.redis.Do("SET", "k", "v")
+	w.redis.Do("BGSAVE")
+	w.await(says("rdb_last_bgsave_status:err"), "INFO", "persistence")
+	w.redis.Do("CONFIG", "SET", "stop-writes-on-bgsave-error", "no")
+}
