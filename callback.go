@@ -184,8 +184,11 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 // and a reload tries again. It shall not wait for a claim that this callback
 // may have left behind.
 func (a *Auth) turnBack(w http.ResponseWriter, r *http.Request, f flow, c *claim, err error) {
-	f.Abandoned = c.abandon(f.Abandoned)
-	a.failCallback(w, r, f, ReasonStoreUnavailable, errors.Join(err, a.cookies.keep(w, f)))
+	if c.left {
+		f.Abandoned = c.abandon(f.Abandoned)
+		err = errors.Join(err, a.cookies.keep(w, f))
+	}
+	a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 }
 
 // errOverLimit: this account's own bound is reached, not WeChat's.

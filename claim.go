@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -55,6 +56,7 @@ type claim struct {
 	key     string
 	owner   []byte
 	outcome []byte
+	left    bool // the store may hold a mark of this claim
 }
 
 const (
@@ -76,10 +78,8 @@ func (cs *claims) join(ctx context.Context, key string, abandoned ...[]byte) (*c
 	c.owner[0] = markClaimed
 	rand.Read(c.owner[1:]) // never fails: crypto/rand ends the program instead
 	for place := key; ; {
+		c.left = true
 		won, err := cs.marks.PutMarkNX(ctx, place, c.owner, claimLease)
-		if err != nil {
-			return c, err
-		}
 		if won && place != key {
 			// Now that no other callback can take over too, the claim is ours.
 			err = cs.marks.PutMark(ctx, key, c.owner, claimLease)
@@ -87,17 +87,18 @@ func (cs *claims) join(ctx context.Context, key string, abandoned ...[]byte) (*c
 		if won || err != nil {
 			return c, err
 		}
-		if place, err = c.await(ctx, abandoned); err != nil || place == "" {
+		c.left = false
+		if place, err = c.await(ctx, abandoned); err != nil || c.outcome != nil {
 			return c, err
 		}
 	}
 }
 
-// await looks at a claim that another holds until there is something to do:
-// it returns the key to claim, or "" when this claim is won or decided.
-func (c *claim) await(ctx context.Context, abandoned [][]byte) (string, error) {
+// await looks at a claim that another holds until it is decided, or free: then
+// it returns the key to claim.
+func (c *claim) await(ctx context.Context, abandoned [][]byte) (place string, err error) {
 	for {
-		place := c.key
+		place = c.key
 		mark, found, err := c.claims.marks.Mark(ctx, place)
 		// Who takes over an abandoned claim may abandon it in turn.
 		for err == nil && found && isAmong(mark, abandoned) {
@@ -109,13 +110,11 @@ func (c *claim) await(ctx context.Context, abandoned [][]byte) (string, error) {
 			return "", err
 		case !found: // released, or the lease ran out, or nobody took over yet
 			return place, nil
+		case bytes.Equal(mark, c.owner): // the reply to our own claim was lost
+			return place, nil
 		case len(mark) > 0 && mark[0] == markSettled:
 			c.outcome = mark[1:]
 			return "", nil
-		case string(mark) == string(c.owner) && place == c.key:
-			return "", nil // the reply to our own claim was lost on the way
-		case string(mark) == string(c.owner):
-			return place, nil
 		}
 		if err := c.claims.wait(ctx, claimPoll); err != nil {
 			return "", err
@@ -134,7 +133,7 @@ func isAmong(mark []byte, owners [][]byte) bool {
 	if len(mark) != 1+ownerSize || mark[0] != markClaimed {
 		return false
 	}
-	return slices.ContainsFunc(owners, func(o []byte) bool { return string(o) == string(mark[1:]) })
+	return slices.ContainsFunc(owners, func(o []byte) bool { return bytes.Equal(o, mark[1:]) })
 }
 
 // maxAbandoned owners are remembered: that many failed tries in ten seconds,
@@ -164,10 +163,16 @@ func (c *claim) settle(ctx context.Context, outcome []byte, ttl time.Duration) e
 // try. A claim that has passed to another is left alone.
 func (c *claim) release(ctx context.Context) error {
 	mark, found, err := c.claims.marks.Mark(ctx, c.key)
-	if err != nil || !found || string(mark) != string(c.owner) {
+	if err != nil {
 		return err
 	}
-	return c.claims.marks.DeleteMark(ctx, c.key)
+	if found && bytes.Equal(mark, c.owner) {
+		if err := c.claims.marks.DeleteMark(ctx, c.key); err != nil {
+			return err
+		}
+	}
+	c.left = false
+	return nil
 }
 
 // sleep waits for d, or until ctx ends.

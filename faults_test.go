@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"text/tabwriter"
@@ -218,7 +219,7 @@ type faultSite struct {
 }
 
 func (w *world) site(t *testing.T, sum *tally) *faultSite {
-	sum.sites++
+	sum.made.Add(1)
 	s := &faultSite{world: w, link: w.link(t), gate: newGate()}
 	now := func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
 	s.site = newSite(t,
@@ -256,12 +257,13 @@ func (s *faultSite) key(b *browser) string {
 	return "scs:session:" + c.Value
 }
 
-// tally is what the matrix counts.
+// tally is what the matrix counts. Faults run side by side.
 type tally struct {
-	cells, lost, leaks, public int
-	sites                      int
-	panics                     atomic.Int64
-	shown                      map[string]*[numberOfPhases]string
+	cells                             int
+	lost, panics, leaks, public, made atomic.Int64 // made: sites
+
+	mu    sync.Mutex
+	shown map[string]*[numberOfPhases]string
 }
 
 // TestFaultMatrix lets each fault begin in each phase of a login, over a real
@@ -269,20 +271,27 @@ type tally struct {
 func TestFaultMatrix(t *testing.T) {
 	sum := &tally{shown: map[string]*[numberOfPhases]string{}}
 	faults := faultTable()
-	for _, f := range faults {
-		sum.shown[f.name] = &[numberOfPhases]string{}
-		for _, c := range f.cases {
-			t.Run(strings.TrimSpace(f.name+" "+c.name), func(t *testing.T) { runFault(t, sum, f, c) })
+	before := sum.goroutines()
+	t.Run("with", func(t *testing.T) {
+		for _, f := range faults {
+			sum.shown[f.name] = &[numberOfPhases]string{}
+			sum.cells += numberOfPhases
+			for _, c := range f.cases {
+				t.Run(strings.TrimSpace(f.name+" "+c.name), func(t *testing.T) {
+					t.Parallel()
+					runFault(t, sum, f, c)
+				})
+			}
 		}
-		sum.cells += numberOfPhases
+	})
+	if left := sum.settle(before) - before; left > 0 {
+		sum.leaks.Add(int64(left))
+		t.Errorf("%d goroutines more than before:\n%s", left, stacks())
 	}
 	t.Log("\n" + sum.matrix(faults))
 	fmt.Printf("faults: cells %d, lost-logins %d, panics %d, leaks %d, public-failures %d\n",
-		sum.cells, sum.lost, sum.panics.Load(), sum.leaks, sum.public)
-	assert.Zero(t, sum.lost)
-	assert.Zero(t, sum.panics.Load())
-	assert.Zero(t, sum.leaks)
-	assert.Zero(t, sum.public)
+		sum.cells, sum.lost.Load(), sum.panics.Load(), sum.leaks.Load(), sum.public.Load())
+	assert.Zero(t, sum.lost.Load()+sum.panics.Load()+sum.leaks.Load()+sum.public.Load())
 }
 
 func (s *tally) matrix(faults []fault) string {
@@ -298,6 +307,8 @@ func (s *tally) matrix(faults []fault) string {
 
 // show notes what happened in a cell, once for each thing that did.
 func (s *tally) show(f fault, p phase, what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	cell := &s.shown[f.name][p]
 	switch {
 	case *cell == "":
@@ -307,30 +318,9 @@ func (s *tally) show(f fault, p phase, what string) {
 	}
 }
 
-func runFault(t *testing.T, sum *tally, f fault, c faultCase) {
-	w := newWorld(t, c)
-	before := sum.goroutines()
-	for p := range phase(numberOfPhases) {
-		t.Run(p.String(), func(t *testing.T) {
-			w.t = t
-			cell := &cell{t: t, world: w, sum: sum, fault: f, faultCase: c, phase: p}
-			w.clock.Store(0)
-			cell.run()
-		})
-		if left := sum.settle(before); left > before {
-			sum.leaks++
-			t.Errorf("%v: %d goroutines more than before:\n%s", p, left-before, stacks())
-		}
-		if w.proxy.Links() > 0 {
-			sum.leaks++
-			t.Errorf("%v: %d connections are left", p, w.proxy.Links())
-		}
-	}
-}
-
 // goroutines counts what runs, but for the cleaner that each scs.New starts and
 // nobody can stop.
-func (s *tally) goroutines() int { return runtime.NumGoroutine() - s.sites }
+func (s *tally) goroutines() int { return runtime.NumGoroutine() - int(s.made.Load()) }
 
 // settle lets what is ending end, and returns how many goroutines stay.
 func (s *tally) settle(want int) int {
@@ -344,6 +334,19 @@ func (s *tally) settle(want int) int {
 func stacks() string {
 	buf := make([]byte, 4<<20)
 	return string(buf[:runtime.Stack(buf, true)])
+}
+
+// runFault lets one fault begin in each phase.
+func runFault(t *testing.T, sum *tally, f fault, c faultCase) {
+	w := newWorld(t, c)
+	for p := range phase(numberOfPhases) {
+		t.Run(p.String(), func(t *testing.T) {
+			w.t = t
+			w.clock.Store(0)
+			cell := &cell{t: t, world: w, sum: sum, fault: f, faultCase: c, phase: p}
+			cell.run()
+		})
+	}
 }
 
 // cell is one fault in one phase.
@@ -402,17 +405,24 @@ func (c *cell) site() (*faultSite, *browser) {
 // close ends a site and says whether it kept a connection in use.
 func (c *cell) close(s *faultSite) {
 	if active, idle := s.link.ActiveCount(), s.link.IdleCount(); active != idle {
-		c.sum.leaks++
+		c.sum.leaks.Add(1)
 		c.t.Errorf("%d connections, %d of them idle, and nobody is there", active, idle)
 	}
 	s.link.Close()
+	for deadline := time.Now().Add(patience); c.world.proxy.Links() > 0; runtime.Gosched() {
+		if time.Now().After(deadline) {
+			c.sum.leaks.Add(1)
+			c.t.Errorf("%d connections are open after their pool was closed", c.world.proxy.Links())
+			return
+		}
+	}
 }
 
 // public checks what must go on while any fault lasts.
 func (c *cell) public(s *faultSite, member *browser) {
 	fine := func(name string, ok bool, got answer) {
 		if !ok {
-			c.sum.public++
+			c.sum.public.Add(1)
 			c.t.Errorf("%s: %d %s", name, got.StatusCode, told(got))
 		}
 	}
@@ -438,7 +448,7 @@ func (c *cell) public(s *faultSite, member *browser) {
 func (c *cell) in(got answer, target, how string) {
 	c.t.Helper()
 	if !strings.Contains(got.body, "url="+target+" logged-in=true") {
-		c.sum.lost++
+		c.sum.lost.Add(1)
 		c.t.Errorf("%s: not logged in: %d %s", how, got.StatusCode, told(got))
 	}
 }
@@ -504,7 +514,7 @@ func (c *cell) runStartUp() {
 	c.endFault()
 	c.after(s, b, "/orders")
 	c.in(s.browser().visit("/new"), "/new", "a new visitor")
-	c.close(old)
+	old.link.Close()
 	c.close(s)
 }
 

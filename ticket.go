@@ -83,10 +83,14 @@ func (a *Auth) redeem(w http.ResponseWriter, r *http.Request, t ticket, id Ident
 	if err == nil {
 		err = a.completeTicket(w, r, f, c, id)
 	}
-	if err != nil {
-		t.Abandoned = c.abandon(t.Abandoned)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, errors.Join(err, a.cookies.setTicket(w, t)))
+	if err == nil {
+		return
 	}
+	if c.left {
+		t.Abandoned = c.abandon(t.Abandoned)
+		err = errors.Join(err, a.cookies.setTicket(w, t))
+	}
+	a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 }
 
 // completeTicket finishes the login of a ticket with the claim in hand. If it
