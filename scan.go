@@ -90,12 +90,15 @@ func validScanTicket(s string) bool {
 	return err == nil && len(b) == scanTicketSize
 }
 
-// newScanNumbers returns three different numbers of two digits, ascending, and
-// the one of them that is right.
+// newScanNumbers returns three numbers of two digits, ascending, and the one of
+// them that is right. No two share a digit in the same place, so that nobody
+// takes one for another.
 func newScanNumbers() (right string, choices []string) {
 	for len(choices) < 3 {
 		n, _ := rand.Int(rand.Reader, big.NewInt(90)) // never fails, as above
-		if s := strconv.Itoa(10 + int(n.Int64())); !slices.Contains(choices, s) {
+		s := strconv.Itoa(10 + int(n.Int64()))
+		alike := func(c string) bool { return c[0] == s[0] || c[1] == s[1] }
+		if !slices.ContainsFunc(choices, alike) {
 			choices = append(choices, s)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -583,4 +584,18 @@ func TestABrowserIsNamedByItsUserAgent(t *testing.T) {
 	} {
 		assert.Equal(t, want, browserName(userAgent), userAgent)
 	}
+}
+
+func TestTheNumbersOfAScanCannotBeTakenForOneAnother(t *testing.T) {
+	right := map[string]bool{}
+	for range 2000 {
+		n, choices := newScanNumbers()
+		require.Len(t, choices, 3)
+		require.Contains(t, choices, n)
+		for i := range 2 {
+			require.Len(t, map[byte]bool{choices[0][i]: true, choices[1][i]: true, choices[2][i]: true}, 3, "%v", choices)
+		}
+		right[fmt.Sprint(slices.Index(choices, n))] = true
+	}
+	assert.Len(t, right, 3, "the right one stands anywhere")
 }

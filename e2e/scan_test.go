@@ -1,0 +1,199 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"html"
+	"image/png"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+	"github.com/makiuchi-d/gozxing"
+	"github.com/makiuchi-d/gozxing/qrcode"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// startScanSite runs two instances of a site on one Redis: phones talk to one,
+// desks to the other. The QR code of a page is what phones are told to open.
+func startScanSite(t *testing.T, opts ...wechatauth.Option) *quickstart {
+	t.Helper()
+	redis := redistest.Start(t)
+	sim := wechattest.NewServer()
+	t.Cleanup(sim.Close)
+	server := httptest.NewUnstartedServer(nil)
+	base := "http://" + server.Listener.Addr().String()
+	instance := func() http.Handler {
+		auth, err := wechatauth.New(append([]wechatauth.Option{
+			wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+			wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
+			wechatauth.WithBaseURL(base), wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithRedisURL(redis.URL()),
+		}, opts...)...)
+		require.NoError(t, err)
+		return auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := wechatauth.IdentityFromContext(r.Context())
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			fmt.Fprintf(w, `<!doctype html><title>in</title><p id="openid">%s</p><p id="channel">%s</p>`, html.EscapeString(id.OpenID), id.Channel)
+		}))
+	}
+	desks, phones := instance(), instance()
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(r.UserAgent(), "MicroMessenger") {
+			phones.ServeHTTP(w, r)
+			return
+		}
+		desks.ServeHTTP(w, r)
+	})
+	server.Start()
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	return &quickstart{t: t, url: base, sim: sim.URL}
+}
+
+func withScan() wechatauth.Option {
+	return wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.DesktopBrowser: wechatauth.LoginScan})
+}
+
+// readQR reads the QR code off the screen, as a phone's camera does.
+func (tb *tab) readQR() string {
+	tb.t.Helper()
+	picture, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
+	require.NoError(tb.t, err)
+	screen, err := png.Decode(bytes.NewReader(picture))
+	require.NoError(tb.t, err)
+	bitmap, err := gozxing.NewBinaryBitmapFromImage(screen)
+	require.NoError(tb.t, err)
+	code, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
+	require.NoError(tb.t, err, "no QR code can be read on the page")
+	return code.GetText()
+}
+
+// until waits until the page says so. The page may be another one by then.
+func (tb *tab) until(condition string) {
+	tb.t.Helper()
+	for {
+		ok, err := chromedp.Run(tb.ctx, chromedp.Poll[bool](condition))
+		if err == nil && ok {
+			return
+		}
+		require.NoError(tb.t, tb.ctx.Err(), "waiting for %s: %v", condition, err)
+	}
+}
+
+// pretend makes the tab another browser.
+func (tb *tab) pretend(userAgent, lang string) error {
+	return chromedp.Do(tb.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, emulation.SetUserAgentOverride, emulation.SetUserAgentOverrideParams{UserAgent: userAgent, AcceptLanguage: lang})
+		return err
+	}))
+}
+
+func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, withScan())
+	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	for _, phoneLook := range looks() {
+		if phoneLook.device != "phone" {
+			continue
+		}
+		deskLook := phoneLook
+		for _, l := range looks() {
+			if l.device == "desktop" && l.scheme == phoneLook.scheme && l.lang == phoneLook.lang {
+				deskLook = l
+			}
+		}
+		t.Run(phoneLook.scheme+"-"+phoneLook.lang, func(t *testing.T) {
+			desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+			require.NoError(t, deskLook.put(desk))
+			require.NoError(t, phoneLook.put(phone))
+
+			desk.open(site.url + "/orders?id=7")
+			deskLook.see(desk, site, "11-scan")
+			right := desk.text(".number strong")
+			phone.open(desk.readQR())
+			phoneLook.see(phone, site, "12-scan-confirm")
+			desk.until("document.querySelector('main').dataset.state === 'scanned'")
+			deskLook.see(desk, site, "13-scanned")
+			assert.EqualValues(t, 200, phone.click("button[value='"+right+"']").status)
+			phoneLook.see(phone, site, "14-scan-done")
+
+			desk.until("document.querySelector('#openid') !== null")
+			assert.Equal(t, site.url+"/orders?id=7", eval[string](desk, "location.href"))
+			assert.Equal(t, openIDOf(person), desk.text("#openid"))
+			assert.Equal(t, "scan", desk.text("#channel"))
+			assert.Equal(t, 1, desk.asked(site.url+"/wechat/scan/events"))
+			assert.Zero(t, desk.asked(site.url+"/wechat/scan/status"), "polling is for where events do not arrive")
+		})
+	}
+}
+
+func TestAWrongNumberLogsNobodyInAndTheDeskSaysSo(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, withScan())
+	desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+	for _, l := range looks() {
+		if l.device == "phone" && l.lang == "en" {
+			require.NoError(t, l.put(phone))
+		}
+	}
+	desk.open(site.url + "/")
+	right := desk.text(".number strong")
+	phone.open(desk.readQR())
+	assert.EqualValues(t, 403, phone.click("button[name=number]:not([value='"+right+"'])").status)
+	phone.forgive("status of 403")
+	desk.until("document.querySelector('footer code')?.innerText === 'scan_wrong_number'")
+	desk.forgive("status of 403")
+	desk.click("a.button")
+	assert.NotEmpty(t, desk.text(".number strong"), "there is a new one")
+}
+
+func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, wechatauth.WithEmbeddedQR(), wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.WeChatWindows: wechatauth.OpenInWeChat}))
+	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	for _, l := range looks() {
+		t.Run(l.String(), func(t *testing.T) {
+			tb := openBrowser(t).tab()
+			require.NoError(t, l.put(tb))
+			agent := wechattest.Windows
+			if l.device == "phone" {
+				agent = "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1"
+			}
+			require.NoError(t, tb.pretend(agent, l.lang))
+			tb.open(site.url + "/orders?id=7")
+			tb.forgive("status of 403")
+			l.see(tb, site, "15-open-in-wechat")
+			assert.Equal(t, site.url+"/orders?id=7", tb.readQR())
+			assert.Equal(t, site.url+"/orders?id=7", tb.text("#url"))
+			_, err := chromedp.Run(tb.ctx, chromedp.Click(chromedp.CSS("#copy")))
+			require.NoError(t, err)
+			tb.until("document.querySelector('#copy').innerText === document.querySelector('#copy').dataset.done")
+		})
+	}
+}
+
+func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, wechatauth.WithEmbeddedQR())
+	for _, l := range looks() {
+		if l.device != "desktop" {
+			continue
+		}
+		t.Run(l.String(), func(t *testing.T) {
+			tb := openBrowser(t).tab()
+			require.NoError(t, l.put(tb))
+			tb.open(site.url + "/orders?id=7")
+			l.see(tb, site, "16-embedded")
+		})
+	}
+}
