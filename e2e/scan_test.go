@@ -26,7 +26,7 @@ import (
 )
 
 // startScanSite runs two instances of a site on one Redis: phones talk to one,
-// desks to the other. The QR code of a page is what phones are told to open.
+// desks to the other.
 func startScanSite(t *testing.T, opts ...wechatauth.Option) *quickstart {
 	t.Helper()
 	redis := redistest.Start(t)
@@ -182,7 +182,7 @@ func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 	}
 }
 
-func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
+func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, wechatauth.WithEmbeddedQR())
 	for _, l := range looks() {
