@@ -66,7 +66,7 @@ func StartCluster(t testing.TB, args ...string) *Cluster {
 func (c *Cluster) awaitEach(what string, holds func(*Server) bool) {
 	c.t.Helper()
 	for _, s := range c.servers {
-		if s.proc != nil {
+		if s.Running() {
 			await(c.t, "every node "+what, func() bool { return holds(s) })
 		}
 	}

@@ -132,6 +132,10 @@ func (s *Server) Stop() {
 	s.proc = nil
 }
 
+// Running reports whether the server has been started and not stopped; a frozen
+// one runs.
+func (s *Server) Running() bool { return s.proc != nil }
+
 // Restart stops the server if it runs and starts it again on the same port, in
 // the same folder, with the same options.
 func (s *Server) Restart() {

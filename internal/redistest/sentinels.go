@@ -105,6 +105,6 @@ func (g *Sentinels) AwaitFailover() {
 	g.t.Helper()
 	await(g.t, "the replica is the primary", func() bool {
 		primary := g.Primary()
-		return primary.proc != nil && primary.info("replication")["role"] == "master"
+		return primary.Running() && primary.info("replication")["role"] == "master"
 	})
 }

@@ -1,0 +1,120 @@
+package rueidisstore_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+	"github.com/wechatauth/wechatauth/store/rueidisstore"
+)
+
+func TestInACluster(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	option := rueidis.ClientOption{InitAddress: cluster.Addrs()[:3]}
+	for _, s := range cluster.Servers() {
+		s.Do("CONFIG", "RESETSTAT")
+	}
+
+	t.Run("the store keeps the promises of the interfaces", func(t *testing.T) {
+		storetest.Run(t, opener(patient(option), nearCache()))
+	})
+	t.Run("visitors log in and out", func(t *testing.T) {
+		logInAndOut(t, func() *rueidisstore.Store { return open(t, patient(option), nearCache()) })
+	})
+	t.Run("no login of a thousand is lost while slots move and a primary is killed", func(t *testing.T) {
+		plain, cached := open(t, option, rueidisstore.WithTimeout(time.Second)), open(t, option, rueidisstore.WithTimeout(time.Second), nearCache())
+		logins := newLogins(1000)
+		const workers = 8
+		tr := startTraffic(t, logins, workers, 0, plain, cached)
+		tr.do(200)
+		early := open(t, patient(option))
+		assertAlive(t, early, logins[:200])
+		tr.release(100)
+		cluster.MoveSlots(slotsOf(cluster, logins), func() { tr.do(300) })
+		assertAlive(t, early, logins[:200])
+		tr.release(100)
+		cluster.KillPrimary(2)
+		tr.release(200)
+		cluster.AwaitFailover(2)
+		tr.do(100)
+		tr.verify(open(t, patient(option)))
+		assert.Equal(t, len(logins), tr.done)
+		assert.Positive(t, counted(t, cluster, "errorstats", "errorstat_ASK"), "no call met a slot on its way")
+		assert.Positive(t, counted(t, cluster, "errorstats", "errorstat_MOVED"), "no call met a slot that had moved")
+	})
+	t.Run("all of it without a transaction, script or command for several keys", func(t *testing.T) {
+		for name := range stats(t, cluster, "commandstats") {
+			command := strings.TrimPrefix(name, "cmdstat_")
+			if !strings.ContainsAny(command, "|") { // of the tests' own and for connecting
+				assert.Contains(t, singleKeyCommands, command)
+			}
+		}
+		assert.Positive(t, counted(t, cluster, "commandstats", "cmdstat_set"))
+	})
+}
+
+// assertAlive finds the logins' sessions.
+func assertAlive(t *testing.T, s *rueidisstore.Store, logins []*login) {
+	t.Helper()
+	for _, l := range logins {
+		_, found, err := s.FindCtx(t.Context(), l.token)
+		require.NoError(t, err)
+		assert.Equal(t, !l.loggedOut, found)
+	}
+}
+
+// singleKeyCommands are those of the store, those for connecting, and those by
+// which the servers and the tests move slots.
+var singleKeyCommands = []string{
+	"get", "pttl", "set", "pexpire", "unlink", "zadd", "zrange", "zrem", "zremrangebyscore", "scan",
+	"hello", "asking", "ping", "role", "time", "info",
+	"migrate", "restore-asking", "del", "pexpireat", "select", "replconf", "psync",
+}
+
+// slotsOf are slots of the first primary in which the sessions of some logins
+// are, early and late ones.
+func slotsOf(c *redistest.Cluster, logins []*login) []int {
+	found := map[int]bool{}
+	var slots []int
+	for i := 0; i < len(logins) && len(slots) < 60; i += 7 {
+		slot := c.Slot("scs:session:" + logins[i].token)
+		if slot < 16384/3 && !found[slot] {
+			found[slot] = true
+			slots = append(slots, slot)
+		}
+	}
+	return slots
+}
+
+// stats joins a section of INFO of all servers that live.
+func stats(t *testing.T, c *redistest.Cluster, section string) map[string]string {
+	all := map[string]string{}
+	for _, s := range c.Servers() {
+		if !s.Running() {
+			continue
+		}
+		text, err := redis.String(s.Do("INFO", section), nil)
+		require.NoError(t, err)
+		for line := range strings.Lines(text) {
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				all[name] = value
+			}
+		}
+	}
+	return all
+}
+
+// counted is 1 if any server has counted what is named, or else 0.
+func counted(t *testing.T, c *redistest.Cluster, section, name string) int {
+	if _, ok := stats(t, c, section)[name]; ok {
+		return 1
+	}
+	return 0
+}
