@@ -1,6 +1,7 @@
 package rueidisstore_test
 
 import (
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,9 @@ func TestInACluster(t *testing.T) {
 			}
 		}
 		assert.Positive(t, counted(t, cluster, "commandstats", "cmdstat_set"))
+		for _, replica := range cluster.Servers()[3:5] {
+			assert.NotContains(t, infoOf(t, replica, "commandstats"), "cmdstat_scan", "a replica was asked for sessions")
+		}
 	})
 }
 
@@ -100,15 +104,23 @@ func stats(t *testing.T, c *redistest.Cluster, section string) map[string]string
 		if !s.Running() {
 			continue
 		}
-		text, err := redis.String(s.Do("INFO", section), nil)
-		require.NoError(t, err)
-		for line := range strings.Lines(text) {
-			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-				all[name] = value
-			}
-		}
+		maps.Copy(all, infoOf(t, s, section))
 	}
 	return all
+}
+
+// infoOf is a section of a server's INFO.
+func infoOf(t *testing.T, s *redistest.Server, section string) map[string]string {
+	t.Helper()
+	text, err := redis.String(s.Do("INFO", section), nil)
+	require.NoError(t, err)
+	values := map[string]string{}
+	for line := range strings.Lines(text) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			values[name] = value
+		}
+	}
+	return values
 }
 
 // counted is 1 if any server has counted what is named, or else 0.

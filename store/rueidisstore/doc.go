@@ -11,10 +11,14 @@
 //		Sentinel: rueidis.SentinelOption{MasterSet: "sessions"}}             // Sentinel
 //	rueidis.ClientOption{InitAddress: someNodes}                             // Cluster
 //
+// rueidis.ParseURL makes an option from a URL. Its error repeats the URL, and so
+// the password: do not log it.
+//
 // What replication loses is lost: Redis acknowledges a write before a replica
-// has it, so a primary that dies at once may take its last logins with it, and
-// their visitors log in again. "min-replicas-to-write 1" makes that window
-// small.
+// has it, so a primary that dies may take its last logins with it, and one that
+// is cut off goes on accepting logins that are gone when it comes back. Their
+// visitors log in again. "min-replicas-to-write 1" ends the latter after ten
+// seconds (min-replicas-max-lag), and refuses logins while there is no replica.
 //
 // # Near cache
 //
@@ -27,8 +31,8 @@
 //   - Whatever this store has written, it reads back: its own writes are
 //     forgotten locally before they return.
 //   - A logout, revocation, renewal or touch by another instance is seen as soon
-//     as Redis's word of it has arrived, on a healthy network after about half a
-//     round trip. Until then the instance answers from memory.
+//     as Redis's word of it has arrived. Until then the instance answers from
+//     memory.
 //   - No session is served for longer than maxAge after it was read from Redis,
 //     whatever happens to that word, and never beyond the life it had then. So
 //     maxAge bounds how long a revoked session can live on anywhere.

@@ -12,7 +12,7 @@ import (
 
 // bookkeeping is what a kept record takes beside its bytes and its token: the
 // map's and the list's share of it.
-const bookkeeping = 350
+const bookkeeping = 250
 
 // nearCache holds records that were read from Redis while Redis promises to say
 // when they change. It is safe for concurrent use.
@@ -177,4 +177,5 @@ func (n *nearCache) remove(e *list.Element) {
 	n.bytes -= k.size()
 }
 
-func (k *kept) size() int { return len(k.record) + len(k.token) + bookkeeping }
+// size allows an eighth for the allocator, which rounds up.
+func (k *kept) size() int { return len(k.record)*9/8 + len(k.token) + bookkeeping }

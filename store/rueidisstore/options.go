@@ -53,7 +53,7 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 // WithNearCache answers reads of sessions from memory while Redis has not told
 // of a change; the package comment says what is promised. It holds at most
 // maxBytes, counting keys and bookkeeping (a session takes its record's size
-// and about 400 bytes), and nothing for longer than maxAge. Both must be
+// and about 300 bytes), and nothing for longer than maxAge. Both must be
 // positive. 32 MiB and a minute are values to begin with.
 func WithNearCache(maxBytes int, maxAge time.Duration) Option {
 	return func(o *options) { o.nearCache, o.maxBytes, o.maxAge = true, maxBytes, maxAge }

@@ -5,8 +5,10 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/assert"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 )
@@ -24,6 +26,12 @@ func TestBehindSentinels(t *testing.T) {
 	})
 	t.Run("visitors log in and out", func(t *testing.T) {
 		logInAndOut(t, func() *rueidisstore.Store { return open(t, patient(option), nearCache()) })
+	})
+	t.Run("another name than theirs is a mistake of configuration", func(t *testing.T) {
+		misnamed := patient(option)
+		misnamed.Sentinel.MasterSet = "another"
+		_, _, err := open(t, misnamed).Find(storetest.Token())
+		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%v", err)
 	})
 	t.Run("no login is lost when the primary is killed under 50 logins a second", func(t *testing.T) {
 		const workers, every = 5, 100 * time.Millisecond

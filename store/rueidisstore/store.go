@@ -67,8 +67,8 @@ func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-// Close ends all connections, after what is under way, which takes a second at
-// most. Later calls fail.
+// Close ends all connections after what is under way, and waits a second for
+// each at most where Redis is silent. Later calls fail.
 func (s *Store) Close() { s.connector.close() }
 
 // FindCtx implements scs.CtxStore. A key that holds something else than a
@@ -94,7 +94,8 @@ func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
 	return b, found, nil
 }
 
-// FindTTLCtx implements store.TTLFinder.
+// FindTTLCtx implements store.TTLFinder. The remaining life of a record from the
+// near cache is counted down from what Redis said.
 func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
 	if !keyspace.ValidToken(token) {
 		return nil, 0, false, nil
@@ -132,14 +133,21 @@ func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration
 	if err != nil {
 		return nil, 0, false, newError(op, err)
 	}
-	const gone, forever = -2, -1 // PTTL's answers for no key and no expiry
-	switch {
-	case !found, ms == gone, ms == 0: // less than a millisecond is left
+	ttl, alive := life(ms)
+	if !found || !alive {
 		return nil, 0, false, nil
-	case ms == forever:
-		ms = 0
 	}
-	return b, time.Duration(ms) * time.Millisecond, true, nil
+	return b, ttl, true, nil
+}
+
+// life is what PTTL says: 0 for a key without an expiry, and not alive for no
+// key or one with less than a millisecond left.
+func life(ms int64) (ttl time.Duration, alive bool) {
+	const forever = -1
+	if ms == forever {
+		return 0, true
+	}
+	return time.Duration(ms) * time.Millisecond, ms > 0
 }
 
 // CommitCtx implements scs.CtxStore.

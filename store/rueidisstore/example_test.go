@@ -1,0 +1,41 @@
+package rueidisstore_test
+
+import (
+	"log"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/redis/rueidis"
+
+	"github.com/wechatauth/wechatauth/store/rueidisstore"
+)
+
+// Sessions behind Sentinel. The password is that of Redis; the Sentinels have
+// one of their own, if any.
+func ExampleNew() {
+	sessions, err := rueidisstore.New(rueidis.ClientOption{
+		InitAddress: []string{"sentinel-1:26379", "sentinel-2:26379", "sentinel-3:26379"},
+		Password:    "password-for-tests",
+		Sentinel:    rueidis.SentinelOption{MasterSet: "sessions"},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+
+	// Or wechatauth.WithStore(sessions).
+	manager := scs.New()
+	manager.Store = sessions
+}
+
+// Sessions in a Redis Cluster, of which a few nodes are enough to find the
+// others, read from memory for at most a minute.
+func ExampleWithNearCache() {
+	sessions, err := rueidisstore.New(
+		rueidis.ClientOption{InitAddress: []string{"redis-1:6379", "redis-2:6379"}},
+		rueidisstore.WithNearCache(32<<20, time.Minute))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer sessions.Close()
+}

@@ -1,0 +1,265 @@
+package rueidisstore_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+	"github.com/wechatauth/wechatauth/store/rueidisstore"
+)
+
+// handClock is the wall clock, moved on by hand.
+type handClock struct{ ahead atomic.Int64 }
+
+func (c *handClock) Now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
+func (c *handClock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// found reads the record; "" if there is none.
+func found(t *testing.T, s store.Sessions, token string) string {
+	t.Helper()
+	b, _, err := s.FindCtx(context.Background(), token)
+	assert.NoError(t, err)
+	return string(b)
+}
+
+// remember lets the store read a session of an hour, and makes sure that it
+// answers from memory then.
+func remember(t *testing.T, server *redistest.Server, s store.Sessions, token string) {
+	t.Helper()
+	server.Do("SET", "scs:session:"+token, "record", "PX", time.Hour.Milliseconds())
+	assert.Len(t, sent(server, func() { require.Equal(t, "record", found(t, s, token)) }), 2)
+	require.Empty(t, sent(server, func() { require.Equal(t, "record", found(t, s, token)) }))
+}
+
+// awaitRecord returns when the store reads the record, "" for none.
+func awaitRecord(t *testing.T, s store.Sessions, token, want string) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		b, _, err := s.FindCtx(context.Background(), token)
+		return err == nil && string(b) == want
+	}, patience, time.Millisecond)
+}
+
+func TestWithANearCacheASessionIsReadFromRedisOnce(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := open(t, one(server), nearCache()), storetest.Token()
+	require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), inAnHour()))
+
+	key := "scs:session:" + token
+	assert.Equal(t, []string{"GET " + key, "PTTL " + key}, sent(server, func() {
+		for range 100 {
+			assert.Equal(t, "record", found(t, s, token))
+			b, ttl, ok, err := s.FindTTLCtx(ctx, token)
+			require.NoError(t, err)
+			assert.True(t, ok)
+			assert.Equal(t, "record", string(b))
+			assert.InDelta(t, time.Hour, ttl, float64(time.Minute))
+			b[0] = 'X' // is the caller's
+		}
+	}))
+}
+
+func TestWhatOthersDoIsSeenWhenRedisHasTold(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, other := open(t, one(server), nearCache()), open(t, one(server), nearCache())
+	for name, c := range map[string]struct {
+		change func(token string) error
+		want   string
+	}{
+		"a logout":  {func(token string) error { return other.DeleteCtx(ctx, token) }, ""},
+		"a write":   {func(token string) error { return other.CommitCtx(ctx, token, []byte("new"), inAnHour()) }, "new"},
+		"an update": {func(token string) error { _, err := other.UpdateCtx(ctx, token, []byte("new"), inAnHour()); return err }, "new"},
+		"the end of its life": {func(token string) error {
+			_, err := other.TouchCtx(ctx, token, time.Now().Add(time.Millisecond))
+			return err
+		}, ""},
+		"the operator's DEL":    {func(token string) error { server.Do("DEL", "scs:session:"+token); return nil }, ""},
+		"the operator's RENAME": {func(token string) error { server.Do("RENAME", "scs:session:"+token, "x"); return nil }, ""},
+		"an emptied database":   {func(string) error { server.Do("FLUSHDB"); return nil }, ""},
+		"an emptied server":     {func(string) error { server.Do("FLUSHALL"); return nil }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			token := storetest.Token()
+			remember(t, server, s, token)
+			require.NoError(t, c.change(token))
+			awaitRecord(t, s, token, c.want)
+		})
+	}
+	t.Run("a touch", func(t *testing.T) {
+		token := storetest.Token()
+		remember(t, server, s, token)
+		ok, err := other.TouchCtx(ctx, token, time.Now().Add(10*time.Hour))
+		require.NoError(t, err)
+		require.True(t, ok)
+		require.Eventually(t, func() bool {
+			_, ttl, ok, err := s.FindTTLCtx(ctx, token)
+			return err == nil && ok && ttl > 9*time.Hour
+		}, patience, time.Millisecond)
+	})
+}
+
+func TestWhatTheStoreItselfDoesIsSeenAtOnce(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s := open(t, one(server), nearCache())
+	for range 200 {
+		token := storetest.Token()
+		require.NoError(t, s.CommitCtx(ctx, token, []byte("first"), inAnHour()))
+		require.Equal(t, "first", found(t, s, token))
+		require.NoError(t, s.CommitCtx(ctx, token, []byte("second"), inAnHour()))
+		require.Equal(t, "second", found(t, s, token))
+		_, err := s.UpdateCtx(ctx, token, []byte("third"), inAnHour())
+		require.NoError(t, err)
+		require.Equal(t, "third", found(t, s, token))
+		_, err = s.TouchCtx(ctx, token, time.Now().Add(10*time.Hour))
+		require.NoError(t, err)
+		_, ttl, _, err := s.FindTTLCtx(ctx, token)
+		require.NoError(t, err)
+		require.Greater(t, ttl, 9*time.Hour)
+		require.NoError(t, s.DeleteCtx(ctx, token))
+		require.Empty(t, found(t, s, token))
+	}
+}
+
+func TestALoginIsSeenAtOnceWhereItWasLookedForBefore(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, other, token := open(t, one(server), nearCache()), open(t, one(server)), storetest.Token()
+	require.Empty(t, found(t, s, token))
+	require.NoError(t, other.CommitCtx(ctx, token, []byte("record"), inAnHour()))
+	assert.Equal(t, "record", found(t, s, token))
+}
+
+// The answer to a read and the word that the record has changed may arrive
+// together; the reader gets what there was, and nobody after him.
+func TestAReadThatCrossesTheWordOfAChangeIsNotKept(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	address := newBalancer(t, server.Addr())
+	s, other := open(t, behind(address), nearCache()), open(t, one(server))
+	atOnce(50, func() { found(t, s, storetest.Token()) }) // over all connections
+	for range 20 {
+		token := storetest.Token()
+		require.NoError(t, other.CommitCtx(ctx, token, []byte("record"), inAnHour()))
+		held, release := address.hold()
+		read := make(chan string)
+		go func() { read <- found(t, s, token) }()
+		<-held
+		require.NoError(t, other.DeleteCtx(ctx, token))
+		release()
+		assert.Equal(t, "record", <-read)
+		awaitRecord(t, s, token, "")
+	}
+}
+
+func TestTheRemainingLifeCountsDownInTheNearCache(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	clock := &handClock{}
+	s, token := open(t, one(server), rueidisstore.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, 50*time.Minute)), storetest.Token()
+	remember(t, server, s, token)
+	clock.Advance(40 * time.Minute)
+	assert.Empty(t, sent(server, func() {
+		_, ttl, ok, err := s.FindTTLCtx(ctx, token)
+		require.NoError(t, err)
+		assert.True(t, ok)
+		assert.InDelta(t, 20*time.Minute, ttl, float64(time.Minute))
+	}))
+}
+
+func TestNothingIsServedBeyondItsAgeOrItsLife(t *testing.T) {
+	server := redistest.Start(t)
+	for name, c := range map[string]struct{ maxAge, still, over time.Duration }{
+		"older than maxAge":  {time.Minute, 50 * time.Second, 11 * time.Second},
+		"at the end of life": {24 * time.Hour, 59 * time.Minute, 2 * time.Minute},
+		"a month later":      {time.Minute, 0, 30 * 24 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := &handClock{}
+			s, token := open(t, one(server), rueidisstore.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, c.maxAge)), storetest.Token()
+			remember(t, server, s, token)
+			clock.Advance(c.still)
+			assert.Empty(t, sent(server, func() { found(t, s, token) }))
+			clock.Advance(c.over)
+			assert.NotEmpty(t, sent(server, func() { found(t, s, token) }))
+		})
+	}
+}
+
+func TestLostTrackingMeansReadingThrough(t *testing.T) {
+	server := redistest.Start(t)
+	for name, lose := range map[string]func(){
+		"the server kills the connections": func() { server.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") },
+		"the server restarts":              server.Restart,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, token := open(t, one(server), nearCache()), storetest.Token()
+			remember(t, server, s, token)
+			lose()
+			// Nobody is told of this any more.
+			server.Do("SET", "scs:session:"+token, "changed", "PX", 60_000)
+			awaitRecord(t, s, token, "changed")
+		})
+	}
+}
+
+func TestAnInstanceCutOffFromRedisServesWhatItHoldsUntilItNotices(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	option := rueidis.ClientOption{InitAddress: []string{server.Addr()}, ConnWriteTimeout: 500 * time.Millisecond}
+	option.Dialer.Timeout, option.Dialer.KeepAlive = patience, 500*time.Millisecond
+	s, token := open(t, option, rueidisstore.WithTimeout(100*time.Millisecond), nearCache()), storetest.Token()
+	server.Do("SET", "scs:session:"+token, "record", "PX", time.Hour.Milliseconds())
+	awaitRecord(t, s, token, "record")
+
+	server.Freeze()
+	require.Eventually(t, func() bool {
+		b, _, err := s.FindCtx(ctx, token)
+		if err == nil {
+			assert.Equal(t, "record", string(b))
+			return false
+		}
+		return assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%v", err)
+	}, patience, time.Millisecond)
+	server.Thaw()
+	awaitRecord(t, s, token, "record")
+}
+
+func TestAWriteThatFailedIsForgottenToo(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	option := one(server)
+	option.Dialer.KeepAlive = time.Hour
+	s, token := open(t, option, rueidisstore.WithTimeout(time.Second), nearCache()), storetest.Token()
+	remember(t, server, s, token)
+
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	require.Error(t, s.CommitCtx(ctx, token, []byte("too much"), inAnHour()))
+	assert.NotEmpty(t, sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }))
+}
+
+func TestANearCacheThatRedisCannotServeIsAMistakeOfConfiguration(t *testing.T) {
+	for name, server := range map[string]*redistest.Server{
+		"a Redis without RESP3": redistest.Start(t, "--rename-command", "HELLO", "HELL0"),
+		"CLIENT not permitted":  redistest.Start(t),
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Do("ACL", "SETUSER", "shop", "on", ">password-for-tests", "~*", "+@all", "-client")
+			option := one(server)
+			option.Username, option.Password = "shop", "password-for-tests"
+			_, _, err := open(t, option, nearCache()).Find(storetest.Token())
+			assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%v", err)
+			assert.NotContains(t, err.Error(), "password-for-tests")
+		})
+	}
+}
