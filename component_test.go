@@ -16,13 +16,13 @@ import (
 )
 
 // tokenOf is a source of one token.
-type tokenOf client.Secret
+type tokenOf string
 
 func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
 	if t == "" {
-		return "", errors.New("no token in this test")
+		return client.Secret{}, errors.New("no token in this test")
 	}
-	return client.Secret(t), nil
+	return client.NewSecret(string(t)), nil
 }
 
 func TestAPlatformLogsInOnBehalfOfAnAccountAndItsMiniProgram(t *testing.T) {

@@ -86,11 +86,11 @@ func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token) er
 func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 	id, ok := IdentityFromContext(ctx)
 	if !ok {
-		return "", ErrNoTokens
+		return client.Secret{}, ErrNoTokens
 	}
 	gate := a.gateOf(id.AppID)
 	if gate == nil {
-		return "", ErrNoTokens
+		return client.Secret{}, ErrNoTokens
 	}
 	return gate.accessToken(ctx, id)
 }
@@ -98,35 +98,35 @@ func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, error) {
 	acc, ok := a.accountOf(id.AppID)
 	if !ok {
-		return "", ErrNoTokens
+		return client.Secret{}, ErrNoTokens
 	}
 	user := userKey(id.AppID, id.OpenID)
 	sealed, found, err := a.sessions.marks.Mark(ctx, tokensMark(user))
 	if err != nil {
-		return "", fmt.Errorf("find tokens: %w", err)
+		return client.Secret{}, fmt.Errorf("find tokens: %w", err)
 	}
 	if !found {
-		return "", ErrNoTokens
+		return client.Secret{}, ErrNoTokens
 	}
 	plain, err := a.keys.open(string(sealed), "tokens", user)
 	var kept keptTokens
 	if err != nil || json.Unmarshal(plain, &kept) != nil {
-		return "", ErrNoTokens
+		return client.Secret{}, ErrNoTokens
 	}
 	if a.now().Add(refreshBefore).Unix() < kept.Expiry {
-		return client.Secret(kept.Access), nil
+		return client.NewSecret(kept.Access), nil
 	}
 	// Two requests may do this at once: WeChat answers both with the same
 	// token, so there is nothing to wait for.
 	fresh, err := acc.client.Refresh(ctx, kept.Refresh)
 	if err != nil {
-		return "", fmt.Errorf("refresh token: %w", err)
+		return client.Secret{}, fmt.Errorf("refresh token: %w", err)
 	}
 	if fresh.OpenID != id.OpenID {
-		return "", fmt.Errorf("refresh token: %w", ErrNoTokens)
+		return client.Secret{}, fmt.Errorf("refresh token: %w", ErrNoTokens)
 	}
-	if fresh.RefreshToken == "" {
-		fresh.RefreshToken = client.Secret(kept.Refresh)
+	if fresh.RefreshToken.IsZero() {
+		fresh.RefreshToken = client.NewSecret(kept.Refresh)
 	}
 	return fresh.AccessToken, a.keepTokens(ctx, id.AppID, fresh)
 }

@@ -13,7 +13,7 @@ import (
 // safe for concurrent use.
 type AccountTokenSource interface {
 	// AccountToken returns a valid token. stale is the one that WeChat has just
-	// refused, or "": an answer equal to it makes the call fail, any other is
+	// refused, or the zero Secret: an answer equal to it makes the call fail, any other is
 	// tried once. An error stays in the chain of the call's *Error.
 	AccountToken(ctx context.Context, stale Secret) (Secret, error)
 }
@@ -40,7 +40,7 @@ func (c *Client) callAsAccount(ctx context.Context, req request) (*answer, error
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	token, err := c.accountToken(ctx, req, "")
+	token, err := c.accountToken(ctx, req, Secret{})
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,7 @@ func (c *Client) callAsAccount(ctx context.Context, req request) (*answer, error
 		return ans, err
 	}
 	next, tokenErr := c.accountToken(ctx, req, token)
-	if tokenErr != nil || next == token {
+	if tokenErr != nil || next.Equal(token) {
 		return nil, err
 	}
 	req.query.Set("access_token", next.Reveal())
@@ -60,10 +60,10 @@ func (c *Client) callAsAccount(ctx context.Context, req request) (*answer, error
 func (c *Client) accountToken(ctx context.Context, req request, stale Secret) (Secret, error) {
 	token, err := c.accounts.AccountToken(ctx, stale)
 	if err != nil {
-		return "", req.noToken("account token", err)
+		return Secret{}, req.noToken("account token", err)
 	}
 	if !isToken(token.Reveal()) {
-		return "", req.unsent(KindConfiguration, errors.New("the account token is empty or malformed"))
+		return Secret{}, req.unsent(KindConfiguration, errors.New("the account token is empty or malformed"))
 	}
 	return token, nil
 }
@@ -101,7 +101,7 @@ func newStableToken(c *Client) *stableToken { return &stableToken{client: c, now
 // others.
 func (s *stableToken) AccountToken(ctx context.Context, stale Secret) (Secret, error) {
 	s.mu.Lock()
-	if s.token != "" && s.token != stale && s.now().Before(s.expires) {
+	if !s.token.IsZero() && !s.token.Equal(stale) && s.now().Before(s.expires) {
 		defer s.mu.Unlock()
 		return s.token, nil
 	}
@@ -116,7 +116,7 @@ func (s *stableToken) AccountToken(ctx context.Context, stale Secret) (Secret, e
 	case <-flight.done:
 		return flight.token, flight.err
 	case <-ctx.Done():
-		return "", request{endpoint: stableTokenEndpoint}.transportError(ctx.Err(), false)
+		return Secret{}, request{endpoint: stableTokenEndpoint}.transportError(ctx.Err(), false)
 	}
 }
 
@@ -124,7 +124,7 @@ func (s *stableToken) fly(ctx context.Context, flight *tokenFlight, stale Secret
 	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
 	defer cancel()
 	token, life, err := s.ask(ctx, false)
-	if err == nil && token == stale && s.mayForce() {
+	if err == nil && token.Equal(stale) && s.mayForce() {
 		token, life, err = s.ask(ctx, true)
 	}
 	s.mu.Lock()
@@ -161,11 +161,11 @@ func (s *stableToken) ask(ctx context.Context, force bool) (Secret, time.Duratio
 		"force_refresh": force, // left out, WeChat has answered 41002
 	}})
 	if err != nil {
-		return "", 0, err
+		return Secret{}, 0, err
 	}
 	var token Secret
 	if err := ans.requireToken("access_token", &token); err != nil {
-		return "", 0, ans.refused(err)
+		return Secret{}, 0, ans.refused(err)
 	}
 	return token, ans.seconds("expires_in", maxTokenLife), nil
 }

@@ -67,8 +67,8 @@ func mustToken(t *testing.T, s *stableToken, stale Secret) string {
 func TestTheAccountTokenComesFromStableToken(t *testing.T) {
 	p := newTokenPeer(t)
 	s, _ := p.source(t)
-	assert.Equal(t, "A1", mustToken(t, s, ""))
-	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
+	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
 	assert.Equal(t, []string{"POST /cgi-bin/stable_token?"}, p.asked())
 	assert.JSONEq(t, `{"grant_type":"client_credential","appid":"`+testAppID+`","secret":"`+testSecret+`","force_refresh":false}`, p.bodies[0])
 }
@@ -76,13 +76,13 @@ func TestTheAccountTokenComesFromStableToken(t *testing.T) {
 func TestTheAccountTokenIsRenewedBeforeItEnds(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
-	mustToken(t, s, "")
+	mustToken(t, s, Secret{})
 	clock.advance(2*time.Hour - tokenMargin - time.Second)
-	mustToken(t, s, "")
+	mustToken(t, s, Secret{})
 	assert.Len(t, p.asked(), 1)
 	clock.advance(time.Second)
 	p.issued.Add(1)
-	assert.Equal(t, "A2", mustToken(t, s, ""))
+	assert.Equal(t, "A2", mustToken(t, s, Secret{}))
 	assert.Len(t, p.asked(), 2)
 }
 
@@ -90,31 +90,31 @@ func TestAShortOrMissingLifeIsPutUpWith(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
 	p.expire = "60"
-	mustToken(t, s, "")
+	mustToken(t, s, Secret{})
 	clock.advance(29 * time.Second)
-	mustToken(t, s, "")
+	mustToken(t, s, Secret{})
 	assert.Len(t, p.asked(), 1)
 	clock.advance(time.Second)
 	p.expire = "-5"
-	mustToken(t, s, "")
-	mustToken(t, s, "")
+	mustToken(t, s, Secret{})
+	mustToken(t, s, Secret{})
 	assert.Len(t, p.asked(), 3, "a token without a life is used once")
 }
 
 func TestATokenThatWeChatRefusesIsForcedOutOnceInFiveMinutes(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
-	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
 	p.issued.Add(1)
-	assert.Equal(t, "A2", mustToken(t, s, "A1"), "another instance has renewed it")
+	assert.Equal(t, "A2", mustToken(t, s, NewSecret("A1")), "another instance has renewed it")
 	assert.EqualValues(t, 0, p.forced.Load())
-	assert.Equal(t, "A3", mustToken(t, s, "A2"))
+	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A2")))
 	assert.EqualValues(t, 1, p.forced.Load())
-	assert.Equal(t, "A3", mustToken(t, s, "A2"), "a caller with an old token gets the kept one")
-	assert.Equal(t, "A3", mustToken(t, s, "A3"), "not twice in a row: WeChat allows twenty a day")
+	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A2")), "a caller with an old token gets the kept one")
+	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A3")), "not twice in a row: WeChat allows twenty a day")
 	assert.EqualValues(t, 1, p.forced.Load())
 	clock.advance(forceInterval)
-	assert.Equal(t, "A4", mustToken(t, s, "A3"))
+	assert.Equal(t, "A4", mustToken(t, s, NewSecret("A3")))
 	assert.EqualValues(t, 2, p.forced.Load())
 }
 
@@ -129,7 +129,7 @@ func TestManyCallersShareOneQuestion(t *testing.T) {
 	var callers sync.WaitGroup
 	for range 50 {
 		callers.Go(func() {
-			token, err := s.AccountToken(t.Context(), "")
+			token, err := s.AccountToken(t.Context(), Secret{})
 			assert.NoError(t, err)
 			assert.Equal(t, "A1", token.Reveal())
 		})
@@ -150,13 +150,13 @@ func TestACallerThatGivesUpDoesNotStopTheOthers(t *testing.T) {
 	s := p.client(t).accounts.(*stableToken)
 	ctx, cancel := context.WithCancel(t.Context())
 	gone := make(chan error)
-	go func() { _, err := s.AccountToken(ctx, ""); gone <- err }()
+	go func() { _, err := s.AccountToken(ctx, Secret{}); gone <- err }()
 	<-arrived
 	cancel()
 	err := <-gone
 	assert.ErrorIs(t, err, context.Canceled)
 	close(release)
-	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
 	assert.Len(t, p.asked(), 1)
 }
 
@@ -176,7 +176,7 @@ func TestAFailedQuestionIsAskedAnewByTheNextCaller(t *testing.T) {
 	assert.Equal(t, KindConfiguration, e.Kind())
 	assert.ErrorIs(t, err, ErrAppSecret)
 	assertNoSecrets(t, err)
-	_, err = s.AccountToken(t.Context(), "")
+	_, err = s.AccountToken(t.Context(), Secret{})
 	assert.ErrorIs(t, err, ErrAnswer)
-	assert.Equal(t, "A1", mustToken(t, s, ""))
+	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
 }

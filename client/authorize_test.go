@@ -13,7 +13,7 @@ func TestAuthorizeURLsHaveWeChatsOrderAndNothingUnescaped(t *testing.T) {
 	account, err := New(testAppID, testSecret)
 	require.NoError(t, err)
 	platform, err := New(testAppID, "", WithComponent("wx0000000000000002",
-		func(context.Context) (Secret, error) { return "component-token", nil }))
+		func(context.Context) (Secret, error) { return NewSecret("component-token"), nil }))
 	require.NoError(t, err)
 	const callback = "https://a.example/cb?x=1&y=b c#f"
 	const begin = "https://open.weixin.qq.com/connect/oauth2/authorize?appid=" + testAppID +

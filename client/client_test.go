@@ -14,7 +14,7 @@ import (
 )
 
 func TestNewSaysInOneLineWhichSettingIsWrong(t *testing.T) {
-	platform := func(context.Context) (Secret, error) { return "t", nil }
+	platform := func(context.Context) (Secret, error) { return NewSecret("t"), nil }
 	for name, row := range map[string]struct {
 		appID, secret string
 		opts          []Option

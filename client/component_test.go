@@ -21,7 +21,7 @@ func platformClient(t *testing.T, p *fakePeer, token func(context.Context) (Secr
 func TestAPlatformCallsWithItsOwnTokenAndNoSecret(t *testing.T) {
 	p := newFakePeer(t, always(`{"access_token":"T","expires_in":7200,"refresh_token":"R","openid":"`+testOpenID+
 		`","scope":"snsapi_base","session_key":"`+testKey+`","is_snapshotuser":1,"nickname":"N"}`))
-	c := platformClient(t, p, func(context.Context) (Secret, error) { return "CT", nil })
+	c := platformClient(t, p, func(context.Context) (Secret, error) { return NewSecret("CT"), nil })
 	token, err := c.Exchange(t.Context(), testCode)
 	require.NoError(t, err)
 	assert.True(t, token.Snapshot)
@@ -45,13 +45,13 @@ func TestAPlatformCallsWithItsOwnTokenAndNoSecret(t *testing.T) {
 func TestAPlatformWithoutATokenCallsNobody(t *testing.T) {
 	p := newFakePeer(t, always(tokenAnswer))
 	down := errors.New("ticket has not arrived")
-	_, err := platformClient(t, p, func(context.Context) (Secret, error) { return "", down }).Exchange(t.Context(), testCode)
+	_, err := platformClient(t, p, func(context.Context) (Secret, error) { return Secret{}, down }).Exchange(t.Context(), testCode)
 	assert.ErrorIs(t, err, down)
 	assert.EqualError(t, err, "wechat: sns/oauth2/component/access_token: no component_access_token: ticket has not arrived")
 	assert.Equal(t, KindRetry, kindOf(t, err))
-	_, err = platformClient(t, p, func(context.Context) (Secret, error) { return "a b", nil }).Exchange(t.Context(), testCode)
+	_, err = platformClient(t, p, func(context.Context) (Secret, error) { return NewSecret("a b"), nil }).Exchange(t.Context(), testCode)
 	assert.ErrorIs(t, err, ErrComponent)
-	err = platformClient(t, p, func(context.Context) (Secret, error) { return "CT", nil }).CheckSession(t.Context(), testOpenID, testKey)
+	err = platformClient(t, p, func(context.Context) (Secret, error) { return NewSecret("CT"), nil }).CheckSession(t.Context(), testOpenID, testKey)
 	assert.Equal(t, KindConfiguration, kindOf(t, err))
 	assert.EqualError(t, err, "wechat: wxa/checksession: not sent: no account token: set WithAccountToken")
 	assert.Empty(t, p.asked())

@@ -165,7 +165,7 @@ func (a *answer) requireToken(key string, to *Secret) error {
 	if err := a.optionalToken(key, to); err != nil {
 		return err
 	}
-	if *to == "" {
+	if to.IsZero() {
 		return fmt.Errorf("has no %s", key)
 	}
 	return nil
@@ -179,7 +179,7 @@ func (a *answer) optionalToken(key string, to *Secret) error {
 	if s != "" && !isToken(s) {
 		return fmt.Errorf("has a malformed %s", key)
 	}
-	*to = Secret(s)
+	*to = NewSecret(s)
 	return nil
 }
 

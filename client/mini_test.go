@@ -21,7 +21,7 @@ type fixedToken struct {
 func (f *fixedToken) AccountToken(_ context.Context, stale Secret) (Secret, error) {
 	f.stales = append(f.stales, stale)
 	if len(f.tokens) == 0 {
-		return "", errors.New("token service is down")
+		return Secret{}, errors.New("token service is down")
 	}
 	token := f.tokens[0]
 	if len(f.tokens) > 1 {
@@ -36,27 +36,27 @@ func TestCode2SessionSendsWhatWeChatDocuments(t *testing.T) {
 	p := newFakePeer(t, always(`{"openid":"`+testOpenID+`","session_key":"`+testKey+`","unionid":"oU","errcode":0,"errmsg":""}`))
 	session, err := p.client(t).Code2Session(t.Context(), testCode)
 	require.NoError(t, err)
-	assert.Equal(t, &MiniSession{OpenID: testOpenID, UnionID: "oU", SessionKey: testKey}, session)
+	assert.Equal(t, &MiniSession{OpenID: testOpenID, UnionID: "oU", SessionKey: NewSecret(testKey)}, session)
 	assert.Equal(t, []string{"GET /sns/jscode2session?appid=" + testAppID +
 		"&grant_type=authorization_code&js_code=" + testCode + "&secret=" + testSecret}, p.asked())
 }
 
 func TestCheckSessionProvesTheKeyWithoutSendingIt(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":0,"errmsg":"ok"}`))
-	c := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{"A1"}}))
+	c := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}}))
 	require.NoError(t, c.CheckSession(t.Context(), testOpenID, testKey))
 	assert.Equal(t, []string{"GET /wxa/checksession?access_token=A1&openid=" + testOpenID +
 		"&sig_method=hmac_sha256&signature=" + signedByTestKey}, p.asked())
 
 	dead := newFakePeer(t, always(`{"errcode":87009,"errmsg":"invalid signature rid: 1-2-3"}`))
-	err := dead.client(t, WithAccountToken(&fixedToken{tokens: []Secret{"A1"}})).CheckSession(t.Context(), testOpenID, testKey)
+	err := dead.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).CheckSession(t.Context(), testOpenID, testKey)
 	assert.ErrorIs(t, err, ErrSessionKey)
 }
 
 func TestResetSessionReturnsTheNewKeyOfTheSameUser(t *testing.T) {
 	ask := func(answer string) (*MiniSession, error) {
 		p := newFakePeer(t, always(answer))
-		session, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{"A1"}})).ResetSession(t.Context(), testOpenID, testKey)
+		session, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).ResetSession(t.Context(), testOpenID, testKey)
 		assert.Equal(t, []string{"GET /wxa/resetusersessionkey?access_token=A1&openid=" + testOpenID +
 			"&sig_method=hmac_sha256&signature=" + signedByTestKey}, p.asked())
 		return session, err
@@ -76,7 +76,7 @@ func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
 	const number = `{"errcode":0,"errmsg":"ok","phone_info":{"phoneNumber":"+8613800138000","purePhoneNumber":"13800138000",` +
 		`"countryCode":86,"watermark":{"timestamp":1637744274,"appid":"` + testAppID + `"}}}`
 	p := newFakePeer(t, always(number))
-	phone, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{"A1"}})).PhoneNumber(t.Context(), testCode)
+	phone, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).PhoneNumber(t.Context(), testCode)
 	require.NoError(t, err)
 	assert.Equal(t, &PhoneNumber{Number: "+8613800138000", PureNumber: "13800138000", CountryCode: "86",
 		IssuedAt: time.Unix(1637744274, 0)}, phone)
@@ -93,7 +93,7 @@ func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
 		"phone_info a list": {`{"phoneNumber"`, `[{"phoneNumber"`},
 	} {
 		p := newFakePeer(t, always(strings.Replace(number, change[0], change[1], 1)))
-		_, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{"A1"}})).PhoneNumber(t.Context(), testCode)
+		_, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).PhoneNumber(t.Context(), testCode)
 		assert.ErrorIs(t, err, ErrAnswer, name)
 	}
 }
@@ -101,14 +101,14 @@ func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
 func TestPhoneNumbersOptionalFieldsMayBeOdd(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":"0","phone_info":{"phoneNumber":13800138000,"countryCode":"86",`+
 		`"watermark":{"timestamp":"1637744274","appid":"`+testAppID+`"}}}`))
-	phone, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{"A1"}})).PhoneNumber(t.Context(), testCode)
+	phone, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).PhoneNumber(t.Context(), testCode)
 	require.NoError(t, err)
 	assert.Equal(t, &PhoneNumber{Number: "13800138000", CountryCode: "86", IssuedAt: time.Unix(1637744274, 0)}, phone)
 }
 
 func TestARefusedAccountTokenIsRenewedOnce(t *testing.T) {
 	for _, code := range []string{"40001", "40014", "42001"} {
-		source := &fixedToken{tokens: []Secret{"OLD", "NEW"}}
+		source := &fixedToken{tokens: []Secret{NewSecret("OLD"), NewSecret("NEW")}}
 		p := newFakePeer(t, func(r *http.Request, _ string) string {
 			if r.URL.Query().Get("access_token") == "OLD" {
 				return `{"errcode":` + code + `,"errmsg":"m"}`
@@ -116,14 +116,14 @@ func TestARefusedAccountTokenIsRenewedOnce(t *testing.T) {
 			return `{"errcode":0,"errmsg":"ok"}`
 		})
 		require.NoError(t, p.client(t, WithAccountToken(source)).CheckSession(t.Context(), testOpenID, testKey), code)
-		assert.Equal(t, []Secret{"", "OLD"}, source.stales)
+		assert.Equal(t, []Secret{{}, NewSecret("OLD")}, source.stales)
 	}
-	source := &fixedToken{tokens: []Secret{"OLD", "NEW"}}
+	source := &fixedToken{tokens: []Secret{NewSecret("OLD"), NewSecret("NEW")}}
 	p := newFakePeer(t, always(`{"errcode":42001,"errmsg":"m"}`))
 	err := p.client(t, WithAccountToken(source)).CheckSession(t.Context(), testOpenID, testKey)
 	assert.Equal(t, KindConfiguration, kindOf(t, err))
 	assert.Len(t, p.asked(), 2)
-	source = &fixedToken{tokens: []Secret{"OLD"}}
+	source = &fixedToken{tokens: []Secret{NewSecret("OLD")}}
 	p = newFakePeer(t, always(`{"errcode":42001,"errmsg":"m"}`))
 	err = p.client(t, WithAccountToken(source)).CheckSession(t.Context(), testOpenID, testKey)
 	assert.ErrorIs(t, err, ErrTokenInvalid)
@@ -135,7 +135,7 @@ func TestATokenServiceThatFailsIsReported(t *testing.T) {
 	err := p.client(t, WithAccountToken(&fixedToken{})).CheckSession(t.Context(), testOpenID, testKey)
 	assert.EqualError(t, err, "wechat: wxa/checksession: no account token: token service is down")
 	assert.Equal(t, KindRetry, kindOf(t, err))
-	err = p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{""}})).CheckSession(t.Context(), testOpenID, testKey)
+	err = p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{{}}})).CheckSession(t.Context(), testOpenID, testKey)
 	assert.Equal(t, KindConfiguration, kindOf(t, err))
 	assert.Empty(t, p.asked())
 }

@@ -2,42 +2,118 @@ package client
 
 import (
 	"bytes"
+	"encoding/gob"
+	"encoding/hex"
 	"encoding/json"
+	"encoding/xml"
+	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func TestASecretPrintsAsRedactedInEveryVerb(t *testing.T) {
-	const canary = "CANARYsecret"
-	s := Secret(canary)
-	values := []any{s, &s, []Secret{s}, map[string]Secret{"k": s}, Token{AccessToken: s}, &MiniSession{SessionKey: s}}
-	for _, v := range values {
-		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%10.3s", "%T %v"} {
-			text := fmt.Sprintf(verb, v, v)
-			assert.NotContains(t, text, canary, verb)
-			assert.NotContains(t, text, fmt.Sprintf("%x", canary), verb)
-		}
-		data, err := json.Marshal(v)
-		require.NoError(t, err)
-		assert.NotContains(t, string(data), canary)
-		for _, handler := range []func(*bytes.Buffer) slog.Handler{
-			func(b *bytes.Buffer) slog.Handler { return slog.NewTextHandler(b, nil) },
-			func(b *bytes.Buffer) slog.Handler { return slog.NewJSONHandler(b, nil) },
-		} {
-			var log bytes.Buffer
-			slog.New(handler(&log)).Info("m", "v", v)
-			assert.NotContains(t, log.String(), canary)
-		}
+const canary = "CANARYsecret"
+
+// holders are values with a Secret somewhere in them.
+func holders() map[string]any {
+	s := NewSecret(canary)
+	return map[string]any{
+		"a Secret":            s,
+		"a *Secret":           &s,
+		"a Token":             Token{AccessToken: s, RefreshToken: s},
+		"a *Token":            &Token{AccessToken: s, RefreshToken: s},
+		"a MiniSession":       MiniSession{SessionKey: s},
+		"a *MiniSession":      &MiniSession{SessionKey: s},
+		"a slice":             []Secret{s},
+		"an array":            [1]Secret{s},
+		"a map":               map[string]Secret{"k": s},
+		"an exported field":   struct{ S Secret }{s},
+		"an unexported field": struct{ s Secret }{s},
+		"a pointer to one":    struct{ s *Secret }{&s},
+		"a slice in a field":  struct{ s []Secret }{[]Secret{s}},
+		"an interface":        struct{ v any }{s},
+		"deep down":           map[string]any{"k": []any{struct{ t *Token }{&Token{AccessToken: s}}, Token{AccessToken: s}}},
+		"joined errors":       errors.Join(errors.New("x"), fmt.Errorf("token %v, %v, %v: %w", s, Token{AccessToken: s}, []Secret{s}, errors.New("y"))),
 	}
-	assert.Equal(t, canary, s.Reveal())
+}
+
+func assertNoCanary(t *testing.T, text, how string) {
+	t.Helper()
+	for _, form := range []string{canary, hex.EncodeToString([]byte(canary)), fmt.Sprint([]byte(canary))} {
+		assert.False(t, strings.Contains(strings.ToLower(text), strings.ToLower(form)), "%s: %s", how, text)
+	}
+}
+
+func TestASecretIsPrintedByNoVerb(t *testing.T) {
+	for name, v := range holders() {
+		t.Run(name, func(t *testing.T) {
+			for letter := 'A'; letter <= 'z'; letter++ {
+				for _, flags := range []string{"", "+", "#", "-", " ", "0", "+#", "# ", "20", ".50", "-20.50", "[1]"} {
+					verb := "%" + flags + string(letter)
+					assertNoCanary(t, fmt.Sprintf(verb, v), verb)
+					assertNoCanary(t, fmt.Errorf(verb, v).Error(), verb)
+				}
+			}
+			assertNoCanary(t, fmt.Sprint(v), "Sprint")
+			for _, format := range []string{"%*d", "%.*d", "%!", "%", "%[2]v", "none"} {
+				assertNoCanary(t, fmt.Sprintf(format, v, v), format)
+			}
+		})
+	}
+}
+
+func TestASecretIsWrittenByNoEncoder(t *testing.T) {
+	for name, v := range holders() {
+		t.Run(name, func(t *testing.T) {
+			var out bytes.Buffer
+			out.WriteString(fmt.Sprint(json.NewEncoder(&out).Encode(v)))
+			assertNoCanary(t, out.String(), "JSON")
+			out.Reset()
+			out.WriteString(fmt.Sprint(xml.NewEncoder(&out).Encode(v)))
+			assertNoCanary(t, out.String(), "XML")
+			out.Reset()
+			out.WriteString(fmt.Sprint(gob.NewEncoder(&out).Encode(v)))
+			assertNoCanary(t, out.String(), "gob")
+			out.Reset()
+			slog.New(slog.NewTextHandler(&out, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+			slog.New(slog.NewJSONHandler(&out, nil)).Info("m", "v", v, slog.Group("g", "v", v))
+			assertNoCanary(t, out.String(), "slog")
+		})
+	}
+	assert.Error(t, gob.NewEncoder(&bytes.Buffer{}).Encode(NewSecret(canary)))
+}
+
+func TestASecretReadsRedacted(t *testing.T) {
+	s := NewSecret(canary)
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		assert.Equal(t, "[redacted]", fmt.Sprintf(verb, s), verb)
+	}
+	assert.Equal(t, "[redacted]", s.String())
+	assert.Equal(t, "[redacted]", s.GoString())
+	assert.Equal(t, "[redacted]", s.LogValue().String())
+	data, err := json.Marshal(map[string]Secret{"k": s})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{"k":"[redacted]"}`, string(data))
+}
+
+func TestSecretsAreEqualByTheirText(t *testing.T) {
+	var zero Secret
+	assert.Equal(t, canary, NewSecret(canary).Reveal())
+	assert.Empty(t, zero.Reveal())
+	assert.True(t, zero.IsZero())
+	assert.True(t, NewSecret("").IsZero())
+	assert.False(t, NewSecret(canary).IsZero())
+	assert.True(t, NewSecret(canary).Equal(NewSecret(strings.Clone(canary))))
+	assert.True(t, zero.Equal(NewSecret("")))
+	assert.False(t, NewSecret(canary).Equal(NewSecret(canary+"x")))
+	assert.False(t, NewSecret(canary).Equal(zero))
 }
 
 func TestAClientPrintsWithoutItsSecret(t *testing.T) {
-	const canary = "CANARYsecret"
 	c, err := New(testAppID, canary)
 	require.NoError(t, err)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
@@ -54,4 +130,5 @@ func TestASecretIsReadFromJSONLikeAString(t *testing.T) {
 	var v struct{ Key Secret }
 	require.NoError(t, json.Unmarshal([]byte(`{"Key":"abc"}`), &v))
 	assert.Equal(t, "abc", v.Key.Reveal())
+	assert.Error(t, json.Unmarshal([]byte(`{"Key":7}`), &v))
 }

@@ -12,7 +12,7 @@ import (
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html.
 type Token struct {
 	AccessToken  Secret        // for UserInfo and CheckToken; not an account token
-	RefreshToken Secret        // for Refresh; "" if WeChat sent none
+	RefreshToken Secret        // for Refresh; zero if WeChat sent none
 	ExpiresIn    time.Duration // of AccessToken: 2 h as a rule, 30 days at most, 0 if WeChat did not say
 	OpenID       string        // the user, for this AppID; never empty, [A-Za-z0-9_-]{1,64}
 	UnionID      string        // the user, for the open-platform account; "" if there is none

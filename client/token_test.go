@@ -18,7 +18,7 @@ func TestExchangeSendsWhatWeChatDocumentsAndReadsTheToken(t *testing.T) {
 	token, err := p.client(t).Exchange(t.Context(), testCode)
 	require.NoError(t, err)
 	assert.Equal(t, &Token{
-		AccessToken: testToken, RefreshToken: testFresh, ExpiresIn: 2 * time.Hour,
+		AccessToken: NewSecret(testToken), RefreshToken: NewSecret(testFresh), ExpiresIn: 2 * time.Hour,
 		OpenID: testOpenID, UnionID: "oTESTunionid", Scope: ScopeUserInfo,
 	}, token)
 	assert.Equal(t, []string{"GET /sns/oauth2/access_token?appid=" + testAppID + "&code=" + testCode +

@@ -269,7 +269,7 @@ func TestWireTokensThatAreNoTokensAreRefused(t *testing.T) {
 
 func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
 	const members = `"access_token":"T","openid":"oU"`
-	plain := Token{AccessToken: "T", OpenID: "oU"}
+	plain := Token{AccessToken: NewSecret("T"), OpenID: "oU"}
 	with := func(change func(*Token)) Token { token := plain; change(&token); return token }
 	lasting := func(d time.Duration) Token { return with(func(t *Token) { t.ExpiresIn = d }) }
 	snapshot := with(func(t *Token) { t.Snapshot = true })

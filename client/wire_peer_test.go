@@ -153,7 +153,7 @@ func wireClient(t *testing.T, base string, opts ...Option) (*Client, *atomic.Int
 	t.Helper()
 	c, err := New(testAppID, testSecret, append([]Option{
 		WithEndpoints(Endpoints{Open: base, API: base}),
-		WithAccountToken(&fixedToken{tokens: []Secret{testToken}}),
+		WithAccountToken(&fixedToken{tokens: []Secret{NewSecret(testToken)}}),
 	}, opts...)...)
 	require.NoError(t, err)
 	c.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }

@@ -138,7 +138,7 @@ func (a *asker) mini() *client.Client    { return a.client(miniID, miniSecret) }
 // asPlatform acts for an account with a token of the platform's.
 func (a *asker) asPlatform(appID, token string) *client.Client {
 	return a.client(appID, "", client.WithComponent(platform, func(context.Context) (client.Secret, error) {
-		return client.Secret(token), nil
+		return client.NewSecret(token), nil
 	}))
 }
 
@@ -146,7 +146,7 @@ func (a *asker) asPlatform(appID, token string) *client.Client {
 type givenToken string
 
 func (g givenToken) AccountToken(context.Context, client.Secret) (client.Secret, error) {
-	return client.Secret(g), nil
+	return client.NewSecret(string(g)), nil
 }
 
 func (a *asker) miniWith(accountToken string) *client.Client {

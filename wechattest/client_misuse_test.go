@@ -149,7 +149,7 @@ func refreshMisuses() []misuse {
 		return err
 	}
 	return []misuse{
-		{name: "no token of WeChat's", ask: func(a *asker) error { return renew(a, "bogus") }, code: 40030},
+		{name: "no token of WeChat's", ask: func(a *asker) error { return renew(a, client.NewSecret("bogus")) }, code: 40030},
 		{name: "an access token", ask: func(a *asker) error { return renew(a, a.login(client.ScopeBase).AccessToken) }, code: 40030},
 		{name: "a token of another AppID", ask: func(a *asker) error {
 			_, err := a.client(siteID, siteSecret).Refresh(a.t.Context(), a.login(client.ScopeBase).RefreshToken.Reveal())
@@ -176,7 +176,7 @@ func refreshMisuses() []misuse {
 			a.sim.ChangePassword("小明")
 			return renew(a, token)
 		}, code: 42007},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: func(a *asker) error { return renew(a, "bogus") }, code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: func(a *asker) error { return renew(a, client.NewSecret("bogus")) }, code: 43003},
 	}
 }
 
@@ -184,13 +184,13 @@ func refreshMisuses() []misuse {
 // unknown is what the endpoint says to a token that it does not know.
 func userTokenMisuses(ask func(a *asker, token client.Secret, openID string) error, unknown int) []misuse {
 	return []misuse{
-		{name: "no token of WeChat's", ask: func(a *asker) error { return ask(a, "bogus", "o1") }, code: unknown, want: aboutUserToken},
+		{name: "no token of WeChat's", ask: func(a *asker) error { return ask(a, client.NewSecret("bogus"), "o1") }, code: unknown, want: aboutUserToken},
 		{name: "a refresh token", ask: func(a *asker) error {
 			token := a.login(client.ScopeUserInfo)
 			return ask(a, token.RefreshToken, token.OpenID)
 		}, code: unknown, want: aboutUserToken},
 		{name: "the account's token", ask: func(a *asker) error {
-			return ask(a, client.Secret(accountToken(a.t, a.sim, appID, secret)), wechattest.OpenID(appID, "小明"))
+			return ask(a, client.NewSecret(accountToken(a.t, a.sim, appID, secret)), wechattest.OpenID(appID, "小明"))
 		}, code: unknown, want: aboutUserToken},
 		{name: "a token two hours old", ask: func(a *asker) error {
 			token := a.login(client.ScopeUserInfo)
@@ -205,7 +205,7 @@ func userTokenMisuses(ask func(a *asker, token client.Secret, openID string) err
 			a.sim.ChangePassword("小明")
 			return ask(a, token.AccessToken, token.OpenID)
 		}, code: 42007},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: func(a *asker) error { return ask(a, "bogus", "o1") }, code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: func(a *asker) error { return ask(a, client.NewSecret("bogus"), "o1") }, code: 43003},
 	}
 }
 
@@ -432,7 +432,7 @@ func platformRefreshMisuses() []misuse {
 		return a.platformRefresh(a.forAccount(appID), token.Reveal())
 	}
 	return append(platformMisuses(appID, (*asker).platformRefresh), []misuse{
-		{name: "no token of WeChat's", ask: func(a *asker) error { return renew(a, "bogus") }, code: 40030},
+		{name: "no token of WeChat's", ask: func(a *asker) error { return renew(a, client.NewSecret("bogus")) }, code: 40030},
 		{name: "a token that the account got", ask: func(a *asker) error { return renew(a, a.login(client.ScopeBase).RefreshToken) }, code: 40030},
 		{name: "a token 30 days old", ask: func(a *asker) error {
 			token := a.platformLogin().RefreshToken

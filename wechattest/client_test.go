@@ -79,7 +79,7 @@ func TestClientServesAMiniProgram(t *testing.T) {
 func TestClientActsForAnAccount(t *testing.T) {
 	sim := simulator(t)
 	c := newClient(t, sim, appID, secret, client.WithComponent(platform, func(context.Context) (client.Secret, error) {
-		return client.Secret(sim.ComponentToken(platform)), nil
+		return client.NewSecret(sim.ComponentToken(platform)), nil
 	}))
 	callback, err := sim.CallbackURL(phone(), c.AuthorizeURL(loopback, client.ScopeBase, "s1"))
 	require.NoError(t, err)
