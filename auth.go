@@ -75,7 +75,10 @@ func New(opts ...Option) (*Auth, error) {
 		prefix: DefaultPathPrefix, scope: client.ScopeBase, lang: client.LangZhCN,
 		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now,
 	}
-	for _, opt := range opts {
+	for i, opt := range opts {
+		if opt == nil {
+			return nil, fmt.Errorf("wechatauth: option %d is nil; leave it out instead", i+1)
+		}
 		opt(c)
 	}
 	if c.pageVisit == nil {
@@ -83,9 +86,6 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	if c.logger == nil {
 		c.logger = slog.Default()
-	}
-	if err := c.validate(); err != nil {
-		return nil, prefixLines(err)
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
@@ -97,7 +97,10 @@ func New(opts ...Option) (*Auth, error) {
 		consents:  &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 		observer:  c.observer, log: c.logger, now: c.now,
 	}
-	if err := errors.Join(a.setAccounts(c), a.setSessions(c)); err != nil {
+	if err := errors.Join(c.validate(), a.setAccounts(c)); err != nil {
+		return nil, prefixLines(err)
+	}
+	if err := a.setSessions(c); err != nil {
 		return nil, prefixLines(err)
 	}
 	if err := errors.Join(a.setFlows(c), a.setOrigin()); err != nil {
@@ -128,43 +131,35 @@ func prefixLines(err error) error {
 	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
 }
 
+// setAccounts makes the clients. What validate says already is passed over, so
+// that each fault is told once.
 func (a *Auth) setAccounts(c *config) error {
-	base, err := parseBaseURL(c.baseURL)
-	if err != nil {
-		return err
-	}
-	a.base = base
-	if c.appID == "" {
-		return nil // every account comes from WithAccounts
-	}
-	clientOpts := []client.Option{}
+	a.base, _ = parseBaseURL(c.baseURL)
+	opts := []client.Option{}
 	if c.endpoints != (client.Endpoints{}) {
-		clientOpts = append(clientOpts, client.WithEndpoints(c.endpoints))
+		opts = append(opts, client.WithEndpoints(c.endpoints))
 	}
 	if c.httpClient != nil {
-		clientOpts = append(clientOpts, client.WithHTTPClient(c.httpClient))
+		opts = append(opts, client.WithHTTPClient(c.httpClient))
 	}
-	official, err := client.New(c.appID, c.secret, c.forAccount(c.secret, clientOpts)...)
-	if err != nil {
-		return fmt.Errorf("WithApp: %w", err)
-	}
-	a.official = account{appID: c.appID, channel: ChannelWeChat, client: official}
-	if c.miniAppID != "" {
-		mini, err := client.New(c.miniAppID, c.miniSecret, c.forAccount(c.miniSecret, clientOpts)...)
-		if err != nil {
-			return fmt.Errorf("WithMiniProgram: %w", err)
+	var errs []error
+	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
+		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {
+			return account{} // there is none, or validate has said what is missing
 		}
-		a.mini = account{appID: c.miniAppID, channel: ChannelMiniProgram, client: mini}
+		made, err := client.New(appID, secret, opts...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", option, err))
+			return account{}
+		}
+		return account{appID: appID, channel: channel, client: made}
 	}
-	if c.websiteAppID == "" {
-		return nil
+	a.official = open("WithApp", c.appID, c.secret, ChannelWeChat, c.forAccount(c.secret, opts))
+	a.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, c.forAccount(c.miniSecret, opts))
+	if c.websiteSecret != "" {
+		a.website = open("WithWebsiteApp", c.websiteAppID, c.websiteSecret, ChannelWebsite, opts)
 	}
-	website, err := client.New(c.websiteAppID, c.websiteSecret, clientOpts...)
-	if err != nil {
-		return fmt.Errorf("WithWebsiteApp: %w", err)
-	}
-	a.website = account{appID: c.websiteAppID, channel: ChannelWebsite, client: website}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (a *Auth) setFlows(c *config) error {
@@ -190,7 +185,7 @@ func (a *Auth) setFlows(c *config) error {
 		a.relay = &relay{url: c.relayURL, ring: ring}
 	}
 	a.cookies = &cookieJar{
-		ring: ring, prefix: cookiePrefix(a.base) + a.cookieTag(c.appID), secure: a.base.Scheme == "https",
+		ring: ring, prefix: cookiePrefix(a.base), tag: a.cookieTag(c.appID), secure: a.base.Scheme == "https",
 		bound: []string{c.appID, a.callbackURL()}, now: c.now,
 	}
 	a.limit = &limiter{max: c.loginsPerMinute, now: c.now}
@@ -207,12 +202,13 @@ func cookiePrefix(base *url.URL) string {
 	return "wechat_"
 }
 
-// cookieTag keeps the cookies of accounts on one host apart.
+// cookieTag ends the names of a gate's own cookies, so that gates on one host
+// do not overwrite each other's. Empty where the gate is no single account's.
 func (a *Auth) cookieTag(appID string) string {
-	if a.accountPath == "" {
+	if appID == "" {
 		return ""
 	}
-	return claimKey(appID, "cookies")[:6] + "_"
+	return "_" + claimKey(appID, a.callbackURL())[:6]
 }
 
 // endpoint returns the path of one of our endpoints.

@@ -45,7 +45,7 @@ func (c *config) validateComponent() error {
 // forAccount returns the client options of an account: through the platform
 // where it has no secret of its own.
 func (c *config) forAccount(secret string, opts []client.Option) []client.Option {
-	if !c.componentSet || secret != "" {
+	if !c.componentSet || c.component == nil || secret != "" {
 		return opts
 	}
 	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component.ComponentToken))

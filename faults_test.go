@@ -508,7 +508,7 @@ func (c *cell) runStartUp() {
 	c.beginFault(old, member)
 	s := c.world.site(c.t, c.sum)
 	b := s.browser()
-	b.setCookie(s.sessionCookie(), member.cookie(s.sessionCookie()).Value)
+	b.setCookie(s.sessionCookie(), member.cookie(old.sessionCookie()).Value)
 	c.protected(s, b, "/orders")
 	c.public(s, b)
 	c.endFault()
@@ -614,7 +614,7 @@ func (c *cell) runCallback(way struct {
 	}
 	c.in(got, "/orders", way.name)
 	assert.Equal(c.t, spent+1, s.exchanges(), "one code, exchanged once, and for this login")
-	assert.Nil(c.t, b.cookie("wechat_ticket"))
+	assert.Nil(c.t, b.cookie(s.auth.cookies.ticketName()))
 	if !c.forgets {
 		assert.Equal(c.t, "cart=full", b.visit("/cart").body, "what he had is still his")
 	}

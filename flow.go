@@ -92,6 +92,7 @@ func newFlowKey() []byte {
 type cookieJar struct {
 	ring   *keyring
 	prefix string // "__Host-wechat_" on https, "wechat_" on plain http
+	tag    string // ends the names that are not a flow's
 	secure bool
 	bound  []string // what every seal is bound to, beside the cookie's name
 	now    func() time.Time

@@ -542,7 +542,7 @@ func TestT39_NothingOfARequestIsEchoed(t *testing.T) {
 					b.header.Set(header, payload)
 				}
 				b.header.Set("Accept", "text/html, "+payload)
-				b.header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; wechat_trail="+p+"; wechat_session="+p)
+				b.header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; "+s.auth.cookies.trailName()+"="+p+"; "+s.sessionCookie()+"="+p)
 				for _, got := range []answer{b.step(target), b.fetch("GET", target), b.fetch("POST", target)} {
 					assertNotEchoed(t, got, payload, mark)
 				}

@@ -16,6 +16,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // Option configures an Auth. Options are checked together in New, so their
@@ -179,8 +180,10 @@ func WithIdleTimeout(d time.Duration) Option {
 	return func(c *config) { c.idle = &d }
 }
 
-// WithCookie names the session cookie. Default "__Host-wechat_session", or
-// "wechat_session" where the base URL is plain http. Browsers hold a cookie
+// WithCookie names the session cookie. Default "__Host-wechat_session_" and six
+// characters that belong to the AppID and the callback's URL, so that gates on
+// one host have sessions of their own; without "__Host-" where the base URL is
+// plain http. Browsers hold a cookie
 // whose name begins with "__Host-" against neighbouring domains.
 func WithCookie(name string) Option {
 	return func(c *config) { c.cookieName = &name }
@@ -548,8 +551,14 @@ func (c *config) validateSessions() (errs []error) {
 	if c.poolSet && c.pool == nil {
 		bad("WithRedis: the pool is nil; store.NewPool makes one")
 	}
-	if c.redisURL != nil && *c.redisURL == "" {
+	switch {
+	case c.redisURL == nil:
+	case *c.redisURL == "":
 		bad("WithRedisURL: the URL is empty; give one such as \"redis://127.0.0.1:6379/0\"")
+	default:
+		if _, err := store.NewPool(*c.redisURL); err != nil { // which does not connect
+			bad("WithRedisURL: %w", err)
+		}
 	}
 	if c.storeSet && c.store == nil {
 		bad("WithStore: the store is nil; leave the option out to keep sessions in memory")

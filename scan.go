@@ -151,7 +151,7 @@ func (a *Auth) scanTicketIn(path string) (ticket string, ok bool) {
 	return ticket, a.scans() && validScanTicket(ticket)
 }
 
-func (j *cookieJar) scanName() string { return j.prefix + "scan" }
+func (j *cookieJar) scanName() string { return j.prefix + "scan" + j.tag }
 
 // scan returns the request's scan cookie, if it has one that is good. What was
 // begun with it may be fetched a little longer than it can be confirmed.

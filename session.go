@@ -68,7 +68,7 @@ func (a *Auth) setSessions(c *config) error {
 	if c.lifetime != nil {
 		m.Lifetime = *c.lifetime
 	}
-	m.Cookie.Name = cookiePrefix(a.base) + "session"
+	m.Cookie.Name = cookiePrefix(a.base) + "session" + a.cookieTag(c.appID)
 	if c.cookieName != nil {
 		m.Cookie.Name = *c.cookieName
 	}

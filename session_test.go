@@ -209,7 +209,7 @@ func TestALoginWhoseSessionCouldNotBeSavedIsFinishedByTheNextVisit(t *testing.T)
 
 			assert.Contains(t, got.body, "url=/orders logged-in=true")
 			assert.Equal(t, 1, s.exchanges(), "the code was spent once, and for this")
-			assert.Nil(t, b.cookie("wechat_ticket"))
+			assert.Nil(t, b.cookie(s.auth.cookies.ticketName()))
 		})
 	}
 }
@@ -222,10 +222,10 @@ func TestATicketIsGoodForTwoMinutesAndOneBrowser(t *testing.T) {
 	f.broken.Store(true)
 	b.step(b.authorize("/orders"))
 	f.broken.Store(false)
-	require.NotNil(t, b.cookie("wechat_ticket"))
+	require.NotNil(t, b.cookie(s.auth.cookies.ticketName()))
 
 	altered := s.browser()
-	altered.setCookie("wechat_ticket", strings.ToUpper(b.cookie("wechat_ticket").Value))
+	altered.setCookie(s.auth.cookies.ticketName(), strings.ToUpper(b.cookie(s.auth.cookies.ticketName()).Value))
 	assert.Contains(t, altered.step("/a").Header.Get("Location"), "/connect/oauth2/authorize")
 
 	s.clock.Advance(ticketTTL + time.Second)

@@ -413,7 +413,7 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 			}))
 		}, ReasonSessionLost, "name=wechat_session"},
 		"a planted trail, so that nothing is counted": {nil, func(s *site, b *browser) {
-			s.server.Config.Handler = planting(s.routes(), "wechat_trail=x")
+			s.server.Config.Handler = planting(s.routes(), s.auth.cookies.trailName()+"=x")
 			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.Name != s.sessionCookie() }}
 		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
 		"an application that logs everybody out": {nil, func(s *site, b *browser) {

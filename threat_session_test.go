@@ -336,7 +336,7 @@ func TestT17_ATossedSessionCookieIsNoLogin(t *testing.T) {
 	t.Run("on https the cookie is one that nobody can toss", func(t *testing.T) {
 		s := newTLSSite(t)
 		b := s.browser()
-		set := b.step(b.authorize("/a")).setOf("__Host-wechat_session")
+		set := b.step(b.authorize("/a")).setOf(s.sessionCookie())
 		assert.Regexp(t, `; Path=/; .*; HttpOnly; Secure; SameSite=Lax$`, set)
 		assert.NotContains(t, set, "Domain")
 	})
