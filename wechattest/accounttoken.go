@@ -1,9 +1,6 @@
 package wechattest
 
-import (
-	"encoding/json"
-	"time"
-)
+import "time"
 
 const (
 	tokenOverlap    = 5 * time.Minute
@@ -92,25 +89,22 @@ func missing(appID, secret, grantType string) int {
 // stableToken is cgi-bin/stable_token: JSON by POST, the same token until five
 // minutes before its end.
 func (s *Server) stableToken(c *call) answer {
-	var in struct {
-		GrantType    string `json:"grant_type"`
-		AppID        string `json:"appid"`
-		Secret       string `json:"secret"`
-		ForceRefresh bool   `json:"force_refresh"`
-	}
-	if len(c.body) > 0 && json.Unmarshal(c.body, &in) != nil {
+	var grantType, appID, secret string
+	var force bool
+	in := map[string]any{"grant_type": &grantType, "appid": &appID, "secret": &secret, "force_refresh": &force}
+	if len(c.body) > 0 && !readBody(c.body, in) {
 		return refuse(47001)
 	}
-	c.entry.AppID = in.AppID
-	if errcode := missing(in.AppID, in.Secret, in.GrantType); errcode != 0 {
+	c.entry.AppID = appID
+	if errcode := missing(appID, secret, grantType); errcode != 0 {
 		return refuse(errcode)
 	}
-	a, errcode := s.secret(c, in.AppID, in.Secret)
+	a, errcode := s.secret(c, appID, secret)
 	if errcode != 0 {
 		return refuse(errcode)
 	}
 	own := s.tokensOf(a.AppID)
-	if in.ForceRefresh && own.stable != nil {
+	if force && own.stable != nil {
 		return s.forceStable(own)
 	}
 	if own.stable == nil || own.stable.expires.Sub(s.now()) <= tokenOverlap {

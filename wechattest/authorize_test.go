@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -361,6 +362,34 @@ func TestDoubledCallbackArrivesTwice(t *testing.T) {
 			require.NoError(t, err)
 			require.Contains(t, callback, app+"?code=0")
 			require.Empty(t, arrived)
+		})
+	}
+}
+
+func TestDoubledLaterWaitsForTheFirstAnswer(t *testing.T) {
+	sim := simulator(t, wechattest.WithScenario("doubled-later"))
+	var mu sync.Mutex
+	var seen []string
+	app := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		if _, err := r.Cookie("session"); err == nil {
+			seen = append(seen, "logged in")
+			return
+		}
+		seen = append(seen, "anonymous")
+		http.SetCookie(w, &http.Cookie{Name: "session", Value: "1"})
+	})
+	for name, scope := range map[string]string{"asked": "snsapi_userinfo", "silent": "snsapi_base"} {
+		t.Run(name, func(t *testing.T) {
+			seen = nil
+			browser := phone()
+			page, err := browser.Get(authorizeURL(sim, app, scope))
+			require.NoError(t, err)
+			resp, err := sim.Allow(browser, page)
+			require.NoError(t, err)
+			resp.Body.Close()
+			require.Equal(t, []string{"anonymous", "logged in"}, seen, "the duplicate carries the cookie that the first was given")
 		})
 	}
 }

@@ -1,7 +1,6 @@
 package wechattest
 
 import (
-	"encoding/json"
 	"slices"
 	"time"
 )
@@ -37,37 +36,33 @@ func (s *Server) mustPlatform(appID string) {
 
 // componentToken is cgi-bin/component/api_component_token.
 func (s *Server) componentToken(c *call) answer {
-	var in struct {
-		AppID  string `json:"component_appid"`
-		Secret string `json:"component_appsecret"`
-		Ticket string `json:"component_verify_ticket"`
-	}
+	var appID, secret, ticket string
 	if len(c.body) == 0 {
 		return refuse(44002)
 	}
-	if json.Unmarshal(c.body, &in) != nil {
+	if !readBody(c.body, map[string]any{"component_appid": &appID, "component_appsecret": &secret, "component_verify_ticket": &ticket}) {
 		return refuse(47001)
 	}
-	c.entry.AppID = in.AppID
-	a := s.accounts[in.AppID]
-	t := s.verifyTickets[in.Ticket]
+	c.entry.AppID = appID
+	a := s.accounts[appID]
+	t := s.verifyTickets[ticket]
 	switch {
-	case in.AppID == "":
+	case appID == "":
 		return refuse(41018)
-	case in.Secret == "":
+	case secret == "":
 		return refuse(41004)
 	case a.Kind != Component:
 		return refuse(61011)
-	case a.Secret != in.Secret:
+	case a.Secret != secret:
 		return refuse(40125)
 	case !addressAllowed(a, c):
 		return refuse(61004)
-	case t == nil || t.appID != in.AppID:
+	case t == nil || t.appID != appID:
 		return refuse(61006)
 	case !s.now().Before(t.expires):
 		return refuse(61005)
 	}
-	token := s.newAccountToken(in.AppID)
+	token := s.newAccountToken(appID)
 	return grantFields(field{"component_access_token", token.token}, field{"expires_in", int(accessLife / time.Second)})
 }
 

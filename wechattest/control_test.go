@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -203,6 +204,23 @@ func TestJournalIsFollowedByLongPoll(t *testing.T) {
 	ask(t, sim, "sns/auth")
 	require.Equal(t, page{Calls: sim.Journal()[1:], Last: 2}, <-news)
 	require.Len(t, follow("99").Calls, 2, "to whom remembers more than there is, all is new")
+}
+
+func TestHandlerHasNoEndpointsUntilItsURLIsSet(t *testing.T) {
+	sim := wechattest.NewHandler().(*wechattest.Server)
+	require.PanicsWithValue(t, "wechattest: Endpoints: this simulator does not listen itself (NewHandler): set its URL to where it is mounted",
+		func() { sim.Endpoints() }, "empty base URLs would be those of the real WeChat")
+	_, err := sim.FullService(phone(), loopback)
+	require.ErrorContains(t, err, "set its URL to where it is mounted")
+
+	srv := httptest.NewServer(sim)
+	t.Cleanup(srv.Close)
+	sim.URL = srv.URL
+	c, err := client.New(miniID, miniSecret, client.WithEndpoints(sim.Endpoints()))
+	require.NoError(t, err)
+	session, err := c.Code2Session(t.Context(), sim.JSCode(miniID, "Lin"))
+	require.NoError(t, err)
+	require.Equal(t, wechattest.OpenID(miniID, "Lin"), session.OpenID)
 }
 
 func TestHandlerWorksBelowAPrefix(t *testing.T) {

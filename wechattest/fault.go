@@ -78,7 +78,9 @@ var faultNames = []choice{
 
 // ParseFault reads a fault by name: busy, errcode:N, delay:DURATION, hang,
 // reset, bad-gateway, truncated, errcode-as-string, errcode-zero, and
-// hang-processed, reset-processed, bad-gateway-processed.
+// hang-processed, reset-processed, bad-gateway-processed. Any other name is an
+// error, and so is a number or duration that does not parse, is zero or, for a
+// duration, negative.
 func ParseFault(name string) (Fault, error) {
 	base, processed := strings.CutSuffix(name, "-processed")
 	kind, value, _ := strings.Cut(base, ":")
@@ -163,7 +165,8 @@ func (f Fault) Processed() Fault {
 
 // Fail scripts what happens to the next calls of an endpoint, one fault for
 // each call, after those scripted before. The zero Fault lets a call through.
-// At pages the faults that change JSON do nothing. It panics on an endpoint that does not exist.
+// At pages the faults that change JSON do nothing. It panics on an endpoint that
+// does not exist.
 func (s *Server) Fail(endpoint string, faults ...Fault) {
 	mustEndpoint(endpoint)
 	s.mu.Lock()

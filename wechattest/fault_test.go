@@ -226,6 +226,54 @@ func TestQuotas(t *testing.T) {
 		sim.Hold("Lin")
 		code(t, sim, "snsapi_base")
 	})
+	t.Run("per AppID, where only a token or the body tells it", func(t *testing.T) {
+		user := func(path string) func(*wechattest.Server, string) answer {
+			return func(sim *wechattest.Server, id string) answer {
+				a := exchange(t, sim, code(t, sim, "snsapi_userinfo"))
+				if id != appID {
+					callback, err := sim.CallbackURL(desk(), qrURL(sim, loopback))
+					require.NoError(t, err)
+					a = siteToken(t, sim, codeOf(t, callback))
+				}
+				return ask(t, sim, path, "access_token", a.text("access_token"), "openid", a.text("openid"))
+			}
+		}
+		secrets := map[string]string{appID: secret, siteID: siteSecret}
+		signed := func(path string) func(*wechattest.Server, string) answer {
+			return func(sim *wechattest.Server, id string) answer {
+				return ask(t, sim, path, "access_token", accountToken(t, sim, id, secrets[id]))
+			}
+		}
+		for path, call := range map[string]func(sim *wechattest.Server, id string) answer{
+			"sns/userinfo":            user("sns/userinfo"),
+			"sns/auth":                user("sns/auth"),
+			"wxa/checksession":        signed("wxa/checksession"),
+			"wxa/resetusersessionkey": signed("wxa/resetusersessionkey"),
+			numberPath: func(sim *wechattest.Server, id string) answer {
+				return tell(t, sim, numberPath+"?access_token="+accountToken(t, sim, id, secrets[id]), map[string]string{"code": "0bogus"})
+			},
+			"cgi-bin/stable_token": func(sim *wechattest.Server, id string) answer {
+				return tell(t, sim, "cgi-bin/stable_token", map[string]string{"appid": id})
+			},
+			"cgi-bin/component/api_component_token": func(sim *wechattest.Server, id string) answer {
+				return tell(t, sim, "cgi-bin/component/api_component_token", map[string]string{"component_appid": id})
+			},
+		} {
+			t.Run(path, func(t *testing.T) {
+				sim := simulator(t, wechattest.WithQuota(path, wechattest.Quota{PerMinute: 1}))
+				require.NotEqual(t, 45011, call(sim, appID).errcode())
+				require.NotEqual(t, 45011, call(sim, siteID).errcode(), "another account has a quota of its own")
+				require.Equal(t, 45011, call(sim, appID).errcode())
+			})
+		}
+	})
+	t.Run("of no other page", func(t *testing.T) {
+		for _, path := range []string{"connect/oauth2/authorize_reply", "connect/qrconnect", "connect/confirm", "connect/l/qrconnect"} {
+			require.PanicsWithValue(t, `wechattest: quota: WeChat is not known to limit "`+path+`"`, func() {
+				wechattest.NewHandler(wechattest.WithQuota(path, wechattest.Quota{PerMinute: 1}))
+			})
+		}
+	})
 	t.Run("of jscode2session, per AppID or per user", func(t *testing.T) {
 		minute := wechattest.WithQuota("sns/jscode2session", wechattest.Quota{PerMinute: 1})
 		perApp := simulator(t, minute)

@@ -3,7 +3,6 @@ package wechattest
 import (
 	"crypto/subtle"
 	"encoding/base64"
-	"encoding/json"
 	"time"
 )
 
@@ -144,21 +143,18 @@ func (s *Server) phoneNumber(c *call) answer {
 	if errcode != 0 {
 		return refuse(errcode)
 	}
-	var in struct {
-		Code   string `json:"code"`
-		OpenID string `json:"openid"`
-	}
+	var code, openID string
 	switch {
 	case len(c.body) == 0 && c.get("code") == "":
 		return refuse(44002)
-	case len(c.body) > 0 && json.Unmarshal(c.body, &in) != nil:
+	case len(c.body) > 0 && !readBody(c.body, map[string]any{"code": &code, "openid": &openID}):
 		return refuse(47001)
 	}
-	c.entry.Code = mask(in.Code)
-	if g, ok := s.codes[in.Code]; ok && in.OpenID != "" && OpenID(a.AppID, g.person.Name) != in.OpenID {
+	c.entry.Code = mask(code)
+	if g, ok := s.codes[code]; ok && openID != "" && OpenID(a.AppID, g.person.Name) != openID {
 		return refuse(40003)
 	}
-	g, errcode := s.spend(phoneFlow, a.AppID, "", in.Code)
+	g, errcode := s.spend(phoneFlow, a.AppID, "", code)
 	if errcode != 0 {
 		return refuse(40029) // nothing else is documented here
 	}

@@ -3,6 +3,7 @@ package wechattest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -105,6 +106,9 @@ func (c *config) complete() (err error) {
 	for endpoint := range c.quotas {
 		if !slices.Contains(known, endpoint) {
 			return fmt.Errorf("quota: no endpoint is called %q", endpoint)
+		}
+		if strings.HasPrefix(endpoint, "connect/") && endpoint != authorizePath {
+			return fmt.Errorf("quota: WeChat is not known to limit %q", endpoint)
 		}
 	}
 	for endpoint := range c.faults {

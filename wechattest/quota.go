@@ -1,17 +1,23 @@
 package wechattest
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Quota limits the calls of one endpoint; zero means no limit. On the API host
-// it counts per AppID and answers 45011 for the minute and 45009 for the day;
-// at the authorize page it counts per person and shows 10009. Minutes and days
-// are those of the simulator's clock.
+// it counts per AppID, which is that of the access_token where a call carries
+// one, and answers 45011 for the minute and 45009 for the day. Calls without a
+// known token or an AppID count together. At the authorize page it counts per
+// person and shows 10009. Minutes and days are those of the simulator's clock.
 type Quota struct {
 	PerMinute int `json:"per_minute"` // calls in a clock minute
 	PerDay    int `json:"per_day"`    // calls in a day of UTC
 }
 
-// WithQuota limits an endpoint. The default is no limit anywhere, but for
+// WithQuota limits an endpoint: a path of the API host, or
+// "connect/oauth2/authorize". Of WeChat's other pages no limit is known, so a
+// quota there makes NewServer panic. The default is no limit anywhere, but for
 // stable_token's 20 forced refreshes a day.
 func WithQuota(endpoint string, q Quota) Option {
 	return func(c *config) { c.quotas[endpointName(endpoint)] = q }
@@ -54,5 +60,13 @@ func (s *Server) quotaHolder(c *call) string {
 	if g, ok := s.codes[c.get("js_code")]; ok && s.on(QuotaPerUser) {
 		return g.appID + "\x00" + g.person.Name
 	}
-	return c.get("appid")
+	if l, ok := s.logins[c.get("access_token")]; ok {
+		return l.appID
+	}
+	if t, ok := s.byAccountToken[c.get("access_token")]; ok {
+		return t.appID
+	}
+	var own, platform string
+	readBody(c.body, map[string]any{"appid": &own, "component_appid": &platform})
+	return cmp.Or(own, platform, c.get("appid"))
 }

@@ -41,7 +41,7 @@ func WithScenario(name string) Option {
 	}
 }
 
-const exchangePath, profilePath = "sns/oauth2/access_token", "sns/userinfo"
+const exchangePath, profilePath, authorizePath = "sns/oauth2/access_token", "sns/userinfo", "connect/oauth2/authorize"
 
 // Scenarios returns all scenarios, the plain login first. The order and the
 // names are stable.
@@ -57,7 +57,7 @@ func visitScenarios() []Scenario {
 		{"doubled-later", "the callback comes again a second later", []Option{With(DoubledLater)}, true, true},
 		{"doubled-at-once", "the callback comes twice at the same time", []Option{With(DoubledAtOnce)}, true, true},
 		{"connect-redirect", "the authorize page redirects to itself first", []Option{With(ConnectRedirect)}, true, true},
-		{"throttled", "WeChat lets nobody authorize for now (10009)", []Option{WithFault("connect/oauth2/authorize", slices.Repeat([]Fault{Errcode(10009)}, 3)...)}, false, false},
+		{"throttled", "WeChat lets nobody authorize for now (10009)", []Option{WithFault(authorizePath, slices.Repeat([]Fault{Errcode(10009)}, 3)...)}, false, false},
 	}
 }
 

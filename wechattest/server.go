@@ -15,8 +15,9 @@ import (
 // Server is a simulated WeChat. It is an http.Handler for the paths of both of
 // WeChat's hosts. All methods are safe for concurrent use.
 type Server struct {
-	// URL is the base URL without a trailing slash; empty for what NewHandler
-	// made.
+	// URL is the base URL without a trailing slash. NewServer sets it. What
+	// NewHandler made does not know where it is mounted: set it to where your
+	// server listens, before the first use of Endpoints and FullService.
 	URL string
 
 	cfg      config
@@ -78,8 +79,9 @@ func NewServer(opts ...Option) *Server {
 }
 
 // NewHandler returns a simulator that does not listen, to be mounted at the
-// root of a server of your own. It is a *Server, so a type assertion gives
-// access to its methods. It panics if the options are invalid.
+// root of a server of your own, or below a prefix that http.StripPrefix takes
+// away. It is a *Server, so a type assertion gives access to its methods; set
+// its URL first. It panics if the options are invalid.
 func NewHandler(opts ...Option) http.Handler { return newServer(opts) }
 
 func newServer(opts []Option) *Server {
@@ -136,8 +138,12 @@ func (s *Server) Close() {
 }
 
 // Endpoints are the two base URLs for client.WithEndpoints. The hosts that
-// WeChat keeps apart are one here.
+// WeChat keeps apart are one here. It panics while URL is empty: to a client,
+// empty base URLs are those of the real WeChat.
 func (s *Server) Endpoints() client.Endpoints {
+	if s.URL == "" {
+		panic("wechattest: Endpoints: this simulator does not listen itself (NewHandler): set its URL to where it is mounted")
+	}
 	return client.Endpoints{Open: s.URL, API: s.URL}
 }
 

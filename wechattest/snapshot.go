@@ -1,6 +1,8 @@
 package wechattest
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 
@@ -18,6 +20,12 @@ const (
 	FromMenu Environment = "menu"
 	// Snapshot is a snapshot page: snsapi_userinfo is silent, and the code is
 	// that of a virtual user who is nobody.
+	//
+	// WeChat also keeps a snapshot page's cookies and storage apart and drops
+	// them when the visitor leaves. The simulator cannot do that to a browser:
+	// what a site sets in such a visit stays. In Go, let a Browser of its own
+	// make the visit, and another one what comes after it (see FullService); in
+	// a real browser, use a private window and close it.
 	Snapshot Environment = "snapshot"
 )
 
@@ -41,11 +49,17 @@ func knownEnvironment(env Environment) bool {
 
 // FullService taps 使用完整服务, which a visitor of a snapshot page does: the
 // visitor agrees, and browser opens the original page as himself. Pass a new
-// browser, for WeChat drops what the snapshot page has stored.
+// browser, for WeChat drops what the snapshot page has stored. The answer is
+// what the browser is shown in the end. It fails if URL is not set, or if the
+// browser does: no connection, or too many redirects. An originalURL that is
+// not http or https is answered with an error page, which is no error.
 func (s *Server) FullService(browser *http.Client, originalURL string) (*http.Response, error) {
+	if s.URL == "" {
+		return nil, errors.New("open the full service: this simulator does not listen itself (NewHandler): set its URL to where it is mounted")
+	}
 	page, err := url.Parse(s.URL + "/sim/full-service")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open the full service: %w", err)
 	}
 	return post(browser, page, "full-service", url.Values{"url": {originalURL}})
 }

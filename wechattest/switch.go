@@ -48,10 +48,11 @@ const (
 	// forcePopup=true.
 	RecentConsent Switch = "recent-consent"
 
-	// DoubledLater delivers a callback once more, one second after the first.
-	// It takes a browser that runs scripts; see also Twice.
+	// DoubledLater delivers a callback once more: in a browser that runs scripts
+	// one second after the first, with Server.Allow when the first was answered.
 	DoubledLater Switch = "doubled-later"
-	// DoubledAtOnce delivers a callback once more while the first is open.
+	// DoubledAtOnce delivers a callback once more while the first is open, in a
+	// browser that runs scripts and with Server.Allow alike; see also Twice.
 	DoubledAtOnce Switch = "doubled-at-once"
 
 	// SnapshotBase gives a virtual user also to snsapi_base.

@@ -15,18 +15,28 @@ import (
 // (then the phone scans and confirms). It returns what the browser is shown in
 // the end, after the callback and all its redirects. The page is read and
 // closed.
+//
+// Where a switch doubles the callback, Allow delivers it twice, as the page's
+// script does, and returns what is shown for the second: under DoubledAtOnce
+// both at the same time (see Twice); under DoubledLater the second after the
+// first was answered in full, without a pause.
+//
+// It fails if there is nothing to answer on the page, if the page cannot be
+// read, or if the browser fails: no connection, or too many redirects. An
+// error page of WeChat or of the site is an answer and no error.
 func (s *Server) Allow(browser *http.Client, page *http.Response) (*http.Response, error) {
 	return s.reply(browser, page, "allow")
 }
 
-// Refuse taps 拒绝. The answer is WeChat's page; the site is told nothing.
+// Refuse taps 拒绝. The answer is WeChat's page; the site is told nothing,
+// unless RefusalCallback is on. It fails as Allow does.
 func (s *Server) Refuse(browser *http.Client, page *http.Response) (*http.Response, error) {
 	return s.reply(browser, page, "refuse")
 }
 
 var (
 	ticketField = regexp.MustCompile(`name="ticket" value="(\w+)"`)
-	onceMore    = regexp.MustCompile(`data-callback="([^"]+)"`)
+	onceMore    = regexp.MustCompile(`data-callback="([^"]+)" data-apart="(\d+)"`)
 	uuidField   = regexp.MustCompile(`data-uuid="(\w+)"`)
 )
 
@@ -37,8 +47,10 @@ func (s *Server) reply(browser *http.Client, page *http.Response, answer string)
 		return nil, err
 	case n.to == "":
 		return n.shown, nil
-	case n.times == 1:
+	case n.delivery == once:
 		return browser.Get(n.to)
+	case n.delivery == twiceInTurn:
+		return inTurn(browser, n.to)
 	}
 	first, second, err := Twice(browser, n.to)
 	if err != nil {
@@ -48,13 +60,35 @@ func (s *Server) reply(browser *http.Client, page *http.Response, answer string)
 	return second, nil
 }
 
-// next is what a browser does after a page was answered: it shows something,
-// or the page's script opens a URL, once or twice.
-type next struct {
-	shown *http.Response
-	to    string
-	times int
+// inTurn delivers a callback, and once more when the first was answered.
+func inTurn(browser *http.Client, callbackURL string) (second *http.Response, err error) {
+	first, err := browser.Get(callbackURL)
+	if err != nil {
+		return nil, err
+	}
+	defer first.Body.Close()
+	if _, err := io.Copy(io.Discard, first.Body); err != nil {
+		return nil, fmt.Errorf("read what the first delivery was answered: %w", err)
+	}
+	return browser.Get(callbackURL)
 }
+
+// next is what a browser does after a page was answered: it shows something,
+// or the page's script opens a URL.
+type next struct {
+	shown    *http.Response
+	to       string
+	delivery delivery
+}
+
+// delivery is how often, and how, a URL is opened.
+type delivery int
+
+const (
+	once delivery = iota
+	twiceAtOnce
+	twiceInTurn
+)
 
 func (s *Server) answerPage(browser *http.Client, page *http.Response, answer string) (next, error) {
 	defer page.Body.Close()
@@ -69,7 +103,11 @@ func (s *Server) answerPage(browser *http.Client, page *http.Response, answer st
 		return s.scan(browser, page.Request.URL, string(m[1]), answer)
 	}
 	if m := onceMore.FindSubmatch(body); m != nil {
-		return next{to: html.UnescapeString(string(m[1])), times: 2}, nil
+		n := next{to: html.UnescapeString(string(m[1])), delivery: twiceInTurn}
+		if string(m[2]) == "0" {
+			n.delivery = twiceAtOnce
+		}
+		return n, nil
 	}
 	return next{}, errors.New("there is nothing to answer on " + page.Request.URL.Path)
 }
@@ -103,7 +141,7 @@ func (s *Server) scan(browser *http.Client, page *url.URL, uuid, answer string) 
 		return next{shown: shown}, nil
 	}
 	shown.Body.Close()
-	return next{to: to, times: 1}, nil
+	return next{to: to}, nil
 }
 
 func post(browser *http.Client, page *url.URL, action string, form url.Values) (*http.Response, error) {
@@ -116,7 +154,8 @@ func post(browser *http.Client, page *url.URL, action string, form url.Values) (
 
 // Twice delivers a callback as a WeChat client that repeats a slow navigation
 // does: two requests at the same time, from one browser. It returns what the
-// browser was shown for each, after redirects.
+// browser was shown for each, after redirects; the caller closes both. If
+// either fails it returns that error, or both joined, and no answer.
 func Twice(browser *http.Client, callbackURL string) (first, second *http.Response, err error) {
 	type shown struct {
 		resp *http.Response
@@ -143,7 +182,8 @@ func Twice(browser *http.Client, callbackURL string) (first, second *http.Respon
 // CallbackURL opens a page as the browser would, says yes to whatever WeChat
 // asks, and stops before the callback: it returns the URL that the browser
 // would open next. With it a test delivers a callback twice, late, or in
-// another browser.
+// another browser. It fails if WeChat shows a page without anything to answer
+// instead, such as an error page, or if the browser fails.
 func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, error) {
 	var callback string
 	stopping := *browser
