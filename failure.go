@@ -29,8 +29,25 @@ type Failure struct {
 	Err error
 }
 
-// retryAfterSeconds is what a 503 tells the browser to wait.
-const retryAfterSeconds = 3
+// What a 503 tells a client to wait, in seconds: a store may be back soon;
+// WeChat's quotas are for a minute (45011) and for a day (45009).
+const (
+	retryAfterSeconds       = 3
+	retryAfterMinuteSeconds = 60
+	retryAfterDaySeconds    = 3600
+)
+
+// retryAfter is how long to wait after a failure that time may mend.
+func (f Failure) retryAfter() int {
+	var we *client.Error
+	switch {
+	case f.Reason != ReasonRateLimited:
+		return retryAfterSeconds
+	case errors.As(f.Err, &we) && we.Code == 45009:
+		return retryAfterDaySeconds
+	}
+	return retryAfterMinuteSeconds
+}
 
 // status is the HTTP status of a reason.
 func (r Reason) status() int {
@@ -95,7 +112,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	f.Err = withoutTokens(f.Err)
 	setNoStore(w.Header())
 	if f.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
 	}
 	switch {
 	case a.errorHandler != nil:

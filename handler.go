@@ -75,8 +75,19 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case name == "logout":
 		a.methodNotAllowed(w, r, "POST")
 	default:
-		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+		a.notFound(w, r)
 	}
+}
+
+// notFound tells the operator where the mistake may be: a visitor who comes
+// back from WeChat to a path that is not served has lost his login.
+func (a *Auth) notFound(w http.ResponseWriter, r *http.Request) {
+	e := Event{Kind: EventStopped, Reason: ReasonNotFound}
+	if !strings.HasPrefix(r.URL.Path, a.prefix) {
+		e.Detail = "the endpoints are mounted elsewhere than at the path prefix " + a.prefix + ", or behind http.StripPrefix"
+	}
+	a.report(r.Context(), e)
+	a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
 }
 
 // serveMini serves the endpoints of a mini program.

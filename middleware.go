@@ -32,7 +32,18 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 //	{"error":"login_required","reason":"no_session","login_url":"https://…/wechat/login"}
 //
 // A script adds "?next=" with the page to return to and sends the browser
-// there. While the session store cannot be reached the answer is 503, and
+// there. The word in "error" is login_required (401), scope_required or
+// forbidden (403), unavailable (5xx) or bad_request (any other 4xx); the reason
+// says the rest.
+//
+// The URL to come back to is the request's path and query as this handler sees
+// them, so do not put the gate behind http.StripPrefix. One of more than 2,048
+// bytes, or that a browser could take for another origin's, gives way to "/".
+// A visit that came by another host is first sent to the base URL's. HEAD
+// counts as a visit. For five minutes after a logout a visit is answered 401
+// with a page and a link instead of a redirect.
+//
+// Status and answer of each reason are listed in the README. While the session store cannot be reached the answer is 503, and
 // nobody is logged out by it.
 //
 // CORS preflight requests pass without an identity, because browsers send them

@@ -328,7 +328,7 @@ func TestALoginIsFourRoundTripsOfRedis(t *testing.T) {
 	}
 }
 
-func TestWhileRedisIsDownNobodyIsLoggedOutOrSentToWeChat(t *testing.T) {
+func TestWhileRedisIsDownNobodyWithASessionIsLoggedOutOrSentToWeChat(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
 	b := s.browser()

@@ -160,7 +160,7 @@ func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, reason Reason, e
 		f.Status = http.StatusUnauthorized
 	case ReasonRateLimited:
 		f.Status = http.StatusTooManyRequests
-		w.Header().Set("Retry-After", "60")
+		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
 	}
 	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram, Err: err})
 	a.stop(w, r, f)

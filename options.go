@@ -92,7 +92,7 @@ const (
 
 // WithApp sets the official account (公众号, a verified service account) that
 // visitors log in to: its AppID, "wx" and 16 hex digits, and its AppSecret.
-// Required.
+// Required, unless WithAccounts knows the accounts.
 func WithApp(appID, secret string) Option {
 	return func(c *config) { c.appID, c.secret = appID, secret }
 }
@@ -112,13 +112,15 @@ func WithWebsiteApp(appID, secret string) Option {
 // example "https://m.example.com". Required. The redirect_uri, the cookies'
 // attributes and every absolute URL come from it and never from a request's
 // Host or X-Forwarded headers. The host is what stands in WeChat's console as
-// 网页授权域名. Plain http is accepted for loopback hosts only.
+// 网页授权域名. Plain http is accepted for loopback hosts only; a slash at the
+// end makes no difference.
 func WithBaseURL(u string) Option {
 	return func(c *config) { c.baseURL = u }
 }
 
 // WithPathPrefix sets the path below which the endpoints are. It begins and
-// ends with a slash. Default "/wechat/".
+// ends with a slash, and has ASCII letters, digits, '-', '_' and '.' between
+// slashes. Default "/wechat/".
 func WithPathPrefix(prefix string) Option {
 	return func(c *config) { c.prefix = prefix }
 }

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -66,7 +67,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		opts = append(opts, wechatauth.WithRedisURL(*redisURL))
 	}
 
-	if getenv("WECHAT_APP_ID") != "" {
+	if real, err := talksToWeChat(getenv); err != nil {
+		return err
+	} else if real {
 		opts = append(opts,
 			wechatauth.WithApp(getenv("WECHAT_APP_ID"), getenv("WECHAT_APP_SECRET")),
 			wechatauth.WithBaseURL(getenv("BASE_URL")))
@@ -83,16 +86,16 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		return fmt.Errorf("the simulated WeChat cannot listen (-sim-addr moves it): %w", err)
 	}
 	defer simListener.Close()
-	sim := "http://" + simListener.Addr().String()
+	sim := "http://" + reachable(simListener.Addr())
 	opts = append(opts,
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-		wechatauth.WithBaseURL("http://"+listener.Addr().String()),
+		wechatauth.WithBaseURL("http://"+reachable(listener.Addr())),
 		wechatauth.WithEndpoints(client.Endpoints{Open: sim, API: sim}))
 	auth, err := wechatauth.New(opts...)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Open http://%s (simulated WeChat: %s)\n", listener.Addr(), sim)
+	fmt.Fprintf(out, "Open http://%s (simulated WeChat: %s)\n", reachable(listener.Addr()), sim)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -117,6 +120,31 @@ func simulator(base string) http.Handler {
 // grace is how long requests may take to finish when the program is told to
 // stop. Browsers hold connections open that they never use.
 const grace = time.Second
+
+// talksToWeChat reports whether the real WeChat is meant. Half of what it needs
+// is a mistake: a simulated login in its place would let anybody in.
+func talksToWeChat(getenv func(string) string) (bool, error) {
+	var missing []string
+	names := []string{"WECHAT_APP_ID", "WECHAT_APP_SECRET", "BASE_URL"}
+	for _, name := range names {
+		if getenv(name) == "" {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) > 0 && len(missing) < len(names) {
+		return false, fmt.Errorf("for the real WeChat set %s too; for the simulated one set none of %s", strings.Join(missing, " and "), strings.Join(names, ", "))
+	}
+	return len(missing) == 0, nil
+}
+
+// reachable is an address as a browser on this machine writes it.
+func reachable(addr net.Addr) string {
+	host, port, err := net.SplitHostPort(addr.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return addr.String()
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
 
 // serve answers until ctx ends, and then lets open requests finish.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {

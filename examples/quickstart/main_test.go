@@ -262,7 +262,8 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		{"the simulator's port is taken", nil, []string{"-addr", "127.0.0.1:0", "-sim-addr", busy}, "the simulated WeChat cannot listen (-sim-addr moves it)"},
 		{"a Redis URL that is none", nil, append([]string{"-redis", "localhost:6379"}, freePorts...), "WithRedisURL"},
 		{"an app without a secret", map[string]string{"WECHAT_APP_ID": "wx1234567890abcdef", "BASE_URL": "https://shop.example.com"}, freePorts, "WECHAT_APP_SECRET"},
-		{"an app without a base URL", map[string]string{"WECHAT_APP_ID": "wx1234567890abcdef", "WECHAT_APP_SECRET": "app-secret-for-tests"}, freePorts, "BASE_URL: wechatauth: WithBaseURL"},
+		{"an app without a base URL", map[string]string{"WECHAT_APP_ID": "wx1234567890abcdef", "WECHAT_APP_SECRET": "app-secret-for-tests"}, freePorts, "set BASE_URL too"},
+		{"a secret without an app", map[string]string{"WECHAT_APP_SECRET": "app-secret-for-tests", "BASE_URL": "https://shop.example.com"}, freePorts, "set WECHAT_APP_ID too"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
