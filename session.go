@@ -64,6 +64,7 @@ func (a *Auth) setSessions(c *config) error {
 	// scs.New has started the cleanup of a store that is not used here. It
 	// cannot be stopped without a race, and sleeps a minute at a time.
 	m.Store = &guard{inner: inner, idle: s.idle, now: c.now}
+	m.Codec = recordCodec{}
 	m.Lifetime = DefaultLifetime
 	if c.lifetime != nil {
 		m.Lifetime = *c.lifetime
