@@ -23,29 +23,35 @@ type authorizeRequest struct {
 	person      Person
 }
 
-// refusal is an error page: WeChat's number, 0 for none, and its words.
+// refusal is an error page: WeChat's number, 0 for none, and its words. The
+// English ones are a translation.
 type refusal struct {
 	code int
-	text string
+	text bilingual
 	hint bilingual // for the developer; empty means that of the code
 }
 
-const cannotOpen = "该链接无法访问"
+var (
+	cannotOpen  = bilingual{"该链接无法访问", "This link cannot be opened"}
+	badScope    = bilingual{"Scope 参数错误或没有 Scope 权限", "The scope is wrong, or the account may not use it"}
+	badAppID    = bilingual{"AppID 参数错误", "The AppID is wrong"}
+	stateTooBig = bilingual{"state 参数过长", "The state parameter is too long"}
+	qrIsExpired = bilingual{"二维码已过期", "The QR code has expired"}
+)
 
 // pageErrors are the texts of WeChat's numbered error pages.
-var pageErrors = map[int]string{
-	1:     "错误码 1",
-	10003: "redirect_uri域名与后台配置不一致",
-	10004: "此公众号被封禁",
-	10005: "此公众号并没有这些scope的权限",
-	10006: "必须关注此测试号",
-	10009: "操作太频繁了，请稍后重试",
-	10010: "scope不能为空",
-	10011: "redirect_uri不能为空",
-	10012: "appid不能为空",
-	10013: "state不能为空",
-	10015: "公众号未授权第三方平台，请检查授权状态",
-	10016: "不支持微信开放平台的Appid，请使用公众号Appid",
+var pageErrors = map[int]bilingual{
+	10003: {"redirect_uri域名与后台配置不一致", "The domain of redirect_uri is not the configured one"},
+	10004: {"此公众号被封禁", "This official account is banned"},
+	10005: {"此公众号并没有这些scope的权限", "This official account may not use these scopes"},
+	10006: {"必须关注此测试号", "You have to follow this test account"},
+	10009: {"操作太频繁了，请稍后重试", "Too many attempts, try again later"},
+	10010: {"scope不能为空", "scope must not be empty"},
+	10011: {"redirect_uri不能为空", "redirect_uri must not be empty"},
+	10012: {"appid不能为空", "appid must not be empty"},
+	10013: {"state不能为空", "state must not be empty"},
+	10015: {"公众号未授权第三方平台，请检查授权状态", "The official account has not authorized the third-party platform"},
+	10016: {"不支持微信开放平台的Appid，请使用公众号Appid", "An open-platform AppID does not work here, use an official account's"},
 }
 
 func numbered(code int) *refusal { return &refusal{code: code, text: pageErrors[code]} }
@@ -106,7 +112,7 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *r
 	case strings.HasPrefix(a.appID, "gh_"):
 		return a, numbered(1)
 	case !ok:
-		return a, &refusal{text: "AppID 参数错误", hint: unknownAppHint}
+		return a, &refusal{text: badAppID, hint: unknownAppHint}
 	case a.account.Kind != OfficialAccount:
 		return a, numbered(10016)
 	}
@@ -117,11 +123,11 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *r
 func (s *Server) judge(a authorizeRequest) *refusal {
 	switch {
 	case len(a.state) > 128:
-		return &refusal{text: "state 参数过长 / state parameter is too long", hint: stateHint}
+		return &refusal{text: stateTooBig, hint: stateHint}
 	case a.account.Banned:
 		return numbered(10004)
 	case a.scope != client.ScopeBase && a.scope != client.ScopeUserInfo:
-		return &refusal{text: "Scope 参数错误或没有 Scope 权限", hint: scopeHint}
+		return &refusal{text: badScope, hint: scopeHint}
 	case !a.account.owns(a.scope):
 		return numbered(10005)
 	case a.platform != "" && !slices.Contains(a.account.Platforms, a.platform):

@@ -31,7 +31,7 @@ func TestAuthorizeShowsErrorPages(t *testing.T) {
 		"no redirect_uri":            {change: []string{"redirect_uri=", "redirect_uri=&x"}, want: "redirect_uri不能为空", code: 10011},
 		"no scope":                   {change: []string{"scope=snsapi_base", "scope="}, want: "scope不能为空", code: 10010},
 		"state wanted, not there":    {opts: []wechattest.Option{wechattest.With(wechattest.StateRequired)}, change: []string{"&state=s1", ""}, want: "state不能为空", code: 10013},
-		"state of 129 bytes":         {change: []string{"state=s1", "state=" + strings.Repeat("s", 129)}, want: "state parameter is too long"},
+		"state of 129 bytes":         {change: []string{"state=s1", "state=" + strings.Repeat("s", 129)}, want: "state 参数过长"},
 		"unknown appid":              {change: []string{appID, "wxffffffffffffffff"}, want: "AppID 参数错误"},
 		"original id as appid":       {change: []string{appID, "gh_0123456789ab"}, want: "错误码 1", code: 1},
 		"website application":        {change: []string{appID, siteID}, want: "公众号Appid", code: 10016},
@@ -58,6 +58,42 @@ func TestAuthorizeShowsErrorPages(t *testing.T) {
 			require.Equal(t, tt.code, sim.Journal()[0].Errcode)
 		})
 	}
+}
+
+func TestErrorPagesAreTranslatedAndKeepWeChatsWords(t *testing.T) {
+	sim := simulator(t, wechattest.WithAnyBrowser())
+	strict := simulator(t)
+	pages := map[string]struct{ url, zh, en string }{
+		"numbered":   {authorizeURL(sim, loopback, "snsapi_base", "scope=snsapi_base", "scope="), "scope不能为空", "scope must not be empty"},
+		"in words":   {authorizeURL(sim, loopback, "snsapi_base", "response_type=code", "response_type=token"), "该链接无法访问", "This link cannot be opened"},
+		"QR page":    {qrURL(sim, loopback, siteID, "wxffffffffffffffff"), "AppID 参数错误", "The AppID is wrong"},
+		"not WeChat": {authorizeURL(strict, loopback, "snsapi_base"), "请在微信客户端打开链接", "Open this link in WeChat"},
+	}
+	for name, p := range pages {
+		t.Run(name, func(t *testing.T) {
+			get := func(lang string) string {
+				req, err := http.NewRequest(http.MethodGet, p.url, nil)
+				require.NoError(t, err)
+				req.Header.Set("Accept-Language", lang)
+				_, page := roundTrip(t, req)
+				return page
+			}
+			zh, en := get("zh-CN"), get("en-GB")
+			require.Contains(t, zh, p.zh)
+			require.NotContains(t, zh, p.en)
+			require.NotContains(t, zh, "Oops")
+			require.Contains(t, en, ">"+p.en+"<")
+			require.Contains(t, en, `<span lang="zh-CN">`+p.zh+"</span>")
+			require.NotContains(t, en, "出错了")
+		})
+	}
+}
+
+func roundTrip(t *testing.T, req *http.Request) (*http.Response, string) {
+	t.Helper()
+	resp, err := http.DefaultTransport.RoundTrip(req)
+	require.NoError(t, err)
+	return resp, body(t, resp)
 }
 
 func TestAuthorizeParametersHaveOneOrder(t *testing.T) {

@@ -319,7 +319,11 @@ var environments = []choice{
 // Outcomes are the journal's words in the language of the page.
 func (v controlView) Outcomes() map[string]string {
 	if v.english {
-		return map[string]string{}
+		words := map[string]string{}
+		for _, text := range []bilingual{cannotOpen, badScope, badAppID, stateTooBig, qrIsExpired} {
+			words[text.zh] = text.en
+		}
+		return words
 	}
 	return map[string]string{
 		"redirect to callback": "回调", "doubled callback": "回调两次", "consent page": "授权页", "QR page": "二维码页",

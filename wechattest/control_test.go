@@ -6,6 +6,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"testing"
 	"time"
 
@@ -173,6 +174,33 @@ func TestControlPageSpeaksBothLanguages(t *testing.T) {
 		resp.Body.Close()
 		require.Equal(t, "text/css; charset=utf-8", resp.Header.Get("Content-Type"))
 	}
+}
+
+func TestControlPageShowsNoSecret(t *testing.T) {
+	sim := simulator(t)
+	resp, err := http.Get(sim.URL + "/sim/")
+	require.NoError(t, err)
+	page := body(t, resp)
+	for _, a := range wechattest.DefaultAccounts() {
+		require.Contains(t, page, a.AppID)
+		require.NotContains(t, page, a.Secret)
+	}
+}
+
+func TestPeopleArePickedByTheirPictures(t *testing.T) {
+	far := "http://thirdwx.example/mmopen/1/132"
+	sim := simulator(t, wechattest.WithPerson(append(wechattest.DefaultPeople(), wechattest.Person{Name: "far", AvatarURL: far}, wechattest.Person{Name: "none"})...))
+	resp, page := open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+	found := regexp.MustCompile(`<img src="([^"]+)" alt="" referrerpolicy="no-referrer">`).FindAllStringSubmatch(page, -1)
+	require.Len(t, found, 4, "who has no picture is shown without")
+	for _, src := range found[:3] {
+		picture, err := resp.Request.URL.Parse(src[1])
+		require.NoError(t, err)
+		got, err := http.Get(picture.String())
+		require.NoError(t, err)
+		require.Contains(t, body(t, got), "<svg")
+	}
+	require.Equal(t, far, found[3][1])
 }
 
 func TestControlFormsWorkWithoutScript(t *testing.T) {

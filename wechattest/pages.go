@@ -50,6 +50,7 @@ type view struct {
 	// Notice.
 	Warn          bool
 	Heading, Text string
+	Original      string // WeChat's own Chinese, beneath a translation
 	Code          int
 	Hint          string
 
@@ -62,6 +63,14 @@ func (v view) T(zh, en string) string {
 		return en
 	}
 	return zh
+}
+
+// Picture is the address of a person's picture, empty for none.
+func (v view) Picture(p Person) string {
+	if strings.HasPrefix(p.AvatarURL, "/") {
+		return v.Root + p.AvatarURL[1:]
+	}
+	return p.AvatarURL
 }
 
 // About says in a few words what is special about a person.
@@ -136,25 +145,33 @@ func (s *Server) render(w http.ResponseWriter, name string, v any) {
 }
 
 // errorPage is WeChat's page for a visitor, with what a developer has to know
-// below it. As in the field the status is 200 and the words are Chinese.
+// below it. As in the field the status is 200. WeChat's words are Chinese; they
+// stay on the page when a visitor is shown a translation.
 func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, c *Call, why *refusal) {
-	s.outcome(c, why.code, why.text)
+	s.outcome(c, why.code, why.text.zh)
 	hint := why.hint
 	if text, ok := hints[why.code]; hint == (bilingual{}) && ok {
 		hint = text
 	}
-	s.show(w, r, "notice", view{
-		Title: "抱歉，出错了", Warn: true, Heading: "Oops! Something went wrong:(", Text: why.text, Code: why.code,
-		Hint: hint.in(english(r)),
-	})
+	v := view{english: english(r), Warn: true, Code: why.code}
+	v.Heading, v.Text, v.Hint = v.T("抱歉，出错了", "Oops! Something went wrong"), why.text.in(v.english), hint.in(v.english)
+	v.Title = v.Heading
+	if v.english {
+		v.Original = why.text.zh
+	}
+	s.show(w, r, "notice", v)
 }
+
+const openInWeChat = "请在微信客户端打开链接"
 
 func (s *Server) notWeChatPage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.outcome(c, 0, "not WeChat")
-	s.show(w, r, "notice", view{
-		Title: "抱歉,出错了", Warn: true, Heading: "请在微信客户端打开链接",
-		Hint: notWeChatHint.in(english(r)),
-	})
+	v := view{english: english(r), Warn: true, Hint: notWeChatHint.in(english(r))}
+	v.Title, v.Heading = v.T("抱歉，出错了", "Oops! Something went wrong"), v.T(openInWeChat, "Open this link in WeChat")
+	if v.english {
+		v.Original = openInWeChat
+	}
+	s.show(w, r, "notice", v)
 }
 
 func (s *Server) cancelledPage(w http.ResponseWriter, r *http.Request, c *Call) {

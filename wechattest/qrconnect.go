@@ -123,11 +123,11 @@ func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
 	case phoneWeChat(r):
 		return a, &refusal{code: 10005, text: pageErrors[10005], hint: insideHint}
 	case !ok:
-		return a, &refusal{text: "AppID 参数错误", hint: unknownAppHint}
+		return a, &refusal{text: badAppID, hint: unknownAppHint}
 	case q.Get("response_type") != "code" && q.Get("login_type") != "jssdk", a.account.Kind != WebsiteApp, r.Method != http.MethodGet:
 		return a, &refusal{text: cannotOpen, hint: kindHint}
 	case a.scope != client.ScopeLogin || !a.account.owns(a.scope):
-		return a, &refusal{text: "Scope 参数错误或没有 Scope 权限", hint: scopeHint}
+		return a, &refusal{text: badScope, hint: scopeHint}
 	case !s.callbackAllowed(a):
 		return a, &refusal{text: cannotOpen, hint: domainHint(a, s.domains(a))}
 	}
@@ -141,7 +141,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	t, ok := s.tickets[r.FormValue("uuid")]
 	if !ok || !s.now().Before(t.expires) || t.status == qrConfirmed || t.status == qrRefused {
 		s.mu.Unlock()
-		s.errorPage(w, r, c, &refusal{text: "二维码已过期 / the QR code has expired"})
+		s.errorPage(w, r, c, &refusal{text: qrIsExpired})
 		return
 	}
 	t.person = s.visitor(r)

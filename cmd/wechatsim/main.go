@@ -7,8 +7,14 @@
 // https://open.weixin.qq.com and https://api.weixin.qq.com, which are the same
 // here, and the control page, where one chooses who holds the phone and what
 // goes wrong next. Without -config it has the accounts of
-// wechattest.DefaultAccounts; the control page lists them. -config names a
-// JSON file as wechattest.ReadConfig reads it:
+// wechattest.DefaultAccounts:
+//
+//	official account      wx00000000000000a1  official-account-secret-for-tests
+//	website application   wx00000000000000b2  website-app-secret-for-tests
+//	mini program          wx00000000000000c3  mini-program-secret-for-tests
+//	third-party platform  wx00000000000000d4  component-secret-for-tests
+//
+// -config names a JSON file as wechattest.ReadConfig reads it:
 //
 //	{
 //	  "accounts": [{"app_id": "wx0123456789abcdef", "secret": "secret-for-tests", "domains": ["www.example.com"]}],
