@@ -7,6 +7,7 @@
   if (!document.title) faults.push("has no title");
 
   for (const target of document.querySelectorAll("button, a")) {
+    if (!target.checkVisibility()) continue;
     const box = target.getBoundingClientRect();
     if (box.height < 44) faults.push(`"${target.innerText}" is ${box.height}px high, too little for a finger`);
   }

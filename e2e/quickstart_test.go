@@ -23,8 +23,8 @@ import (
 // explanation and is never waited out in a good run.
 const patience = 2 * time.Minute
 
-// quickstartBinary is the program under test, built once.
-var quickstartBinary string
+// The programs under test, built once.
+var quickstartBinary, wechatsimBinary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -34,85 +34,103 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
-		quickstartBinary = filepath.Join(dir, "quickstart")
-		build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", quickstartBinary, "./quickstart")...)
-		build.Dir = filepath.Join("..", "examples")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build the quickstart: %v\n%s", err, out)
-			return 1
+		quickstartBinary, wechatsimBinary = filepath.Join(dir, "quickstart"), filepath.Join(dir, "wechatsim")
+		for binary, place := range map[string][2]string{
+			quickstartBinary: {filepath.Join("..", "examples"), "./quickstart"},
+			wechatsimBinary:  {"..", "./cmd/wechatsim"},
+		} {
+			build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", binary, place[1])...)
+			build.Dir = place[0]
+			if out, err := build.CombinedOutput(); err != nil {
+				fmt.Fprintf(os.Stderr, "build %s: %v\n%s", place[1], err, out)
+				return 1
+			}
 		}
 		return m.Run()
 	}())
 }
 
-// quickstart is a running process of the program.
-type quickstart struct {
+// program is a running process of a program under test.
+type program struct {
 	t      *testing.T
-	url    string // of the site, without a trailing slash
-	sim    string // of the simulated WeChat
+	name   string
+	first  string // the first line of its output
 	cmd    *exec.Cmd
 	exited chan struct{}
 	stderr *syncBuffer
 }
 
-var openLine = regexp.MustCompile(`^Open (http://\S+) \(simulated WeChat: (http://\S+)\)$`)
-
-// startQuickstart starts the program on free ports and returns when it says
-// which. When the test ends it is stopped as a user would, with an interrupt,
-// and has to end well.
-func startQuickstart(t *testing.T, args ...string) *quickstart {
+// startProgram starts a program and returns when it has printed a line. When
+// the test ends it is stopped as a user would, with an interrupt, and has to
+// end well.
+func startProgram(t *testing.T, binary string, args ...string) *program {
 	t.Helper()
-	q := &quickstart{t: t, exited: make(chan struct{}), stderr: &syncBuffer{}}
-	q.cmd = exec.Command(quickstartBinary, append([]string{"-addr", "127.0.0.1:0", "-sim-addr", "127.0.0.1:0"}, args...)...)
-	q.cmd.Env = environmentWithoutApp()
-	q.cmd.Stderr = q.stderr
-	q.cmd.SysProcAttr = endWithParent()
-	stdout, err := q.cmd.StdoutPipe()
+	p := &program{t: t, name: "the " + filepath.Base(binary), exited: make(chan struct{}), stderr: &syncBuffer{}}
+	p.cmd = exec.Command(binary, args...)
+	p.cmd.Env = environmentWithoutApp()
+	p.cmd.Stderr = p.stderr
+	p.cmd.SysProcAttr = endWithParent()
+	stdout, err := p.cmd.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, q.cmd.Start())
-	t.Cleanup(q.stop)
+	require.NoError(t, p.cmd.Start())
+	t.Cleanup(p.stop)
 
 	line := make(chan string, 1)
 	go func() {
-		defer close(q.exited)
+		defer close(p.exited)
 		out := bufio.NewScanner(stdout)
 		if out.Scan() {
 			line <- out.Text()
 		}
 		_, _ = io.Copy(io.Discard, stdout)
-		_ = q.cmd.Wait() // stop reads the state
+		_ = p.cmd.Wait() // stop reads the state
 	}()
 	select {
-	case first := <-line:
-		found := openLine.FindStringSubmatch(first)
-		require.NotNil(t, found, "the first line is %q", first)
-		q.url, q.sim = found[1], found[2]
-	case <-q.exited:
-		require.FailNow(t, "the quickstart ended at once", q.stderr.String())
+	case p.first = <-line:
+	case <-p.exited:
+		require.FailNow(t, p.name+" ended at once", p.stderr.String())
 	case <-time.After(patience):
-		require.FailNow(t, "the quickstart says nothing", q.stderr.String())
+		require.FailNow(t, p.name+" says nothing", p.stderr.String())
 	}
-	return q
+	return p
 }
 
 // stop interrupts the process, waits for its end, and looks at how it ended.
-func (q *quickstart) stop() {
-	q.t.Helper()
-	if err := q.cmd.Process.Signal(os.Interrupt); errors.Is(err, os.ErrProcessDone) {
-		<-q.exited
+func (p *program) stop() {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(os.Interrupt); errors.Is(err, os.ErrProcessDone) {
+		<-p.exited
 	}
 	select {
-	case <-q.exited:
+	case <-p.exited:
 	case <-time.After(patience):
-		_ = q.cmd.Process.Kill()
-		<-q.exited
-		q.t.Errorf("the quickstart does not stop on an interrupt")
+		_ = p.cmd.Process.Kill()
+		<-p.exited
+		p.t.Errorf("%s does not stop on an interrupt", p.name)
 	}
-	assert.Zero(q.t, q.cmd.ProcessState.ExitCode(), "the quickstart ended badly")
-	assert.NotContains(q.t, q.stderr.String(), "DATA RACE")
-	if q.t.Failed() {
-		q.t.Logf("the quickstart's log:\n%s", q.stderr)
+	assert.Zero(p.t, p.cmd.ProcessState.ExitCode(), "%s ended badly", p.name)
+	assert.NotContains(p.t, p.stderr.String(), "DATA RACE")
+	if p.t.Failed() {
+		p.t.Logf("the log of %s:\n%s", p.name, p.stderr)
 	}
+}
+
+// quickstart is a running process of the quickstart.
+type quickstart struct {
+	*program
+	url string // of the site, without a trailing slash
+	sim string // of the simulated WeChat
+}
+
+var openLine = regexp.MustCompile(`^Open (http://\S+) \(simulated WeChat: (http://\S+)\)$`)
+
+// startQuickstart starts it on free ports.
+func startQuickstart(t *testing.T, args ...string) *quickstart {
+	t.Helper()
+	p := startProgram(t, quickstartBinary, append([]string{"-addr", "127.0.0.1:0", "-sim-addr", "127.0.0.1:0"}, args...)...)
+	found := openLine.FindStringSubmatch(p.first)
+	require.NotNil(t, found, "the first line is %q", p.first)
+	return &quickstart{program: p, url: found[1], sim: found[2]}
 }
 
 // environmentWithoutApp is our environment without what would make the

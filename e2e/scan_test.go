@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
@@ -57,7 +58,7 @@ func startScanSite(t *testing.T, opts ...wechatauth.Option) *quickstart {
 	})
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	return &quickstart{t: t, url: base, sim: sim.URL}
+	return &quickstart{url: base, sim: sim.URL}
 }
 
 func withScan() wechatauth.Option {
@@ -78,11 +79,12 @@ func (tb *tab) readQR() string {
 	return code.GetText()
 }
 
-// until waits until the page says so. The page may be another one by then.
+// until waits until the page says so. The page may be another one by then, and
+// in the background, where nothing is drawn.
 func (tb *tab) until(condition string) {
 	tb.t.Helper()
 	for {
-		ok, err := chromedp.Run(tb.ctx, chromedp.Poll[bool](condition))
+		ok, err := chromedp.Run(tb.ctx, chromedp.Poll[bool](condition, chromedp.WithPollingInterval(20*time.Millisecond)))
 		if err == nil && ok {
 			return
 		}
@@ -118,14 +120,14 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 			require.NoError(t, phoneLook.put(phone))
 
 			desk.open(site.url + "/orders?id=7")
-			deskLook.see(desk, site, "11-scan")
+			deskLook.see(desk, "11-scan")
 			right := desk.text(".number strong")
 			phone.open(desk.readQR())
-			phoneLook.see(phone, site, "12-scan-confirm")
+			phoneLook.see(phone, "12-scan-confirm")
 			desk.until("document.querySelector('main').dataset.state === 'scanned'")
-			deskLook.see(desk, site, "13-scanned")
+			deskLook.see(desk, "13-scanned")
 			assert.EqualValues(t, 200, phone.click("button[value='"+right+"']").status)
-			phoneLook.see(phone, site, "14-scan-done")
+			phoneLook.see(phone, "14-scan-done")
 
 			desk.until("document.querySelector('#openid') !== null")
 			assert.Equal(t, site.url+"/orders?id=7", eval[string](desk, "location.href"))
@@ -172,7 +174,7 @@ func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 			require.NoError(t, tb.pretend(agent, l.lang))
 			tb.open(site.url + "/orders?id=7")
 			tb.forgive("status of 403")
-			l.see(tb, site, "15-open-in-wechat")
+			l.see(tb, "15-open-in-wechat")
 			assert.Equal(t, site.url+"/orders?id=7", tb.readQR())
 			assert.Equal(t, site.url+"/orders?id=7", tb.text("#url"))
 			_, err := chromedp.Run(tb.ctx, chromedp.Click(chromedp.CSS("#copy")))
@@ -193,7 +195,7 @@ func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 			tb := openBrowser(t).tab()
 			require.NoError(t, l.put(tb))
 			tb.open(site.url + "/orders?id=7")
-			l.see(tb, site, "16-embedded")
+			l.see(tb, "16-embedded")
 		})
 	}
 }

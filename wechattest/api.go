@@ -43,6 +43,7 @@ func (s *Server) api(e endpoint) http.Handler {
 			name = endpointName(r.URL.Path)
 		}
 		c.entry = s.note(r, name, c.query)
+		defer s.end(c.entry)
 		if fromBrowser(r) {
 			s.mu.Lock()
 			s.inspect(r, name, string(c.body))

@@ -3,6 +3,7 @@ package wechattest
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
@@ -254,25 +255,44 @@ func forget(w http.ResponseWriter, cookie string) {
 	}
 }
 
+// journalEntry is a call as the control page follows it.
+type journalEntry struct {
+	Call
+	Number int  `json:"number"` // from 1
+	Open   bool `json:"open"`   // not answered yet
+}
+
+// journalNews is what journalPoll answers.
+type journalNews struct {
+	Calls []journalEntry `json:"calls"` // by number
+	Last  int            `json:"last"`  // calls so far
+	Ended int            `json:"ended"` // of them, how many have ended
+}
+
 // journalPoll answers the calls after the one numbered by "after", as soon as
-// there are any.
+// there are any. Who also says in "ended" how many had ended by then gets the
+// older calls that ended since as well.
 func (s *Server) journalPoll(w http.ResponseWriter, r *http.Request) {
 	after, _ := strconv.Atoi(r.FormValue("after")) // absent: from the start
+	ended, err := strconv.Atoi(r.FormValue("ended"))
+	if err != nil {
+		ended = math.MaxInt
+	}
 	hold := time.NewTimer(s.cfg.pollHold)
 	defer hold.Stop()
 	for {
 		s.mu.Lock()
-		calls, last := s.callsAfter(after)
+		news := s.journalSince(after, ended)
 		changed := s.changed
 		s.mu.Unlock()
-		if len(calls) > 0 || last < after {
-			writeJSON(w, map[string]any{"calls": calls, "last": last})
+		if len(news.Calls) > 0 || news.Last < after {
+			writeJSON(w, news)
 			return
 		}
 		select {
 		case <-changed:
 		case <-hold.C:
-			writeJSON(w, map[string]any{"calls": []Call{}, "last": last})
+			writeJSON(w, news)
 			return
 		case <-s.done:
 			return
@@ -282,17 +302,20 @@ func (s *Server) journalPoll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// callsAfter are at most the last 200. The caller holds s.mu.
-func (s *Server) callsAfter(after int) (calls []Call, last int) {
-	last = s.journal.first + len(s.journal.calls)
-	if after > last {
-		after = 0 // of an earlier simulator
+// journalSince has at most the last 200 calls. The caller holds s.mu.
+func (s *Server) journalSince(after, ended int) journalNews {
+	j := &s.journal
+	news := journalNews{Calls: []journalEntry{}, Last: j.first + len(j.calls), Ended: j.ended}
+	if after > news.Last {
+		after, ended = 0, 0 // of an earlier simulator
 	}
-	start := max(after-s.journal.first, len(s.journal.calls)-200, 0)
-	for i := start; i < len(s.journal.calls); i++ {
-		calls = append(calls, *s.journal.calls[i])
+	for i := max(len(j.calls)-200, 0); i < len(j.calls); i++ {
+		c, number := j.calls[i], j.first+i+1
+		if number > after || c.ended > ended {
+			news.Calls = append(news.Calls, journalEntry{Call: *c, Number: number, Open: c.ended == 0})
+		}
 	}
-	return calls, last
+	return news
 }
 
 // controlView is what the control page is rendered from.

@@ -251,6 +251,42 @@ func TestHandlerHasNoEndpointsUntilItsURLIsSet(t *testing.T) {
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), session.OpenID)
 }
 
+// An entry is shown when a call comes, and told anew when it has its outcome.
+func TestJournalTellsHowAnOpenCallEnded(t *testing.T) {
+	sim := simulator(t, wechattest.WithPollHold(time.Hour))
+	type entry struct {
+		wechattest.Call
+		Number int
+		Open   bool
+	}
+	type page struct {
+		Calls       []entry
+		Last, Ended int
+	}
+	follow := func(query string) (p page) {
+		resp, err := http.Get(sim.URL + "/sim/journal?" + query)
+		require.NoError(t, err)
+		require.NoError(t, json.Unmarshal([]byte(body(t, resp)), &p))
+		return p
+	}
+	release := sim.Block(exchangePath)
+	exchanged := make(chan answer, 1)
+	go func() { exchanged <- exchange(t, sim, "0bogus") }()
+	first := follow("after=0&ended=0")
+	require.Equal(t, 1, first.Last)
+	require.True(t, first.Calls[0].Open)
+	require.Zero(t, first.Calls[0].Errcode)
+
+	release()
+	require.Equal(t, 40029, (<-exchanged).errcode())
+	second := follow("after=1&ended=0")
+	require.Len(t, second.Calls, 1)
+	require.Equal(t, 1, second.Calls[0].Number)
+	require.False(t, second.Calls[0].Open)
+	require.Equal(t, 40029, second.Calls[0].Errcode)
+	require.Equal(t, 1, second.Ended)
+}
+
 func TestHandlerWorksBelowAPrefix(t *testing.T) {
 	handler := wechattest.NewHandler()
 	srv := httptest.NewServer(http.StripPrefix("/wechat", handler))

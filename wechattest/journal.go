@@ -23,6 +23,8 @@ type Call struct {
 	Fault    string    `json:"fault"`    // the scripted fault that it met
 	Errcode  int       `json:"errcode"`  // as answered; for a page its error number
 	Outcome  string    `json:"outcome"`  // in a word or two, for people
+
+	ended int // which call to end it was, from 1; 0 while it is open
 }
 
 // journalLimit is how many calls the journal keeps, about.
@@ -32,6 +34,7 @@ type journal struct {
 	calls  []*Call
 	counts map[string]int
 	first  int // how many older calls were dropped
+	ended  int // how many calls have ended
 }
 
 // Journal returns what was asked so far, oldest first; of a long run, the last
@@ -42,6 +45,7 @@ func (s *Server) Journal() []Call {
 	calls := make([]Call, len(s.journal.calls))
 	for i, c := range s.journal.calls {
 		calls[i] = *c
+		calls[i].ended = 0
 	}
 	return calls
 }
@@ -95,6 +99,15 @@ func (s *Server) note(r *http.Request, name string, q url.Values) *Call {
 	s.journal.counts[name]++
 	s.wake()
 	return c
+}
+
+// end enters that a call is over, answered or not.
+func (s *Server) end(c *Call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.journal.ended++
+	c.ended = s.journal.ended
+	s.wake()
 }
 
 // wake lets everybody look again who waits for something to happen. The

@@ -105,6 +105,7 @@ func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		r.ParseForm() // what does not parse is not there
 		c := s.note(r, name, r.URL.Query())
+		defer s.end(c)
 		s.mu.Lock()
 		s.inspect(r, name, r.PostForm.Encode())
 		c.Person = s.visitor(r).Name

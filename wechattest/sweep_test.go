@@ -34,7 +34,8 @@ func TestJournalOfALongRunIsCut(t *testing.T) {
 	calls := s.Journal()
 	require.Less(t, len(calls), journalLimit)
 	require.Equal(t, "sns/auth", calls[len(calls)-1].Endpoint)
-	after, last := s.callsAfter(journalLimit)
-	require.Equal(t, journalLimit+2, last)
-	require.Len(t, after, 2)
+	news := s.journalSince(journalLimit, 0)
+	require.Equal(t, journalLimit+2, news.Last)
+	require.Len(t, news.Calls, 2)
+	require.Equal(t, journalLimit+2, news.Calls[1].Number)
 }
