@@ -147,14 +147,6 @@ func (s *site) loggedIn(openID string) *browser {
 	return b
 }
 
-// route serves a page of the test's own, behind no gate unless h has one,
-// beside those of the site.
-func (s *site) route(pattern string, h http.Handler) {
-	mux := s.routes().(*http.ServeMux)
-	mux.Handle(pattern, h)
-	s.server.Config.Handler = mux
-}
-
 // setOf returns the Set-Cookie line of this name; empty if there is none.
 func (a answer) setOf(name string) string {
 	for _, line := range a.Header["Set-Cookie"] {
