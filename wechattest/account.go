@@ -56,9 +56,9 @@ type Account struct {
 
 	// Domains are the callback domains, at most two: a host name, with a path
 	// prefix if wanted ("www.example.com", "www.example.com/mp"). The host has
-	// to match exactly and a port is refused. Empty means that loopback hosts
-	// with any port are allowed and nothing else, or nothing at all under
-	// WithStrictDomains.
+	// to match exactly, a port is refused, and so is a path that dot segments
+	// lead out of the prefix. Empty means that loopback hosts with any port are
+	// allowed and nothing else, or nothing at all under WithStrictDomains.
 	Domains []string `json:"domains"`
 
 	// Scopes that the account owns. Default: all that its Kind can have.

@@ -95,7 +95,7 @@ func (s *Server) stableToken(c *call) answer {
 	if len(c.body) > 0 && !readBody(c.body, in) {
 		return refuse(47001)
 	}
-	c.entry.AppID = appID
+	c.entry.AppID = maskAppID(appID)
 	if errcode := missing(appID, secret, grantType); errcode != 0 {
 		return refuse(errcode)
 	}

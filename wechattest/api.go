@@ -40,7 +40,9 @@ func (s *Server) api(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, name := readCall(r, e), e.path
 		if name == "" {
-			name = endpointName(r.URL.Path)
+			s.mu.Lock()
+			name = s.maskPath(r.URL.Path)
+			s.mu.Unlock()
 		}
 		c.entry = s.note(r, name, c.query)
 		defer s.end(c.entry)

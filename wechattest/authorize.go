@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strings"
 
@@ -152,8 +153,8 @@ func (s *Server) callbackAllowed(a authorizeRequest) bool {
 		return !s.cfg.strictDomains && loopback(u.Hostname())
 	}
 	for _, d := range domains {
-		host, path, _ := strings.Cut(d, "/")
-		if strings.EqualFold(u.Host, host) && below(u.Path, path) {
+		host, prefix, _ := strings.Cut(d, "/")
+		if strings.EqualFold(u.Host, host) && below(u.Path, prefix) {
 			return true
 		}
 	}
@@ -169,9 +170,12 @@ func (s *Server) domains(a authorizeRequest) []string {
 	return a.account.Domains
 }
 
-func below(path, prefix string) bool {
+// below reports whether a decoded path is at or under a prefix, also once its
+// dot segments are resolved.
+func below(urlPath, prefix string) bool {
 	prefix = "/" + strings.Trim(prefix, "/")
-	return prefix == "/" || path == prefix || strings.HasPrefix(path, prefix+"/")
+	resolved := path.Clean(strings.ReplaceAll(urlPath, `\`, "/"))
+	return prefix == "/" || resolved == prefix || strings.HasPrefix(resolved, prefix+"/")
 }
 
 func loopback(host string) bool {

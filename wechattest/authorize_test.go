@@ -201,6 +201,12 @@ func TestCallbackDomainIsMatchedExactly(t *testing.T) {
 		"the path itself":          {[]string{"example.com/mp"}, "https://example.com/mp", true},
 		"beside the path":          {[]string{"example.com/mp"}, "https://example.com/mpx", false},
 		"above the path":           {[]string{"example.com/mp"}, "https://example.com/", false},
+		"dots out of the path":     {[]string{"example.com/mp"}, "https://example.com/mp/../x", false},
+		"encoded dots":             {[]string{"example.com/mp"}, "https://example.com/mp/%2e%2e/x", false},
+		"encoded slashes":          {[]string{"example.com/mp"}, "https://example.com/mp/%2f..%2f..%2fx", false},
+		"backslashes":              {[]string{"example.com/mp"}, `https://example.com/mp/..\x`, false},
+		"dots at the end":          {[]string{"example.com/mp"}, "https://example.com/mp/..", false},
+		"dots within the path":     {[]string{"example.com/mp"}, "https://example.com/mp/a/../cb", true},
 		"encoded twice":            {[]string{"example.com"}, "https%3A%2F%2Fexample.com%2F", false},
 		"loopback is no exception": {[]string{"example.com"}, "http://127.0.0.1:8080/", false},
 	}

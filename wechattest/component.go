@@ -43,7 +43,7 @@ func (s *Server) componentToken(c *call) answer {
 	if !readBody(c.body, map[string]any{"component_appid": &appID, "component_appsecret": &secret, "component_verify_ticket": &ticket}) {
 		return refuse(47001)
 	}
-	c.entry.AppID = appID
+	c.entry.AppID = maskAppID(appID)
 	a := s.accounts[appID]
 	t := s.verifyTickets[ticket]
 	switch {

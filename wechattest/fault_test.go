@@ -312,6 +312,67 @@ func TestJournalMasksSecrets(t *testing.T) {
 	require.Equal(t, 2, sim.Count("/"+exchangePath))
 }
 
+func TestJournalMasksSecretsInTheWrongPlace(t *testing.T) {
+	sim := simulator(t)
+	user := token(t, sim, "snsapi_base").text("access_token")
+	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+	const elsewhere = "0123456789abcdef0123456789abcdef" // the AppSecret of an account that is not here
+	tests := map[string]struct {
+		ask  func()
+		call wechattest.Call
+	}{
+		"AppID and secret swapped": {
+			func() { ask(t, sim, exchangePath, "appid", secret, "secret", appID) }, wechattest.Call{Endpoint: exchangePath, AppID: "…"},
+		},
+		"swapped in a body": {
+			func() { tell(t, sim, "cgi-bin/stable_token", map[string]string{"appid": miniSecret}) },
+			wechattest.Call{Method: "POST", Endpoint: "cgi-bin/stable_token", AppID: "…"},
+		},
+		"swapped in a platform's body": {
+			func() {
+				tell(t, sim, "cgi-bin/component/api_component_token", map[string]string{"component_appid": platformKey})
+			},
+			wechattest.Call{Method: "POST", Endpoint: "cgi-bin/component/api_component_token", AppID: "…"},
+		},
+		"swapped at a page": {
+			func() { open(t, desk(), sim.URL+"/connect/qrconnect?appid="+siteSecret) }, wechattest.Call{Endpoint: "connect/qrconnect", AppID: "…"},
+		},
+		"secret as a path":             {func() { ask(t, sim, "sns/"+secret) }, wechattest.Call{Endpoint: "…"}},
+		"secret as a path, encoded":    {func() { ask(t, sim, "sns/%256f"+secret[1:]) }, wechattest.Call{Endpoint: "…"}},
+		"another secret as a path":     {func() { ask(t, sim, "sns/"+elsewhere+"/x") }, wechattest.Call{Endpoint: "sns/…/x"}},
+		"token as a path":              {func() { ask(t, sim, "sns/"+user) }, wechattest.Call{Endpoint: "…"}},
+		"session_key as a path":        {func() { ask(t, sim, "sns/"+key) }, wechattest.Call{Endpoint: "…"}},
+		"a mistyped path is kept":      {func() { ask(t, sim, "sns/oauth/access_token") }, wechattest.Call{Endpoint: "sns/oauth/access_token"}},
+		"an unknown AppID is kept":     {func() { ask(t, sim, exchangePath, "appid", "wxffffffffffffffff") }, wechattest.Call{Endpoint: exchangePath, AppID: "wxffffffffffffffff"}},
+		"an original ID is kept":       {func() { ask(t, sim, exchangePath, "appid", "gh_0123456789ab") }, wechattest.Call{Endpoint: exchangePath, AppID: "gh_0123456789ab"}},
+		"what is not an AppID is not":  {func() { ask(t, sim, exchangePath, "appid", elsewhere) }, wechattest.Call{Endpoint: exchangePath, AppID: "…"}},
+		"one slash more is not hidden": {func() { ask(t, sim, "/sns/auth") }, wechattest.Call{Endpoint: "/sns/auth"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			tt.ask()
+			calls := sim.Journal()
+			last := calls[len(calls)-1]
+			if tt.call.Method == "" {
+				tt.call.Method = "GET"
+			}
+			require.Equal(t, tt.call, wechattest.Call{Method: last.Method, Endpoint: last.Endpoint, AppID: last.AppID})
+		})
+	}
+}
+
+func TestPathsAreNotMended(t *testing.T) {
+	sim := simulator(t)
+	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	for _, path := range []string{"//cgi-bin/stable_token", "/cgi-bin//stable_token", "/cgi-bin/./stable_token", "/sns/../cgi-bin/stable_token", "//connect/oauth2/authorize"} {
+		resp, err := stay.Post(sim.URL+path, "application/json", strings.NewReader("{}"))
+		require.NoError(t, err)
+		require.Equal(t, 40066, decode(t, resp).errcode(), path)
+		sim.AssertCalls(t, path, 1)
+	}
+	sim.AssertCalls(t, "cgi-bin/stable_token", 0)
+}
+
 // failures collects what an assertion reports.
 type failures struct{ bytes.Buffer }
 
@@ -340,6 +401,16 @@ func TestLeaksAreFound(t *testing.T) {
 			_, err := phone().Transport.RoundTrip(req)
 			return err
 		}, "a session_key in the Referer"},
+		"secret in the path": {func() error {
+			_, err := phone().Get(sim.URL + "/sns/" + secret)
+			return err
+		}, "the AppSecret of " + appID + " in the URL of a browser's request to …"},
+		"secret beside a stray percent sign": {func() error {
+			req, _ := http.NewRequest(http.MethodGet, authorizeURL(sim, loopback, "snsapi_base"), nil)
+			req.Header.Set("Referer", "http://127.0.0.1/?off=50%&s="+strings.ReplaceAll(secret, "-", "%2D"))
+			_, err := phone().Transport.RoundTrip(req)
+			return err
+		}, "the AppSecret of " + appID + " in the Referer"},
 		"an exchange by the browser itself": {func() error {
 			_, err := phone().Get(sim.URL + "/" + exchangePath + "?secret=" + secret)
 			return err
@@ -359,6 +430,17 @@ func TestLeaksAreFound(t *testing.T) {
 	}
 	sim.AssertNoLeaks(&report)
 	require.NotEmpty(t, report.String())
+}
+
+func TestShortSecretIsALeakOnlyWhereItStandsAlone(t *testing.T) {
+	for query, want := range map[string]int{
+		"/secretary": 0, "/x?secret=1": 0, "/x?a=secrets": 0, "/x?a=top-secret": 0, "/x?a=secret_1": 0,
+		"/x?a=secret": 1, "/x?a=secret&b=1": 1, "/x?a=secretary,secret": 1, "/x?a=%2Fsecret": 1, "/secret": 1,
+	} {
+		sim := simulator(t, wechattest.WithAccount(wechattest.Account{AppID: appID, Secret: "secret"}))
+		open(t, phone(), authorizeURL(sim, "http://127.0.0.1:1"+query, "snsapi_base"))
+		require.Len(t, sim.Leaks(), want, query)
+	}
 }
 
 func TestAssertCalls(t *testing.T) {

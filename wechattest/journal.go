@@ -5,18 +5,21 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 )
 
 // Call is one request that the simulator was asked, as the journal keeps it.
-// Secrets, tokens and session keys are not kept; codes and states are masked
-// to their first four characters.
+// Secrets, tokens and session keys are not kept, also where they do not belong:
+// "…" stands for an AppID of another form than WeChat's, and for a part of an
+// unknown path that is, or could be, a secret. Codes and states are masked to
+// their first four characters, those shorter than eight to "…".
 type Call struct {
 	Time     time.Time `json:"time"`     // on the simulator's clock
 	Method   string    `json:"method"`   // as in the request
-	Endpoint string    `json:"endpoint"` // the path without its leading slash
-	AppID    string    `json:"app_id"`   // as in the request; empty where none was sent
+	Endpoint string    `json:"endpoint"` // the path without its leading slash, masked if unknown
+	AppID    string    `json:"app_id"`   // as in the request, or that of its token; empty where none was sent
 	Code     string    `json:"code"`     // masked: code, js_code
 	State    string    `json:"state"`    // masked
 	Person   string    `json:"person"`   // whose browser it was; empty for a server's call
@@ -87,7 +90,7 @@ func (s *Server) note(r *http.Request, name string, q url.Values) *Call {
 		code = q.Get("js_code")
 	}
 	c := &Call{
-		Time: s.now(), Method: r.Method, Endpoint: name, AppID: q.Get("appid"),
+		Time: s.now(), Method: r.Method, Endpoint: name, AppID: maskAppID(q.Get("appid")),
 		Code: mask(code), State: mask(q.Get("state")),
 	}
 	s.journal.calls = append(s.journal.calls, c)
@@ -124,6 +127,34 @@ func (s *Server) outcome(c *Call, errcode int, text string) {
 }
 
 func endpointName(path string) string { return strings.TrimPrefix(path, "/") }
+
+// maskAppID keeps what has the form of an AppID, or of an original ID. A secret
+// that was sent in its place has not.
+func maskAppID(id string) string {
+	if id == "" || appIDForm.MatchString(id) || originalIDForm.MatchString(id) {
+		return id
+	}
+	return "…"
+}
+
+var originalIDForm = regexp.MustCompile(`^gh_[0-9a-f]{12}$`)
+
+// maskPath names a path that is not known, without any secret in it. Words of
+// API paths are shorter than tokens, codes and AppSecrets. The caller holds
+// s.mu.
+func (s *Server) maskPath(path string) string {
+	const longestWord = 23
+	if s.secretIn(path) != "" {
+		return "…"
+	}
+	parts := strings.Split(endpointName(path), "/")
+	for i, part := range parts {
+		if len(part) > longestWord {
+			parts[i] = "…"
+		}
+	}
+	return strings.Join(parts, "/")
+}
 
 // mask keeps the first four characters of what is at least twice as long.
 func mask(secret string) string {

@@ -1,9 +1,9 @@
 package wechattest
 
 import (
+	"encoding/hex"
 	"fmt"
 	"net/http"
-	"net/url"
 	"regexp"
 	"strings"
 )
@@ -17,8 +17,14 @@ type TB interface {
 }
 
 // Leaks tells of every request in which a browser carried what only a server
-// may hold: an AppSecret, a token or a session_key in the URL, the Referer, a
-// cookie or a form. The secrets themselves are not in the texts.
+// may hold: an AppSecret, a token or a session_key in the URL (path or query),
+// the Referer, a cookie or a form, as it is or under percent-encoding. An
+// AppSecret of fewer than 16 bytes, which is none of WeChat's, counts only
+// where it stands alone: "secret" is not found in "secretary", nor in
+// "?secret=". The secrets themselves are not in the texts.
+//
+// The simulator sees what a browser sends to it, and nothing that stays between
+// the browser and the site.
 func (s *Server) Leaks() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +55,7 @@ var (
 // inspect looks for secrets in what a browser sent. The caller holds s.mu.
 func (s *Server) inspect(r *http.Request, endpoint, posted string) {
 	places := map[string]string{
-		"URL": r.URL.RawQuery, "Referer": r.Referer(), "Cookie": r.Header.Get("Cookie"), "form": posted,
+		"URL": r.URL.EscapedPath() + "?" + r.URL.RawQuery, "Referer": r.Referer(), "Cookie": r.Header.Get("Cookie"), "form": posted,
 	}
 	for place, text := range places {
 		if what := s.secretIn(text); what != "" {
@@ -62,7 +68,7 @@ func (s *Server) inspect(r *http.Request, endpoint, posted string) {
 func (s *Server) secretIn(text string) string {
 	for range 3 {
 		for _, a := range s.cfg.accounts {
-			if strings.Contains(text, a.Secret) {
+			if holds(text, a.Secret) {
 				return "the AppSecret of " + a.AppID
 			}
 		}
@@ -76,14 +82,44 @@ func (s *Server) secretIn(text string) string {
 				return "a session_key"
 			}
 		}
-		decoded, err := url.PathUnescape(text)
-		if err != nil || decoded == text {
-			return ""
-		}
-		text = decoded
+		text = percentEncoded.ReplaceAllStringFunc(text, decodeByte)
 	}
 	return ""
 }
+
+// percentEncoded finds what can be decoded; url.PathUnescape gives up at a
+// percent sign that stands for itself.
+var percentEncoded = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
+
+func decodeByte(encoded string) string {
+	b, _ := hex.DecodeString(encoded[1:]) // two hex digits
+	return string(b)
+}
+
+// holds reports whether a secret is in a text; a short one only as a word of
+// its own that is not the name of a parameter.
+func holds(text, secret string) bool {
+	const long = 16
+	if len(secret) >= long {
+		return strings.Contains(text, secret)
+	}
+	for start := 0; ; {
+		i := strings.Index(text[start:], secret)
+		if i < 0 {
+			return false
+		}
+		before, after := text[:start+i], text[start+i+len(secret):]
+		if !endsInWord.MatchString(before) && !goesOnAsWord.MatchString(after) {
+			return true
+		}
+		start += i + 1
+	}
+}
+
+var (
+	endsInWord   = regexp.MustCompile(`[0-9A-Za-z_-]$`)
+	goesOnAsWord = regexp.MustCompile(`^[0-9A-Za-z_=-]`)
+)
 
 // fromBrowser reports whether a request to the API host was sent by a page.
 func fromBrowser(r *http.Request) bool {

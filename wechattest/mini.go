@@ -17,9 +17,9 @@ type sessionKey struct {
 // there is no such mini program or person.
 func (s *Server) JSCode(appID, person string) string { return s.miniCode(miniFlow, appID, person) }
 
-// PhoneCode is what the phone number button gives the mini program: a code for
-// wxa/business/getuserphonenumber, good for five minutes and one use. It
-// panics if there is no such mini program or person.
+// PhoneCode is what the phone number button gives the mini program: a code of
+// 64 hex digits for wxa/business/getuserphonenumber, good for five minutes and
+// one use. It panics if there is no such mini program or person.
 func (s *Server) PhoneCode(appID, person string) string { return s.miniCode(phoneFlow, appID, person) }
 
 func (s *Server) miniCode(f flow, appID, person string) string {

@@ -223,6 +223,14 @@ func TestPhoneNumber(t *testing.T) {
 		a := tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(sim.PhoneCode(miniID, "Lin")))
 		require.Equal(t, "86", a["phone_info"].(map[string]any)["countryCode"])
 	})
+	t.Run("the code is 64 hex digits", func(t *testing.T) {
+		sim := simulator(t)
+		first, second := sim.PhoneCode(miniID, "Lin"), sim.PhoneCode(miniID, "Lin")
+		require.Regexp(t, `^[0-9a-f]{64}$`, first)
+		require.Regexp(t, `^[0-9a-f]{64}$`, second)
+		require.NotEqual(t, first, second)
+		require.Regexp(t, `^0[0-9A-Za-z]{31}$`, sim.JSCode(miniID, "Lin"))
+	})
 	t.Run("five minutes", func(t *testing.T) {
 		sim := simulator(t, person)
 		c := sim.PhoneCode(miniID, "Lin")

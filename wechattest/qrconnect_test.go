@@ -2,6 +2,7 @@ package wechattest_test
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -165,6 +166,34 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 		require.NoError(t, sim.Await(soon(t), "connect/l/qrconnect", 1))
 		confirm(t, sim, id, "refuse")
 		require.Contains(t, <-answer, "403")
+	})
+	t.Run("answers at once when time passes and the code expires", func(t *testing.T) {
+		for name, advance := range map[string]func(*wechattest.Server){
+			"Advance":      func(sim *wechattest.Server) { sim.Advance(10 * time.Minute) },
+			"control page": func(sim *wechattest.Server) { control(t, jar(t), sim, "advance", "by", "10m") },
+		} {
+			t.Run(name, func(t *testing.T) {
+				sim := simulator(t, wechattest.WithPollHold(time.Hour))
+				id := uuid(t, sim)
+				ctx, polling := soon(t), sim.URL+"/connect/l/qrconnect?uuid="+id
+				req, err := http.NewRequestWithContext(ctx, http.MethodGet, polling, nil)
+				require.NoError(t, err)
+				answer := make(chan string, 1)
+				go func() {
+					resp, err := desk().Do(req)
+					if err != nil {
+						answer <- err.Error()
+						return
+					}
+					defer resp.Body.Close()
+					text, _ := io.ReadAll(resp.Body)
+					answer <- string(text)
+				}()
+				require.NoError(t, sim.Await(ctx, "connect/l/qrconnect", 1))
+				advance(sim)
+				require.Equal(t, "window.wx_errcode=402;window.wx_code='';", <-answer)
+			})
+		}
 	})
 	t.Run("is confirmed once", func(t *testing.T) {
 		sim := simulator(t, hold)

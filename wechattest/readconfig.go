@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -24,13 +25,17 @@ type fileConfig struct {
 // -config. Its members, all optional, are accounts and people (with the fields
 // of Account and Person), any_browser, strict_domains, environment, scenario,
 // seed, switches, quotas and faults (both by endpoint). A member that is not
-// known is an error, and so is a value that NewServer would panic on.
+// known is an error, and so are a value that NewServer would panic on and
+// anything after the object.
 func ReadConfig(r io.Reader) ([]Option, error) {
 	var f fileConfig
 	dec := json.NewDecoder(r)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&f); err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, errors.New("read configuration: something follows the JSON object")
 	}
 	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), With(f.Switches...)}
 	if f.Scenario != "" {

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"sync"
 	"time"
 
@@ -163,6 +164,7 @@ func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offset += d
+	s.wake() // a long poll whose QR code has expired
 }
 
 // Now is the simulator's time.
@@ -220,6 +222,18 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/connect/qrcode/{uuid}", s.page("connect/qrcode", s.qrImage))
 	mux.HandleFunc("/mmopen/", s.avatar)
 	s.controlRoutes(mux)
-	mux.Handle("/", s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", answer: unknownPath}))
-	return mux
+	unknown := s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", answer: unknownPath})
+	mux.Handle("/", unknown)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !clean(r.URL.EscapedPath()) {
+			unknown.ServeHTTP(w, r) // a ServeMux would redirect
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// clean reports whether a path has no empty and no dot segments.
+func clean(urlPath string) bool {
+	return urlPath == path.Clean(urlPath) || urlPath == path.Clean(urlPath)+"/"
 }

@@ -49,7 +49,8 @@ type login struct {
 	passwordsChanged int // of the person, when it was issued
 }
 
-// newCode issues a code: 32 alphanumerics that start with 0.
+// newCode issues a code: 32 alphanumerics that start with 0, or for a phone
+// number 64 lower-case hex digits.
 func (s *Server) newCode(g *grant) string {
 	life := codeLife
 	if s.accounts[g.appID].Kind == WebsiteApp {
@@ -57,6 +58,9 @@ func (s *Server) newCode(g *grant) string {
 	}
 	g.expires = s.now().Add(life)
 	code := "0" + s.text(31)
+	if g.flow == phoneFlow {
+		code = fmt.Sprintf("%016x%016x%016x%016x", s.rng.Uint64(), s.rng.Uint64(), s.rng.Uint64(), s.rng.Uint64())
+	}
 	s.codes[code] = g
 	s.sweep()
 	return code

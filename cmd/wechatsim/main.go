@@ -1,7 +1,12 @@
 // Command wechatsim serves the simulated WeChat of package wechattest on a
-// loopback port, for applications in any language.
+// port, for applications in any language.
 //
 //	go run ./cmd/wechatsim -any-browser
+//
+// It listens on loopback only, 127.0.0.1:8081 unless -addr says otherwise:
+// whoever reaches it can log in as anybody. An -addr that other machines can
+// reach, as from a container, takes -expose as well; a client then needs a
+// proxy with TLS in between, for plain http is for loopback hosts.
 //
 // It prints one line: the base URLs to use in place of
 // https://open.weixin.qq.com and https://api.weixin.qq.com, which are the same
@@ -41,6 +46,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -63,17 +69,17 @@ func main() {
 
 // run serves until ctx ends.
 func run(ctx context.Context, args []string, out io.Writer) error {
-	addr, opts, err := parse(args)
+	set, err := parse(args)
 	if err != nil {
 		return err
 	}
-	handler, err := simulator(opts)
+	handler, err := simulator(set.opts)
 	if err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", addr)
+	listener, err := listen(set.addr, set.expose)
 	if err != nil {
-		return fmt.Errorf("listen: %w", err)
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -82,7 +88,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		ReadHeaderTimeout: 5 * time.Second,
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // lets long polls go
 	}
-	base := "http://" + listener.Addr().String()
+	base := baseURL(listener.Addr().(*net.TCPAddr))
 	fmt.Fprintf(out, "wechatsim: open base URL %s, api base URL %s, control page %s/\n", base, base, base)
 
 	stopped := make(chan error, 1)
@@ -98,6 +104,32 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return <-stopped
 }
 
+// listen refuses an address that other machines can reach, unless expose.
+func listen(addr string, expose bool) (net.Listener, error) {
+	to, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	if !to.IP.IsLoopback() && !expose {
+		return nil, fmt.Errorf("-addr %s is not loopback: other machines could log in as anybody; say 127.0.0.1:%d, or add -expose if that is meant", addr, to.Port)
+	}
+	listener, err := net.ListenTCP("tcp", to)
+	if err != nil {
+		return nil, fmt.Errorf("listen: %w", err)
+	}
+	return listener, nil
+}
+
+// baseURL is how this machine reaches an address that is listened on, which
+// may be that of all its interfaces.
+func baseURL(at *net.TCPAddr) string {
+	ip := at.IP
+	if ip.IsUnspecified() {
+		ip = net.IPv4(127, 0, 0, 1)
+	}
+	return "http://" + net.JoinHostPort(ip.String(), strconv.Itoa(at.Port))
+}
+
 // simulator turns the panic of options that contradict each other, such as a
 // scenario's account and the same one in the file, into an error.
 func simulator(opts []wechattest.Option) (h http.Handler, err error) {
@@ -109,38 +141,46 @@ func simulator(opts []wechattest.Option) (h http.Handler, err error) {
 	return wechattest.NewHandler(opts...), nil
 }
 
+// settings are what the command line asks for.
+type settings struct {
+	addr   string
+	expose bool
+	opts   []wechattest.Option
+}
+
 // parse reads flags and the configuration file. Flags come after the file.
-func parse(args []string) (addr string, opts []wechattest.Option, err error) {
+func parse(args []string) (set settings, err error) {
 	flags := flag.NewFlagSet("wechatsim", flag.ContinueOnError)
-	flags.StringVar(&addr, "addr", "127.0.0.1:8081", "address to listen on")
+	flags.StringVar(&set.addr, "addr", "127.0.0.1:8081", "loopback `address` to listen on")
+	flags.BoolVar(&set.expose, "expose", false, "let -addr be one that other machines can reach")
 	file := flags.String("config", "", "JSON `file` with accounts and people")
 	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in every browser, not in WeChat only")
 	strict := flags.Bool("strict-domains", false, "refuse callbacks to loopback hosts unless configured")
 	scenario := flags.String("scenario", "", "scenario to set up; an unknown name lists them")
 	if err := flags.Parse(args); err != nil {
-		return "", nil, err
+		return settings{}, err
 	}
 	if flags.NArg() > 0 {
-		return "", nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return settings{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
 	if *file != "" {
-		if opts, err = readConfig(*file); err != nil {
-			return "", nil, err
+		if set.opts, err = readConfig(*file); err != nil {
+			return settings{}, err
 		}
 	}
 	if *anyBrowser {
-		opts = append(opts, wechattest.WithAnyBrowser())
+		set.opts = append(set.opts, wechattest.WithAnyBrowser())
 	}
 	if *strict {
-		opts = append(opts, wechattest.WithStrictDomains())
+		set.opts = append(set.opts, wechattest.WithStrictDomains())
 	}
 	if *scenario != "" {
 		if !scenarioExists(*scenario) {
-			return "", nil, fmt.Errorf("-scenario: choose one of\n%s", scenarioList())
+			return settings{}, fmt.Errorf("-scenario: choose one of\n%s", scenarioList())
 		}
-		opts = append(opts, wechattest.WithScenario(*scenario))
+		set.opts = append(set.opts, wechattest.WithScenario(*scenario))
 	}
-	return addr, opts, nil
+	return set, nil
 }
 
 func readConfig(name string) ([]wechattest.Option, error) {

@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 // start runs the program on a free port and returns its base URL and a way to
@@ -70,6 +73,17 @@ func TestProgramStopsWhileALongPollIsOpen(t *testing.T) {
 	<-polled
 }
 
+func TestProgramPrintsAnAddressThatAClientTakes(t *testing.T) {
+	for _, args := range [][]string{{"-addr", "localhost:0"}, {"-expose", "-addr", ":0"}, {"-expose", "-addr", "0.0.0.0:0"}} {
+		base, stop := start(t, args...)
+		require.Regexp(t, `^http://127\.0\.0\.1:\d+$`, base)
+		c, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret, client.WithEndpoints(client.Endpoints{Open: base, API: base}))
+		require.NoError(t, err)
+		require.ErrorIs(t, c.CheckToken(t.Context(), "10_bogus", "obogus"), client.ErrTokenInvalid)
+		require.NoError(t, stop())
+	}
+}
+
 func TestProgramTakesFlagsAndAFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sim.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{"name": "Ada"}]}`), 0o600))
@@ -84,6 +98,8 @@ func TestProgramNamesMistakes(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{}]}`), 0o600))
 	twice := filepath.Join(t.TempDir(), "twice.json")
 	require.NoError(t, os.WriteFile(twice, []byte(`{"accounts": [{"app_id": "wx00000000000000a1", "secret": "s"}]}`), 0o600))
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // a mistake that is not noticed ends at once, too
 	for name, tt := range map[string]struct {
 		args []string
 		want string
@@ -94,10 +110,13 @@ func TestProgramNamesMistakes(t *testing.T) {
 		"file":               {[]string{"-config", file}, "a person needs a name"},
 		"file and scenario":  {[]string{"-config", twice, "-scenario", "account-banned"}, "declared twice"},
 		"address":            {[]string{"-addr", "bogus:-1"}, "listen"},
+		"every interface":    {[]string{"-addr", ":0"}, "-addr :0 is not loopback: other machines could log in as anybody; say 127.0.0.1:0, or add -expose"},
+		"every IPv4 address": {[]string{"-addr", "0.0.0.0:0"}, "is not loopback"},
+		"every IPv6 address": {[]string{"-addr", "[::]:0"}, "is not loopback"},
 		"address in the way": {[]string{"-strict-domains", "-addr", "127.0.0.1:99999"}, "listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.ErrorContains(t, run(t.Context(), tt.args, io.Discard), tt.want)
+			require.ErrorContains(t, run(over, tt.args, io.Discard), tt.want)
 		})
 	}
 }
