@@ -14,7 +14,9 @@ import (
 type AccountTokenSource interface {
 	// AccountToken returns a valid token. stale is the one that WeChat has just
 	// refused, or the zero Secret: an answer equal to it makes the call fail, any other is
-	// tried once. An error stays in the chain of the call's *Error.
+	// tried once. An error makes the call fail with an *Error that matches it
+	// with errors.Is and errors.As. A call does not wait for AccountToken beyond
+	// its own end.
 	AccountToken(ctx context.Context, stale Secret) (Secret, error)
 }
 
@@ -58,15 +60,51 @@ func (c *Client) callAsAccount(ctx context.Context, req request) (*answer, error
 }
 
 func (c *Client) accountToken(ctx context.Context, req request, stale Secret) (Secret, error) {
-	token, err := c.accounts.AccountToken(ctx, stale)
+	token, err := supplied(ctx, func() (Secret, error) { return c.accounts.AccountToken(ctx, stale) })
+	if own, ok := err.(*Error); ok && c.ownTokens() {
+		return Secret{}, own
+	}
 	if err != nil {
-		return Secret{}, req.noToken("account token", err)
+		return Secret{}, c.noToken(req, "account token", err)
 	}
 	if !isToken(token.Reveal()) {
 		return Secret{}, req.unsent(KindConfiguration, errors.New("the account token is empty or malformed"))
 	}
 	return token, nil
 }
+
+// ownTokens tells whether the account's tokens come from this package.
+func (c *Client) ownTokens() bool {
+	_, own := c.accounts.(*stableToken)
+	return own
+}
+
+// supplied asks a token supplier that may be anyone's: one that ignores the
+// context or panics does no more than fail the call.
+func supplied(ctx context.Context, ask func() (Secret, error)) (Secret, error) {
+	type answer struct {
+		token Secret
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		a := answer{err: errPanicked} // stays if ask does not return
+		defer func() {
+			_ = recover()
+			answers <- a
+		}()
+		a.token, a.err = ask()
+	}()
+	select {
+	case a := <-answers:
+		return a.token, a.err
+	case <-ctx.Done():
+		return Secret{}, ctx.Err()
+	}
+}
+
+// errPanicked says nothing of what the panic held, which may be anything.
+var errPanicked = errors.New("the code that was called panicked")
 
 // stableToken keeps the token of cgi-bin/stable_token. That endpoint is
 // isolated from cgi-bin/token: neither invalidates the other's token.
@@ -120,20 +158,35 @@ func (s *stableToken) AccountToken(ctx context.Context, stale Secret) (Secret, e
 	}
 }
 
+// fly asks and tells the waiters. A RoundTripper of the user's may panic in it:
+// nobody else could catch that here.
 func (s *stableToken) fly(ctx context.Context, flight *tokenFlight, stale Secret) {
 	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
 	defer cancel()
+	var life time.Duration
+	flight.err = request{endpoint: stableTokenEndpoint}.transportError(errPanicked, false) // stays if renew does not return
+	defer func() {
+		_ = recover()
+		s.land(flight, life)
+	}()
+	flight.token, life, flight.err = s.renew(ctx, stale)
+}
+
+func (s *stableToken) renew(ctx context.Context, stale Secret) (Secret, time.Duration, error) {
 	token, life, err := s.ask(ctx, false)
 	if err == nil && token.Equal(stale) && s.mayForce() {
-		token, life, err = s.ask(ctx, true)
+		return s.ask(ctx, true)
 	}
+	return token, life, err
+}
+
+func (s *stableToken) land(flight *tokenFlight, life time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil {
-		s.token = token
+	if flight.err == nil {
+		s.token = flight.token
 		s.expires = s.now().Add(life - min(tokenMargin, life/2))
 	}
-	flight.token, flight.err = token, err
 	s.flight = nil
 	close(flight.done)
 }

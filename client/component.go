@@ -17,6 +17,8 @@ type component struct {
 // platform's AppID and its component_access_token, which token returns for each
 // call (it should keep the token, WeChat's lives two hours), and no AppSecret:
 // https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Official_Accounts/official_account_website_authorization.html.
+// An error of token makes the call fail with an [*Error] that matches it with
+// errors.Is and errors.As; a call does not wait for token beyond its own end.
 // Calls that need an account token take the authorizer_access_token from
 // [WithAccountToken].
 func WithComponent(componentAppID string, token func(ctx context.Context) (Secret, error)) Option {
@@ -42,9 +44,9 @@ func (c *Client) callAsApp(ctx context.Context, req request) (*answer, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	token, err := c.component.token(ctx)
+	token, err := supplied(ctx, func() (Secret, error) { return c.component.token(ctx) })
 	if err != nil {
-		return nil, req.noToken("component_access_token", err)
+		return nil, c.noToken(req, "component_access_token", err)
 	}
 	if !isToken(token.Reveal()) {
 		return nil, req.unsent(KindConfiguration, ErrComponent)

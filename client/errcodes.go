@@ -1,6 +1,10 @@
 package client
 
-import "strings"
+import (
+	"context"
+	"errors"
+	"strings"
+)
 
 // meaning is what an errcode says: what to do, which sentinel it is, and a
 // sentence for people.
@@ -123,6 +127,8 @@ func (e *Error) Text(lang Lang) string {
 	m := meaningOfKind[e.Kind()]
 	if known := lookup(e.Code, e.Endpoint); e.Code != 0 && known.en != "" {
 		m = known
+	} else if errors.Is(e.cause, context.Canceled) {
+		m = meaning{en: "The call was cancelled.", zh: "请求已取消。"}
 	}
 	if strings.HasPrefix(string(lang), "zh") {
 		return m.zh

@@ -16,7 +16,7 @@ import (
 type Kind int
 
 const (
-	KindUnknown       Kind = iota // fail this login; an errcode without an entry, or an answer that cannot be read
+	KindUnknown       Kind = iota // fail this login: an errcode without an entry, an answer that cannot be read, or a call that its caller cancelled
 	KindRetry                     // passing trouble: network, timeout, an HTTP status that is not 200
 	KindBusy                      // WeChat is busy (errcode -1): try again soon
 	KindRestart                   // begin the login again: code, token or session_key is spent, expired or foreign
@@ -137,14 +137,18 @@ func (req request) unsent(kind Kind, cause error) *Error {
 }
 
 // noToken is the error for a call that was not made, because the function or
-// service that supplies its token failed.
-func (req request) noToken(name string, err error) error {
-	var ours *Error
-	if errors.As(err, &ours) {
-		return err
+// service that supplies its token failed. What that wrote may hold anything.
+func (c *Client) noToken(req request, name string, err error) *Error {
+	kind := KindRetry
+	var inner *Error
+	if errors.As(err, &inner) {
+		kind = inner.Kind()
+	} else if errors.Is(err, context.Canceled) {
+		kind = KindUnknown
 	}
-	return &Error{Endpoint: req.endpoint, kind: KindRetry,
-		cause: &fault{text: "no " + name + ": " + shorten(redactURLs(err.Error(), nil)), is: []error{err}, timeout: isTimeout(err)}}
+	text := redactURLs(err.Error(), append(req.sensitive(), c.secret()))
+	return &Error{Endpoint: req.endpoint, kind: kind,
+		cause: &fault{text: "no " + name + ": " + shorten(text), hidden: func() error { return err }, timeout: isTimeout(err)}}
 }
 
 // transportError is the error for a call that got no answer. The error of
@@ -168,7 +172,11 @@ func (req request) transportError(err error, answerBegan bool) *Error {
 			f.is = append(f.is, known)
 		}
 	}
-	return &Error{Endpoint: req.endpoint, kind: KindRetry, cause: f}
+	kind := KindRetry
+	if errors.Is(err, context.Canceled) {
+		kind = KindUnknown
+	}
+	return &Error{Endpoint: req.endpoint, kind: kind, cause: f}
 }
 
 // quotesNoPeer tells errors whose text is made on this side.
@@ -184,16 +192,20 @@ func isTimeout(err error) bool {
 }
 
 // fault is a cause whose text was made safe. It wraps nothing but errors whose
-// texts are safe too.
+// texts are safe too; an error that is not can be matched, but not printed.
 type fault struct {
 	text    string
 	is      []error
+	hidden  func() error // a func, so that no printer of struct fields finds it
 	timeout bool
 }
 
 func (f *fault) Error() string   { return f.text }
 func (f *fault) Timeout() bool   { return f.timeout }
 func (f *fault) Unwrap() []error { return f.is }
+
+func (f *fault) Is(target error) bool { return f.hidden != nil && errors.Is(f.hidden(), target) }
+func (f *fault) As(target any) bool   { return f.hidden != nil && errors.As(f.hidden(), target) }
 
 // The tails of errmsg seen so far: ", rid: X", " rid: X", " hint: [Y] rid: X",
 // ", hints: [ req_id: X ]" and " hint: [X]".

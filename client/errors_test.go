@@ -194,6 +194,8 @@ func TestACancelledCallSaysSo(t *testing.T) {
 	_, err := p.client(t).Exchange(ctx, testCode)
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.False(t, isTimeout(err))
+	assert.Equal(t, KindUnknown, kindOf(t, err), "whoever repeats a call does not repeat one that he gave up")
+	assert.Equal(t, "The call was cancelled.", err.(*Error).Text(LangEN))
 	assert.Empty(t, p.asked())
 }
 
@@ -204,7 +206,7 @@ func TestAnErrorReadsInOneLine(t *testing.T) {
 		"wechat: sns/userinfo: errcode -1, rid 1-2-3":                   {Endpoint: "sns/userinfo", HTTPStatus: 200, Code: -1, RID: "1-2-3"},
 		"wechat: sns/auth: answer is odd":                               badAnswer("sns/auth", errors.New("is odd")),
 		"wechat: sns/auth: not sent: token is invalid or expired":       request{endpoint: "sns/auth"}.unsent(KindRestart, ErrTokenInvalid),
-		"wechat: sns/auth: no account token: down http://x/?[redacted]": request{endpoint: "sns/auth"}.noToken("account token", errors.New("down http://x/?k=v")).(*Error),
+		"wechat: sns/auth: no account token: down http://x/?[redacted]": (&Client{secret: func() string { return testSecret }}).noToken(request{endpoint: "sns/auth"}, "account token", errors.New("down http://x/?k=v")),
 	} {
 		assert.EqualError(t, e, want)
 		assert.False(t, strings.Contains(e.Error(), "\n"))
