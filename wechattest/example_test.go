@@ -78,6 +78,42 @@ func ExampleServer_Allow() {
 	// Output: back with a code: true
 }
 
+// The visitor refuses: WeChat shows a page of its own, and the site hears
+// nothing.
+func ExampleServer_Refuse() {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	asked := 0
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	defer site.Close()
+	wechat, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret, client.WithEndpoints(sim.Endpoints()))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	browser := wechattest.Browser(wechattest.IPhone)
+	page, err := browser.Get(wechat.AuthorizeURL(site.URL, client.ScopeUserInfo, "state1"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	resp, err := sim.Refuse(browser, page)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer resp.Body.Close()
+	fmt.Println(resp.Request.URL.Path, asked)
+	for _, call := range sim.Journal() {
+		fmt.Println(call.Endpoint, "-", call.Outcome)
+	}
+	// Output:
+	// /connect/oauth2/authorize_reply 0
+	// connect/oauth2/authorize - consent page
+	// connect/oauth2/authorize_reply - refused
+}
+
 // A mini program's login needs no browser.
 func ExampleServer_JSCode() {
 	sim := wechattest.NewServer()

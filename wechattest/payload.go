@@ -76,7 +76,8 @@ func (s *Server) encrypt(sessionKey string, fields []field) Payload {
 }
 
 // Encrypt makes encryptedData as WeChat does: AES-128-CBC with PKCS#7 padding
-// under the decoded session_key and iv, in base64.
+// under the decoded session_key and iv, in base64. It fails unless the key and
+// the iv are 16 bytes each in padded base64.
 func Encrypt(sessionKey, iv, plaintext string) (encryptedData string, err error) {
 	key, err := base64.StdEncoding.DecodeString(sessionKey)
 	if err != nil || len(key) != 16 {

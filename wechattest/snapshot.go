@@ -33,7 +33,8 @@ const (
 func WithEnvironment(env Environment) Option { return func(c *config) { c.environment = env } }
 
 // Enter says from where pages are opened from now on, by every browser that
-// has not chosen for itself on the control page.
+// has not chosen for itself on the control page. It panics on an environment
+// that does not exist.
 func (s *Server) Enter(env Environment) {
 	if !knownEnvironment(env) {
 		panic("wechattest: unknown environment " + string(env))
