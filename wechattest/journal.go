@@ -63,7 +63,8 @@ func (s *Server) Count(endpoint string) int {
 
 // Await blocks until an endpoint was asked n times, calls that are still open
 // included. It fails when ctx ends first (the error wraps ctx's) or when the
-// simulator is closed. With Block it makes tests of concurrency exact without sleeping.
+// simulator is closed. With Block it makes tests of concurrency exact without
+// sleeping.
 func (s *Server) Await(ctx context.Context, endpoint string, n int) error {
 	for {
 		s.mu.Lock()
