@@ -63,14 +63,9 @@ vuln: bin/govulncheck
 
 # Every fuzz target for a while: make fuzz FUZZTIME=5m before a release.
 FUZZTIME ?= 20s
-PACKAGES ?= ./...
 .PHONY: fuzz
 fuzz:
-	@for p in $$(go list $(PACKAGES)); do \
-		for f in $$(go test -list '^Fuzz' $$p | grep '^Fuzz' || true); do \
-			echo "== $$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p; \
-		done; \
-	done
+	@FUZZTIME=$(FUZZTIME) .ci/suite fuzz
 
 # The threat suite alone, with the mutants of the security code.
 .PHONY: gate
