@@ -1,0 +1,355 @@
+package wechatauth
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// A fuzzGate is a gate without a network: WeChat grants every code.
+type fuzzGate struct {
+	*Auth
+	handler   http.Handler
+	sessions  *store.Memory
+	clock     *testClock
+	began     time.Time
+	exchanges atomic.Int64
+
+	mu      sync.Mutex
+	details []string // of log records
+}
+
+func newFuzzGate(f *testing.F) *fuzzGate {
+	f.Helper()
+	g := &fuzzGate{clock: newTestClock()}
+	g.began = g.clock.Now()
+	g.sessions = store.NewMemory(store.WithClock(g.clock.Now))
+	auth, err := New(
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://app.example.com"), WithStore(g.sessions),
+		WithHTTPClient(&http.Client{Transport: g}), WithLogger(slog.New(g)), withClock(g.clock.Now))
+	require.NoError(f, err)
+	g.Auth = auth
+	mux := http.NewServeMux()
+	mux.Handle("/public", auth.LoadWeChat(http.HandlerFunc(echo)))
+	mux.Handle("/", auth.RequireWeChat(http.HandlerFunc(echo)))
+	g.handler = mux
+	return g
+}
+
+// RoundTrip is WeChat.
+func (g *fuzzGate) RoundTrip(r *http.Request) (*http.Response, error) {
+	g.exchanges.Add(1)
+	return &http.Response{
+		StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
+		Body: io.NopCloser(strings.NewReader(`{"access_token":"access-token-for-tests","expires_in":7200,"openid":"` + aliceOpenID + `","scope":"snsapi_base"}`)),
+	}, nil
+}
+
+// Enabled, Handle, WithAttrs and WithGroup make it a slog.Handler.
+func (g *fuzzGate) Enabled(context.Context, slog.Level) bool { return true }
+func (g *fuzzGate) WithAttrs([]slog.Attr) slog.Handler       { return g }
+func (g *fuzzGate) WithGroup(string) slog.Handler            { return g }
+func (g *fuzzGate) Handle(_ context.Context, r slog.Record) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r.Attrs(func(a slog.Attr) bool {
+		if a.Key != "error" && a.Value.Kind() == slog.KindString {
+			g.details = append(g.details, a.Value.String())
+		}
+		return true
+	})
+	return nil
+}
+
+// next lets two minutes pass, so that what one input left in the store does
+// not meet the next; after half a day it starts over.
+func (g *fuzzGate) next() {
+	if g.clock.Advance(2 * time.Minute); g.clock.Now().Sub(g.began) > 12*time.Hour {
+		g.clock.Advance(-12 * time.Hour)
+	}
+	g.exchanges.Store(0)
+	g.mu.Lock()
+	g.details = nil
+	g.mu.Unlock()
+}
+
+func (g *fuzzGate) pending() flow {
+	return flow{
+		State: newState(), Target: "/orders?id=7", AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
+		Channel: ChannelWeChat, IssuedAt: g.clock.Now().Unix(), Key: newFlowKey(),
+	}
+}
+
+// page asks as a browser does, past all checks of a server.
+func (g *fuzzGate) page(t *testing.T, target *url.URL, header http.Header) *httptest.ResponseRecorder {
+	t.Helper()
+	r := &http.Request{Method: http.MethodGet, URL: target, Host: "app.example.com", Header: http.Header{"Accept": {"text/html"}}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	if host, ok := header["Host"]; ok {
+		r.Host = host[0]
+		delete(r.Header, "Host")
+	}
+	w := httptest.NewRecorder()
+	allocated := allocatedBy(func() { g.handler.ServeHTTP(w, r) })
+	assert.LessOrEqual(t, allocated, uint64(1<<20), "bytes for one answer")
+	g.check(t, w)
+	return w
+}
+
+var printableASCII = regexp.MustCompile(`^[ -~]*$`)
+
+// check asserts what holds for every answer.
+func (g *fuzzGate) check(t *testing.T, w *httptest.ResponseRecorder) {
+	t.Helper()
+	assert.Less(t, w.Code, http.StatusInternalServerError)
+	for name, values := range w.Header() {
+		for _, value := range values {
+			assert.Regexp(t, printableASCII, value, name)
+		}
+	}
+	assert.LessOrEqual(t, len(w.Header()["Set-Cookie"]), 30)
+	assert.True(t, utf8.Valid(w.Body.Bytes()))
+	location := w.Header().Get("Location")
+	if location != "" && !strings.HasPrefix(location, "https://open.weixin.qq.com/connect/oauth2/authorize?") {
+		location = strings.TrimPrefix(location, "https://app.example.com")
+		assert.Empty(t, faultsOf(location, "/wechat/"))
+	}
+}
+
+// checkLog asserts that what came from a request is fit for a log.
+func (g *fuzzGate) checkLog(t *testing.T) {
+	t.Helper()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for _, detail := range g.details {
+		assert.Regexp(t, printableASCII, strings.TrimSuffix(detail, "…"))
+		assert.Less(t, len(detail), 1000)
+	}
+}
+
+// Whatever a browser sends as one of our cookies: it begins no login that was
+// not begun here, and ends none.
+func FuzzFlowCookie(f *testing.F) {
+	g := newFuzzGate(f)
+	real := g.pending()
+	sealed, err := g.cookies.seal(real, "flow", g.cookies.flowCookieName(real.State))
+	require.NoError(f, err)
+	for _, value := range []string{
+		"", "x", sealed, sealed[:40], sealed + "A", sealed + "=", `"` + sealed + `"`, strings.ToUpper(sealed), strings.Repeat("A", 5000), "%00", "a; b=c", "\x00\xff", "null",
+	} {
+		f.Add(value, []byte(`{"s":"STATE","r":"/a","a":"`+wechattest.DefaultAppID+`","p":"snsapi_base","c":"wechat","t":NOW,"k":"AAAAAAAAAAAAAAAAAAAAAA=="}`))
+	}
+	for _, plain := range []string{
+		"", "null", "{}", "[]", `{"s":"STATE"}`, `{"s":"STATE","k":"AAAAAAAAAAAAAAAAAAAAAA=="}`, `{"s":"STATE","r":"//evil.example","a":"` + wechattest.DefaultAppID + `","t":NOW,"k":"AAAAAAAAAAAAAAAAAAAAAA=="}`,
+		`{"s":"STATE","r":"\u0000","a":"x","t":9223372036854775807,"n":-1,"o":"x","k":"AAAAAAAAAAAAAAAAAAAAAA=="}`, `{"n":3,"t":NOW}`, `{"s":"STATE","i":"{\"v\":1,\"o\":\"x\"}","t":NOW,"k":"AAAAAAAAAAAAAAAAAAAAAA=="}`,
+		strings.Repeat(`{"s":`, 500),
+	} {
+		f.Add("x", []byte(plain))
+	}
+	f.Fuzz(func(t *testing.T, value string, plain []byte) {
+		g.next()
+		fl := g.pending()
+		callback := &url.URL{Path: "/wechat/callback", RawQuery: "code=code&state=" + fl.State}
+		names := map[string]string{
+			"flow": g.cookies.flowCookieName(fl.State), "trail": g.cookies.trailName(), "ticket": g.cookies.ticketName(), "snapshot": g.cookies.snapshotName(),
+		}
+		for _, name := range names {
+			planted := http.Header{"Cookie": {name + "=" + value}}
+			for _, target := range []*url.URL{callback, {Path: "/orders"}, {Path: "/wechat/login"}} {
+				w := g.page(t, target, planted)
+				assert.Empty(t, answer{Response: w.Result()}.setOf(g.Sessions().Cookie.Name), "nobody is logged in")
+			}
+		}
+		assert.Zero(t, g.exchanges.Load(), "0 API")
+
+		// And whatever another release may have sealed, with the real key.
+		plain = bytes.ReplaceAll(plain, []byte("STATE"), []byte(fl.State))
+		plain = bytes.ReplaceAll(plain, []byte("NOW"), strconv.AppendInt(nil, fl.IssuedAt, 10))
+		for purpose, name := range names {
+			own := http.Header{"Cookie": {name + "=" + g.cookies.ring.seal(plain, g.cookies.place(purpose, name)...)}}
+			g.page(t, callback, own)
+			g.page(t, &url.URL{Path: "/orders"}, own)
+			g.page(t, &url.URL{Path: "/wechat/login", RawQuery: "next=/a"}, own)
+		}
+	})
+}
+
+var stateForm = regexp.MustCompile(`^[A-Za-z0-9]{32}\z`)
+
+// Whatever comes as a state: it has our form and one meaning, or it is none.
+func FuzzState(f *testing.F) {
+	g := newFuzzGate(f)
+	for _, state := range []string{
+		"", "null", "STATE", "abcdefghijklmnopqrstuvwxyz012345", "abcdefghijklmnopqrstuvwxyz01234", "abcdefghijklmnopqrstuvwxyz0123456", "abcdefghijklmnopqrstuvwxyz01234=",
+		"abcdefghijklmnopqrstuvwxyz01234\n", strings.Repeat("\u212a", 32), strings.Repeat("0", 32), "../../../../../../../../../../..", strings.Repeat("a", 10_000), "\xff\xfe", "a&code=b",
+	} {
+		f.Add(state)
+	}
+	f.Fuzz(func(t *testing.T, state string) {
+		g.next()
+		valid := stateForm.MatchString(state)
+		assert.Equal(t, valid, validState(state))
+		query := "code=code&state=" + url.QueryEscape(state)
+		q, ok := parseCallback(query)
+		assert.Equal(t, valid, ok)
+		fl := g.pending()
+		cookie := http.Header{"Cookie": {g.cookies.flowCookieName(fl.State) + "=x"}}
+		if valid {
+			assert.Equal(t, state, q.state)
+			name := g.cookies.flowCookieName(state)
+			assert.NoError(t, (&http.Cookie{Name: name, Value: "x"}).Valid())
+			cookie = http.Header{"Cookie": {name + "=x"}}
+		}
+		g.page(t, &url.URL{Path: "/wechat/callback", RawQuery: query}, cookie)
+		assert.Zero(t, g.exchanges.Load(), "0 API")
+		assert.Regexp(t, stateForm, newState())
+	})
+}
+
+// Whatever comes to the callback: without the flow cookie of its state nothing
+// reaches WeChat, and with it only the one code of a well-formed query does.
+func FuzzCallback(f *testing.F) {
+	g := newFuzzGate(f)
+	for _, query := range []string{
+		"code=code&state=STATE", "state=STATE", "state=STATE&code=authdeny", "error=access_denied&state=STATE", "code=&state=STATE", "code=a&code=b&state=STATE", "code=a&state=STATE&state=STATE",
+		"code=a;state=STATE", "code=a%26secret=x&state=STATE", "code=../&state=STATE", "code=a&state=STATE%00", "code=a&state=STATE&x=%zz", "code[]=a&state=STATE", "", "&&&", "%", "code=a&state=STATE#",
+		"code=" + strings.Repeat("c", 128) + "&state=STATE", "code=" + strings.Repeat("c", 129) + "&state=STATE", "code=a&state=STATE&" + strings.Repeat("x&", 4000),
+	} {
+		f.Add(query, "", true)
+		f.Add(query, "session=x; a=b; ; =c; \"", false)
+	}
+	f.Fuzz(func(t *testing.T, query, cookies string, own bool) {
+		g.next()
+		fl := g.pending()
+		name := g.cookies.flowCookieName(fl.State)
+		query = strings.ReplaceAll(query, "STATE", fl.State)
+		header := http.Header{"Cookie": {cookies}}
+		if own {
+			value, err := g.cookies.seal(fl, "flow", name)
+			require.NoError(t, err)
+			header["Cookie"] = append(header["Cookie"], name+"="+value)
+		}
+		w := g.page(t, &url.URL{Path: "/wechat/callback", RawQuery: query}, header)
+
+		q, ok := parseCallback(query)
+		if g.exchanges.Load() > 0 {
+			assert.True(t, own && ok && !q.refused && q.state == fl.State, "WeChat was asked for %q", query)
+			assert.Equal(t, int64(1), g.exchanges.Load())
+		}
+		if w.Code == http.StatusSeeOther {
+			assert.Equal(t, "/orders?id=7", w.Header().Get("Location"))
+			assert.Equal(t, int64(1), g.exchanges.Load(), "nobody gets in without WeChat's word")
+		}
+		g.checkLog(t)
+	})
+}
+
+// Whatever stands in the store under a visitor's token: he is logged in by a
+// record of ours, or anonymous; the record is never the end of him.
+func FuzzSessionRecord(f *testing.F) {
+	g := newFuzzGate(f)
+	good := aRecord(f, recordCodec{})
+	plain := aRecord(f, recordCodec{}.gob)
+	for _, text := range []string{
+		`{"v":1,"o":"o123","s":"snsapi_base","c":"wechat","t":1700000000}`, `{"v":2,"o":"o123"}`, `{"v":1}`, `{"v":1,"o":""}`, `{"v":"1"}`, "null", "[]", "", "{", `{"v":1,"o":"o","t":1e400}`, strings.Repeat("[", 10_000),
+	} {
+		f.Add(good, uint16(0), text)
+		f.Add(plain, uint16(100), text)
+	}
+	f.Add([]byte{0xfc, 0x7f, 0xff, 0xff, 0xff}, uint16(95), "")
+	f.Add([]byte{}, uint16(0), "x")
+	f.Add([]byte("garbage"), uint16(7), "x")
+	token := strings.Repeat("A", tokenLength)
+	f.Fuzz(func(t *testing.T, record []byte, at uint16, text string) {
+		g.next()
+		g.clock.Advance(g.began.Sub(g.clock.Now()))
+		load := func(b []byte) string {
+			require.NoError(t, g.sessions.Commit(token, b, g.clock.Now().Add(time.Hour)))
+			r := httptest.NewRequest(http.MethodGet, "https://app.example.com/public", nil)
+			r.AddCookie(&http.Cookie{Name: g.Sessions().Cookie.Name, Value: token})
+			w := httptest.NewRecorder()
+			g.handler.ServeHTTP(w, r)
+			require.Equal(t, http.StatusOK, w.Code)
+			g.check(t, w)
+			return w.Body.String()
+		}
+		if len(record) <= 1<<20 {
+			// Arbitrary bytes may be scs's own records, which have no sum: gob
+			// takes up to ten megabytes for one of their numbers.
+			assert.LessOrEqual(t, allocatedBy(func() { load(record) }), uint64(32<<20)+uint64(len(record))*8)
+		}
+		damaged := append([]byte(nil), good...)
+		copy(damaged[int(at)%len(damaged):], record)
+		for _, b := range [][]byte{damaged, good[:int(at)%len(good)]} {
+			body := ""
+			assert.LessOrEqual(t, allocatedBy(func() { body = load(b) }), uint64(1<<20))
+			if cut := len(b) - sumSize; cut > 0 && bytes.HasSuffix(b[:cut], []byte(sumMark)) && !bytes.Equal(b[cut:], sumOf(b[:cut-len(sumMark)])) {
+				assert.Contains(t, body, "logged-in=false", "a damaged record is nobody's")
+			}
+		}
+
+		id, err := decodeIdentity(wechattest.DefaultAppID, text)
+		if err == nil {
+			assert.NotEmpty(t, id.OpenID)
+		}
+		b, encodeErr := recordCodec{}.Encode(time.Now().Add(time.Hour), map[string]any{identityKey(wechattest.DefaultAppID): text})
+		require.NoError(t, encodeErr)
+		if len(b) <= 1<<20 {
+			assert.Equal(t, err == nil, strings.Contains(load(b), "logged-in=true"))
+		}
+	})
+}
+
+// Whatever headers say: what of them gets into logs is short and printable, and
+// no answer carries any of it.
+func FuzzHeaderValues(f *testing.F) {
+	g := newFuzzGate(f)
+	for _, value := range []string{
+		"", "app.example.com", "evil.example", "evil.example\r\nSet-Cookie: a=b", "app.example.com:443", "//evil.example", "<script>", "\x00\x1b[31m", "\u202e你好", strings.Repeat("a", 200),
+		strings.Repeat("é", 60), "zh-CN,zh;q=0.9", "en;q=1.0000000000", "text/html", "a\tb", "\xff\xfe", "navigate", "[::1]:443", "@", "app.example.com.",
+	} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		g.next()
+		cleaned := clean(value)
+		assert.LessOrEqual(t, len(cleaned), 100)
+		assert.Regexp(t, printableASCII, cleaned)
+		looping, err := g.cookies.seal(trail{Logins: maxLogins, At: g.clock.Now().Unix()}, "trail", g.cookies.trailName())
+		require.NoError(t, err)
+		counted := g.cookies.trailName() + "=" + looping
+		for _, name := range []string{"Host", "X-Forwarded-Host", "User-Agent", "Accept-Language", "Accept", "Referer", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Purpose", "X-Requested-With", "Cookie"} {
+			header := http.Header{"Cookie": {counted}}
+			header[name] = append(header[name], value)
+			for _, target := range []string{"/orders", "/wechat/callback"} {
+				w := g.page(t, &url.URL{Path: target}, header)
+				if len(value) > 16 {
+					assert.NotContains(t, w.Body.String(), value, "%s at %s", name, target)
+				}
+			}
+		}
+		g.checkLog(t)
+		assert.Zero(t, g.exchanges.Load())
+	})
+}
