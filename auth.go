@@ -208,7 +208,7 @@ func (a *Auth) cookieTag(appID string) string {
 	if appID == "" {
 		return ""
 	}
-	return "_" + claimKey(appID, a.callbackURL())[:6]
+	return "_" + claimKey(appID, a.endpoint("callback"))[:6]
 }
 
 // endpoint returns the path of one of our endpoints.

@@ -183,7 +183,7 @@ func WithIdleTimeout(d time.Duration) Option {
 }
 
 // WithCookie names the session cookie. Default "__Host-wechat_session_" and six
-// characters that belong to the AppID and the callback's URL, so that gates on
+// characters that belong to the AppID and the path prefix, so that gates on
 // one host have sessions of their own; without "__Host-" where the base URL is
 // plain http. Browsers hold a cookie
 // whose name begins with "__Host-" against neighbouring domains.
