@@ -72,6 +72,20 @@ func TestT13_ALoginNeverUsesASessionThatWasPlanted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("another user's login leaves nothing of the first one's session", func(t *testing.T) {
+		s.handle("/cart", func(w http.ResponseWriter, r *http.Request) {
+			s.auth.Sessions().Put(r.Context(), "cart", r.URL.Query().Get("put")+s.auth.Sessions().GetString(r.Context(), "cart"))
+			fmt.Fprint(w, "cart="+s.auth.Sessions().GetString(r.Context(), "cart"))
+		})
+		b := s.loggedIn(bobOpenID)
+		require.Equal(t, "cart=book", b.step("/cart?put=book").body)
+		f := s.pending("/a")
+		b.setCookie(s.flowCookie(f).Name, s.flowCookie(f).Value)
+		s.grant(1)
+		b.step(callbackOf(f, "code"))
+		require.Contains(t, b.step("/a").body, aliceOpenID)
+		assert.Equal(t, "cart=", b.step("/cart").body)
+	})
 	t.Run("an anonymous visitor has no session at all", func(t *testing.T) {
 		redis.Do("FLUSHALL")
 		b := s.browser()

@@ -686,6 +686,31 @@ func flipBit(sealed string, at int) string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
+func TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()))
+	for name, query := range map[string]string{
+		"no code":                     "state=STATE",
+		"no code, something else":     "state=STATE&reason=x",
+		"authdeny":                    "code=authdeny&state=STATE",
+		"an error":                    "error=access_denied&state=STATE",
+		"an error and a code":         "error=access_denied&code=071AbCdEfGhIjKlMnOpQrStUvWxYz012&state=STATE",
+		"an error with a description": "error=access_denied&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E&state=STATE",
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := s.pending("/a?b=c")
+			s.untouched(t, redis, func() {
+				got := s.wire(http.MethodGet, "/wechat/callback?"+strings.Replace(query, "STATE", f.State, 1), pageHeader, cookieHeader(s.flowCookie(f)))
+				assert.Equal(t, http.StatusForbidden, got.StatusCode)
+				assert.Contains(t, got.body, string(ReasonRefusedByUser))
+				assert.Contains(t, got.body, `href="/wechat/login?next=%2Fa%3Fb%3Dc&amp;again=1"`, "a way to try again")
+				assert.NotContains(t, got.body, "script")
+				assert.Empty(t, got.Header.Get("Location"), "nobody is asked again by himself")
+			})
+		})
+	}
+}
+
 // A key that was replaced still opens, one that was dropped ends the login.
 func TestT24_AnOldKeyOpensAndADroppedOneDoesNot(t *testing.T) {
 	current, old := []byte("the current flow key, forty bytes long.."), []byte("the previous flow key, forty bytes long.")
