@@ -3,5 +3,5 @@
 package wechatauth
 
 // underRace: the race detector makes everything ten times slower, so floods are
-// a tenth as large.
+// smaller.
 const underRace = true
