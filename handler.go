@@ -233,12 +233,17 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
 	}
+	again := r.URL.Query().Has("again")
+	if a.onOtherHost(r) {
+		a.hop(w, a.loginURL(target, again))
+		return
+	}
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
-	if r.URL.Query().Has("again") {
+	if again {
 		a.cookies.dropIfSent(w, r, a.cookies.trailName())
 		a.cookies.dropIfSent(w, r, a.cookies.snapshotName())
 		r = withoutCookie(withoutCookie(r, a.cookies.trailName()), a.cookies.snapshotName())
@@ -279,6 +284,10 @@ func (a *Auth) upgradeURL(target string) string {
 // puts pages that ask without a user's action into snapshot mode.
 func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	target := a.nextOf(r.URL.Query())
+	if a.onOtherHost(r) {
+		a.hop(w, a.upgradeURL(target))
+		return
+	}
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)

@@ -187,8 +187,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionAnonymous:
 			a.pass(w, r, v, next)
 		case actionHop:
-			a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
-			redirect(w, a.absolute(a.targetOf(r)))
+			a.hop(w, a.targetOf(r))
 		case actionLogin:
 			if t, id, ok := a.cookies.ticket(r); ok {
 				a.redeem(w, r, t, id, a.targetOf(r))
@@ -309,6 +308,12 @@ func (a *Auth) onOtherHost(r *http.Request) bool {
 	}
 	_, err := r.Cookie(a.cookies.hopName())
 	return err != nil
+}
+
+// hop sends a visitor to the base URL's host.
+func (a *Auth) hop(w http.ResponseWriter, target string) {
+	a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
+	redirect(w, a.absolute(target))
 }
 
 func (a *Auth) sameHost(host string) bool {

@@ -219,6 +219,9 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 			if !ok {
 				inside = location
 			}
+			if u, err := url.Parse(inside); err == nil && (u.Path == "/wechat/login" || u.Path == "/wechat/upgrade") {
+				inside = u.Query().Get("next") // an endpoint was asked for, on another host
+			}
 			n.judge(t, "hop", "either", raw, "", inside)
 		default:
 			if got.StatusCode == http.StatusOK {
@@ -508,4 +511,26 @@ func TestT30_AProxyThatRewritesHostIsNoLoop(t *testing.T) {
 	r.Header.Set("X-Forwarded-Host", s.auth.base.Host)
 	s.server.Config.Handler.ServeHTTP(w, r)
 	assert.Contains(t, w.Header().Get("Location"), s.sim.URL, "X-Forwarded-Host spares the hop")
+}
+
+// Cookies set on another host would not be there when WeChat sends the visitor
+// back.
+func TestT33_ALoginThatBeginsOnAnotherHostIsFinishedOnOurs(t *testing.T) {
+	s := newSite(t)
+	other := strings.Replace(s.auth.base.String(), "127.0.0.1", "localhost", 1)
+	for asked, shown := range map[string]string{
+		"/a?b=c":                             "url=/a?b=c logged-in=true",
+		"/wechat/login?next=%2Fa":            "url=/a logged-in=true",
+		"/wechat/login?next=%2Fa&again=1":    "url=/a logged-in=true",
+		"/wechat/upgrade?next=%2Fprofile":    `action="/wechat/upgrade"`,
+		"/wechat/login?next=%2F%2Fevil.test": "url=/ logged-in=true",
+	} {
+		b := s.browser()
+		got := b.visit(other + asked)
+		assert.Contains(t, got.body, shown, asked)
+		assert.Equal(t, s.auth.base.Host, got.Request.URL.Host, asked)
+		for _, c := range b.client.Jar.Cookies(&url.URL{Scheme: "http", Host: "localhost"}) {
+			assert.Contains(t, c.Name, "hop", "%s: no login is begun there", asked)
+		}
+	}
 }
