@@ -2,6 +2,7 @@
 # make check  format, vet, lint, known vulnerabilities
 # make gate   the threat suite alone, and its counts
 # make wire   client and simulator, and their counts
+# make faults a login under 26 faults of Redis in 8 phases
 # make fuzz   every fuzz target for FUZZTIME
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -71,6 +72,11 @@ fuzz:
 .PHONY: gate
 gate: setup
 	@.ci/suite gate
+
+# A login in each of its phases, under each of 26 faults of Redis.
+.PHONY: faults
+faults: setup
+	@go test -race -count=1 -v -timeout 15m -tags faults -run '^TestFaultMatrix' . | grep -E '^faults: |FAIL|_test.go|Error|expected|actual' | tail -40
 
 # The client against hostile peers, and the simulator; fuzzing included.
 .PHONY: wire
