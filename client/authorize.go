@@ -25,7 +25,7 @@ const (
 )
 
 // AuthorizeOption adds a parameter to an authorize URL or to a QR page's URL.
-// An option that the page in question does not know is left out.
+// An option that the page in question does not know is left out, and so is nil.
 type AuthorizeOption func(*authorizeExtras)
 
 type authorizeExtras struct {
@@ -107,7 +107,9 @@ func (c *Client) loginPage(path, redirectURI string, scope Scope, state string) 
 func collect(opts []AuthorizeOption) authorizeExtras {
 	var extras authorizeExtras
 	for _, opt := range opts {
-		opt(&extras)
+		if opt != nil {
+			opt(&extras)
+		}
 	}
 	return extras
 }

@@ -59,3 +59,11 @@ func TestAuthorizeURLsHaveWeChatsOrderAndNothingUnescaped(t *testing.T) {
 		})
 	}
 }
+
+func TestANilAuthorizeOptionIsLeftOut(t *testing.T) {
+	c, err := New(testAppID, testSecret)
+	require.NoError(t, err)
+	const back = "https://shop.example/callback"
+	assert.Equal(t, c.AuthorizeURL(back, ScopeBase, "s1"), c.AuthorizeURL(back, ScopeBase, "s1", nil))
+	assert.Equal(t, c.QRConnectURL(back, "s1"), c.QRConnectURL(back, "s1", nil))
+}

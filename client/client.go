@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 )
@@ -21,6 +22,9 @@ type Client struct {
 	component *component
 	accounts  AccountTokenSource
 	pause     func(ctx context.Context, d time.Duration) error
+
+	dial  dialFunc                              // below transport, unless that is a RoundTripper of the user's
+	proxy func(*http.Request) (*url.URL, error) // nil means none
 
 	httpClient *http.Client // as given to WithHTTPClient
 	invalid    error        // the first option that was wrong
@@ -49,13 +53,29 @@ func WithTimeout(d time.Duration) Option {
 // WithHTTPClient sends calls through hc's Transport, for a proxy, a CA of your
 // own or tracing, and no longer than hc.Timeout if that is set. The rules of
 // this package stay: no redirect is followed, no cookie kept, no code resent,
-// no compression asked for, at most 64 KiB of body read. An [*http.Transport]
-// is cloned and held to TLS 1.2 and 64 KiB of headers; any other RoundTripper
-// has to bound headers itself, and sees the AppSecret in the URL.
+// no compression asked for, at most 64 KiB of body read.
+//
+// An [*http.Transport] is cloned, and the clone held to what calls without this
+// option are held to: 2 s for a connection, 3 s for a TLS handshake of at least
+// TLS 1.2, three fifths of the timeout for an answer's headers, 64 KiB of them.
+// Its DialTLSContext and DialTLS must be nil; New refuses others. Through a
+// proxy each call makes a connection of its own.
+//
+// Any other RoundTripper sees the AppSecret in the URL, and has to keep by
+// itself what cannot be kept around it: the bounds on connecting, TLS and
+// headers, the end of a call with its context, and net/http's log free of what
+// a peer sends beyond its answer.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *Client) {
 		if hc == nil {
 			c.refuse(errors.New("WithHTTPClient: the client is nil"))
+			return
+		}
+		if t, ok := hc.Transport.(*http.Transport); ok && t == nil {
+			c.refuse(errors.New("WithHTTPClient: the Transport is a nil *http.Transport"))
+			return
+		} else if ok && (t.DialTLSContext != nil || t.DialTLS != nil) {
+			c.refuse(errors.New("WithHTTPClient: the Transport has a DialTLSContext or DialTLS, which cannot be held to TLS 1.2; use DialContext and TLSClientConfig"))
 			return
 		}
 		c.httpClient = hc

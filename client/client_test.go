@@ -3,8 +3,11 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -31,12 +34,17 @@ func TestNewSaysInOneLineWhichSettingIsWrong(t *testing.T) {
 		"no timeout":                {testAppID, testSecret, []Option{WithTimeout(0)}, "client: WithTimeout: must be from 1ms to 1m"},
 		"an hour's timeout":         {testAppID, testSecret, []Option{WithTimeout(time.Hour)}, "client: WithTimeout: must be from 1ms to 1m"},
 		"a nil client":              {testAppID, testSecret, []Option{WithHTTPClient(nil)}, "client: WithHTTPClient: the client is nil"},
-		"a nil source":              {testAppID, testSecret, []Option{WithAccountToken(nil)}, "client: WithAccountToken: the source is nil"},
-		"a nil option":              {testAppID, testSecret, []Option{nil}, "client: an Option is nil"},
-		"no platform AppID":         {testAppID, "", []Option{WithComponent("", platform)}, `client: WithComponent: AppID: is empty; copy the one that begins with "wx" from WeChat's console`},
-		"no platform token":         {testAppID, "", []Option{WithComponent("wx2", nil)}, "client: WithComponent: the token function is nil"},
-		"the first fault counts":    {testAppID, testSecret, []Option{WithTimeout(0), WithHTTPClient(nil)}, "client: WithTimeout: must be from 1ms to 1m"},
-		"a bad endpoint":            {testAppID, testSecret, []Option{WithEndpoints(Endpoints{API: "http://api.example"})}, "client: Endpoints.API: must be https: plain http is for loopback hosts only"},
+		"a nil transport":           {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)})}, "client: WithHTTPClient: the Transport is a nil *http.Transport"},
+		"a TLS dialer of yours": {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{DialTLSContext: (&tls.Dialer{}).DialContext}})},
+			"client: WithHTTPClient: the Transport has a DialTLSContext or DialTLS, which cannot be held to TLS 1.2; use DialContext and TLSClientConfig"},
+		"an old TLS dialer of yours": {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{DialTLS: (&tls.Dialer{}).Dial}})},
+			"client: WithHTTPClient: the Transport has a DialTLSContext or DialTLS, which cannot be held to TLS 1.2; use DialContext and TLSClientConfig"},
+		"a nil source":           {testAppID, testSecret, []Option{WithAccountToken(nil)}, "client: WithAccountToken: the source is nil"},
+		"a nil option":           {testAppID, testSecret, []Option{nil}, "client: an Option is nil"},
+		"no platform AppID":      {testAppID, "", []Option{WithComponent("", platform)}, `client: WithComponent: AppID: is empty; copy the one that begins with "wx" from WeChat's console`},
+		"no platform token":      {testAppID, "", []Option{WithComponent("wx2", nil)}, "client: WithComponent: the token function is nil"},
+		"the first fault counts": {testAppID, testSecret, []Option{WithTimeout(0), WithHTTPClient(nil)}, "client: WithTimeout: must be from 1ms to 1m"},
+		"a bad endpoint":         {testAppID, testSecret, []Option{WithEndpoints(Endpoints{API: "http://api.example"})}, "client: Endpoints.API: must be https: plain http is for loopback hosts only"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := New(row.appID, row.secret, row.opts...)
@@ -105,13 +113,48 @@ func TestATransportOfYoursIsHeldToTheLimitsAndLeftAlone(t *testing.T) {
 	assert.EqualValues(t, 1<<30, yours.MaxResponseHeaderBytes)
 	assert.EqualValues(t, tls.VersionTLS10, yours.TLSClientConfig.MinVersion)
 	assert.False(t, yours.DisableCompression)
-	stricter := &http.Transport{MaxResponseHeaderBytes: 1024, ResponseHeaderTimeout: time.Second, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13}}
+	wider := http.DefaultTransport.(*http.Transport).Clone()
+	wider.ResponseHeaderTimeout = time.Minute
+	c, err = New(testAppID, testSecret, WithHTTPClient(&http.Client{Transport: wider}))
+	require.NoError(t, err)
+	transport = c.transport.(*http.Transport)
+	assert.Equal(t, 3*time.Second, transport.TLSHandshakeTimeout)
+	assert.Equal(t, 3*time.Second, transport.ResponseHeaderTimeout)
+	assert.Equal(t, 10*time.Second, wider.TLSHandshakeTimeout)
+	stricter := &http.Transport{MaxResponseHeaderBytes: 1024, ResponseHeaderTimeout: time.Second, TLSHandshakeTimeout: time.Second, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS13}}
 	c, err = New(testAppID, testSecret, WithHTTPClient(&http.Client{Transport: stricter}))
 	require.NoError(t, err)
 	transport = c.transport.(*http.Transport)
 	assert.EqualValues(t, 1024, transport.MaxResponseHeaderBytes)
 	assert.Equal(t, time.Second, transport.ResponseHeaderTimeout)
+	assert.Equal(t, time.Second, transport.TLSHandshakeTimeout)
 	assert.EqualValues(t, tls.VersionTLS13, transport.TLSClientConfig.MinVersion)
+}
+
+func TestADialerOfYoursHasTwoSeconds(t *testing.T) {
+	for name, endpoint := range map[string]string{"plain": "http://localhost:1", "TLS": "https://localhost:1"} {
+		for how, proxy := range map[string]func(*http.Request) (*url.URL, error){
+			"direct":        nil,
+			"through HTTP":  http.ProxyURL(&url.URL{Scheme: "http", Host: "localhost:2"}),
+			"through HTTPS": http.ProxyURL(&url.URL{Scheme: "https", Host: "localhost:2"}),
+		} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				asked := 0
+				c, err := New(testAppID, testSecret, WithTimeout(time.Minute), WithEndpoints(Endpoints{API: endpoint}),
+					WithHTTPClient(&http.Client{Transport: &http.Transport{Proxy: proxy, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+						asked++
+						deadline, ok := ctx.Deadline()
+						assert.True(t, ok)
+						assert.LessOrEqual(t, time.Until(deadline), 2*time.Second)
+						return nil, errors.New("no")
+					}}}))
+				require.NoError(t, err)
+				_, err = c.Exchange(t.Context(), testCode)
+				assert.Error(t, err)
+				assert.Equal(t, 1, asked)
+			})
+		}
+	}
 }
 
 func TestACodeIsExchangedOverHTTP2Too(t *testing.T) {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -153,14 +154,14 @@ func (c *Client) noToken(req request, name string, err error) *Error {
 
 // transportError is the error for a call that got no answer. The error of
 // net/http is taken apart and its text written anew: it may hold the whole URL,
-// and, once an answer has begun, whatever the peer wrote.
-func (req request) transportError(err error, answerBegan bool) *Error {
+// and, once the peer or a proxy has spoken, whatever that wrote.
+func (req request) transportError(err error, peerSpoke bool) *Error {
 	var withURL *url.Error
 	for errors.As(err, &withURL) {
 		err = withURL.Err
 	}
 	text := "the answer is not HTTP or its headers are longer than 64 KiB"
-	if !answerBegan || quotesNoPeer(err) {
+	if !peerSpoke || quotesNoPeer(err) {
 		text = shorten(redactURLs(err.Error(), req.sensitive()))
 	}
 	f := &fault{text: text, timeout: isTimeout(err)}
@@ -182,7 +183,10 @@ func (req request) transportError(err error, answerBegan bool) *Error {
 // quotesNoPeer tells errors whose text is made on this side.
 func quotesNoPeer(err error) bool {
 	var op *net.OpError
+	var refused *connectRefused
+	var certificate *tls.CertificateVerificationError
 	return isTimeout(err) || errors.As(err, &op) || errors.Is(err, context.Canceled) ||
+		errors.As(err, &refused) || errors.As(err, &certificate) ||
 		err == io.EOF || err == io.ErrUnexpectedEOF
 }
 

@@ -2,7 +2,6 @@ package client
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -42,7 +41,6 @@ func (c *Client) newTransport() http.RoundTripper {
 	case nil:
 		return c.tightened(&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
-			DialContext:         (&net.Dialer{Timeout: dialTimeout}).DialContext,
 			IdleConnTimeout:     idleTimeout,
 			MaxIdleConnsPerHost: 16,
 		})
@@ -56,16 +54,28 @@ func (c *Client) newTransport() http.RoundTripper {
 // tightened sets the limits that t does not have or has too wide.
 func (c *Client) tightened(t *http.Transport) *http.Transport {
 	t.DisableCompression = true
-	if t.MaxResponseHeaderBytes <= 0 || t.MaxResponseHeaderBytes > maxHeader {
-		t.MaxResponseHeaderBytes = maxHeader
-	}
-	t.TLSHandshakeTimeout = cmp.Or(t.TLSHandshakeTimeout, tlsTimeout)
-	t.ResponseHeaderTimeout = cmp.Or(t.ResponseHeaderTimeout, c.timeout*3/5)
+	t.MaxResponseHeaderBytes = atMost(t.MaxResponseHeaderBytes, maxHeader)
+	t.TLSHandshakeTimeout = atMost(t.TLSHandshakeTimeout, tlsTimeout)
+	t.ResponseHeaderTimeout = atMost(t.ResponseHeaderTimeout, c.timeout*3/5)
 	if t.TLSClientConfig == nil {
 		t.TLSClientConfig = &tls.Config{}
 	}
 	t.TLSClientConfig.MinVersion = max(t.TLSClientConfig.MinVersion, tls.VersionTLS12)
+	t.TLSClientConfig.NextProtos = nil // t sets it as far as it speaks HTTP/2
+	if t.Protocols != nil && t.Protocols.UnencryptedHTTP2() {
+		t.Protocols.SetUnencryptedHTTP2(false)
+		t.Protocols.SetHTTP1(true)
+	}
+	c.connectThrough(t)
 	return t
+}
+
+// atMost is the limit that is set, or most if it is wider or none is.
+func atMost[T int64 | time.Duration](set, most T) T {
+	if set <= 0 {
+		return most
+	}
+	return min(set, most)
 }
 
 // request is one call to the API.
@@ -102,9 +112,16 @@ func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bo
 	if err != nil {
 		return nil, true, req.transportError(err, false)
 	}
+	hr, proxied, err := c.route(hr)
+	if err != nil {
+		return nil, true, req.transportError(err, false)
+	}
 	resp, err := c.transport.RoundTrip(hr)
 	if err != nil {
-		return nil, p.mayHaveSent(ctx, err), req.transportError(err, p.answerBegan.Load())
+		return nil, p.mayHaveSent(ctx, err), req.transportError(err, proxied || p.answerBegan.Load())
+	}
+	if resp == nil || resp.Body == nil {
+		return nil, true, req.transportError(errors.New("the RoundTripper returned no answer and no error"), false)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -186,9 +203,16 @@ type progress struct{ connected, wroteHeaders, answerBegan atomic.Bool }
 
 func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
+		GotConn:              p.gotConn,
 		WroteHeaders:         func() { p.wroteHeaders.Store(true) },
 		GotFirstResponseByte: func() { p.answerBegan.Store(true) },
+	}
+}
+
+func (p *progress) gotConn(info httptrace.GotConnInfo) {
+	p.connected.Store(true)
+	if conn, ok := info.Conn.(*answerConn); ok {
+		conn.expect()
 	}
 }
 

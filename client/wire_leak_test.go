@@ -39,7 +39,7 @@ func TestWireCancelledCallsLeaveNothingBehind(t *testing.T) {
 	c, err := New(testAppID, testSecret, WithEndpoints(Endpoints{API: peer.URL}), WithTimeout(time.Minute))
 	require.NoError(t, err)
 	transport := c.transport.(*http.Transport)
-	transport.DialContext = cancellingDial
+	c.dial = cancellingDial
 
 	var workers sync.WaitGroup
 	for worker := range 20 {

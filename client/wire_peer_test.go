@@ -159,11 +159,8 @@ func wireClient(t *testing.T, base string, opts ...Option) (*Client, *atomic.Int
 	c.pause = func(ctx context.Context, _ time.Duration) error { return ctx.Err() }
 	read := &atomic.Int64{}
 	if transport, ok := c.transport.(*http.Transport); ok {
-		dial := transport.DialContext
-		if dial == nil {
-			dial = (&net.Dialer{}).DialContext
-		}
-		transport.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dial := c.dial
+		c.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, network, addr)
 			if err != nil {
 				return nil, err
