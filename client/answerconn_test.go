@@ -92,7 +92,7 @@ func tunnel(w http.ResponseWriter, r *http.Request) {
 
 func TestWireWhatAPeerSendsBeyondItsAnswerIsNotLogged(t *testing.T) {
 	const good = `{"errcode":0}`
-	surplus := `HTTP/1.1 200 OK CANARY` + testSecret + tokenAnswer
+	surplus := "CANARY" + testSecret + tokenAnswer + "\r\n\r\n"
 	after := func(answer string) func(*rawConn, <-chan struct{}) {
 		return func(c *rawConn, _ <-chan struct{}) { c.write(answer + surplus) }
 	}
