@@ -1,5 +1,7 @@
 package client
 
+//lint:file-ignore SA1019 a transport of the user's may still have Dial or DialTLS
+
 import (
 	"context"
 	"crypto/tls"
