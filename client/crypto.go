@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hmac"
@@ -27,8 +28,8 @@ const maxEncrypted = 64 << 10
 // and returns the JSON in it:
 // https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html.
 // All three are standard base64 without line breaks; encryptedData is at most
-// 64 KiB. Raw control bytes inside its strings come escaped, so that
-// encoding/json can read them.
+// 64 KiB. Raw control bytes inside its strings come escaped and a byte order
+// mark is dropped, so that encoding/json can read the result.
 //
 // The error is [ErrWatermark] if the data is not for appID, and [ErrDecrypt]
 // for everything else, without telling what: as a rule the session_key has
@@ -41,7 +42,7 @@ func Decrypt(sessionKey, encryptedData, iv, appID string) ([]byte, error) {
 	if !ok {
 		return nil, ErrDecrypt
 	}
-	plaintext, err := repair(plaintext)
+	plaintext, err := repair(bytes.TrimPrefix(plaintext, []byte(byteOrderMark)))
 	if err != nil {
 		return nil, ErrDecrypt
 	}

@@ -6,13 +6,24 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 )
 
-const maxDepth = 16
+// What keeps the memory for 64 KiB of JSON bounded. WeChat's answers have
+// about ten members, two levels and hardly a control byte.
+const (
+	maxDepth   = 16
+	maxMembers = 128
+	maxMended  = 4096     // control bytes in strings
+	maxTexts   = 32       // that are read of a list
+	maxText    = 16 << 10 // JSON of a string that is looked at
+)
+
+const byteOrderMark = "\xef\xbb\xbf"
 
 // answer is one JSON object from WeChat, its values undecoded.
 type answer struct {
@@ -37,7 +48,7 @@ var (
 // of the decisive keys may occur once and in its own case only; of any other
 // key the last one counts.
 func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, error) {
-	body = bytes.TrimPrefix(body, []byte("\xef\xbb\xbf"))
+	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body, err := repair(body)
 	if err != nil {
 		return nil, err
@@ -50,7 +61,10 @@ func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, er
 		return nil, errors.New("is not a JSON object")
 	}
 	fields := map[string]json.RawMessage{}
-	for dec.More() {
+	for members := 0; dec.More(); members++ {
+		if members == maxMembers {
+			return nil, errors.New("has too many members")
+		}
 		key, value, err := nextField(dec, decisive)
 		if err != nil {
 			return nil, err
@@ -80,14 +94,21 @@ func nextField(dec *json.Decoder, decisive []string) (key string, value json.Raw
 	return key, value, nil
 }
 
-// repair escapes control bytes inside string literals and refuses nesting
-// deeper than 16. It returns body itself when there is nothing to mend.
+// repair escapes control bytes inside string literals, and refuses more than
+// 4,096 of them and nesting deeper than 16. It returns body itself when there is
+// nothing to mend.
 func repair(body []byte) ([]byte, error) {
 	var mended []byte
-	done, depth, inString, escaped := 0, 0, false, false
+	done, count, depth, inString, escaped := 0, 0, 0, false, false
 	for i, c := range body {
 		switch {
 		case inString && c < 0x20:
+			if count++; count > maxMended {
+				return nil, errors.New("has too many control characters")
+			}
+			if mended == nil {
+				mended = make([]byte, 0, len(body)+6*min(maxMended, len(body)-i))
+			}
 			mended = append(mended, body[done:i]...)
 			if escaped { // a backslash before a raw control byte: make it a backslash of its own
 				mended = append(mended, '\\')
@@ -189,6 +210,9 @@ func (a *answer) strict(key string) (string, error) {
 	if !ok {
 		return "", nil
 	}
+	if len(raw) > maxText {
+		return "", fmt.Errorf("has a malformed %s", key)
+	}
 	var s *string
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return "", fmt.Errorf("has a %s that is no string", key)
@@ -199,7 +223,8 @@ func (a *answer) strict(key string) (string, error) {
 	return *s, nil
 }
 
-// text reads a string or a number as text; anything else is "".
+// text reads a string or a number as text, not much more than 16 KiB of it;
+// anything else is "".
 func (a *answer) text(key string) string { return looseText(a.fields[key]) }
 
 // plain reads text of printable ASCII; anything else is "".
@@ -210,14 +235,19 @@ func (a *answer) plain(key string) string {
 	return ""
 }
 
-// texts reads a list of strings; anything else is an empty list.
+// texts reads the first 32 members of a list as text; anything else is an
+// empty list.
 func (a *answer) texts(key string) []string {
-	var list []json.RawMessage
-	if json.Unmarshal(a.fields[key], &list) != nil {
+	dec := json.NewDecoder(bytes.NewReader(a.fields[key]))
+	if open, err := dec.Token(); err != nil || open != json.Delim('[') {
 		return nil
 	}
 	var texts []string
-	for _, raw := range list {
+	for n := 0; n < maxTexts && dec.More(); n++ {
+		var raw json.RawMessage
+		if dec.Decode(&raw) != nil {
+			return nil
+		}
 		if s := looseText(raw); s != "" {
 			texts = append(texts, s)
 		}
@@ -225,7 +255,19 @@ func (a *answer) texts(key string) []string {
 	return texts
 }
 
+// cut returns the first 16 KiB of a longer string. Where that would end within
+// an escape, it ends before it.
+func cut(raw json.RawMessage) json.RawMessage {
+	for end := maxText; end < len(raw) && end > maxText-len(`\u0000`); end-- {
+		if short := append(raw[:end:end], '"'); json.Valid(short) {
+			return short
+		}
+	}
+	return raw
+}
+
 func looseText(raw json.RawMessage) string {
+	raw = cut(raw)
 	var s string
 	if json.Unmarshal(raw, &s) == nil {
 		return s
@@ -237,6 +279,18 @@ func looseText(raw json.RawMessage) string {
 	return ""
 }
 
+// decimal is a JSON number, a leading + and zeros apart. ParseFloat knows more:
+// hexadecimal, underscores, Inf.
+var decimal = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
+
+// mantissa returns how long s is without its exponent.
+func mantissa(s string) int {
+	if i := strings.IndexAny(s, "eE"); i >= 0 {
+		return i
+	}
+	return len(s)
+}
+
 // integer reads a whole number in any spelling: 7200, "7200", 7200.0, 7.2e3.
 // What exceeds the range is the nearest value in it.
 func (a *answer) integer(key string) (n int64, ok bool) {
@@ -244,10 +298,13 @@ func (a *answer) integer(key string) (n int64, ok bool) {
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
 	}
-	f, err := strconv.ParseFloat(s, 64)
-	switch {
-	case math.IsNaN(f) || err != nil && !errors.Is(err, strconv.ErrRange):
+	if !decimal.MatchString(s) {
 		return 0, false
+	}
+	f, _ := strconv.ParseFloat(s, 64) // what is out of range becomes an infinity
+	switch {
+	case f == 0 && strings.ContainsAny(s[:mantissa(s)], "123456789"):
+		return 0, false // too small to tell from 0
 	case f >= math.MaxInt64:
 		return math.MaxInt64, true
 	case f <= math.MinInt64:
@@ -268,12 +325,18 @@ func (a *answer) seconds(key string, most time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// flag reads 1, "1" and true alike. What it cannot read is set: a flag warns of
+// flag reads 1, "1" and true alike, and 0, "0", "", false and "False". What it cannot read is set: a flag warns of
 // something.
 func (a *answer) flag(key string) bool {
 	raw, ok := a.fields[key]
-	if !ok || string(raw) == "null" || string(raw) == "false" || string(raw) == `""` || string(raw) == `"false"` {
+	if !ok || string(raw) == "null" || string(raw) == "false" {
 		return false
+	}
+	var text string
+	if len(raw) <= maxText && json.Unmarshal(raw, &text) == nil {
+		if text = strings.TrimSpace(text); text == "" || strings.EqualFold(text, "false") {
+			return false
+		}
 	}
 	n, isNumber := a.integer(key)
 	return !isNumber || n != 0

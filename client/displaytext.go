@@ -11,8 +11,8 @@ const maxDisplayRunes = 128
 // displayText makes text that a stranger wrote fit to show in one line: what is
 // not UTF-8, control characters and characters that reorder or hide text are
 // taken out, runs of white space become one space, and at most 128 runes stay.
-// Joiners stay, because emoji are built with them, unless nothing visible is
-// left.
+// Joiners and letters that look like nothing stay, because emoji and words are
+// built with them, unless nothing visible is left.
 func displayText(s string) string {
 	var b strings.Builder
 	runes, visible, space := 0, false, false
@@ -36,7 +36,7 @@ func displayText(s string) string {
 		}
 		b.WriteRune(r)
 		runes++
-		visible = visible || !isJoiner(r)
+		visible = visible || !isUnseen(r)
 	}
 	if !visible {
 		return ""
@@ -60,8 +60,13 @@ func isDeceptive(r rune) bool {
 	return false
 }
 
-// isJoiner tells characters that only show together with others: joiners,
-// variation selectors, combining marks, the tags in flags.
-func isJoiner(r rune) bool {
-	return r == 0x200C || r == 0x200D || unicode.Is(unicode.M, r) || 0xE0000 <= r && r <= 0xE007F
+// isUnseen tells characters that show nothing by themselves: joiners, variation
+// selectors, combining marks, the tags in flags, the fillers of Hangul, the
+// blank of Braille, the null note and the marks of musical notation.
+func isUnseen(r rune) bool {
+	switch r {
+	case 0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0x1D159:
+		return true
+	}
+	return unicode.In(r, unicode.M, unicode.Cf) || 0xE0000 <= r && r <= 0xE0FFF
 }

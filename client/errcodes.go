@@ -16,7 +16,8 @@ type meaning struct {
 
 // meanings holds the errcodes that a login can meet, from WeChat's global list
 // of return codes (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html)
-// and the pages of the calls.
+// and the pages of the calls. Its neighbours about media, menus and messages,
+// such as 41005 to 41007 and 43004, are left out: their kind is KindUnknown.
 var meanings = map[int]meaning{
 	-1:    {KindBusy, ErrBusy, "WeChat is busy. Try again in a moment.", "微信系统繁忙，请稍后再试。"},
 	40001: {KindConfiguration, ErrAppSecret, "The AppSecret is wrong, or the token is invalid or no longer the latest. Check the AppSecret.", "AppSecret 错误，或 token 无效、不是最新的。请检查 AppSecret。"},

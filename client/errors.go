@@ -35,20 +35,23 @@ func (k Kind) String() string {
 	return names[k]
 }
 
-// Causes that an [*Error] matches with errors.Is.
+// Causes that an [*Error] matches with errors.Is. 40001, 40014 and 42001 say
+// that a token is wrong; whose it is, follows from the call: at the endpoints
+// with component/ in them the platform's, at those below wxa/ the account's, at
+// the others below sns/ the user's.
 var (
 	ErrBusy          = errors.New("WeChat is busy")                                 // -1, 61450
 	ErrCodeInvalid   = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
 	ErrCodeUsed      = errors.New("code was used before")                           // 40163
 	ErrUserBlocked   = errors.New("WeChat blocks this user")                        // 40226, 50002
-	ErrTokenInvalid  = errors.New("token is invalid or expired")                    // 40001 but for a wrong AppSecret, 40014, 40030, 42001, 42002, 42007
+	ErrTokenInvalid  = errors.New("token is invalid or expired")                    // 40030, 42002, 42007; 40014 and 42001 but for a platform's token; 40001 for a user's or account's token
 	ErrOpenIDInvalid = errors.New("openid is invalid")                              // 40003
 	ErrSessionKey    = errors.New("session_key is invalid or expired")              // 87007, 87009
 	ErrNotAuthorized = errors.New("the call is not authorized")                     // 43104, 48001, 48004, 50001, 61007
 	ErrAppID         = errors.New("AppID is invalid")                               // 40013
-	ErrAppSecret     = errors.New("AppSecret is invalid or frozen")                 // 40001 where the AppSecret is sent, 40125, 40243
+	ErrAppSecret     = errors.New("AppSecret is invalid or frozen")                 // 40125, 40243; 40001 where the AppSecret is sent
 	ErrIPNotAllowed  = errors.New("this server's address is not on the allow-list") // 40090, 40164, 45035, 61004, 89503, 89506, 89507
-	ErrComponent     = errors.New("third-party platform is not authorized")         // 40094, 61003, 61005, 61006, 61011, 61023
+	ErrComponent     = errors.New("third-party platform is not authorized")         // 40094, 61003, 61005, 61006, 61009, 61010, 61011, 61023, 61024; 40001, 40014 and 42001 for a platform's token
 	ErrRateLimited   = errors.New("quota is used up")                               // 45009, 45011, HTTP 429
 	ErrAnswer        = errors.New("answer cannot be used")                          // no JSON object, an ambiguous one, or one without an identity
 )
@@ -60,7 +63,7 @@ var (
 // refused or reset connection with errors.Is.
 type Error struct {
 	Code       int    // errcode; 0 when there was no answer with one
-	Message    string // errmsg without its tail, at most 300 bytes in one line
+	Message    string // errmsg without its tail, at most 300 bytes in one line; "" if it was longer than 2 KiB
 	RID        string // WeChat's id of the request, which its support asks for; "" if it sent none
 	Endpoint   string // such as "sns/oauth2/access_token"
 	HTTPStatus int    // 0 when there was no answer

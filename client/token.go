@@ -26,10 +26,12 @@ func (t *Token) HasScope(s Scope) bool {
 	return slices.ContainsFunc(granted, func(g string) bool { return strings.TrimSpace(g) == string(s) })
 }
 
-// Exchange turns the code of a callback into a [Token]. A code lives five
-// minutes (ten for website applications) and works once; it is sent at most
-// once, whatever happens to the connection, because the answer to a second use
-// is [ErrCodeUsed] and the login is lost.
+// Exchange turns the code of a callback into a [Token]:
+// https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html.
+// A code lives five minutes (ten for website applications) and works once; it
+// is sent at most once, whatever happens to the connection, because the answer
+// to a second use is [ErrCodeUsed] and the login is lost. A code that has
+// expired, is of another AppID or was never one is [ErrCodeInvalid].
 func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 	req := request{endpoint: "sns/oauth2/access_token", once: true, query: url.Values{
 		"appid":      {c.appID},
@@ -51,7 +53,9 @@ func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 
 // Refresh renews an access token: WeChat answers with the same one and a new
 // life, or with a new one if it has expired. Keep the refresh token of the
-// answer. Refresh tokens live 30 days, which refreshing does not extend:
+// answer. Refresh tokens live 30 days, which refreshing does not extend; one that
+// has expired, or died with a changed password, is [ErrTokenInvalid] of
+// [KindRestart], and the user has to log in again:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsrefreshtoken.html.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Token, error) {
 	req, call := request{endpoint: "sns/oauth2/refresh_token"}, c.call // takes no secret

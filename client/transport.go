@@ -19,6 +19,7 @@ import (
 const (
 	maxBody        = 64 << 10
 	maxHeader      = 64 << 10
+	maxErrmsg      = 2 << 10 // WeChat's have about a hundred bytes
 	dialTimeout    = 2 * time.Second
 	tlsTimeout     = 3 * time.Second
 	idleTimeout    = time.Minute // below the 75 s after which common servers hang up
@@ -127,12 +128,21 @@ func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bo
 	if resp.StatusCode != http.StatusOK {
 		return nil, true, &Error{Endpoint: req.endpoint, HTTPStatus: resp.StatusCode}
 	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	body, err := readBody(resp)
 	if err != nil {
 		return nil, true, req.transportError(err, true)
 	}
 	ans, err = req.read(body)
 	return ans, true, err
+}
+
+// readBody reads at most a byte more than a body may have, into a buffer that
+// need not grow if the peer has told the length.
+func readBody(resp *http.Response) ([]byte, error) {
+	var body bytes.Buffer
+	body.Grow(int(min(max(resp.ContentLength, 0), maxBody)) + bytes.MinRead)
+	_, err := body.ReadFrom(io.LimitReader(resp.Body, maxBody+1))
+	return body.Bytes(), err
 }
 
 // read makes of a body an answer or the error that it reports.
@@ -150,7 +160,11 @@ func (req request) read(body []byte) (*answer, error) {
 		return nil, ans.refused(err)
 	}
 	if code != 0 {
-		message, rid := splitErrmsg(redact(ans.text("errmsg"), req.sensitive()))
+		errmsg := ans.text("errmsg")
+		if len(errmsg) > maxErrmsg {
+			errmsg = ""
+		}
+		message, rid := splitErrmsg(redact(errmsg, req.sensitive()))
 		return nil, &Error{Code: code, Message: shorten(message), RID: rid, Endpoint: req.endpoint, HTTPStatus: http.StatusOK}
 	}
 	return ans, nil

@@ -112,6 +112,12 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 		{"errcode true", `{$,"errcode":true}`, bad},
 		{"errcode in a list", `{$,"errcode":[0]}`, bad},
 		{"errcode 0.5", `{$,"errcode":0.5}`, bad},
+		{"errcode 0x0p0", `{$,"errcode":"0x0p0"}`, bad},
+		{"errcode with underscores", `{$,"errcode":"0x_0"}`, bad},
+		{"errcode 1e-400", `{$,"errcode":1e-400}`, bad},
+		{"errcode -0.01e-400", `{$,"errcode":"-0.01e-400"}`, bad},
+		{"errcode Inf", `{$,"errcode":"Inf"}`, bad},
+		{"errcode 0e-400", `{$,"errcode":0e-400}`, good},
 		{"errcode 1e400", `{$,"errcode":1e400}`, bad},
 		{"errcode beyond 32 bits", `{$,"errcode":9007199254740993}`, bad},
 		{"errcode twice", `{"errcode":0,$,"errcode":0}`, bad},
@@ -130,6 +136,49 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 				}
 				assert.ErrorIs(t, err, ErrAnswer, call)
 				assert.Equal(t, KindUnknown, kindOf(t, err), call)
+			}
+		})
+		wire.answers.Add(1)
+	}
+}
+
+// TestWireAnAnswerCostsAMebibyteAtMost puts 64 KiB to every call that are meant
+// to cost many times that in memory. $ stands for a good answer's members.
+func TestWireAnAnswerCostsAMebibyteAtMost(t *testing.T) {
+	fill := func(before, repeated, after string) string {
+		return before + strings.Repeat(repeated, (63<<10)/len(repeated)) + after
+	}
+	var keys strings.Builder
+	for i := 0; keys.Len() < 62<<10; i++ {
+		fmt.Fprintf(&keys, `,"%x":0`, i)
+	}
+	for name, body := range map[string]string{
+		"a long list of numbers":            fill(`{$,"privilege":[1`, ",1", `]}`),
+		"a long list of texts":              fill(`{$,"privilege":["a"`, `,"a"`, `]}`),
+		"a long list of empty lists":        fill(`{$,"privilege":[[]`, `,[]`, `]}`),
+		"a long text in a list":             fill(`{$,"privilege":["`, "长", `"]}`),
+		"a nickname of control bytes":       fill(`{$,"nickname":"`, "\x01", `"}`),
+		"a nickname of escaped ones":        fill(`{$,"nickname":"`, `\u0001`, `"}`),
+		"a nickname of bad UTF-8":           fill(`{$,"nickname":"`, "\xff", `"}`),
+		"a long nickname":                   fill(`{$,"nickname":"`, "a", `"}`),
+		"a key of control bytes":            fill(`{$,"`, "\x01", `":1}`),
+		"many keys":                         `{$` + keys.String() + `}`,
+		"one key many times":                fill(`{$`, `,"k":0`, `}`),
+		"many keys in an object":            `{$,"phone_info":{"a":0` + keys.String() + `}}`,
+		"an errmsg of control bytes":        fill(`{"errcode":40029,"errmsg":"`, "\x01", `"}`),
+		"an errmsg of 4,096 control bytes":  `{"errcode":40029,"errmsg":"` + strings.Repeat("\x01", 4096) + strings.Repeat("a", 59<<10) + `"}`,
+		"an errmsg of escaped ones":         fill(`{"errcode":40029,"errmsg":"`, `\u0001`, `"}`),
+		"an errmsg of bad UTF-8":            fill(`{"errcode":40029,"errmsg":"`, "\xff", `"}`),
+		"a long errmsg":                     fill(`{"errcode":40029,"errmsg":"`, "长", `"}`),
+		"an errmsg of 2 KiB":                `{"errcode":40029,"errmsg":"` + strings.Repeat("a", 2<<10) + `"}`,
+		"an errmsg that repeats an openid":  fill(`{"errcode":40029,"errmsg":"`, "openid=x ", `"}`),
+		"an errmsg of the shortest secrets": fill(`{"errcode":40029,"errmsg":"`, "code= ", `"}`),
+		"an errcode of many digits":         fill(`{$,"errcode":`, "1", `}`),
+		"a long openid":                     fill(`{$,"unionid":"`, "\xff", `"}`),
+	} {
+		t.Run(name, func(t *testing.T) {
+			for call, members := range wireMembers {
+				_ = askScripted(t, call, strings.Replace(body, "$", members, 1)) // which looks at the bytes allocated
 			}
 		})
 		wire.answers.Add(1)
@@ -304,6 +353,10 @@ func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
 		{`{` + members + `,"is_snapshotuser":"true"}`, snapshot},
 		{`{` + members + `,"is_snapshotuser":2}`, snapshot},
 		{`{` + members + `,"is_snapshotuser":[]}`, snapshot},
+		{`{` + members + `,"is_snapshotuser":"0x0p0"}`, snapshot},
+		{`{` + members + `,"is_snapshotuser":1e-400}`, snapshot},
+		{`{` + members + `,"is_snapshotuser":"FALSE"}`, plain},
+		{`{` + members + `,"is_snapshotuser":" False "}`, plain},
 		{`{` + members + `,"is_snapshotuser":0}`, plain},
 		{`{` + members + `,"is_snapshotuser":"0"}`, plain},
 		{`{` + members + `,"is_snapshotuser":false}`, plain},
@@ -324,6 +377,7 @@ func TestWireAProfileIsReadWhateverItsText(t *testing.T) {
 	long := strings.Repeat("长", 200)
 	for _, row := range []struct{ name, members, nickname, avatar string }{
 		{"plain", `"nickname":"Band"`, "Band", ""},
+		{"cut within an escape", `"nickname":"b` + strings.Repeat(`\u0001`, 9000) + `"`, "b", ""},
 		{"no nickname", `"x":0`, "", ""},
 		{"nickname null", `"nickname":null`, "", ""},
 		{"nickname a number", `"nickname":42`, "42", ""},

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"strings"
 	"testing"
 
@@ -197,4 +198,22 @@ func TestWireDecryptAcceptsEveryPaddingAndMendsControlBytes(t *testing.T) {
 	plaintext, err := Decrypt(keyC, sealed(t, "{\"nickName\":\"a\x14b\",\"watermark\":{\"appid\":\""+appC+"\"}}"), ivC, appC)
 	require.NoError(t, err)
 	assert.Equal(t, `{"nickName":"a\u0014b","watermark":{"appid":"`+appC+`"}}`, string(plaintext))
+}
+
+func TestDecryptedTextIsForEncodingJSON(t *testing.T) {
+	for name, text := range map[string]string{
+		"a byte order mark":                   "\xef\xbb\xbf{\"n\":\"a\",$}",
+		"a byte order mark and control bytes": "\xef\xbb\xbf{\"n\":\"\x01\x1f\",$}",
+		"4,096 control bytes":                 "{\"n\":\"" + strings.Repeat("\x01", 4096) + "\",$}",
+	} {
+		t.Run(name, func(t *testing.T) {
+			plaintext, err := Decrypt(keyC, sealed(t, strings.Replace(text, "$", `"watermark":{"appid":"`+appC+`"}`, 1)), ivC, appC)
+			require.NoError(t, err)
+			var v struct{ N string }
+			assert.NoError(t, json.Unmarshal(plaintext, &v))
+			assert.NotEmpty(t, v.N)
+		})
+	}
+	_, err := Decrypt(keyC, sealed(t, "{\"n\":\""+strings.Repeat("\x01", 4097)+`","watermark":{"appid":"`+appC+`"}}`), ivC, appC)
+	assert.ErrorIs(t, err, ErrDecrypt, "more than that is no text")
 }
