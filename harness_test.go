@@ -117,14 +117,14 @@ type syncBuffer struct {
 }
 
 func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	trailMu.Lock()
+	defer trailMu.Unlock()
 	return b.buf.Write(p)
 }
 
 func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	trailMu.Lock()
+	defer trailMu.Unlock()
 	return b.buf.String()
 }
 
@@ -151,7 +151,9 @@ func (s *site) browser() *browser {
 			if len(via) > 20 {
 				return fmt.Errorf("more than 20 redirects")
 			}
+			trailMu.Lock()
 			b.trail = append(b.trail, r.URL.String())
+			trailMu.Unlock()
 			for name := range b.header {
 				r.Header[name] = b.header[name]
 			}
@@ -205,7 +207,9 @@ func (b *browser) do(c *http.Client, method, target string, body io.Reader, head
 	if strings.HasPrefix(target, "/") {
 		target = b.site.auth.base.String() + target
 	}
+	trailMu.Lock()
 	b.trail = []string{target}
+	trailMu.Unlock()
 	req, err := http.NewRequestWithContext(context.Background(), method, target, body)
 	require.NoError(b.t, err)
 	for _, h := range []http.Header{b.header, header} {
@@ -253,3 +257,6 @@ func (s *site) exchanges() int { return s.sim.Count("/sns/oauth2/access_token") 
 
 // sessionCookie is the name of the session cookie.
 func (s *site) sessionCookie() string { return s.auth.Sessions().Cookie.Name }
+
+// trailMu lets a browser be used by many goroutines at once.
+var trailMu sync.Mutex
