@@ -692,17 +692,21 @@ func (w *world) lead(target string) {
 	w.proxy.Pass()
 }
 
+// keepsData: what was answered has been written to the file, and the file
+// outlives the process. Without waiting for the disk it is never put off.
+var keepsData = []string{"--appendonly", "yes", "--appendfsync", "no"}
+
 // faultTable has the 26 faults. Sentinel's failover is had from two servers and
 // an address that moves, as Sentinel would move it; the redirections of a
 // cluster from one or two nodes whose slots are given away.
 func faultTable() []fault {
 	one := func(name string, c faultCase) fault { return fault{name, []faultCase{c}} }
 	return []fault{
-		one("refused", faultCase{args: []string{"--appendonly", "yes"}, prepare: direct,
+		one("refused", faultCase{args: keepsData, prepare: direct,
 			begin: only(func(w *world) { w.redis.Stop() }), end: func(w *world) { w.redis.Restart() }}),
 		one("killed, back empty", faultCase{prepare: direct, forgets: true,
 			begin: only(func(w *world) { w.redis.Stop() }), end: func(w *world) { w.redis.Restart() }}),
-		one("killed, back with data", faultCase{args: []string{"--appendonly", "yes"},
+		one("killed, back with data", faultCase{args: keepsData,
 			prepare: direct, reads: works, writes: works, deletes: works,
 			begin: only(func(w *world) { w.redis.Restart() })}),
 		one("frozen", faultCase{silent: true,

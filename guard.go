@@ -164,14 +164,11 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 		t.held = append(t.held, token)
 		return nil
 	}
-	if t.token == token {
-		_, _, found, err := g.find(ctx, token)
-		if err != nil {
-			return err
-		}
+	found, err := g.DropCtx(ctx, token)
+	if err == nil && t.token == token {
 		t.ended = !found
 	}
-	return g.delete(ctx, token)
+	return err
 }
 
 // releaseDeletes deletes what was held back. An old record that cannot be
@@ -180,16 +177,25 @@ func (g *guard) releaseDeletes(ctx context.Context) {
 	t := trackOf(ctx)
 	t.holdDeletes = false
 	for _, token := range t.held {
-		_ = g.delete(ctx, token)
+		_, _ = g.DropCtx(ctx, token)
 	}
 	t.held = nil
 }
 
-func (g *guard) delete(ctx context.Context, token string) error {
-	if cs, ok := g.inner.(scs.CtxStore); ok {
-		return cs.DeleteCtx(ctx, token)
+// DropCtx implements store.Dropper; with a store that cannot do that in one
+// step, in two.
+func (g *guard) DropCtx(ctx context.Context, token string) (bool, error) {
+	if d, ok := g.inner.(store.Dropper); ok {
+		return d.DropCtx(ctx, token)
 	}
-	return g.inner.Delete(token)
+	_, _, found, err := g.find(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	if cs, ok := g.inner.(scs.CtxStore); ok {
+		return found, cs.DeleteCtx(ctx, token)
+	}
+	return found, g.inner.Delete(token)
 }
 
 // Find implements scs.Store.

@@ -69,11 +69,11 @@ func (s *switchable) UpdateCtx(ctx context.Context, token string, b []byte, expi
 	return s.Memory.UpdateCtx(ctx, token, b, expiry)
 }
 
-func (s *switchable) DeleteCtx(ctx context.Context, token string) error {
+func (s *switchable) DropCtx(ctx context.Context, token string) (bool, error) {
 	if err := s.fails(true); err != nil {
-		return err
+		return false, err
 	}
-	return s.Memory.DeleteCtx(ctx, token)
+	return s.Memory.DropCtx(ctx, token)
 }
 
 func (s *switchable) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {

@@ -131,17 +131,19 @@ func indexOf(s scs.Store) store.Index {
 type visit struct {
 	ctx       context.Context // with the session's data
 	manager   *scs.SessionManager
-	token     string   // the session's; empty for a new one
-	sent      bool     // the request carried a session cookie
-	ambiguous bool     // the request brought the sessions of two users
-	damaged   bool     // a record of the request's was not readable, and is deleted
-	bearer    bool     // a mini program's: no cookie
-	late      bool     // found by a token that was renewed a moment ago: to be read only
-	outer     bool     // somebody further out loads and saves this session
-	down      error    // the store is, and the session is a stand-in
-	touch     bool     // the record's expiry is due to be moved
-	replaced  string   // the token that a login of the same user replaced
-	identity  Identity // of a visitor who is logged in
+	token     string    // the session's; empty for a new one
+	sent      bool      // the request carried a session cookie
+	ambiguous bool      // the request brought the sessions of two users
+	damaged   bool      // a record of the request's was not readable, and is deleted
+	bearer    bool      // a mini program's: no cookie
+	late      bool      // found by a token that was renewed a moment ago: to be read only
+	outer     bool      // somebody further out loads and saves this session
+	down      error     // the store is, and the session is a stand-in
+	touch     bool      // the record's expiry is due to be moved
+	deadline  time.Time // as loaded
+	remember  bool      // likewise: RememberMe
+	replaced  string    // the token that a login of the same user replaced
+	identity  Identity  // of a visitor who is logged in
 	loggedIn  bool
 }
 
@@ -263,13 +265,9 @@ const renewedTTL = 20 * time.Second
 // just replaced. The late reader sees it; he neither writes nor gets a cookie,
 // which could arrive after the new one and undo the login.
 func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) {
-	box, found, err := s.marks.Mark(ctx, renewedKey(old))
-	if err != nil || !found {
+	token, err := s.renewed(ctx, old)
+	if err != nil || token == "" {
 		return nil, err
-	}
-	token, err := openRenewed(box, old)
-	if err != nil {
-		return nil, nil
 	}
 	v, err := s.loadToken(ctx, token)
 	if errors.Is(err, errDamaged) {
@@ -280,6 +278,20 @@ func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) 
 	}
 	v.sent, v.late = true, true
 	return v, err
+}
+
+// renewed returns the token that took an old one's place a moment ago; "" if
+// none did.
+func (s *sessions) renewed(ctx context.Context, old string) (string, error) {
+	box, found, err := s.marks.Mark(ctx, renewedKey(old))
+	if err != nil || !found {
+		return "", err
+	}
+	token, err := openRenewed(box, old)
+	if err != nil {
+		return "", nil
+	}
+	return token, nil
 }
 
 // renewedKey names the mark. Tokens stay out of the store where HashTokenInStore
@@ -343,7 +355,10 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	if !s.manager.Deadline(loaded).After(s.now()) {
 		return nil, nil
 	}
-	v := &visit{ctx: loaded, manager: s.manager, token: token, touch: t.touchDue, bearer: s.manager.GetBool(loaded, bearerKey)}
+	v := &visit{
+		ctx: loaded, manager: s.manager, token: token, touch: t.touchDue, bearer: s.manager.GetBool(loaded, bearerKey),
+		deadline: s.manager.Deadline(loaded), remember: s.manager.GetBool(loaded, rememberKey),
+	}
 	s.identify(v)
 	return v, nil
 }
@@ -355,7 +370,7 @@ func (s *sessions) damaged(ctx context.Context, t *track, token string) bool {
 	if _, ok := s.manager.Store.(*guard); ok {
 		// What the guard has read and scs not decoded needs no second look, and
 		// a store that failed is not asked twice.
-		return t.token != "" && s.delete(ctx, s.storeKey(token)) == nil
+		return t.token != "" && s.drop(ctx, token) == nil
 	}
 	find := s.manager.Store.Find
 	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
@@ -368,7 +383,7 @@ func (s *sessions) damaged(ctx context.Context, t *track, token string) bool {
 	if _, _, err := s.manager.Codec.Decode(b); err == nil {
 		return false
 	}
-	return s.delete(ctx, s.storeKey(token)) == nil
+	return s.drop(ctx, token) == nil
 }
 
 // tokens returns the well-formed session tokens that the request brings.
@@ -471,17 +486,18 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 	if err != nil {
 		return err
 	}
-	if g, ok := s.manager.Store.(*guard); ok {
-		g.releaseDeletes(v.ctx)
-	}
 	if v.replaced != "" {
-		// A grace for late readers, worth no failure of the login.
+		// A grace for late readers, worth no failure of the login. A logout that
+		// misses the old record finds the new one by it.
 		if box, err := sealRenewed(token, v.replaced); err == nil {
 			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), box, renewedTTL)
 		}
 	}
+	if g, ok := s.manager.Store.(*guard); ok {
+		g.releaseDeletes(v.ctx)
+	}
 	if !v.outer && !v.bearer {
-		s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
+		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}
 	return nil
 }
@@ -502,23 +518,54 @@ func (s *sessions) revoke(ctx context.Context, appID, openID string) (int, error
 	if err != nil {
 		return 0, fmt.Errorf("find sessions of user: %w", err)
 	}
-	for n, token := range tokens {
-		if err := s.delete(ctx, token); err != nil {
+	for n, key := range tokens {
+		found, err := s.dropKey(ctx, key)
+		if err != nil {
 			return n, fmt.Errorf("delete session: %w", err)
 		}
-		if err := s.index.RemoveSession(ctx, user, token); err != nil {
+		if !found {
+			// It ended long ago, or its login is just about to save it: the
+			// index has to have it then. What has ended leaves by itself.
+			continue
+		}
+		if err := s.index.RemoveSession(ctx, user, key); err != nil {
 			return n + 1, fmt.Errorf("remove session from index: %w", err)
 		}
 	}
 	return len(tokens), nil
 }
 
-// delete removes a record by its key in the store.
-func (s *sessions) delete(ctx context.Context, key string) error {
-	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
-		return cs.DeleteCtx(ctx, key)
+// drop deletes the session of a token.
+func (s *sessions) drop(ctx context.Context, token string) error {
+	_, err := s.dropKey(ctx, s.storeKey(token))
+	return err
+}
+
+// dropKey deletes a record by its key in the store, and reports whether there
+// was one; false where the store does not tell.
+func (s *sessions) dropKey(ctx context.Context, key string) (found bool, err error) {
+	if d, ok := s.manager.Store.(store.Dropper); ok {
+		return d.DropCtx(ctx, key)
 	}
-	return s.manager.Store.Delete(key)
+	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
+		return false, cs.DeleteCtx(ctx, key)
+	}
+	return false, s.manager.Store.Delete(key)
+}
+
+// end deletes the session of a token. Where a login of the same user has just
+// given it another token, that one is what the visitor wants to end.
+func (s *sessions) end(ctx context.Context, token string) error {
+	for range maxSessionCookies {
+		found, err := s.dropKey(ctx, s.storeKey(token))
+		if err != nil || found {
+			return err
+		}
+		if token, err = s.renewed(ctx, token); err != nil || token == "" {
+			return err
+		}
+	}
+	return nil
 }
 
 // writeCookie gives the browser the cookie of a session that another callback
@@ -533,7 +580,16 @@ func (s *sessions) writeCookie(ctx context.Context, w http.ResponseWriter, token
 }
 
 // expiry is when the visit's session ends if it is not used again.
-func (s *sessions) expiry(v *visit) time.Time { return s.cookieExpiry(s.manager.Deadline(v.ctx)) }
+func (s *sessions) expiry(v *visit) time.Time {
+	deadline := s.manager.Deadline(v.ctx)
+	if s.idle == 0 {
+		return deadline
+	}
+	if idle := s.now().Add(s.idle); idle.Before(deadline) {
+		return idle
+	}
+	return deadline
+}
 
 // describeCookie tells an operator what the browser was given.
 func (s *sessions) describeCookie() string {
@@ -550,11 +606,11 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
 		if !validToken(token) {
 			return nil
 		}
-		return s.delete(r.Context(), s.storeKey(token))
+		return s.drop(r.Context(), token)
 	}
 	tokens, _ := s.tokens(r)
 	for _, token := range tokens {
-		if err := s.delete(r.Context(), s.storeKey(token)); err != nil {
+		if err := s.end(r.Context(), token); err != nil {
 			return fmt.Errorf("delete session: %w", err)
 		}
 	}
@@ -602,8 +658,8 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 		if err != nil {
 			return err
 		}
-		if !v.bearer && !s.cookieSet(w) {
-			s.manager.WriteSessionCookie(v.ctx, w, token, s.cookieExpiry(expiry))
+		if !v.bearer && !s.cookieSet(w) && s.cookieDue(v, token) {
+			s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 		}
 	case scs.Destroyed:
 		if !v.bearer && !s.cookieSet(w) {
@@ -613,36 +669,32 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 		if v.damaged && !s.cookieSet(w) {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
-		s.touch(w, v)
+		s.touch(v)
 	}
 	return nil
 }
 
-// touch moves the record's expiry of a session in use. It is no failure of
-// the request if that does not work: the next one tries again.
-func (s *sessions) touch(w http.ResponseWriter, v *visit) {
-	if !v.touch || v.token == "" {
-		return
+// cookieDue reports whether the browser needs to be told of a session that was
+// saved. One that it knows is not sent again: the answer could arrive after
+// that of a login, and put the old token in the new one's place. With the
+// application's own manager it is as in scs: whatever is saved is sent.
+func (s *sessions) cookieDue(v *visit, token string) bool {
+	if _, ok := s.manager.Store.(*guard); !ok {
+		return true
 	}
-	g, ok := s.manager.Store.(*guard)
-	if !ok {
-		return
-	}
-	deadline := s.manager.Deadline(v.ctx)
-	if found, err := g.touch(v.ctx, s.storeKey(v.token), deadline); err == nil && found && !v.bearer && !s.cookieSet(w) {
-		s.manager.WriteSessionCookie(v.ctx, w, v.token, s.cookieExpiry(deadline))
-	}
+	return token != v.token || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remember
 }
 
-// cookieExpiry keeps the cookie no longer than the record.
-func (s *sessions) cookieExpiry(deadline time.Time) time.Time {
-	if s.idle == 0 {
-		return deadline
+// rememberKey is where scs notes RememberMe, which changes the cookie.
+const rememberKey = "__rememberMe"
+
+// touch moves the record's expiry of a session in use. It is no failure of
+// the request if that does not work: the next one tries again. The cookie
+// needs no touch: it lasts until the deadline.
+func (s *sessions) touch(v *visit) {
+	if g, ok := s.manager.Store.(*guard); ok && v.touch && v.token != "" {
+		_, _ = g.touch(v.ctx, s.storeKey(v.token), s.manager.Deadline(v.ctx))
 	}
-	if idle := s.now().Add(s.idle); idle.Before(deadline) {
-		return idle
-	}
-	return deadline
 }
 
 // cookieSet reports whether the answer has the session cookie already, from

@@ -99,11 +99,19 @@ func (m *Memory) change(token string, value func(*entry[[]byte]) []byte, expiry 
 }
 
 // DeleteCtx implements scs.CtxStore.
-func (m *Memory) DeleteCtx(_ context.Context, token string) error {
+func (m *Memory) DeleteCtx(ctx context.Context, token string) error {
+	_, err := m.DropCtx(ctx, token)
+	return err
+}
+
+// DropCtx implements [Dropper].
+func (m *Memory) DropCtx(_ context.Context, token string) (bool, error) {
+	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	_, found := m.sessions.get(token, now)
 	m.sessions.remove(token)
-	return nil
+	return found, nil
 }
 
 // AllCtx implements scs.IterableCtxStore.

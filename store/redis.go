@@ -206,11 +206,17 @@ func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (b
 
 // DeleteCtx implements scs.CtxStore.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
-	if !keyspace.ValidToken(token) {
-		return nil
-	}
-	_, err := s.do(context.WithoutCancel(ctx), "delete session", cmd("UNLINK", s.key(token)))
+	_, err := s.DropCtx(ctx, token)
 	return err
+}
+
+// DropCtx implements [Dropper].
+func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
+	if !keyspace.ValidToken(token) {
+		return false, nil
+	}
+	replies, err := s.do(context.WithoutCancel(ctx), "delete session", cmd("UNLINK", s.key(token)))
+	return err == nil && replies[0] == int64(1), err
 }
 
 // AllCtx implements scs.IterableCtxStore. It walks over all keys of the server

@@ -38,6 +38,16 @@ type Toucher interface {
 	TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error)
 }
 
+// Dropper deletes a record and tells whether there was one, in the same round
+// trip (Redis: the reply to UNLINK). Who finds that another was faster knows
+// that his own picture of the session is old.
+type Dropper interface {
+	// DropCtx is DeleteCtx with a report: false if there was no record of this
+	// token. It may say false of a record that this very call removed, if the
+	// connection broke before the answer came and the call was repeated.
+	DropCtx(ctx context.Context, token string) (found bool, err error)
+}
+
 // TTLFinder reads a record and how long it will live in one round trip (Redis:
 // GET and PTTL, pipelined). Who knows the remaining life can touch the record
 // when it is worth it, and not on every request.
@@ -103,6 +113,7 @@ type Sessions interface {
 	scs.IterableCtxStore
 	Updater
 	Toucher
+	Dropper
 	TTLFinder
 	Marks
 	Index

@@ -201,11 +201,21 @@ func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (b
 
 // DeleteCtx implements scs.CtxStore.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
-	if !keyspace.ValidToken(token) {
-		return nil
-	}
-	_, err := s.write(ctx, "delete session", token, cmd("UNLINK", s.key(token)))
+	_, err := s.DropCtx(ctx, token)
 	return err
+}
+
+// DropCtx implements store.Dropper.
+func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
+	if !keyspace.ValidToken(token) {
+		return false, nil
+	}
+	reply, err := s.write(ctx, "delete session", token, cmd("UNLINK", s.key(token)))
+	if err != nil {
+		return false, err
+	}
+	deleted, err := reply.AsInt64()
+	return deleted == 1, err
 }
 
 // write changes one record. What the near cache holds of it is forgotten after,

@@ -123,6 +123,19 @@ func testRecords(t *testing.T, open Opener) {
 		require.NoError(t, s.DeleteCtx(ctx, token))
 		assertGone(t, s, token)
 	})
+	t.Run("dropping a record tells whether there was one", func(t *testing.T) {
+		s, token := open(t), Token()
+		require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), soon()))
+		for _, want := range []bool{true, false} {
+			found, err := s.DropCtx(ctx, token)
+			require.NoError(t, err)
+			assert.Equal(t, want, found)
+			assertGone(t, s, token)
+		}
+		found, err := s.DropCtx(ctx, "no token")
+		require.NoError(t, err)
+		assert.False(t, found)
+	})
 	t.Run("deleting an unknown token is no error", func(t *testing.T) {
 		require.NoError(t, open(t).DeleteCtx(ctx, Token()))
 	})
