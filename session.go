@@ -553,17 +553,28 @@ func (s *sessions) dropKey(ctx context.Context, key string) (found bool, err err
 	return false, s.manager.Store.Delete(key)
 }
 
-// end deletes the session of a token. Where a login of the same user has just
-// given it another token, that one is what the visitor wants to end.
+// end deletes the session of a token.
 func (s *sessions) end(ctx context.Context, token string) error {
+	found, err := s.dropKey(ctx, s.storeKey(token))
+	if err != nil || found {
+		return err
+	}
+	return s.endRenewed(ctx, token)
+}
+
+// endRenewed deletes the session that a login of the same user has just given
+// another token: that one is what the visitor wants to end.
+func (s *sessions) endRenewed(ctx context.Context, token string) error {
 	for range maxSessionCookies {
-		found, err := s.dropKey(ctx, s.storeKey(token))
+		next, err := s.renewed(ctx, token)
+		if err != nil || next == "" {
+			return err
+		}
+		found, err := s.dropKey(ctx, s.storeKey(next))
 		if err != nil || found {
 			return err
 		}
-		if token, err = s.renewed(ctx, token); err != nil || token == "" {
-			return err
-		}
+		token = next
 	}
 	return nil
 }
@@ -629,8 +640,14 @@ func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
 	if held != nil && held.manager == s.manager && held.down != nil {
 		return held.down
 	}
+	token := s.manager.Token(r.Context())
 	if err := s.manager.Destroy(r.Context()); err != nil {
 		return fmt.Errorf("delete session: %w", err)
+	}
+	if _, tells := s.manager.Store.(*guard); token != "" && (!tells || trackOf(r.Context()).ended) {
+		if err := s.endRenewed(r.Context(), token); err != nil {
+			return fmt.Errorf("delete session: %w", err)
+		}
 	}
 	if held == nil || held.manager != s.manager {
 		return nil

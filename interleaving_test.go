@@ -1,0 +1,465 @@
+package wechatauth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// A hold stops one request at one step, until it is let go.
+type hold struct {
+	step    string
+	once    sync.Once
+	reached chan struct{}
+	open    chan struct{}
+	release func() // opens; may be called again
+}
+
+func newHold(step string) *hold {
+	h := &hold{step: step, reached: make(chan struct{}), open: make(chan struct{})}
+	h.release = sync.OnceFunc(func() { close(h.open) })
+	return h
+}
+
+// The steps at which requests are held.
+const (
+	holdHandler   = "handler"   // the session is loaded, nothing is written
+	holdExchanged = "exchanged" // WeChat has vouched for the visitor
+	holdCommit    = "commit"    // before a session is written
+	holdDrop      = "drop"      // before a session is deleted
+)
+
+var holdKey = &contextKey{"hold"}
+
+// at stops the context's request if it is to be held at this step.
+func at(ctx context.Context, step string) {
+	if h, ok := ctx.Value(holdKey).(*hold); ok && h.step == step {
+		h.once.Do(func() { close(h.reached); <-h.open })
+	}
+}
+
+// heldStore holds requests before they write, and says that every record is
+// due to be touched.
+type heldStore struct{ store.Sessions }
+
+func (s heldStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	at(ctx, holdCommit)
+	return s.Sessions.CommitCtx(ctx, token, b, expiry)
+}
+
+func (s heldStore) DropCtx(ctx context.Context, token string) (bool, error) {
+	at(ctx, holdDrop)
+	return s.Sessions.DropCtx(ctx, token)
+}
+
+func (s heldStore) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
+	b, ttl, found, err := s.Sessions.FindTTLCtx(ctx, token)
+	return b, ttl / 2, found, err
+}
+
+// stage is a site whose requests can be held.
+type stage struct {
+	*site
+	store store.Sessions
+	holds sync.Map // by name
+}
+
+const holdHeader = "X-Hold"
+
+func newStage(t *testing.T, inner store.Sessions, opts ...Option) *stage {
+	s := &stage{store: inner}
+	s.site = newSite(t, append([]Option{
+		WithStore(heldStore{inner}),
+		WithOnLogin(func(ctx context.Context, _ Identity) error { at(ctx, holdExchanged); return nil }),
+	}, opts...)...)
+	// A test that fails in between leaves nobody waiting.
+	t.Cleanup(func() { s.holds.Range(func(_, h any) bool { h.(*hold).release(); return true }) })
+	mux := s.routes().(*http.ServeMux)
+	mux.Handle("/values", s.auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at(r.Context(), holdHandler)
+		for name := range r.URL.Query() {
+			s.auth.Sessions().Put(r.Context(), name, "put")
+		}
+		id, _ := IdentityFromContext(r.Context())
+		fmt.Fprintf(w, "%s %v %s", id.OpenID, s.auth.Sessions().Keys(r.Context()), id.Scope)
+	})))
+	mux.Handle("/leave", s.auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		at(r.Context(), holdHandler)
+		assert.NoError(t, s.auth.Logout(w, r))
+	})))
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if h, ok := s.holds.Load(r.Header.Get(holdHeader)); ok {
+			r = r.WithContext(context.WithValue(r.Context(), holdKey, h))
+		}
+		mux.ServeHTTP(w, r)
+	})
+	return s
+}
+
+// begin sends a request and returns when it is held. The function that it
+// returns lets the request go on, and returns the answer.
+func (s *stage) begin(b *browser, step, method, target string) (finish func() answer) {
+	h := newHold(step)
+	name := fmt.Sprintf("%p", h)
+	s.holds.Store(name, h)
+	answered := make(chan answer, 1)
+	go func() {
+		still := *b.client
+		still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		header := http.Header{holdHeader: {name}, "Sec-Fetch-Site": {"same-origin"},
+			"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
+		answered <- b.do(&still, method, target, strings.NewReader(""), header)
+	}()
+	select {
+	case <-h.reached:
+	case got := <-answered:
+		require.Failf(b.t, "the request was not held", "%s %s: %d %s", method, target, got.StatusCode, told(got))
+	}
+	return func() answer {
+		h.release()
+		got := <-answered
+		s.holds.Delete(name)
+		return got
+	}
+}
+
+// pending gives the browser a pending login, and returns the callback URL to
+// which WeChat would send it. It asks the two servers' handlers directly: this
+// is only the way to what is under test.
+func (s *stage) pending(b *browser) (callback string) {
+	ask := func(h http.Handler, target string) *http.Response {
+		r := httptest.NewRequest(http.MethodGet, target, nil)
+		r.Header = b.header.Clone()
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		return w.Result()
+	}
+	toWeChat := ask(s.auth, s.auth.base.String()+"/wechat/login?next=%2Fa")
+	b.client.Jar.SetCookies(s.auth.base, toWeChat.Cookies())
+	authorize, _, _ := strings.Cut(toWeChat.Header.Get("Location"), "#") // browsers keep it to themselves
+	back := ask(s.sim, authorize)
+	require.Equal(b.t, http.StatusFound, back.StatusCode)
+	return back.Header.Get("Location")
+}
+
+// in reports whether the browser is logged in.
+func (s *stage) in(b *browser) bool { return b.fetch(http.MethodGet, "/a").StatusCode == http.StatusOK }
+
+// alive reports whether there is a record of the token.
+func (s *stage) alive(t *testing.T, token string) bool {
+	_, found, err := s.store.FindCtx(context.Background(), token)
+	require.NoError(t, err)
+	return found
+}
+
+// given returns the session token that an answer gives; "" if it gives none.
+func (s *stage) given(got answer) string {
+	for _, c := range got.Cookies() {
+		if c.Name == s.sessionCookie() {
+			return c.Value
+		}
+	}
+	return ""
+}
+
+// rounds is how often an interleaving is played: 200 times. The race detector
+// makes each several times dearer and sees a race in any of them, so with it a
+// few have to do.
+func rounds() int {
+	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		return 24
+	}
+	return 200
+}
+
+// kinds are the stores and timeouts that every interleaving runs with.
+func kinds(t *testing.T) map[string]func(t *testing.T) *stage {
+	redis := redistest.Start(t)
+	idle := WithIdleTimeout(time.Hour)
+	var stages atomic.Int32
+	inRedis := func(t *testing.T) store.Sessions {
+		prefix := fmt.Sprintf("stage %d:", stages.Add(1))
+		return store.New(redis.Pool(), store.WithTimeout(patience), store.WithPrefix(prefix))
+	}
+	return map[string]func(t *testing.T) *stage{
+		"in memory":                func(t *testing.T) *stage { return newStage(t, store.NewMemory()) },
+		"in memory, idle timeout":  func(t *testing.T) *stage { return newStage(t, store.NewMemory(), idle) },
+		"over Redis":               func(t *testing.T) *stage { return newStage(t, inRedis(t)) },
+		"over Redis, idle timeout": func(t *testing.T) *stage { return newStage(t, inRedis(t), idle) },
+	}
+}
+
+// Three requests of one browser are under way at the same time: one that writes
+// to the session or only reads it, a login and a logout. Whatever the order in
+// which they come to their end, the last of login and logout counts, no session
+// that ended comes back, and no answer of the writer's touches the cookie.
+func TestLoginLogoutAndLateWriterEndRightInEveryOrder(t *testing.T) {
+	orders := []string{"writer login logout", "writer logout login", "login writer logout",
+		"login logout writer", "logout writer login", "logout login writer"}
+	for kind, open := range kinds(t) {
+		for _, order := range orders {
+			t.Run(kind+"/"+order, func(t *testing.T) {
+				t.Parallel()
+				s := open(t)
+				resurrections, lost := 0, 0
+				for round := range rounds() {
+					back, gone := s.play(t, strings.Fields(order), round)
+					resurrections += back
+					lost += gone
+				}
+				assert.Zero(t, resurrections, "resurrections")
+				assert.Zero(t, lost, "lost logins")
+			})
+		}
+	}
+}
+
+// play is one round. It returns how many sessions came back and how many
+// logins were lost.
+func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lost int) {
+	b := s.browser()
+	first, second := s.pending(b), s.pending(b)
+	require.Equal(t, http.StatusSeeOther, b.step(first).StatusCode)
+	old := b.cookie(s.sessionCookie()).Value
+
+	// Two kinds of writer, of logout and of login, in all pairs.
+	targets := []string{"/values?a", "/values"}
+	finish := map[string]func() answer{
+		"writer": s.begin(b, holdHandler, http.MethodGet, targets[round%2]),
+		"login":  s.begin(b, []string{holdExchanged, holdCommit}[round/4%2], http.MethodGet, second),
+	}
+	if round%4 < 2 {
+		finish["logout"] = s.begin(b, holdDrop, http.MethodPost, "/wechat/logout")
+	} else {
+		finish["logout"] = s.begin(b, holdHandler, http.MethodGet, "/leave")
+	}
+	var last, renewed string
+	for _, who := range order {
+		got := finish[who]()
+		switch who {
+		case "writer":
+			assert.Equal(t, http.StatusOK, got.StatusCode)
+			assert.Empty(t, s.given(got), "the writer's answer has a session cookie")
+		case "login":
+			assert.Equal(t, http.StatusSeeOther, got.StatusCode)
+			renewed = s.given(got)
+			last = who
+		case "logout":
+			last = who
+		}
+	}
+
+	if s.alive(t, old) {
+		resurrections++
+	}
+	switch in := s.in(b); {
+	case last == "login" && !in:
+		lost++
+	case last == "logout" && (in || s.alive(t, renewed)):
+		resurrections++
+	}
+	return resurrections, lost
+}
+
+// identityOf asks who the browser's session is, and what is in it.
+func (s *stage) identityOf(b *browser) string { return b.fetch(http.MethodGet, "/values").body }
+
+// Two tabs log in at the same time, as two users. Whoever comes last is who the
+// browser is then, and nothing that the other put is left.
+func TestOfTwoLoginsAtOnceTheLastOneCountsAndNothingIsMixed(t *testing.T) {
+	alice, bob := wechattest.DefaultPeople()[0].Name, wechattest.DefaultPeople()[1].Name
+	for kind, open := range kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			for round := range rounds() {
+				b := s.browser()
+				s.sim.Hold(alice)
+				before, asAlice := s.pending(b), s.pending(b)
+				s.sim.Hold(bob)
+				asBob := s.pending(b)
+				if round%2 == 0 { // Alice is logged in already, and has put something
+					require.Equal(t, http.StatusSeeOther, b.step(before).StatusCode)
+					b.step("/values?of-alice")
+				}
+				finishAlice := s.begin(b, holdExchanged, http.MethodGet, asAlice)
+				finishBob := s.begin(b, []string{holdExchanged, holdCommit}[round/2%2], http.MethodGet, asBob)
+
+				if round%3 == 0 {
+					finishBob()
+					finishAlice()
+					require.Contains(t, s.identityOf(b), wechattest.OpenID(wechattest.DefaultAppID, alice))
+					continue
+				}
+				finishAlice()
+				finishBob()
+				got := s.identityOf(b)
+				require.Contains(t, got, wechattest.OpenID(wechattest.DefaultAppID, bob))
+				require.NotContains(t, got, "of-alice")
+			}
+		})
+	}
+}
+
+func TestARevocationEndsRequestsUnderWayAndWhatTheyWrite(t *testing.T) {
+	alice := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+	for kind, open := range kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			for round := range rounds() {
+				b := s.browser()
+				require.Equal(t, http.StatusSeeOther, b.step(s.pending(b)).StatusCode)
+				token := b.cookie(s.sessionCookie()).Value
+				finish := s.begin(b, holdHandler, http.MethodGet, []string{"/values?a", "/values"}[round%2])
+				n, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
+				require.NoError(t, err)
+				require.Equal(t, 1, n)
+				got := finish()
+				require.Empty(t, s.given(got))
+				require.False(t, s.alive(t, token))
+				require.False(t, s.in(b))
+			}
+		})
+	}
+}
+
+// A login that is about to be saved while its user is revoked is a login after
+// the revocation. The next revocation has to find it.
+func TestALoginUnderWayDuringARevocationIsFoundByTheNext(t *testing.T) {
+	alice := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+	for kind, open := range kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			revoke := func() {
+				_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
+				require.NoError(t, err)
+			}
+			for range rounds() / 4 {
+				b := s.browser()
+				finish := s.begin(b, holdCommit, http.MethodGet, s.pending(b))
+				revoke()
+				finish()
+				require.True(t, s.in(b))
+				revoke()
+				require.False(t, s.in(b))
+			}
+		})
+	}
+}
+
+// What two requests put at the same time is not merged: the whole record of
+// the one that ends last is what stays. The identity is in every record, and a
+// request that began before a login cannot write an older one over it.
+func TestOfTwoWritersAtOnceTheLastRecordStaysAndTheIdentityIsKept(t *testing.T) {
+	for kind, open := range kinds(t) {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			s := open(t)
+			for range rounds() / 4 {
+				b := s.browser()
+				b.visit("/a")
+				before := s.identityOf(b)
+				first := s.begin(b, holdHandler, http.MethodGet, "/values?first")
+				last := s.begin(b, holdHandler, http.MethodGet, "/values?last")
+				first()
+				last()
+				got := s.identityOf(b)
+				require.Contains(t, got, "last")
+				require.NotContains(t, got, "first")
+				require.Equal(t, strings.Fields(before)[0], strings.Fields(got)[0])
+
+				stale := s.begin(b, holdHandler, http.MethodGet, "/values?stale")
+				b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+				stale()
+				got = s.identityOf(b)
+				require.Contains(t, got, "snsapi_userinfo", "the login that was under way meanwhile")
+				require.NotContains(t, got, "stale")
+			}
+		})
+	}
+}
+
+// finished is told of every login that is done.
+type finished chan struct{}
+
+func (f finished) Observe(_ context.Context, e Event) {
+	if e.Kind == EventLoginFinished {
+		f <- struct{}{}
+	}
+}
+
+func TestAClientThatGoesAwayDuringALoginFindsItOnReload(t *testing.T) {
+	for kind, open := range map[string]func() store.Sessions{
+		"in memory":  func() store.Sessions { return store.NewMemory() },
+		"over Redis": func() store.Sessions { return store.New(redistest.Start(t).Pool(), store.WithTimeout(patience)) },
+	} {
+		for name, where := range map[string]struct {
+			step string
+			goes func(s *stage) (arrived func(), release func())
+		}{
+			"while WeChat is asked": {goes: func(s *stage) (func(), func()) {
+				release := s.sim.Block("sns/oauth2/access_token")
+				return func() { require.NoError(t, s.sim.Await(context.Background(), "sns/oauth2/access_token", 1)) }, release
+			}},
+			"after the exchange":            {step: holdExchanged},
+			"before the session is written": {step: holdCommit},
+		} {
+			t.Run(kind+", "+name, func(t *testing.T) {
+				done := make(finished, 1)
+				s := newStage(t, open(), WithObserver(done))
+				b := s.browser()
+				callback := b.authorize("/orders?id=7")
+
+				ctx, leave := context.WithCancel(context.Background())
+				h := newHold(where.step)
+				s.holds.Store("gone", h)
+				arrived, release := func() { <-h.reached }, h.release
+				if where.goes != nil {
+					arrived, release = where.goes(s)
+				}
+				gone := make(chan error)
+				go func() {
+					r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+					assert.NoError(t, err)
+					r.Header = b.header.Clone()
+					r.Header.Set(holdHeader, "gone")
+					for _, c := range b.client.Jar.Cookies(s.auth.base) {
+						r.AddCookie(c)
+					}
+					resp, err := s.server.Client().Transport.RoundTrip(r)
+					if err == nil {
+						resp.Body.Close()
+					}
+					gone <- err
+				}()
+				arrived()
+				leave()
+				require.ErrorIs(t, <-gone, context.Canceled)
+				require.Nil(t, b.cookie(s.sessionCookie()), "he got no answer")
+				release()
+				<-done
+
+				assert.Contains(t, b.visit(callback).body, "url=/orders?id=7 logged-in=true")
+				assert.Equal(t, 1, s.exchanges())
+			})
+		}
+	}
+}
