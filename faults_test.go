@@ -114,12 +114,8 @@ func (w *world) own() redis.Conn {
 	return c
 }
 
-// patience is more than a busy machine needs; haste is what the tests grant a
-// Redis that is silent.
-const (
-	patience = 20 * time.Second
-	haste    = 40 * time.Millisecond
-)
+// haste is what the tests grant a Redis that is silent.
+const haste = 40 * time.Millisecond
 
 // link is the pool of one site. It counts what it hands out.
 type link struct {
@@ -453,15 +449,6 @@ func (c *cell) in(got answer, target, how string) {
 		c.sum.lost.Add(1)
 		c.t.Errorf("%s: not logged in: %d %s", how, got.StatusCode, told(got))
 	}
-}
-
-// told is the reason on a page of ours.
-func told(got answer) string {
-	if _, reason, ok := strings.Cut(got.body, "<code>"); ok {
-		reason, _, _ = strings.Cut(reason, "<")
-		return reason
-	}
-	return got.body
 }
 
 // unavailable is the one answer that says "later", and takes nothing away.

@@ -22,6 +22,10 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
+// patience is more than a busy machine needs. It is never waited out in a good
+// run.
+const patience = 20 * time.Second
+
 // A hold stops one request at one step, until it is let go.
 type hold struct {
 	step    string
@@ -156,6 +160,15 @@ func (s *stage) pending(b *browser) (callback string) {
 	back := ask(s.sim, authorize)
 	require.Equal(b.t, http.StatusFound, back.StatusCode)
 	return back.Header.Get("Location")
+}
+
+// told is the reason on a page of ours.
+func told(got answer) string {
+	if _, reason, ok := strings.Cut(got.body, "<code>"); ok {
+		reason, _, _ = strings.Cut(reason, "<")
+		return reason
+	}
+	return got.body
 }
 
 // in reports whether the browser is logged in.

@@ -269,6 +269,9 @@ func TestAFrozenServerEndsEveryCallAtItsDeadline(t *testing.T) {
 		"members": func() error { _, err := s.SessionsOf(ctx, "user"); return err },
 	} {
 		err := call()
+		for errors.Is(err, context.DeadlineExceeded) { // a busy machine: it never got as far as asking
+			err = call()
+		}
 		assert.ErrorIs(t, err, os.ErrDeadlineExceeded, name)
 		assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%s: %v", name, err)
 		assert.Zero(t, pool.ActiveCount(), "%s: the connection that owes an answer is still in the pool", name)
