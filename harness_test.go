@@ -112,7 +112,6 @@ func (c *testClock) Advance(d time.Duration) {
 }
 
 type syncBuffer struct {
-	mu  sync.Mutex
 	buf bytes.Buffer
 }
 
