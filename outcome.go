@@ -1,0 +1,110 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// An outcome is what the callback that had the claim leaves for the others:
+// the session, or why there is none.
+type outcome struct {
+	Token  string `json:"k,omitempty"` // the session's
+	Expiry int64  `json:"e,omitempty"` // of its cookie, Unix seconds
+	Target string `json:"r,omitempty"`
+	Reason Reason `json:"x,omitempty"`
+}
+
+// boxes is how an outcome is stored: only the browser that holds the flow
+// cookie can open the first box, and only the session that came of it the
+// second, which has nothing but the target. Whoever reads the store can open
+// neither.
+type boxes struct {
+	Flow    string `json:"f"`
+	Session string `json:"s,omitempty"`
+}
+
+func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome) error {
+	place := claimKey(f.AppID, f.State)
+	plain, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	flowRing, err := newKeyring("outcome", f.Key)
+	if err != nil {
+		return err
+	}
+	b := boxes{Flow: flowRing.seal(plain, place)}
+	if o.Token != "" {
+		sessionRing, err := newKeyring("outcome target", []byte(o.Token))
+		if err != nil {
+			return err
+		}
+		b.Session = sessionRing.seal([]byte(o.Target), "target")
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return c.settle(ctx, text, o.ttl())
+}
+
+// ttl: a failure is kept only for the callbacks that wait right now; a reload
+// later shall have its own try.
+func (o outcome) ttl() time.Duration {
+	if o.Reason != "" {
+		return failureTTL
+	}
+	return outcomeTTL
+}
+
+func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reason) {
+	if err := a.settle(ctx, f, c, outcome{Reason: reason}); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
+	}
+}
+
+func (a *Auth) release(ctx context.Context, f flow, c *claim) {
+	if err := c.release(ctx); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
+	}
+}
+
+// openOutcome opens the box of the browser that holds the flow cookie.
+func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
+	var b boxes
+	var o outcome
+	if err := json.Unmarshal(left, &b); err != nil {
+		return o, errUnsealed
+	}
+	ring, err := newKeyring("outcome", f.Key)
+	if err != nil {
+		return o, err
+	}
+	plain, err := ring.open(b.Flow, claimKey(f.AppID, f.State))
+	if err != nil {
+		return o, err
+	}
+	return o, json.Unmarshal(plain, &o)
+}
+
+// openTarget opens the box of the session that came of the login.
+func (a *Auth) openTarget(left []byte, token string) (string, error) {
+	var b boxes
+	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
+		return "", errUnsealed
+	}
+	ring, err := newKeyring("outcome target", []byte(token))
+	if err != nil {
+		return "", err
+	}
+	plain, err := ring.open(b.Session, "target")
+	if err != nil {
+		return "", err
+	}
+	target, ok := a.landing(string(plain))
+	if !ok {
+		return "", errUnsealed
+	}
+	return target, nil
+}
