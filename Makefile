@@ -76,7 +76,7 @@ gate: setup
 # A login in each of its phases, under each of 26 faults of Redis.
 .PHONY: faults
 faults: setup
-	@go test -race -count=1 -v -timeout 15m -tags faults -run '^TestFaultMatrix' . | grep -E '^faults: |FAIL|_test.go|Error|expected|actual' | tail -40
+	@.ci/suite faults
 
 # The client against hostile peers, and the simulator; fuzzing included.
 .PHONY: wire
