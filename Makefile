@@ -3,6 +3,8 @@
 # make gate   the threat suite alone, and its counts
 # make wire   client and simulator, and their counts
 # make faults a login under 26 faults of Redis in 8 phases
+# make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
+# make frozen Redis frozen for 30 s under 200 requests a second
 # make fuzz   every fuzz target for FUZZTIME
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -77,6 +79,14 @@ gate: setup
 .PHONY: faults
 faults: setup
 	@.ci/suite faults
+
+# Sessions over a long time, and Redis frozen under load; see internal/soak.
+SOAK ?= 10m
+.PHONY: soak frozen
+soak: setup
+	@go run ./internal/soak -for $(SOAK)
+frozen: setup
+	@go run ./internal/soak -frozen
 
 # The client against hostile peers, and the simulator; fuzzing included.
 .PHONY: wire

@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"strings"
-	"testing"
 
 	"github.com/gomodule/redigo/redis"
 )
@@ -14,14 +13,14 @@ const slots = 16384
 // that was silent for two seconds is taken for dead. Its methods end the test
 // when they fail, and are meant for the test's own goroutine.
 type Cluster struct {
-	t       testing.TB
+	t       Host
 	servers []*Server // three primaries, then the replica of each
 	ids     []string  // the servers' names for each other
 }
 
 // StartCluster runs the six processes and returns when all slots are served and
 // every replica is in sync. The args are options of each server.
-func StartCluster(t testing.TB, args ...string) *Cluster {
+func StartCluster(t Host, args ...string) *Cluster {
 	t.Helper()
 	args = append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
 		"--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"}, args...)

@@ -1,5 +1,5 @@
-// Package redistest runs a real redis-server for one test: on a free loopback
-// port, in the test's temporary folder, ended when the test ends. It can be
+// Package redistest runs a real redis-server for one test, or another [Host]: on
+// a free loopback port, in a temporary folder, ended with the test. It can be
 // stopped, restarted and frozen, and it tells which commands it saw. Several
 // servers make a replicated pair with Sentinels ([StartSentinels]) or a Redis
 // Cluster ([StartCluster]).
@@ -17,7 +17,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"testing"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -35,11 +34,21 @@ const (
 // test with an explanation and is never waited out in a good run.
 const patience = 10 * time.Second
 
+// Host is what servers are started for: a test, or a program that stands in for
+// one. It is the part of testing.TB that this package needs.
+type Host interface {
+	Helper()
+	Cleanup(f func())
+	TempDir() string
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
 // Server is a running redis-server. Its methods end the test when they fail.
 // They are meant for the test's own goroutine; Addr and URL may be called from
 // any.
 type Server struct {
-	t    testing.TB
+	t    Host
 	args []string
 	dir  string
 	port int
@@ -52,7 +61,7 @@ type Server struct {
 // words each; they cannot change port, address, folder or log.
 //
 // A machine without redis-server fails the test: what is not run is not proved.
-func Start(t testing.TB, args ...string) *Server {
+func Start(t Host, args ...string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Fatal("redistest: redis-server is not installed; install Redis 7 or newer (Debian and Ubuntu: apt-get install redis-server, macOS: brew install redis)")
@@ -62,7 +71,7 @@ func Start(t testing.TB, args ...string) *Server {
 
 // onFreePort launches a server on the first port that nobody holds:
 // redis-server says so and exits where another process does.
-func onFreePort(t testing.TB, args []string, launch func(port int, dir string, args []string) (*process, error)) *Server {
+func onFreePort(t Host, args []string, launch func(port int, dir string, args []string) (*process, error)) *Server {
 	t.Helper()
 	s := &Server{t: t, args: args, dir: t.TempDir()}
 	t.Cleanup(s.Stop)

@@ -2,7 +2,6 @@ package redistest
 
 import (
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -13,7 +12,7 @@ const longPatience = time.Minute
 
 // await asks until the condition holds. It ends a hung test and is never waited
 // out in a good run.
-func await(t testing.TB, what string, holds func() bool) {
+func await(t Host, what string, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -31,7 +30,7 @@ func (s *Server) inSync() bool {
 
 // killInSync lets no more writes be acknowledged, waits until the replica has
 // them all, and kills the primary.
-func killInSync(t testing.TB, primary, replica *Server) {
+func killInSync(t Host, primary, replica *Server) {
 	t.Helper()
 	primary.Do("CLIENT", "PAUSE", longPatience.Milliseconds(), "WRITE")
 	await(t, "the replica has everything", func() bool {

@@ -5,7 +5,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"testing"
 
 	"github.com/gomodule/redigo/redis"
 )
@@ -15,7 +14,7 @@ import (
 // Its methods end the test when they fail, and are meant for the test's own
 // goroutine.
 type Sentinels struct {
-	t         testing.TB
+	t         Host
 	servers   []*Server
 	sentinels []*Server
 }
@@ -26,7 +25,7 @@ const MasterSet = "sessions"
 // StartSentinels runs the five processes and returns when the replica is in
 // sync and all of them know each other. The args are options of the primary and
 // the replica.
-func StartSentinels(t testing.TB, args ...string) *Sentinels {
+func StartSentinels(t Host, args ...string) *Sentinels {
 	t.Helper()
 	args = append([]string{"--repl-diskless-sync-delay", "0"}, args...)
 	primary, replica := Start(t, args...), Start(t, args...)

@@ -1,0 +1,112 @@
+package main
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// plan is what a soak is asked to do.
+type plan struct {
+	mixed, pause time.Duration
+	visitors     int
+	strangers    int
+}
+
+// maxGrowth is how much more resident memory the application may have at the
+// end than after the warm-up.
+const maxGrowth = 5 << 20
+
+func runSoak(h *host, p plan) bool {
+	g := newGround(h)
+	sim := wechattest.NewServer()
+	h.Cleanup(sim.Close)
+	app := startApplication(h, setup{RedisURL: "redis://" + g.proxy.Addr(), Endpoints: sim.Endpoints(), Idle: time.Hour})
+	crowd := newCrowd(app.site)
+	crowd.come(p.visitors)
+	crowd.flood()
+
+	// All faults once: what they make the application keep is not growth.
+	faults := g.faults()
+	warmUp := min(p.mixed/5, time.Duration(len(faults))*p.pause)
+	began := time.Now()
+	next := trouble(faults, 0, began.Add(warmUp), p.pause)
+	before := atRest(app, crowd)
+	fmt.Printf("after the warm-up of %v: %d goroutines, %.1f MB resident\n",
+		time.Since(began).Round(time.Second), before.Goroutines, megabytes(before.Resident))
+	trouble(faults, next, began.Add(p.mixed), p.pause)
+	after := atRest(app, crowd)
+	minutes := time.Since(began).Minutes()
+	crowd.leave()
+	keys := flushAndFlood(g, crowd, p.strangers)
+
+	c := crowd.counts
+	for _, note := range c.notes {
+		fmt.Println(note)
+	}
+	grown := after.Resident - before.Resident
+	fmt.Printf("at the end: %d goroutines, %.1f MB resident; %d visits, %d answers of 503, %d of other kinds, %d of strangers\n",
+		after.Goroutines, megabytes(after.Resident), c.visits, c.refused, c.odd, c.strangers)
+	fmt.Printf("values lost: %d, sessions that outlived their logout: %d\n", c.lostValues, c.revived)
+	goroutines := after.Goroutines - before.Goroutines
+	fmt.Printf("soak: minutes %.0f, logins %d, lost-logins %d, goroutine-growth %d, rss-growth-mb %.1f, anonymous-keys %d\n",
+		minutes, c.logins, c.lostLogins, goroutines, megabytes(grown), keys)
+	return c.logins > 0 && c.lostLogins+c.lostValues+c.revived == 0 && goroutines <= 0 && grown <= maxGrowth && keys == 0
+}
+
+// trouble brings one fault after the other until the time is over. It returns
+// which one would be next.
+func trouble(faults []fault, next int, until time.Time, pause time.Duration) int {
+	for {
+		f := faults[next%len(faults)]
+		begins := time.Now().Add(pause - f.lasts)
+		if begins.Add(f.lasts).After(until) {
+			wait(max(0, time.Until(until)))
+			return next
+		}
+		wait(time.Until(begins))
+		fmt.Printf("%s fault: %s\n", time.Now().UTC().Format("15:04:05"), f.name)
+		f.begin()
+		wait(f.lasts)
+		f.end()
+		next++
+	}
+}
+
+// atRest measures the application when nobody asks it anything, after what was
+// under way has ended.
+func atRest(app *application, crowd *crowd) state {
+	goOn := crowd.hush()
+	defer goOn()
+	settled := app.memory().Goroutines
+	for steady := 0; steady < 10; wait(100 * time.Millisecond) {
+		n := app.state().Goroutines
+		if n == settled {
+			steady++
+		} else {
+			settled, steady = n, 0
+		}
+	}
+	return app.memory()
+}
+
+// flushAndFlood empties Redis, sends the strangers and counts the keys that
+// they have left.
+func flushAndFlood(g *ground, crowd *crowd, strangers int) int64 {
+	g.redis.Do("FLUSHALL")
+	const lanes = 4
+	var wg sync.WaitGroup
+	for range lanes {
+		wg.Go(func() {
+			for range strangers / lanes {
+				crowd.stranger()
+			}
+		})
+	}
+	wg.Wait()
+	return g.redis.Do("DBSIZE").(int64)
+}
+
+func megabytes(n int64) float64 { return float64(n) / (1 << 20) }
