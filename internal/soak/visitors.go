@@ -89,7 +89,6 @@ type answer struct {
 	status int
 	at     string // URL
 	body   string
-	cookie string // the session's
 }
 
 // visitor is one browser with its cookies.
