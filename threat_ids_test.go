@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -41,6 +42,28 @@ func TestEveryThreatHasATest(t *testing.T) {
 		assert.Regexp(t, `^T(0[1-9]|[1-6][0-9]|7[0-5])$`, id, "no threat has this id: %v", tests[id])
 	}
 	t.Logf("ids %d/%d", covered, len(threatIDs))
+}
+
+var fuzzTargetName = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
+
+// What fuzzing has found worth keeping is run by every go test.
+func TestEveryFuzzTargetHasACorpusOfItsOwn(t *testing.T) {
+	targets := 0
+	for _, pkg := range []string{".", "client"} {
+		files, err := filepath.Glob(filepath.Join(pkg, "*_test.go"))
+		require.NoError(t, err)
+		for _, file := range files {
+			source, err := os.ReadFile(file)
+			require.NoError(t, err)
+			for _, found := range fuzzTargetName.FindAllSubmatch(source, -1) {
+				targets++
+				corpus, err := filepath.Glob(filepath.Join(pkg, "testdata", "fuzz", string(found[1]), "*"))
+				require.NoError(t, err)
+				assert.GreaterOrEqual(t, len(corpus), 10, "%s in %s", found[1], file)
+			}
+		}
+	}
+	assert.GreaterOrEqual(t, targets, 10)
 }
 
 var threatTestName = regexp.MustCompile(`^Test(T[0-9]+)_[A-Z]`)

@@ -630,7 +630,7 @@ func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
 	got := s.wire(http.MethodGet, callbackOf(f, code), pageHeader, cookieHeader(cookie))
 	assert.Equal(t, "/a", got.Header.Get("Location"), "after all that, the real callback works")
 	require.Equal(t, 1, s.exchanges())
-	t.Logf("bad-callbacks %d, api-calls 0, redis-commands 0", bad)
+	t.Logf("bad-callbacks %d", bad)
 }
 
 // damagedFlowCookies sends the right callback with every damaged form of its

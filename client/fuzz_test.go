@@ -37,9 +37,14 @@ func lenient(body []byte) (members map[string]any) {
 	return members
 }
 
-// readForFuzz reads a body, and holds errors to the rules.
+// readForFuzz reads a body, and holds errors and memory to the rules.
 func readForFuzz(t *testing.T, endpoint string, body []byte) *answer {
-	ans, err := request{endpoint: endpoint}.read(body)
+	var ans *answer
+	var err error
+	used := allocated(func() { ans, err = request{endpoint: endpoint}.read(body) })
+	if len(body) <= maxBody { // what is longer is not read from the wire
+		assert.LessOrEqual(t, used, uint64(1<<20), "bytes allocated")
+	}
 	if err == nil {
 		return ans
 	}
@@ -59,7 +64,9 @@ func FuzzTokenAnswer(f *testing.F) {
 		if ans == nil {
 			return
 		}
-		token, err := ans.token()
+		var token *Token
+		var err error
+		assert.LessOrEqual(t, allocated(func() { token, err = ans.token() }), uint64(1<<20), "bytes allocated")
 		if err != nil {
 			assert.Nil(t, token)
 			assert.ErrorIs(t, err, ErrAnswer)
@@ -88,7 +95,10 @@ func FuzzUserInfoAnswer(f *testing.F) {
 		if ans == nil {
 			return
 		}
-		info, err := ans.userInfo("oA", own)
+		var info *UserInfo
+		var err error
+		used := allocated(func() { info, err = ans.userInfo("oA", own) })
+		assert.True(t, used <= 1<<20 || len(body) > maxBody, "%d bytes allocated", used)
 		if err != nil {
 			assert.Nil(t, info)
 			assert.ErrorIs(t, err, ErrAnswer)

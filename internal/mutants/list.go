@@ -1,0 +1,1078 @@
+package main
+
+// mutants are faults that somebody could make, or make up as an improvement, by
+// file. Each takes away or weakens one thing that an attack meets.
+var mutants = []mutant{
+	{
+		name: "a return target may begin with two slashes", about: "returnto",
+		search: `strings.HasPrefix(p, "//") || `,
+		broken: "",
+	},
+	{
+		name: "a return target may have a backslash", about: "returnto",
+		search: "|| strings.Contains(p, `\\`) ",
+		broken: "",
+	},
+	{
+		name: "a return target may have control bytes in its path", about: "returnto",
+		search: "|| hasControl(p) ||",
+		broken: "||",
+	},
+	{
+		name: "a return target may have a line end of Unicode", about: "returnto",
+		search: " || hasC1Control(p)",
+		broken: "",
+	},
+	{
+		name: "a return target is judged as it stands only", about: "returnto",
+		search: "for range 3 {",
+		broken: "for range 1 {",
+	},
+	{
+		name: "a return target is decoded once only", about: "returnto",
+		search: "for range 3 {",
+		broken: "for range 2 {",
+	},
+	{
+		name: "a return target may have dot segments", about: "returnto",
+		search: `if segment == "." || segment == ".." {`,
+		broken: `if segment == "." && segment == ".." {`,
+	},
+	{
+		name: "a return target may lead to an endpoint of ours", about: "returnto",
+		search: " || isOwnEndpoint(decoded, prefix)",
+		broken: "",
+	},
+	{
+		name: "endpoints are recognised in their own case only", about: "returnto",
+		search: "p = strings.ToLower(path.Clean(p))",
+		broken: "p = path.Clean(p)",
+	},
+	{
+		name: "a return target may have control bytes in its query", about: "returnto",
+		search: `	if hasControl(rest) {
+		return "", false
+	}
+`,
+		broken: `	if hasControl(rest) && false {
+		return "", false
+	}
+`,
+	},
+	{
+		name: "a return target may be twice as long", about: "returnto",
+		search: "const maxReturnTarget = 2048",
+		broken: "const maxReturnTarget = 4096",
+	},
+	{
+		name: "a return target need not begin with a slash", about: "returnto",
+		search: `!strings.HasPrefix(rawPath, "/") || `,
+		broken: "",
+	},
+	{
+		name: "a half escape is let through", about: "returnto",
+		search: " || !validEscapes(rawPath)",
+		broken: "",
+	},
+	{
+		name: "a backslash stays unescaped in Location", about: "returnto",
+		search: `if c == ' ' || c == '\\' || c >= utf8.RuneSelf {`,
+		broken: "if c == ' ' || c >= utf8.RuneSelf {",
+	},
+	{
+		name: "a slash of another script is let through", about: "returnto",
+		search: "isSlashLookalike(second) {",
+		broken: "isSlashLookalike(second) && false {",
+	},
+	{
+		name: "code and state stay in the return target", about: "returnto",
+		search: "stripPair(query, looksLikeCode, looksLikeState); ok {",
+		broken: "stripPair(query, looksLikeCode, looksLikeState); ok && false {",
+	},
+	{
+		name: "a form may be a page visit", about: "pagevisit",
+		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	h := r.Header
+`,
+		broken: `	h := r.Header
+`,
+	},
+	{
+		name: "a request with Authorization may be a page visit", about: "pagevisit",
+		search: `hasHeader(h, "Authorization") || hasHeader`,
+		broken: "hasHeader",
+	},
+	{
+		name: "a WebSocket may be a page visit", about: "pagevisit",
+		search: `|| hasHeader(h, "Upgrade") `,
+		broken: "",
+	},
+	{
+		name: "a prefetch may be a page visit", about: "pagevisit",
+		search: " || isSpeculative(h) {",
+		broken: " {",
+	},
+	{
+		name: "a preflight needs no Origin", about: "pagevisit",
+		search: `&& hasHeader(r.Header, "Origin") `,
+		broken: "",
+	},
+	{
+		name: "a preflight may be any OPTIONS", about: "pagevisit",
+		search: ` && hasHeader(r.Header, "Access-Control-Request-Method")`,
+		broken: "",
+	},
+	{
+		name: "an iframe is a page", about: "pagevisit",
+		search: ` && h.Get("Sec-Fetch-Dest") == "document"`,
+		broken: "",
+	},
+	{
+		name: "a seal is not bound to its place", about: "seal",
+		search: `		ad = append(ad, part...)
+`,
+		broken: `		_ = part
+`,
+	},
+	{
+		name: "the parts of a place run together", about: "seal",
+		search: `		ad = binary.BigEndian.AppendUint32(ad, uint32(len(part)))
+`,
+		broken: `		_ = binary.BigEndian
+`,
+	},
+	{
+		name: "a seal's version is not looked at", about: "seal",
+		search: " || box[0] != sealVersion",
+		broken: "",
+	},
+	{
+		name: "purposes share a key", about: "seal",
+		search: `"wechatauth v1 "+purpose`,
+		broken: `"wechatauth v1 "+purpose[:0]`,
+	},
+	{
+		name: "the newest key only opens", about: "seal",
+		search: "for _, k := range ring.keys {",
+		broken: "for _, k := range ring.keys[:1] {",
+	},
+	{
+		name: "the oldest key seals", about: "seal",
+		search: "k := ring.keys[0]",
+		broken: "k := ring.keys[len(ring.keys)-1]",
+	},
+	{
+		name: "every box has the same nonce", about: "seal",
+		search: `	rand.Read(nonce) //`,
+		broken: `	_ = rand.Reader //`,
+	},
+	{
+		name: "text that is nearly base64 opens", about: "seal",
+		search: "base64.RawURLEncoding.Strict().DecodeString(text)",
+		broken: "base64.RawURLEncoding.DecodeString(text)",
+	},
+	{
+		name: "the state of a flow is not compared", about: "flow",
+		search: "subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1",
+		broken: "subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) > 1",
+	},
+	{
+		name: "a flow lives for ever", about: "flow",
+		search: "age > int64(flowTTL/time.Second) || age <",
+		broken: "age <",
+	},
+	{
+		name: "a flow may come from the future", about: "flow",
+		search: "age > int64(flowTTL/time.Second) || age < -int64(clockSkew/time.Second)",
+		broken: "age > int64(flowTTL/time.Second)",
+	},
+	{
+		name: "a flow lives twice as long", about: "flow",
+		search: "flowTTL = 10 * time.Minute",
+		broken: "flowTTL = 20 * time.Minute",
+	},
+	{
+		name: "a flow cookie can be read by scripts", about: "flow",
+		search: `		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: true,`,
+		broken: `		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: false,`,
+	},
+	{
+		name: "a flow cookie goes over plain http", about: "flow",
+		search: `		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: j.secure, `,
+		broken: `		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: false, `,
+	},
+	{
+		name: "a flow cookie is sent from other sites", about: "flow",
+		search: `MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,`,
+		broken: `MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteNoneMode,`,
+	},
+	{
+		name: "any number of flows", about: "flow",
+		search: "kept >= maxFlows || ",
+		broken: "",
+	},
+	{
+		name: "any size of flow cookies", about: "flow",
+		search: " || size > maxFlowBytes {",
+		broken: " {",
+	},
+	{
+		name: "any number of decryptions for one state", about: "flow",
+		search: `		if tried++; tried > maxFlowsOpened {
+			break
+		}
+`,
+		broken: `		tried++
+`,
+	},
+	{
+		name: "the oldest flows stay", about: "flow",
+		search: "return int(b.issuedAt - a.issuedAt)",
+		broken: "return int(a.issuedAt - b.issuedAt)",
+	},
+	{
+		name: "a planted flow cookie hides ours", about: "flow",
+		search: `!= 1 {
+			continue
+		}
+`,
+		broken: `!= 1 {
+			break
+		}
+`,
+	},
+	{
+		name: "a state of any length", about: "flow",
+		search: `	if len(s) != stateLength {
+		return false
+	}
+`,
+		broken: `	if len(s) < stateLength {
+		return false
+	}
+`,
+	},
+	{
+		name: "a state of any characters", about: "flow",
+		search: `return strings.Trim(s, stateAlphabet) == ""`,
+		broken: "return true",
+	},
+	{
+		name: "a state that does not vary", about: "flow",
+		search: `		rand.Read(buf) // never`,
+		broken: `		_ = rand.Reader // never`,
+	},
+	{
+		name: "a flow is not bound to AppID and callback", about: "flow",
+		search: "return append([]string{purpose, name}, j.bound...)",
+		broken: "return append([]string{purpose, name}, j.bound[:0]...)",
+	},
+	{
+		name: "a flow is not bound to its cookie's name", about: "flow",
+		search: "return append([]string{purpose, name}, j.bound...)",
+		broken: "return append([]string{purpose}, j.bound...)",
+	},
+	{
+		name: "a loop is never stopped", about: "trail",
+		search: "maxLogins = 3",
+		broken: "maxLogins = 1000",
+	},
+	{
+		name: "a trail lives for ever", about: "trail",
+		search: "age > int64((trailTTL+clockSkew)/time.Second) || ",
+		broken: "",
+	},
+	{
+		name: "a logout is forgotten at once", about: "trail",
+		search: `	j.set(w, j.loggedOutName(), "1", loggedOutTTL)
+`,
+		broken: "",
+	},
+	{
+		name: "a ticket lives for ever", about: "ticket",
+		search: "age > int64(ticketTTL/time.Second) || ",
+		broken: "",
+	},
+	{
+		name: "a ticket is redeemed as often as it comes", about: "ticket",
+		search: `claimKey(t.AppID, "ticket "+t.State)`,
+		broken: "claimKey(t.AppID, newState())",
+	},
+	{
+		name: "every callback wins the claim", about: "claim",
+		search: `		if won || err != nil {`,
+		broken: `		if won || err != nil || true {`,
+	},
+	{
+		name: "a claim is for ever", about: "claim",
+		search: "claimLease = 10 * time.Second",
+		broken: "claimLease = 10 * time.Hour",
+	},
+	{
+		name: "the claim is given back by anybody", about: "claim",
+		search: "if found && bytes.Equal(mark, c.owner) {",
+		broken: "if found && len(mark) > 0 {",
+	},
+	{
+		name: "the state stands in the store", about: "claim",
+		search: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil))",
+		broken: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil)) + state",
+	},
+	{
+		name: "claims of all accounts are one", about: "claim",
+		search: "[]string{appID, state}",
+		broken: `[]string{"", state}`,
+	},
+	{
+		name: "an outcome lasts an hour", about: "claim",
+		search: "outcomeTTL = time.Minute",
+		broken: "outcomeTTL = time.Hour",
+	},
+	{
+		name: "a failed login is kept for a minute", about: "claim",
+		search: "failureTTL = 3 * time.Second",
+		broken: "failureTTL = time.Minute",
+	},
+	{
+		name: "a callback may have two states", about: "callback",
+		search: `len(values["state"]) != 1`,
+		broken: `len(values["state"]) < 1`,
+	},
+	{
+		name: "a callback may have two codes", about: "callback",
+		search: ` || len(values["code"]) > 1`,
+		broken: "",
+	},
+	{
+		name: "a state of a callback may be anything of 32 bytes", about: "callback",
+		search: `	if !validState(q.state) {
+		return callbackQuery{}, false
+	}
+`,
+		broken: `	if len(q.state) != stateLength {
+		return callbackQuery{}, false
+	}
+`,
+	},
+	{
+		name: "a code may be anything", about: "callback",
+		search: "if c := code[i]; !isAlphanumeric(c) && c != '-' && c != '_' {",
+		broken: "if c := code[i]; c == 0 {",
+	},
+	{
+		name: "a code may be of any length", about: "callback",
+		search: " || len(code) > maxCodeBytes",
+		broken: "",
+	},
+	{
+		name: "a query of a callback may be of any length", about: "callback",
+		search: `	if len(rawQuery) > maxQueryBytes {
+		return callbackQuery{}, false
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "a refusal is exchanged", about: "callback",
+		search: ` || q.code == "authdeny"`,
+		broken: "",
+	},
+	{
+		name: "an error is exchanged", about: "callback",
+		search: `if values.Has("error") || !values`,
+		broken: "if !values",
+	},
+	{
+		name: "a flow of another AppID is finished", about: "callback",
+		search: `	if reason == "" && !known {
+		reason = ReasonStateMismatch
+	}
+`,
+		broken: `	_ = known
+`,
+	},
+	{
+		name: "a pending login that is too old is finished", about: "callback",
+		search: "reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:",
+		broken: "reason == ReasonFlowCookieMissing:",
+	},
+	{
+		name: "another user may come back from a step-up", about: "callback",
+		search: `f.OpenID != "" && f.OpenID != id.OpenID`,
+		broken: `f.OpenID != "" && f.OpenID == ""`,
+	},
+	{
+		name: "WithOnLogin is not heard", about: "callback",
+		search: `			reason = ReasonNotAuthorized
+`,
+		broken: "",
+	},
+	{
+		name: "a virtual user is logged in", about: "callback",
+		search: `	if token.Snapshot {
+		return Identity{}, ReasonSnapshotUser, nil
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "a session is not saved before the answer", about: "callback",
+		search: `		err := a.sessions.saveLogin(w, v)
+		if err == nil {
+			return nil
+		}
+`,
+		broken: `		_ = a.sessions.saveLogin(w, v)
+		err := error(nil)
+		if err == nil {
+			return nil
+		}
+`,
+	},
+	{
+		name: "a sealed target is believed", about: "callback",
+		search: `	if target, ok := a.landing(f.Target); ok {
+		return target
+	}
+	return "/"`,
+		broken: `	return f.Target`,
+	},
+	{
+		name: "the code is exchanged before the claim is asked for", about: "callback",
+		search: `	if c.outcome != nil {
+		a.follow(w, r, f, c.outcome)
+		return
+	}
+	v, err`,
+		broken: `	v, err`,
+	},
+	{
+		name: "the flow cookie stays after a login", about: "callback",
+		search: `	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
+	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())`,
+		broken: `	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())`,
+	},
+	{
+		name: "a login is not counted", about: "callback",
+		search: `	a.cookies.extendTrail(w, r)
+`,
+		broken: "",
+	},
+	{
+		name: "a spent code begins login after login", about: "callback",
+		search: " && f.Attempt == 0 {",
+		broken: " {",
+	},
+	{
+		name: "an outcome opens with any key", about: "callback",
+		search: `ring, err := newKeyring("outcome", f.Key)`,
+		broken: `ring, err := newKeyring("outcome", []byte("for everybody"))`,
+	},
+	{
+		name: "the outcome's target opens for every session", about: "callback",
+		search: `ring, err := newKeyring("outcome target", []byte(token))`,
+		broken: `ring, err := newKeyring("outcome target", []byte("for everybody"))`,
+	},
+	{
+		name: "the outcome is left in clear", about: "callback",
+		search: "b := boxes{Flow: flowRing.seal(plain, place)}",
+		broken: "b := boxes{Flow: flowRing.seal(plain, place) + string(plain)}",
+	},
+	{
+		name: "a claim is not given back when nothing was spent", about: "callback",
+		search: `		a.release(ctx, f, c)
+		a.turnBack(w, r, f, c, err)
+`,
+		broken: `		a.turnBack(w, r, f, c, err)
+`,
+	},
+	{
+		name: "WithAuthorize is not heard at the gate", about: "middleware",
+		search: `		case actionPass:
+			if err := a.consents.allow(v.ctx, v.identity); err != nil {`,
+		broken: `		case actionPass:
+			if err := a.consents.allow(v.ctx, v.identity); err != nil && false {`,
+	},
+	{
+		name: "WithAuthorize is not heard on open routes", about: "middleware",
+		search: "if v.loggedIn && a.consents.allow(v.ctx, v.identity) != nil {",
+		broken: "if v.loggedIn && a.consents.allow(v.ctx, v.identity) != nil && false {",
+	},
+	{
+		name: "a narrower scope passes", about: "middleware",
+		search: "case v.loggedIn && v.identity.grants(want):",
+		broken: "case v.loggedIn:",
+	},
+	{
+		name: "a logout is undone by the next page", about: "middleware",
+		search: `	case a.cookies.justLoggedOut(r):
+		return actionStop, ReasonLoggedOut
+`,
+		broken: "",
+	},
+	{
+		name: "a script is redirected", about: "middleware",
+		search: `	case !a.isPage(r):
+		return actionStop, ReasonNoSession
+`,
+		broken: "",
+	},
+	{
+		name: "an own page rule may redirect forms", about: "middleware",
+		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return false
+	}
+	if r.Header.Get("Authorization")`,
+		broken: `	if r.Header.Get("Authorization")`,
+	},
+	{
+		name: "an own page rule may redirect API clients", about: "middleware",
+		search: `	if r.Header.Get("Authorization") != "" || r.Header.Get("Upgrade") != "" {
+		return false
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "a preflight carries forged identity headers", about: "middleware",
+		search: `			if a.identityHeaders {
+				r = withIdentityHeaders(r, Identity{}, false)
+			}
+`,
+		broken: "",
+	},
+	{
+		name: "a personal page may be cached", about: "middleware",
+		search: "if !said && (v.loggedIn || a.sessions.cookieSet(w)) {",
+		broken: "if !said && a.sessions.cookieSet(w) {",
+	},
+	{
+		name: "a session cookie may be cached", about: "middleware",
+		search: "if !said && (v.loggedIn || a.sessions.cookieSet(w)) {",
+		broken: "if !said && v.loggedIn {",
+	},
+	{
+		name: "scs's own Cache-Control counts as the handler's", about: "middleware",
+		search: "return v != `no-cache=\"Set-Cookie\"`",
+		broken: `return v != ""`,
+	},
+	{
+		name: "an error of the store is an anonymous visit", about: "middleware",
+		search: `			a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
+			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+			return
+		}
+		act`,
+		broken: `			v, _ = a.sessions.empty(r.Context())
+		}
+		act`,
+	},
+	{
+		name: "Vary does not name Cookie", about: "middleware",
+		search: `	addVary(w.Header(), "Cookie")
+`,
+		broken: "",
+	},
+	{
+		name: "forms of other sites are taken", about: "handler",
+		search: "if err := a.origin.Check(r); err != nil {",
+		broken: "if err := a.origin.Check(r); err != nil && false {",
+	},
+	{
+		name: "a form may be of any size", about: "handler",
+		search: `	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+`,
+		broken: "",
+	},
+	{
+		name: "a next parameter is believed", about: "handler",
+		search: `	if target, ok := a.landing(values.Get("next")); ok {
+		return target
+	}
+	return "/"`,
+		broken: `	return values.Get("next")`,
+	},
+	{
+		name: "a loop goes on", about: "handler",
+		search: "if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {",
+		broken: "if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts && false {",
+	},
+	{
+		name: "a step-up forgets who began it", about: "handler",
+		search: `		l.openID = v.identity.OpenID
+`,
+		broken: `		_ = v.identity.OpenID
+`,
+	},
+	{
+		name: "a logout by GET", about: "handler",
+		search: `case name == "logout" && post:`,
+		broken: `case name == "logout":`,
+	},
+	{
+		name: "a callback by POST", about: "handler",
+		search: `case name == "callback" && r.Method == http.MethodGet:`,
+		broken: `case name == "callback":`,
+	},
+	{
+		name: "a login by a script begins a flow", about: "handler",
+		search: "if !a.navigates(r) {",
+		broken: "if !a.navigates(r) && false {",
+	},
+	{
+		name: "a logout deletes nothing", about: "handler",
+		search: "if err := a.sessions.logout(w, r); err != nil {",
+		broken: "if err := error(nil); err != nil {",
+	},
+	{
+		name: "a logout leaves no mark", about: "handler",
+		search: `	a.cookies.markLoggedOut(w)
+`,
+		broken: "",
+	},
+	{
+		name: "what was begun ends with the request", about: "handler",
+		search: "context.WithoutCancel(r.Context())",
+		broken: "r.Context()",
+	},
+	{
+		name: "a Host writes into the log", about: "handler",
+		search: "if c < 0x20 || c > 0x7e {",
+		broken: "if c == 0 {",
+	},
+	{
+		name: "a login keeps the old token", about: "session",
+		search: `	if err := s.renew(v); err != nil {
+		return err
+	}
+	for`,
+		broken: `	for`,
+	},
+	{
+		name: "a login keeps what another user had", about: "session",
+		search: `		if err := s.manager.Clear(v.ctx); err != nil {
+			return fmt.Errorf("clear session: %w", err)
+		}
+`,
+		broken: "",
+	},
+	{
+		name: "an identity of another AppID passes", about: "session",
+		search: `for _, appID := range s.appIDs {
+		text`,
+		broken: `for _, appID := range append(s.appIDs, "wx00000000000000ff") {
+		text`,
+	},
+	{
+		name: "a session lives as long as the store keeps it", about: "session",
+		search: "if !s.manager.Deadline(loaded).After(s.now()) {",
+		broken: "if !s.manager.Deadline(loaded).After(s.now()) && false {",
+	},
+	{
+		name: "two users in one request", about: "session",
+		search: "case len(found) > 0 && ofOneUser(found):",
+		broken: "case len(found) > 0:",
+	},
+	{
+		name: "any number of session cookies", about: "session",
+		search: "&& len(tokens) < maxSessionCookies ",
+		broken: "",
+	},
+	{
+		name: "a session cookie may be anything", about: "session",
+		search: "if validToken(c.Value) && ",
+		broken: "if ",
+	},
+	{
+		name: "a damaged record stays", about: "session",
+		search: `		return t.token != "" && s.drop(ctx, token) == nil`,
+		broken: `		return t.token != ""`,
+	},
+	{
+		name: "a bearer token is a cookie too", about: "session",
+		search: "case v != nil && !v.bearer:",
+		broken: "case v != nil:",
+	},
+	{
+		name: "a cookie is a bearer token too", about: "session",
+		search: "if v != nil && v.bearer {",
+		broken: "if v != nil {",
+	},
+	{
+		name: "a session cookie for a mini program", about: "session",
+		search: "if !v.outer && !v.bearer {",
+		broken: "if !v.outer {",
+	},
+	{
+		name: "a late reader writes", about: "session",
+		search: "if v.outer || v.late || v.down != nil {",
+		broken: "if v.outer || v.down != nil {",
+	},
+	{
+		name: "a stand-in is saved", about: "session",
+		search: "if v.outer || v.late || v.down != nil {",
+		broken: "if v.outer || v.late {",
+	},
+	{
+		name: "a replaced token names the new one in clear", about: "session",
+		search: `return []byte(ring.seal([]byte(token), "token")), nil`,
+		broken: "return []byte(token + ring.seal(nil)), nil",
+	},
+	{
+		name: "a login is not in the index", about: "session",
+		search: `	if s.index != nil {
+		key`,
+		broken: `	if s.index != nil && false {
+		key`,
+	},
+	{
+		name: "a logout that failed counts as one", about: "session",
+		search: `		if err := s.end(r.Context(), token); err != nil {`,
+		broken: `		if err := s.end(r.Context(), token); err != nil && token == "" {`,
+	},
+	{
+		name: "a session that ended is written again", about: "guard",
+		search: `	if err == nil && !found {
+		return errSessionGone
+	}
+`,
+		broken: `	_ = found
+`,
+	},
+	{
+		name: "a login brings back a session that was ended", about: "guard",
+		search: `		if t.ended {
+			return errSessionGone
+		}
+`,
+		broken: "",
+	},
+	{
+		name: "a token of any form reaches the store", about: "guard",
+		search: `	if !validToken(token) {
+		return nil, false, nil
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "an idle session lives on", about: "guard",
+		search: "if idle := g.now().Add(g.idle); idle.Before(expiry) {",
+		broken: "if idle := g.now().Add(g.idle); idle.Before(expiry) && false {",
+	},
+	{
+		name: "the old session is deleted before the new one is saved", about: "guard",
+		search: "if t.holdDeletes {",
+		broken: "if t.holdDeletes && false {",
+	},
+	{
+		name: "the old session is never deleted", about: "guard",
+		search: `		_, _ = g.DropCtx(ctx, token)
+`,
+		broken: `		_ = token
+`,
+	},
+	{
+		name: "an answer begins before its session is saved", about: "response",
+		search: `	if w.begin() == nil {
+		w.ResponseWriter.WriteHeader(status)
+	}
+`,
+		broken: `	w.ResponseWriter.WriteHeader(status)
+	_ = w.begin()
+`,
+	},
+	{
+		name: "a body begins before its session is saved", about: "response",
+		search: `func (w *responseWriter) Write(b []byte) (int, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+`,
+		broken: `func (w *responseWriter) Write(b []byte) (int, error) {
+`,
+	},
+	{
+		name: "Flush is not noticed", about: "response",
+		search: `	if err := w.begin(); err != nil {
+		return err
+	}
+	return http.NewResponseController(w.ResponseWriter).Flush()`,
+		broken: `	return http.NewResponseController(w.ResponseWriter).Flush()`,
+	},
+	{
+		name: "Hijack is not noticed", about: "response",
+		search: `	if err := w.begin(); err != nil {
+		return nil, nil, err
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "the handler's headers stay on an error", about: "response",
+		search: `		clear(h)
+`,
+		broken: "",
+	},
+	{
+		name: "the handler's body follows the error", about: "response",
+		search: `	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	return w.ResponseWriter.Write(b)`,
+		broken: `	_ = w.begin()
+	return w.ResponseWriter.Write(b)`,
+	},
+	{
+		name: "an early hint ends the saving", about: "response",
+		search: "status >= 100 && status < 200 && status",
+		broken: "status >= 100 && status < 100 && status",
+	},
+	{
+		name: "answers may be cached", about: "failure",
+		search: `	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", "no-referrer")
+`,
+		broken: `	h.Set("Cache-Control", "no-cache")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", "no-referrer")
+`,
+	},
+	{
+		name: "answers may be cached by old caches", about: "failure",
+		search: `	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", "no-referrer")
+`,
+		broken: `	h.Set("Referrer-Policy", "no-referrer")
+`,
+	},
+	{
+		name: "answers tell their URL", about: "failure",
+		search: `	h.Set("Referrer-Policy", "no-referrer")
+`,
+		broken: "",
+	},
+	{
+		name: "JSON may be sniffed", about: "failure",
+		search: `	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(f.Status)
+`,
+		broken: `	h.Set("Content-Length", strconv.Itoa(len(b)+1))
+	w.WriteHeader(f.Status)
+`,
+	},
+	{
+		name: "a login goes on as POST", about: "failure",
+		search: "w.WriteHeader(http.StatusSeeOther)",
+		broken: "w.WriteHeader(http.StatusTemporaryRedirect)",
+	},
+	{
+		name: "Vary names Cookie each time", about: "failure",
+		search: "if strings.EqualFold(strings.TrimSpace(field), name) {",
+		broken: "if strings.EqualFold(strings.TrimSpace(field), name) && false {",
+	},
+	{
+		name: "a failure is shown with the session's token", about: "failure",
+		search: `	f.Err = withoutTokens(f.Err)
+`,
+		broken: "",
+		killer: "T40_NoSecret",
+	},
+	{
+		name: "forged identity headers pass", about: "upstream",
+		search: "r.Header = stripIdentityHeaders(r.Header)",
+		broken: "r.Header = r.Header.Clone()",
+	},
+	{
+		name: "underscores pass as identity headers", about: "upstream",
+		search: "if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {",
+		broken: "if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '_' {",
+	},
+	{
+		name: "capitals pass as identity headers", about: "upstream",
+		search: "strings.ToLower(strings.TrimSpace(name))",
+		broken: "strings.TrimSpace(name)",
+	},
+	{
+		name: "Connection drops our headers", about: "upstream",
+		search: `case http.CanonicalHeaderKey(name) == "Connection":`,
+		broken: `case http.CanonicalHeaderKey(name) == "Connection" && false:`,
+	},
+	{
+		name: "a forged trailer passes", about: "upstream",
+		search: `	stripTrailer(r)
+`,
+		broken: "",
+	},
+	{
+		name: "a forged trailer that was not announced passes", about: "upstream",
+		search: `	if err != nil {
+		b.read()
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "anonymous visitors have identity headers", about: "upstream",
+		search: `	if !loggedIn {
+		return r
+	}
+`,
+		broken: "",
+	},
+	{
+		name: "a nickname ends its header", about: "upstream",
+		search: "url.PathEscape(id.Nickname)",
+		broken: "id.Nickname",
+	},
+	{
+		name: "plain http in production", about: "options",
+		search: `	if u.Scheme != "https" {
+		return fail(`,
+		broken: `	if u.Scheme != "https" && u.Scheme != "http" {
+		return fail(`,
+	},
+	{
+		name: "a base URL with a path", about: "options",
+		search: ` || (u.Path != "" && u.Path != "/")`,
+		broken: "",
+	},
+	{
+		name: "a base URL with a user", about: "options",
+		search: "if u.User != nil || u.RawQuery",
+		broken: "if u.RawQuery",
+	},
+	{
+		name: "a base URL prints its password", about: "options",
+		search: `if strings.Contains(raw, "@") {`,
+		broken: `if strings.Contains(raw, "@@") {`,
+	},
+	{
+		name: "a short flow key", about: "options",
+		search: "if len(key) < 32 {",
+		broken: "if len(key) < 3 {",
+	},
+	{
+		name: "a typed flow key", about: "options",
+		search: "if len(seen) < 10 {",
+		broken: "if len(seen) < 1 {",
+	},
+	{
+		name: "a cookie for every site", about: "options",
+		search: `	case http.SameSiteNoneMode:
+		bad(`,
+		broken: `	case http.SameSiteDefaultMode - 9:
+		bad(`,
+	},
+	{
+		name: "a cookie that never comes back", about: "options",
+		search: `	case http.SameSiteStrictMode:
+		bad(`,
+		broken: `	case http.SameSiteDefaultMode - 9:
+		bad(`,
+	},
+	{
+		name: "a session cookie over plain http", about: "options",
+		search: "if !c.Secure && https {",
+		broken: "if !c.Secure && https && false {",
+	},
+	{
+		name: "an AppSecret as AppID", about: "options",
+		search: "if appIDShape.MatchString(pair[1]) && !appIDShape.MatchString(pair[0]) {",
+		broken: "if appIDShape.MatchString(pair[1]) && false {",
+	},
+	{
+		name: "sessions of 240 years", about: "options",
+		search: "maxLifetime = 400 * 24 * time.Hour",
+		broken: "maxLifetime = 400 * 365 * 24 * time.Hour",
+	},
+	{
+		name: "a prefix with dot segments", about: "options",
+		search: `segment == "" || segment == "." || segment == ".." ||`,
+		broken: `segment == "" ||`,
+	},
+	{
+		name: "an error repeats a session token", about: "observe",
+		search: `	e.Err = withoutTokens(e.Err)
+`,
+		broken: "",
+		killer: "T40_NoSecret",
+	},
+	{
+		name: "a hook's error repeats the openid", about: "errortext",
+		search: "text = strings.ReplaceAll(text, whole, maskOpenID(whole))",
+		broken: "_ = whole",
+		killer: "T40_NoSecret",
+	},
+	{
+		name: "a log has the whole openid", about: "identity",
+		search: `return openID[:6] + "…"`,
+		broken: "return openID",
+	},
+	{
+		name: "a verify file for everybody's name", about: "verifyfile",
+		search: "if !verifyFileName.MatchString(name) {",
+		broken: `if name == "" {`,
+	},
+	{
+		name: "a ticket into the web-view stands in the store", about: "mini",
+		search: `return "enter " + hashedToken(ticket)`,
+		broken: `return "enter " + ticket`,
+	},
+	{
+		name: "a ticket into the web-view opens twice", about: "mini",
+		search: "case !won || !ok:",
+		broken: "case !ok:",
+	},
+	{
+		name: "a ticket into the web-view opens from another site", about: "mini",
+		search: ` || r.Header.Get("Sec-Fetch-Site") == "cross-site"`,
+		broken: "",
+	},
+	{
+		name: "a session_key is kept in clear", about: "mini",
+		search: `sealed := a.keys.seal([]byte(key.Reveal()), "session_key", user)`,
+		broken: `sealed := a.keys.seal([]byte(key.Reveal()), "session_key", user) + key.Reveal()`,
+	},
+	{
+		name: "a visitor in snapshot mode is let through as somebody", about: "snapshot",
+		search: "g.identity, g.loggedIn = Identity{Snapshot: true}, false",
+		broken: "g.identity, g.loggedIn = Identity{Snapshot: true}, true",
+	},
+}
+
+// likely are the tests of a file: those that are asked first.
+var likely = map[string]string{
+	"returnto":   "ReturnTarget|RequestTarget|T2[1267]|T31|HonestLinks",
+	"pagevisit":  "PageVisit|Preflight|T10|T32",
+	"seal":       "Box|T0[1-9]|T24|AFlowCookie|T34",
+	"flow":       "ASealedCookie|AStateIs|T0[1-9]|T13|T24|T58|T59|AFlowCookie|Tabs|UsesHostCookies",
+	"trail":      "T30|Loop|Logout|T11",
+	"ticket":     "ATicketIs|Ticket|CouldNotBeSaved",
+	"claim":      "AClaim|AnOutcome|AFailedLogin|T0[56]_A|T06_W|ALoginIs|HundredCallbacks|WeChatsTokens|TestT45|Reload|TwoAccounts",
+	"callback":   "T0[1-9]|T1[39]|T2[0-9]|T30|T38|Callback|Refus|StepUp|Reload|OnLogin|Snapshot|CouldNotBeSaved|T14|TestT45",
+	"middleware": "T10|T11|T3[0-9]|Authorize|Script|StepUp|RedisIsDown|TestT36",
+	"handler":    "T0|T1[01]|T2[26]|T3[0-9]|Logout|AnotherSite|StepUp|AbortedRequests|Loop|T73|T75",
+	"session":    "T1[3-9]|T4[45]|T74|Session|Bearer|Login|Damaged|InFlight|Revoke|Grace|Accounts",
+	"guard":      "T1[4-8]|InFlight|IdleTimeout|LoggedOut|Renews|CostsNothing",
+	"response":   "Save|Response|Hijack|T36|T74",
+	"failure":    "T3[69]|T43|Callback|Script|TestT36",
+	"upstream":   "T34|FuzzIdentity",
+	"options":    "Configuration|T42|Lifetime",
+	"observe":    "T40",
+	"errortext":  "T40",
+	"identity":   "T23|T40_ALeak|Authorize|T40",
+	"verifyfile": "Verify",
+	"mini":       "Mini|TestATicket|T4[45]|SessionKey",
+	"snapshot":   "T19|Snapshot",
+}

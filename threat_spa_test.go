@@ -1,0 +1,97 @@
+package wechatauth
+
+import (
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// A single-page application routes by fragments, which no server sees: it sends
+// the visitor to the login endpoint with the whole address. Fragments reach the
+// last redirect as they were given.
+func TestT26_ALoginEndsAtTheFragmentItWasAskedFor(t *testing.T) {
+	for next, location := range map[string]string{
+		"%2Fapp%2F%23%2Forders%2F1":                  "/app/#/orders/1",
+		"%2Fapp%2F%3Fa%3Db%23%2Forders%3Fid%3D7%26x": "/app/?a=b#/orders?id=7&x",
+		"%2Fapp%2F%23%21%2Forders":                   "/app/#!/orders",
+		"%2Fapp%2F%23%2F%E8%AE%A2%E5%8D%95%2F1":      "/app/#/%E8%AE%A2%E5%8D%95/1",
+		"%2Fapp%2F%23%2Forders%3Fcode%3DS80":         "/app/#/orders?code=S80",
+	} {
+		t.Run(location, func(t *testing.T) {
+			s := newSite(t)
+			b := s.browser()
+
+			callback := b.authorize("/wechat/login?next=" + next)
+			assert.Equal(t, location, b.step(callback).Header.Get("Location"))
+			assert.Equal(t, location, b.step(callback).Header.Get("Location"), "and again after a reload")
+
+			got := b.visit("/wechat/login?next=" + next)
+			assert.Contains(t, got.body, "logged-in=true")
+			want, err := url.Parse(s.auth.base.String() + location)
+			require.NoError(t, err)
+			assert.Equal(t, want.String(), got.Request.URL.String(), "where the address bar ends, when somebody who is logged in comes by")
+			assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
+		})
+	}
+}
+
+// "code" is also the name of coupons and of other people's logins.
+func TestT21_ABusinessParameterNamedCodeIsNeverTouched(t *testing.T) {
+	for _, page := range []string{
+		"/?code=S80", "/buy?code=S80", "/buy?code=S808996686&state=x", "/buy?state=open&code=S80", "/buy?code=S80&code=S81", "/buy?code=",
+		"/public?code=S80&state=NSW", "/public?state=x", "/login?code=S80", "/callback?code=S80&state=github-0123456789",
+	} {
+		t.Run(page, func(t *testing.T) {
+			s := newSite(t)
+			b := s.browser()
+			for _, visitor := range []string{"anonymous", "logged in"} {
+				got := b.visit(page)
+				assert.Equal(t, http.StatusOK, got.StatusCode, visitor)
+				assert.Contains(t, got.body, "url="+page+" ", visitor)
+				b.visit("/a")
+			}
+			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), 1)
+			assert.Equal(t, 1, s.exchanges(), "and is never taken to WeChat")
+		})
+	}
+}
+
+// A browser asks before a cross-origin request that is not a simple one, and
+// sends no cookie with that question: it passes to the application, whose CORS
+// it is, and nothing else does.
+func TestT10_APreflightPassesToTheApplicationAndBeginsNothing(t *testing.T) {
+	s := newSite(t)
+	var asked []string
+	cors := s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, known := IdentityFromContext(r.Context())
+		assert.False(t, known)
+		asked = append(asked, r.Method)
+		w.Header().Set("Access-Control-Allow-Origin", "https://spa.example.com")
+		w.Header().Set("Access-Control-Allow-Credentials", "true")
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	s.server.Config.Handler = cors
+	preflight := []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: PUT", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}
+	for name, more := range map[string][]string{"without a cookie": nil, "with a session that is none": {cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: "x"})}} {
+		got := s.wire(http.MethodOptions, "/api/orders", append(preflight, more...)...)
+		assert.Equal(t, http.StatusNoContent, got.StatusCode, name)
+		assert.Equal(t, "https://spa.example.com", got.Header.Get("Access-Control-Allow-Origin"), name)
+		assert.Empty(t, got.Header["Set-Cookie"], name)
+	}
+	require.Len(t, asked, 2)
+
+	for name, request := range map[string][]string{
+		"the request itself":        append([]string{"PUT", "Content-Length: 0"}, preflight[:1]...),
+		"no origin":                 {"OPTIONS", preflight[1]},
+		"no method that is asked":   {"OPTIONS", preflight[0]},
+		"GET in a preflight's coat": append([]string{"GET"}, preflight...),
+	} {
+		got := s.wire(request[0], "/api/orders", request[1:]...)
+		assert.Equal(t, http.StatusUnauthorized, got.StatusCode, name)
+		assert.Empty(t, got.Header["Set-Cookie"], name)
+	}
+	assert.Len(t, asked, 2, "none of these reached the application")
+}
