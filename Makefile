@@ -10,7 +10,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-MODULES := . store/rueidisstore examples e2e
+MODULES := . store/rueidisstore observe/wechatprom observe/wechatotel examples e2e
 
 .PHONY: test
 test: setup

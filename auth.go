@@ -142,6 +142,9 @@ func (a *Auth) setAccounts(c *config) error {
 	if c.httpClient != nil {
 		opts = append(opts, client.WithHTTPClient(c.httpClient))
 	}
+	if told := c.tellsOfWeChat(); told != nil {
+		opts = append(opts, client.WithObserver(told))
+	}
 	var errs []error
 	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
 		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {

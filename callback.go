@@ -142,6 +142,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	}
 	ctx, cancel := detached(r)
 	defer cancel()
+	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
 	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State), f.Abandoned...)
 	if err != nil {
@@ -249,7 +250,7 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 	}
 	a.report(ctx, Event{
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
-		OpenID: maskOpenID(id.OpenID), Duration: a.now().Sub(time.Unix(f.IssuedAt, 0)),
+		OpenID: maskOpenID(id.OpenID), Duration: a.age(f),
 	})
 	a.leave(w, r, f, target)
 	return nil
@@ -337,7 +338,7 @@ func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reas
 func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
 	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Err: err}
 	if f.State != "" {
-		e.Flow = flowID(f.AppID, f.State)
+		e.Flow, e.Duration = flowID(f.AppID, f.State), a.age(f)
 	}
 	a.report(r.Context(), e)
 	failure := Failure{Reason: reason, Page: true, Err: err}

@@ -36,7 +36,7 @@ func packageDoc(t *testing.T, dir string) *doc.Package {
 }
 
 func TestEveryExportedNameIsDocumented(t *testing.T) {
-	for _, dir := range []string{".", "client", "store", "store/rueidisstore", "wechattest"} {
+	for _, dir := range []string{".", "client", "store", "store/rueidisstore", "observe/wechatprom", "observe/wechatotel", "wechattest"} {
 		t.Run(dir, func(t *testing.T) {
 			p := packageDoc(t, dir)
 			assert.Regexp(t, `^Package `+p.Name+` `, p.Doc)
@@ -45,7 +45,7 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 				names++
 				assert.True(t, d.documented, "%s has no doc comment that says what it is", d.name)
 			}
-			assert.Greater(t, names, 10)
+			assert.Greater(t, names, 3)
 		})
 	}
 }

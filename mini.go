@@ -52,6 +52,7 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	// The code is known to WeChat and to this mini program alone: what it
 	// opens is for them.
 	f := flow{State: "mini " + body.Code, AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), Key: []byte(body.Code)}
+	ctx = withFlow(ctx, f)
 	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State))
 	if err != nil {
 		a.stopMini(w, r, ReasonStoreUnavailable, err)

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
+
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // EventKind names what happened. The list is closed.
@@ -49,7 +53,8 @@ type Event struct {
 	Scope client.Scope
 	// OpenID is the first characters of the openid; empty while unknown.
 	OpenID string
-	// Duration is how long a login took, from its start; 0 otherwise.
+	// Duration is how long a login took until it was finished or failed, from
+	// its start, in whole seconds or finer; 0 otherwise.
 	Duration time.Duration
 	// Detail tells the operator what to look at; English, may be empty.
 	Detail string
@@ -59,16 +64,172 @@ type Event struct {
 }
 
 // Observer is told of every event, in the goroutine of the request: it must
-// be quick and safe for concurrent use.
+// be quick and safe for concurrent use. One that is a [CallObserver] is told of
+// calls too. Modules observe/wechatprom and observe/wechatotel have one each,
+// for Prometheus and for OpenTelemetry.
 type Observer interface {
 	// Observe is called once for each event. ctx has the values of the
 	// request's context.
 	Observe(ctx context.Context, e Event)
 }
 
+// CallTarget is who was called.
+type CallTarget string
+
+const (
+	// CallWeChat: WeChat's API.
+	CallWeChat CallTarget = "wechat"
+	// CallStore: the session store.
+	CallStore CallTarget = "store"
+)
+
+// Call is one call that a request needed, to WeChat's API or to the session
+// store. It holds no secret, code, token, key or openid.
+type Call struct {
+	// Target is who was called.
+	Target CallTarget
+	// Name is what was asked: WeChat's endpoint, such as
+	// "sns/oauth2/access_token", or what the store did, such as "find session"
+	// (store.Call has the list).
+	Name string
+	// AppID is the account of a call to WeChat; empty otherwise.
+	AppID string
+	// Flow is that of the login that the call is part of; empty where there is
+	// none.
+	Flow string
+	// Duration is how long it took, repetitions included.
+	Duration time.Duration
+	// Errcode is WeChat's; 0 where it gave none.
+	Errcode int
+	// Class sorts what went wrong in one word: the client.Kind of an error of
+	// WeChat ("busy", "configuration", …), the store.Class of one of the store
+	// ("retry_now", "retry_fresh", "fail_closed", "configuration"). Empty where
+	// nothing did.
+	Class string
+	// Err is what went wrong; nil where nothing did.
+	Err error
+}
+
+// CallObserver is an [Observer] that is told of each call too. Without one
+// nothing is measured, and calls cost what they cost by themselves.
+//
+// Calls of the session store that an application's own manager makes
+// (WithSessionManager) are told only if the application wraps that store with
+// store.Observe; those of a store that does some of what store.Sessions asks
+// for, and not all of it, are not told.
+type CallObserver interface {
+	Observer
+	// ObserveCall is called once for each call, after it, in the goroutine that
+	// made it: it must be quick and safe for concurrent use. ctx has the values
+	// of the request's context.
+	ObserveCall(ctx context.Context, c Call)
+}
+
+// Observers tells all of several observers, in their order; nil ones are left
+// out.
+func Observers(all ...Observer) Observer {
+	var o observers
+	for _, one := range all {
+		if one == nil {
+			continue
+		}
+		o.events = append(o.events, one)
+		if c, ok := one.(CallObserver); ok {
+			o.calls = append(o.calls, c)
+		}
+	}
+	if len(o.calls) == 0 {
+		return eventsOnly{o}
+	}
+	return o
+}
+
+type observers struct {
+	events []Observer
+	calls  []CallObserver
+}
+
+func (o observers) Observe(ctx context.Context, e Event) {
+	for _, one := range o.events {
+		one.Observe(ctx, e)
+	}
+}
+
+func (o observers) ObserveCall(ctx context.Context, c Call) {
+	for _, one := range o.calls {
+		one.ObserveCall(ctx, c)
+	}
+}
+
+// eventsOnly are observers of which none wants to know of calls: then nothing
+// has to be measured.
+type eventsOnly struct{ all observers }
+
+func (o eventsOnly) Observe(ctx context.Context, e Event) { o.all.Observe(ctx, e) }
+
+// tellsOfWeChat is what the clients tell of their calls; nil if nobody wants to
+// know.
+func (c *config) tellsOfWeChat() func(context.Context, client.Call) {
+	o, ok := c.observer.(CallObserver)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context, call client.Call) {
+		told := Call{
+			Target: CallWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
+			Duration: call.Duration, Err: call.Err,
+		}
+		var we *client.Error
+		if errors.As(call.Err, &we) {
+			told.Errcode, told.Class = we.Code, we.Kind().String()
+		}
+		o.ObserveCall(ctx, told)
+	}
+}
+
+// observed wraps the store so that the observer learns of its calls.
+func (c *config) observed(inner scs.Store) scs.Store {
+	o, ok := c.observer.(CallObserver)
+	if !ok {
+		return inner
+	}
+	return store.Observe(inner, func(ctx context.Context, call store.Call) {
+		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: withoutTokens(call.Err)}
+		if call.Err != nil {
+			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
+		}
+		o.ObserveCall(ctx, told)
+	})
+}
+
+var flowKey = &contextKey{"wechatauth flow"}
+
+// withFlow notes in the context which login is being finished, for what is told
+// of the calls that it needs.
+func withFlow(ctx context.Context, f flow) context.Context {
+	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
+}
+
+// flowOf is the id of the login that a context is for; empty for none.
+func flowOf(ctx context.Context) string {
+	id, _ := ctx.Value(flowKey).(string)
+	return id
+}
+
+// age is how long ago a login began, by the clocks of two instances perhaps.
+func (a *Auth) age(f flow) time.Duration {
+	if f.IssuedAt == 0 {
+		return 0
+	}
+	return max(0, a.now().Sub(time.Unix(f.IssuedAt, 0)))
+}
+
 // report writes the event to the log and tells the observer.
 func (a *Auth) report(ctx context.Context, e Event) {
 	e.Err = withoutTokens(e.Err)
+	if e.Flow == "" {
+		e.Flow = flowOf(ctx)
+	}
 	if a.observer != nil {
 		a.observer.Observe(ctx, e)
 	}

@@ -405,3 +405,22 @@ func writeFile(t *testing.T, file, text string) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 }
+
+// allReasons are the constants of type Reason.
+func allReasons(t *testing.T) (all []Reason) {
+	t.Helper()
+	for _, typ := range packageDoc(t, ".").Types {
+		if typ.Name != "Reason" {
+			continue
+		}
+		for _, group := range typ.Consts {
+			for _, spec := range group.Decl.Specs {
+				text, err := strconv.Unquote(spec.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value)
+				require.NoError(t, err)
+				all = append(all, Reason(text))
+			}
+		}
+	}
+	require.NotEmpty(t, all)
+	return all
+}

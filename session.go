@@ -46,7 +46,7 @@ func (a *Auth) setSessions(c *config) error {
 		}
 		s.manager = c.manager
 		s.backing = c.manager.Store
-		s.marks, s.index = marksOf(c.manager.Store), indexOf(c.manager.Store)
+		s.marks, s.index = marksOf(c.observed(c.manager.Store)), indexOf(c.observed(c.manager.Store))
 		return nil
 	}
 	inner, err := c.sessionStore()
@@ -56,6 +56,7 @@ func (a *Auth) setSessions(c *config) error {
 	if inner, err = c.encrypted(inner); err != nil {
 		return err
 	}
+	inner = c.observed(inner)
 	s.backing, s.marks, s.index = inner, marksOf(inner), indexOf(inner)
 	if c.idle != nil {
 		s.idle = *c.idle

@@ -50,7 +50,7 @@ func (j *cookieJar) inSnapshot(r *http.Request) bool {
 // leaveAsSnapshot ends a flow that brought a virtual identity: back to the
 // return target, whose URL is the one that "使用完整服务" opens.
 func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow, reason Reason) {
-	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope})
+	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: a.age(f)})
 	a.cookies.markSnapshot(w)
 	a.leave(w, r, f, a.checkedTarget(f))
 }

@@ -69,11 +69,12 @@ func (j *cookieJar) ticket(r *http.Request) (ticket, Identity, bool) {
 func (a *Auth) redeem(w http.ResponseWriter, r *http.Request, t ticket, id Identity, target string) {
 	ctx, cancel := detached(r)
 	defer cancel()
-	r = r.WithContext(ctx)
 	f := flow{
 		State: t.State, Target: target, AppID: t.AppID, Scope: id.Scope, Channel: id.Channel,
 		IssuedAt: t.IssuedAt, Key: t.Key,
 	}
+	ctx = withFlow(ctx, f)
+	r = r.WithContext(ctx)
 	// A claim of its own: that of the callback may still be held by it.
 	c, err := a.claims.join(ctx, claimKey(t.AppID, "ticket "+t.State), t.Abandoned...)
 	if err == nil && c.outcome != nil {

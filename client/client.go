@@ -24,6 +24,7 @@ type Client struct {
 	component *component
 	accounts  AccountTokenSource
 	pause     func(ctx context.Context, d time.Duration) error
+	told      func(ctx context.Context, call Call) // nil: nobody
 
 	dial  dialFunc                              // below transport, unless that is a RoundTripper of the user's
 	proxy func(*http.Request) (*url.URL, error) // nil means none

@@ -87,10 +87,10 @@ type request struct {
 	once     bool           // must not reach WeChat twice
 }
 
-// call makes the request within the client's timeout. A request that certainly
+// ask makes the request within the client's timeout. A request that certainly
 // did not reach WeChat is repeated once; so is one that may be repeated, when
 // WeChat is busy.
-func (c *Client) call(ctx context.Context, req request) (*answer, error) {
+func (c *Client) ask(ctx context.Context, req request) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	for try := 1; ; try++ {

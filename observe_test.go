@@ -1,0 +1,315 @@
+package wechatauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// recorder is an observer of everything.
+type recorder struct {
+	mu     sync.Mutex
+	events []Event
+	calls  []Call
+}
+
+func (o *recorder) Observe(_ context.Context, e Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.events = append(o.events, e)
+}
+
+func (o *recorder) ObserveCall(_ context.Context, c Call) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.calls = append(o.calls, c)
+}
+
+// event returns the last event of a kind.
+func (o *recorder) event(t *testing.T, kind EventKind) Event {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range slices.Backward(o.events) {
+		if e.Kind == kind {
+			return e
+		}
+	}
+	t.Fatalf("no %s among %d events", kind, len(o.events))
+	return Event{}
+}
+
+// call returns the last call of a name.
+func (o *recorder) call(t *testing.T, name string) Call {
+	t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, c := range slices.Backward(o.calls) {
+		if c.Name == name {
+			return c
+		}
+	}
+	t.Fatalf("no call %q among %d", name, len(o.calls))
+	return Call{}
+}
+
+func TestAnObserverSeesEachStepOfALoginAndItsCalls(t *testing.T) {
+	redis := redistest.Start(t)
+	seen := &recorder{}
+	s := newSite(t, WithRedis(redis.Pool()), WithObserver(seen))
+	b := s.browser()
+
+	require.Contains(t, b.visit("/orders?id=7").body, "logged-in=true")
+
+	started, finished := seen.event(t, EventLoginStarted), seen.event(t, EventLoginFinished)
+	assert.NotEmpty(t, started.Flow)
+	assert.Equal(t, started.Flow, finished.Flow)
+	assert.Equal(t, ChannelWeChat, finished.Channel)
+	exchange := seen.call(t, "sns/oauth2/access_token")
+	assert.Equal(t, Call{
+		Target: CallWeChat, Name: "sns/oauth2/access_token", AppID: wechattest.DefaultAppID,
+		Flow: started.Flow, Duration: exchange.Duration,
+	}, exchange)
+	assert.Positive(t, exchange.Duration)
+	for _, op := range []string{"claim mark", "add to index", "commit session"} {
+		call := seen.call(t, op)
+		assert.Equal(t, CallStore, call.Target)
+		assert.Equal(t, started.Flow, call.Flow, op)
+		assert.Positive(t, call.Duration, op)
+	}
+	read := seen.call(t, "find session")
+	assert.Empty(t, read.Flow, "of the page, not of the login")
+	assert.Empty(t, read.Class)
+
+	b.post("/wechat/logout", url.Values{"next": {"/public"}})
+	seen.event(t, EventLoggedOut)
+
+	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	require.NoError(t, err)
+	seen.event(t, EventRevoked)
+}
+
+func TestAnObserverSeesHowLongALoginTookThatFailed(t *testing.T) {
+	seen := &recorder{}
+	s := newSite(t, WithObserver(seen))
+	b := s.browser()
+	callback := b.authorize("/")
+	s.clock.Advance(7 * time.Second)
+	u, err := url.Parse(callback)
+	require.NoError(t, err)
+	q := u.Query()
+	q.Del("code")
+
+	b.step(u.Path + "?" + q.Encode())
+
+	failed := seen.event(t, EventLoginFailed)
+	assert.Equal(t, ReasonRefusedByUser, failed.Reason)
+	assert.InDelta(t, 7, failed.Duration.Seconds(), 1)
+	assert.NotEmpty(t, failed.Flow)
+}
+
+func TestAnObserverSeesErrcodesAndTheClassesOfStoreErrors(t *testing.T) {
+	redis := redistest.Start(t)
+	seen := &recorder{}
+	s := newSite(t, WithRedis(redis.Pool()), WithObserver(seen), WithApp(wechattest.DefaultAppID, "another-secret-for-tests"))
+	b := s.browser()
+	b.visit("/")
+	refused := seen.call(t, "sns/oauth2/access_token")
+	assert.Equal(t, 40125, refused.Errcode)
+	assert.Equal(t, "configuration", refused.Class)
+
+	callback := b.authorize("/wechat/login?again=1")
+	redis.Stop()
+	b.step(callback)
+	down := seen.call(t, "claim mark")
+	assert.Contains(t, []string{"retry_now", "retry_fresh"}, down.Class)
+	assert.Error(t, down.Err)
+	assert.Equal(t, ReasonStoreUnavailable, seen.event(t, EventLoginFailed).Reason)
+}
+
+func TestAnObserverSeesThatALoopWasStopped(t *testing.T) {
+	seen := &recorder{}
+	s := newSite(t, WithObserver(seen))
+	b := s.browser()
+	b.client.Jar = dropping{b.client.Jar, s.sessionCookie()}
+	b.visit("/")
+	assert.Equal(t, ReasonSessionCookieNotReturned, seen.event(t, EventStopped).Reason)
+}
+
+func TestTheFlowIDFollowsALoginAcrossInstancesInEventsAndLogs(t *testing.T) {
+	redis := redistest.Start(t)
+	one, two := &recorder{}, &recorder{}
+	s := newSite(t, WithRedis(redis.Pool()), WithObserver(one))
+	logs := &syncBuffer{}
+	other, err := New(
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()),
+		WithRedis(redis.Pool()), WithObserver(two), withClock(s.clock.Now),
+		WithLogger(slog.New(slog.NewTextHandler(logs, nil))),
+	)
+	require.NoError(t, err)
+	b := s.browser()
+	callback := b.authorize("/")
+
+	s.server.Config.Handler = other // from now on, the other instance answers
+	b.visit(callback)
+
+	flow := one.event(t, EventLoginStarted).Flow
+	assert.Equal(t, flow, two.event(t, EventLoginFinished).Flow)
+	assert.Equal(t, flow, two.call(t, "sns/oauth2/access_token").Flow)
+	assert.Contains(t, s.logs.String(), "flow="+flow)
+	assert.Contains(t, logs.String(), "flow="+flow)
+}
+
+func TestWithoutAnObserverNothingIsMeasuredAndAnEventCostsNothing(t *testing.T) {
+	quiet := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))
+	auth, err := New(right(WithLogger(quiet))...)
+	require.NoError(t, err)
+	assert.IsType(t, &store.Memory{}, auth.sessions.backing, "no wrapper")
+	ctx := context.Background()
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		auth.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: testAppID})
+	}))
+
+	events, err := New(right(WithLogger(quiet), WithObserver(observing(func(Event) {})))...)
+	require.NoError(t, err)
+	assert.IsType(t, &store.Memory{}, events.sessions.backing, "events alone need no wrapper")
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		events.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: testAppID})
+	}))
+}
+
+func TestObserversTellAllAndMeasureOnlyForThoseWhoWantIt(t *testing.T) {
+	var told []string
+	note := func(name string) Observer { return observing(func(e Event) { told = append(told, name) }) }
+	first := Observers(note("a"), nil, note("b"))
+	first.Observe(context.Background(), Event{})
+	assert.Equal(t, []string{"a", "b"}, told)
+	_, ok := first.(CallObserver)
+	assert.False(t, ok)
+
+	all := &recorder{}
+	second, ok := Observers(note("c"), all).(CallObserver)
+	require.True(t, ok)
+	second.ObserveCall(context.Background(), Call{Name: "find session"})
+	second.Observe(context.Background(), Event{Kind: EventRevoked})
+	assert.Len(t, all.calls, 1)
+	assert.Len(t, all.events, 1)
+}
+
+func TestTheCallsOfAPlainScsStoreAreTold(t *testing.T) {
+	seen := &recorder{}
+	s := newSite(t, WithStore(memstore.NewWithCleanupInterval(0)), WithObserver(seen))
+	b := s.browser()
+	require.Contains(t, b.visit("/").body, "logged-in=true")
+	seen.call(t, "commit session")
+	seen.call(t, "find session")
+}
+
+func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsNotTouched(t *testing.T) {
+	inner := store.NewMemory()
+	m := scs.New()
+	m.Store = inner
+	seen := &recorder{}
+	s := newSite(t, WithSessionManager(m), WithObserver(seen))
+	require.Contains(t, s.browser().visit("/").body, "logged-in=true")
+	seen.call(t, "claim mark")
+	assert.Same(t, inner, m.Store)
+}
+
+// TestTheTablesOfLogRecordsAreTrue makes each kind of event happen and holds
+// the records against the table.
+func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
+	const file = "docs/observability.md"
+	rows := map[string][]string{}
+	for _, row := range tableOf(t, file, "Log records")[:7] {
+		rows[strings.Trim(row[0], "`")] = row
+	}
+	logs := &bytes.Buffer{}
+	var mu sync.Mutex
+	logger := slog.New(slog.NewJSONHandler(writer(func(p []byte) (int, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		return logs.Write(p)
+	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
+
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()), WithLogger(logger))
+	b := s.browser()
+	b.visit("/")
+	b.post("/wechat/logout", url.Values{})
+	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	require.NoError(t, err)
+	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
+	s.browser().visit("/")
+	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40163))
+	s.browser().visit("/")
+	redis.Stop()
+	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b.visit("/")
+
+	seen := map[string]bool{}
+	for _, line := range strings.Split(strings.TrimSpace(logs.String()), "\n") {
+		var record map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &record))
+		event, _ := record["event"].(string)
+		row, ok := rows[event]
+		require.True(t, ok, line)
+		seen[event] = true
+		assert.Equal(t, "wechatauth: "+event, record["msg"])
+		for name := range record {
+			if !slices.Contains([]string{"time", "level", "msg", "event"}, name) {
+				assert.Contains(t, row[2], "`"+name+"`", line)
+			}
+		}
+		if !strings.Contains(row[1], "reason") {
+			assert.Equal(t, row[1], record["level"], line)
+		}
+	}
+	for event := range rows {
+		assert.True(t, seen[event], "%s did not happen", event)
+	}
+	checkLevels(t, file)
+}
+
+type writer func([]byte) (int, error)
+
+func (f writer) Write(p []byte) (int, error) { return f(p) }
+
+func checkLevels(t *testing.T, file string) {
+	t.Helper()
+	listed := map[Reason]string{}
+	for _, row := range tableOf(t, file, "Log records") {
+		if row[0] == "ERROR" || row[0] == "WARN" {
+			for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[1], -1) {
+				listed[Reason(m[1])] = row[0]
+			}
+		}
+	}
+	for _, r := range allReasons(t) {
+		want := listed[r]
+		if want == "" {
+			want = "INFO"
+		}
+		assert.Equal(t, want, Event{Kind: EventStopped, Reason: r}.level().String(), r)
+		delete(listed, r)
+	}
+	assert.Empty(t, listed, "no reasons")
+}

@@ -1,0 +1,68 @@
+package store_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+func TestAnObservedStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+	storetest.Run(t, func(*testing.T) store.Sessions {
+		return store.Observe(store.NewMemory(), func(context.Context, store.Call) {}).(store.Sessions)
+	})
+}
+
+func TestAnObservedStoreTellsOfEachCallAndOfItsError(t *testing.T) {
+	redis := redistest.Start(t)
+	var mu sync.Mutex
+	told := map[string]store.Call{}
+	s := store.Observe(patient(redis.Pool()), func(_ context.Context, c store.Call) {
+		mu.Lock()
+		defer mu.Unlock()
+		told[c.Op] = c
+	}).(store.Sessions)
+	ctx, token := context.Background(), storetest.Token()
+	require.NoError(t, s.Commit(token, []byte("x"), inAnHour()))
+	_, _, err := s.Find(token)
+	require.NoError(t, err)
+	require.NoError(t, s.AddSession(ctx, "user", token, inAnHour()))
+	for _, op := range []string{"commit session", "find session", "add to index"} {
+		assert.Positive(t, told[op].Duration, op)
+		assert.NoError(t, told[op].Err, op)
+	}
+	assert.NoError(t, s.(store.Checker).Check(ctx))
+
+	down := store.Observe(store.New(redis.Pool()), func(_ context.Context, c store.Call) { told[c.Op] = c })
+	redis.Stop()
+	_, _, err = down.Find(token)
+	require.Error(t, err)
+	assert.Equal(t, err, told["find session"].Err)
+}
+
+// halfway does some of what Sessions asks for.
+type halfway struct {
+	*memstore.MemStore
+	store.Updater
+}
+
+func TestAStoreIsWrappedOnlyWhereNothingOfItIsHidden(t *testing.T) {
+	nobody := func(context.Context, store.Call) {}
+	plain := struct{ scs.Store }{memstore.NewWithCleanupInterval(0)}
+	assert.NotEqual(t, scs.Store(plain), store.Observe(plain, nobody))
+	_, iterates := store.Observe(plain, nobody).(scs.IterableStore)
+	assert.False(t, iterates)
+	all, err := store.Observe(memstore.NewWithCleanupInterval(0), nobody).(scs.IterableStore).All()
+	require.NoError(t, err)
+	assert.Empty(t, all)
+	some := halfway{MemStore: memstore.NewWithCleanupInterval(0)}
+	assert.Equal(t, scs.Store(some), store.Observe(some, nobody))
+}
