@@ -1,0 +1,49 @@
+// Command echo has two official accounts behind one wall, told apart by the
+// path, and an echo group for each.
+package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/labstack/echo/v4"
+
+	"github.com/wechatauth/wechatauth"
+)
+
+func main() {
+	accounts := wechatauth.ByPathPrefix(map[string]wechatauth.Account{
+		"/north/": {AppID: os.Getenv("NORTH_APP_ID"), Secret: os.Getenv("NORTH_APP_SECRET")},
+		"/south/": {AppID: os.Getenv("SOUTH_APP_ID"), Secret: os.Getenv("SOUTH_APP_SECRET")},
+	})
+	auth, err := wechatauth.New(
+		wechatauth.WithAccounts(accounts),
+		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth)))
+}
+
+func app(auth *wechatauth.Auth) http.Handler {
+	e := echo.New()
+	e.Any("/wechat/*", echo.WrapHandler(auth))
+	e.GET("/", public)
+	wall := echo.WrapMiddleware(auth.RequireWeChat)
+	e.Group("/north", wall).GET("/orders", hello)
+	e.Group("/south", wall).GET("/orders", hello)
+	return e
+}
+
+// hello greets a visitor of one of the accounts. One user has another openid
+// with each of them.
+func hello(c echo.Context) error {
+	id, _ := wechatauth.IdentityFromContext(c.Request().Context())
+	return c.String(http.StatusOK, "Hello, "+id.OpenID+" of "+id.AppID+"\n")
+}
+
+func public(c echo.Context) error {
+	return c.String(http.StatusOK, "Hello, whoever you are\n")
+}

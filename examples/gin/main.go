@@ -1,0 +1,47 @@
+// Command gin walls one gin engine in and mounts it, with the endpoints, in
+// another. Sessions are in Redis.
+package main
+
+import (
+	"log"
+	"net/http"
+	"os"
+
+	"github.com/gin-gonic/gin"
+
+	"github.com/wechatauth/wechatauth"
+)
+
+func main() {
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
+		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
+		wechatauth.WithRedisURL(os.Getenv("REDIS_URL")),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth)))
+}
+
+// app has its walled routes in an engine of their own: what is wrapped as an
+// http.Handler has its session saved before gin writes the first byte.
+func app(auth *wechatauth.Auth) http.Handler {
+	walled := gin.New()
+	walled.GET("/", hello)
+
+	r := gin.New()
+	r.Any("/wechat/*endpoint", gin.WrapH(auth))
+	r.GET("/public", public)
+	r.NoRoute(gin.WrapH(auth.RequireWeChat(walled)))
+	return r
+}
+
+func hello(c *gin.Context) {
+	id, _ := wechatauth.IdentityFromContext(c.Request.Context())
+	c.String(http.StatusOK, "Hello, %s\n", id.OpenID)
+}
+
+func public(c *gin.Context) {
+	c.String(http.StatusOK, "Hello, whoever you are\n")
+}

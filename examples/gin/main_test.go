@@ -1,0 +1,66 @@
+package main
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/gin-gonic/gin"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func TestTheEngineIsWalledInAndItsSessionsAreInRedis(t *testing.T) {
+	gin.SetMode(gin.ReleaseMode)
+	sim, redis := wechattest.NewServer(), redistest.Start(t)
+	defer sim.Close()
+	site := httptest.NewUnstartedServer(nil)
+	defer site.Close()
+	base := "http://" + site.Listener.Addr().String()
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+		wechatauth.WithBaseURL(base),
+		wechatauth.WithEndpoints(sim.Endpoints()),
+		wechatauth.WithRedisURL("redis://"+redis.Addr()+"/0"),
+	)
+	require.NoError(t, err)
+	site.Config.Handler = app(auth)
+	site.Start()
+	browser := wechattest.Browser(wechattest.IPhone)
+	hello := "Hello, " + wechattest.OpenID(wechattest.DefaultAppID, "小明") + "\n"
+
+	visits := []struct {
+		name, path string
+		status     int
+		body       string
+		logins     int // so far
+	}{
+		{"a public page is for everybody", "/public", http.StatusOK, "Hello, whoever you are\n", 0},
+		{"a walled page logs in", "/?from=menu", http.StatusOK, hello, 1},
+		{"once", "/", http.StatusOK, hello, 1},
+		{"a page that is not there is not there", "/nothing", http.StatusNotFound, "404 page not found", 1},
+	}
+	for _, v := range visits {
+		resp, err := browser.Get(base + v.path)
+		require.NoError(t, err, v.name)
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		require.NoError(t, err, v.name)
+		assert.Equal(t, v.status, resp.StatusCode, v.name)
+		assert.Equal(t, v.body, string(body), v.name)
+		assert.Equal(t, base+v.path, resp.Request.URL.String(), v.name)
+		sim.AssertCalls(t, "sns/oauth2/access_token", v.logins)
+	}
+
+	resp, err := browser.Post(base+"/wechat/logout", "application/x-www-form-urlencoded", strings.NewReader("next=%2Fpublic"))
+	require.NoError(t, err)
+	resp.Body.Close()
+	assert.Equal(t, base+"/public", resp.Request.URL.String(), "logged out")
+	sim.AssertNoLeaks(t)
+}

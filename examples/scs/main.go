@@ -1,0 +1,54 @@
+// Command scs is an application that had scs sessions before it had a login
+// wall. It keeps its manager, its cookie and its LoadAndSave, and hands the
+// manager in: what a visitor had in his session before the login is there
+// after it, and one session cookie is sent.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+func main() {
+	pool, err := store.NewPool(os.Getenv("REDIS_URL"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	sessions := scs.New()
+	sessions.Store = store.New(pool) // the keys are those of scs/redisstore, so old sessions live on
+	sessions.Lifetime = 12 * time.Hour
+	sessions.Cookie.Name = "__Host-session"
+	sessions.Cookie.Secure = true
+
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
+		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
+		wechatauth.WithSessionManager(sessions),
+	)
+	if err != nil {
+		log.Fatal(err)
+	}
+	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth, sessions)))
+}
+
+func app(auth *wechatauth.Auth, sessions *scs.SessionManager) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.HandleFunc("POST /cart", func(w http.ResponseWriter, r *http.Request) {
+		sessions.Put(r.Context(), "cart", r.FormValue("item"))
+		w.WriteHeader(http.StatusNoContent)
+	})
+	mux.Handle("GET /checkout", auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := wechatauth.IdentityFromContext(r.Context())
+		fmt.Fprintf(w, "%s buys %s\n", id.OpenID, sessions.GetString(r.Context(), "cart"))
+	})))
+	return sessions.LoadAndSave(mux)
+}
