@@ -76,9 +76,11 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if err != nil || !found {
 		return nil, false, err
 	}
-	t := trackOf(ctx)
-	t.token, t.bytes = token, b
-	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
+	// The first record is the request's own; MergeSession reads another later.
+	if t := trackOf(ctx); t.token == "" {
+		t.token, t.bytes = token, b
+		t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
+	}
 	return b, true, nil
 }
 

@@ -503,6 +503,16 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 	return nil
 }
 
+// indexMoved notes in the index, before it is saved, the session of a user that
+// the application has given another token or deadline.
+func (s *sessions) indexMoved(v *visit) error {
+	token, deadline := s.manager.Token(v.ctx), s.manager.Deadline(v.ctx)
+	if s.index == nil || !v.loggedIn || token == "" || token == v.token && deadline.Equal(v.deadline) {
+		return nil
+	}
+	return s.index.AddSession(v.ctx, userKey(v.identity.AppID, v.identity.OpenID), s.storeKey(token), deadline)
+}
+
 // userKey names a user in the index.
 func userKey(appID, openID string) string { return appID + " " + openID }
 
@@ -669,6 +679,9 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 	}
 	switch s.manager.Status(v.ctx) {
 	case scs.Modified:
+		if err := s.indexMoved(v); err != nil {
+			return err
+		}
 		token, expiry, err := s.manager.Commit(v.ctx)
 		if errors.Is(err, errSessionGone) {
 			return nil // it ended while this request ran, and stays ended

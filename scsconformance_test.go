@@ -1,0 +1,581 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/gob"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// What scs promises of its sessions holds with our stores and our loading and
+// saving: these tests follow scs's own, of session_test.go, session_go120_test.go
+// and data_test.go of v2.9.0.
+
+// A shop is a site whose handlers use scs sessions, over one kind of store.
+type shop struct {
+	*site
+	m     *scs.SessionManager
+	redis *redistest.Server // nil in memory
+}
+
+// inEveryShop runs the test over each store. With the application's own manager
+// LoadWeChat loads and saves as with that of the wall.
+func inEveryShop(t *testing.T, test func(t *testing.T, s *shop), opts ...Option) {
+	server := redistest.Start(t)
+	own := func() Option {
+		m := scs.New()
+		m.Store = store.New(server.Pool(), store.WithTimeout(patience), store.WithPrefix("own:"))
+		return WithSessionManager(m)
+	}
+	for name, kind := range map[string]struct {
+		redis *redistest.Server
+		opts  func() []Option
+	}{
+		"in memory":  {nil, func() []Option { return nil }},
+		"over Redis": {server, func() []Option { return []Option{WithRedis(server.Pool())} }},
+		"sealed, over Redis": {server, func() []Option {
+			return []Option{WithRedis(server.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv"))}
+		}},
+		"own manager over Redis": {server, func() []Option { return []Option{own()} }},
+	} {
+		if name == "own manager over Redis" && len(opts) > 0 {
+			continue // its lifetimes are its own
+		}
+		t.Run(name, func(t *testing.T) {
+			if kind.redis != nil {
+				kind.redis.Do("FLUSHALL")
+			}
+			s := &shop{site: newSite(t, append(kind.opts(), opts...)...), redis: kind.redis}
+			s.m = s.auth.Sessions()
+			s.serve()
+			test(t, s)
+		})
+	}
+}
+
+// serve has the pages of scs's tests, all of which load and save the session.
+func (s *shop) serve(more ...func(mux map[string]http.HandlerFunc)) {
+	pages := map[string]http.HandlerFunc{
+		"/put": func(_ http.ResponseWriter, r *http.Request) {
+			s.m.Put(r.Context(), "foo", "bar"+r.URL.RawQuery)
+		},
+		"/get": func(w http.ResponseWriter, r *http.Request) {
+			value, ok := s.m.Get(r.Context(), "foo").(string)
+			if !ok {
+				http.Error(w, "none", http.StatusNotFound)
+				return
+			}
+			fmt.Fprint(w, value)
+		},
+		"/destroy": func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.t, s.m.Destroy(r.Context())) },
+		"/renew":   func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.t, s.m.RenewToken(r.Context())) },
+		"/clear":   func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.t, s.m.Clear(r.Context())) },
+		"/remember": func(w http.ResponseWriter, r *http.Request) {
+			s.m.RememberMe(r.Context(), r.URL.RawQuery == "yes")
+			s.m.Put(r.Context(), "foo", "bar")
+		},
+	}
+	for _, f := range more {
+		f(pages)
+	}
+	mux := s.routes().(*http.ServeMux)
+	for path, page := range pages {
+		mux.Handle(path, s.auth.LoadWeChat(page))
+	}
+	s.server.Config.Handler = mux
+}
+
+func (s *shop) token(b *browser) string {
+	if c := b.cookie(s.sessionCookie()); c != nil {
+		return c.Value
+	}
+	return ""
+}
+
+// given is the session cookie that an answer sets; nil if none.
+func (s *shop) given(got answer) *http.Cookie {
+	for _, c := range got.Cookies() {
+		if c.Name == s.sessionCookie() {
+			return c
+		}
+	}
+	return nil
+}
+
+// pass lets time go by, for the application and for Redis.
+func (s *shop) pass(t *testing.T, d time.Duration) {
+	s.clock.Advance(d)
+	if s.redis == nil {
+		return
+	}
+	keys, err := redis.Strings(s.redis.Do("KEYS", "*"), nil)
+	require.NoError(t, err)
+	for _, key := range keys {
+		left := time.Duration(s.redis.Do("PTTL", key).(int64)) * time.Millisecond
+		require.Positive(t, left, "a key without an expiry")
+		s.redis.Do("PEXPIRE", key, (left - d).Milliseconds())
+	}
+}
+
+func TestScsAValueThatWasPutIsThereInLaterRequestsUnderOneToken(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b := s.browser()
+		put := b.step("/put")
+		require.NotNil(t, s.given(put))
+		first := s.token(b)
+		assert.Len(t, first, tokenLength)
+
+		got := b.step("/get")
+		assert.Equal(t, "bar", got.body)
+		assert.Nil(t, s.given(got), "what is only read gives no cookie")
+		b.step("/put?again")
+		assert.Equal(t, first, s.token(b), "the token stays")
+		assert.Equal(t, "baragain", b.step("/get").body)
+		assert.Equal(t, http.StatusNotFound, s.browser().step("/get").StatusCode, "nobody else has it")
+	})
+}
+
+func TestScsEveryAnswerVariesByCookieOnce(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b := s.browser()
+		for _, page := range []string{"/get", "/put", "/get", "/destroy", "/get"} {
+			assert.Equal(t, 1, varies(b.step(page).Header), page)
+		}
+		put := s.browser().step("/put")
+		assert.Contains(t, put.Header["Cache-Control"], `no-cache="Set-Cookie"`)
+	})
+}
+
+func TestScsASessionEndsWithItsLifetimeHoweverMuchItIsUsed(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b := s.browser()
+		b.step("/put")
+		for range 5 {
+			s.pass(t, 11*time.Minute)
+			require.Equal(t, "bar", b.step("/get").body)
+			b.step("/put") // moves no deadline
+		}
+		s.pass(t, 6*time.Minute)
+		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
+	}, WithLifetime(time.Hour))
+}
+
+func TestScsASessionEndsWhenItIsNotUsedForTheIdleTimeout(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b := s.browser()
+		b.step("/put")
+		for range 3 {
+			s.pass(t, 8*time.Minute)
+			require.Equal(t, "bar", b.step("/get").body, "used in time")
+		}
+		s.pass(t, 11*time.Minute)
+		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
+	}, WithIdleTimeout(10*time.Minute), WithLifetime(time.Hour))
+}
+
+func TestScsASessionEndsAtItsDeadlineAlsoWithAnIdleTimeout(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b := s.browser()
+		b.step("/put")
+		for range 6 {
+			s.pass(t, 9*time.Minute)
+			require.Equal(t, "bar", b.step("/get").body)
+		}
+		s.pass(t, 7*time.Minute)
+		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
+	}, WithIdleTimeout(10*time.Minute), WithLifetime(time.Hour))
+}
+
+func TestScsADestroyedSessionIsGoneWithItsCookie(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b, copied := s.browser(), s.browser()
+		b.step("/put")
+		copied.setCookie(s.sessionCookie(), s.token(b))
+
+		gone := s.given(b.step("/destroy"))
+		require.NotNil(t, gone)
+		assert.Empty(t, gone.Value)
+		assert.Negative(t, gone.MaxAge)
+		assert.Equal(t, int64(1), gone.Expires.Unix())
+		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
+		assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode, "the record is gone too")
+	})
+}
+
+func TestScsARenewedTokenHasTheValuesAndTheOldOneNothing(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		b, copied := s.browser(), s.browser()
+		b.step("/put")
+		old := s.token(b)
+		copied.setCookie(s.sessionCookie(), old)
+
+		b.step("/renew")
+		assert.NotEqual(t, old, s.token(b))
+		assert.Equal(t, "bar", b.step("/get").body)
+		assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode)
+	})
+}
+
+func TestScsRememberMeMakesTheCookieOutliveTheBrowser(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		s.m.Cookie.Persist = false
+		b := s.browser()
+		lasts := func(got answer) bool {
+			c := s.given(got)
+			require.NotNil(t, c, "what changes the cookie sends it")
+			assert.Equal(t, c.MaxAge > 0, !c.Expires.IsZero())
+			return c.MaxAge > 0
+		}
+		assert.False(t, lasts(b.step("/put")))
+		assert.True(t, lasts(b.step("/remember?yes")))
+		assert.False(t, lasts(b.step("/remember?no")))
+	})
+}
+
+func TestScsAPersistentCookieLastsAsLongAsItsRecord(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		c := s.given(s.browser().step("/put"))
+		assert.InDelta(t, s.m.Lifetime.Seconds(), float64(c.MaxAge), 5)
+	})
+}
+
+func TestScsIterateVisitsEverySessionAndStopsAtAnError(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		for n := range 3 {
+			s.browser().step(fmt.Sprintf("/put?%d", n))
+		}
+		var found []string
+		require.NoError(t, s.m.Iterate(context.Background(), func(ctx context.Context) error {
+			found = append(found, s.m.GetString(ctx, "foo"))
+			return nil
+		}))
+		slices.Sort(found)
+		assert.Equal(t, []string{"bar0", "bar1", "bar2"}, found)
+
+		require.NoError(t, s.m.Iterate(context.Background(), s.m.Destroy), "all are ended by it")
+		found = nil
+		require.NoError(t, s.m.Iterate(context.Background(), func(context.Context) error { found = append(found, "one"); return nil }))
+		assert.Empty(t, found)
+
+		s.browser().step("/put")
+		stop := errors.New("stop")
+		assert.ErrorIs(t, s.m.Iterate(context.Background(), func(context.Context) error { return stop }), stop)
+	})
+}
+
+func TestScsAHandlerFlushesAndHijacks(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		s.serve(func(pages map[string]http.HandlerFunc) {
+			pages["/flush"] = func(w http.ResponseWriter, r *http.Request) {
+				s.m.Put(r.Context(), "foo", "flushed")
+				w.(http.Flusher).Flush()
+				fmt.Fprint(w, "later")
+			}
+			pages["/hijack"] = func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := w.(http.Hijacker).Hijack()
+				if assert.NoError(t, err) {
+					fmt.Fprint(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+					conn.Close()
+				}
+			}
+		})
+		b := s.browser()
+		got := b.step("/flush")
+		assert.Equal(t, "later", got.body)
+		assert.NotNil(t, s.given(got), "the cookie left with the headers")
+		assert.Equal(t, "flushed", b.step("/get").body)
+		assert.Equal(t, "ok", b.step("/hijack").body)
+	})
+}
+
+// session loads a session from the shop's store as a request does.
+func (s *shop) session(t *testing.T, token string) context.Context {
+	t.Helper()
+	ctx, _ := withTrack(context.Background())
+	ctx, err := s.m.Load(ctx, token)
+	require.NoError(t, err)
+	return ctx
+}
+
+// stored commits a session with values and loads it again.
+func (s *shop) stored(t *testing.T, values map[string]any) (ctx context.Context, token string) {
+	t.Helper()
+	ctx = s.session(t, "")
+	for key, value := range values {
+		s.m.Put(ctx, key, value)
+	}
+	token, _, err := s.m.Commit(ctx)
+	require.NoError(t, err)
+	return s.session(t, token), token
+}
+
+func TestScsValuesOfEveryTypeComeBackAsWhatTheyWere(t *testing.T) {
+	gob.Register(time.Time{}) // an application that keeps times does that, as for scs
+	noon := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		ctx, token := s.stored(t, map[string]any{
+			"string": "s", "bool": true, "int": 1, "int64": int64(2), "int32": int32(3),
+			"float": 4.5, "bytes": []byte("b"), "time": noon,
+		})
+		assert.Equal(t, token, s.m.Token(ctx))
+		assert.Equal(t, scs.Unmodified, s.m.Status(ctx))
+		assert.Equal(t, []string{"bool", "bytes", "float", "int", "int32", "int64", "string", "time"}, s.m.Keys(ctx))
+
+		assert.Equal(t, "s", s.m.GetString(ctx, "string"))
+		assert.True(t, s.m.GetBool(ctx, "bool"))
+		assert.Equal(t, 1, s.m.GetInt(ctx, "int"))
+		assert.Equal(t, int64(2), s.m.GetInt64(ctx, "int64"))
+		assert.Equal(t, int32(3), s.m.GetInt32(ctx, "int32"))
+		assert.Equal(t, 4.5, s.m.GetFloat(ctx, "float"))
+		assert.Equal(t, []byte("b"), s.m.GetBytes(ctx, "bytes"))
+		assert.True(t, noon.Equal(s.m.GetTime(ctx, "time")))
+		assert.Equal(t, scs.Unmodified, s.m.Status(ctx), "reading changes nothing")
+
+		for _, absent := range []string{"absent", "string"} { // not there, or of another type
+			assert.False(t, s.m.GetBool(ctx, absent))
+			assert.Zero(t, s.m.GetInt(ctx, absent))
+			assert.Zero(t, s.m.GetInt64(ctx, absent))
+			assert.Zero(t, s.m.GetInt32(ctx, absent))
+			assert.Zero(t, s.m.GetFloat(ctx, absent))
+			assert.Nil(t, s.m.GetBytes(ctx, absent))
+			assert.True(t, s.m.GetTime(ctx, absent).IsZero())
+		}
+		assert.Empty(t, s.m.GetString(ctx, "int"))
+		assert.Nil(t, s.m.Get(ctx, "absent"))
+	})
+}
+
+func TestScsWhatIsPoppedIsGoneFromTheStoreToo(t *testing.T) {
+	gob.Register(time.Time{})
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		for name, c := range map[string]struct {
+			value any
+			pop   func(ctx context.Context, key string) any
+		}{
+			"Pop":       {"s", func(ctx context.Context, key string) any { return s.m.Pop(ctx, key) }},
+			"PopString": {"s", func(ctx context.Context, key string) any { return s.m.PopString(ctx, key) }},
+			"PopBool":   {true, func(ctx context.Context, key string) any { return s.m.PopBool(ctx, key) }},
+			"PopInt":    {1, func(ctx context.Context, key string) any { return s.m.PopInt(ctx, key) }},
+			"PopFloat":  {1.5, func(ctx context.Context, key string) any { return s.m.PopFloat(ctx, key) }},
+			"PopBytes":  {[]byte("b"), func(ctx context.Context, key string) any { return s.m.PopBytes(ctx, key) }},
+			"PopTime":   {time.Unix(1, 0).UTC(), func(ctx context.Context, key string) any { return s.m.PopTime(ctx, key).UTC() }},
+		} {
+			ctx, token := s.stored(t, map[string]any{"it": c.value, "other": "stays"})
+			assert.Equal(t, c.value, c.pop(ctx, "it"), name)
+			assert.Equal(t, scs.Modified, s.m.Status(ctx), name)
+			assert.False(t, s.m.Exists(ctx, "it"), name)
+			_, _, err := s.m.Commit(ctx)
+			require.NoError(t, err)
+
+			ctx = s.session(t, token)
+			assert.Equal(t, []string{"other"}, s.m.Keys(ctx), name)
+			assert.Nil(t, s.m.Pop(ctx, "it"), name)
+			assert.Equal(t, scs.Unmodified, s.m.Status(ctx), "%s: nothing was there to be popped", name)
+		}
+	})
+}
+
+func TestScsRemoveClearExistsKeysAndStatusTellWhatIsThere(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		ctx, token := s.stored(t, map[string]any{"a": "1", "b": "2", "c": "3"})
+		assert.True(t, s.m.Exists(ctx, "a"))
+		assert.False(t, s.m.Exists(ctx, "z"))
+		s.m.Remove(ctx, "z")
+		assert.Equal(t, scs.Unmodified, s.m.Status(ctx))
+		s.m.Remove(ctx, "a")
+		assert.Equal(t, scs.Modified, s.m.Status(ctx))
+		assert.Equal(t, []string{"b", "c"}, s.m.Keys(ctx))
+
+		require.NoError(t, s.m.Clear(ctx))
+		assert.Empty(t, s.m.Keys(ctx))
+		_, _, err := s.m.Commit(ctx)
+		require.NoError(t, err)
+		ctx = s.session(t, token)
+		assert.Equal(t, token, s.m.Token(ctx), "an empty session is a session")
+		assert.Empty(t, s.m.Keys(ctx))
+		require.NoError(t, s.m.Clear(ctx))
+		assert.Equal(t, scs.Unmodified, s.m.Status(ctx), "nothing was there to be cleared")
+		s.m.Put(ctx, "d", "4")
+		assert.Equal(t, []string{"d"}, s.m.Keys(ctx))
+
+		require.NoError(t, s.m.Destroy(ctx))
+		assert.Equal(t, scs.Destroyed, s.m.Status(ctx))
+		assert.Empty(t, s.m.Keys(ctx))
+	})
+}
+
+func TestScsLoadTellsFoundFromUnknownFromFailed(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		_, token := s.stored(t, map[string]any{"foo": "bar"})
+		assert.Equal(t, token, s.m.Token(s.session(t, token)))
+		assert.Empty(t, s.m.Token(s.session(t, "")), "no token, no record")
+		assert.Empty(t, s.m.Token(s.session(t, strings.Repeat("x", tokenLength))), "an unknown token is not adopted")
+		assert.Empty(t, s.m.Token(s.session(t, "example")), "what is no token is not asked for")
+
+		loaded := s.session(t, token)
+		again, err := s.m.Load(loaded, strings.Repeat("x", tokenLength))
+		require.NoError(t, err)
+		assert.Equal(t, loaded, again, "a context that has a session keeps it")
+		assert.Panics(t, func() { s.m.Get(context.Background(), "foo") }, "and one without has none")
+
+		if s.redis == nil {
+			return
+		}
+		s.redis.Stop()
+		_, err = s.m.Load(context.Background(), token)
+		assert.Error(t, err)
+		_, _, err = s.m.Commit(loaded)
+		assert.Error(t, err)
+		assert.Error(t, s.m.Destroy(loaded))
+		s.redis.Restart()
+	})
+}
+
+func TestScsADeadlineCanBeMovedAndAPastOneEndsTheSession(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		ctx, token := s.stored(t, map[string]any{"foo": "bar"})
+		until := s.clock.Now().Add(time.Minute).UTC().Truncate(time.Second)
+		s.m.SetDeadline(ctx, until)
+		assert.Equal(t, scs.Modified, s.m.Status(ctx))
+		_, expiry, err := s.m.Commit(ctx)
+		require.NoError(t, err)
+		assert.True(t, until.Equal(expiry))
+		ctx = s.session(t, token)
+		assert.True(t, until.Equal(s.m.Deadline(ctx)))
+
+		s.m.SetDeadline(ctx, s.clock.Now().Add(-time.Hour))
+		if _, _, err = s.m.Commit(ctx); err != nil {
+			require.ErrorIs(t, err, errSessionGone)
+		}
+		assert.Empty(t, s.m.Token(s.session(t, token)))
+	})
+}
+
+func TestScsMergedSessionsAreOne(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		_, lost := s.stored(t, map[string]any{"cart": "full"})
+		ctx, token := s.stored(t, map[string]any{"foo": "bar"})
+		require.NoError(t, s.m.MergeSession(ctx, lost))
+		require.NoError(t, s.m.MergeSession(ctx, strings.Repeat("x", tokenLength)), "an unknown one is none")
+		require.NoError(t, s.m.MergeSession(ctx, token), "with itself nothing happens")
+		_, _, err := s.m.Commit(ctx)
+		require.NoError(t, err)
+
+		assert.Equal(t, []string{"cart", "foo"}, s.m.Keys(s.session(t, token)))
+		assert.Empty(t, s.m.Token(s.session(t, lost)), "the other is gone")
+	})
+}
+
+func TestScsTokensAreHashedInTheStore(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		s.m.HashTokenInStore = true
+		b, copied := s.browser(), s.browser()
+		b.step("/put")
+		if s.redis != nil {
+			keys, err := redis.Strings(s.redis.Do("KEYS", "*"), nil)
+			require.NoError(t, err)
+			require.Len(t, keys, 1)
+			assert.NotContains(t, keys[0], s.token(b))
+			assert.Contains(t, keys[0], hashedToken(s.token(b)))
+			copied.setCookie(s.sessionCookie(), hashedToken(s.token(b)))
+			assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode, "what the store has is no cookie")
+		}
+		assert.Equal(t, "bar", b.step("/get").body)
+		b.step("/renew")
+		assert.Equal(t, "bar", b.step("/get").body)
+		b.step("/put?again")
+		assert.Equal(t, "baragain", b.step("/get").body)
+		copied.setCookie(s.sessionCookie(), s.token(b))
+		b.step("/destroy")
+		assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode)
+
+		// A login and its end, by visitor and by operator.
+		visitor := s.browser()
+		require.Contains(t, visitor.visit("/a").body, "logged-in=true")
+		n, err := s.auth.RevokeUser(context.Background(), s.auth.official.appID, aliceOpenID)
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/a").StatusCode)
+	})
+}
+
+func TestScsAnApplicationsErrorFuncIsAskedByItsOwnLoadAndSaveOnly(t *testing.T) {
+	server := redistest.Start(t)
+	m := scs.New()
+	m.Store = store.New(server.Pool(), store.WithTimeout(patience))
+	calls := 0
+	m.ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) {
+		calls++
+		assert.Error(t, err)
+		http.Error(w, "own", http.StatusTeapot)
+	}
+	s := newSite(t, WithSessionManager(m))
+	mux := s.routes().(*http.ServeMux)
+	mux.Handle("/own", m.LoadAndSave(http.HandlerFunc(echo)))
+	s.server.Config.Handler = mux
+	b := s.browser()
+	b.visit("/a")
+	server.Stop()
+
+	assert.Equal(t, http.StatusTeapot, b.step("/own").StatusCode)
+	assert.Equal(t, 1, calls)
+	assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode, "the wall has an answer of its own")
+	assert.Equal(t, 1, calls)
+}
+
+// Merging reads another record in the middle of a request. The request's own is
+// overwritten all the same only if it is still there.
+func TestARequestThatMergesSessionsRevivesNone(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		_, lost := s.stored(t, map[string]any{"cart": "full"})
+		ctx, token := s.stored(t, map[string]any{"foo": "bar"})
+		require.NoError(t, s.auth.sessions.drop(context.Background(), token), "a logout elsewhere")
+		require.NoError(t, s.m.MergeSession(ctx, lost))
+		_, _, err := s.m.Commit(ctx)
+		if _, guarded := s.m.Store.(*guard); !guarded {
+			require.NoError(t, err)
+			return // an own manager commits as scs does
+		}
+		assert.ErrorIs(t, err, errSessionGone)
+		assert.Empty(t, s.m.Token(s.session(t, token)), "it came back")
+	})
+}
+
+// The application may renew the token too, at a change of password for example,
+// or let a session last longer.
+func TestASessionThatTheApplicationMovedEndsWithItsUser(t *testing.T) {
+	for name, page := range map[string]string{"to another token": "/renew", "to a later deadline": "/extend"} {
+		t.Run(name, func(t *testing.T) {
+			inEveryShop(t, func(t *testing.T, s *shop) {
+				s.serve(func(pages map[string]http.HandlerFunc) {
+					pages["/extend"] = func(_ http.ResponseWriter, r *http.Request) {
+						s.m.SetDeadline(r.Context(), s.clock.Now().Add(90*24*time.Hour))
+					}
+				})
+				b := s.browser()
+				require.Contains(t, b.visit("/a").body, "logged-in=true")
+				b.step(page)
+				if page == "/extend" {
+					s.pass(t, 60*24*time.Hour)
+				}
+				require.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
+				_, err := s.auth.RevokeUser(context.Background(), s.auth.official.appID, aliceOpenID)
+				require.NoError(t, err)
+				assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+			})
+		})
+	}
+}
