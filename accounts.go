@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,11 @@ type Account struct {
 	LoginsPerMinute int
 }
 
+// text is what tells two accounts apart: all but Pages.
+func (a Account) text() string {
+	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API, strconv.Itoa(a.LoginsPerMinute)})
+}
+
 // Format writes the AppID and nothing else, whatever the verb, so that no
 // secret gets into a log by accident.
 func (a Account) Format(f fmt.State, _ rune) {
@@ -61,8 +67,8 @@ type AccountResolver interface {
 }
 
 // WithAccounts serves many official accounts with one gate. An identity passes
-// only the gate of its own account; sessions, hooks and limits are shared. The
-// endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
+// only the gate of its own account; sessions and hooks are shared, and a browser
+// may be logged in to several. The endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
 // sends a visitor back to the account he came from. WithApp may be left out.
 // See ByHost, ByPathPrefix and ByHeader.
 func WithAccounts(resolver AccountResolver) Option {
@@ -76,12 +82,23 @@ var errUnknownAccount = errors.New("no account for this request")
 type fixedAccounts struct {
 	accounts map[string]Account // by AppID
 	appIDOf  func(r *http.Request) string
+	wrong    []error // what New has to tell
 }
 
-func newFixedAccounts(appIDOf func(*http.Request) string, accounts []Account) *fixedAccounts {
-	f := &fixedAccounts{accounts: map[string]Account{}, appIDOf: appIDOf}
+func newFixedAccounts(appIDOf func(*http.Request) string, accounts []Account, wrong ...error) *fixedAccounts {
+	f := &fixedAccounts{accounts: map[string]Account{}, appIDOf: appIDOf, wrong: wrong}
+	owners := map[string]string{} // official account by AppID of whatever kind
 	for _, account := range accounts {
+		if held, ok := f.accounts[account.AppID]; ok && held.text() != account.text() {
+			f.wrong = append(f.wrong, fmt.Errorf("%s is given twice, in two ways", clean(account.AppID)))
+		}
 		f.accounts[account.AppID] = account
+		for _, appID := range []string{account.AppID, account.WebsiteAppID, account.MiniProgramAppID} {
+			if owner, taken := owners[appID]; appID != "" && taken && owner != account.AppID {
+				f.wrong = append(f.wrong, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", clean(appID)))
+			}
+			owners[appID] = account.AppID
+		}
 	}
 	return f
 }
@@ -94,6 +111,9 @@ func (a *Auth) checkFixed() error {
 		return nil
 	}
 	var errs []error
+	for _, err := range fixed.wrong {
+		errs = append(errs, fmt.Errorf("WithAccounts: %w", err))
+	}
 	if len(fixed.accounts) == 0 {
 		errs = append(errs, errors.New("WithAccounts: give at least one account"))
 	}
@@ -124,37 +144,54 @@ func (f *fixedAccounts) Account(_ context.Context, appID string) (Account, error
 // on.
 func ByHost(accounts ...Account) AccountResolver {
 	appIDs := map[string]string{}
+	var wrong []error
 	for _, account := range accounts {
-		if base, err := parseBaseURL(account.BaseURL); err == nil {
-			appIDs[base.Host] = account.AppID
+		base, err := parseBaseURL(account.BaseURL)
+		if err != nil {
+			wrong = append(wrong, fmt.Errorf("ByHost: %s needs a BaseURL that is its own: %w", clean(account.AppID), err))
+			continue
+		}
+		if other := appIDs[base.Host]; other != "" && other != account.AppID {
+			wrong = append(wrong, fmt.Errorf("ByHost: %s and %s have one host", clean(other), clean(account.AppID)))
+		}
+		appIDs[base.Host] = account.AppID
+		if base.Port() == "" {
+			appIDs[base.Host+map[string]string{"https": ":443", "http": ":80"}[base.Scheme]] = account.AppID
 		}
 	}
-	return newFixedAccounts(func(r *http.Request) string {
-		host := strings.ToLower(r.Host)
-		if appID, ok := appIDs[host]; ok {
-			return appID
-		}
-		return appIDs[strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":80")]
-	}, accounts)
+	return newFixedAccounts(func(r *http.Request) string { return appIDs[strings.ToLower(r.Host)] }, accounts, wrong...)
 }
 
 // ByPathPrefix tells accounts by the beginning of the path: "/shop-a/" for one,
-// "/shop-b/" for another. Prefixes end in a slash; the longest one that fits
-// counts, and "/" takes the rest.
+// "/shop-b/" for another. Prefixes begin and end in a slash; the longest one
+// that fits counts, and "/" takes the rest. A path that leads out of its prefix
+// again ("/shop-a/../shop-b/") has no account: many a router would serve the
+// other's page.
 func ByPathPrefix(prefixes map[string]Account) AccountResolver {
 	accounts := make([]Account, 0, len(prefixes))
-	for _, account := range prefixes {
+	var wrong []error
+	for prefix, account := range prefixes {
 		accounts = append(accounts, account)
+		if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") {
+			wrong = append(wrong, fmt.Errorf("ByPathPrefix: %q has to begin and end in a slash", prefix))
+		}
 	}
-	return newFixedAccounts(func(r *http.Request) string {
+	appIDOf := func(urlPath string) string {
 		longest, appID := 0, ""
 		for prefix, account := range prefixes {
-			if len(prefix) > longest && strings.HasSuffix(prefix, "/") && strings.HasPrefix(r.URL.Path+"/", prefix) {
+			if len(prefix) > longest && strings.HasPrefix(urlPath+"/", prefix) {
 				longest, appID = len(prefix), account.AppID
 			}
 		}
 		return appID
-	}, accounts)
+	}
+	return newFixedAccounts(func(r *http.Request) string {
+		appID := appIDOf(r.URL.Path)
+		if appIDOf(path.Clean("/"+r.URL.Path)) != appID {
+			return ""
+		}
+		return appID
+	}, accounts, wrong...)
 }
 
 // ByHeader tells accounts by a header with the AppID, which a trusted proxy
@@ -199,7 +236,7 @@ type tenants struct {
 }
 
 type tenant struct {
-	account string // the account's fields as one text, to see a change by
+	account string // its text, to see a change by
 	auth    *Auth
 }
 
@@ -242,12 +279,17 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	if account.AppID != appID {
 		return nil, fmt.Errorf("the account of %s calls itself %s", clean(appID), clean(account.AppID))
 	}
-	text := fmt.Sprintf("%q", []string{account.Secret, account.WebsiteAppID, account.WebsiteSecret, account.MiniProgramAppID, account.MiniProgramSecret, account.BaseURL, account.Endpoints.Open, account.Endpoints.API, strconv.Itoa(account.LoginsPerMinute)})
+	text := account.text()
 	a.tenants.mu.RLock()
 	held, ok := a.tenants.gates[appID]
 	a.tenants.mu.RUnlock()
-	if ok && held.account == text {
+	switch {
+	case ok && held.account == text && account.Pages == nil:
 		return held.auth, nil
+	case ok && held.account == text:
+		t := *held.auth
+		t.pages = account.Pages // functions cannot be compared
+		return &t, nil
 	}
 	auth, err := a.newTenant(account)
 	if err != nil {

@@ -3,12 +3,14 @@ package wechatauth
 import (
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -122,6 +124,48 @@ func TestAnAccountHeaderIsBelievedFromTrustedPeersOnly(t *testing.T) {
 	assert.ErrorIs(t, err, errUnknownAccount)
 }
 
+func TestAccountsThatWouldMixAreRefusedAtStartUp(t *testing.T) {
+	one := Account{AppID: shopA, Secret: testSecret, BaseURL: "https://a.example.com"}
+	two := Account{AppID: shopB, Secret: testSecret, BaseURL: "https://b.example.com"}
+	with := func(account Account, change func(*Account)) Account { change(&account); return account }
+	for name, tt := range map[string]struct {
+		resolver AccountResolver
+		want     string
+	}{
+		"one host for two":              {ByHost(one, with(two, func(a *Account) { a.BaseURL = one.BaseURL })), "have one host"},
+		"by host without a host":        {ByHost(one, with(two, func(a *Account) { a.BaseURL = "" })), "needs a BaseURL that is its own"},
+		"one mini program for two":      {ByHost(with(one, func(a *Account) { a.MiniProgramAppID = miniOfA }), with(two, func(a *Account) { a.MiniProgramAppID = miniOfA })), "belongs to two accounts"},
+		"one website for two":           {ByHeader("X-Account", nil, with(one, func(a *Account) { a.WebsiteAppID = miniOfA }), with(two, func(a *Account) { a.WebsiteAppID = miniOfA })), "belongs to two accounts"},
+		"another's AppID for a website": {ByHeader("X-Account", nil, one, with(two, func(a *Account) { a.WebsiteAppID = shopA })), "belongs to two accounts"},
+		"one AppID with two secrets":    {ByPathPrefix(map[string]Account{"/a/": one, "/b/": with(one, func(a *Account) { a.Secret = "another-secret-for-tests" })}), "given twice, in two ways"},
+		"a prefix without its end":      {ByPathPrefix(map[string]Account{"/a": one}), "begin and end in a slash"},
+		"a prefix without its start":    {ByPathPrefix(map[string]Account{"a/": one}), "begin and end in a slash"},
+		"nobody":                        {ByHost(), "at least one account"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := New(WithBaseURL(testBase), WithAccounts(tt.resolver))
+			assert.ErrorContains(t, err, tt.want)
+			assert.NotContains(t, err.Error(), testSecret)
+			assert.NotContains(t, err.Error(), "another-secret")
+		})
+	}
+	_, err := New(WithBaseURL(testBase), WithAccounts(ByPathPrefix(map[string]Account{"/a/": one, "/also-a/": one, "/": two})))
+	assert.NoError(t, err, "an account may have two places")
+}
+
+func TestAnAccountsHostIsThatOfItsBaseURLWithAndWithoutItsPort(t *testing.T) {
+	resolver := ByHost(Account{AppID: shopA, BaseURL: "https://a.example.com"}, Account{AppID: shopB, BaseURL: "http://localhost:8080"})
+	for host, want := range map[string]string{
+		"a.example.com": shopA, "A.example.COM": shopA, "a.example.com:443": shopA, "localhost:8080": shopB,
+		"a.example.com:80": "", "a.example.com:8443": "", "localhost": "", "localhost:8080:80": "", "a.example.com.": "", "": "",
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Host = host
+		got, _ := resolver.AppIDOf(r)
+		assert.Equal(t, want, got, "%q", host)
+	}
+}
+
 // changing is a resolver whose one account can be changed.
 type changing struct{ account Account }
 
@@ -132,6 +176,44 @@ func (c *changing) Account(_ context.Context, appID string) (Account, error) {
 		return Account{}, errors.New("not this one")
 	}
 	return c.account, nil
+}
+
+func TestEachAccountHasItsOwnPagesEndpointsAndLimit(t *testing.T) {
+	sim, a, b := newShops(t)
+	elsewhere, _, _ := newShops(t)
+	defer elsewhere.Close()
+	pages := func(text string) Pages {
+		return func(w io.Writer, p Page) error {
+			_, err := io.WriteString(w, text+" "+string(p.Reason))
+			return err
+		}
+	}
+	a.LoginsPerMinute, a.Pages = 1, pages("the page of A")
+	b.Endpoints, b.Pages = elsewhere.Endpoints(), pages("the page of B")
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
+	s.clock.Advance(time.Minute - time.Duration(s.clock.Now().Unix()%60)*time.Second) // a minute begins
+
+	assert.Contains(t, s.browser().visit("/a/x").body, "logged-in=true")
+	assert.Equal(t, "the page of A rate_limited", s.browser().visit("/a/x").body)
+	for range 3 {
+		assert.Contains(t, s.browser().visit("/b/x").body, "logged-in=true", "A's bound is not B's")
+	}
+	assert.Equal(t, 1, sim.Count("/sns/oauth2/access_token"))
+	assert.Equal(t, 3, elsewhere.Count("/sns/oauth2/access_token"))
+	assert.Equal(t, "the page of B callback_malformed", s.browser().visit("/wechat/callback/"+shopB).body)
+}
+
+func TestAnAccountsOtherPagesTakeEffectWithTheNextRequest(t *testing.T) {
+	sim, a, _ := newShops(t)
+	page := func(text string) Pages {
+		return func(w io.Writer, _ Page) error { _, err := io.WriteString(w, text); return err }
+	}
+	resolver := &changing{account: a}
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), resolver)
+	for _, text := range []string{"one", "another"} {
+		resolver.account.Pages = page(text)
+		assert.Equal(t, text, s.browser().visit("/wechat/callback/"+shopA).body)
+	}
 }
 
 func TestAChangedAccountTakesEffectWithTheNextRequest(t *testing.T) {

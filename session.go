@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -477,11 +478,8 @@ func (s *sessions) renew(v *visit) error {
 // that no session is ever missing from it, then the session. Where somebody
 // further out saves the session too, the cookie is left to him.
 func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
-	if s.index != nil {
-		key := s.storeKey(s.manager.Token(v.ctx))
-		if err := s.index.AddSession(v.ctx, userKey(v.identity.AppID, v.identity.OpenID), key, s.manager.Deadline(v.ctx)); err != nil {
-			return err
-		}
+	if err := s.addToIndex(v); err != nil {
+		return err
 	}
 	token, expiry, err := s.manager.Commit(v.ctx)
 	if err != nil {
@@ -507,10 +505,35 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 // the application has given another token or deadline.
 func (s *sessions) indexMoved(v *visit) error {
 	token, deadline := s.manager.Token(v.ctx), s.manager.Deadline(v.ctx)
-	if s.index == nil || !v.loggedIn || token == "" || token == v.token && deadline.Equal(v.deadline) {
+	if token == "" || token == v.token && deadline.Equal(v.deadline) {
 		return nil
 	}
-	return s.index.AddSession(v.ctx, userKey(v.identity.AppID, v.identity.OpenID), s.storeKey(token), deadline)
+	return s.addToIndex(v)
+}
+
+// addToIndex makes the session findable by each user in it: with many accounts,
+// or gates that share a manager, the others' identities move on to the new
+// token too.
+func (s *sessions) addToIndex(v *visit) error {
+	if s.index == nil {
+		return nil
+	}
+	key, deadline := s.storeKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
+	for _, name := range s.manager.Keys(v.ctx) {
+		appID, ok := strings.CutPrefix(name, identityKey(""))
+		text, isText := s.manager.Get(v.ctx, name).(string)
+		if !ok || !isText {
+			continue
+		}
+		id, err := decodeIdentity(appID, text)
+		if err != nil {
+			continue // of another release: nobody passes with it
+		}
+		if err := s.index.AddSession(v.ctx, userKey(appID, id.OpenID), key, deadline); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // userKey names a user in the index.

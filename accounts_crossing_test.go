@@ -1,0 +1,316 @@
+package wechatauth
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+const (
+	miniOfA = "wx0000000000000a99"
+	miniOfB = "wx0000000000000b99"
+)
+
+// A shop is one account of an application that serves two, and where it is.
+type shop struct {
+	account Account
+	origin  string // scheme and host
+	page    string // the path of a page of its own
+}
+
+func (s shop) appIDs() []string { return []string{s.account.AppID, s.account.MiniProgramAppID} }
+
+// A mall is an application that serves two accounts, and finds out by itself,
+// without the gate, whose page it serves.
+type mall struct {
+	*site
+	shops [2]shop
+
+	served    atomic.Int64 // pages with an identity
+	crossings atomic.Int64 // of those, pages of one account with the identity of another
+}
+
+// newMall builds one. The layout tells where its accounts are, how the gate
+// tells them apart, and how the application does.
+func newMall(t *testing.T, layout mallLayout) *mall {
+	t.Helper()
+	kinds := func(appID, secret string, kind wechattest.Kind) wechattest.Account {
+		return wechattest.Account{AppID: appID, Secret: secret, Kind: kind, OpenPlatform: "one"}
+	}
+	sim := wechattest.NewServer(wechattest.WithAccount(
+		kinds(shopA, "secret-of-a", wechattest.OfficialAccount), kinds(shopB, "secret-of-b", wechattest.OfficialAccount),
+		kinds(miniOfA, "secret-of-mini-a", wechattest.MiniProgram), kinds(miniOfB, "secret-of-mini-b", wechattest.MiniProgram)))
+	server := httptest.NewUnstartedServer(nil)
+	m := &mall{}
+	m.shops[0].account = Account{AppID: shopA, Secret: "secret-of-a", MiniProgramAppID: miniOfA, MiniProgramSecret: "secret-of-mini-a"}
+	m.shops[1].account = Account{AppID: shopB, Secret: "secret-of-b", MiniProgramAppID: miniOfB, MiniProgramSecret: "secret-of-mini-b"}
+	resolver := layout.place(m, mustParse(t, "http://"+server.Listener.Addr().String()))
+	m.site = shops(t, sim, server, resolver, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
+	server.Config.Handler = m.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := IdentityFromContext(r.Context())
+		if ok {
+			m.served.Add(1)
+			if !slices.Contains(m.shops[layout.shopOf(m, r)].appIDs(), id.AppID) {
+				m.crossings.Add(1)
+			}
+		}
+		echo(w, r)
+	}))
+	return m
+}
+
+type mallLayout struct {
+	place  func(m *mall, server *url.URL) AccountResolver
+	shopOf func(m *mall, r *http.Request) int
+}
+
+func mallLayouts() map[string]mallLayout {
+	return map[string]mallLayout{
+		"one host": {
+			place: func(m *mall, server *url.URL) AccountResolver {
+				m.shops[0].origin, m.shops[1].origin = server.String(), server.String()
+				m.shops[0].page, m.shops[1].page = "/a/x", "/b/x"
+				return ByPathPrefix(map[string]Account{"/a/": m.shops[0].account, "/b/": m.shops[1].account})
+			},
+			// As http.FileServer and many a router do.
+			shopOf: func(_ *mall, r *http.Request) int {
+				if strings.HasPrefix(path.Clean("/"+r.URL.Path), "/b/") {
+					return 1
+				}
+				return 0
+			},
+		},
+		"two hosts": {
+			place: func(m *mall, server *url.URL) AccountResolver {
+				for i, host := range []string{"127.0.0.1", "localhost"} {
+					m.shops[i].origin, m.shops[i].page = "http://"+host+":"+server.Port(), "/x"
+					m.shops[i].account.BaseURL = m.shops[i].origin
+				}
+				return ByHost(m.shops[0].account, m.shops[1].account)
+			},
+			shopOf: func(m *mall, r *http.Request) int {
+				if "http://"+r.Host == m.shops[1].origin {
+					return 1
+				}
+				return 0
+			},
+		},
+	}
+}
+
+// A member is what somebody has who is logged in at a shop.
+type member struct {
+	cookies []*http.Cookie // of the browser: session, scan, and a login that is under way
+	session string         // the session cookie's value
+	token   string         // the mini program's
+	ticket  string         // into the web-view, unused
+	pending string         // a callback URL, unused
+}
+
+// join logs somebody in at a shop in every way, and begins what can be begun.
+func (m *mall) join(at shop) member {
+	m.t.Helper()
+	b := m.browser()
+	require.Contains(m.t, b.visit(at.origin+at.page).body, "logged-in=true")
+	got := member{token: m.miniToken(at)}
+	answer := m.ask(http.MethodPost, at.origin+"/wechat/mini/ticket/"+at.account.AppID, nil, http.Header{"Authorization": {"Bearer " + got.token}}, `{"target":"`+at.page+`"}`)
+	var body struct {
+		URL string `json:"url"`
+	}
+	require.NoError(m.t, json.Unmarshal([]byte(answer.body), &body), answer.body)
+	got.ticket = mustParse(m.t, body.URL).Query().Get("ticket")
+
+	// A second visit in the same browser, for the pending cookies.
+	fresh := m.browser()
+	got.pending = fresh.authorize(at.origin + at.page)
+	desk := m.browser().as(chromeWindows)
+	desk.visit(at.origin + at.page)
+	for _, b := range []*browser{b, fresh, desk} {
+		got.cookies = append(got.cookies, b.client.Jar.Cookies(mustParse(m.t, at.origin))...)
+	}
+	i := slices.IndexFunc(got.cookies, func(c *http.Cookie) bool { return c.Name == m.sessionCookie() })
+	require.GreaterOrEqual(m.t, i, 0)
+	got.session = got.cookies[i].Value
+	return got
+}
+
+func (m *mall) miniToken(at shop) string {
+	m.t.Helper()
+	code := m.sim.JSCode(at.account.MiniProgramAppID, person(0))
+	got := m.ask(http.MethodPost, at.origin+"/wechat/mini/login/"+at.account.AppID, nil, nil, `{"code":"`+code+`"}`)
+	var body struct {
+		Token string `json:"token"`
+	}
+	require.NoError(m.t, json.Unmarshal([]byte(got.body), &body), got.body)
+	require.NotEmpty(m.t, body.Token)
+	return body.Token
+}
+
+// ask sends a request exactly as given, and follows nothing. "Host" among the
+// headers is the request's own.
+func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.Header, body string) answer {
+	m.t.Helper()
+	r, err := http.NewRequest(method, target, strings.NewReader(body))
+	require.NoError(m.t, err)
+	r.Header.Set("User-Agent", wechattest.IPhone)
+	r.Header.Set("Accept", "text/html")
+	for name, values := range header {
+		r.Header[name] = values
+	}
+	if host := r.Header.Get("Host"); host != "" {
+		r.Host = host
+	}
+	for _, c := range cookies {
+		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
+	}
+	resp, err := m.server.Client().Transport.RoundTrip(r)
+	require.NoError(m.t, err)
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	require.NoError(m.t, err)
+	return answer{resp, string(text)}
+}
+
+// A crossing is a request to one shop with what belongs to another.
+type crossing struct {
+	target  string
+	cookies []*http.Cookie
+	header  http.Header
+}
+
+// allCrossings are what somebody may try at a shop with what he has at another.
+func (m *mall) allCrossings(from, to shop, have, own member) map[string]crossing {
+	page := to.origin + to.page
+	all := map[string]crossing{
+		"all cookies":     {page, have.cookies, nil},
+		"a session alone": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: have.session}}, nil},
+		"a bearer token":  {page, nil, http.Header{"Authorization": {"Bearer " + have.token}}},
+		"a bearer token and the right cookies of nobody": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.Repeat("A", tokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
+		"a bearer token as a cookie":                     {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.TrimPrefix(have.token, bearerPrefix)}}, nil},
+		"a session as a bearer token":                    {page, nil, http.Header{"Authorization": {"Bearer " + bearerPrefix + have.session}}},
+		"a ticket into the other's web-view":             {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
+		"a callback to the other's endpoint":             {strings.Replace(strings.Replace(have.pending, from.origin, to.origin, 1), from.account.AppID, to.account.AppID, 1), have.cookies, nil},
+		"the other's state with this callback's code":    {strings.Replace(own.pending, queryOf(m, own.pending, "code"), queryOf(m, have.pending, "code"), 1), have.cookies, nil},
+		"the other's scan page with this one's cookie":   {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {chromeWindows}}},
+		"the account's name in the query":                {page + "?appid=" + from.account.AppID, have.cookies, nil},
+		"the account's name at the end of the path":      {page + "/" + from.account.AppID, have.cookies, nil},
+	}
+	fromHost := mustParse(m.t, from.origin).Host
+	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "Forwarded", "X-Http-Host-Override"} {
+		value := fromHost
+		if name == "Forwarded" {
+			value = "host=" + fromHost
+		}
+		all["host in "+name] = crossing{page, have.cookies, http.Header{name: {value}}}
+	}
+	for _, name := range []string{"X-Forwarded-Prefix", "X-Forwarded-Path", "X-Original-Url", "X-Rewrite-Url", "X-Script-Name", "X-Forwarded-Uri"} {
+		all["path in "+name] = crossing{page, have.cookies, http.Header{name: {from.page}}}
+	}
+	for _, name := range []string{"X-Account", "X-Appid", "X-Wechat-Appid"} {
+		all["account in "+name] = crossing{page, have.cookies, http.Header{name: {from.account.AppID}}}
+	}
+	for i, host := range []string{fromHost + ".", "evil.example", fromHost + ":80", fromHost + ":443", "user@" + fromHost, "www." + fromHost} {
+		all[fmt.Sprintf("forged host %d", i)] = crossing{page, have.cookies, http.Header{"Host": {host}}}
+	}
+	up := strings.Repeat("/..", strings.Count(path.Dir(from.page), "/"))
+	for _, detour := range []string{path.Dir(from.page) + up, path.Dir(from.page) + strings.ReplaceAll(up, "..", "%2e%2e"), path.Dir(from.page) + strings.ReplaceAll(up, "..", ".%2E"), "/.", "/", path.Dir(from.page) + "/." + up, path.Dir(from.page) + "//.." + up} {
+		all["by way of "+detour] = crossing{to.origin + strings.TrimSuffix(detour, "/") + to.page, have.cookies, nil}
+	}
+	// Each value under each name that this shop reads.
+	gate, err := m.auth.tenantOf(context.Background(), to.account.AppID)
+	require.NoError(m.t, err)
+	names := []string{m.sessionCookie(), gate.cookies.ticketName(), gate.cookies.scanName(), gate.cookies.trailName(), gate.cookies.hopName(), gate.cookies.snapshotName(),
+		gate.cookies.flowCookieName(queryOf(m, own.pending, "state"))}
+	for _, name := range names {
+		for _, c := range have.cookies {
+			all["the value of "+c.Name+" as "+name] = crossing{page, []*http.Cookie{{Name: name, Value: c.Value}}, nil}
+			all["the value of "+c.Name+" as "+name+" at the callback"] = crossing{own.pending, []*http.Cookie{{Name: name, Value: c.Value}}, nil}
+		}
+	}
+	return all
+}
+
+func queryOf(m *mall, raw, name string) string { return mustParse(m.t, raw).Query().Get(name) }
+
+// What somebody has at one account is worth nothing at another, however he
+// presents it.
+func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
+	attempts, crossings := 0, int64(0)
+	for name, layout := range mallLayouts() {
+		t.Run(name, func(t *testing.T) {
+			m := newMall(t, layout)
+			for i, from := range m.shops {
+				to := m.shops[1-i]
+				have, own := m.join(from), m.join(to)
+				before := m.served.Load()
+				for what, try := range m.allCrossings(from, to, have, own) {
+					for _, asScript := range []bool{false, true} {
+						attempts++
+						header := try.header.Clone()
+						if asScript {
+							header = withScriptHeaders(header)
+						}
+						got := m.ask(http.MethodGet, try.target, try.cookies, header, "")
+						assert.NotContains(t, got.body, "logged-in=true", "%s to %s: %s", from.account.AppID, to.account.AppID, what)
+						assert.Empty(t, got.setOf(m.sessionCookie()), what)
+					}
+				}
+				assert.Equal(t, before, m.served.Load(), "no page was served to anybody")
+				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, own.cookies, nil, "").body, "logged-in=true", "who belongs there still is")
+				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, nil, http.Header{"Authorization": {"Bearer " + own.token}}, "").body, "logged-in=true")
+			}
+			crossings += m.crossings.Load()
+		})
+	}
+	assert.Zero(t, crossings)
+	t.Logf("crossing-attempts %d account-crossings %d", attempts, crossings)
+}
+
+func withScriptHeaders(h http.Header) http.Header {
+	if h == nil {
+		h = http.Header{}
+	}
+	h["Accept"], h["Sec-Fetch-Mode"], h["Sec-Fetch-Dest"] = []string{"*/*"}, []string{"cors"}, []string{"empty"}
+	return h
+}
+
+// Without this the count of crossings could be 0 because nothing counts them.
+func TestACrossingIsCounted(t *testing.T) {
+	for name, layout := range mallLayouts() {
+		t.Run(name, func(t *testing.T) {
+			wrong := layout
+			wrong.shopOf = func(m *mall, r *http.Request) int { return 1 - layout.shopOf(m, r) }
+			m := newMall(t, wrong)
+			require.Contains(t, m.browser().visit(m.shops[0].origin+m.shops[0].page).body, "logged-in=true")
+			assert.EqualValues(t, 1, m.crossings.Load())
+		})
+	}
+}
+
+func TestRevokingAUserOfOneAccountEndsTheSessionThatALoginToAnotherHasMovedOn(t *testing.T) {
+	sim, a, b := newShops(t)
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
+	visitor := s.browser()
+	visitor.visit("/a/x")
+	visitor.visit("/b/x")
+	require.Equal(t, http.StatusOK, visitor.fetch(http.MethodGet, "/a/x").StatusCode)
+
+	n, err := s.auth.RevokeUser(context.Background(), shopA, wechattest.OpenID(shopA, person(0)))
+	require.NoError(t, err)
+	assert.Positive(t, n)
+	assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/a/x").StatusCode)
+}
