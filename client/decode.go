@@ -227,6 +227,14 @@ func (a *answer) strict(key string) (string, error) {
 // anything else is "".
 func (a *answer) text(key string) string { return looseText(a.fields[key]) }
 
+// secrets are what the answer itself brought, which its errmsg may repeat.
+func (a *answer) secrets() (values []string) {
+	for _, key := range []string{"session_key", "access_token", "refresh_token", "openid", "unionid"} {
+		values = append(values, a.text(key))
+	}
+	return values
+}
+
 // plain reads text of printable ASCII; anything else is "".
 func (a *answer) plain(key string) string {
 	if s := a.text(key); isToken(s) {

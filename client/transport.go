@@ -164,7 +164,7 @@ func (req request) read(body []byte) (*answer, error) {
 		if len(errmsg) > maxErrmsg {
 			errmsg = ""
 		}
-		message, rid := splitErrmsg(redact(errmsg, req.sensitive()))
+		message, rid := splitErrmsg(redact(errmsg, append(req.sensitive(), ans.secrets()...)))
 		return nil, &Error{Code: code, Message: shorten(message), RID: rid, Endpoint: req.endpoint, HTTPStatus: http.StatusOK}
 	}
 	return ans, nil

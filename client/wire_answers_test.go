@@ -481,6 +481,17 @@ func TestWireWhatThePeerEchoesIsRedacted(t *testing.T) {
 	}
 }
 
+func TestWireWhatThePeerRepeatsOfItsOwnAnswerIsRedacted(t *testing.T) {
+	for _, field := range []string{"session_key", "access_token", "refresh_token", "openid", "unionid"} {
+		t.Run(field, func(t *testing.T) {
+			err := askScripted(t, "Code2Session", `{"`+field+`":"secret-of-the-answer==","errcode":40029,"errmsg":"no secret-of-the-answer== here"}`)
+			assert.ErrorIs(t, err, ErrCodeInvalid)
+			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "secret-of-the-answer")
+		})
+		wire.answers.Add(1)
+	}
+}
+
 func TestWireBusyIsAskedOnceMoreWhereThatIsSafe(t *testing.T) {
 	for call, want := range map[string]int64{
 		"Exchange": 1, "Code2Session": 1, "PhoneNumber": 1, "Refresh": 2, "UserInfo": 2, "CheckToken": 2,

@@ -1,0 +1,328 @@
+package wechatauth
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// A keySite is a leakSite whose application uses all that Auth.MiniProgram
+// gives, and prints whatever goes wrong.
+type keySite struct {
+	*leakSite
+	app   *browser // the mini program: no cookies
+	token string   // its own
+
+	broken bool // WeChat's answers hold brokenKey
+
+	opened, stale, called atomic.Int64 // data, and phone numbers
+	leak                  func(ctx context.Context, m *MiniProgram, w http.ResponseWriter)
+}
+
+func newKeySite(t *testing.T, patience time.Duration, opts ...Option) *keySite {
+	t.Helper()
+	x := &keySite{leakSite: newLeakSite(t, patience, opts...), leak: func(context.Context, *MiniProgram, http.ResponseWriter) {}}
+	served := x.server.Config.Handler
+	mux := http.NewServeMux()
+	mux.Handle("/", served)
+	mux.Handle("/data", x.auth.RequireWeChat(http.HandlerFunc(x.data)))
+	x.server.Config.Handler = mux
+	x.app = x.person()
+	x.app.client.Jar = nil
+	x.app.header = http.Header{"Content-Type": {"application/json"}}
+	return x
+}
+
+// data does everything with what it is sent, and answers and logs each error.
+func (x *keySite) data(w http.ResponseWriter, r *http.Request) {
+	m, err := x.auth.MiniProgram(r.Context())
+	if err != nil {
+		x.tell(w, err)
+		return
+	}
+	x.sinks.spill("MiniProgram", m)
+	x.sinks.spill("MiniProgram", *m)
+	q := r.URL.Query()
+	_, err = m.Decrypt(r.Context(), q.Get("data"), q.Get("iv"))
+	x.tell(w, err)
+	count(&x.opened, err == nil)
+	count(&x.stale, errors.Is(err, ErrSessionKeyStale))
+	x.tell(w, m.VerifySignature(r.Context(), q.Get("raw"), q.Get("sig")))
+	if q.Has("phone") {
+		_, err = m.PhoneNumber(r.Context(), q.Get("phone"))
+		x.tell(w, err)
+		count(&x.called, err == nil)
+	}
+	x.leak(r.Context(), m, w)
+}
+
+func count(n *atomic.Int64, one bool) {
+	if one {
+		n.Add(1)
+	}
+}
+
+func (x *keySite) tell(w http.ResponseWriter, err error) {
+	if err == nil {
+		return
+	}
+	x.sinks.spill("errors", err)
+	x.auth.log.Warn("mini program", "error", err)
+	_, _ = fmt.Fprintf(w, "%v %+v %#v %q", err, err, err, err)
+}
+
+// login sends a code, twice, and keeps the token if there is one.
+func (x *keySite) login() {
+	code := x.sim.JSCode(miniApp, "p")
+	x.canaries.plant(theCode, code)
+	for range 2 {
+		x.open(x.app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code+`"}`), nil)
+	}
+	if token := x.tokenOf(x.app); token != "" {
+		x.token = token
+	}
+}
+
+func (x *keySite) asApp() http.Header {
+	return http.Header{"Authorization": {"Bearer " + bearerPrefix + x.token}}
+}
+
+// use asks for the data that WeChat would hand to the mini program now, and
+// for the same spoilt in each of its parts.
+func (x *keySite) use() {
+	p := x.sim.UserPayload(miniApp, "p")
+	good := url.Values{"data": {p.EncryptedData}, "iv": {p.IV}, "raw": {p.RawData}, "sig": {p.Signature}, "phone": {x.sim.PhoneCode(miniApp, "p")}}
+	x.open(x.app, http.MethodGet, "/data?"+good.Encode(), nil, x.asApp())
+	for part, wrong := range map[string]string{"data": p.EncryptedData[:40], "iv": "AAAA", "raw": p.RawData + " ", "sig": strings.Repeat("0", 40), "phone": "no-such-code"} {
+		spoilt := url.Values{part: {wrong}}
+		for name := range good {
+			if name != part && name != "phone" {
+				spoilt.Set(name, good.Get(name))
+			}
+		}
+		x.open(x.app, http.MethodGet, "/data?"+spoilt.Encode(), nil, x.asApp())
+	}
+}
+
+// live is the life of a mini program's login: made, used, gone stale, carried
+// into a web-view, ended and revoked.
+func (x *keySite) live() {
+	x.login()
+	x.open(x.app, http.MethodGet, "/api", nil, x.asApp())
+	x.use()
+	x.sim.Switch(wechattest.SessionKeyRotates, true)
+	x.sim.JSCode(miniApp, "p") // wx.login without logging in: what is kept is stale
+	x.sim.Switch(wechattest.SessionKeyRotates, false)
+	x.use()
+	x.login()
+	x.use()
+	x.open(x.app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":"/data"}`), x.asApp())
+	x.open(x.app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":`), x.asApp())
+	webView := x.person()
+	for range 2 {
+		x.getAs(webView, "/wechat/mini/enter?ticket="+x.canaries.one(theTicket))
+	}
+	x.getAs(webView, "/data?data=a")
+	x.script(webView, http.MethodGet, "/data?data=a")
+	x.open(x.app, http.MethodPost, "/wechat/logout", nil, x.asApp())
+	x.open(x.app, http.MethodGet, "/data", nil, x.asApp())
+	x.login()
+	_, err := x.auth.RevokeUser(context.Background(), miniApp, wechattest.OpenID(miniApp, "p"))
+	x.sinks.spillError("RevokeUser", err)
+	x.open(x.app, http.MethodGet, "/data", nil, x.asApp())
+}
+
+// keyLeaks counts where a session_key can be read, as text or as the bytes it
+// stands for, in every spelling that the scanner knows; and how many there were.
+func (x *keySite) keyLeaks() (leaks, keys int) {
+	x.t.Helper()
+	x.finishRedis()
+	stderr, err := os.ReadFile(os.Stderr.Name())
+	require.NoError(x.t, err)
+	x.sinks.add("stderr", string(stderr))
+	x.sinks.add("printed", fmt.Sprintf("%v %+v %#v", x.auth, x.auth, *x.auth))
+	if x.redis != nil {
+		if _, err := x.control.Do("PING"); err == nil {
+			x.sinks.add("Redis", x.dumpAll())
+		}
+	}
+	wanted := newCanaries()
+	known := []string{}
+	if x.broken {
+		known = append(known, brokenKey)
+	}
+	for value, k := range x.canaries.values {
+		if k == theKey && value != brokenKey {
+			known = append(known, value)
+		}
+	}
+	for _, value := range known {
+		keys++
+		wanted.plant(theKey, value, strings.ReplaceAll(value, "/", `\/`))
+		if raw, err := base64.StdEncoding.DecodeString(value); err == nil {
+			wanted.plant(theKey, string(raw))
+		}
+	}
+	for _, s := range x.sinks.all() {
+		for _, found := range wanted.hits(s.text) {
+			if !strings.HasPrefix(found, string(theKey)) {
+				continue // a forged line is another test's
+			}
+			leaks++
+			x.t.Logf("%s in %s", found, s.sink)
+		}
+	}
+	return leaks, keys
+}
+
+// dumpAll is what somebody finds who can read Redis, whatever types its keys
+// have.
+func (x *keySite) dumpAll() string {
+	var all bytes.Buffer
+	reply, err := x.control.Do("KEYS", "*")
+	require.NoError(x.t, err)
+	for _, key := range reply.([]any) {
+		dump, err := x.control.Do("DUMP", key)
+		require.NoError(x.t, err)
+		text, err := x.control.Do("GET", key)
+		fmt.Fprintf(&all, "%s %s %s %v\n", key, dump, text, err)
+	}
+	return all.String()
+}
+
+const brokenKey = "Q0FOQVJZLWtleS0wMTIz" + "NA==" // what a broken answer of WeChat's holds
+
+// brokenAnswers are answers of WeChat that hold a session_key and are no good.
+var brokenAnswers = map[string]string{
+	"cut off":                      `{"session_key":"` + brokenKey + `","openid":`,
+	"without an openid":            `{"session_key":"` + brokenKey + `"}`,
+	"with an errcode":              `{"session_key":"` + brokenKey + `","openid":"o","errcode":40029,"errmsg":"` + brokenKey + `"}`,
+	"with an errcode nobody knows": `{"session_key":"` + brokenKey + `","errcode":"` + brokenKey + `"}`,
+	"with a list":                  `{"session_key":["` + brokenKey + `"],"openid":"o"}`,
+	"with a name":                  `{"session_key":{"` + brokenKey + `":1},"openid":"o"}`,
+	"with the key for an openid":   `{"session_key":"` + brokenKey + `","openid":"` + brokenKey + `"}`,
+	"with a key that is too long":  `{"session_key":"` + brokenKey + brokenKey + `","openid":"o"}`,
+	"nothing but the key":          brokenKey,
+	"with something after it":      `{"session_key":"` + brokenKey + `","openid":"o"}` + brokenKey,
+}
+
+// keyFaults are what goes wrong around a login of a mini program.
+func keyFaults() map[string]func(t *testing.T) *keySite {
+	in := func(patience time.Duration, before func(x *keySite), opts ...Option) func(t *testing.T) *keySite {
+		return func(t *testing.T) *keySite {
+			x := newKeySite(t, patience, opts...)
+			before(x)
+			return x
+		}
+	}
+	afterLogin := func(f func(x *keySite)) func(x *keySite) {
+		return func(x *keySite) { x.live(); x.login(); f(x) }
+	}
+	onLogin := func(f func(x *keySite)) func(x *keySite) {
+		return func(x *keySite) { x.onLogin = func() { x.onLogin = func() {}; f(x) } }
+	}
+	all := map[string]func(t *testing.T) *keySite{
+		"nothing":                       in(patienceForRedis, func(*keySite) {}),
+		"sessions in memory":            in(0, func(*keySite) {}),
+		"sessions that are encrypted":   in(patienceForRedis, func(*keySite) {}, WithSessionEncryption(sessionKeyForTests)),
+		"a hook that refuses":           in(patienceForRedis, func(*keySite) {}, WithOnLogin(func(_ context.Context, id Identity) error { return fmt.Errorf("not %+v", id) })),
+		"a user who is kept out":        in(patienceForRedis, func(*keySite) {}, WithAuthorize(func(_ context.Context, id Identity) error { return fmt.Errorf("not %+v", id) })),
+		"a bound on logins":             in(patienceForRedis, func(*keySite) {}, WithLoginsPerMinute(1)),
+		"Redis gone after the exchange": in(patienceForRedis, onLogin(func(x *keySite) { x.redis.Stop() })),
+		"Redis gone after the login":    in(patienceForRedis, afterLogin(func(x *keySite) { x.redis.Stop() })),
+		"Redis frozen":                  in(30*time.Millisecond, onLogin(func(x *keySite) { x.redis.Freeze() })),
+		"Redis full":                    in(patienceForRedis, onLogin(func(x *keySite) { x.do("CONFIG", "SET", "maxmemory", "1") })),
+		"Redis with lists for marks":    in(patienceForRedis, afterLogin(func(x *keySite) { x.spoilKeys("wechat:*") })),
+		"Redis with damaged marks": in(patienceForRedis, afterLogin(func(x *keySite) {
+			x.do("EVAL", `for _, k in ipairs(redis.call("KEYS", "wechat:mark:*")) do redis.call("SET", k, "x" .. redis.call("GET", k), "EX", 60) end`, 0)
+		})),
+		"a store that takes nothing": in(0, onLogin(func(x *keySite) { x.store.readOnly.Store(true) })),
+		"a store that fails":         in(0, afterLogin(func(x *keySite) { x.store.down.Store(true) })),
+	}
+	for name, answer := range brokenAnswers {
+		all["an answer "+name] = in(patienceForRedis, func(x *keySite) {
+			x.broken = true
+			x.sim.Fail(miniEndpoint, wechattest.Raw(200, "text/plain", answer), wechattest.Raw(502, "text/html", answer), wechattest.Raw(200, "application/json", answer))
+		})
+	}
+	for name, fault := range map[string]wechattest.Fault{
+		"half of an answer": wechattest.Truncated(), "a reset after the work": wechattest.Reset().Processed(), "a used code": wechattest.Errcode(40163),
+		"a blocked user": wechattest.Errcode(40226), "a wrong secret": wechattest.Errcode(40125), "a gateway": wechattest.BadGateway(),
+	} {
+		all[name] = in(patienceForRedis, func(x *keySite) { x.sim.Fail(miniEndpoint, fault) })
+	}
+	return all
+}
+
+func TestTheSessionKeyIsSeenNowhereWhateverAMiniProgramDoes(t *testing.T) {
+	leaks, keys, places := 0, 0, 0
+	for name, start := range keyFaults() {
+		t.Run(name, func(t *testing.T) {
+			x := start(t)
+			x.live()
+			l, k := x.keyLeaks()
+			assert.Zero(t, l)
+			assert.Positive(t, k, "WeChat gave a key to look for")
+			leaks, keys, places = leaks+l, keys+k, places+1
+			if name == "nothing" {
+				assert.EqualValues(t, 3, x.called.Load(), "phone numbers, which no stale key stops")
+				assert.Greater(t, x.opened.Load(), int64(2), "data")
+				assert.Greater(t, x.stale.Load(), int64(2), "data of another key")
+			}
+		})
+	}
+	assert.Positive(t, keys)
+	t.Logf("session-keys %d at %d fault points, session-key-leaks %d", keys, places, leaks)
+}
+
+// Without this the count could be 0 because nothing is looked at.
+func TestASessionKeyThatLeaksIsCounted(t *testing.T) {
+	leaks := map[string]func(x *keySite, key string, w http.ResponseWriter){
+		"an answer":           func(_ *keySite, key string, w http.ResponseWriter) { fmt.Fprint(w, key) },
+		"its bytes in base64": func(_ *keySite, key string, w http.ResponseWriter) { fmt.Fprintf(w, "%x", key) },
+		"a cookie": func(_ *keySite, key string, w http.ResponseWriter) {
+			http.SetCookie(w, &http.Cookie{Name: "a", Value: url.QueryEscape(key)})
+		},
+		"a log record": func(x *keySite, key string, _ http.ResponseWriter) { x.auth.log.Info("a", "key", key) },
+		"JSON": func(_ *keySite, key string, w http.ResponseWriter) {
+			_ = json.NewEncoder(w).Encode(map[string]string{"k": key})
+		},
+		"an error": func(x *keySite, key string, w http.ResponseWriter) {
+			x.sinks.spill("errors", fmt.Errorf("a: %w", errors.New(key)))
+		},
+		"its own bytes, in Redis": func(x *keySite, key string, _ http.ResponseWriter) {
+			raw, _ := base64.StdEncoding.DecodeString(key)
+			x.do("SET", "a", raw)
+		},
+	}
+	for name, leak := range leaks {
+		t.Run(name, func(t *testing.T) {
+			x := newKeySite(t, patienceForRedis)
+			x.leak = func(ctx context.Context, m *MiniProgram, w http.ResponseWriter) {
+				key, err := m.sessionKey(ctx)
+				if assert.NoError(t, err) {
+					leak(x, key, w)
+				}
+			}
+			x.login()
+			x.use()
+			found, _ := x.keyLeaks()
+			assert.Positive(t, found)
+		})
+	}
+}
