@@ -87,17 +87,20 @@ type fixedAccounts struct {
 
 func newFixedAccounts(appIDOf func(*http.Request) string, accounts []Account, wrong ...error) *fixedAccounts {
 	f := &fixedAccounts{accounts: map[string]Account{}, appIDOf: appIDOf, wrong: wrong}
-	owners := map[string]string{} // official account by AppID of whatever kind
+	taken := map[string]bool{} // AppIDs of whatever kind
 	for _, account := range accounts {
-		if held, ok := f.accounts[account.AppID]; ok && held.text() != account.text() {
-			f.wrong = append(f.wrong, fmt.Errorf("%s is given twice, in two ways", clean(account.AppID)))
+		if held, ok := f.accounts[account.AppID]; ok {
+			if held.text() != account.text() {
+				f.wrong = append(f.wrong, fmt.Errorf("%s is given twice, in two ways", clean(account.AppID)))
+			}
+			continue
 		}
 		f.accounts[account.AppID] = account
 		for _, appID := range []string{account.AppID, account.WebsiteAppID, account.MiniProgramAppID} {
-			if owner, taken := owners[appID]; appID != "" && taken && owner != account.AppID {
+			if appID != "" && taken[appID] {
 				f.wrong = append(f.wrong, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", clean(appID)))
 			}
-			owners[appID] = account.AppID
+			taken[appID] = true
 		}
 	}
 	return f

@@ -43,6 +43,7 @@ type Auth struct {
 	environments    EnvironmentPolicy
 	embeddedQR      bool
 	scanPlace       func(*http.Request) string
+	scanLook        time.Duration // how long one look at the store may take
 	tokens          bool
 	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy
@@ -73,7 +74,7 @@ type account struct {
 func New(opts ...Option) (*Auth, error) {
 	c := &config{
 		prefix: DefaultPathPrefix, scope: client.ScopeBase, lang: client.LangZhCN,
-		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now,
+		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scanLookBudget,
 	}
 	for i, opt := range opts {
 		if opt == nil {
@@ -89,7 +90,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope, lang: c.lang,
-		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, scanPlace: c.scanPlace,
+		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, scanPlace: c.scanPlace, scanLook: c.scanLook,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		shutdowns: &shutdowns{},

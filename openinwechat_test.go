@@ -87,30 +87,6 @@ func TestEachEnvironmentGetsItsLogin(t *testing.T) {
 	}
 }
 
-func TestEachEnvironmentLogsInEndToEnd(t *testing.T) {
-	s := newSite(t, withWebsite())
-	environments := 0
-	for environment, userAgent := range userAgents {
-		b := s.browser().as(userAgent)
-		switch environment {
-		case PhoneBrowser, WeCom:
-			assert.Equal(t, "open in WeChat", led(s, b.visit("/a?b=c")), environment)
-			assert.Equal(t, "open in WeChat", led(s, b.visit("/wechat/login?next=/a?b=c")), environment)
-			assert.Equal(t, "open in WeChat", led(s, b.visit("/wechat/upgrade?next=/a?b=c")), environment)
-		case DesktopBrowser:
-			toWeChat := b.step("/a?b=c").Header.Get("Location")
-			callback, err := s.sim.CallbackURL(wechattest.Browser(userAgent), toWeChat)
-			require.NoError(t, err)
-			assert.Contains(t, b.visit(callback).body, "url=/a?b=c logged-in=true", environment)
-		default:
-			assert.Contains(t, b.visit("/a?b=c").body, "url=/a?b=c logged-in=true", environment)
-		}
-		environments++
-	}
-	assert.Equal(t, len(userAgents), environments)
-	t.Logf("channels: environments %d", environments)
-}
-
 func TestAPolicyOfPassingLetsWhoWantsToLogInDoSo(t *testing.T) {
 	s := newSite(t, WithEnvironment(EnvironmentPolicy{WeChatPhone: PassAnonymously}))
 	b := s.browser()

@@ -60,6 +60,7 @@ type config struct {
 	environments    EnvironmentPolicy
 	embeddedQR      bool
 	scanPlace       func(*http.Request) string
+	scanLook        time.Duration
 	tokens          bool
 	profileMaxAge   time.Duration
 	snapshot        SnapshotPolicy

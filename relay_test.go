@@ -26,7 +26,9 @@ func newRelayedSite(t *testing.T) (*site, *httptest.Server) {
 	front.Config.Handler = handler
 	front.Start()
 	t.Cleanup(front.Close)
-	return startSite(t, wechattest.NewServer(), server, WithRelay(relayURL, key)), front
+	s := startSite(t, wechattest.NewServer(), server, WithRelay(relayURL, key))
+	handler.(*relayHandler).now = s.clock.Now
+	return s, front
 }
 
 func TestARelayBringsACallbackToAnotherDomain(t *testing.T) {

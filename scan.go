@@ -261,7 +261,7 @@ func (a *Auth) putScan(ctx context.Context, ticket string, rec scanRecord) error
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, scanLookBudget)
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
 	defer cancel()
 	return a.sessions.marks.PutMark(ctx, scanMark(ticket), []byte(ring.seal(plain, a.official.appID)), scanTTL)
 }

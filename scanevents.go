@@ -39,7 +39,7 @@ const (
 // scanState looks at the ticket of a browser. No connection of the store is
 // held between two looks.
 func (a *Auth) scanState(ctx context.Context, c scanCookie) (state string, end scanEnd, err error) {
-	ctx, cancel := context.WithTimeout(ctx, scanLookBudget)
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
 	defer cancel()
 	mark := scanEndMark(c.Ticket)
 	box, found, err := a.sessions.marks.Mark(ctx, mark)

@@ -132,7 +132,7 @@ func scanAnswer(values url.Values, rec scanRecord, id Identity) scanEnd {
 // findScan returns the record of a ticket that can still be confirmed.
 func (a *Auth) findScan(ctx context.Context, ticket string) (scanRecord, Reason, error) {
 	var rec scanRecord
-	ctx, cancel := context.WithTimeout(ctx, scanLookBudget)
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
 	defer cancel()
 	box, found, err := a.sessions.marks.Mark(ctx, scanMark(ticket))
 	if err != nil {
@@ -159,7 +159,7 @@ func (a *Auth) findScan(ctx context.Context, ticket string) (scanRecord, Reason,
 // bindScan gives the ticket to the first person who opens it, if first; and
 // refuses everybody else.
 func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first bool) (Reason, error) {
-	ctx, cancel := context.WithTimeout(ctx, scanLookBudget)
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
 	defer cancel()
 	mark := scanByMark(ticket)
 	if first {
@@ -189,7 +189,7 @@ func (a *Auth) endScan(ctx context.Context, ticket string, end scanEnd) (won boo
 	if err != nil {
 		return false, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, scanLookBudget)
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
 	defer cancel()
 	mark := scanEndMark(ticket)
 	return a.sessions.marks.PutMarkNX(ctx, mark, []byte(a.keys.seal(plain, mark)), scanTTL+scanGrace)
