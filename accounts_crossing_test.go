@@ -25,20 +25,20 @@ const (
 	miniOfB = "wx0000000000000b99"
 )
 
-// A shop is one account of an application that serves two, and where it is.
-type shop struct {
+// A stall is one account of an application that serves two, and where it is.
+type stall struct {
 	account Account
 	origin  string // scheme and host
 	page    string // the path of a page of its own
 }
 
-func (s shop) appIDs() []string { return []string{s.account.AppID, s.account.MiniProgramAppID} }
+func (s stall) appIDs() []string { return []string{s.account.AppID, s.account.MiniProgramAppID} }
 
 // A mall is an application that serves two accounts, and finds out by itself,
 // without the gate, whose page it serves.
 type mall struct {
 	*site
-	shops [2]shop
+	shops [2]stall
 
 	served    atomic.Int64 // pages with an identity
 	crossings atomic.Int64 // of those, pages of one account with the identity of another
@@ -112,7 +112,7 @@ func mallLayouts() map[string]mallLayout {
 	}
 }
 
-// A member is what somebody has who is logged in at a shop.
+// A member is what somebody has who is logged in at a stall.
 type member struct {
 	cookies []*http.Cookie // of the browser: session, scan, and a login that is under way
 	session string         // the session cookie's value
@@ -121,8 +121,8 @@ type member struct {
 	pending string         // a callback URL, unused
 }
 
-// join logs somebody in at a shop in every way, and begins what can be begun.
-func (m *mall) join(at shop) member {
+// join logs somebody in at a stall in every way, and begins what can be begun.
+func (m *mall) join(at stall) member {
 	m.t.Helper()
 	b := m.browser()
 	require.Contains(m.t, b.visit(at.origin+at.page).body, "logged-in=true")
@@ -148,7 +148,7 @@ func (m *mall) join(at shop) member {
 	return got
 }
 
-func (m *mall) miniToken(at shop) string {
+func (m *mall) miniToken(at stall) string {
 	m.t.Helper()
 	code := m.sim.JSCode(at.account.MiniProgramAppID, person(0))
 	got := m.ask(http.MethodPost, at.origin+"/wechat/mini/login/"+at.account.AppID, nil, nil, `{"code":"`+code+`"}`)
@@ -185,15 +185,15 @@ func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.He
 	return answer{resp, string(text)}
 }
 
-// A crossing is a request to one shop with what belongs to another.
+// A crossing is a request to one stall with what belongs to another.
 type crossing struct {
 	target  string
 	cookies []*http.Cookie
 	header  http.Header
 }
 
-// allCrossings are what somebody may try at a shop with what he has at another.
-func (m *mall) allCrossings(from, to shop, have, own member) map[string]crossing {
+// allCrossings are what somebody may try at a stall with what he has at another.
+func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossing {
 	page := to.origin + to.page
 	all := map[string]crossing{
 		"all cookies":     {page, have.cookies, nil},
@@ -230,7 +230,7 @@ func (m *mall) allCrossings(from, to shop, have, own member) map[string]crossing
 	for _, detour := range []string{path.Dir(from.page) + up, path.Dir(from.page) + strings.ReplaceAll(up, "..", "%2e%2e"), path.Dir(from.page) + strings.ReplaceAll(up, "..", ".%2E"), "/.", "/", path.Dir(from.page) + "/." + up, path.Dir(from.page) + "//.." + up} {
 		all["by way of "+detour] = crossing{to.origin + strings.TrimSuffix(detour, "/") + to.page, have.cookies, nil}
 	}
-	// Each value under each name that this shop reads.
+	// Each value under each name that this stall reads.
 	gate, err := m.auth.tenantOf(context.Background(), to.account.AppID)
 	require.NoError(m.t, err)
 	names := []string{m.sessionCookie(), gate.cookies.ticketName(), gate.cookies.scanName(), gate.cookies.trailName(), gate.cookies.hopName(), gate.cookies.snapshotName(),
