@@ -6,11 +6,13 @@
 # make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make fuzz   every fuzz target for FUZZTIME
+# make bench  side by side with peers; make bench-smoke counts without a clock
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
 MODULES := . store/rueidisstore observe/wechatprom observe/wechatotel examples e2e
+CHECKED := $(MODULES) bench
 
 .PHONY: test
 test: setup
@@ -41,7 +43,7 @@ fmt:
 
 .PHONY: vet
 vet:
-	@for m in $(MODULES); do (cd $$m && go vet ./...); done
+	@for m in $(CHECKED); do (cd $$m && go vet ./...); done
 
 # Tools are pinned in a module of their own, so that nobody who imports the
 # library inherits them.
@@ -53,7 +55,7 @@ bin/staticcheck bin/govulncheck: tools/go.mod tools/go.sum
 
 .PHONY: lint
 lint: bin/staticcheck
-	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
+	@for m in $(CHECKED); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
 # The vulnerability database is on the network; where it cannot be reached
 # this says so and goes on.
@@ -92,3 +94,15 @@ frozen: setup
 .PHONY: wire
 wire: setup
 	@.ci/suite wire
+
+# Side by side with peers, in turns: BENCHTIME=50ms make bench for a quick look.
+# See bench/README.md.
+.PHONY: bench
+bench: setup
+	@cd bench && go run .
+
+# The benchmarks once, with their allocations and Redis commands counted and no
+# time measured; the race detector allocates, so it is off.
+.PHONY: bench-smoke
+bench-smoke: setup
+	@cd bench && go test -count=1 ./...

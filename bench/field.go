@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/alexedwards/scs/redisstore"
+	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/bench/internal/redisserver"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// A field has every contender, over one Redis and one simulator.
+type field struct {
+	redis  *redisserver.Server
+	pool   *redis.Pool // of ours, and of every peer
+	wechat *weChat
+
+	memory  []*contender // authenticated requests, sessions in memory or in a cookie
+	stored  []*contender // authenticated requests, sessions in Redis
+	visits  []*contender // anonymous page visits
+	scripts []*contender // anonymous requests of scripts
+
+	cookies []string // of ours in Redis
+	closers []func()
+}
+
+// newField sets everything up. What it returns is to be closed, also after an
+// error.
+func newField(ctx context.Context) (f *field, err error) {
+	f = &field{wechat: newWeChat()}
+	if f.redis, err = redisserver.Start(ctx); err != nil {
+		return f, err
+	}
+	f.closers = append(f.closers, f.redis.Close)
+	if f.pool, err = store.NewPool(f.redis.URL()); err != nil {
+		return f, err
+	}
+	f.closers = append(f.closers, func() { f.pool.Close() })
+	for _, set := range []func() error{f.setMemory, f.setStored, f.setAnonymous} {
+		if err := set(); err != nil {
+			return f, err
+		}
+	}
+	return f, nil
+}
+
+func (f *field) close() {
+	for i := len(f.closers) - 1; i >= 0; i-- {
+		f.closers[i]()
+	}
+}
+
+func (f *field) setMemory() error {
+	scs, err := scsContender(memstore.New())
+	if err != nil {
+		return err
+	}
+	jwt, err := jwtContender()
+	if err != nil {
+		return err
+	}
+	ours, err := oursInMemory(f.wechat)
+	if err != nil {
+		return err
+	}
+	f.memory = []*contender{bare(), scs, jwt, ours}
+	return nil
+}
+
+func (f *field) setStored() error {
+	ours, cookies, err := oursInRedis(f.wechat, f.pool)
+	if err != nil {
+		return err
+	}
+	f.cookies = cookies
+	near, nearStore, err := oursNear(f.wechat, f.redis.Addr(), cookies)
+	if err != nil {
+		return err
+	}
+	f.closers = append(f.closers, nearStore.Close)
+	scs, err := scsContender(redisstore.New(f.pool))
+	if err != nil {
+		return err
+	}
+	gorilla, err := gorillaContender(f.pool)
+	if err != nil {
+		return err
+	}
+	f.stored = []*contender{redigoContender(f.pool, cookies), scs, gorilla, ours, near}
+	return nil
+}
+
+func (f *field) setAnonymous() error {
+	_, ours, err := newOurs(f.wechat, wechatauth.WithRedis(f.pool))
+	if err != nil {
+		return err
+	}
+	f.visits = []*contender{
+		scsVisits(f.pool),
+		anonymous("wechatauth", ours, http.StatusSeeOther, func() *visitor { return newVisitor("") }),
+	}
+	f.scripts = []*contender{
+		anonymous("bare", sameAnswer(ours), http.StatusUnauthorized, newScript),
+		anonymous("wechatauth", ours, http.StatusUnauthorized, newScript),
+	}
+	return nil
+}
+
+// sameAnswer writes the very headers and bytes with which a handler answers an
+// anonymous script, and does nothing else.
+func sameAnswer(h http.Handler) http.Handler {
+	model := newAnswer()
+	h.ServeHTTP(model, newScript().request)
+	type line struct{ name, value string }
+	var lines []line
+	for name, values := range model.header {
+		for _, value := range values {
+			lines = append(lines, line{name, value})
+		}
+	}
+	body, status := model.body.Bytes(), model.status
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		header := w.Header()
+		for _, l := range lines {
+			header.Set(l.name, l.value)
+		}
+		w.WriteHeader(status)
+		_, _ = w.Write(body)
+	})
+}
+
+// newLoginSites are ours and goth's, each with a simulator of its own, because
+// one remembers all its logins. Their sessions are in Redis. trips counts
+// ours' round trips.
+func (f *field) newLoginSites() (gothic, ours *loginSite, trips *atomic.Int64, err error) {
+	wc := newWeChat()
+	h, err := newGothic(wc, f.pool)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	gothic = newLoginSite("gothic", wc, h)
+	trips = &atomic.Int64{}
+	pool, err := countingPool(f.redis, trips)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	f.closers = append(f.closers, func() { pool.Close() })
+	wc = newWeChat()
+	if _, h, err = newOurs(wc, wechatauth.WithRedis(pool)); err != nil {
+		return nil, nil, nil, err
+	}
+	return gothic, newLoginSite("wechatauth", wc, h), trips, nil
+}
+
+// visitWith asks once with a cookie, to see whether it is one of a visitor who
+// is logged in.
+func visitWith(h http.Handler, cookie string) (body string, err error) {
+	v := newVisitor(cookie)
+	if err := v.ask(h, http.StatusOK); err != nil {
+		return "", fmt.Errorf("a visit after the login: %w", err)
+	}
+	return v.answer.body.String(), nil
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// memoryFigures prints what a session costs in this process, and an instance
+// that nobody visits.
+func (f *field) memoryFigures(rs *rounds) error {
+	record, err := redis.Bytes(f.redis.Do("GET", sessionKeys(f.cookies)[0]))
+	if err != nil {
+		return fmt.Errorf("read a session record: %w", err)
+	}
+	scsKey := sessionKeys([]string{named(f.stored, "scs").visitors[0].request.Header.Get("Cookie")})[0]
+	theirs, err := redis.Bytes(f.redis.Do("GET", scsKey))
+	if err != nil {
+		return fmt.Errorf("read a session record: %w", err)
+	}
+	const n = 50_000
+	for _, c := range []struct {
+		name   string
+		store  scs.Store
+		record []byte
+	}{
+		{"MemoryPerSession/store=memory/who=wechatauth", store.NewMemory(), record},
+		{"MemoryPerSession/store=memory/who=scs", memstore.NewWithCleanupInterval(0), theirs},
+	} {
+		used := heapAfter(func() any {
+			expiry := time.Now().Add(time.Hour)
+			for i := range n {
+				_ = c.store.Commit(tokenOf(i), append([]byte(nil), c.record...), expiry)
+			}
+			return c.store
+		})
+		rs.figure(c.name, "B/session", float64(used)/n)
+	}
+	const instances = 50
+	before := runtime.NumGoroutine()
+	used := heapAfter(func() any {
+		all := make([]*wechatauth.Auth, instances)
+		for i := range all {
+			all[i], _, err = newOurs(f.wechat, wechatauth.WithRedis(f.pool))
+		}
+		return all
+	})
+	if err != nil {
+		return err
+	}
+	rs.figure("IdleInstance/who=wechatauth", "B/instance", float64(used)/instances)
+	rs.figure("IdleInstance/goroutines/who=wechatauth", "goroutines/instance", float64(runtime.NumGoroutine()-before)/instances)
+	return nil
+}
+
+// heapAfter is by how much the heap grows by what f makes and holds.
+func heapAfter(f func() any) int64 {
+	before := heap()
+	held := f()
+	after := heap()
+	runtime.KeepAlive(held)
+	return after - before
+}
+
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// figure prints a line of one figure that benchstat reads.
+func (rs *rounds) figure(name, unit string, value float64) {
+	rs.print(name, testing.BenchmarkResult{N: 1, Extra: map[string]float64{unit: value}})
+}
+
+// tokenOf is a token of scs's form.
+func tokenOf(n int) string { return fmt.Sprintf("%043d", n) }
+
+// growth measures the authenticated request while Redis holds ever more
+// sessions, and while ever more visitors ask at once.
+func (f *field) growth(rs *rounds, set settings) error {
+	sessions := []int{1, 1_000, 1_000_000}
+	visitors := []int{1, 100, 10_000}
+	if set.quick() {
+		sessions[2] = 100_000
+	}
+	if err := f.growSessions(rs, sessions); err != nil {
+		return err
+	}
+	return f.growVisitors(rs, visitors)
+}
+
+// growSessions fills Redis with copies of a real record, under tokens of their
+// own, and lets visitors with any of these tokens ask.
+func (f *field) growSessions(rs *rounds, sizes []int) error {
+	record, err := redis.Bytes(f.redis.Do("GET", sessionKeys(f.cookies)[0]))
+	if err != nil {
+		return fmt.Errorf("read a session record: %w", err)
+	}
+	conn, err := redis.Dial("tcp", f.redis.Addr())
+	if err != nil {
+		return fmt.Errorf("connect to redis-server: %w", err)
+	}
+	defer conn.Close()
+	name, _ := sessionCookie(f.cookies[0])
+	h := named(f.stored, "wechatauth").handler
+	written, start := 0, 0
+	for _, size := range sizes {
+		if start == 0 {
+			if start, err = f.redis.Memory(); err != nil {
+				return err
+			}
+		}
+		if err := fill(conn, record, written, size); err != nil {
+			return err
+		}
+		written = size
+		used, err := f.redis.Memory()
+		if err != nil {
+			return err
+		}
+		v, i := newVisitor(""), 0
+		err = rs.run(measurement{
+			name: fmt.Sprintf("Growth/sessions=%d/who=wechatauth", size), visitors: 1,
+			visit: func(int) error {
+				i = (i + 7919) % size // a prime: all of them come, in no order
+				v.request.Header.Set("Cookie", name+"="+tokenOf(i))
+				return v.ask(h, 200)
+			},
+			extra: func(b *testing.B) { b.ReportMetric(float64(used-start)/float64(size), "redisB/session") },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fill writes the sessions from one number to another, in pipelines.
+func fill(conn redis.Conn, record []byte, from, to int) error {
+	const batch = 1000
+	for at := from; at < to; at += batch {
+		end := min(at+batch, to)
+		for n := at; n < end; n++ {
+			if err := conn.Send("SET", "scs:session:"+tokenOf(n), record, "PX", 3_600_000); err != nil {
+				return fmt.Errorf("fill Redis: %w", err)
+			}
+		}
+		if err := conn.Flush(); err != nil {
+			return fmt.Errorf("fill Redis: %w", err)
+		}
+		for n := at; n < end; n++ {
+			if _, err := conn.Receive(); err != nil {
+				return fmt.Errorf("fill Redis: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// growVisitors lets ever more visitors ask at the same time, each three times.
+// Whoever waits for Redis longer than its store allows is told so, with a 503:
+// these are counted.
+func (f *field) growVisitors(rs *rounds, sizes []int) error {
+	for _, size := range sizes {
+		for _, who := range []string{"scs", "wechatauth", "wechatauth-near"} {
+			crowd := crowdOf(named(f.stored, who), size)
+			n := max(3*size, 2000)
+			times := newTimes(size, n)
+			var refused atomic.Int64
+			runtime.GC()
+			start := time.Now()
+			_ = each(size, n, times, func(visitor int) error {
+				if crowd.visit(visitor) != nil {
+					refused.Add(1)
+				}
+				return nil
+			})
+			took := time.Since(start)
+			rs.print(fmt.Sprintf("Growth/concurrent=%d/who=%s", size, who), testing.BenchmarkResult{N: n, T: took, Extra: map[string]float64{
+				"p50-ns": float64(times.quantile(0.50)), "p99-ns": float64(times.quantile(0.99)),
+				"req/s": float64(n) / took.Seconds(), "refused": float64(refused.Load()),
+			}})
+		}
+	}
+	return nil
+}
+
+// crowdOf gives each of so many visitors a request of his own.
+func crowdOf(c *contender, size int) *contender {
+	crowd := *c
+	crowd.visitors = make([]*visitor, size)
+	for n := range crowd.visitors {
+		crowd.visitors[n] = newVisitor(c.visitors[n%len(c.visitors)].request.Header.Get("Cookie"))
+	}
+	return &crowd
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// A measurement is one line of the output: a contender at its work, with so
+// many visitors at once.
+type measurement struct {
+	name     string // after "Benchmark"
+	visitors int
+	visit    func(visitor int) error
+	extra    func(b *testing.B) // more figures of the run; may be nil
+	begin    func()             // before each run; may be nil
+}
+
+// rounds measures groups in turns: in each round everything once, those of a
+// group one after another, so that what the machine does besides meets all of
+// them alike.
+type rounds struct {
+	out     io.Writer
+	n       int
+	results map[string][]testing.BenchmarkResult // by name, one for each round
+}
+
+func (rs *rounds) measure(groups ...[]measurement) error {
+	for round := range rs.n {
+		for _, group := range groups {
+			for i := range group {
+				// Each round begins with another one.
+				if err := rs.run(group[(i+round)%len(group)]); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (rs *rounds) run(m measurement) error {
+	var failed error
+	result := testing.Benchmark(func(b *testing.B) {
+		b.ReportAllocs()
+		if m.begin != nil {
+			m.begin()
+		}
+		var times *times
+		if m.visitors == maxVisitors {
+			times = newTimes(m.visitors, b.N)
+		}
+		b.ResetTimer()
+		failed = each(m.visitors, b.N, times, m.visit)
+		b.StopTimer()
+		if times != nil {
+			b.ReportMetric(float64(times.quantile(0.50)), "p50-ns")
+			b.ReportMetric(float64(times.quantile(0.99)), "p99-ns")
+		}
+		if m.extra != nil {
+			m.extra(b)
+		}
+	})
+	if failed != nil {
+		return fmt.Errorf("%s: %w", m.name, failed)
+	}
+	rs.print(m.name, result)
+	rs.results[m.name] = append(rs.results[m.name], result)
+	return nil
+}
+
+// print writes a line as "go test -bench" does.
+func (rs *rounds) print(name string, result testing.BenchmarkResult) {
+	line := result.String()
+	if result.MemAllocs > 0 {
+		line += "\t" + result.MemString()
+	}
+	fmt.Fprintf(rs.out, "Benchmark%s-%d\t%s\n", name, runtime.GOMAXPROCS(0), line)
+}
+
+// each lets so many visitors ask at the same time, n times in all. times may be
+// nil: then nobody looks at the clock.
+func each(visitors, n int, times *times, visit func(int) error) error {
+	if visitors == 1 {
+		for range n {
+			start := times.now()
+			if err := visit(0); err != nil {
+				return err
+			}
+			times.add(0, start)
+		}
+		return nil
+	}
+	var left atomic.Int64
+	left.Store(int64(n))
+	var wg sync.WaitGroup
+	errs := make([]error, visitors)
+	for v := range visitors {
+		wg.Go(func() {
+			for left.Add(-1) >= 0 && errs[v] == nil {
+				start := times.now()
+				errs[v] = visit(v)
+				times.add(v, start)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// times are how long answers took, kept apart by visitor while they are
+// measured.
+type times struct{ by [][]time.Duration }
+
+func newTimes(visitors, n int) *times {
+	t := &times{by: make([][]time.Duration, visitors)}
+	for v := range t.by {
+		t.by[v] = make([]time.Duration, 0, 2*n/visitors+1)
+	}
+	return t
+}
+
+func (t *times) now() (now time.Time) {
+	if t != nil {
+		now = time.Now()
+	}
+	return now
+}
+
+func (t *times) add(visitor int, start time.Time) {
+	if t != nil {
+		t.by[visitor] = append(t.by[visitor], time.Since(start))
+	}
+}
+
+// quantile is the time within which that share of the answers came.
+func (t *times) quantile(share float64) time.Duration {
+	all := slices.Concat(t.by...)
+	if len(all) == 0 {
+		return 0
+	}
+	slices.Sort(all)
+	return all[min(len(all)-1, int(share*float64(len(all))))]
+}
+
+// ratio is the median, over the rounds, of one measurement's figure by
+// another's in the same round.
+func (rs *rounds) ratio(ours, theirs string, figure func(testing.BenchmarkResult) float64) (float64, error) {
+	a, b := rs.results[ours], rs.results[theirs]
+	if len(a) == 0 || len(a) != len(b) {
+		return 0, fmt.Errorf("%s and %s were not measured together", ours, theirs)
+	}
+	all := make([]float64, len(a))
+	for i := range a {
+		all[i] = figure(a[i]) / figure(b[i])
+	}
+	return median(all), nil
+}
+
+func median(all []float64) float64 {
+	all = slices.Sorted(slices.Values(all))
+	if n := len(all); n%2 == 0 {
+		return (all[n/2-1] + all[n/2]) / 2
+	}
+	return all[len(all)/2]
+}
+
+func nsPerOp(r testing.BenchmarkResult) float64 { return float64(r.T.Nanoseconds()) / float64(r.N) }
+
+func metric(name string) func(testing.BenchmarkResult) float64 {
+	return func(r testing.BenchmarkResult) float64 { return r.Extra[name] }
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+const (
+	appID     = wechattest.DefaultAppID
+	appSecret = wechattest.DefaultSecret
+
+	// wechatURL stands for the simulator. Nothing listens there: it is called
+	// directly, as the sites are.
+	wechatURL = "http://127.0.0.1:8081"
+
+	// personCookie tells the simulator whose phone a browser is.
+	personCookie = "wechatsim_person"
+)
+
+func personName(n int) string { return fmt.Sprintf("visitor-%d", n) }
+
+func openIDOf(n int) string { return wechattest.OpenID(appID, personName(n)) }
+
+func unionIDOf(n int) string {
+	return wechattest.UnionID(wechattest.DefaultOpenPlatform, personName(n))
+}
+
+// weChat is a simulator in this process, and a Transport that leads there. It
+// measures its own time, which is WeChat's and none of the site's.
+type weChat struct {
+	sim   http.Handler
+	spent atomic.Int64 // nanoseconds
+}
+
+// newWeChat knows maxVisitors people. It gives unionids with snsapi_base too,
+// so that the smallest login has a whole identity.
+func newWeChat() *weChat {
+	people := make([]wechattest.Person, maxVisitors)
+	for n := range people {
+		people[n].Name = personName(n)
+	}
+	return &weChat{sim: wechattest.NewHandler(wechattest.WithPerson(people...), wechattest.With(wechattest.BaseUnionID))}
+}
+
+// RoundTrip implements http.RoundTripper for the API calls of a site.
+func (wc *weChat) RoundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	defer func() { wc.spent.Add(int64(time.Since(start))) }()
+	a, asked := newAnswer(), *r
+	if asked.Body == nil {
+		asked.Body = http.NoBody // as a server has it
+	}
+	wc.sim.ServeHTTP(a, &asked)
+	return &http.Response{
+		StatusCode: a.status, Status: http.StatusText(a.status), Header: a.header, Request: r,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(a.body.Len()), Body: io.NopCloser(&a.body),
+	}, nil
+}
+
+// client calls WeChat's API.
+func (wc *weChat) client() *http.Client { return &http.Client{Transport: wc, Timeout: 5 * time.Second} }
