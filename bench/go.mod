@@ -11,6 +11,7 @@ require (
 	github.com/gorilla/sessions v1.4.0
 	github.com/markbates/goth v1.82.0
 	github.com/redis/rueidis v1.0.79
+	github.com/stretchr/testify v1.12.1
 	github.com/wechatauth/wechatauth v0.0.0
 	github.com/wechatauth/wechatauth/store/rueidisstore v0.0.0
 	golang.org/x/oauth2 v0.27.0
@@ -31,6 +32,7 @@ require (
 	github.com/lestrrat-go/jwx/v2 v2.1.3 // indirect
 	github.com/lestrrat-go/option v1.0.1 // indirect
 	github.com/segmentio/asm v1.2.0 // indirect
+	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.35.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
