@@ -505,7 +505,7 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 // the application has given another token or deadline.
 func (s *sessions) indexMoved(v *visit) error {
 	token, deadline := s.manager.Token(v.ctx), s.manager.Deadline(v.ctx)
-	if token == "" || token == v.token && deadline.Equal(v.deadline) {
+	if moved := token != v.token || !deadline.Equal(v.deadline); token == "" || !moved {
 		return nil
 	}
 	return s.addToIndex(v)
