@@ -24,7 +24,7 @@ import (
 const patience = 2 * time.Minute
 
 // The programs under test, built once.
-var quickstartBinary, wechatsimBinary string
+var quickstartBinary, wechatsimBinary, spaBinary string
 
 func TestMain(m *testing.M) {
 	os.Exit(func() int {
@@ -35,9 +35,11 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		quickstartBinary, wechatsimBinary = filepath.Join(dir, "quickstart"), filepath.Join(dir, "wechatsim")
+		spaBinary = filepath.Join(dir, "spa")
 		for binary, place := range map[string][2]string{
 			quickstartBinary: {filepath.Join("..", "examples"), "./quickstart"},
 			wechatsimBinary:  {"..", "./cmd/wechatsim"},
+			spaBinary:        {filepath.Join("..", "examples"), "./spa"},
 		} {
 			build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", binary, place[1])...)
 			build.Dir = place[0]
