@@ -1,14 +1,23 @@
 package wechatauth
 
 import (
+	"crypto/sha256"
+	"encoding/gob"
 	"fmt"
-	"math/rand/v2"
+	"net/http"
 	"testing"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/record"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 func aRecord(t testing.TB, codec scs.Codec) []byte {
@@ -21,84 +30,136 @@ func aRecord(t testing.TB, codec scs.Codec) []byte {
 	return b
 }
 
-func TestSessionRecordsAreReadByScsItselfAndItsOwnAreReadHere(t *testing.T) {
-	for name, codecs := range map[string][2]scs.Codec{
-		"ours by ours":      {recordCodec{}, recordCodec{}},
-		"ours by scs's":     {recordCodec{}, scs.GobCodec{}},
-		"scs's by ours":     {scs.GobCodec{}, recordCodec{}},
-		"scs's, once more ": {scs.GobCodec{}, scs.GobCodec{}},
+// firstCodec writes records as the first version of this library did.
+type firstCodec struct{ scs.GobCodec }
+
+func (c firstCodec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
+	b, err := c.GobCodec.Encode(deadline, values)
+	sum := sha256.Sum256(b)
+	return append(append(b, "\x00wx1"...), sum[:8]...), err
+}
+
+func TestNobodyIsLoggedOutByAnUpgrade(t *testing.T) {
+	now := time.Now().Unix()
+	identities := map[string]string{
+		"of before": fmt.Sprintf(`{"v":1,"o":%q,"u":"unionid-1","s":"snsapi_userinfo","c":"wechat","n":"小明","a":"https://wx.qlogo.cn/a","p":%d,"t":%d}`, aliceOpenID, now, now),
+		"of today":  textOf(t, Identity{OpenID: aliceOpenID, UnionID: "unionid-1", Scope: client.ScopeUserInfo, Channel: ChannelWeChat, Nickname: "小明", LoginAt: time.Unix(now, 0)}),
+	}
+	for codecName, codec := range map[string]scs.Codec{"scs's own codec": scs.GobCodec{}, "our first codec": firstCodec{}, "this codec": Codec{}} {
+		for identityName, text := range identities {
+			t.Run(codecName+", identity "+identityName, func(t *testing.T) {
+				m := store.NewMemory()
+				s := newSite(t, WithStore(m))
+				s.handle("/put", func(w http.ResponseWriter, r *http.Request) {
+					assert.Equal(t, []string{"book"}, s.auth.Sessions().Get(r.Context(), "cart"))
+					s.auth.Sessions().Put(r.Context(), "n", s.auth.Sessions().GetInt(r.Context(), "n")+1)
+					echo(w, r)
+				})
+				b, err := codec.Encode(s.clock.Now().Add(time.Hour), map[string]any{
+					identityKey(wechattest.DefaultAppID): text, "cart": []string{"book"}, "n": 1,
+				})
+				require.NoError(t, err)
+				const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+				require.NoError(t, m.Commit(token, b, s.clock.Now().Add(time.Hour)))
+				visitor := s.browser()
+				visitor.setCookie(s.sessionCookie(), token)
+
+				for range 2 {
+					assert.Contains(t, visitor.step("/a").body, "logged-in=true openid="+aliceOpenID+" nickname=小明 scope=snsapi_userinfo")
+				}
+				kept, _, err := m.Find(token)
+				require.NoError(t, err)
+				assert.Equal(t, b, kept, "a session that does not change is not written")
+				assert.Contains(t, visitor.step("/put").body, "logged-in=true")
+				written, _, err := m.Find(token)
+				require.NoError(t, err)
+				_, err = record.Open(written)
+				assert.NoError(t, err, "and one that does, in the new form")
+				assert.Contains(t, visitor.step("/profile").body, "logged-in=true openid="+aliceOpenID+" nickname=小明 scope=snsapi_userinfo")
+				assert.Zero(t, s.exchanges())
+			})
+		}
+	}
+}
+
+func textOf(t testing.TB, id Identity) string {
+	t.Helper()
+	text, err := encodeIdentity(id)
+	require.NoError(t, err)
+	return text
+}
+
+func TestAnApplicationsOwnManagerCanUseTheCodec(t *testing.T) {
+	m := scs.New()
+	m.Store, m.Codec = store.NewMemory(), Codec{}
+	s := newSite(t, WithSessionManager(m))
+	b := s.browser()
+	b.visit("/a")
+	assert.Contains(t, b.step("/b").body, "logged-in=true openid="+aliceOpenID)
+	raw, found, err := m.Store.Find(b.cookie(m.Cookie.Name).Value)
+	require.NoError(t, err)
+	require.True(t, found)
+	_, err = record.Open(raw)
+	assert.NoError(t, err)
+}
+
+func TestAnIdentityComesBackFromItsText(t *testing.T) {
+	at := time.Unix(1_800_000_000, 0)
+	for name, id := range map[string]Identity{
+		"openid only":        {OpenID: "o1", LoginAt: at},
+		"login at no time":   {OpenID: "o1", LoginAt: time.Unix(time.Time{}.Unix(), 0)},
+		"base":               {OpenID: aliceOpenID, UnionID: "u1", Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: at},
+		"userinfo":           {OpenID: aliceOpenID, Scope: client.ScopeUserInfo, Channel: ChannelScan, Nickname: "小明 🙂", AvatarURL: "https://wx.qlogo.cn/a?b=c", ProfileAt: at, LoginAt: at},
+		"website":            {OpenID: aliceOpenID, Scope: client.ScopeLogin, Channel: ChannelWebsite, ProfileAt: time.Unix(0, 0), LoginAt: at},
+		"mini program":       {OpenID: aliceOpenID, Channel: ChannelMiniProgram, LoginAt: at},
+		"two scopes":         {OpenID: aliceOpenID, Scope: "snsapi_base,snsapi_userinfo", Channel: "other", LoginAt: at},
+		"a scope of 1 sign":  {OpenID: aliceOpenID, Scope: "b", Channel: "u", LoginAt: at},
+		"a name of lines":    {OpenID: aliceOpenID, Nickname: "\n\n", LoginAt: at},
+		"a name with a line": {OpenID: aliceOpenID, Nickname: "a\nb", AvatarURL: "x", LoginAt: at},
+		"a picture alone":    {OpenID: aliceOpenID, AvatarURL: "https://wx.qlogo.cn/a", LoginAt: at},
 	} {
 		t.Run(name, func(t *testing.T) {
-			deadline, values, err := codecs[1].Decode(aRecord(t, codecs[0]))
+			id.AppID = "wx1"
+			got, err := decodeIdentity("wx1", textOf(t, id))
 			require.NoError(t, err)
-			assert.Equal(t, int64(1_800_000_000), deadline.Unix())
-			assert.Equal(t, 3, values["n"])
-			assert.Equal(t, []string{"book", "pen"}, values["cart"])
-			assert.Contains(t, values["wechatauth.wx00000000000000a1"], aliceOpenID)
+			assert.Equal(t, id, got)
 		})
 	}
-	for name, values := range map[string]map[string]any{"empty": {}, "nil": nil, "many": manyValues()} {
-		for _, codec := range []scs.Codec{recordCodec{}, scs.GobCodec{}} {
-			b, err := codec.Encode(time.Now(), values)
-			require.NoError(t, err, name)
-			_, decoded, err := recordCodec{}.Decode(b)
-			require.NoError(t, err, name)
-			assert.NotNil(t, decoded, name)
-			assert.Len(t, decoded, len(values), name)
-		}
+	for word, short := range shortWords {
+		assert.Equal(t, word, longWord(short))
 	}
-	b, err := recordCodec{}.Encode(time.Time{}, map[string]any{"a": nil})
-	if err == nil {
-		_, _, err = recordCodec{}.Decode(b)
-	}
-	require.NoError(t, err, "no deadline")
-}
-
-func manyValues() map[string]any {
-	values := map[string]any{}
-	for i := range 1000 {
-		values[fmt.Sprint(i)] = i
-	}
-	return values
-}
-
-func TestADamagedRecordIsToldBeforeItIsDecoded(t *testing.T) {
-	good := aRecord(t, recordCodec{})
-	decode := func(b []byte) (err error) {
-		allocated := allocatedBy(func() { _, _, err = recordCodec{}.Decode(b) })
-		require.LessOrEqual(t, allocated, uint64(1<<20), "%x", b)
-		return err
-	}
-	body := len(good) - len(sumMark) - sumSize
-	for i := range good {
-		for bit := range 8 {
-			damaged := append([]byte(nil), good...)
-			damaged[i] ^= 1 << bit
-			err := decode(damaged)
-			if i < body || i >= body+len(sumMark) {
-				assert.ErrorIs(t, err, errNoRecord, "bit %d of byte %d", bit, i)
-			}
-		}
-		decode(good[:i])
-	}
-	random := rand.New(rand.NewPCG(1, 2))
-	for range 5000 {
-		damaged := append([]byte(nil), good...)
-		for range 1 + random.IntN(4) {
-			damaged[random.IntN(body)] = byte(random.IntN(256))
-		}
-		decode(damaged)
+	for name, text := range map[string]string{
+		"nothing": "", "version only": "2", "no openid": "2sy1nq8", "empty openid": "2sy1nq8\n\nu1", "no time": "2\no1", "no number": "2?\no1", "a number too large": "2zzzzzzzzzzzzzzzz\no1",
+		"more than all": "2sy1nq8\no1\n\n\n\n\n\n\n", "a profile at no time": "2sy1nq8\no1\n\n\n\n\n\n?", "another version": "3sy1nq8\no1", "old, another version": `{"v":2,"o":"o1"}`,
+	} {
+		_, err := decodeIdentity("wx1", text)
+		assert.ErrorIs(t, err, errRecord, name)
 	}
 }
 
-func TestAPlainRecordThatClaimsTooManyValuesIsNotDecoded(t *testing.T) {
-	plain := aRecord(t, scs.GobCodec{})
-	require.True(t, plausibleGob(plain))
-	// The number of values stands before the first key, which stands behind its
-	// length.
-	for i := range plain {
-		damaged := append(append(append([]byte(nil), plain[:i]...), 0xfd, 0x10, 0x00, 0x00), plain[i:]...) // a million
-		allocated := allocatedBy(func() { _, _, _ = recordCodec{}.Decode(damaged) })
-		assert.Less(t, allocated, uint64(32<<20), "at %d", i)
-	}
+// sameIdentity is what an application that does it with scs alone would keep.
+type sameIdentity struct {
+	OpenID, UnionID string
+	LoginAt         time.Time
+}
+
+func TestASessionTakesFourTenthsOfGobsBytesAndLittleOfRedis(t *testing.T) {
+	gob.Register(sameIdentity{})
+	id := Identity{AppID: wechattest.DefaultAppID, OpenID: "oFakeOpenidForTests000000000", UnionID: "oFakeUnionidForTests00000000", Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: time.Now()}
+	deadline := time.Now().Add(DefaultLifetime).UTC()
+	ours, err := Codec{}.Encode(deadline, map[string]any{identityKey(id.AppID): textOf(t, id)})
+	require.NoError(t, err)
+	gobs, err := scs.GobCodec{}.Encode(deadline, map[string]any{"identity": sameIdentity{id.OpenID, id.UnionID, id.LoginAt}})
+	require.NoError(t, err)
+	t.Log("bytes", len(ours), "gob", len(gobs))
+	assert.LessOrEqual(t, 10*len(ours), 4*len(gobs))
+
+	server := redistest.Start(t)
+	s := store.New(server.Pool())
+	const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+	require.NoError(t, s.Commit(token, ours, deadline))
+	taken, err := redis.Int(server.Do("MEMORY", "USAGE", "scs:session:"+token), nil)
+	require.NoError(t, err)
+	t.Log("memory", taken)
+	assert.LessOrEqual(t, taken, 512)
 }

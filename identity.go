@@ -2,8 +2,6 @@ package wechatauth
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"log/slog"
 	"time"
 
@@ -107,52 +105,4 @@ func IdentityFromContext(ctx context.Context) (Identity, bool) {
 		return snapshotIdentity(ctx), false
 	}
 	return v.identity, true
-}
-
-// record is an Identity as it stands in the session: one string of JSON with
-// a version, because a session may outlive the release that wrote it.
-type record struct {
-	Version  int          `json:"v"`
-	OpenID   string       `json:"o"`
-	UnionID  string       `json:"u,omitempty"`
-	Scope    client.Scope `json:"s"`
-	Channel  Channel      `json:"c"`
-	Nickname string       `json:"n,omitempty"`
-	Avatar   string       `json:"a,omitempty"`
-	Profile  int64        `json:"p,omitempty"` // Unix seconds
-	LoginAt  int64        `json:"t"`
-}
-
-const recordVersion = 1
-
-var errRecord = errors.New("wechatauth: identity record is not readable")
-
-func encodeIdentity(id Identity) (string, error) {
-	var profile int64
-	if !id.ProfileAt.IsZero() {
-		profile = id.ProfileAt.Unix()
-	}
-	b, err := json.Marshal(record{
-		Version: recordVersion, OpenID: id.OpenID, UnionID: id.UnionID, Scope: id.Scope,
-		Channel: id.Channel, Nickname: id.Nickname, Avatar: id.AvatarURL, Profile: profile, LoginAt: id.LoginAt.Unix(),
-	})
-	return string(b), err
-}
-
-// decodeIdentity reads a record. One of an unknown version, or without an
-// openid, is an error: the visitor is anonymous then and logs in again.
-func decodeIdentity(appID, s string) (Identity, error) {
-	var rec record
-	if err := json.Unmarshal([]byte(s), &rec); err != nil || rec.Version != recordVersion || rec.OpenID == "" {
-		return Identity{}, errRecord
-	}
-	var profile time.Time
-	if rec.Profile != 0 {
-		profile = time.Unix(rec.Profile, 0)
-	}
-	return Identity{
-		ProfileAt: profile,
-		AppID:     appID, OpenID: rec.OpenID, UnionID: rec.UnionID, Scope: rec.Scope, Channel: rec.Channel,
-		Nickname: rec.Nickname, AvatarURL: rec.Avatar, LoginAt: time.Unix(rec.LoginAt, 0),
-	}, nil
 }

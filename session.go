@@ -66,7 +66,7 @@ func (a *Auth) setSessions(c *config) error {
 	// scs.New has started the cleanup of a store that is not used here. It
 	// cannot be stopped without a race, and sleeps a minute at a time.
 	m.Store = &guard{inner: inner, idle: s.idle, now: c.now}
-	m.Codec = recordCodec{}
+	m.Codec = Codec{}
 	m.Lifetime = DefaultLifetime
 	if c.lifetime != nil {
 		m.Lifetime = *c.lifetime
@@ -412,10 +412,6 @@ func (s *sessions) identify(v *visit) {
 		}
 	}
 }
-
-// identityKey is where the identity stands in the session. It has the AppID,
-// so that two gates on one manager never read each other's identities.
-func identityKey(appID string) string { return "wechatauth." + appID }
 
 // has reports whether the context holds session data of this manager already.
 func (s *sessions) has(ctx context.Context) bool {

@@ -1,0 +1,74 @@
+package record
+
+import (
+	"math"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever a session holds, it comes back as it does from gob.
+func FuzzRoundTrip(f *testing.F) {
+	f.Add("wechatauth.wx00000000000000a1", "2sy1nq8\no1", "n", int64(-7), []byte{0, 255}, uint64(0x7ff8000000000123), int64(1_800_000_000), int64(1), 28_800)
+	f.Add("", "", "", int64(0), []byte{}, uint64(0), int64(0), int64(0), 0)
+	f.Add("a", "\xff", "a", int64(math.MinInt64), []byte(nil), uint64(1)<<63, int64(-62135596800), int64(999_999_999), -3607)
+	f.Fuzz(func(t *testing.T, name, text, other string, n int64, bytes []byte, bits uint64, seconds, nanos int64, zone int) {
+		when := time.Unix(seconds, nanos).In(time.FixedZone("", zone%86_400))
+		values := map[string]any{
+			name: text, other: n, name + "i": int(n), name + "i32": int32(n), name + "b": bytes, name + "f": math.Float64frombits(bits),
+			name + "t": when, name + "u": when.UTC(), name + "bool": n > 0, name + "s": []string{text, other},
+		}
+		if _, err := (scs.GobCodec{}).Encode(when, values); err != nil {
+			_, err = Encode(when, values)
+			assert.Error(t, err, "a zone that has no binary form")
+			return
+		}
+		wantDeadline, want := byGob(t, when, values)
+		deadline, got := roundTrip(t, when, values)
+		assertSame(t, wantDeadline, want, deadline, got)
+	})
+}
+
+// Whatever stands where a record should: it is refused, or it is the one record
+// of the session that is read out of it.
+func FuzzDecode(f *testing.F) {
+	for _, values := range []map[string]any{{}, {"wechatauth.wx00000000000000a1": "2sy1nq8\no1", "n": 1, "t": noon, "f": 0.5, "b": []byte{1}}} {
+		b, err := Encode(noon, values)
+		require.NoError(f, err)
+		f.Add(b, false)
+		f.Add(b[:len(b)-sumSize], true)
+		f.Add(oldRecord(f, noon, values), false)
+	}
+	f.Add([]byte("\x81\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x07\x01a\xff\xff\xff\xff\x0f"), true)
+	f.Fuzz(func(t *testing.T, b []byte, forged bool) {
+		if forged {
+			b = resum(b)
+		}
+		rec, err := Open(b)
+		if err != nil {
+			return
+		}
+		values, err := rec.Values()
+		if err != nil || rec.gob != nil {
+			return
+		}
+		for name, value := range values {
+			if len(name) < len(Prefix) || name[:len(Prefix)] != Prefix {
+				continue
+			}
+			text, found := rec.String(name)
+			want, isText := value.(string)
+			assert.Equal(t, isText, found, "%q", name)
+			assert.Equal(t, want, string(text), "%q", name)
+			assert.Equal(t, value == true, rec.Bool(name), "%q", name)
+		}
+		again, err := Encode(rec.Deadline(), values)
+		require.NoError(t, err)
+		_, same, err := Decode(again)
+		require.NoError(t, err)
+		assertSame(t, rec.Deadline(), values, rec.Deadline(), same)
+	})
+}
