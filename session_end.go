@@ -1,0 +1,138 @@
+package wechatauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// logout deletes the sessions of the request's cookies, unread, and the cookie.
+func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
+	if s.has(r.Context()) {
+		return s.logoutLoaded(w, r)
+	}
+	if token, ok := bearer(r); ok && s.takesBearer {
+		if !validToken(token) {
+			return nil
+		}
+		return s.drop(r.Context(), token)
+	}
+	tokens, _ := s.tokens(r)
+	for _, token := range tokens {
+		if err := s.end(r.Context(), token); err != nil {
+			return fmt.Errorf("delete session: %w", err)
+		}
+	}
+	v, err := s.empty(r.Context())
+	if err != nil {
+		return err
+	}
+	s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+	return nil
+}
+
+// logoutLoaded ends the session that the request's context holds. Whoever
+// loaded it writes the cookie when the answer begins.
+func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
+	held, _ := r.Context().Value(visitKey).(*visit)
+	if held != nil && held.manager == s.manager && held.down != nil {
+		return held.down
+	}
+	token := s.manager.Token(r.Context())
+	if err := s.manager.Destroy(r.Context()); err != nil {
+		return fmt.Errorf("delete session: %w", err)
+	}
+	if _, tells := s.manager.Store.(*guard); token != "" && (!tells || trackOf(r.Context()).ended) {
+		if err := s.endRenewed(r.Context(), token); err != nil {
+			return fmt.Errorf("delete session: %w", err)
+		}
+	}
+	if held == nil || held.manager != s.manager {
+		return nil
+	}
+	held.loggedIn, held.identity = false, Identity{}
+	if held.late {
+		s.manager.WriteSessionCookie(r.Context(), w, "", time.Time{})
+	}
+	return nil
+}
+
+// end deletes the session of a token.
+func (s *sessions) end(ctx context.Context, token string) error {
+	found, err := s.dropKey(ctx, s.storeKey(token))
+	if err != nil || found {
+		return err
+	}
+	return s.endRenewed(ctx, token)
+}
+
+// endRenewed deletes the session that a login of the same user has just given
+// another token: that one is what the visitor wants to end.
+func (s *sessions) endRenewed(ctx context.Context, token string) error {
+	for range maxSessionCookies {
+		next, err := s.renewed(ctx, token)
+		if err != nil || next == "" {
+			return err
+		}
+		found, err := s.dropKey(ctx, s.storeKey(next))
+		if err != nil || found {
+			return err
+		}
+		token = next
+	}
+	return nil
+}
+
+// errNoIndex: the store cannot tell which sessions are a user's.
+var errNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
+
+// revoke ends all sessions of a user, each in one call.
+func (s *sessions) revoke(ctx context.Context, appID, openID string) (int, error) {
+	if s.index == nil {
+		return 0, errNoIndex
+	}
+	user := userKey(appID, openID)
+	tokens, err := s.index.SessionsOf(ctx, user)
+	if err != nil {
+		return 0, fmt.Errorf("find sessions of user: %w", err)
+	}
+	for n, key := range tokens {
+		found, err := s.dropKey(ctx, key)
+		if err != nil {
+			return n, fmt.Errorf("delete session: %w", err)
+		}
+		if !found {
+			// It ended long ago, or its login is just about to save it: the
+			// index has to have it then. What has ended leaves by itself.
+			continue
+		}
+		if err := s.index.RemoveSession(ctx, user, key); err != nil {
+			return n + 1, fmt.Errorf("remove session from index: %w", err)
+		}
+	}
+	return len(tokens), nil
+}
+
+// drop deletes the session of a token.
+func (s *sessions) drop(ctx context.Context, token string) error {
+	_, err := s.dropKey(ctx, s.storeKey(token))
+	return err
+}
+
+// dropKey deletes a record by its key in the store, and reports whether there
+// was one; false where the store does not tell.
+func (s *sessions) dropKey(ctx context.Context, key string) (found bool, err error) {
+	if d, ok := s.manager.Store.(store.Dropper); ok {
+		return d.DropCtx(ctx, key)
+	}
+	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
+		return false, cs.DeleteCtx(ctx, key)
+	}
+	return false, s.manager.Store.Delete(key)
+}

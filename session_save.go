@@ -1,0 +1,67 @@
+package wechatauth
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+// save commits what changed in the visit's session and puts its cookie into
+// w's headers. Nothing is written where the application's own LoadAndSave
+// does it.
+func (s *sessions) save(w http.ResponseWriter, v *visit) error {
+	if v.outer || v.late || v.down != nil {
+		return nil
+	}
+	switch s.manager.Status(v.ctx) {
+	case scs.Modified:
+		if err := s.indexMoved(v); err != nil {
+			return err
+		}
+		token, expiry, err := s.manager.Commit(v.ctx)
+		if errors.Is(err, errSessionGone) {
+			return nil // it ended while this request ran, and stays ended
+		}
+		if err != nil {
+			return err
+		}
+		if !v.bearer && !s.cookieSet(w) && s.cookieDue(v, token) {
+			s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
+		}
+	case scs.Destroyed:
+		if !v.bearer && !s.cookieSet(w) {
+			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+		}
+	default:
+		if v.damaged && !s.cookieSet(w) {
+			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+		}
+		s.touch(v)
+	}
+	return nil
+}
+
+// cookieDue reports whether the browser needs to be told of a session that was
+// saved. One that it knows is not sent again: the answer could arrive after
+// that of a login, and put the old token in the new one's place. With the
+// application's own manager it is as in scs: whatever is saved is sent.
+func (s *sessions) cookieDue(v *visit, token string) bool {
+	if _, ok := s.manager.Store.(*guard); !ok {
+		return true
+	}
+	return token != v.token || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remember
+}
+
+// rememberKey is where scs notes RememberMe, which changes the cookie.
+const rememberKey = "__rememberMe"
+
+// touch moves the record's expiry of a session in use. It is no failure of
+// the request if that does not work: the next one tries again. The cookie
+// needs no touch: it lasts until the deadline.
+func (s *sessions) touch(v *visit) {
+	if g, ok := s.manager.Store.(*guard); ok && v.touch && v.token != "" {
+		_, _ = g.touch(v.ctx, s.storeKey(v.token), s.manager.Deadline(v.ctx))
+	}
+}
