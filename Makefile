@@ -7,6 +7,7 @@
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make fuzz   every fuzz target for FUZZTIME
 # make bench  side by side with peers; make bench-smoke counts without a clock
+# make load   real processes under simulated browsers
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
@@ -106,3 +107,9 @@ bench: setup
 .PHONY: bench-smoke
 bench-smoke: setup
 	@cd bench && go test -count=1 ./...
+
+# Redis, two instances of examples/nethttp and the simulator as processes, under
+# a thousand simulated browsers; draws bench/load.svg.
+.PHONY: load
+load: setup
+	@cd bench && go run ./load -plot load.svg

@@ -4,6 +4,8 @@
 //
 //	BENCHTIME  time for each measurement, default 300ms
 //	ROUNDS     how often everything is measured, default 7
+//	ONLY       a pattern of names: only these are measured, and no goals printed
+//	PROFILE    a file to write a processor profile of the measurements to
 package main
 
 import (
@@ -13,7 +15,9 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
 	"syscall"
 	"testing"
@@ -33,6 +37,8 @@ func main() {
 type settings struct {
 	benchtime time.Duration
 	rounds    int
+	only      *regexp.Regexp // nil for all
+	profile   string
 }
 
 func readSettings() (settings, error) {
@@ -51,6 +57,12 @@ func readSettings() (settings, error) {
 			return s, fmt.Errorf("ROUNDS %q is no number of rounds", text)
 		}
 	}
+	if text := os.Getenv("ONLY"); text != "" {
+		if s.only, err = regexp.Compile(text); err != nil {
+			return s, fmt.Errorf("ONLY: %w", err)
+		}
+	}
+	s.profile = os.Getenv("PROFILE")
 	return s, nil
 }
 
@@ -74,9 +86,15 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	rs := &rounds{out: out, n: set.rounds, results: map[string][]testing.BenchmarkResult{}}
-	sites, err := f.measureAll(rs)
+	pair, err := f.newLoginPair()
 	if err != nil {
 		return err
+	}
+	if err := profiled(set.profile, func() error { return rs.measure(f.groups(pair, set.only)...) }); err != nil {
+		return err
+	}
+	if set.only != nil {
+		return nil
 	}
 	if err := f.memoryFigures(rs); err != nil {
 		return err
@@ -84,5 +102,22 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := f.growth(rs, set); err != nil {
 		return err
 	}
-	return f.conclude(rs, sites)
+	return f.conclude(rs, pair)
+}
+
+// profiled runs f, with a processor profile if there is a file for it.
+func profiled(file string, f func() error) error {
+	if file == "" {
+		return f()
+	}
+	out, err := os.Create(file)
+	if err != nil {
+		return fmt.Errorf("write the profile: %w", err)
+	}
+	defer out.Close()
+	if err := pprof.StartCPUProfile(out); err != nil {
+		return fmt.Errorf("write the profile: %w", err)
+	}
+	defer pprof.StopCPUProfile()
+	return f()
 }

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
 	"sync/atomic"
 	"testing"
 )
@@ -18,22 +20,25 @@ func anonymousName(what, who string) string { return fmt.Sprintf("Anonymous/%s/w
 
 func loginName(who string) string { return "Login/who=" + who }
 
-// measureAll runs everything that is measured in turns.
-func (f *field) measureAll(rs *rounds) (*loginPair, error) {
+// groups are what is measured in turns; those whose name matches, if only is not
+// nil.
+func (f *field) groups(pair *loginPair, only *regexp.Regexp) [][]measurement {
 	var groups [][]measurement
 	for _, visitors := range parallel {
-		groups = append(groups, group(f.memory, visitors, func(who string) string { return authenticated("memory", who, visitors) }))
-		groups = append(groups, group(f.stored, visitors, func(who string) string { return authenticated("redis", who, visitors) }))
+		groups = append(groups,
+			group(f.memory, visitors, func(who string) string { return authenticated("memory", who, visitors) }),
+			group(f.stored, visitors, func(who string) string { return authenticated("redis", who, visitors) }))
 	}
 	groups = append(groups,
 		group(f.visits, 1, func(who string) string { return anonymousName("page", who) }),
-		group(f.scripts, 1, func(who string) string { return anonymousName("script", who) }))
-	pair, err := f.newLoginPair()
-	if err != nil {
-		return nil, err
+		group(f.scripts, 1, func(who string) string { return anonymousName("script", who) }),
+		[]measurement{pair.gothic.measurement(), pair.ours.measurement()})
+	if only != nil {
+		for i := range groups {
+			groups[i] = slices.DeleteFunc(groups[i], func(m measurement) bool { return !only.MatchString(m.name) })
+		}
 	}
-	groups = append(groups, []measurement{pair.gothic.measurement(), pair.ours.measurement()})
-	return pair, rs.measure(groups...)
+	return groups
 }
 
 func group(all []*contender, visitors int, name func(who string) string) []measurement {

@@ -1,22 +1,40 @@
 // Command nethttp walls a whole net/http application in: one line around the
 // mux, nothing to mount.
+//
+// WECHAT_APP_ID, WECHAT_APP_SECRET and BASE_URL are required. REDIS_URL keeps
+// sessions in Redis, so that several instances share them; ADDR is where to
+// listen, 127.0.0.1:8080 without it; WECHAT_URL leads to a simulator, such as
+// cmd/wechatsim, instead of to WeChat.
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log"
 	"net/http"
 	"os"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
 )
 
 func main() {
-	wall := wechatauth.RequireWeChat(
+	wall := wechatauth.RequireWeChat(options()...)
+	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(wall)))
+}
+
+func options() []wechatauth.Option {
+	opts := []wechatauth.Option{
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
-	)
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(wall)))
+	}
+	if u := os.Getenv("REDIS_URL"); u != "" {
+		opts = append(opts, wechatauth.WithRedisURL(u))
+	}
+	if u := os.Getenv("WECHAT_URL"); u != "" {
+		opts = append(opts, wechatauth.WithEndpoints(client.Endpoints{Open: u, API: u}))
+	}
+	return opts
 }
 
 func app(wall func(http.Handler) http.Handler) http.Handler {

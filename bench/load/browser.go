@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/http/cookiejar"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func personName(n int) string { return fmt.Sprintf("visitor-%d", n) }
+
+// What the site is asked for. What the simulator is asked for is not measured.
+const (
+	kindBegin    = "page, anonymous"
+	kindCallback = "callback"
+	kindPage     = "page, logged in"
+	kindLogout   = "logout"
+	kindAfter    = "script, logged out"
+)
+
+var kinds = []string{kindBegin, kindCallback, kindPage, kindLogout, kindAfter}
+
+// A browser is a cookie jar with WeChat's User-Agent, and one person's.
+type browser struct {
+	openID string
+	client *http.Client
+	times  map[string][]time.Duration // of the site's answers
+	robin  http.RoundTripper
+	in     bool // logged in
+}
+
+func newBrowser(n int, wechatURL string, robin http.RoundTripper) (*browser, error) {
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		return nil, err
+	}
+	at, err := url.Parse(wechatURL)
+	if err != nil {
+		return nil, err
+	}
+	jar.SetCookies(at, []*http.Cookie{{Name: "wechatsim_person", Value: personName(n), Path: "/"}})
+	b := &browser{openID: wechattest.OpenID(wechattest.DefaultAppID, personName(n)), times: map[string][]time.Duration{}, robin: robin}
+	b.client = &http.Client{Jar: jar, Transport: b, Timeout: time.Minute}
+	return b, nil
+}
+
+// RoundTrip measures each answer of the site until its last byte.
+func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
+	start := time.Now()
+	resp, err := b.robin.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil {
+		return nil, err
+	}
+	resp.Body = io.NopCloser(bytes.NewReader(body))
+	if r.URL.Host == siteHost {
+		kind := b.kindOf(r)
+		b.times[kind] = append(b.times[kind], time.Since(start))
+	}
+	return resp, nil
+}
+
+func (b *browser) kindOf(r *http.Request) string {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/callback"):
+		b.in = true
+		return kindCallback
+	case r.Method == http.MethodPost:
+		b.in = false
+		return kindLogout
+	case r.Header.Get("Sec-Fetch-Mode") == "cors":
+		return kindAfter
+	case b.in:
+		return kindPage
+	}
+	return kindBegin
+}
+
+// visit opens a page, which the first time leads through WeChat.
+func (b *browser) visit(ctx context.Context, target string) error {
+	resp, body, err := b.do(ctx, http.MethodGet, target, map[string]string{
+		"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Accept-Language": "zh-CN,zh-Hans;q=0.9",
+	})
+	if err != nil {
+		return fmt.Errorf("visit: %w", err)
+	}
+	if resp.StatusCode != http.StatusOK || body != "Hello, "+b.openID+"\n" || resp.Request.URL.RequestURI() != target {
+		return fmt.Errorf("visit: answered %d at %s: %.100q", resp.StatusCode, resp.Request.URL.Path, body)
+	}
+	return nil
+}
+
+// leave logs out, and sees that it worked.
+func (b *browser) leave(ctx context.Context) error {
+	stay := b.client.CheckRedirect
+	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	defer func() { b.client.CheckRedirect = stay }()
+	resp, body, err := b.do(ctx, http.MethodPost, "/wechat/logout", map[string]string{
+		"Content-Type": "application/x-www-form-urlencoded", "Origin": siteURL, "Sec-Fetch-Site": "same-origin",
+		"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document",
+	})
+	if err != nil {
+		return fmt.Errorf("logout: %w", err)
+	}
+	if resp.StatusCode != http.StatusSeeOther {
+		return fmt.Errorf("logout: answered %d: %.100q", resp.StatusCode, body)
+	}
+	resp, body, err = b.do(ctx, http.MethodGet, "/", map[string]string{
+		"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin",
+	})
+	if err != nil {
+		return fmt.Errorf("after logout: %w", err)
+	}
+	if resp.StatusCode != http.StatusUnauthorized {
+		return fmt.Errorf("after logout: answered %d: %.100q", resp.StatusCode, body)
+	}
+	return nil
+}
+
+func (b *browser) do(ctx context.Context, method, target string, header map[string]string) (*http.Response, string, error) {
+	r, err := http.NewRequestWithContext(ctx, method, siteURL+target, nil)
+	if err != nil {
+		return nil, "", err
+	}
+	r.Header.Set("User-Agent", wechattest.IPhone)
+	for name, value := range header {
+		r.Header.Set(name, value)
+	}
+	resp, err := b.client.Do(r)
+	if err != nil {
+		return nil, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp, string(body), err
+}
+
+// live is a browser's whole life. pause is the time from one step to the next;
+// 0 is none.
+func (b *browser) live(ctx context.Context, n, pages int, pause time.Duration) error {
+	next := time.Now().Add(time.Duration(rand.Int64N(int64(pause) + 1)))
+	for page := range pages + 1 { // the first is the login's
+		if err := await(ctx, next); err != nil {
+			return err
+		}
+		if err := b.visit(ctx, fmt.Sprintf("/?browser=%d&page=%d", n, page)); err != nil {
+			return err
+		}
+		next = next.Add(pause)
+	}
+	if err := await(ctx, next); err != nil {
+		return err
+	}
+	return b.leave(ctx)
+}
+
+func await(ctx context.Context, at time.Time) error {
+	d := time.Until(at)
+	if d <= 0 {
+		return ctx.Err()
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// drive lets all browsers live at once, asking about rate times in a second
+// together; 0 is as fast as they are answered.
+func (p *plant) drive(ctx context.Context, name string, set settings, rate float64) (*report, error) {
+	var pause time.Duration
+	if rate > 0 {
+		pause = time.Duration(float64(set.browsers) / rate * float64(time.Second))
+	}
+	browsers := make([]*browser, set.browsers)
+	for n := range browsers {
+		var err error
+		if browsers[n], err = newBrowser(n, p.wechatURL, p.robin); err != nil {
+			return nil, err
+		}
+	}
+	before, err := p.state()
+	if err != nil {
+		return nil, err
+	}
+	start := time.Now()
+	errs := make([]error, len(browsers))
+	var wg sync.WaitGroup
+	for n, b := range browsers {
+		wg.Go(func() { errs[n] = b.live(ctx, n, set.pages, pause) })
+	}
+	wg.Wait()
+	r := &report{name: name, browsers: set.browsers, pages: set.pages, took: time.Since(start), times: map[string][]time.Duration{}}
+	after, err := p.state()
+	if err != nil {
+		return nil, err
+	}
+	r.cpu, r.commands = after.usage.since(before.usage), after.commandsSince(before)
+	for n, b := range browsers {
+		for kind, times := range b.times {
+			r.times[kind] = append(r.times[kind], times...)
+		}
+		if errs[n] != nil {
+			r.errors = append(r.errors, errs[n])
+		}
+	}
+	r.sort()
+	return r, ctx.Err()
+}

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"io"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestAFewBrowsersAreServedWithoutError(t *testing.T) {
+	p, err := startPlant(t.Context(), 3)
+	t.Cleanup(p.close)
+	require.NoError(t, err)
+
+	set := settings{browsers: 3, pages: 2, plot: filepath.Join(t.TempDir(), "load.svg")}
+	r, err := p.drive(t.Context(), "flat out", set, 0)
+	require.NoError(t, err)
+	assert.Empty(t, r.errors)
+	assert.Len(t, r.times[kindBegin], 3)
+	assert.Len(t, r.times[kindCallback], 3)
+	assert.Len(t, r.times[kindPage], 3*(1+2), "the page after the login, and two more")
+	assert.Len(t, r.times[kindLogout], 3)
+	assert.Len(t, r.times[kindAfter], 3)
+	assert.Equal(t, 9, r.commands["get"], "one for each page")
+	require.NoError(t, writePlot(set, r, r))
+}
+
+func TestAnAnswerOfAnotherPersonIsAnError(t *testing.T) {
+	p, err := startPlant(t.Context(), 1)
+	t.Cleanup(p.close)
+	require.NoError(t, err)
+	b, err := newBrowser(0, p.wechatURL, p.robin)
+	require.NoError(t, err)
+	b.openID = "somebody-else"
+	assert.ErrorContains(t, b.live(t.Context(), 0, 1, 0), "visit: answered 200")
+}
+
+func TestProcessorTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
+	const tail = " S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 1 0 1 1 1 1\n"
+	for name, program := range map[string]string{"plain": "(nethttp)", "spaces and parentheses": "(a) R 1 (b)", "a line break": "(a\nb)"} {
+		t.Run(name, func(t *testing.T) {
+			user, system, err := parseStat("42 " + program + tail)
+			require.NoError(t, err)
+			assert.Equal(t, []time.Duration{120, 30}, []time.Duration{user, system})
+		})
+	}
+	_, _, err := parseStat("42 (nethttp) S 1")
+	assert.Error(t, err)
+}
+
+func TestQuantilesAreThoseOfTheAnswers(t *testing.T) {
+	times := make([]time.Duration, 1000)
+	for i := range times {
+		times[i] = time.Duration(i+1) * time.Millisecond
+	}
+	for share, want := range map[float64]float64{0: 1, 0.5: 501, 0.99: 991, 0.999: 1000, 1: 1000} {
+		assert.Equal(t, want, milliseconds(quantile(times, share)), "%v", share)
+	}
+	assert.Zero(t, quantile(nil, 0.5))
+}
+
+func TestThePlotIsWellFormedAndNamesEveryCurve(t *testing.T) {
+	var out bytes.Buffer
+	require.NoError(t, plot(&out, "a < b", "c & d", []curve{
+		{"one & only", "#000000", []time.Duration{time.Millisecond, 2 * time.Millisecond}},
+		{"nothing measured", "#000000", nil},
+	}))
+	words := ""
+	for dec := xml.NewDecoder(&out); ; {
+		token, err := dec.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		if text, ok := token.(xml.CharData); ok {
+			words += string(text) + "\n"
+		}
+	}
+	for _, want := range []string{"a < b", "c & d", "one & only", "nothing measured", "2 ms", "99.9 %", "time until the answer"} {
+		assert.Contains(t, words, want)
+	}
+}

@@ -1,0 +1,72 @@
+// Command load drives real processes over loopback: a redis-server, two
+// instances of examples/nethttp that share it, and the simulated WeChat of
+// cmd/wechatsim. Simulated browsers log in, read pages and log out; their
+// requests go to the two instances in turns. See bench/README.md.
+//
+// It ends with an error if a single answer is wrong.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	set := settings{}
+	flag.IntVar(&set.browsers, "browsers", 1000, "how many browsers there are")
+	flag.IntVar(&set.pages, "pages", 20, "how many pages each reads")
+	flag.StringVar(&set.plot, "plot", "", "`file` to draw the latencies into, as SVG")
+	flag.Parse()
+	if err := run(ctx, set); err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+type settings struct {
+	browsers, pages int
+	plot            string
+}
+
+// paceShare is at which share of the throughput that was reached browsers ask
+// when they take their time.
+const paceShare = 0.5
+
+// run has two parts. First all browsers ask as fast as they are answered: that
+// gives the throughput, and latencies that are those of a queue. Then they ask
+// at half of that rate: these latencies are what visitors see.
+func run(ctx context.Context, set settings) error {
+	if set.browsers < 1 || set.pages < 1 {
+		return fmt.Errorf("-browsers %d and -pages %d must be positive", set.browsers, set.pages)
+	}
+	p, err := startPlant(ctx, set.browsers)
+	defer p.close()
+	if err != nil {
+		return err
+	}
+	flatOut, err := p.drive(ctx, "flat out", set, 0)
+	if err != nil {
+		return err
+	}
+	flatOut.print(os.Stdout)
+	paced, err := p.drive(ctx, "paced", set, flatOut.throughput()*paceShare)
+	if err != nil {
+		return err
+	}
+	paced.print(os.Stdout)
+	if set.plot != "" {
+		if err := writePlot(set, flatOut, paced); err != nil {
+			return err
+		}
+	}
+	if n := len(flatOut.errors) + len(paced.errors); n > 0 {
+		return fmt.Errorf("%d errors; 0 are allowed", n)
+	}
+	return nil
+}

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+)
+
+// state is what can be counted from outside at one moment.
+type state struct {
+	usage usage
+	calls map[string]int
+}
+
+func (p *plant) state() (s state, err error) {
+	if s.calls, err = p.redis.Calls(); err != nil {
+		return s, err
+	}
+	s.usage, err = p.usage()
+	return s, err
+}
+
+func (s state) commandsSince(before state) map[string]int {
+	commands := map[string]int{}
+	for name, n := range s.calls {
+		if n -= before.calls[name]; n > 0 {
+			commands[name] = n
+		}
+	}
+	return commands
+}
+
+// report is what one part of the run was like.
+type report struct {
+	name            string
+	browsers, pages int
+	took            time.Duration
+	times           map[string][]time.Duration // of the site's answers, by kind, sorted
+	cpu             usage
+	commands        map[string]int // of Redis
+	errors          []error
+}
+
+func (r *report) sort() {
+	for _, times := range r.times {
+		slices.Sort(times)
+	}
+}
+
+// requests is how often the site answered.
+func (r *report) requests() (n int) {
+	for _, times := range r.times {
+		n += len(times)
+	}
+	return n
+}
+
+// throughput is in requests to the site per second.
+func (r *report) throughput() float64 { return float64(r.requests()) / r.took.Seconds() }
+
+// quantile of sorted times: that share of the answers took no longer.
+func quantile(sorted []time.Duration, share float64) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func (r *report) print(w io.Writer) {
+	n := float64(r.requests())
+	perRequest := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
+	fmt.Fprintf(w, "%s: %d browsers, each a login, %d pages and a logout\n", r.name, r.browsers, r.pages)
+	fmt.Fprintf(w, "  %d requests to the site in %.1f s: %.0f requests/s, %.0f logins/s\n",
+		r.requests(), r.took.Seconds(), r.throughput(), float64(len(r.times[kindCallback]))/r.took.Seconds())
+	fmt.Fprintf(w, "  %-20s %8s %9s %9s %9s %9s\n", "milliseconds", "answers", "p50", "p99", "p99.9", "longest")
+	for _, kind := range kinds {
+		times := r.times[kind]
+		fmt.Fprintf(w, "  %-20s %8d %9.2f %9.2f %9.2f %9.2f\n", kind, len(times), milliseconds(quantile(times, 0.50)),
+			milliseconds(quantile(times, 0.99)), milliseconds(quantile(times, 0.999)), milliseconds(quantile(times, 1)))
+	}
+	fmt.Fprintf(w, "  processor time for each request: site %.0f µs, Redis %.0f µs, WeChat %.0f µs, this driver %.0f µs\n",
+		perRequest(r.cpu.sites), perRequest(r.cpu.redis), perRequest(r.cpu.wechat), perRequest(r.cpu.driver))
+	total := 0
+	for _, count := range r.commands {
+		total += count
+	}
+	fmt.Fprintf(w, "  Redis commands for each request: %.2f (", float64(total)/n)
+	for i, name := range slices.Sorted(maps.Keys(r.commands)) {
+		if i > 0 {
+			fmt.Fprint(w, ", ")
+		}
+		fmt.Fprintf(w, "%s %d", name, r.commands[name])
+	}
+	fmt.Fprintf(w, ")\n  errors: %d\n", len(r.errors))
+	for _, err := range r.errors[:min(5, len(r.errors))] {
+		fmt.Fprintf(w, "    %v\n", err)
+	}
+}
