@@ -106,13 +106,14 @@ func (a *application) comesBack(most int, patience time.Duration) time.Duration 
 func (l *load) send(rate int) {
 	mix := []kind{protected, publicStranger, protected, unwalled, protected, publicVisitor, protected, anonymous, protected, protected}
 	l.wg.Go(func() {
-		ticker := time.NewTicker(time.Second / time.Duration(rate))
-		defer ticker.Stop()
+		began := time.Now()
 		for n := 0; ; n++ {
+			due := began.Add(time.Duration(n) * time.Second / time.Duration(rate))
+			wait(time.Until(due)) // not at all where the machine is late
 			select {
 			case <-l.done:
 				return
-			case <-ticker.C:
+			default:
 				l.wg.Go(func() { l.ask(mix[n%len(mix)], l.members[n%len(l.members)]) })
 			}
 		}
