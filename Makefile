@@ -5,6 +5,7 @@
 # make faults a login under 26 faults of Redis in 8 phases
 # make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
+# make failover logins while a primary is killed, behind Sentinels and in a Cluster
 # make fuzz   every fuzz target for FUZZTIME
 # make bench  side by side with peers; make bench-smoke counts without a clock
 # make load   real processes under simulated browsers
@@ -85,11 +86,13 @@ faults: setup
 
 # Sessions over a long time, and Redis frozen under load; see internal/soak.
 SOAK ?= 10m
-.PHONY: soak frozen
+.PHONY: soak frozen failover
 soak: setup
 	@go run ./internal/soak -for $(SOAK)
 frozen: setup
 	@go run ./internal/soak -frozen
+failover: setup
+	@.ci/suite failover
 
 # The client against hostile peers, and the simulator; fuzzing included.
 .PHONY: wire

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 )
@@ -63,6 +64,15 @@ func (g *Sentinels) Addrs() []string { return addrs(g.sentinels) }
 
 // Servers are the primary and the replica, in the roles that they began with.
 func (g *Sentinels) Servers() []*Server { return g.servers }
+
+// DownAfter makes the Sentinels take a primary for dead that was silent for so
+// long, instead of a second.
+func (g *Sentinels) DownAfter(d time.Duration) {
+	g.t.Helper()
+	for _, s := range g.sentinels {
+		s.Do("SENTINEL", "SET", MasterSet, "down-after-milliseconds", d.Milliseconds())
+	}
+}
 
 // Primary is the server that all Sentinels name.
 func (g *Sentinels) Primary() *Server {
