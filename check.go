@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/store"
@@ -13,52 +15,173 @@ import (
 // appIDShape is what AppIDs have looked like so far; WeChat promises nothing.
 var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
-// Check looks at what New cannot see without a network: whether the session
-// store can be reached and written and will keep what it is given, and whether
-// WeChat knows the AppIDs and AppSecrets. It spends nothing and disturbs no
-// login. The error joins all findings, one line each, each saying what to do;
-// nil means that nothing was found. Call it at start-up, or from a health
-// check that is not asked too often: it makes one call to WeChat per account.
-//
-// What it cannot see is WeChat's console: there, the host of the base URL has
-// to be entered as 网页授权域名, without scheme and path.
-func (a *Auth) Check(ctx context.Context) error {
-	errs := []error{a.checkStore(ctx)}
-	if a.official.client != nil {
-		errs = append(errs, a.checkAccount(ctx, "WithApp", a.official))
-	}
-	if a.website.client != nil {
-		errs = append(errs, a.checkAccount(ctx, "WithWebsiteApp", a.website))
-	}
-	if err := errors.Join(errs...); err != nil {
-		return prefixLines(err)
-	}
-	return nil
+// CheckError is what Auth.Check has found: everything at once.
+type CheckError struct {
+	// Findings are never empty. Each says in one line what is wrong and what to
+	// do, in English and in Chinese.
+	Findings []*store.Finding
 }
 
-func (a *Auth) checkStore(ctx context.Context) error {
-	c, ok := a.sessions.backing.(store.Checker)
+// Error has one line of English for each finding.
+func (e *CheckError) Error() string {
+	lines := make([]string, len(e.Findings))
+	for i, f := range e.Findings {
+		lines[i] = "wechatauth: " + f.English
+	}
+	return strings.Join(lines, "\n")
+}
+
+// Unwrap gives the findings, for errors.Is and errors.As.
+func (e *CheckError) Unwrap() []error {
+	all := make([]error, len(e.Findings))
+	for i, f := range e.Findings {
+		all[i] = f
+	}
+	return all
+}
+
+// Check looks at what New cannot see without a network: whether the session
+// store can be reached and written and will keep what it is given, whether its
+// clock is ours, and whether WeChat knows the AppIDs and AppSecrets. It looks
+// again at the cookie of an application's own session manager, which may have
+// changed since New, and at what WeChat would refuse of the base URL. It spends
+// nothing and disturbs no login. The error is a *CheckError with all findings;
+// nil means that nothing was found.
+//
+// Call it at start-up, or from a health check that is not asked too often: it
+// makes one call to WeChat for each account. With WithAccounts it looks at the
+// accounts of ByHost, ByPathPrefix and ByHeader; those of another resolver it
+// does not know.
+//
+// What it cannot see is WeChat's console: CallbackDomain is what has to stand
+// there.
+func (a *Auth) Check(ctx context.Context) error {
+	findings := a.checkSettings()
+	if c, ok := a.sessions.backing.(store.Checker); ok {
+		findings = append(findings, findingsOf(c.Check(ctx))...)
+	}
+	for _, gate := range a.checkedGates(ctx) {
+		findings = append(findings, gate.checkAccounts(ctx)...)
+	}
+	if len(findings) == 0 {
+		return nil
+	}
+	return &CheckError{findings}
+}
+
+// CallbackDomain is what has to be entered in WeChat's consoles, exactly so:
+// for an official account as 网页授权域名 (公众号设置, 功能设置), for a website
+// application as 授权回调域. It is the host of the base URL, or of the relay
+// (WithRelay), without scheme, port and path.
+func (a *Auth) CallbackDomain() string {
+	host := a.redirectURI()
+	if _, rest, found := strings.Cut(host, "://"); found {
+		host = rest
+	}
+	host, _, _ = strings.Cut(host, "/")
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	return host
+}
+
+// checkSettings looks at what needs no network.
+func (a *Auth) checkSettings() (found []*store.Finding) {
+	if _, own := a.sessions.manager.Store.(*guard); !own {
+		for _, err := range checkManager(a.sessions.manager, a.base) {
+			found = append(found, &store.Finding{
+				English: err.Error(), Chinese: "会话管理器的设置与 WithBaseURL 不符，登录后会话无法保持：" + err.Error(), Err: err,
+			})
+		}
+	}
+	if a.official.client != nil && a.openOrigin() == "https://open.weixin.qq.com" && a.base.Port() != "" {
+		found = append(found, &store.Finding{
+			English: fmt.Sprintf("WithBaseURL: WeChat sends nobody back to %s: its console takes no port (10003); use the https address that leads here, or a simulated WeChat (WithEndpoints)", a.base),
+			Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用模拟微信（WithEndpoints）。", a.base),
+		})
+	}
+	return found
+}
+
+// checkedGates are those whose accounts Check looks at.
+func (a *Auth) checkedGates(ctx context.Context) (gates []*Auth) {
+	if a.tenants == nil {
+		return []*Auth{a}
+	}
+	fixed, ok := a.tenants.resolver.(*fixedAccounts)
 	if !ok {
 		return nil
 	}
-	return c.Check(ctx)
+	for appID := range fixed.accounts {
+		if gate, err := a.tenantOf(ctx, appID); err == nil { // New has told of others
+			gates = append(gates, gate)
+		}
+	}
+	slices.SortFunc(gates, func(x, y *Auth) int { return strings.Compare(x.official.appID, y.official.appID) })
+	return gates
 }
 
-// checkAccount asks for the exchange of a code that no one ever had: WeChat
-// looks at AppID and AppSecret first, and then does not know the code.
-func (a *Auth) checkAccount(ctx context.Context, option string, acc account) error {
-	var errs []error
-	if !appIDShape.MatchString(acc.appID) {
-		errs = append(errs, fmt.Errorf("%s: %s does not look like an AppID (wx and 16 hex digits); the original id (gh_…) is another thing", option, acc.appID))
+func (a *Auth) checkAccounts(ctx context.Context) (found []*store.Finding) {
+	for option, acc := range map[string]account{"WithApp": a.official, "WithWebsiteApp": a.website, "WithMiniProgram": a.mini} {
+		if acc.client == nil {
+			continue
+		}
+		if a.accountPath != "" {
+			option = "WithAccounts: " + acc.appID
+		}
+		found = append(found, checkAccount(ctx, option, acc)...)
 	}
-	_, err := acc.client.Exchange(ctx, "wechatauth-check")
+	slices.SortFunc(found, func(x, y *store.Finding) int { return strings.Compare(x.English, y.English) })
+	return found
+}
+
+// checkAccount asks for the exchange of a code that no one ever had. As far as
+// is known WeChat looks at AppID and AppSecret first, and then does not know the
+// code.
+func checkAccount(ctx context.Context, option string, acc account) (found []*store.Finding) {
+	if !appIDShape.MatchString(acc.appID) {
+		found = append(found, &store.Finding{
+			English: fmt.Sprintf("%s: %s does not look like an AppID (wx and 16 hex digits); the original id (gh_…) is another thing", option, acc.appID),
+			Chinese: fmt.Sprintf("%s：%s 不像 AppID（wx 加 16 位十六进制数）；请注意原始 ID（gh_…）不是 AppID。", option, acc.appID),
+		})
+	}
+	var err error
+	if acc.channel == ChannelMiniProgram {
+		_, err = acc.client.Code2Session(ctx, "wechatauth-check")
+	} else {
+		_, err = acc.client.Exchange(ctx, "wechatauth-check")
+	}
 	var we *client.Error
 	switch {
 	case err == nil || reasonOf(err) == ReasonCodeExpired || reasonOf(err) == ReasonCodeUsed:
 	case errors.As(err, &we) && we.Kind() == client.KindConfiguration:
-		errs = append(errs, fmt.Errorf("%s: WeChat refuses the account: %w; check AppID, AppSecret and the IP list (IP白名单) in WeChat's console", option, err))
+		found = append(found, &store.Finding{
+			English: fmt.Sprintf("%s: WeChat refuses the account: %v; check AppID, AppSecret and the IP list (IP白名单) in WeChat's console", option, err),
+			Chinese: fmt.Sprintf("%s：微信拒绝了该账号（%v）：%s请在微信后台核对 AppID、AppSecret 和 IP 白名单。", option, err, we.Text(client.LangZhCN)),
+			Err:     err,
+		})
 	default:
-		errs = append(errs, fmt.Errorf("%s: WeChat's API did not answer as it should: %w; check the way out to the network", option, err))
+		found = append(found, &store.Finding{
+			English: fmt.Sprintf("%s: WeChat's API did not answer as it should: %v; check the way out to the network", option, err),
+			Chinese: fmt.Sprintf("%s：微信接口没有正常应答（%v）；请检查出网网络（DNS、代理、防火墙）。", option, err),
+			Err:     err,
+		})
 	}
-	return errors.Join(errs...)
+	return found
+}
+
+// findingsOf are the findings of a store's check.
+func findingsOf(err error) (found []*store.Finding) {
+	switch e := err.(type) {
+	case nil:
+	case *store.Finding:
+		found = append(found, e)
+	case interface{ Unwrap() []error }:
+		for _, one := range e.Unwrap() {
+			found = append(found, findingsOf(one)...)
+		}
+	default: // another's store
+		found = append(found, &store.Finding{English: err.Error(), Chinese: err.Error(), Err: err})
+	}
+	return found
 }

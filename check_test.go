@@ -2,14 +2,18 @@ package wechatauth
 
 import (
 	"context"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -44,4 +48,58 @@ func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "Redis cannot be written")
 	assert.Contains(t, err.Error(), "WeChat's API did not answer")
+}
+
+func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	auth, err := New(
+		WithBaseURL("https://m.example.com"), WithEndpoints(sim.Endpoints()),
+		WithAccounts(ByPathPrefix(map[string]Account{
+			"/a/": {AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret},
+			"/b/": {AppID: "wx00000000000000f7", Secret: "secret-for-tests"},
+		})),
+	)
+	require.NoError(t, err)
+	var found *CheckError
+	require.ErrorAs(t, auth.Check(context.Background()), &found)
+	require.Len(t, found.Findings, 1)
+	assert.Contains(t, found.Findings[0].English, "wx00000000000000f7: WeChat refuses the account")
+	assert.ErrorIs(t, found, client.ErrAppID)
+}
+
+func TestCheckLooksAtTheCookieOfTheApplicationsManagerAgain(t *testing.T) {
+	m := scs.New()
+	m.Cookie.Secure = true
+	m.Store = store.NewMemory()
+	s := wechattest.NewServer()
+	defer s.Close()
+	auth, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://m.example.com"), WithEndpoints(s.Endpoints()), WithSessionManager(m))
+	require.NoError(t, err)
+	require.NoError(t, auth.Check(context.Background()))
+	m.Cookie.SameSite = http.SameSiteStrictMode
+	err = auth.Check(context.Background())
+	require.Error(t, err)
+	assert.Contains(t, err.Error(), "SameSite")
+	assert.Contains(t, err.(*CheckError).Findings[0].Chinese, "会话")
+}
+
+func TestCheckTellsThatWeChatTakesNoPort(t *testing.T) {
+	auth, err := New(WithApp(testAppID, testSecret), WithBaseURL("http://127.0.0.1:8080"))
+	require.NoError(t, err)
+	found := auth.checkSettings()
+	require.Len(t, found, 1)
+	assert.Contains(t, found[0].English, "10003")
+}
+
+func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
+	for want, opts := range map[string][]Option{
+		"m.example.com":    right(),
+		"127.0.0.1":        right(WithBaseURL("http://127.0.0.1:8080")),
+		"auth.example.com": right(WithRelay("https://auth.example.com/relay", []byte("0123456789abcdefghijklmnopqrstuv"))),
+	} {
+		auth, err := New(opts...)
+		require.NoError(t, err)
+		assert.Equal(t, want, auth.CallbackDomain())
+	}
 }

@@ -14,9 +14,27 @@ import (
 // Checker looks at the store behind an interface, at start-up.
 type Checker interface {
 	// Check returns what would make sessions fail or vanish, all of it joined
-	// in one error, each line saying what to do; nil if nothing was found.
+	// in one error, each line saying what to do; nil if nothing was found. The
+	// errors may be of type *Finding.
 	Check(ctx context.Context) error
 }
+
+// Finding is one thing that a check has found. As an error it is its English
+// text. It holds no secret, key or token.
+type Finding struct {
+	// English says in one line what is wrong and what to do.
+	English string
+	// Chinese says the same in simplified Chinese.
+	Chinese string
+	// Err is the error behind it; nil where there is none.
+	Err error
+}
+
+// Error implements error.
+func (f *Finding) Error() string { return f.English }
+
+// Unwrap gives the error behind it, for errors.Is and errors.As.
+func (f *Finding) Unwrap() error { return f.Err }
 
 // maxClockSkew is how far apart the clocks of an instance and of Redis may be
 // before Check says so. Expiries are relative, so nothing breaks; logs are
@@ -36,17 +54,32 @@ func (s *Store) Check(ctx context.Context) error {
 func (s *Store) checkWriting(ctx context.Context) error {
 	key, value := "check "+rand.Text(), []byte(rand.Text())
 	if err := s.PutMark(ctx, key, value, time.Minute); err != nil {
-		return fmt.Errorf("session store: Redis cannot be written: %w; check its address, password, ACL (SET, GET, UNLINK, PEXPIRE, ZADD and ZRANGE on the keys of this store) and that it is no replica", err)
+		return &Finding{
+			English: fmt.Sprintf("session store: Redis cannot be written: %v; check its address, password, ACL (SET, GET, UNLINK, PEXPIRE, ZADD and ZRANGE on the keys of this store) and that it is no replica", err),
+			Chinese: fmt.Sprintf("会话存储：无法写入 Redis（%v）；请检查其地址、密码、ACL（对本存储的键放行 SET、GET、UNLINK、PEXPIRE、ZADD 和 ZRANGE），并确认它不是只读副本。", err),
+			Err:     err,
+		}
 	}
 	got, found, err := s.Mark(ctx, key)
 	if err != nil {
-		return fmt.Errorf("session store: Redis cannot be read: %w; check its ACL", err)
+		return &Finding{
+			English: fmt.Sprintf("session store: Redis cannot be read: %v; check its ACL", err),
+			Chinese: fmt.Sprintf("会话存储：无法读取 Redis（%v）；请检查其 ACL。", err),
+			Err:     err,
+		}
 	}
 	if !found || string(got) != string(value) {
-		return errors.New("session store: Redis lost a value at once; does it evict, or do reads go to another server than writes?")
+		return &Finding{
+			English: "session store: Redis lost a value at once; does it evict, or do reads go to another server than writes?",
+			Chinese: "会话存储：刚写入 Redis 的值立刻丢失；请检查是否发生了淘汰，或读写是否走了不同的服务器。",
+		}
 	}
 	if err := s.DeleteMark(ctx, key); err != nil {
-		return fmt.Errorf("session store: Redis cannot delete: %w; allow UNLINK", err)
+		return &Finding{
+			English: fmt.Sprintf("session store: Redis cannot delete: %v; allow UNLINK", err),
+			Chinese: fmt.Sprintf("会话存储：无法在 Redis 中删除（%v）；请放行 UNLINK。", err),
+			Err:     err,
+		}
 	}
 	return nil
 }
@@ -63,7 +96,11 @@ func (s *Store) checkClock(ctx context.Context) error {
 	}
 	skew := time.Unix(parts[0], parts[1]*1000).Sub(before)
 	if skew.Abs() > maxClockSkew {
-		return fmt.Errorf("session store: the clocks of Redis and of this machine are %v apart; set both by NTP", skew.Abs().Round(time.Second))
+		apart := skew.Abs().Round(time.Second)
+		return &Finding{
+			English: fmt.Sprintf("session store: the clocks of Redis and of this machine are %v apart; set both by NTP", apart),
+			Chinese: fmt.Sprintf("会话存储：Redis 与本机的时钟相差 %v；请用 NTP 校准两者。", apart),
+		}
 	}
 	return nil
 }
@@ -78,7 +115,10 @@ func (s *Store) checkEviction(ctx context.Context) error {
 		return nil
 	}
 	if strings.HasPrefix(pair[1], "allkeys-") {
-		return fmt.Errorf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or volatile-ttl in a Redis of their own", pair[1])
+		return &Finding{
+			English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or volatile-ttl in a Redis of their own", pair[1]),
+			Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl。", pair[1]),
+		}
 	}
 	return nil
 }

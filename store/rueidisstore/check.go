@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // maxClockSkew is how far apart the clocks of an instance and of Redis may be
@@ -24,7 +26,11 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	primaries, err := s.primaries(ctx, "list servers")
 	if err != nil {
-		return fmt.Errorf("session store: not all servers can be asked: %w", err)
+		return &store.Finding{
+			English: fmt.Sprintf("session store: not all servers can be asked: %v; check that each of them can be reached from here", err),
+			Chinese: fmt.Sprintf("会话存储：有服务器无法访问（%v）；请确认本机能连到每一台。", err),
+			Err:     err,
+		}
 	}
 	var findings []error
 	for _, primary := range primaries {
@@ -36,17 +42,32 @@ func (s *Store) Check(ctx context.Context) error {
 func (s *Store) checkWriting(ctx context.Context) error {
 	key, value := "check "+rand.Text(), []byte(rand.Text())
 	if err := s.PutMark(ctx, key, value, time.Minute); err != nil {
-		return fmt.Errorf("session store: Redis cannot be written: %w; check its address, password and ACL (SET, GET, UNLINK, PTTL, PEXPIRE, ZADD and ZRANGE on the keys of this store; HELLO and CLIENT; CLUSTER or ROLE)", err)
+		return &store.Finding{
+			English: fmt.Sprintf("session store: Redis cannot be written: %v; check its address, password and ACL (SET, GET, UNLINK, PTTL, PEXPIRE, ZADD and ZRANGE on the keys of this store; HELLO and CLIENT; CLUSTER or ROLE)", err),
+			Chinese: fmt.Sprintf("会话存储：无法写入 Redis（%v）；请检查其地址、密码和 ACL（对本存储的键放行 SET、GET、UNLINK、PTTL、PEXPIRE、ZADD 和 ZRANGE；另放行 HELLO 和 CLIENT，以及 CLUSTER 或 ROLE）。", err),
+			Err:     err,
+		}
 	}
 	got, found, err := s.Mark(ctx, key)
 	if err != nil {
-		return fmt.Errorf("session store: Redis cannot be read: %w; check its ACL", err)
+		return &store.Finding{
+			English: fmt.Sprintf("session store: Redis cannot be read: %v; check its ACL", err),
+			Chinese: fmt.Sprintf("会话存储：无法读取 Redis（%v）；请检查其 ACL。", err),
+			Err:     err,
+		}
 	}
 	if !found || string(got) != string(value) {
-		return errors.New("session store: Redis lost a value at once; does it evict, or do reads go to another server than writes?")
+		return &store.Finding{
+			English: "session store: Redis lost a value at once; does it evict, or do reads go to another server than writes?",
+			Chinese: "会话存储：刚写入 Redis 的值立刻丢失；请检查是否发生了淘汰，或读写是否走了不同的服务器。",
+		}
 	}
 	if err := s.DeleteMark(ctx, key); err != nil {
-		return fmt.Errorf("session store: Redis cannot delete: %w; allow UNLINK", err)
+		return &store.Finding{
+			English: fmt.Sprintf("session store: Redis cannot delete: %v; allow UNLINK", err),
+			Chinese: fmt.Sprintf("会话存储：无法在 Redis 中删除（%v）；请放行 UNLINK。", err),
+			Err:     err,
+		}
 	}
 	return nil
 }
@@ -63,7 +84,11 @@ func (s *Store) checkClock(ctx context.Context, primary rueidis.Client) error {
 	}
 	skew := time.Unix(parts[0], parts[1]*1000).Sub(before)
 	if skew.Abs() > maxClockSkew {
-		return fmt.Errorf("session store: the clocks of Redis and of this machine are %v apart; set both by NTP", skew.Abs().Round(time.Second))
+		apart := skew.Abs().Round(time.Second)
+		return &store.Finding{
+			English: fmt.Sprintf("session store: the clocks of Redis and of this machine are %v apart; set both by NTP", apart),
+			Chinese: fmt.Sprintf("会话存储：Redis 与本机的时钟相差 %v；请用 NTP 校准两者。", apart),
+		}
 	}
 	return nil
 }
@@ -78,7 +103,10 @@ func (s *Store) checkEviction(ctx context.Context, primary rueidis.Client) error
 		return nil
 	}
 	if policy := settings["maxmemory-policy"]; strings.HasPrefix(policy, "allkeys-") {
-		return fmt.Errorf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or volatile-ttl in a Redis of their own", policy)
+		return &store.Finding{
+			English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or volatile-ttl in a Redis of their own", policy),
+			Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl。", policy),
+		}
 	}
 	return nil
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// check runs the command with an environment that is right but for changes.
+func check(t *testing.T, changes map[string]string, args ...string) (code int, out string) {
+	t.Helper()
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	env := map[string]string{
+		"WECHAT_APP_ID": wechattest.DefaultAppID, "WECHAT_APP_SECRET": wechattest.DefaultSecret,
+		"BASE_URL": "https://m.example.com", "WECHAT_ENDPOINTS": sim.URL, "LANG": "en_US.UTF-8",
+	}
+	maps.Copy(env, changes)
+	var buf bytes.Buffer
+	code = run(context.Background(), args, func(name string) string { return env[name] }, &buf)
+	for _, name := range []string{"WECHAT_APP_SECRET", "WECHAT_WEBSITE_APP_SECRET", "WECHAT_MINI_APP_SECRET"} {
+		if env[name] != "" {
+			assert.NotContains(t, buf.String(), env[name])
+		}
+	}
+	return code, buf.String()
+}
+
+func TestNothingIsFoundWhereAllIsWellAndTheConsolesFieldIsTold(t *testing.T) {
+	redis := redistest.Start(t)
+	code, out := check(t, map[string]string{
+		"REDIS_URL":             redis.URL(),
+		"WECHAT_WEBSITE_APP_ID": wechattest.DefaultWebsiteAppID, "WECHAT_WEBSITE_APP_SECRET": wechattest.DefaultWebsiteSecret,
+		"WECHAT_MINI_APP_ID": wechattest.DefaultMiniProgramAppID, "WECHAT_MINI_APP_SECRET": wechattest.DefaultMiniProgramSecret,
+	})
+	assert.Zero(t, code)
+	assert.Equal(t, "Nothing was found.\n"+
+		"In WeChat's console, enter as 网页授权域名: m.example.com\n"+
+		"For the website application, enter as 授权回调域: m.example.com\n", out)
+
+	code, out = check(t, map[string]string{"REDIS_URL": redis.URL(), "LANG": "zh_CN.UTF-8"})
+	assert.Zero(t, code)
+	assert.Equal(t, "检查通过，没有发现问题。\n请在微信公众平台“网页授权域名”中填写：m.example.com\n", out)
+}
+
+func TestEveryFindingIsToldAtOnceInTheLanguageThatIsAskedFor(t *testing.T) {
+	redis := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	wrong := map[string]string{"REDIS_URL": redis.URL(), "WECHAT_APP_SECRET": "another-secret-for-tests"}
+
+	code, out := check(t, wrong, "-lang", "en")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "1. session store: Redis evicts sessions")
+	assert.Contains(t, out, "2. WithApp: WeChat refuses the account")
+
+	code, out = check(t, wrong, "-lang", "zh")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "1. 会话存储：内存写满时 Redis 会淘汰会话")
+	assert.Contains(t, out, "2. WithApp：微信拒绝了该账号")
+	assert.Contains(t, out, "请检查 AppSecret")
+}
+
+func TestTheSecretComesFromAFileToo(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte(wechattest.DefaultSecret+"\n"), 0o600))
+	code, out := check(t, map[string]string{"WECHAT_APP_SECRET": ""}, "-secret-file", file)
+	assert.Zero(t, code, out)
+	assert.Contains(t, out, "sessions are in memory")
+}
+
+func TestWhatIsNotUnderstoodIsTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		changes map[string]string
+		args    []string
+		code    int
+		want    string
+	}{
+		"no settings":         {map[string]string{"WECHAT_APP_ID": "", "BASE_URL": ""}, nil, 1, "WithBaseURL"},
+		"a flag that is none": {nil, []string{"-secret", "x"}, 2, "see wechatcheck -h"},
+		"a word":              {nil, []string{"now"}, 2, "there are only flags"},
+		"a file that is none": {nil, []string{"-secret-file", "nowhere"}, 2, "nowhere"},
+		"help":                {nil, []string{"-h"}, 0, "-secret-file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out := check(t, tt.changes, tt.args...)
+			assert.Equal(t, tt.code, code)
+			assert.Contains(t, out, tt.want)
+		})
+	}
+}
