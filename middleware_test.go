@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -255,8 +256,8 @@ func TestTwentyTabsKeepTheNewestFive(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()
 	var callbacks []string
-	for range 20 {
-		callbacks = append(callbacks, b.authorize("/a"))
+	for i := range 20 {
+		callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d?q=%s", i, strings.Repeat("a", 300))))
 		s.clock.Advance(time.Second)
 	}
 	for i, callback := range callbacks {
@@ -264,11 +265,14 @@ func TestTwentyTabsKeepTheNewestFive(t *testing.T) {
 		if i < 15 {
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode, "tab %d", i)
 			assert.Contains(t, got.body, "flow_cookie_missing")
-			assert.Contains(t, got.body, "/wechat/login")
+			assert.Contains(t, got.body, `href="/wechat/login?next=%2F&amp;again=1"`, "a clean way to start again")
 			continue
 		}
 		assert.Equal(t, http.StatusSeeOther, got.StatusCode, "tab %d", i)
+		assert.Contains(t, got.Header.Get("Location"), fmt.Sprintf("/tab/%d?", i), "each on its own target")
 	}
+	assert.Contains(t, b.visit("/wechat/login?next=%2Ftab%2F3&again=1").body, "url=/tab/3 logged-in=true", "who starts again is in")
+	assert.Equal(t, 5, s.exchanges())
 }
 
 func TestALoginBegunOnOneInstanceIsFinishedOnAnother(t *testing.T) {

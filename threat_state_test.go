@@ -447,6 +447,36 @@ func TestT11_ALogoutLastsUntilTheVisitorAsksForALogin(t *testing.T) {
 	assert.Contains(t, b.visit("/a").body, "logged-in=true", "a browser that keeps no cookie remembers no logout")
 }
 
+// A browser removes a cookie only where name, path and domain are those it was
+// set with, and takes none back that lacks what its prefix asks for.
+func TestT11_ALogoutDeletesTheRecordAndClearsTheCookieAsItWasSet(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newTLSSite(t, WithRedis(redis.Pool()))
+	b := s.browser()
+	set, err := http.ParseSetCookie(b.step(b.authorize("/a")).setOf(s.sessionCookie()))
+	require.NoError(t, err)
+	require.Equal(t, int64(1), redis.Do("EXISTS", "scs:session:"+set.Value))
+
+	cleared, err := http.ParseSetCookie(b.post("/wechat/logout", url.Values{"next": {"/public"}}).Request.Response.Header.Get("Set-Cookie"))
+
+	require.NoError(t, err)
+	assert.Equal(t, int64(0), redis.Do("EXISTS", "scs:session:"+set.Value))
+	assert.Empty(t, cleared.Value)
+	assert.Negative(t, cleared.MaxAge)
+	type attributes struct {
+		name, path, domain string
+		secure, httpOnly   bool
+		sameSite           http.SameSite
+	}
+	of := func(c *http.Cookie) attributes {
+		return attributes{c.Name, c.Path, c.Domain, c.Secure, c.HttpOnly, c.SameSite}
+	}
+	assert.Equal(t, of(set), of(cleared))
+	assert.Equal(t, attributes{s.sessionCookie(), "/", "", true, true, http.SameSiteLaxMode}, of(cleared))
+	assert.True(t, strings.HasPrefix(cleared.Name, "__Host-"))
+	assert.Nil(t, b.cookie(s.sessionCookie()))
+}
+
 // The comparisons of secrets in the production code, by its source: each either
 // takes the same time whatever it compares, or is no secret to whom it answers.
 func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {

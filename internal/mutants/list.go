@@ -1049,23 +1049,95 @@ var mutants = []mutant{
 		search: "g.identity, g.loggedIn = Identity{Snapshot: true}, false",
 		broken: "g.identity, g.loggedIn = Identity{Snapshot: true}, true",
 	},
+	{
+		name: "a page may load anything", about: "pages",
+		search: `	policy := "default-src 'none'; style-src "`,
+		broken: `	policy := "style-src "`,
+	},
+	{
+		name: "a page may be framed", about: "pages",
+		search: `; base-uri 'none'; frame-ancestors " + ancestors`,
+		broken: `; base-uri 'none'"`,
+	},
+	{
+		name: "a page may send its form anywhere", about: "pages",
+		search: `	return "; form-action " + actions + "; base-uri`,
+		broken: `	return "; base-uri`,
+	},
+	{
+		name: "a page may be kept", about: "pages",
+		search: `	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
+`,
+		broken: `	h.Set("Cache-Control", "private")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
+`,
+	},
+	{
+		name: "a page tells its URL, which may have a code", about: "pages",
+		search: `	return "no-referrer"
+`,
+		broken: `	return "origin-when-cross-origin"
+`,
+	},
+	{
+		name: "a page's link may be a script", about: "pages",
+		search: "pageLink(p.RetryURL), pageLink(p.ActionURL), pageLink(p.URL)",
+		broken: "p.RetryURL, p.ActionURL, p.URL",
+	},
+	{
+		name: "a page names any word as its reason", about: "pages",
+		search: `		return pageTexts.Unknown, ""
+`,
+		broken: `		return pageTexts.Unknown, p.Reason
+`,
+	},
+	{
+		name: "a wrong AppSecret is tried again and again", about: "failure",
+		search: `		return ReasonBadConfig
+	case client.KindRefused`,
+		broken: `		return ReasonCodeExpired
+	case client.KindRefused`,
+	},
+	{
+		name: "a 503 does not say when to come back", about: "failure",
+		search: "	if f.Status == http.StatusServiceUnavailable {\n",
+		broken: "	if f.Status == http.StatusServiceUnavailable && false {\n",
+	},
+	{
+		name: "a visitor of another host begins his login there", about: "middleware",
+		search: `	case a.onOtherHost(r):
+		return actionHop, ""
+`,
+		broken: "",
+	},
+	{
+		name: "a proxy that rewrites Host makes a loop", about: "middleware",
+		search: `	_, err := r.Cookie(a.cookies.hopName())
+	return err != nil
+`,
+		broken: "	return true\n",
+	},
 }
 
 // likely are the tests of a file: those that are asked first.
 var likely = map[string]string{
 	"returnto":   "ReturnTarget|RequestTarget|T2[1267]|T31|HonestLinks",
 	"pagevisit":  "PageVisit|Preflight|T10|T32",
-	"seal":       "Box|T0[1-9]|T24|AFlowCookie|T34",
-	"flow":       "ASealedCookie|AStateIs|T0[1-9]|T13|T24|T58|T59|AFlowCookie|Tabs|UsesHostCookies",
+	"seal":       "Box|NewestKey|T0[1-5]|T0[789]|T24|AFlowCookie|T34",
+	"flow":       "T0[1-5]|T0[789]|T13|T24|T58|T59|AFlowCookie|Tabs|UsesHostCookies",
 	"trail":      "T30|Loop|Logout|T11",
 	"ticket":     "ATicketIs|Ticket|CouldNotBeSaved",
 	"claim":      "AClaim|AnOutcome|AFailedLogin|T0[56]_A|T06_W|ALoginIs|HundredCallbacks|WeChatsTokens|TestT45|Reload|TwoAccounts",
-	"callback":   "T0[1-9]|T1[39]|T2[0-9]|T30|T38|Callback|Refus|StepUp|Reload|OnLogin|Snapshot|CouldNotBeSaved|T14|TestT45",
+	"callback":   "T0[1-5]|T0[6789]_A[no]|T0[789]|T1[39]|T2[0-9]|T30|T38|Callback|Refus|StepUp|Reload|OnLogin|Snapshot|CouldNotBeSaved|T14|TestT45",
 	"middleware": "T10|T11|T3[0-9]|Authorize|Script|StepUp|RedisIsDown|TestT36",
-	"handler":    "T0|T1[01]|T2[26]|T3[0-9]|Logout|AnotherSite|StepUp|AbortedRequests|Loop|T73|T75",
+	"handler":    "T0[1-5]|T0[789]|T1[01]|T2[26]|T3[0-9]|Logout|AnotherSite|StepUp|AbortedRequests|Loop|T73|T75",
 	"session":    "T1[3-9]|T4[45]|T74|Session|Bearer|Login|Damaged|InFlight|Revoke|Grace|Accounts",
 	"guard":      "T1[4-8]|InFlight|IdleTimeout|LoggedOut|Renews|CostsNothing",
 	"response":   "Save|Response|Hijack|T36|T74",
+	"pages":      "Page|T36|T39|T43|Policy|Reason|LinksThat",
 	"failure":    "T3[69]|T43|Callback|Script|TestT36",
 	"upstream":   "T34|FuzzIdentity",
 	"options":    "Configuration|T42|Lifetime",
