@@ -1,0 +1,122 @@
+package wechatauth
+
+import (
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// Keys and releases that change while visitors log in.
+
+// An older instance beside newer ones meets records that it cannot know.
+func TestT68_ARecordOfALaterReleaseMeansALoginAndNoError(t *testing.T) {
+	for name, text := range map[string]string{
+		"a later version":         `{"v":2,"o":"o123","s":"snsapi_base","c":"wechat","t":1700000000}`,
+		"a version that is far":   `{"v":1000000,"who":{"o":"o123"}}`,
+		"a version of no number":  `{"v":"next","o":"o123"}`,
+		"no version":              `{"o":"o123"}`,
+		"another form altogether": `wx2:AAAA`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			b := s.browser()
+			b.setCookie(s.sessionCookie(), s.sessionWith(identityKey(wechattest.DefaultAppID), text))
+			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+			assert.Contains(t, b.visit("/public").body, "logged-in=false")
+			assert.Contains(t, b.visit("/a").body, "url=/a logged-in=true")
+			assert.Equal(t, 1, s.exchanges())
+		})
+	}
+}
+
+// Three instances are given a new key one after the other: first to open with,
+// then to seal with. At every step logins are under way that each instance has
+// begun, and each instance finishes some of them after the step.
+func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
+	current, next := []byte("the current flow key, forty bytes long.."), []byte("the next flow key, which is as long.....")
+	s := newSite(t)
+	shared := store.NewMemory(store.WithClock(s.clock.Now))
+	with := func(keys ...[]byte) *Auth { return s.instance(WithStore(shared), WithFlowKeys(keys[0], keys[1:]...)) }
+	ask := func(a *Auth, target string, cookies ...*http.Cookie) answer {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil)
+		r.Host = s.auth.base.Host
+		r.Header.Set("Accept", "text/html")
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		a.RequireWeChat(http.HandlerFunc(echo)).ServeHTTP(w, r)
+		return answer{Response: w.Result()}
+	}
+	type login struct {
+		state  string
+		cookie *http.Cookie
+	}
+	begin := func(a *Auth) login {
+		begun := ask(a, "/a")
+		require.Len(t, begun.flowCookies(), 1)
+		u, err := url.Parse(begun.Header.Get("Location"))
+		require.NoError(t, err)
+		return login{u.Query().Get("state"), begun.flowCookies()[0]}
+	}
+	instances := []*Auth{with(current), with(current), with(current)}
+	logins, failed := 0, 0
+	for _, keys := range [][][]byte{{current, next}, {next, current}} {
+		for changed := range instances {
+			var underWay []login
+			for _, a := range instances {
+				for range instances {
+					underWay = append(underWay, begin(a))
+				}
+			}
+			instances[changed] = with(keys...)
+			for i, l := range underWay {
+				s.grant(1)
+				got := ask(instances[i%len(instances)], "/wechat/callback?code=code&state="+l.state, l.cookie)
+				logins++
+				if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/a" {
+					failed++
+				}
+			}
+		}
+	}
+	assert.Equal(t, 54, logins)
+	assert.Zero(t, failed)
+
+	// The old key goes when what it sealed has ended.
+	late := begin(with(current))
+	s.clock.Advance(flowTTL + time.Second)
+	fresh := begin(with(next, current))
+	last := with(next)
+	s.grant(1)
+	assert.Equal(t, "/a", ask(last, "/wechat/callback?code=code&state="+fresh.state, fresh.cookie).Header.Get("Location"))
+	assert.Equal(t, http.StatusBadRequest, ask(last, "/wechat/callback?code=code&state="+late.state, late.cookie).StatusCode, "a clean start again, by a page")
+}
+
+func TestT71_AKeyThatCanBeGuessedIsRefused(t *testing.T) {
+	for name, key := range map[string]string{
+		"nothing": "", "one letter": "a", "sixteen times a letter": strings.Repeat("a", 16), "thirty-two times a letter": strings.Repeat("a", 32),
+		"31 bytes": "0123456789abcdefghijklmnopqrstu", "a word, repeated": strings.Repeat("changeme", 5), "zeroes": strings.Repeat("\x00", 64),
+	} {
+		for option, opt := range map[string]Option{
+			"current":  WithFlowKeys([]byte(key)),
+			"previous": WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"), []byte(key)),
+		} {
+			_, err := New(right(opt)...)
+			assert.ErrorContains(t, err, "WithFlowKeys: key", "%s, %s", name, option)
+			if len(key) > 8 {
+				assert.NotContains(t, err.Error(), key, "%s, %s", name, option)
+			}
+		}
+	}
+}
