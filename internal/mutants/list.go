@@ -400,7 +400,7 @@ var mutants = []mutant{
 `,
 	},
 	{
-		name: "a pending login that is too old is finished", about: "callback",
+		name: "a pending login that has ended is an error to who is logged in", about: "callback",
 		search: "reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:",
 		broken: "reason == ReasonFlowCookieMissing:",
 	},
