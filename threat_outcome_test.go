@@ -162,3 +162,24 @@ func TestT07_APendingLoginOfAnAccountThatIsGoneIsRefused(t *testing.T) {
 	}
 	assert.Zero(t, s.exchanges())
 }
+
+// The doubled callback that waits has the cookies of before: it is not told
+// whose claim it may take over.
+func TestT06_WhoCannotUseTheClaimGivesItBackAtOnce(t *testing.T) {
+	var st *faultyStore
+	s := newSite(t, withFaultyStore(&st))
+	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	b := s.browser()
+	b.setCookie(s.sessionCookie(), s.sessionWith("cart", "book"))
+	callback := b.authorize("/a")
+	pending := cookieHeader(b.client.Jar.Cookies(s.auth.base)...)
+	st.fail("find", failing)
+	require.Equal(t, http.StatusServiceUnavailable, b.step(callback).StatusCode)
+	st.fail("find", nil)
+
+	got := s.wire(http.MethodGet, callback, pageHeader, pending)
+
+	assert.Equal(t, http.StatusSeeOther, got.StatusCode)
+	assert.Equal(t, "/a", got.Header.Get("Location"))
+	assert.Equal(t, 1, s.exchanges())
+}

@@ -728,10 +728,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login is not in the index", about: "session",
-		search: `	if s.index != nil {
-		key`,
-		broken: `	if s.index != nil && false {
-		key`,
+		search: `	if err := s.addToIndex(v); err != nil {
+		return err
+	}
+	token, expiry`,
+		broken: `	token, expiry`,
 	},
 	{
 		name: "a logout that failed counts as one", about: "session",
