@@ -1,0 +1,239 @@
+package wechatauth
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// What is damaged is told: no damage to a session record makes another session of
+// it, or costs the process more than that one session.
+
+// wreck is a site with one session in its store, of which damaged copies are
+// made.
+type wreck struct {
+	*site
+	memory *store.Memory
+	cookie *http.Cookie
+	record []byte
+	events []Event // of the requests that came one after the other
+}
+
+// Observe implements Observer.
+func (w *wreck) Observe(_ context.Context, e Event) { w.events = append(w.events, e) }
+
+func newWreck(t *testing.T) *wreck {
+	w := &wreck{memory: store.NewMemory()}
+	w.site = newSite(t, WithStore(w.memory), WithObserver(w), WithLogger(slog.New(slog.DiscardHandler)))
+	w.handle("/put", func(_ http.ResponseWriter, r *http.Request) {
+		w.auth.Sessions().Put(r.Context(), "cart", []string{"book", "pen"})
+		w.auth.Sessions().Put(r.Context(), "n", 3)
+	})
+	b := w.browser()
+	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	b.step("/put")
+	w.cookie = b.cookie(w.sessionCookie())
+	var found bool
+	var err error
+	w.record, found, err = w.memory.Find(w.cookie.Value)
+	require.NoError(t, err)
+	require.True(t, found)
+	w.record = slices.Clone(w.record)
+	return w
+}
+
+// request brings the session's cookie.
+func (w *wreck) request() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, w.server.URL+"/public", nil)
+	r.AddCookie(&http.Cookie{Name: w.cookie.Name, Value: w.cookie.Value})
+	return r
+}
+
+func (w *wreck) put(record []byte) {
+	require.NoError(w.t, w.memory.Commit(w.cookie.Value, record, time.Now().Add(time.Hour)))
+}
+
+// load loads the session of a damaged record as the gate does, and reports
+// whether it was told from a good one.
+func (w *wreck) load(record []byte) (told bool) {
+	w.events = nil
+	w.put(record)
+	v, err := w.auth.sessions.load(w.request())
+	require.NoError(w.t, err, "damage is no trouble of the store")
+	if !v.loggedIn {
+		require.True(w.t, v.damaged, "%x", record)
+		_, there, err := w.memory.Find(w.cookie.Value)
+		require.NoError(w.t, err)
+		require.False(w.t, there, "the record stays: %x", record)
+		return true
+	}
+	require.Equal(w.t, aliceOpenID, v.identity.OpenID, "%x", record)
+	w.auth.Sessions().Put(v.ctx, "a", "b") // no session is without its map
+	return false
+}
+
+// maxDamage is what one damaged record may make the gate allocate, in bytes.
+const maxDamage = 64 << 10
+
+// loadAll loads damaged copies and looks at what each allocates. Asking the
+// runtime for that is slow, so several are asked for at once: what is little
+// for all is little for each.
+func (w *wreck) loadAll(copies [][]byte) (told int) {
+	for batch := range slices.Chunk(copies, 8) {
+		allocated := allocatedBy(func() {
+			for _, c := range batch {
+				if w.load(c) {
+					told++
+				}
+			}
+		})
+		if allocated <= maxDamage {
+			continue
+		}
+		for _, c := range batch {
+			require.LessOrEqual(w.t, allocatedBy(func() { w.load(c) }), uint64(maxDamage), "%x", c)
+		}
+	}
+	return told
+}
+
+// flips are all copies that differ in one bit.
+func flips(record []byte) (copies [][]byte) {
+	for i := range record {
+		for bit := range 8 {
+			c := slices.Clone(record)
+			c[i] ^= 1 << bit
+			copies = append(copies, c)
+		}
+	}
+	return copies
+}
+
+// truncations are all copies that end early.
+func truncations(record []byte) (copies [][]byte) {
+	for n := range record {
+		copies = append(copies, record[:n:n])
+	}
+	return copies
+}
+
+// mutation is a copy that was changed at random, in one of several ways.
+func mutation(random *rand.Rand, record []byte) []byte {
+	c := slices.Clone(record)
+	at := random.IntN(len(c))
+	some := make([]byte, 1+random.IntN(8))
+	for i := range some {
+		some[i] = byte(random.IntN(256))
+	}
+	switch random.IntN(7) {
+	case 0: // a few bytes here and there
+		for _, b := range some {
+			c[random.IntN(len(c))] = b
+		}
+	case 1: // a few in a row
+		copy(c[at:], some)
+	case 2: // more of them
+		c = slices.Insert(c, at, some...)
+	case 3: // fewer of them
+		c = slices.Delete(c, at, min(len(c), at+len(some)))
+	case 4: // a number that claims much
+		copy(c[at:], []byte{0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}[random.IntN(8):])
+	case 5: // a part in another place
+		copy(c[at:], c[random.IntN(len(c)):])
+	case 6: // nothing of it is left
+		for i := range c {
+			c[i] = byte(random.IntN(256))
+		}
+	}
+	return c
+}
+
+func TestEveryFlippedBitAndEveryTruncationOfARecordIsHealedAndCostsLittle(t *testing.T) {
+	w := newWreck(t)
+	flipped, cut := flips(w.record), truncations(w.record)
+	toldFlips, toldCuts := w.loadAll(flipped), w.loadAll(cut)
+	t.Logf("records: flips %d, told %d; truncations %d, told %d", len(flipped), toldFlips, len(cut), toldCuts)
+	assert.Equal(t, len(flipped), toldFlips)
+	assert.Equal(t, len(cut), toldCuts)
+	assert.False(t, w.load(w.record), "the record itself is good")
+}
+
+func TestAHundredThousandMutationsOfARecordAreHealedAndCostLittle(t *testing.T) {
+	w := newWreck(t)
+	random := rand.New(rand.NewPCG(3, 4))
+	total := 100_000
+	if underRace {
+		total = 10_000
+	}
+	told, same := 0, 0
+	for range total / 1000 {
+		var copies [][]byte
+		for range 1000 {
+			if c := mutation(random, w.record); bytes.Equal(c, w.record) {
+				same++
+			} else {
+				copies = append(copies, c)
+			}
+		}
+		told += w.loadAll(copies)
+	}
+	t.Logf("records: mutations %d, told %d, and %d that changed nothing", total, told, same)
+	assert.Equal(t, total, told+same)
+}
+
+// What the visitor and the operator see of it: the page, without an identity;
+// the cookie deleted, or replaced where the page puts something into the
+// session; the reason, once; and nothing is left in the store.
+func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
+	w := newWreck(t)
+	w.handle("/visits", func(rw http.ResponseWriter, r *http.Request) {
+		w.auth.Sessions().Put(r.Context(), "visits", "1")
+		echo(rw, r)
+	})
+	random := rand.New(rand.NewPCG(5, 6))
+	copies := slices.Concat(truncations(w.record)[1:20], flips(w.record)[:64])
+	for range 100 {
+		copies = append(copies, mutation(random, w.record))
+	}
+	for n, c := range copies {
+		if !w.load(c) {
+			continue // what it was
+		}
+		w.events = nil
+		w.put(c)
+		b := w.browser()
+		b.setCookie(w.cookie.Name, w.cookie.Value)
+		page := []string{"/public", "/visits"}[n%2]
+		got := b.step(page)
+		require.Equal(t, http.StatusOK, got.StatusCode, "%x", c)
+		require.Contains(t, got.body, "logged-in=false")
+		_, there, err := w.memory.Find(w.cookie.Value)
+		require.NoError(t, err)
+		require.False(t, there)
+		reasons := 0
+		for _, e := range w.events {
+			if e.Reason == ReasonSessionCorrupt {
+				reasons++
+			}
+		}
+		require.Equal(t, 1, reasons, fmt.Sprintf("%x", c))
+		if now := b.cookie(w.cookie.Name); page == "/public" {
+			require.Nil(t, now)
+		} else {
+			require.NotEqual(t, w.cookie.Value, now.Value)
+		}
+		require.Equal(t, http.StatusOK, b.step(page).StatusCode)
+	}
+}
