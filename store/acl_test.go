@@ -1,0 +1,69 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+// aclOfREADME gives the server the user of the README, with what is added.
+func aclOfREADME(t *testing.T, server *redistest.Server, more ...any) {
+	t.Helper()
+	text, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	_, line, found := strings.Cut(string(text), "\nACL SETUSER ")
+	require.True(t, found, "the README has no line of an ACL")
+	line, _, _ = strings.Cut(line, "\n")
+	args := []any{"SETUSER"}
+	for _, word := range strings.Fields(line) {
+		args = append(args, word)
+	}
+	server.Do("ACL", append(args, more...)...)
+}
+
+// asWeChat is that user's pool.
+func asWeChat(t *testing.T, server *redistest.Server) *redis.Pool {
+	t.Helper()
+	pool, err := store.NewPool("redis://wechat:password@" + server.Addr())
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	return pool
+}
+
+func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
+	server := redistest.Start(t)
+	aclOfREADME(t, server, "+scan") // the promises include that of listing all sessions
+	pool := asWeChat(t, server)
+	var stores atomic.Int64
+	storetest.Run(t, func(*testing.T) store.Sessions {
+		return patient(pool, store.WithPrefix(fmt.Sprintf("scs:session:%d:", stores.Add(1))))
+	})
+}
+
+func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
+	server := redistest.Start(t)
+	aclOfREADME(t, server)
+	server.Do("SET", "another", "x")
+	pool := asWeChat(t, server)
+	require.NoError(t, store.New(pool).Check(context.Background()))
+	conn := pool.Get()
+	defer conn.Close()
+	for _, command := range [][]any{
+		{"GET", "another"}, {"SET", "another", "y"}, {"UNLINK", "another"},
+		{"KEYS", "*"}, {"FLUSHALL"}, {"CONFIG", "SET", "maxmemory", "1"}, {"EVAL", "return 1", 0}, {"ACL", "WHOAMI"}, {"MONITOR"},
+	} {
+		_, err := conn.Do(command[0].(string), command[1:]...)
+		assert.ErrorContains(t, err, "NOPERM", "%v", command)
+	}
+}
