@@ -426,6 +426,32 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 	})
 }
 
+// An application may widen the rule of page visits, and not beyond what a
+// redirect would break.
+func TestT10_NoOwnRuleMakesAPageVisitOfWhatARedirectWouldBreak(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()), WithPageVisit(func(*http.Request) bool { return true }))
+	for name, request := range map[string][]string{
+		"a form":                  {http.MethodPost, pageHeader, "Content-Length: 0"},
+		"PUT":                     {http.MethodPut, "Content-Length: 0"},
+		"DELETE":                  {http.MethodDelete, pageHeader},
+		"OPTIONS":                 {http.MethodOptions, pageHeader},
+		"an API client":           {http.MethodGet, pageHeader, "Authorization: Bearer token-for-tests"},
+		"a client with basic":     {http.MethodGet, "Authorization: Basic dXNlcjpwYXNzd29yZA=="},
+		"a WebSocket":             {http.MethodGet, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="},
+		"a WebSocket from a page": {http.MethodGet, pageHeader, "Upgrade: websocket"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.untouched(t, redis, func() {
+				got := s.wire(request[0], "/a", request[1:]...)
+				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+				assert.Empty(t, got.Header["Set-Cookie"])
+			})
+		})
+	}
+	assert.Equal(t, http.StatusSeeOther, s.wire(http.MethodGet, "/a", "Accept: */*").StatusCode, "where it can do no harm, the own rule counts")
+}
+
 func TestT11_ALogoutLastsUntilTheVisitorAsksForALogin(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()

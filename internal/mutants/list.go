@@ -576,10 +576,12 @@ var mutants = []mutant{
 		act`,
 	},
 	{
-		name: "Vary does not name Cookie", about: "middleware",
-		search: `	addVary(w.Header(), "Cookie")
+		name: "a handler's own Vary is all that is sent", about: "middleware",
+		search: `		h := w.Header()
+		addVary(h, "Cookie")
 `,
-		broken: "",
+		broken: `		h := w.Header()
+`,
 	},
 	{
 		name: "forms of other sites are taken", about: "handler",
@@ -1058,7 +1060,7 @@ var mutants = []mutant{
 	{
 		name: "a page may be framed", about: "pages",
 		search: `; base-uri 'none'; frame-ancestors " + ancestors`,
-		broken: `; base-uri 'none'"`,
+		broken: `; base-uri 'none'; frame-ancestors *" + ancestors[:0]`,
 	},
 	{
 		name: "a page may send its form anywhere", about: "pages",
