@@ -447,6 +447,38 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 	}
 }
 
+// What was counted ends by the time inside its seal: a browser that keeps the
+// cookie longer is not held up by it for ever.
+func TestT30_WhatWasCountedIsForgotten(t *testing.T) {
+	s := newSite(t)
+	for name, c := range map[string]struct {
+		age     time.Duration
+		counted bool
+	}{
+		"at once":                    {0, true},
+		"after a minute":             {time.Minute, true},
+		"with clocks that are apart": {6 * time.Minute, true},
+		"after six minutes":          {6*time.Minute + time.Second, false},
+		"after a day":                {24 * time.Hour, false},
+		"four minutes ahead":         {-4 * time.Minute, true},
+		"six minutes ahead":          {-6 * time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			name := s.auth.cookies.trailName()
+			value, err := s.auth.cookies.seal(trail{Logins: maxLogins, At: s.clock.Now().Add(-c.age).Unix()}, "trail", name)
+			require.NoError(t, err)
+			got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(&http.Cookie{Name: name, Value: value}))
+			if c.counted {
+				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+				assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
+				return
+			}
+			assert.Equal(t, http.StatusSeeOther, got.StatusCode)
+			assert.Len(t, got.flowCookies(), 1)
+		})
+	}
+}
+
 // planting puts a cookie in front of those that a browser sends.
 func planting(h http.Handler, cookie string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
