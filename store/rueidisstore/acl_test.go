@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/redis/rueidis"
@@ -39,7 +38,6 @@ func asWeChat(option rueidis.ClientOption) rueidis.ClientOption {
 
 // aclOpener opens stores whose keys that user may touch.
 func aclOpener(option rueidis.ClientOption, opts ...rueidisstore.Option) storetest.Opener {
-	var stores atomic.Int64
 	return func(t *testing.T) store.Sessions {
 		prefix := rueidisstore.WithPrefix(fmt.Sprintf("scs:session:%d:", stores.Add(1)))
 		return open(t, asWeChat(option), append(opts, prefix)...)
