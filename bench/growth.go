@@ -27,6 +27,11 @@ func (f *field) memoryFigures(rs *rounds) error {
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
+	index, err := f.indexUsage()
+	if err != nil {
+		return err
+	}
+	rs.figure("RedisIndexPerUser/who=wechatauth", "B", float64(index))
 	const n = 50_000
 	for _, c := range []struct {
 		name   string
@@ -60,6 +65,30 @@ func (f *field) memoryFigures(rs *rounds) error {
 	rs.figure("IdleInstance/who=wechatauth", "B/instance", float64(used)/instances)
 	rs.figure("IdleInstance/goroutines/who=wechatauth", "goroutines/instance", float64(runtime.NumGoroutine()-before)/instances)
 	return nil
+}
+
+// indexUsage is what Redis holds for a user with one session, beside the session:
+// the index by which RevokeUser finds it.
+func (f *field) indexUsage() (int, error) {
+	page, err := redis.Values(f.redis.Do("SCAN", 0, "COUNT", 10_000_000, "TYPE", "zset"))
+	if err != nil {
+		return 0, fmt.Errorf("find an index: %w", err)
+	}
+	least := 0
+	keys, err := redis.Strings(page[1], err)
+	if err != nil {
+		return 0, fmt.Errorf("find an index: %w", err)
+	}
+	for _, key := range keys {
+		usage, err := redis.Int(f.redis.Do("MEMORY", "USAGE", key))
+		if err != nil {
+			return 0, fmt.Errorf("memory of an index: %w", err)
+		}
+		if least == 0 || usage < least {
+			least = usage
+		}
+	}
+	return least, nil
 }
 
 // heapAfter is by how much the heap grows by what f makes and holds.
@@ -117,11 +146,6 @@ func (f *field) growSessions(rs *rounds, sizes []int) error {
 	h := named(f.stored, "wechatauth").handler
 	written, start := 0, 0
 	for _, size := range sizes {
-		if start == 0 {
-			if start, err = f.redis.Memory(); err != nil {
-				return err
-			}
-		}
 		if err := fill(conn, record, written, size); err != nil {
 			return err
 		}
@@ -129,6 +153,9 @@ func (f *field) growSessions(rs *rounds, sizes []int) error {
 		used, err := f.redis.Memory()
 		if err != nil {
 			return err
+		}
+		if size == 1 {
+			start = used // with what the connection takes
 		}
 		v, i := newVisitor(""), 0
 		err = rs.run(measurement{
@@ -138,7 +165,11 @@ func (f *field) growSessions(rs *rounds, sizes []int) error {
 				v.request.Header.Set("Cookie", name+"="+tokenOf(i))
 				return v.ask(h, 200)
 			},
-			extra: func(b *testing.B) { b.ReportMetric(float64(used-start)/float64(size), "redisB/session") },
+			extra: func(b *testing.B) {
+				if size > 1 {
+					b.ReportMetric(float64(used-start)/float64(size-1), "redisB/session")
+				}
+			},
 		})
 		if err != nil {
 			return err

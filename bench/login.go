@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -16,8 +17,8 @@ type loginSite struct {
 	name    string
 	wechat  *weChat
 	handler http.Handler
-	own     time.Duration // the site's own time in all logins so far
-	count   int           // logins measured
+	own     atomic.Int64 // nanoseconds of the site's own in all logins so far
+	count   atomic.Int64 // logins measured
 }
 
 func newLoginSite(name string, wc *weChat, h http.Handler) *loginSite {
@@ -58,7 +59,7 @@ func (s *loginSite) step(h http.Handler, target, have string) (location string, 
 	start, wechat := time.Now(), s.wechat.spent.Load()
 	h.ServeHTTP(a, r)
 	if h != s.wechat.sim {
-		s.own += time.Since(start) - time.Duration(s.wechat.spent.Load()-wechat)
+		s.own.Add(int64(time.Since(start)) - (s.wechat.spent.Load() - wechat))
 	}
 	location = a.header.Get("Location")
 	if a.status < 300 || a.status > 399 || location == "" {

@@ -50,7 +50,7 @@ func readSettings() (settings, error) {
 		}
 	}
 	if s.quick() {
-		s.rounds = 5
+		s.rounds = 3
 	}
 	if text := os.Getenv("ROUNDS"); text != "" {
 		if s.rounds, err = strconv.Atoi(text); err != nil || s.rounds < 1 {
@@ -85,7 +85,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	rs := &rounds{out: out, n: set.rounds, results: map[string][]testing.BenchmarkResult{}}
+	rs := &rounds{out: out, n: set.rounds}
 	pair, err := f.newLoginPair()
 	if err != nil {
 		return err
@@ -102,7 +102,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := f.growth(rs, set); err != nil {
 		return err
 	}
-	return f.conclude(rs, pair)
+	return f.conclude(rs, pair, set.benchtime*time.Duration(set.rounds))
 }
 
 // profiled runs f, with a processor profile if there is a file for it.

@@ -18,7 +18,9 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-func init() { gob.Register(identity{}) }
+// The name is the one that gob gives a type of a program's package main, the
+// shortest there is: it stands in every record.
+func init() { gob.RegisterName("main.identity", identity{}) }
 
 // scsIdentity is where an application of scs keeps the visitor.
 const scsIdentity = "identity"

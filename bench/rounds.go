@@ -25,9 +25,8 @@ type measurement struct {
 // group one after another, so that what the machine does besides meets all of
 // them alike.
 type rounds struct {
-	out     io.Writer
-	n       int
-	results map[string][]testing.BenchmarkResult // by name, one for each round
+	out io.Writer
+	n   int
 }
 
 func (rs *rounds) measure(groups ...[]measurement) error {
@@ -70,7 +69,6 @@ func (rs *rounds) run(m measurement) error {
 		return fmt.Errorf("%s: %w", m.name, failed)
 	}
 	rs.print(m.name, result)
-	rs.results[m.name] = append(rs.results[m.name], result)
 	return nil
 }
 
@@ -153,30 +151,10 @@ func (t *times) quantile(share float64) time.Duration {
 	return all[min(len(all)-1, int(share*float64(len(all))))]
 }
 
-// ratio is the median, over the rounds, of one measurement's figure by
-// another's in the same round.
-func (rs *rounds) ratio(ours, theirs string, figure func(testing.BenchmarkResult) float64) (float64, error) {
-	a, b := rs.results[ours], rs.results[theirs]
-	if len(a) == 0 || len(a) != len(b) {
-		return 0, fmt.Errorf("%s and %s were not measured together", ours, theirs)
-	}
-	all := make([]float64, len(a))
-	for i := range a {
-		all[i] = figure(a[i]) / figure(b[i])
-	}
-	return median(all), nil
-}
-
 func median(all []float64) float64 {
 	all = slices.Sorted(slices.Values(all))
 	if n := len(all); n%2 == 0 {
 		return (all[n/2-1] + all[n/2]) / 2
 	}
 	return all[len(all)/2]
-}
-
-func nsPerOp(r testing.BenchmarkResult) float64 { return float64(r.T.Nanoseconds()) / float64(r.N) }
-
-func metric(name string) func(testing.BenchmarkResult) float64 {
-	return func(r testing.BenchmarkResult) float64 { return r.Extra[name] }
 }

@@ -50,7 +50,7 @@ func TestALoginOfEitherEndsInASessionOfThatVisitor(t *testing.T) {
 			body, err := visitWith(site.handler, cookies)
 			require.NoError(t, err)
 			assert.Equal(t, openIDOf(5), body)
-			assert.Positive(t, site.own)
+			assert.Positive(t, site.own.Load())
 		})
 	}
 }

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"time"
+)
+
+// A duel is a goal: what ours takes by what theirs takes, in one figure.
+type duel struct {
+	name         string
+	goal         float64
+	ours, theirs func(n int) (figure float64, err error) // of n times
+}
+
+// slice is how long one contender works until it is the other's turn: short
+// enough that most slices meet nothing else that the machine does, and long
+// enough to hold what the contender itself makes the garbage collector do.
+const slice = 5 * time.Millisecond
+
+// ratio lets both work in turns, each for about that long in all, and compares
+// the medians of their slices.
+func (d duel) ratio(length time.Duration) (float64, error) {
+	sides := [2]struct {
+		run     func(int) (float64, error)
+		n       int
+		figures []float64
+	}{{run: d.ours}, {run: d.theirs}}
+	for i := range sides {
+		var err error
+		if sides[i].n, err = fitting(sides[i].run); err != nil {
+			return 0, fmt.Errorf("%s: %w", d.name, err)
+		}
+	}
+	for range max(11, int(length/slice)) {
+		for i := range sides {
+			figure, err := sides[i].run(sides[i].n)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", d.name, err)
+			}
+			sides[i].figures = append(sides[i].figures, figure)
+		}
+	}
+	return median(sides[0].figures) / median(sides[1].figures), nil
+}
+
+// fitting is how many times fill a slice.
+func fitting(run func(int) (float64, error)) (int, error) {
+	for n := 1; ; n *= 2 {
+		start := time.Now()
+		if _, err := run(n); err != nil {
+			return 0, err
+		}
+		if time.Since(start) >= slice {
+			return n, nil
+		}
+	}
+}
+
+// meanTime is that of one visitor's requests, in nanoseconds.
+func meanTime(c *contender) func(int) (float64, error) {
+	return func(n int) (float64, error) {
+		start := time.Now()
+		err := each(1, n, nil, c.visit)
+		return float64(time.Since(start)) / float64(n), err
+	}
+}
+
+// slowest is the time within which 99 of 100 requests are answered while
+// maxVisitors ask at once.
+func slowest(c *contender) func(int) (float64, error) {
+	return func(n int) (float64, error) {
+		n = max(n, 10*maxVisitors)
+		times := newTimes(maxVisitors, n)
+		err := each(maxVisitors, n, times, c.visit)
+		return float64(times.quantile(0.99)), err
+	}
+}
+
+// ownTime is the site's own in a login.
+func (s *loginSite) ownTime(n int) (float64, error) {
+	before := s.own.Load()
+	err := each(1, n, nil, func(int) error {
+		_, err := s.login(int(s.count.Add(1)) % maxVisitors)
+		return err
+	})
+	return float64(s.own.Load()-before) / float64(n), err
+}
