@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"runtime"
 	"slices"
 	"sync"
@@ -148,7 +149,7 @@ func (t *times) quantile(share float64) time.Duration {
 		return 0
 	}
 	slices.Sort(all)
-	return all[min(len(all)-1, int(share*float64(len(all))))]
+	return all[max(0, int(math.Ceil(share*float64(len(all))))-1)]
 }
 
 func median(all []float64) float64 {

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -148,20 +147,37 @@ func (b *browser) do(ctx context.Context, method, target string, header map[stri
 	return resp, string(body), err
 }
 
-// live is a browser's whole life. pause is the time from one step to the next;
-// 0 is none.
-func (b *browser) live(ctx context.Context, n, pages int, pause time.Duration) error {
-	next := time.Now().Add(time.Duration(rand.Int64N(int64(pause) + 1)))
+// A pace is when browsers ask. The zero pace is as fast as they are answered.
+type pace struct {
+	arrivals time.Duration // over which the browsers come, evenly
+	pause    time.Duration // of a browser, from one step to the next
+}
+
+// paceOf asks the site about rate times in a second, once the first browsers are
+// about to leave. Half of all browsers are there at once then.
+func paceOf(rate float64, browsers, pages int) pace {
+	if rate <= 0 {
+		return pace{}
+	}
+	arrivals := time.Duration(float64(browsers*requestsOf(pages)) / rate * float64(time.Second))
+	return pace{arrivals: arrivals, pause: arrivals / 2 / time.Duration(pages+1)}
+}
+
+// requestsOf is how often one browser asks the site: the page, the callback and
+// the page again, the other pages, the logout, and the script after it.
+func requestsOf(pages int) int { return 3 + pages + 2 }
+
+// live is a browser's whole life.
+func (b *browser) live(ctx context.Context, n, pages int, start time.Time, pause time.Duration) error {
 	for page := range pages + 1 { // the first is the login's
-		if err := await(ctx, next); err != nil {
+		if err := await(ctx, start.Add(time.Duration(page)*pause)); err != nil {
 			return err
 		}
 		if err := b.visit(ctx, fmt.Sprintf("/?browser=%d&page=%d", n, page)); err != nil {
 			return err
 		}
-		next = next.Add(pause)
 	}
-	if err := await(ctx, next); err != nil {
+	if err := await(ctx, start.Add(time.Duration(pages+1)*pause)); err != nil {
 		return err
 	}
 	return b.leave(ctx)
@@ -182,13 +198,10 @@ func await(ctx context.Context, at time.Time) error {
 	}
 }
 
-// drive lets all browsers live at once, asking about rate times in a second
-// together; 0 is as fast as they are answered.
+// drive lets all browsers live, asking about rate times in a second together; 0
+// is all at once, and as fast as they are answered.
 func (p *plant) drive(ctx context.Context, name string, set settings, rate float64) (*report, error) {
-	var pause time.Duration
-	if rate > 0 {
-		pause = time.Duration(float64(set.browsers) / rate * float64(time.Second))
-	}
+	pace := paceOf(rate, set.browsers, set.pages)
 	browsers := make([]*browser, set.browsers)
 	for n := range browsers {
 		var err error
@@ -204,10 +217,11 @@ func (p *plant) drive(ctx context.Context, name string, set settings, rate float
 	errs := make([]error, len(browsers))
 	var wg sync.WaitGroup
 	for n, b := range browsers {
-		wg.Go(func() { errs[n] = b.live(ctx, n, set.pages, pause) })
+		arrival := start.Add(pace.arrivals * time.Duration(n) / time.Duration(set.browsers))
+		wg.Go(func() { errs[n] = b.live(ctx, n, set.pages, arrival, pace.pause) })
 	}
 	wg.Wait()
-	r := &report{name: name, browsers: set.browsers, pages: set.pages, took: time.Since(start), times: map[string][]time.Duration{}}
+	r := &report{name: name, rate: rate, browsers: set.browsers, pages: set.pages, took: time.Since(start), times: map[string][]time.Duration{}}
 	after, err := p.state()
 	if err != nil {
 		return nil, err

@@ -38,7 +38,16 @@ func TestAnAnswerOfAnotherPersonIsAnError(t *testing.T) {
 	b, err := newBrowser(0, p.wechatURL, p.robin)
 	require.NoError(t, err)
 	b.openID = "somebody-else"
-	assert.ErrorContains(t, b.live(t.Context(), 0, 1, 0), "visit: answered 200")
+	assert.ErrorContains(t, b.live(t.Context(), 0, 1, time.Now(), 0), "visit: answered 200")
+}
+
+func TestAPaceReachesItsRateAndNoMore(t *testing.T) {
+	p := paceOf(100, 40, 20)
+	assert.Equal(t, 10*time.Second, p.arrivals, "40 browsers with 25 requests each")
+	perBrowser := float64(requestsOf(20)) / (time.Duration(21) * p.pause).Seconds()
+	atOnce := 40 * (float64(21*p.pause) / float64(p.arrivals))
+	assert.InDelta(t, 100, perBrowser*atOnce, 1)
+	assert.Zero(t, paceOf(0, 40, 20))
 }
 
 func TestProcessorTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
@@ -59,7 +68,7 @@ func TestQuantilesAreThoseOfTheAnswers(t *testing.T) {
 	for i := range times {
 		times[i] = time.Duration(i+1) * time.Millisecond
 	}
-	for share, want := range map[float64]float64{0: 1, 0.5: 501, 0.99: 991, 0.999: 1000, 1: 1000} {
+	for share, want := range map[float64]float64{0: 1, 0.5: 500, 0.99: 990, 0.999: 999, 1: 1000} {
 		assert.Equal(t, want, milliseconds(quantile(times, share)), "%v", share)
 	}
 	assert.Zero(t, quantile(nil, 0.5))
@@ -82,7 +91,7 @@ func TestThePlotIsWellFormedAndNamesEveryCurve(t *testing.T) {
 			words += string(text) + "\n"
 		}
 	}
-	for _, want := range []string{"a < b", "c & d", "one & only", "nothing measured", "2 ms", "99.9 %", "time until the answer"} {
+	for _, want := range []string{"a < b", "c & d", "one & only", "nothing measured", "1 ms", "2 ms", "99.9 %", "time until the answer"} {
 		assert.Contains(t, words, want)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"time"
 )
@@ -35,6 +36,7 @@ func (s state) commandsSince(before state) map[string]int {
 // report is what one part of the run was like.
 type report struct {
 	name            string
+	rate            float64 // asked for; 0 for as fast as answered
 	browsers, pages int
 	took            time.Duration
 	times           map[string][]time.Duration // of the site's answers, by kind, sorted
@@ -65,7 +67,8 @@ func quantile(sorted []time.Duration, share float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[min(len(sorted)-1, int(share*float64(len(sorted))))]
+	const noise = 1e-6 // of floating point: 0.999 of 1000 is 999
+	return sorted[max(0, int(math.Ceil(share*float64(len(sorted))-noise))-1)]
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
@@ -73,7 +76,11 @@ func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Mi
 func (r *report) print(w io.Writer) {
 	n := float64(r.requests())
 	perRequest := func(d time.Duration) float64 { return float64(d.Microseconds()) / n }
-	fmt.Fprintf(w, "%s: %d browsers, each a login, %d pages and a logout\n", r.name, r.browsers, r.pages)
+	fmt.Fprintf(w, "%s: %d browsers, each a login, %d pages and a logout", r.name, r.browsers, r.pages)
+	if r.rate > 0 {
+		fmt.Fprintf(w, ", up to %.0f requests/s", r.rate)
+	}
+	fmt.Fprintln(w)
 	fmt.Fprintf(w, "  %d requests to the site in %.1f s: %.0f requests/s, %.0f logins/s\n",
 		r.requests(), r.took.Seconds(), r.throughput(), float64(len(r.times[kindCallback]))/r.took.Seconds())
 	fmt.Fprintf(w, "  %-20s %8s %9s %9s %9s %9s\n", "milliseconds", "answers", "p50", "p99", "p99.9", "longest")
