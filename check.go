@@ -70,7 +70,7 @@ func (a *Auth) Check(ctx context.Context) error {
 }
 
 // CallbackDomain is what has to be entered in WeChat's consoles, exactly so:
-// for an official account as 网页授权域名 (公众号设置, 功能设置), for a website
+// for an official account as 网页授权域名, for a website
 // application as 授权回调域. It is the host of the base URL, or of the relay
 // (WithRelay), without scheme, port and path.
 func (a *Auth) CallbackDomain() string {

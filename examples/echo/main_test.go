@@ -53,6 +53,7 @@ func TestEachGroupLogsInWithItsOwnAccount(t *testing.T) {
 		{"the north logs in", "/north/orders?id=7", http.StatusOK, hello(northID), 1},
 		{"once", "/north/orders", http.StatusOK, hello(northID), 1},
 		{"an identity of the north is none in the south", "/south/orders", http.StatusOK, hello(southID), 2},
+		{"it is still one in the north", "/north/orders", http.StatusOK, hello(northID), 2},
 	}
 	for _, v := range visits {
 		resp, err := browser.Get(base + v.path)

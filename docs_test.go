@@ -1,0 +1,169 @@
+package wechatauth
+
+import (
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+)
+
+// The tables of errors, in two languages.
+var errorDocs = map[string]struct {
+	lang             client.Lang
+	reasons, errcode string // sections
+}{
+	"docs/errors.md":       {client.LangEN, "Reasons", "WeChat's errcodes"},
+	"docs/errors.zh-CN.md": {client.LangZhCN, "原因", "微信的 errcode"},
+}
+
+func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.T) {
+	for file, doc := range errorDocs {
+		listed := map[Reason]bool{}
+		for _, row := range tableOf(t, file, doc.reasons) {
+			reason := Reason(strings.Trim(row[0], "`"))
+			assert.Equal(t, strconv.Itoa(reason.status()), row[1], "%s: %s", file, reason)
+			assert.NotEmpty(t, row[2], "%s: the cause of %s", file, reason)
+			assert.NotEmpty(t, row[3], "%s: the remedy of %s", file, reason)
+			listed[reason] = true
+		}
+		all := allReasons(t)
+		for _, reason := range all {
+			assert.True(t, listed[reason], "%s has no row for %s", file, reason)
+		}
+		assert.Len(t, listed, len(all), file)
+	}
+}
+
+func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
+	codes := regexp.MustCompile(`(?m)^\t(-?\d+): +\{`).FindAllStringSubmatch(readFile(t, "client/errcodes.go"), -1)
+	require.NotEmpty(t, codes)
+	for file, doc := range errorDocs {
+		rows := map[string][]string{}
+		for _, row := range tableOf(t, file, doc.errcode) {
+			rows[row[0]] = row
+		}
+		for _, m := range codes {
+			code, err := strconv.Atoi(m[1])
+			require.NoError(t, err)
+			e := &client.Error{Code: code, Endpoint: "sns/oauth2/access_token"}
+			if 87000 <= code && code < 88000 {
+				e.Endpoint = "wxa/checksession"
+			}
+			row := rows[m[1]]
+			if assert.NotNil(t, row, "%s has no row for %d", file, code) {
+				assert.Equal(t, e.Text(doc.lang), row[1], "%s: %d", file, code)
+				assert.Equal(t, "`"+string(reasonOf(e))+"`", row[2], "%s: %d", file, code)
+			}
+		}
+		assert.Len(t, rows, len(codes), file)
+	}
+}
+
+// TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals: a translation has
+// the same headings, level by level, the same blocks of code, and tables with
+// the same number of rows.
+func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
+	translations := 0
+	for _, file := range markdownFiles(t) {
+		original, found := strings.CutSuffix(file, ".zh-CN.md")
+		if !found {
+			continue
+		}
+		translations++
+		original += ".md"
+		assert.Equal(t, outline(t, original), outline(t, file), "%s and its original", file)
+		assert.Equal(t, allBlocks(t, original), allBlocks(t, file), "%s and its original", file)
+	}
+	assert.NotZero(t, translations)
+}
+
+// outline is the structure of a file: the levels of its headings, and how many
+// rows of tables and items of lists stand under each.
+func outline(t *testing.T, file string) (all []string) {
+	t.Helper()
+	text := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(readFile(t, file), "```")
+	rows, items := 0, 0
+	flush := func() {
+		all = append(all, "rows "+strconv.Itoa(rows), "items "+strconv.Itoa(items))
+		rows, items = 0, 0
+	}
+	for line := range strings.Lines(text) {
+		switch {
+		case strings.HasPrefix(line, "#"):
+			flush()
+			all = append(all, strings.SplitN(line, " ", 2)[0])
+		case strings.HasPrefix(line, "|"):
+			rows++
+		case strings.HasPrefix(line, "- "):
+			items++
+		case strings.HasPrefix(line, "```"):
+			all = append(all, "code")
+		}
+	}
+	flush()
+	return all
+}
+
+// allBlocks are the fenced blocks of a file, whatever their language.
+func allBlocks(t *testing.T, file string) (blocks []string) {
+	t.Helper()
+	return regexp.MustCompile("(?ms)^```.*?^```$").FindAllString(readFile(t, file), -1)
+}
+
+func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
+	line := regexp.MustCompile(`(?m)^user sessions (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions-and-redis.md"))
+	require.NotNil(t, line)
+	redis := redistest.Start(t)
+	args := []any{"SETUSER", "sessions"}
+	for word := range strings.FieldsSeq(strings.ReplaceAll(line[1], "PASSWORD", "password-for-tests")) {
+		args = append(args, word)
+	}
+	conn := redis.Pool().Get()
+	defer conn.Close()
+	_, err := conn.Do("ACL", args...)
+	require.NoError(t, err)
+
+	s := newSite(t, WithRedisURL("redis://sessions:password-for-tests@"+redis.Addr()+"/0"), WithIdleTimeout(DefaultLifetime/2))
+	require.NoError(t, s.auth.Check(t.Context()))
+	b := s.browser()
+	require.Contains(t, b.visit("/").body, "logged-in=true")
+	n, err := s.auth.RevokeUser(t.Context(), s.auth.official.appID, s.openIDOf(b))
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/").StatusCode)
+}
+
+// openIDOf asks the site who a browser is.
+func (s *site) openIDOf(b *browser) string {
+	s.t.Helper()
+	m := regexp.MustCompile(`openid=(\S+)`).FindStringSubmatch(b.visit("/").body)
+	require.NotNil(s.t, m)
+	return m[1]
+}
+
+// TestEveryDocIsReachedFromTheREADME: what nobody finds, nobody reads.
+func TestEveryDocIsReachedFromTheREADME(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	require.NotEmpty(t, pages)
+	readme := readFile(t, "README.md")
+	for _, page := range pages {
+		if strings.HasSuffix(page, ".zh-CN.md") {
+			continue // from its original
+		}
+		assert.Contains(t, readme, "]("+page+")")
+	}
+	for _, page := range pages {
+		if original, found := strings.CutSuffix(page, ".zh-CN.md"); found {
+			assert.Contains(t, readFile(t, original+".md"), "]("+filepath.Base(page)+")")
+		}
+	}
+}
