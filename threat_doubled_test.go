@@ -184,6 +184,7 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 		}, 1, 0, false},
 		"because its browser went away": {func(t *testing.T, s *site, _ *faultyStore, callback string, b *browser) {
 			release := s.sim.Block(exchangeEndpoint)
+			noticed := s.noticesWhoGoesAway()
 			ctx, goAway := context.WithCancel(context.Background())
 			gone := make(chan error, 1)
 			go func() {
@@ -197,6 +198,7 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 			require.NoError(t, s.sim.Await(context.Background(), exchangeEndpoint, 1))
 			goAway()
 			assert.ErrorIs(t, <-gone, context.Canceled)
+			<-noticed
 			release()
 		}, 1, 0, false},
 		"because WeChat's answer was lost": {func(t *testing.T, s *site, _ *faultyStore, callback string, b *browser) {
@@ -258,6 +260,24 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 			assert.Equal(t, 1+c.restarts, s.sim.Count(authorizeEndpoint))
 		})
 	}
+}
+
+// noticesWhoGoesAway returns what is closed when the server has noticed that
+// the client of its next request is gone.
+func (s *site) noticesWhoGoesAway() <-chan struct{} {
+	noticed := make(chan struct{})
+	var first sync.Once
+	inner := s.server.Config.Handler
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		first.Do(func() {
+			go func() {
+				<-r.Context().Done()
+				close(noticed)
+			}()
+		})
+		inner.ServeHTTP(w, r)
+	})
+	return noticed
 }
 
 // tryStep is step where no answer is expected. The connection is a new one: a

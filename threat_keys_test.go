@@ -21,7 +21,8 @@ import (
 // An older instance beside newer ones meets records that it cannot know.
 func TestT68_ARecordOfALaterReleaseMeansALoginAndNoError(t *testing.T) {
 	for name, text := range map[string]string{
-		"a later version":         `{"v":2,"o":"o123","s":"snsapi_base","c":"wechat","t":1700000000}`,
+		"the next version":        "3sy1nq8\no123\n\nb\nw",
+		"a later version in JSON": `{"v":2,"o":"o123","s":"snsapi_base","c":"wechat","t":1700000000}`,
 		"a version that is far":   `{"v":1000000,"who":{"o":"o123"}}`,
 		"a version of no number":  `{"v":"next","o":"o123"}`,
 		"no version":              `{"o":"o123"}`,
@@ -119,4 +120,16 @@ func TestT71_AKeyThatCanBeGuessedIsRefused(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A store whose clock is behind keeps sessions longer than it was told to.
+func TestT69_ASessionEndsByOurClockWhateverTheStoreKeeps(t *testing.T) {
+	s := newSite(t, WithStore(store.NewMemory()), WithLifetime(time.Hour))
+	b := s.browser()
+	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	s.clock.Advance(time.Hour - time.Minute)
+	assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
+	s.clock.Advance(2 * time.Minute)
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+	assert.Contains(t, b.visit("/public").body, "logged-in=false")
 }

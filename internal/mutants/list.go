@@ -7,46 +7,55 @@ var mutants = []mutant{
 		name: "a return target may begin with two slashes", about: "returnto",
 		search: `strings.HasPrefix(p, "//") || `,
 		broken: "",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have a backslash", about: "returnto",
 		search: "|| strings.Contains(p, `\\`) ",
 		broken: "",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have control bytes in its path", about: "returnto",
 		search: "|| hasControl(p) ||",
 		broken: "||",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have a line end of Unicode", about: "returnto",
 		search: " || hasC1Control(p)",
 		broken: "",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target is judged as it stands only", about: "returnto",
 		search: "for range 3 {",
 		broken: "for range 1 {",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target is decoded once only", about: "returnto",
 		search: "for range 3 {",
 		broken: "for range 2 {",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have dot segments", about: "returnto",
 		search: `if segment == "." || segment == ".." {`,
 		broken: `if segment == "." && segment == ".." {`,
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may lead to an endpoint of ours", about: "returnto",
 		search: " || isOwnEndpoint(decoded, prefix)",
 		broken: "",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "endpoints are recognised in their own case only", about: "returnto",
 		search: "p = strings.ToLower(path.Clean(p))",
 		broken: "p = path.Clean(p)",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have control bytes in its query", about: "returnto",
@@ -58,36 +67,43 @@ var mutants = []mutant{
 		return "", false
 	}
 `,
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may be twice as long", about: "returnto",
 		search: "const maxReturnTarget = 2048",
 		broken: "const maxReturnTarget = 4096",
+		killer: "^TestReturnTargetLengthIsCountedAsItStandsInLocation$",
 	},
 	{
 		name: "a return target need not begin with a slash", about: "returnto",
 		search: `!strings.HasPrefix(rawPath, "/") || `,
 		broken: "",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a half escape is let through", about: "returnto",
 		search: " || !validEscapes(rawPath)",
 		broken: "",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a backslash stays unescaped in Location", about: "returnto",
 		search: `if c == ' ' || c == '\\' || c >= utf8.RuneSelf {`,
 		broken: "if c == ' ' || c >= utf8.RuneSelf {",
+		killer: "^TestHonestReturnTargetsAreAccepted$",
 	},
 	{
 		name: "a slash of another script is let through", about: "returnto",
 		search: "isSlashLookalike(second) {",
 		broken: "isSlashLookalike(second) && false {",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "code and state stay in the return target", about: "returnto",
 		search: "stripPair(query, looksLikeCode, looksLikeState); ok {",
 		broken: "stripPair(query, looksLikeCode, looksLikeState); ok && false {",
+		killer: "^TestRawRequestTargetsBecomeReturnTargets$",
 	},
 	{
 		name: "a form may be a page visit", about: "pagevisit",
@@ -98,36 +114,43 @@ var mutants = []mutant{
 `,
 		broken: `	h := r.Header
 `,
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
 		name: "a request with Authorization may be a page visit", about: "pagevisit",
 		search: `hasHeader(h, "Authorization") || hasHeader`,
 		broken: "hasHeader",
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
 		name: "a WebSocket may be a page visit", about: "pagevisit",
 		search: `|| hasHeader(h, "Upgrade") `,
 		broken: "",
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
 		name: "a prefetch may be a page visit", about: "pagevisit",
 		search: " || isSpeculative(h) {",
 		broken: " {",
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
 		name: "a preflight needs no Origin", about: "pagevisit",
 		search: `&& hasHeader(r.Header, "Origin") `,
 		broken: "",
+		killer: "^TestPreflightsAreRecognised$",
 	},
 	{
 		name: "a preflight may be any OPTIONS", about: "pagevisit",
 		search: ` && hasHeader(r.Header, "Access-Control-Request-Method")`,
 		broken: "",
+		killer: "^TestPreflightsAreRecognised$",
 	},
 	{
 		name: "an iframe is a page", about: "pagevisit",
 		search: ` && h.Get("Sec-Fetch-Dest") == "document"`,
 		broken: "",
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
 		name: "a seal is not bound to its place", about: "seal",
@@ -135,6 +158,7 @@ var mutants = []mutant{
 `,
 		broken: `		_ = part
 `,
+		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "the parts of a place run together", about: "seal",
@@ -142,21 +166,25 @@ var mutants = []mutant{
 `,
 		broken: `		_ = binary.BigEndian
 `,
+		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "a seal's version is not looked at", about: "seal",
 		search: " || box[0] != sealVersion",
 		broken: "",
+		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "purposes share a key", about: "seal",
 		search: `"wechatauth v1 "+purpose`,
 		broken: `"wechatauth v1 "+purpose[:0]`,
+		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "the newest key only opens", about: "seal",
 		search: "for _, k := range ring.keys {",
 		broken: "for _, k := range ring.keys[:1] {",
+		killer: "^TestT24_AnOldKeyOpensAndADroppedOneDoesNot$",
 	},
 	{
 		name: "the oldest key seals", about: "seal",
@@ -177,21 +205,25 @@ var mutants = []mutant{
 		name: "the state of a flow is not compared", about: "flow",
 		search: "subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1",
 		broken: "subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) > 1",
+		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "a flow lives for ever", about: "flow",
 		search: "age > int64(flowTTL/time.Second) || age <",
 		broken: "age <",
+		killer: "^TestAFlowCookieCounts$",
 	},
 	{
 		name: "a flow may come from the future", about: "flow",
 		search: "age > int64(flowTTL/time.Second) || age < -int64(clockSkew/time.Second)",
 		broken: "age > int64(flowTTL/time.Second)",
+		killer: "^TestAFlowCookieCounts$",
 	},
 	{
 		name: "a flow lives twice as long", about: "flow",
 		search: "flowTTL = 10 * time.Minute",
 		broken: "flowTTL = 20 * time.Minute",
+		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
 		name: "a flow cookie can be read by scripts", about: "flow",
@@ -199,6 +231,7 @@ var mutants = []mutant{
 		Secure: j.secure, HttpOnly: true,`,
 		broken: `		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
 		Secure: j.secure, HttpOnly: false,`,
+		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
 		name: "a flow cookie goes over plain http", about: "flow",
@@ -206,6 +239,7 @@ var mutants = []mutant{
 		Secure: j.secure, `,
 		broken: `		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
 		Secure: false, `,
+		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
 		name: "a flow cookie is sent from other sites", about: "flow",
@@ -213,16 +247,19 @@ var mutants = []mutant{
 		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,`,
 		broken: `MaxAge: int(life / time.Second),
 		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteNoneMode,`,
+		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
 		name: "any number of flows", about: "flow",
 		search: "kept >= maxFlows || ",
 		broken: "",
+		killer: "^TestTwentyTabsKeepTheNewestFive$",
 	},
 	{
 		name: "any size of flow cookies", about: "flow",
 		search: " || size > maxFlowBytes {",
 		broken: " {",
+		killer: "^TestT09_TabsDoNotOverwriteEachOther$",
 	},
 	{
 		name: "any number of decryptions for one state", about: "flow",
@@ -232,11 +269,13 @@ var mutants = []mutant{
 `,
 		broken: `		tried++
 `,
+		killer: "^TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost$",
 	},
 	{
 		name: "the oldest flows stay", about: "flow",
 		search: "return int(b.issuedAt - a.issuedAt)",
 		broken: "return int(a.issuedAt - b.issuedAt)",
+		killer: "^TestTwentyTabsKeepTheNewestFive$",
 	},
 	{
 		name: "a planted flow cookie hides ours", about: "flow",
@@ -248,6 +287,7 @@ var mutants = []mutant{
 			break
 		}
 `,
+		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
 		name: "a state of any length", about: "flow",
@@ -259,16 +299,19 @@ var mutants = []mutant{
 		return false
 	}
 `,
+		killer: "^FuzzState$",
 	},
 	{
 		name: "a state of any characters", about: "flow",
 		search: `return strings.Trim(s, stateAlphabet) == ""`,
 		broken: "return true",
+		killer: "^FuzzState$",
 	},
 	{
 		name: "a state that does not vary", about: "flow",
 		search: `		rand.Read(buf) // never`,
 		broken: `		_ = rand.Reader // never`,
+		killer: "^TestFiveTabsLogInSideBySide$",
 	},
 	{
 		name: "a flow is not bound to AppID and callback", about: "flow",
@@ -284,6 +327,7 @@ var mutants = []mutant{
 		name: "a loop is never stopped", about: "trail",
 		search: "maxLogins = 3",
 		broken: "maxLogins = 1000",
+		killer: "^TestARedirectLoopEndsWithItsCause$",
 	},
 	{
 		name: "a trail lives for ever", about: "trail",
@@ -295,11 +339,13 @@ var mutants = []mutant{
 		search: `	j.set(w, j.loggedOutName(), "1", loggedOutTTL)
 `,
 		broken: "",
+		killer: "^TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently$",
 	},
 	{
 		name: "a ticket lives for ever", about: "ticket",
 		search: "age > int64(ticketTTL/time.Second) || ",
 		broken: "",
+		killer: "^TestATicketIsGoodForTwoMinutesAndOneBrowser$",
 	},
 	{
 		name: "a ticket is redeemed as often as it comes", about: "ticket",
@@ -310,11 +356,13 @@ var mutants = []mutant{
 		name: "every callback wins the claim", about: "claim",
 		search: `		if won || err != nil {`,
 		broken: `		if won || err != nil || true {`,
+		killer: "^TestAClaimOfAnotherIsNeverTakenOver$",
 	},
 	{
 		name: "a claim is for ever", about: "claim",
 		search: "claimLease = 10 * time.Second",
 		broken: "claimLease = 10 * time.Hour",
+		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
 		name: "the claim is given back by anybody", about: "claim",
@@ -325,6 +373,7 @@ var mutants = []mutant{
 		name: "the state stands in the store", about: "claim",
 		search: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil))",
 		broken: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil)) + state",
+		killer: "^TestT44_TheTicketIntoTheWebViewIsInNoStore$",
 	},
 	{
 		name: "claims of all accounts are one", about: "claim",
@@ -345,11 +394,13 @@ var mutants = []mutant{
 		name: "a callback may have two states", about: "callback",
 		search: `len(values["state"]) != 1`,
 		broken: `len(values["state"]) < 1`,
+		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
 	{
 		name: "a callback may have two codes", about: "callback",
 		search: ` || len(values["code"]) > 1`,
 		broken: "",
+		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
 	{
 		name: "a state of a callback may be anything of 32 bytes", about: "callback",
@@ -361,16 +412,19 @@ var mutants = []mutant{
 		return callbackQuery{}, false
 	}
 `,
+		killer: "^FuzzState$",
 	},
 	{
 		name: "a code may be anything", about: "callback",
 		search: "if c := code[i]; !isAlphanumeric(c) && c != '-' && c != '_' {",
 		broken: "if c := code[i]; c == 0 {",
+		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
 	{
 		name: "a code may be of any length", about: "callback",
 		search: " || len(code) > maxCodeBytes",
 		broken: "",
+		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "a query of a callback may be of any length", about: "callback",
@@ -379,16 +433,19 @@ var mutants = []mutant{
 	}
 `,
 		broken: "",
+		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
 	{
 		name: "a refusal is exchanged", about: "callback",
 		search: ` || q.code == "authdeny"`,
 		broken: "",
+		killer: "^TestAVisitorWhoRefusesIsToldSoAndMayTryAgain$",
 	},
 	{
 		name: "an error is exchanged", about: "callback",
 		search: `if values.Has("error") || !values`,
 		broken: "if !values",
+		killer: "^TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis$",
 	},
 	{
 		name: "a flow of another AppID is finished", about: "callback",
@@ -398,6 +455,7 @@ var mutants = []mutant{
 `,
 		broken: `	_ = known
 `,
+		killer: "^FuzzFlowCookie$",
 	},
 	{
 		name: "a pending login that has ended is an error to who is logged in", about: "callback",
@@ -408,12 +466,14 @@ var mutants = []mutant{
 		name: "another user may come back from a step-up", about: "callback",
 		search: `f.OpenID != "" && f.OpenID != id.OpenID`,
 		broken: `f.OpenID != "" && f.OpenID == ""`,
+		killer: "^TestStepUpRefusesAnotherUserAndKeepsTheFirst$",
 	},
 	{
 		name: "WithOnLogin is not heard", about: "callback",
 		search: `			reason = ReasonNotAuthorized
 `,
 		broken: "",
+		killer: "OnLoginMayRefuse",
 	},
 	{
 		name: "a virtual user is logged in", about: "callback",
@@ -422,6 +482,7 @@ var mutants = []mutant{
 	}
 `,
 		broken: "",
+		killer: "^TestASnapshotVisitorIsNeverLoggedInAndSentToWeChatOnce$",
 	},
 	{
 		name: "a session is not saved before the answer", about: "callback",
@@ -436,6 +497,7 @@ var mutants = []mutant{
 			return nil
 		}
 `,
+		killer: "^TestALoginWhoseSessionCouldNotBeSavedIsFinishedByTheNextVisit$",
 	},
 	{
 		name: "a sealed target is believed", about: "callback",
@@ -444,6 +506,7 @@ var mutants = []mutant{
 	}
 	return "/"`,
 		broken: `	return f.Target`,
+		killer: "^TestT28_ASealedTargetIsJudgedAgain$",
 	},
 	{
 		name: "the code is exchanged before the claim is asked for", about: "callback",
@@ -453,38 +516,45 @@ var mutants = []mutant{
 	}
 	v, err`,
 		broken: `	v, err`,
+		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "the flow cookie stays after a login", about: "callback",
 		search: `	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())`,
 		broken: `	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())`,
+		killer: "^TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget$",
 	},
 	{
 		name: "a login is not counted", about: "callback",
 		search: `	a.cookies.extendTrail(w, r)
 `,
 		broken: "",
+		killer: "^TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause$",
 	},
 	{
 		name: "a spent code begins login after login", about: "callback",
 		search: " && f.Attempt == 0 {",
 		broken: " {",
+		killer: "^TestT25_EveryErrorOfTheExchangeEndsTheRightWay$",
 	},
 	{
 		name: "an outcome opens with any key", about: "callback",
 		search: `ring, err := newKeyring("outcome", f.Key)`,
 		broken: `ring, err := newKeyring("outcome", []byte("for everybody"))`,
+		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "the outcome's target opens for every session", about: "callback",
 		search: `ring, err := newKeyring("outcome target", []byte(token))`,
 		broken: `ring, err := newKeyring("outcome target", []byte("for everybody"))`,
+		killer: "^TestReloadAndBackAfterALoginLeadToItsTarget$",
 	},
 	{
 		name: "the outcome is left in clear", about: "callback",
 		search: "b := boxes{Flow: flowRing.seal(plain, place)}",
 		broken: "b := boxes{Flow: flowRing.seal(plain, place) + string(plain)}",
+		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "a claim is not given back when nothing was spent", about: "callback",
@@ -500,16 +570,19 @@ var mutants = []mutant{
 			if err := a.consents.allow(v.ctx, v.identity); err != nil {`,
 		broken: `		case actionPass:
 			if err := a.consents.allow(v.ctx, v.identity); err != nil && false {`,
+		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
 		name: "WithAuthorize is not heard on open routes", about: "middleware",
 		search: "if v.loggedIn && a.consents.allow(v.ctx, v.identity) != nil {",
 		broken: "if v.loggedIn && a.consents.allow(v.ctx, v.identity) != nil && false {",
+		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
 		name: "a narrower scope passes", about: "middleware",
 		search: "case v.loggedIn && v.identity.grants(want):",
 		broken: "case v.loggedIn:",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a logout is undone by the next page", about: "middleware",
@@ -517,6 +590,7 @@ var mutants = []mutant{
 		return actionStop, ReasonLoggedOut
 `,
 		broken: "",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a script is redirected", about: "middleware",
@@ -524,6 +598,7 @@ var mutants = []mutant{
 		return actionStop, ReasonNoSession
 `,
 		broken: "",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "an own page rule may redirect forms", about: "middleware",
@@ -548,21 +623,25 @@ var mutants = []mutant{
 			}
 `,
 		broken: "",
+		killer: "^TestT34_AnUpstreamSeesOurIdentityHeadersOrNone$",
 	},
 	{
 		name: "a personal page may be cached", about: "middleware",
 		search: "if !said && (v.loggedIn || a.sessions.cookieSet(w)) {",
 		broken: "if !said && a.sessions.cookieSet(w) {",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a session cookie may be cached", about: "middleware",
 		search: "if !said && (v.loggedIn || a.sessions.cookieSet(w)) {",
 		broken: "if !said && v.loggedIn {",
+		killer: "^TestT36_ASessionCookieOfAnOpenPageIsNotForTheNextVisitor$",
 	},
 	{
 		name: "scs's own Cache-Control counts as the handler's", about: "middleware",
 		search: "return v != `no-cache=\"Set-Cookie\"`",
 		broken: `return v != ""`,
+		killer: "^TestT36_BehindASharedCacheEverybodySeesHisOwnPages$",
 	},
 	{
 		name: "an error of the store is an anonymous visit", about: "middleware",
@@ -574,6 +653,7 @@ var mutants = []mutant{
 		broken: `			v, _ = a.sessions.empty(r.Context())
 		}
 		act`,
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a handler's own Vary is all that is sent", about: "middleware",
@@ -587,12 +667,14 @@ var mutants = []mutant{
 		name: "forms of other sites are taken", about: "handler",
 		search: "if err := a.origin.Check(r); err != nil {",
 		broken: "if err := a.origin.Check(r); err != nil && false {",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a form may be of any size", about: "handler",
 		search: `	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 `,
 		broken: "",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a next parameter is believed", about: "handler",
@@ -601,11 +683,13 @@ var mutants = []mutant{
 	}
 	return "/"`,
 		broken: `	return values.Get("next")`,
+		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{
 		name: "a loop goes on", about: "handler",
 		search: "if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {",
 		broken: "if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts && false {",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a step-up forgets who began it", about: "handler",
@@ -613,21 +697,25 @@ var mutants = []mutant{
 `,
 		broken: `		_ = v.identity.OpenID
 `,
+		killer: "^TestStepUpRefusesAnotherUserAndKeepsTheFirst$",
 	},
 	{
 		name: "a logout by GET", about: "handler",
 		search: `case name == "logout" && post:`,
 		broken: `case name == "logout":`,
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a callback by POST", about: "handler",
 		search: `case name == "callback" && r.Method == http.MethodGet:`,
 		broken: `case name == "callback":`,
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a login by a script begins a flow", about: "handler",
 		search: "if !a.navigates(r) {",
 		broken: "if !a.navigates(r) && false {",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a logout deletes nothing", about: "handler",
@@ -639,6 +727,7 @@ var mutants = []mutant{
 		search: `	a.cookies.markLoggedOut(w)
 `,
 		broken: "",
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "what was begun ends with the request", about: "handler",
@@ -649,6 +738,7 @@ var mutants = []mutant{
 		name: "a Host writes into the log", about: "handler",
 		search: "if c < 0x20 || c > 0x7e {",
 		broken: "if c == 0 {",
+		killer: "^FuzzHeaderValues$",
 	},
 	{
 		name: "a login keeps the old token", about: "session",
@@ -657,6 +747,7 @@ var mutants = []mutant{
 	}
 	for`,
 		broken: `	for`,
+		killer: "ALoginRenewsTheSessionToken|T13",
 	},
 	{
 		name: "a login keeps what another user had", about: "session",
@@ -668,10 +759,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "an identity of another AppID passes", about: "session",
-		search: `for _, appID := range s.appIDs {
-		text`,
-		broken: `for _, appID := range append(s.appIDs, "wx00000000000000ff") {
-		text`,
+		search: "return record.Prefix + appID",
+		broken: "return record.Prefix + appID[:0]",
 	},
 	{
 		name: "a session lives as long as the store keeps it", about: "session",
@@ -682,16 +771,19 @@ var mutants = []mutant{
 		name: "two users in one request", about: "session",
 		search: "case len(found) > 0 && ofOneUser(found):",
 		broken: "case len(found) > 0:",
+		killer: "^TestT17_ATossedSessionCookieIsNoLogin$",
 	},
 	{
 		name: "any number of session cookies", about: "session",
 		search: "&& len(tokens) < maxSessionCookies ",
 		broken: "",
+		killer: "^TestT17_ATossedSessionCookieIsNoLogin$",
 	},
 	{
 		name: "a session cookie may be anything", about: "session",
 		search: "if validToken(c.Value) && ",
 		broken: "if ",
+		killer: "^TestT18_WhatIsNoSessionTokenNeverReachesRedis$",
 	},
 	{
 		name: "a damaged record stays", about: "session",
@@ -1056,6 +1148,7 @@ var mutants = []mutant{
 		name: "a page may load anything", about: "pages",
 		search: `	policy := "default-src 'none'; style-src "`,
 		broken: `	policy := "style-src "`,
+		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{
 		name: "a page may be framed", about: "pages",
@@ -1066,6 +1159,7 @@ var mutants = []mutant{
 		name: "a page may send its form anywhere", about: "pages",
 		search: `	return "; form-action " + actions + "; base-uri`,
 		broken: `	return "; base-uri`,
+		killer: "^TestT39_OurOwnPagesAllowNothingButTheirStyles$",
 	},
 	{
 		name: "a page may be kept", about: "pages",
@@ -1077,6 +1171,7 @@ var mutants = []mutant{
 	h.Set("Pragma", "no-cache")
 	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
 `,
+		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a page tells its URL, which may have a code", about: "pages",
@@ -1084,11 +1179,13 @@ var mutants = []mutant{
 `,
 		broken: `	return "origin-when-cross-origin"
 `,
+		killer: "^TestT43_NoAnswerOfOursTellsItsURLToAnotherSite$",
 	},
 	{
 		name: "a page's link may be a script", about: "pages",
 		search: "pageLink(p.RetryURL), pageLink(p.ActionURL), pageLink(p.URL)",
 		broken: "p.RetryURL, p.ActionURL, p.URL",
+		killer: "^TestLinksThatLeadNowhereGoodAreNotShown$",
 	},
 	{
 		name: "a page names any word as its reason", about: "pages",
@@ -1096,6 +1193,7 @@ var mutants = []mutant{
 `,
 		broken: `		return pageTexts.Unknown, p.Reason
 `,
+		killer: "^TestReasonOutsideTheListIsNotShown$",
 	},
 	{
 		name: "a wrong AppSecret is tried again and again", about: "failure",
@@ -1115,6 +1213,7 @@ var mutants = []mutant{
 		return actionHop, ""
 `,
 		broken: "",
+		killer: "^TestT33_NoHeaderChangesWhereWeChatSendsTheVisitorBack$",
 	},
 	{
 		name: "a proxy that rewrites Host makes a loop", about: "middleware",
@@ -1122,6 +1221,7 @@ var mutants = []mutant{
 	return err != nil
 `,
 		broken: "	return true\n",
+		killer: "^TestT30_AProxyThatRewritesHostIsNoLoop$",
 	},
 }
 

@@ -118,7 +118,7 @@ func check(root string, chosen []mutant) error {
 		if _, _, err := m.apply(files); err != nil {
 			errs = append(errs, err)
 		}
-		killer, err := regexp.Compile(m.first())
+		killer, err := regexp.Compile("(?m)" + m.first())
 		switch {
 		case err != nil:
 			errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
