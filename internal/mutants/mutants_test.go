@@ -23,7 +23,7 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 	}{
 		"a text that is not there":  {func(m *mutant) { m.search = "not in this file" }, "occurs 0 times"},
 		"a text that is everywhere": {func(m *mutant) { m.search = "\n" }, "times in the package"},
-		"a subject without tests":   {func(m *mutant) { m.about = "weather" }, "no test to ask first"},
+		"a subject without tests":   {func(m *mutant) { m.about, m.killer = "weather", "" }, "no test to ask first"},
 		"a fault that is none":      {func(m *mutant) { m.broken = m.search }, "nothing is broken"},
 		"a test that is gone":       {func(m *mutant) { m.killer = "TestThatIsGone" }, "no test to ask first"},
 		"no pattern":                {func(m *mutant) { m.killer = "(" }, "missing closing"},
