@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -133,4 +136,38 @@ func TestTheMedianAndTheQuantilesAreThoseOfTheRounds(t *testing.T) {
 	assert.Equal(t, 3.0, median([]float64{9, 1, 3}))
 	assert.Equal(t, 2.0, median([]float64{9, 1, 3, 1}))
 	assert.Equal(t, "a=1; c=3", cookieHeader(http.Header{"Set-Cookie": {"c=3; Path=/", "b=; Max-Age=0"}}, "a=1; b=2"))
+}
+
+func TestTheOutputEndsWithALineForEachGoal(t *testing.T) {
+	f := newTestField(t)
+	pair, err := f.newLoginPair()
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, f.conclude(&rounds{out: &out, n: 1}, pair, 0))
+
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	require.Greater(t, len(lines), 8)
+	var names []string
+	for _, line := range lines[len(lines)-8:] {
+		require.Regexp(t, `^ratio [a-z0-9_]+ [0-9]+\.[0-9]{3} [0-9]+\.[0-9]{2}$`, line)
+		names = append(names, strings.Fields(line)[1])
+	}
+	assert.Equal(t, []string{
+		"authenticated_memory", "authenticated_redis", "authenticated_near_cache", "anonymous_page",
+		"anonymous_script", "login", "p99_64_visitors", "record_bytes",
+	}, names)
+	assert.Contains(t, out.String(), "count login_round_trips ")
+}
+
+func TestOnlyWhatIsAskedForIsMeasured(t *testing.T) {
+	f := newTestField(t)
+	pair, err := f.newLoginPair()
+	require.NoError(t, err)
+	var names []string
+	for _, group := range f.groups(pair, regexp.MustCompile(`redis/visitors=2/who=(scs|redigo)$`)) {
+		for _, m := range group {
+			names = append(names, m.name)
+		}
+	}
+	assert.Equal(t, []string{"Authenticated/store=redis/visitors=2/who=redigo", "Authenticated/store=redis/visitors=2/who=scs"}, names)
 }
