@@ -110,7 +110,7 @@ func heap() int64 {
 
 // figure prints a line of one figure that benchstat reads.
 func (rs *rounds) figure(name, unit string, value float64) {
-	rs.print(name, testing.BenchmarkResult{N: 1, Extra: map[string]float64{unit: value}})
+	rs.print(name, testing.BenchmarkResult{N: 1, Extra: map[string]float64{unit: value}}, false)
 }
 
 // tokenOf is a token of scs's form.
@@ -222,7 +222,7 @@ func (f *field) growVisitors(rs *rounds, sizes []int) error {
 			rs.print(fmt.Sprintf("Growth/concurrent=%d/who=%s", size, who), testing.BenchmarkResult{N: n, T: took, Extra: map[string]float64{
 				"p50-ns": float64(times.quantile(0.50)), "p99-ns": float64(times.quantile(0.99)),
 				"req/s": float64(n) / took.Seconds(), "refused": float64(refused.Load()),
-			}})
+			}}, false)
 		}
 	}
 	return nil

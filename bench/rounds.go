@@ -69,14 +69,15 @@ func (rs *rounds) run(m measurement) error {
 	if failed != nil {
 		return fmt.Errorf("%s: %w", m.name, failed)
 	}
-	rs.print(m.name, result)
+	rs.print(m.name, result, true)
 	return nil
 }
 
-// print writes a line as "go test -bench" does.
-func (rs *rounds) print(name string, result testing.BenchmarkResult) {
+// print writes a line as "go test -bench" does; counted says that allocations
+// were.
+func (rs *rounds) print(name string, result testing.BenchmarkResult, counted bool) {
 	line := result.String()
-	if result.MemAllocs > 0 {
+	if counted {
 		line += "\t" + result.MemString()
 	}
 	fmt.Fprintf(rs.out, "Benchmark%s-%d\t%s\n", name, runtime.GOMAXPROCS(0), line)

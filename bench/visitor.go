@@ -53,6 +53,7 @@ func (a *answer) WriteString(s string) (int, error) {
 // A visitor asks for one thing again and again.
 type visitor struct {
 	request *http.Request
+	asked   *http.Request // the one that is handed out: a copy each time
 	answer  *answer
 }
 
@@ -66,7 +67,7 @@ func newVisitor(cookie string) *visitor {
 	if cookie != "" {
 		r.Header.Set("Cookie", cookie)
 	}
-	return &visitor{request: r, answer: newAnswer()}
+	return &visitor{request: r, asked: &http.Request{}, answer: newAnswer()}
 }
 
 // newScript asks as a page's script does, without a session.
@@ -80,12 +81,12 @@ func newScript() *visitor {
 }
 
 // ask lets the handler answer, and reports another status than the wanted one.
-// The request is a fresh copy, because middleware of peers changes the one it
-// is given.
+// The request is copied, because middleware of peers changes the one it is
+// given.
 func (v *visitor) ask(h http.Handler, status int) error {
 	v.answer.reset()
-	r := *v.request
-	h.ServeHTTP(v.answer, &r)
+	*v.asked = *v.request
+	h.ServeHTTP(v.answer, v.asked)
 	if v.answer.status != status {
 		return fmt.Errorf("the answer is %d instead of %d: %.200s", v.answer.status, status, v.answer.body.String())
 	}
