@@ -6,6 +6,8 @@
 # make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make failover logins while a primary is killed, behind Sentinels and in a Cluster
+# make docs   the docs: their code, links, headings and tables; the surface
+# make api    writes the exported surface down, after a line in CHANGELOG.md
 # make fuzz   every fuzz target for FUZZTIME
 # make bench  side by side with peers; make bench-smoke counts without a clock
 # make load   real processes under simulated browsers
@@ -116,3 +118,14 @@ bench-smoke: setup
 .PHONY: load
 load: setup
 	@cd bench && go run ./load -plot load.svg
+
+# The docs: blocks compiled, links and headings checked, surface compared.
+.PHONY: docs
+docs: setup
+	@.ci/suite docs
+
+# Writes the exported surface down in testdata/api. It refuses a change that
+# CHANGELOG.md says nothing of.
+.PHONY: api
+api:
+	@UPDATE_API=1 go test -count=1 -run '^TestTheExportedSurface' .

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -119,4 +120,54 @@ func members(typ *doc.Type) (all []declaration) {
 		}
 	}
 	return all
+}
+
+// TestEveryEntryPointHasARunnableExample: functions, constructors and the
+// methods of the types that users hold in their hands. Options and small
+// getters are shown inside of them.
+func TestEveryEntryPointHasARunnableExample(t *testing.T) {
+	for dir, mainTypes := range map[string][]string{
+		".": {"Auth"}, "client": {"Client"}, "store": nil, "store/rueidisstore": nil, "wechattest": nil,
+		"observe/wechatprom": nil, "observe/wechatotel": nil,
+	} {
+		p := packageDoc(t, dir)
+		var wanted []string
+		want := func(prefix string, funcs []*doc.Func) {
+			for _, f := range funcs {
+				wanted = append(wanted, prefix+f.Name)
+			}
+		}
+		want("", p.Funcs)
+		for _, typ := range p.Types {
+			if typ.Name != "Option" && typ.Name != "AuthorizeOption" && dir != "wechattest" {
+				want("", typ.Funcs)
+			}
+			if slices.Contains(mainTypes, typ.Name) {
+				want(typ.Name+"_", typ.Methods)
+			}
+		}
+		shown := exampleNames(t, dir)
+		for _, name := range wanted {
+			if without := "Client_Format Client_CheckSession Client_ResetSession NewSecret"; strings.Contains(without, name) {
+				continue // they print, or are for a mini program's server that this library already has
+			}
+			if dir == "wechattest" && !strings.HasPrefix(name, "New") {
+				continue // its package overview and README walk through them
+			}
+			assert.Contains(t, shown, name, "package %s", p.Name)
+		}
+	}
+}
+
+// exampleNames are the examples of the package in a directory.
+func exampleNames(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	require.NoError(t, err)
+	for _, file := range files {
+		for _, m := range regexp.MustCompile(`(?m)^func Example(\w+)\(\)`).FindAllStringSubmatch(readFile(t, file), -1) {
+			names = append(names, m[1])
+		}
+	}
+	return names
 }

@@ -167,3 +167,14 @@ func TestEveryDocIsReachedFromTheREADME(t *testing.T) {
 		}
 	}
 }
+
+func TestTheThreatListNamesTestsThatAreThere(t *testing.T) {
+	files := 0
+	for _, row := range tableOf(t, "SECURITY.md", "Threats that are tested") {
+		for _, m := range regexp.MustCompile("`([a-z_/]+\\.go)`").FindAllStringSubmatch(row[1], -1) {
+			files++
+			assert.FileExists(t, m[1])
+		}
+	}
+	assert.NotZero(t, files)
+}

@@ -54,7 +54,7 @@ type Event struct {
 	// OpenID is the first characters of the openid; empty while unknown.
 	OpenID string
 	// Duration is how long a login took until it was finished or failed, from
-	// its start, in whole seconds or finer; 0 otherwise.
+	// its start, up to a second too long; 0 otherwise.
 	Duration time.Duration
 	// Detail tells the operator what to look at; English, may be empty.
 	Detail string

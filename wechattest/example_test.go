@@ -2,6 +2,7 @@ package wechattest_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -129,5 +130,20 @@ func ExampleServer_JSCode() {
 		return
 	}
 	fmt.Println(session.OpenID == wechattest.OpenID(wechattest.DefaultMiniProgramAppID, "Lin"))
+	// Output: true
+}
+
+// A simulated WeChat below an address of one's own, as cmd/wechatsim serves it.
+func ExampleNewHandler() {
+	server := httptest.NewServer(wechattest.NewHandler(wechattest.WithAnyBrowser()))
+	defer server.Close()
+	wechat, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret,
+		client.WithEndpoints(client.Endpoints{Open: server.URL, API: server.URL}))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_, err = wechat.Exchange(context.Background(), "a-code-that-nobody-has")
+	fmt.Println(errors.Is(err, client.ErrCodeInvalid))
 	// Output: true
 }

@@ -1,0 +1,270 @@
+package wechatauth_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// The Auth serves its endpoints wherever a router passes the path prefix on.
+func ExampleAuth_ServeHTTP() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.Handle("/orders", auth.RequireWeChat(http.HandlerFunc(hello)))
+	s.serve(mux)
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/wechat/login?next=/orders")
+	// Output: 200 /orders true
+}
+
+// An application may end a session by itself, besides the endpoint that does.
+func ExampleAuth_Logout() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /bye", auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := auth.Logout(w, r); err != nil {
+			http.Error(w, "try again", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprint(w, "bye")
+	})))
+	mux.Handle("GET /me", auth.LoadWeChat(http.HandlerFunc(hello)))
+	mux.Handle("GET /in", auth.RequireWeChat(http.HandlerFunc(hello)))
+	mux.Handle("/wechat/", auth)
+	s.serve(mux)
+
+	visitor := wechattest.Browser(wechattest.IPhone)
+	s.show(visitor, "/in")
+	s.show(visitor, "/bye")
+	s.show(visitor, "/me")
+	// Output:
+	// 200 /in true
+	// 200 bye
+	// 200 /me false
+}
+
+// WithTokens keeps what WeChat gave with the login, for calls of package client.
+func ExampleAuth_AccessToken() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options(wechatauth.WithTokens())...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.serve(auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := auth.AccessToken(r.Context())
+		fmt.Fprint(w, token, " ", err) // token.Reveal() is what client's calls take
+	})))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/")
+	// Output: 200 [redacted] <nil>
+}
+
+// What has to stand in WeChat's console.
+func ExampleAuth_CallbackDomain() {
+	auth, err := wechatauth.New(
+		wechatauth.WithApp("wx00000000000000a1", "app-secret-for-tests"),
+		wechatauth.WithBaseURL("https://m.example.com"),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("网页授权域名:", auth.CallbackDomain())
+	// Output: 网页授权域名: m.example.com
+}
+
+// A mini program logs in with the code of wx.login and sends the token with
+// each request. What needs its session_key is done on the server.
+func ExampleAuth_MiniProgram() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options(
+		wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
+	)...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", auth)
+	mux.Handle("POST /api/phone", auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mini, err := auth.MiniProgram(r.Context())
+		if err != nil {
+			http.Error(w, "for the mini program only", http.StatusForbidden)
+			return
+		}
+		number, err := mini.PhoneNumber(r.Context(), r.FormValue("code"))
+		if err != nil {
+			http.Error(w, "try again", http.StatusBadGateway)
+			return
+		}
+		fmt.Println(number.CountryCode)
+	})))
+	s.serve(mux)
+
+	app, person := wechattest.DefaultMiniProgramAppID, wechattest.DefaultPeople()[0].Name
+	login, err := http.Post(s.URL+"/wechat/mini/login", "application/json", strings.NewReader(`{"code":"`+s.wechat.JSCode(app, person)+`"}`))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer login.Body.Close()
+	var session struct{ Token string }
+	if err := json.NewDecoder(login.Body).Decode(&session); err != nil {
+		fmt.Println(err)
+		return
+	}
+	ask, _ := http.NewRequest(http.MethodPost, s.URL+"/api/phone?code="+s.wechat.PhoneCode(app, person), nil)
+	ask.Header.Set("Authorization", "Bearer "+session.Token)
+	answer, err := http.DefaultClient.Do(ask)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	answer.Body.Close()
+	// Output: 86
+}
+
+// The identity is in the context of what the wall lets through.
+func ExampleIdentityFromContext() {
+	s := newSite()
+	defer s.stop()
+	wall := wechatauth.RequireWeChat(s.options()...)
+	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := wechatauth.IdentityFromContext(r.Context())
+		fmt.Fprint(w, ok, " ", id.AppID, " ", id.Channel, " ", id.Scope)
+	})))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/")
+	// Output: 200 true wx00000000000000a1 wechat snsapi_base
+}
+
+// Page visits are redirected to WeChat; everything else gets a 401.
+func ExampleIsPageVisit() {
+	page := httptest.NewRequest(http.MethodGet, "/", nil)
+	page.Header.Set("Accept", "text/html,*/*;q=0.8")
+	script := httptest.NewRequest(http.MethodGet, "/", nil)
+	script.Header.Set("Sec-Fetch-Mode", "cors")
+	fmt.Println(wechatauth.IsPageVisit(page), wechatauth.IsPageVisit(script))
+	// Output: true false
+}
+
+// Where a page is open decides what a visitor is shown.
+func ExampleEnvironmentOf() {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("User-Agent", wechattest.IPhone)
+	fmt.Println(wechatauth.EnvironmentOf(r))
+	// Output: wechat_phone
+}
+
+// A relay on the one domain that an account may name hands callbacks on to
+// applications on others, which set WithRelay.
+func ExampleNewRelay() {
+	key := []byte("a key of 32 random bytes or more")
+	relay, err := wechatauth.NewRelay(key, "https://shop.example.net", "https://club.example.org")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux() // of https://auth.example.com
+	mux.Handle("GET /relay", relay)
+
+	shop, err := wechatauth.New(
+		wechatauth.WithApp("wx00000000000000a1", "app-secret-for-tests"),
+		wechatauth.WithBaseURL("https://shop.example.net"),
+		wechatauth.WithRelay("https://auth.example.com/relay", key),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(shop.CallbackDomain())
+	// Output: auth.example.com
+}
+
+// Two accounts on two hosts.
+func ExampleByHost() {
+	_, err := wechatauth.New(
+		wechatauth.WithBaseURL("https://www.example.com"),
+		wechatauth.WithAccounts(wechatauth.ByHost(
+			wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests", BaseURL: "https://north.example.com"},
+			wechatauth.Account{AppID: "wx00000000000000e2", Secret: "south-secret-for-tests", BaseURL: "https://south.example.com"},
+		)),
+	)
+	fmt.Println(err)
+	// Output: <nil>
+}
+
+// A proxy on this machine tells which account is meant.
+func ExampleByHeader() {
+	accounts := wechatauth.ByHeader("X-Account", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
+		wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"})
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("X-Account", "wx00000000000000e1")
+	r.RemoteAddr = "127.0.0.1:40000"
+	fmt.Println(accounts.AppIDOf(r))
+	r.RemoteAddr = "192.0.2.1:40000"
+	fmt.Println(accounts.AppIDOf(r))
+	// Output:
+	// wx00000000000000e1 <nil>
+	//  no account for this request
+}
+
+// Accounts by the beginning of the path; ExampleWithAccounts is a whole site.
+func ExampleByPathPrefix() {
+	accounts := wechatauth.ByPathPrefix(map[string]wechatauth.Account{
+		"/north/": {AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"},
+	})
+	fmt.Println(accounts.AppIDOf(httptest.NewRequest(http.MethodGet, "/north/orders", nil)))
+	// Output: wx00000000000000e1 <nil>
+}
+
+// printer is an observer that prints the names of what it is told.
+type printer struct{}
+
+func (printer) Observe(_ context.Context, e wechatauth.Event) { fmt.Println(e.Kind) }
+
+func (printer) ObserveCall(_ context.Context, c wechatauth.Call) {
+	if c.Target == wechatauth.CallWeChat {
+		fmt.Println(c.Name, c.Errcode)
+	}
+}
+
+// An observer that implements ObserveCall too is told of calls.
+func ExampleObservers() {
+	s := newSite()
+	defer s.stop()
+	wall := wechatauth.RequireWeChat(s.options(
+		wechatauth.WithObserver(wechatauth.Observers(printer{}, nil)), // and others, such as those of observe/wechatprom
+	)...)
+	s.serve(wall(http.HandlerFunc(hello)))
+
+	s.show(wechattest.Browser(wechattest.IPhone), "/")
+	// Output:
+	// login_started
+	// sns/oauth2/access_token 0
+	// login_finished
+	// 200 / true
+}

@@ -1,0 +1,56 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// A pool with timeouts, whose fields may be changed before its first use.
+func ExampleNewPool() {
+	pool, err := store.NewPool("rediss://sessions:password-for-tests@redis.internal:6380/0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	pool.MaxActive, pool.MaxIdle = 200, 200
+}
+
+// Sessions of one process, for tests and small tools.
+func ExampleNewMemory() {
+	sessions := store.NewMemory()
+	_, found, err := sessions.FindCtx(context.Background(), "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	fmt.Println(found, err)
+	// Output: false <nil>
+}
+
+// Whoever can write to the store below cannot make a session.
+func ExampleEncrypt() {
+	_, err := store.Encrypt(store.NewMemory(), []byte("too short"))
+	fmt.Println(err)
+	// Output: encrypt sessions: key 1 must be at least 32 random bytes
+}
+
+// Every call of a store, told to whoever measures.
+func ExampleObserve() {
+	sessions := store.Observe(store.NewMemory(), func(_ context.Context, c store.Call) {
+		fmt.Println(c.Op, c.Err)
+	})
+	_, _, _ = sessions.Find("AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA")
+	// Output: find session <nil>
+}
+
+// What can be done about an error follows from its class.
+func ExampleClassOf() {
+	fmt.Println(store.ClassOf(redis.Error("NOAUTH Authentication required.")))
+	fmt.Println(store.ClassOf(context.DeadlineExceeded))
+	fmt.Println(store.ClassOf(errors.New("something else")))
+	// Output:
+	// configuration
+	// retry now
+	// fail closed
+}
