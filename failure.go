@@ -185,6 +185,9 @@ func setNoStore(h http.Header) {
 // addVary names the header in Vary once.
 func addVary(h http.Header, name string) {
 	for _, line := range h["Vary"] {
+		if line == name {
+			return
+		}
 		for field := range strings.SplitSeq(line, ",") {
 			if strings.EqualFold(strings.TrimSpace(field), name) {
 				return

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -31,8 +30,15 @@ const tokenLength = 43
 
 // validToken keeps what cannot be a token away from the store.
 func validToken(s string) bool {
-	return len(s) == tokenLength &&
-		strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") == ""
+	if len(s) != tokenLength {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
 }
 
 // hashedToken is the key under which scs keeps a session with
@@ -53,35 +59,41 @@ type track struct {
 	held        []string // tokens whose records are to be deleted then
 }
 
-var trackKey = &contextKey{"wechatauth track"}
-
-func withTrack(ctx context.Context) (context.Context, *track) {
-	t := &track{}
-	return context.WithValue(ctx, trackKey, t), t
-}
-
-func trackOf(ctx context.Context) *track {
-	if t, ok := ctx.Value(trackKey).(*track); ok {
+// trackOf returns the track of the request, which has the guard as its key: gates
+// with managers of their own may stand around each other. Where nobody keeps
+// one, as in the application's own LoadAndSave, it is a blank one.
+func (g *guard) trackOf(ctx context.Context) *track {
+	if t, ok := ctx.Value(g).(*track); ok {
 		return t
 	}
 	return &track{}
 }
 
-// FindCtx implements scs.CtxStore.
+// read reads the record of a request's session, and notes it in the track.
+func (g *guard) read(ctx context.Context, token string, t *track) (found bool, err error) {
+	if !validToken(token) {
+		return false, nil
+	}
+	b, ttl, found, err := g.find(ctx, token)
+	if err != nil || !found {
+		return false, err
+	}
+	t.token, t.bytes = token, b
+	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
+	return true, nil
+}
+
+// FindCtx implements scs.CtxStore. What the request has read already is not read
+// again.
 func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	if !validToken(token) {
 		return nil, false, nil
 	}
-	b, ttl, found, err := g.find(ctx, token)
-	if err != nil || !found {
-		return nil, false, err
+	if t := g.trackOf(ctx); t.token == token {
+		return t.bytes, true, nil
 	}
-	// The first record is the request's own; MergeSession reads another later.
-	if t := trackOf(ctx); t.token == "" {
-		t.token, t.bytes = token, b
-		t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
-	}
-	return b, true, nil
+	b, _, found, err := g.find(ctx, token)
+	return b, found && err == nil, err
 }
 
 // find reads the record, and with an idle timeout what is left of its life;
@@ -103,7 +115,7 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 // did when that was drawn.
 func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	if t := trackOf(ctx); t.token != token {
+	if t := g.trackOf(ctx); t.token != token {
 		if t.ended {
 			return errSessionGone
 		}
@@ -142,7 +154,7 @@ func (g *guard) touch(ctx context.Context, token string, deadline time.Time) (bo
 	if toucher, ok := g.inner.(store.Toucher); ok {
 		return toucher.TouchCtx(ctx, token, expiry)
 	}
-	return g.update(ctx, token, trackOf(ctx).bytes, expiry)
+	return g.update(ctx, token, g.trackOf(ctx).bytes, expiry)
 }
 
 func (g *guard) clamp(expiry time.Time) time.Time {
@@ -161,7 +173,7 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	t := trackOf(ctx)
+	t := g.trackOf(ctx)
 	if t.holdDeletes {
 		t.held = append(t.held, token)
 		return nil
@@ -176,7 +188,7 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 // releaseDeletes deletes what was held back. An old record that cannot be
 // deleted now ends by its own expiry.
 func (g *guard) releaseDeletes(ctx context.Context) {
-	t := trackOf(ctx)
+	t := g.trackOf(ctx)
 	t.holdDeletes = false
 	for _, token := range t.held {
 		_, _ = g.DropCtx(ctx, token)

@@ -3,7 +3,6 @@ package wechatauth
 import (
 	"context"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -112,8 +111,6 @@ const (
 // decide is the whole decision of the gate. It writes nothing, and asks
 // nothing that is not in the request, the visit and the cookies.
 func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Reason) {
-	inSnapshot := !v.loggedIn && a.cookies.inSnapshot(r)
-	here := a.actionIn(EnvironmentOf(r))
 	switch {
 	case v.loggedIn && v.identity.grants(want):
 		return actionPass, ""
@@ -121,6 +118,10 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionUpgrade, ""
 	case v.loggedIn:
 		return actionStop, ReasonScopeRequired
+	}
+	inSnapshot := a.cookies.inSnapshot(r)
+	here := a.actionIn(EnvironmentOf(r))
+	switch {
 	case inSnapshot && a.snapshot == SnapshotRefuse:
 		return actionStop, ReasonSnapshotUser
 	case !a.isPage(r) && v.damaged:
@@ -133,7 +134,7 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionGuest, ""
 	case inSnapshot:
 		return actionStop, ReasonSnapshotUser
-	case !v.loggedIn && here == PassAnonymously:
+	case here == PassAnonymously:
 		return actionAnonymous, ""
 	case a.onOtherHost(r):
 		return actionHop, ""
@@ -234,38 +235,25 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 // pass hands the request on, and saves the session before the answer begins.
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.Handler) {
 	around, _ := r.Context().Value(visitKey).(*visit)
-	r = r.WithContext(context.WithValue(v.ctx, visitKey, v))
+	r = r.WithContext(v.ctx)
 	if a.identityHeaders {
 		r = withIdentityHeaders(r, v.identity, v.loggedIn)
 	}
-	addVary(w.Header(), "Cookie")
 	if v.outer && around != nil && around.manager == v.manager {
+		addVary(w.Header(), "Cookie")
 		next.ServeHTTP(w, r) // a gate around this one does the rest
 		return
 	}
-	rw := newResponseWriter(w, func() error {
-		h := w.Header()
-		addVary(h, "Cookie")
-		said := saysWhoMayKeep(h)
-		err := a.sessions.save(w, v)
-		// What a logged-in visitor is shown is his own, and so is a session
-		// cookie, unless the handler says otherwise.
-		if !said && (v.loggedIn || a.sessions.cookieSet(w)) {
-			h.Add("Cache-Control", "private")
-		}
-		return err
-	}, func(err error) {
-		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
-	})
+	rw := &v.ctx.writer
+	rw.wrap(w, a, r, v)
 	next.ServeHTTP(rw, r)
 	rw.end()
 }
 
-// saysWhoMayKeep reports whether a handler has set Cache-Control. What scs adds
-// there with a cookie does not count: many caches ignore it.
-func saysWhoMayKeep(h http.Header) bool {
-	return slices.ContainsFunc(h["Cache-Control"], func(v string) bool { return v != `no-cache="Set-Cookie"` })
+// stopUnsaved answers instead of a handler whose session could not be saved.
+func (a *Auth) stopUnsaved(w http.ResponseWriter, r *http.Request, err error) {
+	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
+	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
 }
 
 // isPage applies the page-visit rule. What a redirect would break is never a

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 )
 
 // responseWriter saves the session before the first byte of an answer leaves,
@@ -14,16 +15,25 @@ import (
 // handler's answer. Informational answers (1xx) do not count as a beginning.
 type responseWriter struct {
 	http.ResponseWriter
-	save   func() error // commits, and sets the cookie
-	fail   func(error)  // answers instead of the handler
-	before http.Header  // the headers as the handler found them
+	gate    *Auth
+	request *http.Request
+	visit   *visit
+	before  http.Header // the headers as the handler found them; nil for none
 
 	began  bool
 	failed error
+
+	vary, cacheControl [1]string // values of headers, in memory of this answer's own
 }
 
-func newResponseWriter(w http.ResponseWriter, save func() error, fail func(error)) *responseWriter {
-	return &responseWriter{ResponseWriter: w, save: save, fail: fail, before: w.Header().Clone()}
+// wrap makes w the writer of a handler's answer.
+func (w *responseWriter) wrap(inner http.ResponseWriter, a *Auth, r *http.Request, v *visit) {
+	w.ResponseWriter, w.gate, w.request, w.visit = inner, a, r, v
+	h := inner.Header()
+	if len(h) > 0 {
+		w.before = h.Clone()
+	}
+	w.addVary(h)
 }
 
 // begin saves once. It returns the error that ended the answer, if one did.
@@ -32,14 +42,48 @@ func (w *responseWriter) begin() error {
 		return w.failed
 	}
 	w.began = true
-	if err := w.save(); err != nil {
+	h := w.Header()
+	w.addVary(h)
+	said := saysWhoMayKeep(h)
+	if err := w.gate.sessions.save(w.ResponseWriter, w.visit); err != nil {
 		w.failed = err
-		h := w.Header()
 		clear(h)
 		maps.Copy(h, w.before)
-		w.fail(err)
+		w.gate.stopUnsaved(w.ResponseWriter, w.request, err)
+		return err
 	}
-	return w.failed
+	// What a logged-in visitor is shown is his own, and so is a session
+	// cookie, unless the handler says otherwise.
+	if !said && (w.visit.loggedIn || w.gate.sessions.cookieSet(w.ResponseWriter)) {
+		w.addPrivate(h)
+	}
+	return nil
+}
+
+// addVary says that the answer depends on the cookie.
+func (w *responseWriter) addVary(h http.Header) {
+	if len(h["Vary"]) > 0 {
+		addVary(h, "Cookie")
+		return
+	}
+	w.vary[0] = "Cookie"
+	h["Vary"] = w.vary[:]
+}
+
+// addPrivate keeps the answer out of caches that many share.
+func (w *responseWriter) addPrivate(h http.Header) {
+	if len(h["Cache-Control"]) > 0 {
+		h.Add("Cache-Control", "private")
+		return
+	}
+	w.cacheControl[0] = "private"
+	h["Cache-Control"] = w.cacheControl[:]
+}
+
+// saysWhoMayKeep reports whether a handler has set Cache-Control. What scs adds
+// there with a cookie does not count: many caches ignore it.
+func saysWhoMayKeep(h http.Header) bool {
+	return slices.ContainsFunc(h["Cache-Control"], func(v string) bool { return v != `no-cache="Set-Cookie"` })
 }
 
 // end saves where the handler wrote nothing at all.

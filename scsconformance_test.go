@@ -304,7 +304,13 @@ func TestScsAHandlerFlushesAndHijacks(t *testing.T) {
 // session loads a session from the shop's store as a request does.
 func (s *shop) session(t *testing.T, token string) context.Context {
 	t.Helper()
-	ctx, _ := withTrack(context.Background())
+	ctx := context.Background()
+	if g, ok := s.m.Store.(*guard); ok {
+		read := &track{}
+		_, err := g.read(ctx, token, read)
+		require.NoError(t, err)
+		ctx = context.WithValue(ctx, g, read)
+	}
 	ctx, err := s.m.Load(ctx, token)
 	require.NoError(t, err)
 	return ctx

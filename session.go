@@ -18,6 +18,7 @@ import (
 //	session.go           where sessions are kept
 //	session_identity.go  how an identity stands in one
 //	session_cookie.go    which tokens a request brings, and its cookie
+//	session_visit.go     what the gate knows of a request, and its context
 //	session_load.go      the session of a request
 //	session_grace.go     the one that has just taken the place of another
 //	session_login.go     an identity goes in, under a new token
@@ -27,6 +28,7 @@ import (
 // sessions finds identities in scs sessions and puts them there.
 type sessions struct {
 	manager *scs.SessionManager
+	dataKey any       // where the manager keeps a session in a context; nil if that is not known
 	backing scs.Store // what the options gave
 	marks   store.Marks
 	index   store.Index // nil where the store has none
@@ -50,7 +52,7 @@ func (a *Auth) setSessions(c *config) error {
 		if c.manager.IdleTimeout > 0 {
 			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session on every request, so that one under way during a logout brings the session back, and during a login undoes it; prefer WithIdleTimeout")
 		}
-		s.manager = c.manager
+		s.manager, s.dataKey = c.manager, dataKeyOf(c.manager)
 		s.backing = c.manager.Store
 		s.marks, s.index = marksOf(c.observed(c.manager.Store)), indexOf(c.observed(c.manager.Store))
 		return nil
@@ -81,7 +83,7 @@ func (a *Auth) setSessions(c *config) error {
 		m.Cookie.Name = *c.cookieName
 	}
 	m.Cookie.Secure = a.base.Scheme == "https"
-	s.manager = m
+	s.manager, s.dataKey = m, dataKeyOf(m)
 	return nil
 }
 

@@ -23,7 +23,7 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
 		}
 		return s.drop(r.Context(), token)
 	}
-	tokens, _ := s.tokens(r)
+	tokens, _ := s.tokens(r, nil)
 	for _, token := range tokens {
 		if err := s.end(r.Context(), token); err != nil {
 			return fmt.Errorf("delete session: %w", err)
@@ -48,7 +48,7 @@ func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
 	if err := s.manager.Destroy(r.Context()); err != nil {
 		return fmt.Errorf("delete session: %w", err)
 	}
-	if _, tells := s.manager.Store.(*guard); token != "" && (!tells || trackOf(r.Context()).ended) {
+	if g, tells := s.manager.Store.(*guard); token != "" && (!tells || g.trackOf(r.Context()).ended) {
 		if err := s.endRenewed(r.Context(), token); err != nil {
 			return fmt.Errorf("delete session: %w", err)
 		}

@@ -5,50 +5,38 @@ import (
 	"errors"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/alexedwards/scs/v2"
-)
 
-// A visit is one request with its session: what the gate decides by, and what
-// the request's context holds.
-type visit struct {
-	ctx       context.Context // with the session's data
-	manager   *scs.SessionManager
-	token     string    // the session's; empty for a new one
-	sent      bool      // the request carried a session cookie
-	ambiguous bool      // the request brought the sessions of two users
-	damaged   bool      // a record of the request's was not readable, and is deleted
-	bearer    bool      // a mini program's: no cookie
-	late      bool      // found by a token that was renewed a moment ago: to be read only
-	outer     bool      // somebody further out loads and saves this session
-	down      error     // the store is, and the session is a stand-in
-	touch     bool      // the record's expiry is due to be moved
-	deadline  time.Time // as loaded
-	remember  bool      // likewise: RememberMe
-	replaced  string    // the token that a login of the same user replaced
-	identity  Identity  // of a visitor who is logged in
-	loggedIn  bool
-}
+	"github.com/wechatauth/wechatauth/internal/record"
+)
 
 // load finds the visitor's session. An error means that the store could not
 // be asked: the visitor is neither logged in nor anonymous. A damaged record
 // is no error; its owner is anonymous and the record is deleted.
 func (s *sessions) load(r *http.Request) (*visit, error) {
-	if v, ok := r.Context().Value(visitKey).(*visit); ok && v.manager == s.manager && v.down != nil {
-		return nil, v.down
+	ctx := r.Context()
+	if held, ok := ctx.Value(visitKey).(*visit); ok && held.manager == s.manager {
+		return s.loadHeld(ctx, r, held)
 	}
-	if s.has(r.Context()) {
-		v := &visit{ctx: r.Context(), manager: s.manager, outer: true, sent: len(r.CookiesNamed(s.manager.Cookie.Name)) > 0}
-		v.token = s.manager.Token(v.ctx)
-		s.identify(v)
-		return v, nil
+	if s.has(ctx) {
+		c := s.outerVisit(ctx)
+		c.visit.sent = s.cookieSent(r)
+		c.visit.token = s.manager.Token(ctx)
+		s.identify(&c.visit)
+		return &c.visit, nil
 	}
-	if token, ok := bearer(r); ok && s.takesBearer {
-		return s.loadBearer(r.Context(), token)
+	if s.takesBearer {
+		if token, ok := bearer(r); ok {
+			return s.loadBearer(ctx, token)
+		}
 	}
-	tokens, sent := s.tokens(r)
-	found, damaged, err := s.loadTokens(r.Context(), tokens)
+	var (
+		roomForTokens [maxSessionCookies]string
+		roomForFound  [maxSessionCookies]*visit
+	)
+	tokens, sent := s.tokens(r, roomForTokens[:0])
+	found, damaged, err := s.loadTokens(ctx, tokens, roomForFound[:0])
 	switch {
 	case err != nil:
 		return nil, err
@@ -57,22 +45,42 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 		return found[0], nil
 	case len(found) == 0:
 		for _, token := range tokens {
-			v, err := s.loadRenewed(r.Context(), token)
+			v, err := s.loadRenewed(ctx, token)
 			if err != nil || v != nil {
 				return v, err
 			}
 		}
 	}
-	v, err := s.empty(r.Context())
+	v, err := s.fresh(ctx)
 	if err == nil {
 		v.sent, v.damaged, v.ambiguous = sent, damaged, len(found) > 0
 	}
 	return v, err
 }
 
-// loadTokens loads the sessions of a request's cookies, the logged-in ones
+// loadHeld finds the session that a gate further out has loaded. An identity that
+// nobody can have changed is read out of the record once more, because this gate
+// may look for those of other accounts.
+func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (*visit, error) {
+	if held.down != nil {
+		return nil, held.down
+	}
+	c := s.outerVisit(ctx)
+	v := &c.visit
+	v.sent = s.cookieSent(r)
+	if held.untouched() {
+		v.data, v.token = held.data, held.token
+		s.identifyIn(v, held.data.record)
+		return v, nil
+	}
+	v.token = s.manager.Token(ctx)
+	s.identify(v)
+	return v, nil
+}
+
+// loadTokens appends the sessions of a request's cookies, the logged-in ones
 // first. A browser that is left alone sends one.
-func (s *sessions) loadTokens(ctx context.Context, tokens []string) (found []*visit, damaged bool, err error) {
+func (s *sessions) loadTokens(ctx context.Context, tokens []string, found []*visit) (_ []*visit, damaged bool, err error) {
 	for _, token := range tokens {
 		v, err := s.loadToken(ctx, token)
 		switch {
@@ -127,7 +135,7 @@ func (s *sessions) loadBearer(ctx context.Context, token string) (*visit, error)
 			return v, nil
 		}
 	}
-	v, err := s.empty(ctx)
+	v, err := s.fresh(ctx)
 	if err == nil {
 		v.sent, v.bearer = true, true
 	}
@@ -137,13 +145,24 @@ func (s *sessions) loadBearer(ctx context.Context, token string) (*visit, error)
 // errDamaged: there was a record and it could not be read. It is deleted.
 var errDamaged = errors.New("session record is damaged")
 
-// empty returns a visit with a new session, which no store has to be asked for.
+// empty returns a visit with the session that the context has already, or else a
+// new one. No store is asked.
 func (s *sessions) empty(ctx context.Context) (*visit, error) {
-	ctx, err := s.manager.Load(ctx, "")
-	if err != nil {
-		return nil, err
+	if s.has(ctx) {
+		c := s.outerVisit(ctx)
+		c.visit.outer = false
+		return &c.visit, nil
 	}
-	return &visit{ctx: ctx, manager: s.manager}, nil
+	return s.fresh(ctx)
+}
+
+// fresh returns a visit with a new session, in a context that has none.
+func (s *sessions) fresh(ctx context.Context) (*visit, error) {
+	c := s.newVisit(ctx)
+	if s.dataKey != nil {
+		return &c.visit, nil
+	}
+	return &c.visit, s.loadByScs(c, "")
 }
 
 // standIn returns an empty session in place of one that could not be asked
@@ -158,39 +177,101 @@ func (s *sessions) standIn(ctx context.Context, down error) (*visit, error) {
 
 // loadToken loads one session; nil if there is none of this token.
 func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) {
-	tracked, t := withTrack(ctx)
-	loaded, err := s.manager.Load(tracked, token)
-	if err != nil {
-		if s.damaged(ctx, t, token) {
-			return nil, errDamaged
-		}
+	c := s.newVisit(ctx)
+	if c.guard == nil {
+		return s.loadForeign(c, token)
+	}
+	found, err := c.guard.read(ctx, s.storeKey(token), &c.track)
+	if err != nil || !found {
 		return nil, err
 	}
-	if s.manager.Token(loaded) == "" {
-		return nil, nil
+	v := &c.visit
+	v.token, v.touch = token, c.track.touchDue
+	rec, err := record.Open(c.track.bytes)
+	switch {
+	case err == nil && s.dataKey != nil:
+		c.own.token, c.own.record = token, rec
+		v.deadline, v.bearer = rec.Deadline(), rec.Bool(bearerKey)
+		s.identifyIn(v, rec)
+	case err == nil || errors.Is(err, record.ErrGob):
+		err = s.loadWhole(c, token)
 	}
-	// The store's own expiry is by the store's clock; a record that outlived
-	// its deadline there is not honoured here.
-	if !s.manager.Deadline(loaded).After(s.now()) {
-		return nil, nil
+	if err != nil {
+		return nil, s.heal(ctx, token, err)
 	}
-	v := &visit{
-		ctx: loaded, manager: s.manager, token: token, touch: t.touchDue, bearer: s.manager.GetBool(loaded, bearerKey),
-		deadline: s.manager.Deadline(loaded), remember: s.manager.GetBool(loaded, rememberKey),
-	}
-	s.identify(v)
-	return v, nil
+	return s.alive(v), nil
 }
 
-// damaged reports whether a record that did not load is there and cannot be
-// decoded. It is deleted then: otherwise its owner would be shut out until
-// the cookie dies.
-func (s *sessions) damaged(ctx context.Context, t *track, token string) bool {
-	if _, ok := s.manager.Store.(*guard); ok {
-		// What the guard has read and scs not decoded needs no second look, and
-		// a store that failed is not asked twice.
-		return t.token != "" && s.drop(ctx, token) == nil
+// alive returns the visit if its session's deadline is to come. The store's own
+// expiry is by the store's clock; a record that outlived its deadline there is
+// not honoured here.
+func (s *sessions) alive(v *visit) *visit {
+	if !v.deadline.After(s.now()) {
+		return nil
 	}
+	return v
+}
+
+// loadWhole decodes a session that cannot be looked into without.
+func (s *sessions) loadWhole(c *visitContext, token string) error {
+	if err := s.loadByScs(c, token); err != nil {
+		return err
+	}
+	v := &c.visit
+	v.deadline, v.bearer, v.remember = s.manager.Deadline(c), s.manager.GetBool(c, bearerKey), s.manager.GetBool(c, rememberKey)
+	s.identify(v)
+	return nil
+}
+
+// loadByScs lets scs load the session now. Where it is not known under which key
+// it keeps it, the context becomes scs's own.
+func (s *sessions) loadByScs(c *visitContext, token string) error {
+	if s.dataKey != nil {
+		c.own.token = token
+		return c.own.decode(token)
+	}
+	below := c.Context
+	if c.guard != nil {
+		below = context.WithValue(below, c.guard, &c.track)
+	}
+	loaded, err := s.manager.Load(below, token)
+	if err == nil {
+		c.Context, c.visit.data = loaded, nil
+	}
+	return err
+}
+
+// heal deletes a record that could not be read: otherwise its owner would be
+// shut out until the cookie dies.
+func (s *sessions) heal(ctx context.Context, token string, damage error) error {
+	if err := s.drop(ctx, token); err != nil {
+		return errors.Join(damage, err)
+	}
+	return errDamaged
+}
+
+// loadForeign loads a session with a manager of the application's, whose store
+// is not guarded.
+func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
+	below := c.Context
+	err := s.loadByScs(c, token)
+	switch {
+	case err != nil && s.undecodable(below, token):
+		return nil, s.heal(below, token, err)
+	case err != nil:
+		return nil, err
+	case s.manager.Token(c) == "":
+		return nil, nil
+	}
+	v := &c.visit
+	v.token, v.deadline, v.bearer = token, s.manager.Deadline(c), s.manager.GetBool(c, bearerKey)
+	s.identify(v)
+	return s.alive(v), nil
+}
+
+// undecodable reports whether a record that did not load is there and is no
+// session: then it was not the store that failed.
+func (s *sessions) undecodable(ctx context.Context, token string) bool {
 	find := s.manager.Store.Find
 	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
 		find = func(key string) ([]byte, bool, error) { return cs.FindCtx(ctx, key) }
@@ -199,10 +280,8 @@ func (s *sessions) damaged(ctx context.Context, t *track, token string) bool {
 	if err != nil || !found {
 		return false
 	}
-	if _, _, err := s.manager.Codec.Decode(b); err == nil {
-		return false
-	}
-	return s.drop(ctx, token) == nil
+	_, _, err = s.manager.Codec.Decode(b)
+	return err != nil
 }
 
 // identify reads the identity out of a loaded session.
@@ -219,8 +298,25 @@ func (s *sessions) identify(v *visit) {
 	}
 }
 
+// identifyIn reads the identity out of a record.
+func (s *sessions) identifyIn(v *visit, rec record.Record) {
+	for _, appID := range s.appIDs {
+		text, found := rec.String(identityKey(appID))
+		if !found {
+			continue
+		}
+		if id, err := decodeIdentity(appID, string(text)); err == nil {
+			v.identity, v.loggedIn = id, true
+			return
+		}
+	}
+}
+
 // has reports whether the context holds session data of this manager already.
 func (s *sessions) has(ctx context.Context) bool {
+	if s.dataKey != nil {
+		return ctx.Value(s.dataKey) != nil
+	}
 	loaded, err := s.manager.Load(ctx, "")
 	return err == nil && loaded == ctx
 }

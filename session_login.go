@@ -50,7 +50,9 @@ func (s *sessions) put(v *visit, id Identity) error {
 // deleted after the new one is saved: a store that fails between the two must
 // not cost the visitor what he had.
 func (s *sessions) renew(v *visit) error {
-	trackOf(v.ctx).holdDeletes = true
+	if g, ok := s.manager.Store.(*guard); ok {
+		g.trackOf(v.ctx).holdDeletes = true
+	}
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
 	}

@@ -15,6 +15,13 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 	if v.outer || v.late || v.down != nil {
 		return nil
 	}
+	if v.lost() {
+		s.giveUp(v)
+	}
+	if v.untouched() {
+		s.keep(w, v)
+		return nil
+	}
 	switch s.manager.Status(v.ctx) {
 	case scs.Modified:
 		if err := s.indexMoved(v); err != nil {
@@ -35,12 +42,26 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
 	default:
-		if v.damaged && !s.cookieSet(w) {
-			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
-		}
-		s.touch(v)
+		s.keep(w, v)
 	}
 	return nil
+}
+
+// keep leaves a session that did not change as it is.
+func (s *sessions) keep(w http.ResponseWriter, v *visit) {
+	if v.damaged && !s.cookieSet(w) {
+		s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
+	}
+	s.touch(v)
+}
+
+// giveUp deletes a record that turned out to be unreadable while the request ran.
+// The session that took its place is a new one. What cannot be deleted now is
+// met by the next request.
+func (s *sessions) giveUp(v *visit) {
+	s.corrupt(v.ctx)
+	_ = s.drop(v.ctx, v.token)
+	v.damaged, v.token, v.touch = true, "", false
 }
 
 // cookieDue reports whether the browser needs to be told of a session that was
@@ -51,7 +72,7 @@ func (s *sessions) cookieDue(v *visit, token string) bool {
 	if _, ok := s.manager.Store.(*guard); !ok {
 		return true
 	}
-	return token != v.token || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remember
+	return token != v.token || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
 }
 
 // rememberKey is where scs notes RememberMe, which changes the cookie.
@@ -62,6 +83,6 @@ const rememberKey = "__rememberMe"
 // needs no touch: it lasts until the deadline.
 func (s *sessions) touch(v *visit) {
 	if g, ok := s.manager.Store.(*guard); ok && v.touch && v.token != "" {
-		_, _ = g.touch(v.ctx, s.storeKey(v.token), s.manager.Deadline(v.ctx))
+		_, _ = g.touch(v.ctx, s.storeKey(v.token), v.deadline)
 	}
 }

@@ -55,11 +55,10 @@ func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow, r
 	a.leave(w, r, f, a.checkedTarget(f))
 }
 
-// guest returns the visit of somebody in snapshot mode who is let through.
+// guest makes the visit that of somebody in snapshot mode who is let through.
 func (v *visit) guest() *visit {
-	g := *v
-	g.identity, g.loggedIn = Identity{Snapshot: true}, false
-	return &g
+	v.identity, v.loggedIn = Identity{Snapshot: true}, false
+	return v
 }
 
 // snapshotIdentity is what IdentityFromContext tells of such a visit.

@@ -1,0 +1,178 @@
+package wechatauth
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/internal/record"
+)
+
+// A visit is one request with its session: what the gate decides by, and what
+// the request's context holds.
+type visit struct {
+	ctx       *visitContext // with the session's data
+	manager   *scs.SessionManager
+	data      *sessionData // nil where scs has loaded it already
+	token     string       // the session's; empty for a new one
+	sent      bool         // the request carried a session cookie
+	ambiguous bool         // the request brought the sessions of two users
+	damaged   bool         // a record of the request's was not readable, and is deleted
+	bearer    bool         // a mini program's: no cookie
+	late      bool         // found by a token that was renewed a moment ago: to be read only
+	outer     bool         // somebody further out loads and saves this session
+	down      error        // the store is, and the session is a stand-in
+	touch     bool         // the record's expiry is due to be moved
+	deadline  time.Time    // as loaded
+	remember  bool         // likewise, where it was decoded at once: RememberMe
+	replaced  string       // the token that a login of the same user replaced
+	identity  Identity     // of a visitor who is logged in
+	loggedIn  bool
+}
+
+// visitContext is the context that handlers get, and all that the gate keeps of
+// one request, in one piece. It answers for what is ours by itself; what is
+// asked for most, the identity, is found without a search.
+type visitContext struct {
+	context.Context
+	visit  visit
+	guard  *guard // whose track this is; nil where there is none
+	track  track
+	own    sessionData // where visit.data leads, unless a gate further out has it
+	writer responseWriter
+}
+
+// newVisit returns a visit whose session is new, or still to be found. Scs's
+// data of it is made when it is asked for.
+func (s *sessions) newVisit(ctx context.Context) *visitContext {
+	c := &visitContext{Context: ctx}
+	c.guard, _ = s.manager.Store.(*guard)
+	c.visit.ctx, c.visit.manager, c.visit.data = c, s.manager, &c.own
+	c.own.sessions, c.own.ctx = s, c
+	return c
+}
+
+// outerVisit returns a visit whose session is in the context already.
+func (s *sessions) outerVisit(ctx context.Context) *visitContext {
+	c := &visitContext{Context: ctx}
+	c.visit.ctx, c.visit.manager, c.visit.outer = c, s.manager, true
+	return c
+}
+
+// Value implements context.Context.
+func (c *visitContext) Value(key any) any {
+	switch {
+	case key == any(visitKey):
+		return &c.visit
+	case c.visit.data != nil && key == c.visit.data.sessions.dataKey:
+		return c.visit.data.get()
+	case c.guard != nil && key == any(c.guard):
+		return &c.track
+	}
+	return c.Context.Value(key)
+}
+
+// sessionData is scs's data of a session, decoded when somebody asks for it: a
+// route that only wants to know who the visitor is does not. Safe for concurrent
+// use.
+type sessionData struct {
+	sessions *sessions
+	ctx      *visitContext
+	token    string        // whose record the visit has read; empty for a new session
+	record   record.Record // of it, as long as it is not decoded
+
+	mu       sync.Mutex
+	decoded  any  // as scs keeps it in a context; nil until asked for
+	remember bool // as loaded: RememberMe
+	lost     bool // the record could not be decoded, and this is a new session
+}
+
+// get decodes the session, once. Of a record whose sum is right only what gob
+// has to decode can be beyond reading, such as a type that this build does not
+// know. It is too late for an error then: the handler gets an empty session.
+func (d *sessionData) get() any {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.decoded == nil && d.decode(d.token) != nil {
+		d.lost = true
+		_ = d.decode("") // asks for nothing that could fail
+	}
+	return d.decoded
+}
+
+// decode lets scs make its data of what the visit has read.
+func (d *sessionData) decode(token string) error {
+	loaded, err := d.sessions.manager.Load(undecoded{d.ctx}, token)
+	if err != nil {
+		return err
+	}
+	d.decoded = loaded.Value(d.sessions.dataKey)
+	d.remember = token != "" && d.sessions.manager.GetBool(loaded, rememberKey)
+	return nil
+}
+
+// untouched reports whether nobody has asked for the session. Then there is
+// nothing in it that its record has not.
+func (v *visit) untouched() bool {
+	if v.data == nil {
+		return false
+	}
+	v.data.mu.Lock()
+	defer v.data.mu.Unlock()
+	return v.data.decoded == nil
+}
+
+// remembered reports whether RememberMe was set when the session was loaded.
+func (v *visit) remembered() bool {
+	if v.data == nil {
+		return v.remember
+	}
+	v.data.mu.Lock()
+	defer v.data.mu.Unlock()
+	return v.data.remember
+}
+
+// lost reports whether the session was asked for and could not be decoded.
+func (v *visit) lost() bool {
+	if v.data == nil {
+		return false
+	}
+	v.data.mu.Lock()
+	defer v.data.mu.Unlock()
+	return v.data.lost
+}
+
+// undecoded is the context of a visit whose session is just being decoded: scs
+// has to find none in it.
+type undecoded struct{ *visitContext }
+
+func (u undecoded) Value(key any) any {
+	if key == u.own.sessions.dataKey {
+		return nil
+	}
+	return u.visitContext.Value(key)
+}
+
+// dataKeyOf finds out under which key of a context scs keeps its data: a manager
+// that is to load a session looks first whether there is one. Nil if it does
+// not; then sessions are decoded as they are loaded.
+func dataKeyOf(m *scs.SessionManager) any {
+	asked := &askedFor{Context: context.Background()}
+	_, _ = m.Load(asked, "") // a new session cannot fail
+	return asked.key
+}
+
+// askedFor is an empty context that notes the first key it is asked for.
+type askedFor struct {
+	context.Context
+	key any
+}
+
+func (a *askedFor) Value(key any) any {
+	if a.key == nil {
+		a.key = key
+	}
+	return nil
+}
