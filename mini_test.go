@@ -7,8 +7,11 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"runtime"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -106,31 +109,82 @@ func TestABearerTokenIsNoCookieAndACookieIsNoBearerToken(t *testing.T) {
 	assert.Contains(t, both("wxm_nothing"), "logged-in=false")
 }
 
-func TestParallelLoginsWithOneCodeAreOneCall(t *testing.T) {
-	s := newMiniSite(t)
-	code := s.sim.JSCode(miniApp, person(0))
-	release := s.sim.Block("/sns/jscode2session")
-	bodies := make(chan string, 20)
-	var wg sync.WaitGroup
-	for range 20 {
-		wg.Go(func() {
-			got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
-			bodies <- got.body
+func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
+	for name, tt := range map[string]struct {
+		opts      []Option
+		instances int
+	}{
+		"in memory":                   {nil, 1},
+		"two instances on one Redis":  {[]Option{WithRedis(redistest.Start(t).Pool())}, 2},
+		"Redis, and session at rest":  {[]Option{WithRedis(redistest.Start(t).Pool()), WithSessionEncryption(sessionKeyForTests)}, 2},
+		"a hook that takes its time":  {[]Option{WithOnLogin(func(context.Context, Identity) error { runtime.Gosched(); return nil })}, 1},
+		"a client that goes on alone": {[]Option{WithIdleTimeout(time.Hour)}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newMiniSite(t, tt.opts...)
+			s.instances(tt.instances, append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}, tt.opts...)...)
+			code := s.sim.JSCode(miniApp, person(0))
+			release := s.sim.Block("/sns/jscode2session")
+			bodies := make(chan string, 50)
+			var wg sync.WaitGroup
+			for range 50 {
+				wg.Go(func() {
+					bodies <- s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`).body
+				})
+			}
+			require.NoError(t, s.sim.Await(context.Background(), "/sns/jscode2session", 1))
+			release()
+			wg.Wait()
+			close(bodies)
+			answers := map[string]bool{}
+			for body := range bodies {
+				answers[body] = true
+			}
+			require.Len(t, answers, 1)
+			assert.Equal(t, 1, s.sim.Count("/sns/jscode2session"))
+			for body := range answers {
+				var got struct{ Token string }
+				require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+				for range 2 * tt.instances {
+					assert.Equal(t, http.StatusOK, s.request(http.MethodGet, "/api", got.Token, "").StatusCode)
+				}
+			}
 		})
 	}
-	require.NoError(t, s.sim.Await(context.Background(), "/sns/jscode2session", 1))
-	release()
-	wg.Wait()
-	close(bodies)
-	tokens := map[string]bool{}
-	for body := range bodies {
-		tokens[body] = true
-	}
-	assert.Len(t, tokens, 1)
-	assert.Equal(t, 1, s.sim.Count("/sns/jscode2session"))
+}
 
-	s.clock.Advance(outcomeTTL + time.Second)
-	late := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
+// instances makes the site so many processes, which take turns.
+func (s *site) instances(n int, opts ...Option) {
+	s.t.Helper()
+	served := []http.Handler{s.server.Config.Handler}
+	for len(served) < n {
+		other := *s
+		auth, err := New(append([]Option{
+			WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
+			WithEndpoints(s.sim.Endpoints()), withClock(s.clock.Now), WithLogger(s.auth.log),
+		}, opts...)...)
+		require.NoError(s.t, err)
+		other.auth = auth
+		served = append(served, other.routes())
+	}
+	var turn atomic.Int64
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served[int(turn.Add(1))%n].ServeHTTP(w, r)
+	})
+}
+
+func TestACodeThatIsSentAgainLaterIsUsed(t *testing.T) {
+	s := newMiniSite(t)
+	code := s.sim.JSCode(miniApp, person(0))
+	login := func() answer {
+		return s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
+	}
+	first := login()
+	s.clock.Advance(outcomeTTL - time.Second)
+	assert.Equal(t, http.StatusOK, login().StatusCode)
+	require.Equal(t, http.StatusOK, first.StatusCode)
+	s.clock.Advance(2 * time.Second)
+	late := login()
 	assert.Equal(t, http.StatusUnauthorized, late.StatusCode)
 	assert.Contains(t, late.body, "code_used")
 }
@@ -253,39 +307,129 @@ func TestPhoneNumber(t *testing.T) {
 	assert.NotEmpty(t, number)
 }
 
+// ticket asks for the URL of a web-view.
+func (s *site) ticket(token, target string) string {
+	s.t.Helper()
+	got := s.request(http.MethodPost, "/wechat/mini/ticket", token, `{"target":"`+target+`"}`)
+	require.Equal(s.t, http.StatusOK, got.StatusCode, got.body)
+	var body struct {
+		URL       string `json:"url"`
+		ExpiresIn int    `json:"expires_in"`
+	}
+	require.NoError(s.t, json.Unmarshal([]byte(got.body), &body))
+	assert.Equal(s.t, 60, body.ExpiresIn)
+	return body.URL
+}
+
 func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
+	for name, opts := range map[string][]Option{"in memory": nil, "over Redis": {WithRedis(redistest.Start(t).Pool())}} {
+		t.Run(name, func(t *testing.T) {
+			s := newMiniSite(t, opts...)
+			token := s.miniLogin(person(0))
+			enter := s.ticket(token, "/orders?id=7")
+
+			view := s.browser().as(wechattest.AndroidMiniProgram)
+			got := view.visit(enter)
+			assert.Contains(t, got.body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(miniApp, person(0)), "the mini program's own user")
+			assert.Equal(t, s.auth.base.String()+"/orders?id=7", got.Request.URL.String(), "a clean URL")
+			assert.Contains(t, view.visit("/b").body, "logged-in=true")
+			assert.Equal(t, http.StatusOK, s.request(http.MethodGet, "/api", token, "").StatusCode, "and the mini program is logged in still")
+			assert.Zero(t, s.sim.Count("/connect/oauth2/authorize"))
+
+			for _, again := range []*browser{s.browser(), view} {
+				second := again.step(enter)
+				assert.True(t, refusedFor(second, ReasonCodeUsed), "used")
+				assert.Empty(t, second.setOf(s.sessionCookie()))
+			}
+		})
+	}
+}
+
+func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
+	type attempt func(s *site, token string) answer
+	for name, try := range map[string]attempt{
+		"a minute later": func(s *site, token string) answer {
+			enter := s.ticket(token, "/a")
+			s.clock.Advance(enterTTL)
+			return s.browser().step(enter)
+		},
+		"a guessed one": func(s *site, _ string) answer {
+			return s.browser().step("/wechat/mini/enter?ticket=" + newState())
+		},
+		"an altered one": func(s *site, token string) answer {
+			enter := s.ticket(token, "/a")
+			last := enter[len(enter)-1]
+			return s.browser().step(enter[:len(enter)-1] + string(rune('a'+(last-'a'+1)%26)))
+		},
+		"none": func(s *site, _ string) answer { return s.browser().step("/wechat/mini/enter") },
+		"the bearer token itself": func(s *site, token string) answer {
+			return s.browser().step("/wechat/mini/enter?ticket=" + token)
+		},
+		"from a link of another site": func(s *site, token string) answer {
+			b := s.browser()
+			b.header.Set("Sec-Fetch-Site", "cross-site")
+			return b.step(s.ticket(token, "/a"))
+		},
+		"at the same moment as another": func(s *site, token string) answer {
+			enter := s.ticket(token, "/a")
+			var refused atomic.Pointer[answer]
+			var wg sync.WaitGroup
+			var in atomic.Int64
+			for range 8 {
+				b := s.browser()
+				wg.Go(func() {
+					if got := b.step(enter); got.StatusCode == http.StatusSeeOther {
+						in.Add(1)
+					} else {
+						refused.Store(&got)
+					}
+				})
+			}
+			wg.Wait()
+			assert.EqualValues(s.t, 1, in.Load(), "one of them")
+			return *refused.Load()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newMiniSite(t)
+			got := try(s, s.miniLogin(person(0)))
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			assert.Empty(t, got.setOf(s.sessionCookie()))
+		})
+	}
+}
+
+func TestATicketIsGoodUntilTheLastSecondAndForATargetOfTheSiteOnly(t *testing.T) {
 	s := newMiniSite(t)
 	token := s.miniLogin(person(0))
-	got := s.request(http.MethodPost, "/wechat/mini/ticket", token, `{"target":"/orders?id=7"}`)
-	require.Equal(t, http.StatusOK, got.StatusCode, got.body)
-	var body struct {
-		URL string `json:"url"`
+	enter := s.ticket(token, "/a")
+	s.clock.Advance(enterTTL - time.Second)
+	assert.Equal(t, "/a", s.browser().step(enter).Header.Get("Location"))
+	for _, target := range []string{"//evil.example", "https://evil.example/", "/wechat/logout", `/\\evil.example`, ""} {
+		assert.Equal(t, "/", s.browser().step(s.ticket(token, target)).Header.Get("Location"), target)
 	}
-	require.NoError(t, json.Unmarshal([]byte(got.body), &body))
 
-	elsewhere := s.browser()
-	elsewhere.header.Set("Sec-Fetch-Site", "cross-site")
-	assert.Equal(t, http.StatusBadRequest, elsewhere.step(body.URL).StatusCode, "not from a link of another site")
-
-	view := s.browser()
-	assert.Contains(t, view.visit(body.URL).body, "url=/orders?id=7 logged-in=true")
-	assert.Equal(t, "/orders", mustParse(t, view.trail[len(view.trail)-1]).Path)
-	assert.Contains(t, view.visit("/b").body, "logged-in=true")
-	assert.Zero(t, s.sim.Count("/connect/oauth2/authorize"))
-
-	second := s.browser().step(body.URL)
-	assert.Equal(t, http.StatusBadRequest, second.StatusCode)
-	assert.Contains(t, second.body, "code_used")
-
-	late := s.request(http.MethodPost, "/wechat/mini/ticket", token, `{"target":"//evil.example"}`)
-	require.NoError(t, json.Unmarshal([]byte(late.body), &body))
-	s.clock.Advance(enterTTL + time.Second)
-	assert.Equal(t, http.StatusBadRequest, s.browser().step(body.URL).StatusCode, "good for a minute")
-
-	assert.Equal(t, http.StatusUnauthorized, s.request(http.MethodPost, "/wechat/mini/ticket", "", `{"target":"/"}`).StatusCode)
+	got := s.request(http.MethodPost, "/wechat/mini/ticket", "", `{"target":"/"}`)
+	assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 	b := s.browser()
 	b.visit("/a")
 	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodPost, "/wechat/mini/ticket").StatusCode, "a cookie makes no ticket")
+}
+
+func TestTheStoreForgetsATicketWithItsMinute(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newMiniSite(t, WithRedis(redis.Pool()))
+	token := s.miniLogin(person(0))
+	before := redis.Do("KEYS", "wechat:mark:*").([]any)
+	s.ticket(token, "/a")
+	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
+		if !slices.ContainsFunc(before, func(old any) bool { return string(old.([]byte)) == string(key.([]byte)) }) {
+			left := redis.Do("PTTL", string(key.([]byte))).(int64)
+			assert.Positive(t, left)
+			assert.LessOrEqual(t, left, enterTTL.Milliseconds())
+		}
+	}
+	assert.Len(t, redis.Do("KEYS", "wechat:mark:*"), len(before)+1)
 }
 
 func TestRevokeUserEndsAMiniProgramsSessionsToo(t *testing.T) {
