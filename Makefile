@@ -1,6 +1,7 @@
 # make test   installs what is missing and runs every test
 # make check  format, vet, lint, known vulnerabilities
 # make gate   the threat suite alone, and its counts
+# make channels everyone who logs in: phones, desks, mini programs, many accounts
 # make wire   client and simulator, and their counts
 # make faults a login under 26 faults of Redis in 8 phases
 # make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
@@ -129,3 +130,8 @@ docs: setup
 .PHONY: api
 api:
 	@UPDATE_API=1 go test -count=1 -run '^TestTheExportedSurface' .
+
+# Environments, scans, mini programs, accounts, platforms, and their pages.
+.PHONY: channels
+channels: setup
+	@.ci/suite channels

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -30,8 +31,12 @@ import (
 // desks to the other.
 func startScanSite(t *testing.T, opts ...wechatauth.Option) *quickstart {
 	t.Helper()
+	return startScanSiteOn(t, wechattest.NewServer(), opts...)
+}
+
+func startScanSiteOn(t *testing.T, sim *wechattest.Server, opts ...wechatauth.Option) *quickstart {
+	t.Helper()
 	redis := redistest.Start(t)
-	sim := wechattest.NewServer()
 	t.Cleanup(sim.Close)
 	server := httptest.NewUnstartedServer(nil)
 	base := "http://" + server.Listener.Addr().String()
@@ -196,6 +201,74 @@ func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 			require.NoError(t, l.put(tb))
 			tb.open(site.url + "/orders?id=7")
 			l.see(tb, "16-embedded")
+		})
+	}
+}
+
+// What a visitor is shown whom nobody can log in, or who did not want to be, at
+// the width of a phone and of a desk.
+func TestGuestsAndRefusedVisitorsReadWhyAndHowToGoOn(t *testing.T) {
+	t.Parallel()
+	guests := wechattest.NewServer()
+	guests.Enter(wechattest.Snapshot)
+	guest := startScanSiteOn(t, guests, wechatauth.WithScope(client.ScopeUserInfo))
+	refusing := wechattest.NewServer(wechattest.With(wechattest.RefusalCallback))
+	refused := startScanSiteOn(t, refusing)
+	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	for _, l := range looks() {
+		t.Run(l.String(), func(t *testing.T) {
+			tb := openBrowser(t).tab()
+			require.NoError(t, l.put(tb))
+			agent := wechattest.Windows
+			if l.device == "phone" {
+				agent = wechattest.IPhone
+			}
+			require.NoError(t, tb.pretend(agent, l.lang))
+
+			tb.open(guest.url + "/orders?id=7")
+			tb.forgive("status of 403")
+			l.see(tb, "17-guest")
+			assert.Equal(t, guest.url+"/orders?id=7", eval[string](tb, "location.href"), "the URL that the button opens")
+
+			tb.open(refused.url + "/wechat/upgrade?next=/")
+			l.see(tb, "18-upgrade")
+			tb.click(upgradeButton)
+			tb.click(refuseButton)
+			tb.forgive("status of 403")
+			l.see(tb, "19-refused")
+			assert.Equal(t, "refused_by_user", tb.text("footer code"))
+		})
+	}
+}
+
+func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, withScan())
+	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	for _, l := range looks() {
+		t.Run(l.String(), func(t *testing.T) {
+			desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+			for tb, agent := range map[*tab]string{desk: wechattest.OrdinaryBrowser, phone: wechattest.IPhone} {
+				require.NoError(t, l.put(tb))
+				require.NoError(t, tb.pretend(agent, l.lang))
+			}
+			desk.open(site.url + "/")
+			l.see(desk, "20-scan")
+			scanned := desk.readQR()
+			phone.open(scanned)
+			l.see(phone, "21-scan-confirm")
+			phone.click("button[name=refuse]")
+			phone.forgive("status of 403")
+			l.see(phone, "22-scan-refused")
+			phone.open(scanned)
+			phone.forgive("status of 400")
+			l.see(phone, "23-scan-used")
+
+			desk.until("document.querySelector('footer code')?.innerText === 'refused_by_user'")
+			desk.forgive("status of 403")
+			l.see(desk, "24-scan-ended")
+			desk.click("a.button")
+			assert.NotEmpty(t, desk.text(".number strong"), "there is a new one")
 		})
 	}
 }
