@@ -83,8 +83,9 @@ type Page struct {
 	// a redirect that follows a form to the page's form-action policy. Empty
 	// means WeChat's own, https://open.weixin.qq.com.
 	FormActions []string
-	// URL is the URL to open in WeChat (PageOpenInWeChat), or the frame's
-	// (PageEmbeddedQR); empty on other pages.
+	// URL is the URL to open in WeChat (PageOpenInWeChat), the one that the QR
+	// code stands for (PageScan), or the frame's (PageEmbeddedQR); empty on other
+	// pages.
 	URL string
 	// QR is the QR code of PageOpenInWeChat: a picture of the URL to open, black
 	// on white, as a data: URL; empty if the URL is too long for a phone's

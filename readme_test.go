@@ -65,6 +65,8 @@ var (
 
 	appID, secret, state, code string
 	otherAppID, otherSecret    string
+	componentAppID             string
+	tokens                     wechatauth.ComponentTokenSource
 )
 `
 

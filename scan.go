@@ -269,8 +269,9 @@ func (a *Auth) putScan(ctx context.Context, ticket string, rec scanRecord) error
 // showScan is the page with the QR code.
 func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, target, state string) {
 	setNoStore(w.Header())
+	phone := a.absolute(a.scanPath(c.Ticket))
 	a.page(w, r, Page{
-		Kind: PageScan, Status: http.StatusOK, QR: qrCode(a.absolute(a.scanPath(c.Ticket))),
+		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: qrCode(phone),
 		Scan: ScanDetails{
 			Number: c.Number, Scanned: state == scanScanned, RefreshURL: a.scanURL(target, c.Scope) + "&wait=1",
 			eventsURL: a.endpoint("scan/events"), statusURL: a.endpoint("scan/status"),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"html"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -352,6 +353,19 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	stranger.post(path, number(c.Number))
 	assert.True(t, refusedFor(desk.collect("/profile"), ReasonIdentityMismatch))
 	assert.Contains(t, desk.visit("/a").body, wechattest.OpenID(wechattest.DefaultAppID, person(0)), "the session stays with whom it was")
+}
+
+func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
+	var shown Page
+	s := newScanSite(t, WithPages(func(w io.Writer, p Page) error {
+		shown = p
+		return errors.New("the default page, please")
+	}))
+	desk := s.desk()
+	path, _ := s.show(desk, "/a")
+	assert.Equal(t, PageScan, shown.Kind)
+	assert.Equal(t, s.auth.base.String()+path, shown.URL)
+	assert.Equal(t, qrCode(shown.URL), shown.QR)
 }
 
 func TestOnlyWeChatOpensTheQRCode(t *testing.T) {

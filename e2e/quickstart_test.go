@@ -122,6 +122,8 @@ type quickstart struct {
 	*program
 	url string // of the site, without a trailing slash
 	sim string // of the simulated WeChat
+
+	server *httptest.Server // of startScanSite; nil where the site is a program
 }
 
 var openLine = regexp.MustCompile(`^Open (http://\S+) \(simulated WeChat: (http://\S+)\)$`)

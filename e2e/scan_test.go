@@ -63,7 +63,7 @@ func startScanSiteOn(t *testing.T, sim *wechattest.Server, opts ...wechatauth.Op
 	})
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	return &quickstart{url: base, sim: sim.URL}
+	return &quickstart{url: base, sim: sim.URL, server: server}
 }
 
 func withScan() wechatauth.Option {
@@ -142,6 +142,29 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 			assert.Zero(t, desk.asked(site.url+"/wechat/scan/status"), "polling is for where events do not arrive")
 		})
 	}
+}
+
+func TestWhereNoEventsArriveTheDeskPolls(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, withScan())
+	served := site.server.Config.Handler
+	site.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wechat/scan/events" {
+			w.WriteHeader(http.StatusBadGateway) // a proxy that knows no such thing
+			return
+		}
+		served.ServeHTTP(w, r)
+	})
+	desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+	require.NoError(t, phone.pretend(wechattest.IPhone, "zh-CN"))
+	desk.open(site.url + "/orders?id=7")
+	right := desk.text(".number strong")
+	phone.open(desk.readQR())
+	desk.until("document.querySelector('main').dataset.state === 'scanned'")
+	phone.click("button[value='" + right + "']")
+	desk.until("document.querySelector('#openid') !== null")
+	assert.Equal(t, openIDOf(person), desk.text("#openid"))
+	desk.forgive("status of 502")
 }
 
 func TestAWrongNumberLogsNobodyInAndTheDeskSaysSo(t *testing.T) {
