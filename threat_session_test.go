@@ -377,6 +377,15 @@ func TestT18_WhatIsNoSessionTokenNeverReachesRedis(t *testing.T) {
 		})
 	}
 	assert.Equal(t, int64(0), redis.Do("DBSIZE"))
+
+	// Nor does what an application loads by a token that it was given elsewhere.
+	for _, token := range []string{"x", strings.Repeat("A", 42), strings.Repeat("A", 44), strings.Repeat("*", 43), strings.Repeat("A", 42) + "\n", strings.Repeat("A", 900_000)} {
+		s.untouched(t, redis, func() {
+			ctx, err := s.auth.Sessions().Load(context.Background(), token)
+			assert.NoError(t, err)
+			assert.Empty(t, s.auth.Sessions().Token(ctx))
+		})
+	}
 }
 
 func TestT19_AVirtualUserIsNeverLoggedIn(t *testing.T) {

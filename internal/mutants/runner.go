@@ -18,7 +18,7 @@ import (
 
 // notNeeded are tests that take long, or that read files from the disk and not
 // from the overlay. A mutant may name one of them all the same.
-const notNeeded = `README|Docs|Table|EveryExported|EveryThreat|T12_|Example|T40_NoSecretReaches|TwoHundred|T56|T57|T60|T61|T62|AFrozen|InEveryOrder|TwoLoginsAtOnce|UnderWay|TwoWriters|T06_AHundred`
+const notNeeded = `README|Docs|Table|EveryExported|EveryThreat|T12_|Example|T40_NoSecretReaches|TwoHundred|T56|T57|T60|T61|T62|AFrozen|InEveryOrder|TwoLoginsAtOnce|RequestsUnderWay|LoginUnderWay|TwoWriters|T06_AHundred`
 
 // patience is for one test binary, and so is memory, in KiB: a mutant that makes
 // the tests hang, or take all there is, is killed by them.
