@@ -520,3 +520,59 @@ func TestT75_APanicInTheApplicationCostsNoLogin(t *testing.T) {
 		})
 	}
 }
+
+// cart makes "/public/put" put something into the session of whoever comes, and
+// "/public/cart" show it.
+func (s *site) cart() {
+	m := s.auth.Sessions()
+	s.handle("/public/put", func(w http.ResponseWriter, r *http.Request) {
+		m.Put(r.Context(), "cart", "book")
+		echo(w, r)
+	})
+	s.handle2("/public/cart", func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprint(w, "cart="+m.GetString(r.Context(), "cart"))
+	})
+}
+
+// A request that comes with the token of before a login is shown the session,
+// and is too late to write to it.
+func TestT16_ALateReaderWritesNothing(t *testing.T) {
+	s := newSite(t)
+	s.cart()
+	b := s.browser()
+	b.visit("/a")
+	old := b.cookie(s.sessionCookie()).Value
+	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	late := s.browser()
+	late.setCookie(s.sessionCookie(), old)
+
+	got := late.step("/public/put")
+
+	assert.Contains(t, got.body, "logged-in=true")
+	assert.Empty(t, got.Header["Set-Cookie"])
+	assert.Equal(t, "cart=", b.step("/public/cart").body)
+	b.step("/public/put")
+	assert.Equal(t, "cart=book", b.step("/public/cart").body, "who has the new cookie writes")
+}
+
+// While the store cannot be asked, an open page is shown to an anonymous
+// visitor. What it puts into his session is not kept: it would cost him the
+// session that he has.
+func TestT63_AStandInForASessionIsNeverSaved(t *testing.T) {
+	var st *faultyStore
+	s := newSite(t, withFaultyStore(&st))
+	s.cart()
+	b := s.loggedIn(aliceOpenID)
+	own := b.cookie(s.sessionCookie()).Value
+	st.fail("find", failing)
+
+	got := b.step("/public/put")
+
+	assert.Equal(t, http.StatusOK, got.StatusCode)
+	assert.Contains(t, got.body, "logged-in=false")
+	assert.Empty(t, got.Header["Set-Cookie"])
+	st.fail("find", nil)
+	assert.Equal(t, own, b.cookie(s.sessionCookie()).Value)
+	assert.Equal(t, "cart=", b.step("/public/cart").body)
+	assert.Contains(t, b.step("/a").body, "logged-in=true")
+}
