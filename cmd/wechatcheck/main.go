@@ -17,7 +17,7 @@
 //	WECHAT_MINI_APP_ID, WECHAT_MINI_APP_SECRET         a mini program
 //	BASE_URL               -base-url     where visitors reach the application
 //	REDIS_URL              -redis-file   the Redis of the sessions, or a file with its URL
-//	WECHAT_ENDPOINTS       -wechat       a simulated WeChat, such as http://127.0.0.1:8081
+//	WECHAT_URL             -wechat       a simulated WeChat, such as http://127.0.0.1:8081
 //
 // It speaks the language of -lang or LANG: zh or en. It exits with 0 if nothing
 // was found, with 1 if something was, and with 2 if it was not understood.
@@ -92,7 +92,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&s.appID, "app-id", getenv("WECHAT_APP_ID"), "AppID of the official account (WECHAT_APP_ID)")
 	flags.StringVar(&s.baseURL, "base-url", getenv("BASE_URL"), "where visitors reach the application (BASE_URL)")
-	flags.StringVar(&s.wechat, "wechat", getenv("WECHAT_ENDPOINTS"), "a simulated WeChat in place of the real one (WECHAT_ENDPOINTS)")
+	flags.StringVar(&s.wechat, "wechat", getenv("WECHAT_URL"), "a simulated WeChat in place of the real one (WECHAT_URL)")
 	secretFile := flags.String("secret-file", "", "a `file` with the AppSecret, instead of WECHAT_APP_SECRET")
 	redisFile := flags.String("redis-file", "", "a `file` with the URL of the sessions' Redis, instead of REDIS_URL")
 	lang := flags.String("lang", getenv("LANG"), "zh or en")

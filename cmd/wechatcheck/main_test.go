@@ -22,7 +22,7 @@ func check(t *testing.T, changes map[string]string, args ...string) (code int, o
 	defer sim.Close()
 	env := map[string]string{
 		"WECHAT_APP_ID": wechattest.DefaultAppID, "WECHAT_APP_SECRET": wechattest.DefaultSecret,
-		"BASE_URL": "https://m.example.com", "WECHAT_ENDPOINTS": sim.URL, "LANG": "en_US.UTF-8",
+		"BASE_URL": "https://m.example.com", "WECHAT_URL": sim.URL, "LANG": "en_US.UTF-8",
 	}
 	maps.Copy(env, changes)
 	var buf bytes.Buffer

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"log"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
 )
 
 func main() {
@@ -20,11 +22,12 @@ func main() {
 	auth, err := wechatauth.New(
 		wechatauth.WithAccounts(accounts),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth)))
+	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(auth)))
 }
 
 func app(auth *wechatauth.Auth) http.Handler {

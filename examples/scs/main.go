@@ -5,15 +5,18 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"log"
 	"net/http"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -25,18 +28,21 @@ func main() {
 	sessions := scs.New()
 	sessions.Store = store.New(pool) // the keys are those of scs/redisstore, so old sessions live on
 	sessions.Lifetime = 12 * time.Hour
-	sessions.Cookie.Name = "__Host-session"
-	sessions.Cookie.Secure = true
+	if strings.HasPrefix(os.Getenv("BASE_URL"), "https://") { // otherwise it is a trial on this machine
+		sessions.Cookie.Name = "__Host-session"
+		sessions.Cookie.Secure = true
+	}
 
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
 		wechatauth.WithSessionManager(sessions),
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:8080", app(auth, sessions)))
+	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(auth, sessions)))
 }
 
 func app(auth *wechatauth.Auth, sessions *scs.SessionManager) http.Handler {
