@@ -3,11 +3,15 @@ package wechatotel_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -28,7 +32,8 @@ import (
 
 // A site is an application behind the gate, with Redis, a simulated WeChat, and
 // spans and metrics exported to memory. Each request has a span of its own, as
-// otelhttp makes them.
+// otelhttp makes them. There are two instances: one answers the callbacks, the
+// other everything else.
 type site struct {
 	t      *testing.T
 	sim    *wechattest.Server
@@ -50,18 +55,23 @@ func newSite(t *testing.T) *site {
 		wechatotel.WithMeterProvider(metric.NewMeterProvider(metric.WithReader(s.reader))),
 	)
 	require.NoError(t, err)
-	auth, err := wechatauth.New(
-		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-		wechatauth.WithBaseURL("http://"+s.server.Listener.Addr().String()),
-		wechatauth.WithEndpoints(s.sim.Endpoints()),
-		wechatauth.WithRedis(s.redis.Pool()),
-		wechatauth.WithObserver(telemetry),
-	)
-	require.NoError(t, err)
-	wall := auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := wechatauth.IdentityFromContext(r.Context())
-		fmt.Fprint(w, id.OpenID)
-	}))
+	instance := func() http.Handler {
+		auth, err := wechatauth.New(
+			wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+			wechatauth.WithBaseURL("http://"+s.server.Listener.Addr().String()),
+			wechatauth.WithEndpoints(s.sim.Endpoints()),
+			wechatauth.WithRedis(s.redis.Pool()),
+			wechatauth.WithObserver(telemetry),
+		)
+		require.NoError(t, err)
+		return auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			id, _ := wechatauth.IdentityFromContext(r.Context())
+			fmt.Fprint(w, id.OpenID)
+		}))
+	}
+	wall := http.NewServeMux()
+	wall.Handle("/", instance())
+	wall.Handle("/wechat/callback", instance())
 	requests := tracers.Tracer("requests")
 	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, span := requests.Start(r.Context(), r.URL.Path, api.WithSpanKind(api.SpanKindServer))
@@ -200,6 +210,20 @@ func TestSpansAndMetricsShowAWholeLoginARefusedOneAndARedisOutage(t *testing.T) 
 	assert.EqualValues(t, 1, measured(t, m["wechatauth.wechat.call.duration"], attribute.String("url.template", "sns/oauth2/access_token")))
 	assert.Positive(t, measured(t, m["db.client.operation.duration"], attribute.String("db.operation.name", "commit session")))
 	assert.Positive(t, measured(t, m["db.client.operation.duration"], attribute.String("db.operation.name", "find session"), attribute.String("error.type", "retry_now")))
+}
+
+func TestTheDocsNameTheMetricsThatAreThere(t *testing.T) {
+	s := newSite(t)
+	s.get(s.browser(), s.server.URL+"/")
+	docs, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(docs), "\n## OpenTelemetry\n")
+	require.True(t, found)
+	var listed []string
+	for _, m := range regexp.MustCompile("(?m)^\\| `([a-z.]+)` \\| (?:counter|histogram)").FindAllStringSubmatch(section, -1) {
+		listed = append(listed, m[1])
+	}
+	assert.ElementsMatch(t, slices.Collect(maps.Keys(s.metrics())), listed)
 }
 
 func TestAnErrcodeOfWeChatIsTheTypeOfTheError(t *testing.T) {

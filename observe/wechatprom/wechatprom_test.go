@@ -194,26 +194,63 @@ func TestEveryQueryOfTheDashboardAsksForMetricsAndLabelsThatExist(t *testing.T) 
 	asked := map[string]bool{}
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
-			found := selector.FindAllStringSubmatch(target.Expr, -1)
-			require.NotEmpty(t, found, "%s: %s", panel.Title, target.Expr)
-			for _, m := range found {
-				family := familyOf(families, m[1])
-				require.NotNil(t, family, "%s asks for %s", panel.Title, m[1])
-				asked[family.GetName()] = true
-				known := labelsOf(family)
-				for _, l := range label.FindAllStringSubmatch(m[2], -1) {
-					assert.Contains(t, known, l[1], "%s: %s", panel.Title, target.Expr)
-				}
-				for _, by := range grouping.FindAllStringSubmatch(target.Expr, -1) {
-					for _, name := range strings.Split(by[1], ",") {
-						assert.Contains(t, known, strings.TrimSpace(name), "%s: %s", panel.Title, target.Expr)
-					}
-				}
+			for _, name := range askedBy(t, families, target.Expr) {
+				asked[name] = true
 			}
 		}
 	}
 	for name := range families {
 		assert.True(t, asked[name], "no panel shows %s", name)
+	}
+}
+
+// askedBy are the families that a query asks for. They and the labels in it
+// have to exist.
+func askedBy(t *testing.T, families map[string]*dto.MetricFamily, query string) (names []string) {
+	t.Helper()
+	found := selector.FindAllStringSubmatch(query, -1)
+	require.NotEmpty(t, found, query)
+	for _, m := range found {
+		family := familyOf(families, m[1])
+		require.NotNil(t, family, "%s asks for %s", query, m[1])
+		names = append(names, family.GetName())
+		known := labelsOf(family)
+		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
+			assert.Contains(t, known, l[1], query)
+		}
+		for _, by := range grouping.FindAllStringSubmatch(query, -1) {
+			for _, name := range strings.Split(by[1], ",") {
+				assert.Contains(t, known, strings.TrimSpace(name), query)
+			}
+		}
+	}
+	return names
+}
+
+func TestTheDocsNameTheMetricsAndLabelsThatAreThere(t *testing.T) {
+	s := newSite(t)
+	s.get(s.browser(), s.server.URL+"/")
+	families := s.scrape()
+	docs, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+
+	listed := 0
+	for _, row := range regexp.MustCompile("(?m)^\\| `(wechatauth_[a-z_]+)` \\| (counter|histogram) \\| (.*) \\|$").FindAllStringSubmatch(string(docs), -1) {
+		listed++
+		family := families[row[1]]
+		require.NotNil(t, family, row[1])
+		assert.Equal(t, row[2], strings.ToLower(family.GetType().String()), row[1])
+		var labels []string
+		for _, m := range regexp.MustCompile("`([a-z]+)`").FindAllStringSubmatch(row[3], -1) {
+			labels = append(labels, m[1])
+		}
+		assert.ElementsMatch(t, labelsOf(family)[1:], labels, row[1])
+	}
+	assert.Len(t, families, listed)
+	alerts := regexp.MustCompile(`(?m)^sum\(.*$`).FindAllString(string(docs), -1)
+	require.NotEmpty(t, alerts)
+	for _, query := range alerts {
+		askedBy(t, families, query)
 	}
 }
 
