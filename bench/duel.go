@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -33,6 +34,7 @@ func (d duel) ratio(length time.Duration) (float64, error) {
 	}
 	for range max(11, int(length/slice)) {
 		for i := range sides {
+			runtime.GC() // nobody pays for the other's garbage
 			figure, err := sides[i].run(sides[i].n)
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", d.name, err)
