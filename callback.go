@@ -240,12 +240,13 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 // saved.
 func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow, c *claim, id Identity) error {
 	ctx := r.Context()
+	v.settles = true
 	if err := a.saveLogin(ctx, w, v, id); err != nil {
 		return err
 	}
 	target := a.checkedTarget(f)
 	token := a.sessions.manager.Token(v.ctx)
-	if err := a.settle(ctx, f, c, outcome{Token: token, Expiry: a.sessions.manager.Deadline(v.ctx).Unix(), Target: target}); err != nil {
+	if err := a.settle(ctx, f, c, outcome{Token: token, Expiry: a.sessions.manager.Deadline(v.ctx).Unix(), Target: target}, v.ctx.track.take()...); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
 	a.report(ctx, Event{

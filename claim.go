@@ -159,6 +159,11 @@ func (c *claim) settle(ctx context.Context, outcome []byte, ttl time.Duration) e
 	return c.claims.marks.PutMark(ctx, c.key, append([]byte{markSettled}, outcome...), ttl)
 }
 
+// settleWrite is settle as a part of a batch.
+func (c *claim) settleWrite(outcome []byte, ttl time.Duration) store.Write {
+	return store.PutMarkWrite(c.key, append([]byte{markSettled}, outcome...), ttl)
+}
+
 // release gives the claim back: the code was not spent, another callback may
 // try. A claim that has passed to another is left alone.
 func (c *claim) release(ctx context.Context) error {

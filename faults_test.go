@@ -207,6 +207,11 @@ func (s gatedStore) CommitCtx(ctx context.Context, token string, b []byte, expir
 	return s.Store.CommitCtx(ctx, token, b, expiry)
 }
 
+func (s gatedStore) Batch(ctx context.Context, writes ...store.Write) error {
+	s.gate.pass(callbackCommit)
+	return s.Store.Batch(ctx, writes...)
+}
+
 // faultSite is a site in a world.
 type faultSite struct {
 	*site

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -54,9 +55,18 @@ type track struct {
 	token       string
 	bytes       []byte
 	touchDue    bool
-	ended       bool     // that record was gone when this request was to delete it
-	holdDeletes bool     // keep deletions until the new record is saved
-	held        []string // tokens whose records are to be deleted then
+	ended       bool          // that record was gone when this request was to delete it
+	holdDeletes bool          // keep deletions until the new record is saved
+	held        []string      // tokens whose records are to be deleted then
+	with        []store.Write // go with the next write of a login, in one call
+}
+
+// take returns the writes that are to go with the next one, which the caller
+// does.
+func (t *track) take() []store.Write {
+	with := t.with
+	t.with = nil
+	return with
 }
 
 // trackOf returns the track of the request, which has the guard as its key: gates
@@ -118,6 +128,9 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	if t := g.trackOf(ctx); t.token != token {
 		if t.ended {
 			return errSessionGone
+		}
+		if all, ok := g.inner.(store.Batcher); ok && len(t.with) > 0 {
+			return all.Batch(ctx, append(slices.Clone(t.with), store.CommitWrite(token, b, expiry))...)
 		}
 		return g.commit(ctx, token, b, expiry)
 	}
@@ -185,15 +198,12 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	return err
 }
 
-// releaseDeletes deletes what was held back. An old record that cannot be
-// deleted now ends by its own expiry.
-func (g *guard) releaseDeletes(ctx context.Context) {
+// releaseDeletes returns the tokens whose deletion was held back, and holds
+// none back any more.
+func (g *guard) releaseDeletes(ctx context.Context) (held []string) {
 	t := g.trackOf(ctx)
-	t.holdDeletes = false
-	for _, token := range t.held {
-		_, _ = g.DropCtx(ctx, token)
-	}
-	t.held = nil
+	held, t.held, t.holdDeletes = t.held, nil, false
+	return held
 }
 
 // DropCtx implements store.Dropper; with a store that cannot do that in one

@@ -67,6 +67,25 @@ func (s heldStore) CommitCtx(ctx context.Context, token string, b []byte, expiry
 	return s.Sessions.CommitCtx(ctx, token, b, expiry)
 }
 
+// heldBatcher is one for stores that write several things in one call. A login
+// begins with the call that saves its session.
+type heldBatcher struct {
+	heldStore
+	inner store.Batcher
+}
+
+func (s heldBatcher) Batch(ctx context.Context, writes ...store.Write) error {
+	at(ctx, holdCommit)
+	return s.inner.Batch(ctx, writes...)
+}
+
+func held(inner store.Sessions) store.Sessions {
+	if b, ok := inner.(store.Batcher); ok {
+		return heldBatcher{heldStore{inner}, b}
+	}
+	return heldStore{inner}
+}
+
 func (s heldStore) DropCtx(ctx context.Context, token string) (bool, error) {
 	at(ctx, holdDrop)
 	return s.Sessions.DropCtx(ctx, token)
@@ -89,7 +108,7 @@ const holdHeader = "X-Hold"
 func newStage(t *testing.T, inner store.Sessions, opts ...Option) *stage {
 	s := &stage{store: inner}
 	s.site = newSite(t, append([]Option{
-		WithStore(heldStore{inner}),
+		WithStore(held(inner)),
 		WithOnLogin(func(ctx context.Context, _ Identity) error { at(ctx, holdExchanged); return nil }),
 	}, opts...)...)
 	// A test that fails in between leaves nobody waiting.

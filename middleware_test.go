@@ -312,13 +312,12 @@ func TestAnAnonymousVisitAsksRedisNothingAndALoggedInOneOnce(t *testing.T) {
 	assert.Contains(t, strings.ToUpper(commands[0]), "GET")
 }
 
-func TestALoginIsFourRoundTripsOfRedis(t *testing.T) {
+func TestALoginClaimsIndexesSavesAndSettlesInThisOrder(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
 	b := s.browser()
 	callback := b.authorize("/a")
 	commands := redis.Commands(func() { b.step(callback) })
-	// Commands on one key follow each other in one round trip.
 	var keys []string
 	for _, command := range commands {
 		key := strings.Fields(command)[1]

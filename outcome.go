@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"time"
+
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // An outcome is what the callback that had the claim leaves for the others:
@@ -24,7 +26,9 @@ type boxes struct {
 	Session string `json:"s,omitempty"`
 }
 
-func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome) error {
+// settle leaves the outcome of a login. What its session still has to write
+// goes with it.
+func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with ...store.Write) error {
 	place := claimKey(f.AppID, f.State)
 	plain, err := json.Marshal(o)
 	if err != nil {
@@ -45,6 +49,9 @@ func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome) error {
 	text, err := json.Marshal(b)
 	if err != nil {
 		return err
+	}
+	if len(with) > 0 {
+		return a.sessions.batch.Batch(ctx, append(with, c.settleWrite(text, o.ttl()))...)
 	}
 	return c.settle(ctx, text, o.ttl())
 }

@@ -31,8 +31,9 @@ type sessions struct {
 	dataKey any       // where the manager keeps a session in a context; nil if that is not known
 	backing scs.Store // what the options gave
 	marks   store.Marks
-	index   store.Index // nil where the store has none
-	appIDs  []string    // identities of other accounts are not looked at
+	index   store.Index   // nil where the store has none
+	batch   store.Batcher // nil where the store has none
+	appIDs  []string      // identities of other accounts are not looked at
 	idle    time.Duration
 	now     func() time.Time
 	corrupt func(context.Context) // is told of each damaged record
@@ -66,6 +67,7 @@ func (a *Auth) setSessions(c *config) error {
 	}
 	inner = c.observed(inner)
 	s.backing, s.marks, s.index = inner, marksOf(inner), indexOf(inner)
+	s.batch, _ = inner.(store.Batcher)
 	if c.idle != nil {
 		s.idle = *c.idle
 	}

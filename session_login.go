@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // login puts an identity into the visit's session under a new token, so that
@@ -63,27 +65,60 @@ func (s *sessions) renew(v *visit) error {
 // that no session is ever missing from it, then the session. Where somebody
 // further out saves the session too, the cookie is left to him.
 func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
-	if err := s.addToIndex(v); err != nil {
+	if s.batches(v) {
+		v.ctx.track.with = s.indexWrites(v)
+	} else if err := s.addToIndex(v); err != nil {
 		return err
 	}
 	token, expiry, err := s.manager.Commit(v.ctx)
+	v.ctx.track.with = nil
 	if err != nil {
 		return err
 	}
-	if v.replaced != "" {
-		// A grace for late readers, worth no failure of the login. A logout that
-		// misses the old record finds the new one by it.
-		if box, err := sealRenewed(token, v.replaced); err == nil {
-			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), box, renewedTTL)
-		}
-	}
-	if g, ok := s.manager.Store.(*guard); ok {
-		g.releaseDeletes(v.ctx)
-	}
+	s.leaveOld(v, token)
 	if !v.outer && !v.bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}
 	return nil
+}
+
+// batches reports whether the writes of the visit's login go together.
+func (s *sessions) batches(v *visit) bool { return s.batch != nil && v.ctx.guard != nil }
+
+// leaveOld deletes the record that the login has taken the place of, and leaves
+// a grace for late readers; a logout that misses the old record finds the new
+// one by it. None of it is worth a failure of the login: an old record that
+// cannot be deleted now ends by its own expiry.
+func (s *sessions) leaveOld(v *visit, token string) {
+	var grace []byte
+	if v.replaced != "" {
+		grace, _ = sealRenewed(token, v.replaced)
+	}
+	var old []string
+	if g, ok := s.manager.Store.(*guard); ok {
+		old = g.releaseDeletes(v.ctx)
+	}
+	if !s.batches(v) {
+		if grace != nil {
+			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), grace, renewedTTL)
+		}
+		for _, key := range old {
+			_, _ = s.dropKey(v.ctx, key)
+		}
+		return
+	}
+	var writes []store.Write
+	if grace != nil {
+		writes = append(writes, store.PutMarkWrite(renewedKey(v.replaced), grace, renewedTTL))
+	}
+	for _, key := range old {
+		writes = append(writes, store.DeleteWrite(key))
+	}
+	if v.settles {
+		v.ctx.track.with = writes
+	} else if len(writes) > 0 {
+		_ = s.batch.Batch(v.ctx, writes...)
+	}
 }
 
 // indexMoved notes in the index, before it is saved, the session of a user that
@@ -96,14 +131,33 @@ func (s *sessions) indexMoved(v *visit) error {
 	return s.addToIndex(v)
 }
 
-// addToIndex makes the session findable by each user in it: with many accounts,
-// or gates that share a manager, the others' identities move on to the new
-// token too.
+// addToIndex makes the session findable by each user in it.
 func (s *sessions) addToIndex(v *visit) error {
 	if s.index == nil {
 		return nil
 	}
 	key, deadline := s.storeKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
+	for _, user := range s.usersIn(v) {
+		if err := s.index.AddSession(v.ctx, user, key, deadline); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexWrites is addToIndex as a part of a batch.
+func (s *sessions) indexWrites(v *visit) (writes []store.Write) {
+	key, deadline := s.storeKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
+	for _, user := range s.usersIn(v) {
+		writes = append(writes, store.AddSessionWrite(user, key, deadline))
+	}
+	return writes
+}
+
+// usersIn are the users of a session, as the index names them: with many
+// accounts, or gates that share a manager, the others' identities move on to the
+// new token too.
+func (s *sessions) usersIn(v *visit) (users []string) {
 	for _, name := range s.manager.Keys(v.ctx) {
 		appID, ok := strings.CutPrefix(name, identityKey(""))
 		text, isText := s.manager.Get(v.ctx, name).(string)
@@ -114,9 +168,7 @@ func (s *sessions) addToIndex(v *visit) error {
 		if err != nil {
 			continue // of another release: nobody passes with it
 		}
-		if err := s.index.AddSession(v.ctx, userKey(appID, id.OpenID), key, deadline); err != nil {
-			return err
-		}
+		users = append(users, userKey(appID, id.OpenID))
 	}
-	return nil
+	return users
 }

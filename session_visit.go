@@ -23,6 +23,7 @@ type visit struct {
 	bearer    bool         // a mini program's: no cookie
 	late      bool         // found by a token that was renewed a moment ago: to be read only
 	outer     bool         // somebody further out loads and saves this session
+	settles   bool         // its login ends by leaving an outcome
 	down      error        // the store is, and the session is a stand-in
 	touch     bool         // the record's expiry is due to be moved
 	deadline  time.Time    // as loaded

@@ -16,33 +16,50 @@ import (
 // one, that is after the sessions' lifetime was shortened.
 func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.Time) error {
 	const op = "add session to index"
-	if !keyspace.ValidToken(token) {
-		return &Error{Op: op, Class: ClassConfiguration, Err: errMalformedToken}
-	}
-	now := s.now()
-	life := expiry.Sub(now)
-	if life <= 0 {
-		return s.RemoveSession(ctx, user, token)
-	}
-
-	ctx = context.WithoutCancel(ctx)
-	key := s.userKey(user)
-	replies, err := s.do(ctx, op,
-		cmd("ZADD", key, expiry.UnixMilli(), token),
-		cmd("PEXPIRE", key, keyspace.Millis(life)),
-		cmd("ZREMRANGEBYSCORE", key, "-inf", now.Add(-indexGrace).UnixMilli()),
-		cmd("ZRANGE", key, -1, -1, "WITHSCORES"))
+	cmds, err := s.addSession(user, token, expiry)
 	if err != nil {
 		return err
 	}
-	last, err := lastScore(replies[3])
+	ctx = context.WithoutCancel(ctx)
+	replies, err := s.do(ctx, op, cmds...)
+	if err != nil || len(cmds) == 1 {
+		return err
+	}
+	return s.outlive(ctx, user, expiry, replies[len(replies)-1])
+}
+
+// addSession are the commands that note a session, of which the last one asks
+// for what lives longest. For a session that has ended it is the one that
+// forgets it.
+func (s *Store) addSession(user, token string, expiry time.Time) ([]command, error) {
+	if !keyspace.ValidToken(token) {
+		return nil, &Error{Op: "add session to index", Class: ClassConfiguration, Err: errMalformedToken}
+	}
+	now, key := s.now(), s.userKey(user)
+	life := expiry.Sub(now)
+	if life <= 0 {
+		return []command{cmd("ZREM", key, token)}, nil
+	}
+	return []command{
+		cmd("ZADD", key, expiry.UnixMilli(), token),
+		cmd("PEXPIRE", key, keyspace.Millis(life)),
+		cmd("ZREMRANGEBYSCORE", key, "-inf", now.Add(-indexGrace).UnixMilli()),
+		cmd("ZRANGE", key, -1, -1, "WITHSCORES"),
+	}, nil
+}
+
+// outlive gives the index the life of the session that lives longest, if that
+// is not the one with this expiry.
+func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, longest any) error {
+	const op = "add session to index"
+	last, err := lastScore(longest)
 	if err != nil {
 		return newError(op, err)
 	}
 	if last <= expiry.UnixMilli() {
 		return nil
 	}
-	_, err = s.do(ctx, op, cmd("PEXPIRE", key, last-now.UnixMilli()))
+	_, err = s.do(ctx, op, cmd("PEXPIRE", s.userKey(user), last-s.now().UnixMilli()))
 	return err
 }
 

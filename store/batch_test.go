@@ -1,0 +1,140 @@
+package store_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+// login is what a login writes, in two batches.
+func loginBatches(token, old string) [][]store.Write {
+	return [][]store.Write{
+		{store.AddSessionWrite("user", token, inAnHour()), store.CommitWrite(token, []byte("record"), inAnHour())},
+		{store.PutMarkWrite("renewed", []byte("grace"), time.Minute), store.DeleteWrite(old), store.PutMarkWrite("state", []byte("outcome"), time.Minute)},
+	}
+}
+
+// oneByOne hides that a store can do several writes in one call.
+type oneByOne struct{ store.Sessions }
+
+func TestABatchDoesWhatItsWritesDoAloneWhateverIsAroundTheStore(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	quiet := func(context.Context, store.Call) {}
+	for name, open := range map[string]func(inner store.Sessions) store.Sessions{
+		"plain":              func(inner store.Sessions) store.Sessions { return inner },
+		"sealed":             func(inner store.Sessions) store.Sessions { return encrypted(t, inner, 1) },
+		"observed":           func(inner store.Sessions) store.Sessions { return store.Observe(inner, quiet).(store.Sessions) },
+		"sealed, one by one": func(inner store.Sessions) store.Sessions { return encrypted(t, oneByOne{inner}, 1) },
+		"observed and sealed": func(inner store.Sessions) store.Sessions {
+			return encrypted(t, store.Observe(inner, quiet).(store.Sessions), 1)
+		},
+		"observed, one by one": func(inner store.Sessions) store.Sessions {
+			return store.Observe(oneByOne{inner}, quiet).(store.Sessions)
+		},
+		"in memory, and sealed": func(store.Sessions) store.Sessions { return encrypted(t, store.NewMemory(), 1) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			server.Do("FLUSHALL")
+			s := open(patient(server.Pool()))
+			token, old := storetest.Token(), storetest.Token()
+			require.NoError(t, s.CommitCtx(ctx, old, []byte("old"), inAnHour()))
+			for _, writes := range loginBatches(token, old) {
+				require.NoError(t, s.(store.Batcher).Batch(ctx, writes...))
+			}
+			b, found, err := s.FindCtx(ctx, token)
+			require.NoError(t, err)
+			assert.True(t, found)
+			assert.Equal(t, "record", string(b))
+			_, found, err = s.FindCtx(ctx, old)
+			require.NoError(t, err)
+			assert.False(t, found)
+			tokens, err := s.SessionsOf(ctx, "user")
+			require.NoError(t, err)
+			assert.Equal(t, []string{token}, tokens)
+			for key, want := range map[string]string{"renewed": "grace", "state": "outcome"} {
+				value, _, err := s.Mark(ctx, key)
+				require.NoError(t, err)
+				assert.Equal(t, want, string(value))
+			}
+			require.NoError(t, s.(store.Batcher).Batch(ctx), "nothing to do")
+		})
+	}
+}
+
+func TestABatchKeepsTheOrderOfItsWrites(t *testing.T) {
+	server := redistest.Start(t)
+	s, token, old := patient(server.Pool()), storetest.Token(), storetest.Token()
+	commands := server.Commands(func() {
+		for _, writes := range loginBatches(token, old) {
+			require.NoError(t, s.Batch(context.Background(), writes...))
+		}
+	})
+	var names []string
+	for _, c := range commands {
+		name, _, _ := strings.Cut(c, " ")
+		names = append(names, name)
+	}
+	assert.Equal(t, []string{"ZADD", "PEXPIRE", "ZREMRANGEBYSCORE", "ZRANGE", "SET", "SET", "UNLINK", "SET"}, names)
+}
+
+func TestABatchOfWhichOneWriteFailsIsAnError(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, token := patient(server.Pool()), storetest.Token()
+	server.Do("CONFIG", "SET", "maxmemory", "1")
+	err := s.Batch(ctx, store.DeleteWrite(token), store.CommitWrite(token, []byte("record"), inAnHour()))
+	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err), "%v", err)
+	server.Do("CONFIG", "SET", "maxmemory", "0")
+
+	for name, write := range map[string]store.Write{
+		"a malformed token":          store.CommitWrite("x", []byte("r"), inAnHour()),
+		"a malformed token, indexed": store.AddSessionWrite("user", "x", inAnHour()),
+		"a record that is too large": store.CommitWrite(token, make([]byte, 2<<20), inAnHour()),
+		"a mark without a life":      store.PutMarkWrite("state", nil, 0),
+		"a write that nobody made":   {},
+	} {
+		err := s.Batch(ctx, store.PutMarkWrite("before", nil, time.Minute), write)
+		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%s: %v", name, err)
+		_, found, err := s.Mark(ctx, "before")
+		require.NoError(t, err)
+		assert.False(t, found, "%s: what cannot be done is told before anything is", name)
+	}
+}
+
+func TestABatchOverDeadConnectionsIsRepeated(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	pool := server.Pool()
+	fill(t, pool, 5)
+	server.Restart()
+	s, token := patient(pool), storetest.Token()
+	require.NoError(t, s.Batch(ctx, loginBatches(token, storetest.Token())[0]...))
+	_, found, err := s.FindCtx(ctx, token)
+	require.NoError(t, err)
+	assert.True(t, found)
+}
+
+func TestAnIndexWrittenInABatchOutlivesItsLongestSession(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	s, long, short := patient(server.Pool()), storetest.Token(), storetest.Token()
+	require.NoError(t, s.Batch(ctx, store.AddSessionWrite("user", long, inAnHour().Add(time.Hour)), store.CommitWrite(long, nil, inAnHour())))
+	require.NoError(t, s.Batch(ctx, store.AddSessionWrite("user", short, inAnHour()), store.CommitWrite(short, nil, inAnHour())))
+	keys := server.Do("KEYS", "wechat:user:*").([]any)
+	require.Len(t, keys, 1)
+	assert.Greater(t, server.Do("PTTL", keys[0]).(int64), (90 * time.Minute).Milliseconds())
+
+	require.NoError(t, s.Batch(ctx, store.AddSessionWrite("user", long, time.Now().Add(-time.Hour)), store.CommitWrite(long, nil, time.Now().Add(-time.Hour))))
+	tokens, err := s.SessionsOf(ctx, "user")
+	require.NoError(t, err)
+	assert.Equal(t, []string{short}, tokens, "one that has ended is forgotten")
+}
