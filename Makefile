@@ -4,6 +4,7 @@
 # make channels everyone who logs in: phones, desks, mini programs, many accounts
 # make wire   client and simulator, and their counts
 # make faults a login under 26 faults of Redis in 8 phases
+# make sessions login, logout and late writers in every order; damaged records; scs's own tests
 # make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make failover logins while a primary is killed, behind Sentinels and in a Cluster
@@ -89,7 +90,9 @@ faults: setup
 
 # Sessions over a long time, and Redis frozen under load; see internal/soak.
 SOAK ?= 10m
-.PHONY: soak frozen failover
+.PHONY: sessions soak frozen failover
+sessions: setup
+	@.ci/suite sessions
 soak: setup
 	@go run ./internal/soak -for $(SOAK)
 frozen: setup

@@ -255,6 +255,7 @@ func TestLoginLogoutAndLateWriterEndRightInEveryOrder(t *testing.T) {
 					resurrections += back
 					lost += gone
 				}
+				t.Logf("interleavings: rounds %d, resurrections %d, lost-logins %d", rounds(), resurrections, lost)
 				assert.Zero(t, resurrections, "resurrections")
 				assert.Zero(t, lost, "lost logins")
 			})

@@ -824,11 +824,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login is not in the index", about: "session",
-		search: `	if err := s.addToIndex(v); err != nil {
-		return err
-	}
-	token, expiry`,
-		broken: `	token, expiry`,
+		search: `users = append(users, userKey(appID, id.OpenID))`,
+		broken: `users = append(users, userKey(appID, id.OpenID+"another"))`,
 	},
 	{
 		name: "a logout that failed counts as one", about: "session",
@@ -872,10 +869,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the old session is never deleted", about: "guard",
-		search: `		_, _ = g.DropCtx(ctx, token)
-`,
-		broken: `		_ = token
-`,
+		search: `held, t.held, t.holdDeletes = t.held, nil, false`,
+		broken: `held, t.held, t.holdDeletes = nil, nil, false`,
 	},
 	{
 		name: "an answer begins before its session is saved", about: "response",
