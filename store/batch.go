@@ -159,12 +159,20 @@ func (s *sealed) Batch(ctx context.Context, writes ...Write) error {
 	return batch(ctx, s.Sessions, hidden)
 }
 
-// Batch implements [Batcher]. It is told as the call of its last write.
-func (s *observed) Batch(ctx context.Context, writes ...Write) (err error) {
-	if len(writes) == 0 {
-		return nil
+// Batch implements [Batcher]. Each of the writes is told as a call, with the
+// duration and the error of all.
+func (s *observed) Batch(ctx context.Context, writes ...Write) error {
+	began := time.Now()
+	err := batch(ctx, s.Sessions, writes)
+	took := time.Since(began)
+	for _, w := range writes {
+		s.told(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})
 	}
-	ops := map[writeKind]string{writeAddSession: "add to index", writeCommit: "commit session", writeDelete: "delete session", writePutMark: "put mark"}
-	defer since(ctx, s.told, ops[writes[len(writes)-1].kind], time.Now(), &err)
-	return batch(ctx, s.Sessions, writes)
+	return err
+}
+
+// opOf is what a write is called where calls are observed.
+var opOf = map[writeKind]string{
+	writeAddSession: "add to index", writeCommit: "commit session",
+	writeDelete: "delete session", writePutMark: "put mark",
 }

@@ -15,7 +15,8 @@ type Call struct {
 	// "put mark", "read mark", "delete mark", "add to index", "read index" or
 	// "remove from index".
 	Op string
-	// Duration is how long it took, repetitions included.
+	// Duration is how long it took, repetitions included. Writes that go
+	// together ([Batcher]) have that of all of them.
 	Duration time.Duration
 	// Err is what went wrong; nil where nothing did. [ClassOf] sorts it.
 	Err error
