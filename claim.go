@@ -156,13 +156,11 @@ func (cs *claims) outcome(ctx context.Context, key string) ([]byte, error) {
 
 // settle leaves the outcome for the callbacks that wait and that come late.
 func (c *claim) settle(ctx context.Context, outcome []byte, ttl time.Duration) error {
-	return c.claims.marks.PutMark(ctx, c.key, append([]byte{markSettled}, outcome...), ttl)
+	return c.claims.marks.PutMark(ctx, c.key, settled(outcome), ttl)
 }
 
-// settleWrite is settle as a part of a batch.
-func (c *claim) settleWrite(outcome []byte, ttl time.Duration) store.Write {
-	return store.PutMarkWrite(c.key, append([]byte{markSettled}, outcome...), ttl)
-}
+// settled is the mark of a claim with an outcome.
+func settled(outcome []byte) []byte { return append([]byte{markSettled}, outcome...) }
 
 // release gives the claim back: the code was not spent, another callback may
 // try. A claim that has passed to another is left alone.

@@ -207,9 +207,9 @@ func (s gatedStore) CommitCtx(ctx context.Context, token string, b []byte, expir
 	return s.Store.CommitCtx(ctx, token, b, expiry)
 }
 
-func (s gatedStore) Batch(ctx context.Context, writes ...store.Write) error {
+func (s gatedStore) DoBatch(ctx context.Context, b store.Batch) error {
 	s.gate.pass(callbackCommit)
-	return s.Store.Batch(ctx, writes...)
+	return s.Store.DoBatch(ctx, b)
 }
 
 // faultSite is a site in a world.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -55,17 +54,17 @@ type track struct {
 	token       string
 	bytes       []byte
 	touchDue    bool
-	ended       bool          // that record was gone when this request was to delete it
-	holdDeletes bool          // keep deletions until the new record is saved
-	held        []string      // tokens whose records are to be deleted then
-	with        []store.Write // go with the next write of a login, in one call
+	ended       bool        // that record was gone when this request was to delete it
+	holdDeletes bool        // keep deletions until the new record is saved
+	held        []string    // tokens whose records are to be deleted then
+	with        store.Batch // goes with the next write of a login, in one call
 }
 
 // take returns the writes that are to go with the next one, which the caller
 // does.
-func (t *track) take() []store.Write {
+func (t *track) take() store.Batch {
 	with := t.with
-	t.with = nil
+	t.with = store.Batch{}
 	return with
 }
 
@@ -129,8 +128,10 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 		if t.ended {
 			return errSessionGone
 		}
-		if all, ok := g.inner.(store.Batcher); ok && len(t.with) > 0 {
-			return all.Batch(ctx, append(slices.Clone(t.with), store.CommitWrite(token, b, expiry))...)
+		if all, ok := g.inner.(store.Batcher); ok && t.with.Len() > 0 {
+			together := t.with
+			together.Commit(token, b, expiry)
+			return all.DoBatch(ctx, together)
 		}
 		return g.commit(ctx, token, b, expiry)
 	}

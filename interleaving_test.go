@@ -74,9 +74,9 @@ type heldBatcher struct {
 	inner store.Batcher
 }
 
-func (s heldBatcher) Batch(ctx context.Context, writes ...store.Write) error {
+func (s heldBatcher) DoBatch(ctx context.Context, b store.Batch) error {
 	at(ctx, holdCommit)
-	return s.inner.Batch(ctx, writes...)
+	return s.inner.DoBatch(ctx, b)
 }
 
 func held(inner store.Sessions) store.Sessions {

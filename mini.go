@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // WithMiniProgram adds a mini program (小程序), whose pages call the
@@ -67,7 +68,7 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	o, err := a.miniLogin(ctx, f, body.Code)
-	if settleErr := a.settle(ctx, f, c, o); settleErr != nil {
+	if settleErr := a.settle(ctx, f, c, o, store.Batch{}); settleErr != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Err: settleErr})
 	}
 	a.answerMini(w, r, o, err)

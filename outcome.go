@@ -28,7 +28,7 @@ type boxes struct {
 
 // settle leaves the outcome of a login. What its session still has to write
 // goes with it.
-func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with ...store.Write) error {
+func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with store.Batch) error {
 	place := claimKey(f.AppID, f.State)
 	plain, err := json.Marshal(o)
 	if err != nil {
@@ -50,8 +50,9 @@ func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with ...
 	if err != nil {
 		return err
 	}
-	if len(with) > 0 {
-		return a.sessions.batch.Batch(ctx, append(with, c.settleWrite(text, o.ttl()))...)
+	if with.Len() > 0 {
+		with.PutMark(c.key, settled(text), o.ttl())
+		return a.sessions.batch.DoBatch(ctx, with)
 	}
 	return c.settle(ctx, text, o.ttl())
 }
@@ -66,7 +67,7 @@ func (o outcome) ttl() time.Duration {
 }
 
 func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reason) {
-	if err := a.settle(ctx, f, c, outcome{Reason: reason}); err != nil {
+	if err := a.settle(ctx, f, c, outcome{Reason: reason}, store.Batch{}); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
 	}
 }

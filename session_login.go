@@ -71,7 +71,7 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	token, expiry, err := s.manager.Commit(v.ctx)
-	v.ctx.track.with = nil
+	v.ctx.track.take()
 	if err != nil {
 		return err
 	}
@@ -107,18 +107,18 @@ func (s *sessions) leaveOld(v *visit, token string) {
 		}
 		return
 	}
-	var writes []store.Write
+	var together store.Batch
 	if grace != nil {
-		writes = append(writes, store.PutMarkWrite(renewedKey(v.replaced), grace, renewedTTL))
+		together.PutMark(renewedKey(v.replaced), grace, renewedTTL)
 	}
 	for _, key := range old {
-		writes = append(writes, store.DeleteWrite(key))
+		together.Delete(key)
 	}
 	if v.settles {
-		v.ctx.track.with = writes
-	} else if len(writes) > 0 {
-		_ = s.batch.Batch(v.ctx, writes...)
+		v.ctx.track.with = together
+		return
 	}
+	_ = s.batch.DoBatch(v.ctx, together)
 }
 
 // indexMoved notes in the index, before it is saved, the session of a user that
@@ -146,12 +146,12 @@ func (s *sessions) addToIndex(v *visit) error {
 }
 
 // indexWrites is addToIndex as a part of a batch.
-func (s *sessions) indexWrites(v *visit) (writes []store.Write) {
+func (s *sessions) indexWrites(v *visit) (b store.Batch) {
 	key, deadline := s.storeKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
 	for _, user := range s.usersIn(v) {
-		writes = append(writes, store.AddSessionWrite(user, key, deadline))
+		b.AddSession(user, key, deadline)
 	}
-	return writes
+	return b
 }
 
 // usersIn are the users of a session, as the index names them: with many

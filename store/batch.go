@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"time"
 
@@ -14,16 +13,43 @@ import (
 // the old session and says where it went.
 //
 // It is not part of [Sessions]: a store that does without it is asked for one
-// after the other. One that has it does all that Sessions asks for.
+// write after the other. One that has it does all that Sessions asks for.
 type Batcher interface {
-	// Batch does the writes in their order. After an error some of them may be
+	// DoBatch does the writes in their order. After an error some of them may be
 	// done, also of those behind the one that failed, and all may be repeated.
-	Batch(ctx context.Context, writes ...Write) error
+	DoBatch(ctx context.Context, b Batch) error
 }
 
-// Write is one write of a [Batcher]: one of [AddSessionWrite], [CommitWrite],
-// [DeleteWrite] and [PutMarkWrite].
-type Write struct {
+// Batch is writes for a [Batcher]. The zero value has none. Not safe for
+// concurrent use.
+type Batch struct{ writes []write }
+
+// AddSession adds what Index.AddSession does.
+func (b *Batch) AddSession(user, token string, expiry time.Time) {
+	b.add(write{kind: writeAddSession, user: user, key: token, expiry: expiry})
+}
+
+// Commit adds what scs.CtxStore.CommitCtx does.
+func (b *Batch) Commit(token string, record []byte, expiry time.Time) {
+	b.add(write{kind: writeCommit, key: token, value: record, expiry: expiry})
+}
+
+// Delete adds what scs.CtxStore.DeleteCtx does.
+func (b *Batch) Delete(token string) { b.add(write{kind: writeDelete, key: token}) }
+
+// PutMark adds what Marks.PutMark does.
+func (b *Batch) PutMark(key string, value []byte, ttl time.Duration) {
+	b.add(write{kind: writePutMark, key: key, value: value, ttl: ttl})
+}
+
+// Len is how many writes there are.
+func (b Batch) Len() int { return len(b.writes) }
+
+// add leaves other copies of the batch as they are.
+func (b *Batch) add(w write) { b.writes = append(slices.Clip(b.writes), w) }
+
+// write is one of a batch.
+type write struct {
 	kind      writeKind
 	user, key string // key: a token, or the key of a mark
 	value     []byte
@@ -34,37 +60,18 @@ type Write struct {
 type writeKind int
 
 const (
-	noWrite writeKind = iota
-	writeAddSession
+	writeAddSession writeKind = iota
 	writeCommit
 	writeDelete
 	writePutMark
 )
 
-// AddSessionWrite is what Index.AddSession does.
-func AddSessionWrite(user, token string, expiry time.Time) Write {
-	return Write{kind: writeAddSession, user: user, key: token, expiry: expiry}
-}
-
-// CommitWrite is what scs.CtxStore.CommitCtx does.
-func CommitWrite(token string, b []byte, expiry time.Time) Write {
-	return Write{kind: writeCommit, key: token, value: b, expiry: expiry}
-}
-
-// DeleteWrite is what scs.CtxStore.DeleteCtx does.
-func DeleteWrite(token string) Write { return Write{kind: writeDelete, key: token} }
-
-// PutMarkWrite is what Marks.PutMark does.
-func PutMarkWrite(key string, value []byte, ttl time.Duration) Write {
-	return Write{kind: writePutMark, key: key, value: value, ttl: ttl}
-}
-
-// Batch implements [Batcher].
-func (s *Store) Batch(ctx context.Context, writes ...Write) error {
+// DoBatch implements [Batcher].
+func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	const op = "batch"
 	var cmds []command
-	added := map[int]Write{} // by the place of the reply that tells the index's last expiry
-	for _, w := range writes {
+	added := map[int]write{} // by the place of the reply that tells the index's last expiry
+	for _, w := range b.writes {
 		these, err := s.commandsOf(w)
 		if err != nil {
 			return err
@@ -91,7 +98,7 @@ func (s *Store) Batch(ctx context.Context, writes ...Write) error {
 }
 
 // commandsOf are the commands of one write; none where there is nothing to do.
-func (s *Store) commandsOf(w Write) ([]command, error) {
+func (s *Store) commandsOf(w write) ([]command, error) {
 	life := w.expiry.Sub(s.now())
 	switch w.kind {
 	case writeAddSession:
@@ -115,16 +122,16 @@ func (s *Store) commandsOf(w Write) ([]command, error) {
 		}
 		return []command{cmd("SET", s.markKey(w.key), w.value, "PX", keyspace.Millis(w.ttl))}, nil
 	}
-	return nil, &Error{Op: "batch", Class: ClassConfiguration, Err: errors.New("a Write that none of its functions made")}
+	return nil, nil
 }
 
-// batch does the writes in one call where the store can, else one after the
+// doBatch does the writes in one call where the store can, else one after the
 // other.
-func batch(ctx context.Context, s Sessions, writes []Write) error {
-	if b, ok := s.(Batcher); ok {
-		return b.Batch(ctx, writes...)
+func doBatch(ctx context.Context, s Sessions, b Batch) error {
+	if all, ok := s.(Batcher); ok {
+		return all.DoBatch(ctx, b)
 	}
-	for _, w := range writes {
+	for _, w := range b.writes {
 		var err error
 		switch w.kind {
 		case writeAddSession:
@@ -143,10 +150,10 @@ func batch(ctx context.Context, s Sessions, writes []Write) error {
 	return nil
 }
 
-// Batch implements [Batcher].
-func (s *sealed) Batch(ctx context.Context, writes ...Write) error {
-	hidden := slices.Clone(writes)
-	for i, w := range writes {
+// DoBatch implements [Batcher].
+func (s *sealed) DoBatch(ctx context.Context, b Batch) error {
+	hidden := Batch{slices.Clone(b.writes)}
+	for i, w := range b.writes {
 		if w.kind != writeCommit {
 			continue
 		}
@@ -154,18 +161,18 @@ func (s *sealed) Batch(ctx context.Context, writes ...Write) error {
 		if err != nil {
 			return newError("seal session", err)
 		}
-		hidden[i].value = box
+		hidden.writes[i].value = box
 	}
-	return batch(ctx, s.Sessions, hidden)
+	return doBatch(ctx, s.Sessions, hidden)
 }
 
-// Batch implements [Batcher]. Each of the writes is told as a call, with the
+// DoBatch implements [Batcher]. Each of the writes is told as a call, with the
 // duration and the error of all.
-func (s *observed) Batch(ctx context.Context, writes ...Write) error {
+func (s *observed) DoBatch(ctx context.Context, b Batch) error {
 	began := time.Now()
-	err := batch(ctx, s.Sessions, writes)
+	err := doBatch(ctx, s.Sessions, b)
 	took := time.Since(began)
-	for _, w := range writes {
+	for _, w := range b.writes {
 		s.told(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})
 	}
 	return err

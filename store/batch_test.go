@@ -14,12 +14,23 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// login is what a login writes, in two batches.
-func loginBatches(token, old string) [][]store.Write {
-	return [][]store.Write{
-		{store.AddSessionWrite("user", token, inAnHour()), store.CommitWrite(token, []byte("record"), inAnHour())},
-		{store.PutMarkWrite("renewed", []byte("grace"), time.Minute), store.DeleteWrite(old), store.PutMarkWrite("state", []byte("outcome"), time.Minute)},
+// loginBatches are what a login writes, in two batches.
+func loginBatches(token, old string) []store.Batch {
+	var save, settle store.Batch
+	save.AddSession("user", token, inAnHour())
+	save.Commit(token, []byte("record"), inAnHour())
+	settle.PutMark("renewed", []byte("grace"), time.Minute)
+	settle.Delete(old)
+	settle.PutMark("state", []byte("outcome"), time.Minute)
+	return []store.Batch{save, settle}
+}
+
+// batch makes one by the functions.
+func batch(adds ...func(b *store.Batch)) (b store.Batch) {
+	for _, add := range adds {
+		add(&b)
 	}
+	return b
 }
 
 // oneByOne hides that a store can do several writes in one call.
@@ -48,7 +59,7 @@ func TestABatchDoesWhatItsWritesDoAloneWhateverIsAroundTheStore(t *testing.T) {
 			token, old := storetest.Token(), storetest.Token()
 			require.NoError(t, s.CommitCtx(ctx, old, []byte("old"), inAnHour()))
 			for _, writes := range loginBatches(token, old) {
-				require.NoError(t, s.(store.Batcher).Batch(ctx, writes...))
+				require.NoError(t, s.(store.Batcher).DoBatch(ctx, writes))
 			}
 			b, found, err := s.FindCtx(ctx, token)
 			require.NoError(t, err)
@@ -65,7 +76,7 @@ func TestABatchDoesWhatItsWritesDoAloneWhateverIsAroundTheStore(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, want, string(value))
 			}
-			require.NoError(t, s.(store.Batcher).Batch(ctx), "nothing to do")
+			require.NoError(t, s.(store.Batcher).DoBatch(ctx, store.Batch{}), "nothing to do")
 		})
 	}
 }
@@ -75,7 +86,7 @@ func TestABatchKeepsTheOrderOfItsWrites(t *testing.T) {
 	s, token, old := patient(server.Pool()), storetest.Token(), storetest.Token()
 	commands := server.Commands(func() {
 		for _, writes := range loginBatches(token, old) {
-			require.NoError(t, s.Batch(context.Background(), writes...))
+			require.NoError(t, s.DoBatch(context.Background(), writes))
 		}
 	})
 	var names []string
@@ -91,18 +102,20 @@ func TestABatchOfWhichOneWriteFailsIsAnError(t *testing.T) {
 	server := redistest.Start(t)
 	s, token := patient(server.Pool()), storetest.Token()
 	server.Do("CONFIG", "SET", "maxmemory", "1")
-	err := s.Batch(ctx, store.DeleteWrite(token), store.CommitWrite(token, []byte("record"), inAnHour()))
+	commit := func(token string, record []byte, until time.Time) func(b *store.Batch) {
+		return func(b *store.Batch) { b.Commit(token, record, until) }
+	}
+	err := s.DoBatch(ctx, batch(func(b *store.Batch) { b.Delete(token) }, commit(token, []byte("record"), inAnHour())))
 	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err), "%v", err)
 	server.Do("CONFIG", "SET", "maxmemory", "0")
 
-	for name, write := range map[string]store.Write{
-		"a malformed token":          store.CommitWrite("x", []byte("r"), inAnHour()),
-		"a malformed token, indexed": store.AddSessionWrite("user", "x", inAnHour()),
-		"a record that is too large": store.CommitWrite(token, make([]byte, 2<<20), inAnHour()),
-		"a mark without a life":      store.PutMarkWrite("state", nil, 0),
-		"a write that nobody made":   {},
+	for name, add := range map[string]func(b *store.Batch){
+		"a malformed token":          commit("x", []byte("r"), inAnHour()),
+		"a malformed token, indexed": func(b *store.Batch) { b.AddSession("user", "x", inAnHour()) },
+		"a record that is too large": commit(token, make([]byte, 2<<20), inAnHour()),
+		"a mark without a life":      func(b *store.Batch) { b.PutMark("state", nil, 0) },
 	} {
-		err := s.Batch(ctx, store.PutMarkWrite("before", nil, time.Minute), write)
+		err := s.DoBatch(ctx, batch(func(b *store.Batch) { b.PutMark("before", nil, time.Minute) }, add))
 		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%s: %v", name, err)
 		_, found, err := s.Mark(ctx, "before")
 		require.NoError(t, err)
@@ -117,7 +130,7 @@ func TestABatchOverDeadConnectionsIsRepeated(t *testing.T) {
 	fill(t, pool, 5)
 	server.Restart()
 	s, token := patient(pool), storetest.Token()
-	require.NoError(t, s.Batch(ctx, loginBatches(token, storetest.Token())[0]...))
+	require.NoError(t, s.DoBatch(ctx, loginBatches(token, storetest.Token())[0]))
 	_, found, err := s.FindCtx(ctx, token)
 	require.NoError(t, err)
 	assert.True(t, found)
@@ -127,14 +140,30 @@ func TestAnIndexWrittenInABatchOutlivesItsLongestSession(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, long, short := patient(server.Pool()), storetest.Token(), storetest.Token()
-	require.NoError(t, s.Batch(ctx, store.AddSessionWrite("user", long, inAnHour().Add(time.Hour)), store.CommitWrite(long, nil, inAnHour())))
-	require.NoError(t, s.Batch(ctx, store.AddSessionWrite("user", short, inAnHour()), store.CommitWrite(short, nil, inAnHour())))
+	save := func(token string, until time.Time) {
+		require.NoError(t, s.DoBatch(ctx, batch(func(b *store.Batch) {
+			b.AddSession("user", token, until)
+			b.Commit(token, nil, until)
+		})))
+	}
+	save(long, inAnHour().Add(time.Hour))
+	save(short, inAnHour())
 	keys := server.Do("KEYS", "wechat:user:*").([]any)
 	require.Len(t, keys, 1)
 	assert.Greater(t, server.Do("PTTL", keys[0]).(int64), (90 * time.Minute).Milliseconds())
 
-	require.NoError(t, s.Batch(ctx, store.AddSessionWrite("user", long, time.Now().Add(-time.Hour)), store.CommitWrite(long, nil, time.Now().Add(-time.Hour))))
+	save(long, time.Now().Add(-time.Hour))
 	tokens, err := s.SessionsOf(ctx, "user")
 	require.NoError(t, err)
 	assert.Equal(t, []string{short}, tokens, "one that has ended is forgotten")
+}
+
+func TestABatchThatWasCopiedGoesItsOwnWay(t *testing.T) {
+	one := batch(func(b *store.Batch) { b.Delete(storetest.Token()) })
+	two, three := one, one
+	two.Delete(storetest.Token())
+	three.PutMark("state", nil, time.Minute)
+	assert.Equal(t, 1, one.Len())
+	assert.Equal(t, 2, two.Len())
+	assert.NotEqual(t, two, three)
 }
