@@ -166,6 +166,31 @@ func TestAnAccountsHostIsThatOfItsBaseURLWithAndWithoutItsPort(t *testing.T) {
 	}
 }
 
+func TestAHeaderOfATrustedProxyLeadsToItsAccountAndNobodyElsesDoes(t *testing.T) {
+	for name, trusted := range map[string]bool{"a trusted proxy": true, "anybody": false} {
+		t.Run(name, func(t *testing.T) {
+			sim, a, b := newShops(t)
+			peers := netip.MustParsePrefix("203.0.113.0/24")
+			if trusted {
+				peers = netip.MustParsePrefix("127.0.0.0/8")
+			}
+			s := shops(t, sim, httptest.NewUnstartedServer(nil), ByHeader("X-Account", []netip.Prefix{peers}, a, b))
+			visitor := s.browser()
+			visitor.header.Set("X-Account", shopA)
+			got := visitor.visit("/x")
+			if !trusted {
+				assert.Equal(t, http.StatusNotFound, got.StatusCode)
+				assert.Contains(t, got.body, "unknown_account")
+				return
+			}
+			assert.Contains(t, got.body, "url=/x logged-in=true openid="+wechattest.OpenID(shopA, person(0)))
+			visitor.header.Set("X-Account", shopB)
+			assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/x").StatusCode)
+			assert.Contains(t, visitor.visit("/x").body, "logged-in=true openid="+wechattest.OpenID(shopB, person(0)))
+		})
+	}
+}
+
 // changing is a resolver whose one account can be changed.
 type changing struct{ account Account }
 

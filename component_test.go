@@ -104,6 +104,13 @@ func TestManyAccountsLogInThroughOnePlatform(t *testing.T) {
 	assert.Equal(t, 2, sim.Count("/sns/oauth2/component/access_token"))
 }
 
+func TestAnAccountWithASecretOfItsOwnNeedsNoPlatform(t *testing.T) {
+	s := newPlatformSite(t, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret))
+	s.miniLogin(person(0))
+	assert.Equal(t, 1, s.sim.Count("/sns/jscode2session"))
+	assert.Zero(t, s.sim.Count("/sns/component/jscode2session"))
+}
+
 // A platform without a token, or with one that WeChat does not take, fails the
 // login and tells nobody the token.
 func TestAPlatformsTroubleFailsTheLoginOnly(t *testing.T) {

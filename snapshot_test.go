@@ -58,3 +58,23 @@ func TestABrokenProfileBreaksNoLogin(t *testing.T) {
 	assert.Contains(t, got.body, "logged-in=true")
 	assert.Contains(t, got.body, "nickname= ")
 }
+
+func TestAGuestIsToldFromSomebodyWhoIsNotLoggedIn(t *testing.T) {
+	var seen []Identity
+	s := newSite(t, WithSnapshotPolicy(SnapshotAnonymous))
+	s.handle("/who", func(_ http.ResponseWriter, r *http.Request) {
+		id, ok := IdentityFromContext(r.Context())
+		assert.False(t, ok)
+		seen = append(seen, id)
+	})
+	s.server.Config.Handler.(*http.ServeMux).Handle("/guests", s.auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		id, ok := IdentityFromContext(r.Context())
+		assert.False(t, ok)
+		seen = append(seen, id)
+	})))
+	s.browser().visit("/who")
+	s.sim.Switch(wechattest.SnapshotBase, true)
+	s.sim.Enter(wechattest.Snapshot)
+	s.browser().visit("/guests")
+	assert.Equal(t, []Identity{{}, {Snapshot: true}}, seen)
+}
