@@ -102,21 +102,40 @@ func (s *sessions) revoke(ctx context.Context, appID, openID string) (int, error
 	if err != nil {
 		return 0, fmt.Errorf("find sessions of user: %w", err)
 	}
+	var ended []string
 	for n, key := range tokens {
 		found, err := s.dropKey(ctx, key)
 		if err != nil {
 			return n, fmt.Errorf("delete session: %w", err)
 		}
-		if !found {
-			// It ended long ago, or its login is just about to save it: the
-			// index has to have it then. What has ended leaves by itself.
-			continue
-		}
-		if err := s.index.RemoveSession(ctx, user, key); err != nil {
-			return n + 1, fmt.Errorf("remove session from index: %w", err)
+		// What is not found ended long ago, or its login is just about to save
+		// it: the index has to have it then. What has ended leaves by itself.
+		if found {
+			ended = append(ended, key)
 		}
 	}
+	if err := s.forget(ctx, user, ended); err != nil {
+		return len(tokens), fmt.Errorf("remove sessions from index: %w", err)
+	}
 	return len(tokens), nil
+}
+
+// forget takes sessions out of the index of a user, all at once where the store
+// can.
+func (s *sessions) forget(ctx context.Context, user string, keys []string) error {
+	if s.batch != nil {
+		var together store.Batch
+		for _, key := range keys {
+			together.RemoveSession(user, key)
+		}
+		return s.batch.DoBatch(ctx, together)
+	}
+	for _, key := range keys {
+		if err := s.index.RemoveSession(ctx, user, key); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop deletes the session of a token.

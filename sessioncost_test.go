@@ -95,6 +95,31 @@ func TestWhatVisitorsCostInRoundTrips(t *testing.T) {
 	}
 }
 
+func TestARevocationIsOneRoundTripForEachSessionAndTwoForTheIndex(t *testing.T) {
+	server, gate := redistest.Start(t), &tollgate{}
+	s := newSite(t, WithRedis(gate.pool(t, server)))
+	stranger := s.browser()
+	s.sim.Hold(wechattest.DefaultPeople()[1].Name)
+	stranger.visit("/a")
+	s.sim.Hold(wechattest.DefaultPeople()[0].Name)
+	var browsers []*browser
+	for range 3 {
+		b := s.browser()
+		b.visit("/a")
+		browsers = append(browsers, b)
+	}
+	trips := gate.cost(func() {
+		n, err := s.auth.RevokeUser(context.Background(), s.auth.official.appID, aliceOpenID)
+		require.NoError(t, err)
+		assert.Equal(t, 3, n)
+	})
+	assert.Equal(t, int64(3+2), trips)
+	for _, b := range browsers {
+		assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+	}
+	assert.Equal(t, http.StatusOK, stranger.fetch(http.MethodGet, "/a").StatusCode)
+}
+
 func TestASessionTakesAtMost512BytesOfRedis(t *testing.T) {
 	server := redistest.Start(t)
 	for kind, opts := range map[string][]Option{

@@ -10,7 +10,8 @@ import (
 
 // Batcher does several writes in one round trip. A login needs that: it saves
 // the session and notes it in the index, and then leaves its outcome, deletes
-// the old session and says where it went.
+// the old session and says where it went. So does a revocation, which takes all
+// sessions of a user out of the index.
 //
 // It is not part of [Sessions]: a store that does without it is asked for one
 // write after the other. One that has it does all that Sessions asks for.
@@ -42,6 +43,11 @@ func (b *Batch) PutMark(key string, value []byte, ttl time.Duration) {
 	b.add(write{kind: writePutMark, key: key, value: value, ttl: ttl})
 }
 
+// RemoveSession adds what Index.RemoveSession does.
+func (b *Batch) RemoveSession(user, token string) {
+	b.add(write{kind: writeRemoveSession, user: user, key: token})
+}
+
 // Len is how many writes there are.
 func (b Batch) Len() int { return len(b.writes) }
 
@@ -64,6 +70,7 @@ const (
 	writeCommit
 	writeDelete
 	writePutMark
+	writeRemoveSession
 )
 
 // DoBatch implements [Batcher].
@@ -122,6 +129,9 @@ func (s *Store) commandsOf(w write) ([]command, error) {
 		}
 		return []command{cmd("SET", s.markKey(w.key), w.value, "PX", keyspace.Millis(w.ttl))}, nil
 	}
+	if keyspace.ValidToken(w.key) { // writeRemoveSession
+		return []command{cmd("ZREM", s.userKey(w.user), w.key)}, nil
+	}
 	return nil, nil
 }
 
@@ -142,6 +152,8 @@ func doBatch(ctx context.Context, s Sessions, b Batch) error {
 			err = s.DeleteCtx(ctx, w.key)
 		case writePutMark:
 			err = s.PutMark(ctx, w.key, w.value, w.ttl)
+		case writeRemoveSession:
+			err = s.RemoveSession(ctx, w.user, w.key)
 		}
 		if err != nil {
 			return err
@@ -181,5 +193,5 @@ func (s *observed) DoBatch(ctx context.Context, b Batch) error {
 // opOf is what a write is called where calls are observed.
 var opOf = map[writeKind]string{
 	writeAddSession: "add to index", writeCommit: "commit session",
-	writeDelete: "delete session", writePutMark: "put mark",
+	writeDelete: "delete session", writePutMark: "put mark", writeRemoveSession: "remove from index",
 }

@@ -77,6 +77,14 @@ func TestABatchDoesWhatItsWritesDoAloneWhateverIsAroundTheStore(t *testing.T) {
 				assert.Equal(t, want, string(value))
 			}
 			require.NoError(t, s.(store.Batcher).DoBatch(ctx, store.Batch{}), "nothing to do")
+
+			require.NoError(t, s.(store.Batcher).DoBatch(ctx, batch(func(b *store.Batch) {
+				b.RemoveSession("user", token)
+				b.RemoveSession("user", "no token")
+			})))
+			tokens, err = s.SessionsOf(ctx, "user")
+			require.NoError(t, err)
+			assert.Empty(t, tokens)
 		})
 	}
 }
