@@ -14,7 +14,8 @@ import (
 // sessions of a user out of the index.
 //
 // It is not part of [Sessions]: a store that does without it is asked for one
-// write after the other. One that has it does all that Sessions asks for.
+// write after the other, such as one over several servers, which could not keep
+// the order. One that has it does all that Sessions asks for.
 type Batcher interface {
 	// DoBatch does the writes in their order. After an error some of them may be
 	// done, also of those behind the one that failed, and all may be repeated.
