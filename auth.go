@@ -19,6 +19,7 @@ import (
 // endpoints and the sessions. Make it with New. Safe for concurrent use.
 type Auth struct {
 	base   *url.URL // scheme and host
+	site   string   // base as text
 	prefix string   // "/wechat/"
 	scope  client.Scope
 	lang   client.Lang
@@ -135,7 +136,9 @@ func prefixLines(err error) error {
 // setAccounts makes the clients. What validate says already is passed over, so
 // that each fault is told once.
 func (a *Auth) setAccounts(c *config) error {
-	a.base, _ = parseBaseURL(c.baseURL)
+	if a.base, _ = parseBaseURL(c.baseURL); a.base != nil {
+		a.site = a.base.String()
+	}
 	opts := []client.Option{}
 	if c.endpoints != (client.Endpoints{}) {
 		opts = append(opts, client.WithEndpoints(c.endpoints))
@@ -188,10 +191,8 @@ func (a *Auth) setFlows(c *config) error {
 		}
 		a.relay = &relay{url: c.relayURL, ring: ring}
 	}
-	a.cookies = &cookieJar{
-		ring: ring, prefix: cookiePrefix(a.base), tag: a.cookieTag(c.appID), secure: a.base.Scheme == "https",
-		bound: []string{c.appID, a.callbackURL()}, now: c.now,
-	}
+	a.cookies = newCookieJar(ring, cookiePrefix(a.base), a.cookieTag(c.appID))
+	a.cookies.secure, a.cookies.bound, a.cookies.now = a.base.Scheme == "https", []string{c.appID, a.callbackURL()}, c.now
 	a.limit = &limiter{max: c.loginsPerMinute, now: c.now}
 	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
 	return nil
@@ -221,7 +222,7 @@ func (a *Auth) endpoint(name string) string { return a.prefix + name + a.account
 func (a *Auth) callbackURL() string { return a.absolute(a.endpoint("callback")) }
 
 // absolute returns the URL of a path on our host.
-func (a *Auth) absolute(target string) string { return a.base.String() + target }
+func (a *Auth) absolute(target string) string { return a.site + target }
 
 // loginURL is the endpoint that begins a login and returns to target. again
 // marks a visitor's own wish to try once more, which ends the counting of

@@ -169,6 +169,23 @@ func (a *Auth) actionIn(e Environment) EnvironmentAction {
 	return a.defaultActionIn(e)
 }
 
+// actionFor is actionIn for a request. Where it is the same in all environments
+// the User-Agent is not read.
+func (a *Auth) actionFor(r *http.Request) EnvironmentAction {
+	if len(a.environments) == 0 && a.website.client == nil {
+		return LoginOfficialAccount
+	}
+	return a.actionIn(EnvironmentOf(r))
+}
+
+// loginActionFor is loginActionIn for a request.
+func (a *Auth) loginActionFor(r *http.Request) EnvironmentAction {
+	if act := a.actionFor(r); act != PassAnonymously {
+		return act
+	}
+	return a.defaultActionIn(EnvironmentOf(r))
+}
+
 func (a *Auth) defaultActionIn(e Environment) EnvironmentAction {
 	switch {
 	case a.website.client == nil || e.inWeChat():

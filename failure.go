@@ -139,23 +139,35 @@ func (a *Auth) page(w http.ResponseWriter, r *http.Request, p Page) {
 	}
 }
 
-// writeJSON answers a script.
+// writeJSON answers a script:
+//
+//	{"error":"…","reason":"…","login_url":"…"}
+//
+// the last of them only where there is one.
 func writeJSON(w http.ResponseWriter, f Failure) {
-	body := struct {
-		Error    string `json:"error"`
-		Reason   Reason `json:"reason"`
-		LoginURL string `json:"login_url,omitempty"`
-	}{Error: errorWord(f), Reason: f.Reason, LoginURL: f.RetryURL}
-	b, err := json.Marshal(body)
-	if err != nil {
-		b = nil // three strings always encode
+	b := make([]byte, 0, 192)
+	b = appendJSON(append(b, `{"error":`...), errorWord(f))
+	b = appendJSON(append(b, `,"reason":`...), string(f.Reason))
+	if f.RetryURL != "" {
+		b = appendJSON(append(b, `,"login_url":`...), f.RetryURL)
 	}
+	b = append(b, "}\n"...)
+	values := &[...]string{"application/json; charset=utf-8", "nosniff", strconv.Itoa(len(b))}
 	h := w.Header()
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(b)+1))
+	h["Content-Type"], h["X-Content-Type-Options"], h["Content-Length"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	w.WriteHeader(f.Status)
-	_, _ = w.Write(append(b, '\n')) // a client that has gone needs no answer
+	_, _ = w.Write(b) // a client that has gone needs no answer
+}
+
+// appendJSON appends a string as encoding/json writes it.
+func appendJSON(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
+			quoted, _ := json.Marshal(s) // a string always encodes
+			return append(b, quoted...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // errorWord is what a script switches on; the reason says the rest.
@@ -176,9 +188,8 @@ func errorWord(f Failure) string {
 // setNoStore keeps an answer of ours out of every cache: it is for one
 // visitor at one moment.
 func setNoStore(h http.Header) {
-	h.Set("Cache-Control", "no-store")
-	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", "no-referrer")
+	values := &[...]string{"no-store", "no-cache", "no-referrer"} // in one piece of memory
+	h["Cache-Control"], h["Pragma"], h["Referrer-Policy"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	addVary(h, "Cookie")
 }
 

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/base64"
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -96,6 +98,17 @@ type cookieJar struct {
 	secure bool
 	bound  []string // what every seal is bound to, beside the cookie's name
 	now    func() time.Time
+
+	// Names that every anonymous request is searched for.
+	flows, trails, tickets, snapshots, logouts, hops string
+}
+
+func newCookieJar(ring *keyring, prefix, tag string) *cookieJar {
+	return &cookieJar{
+		ring: ring, prefix: prefix, tag: tag,
+		flows: prefix + "flow_", trails: prefix + "trail" + tag, tickets: prefix + "ticket" + tag,
+		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, hops: prefix + "hop" + tag,
+	}
 }
 
 // flowCookieName names the cookie after its state, so that tabs do not
@@ -104,7 +117,7 @@ func (j *cookieJar) flowCookieName(state string) string {
 	return j.flowPrefix() + state[:stateLength/2]
 }
 
-func (j *cookieJar) flowPrefix() string { return j.prefix + "flow_" }
+func (j *cookieJar) flowPrefix() string { return j.flows }
 
 // place is what the seal of a cookie is bound to.
 func (j *cookieJar) place(purpose, name string) []string {
@@ -112,21 +125,23 @@ func (j *cookieJar) place(purpose, name string) []string {
 }
 
 // unseal opens a cookie that was sealed for this purpose under its own name.
-func (j *cookieJar) unseal(c *http.Cookie, purpose string) ([]byte, error) {
-	if len(c.Value) > maxFlowBytes {
+func (j *cookieJar) unseal(name, value, purpose string) ([]byte, error) {
+	if len(value) > maxFlowBytes {
 		return nil, errUnsealed
 	}
-	return j.ring.open(c.Value, j.place(purpose, c.Name)...)
+	return j.ring.open(value, j.place(purpose, name)...)
 }
 
 // find opens the cookie of this name. A neighbour on the same host can plant
 // one beside ours: the first that opens is ours.
 func (j *cookieJar) find(r *http.Request, purpose, name string) ([]byte, bool) {
-	for i, c := range r.CookiesNamed(name) {
-		if i == maxFlowsOpened {
+	tried := 0
+	for value := range cookieValues(r.Header, name) {
+		if tried == maxFlowsOpened {
 			break
 		}
-		if plain, err := j.unseal(c, purpose); err == nil {
+		tried++
+		if plain, err := j.unseal(name, value, purpose); err == nil {
 			return plain, true
 		}
 	}
@@ -171,14 +186,61 @@ func (j *cookieJar) keep(w http.ResponseWriter, f flow) error {
 
 func (j *cookieJar) sealFlow(f flow) (name, value string, err error) {
 	name = j.flowCookieName(f.State)
-	value, err = j.seal(f, "flow", name)
-	if err == nil && len(name)+len(value) > maxFlowBytes {
+	plain, err := f.json()
+	if err != nil {
+		return "", "", err
+	}
+	value = j.ring.seal(plain, j.place("flow", name)...)
+	if len(name)+len(value) > maxFlowBytes && f.Target != "/" {
 		// A target of nothing but quotes outgrows the cookie, and the browser
 		// would drop it whole. The login is worth more than the target.
 		f.Target = "/"
-		value, err = j.seal(f, "flow", name)
+		return j.sealFlow(f)
 	}
-	return name, value, err
+	return name, value, nil
+}
+
+// json encodes a flow as encoding/json does. It is written by hand, because every
+// anonymous page visit makes one.
+func (f flow) json() ([]byte, error) {
+	b := make([]byte, 0, 256+len(f.Target))
+	b = appendText(append(b, `{"s":`...), f.State)
+	b = appendText(append(b, `,"r":`...), f.Target)
+	b = appendText(append(b, `,"a":`...), f.AppID)
+	b = appendText(append(b, `,"p":`...), string(f.Scope))
+	b = appendText(append(b, `,"c":`...), string(f.Channel))
+	b = strconv.AppendInt(append(b, `,"t":`...), f.IssuedAt, 10)
+	if f.Attempt != 0 {
+		b = strconv.AppendInt(append(b, `,"n":`...), int64(f.Attempt), 10)
+	}
+	if f.OpenID != "" {
+		b = appendText(append(b, `,"o":`...), f.OpenID)
+	}
+	b = base64.StdEncoding.AppendEncode(append(b, `,"k":"`...), f.Key)
+	b = append(b, '"')
+	if len(f.Abandoned) > 0 {
+		abandoned, err := json.Marshal(f.Abandoned)
+		if err != nil {
+			return nil, err
+		}
+		b = append(append(b, `,"b":`...), abandoned...)
+	}
+	return append(b, '}'), nil
+}
+
+// appendText appends a string as JSON. The escapes for HTML are left out: they
+// would make six bytes of each "&" in a return target.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			var quoted bytes.Buffer
+			e := json.NewEncoder(&quoted)
+			e.SetEscapeHTML(false)
+			_ = e.Encode(s) // a string always encodes
+			return append(b, bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
 }
 
 // crowd returns the names of the flow cookies that have to go before one of
@@ -186,6 +248,9 @@ func (j *cookieJar) sealFlow(f flow) (name, value string, err error) {
 // on the same host), then the oldest. Of a flood it names maxFlowsDropped: the
 // answer has to pass the proxies in front, and the rest goes with the next one.
 func (j *cookieJar) crowd(r *http.Request, size int) []string {
+	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, j.flowPrefix()) }) {
+		return nil
+	}
 	type held struct {
 		name     string
 		size     int
@@ -251,7 +316,7 @@ func (j *cookieJar) get(r *http.Request, state string) (flow, Reason) {
 
 func (j *cookieJar) open(c *http.Cookie) (flow, error) {
 	var f flow
-	plain, err := j.unseal(c, "flow")
+	plain, err := j.unseal(c.Name, c.Value, "flow")
 	if err != nil {
 		return f, err
 	}
@@ -266,11 +331,23 @@ func (j *cookieJar) expired(f flow) bool {
 	return age > int64(flowTTL/time.Second) || age < -int64(clockSkew/time.Second)
 }
 
+// set gives the browser a cookie. The line is written by hand, as
+// http.Cookie.String writes it, because values are ours: base64url, or "1".
 func (j *cookieJar) set(w http.ResponseWriter, name, value string, life time.Duration) {
-	http.SetCookie(w, &http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
-		Secure: j.secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-	})
+	const most = len("=; Path=/; Max-Age=; HttpOnly; Secure; SameSite=Lax") + 20
+	var line strings.Builder
+	line.Grow(len(name) + len(value) + most)
+	line.WriteString(name)
+	line.WriteByte('=')
+	line.WriteString(value)
+	line.WriteString("; Path=/; Max-Age=")
+	line.WriteString(strconv.FormatInt(int64(life/time.Second), 10))
+	line.WriteString("; HttpOnly")
+	if j.secure {
+		line.WriteString("; Secure")
+	}
+	line.WriteString("; SameSite=Lax")
+	w.Header().Add("Set-Cookie", line.String())
 }
 
 func (j *cookieJar) drop(w http.ResponseWriter, name string) {

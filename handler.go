@@ -165,7 +165,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	acc := a.official
-	switch act := a.loginActionIn(EnvironmentOf(r)); {
+	switch act := a.loginActionFor(r); {
 	case l.phone:
 	case act == OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
@@ -191,7 +191,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.failCallback(w, r, f, ReasonLoop, err)
 		return
 	}
-	a.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope})
+	if started := (Event{Kind: EventLoginStarted, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope}); a.isHeard(started) {
+		started.Flow = flowID(f.AppID, f.State)
+		a.report(r.Context(), started)
+	}
 	if acc.channel == ChannelWebsite && a.embeddedQR {
 		a.showEmbeddedQR(w, r, acc, f)
 		return
@@ -219,7 +222,7 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trai
 // accountFor picks the account by the browser. The User-Agent decides what a
 // visitor is shown, never what he may do.
 func (a *Auth) accountFor(r *http.Request) account {
-	if a.website.client != nil && a.loginActionIn(EnvironmentOf(r)) == LoginWebsite {
+	if a.website.client != nil && a.loginActionFor(r) == LoginWebsite {
 		return a.website
 	}
 	return a.official

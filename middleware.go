@@ -111,29 +111,30 @@ const (
 // decide is the whole decision of the gate. It writes nothing, and asks
 // nothing that is not in the request, the visit and the cookies.
 func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Reason) {
-	switch {
-	case v.loggedIn && v.identity.grants(want):
+	if v.loggedIn && v.identity.grants(want) {
 		return actionPass, ""
-	case v.loggedIn && a.isPage(r):
+	}
+	page, inSnapshot := a.isPage(r), !v.loggedIn && a.cookies.inSnapshot(r)
+	switch {
+	case v.loggedIn && page:
 		return actionUpgrade, ""
 	case v.loggedIn:
 		return actionStop, ReasonScopeRequired
-	}
-	inSnapshot := a.cookies.inSnapshot(r)
-	here := a.actionIn(EnvironmentOf(r))
-	switch {
 	case inSnapshot && a.snapshot == SnapshotRefuse:
 		return actionStop, ReasonSnapshotUser
-	case !a.isPage(r) && v.damaged:
+	case !page && v.damaged:
 		return actionStop, ReasonSessionCorrupt
-	case !a.isPage(r) && v.sent:
+	case !page && v.sent:
 		return actionStop, ReasonSessionUnknown
-	case !a.isPage(r):
+	case !page:
 		return actionStop, ReasonNoSession
 	case inSnapshot && a.snapshot == SnapshotAnonymous:
 		return actionGuest, ""
 	case inSnapshot:
 		return actionStop, ReasonSnapshotUser
+	}
+	here := a.actionFor(r)
+	switch {
 	case here == PassAnonymously:
 		return actionAnonymous, ""
 	case a.onOtherHost(r):

@@ -224,6 +224,12 @@ func (a *Auth) age(f flow) time.Duration {
 	return max(0, a.now().Sub(time.Unix(f.IssuedAt, 0)))
 }
 
+// isHeard reports whether anybody is told of such an event: what only they would
+// read need not be put together for each anonymous visit.
+func (a *Auth) isHeard(e Event) bool {
+	return a.observer != nil || a.log.Enabled(context.Background(), e.level())
+}
+
 // report writes the event to the log and tells the observer.
 func (a *Auth) report(ctx context.Context, e Event) {
 	e.Err = withoutTokens(e.Err)

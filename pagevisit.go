@@ -50,7 +50,7 @@ func IsPageVisit(r *http.Request) bool {
 	if hasHeader(h, "Authorization") || hasHeader(h, "Upgrade") || isSpeculative(h) {
 		return false
 	}
-	if strings.EqualFold(h.Get("X-Requested-With"), "XMLHttpRequest") || acceptsType(h, "text/event-stream") {
+	if strings.EqualFold(headerOf(h, "X-Requested-With"), "XMLHttpRequest") || acceptsType(h, "text/event-stream") {
 		return false
 	}
 	return isTopLevelNavigation(h)
@@ -61,9 +61,9 @@ func IsPageVisit(r *http.Request) bool {
 func isTopLevelNavigation(h http.Header) bool {
 	switch {
 	case hasHeader(h, "Sec-Fetch-Dest"):
-		return h.Get("Sec-Fetch-Mode") == "navigate" && h.Get("Sec-Fetch-Dest") == "document"
+		return headerOf(h, "Sec-Fetch-Mode") == "navigate" && headerOf(h, "Sec-Fetch-Dest") == "document"
 	case hasHeader(h, "Sec-Fetch-Mode"):
-		return h.Get("Sec-Fetch-Mode") == "navigate" && acceptsType(h, "text/html")
+		return headerOf(h, "Sec-Fetch-Mode") == "navigate" && acceptsType(h, "text/html")
 	case hasHeader(h, "Sec-Fetch-Site"), hasHeader(h, "Sec-Fetch-User"):
 		return false
 	default:
@@ -75,7 +75,7 @@ func isTopLevelNavigation(h http.Header) bool {
 // never happen.
 func isSpeculative(h http.Header) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		for _, value := range h.Values(name) {
+		for _, value := range h[name] {
 			value = strings.ToLower(value)
 			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
 				return true
@@ -96,7 +96,7 @@ func isPreflight(r *http.Request) bool {
 // acceptsType reports whether Accept names the media type itself. A wildcard does
 // not count: every script and every image sends one.
 func acceptsType(h http.Header, mediaType string) bool {
-	for _, value := range h.Values("Accept") {
+	for _, value := range h["Accept"] {
 		for item := range strings.SplitSeq(value, ",") {
 			name, _, _ := strings.Cut(item, ";")
 			if strings.EqualFold(strings.TrimSpace(name), mediaType) {
@@ -107,6 +107,14 @@ func acceptsType(h http.Header, mediaType string) bool {
 	return false
 }
 
-func hasHeader(h http.Header, name string) bool {
-	return len(h.Values(name)) > 0
+// hasHeader reports whether there is a header of this name, in its canonical
+// form.
+func hasHeader(h http.Header, name string) bool { return len(h[name]) > 0 }
+
+// headerOf is h.Get for a name in its canonical form.
+func headerOf(h http.Header, name string) string {
+	if values := h[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
 }

@@ -51,6 +51,9 @@ func returnTarget(raw, prefix string) (target string, ok bool) {
 		if !staysOnOrigin(decoded) || isOwnEndpoint(decoded, prefix) {
 			return "", false
 		}
+		if !strings.Contains(decoded, "%") {
+			break // decoded, it is what it is
+		}
 		decoded = decodeEscapes(decoded)
 	}
 	if hasControl(rest) {
@@ -110,6 +113,9 @@ func stripCallbackPair(query string) string {
 }
 
 func stripPair(query string, isCode, isState func(string) bool) (rest string, ok bool) {
+	if !strings.Contains(query, "code") || !strings.Contains(query, "state") {
+		return "", false
+	}
 	var kept []string
 	var codes, states int
 	for param := range strings.SplitSeq(query, "&") {
@@ -193,13 +199,20 @@ func isOwnEndpoint(p, prefix string) bool {
 	}
 	p = strings.TrimRight(p, " ") // browsers drop spaces at the end of Location
 	p = strings.ToLower(path.Clean(p))
-	mount := strings.ToLower(path.Clean("/" + prefix))
+	if !strings.HasPrefix(prefix, "/") {
+		prefix = "/" + prefix
+	}
+	mount := strings.ToLower(path.Clean(prefix))
 	if p == mount {
 		return mount != "/"
 	}
+	below, ok := strings.CutPrefix(p, mount)
+	if !ok || (mount != "/" && below[0] != '/') {
+		return false
+	}
+	below = strings.TrimPrefix(below, "/")
 	for _, name := range ownEndpoints {
-		endpoint := path.Join(mount, name)
-		if p == endpoint || strings.HasPrefix(p, endpoint+"/") {
+		if rest, ok := strings.CutPrefix(below, name); ok && (rest == "" || rest[0] == '/') {
 			return true
 		}
 	}

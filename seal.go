@@ -101,7 +101,11 @@ func (ring *keyring) open(text string, place ...string) ([]byte, error) {
 // additionalData prefixes each part with its length: otherwise two different
 // places could run together into the same bytes.
 func additionalData(id [keyIDSize]byte, place []string) []byte {
-	ad := append([]byte{sealVersion}, id[:]...)
+	size := 1 + keyIDSize
+	for _, part := range place {
+		size += 4 + len(part)
+	}
+	ad := append(append(make([]byte, 0, size), sealVersion), id[:]...)
 	for _, part := range place {
 		ad = binary.BigEndian.AppendUint32(ad, uint32(len(part)))
 		ad = append(ad, part...)

@@ -34,7 +34,7 @@ func WithSnapshotPolicy(p SnapshotPolicy) Option {
 // real, so this is only for pages that stay open.
 const snapshotTTL = 10 * time.Minute
 
-func (j *cookieJar) snapshotName() string { return j.prefix + "snapshot" + j.tag }
+func (j *cookieJar) snapshotName() string { return j.snapshots }
 
 // markSnapshot remembers the mode in the browser, so that the next page visit
 // does not lead to WeChat again, and again.

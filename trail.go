@@ -23,9 +23,9 @@ const (
 	trailTTL = 60 * time.Second
 )
 
-func (j *cookieJar) trailName() string     { return j.prefix + "trail" + j.tag }
-func (j *cookieJar) ticketName() string    { return j.prefix + "ticket" + j.tag }
-func (j *cookieJar) loggedOutName() string { return j.prefix + "out" + j.tag }
+func (j *cookieJar) trailName() string     { return j.trails }
+func (j *cookieJar) ticketName() string    { return j.tickets }
+func (j *cookieJar) loggedOutName() string { return j.logouts }
 
 // trail returns what the request tells of the logins before it; the zero
 // trail when nothing does.
@@ -75,7 +75,7 @@ func (j *cookieJar) justLoggedOut(r *http.Request) bool {
 // rewrites Host.
 const hopTTL = time.Minute
 
-func (j *cookieJar) hopName() string { return j.prefix + "hop" + j.tag }
+func (j *cookieJar) hopName() string { return j.hops }
 
 // dropIfSent clears a cookie, and says nothing of one that is not there.
 func (j *cookieJar) dropIfSent(w http.ResponseWriter, r *http.Request, name string) {

@@ -580,8 +580,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a narrower scope passes", about: "middleware",
-		search: "case v.loggedIn && v.identity.grants(want):",
-		broken: "case v.loggedIn:",
+		search: "if v.loggedIn && v.identity.grants(want) {",
+		broken: "if v.loggedIn {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -594,7 +594,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a script is redirected", about: "middleware",
-		search: `	case !a.isPage(r):
+		search: `	case !page:
 		return actionStop, ReasonNoSession
 `,
 		broken: "",

@@ -1,0 +1,107 @@
+package wechatauth
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+)
+
+var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
+
+func TestAFlowIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+	for _, text := range oddTexts {
+		for name, f := range map[string]flow{
+			"the least": {State: newState(), Target: text, Key: newFlowKey()},
+			"all": {
+				State: newState(), Target: text, AppID: text, Scope: client.Scope(text), Channel: Channel(text), IssuedAt: -1, Attempt: 1,
+				OpenID: text + "o", Key: []byte{0, 255}, Abandoned: [][]byte{{1}, {255, 0}},
+			},
+		} {
+			var want bytes.Buffer
+			e := json.NewEncoder(&want)
+			e.SetEscapeHTML(false)
+			require.NoError(t, e.Encode(f))
+			got, err := f.json()
+			require.NoError(t, err)
+			assert.Equal(t, want.String(), string(got)+"\n", "%s, %q", name, text)
+		}
+	}
+}
+
+func TestOurCookiesAreWrittenAsNetHTTPWritesThem(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		j := newCookieJar(nil, "__Host-wechat_", "_abc")
+		j.secure = secure
+		for _, value := range []string{"1", "", "AbC-_09"} {
+			got, want := httptest.NewRecorder(), httptest.NewRecorder()
+			j.set(got, j.trailName(), value, 90*time.Second+time.Millisecond)
+			http.SetCookie(want, &http.Cookie{
+				Name: j.trailName(), Value: value, Path: "/", MaxAge: 90, Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
+			})
+			assert.Equal(t, want.Header(), got.Header())
+		}
+	}
+}
+
+func TestAScriptsAnswerIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+	for _, text := range oddTexts {
+		want, err := json.Marshal(struct {
+			Error    string `json:"error"`
+			Reason   Reason `json:"reason"`
+			LoginURL string `json:"login_url,omitempty"`
+		}{"login_required", ReasonNoSession, text})
+		require.NoError(t, err)
+		w := httptest.NewRecorder()
+		writeJSON(w, Failure{Reason: ReasonNoSession, Status: http.StatusUnauthorized, RetryURL: text})
+		assert.Equal(t, string(want)+"\n", w.Body.String())
+		assert.Equal(t, http.StatusUnauthorized, w.Code)
+	}
+}
+
+// What one answer's headers are made of is that answer's alone.
+func TestAHeaderThatAHandlerChangesIsNotTheNextAnswers(t *testing.T) {
+	h, r := aGate(t)
+	spoil := func(w http.ResponseWriter) {
+		for _, values := range w.Header() {
+			for i := range values {
+				values[i] = "spoilt"
+			}
+			_ = append(values, "spoilt")
+		}
+	}
+	for name, r := range map[string]*http.Request{"page": aRequest(), "script": aScript(), "logged in": r} {
+		t.Run(name, func(t *testing.T) {
+			first := httptest.NewRecorder()
+			h.ServeHTTP(first, r)
+			want := first.Header().Clone()
+			spoil(first)
+			second := httptest.NewRecorder()
+			h.ServeHTTP(second, r)
+			for _, header := range []string{"Vary", "Cache-Control", "Pragma", "Referrer-Policy", "Content-Type", "X-Content-Type-Options"} {
+				assert.Equal(t, want[header], second.Header()[header], header)
+			}
+		})
+	}
+}
+
+func TestAnAnonymousRequestAllocatesLittle(t *testing.T) {
+	h, _ := aGate(t)
+	w := &blank{header: http.Header{}}
+	for name, c := range map[string]struct {
+		r    *http.Request
+		most float64
+	}{"a page": {aRequest(), 30}, "a script": {aScript(), 8}} {
+		got := testing.AllocsPerRun(200, func() { w.ask(h, c.r) })
+		t.Log(name, got)
+		assert.LessOrEqual(t, got, c.most, name)
+	}
+}
