@@ -70,7 +70,9 @@ func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (
 	v.sent = s.cookieSent(r)
 	if held.untouched() {
 		v.data, v.token = held.data, held.token
-		s.identifyIn(v, held.data.record)
+		if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
+			s.identifyIn(v, rec)
+		}
 		return v, nil
 	}
 	v.token = s.manager.Token(ctx)
@@ -190,7 +192,7 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	rec, err := record.Open(c.track.bytes)
 	switch {
 	case err == nil && s.dataKey != nil:
-		c.own.token, c.own.record = token, rec
+		c.own.token = token
 		v.deadline, v.bearer = rec.Deadline(), rec.Bool(bearerKey)
 		s.identifyIn(v, rec)
 	case err == nil || errors.Is(err, record.ErrGob):

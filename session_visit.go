@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-
-	"github.com/wechatauth/wechatauth/internal/record"
 )
 
 // A visit is one request with its session: what the gate decides by, and what
@@ -81,8 +79,7 @@ func (c *visitContext) Value(key any) any {
 type sessionData struct {
 	sessions *sessions
 	ctx      *visitContext
-	token    string        // whose record the visit has read; empty for a new session
-	record   record.Record // of it, as long as it is not decoded
+	token    string // whose record the visit has read; empty for a new session
 
 	mu       sync.Mutex
 	decoded  any  // as scs keeps it in a context; nil until asked for

@@ -24,6 +24,34 @@ func TestVisitorsLogInAndOut(t *testing.T) {
 	logInAndOut(t, func() *rueidisstore.Store { return open(t, one(server), nearCache()) })
 }
 
+func TestWithANearCacheALoggedInVisitorCostsNoRoundTrip(t *testing.T) {
+	server := redistest.Start(t)
+	sim := wechattest.NewServer()
+	t.Cleanup(sim.Close)
+	a, b := newInstance(t, sim, open(t, one(server), nearCache())), newInstance(t, sim, open(t, one(server), nearCache()))
+	browser := wechattest.Browser(wechattest.IPhone)
+	a.visit(browser, "/")
+	b.visit(browser, "/")
+	assert.Empty(t, sent(server, func() {
+		for range 20 {
+			assert.Equal(t, http.StatusOK, a.fetch(browser))
+			assert.Equal(t, http.StatusOK, b.fetch(browser))
+		}
+	}))
+
+	old := a.sameSession(browser)
+	b.renew(browser)
+	a.awaitAnonymous(old)
+	b.post(browser, "/wechat/logout")
+	a.awaitAnonymous(browser)
+}
+
+// renew gives the visitor's session another token, as an application may.
+func (in *instance) renew(browser *http.Client) {
+	in.t.Helper()
+	assert.Equal(in.t, "renewed", in.visit(browser, "/renew"))
+}
+
 // logInAndOut goes through a visitor's life at an application of two instances,
 // each with a store of its own.
 func logInAndOut(t *testing.T, newStore func() *rueidisstore.Store) {
@@ -75,6 +103,10 @@ func newInstance(t *testing.T, sim *wechattest.Server, s *rueidisstore.Store) *i
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", auth)
 	mux.Handle("/", auth.RequireWeChat(http.HandlerFunc(in.page)))
+	mux.Handle("/renew", auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(in.t, auth.Sessions().RenewToken(r.Context()))
+		io.WriteString(w, "renewed")
+	})))
 	in.server.Config.Handler = mux
 	in.server.Start()
 	t.Cleanup(in.server.Close)
