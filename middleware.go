@@ -69,7 +69,8 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 // It never redirects and never refuses, except below the path prefix, where it
 // serves the endpoints as RequireWeChat does. While the session store cannot be
 // reached, visitors count as anonymous, and what is put into the session is
-// not kept.
+// not kept. After a call that got no answer in time, nobody else waits for one
+// here until the store has answered, which is tried every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.owns(r) {
@@ -80,7 +81,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
-		v, err := a.sessions.load(r)
+		v, err := a.sessions.loadIf(r, true)
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err})
 			if v, err = a.sessions.standIn(r.Context(), err); err != nil {

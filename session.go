@@ -23,6 +23,7 @@ import (
 //	session_grace.go     the one that has just taken the place of another
 //	session_login.go     an identity goes in, under a new token
 //	session_save.go      what changed, before the answer begins
+//	session_silence.go   a store that gives no answer
 //	session_end.go       logout and revocation
 
 // sessions finds identities in scs sessions and puts them there.
@@ -37,6 +38,7 @@ type sessions struct {
 	idle    time.Duration
 	now     func() time.Time
 	corrupt func(context.Context) // is told of each damaged record
+	silence *silence              // shared by all accounts
 
 	takesBearer bool // WithMiniProgram
 }
@@ -44,7 +46,7 @@ type sessions struct {
 // setSessions makes the manager, or takes the application's, and finds the
 // home of the claims.
 func (a *Auth) setSessions(c *config) error {
-	s := &sessions{now: c.now, appIDs: c.appIDs(), takesBearer: c.miniAppID != ""}
+	s := &sessions{now: c.now, silence: &silence{}, appIDs: c.appIDs(), takesBearer: c.miniAppID != ""}
 	a.sessions = s
 	s.corrupt = func(ctx context.Context) {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})

@@ -14,7 +14,11 @@ import (
 // load finds the visitor's session. An error means that the store could not
 // be asked: the visitor is neither logged in nor anonymous. A damaged record
 // is no error; its owner is anonymous and the record is deleted.
-func (s *sessions) load(r *http.Request) (*visit, error) {
+func (s *sessions) load(r *http.Request) (*visit, error) { return s.loadIf(r, false) }
+
+// loadIf is load. With hasty, a store that was silent a moment ago is not waited
+// for: that is an error too.
+func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
 	ctx := r.Context()
 	if held, ok := ctx.Value(visitKey).(*visit); ok && held.manager == s.manager {
 		return s.loadHeld(ctx, r, held)
@@ -36,6 +40,9 @@ func (s *sessions) load(r *http.Request) (*visit, error) {
 		roomForFound  [maxSessionCookies]*visit
 	)
 	tokens, sent := s.tokens(r, roomForTokens[:0])
+	if hasty && len(tokens) > 0 && s.silent() {
+		return nil, errSilent
+	}
 	found, damaged, err := s.loadTokens(ctx, tokens, roomForFound[:0])
 	switch {
 	case err != nil:
@@ -184,6 +191,7 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 		return s.loadForeign(c, token)
 	}
 	found, err := c.guard.read(ctx, s.storeKey(token), &c.track)
+	s.listen(ctx, err)
 	if err != nil || !found {
 		return nil, err
 	}

@@ -1,0 +1,85 @@
+package wechatauth
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// muteStore gives no answer in time while it is mute, and counts who asks.
+type muteStore struct {
+	*store.Memory
+	mute  atomic.Bool
+	asked atomic.Int64
+}
+
+func (s *muteStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	s.asked.Add(1)
+	if s.mute.Load() {
+		return nil, false, fmt.Errorf("find session: %w", context.DeadlineExceeded)
+	}
+	return s.Memory.FindCtx(ctx, token)
+}
+
+// askedBy counts the calls of what f does.
+func (s *muteStore) askedBy(f func()) int64 {
+	before := s.asked.Load()
+	f()
+	return s.asked.Load() - before
+}
+
+func TestASilentStoreHoldsUpOnePublicPageAndNotAll(t *testing.T) {
+	inner := &muteStore{Memory: store.NewMemory()}
+	s := newSite(t, WithStore(inner))
+	b := s.browser()
+	b.visit("/a")
+	public := func(want string) func() {
+		return func() {
+			got := b.step("/public")
+			require.Equal(t, http.StatusOK, got.StatusCode)
+			assert.Contains(t, got.body, want)
+		}
+	}
+	many := func() {
+		var all sync.WaitGroup
+		for range 10 {
+			all.Go(public("logged-in=false"))
+		}
+		all.Wait()
+	}
+
+	inner.mute.Store(true)
+	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=false")), "the first one waits")
+	assert.Zero(t, inner.askedBy(many), "and nobody after it")
+	s.clock.Advance(silenceTime)
+	assert.Equal(t, int64(1), inner.askedBy(many), "then one of them tries again")
+	assert.Equal(t, int64(1), inner.askedBy(func() {
+		assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode)
+	}), "a protected page asks always")
+	assert.NotNil(t, b.cookie(s.sessionCookie()), "nobody is logged out by it")
+
+	inner.mute.Store(false)
+	assert.Zero(t, inner.askedBy(public("logged-in=false")))
+	assert.Equal(t, http.StatusOK, b.step("/a").StatusCode)
+	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=true")), "an answer to anybody ends it")
+}
+
+func TestAVisitorWhoLeavesDoesNotMakeAStoreSilent(t *testing.T) {
+	s := newSite(t)
+	gone, leave := context.WithCancel(context.Background())
+	leave()
+	s.auth.sessions.listen(gone, context.DeadlineExceeded)
+	assert.False(t, s.auth.sessions.silent())
+	s.auth.sessions.listen(context.Background(), errBroken)
+	assert.False(t, s.auth.sessions.silent(), "a store that refuses has answered")
+	s.auth.sessions.listen(context.Background(), context.DeadlineExceeded)
+	assert.True(t, s.auth.sessions.silent())
+}
