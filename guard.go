@@ -53,6 +53,7 @@ func hashedToken(token string) string {
 type track struct {
 	token       string
 	bytes       []byte
+	decoding    bool // scs is to have these bytes, and not to ask the store again
 	touchDue    bool
 	ended       bool        // that record was gone when this request was to delete it
 	holdDeletes bool        // keep deletions until the new record is saved
@@ -92,13 +93,13 @@ func (g *guard) read(ctx context.Context, token string, t *track) (found bool, e
 	return true, nil
 }
 
-// FindCtx implements scs.CtxStore. What the request has read already is not read
-// again.
+// FindCtx implements scs.CtxStore. A session that is being decoded was read
+// before.
 func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	if !validToken(token) {
 		return nil, false, nil
 	}
-	if t := g.trackOf(ctx); t.token == token {
+	if t := g.trackOf(ctx); t.decoding && t.token == token {
 		return t.bytes, true, nil
 	}
 	b, _, found, err := g.find(ctx, token)

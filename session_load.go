@@ -243,6 +243,8 @@ func (s *sessions) loadByScs(c *visitContext, token string) error {
 	below := c.Context
 	if c.guard != nil {
 		below = context.WithValue(below, c.guard, &c.track)
+		c.track.decoding = true
+		defer func() { c.track.decoding = false }()
 	}
 	loaded, err := s.manager.Load(below, token)
 	if err == nil {

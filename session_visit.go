@@ -60,6 +60,12 @@ func (s *sessions) outerVisit(ctx context.Context) *visitContext {
 	return c
 }
 
+// String keeps tokens and openids out of logs that somebody writes contexts to.
+func (c *visitContext) String() string { return "wechatauth.visit" }
+
+// GoString is String, for %#v.
+func (c *visitContext) GoString() string { return c.String() }
+
 // Value implements context.Context.
 func (c *visitContext) Value(key any) any {
 	switch {
@@ -102,6 +108,8 @@ func (d *sessionData) get() any {
 
 // decode lets scs make its data of what the visit has read.
 func (d *sessionData) decode(token string) error {
+	d.ctx.track.decoding = true
+	defer func() { d.ctx.track.decoding = false }()
 	loaded, err := d.sessions.manager.Load(undecoded{d.ctx}, token)
 	if err != nil {
 		return err

@@ -225,6 +225,43 @@ func TestSessionsWorkWithoutKnowingWhereScsKeepsThem(t *testing.T) {
 	assert.Contains(t, s.browser().step("/public").body, "logged-in=false")
 }
 
+// Logging a context is a mistake that shall cost nobody his session.
+func TestAContextThatIsPrintedShowsNoTokenAndNoOpenid(t *testing.T) {
+	s := newSite(t)
+	var printed string
+	s.handle("/print", func(w http.ResponseWriter, r *http.Request) {
+		derived, cancel := context.WithCancel(r.Context())
+		defer cancel()
+		for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q"} {
+			printed += fmt.Sprintf(format+format, r.Context(), derived)
+		}
+		printed += fmt.Sprintf("%v%+v%#v", r, r, r)
+	})
+	b := s.browser()
+	b.visit("/a")
+	b.step("/print")
+	require.NotEmpty(t, printed)
+	token := b.cookie(s.sessionCookie()).Value
+	printed = strings.ReplaceAll(printed, s.sessionCookie()+"="+token, "") // what the request's own header shows
+	assert.NotContains(t, printed, aliceOpenID)
+	assert.NotContains(t, printed, token)
+}
+
+func TestASessionThatARequestHasDestroyedIsNotMergedBack(t *testing.T) {
+	s := newSite(t)
+	m := s.auth.Sessions()
+	s.handle("/merge", func(w http.ResponseWriter, r *http.Request) {
+		token := m.Token(r.Context())
+		assert.NoError(t, m.Destroy(r.Context()))
+		assert.NoError(t, m.MergeSession(r.Context(), token))
+		assert.Empty(t, m.Keys(r.Context()))
+	})
+	b := s.browser()
+	b.visit("/a")
+	b.step("/merge")
+	assert.Contains(t, b.step("/public").body, "logged-in=false")
+}
+
 func TestAHandlerThatPanicsHasItsSessionUnsaved(t *testing.T) {
 	s := newSite(t)
 	s.handle("/panic", func(w http.ResponseWriter, r *http.Request) {
