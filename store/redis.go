@@ -61,6 +61,7 @@ type Store struct {
 	timeout time.Duration
 	now     func() time.Time
 	silence silence
+	timers  sharedTimers
 }
 
 var _ Sessions = (*Store)(nil)

@@ -30,7 +30,7 @@ func (s *Store) do(ctx context.Context, op string, cmds ...command) ([]any, erro
 	if err := ctx.Err(); err != nil {
 		return nil, newError(op, err)
 	}
-	ctx, cancel := context.WithTimeout(context.WithValue(ctx, silenceKey{}, &s.silence), s.timeout)
+	ctx, cancel := s.withDeadline(ctx)
 	defer cancel()
 
 	triesLeft := -1 // not known before the first failure
@@ -133,7 +133,7 @@ func drop(conn redis.Conn) {
 // idleCount asks the pool how many connections it keeps; other getters do not
 // tell.
 func idleCount(conns Getter) int {
-	if pool, ok := conns.(interface{ IdleCount() int }); ok {
+	if pool, ok := conns.(idleCounter); ok {
 		return pool.IdleCount()
 	}
 	return 0
