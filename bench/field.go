@@ -27,6 +27,7 @@ type field struct {
 	scripts []*contender // anonymous requests of scripts
 
 	cookies []string // of ours in Redis
+	index   int      // bytes that Redis takes for a user with one session, beside it
 	closers []func()
 }
 
@@ -79,6 +80,9 @@ func (f *field) setStored() error {
 		return err
 	}
 	f.cookies = cookies
+	if f.index, err = f.indexUsage(); err != nil {
+		return err
+	}
 	near, nearStore, err := oursNear(f.wechat, f.redis.Addr(), cookies)
 	if err != nil {
 		return err

@@ -27,11 +27,7 @@ func (f *field) memoryFigures(rs *rounds) error {
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
-	index, err := f.indexUsage()
-	if err != nil {
-		return err
-	}
-	rs.figure("RedisIndexPerUser/who=wechatauth", "B", float64(index))
+	rs.figure("RedisIndexPerUser/who=wechatauth", "B", float64(f.index))
 	const n = 50_000
 	for _, c := range []struct {
 		name   string
@@ -65,30 +61,6 @@ func (f *field) memoryFigures(rs *rounds) error {
 	rs.figure("IdleInstance/who=wechatauth", "B/instance", float64(used)/instances)
 	rs.figure("IdleInstance/goroutines/who=wechatauth", "goroutines/instance", float64(runtime.NumGoroutine()-before)/instances)
 	return nil
-}
-
-// indexUsage is what Redis holds for a user with one session, beside the session:
-// the index by which RevokeUser finds it.
-func (f *field) indexUsage() (int, error) {
-	page, err := redis.Values(f.redis.Do("SCAN", 0, "COUNT", 10_000_000, "TYPE", "zset"))
-	if err != nil {
-		return 0, fmt.Errorf("find an index: %w", err)
-	}
-	least := 0
-	keys, err := redis.Strings(page[1], err)
-	if err != nil {
-		return 0, fmt.Errorf("find an index: %w", err)
-	}
-	for _, key := range keys {
-		usage, err := redis.Int(f.redis.Do("MEMORY", "USAGE", key))
-		if err != nil {
-			return 0, fmt.Errorf("memory of an index: %w", err)
-		}
-		if least == 0 || usage < least {
-			least = usage
-		}
-	}
-	return least, nil
 }
 
 // heapAfter is by how much the heap grows by what f makes and holds.

@@ -44,3 +44,21 @@ func named(all []*contender, name string) *contender {
 	}
 	panic("bench: no contender " + name)
 }
+
+// indexUsage is what Redis holds for a user with one session, beside the session:
+// the index by which RevokeUser finds it. It is asked while nobody has more.
+func (f *field) indexUsage() (int, error) {
+	page, err := redis.Values(f.redis.Do("SCAN", 0, "COUNT", 100_000, "TYPE", "zset"))
+	if err != nil {
+		return 0, fmt.Errorf("find an index: %w", err)
+	}
+	keys, err := redis.Strings(page[1], nil)
+	if err != nil || len(keys) != maxVisitors {
+		return 0, fmt.Errorf("find an index: %d instead of one for each visitor: %w", len(keys), err)
+	}
+	usage, err := redis.Int(f.redis.Do("MEMORY", "USAGE", keys[0]))
+	if err != nil {
+		return 0, fmt.Errorf("memory of an index: %w", err)
+	}
+	return usage, nil
+}
