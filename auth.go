@@ -28,6 +28,8 @@ type Auth struct {
 	website  account // its client is nil without WithWebsiteApp
 	mini     account // its client is nil without WithMiniProgram
 
+	authorizePages map[client.Scope]authorizePage // of the official account
+
 	tenants     *tenants // nil where there is one account
 	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
 
@@ -193,6 +195,7 @@ func (a *Auth) setFlows(c *config) error {
 	}
 	a.cookies = newCookieJar(ring, cookiePrefix(a.base), a.cookieTag(c.appID))
 	a.cookies.secure, a.cookies.bound, a.cookies.now = a.base.Scheme == "https", []string{c.appID, a.callbackURL()}, c.now
+	a.setAuthorizePages()
 	a.limit = &limiter{max: c.loginsPerMinute, now: c.now}
 	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
 	return nil

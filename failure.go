@@ -214,7 +214,7 @@ func addVary(h http.Header, name string) {
 func redirect(w http.ResponseWriter, location string) {
 	h := w.Header()
 	setNoStore(h)
-	h.Set("Location", location)
-	h.Set("Content-Length", "0")
+	values := &[...]string{location, "0"}
+	h["Location"], h["Content-Length"] = values[0:1:1], values[1:2:2]
 	w.WriteHeader(http.StatusSeeOther)
 }

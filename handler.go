@@ -203,7 +203,31 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
-	redirect(w, acc.client.AuthorizeURL(a.redirectURI(), f.Scope, f.State))
+	redirect(w, a.authorizeURL(acc, f.Scope, f.State))
+}
+
+// authorizeURL is the address of WeChat's page. All of it but the state is the
+// same for all visitors.
+func (a *Auth) authorizeURL(acc account, scope client.Scope, state string) string {
+	if page, ok := a.authorizePages[scope]; ok && acc == a.official {
+		return page.before + state + page.after
+	}
+	return acc.client.AuthorizeURL(a.redirectURI(), scope, state)
+}
+
+// authorizePage is the address of WeChat's page around the state.
+type authorizePage struct{ before, after string }
+
+func (a *Auth) setAuthorizePages() {
+	a.authorizePages = map[client.Scope]authorizePage{}
+	if a.official.client == nil {
+		return
+	}
+	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
+		state := newState()
+		before, after, _ := strings.Cut(a.official.client.AuthorizeURL(a.redirectURI(), scope, state), state)
+		a.authorizePages[scope] = authorizePage{before, after}
+	}
 }
 
 // stopLoop ends a redirect loop and names its cause.

@@ -69,14 +69,15 @@ func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
 // else.
 func (ring *keyring) seal(plain []byte, place ...string) string {
 	k := ring.keys[0]
-	box := make([]byte, 0, 1+keyIDSize+nonceSize+len(plain)+k.aead.Overhead())
+	size := 1 + keyIDSize + nonceSize + len(plain) + k.aead.Overhead()
+	box := make([]byte, 0, size+base64.RawURLEncoding.EncodedLen(size)) // and the text behind it
 	box = append(box, sealVersion)
 	box = append(box, k.id[:]...)
 	box = box[:1+keyIDSize+nonceSize]
 	nonce := box[1+keyIDSize:]
 	rand.Read(nonce) // never fails: crypto/rand ends the program instead
 	box = k.aead.Seal(box, nonce, plain, additionalData(k.id, place))
-	return base64.RawURLEncoding.EncodeToString(box)
+	return string(base64.RawURLEncoding.AppendEncode(box, box)[size:])
 }
 
 // open reverses seal, with whichever key of the ring sealed the box.

@@ -51,9 +51,12 @@ func (j *cookieJar) setTicket(w http.ResponseWriter, t ticket) error {
 
 // ticket returns the ticket of the request, if it has one that is good.
 func (j *cookieJar) ticket(r *http.Request) (ticket, Identity, bool) {
-	var t ticket
 	plain, ok := j.find(r, "ticket", j.ticketName())
-	if !ok || json.Unmarshal(plain, &t) != nil || !validState(t.State) || len(t.Key) != flowKeySize {
+	if !ok {
+		return ticket{}, Identity{}, false
+	}
+	var t ticket
+	if json.Unmarshal(plain, &t) != nil || !validState(t.State) || len(t.Key) != flowKeySize {
 		return t, Identity{}, false
 	}
 	age := j.now().Unix() - t.IssuedAt
