@@ -318,11 +318,6 @@ var mutants = []mutant{
 		broken: "return append([]string{purpose, name}, j.bound[:0]...)",
 	},
 	{
-		name: "a flow is not bound to its cookie's name", about: "flow",
-		search: "return append([]string{purpose, name}, j.bound...)",
-		broken: "return append([]string{purpose}, j.bound...)",
-	},
-	{
 		name: "a loop is never stopped", about: "trail",
 		search: "maxLogins = 3",
 		broken: "maxLogins = 1000",
@@ -655,14 +650,6 @@ var mutants = []mutant{
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
-		name: "a handler's own Vary is all that is sent", about: "middleware",
-		search: `	w.addVary(h)
-	said := saysWhoMayKeep(h)
-`,
-		broken: `	said := saysWhoMayKeep(h)
-`,
-	},
-	{
 		name: "forms of other sites are taken", about: "handler",
 		search: "if err := a.origin.Check(r); err != nil {",
 		broken: "if err := a.origin.Check(r); err != nil && false {",
@@ -849,14 +836,6 @@ var mutants = []mutant{
 		broken: "",
 	},
 	{
-		name: "a token of any form reaches the store", about: "guard",
-		search: `	if !validToken(token) {
-		return nil, false, nil
-	}
-`,
-		broken: "",
-	},
-	{
 		name: "an idle session lives on", about: "guard",
 		search: "if idle := g.now().Add(g.idle); idle.Before(expiry) {",
 		broken: "if idle := g.now().Add(g.idle); idle.Before(expiry) && false {",
@@ -900,32 +879,10 @@ var mutants = []mutant{
 		broken: `	return http.NewResponseController(w.ResponseWriter).Flush()`,
 	},
 	{
-		name: "Hijack is not noticed", about: "response",
-		search: `	if err := w.begin(); err != nil {
-		return nil, nil, err
-	}
-`,
-		broken: "",
-	},
-	{
 		name: "the handler's headers stay on an error", about: "response",
 		search: `		clear(h)
 `,
 		broken: "",
-	},
-	{
-		name: "the handler's body follows the error", about: "response",
-		search: `	if err := w.begin(); err != nil {
-		return 0, err
-	}
-	return w.ResponseWriter.Write(b)`,
-		broken: `	_ = w.begin()
-	return w.ResponseWriter.Write(b)`,
-	},
-	{
-		name: "an early hint ends the saving", about: "response",
-		search: "status >= 100 && status < 200 && status",
-		broken: "status >= 100 && status < 100 && status",
 	},
 	{
 		name: "answers may be cached", about: "failure",
@@ -956,13 +913,6 @@ var mutants = []mutant{
 		name: "Vary names Cookie each time", about: "failure",
 		search: "if strings.EqualFold(strings.TrimSpace(field), name) {",
 		broken: "if strings.EqualFold(strings.TrimSpace(field), name) && false {",
-	},
-	{
-		name: "a failure is shown with the session's token", about: "failure",
-		search: `	f.Err = withoutTokens(f.Err)
-`,
-		broken: "",
-		killer: "T40_NoSecret",
 	},
 	{
 		name: "forged identity headers pass", about: "upstream",
@@ -999,17 +949,9 @@ var mutants = []mutant{
 		broken: "",
 	},
 	{
-		name: "anonymous visitors have identity headers", about: "upstream",
-		search: `	if !loggedIn {
-		return r
-	}
-`,
-		broken: "",
-	},
-	{
 		name: "a nickname ends its header", about: "upstream",
 		search: "url.PathEscape(id.Nickname)",
-		broken: "id.Nickname",
+		broken: "url.PathEscape(id.Nickname)[:0] + id.Nickname",
 	},
 	{
 		name: "plain http in production", about: "options",
@@ -1070,7 +1012,7 @@ var mutants = []mutant{
 	{
 		name: "sessions of 240 years", about: "options",
 		search: "maxLifetime = 400 * 24 * time.Hour",
-		broken: "maxLifetime = 400 * 365 * 24 * time.Hour",
+		broken: "maxLifetime = 240 * 365 * 24 * time.Hour",
 	},
 	{
 		name: "a prefix with dot segments", about: "options",
@@ -1087,7 +1029,7 @@ var mutants = []mutant{
 	{
 		name: "a hook's error repeats the openid", about: "errortext",
 		search: "text = strings.ReplaceAll(text, whole, maskOpenID(whole))",
-		broken: "_ = whole",
+		broken: "text = strings.ReplaceAll(text, whole, whole)",
 		killer: "T40_NoSecret",
 	},
 	{
@@ -1108,7 +1050,7 @@ var mutants = []mutant{
 	{
 		name: "a ticket into the web-view opens twice", about: "mini",
 		search: "case !won || !ok:",
-		broken: "case !ok:",
+		broken: "case !ok && !won || !ok:",
 	},
 	{
 		name: "a ticket into the web-view opens from another site", about: "mini",
