@@ -35,7 +35,7 @@ func FuzzRoundTrip(f *testing.F) {
 // Whatever stands where a record should: it is refused, or it is the one record
 // of the session that is read out of it.
 func FuzzDecode(f *testing.F) {
-	for _, values := range []map[string]any{{}, {"wechatauth.wx00000000000000a1": "2sy1nq8\no1", "n": 1, "t": noon, "f": 0.5, "b": []byte{1}}} {
+	for _, values := range []map[string]any{{}, {"wechatauth.wx00000000000000a1": "2sy1nq8\no1", "n": 1, "t": noon, "f": 0.5, "b": []byte{1}}, {"wechatauth.b": []byte("no text")}} {
 		b, err := Encode(noon, values)
 		require.NoError(f, err)
 		f.Add(b, false)

@@ -243,7 +243,10 @@ func (rec Record) Deadline() time.Time { return rec.deadline }
 // Prefix; false if there is none, or no text. It is of the record's own bytes.
 func (rec Record) String(name string) ([]byte, bool) {
 	e, found := rec.find(name)
-	return e.value, found && e.kind == kindString
+	if !found || e.kind != kindString {
+		return nil, false
+	}
+	return e.value, true
 }
 
 // Bool returns one of our own values, whose name begins with Prefix; false if
