@@ -21,14 +21,7 @@ func FuzzRoundTrip(f *testing.F) {
 			name: text, other: n, name + "i": int(n), name + "i32": int32(n), name + "b": bytes, name + "f": math.Float64frombits(bits),
 			name + "t": when, name + "u": when.UTC(), name + "bool": n > 0, name + "s": []string{text, other},
 		}
-		if _, err := (scs.GobCodec{}).Encode(when, values); err != nil {
-			_, err = Encode(when, values)
-			assert.Error(t, err, "a zone that has no binary form")
-			return
-		}
-		wantDeadline, want := byGob(t, when, values)
-		deadline, got := roundTrip(t, when, values)
-		assertSame(t, wantDeadline, want, deadline, got)
+		assertAsByGob(t, when, values)
 	})
 }
 
@@ -65,10 +58,21 @@ func FuzzDecode(f *testing.F) {
 			assert.Equal(t, want, string(text), "%q", name)
 			assert.Equal(t, value == true, rec.Bool(name), "%q", name)
 		}
-		again, err := Encode(rec.Deadline(), values)
-		require.NoError(t, err)
-		_, same, err := Decode(again)
-		require.NoError(t, err)
-		assertSame(t, rec.Deadline(), values, rec.Deadline(), same)
+		assertAsByGob(t, rec.Deadline(), values)
 	})
+}
+
+// assertAsByGob: a session comes back as it does from gob, and is refused where
+// gob refuses it: some zones have no binary form, and some another one when they
+// are written a second time.
+func assertAsByGob(t *testing.T, deadline time.Time, values map[string]any) {
+	t.Helper()
+	if _, err := (scs.GobCodec{}).Encode(deadline, values); err != nil {
+		_, err = Encode(deadline, values)
+		assert.Error(t, err)
+		return
+	}
+	wantDeadline, want := byGob(t, deadline, values)
+	deadline, got := roundTrip(t, deadline, values)
+	assertSame(t, wantDeadline, want, deadline, got)
 }
