@@ -24,6 +24,7 @@ func answerSeeds(f *testing.F, members string) {
 	} {
 		f.Add([]byte(strings.ReplaceAll(body, "$", members)))
 	}
+	f.Add([]byte(longTokens))
 }
 
 // lenient reads the members of body as encoding/json would, after the control

@@ -35,6 +35,9 @@ func (c *Client) PhoneNumber(ctx context.Context, code string) (*PhoneNumber, er
 }
 
 func (a *answer) phoneNumber(appID string) (*PhoneNumber, error) {
+	if len(a.fields["phone_info"]) > maxText {
+		return nil, a.refused(errors.New("has a phone_info longer than 16 KiB"))
+	}
 	fields, err := parseObject(a.fields["phone_info"], payloadKeys)
 	if err != nil {
 		return nil, a.refused(errors.New("has no phone_info"))

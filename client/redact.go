@@ -52,6 +52,9 @@ func redact(text string, values []string) string {
 		}
 		return r
 	}, strings.ToValidUTF8(text, "?"))
+	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool {
+		return len(v) > len(text) // cannot be in it, and its seven spellings cost memory
+	})
 	for _, form := range forms(values) {
 		text = strings.ReplaceAll(text, form, redacted)
 	}

@@ -175,6 +175,9 @@ func TestWireAnAnswerCostsAMebibyteAtMost(t *testing.T) {
 		"an errmsg of the shortest secrets": fill(`{"errcode":40029,"errmsg":"`, "code= ", `"}`),
 		"an errcode of many digits":         fill(`{$,"errcode":`, "1", `}`),
 		"a long openid":                     fill(`{$,"unionid":"`, "\xff", `"}`),
+		"an error with long tokens":         longTokens,
+		"a watermark of control bytes": `{"errcode":0,"phone_info":{"phoneNumber":"1","watermark":{"appid":"` + testAppID + `","x":"` +
+			strings.Repeat("\x01", maxMended) + strings.Repeat("a", 56<<10) + `"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for call, members := range wireMembers {
@@ -184,6 +187,12 @@ func TestWireAnAnswerCostsAMebibyteAtMost(t *testing.T) {
 		wire.answers.Add(1)
 	}
 }
+
+// longTokens is an error answer with four values that are costly to spell in
+// every way, and an errmsg that could not hold one of them.
+var longTokens = `{"errcode":40029,"errmsg":"m","session_key":"` + strings.Repeat("%", 15900) +
+	`","access_token":"` + strings.Repeat("&", 15900) + `","refresh_token":"` + strings.Repeat("+", 15900) +
+	`","openid":"` + strings.Repeat("?", 12<<10) + `"}`
 
 func kindOf(t *testing.T, err error) Kind {
 	t.Helper()
