@@ -21,6 +21,7 @@ const (
 	maxMended  = 4096     // control bytes in strings
 	maxTexts   = 32       // that are read of a list
 	maxText    = 16 << 10 // JSON of a string that is looked at
+	maxNumber  = 64       // JSON of a number
 )
 
 const byteOrderMark = "\xef\xbb\xbf"
@@ -300,8 +301,12 @@ func mantissa(s string) int {
 }
 
 // integer reads a whole number in any spelling: 7200, "7200", 7200.0, 7.2e3.
-// What exceeds the range is the nearest value in it.
+// What exceeds the range is the nearest value in it. More than 64 bytes are no
+// number: text would cut them, and leave another one.
 func (a *answer) integer(key string) (n int64, ok bool) {
+	if len(a.fields[key]) > maxNumber {
+		return 0, false
+	}
 	s := strings.TrimSpace(a.text(key))
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
@@ -333,8 +338,8 @@ func (a *answer) seconds(key string, most time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// flag reads 1, "1" and true alike, and 0, "0", "", false and "False". What it cannot read is set: a flag warns of
-// something.
+// flag reads 1, "1" and true alike, and 0, "0", "", false and "False". What it
+// cannot read is set: a flag warns of something.
 func (a *answer) flag(key string) bool {
 	raw, ok := a.fields[key]
 	if !ok || string(raw) == "null" || string(raw) == "false" {

@@ -120,6 +120,10 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 		{"errcode 0e-400", `{$,"errcode":0e-400}`, good},
 		{"errcode 1e400", `{$,"errcode":1e400}`, bad},
 		{"errcode beyond 32 bits", `{$,"errcode":9007199254740993}`, bad},
+		{"errcode beyond 16 KiB of zeros", `{$,"errcode":"` + strings.Repeat("0", 17000) + `40029"}`, bad},
+		{"errcode beyond 16 KiB of blanks", `{$,"errcode":"0` + strings.Repeat(" ", 17000) + `40029"}`, bad},
+		{"errcode of 65 bytes", `{$,"errcode":"` + strings.Repeat("0", 63) + `"}`, bad},
+		{"errcode of 64 bytes", `{$,"errcode":"` + strings.Repeat("0", 62) + `"}`, good},
 		{"errcode twice", `{"errcode":0,$,"errcode":0}`, bad},
 		{"errcode twice, once escaped", `{"errcode":0,"err\u0063ode":40029,$}`, bad},
 	} {
@@ -364,6 +368,8 @@ func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
 		{`{` + members + `,"is_snapshotuser":[]}`, snapshot},
 		{`{` + members + `,"is_snapshotuser":"0x0p0"}`, snapshot},
 		{`{` + members + `,"is_snapshotuser":1e-400}`, snapshot},
+		{`{` + members + `,"is_snapshotuser":"` + strings.Repeat("0", 17000) + `1"}`, snapshot},
+		{`{` + members + `,"is_snapshotuser":"` + strings.Repeat("0", 64) + `"}`, snapshot},
 		{`{` + members + `,"is_snapshotuser":"FALSE"}`, plain},
 		{`{` + members + `,"is_snapshotuser":" False "}`, plain},
 		{`{` + members + `,"is_snapshotuser":0}`, plain},
@@ -371,7 +377,7 @@ func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
 		{`{` + members + `,"is_snapshotuser":false}`, plain},
 		{`{` + members + `,"is_snapshotuser":""}`, plain},
 	} {
-		t.Run(row.body, func(t *testing.T) {
+		t.Run(shorten(row.body), func(t *testing.T) {
 			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(row.body) })
 			c, _ := wireClient(t, p.url())
 			token, err := c.Exchange(t.Context(), testCode)
