@@ -42,7 +42,11 @@ func Decrypt(sessionKey, encryptedData, iv, appID string) ([]byte, error) {
 	if !ok {
 		return nil, ErrDecrypt
 	}
-	plaintext, err := repair(bytes.TrimPrefix(plaintext, []byte(byteOrderMark)))
+	plaintext = bytes.TrimPrefix(plaintext, []byte(byteOrderMark))
+	if bytes.HasPrefix(plaintext, []byte(byteOrderMark)) {
+		return nil, ErrDecrypt // parseObject would drop a second one, and encoding/json not
+	}
+	plaintext, err := repair(plaintext)
 	if err != nil {
 		return nil, ErrDecrypt
 	}

@@ -61,12 +61,13 @@ func isDeceptive(r rune) bool {
 }
 
 // isUnseen tells characters that show nothing by themselves: joiners, variation
-// selectors, combining marks, the tags in flags, the fillers of Hangul, the
-// blank of Braille, the null note and the marks of musical notation.
+// selectors, combining marks, the tags in flags, the marks of musical notation,
+// the fillers of Hangul and what Unicode keeps for more of the kind, the blanks
+// of Braille and of hieroglyphs, and the null note.
 func isUnseen(r rune) bool {
 	switch r {
-	case 0x115F, 0x1160, 0x3164, 0xFFA0, 0x2800, 0x1D159:
+	case 0x2800, 0x13441, 0x13442, 0x1D159:
 		return true
 	}
-	return unicode.In(r, unicode.M, unicode.Cf) || 0xE0000 <= r && r <= 0xE0FFF
+	return unicode.In(r, unicode.M, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point)
 }

@@ -126,6 +126,7 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add(keyC, `{"watermark":{"appid":"`+appC+`"}}`, ivC, appC)
 	f.Add(keyC, `{"watermark":{"appid":"`+appC+`"},"watermark":{"appid":"wx2"}}`, ivC, appC)
 	f.Add(keyC, "{\"nickName\":\"\x14\",\"watermark\":{\"appid\":\""+appC+"\"}}", ivC, appC)
+	f.Add(keyC, "\xef\xbb\xbf\xef\xbb\xbf{\"watermark\":{\"appid\":\""+appC+"\"}}", ivC, appC)
 	f.Add(keyC+"\n", encryptedC, ivC, appC)
 	f.Fuzz(func(t *testing.T, key, data, iv, appID string) {
 		for _, v := range [][3]string{{key, data, iv}, {keyC, sealed(t, data), ivC}} {
