@@ -19,6 +19,7 @@ const (
 	environmentCookie = "wechatsim_environment"
 )
 
+// cookiePaths are below the simulator's root.
 var cookiePaths = []string{"/connect/", "/sim/"}
 
 // visitor is the person who opened a page: chosen by cookie, or the one who
@@ -43,17 +44,17 @@ func (s *Server) entrance(r *http.Request) Environment {
 }
 
 // choose makes this browser the phone of that person from now on.
-func choose(w http.ResponseWriter, person string) {
-	setChoice(w, personCookie, url.QueryEscape(person))
+func choose(w http.ResponseWriter, r *http.Request, person string) {
+	setChoice(w, r, personCookie, url.QueryEscape(person))
 }
 
-func chooseEnvironment(w http.ResponseWriter, env Environment) {
-	setChoice(w, environmentCookie, string(env))
+func chooseEnvironment(w http.ResponseWriter, r *http.Request, env Environment) {
+	setChoice(w, r, environmentCookie, string(env))
 }
 
-func setChoice(w http.ResponseWriter, name, value string) {
+func setChoice(w http.ResponseWriter, r *http.Request, name, value string) {
 	for _, path := range cookiePaths {
-		http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: path, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+		http.SetCookie(w, &http.Cookie{Name: name, Value: value, Path: mount(r) + path, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 	}
 }
 
@@ -71,7 +72,7 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 	a := pending.authorizeRequest
 	if p, ok := s.people[r.PostFormValue("person")]; ok {
 		a.person = p
-		choose(w, p.Name)
+		choose(w, r, p.Name)
 	}
 	if refused := s.judge(a); refused != nil { // a sandbox account, and who follows it
 		s.mu.Unlock()

@@ -140,9 +140,9 @@ func (s *Server) controlHold(w http.ResponseWriter, r *http.Request) (string, er
 	case err != nil:
 		return "", err
 	case r.PostFormValue("for") == "browser":
-		choose(w, name)
+		choose(w, r, name)
 	default:
-		forget(w, personCookie)
+		forget(w, r, personCookie)
 		s.Hold(name)
 	}
 	return "", nil
@@ -155,9 +155,9 @@ func (s *Server) controlEnvironment(w http.ResponseWriter, r *http.Request) (str
 	case !knownEnvironment(env):
 		return "", fmt.Errorf("no environment is called %q", env)
 	case r.PostFormValue("for") == "browser":
-		chooseEnvironment(w, env)
+		chooseEnvironment(w, r, env)
 	default:
-		forget(w, environmentCookie)
+		forget(w, r, environmentCookie)
 		s.Enter(env)
 	}
 	return "", nil
@@ -249,9 +249,9 @@ func (s *Server) controlPlatform(w http.ResponseWriter, r *http.Request) (string
 	return s.ComponentToken(appID), nil
 }
 
-func forget(w http.ResponseWriter, cookie string) {
+func forget(w http.ResponseWriter, r *http.Request, cookie string) {
 	for _, path := range cookiePaths {
-		http.SetCookie(w, &http.Cookie{Name: cookie, Path: path, MaxAge: -1})
+		http.SetCookie(w, &http.Cookie{Name: cookie, Path: mount(r) + path, MaxAge: -1})
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,14 +289,78 @@ func TestJournalTellsHowAnOpenCallEnded(t *testing.T) {
 }
 
 func TestHandlerWorksBelowAPrefix(t *testing.T) {
-	handler := wechattest.NewHandler()
-	srv := httptest.NewServer(http.StripPrefix("/wechat", handler))
+	sim := wechattest.NewHandler().(*wechattest.Server)
+	srv := httptest.NewServer(http.StripPrefix("/wechat", sim))
 	t.Cleanup(srv.Close)
-	browser := phone()
-	params := "appid=" + appID + "&redirect_uri=" + url.QueryEscape(site(t)) + "&response_type=code&scope=snsapi_userinfo&state=s1"
-	page, err := browser.Get(srv.URL + "/wechat/connect/oauth2/authorize?" + params)
-	require.NoError(t, err)
-	resp, err := handler.(*wechattest.Server).Allow(browser, page)
-	require.NoError(t, err)
-	require.Equal(t, "s1", query(t, resp).Get("state"))
+	sim.URL = srv.URL + "/wechat"
+	t.Run("a page is answered", func(t *testing.T) {
+		browser := phone()
+		page, err := browser.Get(authorizeURL(sim, site(t), "snsapi_userinfo"))
+		require.NoError(t, err)
+		resp, err := sim.Allow(browser, page)
+		require.NoError(t, err)
+		require.Equal(t, "s1", query(t, resp).Get("state"))
+	})
+	t.Run("CallbackURL stops before the callback", func(t *testing.T) {
+		for _, scope := range []string{"snsapi_base", "snsapi_userinfo"} {
+			callback, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback, scope))
+			require.NoError(t, err)
+			require.Contains(t, callback, loopback+"?code=0")
+		}
+	})
+	t.Run("a browser chooses for itself", func(t *testing.T) {
+		browser := jar(t)
+		require.Equal(t, "Lin", control(t, browser, sim, "hold", "person", "Lin", "for", "browser").Person)
+		control(t, browser, sim, "environment", "environment", "snapshot", "for", "browser")
+		state := control(t, browser, sim, "advance", "by", "0s")
+		require.Equal(t, "Lin", state.Person)
+		require.Equal(t, "snapshot", state.Environment)
+
+		wechat := phone()
+		wechat.Jar = browser.Jar
+		callback, err := sim.CallbackURL(wechat, authorizeURL(sim, loopback, "snsapi_base"))
+		require.NoError(t, err)
+		require.Equal(t, wechattest.OpenID(appID, "Lin"), exchange(t, sim, codeOf(t, callback))["openid"])
+
+		control(t, browser, sim, "hold", "person", "小明")
+		control(t, browser, sim, "environment", "environment", "normal")
+		state = control(t, browser, sim, "advance", "by", "0s")
+		require.Equal(t, "小明", state.Person, "the browser's own choice is forgotten")
+		require.Equal(t, "normal", state.Environment)
+	})
+	t.Run("pictures are below it too", func(t *testing.T) {
+		callback, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+		require.NoError(t, err)
+		picture := profile(t, sim, exchange(t, sim, codeOf(t, callback))).text("headimgurl")
+		require.Contains(t, picture, sim.URL+"/mmopen/")
+		resp, err := http.Get(picture)
+		require.NoError(t, err)
+		resp.Body.Close()
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	})
+}
+
+// TestCallbackURLStopsBeforeASiteBelowConnect also where the site has the
+// simulator's own host.
+func TestCallbackURLStopsBeforeASiteBelowConnect(t *testing.T) {
+	sim := simulator(t)
+	var delivered atomic.Int64
+	mux := http.NewServeMux()
+	mux.HandleFunc("/connect/wechat/callback", func(http.ResponseWriter, *http.Request) { delivered.Add(1) })
+	mux.HandleFunc("/connect/wechat/start", func(w http.ResponseWriter, r *http.Request) {
+		scope := r.FormValue("scope")
+		http.Redirect(w, r, authorizeURL(sim, "http://"+r.Host+"/connect/wechat/callback", scope), http.StatusFound)
+	})
+	mux.Handle("/", sim)
+	app := httptest.NewServer(mux)
+	t.Cleanup(app.Close)
+	for _, base := range []string{sim.URL, app.URL} {
+		sim.URL = base // first on a host of its own, then on the site's
+		for _, scope := range []string{"snsapi_base", "snsapi_userinfo"} {
+			callback, err := sim.CallbackURL(phone(), app.URL+"/connect/wechat/start?scope="+scope)
+			require.NoError(t, err)
+			require.Contains(t, callback, app.URL+"/connect/wechat/callback?code=0")
+			require.Zero(t, delivered.Load())
+		}
+	}
 }

@@ -93,9 +93,20 @@ func (s *Server) phonePage(w http.ResponseWriter, r *http.Request, c *Call) {
 // baseURL is how the asker reached the simulator.
 func baseURL(r *http.Request) string {
 	if r.TLS != nil {
-		return "https://" + r.Host
+		return "https://" + r.Host + mount(r)
 	}
-	return "http://" + r.Host
+	return "http://" + r.Host + mount(r)
+}
+
+// mount is the path below which the asker finds the simulator, such as
+// "/wechat": what http.StripPrefix took away.
+func mount(r *http.Request) string {
+	asked, _, _ := strings.Cut(r.RequestURI, "?")
+	prefix, found := strings.CutSuffix(asked, r.URL.EscapedPath())
+	if !found || !strings.HasPrefix(prefix, "/") {
+		return ""
+	}
+	return prefix
 }
 
 // phoneWeChat reports whether the browser is WeChat's own on a phone, where a
@@ -147,7 +158,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	t.person = s.visitor(r)
 	if p, ok := s.people[r.PostFormValue("person")]; ok {
 		t.person = p
-		choose(w, p.Name)
+		choose(w, r, p.Name)
 	}
 	answer := r.PostFormValue("answer")
 	switch {

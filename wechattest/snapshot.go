@@ -134,7 +134,7 @@ func (s *Server) fullService(w http.ResponseWriter, r *http.Request, c *Call) {
 	p := s.visitor(r)
 	s.granted[p.Name] = true
 	s.mu.Unlock()
-	chooseEnvironment(w, Normal)
+	chooseEnvironment(w, r, Normal)
 	s.outcome(c, 0, "full service")
 	w.Header().Set("Location", u.String())
 	w.WriteHeader(http.StatusSeeOther)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -188,7 +189,7 @@ func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, erro
 	var callback string
 	stopping := *browser
 	stopping.CheckRedirect = func(next *http.Request, via []*http.Request) error {
-		if wechatPage(via[len(via)-1].URL) && !wechatPage(next.URL) {
+		if s.issued(next.URL) {
 			callback = next.URL.String()
 			return http.ErrUseLastResponse
 		}
@@ -221,4 +222,11 @@ func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, erro
 	return "", errors.New("WeChat did not send the browser to a callback: " + shown.Request.URL.Path)
 }
 
-func wechatPage(u *url.URL) bool { return strings.HasPrefix(u.Path, "/connect/") }
+// issued reports whether a URL carries a code of this simulator, as nothing but
+// a callback does. Paths and hosts do not tell the two apart: a site may have
+// pages below /connect/, and the simulator's host.
+func (s *Server) issued(u *url.URL) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(u.Query()["code"], func(code string) bool { return s.codes[code] != nil })
+}
