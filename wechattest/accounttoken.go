@@ -11,9 +11,18 @@ const (
 
 // accountToken is a token of an account itself, not of one of its users.
 type accountToken struct {
-	token   string
-	appID   string
-	expires time.Time
+	token    string
+	appID    string
+	expires  time.Time
+	replaced bool // expires is when a newer one took its place
+}
+
+// replace ends the token at the time that a newer one takes its place, unless
+// it ends by itself before.
+func (t *accountToken) replace(at time.Time) {
+	if t.expires.After(at) {
+		t.expires, t.replaced = at, true
+	}
 }
 
 // tokens are the account tokens of one AppID. cgi-bin/token and stable_token
@@ -45,6 +54,8 @@ func (s *Server) accountToken(c *call) (Account, int) {
 		return Account{}, 41001
 	case !ok || s.accounts[t.appID].Kind == Component:
 		return Account{}, 40001
+	case !s.now().Before(t.expires) && t.replaced:
+		return Account{}, 40001 // "not latest"
 	case !s.now().Before(t.expires):
 		return Account{}, 42001
 	}
@@ -67,8 +78,8 @@ func (s *Server) plainToken(c *call) answer {
 		return refuse(errcode)
 	}
 	own := s.tokensOf(a.AppID)
-	if end := s.now().Add(tokenOverlap); own.plain != nil && own.plain.expires.After(end) {
-		own.plain.expires = end
+	if own.plain != nil {
+		own.plain.replace(s.now().Add(tokenOverlap))
 	}
 	own.plain = s.newAccountToken(a.AppID)
 	return tokenFields(own.plain, s.now())
@@ -128,7 +139,7 @@ func (s *Server) forceStable(own *tokens) answer {
 	}
 	own.forcedToday++
 	own.forced = now
-	own.stable.expires = now
+	own.stable.replace(now)
 	own.stable = s.newAccountToken(own.stable.appID)
 	return tokenFields(own.stable, now)
 }
