@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 )
@@ -115,7 +116,7 @@ type stableToken struct {
 	mu      sync.Mutex
 	token   Secret
 	expires time.Time
-	forced  time.Time // when WeChat was last made to issue a new token
+	forced  []time.Time // when WeChat was made to issue a new token, within forceWindow
 	flight  *tokenFlight
 }
 
@@ -129,7 +130,9 @@ type tokenFlight struct {
 const (
 	tokenMargin   = 2 * time.Minute // WeChat issues the next token 5 min before the end, and both work
 	maxTokenLife  = 2 * time.Hour
-	forceInterval = 5 * time.Minute // WeChat allows 20 a day
+	forceInterval = 5 * time.Minute
+	forceWindow   = 24 * time.Hour
+	maxForced     = 10 // in it; WeChat allows an account 20 a day, all its servers together
 )
 
 func newStableToken(c *Client) *stableToken { return &stableToken{client: c, now: time.Now} }
@@ -197,10 +200,12 @@ func (s *stableToken) mayForce() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	if !s.forced.IsZero() && now.Sub(s.forced) < forceInterval {
+	s.forced = slices.DeleteFunc(s.forced, func(at time.Time) bool { return now.Sub(at) >= forceWindow })
+	n := len(s.forced)
+	if n >= maxForced || n > 0 && now.Sub(s.forced[n-1]) < forceInterval {
 		return false
 	}
-	s.forced = now
+	s.forced = append(s.forced, now)
 	return true
 }
 

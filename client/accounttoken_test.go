@@ -118,6 +118,23 @@ func TestATokenThatWeChatRefusesIsForcedOutOnceInFiveMinutes(t *testing.T) {
 	assert.EqualValues(t, 2, p.forced.Load())
 }
 
+func TestTokensAreForcedOutTenTimesADayAtMost(t *testing.T) {
+	p := newTokenPeer(t)
+	s, clock := p.source(t)
+	token := mustToken(t, s, Secret{})
+	for range 40 { // over 200 minutes
+		token = mustToken(t, s, NewSecret(token))
+		clock.advance(forceInterval)
+	}
+	assert.EqualValues(t, 10, p.forced.Load(), "WeChat allows twenty, and there are other servers")
+	clock.advance(24*time.Hour - 40*forceInterval - time.Second)
+	mustToken(t, s, NewSecret(token))
+	assert.EqualValues(t, 10, p.forced.Load())
+	clock.advance(time.Second)
+	mustToken(t, s, NewSecret(token))
+	assert.EqualValues(t, 11, p.forced.Load(), "a day after the first")
+}
+
 func TestManyCallersShareOneQuestion(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	p := newFakePeer(t, func(*http.Request, string) string {
