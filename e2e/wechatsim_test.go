@@ -285,7 +285,6 @@ func TestADoubledCallbackIsOneLogin(t *testing.T) {
 	}
 }
 
-// The consent page and the page after a refusal are seen in screenshot_test.go.
 func TestEveryPageOfTheSimulatorIsReadable(t *testing.T) {
 	t.Parallel()
 	sim := startWechatsim(t)
@@ -333,4 +332,9 @@ func (l look) seeSimulator(tb *tab, control, qrconnect, authorize string) {
 	in(wechattest.OrdinaryBrowser)
 	tb.open(authorize + "snsapi_base&state=s#wechat_redirect")
 	l.see(tb, "sim-5-not-wechat")
+	in(wechattest.IPhone)
+	tb.open(authorize + "snsapi_userinfo&state=s#wechat_redirect")
+	l.see(tb, "sim-6-consent")
+	tb.click(refuseButton)
+	l.see(tb, "sim-7-refused")
 }
