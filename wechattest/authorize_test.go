@@ -385,7 +385,7 @@ func TestTwoBrowsersAreTwoPeople(t *testing.T) {
 }
 
 func TestDoubledCallbackArrivesTwice(t *testing.T) {
-	for _, sw := range []wechattest.Switch{wechattest.DoubledAtOnce, wechattest.DoubledLater} {
+	for sw, apart := range map[wechattest.Switch]string{wechattest.DoubledAtOnce: "0", wechattest.DoubledLater: "1000"} {
 		t.Run(string(sw), func(t *testing.T) {
 			sim := simulator(t, wechattest.With(sw))
 			arrived := make(chan string, 4)
@@ -400,6 +400,8 @@ func TestDoubledCallbackArrivesTwice(t *testing.T) {
 			require.Equal(t, first, second)
 			require.Contains(t, first, "code=0")
 
+			_, doubled := open(t, browser, authorizeURL(sim, app, "snsapi_base"))
+			require.Contains(t, doubled, `data-apart="`+apart+`"`, "milliseconds, for the page's script")
 			callback, err := sim.CallbackURL(browser, authorizeURL(sim, app, "snsapi_base"))
 			require.NoError(t, err)
 			require.Contains(t, callback, app+"?code=0")
