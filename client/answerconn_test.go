@@ -30,7 +30,7 @@ func secured(config *tls.Config, script func(*rawConn)) func(*rawConn) {
 	return func(c *rawConn) {
 		conn := tls.Server(c.Conn, config)
 		if conn.Handshake() == nil {
-			script(&rawConn{Conn: conn, peer: c.peer, in: bufio.NewReader(conn), nth: c.nth})
+			script(newRawConn(c.peer, conn, c.nth))
 		}
 	}
 }

@@ -47,12 +47,14 @@ func askScripted(t *testing.T, call, body string) error {
 	return err
 }
 
-func countSentTwice(t *testing.T, call string, p *rawPeer) {
+// countSentTwice ends the peer and returns how often the code was sent.
+func countSentTwice(t *testing.T, call string, p *rawPeer) (sent int64) {
 	t.Helper()
-	if sent := p.withCode.Load(); sent > 1 {
+	if sent = p.sent(); sent > 1 {
 		wire.sentTwice.Add(1)
 		t.Errorf("%s sent the code %d times", call, sent)
 	}
+	return sent
 }
 
 // TestWireAnswersOfAnyShape puts bodies to every call. In them $ stands for the

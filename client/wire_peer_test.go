@@ -2,6 +2,7 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
@@ -24,15 +25,22 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rawPeer speaks bare TCP in WeChat's place: it reads requests, counts those
-// that carry the code, and lets a script write whatever it likes.
+// rawPeer speaks bare TCP in WeChat's place: it counts how often the code
+// arrives and lets a script read and write whatever it likes.
 type rawPeer struct {
 	listener net.Listener
 	script   func(c *rawConn)
-	withCode atomic.Int64
+	codes    atomic.Int64 // see sent
 	requests atomic.Int64
-	stop     chan struct{} // closed when the test ends
+	quiet    chan struct{} // closed when a script has nothing more to say
+	hush     sync.Once
+	stop     chan struct{} // closed by end
 	running  sync.WaitGroup
+
+	serve, end func() // once
+
+	mu   sync.Mutex
+	last net.Addr // of the connection that end makes, the last of all
 }
 
 type rawConn struct {
@@ -44,38 +52,105 @@ type rawConn struct {
 
 func newRawPeer(t *testing.T, script func(c *rawConn)) *rawPeer {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &rawPeer{listener: l, script: script, stop: make(chan struct{})}
-	p.running.Go(p.serve)
-	t.Cleanup(func() {
-		close(p.stop)
-		_ = l.Close()
-		p.running.Wait()
-	})
+	p := newDeafPeer(t, script)
+	p.serve()
 	return p
 }
 
-func (p *rawPeer) serve() {
+// newDeafPeer is a peer that accepts no connection before it ends.
+func newDeafPeer(t *testing.T, script func(c *rawConn)) *rawPeer {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	p := &rawPeer{listener: l, script: script, quiet: make(chan struct{}), stop: make(chan struct{})}
+	p.serve = sync.OnceFunc(func() { p.running.Go(p.accept) })
+	p.end = sync.OnceFunc(p.finish)
+	t.Cleanup(p.end)
+	return p
+}
+
+// finish waits until the clients, whose calls are over, have closed their
+// connections, those included that nobody has accepted yet.
+func (p *rawPeer) finish() {
+	close(p.stop)
+	p.serve()
+	p.mu.Lock()
+	conn, err := net.Dial("tcp", p.listener.Addr().String())
+	if err == nil {
+		p.last = conn.LocalAddr()
+		defer conn.Close()
+	} else {
+		_ = p.listener.Close()
+	}
+	p.mu.Unlock()
+	p.running.Wait()
+	_ = p.listener.Close()
+}
+
+func (p *rawPeer) isLast(conn net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.last != nil && p.last.String() == conn.RemoteAddr().String()
+}
+
+// sent ends the peer and returns how often the code has reached it, in what a
+// script read and in what nobody did.
+func (p *rawPeer) sent() int64 {
+	p.end()
+	return p.codes.Load()
+}
+
+func (p *rawPeer) accept() {
 	for nth := int64(1); ; nth++ {
 		conn, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		c := &rawConn{Conn: conn, peer: p, in: bufio.NewReader(conn), nth: nth}
-		p.running.Go(func() {
-			done := make(chan struct{})
-			defer close(done)
-			go func() { // a client that stays must not keep the test from ending
-				select {
-				case <-p.stop:
-				case <-done:
-				}
-				_ = conn.Close()
-			}()
-			p.script(c)
-		})
+		if p.isLast(conn) {
+			_ = conn.Close()
+			return
+		}
+		p.running.Go(func() { p.talk(newRawConn(p, conn, nth)) })
 	}
+}
+
+// talk runs the script, hangs up and takes what the client still sends. Once
+// the peer ends it hangs up in the middle of the script.
+func (p *rawPeer) talk(c *rawConn) {
+	conn := c.Conn.(*net.TCPConn)
+	done := make(chan struct{})
+	defer close(done)
+	go func() {
+		select {
+		case <-p.stop:
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // a client that stays must not keep the test from ending
+			_ = conn.CloseWrite()
+		case <-done:
+		}
+	}()
+	defer conn.Close()
+	p.script(c)
+	_ = conn.CloseWrite()
+	_, _ = io.Copy(io.Discard, c.in)
+}
+
+func newRawConn(p *rawPeer, conn net.Conn, nth int64) *rawConn {
+	return &rawConn{Conn: conn, peer: p, in: bufio.NewReader(&codeCounter{Reader: conn, n: &p.codes}), nth: nth}
+}
+
+// codeCounter counts the code in all that is read, whatever it stands in.
+type codeCounter struct {
+	io.Reader
+	n    *atomic.Int64
+	tail []byte // of what was read, too short for a code
+}
+
+func (c *codeCounter) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	text := append(c.tail, p[:n]...)
+	c.n.Add(int64(bytes.Count(text, []byte(testCode))))
+	c.tail = bytes.Clone(text[max(0, len(text)-len(testCode)+1):])
+	return n, err
 }
 
 func (p *rawPeer) url() string { return "http://" + p.listener.Addr().String() }
@@ -87,14 +162,8 @@ func (c *rawConn) read() bool {
 		return false
 	}
 	c.peer.requests.Add(1)
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return false
-	}
-	if strings.Contains(r.URL.RawQuery+string(body), testCode) {
-		c.peer.withCode.Add(1)
-	}
-	return true
+	_, err = io.Copy(io.Discard, r.Body)
+	return err == nil
 }
 
 func (c *rawConn) write(s string) bool {
@@ -109,8 +178,12 @@ func whole(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
+// silent tells that the script has nothing more to say.
+func (c *rawConn) silent() { c.peer.hush.Do(func() { close(c.peer.quiet) }) }
+
 // hang keeps the connection open until the client or the test leaves.
 func (c *rawConn) hang() {
+	c.silent()
 	buf := make([]byte, 256)
 	for {
 		if _, err := c.in.Read(buf); err != nil {
@@ -214,7 +287,12 @@ var wireCalls = map[string]func(ctx context.Context, c *Client) (openID string, 
 
 // callOnWire makes one of the calls, turns a panic into a failure that the
 // summary counts, and holds every error to the rules.
-func callOnWire(t *testing.T, name string, c *Client) (err error) {
+func callOnWire(t *testing.T, name string, c *Client) error {
+	t.Helper()
+	return callWithin(t.Context(), t, name, c)
+}
+
+func callWithin(ctx context.Context, t *testing.T, name string, c *Client) (err error) {
 	t.Helper()
 	defer func() {
 		if r := recover(); r != nil {
@@ -222,7 +300,7 @@ func callOnWire(t *testing.T, name string, c *Client) (err error) {
 			t.Errorf("%s panicked: %v", name, r)
 		}
 	}()
-	openID, err := wireCalls[name](t.Context(), c)
+	openID, err := wireCalls[name](ctx, c)
 	if err != nil {
 		var e *Error
 		require.True(t, errors.As(err, &e), "%T: %v", err, err)

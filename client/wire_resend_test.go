@@ -116,7 +116,7 @@ func TestWireGoWouldSendTheCodeTwice(t *testing.T) {
 		_ = resp.Body.Close()
 	}
 	require.Error(t, err)
-	assert.EqualValues(t, 2, p.withCode.Load())
+	assert.EqualValues(t, 2, p.sent())
 }
 
 // TestWireACodeTravelsLikeAnyGETOnAWarmConnection: what keeps it from being
@@ -126,7 +126,7 @@ func TestWireACodeTravelsLikeAnyGETOnAWarmConnection(t *testing.T) {
 	var connections atomic.Int64
 	p := newRawPeer(t, func(c *rawConn) {
 		connections.Add(1)
-		c.in = bufio.NewReader(io.TeeReader(c.Conn, &sent))
+		c.in = bufio.NewReader(io.TeeReader(c.in, &sent))
 		for c.read() && c.answer(`{"errcode":0,`+wireGood[1:]) {
 		}
 	})
@@ -161,7 +161,7 @@ func (slowEOF) Read([]byte) (int, error) {
 func TestWireACodeTravelsLikeAnyGETFromABusyMachine(t *testing.T) {
 	var sent lockedBuffer
 	p := newRawPeer(t, func(c *rawConn) {
-		c.in = bufio.NewReader(io.TeeReader(c.Conn, &sent))
+		c.in = bufio.NewReader(io.TeeReader(c.in, &sent))
 		c.read()
 		c.answer(wireGood)
 	})

@@ -1,7 +1,6 @@
 package client
 
 import (
-	"bufio"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -29,7 +28,7 @@ func TestWireTLSFaults(t *testing.T) {
 			if conn.Handshake() != nil {
 				return
 			}
-			inner := &rawConn{Conn: conn, peer: c.peer, in: bufio.NewReader(conn)}
+			inner := newRawConn(c.peer, conn, c.nth)
 			for inner.read() && inner.answer(wireGood) {
 			}
 		}
@@ -71,12 +70,12 @@ func TestWireTLSFaults(t *testing.T) {
 			err = callOnWire(t, "Exchange", c)
 			if row.fine {
 				assert.NoError(t, err)
-				assert.EqualValues(t, 1, p.withCode.Load())
+				assert.EqualValues(t, 1, p.sent())
 				return
 			}
 			assert.Equal(t, KindRetry, kindOf(t, err))
 			assert.Equal(t, row.timeout, isTimeout(err), "%v", err)
-			assert.Zero(t, p.withCode.Load())
+			assert.Zero(t, p.sent())
 		})
 		wire.faults.Add(1)
 	}
