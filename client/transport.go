@@ -251,7 +251,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return nil
+		return ctx.Err() // select chooses either when both are due
 	case <-ctx.Done():
 		return ctx.Err()
 	}

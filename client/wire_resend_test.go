@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -92,6 +93,35 @@ func TestWireAKeptConnectionThatDiesCountsByWhatWasWritten(t *testing.T) {
 			err := callOnWire(t, "Exchange", c)
 			assert.Equal(t, row.wroteHeaders, err != nil)
 			assert.Equal(t, row.tries, dead.tries)
+		})
+		wire.faults.Add(1)
+	}
+}
+
+// busy is a RoundTripper that answers -1 at once, also when the deadline has
+// passed.
+type busy struct{ asked atomic.Int64 }
+
+func (b *busy) RoundTrip(*http.Request) (*http.Response, error) {
+	b.asked.Add(1)
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"errcode":-1,"errmsg":"system error"}`))}, nil
+}
+
+// TestWireNoRetryAfterTheDeadline has the pause before a retry outlast the call.
+func TestWireNoRetryAfterTheDeadline(t *testing.T) {
+	for name, limit := range map[string]struct{ client, caller time.Duration }{
+		"the client's": {20 * time.Millisecond, time.Minute},
+		"the caller's": {time.Minute, 20 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			peer := &busy{}
+			c, err := New(testAppID, testSecret, WithHTTPClient(&http.Client{Transport: peer}), WithTimeout(limit.client))
+			require.NoError(t, err)
+			ctx, cancel := context.WithTimeout(t.Context(), limit.caller)
+			defer cancel()
+			err = callWithin(ctx, t, "CheckToken", c)
+			assert.ErrorIs(t, err, ErrBusy)
+			assert.EqualValues(t, 1, peer.asked.Load())
 		})
 		wire.faults.Add(1)
 	}
