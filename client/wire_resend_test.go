@@ -171,20 +171,23 @@ func TestWireACodeTravelsLikeAnyGETOnAWarmConnection(t *testing.T) {
 	assert.NotContains(t, sent.String(), "gzip")
 }
 
-// starved lets the transport wait for the request's empty body, as it does on a
-// machine that has no time for it.
+// starved lets the transport wait for the request's empty body until it has
+// written the headers, as it does on a machine that has no time for it. A
+// transport that waits for the body before the headers gives up after a while,
+// and writes that their length is unknown.
 type starved struct{ next http.RoundTripper }
 
 func (s starved) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Body = io.NopCloser(slowEOF{})
+	wrote := make(chan struct{})
+	r = r.Clone(httptrace.WithClientTrace(r.Context(), &httptrace.ClientTrace{WroteHeaders: func() { close(wrote) }}))
+	r.Body = io.NopCloser(gatedEOF(wrote))
 	return s.next.RoundTrip(r)
 }
 
-type slowEOF struct{}
+type gatedEOF chan struct{}
 
-func (slowEOF) Read([]byte) (int, error) {
-	<-time.After(300 * time.Millisecond) // the transport gives up guessing after 200
+func (gate gatedEOF) Read([]byte) (int, error) {
+	<-gate
 	return 0, io.EOF
 }
 
