@@ -60,15 +60,19 @@ func TestProgramServesBothHostsAndTheControlPage(t *testing.T) {
 
 func TestProgramStopsWhileALongPollIsOpen(t *testing.T) {
 	base, stop := start(t)
+	page := get(t, base+"/connect/qrconnect?appid="+wechattest.DefaultWebsiteAppID+
+		"&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fcb&response_type=code&scope=snsapi_login&state=s")
+	uuid := regexp.MustCompile(`data-uuid="(\w+)"`).FindStringSubmatch(page)
+	require.NotNil(t, uuid, page)
 	polled := make(chan error, 1)
 	go func() {
-		resp, err := http.Get(base + "/sim/journal?after=0")
+		resp, err := http.Get(base + "/connect/l/qrconnect?uuid=" + uuid[1])
 		if err == nil {
 			resp.Body.Close()
 		}
 		polled <- err
 	}()
-	get(t, base+"/sim/state")
+	require.Regexp(t, `"connect/l/qrconnect".*"open":true`, get(t, base+"/sim/journal?after=1"), "it has arrived")
 	require.NoError(t, stop())
 	<-polled
 }
