@@ -140,11 +140,11 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		a.redeem(w, r, t, id, a.checkedTarget(f)) // this code is spent
 		return
 	}
+	c, err := a.join(r, f, claimKey(f.AppID, f.State), f.Abandoned...)
 	ctx, cancel := detached(r)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
-	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State), f.Abandoned...)
 	if err != nil {
 		a.turnBack(w, r, f, c, err)
 		return

@@ -15,8 +15,8 @@ const (
 	maxFormBytes  = 16 << 10 // of our own forms, which have one field
 	maxCodeBytes  = 128      // WeChat's codes have 32 characters today
 
-	// callbackBudget bounds a callback from claim to answer, whatever the
-	// browser does meanwhile.
+	// callbackBudget bounds a callback from the claim, once it is won, to the
+	// answer, whatever the browser does meanwhile.
 	callbackBudget = 8 * time.Second
 	// saveBudget is how long a callback tries to save a session for which a
 	// code was spent.
@@ -480,6 +480,14 @@ func withoutCookie(r *http.Request, name string) *http.Request {
 // visitor is finished even when he closes the page.
 func detached(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), callbackBudget)
+}
+
+// join claims a login for a request, or waits for the one that has the claim.
+// The wait has a budget of its own: what it takes is not missing afterwards.
+func (a *Auth) join(r *http.Request, f flow, key string, abandoned ...[]byte) (*claim, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), joinBudget)
+	defer cancel()
+	return a.claims.join(withFlow(ctx, f), key, abandoned...)
 }
 
 // clean makes a header's text fit for a log.

@@ -48,13 +48,13 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		a.stopMini(w, r, ReasonCallbackMalformed, err)
 		return
 	}
-	ctx, cancel := detached(r)
-	defer cancel()
 	// The code is known to WeChat and to this mini program alone: what it
 	// opens is for them.
 	f := flow{State: "mini " + body.Code, AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), Key: []byte(body.Code)}
+	c, err := a.join(r, f, claimKey(f.AppID, f.State))
+	ctx, cancel := detached(r)
+	defer cancel()
 	ctx = withFlow(ctx, f)
-	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State))
 	if err != nil {
 		a.stopMini(w, r, ReasonStoreUnavailable, err)
 		return

@@ -359,6 +359,12 @@ var mutants = []mutant{
 		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
+		name: "who waits for a claim gives up before its lease ends", about: "claim",
+		search: "joinBudget = claimLease + 2*time.Second",
+		broken: "joinBudget = claimLease - 2*time.Second",
+		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
+	},
+	{
 		name: "the claim is given back by anybody", about: "claim",
 		search: "if found && bytes.Equal(mark, c.owner) {",
 		broken: "if found && len(mark) > 0 {",
