@@ -141,7 +141,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		return
 	}
 	c, err := a.join(r, f, claimKey(f.AppID, f.State), f.Abandoned...)
-	ctx, cancel := detached(r)
+	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)

@@ -478,14 +478,14 @@ func withoutCookie(r *http.Request, name string) *http.Request {
 
 // detached is the request's context without its end: what was begun for a
 // visitor is finished even when he closes the page.
-func detached(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), callbackBudget)
+func detached(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), budget)
 }
 
 // join claims a login for a request, or waits for the one that has the claim.
 // The wait has a budget of its own: what it takes is not missing afterwards.
 func (a *Auth) join(r *http.Request, f flow, key string, abandoned ...[]byte) (*claim, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), joinBudget)
+	ctx, cancel := detached(r, joinBudget)
 	defer cancel()
 	return a.claims.join(withFlow(ctx, f), key, abandoned...)
 }

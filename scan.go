@@ -299,7 +299,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	}
 	again := a.scanURL(target, sc.Scope)
 	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
-	ctx, cancel := detached(r)
+	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(ctx)
 	if err != nil {

@@ -76,7 +76,7 @@ func (a *Auth) redeem(w http.ResponseWriter, r *http.Request, t ticket, id Ident
 	}
 	// A claim of its own: that of the callback may still be held by it.
 	c, err := a.join(r, f, claimKey(t.AppID, "ticket "+t.State), t.Abandoned...)
-	ctx, cancel := detached(r)
+	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(withFlow(ctx, f))
 	if err == nil && c.outcome != nil {
