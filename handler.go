@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,6 +152,7 @@ type login struct {
 	scope   client.Scope
 	openID  string // step-up: who has to come back
 	attempt int    // automatic restarts so far
+	again   bool   // the visitor asks for it after a page that told him why there is no login
 	phone   bool   // of a scan: the official account's, whatever WithEnvironment says
 }
 
@@ -161,8 +163,19 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	// that logins last here: several tabs may have logged in at once.
 	lasts := l.openID != "" || (v != nil && v.loggedIn)
 	if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {
-		a.stopLoop(w, r, v, t, l.target)
+		a.stopLoop(w, r, v, l.target, "")
 		return
+	}
+	held := a.cookies.held(r)
+	if lost := a.lostLogins(r.Context(), held); len(lost) >= maxLogins && !lasts {
+		if !l.again {
+			a.stopLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
+			return
+		}
+		for _, name := range lost {
+			a.cookies.drop(w, name)
+		}
+		held = slices.DeleteFunc(held, func(h heldFlow) bool { return slices.Contains(lost, h.name) })
 	}
 	acc := a.official
 	switch act := a.loginActionFor(r); {
@@ -187,7 +200,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		State: newState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
 		IssuedAt: a.now().Unix(), Attempt: l.attempt, OpenID: l.openID, Key: newFlowKey(),
 	}
-	if err := a.cookies.put(w, r, f); err != nil {
+	if err := a.cookies.put(w, held, f); err != nil {
 		a.failCallback(w, r, f, ReasonLoop, err)
 		return
 	}
@@ -230,14 +243,18 @@ func (a *Auth) setAuthorizePages() {
 	}
 }
 
-// stopLoop ends a redirect loop and names its cause.
-func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trail, target string) {
-	reason, detail := ReasonSessionCookieNotReturned, "the browser did not send the session cookie back after a login; "
+// stopLoop ends a redirect loop and names its cause: the detail, or what the
+// visit shows.
+func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, target, detail string) {
+	reason := ReasonSessionCookieNotReturned
 	switch {
+	case detail != "":
 	case v != nil && v.ambiguous:
 		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
 	case v != nil && v.sent:
 		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
+	default:
+		detail = "the browser did not send the session cookie back after a login; "
 	}
 	a.report(r.Context(), Event{Kind: EventStopped, Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
@@ -288,7 +305,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.redeem(w, r, t, id, target)
 		return
 	}
-	a.begin(w, r, v, login{target: target, scope: a.scope})
+	a.begin(w, r, v, login{target: target, scope: a.scope, again: again})
 }
 
 // navigates is the page-visit rule for our own endpoints. They are nothing

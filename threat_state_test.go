@@ -229,7 +229,7 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 			f := s.pending("/a")
 			f.AppID = c.from.official.appID
 			w := cookieWriter{}
-			require.NoError(t, c.from.cookies.put(w, &http.Request{Header: http.Header{}}, f))
+			require.NoError(t, c.from.cookies.put(w, nil, f))
 			cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
 			request := func() answer {
 				return s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(cookie))
@@ -336,6 +336,65 @@ func TestT09_TabsDoNotOverwriteEachOther(t *testing.T) {
 			assert.LessOrEqual(t, size, maxFlowBytes)
 		}
 	})
+}
+
+// survivors finishes logins, and returns the return targets of those that were
+// still pending, in their order.
+func (b *browser) survivors(callbacks []string) (targets []string) {
+	for _, callback := range callbacks {
+		if got := b.step(callback); got.StatusCode == http.StatusSeeOther {
+			targets = append(targets, got.Header.Get("Location"))
+		}
+	}
+	return targets
+}
+
+func TestT09_TheNewestFiveStayWhenAllBeganInOneSecond(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	var callbacks []string
+	for i := range 20 {
+		callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d", i)))
+	}
+	assert.Equal(t, []string{"/tab/15", "/tab/16", "/tab/17", "/tab/18", "/tab/19"}, b.survivors(callbacks))
+}
+
+func TestT09_AfterTwentyAtOnceTheNextKeepsTheNewest(t *testing.T) {
+	for name, apart := range map[string]time.Duration{"in one second": 0, "a second apart": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			one := s.browser()
+			var callbacks []string
+			for i := range 20 {
+				b := s.browser()
+				callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d", i)))
+				one.client.Jar.SetCookies(s.auth.base, b.client.Jar.Cookies(s.auth.base))
+				s.clock.Advance(apart)
+			}
+			callbacks = append(callbacks, one.authorize("/tab/20"))
+			assert.Equal(t, []string{"/tab/16", "/tab/17", "/tab/18", "/tab/19", "/tab/20"}, one.survivors(callbacks))
+		})
+	}
+}
+
+// The trail's name begins as those of the pending logins do.
+func TestT09_TheTrailIsNoPendingLogin(t *testing.T) {
+	for _, tag := range []string{"", "_AbC-9_"} {
+		j := newCookieJar(nil, "__Host-wechat_", tag)
+		assert.Empty(t, j.held(&http.Request{Header: http.Header{"Cookie": {j.trailName() + "=x"}}}), tag)
+	}
+	s := newSite(t)
+	assert.Len(t, s.auth.cookies.tag, len("_AbC-9_"))
+	b := s.browser()
+	b.visit("/a")
+	held := []*http.Cookie{b.cookie(s.auth.cookies.trailName())}
+	require.NotNil(t, held[0])
+	for range maxFlows {
+		held = append(held, s.flowCookie(s.pending("/a")))
+	}
+	got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(held...))
+	assert.Empty(t, got.setOf(held[0].Name))
+	assert.Len(t, got.Header["Set-Cookie"], 2, "a new one, and the oldest goes")
 }
 
 func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {

@@ -249,6 +249,12 @@ var mutants = []mutant{
 		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
+		name: "the oldest flows are opened first", about: "flow",
+		search: "range slices.Backward(r.Cookies()) {",
+		broken: "range slices.All(r.Cookies()) {",
+		killer: "^TestT09_TheNewestFiveStay",
+	},
+	{
 		name: "any number of flows", about: "flow",
 		search: "kept >= maxFlows || ",
 		broken: "",
@@ -272,8 +278,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the oldest flows stay", about: "flow",
-		search: "return int(b.issuedAt - a.issuedAt)",
-		broken: "return int(a.issuedAt - b.issuedAt)",
+		search: "return cmp.Compare(b.flow.IssuedAt, a.flow.IssuedAt)",
+		broken: "return cmp.Compare(a.flow.IssuedAt, b.flow.IssuedAt)",
 		killer: "^TestTwentyTabsKeepTheNewestFive$",
 	},
 	{
@@ -325,8 +331,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a trail lives for ever", about: "trail",
-		search: "age > int64((trailTTL+clockSkew)/time.Second) || ",
+		search: "age > int64((trailTTL+flowTTL)/time.Second) || ",
 		broken: "",
+	},
+	{
+		name: "logins that a browser never learns of are not counted", about: "trail",
+		search: "; err == nil && o.Token != \"\" {",
+		broken: "; err == nil && o.Token != \"\" && false {",
+		killer: "^TestT30_ALoginThatDoesNotLast",
 	},
 	{
 		name: "a logout is forgotten at once", about: "trail",
