@@ -309,10 +309,10 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 // navigates is the page-visit rule for our own endpoints. They are nothing
-// but pages, so a browser too old to say what it does is believed.
+// but pages, so a client too old or too simple to say what it asks for is
+// believed, unless something shows that it is no person's visit.
 func (a *Auth) navigates(r *http.Request) bool {
-	return a.isPage(r) || (r.Header.Get("Sec-Fetch-Mode") == "" && !isSpeculative(r.Header) &&
-		r.Header.Get("Authorization") == "" && r.Header.Get("Upgrade") == "")
+	return a.isPage(r) || (mayBePage(r.Header) && !breaksOnRedirect(r.Header))
 }
 
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {

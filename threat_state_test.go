@@ -427,6 +427,11 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 		"Firefox's prefetch":         {http.MethodGet, []string{pageHeader, "X-Moz: prefetch"}},
 		"Safari's preview":           {http.MethodGet, []string{pageHeader, "X-Purpose: preview"}},
 		"JSON":                       {http.MethodGet, []string{"Accept: application/json"}},
+		"JSON of a page of ours":     {http.MethodGet, []string{"Accept: application/json", "Sec-Fetch-Site: same-origin"}},
+		"anything of a page of ours": {http.MethodGet, []string{"Accept: */*", "Sec-Fetch-Site: same-origin"}},
+		"an old browser's image":     {http.MethodGet, []string{"Accept: image/webp,*/*"}},
+		"an old script's JSON":       {http.MethodGet, []string{"Accept: application/json, text/plain, */*"}},
+		"an old XMLHttpRequest":      {http.MethodGet, []string{"Accept: */*", "X-Requested-With: XMLHttpRequest"}},
 		"anything":                   {http.MethodGet, []string{"Accept: */*"}},
 		"no Accept":                  {http.MethodGet, nil},
 		"events":                     {http.MethodGet, []string{"Accept: text/event-stream", "Cache-Control: no-cache"}},
@@ -453,6 +458,18 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 					assert.Empty(t, got.Header.Get("Location"))
 				})
 			}
+			s.untouched(t, redis, func() {
+				got := s.wire(c.method, "/wechat/login?next=%2Fa", c.header...)
+				want := http.StatusUnauthorized
+				switch {
+				case c.method != http.MethodGet && c.method != http.MethodHead:
+					want = http.StatusMethodNotAllowed
+				case name == "anything" || name == "no Accept":
+					want = http.StatusSeeOther // the login is a page: who cannot say what he asks for is believed
+				}
+				assert.Equal(t, want, got.StatusCode)
+				assert.Equal(t, want == http.StatusSeeOther, len(got.Header["Set-Cookie"]) > 0)
+			})
 		})
 	}
 	for name, header := range map[string][]string{
@@ -499,6 +516,12 @@ func TestT10_NoOwnRuleMakesAPageVisitOfWhatARedirectWouldBreak(t *testing.T) {
 		"a client with basic":     {http.MethodGet, "Authorization: Basic dXNlcjpwYXNzd29yZA=="},
 		"a WebSocket":             {http.MethodGet, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="},
 		"a WebSocket from a page": {http.MethodGet, pageHeader, "Upgrade: websocket"},
+		"events":                  {http.MethodGet, "Accept: text/event-stream"},
+		"events and a page":       {http.MethodGet, "Accept: text/html, text/event-stream"},
+		"a prefetch":              {http.MethodGet, pageHeader, "Sec-Purpose: prefetch"},
+		"a prerender":             {http.MethodGet, pageHeader, "Sec-Purpose: prefetch;prerender"},
+		"an old prefetch":         {http.MethodGet, pageHeader, "Purpose: prefetch"},
+		"a preview":               {http.MethodGet, pageHeader, "X-Purpose: preview"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.untouched(t, redis, func() {

@@ -617,16 +617,19 @@ var mutants = []mutant{
 		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
-	if r.Header.Get("Authorization")`,
-		broken: `	if r.Header.Get("Authorization")`,
+	return !breaksOnRedirect(r.Header) &&`,
+		broken: `	return !breaksOnRedirect(r.Header) &&`,
 	},
 	{
 		name: "an own page rule may redirect API clients", about: "middleware",
-		search: `	if r.Header.Get("Authorization") != "" || r.Header.Get("Upgrade") != "" {
-		return false
-	}
-`,
-		broken: "",
+		search: "return !breaksOnRedirect(r.Header) && a.pageVisit(r)",
+		broken: "return a.pageVisit(r)",
+	},
+	{
+		name: "an image of an old browser begins a login at the login's address", about: "handler",
+		search: "(mayBePage(r.Header) && !breaksOnRedirect(r.Header))",
+		broken: "!breaksOnRedirect(r.Header)",
+		killer: "^TestT10_OnlyPageVisitsBeginALogin$",
 	},
 	{
 		name: "a preflight carries forged identity headers", about: "middleware",
