@@ -59,7 +59,9 @@ func TestT21_ACodeOnAForeignPageIsNeitherKeptNorUsed(t *testing.T) {
 		"a coupon alone, as long as a code":  {"/buy?code=" + code, "/buy?code=" + code},
 		"a coupon of 31 letters":             {"/buy?code=" + code[1:] + "&state=x", "/buy?code=" + code[1:] + "&state=x"},
 		"a coupon of 33 letters":             {"/buy?code=" + code + "0&state=x", "/buy?code=" + code + "0&state=x"},
-		"a state that WeChat does not allow": {"/buy?code=" + code + "&state=a-b", "/buy?code=" + code + "&state=a-b"},
+		"a state that WeChat does not allow": {"/shop?code=" + code + "&state=a-b", "/shop"},
+		"a state with escapes":               {"/shop?code=" + code + "&state=a%3D%3D&a=1", "/shop?a=1"},
+		"a state of 129 letters":             {"/shop?code=" + code + "&a=1&state=" + strings.Repeat("z", 129), "/shop?a=1"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

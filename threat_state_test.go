@@ -725,7 +725,7 @@ func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
 		states[fmt.Sprint("own, changed at ", i)] = "code=" + code + "&state=" + string(changed)
 	}
 	codes := map[string]string{
-		"empty": "code=&state=" + own, "129 letters": "code=" + strings.Repeat("a", 129) + "&state=" + own,
+		"129 letters":    "code=" + strings.Repeat("a", 129) + "&state=" + own,
 		"65,536 letters": "code=" + strings.Repeat("a", 65_536) + "&state=" + own,
 		"given twice":    "code=" + code + "&code=" + code + "&state=" + own, "given twice, one empty": "code=&code=" + code + "&state=" + own,
 		"array style and not": "code=a&code[]=b&code=c&state=" + own,

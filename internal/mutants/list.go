@@ -106,6 +106,12 @@ var mutants = []mutant{
 		killer: "^TestRawRequestTargetsBecomeReturnTargets$",
 	},
 	{
+		name: "a code of WeChat's stays beside a state that is none of WeChat's", about: "returnto",
+		search: "stripPair(query, looksLikeWeChatCode, isAnything)",
+		broken: "stripPair(query, looksLikeWeChatCode, allAlphanumeric)",
+		killer: "^TestT21_",
+	},
+	{
 		name: "a form may be a page visit", about: "pagevisit",
 		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -455,8 +461,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "an error is exchanged", about: "callback",
-		search: `if values.Has("error") || !values`,
-		broken: "if !values",
+		search: `if values.Has("error") || q.code == ""`,
+		broken: `if q.code == ""`,
 		killer: "^TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis$",
 	},
 	{
