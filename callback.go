@@ -51,8 +51,8 @@ type callbackQuery struct {
 }
 
 // parseCallback accepts a query that WeChat could have sent: exactly one
-// well-formed state, at most one code. "authdeny" in place of a code has been
-// seen where a visitor refused.
+// well-formed state, at most one code. An empty code, or "authdeny" in its
+// place, has been seen where a visitor refused.
 func parseCallback(rawQuery string) (callbackQuery, bool) {
 	if len(rawQuery) > maxQueryBytes {
 		return callbackQuery{}, false
@@ -68,7 +68,7 @@ func parseCallback(rawQuery string) (callbackQuery, bool) {
 	if q.hop != "" && !values.Has("code") && !values.Has("error") && len(q.hop) <= maxFlowBytes {
 		return q, true
 	}
-	if values.Has("error") || !values.Has("code") || q.code == "authdeny" {
+	if values.Has("error") || q.code == "" || q.code == "authdeny" {
 		q.code, q.refused = "", true
 		return q, true
 	}
@@ -140,11 +140,11 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		a.redeem(w, r, t, id, a.checkedTarget(f)) // this code is spent
 		return
 	}
-	ctx, cancel := detached(r)
+	c, err := a.join(r, f, claimKey(f.AppID, f.State), f.Abandoned...)
+	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
-	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State), f.Abandoned...)
 	if err != nil {
 		a.turnBack(w, r, f, c, err)
 		return

@@ -27,6 +27,10 @@ const (
 	// claimLease is how long a winner may take. One that dies loses the claim
 	// after it, and another callback takes over.
 	claimLease = 10 * time.Second
+	// joinBudget bounds the wait for a claim. It outlasts the lease, because one
+	// that died is found out only then, and callbackBudget begins after it: who
+	// works never outlives his own lease.
+	joinBudget = claimLease + 2*time.Second
 	// outcomeTTL is how long the outcome of a login is kept for the callbacks
 	// that come late, and for reloads.
 	outcomeTTL = time.Minute

@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/rand"
 	"crypto/subtle"
 	"encoding/base64"
@@ -106,7 +107,10 @@ type cookieJar struct {
 func newCookieJar(ring *keyring, prefix, tag string) *cookieJar {
 	return &cookieJar{
 		ring: ring, prefix: prefix, tag: tag,
-		flows: prefix + "flow_", trails: prefix + "trail" + tag, tickets: prefix + "ticket" + tag,
+		// Whoever lets cookies through by the beginning of their names lets the
+		// trail through with the flows: a login that comes back is counted.
+		// Behind that beginning a flow's name has 16 letters, the trail's 5 or 12.
+		flows: prefix + "flow_", trails: prefix + "flow_trail" + tag, tickets: prefix + "ticket" + tag,
 		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, hops: prefix + "hop" + tag,
 	}
 }
@@ -161,13 +165,13 @@ func (j *cookieJar) seal(v any, purpose, name string) (string, error) {
 }
 
 // put sets the cookie of a new flow, and drops the oldest of those that the
-// request brought where there are too many.
-func (j *cookieJar) put(w http.ResponseWriter, r *http.Request, f flow) error {
+// browser holds where there are too many.
+func (j *cookieJar) put(w http.ResponseWriter, held []heldFlow, f flow) error {
 	name, value, err := j.sealFlow(f)
 	if err != nil {
 		return err
 	}
-	for _, stale := range j.crowd(r, len(name)+len(value)) {
+	for _, stale := range crowd(held, len(name)+len(value)) {
 		j.drop(w, stale)
 	}
 	j.set(w, name, value, flowTTL)
@@ -243,39 +247,45 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// crowd returns the names of the flow cookies that have to go before one of
-// size bytes is added: first what cannot be opened (another account's, perhaps,
-// on the same host), then the oldest. Of a flood it names maxFlowsDropped: the
-// answer has to pass the proxies in front, and the rest goes with the next one.
-func (j *cookieJar) crowd(r *http.Request, size int) []string {
+// A heldFlow is a flow cookie that a request brought.
+type heldFlow struct {
+	name string
+	size int
+	flow flow // the zero flow where it does not open, or was not tried
+}
+
+// held returns the flow cookies of a request, the newest first: browsers send
+// the oldest first, and many tabs may begin within a second. What does not open
+// comes last; it is another account's, perhaps, on the same host.
+func (j *cookieJar) held(r *http.Request) []heldFlow {
 	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, j.flowPrefix()) }) {
 		return nil
 	}
-	type held struct {
-		name     string
-		size     int
-		issuedAt int64
-	}
-	var all []held
+	var all []heldFlow
 	opened := 0
-	for _, c := range r.Cookies() {
+	for _, c := range slices.Backward(r.Cookies()) {
 		if len(c.Name) != len(j.flowPrefix())+stateLength/2 || !strings.HasPrefix(c.Name, j.flowPrefix()) {
 			continue
 		}
-		h := held{name: c.Name, size: len(c.Name) + len(c.Value)}
+		h := heldFlow{name: c.Name, size: len(c.Name) + len(c.Value)}
 		if opened < maxFlowsOpened {
 			opened++
-			if f, err := j.open(c); err == nil {
-				h.issuedAt = f.IssuedAt
-			}
+			h.flow, _ = j.open(c) // the zero flow on an error
 		}
 		all = append(all, h)
 	}
-	slices.SortStableFunc(all, func(a, b held) int { return int(b.issuedAt - a.issuedAt) })
+	slices.SortStableFunc(all, func(a, b heldFlow) int { return cmp.Compare(b.flow.IssuedAt, a.flow.IssuedAt) })
+	return all
+}
 
+// crowd returns the names of the flow cookies that have to go before one of
+// size bytes is added: the last of those held. Of a flood it names
+// maxFlowsDropped: the answer has to pass the proxies in front, and the rest
+// goes with the next one.
+func crowd(held []heldFlow, size int) []string {
 	var drop []string
 	kept := 1
-	for _, h := range all {
+	for _, h := range held {
 		if size += h.size; kept >= maxFlows || size > maxFlowBytes {
 			size -= h.size
 			if len(drop) < maxFlowsDropped {

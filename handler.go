@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -15,8 +16,8 @@ const (
 	maxFormBytes  = 16 << 10 // of our own forms, which have one field
 	maxCodeBytes  = 128      // WeChat's codes have 32 characters today
 
-	// callbackBudget bounds a callback from claim to answer, whatever the
-	// browser does meanwhile.
+	// callbackBudget bounds a callback from the claim, once it is won, to the
+	// answer, whatever the browser does meanwhile.
 	callbackBudget = 8 * time.Second
 	// saveBudget is how long a callback tries to save a session for which a
 	// code was spent.
@@ -151,6 +152,7 @@ type login struct {
 	scope   client.Scope
 	openID  string // step-up: who has to come back
 	attempt int    // automatic restarts so far
+	again   bool   // the visitor asks for it after a page that told him why there is no login
 	phone   bool   // of a scan: the official account's, whatever WithEnvironment says
 }
 
@@ -161,8 +163,19 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	// that logins last here: several tabs may have logged in at once.
 	lasts := l.openID != "" || (v != nil && v.loggedIn)
 	if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {
-		a.stopLoop(w, r, v, t, l.target)
+		a.stopLoop(w, r, v, l.target, "")
 		return
+	}
+	held := a.cookies.held(r)
+	if lost := a.lostLogins(r.Context(), held); len(lost) >= maxLogins && !lasts {
+		if !l.again {
+			a.stopLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
+			return
+		}
+		for _, name := range lost {
+			a.cookies.drop(w, name)
+		}
+		held = slices.DeleteFunc(held, func(h heldFlow) bool { return slices.Contains(lost, h.name) })
 	}
 	acc := a.official
 	switch act := a.loginActionFor(r); {
@@ -187,7 +200,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		State: newState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
 		IssuedAt: a.now().Unix(), Attempt: l.attempt, OpenID: l.openID, Key: newFlowKey(),
 	}
-	if err := a.cookies.put(w, r, f); err != nil {
+	if err := a.cookies.put(w, held, f); err != nil {
 		a.failCallback(w, r, f, ReasonLoop, err)
 		return
 	}
@@ -230,14 +243,18 @@ func (a *Auth) setAuthorizePages() {
 	}
 }
 
-// stopLoop ends a redirect loop and names its cause.
-func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, t trail, target string) {
-	reason, detail := ReasonSessionCookieNotReturned, "the browser did not send the session cookie back after a login; "
+// stopLoop ends a redirect loop and names its cause: the detail, or what the
+// visit shows.
+func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, target, detail string) {
+	reason := ReasonSessionCookieNotReturned
 	switch {
+	case detail != "":
 	case v != nil && v.ambiguous:
 		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
 	case v != nil && v.sent:
 		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
+	default:
+		detail = "the browser did not send the session cookie back after a login; "
 	}
 	a.report(r.Context(), Event{Kind: EventStopped, Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
@@ -288,14 +305,14 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.redeem(w, r, t, id, target)
 		return
 	}
-	a.begin(w, r, v, login{target: target, scope: a.scope})
+	a.begin(w, r, v, login{target: target, scope: a.scope, again: again})
 }
 
 // navigates is the page-visit rule for our own endpoints. They are nothing
-// but pages, so a browser too old to say what it does is believed.
+// but pages, so a client too old or too simple to say what it asks for is
+// believed, unless something shows that it is no person's visit.
 func (a *Auth) navigates(r *http.Request) bool {
-	return a.isPage(r) || (r.Header.Get("Sec-Fetch-Mode") == "" && !isSpeculative(r.Header) &&
-		r.Header.Get("Authorization") == "" && r.Header.Get("Upgrade") == "")
+	return a.isPage(r) || (mayBePage(r.Header) && !breaksOnRedirect(r.Header))
 }
 
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {
@@ -478,8 +495,16 @@ func withoutCookie(r *http.Request, name string) *http.Request {
 
 // detached is the request's context without its end: what was begun for a
 // visitor is finished even when he closes the page.
-func detached(r *http.Request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(context.WithoutCancel(r.Context()), callbackBudget)
+func detached(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), budget)
+}
+
+// join claims a login for a request, or waits for the one that has the claim.
+// The wait has a budget of its own: what it takes is not missing afterwards.
+func (a *Auth) join(r *http.Request, f flow, key string, abandoned ...[]byte) (*claim, error) {
+	ctx, cancel := detached(r, joinBudget)
+	defer cancel()
+	return a.claims.join(withFlow(ctx, f), key, abandoned...)
 }
 
 // clean makes a header's text fit for a log.

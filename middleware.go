@@ -264,10 +264,7 @@ func (a *Auth) isPage(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
-	if r.Header.Get("Authorization") != "" || r.Header.Get("Upgrade") != "" {
-		return false
-	}
-	return a.pageVisit(r)
+	return !breaksOnRedirect(r.Header) && a.pageVisit(r)
 }
 
 // owns reports whether the request is for one of our endpoints.

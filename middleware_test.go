@@ -95,7 +95,6 @@ func TestACallbackWithoutItsFlowCookieNeverReachesWeChat(t *testing.T) {
 		"with two states":                        {alice, callback + "&state=" + other.Query().Get("state"), ReasonCallbackMalformed},
 		"with two codes":                         {alice, callback + "&code=abc", ReasonCallbackMalformed},
 		"with a code that is none":               {alice, strings.Replace(callback, "code=", "code=%3Cscript%3E", 1), ReasonCallbackMalformed},
-		"with an empty code":                     {alice, regexp.MustCompile(`code=\w+`).ReplaceAllString(callback, "code="), ReasonCallbackMalformed},
 		"with a query of nine thousand letters":  {alice, callback + "&x=" + strings.Repeat("a", 9000), ReasonCallbackMalformed},
 		"with semicolons between the parameters": {alice, strings.ReplaceAll(callback, "&", ";"), ReasonCallbackMalformed},
 	}
@@ -148,10 +147,11 @@ func TestAFlowCookieCounts(t *testing.T) {
 func TestAVisitorWhoRefusesIsToldSoAndMayTryAgain(t *testing.T) {
 	tests := map[string]string{
 		"without a code": `code=\w+&`,
+		"an empty code":  `code=\w+`,
 		"with authdeny":  `code=\w+`,
 		"with an error":  `code=\w+`,
 	}
-	replace := map[string]string{"without a code": "", "with authdeny": "code=authdeny", "with an error": "error=access_denied"}
+	replace := map[string]string{"without a code": "", "an empty code": "code=", "with authdeny": "code=authdeny", "with an error": "error=access_denied"}
 	for name, pattern := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -165,6 +165,20 @@ func TestAVisitorWhoRefusesIsToldSoAndMayTryAgain(t *testing.T) {
 			assert.Contains(t, b.visit("/wechat/login?next=%2Fa%3Fb%3Dc&again=1").body, "url=/a?b=c logged-in=true")
 		})
 	}
+	t.Run("the application's own page", func(t *testing.T) {
+		s := newSite(t, WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f Failure) {
+			assert.Equal(t, ReasonRefusedByUser, f.Reason)
+			assert.True(t, f.Page)
+			w.WriteHeader(http.StatusTeapot)
+			fmt.Fprint(w, f.RetryURL)
+		}))
+		b := s.browser()
+		callback := b.authorize("/a?b=c")
+		got := b.step(regexp.MustCompile(`code=\w+`).ReplaceAllString(callback, "code=authdeny"))
+		assert.Equal(t, http.StatusTeapot, got.StatusCode)
+		assert.Equal(t, "/wechat/login?next=%2Fa%3Fb%3Dc&again=1", got.body)
+		assert.Contains(t, b.visit(got.body).body, "url=/a?b=c logged-in=true")
+	})
 }
 
 func TestReloadAndBackAfterALoginLeadToItsTarget(t *testing.T) {

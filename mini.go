@@ -48,13 +48,13 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		a.stopMini(w, r, ReasonCallbackMalformed, err)
 		return
 	}
-	ctx, cancel := detached(r)
-	defer cancel()
 	// The code is known to WeChat and to this mini program alone: what it
 	// opens is for them.
 	f := flow{State: "mini " + body.Code, AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), Key: []byte(body.Code)}
+	c, err := a.join(r, f, claimKey(f.AppID, f.State))
+	ctx, cancel := detached(r, callbackBudget)
+	defer cancel()
 	ctx = withFlow(ctx, f)
-	c, err := a.claims.join(ctx, claimKey(f.AppID, f.State))
 	if err != nil {
 		a.stopMini(w, r, ReasonStoreUnavailable, err)
 		return
@@ -266,7 +266,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
 		return
 	}
-	ctx, cancel := detached(r)
+	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(ctx)
 	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enterTTL+time.Minute)

@@ -215,8 +215,9 @@ func WithSessionEncryption(current []byte, previous ...[]byte) Option {
 
 // WithPageVisit replaces IsPageVisit as the rule that tells page visits, which
 // are redirected, from everything else, which gets a 401. A request that is
-// not GET or HEAD, that wants to upgrade the connection or that carries
-// Authorization is never redirected, whatever the rule says.
+// not GET or HEAD, that wants to upgrade the connection, that carries
+// Authorization, that accepts text/event-stream or that is a prefetch is never
+// redirected, whatever the rule says.
 func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
 }

@@ -47,13 +47,35 @@ func IsPageVisit(r *http.Request) bool {
 		return false
 	}
 	h := r.Header
+	return !breaksOnRedirect(h) && !isXMLHttpRequest(h) && isTopLevelNavigation(h)
+}
+
+// breaksOnRedirect reports whether what asks cannot follow a redirect to a
+// page of WeChat's, or nobody has asked.
+func breaksOnRedirect(h http.Header) bool {
 	if hasHeader(h, "Authorization") || hasHeader(h, "Upgrade") || isSpeculative(h) {
+		return true
+	}
+	return acceptsType(h, "text/event-stream")
+}
+
+func isXMLHttpRequest(h http.Header) bool {
+	return strings.EqualFold(headerOf(h, "X-Requested-With"), "XMLHttpRequest")
+}
+
+// mayBePage reports whether a browser without Sec-Fetch headers leaves open
+// that it asks for a page: the Accept header names pages, or anything at all.
+func mayBePage(h http.Header) bool {
+	for _, name := range [...]string{"Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Fetch-User"} {
+		if hasHeader(h, name) {
+			return false
+		}
+	}
+	if isXMLHttpRequest(h) {
 		return false
 	}
-	if strings.EqualFold(headerOf(h, "X-Requested-With"), "XMLHttpRequest") || acceptsType(h, "text/event-stream") {
-		return false
-	}
-	return isTopLevelNavigation(h)
+	accept := strings.TrimSpace(strings.Join(h["Accept"], ","))
+	return accept == "" || accept == "*/*" || acceptsType(h, "text/html")
 }
 
 // isTopLevelNavigation reports whether the browser says, or its silence leaves

@@ -100,13 +100,13 @@ func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
 
 // stripCallbackPair removes the code and state parameters of a WeChat callback
 // from a raw query, if both are there: a state of ours beside anything that may
-// be a code, or a code of the form that WeChat's have beside any state that
-// WeChat carries, since whoever makes the link chooses it.
+// be a code, or a code of the form that WeChat's have beside any state, since
+// whoever makes the link chooses it and no WeChat has to have carried it.
 func stripCallbackPair(query string) string {
 	if rest, ok := stripPair(query, looksLikeCode, looksLikeState); ok {
 		return rest
 	}
-	if rest, ok := stripPair(query, looksLikeWeChatCode, looksLikeWeChatState); ok {
+	if rest, ok := stripPair(query, looksLikeWeChatCode, isAnything); ok {
 		return rest
 	}
 	return query
@@ -153,8 +153,7 @@ func looksLikeState(s string) bool { return len(s) == 32 && allAlphanumeric(s) }
 // far.
 func looksLikeWeChatCode(s string) bool { return len(s) == 32 && allAlphanumeric(s) }
 
-// looksLikeWeChatState: what WeChat's documentation allows as a state, or none.
-func looksLikeWeChatState(s string) bool { return len(s) <= 128 && allAlphanumeric(s) }
+func isAnything(string) bool { return true }
 
 func allAlphanumeric(s string) bool {
 	for i := range len(s) {

@@ -293,15 +293,15 @@ func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scanCookie, re
 // finishScan logs the browser in, once. Its tabs that ask at the same moment
 // get the same session.
 func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie, end scanEnd, target string) {
-	ctx, cancel := detached(r)
-	defer cancel()
-	r = r.WithContext(ctx)
 	f := flow{
 		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
 	again := a.scanURL(target, sc.Scope)
-	c, err := a.claims.join(ctx, claimKey(f.AppID, "scan "+f.State))
+	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
+	ctx, cancel := detached(r, callbackBudget)
+	defer cancel()
+	r = r.WithContext(ctx)
 	if err != nil {
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return

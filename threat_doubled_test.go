@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -239,10 +241,11 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 			s := newSite(t, withFaultyStore(&st))
 			s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			var dead atomic.Bool
+			waitOut := s.waitOut()
 			s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
 				switch {
 				case dead.Load():
-					s.clock.Advance(d) // towards the end of the lease
+					return waitOut(ctx, d) // towards the end of the lease
 				case st.fault("commit") != nil:
 					return errors.New("the time to save is up")
 				}
@@ -260,6 +263,118 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 			assert.Equal(t, 1+c.restarts, s.sim.Count(authorizeEndpoint))
 		})
 	}
+}
+
+// waitOut returns a wait that takes no time: the site's clock goes on, and with
+// it what is left until the context's deadline.
+func (s *site) waitOut() func(ctx context.Context, d time.Duration) error {
+	var mu sync.Mutex
+	waited := map[context.Context]time.Duration{}
+	return func(ctx context.Context, d time.Duration) error {
+		mu.Lock()
+		defer mu.Unlock()
+		waited[ctx] += d
+		if end, ok := ctx.Deadline(); ok && time.Until(end) < waited[ctx] {
+			return context.DeadlineExceeded
+		}
+		s.clock.Advance(d)
+		return ctx.Err()
+	}
+}
+
+func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
+	assert.Greater(t, joinBudget, claimLease+claimPoll, "who waits sees the end of the lease")
+	assert.Greater(t, claimLease, callbackBudget, "who works is done before his lease is over")
+	assert.Greater(t, callbackBudget, saveBudget)
+
+	docs, err := os.ReadFile("docs/proxies.md")
+	require.NoError(t, err)
+	assert.Contains(t, string(docs), fmt.Sprintf("waits %.0f s at most for its claim, and then has %.0f s", joinBudget.Seconds(), callbackBudget.Seconds()))
+	assert.Contains(t, string(docs), fmt.Sprintf("longer than %.0f s", (joinBudget+callbackBudget).Seconds()))
+
+	// Each returns the claim's key, and what makes the request that waits.
+	cases := map[string]func(s *scanSite) (key string, finish func() (loggedIn bool)){
+		"callback": func(s *scanSite) (string, func() bool) {
+			b := s.browser()
+			callback := b.authorize("/a")
+			u, err := url.Parse(callback)
+			require.NoError(s.t, err)
+			return claimKey(wechattest.DefaultAppID, u.Query().Get("state")), func() bool {
+				return strings.Contains(b.visit(callback).body, "url=/a logged-in=true")
+			}
+		},
+		"ticket of a login that could not be saved": func(s *scanSite) (string, func() bool) {
+			b, f, w := s.browser(), s.pending("/a"), cookieWriter{}
+			require.NoError(s.t, s.auth.cookies.putTicket(w, f, Identity{AppID: f.AppID, OpenID: aliceOpenID, Scope: f.Scope, Channel: f.Channel}))
+			b.client.Jar.SetCookies(s.auth.base, (&http.Response{Header: w.Header()}).Cookies())
+			return claimKey(f.AppID, "ticket "+f.State), func() bool {
+				return strings.Contains(b.visit("/a").body, "url=/a logged-in=true")
+			}
+		},
+		"mini program": func(s *scanSite) (string, func() bool) {
+			code := s.sim.JSCode(miniApp, person(0))
+			return claimKey(miniApp, "mini "+code), func() bool {
+				return s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`).StatusCode == http.StatusOK
+			}
+		},
+		"scan": func(s *scanSite) (string, func() bool) {
+			desk, phone := s.desk(), s.phoneOf(person(0))
+			path, c := s.show(desk, "/a")
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			return claimKey(wechattest.DefaultAppID, "scan "+c.State), func() bool {
+				return strings.Contains(desk.collect("/a").body, "url=/a logged-in=true")
+			}
+		},
+	}
+	for name, begin := range cases {
+		t.Run(name, func(t *testing.T) {
+			var st *faultyStore
+			s := &scanSite{site: newSite(t, withFaultyStore(&st), WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret),
+				WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))}
+			s.auth.claims.wait = s.waitOut()
+			key, finish := begin(s)
+			_, err := s.auth.claims.join(context.Background(), key) // and dies
+			require.NoError(t, err)
+			began := s.clock.Now()
+
+			assert.True(t, finish())
+
+			assert.GreaterOrEqual(t, s.clock.Now().Sub(began), claimLease)
+		})
+	}
+}
+
+// What the wait took is not missing afterwards.
+func TestT06_TheTimeToWorkBeginsWhenTheClaimIsWon(t *testing.T) {
+	var st *faultyStore
+	var waiting, working context.Context
+	s := newSite(t, withFaultyStore(&st), WithOnLogin(func(ctx context.Context, _ Identity) error {
+		working = ctx
+		assert.ErrorIs(t, waiting.Err(), context.Canceled, "the wait is over")
+		assert.NoError(t, ctx.Err())
+		return nil
+	}))
+	waitOut := s.waitOut()
+	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+		waiting = ctx
+		return waitOut(ctx, d)
+	}
+	b, f := s.browser(), s.pending("/a")
+	cookie := s.flowCookie(f)
+	b.setCookie(cookie.Name, cookie.Value)
+	_, err := s.auth.claims.join(context.Background(), claimKey(f.AppID, f.State))
+	require.NoError(t, err)
+	s.grant(1)
+	began := time.Now()
+
+	assert.Equal(t, "/a", b.step(callbackOf(f, "code")).Header.Get("Location"))
+
+	require.NotNil(t, working)
+	end, ok := working.Deadline()
+	require.True(t, ok)
+	assert.False(t, end.Before(began.Add(callbackBudget)), "nothing of it is spent")
+	assert.False(t, end.After(time.Now().Add(callbackBudget)), "and it is no longer than that")
 }
 
 // noticesWhoGoesAway returns what is closed when the server has noticed that

@@ -86,7 +86,7 @@ func (s *site) pending(target string) flow {
 func (s *site) flowCookie(f flow) *http.Cookie {
 	s.t.Helper()
 	recorder := cookieWriter{}
-	require.NoError(s.t, s.auth.cookies.put(recorder, &http.Request{Header: http.Header{}}, f))
+	require.NoError(s.t, s.auth.cookies.put(recorder, nil, f))
 	cookies := (&http.Response{Header: recorder.Header()}).Cookies()
 	require.Len(s.t, cookies, 1)
 	return cookies[0]
@@ -160,7 +160,8 @@ func (a answer) setOf(name string) string {
 // flowCookies are the flow cookies that an answer sets, not those it clears.
 func (a answer) flowCookies() (set []*http.Cookie) {
 	for _, c := range a.Cookies() {
-		if strings.Contains(c.Name, "wechat_flow_") && c.MaxAge > 0 {
+		// The trail's name has not so many letters.
+		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == stateLength/2 && c.MaxAge > 0 {
 			set = append(set, c)
 		}
 	}

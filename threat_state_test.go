@@ -229,7 +229,7 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 			f := s.pending("/a")
 			f.AppID = c.from.official.appID
 			w := cookieWriter{}
-			require.NoError(t, c.from.cookies.put(w, &http.Request{Header: http.Header{}}, f))
+			require.NoError(t, c.from.cookies.put(w, nil, f))
 			cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
 			request := func() answer {
 				return s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(cookie))
@@ -338,6 +338,65 @@ func TestT09_TabsDoNotOverwriteEachOther(t *testing.T) {
 	})
 }
 
+// survivors finishes logins, and returns the return targets of those that were
+// still pending, in their order.
+func (b *browser) survivors(callbacks []string) (targets []string) {
+	for _, callback := range callbacks {
+		if got := b.step(callback); got.StatusCode == http.StatusSeeOther {
+			targets = append(targets, got.Header.Get("Location"))
+		}
+	}
+	return targets
+}
+
+func TestT09_TheNewestFiveStayWhenAllBeganInOneSecond(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	var callbacks []string
+	for i := range 20 {
+		callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d", i)))
+	}
+	assert.Equal(t, []string{"/tab/15", "/tab/16", "/tab/17", "/tab/18", "/tab/19"}, b.survivors(callbacks))
+}
+
+func TestT09_AfterTwentyAtOnceTheNextKeepsTheNewest(t *testing.T) {
+	for name, apart := range map[string]time.Duration{"in one second": 0, "a second apart": time.Second} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			one := s.browser()
+			var callbacks []string
+			for i := range 20 {
+				b := s.browser()
+				callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d", i)))
+				one.client.Jar.SetCookies(s.auth.base, b.client.Jar.Cookies(s.auth.base))
+				s.clock.Advance(apart)
+			}
+			callbacks = append(callbacks, one.authorize("/tab/20"))
+			assert.Equal(t, []string{"/tab/16", "/tab/17", "/tab/18", "/tab/19", "/tab/20"}, one.survivors(callbacks))
+		})
+	}
+}
+
+// The trail's name begins as those of the pending logins do.
+func TestT09_TheTrailIsNoPendingLogin(t *testing.T) {
+	for _, tag := range []string{"", "_AbC-9_"} {
+		j := newCookieJar(nil, "__Host-wechat_", tag)
+		assert.Empty(t, j.held(&http.Request{Header: http.Header{"Cookie": {j.trailName() + "=x"}}}), tag)
+	}
+	s := newSite(t)
+	assert.Len(t, s.auth.cookies.tag, len("_AbC-9_"))
+	b := s.browser()
+	b.visit("/a")
+	held := []*http.Cookie{b.cookie(s.auth.cookies.trailName())}
+	require.NotNil(t, held[0])
+	for range maxFlows {
+		held = append(held, s.flowCookie(s.pending("/a")))
+	}
+	got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(held...))
+	assert.Empty(t, got.setOf(held[0].Name))
+	assert.Len(t, got.Header["Set-Cookie"], 2, "a new one, and the oldest goes")
+}
+
 func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
@@ -368,6 +427,11 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 		"Firefox's prefetch":         {http.MethodGet, []string{pageHeader, "X-Moz: prefetch"}},
 		"Safari's preview":           {http.MethodGet, []string{pageHeader, "X-Purpose: preview"}},
 		"JSON":                       {http.MethodGet, []string{"Accept: application/json"}},
+		"JSON of a page of ours":     {http.MethodGet, []string{"Accept: application/json", "Sec-Fetch-Site: same-origin"}},
+		"anything of a page of ours": {http.MethodGet, []string{"Accept: */*", "Sec-Fetch-Site: same-origin"}},
+		"an old browser's image":     {http.MethodGet, []string{"Accept: image/webp,*/*"}},
+		"an old script's JSON":       {http.MethodGet, []string{"Accept: application/json, text/plain, */*"}},
+		"an old XMLHttpRequest":      {http.MethodGet, []string{"Accept: */*", "X-Requested-With: XMLHttpRequest"}},
 		"anything":                   {http.MethodGet, []string{"Accept: */*"}},
 		"no Accept":                  {http.MethodGet, nil},
 		"events":                     {http.MethodGet, []string{"Accept: text/event-stream", "Cache-Control: no-cache"}},
@@ -394,6 +458,18 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 					assert.Empty(t, got.Header.Get("Location"))
 				})
 			}
+			s.untouched(t, redis, func() {
+				got := s.wire(c.method, "/wechat/login?next=%2Fa", c.header...)
+				want := http.StatusUnauthorized
+				switch {
+				case c.method != http.MethodGet && c.method != http.MethodHead:
+					want = http.StatusMethodNotAllowed
+				case name == "anything" || name == "no Accept":
+					want = http.StatusSeeOther // the login is a page: who cannot say what he asks for is believed
+				}
+				assert.Equal(t, want, got.StatusCode)
+				assert.Equal(t, want == http.StatusSeeOther, len(got.Header["Set-Cookie"]) > 0)
+			})
 		})
 	}
 	for name, header := range map[string][]string{
@@ -440,6 +516,12 @@ func TestT10_NoOwnRuleMakesAPageVisitOfWhatARedirectWouldBreak(t *testing.T) {
 		"a client with basic":     {http.MethodGet, "Authorization: Basic dXNlcjpwYXNzd29yZA=="},
 		"a WebSocket":             {http.MethodGet, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="},
 		"a WebSocket from a page": {http.MethodGet, pageHeader, "Upgrade: websocket"},
+		"events":                  {http.MethodGet, "Accept: text/event-stream"},
+		"events and a page":       {http.MethodGet, "Accept: text/html, text/event-stream"},
+		"a prefetch":              {http.MethodGet, pageHeader, "Sec-Purpose: prefetch"},
+		"a prerender":             {http.MethodGet, pageHeader, "Sec-Purpose: prefetch;prerender"},
+		"an old prefetch":         {http.MethodGet, pageHeader, "Purpose: prefetch"},
+		"a preview":               {http.MethodGet, pageHeader, "X-Purpose: preview"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.untouched(t, redis, func() {
@@ -643,7 +725,7 @@ func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
 		states[fmt.Sprint("own, changed at ", i)] = "code=" + code + "&state=" + string(changed)
 	}
 	codes := map[string]string{
-		"empty": "code=&state=" + own, "129 letters": "code=" + strings.Repeat("a", 129) + "&state=" + own,
+		"129 letters":    "code=" + strings.Repeat("a", 129) + "&state=" + own,
 		"65,536 letters": "code=" + strings.Repeat("a", 65_536) + "&state=" + own,
 		"given twice":    "code=" + code + "&code=" + code + "&state=" + own, "given twice, one empty": "code=&code=" + code + "&state=" + own,
 		"array style and not": "code=a&code[]=b&code=c&state=" + own,

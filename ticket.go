@@ -70,16 +70,15 @@ func (j *cookieJar) ticket(r *http.Request) (ticket, Identity, bool) {
 // redeem finishes the login of a ticket, once: page visits that bring it at
 // the same moment get the same session.
 func (a *Auth) redeem(w http.ResponseWriter, r *http.Request, t ticket, id Identity, target string) {
-	ctx, cancel := detached(r)
-	defer cancel()
 	f := flow{
 		State: t.State, Target: target, AppID: t.AppID, Scope: id.Scope, Channel: id.Channel,
 		IssuedAt: t.IssuedAt, Key: t.Key,
 	}
-	ctx = withFlow(ctx, f)
-	r = r.WithContext(ctx)
 	// A claim of its own: that of the callback may still be held by it.
-	c, err := a.claims.join(ctx, claimKey(t.AppID, "ticket "+t.State), t.Abandoned...)
+	c, err := a.join(r, f, claimKey(t.AppID, "ticket "+t.State), t.Abandoned...)
+	ctx, cancel := detached(r, callbackBudget)
+	defer cancel()
+	r = r.WithContext(withFlow(ctx, f))
 	if err == nil && c.outcome != nil {
 		a.follow(w, r, f, c.outcome)
 		return

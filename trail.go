@@ -1,8 +1,10 @@
 package wechatauth
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -38,9 +40,10 @@ func (j *cookieJar) trail(r *http.Request) trail {
 	if json.Unmarshal(plain, &t) != nil {
 		return trail{}
 	}
-	// The clocks of two instances may differ; what is older was kept by
-	// somebody else than a browser.
-	if age := j.now().Unix() - t.At; age > int64((trailTTL+clockSkew)/time.Second) || age < -int64(clockSkew/time.Second) {
+	// The clocks of two instances may differ, and a flow is taken as long as
+	// they differ by less than flowTTL. What is older was kept by somebody else
+	// than a browser.
+	if age := j.now().Unix() - t.At; age > int64((trailTTL+flowTTL)/time.Second) || age < -int64(flowTTL/time.Second) {
 		return trail{}
 	}
 	return t
@@ -54,6 +57,30 @@ func (j *cookieJar) extendTrail(w http.ResponseWriter, r *http.Request) {
 		return // two integers always encode
 	}
 	j.set(w, j.trailName(), value, trailTTL)
+}
+
+// lostLogins are the names of the flow cookies that a browser still holds
+// although their logins ended well within the last minute: it has kept nothing
+// of the callbacks' answers, the trail neither. Fewer than maxLogins that are
+// so young are no loop, and the store is not asked; one that gives no answer
+// tells of none.
+func (a *Auth) lostLogins(ctx context.Context, held []heldFlow) []string {
+	since := a.now().Add(-trailTTL).Unix()
+	held = slices.DeleteFunc(slices.Clone(held), func(h heldFlow) bool { return h.flow.IssuedAt < since })
+	if len(held) < maxLogins {
+		return nil
+	}
+	var lost []string
+	for _, h := range held {
+		left, err := a.claims.outcome(ctx, claimKey(h.flow.AppID, h.flow.State))
+		if err != nil {
+			return nil
+		}
+		if o, err := a.openOutcome(left, h.flow); err == nil && o.Token != "" {
+			lost = append(lost, h.name)
+		}
+	}
+	return lost
 }
 
 // loggedOutTTL is how long after a logout a page visit asks before it logs

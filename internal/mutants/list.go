@@ -106,6 +106,12 @@ var mutants = []mutant{
 		killer: "^TestRawRequestTargetsBecomeReturnTargets$",
 	},
 	{
+		name: "a code of WeChat's stays beside a state that is none of WeChat's", about: "returnto",
+		search: "stripPair(query, looksLikeWeChatCode, isAnything)",
+		broken: "stripPair(query, looksLikeWeChatCode, allAlphanumeric)",
+		killer: "^TestT21_",
+	},
+	{
 		name: "a form may be a page visit", about: "pagevisit",
 		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -249,6 +255,12 @@ var mutants = []mutant{
 		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
+		name: "the oldest flows are opened first", about: "flow",
+		search: "range slices.Backward(r.Cookies()) {",
+		broken: "range slices.All(r.Cookies()) {",
+		killer: "^TestT09_TheNewestFiveStay",
+	},
+	{
 		name: "any number of flows", about: "flow",
 		search: "kept >= maxFlows || ",
 		broken: "",
@@ -272,8 +284,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the oldest flows stay", about: "flow",
-		search: "return int(b.issuedAt - a.issuedAt)",
-		broken: "return int(a.issuedAt - b.issuedAt)",
+		search: "return cmp.Compare(b.flow.IssuedAt, a.flow.IssuedAt)",
+		broken: "return cmp.Compare(a.flow.IssuedAt, b.flow.IssuedAt)",
 		killer: "^TestTwentyTabsKeepTheNewestFive$",
 	},
 	{
@@ -325,8 +337,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a trail lives for ever", about: "trail",
-		search: "age > int64((trailTTL+clockSkew)/time.Second) || ",
+		search: "age > int64((trailTTL+flowTTL)/time.Second) || ",
 		broken: "",
+	},
+	{
+		name: "logins that a browser never learns of are not counted", about: "trail",
+		search: "; err == nil && o.Token != \"\" {",
+		broken: "; err == nil && o.Token != \"\" && false {",
+		killer: "^TestT30_ALoginThatDoesNotLast",
 	},
 	{
 		name: "a logout is forgotten at once", about: "trail",
@@ -356,6 +374,12 @@ var mutants = []mutant{
 		name: "a claim is for ever", about: "claim",
 		search: "claimLease = 10 * time.Second",
 		broken: "claimLease = 10 * time.Hour",
+		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
+	},
+	{
+		name: "who waits for a claim gives up before its lease ends", about: "claim",
+		search: "joinBudget = claimLease + 2*time.Second",
+		broken: "joinBudget = claimLease - 2*time.Second",
 		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
@@ -437,8 +461,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "an error is exchanged", about: "callback",
-		search: `if values.Has("error") || !values`,
-		broken: "if !values",
+		search: `if values.Has("error") || q.code == ""`,
+		broken: `if q.code == ""`,
 		killer: "^TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis$",
 	},
 	{
@@ -599,16 +623,19 @@ var mutants = []mutant{
 		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
 	}
-	if r.Header.Get("Authorization")`,
-		broken: `	if r.Header.Get("Authorization")`,
+	return !breaksOnRedirect(r.Header) &&`,
+		broken: `	return !breaksOnRedirect(r.Header) &&`,
 	},
 	{
 		name: "an own page rule may redirect API clients", about: "middleware",
-		search: `	if r.Header.Get("Authorization") != "" || r.Header.Get("Upgrade") != "" {
-		return false
-	}
-`,
-		broken: "",
+		search: "return !breaksOnRedirect(r.Header) && a.pageVisit(r)",
+		broken: "return a.pageVisit(r)",
+	},
+	{
+		name: "an image of an old browser begins a login at the login's address", about: "handler",
+		search: "(mayBePage(r.Header) && !breaksOnRedirect(r.Header))",
+		broken: "!breaksOnRedirect(r.Header)",
+		killer: "^TestT10_OnlyPageVisitsBeginALogin$",
 	},
 	{
 		name: "a preflight carries forged identity headers", about: "middleware",
