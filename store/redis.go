@@ -44,7 +44,9 @@ type Getter interface {
 // Sentinel group if the getter leads there. It is safe for concurrent use.
 //
 // Each call is one round trip with one deadline ([WithTimeout]) for waiting,
-// dialling and talking. Reads end early when their context does, before they
+// dialling and the answer. Sending has the connection's own write timeout beside
+// it ([NewPool]: 1 s), which counts where the network takes nothing more: at worst
+// a call ends that much after its deadline. Reads end early when their context does, before they
 // take a connection; writes are detached from the context's end, because a
 // visitor who goes away must not lose the login that WeChat has already
 // granted. A call that meets a dead connection, or a server that cannot serve
@@ -81,7 +83,7 @@ type options struct {
 func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
 
 // WithTimeout sets the time for one call, waiting for a connection and
-// repeating included; the default is 1 s, and what is not positive means the
+// repeating included, sending not (see [Store]); the default is 1 s, and what is not positive means the
 // default. It does not concern NewMemory.
 func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
