@@ -262,23 +262,23 @@ func (s *faultSite) key(b *browser) string {
 
 // tally is what the matrix counts. Faults run side by side.
 type tally struct {
-	cells                             int
 	lost, panics, leaks, public, made atomic.Int64 // made: sites
 
 	mu    sync.Mutex
 	shown map[string]*[numberOfPhases]string
+	ended map[string]*[numberOfPhases]int // how many cases of a cell have come to their end
 }
 
 // TestFaultMatrix lets each fault begin in each phase of a login, over a real
 // redis-server. The last line that it prints counts what went wrong.
 func TestFaultMatrix(t *testing.T) {
-	sum := &tally{shown: map[string]*[numberOfPhases]string{}}
+	sum := &tally{shown: map[string]*[numberOfPhases]string{}, ended: map[string]*[numberOfPhases]int{}}
 	faults := faultTable()
 	before := sum.goroutines()
 	t.Run("with", func(t *testing.T) {
 		for _, f := range faults {
 			sum.shown[f.name] = &[numberOfPhases]string{}
-			sum.cells += numberOfPhases
+			sum.ended[f.name] = &[numberOfPhases]int{}
 			for _, c := range f.cases {
 				t.Run(strings.TrimSpace(f.name+" "+c.name), func(t *testing.T) {
 					t.Parallel()
@@ -293,7 +293,8 @@ func TestFaultMatrix(t *testing.T) {
 	}
 	fmt.Print(sum.matrix(faults))
 	fmt.Printf("faults: cells %d, lost-logins %d, panics %d, leaks %d, public-failures %d\n",
-		sum.cells, sum.lost.Load(), sum.panics.Load(), sum.leaks.Load(), sum.public.Load())
+		sum.cells(faults), sum.lost.Load(), sum.panics.Load(), sum.leaks.Load(), sum.public.Load())
+	assert.Equal(t, len(faults)*numberOfPhases, sum.cells(faults))
 	assert.Zero(t, sum.lost.Load()+sum.panics.Load()+sum.leaks.Load()+sum.public.Load())
 }
 
@@ -319,6 +320,25 @@ func (s *tally) show(f fault, p phase, what string) {
 	case !strings.Contains(*cell, what):
 		*cell += "/" + what
 	}
+}
+
+// cells counts those of which every case has come to its end.
+func (s *tally) cells(faults []fault) (n int) {
+	for _, f := range faults {
+		for _, ended := range s.ended[f.name] {
+			if ended == len(f.cases) {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// end notes that one case of a cell has come to its end.
+func (s *tally) end(f fault, p phase) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ended[f.name][p]++
 }
 
 // goroutines counts what runs, but for the cleaner that each scs.New starts and
@@ -382,6 +402,7 @@ func (c *cell) run() {
 			c.runCallback(waysOn[0], true)
 		}
 	}
+	c.sum.end(c.fault, c.phase)
 }
 
 // beginFault puts the fault in place, endFault takes it away.
