@@ -7,7 +7,7 @@
 # make sessions login, logout and late writers in every order; damaged records; scs's own tests
 # make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
-# make failover logins while a primary is killed, behind Sentinels and in a Cluster
+# make failover logins while a primary whose replica is up to date is killed, behind Sentinels and in a Cluster
 # make docs   the docs: their code, links, headings and tables; the surface
 # make api    writes the exported surface down, after a line in CHANGELOG.md
 # make fuzz   every fuzz target for FUZZTIME

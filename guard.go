@@ -103,6 +103,9 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 		return t.bytes, true, nil
 	}
 	b, _, found, err := g.find(ctx, token)
+	if unusable(err) {
+		return nil, false, nil // the application's own LoadAndSave would answer 500
+	}
 	return b, found && err == nil, err
 }
 
@@ -215,7 +218,7 @@ func (g *guard) DropCtx(ctx context.Context, token string) (bool, error) {
 		return d.DropCtx(ctx, token)
 	}
 	_, _, found, err := g.find(ctx, token)
-	if err != nil {
+	if err != nil && !unusable(err) {
 		return false, err
 	}
 	if cs, ok := g.inner.(scs.CtxStore); ok {

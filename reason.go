@@ -15,7 +15,9 @@ const (
 	// revoked, or was evicted from the store.
 	ReasonSessionUnknown Reason = "session_unknown"
 	// ReasonSessionCorrupt: it carries one, but the record could not be read. It
-	// was deleted, so the next login heals it.
+	// was deleted, so the next login heals it. One that no key of
+	// WithSessionEncryption opens is reported with this reason too; it stays in
+	// the store, and its request is answered with ReasonSessionUnknown.
 	ReasonSessionCorrupt Reason = "session_corrupt"
 	// ReasonScopeRequired: logged in, but with a narrower scope than the route
 	// asks for.

@@ -37,8 +37,10 @@ type sessions struct {
 	appIDs  []string      // identities of other accounts are not looked at
 	idle    time.Duration
 	now     func() time.Time
-	corrupt func(context.Context) // is told of each damaged record
-	silence *silence              // shared by all accounts
+	silence *silence // shared by all accounts
+
+	corrupt  func(context.Context) // is told of each damaged record
+	unopened func(context.Context) // is told of each that no key opens
 
 	takesBearer bool // WithMiniProgram
 }
@@ -50,6 +52,9 @@ func (a *Auth) setSessions(c *config) error {
 	a.sessions = s
 	s.corrupt = func(ctx context.Context) {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})
+	}
+	s.unopened = func(ctx context.Context) {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "no key opens a session record; it was not deleted, because another instance may have its key; its owner is anonymous"})
 	}
 	if c.mgrSet {
 		if c.manager.IdleTimeout > 0 {

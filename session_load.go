@@ -9,6 +9,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth/internal/record"
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // load finds the visitor's session. An error means that the store could not
@@ -192,8 +193,11 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	}
 	found, err := c.guard.read(ctx, s.storeKey(token), &c.track)
 	s.listen(ctx, err)
-	if err != nil || !found {
-		return nil, err
+	switch {
+	case err != nil:
+		return nil, s.unread(ctx, token, err)
+	case !found:
+		return nil, nil
 	}
 	v := &c.visit
 	v.token, v.touch = token, c.track.touchDue
@@ -262,6 +266,24 @@ func (s *sessions) heal(ctx context.Context, token string, damage error) error {
 	return errDamaged
 }
 
+// unusable reports whether the store has something under a token, and no session.
+func unusable(err error) bool {
+	return errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrUnopened)
+}
+
+// unread is what comes of a session that the store did not hand out. One that no
+// key opens is as good as none, and stays: see store.Encrypt.
+func (s *sessions) unread(ctx context.Context, token string, err error) error {
+	switch {
+	case errors.Is(err, store.ErrDamaged):
+		return s.heal(ctx, token, err)
+	case errors.Is(err, store.ErrUnopened):
+		s.unopened(ctx)
+		return nil
+	}
+	return err
+}
+
 // loadForeign loads a session with a manager of the application's, whose store
 // is not guarded.
 func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
@@ -271,7 +293,7 @@ func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
 	case err != nil && s.undecodable(below, token):
 		return nil, s.heal(below, token, err)
 	case err != nil:
-		return nil, err
+		return nil, s.unread(below, token, err)
 	case s.manager.Token(c) == "":
 		return nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -233,31 +234,125 @@ func TestATicketIsGoodForTwoMinutesAndOneBrowser(t *testing.T) {
 }
 
 func TestADamagedRecordIsAnonymousAndHealed(t *testing.T) {
-	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	damage := func(b *browser) {
-		conn := redis.Pool().Get()
-		defer conn.Close()
-		_, err := conn.Do("SET", "scs:session:"+b.cookie(s.sessionCookie()).Value, "garbage", "EX", 600)
-		require.NoError(t, err)
+	own := func(pool *redis.Pool) []Option {
+		m := scs.New()
+		m.Store = store.New(pool)
+		return []Option{WithSessionManager(m)}
 	}
+	ours := func(pool *redis.Pool) []Option { return []Option{WithRedis(pool)} }
+	idle := func(pool *redis.Pool) []Option { return []Option{WithRedis(pool), WithIdleTimeout(time.Hour)} }
+	for name, with := range map[string]func(*redis.Pool) []Option{"ours": ours, "with an idle timeout": idle, "the application's manager": own} {
+		for kind, damage := range damages {
+			t.Run(name+", "+kind, func(t *testing.T) {
+				server := redistest.Start(t)
+				s := newSite(t, with(server.Pool())...)
+				b := s.browser()
+				spoil := func() (key string) {
+					key = "scs:session:" + b.cookie(s.sessionCookie()).Value
+					damage(server, key)
+					return key
+				}
+				b.visit("/a")
+
+				key := spoil()
+				page := b.step("/public")
+				assert.Equal(t, http.StatusOK, page.StatusCode)
+				assert.Contains(t, page.body, "logged-in=false")
+				assert.Nil(t, b.cookie(s.sessionCookie()), "the cookie goes with the record")
+				assert.Zero(t, server.Do("EXISTS", key))
+				assert.Equal(t, 1, strings.Count(s.logs.String(), "session_corrupt"))
+
+				b.visit("/a")
+				key = spoil()
+				script := b.fetch(http.MethodGet, "/a")
+				assert.Equal(t, http.StatusUnauthorized, script.StatusCode)
+				assert.Contains(t, script.body, "session_corrupt")
+				assert.Zero(t, server.Do("EXISTS", key))
+
+				assert.Contains(t, b.visit("/a").body, "logged-in=true", "a login heals it")
+			})
+		}
+	}
+}
+
+// damages are what can befall a record in Redis.
+var damages = map[string]func(server *redistest.Server, key string){
+	"overwritten":     func(server *redistest.Server, key string) { server.Do("SET", key, "garbage", "EX", 600) },
+	"of another type": func(server *redistest.Server, key string) { server.Do("DEL", key); server.Do("LPUSH", key, "x") },
+	"grown": func(server *redistest.Server, key string) {
+		server.Do("SET", key, make([]byte, 2<<20), "KEEPTTL")
+	},
+}
+
+// While keys are being rotated, an instance meets records whose key it does not
+// have yet. It must not delete them.
+func TestARecordThatNoKeyOpensIsAnonymousReportedAndLeft(t *testing.T) {
+	old, young := []byte("0123456789abcdefghijklmnopqrstuv"), []byte("vutsrqponmlkjihgfedcba9876543210")
+	for kind, damage := range map[string]func(server *redistest.Server, key string){
+		"sealed with a key to come": func(*redistest.Server, string) {},
+		"overwritten":               func(server *redistest.Server, key string) { server.Do("SETRANGE", key, 3, "\xff\x00") },
+		"not sealed":                func(server *redistest.Server, key string) { server.Do("SET", key, "garbage", "EX", 600) },
+	} {
+		t.Run(kind, func(t *testing.T) {
+			server := redistest.Start(t)
+			there := newSite(t, WithRedis(server.Pool()), WithSessionEncryption(young, old))
+			here := newSite(t, WithRedis(server.Pool()), WithSessionEncryption(old))
+			member := there.browser()
+			member.visit("/a")
+			token := member.cookie(there.sessionCookie()).Value
+			key := "scs:session:" + token
+			damage(server, key)
+
+			b := here.browser()
+			b.setCookie(here.sessionCookie(), token)
+			page := b.step("/public")
+			assert.Equal(t, http.StatusOK, page.StatusCode)
+			assert.Contains(t, page.body, "logged-in=false")
+			assert.NotNil(t, b.cookie(here.sessionCookie()))
+			assert.Equal(t, 1, strings.Count(here.logs.String(), "session_corrupt"), "it is reported")
+			assert.Equal(t, int64(1), server.Do("EXISTS", key), "it is not deleted")
+			assert.Contains(t, b.fetch(http.MethodGet, "/a").body, "session_unknown")
+
+			if kind == "sealed with a key to come" {
+				assert.Contains(t, member.step("/a").body, "logged-in=true", "who has the key goes on")
+			}
+			assert.Contains(t, b.visit("/a").body, "logged-in=true", "a login heals it")
+		})
+	}
+}
+
+// Sealed or not, what is no box at all is deleted: no key could open it.
+func TestASealedRecordThatIsNoRecordIsHealed(t *testing.T) {
+	for _, kind := range []string{"of another type", "grown"} {
+		server := redistest.Start(t)
+		s := newSite(t, WithRedis(server.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
+		b := s.browser()
+		b.visit("/a")
+		key := "scs:session:" + b.cookie(s.sessionCookie()).Value
+		damages[kind](server, key)
+		assert.Contains(t, b.step("/public").body, "logged-in=false")
+		assert.Nil(t, b.cookie(s.sessionCookie()), kind)
+		assert.Zero(t, server.Do("EXISTS", key), kind)
+		assert.Equal(t, 1, strings.Count(s.logs.String(), "session_corrupt"), kind)
+	}
+}
+
+// Where scs itself asks for the session, an error would be a 500 for as long as
+// the key lives.
+func TestTheApplicationsLoadAndSaveMeetsNoErrorWhereThereIsNoSession(t *testing.T) {
+	server := redistest.Start(t)
+	s := newSite(t, WithRedis(server.Pool()))
+	inner := s.server.Config.Handler
 	b := s.browser()
 	b.visit("/a")
-
-	damage(b)
-	page := b.step("/public")
-	assert.Equal(t, http.StatusOK, page.StatusCode)
-	assert.Contains(t, page.body, "logged-in=false")
-	assert.Nil(t, b.cookie(s.sessionCookie()), "the cookie goes with the record")
-	assert.Contains(t, s.logs.String(), "session_corrupt")
-
-	b.visit("/a")
-	damage(b)
-	script := b.fetch(http.MethodGet, "/a")
-	assert.Equal(t, http.StatusUnauthorized, script.StatusCode)
-	assert.Contains(t, script.body, "session_corrupt")
-
-	assert.Contains(t, b.visit("/a").body, "logged-in=true", "a login heals it")
+	key := "scs:session:" + b.cookie(s.sessionCookie()).Value
+	s.server.Config.Handler = s.auth.Sessions().LoadAndSave(inner)
+	for _, kind := range []string{"of another type", "grown"} {
+		damages[kind](server, key)
+		got := b.step("/public")
+		assert.Equal(t, http.StatusOK, got.StatusCode, kind)
+		assert.Contains(t, got.body, "logged-in=false")
+	}
 }
 
 func TestAFailedSaveIsOneClean503(t *testing.T) {

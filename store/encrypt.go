@@ -21,8 +21,11 @@ import (
 //
 // Each key is at least 32 random bytes. The first seals, all of them open, so
 // that keys are rotated by putting the new one first and dropping the old one
-// after a session's lifetime. A record that no key opens, among them every
-// record written before encryption was turned on, is not found.
+// after a session's lifetime. For a record that no key opens, among them every
+// record written before encryption was turned on, the error is [ErrUnopened]. It
+// is left where it is, also by the gate, which takes its visitor for anonymous
+// and reports session_corrupt: while keys are being rotated it may well be a good
+// one, sealed by an instance that has the new key already.
 //
 // Marks and the index are passed on as they are. A record grows by 29 bytes.
 func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
@@ -59,8 +62,8 @@ func (s *sealed) FindCtx(ctx context.Context, token string) ([]byte, bool, error
 	if err != nil || !found {
 		return nil, false, err
 	}
-	b, found = s.open(token, b)
-	return b, found, nil
+	b, err = s.open(token, b)
+	return b, err == nil, err
 }
 
 func (s *sealed) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
@@ -68,8 +71,8 @@ func (s *sealed) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dur
 	if err != nil || !found {
 		return nil, 0, false, err
 	}
-	if b, found = s.open(token, b); !found {
-		return nil, 0, false, nil
+	if b, err = s.open(token, b); err != nil {
+		return nil, 0, false, err
 	}
 	return b, ttl, true, nil
 }
@@ -97,7 +100,7 @@ func (s *sealed) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	}
 	all := make(map[string][]byte, len(boxes))
 	for token, box := range boxes {
-		if b, ok := s.open(token, box); ok {
+		if b, err := s.open(token, box); err == nil {
 			all[token] = b
 		}
 	}
@@ -124,20 +127,21 @@ func (s *sealed) seal(token string, b []byte) ([]byte, error) {
 
 // open tries all keys. There are few of them, and a wrong one is told by the
 // tag.
-func (s *sealed) open(token string, box []byte) ([]byte, bool) {
+func (s *sealed) open(token string, box []byte) ([]byte, error) {
+	const op = "open session"
 	if len(box) == 0 || box[0] != sealedV1 {
-		return nil, false
+		return nil, newError(op, ErrUnopened)
 	}
 	for _, key := range s.keys {
 		aead, err := recordCipher(key, token)
 		if err != nil {
-			return nil, false
+			return nil, newError(op, err)
 		}
 		if b, err := aead.Open([]byte{}, nil, box[1:], nil); err == nil {
-			return b, true
+			return b, nil
 		}
 	}
-	return nil, false
+	return nil, newError(op, ErrUnopened)
 }
 
 // recordCipher derives the key of one record. A key of its own binds the record

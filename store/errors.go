@@ -52,6 +52,18 @@ func (c Class) String() string {
 	return "none"
 }
 
+// What a store finds under a token and cannot hand out as a session. Both come
+// inside an [Error].
+var (
+	// ErrDamaged: a key of another type, or a record of more than 1 MiB. No
+	// session store has written that, so it may be deleted.
+	ErrDamaged = errors.New("this is no session record")
+	// ErrUnopened: no key of [Encrypt] opens the record. It is damaged, or is
+	// older than its encryption, or another instance has its key already, or
+	// still; so it is not to be deleted.
+	ErrUnopened = errors.New("no key opens this session record")
+)
+
 // Error is trouble with the store. Its text names what was being done and what
 // Redis or the network said, never a key, token or value.
 type Error struct {

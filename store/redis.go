@@ -44,7 +44,9 @@ type Getter interface {
 // Sentinel group if the getter leads there. It is safe for concurrent use.
 //
 // Each call is one round trip with one deadline ([WithTimeout]) for waiting,
-// dialling and talking. Reads end early when their context does, before they
+// dialling and the answer. Sending has the connection's own write timeout beside
+// it ([NewPool]: 1 s), which counts where the network takes nothing more: at worst
+// a call ends that much after its deadline. Reads end early when their context does, before they
 // take a connection; writes are detached from the context's end, because a
 // visitor who goes away must not lose the login that WeChat has already
 // granted. A call that meets a dead connection, or a server that cannot serve
@@ -81,7 +83,7 @@ type options struct {
 func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
 
 // WithTimeout sets the time for one call, waiting for a connection and
-// repeating included; the default is 1 s, and what is not positive means the
+// repeating included, sending not (see [Store]); the default is 1 s, and what is not positive means the
 // default. It does not concern NewMemory.
 func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
@@ -116,8 +118,8 @@ func New(pool Getter, opts ...Option) *Store {
 	}
 }
 
-// FindCtx implements scs.CtxStore. A key that holds something else than a
-// record, or a record of more than 1 MiB, is not found.
+// FindCtx implements scs.CtxStore. For a key that holds something else than a
+// record, or a record of more than 1 MiB, the error is [ErrDamaged].
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	const op = "find session"
 	if !keyspace.ValidToken(token) {
@@ -125,10 +127,9 @@ func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	}
 	replies, err := s.do(ctx, op, cmd("GET", s.key(token)))
 	if err != nil {
-		return nil, false, notFoundIfWrongType(err)
+		return nil, false, damagedIfWrongType(op, err)
 	}
-	b, found := record(replies[0])
-	return b, found, nil
+	return record(op, replies[0])
 }
 
 // FindTTLCtx implements [TTLFinder].
@@ -140,9 +141,12 @@ func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dura
 	key := s.key(token)
 	replies, err := s.do(ctx, op, cmd("GET", key), cmd("PTTL", key))
 	if err != nil {
-		return nil, 0, false, notFoundIfWrongType(err)
+		return nil, 0, false, damagedIfWrongType(op, err)
 	}
-	b, found := record(replies[0])
+	b, found, err := record(op, replies[0])
+	if err != nil {
+		return nil, 0, false, err
+	}
 	ms, err := redis.Int64(replies[1], nil)
 	if err != nil {
 		return nil, 0, false, newError(op, err)
@@ -242,7 +246,7 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 		for _, key := range keys {
 			token := strings.TrimPrefix(key, s.prefix)
 			b, found, err := s.FindCtx(ctx, token)
-			if err != nil {
+			if err != nil && !errors.Is(err, ErrDamaged) {
 				return nil, err
 			}
 			if found {
@@ -277,12 +281,12 @@ func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Backg
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
 
 // record takes a session record from the reply to GET.
-func record(reply any) (b []byte, found bool) {
+func record(op string, reply any) (b []byte, found bool, err error) {
 	b, found = reply.([]byte)
-	if !found || len(b) > maxRecord {
-		return nil, false
+	if len(b) > maxRecord {
+		return nil, false, newError(op, ErrDamaged)
 	}
-	return b, true
+	return b, found, nil
 }
 
 // writable tells why a record cannot be stored under the token.
@@ -299,12 +303,11 @@ func writable(op, token string, b []byte) error {
 
 var errMalformedToken = errors.New("malformed session token")
 
-// notFoundIfWrongType turns WRONGTYPE into "no session": what stands there was
-// not written by a session store, and an error would lock its visitor out for
-// as long as the key lives.
-func notFoundIfWrongType(err error) error {
+// damagedIfWrongType tells trouble with Redis from a key that no session store
+// has written: that one would lock its visitor out for as long as it lives.
+func damagedIfWrongType(op string, err error) error {
 	if reply := redis.Error(""); errors.As(err, &reply) && strings.HasPrefix(string(reply), "WRONGTYPE") {
-		return nil
+		return newError(op, ErrDamaged)
 	}
 	return err
 }

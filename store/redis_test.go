@@ -243,11 +243,12 @@ func TestAKeyOfAnotherTypeIsNoSession(t *testing.T) {
 	server.Do("LPUSH", "scs:session:"+token, "x")
 
 	_, found, err := s.FindCtx(ctx, token)
-	require.NoError(t, err)
+	require.ErrorIs(t, err, store.ErrDamaged)
 	assert.False(t, found)
 	_, _, found, err = s.FindTTLCtx(ctx, token)
-	require.NoError(t, err)
+	require.ErrorIs(t, err, store.ErrDamaged)
 	assert.False(t, found)
+	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
 	all, err := s.AllCtx(ctx)
 	require.NoError(t, err)
 	assert.Empty(t, all)
@@ -277,14 +278,20 @@ func TestAMarkOrIndexOfAnotherTypeIsAnErrorAndNeverNothing(t *testing.T) {
 	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
 }
 
-func TestARecordGrownByAnotherIsNotFound(t *testing.T) {
+func TestARecordGrownByAnotherIsDamaged(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, token := patient(server.Pool()), storetest.Token()
 	server.Do("SET", "scs:session:"+token, make([]byte, 2<<20))
 	_, found, err := s.FindCtx(ctx, token)
-	require.NoError(t, err)
+	require.ErrorIs(t, err, store.ErrDamaged)
 	assert.False(t, found)
+	_, _, found, err = s.FindTTLCtx(ctx, token)
+	require.ErrorIs(t, err, store.ErrDamaged)
+	assert.False(t, found)
+	all, err := s.AllCtx(ctx)
+	require.NoError(t, err)
+	assert.Empty(t, all)
 }
 
 func TestIterationKeepsOutOfKeysThatAreNoSessions(t *testing.T) {

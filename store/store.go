@@ -17,7 +17,8 @@ import (
 // the future removes the record.
 //
 // Every method of these interfaces is safe for concurrent use. An error is
-// always trouble with the store, never "not found"; [ClassOf] tells what can be
+// always trouble with the store, or with what it has under the token
+// ([ErrDamaged], [ErrUnopened]), never "not found"; [ClassOf] tells what can be
 // done about it.
 
 // Updater overwrites a session record only if it still exists (Redis:

@@ -14,7 +14,8 @@ import (
 // The bounds of a frozen Redis.
 const (
 	maxProtected = 1200 * time.Millisecond // 99 of 100 answers of 503
-	maxPublic    = 20 * time.Millisecond   // 99 of 100 answers of public pages
+	maxPublic    = 20 * time.Millisecond   // 99 of 100 answers of public pages, but see judge
+	onceIn       = 2 * time.Second         // one visitor of a public page may wait, when some have
 	maxThaw      = 5 * time.Second         // until the goroutines are as many as before
 )
 
@@ -88,7 +89,7 @@ func runFrozen(h *host, ice time.Duration, rate int) bool {
 	wait(time.Until(thawed.Add(maxThaw)))
 	close(l.done)
 	l.wg.Wait()
-	return l.judge(froze, thawed, most, peak, back)
+	return l.judge(froze, thawed, rate, most, peak, back)
 }
 
 // comesBack measures how long it takes until there are no more goroutines than
@@ -138,15 +139,26 @@ func (l *load) ask(k kind, member *visitor) {
 }
 
 // judge prints what was measured, and tells whether it is within the bounds.
-func (l *load) judge(froze, thawed time.Time, most, peak int, back time.Duration) bool {
+//
+// Visitors of public pages who have a session are looked for in Redis until one
+// request has waited there in vain. So those of the first moments wait, and are
+// counted and not among the 99 of 100; all later ones are.
+func (l *load) judge(froze, thawed time.Time, rate, most, peak int, back time.Duration) bool {
 	times := make([][]time.Duration, kinds)
-	counted, wrong, after := 0, 0, 0
+	counted, wrong, after, early := 0, 0, 0, 0
+	var public []time.Duration
 	for _, s := range l.samples {
 		switch {
 		case s.asked.Before(froze):
 		case s.asked.Before(thawed):
 			counted++
 			times[s.kind] = append(times[s.kind], s.took)
+			switch {
+			case s.kind == publicVisitor && s.asked.Before(froze.Add(maxProtected)):
+				early++
+			case s.kind != protected:
+				public = append(public, s.took)
+			}
 			// Who asks in the last second may still get his page.
 			if late := s.asked.After(thawed.Add(-maxProtected)); !s.expected(late) {
 				wrong++
@@ -155,16 +167,18 @@ func (l *load) judge(froze, thawed time.Time, most, peak int, back time.Duration
 			after++
 		}
 	}
-	public := slices.Concat(times[publicStranger], times[unwalled], times[anonymous])
+	waited := longerThan(times[publicVisitor], 500*time.Millisecond)
+	mayWait := early + int(thawed.Sub(froze)/onceIn)
+	enough := int(0.9 * float64(rate) * thawed.Sub(froze).Seconds())
 	fmt.Printf("frozen for %v: %d requests; goroutines %d at most before, %d during\n",
 		thawed.Sub(froze).Round(time.Second), counted, most, peak)
-	fmt.Printf("public pages for visitors with a session: %d of %d waited for Redis\n",
-		longerThan(times[publicVisitor], 500*time.Millisecond), len(times[publicVisitor]))
+	fmt.Printf("public pages for visitors with a session: %d of %d waited for Redis, %d of them may; 99 of 100 took at most %d ms\n",
+		waited, len(times[publicVisitor]), mayWait, percentile99(times[publicVisitor]).Milliseconds())
 	fmt.Printf("answers that were not to be expected: %d during, %d from a second after\n", wrong, after)
 	slow, fast := percentile99(times[protected]), percentile99(public)
-	fmt.Printf("frozen: seconds %.0f, requests %d, protected-p99-ms %d, public-p99-ms %.1f, goroutines-back-ms %d, wrong-answers %d\n",
-		thawed.Sub(froze).Seconds(), counted, slow.Milliseconds(), float64(fast.Microseconds())/1000, back.Milliseconds(), wrong+after)
-	return counted > 0 && slow <= maxProtected && fast <= maxPublic && back <= maxThaw && wrong+after == 0
+	fmt.Printf("frozen: seconds %.0f, requests %d, protected-p99-ms %d, public-p99-ms %.1f, goroutines-back-ms %d, wrong-answers %d, public-waited %d\n",
+		thawed.Sub(froze).Seconds(), counted, slow.Milliseconds(), float64(fast.Microseconds())/1000, back.Milliseconds(), wrong+after, waited)
+	return counted >= enough && waited <= mayWait && slow <= maxProtected && fast <= maxPublic && back <= maxThaw && wrong+after == 0
 }
 
 // expected tells whether an answer is the right one while Redis is frozen, or,

@@ -7,9 +7,10 @@
 //
 // has visitors log in, come back and log out, floods of strangers, and a fault
 // of Redis every 20 seconds. It ends with exit code 1 if a login or a value of a
-// session was lost, a session outlived its logout, the application has more
-// goroutines than after the warm-up or 5 MB more memory, or if strangers have
-// left keys in Redis. Its last line has the counts.
+// session was lost, a session outlived its logout, a stranger or a public page
+// got another answer than its own, a visitor got one that is neither his page nor
+// a 503, the application has more goroutines than after the warm-up or 5 MB more
+// memory, or if strangers have left keys in Redis. Its last line has the counts.
 //
 //	go run ./internal/soak -frozen
 //

@@ -40,20 +40,23 @@ func runSoak(h *host, p plan) bool {
 	after := atRest(app, crowd)
 	minutes := time.Since(began).Minutes()
 	crowd.leave()
-	keys := flushAndFlood(g, crowd, p.strangers)
-
 	c := crowd.counts
+	during := c.strangers
+	keys := flushAndFlood(g, crowd, p.strangers)
+	flooded := c.strangers - during
 	for _, note := range c.notes {
 		fmt.Println(note)
 	}
 	grown := after.Resident - before.Resident
 	fmt.Printf("at the end: %d goroutines, %.1f MB resident; %d visits, %d answers of 503, %d of other kinds, %d of strangers\n",
 		after.Goroutines, megabytes(after.Resident), c.visits, c.refused, c.odd, c.strangers)
-	fmt.Printf("values lost: %d, sessions that outlived their logout: %d\n", c.lostValues, c.revived)
+	fmt.Printf("values lost: %d, sessions that outlived their logout: %d, strangers and public pages answered wrongly: %d, strangers answered in the flood: %d of %d\n",
+		c.lostValues, c.revived, c.wrong, flooded, p.strangers)
 	goroutines := after.Goroutines - before.Goroutines
 	fmt.Printf("soak: minutes %.0f, logins %d, lost-logins %d, goroutine-growth %d, rss-growth-mb %.1f, anonymous-keys %d\n",
 		minutes, c.logins, c.lostLogins, goroutines, megabytes(grown), keys)
-	return c.logins > 0 && c.lostLogins+c.lostValues+c.revived == 0 && goroutines <= 0 && grown <= maxGrowth && keys == 0
+	return c.logins > 0 && c.lostLogins+c.lostValues+c.revived+c.odd+c.wrong == 0 &&
+		goroutines <= 0 && grown <= maxGrowth && flooded == p.strangers && keys == 0
 }
 
 // trouble brings one fault after the other until the time is over. It returns
@@ -93,14 +96,15 @@ func atRest(app *application, crowd *crowd) state {
 }
 
 // flushAndFlood empties Redis, sends the strangers and counts the keys that
-// they have left.
+// they have left. How many got the answer that is theirs is among the counts:
+// one that was not answered shows nothing.
 func flushAndFlood(g *ground, crowd *crowd, strangers int) int64 {
 	g.redis.Do("FLUSHALL")
 	const lanes = 4
 	var wg sync.WaitGroup
-	for range lanes {
+	for lane := range lanes {
 		wg.Go(func() {
-			for range strangers / lanes {
+			for n := lane; n < strangers; n += lanes {
 				crowd.stranger()
 			}
 		})

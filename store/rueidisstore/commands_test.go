@@ -217,11 +217,12 @@ func TestAKeyOfAnotherTypeIsNoSession(t *testing.T) {
 		token := storetest.Token()
 		server.Do("LPUSH", "scs:session:"+token, "x")
 		_, found, err := s.FindCtx(ctx, token)
-		require.NoError(t, err)
+		require.ErrorIs(t, err, store.ErrDamaged)
 		assert.False(t, found)
 		_, _, found, err = s.FindTTLCtx(ctx, token)
-		require.NoError(t, err)
+		require.ErrorIs(t, err, store.ErrDamaged)
 		assert.False(t, found)
+		assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
 		all, err := s.AllCtx(ctx)
 		require.NoError(t, err)
 		assert.NotContains(t, all, token)
@@ -259,14 +260,17 @@ func TestAMarkOrIndexOfAnotherTypeIsAnErrorAndNeverNothing(t *testing.T) {
 	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
 }
 
-func TestARecordGrownByAnotherIsNotFound(t *testing.T) {
+func TestARecordGrownByAnotherIsDamaged(t *testing.T) {
 	server := redistest.Start(t)
 	for _, s := range []*rueidisstore.Store{open(t, one(server)), open(t, one(server), nearCache())} {
 		token := storetest.Token()
 		server.Do("SET", "scs:session:"+token, make([]byte, 2<<20))
 		_, found, err := s.Find(token)
-		require.NoError(t, err)
+		require.ErrorIs(t, err, store.ErrDamaged)
 		assert.False(t, found)
+		all, err := s.All()
+		require.NoError(t, err)
+		assert.NotContains(t, all, token)
 	}
 }
 

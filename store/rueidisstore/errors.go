@@ -75,12 +75,11 @@ func ofAnother(err error, own context.Context) bool {
 	return own.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
-// notFoundIfWrongType turns WRONGTYPE into "no session": what stands there was
-// not written by a session store, and an error would lock its visitor out for
-// as long as the key lives.
-func notFoundIfWrongType(err error) error {
+// damagedIfWrongType tells trouble with Redis from a key that no session store
+// has written: that one would lock its visitor out for as long as it lives.
+func damagedIfWrongType(op string, err error) error {
 	if text, ok := replyText(err); ok && strings.HasPrefix(text, "WRONGTYPE") {
-		return nil
+		return newError(op, store.ErrDamaged)
 	}
 	return err
 }

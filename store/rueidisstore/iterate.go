@@ -2,9 +2,12 @@ package rueidisstore
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"github.com/redis/rueidis"
+
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // scanCount is how many keys one step of a scan looks at.
@@ -47,7 +50,7 @@ func (s *Store) collect(ctx context.Context, op string, primary rueidis.Client, 
 		for _, key := range keys {
 			token := strings.TrimPrefix(key, s.prefix)
 			b, found, err := s.get(ctx, token)
-			if err != nil {
+			if err != nil && !errors.Is(err, store.ErrDamaged) {
 				return err
 			}
 			if found {

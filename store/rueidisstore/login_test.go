@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -182,4 +183,29 @@ func (in *instance) do(browser *http.Client, method, path string, header http.He
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(in.t, err)
 	return resp.StatusCode, string(body)
+}
+
+// A key that is no session record is deleted, and its visitor is anonymous.
+func TestARecordThatIsNoneIsHealed(t *testing.T) {
+	server := redistest.Start(t)
+	sim := wechattest.NewServer()
+	t.Cleanup(sim.Close)
+	for _, opts := range [][]rueidisstore.Option{nil, {nearCache()}} {
+		in := newInstance(t, sim, open(t, one(server), opts...))
+		for _, damage := range []func(key string){
+			func(key string) { server.Do("DEL", key); server.Do("LPUSH", key, "x") },
+			func(key string) { server.Do("SET", key, make([]byte, 2<<20), "KEEPTTL") },
+		} {
+			browser := wechattest.Browser(wechattest.IPhone)
+			in.visit(browser, "/")
+			keys, err := redis.Strings(server.Do("KEYS", "scs:session:*"), nil)
+			require.NoError(t, err)
+			require.Len(t, keys, 1)
+			damage(keys[0])
+			in.awaitAnonymous(browser)
+			assert.Zero(t, server.Do("EXISTS", keys[0]))
+			assert.Equal(t, "hello", in.visit(browser, "/"))
+			in.post(browser, "/wechat/logout")
+		}
+	}
 }

@@ -71,8 +71,8 @@ func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
 // each at most where Redis is silent. Later calls fail.
 func (s *Store) Close() { s.connector.close() }
 
-// FindCtx implements scs.CtxStore. A key that holds something else than a
-// record, or a record of more than 1 MiB, is not found.
+// FindCtx implements scs.CtxStore. For a key that holds something else than a
+// record, or a record of more than 1 MiB, the error is store.ErrDamaged.
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	if s.near == nil {
 		return s.get(ctx, token)
@@ -86,12 +86,12 @@ func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
 	if !keyspace.ValidToken(token) {
 		return nil, false, nil
 	}
-	replies, err := s.do(ctx, "find session", cmd("GET", s.key(token)))
+	const op = "find session"
+	replies, err := s.do(ctx, op, cmd("GET", s.key(token)))
 	if err != nil {
-		return nil, false, notFoundIfWrongType(err)
+		return nil, false, damagedIfWrongType(op, err)
 	}
-	b, found := record(replies[0])
-	return b, found, nil
+	return record(op, replies[0])
 }
 
 // FindTTLCtx implements store.TTLFinder. The remaining life of a record from the
@@ -126,9 +126,12 @@ func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration
 	key := s.key(token)
 	replies, err := s.do(ctx, op, cmd("GET", key), cmd("PTTL", key))
 	if err != nil {
-		return nil, 0, false, notFoundIfWrongType(err)
+		return nil, 0, false, damagedIfWrongType(op, err)
 	}
-	b, found := record(replies[0])
+	b, found, err := record(op, replies[0])
+	if err != nil {
+		return nil, 0, false, err
+	}
 	ms, err := replies[1].AsInt64()
 	if err != nil {
 		return nil, 0, false, newError(op, err)
@@ -250,15 +253,15 @@ func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Backg
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
 
 // record takes a session record from the reply to GET.
-func record(reply rueidis.RedisMessage) (b []byte, found bool) {
+func record(op string, reply rueidis.RedisMessage) (b []byte, found bool, err error) {
 	if !reply.IsString() {
-		return nil, false
+		return nil, false, nil
 	}
-	b, err := reply.AsBytes()
+	b, err = reply.AsBytes()
 	if err != nil || len(b) > maxRecord {
-		return nil, false
+		return nil, false, newError(op, store.ErrDamaged)
 	}
-	return b, true
+	return b, true, nil
 }
 
 var errUnexpectedReply = errors.New("unexpected reply")

@@ -41,13 +41,17 @@ func Start(ctx context.Context) (*Server, error) {
 		if err = s.launch(ctx); err == nil {
 			return s, nil
 		}
-		if !strings.Contains(err.Error(), "in use") {
+		if !taken(err) {
 			break
 		}
 	}
 	os.RemoveAll(dir)
 	return nil, err
 }
+
+// taken reports whether a server ended because another process has its port: by
+// its last line, which the reason comes before.
+func taken(err error) bool { return strings.Contains(err.Error(), "Failed listening on port") }
 
 // launch waits for the server's own word that it listens: connecting to the
 // port would not tell it from a stranger.
