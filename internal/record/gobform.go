@@ -31,10 +31,13 @@ const (
 	gobSlice
 	gobStruct
 	gobMap
-	gobEncoder
+	gobEncoder // this and the two below: bytes of the type's own making
 	gobBinary
 	gobText
 )
+
+// gobParts is how many types make one of each kind but structs.
+var gobParts = [...]int{gobArray: 1, gobSlice: 1, gobMap: 2, gobText: 0}
 
 // maxGobDepth is how deep values may be nested in each other. It is how far gob
 // goes itself in a value that it skips.
@@ -149,8 +152,8 @@ func (f *gobForm) define(id int64) {
 			}
 		}
 	}
-	want, fixed := map[int]int{gobArray: 1, gobSlice: 1, gobMap: 2, gobEncoder: 0, gobBinary: 0, gobText: 0}[t.kind]
-	if f.types[id] != nil || id < gobDefined || id > math.MaxInt32 || (t.kind != gobStruct && (!fixed || len(t.parts) != want)) {
+	if f.in.bad || t.kind == 0 || (t.kind != gobStruct && len(t.parts) != gobParts[t.kind]) ||
+		f.types[id] != nil || id < gobDefined || id > math.MaxInt32 {
 		f.in.fail()
 	}
 	f.types[id] = t
