@@ -42,9 +42,11 @@ func (Codec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
 	return record.Encode(deadline, values)
 }
 
-// Decode implements scs.Codec. It takes memory in proportion to len(b), except
-// for maps among the values that are left to gob, where a record without a sum
-// may claim more.
+// Decode implements scs.Codec. Whoever wrote the record, it takes memory in
+// proportion to len(b): what is left to gob is followed to its end before gob is
+// asked, and a number of entries that are not there is an error. By how much the
+// proportion is depends on the application's types: an element of a slice has one
+// byte of the record at least, and takes as much memory as its type does.
 func (Codec) Decode(b []byte) (deadline time.Time, values map[string]any, err error) {
 	return record.Decode(b)
 }

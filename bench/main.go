@@ -6,6 +6,7 @@
 //	ROUNDS     how often everything is measured, default 7
 //	ONLY       a pattern of names: only these are measured, and no goals printed
 //	PROFILE    a file to write a processor profile of the measurements to
+//	GOALS      "must": a goal that is missed makes the program fail
 package main
 
 import (
@@ -19,6 +20,7 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +41,7 @@ type settings struct {
 	rounds    int
 	only      *regexp.Regexp // nil for all
 	profile   string
+	must      bool // reach all goals
 }
 
 func readSettings() (settings, error) {
@@ -63,6 +66,13 @@ func readSettings() (settings, error) {
 		}
 	}
 	s.profile = os.Getenv("PROFILE")
+	switch text := os.Getenv("GOALS"); text {
+	case "":
+	case "must":
+		s.must = true
+	default:
+		return s, fmt.Errorf("GOALS %q is not must", text)
+	}
 	return s, nil
 }
 
@@ -102,7 +112,19 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := f.growth(rs, set); err != nil {
 		return err
 	}
-	return f.conclude(rs, pair, set.benchtime*time.Duration(set.rounds))
+	missed, err := f.conclude(rs, pair, set.benchtime*time.Duration(set.rounds))
+	if err != nil {
+		return err
+	}
+	return set.judge(missed)
+}
+
+// judge is the end of a run that missed these goals.
+func (s settings) judge(missed []string) error {
+	if s.must && len(missed) > 0 {
+		return fmt.Errorf("goals missed: %s", strings.Join(missed, ", "))
+	}
+	return nil
 }
 
 // profiled runs f, with a processor profile if there is a file for it.

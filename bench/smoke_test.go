@@ -2,11 +2,14 @@ package main
 
 import (
 	"bytes"
+	"flag"
 	"maps"
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -144,20 +147,104 @@ func TestTheOutputEndsWithALineForEachGoal(t *testing.T) {
 	pair, err := f.newLoginPair()
 	require.NoError(t, err)
 	var out bytes.Buffer
-	require.NoError(t, f.conclude(&rounds{out: &out, n: 1}, pair, 0))
+	missed, err := f.conclude(&rounds{out: &out, n: 1}, pair, 0)
+	require.NoError(t, err)
 
-	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	require.Greater(t, len(lines), 8)
-	var names []string
-	for _, line := range lines[len(lines)-8:] {
-		require.Regexp(t, `^ratio [a-z0-9_]+ [0-9]+\.[0-9]{3} [0-9]+\.[0-9]{2}$`, line)
-		names = append(names, strings.Fields(line)[1])
+	goals := map[string][]string{}
+	var last []string
+	var over []string
+	for line := range strings.Lines(out.String()) {
+		words := strings.Fields(line)
+		if last = words; words[0] != "count" && words[0] != "ratio" {
+			continue
+		}
+		require.Regexp(t, `^(count [a-z0-9_]+ [0-9]+ [0-9]+|ratio [a-z0-9_]+ [0-9]+\.[0-9]{3} [0-9]+\.[0-9]{2})\n$`, line)
+		goals[words[0]] = append(goals[words[0]], words[1]+" "+words[3])
+		value, err := strconv.ParseFloat(words[2], 64)
+		require.NoError(t, err)
+		most, err := strconv.ParseFloat(words[3], 64)
+		require.NoError(t, err)
+		if value > most {
+			over = append(over, words[1])
+		}
 	}
-	assert.Equal(t, []string{
-		"authenticated_memory", "authenticated_redis", "authenticated_near_cache", "anonymous_page",
-		"anonymous_script", "login", "p99_64_visitors", "record_bytes",
-	}, names)
-	assert.Contains(t, out.String(), "count login_round_trips ")
+	assert.Equal(t, map[string][]string{
+		"count": {"authenticated_memory_allocs_above_bare 12", "anonymous_page_redis_commands 0", "login_round_trips 4", "record_redis_bytes 512"},
+		"ratio": {
+			"authenticated_memory 0.10", "authenticated_redis 1.10", "authenticated_near_cache 0.03", "anonymous_page 0.10",
+			"anonymous_script 4.00", "login 0.60", "p99_64_visitors 0.80", "record_bytes 0.40",
+		},
+	}, goals)
+	assert.Equal(t, "record_bytes", last[1], "they are at the end")
+	for _, name := range over {
+		assert.Contains(t, missed, name)
+	}
+}
+
+func TestGoalsThatAreMissedFailTheRunWhereTheyMustBeReached(t *testing.T) {
+	missed := []string{"login", "record_bytes"}
+	t.Setenv("GOALS", "")
+	set, err := readSettings()
+	require.NoError(t, err)
+	assert.NoError(t, set.judge(missed))
+
+	t.Setenv("GOALS", "must")
+	set, err = readSettings()
+	require.NoError(t, err)
+	assert.NoError(t, set.judge(nil))
+	assert.EqualError(t, set.judge(missed), "goals missed: login, record_bytes")
+
+	t.Setenv("GOALS", "maybe")
+	_, err = readSettings()
+	assert.ErrorContains(t, err, "GOALS")
+}
+
+// The form is that of golang.org/design/14313-benchmark-format: a name, a number
+// of times, and pairs of a figure and its unit.
+func TestEveryMeasurementIsALineThatBenchstatReads(t *testing.T) {
+	testing.Init()
+	before := flag.Lookup("test.benchtime").Value.String()
+	require.NoError(t, flag.Set("test.benchtime", "1x"))
+	t.Cleanup(func() { _ = flag.Set("test.benchtime", before) })
+	f := newTestField(t)
+	pair, err := f.newLoginPair()
+	require.NoError(t, err)
+	var out bytes.Buffer
+	rs := &rounds{out: &out, n: 1}
+	require.NoError(t, rs.measure(f.groups(pair, nil)...))
+	require.NoError(t, f.memoryFigures(rs))
+	require.NoError(t, f.growSessions(rs, []int{1, 10}))
+	require.NoError(t, f.growVisitors(rs, []int{1, 5}))
+	_, err = f.conclude(rs, pair, 0)
+	require.NoError(t, err)
+
+	form := regexp.MustCompile(`^Benchmark[A-Z][^\s]*-[0-9]+\t *[1-9][0-9]*(\t *[0-9]+(\.[0-9]+)? [A-Za-z][A-Za-z0-9/-]*)+\n$`)
+	names := map[string]int{}
+	for line := range strings.Lines(out.String()) {
+		if strings.HasPrefix(line, "count ") || strings.HasPrefix(line, "ratio ") {
+			continue
+		}
+		assert.Regexp(t, form, line)
+		names[strings.Fields(line)[0]]++
+	}
+	assert.Len(t, names, 3*(4+5+2+2+2)+5+2+2*3+2, "one line for each")
+}
+
+func TestWhoeverIsRefusedIsCountedAndNotServed(t *testing.T) {
+	crowd := func(statuses ...int) *contender { // answers in turns
+		var asked atomic.Int64
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.WriteHeader(statuses[int(asked.Add(1))%len(statuses)])
+		})
+		return anonymous("crowd", h, http.StatusOK, func() *visitor { return newVisitor("") })
+	}
+	result, err := rush(crowd(200, 503, 503, 503), 400)
+	require.NoError(t, err)
+	assert.Equal(t, 300.0, result.Extra["refused"])
+	assert.InEpsilon(t, 100/result.T.Seconds(), result.Extra["req/s"], 1e-9)
+
+	_, err = rush(crowd(200, 503, 500), 400)
+	assert.ErrorContains(t, err, "the answer is 500")
 }
 
 func TestOnlyWhatIsAskedForIsMeasured(t *testing.T) {

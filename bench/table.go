@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -86,17 +87,23 @@ func (f *field) newLoginPair() (*loginPair, error) {
 }
 
 // conclude prints the counts, and after them the goals: for each, both
-// contenders work for that long.
-func (f *field) conclude(rs *rounds, pair *loginPair, length time.Duration) error {
+// contenders work for that long. It returns the names of those that were missed.
+func (f *field) conclude(rs *rounds, pair *loginPair, length time.Duration) (missed []string, err error) {
 	ours, scs, err := f.footprints()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	rs.figure("Record/who=wechatauth", "B", float64(ours.bytes))
 	rs.figure("Record/who=scs", "B", float64(scs.bytes))
 	c, err := f.counts(pair)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	goal := func(kind, name, value, most string, met bool) {
+		fmt.Fprintln(rs.out, kind, name, value, most)
+		if !met {
+			missed = append(missed, name)
+		}
 	}
 	for _, row := range []struct {
 		name        string
@@ -107,17 +114,20 @@ func (f *field) conclude(rs *rounds, pair *loginPair, length time.Duration) erro
 		{"login_round_trips", c.loginTrips, 4},
 		{"record_redis_bytes", ours.redis, 512},
 	} {
-		fmt.Fprintf(rs.out, "count %s %d %d\n", row.name, row.value, row.most)
+		goal("count", row.name, strconv.Itoa(row.value), strconv.Itoa(row.most), row.value <= row.most)
+	}
+	ratio := func(name string, value, most float64) {
+		goal("ratio", name, fmt.Sprintf("%.3f", value), fmt.Sprintf("%.2f", most), value <= most)
 	}
 	for _, d := range f.duels(pair) {
 		value, err := d.ratio(length)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		fmt.Fprintf(rs.out, "ratio %s %.3f %.2f\n", d.name, value, d.goal)
+		ratio(d.name, value, d.goal)
 	}
-	fmt.Fprintf(rs.out, "ratio record_bytes %.3f %.2f\n", float64(ours.bytes)/float64(scs.bytes), 0.4)
-	return nil
+	ratio("record_bytes", float64(ours.bytes)/float64(scs.bytes), 0.4)
+	return missed, nil
 }
 
 // duels are the goals that are times.

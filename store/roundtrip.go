@@ -58,7 +58,7 @@ func (s *Store) try(ctx context.Context, op string, cmds []command) ([]any, *Err
 	}
 	defer conn.Close()
 	asked := time.Now()
-	replies, err := s.exchange(ctx, conn, cmds)
+	replies, err := s.exchange(ctx, conn, asked, cmds)
 	if err == nil {
 		return replies, nil
 	}
@@ -88,12 +88,12 @@ func silentSince(ctx context.Context, lastUsed time.Time) bool {
 	return ok && lastUsed.UnixNano() < s.Load()
 }
 
-// exchange sends the commands and reads all their replies before the context's
-// deadline. The context's cancellation does not interrupt it: that would cost a
+// exchange sends the commands, now, and reads all their replies before the
+// context's deadline. The context's cancellation does not interrupt it: that would cost a
 // healthy connection.
-func (s *Store) exchange(ctx context.Context, conn redis.Conn, cmds []command) ([]any, error) {
+func (s *Store) exchange(ctx context.Context, conn redis.Conn, now time.Time, cmds []command) ([]any, error) {
 	deadline, _ := ctx.Deadline()
-	left := time.Until(deadline)
+	left := deadline.Sub(now)
 	if left <= 0 {
 		return nil, context.DeadlineExceeded
 	}

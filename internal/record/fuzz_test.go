@@ -20,13 +20,24 @@ func FuzzRoundTrip(f *testing.F) {
 		values := map[string]any{
 			name: text, other: n, name + "i": int(n), name + "i32": int32(n), name + "b": bytes, name + "f": math.Float64frombits(bits),
 			name + "t": when, name + "u": when.UTC(), name + "bool": n > 0, name + "s": []string{text, other},
+			name + "m": map[string]any{other: shelf{map[string]string{text: other, name: text}}, text: tree{other: {text: nil}}},
+			name + "h": holder{Extra: []any{secret{text}, chain{Name: text}, n}, Items: []string{other}},
+			name + "x": mixed{Small: int8(n), Wave: complex(float64(n), 1), Raw: bytes, Fixed: [3]uint8{uint8(n)}, When: noon, ByPair: map[[2]int]struct{ A bool }{{int(n)}: {n > 0}}},
 		}
 		assertAsByGob(t, when, values)
+		if written, err := (scs.GobCodec{}).Encode(when, values); err == nil {
+			wantDeadline, want := byGob(t, when, values)
+			for _, b := range [][]byte{written, sumOld(written)} {
+				deadline, got, err := Decode(b)
+				require.NoError(t, err)
+				assertSame(t, wantDeadline, want, deadline, got)
+			}
+		}
 	})
 }
 
-// Whatever stands where a record should: it is refused, or it is the one record
-// of the session that is read out of it.
+// Whatever stands where a record should: it takes little memory, and it is
+// refused, or it is the one record of the session that is read out of it.
 func FuzzDecode(f *testing.F) {
 	for _, values := range []map[string]any{{}, {"wechatauth.wx00000000000000a1": "2sy1nq8\no1", "n": 1, "t": noon, "f": 0.5, "b": []byte{1}}, {"wechatauth.b": []byte("no text")}} {
 		b, err := Encode(noon, values)
@@ -35,11 +46,20 @@ func FuzzDecode(f *testing.F) {
 		f.Add(b[:len(b)-sumSize], true)
 		f.Add(oldRecord(f, noon, values), false)
 	}
+	for _, values := range applications() {
+		b, err := Encode(noon, values)
+		require.NoError(f, err)
+		f.Add(b[:len(b)-sumSize], true)
+		b, err = scs.GobCodec{}.Encode(noon, values)
+		require.NoError(f, err)
+		f.Add(b, false)
+	}
 	f.Add([]byte("\x81\x0a\x00\x00\x00\x00\x00\x00\x00\x00\x07\x01a\xff\xff\xff\xff\x0f"), true)
 	f.Fuzz(func(t *testing.T, b []byte, forged bool) {
 		if forged {
 			b = resum(b)
 		}
+		assert.LessOrEqual(t, allocated(func() { _, _, _ = Decode(b) }), uint64(max(1<<20, mostFor(len(b)))))
 		rec, err := Open(b)
 		if err != nil {
 			return
