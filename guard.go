@@ -20,7 +20,21 @@ type guard struct {
 	inner scs.Store
 	idle  time.Duration
 	now   func() time.Time
+
+	found   recent // tokens of records that were read without a track
+	touched recent // tokens whose records were touched
 }
+
+// foundLife is how long a request may be under way that scs has loaded the
+// session for, and still not bring it back.
+const foundLife = time.Hour
+
+func newGuard(inner scs.Store, idle time.Duration, now func() time.Time) *guard {
+	return &guard{inner: inner, idle: idle, now: now, found: recent{life: foundLife}, touched: recent{life: idle / touchesPerTimeout}}
+}
+
+// touchesPerTimeout is how often a session in use is touched in its idle timeout.
+const touchesPerTimeout = 20
 
 // errSessionGone: the session ended while a request that had loaded it ran.
 var errSessionGone = errors.New("session ended during the request")
@@ -71,12 +85,12 @@ func (t *track) take() store.Batch {
 
 // trackOf returns the track of the request, which has the guard as its key: gates
 // with managers of their own may stand around each other. Where nobody keeps
-// one, as in the application's own LoadAndSave, it is a blank one.
-func (g *guard) trackOf(ctx context.Context) *track {
+// one, as in the manager's LoadAndSave around the gate, it is a blank one.
+func (g *guard) trackOf(ctx context.Context) (t *track, kept bool) {
 	if t, ok := ctx.Value(g).(*track); ok {
-		return t
+		return t, true
 	}
-	return &track{}
+	return &track{}, false
 }
 
 // read reads the record of a request's session, and notes it in the track.
@@ -89,7 +103,7 @@ func (g *guard) read(ctx context.Context, token string, t *track) (found bool, e
 		return false, err
 	}
 	t.token, t.bytes = token, b
-	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
+	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/touchesPerTimeout)
 	return true, nil
 }
 
@@ -99,10 +113,14 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if !validToken(token) {
 		return nil, false, nil
 	}
-	if t := g.trackOf(ctx); t.decoding && t.token == token {
+	t, kept := g.trackOf(ctx)
+	if t.decoding && t.token == token {
 		return t.bytes, true, nil
 	}
 	b, _, found, err := g.find(ctx, token)
+	if found && err == nil && !kept {
+		g.found.note(token, g.now())
+	}
 	return b, found && err == nil, err
 }
 
@@ -122,10 +140,12 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 
 // CommitCtx implements scs.CtxStore. A record that this request has loaded is
 // overwritten only if it still exists, and goes on under a new token only if it
-// did when that was drawn.
+// did when that was drawn. Where nobody keeps a track, whatever was found lately
+// counts as loaded.
 func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	if t := g.trackOf(ctx); t.token != token {
+	t, kept := g.trackOf(ctx)
+	if loaded := t.token == token || !kept && g.found.has(token, g.now()); !loaded {
 		if t.ended {
 			return errSessionGone
 		}
@@ -163,13 +183,36 @@ func (g *guard) update(ctx context.Context, token string, b []byte, expiry time.
 }
 
 // touch moves the record's expiry to the idle timeout from now, at the latest
-// to deadline. A store that cannot is given the record it had.
-func (g *guard) touch(ctx context.Context, token string, deadline time.Time) (bool, error) {
-	expiry := g.clamp(deadline)
-	if toucher, ok := g.inner.(store.Toucher); ok {
-		return toucher.TouchCtx(ctx, token, expiry)
+// to deadline. Of requests at the same time one does it.
+func (g *guard) touch(ctx context.Context, token string, deadline time.Time) error {
+	if !g.touched.note(token, g.now()) {
+		return nil
 	}
-	return g.update(ctx, token, g.trackOf(ctx).bytes, expiry)
+	err := g.move(ctx, token, g.clamp(deadline))
+	if err != nil {
+		g.touched.forget(token)
+	}
+	return err
+}
+
+// move gives a record another expiry. A store that cannot is given the record
+// it had.
+func (g *guard) move(ctx context.Context, token string, expiry time.Time) error {
+	if toucher, ok := g.inner.(store.Toucher); ok {
+		_, err := toucher.TouchCtx(ctx, token, expiry)
+		return err
+	}
+	t, _ := g.trackOf(ctx)
+	b := t.bytes
+	if b == nil { // scs has read it
+		var found bool
+		var err error
+		if b, _, found, err = g.find(ctx, token); err != nil || !found {
+			return err
+		}
+	}
+	_, err := g.update(ctx, token, b, expiry)
+	return err
 }
 
 func (g *guard) clamp(expiry time.Time) time.Time {
@@ -188,7 +231,7 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	t := g.trackOf(ctx)
+	t, _ := g.trackOf(ctx)
 	if t.holdDeletes {
 		t.held = append(t.held, token)
 		return nil
@@ -203,7 +246,7 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 // releaseDeletes returns the tokens whose deletion was held back, and holds
 // none back any more.
 func (g *guard) releaseDeletes(ctx context.Context) (held []string) {
-	t := g.trackOf(ctx)
+	t, _ := g.trackOf(ctx)
 	held, t.held, t.holdDeletes = t.held, nil, false
 	return held
 }

@@ -276,7 +276,8 @@ func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
 		return nil, nil
 	}
 	v := &c.visit
-	v.token, v.deadline, v.bearer = token, s.manager.Deadline(c), s.manager.GetBool(c, bearerKey)
+	v.token, v.deadline = token, s.manager.Deadline(c)
+	v.bearer, v.remember = s.manager.GetBool(c, bearerKey), s.manager.GetBool(c, rememberKey)
 	s.identify(v)
 	return s.alive(v), nil
 }

@@ -53,7 +53,8 @@ func (s *sessions) put(v *visit, id Identity) error {
 // not cost the visitor what he had.
 func (s *sessions) renew(v *visit) error {
 	if g, ok := s.manager.Store.(*guard); ok {
-		g.trackOf(v.ctx).holdDeletes = true
+		t, _ := g.trackOf(v.ctx)
+		t.holdDeletes = true
 	}
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
