@@ -71,8 +71,12 @@ func (s *sessions) endLoaded(ctx context.Context, token string) error {
 			return err
 		}
 	}
+	t, _ := g.trackOf(ctx)
+	if err := g.dropHeld(ctx, t); err != nil { // the token was a new one
+		return err
+	}
 	// There is nothing left that scs could delete.
-	return s.manager.Destroy(context.WithValue(ctx, g, &track{holdDeletes: true}))
+	return s.manager.Destroy(context.WithValue(ctx, g, &track{holds: true}))
 }
 
 // end deletes the session of a token.

@@ -10,14 +10,14 @@ import (
 )
 
 // save commits what changed in the visit's session and puts its cookie into
-// w's headers. Nothing is written where the manager's own LoadAndSave does it.
+// w's headers. What the handler deletes after that is deleted at once.
 func (s *sessions) save(w http.ResponseWriter, v *visit) error {
+	defer v.ctx.track.release()
 	switch {
 	case v.outer:
-		s.touchOuter(v)
-		return nil
+		return s.saveOuter(v)
 	case v.late || v.down != nil:
-		return nil
+		return s.saveNothing(v)
 	}
 	if v.lost() {
 		s.giveUp(v)
@@ -42,6 +42,9 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 			s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 		}
 	case scs.Destroyed:
+		if err := s.drops(v); err != nil {
+			return err
+		}
 		if !v.bearer && !s.cookieSet(w) {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
@@ -49,6 +52,67 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 		s.keep(w, v)
 	}
 	return nil
+}
+
+// saveNothing is for a session that is to be read only, late or as a stand-in. A
+// handler that ended it must not be left to believe that it did.
+func (s *sessions) saveNothing(v *visit) error {
+	if v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
+		return nil
+	}
+	if v.down != nil {
+		return v.down
+	}
+	return s.drops(v)
+}
+
+// saveOuter does what scs's LoadAndSave around the gate does not: it touches a
+// session in use, and saves one before what it takes the place of is deleted.
+// Scs saves it once more, as a record that is there already.
+func (s *sessions) saveOuter(v *visit) error {
+	g := v.ctx.guard
+	if g == nil {
+		return nil
+	}
+	switch s.manager.Status(v.ctx) {
+	case scs.Unmodified:
+		if g.idle > 0 && v.token != "" {
+			_ = g.touch(v.ctx, s.storeKey(v.token), v.deadline)
+		}
+	case scs.Modified:
+		if err := s.indexMoved(v); err != nil {
+			return err
+		}
+		if !v.ctx.track.holdsSome() {
+			return nil
+		}
+		_, _, err := s.manager.Commit(v.ctx)
+		g.found.note(s.storeKey(s.manager.Token(v.ctx)), s.now())
+		if !errors.Is(err, errSessionGone) {
+			return err
+		}
+	case scs.Destroyed:
+		return s.drops(v)
+	}
+	return nil
+}
+
+// drops deletes the records of a session that the handler has ended.
+func (s *sessions) drops(v *visit) error {
+	if v.ctx.guard == nil {
+		return nil
+	}
+	return v.ctx.guard.dropHeld(v.ctx, &v.ctx.track)
+}
+
+// abandon is for a handler that panicked: what it put is not saved, but a
+// session that it ended is ended.
+func (s *sessions) abandon(v *visit) error {
+	defer v.ctx.track.release()
+	if !v.ctx.track.holdsSome() || s.manager.Status(v.ctx) != scs.Destroyed {
+		return nil
+	}
+	return s.drops(v)
 }
 
 // commit writes the session. The store of a manager of the application's is
@@ -99,15 +163,5 @@ const rememberKey = "__rememberMe"
 func (s *sessions) touch(v *visit) {
 	if g, ok := s.manager.Store.(*guard); ok && v.touch && v.token != "" {
 		_ = g.touch(v.ctx, s.storeKey(v.token), v.deadline)
-	}
-}
-
-// touchOuter is touch for a session that scs's LoadAndSave around the gate has
-// loaded: how long its record will live is not known here. If the session has
-// changed, scs saves it, which is a touch too.
-func (s *sessions) touchOuter(v *visit) {
-	g, ok := s.manager.Store.(*guard)
-	if ok && g.idle > 0 && v.token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
-		_ = g.touch(v.ctx, s.storeKey(v.token), s.manager.Deadline(v.ctx))
 	}
 }

@@ -306,15 +306,28 @@ func TestT15_NoRequestUnderWayBringsASessionBackWhoeverElseLoadsTheSession(t *te
 			if strings.HasPrefix(kind, "own manager") && form != "no LoadAndSave" {
 				continue // see the next test
 			}
-			t.Run(kind+", "+form, func(t *testing.T) {
-				s := newSite(t, opts()...)
-				late, other := lateWriter(s, wrap, func(m *scs.SessionManager, r *http.Request) { m.Put(r.Context(), "seen", "yes") })
-				assert.Equal(t, http.StatusOK, late.StatusCode)
-				assert.Contains(t, late.body, "url=/slow")
-				assert.NotContains(t, late.body, "Error")
-				assert.Empty(t, late.setOf(s.sessionCookie()))
-				assert.Equal(t, http.StatusUnauthorized, other.fetch(http.MethodGet, "/a").StatusCode)
-			})
+			for what, write := range map[string]func(m *scs.SessionManager, r *http.Request){
+				"put":   func(m *scs.SessionManager, r *http.Request) { m.Put(r.Context(), "seen", "yes") },
+				"renew": func(m *scs.SessionManager, r *http.Request) { assert.NoError(t, m.RenewToken(r.Context())) },
+			} {
+				if strings.HasPrefix(kind, "own manager") && what == "renew" {
+					continue // deletes at once, and does not tell what it found
+				}
+				t.Run(kind+", "+form+", "+what, func(t *testing.T) {
+					s := newSite(t, opts()...)
+					late, other := lateWriter(s, wrap, write)
+					assert.Equal(t, http.StatusOK, late.StatusCode)
+					assert.Contains(t, late.body, "url=/slow")
+					assert.NotContains(t, late.body, "Error")
+					assert.Empty(t, late.setOf(s.sessionCookie()))
+					assert.Equal(t, http.StatusUnauthorized, other.fetch(http.MethodGet, "/a").StatusCode)
+					if kind == "in memory" {
+						all, err := s.auth.Sessions().Store.(*guard).AllCtx(context.Background())
+						require.NoError(t, err)
+						assert.Empty(t, all)
+					}
+				})
+			}
 		}
 	}
 }
