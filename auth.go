@@ -240,5 +240,11 @@ func (a *Auth) loginURL(target string, again bool) string {
 
 // Sessions returns the session manager, for the application's own values:
 // behind RequireWeChat and LoadWeChat every scs call works with the request's
-// context, and what is put is saved before the answer's headers leave.
+// context, and what is put is saved before the answer's headers leave. Not there
+// yet when RenewToken and Destroy return, a new token or the end of the session
+// is, or the answer is a 503; call them before the answer begins. What a handler
+// put that panics is not saved; a session that it ended is ended.
+//
+// The gate loads and saves. LoadAndSave of this manager is not needed; it may
+// stand around a gate, or inside of one, and saves again what it saves.
 func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.manager }

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"slices"
+	"sync"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -20,7 +22,21 @@ type guard struct {
 	inner scs.Store
 	idle  time.Duration
 	now   func() time.Time
+
+	found   recent // tokens of records that were read without a track
+	touched recent // tokens whose records were touched
 }
+
+// foundLife is how long a request may be under way that scs has loaded the
+// session for, and still not bring it back.
+const foundLife = time.Hour
+
+func newGuard(inner scs.Store, idle time.Duration, now func() time.Time) *guard {
+	return &guard{inner: inner, idle: idle, now: now, found: recent{life: foundLife}, touched: recent{life: idle / touchesPerTimeout}}
+}
+
+// touchesPerTimeout is how often a session in use is touched in its idle timeout.
+const touchesPerTimeout = 20
 
 // errSessionGone: the session ended while a request that had loaded it ran.
 var errSessionGone = errors.New("session ended during the request")
@@ -51,14 +67,57 @@ func hashedToken(token string) string {
 // track is what one request has read. It travels in the context, from the
 // load to the commit.
 type track struct {
-	token       string
-	bytes       []byte
-	decoding    bool // scs is to have these bytes, and not to ask the store again
-	touchDue    bool
-	ended       bool        // that record was gone when this request was to delete it
-	holdDeletes bool        // keep deletions until the new record is saved
-	held        []string    // tokens whose records are to be deleted then
-	with        store.Batch // goes with the next write of a login, in one call
+	token    string
+	bytes    []byte
+	decoding bool // scs is to have these bytes, and not to ask the store again
+	touchDue bool
+	late     bool        // found by a token that was renewed: what the request writes is not kept
+	ended    bool        // that record was gone when another was to take its place: likewise
+	login    bool        // the next commit is a login's, which sees to the old records itself
+	with     store.Batch // goes with the next write of a login, in one call
+
+	mu    sync.Mutex
+	holds bool     // keep deletions back until the session is saved
+	held  []string // tokens whose records are to be deleted then
+}
+
+// hold notes a deletion that waits. It reports false where none does.
+func (t *track) hold(token string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.holds {
+		t.held = append(t.held, token)
+	}
+	return t.holds
+}
+
+// holding reports whether the deletion of this token waits.
+func (t *track) holding(token string) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Contains(t.held, token)
+}
+
+// holdsSome reports whether any deletion waits.
+func (t *track) holdsSome() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.held) > 0
+}
+
+// takeHeld returns the tokens whose deletion waits, and forgets them.
+func (t *track) takeHeld() (held []string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	held, t.held = t.held, nil
+	return held
+}
+
+// release ends the holding: what waits is not deleted, what comes is at once.
+func (t *track) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held, t.holds = nil, false
 }
 
 // take returns the writes that are to go with the next one, which the caller
@@ -71,12 +130,12 @@ func (t *track) take() store.Batch {
 
 // trackOf returns the track of the request, which has the guard as its key: gates
 // with managers of their own may stand around each other. Where nobody keeps
-// one, as in the application's own LoadAndSave, it is a blank one.
-func (g *guard) trackOf(ctx context.Context) *track {
+// one, as in the manager's LoadAndSave around the gate, it is a blank one.
+func (g *guard) trackOf(ctx context.Context) (t *track, kept bool) {
 	if t, ok := ctx.Value(g).(*track); ok {
-		return t
+		return t, true
 	}
-	return &track{}
+	return &track{}, false
 }
 
 // read reads the record of a request's session, and notes it in the track.
@@ -89,7 +148,7 @@ func (g *guard) read(ctx context.Context, token string, t *track) (found bool, e
 		return false, err
 	}
 	t.token, t.bytes = token, b
-	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/20)
+	t.touchDue = g.idle > 0 && (ttl < 0 || ttl < g.idle-g.idle/touchesPerTimeout)
 	return true, nil
 }
 
@@ -99,12 +158,19 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if !validToken(token) {
 		return nil, false, nil
 	}
-	if t := g.trackOf(ctx); t.decoding && t.token == token {
+	t, kept := g.trackOf(ctx)
+	if t.decoding && t.token == token {
 		return t.bytes, true, nil
+	}
+	if t.holding(token) {
+		return nil, false, nil
 	}
 	b, _, found, err := g.find(ctx, token)
 	if unusable(err) {
 		return nil, false, nil // the application's own LoadAndSave would answer 500
+	}
+	if found && err == nil && !kept {
+		g.found.note(token, g.now())
 	}
 	return b, found && err == nil, err
 }
@@ -125,25 +191,63 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 
 // CommitCtx implements scs.CtxStore. A record that this request has loaded is
 // overwritten only if it still exists, and goes on under a new token only if it
-// did when that was drawn.
+// does until then. Where nobody keeps a track, whatever was found lately counts
+// as loaded.
 func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	if t := g.trackOf(ctx); t.token != token {
-		if t.ended {
+	t, kept := g.trackOf(ctx)
+	switch {
+	case t.late || t.ended:
+		return errSessionGone
+	case t.token == token, !kept && g.found.has(token, g.now()):
+		if found, err := g.update(ctx, token, b, expiry); err != nil {
+			return err
+		} else if !found {
 			return errSessionGone
 		}
-		if all, ok := g.inner.(store.Batcher); ok && t.with.Len() > 0 {
-			together := t.with
-			together.Commit(token, b, expiry)
-			return all.DoBatch(ctx, together)
+	case t.login:
+		return g.commitLogin(ctx, t, token, b, expiry)
+	default:
+		if err := g.commit(ctx, token, b, expiry); err != nil {
+			return err
 		}
-		return g.commit(ctx, token, b, expiry)
 	}
-	found, err := g.update(ctx, token, b, expiry)
-	if err == nil && !found {
+	if err := g.dropHeld(ctx, t); err != nil {
+		return err
+	}
+	if t.ended {
+		_, _ = g.DropCtx(ctx, token) // nobody is told this token
 		return errSessionGone
 	}
-	return err
+	return nil
+}
+
+// commitLogin writes the session of a login, in one call with what goes with it.
+func (g *guard) commitLogin(ctx context.Context, t *track, token string, b []byte, expiry time.Time) error {
+	all, ok := g.inner.(store.Batcher)
+	if !ok || t.with.Len() == 0 {
+		return g.commit(ctx, token, b, expiry)
+	}
+	together := t.with
+	together.Commit(token, b, expiry)
+	return all.DoBatch(ctx, together)
+}
+
+// dropHeld deletes the records whose deletion waited, and notes in the track if
+// that which the request had read was gone already.
+func (g *guard) dropHeld(ctx context.Context, t *track) error {
+	held := t.takeHeld()
+	for i, token := range held {
+		found, err := g.DropCtx(ctx, token)
+		if err != nil {
+			for _, waits := range held[i:] {
+				t.hold(waits)
+			}
+			return err
+		}
+		t.ended = t.ended || !found && token == t.token
+	}
+	return nil
 }
 
 func (g *guard) commit(ctx context.Context, token string, b []byte, expiry time.Time) error {
@@ -166,13 +270,36 @@ func (g *guard) update(ctx context.Context, token string, b []byte, expiry time.
 }
 
 // touch moves the record's expiry to the idle timeout from now, at the latest
-// to deadline. A store that cannot is given the record it had.
-func (g *guard) touch(ctx context.Context, token string, deadline time.Time) (bool, error) {
-	expiry := g.clamp(deadline)
-	if toucher, ok := g.inner.(store.Toucher); ok {
-		return toucher.TouchCtx(ctx, token, expiry)
+// to deadline. Of requests at the same time one does it.
+func (g *guard) touch(ctx context.Context, token string, deadline time.Time) error {
+	if !g.touched.note(token, g.now()) {
+		return nil
 	}
-	return g.update(ctx, token, g.trackOf(ctx).bytes, expiry)
+	err := g.move(ctx, token, g.clamp(deadline))
+	if err != nil {
+		g.touched.forget(token)
+	}
+	return err
+}
+
+// move gives a record another expiry. A store that cannot is given the record
+// it had.
+func (g *guard) move(ctx context.Context, token string, expiry time.Time) error {
+	if toucher, ok := g.inner.(store.Toucher); ok {
+		_, err := toucher.TouchCtx(ctx, token, expiry)
+		return err
+	}
+	t, _ := g.trackOf(ctx)
+	b := t.bytes
+	if b == nil { // scs has read it
+		var found bool
+		var err error
+		if b, _, found, err = g.find(ctx, token); err != nil || !found {
+			return err
+		}
+	}
+	_, err := g.update(ctx, token, b, expiry)
+	return err
 }
 
 func (g *guard) clamp(expiry time.Time) time.Time {
@@ -191,24 +318,11 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	t := g.trackOf(ctx)
-	if t.holdDeletes {
-		t.held = append(t.held, token)
+	if t, _ := g.trackOf(ctx); t.hold(token) {
 		return nil
 	}
-	found, err := g.DropCtx(ctx, token)
-	if err == nil && t.token == token {
-		t.ended = !found
-	}
+	_, err := g.DropCtx(ctx, token)
 	return err
-}
-
-// releaseDeletes returns the tokens whose deletion was held back, and holds
-// none back any more.
-func (g *guard) releaseDeletes(ctx context.Context) (held []string) {
-	t := g.trackOf(ctx)
-	held, t.held, t.holdDeletes = t.held, nil, false
-	return held
 }
 
 // DropCtx implements store.Dropper; with a store that cannot do that in one

@@ -248,8 +248,22 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.
 	}
 	rw := &v.ctx.writer
 	rw.wrap(w, a, r, v)
+	served := false
+	defer func() {
+		if !served {
+			a.abandon(v)
+		}
+	}()
 	next.ServeHTTP(rw, r)
+	served = true
 	rw.end()
+}
+
+// abandon ends the session of a handler that panicked after it had ended it.
+func (a *Auth) abandon(v *visit) {
+	if err := a.sessions.abandon(v); err != nil {
+		a.report(v.ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "a handler panicked, and the session that it had ended could not be deleted"})
+	}
 }
 
 // stopUnsaved answers instead of a handler whose session could not be saved.

@@ -2,7 +2,9 @@ package wechatauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -25,6 +27,7 @@ import (
 //	session_save.go      what changed, before the answer begins
 //	session_silence.go   a store that gives no answer
 //	session_end.go       logout and revocation
+//	recent.go            what was just done with a token
 
 // sessions finds identities in scs sessions and puts them there.
 type sessions struct {
@@ -58,7 +61,7 @@ func (a *Auth) setSessions(c *config) error {
 	}
 	if c.mgrSet {
 		if c.manager.IdleTimeout > 0 {
-			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session on every request, so that one under way during a logout brings the session back, and during a login undoes it; prefer WithIdleTimeout")
+			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session on every request: under the manager's own LoadAndSave one that is under way during a logout brings the session back, and during a login undoes it; leave LoadAndSave away, or prefer WithIdleTimeout")
 		}
 		s.manager, s.dataKey = c.manager, dataKeyOf(c.manager)
 		s.backing = c.manager.Store
@@ -81,7 +84,7 @@ func (a *Auth) setSessions(c *config) error {
 	m := scs.New()
 	// scs.New has started the cleanup of a store that is not used here. It
 	// cannot be stopped without a race, and sleeps a minute at a time.
-	m.Store = &guard{inner: inner, idle: s.idle, now: c.now}
+	m.Store = newGuard(inner, s.idle, c.now)
 	m.Codec = Codec{}
 	m.Lifetime = DefaultLifetime
 	if c.lifetime != nil {
@@ -92,8 +95,20 @@ func (a *Auth) setSessions(c *config) error {
 		m.Cookie.Name = *c.cookieName
 	}
 	m.Cookie.Secure = a.base.Scheme == "https"
+	m.ErrorFunc = a.stopLoadAndSave
 	s.manager, s.dataKey = m, dataKeyOf(m)
 	return nil
+}
+
+// stopLoadAndSave is what the LoadAndSave of the wall's own manager does with an
+// error. A session that ended while the request ran stays ended, and its answer
+// goes on without a cookie.
+func (a *Auth) stopLoadAndSave(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, errSessionGone) {
+		return
+	}
+	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "LoadAndSave could not load or save the session"})
+	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
 // sessionStore opens the store that the options name; in memory without one.

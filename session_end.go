@@ -44,14 +44,8 @@ func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
 	if held != nil && held.manager == s.manager && held.down != nil {
 		return held.down
 	}
-	token := s.manager.Token(r.Context())
-	if err := s.manager.Destroy(r.Context()); err != nil {
+	if err := s.endLoaded(r.Context(), s.manager.Token(r.Context())); err != nil {
 		return fmt.Errorf("delete session: %w", err)
-	}
-	if g, tells := s.manager.Store.(*guard); token != "" && (!tells || g.trackOf(r.Context()).ended) {
-		if err := s.endRenewed(r.Context(), token); err != nil {
-			return fmt.Errorf("delete session: %w", err)
-		}
 	}
 	if held == nil || held.manager != s.manager {
 		return nil
@@ -61,6 +55,28 @@ func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
 		s.manager.WriteSessionCookie(r.Context(), w, "", time.Time{})
 	}
 	return nil
+}
+
+// endLoaded deletes the session that the context holds, and has scs forget it.
+func (s *sessions) endLoaded(ctx context.Context, token string) error {
+	g, guarded := s.manager.Store.(*guard)
+	if !guarded {
+		if err := s.manager.Destroy(ctx); err != nil || token == "" {
+			return err
+		}
+		return s.endRenewed(ctx, token)
+	}
+	if token != "" {
+		if err := s.end(ctx, token); err != nil {
+			return err
+		}
+	}
+	t, _ := g.trackOf(ctx)
+	if err := g.dropHeld(ctx, t); err != nil { // the token was a new one
+		return err
+	}
+	// There is nothing left that scs could delete.
+	return s.manager.Destroy(context.WithValue(ctx, g, &track{holds: true}))
 }
 
 // end deletes the session of a token.

@@ -25,7 +25,7 @@ func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) 
 	if v == nil || v.bearer {
 		return nil, err
 	}
-	v.sent, v.late = true, true
+	v.sent, v.late, v.ctx.track.late = true, true, true
 	return v, err
 }
 

@@ -25,11 +25,7 @@ func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
 		return s.loadHeld(ctx, r, held)
 	}
 	if s.has(ctx) {
-		c := s.outerVisit(ctx)
-		c.visit.sent = s.cookieSent(r)
-		c.visit.token = s.manager.Token(ctx)
-		s.identify(&c.visit)
-		return &c.visit, nil
+		return s.loadOuter(ctx, r), nil
 	}
 	if s.takesBearer {
 		if token, ok := bearer(r); ok {
@@ -64,6 +60,17 @@ func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
 		v.sent, v.damaged, v.ambiguous = sent, damaged, len(found) > 0
 	}
 	return v, err
+}
+
+// loadOuter finds the session that scs's LoadAndSave around the gate has loaded.
+func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
+	c := s.outerVisit(ctx)
+	c.guard, _ = s.manager.Store.(*guard)
+	v := &c.visit
+	v.sent, v.token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
+	c.track.token, c.track.holds = s.storeKey(v.token), c.guard != nil
+	s.identify(v)
+	return v
 }
 
 // loadHeld finds the session that a gate further out has loaded. An identity that
@@ -298,7 +305,8 @@ func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
 		return nil, nil
 	}
 	v := &c.visit
-	v.token, v.deadline, v.bearer = token, s.manager.Deadline(c), s.manager.GetBool(c, bearerKey)
+	v.token, v.deadline = token, s.manager.Deadline(c)
+	v.bearer, v.remember = s.manager.GetBool(c, bearerKey), s.manager.GetBool(c, rememberKey)
 	s.identify(v)
 	return s.alive(v), nil
 }

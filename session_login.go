@@ -53,7 +53,8 @@ func (s *sessions) put(v *visit, id Identity) error {
 // not cost the visitor what he had.
 func (s *sessions) renew(v *visit) error {
 	if g, ok := s.manager.Store.(*guard); ok {
-		g.trackOf(v.ctx).holdDeletes = true
+		t, _ := g.trackOf(v.ctx)
+		t.login, t.late, t.ended = true, false, false
 	}
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
@@ -76,6 +77,9 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	s.leaveOld(v, token)
+	if v.outer && v.ctx.guard != nil { // scs writes it once more
+		v.ctx.guard.found.note(s.storeKey(token), s.now())
+	}
 	if !v.outer && !v.bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}
@@ -96,7 +100,8 @@ func (s *sessions) leaveOld(v *visit, token string) {
 	}
 	var old []string
 	if g, ok := s.manager.Store.(*guard); ok {
-		old = g.releaseDeletes(v.ctx)
+		t, _ := g.trackOf(v.ctx)
+		old, t.login = t.takeHeld(), false
 	}
 	if !s.batches(v) {
 		if grace != nil {

@@ -48,6 +48,7 @@ type visitContext struct {
 func (s *sessions) newVisit(ctx context.Context) *visitContext {
 	c := &visitContext{Context: ctx}
 	c.guard, _ = s.manager.Store.(*guard)
+	c.track.holds = c.guard != nil
 	c.visit.ctx, c.visit.manager, c.visit.data = c, s.manager, &c.own
 	c.own.sessions, c.own.ctx = s, c
 	return c

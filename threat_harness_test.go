@@ -203,7 +203,7 @@ func withFaultyStore(made **faultyStore) Option {
 	}
 }
 
-// fail makes a step ("find", "commit", "claim", "settle") do f from now on;
+// fail makes a step ("find", "commit", "drop", "claim", "settle") do f from now on;
 // nil mends it.
 func (s *faultyStore) fail(step string, f func() error) {
 	s.mu.Lock()
@@ -240,6 +240,13 @@ func (s *faultyStore) UpdateCtx(ctx context.Context, token string, b []byte, exp
 		return false, err
 	}
 	return s.Memory.UpdateCtx(ctx, token, b, expiry)
+}
+
+func (s *faultyStore) DropCtx(ctx context.Context, token string) (bool, error) {
+	if err := s.fault("drop"); err != nil {
+		return false, err
+	}
+	return s.Memory.DropCtx(ctx, token)
 }
 
 func (s *faultyStore) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {

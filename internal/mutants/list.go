@@ -822,13 +822,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a late reader writes", about: "session",
-		search: "if v.outer || v.late || v.down != nil {",
-		broken: "if v.outer || v.down != nil {",
+		search: "case v.late || v.down != nil:",
+		broken: "case v.down != nil:",
 	},
 	{
 		name: "a stand-in is saved", about: "session",
-		search: "if v.outer || v.late || v.down != nil {",
-		broken: "if v.outer || v.late {",
+		search: "case v.late || v.down != nil:",
+		broken: "case v.late:",
 	},
 	{
 		name: "a replaced token names the new one in clear", about: "session",
@@ -847,20 +847,29 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session that ended is written again", about: "guard",
-		search: `	if err == nil && !found {
-		return errSessionGone
-	}
-`,
-		broken: `	_ = found
-`,
-	},
-	{
-		name: "a login brings back a session that was ended", about: "guard",
-		search: `		if t.ended {
+		search: `		} else if !found {
 			return errSessionGone
 		}
 `,
-		broken: "",
+		broken: `		} else if !found && false {
+			return errSessionGone
+		}
+`,
+	},
+	{
+		name: "a session that ended goes on under a new token", about: "guard",
+		search: "t.ended = t.ended || !found && token == t.token",
+		broken: "_ = found",
+	},
+	{
+		name: "a session that scs has loaded is written again", about: "guard",
+		search: "case t.token == token, !kept && g.found.has(token, g.now()):",
+		broken: "case t.token == token && kept:",
+	},
+	{
+		name: "a late reader goes on under a token of his own", about: "guard",
+		search: "case t.late || t.ended:",
+		broken: "case t.ended:",
 	},
 	{
 		name: "an idle session lives on", about: "guard",
@@ -869,13 +878,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "the old session is deleted before the new one is saved", about: "guard",
-		search: "if t.holdDeletes {",
-		broken: "if t.holdDeletes && false {",
+		search: "c.track.holds = c.guard != nil",
+		broken: "c.track.holds = false",
 	},
 	{
 		name: "the old session is never deleted", about: "guard",
-		search: `held, t.held, t.holdDeletes = t.held, nil, false`,
-		broken: `held, t.held, t.holdDeletes = nil, nil, false`,
+		search: "held, t.held = t.held, nil",
+		broken: "held, t.held = nil, nil",
 	},
 	{
 		name: "an answer begins before its session is saved", about: "response",
@@ -1188,7 +1197,7 @@ var likely = map[string]string{
 	"middleware": "T10|T11|T3[0-9]|Authorize|Script|StepUp|RedisIsDown|TestT36",
 	"handler":    "T0[1-5]|T0[789]|T1[01]|T2[26]|T3[0-9]|Logout|AnotherSite|StepUp|AbortedRequests|Loop|T73|T75",
 	"session":    "T1[3-9]|T4[45]|T74|Session|Bearer|Login|Damaged|InFlight|Revoke|Grace|Accounts",
-	"guard":      "T1[4-8]|InFlight|IdleTimeout|LoggedOut|Renews|CostsNothing",
+	"guard":      "T1[4-8]|InFlight|IdleTimeout|LoggedOut|Renews|NewToken|LateReader|CostsNothing",
 	"response":   "Save|Response|Hijack|T36|T74",
 	"pages":      "Page|T36|T39|T43|Policy|Reason|LinksThat",
 	"failure":    "T3[69]|T43|Callback|Script|TestT36",

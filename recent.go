@@ -1,0 +1,57 @@
+package wechatauth
+
+import (
+	"sync"
+	"time"
+)
+
+// recent remembers for a while which tokens something was done with, and when.
+// It is this instance's own, and bounded: what is too old goes, and where more
+// tokens come than it has room for, the older half goes before its time.
+type recent struct {
+	life time.Duration
+
+	mu         sync.Mutex
+	young, old map[string]time.Time
+	since      time.Time // when young began
+}
+
+// recentRoom is how many tokens each half holds.
+const recentRoom = 1 << 14
+
+// note notes that it is done now. It reports false if that is already so.
+func (r *recent) note(token string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.knows(token, now) {
+		return false
+	}
+	if r.young == nil || len(r.young) >= recentRoom || now.Sub(r.since) >= r.life {
+		r.old, r.young, r.since = r.young, map[string]time.Time{}, now
+	}
+	r.young[token] = now
+	return true
+}
+
+// has reports whether it was done less than a life ago.
+func (r *recent) has(token string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.knows(token, now)
+}
+
+func (r *recent) knows(token string, now time.Time) bool {
+	at, found := r.young[token]
+	if !found {
+		at, found = r.old[token]
+	}
+	return found && now.Sub(at) < r.life
+}
+
+// forget takes back what was noted.
+func (r *recent) forget(token string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.young, token)
+	delete(r.old, token)
+}
