@@ -218,6 +218,9 @@ func flowOf(ctx context.Context) string {
 
 // age is how long ago a login began, by the clocks of two instances perhaps.
 func (a *Auth) age(f flow) time.Duration {
+	if !f.began.IsZero() {
+		return a.now().Sub(f.began)
+	}
 	if f.IssuedAt == 0 {
 		return 0
 	}

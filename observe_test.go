@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -124,6 +126,65 @@ func TestAnObserverSeesHowLongALoginTookThatFailed(t *testing.T) {
 	assert.Equal(t, ReasonRefusedByUser, failed.Reason)
 	assert.InDelta(t, 7, failed.Duration.Seconds(), 1)
 	assert.NotEmpty(t, failed.Flow)
+}
+
+func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
+	seen := &recorder{}
+	var s *site
+	wait := func(context.Context, Identity) error { s.clock.Advance(1500 * time.Millisecond); return nil }
+	s = newMiniSite(t, WithObserver(seen), WithOnLogin(wait))
+	s.miniLogin(person(0))
+	finished := seen.event(t, EventLoginFinished)
+	assert.Equal(t, 1500*time.Millisecond, finished.Duration)
+	assert.NotEmpty(t, finished.Flow)
+
+	refuse := func(context.Context, Identity) error { s.clock.Advance(2 * time.Second); return errors.New("no") }
+	s = newMiniSite(t, WithObserver(seen), WithOnLogin(refuse))
+	s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
+	failed := seen.event(t, EventLoginFailed)
+	assert.Equal(t, ReasonNotAuthorized, failed.Reason)
+	assert.Equal(t, 2*time.Second, failed.Duration)
+	assert.Equal(t, seen.call(t, "sns/jscode2session").Flow, failed.Flow)
+	assert.NotEmpty(t, failed.Flow)
+	assert.Equal(t, miniApp, failed.AppID)
+	assert.Equal(t, ChannelMiniProgram, failed.Channel)
+}
+
+func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
+	seen := &recorder{}
+	s := newScanSite(t, WithObserver(seen))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	flow := seen.event(t, EventLoginStarted).Flow
+	numbers := s.scan(phone, path)
+	s.clock.Advance(20 * time.Second)
+
+	phone.post(path, number(other(numbers, c.Number)))
+	onPhone := seen.event(t, EventLoginFailed)
+	s.clock.Advance(20 * time.Second)
+	desk.collect("/a")
+	onDesk := seen.event(t, EventLoginFailed)
+
+	for want, e := range map[float64]Event{20: onPhone, 40: onDesk} {
+		assert.Equal(t, ReasonScanNumber, e.Reason)
+		assert.InDelta(t, want, e.Duration.Seconds(), 1)
+		assert.Equal(t, flow, e.Flow)
+		assert.Equal(t, s.auth.scope, e.Scope)
+	}
+}
+
+func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
+	seen := &recorder{}
+	s := newScanSite(t, WithObserver(seen))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	flow := seen.event(t, EventLoginStarted).Flow
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	s.show(s.desk(), "/b") // of another login
+	desk.collect("/a")
+	assert.Equal(t, flow, seen.event(t, EventLoginFinished).Flow)
+	assert.Equal(t, flow, seen.call(t, "commit session").Flow)
 }
 
 func TestAnObserverSeesErrcodesAndTheClassesOfStoreErrors(t *testing.T) {

@@ -281,13 +281,21 @@ func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, ta
 
 // stopScan tells the browser why there is no login, with a way to begin again.
 func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scanCookie, reason Reason, again string) {
-	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: c.Scope}
-	if c.State != "" {
-		e.Flow = flowID(a.official.appID, c.State)
-	}
-	a.report(r.Context(), e)
+	a.scanFailed(r.Context(), flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
 	a.cookies.dropIfSent(w, r, a.cookies.scanName())
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
+}
+
+// scanFailed reports the end of a scan; of an unknown one f has nothing.
+func (a *Auth) scanFailed(ctx context.Context, f flow, reason Reason, err error) {
+	e := Event{
+		Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: f.Scope,
+		Duration: a.age(f), Err: err,
+	}
+	if f.State != "" {
+		e.Flow = flowID(a.official.appID, f.State)
+	}
+	a.report(ctx, e)
 }
 
 // finishScan logs the browser in, once. Its tabs that ask at the same moment
@@ -295,11 +303,12 @@ func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scanCookie, re
 func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie, end scanEnd, target string) {
 	ctx, cancel := detached(r)
 	defer cancel()
-	r = r.WithContext(ctx)
 	f := flow{
 		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
+	ctx = withFlow(ctx, f)
+	r = r.WithContext(ctx)
 	again := a.scanURL(target, sc.Scope)
 	c, err := a.claims.join(ctx, claimKey(f.AppID, "scan "+f.State))
 	if err != nil {
