@@ -21,7 +21,7 @@ import (
 // ChannelMiniProgram. A bearer token is worth nothing as a cookie, and a
 // session cookie nothing as a bearer token.
 func WithMiniProgram(appID, secret string) Option {
-	return func(c *config) { c.miniAppID, c.miniSecret = appID, secret }
+	return func(c *config) { c.miniAppID, c.miniSecret, c.miniSet = appID, secret, true }
 }
 
 const (
