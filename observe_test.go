@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -187,6 +188,68 @@ func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
 	assert.Equal(t, flow, seen.call(t, "commit session").Flow)
 }
 
+func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
+	seen := &recorder{}
+	last := func() Event {
+		e := seen.event(t, EventLoggedOut)
+		e.Kind = ""
+		return e
+	}
+	s := newSite(t, WithObserver(seen))
+	b := s.browser()
+	b.visit("/")
+	b.post("/wechat/logout", url.Values{})
+	assert.Equal(t, Event{AppID: wechattest.DefaultAppID}, last(), "the endpoint deletes it unread")
+
+	s = newSite(t, WithObserver(seen), WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret))
+	leave := s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, s.auth.Logout(w, r))
+	}))
+	s.server.Config.Handler = leave
+	b = s.browser()
+	b.visit("/leave")
+	openID := maskOpenID(wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	assert.Equal(t, Event{AppID: wechattest.DefaultAppID, Channel: ChannelWeChat, OpenID: openID}, last())
+	b.post("/wechat/logout", url.Values{})
+	assert.Equal(t, Event{}, last(), "of either account")
+
+	s = newMiniSite(t, WithObserver(seen))
+	s.request(http.MethodPost, "/wechat/logout", s.miniLogin(person(0)), "")
+	assert.Equal(t, Event{AppID: miniApp, Channel: ChannelMiniProgram}, last())
+}
+
+func TestWhoIsStoppedIsToldWithHisAccount(t *testing.T) {
+	seen := &recorder{}
+	redis := redistest.Start(t)
+	s := newMiniSite(t, WithObserver(seen), WithRedis(redis.Pool()))
+	token := s.miniLogin(person(0))
+	b := s.browser()
+	b.do(b.client, http.MethodPost, "/wechat/logout", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}})
+	crossed := seen.event(t, EventStopped)
+	assert.Equal(t, ReasonCrossOrigin, crossed.Reason)
+	assert.Equal(t, wechattest.DefaultAppID, crossed.AppID)
+
+	redis.Stop()
+	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b.visit("/")
+	assert.Equal(t, wechattest.DefaultAppID, seen.event(t, EventStopped).AppID)
+	s.request(http.MethodGet, "/", token, "")
+	assert.Equal(t, miniApp, seen.event(t, EventStopped).AppID)
+	b.visit("/public")
+	assert.Equal(t, wechattest.DefaultAppID, seen.event(t, EventTrouble).AppID)
+}
+
+func TestARecordHasNoErrcodeWhereWeChatGaveNone(t *testing.T) {
+	s := newSite(t)
+	s.sim.Fail("sns/oauth2/access_token", wechattest.Truncated())
+	s.browser().visit("/")
+	logs := s.logs.String()
+	assert.Contains(t, logs, "reason=upstream_error")
+	assert.Contains(t, logs, "endpoint=sns/oauth2/access_token")
+	assert.NotContains(t, logs, "errcode=")
+	assert.NotContains(t, logs, "rid=")
+}
+
 func TestAnObserverSeesErrcodesAndTheClassesOfStoreErrors(t *testing.T) {
 	redis := redistest.Start(t)
 	seen := &recorder{}
@@ -311,22 +374,41 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 		return logs.Write(p)
 	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
 
-	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithLogger(logger))
+	var barred atomic.Bool
+	s := newScanSite(t, WithLogger(logger), WithAuthorize(func(context.Context, Identity) error {
+		if barred.Load() {
+			return errors.New("barred")
+		}
+		return nil
+	}))
+	mux := http.NewServeMux()
+	mux.Handle("/", s.server.Config.Handler)
+	mux.Handle("/leave", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, s.auth.Logout(w, r))
+	})))
+	s.server.Config.Handler = mux
 	b := s.browser()
-	b.visit("/")
-	b.post("/wechat/logout", url.Values{})
+	b.visit("/leave")
 	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
 	require.NoError(t, err)
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
 	s.browser().visit("/")
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40163))
-	s.browser().visit("/")
-	redis.Stop()
-	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b = s.browser()
 	b.visit("/")
+	barred.Store(true)
+	b.visit("/")
+	loop := s.browser()
+	loop.client.Jar = dropping{loop.client.Jar, s.sessionCookie()}
+	loop.visit("/")
+	desk := s.desk()
+	s.show(desk, "/a")
+	s.redis.Stop()
+	desk.collect("/a")
+	_, err = s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	require.Error(t, err)
 
-	seen := map[string]bool{}
+	seen, had := map[string]bool{}, map[string]bool{}
 	for _, line := range strings.Split(strings.TrimSpace(logs.String()), "\n") {
 		var record map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &record))
@@ -336,16 +418,23 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 		seen[event] = true
 		assert.Equal(t, "wechatauth: "+event, record["msg"])
 		for name := range record {
+			had[event+" `"+name+"`"] = true
 			if !slices.Contains([]string{"time", "level", "msg", "event"}, name) {
 				assert.Contains(t, row[2], "`"+name+"`", line)
 			}
+		}
+		if event == "stopped" {
+			assert.NotEmpty(t, record["appid"], line)
 		}
 		if !strings.Contains(row[1], "reason") {
 			assert.Equal(t, row[1], record["level"], line)
 		}
 	}
-	for event := range rows {
+	for event, row := range rows {
 		assert.True(t, seen[event], "%s did not happen", event)
+		for _, name := range regexp.MustCompile("`[a-z]+`").FindAllString(row[2], -1) {
+			assert.True(t, had[event+" "+name], "no record of %s has %s", event, name)
+		}
 	}
 	checkLevels(t, file)
 }

@@ -202,6 +202,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	}
 	c, held := a.cookies.scan(r)
 	if held = held && c.Scope == scope; held {
+		r := a.ofScan(r, c.State)
 		state, end, err := a.scanState(r.Context(), c)
 		switch {
 		case err != nil:
@@ -284,6 +285,12 @@ func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scanCookie, re
 	a.scanFailed(r.Context(), flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
 	a.cookies.dropIfSent(w, r, a.cookies.scanName())
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
+}
+
+// ofScan is the request of one side of a scan: what is told of it, and of the calls
+// that it needs, has the scan's flow.
+func (a *Auth) ofScan(r *http.Request, state string) *http.Request {
+	return r.WithContext(withFlow(r.Context(), flow{AppID: a.official.appID, State: state}))
 }
 
 // scanFailed reports the end of a scan; of an unknown one f has nothing.

@@ -29,6 +29,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
+	r = a.ofScan(r, rec.State)
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
@@ -76,6 +77,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
+	r = a.ofScan(r, rec.State)
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
