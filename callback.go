@@ -247,7 +247,7 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 	target := a.checkedTarget(f)
 	token := a.sessions.manager.Token(v.ctx)
 	if err := a.settle(ctx, f, c, outcome{Token: token, Expiry: a.sessions.manager.Deadline(v.ctx).Unix(), Target: target}, v.ctx.track.take()); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
 	a.report(ctx, Event{
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,

@@ -39,6 +39,15 @@ func TestCheckTellsEveryFindingAtOnceAndWhatToDo(t *testing.T) {
 	assert.Len(t, strings.Split(text, "\n"), 3)
 }
 
+func TestWhatCheckMayNotSeeOfRedisIsNotedInTheLogAndNoFinding(t *testing.T) {
+	redis := redistest.Start(t)
+	redis.Do("ACL", "SETUSER", "default", "-time", "-config")
+	s := newSite(t, WithRedis(redis.Pool()))
+	require.NoError(t, s.auth.Check(context.Background()))
+	assert.Contains(t, s.logs.String(), "the clock of Redis could not be seen")
+	assert.Contains(t, s.logs.String(), "the eviction policy of Redis could not be seen")
+}
+
 func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))

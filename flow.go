@@ -34,6 +34,9 @@ type flow struct {
 	// Abandoned are the owners of claims that callbacks of this browser may
 	// have left behind when the store went away.
 	Abandoned [][]byte `json:"b,omitempty"`
+
+	// began is IssuedAt exactly, where the login begins and ends in one request.
+	began time.Time
 }
 
 const (

@@ -83,11 +83,11 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // notFound tells the operator where the mistake may be: a visitor who comes
 // back from WeChat to a path that is not served has lost his login.
 func (a *Auth) notFound(w http.ResponseWriter, r *http.Request) {
-	e := Event{Kind: EventStopped, Reason: ReasonNotFound}
+	e := Event{Reason: ReasonNotFound}
 	if !strings.HasPrefix(r.URL.Path, a.prefix) {
 		e.Detail = "the endpoints are mounted elsewhere than at the path prefix " + a.prefix + ", or behind http.StripPrefix"
 	}
-	a.report(r.Context(), e)
+	a.stopped(r, e)
 	a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
 }
 
@@ -256,7 +256,7 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, target
 	default:
 		detail = "the browser did not send the session cookie back after a login; "
 	}
-	a.report(r.Context(), Event{Kind: EventStopped, Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
+	a.stopped(r, Event{Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
 }
 
@@ -316,7 +316,7 @@ func (a *Auth) navigates(r *http.Request) bool {
 }
 
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
+	a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
 	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
 }
 
@@ -404,7 +404,7 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 // that was not.
 func (a *Auth) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	if err := a.origin.Check(r); err != nil {
-		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonCrossOrigin, Err: err})
+		a.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
 		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: wantsHTML(r), Err: err})
 		return nil, false
 	}
@@ -426,7 +426,7 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := a.Logout(w, r); err != nil {
-		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
+		a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
 		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: wantsHTML(r), Err: err})
 		return
 	}
@@ -445,14 +445,11 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 // before the answer begins; it does not check where the request comes from, as
 // the endpoint does.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
-	e := Event{Kind: EventLoggedOut}
-	if held, ok := r.Context().Value(visitKey).(*visit); ok && held.loggedIn {
-		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, maskOpenID(held.identity.OpenID)
-	}
 	a, err := a.of(r)
 	if err != nil {
 		return err
 	}
+	e := a.loggedOut(r)
 	if err := a.sessions.logout(w, r); err != nil {
 		return withoutTokens(err)
 	}
@@ -463,6 +460,23 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	}
 	a.report(r.Context(), e)
 	return nil
+}
+
+// loggedOut is the event of a logout. Whose the session is, is known where a gate
+// has let its owner in; the endpoint deletes it unread.
+func (a *Auth) loggedOut(r *http.Request) Event {
+	e := Event{Kind: EventLoggedOut}
+	held, _ := r.Context().Value(visitKey).(*visit)
+	_, sent := bearer(r)
+	switch {
+	case held != nil && held.loggedIn:
+		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, maskOpenID(held.identity.OpenID)
+	case sent && a.mini.client != nil:
+		e.AppID, e.Channel = a.mini.appID, ChannelMiniProgram
+	case a.mini.client == nil && a.website.client == nil:
+		e.AppID = a.official.appID
+	}
+	return e
 }
 
 // RevokeUser ends all sessions of a user, in all browsers, and returns how many

@@ -83,7 +83,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 		}
 		v, err := a.sessions.loadIf(r, true)
 		if err != nil {
-			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err})
+			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: a.appIDFor(r), Err: err})
 			if v, err = a.sessions.standIn(r.Context(), err); err != nil {
 				a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
 				return
@@ -169,7 +169,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		}
 		v, err := a.sessions.load(r)
 		if err != nil {
-			a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
+			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
 			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
 			return
 		}
@@ -177,7 +177,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		switch act {
 		case actionPass:
 			if err := a.consents.allow(v.ctx, v.identity); err != nil {
-				a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonNotAuthorized, OpenID: maskOpenID(v.identity.OpenID), Err: err})
+				a.stopped(r, Event{Reason: ReasonNotAuthorized, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
 				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.isPage(r), Err: err})
 				return
 			}
@@ -210,7 +210,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*Auth, bool) {
 	account, err := a.of(r)
 	if err != nil {
-		a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonUnknownAccount, Err: err})
+		a.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
 		a.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.isPage(r), Err: err})
 		return nil, false
 	}
@@ -268,7 +268,7 @@ func (a *Auth) abandon(v *visit) {
 
 // stopUnsaved answers instead of a handler whose session could not be saved.
 func (a *Auth) stopUnsaved(w http.ResponseWriter, r *http.Request, err error) {
-	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
+	a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
 	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
 }
 

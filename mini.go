@@ -21,7 +21,7 @@ import (
 // ChannelMiniProgram. A bearer token is worth nothing as a cookie, and a
 // session cookie nothing as a bearer token.
 func WithMiniProgram(appID, secret string) Option {
-	return func(c *config) { c.miniAppID, c.miniSecret = appID, secret }
+	return func(c *config) { c.miniAppID, c.miniSecret, c.miniSet = appID, secret, true }
 }
 
 const (
@@ -41,22 +41,23 @@ const (
 // Mini programs send one code twice now and then; the second call gets what
 // the first one gets.
 func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
+	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), began: a.now()}
 	var body struct {
 		Code string `json:"code"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil || !validCode(body.Code) {
-		a.stopMini(w, r, ReasonCallbackMalformed, err)
+		a.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
 	// The code is known to WeChat and to this mini program alone: what it
 	// opens is for them.
-	f := flow{State: "mini " + body.Code, AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), Key: []byte(body.Code)}
+	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
 	c, err := a.join(r, f, claimKey(f.AppID, f.State))
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	if err != nil {
-		a.stopMini(w, r, ReasonStoreUnavailable, err)
+		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
 	if c.outcome != nil {
@@ -64,14 +65,14 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		if err != nil {
 			o.Reason = ReasonStateMismatch
 		}
-		a.answerMini(w, r, o, nil)
+		a.answerMini(w, r, f, o, nil)
 		return
 	}
 	o, err := a.miniLogin(ctx, f, body.Code)
 	if settleErr := a.settle(ctx, f, c, o, store.Batch{}); settleErr != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Err: settleErr})
 	}
-	a.answerMini(w, r, o, err)
+	a.answerMini(w, r, f, o, err)
 }
 
 // miniLogin is the login itself: exchange, hook, session.
@@ -96,7 +97,10 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 	if err != nil {
 		return outcome{Reason: ReasonStoreUnavailable}, err
 	}
-	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)})
+	a.report(ctx, Event{
+		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel,
+		OpenID: maskOpenID(id.OpenID), Duration: a.age(f),
+	})
 	return outcome{Token: token, Expiry: expiry.Unix(), Target: "/"}, nil
 }
 
@@ -129,9 +133,9 @@ func (a *Auth) saveMini(ctx context.Context, id Identity, key client.Secret) (to
 
 func sessionKeyMark(user string) string { return "session_key " + user }
 
-func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, o outcome, err error) {
+func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, f flow, o outcome, err error) {
 	if o.Reason != "" {
-		a.stopMini(w, r, o.Reason, err)
+		a.stopMini(w, r, f, o.Reason, err)
 		return
 	}
 	a.writeMini(w, map[string]any{
@@ -155,17 +159,21 @@ func (a *Auth) writeMini(w http.ResponseWriter, body map[string]any) {
 
 // stopMini answers a mini program that gets no token: 401 where wx.login and
 // another try can help, 429 where waiting can, 403 where nothing can.
-func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, reason Reason, err error) {
-	f := Failure{Reason: reason, Err: err}
+func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
+	failure := Failure{Reason: reason, Err: err}
 	switch reason {
 	case ReasonCodeUsed, ReasonCodeExpired:
-		f.Status = http.StatusUnauthorized
+		failure.Status = http.StatusUnauthorized
 	case ReasonRateLimited:
-		f.Status = http.StatusTooManyRequests
-		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
+		failure.Status = http.StatusTooManyRequests
+		w.Header().Set("Retry-After", strconv.Itoa(failure.retryAfter()))
 	}
-	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram, Err: err})
-	a.stop(w, r, f)
+	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Duration: a.age(f), Err: err}
+	if f.State != "" {
+		e.Flow = flowID(f.AppID, f.State)
+	}
+	a.report(r.Context(), e)
+	a.stop(w, r, failure)
 }
 
 func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
@@ -197,10 +205,11 @@ func bearer(r *http.Request) (token string, sent bool) {
 //
 //	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
 func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
+	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, began: a.now()}
 	v, err := a.sessions.load(r)
 	switch {
 	case err != nil:
-		a.stopMini(w, r, ReasonStoreUnavailable, err)
+		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	case !v.loggedIn || !v.bearer:
 		a.refuse(w, r, ReasonNoSession)
@@ -210,7 +219,7 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		Target string `json:"target"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil {
-		a.stopMini(w, r, ReasonCallbackMalformed, err)
+		a.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
 	target, ok := returnTarget(body.Target, a.prefix)
@@ -219,7 +228,7 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 	}
 	ticket := newState()
 	if err := a.putEnter(r.Context(), ticket, v.identity, target); err != nil {
-		a.stopMini(w, r, ReasonStoreUnavailable, err)
+		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
 	a.writeMini(w, map[string]any{

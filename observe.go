@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"strings"
 	"time"
 
@@ -218,6 +219,9 @@ func flowOf(ctx context.Context) string {
 
 // age is how long ago a login began, by the clocks of two instances perhaps.
 func (a *Auth) age(f flow) time.Duration {
+	if !f.began.IsZero() {
+		return a.now().Sub(f.began)
+	}
 	if f.IssuedAt == 0 {
 		return 0
 	}
@@ -262,12 +266,34 @@ func (a *Auth) report(ctx context.Context, e Event) {
 	text("detail", e.Detail)
 	var we *client.Error
 	if errors.As(e.Err, &we) {
-		attrs = append(attrs, slog.Int("errcode", we.Code), slog.String("rid", we.RID), slog.String("endpoint", we.Endpoint))
+		if we.Code != 0 {
+			attrs = append(attrs, slog.Int("errcode", we.Code))
+		}
+		text("rid", we.RID)
+		text("endpoint", we.Endpoint)
 	}
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
 	a.log.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
+}
+
+// stopped reports that a visitor was stopped, with his account where the event
+// has none.
+func (a *Auth) stopped(r *http.Request, e Event) {
+	e.Kind = EventStopped
+	if e.AppID == "" {
+		e.AppID = a.appIDFor(r)
+	}
+	a.report(r.Context(), e)
+}
+
+// appIDFor is the account that a request's visitor logs in to.
+func (a *Auth) appIDFor(r *http.Request) string {
+	if _, sent := bearer(r); sent && a.mini.client != nil {
+		return a.mini.appID
+	}
+	return a.accountFor(r).appID
 }
 
 // level: errors are what an operator has to mend, warnings what he may want

@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -124,6 +127,127 @@ func TestAnObserverSeesHowLongALoginTookThatFailed(t *testing.T) {
 	assert.Equal(t, ReasonRefusedByUser, failed.Reason)
 	assert.InDelta(t, 7, failed.Duration.Seconds(), 1)
 	assert.NotEmpty(t, failed.Flow)
+}
+
+func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
+	seen := &recorder{}
+	var s *site
+	wait := func(context.Context, Identity) error { s.clock.Advance(1500 * time.Millisecond); return nil }
+	s = newMiniSite(t, WithObserver(seen), WithOnLogin(wait))
+	s.miniLogin(person(0))
+	finished := seen.event(t, EventLoginFinished)
+	assert.Equal(t, 1500*time.Millisecond, finished.Duration)
+	assert.NotEmpty(t, finished.Flow)
+
+	refuse := func(context.Context, Identity) error { s.clock.Advance(2 * time.Second); return errors.New("no") }
+	s = newMiniSite(t, WithObserver(seen), WithOnLogin(refuse))
+	s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
+	failed := seen.event(t, EventLoginFailed)
+	assert.Equal(t, ReasonNotAuthorized, failed.Reason)
+	assert.Equal(t, 2*time.Second, failed.Duration)
+	assert.Equal(t, seen.call(t, "sns/jscode2session").Flow, failed.Flow)
+	assert.NotEmpty(t, failed.Flow)
+	assert.Equal(t, miniApp, failed.AppID)
+	assert.Equal(t, ChannelMiniProgram, failed.Channel)
+}
+
+func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
+	seen := &recorder{}
+	s := newScanSite(t, WithObserver(seen))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	flow := seen.event(t, EventLoginStarted).Flow
+	numbers := s.scan(phone, path)
+	s.clock.Advance(20 * time.Second)
+
+	phone.post(path, number(other(numbers, c.Number)))
+	onPhone := seen.event(t, EventLoginFailed)
+	s.clock.Advance(20 * time.Second)
+	desk.collect("/a")
+	onDesk := seen.event(t, EventLoginFailed)
+
+	for want, e := range map[float64]Event{20: onPhone, 40: onDesk} {
+		assert.Equal(t, ReasonScanNumber, e.Reason)
+		assert.InDelta(t, want, e.Duration.Seconds(), 1)
+		assert.Equal(t, flow, e.Flow)
+		assert.Equal(t, s.auth.scope, e.Scope)
+	}
+}
+
+func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
+	seen := &recorder{}
+	s := newScanSite(t, WithObserver(seen))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	flow := seen.event(t, EventLoginStarted).Flow
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	s.show(s.desk(), "/b") // of another login
+	desk.collect("/a")
+	assert.Equal(t, flow, seen.event(t, EventLoginFinished).Flow)
+	assert.Equal(t, flow, seen.call(t, "commit session").Flow)
+}
+
+func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
+	seen := &recorder{}
+	last := func() Event {
+		e := seen.event(t, EventLoggedOut)
+		e.Kind = ""
+		return e
+	}
+	s := newSite(t, WithObserver(seen))
+	b := s.browser()
+	b.visit("/")
+	b.post("/wechat/logout", url.Values{})
+	assert.Equal(t, Event{AppID: wechattest.DefaultAppID}, last(), "the endpoint deletes it unread")
+
+	s = newSite(t, WithObserver(seen), WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret))
+	leave := s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, s.auth.Logout(w, r))
+	}))
+	s.server.Config.Handler = leave
+	b = s.browser()
+	b.visit("/leave")
+	openID := maskOpenID(wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	assert.Equal(t, Event{AppID: wechattest.DefaultAppID, Channel: ChannelWeChat, OpenID: openID}, last())
+	b.post("/wechat/logout", url.Values{})
+	assert.Equal(t, Event{}, last(), "of either account")
+
+	s = newMiniSite(t, WithObserver(seen))
+	s.request(http.MethodPost, "/wechat/logout", s.miniLogin(person(0)), "")
+	assert.Equal(t, Event{AppID: miniApp, Channel: ChannelMiniProgram}, last())
+}
+
+func TestWhoIsStoppedIsToldWithHisAccount(t *testing.T) {
+	seen := &recorder{}
+	redis := redistest.Start(t)
+	s := newMiniSite(t, WithObserver(seen), WithRedis(redis.Pool()))
+	token := s.miniLogin(person(0))
+	b := s.browser()
+	b.do(b.client, http.MethodPost, "/wechat/logout", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}})
+	crossed := seen.event(t, EventStopped)
+	assert.Equal(t, ReasonCrossOrigin, crossed.Reason)
+	assert.Equal(t, wechattest.DefaultAppID, crossed.AppID)
+
+	redis.Stop()
+	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b.visit("/")
+	assert.Equal(t, wechattest.DefaultAppID, seen.event(t, EventStopped).AppID)
+	s.request(http.MethodGet, "/", token, "")
+	assert.Equal(t, miniApp, seen.event(t, EventStopped).AppID)
+	b.visit("/public")
+	assert.Equal(t, wechattest.DefaultAppID, seen.event(t, EventTrouble).AppID)
+}
+
+func TestARecordHasNoErrcodeWhereWeChatGaveNone(t *testing.T) {
+	s := newSite(t)
+	s.sim.Fail("sns/oauth2/access_token", wechattest.Truncated())
+	s.browser().visit("/")
+	logs := s.logs.String()
+	assert.Contains(t, logs, "reason=upstream_error")
+	assert.Contains(t, logs, "endpoint=sns/oauth2/access_token")
+	assert.NotContains(t, logs, "errcode=")
+	assert.NotContains(t, logs, "rid=")
 }
 
 func TestAnObserverSeesErrcodesAndTheClassesOfStoreErrors(t *testing.T) {
@@ -250,22 +374,41 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 		return logs.Write(p)
 	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
 
-	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithLogger(logger))
+	var barred atomic.Bool
+	s := newScanSite(t, WithLogger(logger), WithAuthorize(func(context.Context, Identity) error {
+		if barred.Load() {
+			return errors.New("barred")
+		}
+		return nil
+	}))
+	mux := http.NewServeMux()
+	mux.Handle("/", s.server.Config.Handler)
+	mux.Handle("/leave", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, s.auth.Logout(w, r))
+	})))
+	s.server.Config.Handler = mux
 	b := s.browser()
-	b.visit("/")
-	b.post("/wechat/logout", url.Values{})
+	b.visit("/leave")
 	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
 	require.NoError(t, err)
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
 	s.browser().visit("/")
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40163))
-	s.browser().visit("/")
-	redis.Stop()
-	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b = s.browser()
 	b.visit("/")
+	barred.Store(true)
+	b.visit("/")
+	loop := s.browser()
+	loop.client.Jar = dropping{loop.client.Jar, s.sessionCookie()}
+	loop.visit("/")
+	desk := s.desk()
+	s.show(desk, "/a")
+	s.redis.Stop()
+	desk.collect("/a")
+	_, err = s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	require.Error(t, err)
 
-	seen := map[string]bool{}
+	seen, had := map[string]bool{}, map[string]bool{}
 	for _, line := range strings.Split(strings.TrimSpace(logs.String()), "\n") {
 		var record map[string]any
 		require.NoError(t, json.Unmarshal([]byte(line), &record))
@@ -275,16 +418,23 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 		seen[event] = true
 		assert.Equal(t, "wechatauth: "+event, record["msg"])
 		for name := range record {
+			had[event+" `"+name+"`"] = true
 			if !slices.Contains([]string{"time", "level", "msg", "event"}, name) {
 				assert.Contains(t, row[2], "`"+name+"`", line)
 			}
+		}
+		if event == "stopped" {
+			assert.NotEmpty(t, record["appid"], line)
 		}
 		if !strings.Contains(row[1], "reason") {
 			assert.Equal(t, row[1], record["level"], line)
 		}
 	}
-	for event := range rows {
+	for event, row := range rows {
 		assert.True(t, seen[event], "%s did not happen", event)
+		for _, name := range regexp.MustCompile("`[a-z]+`").FindAllString(row[2], -1) {
+			assert.True(t, had[event+" "+name], "no record of %s has %s", event, name)
+		}
 	}
 	checkLevels(t, file)
 }

@@ -27,7 +27,9 @@ type Option func(*config)
 type config struct {
 	appID, secret               string
 	websiteAppID, websiteSecret string
+	websiteSet                  bool
 	miniAppID, miniSecret       string
+	miniSet                     bool
 	loginsPerMinute             int
 	relayURL                    string
 	relayKey                    []byte
@@ -106,7 +108,7 @@ func WithApp(appID, secret string) Option {
 // WithEnvironment changes who gets what. Default: none, and every browser is
 // sent to the official account.
 func WithWebsiteApp(appID, secret string) Option {
-	return func(c *config) { c.websiteAppID, c.websiteSecret = appID, secret }
+	return func(c *config) { c.websiteAppID, c.websiteSecret, c.websiteSet = appID, secret, true }
 }
 
 // WithBaseURL sets where visitors reach the application: scheme and host, for
@@ -313,7 +315,7 @@ func (c *config) validate() error {
 	if c.accountsSet && c.accounts == nil {
 		bad("WithAccounts: the resolver is nil; make one with ByHost, ByPathPrefix or ByHeader")
 	}
-	if c.accountsSet && (c.appID != "" || c.websiteAppID != "" || c.miniAppID != "") {
+	if c.accountsSet && (c.appID != "" || c.websiteSet || c.miniSet) {
 		bad("WithAccounts: it knows all accounts; leave WithApp, WithWebsiteApp and WithMiniProgram out")
 	}
 	if err := c.validateAccount(); err != nil && !c.accountsSet {
@@ -377,8 +379,8 @@ func (c *config) validateAccount() error {
 			bad("%s: the AppSecret has the form of an AppID; give the AppID first", option)
 		}
 	}
-	if (c.websiteAppID == "") != (c.websiteSecret == "") {
-		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application")
+	if (c.websiteAppID == "") != (c.websiteSecret == "") || (c.websiteSet && c.websiteAppID == "") {
+		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application, or leave the option out")
 	}
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
 		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
@@ -389,8 +391,8 @@ func (c *config) validateAccount() error {
 	if c.websiteAppID == "" && c.embeddedQR {
 		bad("WithEmbeddedQR: it shows the QR code of a website application; set WithWebsiteApp")
 	}
-	if (c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet {
-		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program")
+	if ((c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet) || (c.miniSet && c.miniAppID == "") {
+		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program, or leave the option out")
 	}
 	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {
 		bad("WithMiniProgram: a mini program has an AppID of its own; %s is another account's", c.miniAppID)

@@ -68,13 +68,13 @@ func (o outcome) ttl() time.Duration {
 
 func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reason) {
 	if err := a.settle(ctx, f, c, outcome{Reason: reason}, store.Batch{}); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
 }
 
 func (a *Auth) release(ctx context.Context, f flow, c *claim) {
 	if err := c.release(ctx); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), Err: err})
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
 }
 

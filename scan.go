@@ -202,6 +202,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	}
 	c, held := a.cookies.scan(r)
 	if held = held && c.Scope == scope; held {
+		r := a.ofScan(r, c.State)
 		state, end, err := a.scanState(r.Context(), c)
 		switch {
 		case err != nil:
@@ -281,13 +282,27 @@ func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, ta
 
 // stopScan tells the browser why there is no login, with a way to begin again.
 func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scanCookie, reason Reason, again string) {
-	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: c.Scope}
-	if c.State != "" {
-		e.Flow = flowID(a.official.appID, c.State)
-	}
-	a.report(r.Context(), e)
+	a.scanFailed(r.Context(), flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
 	a.cookies.dropIfSent(w, r, a.cookies.scanName())
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
+}
+
+// ofScan is the request of one side of a scan: what is told of it, and of the calls
+// that it needs, has the scan's flow.
+func (a *Auth) ofScan(r *http.Request, state string) *http.Request {
+	return r.WithContext(withFlow(r.Context(), flow{AppID: a.official.appID, State: state}))
+}
+
+// scanFailed reports the end of a scan; of an unknown one f has nothing.
+func (a *Auth) scanFailed(ctx context.Context, f flow, reason Reason, err error) {
+	e := Event{
+		Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: f.Scope,
+		Duration: a.age(f), Err: err,
+	}
+	if f.State != "" {
+		e.Flow = flowID(a.official.appID, f.State)
+	}
+	a.report(ctx, e)
 }
 
 // finishScan logs the browser in, once. Its tabs that ask at the same moment
@@ -301,6 +316,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
+	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
 	if err != nil {
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)

@@ -29,6 +29,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
+	r = a.ofScan(r, rec.State)
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
@@ -76,6 +77,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
+	r = a.ofScan(r, rec.State)
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
@@ -202,11 +204,7 @@ func (a *Auth) stopPhone(w http.ResponseWriter, r *http.Request, rec scanRecord,
 		a.unavailable(w, r, err)
 		return
 	}
-	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: rec.Scope, Err: err}
-	if rec.State != "" {
-		e.Flow = flowID(a.official.appID, rec.State)
-	}
-	a.report(r.Context(), e)
+	a.scanFailed(r.Context(), flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
 	a.stop(w, r, Failure{Reason: reason, Page: true, Err: err})
 }
 

@@ -51,12 +51,30 @@ func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	})
 }
 
+func TestTheCheckSeesAllWithWhatTheREADMEGrantsForIt(t *testing.T) {
+	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
+	aclOfREADME(t, server, "+time", "+config|get")
+	err := store.New(asWeChat(t, server)).Check(context.Background())
+	assert.ErrorContains(t, err, "maxmemory-policy allkeys-lru")
+	assert.NotContains(t, err.Error(), "could not be seen")
+}
+
 func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
 	server := redistest.Start(t)
 	aclOfREADME(t, server)
 	server.Do("SET", "another", "x")
 	pool := asWeChat(t, server)
-	require.NoError(t, store.New(pool).Check(context.Background()))
+	err := store.New(pool).Check(context.Background())
+	assert.ErrorContains(t, err, "the clock of Redis could not be seen")
+	assert.ErrorContains(t, err, "the eviction policy of Redis could not be seen")
+	assert.ErrorContains(t, err, "grant +time")
+	assert.ErrorContains(t, err, "grant +config|get")
+	for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
+		var found *store.Finding
+		require.ErrorAs(t, one, &found)
+		assert.True(t, found.Note, "%v", found)
+		assert.Contains(t, found.Chinese, "无法查看")
+	}
 	conn := pool.Get()
 	defer conn.Close()
 	for _, command := range [][]any{

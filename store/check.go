@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -15,7 +14,7 @@ import (
 type Checker interface {
 	// Check returns what would make sessions fail or vanish, all of it joined
 	// in one error, each line saying what to do; nil if nothing was found. The
-	// errors may be of type *Finding.
+	// errors may be of type *Finding; one that is a note is no fault.
 	Check(ctx context.Context) error
 }
 
@@ -28,6 +27,8 @@ type Finding struct {
 	Chinese string
 	// Err is the error behind it; nil where there is none.
 	Err error
+	// Note: nothing is known to be wrong; something could not be looked at.
+	Note bool
 }
 
 // Error implements error.
@@ -43,7 +44,7 @@ const maxClockSkew = time.Minute
 
 // Check implements [Checker]: it writes, reads and deletes a mark of its own,
 // compares the clocks, and reads the eviction policy where it may (CONFIG is
-// often denied, which is no finding).
+// often denied, which is a note).
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.checkWriting(ctx); err != nil {
 		return err // the rest would say the same again
@@ -88,7 +89,7 @@ func (s *Store) checkClock(ctx context.Context) error {
 	before := s.now()
 	replies, err := s.do(ctx, "read clock", cmd("TIME"))
 	if err != nil {
-		return nil // not allowed to ask
+		return unseen("clock", "时钟", "+time", err)
 	}
 	parts, err := redis.Int64s(replies[0], nil)
 	if err != nil || len(parts) != 2 {
@@ -106,21 +107,43 @@ func (s *Store) checkClock(ctx context.Context) error {
 }
 
 func (s *Store) checkEviction(ctx context.Context) error {
-	replies, err := s.do(ctx, "read eviction policy", cmd("CONFIG", "GET", "maxmemory-policy"))
+	replies, err := s.do(ctx, "read eviction policy", cmd("CONFIG", "GET", "maxmemory*"))
 	if err != nil {
-		return nil // not allowed to ask
+		return unseen("eviction policy", "淘汰策略", "+config|get", err)
 	}
-	pair, err := redis.Strings(replies[0], nil)
-	if err != nil || len(pair) != 2 {
+	settings, err := redis.StringMap(replies[0], nil)
+	policy := settings["maxmemory-policy"]
+	switch {
+	case err != nil || policy == "":
+		return unseen("eviction policy", "淘汰策略", "+config|get", errors.New("the answer to CONFIG GET has none"))
+	case keepsSessions(settings):
 		return nil
 	}
-	if strings.HasPrefix(pair[1], "allkeys-") {
-		return &Finding{
-			English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or volatile-ttl in a Redis of their own", pair[1]),
-			Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl。", pair[1]),
-		}
+	return &Finding{
+		English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis of their own volatile-ttl, which evicts the sessions that would end soonest", policy),
+		Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（它只先淘汰最快到期的会话）。", policy),
 	}
-	return nil
+}
+
+// keepsSessions reports whether Redis with these settings does not throw away
+// just any session when its memory is full. Sessions all have an expiry, so that
+// each policy volatile-… concerns them like those of allkeys-…; volatile-ttl
+// takes the ones that would end soonest.
+func keepsSessions(settings map[string]string) bool {
+	switch settings["maxmemory-policy"] {
+	case "noeviction", "volatile-ttl":
+		return true
+	}
+	return settings["maxmemory"] == "0" // as much as there is
+}
+
+// unseen is the note that something could not be looked at.
+func unseen(english, chinese, right string, err error) error {
+	return &Finding{
+		English: fmt.Sprintf("session store: the %s of Redis could not be seen: %v; to have it checked, grant %s", english, err, right),
+		Chinese: fmt.Sprintf("会话存储：无法查看 Redis 的%s（%v）；如需检查，请授予 %s。", chinese, err, right),
+		Err:     err, Note: true,
+	}
 }
 
 // Check implements [Checker]: memory is always there.

@@ -666,7 +666,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an error of the store is an anonymous visit", about: "middleware",
-		search: `			a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err})
+		search: `			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
 			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
 			return
 		}

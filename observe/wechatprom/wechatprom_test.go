@@ -43,6 +43,7 @@ func newSite(t *testing.T) *site {
 	require.NoError(t, err)
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+		wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
 		wechatauth.WithBaseURL("http://"+s.server.Listener.Addr().String()),
 		wechatauth.WithEndpoints(s.sim.Endpoints()),
 		wechatauth.WithRedis(s.redis.Pool()),
@@ -148,6 +149,19 @@ func TestAScrapeShowsAWholeLoginARefusedOneAndARedisOutage(t *testing.T) {
 	find(t, got, "wechatauth_store_call_duration_seconds", map[string]string{"operation": "commit session", "class": ""})
 	down := find(t, got, "wechatauth_store_call_duration_seconds", map[string]string{"operation": "find session", "class": "retry_now"})
 	assert.Positive(t, down.GetHistogram().GetSampleCount())
+}
+
+func TestAFailedLoginOfAMiniProgramIsMeasuredToo(t *testing.T) {
+	s := newSite(t)
+	resp, err := http.Post(s.server.URL+"/wechat/mini/login", "application/json", strings.NewReader(`{"code":"unknown"}`))
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+	require.Equal(t, http.StatusUnauthorized, resp.StatusCode)
+
+	labels := map[string]string{"channel": "mini_program", "reason": "code_expired"}
+	got := s.scrape()
+	assert.Equal(t, 1.0, find(t, got, "wechatauth_events_total", labels).GetCounter().GetValue())
+	assert.Equal(t, uint64(1), find(t, got, "wechatauth_login_duration_seconds", labels).GetHistogram().GetSampleCount())
 }
 
 func TestErrcodesOfWeChatAreLabelsAndOthersAreOne(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -19,7 +18,7 @@ const maxClockSkew = time.Minute
 
 // Check implements store.Checker: it writes, reads and deletes a mark of its
 // own, and of every primary it compares the clock and reads the eviction policy
-// where it may (CONFIG is often denied, which is no finding).
+// where it may (CONFIG is often denied, which is a note).
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.checkWriting(ctx); err != nil {
 		return err // the rest would say the same again
@@ -76,7 +75,7 @@ func (s *Store) checkClock(ctx context.Context, primary rueidis.Client) error {
 	before := s.now()
 	reply, err := s.ask(ctx, "read clock", primary, cmd("TIME", ""))
 	if err != nil {
-		return nil // not allowed to ask
+		return unseen("clock", "时钟", "+time", err)
 	}
 	parts, err := reply.AsIntSlice()
 	if err != nil || len(parts) != 2 {
@@ -94,19 +93,41 @@ func (s *Store) checkClock(ctx context.Context, primary rueidis.Client) error {
 }
 
 func (s *Store) checkEviction(ctx context.Context, primary rueidis.Client) error {
-	reply, err := s.ask(ctx, "read eviction policy", primary, cmd("CONFIG", "", "GET", "maxmemory-policy"))
+	reply, err := s.ask(ctx, "read eviction policy", primary, cmd("CONFIG", "", "GET", "maxmemory*"))
 	if err != nil {
-		return nil // not allowed to ask
+		return unseen("eviction policy", "淘汰策略", "+config|get", err)
 	}
 	settings, err := reply.AsStrMap()
-	if err != nil {
+	policy := settings["maxmemory-policy"]
+	switch {
+	case err != nil || policy == "":
+		return unseen("eviction policy", "淘汰策略", "+config|get", errors.New("the answer to CONFIG GET has none"))
+	case keepsSessions(settings):
 		return nil
 	}
-	if policy := settings["maxmemory-policy"]; strings.HasPrefix(policy, "allkeys-") {
-		return &store.Finding{
-			English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or volatile-ttl in a Redis of their own", policy),
-			Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl。", policy),
-		}
+	return &store.Finding{
+		English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis of their own volatile-ttl, which evicts the sessions that would end soonest", policy),
+		Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（它只先淘汰最快到期的会话）。", policy),
 	}
-	return nil
+}
+
+// keepsSessions reports whether Redis with these settings does not throw away
+// just any session when its memory is full. Sessions all have an expiry, so that
+// each policy volatile-… concerns them like those of allkeys-…; volatile-ttl
+// takes the ones that would end soonest.
+func keepsSessions(settings map[string]string) bool {
+	switch settings["maxmemory-policy"] {
+	case "noeviction", "volatile-ttl":
+		return true
+	}
+	return settings["maxmemory"] == "0" // as much as there is
+}
+
+// unseen is the note that something could not be looked at.
+func unseen(english, chinese, right string, err error) error {
+	return &store.Finding{
+		English: fmt.Sprintf("session store: the %s of Redis could not be seen: %v; to have it checked, grant %s", english, err, right),
+		Chinese: fmt.Sprintf("会话存储：无法查看 Redis 的%s（%v）；如需检查，请授予 %s。", chinese, err, right),
+		Err:     err, Note: true,
+	}
 }

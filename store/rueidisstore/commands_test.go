@@ -294,8 +294,34 @@ func TestCheckFindsNothingOrSaysWhatToDo(t *testing.T) {
 		require.NoError(t, open(t, one(redistest.Start(t)), nearCache()).Check(ctx))
 	})
 	t.Run("eviction", func(t *testing.T) {
-		err := open(t, one(redistest.Start(t, "--maxmemory-policy", "allkeys-lru"))).Check(ctx)
-		require.ErrorContains(t, err, "allkeys-lru")
+		server := redistest.Start(t)
+		s := open(t, one(server))
+		for policy, evicts := range map[string]bool{
+			"noeviction": false, "volatile-ttl": false,
+			"volatile-lru": true, "volatile-lfu": true, "volatile-random": true,
+			"allkeys-lru": true, "allkeys-lfu": true, "allkeys-random": true,
+		} {
+			server.Do("CONFIG", "SET", "maxmemory-policy", policy)
+			server.Do("CONFIG", "SET", "maxmemory", "0")
+			assert.NoError(t, s.Check(ctx), "%s without maxmemory", policy)
+			server.Do("CONFIG", "SET", "maxmemory", "100mb")
+			if !evicts {
+				assert.NoError(t, s.Check(ctx), policy)
+				continue
+			}
+			assert.ErrorContains(t, s.Check(ctx), "maxmemory-policy "+policy+")")
+		}
+	})
+	t.Run("what it may not see", func(t *testing.T) {
+		server := redistest.Start(t)
+		aclOfREADME(t, server, "+hello", "+client", "+role")
+		s := open(t, asWeChat(one(server)), rueidisstore.WithPrefix("scs:session:"))
+		for _, err := range s.Check(ctx).(interface{ Unwrap() []error }).Unwrap() {
+			var found *store.Finding
+			require.ErrorAs(t, err, &found)
+			assert.True(t, found.Note, "%v", found)
+			assert.Contains(t, found.English, "could not be seen")
+		}
 	})
 	t.Run("clocks apart", func(t *testing.T) {
 		behind := func() time.Time { return time.Now().Add(-time.Hour) }
