@@ -23,6 +23,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
 )
 
 // Each block of Go in the docs is put into a package of its own, in a module
@@ -439,4 +441,48 @@ func allReasons(t *testing.T) (all []Reason) {
 	}
 	require.NotEmpty(t, all)
 	return all
+}
+
+// TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions holds the
+// column against what New makes, for the options whose default can be seen.
+func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T) {
+	gate := func(opts ...Option) *Auth {
+		auth, err := New(opts...)
+		require.NoError(t, err)
+		return auth
+	}
+	app := WithApp("wx0123456789abcdef", "app-secret-for-tests")
+	secure, plain := gate(app, WithBaseURL("https://m.example.com")), gate(app, WithBaseURL("http://127.0.0.1:8080"))
+	many := gate(WithAccounts(ByHost(Account{AppID: "wx0123456789abcdef", Secret: "app-secret-for-tests", BaseURL: "https://a.example.com"})), WithBaseURL("https://m.example.com"))
+	tag := secure.cookieTag("wx0123456789abcdef")
+	require.Len(t, tag, len("_")+6, "the row says six characters")
+	assert.NotEqual(t, tag, gate(app, WithBaseURL("https://m.example.com"), WithPathPrefix("/auth/")).cookieTag("wx0123456789abcdef"))
+	assert.Equal(t, "__Host-wechat_session"+tag, secure.Sessions().Cookie.Name)
+	assert.Equal(t, "wechat_session"+tag, plain.Sessions().Cookie.Name)
+	assert.Equal(t, "__Host-wechat_session", many.Sessions().Cookie.Name)
+
+	hours := strconv.Itoa(int(secure.Sessions().Lifetime.Hours()))
+	require.Zero(t, secure.Sessions().IdleTimeout)
+	require.Zero(t, secure.profileMaxAge)
+	require.Equal(t, client.ScopeBase, secure.scope)
+	require.Equal(t, client.LangZhCN, secure.lang)
+	want := map[string][]string{ // in English and in Chinese
+		"WithCookie(name)":       {"`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`", "`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`"},
+		"WithPathPrefix(prefix)": {"`" + secure.prefix + "`", "`" + secure.prefix + "`"},
+		"WithLifetime(d)":        {hours + " hours", hours + " 小时"},
+		"WithIdleTimeout(d)":     {"0: none", "0：无"},
+		"WithProfileMaxAge(d)":   {"0", "0"},
+		"WithScope(s)":           {"`client.ScopeBase`", "`client.ScopeBase`"},
+		"WithLang(l)":            {"`client.LangZhCN`", "`client.LangZhCN`"},
+	}
+	for i, file := range []struct{ name, section string }{{"README.md", "Options"}, {"README.zh-CN.md", "选项"}} {
+		seen := 0
+		for _, row := range tableOf(t, file.name, file.section) {
+			if w, ok := want[strings.Trim(row[0], "`")]; ok {
+				seen++
+				assert.Equal(t, w[i], row[1], "%s: the default of %s", file.name, row[0])
+			}
+		}
+		assert.Equal(t, len(want), seen, file.name)
+	}
 }
