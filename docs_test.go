@@ -13,6 +13,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 // The tables of errors, in two languages.
@@ -118,12 +119,23 @@ func allBlocks(t *testing.T, file string) (blocks []string) {
 	return regexp.MustCompile("(?ms)^```.*?^```$").FindAllString(readFile(t, file), -1)
 }
 
+// TestTheACLOfTheDocsIsThatOfTheREADME: the packages of the stores test the
+// README's. A password is all that differs.
+func TestTheACLOfTheDocsIsThatOfTheREADME(t *testing.T) {
+	for _, pattern := range []string{`(?m)^ACL SETUSER .*$`, `(?m)^Listing all sessions .*$`} {
+		line := regexp.MustCompile(pattern)
+		want := line.FindString(readFile(t, "README.md"))
+		require.NotEmpty(t, want)
+		assert.Equal(t, []string{want}, line.FindAllString(readFile(t, "docs/sessions-and-redis.md"), -1))
+	}
+}
+
 func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^user sessions (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions-and-redis.md"))
+	line := regexp.MustCompile(`(?m)^ACL SETUSER (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions-and-redis.md"))
 	require.NotNil(t, line)
 	redis := redistest.Start(t)
-	args := []any{"SETUSER", "sessions"}
-	for word := range strings.FieldsSeq(strings.ReplaceAll(line[1], "PASSWORD", "password-for-tests")) {
+	args := []any{"SETUSER"}
+	for word := range strings.FieldsSeq(line[1]) {
 		args = append(args, word)
 	}
 	conn := redis.Pool().Get()
@@ -131,7 +143,7 @@ func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
 	_, err := conn.Do("ACL", args...)
 	require.NoError(t, err)
 
-	s := newSite(t, WithRedisURL("redis://sessions:password-for-tests@"+redis.Addr()+"/0"), WithIdleTimeout(DefaultLifetime/2))
+	s := newSite(t, WithRedisURL("redis://wechat:password@"+redis.Addr()+"/0"), WithIdleTimeout(DefaultLifetime/2))
 	require.NoError(t, s.auth.Check(t.Context()))
 	b := s.browser()
 	require.Contains(t, b.visit("/").body, "logged-in=true")
@@ -177,4 +189,37 @@ func TestTheThreatListNamesTestsThatAreThere(t *testing.T) {
 		}
 	}
 	assert.NotZero(t, files)
+}
+
+// TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise: some statuses of
+// mini/login are not those of the tables, and a line below these tells them.
+func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
+	for reason, errcode := range map[Reason]int{ReasonCodeUsed: 40163, ReasonCodeExpired: 40029, ReasonRateLimited: 45011} {
+		s := newMiniSite(t)
+		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(errcode))
+		got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
+		require.Contains(t, got.body, string(reason))
+		require.NotEqual(t, reason.status(), got.StatusCode, "the line need not tell it")
+		for _, file := range []string{"README.md", "README.zh-CN.md", "docs/errors.md", "docs/errors.zh-CN.md"} {
+			line := regexp.MustCompile("(?m)^`POST /wechat/mini/login`.*$").FindString(readFile(t, file))
+			assert.Regexp(t, "`"+string(reason)+"`[^0-9]* "+strconv.Itoa(got.StatusCode), line, file)
+		}
+	}
+}
+
+// TestTheRemarksOfErrcodesFitThem: what is missing in a call is what this
+// library sends, and only that.
+func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
+	for file, words := range map[string][2]string{
+		"docs/errors.md": {"missing", "this library sends it"}, "docs/errors.zh-CN.md": {"缺少", "本库会带上它"},
+	} {
+		remarks := 0
+		for _, row := range tableOf(t, file, errorDocs[file].errcode) {
+			if strings.Contains(row[3], words[1]) {
+				remarks++
+				assert.Contains(t, row[1], words[0], "%s: %s", file, row[0])
+			}
+		}
+		assert.NotZero(t, remarks, file)
+	}
 }

@@ -193,6 +193,34 @@ func runGo(t *testing.T, dir string, args ...string) {
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
 }
 
+// TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage runs it in a module
+// that imports all of them, with the clone where it is, and then builds the
+// command that the docs run from such a module.
+func TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage(t *testing.T) {
+	text, _, found := strings.Cut(readFile(t, "README.md"), "\n## ")
+	require.True(t, found)
+	root, err := os.Getwd()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	head := filepath.Join(dir, "head.md")
+	writeFile(t, head, text)
+	script := strings.ReplaceAll(strings.Join(codeBlocks(t, head, "sh"), ""), "=../wechatauth", "="+root)
+	require.Equal(t, 1, strings.Count(script, "go mod tidy\n"))
+	script = strings.Replace(script, "go mod tidy\n", "", 1) + "go mod tidy\ngo build -o check github.com/wechatauth/wechatauth/cmd/wechatcheck\ngo vet ./...\n"
+
+	program := "package shop\n\nimport (\n"
+	for _, p := range surface {
+		program += "\t_ " + strconv.Quote(path.Join("github.com/wechatauth/wechatauth", p)) + "\n"
+	}
+	writeFile(t, filepath.Join(dir, "shop.go"), program+")\n")
+	writeFile(t, filepath.Join(dir, "go.mod"), "module shop.example.com\n\ngo 1.25\n")
+	install := exec.Command("bash", "-euc", script)
+	install.Dir = dir
+	install.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := install.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
+
 func TestTheProgramOfTheREADMEIsTheOneOfThePackageOverviewAndHasTwelveLines(t *testing.T) {
 	program := codeBlocks(t, "README.md", "go")[0]
 	_, main, found := strings.Cut(program, "\nfunc main()")
@@ -298,6 +326,13 @@ func TestEveryCommandThatTheDocsNameExists(t *testing.T) {
 			assert.Regexp(t, `(?m)^`+string(m[1])+`:`, string(makefile), "%s: make %s", file, m[1])
 		}
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)go run (\\./[a-z/]+)").FindAllSubmatch(text, -1) {
+			commands++
+			assert.FileExists(t, filepath.Join(string(m[1]), "main.go"), "%s: go run %s", file, m[1])
+			if strings.HasPrefix(string(m[1]), "./cmd/wechatcheck") {
+				t.Errorf("%s: go run %s works in the clone only; name it by its import path", file, m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile("go run github.com/wechatauth/wechatauth/([a-z/]+)").FindAllSubmatch(text, -1) {
 			commands++
 			assert.FileExists(t, filepath.Join(string(m[1]), "main.go"), "%s: go run %s", file, m[1])
 		}
