@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,10 +69,47 @@ func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 	}
 }
 
+// The headings that have a translation. Each stands here, so that none is
+// renamed in one language only.
+var translatedHeadings = map[string]string{
+	"# wechatauth":                          "# wechatauth",
+	"## The program":                        "## 程序",
+	"## Try it":                             "## 试一试",
+	"## What happens":                       "## 发生了什么",
+	"## Options":                            "## 选项",
+	"## Endpoints":                          "## 端点",
+	"## Reasons":                            "## 原因",
+	"## With your router":                   "## 配合你的路由器",
+	"## Desks, and browsers outside WeChat": "## 桌面，以及微信之外的浏览器",
+	"## Many accounts":                      "## 多个账号",
+	"## Sessions and Redis":                 "## 会话与 Redis",
+	"## A single-page application":          "## 单页应用",
+	"## A mini program":                     "## 小程序",
+	"## In your own tests":                  "## 在你自己的测试中",
+	"## Documentation":                      "## 文档",
+	"## The client alone, and where this comes from": "## 只用客户端，以及它的来历",
+	"## What is protected, and what is not":          "## 保护了什么，没有保护什么",
+	"## Stability":                                   "## 稳定性",
+	"## More":                                        "## 更多",
+	"# Errors, their causes and remedies":            "# 错误、原因与处理",
+	"## WeChat's errcodes":                           "## 微信的 errcode",
+	"## Pages that WeChat shows":                     "## 微信直接显示的页面",
+	"## When a start fails":                          "## 启动失败",
+	"# Getting started with a real account":          "# 使用真实账号上手",
+	"## What you need":                               "## 需要准备什么",
+	"## The account's console":                       "## 后台要填的字段",
+	"## Before the first visitor":                    "## 迎接第一位访客之前",
+	"## A sandbox account":                           "## 测试号",
+	"## The profile":                                 "## 用户资料",
+	"## Desktop browsers":                            "## 桌面浏览器",
+	"## Which user is it":                            "## 如何识别用户",
+}
+
 // TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals: a translation has
-// the same headings, level by level, the same blocks of code, and tables with
-// the same number of rows.
+// the same headings, the same blocks of code, and paragraph by paragraph, item
+// by item and row by row the same code, numbers and links.
 func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
+	used := map[string]bool{}
 	translations := 0
 	for _, file := range markdownFiles(t) {
 		original, found := strings.CutSuffix(file, ".zh-CN.md")
@@ -80,10 +118,52 @@ func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
 		}
 		translations++
 		original += ".md"
-		assert.Equal(t, outline(t, original), outline(t, file), "%s and its original", file)
+		require.Equal(t, outline(t, original), outline(t, file), "%s and its original", file)
 		assert.Equal(t, allBlocks(t, original), allBlocks(t, file), "%s and its original", file)
+		all, translated := paragraphs(t, original), paragraphs(t, file)
+		require.Len(t, translated, len(all), file)
+		for i, p := range all {
+			assert.Equal(t, facts(p), facts(translated[i]), "%s:\n%s\n%s", file, p, translated[i])
+			if strings.HasPrefix(p, "#") {
+				used[p] = true
+				assert.Equal(t, translatedHeadings[p], translated[i], "%s: the heading of %q", file, p)
+			}
+		}
 	}
 	assert.NotZero(t, translations)
+	assert.Len(t, translatedHeadings, len(used), "a heading that no original has any more")
+}
+
+// paragraphs are the lines of a file that is no code: its headings, rows, items
+// and paragraphs.
+func paragraphs(t *testing.T, file string) (all []string) {
+	t.Helper()
+	text := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(readFile(t, file), "")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+var (
+	inlineCode = regexp.MustCompile("`[^`]+`")
+	numeral    = regexp.MustCompile(`\d+(?:[.,]\d+)*`)
+)
+
+// facts are what a translation must not change: code, links and numbers.
+func facts(paragraph string) (all []string) {
+	all = inlineCode.FindAllString(paragraph, -1)
+	rest := inlineCode.ReplaceAllString(paragraph, "")
+	for _, target := range linksOf(rest) {
+		target = strings.Replace(target, ".zh-CN.md", ".md", 1)
+		all = append(all, strings.ReplaceAll(target, "/lang/zh-CN/", "/spec/v2.0.0.html"))
+	}
+	rest = markdownLink.ReplaceAllString(rest, "")
+	all = append(all, numeral.FindAllString(autoLink.ReplaceAllString(rest, ""), -1)...)
+	slices.Sort(all)
+	return all
 }
 
 // outline is the structure of a file: the levels of its headings, and how many
