@@ -9,6 +9,7 @@
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make failover logins while a primary whose replica is up to date is killed, behind Sentinels and in a Cluster
 # make docs   the docs: their code, links, headings and tables; the surface
+# make links  asks every site that the docs link to
 # make api    writes the exported surface down, after a line in CHANGELOG.md
 # make fuzz   every fuzz target for FUZZTIME
 # make bench  side by side with peers; make bench-smoke counts without a clock
@@ -127,6 +128,13 @@ load: setup
 .PHONY: docs
 docs: setup
 	@.ci/suite docs
+
+# Asks every site that the docs link to. A test holds the list against the docs.
+.PHONY: links
+links:
+	@while read -r url; do \
+		curl -fsSL -o /dev/null --max-time 30 "$$url" || { echo "links: $$url" >&2; exit 1; }; \
+	done < testdata/links.txt; echo "links: $$(wc -l < testdata/links.txt) answered"
 
 # Writes the exported surface down in testdata/api. It refuses a change that
 # CHANGELOG.md says nothing of.

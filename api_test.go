@@ -4,12 +4,17 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"go/ast"
 	"go/doc"
+	"go/parser"
 	"go/printer"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -22,50 +27,197 @@ var surface = []string{".", "client", "store", "store/rueidisstore", "observe/we
 
 const (
 	apiDir       = "testdata/api"
-	apiChangelog = apiDir + "/changelog.sha256"
+	apiChangelog = apiDir + "/changelog.sha256" // of what stood under Unreleased
+	apiSurface   = apiDir + "/surface.sha256"   // of the files themselves
 )
 
 // TestTheExportedSurfaceIsTheOneThatIsWrittenDown compares the exported names
 // with testdata/api. After a change, say it under Unreleased in CHANGELOG.md
 // and run "make api", which refuses to write a change down that is not there.
 func TestTheExportedSurfaceIsTheOneThatIsWrittenDown(t *testing.T) {
-	changed := map[string]string{}
+	var unsaid []string
+	updating := os.Getenv("UPDATE_API") != ""
+	files := map[string]string{}
+	changed := false
 	for _, dir := range surface {
-		file := filepath.Join(apiDir, strings.ReplaceAll(dir, "/", "_")+".txt")
-		if dir == "." {
-			file = filepath.Join(apiDir, "wechatauth.txt")
+		file := surfaceFile(dir)
+		files[file] = exported(t, dir)
+		written, err := os.ReadFile(file)
+		changed = changed || string(written) != files[file]
+		if !updating {
+			require.NoError(t, err)
+			assert.Equal(t, string(written), files[file], "the surface of %s has changed: say so in CHANGELOG.md, then run: make api", dir)
+			continue
 		}
-		got := exported(t, dir)
-		if written, err := os.ReadFile(file); err != nil || string(written) != got {
-			changed[file] = got
-			if os.Getenv("UPDATE_API") == "" {
-				require.NoError(t, err)
-				assert.Equal(t, string(written), got, "the surface of %s has changed: say so in CHANGELOG.md, then run: make api", dir)
+		for _, name := range changedNames(t, string(written), files[file]) {
+			if !saysName(unreleased(t), name) {
+				unsaid = append(unsaid, name)
 			}
 		}
 	}
-	if os.Getenv("UPDATE_API") != "" && len(changed) > 0 {
-		writeDown(t, changed)
+	sum := sumOfSurface(files)
+	recorded, _ := os.ReadFile(apiSurface)
+	if !updating {
+		assert.Equal(t, sum, string(recorded), "the files of testdata/api were edited by hand, or two changes met: run make api")
+		return
 	}
-}
-
-// writeDown updates the files, if CHANGELOG.md says more than when they were
-// last updated.
-func writeDown(t *testing.T, changed map[string]string) {
-	t.Helper()
-	_, unreleased, found := strings.Cut(readFile(t, "CHANGELOG.md"), "\n## [Unreleased]\n")
-	require.True(t, found)
-	unreleased, _, _ = strings.Cut(unreleased, "\n## [")
-	sum := sha256.Sum256([]byte(unreleased))
-	digest := hex.EncodeToString(sum[:]) + "\n"
-	if last, err := os.ReadFile(apiChangelog); err == nil {
-		require.NotEqual(t, string(last), digest, "the surface has changed, and CHANGELOG.md has not: say under Unreleased what users have to know")
+	if !changed && sum == string(recorded) {
+		return
 	}
+	require.Empty(t, unsaid, "CHANGELOG.md has to name these under Unreleased, in backquotes")
+	digest := sha256Line(unreleased(t))
+	last, _ := os.ReadFile(apiChangelog)
+	require.NotEqual(t, string(last), digest, "the surface has changed, and CHANGELOG.md has not: say under Unreleased what users have to know")
 	require.NoError(t, os.MkdirAll(apiDir, 0o755))
-	for file, text := range changed {
+	for file, text := range files {
 		writeFile(t, file, text)
 	}
 	writeFile(t, apiChangelog, digest)
+	writeFile(t, apiSurface, sum)
+}
+
+func surfaceFile(dir string) string {
+	if dir == "." {
+		dir = "wechatauth"
+	}
+	return filepath.Join(apiDir, strings.ReplaceAll(dir, "/", "_")+".txt")
+}
+
+// unreleased is what CHANGELOG.md says of what has no version yet.
+func unreleased(t *testing.T) string {
+	t.Helper()
+	_, text, found := strings.Cut(readFile(t, "CHANGELOG.md"), "\n## [Unreleased]\n")
+	require.True(t, found)
+	text, _, _ = strings.Cut(text, "\n## [")
+	return text
+}
+
+func sha256Line(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:]) + "\n"
+}
+
+func sumOfSurface(files map[string]string) string {
+	var all strings.Builder
+	for _, file := range slices.Sorted(maps.Keys(files)) {
+		all.WriteString(files[file])
+	}
+	return sha256Line(all.String())
+}
+
+// saysName: a line names it in backquotes, with its type where it has one.
+func saysName(text, name string) bool {
+	return regexp.MustCompile("`[^`\n]*\\b" + regexp.QuoteMeta(name) + "\\b[^`\n]*`").MatchString(text)
+}
+
+// changedNames are those that only one of two surfaces has, or that they
+// declare differently. Methods and fields stand behind their type, as in
+// Auth.Check.
+func changedNames(t *testing.T, before, after string) (names []string) {
+	t.Helper()
+	old, now := declared(t, before), declared(t, after)
+	for name := range now {
+		if old[name] != now[name] {
+			names = append(names, name)
+		}
+	}
+	for name := range old {
+		if _, stays := now[name]; !stays {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// declared are the names of a surface, each with its declaration.
+func declared(t *testing.T, text string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	if text == "" {
+		return all // a package that is new
+	}
+	file, err := parser.ParseFile(token.NewFileSet(), "", text, 0)
+	require.NoError(t, err)
+	for _, decl := range file.Decls {
+		switch d := decl.(type) {
+		case *ast.FuncDecl:
+			name := d.Name.Name
+			if d.Recv != nil {
+				name = receiver(d.Recv.List[0].Type) + "." + name
+			}
+			all[name] = node(t, d)
+		case *ast.GenDecl:
+			for _, spec := range d.Specs {
+				declareSpec(t, all, spec)
+			}
+		}
+	}
+	return all
+}
+
+func declareSpec(t *testing.T, all map[string]string, spec ast.Spec) {
+	t.Helper()
+	switch s := spec.(type) {
+	case *ast.ValueSpec:
+		for _, name := range s.Names {
+			if name.IsExported() {
+				all[name.Name] = node(t, s)
+			}
+		}
+	case *ast.TypeSpec:
+		var members *ast.FieldList
+		switch typ := s.Type.(type) {
+		case *ast.StructType:
+			members = typ.Fields
+		case *ast.InterfaceType:
+			members = typ.Methods
+		default:
+			all[s.Name.Name] = node(t, s)
+			return
+		}
+		all[s.Name.Name] = fmt.Sprintf("%T", s.Type)
+		for _, field := range members.List {
+			if len(field.Names) == 0 {
+				all[s.Name.Name] += " " + node(t, field.Type) // embedded
+			}
+			for _, name := range field.Names {
+				if name.IsExported() {
+					all[s.Name.Name+"."+name.Name] = node(t, field.Type)
+				}
+			}
+		}
+	}
+}
+
+func receiver(typ ast.Expr) string {
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	return typ.(*ast.Ident).Name
+}
+
+func TestAChangeOfTheSurfaceIsNamedInTheChangelog(t *testing.T) {
+	const before = "package p\n\nconst A = 1\n\ntype T struct {\n\tOld int\n}\n\nfunc (t *T) Stay()\n\nfunc F(a int)\n"
+	for name, tt := range map[string]struct {
+		after string
+		names []string
+	}{
+		"nothing":              {before, nil},
+		"a constant's value":   {strings.Replace(before, "= 1", "= 2", 1), []string{"A"}},
+		"a field":              {strings.Replace(before, "Old int", "Old int\n\tNew int", 1), []string{"T.New"}},
+		"a field that goes":    {strings.Replace(before, "\tOld int\n", "", 1), []string{"T.Old"}},
+		"a field's type":       {strings.Replace(before, "Old int", "Old string", 1), []string{"T.Old"}},
+		"a method's signature": {strings.Replace(before, "Stay()", "Stay() error", 1), []string{"T.Stay"}},
+		"a function's name":    {strings.Replace(before, "F(", "G(", 1), []string{"F", "G"}},
+		"a package":            {"package p\n", []string{"A", "F", "T", "T.Old", "T.Stay"}},
+	} {
+		assert.Equal(t, tt.names, changedNames(t, before, tt.after), name)
+	}
+	assert.True(t, saysName("- `T.New`, which says", "T.New"))
+	assert.True(t, saysName("- `T.New(ctx)`, which says", "T.New"))
+	assert.False(t, saysName("- New in T.New", "T.New"), "without backquotes it is a word")
+	assert.False(t, saysName("- `T.Newer`", "T.New"))
 }
 
 // exported is what go doc lists of a package, without the comments.
@@ -115,7 +267,13 @@ func source(t *testing.T, decl ast.Decl) string {
 		}
 		return true
 	})
+	return node(t, decl) + "\n"
+}
+
+// node prints a part of a file.
+func node(t *testing.T, n any) string {
+	t.Helper()
 	var buf bytes.Buffer
-	require.NoError(t, (&printer.Config{Mode: printer.UseSpaces | printer.TabIndent, Tabwidth: 8}).Fprint(&buf, token.NewFileSet(), decl))
-	return buf.String() + "\n"
+	require.NoError(t, (&printer.Config{Mode: printer.UseSpaces | printer.TabIndent, Tabwidth: 8}).Fprint(&buf, token.NewFileSet(), n))
+	return buf.String()
 }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 // The tables of errors, in two languages.
@@ -67,10 +69,47 @@ func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 	}
 }
 
+// The headings that have a translation. Each stands here, so that none is
+// renamed in one language only.
+var translatedHeadings = map[string]string{
+	"# wechatauth":                          "# wechatauth",
+	"## The program":                        "## 程序",
+	"## Try it":                             "## 试一试",
+	"## What happens":                       "## 发生了什么",
+	"## Options":                            "## 选项",
+	"## Endpoints":                          "## 端点",
+	"## Reasons":                            "## 原因",
+	"## With your router":                   "## 与路由配合使用",
+	"## Desks, and browsers outside WeChat": "## 桌面浏览器，以及微信之外的浏览器",
+	"## Many accounts":                      "## 多个账号",
+	"## Sessions and Redis":                 "## 会话与 Redis",
+	"## A single-page application":          "## 单页应用",
+	"## A mini program":                     "## 小程序",
+	"## In your own tests":                  "## 在你自己的测试中",
+	"## Documentation":                      "## 文档",
+	"## The client alone, and where this comes from": "## 只用客户端，以及它的来历",
+	"## What is protected, and what is not":          "## 保护了什么，没有保护什么",
+	"## Stability":                                   "## 稳定性",
+	"## More":                                        "## 更多",
+	"# Errors, their causes and remedies":            "# 错误、原因与处理",
+	"## WeChat's errcodes":                           "## 微信的 errcode",
+	"## Pages that WeChat shows":                     "## 微信直接显示的页面",
+	"## When a start fails":                          "## 启动失败",
+	"# Getting started with a real account":          "# 使用真实账号上手",
+	"## What you need":                               "## 需要准备什么",
+	"## The account's console":                       "## 后台要填的字段",
+	"## Before the first visitor":                    "## 迎接第一位访客之前",
+	"## A sandbox account":                           "## 测试号",
+	"## The profile":                                 "## 用户资料",
+	"## Desktop browsers":                            "## 桌面浏览器",
+	"## Which user is it":                            "## 如何识别用户",
+}
+
 // TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals: a translation has
-// the same headings, level by level, the same blocks of code, and tables with
-// the same number of rows.
+// the same headings, the same blocks of code, and paragraph by paragraph, item
+// by item and row by row the same code, numbers and links.
 func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
+	used := map[string]bool{}
 	translations := 0
 	for _, file := range markdownFiles(t) {
 		original, found := strings.CutSuffix(file, ".zh-CN.md")
@@ -79,10 +118,52 @@ func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
 		}
 		translations++
 		original += ".md"
-		assert.Equal(t, outline(t, original), outline(t, file), "%s and its original", file)
+		require.Equal(t, outline(t, original), outline(t, file), "%s and its original", file)
 		assert.Equal(t, allBlocks(t, original), allBlocks(t, file), "%s and its original", file)
+		all, translated := paragraphs(t, original), paragraphs(t, file)
+		require.Len(t, translated, len(all), file)
+		for i, p := range all {
+			assert.Equal(t, facts(p), facts(translated[i]), "%s:\n%s\n%s", file, p, translated[i])
+			if strings.HasPrefix(p, "#") {
+				used[p] = true
+				assert.Equal(t, translatedHeadings[p], translated[i], "%s: the heading of %q", file, p)
+			}
+		}
 	}
 	assert.NotZero(t, translations)
+	assert.Len(t, translatedHeadings, len(used), "a heading that no original has any more")
+}
+
+// paragraphs are the lines of a file that is no code: its headings, rows, items
+// and paragraphs.
+func paragraphs(t *testing.T, file string) (all []string) {
+	t.Helper()
+	text := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(readFile(t, file), "")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); line != "" {
+			all = append(all, line)
+		}
+	}
+	return all
+}
+
+var (
+	inlineCode = regexp.MustCompile("`[^`]+`")
+	numeral    = regexp.MustCompile(`\d+(?:[.,]\d+)*`)
+)
+
+// facts are what a translation must not change: code, links and numbers.
+func facts(paragraph string) (all []string) {
+	all = inlineCode.FindAllString(paragraph, -1)
+	rest := inlineCode.ReplaceAllString(paragraph, "")
+	for _, target := range linksOf(rest) {
+		target = strings.Replace(target, ".zh-CN.md", ".md", 1)
+		all = append(all, strings.ReplaceAll(target, "/lang/zh-CN/", "/spec/v2.0.0.html"))
+	}
+	rest = markdownLink.ReplaceAllString(rest, "")
+	all = append(all, numeral.FindAllString(autoLink.ReplaceAllString(rest, ""), -1)...)
+	slices.Sort(all)
+	return all
 }
 
 // outline is the structure of a file: the levels of its headings, and how many
@@ -118,12 +199,23 @@ func allBlocks(t *testing.T, file string) (blocks []string) {
 	return regexp.MustCompile("(?ms)^```.*?^```$").FindAllString(readFile(t, file), -1)
 }
 
+// TestTheACLOfTheDocsIsThatOfTheREADME: the packages of the stores test the
+// README's. A password is all that differs.
+func TestTheACLOfTheDocsIsThatOfTheREADME(t *testing.T) {
+	for _, pattern := range []string{`(?m)^ACL SETUSER .*$`, `(?m)^Listing all sessions .*$`} {
+		line := regexp.MustCompile(pattern)
+		want := line.FindString(readFile(t, "README.md"))
+		require.NotEmpty(t, want)
+		assert.Equal(t, []string{want}, line.FindAllString(readFile(t, "docs/sessions-and-redis.md"), -1))
+	}
+}
+
 func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^user sessions (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions-and-redis.md"))
+	line := regexp.MustCompile(`(?m)^ACL SETUSER (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions-and-redis.md"))
 	require.NotNil(t, line)
 	redis := redistest.Start(t)
-	args := []any{"SETUSER", "sessions"}
-	for word := range strings.FieldsSeq(strings.ReplaceAll(line[1], "PASSWORD", "password-for-tests")) {
+	args := []any{"SETUSER"}
+	for word := range strings.FieldsSeq(line[1]) {
 		args = append(args, word)
 	}
 	conn := redis.Pool().Get()
@@ -131,7 +223,7 @@ func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
 	_, err := conn.Do("ACL", args...)
 	require.NoError(t, err)
 
-	s := newSite(t, WithRedisURL("redis://sessions:password-for-tests@"+redis.Addr()+"/0"), WithIdleTimeout(DefaultLifetime/2))
+	s := newSite(t, WithRedisURL("redis://wechat:password@"+redis.Addr()+"/0"), WithIdleTimeout(DefaultLifetime/2))
 	require.NoError(t, s.auth.Check(t.Context()))
 	b := s.browser()
 	require.Contains(t, b.visit("/").body, "logged-in=true")
@@ -177,4 +269,37 @@ func TestTheThreatListNamesTestsThatAreThere(t *testing.T) {
 		}
 	}
 	assert.NotZero(t, files)
+}
+
+// TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise: some statuses of
+// mini/login are not those of the tables, and a line below these tells them.
+func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
+	for reason, errcode := range map[Reason]int{ReasonCodeUsed: 40163, ReasonCodeExpired: 40029, ReasonRateLimited: 45011} {
+		s := newMiniSite(t)
+		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(errcode))
+		got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
+		require.Contains(t, got.body, string(reason))
+		require.NotEqual(t, reason.status(), got.StatusCode, "the line need not tell it")
+		for _, file := range []string{"README.md", "README.zh-CN.md", "docs/errors.md", "docs/errors.zh-CN.md"} {
+			line := regexp.MustCompile("(?m)^`POST /wechat/mini/login`.*$").FindString(readFile(t, file))
+			assert.Regexp(t, "`"+string(reason)+"`[^0-9]* "+strconv.Itoa(got.StatusCode), line, file)
+		}
+	}
+}
+
+// TestTheRemarksOfErrcodesFitThem: what is missing in a call is what this
+// library sends, and only that.
+func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
+	for file, words := range map[string][2]string{
+		"docs/errors.md": {"missing", "this library sends it"}, "docs/errors.zh-CN.md": {"缺少", "本库会带上它"},
+	} {
+		remarks := 0
+		for _, row := range tableOf(t, file, errorDocs[file].errcode) {
+			if strings.Contains(row[3], words[1]) {
+				remarks++
+				assert.Contains(t, row[1], words[0], "%s: %s", file, row[0])
+			}
+		}
+		assert.NotZero(t, remarks, file)
+	}
 }

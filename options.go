@@ -187,8 +187,8 @@ func WithIdleTimeout(d time.Duration) Option {
 
 // WithCookie names the session cookie. Default "__Host-wechat_session_" and six
 // characters that belong to the AppID and the path prefix, so that gates on
-// one host have sessions of their own; without "__Host-" where the base URL is
-// plain http. Browsers hold a cookie
+// one host have sessions of their own; without these with WithAccounts, and
+// without "__Host-" where the base URL is plain http. Browsers hold a cookie
 // whose name begins with "__Host-" against neighbouring domains.
 func WithCookie(name string) Option {
 	return func(c *config) { c.cookieName = &name }

@@ -23,6 +23,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
 )
 
 // Each block of Go in the docs is put into a package of its own, in a module
@@ -101,6 +103,40 @@ func TestEveryGoBlockOfTheDocsCompilesAndItsTestsPass(t *testing.T) {
 	// A fragment may end in a return, behind which its variables are used.
 	runGo(t, dir, "vet", "-unreachable=false", "./...")
 	runGo(t, dir, "test", "./...")
+}
+
+// blockChecks are what looks at a block of each language besides the test
+// above. nginx and caddy are not at hand where the tests run, and what redis
+// names is tried by the tests of the stores. A block without a language is
+// PromQL, whose names a test of observe/wechatprom knows.
+var blockChecks = map[string]struct {
+	file    string
+	command []string
+}{
+	"go": {}, "nginx": {}, "caddy": {}, "redis": {}, "": {},
+	"js": {"block.mjs", []string{"node", "--check"}}, // a module, which may wait at its top level
+	"sh": {"block.sh", []string{"bash", "-n"}},
+}
+
+func TestEveryBlockOfTheDocsIsOfAKnownLanguageAndReadsAsSuch(t *testing.T) {
+	blocks := 0
+	for _, file := range markdownFiles(t) {
+		for _, block := range allBlocks(t, file) {
+			head, rest, _ := strings.Cut(block, "\n")
+			check, known := blockChecks[strings.TrimPrefix(head, "```")]
+			assert.True(t, known, "%s has a block of %q", file, head)
+			if check.command == nil {
+				continue
+			}
+			blocks++
+			name := filepath.Join(t.TempDir(), check.file)
+			writeFile(t, name, strings.TrimSuffix(rest, "```"))
+			out, err := exec.Command(check.command[0], append(check.command[1:], name)...).CombinedOutput()
+			assert.NoError(t, err, "%s: %s\n%s", file, out, rest)
+		}
+	}
+	assert.NotZero(t, blocks)
+	t.Logf("blocks %d", blocks)
 }
 
 func writeBlock(t *testing.T, dir, block string) {
@@ -189,6 +225,34 @@ func runGo(t *testing.T, dir string, args ...string) {
 	cmd.Env = append(os.Environ(), "GOWORK="+filepath.Join(dir, "go.work"))
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
+}
+
+// TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage runs it in a module
+// that imports all of them, with the clone where it is, and then builds the
+// command that the docs run from such a module.
+func TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage(t *testing.T) {
+	text, _, found := strings.Cut(readFile(t, "README.md"), "\n## ")
+	require.True(t, found)
+	root, err := os.Getwd()
+	require.NoError(t, err)
+	dir := t.TempDir()
+	head := filepath.Join(dir, "head.md")
+	writeFile(t, head, text)
+	script := strings.ReplaceAll(strings.Join(codeBlocks(t, head, "sh"), ""), "=../wechatauth", "="+root)
+	require.Equal(t, 1, strings.Count(script, "go mod tidy\n"))
+	script = strings.Replace(script, "go mod tidy\n", "", 1) + "go mod tidy\ngo build -o check github.com/wechatauth/wechatauth/cmd/wechatcheck\ngo vet ./...\n"
+
+	program := "package shop\n\nimport (\n"
+	for _, p := range surface {
+		program += "\t_ " + strconv.Quote(path.Join("github.com/wechatauth/wechatauth", p)) + "\n"
+	}
+	writeFile(t, filepath.Join(dir, "shop.go"), program+")\n")
+	writeFile(t, filepath.Join(dir, "go.mod"), "module shop.example.com\n\ngo 1.25\n")
+	install := exec.Command("bash", "-euc", script)
+	install.Dir = dir
+	install.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := install.CombinedOutput()
+	require.NoError(t, err, "%s", out)
 }
 
 func TestTheProgramOfTheREADMEIsTheOneOfThePackageOverviewAndHasTwelveLines(t *testing.T) {
@@ -298,41 +362,72 @@ func TestEveryCommandThatTheDocsNameExists(t *testing.T) {
 		for _, m := range regexp.MustCompile("(?m)(?:^|`)go run (\\./[a-z/]+)").FindAllSubmatch(text, -1) {
 			commands++
 			assert.FileExists(t, filepath.Join(string(m[1]), "main.go"), "%s: go run %s", file, m[1])
+			if strings.HasPrefix(string(m[1]), "./cmd/wechatcheck") {
+				t.Errorf("%s: go run %s works in the clone only; name it by its import path", file, m[1])
+			}
+		}
+		for _, m := range regexp.MustCompile("go run github.com/wechatauth/wechatauth/([a-z/]+)").FindAllSubmatch(text, -1) {
+			commands++
+			assert.FileExists(t, filepath.Join(string(m[1]), "main.go"), "%s: go run %s", file, m[1])
 		}
 	}
 	assert.NotZero(t, commands)
 }
 
 var (
-	markdownLink = regexp.MustCompile(`!?\[[^\]]*\]\(([^)\s]+)\)`)
-	htmlLink     = regexp.MustCompile(`(?:src|srcset|href)="([^"]+)"`)
+	markdownLink  = regexp.MustCompile(`!?\[[^\]]*\]\(([^)\s]+)\)`)
+	htmlLink      = regexp.MustCompile(`(?:src|srcset|href)="([^"]+)"`)
+	autoLink      = regexp.MustCompile(`<(https?://[^>\s]+)>`)
+	referenceLink = regexp.MustCompile(`(?m)\[[^\]]+\]\[[^\]]*\]|^ *\[[^\]]+\]:`)
 )
 
-func TestEveryRelativeLinkOfTheDocsLeadsSomewhere(t *testing.T) {
+// TestEveryLinkOfTheDocsLeadsSomewhere: links into the repository lead to a
+// file and a heading, links to other sites are those of testdata/links.txt,
+// which "make links" asks. Links by reference would be seen by neither.
+func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
 	links := 0
+	var outside []string
 	for _, file := range markdownFiles(t) {
 		text := withoutCode(readFile(t, file))
-		found := append(markdownLink.FindAllStringSubmatch(text, -1), htmlLink.FindAllStringSubmatch(text, -1)...)
-		for _, m := range found {
-			u, err := url.Parse(m[1])
-			require.NoError(t, err, "%s: %s", file, m[1])
-			if u.IsAbs() {
-				continue
-			}
+		assert.Empty(t, referenceLink.FindAllString(text, -1), "%s: write [text](target)", file)
+		for _, target := range linksOf(text) {
+			u, err := url.Parse(target)
+			require.NoError(t, err, "%s: %s", file, target)
 			links++
-			target := file
-			if u.Path != "" {
-				target = path.Join(path.Dir(file), u.Path)
-				_, err := os.Stat(target)
-				assert.NoError(t, err, "%s: %s", file, m[1])
-			}
-			if u.Fragment != "" {
-				assert.Contains(t, anchors(t, target), u.Fragment, "%s: %s", file, m[1])
+			switch {
+			case !u.IsAbs():
+				checkRelativeLink(t, file, u)
+			case u.Hostname() != "127.0.0.1":
+				outside = append(outside, target)
 			}
 		}
 	}
-	assert.NotZero(t, links)
+	slices.Sort(outside)
+	assert.Equal(t, strings.Fields(readFile(t, "testdata/links.txt")), slices.Compact(outside))
 	t.Logf("links %d", links)
+}
+
+// linksOf are the targets of all links in a text without code.
+func linksOf(text string) (targets []string) {
+	for _, kind := range []*regexp.Regexp{markdownLink, htmlLink, autoLink} {
+		for _, m := range kind.FindAllStringSubmatch(text, -1) {
+			targets = append(targets, m[1])
+		}
+	}
+	return targets
+}
+
+func checkRelativeLink(t *testing.T, file string, u *url.URL) {
+	t.Helper()
+	target := file
+	if u.Path != "" {
+		target = path.Join(path.Dir(file), u.Path)
+		_, err := os.Stat(target)
+		assert.NoError(t, err, "%s: %s", file, u)
+	}
+	if u.Fragment != "" {
+		assert.Contains(t, anchors(t, target), u.Fragment, "%s: %s", file, u)
+	}
 }
 
 // anchors are the fragments that code hosts give the headings of a file.
@@ -439,4 +534,48 @@ func allReasons(t *testing.T) (all []Reason) {
 	}
 	require.NotEmpty(t, all)
 	return all
+}
+
+// TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions holds the
+// column against what New makes, for the options whose default can be seen.
+func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T) {
+	gate := func(opts ...Option) *Auth {
+		auth, err := New(opts...)
+		require.NoError(t, err)
+		return auth
+	}
+	app := WithApp("wx0123456789abcdef", "app-secret-for-tests")
+	secure, plain := gate(app, WithBaseURL("https://m.example.com")), gate(app, WithBaseURL("http://127.0.0.1:8080"))
+	many := gate(WithAccounts(ByHost(Account{AppID: "wx0123456789abcdef", Secret: "app-secret-for-tests", BaseURL: "https://a.example.com"})), WithBaseURL("https://m.example.com"))
+	tag := secure.cookieTag("wx0123456789abcdef")
+	require.Len(t, tag, len("_")+6, "the row says six characters")
+	assert.NotEqual(t, tag, gate(app, WithBaseURL("https://m.example.com"), WithPathPrefix("/auth/")).cookieTag("wx0123456789abcdef"))
+	assert.Equal(t, "__Host-wechat_session"+tag, secure.Sessions().Cookie.Name)
+	assert.Equal(t, "wechat_session"+tag, plain.Sessions().Cookie.Name)
+	assert.Equal(t, "__Host-wechat_session", many.Sessions().Cookie.Name)
+
+	hours := strconv.Itoa(int(secure.Sessions().Lifetime.Hours()))
+	require.Zero(t, secure.Sessions().IdleTimeout)
+	require.Zero(t, secure.profileMaxAge)
+	require.Equal(t, client.ScopeBase, secure.scope)
+	require.Equal(t, client.LangZhCN, secure.lang)
+	want := map[string][]string{ // in English and in Chinese
+		"WithCookie(name)":       {"`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`", "`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`"},
+		"WithPathPrefix(prefix)": {"`" + secure.prefix + "`", "`" + secure.prefix + "`"},
+		"WithLifetime(d)":        {hours + " hours", hours + " 小时"},
+		"WithIdleTimeout(d)":     {"0: none", "0：无"},
+		"WithProfileMaxAge(d)":   {"0", "0"},
+		"WithScope(s)":           {"`client.ScopeBase`", "`client.ScopeBase`"},
+		"WithLang(l)":            {"`client.LangZhCN`", "`client.LangZhCN`"},
+	}
+	for i, file := range []struct{ name, section string }{{"README.md", "Options"}, {"README.zh-CN.md", "选项"}} {
+		seen := 0
+		for _, row := range tableOf(t, file.name, file.section) {
+			if w, ok := want[strings.Trim(row[0], "`")]; ok {
+				seen++
+				assert.Equal(t, w[i], row[1], "%s: the default of %s", file.name, row[0])
+			}
+		}
+		assert.Equal(t, len(want), seen, file.name)
+	}
 }

@@ -1,13 +1,18 @@
 package wechatauth
 
 import (
+	"os"
+	"os/exec"
 	"path"
+	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
 )
 
 // modules are the folders of go.work.
@@ -32,11 +37,107 @@ func TestEveryModuleIsTestedAndKeptUpToDate(t *testing.T) {
 	}
 }
 
+// readYAML reads a file of YAML, in which every key must be one that into has.
+func readYAML(t *testing.T, file string, into any) {
+	t.Helper()
+	dec := yaml.NewDecoder(strings.NewReader(readFile(t, file)))
+	dec.KnownFields(true)
+	require.NoError(t, dec.Decode(into), file)
+}
+
+// A workflow has the keys of GitHub's workflows that ours uses.
+type workflow struct {
+	Name string
+	On   struct {
+		Push        struct{ Branches []string }
+		PullRequest any `yaml:"pull_request"`
+	}
+	Permissions map[string]string
+	Concurrency struct {
+		Group            string
+		CancelInProgress bool `yaml:"cancel-in-progress"`
+	}
+	Jobs map[string]struct {
+		Name           string
+		RunsOn         string `yaml:"runs-on"`
+		TimeoutMinutes int    `yaml:"timeout-minutes"`
+		Strategy       struct {
+			FailFast bool `yaml:"fail-fast"`
+			Matrix   map[string][]string
+		}
+		Steps []struct {
+			Name, Uses, Run string
+			With, Env       map[string]string
+		}
+	}
+}
+
 func TestTheWorkflowRunsWhatAMachineRuns(t *testing.T) {
-	workflow := readFile(t, ".github/workflows/ci.yml")
-	assert.Contains(t, workflow, "run: bash .ci/run\n")
-	assert.Contains(t, workflow, "go: [stable, oldstable]")
-	assert.NotContains(t, workflow, "\t", "YAML knows no tabs")
+	var w workflow
+	readYAML(t, ".github/workflows/ci.yml", &w)
+	require.Len(t, w.Jobs, 1)
+	job := w.Jobs["run"]
+	assert.Equal(t, []string{"stable", "oldstable"}, job.Strategy.Matrix["go"])
+	assert.Equal(t, map[string]string{"contents": "read"}, w.Permissions)
+	ran := false
+	for _, step := range job.Steps {
+		switch {
+		case strings.HasPrefix(step.Uses, "actions/setup-go@"):
+			assert.Equal(t, "${{ matrix.go }}", step.With["go-version"])
+		case step.Run == "bash .ci/run":
+			ran = true
+			assert.Equal(t, "auto", step.Env["GOTOOLCHAIN"], "setup-go has set it to local, and tools/ may need a newer Go than the matrix has")
+		}
+	}
+	assert.True(t, ran)
+}
+
+func TestEveryFileOfGitHubIsYAML(t *testing.T) {
+	files := 0
+	for _, pattern := range []string{".github/*.yml", ".github/*/*.yml"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		for _, file := range found {
+			files++
+			var any map[string]any
+			readYAML(t, file, &any)
+			assert.NotEmpty(t, any, file)
+		}
+	}
+	assert.Greater(t, files, 2)
+}
+
+// A composition has the keys of compose files that ours uses.
+type composition struct {
+	Services map[string]struct {
+		Build, Image   string
+		Command, Ports []string
+		DependsOn      map[string]struct{ Condition string } `yaml:"depends_on"`
+		Healthcheck    struct {
+			Test              []string
+			Interval, Timeout string
+			Retries           int
+		}
+	}
+}
+
+func TestTheComposeFileHasServicesThatFitTogether(t *testing.T) {
+	var c composition
+	readYAML(t, "compose.yaml", &c)
+	site := c.Services["site"]
+	assert.FileExists(t, filepath.Join(site.Build, "Dockerfile"))
+	assert.NotEmpty(t, site.DependsOn)
+	for name, need := range site.DependsOn {
+		service, ok := c.Services[name]
+		require.True(t, ok, name)
+		assert.Equal(t, "service_healthy", need.Condition)
+		assert.NotEmpty(t, service.Healthcheck.Test, "%s is never healthy without a check", name)
+		assert.Contains(t, strings.Join(site.Command, " "), "redis://"+name+":6379/")
+	}
+	require.NotEmpty(t, site.Ports)
+	for _, port := range site.Ports {
+		assert.Regexp(t, `^127\.0\.0\.1:`, port, "whoever reaches a simulator can log in as anybody")
+	}
 }
 
 // The instructions of a Dockerfile that this one may use.
@@ -56,9 +157,119 @@ func TestTheDockerfileBuildsWithTheToolchainThatTheModulesAskForAndRunsUnprivile
 	require.NotNil(t, directive)
 	assert.GreaterOrEqual(t, image[1], directive[1])
 	assert.Contains(t, text, "\nUSER nobody\n")
-	assert.FileExists(t, "examples/quickstart/main.go")
-	assert.Contains(t, text, "go build -trimpath -o /quickstart ./quickstart")
-	for _, needed := range []string{"examples", "store", "client", "wechattest", "pages", "observe"} {
-		assert.NotRegexp(t, `(?m)^/?`+needed+`/?$`, readFile(t, ".dockerignore"))
+}
+
+// TestTheDockerfileCopiesWhatItsStagesMakeAndBuildsWithWhatIsNotIgnored follows
+// the file: stages have names before they are copied from, and its command
+// builds the program in a copy of what the builder is sent.
+func TestTheDockerfileCopiesWhatItsStagesMakeAndBuildsWithWhatIsNotIgnored(t *testing.T) {
+	text := readFile(t, "Dockerfile")
+	var stages, commands []string
+	made := map[string]bool{} // paths in the last stage
+	for line := range strings.Lines(text) {
+		words := strings.Fields(line)
+		switch {
+		case len(words) == 4 && words[0] == "FROM":
+			stages = append(stages, words[3])
+		case len(words) > 0 && words[0] == "RUN":
+			commands = append(commands, strings.TrimSpace(strings.TrimPrefix(line, "RUN")))
+		case len(words) == 4 && words[0] == "COPY":
+			from, found := strings.CutPrefix(words[1], "--from=")
+			require.True(t, found, line)
+			assert.Contains(t, stages, from, line)
+			assert.Contains(t, strings.Join(commands, "\n"), " -o "+words[2]+" ", "no stage makes what is copied")
+			made[words[3]] = true
+		}
 	}
+	entry := regexp.MustCompile(`(?m)^ENTRYPOINT \["([^"]+)"\]$`).FindStringSubmatch(text)
+	require.NotNil(t, entry)
+	assert.True(t, made[entry[1]], "nothing copies %s", entry[1])
+
+	require.Len(t, commands, 1)
+	dir, out := t.TempDir(), t.TempDir()
+	copyContext(t, dir)
+	build := exec.Command("bash", "-euc", strings.ReplaceAll(commands[0], " -o /", " -o "+out+"/"))
+	build.Dir = dir
+	said, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", said)
+	assert.FileExists(t, filepath.Join(out, entry[1]))
+}
+
+// copyContext copies what a builder is sent: everything but what .dockerignore
+// names. Ours are names of folders, without patterns.
+func copyContext(t *testing.T, dir string) {
+	t.Helper()
+	ignored := strings.Fields(readFile(t, ".dockerignore"))
+	for _, name := range ignored {
+		require.Regexp(t, `^[.a-z0-9]+$`, name)
+	}
+	entries, err := os.ReadDir(".")
+	require.NoError(t, err)
+	for _, e := range entries {
+		if slices.Contains(ignored, e.Name()) {
+			continue
+		}
+		target := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			require.NoError(t, os.CopyFS(target, os.DirFS(e.Name())))
+		} else {
+			writeFile(t, target, readFile(t, e.Name()))
+		}
+	}
+}
+
+func TestTheMakefilesTargetsAreInTheTableOfCommands(t *testing.T) {
+	var targets, listed []string
+	for _, m := range regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(readFile(t, "Makefile"), -1) {
+		targets = append(targets, m[1])
+	}
+	for _, row := range tableOf(t, "CONTRIBUTING.md", "Commands") {
+		for _, m := range regexp.MustCompile("`make ([a-z-]+)").FindAllStringSubmatch(strings.Join(row, " "), -1) {
+			listed = append(listed, m[1])
+		}
+	}
+	slices.Sort(targets)
+	slices.Sort(listed)
+	assert.Equal(t, targets, slices.Compact(listed))
+}
+
+// TestTheLayoutNamesEveryFileAndFolder: of the root, and of internal, where
+// somebody would not look by himself.
+func TestTheLayoutNamesEveryFileAndFolder(t *testing.T) {
+	var patterns []string
+	for _, row := range tableOf(t, "CONTRIBUTING.md", "Layout") {
+		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[0], -1) {
+			pattern := strings.TrimSuffix(m[1], "/")
+			patterns = append(patterns, pattern)
+			found, err := filepath.Glob(pattern)
+			require.NoError(t, err)
+			assert.NotEmpty(t, found, "%s is not there", m[1])
+		}
+	}
+	entries := append(readDir(t, "."), readDir(t, "internal")...)
+	for _, name := range append(entries, ".ci", ".github") {
+		if name == "bin" || name == "internal" { // tools that were built, and what is listed by its folders
+			continue
+		}
+		named := slices.ContainsFunc(patterns, func(p string) bool {
+			fits, err := path.Match(p, name)
+			return err == nil && fits || strings.HasPrefix(p, name+"/")
+		})
+		assert.True(t, named, "%s has no row", name)
+	}
+}
+
+// readDir are the folders of a folder and its files of Go that are no tests,
+// without what begins with a dot.
+func readDir(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	for _, e := range entries {
+		source := strings.HasSuffix(e.Name(), ".go") && !strings.HasSuffix(e.Name(), "_test.go")
+		if !strings.HasPrefix(e.Name(), ".") && (e.IsDir() || source) {
+			names = append(names, path.Join(dir, e.Name()))
+		}
+	}
+	return names
 }

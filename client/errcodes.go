@@ -77,7 +77,7 @@ var meanings = map[int]meaning{
 	87009: {KindRestart, ErrSessionKey, "The session is no longer valid. Log in again.", "登录状态已失效，请重新登录。"},
 	89503: {KindConfiguration, ErrIPNotAllowed, "An administrator of the account must confirm this server's IP address.", "此 IP 的调用需要账号管理员确认。"},
 	89506: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address twice; wait 24 hours.", "管理员已两次拒绝此 IP 的调用，请 24 小时后再试。"},
-	89507: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address; wait one hour.", "管理员已拒绝此 IP 的调用，请 1 小时后再试。"},
+	89507: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address; wait one hour.", "管理员已拒绝此 IP 的调用，请一小时后再试。"},
 }
 
 // meaningOfKind speaks where an errcode has no sentence of its own.

@@ -1,6 +1,9 @@
 // Command miniprogram is the server of a mini program (小程序): an API behind
 // the gate, which the mini program's pages call with a bearer token. The side
 // that runs in WeChat is in the folder client.
+//
+// Beside what the other examples want, WECHAT_MINI_APP_ID and
+// WECHAT_MINI_APP_SECRET are the mini program's.
 package main
 
 import (
@@ -18,7 +21,7 @@ import (
 func main() {
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
-		wechatauth.WithMiniProgram(os.Getenv("MINI_APP_ID"), os.Getenv("MINI_APP_SECRET")),
+		wechatauth.WithMiniProgram(os.Getenv("WECHAT_MINI_APP_ID"), os.Getenv("WECHAT_MINI_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
 		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
 	)

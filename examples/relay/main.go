@@ -4,10 +4,12 @@
 //	RELAY_KEY=… RELAY_ORIGINS=https://shop.example.net,https://club.example.org relay
 //
 // Each application sets wechatauth.WithRelay with this program's URL and the
-// same key.
+// same key. The key has at least 32 bytes; ADDR is where to listen,
+// 127.0.0.1:8082 without it.
 package main
 
 import (
+	"cmp"
 	"log"
 	"net/http"
 	"os"
@@ -21,7 +23,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe("127.0.0.1:8082", handler))
+	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8082"), handler))
 }
 
 func app(key, origins string) (http.Handler, error) {

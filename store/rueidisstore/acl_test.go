@@ -3,6 +3,7 @@ package rueidisstore_test
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -44,9 +45,29 @@ func aclOpener(option rueidis.ClientOption, opts ...rueidisstore.Option) storete
 	}
 }
 
+// rightsOfREADME are those that the README adds for listing all sessions and for
+// this store, and where it says so, for Sentinels or a Cluster.
+func rightsOfREADME(t *testing.T, where string) (rights []any) {
+	t.Helper()
+	text, err := os.ReadFile("../../README.md")
+	require.NoError(t, err)
+	patterns := []string{"needs `([^`]+)` too", "`store/rueidisstore` needs also `([^`]+)`"}
+	if where != "" {
+		patterns = append(patterns, where+" `([^`]+)`")
+	}
+	for _, pattern := range patterns {
+		found := regexp.MustCompile(pattern).FindSubmatch(text)
+		require.NotNil(t, found, pattern)
+		for _, right := range strings.Fields(string(found[1])) {
+			rights = append(rights, right)
+		}
+	}
+	return rights
+}
+
 func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	server := redistest.Start(t)
-	aclOfREADME(t, server, "+scan", "+hello", "+client")
+	aclOfREADME(t, server, rightsOfREADME(t, "")...)
 	t.Run("without near cache", func(t *testing.T) { storetest.Run(t, aclOpener(one(server))) })
 	t.Run("with near cache", func(t *testing.T) { storetest.Run(t, aclOpener(one(server), nearCache())) })
 }
@@ -54,7 +75,7 @@ func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 func TestInAClusterTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	for _, s := range cluster.Servers() {
-		aclOfREADME(t, s, "+scan", "+hello", "+client", "+cluster", "+asking", "+role")
+		aclOfREADME(t, s, rightsOfREADME(t, "in a Cluster")...)
 	}
 	storetest.Run(t, aclOpener(rueidis.ClientOption{InitAddress: cluster.Addrs()[:3]}, nearCache()))
 }
@@ -62,7 +83,7 @@ func TestInAClusterTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) 
 func TestBehindSentinelsTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	for _, s := range group.Servers() {
-		aclOfREADME(t, s, "+scan", "+hello", "+client", "+role")
+		aclOfREADME(t, s, rightsOfREADME(t, "behind Sentinels")...)
 	}
 	storetest.Run(t, aclOpener(behindSentinels(group), nearCache()))
 }
