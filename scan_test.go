@@ -406,6 +406,68 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 	assert.Contains(t, desk.visit("/public").body, "logged-in=false")
 }
 
+func TestAScanWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
+	var s *scanSite
+	s = newScanSite(t, WithOnLogin(func(_ context.Context, id Identity) error {
+		if id.Channel == ChannelScan {
+			s.redis.Do("CONFIG", "SET", "maxmemory", "1")
+		}
+		return nil
+	}))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/orders?id=7")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	got := desk.collect("/orders?id=7")
+	assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+	assert.True(t, refusedFor(got, ReasonStoreUnavailable), got.body)
+	assert.Contains(t, s.logs.String(), "reason=store_unavailable")
+	assert.Contains(t, html.UnescapeString(got.body), `href="/wechat/login?next=%2Forders%3Fid%3D7&again=1"`)
+
+	s.redis.Do("CONFIG", "SET", "maxmemory", "0")
+	assert.Contains(t, desk.collect("/orders?id=7").body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	assert.Contains(t, desk.visit("/public").body, "logged-in=true")
+}
+
+// deafWhenArmed obeys one PutMarkNX and does not say so.
+type deafWhenArmed struct {
+	*store.Memory
+	armed atomic.Bool
+}
+
+func (d *deafWhenArmed) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	won, err := d.Memory.PutMarkNX(ctx, key, value, ttl)
+	if d.armed.CompareAndSwap(true, false) {
+		return false, errBroken
+	}
+	return won, err
+}
+
+func TestAReloadDoesNotWaitForTheClaimItsOwnScanLeftBehind(t *testing.T) {
+	kept := &deafWhenArmed{Memory: store.NewMemory()}
+	s := &scanSite{site: newSite(t, WithStore(kept), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))}
+	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	kept.armed.Store(true)
+	require.Equal(t, http.StatusServiceUnavailable, desk.collect("/a").StatusCode)
+	assert.Contains(t, desk.collect("/a").body, "url=/a logged-in=true")
+}
+
+func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
+	s := newScanSite(t)
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	desk.post("/wechat/logout", nil)
+	next := desk.visit("/wechat/login?next=/b")
+	assert.NotContains(t, next.body, "logged-in=true")
+	assert.NotEqual(t, c.Ticket, s.held(desk).Ticket, "the next person gets a QR code of his own")
+}
+
 func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	s := newScanSite(t)
 	desk, phone := s.desk(), s.phoneOf(person(0))
