@@ -74,6 +74,7 @@ type scanRecord struct {
 type scanEnd struct {
 	Reason   Reason `json:"x,omitempty"`
 	Identity string `json:"i,omitempty"`
+	Session  string `json:"s,omitempty"` // the phone's, its key in the store: what was confirmed ends with it
 }
 
 // The marks of a ticket. Their names go into the store as hashes.
@@ -377,6 +378,13 @@ func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 
 // spendScan takes the identity of a confirmed ticket, once for all time.
 func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd) (Identity, Reason, error) {
+	lives, err := a.sessions.lives(ctx, end.Session)
+	switch {
+	case err != nil:
+		return Identity{}, ReasonStoreUnavailable, err
+	case !lives:
+		return Identity{}, ReasonSessionUnknown, nil
+	}
 	won, err := a.sessions.marks.PutMarkNX(ctx, scanSpentMark(sc.Ticket), newFlowKey(), scanSpentTTL)
 	if err != nil {
 		return Identity{}, ReasonStoreUnavailable, err

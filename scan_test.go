@@ -282,6 +282,19 @@ func scanAttacks() map[string]scanAttack {
 			phone.visit("/a")
 			return refusedFor(phone.post(path, number(c.Number)), ReasonScanForeign) && s.status(desk) == `{"state":"waiting"}`
 		},
+		"collected after the phone's user was revoked": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+			require.NoError(s.t, err)
+			return refusedFor(desk.collect("/a"), ReasonSessionUnknown) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
+		},
+		"collected after a logout on the phone": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			phone.post("/wechat/logout", nil)
+			return refusedFor(desk.collect("/a"), ReasonSessionUnknown)
+		},
 		"confirmed by nobody": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			return refusedFor(s.browser().post(path, number(c.Number)), ReasonScanForeign) && refusedFor(desk.post(path, number(c.Number)), ReasonScanForeign)
 		},
