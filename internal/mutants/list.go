@@ -1056,9 +1056,21 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
-		search: "case !lives:",
-		broken: "case !lives && err != nil:",
+		search: "case !lives:\n\t\treturn id,",
+		broken: "case !lives && err != nil:\n\t\treturn id,",
 		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
+	},
+	{
+		name: "a confirmed QR code outlives the phone's session", about: "mini",
+		search: "case !lives:\n\t\treturn Identity{},",
+		broken: "case !lives && err != nil:\n\t\treturn Identity{},",
+		killer: "^TestEveryAttackOnAScan",
+	},
+	{
+		name: "a logout leaves the QR code", about: "handler",
+		search: "\t\ta.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in\n",
+		broken: "",
+		killer: "^TestALogoutLeavesNoConfirmedQRCode",
 	},
 	{
 		name: "a ticket is written down before it is known", about: "mini",
