@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"html"
@@ -33,7 +34,11 @@ type scanSite struct {
 	*site
 	redis *redistest.Server
 	pool  *redis.Pool // of the first instance
+
+	asked atomic.Int64 // the pause between two looks, once tick has replaced it
 }
+
+func (s *scanSite) pause() time.Duration { return time.Duration(s.asked.Load()) }
 
 func newScanSite(t *testing.T, opts ...Option) *scanSite {
 	t.Helper()
@@ -575,6 +580,7 @@ func (s *scanSite) listen(ctx context.Context, b *browser) (*http.Response, <-ch
 func (s *scanSite) tick() (look func()) {
 	pause := make(chan struct{})
 	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+		s.asked.Store(int64(d))
 		select {
 		case <-pause:
 			return nil
@@ -598,6 +604,7 @@ func TestTheDeskHearsWhatThePhoneDoes(t *testing.T) {
 	s.scan(phone, path)
 	look()
 	assert.Equal(t, "scanned", <-heard)
+	assert.LessOrEqual(t, s.pause(), time.Second, "the desk shows it within a second")
 	phone.post(path, number(c.Number))
 	look()
 	assert.Equal(t, "confirmed", <-heard)
@@ -684,11 +691,53 @@ func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	assert.Contains(t, page.body, `<noscript><meta http-equiv="refresh" content="3; url=/wechat/scan?next=%2Fa&amp;wait=1"></noscript>`, "without script")
 }
 
-func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothing(t *testing.T) {
+func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsShown(t *testing.T) {
 	s := newScanSite(t)
 	got := s.desk().step("/orders?id=7")
 	assert.Equal(t, "/wechat/scan?next=%2Forders%3Fid%3D7", got.Header.Get("Location"))
 	assert.EqualValues(t, 0, s.redis.Do("DBSIZE"))
+	desk := s.desk()
+	for range 3 {
+		desk.visit("/orders?id=7")
+	}
+	assert.EqualValues(t, 1, s.redis.Do("DBSIZE"), "one mark for one QR code")
+}
+
+// The numbers are written out here, so that changing one is noticed.
+func TestAQRCodeHas128BitsTwoMinutesAndIsLookedAtTwiceASecond(t *testing.T) {
+	s := newScanSite(t)
+	longestLife := func() (longest int64) {
+		for _, key := range s.redis.Do("KEYS", "wechat:mark:*").([]any) {
+			left := s.redis.Do("PTTL", string(key.([]byte))).(int64)
+			require.Positive(t, left, "no mark stays")
+			longest = max(longest, left)
+		}
+		return longest
+	}
+	look := s.tick()
+	desk := s.desk()
+	path, c := s.show(desk, "/a")
+	ticket, err := base64.RawURLEncoding.DecodeString(c.Ticket)
+	require.NoError(t, err)
+	assert.Len(t, ticket, 16)
+	assert.LessOrEqual(t, longestLife(), int64(120_000))
+
+	_, heard := s.listen(t.Context(), desk)
+	require.Equal(t, "waiting", <-heard)
+	s.clock.Advance(time.Minute + 59*time.Second)
+	phone := s.phoneOf(person(0))
+	s.scan(phone, path)
+	look()
+	require.Equal(t, "scanned", <-heard)
+	assert.Equal(t, 500*time.Millisecond, s.pause())
+	assert.Equal(t, http.StatusOK, phone.post(path, number(c.Number)).StatusCode)
+	look()
+	require.Equal(t, "confirmed", <-heard)
+	assert.LessOrEqual(t, longestLife(), int64(150_000), "half a minute more to be collected")
+
+	late, _ := s.show(s.desk(), "/a")
+	s.clock.Advance(2 * time.Minute)
+	assert.True(t, refusedFor(s.phoneOf(person(1)).visit(late), ReasonScanExpired))
 }
 
 func TestABrowserIsNamedByItsUserAgent(t *testing.T) {
