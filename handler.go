@@ -457,6 +457,7 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 		a.cookies.markLoggedOut(w)
 		a.cookies.dropIfSent(w, r, a.cookies.trailName())
 		a.cookies.dropIfSent(w, r, a.cookies.ticketName())
+		a.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in
 	}
 	a.report(r.Context(), e)
 	return nil

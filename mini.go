@@ -227,7 +227,7 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		target = "/"
 	}
 	ticket := newState()
-	if err := a.putEnter(r.Context(), ticket, v.identity, target); err != nil {
+	if err := a.putEnter(r.Context(), ticket, v, target); err != nil {
 		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
@@ -241,6 +241,7 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 type enter struct {
 	Identity string `json:"i"`
 	Target   string `json:"r"`
+	Session  string `json:"s"` // the bearer's key in the store: with it the ticket ends
 }
 
 // enterMark and enteredMark name the marks of a ticket. The ticket itself stays
@@ -251,12 +252,12 @@ func enteredMark(ticket string) string { return "entered " + hashedToken(ticket)
 
 // putEnter keeps the ticket's meaning sealed under the ticket itself: whoever
 // reads the store cannot use it.
-func (a *Auth) putEnter(ctx context.Context, ticket string, id Identity, target string) error {
-	text, err := encodeIdentity(id)
+func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target string) error {
+	text, err := encodeIdentity(v.identity)
 	if err != nil {
 		return err
 	}
-	plain, err := json.Marshal(enter{Identity: text, Target: target})
+	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.storeKey(v.token)})
 	if err != nil {
 		return err
 	}
@@ -264,10 +265,11 @@ func (a *Auth) putEnter(ctx context.Context, ticket string, id Identity, target 
 	if err != nil {
 		return err
 	}
-	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, id.AppID)), enterTTL)
+	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, v.identity.AppID)), enterTTL)
 }
 
-// serveMiniEnter turns a ticket, once, into a browser's session.
+// serveMiniEnter turns a ticket, once, into a browser's session. A ticket that
+// is nobody's costs the store nothing but a look.
 func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	ticket := r.URL.Query().Get("ticket")
 	// A link on another site would log its visitor in as somebody else.
@@ -278,52 +280,85 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(ctx)
-	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enterTTL+time.Minute)
-	if err != nil {
-		a.unavailable(w, r, err)
-		return
+	id, target, reason, err := a.openEnter(ctx, ticket)
+	var v *visit
+	if reason == "" {
+		v, err = a.sessions.load(r)
 	}
-	id, target, ok, err := a.openEnter(ctx, ticket)
+	if reason == "" && err == nil {
+		reason, err = a.spendEnter(ctx, ticket)
+	}
 	switch {
 	case err != nil:
 		a.unavailable(w, r, err)
-		return
-	case !won || !ok:
-		a.stop(w, r, Failure{Reason: ReasonCodeUsed, Page: true, RetryURL: a.loginURL("/", true)})
+	case reason != "":
+		a.report(ctx, Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram})
+		a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL("/", true)})
+	default:
+		a.finishEnter(w, r, v, ticket, id, target)
+	}
+}
+
+// finishEnter saves the web-view's session. It is no login of its own: the mini
+// program's was told to WithOnLogin.
+func (a *Auth) finishEnter(w http.ResponseWriter, r *http.Request, v *visit, ticket string, id Identity, target string) {
+	ctx := r.Context()
+	if err := a.saveLogin(ctx, w, v, id); err != nil {
+		f := flow{State: ticket, AppID: id.AppID, Channel: id.Channel, Target: target, Key: newFlowKey()}
+		err = errors.Join(err, a.cookies.putTicket(w, f, id)) // that of the URL is spent
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
-	v, err := a.sessions.load(r)
-	if err == nil {
-		err = a.saveLogin(ctx, w, v, id)
-	}
-	if err != nil {
-		a.unavailable(w, r, err)
-		return
-	}
+	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(id.AppID, ticket), AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)})
 	redirect(w, target)
 }
 
-func (a *Auth) openEnter(ctx context.Context, ticket string) (id Identity, target string, ok bool, err error) {
+// openEnter returns what a ticket stands for, if the session that asked for it
+// has not ended meanwhile.
+func (a *Auth) openEnter(ctx context.Context, ticket string) (id Identity, target string, reason Reason, err error) {
 	box, found, err := a.sessions.marks.Mark(ctx, enterMark(ticket))
-	if err != nil || !found {
-		return id, "", false, err
+	if err != nil {
+		return id, "", ReasonStoreUnavailable, err
 	}
 	ring, err := newKeyring("enter", []byte(ticket))
 	if err != nil {
-		return id, "", false, err
+		return id, "", ReasonCodeUsed, err
 	}
 	plain, err := ring.open(string(box), a.mini.appID)
 	var e enter
-	if err != nil || json.Unmarshal(plain, &e) != nil {
-		return id, "", false, nil
+	if !found || err != nil || json.Unmarshal(plain, &e) != nil {
+		return id, "", ReasonCodeUsed, nil
 	}
 	id, err = decodeIdentity(a.mini.appID, e.Identity)
 	target, fits := returnTarget(e.Target, a.prefix)
-	return id, target, err == nil && fits, nil
+	if err != nil || !fits {
+		return id, "", ReasonCodeUsed, nil
+	}
+	lives, err := a.sessions.lives(ctx, e.Session)
+	switch {
+	case err != nil:
+		return id, "", ReasonStoreUnavailable, err
+	case !lives:
+		return id, "", ReasonSessionUnknown, nil
+	}
+	return id, target, "", nil
+}
+
+// spendEnter takes a ticket, once for all time.
+func (a *Auth) spendEnter(ctx context.Context, ticket string) (Reason, error) {
+	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enterTTL+time.Minute)
+	switch {
+	case err != nil:
+		return ReasonStoreUnavailable, err
+	case !won:
+		return ReasonCodeUsed, nil
+	}
+	return "", nil
 }
 
 // ErrNoMiniProgram: the request is not one of a mini program's user who is
-// logged in.
+// logged in by a bearer token. That of a web-view, whose session is a cookie's,
+// is none.
 var ErrNoMiniProgram = errors.New("wechatauth: no mini program is logged in here")
 
 // ErrSessionKeyStale: the data was encrypted or signed with another
@@ -343,10 +378,11 @@ type MiniProgram struct {
 // MiniProgram returns the mini program's side of a request that passed the
 // gate with a bearer token; ErrNoMiniProgram for any other.
 func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
-	id, ok := IdentityFromContext(ctx)
-	if !ok || id.Channel != ChannelMiniProgram {
+	v, ok := ctx.Value(visitKey).(*visit)
+	if !ok || !v.loggedIn || !v.bearer {
 		return nil, ErrNoMiniProgram
 	}
+	id := v.identity
 	gate := a.gateOf(id.AppID)
 	if gate == nil || gate.mini.appID != id.AppID {
 		return nil, ErrNoMiniProgram

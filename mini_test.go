@@ -15,10 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -340,6 +342,7 @@ func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
 
 			for _, again := range []*browser{s.browser(), view} {
 				second := again.step(enter)
+				assert.Equal(t, http.StatusUnauthorized, second.StatusCode)
 				assert.True(t, refusedFor(second, ReasonCodeUsed), "used")
 				assert.Empty(t, second.setOf(s.sessionCookie()))
 			}
@@ -349,6 +352,7 @@ func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
 
 func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
 	type attempt func(s *site, token string) answer
+	malformed := map[string]bool{"none": true, "the bearer token itself": true, "from a link of another site": true}
 	for name, try := range map[string]attempt{
 		"a minute later": func(s *site, token string) answer {
 			enter := s.ticket(token, "/a")
@@ -395,7 +399,12 @@ func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newMiniSite(t)
 			got := try(s, s.miniLogin(person(0)))
-			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			want, reason := http.StatusUnauthorized, ReasonCodeUsed
+			if malformed[name] {
+				want, reason = http.StatusBadRequest, ReasonCallbackMalformed
+			}
+			assert.Equal(t, want, got.StatusCode)
+			assert.True(t, refusedFor(got, reason), got.body)
 			assert.Empty(t, got.setOf(s.sessionCookie()))
 		})
 	}
@@ -416,6 +425,123 @@ func TestATicketIsGoodUntilTheLastSecondAndForATargetOfTheSiteOnly(t *testing.T)
 	b := s.browser()
 	b.visit("/a")
 	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodPost, "/wechat/mini/ticket").StatusCode, "a cookie makes no ticket")
+}
+
+func TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt(t *testing.T) {
+	for name, end := range map[string]func(s *site, token string){
+		"revoked": func(s *site, _ string) {
+			_, err := s.auth.RevokeUser(context.Background(), miniApp, wechattest.OpenID(miniApp, person(0)))
+			require.NoError(s.t, err)
+		},
+		"logged out": func(s *site, token string) {
+			require.Equal(s.t, http.StatusNoContent, s.request(http.MethodPost, "/wechat/logout", token, "").StatusCode)
+		},
+		"over": func(s *site, _ string) { s.clock.Advance(40 * time.Second) },
+	} {
+		for where, sessions := range map[string]func() []Option{
+			"in memory":  func() []Option { return nil },
+			"over Redis": func() []Option { return []Option{WithRedis(redistest.Start(t).Pool())} },
+			"encrypted": func() []Option {
+				return []Option{WithRedis(redistest.Start(t).Pool()), WithSessionEncryption(sessionKeyForTests)}
+			},
+			"in a manager of the application's": func() []Option {
+				m := scs.New()
+				m.Store, m.HashTokenInStore = store.NewMemory(), true
+				return []Option{WithSessionManager(m)}
+			},
+		} {
+			t.Run(name+" "+where, func(t *testing.T) {
+				s := newMiniSite(t, sessions()...)
+				token, other := s.miniLogin(person(0)), s.miniLogin(person(1))
+				if name == "over" {
+					s.clock.Advance(s.auth.sessions.manager.Lifetime - 30*time.Second)
+				}
+				enter, others := s.ticket(token, "/a"), s.ticket(other, "/a")
+				end(s, token)
+				got := s.browser().step(enter)
+				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+				assert.True(t, refusedFor(got, ReasonSessionUnknown), got.body)
+				assert.Empty(t, got.setOf(s.sessionCookie()))
+				if name != "over" {
+					assert.Contains(t, s.browser().visit(others).body, "logged-in=true", "another's is another's")
+				}
+			})
+		}
+	}
+}
+
+func TestAGuessedTicketCostsTheStoreNothing(t *testing.T) {
+	redis := redistest.Start(t)
+	s := newMiniSite(t, WithRedis(redis.Pool()))
+	for range 20 {
+		s.browser().step("/wechat/mini/enter?ticket=" + newState())
+	}
+	assert.EqualValues(t, 0, redis.Do("DBSIZE"))
+}
+
+func TestATicketWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
+	redis := redistest.Start(t)
+	kept := &gatedSaves{Store: store.New(redis.Pool())}
+	s := newMiniSite(t, WithStore(kept))
+	enter := s.ticket(s.miniLogin(person(0)), "/orders?id=7")
+	kept.full.Store(true)
+	view := s.browser().as(wechattest.AndroidMiniProgram)
+	got := view.step(enter)
+	assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+	assert.True(t, refusedFor(got, ReasonStoreUnavailable), got.body)
+	kept.full.Store(false)
+	assert.Contains(t, view.visit("/orders?id=7").body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(miniApp, person(0)))
+	assert.True(t, refusedFor(s.browser().step(enter), ReasonCodeUsed), "the ticket itself is spent")
+}
+
+// gatedSaves is a store that saves no session while it is full.
+type gatedSaves struct {
+	*store.Store
+	full atomic.Bool
+}
+
+func (g *gatedSaves) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	if g.full.Load() {
+		return errBroken
+	}
+	return g.Store.CommitCtx(ctx, token, b, expiry)
+}
+
+func (g *gatedSaves) DoBatch(ctx context.Context, b store.Batch) error {
+	if g.full.Load() {
+		return errBroken
+	}
+	return g.Store.DoBatch(ctx, b)
+}
+
+func TestOnlyABearerTokenHasAMiniProgram(t *testing.T) {
+	s := newMiniSite(t)
+	var got error
+	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, got = s.auth.MiniProgram(r.Context()) })
+	s.handle("/data", data)
+	s.handle2("/within", s.auth.RequireWeChat(data).ServeHTTP)
+	token := s.miniLogin(person(0))
+	view := s.browser().as(wechattest.AndroidMiniProgram)
+	require.Contains(t, view.visit(s.ticket(token, "/a")).body, "logged-in=true openid="+wechattest.OpenID(miniApp, person(0)))
+	for _, path := range []string{"/data", "/within"} {
+		view.visit(path)
+		assert.ErrorIs(t, got, ErrNoMiniProgram, "a web-view's session is a cookie's")
+		s.request(http.MethodGet, path, token, "")
+		assert.NoError(t, got)
+	}
+}
+
+func TestAWebViewsLoginIsTold(t *testing.T) {
+	var told atomic.Int64
+	s := newMiniSite(t, WithOnLogin(func(context.Context, Identity) error { told.Add(1); return nil }))
+	enter := s.ticket(s.miniLogin(person(0)), "/a")
+	before := strings.Count(s.logs.String(), "event=login_finished")
+	s.browser().visit(enter)
+	assert.Equal(t, before+1, strings.Count(s.logs.String(), "event=login_finished"))
+	assert.EqualValues(t, 1, told.Load(), "it is the mini program's login, which the hook has heard of")
+	s.browser().visit(enter)
+	assert.Contains(t, s.logs.String(), "event=login_failed reason=code_used")
+	assert.NotContains(t, s.logs.String(), strings.TrimPrefix(enter[strings.Index(enter, "="):], "="))
 }
 
 func TestTheStoreForgetsATicketWithItsMinute(t *testing.T) {

@@ -120,6 +120,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a profile of a minute":            {right(WithTokens(), WithProfileMaxAge(time.Minute)), "WithProfileMaxAge: 1m0s is not between"},
 		"a relay on plain http":            {right(WithRelay("http://auth.example.com/relay", key)), "WithRelay: "},
 		"a relay with a query":             {right(WithRelay("https://auth.example.com/relay?a=b", key)), "WithRelay: "},
+		"a relay and an embedded QR code":  {right(WithWebsiteApp("wx2", "s"), WithEmbeddedQR(), WithRelay("https://auth.example.com/relay", key)), "WithRelay: remove WithEmbeddedQR"},
 		"a relay without a key":            {right(WithRelay("https://auth.example.com/relay", nil)), "WithRelay: the key has 0 bytes"},
 		"less than no logins":              {right(WithLoginsPerMinute(-1)), "WithLoginsPerMinute: "},
 		"half a mini program":              {right(WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},

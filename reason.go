@@ -12,7 +12,8 @@ const (
 	// ReasonNoSession: the request carries no session cookie.
 	ReasonNoSession Reason = "no_session"
 	// ReasonSessionUnknown: it carries one, but the session has ended, was
-	// revoked, or was evicted from the store.
+	// revoked, or was evicted from the store. Also where that is so of the
+	// session that has confirmed a QR code or asked for a ticket.
 	ReasonSessionUnknown Reason = "session_unknown"
 	// ReasonSessionCorrupt: it carries one, but the record could not be read. It
 	// was deleted, so the next login heals it. One that no key of

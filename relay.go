@@ -17,7 +17,8 @@ import (
 
 // WithRelay lets WeChat send visitors back by way of a relay (NewRelay) at
 // relayURL, such as "https://auth.example.com/relay", instead of straight to
-// the base URL's host. The key is the relay's: at least 32 random bytes.
+// the base URL's host. The key is the relay's: at least 32 random bytes. It does
+// not go with WithEmbeddedQR.
 func WithRelay(relayURL string, key []byte) Option {
 	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
 }
@@ -35,6 +36,9 @@ func (c *config) validateRelay() error {
 	}
 	if err := checkKey(c.relayKey); err != nil {
 		return fmt.Errorf("WithRelay: the key %w", err)
+	}
+	if c.embeddedQR {
+		return errors.New("WithRelay: remove WithEmbeddedQR; browsers let the frame of another site lead the window to the window's own origin only, and the relay's is another")
 	}
 	return nil
 }

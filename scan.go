@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -54,6 +55,8 @@ type scanCookie struct {
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to confirm
 	IssuedAt int64        `json:"t"`           // Unix seconds
 	Key      []byte       `json:"k"`           // opens the login's outcome
+
+	Abandoned [][]byte `json:"b,omitempty"` // as in a flow
 }
 
 // scanRecord is what the phone's side is told of the browser.
@@ -71,6 +74,7 @@ type scanRecord struct {
 type scanEnd struct {
 	Reason   Reason `json:"x,omitempty"`
 	Identity string `json:"i,omitempty"`
+	Session  string `json:"s,omitempty"` // the phone's, its key in the store: what was confirmed ends with it
 }
 
 // The marks of a ticket. Their names go into the store as hashes.
@@ -152,6 +156,16 @@ func (a *Auth) scanTicketIn(path string) (ticket string, ok bool) {
 }
 
 func (j *cookieJar) scanName() string { return j.prefix + "scan" + j.tag }
+
+// setScan gives the browser its side of a ticket. The seal has when it was
+// issued: set again, it is good no longer.
+func (j *cookieJar) setScan(w http.ResponseWriter, c scanCookie) error {
+	value, err := j.seal(c, "scan", j.scanName())
+	if err == nil {
+		j.set(w, j.scanName(), value, scanTTL+scanGrace)
+	}
+	return err
+}
 
 // scan returns the request's scan cookie, if it has one that is good. What was
 // begun with it may be fetched a little longer than it can be confirmed.
@@ -238,15 +252,14 @@ func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, targe
 	if a.scanPlace != nil {
 		rec.Place = plainText(a.scanPlace(r), 60)
 	}
-	value, err := a.cookies.seal(c, "scan", a.cookies.scanName())
+	err := a.putScan(r.Context(), c.Ticket, rec)
 	if err == nil {
-		err = a.putScan(r.Context(), c.Ticket, rec)
+		err = a.cookies.setScan(w, c)
 	}
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
-	a.cookies.set(w, a.cookies.scanName(), value, scanTTL+scanGrace)
 	a.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(a.official.appID, c.State), AppID: a.official.appID, Channel: ChannelScan, Scope: scope})
 	a.showScan(w, r, c, target, scanWaiting)
 }
@@ -313,13 +326,13 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
 	again := a.scanURL(target, sc.Scope)
-	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
+	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State), sc.Abandoned...)
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
 	if err != nil {
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		a.turnBackScan(w, r, sc, f, c, err)
 		return
 	}
 	if c.outcome != nil {
@@ -329,7 +342,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.release(ctx, f, c)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		a.turnBackScan(w, r, sc, f, c, err)
 		return
 	}
 	id, reason, err := a.spendScan(ctx, sc, end)
@@ -343,7 +356,21 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		return
 	}
 	a.cookies.drop(w, a.cookies.scanName())
-	a.complete(w, r, v, f, c, id)
+	if err := a.complete(w, r, v, f, c, id); err != nil {
+		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
+		err = errors.Join(err, a.cookies.putTicket(w, f, id)) // the QR code is spent
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+	}
+}
+
+// turnBackScan is turnBack for a QR code: it is not spent, and the next try does
+// not wait for a claim that this one may have left behind.
+func (a *Auth) turnBackScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow, c *claim, err error) {
+	if c.left {
+		sc.Abandoned = c.abandon(sc.Abandoned)
+		err = errors.Join(err, a.cookies.setScan(w, sc))
+	}
+	a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 }
 
 // followScan answers a tab that asked while another one finished: with that
@@ -367,6 +394,13 @@ func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 
 // spendScan takes the identity of a confirmed ticket, once for all time.
 func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd) (Identity, Reason, error) {
+	lives, err := a.sessions.lives(ctx, end.Session)
+	switch {
+	case err != nil:
+		return Identity{}, ReasonStoreUnavailable, err
+	case !lives:
+		return Identity{}, ReasonSessionUnknown, nil
+	}
 	won, err := a.sessions.marks.PutMarkNX(ctx, scanSpentMark(sc.Ticket), newFlowKey(), scanSpentTTL)
 	if err != nil {
 		return Identity{}, ReasonStoreUnavailable, err

@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"html"
@@ -33,7 +34,11 @@ type scanSite struct {
 	*site
 	redis *redistest.Server
 	pool  *redis.Pool // of the first instance
+
+	asked atomic.Int64 // the pause between two looks, once tick has replaced it
 }
+
+func (s *scanSite) pause() time.Duration { return time.Duration(s.asked.Load()) }
 
 func newScanSite(t *testing.T, opts ...Option) *scanSite {
 	t.Helper()
@@ -282,6 +287,19 @@ func scanAttacks() map[string]scanAttack {
 			phone.visit("/a")
 			return refusedFor(phone.post(path, number(c.Number)), ReasonScanForeign) && s.status(desk) == `{"state":"waiting"}`
 		},
+		"collected after the phone's user was revoked": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+			require.NoError(s.t, err)
+			return refusedFor(desk.collect("/a"), ReasonSessionUnknown) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
+		},
+		"collected after a logout on the phone": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			phone.post(path, number(c.Number))
+			phone.post("/wechat/logout", nil)
+			return refusedFor(desk.collect("/a"), ReasonSessionUnknown)
+		},
 		"confirmed by nobody": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			return refusedFor(s.browser().post(path, number(c.Number)), ReasonScanForeign) && refusedFor(desk.post(path, number(c.Number)), ReasonScanForeign)
 		},
@@ -406,6 +424,68 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 	assert.Contains(t, desk.visit("/public").body, "logged-in=false")
 }
 
+func TestAScanWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
+	var s *scanSite
+	s = newScanSite(t, WithOnLogin(func(_ context.Context, id Identity) error {
+		if id.Channel == ChannelScan {
+			s.redis.Do("CONFIG", "SET", "maxmemory", "1")
+		}
+		return nil
+	}))
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/orders?id=7")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	got := desk.collect("/orders?id=7")
+	assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+	assert.True(t, refusedFor(got, ReasonStoreUnavailable), got.body)
+	assert.Contains(t, s.logs.String(), "reason=store_unavailable")
+	assert.Contains(t, html.UnescapeString(got.body), `href="/wechat/login?next=%2Forders%3Fid%3D7&again=1"`)
+
+	s.redis.Do("CONFIG", "SET", "maxmemory", "0")
+	assert.Contains(t, desk.collect("/orders?id=7").body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	assert.Contains(t, desk.visit("/public").body, "logged-in=true")
+}
+
+// deafWhenArmed obeys one PutMarkNX and does not say so.
+type deafWhenArmed struct {
+	*store.Memory
+	armed atomic.Bool
+}
+
+func (d *deafWhenArmed) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	won, err := d.Memory.PutMarkNX(ctx, key, value, ttl)
+	if d.armed.CompareAndSwap(true, false) {
+		return false, errBroken
+	}
+	return won, err
+}
+
+func TestAReloadDoesNotWaitForTheClaimItsOwnScanLeftBehind(t *testing.T) {
+	kept := &deafWhenArmed{Memory: store.NewMemory()}
+	s := &scanSite{site: newSite(t, WithStore(kept), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))}
+	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	kept.armed.Store(true)
+	require.Equal(t, http.StatusServiceUnavailable, desk.collect("/a").StatusCode)
+	assert.Contains(t, desk.collect("/a").body, "url=/a logged-in=true")
+}
+
+func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
+	s := newScanSite(t)
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, c := s.show(desk, "/a")
+	s.scan(phone, path)
+	phone.post(path, number(c.Number))
+	desk.post("/wechat/logout", nil)
+	next := desk.visit("/wechat/login?next=/b")
+	assert.NotContains(t, next.body, "logged-in=true")
+	assert.NotEqual(t, c.Ticket, s.held(desk).Ticket, "the next person gets a QR code of his own")
+}
+
 func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	s := newScanSite(t)
 	desk, phone := s.desk(), s.phoneOf(person(0))
@@ -500,6 +580,7 @@ func (s *scanSite) listen(ctx context.Context, b *browser) (*http.Response, <-ch
 func (s *scanSite) tick() (look func()) {
 	pause := make(chan struct{})
 	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+		s.asked.Store(int64(d))
 		select {
 		case <-pause:
 			return nil
@@ -523,6 +604,7 @@ func TestTheDeskHearsWhatThePhoneDoes(t *testing.T) {
 	s.scan(phone, path)
 	look()
 	assert.Equal(t, "scanned", <-heard)
+	assert.LessOrEqual(t, s.pause(), time.Second, "the desk shows it within a second")
 	phone.post(path, number(c.Number))
 	look()
 	assert.Equal(t, "confirmed", <-heard)
@@ -609,11 +691,53 @@ func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	assert.Contains(t, page.body, `<noscript><meta http-equiv="refresh" content="3; url=/wechat/scan?next=%2Fa&amp;wait=1"></noscript>`, "without script")
 }
 
-func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothing(t *testing.T) {
+func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsShown(t *testing.T) {
 	s := newScanSite(t)
 	got := s.desk().step("/orders?id=7")
 	assert.Equal(t, "/wechat/scan?next=%2Forders%3Fid%3D7", got.Header.Get("Location"))
 	assert.EqualValues(t, 0, s.redis.Do("DBSIZE"))
+	desk := s.desk()
+	for range 3 {
+		desk.visit("/orders?id=7")
+	}
+	assert.EqualValues(t, 1, s.redis.Do("DBSIZE"), "one mark for one QR code")
+}
+
+// The numbers are written out here, so that changing one is noticed.
+func TestAQRCodeHas128BitsTwoMinutesAndIsLookedAtTwiceASecond(t *testing.T) {
+	s := newScanSite(t)
+	longestLife := func() (longest int64) {
+		for _, key := range s.redis.Do("KEYS", "wechat:mark:*").([]any) {
+			left := s.redis.Do("PTTL", string(key.([]byte))).(int64)
+			require.Positive(t, left, "no mark stays")
+			longest = max(longest, left)
+		}
+		return longest
+	}
+	look := s.tick()
+	desk := s.desk()
+	path, c := s.show(desk, "/a")
+	ticket, err := base64.RawURLEncoding.DecodeString(c.Ticket)
+	require.NoError(t, err)
+	assert.Len(t, ticket, 16)
+	assert.LessOrEqual(t, longestLife(), int64(120_000))
+
+	_, heard := s.listen(t.Context(), desk)
+	require.Equal(t, "waiting", <-heard)
+	s.clock.Advance(time.Minute + 59*time.Second)
+	phone := s.phoneOf(person(0))
+	s.scan(phone, path)
+	look()
+	require.Equal(t, "scanned", <-heard)
+	assert.Equal(t, 500*time.Millisecond, s.pause())
+	assert.Equal(t, http.StatusOK, phone.post(path, number(c.Number)).StatusCode)
+	look()
+	require.Equal(t, "confirmed", <-heard)
+	assert.LessOrEqual(t, longestLife(), int64(150_000), "half a minute more to be collected")
+
+	late, _ := s.show(s.desk(), "/a")
+	s.clock.Advance(2 * time.Minute)
+	assert.True(t, refusedFor(s.phoneOf(person(1)).visit(late), ReasonScanExpired))
 }
 
 func TestABrowserIsNamedByItsUserAgent(t *testing.T) {

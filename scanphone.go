@@ -95,7 +95,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
-	end := scanAnswer(values, rec, v.identity)
+	end := scanAnswer(values, rec, v.identity, a.sessions.storeKey(v.token))
 	won, err := a.endScan(r.Context(), ticket, end)
 	switch {
 	case err != nil:
@@ -117,7 +117,7 @@ func (a *Auth) canConfirm(v *visit) bool {
 }
 
 // scanAnswer decides how the person's answer ends the ticket.
-func scanAnswer(values url.Values, rec scanRecord, id Identity) scanEnd {
+func scanAnswer(values url.Values, rec scanRecord, id Identity, session string) scanEnd {
 	switch {
 	case values.Has("refuse"):
 		return scanEnd{Reason: ReasonRefusedByUser}
@@ -128,7 +128,7 @@ func scanAnswer(values url.Values, rec scanRecord, id Identity) scanEnd {
 	if err != nil {
 		return scanEnd{Reason: ReasonScanExpired}
 	}
-	return scanEnd{Identity: text}
+	return scanEnd{Identity: text, Session: session}
 }
 
 // findScan returns the record of a ticket that can still be confirmed.

@@ -82,7 +82,7 @@ func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (
 	}
 	c := s.outerVisit(ctx)
 	v := &c.visit
-	v.sent = s.cookieSent(r)
+	v.sent, v.bearer = s.cookieSent(r), held.bearer
 	if held.untouched() {
 		v.data, v.token = held.data, held.token
 		if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
@@ -233,6 +233,24 @@ func (s *sessions) alive(v *visit) *visit {
 	return v
 }
 
+// lives reports whether the session of this key in the store is there, and not
+// over. What is no session lives no more.
+func (s *sessions) lives(ctx context.Context, key string) (bool, error) {
+	b, found, err := s.findKey(ctx, key)
+	if err != nil || !found {
+		return false, err
+	}
+	deadline, _, err := s.manager.Codec.Decode(b)
+	return err == nil && deadline.After(s.now()), nil
+}
+
+func (s *sessions) findKey(ctx context.Context, key string) ([]byte, bool, error) {
+	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
+		return cs.FindCtx(ctx, key)
+	}
+	return s.manager.Store.Find(key)
+}
+
 // loadWhole decodes a session that cannot be looked into without.
 func (s *sessions) loadWhole(c *visitContext, token string) error {
 	if err := s.loadByScs(c, token); err != nil {
@@ -314,11 +332,7 @@ func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
 // undecodable reports whether a record that did not load is there and is no
 // session: then it was not the store that failed.
 func (s *sessions) undecodable(ctx context.Context, token string) bool {
-	find := s.manager.Store.Find
-	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
-		find = func(key string) ([]byte, bool, error) { return cs.FindCtx(ctx, key) }
-	}
-	b, found, err := find(s.storeKey(token))
+	b, found, err := s.findKey(ctx, s.storeKey(token))
 	if err != nil || !found {
 		return false
 	}

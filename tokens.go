@@ -133,12 +133,13 @@ func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, err
 
 // profileDue reports whether a visit's profile is old enough to be fetched.
 func (a *Auth) profileDue(v *visit) bool {
-	return a.profileMaxAge > 0 && !v.outer && !v.late && v.identity.Channel != ChannelMiniProgram &&
+	return a.profileMaxAge > 0 && !v.late && v.identity.Channel != ChannelMiniProgram &&
 		v.identity.grants(client.ScopeUserInfo) && a.now().Sub(v.identity.ProfileAt) > a.profileMaxAge
 }
 
 // refreshProfile fetches the profile of a visit again. Whatever comes of it,
-// the visitor goes on: this is for his picture, not for his login.
+// the visitor goes on: this is for his picture, not for his login. A session
+// that somebody further out has loaded is saved by him, as modified.
 func (a *Auth) refreshProfile(v *visit) {
 	ctx, cancel := context.WithTimeout(v.ctx, profileBudget)
 	defer cancel()

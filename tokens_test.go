@@ -1,11 +1,13 @@
 package wechatauth
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -23,6 +25,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	var token client.Secret
 	var failed error
 	s.handle("/token", func(w http.ResponseWriter, r *http.Request) { token, failed = s.auth.AccessToken(r.Context()) })
+	user := userKey(wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	b := s.browser()
 	b.visit("/a")
 
@@ -30,9 +33,19 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	require.NoError(t, failed)
 	first := token
 	assert.NotEmpty(t, first)
+	sealed, found, err := s.auth.sessions.marks.Mark(t.Context(), tokensMark(user))
+	require.NoError(t, err)
+	require.True(t, found)
+	plain, err := s.auth.keys.open(string(sealed), "tokens", user)
+	require.NoError(t, err)
+	var kept keptTokens
+	require.NoError(t, json.Unmarshal(plain, &kept))
+	require.NotEmpty(t, kept.Refresh)
 	for _, key := range redis.Do("KEYS", "*").([]any) {
 		if kind := redis.Do("TYPE", string(key.([]byte))); kind == "string" {
-			assert.NotContains(t, string(redis.Do("GET", string(key.([]byte))).([]byte)), first.Reveal(), "sealed")
+			value := string(redis.Do("GET", string(key.([]byte))).([]byte))
+			assert.NotContains(t, value, first.Reveal(), "sealed")
+			assert.NotContains(t, value, kept.Refresh, "sealed")
 		}
 	}
 	clock.Advance(116 * time.Minute)
@@ -81,4 +94,29 @@ func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
 	asked := s.sim.Count("/sns/userinfo")
 	b.visit("/a")
 	assert.Equal(t, asked, s.sim.Count("/sns/userinfo"), "not again within the hour")
+}
+
+func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
+	m := scs.New()
+	for name, tt := range map[string]struct {
+		opts []Option
+		wrap func(s *site, h http.Handler) http.Handler
+	}{
+		"a gate around the gate":         {nil, func(s *site, h http.Handler) http.Handler { return s.auth.LoadWeChat(h) }},
+		"the application's LoadAndSave":  {[]Option{WithSessionManager(m)}, func(_ *site, h http.Handler) http.Handler { return m.LoadAndSave(h) }},
+		"both, the application's inside": {[]Option{WithSessionManager(m)}, func(s *site, h http.Handler) http.Handler { return s.auth.LoadWeChat(m.LoadAndSave(h)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, append([]Option{WithTokens(), WithProfileMaxAge(time.Hour), WithScope(client.ScopeUserInfo)}, tt.opts...)...)
+			s.server.Config.Handler = tt.wrap(s, s.server.Config.Handler)
+			b := s.browser()
+			require.Contains(t, b.allow(b.visit("/a")).body, "logged-in=true")
+			require.Equal(t, 1, s.sim.Count("/sns/userinfo"))
+			s.clock.Advance(2 * time.Hour)
+			for range 2 {
+				assert.Contains(t, b.visit("/a").body, "nickname="+person(0))
+			}
+			assert.Equal(t, 2, s.sim.Count("/sns/userinfo"), "once, and that was saved")
+		})
+	}
 }

@@ -1085,8 +1085,55 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view opens twice", about: "mini",
-		search: "case !won || !ok:",
-		broken: "case !ok && !won || !ok:",
+		search: `	case !won:
+		return ReasonCodeUsed, nil`,
+		broken: `	case !won && err != nil:
+		return ReasonCodeUsed, nil`,
+	},
+	{
+		name: "a ticket into the web-view outlives its session", about: "mini",
+		search: "case !lives:\n\t\treturn id,",
+		broken: "case !lives && err != nil:\n\t\treturn id,",
+		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
+	},
+	{
+		name: "a confirmed QR code outlives the phone's session", about: "mini",
+		search: "case !lives:\n\t\treturn Identity{},",
+		broken: "case !lives && err != nil:\n\t\treturn Identity{},",
+		killer: "^TestEveryAttackOnAScan",
+	},
+	{
+		name: "a logout leaves the QR code", about: "handler",
+		search: "\t\ta.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in\n",
+		broken: "",
+		killer: "^TestALogoutLeavesNoConfirmedQRCode",
+	},
+	{
+		name: "a ticket is written down before it is known", about: "mini",
+		search: `	id, target, reason, err := a.openEnter(ctx, ticket)
+	var v *visit
+	if reason == "" {
+		v, err = a.sessions.load(r)
+	}
+	if reason == "" && err == nil {
+		reason, err = a.spendEnter(ctx, ticket)
+	}
+`,
+		broken: `	won, err := a.spendEnter(ctx, ticket)
+	id, target, reason, err := a.openEnter(ctx, ticket)
+	var v *visit
+	if reason == "" {
+		v, err = a.sessions.load(r)
+		reason = won
+	}
+`,
+		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
+	},
+	{
+		name: "a web-view's cookie is a mini program's token", about: "mini",
+		search: "|| !v.loggedIn || !v.bearer {\n\t\treturn nil, ErrNoMiniProgram",
+		broken: "|| !v.loggedIn {\n\t\treturn nil, ErrNoMiniProgram",
+		killer: "^TestOnlyABearerTokenHasAMiniProgram$",
 	},
 	{
 		name: "a ticket into the web-view opens from another site", about: "mini",
