@@ -121,7 +121,7 @@ func (f *field) setAnonymous() error {
 
 // sameAnswer writes the very headers and bytes with which a handler answers an
 // anonymous script, and does nothing else: as handlers do, with Header.Set, or
-// with lists of values that were made before, as ours does.
+// with lists of values that were made once.
 func sameAnswer(h http.Handler, prepared bool) http.Handler {
 	model := newAnswer()
 	h.ServeHTTP(model, newScript().request)
