@@ -14,8 +14,8 @@ type duel struct {
 }
 
 // slice is how long one contender works until it is the other's turn: short
-// enough that most slices meet nothing else that the machine does, and long
-// enough to hold what the contender itself makes the garbage collector do.
+// enough that most slices meet nothing else that the machine does. No slice is
+// long enough to make the garbage collector run, and so its work is in no ratio.
 const slice = 5 * time.Millisecond
 
 // ratio lets both work in turns, each for about that long in all, and compares

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync/atomic"
 
 	"github.com/alexedwards/scs/redisstore"
@@ -110,29 +112,36 @@ func (f *field) setAnonymous() error {
 		anonymous("wechatauth", ours, http.StatusSeeOther, func() *visitor { return newVisitor("") }),
 	}
 	f.scripts = []*contender{
-		anonymous("bare", sameAnswer(ours), http.StatusUnauthorized, newScript),
+		anonymous("bare", sameAnswer(ours, false), http.StatusUnauthorized, newScript),
+		anonymous("bare-prepared", sameAnswer(ours, true), http.StatusUnauthorized, newScript),
 		anonymous("wechatauth", ours, http.StatusUnauthorized, newScript),
 	}
 	return nil
 }
 
 // sameAnswer writes the very headers and bytes with which a handler answers an
-// anonymous script, and does nothing else.
-func sameAnswer(h http.Handler) http.Handler {
+// anonymous script, and does nothing else: as handlers do, with Header.Set, or
+// with lists of values that were made once.
+func sameAnswer(h http.Handler, prepared bool) http.Handler {
 	model := newAnswer()
 	h.ServeHTTP(model, newScript().request)
-	type line struct{ name, value string }
+	type line struct {
+		name   string
+		values []string
+	}
 	var lines []line
 	for name, values := range model.header {
-		for _, value := range values {
-			lines = append(lines, line{name, value})
-		}
+		lines = append(lines, line{name, slices.Clone(values)})
 	}
-	body, status := model.body.Bytes(), model.status
+	body, status := bytes.Clone(model.body.Bytes()), model.status
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		header := w.Header()
 		for _, l := range lines {
-			header.Set(l.name, l.value)
+			if prepared {
+				header[l.name] = l.values
+			} else {
+				header.Set(l.name, l.values[0])
+			}
 		}
 		w.WriteHeader(status)
 		_, _ = w.Write(body)

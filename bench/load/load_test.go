@@ -5,7 +5,9 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,7 +30,43 @@ func TestAFewBrowsersAreServedWithoutError(t *testing.T) {
 	assert.Len(t, r.times[kindLogout], 3)
 	assert.Len(t, r.times[kindAfter], 3)
 	assert.Equal(t, 9, r.commands["get"], "one for each page")
-	require.NoError(t, writePlot(set, r, r))
+
+	var out bytes.Buffer
+	require.NoError(t, p.measure(t.Context(), &out, set))
+	for _, line := range []string{
+		`flat out: 3 browsers, each a login, 2 pages and a logout`,
+		`paced: 3 browsers, each a login, 2 pages and a logout, up to [0-9]+ requests/s`,
+		`  21 requests to the site in [0-9.]+ s: [0-9]+ requests/s, [0-9]+ logins/s`,
+		`  milliseconds          answers       p50       p99     p99.9   longest`,
+		`  page, anonymous             3( +[0-9]+\.[0-9]{2}){4}`,
+		`  callback                    3( +[0-9]+\.[0-9]{2}){4}`,
+		`  page, logged in             9( +[0-9]+\.[0-9]{2}){4}`,
+		`  logout                      3( +[0-9]+\.[0-9]{2}){4}`,
+		`  script, logged out          3( +[0-9]+\.[0-9]{2}){4}`,
+		`  processor time for each request: site [0-9]+ µs, Redis [0-9]+ µs, WeChat [0-9]+ µs, this driver [0-9]+ µs`,
+		`  Redis commands for each request: [0-9.]+ \(.*get 9.*\)`,
+		`  errors: 0`,
+	} {
+		assert.Regexp(t, `(?m)^`+line+`$`, out.String())
+	}
+	drawn, err := os.ReadFile(set.plot)
+	require.NoError(t, err)
+	assert.Contains(t, string(drawn), "<svg")
+}
+
+func TestOneWrongAnswerFailsTheRunAfterAllIsTold(t *testing.T) {
+	p, err := startPlant(t.Context(), 2)
+	t.Cleanup(p.close)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	err = p.measure(t.Context(), &out, settings{browsers: 3, pages: 1}) // the third is nobody that WeChat knows
+	assert.EqualError(t, err, "2 errors; 0 are allowed")
+	assert.Contains(t, out.String(), "paced: ")
+	assert.Equal(t, 2, strings.Count(out.String(), "  errors: 1\n    visit: "))
+}
+
+func TestARunWithoutBrowsersIsRefused(t *testing.T) {
+	assert.ErrorContains(t, run(t.Context(), io.Discard, settings{pages: 1}), "-browsers 0")
 }
 
 func TestAnAnswerOfAnotherPersonIsAnError(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -23,7 +24,7 @@ func main() {
 	flag.IntVar(&set.pages, "pages", 20, "how many pages each reads")
 	flag.StringVar(&set.plot, "plot", "", "`file` to draw the latencies into, as SVG")
 	flag.Parse()
-	if err := run(ctx, set); err != nil {
+	if err := run(ctx, os.Stdout, set); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
@@ -38,10 +39,8 @@ type settings struct {
 // when they take their time.
 const paceShare = 0.5
 
-// run has two parts. First all browsers ask as fast as they are answered: that
-// gives the throughput, and latencies that are those of a queue. Then they ask
-// at half of that rate: these latencies are what visitors see.
-func run(ctx context.Context, set settings) error {
+// run starts everything, drives it, and ends it.
+func run(ctx context.Context, out io.Writer, set settings) error {
 	if set.browsers < 1 || set.pages < 1 {
 		return fmt.Errorf("-browsers %d and -pages %d must be positive", set.browsers, set.pages)
 	}
@@ -50,16 +49,24 @@ func run(ctx context.Context, set settings) error {
 	if err != nil {
 		return err
 	}
+	return p.measure(ctx, out, set)
+}
+
+// measure has two parts. First all browsers ask as fast as they are answered:
+// that gives the throughput, and latencies that are those of a queue. Then they
+// ask at half of that rate: these latencies are what visitors see. A wrong answer
+// in either is an error, after all is told.
+func (p *plant) measure(ctx context.Context, out io.Writer, set settings) error {
 	flatOut, err := p.drive(ctx, "flat out", set, 0)
 	if err != nil {
 		return err
 	}
-	flatOut.print(os.Stdout)
+	flatOut.print(out)
 	paced, err := p.drive(ctx, "paced", set, flatOut.throughput()*paceShare)
 	if err != nil {
 		return err
 	}
-	paced.print(os.Stdout)
+	paced.print(out)
 	if set.plot != "" {
 		if err := writePlot(set, flatOut, paced); err != nil {
 			return err

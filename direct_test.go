@@ -1,0 +1,93 @@
+package wechatauth
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// Tests that count allocations, or need many answers, call a handler directly.
+// Times are measured by the module in bench.
+
+// blank is a ResponseWriter that is used again and again.
+type blank struct {
+	header http.Header
+	body   []byte
+	status int
+}
+
+func (b *blank) Header() http.Header { return b.header }
+func (b *blank) WriteHeader(s int)   { b.status = s }
+func (b *blank) Write(p []byte) (int, error) {
+	b.body = append(b.body, p...)
+	return len(p), nil
+}
+
+// ask lets a handler answer the same request again.
+func (b *blank) ask(h http.Handler, r *http.Request) {
+	clear(b.header)
+	b.body, b.status = b.body[:0], http.StatusOK
+	h.ServeHTTP(b, r)
+}
+
+// hello answers with the openid, as a handler of an application does.
+func hello(w http.ResponseWriter, openID string) {
+	w.Header()["Content-Type"] = []string{"text/plain; charset=utf-8"}
+	_, _ = w.Write([]byte(openID))
+}
+
+// aGate is a gate with a logged-in session in its store, and the request of that
+// visitor.
+func aGate(t testing.TB, opts ...Option) (http.Handler, *http.Request) {
+	t.Helper()
+	a, err := New(append([]Option{
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://app.example.com"),
+		WithLogger(slog.New(slog.DiscardHandler)),
+	}, opts...)...)
+	require.NoError(t, err)
+	v, err := a.sessions.empty(context.Background())
+	require.NoError(t, err)
+	require.NoError(t, a.sessions.login(v, Identity{
+		AppID: wechattest.DefaultAppID, OpenID: aliceOpenID, UnionID: "oFakeUnionidForTests00000000",
+		Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: time.Now(),
+	}))
+	require.NoError(t, a.sessions.saveLogin(&blank{header: http.Header{}}, v))
+	r := aRequest()
+	r.AddCookie(&http.Cookie{Name: a.Sessions().Cookie.Name, Value: a.Sessions().Token(v.ctx)})
+	return a.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := IdentityFromContext(r.Context())
+		hello(w, id.OpenID)
+	})), r
+}
+
+// aRequest is a page visit from inside WeChat.
+func aRequest() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "https://app.example.com/orders?id=7", nil)
+	r.Header.Set("User-Agent", wechattest.IPhone)
+	r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8")
+	r.Header.Set("Accept-Language", "zh-CN,zh-Hans;q=0.9")
+	return r
+}
+
+// aScript is a request of a page's script.
+func aScript() *http.Request {
+	r := aRequest()
+	r.Header.Set("Accept", "*/*")
+	r.Header.Set("Sec-Fetch-Mode", "cors")
+	r.Header.Set("Sec-Fetch-Dest", "empty")
+	r.Header.Set("Sec-Fetch-Site", "same-origin")
+	return r
+}
+
+// bare is a handler without any gate.
+func bare() (http.Handler, *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hello(w, aliceOpenID) }), aRequest()
+}
