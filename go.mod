@@ -8,6 +8,5 @@ require (
 	github.com/boombuler/barcode v1.1.0
 	github.com/gomodule/redigo v1.9.3
 	github.com/stretchr/testify v1.12.1
+	go.yaml.in/yaml/v3 v3.0.5
 )
-
-require go.yaml.in/yaml/v3 v3.0.5 // indirect
