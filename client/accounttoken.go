@@ -14,10 +14,10 @@ import (
 // safe for concurrent use.
 type AccountTokenSource interface {
 	// AccountToken returns a valid token. stale is the one that WeChat has just
-	// refused, or the zero Secret: an answer equal to it makes the call fail, any other is
-	// tried once. An error makes the call fail with an *Error that matches it
-	// with errors.Is and errors.As. A call does not wait for AccountToken beyond
-	// its own end.
+	// refused, or the zero Secret: an answer equal to it makes the call fail, any
+	// other is tried once. An error makes the call fail with an *Error that
+	// matches it with errors.Is and errors.As. A call does not wait for
+	// AccountToken beyond its own end.
 	AccountToken(ctx context.Context, stale Secret) (Secret, error)
 }
 

@@ -1,13 +1,16 @@
 package wechattest
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+
+	"go.yaml.in/yaml/v3"
 )
 
-// fileConfig is the JSON form of the options.
+// fileConfig is the JSON or YAML form of the options.
 type fileConfig struct {
 	Accounts      []Account           `json:"accounts"`
 	People        []Person            `json:"people"`
@@ -21,21 +24,16 @@ type fileConfig struct {
 	Faults        map[string][]string `json:"faults"` // by endpoint, as ParseFault reads them
 }
 
-// ReadConfig reads options from a JSON object, as cmd/wechatsim takes it in
-// -config. Its members, all optional, are accounts and people (with the fields
+// ReadConfig reads options from a JSON object or a YAML document, as
+// cmd/wechatsim takes it in -config. Its members, all optional, are accounts and people (with the fields
 // of Account and Person), any_browser, strict_domains, environment, scenario,
 // seed, switches, quotas and faults (both by endpoint). A member that is not
 // known is an error, and so are a value that NewServer would panic on and
 // anything after the object.
 func ReadConfig(r io.Reader) ([]Option, error) {
-	var f fileConfig
-	dec := json.NewDecoder(r)
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&f); err != nil {
+	f, err := readFile(r)
+	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, errors.New("read configuration: something follows the JSON object")
 	}
 	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), With(f.Switches...)}
 	if f.Scenario != "" {
@@ -69,4 +67,39 @@ func ReadConfig(r io.Reader) ([]Option, error) {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
 	return opts, nil
+}
+
+func readFile(r io.Reader) (f fileConfig, err error) {
+	text, err := io.ReadAll(r)
+	if err != nil {
+		return f, err
+	}
+	if !bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) {
+		if text, err = jsonOf(text); err != nil {
+			return f, err
+		}
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&f); err != nil {
+		return f, err
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return f, errors.New("something follows the JSON object")
+	}
+	return f, nil
+}
+
+// jsonOf returns the one document of a YAML text as JSON, so that both forms
+// are read by the same rules.
+func jsonOf(text []byte) ([]byte, error) {
+	var document, second any
+	dec := yaml.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&document); err != nil {
+		return nil, err
+	}
+	if err := dec.Decode(&second); err != io.EOF {
+		return nil, errors.New("something follows the YAML document")
+	}
+	return json.Marshal(document)
 }

@@ -9,25 +9,50 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestConfigurationSetsUpASimulator(t *testing.T) {
-	opts, err := wechattest.ReadConfig(strings.NewReader(`{
+var sameConfiguration = map[string]string{
+	"JSON": `{
 		"accounts": [{"app_id": "wx00000000000000a1", "secret": "official-account-secret-for-tests", "scopes": ["snsapi_userinfo"], "open_platform": "one"}],
 		"people": [{"name": "Ada", "nickname": "Ada L.", "follows": true}],
 		"any_browser": true, "environment": "menu", "seed": 5,
 		"switches": ["json-content-type"],
 		"quotas": {"sns/auth": {"per_minute": 1}},
 		"faults": {"sns/userinfo": ["errcode:40001"]}
-	}`))
-	require.NoError(t, err)
-	sim := simulator(t, opts...)
-	a := token(t, sim, "snsapi_userinfo")
-	require.Equal(t, wechattest.OpenID(appID, "Ada"), a["openid"])
-	require.Equal(t, wechattest.UnionID("one", "Ada"), a["unionid"])
-	require.Equal(t, 40001, profile(t, sim, a).errcode())
-	require.Equal(t, "Ada L.", profile(t, sim, a)["nickname"])
-	ask(t, sim, "sns/auth")
-	require.Equal(t, 45011, ask(t, sim, "sns/auth").errcode())
-	sim.AssertCalls(t, "connect/oauth2/authorize_reply", 0)
+	}`,
+	"YAML": `# by hand
+accounts:
+  - app_id: wx00000000000000a1
+    secret: official-account-secret-for-tests
+    scopes: [snsapi_userinfo]
+    open_platform: one
+people:
+  - {name: Ada, nickname: Ada L., follows: true}
+any_browser: true
+environment: menu
+seed: 5
+switches: [json-content-type]
+quotas:
+  sns/auth: {per_minute: 1}
+faults:
+  sns/userinfo: ["errcode:40001"]
+`,
+}
+
+func TestConfigurationSetsUpASimulator(t *testing.T) {
+	for form, text := range sameConfiguration {
+		t.Run(form, func(t *testing.T) {
+			opts, err := wechattest.ReadConfig(strings.NewReader(text))
+			require.NoError(t, err)
+			sim := simulator(t, opts...)
+			a := token(t, sim, "snsapi_userinfo")
+			require.Equal(t, wechattest.OpenID(appID, "Ada"), a["openid"])
+			require.Equal(t, wechattest.UnionID("one", "Ada"), a["unionid"])
+			require.Equal(t, 40001, profile(t, sim, a).errcode())
+			require.Equal(t, "Ada L.", profile(t, sim, a)["nickname"])
+			ask(t, sim, "sns/auth")
+			require.Equal(t, 45011, ask(t, sim, "sns/auth").errcode())
+			sim.AssertCalls(t, "connect/oauth2/authorize_reply", 0)
+		})
+	}
 }
 
 func TestConfigurationMistakesAreNamed(t *testing.T) {
@@ -37,6 +62,14 @@ func TestConfigurationMistakesAreNamed(t *testing.T) {
 		`{"people": []} {"people": []}`:       "something follows the JSON object",
 		`{} trailing`:                         "something follows the JSON object",
 		`{}}`:                                 "something follows the JSON object",
+		``:                                    "EOF",
+		"people: []\n---\npeople: []\n":       "something follows the YAML document",
+		"people: []\npeople: []\n":            "already defined",
+		"accnts: []":                          "accnts",
+		"people: [{}]":                        "a person needs a name",
+		"people: {":                           "yaml",
+		"- people":                            "cannot unmarshal array",
+		"people: [{name: 12}]":                "cannot unmarshal number",
 		`{"people": [{}]}`:                    "a person needs a name",
 		`{"scenario": "bogus"}`:               `no scenario is called "bogus"`,
 		`{"switches": ["bogus"]}`:             `unknown switch "bogus"`,

@@ -14,7 +14,26 @@ import (
 )
 
 // Server is a simulated WeChat. It is an http.Handler for the paths of both of
-// WeChat's hosts. All methods are safe for concurrent use.
+// WeChat's hosts. All methods are safe for concurrent use:
+//
+//   - answer a page: [Server.Allow] and [Server.Refuse]; [Server.FullService]
+//     leaves a snapshot page; [Server.CallbackURL] stops before the callback,
+//     to deliver it late, elsewhere or, with [Twice], doubled
+//   - people: [Server.Hold] gives the phone to somebody else, [Server.Enter]
+//     says from where pages are opened, [Server.ChangePassword] voids tokens
+//   - time: the clock of [WithClock] plus what [Server.Advance] added, as
+//     [Server.Now] tells; lifetimes are tested without waiting
+//   - what goes wrong: [Server.Fail] scripts faults, [Server.Switch] turns a
+//     behaviour on or off, [Server.Block] and [Server.Await] hold calls and
+//     wait for them; [Scenarios] are whole ways in which a login goes
+//   - what was asked: [Server.Journal], [Server.Count], [Server.AssertCalls],
+//     [Server.Leaks], [Server.AssertNoLeaks]
+//   - mini programs and platforms: [Server.JSCode], [Server.PhoneCode],
+//     [Server.UserPayload], [Server.PhonePayload], [Server.VerifyTicket],
+//     [Server.ComponentToken]
+//   - where it is: [Server.Endpoints], [Server.Client], [Server.Close]
+//
+// Who an openid belongs to, [OpenID] and [UnionID] tell.
 type Server struct {
 	// URL is the base URL without a trailing slash. NewServer sets it. What
 	// NewHandler made does not know where it is mounted: set it to where your

@@ -19,13 +19,15 @@
 //	mini program          wx00000000000000c3  mini-program-secret-for-tests
 //	third-party platform  wx00000000000000d4  component-secret-for-tests
 //
-// -config names a JSON file as wechattest.ReadConfig reads it:
+// -config names a YAML or JSON file as wechattest.ReadConfig reads it:
 //
-//	{
-//	  "accounts": [{"app_id": "wx0123456789abcdef", "secret": "secret-for-tests", "domains": ["www.example.com"]}],
-//	  "people": [{"name": "Lin"}, {"name": "阿青", "follows": true}],
-//	  "faults": {"sns/userinfo": ["errcode:40001"]}
-//	}
+//	accounts:
+//	  - {app_id: wx0123456789abcdef, secret: secret-for-tests, domains: [www.example.com]}
+//	people:
+//	  - {name: Lin}
+//	  - {name: 阿青, follows: true}
+//	faults:
+//	  sns/userinfo: ["errcode:40001"]
 //
 // What the control page does, a test in any language does by posting the same
 // forms, and is answered with JSON: /sim/hold (person), /sim/environment
@@ -153,7 +155,7 @@ func parse(args []string) (set settings, err error) {
 	flags := flag.NewFlagSet("wechatsim", flag.ContinueOnError)
 	flags.StringVar(&set.addr, "addr", "127.0.0.1:8081", "loopback `address` to listen on")
 	flags.BoolVar(&set.expose, "expose", false, "let -addr be one that other machines can reach")
-	file := flags.String("config", "", "JSON `file` with accounts and people")
+	file := flags.String("config", "", "YAML or JSON `file` with accounts and people")
 	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in every browser, not in WeChat only")
 	strict := flags.Bool("strict-domains", false, "refuse callbacks to loopback hosts unless configured")
 	scenario := flags.String("scenario", "", "scenario to set up; an unknown name lists them")

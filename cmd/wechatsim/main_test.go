@@ -89,12 +89,16 @@ func TestProgramPrintsAnAddressThatAClientTakes(t *testing.T) {
 }
 
 func TestProgramTakesFlagsAndAFile(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "sim.json")
-	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{"name": "Ada"}]}`), 0o600))
-	base, stop := start(t, "-any-browser", "-config", file, "-scenario", "snapshot")
-	require.Contains(t, get(t, base+"/connect/oauth2/authorize"), "appid不能为空")
-	require.Contains(t, get(t, base+"/sim/state"), `"person":"Ada","environment":"snapshot"`)
-	require.NoError(t, stop())
+	for name, text := range map[string]string{"sim.json": `{"people": [{"name": "Ada"}]}`, "sim.yaml": "people:\n  - name: Ada\n"} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), name)
+			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+			base, stop := start(t, "-any-browser", "-config", file, "-scenario", "snapshot")
+			require.Contains(t, get(t, base+"/connect/oauth2/authorize"), "appid不能为空")
+			require.Contains(t, get(t, base+"/sim/state"), `"person":"Ada","environment":"snapshot"`)
+			require.NoError(t, stop())
+		})
+	}
 }
 
 func TestProgramNamesMistakes(t *testing.T) {
