@@ -137,6 +137,15 @@ func (m mutant) first() string {
 	return likely[m.about]
 }
 
+// skipped is what is left out of those tests: nothing where the mutant names
+// them itself.
+func (m mutant) skipped() string {
+	if m.killer != "" {
+		return ""
+	}
+	return notNeeded
+}
+
 // sources returns the package's files, without its tests.
 func sources(root string) (map[string]string, error) {
 	names, err := filepath.Glob(filepath.Join(root, "*.go"))
