@@ -84,7 +84,7 @@ func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (
 	v.sent = s.cookieSent(r)
 	if held.untouched() {
 		v.data, v.token = held.data, held.token
-		if held.loggedIn && (held.sessions == s || slices.Equal(held.sessions.appIDs, s.appIDs)) {
+		if held.loggedIn && slices.Equal(held.sessions.appIDs, s.appIDs) {
 			v.identity, v.loggedIn = held.identity, true
 		} else if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
 			s.identifyIn(v, rec)
