@@ -240,11 +240,11 @@ func (a *Auth) loginURL(target string, again bool) string {
 
 // Sessions returns the session manager, for the application's own values:
 // behind RequireWeChat and LoadWeChat every scs call works with the request's
-// context, and what is put is saved before the answer's headers leave. Not there
-// yet when RenewToken and Destroy return, a new token or the end of the session
-// is, or the answer is a 503; call them before the answer begins. What a handler
-// put that panics is not saved; a session that it ended is ended.
+// context, and what is put is saved before the answer's headers leave. So
+// do RenewToken and Destroy take effect: call them before the answer begins. If
+// the store fails then, the answer is a 503 and the old session lives on. What a
+// handler put that panics is not saved; a session that it ended is ended.
 //
-// The gate loads and saves. LoadAndSave of this manager is not needed; it may
-// stand around a gate, or inside of one, and saves again what it saves.
+// The gate loads and saves, so leave LoadAndSave of this manager away. A cookie
+// that it sends during a login may arrive after the login's.
 func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.manager }

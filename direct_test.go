@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -48,6 +49,12 @@ func hello(w http.ResponseWriter, openID string) {
 // visitor.
 func aGate(t testing.TB, opts ...Option) (http.Handler, *http.Request) {
 	t.Helper()
+	return aGateWith(t, 0, opts...)
+}
+
+// aGateWith is aGate with so many values in the session that no handler asks for.
+func aGateWith(t testing.TB, values int, opts ...Option) (http.Handler, *http.Request) {
+	t.Helper()
 	a, err := New(append([]Option{
 		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://app.example.com"),
 		WithLogger(slog.New(slog.DiscardHandler)),
@@ -59,6 +66,9 @@ func aGate(t testing.TB, opts ...Option) (http.Handler, *http.Request) {
 		AppID: wechattest.DefaultAppID, OpenID: aliceOpenID, UnionID: "oFakeUnionidForTests00000000",
 		Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: time.Now(),
 	}))
+	for n := range values {
+		a.Sessions().Put(v.ctx, fmt.Sprint("value ", n), n)
+	}
 	require.NoError(t, a.sessions.saveLogin(&blank{header: http.Header{}}, v))
 	r := aRequest()
 	r.AddCookie(&http.Cookie{Name: a.Sessions().Cookie.Name, Value: a.Sessions().Token(v.ctx)})

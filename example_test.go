@@ -278,8 +278,8 @@ func ExampleWithOnLogin() {
 	// Output: 403 not_authorized
 }
 
-// An application that uses scs already hands in its manager and keeps its
-// LoadAndSave, outside of the wall.
+// An application that uses scs already hands in its manager. The wall loads and
+// saves.
 func ExampleWithSessionManager() {
 	s := newSite()
 	defer s.stop()
@@ -292,7 +292,7 @@ func ExampleWithSessionManager() {
 		fmt.Println(err)
 		return
 	}
-	s.serve(sessions.LoadAndSave(auth.RequireWeChat(http.HandlerFunc(hello))))
+	s.serve(auth.RequireWeChat(http.HandlerFunc(hello)))
 
 	s.show(wechattest.Browser(wechattest.IPhone), "/cart")
 	// Output: 200 /cart true

@@ -166,8 +166,15 @@ func WithStore(s scs.Store) Option {
 }
 
 // WithSessionManager uses the application's own scs manager, with its store,
-// cookie and lifetimes. The application may keep its LoadAndSave, outside of
-// the gate; one session cookie is sent either way.
+// cookie and lifetimes. Leave its LoadAndSave away: RequireWeChat and LoadWeChat
+// load and save, and a request that is under way during a logout does not bring
+// the session back.
+//
+// Under LoadAndSave, outside of the gate or inside, whatever a request writes is
+// written as scs does: one that is under way during a logout brings the session
+// back, and during a login it may send the old cookie after the new one. With
+// the manager's IdleTimeout every request writes. RenewToken of such a manager
+// deletes the old session before the new one is saved.
 func WithSessionManager(m *scs.SessionManager) Option {
 	return func(c *config) { c.manager, c.mgrSet = m, true }
 }
@@ -180,7 +187,8 @@ func WithLifetime(d time.Duration) Option {
 
 // WithIdleTimeout ends sessions that are not used for so long: one minute up
 // to the lifetime. Default 0: sessions end by their lifetime only. Use is
-// noted by moving the record's expiry, at most once in a twentieth of d.
+// noted by moving the record's expiry, in each instance at most once in a
+// twentieth of d.
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *config) { c.idle = &d }
 }

@@ -21,8 +21,43 @@ import (
 )
 
 // What scs promises of its sessions holds with our stores and our loading and
-// saving: these tests follow scs's own, of session_test.go, session_go120_test.go
-// and data_test.go of v2.9.0.
+// saving. Scs's own tests, of v2.9.0, reach into its session data, so each is
+// written anew here:
+//
+//	session_test.go
+//	TestEnable                  TestScsAValueThatWasPut…, TestScsEveryAnswerVaries…
+//	TestLifetime                TestScsASessionEndsWithItsLifetime…
+//	TestIdleTimeout             TestScsASessionEndsWhenItIsNotUsed…
+//	TestDestroy                 TestScsADestroyedSession…
+//	TestRenewToken              TestScsARenewedToken…
+//	TestRememberMe              TestScsRememberMe…
+//	TestIterate                 TestScsIterate…
+//
+//	session_go120_test.go
+//	TestFlusher, TestHijacker   TestScsAHandlerFlushesAndHijacks
+//
+//	data_test.go
+//	TestSessionDataFromContext  TestScsAContextWithoutASessionPanics
+//	TestSessionManager_Load
+//	  happy path, with empty token, with unfound token, with preexisting
+//	  session data, with error finding token
+//	                            TestScsLoadTells…
+//	  with error decoding found token
+//	                            TestScsARecordThatIsNoSessionIsAnError
+//	  with token hashing        TestScsTokensAreHashed…
+//	TestSessionManager_Commit
+//	  happy path, with empty token
+//	                            TestScsValuesOfEveryType…, by stored
+//	  with expired deadline     TestScsADeadlineCanBeMoved…, TestScsASessionEndsAtItsDeadline…
+//	  with error committing     TestScsLoadTells…
+//	  with token hashing        TestScsTokensAreHashed…
+//	TestPut, TestGet            TestScsWhatIsPutIsThereAtOnce…
+//	TestGetString, …Bool, …Int, …Float, …Bytes, …Time
+//	                            TestScsValuesOfEveryType…
+//	TestPop, TestPopString, …Bool, …Int, …Float, …Bytes, …Time
+//	                            TestScsWhatIsPopped…
+//	TestRemove, TestClear, TestExists, TestKeys, TestStatus
+//	                            TestScsRemoveClearExistsKeysAndStatus…
 
 // A shop is a site whose handlers use scs sessions, over one kind of store.
 type shop struct {
@@ -447,6 +482,56 @@ func TestScsLoadTellsFoundFromUnknownFromFailed(t *testing.T) {
 		assert.Error(t, err)
 		assert.Error(t, s.m.Destroy(loaded))
 		s.redis.Restart()
+	})
+}
+
+func TestScsAContextWithoutASessionPanics(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		for name, ctx := range map[string]context.Context{
+			"no session":           context.Background(),
+			"of another manager's": s.elsewhere(t),
+		} {
+			for call, f := range map[string]func(){
+				"Get":        func() { s.m.Get(ctx, "foo") },
+				"Put":        func() { s.m.Put(ctx, "foo", "bar") },
+				"Commit":     func() { _, _, _ = s.m.Commit(ctx) },
+				"RenewToken": func() { _ = s.m.RenewToken(ctx) },
+				"Destroy":    func() { _ = s.m.Destroy(ctx) },
+			} {
+				assert.PanicsWithValue(t, "scs: no session data in context", f, "%s, %s", name, call)
+			}
+		}
+	})
+}
+
+// elsewhere is the context of a handler behind another wall.
+func (s *shop) elsewhere(t *testing.T) (ctx context.Context) {
+	t.Helper()
+	other := newSite(t)
+	other.handle("/ctx", func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })
+	other.browser().step("/ctx")
+	require.NotNil(t, ctx)
+	return ctx
+}
+
+func TestScsARecordThatIsNoSessionIsAnError(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		token := strings.Repeat("n", tokenLength)
+		for _, record := range []string{"", "no session"} {
+			require.NoError(t, s.m.Store.Commit(token, []byte(record), s.clock.Now().Add(time.Hour)))
+			_, err := s.m.Load(context.Background(), token)
+			assert.Error(t, err, "%q", record)
+		}
+	})
+}
+
+func TestScsWhatIsPutIsThereAtOnceAndChangesTheSession(t *testing.T) {
+	inEveryShop(t, func(t *testing.T, s *shop) {
+		ctx := s.session(t, "")
+		assert.Equal(t, scs.Unmodified, s.m.Status(ctx))
+		s.m.Put(ctx, "foo", "bar")
+		assert.Equal(t, "bar", s.m.Get(ctx, "foo"))
+		assert.Equal(t, scs.Modified, s.m.Status(ctx))
 	})
 }
 

@@ -45,13 +45,14 @@ type sessions struct {
 	corrupt  func(context.Context) // is told of each damaged record
 	unopened func(context.Context) // is told of each that no key opens
 
-	takesBearer bool // WithMiniProgram
+	takesBearer    bool // WithMiniProgram
+	decodeIdentity func(appID, text string) (Identity, error)
 }
 
 // setSessions makes the manager, or takes the application's, and finds the
 // home of the claims.
 func (a *Auth) setSessions(c *config) error {
-	s := &sessions{now: c.now, silence: &silence{}, appIDs: c.appIDs(), takesBearer: c.miniAppID != ""}
+	s := &sessions{now: c.now, silence: &silence{}, appIDs: c.appIDs(), takesBearer: c.miniAppID != "", decodeIdentity: decodeIdentity}
 	a.sessions = s
 	s.corrupt = func(ctx context.Context) {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: "a session record could not be read and was deleted; its owner is anonymous"})

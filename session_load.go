@@ -74,8 +74,8 @@ func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
 }
 
 // loadHeld finds the session that a gate further out has loaded. An identity that
-// nobody can have changed is read out of the record once more, because this gate
-// may look for those of other accounts.
+// nobody can have changed is taken over, or read out of the record once more where
+// the other gate has let none count, or this one looks for those of other accounts.
 func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (*visit, error) {
 	if held.down != nil {
 		return nil, held.down
@@ -85,7 +85,9 @@ func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (
 	v.sent, v.bearer = s.cookieSent(r), held.bearer
 	if held.untouched() {
 		v.data, v.token = held.data, held.token
-		if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
+		if held.loggedIn && slices.Equal(held.sessions.appIDs, s.appIDs) {
+			v.identity, v.loggedIn = held.identity, true
+		} else if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
 			s.identifyIn(v, rec)
 		}
 		return v, nil
@@ -347,7 +349,7 @@ func (s *sessions) identify(v *visit) {
 		if text == "" {
 			continue
 		}
-		if id, err := decodeIdentity(appID, text); err == nil {
+		if id, err := s.decodeIdentity(appID, text); err == nil {
 			v.identity, v.loggedIn = id, true
 			return
 		}
@@ -361,7 +363,7 @@ func (s *sessions) identifyIn(v *visit, rec record.Record) {
 		if !found {
 			continue
 		}
-		if id, err := decodeIdentity(appID, string(text)); err == nil {
+		if id, err := s.decodeIdentity(appID, string(text)); err == nil {
 			v.identity, v.loggedIn = id, true
 			return
 		}

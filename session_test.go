@@ -3,10 +3,12 @@ package wechatauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -362,6 +364,14 @@ func TestAFailedSaveIsOneClean503(t *testing.T) {
 		"a flush":              func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
 		"nothing":              func(w http.ResponseWriter) {},
 		"an early hint before": func(w http.ResponseWriter) { w.WriteHeader(103); _, _ = w.Write([]byte("protected")) },
+		"a copy":               func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(strings.NewReader("protected")) },
+		"a hijack": func(w http.ResponseWriter) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err == nil {
+				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\nConnection: close\r\n\r\nprotected")
+				_ = conn.Close()
+			}
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &faulty{Memory: store.NewMemory()}
@@ -488,6 +498,74 @@ func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
 	assert.Equal(t, 1, writes(), "one touch for twenty requests")
 }
 
+// Requests at the same time all find that a touch is due. Each instance touches
+// once.
+func TestAnIdleTimeoutIsOneTouchAlsoForRequestsAtTheSameTime(t *testing.T) {
+	const together = 6
+	redis := redistest.Start(t)
+	s := newSite(t, WithRedis(redis.Pool()), WithIdleTimeout(time.Hour))
+	b := s.browser()
+	b.visit("/a")
+	key := "scs:session:" + b.cookie(s.sessionCookie()).Value
+	touches := func() (n int) {
+		var loaded, answered sync.WaitGroup // all have loaded the session before the first of them saves it
+		loaded.Add(together)
+		s.handle("/img", func(http.ResponseWriter, *http.Request) { loaded.Done(); loaded.Wait() })
+		for _, command := range redis.Commands(func() {
+			for range together {
+				answered.Go(func() { b.step("/img") })
+			}
+			answered.Wait()
+		}) {
+			if strings.HasPrefix(command, "PEXPIRE") {
+				n++
+			}
+		}
+		return n
+	}
+	assert.Zero(t, touches(), "nothing is due yet")
+	for range 2 {
+		redis.Do("PEXPIRE", key, (56 * time.Minute).Milliseconds())
+		assert.Equal(t, 1, touches())
+		s.clock.Advance(time.Hour / touchesPerTimeout)
+	}
+}
+
+// A touch that did not work is tried again by the next request.
+func TestATouchThatFailedIsTriedAgain(t *testing.T) {
+	m := store.NewMemory()
+	g := newGuard(untouchable{m}, time.Hour, time.Now)
+	token := strings.Repeat("t", tokenLength)
+	require.NoError(t, m.Commit(token, []byte("record"), time.Now().Add(time.Minute)))
+	for range 2 {
+		assert.ErrorIs(t, g.touch(context.Background(), token, time.Now().Add(time.Hour)), errBroken)
+	}
+}
+
+// untouchable fails every touch.
+type untouchable struct{ *store.Memory }
+
+func (untouchable) TouchCtx(context.Context, string, time.Time) (bool, error) {
+	return false, errBroken
+}
+
+func TestWhatWasDoneLatelyIsRememberedForItsLifeAndInBoundedMemory(t *testing.T) {
+	r, now := recent{life: time.Minute}, time.Now()
+	assert.True(t, r.note("a", now))
+	assert.False(t, r.note("a", now.Add(59*time.Second)))
+	assert.True(t, r.has("a", now.Add(59*time.Second)))
+	assert.False(t, r.has("a", now.Add(time.Minute)))
+	assert.True(t, r.note("a", now.Add(time.Minute)))
+	r.forget("a")
+	assert.True(t, r.note("a", now.Add(time.Minute)))
+	for n := range 5 * recentRoom {
+		r.note(fmt.Sprint(n), now.Add(time.Minute))
+	}
+	assert.LessOrEqual(t, len(r.young)+len(r.old), 2*recentRoom)
+	assert.True(t, r.has(fmt.Sprint(5*recentRoom-1), now.Add(time.Minute)))
+	assert.True(t, r.has(fmt.Sprint(4*recentRoom), now.Add(time.Minute)), "the younger ones are there still")
+}
+
 func TestSessionEncryptionHidesTheIdentityFromTheStore(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
@@ -505,10 +583,11 @@ func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
 	var failures []string
 	s.handle("/w", func(w http.ResponseWriter, r *http.Request) {
 		for name, ok := range map[string]bool{
-			"Flusher":  is[http.Flusher](w),
-			"Hijacker": is[http.Hijacker](w),
-			"Pusher":   is[http.Pusher](w),
-			"Unwrap":   is[interface{ Unwrap() http.ResponseWriter }](w),
+			"Flusher":    is[http.Flusher](w),
+			"Hijacker":   is[http.Hijacker](w),
+			"Pusher":     is[http.Pusher](w),
+			"ReaderFrom": is[io.ReaderFrom](w),
+			"Unwrap":     is[interface{ Unwrap() http.ResponseWriter }](w),
 		} {
 			if !ok {
 				failures = append(failures, name)
@@ -520,6 +599,36 @@ func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
 	})
 	s.browser().step("/w")
 	assert.Empty(t, failures)
+}
+
+// readingFrom notes that the inner writer reads by itself, as net/http's does to
+// have the kernel send a file.
+type readingFrom struct {
+	http.ResponseWriter
+	read *int64
+}
+
+func (w readingFrom) ReadFrom(r io.Reader) (int64, error) {
+	n, err := io.Copy(w.ResponseWriter, r)
+	*w.read += n
+	return n, err
+}
+
+func TestACopyReachesTheInnerWritersReadFrom(t *testing.T) {
+	s := newSite(t)
+	s.handle("/file", func(w http.ResponseWriter, r *http.Request) {
+		s.auth.Sessions().Put(r.Context(), "a", "b")
+		_, err := io.Copy(w, io.LimitReader(strings.NewReader("a file"), 6)) // no WriterTo, as with a file
+		assert.NoError(t, err)
+	})
+	routes, read := s.server.Config.Handler, int64(0)
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		routes.ServeHTTP(readingFrom{w, &read}, r)
+	})
+	got := s.browser().step("/file")
+	assert.Equal(t, "a file", got.body)
+	assert.Len(t, got.Header["Set-Cookie"], 1)
+	assert.Equal(t, int64(6), read)
 }
 
 func is[T any](v any) bool { _, ok := v.(T); return ok }

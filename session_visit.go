@@ -13,6 +13,7 @@ import (
 type visit struct {
 	ctx       *visitContext // with the session's data
 	manager   *scs.SessionManager
+	sessions  *sessions    // which looked for the identity
 	data      *sessionData // nil where scs has loaded it already
 	token     string       // the session's; empty for a new one
 	sent      bool         // the request carried a session cookie
@@ -49,7 +50,7 @@ func (s *sessions) newVisit(ctx context.Context) *visitContext {
 	c := &visitContext{Context: ctx}
 	c.guard, _ = s.manager.Store.(*guard)
 	c.track.holds = c.guard != nil
-	c.visit.ctx, c.visit.manager, c.visit.data = c, s.manager, &c.own
+	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.data = c, s.manager, s, &c.own
 	c.own.sessions, c.own.ctx = s, c
 	return c
 }
@@ -57,7 +58,7 @@ func (s *sessions) newVisit(ctx context.Context) *visitContext {
 // outerVisit returns a visit whose session is in the context already.
 func (s *sessions) outerVisit(ctx context.Context) *visitContext {
 	c := &visitContext{Context: ctx}
-	c.visit.ctx, c.visit.manager, c.visit.outer = c, s.manager, true
+	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.outer = c, s.manager, s, true
 	return c
 }
 

@@ -1,7 +1,7 @@
 // Command scs is an application that had scs sessions before it had a login
-// wall. It keeps its manager, its cookie and its LoadAndSave, and hands the
-// manager in: what a visitor had in his session before the login is there
-// after it, and one session cookie is sent.
+// wall. It keeps its manager and its cookie, and hands the manager in: what a
+// visitor had in his session before the login is there after it, and one session
+// cookie is sent. The wall loads and saves in place of LoadAndSave.
 package main
 
 import (
@@ -48,13 +48,13 @@ func main() {
 func app(auth *wechatauth.Auth, sessions *scs.SessionManager) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", auth)
-	mux.HandleFunc("POST /cart", func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("POST /cart", auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "cart", r.FormValue("item"))
 		w.WriteHeader(http.StatusNoContent)
-	})
+	})))
 	mux.Handle("GET /checkout", auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := wechatauth.IdentityFromContext(r.Context())
 		fmt.Fprintf(w, "%s buys %s\n", id.OpenID, sessions.GetString(r.Context(), "cart"))
 	})))
-	return sessions.LoadAndSave(mux)
+	return mux
 }
