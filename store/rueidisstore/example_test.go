@@ -44,5 +44,5 @@ func ExampleWithNearCache() {
 
 	_, err = rueidisstore.New(rueidis.ClientOption{InitAddress: []string{"redis-1:6379"}}, rueidisstore.WithNearCache(0, time.Minute))
 	fmt.Println(err)
-	// Output: WithNearCache: maxBytes 0 and maxAge 1m0s must both be positive
+	// Output: new session store: WithNearCache: maxBytes 0 and maxAge 1m0s must both be positive
 }
