@@ -28,9 +28,7 @@
 //   - [Auth.RequireWeChat] for routes that need to know who the visitor is,
 //     [Auth.RequireScope] for those that need nickname and avatar, and
 //     [Auth.LoadWeChat] for those that are open to everybody;
-//   - the Auth itself as the handler of the endpoints below "/wechat/": login,
-//     callback, upgrade, logout, and those of a mini program (see
-//     [Auth.ServeHTTP]);
+//   - the Auth itself as the handler of the endpoints below "/wechat/";
 //   - [Auth.MiniProgram] for what needs WeChat's session_key;
 //   - [Auth.Sessions] for the application's own values in the same session;
 //   - [Auth.Logout] and [Auth.RevokeUser] to end sessions;
@@ -55,6 +53,8 @@
 // # Other packages
 //
 // Package client speaks WeChat's HTTP API, package store keeps sessions in
-// Redis (with Sentinel or Cluster: store/rueidisstore), and package wechattest
-// is a simulated WeChat for tests and local work.
+// Redis (with Sentinel or Cluster: store/rueidisstore), package wechattest is
+// a simulated WeChat for tests and local work (cmd/wechatsim: as a program),
+// observe/wechatprom and observe/wechatotel are observers for Prometheus and
+// OpenTelemetry, and cmd/wechatcheck is [Auth.Check] from a terminal.
 package wechatauth

@@ -51,6 +51,21 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 	}
 }
 
+// TestEveryPackageOverviewFitsAPage: what go doc shows before the names. The
+// root's tells where everything else is.
+func TestEveryPackageOverviewFitsAPage(t *testing.T) {
+	for _, dir := range surface {
+		lines := strings.Count(packageDoc(t, dir).Doc, "\n")
+		assert.LessOrEqual(t, lines, 60, "the overview of %s", dir)
+	}
+	overview := packageDoc(t, ".").Doc
+	commands, err := filepath.Glob("cmd/*")
+	require.NoError(t, err)
+	for _, dir := range append(commands, surface[1:]...) {
+		assert.Regexp(t, `(?s)# Other packages.*\b`+dir+`\b`, overview)
+	}
+}
+
 // A declaration is an exported name, and whether it is documented.
 type declaration struct {
 	name       string
@@ -157,6 +172,24 @@ func TestEveryEntryPointHasARunnableExample(t *testing.T) {
 			assert.Contains(t, shown, name, "package %s", p.Name)
 		}
 	}
+}
+
+// TestEveryExampleHasAnOutputSoThatItRuns: go test compiles the others only.
+func TestEveryExampleHasAnOutputSoThatItRuns(t *testing.T) {
+	examples := 0
+	for _, dir := range surface {
+		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+		require.NoError(t, err)
+		for _, name := range files {
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+			require.NoError(t, err)
+			for _, example := range doc.Examples(file) {
+				examples++
+				assert.True(t, example.Output != "" || example.EmptyOutput, "%s: Example%s", dir, example.Name)
+			}
+		}
+	}
+	assert.NotZero(t, examples)
 }
 
 // exampleNames are the examples of the package in a directory.

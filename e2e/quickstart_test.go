@@ -68,9 +68,15 @@ type program struct {
 // end well.
 func startProgram(t *testing.T, binary string, args ...string) *program {
 	t.Helper()
+	return startProgramIn(t, nil, binary, args...)
+}
+
+// startProgramIn is startProgram with settings in its environment.
+func startProgramIn(t *testing.T, env []string, binary string, args ...string) *program {
+	t.Helper()
 	p := &program{t: t, name: "the " + filepath.Base(binary), exited: make(chan struct{}), stderr: &syncBuffer{}}
 	p.cmd = exec.Command(binary, args...)
-	p.cmd.Env = environmentWithoutApp()
+	p.cmd.Env = append(environmentWithoutApp(), env...)
 	p.cmd.Stderr = p.stderr
 	p.cmd.SysProcAttr = endWithParent()
 	stdout, err := p.cmd.StdoutPipe()

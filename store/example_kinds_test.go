@@ -17,7 +17,14 @@ func ExampleNewPool() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	fmt.Println(pool.MaxActive, "by default")
 	pool.MaxActive, pool.MaxIdle = 200, 200
+
+	_, err = store.NewPool("redis.internal:6380") // a host, but no URL
+	fmt.Println(err)
+	// Output:
+	// 64 by default
+	// parse Redis URL: the scheme must be redis or, for TLS, rediss
 }
 
 // Sessions of one process, for tests and small tools.

@@ -18,7 +18,9 @@ func ExampleNew() {
 		log.Fatal(err)
 	}
 	sessions := scs.New()
-	sessions.Store = store.New(pool, store.WithTimeout(500*time.Millisecond))
+	sessions.Store = store.New(pool, store.WithTimeout(500*time.Millisecond)) // opens no connection yet
+	fmt.Printf("%T, %d connections at most\n", sessions.Store, pool.MaxActive)
+	// Output: *store.Store, 64 connections at most
 }
 
 // A request that was in flight during a logout cannot bring the session back.

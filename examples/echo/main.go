@@ -3,7 +3,6 @@
 package main
 
 import (
-	"cmp"
 	"log"
 	"net/http"
 	"os"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/examples/internal/serve"
 )
 
 func main() {
@@ -27,7 +27,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(auth)))
+	serve.UntilInterrupted("127.0.0.1:8080", app(auth))
 }
 
 func app(auth *wechatauth.Auth) http.Handler {

@@ -7,7 +7,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/json"
 	"errors"
 	"log"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/examples/internal/serve"
 )
 
 func main() {
@@ -28,7 +28,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(auth)))
+	serve.UntilInterrupted("127.0.0.1:8080", app(auth))
 }
 
 func app(auth *wechatauth.Auth) http.Handler {

@@ -8,19 +8,18 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
-	"log"
 	"net/http"
 	"os"
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/examples/internal/serve"
 )
 
 func main() {
 	wall := wechatauth.RequireWeChat(options()...)
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(wall)))
+	serve.UntilInterrupted("127.0.0.1:8080", app(wall))
 }
 
 func options() []wechatauth.Option {

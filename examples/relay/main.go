@@ -9,13 +9,13 @@
 package main
 
 import (
-	"cmp"
 	"log"
 	"net/http"
 	"os"
 	"strings"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/examples/internal/serve"
 )
 
 func main() {
@@ -23,7 +23,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8082"), handler))
+	serve.UntilInterrupted("127.0.0.1:8082", handler)
 }
 
 func app(key, origins string) (http.Handler, error) {

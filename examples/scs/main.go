@@ -5,7 +5,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"log"
 	"net/http"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/examples/internal/serve"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -42,7 +42,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	log.Fatal(http.ListenAndServe(cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), app(auth, sessions)))
+	serve.UntilInterrupted("127.0.0.1:8080", app(auth, sessions))
 }
 
 func app(auth *wechatauth.Auth, sessions *scs.SessionManager) http.Handler {

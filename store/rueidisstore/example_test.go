@@ -1,6 +1,7 @@
 package rueidisstore_test
 
 import (
+	"fmt"
 	"log"
 	"time"
 
@@ -26,6 +27,8 @@ func ExampleNew() {
 	// Or wechatauth.WithStore(sessions).
 	manager := scs.New()
 	manager.Store = sessions
+	fmt.Printf("%T connects with the first session\n", manager.Store)
+	// Output: *rueidisstore.Store connects with the first session
 }
 
 // Sessions in a Redis Cluster, of which a few nodes are enough to find the
@@ -38,4 +41,8 @@ func ExampleWithNearCache() {
 		log.Fatal(err)
 	}
 	defer sessions.Close()
+
+	_, err = rueidisstore.New(rueidis.ClientOption{InitAddress: []string{"redis-1:6379"}}, rueidisstore.WithNearCache(0, time.Minute))
+	fmt.Println(err)
+	// Output: new session store: WithNearCache: maxBytes 0 and maxAge 1m0s must both be positive
 }

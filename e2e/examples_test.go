@@ -1,0 +1,182 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// An example is a row of the table of examples/README.md.
+type example struct {
+	env  []string // beside what the README exports for all of them
+	page string   // where it is, as a path
+}
+
+var (
+	exportLine = regexp.MustCompile(`(?m)^export (.*)$`)
+	setting    = regexp.MustCompile("`([A-Z_]+=[^`]+)`")
+	place      = regexp.MustCompile(`<http://127\.0\.0\.1:\d+(/[^>]*)>`)
+)
+
+// readExamples reads what a user reads: the settings for all examples, and what
+// each wants beside them.
+func readExamples(t *testing.T) (common []string, all map[string]example) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "examples", "README.md"))
+	require.NoError(t, err)
+	for _, m := range exportLine.FindAllStringSubmatch(string(text), -1) {
+		common = append(common, strings.Fields(m[1])...)
+	}
+	require.NotEmpty(t, common)
+	_, table, found := strings.Cut(string(text), "\n| Program | Wants beside that | Where |\n")
+	require.True(t, found)
+	all = map[string]example{}
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.Trim(line, "|\n "), "|")
+		if len(cells) != 3 || strings.HasPrefix(cells[0], "---") {
+			continue
+		}
+		at := place.FindStringSubmatch(cells[2])
+		require.NotNil(t, at, line)
+		var env []string
+		for _, m := range setting.FindAllStringSubmatch(cells[1], -1) {
+			env = append(env, m[1])
+		}
+		for _, name := range strings.Split(cells[0], ",") {
+			all[strings.TrimSpace(name)] = example{env, at[1]}
+		}
+	}
+	return common, all
+}
+
+// freeAddress is one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// buildExamples builds all of them, and returns their folder.
+func buildExamples(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	build := exec.Command("go", append(append([]string{"build"}, buildFlags...), "-o", dir+"/", "./...")...)
+	build.Dir = filepath.Join("..", "examples")
+	out, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+	return dir
+}
+
+// TestEveryExampleIsStartedLoggedInAndStopped: with the settings that their
+// README tells, on ports of the test's own. How they end is looked at by stop,
+// which startProgram leaves to the end of the test.
+func TestEveryExampleIsStartedLoggedInAndStopped(t *testing.T) {
+	common, table := readExamples(t)
+	entries, err := os.ReadDir(filepath.Join("..", "examples"))
+	require.NoError(t, err)
+	dir := buildExamples(t)
+	for _, e := range entries {
+		if !e.IsDir() || e.Name() == "internal" {
+			continue
+		}
+		t.Run(e.Name(), func(t *testing.T) {
+			switch e.Name() { // the first two run as they are
+			case "quickstart":
+				site := startQuickstart(t)
+				logsIn(t, site.url+"/", "#openid")
+			case "spa":
+				tb := openBrowser(t).tab()
+				tb.open(startSPA(t) + "/#/me")
+				tb.until(onAccount)
+				tb.forgive("401")
+			default:
+				row, found := table[e.Name()]
+				require.True(t, found, "examples/README.md does not say what it wants")
+				sim := startWechatsim(t, "-any-browser")
+				exampleRuns(t, filepath.Join(dir, e.Name()), sim, common, row)
+			}
+		})
+	}
+}
+
+func exampleRuns(t *testing.T, binary string, sim *wechatsim, common []string, row example) {
+	t.Helper()
+	addr := freeAddress(t)
+	site := "http://" + addr
+	here := map[string]string{"WECHAT_URL": sim.url, "BASE_URL": site} // in place of the README's
+	if strings.Contains(strings.Join(row.env, " "), "REDIS_URL=") {
+		here["REDIS_URL"] = redistest.Start(t).URL()
+	}
+	env := []string{"ADDR=" + addr, "GIN_MODE=release"} // gin talks on stdout otherwise
+	var client *walledSite
+	for _, v := range append(common, row.env...) {
+		name, value, _ := strings.Cut(v, "=")
+		if name == "RELAY_KEY" {
+			client = startSite(t, sim, wechatauth.WithRelay(site+row.page, []byte(value)))
+			here["RELAY_ORIGINS"] = client.url
+		}
+		if other, ok := here[name]; ok {
+			value = other
+		}
+		env = append(env, name+"="+value)
+	}
+	p := startProgramIn(t, env, binary)
+	assert.Equal(t, "Listening on "+site, p.first)
+	switch filepath.Base(binary) {
+	case "relay": // has no page of its own: an application logs in by way of it
+		assert.Equal(t, 1, logsIn(t, client.url+"/", "#openid").asked(site+row.page))
+	case "miniprogram":
+		miniProgramLogsIn(t, site, sim)
+		logsIn(t, site+row.page, "body")
+	default:
+		logsIn(t, site+row.page, "body")
+	}
+}
+
+// logsIn opens a page in a browser, which comes back to it with the openid.
+func logsIn(t *testing.T, page, selector string) *tab {
+	t.Helper()
+	tb := openBrowser(t).tab()
+	assert.Equal(t, shown{200, page}, tb.open(page))
+	assert.Contains(t, tb.text(selector), openIDOf(person))
+	return tb
+}
+
+// miniProgramLogsIn runs the example's client, with a phone whose codes are the
+// simulator's.
+func miniProgramLogsIn(t *testing.T, site string, sim *wechatsim) {
+	t.Helper()
+	phone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		resp, err := http.PostForm(sim.url+"/sim/js-code", url.Values{"appid": {wechattest.DefaultMiniProgramAppID}, "person": {person}})
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadGateway)
+			return
+		}
+		defer resp.Body.Close()
+		var state struct{ Code string }
+		_ = json.NewDecoder(resp.Body).Decode(&state) // without a code the login fails
+		_, _ = w.Write([]byte(state.Code))
+	}))
+	defer phone.Close()
+	drive := exec.Command("node", filepath.Join("..", "examples", "miniprogram", "client", "drive.js"), site, phone.URL)
+	out, err := drive.Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(out), `"openid":"`+wechattest.OpenID(wechattest.DefaultMiniProgramAppID, person)+`"`)
+}
