@@ -54,8 +54,8 @@ func (e *CheckError) Unwrap() []error {
 // accounts of ByHost, ByPathPrefix and ByHeader; those of another resolver it
 // does not know.
 //
-// What it cannot see is WeChat's console: CallbackDomain is what has to stand
-// there.
+// What it cannot see is WeChat's console: CallbackDomain, and CallbackDomains of
+// many accounts, is what has to stand there.
 func (a *Auth) Check(ctx context.Context) error {
 	findings := a.checkSettings()
 	if c, ok := a.sessions.backing.(store.Checker); ok {
@@ -79,7 +79,9 @@ func (a *Auth) Check(ctx context.Context) error {
 // CallbackDomain is what has to be entered in WeChat's consoles, exactly so:
 // for an official account as 网页授权域名, for a website
 // application as 授权回调域. It is the host of the base URL, or of the relay
-// (WithRelay), without scheme, port and path.
+// (WithRelay), without scheme, port and path. Accounts of ByHost have hosts of
+// their own: see CallbackDomains. Where a third-party platform logs in for the
+// account (WithComponent), it is the platform's 公众号开发域名 that has to have it.
 func (a *Auth) CallbackDomain() string {
 	host := a.redirectURI()
 	if _, rest, found := strings.Cut(host, "://"); found {
@@ -90,6 +92,21 @@ func (a *Auth) CallbackDomain() string {
 		host = host[:i]
 	}
 	return host
+}
+
+// CallbackDomains is CallbackDomain for each AppID that has one: the official
+// accounts and website applications, those of ByHost, ByPathPrefix and ByHeader
+// too. Those of another resolver it does not know.
+func (a *Auth) CallbackDomains() map[string]string {
+	domains := map[string]string{}
+	for _, gate := range a.checkedGates(context.Background()) {
+		for _, acc := range []account{gate.official, gate.website} {
+			if acc.client != nil {
+				domains[acc.appID] = gate.CallbackDomain()
+			}
+		}
+	}
+	return domains
 }
 
 // checkSettings looks at what needs no network.
@@ -165,6 +182,18 @@ func checkAccount(ctx context.Context, option string, acc account) (found []*sto
 		found = append(found, &store.Finding{
 			English: fmt.Sprintf("%s: WeChat refuses the account: %v; check AppID, AppSecret and the IP list (IP白名单) in WeChat's console", option, err),
 			Chinese: fmt.Sprintf("%s：微信拒绝了该账号（%v）：%s请在微信后台核对 AppID、AppSecret 和 IP 白名单。", option, err, we.Text(client.LangZhCN)),
+			Err:     err,
+		})
+	case errors.As(err, &we) && we.Kind() == client.KindRateLimited:
+		found = append(found, &store.Finding{
+			English: fmt.Sprintf("%s: WeChat takes no more calls of this account: %v; look for a loop of logins, bound them with WithLoginsPerMinute, and check again later (45011: in a minute, 45009: tomorrow)", option, err),
+			Chinese: fmt.Sprintf("%s：微信限制了该账号的调用（%v）：请检查是否有循环登录，用 WithLoginsPerMinute 限制频率，稍后再检查（45011 等一分钟，45009 等到次日）。", option, err),
+			Err:     err,
+		})
+	case errors.As(err, &we) && we.Kind() == client.KindBusy:
+		found = append(found, &store.Finding{
+			English: fmt.Sprintf("%s: WeChat is busy: %v; nothing is wrong here, check again in a moment", option, err),
+			Chinese: fmt.Sprintf("%s：微信系统繁忙（%v）；本端无需处理，请稍后再检查。", option, err),
 			Err:     err,
 		})
 	default:

@@ -77,6 +77,43 @@ func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {
 	assert.ErrorIs(t, found, client.ErrAppID)
 }
 
+func TestCheckTellsThatWeChatIsBusyOrLimitsTheAccount(t *testing.T) {
+	for _, tt := range []struct {
+		code             int
+		english, chinese string
+	}{
+		{45009, "WithLoginsPerMinute", "次日"},
+		{45011, "check again later", "限制了该账号的调用"},
+		{-1, "WeChat is busy", "繁忙"},
+	} {
+		s := newSite(t)
+		s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(tt.code), wechattest.Errcode(tt.code))
+		var found *CheckError
+		require.ErrorAs(t, s.auth.Check(context.Background()), &found)
+		require.Len(t, found.Findings, 1, "%v", found)
+		assert.Contains(t, found.Findings[0].English, tt.english)
+		assert.Contains(t, found.Findings[0].Chinese, tt.chinese)
+		assert.NotContains(t, found.Findings[0].English, "network")
+		assert.NotContains(t, found.Findings[0].Chinese, "网络")
+	}
+}
+
+func TestCheckTellsWhatIsNoAppID(t *testing.T) {
+	const upper = "WX00000000000000A1"
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	auth, err := New(WithApp(upper, testSecret), WithBaseURL("https://m.example.com"), WithEndpoints(sim.Endpoints()))
+	require.NoError(t, err)
+	var found *CheckError
+	require.ErrorAs(t, auth.Check(context.Background()), &found)
+	assert.Contains(t, found.Error(), "WithApp: "+upper+" does not look like an AppID")
+	assert.Contains(t, found.Error(), "gh_")
+	for _, f := range found.Findings {
+		assert.NotContains(t, f.Chinese, testSecret)
+	}
+	assert.Contains(t, found.Findings[0].Chinese+found.Findings[1].Chinese, upper+" 不像 AppID")
+}
+
 func TestCheckLooksAtTheCookieOfTheApplicationsManagerAgain(t *testing.T) {
 	m := scs.New()
 	m.Cookie.Secure = true
@@ -111,4 +148,20 @@ func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, auth.CallbackDomain())
 	}
+}
+
+func TestEachAccountOfManyHasItsCallbackDomain(t *testing.T) {
+	const a, b = "wx00000000000000a1", "wx00000000000000f7"
+	many, err := New(WithBaseURL("https://example.com"), WithAccounts(ByHost(
+		Account{AppID: a, Secret: testSecret, BaseURL: "https://a.example.com", WebsiteAppID: "wx00000000000000b2", WebsiteSecret: testSecret},
+		Account{AppID: b, Secret: testSecret, BaseURL: "https://b.example.com"},
+	)))
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{
+		a: "a.example.com", "wx00000000000000b2": "a.example.com", b: "b.example.com",
+	}, many.CallbackDomains())
+
+	one, err := New(right()...)
+	require.NoError(t, err)
+	assert.Equal(t, map[string]string{testAppID: one.CallbackDomain()}, one.CallbackDomains())
 }

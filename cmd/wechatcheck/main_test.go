@@ -76,6 +76,71 @@ func TestTheSecretComesFromAFileToo(t *testing.T) {
 	assert.Contains(t, out, "sessions are in memory")
 }
 
+func TestOneWrongSettingHidesNothingElse(t *testing.T) {
+	redis := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
+	wrong := map[string]string{"REDIS_URL": redis.URL(), "BASE_URL": "http://m.example.com", "WECHAT_APP_SECRET": "another-secret-for-tests"}
+
+	code, out := check(t, wrong)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "1. WithBaseURL: use https")
+	assert.Contains(t, out, "2. session store: Redis evicts sessions")
+	assert.Contains(t, out, "3. WithApp: WeChat refuses the account")
+	assert.NotContains(t, out, "example.com\n", "no domain to enter is known")
+
+	wrong["LANG"] = "zh_CN.UTF-8"
+	_, out = check(t, wrong)
+	assert.Contains(t, out, "1. WithBaseURL：BASE_URL 必须使用 https")
+	assert.Contains(t, out, "2. 会话存储：内存写满时 Redis 会淘汰会话")
+	assert.Contains(t, out, "3. WithApp：微信拒绝了该账号")
+
+	half := map[string]string{"REDIS_URL": "http://127.0.0.1", "WECHAT_MINI_APP_ID": wechattest.DefaultMiniProgramAppID, "WECHAT_APP_SECRET": "another-secret-for-tests"}
+	_, out = check(t, half)
+	assert.Contains(t, out, "WithMiniProgram: set both")
+	assert.Contains(t, out, "WithRedisURL: ")
+	assert.Contains(t, out, "WithApp: WeChat refuses the account")
+	assert.Contains(t, out, "网页授权域名: m.example.com")
+}
+
+func TestEachWrongSettingIsToldInChineseToo(t *testing.T) {
+	for name, tt := range map[string]struct {
+		changes map[string]string
+		want    string
+	}{
+		"no AppID":               {map[string]string{"WECHAT_APP_ID": ""}, "WithApp：请同时设置公众号的 AppID"},
+		"a broken AppID":         {map[string]string{"WECHAT_APP_ID": "gh 1"}, "WithApp：公众号的设置有误"},
+		"changed places":         {map[string]string{"WECHAT_APP_ID": "secret-for-tests", "WECHAT_APP_SECRET": wechattest.DefaultAppID}, "WithApp：AppSecret 的形式是 AppID"},
+		"half a website":         {map[string]string{"WECHAT_WEBSITE_APP_ID": wechattest.DefaultWebsiteAppID}, "WithWebsiteApp：请同时设置"},
+		"half a mini program":    {map[string]string{"WECHAT_MINI_APP_ID": wechattest.DefaultMiniProgramAppID}, "WithMiniProgram：请同时设置"},
+		"one AppID for two":      {map[string]string{"WECHAT_MINI_APP_ID": wechattest.DefaultAppID, "WECHAT_MINI_APP_SECRET": "secret-for-tests"}, "WithMiniProgram：网站应用和小程序各有自己的 AppID"},
+		"no base URL":            {map[string]string{"BASE_URL": ""}, "WithBaseURL：未设置"},
+		"an address as base URL": {map[string]string{"BASE_URL": "https://203.0.113.7"}, "WithBaseURL：BASE_URL 必须使用域名"},
+		"a base URL with a port": {map[string]string{"BASE_URL": "https://m.example.com:8443"}, "WithBaseURL：BASE_URL 不能带端口"},
+		"a base URL with a path": {map[string]string{"BASE_URL": "https://m.example.com/shop"}, "WithBaseURL：BASE_URL 有误"},
+		"a Redis that is none":   {map[string]string{"REDIS_URL": "http://127.0.0.1"}, "WithRedisURL：REDIS_URL 有误"},
+		"a WeChat on plain http": {map[string]string{"WECHAT_URL": "http://203.0.113.7"}, "WithApp：公众号的设置有误"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out := check(t, tt.changes, "-lang", "zh")
+			assert.Equal(t, 1, code)
+			assert.Contains(t, out, "1. "+tt.want)
+			assert.NotRegexp(t, "[a-z]+ [a-z]+ [a-z]+ [a-z]+", out, "no sentence of English")
+		})
+	}
+}
+
+func TestWhatRedisDoesNotLetItSeeIsANote(t *testing.T) {
+	redis := redistest.Start(t)
+	redis.Do("ACL", "SETUSER", "default", "-config")
+	code, out := check(t, map[string]string{"REDIS_URL": redis.URL()})
+	assert.Zero(t, code)
+	assert.Contains(t, out, "Nothing was found.\nNote: session store: the eviction policy of Redis could not be seen")
+}
+
+func TestOfAnAccountWithoutSecretThePlatformsDomainCounts(t *testing.T) {
+	_, out := check(t, map[string]string{"WECHAT_APP_SECRET": ""})
+	assert.Contains(t, out, "公众号开发域名")
+}
+
 func TestWhatIsNotUnderstoodIsTold(t *testing.T) {
 	for name, tt := range map[string]struct {
 		changes map[string]string
@@ -87,7 +152,10 @@ func TestWhatIsNotUnderstoodIsTold(t *testing.T) {
 		"a flag that is none": {nil, []string{"-secret", "x"}, 2, "see wechatcheck -h"},
 		"a word":              {nil, []string{"now"}, 2, "there are only flags"},
 		"a file that is none": {nil, []string{"-secret-file", "nowhere"}, 2, "nowhere"},
-		"help":                {nil, []string{"-h"}, 0, "-secret-file"},
+		"help":                {nil, []string{"-h"}, 0, "a file with the AppSecret"},
+		"help in Chinese":     {map[string]string{"LANG": "zh_CN.UTF-8"}, []string{"-h"}, 0, "存有 AppSecret 的文件"},
+		"help, in Chinese":    {nil, []string{"-lang=zh", "-h"}, 0, "wechatcheck 的参数："},
+		"a word in Chinese":   {nil, []string{"-lang", "zh", "now"}, 2, "只接受参数"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := check(t, tt.changes, tt.args...)

@@ -226,6 +226,64 @@ func TestTheDocsNameTheMetricsThatAreThere(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(s.metrics())), listed)
 }
 
+func TestTheDocsNameTheAttributesThatSpansHave(t *testing.T) {
+	s := newSite(t)
+	b := s.browser()
+	s.get(b, s.server.URL+"/orders")
+	s.refuse()
+	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
+	s.get(s.browser(), s.server.URL+"/")
+	s.redis.Stop()
+	s.get(b, s.server.URL+"/orders")
+
+	type kindOfSpan struct {
+		kind  api.SpanKind
+		names map[string]bool
+	}
+	had := map[string]kindOfSpan{}
+	for _, span := range s.spans.GetSpans() {
+		set := attribute.NewSet(span.Attributes...)
+		row := ""
+		switch {
+		case set.HasValue("db.operation.name"):
+			row = "find session"
+		case set.HasValue("url.template"):
+			row = "GET sns/oauth2/access_token"
+		case set.HasValue("wechatauth.event") && span.Name != "wechatauth login":
+			row = "wechatauth login_started"
+		case set.HasValue("wechatauth.event"):
+			row = "wechatauth login"
+		default:
+			continue // of a request
+		}
+		if had[row].names == nil {
+			had[row] = kindOfSpan{span.SpanKind, map[string]bool{}}
+		}
+		assert.Equal(t, had[row].kind, span.SpanKind, span.Name)
+		for _, a := range span.Attributes {
+			had[row].names[string(a.Key)] = true
+		}
+	}
+
+	docs, err := os.ReadFile("../../docs/observability.md")
+	require.NoError(t, err)
+	rows := regexp.MustCompile("(?m)^\\| `([a-zA-Z0-9_/ ]+)`.* \\| (internal|client) \\| (.*) \\|$").FindAllStringSubmatch(string(docs), -1)
+	require.Len(t, rows, len(had))
+	for _, row := range rows {
+		require.Contains(t, had, row[1])
+		if strings.HasPrefix(row[3], "the same") {
+			assert.Subset(t, slices.Collect(maps.Keys(had["wechatauth login"].names)), slices.Collect(maps.Keys(had[row[1]].names)), row[1])
+			continue
+		}
+		assert.Equal(t, row[2], had[row[1]].kind.String(), row[1])
+		var listed []string
+		for _, m := range regexp.MustCompile("`([a-z_.]+)`").FindAllStringSubmatch(row[3], -1) {
+			listed = append(listed, m[1])
+		}
+		assert.ElementsMatch(t, slices.Collect(maps.Keys(had[row[1]].names)), listed, row[1])
+	}
+}
+
 func TestAnErrcodeOfWeChatIsTheTypeOfTheError(t *testing.T) {
 	s := newSite(t)
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -186,7 +187,7 @@ func TestMetricsThatAreThereAlreadyAreAnError(t *testing.T) {
 
 var (
 	selector = regexp.MustCompile(`(wechatauth_[a-z_]+)(?:\{([^}]*)\})?`)
-	label    = regexp.MustCompile(`([a-z_]+)\s*(?:=~|!~|!=|=)"`)
+	label    = regexp.MustCompile(`([a-z_]+)\s*(=~|!~|!=|=)"([^"]*)"`)
 	grouping = regexp.MustCompile(`by \(([^)]*)\)`)
 )
 
@@ -231,6 +232,9 @@ func askedBy(t *testing.T, families map[string]*dto.MetricFamily, query string) 
 		known := labelsOf(family)
 		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
 			assert.Contains(t, known, l[1], query)
+			for _, value := range strings.Split(l[3], "|") {
+				assert.Contains(t, valuesOf(t, l[1]), value, "%s asks for %s", query, l[1])
+			}
 		}
 		for _, by := range grouping.FindAllStringSubmatch(query, -1) {
 			for _, name := range strings.Split(by[1], ",") {
@@ -239,6 +243,42 @@ func askedBy(t *testing.T, families map[string]*dto.MetricFamily, query string) 
 		}
 	}
 	return names
+}
+
+// valuesOf is the closed list that a label's values come from; "" is none.
+func valuesOf(t *testing.T, label string) []string {
+	t.Helper()
+	values := []string{""}
+	list, ok := map[string]struct{ files, value string }{
+		"event":    {"../../observe.go", `\bEventKind = "([a-z_]+)"`},
+		"reason":   {"../../reason.go", `\bReason = "([a-z_]+)"`},
+		"channel":  {"../../identity.go", `\bChannel = "([a-z_]+)"`},
+		"endpoint": {"../../client/*.go", `"((?:sns|wxa|cgi-bin)/[a-z0-9_/]+)"`},
+	}[label]
+	if !ok {
+		return values
+	}
+	files, err := filepath.Glob(list.files)
+	require.NoError(t, err)
+	for _, file := range files {
+		if strings.HasSuffix(file, "_test.go") {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		for _, m := range regexp.MustCompile(list.value).FindAllStringSubmatch(string(text), -1) {
+			values = append(values, m[1])
+		}
+	}
+	return values
+}
+
+func TestTheClosedListsAreFound(t *testing.T) {
+	assert.Contains(t, valuesOf(t, "event"), "login_failed")
+	assert.Contains(t, valuesOf(t, "reason"), "session_lost")
+	assert.Contains(t, valuesOf(t, "channel"), "mini_program")
+	assert.Contains(t, valuesOf(t, "endpoint"), "sns/oauth2/access_token")
+	assert.NotContains(t, valuesOf(t, "event"), "store")
 }
 
 func TestTheDocsNameTheMetricsAndLabelsThatAreThere(t *testing.T) {
