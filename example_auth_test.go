@@ -95,6 +95,22 @@ func ExampleAuth_CallbackDomain() {
 	// Output: 网页授权域名: m.example.com
 }
 
+func ExampleAuth_CallbackDomains() {
+	auth, err := wechatauth.New(
+		wechatauth.WithBaseURL("https://www.example.com"),
+		wechatauth.WithAccounts(wechatauth.ByHost(
+			wechatauth.Account{AppID: "wx00000000000000a1", Secret: "app-secret-for-tests", BaseURL: "https://north.example.com"},
+			wechatauth.Account{AppID: "wx00000000000000f7", Secret: "app-secret-for-tests", BaseURL: "https://south.example.com"},
+		)),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(auth.CallbackDomains())
+	// Output: map[wx00000000000000a1:north.example.com wx00000000000000f7:south.example.com]
+}
+
 // A mini program logs in with the code of wx.login and sends the token with
 // each request. What needs its session_key is done on the server.
 func ExampleAuth_MiniProgram() {
