@@ -272,10 +272,113 @@ var exits = []struct {
 	})}, func(w *walk) answer { return w.comeBack("state=", "x=") }},
 	{"an application's own page that fails", 400, []Option{WithPages(func(io.Writer, Page) error { return errRefused })},
 		func(w *walk) answer { return w.comeBack("state=", "x=") }},
+	{"a mini program's login", 200, miniProgram, func(w *walk) answer {
+		return w.request("POST", "/wechat/mini/login", "", `{"code":"`+w.sim.JSCode(miniApp, person(0))+`"}`)
+	}},
+	{"a mini program's login with a code of nobody", 401, miniProgram, func(w *walk) answer {
+		return w.request("POST", "/wechat/mini/login", "", `{"code":"abc"}`)
+	}},
+	{"a mini program's login by GET", 405, miniProgram, func(w *walk) answer { return w.request("GET", "/wechat/mini/login", "", "") }},
+	{"a mini program's login while the store is down", 503, miniProgram, func(w *walk) answer {
+		w.store.down.Store(true)
+		return w.request("POST", "/wechat/mini/login", "", `{"code":"`+w.sim.JSCode(miniApp, person(0))+`"}`)
+	}},
+	{"a ticket into the web-view", 200, miniProgram, func(w *walk) answer {
+		return w.request("POST", "/wechat/mini/ticket", w.miniLogin(person(0)), `{"target":"/a"}`)
+	}},
+	{"a ticket into the web-view for nobody", 401, miniProgram, func(w *walk) answer {
+		return w.request("POST", "/wechat/mini/ticket", "", `{"target":"/a"}`)
+	}},
+	{"the way into the web-view", 303, miniProgram, func(w *walk) answer { return w.b.step(w.ticket(w.miniLogin(person(0)), "/a")) }},
+	{"the way into the web-view, again", 400, miniProgram, func(w *walk) answer {
+		enter := w.ticket(w.miniLogin(person(0)), "/a")
+		w.b.step(enter)
+		return w.b.step(enter)
+	}},
+	{"a mini program where there is none", 404, nil, func(w *walk) answer { return w.request("POST", "/wechat/mini/login", "", `{"code":"abc"}`) }},
+	{"a desk is sent to the page of a scan", 303, desks, func(w *walk) answer { return w.b.as(chromeWindows).step("/a") }},
+	{"the page of a scan", 200, desks, func(w *walk) answer { return w.b.as(chromeWindows).step("/wechat/scan?next=/a") }},
+	{"the state of a scan", 200, desks, func(w *walk) answer {
+		w.b.as(chromeWindows).step("/wechat/scan?next=/a")
+		return w.b.fetch("GET", "/wechat/scan/status")
+	}},
+	{"the state of no scan", 200, desks, func(w *walk) answer { return w.b.as(chromeWindows).fetch("GET", "/wechat/scan/status") }},
+	{"the events of a scan", 200, desks, func(w *walk) answer {
+		s, desk := &scanSite{site: w.site}, w.b.as(chromeWindows)
+		desk.step("/wechat/scan?next=/a")
+		ctx, cancel := context.WithCancel(context.Background())
+		defer cancel()
+		resp, _ := s.listen(ctx, desk)
+		return answer{Response: resp}
+	}},
+	{"the scan on a phone that is not logged in", 303, desks, func(w *walk) answer {
+		s := &scanSite{site: w.site}
+		path, _ := s.show(w.b.as(chromeWindows), "/a")
+		return s.phoneOf(person(0)).step(path)
+	}},
+	{confirmPage, 200, desks, func(w *walk) answer {
+		s := &scanSite{site: w.site}
+		path, _ := s.show(w.b.as(chromeWindows), "/a")
+		return s.phoneOf(person(0)).visit(path)
+	}},
+	{"the answer of the phone", 200, desks, func(w *walk) answer {
+		_, got := w.scanned()
+		return got
+	}},
+	{"the scan is done", 303, desks, func(w *walk) answer {
+		desk, _ := w.scanned()
+		return desk.step("/wechat/scan?next=/a&wait=1")
+	}},
+	{"a scan that nobody began", 404, desks, func(w *walk) answer {
+		s := &scanSite{site: w.site}
+		phone := s.phoneOf(person(0))
+		phone.visit("/a")
+		return phone.step(s.auth.scanPath(newState()))
+	}},
+	{"the relay", 303, nil, func(w *walk) answer {
+		s, _ := newRelayedSite(w.t)
+		b := s.browser()
+		return b.step(b.authorize("/a"))
+	}},
+	{"the relay asked for another origin", 400, nil, func(w *walk) answer {
+		_, front := newRelayedSite(w.t)
+		return w.b.step(front.URL + "/relay?code=abc&state=abc")
+	}},
+	{"the page with WeChat's QR code", 200, []Option{withWebsite(), WithEmbeddedQR()}, func(w *walk) answer {
+		return w.b.as(wechattest.OrdinaryBrowser).step("/wechat/login?next=/a")
+	}},
+	{"the page that asks to open WeChat", 403, []Option{WithEnvironment(EnvironmentPolicy{DesktopBrowser: OpenInWeChat})}, func(w *walk) answer { return w.b.as(wechattest.OrdinaryBrowser).step("/a") }},
+	{"the callback in a frame, to be opened again", 200, []Option{withWebsite()}, func(w *walk) answer {
+		callback, err := w.sim.CallbackURL(wechattest.Browser(wechattest.OrdinaryBrowser), w.b.as(wechattest.OrdinaryBrowser).step("/a").Header.Get("Location"))
+		require.NoError(w.t, err)
+		framed := w.browser().as(wechattest.OrdinaryBrowser)
+		framed.header.Set("Sec-Fetch-Dest", "iframe")
+		framed.header.Set("Sec-Fetch-Mode", "navigate")
+		framed.header.Set("Sec-Fetch-Site", "cross-site")
+		return framed.step(callback)
+	}},
 	{"a visitor in snapshot mode", 403, []Option{WithScope(client.ScopeUserInfo)}, func(w *walk) answer {
 		w.sim.Enter(wechattest.Snapshot)
 		return w.b.visit("/a")
 	}},
+}
+
+var (
+	miniProgram = []Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}
+	desks       = []Option{WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}
+)
+
+const confirmPage = "the page on which a phone confirms"
+
+// scanned is a desk whose QR code a phone has confirmed, and what the phone is
+// told.
+func (w *walk) scanned() (desk *browser, told answer) {
+	s := &scanSite{site: w.site}
+	desk = w.b.as(chromeWindows)
+	path, c := s.show(desk, "/a")
+	phone := s.phoneOf(person(0))
+	s.scan(phone, path)
+	return desk, phone.post(path, number(c.Number))
 }
 
 // whenWeChat is a callback for which WeChat's token endpoint fails once.
@@ -320,7 +423,7 @@ func TestT43_NoAnswerOfOursTellsItsURLToAnotherSite(t *testing.T) {
 		t.Run(exit.name, func(t *testing.T) {
 			got := exit.take(newWalk(t, exit.opts...))
 			want := "no-referrer"
-			if exit.name == "the page with the button" {
+			if exit.name == "the page with the button" || exit.name == confirmPage {
 				want = "same-origin" // its form needs an Origin
 			}
 			assert.Equal(t, []string{want}, got.Header["Referrer-Policy"])

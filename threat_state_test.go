@@ -377,6 +377,19 @@ func TestT09_AfterTwentyAtOnceTheNextKeepsTheNewest(t *testing.T) {
 	}
 }
 
+// The numbers stand in docs/proxies.md.
+func TestT09_LongerTargetsLeaveRoomForFewerTabs(t *testing.T) {
+	for size, tabs := range map[int]int{300: 5, 500: 4, 700: 3, 1000: 2} {
+		s := newSite(t)
+		b := s.browser()
+		var callbacks []string
+		for range maxFlows + 1 {
+			callbacks = append(callbacks, b.authorize("/"+strings.Repeat("a", size-1)))
+		}
+		assert.Len(t, b.survivors(callbacks), tabs, "%d bytes", size)
+	}
+}
+
 // The trail's name begins as those of the pending logins do.
 func TestT09_TheTrailIsNoPendingLogin(t *testing.T) {
 	for _, tag := range []string{"", "_AbC-9_"} {
