@@ -22,7 +22,8 @@ import (
 // that serve many (WithAccounts). Its fields mean what the options of their
 // names mean; empty ones are as the options say.
 type Account struct {
-	// AppID and Secret are the official account's, as of WithApp. Required.
+	// AppID and Secret are the official account's, as of WithApp. Required. The
+	// AppID begins with "wx".
 	AppID, Secret string
 	// WebsiteAppID and WebsiteSecret are a website application's, as of
 	// WithWebsiteApp.
@@ -268,10 +269,16 @@ func (a *Auth) appIDInPath(r *http.Request) string {
 	if !ok {
 		return ""
 	}
-	if i := strings.LastIndexByte(rest, '/'); i >= 0 && strings.HasPrefix(rest[i+1:], "wx") {
+	if i := strings.LastIndexByte(rest, '/'); i >= 0 && isAccountPath(rest[i+1:]) {
 		return rest[i+1:]
 	}
 	return ""
+}
+
+// isAccountPath reports whether the end of a path is an AppID, as all that WeChat
+// has given so far are: an endpoint's name and a ticket are not.
+func isAccountPath(s string) bool {
+	return strings.HasPrefix(s, "wx") && strings.IndexFunc(s, func(c rune) bool { return c > 127 || !isAlphanumeric(byte(c)) }) < 0
 }
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
@@ -343,6 +350,9 @@ func (a *Auth) newTenant(account Account) (*Auth, error) {
 	}
 	if err := c.validateAccount(); err != nil {
 		return nil, err
+	}
+	if !isAccountPath(account.AppID) {
+		return nil, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", clean(account.AppID))
 	}
 	t := *a
 	t.tenants, t.accountPath = nil, "/"+account.AppID

@@ -163,6 +163,9 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	if reason == "" && f.OpenID != "" && f.OpenID != id.OpenID {
 		reason = ReasonIdentityMismatch
 	}
+	if reason == "" && f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
+		reason = ReasonIdentityMismatch
+	}
 	if reason == "" && a.onLogin != nil {
 		if err = a.onLogin(ctx, id); err != nil {
 			reason = ReasonNotAuthorized
@@ -215,7 +218,7 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 		return Identity{}, ReasonUpstreamError, errors.New("the token answer has no openid")
 	}
 	if a.tokens {
-		if err := a.keepTokens(ctx, f.AppID, token); err != nil {
+		if err := a.keepTokens(ctx, f.AppID, token, a.now().Add(tokensTTL)); err != nil {
 			a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
 		}
 	}
@@ -324,7 +327,7 @@ func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reas
 		a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
 		a.cookies.drop(w, a.cookies.flowCookieName(f.State))
 		r = withoutCookie(r, a.cookies.flowCookieName(f.State))
-		a.begin(w, r, nil, login{target: a.checkedTarget(f), scope: f.Scope, openID: f.OpenID, attempt: f.Attempt + 1})
+		a.begin(w, r, nil, login{target: a.checkedTarget(f), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
 		return
 	}
 	if reason == ReasonSnapshotUser || reason == ReasonSnapshotSuspected {

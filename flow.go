@@ -29,6 +29,7 @@ type flow struct {
 	IssuedAt int64        `json:"t"`           // Unix seconds
 	Attempt  int          `json:"n,omitempty"` // automatic restarts before this one
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to come back
+	UnionID  string       `json:"u,omitempty"` // likewise, where he is known by another account
 	Key      []byte       `json:"k"`           // opens the login's outcome
 
 	// Abandoned are the owners of claims that callbacks of this browser may
@@ -222,6 +223,9 @@ func (f flow) json() ([]byte, error) {
 	}
 	if f.OpenID != "" {
 		b = appendText(append(b, `,"o":`...), f.OpenID)
+	}
+	if f.UnionID != "" {
+		b = appendText(append(b, `,"u":`...), f.UnionID)
 	}
 	b = base64.StdEncoding.AppendEncode(append(b, `,"k":"`...), f.Key)
 	b = append(b, '"')

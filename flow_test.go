@@ -24,7 +24,7 @@ func TestAFlowIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
 			"the least": {State: newState(), Target: text, Key: newFlowKey()},
 			"all": {
 				State: newState(), Target: text, AppID: text, Scope: client.Scope(text), Channel: Channel(text), IssuedAt: -1, Attempt: 1,
-				OpenID: text + "o", Key: []byte{0, 255}, Abandoned: [][]byte{{1}, {255, 0}},
+				OpenID: text + "o", UnionID: text + "u", Key: []byte{0, 255}, Abandoned: [][]byte{{1}, {255, 0}},
 			},
 		} {
 			var want bytes.Buffer

@@ -151,9 +151,9 @@ type login struct {
 	target  string
 	scope   client.Scope
 	openID  string // step-up: who has to come back
+	unionID string // likewise, where he is known by another account
 	attempt int    // automatic restarts so far
 	again   bool   // the visitor asks for it after a page that told him why there is no login
-	phone   bool   // of a scan: the official account's, whatever WithEnvironment says
 }
 
 // begin sends a browser to WeChat. It needs no store: what has to be known
@@ -161,7 +161,7 @@ type login struct {
 func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) {
 	// Whoever is logged in, or was when he asked for a wider scope, is the proof
 	// that logins last here: several tabs may have logged in at once.
-	lasts := l.openID != "" || (v != nil && v.loggedIn)
+	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.loggedIn)
 	if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {
 		a.stopLoop(w, r, v, l.target, "")
 		return
@@ -179,7 +179,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	}
 	acc := a.official
 	switch act := a.loginActionFor(r); {
-	case l.phone:
+	case a.confirms(r, l.target): // the official account's, whatever WithEnvironment says
 	case act == OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
@@ -198,7 +198,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	}
 	f := flow{
 		State: newState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
-		IssuedAt: a.now().Unix(), Attempt: l.attempt, OpenID: l.openID, Key: newFlowKey(),
+		IssuedAt: a.now().Unix(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: newFlowKey(),
 	}
 	if err := a.cookies.put(w, held, f); err != nil {
 		a.failCallback(w, r, f, ReasonLoop, err)
@@ -376,7 +376,8 @@ func (a *Auth) openOrigin() string {
 }
 
 // serveUpgrade asks WeChat for the profile. The openid of a visitor who is
-// logged in travels along: nobody else may come back.
+// logged in travels along: nobody else may come back. Of one who is known by
+// another account, as a mini program's in its web-view, the unionid does.
 func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	values, ok := a.ownForm(w, r)
 	if !ok {
@@ -393,8 +394,11 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	l := login{target: target, scope: client.ScopeUserInfo}
-	if v.loggedIn && v.identity.AppID == a.accountFor(r).appID {
+	switch {
+	case v.loggedIn && v.identity.AppID == a.accountFor(r).appID:
 		l.openID = v.identity.OpenID
+	case v.loggedIn:
+		l.unionID = v.identity.UnionID
 	}
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
 	a.begin(w, r, v, l)
@@ -481,12 +485,16 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 }
 
 // RevokeUser ends all sessions of a user, in all browsers, and returns how many
-// the index had. A request that is under way cannot bring one back. The user
-// can log in again; WithAuthorize keeps him out. It needs a store with
-// store.Index, as those of package store are. On an error some sessions may
-// still be alive: call it again.
+// the index had. Tokens that are kept of him (WithTokens) are forgotten. A
+// request that is under way cannot bring a session back. The user can log in
+// again; WithAuthorize keeps him out. It needs a store with store.Index, as
+// those of package store are. On an error some sessions may still be alive: call
+// it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.revoke(ctx, appID, openID)
+	if err == nil && a.tokens {
+		err = a.sessions.marks.DeleteMark(ctx, tokensMark(userKey(appID, openID)))
+	}
 	e := Event{Kind: EventRevoked, AppID: appID, OpenID: maskOpenID(openID)}
 	if err != nil {
 		e.Kind, e.Reason, e.Err = EventTrouble, ReasonStoreUnavailable, err

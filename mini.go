@@ -2,6 +2,8 @@ package wechatauth
 
 import (
 	"context"
+	"crypto/aes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -409,8 +411,13 @@ func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 
 // Decrypt opens the encryptedData that wx.getUserInfo and its kind hand to the
 // mini program, and checks that it is for this AppID; see client.Decrypt.
-// ErrSessionKeyStale if it does not open.
+// ErrSessionKeyStale if it does not open. What WeChat cannot have given is
+// client.ErrDecrypt and not ErrSessionKeyStale: logging in again mends nothing
+// there, and 400 is the answer.
 func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]byte, error) {
+	if !isCiphertext(encryptedData, iv) {
+		return nil, errNoCiphertext
+	}
 	key, err := m.sessionKey(ctx)
 	if err != nil {
 		return nil, err
@@ -420,6 +427,17 @@ func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]
 		return nil, fmt.Errorf("%w: %w", ErrSessionKeyStale, err)
 	}
 	return plain, nil
+}
+
+// errNoCiphertext: no session_key would open this.
+var errNoCiphertext = fmt.Errorf("wechatauth: encryptedData and iv are not base64 of whole blocks and of one: %w", client.ErrDecrypt)
+
+// isCiphertext reports whether data and iv have the form of AES-CBC, in
+// standard base64.
+func isCiphertext(data, iv string) bool {
+	d, errData := base64.StdEncoding.DecodeString(data)
+	v, errIV := base64.StdEncoding.DecodeString(iv)
+	return errData == nil && errIV == nil && len(d) > 0 && len(d)%aes.BlockSize == 0 && len(v) == aes.BlockSize
 }
 
 // VerifySignature checks the signature of rawData, both as the mini program

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -287,6 +288,48 @@ func TestTheSessionKeyStaysOnTheServerAndOpensData(t *testing.T) {
 	b.visit("/data")
 	assert.ErrorIs(t, got.err, ErrNoMiniProgram, "a browser's visitor has no session_key")
 	assert.NotContains(t, s.logs.String(), "session_key ")
+}
+
+func TestDataThatNoKeyWouldOpenIsNoStaleKey(t *testing.T) {
+	s := newMiniSite(t)
+	var got error
+	s.handle("/data", func(w http.ResponseWriter, r *http.Request) {
+		m, err := s.auth.MiniProgram(r.Context())
+		require.NoError(t, err)
+		_, got = m.Decrypt(r.Context(), r.FormValue("data"), r.FormValue("iv"))
+	})
+	token := s.miniLogin(person(0))
+	p := s.sim.UserPayload(miniApp, person(0))
+	ask := func(data, iv string) error {
+		s.request(http.MethodGet, "/data?"+url.Values{"data": {data}, "iv": {iv}}.Encode(), token, "")
+		return got
+	}
+	require.NoError(t, ask(p.EncryptedData, p.IV))
+	for name, bad := range map[string][2]string{
+		"nothing":          {"", ""},
+		"no base64":        {"!!", p.IV},
+		"half a block":     {p.EncryptedData[:40], p.IV},
+		"an iv of 3 bytes": {p.EncryptedData, "AAAA"},
+		"escaped twice":    {url.QueryEscape(p.EncryptedData), p.IV},
+	} {
+		err := ask(bad[0], bad[1])
+		assert.ErrorIs(t, err, client.ErrDecrypt, name)
+		assert.NotErrorIs(t, err, ErrSessionKeyStale, name)
+	}
+	assert.ErrorIs(t, ask(p.EncryptedData[:64], p.IV), ErrSessionKeyStale, "whole blocks, of another key perhaps")
+}
+
+func TestAWebViewsStepUpIsRefusedToAnotherPerson(t *testing.T) {
+	s := newMiniSite(t)
+	for i, want := range []string{"url=/profile logged-in=true", string(ReasonIdentityMismatch)} {
+		view := s.browser().as(wechattest.AndroidMiniProgram)
+		require.Contains(t, view.visit(s.ticket(s.miniLogin(person(0)), "/a")).body, "logged-in=true")
+		view.setCookie("wechatsim_person", url.QueryEscape(person(i)))
+		got := view.allow(view.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+		assert.Contains(t, got.body, want)
+		stays := wechattest.OpenID([]string{wechattest.DefaultAppID, miniApp}[i], person(0))
+		assert.Contains(t, view.visit("/a").body, stays)
+	}
 }
 
 func TestPhoneNumber(t *testing.T) {

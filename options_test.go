@@ -126,6 +126,8 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"half a mini program":              {right(WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},
 		"a mini program that is the app":   {right(WithMiniProgram(testAppID, testSecret)), "WithMiniProgram: a mini program has an AppID of its own"},
 		"accounts from nobody":             {[]Option{WithBaseURL(testBase), WithAccounts(nil)}, "WithAccounts: the resolver is nil"},
+		"an account's AppID without wx":    {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: "gh_0000000000bb", Secret: testSecret, BaseURL: testBase}))}, "does not begin with \"wx\""},
+		"an account's AppID with a slash":  {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: "wx/login", Secret: testSecret, BaseURL: testBase}))}, "does not begin with \"wx\""},
 		"no accounts at all":               {[]Option{WithBaseURL(testBase), WithAccounts(ByHost())}, "WithAccounts: give at least one account"},
 		"an account without a secret":      {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, BaseURL: testBase}))}, "both are required"},
 		"an account on plain http":         {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://localhost:80"}))}, "is not https"},

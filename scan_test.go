@@ -381,6 +381,24 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	assert.Contains(t, desk.visit("/a").body, wechattest.OpenID(wechattest.DefaultAppID, person(0)), "the session stays with whom it was")
 }
 
+func TestAPhoneWhoseCodeWasUsedComesBackToTheConfirmation(t *testing.T) {
+	s := newScanSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan, WeChatWindows: LoginScan}))
+	path, c := s.show(s.desk(), "/a")
+	phone := s.phoneOf(person(0)).as(wechattest.Windows)
+	s.sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163))
+	assert.Contains(t, s.scan(phone, path), c.Number)
+	assert.Equal(t, 2, s.exchanges())
+
+	second := s.phoneOf(person(1)).as(wechattest.Windows)
+	path, c = s.show(s.desk(), "/a")
+	s.sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163), wechattest.Errcode(40163))
+	failed := second.visit(path)
+	require.True(t, refusedFor(failed, ReasonCodeUsed), failed.body)
+	again := regexp.MustCompile(`href="(/wechat/login[^"]*)"`).FindStringSubmatch(failed.body)
+	require.NotNil(t, again)
+	assert.Contains(t, s.scan(second, html.UnescapeString(again[1])), c.Number, "and so does who tries again himself")
+}
+
 func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
 	var shown Page
 	s := newScanSite(t, WithPages(func(w io.Writer, p Page) error {

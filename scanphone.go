@@ -37,7 +37,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	}
 	if !a.canConfirm(v) {
 		a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
-		a.begin(w, r, v, login{target: a.scanPath(ticket), scope: a.scope, phone: true})
+		a.begin(w, r, v, login{target: a.scanPath(ticket), scope: a.scope})
 		return
 	}
 	if err := a.consents.allow(v.ctx, v.identity); err != nil {
@@ -108,6 +108,13 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		setNoStore(w.Header())
 		a.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
 	}
+}
+
+// confirms reports whether a login is that of a phone which goes back to confirm
+// a QR code.
+func (a *Auth) confirms(r *http.Request, target string) bool {
+	_, ok := a.scanTicketIn(target)
+	return ok && EnvironmentOf(r).inWeChat()
 }
 
 // canConfirm reports whether a visit is a person's on the official account,

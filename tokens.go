@@ -29,8 +29,8 @@ func WithProfileMaxAge(d time.Duration) Option {
 const (
 	minProfileAge = time.Hour
 	maxProfileAge = 30 * 24 * time.Hour
-	// tokensTTL is the life of a refresh_token, which refreshing does not
-	// extend.
+	// tokensTTL is the life of a refresh_token, from the login: refreshing does
+	// not extend it.
 	tokensTTL = 30 * 24 * time.Hour
 	// refreshBefore is how much life an access_token has to have left.
 	refreshBefore = 5 * time.Minute
@@ -41,7 +41,8 @@ const (
 )
 
 // ErrNoTokens: no tokens are kept for this visitor. He logged in before
-// WithTokens was set, or more than 30 days ago, or through a mini program.
+// WithTokens was set, or last more than 30 days ago, or through a mini program;
+// or RevokeUser has made an end since.
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
 
 func (c *config) validateTokens() error {
@@ -62,21 +63,23 @@ type keptTokens struct {
 	Refresh string       `json:"r"`
 	Scope   client.Scope `json:"s"`
 	Expiry  int64        `json:"e"` // of Access, Unix seconds
+	End     int64        `json:"x"` // of Refresh, likewise
 }
 
 func tokensMark(user string) string { return "tokens " + user }
 
-// keepTokens stores what an exchange or a refresh gave.
-func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token) error {
+// keepTokens stores what an exchange or a refresh gave, until the refresh_token
+// ends.
+func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token, end time.Time) error {
 	plain, err := json.Marshal(keptTokens{
 		Access: t.AccessToken.Reveal(), Refresh: t.RefreshToken.Reveal(), Scope: t.Scope,
-		Expiry: a.now().Add(t.ExpiresIn).Unix(),
+		Expiry: a.now().Add(t.ExpiresIn).Unix(), End: end.Unix(),
 	})
 	if err != nil {
 		return err
 	}
 	user := userKey(appID, t.OpenID)
-	return a.sessions.marks.PutMark(ctx, tokensMark(user), []byte(a.keys.seal(plain, "tokens", user)), tokensTTL)
+	return a.sessions.marks.PutMark(ctx, tokensMark(user), []byte(a.keys.seal(plain, "tokens", user)), end.Sub(a.now()))
 }
 
 // AccessToken returns the access_token of the logged-in visitor of a request,
@@ -113,6 +116,10 @@ func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, err
 	if err != nil || json.Unmarshal(plain, &kept) != nil {
 		return client.Secret{}, ErrNoTokens
 	}
+	end := time.Unix(kept.End, 0)
+	if !a.now().Before(end) { // the store's clock is not ours
+		return client.Secret{}, ErrNoTokens
+	}
 	if a.now().Add(refreshBefore).Unix() < kept.Expiry {
 		return client.NewSecret(kept.Access), nil
 	}
@@ -128,7 +135,7 @@ func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, err
 	if fresh.RefreshToken.IsZero() {
 		fresh.RefreshToken = client.NewSecret(kept.Refresh)
 	}
-	return fresh.AccessToken, a.keepTokens(ctx, id.AppID, fresh)
+	return fresh.AccessToken, a.keepTokens(ctx, id.AppID, fresh, end)
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.

@@ -53,6 +53,18 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	b.visit("/token")
 	require.NoError(t, failed)
 	assert.Equal(t, 1, sim.Count("/sns/oauth2/refresh_token"))
+	longest := int64(0) // the tokens' mark: all others are of minutes
+	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
+		longest = max(longest, redis.Do("PTTL", string(key.([]byte))).(int64))
+	}
+	assert.LessOrEqual(t, longest, (30*24*time.Hour - 116*time.Minute).Milliseconds(), "refreshing does not extend the refresh_token")
+	assert.Greater(t, longest, (29 * 24 * time.Hour).Milliseconds())
+
+	_, err = s.auth.RevokeUser(t.Context(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	require.NoError(t, err)
+	_, found, err = s.auth.sessions.marks.Mark(t.Context(), tokensMark(user))
+	require.NoError(t, err)
+	assert.False(t, found, "who is revoked leaves no tokens")
 
 	s.browser().visit("/token")
 	assert.ErrorIs(t, failed, ErrNoTokens)
@@ -119,4 +131,22 @@ func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
 			assert.Equal(t, 2, s.sim.Count("/sns/userinfo"), "once, and that was saved")
 		})
 	}
+}
+
+func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
+	s := newSite(t, WithTokens(), WithLifetime(60*24*time.Hour))
+	var failed error
+	s.handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.auth.AccessToken(r.Context()) })
+	b := s.browser()
+	b.visit("/a")
+	for _, days := range []int{15, 14} {
+		s.clock.Advance(time.Duration(days) * 24 * time.Hour)
+		s.sim.Advance(time.Duration(days) * 24 * time.Hour)
+		b.visit("/token")
+		require.NoError(t, failed)
+	}
+	s.clock.Advance(24 * time.Hour)
+	b.visit("/token")
+	assert.ErrorIs(t, failed, ErrNoTokens)
+	assert.Equal(t, 2, s.sim.Count("/sns/oauth2/refresh_token"), "WeChat is not asked for what has ended")
 }

@@ -35,6 +35,7 @@ func app(auth *wechatauth.Auth) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", auth)
 	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(me)))
+	mux.Handle("POST /api/profile", auth.RequireWeChat(profile(auth)))
 	mux.Handle("POST /api/phone", auth.RequireWeChat(phone(auth)))
 	mux.Handle("GET /orders", auth.RequireWeChat(http.HandlerFunc(me))) // shown in a web-view
 	return mux
@@ -43,6 +44,37 @@ func app(auth *wechatauth.Auth) http.Handler {
 func me(w http.ResponseWriter, r *http.Request) {
 	id, _ := wechatauth.IdentityFromContext(r.Context())
 	answer(w, http.StatusOK, map[string]any{"openid": id.OpenID, "channel": id.Channel})
+}
+
+// profile takes what wx.getUserInfo gives, and opens it.
+func profile(auth *wechatauth.Auth) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var body struct {
+			EncryptedData string `json:"encryptedData"`
+			IV            string `json:"iv"`
+		}
+		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 128<<10)).Decode(&body); err != nil {
+			answer(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
+			return
+		}
+		mini, err := auth.MiniProgram(r.Context())
+		if err != nil {
+			answer(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
+			return
+		}
+		plain, err := mini.Decrypt(r.Context(), body.EncryptedData, body.IV)
+		switch {
+		case errors.Is(err, wechatauth.ErrSessionKeyStale): // the client calls login, then asks for the data again
+			answer(w, http.StatusConflict, map[string]any{"error": wechatauth.ReasonSessionKeyStale})
+		case errors.Is(err, client.ErrDecrypt):
+			answer(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
+		case err != nil:
+			log.Print(err) // has no key and no data in it
+			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "unavailable"})
+		default:
+			answer(w, http.StatusOK, map[string]any{"profile": json.RawMessage(plain)})
+		}
+	})
 }
 
 // phone takes the code of the button that asks for the phone number.

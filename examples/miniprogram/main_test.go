@@ -7,6 +7,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"os/exec"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -16,64 +17,139 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// The client of the mini program runs in Node against the real server and a
-// simulated WeChat.
-func TestTheMiniProgramsClientLogsInOnceAndAgainWhenItHasTo(t *testing.T) {
-	node, err := exec.LookPath("node")
-	require.NoError(t, err, "please install nodejs")
-	sim := wechattest.NewServer()
-	defer sim.Close()
+// site is the example on a real server with a simulated WeChat, and a URL that
+// plays the phone: it gives codes, and data that WeChat has encrypted.
+type site struct {
+	sim         *wechattest.Server
+	base, phone string
+	sick        atomic.Bool // the server answers the next logout 503
+}
+
+const miniApp = wechattest.DefaultMiniProgramAppID
+
+func newSite(t *testing.T) *site {
+	s := &site{sim: wechattest.NewServer()}
+	t.Cleanup(s.sim.Close)
 	server := httptest.NewUnstartedServer(nil)
-	base := "http://" + server.Listener.Addr().String()
+	s.base = "http://" + server.Listener.Addr().String()
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-		wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
-		wechatauth.WithBaseURL(base), wechatauth.WithEndpoints(sim.Endpoints()))
+		wechatauth.WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret),
+		wechatauth.WithBaseURL(s.base), wechatauth.WithEndpoints(s.sim.Endpoints()))
 	require.NoError(t, err)
-	server.Config.Handler = app(auth)
+	routes := app(auth)
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wechat/logout" && s.sick.CompareAndSwap(true, false) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		routes.ServeHTTP(w, r)
+	})
 	server.Start()
-	defer server.Close()
-	person := wechattest.DefaultPeople()[0].Name
+	t.Cleanup(server.Close)
 	phone := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, sim.JSCode(wechattest.DefaultMiniProgramAppID, person))
+		switch r.URL.Path {
+		case "/data":
+			p := s.sim.UserPayload(miniApp, person)
+			_ = json.NewEncoder(w).Encode(map[string]string{"encryptedData": p.EncryptedData, "iv": p.IV})
+		case "/login":
+			s.sim.Switch(wechattest.SessionKeyRotates, true)
+			s.sim.JSCode(miniApp, person)
+			s.sim.Switch(wechattest.SessionKeyRotates, false)
+		case "/open":
+			_ = json.NewEncoder(w).Encode(open(t, r.FormValue("url")))
+		default:
+			_, _ = io.WriteString(w, s.sim.JSCode(miniApp, person))
+		}
 	}))
-	defer phone.Close()
+	t.Cleanup(phone.Close)
+	s.phone = phone.URL
+	return s
+}
 
-	run := exec.Command(node, "client/drive.js", base, phone.URL)
-	stdout, err := run.Output()
+var person = wechattest.DefaultPeople()[0].Name
+
+// page is what a web-view shows in the end.
+type page struct{ Path, Body string }
+
+// open opens a URL as a web-view does, which has cookies of its own.
+func open(t *testing.T, url string) page {
+	jar, err := cookiejar.New(nil)
+	assert.NoError(t, err)
+	resp, err := (&http.Client{Jar: jar}).Get(url)
+	if !assert.NoError(t, err) {
+		return page{}
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	assert.NoError(t, err)
+	return page{resp.Request.URL.Path, string(body)}
+}
+
+// drive runs client/drive.js in Node and reads what it tells.
+func (s *site) drive(t *testing.T, what string, into any) {
+	node, err := exec.LookPath("node")
+	require.NoError(t, err, "please install nodejs")
+	stdout, err := exec.Command(node, "client/drive.js", s.base, s.phone, what).Output()
 	if exit, ok := err.(*exec.ExitError); ok {
 		t.Fatalf("node: %s", exit.Stderr)
 	}
 	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(stdout, into))
+}
+
+// The client of the mini program runs in Node against the real server and a
+// simulated WeChat.
+func TestTheMiniProgramsClientLogsInOnceAndAgainWhenItHasTo(t *testing.T) {
+	s := newSite(t)
+	s.sick.Store(true)
 	var got struct {
 		Together          []int
 		OpenID            string
 		LoginsTogether    int
 		AfterExpiry       []int
 		LoginsAfterExpiry int
-		WebView           string
+		WebView           page
+		FailedLogout      int
+		Kept              bool
 		Storage           []string
 		AfterLogout       int
 	}
-	require.NoError(t, json.Unmarshal(stdout, &got))
+	s.drive(t, "all", &got)
 
 	assert.Equal(t, []int{200, 200, 200, 200, 200}, got.Together)
-	assert.Equal(t, wechattest.OpenID(wechattest.DefaultMiniProgramAppID, person), got.OpenID)
+	assert.Equal(t, wechattest.OpenID(miniApp, person), got.OpenID)
 	assert.Equal(t, 1, got.LoginsTogether, "five requests share one wx.login")
 	assert.Equal(t, []int{200, 200, 200}, got.AfterExpiry)
 	assert.Equal(t, 2, got.LoginsAfterExpiry, "and one more where the token is no longer taken")
+	assert.Equal(t, http.StatusServiceUnavailable, got.FailedLogout)
+	assert.True(t, got.Kept, "a session that lives still is not forgotten")
 	assert.Empty(t, got.Storage)
 	assert.Equal(t, http.StatusUnauthorized, got.AfterLogout)
-	assert.Equal(t, 2, sim.Count("/sns/jscode2session"))
+	assert.Equal(t, 2, s.sim.Count("/sns/jscode2session"))
+	assert.Equal(t, "/orders", got.WebView.Path)
+	assert.Contains(t, got.WebView.Body, got.OpenID, "the web-view is the same user")
+}
 
-	jar, err := cookiejar.New(nil)
-	require.NoError(t, err)
-	view := &http.Client{Jar: jar}
-	resp, err := view.Get(got.WebView)
-	require.NoError(t, err)
-	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	require.NoError(t, err)
-	assert.Equal(t, "/orders", resp.Request.URL.Path)
-	assert.Contains(t, string(body), got.OpenID, "the web-view is the same user")
+func TestAStaleSessionKeyIsToldAndTheSessionGoesOn(t *testing.T) {
+	type answer struct {
+		StatusCode int
+		Data       struct {
+			Error, OpenID string
+			Profile       struct{ NickName string }
+		}
+	}
+	var got struct {
+		Fresh, Stale, Me, Mended answer
+		Logins                   int
+	}
+	newSite(t).drive(t, "stale", &got)
+	assert.Equal(t, http.StatusOK, got.Fresh.StatusCode)
+	assert.NotEmpty(t, got.Fresh.Data.Profile.NickName)
+	assert.Equal(t, http.StatusConflict, got.Stale.StatusCode)
+	assert.Equal(t, "session_key_stale", got.Stale.Data.Error)
+	assert.Equal(t, http.StatusOK, got.Me.StatusCode)
+	assert.Equal(t, wechattest.OpenID(miniApp, person), got.Me.Data.OpenID)
+	assert.Equal(t, 1, got.Logins, "with the token that there was")
+	assert.Equal(t, got.Fresh, got.Mended, "a login mends it")
 }

@@ -1,6 +1,6 @@
 // The mini program's side of the login: one function in place of wx.request.
 //
-//   const { request, webViewURL, logout } = require('./auth').create({ wx, baseURL: 'https://m.example.com' })
+//   const { request, login, webViewURL, logout } = require('./auth').create({ wx, baseURL: 'https://m.example.com' })
 //   request({ url: '/api/me' }).then(res => console.log(res.data.openid))
 //
 // It logs in when it has to, keeps the token in the storage, and logs in once
@@ -22,6 +22,8 @@ function create({ wx, baseURL }) {
     header: { ...options.header, ...(token ? { Authorization: 'Bearer ' + token } : {}) },
   })
 
+  // login is for after an answer session_key_stale, too: ask WeChat for the data
+  // once more when it is done.
   const login = () => {
     if (!pending) {
       pending = call('login', {})
@@ -56,13 +58,17 @@ function create({ wx, baseURL }) {
     return res.data.url
   }
 
+  // logout ends the session on the server. Where that cannot be done the token
+  // stays, to try again with, and the promise is rejected.
   const logout = async () => {
     const token = wx.getStorageSync(KEY)
+    if (!token) return
+    const res = await send({ url: '/wechat/logout', method: 'POST' }, token)
+    if (res.statusCode !== 204) throw Object.assign(new Error('logout failed'), { statusCode: res.statusCode })
     wx.removeStorageSync(KEY)
-    if (token) await send({ url: '/wechat/logout', method: 'POST' }, token)
   }
 
-  return { request, webViewURL, logout }
+  return { request, login, webViewURL, logout }
 }
 
 module.exports = { create }

@@ -1,17 +1,17 @@
-// Runs auth.js outside WeChat, for its test: a wx of Node's own fetch, and
-// codes from a URL that plays the phone.
+// Runs auth.js outside WeChat, for its tests: a wx of Node's own fetch, and
+// codes and encrypted data from a URL that plays the phone.
 'use strict'
 
 const { create } = require('./auth')
 
-const [baseURL, codes] = process.argv.slice(2)
+const [baseURL, phone, what] = process.argv.slice(2)
 const storage = new Map()
 const logins = { count: 0 }
 
 const wx = {
   login: ({ success, fail }) => {
     logins.count++
-    fetch(codes).then(r => r.text()).then(code => success({ code }), fail)
+    fetch(phone).then(r => r.text()).then(code => success({ code }), fail)
   },
   request: ({ url, method = 'GET', data, header, success, fail }) => {
     fetch(url, {
@@ -30,6 +30,25 @@ const wx = {
   removeStorageSync: key => storage.delete(key),
 }
 
+// stale uses data of another session_key than the server's.
+async function stale() {
+  const app = create({ wx, baseURL })
+  const profile = async () => {
+    const res = await fetch(phone + '/data')
+    return app.request({ url: '/api/profile', method: 'POST', data: await res.json() })
+  }
+  const out = {}
+  await app.request({ url: '/api/me' })
+  out.fresh = await profile()
+  await fetch(phone + '/login') // by somebody who does not log in here
+  out.stale = await profile()
+  out.me = await app.request({ url: '/api/me' })
+  out.logins = logins.count
+  await app.login()
+  out.mended = await profile()
+  console.log(JSON.stringify(out))
+}
+
 async function main() {
   const app = create({ wx, baseURL })
   const out = {}
@@ -44,9 +63,12 @@ async function main() {
   out.afterExpiry = again.map(res => res.statusCode)
   out.loginsAfterExpiry = logins.count
 
-  out.webView = await app.webViewURL('/orders?id=7')
+  const webView = await app.webViewURL('/orders?id=7')
+  out.webView = await (await fetch(phone + '/open?url=' + encodeURIComponent(webView))).json()
 
   const before = wx.getStorageSync('wechatauth.token')
+  await app.logout().catch(err => { out.failedLogout = err.statusCode })
+  out.kept = wx.getStorageSync('wechatauth.token') === before
   await app.logout()
   out.storage = [...storage.keys()]
   const dead = await fetch(baseURL + '/api/me', { headers: { authorization: 'Bearer ' + before } })
@@ -55,4 +77,5 @@ async function main() {
   console.log(JSON.stringify(out))
 }
 
-main().catch(err => { console.error(err); process.exit(1) })
+const run = what === 'stale' ? stale : main
+run().catch(err => { console.error(err); process.exit(1) })
