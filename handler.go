@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -213,10 +214,21 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	if acc.channel == ChannelWebsite {
-		redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
+		a.goOn(w, r, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
-	redirect(w, a.authorizeURL(acc, f.Scope, f.State))
+	a.goOn(w, r, a.authorizeURL(acc, f.Scope, f.State))
+}
+
+// goOn leads a browser to WeChat's page.
+func (a *Auth) goOn(w http.ResponseWriter, r *http.Request, to string) {
+	if !a.interstitial {
+		redirect(w, to)
+		return
+	}
+	nonce := base64.RawURLEncoding.EncodeToString(newFlowKey())
+	setNoStore(w.Header())
+	_ = writePage(w, r, nil, Page{Kind: pageOnward, Lang: pageLang(r), Status: http.StatusOK, URL: to, nonce: nonce}) // ours does not fail
 }
 
 // authorizeURL is the address of WeChat's page. All of it but the state is the

@@ -435,9 +435,12 @@ func assertCookiesAsNetHTTP(t *testing.T, line string) {
 	for _, c := range r.CookiesNamed("s") {
 		want = append(want, c.Value)
 	}
-	for value := range cookieValues(r.Header, "s") {
-		got = append(got, value)
-	}
+	allocated := allocatedBy(func() {
+		for value := range cookieValues(r.Header, "s") {
+			got = append(got, value)
+		}
+	})
+	assert.LessOrEqual(t, allocated, uint64(1<<20), "bytes allocated")
 	assert.Equal(t, want, got, "%q", line)
 }
 
