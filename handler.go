@@ -168,7 +168,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	held := a.cookies.held(r)
-	if lost := a.lostLogins(r.Context(), held); len(lost) >= maxLogins && !lasts {
+	if lost := a.lostLogins(r.Context(), held); len(lost) > 0 && !lasts {
 		if !l.again {
 			a.stopLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
 			return

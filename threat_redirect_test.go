@@ -472,6 +472,22 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 	}
 }
 
+// A browser has room for one or two pending logins of long return targets.
+func TestT30_ALoginThatDoesNotLastEndsHoweverLongItsTargetIs(t *testing.T) {
+	for _, length := range []int{300, 700, 1_000, 1_500, 2_000} {
+		t.Run(fmt.Sprint(length), func(t *testing.T) {
+			s := newSite(t)
+			s.server.Config.Handler = withoutCallbackCookies(s.routes())
+			b := s.browser()
+			got := b.visit("/a?q=" + strings.Repeat("x", length))
+			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), maxLogins, "visits to WeChat")
+			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+			assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
+			assert.Contains(t, s.logs.String(), "take Set-Cookie out of them")
+		})
+	}
+}
+
 // What was counted ends by the time inside its seal: a browser that keeps the
 // cookie longer is not held up by it for ever.
 func TestT30_WhatWasCountedIsForgotten(t *testing.T) {

@@ -61,13 +61,22 @@ func (j *cookieJar) extendTrail(w http.ResponseWriter, r *http.Request) {
 
 // lostLogins are the names of the flow cookies that a browser still holds
 // although their logins ended well within the last minute: it has kept nothing
-// of the callbacks' answers, the trail neither. Fewer than maxLogins that are
-// so young are no loop, and the store is not asked; one that gives no answer
-// tells of none.
+// of the callbacks' answers, the trail neither. maxLogins of them are a loop, or
+// as many as the browser has room for where return targets are long; of fewer it
+// tells nothing. The store is not asked before there are so many, and one that
+// gives no answer tells of none.
 func (a *Auth) lostLogins(ctx context.Context, held []heldFlow) []string {
 	since := a.now().Add(-trailTTL).Unix()
 	held = slices.DeleteFunc(slices.Clone(held), func(h heldFlow) bool { return h.flow.IssuedAt < since })
-	if len(held) < maxLogins {
+	size := 0
+	for _, h := range held {
+		size += h.size
+	}
+	enough := maxLogins
+	if size > maxFlowBytes/2 { // the next one of that kind pushes one out
+		enough = min(maxLogins, len(held))
+	}
+	if len(held) < enough {
 		return nil
 	}
 	var lost []string
@@ -79,6 +88,9 @@ func (a *Auth) lostLogins(ctx context.Context, held []heldFlow) []string {
 		if o, err := a.openOutcome(left, h.flow); err == nil && o.Token != "" {
 			lost = append(lost, h.name)
 		}
+	}
+	if len(lost) < enough {
+		return nil
 	}
 	return lost
 }
