@@ -517,19 +517,33 @@ func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	assert.Contains(t, all, "url=/b logged-in=true")
 }
 
-// Two hundred QR codes are open at once; then all of them are scanned, then all
-// confirmed, then all fetched, by as many browsers at a time as the machine can
-// serve. The store has the time that a busy machine needs: a second, its
+// Two hundred browsers show a QR code and listen to what becomes of it. While
+// they do, all codes are scanned and confirmed; then all browsers hear of it, and
+// are logged in. Requests that end are made by as many at a time as the machine
+// can serve. The store has the time that a busy machine needs: a second, its
 // default, is too little for a process that waits for its turn.
 func TestTwoHundredScansAtOnce(t *testing.T) {
 	const scans = 200
 	atATime := 2 * runtime.GOMAXPROCS(0)
 	patient := func(pool *redis.Pool) Option { return WithStore(store.New(pool, store.WithTimeout(time.Minute))) }
 	s := newScanSiteWith(t, patient, func(c *config) { c.scanLook = time.Minute })
+	confirmed := make(chan struct{})
+	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+		if d != scanPoll {
+			return sleep(ctx, d)
+		}
+		select { // the second look is after the last confirmation
+		case <-confirmed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	type pair struct {
 		desk, phone  *browser
 		target, path string
 		held         scanCookie
+		heard        <-chan string
 	}
 	pairs := make([]*pair, scans)
 	for i := range pairs {
@@ -547,14 +561,23 @@ func TestTwoHundredScansAtOnce(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	var done atomic.Int64
-	together(func(_ int, p *pair) { p.path, p.held = s.show(p.desk, p.target) })
+	var listening, done atomic.Int64
+	together(func(_ int, p *pair) {
+		p.path, p.held = s.show(p.desk, p.target)
+		_, p.heard = s.listen(t.Context(), p.desk)
+		if assert.Equal(t, "waiting", <-p.heard) {
+			listening.Add(1)
+		}
+	})
+	require.EqualValues(t, scans, listening.Load(), "all streams are open, and stay so")
 	together(func(_ int, p *pair) { s.scan(p.phone, p.path) })
 	together(func(_ int, p *pair) {
 		got := p.phone.post(p.path, number(p.held.Number))
 		assert.Equal(t, http.StatusOK, got.StatusCode, "%s", regexp.MustCompile(`<code>.*</code>`).FindString(got.body))
 	})
+	close(confirmed)
 	together(func(i int, p *pair) {
+		assert.Equal(t, "confirmed", <-p.heard)
 		want := "url=" + p.target + " logged-in=true openid=" + wechattest.OpenID(wechattest.DefaultAppID, person(i%2))
 		if got := p.desk.collect(p.target); assert.True(t, strings.Contains(got.body, want), "%d: %s", i, got.Status) {
 			done.Add(1)
