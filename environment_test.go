@@ -125,7 +125,7 @@ func (s *site) journey(t *testing.T, b *browser, act EnvironmentAction, target s
 		held := (&scanSite{site: s}).held(b)
 		phone := s.browser()
 		path := s.auth.scanPath(held.Ticket)
-		require.Contains(t, phone.visit(path).body, `value="`+held.Number+`"`)
+		require.Contains(t, phone.visit(path).body, scanField)
 		require.Contains(t, phone.post(path, number(held.Number)).body, "登录已确认")
 		assert.Contains(t, b.collect(target).body, there+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	case OpenInWeChat:

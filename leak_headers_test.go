@@ -290,7 +290,7 @@ var exits = []struct {
 		return w.request("POST", "/wechat/mini/ticket", "", `{"target":"/a"}`)
 	}},
 	{"the way into the web-view", 303, miniProgram, func(w *walk) answer { return w.b.step(w.ticket(w.miniLogin(person(0)), "/a")) }},
-	{"the way into the web-view, again", 400, miniProgram, func(w *walk) answer {
+	{"the way into the web-view, again", 401, miniProgram, func(w *walk) answer {
 		enter := w.ticket(w.miniLogin(person(0)), "/a")
 		w.b.step(enter)
 		return w.b.step(enter)

@@ -43,8 +43,9 @@ const (
 	// <meta http-equiv="refresh">.
 	PageScan
 	// PageScanConfirm is what the phone shows then: which browser is about to be
-	// logged in, and a form that is posted to Page.ActionURL with one of
-	// Page.Scan.Numbers as the field "number", or with the field "refuse".
+	// logged in, and a form that is posted to Page.ActionURL with the number that
+	// the person reads there and types as the field "number", or with the field
+	// "refuse".
 	PageScanConfirm
 	// PageScanDone tells the phone that the browser is logged in.
 	PageScanDone
@@ -106,8 +107,6 @@ type ScanDetails struct {
 	Scanned bool
 	// RefreshURL is where PageScan goes to learn what the phone has answered.
 	RefreshURL string
-	// Numbers are the three that PageScanConfirm offers.
-	Numbers []string
 	// Browser is which one is about to be logged in, such as "Chrome · Windows";
 	// empty if unknown.
 	Browser string

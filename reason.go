@@ -89,7 +89,7 @@ const (
 	// ReasonScanUsed: it was confirmed or refused before, or has logged a browser
 	// in already.
 	ReasonScanUsed Reason = "scan_used"
-	// ReasonScanNumber: the number chosen on the phone is not the one that the
+	// ReasonScanNumber: the number typed on the phone is not the one that the
 	// browser shows, so perhaps somebody else's QR code was scanned. It is of no
 	// use any more.
 	ReasonScanNumber Reason = "scan_wrong_number"

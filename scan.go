@@ -9,7 +9,6 @@ import (
 	"math/big"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -20,8 +19,9 @@ import (
 // QR code with a ticket, and holds a sealed cookie that alone can use what comes
 // of the ticket. The phone opens it inside WeChat, is logged in there by the
 // official account, is told which browser it is about to log in, and confirms
-// by choosing the number that this browser shows. A QR code that somebody
-// forwards to log in a stranger shows no number to that stranger.
+// by typing the number that this browser shows. A QR code that somebody forwards
+// to log in a stranger shows no number to that stranger, who can guess once: 1 in
+// 90.
 //
 // All that the two sides know of each other are marks in the session store,
 // each of one key, so that they may talk to different instances.
@@ -63,7 +63,6 @@ type scanCookie struct {
 type scanRecord struct {
 	State    string       `json:"s"`
 	Number   string       `json:"n"`
-	Choices  []string     `json:"c"` // fixed, so that asking twice tells nothing
 	Browser  string       `json:"b,omitempty"`
 	Place    string       `json:"l,omitempty"`
 	Scope    client.Scope `json:"p"`
@@ -94,21 +93,10 @@ func validScanTicket(s string) bool {
 	return err == nil && len(b) == scanTicketSize
 }
 
-// newScanNumbers returns three numbers of two digits, ascending, and the one of
-// them that is right. No two share a digit in the same place, so that nobody
-// takes one for another.
-func newScanNumbers() (right string, choices []string) {
-	for len(choices) < 3 {
-		n, _ := rand.Int(rand.Reader, big.NewInt(90)) // never fails, as above
-		s := strconv.Itoa(10 + int(n.Int64()))
-		alike := func(c string) bool { return c[0] == s[0] || c[1] == s[1] }
-		if !slices.ContainsFunc(choices, alike) {
-			choices = append(choices, s)
-		}
-	}
-	right = choices[0]
-	slices.Sort(choices)
-	return right, choices
+// newScanNumber returns one of the 90 numbers of two digits without a leading zero.
+func newScanNumber() string {
+	n, _ := rand.Int(rand.Reader, big.NewInt(90)) // never fails, as above
+	return strconv.Itoa(10 + int(n.Int64()))
 }
 
 // scans reports whether anybody logs in by scanning.
@@ -243,9 +231,8 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 // beginScan makes a ticket.
 func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope) {
 	c := scanCookie{Ticket: newScanTicket(), State: newState(), Scope: scope, IssuedAt: a.now().Unix(), Key: newFlowKey()}
-	rec := scanRecord{State: c.State, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
-	c.Number, rec.Choices = newScanNumbers()
-	rec.Number = c.Number
+	c.Number = newScanNumber()
+	rec := scanRecord{State: c.State, Number: c.Number, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
 	if v.loggedIn && v.identity.AppID == a.official.appID {
 		c.OpenID = v.identity.OpenID
 	}

@@ -59,14 +59,14 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	a.page(w, r, Page{
 		Kind: PageScanConfirm, Status: http.StatusOK, ActionURL: a.scanPath(ticket),
 		Scan: ScanDetails{
-			Numbers: rec.Choices, Browser: rec.Browser, Place: rec.Place,
+			Browser: rec.Browser, Place: rec.Place,
 			Age: max(0, a.now().Sub(time.Unix(rec.IssuedAt, 0)).Truncate(time.Second)),
 		},
 	})
 }
 
-// serveScanAnswer is the form of that page: the number of the person's choice,
-// or his refusal. Either ends the ticket.
+// serveScanAnswer is the form of that page: the number that the person has typed,
+// or his refusal. Either ends the ticket, a wrong number too.
 func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket string) {
 	values, ok := a.ownForm(w, r)
 	if !ok {

@@ -38,7 +38,7 @@ func openBrowser(t *testing.T) *browser {
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // which Chromium cannot have as root, in a container
 		chromedp.DisableGPU,
-		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
+		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 		// Going back asks the server again, as on a phone that is short of memory.
 		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache"),
 	)...)
@@ -90,7 +90,7 @@ func (tb *tab) hear(ev any) {
 	switch ev := ev.(type) {
 	case *network.EventRequestWillBeSent:
 		tb.requests = append(tb.requests, ev.Request.URL)
-		if u, err := url.Parse(ev.Request.URL); err != nil || u.Scheme != "data" && u.Hostname() != "127.0.0.1" {
+		if u, err := url.Parse(ev.Request.URL); err != nil || u.Scheme != "data" && u.Hostname() != "127.0.0.1" && u.Hostname() != "localhost" {
 			tb.problems = append(tb.problems, "asked a foreign host: "+ev.Request.URL)
 		}
 	case *log.EventEntryAdded:

@@ -6,10 +6,10 @@
   if (root.scrollWidth > innerWidth) faults.push(`scrolls sideways: ${root.scrollWidth}px wide in ${innerWidth}px`);
   if (!document.title) faults.push("has no title");
 
-  for (const target of document.querySelectorAll("button, a")) {
+  for (const target of document.querySelectorAll("button, a, input:not([type=hidden])")) {
     if (!target.checkVisibility()) continue;
     const box = target.getBoundingClientRect();
-    if (box.height < 44) faults.push(`"${target.innerText}" is ${box.height}px high, too little for a finger`);
+    if (box.height < 44) faults.push(`"${target.innerText || target.name}" is ${box.height}px high, too little for a finger`);
   }
 
   // WCAG 2.2, 1.4.3: 4.5 to 1, and 3 to 1 for large text.

@@ -8,13 +8,17 @@ import (
 	"image/png"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/makiuchi-d/gozxing"
 	"github.com/makiuchi-d/gozxing/qrcode"
@@ -105,6 +109,28 @@ func (tb *tab) pretend(userAgent, lang string) error {
 	}))
 }
 
+// confirmButton is the first of the phone's page; the other one refuses.
+const confirmButton = "form.confirm button:not([name])"
+
+// put types into a field.
+func (tb *tab) put(selector, text string) {
+	tb.t.Helper()
+	_, err := chromedp.Run(tb.ctx, chromedp.SendKeys(chromedp.CSS(selector), text))
+	require.NoError(tb.t, err)
+}
+
+// onEveryPage runs a script in each page before its own.
+func (tb *tab) onEveryPage(script string) error {
+	return chromedp.Do(tb.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, page.AddScriptToEvaluateOnNewDocument, page.AddScriptToEvaluateOnNewDocumentParams{Source: script})
+		return err
+	}))
+}
+
+// neverPolls takes the page's patience with a stream that is silent at first out
+// of the test: a busy machine may need more than three seconds.
+const neverPolls = `{ const later = setTimeout; window.setTimeout = (f, ms) => ms === 3000 ? 0 : later(f, ms); }`
+
 func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
@@ -123,6 +149,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 			desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
 			require.NoError(t, deskLook.put(desk))
 			require.NoError(t, phoneLook.put(phone))
+			require.NoError(t, desk.onEveryPage(neverPolls))
 
 			desk.open(site.url + "/orders?id=7")
 			deskLook.see(desk, "11-scan")
@@ -131,7 +158,8 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 			phoneLook.see(phone, "12-scan-confirm")
 			desk.until("document.querySelector('main').dataset.state === 'scanned'")
 			deskLook.see(desk, "13-scanned")
-			assert.EqualValues(t, 200, phone.click("button[value='"+right+"']").status)
+			phone.put("#number", right)
+			assert.EqualValues(t, 200, phone.click(confirmButton).status)
 			phoneLook.see(phone, "14-scan-done")
 
 			desk.until("document.querySelector('#openid') !== null")
@@ -161,7 +189,8 @@ func TestWhereNoEventsArriveTheDeskPolls(t *testing.T) {
 	right := desk.text(".number strong")
 	phone.open(desk.readQR())
 	desk.until("document.querySelector('main').dataset.state === 'scanned'")
-	phone.click("button[value='" + right + "']")
+	phone.put("#number", right)
+	phone.click(confirmButton)
 	desk.until("document.querySelector('#openid') !== null")
 	assert.Equal(t, openIDOf(person), desk.text("#openid"))
 	desk.forgive("status of 502")
@@ -179,7 +208,12 @@ func TestAWrongNumberLogsNobodyInAndTheDeskSaysSo(t *testing.T) {
 	desk.open(site.url + "/")
 	right := desk.text(".number strong")
 	phone.open(desk.readQR())
-	assert.EqualValues(t, 403, phone.click("button[name=number]:not([value='"+right+"'])").status)
+	wrong := "10"
+	if right == wrong {
+		wrong = "11"
+	}
+	phone.put("#number", wrong)
+	assert.EqualValues(t, 403, phone.click(confirmButton).status)
 	phone.forgive("status of 403")
 	desk.until("document.querySelector('footer code')?.innerText === 'scan_wrong_number'")
 	desk.forgive("status of 403")
@@ -215,13 +249,12 @@ func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, wechatauth.WithEmbeddedQR())
+	require.NoError(t, os.MkdirAll("screenshots", 0o755))
 	for _, l := range looks() {
-		if l.device != "desktop" {
-			continue
-		}
 		t.Run(l.String(), func(t *testing.T) {
 			tb := openBrowser(t).tab()
 			require.NoError(t, l.put(tb))
+			require.NoError(t, tb.pretend(wechattest.OrdinaryBrowser, l.lang)) // in a narrow window, too
 			tb.open(site.url + "/orders?id=7")
 			l.see(tb, "16-embedded")
 		})
@@ -242,6 +275,100 @@ func TestAnInterstitialGoesOnByItself(t *testing.T) {
 	assert.LessOrEqual(t, eval[int](tb, "history.length"), before+1)
 	assert.Equal(t, 1, tb.asked(site.sim+"/connect/oauth2/authorize"))
 	tb.assertQuiet()
+}
+
+// startEmbeddingSite runs a site on another site than WeChat's is on, as browsers
+// count: localhost, while the simulator is on 127.0.0.1.
+// callbacks are where callbacks are asked for: in a document, or an iframe.
+func startEmbeddingSite(t *testing.T) (base string, callbacks func() []string) {
+	t.Helper()
+	sim := wechattest.NewServer()
+	t.Cleanup(sim.Close)
+	server := httptest.NewUnstartedServer(nil)
+	base = strings.Replace("http://"+server.Listener.Addr().String(), "127.0.0.1", "localhost", 1)
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+		wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
+		wechatauth.WithBaseURL(base), wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithEmbeddedQR())
+	require.NoError(t, err)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/own", func(w http.ResponseWriter, r *http.Request) { // a page of the application's, with wxLogin.js
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!doctype html><title>own</title><iframe src="%s" width="300" height="400"></iframe>`, html.EscapeString(r.FormValue("frame")))
+	})
+	mux.Handle("/", auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := wechatauth.IdentityFromContext(r.Context())
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprintf(w, `<!doctype html><title>in</title><p id="openid">%s</p>`, html.EscapeString(id.OpenID))
+	})))
+	var mu sync.Mutex
+	var places []string
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/wechat/callback" {
+			mu.Lock()
+			places = append(places, r.Header.Get("Sec-Fetch-Dest"))
+			mu.Unlock()
+		}
+		mux.ServeHTTP(w, r)
+	})
+	server.Start()
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	return base, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(places)
+	}
+}
+
+// openWideDesk is a desk whose window has room for the whole frame.
+func openWideDesk(t *testing.T) *tab {
+	t.Helper()
+	desk := openBrowser(t).tab()
+	for _, l := range looks() {
+		if l.String() == "desktop-light-en" {
+			require.NoError(t, l.put(desk))
+		}
+	}
+	return desk
+}
+
+// confirmEmbedded scans what the frame of a page shows, and confirms it.
+func confirmEmbedded(t *testing.T, desk *tab) {
+	t.Helper()
+	phone := openBrowser(t).tab()
+	require.NoError(t, phone.pretend(wechattest.IPhone, "zh-CN"))
+	phone.open(desk.readQR())
+	phone.click(allowButton)
+}
+
+func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
+	t.Parallel()
+	base, callbacks := startEmbeddingSite(t)
+	desk := openWideDesk(t)
+	desk.open(base + "/orders?id=7")
+	require.True(t, desk.has("iframe"))
+	confirmEmbedded(t, desk)
+	desk.until("document.querySelector('#openid') !== null")
+	assert.Equal(t, wechattest.OpenID(wechattest.DefaultWebsiteAppID, person), desk.text("#openid"))
+	assert.Equal(t, base+"/orders?id=7", eval[string](desk, "location.href"))
+	assert.Equal(t, []string{"document"}, callbacks())
+}
+
+// An application's own page with wxLogin.js may leave self_redirect at true: the
+// callback is then asked for in the frame, where browsers keep Lax cookies back.
+func TestACallbackInAFrameIsReopenedOnTop(t *testing.T) {
+	t.Parallel()
+	base, callbacks := startEmbeddingSite(t)
+	desk := openWideDesk(t)
+	desk.open(base + "/orders?id=7")
+	frame := eval[string](desk, "document.querySelector('iframe').src")
+	require.Contains(t, frame, "self_redirect=false")
+	desk.open(base + "/own?frame=" + url.QueryEscape(strings.Replace(frame, "self_redirect=false", "self_redirect=true", 1)))
+	confirmEmbedded(t, desk)
+	desk.until("document.querySelector('#openid') !== null")
+	assert.Equal(t, wechattest.OpenID(wechattest.DefaultWebsiteAppID, person), desk.text("#openid"))
+	assert.Equal(t, base+"/orders?id=7", eval[string](desk, "location.href"))
+	assert.Equal(t, []string{"iframe", "document"}, callbacks())
 }
 
 // What a visitor is shown whom nobody can log in, or who did not want to be, at
