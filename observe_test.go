@@ -157,10 +157,10 @@ func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
 	desk, phone := s.desk(), s.phoneOf(person(0))
 	path, c := s.show(desk, "/a")
 	flow := seen.event(t, EventLoginStarted).Flow
-	numbers := s.scan(phone, path)
+	s.scan(phone, path)
 	s.clock.Advance(20 * time.Second)
 
-	phone.post(path, number(other(numbers, c.Number)))
+	phone.post(path, number(other(c.Number)))
 	onPhone := seen.event(t, EventLoginFailed)
 	s.clock.Advance(20 * time.Second)
 	desk.collect("/a")
