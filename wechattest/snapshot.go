@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/cookiejar"
 	"net/url"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -22,10 +23,8 @@ const (
 	// that of a virtual user who is nobody.
 	//
 	// WeChat also keeps a snapshot page's cookies and storage apart and drops
-	// them when the visitor leaves. The simulator cannot do that to a browser:
-	// what a site sets in such a visit stays. In Go, let a Browser of its own
-	// make the visit, and another one what comes after it (see FullService); in
-	// a real browser, use a private window and close it.
+	// them when the visitor leaves. SnapshotVisit does so; a real browser cannot
+	// be made to, so use a private window there and close it.
 	Snapshot Environment = "snapshot"
 )
 
@@ -48,9 +47,32 @@ func knownEnvironment(env Environment) bool {
 	return env == Normal || env == FromMenu || env == Snapshot
 }
 
+// SnapshotVisit opens a page as WeChat opens it in snapshot mode: as a virtual
+// user, and with cookies apart from those of browser, which begin empty and are
+// gone after the visit. The answer is what is shown in the end; close its body.
+// It fails if URL is not set, or if the browser does: no connection, or too many
+// redirects.
+func (s *Server) SnapshotVisit(browser *http.Client, pageURL string) (*http.Response, error) {
+	if s.URL == "" {
+		return nil, errors.New("visit a snapshot page: this simulator does not listen itself (NewHandler): set its URL to where it is mounted")
+	}
+	root, err := url.Parse(s.URL)
+	if err != nil {
+		return nil, fmt.Errorf("visit a snapshot page: %w", err)
+	}
+	apart := *browser
+	if apart.Jar, err = cookiejar.New(nil); err != nil {
+		return nil, fmt.Errorf("visit a snapshot page: %w", err)
+	}
+	for _, path := range cookiePaths {
+		at := root.JoinPath(path)
+		apart.Jar.SetCookies(at, []*http.Cookie{{Name: environmentCookie, Value: string(Snapshot), Path: at.Path}})
+	}
+	return apart.Get(pageURL)
+}
+
 // FullService taps 使用完整服务, which a visitor of a snapshot page does: the
-// visitor agrees, and browser opens the original page as himself. Pass a new
-// browser, for WeChat drops what the snapshot page has stored. The answer is
+// visitor agrees, and browser opens the original page as himself. The answer is
 // what the browser is shown in the end. It fails if URL is not set, or if the
 // browser does: no connection, or too many redirects. An originalURL that is
 // not http or https is answered with an error page, which is no error.

@@ -75,7 +75,7 @@ func TestSnapshotSwitches(t *testing.T) {
 }
 
 func TestFullServiceReopensTheOriginalPage(t *testing.T) {
-	sim := simulator(t, wechattest.WithEnvironment(wechattest.Snapshot))
+	sim := simulator(t)
 	var app string
 	app = serve(t, func(w http.ResponseWriter, r *http.Request) {
 		if c := r.FormValue("code"); c != "" {
@@ -90,12 +90,19 @@ func TestFullServiceReopensTheOriginalPage(t *testing.T) {
 		}
 		w.Write([]byte(cookie.Value))
 	})
-	snapshot, err := phone().Get(app + "/article")
+	browser := phone()
+	var virtual []string
+	for range 2 {
+		snapshot, err := sim.SnapshotVisit(browser, app+"/article")
+		require.NoError(t, err)
+		virtual = append(virtual, body(t, snapshot))
+	}
+	require.NotEqual(t, wechattest.OpenID(appID, "小明"), virtual[0])
+	require.NotEqual(t, virtual[0], virtual[1], "what the first visit stored is gone")
+	at, err := url.Parse(app)
 	require.NoError(t, err)
-	virtual := body(t, snapshot)
-	require.NotEqual(t, wechattest.OpenID(appID, "小明"), virtual)
+	require.Empty(t, browser.Jar.Cookies(at), "and never was in the browser")
 
-	browser := phone() // what the snapshot page stored is gone
 	full, err := sim.FullService(browser, app+"/article")
 	require.NoError(t, err)
 	require.Equal(t, "/article", full.Request.URL.Path)
