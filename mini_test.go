@@ -114,6 +114,21 @@ func TestABearerTokenIsNoCookieAndACookieIsNoBearerToken(t *testing.T) {
 	assert.Contains(t, both("wxm_nothing"), "logged-in=false")
 }
 
+func TestABearerTokenIsOneUnderTheManagersOwnLoadAndSaveToo(t *testing.T) {
+	s := newMiniSite(t)
+	s.server.Config.Handler = s.auth.Sessions().LoadAndSave(s.server.Config.Handler)
+	token := s.miniLogin(person(0))
+	b := s.browser()
+	b.setCookie(s.sessionCookie(), strings.TrimPrefix(token, bearerPrefix))
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode, "as a cookie, which scs has loaded")
+
+	got := s.request(http.MethodGet, "/a", token, "")
+	assert.Equal(t, http.StatusOK, got.StatusCode)
+	assert.Empty(t, got.Header["Set-Cookie"])
+	assert.Equal(t, http.StatusNoContent, s.request(http.MethodPost, "/wechat/logout", token, "").StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, s.request(http.MethodGet, "/a", token, "").StatusCode)
+}
+
 func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts      []Option

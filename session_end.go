@@ -14,10 +14,12 @@ import (
 
 // logout deletes the sessions of the request's cookies, unread, and the cookie.
 func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
-	if s.has(r.Context()) {
+	held, _ := r.Context().Value(visitKey).(*visit)
+	token, sent := bearer(r)
+	switch isBearer := sent && s.takesBearer; {
+	case held != nil && held.manager == s.manager, !isBearer && s.has(r.Context()):
 		return s.logoutLoaded(w, r)
-	}
-	if token, ok := bearer(r); ok && s.takesBearer {
+	case isBearer:
 		if !validToken(token) {
 			return nil
 		}

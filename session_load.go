@@ -24,13 +24,13 @@ func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
 	if held, ok := ctx.Value(visitKey).(*visit); ok && held.manager == s.manager {
 		return s.loadHeld(ctx, r, held)
 	}
-	if s.has(ctx) {
-		return s.loadOuter(ctx, r), nil
-	}
 	if s.takesBearer {
 		if token, ok := bearer(r); ok {
 			return s.loadBearer(ctx, token)
 		}
+	}
+	if s.has(ctx) {
+		return s.loadOuter(ctx, r), nil
 	}
 	var (
 		roomForTokens [maxSessionCookies]string
@@ -69,7 +69,9 @@ func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
 	v := &c.visit
 	v.sent, v.token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
 	c.track.token, c.track.holds = s.storeKey(v.token), c.guard != nil
-	s.identify(v)
+	if !s.manager.GetBool(ctx, bearerKey) { // a bearer token that came as a cookie
+		s.identify(v)
+	}
 	return v
 }
 
