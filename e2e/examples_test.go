@@ -175,7 +175,7 @@ func miniProgramLogsIn(t *testing.T, site string, sim *wechatsim) {
 		_, _ = w.Write([]byte(state.Code))
 	}))
 	defer phone.Close()
-	drive := exec.Command("node", filepath.Join("..", "examples", "miniprogram", "client", "drive.js"), site, phone.URL)
+	drive := exec.Command("node", filepath.Join("..", "examples", "miniprogram", "client", "drive.js"), site, phone.URL, "login")
 	out, err := drive.Output()
 	require.NoError(t, err)
 	assert.Contains(t, string(out), `"openid":"`+wechattest.OpenID(wechattest.DefaultMiniProgramAppID, person)+`"`)

@@ -49,6 +49,7 @@ async function stale() {
   console.log(JSON.stringify(out))
 }
 
+// main goes through all that the client does.
 async function main() {
   const app = create({ wx, baseURL })
   const out = {}
@@ -77,5 +78,11 @@ async function main() {
   console.log(JSON.stringify(out))
 }
 
-const run = what === 'stale' ? stale : main
+// login is one request, with the login that it needs.
+async function login() {
+  const res = await create({ wx, baseURL }).request({ url: '/api/me' })
+  console.log(JSON.stringify(res.data))
+}
+
+const run = { all: main, stale, login }[what]
 run().catch(err => { console.error(err); process.exit(1) })
