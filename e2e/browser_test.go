@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
@@ -28,11 +29,17 @@ type browser struct {
 
 // openBrowser starts one, which reaches loopback and nothing else. When the
 // test ends, whatever its tabs complained about fails the test.
-func openBrowser(t *testing.T) *browser {
+func openBrowser(t *testing.T) *browser { return openBrowserFor(t, patience) }
+
+// openBrowserForLooks starts one whose windows have all looks, one after the
+// other: to start Chromium for each takes longer than all that is looked at.
+func openBrowserForLooks(t *testing.T) *browser { return openBrowserFor(t, 4*patience) }
+
+func openBrowserFor(t *testing.T, life time.Duration) *browser {
 	t.Helper()
 	path, err := findChromium()
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), life)
 	t.Cleanup(cancel)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
@@ -69,6 +76,22 @@ func (b *browser) tab() *tab {
 	}
 	b.t.Cleanup(tb.assertQuiet)
 	require.NoError(b.t, chromedp.Do(ctx))
+	return tb
+}
+
+// window opens a tab with cookies of its own, as a fresh profile has, for a test
+// within the browser's.
+func (b *browser) window(t *testing.T) *tab {
+	t.Helper()
+	if !b.started {
+		b.tab()
+	}
+	tb := &tab{t: t}
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext(), chromedp.WithListener(tb.hear))
+	tb.ctx = ctx
+	t.Cleanup(cancel)
+	t.Cleanup(tb.assertQuiet)
+	require.NoError(t, chromedp.Do(ctx))
 	return tb
 }
 

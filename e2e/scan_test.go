@@ -135,6 +135,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	b := openBrowserForLooks(t)
 	for _, phoneLook := range looks() {
 		if phoneLook.device != "phone" {
 			continue
@@ -146,7 +147,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 			}
 		}
 		t.Run(phoneLook.scheme+"-"+phoneLook.lang, func(t *testing.T) {
-			desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+			desk, phone := b.window(t), b.window(t)
 			require.NoError(t, deskLook.put(desk))
 			require.NoError(t, phoneLook.put(phone))
 			require.NoError(t, desk.onEveryPage(neverPolls))
@@ -225,9 +226,10 @@ func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, wechatauth.WithEmbeddedQR(), wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.WeChatWindows: wechatauth.OpenInWeChat}))
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	b := openBrowserForLooks(t)
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
-			tb := openBrowser(t).tab()
+			tb := b.window(t)
 			require.NoError(t, l.put(tb))
 			agent := wechattest.Windows
 			if l.device == "phone" {
@@ -250,9 +252,10 @@ func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, wechatauth.WithEmbeddedQR())
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	b := openBrowserForLooks(t)
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
-			tb := openBrowser(t).tab()
+			tb := b.window(t)
 			require.NoError(t, l.put(tb))
 			require.NoError(t, tb.pretend(wechattest.OrdinaryBrowser, l.lang)) // in a narrow window, too
 			tb.open(site.url + "/orders?id=7")
@@ -381,9 +384,10 @@ func TestGuestsAndRefusedVisitorsReadWhyAndHowToGoOn(t *testing.T) {
 	refusing := wechattest.NewServer(wechattest.With(wechattest.RefusalCallback))
 	refused := startScanSiteOn(t, refusing)
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	b := openBrowserForLooks(t)
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
-			tb := openBrowser(t).tab()
+			tb := b.window(t)
 			require.NoError(t, l.put(tb))
 			agent := wechattest.Windows
 			if l.device == "phone" {
@@ -411,9 +415,10 @@ func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	b := openBrowserForLooks(t)
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
-			desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+			desk, phone := b.window(t), b.window(t)
 			for tb, agent := range map[*tab]string{desk: wechattest.OrdinaryBrowser, phone: wechattest.IPhone} {
 				require.NoError(t, l.put(tb))
 				require.NoError(t, tb.pretend(agent, l.lang))

@@ -80,10 +80,12 @@ func TestEveryPageIsReadableOnEveryScreenInEveryLanguage(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
+	b := openBrowserForLooks(t)
+	b.tab()
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
 			t.Parallel()
-			tb := openBrowser(t).tab()
+			tb := b.window(t)
 			require.NoError(t, l.put(tb))
 
 			tb.open(site.url + "/public")
