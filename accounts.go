@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"path"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
@@ -38,13 +37,11 @@ type Account struct {
 	Endpoints client.Endpoints
 	// Pages are this account's own.
 	Pages Pages
-	// LoginsPerMinute is this account's bound.
-	LoginsPerMinute int
 }
 
 // text is what tells two accounts apart: all but Pages.
 func (a Account) text() string {
-	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API, strconv.Itoa(a.LoginsPerMinute)})
+	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
 }
 
 // Format writes the AppID and nothing else, whatever the verb, so that no
@@ -339,9 +336,6 @@ func (a *Auth) newTenant(account Account) (*Auth, error) {
 	c.appID, c.secret = account.AppID, account.Secret
 	c.websiteAppID, c.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
 	c.miniAppID, c.miniSecret = account.MiniProgramAppID, account.MiniProgramSecret
-	if account.LoginsPerMinute != 0 {
-		c.loginsPerMinute = account.LoginsPerMinute
-	}
 	if account.BaseURL != "" {
 		c.baseURL = account.BaseURL
 	}

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"regexp"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -203,7 +202,7 @@ func (c *changing) Account(_ context.Context, appID string) (Account, error) {
 	return c.account, nil
 }
 
-func TestEachAccountHasItsOwnPagesEndpointsAndLimit(t *testing.T) {
+func TestEachAccountHasItsOwnPagesAndEndpoints(t *testing.T) {
 	sim, a, b := newShops(t)
 	elsewhere, _, _ := newShops(t)
 	defer elsewhere.Close()
@@ -213,18 +212,15 @@ func TestEachAccountHasItsOwnPagesEndpointsAndLimit(t *testing.T) {
 			return err
 		}
 	}
-	a.LoginsPerMinute, a.Pages = 1, pages("the page of A")
+	a.Pages = pages("the page of A")
 	b.Endpoints, b.Pages = elsewhere.Endpoints(), pages("the page of B")
 	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
-	s.clock.Advance(time.Minute - time.Duration(s.clock.Now().Unix()%60)*time.Second) // a minute begins
+	sim.Fail(exchangeEndpoint, wechattest.Errcode(45011))
 
-	assert.Contains(t, s.browser().visit("/a/x").body, "logged-in=true")
 	assert.Equal(t, "the page of A rate_limited", s.browser().visit("/a/x").body)
-	for range 3 {
-		assert.Contains(t, s.browser().visit("/b/x").body, "logged-in=true", "A's bound is not B's")
-	}
+	assert.Contains(t, s.browser().visit("/b/x").body, "logged-in=true", "A's quota is not B's")
 	assert.Equal(t, 1, sim.Count("/sns/oauth2/access_token"))
-	assert.Equal(t, 3, elsewhere.Count("/sns/oauth2/access_token"))
+	assert.Equal(t, 1, elsewhere.Count("/sns/oauth2/access_token"))
 	assert.Equal(t, "the page of B callback_malformed", s.browser().visit("/wechat/callback/"+shopB).body)
 }
 

@@ -33,7 +33,6 @@ type Auth struct {
 	tenants     *tenants // nil where there is one account
 	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
 
-	limit *limiter
 	relay *relay // nil without WithRelay
 
 	sessions *sessions
@@ -197,7 +196,6 @@ func (a *Auth) setFlows(c *config) error {
 	a.cookies = newCookieJar(ring, cookiePrefix(a.base), a.cookieTag(c.appID))
 	a.cookies.secure, a.cookies.bound, a.cookies.now = a.base.Scheme == "https", []string{c.appID, a.callbackURL()}, c.now
 	a.setAuthorizePages()
-	a.limit = &limiter{max: c.loginsPerMinute, now: c.now}
 	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
 	return nil
 }

@@ -194,15 +194,9 @@ func (a *Auth) turnBack(w http.ResponseWriter, r *http.Request, f flow, c *claim
 	a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 }
 
-// errOverLimit: this account's own bound is reached, not WeChat's.
-var errOverLimit = errors.New("more logins in this minute than WithLoginsPerMinute allows")
-
 // identify exchanges the code, and fetches the profile if the granted scope
 // has one. A broken profile never breaks a login.
 func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (Identity, Reason, error) {
-	if !a.limit.take() {
-		return Identity{}, ReasonRateLimited, errOverLimit
-	}
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
 		return Identity{}, reasonOf(err), err

@@ -186,8 +186,8 @@ func checkAccount(ctx context.Context, option string, acc account) (found []*sto
 		})
 	case errors.As(err, &we) && we.Kind() == client.KindRateLimited:
 		found = append(found, &store.Finding{
-			English: fmt.Sprintf("%s: WeChat takes no more calls of this account: %v; look for a loop of logins, bound them with WithLoginsPerMinute, and check again later (45011: in a minute, 45009: tomorrow)", option, err),
-			Chinese: fmt.Sprintf("%s：微信限制了该账号的调用（%v）：请检查是否有循环登录，用 WithLoginsPerMinute 限制频率，稍后再检查（45011 等一分钟，45009 等到次日）。", option, err),
+			English: fmt.Sprintf("%s: WeChat takes no more calls of this account: %v; look for a loop of logins, limit the requests to POST mini/login in the proxy in front, and check again later (45011: in a minute, 45009: tomorrow)", option, err),
+			Chinese: fmt.Sprintf("%s：微信限制了该账号的调用（%v）：请检查是否有循环登录，并在前置代理上限制 POST mini/login 的频率，稍后再检查（45011 等一分钟，45009 等到次日）。", option, err),
 			Err:     err,
 		})
 	case errors.As(err, &we) && we.Kind() == client.KindBusy:

@@ -82,7 +82,7 @@ func TestCheckTellsThatWeChatIsBusyOrLimitsTheAccount(t *testing.T) {
 		code             int
 		english, chinese string
 	}{
-		{45009, "WithLoginsPerMinute", "次日"},
+		{45009, "in the proxy in front", "次日"},
 		{45011, "check again later", "限制了该账号的调用"},
 		{-1, "WeChat is busy", "繁忙"},
 	} {

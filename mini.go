@@ -79,9 +79,6 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 
 // miniLogin is the login itself: exchange, hook, session.
 func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, error) {
-	if !a.limit.take() {
-		return outcome{Reason: ReasonRateLimited}, errOverLimit
-	}
 	ms, err := a.mini.client.Code2Session(ctx, code)
 	if err != nil {
 		return outcome{Reason: reasonOf(err)}, err

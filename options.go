@@ -30,7 +30,6 @@ type config struct {
 	websiteSet                  bool
 	miniAppID, miniSecret       string
 	miniSet                     bool
-	loginsPerMinute             int
 	relayURL                    string
 	relayKey                    []byte
 	relaySet                    bool
@@ -364,9 +363,6 @@ func (c *config) validate() error {
 	}
 	errs = append(errs, c.validateEnvironments()...)
 	if err := c.validateComponent(); err != nil {
-		errs = append(errs, err)
-	}
-	if err := c.validateLimit(); err != nil {
 		errs = append(errs, err)
 	}
 	if err := c.validateRelay(); err != nil {

@@ -122,7 +122,6 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a relay with a query":             {right(WithRelay("https://auth.example.com/relay?a=b", key)), "WithRelay: "},
 		"a relay and an embedded QR code":  {right(WithWebsiteApp("wx2", "s"), WithEmbeddedQR(), WithRelay("https://auth.example.com/relay", key)), "WithRelay: remove WithEmbeddedQR"},
 		"a relay without a key":            {right(WithRelay("https://auth.example.com/relay", nil)), "WithRelay: the key has 0 bytes"},
-		"less than no logins":              {right(WithLoginsPerMinute(-1)), "WithLoginsPerMinute: "},
 		"half a mini program":              {right(WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},
 		"a mini program that is the app":   {right(WithMiniProgram(testAppID, testSecret)), "WithMiniProgram: a mini program has an AppID of its own"},
 		"accounts from nobody":             {[]Option{WithBaseURL(testBase), WithAccounts(nil)}, "WithAccounts: the resolver is nil"},
