@@ -9,5 +9,7 @@ require (
 	github.com/gomodule/redigo v1.9.3
 	github.com/stretchr/testify v1.12.1
 	go.yaml.in/yaml/v3 v3.0.5
+	golang.org/x/crypto v0.54.0
 )
 
+require golang.org/x/sys v0.47.0 // indirect

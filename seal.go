@@ -1,7 +1,6 @@
 package wechatauth
 
 import (
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -10,12 +9,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// keyring seals what we give to a browser for safekeeping: AES-256-GCM under
-// keys that are derived by HKDF-SHA256, one for each purpose. The first key
-// seals, all of them open, so keys can be rotated without ending a login.
-// Safe for concurrent use.
+// A keyring encrypts values that a browser or the store keeps:
+// XChaCha20-Poly1305 under keys derived by HKDF-SHA256, one for each purpose.
+// Every anonymous page visit seals a cookie under one key for years; with
+// random nonces of 192 bits there is no number of them to be reached, while 96
+// bits are unsafe after 2^32. The first key seals and all keys open, so keys
+// can be rotated without ending a login. A keyring is safe for concurrent use.
 type keyring struct {
 	keys []sealingKey // newest first
 }
@@ -26,9 +29,9 @@ type sealingKey struct {
 }
 
 const (
-	sealVersion = 1
+	sealVersion = 2
 	keyIDSize   = 4
-	nonceSize   = 12
+	nonceSize   = chacha20poly1305.NonceSizeX
 )
 
 // errUnsealed says no more than that: why a box does not open helps only who
@@ -51,16 +54,12 @@ func newKeyring(purpose string, secrets ...[]byte) (*keyring, error) {
 
 func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
 	var k sealingKey
-	okm, err := hkdf.Key(sha256.New, secret, nil, "wechatauth v1 "+purpose, 32+keyIDSize)
+	okm, err := hkdf.Key(sha256.New, secret, nil, "wechatauth v2 "+purpose, chacha20poly1305.KeySize+keyIDSize)
 	if err != nil {
 		return k, err
 	}
-	block, err := aes.NewCipher(okm[:32])
-	if err != nil {
-		return k, err
-	}
-	k.aead, err = cipher.NewGCM(block)
-	copy(k.id[:], okm[32:])
+	k.aead, err = chacha20poly1305.NewX(okm[:chacha20poly1305.KeySize])
+	copy(k.id[:], okm[chacha20poly1305.KeySize:])
 	return k, err
 }
 

@@ -167,14 +167,9 @@ func doBatch(ctx context.Context, s Sessions, b Batch) error {
 func (s *sealed) DoBatch(ctx context.Context, b Batch) error {
 	hidden := Batch{slices.Clone(b.writes)}
 	for i, w := range b.writes {
-		if w.kind != writeCommit {
-			continue
+		if w.kind == writeCommit {
+			hidden.writes[i].value = s.seal(w.key, w.value)
 		}
-		box, err := s.seal(w.key, w.value)
-		if err != nil {
-			return newError("seal session", err)
-		}
-		hidden.writes[i].value = box
 	}
 	return doBatch(ctx, s.Sessions, hidden)
 }

@@ -2,18 +2,21 @@ package store
 
 import (
 	"context"
-	"crypto/aes"
 	"crypto/cipher"
 	"crypto/hkdf"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // Encrypt wraps a store so that session records are encrypted and bound to
-// their token (AES-256-GCM under a key of each record's own, derived from the
-// given key and the token by HKDF-SHA256). Who can read the store learns
+// their token (XChaCha20-Poly1305 with random nonces of 192 bits, under a key
+// derived from the given one by HKDF-SHA256, the token as additional data).
+// Who can read the store learns
 // nothing from a record, and who can write to it cannot make a session, alter
 // one, or put one in the place of another. He can still delete sessions or
 // bring back an old record of the same token, and he sees the tokens, which are
@@ -27,7 +30,7 @@ import (
 // and reports session_corrupt: while keys are being rotated it may well be a good
 // one, sealed by an instance that has the new key already.
 //
-// Marks and the index are passed on as they are. A record grows by 29 bytes.
+// Marks and the index are passed on as they are. A record grows by 41 bytes.
 func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("encrypt sessions: no key")
@@ -37,24 +40,24 @@ func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
 		if len(key) < 32 || uniform(key) {
 			return nil, fmt.Errorf("encrypt sessions: key %d must be at least 32 random bytes", i+1)
 		}
-		prk, err := hkdf.Extract(sha256.New, key, nil)
+		aead, err := recordCipher(key)
 		if err != nil {
 			return nil, fmt.Errorf("encrypt sessions: key %d: %w", i+1, err)
 		}
-		s.keys = append(s.keys, prk)
+		s.keys = append(s.keys, aead)
 	}
 	return s, nil
 }
 
-// sealedV1 is the first byte of a record: what follows is nonce, ciphertext and
-// tag of the construction that Encrypt describes.
-const sealedV1 = 1
+// sealedV2 is the first byte of a record. The nonce, the ciphertext and the tag
+// of the construction that Encrypt describes follow.
+const sealedV2 = 2
 
 // sealed is a store whose records are encrypted. What it does not override, the
 // inner store does.
 type sealed struct {
 	Sessions
-	keys [][]byte // first seals, all open
+	keys []cipher.AEAD // first seals, all open
 }
 
 func (s *sealed) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -78,19 +81,11 @@ func (s *sealed) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dur
 }
 
 func (s *sealed) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	box, err := s.seal(token, b)
-	if err != nil {
-		return newError("seal session", err)
-	}
-	return s.Sessions.CommitCtx(ctx, token, box, expiry)
+	return s.Sessions.CommitCtx(ctx, token, s.seal(token, b), expiry)
 }
 
 func (s *sealed) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
-	box, err := s.seal(token, b)
-	if err != nil {
-		return false, newError("seal session", err)
-	}
-	return s.Sessions.UpdateCtx(ctx, token, box, expiry)
+	return s.Sessions.UpdateCtx(ctx, token, s.seal(token, b), expiry)
 }
 
 func (s *sealed) AllCtx(ctx context.Context) (map[string][]byte, error) {
@@ -117,46 +112,36 @@ func (s *sealed) Commit(token string, b []byte, expiry time.Time) error {
 
 func (s *sealed) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
 
-func (s *sealed) seal(token string, b []byte) ([]byte, error) {
-	aead, err := recordCipher(s.keys[0], token)
-	if err != nil {
-		return nil, err
-	}
-	return aead.Seal([]byte{sealedV1}, nil, b, nil), nil
+func (s *sealed) seal(token string, b []byte) []byte {
+	const head = 1 + chacha20poly1305.NonceSizeX
+	box := make([]byte, head, head+len(b)+chacha20poly1305.Overhead)
+	box[0] = sealedV2
+	rand.Read(box[1:]) // never fails: crypto/rand ends the program instead
+	return s.keys[0].Seal(box, box[1:], b, []byte(token))
 }
 
-// open tries all keys. There are few of them, and a wrong one is told by the
-// tag.
+// open tries all keys. There are few of them, and the tag fails for a wrong
+// one.
 func (s *sealed) open(token string, box []byte) ([]byte, error) {
-	const op = "open session"
-	if len(box) == 0 || box[0] != sealedV1 {
-		return nil, newError(op, ErrUnopened)
-	}
-	for _, key := range s.keys {
-		aead, err := recordCipher(key, token)
-		if err != nil {
-			return nil, newError(op, err)
-		}
-		if b, err := aead.Open([]byte{}, nil, box[1:], nil); err == nil {
-			return b, nil
+	const head = 1 + chacha20poly1305.NonceSizeX
+	if len(box) >= head && box[0] == sealedV2 {
+		for _, aead := range s.keys {
+			if b, err := aead.Open([]byte{}, box[1:head], box[head:], []byte(token)); err == nil {
+				return b, nil
+			}
 		}
 	}
-	return nil, newError(op, ErrUnopened)
+	return nil, newError("open session", ErrUnopened)
 }
 
-// recordCipher derives the key of one record. A key of its own binds the record
-// to its token, and keeps random nonces safe however many sessions there are:
-// they need to differ among the records of one token only.
-func recordCipher(prk []byte, token string) (cipher.AEAD, error) {
-	key, err := hkdf.Expand(sha256.New, prk, "wechatauth session record v1 "+token, 32)
+// recordCipher derives the key that records are encrypted with from a key of the
+// application, which may be used elsewhere too.
+func recordCipher(key []byte) (cipher.AEAD, error) {
+	derived, err := hkdf.Key(sha256.New, key, nil, "wechatauth session record v2", chacha20poly1305.KeySize)
 	if err != nil {
 		return nil, err
 	}
-	block, err := aes.NewCipher(key)
-	if err != nil {
-		return nil, err
-	}
-	return cipher.NewGCMWithRandomNonce(block)
+	return chacha20poly1305.NewX(derived)
 }
 
 // uniform reports whether all bytes are the same: a key that was never filled.

@@ -28,7 +28,7 @@ func TestAnEncryptedRecordShowsNothingAndNeverLooksTheSame(t *testing.T) {
 
 	assert.NotContains(t, string(first), "openid")
 	assert.NotEqual(t, first, second)
-	assert.Len(t, first, len(secret)+29)
+	assert.Len(t, first, len(secret)+41)
 }
 
 func TestAnAlteredRecordIsNoSession(t *testing.T) {

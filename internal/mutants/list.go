@@ -182,8 +182,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "purposes share a key", about: "seal",
-		search: `"wechatauth v1 "+purpose`,
-		broken: `"wechatauth v1 "+purpose[:0]`,
+		search: `"wechatauth v2 "+purpose`,
+		broken: `"wechatauth v2 "+purpose[:0]`,
 		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
 	{
@@ -201,6 +201,12 @@ var mutants = []mutant{
 		name: "every box has the same nonce", about: "seal",
 		search: `	rand.Read(nonce) //`,
 		broken: `	_ = rand.Reader //`,
+	},
+	{
+		name: "half of a nonce is random", about: "seal",
+		search: `	rand.Read(nonce) //`,
+		broken: `	rand.Read(nonce[:12]) //`,
+		killer: "^TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits$",
 	},
 	{
 		name: "text that is nearly base64 opens", about: "seal",

@@ -14,6 +14,7 @@ require (
 require (
 	github.com/boombuler/barcode v1.1.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
+	golang.org/x/crypto v0.54.0 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )
 

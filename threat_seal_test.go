@@ -1,0 +1,138 @@
+package wechatauth
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"encoding/base64"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/chacha20poly1305"
+
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// openByHand opens a box as docs describe it, without the code under test, and
+// returns its nonce too. head is the number of bytes before the nonce.
+func openByHand(t *testing.T, secret, label string, box []byte, head int, additional []byte) (nonce, plain []byte) {
+	t.Helper()
+	key, err := hkdf.Key(sha256.New, []byte(secret), nil, label, chacha20poly1305.KeySize)
+	require.NoError(t, err)
+	aead, err := chacha20poly1305.NewX(key)
+	require.NoError(t, err)
+	require.Equal(t, 24, aead.NonceSize())
+	require.Greater(t, len(box), head+aead.NonceSize())
+	nonce = box[head : head+aead.NonceSize()]
+	plain, err = aead.Open(nil, nonce, box[head+aead.NonceSize():], additional)
+	require.NoError(t, err)
+	return nonce, plain
+}
+
+// An anonymous page visit seals a cookie under a key that lives for years. 2^32
+// random nonces of 96 bits are not safe, and a crawler makes as many in weeks.
+func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) {
+	key := "a key for session records, of 32 bytes or more"
+	records := store.NewMemory()
+	s := newSite(t, WithStore(records), WithSessionEncryption([]byte(key)))
+	nonces := map[string]bool{}
+	changes := make([]byte, 24) // the bits that differ among the nonces
+	see := func(nonce []byte) {
+		assert.False(t, nonces[string(nonce)], "a nonce was used twice")
+		for seen := range nonces {
+			for i := range changes {
+				changes[i] |= seen[i] ^ nonce[i]
+			}
+			break
+		}
+		nonces[string(nonce)] = true
+	}
+	for range 64 {
+		cookies := s.browser().step("/a").flowCookies()
+		require.Len(t, cookies, 1)
+		box, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
+		require.NoError(t, err)
+		additional := additionalData([keyIDSize]byte(box[1:]), s.auth.cookies.place("flow", cookies[0].Name))
+		nonce, plain := openByHand(t, wechattest.DefaultSecret, "wechatauth v2 flow", box, 1+keyIDSize, additional)
+		assert.Contains(t, string(plain), `"r":"/a"`)
+		see(nonce)
+
+		b := s.browser()
+		require.Equal(t, http.StatusOK, b.visit("/a").StatusCode)
+		sessionToken := b.cookie(s.sessionCookie()).Value
+		record, found, err := records.FindCtx(context.Background(), sessionToken)
+		require.NoError(t, err)
+		require.True(t, found)
+		nonce, plain = openByHand(t, key, "wechatauth session record v2", record, 1, []byte(sessionToken))
+		assert.Contains(t, string(plain), aliceOpenID)
+		see(nonce)
+	}
+	for i, bits := range changes {
+		assert.Equal(t, byte(0xff), bits, "byte %d of the nonces", i)
+	}
+}
+
+// One construction seals, whatever it is for. AES stands only where WeChat
+// encrypts what we read.
+func TestT97_NothingElseSeals(t *testing.T) {
+	sealers := map[string]bool{"seal.go": true, "store/encrypt.go": true}
+	aes := map[string]bool{"client/crypto.go": true, "mini.go": true, "wechattest/payload.go": true}
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || filepath.Ext(path) != ".go" || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		require.NoError(t, err)
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			require.NoError(t, err)
+			switch name {
+			case "crypto/aes":
+				assert.True(t, aes[path], "%s imports %s", path, name)
+			case "crypto/cipher", "golang.org/x/crypto/chacha20poly1305":
+				assert.True(t, sealers[path] || aes[path], "%s imports %s", path, name)
+			}
+		}
+		return nil
+	})
+	require.NoError(t, err)
+}
+
+// What is sealed for one purpose, place or key opens for no other.
+func TestT97_PurposesAreKeptApart(t *testing.T) {
+	secret := "a key for tests, of 32 bytes or more"
+	ring := func(purpose string) *keyring {
+		r, err := newKeyring(purpose, []byte(secret))
+		require.NoError(t, err)
+		return r
+	}
+	purposes := []string{"flow", "kept", "relay", "outcome", "outcome target", "renewed", "scan", "enter"}
+	for _, sealed := range purposes {
+		box := ring(sealed).seal([]byte("content"), "place")
+		for _, opened := range purposes {
+			_, err := ring(opened).open(box, "place")
+			assert.Equal(t, sealed == opened, err == nil, "sealed for %s, opened for %s", sealed, opened)
+		}
+	}
+
+	ctx, inner := context.Background(), store.NewMemory()
+	records, err := store.Encrypt(inner, []byte(secret))
+	require.NoError(t, err)
+	require.NoError(t, records.CommitCtx(ctx, "one", []byte("record"), time.Now().Add(time.Hour)))
+	box, _, err := inner.FindCtx(ctx, "one")
+	require.NoError(t, err)
+	require.NoError(t, inner.CommitCtx(ctx, "two", box, time.Now().Add(time.Hour)))
+	_, _, err = records.FindCtx(ctx, "two")
+	assert.ErrorIs(t, err, store.ErrUnopened, "a record under another token")
+}
