@@ -201,7 +201,7 @@ func ByPathPrefix(prefixes map[string]Account) AccountResolver {
 // visitor sends has to be removed by the proxy.
 func ByHeader(name string, trusted []netip.Prefix, accounts ...Account) AccountResolver {
 	return newFixedAccounts(func(r *http.Request) string {
-		values := r.Header.Values(name)
+		values := slices.DeleteFunc(slices.Clone(r.Header.Values(name)), func(value string) bool { return value == "" })
 		if len(values) != 1 || !fromPeer(r.RemoteAddr, trusted) {
 			return ""
 		}

@@ -89,7 +89,7 @@ func (a *Auth) notFound(w http.ResponseWriter, r *http.Request) {
 		e.Detail = "the endpoints are mounted elsewhere than at the path prefix " + a.prefix + ", or behind http.StripPrefix"
 	}
 	a.stopped(r, e)
-	a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+	a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.showsPage(r)})
 }
 
 // serveMini serves the endpoints of a mini program.
@@ -106,7 +106,7 @@ func (a *Auth) serveMini(w http.ResponseWriter, r *http.Request, name string) {
 	case name == "mini/enter":
 		a.methodNotAllowed(w, r, "GET")
 	default:
-		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.showsPage(r)})
 	}
 }
 
@@ -130,13 +130,13 @@ func (a *Auth) serveScans(w http.ResponseWriter, r *http.Request, name string) {
 	case isPhone:
 		a.methodNotAllowed(w, r, "GET, POST")
 	default:
-		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.isPage(r)})
+		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.showsPage(r)})
 	}
 }
 
 func (a *Auth) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
-	a.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: a.isPage(r)})
+	a.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: a.showsPage(r)})
 }
 
 // nextOf reads the return target of a form or a query.
@@ -324,7 +324,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 // but pages, so a client too old or too simple to say what it asks for is
 // believed, unless something shows that it is no person's visit.
 func (a *Auth) navigates(r *http.Request) bool {
-	return a.isPage(r) || (mayBePage(r.Header) && !breaksOnRedirect(r.Header))
+	return a.isPage(r) || (mayBePage(r.Header) && !breaksOnRedirect(r))
 }
 
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {
@@ -421,19 +421,15 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 func (a *Auth) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	if err := a.origin.Check(r); err != nil {
 		a.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
-		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: wantsHTML(r), Err: err})
+		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: a.showsPage(r), Err: err})
 		return nil, false
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	if err := r.ParseForm(); err != nil {
-		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: wantsHTML(r), Err: err})
+		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: a.showsPage(r), Err: err})
 		return nil, false
 	}
 	return r.Form, true
-}
-
-func wantsHTML(r *http.Request) bool {
-	return strings.Contains(strings.ToLower(r.Header.Get("Accept")), "text/html")
 }
 
 func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
@@ -443,7 +439,7 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 	}
 	if err := a.Logout(w, r); err != nil {
 		a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
-		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: wantsHTML(r), Err: err})
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 		return
 	}
 	if _, sent := bearer(r); sent && a.sessions.takesBearer {

@@ -26,7 +26,8 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // RequireWeChat lets requests through whose session holds a WeChat identity;
 // IdentityFromContext returns it. An anonymous page visit (see IsPageVisit) is
 // sent to WeChat and comes back, logged in, to the URL it asked for. Any other
-// anonymous request is answered 401 with JSON:
+// anonymous request is answered 401: a form that a page submits with a page and a
+// link, everything else with JSON:
 //
 //	{"error":"login_required","reason":"no_session","login_url":"https://…/wechat/login"}
 //
@@ -85,7 +86,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: a.appIDFor(r), Err: err})
 			if v, err = a.sessions.standIn(r.Context(), err); err != nil {
-				a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+				a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 				return
 			}
 		}
@@ -170,7 +171,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		v, err := a.sessions.load(r)
 		if err != nil {
 			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 			return
 		}
 		act, reason := a.decide(r, v, want)
@@ -178,7 +179,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionPass:
 			if err := a.consents.allow(v.ctx, v.identity); err != nil {
 				a.stopped(r, Event{Reason: ReasonNotAuthorized, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
-				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.isPage(r), Err: err})
+				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.showsPage(r), Err: err})
 				return
 			}
 			if a.profileDue(v) && a.isPage(r) {
@@ -211,7 +212,7 @@ func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*Auth, bool) 
 	account, err := a.of(r)
 	if err != nil {
 		a.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
-		a.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.isPage(r), Err: err})
+		a.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
 		return nil, false
 	}
 	return account, true
@@ -219,11 +220,13 @@ func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*Auth, bool) 
 
 // refuse answers an anonymous request that is not redirected.
 func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
-	f := Failure{Reason: reason, Page: a.isPage(r)}
+	f := Failure{Reason: reason, Page: a.showsPage(r)}
 	switch {
 	case reason == ReasonSnapshotUser: // starting again does not help
 	case reason == ReasonOpenInWeChat:
 		f.RetryURL = a.absolute(a.targetOf(r))
+	case f.Page && reason == ReasonScopeRequired:
+		f.RetryURL = a.upgradeURL(a.targetOf(r))
 	case f.Page:
 		f.RetryURL = a.loginURL(a.targetOf(r), true)
 	case reason == ReasonScopeRequired:
@@ -269,17 +272,16 @@ func (a *Auth) abandon(v *visit) {
 // stopUnsaved answers instead of a handler whose session could not be saved.
 func (a *Auth) stopUnsaved(w http.ResponseWriter, r *http.Request, err error) {
 	a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 }
 
-// isPage applies the page-visit rule. What a redirect would break is never a
-// page, whatever an own rule says.
-func (a *Auth) isPage(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	return !breaksOnRedirect(r.Header) && a.pageVisit(r)
-}
+// isPage applies the page-visit rule. Where the application has a rule, only the
+// method comes before it.
+func (a *Auth) isPage(r *http.Request) bool { return isRead(r) && a.pageVisit(r) }
+
+// showsPage reports whether a failure is shown as a page: a person sees the
+// response of a page visit, and of a form.
+func (a *Auth) showsPage(r *http.Request) bool { return isForm(r) || a.isPage(r) }
 
 // owns reports whether the request is for one of our endpoints.
 func (a *Auth) owns(r *http.Request) bool {
@@ -304,7 +306,7 @@ func (a *Auth) targetOf(r *http.Request) string {
 // Host header decides nothing else. A proxy that rewrites Host looks the same
 // to us; it betrays itself by the hop cookie, or by X-Forwarded-Host.
 func (a *Auth) onOtherHost(r *http.Request) bool {
-	if a.sameHost(r.Host) || a.sameHost(r.Header.Get("X-Forwarded-Host")) {
+	if a.sameHost(r.Host) || a.sameHost(headerOf(r.Header, "X-Forwarded-Host")) {
 		return false
 	}
 	_, err := r.Cookie(a.cookies.hopName())

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -569,4 +570,93 @@ func (d dropping) SetCookies(u *url.URL, cookies []*http.Cookie) {
 		}
 	}
 	d.CookieJar.SetCookies(u, kept)
+}
+
+// A person who submits a form after the session has ended reads the response; a
+// script reads JSON.
+func TestAPersonWhoseFormComesTooLateReadsAPage(t *testing.T) {
+	s := newMiniSite(t)
+	ended := "Cookie: " + s.sessionCookie() + "=" + strings.Repeat("x", 43)
+	form := []string{pageHeader, "Content-Type: application/x-www-form-urlencoded", "Content-Length: 0"}
+	navigation := append([]string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"}, form...)
+	profile := "Cookie: " + s.sessionCookie() + "=" + s.session(aliceOpenID)
+	for name, c := range map[string]struct {
+		target string
+		header []string
+		status int
+		reason Reason
+		page   bool
+	}{
+		"a form":                             {"/pay", append(navigation, ended), 401, ReasonSessionUnknown, true},
+		"a form of an old browser":           {"/pay", append(form, ended), 401, ReasonSessionUnknown, true},
+		"a form without any cookie":          {"/pay", form, 401, ReasonNoSession, true},
+		"a form behind HTTP Basic":           {"/pay", append(navigation, "Authorization: Basic eDp5"), 401, ReasonNoSession, true},
+		"a form that needs the profile":      {"/profile", append(navigation, profile), 403, ReasonScopeRequired, true},
+		"a form of ours by a wrong method":   {"/wechat/login", navigation, 405, ReasonMethodNotAllowed, true},
+		"a form of another site's":           {"/wechat/logout", append([]string{"Origin: https://evil.example"}, form...), 403, ReasonCrossOrigin, true},
+		"fetch":                              {"/pay", []string{"Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Content-Length: 0"}, 401, ReasonNoSession, false},
+		"fetch that accepts a page":          {"/pay", append([]string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}, form...), 401, ReasonNoSession, false},
+		"XMLHttpRequest":                     {"/pay", append([]string{"X-Requested-With: XMLHttpRequest"}, form...), 401, ReasonNoSession, false},
+		"a client that says nothing of HTML": {"/pay", []string{"Content-Length: 0"}, 401, ReasonNoSession, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := s.wire(http.MethodPost, c.target, c.header...)
+			assert.Equal(t, c.status, got.StatusCode)
+			assert.Empty(t, got.Header["Set-Cookie"], "no login begins")
+			if !c.page {
+				assert.Equal(t, "application/json; charset=utf-8", got.Header.Get("Content-Type"))
+				assert.Contains(t, got.body, `"reason":"`+string(c.reason)+`"`)
+				return
+			}
+			assert.Equal(t, "text/html; charset=utf-8", got.Header.Get("Content-Type"))
+			assert.Contains(t, got.body, string(c.reason))
+			switch c.reason {
+			case ReasonSessionUnknown, ReasonNoSession:
+				assert.Contains(t, got.body, `href="/wechat/login?next=`)
+			case ReasonScopeRequired:
+				assert.Contains(t, got.body, `href="/wechat/upgrade?next=`)
+			}
+		})
+	}
+}
+
+// What a proxy blanks instead of removing is not there.
+func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
+	s := newMiniSite(t)
+	t.Run("Authorization", func(t *testing.T) {
+		bearer := "Authorization: Bearer " + s.miniLogin(person(0))
+		got := s.wire(http.MethodGet, "/a", "Authorization:", bearer)
+		assert.Contains(t, got.body, "logged-in=true")
+	})
+	t.Run("X-Forwarded-Host", func(t *testing.T) {
+		got := s.wire(http.MethodGet, "/a", pageHeader, "Host: inner.example", "X-Forwarded-Host:", "X-Forwarded-Host: "+s.auth.base.Host)
+		assert.Contains(t, got.Header.Get("Location"), authorizeEndpoint, "the visit came by the base URL's host")
+		got = s.wire(http.MethodGet, "/a", pageHeader, "Host: other.example", "X-Forwarded-Host:")
+		assert.Equal(t, s.auth.base.String()+"/a", got.Header.Get("Location"))
+	})
+	t.Run("Origin of a preflight", func(t *testing.T) {
+		assert.Equal(t, http.StatusUnauthorized, s.wire(http.MethodOptions, "/a", "Origin:", "Access-Control-Request-Method: POST").StatusCode)
+		assert.Equal(t, http.StatusUnauthorized, s.wire(http.MethodOptions, "/a", "Origin: https://spa.example", "Access-Control-Request-Method:").StatusCode)
+	})
+	t.Run("Origin and Sec-Fetch-Site of a form", func(t *testing.T) {
+		assert.Equal(t, http.StatusSeeOther, s.wire(http.MethodPost, "/wechat/logout", "Origin:", "Sec-Fetch-Site:", "Content-Length: 0").StatusCode)
+	})
+	t.Run("Accept-Language", func(t *testing.T) {
+		got := s.wire(http.MethodGet, "/wechat/callback", pageHeader, "Accept-Language:", "Accept-Language: en")
+		assert.Contains(t, got.body, `lang="en"`)
+	})
+	t.Run("Sec-Fetch-Dest of a callback", func(t *testing.T) {
+		callback := callbackOf(s.pending("/a"), "code")
+		assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, callback, "Sec-Fetch-Dest:").StatusCode, "in no frame")
+		assert.Equal(t, http.StatusOK, s.wire(http.MethodGet, callback, "Sec-Fetch-Dest:", "Sec-Fetch-Dest: iframe").StatusCode, "to open it in the whole window")
+	})
+	t.Run("the header of ByHeader", func(t *testing.T) {
+		byHeader := ByHeader("X-App", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Account{AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret})
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = "127.0.0.1:1"
+		r.Header["X-App"] = []string{"", wechattest.DefaultAppID}
+		appID, err := byHeader.AppIDOf(r)
+		require.NoError(t, err)
+		assert.Equal(t, wechattest.DefaultAppID, appID)
+	})
 }

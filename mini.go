@@ -188,7 +188,7 @@ func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 
 // bearer returns the session token of the request's Authorization header.
 func bearer(r *http.Request) (token string, sent bool) {
-	scheme, rest, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	scheme, rest, _ := strings.Cut(headerOf(r.Header, "Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return "", false
 	}
@@ -272,7 +272,7 @@ func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target str
 func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	ticket := r.URL.Query().Get("ticket")
 	// A link on another site would log its visitor in as somebody else.
-	if !validState(ticket) || r.Header.Get("Sec-Fetch-Site") == "cross-site" {
+	if !validState(ticket) || headerOf(r.Header, "Sec-Fetch-Site") == "cross-site" {
 		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
 		return
 	}

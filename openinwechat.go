@@ -79,7 +79,7 @@ func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 
 // inFrame reports whether the answer is shown in a frame of another page.
 func inFrame(r *http.Request) bool {
-	dest := r.Header.Get("Sec-Fetch-Dest")
+	dest := headerOf(r.Header, "Sec-Fetch-Dest")
 	return dest == "iframe" || dest == "frame"
 }
 

@@ -233,11 +233,11 @@ func WithInterstitial() Option {
 	return func(c *config) { c.interstitial = true }
 }
 
-// WithPageVisit replaces IsPageVisit as the rule that tells page visits, which
-// are redirected, from everything else, which gets a 401. A request that is
-// not GET or HEAD, that wants to upgrade the connection, that carries
-// Authorization, that accepts text/event-stream or that is a prefetch is never
-// redirected, whatever the rule says.
+// WithPageVisit replaces [IsPageVisit] as the rule that distinguishes page
+// visits, which are redirected, from other requests, which get a 401. It is
+// called for GET and HEAD requests; other methods are never redirected. The
+// rule alone decides: call IsPageVisit in it to widen or narrow the default. It
+// must be safe for concurrent use. The default is IsPageVisit.
 func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
 }

@@ -14,14 +14,18 @@ import (
 // A visit is a GET or HEAD request that
 //   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
 //     browsers since 2023 send them on https and to loopback hosts;
-//   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest, and accepts
-//     text/html: Chromium 76 to 79, on which older web-views are built, did
+//   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest or "empty", and
+//     accepts text/html: a service worker passes a visit to the network as
+//     "empty", and Chromium 76 to 79, on which older web-views are built, did
 //     not send the destination yet;
 //   - or has no Sec-Fetch header at all and accepts text/html: an older
 //     browser, or any browser on a plain http origin.
 //
 // It is no visit, whatever else it says, if it
-//   - carries Authorization: an API client with its own credentials;
+//   - carries a bearer token of POST mini/login;
+//   - carries any other Authorization and no Sec-Fetch-Mode "navigate": an API
+//     client with its own credentials. Browsers add those of HTTP Basic to
+//     every page of a site;
 //   - carries Upgrade: a WebSocket;
 //   - accepts text/event-stream: an EventSource;
 //   - is a prefetch, a prerender or a preview (Sec-Purpose, Purpose, X-Purpose,
@@ -30,8 +34,10 @@ import (
 //     alone: Android web-views send their app's package name with every page,
 //     WeChat's is "com.tencent.mm".
 //
-// An iframe, an image, a script, fetch, XMLHttpRequest and a service worker's
-// own requests name another mode or destination and are no visits.
+// A header without a value counts as absent. An iframe, an image, a script,
+// fetch, XMLHttpRequest and a service worker's own requests name another mode or
+// destination and are no visits; an iframe whose request a service worker passes
+// on cannot be distinguished from a page.
 //
 // It is assumed that browsers speak the truth about themselves. Any other
 // client can send what it likes and gains nothing by it: the answer decides
@@ -43,54 +49,68 @@ import (
 //
 // IsPageVisit only reads the method and the header of r.
 func IsPageVisit(r *http.Request) bool {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	h := r.Header
-	return !breaksOnRedirect(h) && !isXMLHttpRequest(h) && isTopLevelNavigation(h)
+	return isRead(r) && !breaksOnRedirect(r) && !isXMLHttpRequest(r.Header) && isTopLevelNavigation(r.Header)
+}
+
+// isRead reports whether a browser can repeat the request as a page visit.
+func isRead(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
 // breaksOnRedirect reports whether what asks cannot follow a redirect to a
 // page of WeChat's, or nobody has asked.
-func breaksOnRedirect(h http.Header) bool {
-	if hasHeader(h, "Authorization") || hasHeader(h, "Upgrade") || isSpeculative(h) {
-		return true
+func breaksOnRedirect(r *http.Request) bool {
+	h := r.Header
+	return hasOwnCredentials(r) || hasHeader(h, "Upgrade") || isSpeculative(h) || acceptsType(h, "text/event-stream")
+}
+
+// hasOwnCredentials reports whether an API client authenticates itself. A
+// browser sends Authorization too, on a site behind HTTP Basic, and only the
+// Sec-Fetch headers distinguish it then.
+func hasOwnCredentials(r *http.Request) bool {
+	if !hasHeader(r.Header, "Authorization") {
+		return false
 	}
-	return acceptsType(h, "text/event-stream")
+	token, _ := bearer(r)
+	return token != "" || headerOf(r.Header, "Sec-Fetch-Mode") != "navigate"
 }
 
 func isXMLHttpRequest(h http.Header) bool {
 	return strings.EqualFold(headerOf(h, "X-Requested-With"), "XMLHttpRequest")
 }
 
+// isForm reports whether a page submits a form, whose response a person sees,
+// as far as an old browser can be distinguished from a script.
+func isForm(r *http.Request) bool {
+	mode := headerOf(r.Header, "Sec-Fetch-Mode")
+	return !isRead(r) && acceptsType(r.Header, "text/html") && !isXMLHttpRequest(r.Header) && (mode == "" || mode == "navigate")
+}
+
 // mayBePage reports whether a browser without Sec-Fetch headers leaves open
 // that it asks for a page: the Accept header names pages, or anything at all.
 func mayBePage(h http.Header) bool {
-	for _, name := range [...]string{"Sec-Fetch-Mode", "Sec-Fetch-Dest", "Sec-Fetch-Site", "Sec-Fetch-User"} {
-		if hasHeader(h, name) {
-			return false
-		}
-	}
-	if isXMLHttpRequest(h) {
+	if sendsFetchMetadata(h) || isXMLHttpRequest(h) {
 		return false
 	}
-	accept := strings.TrimSpace(strings.Join(h["Accept"], ","))
+	accept := headerOf(h, "Accept")
 	return accept == "" || accept == "*/*" || acceptsType(h, "text/html")
 }
 
 // isTopLevelNavigation reports whether the browser says, or its silence leaves
 // possible, that the answer becomes the page of a tab.
 func isTopLevelNavigation(h http.Header) bool {
-	switch {
-	case hasHeader(h, "Sec-Fetch-Dest"):
-		return headerOf(h, "Sec-Fetch-Mode") == "navigate" && headerOf(h, "Sec-Fetch-Dest") == "document"
-	case hasHeader(h, "Sec-Fetch-Mode"):
-		return headerOf(h, "Sec-Fetch-Mode") == "navigate" && acceptsType(h, "text/html")
-	case hasHeader(h, "Sec-Fetch-Site"), hasHeader(h, "Sec-Fetch-User"):
-		return false
-	default:
+	if !sendsFetchMetadata(h) {
 		return acceptsType(h, "text/html")
 	}
+	if headerOf(h, "Sec-Fetch-Mode") != "navigate" {
+		return false
+	}
+	dest := headerOf(h, "Sec-Fetch-Dest")
+	return dest == "document" || (dest == "" || dest == "empty") && acceptsType(h, "text/html")
+}
+
+func sendsFetchMetadata(h http.Header) bool {
+	return hasHeader(h, "Sec-Fetch-Mode") || hasHeader(h, "Sec-Fetch-Dest") || hasHeader(h, "Sec-Fetch-Site") || hasHeader(h, "Sec-Fetch-User")
 }
 
 // isSpeculative reports whether the browser fetches ahead of a visit that may
@@ -129,14 +149,18 @@ func acceptsType(h http.Header, mediaType string) bool {
 	return false
 }
 
-// hasHeader reports whether there is a header of this name, in its canonical
-// form.
-func hasHeader(h http.Header, name string) bool { return len(h[name]) > 0 }
+// hasHeader reports whether a header of this name, in its canonical form, has a
+// value.
+func hasHeader(h http.Header, name string) bool { return headerOf(h, name) != "" }
 
-// headerOf is h.Get for a name in its canonical form.
+// headerOf returns the first value of a header, for a name in its canonical
+// form. Proxies blank headers that they should remove, so an empty value is
+// none.
 func headerOf(h http.Header, name string) string {
-	if values := h[name]; len(values) > 0 {
-		return values[0]
+	for _, value := range h[name] {
+		if value = strings.TrimSpace(value); value != "" {
+			return value
+		}
 	}
 	return ""
 }

@@ -45,7 +45,8 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 		{"reload", "GET", with(android, "Cache-Control: max-age=0"), true},
 		{"hard reload", "GET", with(iOS, "Cache-Control: no-cache", "Pragma: no-cache"), true},
 		{"conditional reload", "GET", with(iOS, `If-None-Match: "1"`), true},
-		{"service worker that passes a visit through", "GET", with(navigation, "Accept: "+safariAccept), true},
+		{"service worker that passes a visit to the network", "GET", []string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", "Sec-Fetch-Dest: empty", "Accept: " + safariAccept}, true},
+		{"the same, link of the site", "GET", []string{"Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: empty", "Accept: " + androidAccept}, true},
 		{"navigation preload of a service worker", "GET", with(navigation, "Accept: "+safariAccept, "Service-Worker-Navigation-Preload: true"), true},
 		{"HEAD of a page", "HEAD", oldIOS, true},
 		{"HEAD navigation", "HEAD", iOS, true},
@@ -55,7 +56,21 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 		{"Accept in another case", "GET", []string{"Accept: TEXT/HTML"}, true},
 		{"Accept with parameters and spaces", "GET", []string{"Accept: application/json;q=0.1 , text/html ; q=0.9"}, true},
 		{"Accept in two lines", "GET", []string{"Accept: application/xml", "Accept: text/html"}, true},
-		{"Purpose that is no prefetch", "GET", with(iOS, "Purpose: "), true},
+		{"HTTP Basic in front of the site", "GET", with(iOS, "Authorization: Basic eDp5"), true},
+		{"HTTP Digest in front of the site", "GET", with(navigation, "Authorization: Digest username=\"x\""), true},
+		{"a token of the proxy in front", "GET", with(navigation, "Authorization: Bearer eyJhbGciOiJSUzI1NiJ9.e30.x"), true},
+		{"HTTP Basic behind a service worker", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: empty", "Accept: text/html", "Authorization: Basic eDp5"}, true},
+
+		// Headers without a value, as proxies blank them.
+		{"empty Authorization", "GET", with(oldIOS, "Authorization: "), true},
+		{"empty Upgrade", "GET", with(oldIOS, "Upgrade: "), true},
+		{"empty Purpose", "GET", with(iOS, "Purpose: ", "Sec-Purpose: ", "X-Purpose: ", "X-Moz: "), true},
+		{"empty X-Requested-With", "GET", with(oldIOS, "X-Requested-With: "), true},
+		{"empty Sec-Fetch headers", "GET", with(oldIOS, "Sec-Fetch-Site: ", "Sec-Fetch-Mode: ", "Sec-Fetch-Dest: ", "Sec-Fetch-User: "), true},
+		{"empty destination", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: ", "Accept: text/html"}, true},
+		{"an empty line before each value", "GET", []string{"Sec-Fetch-Mode: ", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: ", "Sec-Fetch-Dest: document", "Accept: ", "Accept: text/html"}, true},
+		{"an empty line before Upgrade", "GET", with(oldIOS, "Upgrade: ", "Upgrade: websocket"), false},
+		{"an empty line before XMLHttpRequest", "GET", with(oldIOS, "X-Requested-With: ", "X-Requested-With: XMLHttpRequest"), false},
 
 		// Other resources of a page.
 		{"iframe", "GET", []string{"Sec-Fetch-Site: cross-site", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: iframe", "Accept: " + safariAccept}, false},
@@ -119,8 +134,9 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 		{"curl", "GET", []string{"User-Agent: curl/8.5.0", "Accept: */*"}, false},
 		{"API client", "GET", []string{"Accept: application/json"}, false},
 		{"API client with a token", "GET", []string{"Accept: text/html", "Authorization: Bearer x"}, false},
-		{"navigation with credentials", "GET", with(iOS, "Authorization: Basic eDp5"), false},
-		{"empty Authorization", "GET", with(iOS, "Authorization: "), false},
+		{"API client with a password", "GET", []string{"Accept: text/html", "Authorization: Basic eDp5"}, false},
+		{"fetch with a password", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: text/html", "Authorization: Basic eDp5"}, false},
+		{"navigation with a token of POST mini/login", "GET", with(navigation, "Authorization: Bearer "+bearerPrefix+strings.Repeat("x", 43)), false},
 		{"mini program", "GET", []string{"User-Agent: " + androidWeChat, "Accept: */*", "Content-Type: application/json"}, false},
 		{"health check", "GET", []string{"User-Agent: kube-probe/1.29", "Accept: */*"}, false},
 		{"any text", "GET", []string{"Accept: text/*"}, false},
@@ -132,7 +148,8 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 		{"site only", "GET", []string{"Sec-Fetch-Site: none", "Accept: text/html"}, false},
 		{"user only", "GET", []string{"Sec-Fetch-User: ?1", "Accept: text/html"}, false},
 		{"destination only", "GET", []string{"Sec-Fetch-Dest: document", "Accept: text/html"}, false},
-		{"destination empty", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: ", "Accept: text/html"}, false},
+		{"destination empty, no HTML accepted", "GET", []string{"Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: empty", "Accept: */*"}, false},
+		{"destination empty, no mode", "GET", []string{"Sec-Fetch-Dest: empty", "Accept: text/html"}, false},
 		{"mode only, no HTML accepted", "GET", []string{"Sec-Fetch-Mode: navigate", "Accept: */*"}, false},
 		{"mode in another case", "GET", []string{"Sec-Fetch-Mode: Navigate", "Sec-Fetch-Dest: document", "Accept: text/html"}, false},
 		{"unknown mode", "GET", []string{"Sec-Fetch-Mode: hover", "Sec-Fetch-Dest: document", "Accept: text/html"}, false},
@@ -194,17 +211,16 @@ func FuzzIsPageVisit(f *testing.F) {
 		if visit && preflight {
 			t.Error("a preflight is a visit")
 		}
-		navigates := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+		navigates := headerOf(r.Header, "Sec-Fetch-Mode") == "navigate" && headerOf(r.Header, "Sec-Fetch-Dest") == "document"
 		if visit && !navigates && !strings.Contains(strings.ToLower(strings.Join(r.Header["Accept"], ",")), "text/html") {
 			t.Error("neither says that it navigates nor accepts a page, and is a visit")
 		}
-		for _, name := range []string{"Authorization", "Upgrade"} {
-			if visit && r.Header[name] != nil {
-				t.Errorf("carries %s and is a visit", name)
-			}
+		navigation := headerOf(r.Header, "Sec-Fetch-Mode") == "navigate"
+		if visit && (hasHeader(r.Header, "Upgrade") || hasHeader(r.Header, "Authorization") && !navigation) {
+			t.Error("carries Upgrade, or credentials without a navigation, and is a visit")
 		}
-		for _, name := range []string{"Authorization", "Upgrade"} {
-			r.Header.Set(name, "x")
+		for name, value := range map[string]string{"Authorization": "Bearer " + bearerPrefix + strings.Repeat("x", 43), "Upgrade": "x"} {
+			r.Header.Set(name, value)
 			if IsPageVisit(r) {
 				t.Errorf("was given %s and is a visit", name)
 			}

@@ -489,6 +489,9 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 		"a page visit":                        append(fetch("navigate", "document"), pageHeader),
 		"a page visit of an old browser":      {pageHeader},
 		"a page visit of an Android web-view": {pageHeader, "X-Requested-With: com.tencent.mm"},
+		"a page visit by a service worker":    append(fetch("navigate", "empty")[1:], pageHeader),
+		"a page visit behind HTTP Basic":      append(fetch("navigate", "document"), pageHeader, "Authorization: Basic dXNlcjpwYXNzd29yZA=="),
+		"a page visit with blank headers":     {pageHeader, "Authorization:", "Upgrade:", "Sec-Fetch-Mode:", "Sec-Fetch-Dest:", "X-Requested-With:", "Purpose:"},
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			t.Run(name+", "+method, func(t *testing.T) {
@@ -515,36 +518,43 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 	})
 }
 
-// An application may widen the rule of page visits, and not beyond what a
-// redirect would break.
-func TestT10_NoOwnRuleMakesAPageVisitOfWhatARedirectWouldBreak(t *testing.T) {
+// An application's own rule is the rule: it may call a page what ours does not,
+// and the reverse. Only what a browser cannot repeat as a GET is never redirected.
+func TestT10_AnOwnRuleDecidesForWhatABrowserCanRepeat(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithPageVisit(func(*http.Request) bool { return true }))
-	for name, request := range map[string][]string{
-		"a form":                  {http.MethodPost, pageHeader, "Content-Length: 0"},
-		"PUT":                     {http.MethodPut, "Content-Length: 0"},
-		"DELETE":                  {http.MethodDelete, pageHeader},
-		"OPTIONS":                 {http.MethodOptions, pageHeader},
-		"an API client":           {http.MethodGet, pageHeader, "Authorization: Bearer token-for-tests"},
-		"a client with basic":     {http.MethodGet, "Authorization: Basic dXNlcjpwYXNzd29yZA=="},
-		"a WebSocket":             {http.MethodGet, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="},
-		"a WebSocket from a page": {http.MethodGet, pageHeader, "Upgrade: websocket"},
-		"events":                  {http.MethodGet, "Accept: text/event-stream"},
-		"events and a page":       {http.MethodGet, "Accept: text/html, text/event-stream"},
-		"a prefetch":              {http.MethodGet, pageHeader, "Sec-Purpose: prefetch"},
-		"a prerender":             {http.MethodGet, pageHeader, "Sec-Purpose: prefetch;prerender"},
-		"an old prefetch":         {http.MethodGet, pageHeader, "Purpose: prefetch"},
-		"a preview":               {http.MethodGet, pageHeader, "X-Purpose: preview"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s.untouched(t, redis, func() {
-				got := s.wire(request[0], "/a", request[1:]...)
-				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
-				assert.Empty(t, got.Header["Set-Cookie"])
-			})
+	always := newSite(t, WithRedis(redis.Pool()), WithPageVisit(func(*http.Request) bool { return true }))
+	never := newSite(t, WithRedis(redis.Pool()), WithPageVisit(func(*http.Request) bool { return false }))
+	refused := func(t *testing.T, s *site, method string, header []string) {
+		t.Helper()
+		s.untouched(t, redis, func() {
+			got := s.wire(method, "/a", header...)
+			assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+			assert.Empty(t, got.Header["Set-Cookie"])
 		})
 	}
-	assert.Equal(t, http.StatusSeeOther, s.wire(http.MethodGet, "/a", "Accept: */*").StatusCode, "where it can do no harm, the own rule counts")
+	for name, request := range map[string][]string{
+		"a form":  {http.MethodPost, pageHeader, "Content-Length: 0"},
+		"PUT":     {http.MethodPut, "Content-Length: 0"},
+		"DELETE":  {http.MethodDelete, pageHeader},
+		"OPTIONS": {http.MethodOptions, pageHeader},
+		"BREW":    {"BREW", pageHeader},
+	} {
+		t.Run(name, func(t *testing.T) { refused(t, always, request[0], request[1:]) })
+	}
+	for name, header := range map[string][]string{
+		"a page":                 {pageHeader},
+		"anything":               {"Accept: */*"},
+		"a client with a token":  {"Authorization: Bearer token-for-tests"},
+		"a client with basic":    {"Authorization: Basic dXNlcjpwYXNzd29yZA=="},
+		"an upgrade to HTTP/2":   {pageHeader, "Upgrade: h2c"},
+		"a page that is fetched": {"Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"},
+		"a page prefetched":      {pageHeader, "Sec-Purpose: prefetch"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Equal(t, http.StatusSeeOther, always.wire(http.MethodGet, "/a", header...).StatusCode)
+			refused(t, never, http.MethodGet, header)
+		})
+	}
 }
 
 func TestT11_ALogoutLastsUntilTheVisitorAsksForALogin(t *testing.T) {

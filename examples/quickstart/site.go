@@ -38,6 +38,7 @@ func isPage(r *http.Request) bool {
 		return true
 	}
 	return r.Header.Get("Accept") == "*/*" && r.Header.Get("Sec-Fetch-Mode") == "" &&
+		r.Header.Get("Authorization") == "" && r.Header.Get("Upgrade") == "" &&
 		!strings.HasPrefix(r.URL.Path, "/api/")
 }
 

@@ -113,19 +113,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a form may be a page visit", about: "pagevisit",
-		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	h := r.Header
-`,
-		broken: `	h := r.Header
-`,
+		search: "return isRead(r) && !breaksOnRedirect(r) &&",
+		broken: "return !breaksOnRedirect(r) &&",
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
 		name: "a request with Authorization may be a page visit", about: "pagevisit",
-		search: `hasHeader(h, "Authorization") || hasHeader`,
-		broken: "hasHeader",
+		search: `return hasOwnCredentials(r) || hasHeader`,
+		broken: "return hasHeader",
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
@@ -136,8 +131,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a prefetch may be a page visit", about: "pagevisit",
-		search: " || isSpeculative(h) {",
-		broken: " {",
+		search: " || isSpeculative(h) ||",
+		broken: " ||",
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
@@ -154,9 +149,39 @@ var mutants = []mutant{
 	},
 	{
 		name: "an iframe is a page", about: "pagevisit",
-		search: ` && headerOf(h, "Sec-Fetch-Dest") == "document"`,
-		broken: "",
+		search: `return dest == "document" || `,
+		broken: "return true || ",
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
+	},
+	{
+		name: "a fetch that says it navigates nowhere is a page", about: "pagevisit",
+		search: `(dest == "" || dest == "empty") && acceptsType(h, "text/html")`,
+		broken: `(dest == "" || dest == "empty")`,
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
+	},
+	{
+		name: "a bearer token of ours may be a page visit", about: "pagevisit",
+		search: `return token != "" || headerOf(`,
+		broken: `return token == "x" || headerOf(`,
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
+	},
+	{
+		name: "credentials without a navigation may be a page visit", about: "pagevisit",
+		search: `return token != "" || headerOf(r.Header, "Sec-Fetch-Mode") != "navigate"`,
+		broken: `return token != ""`,
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
+	},
+	{
+		name: "an empty header counts", about: "pagevisit",
+		search: `if value = strings.TrimSpace(value); value != "" {`,
+		broken: `if value = strings.TrimSpace(value); true {`,
+		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
+	},
+	{
+		name: "a script's POST is shown a page", about: "pagevisit",
+		search: ` && (mode == "" || mode == "navigate")`,
+		broken: ` && (mode == "" || mode != "")`,
+		killer: "^TestAPersonWhoseFormComesTooLateReadsAPage$",
 	},
 	{
 		name: "a seal is not bound to its place", about: "seal",
@@ -626,21 +651,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "an own page rule may redirect forms", about: "middleware",
-		search: `	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return false
-	}
-	return !breaksOnRedirect(r.Header) &&`,
-		broken: `	return !breaksOnRedirect(r.Header) &&`,
-	},
-	{
-		name: "an own page rule may redirect API clients", about: "middleware",
-		search: "return !breaksOnRedirect(r.Header) && a.pageVisit(r)",
+		search: "return isRead(r) && a.pageVisit(r)",
 		broken: "return a.pageVisit(r)",
 	},
 	{
 		name: "an image of an old browser begins a login at the login's address", about: "handler",
-		search: "(mayBePage(r.Header) && !breaksOnRedirect(r.Header))",
-		broken: "!breaksOnRedirect(r.Header)",
+		search: "(mayBePage(r.Header) && !breaksOnRedirect(r))",
+		broken: "!breaksOnRedirect(r)",
 		killer: "^TestT10_OnlyPageVisitsBeginALogin$",
 	},
 	{
@@ -673,7 +690,7 @@ var mutants = []mutant{
 	{
 		name: "an error of the store is an anonymous visit", about: "middleware",
 		search: `			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.isPage(r), Err: err})
+			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 			return
 		}
 		act`,
@@ -1143,7 +1160,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view opens from another site", about: "mini",
-		search: ` || r.Header.Get("Sec-Fetch-Site") == "cross-site"`,
+		search: ` || headerOf(r.Header, "Sec-Fetch-Site") == "cross-site"`,
 		broken: "",
 	},
 	{
