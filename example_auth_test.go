@@ -199,7 +199,7 @@ func ExampleEnvironmentOf() {
 // applications on others, which set WithRelay.
 func ExampleNewRelay() {
 	key := []byte("a key of 32 random bytes or more")
-	relay, err := wechatauth.NewRelay(key, "https://shop.example.net", "https://club.example.org")
+	relay, err := wechatauth.NewRelay(key, "https://shop.example.net/wechat/callback", "https://club.example.org/wechat/callback")
 	if err != nil {
 		fmt.Println(err)
 		return

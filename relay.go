@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -80,38 +81,42 @@ func (a *Auth) unhop(q callbackQuery) (callbackQuery, bool) {
 	return q, true
 }
 
-// NewRelay returns the handler of a relay for applications at exactly these
-// origins, such as "https://shop.example.net". It answers a callback of WeChat
-// with a redirect to the application's own callback, which carries the code
-// sealed: readable for the applications that hold the key, for one minute and
-// for one state, which the application takes once. Mount it at the path of
-// WithRelay's URL. Errors name the wrong argument.
-func NewRelay(key []byte, origins ...string) (http.Handler, error) {
+// NewRelay returns the handler of a relay for applications with exactly these
+// callbacks, such as "https://shop.example.net/wechat/callback". A callback that
+// ends in a slash stands for those of all accounts of an application
+// (WithAccounts), which end in an AppID. The relay redirects a callback of WeChat
+// to the application's own, with the code sealed: readable for the applications
+// that hold the key, for one minute and for one state, which the application
+// takes once. Mount it at the path of WithRelay's URL. Errors name the wrong
+// argument.
+func NewRelay(key []byte, callbacks ...string) (http.Handler, error) {
 	if err := checkKey(key); err != nil {
 		return nil, fmt.Errorf("wechatauth: NewRelay: the key %w", err)
 	}
-	if len(origins) == 0 {
-		return nil, errors.New("wechatauth: NewRelay: give the origins of the applications")
+	if len(callbacks) == 0 {
+		return nil, errors.New("wechatauth: NewRelay: give the callbacks of the applications")
 	}
 	ring, err := newKeyring("relay", key)
 	if err != nil {
 		return nil, err
 	}
-	h := &relayHandler{ring: ring, origins: map[string]bool{}, now: time.Now}
-	for _, origin := range origins {
-		u, err := parseBaseURL(origin)
-		if err != nil {
-			return nil, fmt.Errorf("wechatauth: NewRelay: %w", err)
+	h := &relayHandler{ring: ring, callbacks: map[string]bool{}, now: time.Now}
+	for _, callback := range callbacks {
+		scheme, rest, _ := strings.Cut(callback, "://")
+		host, endpoint, _ := strings.Cut(rest, "/")
+		base, err := parseBaseURL(scheme + "://" + host)
+		if err != nil || checkPrefix("/"+strings.TrimSuffix(endpoint, "/")+"/") != nil {
+			return nil, fmt.Errorf("wechatauth: NewRelay: %q is no callback, such as \"https://shop.example.net/wechat/callback\"", callback)
 		}
-		h.origins[u.String()] = true
+		h.callbacks[base.String()+"/"+endpoint] = true
 	}
 	return h, nil
 }
 
 type relayHandler struct {
-	ring    *keyring
-	origins map[string]bool
-	now     func() time.Time
+	ring      *keyring
+	callbacks map[string]bool
+	now       func() time.Time
 }
 
 func (h *relayHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -124,8 +129,8 @@ func (h *relayHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	redirect(w, location)
 }
 
-// forward decides where a callback goes: nowhere, unless it is one of WeChat's
-// and the target is a callback on an origin of the list.
+// forward returns where a callback goes: nowhere, unless it is one of WeChat's
+// and its target is listed.
 func (h *relayHandler) forward(r *http.Request) (location string, ok bool) {
 	if r.Method != http.MethodGet || len(r.URL.RawQuery) > maxQueryBytes {
 		return "", false
@@ -135,13 +140,9 @@ func (h *relayHandler) forward(r *http.Request) (location string, ok bool) {
 		return "", false
 	}
 	callback := values.Get("to")
-	target, err := url.Parse(callback)
-	if err != nil || target.User != nil || target.RawQuery != "" || target.Fragment != "" || target.ForceQuery ||
-		!h.origins[target.Scheme+"://"+target.Host] || callback != target.Scheme+"://"+target.Host+target.EscapedPath() {
-		return "", false
-	}
+	dir, name := path.Split(callback)
 	q, ok := parseCallback(r.URL.RawQuery)
-	if !ok {
+	if !ok || name == "" || !h.callbacks[callback] && !(h.callbacks[dir] && isAccountPath(name)) {
 		return "", false
 	}
 	answer := url.Values{"state": {q.state}}

@@ -21,7 +21,7 @@ func newRelayedSite(t *testing.T) (*site, *httptest.Server) {
 	front := httptest.NewUnstartedServer(nil)
 	server := httptest.NewUnstartedServer(nil)
 	relayURL := "http://" + front.Listener.Addr().String() + "/relay"
-	handler, err := NewRelay(key, "http://"+server.Listener.Addr().String())
+	handler, err := NewRelay(key, "http://"+server.Listener.Addr().String()+"/wechat/callback")
 	require.NoError(t, err)
 	front.Config.Handler = handler
 	front.Start()
@@ -48,7 +48,7 @@ func TestARelayBringsACallbackToAnotherDomain(t *testing.T) {
 	assert.Len(t, seen, 1)
 }
 
-func TestARelayForwardsToItsOriginsOnly(t *testing.T) {
+func TestT95_ARelayForwardsToListedCallbacksOnly(t *testing.T) {
 	s, front := newRelayedSite(t)
 	b := s.browser()
 	toWeChat := b.step("/a")
@@ -56,6 +56,13 @@ func TestARelayForwardsToItsOriginsOnly(t *testing.T) {
 	u := mustParse(t, relayed)
 	own := s.server.URL + "/wechat/callback"
 	for name, to := range map[string]string{
+		"another path":         s.server.URL + "/account/delete",
+		"an account's":         own + "/" + wechattest.DefaultAppID,
+		"a path below":         own + "/../../account/delete",
+		"a path above":         s.server.URL + "/wechat/",
+		"another endpoint":     s.server.URL + "/wechat/logout",
+		"a slash at the end":   own + "/",
+		"an encoded path":      s.server.URL + "/wechat/%63allback",
 		"another host":         "https://evil.example/wechat/callback",
 		"a host that begins":   s.server.URL + ".evil.example/wechat/callback",
 		"a user":               strings.Replace(own, "http://", "http://"+u.Host+"@evil.example/", 1),
@@ -122,14 +129,44 @@ func TestARefusalPassesTheRelay(t *testing.T) {
 func TestNewRelayChecksItsArguments(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
 	for name, make := range map[string]func() (http.Handler, error){
-		"a short key":      func() (http.Handler, error) { return NewRelay(key[:8], "https://a.example.com") },
-		"no origins":       func() (http.Handler, error) { return NewRelay(key) },
-		"an origin's path": func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/x") },
-		"plain http":       func() (http.Handler, error) { return NewRelay(key, "http://a.example.com") },
+		"a short key":         func() (http.Handler, error) { return NewRelay(key[:8], "https://a.example.com/wechat/callback") },
+		"no callbacks":        func() (http.Handler, error) { return NewRelay(key) },
+		"an origin":           func() (http.Handler, error) { return NewRelay(key, "https://a.example.com") },
+		"an origin's slash":   func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/") },
+		"a query":             func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/wechat/callback?x=1") },
+		"dots":                func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/wechat/../callback") },
+		"an encoded path":     func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/wechat/%63allback") },
+		"plain http":          func() (http.Handler, error) { return NewRelay(key, "http://a.example.com/wechat/callback") },
+		"no scheme":           func() (http.Handler, error) { return NewRelay(key, "a.example.com/wechat/callback") },
+		"one of several only": func() (http.Handler, error) { return NewRelay(key, "https://a.example.com/wechat/callback", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := make()
 			assert.ErrorContains(t, err, "wechatauth: NewRelay: ")
 		})
+	}
+}
+
+// The callbacks of many accounts end in an AppID. A slash at the end of a listed
+// callback stands for all of them, and for nothing below.
+func TestT95_ARelayTakesEveryAccountOfAListedApplication(t *testing.T) {
+	key := []byte("0123456789abcdefghijklmnopqrstuv")
+	handler, err := NewRelay(key, "https://mall.example.net:443/wechat/callback/", "https://one.example.net/wechat/callback/"+shopA)
+	require.NoError(t, err)
+	for to, want := range map[string]bool{
+		"https://mall.example.net/wechat/callback/" + shopA:     true,
+		"https://mall.example.net/wechat/callback/" + shopB:     true,
+		"https://one.example.net/wechat/callback/" + shopA:      true,
+		"https://one.example.net/wechat/callback/" + shopB:      false,
+		"https://mall.example.net/wechat/callback/":             false,
+		"https://mall.example.net/wechat/callback":              false,
+		"https://mall.example.net/wechat/callback/delete":       false,
+		"https://mall.example.net/wechat/callback/wx/../delete": false,
+		"https://mall.example.net/wechat/callback/wx%2fdelete":  false,
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/relay?"+url.Values{"to": {to}, "state": {strings.Repeat("s", stateLength)}, "code": {"c0de"}}.Encode(), nil)
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		assert.Equal(t, want, strings.HasPrefix(w.Header().Get("Location"), to+"?hop="), "%s: %q", to, w.Header().Get("Location"))
 	}
 }

@@ -130,7 +130,7 @@ func exampleRuns(t *testing.T, binary string, sim *wechatsim, common []string, r
 		name, value, _ := strings.Cut(v, "=")
 		if name == "RELAY_KEY" {
 			client = startSite(t, sim, wechatauth.WithRelay(site+row.page, []byte(value)))
-			here["RELAY_ORIGINS"] = client.url
+			here["RELAY_CALLBACKS"] = client.url + "/wechat/callback"
 		}
 		if other, ok := here[name]; ok {
 			value = other

@@ -1,9 +1,9 @@
 // Command relay stands on the one domain that an official account may name for
 // its callbacks, and hands them on to applications on other domains:
 //
-//	RELAY_KEY=… RELAY_ORIGINS=https://shop.example.net,https://club.example.org relay
+//	RELAY_KEY=… RELAY_CALLBACKS=https://shop.example.net/wechat/callback relay
 //
-// Each application sets wechatauth.WithRelay with this program's URL and the
+// RELAY_CALLBACKS is a list with commas. Each application sets wechatauth.WithRelay with this program's URL and the
 // same key. The key has at least 32 bytes; ADDR is where to listen,
 // 127.0.0.1:8082 without it.
 package main
@@ -19,15 +19,15 @@ import (
 )
 
 func main() {
-	handler, err := app(os.Getenv("RELAY_KEY"), os.Getenv("RELAY_ORIGINS"))
+	handler, err := app(os.Getenv("RELAY_KEY"), os.Getenv("RELAY_CALLBACKS"))
 	if err != nil {
 		log.Fatal(err)
 	}
 	serve.UntilInterrupted("127.0.0.1:8082", handler)
 }
 
-func app(key, origins string) (http.Handler, error) {
-	relay, err := wechatauth.NewRelay([]byte(key), strings.Split(origins, ",")...)
+func app(key, callbacks string) (http.Handler, error) {
+	relay, err := wechatauth.NewRelay([]byte(key), strings.Split(callbacks, ",")...)
 	if err != nil {
 		return nil, err
 	}

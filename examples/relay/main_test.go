@@ -21,7 +21,7 @@ func TestTwoApplicationsLogInThroughOneRelay(t *testing.T) {
 	front := httptest.NewUnstartedServer(nil)
 	sim := wechattest.NewServer()
 	defer sim.Close()
-	var origins string
+	var callbacks string
 	var shops []*httptest.Server
 	for range 2 {
 		shop := httptest.NewUnstartedServer(nil)
@@ -36,13 +36,13 @@ func TestTwoApplicationsLogInThroughOneRelay(t *testing.T) {
 		}))
 		shop.Start()
 		defer shop.Close()
-		if origins != "" {
-			origins += ","
+		if callbacks != "" {
+			callbacks += ","
 		}
-		origins += base
+		callbacks += base + "/wechat/callback"
 		shops = append(shops, shop)
 	}
-	handler, err := app(key, origins)
+	handler, err := app(key, callbacks)
 	require.NoError(t, err)
 	front.Config.Handler = handler
 	front.Start()
