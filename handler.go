@@ -47,6 +47,7 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveVerifyFile(w, r, content)
 		return
 	}
+	r = asSent(r)
 	a, ok := a.forRequest(w, r)
 	if !ok {
 		return
@@ -457,6 +458,7 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 // before the answer begins; it does not check where the request comes from, as
 // the endpoint does.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
+	r = asSent(r)
 	a, err := a.of(r)
 	if err != nil {
 		return err

@@ -82,7 +82,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 		if !ok {
 			return
 		}
-		v, err := a.sessions.loadIf(r, true)
+		v, err := a.sessions.loadIf(asSent(r), true)
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: a.appIDFor(r), Err: err})
 			if v, err = a.sessions.standIn(r.Context(), err); err != nil {
@@ -159,11 +159,13 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		}
 		if isPreflight(r) {
 			if a.identityHeaders {
-				r = withIdentityHeaders(r, Identity{}, false)
+				r = a.withIdentityHeaders(r, Identity{}, false)
 			}
 			next.ServeHTTP(w, r)
 			return
 		}
+		received := r
+		r = asSent(r)
 		a, ok := a.forRequest(w, r)
 		if !ok {
 			return
@@ -185,11 +187,11 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			if a.profileDue(v) && a.isPage(r) {
 				a.refreshProfile(v)
 			}
-			a.pass(w, r, v, next)
+			a.pass(w, received, v, next)
 		case actionGuest:
-			a.pass(w, r, v.guest(), next)
+			a.pass(w, received, v.guest(), next)
 		case actionAnonymous:
-			a.pass(w, r, v, next)
+			a.pass(w, received, v, next)
 		case actionHop:
 			a.hop(w, a.targetOf(r))
 		case actionLogin:
@@ -242,7 +244,7 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.
 	around, _ := r.Context().Value(visitKey).(*visit)
 	r = r.WithContext(v.ctx)
 	if a.identityHeaders {
-		r = withIdentityHeaders(r, v.identity, v.loggedIn)
+		r = a.withIdentityHeaders(r, v.identity, v.loggedIn)
 	}
 	if v.outer && around != nil && around.manager == v.manager {
 		addVary(w.Header(), "Cookie")

@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"context"
 	"io"
 	"maps"
 	"net/http"
@@ -27,10 +28,15 @@ const identityHeaderPrefix = "x-wechat-"
 // withIdentityHeaders returns the request with the identity's headers, for a
 // reverse proxy behind the gate, and without any that came from outside: in
 // no spelling, since upstreams read "X_WeChat_OpenID" and "x-wechat-openid"
-// as one name.
-func withIdentityHeaders(r *http.Request, id Identity, loggedIn bool) *http.Request {
-	r = r.WithContext(r.Context()) // a copy: the header map of the caller stays as it is
-	r.Header = stripIdentityHeaders(r.Header)
+// as one name. It removes what logs the user in here: the gate's cookies and
+// its bearer token.
+func (a *Auth) withIdentityHeaders(r *http.Request, id Identity, loggedIn bool) *http.Request {
+	ctx := r.Context()
+	if ctx.Value(sentKey) == nil {
+		ctx = context.WithValue(ctx, sentKey, r.Header)
+	}
+	r = r.WithContext(ctx) // a copy: the header map of the caller stays as it is
+	r.Header = a.headerForUpstream(r.Header)
 	stripTrailer(r)
 	if !loggedIn {
 		return r
@@ -46,19 +52,64 @@ func withIdentityHeaders(r *http.Request, id Identity, loggedIn bool) *http.Requ
 	return r
 }
 
-// stripIdentityHeaders copies headers without those that claim to be ours, and
-// without "Connection: X-Wechat-Openid", which would have a proxy drop ours.
-func stripIdentityHeaders(h http.Header) http.Header {
+// sentKey finds the header as it arrived.
+var sentKey = &struct{ name string }{"wechatauth header"}
+
+// asSent returns r with the cookies and the bearer token that a gate further
+// out has removed, for a gate or an endpoint behind it.
+func asSent(r *http.Request) *http.Request {
+	sent, ok := r.Context().Value(sentKey).(http.Header)
+	if !ok {
+		return r
+	}
+	r = r.WithContext(r.Context())
+	r.Header = maps.Clone(r.Header)
+	for _, name := range []string{"Cookie", "Authorization"} {
+		if values, ok := sent[name]; ok {
+			r.Header[name] = values
+		}
+	}
+	return r
+}
+
+// headerForUpstream copies headers without those that claim to be ours, without
+// "Connection: X-Wechat-Openid", which would have a proxy drop ours, and without
+// our cookies and tokens.
+func (a *Auth) headerForUpstream(h http.Header) http.Header {
 	kept := make(http.Header, len(h)+5)
 	for name, values := range h {
-		switch {
-		case claimsIdentity(name):
-		case http.CanonicalHeaderKey(name) == "Connection":
-			if values = withoutOurNames(values); len(values) > 0 {
-				kept[name] = values
-			}
-		default:
+		if claimsIdentity(name) {
+			continue
+		}
+		switch http.CanonicalHeaderKey(name) {
+		case "Connection":
+			values = withoutOurNames(values)
+		case "Cookie":
+			values = a.withoutOurCookies(values)
+		case "Authorization":
+			values = slices.DeleteFunc(slices.Clone(values), func(value string) bool {
+				token, _ := bearer(&http.Request{Header: http.Header{"Authorization": {value}}})
+				return token != ""
+			})
+		}
+		if len(values) > 0 {
 			kept[name] = values
+		}
+	}
+	return kept
+}
+
+// withoutOurCookies removes the session cookie and all cookies whose names begin
+// as the gate's do. The others keep their order and spelling.
+func (a *Auth) withoutOurCookies(lines []string) (kept []string) {
+	for _, line := range lines {
+		pairs := slices.DeleteFunc(strings.Split(line, ";"), func(pair string) bool {
+			name, _, _ := strings.Cut(strings.TrimSpace(pair), "=")
+			name = strings.TrimSpace(name)
+			return name == a.sessions.manager.Cookie.Name || strings.HasPrefix(name, cookiePrefix(a.base))
+		})
+		if len(pairs) > 0 {
+			kept = append(kept, strings.TrimSpace(strings.Join(pairs, ";")))
 		}
 	}
 	return kept
@@ -75,7 +126,7 @@ func withoutOurNames(lists []string) (kept []string) {
 	return kept
 }
 
-// stripTrailer does for the trailer what stripIdentityHeaders does for the
+// stripTrailer does for the trailer what headerForUpstream does for the
 // header. A trailer is known when the body has been read, and may then have
 // more fields than were announced; net/http adds them to the announced ones.
 func stripTrailer(r *http.Request) {

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -418,6 +419,9 @@ func FuzzIdentityHeaders(f *testing.F) {
 	}
 	f.Add("X-Forwarded-For", "203.0.113.7")
 	f.Add("x-wechat", "")
+	f.Add("Cookie", "a=b; wechat_session_x=y")
+	gate, err := New(right(WithIdentityHeaders())...)
+	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, name, value string) {
 		if len(name)+len(value) > 64<<10 {
 			return // more than servers take
@@ -425,10 +429,10 @@ func FuzzIdentityHeaders(f *testing.F) {
 		in := http.Header{name: {value}, "X-Forwarded-For": {"203.0.113.7"}}
 		before := in.Clone()
 		var out http.Header
-		assert.LessOrEqual(t, allocatedBy(func() { out = stripIdentityHeaders(in) }), uint64(1<<20), "bytes allocated")
+		assert.LessOrEqual(t, allocatedBy(func() { out = gate.headerForUpstream(in) }), uint64(1<<20), "bytes allocated")
 
 		assert.Equal(t, before, in, "the caller's map stays")
-		assert.Equal(t, out, stripIdentityHeaders(out), "twice is once")
+		assert.Equal(t, out, gate.headerForUpstream(out), "twice is once")
 		assert.Contains(t, out, "X-Forwarded-For")
 		got := seenRequest{}
 		got.read(http.Header{textproto.TrimString(name): {value}})
@@ -439,12 +443,13 @@ func FuzzIdentityHeaders(f *testing.F) {
 		if _, kept := out[name]; kept && forged {
 			t.Errorf("%q is kept", name)
 		}
-		connection := strings.EqualFold(name, "Connection")
-		if _, kept := out[name]; !kept && !forged && !connection && isToken(name) {
+		canonical := http.CanonicalHeaderKey(name)
+		mayGo := canonical == "Connection" || canonical == "Cookie" || canonical == "Authorization"
+		if _, kept := out[name]; !kept && !forged && !mayGo && isToken(name) {
 			t.Errorf("%q is removed", name)
 		}
 
-		r := withIdentityHeaders(&http.Request{Header: in}, Identity{AppID: "wx", OpenID: "o1"}, true)
+		r := gate.withIdentityHeaders(&http.Request{Header: in}, Identity{AppID: "wx", OpenID: "o1"}, true)
 		seen := seenRequest{}
 		seen.read(r.Header)
 		assert.Equal(t, []string{"o1"}, seen["X_WECHAT_OPENID"])
@@ -457,4 +462,101 @@ func FuzzIdentityHeaders(f *testing.F) {
 // isToken reports whether net/http would take a header of this name.
 func isToken(name string) bool {
 	return regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").MatchString(name)
+}
+
+// An upstream server that has the user's cookie or token could act as the user at
+// this site. It receives what belongs to others as it was sent.
+func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
+	var seen http.Header
+	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
+	t.Cleanup(upstream.Close)
+	target := mustParse(t, upstream.URL)
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+	own := scs.New()
+	own.Cookie.Name, own.Cookie.Secure = "sid", false
+	for name, opts := range map[string][]Option{"the gate's manager": nil, "an own manager": {WithSessionManager(own)}} {
+		t.Run(name, func(t *testing.T) {
+			s := newMiniSite(t, append([]Option{WithIdentityHeaders()}, opts...)...)
+			mux := http.NewServeMux()
+			for path, wall := range map[string]func(http.Handler) http.Handler{
+				"/": s.auth.RequireWeChat, "/profile": s.auth.RequireScope(client.ScopeUserInfo), "/public": s.auth.LoadWeChat,
+			} {
+				mux.Handle(path, wall(proxy))
+			}
+			s.server.Config.Handler = mux
+
+			// Every cookie that the gate sets: of a session, of logins under way, of
+			// a logout, and of a scan.
+			b := s.browser()
+			b.step("/a")
+			b.visit("/profile")
+			b.post("/wechat/upgrade", url.Values{"next": {"/a"}})
+			b.post("/wechat/logout", url.Values{})
+			b.visit("/wechat/login?next=/a&again=1")
+			b.post("/wechat/upgrade", url.Values{"next": {"/a"}})
+			require.Equal(t, http.StatusOK, b.step("/a").StatusCode)
+			b.setCookie("theme", "dark")
+			b.setCookie("lang", "zh")
+			for _, c := range b.client.Jar.Cookies(s.auth.base) {
+				require.True(t, strings.HasPrefix(c.Name, "wechat_") || c.Name == s.sessionCookie() || c.Name == "theme" || c.Name == "lang", c.Name)
+			}
+			require.NotNil(t, b.cookie(s.sessionCookie()))
+
+			for _, path := range []string{"/a", "/profile", "/public"} {
+				seen = nil
+				b.fetch(http.MethodGet, path)
+				require.NotNil(t, seen, path)
+				cookies := strings.Split(strings.Join(seen["Cookie"], "; "), "; ")
+				assert.ElementsMatch(t, []string{"theme=dark", "lang=zh"}, cookies, path)
+				assert.NotEmpty(t, seen.Get(HeaderOpenID), path)
+			}
+			seen = nil
+			b.do(b.client, http.MethodOptions, "/a", nil, http.Header{"Origin": {"https://a.example"}, "Access-Control-Request-Method": {"PUT"}})
+			assert.NotContains(t, seen["Cookie"][0], b.cookie(s.sessionCookie()).Value, "a preflight that carries cookies though it should not")
+
+			seen = nil
+			s.request(http.MethodGet, "/a", s.miniLogin(person(0)), "")
+			assert.NotEmpty(t, seen.Get(HeaderOpenID))
+			assert.NotContains(t, seen, "Authorization")
+			for _, foreign := range []string{"Bearer another-token", "Basic dTpw"} {
+				b.do(b.client, http.MethodGet, "/public", nil, http.Header{"Authorization": {foreign}})
+				assert.Equal(t, []string{foreign}, seen["Authorization"], "a token of others is the upstream's")
+			}
+		})
+	}
+}
+
+// A gate, an endpoint and Logout behind a gate that removes the cookies work as
+// if they stood alone.
+func TestT92_GatesBehindAGateStillHaveTheCookies(t *testing.T) {
+	s := newMiniSite(t, WithIdentityHeaders())
+	inner, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()),
+		WithPathPrefix("/inner/"), WithSessionManager(s.auth.Sessions()))
+	require.NoError(t, err)
+	own, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()), WithPathPrefix("/own/"))
+	require.NoError(t, err)
+	var seen http.Header
+	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header; echo(w, r) })
+	mux := http.NewServeMux()
+	mux.Handle("/", s.auth.RequireWeChat(s.auth.LoadWeChat(page)))
+	mux.Handle("/inner/", inner)
+	mux.Handle("/inside", inner.RequireWeChat(page))
+	mux.Handle("/own/", own)
+	mux.Handle("/apart", own.RequireWeChat(page))
+	mux.HandleFunc("/leave", func(w http.ResponseWriter, r *http.Request) { assert.NoError(t, own.Logout(w, r)) })
+	s.server.Config.Handler = s.auth.LoadWeChat(mux)
+
+	b := s.browser()
+	for _, path := range []string{"/a", "/inside", "/apart"} {
+		require.Contains(t, b.visit(path).body, "url="+path+" logged-in=true")
+		assert.Empty(t, seen["Cookie"], path)
+	}
+	assert.Contains(t, b.step("/apart").body, "logged-in=true")
+	b.fetch(http.MethodPost, "/leave")
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/apart").StatusCode)
+	assert.Contains(t, b.step("/a").body, "logged-in=true")
+
+	token := s.miniLogin(person(0))
+	assert.Contains(t, s.request(http.MethodGet, "/a", token, "").body, "logged-in=true")
+	assert.Empty(t, seen["Authorization"])
 }
