@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 )
@@ -26,8 +25,7 @@ type Client struct {
 	pause     func(ctx context.Context, d time.Duration) error
 	told      func(ctx context.Context, call Call) // nil: nobody
 
-	dial  dialFunc                              // below transport, unless that is a RoundTripper of the user's
-	proxy func(*http.Request) (*url.URL, error) // nil means none
+	dial dialFunc // below transport, unless that is a RoundTripper of the user's
 
 	httpClient *http.Client // as given to WithHTTPClient
 	invalid    error        // the first option that was wrong
@@ -61,13 +59,11 @@ func WithTimeout(d time.Duration) Option {
 // An [*http.Transport] is cloned, and the clone held to what calls without this
 // option are held to: 2 s for a connection, 3 s for a TLS handshake of at least
 // TLS 1.2, three fifths of the timeout for an answer's headers, 64 KiB of them.
-// Its DialTLSContext and DialTLS must be nil; New refuses others. Through a
-// proxy each call makes a connection of its own.
+// Its DialTLSContext and DialTLS must be nil; New refuses others.
 //
 // Any other RoundTripper sees the AppSecret in the URL, and has to keep by
 // itself what cannot be kept around it: the bounds on connecting, TLS and
-// headers, the end of a call with its context, and net/http's log free of what
-// a peer sends beyond its answer.
+// headers, and the end of a call with its context.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *Client) {
 		if hc == nil {

@@ -109,17 +109,13 @@ func (c *Client) ask(ctx context.Context, req request) (*answer, error) {
 // seen it.
 func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bool, err error) {
 	var p progress
-	hr, err := c.httpRequest(httptrace.WithClientTrace(ctx, p.trace()), req)
-	if err != nil {
-		return nil, true, req.transportError(err, false)
-	}
-	hr, proxied, err := c.route(hr)
+	hr, err := c.httpRequest(httptrace.WithClientTrace(context.WithValue(ctx, progressKey{}, &p), p.trace()), req)
 	if err != nil {
 		return nil, true, req.transportError(err, false)
 	}
 	resp, err := c.transport.RoundTrip(hr)
 	if err != nil {
-		return nil, p.mayHaveSent(ctx, err), req.transportError(err, proxied || p.answerBegan.Load())
+		return nil, p.mayHaveSent(ctx, err), req.transportError(err, p.proxied.Load() || p.answerBegan.Load())
 	}
 	if resp == nil || resp.Body == nil {
 		return nil, true, req.transportError(errors.New("the RoundTripper returned no answer and no error"), false)
@@ -213,20 +209,15 @@ type eof struct{}
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
 // progress watches how far a request got.
-type progress struct{ connected, wroteHeaders, answerBegan atomic.Bool }
+type progress struct{ connected, proxied, wroteHeaders, answerBegan atomic.Bool }
+
+type progressKey struct{}
 
 func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
-		GotConn:              p.gotConn,
+		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
 		WroteHeaders:         func() { p.wroteHeaders.Store(true) },
 		GotFirstResponseByte: func() { p.answerBegan.Store(true) },
-	}
-}
-
-func (p *progress) gotConn(info httptrace.GotConnInfo) {
-	p.connected.Store(true)
-	if conn, ok := info.Conn.(*answerConn); ok {
-		conn.expect()
 	}
 }
 
