@@ -23,7 +23,7 @@ const (
 	KindRestart                   // begin the login again: code, token or session_key is spent, expired or foreign
 	KindConfiguration             // the operator has to act
 	KindRefused                   // this user may not log in: blocked, frozen, closed
-	KindRateLimited               // quota used up (45009, 45011, HTTP 429): not before the next minute or day
+	KindRateLimited               // quota used up (45009, 45011, 45040, 45104, HTTP 429): not before the next minute or day
 )
 
 // String returns the kind in one word, for logs and metrics.
@@ -43,16 +43,16 @@ var (
 	ErrBusy          = errors.New("WeChat is busy")                                 // -1, 61450
 	ErrCodeInvalid   = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
 	ErrCodeUsed      = errors.New("code was used before")                           // 40163
-	ErrUserBlocked   = errors.New("WeChat blocks this user")                        // 40226, 50002
+	ErrUserBlocked   = errors.New("WeChat blocks this user")                        // 40226, 50002, 50003, 50004
 	ErrTokenInvalid  = errors.New("token is invalid or expired")                    // 40030, 42002, 42007; 40014 and 42001 but for a platform's token; 40001 for a user's or account's token
-	ErrOpenIDInvalid = errors.New("openid is invalid")                              // 40003
+	ErrOpenIDInvalid = errors.New("openid is invalid")                              // 40003, 46004, 49003
 	ErrSessionKey    = errors.New("session_key is invalid or expired")              // 87007, 87009
-	ErrNotAuthorized = errors.New("the call is not authorized")                     // 43104, 48001, 48004, 50001, 61007
+	ErrNotAuthorized = errors.New("the call is not authorized")                     // 42005, 43016, 43104, 45102, 45103, 45501, 48001, 48004, 48009, 50001, 60006, 61007, 61016, 61017
 	ErrAppID         = errors.New("AppID is invalid")                               // 40013
 	ErrAppSecret     = errors.New("AppSecret is invalid or frozen")                 // 40125, 40243; 40001 where the AppSecret is sent
-	ErrIPNotAllowed  = errors.New("this server's address is not on the allow-list") // 40090, 40164, 45035, 61004, 89503, 89506, 89507
-	ErrComponent     = errors.New("third-party platform is not authorized")         // 40094, 61003, 61005, 61006, 61009, 61010, 61011, 61023, 61024; 40001, 40014 and 42001 for a platform's token
-	ErrRateLimited   = errors.New("quota is used up")                               // 45009, 45011, HTTP 429
+	ErrIPNotAllowed  = errors.New("this server's address is not on the allow-list") // 40090, 40164, 40187, 45032, 45035, 61004, 89501, 89502, 89503, 89504, 89505, 89506, 89507
+	ErrComponent     = errors.New("third-party platform is not authorized")         // 40091, 40094, 42006, 61000, 61001, 61003, 61005, 61006, 61009, 61010, 61011, 61014, 61015, 61023, 61024, 61028, 61029; 40001, 40014 and 42001 for a platform's token
+	ErrRateLimited   = errors.New("quota is used up")                               // 45009, 45011, 45040, 45104, HTTP 429
 	ErrAnswer        = errors.New("answer cannot be used")                          // no JSON object, an ambiguous one, or one without an identity
 )
 
@@ -215,10 +215,11 @@ func (f *fault) Is(target error) bool { return f.hidden != nil && errors.Is(f.hi
 func (f *fault) As(target any) bool   { return f.hidden != nil && errors.As(f.hidden(), target) }
 
 // The tails of errmsg seen so far: ", rid: X", " rid: X", " hint: [Y] rid: X",
-// ", hints: [ req_id: X ]" and " hint: [X]".
+// ", hints: [ req_id: X ]", " hints: [X]" and " hint: [X]". Ids in brackets may
+// hold '.' and end in '!'.
 var (
-	ridTail  = regexp.MustCompile(`[,\s]*\brid: ?([0-9A-Za-z_-]{1,64})\s*$`)
-	hintTail = regexp.MustCompile(`[,\s]*\bhints?: ?\[ *(?:req_id: *)?([0-9A-Za-z_-]{1,64}) *\]\s*$`)
+	ridTail  = regexp.MustCompile(`[,\s]*\brid: ?([0-9A-Za-z_.!-]{1,64})\s*$`)
+	hintTail = regexp.MustCompile(`[,\s]*\bhints?: ?\[ *(?:req_id: *)?([0-9A-Za-z_.!-]{1,64}) *\]\s*$`)
 )
 
 // splitErrmsg separates what WeChat says from the request's id.
