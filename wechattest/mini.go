@@ -158,9 +158,9 @@ func (s *Server) phoneNumber(c *call) answer {
 	if errcode != 0 {
 		return refuse(40029) // nothing else is documented here
 	}
-	var country any = 86
-	if s.on(CountryCodeString) {
-		country = "86"
+	var country any = "86"
+	if s.on(CountryCodeNumber) {
+		country = 86
 	}
 	return ok(field{"phone_info", []field{
 		{"phoneNumber", g.person.Phone}, {"purePhoneNumber", g.person.Phone},

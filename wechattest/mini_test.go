@@ -213,15 +213,15 @@ func TestPhoneNumber(t *testing.T) {
 		token, c := accountToken(t, sim, miniID, miniSecret), sim.PhoneCode(miniID, "Lin")
 		a := tell(t, sim, path+"?access_token="+token, body(c))
 		require.Equal(t, answer{"errcode": 0.0, "errmsg": "ok", "phone_info": map[string]any{
-			"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": 86.0,
+			"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86",
 			"watermark": map[string]any{"timestamp": float64(noon.Unix()), "appid": miniID},
 		}}, a)
 		require.Equal(t, 40029, tell(t, sim, path+"?access_token="+token, body(c)).errcode(), "once only")
 	})
-	t.Run("countryCode as a string", func(t *testing.T) {
-		sim := simulator(t, person, wechattest.With(wechattest.CountryCodeString))
+	t.Run("countryCode as a number", func(t *testing.T) {
+		sim := simulator(t, person, wechattest.With(wechattest.CountryCodeNumber))
 		a := tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(sim.PhoneCode(miniID, "Lin")))
-		require.Equal(t, "86", a["phone_info"].(map[string]any)["countryCode"])
+		require.Equal(t, 86.0, a["phone_info"].(map[string]any)["countryCode"])
 	})
 	t.Run("the code is 64 hex digits", func(t *testing.T) {
 		sim := simulator(t)

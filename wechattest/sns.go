@@ -232,14 +232,14 @@ func (s *Server) userToken(c *call, unknown int) (*login, int) {
 	switch {
 	case token == "":
 		return nil, 41001
-	case c.get("openid") == "":
-		return nil, 41009
 	case l == nil || l.refresh == token:
 		return nil, unknown
 	case s.passwordChanged(l):
 		return nil, 42007
 	case l.access != token || !s.now().Before(l.accessExpires):
 		return nil, 42001
+	case c.get("openid") == "":
+		return nil, 41009
 	case l.openID != c.get("openid"):
 		return nil, 40003
 	}

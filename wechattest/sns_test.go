@@ -1,6 +1,7 @@
 package wechattest_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -329,12 +330,14 @@ func TestUserInfoErrcodes(t *testing.T) {
 			change []string
 			want   int
 		}{
-			"success":         {want: 0},
-			"no access_token": {change: []string{"-access_token"}, want: 41001},
-			"no openid":       {change: []string{"-openid"}, want: 41009},
-			"unknown token":   {change: []string{"access_token", "10_bogus"}, want: unknown},
-			"another openid":  {change: []string{"openid", wechattest.OpenID(appID, "Lin")}, want: 40003},
-			"expired token":   {later: 2 * time.Hour, want: 42001},
+			"success":                  {want: 0},
+			"no access_token":          {change: []string{"-access_token"}, want: 41001},
+			"no openid":                {change: []string{"-openid"}, want: 41009},
+			"unknown token":            {change: []string{"access_token", "10_bogus"}, want: unknown},
+			"another openid":           {change: []string{"openid", wechattest.OpenID(appID, "Lin")}, want: 40003},
+			"expired token":            {later: 2 * time.Hour, want: 42001},
+			"unknown token, no openid": {change: []string{"access_token", "10_bogus", "-openid"}, want: unknown},
+			"expired token, no openid": {later: 2 * time.Hour, change: []string{"-openid"}, want: 42001},
 		}
 		for name, tt := range tests {
 			t.Run(path+": "+name, func(t *testing.T) {
@@ -489,3 +492,17 @@ func TestTLSAndHTTPSOnly(t *testing.T) {
 	require.True(t, strings.HasPrefix(sim.Endpoints().API, "https://127.0.0.1:"))
 	require.Equal(t, 41001, ask(t, sim, "sns/auth").errcode())
 }
+
+func TestABrowserWorksWhereTheDefaultTransportWasReplaced(t *testing.T) {
+	sim := simulator(t)
+	replaced := http.DefaultTransport
+	t.Cleanup(func() { http.DefaultTransport = replaced })
+	http.DefaultTransport = roundTripper(func(*http.Request) (*http.Response, error) { return nil, errors.New("not a browser's") })
+	resp, err := wechattest.Browser(wechattest.IPhone).Get(sim.URL)
+	require.NoError(t, err)
+	require.NoError(t, resp.Body.Close())
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

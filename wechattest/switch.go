@@ -71,8 +71,9 @@ const (
 	SessionKeyRotates Switch = "session-key-rotates"
 	// WrongWatermark puts another AppID into mini program payloads.
 	WrongWatermark Switch = "wrong-watermark"
-	// CountryCodeString sends a phone number's countryCode as a string.
-	CountryCodeString Switch = "country-code-string"
+	// CountryCodeNumber sends a phone number's countryCode as a number, as in an
+	// older example of WeChat's, instead of a string.
+	CountryCodeNumber Switch = "country-code-number"
 )
 
 // switchText is a switch with its words on the control page.
@@ -110,7 +111,7 @@ var switches = []switchText{
 	{SnapshotRealUnionID, "快照：unionid 是别人的真值", "snapshot: somebody else's true unionid"},
 	{SessionKeyRotates, "每次 wx.login 换 session_key", "session_key changes with each wx.login"},
 	{WrongWatermark, "数据水印是别的 AppID", "watermark of another AppID"},
-	{CountryCodeString, "countryCode 是字符串", "countryCode as a string"},
+	{CountryCodeNumber, "countryCode 是数字", "countryCode as a number"},
 }
 
 func knownSwitch(sw Switch) bool {

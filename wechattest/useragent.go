@@ -27,10 +27,11 @@ const (
 // shares no connection with others, so that two browsers are two machines.
 func Browser(userAgent string) *http.Client {
 	jar, _ := cookiejar.New(nil) // fails for no options
-	return &http.Client{Jar: jar, Transport: &browserTransport{
-		userAgent: userAgent,
-		base:      http.DefaultTransport.(*http.Transport).Clone(),
-	}}
+	base := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
+	if t, ok := http.DefaultTransport.(*http.Transport); ok { // an application may have replaced it
+		base = t.Clone()
+	}
+	return &http.Client{Jar: jar, Transport: &browserTransport{userAgent: userAgent, base: base}}
 }
 
 type browserTransport struct {
