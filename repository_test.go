@@ -273,3 +273,54 @@ func readDir(t *testing.T, dir string) (names []string) {
 	}
 	return names
 }
+
+// A suite that fails shows all that its failing tests wrote, whatever it looks
+// like, and nothing of the tests that passed.
+func TestAFailingSuiteShowsTheWholeOfWhatFailed(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module fixture\n\ngo 1.25\n",
+		"one/a_test.go": `package one
+
+import (
+	"fmt"
+	"testing"
+)
+
+func TestPasses(t *testing.T) { fmt.Println("said by one that passes"); t.Log("logged by one that passes") }
+
+func TestFails(t *testing.T) {
+	fmt.Println("no form that a pattern knows")
+	t.Run("a case", func(t *testing.T) { t.Error("first line\nsecond line") })
+	t.Run("another", func(t *testing.T) { t.Parallel(); t.Log("beside it") })
+}
+
+func TestPassesToo(t *testing.T) { t.Log("logged by another that passes") }
+
+func TestPanics(*testing.T) { panic("with its stack") }
+`,
+		"two/b_test.go": "package two\n\nvar x int = \"no number\"\n",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o755))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644))
+	}
+	cmd := exec.Command("go", "test", "-v", "./...")
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	output, err := cmd.CombinedOutput()
+	require.Error(t, err)
+	file := filepath.Join(dir, "out")
+	require.NoError(t, os.WriteFile(file, output, 0o644))
+	shown, err := exec.Command(".ci/failures", file).Output()
+	require.NoError(t, err)
+	for _, want := range []string{
+		"no form that a pattern knows", "first line\n", "second line\n", "beside it", "--- FAIL: TestFails", "--- FAIL: TestFails/a_case",
+		"panic: with its stack", "goroutine ", "no number", "FAIL\tfixture/one", "FAIL\tfixture/two",
+	} {
+		assert.Contains(t, string(shown), want)
+	}
+	assert.NotContains(t, string(shown), "passes")
+
+	suite := readFile(t, ".ci/suite")
+	assert.Equal(t, 1, strings.Count(suite, "go test -count=1 -v"), "every suite runs its tests by the function that shows failures")
+	assert.Equal(t, 1, strings.Count(suite, ".ci/failures"))
+}
