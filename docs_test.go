@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -9,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -42,6 +45,44 @@ func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.
 		}
 		assert.Len(t, listed, len(all), file)
 	}
+}
+
+// The log says what docs/errors.md says, so that nobody has to look it up.
+func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
+	rows := map[string]string{}
+	for _, row := range tableOf(t, "docs/errors.md", errorDocs["docs/errors.md"].reasons) {
+		rows[row[0]] = strings.ReplaceAll(row[3], "`", "")
+	}
+	for reason, remedy := range remedies {
+		assert.Contains(t, rows["`"+string(reason)+"`"], remedy, reason)
+	}
+
+	s := newSite(t)
+	b := s.browser()
+	elsewhere := s.browser().authorize("/a")
+	for path, reason := range map[string]Reason{
+		elsewhere:                     ReasonFlowCookieMissing,
+		"/wechat/nowhere":             ReasonNotFound,
+		"/wechat/callback?a=b":        ReasonCallbackMalformed,
+		b.tampered(b.authorize("/a")): ReasonStateMismatch,
+	} {
+		b.step(path)
+		line := lastLine(s.logs.String())
+		assert.Contains(t, line, "reason="+string(reason))
+		assert.Contains(t, line, "detail="+strconv.Quote(remedies[reason]), reason)
+	}
+}
+
+// tampered spoils the pending login of a callback, and returns the callback.
+func (b *browser) tampered(callback string) string {
+	name := b.site.auth.cookies.flowCookieName(mustParse(b.t, callback).Query().Get("state"))
+	b.setCookie(name, b.cookie(name).Value[1:]+"A")
+	return callback
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }
 
 func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
@@ -302,4 +343,29 @@ func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
 		}
 		assert.NotZero(t, remarks, file)
 	}
+}
+
+// What docs/proxies.md says of middleware around the wall.
+func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
+	manager := scs.New()
+	manager.Cookie.Secure = false
+	manager.ErrorFunc = func(http.ResponseWriter, *http.Request, error) { t.Error("the manager's ErrorFunc is called") }
+	redis := redistest.Start(t)
+	manager.Store = store.New(redis.Pool())
+	s := newSite(t, WithSessionManager(manager))
+	var logged []string
+	wall := s.auth.RequireWeChat(http.HandlerFunc(echo))
+	s.server.Config.Handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		logged = append(logged, r.URL.Path)
+		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+		wall.ServeHTTP(w, r)
+	}))
+	b := s.browser()
+	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	assert.Equal(t, []string{"/a", "/wechat/callback", "/a"}, logged, "a path has no code")
+
+	assert.Equal(t, http.StatusUnauthorized, b.post("/wechat/logout", url.Values{}).StatusCode)
+	require.Contains(t, b.visit("/wechat/login?next=%2Fa&again=1").body, "logged-in=true")
+	redis.Stop()
+	assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode)
 }

@@ -30,7 +30,7 @@ type Failure struct {
 }
 
 // What a 503 tells a client to wait, in seconds: a store may be back soon;
-// WeChat's quotas are for a minute (45011) and for a day (45009).
+// WeChat's quotas are for a minute (45011), a day (45009) and a month (45040).
 const (
 	retryAfterSeconds       = 3
 	retryAfterMinuteSeconds = 60
@@ -43,7 +43,7 @@ func (f Failure) retryAfter() int {
 	switch {
 	case f.Reason != ReasonRateLimited:
 		return retryAfterSeconds
-	case errors.As(f.Err, &we) && we.Code == 45009:
+	case errors.As(f.Err, &we) && (we.Code == 45009 || we.Code == 45040):
 		return retryAfterDaySeconds
 	}
 	return retryAfterMinuteSeconds
@@ -104,6 +104,10 @@ func reasonOf(err error) Reason {
 	return ReasonUpstreamError
 }
 
+// challenge is the WWW-Authenticate that RFC 9110 requires of every 401. No
+// browser knows the scheme, so none shows a dialog.
+var challenge = []string{"WeChat"}
+
 // stop answers a visitor who is not let through.
 func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == 0 {
@@ -113,6 +117,9 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	setNoStore(w.Header())
 	if f.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
+	}
+	if f.Status == http.StatusUnauthorized {
+		w.Header()["Www-Authenticate"] = challenge[:1:1]
 	}
 	switch {
 	case a.errorHandler != nil:

@@ -414,6 +414,11 @@ func TestT36_NoAnswerOfOursMayBeCached(t *testing.T) {
 			assert.Equal(t, []string{"no-store"}, got.Header["Cache-Control"])
 			assert.Equal(t, []string{"no-cache"}, got.Header["Pragma"])
 			assert.Equal(t, 1, varies(got.Header), "%q", got.Header["Vary"])
+			if got.StatusCode == http.StatusUnauthorized { // RFC 9110, 15.5.2; of a scheme for which no browser shows a dialog
+				assert.Equal(t, []string{"WeChat"}, got.Header["Www-Authenticate"])
+			} else {
+				assert.Empty(t, got.Header["Www-Authenticate"])
+			}
 			assert.Empty(t, shared.stored)
 		})
 	}

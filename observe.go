@@ -237,6 +237,9 @@ func (a *Auth) isHeard(e Event) bool {
 // report writes the event to the log and tells the observer.
 func (a *Auth) report(ctx context.Context, e Event) {
 	e.Err = withoutTokens(e.Err)
+	if e.Detail == "" {
+		e.Detail = remedies[e.Reason]
+	}
 	if e.Flow == "" {
 		e.Flow = flowOf(ctx)
 	}
