@@ -104,26 +104,55 @@ func newFixedAccounts(appIDOf func(*http.Request) string, accounts []Account, wr
 	return f
 }
 
-// checkFixed makes the gates of accounts that are known at start-up, so that a
-// wrong one is told then.
-func (a *Auth) checkFixed() error {
-	fixed, ok := a.tenants.resolver.(*fixedAccounts)
+// validateAccounts checks the accounts that are known at start-up.
+func (c *config) validateAccounts() (errs []error) {
+	fixed, ok := c.accounts.(*fixedAccounts)
 	if !ok {
 		return nil
 	}
-	var errs []error
 	for _, err := range fixed.wrong {
 		errs = append(errs, fmt.Errorf("WithAccounts: %w", err))
 	}
 	if len(fixed.accounts) == 0 {
 		errs = append(errs, errors.New("WithAccounts: give at least one account"))
 	}
-	for appID := range fixed.accounts {
-		if _, err := a.tenantOf(context.Background(), appID); err != nil {
+	shared := *c
+	shared.endpoints, shared.httpClient = client.Endpoints{}, nil // New checks these once
+	for appID, account := range fixed.accounts {
+		one, err := shared.ofAccount(account)
+		if err := errors.Join(err, new(Auth).setAccounts(one)); err != nil {
 			errs = append(errs, fmt.Errorf("WithAccounts: %s: %w", clean(appID), err))
 		}
 	}
-	return errors.Join(errs...)
+	return errs
+}
+
+// openFixed makes the gates of these accounts.
+func (a *Auth) openFixed() error {
+	fixed, ok := a.tenants.resolver.(*fixedAccounts)
+	if !ok {
+		return nil
+	}
+	for appID := range fixed.accounts {
+		if _, err := a.tenantOf(context.Background(), appID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onOneHost reports whether no account has a base URL of its own.
+func onOneHost(resolver AccountResolver) bool {
+	fixed, ok := resolver.(*fixedAccounts)
+	if !ok {
+		return false
+	}
+	for _, account := range fixed.accounts {
+		if account.BaseURL != "" {
+			return false
+		}
+	}
+	return true
 }
 
 func (f *fixedAccounts) AppIDOf(r *http.Request) (string, error) {
@@ -148,9 +177,12 @@ func ByHost(accounts ...Account) AccountResolver {
 	var wrong []error
 	for _, account := range accounts {
 		base, err := parseBaseURL(account.BaseURL)
-		if err != nil {
-			wrong = append(wrong, fmt.Errorf("ByHost: %s needs a BaseURL that is its own: %w", clean(account.AppID), err))
+		switch {
+		case account.BaseURL == "":
+			wrong = append(wrong, fmt.Errorf("ByHost: %s needs a BaseURL that is its own", clean(account.AppID)))
 			continue
+		case err != nil:
+			continue // New reports it
 		}
 		if other := appIDs[base.Host]; other != "" && other != account.AppID {
 			wrong = append(wrong, fmt.Errorf("ByHost: %s and %s have one host", clean(other), clean(account.AppID)))
@@ -330,37 +362,48 @@ func (a *Auth) gateOf(appID string) *Auth {
 	return nil
 }
 
+// ofAccount returns the options as they are for one account, with what is wrong
+// with them.
+func (c *config) ofAccount(account Account) (*config, error) {
+	one := *c
+	one.appID, one.secret = account.AppID, account.Secret
+	one.websiteAppID, one.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
+	one.miniAppID, one.miniSecret = account.MiniProgramAppID, account.MiniProgramSecret
+	if account.Endpoints != (client.Endpoints{}) {
+		one.endpoints = account.Endpoints
+	}
+	err := one.validateAccount()
+	if !isAccountPath(account.AppID) {
+		err = errors.Join(err, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", clean(account.AppID)))
+	}
+	if account.BaseURL == "" {
+		return &one, err
+	}
+	one.baseURL = account.BaseURL
+	base, wrong := parseBaseURL(account.BaseURL)
+	shared, unknown := parseBaseURL(c.baseURL)
+	if wrong == nil && unknown == nil && base.Scheme != shared.Scheme {
+		wrong = fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", clean(account.AppID), shared.Scheme)
+	}
+	return &one, errors.Join(err, wrong)
+}
+
 // newTenant makes the gate of one account.
 func (a *Auth) newTenant(account Account) (*Auth, error) {
-	c := a.tenants.config
-	c.appID, c.secret = account.AppID, account.Secret
-	c.websiteAppID, c.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
-	c.miniAppID, c.miniSecret = account.MiniProgramAppID, account.MiniProgramSecret
-	if account.BaseURL != "" {
-		c.baseURL = account.BaseURL
-	}
-	if account.Endpoints != (client.Endpoints{}) {
-		c.endpoints = account.Endpoints
-	}
-	if err := c.validateAccount(); err != nil {
+	c, err := a.tenants.config.ofAccount(account)
+	if err != nil {
 		return nil, err
-	}
-	if !isAccountPath(account.AppID) {
-		return nil, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", clean(account.AppID))
 	}
 	t := *a
 	t.tenants, t.accountPath = nil, "/"+account.AppID
 	if account.Pages != nil {
 		t.pages = account.Pages
 	}
-	if err := t.setAccounts(&c); err != nil {
+	if err := t.setAccounts(c); err != nil {
 		return nil, err
-	}
-	if t.base.Scheme != a.base.Scheme {
-		return nil, fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", account.AppID, a.base.Scheme)
 	}
 	shared := *a.sessions
 	shared.appIDs, shared.takesBearer = c.appIDs(), c.miniAppID != ""
 	t.sessions = &shared
-	return &t, errors.Join(t.setFlows(&c), t.setOrigin())
+	return &t, t.setFlows(c)
 }

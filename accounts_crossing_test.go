@@ -314,3 +314,56 @@ func TestRevokingAUserOfOneAccountEndsTheSessionThatALoginToAnotherHasMovedOn(t 
 	assert.Positive(t, n)
 	assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/a/x").StatusCode)
 }
+
+// A page of one tenant posts to another tenant's host, and names its own account
+// in the path. Every endpoint that takes a form is tried.
+func TestT84_AFormOfAnotherTenantsHostIsRefusedWhicheverAccountThePathNames(t *testing.T) {
+	m := newMall(t, mallLayouts()["two hosts"])
+	attacker, victim := m.shops[0], m.shops[1]
+	b := m.browser()
+	require.Contains(t, b.visit(victim.origin+victim.page).body, "logged-in=true")
+	cookies := b.client.Jar.Cookies(mustParse(t, victim.origin))
+	form := "application/x-www-form-urlencoded"
+	tried := 0
+	for name, header := range map[string]http.Header{
+		"a browser of today":  {"Origin": {attacker.origin}, "Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}},
+		"an old browser":      {"Origin": {attacker.origin}},
+		"from the base URL":   {"Origin": {m.auth.base.String()}, "Sec-Fetch-Site": {"same-site"}},
+		"from it, of old":     {"Origin": {m.auth.base.String()}},
+		"from another domain": {"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}},
+	} {
+		header.Set("Content-Type", form)
+		for _, account := range []string{attacker.account.AppID, victim.account.AppID} {
+			for _, endpoint := range []string{"logout", "upgrade", "scan/" + strings.Repeat("A", 22)} {
+				tried++
+				got := m.ask(http.MethodPost, victim.origin+"/wechat/"+endpoint+"/"+account, cookies, header, "next=%2Fx")
+				assert.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, got.StatusCode, "%s: %s/%s", name, endpoint, account)
+				assert.Empty(t, got.setOf(m.sessionCookie()), "%s: %s/%s", name, endpoint, account)
+				assert.Empty(t, got.Header.Get("Location"), "%s: %s/%s", name, endpoint, account)
+			}
+		}
+	}
+	assert.Equal(t, 30, tried)
+	still := m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "")
+	require.Contains(t, still.body, "logged-in=true", "the session is still there")
+
+	// The tenant's own pages end it, in browsers of today and of old.
+	own := m.ask(http.MethodPost, victim.origin+"/wechat/logout/"+victim.account.AppID, cookies, http.Header{"Origin": {victim.origin}, "Content-Type": {form}}, "")
+	assert.Equal(t, http.StatusSeeOther, own.StatusCode, own.body)
+	assert.Equal(t, http.StatusSeeOther, m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "").StatusCode)
+}
+
+// Accounts that share the base URL's host log out behind a proxy that rewrites
+// Host, as a single account does.
+func TestT84_AFormOfTheBaseURLIsAcceptedBehindAProxyThatRewritesHost(t *testing.T) {
+	m := newMall(t, mallLayouts()["one host"])
+	at := m.shops[1]
+	b := m.browser()
+	require.Contains(t, b.visit(at.origin+at.page).body, "logged-in=true")
+	cookies := b.client.Jar.Cookies(mustParse(t, at.origin))
+	header := http.Header{"Origin": {at.origin}, "Host": {"app:8080"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+	got := m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "")
+	assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.body)
+	header.Set("Origin", "https://evil.example")
+	assert.Equal(t, http.StatusForbidden, m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "").StatusCode)
+}

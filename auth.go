@@ -22,7 +22,6 @@ type Auth struct {
 	site   string   // base as text
 	prefix string   // "/wechat/"
 	scope  client.Scope
-	lang   client.Lang
 
 	official account
 	website  account // its client is nil without WithWebsiteApp
@@ -76,12 +75,14 @@ type account struct {
 // an application can start while Redis or WeChat is away.
 func New(opts ...Option) (*Auth, error) {
 	c := &config{
-		prefix: DefaultPathPrefix, scope: client.ScopeBase, lang: client.LangZhCN,
+		prefix: DefaultPathPrefix, scope: client.ScopeBase,
 		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scanLookBudget,
 	}
+	var errs []error
 	for i, opt := range opts {
 		if opt == nil {
-			return nil, fmt.Errorf("wechatauth: option %d is nil; leave it out instead", i+1)
+			errs = append(errs, fmt.Errorf("option %d is nil; leave it out instead", i+1))
+			continue
 		}
 		opt(c)
 	}
@@ -92,7 +93,7 @@ func New(opts ...Option) (*Auth, error) {
 		c.logger = slog.Default()
 	}
 	a := &Auth{
-		prefix: c.prefix, scope: c.scope, lang: c.lang,
+		prefix: c.prefix, scope: c.scope,
 		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, interstitial: c.interstitial, scanPlace: c.scanPlace, scanLook: c.scanLook,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
@@ -101,27 +102,28 @@ func New(opts ...Option) (*Auth, error) {
 		consents:  &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 		observer:  c.observer, log: c.logger, now: c.now,
 	}
-	if err := errors.Join(c.validate(), a.setAccounts(c)); err != nil {
+	if err := errors.Join(append(errs, c.validate(), a.setAccounts(c))...); err != nil {
 		return nil, prefixLines(err)
 	}
-	if err := a.setSessions(c); err != nil {
-		return nil, prefixLines(err)
-	}
-	if err := errors.Join(a.setFlows(c), a.setOrigin()); err != nil {
+	if err := errors.Join(a.setSessions(c), a.setFlows(c), a.setOrigin(c)); err != nil {
 		return nil, prefixLines(err)
 	}
 	if c.accountsSet {
 		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
-		if err := a.checkFixed(); err != nil {
-			return nil, prefixLines(err)
-		}
+		return a, a.openFixed()
 	}
 	return a, nil
 }
 
-// setOrigin lets forms of our own pages in, and no others.
-func (a *Auth) setOrigin() error {
+// setOrigin accepts forms of the host that a request came to, and no others.
+// Behind a proxy that rewrites Host, that host is the base URL's. If accounts
+// have hosts of their own, the proxy must pass Host on: the base URL of the
+// account in the path says nothing about where a form was posted to.
+func (a *Auth) setOrigin(c *config) error {
 	a.origin = http.NewCrossOriginProtection()
+	if c.accountsSet && !onOneHost(c.accounts) {
+		return nil
+	}
 	if err := a.origin.AddTrustedOrigin(a.base.String()); err != nil {
 		return fmt.Errorf("WithBaseURL: %w", err)
 	}
@@ -135,23 +137,30 @@ func prefixLines(err error) error {
 	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
 }
 
-// setAccounts makes the clients. What validate says already is passed over, so
-// that each fault is told once.
+// setAccounts makes the clients. What validate reports is passed over, so that
+// each wrong option has one line.
 func (a *Auth) setAccounts(c *config) error {
 	if a.base, _ = parseBaseURL(c.baseURL); a.base != nil {
 		a.site = a.base.String()
 	}
-	opts := []client.Option{}
+	var opts []client.Option
+	var errs []error
+	use := func(option string, opt client.Option) {
+		if _, err := client.New("wx", "any", opt); err != nil { // the option alone
+			errs = append(errs, fmt.Errorf("%s: %w", option, err))
+			return
+		}
+		opts = append(opts, opt)
+	}
 	if c.endpoints != (client.Endpoints{}) {
-		opts = append(opts, client.WithEndpoints(c.endpoints))
+		use("WithEndpoints", client.WithEndpoints(c.endpoints))
 	}
 	if c.httpClient != nil {
-		opts = append(opts, client.WithHTTPClient(c.httpClient))
+		use("WithHTTPClient", client.WithHTTPClient(c.httpClient))
 	}
 	if told := c.tellsOfWeChat(); told != nil {
 		opts = append(opts, client.WithObserver(told))
 	}
-	var errs []error
 	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
 		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {
 			return account{} // there is none, or validate has said what is missing

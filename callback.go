@@ -219,7 +219,7 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 	if !id.grants(client.ScopeUserInfo) {
 		return id, "", nil
 	}
-	info, err := acc.client.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, a.lang)
+	info, err := acc.client.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, client.LangZhCN)
 	var we *client.Error
 	if errors.As(err, &we) && we.Code == 48001 {
 		return Identity{}, ReasonSnapshotSuspected, err

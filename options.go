@@ -41,7 +41,6 @@ type config struct {
 	baseURL                     string
 	prefix                      string
 	scope                       client.Scope
-	lang                        client.Lang
 
 	pool     *redis.Pool
 	poolSet  bool
@@ -94,8 +93,10 @@ const (
 )
 
 // WithApp sets the official account (公众号, a verified service account) that
-// visitors log in to: its AppID, "wx" and 16 hex digits, and its AppSecret.
-// Required, unless WithAccounts knows the accounts.
+// visitors log in to: its AppID and its AppSecret. AppIDs have been "wx" and 16
+// hex digits so far; WeChat does not promise that, so New accepts up to 64
+// letters and digits, and Check reports another form. Required, unless
+// WithAccounts knows the accounts.
 func WithApp(appID, secret string) Option {
 	return func(c *config) { c.appID, c.secret = appID, secret }
 }
@@ -135,12 +136,6 @@ func WithPathPrefix(prefix string) Option {
 // profile is needed.
 func WithScope(s client.Scope) Option {
 	return func(c *config) { c.scope = s }
-}
-
-// WithLang sets the language that WeChat is asked for place names in.
-// Default client.LangZhCN.
-func WithLang(l client.Lang) Option {
-	return func(c *config) { c.lang = l }
 }
 
 // WithRedis keeps sessions in Redis, through a pool of the application's own.
@@ -259,15 +254,18 @@ func WithErrorHandler(f func(w http.ResponseWriter, r *http.Request, failure Fai
 // WithIdentityHeaders sets the identity's headers (HeaderOpenID and the others)
 // on requests that pass the gate, for a reverse proxy behind it. Headers that
 // begin with "X-Wechat-", in any spelling, are removed from every request that
-// comes through RequireWeChat, RequireScope or LoadWeChat first. A route that
-// none of them wraps passes on whatever it is sent: wrap them all.
+// comes through RequireWeChat, RequireScope or LoadWeChat first. So are the
+// session cookie, the cookies whose names begin with "__Host-wechat_" ("wechat_"
+// over plain http) and the gate's bearer tokens: the upstream server can not act
+// as the user here. A route that none of them wraps passes on whatever it is
+// sent: wrap them all.
 func WithIdentityHeaders() Option {
 	return func(c *config) { c.identityHeaders = true }
 }
 
-// WithVerifyFile serves the file by which WeChat's console checks who owns the
-// domain, for example "MP_verify_0123456789abcdef.txt", at the root of the
-// site, without a login. It works where the gate wraps the whole application;
+// WithVerifyFile serves the file by which a console of WeChat checks who owns the
+// domain, at the root of the site, without a login: "MP_verify_" or "WW_verify_"
+// and 16 characters, or ten characters alone, then ".txt". It works where the gate wraps the whole application;
 // otherwise mount the Auth at that path too. May be given several times.
 func WithVerifyFile(name, content string) Option {
 	return func(c *config) {
@@ -336,7 +334,9 @@ func (c *config) validate() error {
 	if c.accountsSet && (c.appID != "" || c.websiteSet || c.miniSet) {
 		bad("WithAccounts: it knows all accounts; leave WithApp, WithWebsiteApp and WithMiniProgram out")
 	}
-	if err := c.validateAccount(); err != nil && !c.accountsSet {
+	if c.accountsSet {
+		errs = append(errs, c.validateAccounts()...)
+	} else if err := c.validateAccount(); err != nil {
 		errs = append(errs, err)
 	}
 	if _, err := parseBaseURL(c.baseURL); err != nil {
@@ -347,11 +347,6 @@ func (c *config) validate() error {
 	}
 	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
 		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
-	}
-	switch c.lang {
-	case client.LangZhCN, client.LangZhTW, client.LangEN:
-	default:
-		bad("WithLang: use client.LangZhCN, client.LangZhTW or client.LangEN, not %q", c.lang)
 	}
 	if c.snapshot < SnapshotPage || c.snapshot > SnapshotRefuse {
 		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
@@ -448,6 +443,9 @@ func parseBaseURL(raw string) (*url.URL, error) {
 	if port := u.Port(); strings.HasSuffix(u.Host, ":") || (port != "" && !validPort(port)) {
 		return fail("%q has no valid port", raw)
 	}
+	if ascii := asciiHost(host); ascii != host && !strings.Contains(host, ":") && validHost(ascii) {
+		return fail("write the host of %q in ASCII, as %q: cookies and WeChat's console have it so", raw, ascii)
+	}
 	if !validHost(host) {
 		return fail("%q is no host name", u.Hostname())
 	}
@@ -484,6 +482,19 @@ func validPort(p string) bool {
 		}
 	}
 	return n > 0
+}
+
+// asciiHost returns a host name as net/http would send it: in Punycode where it
+// is not ASCII. It returns an empty string for one that cannot be sent.
+func asciiHost(host string) string {
+	var wire strings.Builder
+	r := http.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/"}}
+	if err := r.Write(&wire); err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(wire.String(), "\r\nHost: ")
+	ascii, _, _ := strings.Cut(rest, "\r\n")
+	return ascii
 }
 
 // validHost accepts IP addresses and host names in ASCII.
@@ -597,13 +608,15 @@ func (c *config) validateSessions() (errs []error) {
 			bad("WithIdleTimeout: %v is not between %v and the lifetime, %v", *c.idle, minLifetime, lifetime)
 		}
 	}
-	base, err := parseBaseURL(c.baseURL)
-	if err != nil {
-		return errs // said already
+	if c.storeSet && c.store != nil && len(c.validateKeys()) == 0 {
+		if _, err := c.encrypted(c.store); err != nil {
+			errs = append(errs, err)
+		}
 	}
+	base, _ := parseBaseURL(c.baseURL) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
 		errs = append(errs, checkCookie("WithCookie", &scs.SessionCookie{
-			Name: *c.cookieName, Path: "/", SameSite: http.SameSiteLaxMode, Secure: base.Scheme == "https",
+			Name: *c.cookieName, Path: "/", SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
 		}, base)...)
 	}
 	if c.mgrSet {
@@ -637,6 +650,9 @@ func checkManager(m *scs.SessionManager, base *url.URL) (errs []error) {
 
 func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(option+": "+format, args...)) }
+	if base == nil { // any that fits
+		base = &url.URL{Scheme: map[bool]string{true: "https", false: "http"}[c.Secure], Host: strings.TrimPrefix(c.Domain, ".")}
+	}
 
 	if err := (&http.Cookie{Name: c.Name, Value: "x"}).Valid(); err != nil {
 		bad("%q is no cookie name: use letters, digits, '-' and '_'", c.Name)

@@ -79,7 +79,6 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a prefix with an escape":          {right(WithPathPrefix("/a%2f/")), "WithPathPrefix: "},
 		"the website's scope":              {right(WithScope(client.ScopeLogin)), "WithScope: "},
 		"a scope that is none":             {right(WithScope("snsapi_everything")), "WithScope: "},
-		"a language that is none":          {right(WithLang("cn")), "WithLang: "},
 		"two homes for sessions":           {right(WithRedisURL("redis://127.0.0.1:6379"), WithStore(store.NewMemory())), "sessions have one home"},
 		"a nil pool":                       {right(WithRedis(nil)), "WithRedis: the pool is nil"},
 		"an empty Redis URL":               {right(WithRedisURL("")), "WithRedisURL: the URL is empty"},
@@ -141,8 +140,14 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a flow key of one letter":         {right(WithFlowKeys(bytes.Repeat([]byte("a"), 32))), "WithFlowKeys: key 1 is not random"},
 		"a typed flow key":                 {right(WithFlowKeys([]byte("changemechangemechangemechangeme"))), "WithFlowKeys: key 1 is not random"},
 		"a short previous flow key":        {right(WithFlowKeys(key, key[:16])), "WithFlowKeys: key 2 has 16 bytes"},
-		"an API on plain http":             {right(WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: "http://169.254.169.254"})), "WithApp: "},
-		"an API that is a file":            {right(WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: "file:///etc"})), "WithApp: "},
+		"an API on plain http":             {right(WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: "http://169.254.169.254"})), "WithEndpoints: "},
+		"an API that is a file":            {right(WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: "file:///etc"})), "WithEndpoints: "},
+		"a transport that is nil":          {right(WithWebsiteApp("wx00000000000000b2", testSecret), WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)})), "WithHTTPClient: "},
+		"an option that is nil":            {right(nil), "option 3 is nil"},
+		"a host in Unicode":                {right(WithBaseURL("https://m.微信.example")), `"m.xn--9kq079j.example"`},
+		"a host in Unicode capitals":       {right(WithBaseURL("https://MÜNCHEN.example")), `"xn--mnchen-3ya.example"`},
+		"an account's base URL by http":    {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://m.example.com"}))}, "10039"},
+		"an account's endpoints":           {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase, Endpoints: client.Endpoints{API: "file:///etc"}}))}, "WithAccounts: " + testAppID + ": WithEndpoints: "},
 		"a verify file by another name":    {right(WithVerifyFile("../secret.txt", "x")), "WithVerifyFile: "},
 		"an empty verify file":             {right(WithVerifyFile("MP_verify_0123456789abcdef.txt", "")), "WithVerifyFile: "},
 	}
@@ -159,10 +164,51 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 	}
 }
 
+// Every wrong option has its line, whatever else is wrong: the base URL, too.
 func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	_, err := New(WithBaseURL("http://m.example.com"), WithScope("x"))
 	require.Error(t, err)
 	assert.Len(t, strings.Split(err.Error(), "\n"), 3, "%s", err)
+
+	short := []byte("short")
+	all := map[string]Option{
+		"WithBaseURL":           WithBaseURL("https://m.example.com/shop"),
+		"WithApp":               WithApp("gh_0123456789ab", testSecret),
+		"WithWebsiteApp":        WithWebsiteApp("wx00000000000000b2", ""),
+		"WithMiniProgram":       WithMiniProgram("", testSecret),
+		"WithPathPrefix":        WithPathPrefix("wechat"),
+		"WithScope":             WithScope("x"),
+		"WithSnapshotPolicy":    WithSnapshotPolicy(7),
+		"WithVerifyFile":        WithVerifyFile("../x", "y"),
+		"WithRelay":             WithRelay("ftp://x", short),
+		"WithFlowKeys":          WithFlowKeys(short),
+		"WithAuthorizeInterval": WithAuthorizeInterval(time.Minute),
+		"WithLifetime":          WithLifetime(time.Second),
+		"WithCookie":            WithCookie("a b"),
+		"WithRedisURL":          WithRedisURL("http://x"),
+		"WithEndpoints":         WithEndpoints(client.Endpoints{API: "file:///etc"}),
+		"WithHTTPClient":        WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}),
+	}
+	opts := []Option{nil}
+	for _, opt := range all {
+		opts = append(opts, opt)
+	}
+	_, err = New(opts...)
+	require.Error(t, err)
+	for option := range all {
+		assert.Equal(t, 1, strings.Count(err.Error(), "wechatauth: "+option+": "), "%s: %s", option, err)
+	}
+	assert.Contains(t, err.Error(), "wechatauth: option 1 is nil")
+	assert.Len(t, strings.Split(err.Error(), "\n"), len(all)+1, "%s", err)
+
+	_, err = New(WithBaseURL("http://m.example.com"), WithSessionManager(&scs.SessionManager{}), WithCookie("a b"))
+	assert.ErrorContains(t, err, "make it with scs.New()", "a manager is looked at beside a wrong base URL")
+	_, err = New(WithBaseURL("ftp://m.example.com"), WithScope("x"), WithEndpoints(client.Endpoints{API: "file:///etc"}),
+		WithAccounts(ByHost(Account{AppID: shopA, BaseURL: "http://a.example.com"}, Account{AppID: shopB, Secret: testSecret, MiniProgramAppID: miniOfB, BaseURL: "https://b.example.com"})))
+	require.Error(t, err)
+	for _, want := range []string{"WithBaseURL: use https", "WithScope: ", "WithEndpoints: ", shopA + ": WithApp: ", "10039", shopB + ": WithMiniProgram: "} {
+		assert.Equal(t, 1, strings.Count(err.Error(), want), "%s: %s", want, err)
+	}
 }
 
 func TestRightConfigurations(t *testing.T) {

@@ -558,7 +558,6 @@ func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T)
 	require.Zero(t, secure.Sessions().IdleTimeout)
 	require.Zero(t, secure.profileMaxAge)
 	require.Equal(t, client.ScopeBase, secure.scope)
-	require.Equal(t, client.LangZhCN, secure.lang)
 	want := map[string][]string{ // in English and in Chinese
 		"WithCookie(name)":       {"`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`", "`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`"},
 		"WithPathPrefix(prefix)": {"`" + secure.prefix + "`", "`" + secure.prefix + "`"},
@@ -566,7 +565,6 @@ func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T)
 		"WithIdleTimeout(d)":     {"0: none", "0：无"},
 		"WithProfileMaxAge(d)":   {"0", "0"},
 		"WithScope(s)":           {"`client.ScopeBase`", "`client.ScopeBase`"},
-		"WithLang(l)":            {"`client.LangZhCN`", "`client.LangZhCN`"},
 	}
 	for i, file := range []struct{ name, section string }{{"README.md", "Options"}, {"README.zh-CN.md", "选项"}} {
 		seen := 0

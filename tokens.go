@@ -174,7 +174,7 @@ func (a *Auth) fetchProfile(ctx context.Context, id *Identity) error {
 		return err
 	}
 	acc, _ := a.accountOf(id.AppID) // there, or there would be no token
-	info, err := acc.client.UserInfo(ctx, token.Reveal(), id.OpenID, a.lang)
+	info, err := acc.client.UserInfo(ctx, token.Reveal(), id.OpenID, client.LangZhCN)
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,10 @@ import (
 	"strconv"
 )
 
-// verifyFileName is what WeChat's console calls the file that proves who owns
-// a domain: MP_verify_ and 16 letters or digits.
-var verifyFileName = regexp.MustCompile(`^(MP|WW)_verify_[A-Za-z0-9]{8,64}\.txt$`)
+// verifyFileName matches the files that prove who owns a domain:
+// MP_verify_… of official accounts, WW_verify_… of WeCom, and ten letters or
+// digits for the domains of mini programs and third-party platforms.
+var verifyFileName = regexp.MustCompile(`^((MP|WW)_verify_[A-Za-z0-9]{8,64}|[A-Za-z0-9]{10,32})\.txt$`)
 
 const maxVerifyFile = 1024
 

@@ -108,6 +108,11 @@ func TestOnlyWhatWeChatsConsoleGivesIsAVerifyFile(t *testing.T) {
 	}{
 		"as the console gives it":         {verifyName, verifyContent, true},
 		"of WeCom":                        {"WW_verify_0123456789abcdef.txt", verifyContent, true},
+		"of a mini program's domain":      {"6ynZPDvfTF.txt", verifyContent, true},
+		"of a platform's domain":          {"8512046523.txt", verifyContent, true},
+		"robots.txt":                      {"robots.txt", verifyContent, false},
+		"a dot file":                      {".abcdefghij.txt", verifyContent, false},
+		"an encoded slash":                {"abcdefghij%2f.txt", verifyContent, false},
 		"of 1,024 bytes":                  {verifyName, long, true},
 		"of 1,025 bytes":                  {verifyName, long + "a", false},
 		"empty":                           {verifyName, "", false},

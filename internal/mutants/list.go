@@ -663,7 +663,7 @@ var mutants = []mutant{
 	{
 		name: "a preflight carries forged identity headers", about: "middleware",
 		search: `			if a.identityHeaders {
-				r = withIdentityHeaders(r, Identity{}, false)
+				r = a.withIdentityHeaders(r, Identity{}, false)
 			}
 `,
 		broken: "",
@@ -975,7 +975,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "forged identity headers pass", about: "upstream",
-		search: "r.Header = stripIdentityHeaders(r.Header)",
+		search: "r.Header = a.headerForUpstream(r.Header)",
 		broken: "r.Header = r.Header.Clone()",
 	},
 	{
@@ -1006,6 +1006,48 @@ var mutants = []mutant{
 	}
 `,
 		broken: "",
+	},
+	{
+		name: "the upstream gets the session cookie", about: "upstream",
+		search: "name == a.sessions.manager.Cookie.Name || ",
+		broken: "",
+		killer: "^TestT92_",
+	},
+	{
+		name: "the upstream gets sealed cookies", about: "upstream",
+		search: " || strings.HasPrefix(name, cookiePrefix(a.base))",
+		broken: "",
+		killer: "^TestT92_",
+	},
+	{
+		name: "the upstream gets the bearer token", about: "upstream",
+		search: `return token != ""`,
+		broken: "return false",
+		killer: "^TestT92_",
+	},
+	{
+		name: "a gate behind another misses the cookies", about: "upstream",
+		search: "if values, ok := sent[name]; ok {",
+		broken: "if values, ok := sent[name]; ok && false {",
+		killer: "^TestT92_",
+	},
+	{
+		name: "a form of the account in the path is taken", about: "auth",
+		search: "if c.accountsSet && !onOneHost(c.accounts) {",
+		broken: "if c.accountsSet && !onOneHost(c.accounts) && false {",
+		killer: "^TestT84_",
+	},
+	{
+		name: "a relay leads to any path", about: "relay",
+		search: "!h.callbacks[callback] && !(h.callbacks[dir] && isAccountPath(name))",
+		broken: "!h.callbacks[callback] && !(h.callbacks[dir] && isAccountPath(name)) && !strings.HasPrefix(callback, dir)",
+		killer: "^TestT95_",
+	},
+	{
+		name: "a relay takes any account", about: "relay",
+		search: "(h.callbacks[dir] && isAccountPath(name))",
+		broken: "h.callbacks[dir]",
+		killer: "^TestT95_",
 	},
 	{
 		name: "a nickname ends its header", about: "upstream",
