@@ -120,8 +120,12 @@ func (c *config) validateAccounts() (errs []error) {
 	shared.endpoints, shared.httpClient = client.Endpoints{}, nil // New checks these once
 	for appID, account := range fixed.accounts {
 		one, err := shared.ofAccount(account)
-		if err := errors.Join(err, new(Auth).setAccounts(one)); err != nil {
-			errs = append(errs, fmt.Errorf("WithAccounts: %s: %w", clean(appID), err))
+		if err == nil {
+			err = new(Auth).setAccounts(one)
+		}
+		if err != nil {
+			prefix := "WithAccounts: " + clean(appID) + ": "
+			errs = append(errs, errors.New(prefix+strings.ReplaceAll(err.Error(), "\n", "\n"+prefix)))
 		}
 	}
 	return errs

@@ -144,7 +144,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an API that is a file":            {right(WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: "file:///etc"})), "WithEndpoints: "},
 		"a transport that is nil":          {right(WithWebsiteApp("wx00000000000000b2", testSecret), WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)})), "WithHTTPClient: "},
 		"an option that is nil":            {right(nil), "option 3 is nil"},
-		"a host in Unicode":                {right(WithBaseURL("https://m.微信.example")), `"m.xn--9kq079j.example"`},
+		"a host in Unicode":                {right(WithBaseURL("https://m.微信.example")), `"m.xn--vuqz89a.example"`},
 		"a host in Unicode capitals":       {right(WithBaseURL("https://MÜNCHEN.example")), `"xn--mnchen-3ya.example"`},
 		"an account's base URL by http":    {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://m.example.com"}))}, "10039"},
 		"an account's endpoints":           {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase, Endpoints: client.Endpoints{API: "file:///etc"}}))}, "WithAccounts: " + testAppID + ": WithEndpoints: "},
@@ -206,7 +206,7 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	_, err = New(WithBaseURL("ftp://m.example.com"), WithScope("x"), WithEndpoints(client.Endpoints{API: "file:///etc"}),
 		WithAccounts(ByHost(Account{AppID: shopA, BaseURL: "http://a.example.com"}, Account{AppID: shopB, Secret: testSecret, MiniProgramAppID: miniOfB, BaseURL: "https://b.example.com"})))
 	require.Error(t, err)
-	for _, want := range []string{"WithBaseURL: use https", "WithScope: ", "WithEndpoints: ", shopA + ": WithApp: ", "10039", shopB + ": WithMiniProgram: "} {
+	for _, want := range []string{"wechatauth: WithBaseURL: use https", "WithScope: ", "WithEndpoints: ", shopA + ": WithApp: ", shopA + ": WithBaseURL: use https", shopB + ": WithMiniProgram: "} {
 		assert.Equal(t, 1, strings.Count(err.Error(), want), "%s: %s", want, err)
 	}
 }

@@ -479,7 +479,7 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			s := newMiniSite(t, append([]Option{WithIdentityHeaders()}, opts...)...)
 			mux := http.NewServeMux()
 			for path, wall := range map[string]func(http.Handler) http.Handler{
-				"/": s.auth.RequireWeChat, "/profile": s.auth.RequireScope(client.ScopeUserInfo), "/public": s.auth.LoadWeChat,
+				"/": s.auth.RequireWeChat, "/scoped": s.auth.RequireScope(client.ScopeBase), "/profile": s.auth.RequireScope(client.ScopeUserInfo), "/public": s.auth.LoadWeChat,
 			} {
 				mux.Handle(path, wall(proxy))
 			}
@@ -493,7 +493,6 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			b.post("/wechat/upgrade", url.Values{"next": {"/a"}})
 			b.post("/wechat/logout", url.Values{})
 			b.visit("/wechat/login?next=/a&again=1")
-			b.post("/wechat/upgrade", url.Values{"next": {"/a"}})
 			require.Equal(t, http.StatusOK, b.step("/a").StatusCode)
 			b.setCookie("theme", "dark")
 			b.setCookie("lang", "zh")
@@ -502,7 +501,7 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			}
 			require.NotNil(t, b.cookie(s.sessionCookie()))
 
-			for _, path := range []string{"/a", "/profile", "/public"} {
+			for _, path := range []string{"/a", "/scoped", "/public"} {
 				seen = nil
 				b.fetch(http.MethodGet, path)
 				require.NotNil(t, seen, path)
