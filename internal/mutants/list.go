@@ -1021,8 +1021,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "the upstream gets the bearer token", about: "upstream",
-		search: `return token != ""`,
-		broken: "return false",
+		search: `{"Authorization": {value}}})
+				return token != ""`,
+		broken: `{"Authorization": {value}}})
+				return token == "" && false`,
 		killer: "^TestT92_",
 	},
 	{
