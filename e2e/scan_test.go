@@ -1,11 +1,9 @@
 package e2e
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"html"
-	"image/png"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -20,8 +18,6 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
-	"github.com/makiuchi-d/gozxing"
-	"github.com/makiuchi-d/gozxing/qrcode"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -72,20 +68,6 @@ func startScanSiteOn(t *testing.T, sim *wechattest.Server, opts ...wechatauth.Op
 
 func withScan() wechatauth.Option {
 	return wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.DesktopBrowser: wechatauth.LoginScan})
-}
-
-// readQR reads the QR code off the screen, as a phone's camera does.
-func (tb *tab) readQR() string {
-	tb.t.Helper()
-	picture, err := chromedp.Run(tb.ctx, chromedp.CaptureScreenshot())
-	require.NoError(tb.t, err)
-	screen, err := png.Decode(bytes.NewReader(picture))
-	require.NoError(tb.t, err)
-	bitmap, err := gozxing.NewBinaryBitmapFromImage(screen)
-	require.NoError(tb.t, err)
-	code, err := qrcode.NewQRCodeReader().Decode(bitmap, map[gozxing.DecodeHintType]any{gozxing.DecodeHintType_TRY_HARDER: true})
-	require.NoError(tb.t, err, "no QR code can be read on the page")
-	return code.GetText()
 }
 
 // until waits until the page says so. The page may be another one by then, and
@@ -340,7 +322,7 @@ func confirmEmbedded(t *testing.T, desk *tab) {
 	t.Helper()
 	phone := openBrowser(t).tab()
 	require.NoError(t, phone.pretend(wechattest.IPhone, "zh-CN"))
-	phone.open(desk.readQR())
+	phone.open(desk.readFramedQR())
 	phone.click(allowButton)
 }
 
