@@ -126,7 +126,7 @@ func (f *field) conclude(rs *rounds, pair *loginPair, length time.Duration) (mis
 		}
 		ratio(d.name, value, d.goal)
 	}
-	ratio("record_bytes", float64(ours.bytes)/float64(scs.bytes), 0.4)
+	ratio("record_bytes", float64(ours.bytes)/float64(scs.bytes), 0.42)
 	return missed, nil
 }
 

@@ -116,7 +116,7 @@ func (s *Store) commandsOf(w write) ([]command, error) {
 			return nil, err
 		}
 		if life > 0 {
-			return []command{cmd("SET", s.key(w.key), w.value, "PX", keyspace.Millis(life))}, nil
+			return []command{set(s.key(w.key), w.value, life)}, nil
 		}
 		return []command{cmd("UNLINK", s.key(w.key))}, nil
 	case writeDelete:
@@ -128,10 +128,10 @@ func (s *Store) commandsOf(w write) ([]command, error) {
 		if err := lasting("put mark", w.ttl); err != nil {
 			return nil, err
 		}
-		return []command{cmd("SET", s.markKey(w.key), w.value, "PX", keyspace.Millis(w.ttl))}, nil
+		return []command{set(s.markKey(w.key), w.value, w.ttl)}, nil
 	}
 	if keyspace.ValidToken(w.key) { // writeRemoveSession
-		return []command{cmd("ZREM", s.userKey(w.user), w.key)}, nil
+		return []command{s.removeSession(w.user, w.key)}, nil
 	}
 	return nil, nil
 }

@@ -91,7 +91,7 @@ func (s *Store) checkClock(ctx context.Context) error {
 	if err != nil {
 		return unseen("clock", "时钟", "+time", err)
 	}
-	parts, err := redis.Int64s(replies[0], nil)
+	parts, err := redis.Int64s(replies[0], nil) // its error is not repeated: it holds the reply
 	if err != nil || len(parts) != 2 {
 		return nil
 	}

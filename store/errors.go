@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 )
 
 // Class says what can be done about an error of a store.
@@ -25,7 +27,8 @@ const (
 	// ClassRetryFresh: the connection was dead or led to a server that does not
 	// serve (any more), and it was dropped. A repetition goes over another one:
 	// connection closed or reset, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN,
-	// too many clients. The store has repeated already.
+	// too many clients, a reply to another command. The store has repeated
+	// already.
 	ClassRetryFresh
 	// ClassFailClosed: the store answers and refuses, and repeating does not
 	// help: OOM, MISCONF, NOREPLICAS, WRONGTYPE, and everything unknown.
@@ -60,7 +63,8 @@ var (
 	ErrDamaged = errors.New("this is no session record")
 	// ErrUnopened: no key of [Encrypt] opens the record. It is damaged, or is
 	// older than its encryption, or another instance has its key already, or
-	// still; so it is not to be deleted.
+	// still; so it is not to be deleted. It is also the error for a record that
+	// was stored under another token.
 	ErrUnopened = errors.New("no key opens this session record")
 )
 
@@ -91,21 +95,22 @@ func ClassOf(err error) Class {
 	return classify(err)
 }
 
-// newError sorts the error and cuts from it what the server repeats of a
-// command that it does not know: the key and the record.
+// newError sorts the error, and cuts from what Redis said all that may be of a
+// key or a value.
 func newError(op string, err error) *Error {
+	class := classify(err)
 	var reply redis.Error
 	if errors.As(err, &reply) {
-		if text, _, cut := strings.Cut(string(reply), ", with args"); cut {
-			err = redis.Error(text)
-		}
+		text, _ := keyspace.Refusal(string(reply))
+		err = redis.Error(text)
 	}
-	return &Error{Op: op, Class: classify(err), Err: err}
+	return &Error{Op: op, Class: class, Err: err}
 }
 
 func classify(err error) Class {
 	var (
 		reply      redis.Error
+		unexpected *keyspace.UnexpectedReply
 		opError    *net.OpError
 		dnsError   *net.DNSError
 		timeout    net.Error
@@ -116,7 +121,10 @@ func classify(err error) Class {
 	)
 	switch {
 	case errors.As(err, &reply):
-		return classOfReply(string(reply))
+		_, class := keyspace.Refusal(string(reply))
+		return Class(class)
+	case errors.As(err, &unexpected):
+		return ClassRetryFresh
 	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
 		errors.Is(err, redis.ErrPoolExhausted):
@@ -128,52 +136,6 @@ func classify(err error) Class {
 		return ClassConfiguration
 	case errors.As(err, &opError), errors.As(err, &dnsError):
 		return ClassRetryNow
-	}
-	return ClassFailClosed
-}
-
-// replyClasses sorts the error replies of Redis by how they begin. The names of
-// the codes are part of its protocol; texts after ERR are not, so the few that
-// are told apart are those that have not changed since Redis 5.
-var replyClasses = []struct {
-	prefix string
-	class  Class
-}{
-	{"READONLY", ClassRetryFresh},
-	{"LOADING", ClassRetryFresh},
-	{"MASTERDOWN", ClassRetryFresh},
-	{"CLUSTERDOWN", ClassRetryFresh},
-	{"ERR max number of clients", ClassRetryFresh},
-
-	{"BUSY", ClassRetryNow},
-	{"TRYAGAIN", ClassRetryNow},
-
-	{"OOM", ClassFailClosed},
-	{"MISCONF", ClassFailClosed},
-	{"NOREPLICAS", ClassFailClosed},
-	{"WRONGTYPE", ClassFailClosed},
-
-	{"NOAUTH", ClassConfiguration},
-	{"WRONGPASS", ClassConfiguration},
-	{"NOPERM", ClassConfiguration},
-	{"DENIED", ClassConfiguration},
-	{"MOVED", ClassConfiguration},
-	{"ASK", ClassConfiguration},
-	{"CROSSSLOT", ClassConfiguration},
-	{"ERR unknown command", ClassConfiguration},
-	{"ERR syntax error", ClassConfiguration},
-	{"ERR AUTH", ClassConfiguration},
-	{"ERR Client sent AUTH", ClassConfiguration},
-	{"ERR invalid password", ClassConfiguration},
-	{"ERR DB index is out of range", ClassConfiguration},
-	{"ERR invalid DB index", ClassConfiguration},
-}
-
-func classOfReply(text string) Class {
-	for _, row := range replyClasses {
-		if strings.HasPrefix(text, row.prefix) {
-			return row.class
-		}
 	}
 	return ClassFailClosed
 }

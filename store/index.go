@@ -2,9 +2,9 @@ package store
 
 import (
 	"context"
+	"slices"
+	"strconv"
 	"time"
-
-	"github.com/gomodule/redigo/redis"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 )
@@ -38,10 +38,10 @@ func (s *Store) addSession(user, token string, expiry time.Time) ([]command, err
 	now, key := s.now(), s.userKey(user)
 	life := expiry.Sub(now)
 	if life <= 0 {
-		return []command{cmd("ZREM", key, token)}, nil
+		return []command{s.removeSession(user, token)}, nil
 	}
 	return []command{
-		cmd("ZADD", key, expiry.UnixMilli(), token),
+		cmd("ZADD", key, expiry.UnixMilli(), keyspace.Member(key, token)),
 		cmd("PEXPIRE", key, keyspace.Millis(life)),
 		cmd("ZREMRANGEBYSCORE", key, "-inf", now.Add(-indexGrace).UnixMilli()),
 		cmd("ZRANGE", key, -1, -1, "WITHSCORES"),
@@ -52,48 +52,57 @@ func (s *Store) addSession(user, token string, expiry time.Time) ([]command, err
 // is not the one with this expiry.
 func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, longest any) error {
 	const op = "add session to index"
-	last, err := lastScore(longest)
-	if err != nil {
-		return newError(op, err)
-	}
+	last := lastScore(longest)
 	if last <= expiry.UnixMilli() {
 		return nil
 	}
-	_, err = s.do(ctx, op, cmd("PEXPIRE", s.userKey(user), last-s.now().UnixMilli()))
+	_, err := s.do(ctx, op, cmd("PEXPIRE", s.userKey(user), last-s.now().UnixMilli()))
 	return err
 }
 
 // lastScore is the score of the one member in the reply, 0 if there is none.
-func lastScore(reply any) (int64, error) {
-	pair, err := redis.Values(reply, nil)
-	if err != nil || len(pair) != 2 {
-		return 0, err
+func lastScore(reply any) int64 {
+	pair := reply.([]any)
+	if len(pair) != 2 {
+		return 0
 	}
-	score, err := redis.Float64(pair[1], nil)
-	return int64(score), err
+	score, _ := strconv.ParseFloat(string(pair[1].([]byte)), 64)
+	return int64(score)
 }
 
 // SessionsOf implements [Index].
 func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
 	const op = "read index of sessions"
-	replies, err := s.do(ctx, op, cmd("ZRANGE", s.userKey(user), 0, -1))
+	key := s.userKey(user)
+	replies, err := s.do(ctx, op, cmd("ZRANGE", key, 0, -1))
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := redis.Strings(replies[0], nil)
-	if err != nil {
-		return nil, newError(op, err)
+	members := replies[0].([]any)
+	tokens := make([]string, len(members))
+	for i, m := range members {
+		tokens[i], _ = keyspace.TokenOf(key, string(m.([]byte))) // do has looked at it
 	}
 	return tokens, nil
 }
 
 // RemoveSession implements [Index].
-func (s *Store) RemoveSession(ctx context.Context, user, token string) error {
-	if !keyspace.ValidToken(token) {
+func (s *Store) RemoveSession(ctx context.Context, user string, tokens ...string) error {
+	tokens = slices.DeleteFunc(slices.Clone(tokens), func(t string) bool { return !keyspace.ValidToken(t) })
+	if len(tokens) == 0 {
 		return nil
 	}
-	_, err := s.do(context.WithoutCancel(ctx), "remove session from index", cmd("ZREM", s.userKey(user), token))
+	_, err := s.do(context.WithoutCancel(ctx), "remove session from index", s.removeSession(user, tokens...))
 	return err
+}
+
+func (s *Store) removeSession(user string, tokens ...string) command {
+	key := s.userKey(user)
+	c := cmd("ZREM", key)
+	for _, token := range tokens {
+		c.args = append(c.args, keyspace.Member(key, token))
+	}
+	return c
 }
 
 func (s *Store) userKey(user string) string { return keyspace.User(s.prefix, user) }

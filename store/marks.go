@@ -6,8 +6,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/gomodule/redigo/redis"
-
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 )
 
@@ -19,7 +17,7 @@ func (s *Store) PutMarkNX(ctx context.Context, key string, value []byte, ttl tim
 		return false, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	replies, err := s.do(ctx, op, cmd("SET", s.markKey(key), value, "PX", keyspace.Millis(ttl), "NX"))
+	replies, err := s.do(ctx, op, set(s.markKey(key), value, ttl, "NX"))
 	if err != nil {
 		return false, err
 	}
@@ -36,7 +34,7 @@ func (s *Store) PutMark(ctx context.Context, key string, value []byte, ttl time.
 	if err := lasting(op, ttl); err != nil {
 		return err
 	}
-	_, err := s.do(context.WithoutCancel(ctx), op, cmd("SET", s.markKey(key), value, "PX", keyspace.Millis(ttl)))
+	_, err := s.do(context.WithoutCancel(ctx), op, set(s.markKey(key), value, ttl))
 	return err
 }
 
@@ -47,10 +45,7 @@ func (s *Store) Mark(ctx context.Context, key string) ([]byte, bool, error) {
 	if err != nil || replies[0] == nil {
 		return nil, false, err
 	}
-	value, err := redis.Bytes(replies[0], nil)
-	if err != nil {
-		return nil, false, newError(op, err)
-	}
+	value, _ := keyspace.Unbind(s.markKey(key), replies[0].([]byte)) // do has looked at it
 	return value, true, nil
 }
 

@@ -232,12 +232,14 @@ func (m *Memory) SessionsOf(ctx context.Context, user string) ([]string, error) 
 }
 
 // RemoveSession implements [Index].
-func (m *Memory) RemoveSession(_ context.Context, user, token string) error {
+func (m *Memory) RemoveSession(_ context.Context, user string, tokens ...string) error {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if e, found := m.users.get(user, now); found {
-		delete(e.value, token)
+		for _, token := range tokens {
+			delete(e.value, token)
+		}
 		m.setTokens(user, e.value, now)
 	}
 	return nil

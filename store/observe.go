@@ -126,9 +126,9 @@ func (s *observed) SessionsOf(ctx context.Context, user string) (tokens []string
 	return s.Sessions.SessionsOf(ctx, user)
 }
 
-func (s *observed) RemoveSession(ctx context.Context, user, token string) (err error) {
+func (s *observed) RemoveSession(ctx context.Context, user string, tokens ...string) (err error) {
 	defer since(ctx, s.told, "remove from index", time.Now(), &err)
-	return s.Sessions.RemoveSession(ctx, user, token)
+	return s.Sessions.RemoveSession(ctx, user, tokens...)
 }
 
 func (s *observed) Find(token string) ([]byte, bool, error) {

@@ -53,7 +53,9 @@ type Getter interface {
 // (READONLY, LOADING …), drops that connection and repeats on another: every
 // command here may be executed twice without harm.
 //
-// The keys are those of scs/redisstore, and a record never lacks an expiry. The
+// The keys are those of scs/redisstore, whose records are read, and a record
+// never lacks an expiry. A value names its key: a reply that belongs to another
+// key is an error, for which the connection is dropped and nothing deleted. The
 // embedded RedisStore is there for its type; all its methods are replaced.
 type Store struct {
 	*redisstore.RedisStore
@@ -127,9 +129,9 @@ func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	}
 	replies, err := s.do(ctx, op, cmd("GET", s.key(token)))
 	if err != nil {
-		return nil, false, damagedIfWrongType(op, err)
+		return nil, false, unusable(op, err)
 	}
-	return record(op, replies[0])
+	return s.record(op, token, replies[0])
 }
 
 // FindTTLCtx implements [TTLFinder].
@@ -141,24 +143,17 @@ func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dura
 	key := s.key(token)
 	replies, err := s.do(ctx, op, cmd("GET", key), cmd("PTTL", key))
 	if err != nil {
-		return nil, 0, false, damagedIfWrongType(op, err)
+		return nil, 0, false, unusable(op, err)
 	}
-	b, found, err := record(op, replies[0])
+	b, found, err := s.record(op, token, replies[0])
 	if err != nil {
 		return nil, 0, false, err
 	}
-	ms, err := redis.Int64(replies[1], nil)
-	if err != nil {
-		return nil, 0, false, newError(op, err)
-	}
-	const gone, forever = -2, -1 // PTTL's answers for no key and no expiry
-	switch {
-	case !found, ms == gone:
+	ttl, alive := keyspace.Life(replies[1].(int64))
+	if !found || !alive {
 		return nil, 0, false, nil
-	case ms == forever:
-		ms = 0
 	}
-	return b, time.Duration(ms) * time.Millisecond, true, nil
+	return b, ttl, true, nil
 }
 
 // CommitCtx implements scs.CtxStore.
@@ -172,7 +167,7 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 		return s.DeleteCtx(ctx, token)
 	}
 	_, err := s.do(context.WithoutCancel(ctx), op,
-		cmd("SET", s.key(token), b, "PX", keyspace.Millis(life)))
+		set(s.key(token), b, life))
 	return err
 }
 
@@ -190,7 +185,7 @@ func (s *Store) UpdateCtx(ctx context.Context, token string, b []byte, expiry ti
 		return false, s.DeleteCtx(ctx, token)
 	}
 	replies, err := s.do(context.WithoutCancel(ctx), op,
-		cmd("SET", s.key(token), b, "PX", keyspace.Millis(life), "XX"))
+		set(s.key(token), b, life, "XX"))
 	return err == nil && replies[0] != nil, err
 }
 
@@ -235,28 +230,19 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		page, err := redis.Values(replies[0], nil)
-		if err != nil || len(page) != 2 {
-			return nil, newError(op, errors.New("unexpected reply to SCAN"))
-		}
-		keys, err := redis.Strings(page[1], nil)
-		if err != nil {
-			return nil, newError(op, err)
-		}
+		page := replies[0].([]any)
+		keys, _ := redis.Strings(page[1], nil)
 		for _, key := range keys {
 			token := strings.TrimPrefix(key, s.prefix)
 			b, found, err := s.FindCtx(ctx, token)
-			if err != nil && !errors.Is(err, ErrDamaged) {
+			if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnopened) {
 				return nil, err
 			}
 			if found {
 				all[token] = b
 			}
 		}
-		if cursor, err = redis.String(page[0], nil); err != nil {
-			return nil, newError(op, err)
-		}
-		if cursor == "0" {
+		if cursor = string(page[0].([]byte)); cursor == "0" {
 			return all, nil
 		}
 	}
@@ -281,12 +267,16 @@ func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Backg
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
 
 // record takes a session record from the reply to GET.
-func record(op string, reply any) (b []byte, found bool, err error) {
-	b, found = reply.([]byte)
+func (s *Store) record(op, token string, reply any) (b []byte, found bool, err error) {
+	stored, found := reply.([]byte)
+	if !found {
+		return nil, false, nil
+	}
+	b, _ = keyspace.Unbind(s.key(token), stored) // do has looked at it
 	if len(b) > maxRecord {
 		return nil, false, newError(op, ErrDamaged)
 	}
-	return b, found, nil
+	return b, true, nil
 }
 
 // writable tells why a record cannot be stored under the token.
@@ -303,11 +293,18 @@ func writable(op, token string, b []byte) error {
 
 var errMalformedToken = errors.New("malformed session token")
 
-// damagedIfWrongType tells trouble with Redis from a key that no session store
-// has written: that one would lock its visitor out for as long as it lives.
-func damagedIfWrongType(op string, err error) error {
-	if reply := redis.Error(""); errors.As(err, &reply) && strings.HasPrefix(string(reply), "WRONGTYPE") {
+// unusable tells trouble with Redis from a key that holds no session of this
+// token: that one would lock its user out for as long as it lives.
+func unusable(op string, err error) error {
+	var (
+		reply redis.Error
+		other *keyspace.UnexpectedReply
+	)
+	switch {
+	case errors.As(err, &reply) && reply == "WRONGTYPE":
 		return newError(op, ErrDamaged)
+	case errors.As(err, &other) && other.Another:
+		return &Error{Op: op, Class: ClassFailClosed, Err: fmt.Errorf("%w: %w", ErrUnopened, other)}
 	}
 	return err
 }

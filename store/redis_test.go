@@ -44,20 +44,20 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 	}{
 		{"find nothing", func() error { _, _, err := s.FindCtx(ctx, token); return err }, []string{"GET " + session}},
 		{"update nothing", func() error { _, err := s.UpdateCtx(ctx, token, []byte("r"), inAnHour); return err },
-			[]string{"SET " + session + " r PX 3600000 XX"}},
+			[]string{"SET " + session + " " + inRedis(session, "r") + " PX 3600000 XX"}},
 		{"touch nothing", func() error { _, err := s.TouchCtx(ctx, token, inAnHour); return err },
 			[]string{"PEXPIRE " + session + " 3600000"}},
 		{"commit", func() error { return s.CommitCtx(ctx, token, []byte("r"), inAnHour) },
-			[]string{"SET " + session + " r PX 3600000"}},
+			[]string{"SET " + session + " " + inRedis(session, "r") + " PX 3600000"}},
 		{"find", func() error { _, _, err := s.FindCtx(ctx, token); return err }, []string{"GET " + session}},
 		{"find with life", func() error { _, _, _, err := s.FindTTLCtx(ctx, token); return err },
 			[]string{"GET " + session, "PTTL " + session}},
 		{"update", func() error { _, err := s.UpdateCtx(ctx, token, []byte("q"), inAnHour); return err },
-			[]string{"SET " + session + " q PX 3600000 XX"}},
+			[]string{"SET " + session + " " + inRedis(session, "q") + " PX 3600000 XX"}},
 		{"touch", func() error { _, err := s.TouchCtx(ctx, token, inAnHour); return err },
 			[]string{"PEXPIRE " + session + " 3600000"}},
 		{"commit for less than a millisecond", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon.Add(1)) },
-			[]string{"SET " + session + " r PX 1"}},
+			[]string{"SET " + session + " " + inRedis(session, "r") + " PX 1"}},
 		{"commit at the deadline", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon) },
 			[]string{"UNLINK " + session}},
 		{"update after the deadline", func() error { _, err := s.UpdateCtx(ctx, token, []byte("r"), noon.Add(-1)); return err },
@@ -65,23 +65,23 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 		{"touch after the deadline", func() error { _, err := s.TouchCtx(ctx, token, time.Time{}); return err },
 			[]string{"UNLINK " + session}},
 		{"commit for centuries", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon.AddDate(10_000, 0, 0)) },
-			[]string{"SET " + session + " r PX 9223372036855"}},
+			[]string{"SET " + session + " " + inRedis(session, "r") + " PX 9223372036855"}},
 		{"delete", func() error { return s.DeleteCtx(ctx, token) }, []string{"UNLINK " + session}},
 		{"list", func() error { _, err := s.AllCtx(ctx); return err },
 			[]string{"SCAN 0 MATCH scs:session:* COUNT 1000"}},
 
 		{"claim a mark and win", func() error { _, err := s.PutMarkNX(ctx, "state", []byte("a"), time.Minute); return err },
-			[]string{"SET " + mark + " a PX 60000 NX"}},
+			[]string{"SET " + mark + " " + inRedis(mark, "a") + " PX 60000 NX"}},
 		{"claim a mark and lose", func() error { _, err := s.PutMarkNX(ctx, "state", []byte("b"), time.Minute); return err },
-			[]string{"SET " + mark + " b PX 60000 NX", "GET " + mark}},
+			[]string{"SET " + mark + " " + inRedis(mark, "b") + " PX 60000 NX", "GET " + mark}},
 		{"put a mark", func() error { return s.PutMark(ctx, "state", []byte("c"), time.Minute) },
-			[]string{"SET " + mark + " c PX 60000"}},
+			[]string{"SET " + mark + " " + inRedis(mark, "c") + " PX 60000"}},
 		{"read a mark", func() error { _, _, err := s.Mark(ctx, "state"); return err }, []string{"GET " + mark}},
 		{"delete a mark", func() error { return s.DeleteMark(ctx, "state") }, []string{"UNLINK " + mark}},
 
 		{"add to the index", func() error { return s.AddSession(ctx, "openid", token, inAnHour) },
 			[]string{
-				fmt.Sprintf("ZADD %s %d %s", user, ms, token),
+				fmt.Sprintf("ZADD %s %d %s", user, ms, storetest.Member(user, token)),
 				"PEXPIRE " + user + " 3600000",
 				fmt.Sprintf("ZREMRANGEBYSCORE %s -inf %d", user, noon.Add(-24*time.Hour).UnixMilli()),
 				"ZRANGE " + user + " -1 -1 WITHSCORES",
@@ -89,7 +89,7 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 		{"read the index", func() error { _, err := s.SessionsOf(ctx, "openid"); return err },
 			[]string{"ZRANGE " + user + " 0 -1"}},
 		{"remove from the index", func() error { return s.RemoveSession(ctx, "openid", token) },
-			[]string{"ZREM " + user + " " + token}},
+			[]string{"ZREM " + user + " " + storetest.Member(user, token)}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var err error
@@ -99,6 +99,9 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 		})
 	}
 }
+
+// inRedis is a value as MONITOR shows it.
+func inRedis(key, value string) string { return storetest.Monitored(storetest.Stored(key, value)) }
 
 func TestMalformedTokensNeverReachRedis(t *testing.T) {
 	ctx := context.Background()
@@ -210,28 +213,33 @@ func TestARecordThatEndsBetweenItsReadingAndItsLifeIsNotFound(t *testing.T) {
 	assert.Zero(t, ttl)
 }
 
-func TestSessionsOfScsRedisstoreAreFoundAndTheOtherWayRound(t *testing.T) {
-	pool := redistest.Start(t).Pool()
+func TestSessionsOfScsRedisstoreAreFoundAndBoundWhenTheyAreSaved(t *testing.T) {
+	ctx := context.Background()
+	server := redistest.Start(t)
+	pool := server.Pool()
 	for name, stores := range map[string]struct {
 		theirs *redisstore.RedisStore
 		ours   *store.Store
+		prefix string
 	}{
-		"default prefix": {redisstore.New(pool), patient(pool)},
-		"own prefix":     {redisstore.NewWithPrefix(pool, "shop:"), patient(pool, store.WithPrefix("shop:"))},
+		"default prefix": {redisstore.New(pool), patient(pool), "scs:session:"},
+		"own prefix":     {redisstore.NewWithPrefix(pool, "shop:"), patient(pool, store.WithPrefix("shop:")), "shop:"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, b := storetest.Token(), storetest.Token()
-			require.NoError(t, stores.theirs.Commit(a, []byte("a"), time.Now().Add(time.Hour)))
-			require.NoError(t, stores.ours.Commit(b, []byte("b"), time.Now().Add(time.Hour)))
+			token := storetest.Token()
+			for _, record := range []string{"", "a", "\xc1", strings.Repeat("r", 1000)} {
+				require.NoError(t, stores.theirs.Commit(token, []byte(record), time.Now().Add(time.Hour)))
+				got, found, err := stores.ours.Find(token)
+				require.NoError(t, err)
+				assert.True(t, found)
+				assert.Equal(t, record, string(got))
 
-			got, found, err := stores.ours.Find(a)
-			require.NoError(t, err)
-			assert.True(t, found)
-			assert.Equal(t, "a", string(got))
-			got, found, err = stores.theirs.Find(b)
-			require.NoError(t, err)
-			assert.True(t, found)
-			assert.Equal(t, "b", string(got))
+				found, err = stores.ours.UpdateCtx(ctx, token, got, time.Now().Add(time.Hour))
+				require.NoError(t, err)
+				assert.True(t, found)
+				key := stores.prefix + token
+				assert.Equal(t, storetest.Stored(key, record), string(server.Do("GET", key).([]byte)))
+			}
 		})
 	}
 }

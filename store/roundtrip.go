@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 )
 
 // command is one command with its arguments.
@@ -17,6 +19,92 @@ type command struct {
 }
 
 func cmd(name string, args ...any) command { return command{name, args} }
+
+// set stores a value under a key, to which it is bound.
+func set(key string, value []byte, life time.Duration, condition ...any) command {
+	return cmd("SET", append([]any{key, keyspace.Bind(key, value), "PX", keyspace.Millis(life)}, condition...)...)
+}
+
+// check returns an error if reply is none that Redis gives to the command.
+func (c command) check(reply any) error {
+	ok, another := true, false
+	switch n, isInt := reply.(int64); c.name {
+	case "GET":
+		var b []byte
+		if b, ok = reply.([]byte); ok {
+			_, ok = keyspace.Unbind(c.args[0].(string), b)
+			another = !ok
+		} else {
+			ok = reply == nil
+		}
+	case "SET":
+		_, conditional := c.args[len(c.args)-1].(string)
+		ok = reply == "OK" || reply == nil && conditional
+	case "PTTL":
+		ok = isInt && keyspace.ValidLife(n)
+	case "PEXPIRE", "UNLINK", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
+		ok = isInt && n >= 0
+	case "PING":
+		ok = reply == "PONG"
+	case "SCAN":
+		page, _ := reply.([]any)
+		ok = len(page) == 2 && isBulk(page[0]) && areBulk(page[1]) && keyspace.ValidCursor(page[0].([]byte))
+	case "TIME", "CONFIG":
+		ok = areBulk(reply)
+	case "ZRANGE":
+		ok, another = c.checkMembers(reply)
+	}
+	if ok {
+		return nil
+	}
+	return &keyspace.UnexpectedReply{Command: c.name, Got: typeOf(reply), Another: another}
+}
+
+// checkMembers looks at the reply to ZRANGE: members of the index whose key the
+// command has, each followed by its score if the command wants scores.
+func (c command) checkMembers(reply any) (ok, another bool) {
+	step := 1
+	if c.args[len(c.args)-1] == "WITHSCORES" {
+		step = 2
+	}
+	members, _ := reply.([]any)
+	if !areBulk(reply) || len(members)%step != 0 {
+		return false, false
+	}
+	for i := 0; i < len(members); i += step {
+		if _, ok := keyspace.TokenOf(c.args[0].(string), string(members[i].([]byte))); !ok {
+			return false, true
+		}
+	}
+	return true, false
+}
+
+func isBulk(reply any) bool { _, ok := reply.([]byte); return ok }
+
+// areBulk reports whether reply is an array of bulk strings.
+func areBulk(reply any) bool {
+	all, ok := reply.([]any)
+	for _, one := range all {
+		ok = ok && isBulk(one)
+	}
+	return ok
+}
+
+func typeOf(reply any) string {
+	switch reply.(type) {
+	case nil:
+		return "nil"
+	case string:
+		return "a simple string"
+	case []byte:
+		return "a bulk string"
+	case int64:
+		return "an integer"
+	case []any:
+		return "an array"
+	}
+	return "another type"
+}
 
 // do executes the commands in one round trip and returns their replies. All of
 // them must bear repetition: when a connection turns out to be dead, or its
@@ -34,7 +122,7 @@ func (s *Store) do(ctx context.Context, op string, cmds ...command) ([]any, erro
 	defer cancel()
 
 	triesLeft := -1 // not known before the first failure
-	for {
+	for misled := false; ; {
 		replies, err := s.try(ctx, op, cmds)
 		if err == nil {
 			return replies, nil
@@ -42,7 +130,12 @@ func (s *Store) do(ctx context.Context, op string, cmds ...command) ([]any, erro
 		if triesLeft < 0 {
 			triesLeft = 1 + idleCount(s.conns)
 		}
-		if err.Class != ClassRetryFresh || triesLeft == 0 || ctx.Err() != nil {
+		// A value that is still another's over the next connection stands so in
+		// Redis. No more connections are dropped for it.
+		var unexpected *keyspace.UnexpectedReply
+		twice := misled
+		misled = misled || errors.As(err.Err, &unexpected)
+		if err.Class != ClassRetryFresh || triesLeft == 0 || ctx.Err() != nil || twice && unexpected != nil {
 			return nil, err
 		}
 		triesLeft--
@@ -99,6 +192,9 @@ func (s *Store) exchange(ctx context.Context, conn redis.Conn, now time.Time, cm
 	}
 	if len(cmds) == 1 {
 		reply, err := redis.DoWithTimeout(conn, left, cmds[0].name, cmds[0].args...)
+		if err == nil {
+			err = cmds[0].check(reply)
+		}
 		return []any{reply}, err
 	}
 
@@ -112,8 +208,14 @@ func (s *Store) exchange(ctx context.Context, conn redis.Conn, now time.Time, cm
 	if err != nil {
 		return nil, err
 	}
-	for _, reply := range replies {
+	if len(replies) != len(cmds) {
+		return nil, &keyspace.UnexpectedReply{Command: cmds[0].name, Got: "another number of replies"}
+	}
+	for i, reply := range replies {
 		if err, ok := reply.(redis.Error); ok {
+			return nil, err
+		}
+		if err := cmds[i].check(reply); err != nil {
 			return nil, err
 		}
 	}
@@ -122,10 +224,10 @@ func (s *Store) exchange(ctx context.Context, conn redis.Conn, now time.Time, cm
 
 // drop makes a healthy connection unusable, so that its pool closes it instead
 // of handing it out again. Redigo has no call for this, but gives up every
-// connection on which a read failed; nothing is owed here, and the time for the
-// read is up before it starts.
+// connection on which a read failed; the time for the read is up before
+// it starts.
 func drop(conn redis.Conn) {
-	if conn.Err() == nil {
+	for conn.Err() == nil { // replies that are there already are still read
 		_, _ = redis.ReceiveWithTimeout(conn, -time.Nanosecond)
 	}
 }

@@ -102,9 +102,9 @@ type Index interface {
 	// have ended already; none that is alive is missing.
 	SessionsOf(ctx context.Context, user string) ([]string, error)
 
-	// RemoveSession takes the session out of the index and leaves the session
-	// itself alone. It is no error if it was not there.
-	RemoveSession(ctx context.Context, user, token string) error
+	// RemoveSession takes sessions out of the index and leaves the sessions
+	// themselves alone. It is no error if one was not there.
+	RemoveSession(ctx context.Context, user string, tokens ...string) error
 }
 
 // Sessions is everything that the stores of this package do.

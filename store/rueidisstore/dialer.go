@@ -1,8 +1,10 @@
 package rueidisstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,10 +13,14 @@ import (
 	"github.com/redis/rueidis"
 )
 
+// errNotOwed: a reply came that no command had. What follows it belongs to
+// other commands, too.
+var errNotOwed = fmt.Errorf("a reply to no command: %w", net.ErrClosed)
+
 // dialer opens the connections of a client and keeps an eye on them. rueidis
 // gives up a connection that breaks; the dialer breaks those that do not break
 // by themselves but lead nowhere: to a server that has become a replica, or to
-// one that has fallen silent.
+// one that has fallen silent, or whose replies are out of step.
 type dialer struct {
 	open dialFunc
 
@@ -86,16 +92,24 @@ func (d *dialer) drop(unfit func(*conn) bool) {
 	}
 }
 
-// conn knows since when it has owed an answer.
+// conn knows since when it has owed a reply, and how many.
 type conn struct {
 	net.Conn
 	home    *dialer
 	dialled time.Time
 	asked   atomic.Int64 // when the first write since the last read began; 0 for none
+
+	sent, received frames
+	owed           atomic.Int64 // replies
+	subscribed     atomic.Bool  // messages come unasked, and in RESP2 they look like replies
 }
 
 func (c *conn) Write(b []byte) (int, error) {
 	c.asked.CompareAndSwap(0, time.Now().UnixNano())
+	if bytes.Contains(b, []byte("SUBSCRIBE\r\n")) {
+		c.subscribed.Store(true)
+	}
+	c.owed.Add(int64(c.sent.feed(b)))
 	return c.Conn.Write(b)
 }
 
@@ -103,6 +117,10 @@ func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	if n > 0 {
 		c.asked.Store(0)
+		if c.owed.Add(-int64(c.received.feed(b[:n]))) < 0 && !c.subscribed.Load() {
+			c.Close()
+			return 0, errNotOwed
+		}
 	}
 	return n, err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/gomodule/redigo/redis"
 	"github.com/redis/rueidis"
 
 	"github.com/wechatauth/wechatauth/store"
@@ -18,15 +17,24 @@ const maxRecord = 1 << 20
 
 var errMalformedToken = errors.New("malformed session token")
 
-// newError sorts the error and cuts from it what the server repeats of a
-// command that it does not know: the key and the record.
+// newError sorts the error, and cuts from what Redis said all that may be of a
+// key or a value.
 func newError(op string, err error) *store.Error {
 	class := classOf(err)
-	if text, _, cut := strings.Cut(err.Error(), ", with args"); cut {
-		err = errors.New(text)
+	if text, ok := replyText(err); ok {
+		safe, _ := keyspace.Refusal(text)
+		err = refusal(safe)
+	} else if errors.Is(err, rueidis.ErrNoCache) { // it begins with what Redis said
+		safe, _ := keyspace.Refusal(err.Error())
+		err = fmt.Errorf("%s: %w", safe, rueidis.ErrNoCache)
 	}
 	return &store.Error{Op: op, Class: class, Err: err}
 }
+
+// refusal is what may be repeated of an error of Redis.
+type refusal string
+
+func (r refusal) Error() string { return string(r) }
 
 // classOf adds what rueidis says to what package store knows.
 func classOf(err error) store.Class {
@@ -34,7 +42,8 @@ func classOf(err error) store.Class {
 		return store.ClassConfiguration // a Redis too old for the near cache, or not permitted
 	}
 	if text, ok := replyText(err); ok {
-		return classOfReply(text)
+		_, class := keyspace.Refusal(text)
+		return store.Class(class)
 	}
 	switch text := err.Error(); {
 	case errors.Is(err, errClosed), strings.HasPrefix(text, "received un"):
@@ -45,19 +54,6 @@ func classOf(err error) store.Class {
 		return store.ClassRetryNow
 	}
 	return store.ClassOf(err)
-}
-
-// classOfReply asks package store's table. rueidis strips "ERR " from replies,
-// by which the table knows some.
-func classOfReply(text string) store.Class {
-	if strings.HasPrefix(text, "No such master") {
-		return store.ClassConfiguration
-	}
-	class := store.ClassOf(redis.Error(text))
-	if class == store.ClassFailClosed {
-		class = store.ClassOf(redis.Error("ERR " + text))
-	}
-	return class
 }
 
 // replyText is what the server itself answered, if the error is that.
@@ -75,11 +71,15 @@ func ofAnother(err error, own context.Context) bool {
 	return own.Err() == nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded))
 }
 
-// damagedIfWrongType tells trouble with Redis from a key that no session store
-// has written: that one would lock its visitor out for as long as it lives.
-func damagedIfWrongType(op string, err error) error {
-	if text, ok := replyText(err); ok && strings.HasPrefix(text, "WRONGTYPE") {
+// unusable tells trouble with Redis from a key that holds no session of this
+// token: that one would lock its user out for as long as it lives.
+func unusable(op string, err error) error {
+	var other *keyspace.UnexpectedReply
+	switch {
+	case errors.Is(err, refusal("WRONGTYPE")):
 		return newError(op, store.ErrDamaged)
+	case errors.As(err, &other) && other.Another:
+		return &store.Error{Op: op, Class: store.ClassFailClosed, Err: fmt.Errorf("%w: %w", store.ErrUnopened, other)}
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package rueidisstore
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -33,17 +34,14 @@ func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.
 	ctx = context.WithoutCancel(ctx)
 	key := s.userKey(user)
 	replies, err := s.do(ctx, op,
-		cmd("ZADD", key, millis(expiry.UnixMilli()), token),
+		cmd("ZADD", key, millis(expiry.UnixMilli()), keyspace.Member(key, token)),
 		cmd("PEXPIRE", key, millis(keyspace.Millis(life))),
 		cmd("ZREMRANGEBYSCORE", key, "-inf", millis(now.Add(-indexGrace).UnixMilli())),
 		cmd("ZRANGE", key, "-1", "-1", "WITHSCORES"))
 	if err != nil {
 		return err
 	}
-	last, err := lastScore(replies[3])
-	if err != nil {
-		return newError(op, err)
-	}
+	last := lastScore(replies[3])
 	if last <= expiry.UnixMilli() {
 		return nil
 	}
@@ -52,34 +50,43 @@ func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.
 }
 
 // lastScore is the score of the one member in the reply, 0 if there is none.
-func lastScore(reply rueidis.RedisMessage) (int64, error) {
-	members, err := reply.AsZScores()
-	if err != nil || len(members) != 1 {
-		return 0, err
+func lastScore(reply rueidis.RedisMessage) int64 {
+	members, _ := membersOf(reply, true)
+	if len(members) != 1 {
+		return 0
 	}
-	return int64(members[0].Score), nil
+	score, _ := strconv.ParseFloat(members[0].score, 64)
+	return int64(score)
 }
 
 // SessionsOf implements store.Index.
 func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
-	const op = "read index of sessions"
-	replies, err := s.do(ctx, op, cmd("ZRANGE", s.userKey(user), "0", "-1"))
+	key := s.userKey(user)
+	replies, err := s.do(ctx, "read index of sessions", cmd("ZRANGE", key, "0", "-1"))
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := replies[0].AsStrSlice()
-	if err != nil {
-		return nil, newError(op, err)
+	members, _ := membersOf(replies[0], false)
+	tokens := make([]string, len(members))
+	for i, m := range members {
+		tokens[i], _ = keyspace.TokenOf(key, m.name) // exchange has looked at it
 	}
 	return tokens, nil
 }
 
 // RemoveSession implements store.Index.
-func (s *Store) RemoveSession(ctx context.Context, user, token string) error {
-	if !keyspace.ValidToken(token) {
+func (s *Store) RemoveSession(ctx context.Context, user string, tokens ...string) error {
+	key := s.userKey(user)
+	var members []string
+	for _, token := range tokens {
+		if keyspace.ValidToken(token) {
+			members = append(members, keyspace.Member(key, token))
+		}
+	}
+	if len(members) == 0 {
 		return nil
 	}
-	_, err := s.do(context.WithoutCancel(ctx), "remove session from index", cmd("ZREM", s.userKey(user), token))
+	_, err := s.do(context.WithoutCancel(ctx), "remove session from index", cmd("ZREM", key, members...))
 	return err
 }
 

@@ -39,28 +39,19 @@ func (s *Store) collect(ctx context.Context, op string, primary rueidis.Client, 
 		if err != nil {
 			return err
 		}
-		page, err := reply.ToArray()
-		if err != nil || len(page) != 2 {
-			return newError(op, errUnexpectedReply)
-		}
-		keys, err := page[1].AsStrSlice()
-		if err != nil {
-			return newError(op, errUnexpectedReply)
-		}
+		page, _ := reply.ToArray()
+		keys, _ := page[1].AsStrSlice()
 		for _, key := range keys {
 			token := strings.TrimPrefix(key, s.prefix)
 			b, found, err := s.get(ctx, token)
-			if err != nil && !errors.Is(err, store.ErrDamaged) {
+			if err != nil && !errors.Is(err, store.ErrDamaged) && !errors.Is(err, store.ErrUnopened) {
 				return err
 			}
 			if found {
 				all[token] = b
 			}
 		}
-		if cursor, err = page[0].ToString(); err != nil {
-			return newError(op, errUnexpectedReply)
-		}
-		if cursor == "0" {
+		if cursor, _ = page[0].ToString(); cursor == "0" {
 			return nil
 		}
 	}
@@ -87,10 +78,7 @@ func (s *Store) primaries(ctx context.Context, op string) ([]rueidis.Client, err
 		if err != nil {
 			return nil, err
 		}
-		role, err := reply.ToArray()
-		if err != nil || len(role) == 0 {
-			return nil, newError(op, errUnexpectedReply)
-		}
+		role, _ := reply.ToArray()
 		if name, _ := role[0].ToString(); name == "master" {
 			primaries = append(primaries, node)
 		}

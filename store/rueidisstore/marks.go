@@ -18,7 +18,7 @@ func (s *Store) PutMarkNX(ctx context.Context, key string, value []byte, ttl tim
 		return false, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	replies, err := s.do(ctx, op, cmd("SET", s.markKey(key), string(value), "PX", millis(keyspace.Millis(ttl)), "NX"))
+	replies, err := s.do(ctx, op, set(s.markKey(key), value, ttl, "NX"))
 	if err != nil {
 		return false, err
 	}
@@ -35,8 +35,7 @@ func (s *Store) PutMark(ctx context.Context, key string, value []byte, ttl time.
 	if err := lasting(op, ttl); err != nil {
 		return err
 	}
-	_, err := s.do(context.WithoutCancel(ctx), op,
-		cmd("SET", s.markKey(key), string(value), "PX", millis(keyspace.Millis(ttl))))
+	_, err := s.do(context.WithoutCancel(ctx), op, set(s.markKey(key), value, ttl))
 	return err
 }
 
@@ -47,10 +46,7 @@ func (s *Store) Mark(ctx context.Context, key string) ([]byte, bool, error) {
 	if err != nil || replies[0].IsNil() {
 		return nil, false, err
 	}
-	value, err := replies[0].AsBytes()
-	if err != nil {
-		return nil, false, newError(op, err)
-	}
+	value, _ := keyspace.Unbind(s.markKey(key), stored(replies[0])) // exchange has looked at it
 	return value, true, nil
 }
 

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
@@ -111,7 +113,7 @@ func TestTheEndOfALifeIsNotTakenForALifeWithoutEnd(t *testing.T) {
 		0:  {0, false},
 		1:  {time.Millisecond, true},
 	} {
-		ttl, alive := life(ms)
+		ttl, alive := keyspace.Life(ms)
 		assert.Equal(t, want.ttl, ttl, "%d", ms)
 		assert.Equal(t, want.alive, alive, "%d", ms)
 	}

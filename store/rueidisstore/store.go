@@ -3,7 +3,6 @@ package rueidisstore
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -89,9 +88,9 @@ func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
 	const op = "find session"
 	replies, err := s.do(ctx, op, cmd("GET", s.key(token)))
 	if err != nil {
-		return nil, false, damagedIfWrongType(op, err)
+		return nil, false, unusable(op, err)
 	}
-	return record(op, replies[0])
+	return s.record(op, token, replies[0])
 }
 
 // FindTTLCtx implements store.TTLFinder. The remaining life of a record from the
@@ -126,31 +125,18 @@ func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration
 	key := s.key(token)
 	replies, err := s.do(ctx, op, cmd("GET", key), cmd("PTTL", key))
 	if err != nil {
-		return nil, 0, false, damagedIfWrongType(op, err)
+		return nil, 0, false, unusable(op, err)
 	}
-	b, found, err := record(op, replies[0])
+	b, found, err := s.record(op, token, replies[0])
 	if err != nil {
 		return nil, 0, false, err
 	}
-	ms, err := replies[1].AsInt64()
-	if err != nil {
-		return nil, 0, false, newError(op, err)
-	}
-	ttl, alive := life(ms)
+	ms, _ := replies[1].ToInt64()
+	ttl, alive := keyspace.Life(ms)
 	if !found || !alive {
 		return nil, 0, false, nil
 	}
 	return b, ttl, true, nil
-}
-
-// life is what PTTL says: 0 for a key without an expiry, and not alive for no
-// key or one with less than a millisecond left.
-func life(ms int64) (ttl time.Duration, alive bool) {
-	const forever = -1
-	if ms == forever {
-		return 0, true
-	}
-	return time.Duration(ms) * time.Millisecond, ms > 0
 }
 
 // CommitCtx implements scs.CtxStore.
@@ -163,7 +149,7 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	if life <= 0 {
 		return s.DeleteCtx(ctx, token)
 	}
-	_, err := s.write(ctx, op, token, cmd("SET", s.key(token), string(b), "PX", millis(keyspace.Millis(life))))
+	_, err := s.write(ctx, op, token, set(s.key(token), b, life))
 	return err
 }
 
@@ -180,7 +166,7 @@ func (s *Store) UpdateCtx(ctx context.Context, token string, b []byte, expiry ti
 	if life <= 0 {
 		return false, s.DeleteCtx(ctx, token)
 	}
-	reply, err := s.write(ctx, op, token, cmd("SET", s.key(token), string(b), "PX", millis(keyspace.Millis(life)), "XX"))
+	reply, err := s.write(ctx, op, token, set(s.key(token), b, life, "XX"))
 	return err == nil && !reply.IsNil(), err
 }
 
@@ -198,8 +184,8 @@ func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (b
 	if err != nil {
 		return false, err
 	}
-	touched, err := reply.AsInt64()
-	return touched == 1, err
+	touched, _ := reply.ToInt64()
+	return touched == 1, nil
 }
 
 // DeleteCtx implements scs.CtxStore.
@@ -217,8 +203,8 @@ func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	deleted, err := reply.AsInt64()
-	return deleted == 1, err
+	deleted, _ := reply.ToInt64()
+	return deleted == 1, nil
 }
 
 // write changes one record. What the near cache holds of it is forgotten after,
@@ -253,18 +239,16 @@ func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Backg
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
 
 // record takes a session record from the reply to GET.
-func record(op string, reply rueidis.RedisMessage) (b []byte, found bool, err error) {
-	if !reply.IsString() {
+func (s *Store) record(op, token string, reply rueidis.RedisMessage) (b []byte, found bool, err error) {
+	if reply.IsNil() {
 		return nil, false, nil
 	}
-	b, err = reply.AsBytes()
-	if err != nil || len(b) > maxRecord {
+	b, _ = keyspace.Unbind(s.key(token), stored(reply)) // exchange has looked at it
+	if len(b) > maxRecord {
 		return nil, false, newError(op, store.ErrDamaged)
 	}
 	return b, true, nil
 }
-
-var errUnexpectedReply = errors.New("unexpected reply")
 
 // globLiteral escapes what MATCH would take for a pattern.
 func globLiteral(s string) string {

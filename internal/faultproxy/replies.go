@@ -1,0 +1,185 @@
+package faultproxy
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+)
+
+// Replies is a proxy before a Redis that changes single replies. It is safe for
+// concurrent use.
+type Replies struct {
+	listener net.Listener
+	workers  sync.WaitGroup
+
+	mu     sync.Mutex
+	target string
+	edit   func(command []string, reply []byte) []byte
+	conns  map[net.Conn]struct{}
+	closed bool
+}
+
+// StartReplies listens on a free loopback port and passes commands on to the
+// Redis at target, host:port. Close it.
+func StartReplies(target string) (*Replies, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	p := &Replies{listener: l, target: target, conns: map[net.Conn]struct{}{}}
+	p.workers.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			p.workers.Go(func() { p.serve(client) })
+		}
+	})
+	return p, nil
+}
+
+// Addr is where the proxy listens, host:port.
+func (p *Replies) Addr() string { return p.listener.Addr().String() }
+
+// Links returns the number of clients that are connected now.
+func (p *Replies) Links() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns) / 2
+}
+
+// Edit sets what becomes of the reply to each command from now on: f returns the
+// bytes to send in its place. nil passes replies on. f is called for one reply
+// at a time.
+func (p *Replies) Edit(f func(command []string, reply []byte) []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.edit = f
+}
+
+// Close stops listening, breaks all connections and waits until nothing of the
+// proxy runs any more.
+func (p *Replies) Close() {
+	p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	for c := range p.conns {
+		c.Close()
+	}
+	p.mu.Unlock()
+	p.workers.Wait()
+}
+
+func (p *Replies) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", p.target)
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	p.mu.Lock()
+	p.conns[client], p.conns[server] = struct{}{}, struct{}{}
+	closed := p.closed
+	p.mu.Unlock()
+	defer func() {
+		p.mu.Lock()
+		delete(p.conns, client)
+		delete(p.conns, server)
+		p.mu.Unlock()
+	}()
+	if closed {
+		return
+	}
+	asked := make(chan []string, 1<<16) // more than any client sends ahead
+	var up sync.WaitGroup
+	up.Go(func() {
+		defer server.Close()
+		for r := bufio.NewReader(client); ; {
+			raw, err := frame(r)
+			if err != nil {
+				return
+			}
+			asked <- words(raw)
+			if _, err := server.Write(raw); err != nil {
+				return
+			}
+		}
+	})
+	for r := bufio.NewReader(server); ; {
+		raw, err := frame(r)
+		if err != nil {
+			break
+		}
+		if raw[0] != '>' { // what Redis says unasked is no reply
+			command := <-asked
+			p.mu.Lock()
+			if p.edit != nil {
+				raw = p.edit(command, raw)
+			}
+			p.mu.Unlock()
+		}
+		if _, err := client.Write(raw); err != nil {
+			break
+		}
+	}
+	client.Close()
+	up.Wait()
+}
+
+// frame reads one command or reply as it is on the wire.
+func frame(r *bufio.Reader) ([]byte, error) {
+	line, err := r.ReadBytes('\n')
+	if err != nil {
+		return nil, err
+	}
+	if len(line) < 3 {
+		return nil, fmt.Errorf("faultproxy: %q is no RESP", line)
+	}
+	n, _ := strconv.Atoi(string(bytes.TrimSpace(line[1:])))
+	switch line[0] {
+	case '$', '!', '=':
+		if n < 0 {
+			return line, nil
+		}
+		rest := make([]byte, n+2)
+		_, err := io.ReadFull(r, rest)
+		return append(line, rest...), err
+	case '%', '|':
+		n *= 2
+	case '*', '~', '>':
+	default:
+		return line, nil
+	}
+	if line[0] == '|' {
+		n++ // the reply itself follows its attributes
+	}
+	for range n {
+		one, err := frame(r)
+		if err != nil {
+			return nil, err
+		}
+		line = append(line, one...)
+	}
+	return line, nil
+}
+
+// words are the strings of a command.
+func words(raw []byte) (all []string) {
+	r := bufio.NewReader(bytes.NewReader(raw))
+	if _, err := r.ReadBytes('\n'); err != nil {
+		return nil
+	}
+	for {
+		one, err := frame(r)
+		if err != nil {
+			return all
+		}
+		_, text, _ := bytes.Cut(one, []byte("\r\n"))
+		all = append(all, string(bytes.TrimSuffix(text, []byte("\r\n"))))
+	}
+}

@@ -1,0 +1,173 @@
+package storetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/faultproxy"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// canary is in every reply that a command does not expect.
+const canary = "oCanary-of-a-whole-openid-28"
+
+// misreplies are one reply of each type, and of what looks like one.
+func misreplies() map[string]string {
+	bulk := fmt.Sprintf("$%d\r\n%s\r\n", len(canary), canary)
+	return map[string]string{
+		"simple string":                  "+" + canary + "\r\n",
+		"OK":                             "+OK\r\n",
+		"error":                          "-ERR " + canary + "\r\n",
+		"error with the value as code":   "-" + strings.ToUpper(canary) + " " + canary + "\r\n",
+		"error without a code":           "-" + canary + "\r\n",
+		"error that repeats the command": "-ERR unknown command 'SET', with args beginning with: '" + canary + "'\r\n",
+		"error of another user":          "-NOPERM User " + canary + " has no permissions to run the '" + canary + "' command\r\n",
+		"error of a moved key":           "-MOVED 1 127.0.0.1:1 " + canary + "\r\n",
+		"integer":                        ":7\r\n",
+		"negative integer":               ":-7\r\n",
+		"largest integer":                ":9223372036854775807\r\n",
+		"larger integer":                 ":99999999999999999999999999\r\n",
+		"integer that is none":           ":" + canary + "\r\n",
+		"bulk string":                    bulk,
+		"empty bulk string":              "$0\r\n\r\n",
+		"bulk string with a number":      "$2\r\n12\r\n",
+		"nil":                            "$-1\r\n",
+		"nil array":                      "*-1\r\n",
+		"empty array":                    "*0\r\n",
+		"array":                          "*1\r\n" + bulk,
+		"array of two":                   "*2\r\n" + bulk + bulk,
+		"array of integers":              "*2\r\n:1\r\n:2\r\n",
+		"nested array":                   "*2\r\n" + bulk + "*1\r\n" + bulk,
+		"array of nil":                   "*2\r\n$-1\r\n$-1\r\n",
+		"array with an error":            "*2\r\n" + bulk + "-ERR " + canary + "\r\n",
+		"no RESP":                        "?" + canary + "\r\n",
+		"null of RESP3":                  "_\r\n",
+		"map":                            "%1\r\n" + bulk + bulk,
+		"set":                            "~1\r\n" + bulk,
+		"boolean":                        "#t\r\n",
+		"double":                         ",1.5\r\n",
+		"double that is none":            "," + canary + "\r\n",
+		"big number":                     "(" + canary + "\r\n",
+		"verbatim string":                fmt.Sprintf("=%d\r\ntxt:%s\r\n", len(canary)+4, canary),
+		"blob error":                     fmt.Sprintf("!%d\r\n%s\r\n", len(canary), canary),
+		"reply with attributes":          "|1\r\n" + bulk + bulk + bulk,
+	}
+}
+
+// calls are all methods of a store.
+func calls(s store.Sessions, token string) map[string]func() error {
+	ctx := context.Background()
+	record, later := []byte("record"), time.Now().Add(time.Hour)
+	var batch store.Batch
+	batch.AddSession("user", token, later)
+	batch.Commit(token, record, later)
+	batch.PutMark("mark", record, time.Hour)
+	batch.RemoveSession("user", token)
+	batch.Delete(token)
+	all := map[string]func() error{
+		"AddSession":    func() error { return s.AddSession(ctx, "user", token, later) },
+		"All":           func() error { _, err := s.All(); return err },
+		"AllCtx":        func() error { _, err := s.AllCtx(ctx); return err },
+		"Commit":        func() error { return s.Commit(token, record, later) },
+		"CommitCtx":     func() error { return s.CommitCtx(ctx, token, record, later) },
+		"Delete":        func() error { return s.Delete(token) },
+		"DeleteCtx":     func() error { return s.DeleteCtx(ctx, token) },
+		"DeleteMark":    func() error { return s.DeleteMark(ctx, "mark") },
+		"DropCtx":       func() error { _, err := s.DropCtx(ctx, token); return err },
+		"Find":          func() error { _, _, err := s.Find(token); return err },
+		"FindCtx":       func() error { _, _, err := s.FindCtx(ctx, token); return err },
+		"FindTTLCtx":    func() error { _, _, _, err := s.FindTTLCtx(ctx, token); return err },
+		"Mark":          func() error { _, _, err := s.Mark(ctx, "mark"); return err },
+		"PutMark":       func() error { return s.PutMark(ctx, "mark", record, time.Hour) },
+		"PutMarkNX":     func() error { _, err := s.PutMarkNX(ctx, "mark", record, time.Hour); return err },
+		"RemoveSession": func() error { return s.RemoveSession(ctx, "user", token) },
+		"SessionsOf":    func() error { _, err := s.SessionsOf(ctx, "user"); return err },
+		"TouchCtx":      func() error { _, err := s.TouchCtx(ctx, token, later); return err },
+		"UpdateCtx":     func() error { _, err := s.UpdateCtx(ctx, token, record, later); return err },
+	}
+	if c, ok := s.(store.Checker); ok {
+		all["Check"] = func() error { return c.Check(ctx) }
+	}
+	if b, ok := s.(store.Batcher); ok {
+		all["DoBatch"] = func() error { return b.DoBatch(ctx, batch) }
+	}
+	return all
+}
+
+// Misreplies proves that no error of a store holds anything of a reply: for each
+// of the commands that it sends and each type of reply, with all of its methods.
+// open returns a store for the Redis at addr.
+func Misreplies(t *testing.T, commands []string, open func(t *testing.T, addr string) store.Sessions) {
+	server := redistest.Start(t)
+	proxy, err := faultproxy.StartReplies(server.Addr())
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
+
+	for _, name := range commands {
+		t.Run(name, func(t *testing.T) {
+			replaced := map[string]int{}
+			for kind, reply := range misreplies() {
+				s, token := open(t, proxy.Addr()), Token()
+				server.Do("FLUSHALL")
+				proxy.Edit(func(command []string, real []byte) []byte {
+					if strings.EqualFold(command[0], name) {
+						replaced[kind]++
+						return []byte(reply)
+					}
+					return real
+				})
+				said := ""
+				for method, call := range calls(s, token) {
+					for err := range chain(call()) {
+						said += err.Error() + "\n"
+						assert.NotContains(t, strings.ToLower(err.Error()), strings.ToLower(canary),
+							"%s, where %s is answered with %s", method, name, kind)
+					}
+				}
+				if kind == "error of a moved key" && name != "CLIENT" {
+					assert.Contains(t, said, "MOVED", "%s", kind)
+				}
+				if kind == "array of nil" && name != "CONFIG" && name != "HELLO" && name != "CLIENT" {
+					assert.Contains(t, said, name+": unexpected reply: got an array, want ", "%s", kind)
+				}
+				assert.NotZero(t, replaced[kind], "%s is never sent", name)
+				proxy.Edit(nil)
+			}
+		})
+	}
+	t.Run("all methods", func(t *testing.T) {
+		all, whole := calls(open(t, proxy.Addr()), Token()), reflect.TypeFor[store.Sessions]()
+		for i := range whole.NumMethod() {
+			assert.Contains(t, all, whole.Method(i).Name)
+		}
+	})
+}
+
+// chain yields an error and all that it wraps.
+func chain(err error) func(func(error) bool) {
+	return func(yield func(error) bool) {
+		for todo := []error{err}; len(todo) > 0; {
+			one := todo[0]
+			todo = todo[1:]
+			if one == nil {
+				continue
+			}
+			if !yield(one) {
+				return
+			}
+			todo = append(todo, errors.Unwrap(one))
+			if several, ok := one.(interface{ Unwrap() []error }); ok {
+				todo = append(todo, several.Unwrap()...)
+			}
+		}
+	}
+}
