@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/netip"
 	"path"
@@ -246,20 +245,8 @@ func ByHeader(name string, trusted []netip.Prefix, accounts ...Account) AccountR
 }
 
 func fromPeer(remoteAddr string, trusted []netip.Prefix) bool {
-	host, _, err := net.SplitHostPort(remoteAddr)
-	if err != nil {
-		return false
-	}
-	addr, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	for _, prefix := range trusted {
-		if prefix.Contains(addr.Unmap()) {
-			return true
-		}
-	}
-	return false
+	peer, err := netip.ParseAddrPort(remoteAddr)
+	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
 }
 
 // tenants holds a gate for each account that was asked for. They share all

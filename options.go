@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -336,15 +337,11 @@ func (c *config) validate() error {
 	}
 	if c.accountsSet {
 		errs = append(errs, c.validateAccounts()...)
-	} else if err := c.validateAccount(); err != nil {
-		errs = append(errs, err)
+	} else {
+		errs = append(errs, c.validateAccount())
 	}
-	if _, err := parseBaseURL(c.baseURL); err != nil {
-		errs = append(errs, err)
-	}
-	if err := checkPrefix(c.prefix); err != nil {
-		errs = append(errs, err)
-	}
+	_, err := parseBaseURL(c.baseURL)
+	errs = append(errs, err, checkPrefix(c.prefix))
 	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
 		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
 	}
@@ -352,23 +349,10 @@ func (c *config) validate() error {
 		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
 	}
 	for name, content := range c.verifyFiles {
-		if err := checkVerifyFile(name, content); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, checkVerifyFile(name, content))
 	}
 	errs = append(errs, c.validateEnvironments()...)
-	if err := c.validateComponent(); err != nil {
-		errs = append(errs, err)
-	}
-	if err := c.validateRelay(); err != nil {
-		errs = append(errs, err)
-	}
-	if err := c.validateTokens(); err != nil {
-		errs = append(errs, err)
-	}
-	if err := c.validateAuthorize(); err != nil {
-		errs = append(errs, err)
-	}
+	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAuthorize())
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
 	return errors.Join(errs...)
@@ -472,16 +456,8 @@ func parseBaseURL(raw string) (*url.URL, error) {
 }
 
 func validPort(p string) bool {
-	n := 0
-	for _, c := range p {
-		if c < '0' || c > '9' {
-			return false
-		}
-		if n = n*10 + int(c-'0'); n > 65535 {
-			return false
-		}
-	}
-	return n > 0
+	n, err := strconv.ParseUint(p, 10, 16)
+	return err == nil && n > 0
 }
 
 // asciiHost returns a host name as net/http would send it: in Punycode where it
@@ -609,9 +585,8 @@ func (c *config) validateSessions() (errs []error) {
 		}
 	}
 	if c.storeSet && c.store != nil && len(c.validateKeys()) == 0 {
-		if _, err := c.encrypted(c.store); err != nil {
-			errs = append(errs, err)
-		}
+		_, err := c.encrypted(c.store)
+		errs = append(errs, err)
 	}
 	base, _ := parseBaseURL(c.baseURL) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
