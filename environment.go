@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -15,7 +16,8 @@ type Environment string
 const (
 	// WeChatPhone is WeChat's browser on a phone or tablet.
 	WeChatPhone Environment = "wechat_phone"
-	// WeChatWindows is WeChat's browser on Windows.
+	// WeChatWindows is WeChat's browser on Windows, on Linux, whose client names
+	// Windows, and on any other computer that is no Mac.
 	WeChatWindows Environment = "wechat_windows"
 	// WeChatMac is WeChat's browser on macOS.
 	WeChatMac Environment = "wechat_mac"
@@ -29,7 +31,9 @@ const (
 	// PhoneBrowser is any other browser on a phone or tablet. WeChat has no
 	// login for it.
 	PhoneBrowser Environment = "phone_browser"
-	// DesktopBrowser is everything else.
+	// DesktopBrowser is everything else: a computer, also one with HarmonyOS, and a
+	// TV, whose screen a phone can scan. Safari on an iPad names a Mac and cannot
+	// be distinguished from one.
 	DesktopBrowser Environment = "desktop_browser"
 )
 
@@ -37,34 +41,38 @@ const (
 //
 // The rules, in their order, are those of User-Agents seen in the wild: WeCom
 // says "wxwork" beside MicroMessenger; developer tools say "wechatdevtools";
-// web-views of mini programs end in "miniProgram/" and an AppID; the desktop
-// clients say "MiniProgramEnv", "MacWechat" or "WindowsWechat", and the Mac
-// client says the last of these as well.
-func EnvironmentOf(r *http.Request) Environment { return environmentOf(r.UserAgent()) }
+// mini programs and their web-views say "miniProgram", with or without an AppID;
+// the Mac client says "WindowsWechat" as well. A device is what its form says,
+// whatever operating system it names for the sake of old sites: HarmonyOS on a
+// computer names Windows, on a phone Android.
+func EnvironmentOf(r *http.Request) Environment {
+	return environmentOf(headerOf(r.Header, "User-Agent"))
+}
+
+// bigScreen matches the device of a User-Agent, in lower case, that is no phone
+// and no tablet: a computer, as the system's browsers of HarmonyOS and of macOS
+// say it, or a TV with Android.
+var bigScreen = regexp.MustCompile(`^[^(]*\((pc;|2in1;|ohosharmonyos|macintosh|[^)]*(\btv\b|smarttv|googletv|mitv|mibox|bravia|; aft[a-z0-9]))`)
 
 func environmentOf(userAgent string) Environment {
 	ua := strings.ToLower(userAgent)
 	has := func(words ...string) bool {
-		for _, word := range words {
-			if strings.Contains(ua, word) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(ua, word) })
 	}
-	phone := has("iphone", "ipad", "ipod", "android", "openharmony", "harmonyos", "mobile")
+	weChat := has("micromessenger")
+	phone := has("iphone", "ipad", "ipod", "android", "openharmony", "harmonyos", "mobile") && !bigScreen.MatchString(ua)
 	switch {
 	case has("wxwork"):
 		return WeCom
 	case has("wechatdevtools"):
 		return DevTools
-	case has("micromessenger") && has("miniprogram/", "miniprogramhtmlwebview", "miniprogramenv/"):
+	case weChat && has("miniprogram"):
 		return MiniProgramWebView
-	case has("micromessenger") && has("macwechat"):
+	case weChat && has("macwechat", "(macintosh"):
 		return WeChatMac
-	case has("micromessenger") && has("windowswechat") && !phone:
+	case weChat && !phone && (has("windowswechat") || bigScreen.MatchString(ua)):
 		return WeChatWindows
-	case has("micromessenger"):
+	case weChat:
 		return WeChatPhone
 	case phone:
 		return PhoneBrowser
