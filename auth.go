@@ -43,7 +43,6 @@ type Auth struct {
 
 	environments    EnvironmentPolicy
 	embeddedQR      bool
-	interstitial    bool
 	scanPlace       func(*http.Request) string
 	scanLook        time.Duration // how long one look at the store may take
 	tokens          bool
@@ -94,7 +93,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope,
-		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, interstitial: c.interstitial, scanPlace: c.scanPlace, scanLook: c.scanLook,
+		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, scanPlace: c.scanPlace, scanLook: c.scanLook,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		shutdowns: &shutdowns{},

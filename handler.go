@@ -2,7 +2,6 @@ package wechatauth
 
 import (
 	"context"
-	"encoding/base64"
 	"net/http"
 	"net/url"
 	"slices"
@@ -215,21 +214,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	if acc.channel == ChannelWebsite {
-		a.goOn(w, r, acc.client.QRConnectURL(a.redirectURI(), f.State))
+		redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
-	a.goOn(w, r, a.authorizeURL(acc, f.Scope, f.State))
-}
-
-// goOn leads a browser to WeChat's page.
-func (a *Auth) goOn(w http.ResponseWriter, r *http.Request, to string) {
-	if !a.interstitial {
-		redirect(w, to)
-		return
-	}
-	nonce := base64.RawURLEncoding.EncodeToString(newFlowKey())
-	setNoStore(w.Header())
-	_ = writePage(w, r, nil, Page{Kind: pageOnward, Lang: pageLang(r), Status: http.StatusOK, URL: to, nonce: nonce}) // ours does not fail
+	redirect(w, a.authorizeURL(acc, f.Scope, f.State))
 }
 
 // authorizeURL is the address of WeChat's page. All of it but the state is the

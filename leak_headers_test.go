@@ -357,7 +357,6 @@ var exits = []struct {
 		framed.header.Set("Sec-Fetch-Site", "cross-site")
 		return framed.step(callback)
 	}},
-	{"the page that goes on to WeChat", 200, []Option{WithInterstitial()}, func(w *walk) answer { return w.b.step("/a") }},
 	{"a visitor in snapshot mode", 403, []Option{WithScope(client.ScopeUserInfo)}, func(w *walk) answer {
 		w.sim.Enter(wechattest.Snapshot)
 		return w.b.visit("/a")

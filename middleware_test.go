@@ -3,8 +3,6 @@ package wechatauth
 import (
 	"context"
 	"fmt"
-	"html"
-	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -182,49 +180,6 @@ func TestAVisitorWhoRefusesIsToldSoAndMayTryAgain(t *testing.T) {
 		assert.Equal(t, "/wechat/login?next=%2Fa%3Fb%3Dc&again=1", got.body)
 		assert.Contains(t, b.visit(got.body).body, "url=/a?b=c logged-in=true")
 	})
-}
-
-var (
-	pageURLs  = regexp.MustCompile(`(?:href="|url=)([^"]+)"`)
-	nonceOf   = regexp.MustCompile(`script-src 'nonce-([A-Za-z0-9_-]{22})'`)
-	onScripts = regexp.MustCompile(`<script[^>]*>`)
-)
-
-func TestWithAnInterstitialALoginBeginsWithAPageThatGoesOnToWeChat(t *testing.T) {
-	own := WithPages(func(io.Writer, Page) error { t.Error("the page is the library's own"); return nil })
-	s := newSite(t, WithInterstitial(), own)
-	b := s.browser()
-	got := b.step("/a?b=c")
-
-	assert.Equal(t, http.StatusOK, got.StatusCode)
-	assert.Empty(t, got.Header.Get("Location"))
-	assert.Len(t, got.flowCookies(), 1, "set by a page, and by no redirect")
-	assert.Contains(t, got.body, "正在前往微信登录")
-	policy := got.Header.Get("Content-Security-Policy")
-	assert.Contains(t, policy, "default-src 'none'")
-	nonce := nonceOf.FindStringSubmatch(policy)
-	require.NotNil(t, nonce, policy)
-	assert.Equal(t, []string{`<script nonce="` + nonce[1] + `">`}, onScripts.FindAllString(got.body, -1))
-	urls := pageURLs.FindAllStringSubmatch(got.body, -1)
-	require.Len(t, urls, 2, "for browsers without script, and to press")
-	toWeChat := html.UnescapeString(urls[0][1])
-	assert.Equal(t, toWeChat, html.UnescapeString(urls[1][1]))
-	assert.True(t, strings.HasPrefix(toWeChat, s.sim.URL+authorizeEndpoint+"?"), toWeChat)
-	assert.NotContains(t, got.body, "b=c")
-
-	back := b.step(toWeChat)
-	require.Equal(t, http.StatusFound, back.StatusCode)
-	assert.Contains(t, b.visit(back.Header.Get("Location")).body, "url=/a?b=c logged-in=true")
-
-	english := s.browser()
-	english.header.Set("Accept-Language", "en")
-	again := english.step("/wechat/login?next=%2Fa")
-	assert.Contains(t, again.body, "Going on to WeChat")
-	assert.NotEqual(t, nonce[0], nonceOf.FindString(again.Header.Get("Content-Security-Policy")), "a nonce for each page")
-	head := s.wire(http.MethodHead, "/a", pageHeader)
-	assert.Equal(t, http.StatusOK, head.StatusCode)
-	assert.Empty(t, head.body)
-	assert.Equal(t, http.StatusUnauthorized, s.browser().fetch(http.MethodGet, "/a").StatusCode, "scripts get what they always get")
 }
 
 func TestReloadAndBackAfterALoginLeadToItsTarget(t *testing.T) {

@@ -60,7 +60,6 @@ type config struct {
 
 	environments    EnvironmentPolicy
 	embeddedQR      bool
-	interstitial    bool
 	scanPlace       func(*http.Request) string
 	scanLook        time.Duration
 	tokens          bool
@@ -217,16 +216,6 @@ func WithSessionEncryption(current []byte, previous ...[]byte) Option {
 	return func(c *config) {
 		c.sessionKeys, c.sessionKeysSet = append([][]byte{current}, previous...), true
 	}
-}
-
-// WithInterstitial begins a login with a page of this site that goes on to
-// WeChat's by itself, with a link where it cannot, instead of a 303 to WeChat.
-// For web-views that lose a cookie which is set on a redirect to another host;
-// and the page leaves the history with its script, so that no step back leads
-// to it. The page is the library's own, whatever WithPages says. A HEAD request
-// gets its headers. Default: a 303.
-func WithInterstitial() Option {
-	return func(c *config) { c.interstitial = true }
 }
 
 // WithPageVisit replaces [IsPageVisit] as the rule that distinguishes page

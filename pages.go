@@ -51,7 +51,6 @@ const (
 	PageScanDone
 
 	pageReopen // asks for its own URL again, in the whole window
-	pageOnward // goes on to Page.URL, WeChat's page (WithInterstitial)
 )
 
 // The languages that pages come in.
@@ -95,8 +94,6 @@ type Page struct {
 	QR template.URL
 	// Scan is for PageScan and PageScanConfirm.
 	Scan ScanDetails
-
-	nonce string // of the script of pageOnward
 }
 
 // ScanDetails is what the two pages of a scan show.
@@ -139,7 +136,6 @@ var (
 		PageOpenInWeChat: newPageScript("pages/copy.js"),
 		PageScan:         newPageScript("pages/scan.js"),
 		pageReopen:       newPageScript("pages/reopen.js"),
-		pageOnward:       newPageScript("pages/onward.js"),
 	}
 	pageTexts = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
 )
@@ -164,7 +160,6 @@ type pageTextFile struct {
 	Confirm  pageText            `json:"confirm"`  // PageScanConfirm
 	Done     pageText            `json:"done"`     // PageScanDone
 	Reopen   pageText            `json:"reopen"`   // pageReopen
-	Onward   pageText            `json:"onward"`   // pageOnward
 	Unknown  pageText            `json:"unknown"`  // a Reason that is not in the list
 }
 
@@ -193,7 +188,7 @@ func defaultPages(w io.Writer, p Page) error {
 	view := pageView{
 		pageWords: words, Lang: lang, Icon: text.Icon, ReasonLabel: reasonLabel, Reason: reason,
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
-		CSS: template.CSS(pageCSS), Script: pageScripts[p.Kind].text, Nonce: p.nonce,
+		CSS: template.CSS(pageCSS), Script: pageScripts[p.Kind].text,
 	}
 	switch p.Kind {
 	case PageOpenInWeChat:
@@ -207,8 +202,6 @@ func defaultPages(w io.Writer, p Page) error {
 		view.Asking, view.Seconds = &p.Scan, int(p.Scan.Age/time.Second)
 	case pageReopen:
 		view.Reopen = true
-	case pageOnward:
-		view.OnwardURL = p.URL
 	}
 	return pageTemplate.Execute(w, view)
 }
@@ -221,9 +214,7 @@ type pageView struct {
 	Reason            Reason
 	CSS               template.CSS
 	Script            template.JS
-	Nonce             string
 	OpenURL, FrameURL string
-	OnwardURL         string
 	QR                template.URL
 	Reopen            bool
 
@@ -252,8 +243,6 @@ func pageTextFor(p Page) (pageText, Reason) {
 		return pageTexts.Done, ""
 	case pageReopen:
 		return pageTexts.Reopen, ""
-	case pageOnward:
-		return pageTexts.Onward, ""
 	}
 	text, ok := pageTexts.Reasons[p.Reason]
 	if !ok {
@@ -347,10 +336,7 @@ func pageReferrerPolicy(kind PageKind) string {
 
 func defaultPagePolicy(p Page) string {
 	policy := "default-src 'none'; style-src " + pageCSSHash
-	switch script, ok := pageScripts[p.Kind]; {
-	case p.nonce != "":
-		policy += "; script-src 'nonce-" + p.nonce + "'"
-	case ok:
+	if script, ok := pageScripts[p.Kind]; ok {
 		policy += "; script-src " + script.hash
 	}
 	if p.Kind == PageScan {

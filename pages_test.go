@@ -52,7 +52,7 @@ func reasonsOfTheList(t *testing.T) []Reason {
 // allPageTexts is every text by the name it has in the file of texts.
 func allPageTexts() map[string]pageText {
 	texts := map[string]pageText{"upgrade": pageTexts.Upgrade, "embedded": pageTexts.Embedded,
-		"scan": pageTexts.Scan, "confirm": pageTexts.Confirm, "done": pageTexts.Done, "reopen": pageTexts.Reopen, "onward": pageTexts.Onward, "unknown": pageTexts.Unknown}
+		"scan": pageTexts.Scan, "confirm": pageTexts.Confirm, "done": pageTexts.Done, "reopen": pageTexts.Reopen, "unknown": pageTexts.Unknown}
 	for reason, text := range pageTexts.Reasons {
 		texts[string(reason)] = text
 	}

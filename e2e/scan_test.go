@@ -246,22 +246,6 @@ func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 	}
 }
 
-// The page that begins the login is in the history no more, once the visitor is
-// in.
-func TestAnInterstitialGoesOnByItself(t *testing.T) {
-	t.Parallel()
-	site := startScanSite(t, wechatauth.WithInterstitial())
-	tb := openBrowser(t).tab()
-	require.NoError(t, tb.pretend(wechattest.IPhone, "en"))
-	before := eval[int](tb, "history.length")
-	tb.open(site.url + "/orders?id=7")
-	tb.until("document.querySelector('#openid')?.innerText.length > 0")
-	assert.Equal(t, site.url+"/orders?id=7", eval[string](tb, "location.href"))
-	assert.LessOrEqual(t, eval[int](tb, "history.length"), before+1)
-	assert.Equal(t, 1, tb.asked(site.sim+"/connect/oauth2/authorize"))
-	tb.assertQuiet()
-}
-
 // startEmbeddingSite runs a site on another site than WeChat's is on, as browsers
 // count: localhost, while the simulator is on 127.0.0.1.
 // callbacks are where callbacks are asked for: in a document, or an iframe.

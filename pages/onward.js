@@ -1,1 +1,0 @@
-location.replace(document.getElementById("onward").href);
