@@ -36,7 +36,7 @@ type Auth struct {
 
 	sessions *sessions
 	cookies  *cookieJar
-	keys     *keyring // for what waits in the store
+	keys     *keyring // for what the store keeps, which never sees it
 	claims   *claims
 
 	shutdowns *shutdowns
@@ -190,6 +190,9 @@ func (a *Auth) setFlows(c *config) error {
 	ring, err := newKeyring("flow", secrets...)
 	if err != nil {
 		return err
+	}
+	if c.sessionKeysSet {
+		secrets = c.sessionKeys // so the AppSecret makes no record that logs anyone in
 	}
 	if a.keys, err = newKeyring("kept", secrets...); err != nil {
 		return err

@@ -61,6 +61,7 @@ type claim struct {
 	owner   []byte
 	outcome []byte
 	left    bool // the store may hold a mark of this claim
+	waited  bool // another had the claim, undecided, when this one looked
 }
 
 const (
@@ -120,6 +121,7 @@ func (c *claim) await(ctx context.Context, abandoned [][]byte) (place string, er
 			c.outcome = mark[1:]
 			return "", nil
 		}
+		c.waited = true
 		if err := c.claims.wait(ctx, claimPoll); err != nil {
 			return "", err
 		}

@@ -35,6 +35,7 @@ const (
 //	POST mini/login      WithMiniProgram: {"code":…} gives {"token":…,"expires_in":…}
 //	POST mini/ticket     {"target":…} gives the {"url":…} that logs a web-view in, once
 //	GET  mini/enter      that URL
+//	POST mini/enter      the form of PageEnter, where a GET has to ask first
 //	GET  scan?next=…     LoginScan: the page with the QR code, which the phone opens and
 //	                     confirms at scan/ and the ticket
 //	GET  scan/events     server-sent events: what has become of that QR code
@@ -99,12 +100,12 @@ func (a *Auth) serveMini(w http.ResponseWriter, r *http.Request, name string) {
 		a.serveMiniLogin(w, r)
 	case name == "mini/ticket" && r.Method == http.MethodPost:
 		a.serveMiniTicket(w, r)
-	case name == "mini/enter" && r.Method == http.MethodGet:
+	case name == "mini/enter" && (r.Method == http.MethodGet || r.Method == http.MethodPost):
 		a.serveMiniEnter(w, r)
 	case name == "mini/login" || name == "mini/ticket":
 		a.methodNotAllowed(w, r, "POST")
 	case name == "mini/enter":
-		a.methodNotAllowed(w, r, "GET")
+		a.methodNotAllowed(w, r, "GET, POST")
 	default:
 		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.showsPage(r)})
 	}

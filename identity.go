@@ -89,6 +89,12 @@ func (id Identity) grants(want client.Scope) bool {
 	return granted.HasScope(want)
 }
 
+// sameUser reports whether two identities are of one person, as far as WeChat
+// says so.
+func (id Identity) sameUser(as Identity) bool {
+	return id.AppID == as.AppID && id.OpenID == as.OpenID || id.UnionID != "" && id.UnionID == as.UnionID
+}
+
 // contextKey is a pointer type, so that no other package can collide with it.
 type contextKey struct{ name string }
 

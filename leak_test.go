@@ -560,7 +560,7 @@ func (x *leakSite) miniProgram() {
 	signedIn := http.Header{"Authorization": {"Bearer " + bearerPrefix + x.tokenOf(app)}}
 	x.open(app, http.MethodGet, "/api?put=3", nil, signedIn)
 	x.open(app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":"/a"}`), signedIn)
-	webView := x.person()
+	webView := x.person().as(wechattest.AndroidMiniProgram)
 	for range 2 {
 		x.getAs(webView, "/wechat/mini/enter?ticket="+x.canaries.one(theTicket))
 	}

@@ -32,16 +32,21 @@ const (
 	bearerKey = "wechatauth.bearer"
 
 	maxMiniBody = 4 << 10
-	// enterTTL is how long a ticket into the web-view is good for.
+	// enterTTL is the life of a ticket into the web-view.
 	enterTTL = time.Minute
+	// enteredTTL is the life of the mark that a ticket was used. It is longer
+	// than the life of any ticket, by whichever clock.
+	enteredTTL = enterTTL + 2*clockSkew
 )
 
 // serveMiniLogin exchanges the code of wx.login for a token of ours:
 //
 //	{"code":"…"}  →  {"token":"wxm_…","expires_in":86400}
 //
-// Mini programs send one code twice now and then; the second call gets what
-// the first one gets.
+// Mini programs sometimes send one code in parallel requests. Those that arrive
+// before the first has its response get the same token: their sender had the
+// code while it was unused, and could have been the first. A request that comes
+// later gets ReasonCodeUsed, because a used code may have leaked.
 func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), began: a.now()}
 	var body struct {
@@ -51,8 +56,6 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		a.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
-	// The code is known to WeChat and to this mini program alone: what it
-	// opens is for them.
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
 	c, err := a.join(r, f, claimKey(f.AppID, f.State))
 	ctx, cancel := detached(r, callbackBudget)
@@ -64,8 +67,8 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.outcome != nil {
 		o, err := a.openOutcome(c.outcome, f)
-		if err != nil {
-			o.Reason = ReasonStateMismatch
+		if err != nil || !c.waited {
+			o.Reason = ReasonCodeUsed
 		}
 		a.answerMini(w, r, f, o, nil)
 		return
@@ -100,7 +103,7 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel,
 		OpenID: maskOpenID(id.OpenID), Duration: a.age(f),
 	})
-	return outcome{Token: token, Expiry: expiry.Unix(), Target: "/"}, nil
+	return outcome{Token: token, Expiry: expiry.Unix()}, nil
 }
 
 // saveMini keeps the newest session_key of the user, sealed, and saves a
@@ -231,48 +234,63 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.writeMini(w, map[string]any{
-		"url":        a.absolute(a.endpoint("mini/enter")) + "?ticket=" + ticket,
+		"url":        a.absolute(a.enterPath(ticket)),
 		"expires_in": int(enterTTL / time.Second),
 	})
 }
 
-// enter is what a ticket into the web-view stands for.
+// An enter is the content of a ticket into the web-view.
 type enter struct {
 	Identity string `json:"i"`
 	Target   string `json:"r"`
-	Session  string `json:"s"` // the bearer's key in the store: with it the ticket ends
+	Session  string `json:"s"` // key of the mini program's session in the store, with which the ticket ends
+	IssuedAt int64  `json:"t"` // Unix seconds
 }
 
-// enterMark and enteredMark name the marks of a ticket. The ticket itself stays
-// out of the store.
+// enterMark and enteredMark name the marks of a ticket. The ticket itself is not
+// in the store.
 func enterMark(ticket string) string { return "enter " + hashedToken(ticket) }
 
 func enteredMark(ticket string) string { return "entered " + hashedToken(ticket) }
 
-// putEnter keeps the ticket's meaning sealed under the ticket itself: whoever
-// reads the store cannot use it.
+// putEnter stores the content of a ticket, sealed with the ticket, which a
+// reader of the store lacks, and with the gate's key, which a writer lacks.
 func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target string) error {
 	text, err := encodeIdentity(v.identity)
 	if err != nil {
 		return err
 	}
-	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.storeKey(v.token)})
+	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.storeKey(v.token), IssuedAt: a.now().Unix()})
 	if err != nil {
 		return err
 	}
-	ring, err := newKeyring("enter", []byte(ticket))
+	ring, err := a.keys.with("enter", []byte(ticket))
 	if err != nil {
 		return err
 	}
-	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, v.identity.AppID)), enterTTL)
+	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, a.mini.appID)), enterTTL)
 }
 
-// serveMiniEnter turns a ticket, once, into a browser's session. A ticket that
-// is nobody's costs the store nothing but a look.
+func (a *Auth) enterPath(ticket string) string { return a.endpoint("mini/enter") + "?ticket=" + ticket }
+
+// serveMiniEnter turns a ticket, once, into a browser's session. A GET does so
+// if it is surely a page visit that the user, the mini program or this site has
+// started, and no other user's session is replaced. If that is not certain, the
+// response is PageEnter, whose form posts the ticket. Any other request changes
+// nothing.
 func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
+	from := openedHere
+	if r.Method == http.MethodPost {
+		if _, ok := a.ownForm(w, r); !ok {
+			return
+		}
+	} else if from = openerOf(r); from == openedElsewhere {
+		a.stopped(r, Event{Reason: ReasonCrossOrigin})
+		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: a.isPage(r)})
+		return
+	}
 	ticket := r.URL.Query().Get("ticket")
-	// A link on another site would log its visitor in as somebody else.
-	if !validState(ticket) || headerOf(r.Header, "Sec-Fetch-Site") == "cross-site" {
+	if !validState(ticket) {
 		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
 		return
 	}
@@ -283,6 +301,11 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	var v *visit
 	if reason == "" {
 		v, err = a.sessions.load(r)
+	}
+	if reason == "" && err == nil && r.Method == http.MethodGet &&
+		(from == openedPerhaps || v.ambiguous || v.loggedIn && !v.identity.sameUser(id)) {
+		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: target})
+		return
 	}
 	if reason == "" && err == nil {
 		reason, err = a.spendEnter(ctx, ticket)
@@ -298,34 +321,36 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// finishEnter saves the web-view's session. It is no login of its own: the mini
-// program's was told to WithOnLogin.
+// finishEnter saves the web-view's session. It is not a login of its own:
+// WithOnLogin was called for the mini program's.
 func (a *Auth) finishEnter(w http.ResponseWriter, r *http.Request, v *visit, ticket string, id Identity, target string) {
-	ctx := r.Context()
-	if err := a.saveLogin(ctx, w, v, id); err != nil {
-		f := flow{State: ticket, AppID: id.AppID, Channel: id.Channel, Target: target, Key: newFlowKey()}
-		err = errors.Join(err, a.cookies.putTicket(w, f, id)) // that of the URL is spent
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+	e := Event{Kind: EventLoginFinished, Flow: flowID(id.AppID, ticket), AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)}
+	if err := a.saveLogin(r.Context(), w, v, id); err != nil {
+		// The browser got no session, so the ticket may be used again.
+		err = errors.Join(err, a.sessions.marks.DeleteMark(r.Context(), enteredMark(ticket)))
+		e.Kind, e.Reason, e.Err = EventLoginFailed, ReasonStoreUnavailable, err
+		a.report(r.Context(), e)
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
 		return
 	}
-	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(id.AppID, ticket), AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)})
+	a.report(r.Context(), e)
 	redirect(w, target)
 }
 
-// openEnter returns what a ticket stands for, if the session that asked for it
+// openEnter returns the content of a ticket, if the session that asked for it
 // has not ended meanwhile.
 func (a *Auth) openEnter(ctx context.Context, ticket string) (id Identity, target string, reason Reason, err error) {
 	box, found, err := a.sessions.marks.Mark(ctx, enterMark(ticket))
 	if err != nil {
 		return id, "", ReasonStoreUnavailable, err
 	}
-	ring, err := newKeyring("enter", []byte(ticket))
+	ring, err := a.keys.with("enter", []byte(ticket))
 	if err != nil {
 		return id, "", ReasonCodeUsed, err
 	}
 	plain, err := ring.open(string(box), a.mini.appID)
 	var e enter
-	if !found || err != nil || json.Unmarshal(plain, &e) != nil {
+	if !found || err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {
 		return id, "", ReasonCodeUsed, nil
 	}
 	id, err = decodeIdentity(a.mini.appID, e.Identity)
@@ -345,7 +370,7 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (id Identity, targe
 
 // spendEnter takes a ticket, once for all time.
 func (a *Auth) spendEnter(ctx context.Context, ticket string) (Reason, error) {
-	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enterTTL+time.Minute)
+	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enteredTTL)
 	switch {
 	case err != nil:
 		return ReasonStoreUnavailable, err

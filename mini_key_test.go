@@ -133,7 +133,7 @@ func (x *keySite) live() {
 	x.use()
 	x.open(x.app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":"/data"}`), x.asApp())
 	x.open(x.app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":`), x.asApp())
-	webView := x.person()
+	webView := x.person().as(wechattest.AndroidMiniProgram)
 	for range 2 {
 		x.getAs(webView, "/wechat/mini/enter?ticket="+x.canaries.one(theTicket))
 	}

@@ -197,8 +197,10 @@ func WithCookie(name string) Option {
 	return func(c *config) { c.cookieName = &name }
 }
 
-// WithFlowKeys sets the secrets that pending logins are sealed with: at least
-// 32 random bytes each. The current one seals; the previous ones still open,
+// WithFlowKeys sets the secrets that pending logins are sealed with, and,
+// without WithSessionEncryption, what the store keeps of logins: entries of
+// web-views, outcomes, WeChat's tokens and session_keys. Each has at least 32
+// random bytes. The current one seals; the previous ones still open,
 // so that keys can be rotated. Without it the key is derived from the
 // AppSecret, which serves all instances alike.
 func WithFlowKeys(current []byte, previous ...[]byte) Option {
@@ -210,7 +212,10 @@ func WithFlowKeys(current []byte, previous ...[]byte) Option {
 // WithSessionEncryption encrypts session records in the store, bound to their
 // token: who can read or write the store can neither read a session nor make
 // one. Keys are at least 32 random bytes. The current one seals; the previous
-// ones still open. Sessions from before it was turned on end. It needs
+// ones still open. Sessions from before it was turned on end. Everything else
+// in the store that decides who a user is is sealed with keys derived from
+// these too, so neither a writer of the store nor a holder of the AppSecret can
+// make it. It needs
 // WithRedis, WithRedisURL, a store of package store, or sessions in memory.
 func WithSessionEncryption(current []byte, previous ...[]byte) Option {
 	return func(c *config) {

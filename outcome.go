@@ -19,8 +19,8 @@ type outcome struct {
 
 // boxes is how an outcome is stored: only the browser that holds the flow
 // cookie can open the first box, and only the session that came of it the
-// second, which has nothing but the target. Whoever reads the store can open
-// neither.
+// second, which has nothing but the target. Both also need the gate's key, so a
+// reader of the store can open neither and a writer can make neither.
 type boxes struct {
 	Flow    string `json:"f"`
 	Session string `json:"s,omitempty"`
@@ -34,13 +34,13 @@ func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with sto
 	if err != nil {
 		return err
 	}
-	flowRing, err := newKeyring("outcome", f.Key)
+	flowRing, err := a.keys.with("outcome", f.Key)
 	if err != nil {
 		return err
 	}
 	b := boxes{Flow: flowRing.seal(plain, place)}
 	if o.Token != "" {
-		sessionRing, err := newKeyring("outcome target", []byte(o.Token))
+		sessionRing, err := a.keys.with("outcome target", []byte(o.Token))
 		if err != nil {
 			return err
 		}
@@ -57,10 +57,11 @@ func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with sto
 	return c.settle(ctx, text, o.ttl())
 }
 
-// ttl: a failure is kept only for the callbacks that wait right now; a reload
-// later shall have its own try.
+// ttl returns how long the outcome is stored. A failure, and the outcome of a
+// mini program's login, which has no target, are only for requests that wait at
+// this moment.
 func (o outcome) ttl() time.Duration {
-	if o.Reason != "" {
+	if o.Reason != "" || o.Target == "" {
 		return failureTTL
 	}
 	return outcomeTTL
@@ -85,7 +86,7 @@ func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
 	if err := json.Unmarshal(left, &b); err != nil {
 		return o, errUnsealed
 	}
-	ring, err := newKeyring("outcome", f.Key)
+	ring, err := a.keys.with("outcome", f.Key)
 	if err != nil {
 		return o, err
 	}
@@ -102,7 +103,7 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
 		return "", errUnsealed
 	}
-	ring, err := newKeyring("outcome target", []byte(token))
+	ring, err := a.keys.with("outcome target", []byte(token))
 	if err != nil {
 		return "", err
 	}

@@ -49,6 +49,11 @@ const (
 	PageScanConfirm
 	// PageScanDone tells the phone that the browser is logged in.
 	PageScanDone
+	// PageEnter asks whether to log in as the user of the mini program that
+	// opened this page in a web-view (WithMiniProgram): another user is logged in
+	// here, or the browser does not say what opened the page. Its form is posted
+	// to Page.ActionURL.
+	PageEnter
 
 	pageReopen // asks for its own URL again, in the whole window
 )
@@ -73,8 +78,8 @@ type Page struct {
 	// RetryURL is the link to start again, an http(s) URL or an absolute
 	// path; empty if starting again cannot help.
 	RetryURL string
-	// ActionURL is where the form of PageUpgrade is posted to; empty on other
-	// pages.
+	// ActionURL is where the form of PageUpgrade, PageScanConfirm or PageEnter is
+	// posted to; empty on other pages.
 	ActionURL string
 	// Next is the return target. The form of PageUpgrade carries it as the
 	// hidden field "next".
@@ -159,6 +164,7 @@ type pageTextFile struct {
 	Scan     pageText            `json:"scan"`     // PageScan
 	Confirm  pageText            `json:"confirm"`  // PageScanConfirm
 	Done     pageText            `json:"done"`     // PageScanDone
+	Enter    pageText            `json:"enter"`    // PageEnter
 	Reopen   pageText            `json:"reopen"`   // pageReopen
 	Unknown  pageText            `json:"unknown"`  // a Reason that is not in the list
 }
@@ -241,6 +247,8 @@ func pageTextFor(p Page) (pageText, Reason) {
 		return pageTexts.Confirm, ""
 	case PageScanDone:
 		return pageTexts.Done, ""
+	case PageEnter:
+		return pageTexts.Enter, ""
 	case pageReopen:
 		return pageTexts.Reopen, ""
 	}
@@ -328,7 +336,7 @@ func pageStatus(p Page) int {
 // under "no-referrer" a browser posts the form with "Origin: null", and one without
 // Sec-Fetch-Site could then not be told from a foreign site.
 func pageReferrerPolicy(kind PageKind) string {
-	if kind == PageUpgrade || kind == PageScanConfirm {
+	if kind == PageUpgrade || kind == PageScanConfirm || kind == PageEnter {
 		return "same-origin"
 	}
 	return "no-referrer"

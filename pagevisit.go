@@ -127,6 +127,33 @@ func isSpeculative(h http.Header) bool {
 	return false
 }
 
+// An opener is what made a browser ask for a page.
+type opener int
+
+const (
+	openedElsewhere opener = iota // another origin; or the request is not a page visit
+	openedPerhaps                 // the browser does not say
+	openedHere                    // the user, the app around a web-view, or this origin
+)
+
+// openerOf tells what made a browser ask for a page. "none" is said of a visit
+// that no page has started, as the address bar and a mini program do, and never
+// of a frame. Browsers without Sec-Fetch headers do not say; a mini program's
+// web-view (WKWebView before iOS 16.4) shows nothing but pages of its own
+// account's domains, and no page elsewhere can take on its User-Agent.
+// A service worker's fetch of a page is its own site's, whoever started the
+// visit.
+func openerOf(r *http.Request) opener {
+	site, dest := headerOf(r.Header, "Sec-Fetch-Site"), headerOf(r.Header, "Sec-Fetch-Dest")
+	switch {
+	case !IsPageVisit(r) || site != "" && site != "none" && site != "same-origin":
+		return openedElsewhere
+	case dest == "empty" || site == "" && EnvironmentOf(r) != MiniProgramWebView:
+		return openedPerhaps
+	}
+	return openedHere
+}
+
 // isPreflight reports whether r is a CORS preflight: the browser asks, without
 // cookies, whether a script may send the request it has in mind. It can never
 // be logged in, so the application's CORS handler has to answer it.

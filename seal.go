@@ -9,6 +9,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 
 	"golang.org/x/crypto/chacha20poly1305"
 )
@@ -24,6 +25,7 @@ type keyring struct {
 }
 
 type sealingKey struct {
+	key  []byte
 	id   [keyIDSize]byte
 	aead cipher.AEAD
 }
@@ -58,9 +60,20 @@ func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
 	if err != nil {
 		return k, err
 	}
-	k.aead, err = chacha20poly1305.NewX(okm[:chacha20poly1305.KeySize])
+	k.key = okm[:chacha20poly1305.KeySize]
+	k.aead, err = chacha20poly1305.NewX(k.key)
 	copy(k.id[:], okm[chacha20poly1305.KeySize:])
 	return k, err
+}
+
+// with returns a keyring whose boxes need both this ring and key to open or to
+// make.
+func (ring *keyring) with(purpose string, key []byte) (*keyring, error) {
+	secrets := make([][]byte, len(ring.keys))
+	for i, k := range ring.keys {
+		secrets[i] = append(slices.Clone(k.key), key...)
+	}
+	return newKeyring(purpose, secrets...)
 }
 
 // seal returns plain as text for a cookie. What stands in place (the cookie's

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -23,6 +24,7 @@ type site struct {
 	sim         *wechattest.Server
 	base, phone string
 	sick        atomic.Bool // the server answers the next logout 503
+	replayed    atomic.Bool // the next login reaches the server twice, and the second response counts
 }
 
 const miniApp = wechattest.DefaultMiniProgramAppID
@@ -42,6 +44,12 @@ func newSite(t *testing.T) *site {
 		if r.URL.Path == "/wechat/logout" && s.sick.CompareAndSwap(true, false) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
+		}
+		if r.URL.Path == "/wechat/mini/login" && s.replayed.CompareAndSwap(true, false) {
+			body, _ := io.ReadAll(r.Body)
+			first := r.Clone(r.Context())
+			first.Body, r.Body = io.NopCloser(bytes.NewReader(body)), io.NopCloser(bytes.NewReader(body))
+			routes.ServeHTTP(httptest.NewRecorder(), first)
 		}
 		routes.ServeHTTP(w, r)
 	})
@@ -76,7 +84,10 @@ type page struct{ Path, Body string }
 func open(t *testing.T, url string) page {
 	jar, err := cookiejar.New(nil)
 	assert.NoError(t, err)
-	resp, err := (&http.Client{Jar: jar}).Get(url)
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	assert.NoError(t, err)
+	r.Header = http.Header{"User-Agent": {wechattest.IPhoneMiniProgram}, "Accept": {"text/html"}}
+	resp, err := (&http.Client{Jar: jar}).Do(r)
 	if !assert.NoError(t, err) {
 		return page{}
 	}
@@ -129,6 +140,15 @@ func TestTheMiniProgramsClientLogsInOnceAndAgainWhenItHasTo(t *testing.T) {
 	assert.Equal(t, 2, s.sim.Count("/sns/jscode2session"))
 	assert.Equal(t, "/orders", got.WebView.Path)
 	assert.Contains(t, got.WebView.Body, got.OpenID, "the web-view is the same user")
+}
+
+func TestTheMiniProgramsClientCallsWxLoginAgainAfterAUsedCode(t *testing.T) {
+	s := newSite(t)
+	s.replayed.Store(true)
+	var got struct{ OpenID string }
+	s.drive(t, "login", &got)
+	assert.Equal(t, wechattest.OpenID(miniApp, person), got.OpenID)
+	assert.Equal(t, 2, s.sim.Count("/sns/jscode2session"), "one call for each code")
 }
 
 func TestAStaleSessionKeyIsToldAndTheSessionGoesOn(t *testing.T) {

@@ -589,14 +589,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "an outcome opens with any key", about: "callback",
-		search: `ring, err := newKeyring("outcome", f.Key)`,
-		broken: `ring, err := newKeyring("outcome", []byte("for everybody"))`,
+		search: `	ring, err := a.keys.with("outcome", f.Key)`,
+		broken: `	ring, err := a.keys.with("outcome", []byte("for everybody"))`,
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "the outcome's target opens for every session", about: "callback",
-		search: `ring, err := newKeyring("outcome target", []byte(token))`,
-		broken: `ring, err := newKeyring("outcome target", []byte("for everybody"))`,
+		search: `ring, err := a.keys.with("outcome target", []byte(token))`,
+		broken: `ring, err := a.keys.with("outcome target", []byte("for everybody"))`,
 		killer: "^TestReloadAndBackAfterALoginLeadToItsTarget$",
 	},
 	{
@@ -1177,21 +1177,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket is written down before it is known", about: "mini",
-		search: `	id, target, reason, err := a.openEnter(ctx, ticket)
-	var v *visit
-	if reason == "" {
-		v, err = a.sessions.load(r)
-	}
-	if reason == "" && err == nil {
+		search: `	if reason == "" && err == nil {
 		reason, err = a.spendEnter(ctx, ticket)
 	}
 `,
-		broken: `	won, err := a.spendEnter(ctx, ticket)
-	id, target, reason, err := a.openEnter(ctx, ticket)
-	var v *visit
-	if reason == "" {
-		v, err = a.sessions.load(r)
-		reason = won
+		broken: `	if spent, failed := a.spendEnter(ctx, ticket); reason == "" && err == nil {
+		reason, err = spent, failed
 	}
 `,
 		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
@@ -1204,8 +1195,71 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view opens from another site", about: "mini",
-		search: ` || headerOf(r.Header, "Sec-Fetch-Site") == "cross-site"`,
+		search: ` || site != "" && site != "none" && site != "same-origin":`,
+		broken: ":",
+		killer: "^TestT80_AGETChangesNothing",
+	},
+	{
+		name: "a ticket into the web-view is spent by an image", about: "mini",
+		search: `case !IsPageVisit(r) || site`,
+		broken: `case site`,
+		killer: "^TestT80_AGETChangesNothing",
+	},
+	{
+		name: "an old browser enters without a question", about: "mini",
+		search: ` || site == "" && EnvironmentOf(r) != MiniProgramWebView:`,
+		broken: ":",
+		killer: "^TestT80_AnEntryOfWhich",
+	},
+	{
+		name: "another user's session is replaced unasked", about: "mini",
+		search: ` || v.loggedIn && !v.identity.sameUser(id)`,
 		broken: "",
+		killer: "^TestT80_AnotherUsers",
+	},
+	{
+		name: "any site posts the form of an entry", about: "mini",
+		search: `	if r.Method == http.MethodPost {
+		if _, ok := a.ownForm(w, r); !ok {
+			return
+		}
+	} else`,
+		broken: `	if r.Method != http.MethodPost {
+		from = openedHere
+	}
+	if r.Method == http.MethodPost {
+	} else`,
+		killer: "^TestT80_AnotherUsers",
+	},
+	{
+		name: "what the store keeps opens with what comes with it", about: "seal",
+		search: "secrets[i] = append(slices.Clone(k.key), key...)",
+		broken: "secrets[i] = slices.Clone(key)",
+		killer: "^TestT78_NoKey",
+	},
+	{
+		name: "the AppSecret seals what the store keeps", about: "auth",
+		search: "		secrets = c.sessionKeys //",
+		broken: "		_ = c.sessionKeys //",
+		killer: "^TestT78_NoKey",
+	},
+	{
+		name: "an entry in the store has no time", about: "mini",
+		search: ` || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {`,
+		broken: " {",
+		killer: "^TestT81_AnEntryThat",
+	},
+	{
+		name: "a used entry is forgotten early", about: "mini",
+		search: "enteredTTL = enterTTL + 2*clockSkew",
+		broken: "enteredTTL = enterTTL",
+		killer: "^TestT81_AnEntryIs",
+	},
+	{
+		name: "a used code gives a token", about: "mini",
+		search: "err != nil || !c.waited {",
+		broken: "err != nil {",
+		killer: "^TestT86_",
 	},
 	{
 		name: "a session_key is kept in clear", about: "mini",

@@ -25,9 +25,11 @@ function create({ wx, baseURL }) {
   // login is for after an answer session_key_stale, too: ask WeChat for the data
   // once more when it is done.
   const login = () => {
+    const exchange = ({ code }) => send({ url: '/wechat/mini/login', method: 'POST', data: { code } })
     if (!pending) {
-      pending = call('login', {})
-        .then(({ code }) => send({ url: '/wechat/mini/login', method: 'POST', data: { code } }))
+      pending = call('login', {}).then(exchange)
+        // The request reached the server twice, and the first response was lost.
+        .then(res => res.statusCode === 401 ? call('login', {}).then(exchange) : res)
         .then(res => {
           if (res.statusCode !== 200) {
             throw Object.assign(new Error('login failed'), { reason: res.data && res.data.reason, statusCode: res.statusCode })
