@@ -320,7 +320,19 @@ func TestPanics(*testing.T) { panic("with its stack") }
 	}
 	assert.NotContains(t, string(shown), "passes")
 
-	suite := readFile(t, ".ci/suite")
-	assert.Equal(t, 1, strings.Count(suite, "go test -count=1 -v"), "every suite runs its tests by the function that shows failures")
-	assert.Equal(t, 1, strings.Count(suite, ".ci/failures"))
+	// A go that fails in each suite.
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\ncat '"+file+"'\nexit 1\n"), 0o755))
+	suites := regexp.MustCompile(`(?m)^([a-z]+)\)$`).FindAllStringSubmatch(readFile(t, ".ci/suite"), -1)
+	require.Len(t, suites, 8)
+	for _, suite := range suites {
+		cmd := exec.Command(".ci/suite", suite[1])
+		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+		output, err := cmd.CombinedOutput()
+		if suite[1] == "fuzz" { // has shown nothing to fuzz
+			continue
+		}
+		assert.ErrorContains(t, err, "exit status 1", suite[1])
+		assert.Contains(t, string(output), "second line\n", suite[1])
+		assert.NotContains(t, string(output), "passes", suite[1])
+	}
 }
