@@ -345,6 +345,17 @@ func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
 	}
 }
 
+func TestTheSecurityModelSaysWhatEachActorCanDo(t *testing.T) {
+	rows := tableOf(t, "docs/security.md", "Who holds what")
+	require.Len(t, rows, 5)
+	for i, actor := range []string{"tenant", "reader of Redis", "writer of Redis", "holder of the AppSecret", "sibling subdomain"} {
+		assert.Contains(t, rows[i][0], actor)
+		require.Len(t, rows[i], 3)
+		assert.NotEmpty(t, rows[i][1])
+		assert.NotEmpty(t, rows[i][2])
+	}
+}
+
 // What docs/proxies.md says of middleware around the wall.
 func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
 	manager := scs.New()
