@@ -233,7 +233,7 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 	// Each value under each name that this stall reads.
 	gate, err := m.auth.tenantOf(context.Background(), to.account.AppID)
 	require.NoError(m.t, err)
-	names := []string{m.sessionCookie(), gate.cookies.ticketName(), gate.cookies.scanName(), gate.cookies.trailName(), gate.cookies.hopName(), gate.cookies.snapshotName(),
+	names := []string{m.sessionCookie(), gate.cookies.scanName(), gate.cookies.trailName(), gate.cookies.hopName(), gate.cookies.snapshotName(),
 		gate.cookies.flowCookieName(queryOf(m, own.pending, "state"))}
 	for _, name := range names {
 		for _, c := range have.cookies {

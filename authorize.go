@@ -2,15 +2,46 @@ package wechatauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 )
 
-// WithAuthorize asks the application about every request of a logged-in
-// visitor; an error stops the request with 403 and ReasonNotAuthorized. Behind
-// LoadWeChat such a visitor is anonymous instead. f must be cheap and safe for
-// concurrent use; where it is not cheap, see WithAuthorizeInterval.
+// ErrForbidden is returned by the functions of WithOnLogin and WithAuthorize to
+// reject a user: the request gets 403 Forbidden with ReasonNotAuthorized. An
+// error may wrap it; its text is logged and not shown. Any other error means
+// that the function failed: the request gets 503 with ReasonApplicationError
+// and Retry-After, and the error is logged at level ERROR.
+var ErrForbidden = errors.New("wechatauth: forbidden")
+
+// hookReason sorts the error of a function of the application.
+func hookReason(err error) Reason {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, ErrForbidden):
+		return ReasonNotAuthorized
+	}
+	return ReasonApplicationError
+}
+
+// admit calls the function of WithOnLogin for a login that is about to be saved
+// in the visit's session.
+func (a *Auth) admit(v *visit, id Identity) (Reason, error) {
+	if a.onLogin == nil {
+		return "", nil
+	}
+	err := a.sessions.admit(v, id, a.onLogin)
+	return hookReason(err), err
+}
+
+// WithAuthorize sets a function that is called for every authenticated request.
+// If it returns ErrForbidden, the request is rejected with 403 and
+// ReasonNotAuthorized; if it returns any other error, with 503 and
+// ReasonApplicationError. Behind LoadWeChat the request is anonymous instead. f
+// must be fast and safe for concurrent use; if it is not fast, see
+// WithAuthorizeInterval.
 func WithAuthorize(f func(ctx context.Context, id Identity) error) Option {
 	return func(c *config) { c.authorize = f }
 }

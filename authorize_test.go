@@ -2,7 +2,7 @@ package wechatauth
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"testing"
@@ -15,7 +15,7 @@ func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
 	var banned atomic.Bool
 	s := newSite(t, WithAuthorize(func(_ context.Context, id Identity) error {
 		if banned.Load() {
-			return errors.New("banned for this test")
+			return fmt.Errorf("banned for this test: %w", ErrForbidden)
 		}
 		return nil
 	}))
@@ -51,7 +51,7 @@ func TestAuthorizeIsAskedOncePerIntervalAndARefusalIsNotRemembered(t *testing.T)
 	}
 	assert.EqualValues(t, 1, asked.Load())
 	s.clock.Advance(time.Minute)
-	refusal := errors.New("no")
+	refusal := ErrForbidden
 	answer.Store(&refusal)
 	for range 5 {
 		assert.Equal(t, http.StatusForbidden, b.visit("/a").StatusCode)
@@ -62,7 +62,7 @@ func TestAuthorizeIsAskedOncePerIntervalAndARefusalIsNotRemembered(t *testing.T)
 }
 
 func TestOnLoginMayRefuseALogin(t *testing.T) {
-	s := newSite(t, WithOnLogin(func(_ context.Context, id Identity) error { return errors.New("no account here") }))
+	s := newSite(t, WithOnLogin(func(_ context.Context, id Identity) error { return fmt.Errorf("no account here: %w", ErrForbidden) }))
 	b := s.browser()
 	got := b.visit("/a")
 	assert.Equal(t, http.StatusForbidden, got.StatusCode)

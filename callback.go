@@ -20,7 +20,7 @@ func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 		q, ok = a.unhop(q)
 	}
 	if !ok {
-		a.failCallback(w, r, flow{}, ReasonCallbackMalformed, nil)
+		a.failCallback(w, r, a.cookies.named(r), ReasonCallbackMalformed, nil)
 		return
 	}
 	f, reason := a.cookies.get(r, q.state)
@@ -28,6 +28,7 @@ func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 	if reason == "" && !known {
 		reason = ReasonStateMismatch
 	}
+	f.Channel = acc.channel
 	switch {
 	case reason == ReasonFlowCookieMissing && inFrame(r):
 		a.reopenInTop(w, r)
@@ -136,29 +137,27 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 // finish takes the claim and exchanges the code, or waits for the callback
 // that does and answers as that one.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow, code string) {
-	if t, id, ok := a.cookies.ticket(r); ok && t.State == f.State {
-		a.redeem(w, r, t, id, a.checkedTarget(f)) // this code is spent
-		return
-	}
-	c, err := a.join(r, f, claimKey(f.AppID, f.State), f.Abandoned...)
+	c, err := a.join(r, f, claimKey(f.AppID, f.State))
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
-	if err != nil {
-		a.turnBack(w, r, f, c, err)
+	if err != nil { // no code is spent, and a reload tries again
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
 	if c.outcome != nil {
 		a.follow(w, r, f, c.outcome)
 		return
 	}
+	defer a.endClaim(ctx, f, c)
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.release(ctx, f, c)
-		a.turnBack(w, r, f, c, err)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
+	c.spent = true
 	id, reason, err := a.identify(ctx, acc, f, code)
 	if reason == "" && f.OpenID != "" && f.OpenID != id.OpenID {
 		reason = ReasonIdentityMismatch
@@ -166,10 +165,8 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	if reason == "" && f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
 		reason = ReasonIdentityMismatch
 	}
-	if reason == "" && a.onLogin != nil {
-		if err = a.onLogin(ctx, id); err != nil {
-			reason = ReasonNotAuthorized
-		}
+	if reason == "" {
+		reason, err = a.admit(v, id)
 	}
 	if reason != "" {
 		a.settleFailure(ctx, f, c, reason)
@@ -177,21 +174,10 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		return
 	}
 	if err := a.complete(w, r, v, f, c, id); err != nil {
+		// The code is spent. A reload finds it used, and begins the login again.
 		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
-		err = errors.Join(err, a.cookies.putTicket(w, f, id))
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 	}
-}
-
-// turnBack answers a callback that could not ask the store: no code is spent,
-// and a reload tries again. It shall not wait for a claim that this callback
-// may have left behind.
-func (a *Auth) turnBack(w http.ResponseWriter, r *http.Request, f flow, c *claim, err error) {
-	if c.left {
-		f.Abandoned = c.abandon(f.Abandoned)
-		err = errors.Join(err, a.cookies.keep(w, f))
-	}
-	a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 }
 
 // identify exchanges the code, and fetches the profile if the granted scope
@@ -243,7 +229,8 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 	}
 	target := a.checkedTarget(f)
 	token := a.sessions.manager.Token(v.ctx)
-	if err := a.settle(ctx, f, c, outcome{Token: token, Expiry: a.sessions.manager.Deadline(v.ctx).Unix(), Target: target}, v.ctx.track.take()); err != nil {
+	o := outcome{Token: token, Expiry: v.expiry.Unix(), Target: target, Remember: a.sessions.manager.GetBool(v.ctx, rememberKey)}
+	if err := a.settle(ctx, f, c, o, v.ctx.track.take()); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
 	a.report(ctx, Event{
@@ -258,7 +245,6 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow, target string) {
 	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
-	a.cookies.dropIfSent(w, r, a.cookies.ticketName())
 	a.cookies.extendTrail(w, r)
 	redirect(w, target)
 }
@@ -302,7 +288,7 @@ func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow, left []byt
 		a.afterFailure(w, r, f, o.Reason, nil)
 		return
 	}
-	if err := a.sessions.writeCookie(r.Context(), w, o.Token, time.Unix(o.Expiry, 0)); err != nil {
+	if err := a.sessions.writeCookie(w, o); err != nil {
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}

@@ -7,7 +7,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
-	"slices"
 	"time"
 
 	"github.com/wechatauth/wechatauth/store"
@@ -60,8 +59,9 @@ type claim struct {
 	key     string
 	owner   []byte
 	outcome []byte
-	left    bool // the store may hold a mark of this claim
 	waited  bool // another had the claim, undecided, when this one looked
+	spent   bool // what can be used once may have been used, such as a code
+	ended   bool // by settle or release
 }
 
 const (
@@ -74,81 +74,39 @@ const (
 const ownerSize = 12
 
 // join claims a login, or waits for the outcome of the callback that has it.
-// It returns when ctx ends at the latest. The claim is never nil: after an
-// error its owner may have the claim without knowing, because a store that
-// gives no answer may have obeyed all the same. Whoever knows the owner then
-// names it among the abandoned, whose claims are taken over and not waited for.
-func (cs *claims) join(ctx context.Context, key string, abandoned ...[]byte) (*claim, error) {
+// It returns when ctx ends at the latest. A claim whose holder died, or of which
+// the store's reply was lost, is free again after claimLease.
+func (cs *claims) join(ctx context.Context, key string) (*claim, error) {
 	c := &claim{claims: cs, key: key, owner: make([]byte, 1+ownerSize)}
 	c.owner[0] = markClaimed
 	rand.Read(c.owner[1:]) // never fails: crypto/rand ends the program instead
-	for place := key; ; {
-		c.left = true
-		won, err := cs.marks.PutMarkNX(ctx, place, c.owner, claimLease)
-		if won && place != key {
-			// Now that no other callback can take over too, the claim is ours.
-			err = cs.marks.PutMark(ctx, key, c.owner, claimLease)
-		}
+	for {
+		won, err := cs.marks.PutMarkNX(ctx, key, c.owner, claimLease)
 		if won || err != nil {
 			return c, err
 		}
-		c.left = false
-		if place, err = c.await(ctx, abandoned); err != nil || c.outcome != nil {
+		if err := c.await(ctx); err != nil || c.outcome != nil {
 			return c, err
 		}
 	}
 }
 
-// await looks at a claim that another holds until it is decided, or free: then
-// it returns the key to claim.
-func (c *claim) await(ctx context.Context, abandoned [][]byte) (place string, err error) {
+// await looks at a claim that another holds until it is decided or free.
+func (c *claim) await(ctx context.Context) error {
 	for {
-		place = c.key
-		mark, found, err := c.claims.marks.Mark(ctx, place)
-		// Who takes over an abandoned claim may abandon it in turn.
-		for err == nil && found && isAmong(mark, abandoned) {
-			place = successionKey(c.key, mark)
-			mark, found, err = c.claims.marks.Mark(ctx, place)
+		mark, found, err := c.claims.marks.Mark(ctx, c.key)
+		if err != nil || !found { // released, or the lease ran out
+			return err
 		}
-		switch {
-		case err != nil:
-			return "", err
-		case !found: // released, or the lease ran out, or nobody took over yet
-			return place, nil
-		case bytes.Equal(mark, c.owner): // the reply to our own claim was lost
-			return place, nil
-		case len(mark) > 0 && mark[0] == markSettled:
+		if len(mark) > 0 && mark[0] == markSettled {
 			c.outcome = mark[1:]
-			return "", nil
+			return nil
 		}
 		c.waited = true
 		if err := c.claims.wait(ctx, claimPoll); err != nil {
-			return "", err
+			return err
 		}
 	}
-}
-
-// successionKey is where callbacks settle which of them takes over from an
-// owner who abandoned his claim.
-func successionKey(key string, owner []byte) string {
-	return key + " " + base64.RawURLEncoding.EncodeToString(owner[1:])
-}
-
-// isAmong reports whether the mark is a claim of one of the owners.
-func isAmong(mark []byte, owners [][]byte) bool {
-	if len(mark) != 1+ownerSize || mark[0] != markClaimed {
-		return false
-	}
-	return slices.ContainsFunc(owners, func(o []byte) bool { return bytes.Equal(o, mark[1:]) })
-}
-
-// maxAbandoned owners are remembered: that many failed tries in ten seconds,
-// which is the life of a claim.
-const maxAbandoned = 4
-
-// abandon adds this claim's owner to those that were abandoned before.
-func (c *claim) abandon(before [][]byte) [][]byte {
-	return append(slices.Clone(before[max(0, len(before)-maxAbandoned+1):]), c.owner[1:])
 }
 
 // outcome looks for the outcome of a login without claiming it.
@@ -162,7 +120,9 @@ func (cs *claims) outcome(ctx context.Context, key string) ([]byte, error) {
 
 // settle leaves the outcome for the callbacks that wait and that come late.
 func (c *claim) settle(ctx context.Context, outcome []byte, ttl time.Duration) error {
-	return c.claims.marks.PutMark(ctx, c.key, settled(outcome), ttl)
+	err := c.claims.marks.PutMark(ctx, c.key, settled(outcome), ttl)
+	c.ended = true
+	return err
 }
 
 // settled is the mark of a claim with an outcome.
@@ -171,17 +131,12 @@ func settled(outcome []byte) []byte { return append([]byte{markSettled}, outcome
 // release gives the claim back: the code was not spent, another callback may
 // try. A claim that has passed to another is left alone.
 func (c *claim) release(ctx context.Context) error {
+	c.ended = true
 	mark, found, err := c.claims.marks.Mark(ctx, c.key)
-	if err != nil {
+	if err != nil || !found || !bytes.Equal(mark, c.owner) {
 		return err
 	}
-	if found && bytes.Equal(mark, c.owner) {
-		if err := c.claims.marks.DeleteMark(ctx, c.key); err != nil {
-			return err
-		}
-	}
-	c.left = false
-	return nil
+	return c.claims.marks.DeleteMark(ctx, c.key)
 }
 
 // sleep waits for d, or until ctx ends.

@@ -20,22 +20,15 @@ func yield(ctx context.Context, _ time.Duration) error {
 	return ctx.Err()
 }
 
-func TestAnAbandonedClaimIsTakenOverByOneCallbackOnly(t *testing.T) {
+func TestAClaimIsWonByOneCallbackOnly(t *testing.T) {
 	ctx := context.Background()
-	for round := range 50 {
+	for range 50 {
 		cs := &claims{marks: store.NewMemory(), wait: yield}
-		var abandoned [][]byte
-		for range round % 3 { // who takes over may abandon in turn
-			c, err := cs.join(ctx, "key", abandoned...)
-			require.NoError(t, err)
-			require.Nil(t, c.outcome)
-			abandoned = c.abandon(abandoned)
-		}
 		var winners atomic.Int32
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				c, err := cs.join(ctx, "key", abandoned...)
+				c, err := cs.join(ctx, "key")
 				if !assert.NoError(t, err) {
 					return
 				}
@@ -54,10 +47,7 @@ func TestAnAbandonedClaimIsTakenOverByOneCallbackOnly(t *testing.T) {
 
 func TestAClaimOfAnotherIsNeverTakenOver(t *testing.T) {
 	cs := &claims{marks: store.NewMemory(), wait: yield}
-	mine := &claims{marks: store.NewMemory(), wait: yield}
-	abandoned, err := mine.join(context.Background(), "key")
-	require.NoError(t, err)
-	_, err = cs.join(context.Background(), "key")
+	_, err := cs.join(context.Background(), "key")
 	require.NoError(t, err)
 
 	ctx, cancel := context.WithCancel(context.Background())
@@ -68,16 +58,8 @@ func TestAClaimOfAnotherIsNeverTakenOver(t *testing.T) {
 		}
 		return ctx.Err()
 	}
-	_, err = cs.join(ctx, "key", abandoned.abandon(nil)...)
+	_, err = cs.join(ctx, "key")
 	assert.ErrorIs(t, err, context.Canceled)
-}
-
-func TestOnlyTheLastOwnersAreRemembered(t *testing.T) {
-	var list [][]byte
-	for n := range byte(10) {
-		list = (&claim{owner: []byte{markClaimed, n}}).abandon(list)
-	}
-	assert.Equal(t, [][]byte{{6}, {7}, {8}, {9}}, list)
 }
 
 // deaf obeys the first claim and does not say so.
@@ -94,12 +76,18 @@ func (d *deaf) PutMarkNX(ctx context.Context, key string, value []byte, ttl time
 	return won, err
 }
 
-func TestAReloadDoesNotWaitForTheClaimItsOwnBrowserLeftBehind(t *testing.T) {
-	s := newSite(t, WithStore(&deaf{Memory: store.NewMemory()}))
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+func TestAClaimWhoseReplyWasLostIsFreeAfterItsLease(t *testing.T) {
+	d := &deaf{}
+	s := newSite(t, func(c *config) {
+		d.Memory = store.NewMemory(store.WithClock(c.now))
+		WithStore(d)(c)
+	})
+	s.auth.claims.wait = s.waitOut()
 	b := s.browser()
 	callback := b.authorize("/orders")
 	require.Equal(t, http.StatusServiceUnavailable, b.step(callback).StatusCode)
+	began := s.clock.Now()
 	assert.Contains(t, b.visit(callback).body, "url=/orders logged-in=true")
 	assert.Equal(t, 1, s.exchanges())
+	assert.LessOrEqual(t, s.clock.Now().Sub(began), claimLease+claimPoll)
 }

@@ -2,7 +2,6 @@ package wechatauth_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -252,15 +251,14 @@ func ExampleWithAccounts() {
 	// 200 /south/orders wx00000000000000e2
 }
 
-// The place to find or create the application's own user. Whoever it refuses
-// is not logged in.
+// The place to find or create the application's own user, and to reject one.
 func ExampleWithOnLogin() {
 	s := newSite()
 	defer s.stop()
 	auth, err := wechatauth.New(s.options(
 		wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
 			if id.OpenID == wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name) {
-				return errors.New("this user is banned")
+				return fmt.Errorf("this user is banned: %w", wechatauth.ErrForbidden)
 			}
 			return nil
 		}),

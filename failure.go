@@ -63,7 +63,7 @@ func (r Reason) status() int {
 		return http.StatusNotFound
 	case ReasonMethodNotAllowed:
 		return http.StatusMethodNotAllowed
-	case ReasonStoreUnavailable, ReasonRateLimited:
+	case ReasonStoreUnavailable, ReasonApplicationError, ReasonRateLimited:
 		return http.StatusServiceUnavailable
 	case ReasonUpstreamTimeout:
 		return http.StatusGatewayTimeout

@@ -25,19 +25,12 @@ type flow struct {
 	Target   string       `json:"r"`           // return target
 	AppID    string       `json:"a"`           // whom the code is for
 	Scope    client.Scope `json:"p"`           // as asked
-	Channel  Channel      `json:"c"`           //
-	IssuedAt int64        `json:"t"`           // Unix seconds
+	Channel  Channel      `json:"-"`           // of the account
+	IssuedAt int64        `json:"t"`           // Unix milliseconds
 	Attempt  int          `json:"n,omitempty"` // automatic restarts before this one
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to come back
 	UnionID  string       `json:"u,omitempty"` // likewise, where he is known by another account
 	Key      []byte       `json:"k"`           // opens the login's outcome
-
-	// Abandoned are the owners of claims that callbacks of this browser may
-	// have left behind when the store went away.
-	Abandoned [][]byte `json:"b,omitempty"`
-
-	// began is IssuedAt exactly, where the login begins and ends in one request.
-	began time.Time
 }
 
 const (
@@ -45,6 +38,9 @@ const (
 	// read a consent page. The limit is inside the seal, because Max-Age binds
 	// only honest browsers.
 	flowTTL = 10 * time.Minute
+	// flowKept is how long the browser keeps the cookie. After flowTTL it is
+	// no login, but it still has the return target.
+	flowKept = 24 * time.Hour
 	// clockSkew is how far the clocks of two instances may be apart.
 	clockSkew = 5 * time.Minute
 
@@ -105,7 +101,7 @@ type cookieJar struct {
 	now    func() time.Time
 
 	// Names that every anonymous request is searched for.
-	flows, trails, tickets, snapshots, logouts, hops string
+	flows, trails, snapshots, logouts, hops string
 }
 
 func newCookieJar(ring *keyring, prefix, tag string) *cookieJar {
@@ -114,7 +110,7 @@ func newCookieJar(ring *keyring, prefix, tag string) *cookieJar {
 		// Whoever lets cookies through by the beginning of their names lets the
 		// trail through with the flows: a login that comes back is counted.
 		// Behind that beginning a flow's name has 16 letters, the trail's 5 or 12.
-		flows: prefix + "flow_", trails: prefix + "flow_trail" + tag, tickets: prefix + "ticket" + tag,
+		flows: prefix + "flow_", trails: prefix + "flow_trail" + tag,
 		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, hops: prefix + "hop" + tag,
 	}
 }
@@ -170,53 +166,34 @@ func (j *cookieJar) seal(v any, purpose, name string) (string, error) {
 
 // put sets the cookie of a new flow, and drops the oldest of those that the
 // browser holds where there are too many.
-func (j *cookieJar) put(w http.ResponseWriter, held []heldFlow, f flow) error {
-	name, value, err := j.sealFlow(f)
-	if err != nil {
-		return err
-	}
+func (j *cookieJar) put(w http.ResponseWriter, held []heldFlow, f flow) {
+	name, value := j.sealFlow(f)
 	for _, stale := range crowd(held, len(name)+len(value)) {
 		j.drop(w, stale)
 	}
-	j.set(w, name, value, flowTTL)
-	return nil
+	j.set(w, name, value, flowKept)
 }
 
-// keep sets the cookie of a flow that the browser has already, changed. It is
-// good no longer: the seal has when it was issued.
-func (j *cookieJar) keep(w http.ResponseWriter, f flow) error {
-	name, value, err := j.sealFlow(f)
-	if err == nil {
-		j.set(w, name, value, flowTTL)
-	}
-	return err
-}
-
-func (j *cookieJar) sealFlow(f flow) (name, value string, err error) {
+func (j *cookieJar) sealFlow(f flow) (name, value string) {
 	name = j.flowCookieName(f.State)
-	plain, err := f.json()
-	if err != nil {
-		return "", "", err
-	}
-	value = j.ring.seal(plain, j.place("flow", name)...)
+	value = j.ring.seal(f.json(), j.place("flow", name)...)
 	if len(name)+len(value) > maxFlowBytes && f.Target != "/" {
 		// A target of nothing but quotes outgrows the cookie, and the browser
 		// would drop it whole. The login is worth more than the target.
 		f.Target = "/"
 		return j.sealFlow(f)
 	}
-	return name, value, nil
+	return name, value
 }
 
 // json encodes a flow as encoding/json does. It is written by hand, because every
 // anonymous page visit makes one.
-func (f flow) json() ([]byte, error) {
+func (f flow) json() []byte {
 	b := make([]byte, 0, 256+len(f.Target))
 	b = appendText(append(b, `{"s":`...), f.State)
 	b = appendText(append(b, `,"r":`...), f.Target)
 	b = appendText(append(b, `,"a":`...), f.AppID)
 	b = appendText(append(b, `,"p":`...), string(f.Scope))
-	b = appendText(append(b, `,"c":`...), string(f.Channel))
 	b = strconv.AppendInt(append(b, `,"t":`...), f.IssuedAt, 10)
 	if f.Attempt != 0 {
 		b = strconv.AppendInt(append(b, `,"n":`...), int64(f.Attempt), 10)
@@ -228,15 +205,7 @@ func (f flow) json() ([]byte, error) {
 		b = appendText(append(b, `,"u":`...), f.UnionID)
 	}
 	b = base64.StdEncoding.AppendEncode(append(b, `,"k":"`...), f.Key)
-	b = append(b, '"')
-	if len(f.Abandoned) > 0 {
-		abandoned, err := json.Marshal(f.Abandoned)
-		if err != nil {
-			return nil, err
-		}
-		b = append(append(b, `,"b":`...), abandoned...)
-	}
-	return append(b, '}'), nil
+	return append(b, `"}`...)
 }
 
 // appendText appends a string as JSON. The escapes for HTML are left out: they
@@ -306,10 +275,11 @@ func crowd(held []heldFlow, size int) []string {
 }
 
 // get finds the pending login of a state among the request's cookies. The
-// reason is empty when it is there, opens, and is not expired.
+// reason is empty if it is there, opens, and is not expired. Otherwise the flow
+// is good for its return target only.
 func (j *cookieJar) get(r *http.Request, state string) (flow, Reason) {
 	name := j.flowCookieName(state)
-	tried := 0
+	tried, other := 0, flow{}
 	for _, c := range r.CookiesNamed(name) {
 		if tried++; tried > maxFlowsOpened {
 			break
@@ -317,7 +287,11 @@ func (j *cookieJar) get(r *http.Request, state string) (flow, Reason) {
 		// A neighbour on the same host can plant a cookie of this name beside
 		// ours: the first one that opens is ours.
 		f, err := j.open(c)
-		if err != nil || subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1 {
+		if err != nil {
+			continue
+		}
+		if subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1 {
+			other = f
 			continue
 		}
 		if j.expired(f) {
@@ -328,7 +302,19 @@ func (j *cookieJar) get(r *http.Request, state string) (flow, Reason) {
 	if tried == 0 {
 		return flow{}, ReasonFlowCookieMissing
 	}
-	return flow{}, ReasonStateMismatch
+	return other, ReasonStateMismatch
+}
+
+// named returns the newest pending login whose cookie's name occurs in the
+// query: text that was added to the state does not hide it. It is for the
+// return target of a callback that is no login; the state is not compared.
+func (j *cookieJar) named(r *http.Request) flow {
+	for _, h := range j.held(r) {
+		if h.flow.State != "" && strings.Contains(r.URL.RawQuery, strings.TrimPrefix(h.name, j.flowPrefix())) {
+			return h.flow
+		}
+	}
+	return flow{}
 }
 
 func (j *cookieJar) open(c *http.Cookie) (flow, error) {
@@ -343,9 +329,13 @@ func (j *cookieJar) open(c *http.Cookie) (flow, error) {
 	return f, nil
 }
 
-func (j *cookieJar) expired(f flow) bool {
-	age := j.now().Unix() - f.IssuedAt
-	return age > int64(flowTTL/time.Second) || age < -int64(clockSkew/time.Second)
+func (j *cookieJar) expired(f flow) bool { return !isFresh(j.now(), f.IssuedAt, flowTTL) }
+
+// isFresh reports whether something issued at a time in Unix milliseconds, by an
+// instance whose clock may differ, is valid at now.
+func isFresh(now time.Time, issuedAt int64, ttl time.Duration) bool {
+	age := time.UnixMilli(now.UnixMilli()).Sub(time.UnixMilli(issuedAt)) // it saturates
+	return age <= ttl && age >= -clockSkew
 }
 
 // set gives the browser a cookie. The line is written by hand, as

@@ -96,7 +96,7 @@ func (g *fuzzGate) next() {
 func (g *fuzzGate) pending() flow {
 	return flow{
 		State: newState(), Target: "/orders?id=7", AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
-		Channel: ChannelWeChat, IssuedAt: g.clock.Now().Unix(), Key: newFlowKey(),
+		Channel: ChannelWeChat, IssuedAt: g.clock.Now().UnixMilli(), Key: newFlowKey(),
 	}
 }
 
@@ -173,7 +173,7 @@ func FuzzFlowCookie(f *testing.F) {
 		fl := g.pending()
 		callback := &url.URL{Path: "/wechat/callback", RawQuery: "code=code&state=" + fl.State}
 		names := map[string]string{
-			"flow": g.cookies.flowCookieName(fl.State), "trail": g.cookies.trailName(), "ticket": g.cookies.ticketName(), "snapshot": g.cookies.snapshotName(),
+			"flow": g.cookies.flowCookieName(fl.State), "trail": g.cookies.trailName(), "snapshot": g.cookies.snapshotName(),
 		}
 		for _, name := range names {
 			planted := http.Header{"Cookie": {name + "=" + value}}

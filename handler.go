@@ -200,12 +200,9 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	}
 	f := flow{
 		State: newState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
-		IssuedAt: a.now().Unix(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: newFlowKey(),
+		IssuedAt: a.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: newFlowKey(),
 	}
-	if err := a.cookies.put(w, held, f); err != nil {
-		a.failCallback(w, r, f, ReasonLoop, err)
-		return
-	}
+	a.cookies.put(w, held, f)
 	if started := (Event{Kind: EventLoginStarted, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope}); a.isHeard(started) {
 		started.Flow = flowID(f.AppID, f.State)
 		a.report(r.Context(), started)
@@ -303,10 +300,6 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
-	if t, id, ok := a.cookies.ticket(r); ok {
-		a.redeem(w, r, t, id, target)
-		return
-	}
 	a.begin(w, r, v, login{target: target, scope: a.scope, again: again})
 }
 
@@ -459,7 +452,6 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
 		a.cookies.markLoggedOut(w)
 		a.cookies.dropIfSent(w, r, a.cookies.trailName())
-		a.cookies.dropIfSent(w, r, a.cookies.ticketName())
 		a.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in
 	}
 	a.report(r.Context(), e)
@@ -523,10 +515,10 @@ func detached(r *http.Request, budget time.Duration) (context.Context, context.C
 
 // join claims a login for a request, or waits for the one that has the claim.
 // The wait has a budget of its own: what it takes is not missing afterwards.
-func (a *Auth) join(r *http.Request, f flow, key string, abandoned ...[]byte) (*claim, error) {
+func (a *Auth) join(r *http.Request, f flow, key string) (*claim, error) {
 	ctx, cancel := detached(r, joinBudget)
 	defer cancel()
-	return a.claims.join(withFlow(ctx, f), key, abandoned...)
+	return a.claims.join(withFlow(ctx, f), key)
 }
 
 // clean makes a header's text fit for a log.

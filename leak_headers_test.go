@@ -120,7 +120,7 @@ func (w *walk) form(target, site string, form url.Values) answer {
 
 var errRefused = errors.New("refused by the hook of this test")
 
-func refusing(context.Context, Identity) error { return errRefused }
+func refusing(context.Context, Identity) error { return ErrForbidden }
 
 // exits are the ways out of the gate and its endpoints.
 var exits = []struct {

@@ -90,8 +90,13 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 				return
 			}
 		}
-		if v.loggedIn && a.consents.allow(v.ctx, v.identity) != nil {
-			v.loggedIn = false
+		if v.loggedIn {
+			if err := a.consents.allow(v.ctx, v.identity); err != nil {
+				if reason := hookReason(err); reason != ReasonNotAuthorized {
+					a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
+				}
+				v.loggedIn = false
+			}
 		}
 		a.pass(w, r, v, next)
 	})
@@ -180,8 +185,9 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		switch act {
 		case actionPass:
 			if err := a.consents.allow(v.ctx, v.identity); err != nil {
-				a.stopped(r, Event{Reason: ReasonNotAuthorized, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
-				a.stop(w, r, Failure{Reason: ReasonNotAuthorized, Page: a.showsPage(r), Err: err})
+				reason := hookReason(err)
+				a.stopped(r, Event{Reason: reason, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
+				a.stop(w, r, Failure{Reason: reason, Page: a.showsPage(r), Err: err})
 				return
 			}
 			if a.profileDue(v) && a.isPage(r) {
@@ -195,10 +201,6 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionHop:
 			a.hop(w, a.targetOf(r))
 		case actionLogin:
-			if t, id, ok := a.cookies.ticket(r); ok {
-				a.redeem(w, r, t, id, a.targetOf(r))
-				return
-			}
 			a.begin(w, r, v, login{target: a.targetOf(r), scope: a.scope})
 		case actionUpgrade:
 			redirect(w, a.upgradeURL(a.targetOf(r)))
@@ -307,12 +309,22 @@ func (a *Auth) targetOf(r *http.Request) string {
 // URL's: cookies set here would not be there when WeChat sends him back. The
 // Host header decides nothing else. A proxy that rewrites Host looks the same
 // to us; it betrays itself by the hop cookie, or by X-Forwarded-Host.
+//
+// A visit by plain http, as a proxy reports it, is another host in the same
+// way where the base URL is https: browsers drop Secure cookies there.
 func (a *Auth) onOtherHost(r *http.Request) bool {
-	if a.sameHost(r.Host) || a.sameHost(headerOf(r.Header, "X-Forwarded-Host")) {
+	if !a.isPlainHTTP(r) && (a.sameHost(r.Host) || a.sameHost(headerOf(r.Header, "X-Forwarded-Host"))) {
 		return false
 	}
 	_, err := r.Cookie(a.cookies.hopName())
 	return err != nil
+}
+
+// isPlainHTTP reports whether a proxy says that a request for a site on https
+// came by http.
+func (a *Auth) isPlainHTTP(r *http.Request) bool {
+	proto, _, _ := strings.Cut(headerOf(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
+	return a.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
 }
 
 // hop sends a visitor to the base URL's host.

@@ -48,7 +48,7 @@ const (
 // code while it was unused, and could have been the first. A request that comes
 // later gets ReasonCodeUsed, because a used code may have leaked.
 func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
-	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().Unix(), began: a.now()}
+	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
 	var body struct {
 		Code string `json:"code"`
 	}
@@ -67,12 +67,14 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	if c.outcome != nil {
 		o, err := a.openOutcome(c.outcome, f)
-		if err != nil || !c.waited {
+		if err != nil || (!c.waited && o.Reason == "") { // the cause of a failure helps nobody else
 			o.Reason = ReasonCodeUsed
 		}
 		a.answerMini(w, r, f, o, nil)
 		return
 	}
+	c.spent = true
+	defer a.endClaim(ctx, f, c)
 	o, err := a.miniLogin(ctx, f, body.Code)
 	if settleErr := a.settle(ctx, f, c, o, store.Batch{}); settleErr != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Err: settleErr})
@@ -90,12 +92,15 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 		AppID: f.AppID, OpenID: ms.OpenID, UnionID: ms.UnionID,
 		Channel: ChannelMiniProgram, LoginAt: time.Unix(a.now().Unix(), 0),
 	}
-	if a.onLogin != nil {
-		if err := a.onLogin(ctx, id); err != nil {
-			return outcome{Reason: ReasonNotAuthorized}, err
-		}
+	v, err := a.sessions.alone(ctx)
+	if err != nil {
+		return outcome{Reason: ReasonStoreUnavailable}, err
 	}
-	token, expiry, err := a.saveMini(ctx, id, ms.SessionKey)
+	v.bearer = true
+	if reason, err := a.admit(v, id); reason != "" {
+		return outcome{Reason: reason}, err
+	}
+	token, expiry, err := a.saveMini(v, id, ms.SessionKey)
 	if err != nil {
 		return outcome{Reason: ReasonStoreUnavailable}, err
 	}
@@ -106,25 +111,16 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 	return outcome{Token: token, Expiry: expiry.Unix()}, nil
 }
 
-// saveMini keeps the newest session_key of the user, sealed, and saves a
-// session that no cookie opens.
-func (a *Auth) saveMini(ctx context.Context, id Identity, key client.Secret) (token string, expiry time.Time, err error) {
-	// A context of its own: that of the request may hold the session of the
-	// application's own LoadAndSave, which is a cookie's.
-	alone, cancel := context.WithTimeout(context.Background(), saveBudget)
-	defer cancel()
-	v, err := a.sessions.empty(alone)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	v.bearer = true
+// saveMini stores the newest session_key of the user, sealed, and saves the
+// session.
+func (a *Auth) saveMini(v *visit, id Identity, key client.Secret) (token string, expiry time.Time, err error) {
 	if err := a.sessions.login(v, id); err != nil {
 		return "", time.Time{}, err
 	}
 	a.sessions.manager.Put(v.ctx, bearerKey, true)
 	user := userKey(id.AppID, id.OpenID)
 	sealed := a.keys.seal([]byte(key.Reveal()), "session_key", user)
-	if err := a.sessions.marks.PutMark(ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime); err != nil {
+	if err := a.sessions.marks.PutMark(v.ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime); err != nil {
 		return "", time.Time{}, err
 	}
 	if err := a.sessions.saveLogin(nil, v); err != nil {
@@ -207,7 +203,7 @@ func bearer(r *http.Request) (token string, sent bool) {
 //
 //	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
 func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
-	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, began: a.now()}
+	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
 	v, err := a.sessions.load(r)
 	switch {
 	case err != nil:

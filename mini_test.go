@@ -3,7 +3,7 @@ package wechatauth
 import (
 	"context"
 	"encoding/json"
-	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -633,7 +633,7 @@ func TestRevokeUserEndsAMiniProgramsSessionsToo(t *testing.T) {
 }
 
 func TestOnLoginMayRefuseAMiniProgramsUser(t *testing.T) {
-	s := newMiniSite(t, WithOnLogin(func(context.Context, Identity) error { return errors.New("not here") }))
+	s := newMiniSite(t, WithOnLogin(func(context.Context, Identity) error { return fmt.Errorf("not here: %w", ErrForbidden) }))
 	got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
 	assert.Equal(t, http.StatusForbidden, got.StatusCode)
 	assert.Contains(t, got.body, "not_authorized")

@@ -54,8 +54,10 @@ type Event struct {
 	Scope client.Scope
 	// OpenID is the first characters of the openid; empty while unknown.
 	OpenID string
-	// Duration is how long a login took until it was finished or failed, from
-	// its start, up to a second too long; 0 otherwise.
+	// Duration is the time from the start of a login, when the browser was sent
+	// to WeChat, to its end, in milliseconds; 0 if Kind is neither
+	// EventLoginFinished nor EventLoginFailed. It includes the time that the
+	// user took.
 	Duration time.Duration
 	// Detail tells the operator what to look at; English, may be empty.
 	Detail string
@@ -217,15 +219,13 @@ func flowOf(ctx context.Context) string {
 	return id
 }
 
-// age is how long ago a login began, by the clocks of two instances perhaps.
+// age returns how long ago a login began. The clocks of two instances may
+// differ.
 func (a *Auth) age(f flow) time.Duration {
-	if !f.began.IsZero() {
-		return a.now().Sub(f.began)
-	}
 	if f.IssuedAt == 0 {
 		return 0
 	}
-	return max(0, a.now().Sub(time.Unix(f.IssuedAt, 0)))
+	return max(0, a.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
 }
 
 // isHeard reports whether anybody is told of such an event: what only they would
@@ -303,7 +303,7 @@ func (a *Auth) appIDFor(r *http.Request) string {
 // to look at, and the rest is everyday life.
 func (e Event) level() slog.Level {
 	switch e.Reason {
-	case ReasonBadConfig, ReasonStoreUnavailable, ReasonLoop, ReasonSessionCookieNotReturned, ReasonSessionLost:
+	case ReasonBadConfig, ReasonStoreUnavailable, ReasonApplicationError, ReasonLoop, ReasonSessionCookieNotReturned, ReasonSessionLost:
 		return slog.LevelError
 	case ReasonUpstreamError, ReasonUpstreamTimeout, ReasonRateLimited, ReasonStateMismatch, ReasonIdentityMismatch, ReasonScanNumber, ReasonScanForeign:
 		return slog.LevelWarn

@@ -139,7 +139,7 @@ func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
 	assert.Equal(t, 1500*time.Millisecond, finished.Duration)
 	assert.NotEmpty(t, finished.Flow)
 
-	refuse := func(context.Context, Identity) error { s.clock.Advance(2 * time.Second); return errors.New("no") }
+	refuse := func(context.Context, Identity) error { s.clock.Advance(2 * time.Second); return ErrForbidden }
 	s = newMiniSite(t, WithObserver(seen), WithOnLogin(refuse))
 	s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
 	failed := seen.event(t, EventLoginFailed)
@@ -382,7 +382,11 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 		return nil
 	}))
 	mux := http.NewServeMux()
-	mux.Handle("/", s.server.Config.Handler)
+	inner := s.server.Config.Handler
+	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.clock.Advance(time.Millisecond) // so that a login takes a while
+		inner.ServeHTTP(w, r)
+	}))
 	mux.Handle("/leave", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		assert.NoError(t, s.auth.Logout(w, r))
 	})))

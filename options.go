@@ -271,12 +271,16 @@ func WithVerifyFile(name, content string) Option {
 	}
 }
 
-// WithOnLogin is told of every login, after WeChat has vouched for the
-// identity and before the session is written: the place to find or create the
-// application's user. An error refuses the login with ReasonNotAuthorized and
-// is logged; it is not shown. ctx has the values of the request's context; it
-// does not end when the visitor leaves, and ends eight seconds after the
-// callback began. f must be safe for concurrent use. Default: nobody is told.
+// WithOnLogin sets a function that is called for every login, after WeChat has
+// confirmed the identity and before the session is saved. Use it to find or
+// create your own user record. ctx holds the session, so
+// auth.Sessions().Put(ctx, "uid", 7) is saved with the login. If f returns
+// ErrForbidden, the login is rejected with 403 and ReasonNotAuthorized; if it
+// returns any other error or panics, the login fails with 503 and
+// ReasonApplicationError. Nothing that f has put is saved then. ctx has the
+// values of the request's context. It is not canceled when the client
+// disconnects; its deadline is eight seconds after the callback starts. f must
+// be safe for concurrent use. By default, no function is called.
 func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 	return func(c *config) { c.onLogin = f }
 }

@@ -15,6 +15,8 @@ type outcome struct {
 	Expiry int64  `json:"e,omitempty"` // of its cookie, Unix seconds
 	Target string `json:"r,omitempty"`
 	Reason Reason `json:"x,omitempty"`
+
+	Remember bool `json:"m,omitempty"` // scs's RememberMe, which changes the cookie
 }
 
 // boxes is how an outcome is stored: only the browser that holds the flow
@@ -52,7 +54,9 @@ func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with sto
 	}
 	if with.Len() > 0 {
 		with.PutMark(c.key, settled(text), o.ttl())
-		return a.sessions.batch.DoBatch(ctx, with)
+		err := a.sessions.batch.DoBatch(ctx, with)
+		c.ended = true
+		return err
 	}
 	return c.settle(ctx, text, o.ttl())
 }
@@ -70,6 +74,18 @@ func (o outcome) ttl() time.Duration {
 func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reason) {
 	if err := a.settle(ctx, f, c, outcome{Reason: reason}, store.Batch{}); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
+	}
+}
+
+// endClaim ends a claim whose callback panicked before it could: whoever waits,
+// and the next try, shall read the cause and not wait for the end of the lease.
+func (a *Auth) endClaim(ctx context.Context, f flow, c *claim) {
+	switch {
+	case c.ended:
+	case c.spent:
+		a.settleFailure(ctx, f, c, ReasonApplicationError)
+	default:
+		a.release(ctx, f, c)
 	}
 }
 

@@ -115,9 +115,13 @@ const (
 	// ReasonStoreUnavailable: the session store cannot be reached or refuses
 	// to work. Nobody is logged out by it.
 	ReasonStoreUnavailable Reason = "store_unavailable"
-	// ReasonNotAuthorized: logged in, but the application does not let this
-	// identity pass (WithAuthorize, WithOnLogin).
+	// ReasonNotAuthorized means that the function of WithAuthorize or WithOnLogin
+	// returned ErrForbidden.
 	ReasonNotAuthorized Reason = "not_authorized"
+	// ReasonApplicationError means that the application failed: the function of
+	// WithAuthorize or WithOnLogin returned an error other than ErrForbidden, or
+	// it or the store panicked during a login.
+	ReasonApplicationError Reason = "application_error"
 	// ReasonUnknownAccount: WithAccounts knows no account for the request.
 	ReasonUnknownAccount Reason = "unknown_account"
 	// ReasonCrossOrigin: a form of ours was posted from another site.

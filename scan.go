@@ -3,9 +3,10 @@ package wechatauth
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -53,10 +54,8 @@ type scanCookie struct {
 	Number   string       `json:"n"`
 	Scope    client.Scope `json:"p"`
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to confirm
-	IssuedAt int64        `json:"t"`           // Unix seconds
-	Key      []byte       `json:"k"`           // opens the login's outcome
-
-	Abandoned [][]byte `json:"b,omitempty"` // as in a flow
+	IssuedAt int64        `json:"t"`           // Unix milliseconds
+	Key      []byte       `json:"k"`           // opens the login's outcome, and makes the ticket
 }
 
 // scanRecord is what the phone's side is told of the browser.
@@ -82,10 +81,17 @@ func scanByMark(ticket string) string    { return "scan by " + ticket }
 func scanEndMark(ticket string) string   { return "scan end " + ticket }
 func scanSpentMark(ticket string) string { return "scan spent " + ticket }
 
-func newScanTicket() string {
-	ticket := make([]byte, scanTicketSize)
-	rand.Read(ticket) // never fails: crypto/rand ends the program instead
-	return base64.RawURLEncoding.EncodeToString(ticket)
+// scanTicketOf derives the ticket from the browser's key. The ticket is shown
+// to the world as a QR code; with the AppSecret it does not make a cookie that
+// collects the login, because the key is in the browser alone.
+func scanTicketOf(key []byte) string {
+	sum := sha256.Sum256(append([]byte("wechatauth scan ticket "), key...))
+	return base64.RawURLEncoding.EncodeToString(sum[:scanTicketSize])
+}
+
+// ownsTicket reports whether the cookie's key makes its ticket.
+func (c scanCookie) ownsTicket() bool {
+	return subtle.ConstantTimeCompare([]byte(c.Ticket), []byte(scanTicketOf(c.Key))) == 1
 }
 
 func validScanTicket(s string) bool {
@@ -160,17 +166,15 @@ func (j *cookieJar) setScan(w http.ResponseWriter, c scanCookie) error {
 func (j *cookieJar) scan(r *http.Request) (scanCookie, bool) {
 	var c scanCookie
 	plain, ok := j.find(r, "scan", j.scanName())
-	if !ok || json.Unmarshal(plain, &c) != nil || !validScanTicket(c.Ticket) || !validState(c.State) || len(c.Key) != flowKeySize {
+	if !ok || json.Unmarshal(plain, &c) != nil || !c.ownsTicket() || !validState(c.State) || len(c.Key) != flowKeySize {
 		return scanCookie{}, false
 	}
-	age := j.now().Unix() - c.IssuedAt
-	return c, age <= int64((scanTTL+scanGrace)/time.Second) && age >= -int64(clockSkew/time.Second)
+	return c, isFresh(j.now(), c.IssuedAt, scanTTL+scanGrace)
 }
 
 // scanExpired reports whether a QR code is too old to be confirmed.
 func (a *Auth) scanExpired(issuedAt int64) bool {
-	age := a.now().Unix() - issuedAt
-	return age >= int64(scanTTL/time.Second) || age < -int64(clockSkew/time.Second)
+	return !isFresh(a.now(), issuedAt, scanTTL-time.Millisecond)
 }
 
 // serveScan is the browser's page. With "wait" it is the page's own question
@@ -196,10 +200,6 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	}
 	if v.loggedIn && v.identity.grants(scope) {
 		redirect(w, target)
-		return
-	}
-	if t, id, ok := a.cookies.ticket(r); ok && id.grants(scope) {
-		a.redeem(w, r, t, id, target)
 		return
 	}
 	c, held := a.cookies.scan(r)
@@ -230,7 +230,8 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 
 // beginScan makes a ticket.
 func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope) {
-	c := scanCookie{Ticket: newScanTicket(), State: newState(), Scope: scope, IssuedAt: a.now().Unix(), Key: newFlowKey()}
+	c := scanCookie{State: newState(), Scope: scope, IssuedAt: a.now().UnixMilli(), Key: newFlowKey()}
+	c.Ticket = scanTicketOf(c.Key)
 	c.Number = newScanNumber()
 	rec := scanRecord{State: c.State, Number: c.Number, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
 	if v.loggedIn && v.identity.AppID == a.official.appID {
@@ -313,26 +314,31 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
 	again := a.scanURL(target, sc.Scope)
-	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State), sc.Abandoned...)
+	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
 	if err != nil {
-		a.turnBackScan(w, r, sc, f, c, err)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
 	if c.outcome != nil {
 		a.followScan(w, r, sc, f, c.outcome, again)
 		return
 	}
+	defer a.endClaim(ctx, f, c)
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.release(ctx, f, c)
-		a.turnBackScan(w, r, sc, f, c, err)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
+	c.spent = true
 	id, reason, err := a.spendScan(ctx, sc, end)
+	if reason == "" {
+		reason, err = a.admit(v, id)
+	}
 	if reason != "" {
 		a.settleFailure(ctx, f, c, reason)
 		if err != nil {
@@ -345,19 +351,8 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	a.cookies.drop(w, a.cookies.scanName())
 	if err := a.complete(w, r, v, f, c, id); err != nil {
 		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
-		err = errors.Join(err, a.cookies.putTicket(w, f, id)) // the QR code is spent
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		a.failCallback(w, r, f, ReasonStoreUnavailable, err) // the QR code is spent
 	}
-}
-
-// turnBackScan is turnBack for a QR code: it is not spent, and the next try does
-// not wait for a claim that this one may have left behind.
-func (a *Auth) turnBackScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow, c *claim, err error) {
-	if c.left {
-		sc.Abandoned = c.abandon(sc.Abandoned)
-		err = errors.Join(err, a.cookies.setScan(w, sc))
-	}
-	a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 }
 
 // followScan answers a tab that asked while another one finished: with that
@@ -370,7 +365,7 @@ func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	case o.Reason != "":
 		a.stopScan(w, r, sc, o.Reason, again)
 	default:
-		if err := a.sessions.writeCookie(r.Context(), w, o.Token, time.Unix(o.Expiry, 0)); err != nil {
+		if err := a.sessions.writeCookie(w, o); err != nil {
 			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 			return
 		}
@@ -403,10 +398,5 @@ func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd) (Ident
 		return Identity{}, ReasonIdentityMismatch, nil
 	}
 	id.Channel, id.LoginAt = ChannelScan, time.Unix(a.now().Unix(), 0)
-	if a.onLogin != nil {
-		if err := a.onLogin(ctx, id); err != nil {
-			return Identity{}, ReasonNotAuthorized, err
-		}
-	}
 	return id, "", nil
 }

@@ -260,7 +260,7 @@ func scanAttacks() map[string]scanAttack {
 		"the cookie under another name": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			elsewhere := s.desk()
 			s.show(elsewhere, "/b")
-			elsewhere.setCookie(s.auth.cookies.ticketName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			elsewhere.setCookie(s.auth.cookies.trailName(), desk.cookie(s.auth.cookies.scanName()).Value)
 			s.scan(phone, path)
 			phone.post(path, number(c.Number))
 			return !strings.Contains(elsewhere.visit("/a").body, "logged-in=true")
@@ -320,7 +320,7 @@ func scanAttacks() map[string]scanAttack {
 			return refusedFor(got, ReasonCrossOrigin) && s.status(desk) == `{"state":"scanned"}`
 		},
 		"a ticket that was guessed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			return refusedFor(phone.visit(s.auth.scanPath(newScanTicket())), ReasonScanExpired)
+			return refusedFor(phone.visit(s.auth.scanPath(scanTicketOf(newFlowKey()))), ReasonScanExpired)
 		},
 		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			box, err := newKeyring("kept", []byte("not the key of this site"))
@@ -419,7 +419,7 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 	s := newScanSite(t, WithOnLogin(func(_ context.Context, id Identity) error {
 		channels.Store(id.Channel, true)
 		if id.Channel == ChannelScan {
-			return errors.New("not on a desk")
+			return fmt.Errorf("not on a desk: %w", ErrForbidden)
 		}
 		return nil
 	}))
@@ -434,7 +434,7 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 	assert.Contains(t, desk.visit("/public").body, "logged-in=false")
 }
 
-func TestAScanWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
+func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
 	var s *scanSite
 	s = newScanSite(t, WithOnLogin(func(_ context.Context, id Identity) error {
 		if id.Channel == ChannelScan {
@@ -453,8 +453,9 @@ func TestAScanWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
 	assert.Contains(t, html.UnescapeString(got.body), `href="/wechat/login?next=%2Forders%3Fid%3D7&again=1"`)
 
 	s.redis.Do("CONFIG", "SET", "maxmemory", "0")
-	assert.Contains(t, desk.collect("/orders?id=7").body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
-	assert.Contains(t, desk.visit("/public").body, "logged-in=true")
+	assert.Contains(t, desk.visit("/public").body, "logged-in=false", "the QR code is spent")
+	assert.Equal(t, http.StatusOK, desk.visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").StatusCode)
+	assert.NotEqual(t, c.Ticket, s.held(desk).Ticket, "the button leads to a new one")
 }
 
 // deafWhenArmed obeys one PutMarkNX and does not say so.
@@ -471,10 +472,13 @@ func (d *deafWhenArmed) PutMarkNX(ctx context.Context, key string, value []byte,
 	return won, err
 }
 
-func TestAReloadDoesNotWaitForTheClaimItsOwnScanLeftBehind(t *testing.T) {
-	kept := &deafWhenArmed{Memory: store.NewMemory()}
-	s := &scanSite{site: newSite(t, WithStore(kept), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))}
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
+	kept := &deafWhenArmed{}
+	s := &scanSite{site: newSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}), func(c *config) {
+		kept.Memory = store.NewMemory(store.WithClock(c.now))
+		WithStore(kept)(c)
+	})}
+	s.auth.claims.wait = s.waitOut()
 	desk, phone := s.desk(), s.phoneOf(person(0))
 	path, c := s.show(desk, "/a")
 	s.scan(phone, path)

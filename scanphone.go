@@ -41,7 +41,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		return
 	}
 	if err := a.consents.allow(v.ctx, v.identity); err != nil {
-		a.stopPhone(w, r, rec, ReasonNotAuthorized, err)
+		a.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
 	setNoStore(w.Header())
@@ -60,7 +60,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		Kind: PageScanConfirm, Status: http.StatusOK, ActionURL: a.scanPath(ticket),
 		Scan: ScanDetails{
 			Browser: rec.Browser, Place: rec.Place,
-			Age: max(0, a.now().Sub(time.Unix(rec.IssuedAt, 0)).Truncate(time.Second)),
+			Age: max(0, a.now().Sub(time.UnixMilli(rec.IssuedAt)).Truncate(time.Second)),
 		},
 	})
 }
@@ -88,7 +88,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		return
 	}
 	if err := a.consents.allow(v.ctx, v.identity); err != nil {
-		a.stopPhone(w, r, rec, ReasonNotAuthorized, err)
+		a.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
 	if reason, err := a.bindScan(r.Context(), ticket, v.identity, false); reason != "" {

@@ -80,14 +80,17 @@ func trimBlank(s string) string {
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
-// writeCookie gives the browser the cookie of a session that another callback
-// of the same login has saved.
-func (s *sessions) writeCookie(ctx context.Context, w http.ResponseWriter, token string, expiry time.Time) error {
-	v, err := s.empty(ctx)
+// writeCookie sets the cookie of a session that another callback of the same
+// login has saved, as that one did. The request's own session has no part in it.
+func (s *sessions) writeCookie(w http.ResponseWriter, o outcome) error {
+	v, err := s.alone(context.Background())
 	if err != nil {
 		return err
 	}
-	s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
+	if o.Remember {
+		s.manager.RememberMe(v.ctx, true)
+	}
+	s.manager.WriteSessionCookie(v.ctx, w, o.Token, time.Unix(o.Expiry, 0))
 	return nil
 }
 

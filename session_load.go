@@ -186,6 +186,15 @@ func (s *sessions) fresh(ctx context.Context) (*visit, error) {
 	return &c.visit, s.loadByScs(c, "")
 }
 
+// alone returns a visit with a new session, whatever session the context has
+// already, such as that of the application's own LoadAndSave.
+func (s *sessions) alone(ctx context.Context) (*visit, error) {
+	if s.dataKey == nil {
+		ctx = context.Background() // scs would return the session of ctx
+	}
+	return s.fresh(ctx)
+}
+
 // standIn returns an empty session in place of one that could not be asked
 // for. It is never saved: that would cost the visitor the session he has.
 func (s *sessions) standIn(ctx context.Context, down error) (*visit, error) {

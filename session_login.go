@@ -8,6 +8,38 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
+// isUser reports whether the visit is one of this user, logged in.
+func (v *visit) isUser(id Identity) bool {
+	return v.loggedIn && v.identity.AppID == id.AppID && v.identity.OpenID == id.OpenID
+}
+
+// admit calls f with a context that has the session of the login to come: what
+// f puts is saved with it. Another user's values are removed first. If f
+// returns an error, the session is as it was.
+func (s *sessions) admit(v *visit, id Identity, f hook) error {
+	before := map[string]any{}
+	for _, key := range s.manager.Keys(v.ctx) {
+		before[key] = s.manager.Get(v.ctx, key)
+	}
+	identity, loggedIn := v.identity, v.loggedIn
+	if loggedIn && !v.isUser(id) {
+		if err := s.manager.Clear(v.ctx); err != nil {
+			return fmt.Errorf("clear session: %w", err)
+		}
+		v.identity, v.loggedIn = Identity{}, false
+	}
+	err := f(v.ctx, id)
+	if err == nil {
+		return nil
+	}
+	v.identity, v.loggedIn = identity, loggedIn
+	_ = s.manager.Clear(v.ctx) // in memory, and without an error
+	for key, value := range before {
+		s.manager.Put(v.ctx, key, value)
+	}
+	return err
+}
+
 // login puts an identity into the visit's session under a new token, so that
 // whoever knew the old one is out. What the visitor had in his session stays,
 // unless it was somebody else's.
@@ -16,7 +48,7 @@ func (s *sessions) login(v *visit, id Identity) error {
 	if err != nil {
 		return fmt.Errorf("encode identity: %w", err)
 	}
-	same := v.loggedIn && v.identity.AppID == id.AppID && v.identity.OpenID == id.OpenID
+	same := v.isUser(id)
 	if v.loggedIn && !same {
 		if err := s.manager.Clear(v.ctx); err != nil {
 			return fmt.Errorf("clear session: %w", err)
@@ -76,6 +108,7 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 	if err != nil {
 		return err
 	}
+	v.expiry = expiry
 	s.leaveOld(v, token)
 	if v.outer && v.ctx.guard != nil { // scs writes it once more
 		v.ctx.guard.found.note(s.storeKey(token), s.now())

@@ -27,6 +27,7 @@ type visit struct {
 	touch     bool         // the record's expiry is due to be moved
 	deadline  time.Time    // as loaded
 	remember  bool         // likewise, where it was decoded at once: RememberMe
+	expiry    time.Time    // of the cookie of a login that was saved
 	replaced  string       // the token that a login of the same user replaced
 	identity  Identity     // of a visitor who is logged in
 	loggedIn  bool

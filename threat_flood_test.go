@@ -87,19 +87,6 @@ func TestT58_EveryParameterHasALimitAndALoginSurvivesIt(t *testing.T) {
 			assert.Equal(t, c.want, s.loginOf(begun).Header.Get("Location"), name)
 		}
 	})
-	t.Run("ticket of a login that could not be saved", func(t *testing.T) {
-		s := newSite(t)
-		f := s.pending("/" + strings.Repeat("a", maxReturnTarget-1))
-		w := cookieWriter{}
-		require.NoError(t, s.auth.cookies.putTicket(w, f, Identity{
-			AppID: f.AppID, OpenID: aliceOpenID, Scope: client.ScopeUserInfo, Channel: ChannelWeChat,
-			Nickname: strings.Repeat("🌿", 128), AvatarURL: "https://thirdwx.qlogo.cn/" + strings.Repeat("a", 999),
-		}))
-		cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
-		assert.LessOrEqual(t, len(cookie.Name)+len(cookie.Value), maxFlowBytes)
-		got := s.wire(http.MethodGet, "/b", pageHeader, cookieHeader(cookie))
-		assert.NotEmpty(t, got.setOf(s.sessionCookie()), "it still is a login")
-	})
 	t.Run("logout form", func(t *testing.T) {
 		s := newSite(t)
 		for n, want := range map[int]int{maxFormBytes: 303, maxFormBytes + 1: 400, 1 << 20: 400} {
@@ -170,11 +157,9 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 		"2,900 pending logins at a page visit":  {"/a", cookies(2_900, state, real.Value), 303},
 		"2,900 pending logins at the login":     {"/wechat/login", cookies(2_900, state, real.Value), 303},
 		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.auth.cookies.trailName() }, real.Value), 303},
-		"2,900 tickets":                         {"/a", cookies(2_900, func(int) string { return s.auth.cookies.ticketName() }, real.Value), 303},
 		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.auth.cookies.snapshotName() }, real.Value), 303},
 		"a pending login of 100 KB":             {callbackOf(f, "code"), cookies(1, own, long), 400},
 		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.auth.cookies.trailName() }, long), 303},
-		"eight tickets of 100 KB":               {"/a", cookies(8, func(int) string { return s.auth.cookies.ticketName() }, long), 303},
 		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.auth.cookies.snapshotName() }, long), 303},
 		"names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
 	}

@@ -78,7 +78,7 @@ func cookieHeader(cookies ...*http.Cookie) string {
 func (s *site) pending(target string) flow {
 	return flow{
 		State: newState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
-		Channel: ChannelWeChat, IssuedAt: s.clock.Now().Unix(), Key: newFlowKey(),
+		IssuedAt: s.clock.Now().UnixMilli(), Key: newFlowKey(),
 	}
 }
 
@@ -86,7 +86,7 @@ func (s *site) pending(target string) flow {
 func (s *site) flowCookie(f flow) *http.Cookie {
 	s.t.Helper()
 	recorder := cookieWriter{}
-	require.NoError(s.t, s.auth.cookies.put(recorder, nil, f))
+	s.auth.cookies.put(recorder, nil, f)
 	cookies := (&http.Response{Header: recorder.Header()}).Cookies()
 	require.Len(s.t, cookies, 1)
 	return cookies[0]

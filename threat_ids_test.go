@@ -41,7 +41,7 @@ var threatsElsewhere = map[string][]string{
 	"T54": {"client/TestWireTLSFaults"},
 	"T55": {"client/TestWireCancelledCallsLeaveNothingBehind"},
 	"T63": {"TestWhileRedisIsDownNobodyWithASessionIsLoggedOutOrSentToWeChat"},
-	"T64": {"TestFaultMatrix", "TestALoginWhoseSessionCouldNotBeSavedIsFinishedByTheNextVisit"},
+	"T64": {"TestFaultMatrix", "TestALoginWhoseSessionCouldNotBeSavedBeginsAgain"},
 	"T65": {"TestAClientThatGoesAwayDuringALoginFindsItOnReload"},
 	"T66": {"store/TestEveryRefusalOfARealServerHasItsClass", "store/TestAfterAFailoverTheFirstWriteReachesTheNewPrimary"},
 	"T67": {"TestADamagedRecordIsAnonymousAndHealed", "internal/record/FuzzDecode", "FuzzSessionRecord"},

@@ -125,7 +125,7 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 		"scan":          {func() string { return "/wechat/scan?next=/a" }, chromeWindows, anyVisit},
 		"scan, waiting": {func() string { return "/wechat/scan?next=/a&wait=1" }, chromeWindows, never},
 		"scan status":   {func() string { return "/wechat/scan/status" }, chromeWindows, never},
-		"phone's page":  {func() string { return "/wechat/scan/" + newScanTicket() }, wechattest.IPhone, never},
+		"phone's page":  {func() string { return "/wechat/scan/" + scanTicketOf(newFlowKey()) }, wechattest.IPhone, never},
 		"callback":      {func() string { return "/wechat/callback?code=" + newState() + "&state=" + newState() }, wechattest.IPhone, never},
 		"upgrade":       {func() string { return "/wechat/upgrade?next=/profile" }, wechattest.IPhone, never},
 		"logout":        {func() string { return "/wechat/logout" }, wechattest.IPhone, never},

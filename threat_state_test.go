@@ -132,7 +132,7 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 		assert.Equal(t, "/", c.Path)
 		assert.Empty(t, c.Domain)
 		assert.Equal(t, http.SameSiteLaxMode, c.SameSite)
-		assert.Equal(t, 600, c.MaxAge)
+		assert.Equal(t, int(flowKept/time.Second), c.MaxAge)
 	})
 }
 
@@ -229,7 +229,7 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 			f := s.pending("/a")
 			f.AppID = c.from.official.appID
 			w := cookieWriter{}
-			require.NoError(t, c.from.cookies.put(w, nil, f))
+			c.from.cookies.put(w, nil, f)
 			cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
 			request := func() answer {
 				return s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(cookie))
@@ -252,24 +252,24 @@ func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
 	now := s.clock.Now()
-	ttl := int64(flowTTL / time.Second)
+	at := func(d time.Duration) int64 { return now.Add(d).UnixMilli() }
 	cases := map[string]struct {
 		issuedAt int64
 		lives    bool
 	}{
-		"now":                      {now.Unix(), true},
-		"a second before its end":  {now.Unix() - ttl + 1, true},
-		"exactly ten minutes ago":  {now.Unix() - ttl, true},
-		"a second after its end":   {now.Unix() - ttl - 1, false},
-		"an hour after its end":    {now.Unix() - ttl - 3600, false},
-		"in 1970":                  {0, false},
-		"in the year 1":            {time.Time{}.Unix(), false},
-		"in 9999":                  {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).Unix(), false},
-		"in the year 292277026596": {9223372036825516799, false},
-		"at the end of time":       {math.MaxInt64, false},
-		"before time began":        {math.MinInt64, false},
-		"four minutes ahead":       {now.Unix() + 240, true},
-		"six minutes ahead":        {now.Unix() + 360, false},
+		"now":                     {at(0), true},
+		"a second before its end": {at(time.Second - flowTTL), true},
+		"exactly ten minutes ago": {at(-flowTTL) + 1, true},
+		"a second after its end":  {at(-flowTTL - time.Second), false},
+		"an hour after its end":   {at(-flowTTL - time.Hour), false},
+		"in 1970":                 {0, false},
+		"in seconds":              {now.Unix(), false},
+		"in the year 1":           {time.Time{}.UnixMilli(), false},
+		"in 9999":                 {time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), false},
+		"at the end of time":      {math.MaxInt64, false},
+		"before time began":       {math.MinInt64, false},
+		"four minutes ahead":      {at(4 * time.Minute), true},
+		"six minutes ahead":       {at(6 * time.Minute), false},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -160,7 +160,7 @@ func (a *Auth) refreshProfile(v *visit) {
 	if id.UnionID != v.identity.UnionID && a.onLogin != nil {
 		if err := a.onLogin(v.ctx, id); err != nil {
 			id.UnionID = v.identity.UnionID // to be told again
-			a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, Detail: "the hook refused a unionid that appeared", Err: err})
+			a.report(v.ctx, Event{Kind: EventTrouble, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
 		}
 	}
 	if err := a.sessions.put(v, id); err != nil {

@@ -26,7 +26,6 @@ const (
 )
 
 func (j *cookieJar) trailName() string     { return j.trails }
-func (j *cookieJar) ticketName() string    { return j.tickets }
 func (j *cookieJar) loggedOutName() string { return j.logouts }
 
 // trail returns what the request tells of the logins before it; the zero
@@ -66,7 +65,7 @@ func (j *cookieJar) extendTrail(w http.ResponseWriter, r *http.Request) {
 // tells nothing. The store is not asked before there are so many, and one that
 // gives no answer tells of none.
 func (a *Auth) lostLogins(ctx context.Context, held []heldFlow) []string {
-	since := a.now().Add(-trailTTL).Unix()
+	since := a.now().Add(-trailTTL).UnixMilli()
 	held = slices.DeleteFunc(slices.Clone(held), func(h heldFlow) bool { return h.flow.IssuedAt < since })
 	size := 0
 	for _, h := range held {

@@ -14,8 +14,7 @@ import (
 )
 
 const (
-	// grace is how long after the end of a fault a login may take: that is the
-	// life of the ticket for one that could not be saved.
+	// grace is how long after the end of a fault a login may take.
 	grace = 2 * time.Minute
 	// again is the pause before a visitor who was told to come later does.
 	again = 500 * time.Millisecond
