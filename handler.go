@@ -475,12 +475,12 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 	return e
 }
 
-// RevokeUser ends all sessions of a user, in all browsers, and returns how many
-// the index had. Tokens that are kept of him (WithTokens) are forgotten. A
-// request that is under way cannot bring a session back. The user can log in
-// again; WithAuthorize keeps him out. It needs a store with store.Index, as
-// those of package store are. On an error some sessions may still be alive: call
-// it again.
+// RevokeUser ends every session of a user, in all browsers, and returns the
+// number of sessions that were alive. It also deletes the user's stored tokens
+// (see [WithTokens]). A request in flight cannot restore a session. The user can
+// log in again unless [WithAuthorize] rejects them. It needs a store with
+// store.Index, as those of package store are. It ends with ctx. On an error some
+// sessions may still be alive: call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.revoke(ctx, appID, openID)
 	if err == nil && a.tokens {

@@ -110,50 +110,45 @@ func (s *sessions) endRenewed(ctx context.Context, token string) error {
 // errNoIndex: the store cannot tell which sessions are a user's.
 var errNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
 
-// revoke ends all sessions of a user, each in one call.
+// revoke ends all sessions of a user and returns how many were alive, or all in
+// the index where the store cannot tell.
 func (s *sessions) revoke(ctx context.Context, appID, openID string) (int, error) {
 	if s.index == nil {
 		return 0, errNoIndex
 	}
 	user := userKey(appID, openID)
-	tokens, err := s.index.SessionsOf(ctx, user)
+	keys, err := s.index.SessionsOf(ctx, user)
 	if err != nil {
 		return 0, fmt.Errorf("find sessions of user: %w", err)
 	}
-	var ended []string
-	for n, key := range tokens {
-		found, err := s.dropKey(ctx, key)
-		if err != nil {
-			return n, fmt.Errorf("delete session: %w", err)
-		}
-		// What is not found ended long ago, or its login is just about to save
-		// it: the index has to have it then. What has ended leaves by itself.
-		if found {
-			ended = append(ended, key)
-		}
+	ended, err := s.dropKeys(ctx, keys)
+	if err != nil {
+		return len(ended), fmt.Errorf("delete sessions: %w", err)
 	}
-	if err := s.forget(ctx, user, ended); err != nil {
-		return len(tokens), fmt.Errorf("remove sessions from index: %w", err)
+	// A key without a record ended long ago, or its login is about to save it:
+	// the index has to have it then. What has ended leaves the index by itself.
+	if err := s.index.RemoveSession(ctx, user, ended...); err != nil {
+		return len(ended), fmt.Errorf("remove sessions from index: %w", err)
 	}
-	return len(tokens), nil
+	return len(ended), nil
 }
 
-// forget takes sessions out of the index of a user, all at once where the store
-// can.
-func (s *sessions) forget(ctx context.Context, user string, keys []string) error {
-	if s.batch != nil {
-		var together store.Batch
-		for _, key := range keys {
-			together.RemoveSession(user, key)
-		}
-		return s.batch.DoBatch(ctx, together)
+// dropKeys deletes records by their keys in the store and returns the keys that
+// had one. It ends with ctx.
+func (s *sessions) dropKeys(ctx context.Context, keys []string) (dropped []string, err error) {
+	if d, ok := s.backing.(store.Dropper); ok {
+		return d.DropAllCtx(ctx, keys)
 	}
 	for _, key := range keys {
-		if err := s.index.RemoveSession(ctx, user, key); err != nil {
-			return err
+		if err := ctx.Err(); err != nil {
+			return dropped, err
 		}
+		if _, err := s.dropKey(ctx, key); err != nil {
+			return dropped, err
+		}
+		dropped = append(dropped, key)
 	}
-	return nil
+	return dropped, nil
 }
 
 // drop deletes the session of a token.

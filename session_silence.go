@@ -26,12 +26,13 @@ var errSilent = errors.New("the session store gave no answer a moment ago")
 
 // listen notes how a load has ended.
 func (s *sessions) listen(ctx context.Context, err error) {
+	end, bounded := ctx.Deadline()
 	switch {
 	case err == nil:
 		if s.silence.until.Load() != 0 {
 			s.silence.until.Store(0)
 		}
-	case ctx.Err() != nil: // the request's own time was up
+	case ctx.Err() != nil, bounded && !time.Now().Before(end): // the request's own time was up
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		s.silence.until.Store(s.now().Add(silenceTime).UnixNano())
 	}

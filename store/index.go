@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"slices"
 	"strconv"
 	"time"
 
@@ -88,8 +87,7 @@ func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
 
 // RemoveSession implements [Index].
 func (s *Store) RemoveSession(ctx context.Context, user string, tokens ...string) error {
-	tokens = slices.DeleteFunc(slices.Clone(tokens), func(t string) bool { return !keyspace.ValidToken(t) })
-	if len(tokens) == 0 {
+	if tokens = keyspace.ValidTokens(tokens); len(tokens) == 0 {
 		return nil
 	}
 	_, err := s.do(context.WithoutCancel(ctx), "remove session from index", s.removeSession(user, tokens...))

@@ -114,6 +114,19 @@ func (m *Memory) DropCtx(_ context.Context, token string) (bool, error) {
 	return found, nil
 }
 
+// DropAllCtx implements [Dropper].
+func (m *Memory) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, newError("delete sessions", err)
+	}
+	for _, token := range tokens {
+		if found, _ := m.DropCtx(ctx, token); found {
+			dropped = append(dropped, token)
+		}
+	}
+	return dropped, nil
+}
+
 // AllCtx implements scs.IterableCtxStore.
 func (m *Memory) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	if err := ctx.Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 // or value.
 type Call struct {
 	// Op is what was done: "find session", "commit session", "update session",
-	// "touch session", "delete session", "list sessions", "claim mark",
+	// "touch session", "delete session", "delete sessions", "list sessions", "claim mark",
 	// "put mark", "read mark", "delete mark", "add to index", "read index" or
 	// "remove from index".
 	Op string
@@ -89,6 +89,11 @@ func (s *observed) DeleteCtx(ctx context.Context, token string) (err error) {
 func (s *observed) DropCtx(ctx context.Context, token string) (found bool, err error) {
 	defer since(ctx, s.told, "delete session", time.Now(), &err)
 	return s.Sessions.DropCtx(ctx, token)
+}
+
+func (s *observed) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+	defer since(ctx, s.told, "delete sessions", time.Now(), &err)
+	return s.Sessions.DropAllCtx(ctx, tokens)
 }
 
 func (s *observed) AllCtx(ctx context.Context) (all map[string][]byte, err error) {

@@ -197,3 +197,66 @@ func tlsFront(t *testing.T, cert tls.Certificate, target string) string {
 	})
 	return l.Addr().String()
 }
+
+func TestACallersDeadlineLeavesTheRestOfThePool(t *testing.T) {
+	server := redistest.Start(t)
+	pool, err := store.NewPool(server.URL(), redis.DialReadTimeout(time.Minute))
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	s := patient(pool)
+	fill(t, pool, 40)
+
+	for _, end := range []func() (context.Context, context.CancelFunc){
+		func() (context.Context, context.CancelFunc) {
+			return context.WithTimeout(context.Background(), 20*time.Millisecond)
+		},
+		func() (context.Context, context.CancelFunc) {
+			return context.WithDeadline(context.Background(), time.Now().Add(-time.Second))
+		},
+		func() (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			return ctx, cancel
+		},
+	} {
+		ctx, cancel := end()
+		server.Freeze()
+		_, _, err = s.FindCtx(ctx, storetest.Token())
+		server.Thaw()
+		cancel()
+		require.Error(t, err)
+		_, _, err = s.FindCtx(context.Background(), storetest.Token())
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, pool.ActiveCount(), 39)
+	}
+}
+
+func TestAWaitForAConnectionIsNoSilenceOfTheServer(t *testing.T) {
+	server := redistest.Start(t)
+	pool, err := store.NewPool(server.URL())
+	require.NoError(t, err)
+	t.Cleanup(func() { pool.Close() })
+	const timeout = 200 * time.Millisecond
+	s := store.New(late{pool, timeout - 20*time.Millisecond}, store.WithTimeout(timeout))
+	fill(t, pool, 40)
+	server.Freeze()
+	_, _, err = s.FindCtx(context.Background(), storetest.Token())
+	server.Thaw()
+	require.Error(t, err)
+	_, _, err = s.FindCtx(context.Background(), storetest.Token())
+	require.NoError(t, err)
+	assert.GreaterOrEqual(t, pool.ActiveCount(), 39)
+}
+
+// late gives connections when little of the call's time is left.
+type late struct {
+	*redis.Pool
+	after time.Duration
+}
+
+func (p late) GetContext(ctx context.Context) (redis.Conn, error) {
+	wait, cancel := context.WithTimeout(ctx, p.after)
+	defer cancel()
+	<-wait.Done()
+	return p.Pool.GetContext(ctx)
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,7 +66,6 @@ type Store struct {
 	timeout time.Duration
 	now     func() time.Time
 	silence silence
-	timers  sharedTimers
 }
 
 var _ Sessions = (*Store)(nil)
@@ -217,6 +217,26 @@ func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
 	}
 	replies, err := s.do(context.WithoutCancel(ctx), "delete session", cmd("UNLINK", s.key(token)))
 	return err == nil && replies[0] == int64(1), err
+}
+
+// DropAllCtx implements [Dropper].
+func (s *Store) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
+		cmds := make([]command, len(some))
+		for i, token := range some {
+			cmds[i] = cmd("UNLINK", s.key(token))
+		}
+		replies, err := s.do(ctx, "delete sessions", cmds...)
+		if err != nil {
+			return dropped, err
+		}
+		for i, token := range some {
+			if replies[i] == int64(1) {
+				dropped = append(dropped, token)
+			}
+		}
+	}
+	return dropped, nil
 }
 
 // AllCtx implements scs.IterableCtxStore. It walks over all keys of the server

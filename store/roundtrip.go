@@ -118,12 +118,15 @@ func (s *Store) do(ctx context.Context, op string, cmds ...command) ([]any, erro
 	if err := ctx.Err(); err != nil {
 		return nil, newError(op, err)
 	}
-	ctx, cancel := s.withDeadline(ctx)
+	deadline := time.Now().Add(s.timeout)
+	earlier, own := ctx.Deadline()
+	own = !own || deadline.Before(earlier)
+	ctx, cancel := context.WithDeadline(context.WithValue(ctx, silenceKey{}, &s.silence), deadline)
 	defer cancel()
 
 	triesLeft := -1 // not known before the first failure
 	for misled := false; ; {
-		replies, err := s.try(ctx, op, cmds)
+		replies, err := s.try(ctx, op, cmds, own)
 		if err == nil {
 			return replies, nil
 		}
@@ -143,8 +146,8 @@ func (s *Store) do(ctx context.Context, op string, cmds ...command) ([]any, erro
 }
 
 // try executes the commands on one connection, and drops it if another one
-// might do better.
-func (s *Store) try(ctx context.Context, op string, cmds []command) ([]any, *Error) {
+// might do better. own says that ctx ends by the store's own timeout.
+func (s *Store) try(ctx context.Context, op string, cmds []command, own bool) ([]any, *Error) {
 	conn, err := s.conns.GetContext(ctx)
 	if err != nil {
 		return nil, newError(op, err)
@@ -155,7 +158,9 @@ func (s *Store) try(ctx context.Context, op string, cmds []command) ([]any, *Err
 	if err == nil {
 		return replies, nil
 	}
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	// The caller's deadline, or what was left of it after the wait for a
+	// connection, says nothing of the server.
+	if own && errors.Is(err, os.ErrDeadlineExceeded) && time.Since(asked) >= s.timeout/2 {
 		s.silence.Store(asked.UnixNano())
 	}
 	failure := newError(op, err)
@@ -231,6 +236,9 @@ func drop(conn redis.Conn) {
 		_, _ = redis.ReceiveWithTimeout(conn, -time.Nanosecond)
 	}
 }
+
+// idleCounter is a pool that tells how many connections it keeps, as redigo's.
+type idleCounter interface{ IdleCount() int }
 
 // idleCount asks the pool how many connections it keeps; other getters do not
 // tell.

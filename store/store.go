@@ -47,6 +47,12 @@ type Dropper interface {
 	// token. It may say false of a record that this very call removed, if the
 	// connection broke before the answer came and the call was repeated.
 	DropCtx(ctx context.Context, token string) (found bool, err error)
+
+	// DropAllCtx deletes the records of many tokens, up to a hundred of them in
+	// a round trip, and returns the tokens that had one. Unlike a write for one
+	// token it ends with ctx; on an error, dropped are those that are known to be
+	// deleted, and the call may be repeated.
+	DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error)
 }
 
 // TTLFinder reads a record and how long it will live in one round trip (Redis:

@@ -78,10 +78,8 @@ func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
 func (s *Store) RemoveSession(ctx context.Context, user string, tokens ...string) error {
 	key := s.userKey(user)
 	var members []string
-	for _, token := range tokens {
-		if keyspace.ValidToken(token) {
-			members = append(members, keyspace.Member(key, token))
-		}
+	for _, token := range keyspace.ValidTokens(tokens) {
+		members = append(members, keyspace.Member(key, token))
 	}
 	if len(members) == 0 {
 		return nil

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -205,6 +206,33 @@ func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
 	}
 	deleted, _ := reply.ToInt64()
 	return deleted == 1, nil
+}
+
+// DropAllCtx implements store.Dropper. In a Cluster the servers are asked at the
+// same time.
+func (s *Store) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
+		cmds := make([]command, len(some))
+		for i, token := range some {
+			cmds[i] = cmd("UNLINK", s.key(token))
+		}
+		replies, err := s.do(ctx, "delete sessions", cmds...)
+		for i, token := range some {
+			if s.near != nil {
+				s.near.forget(token) // also after an error: it may be deleted
+			}
+			if err != nil {
+				continue
+			}
+			if n, _ := replies[i].ToInt64(); n == 1 {
+				dropped = append(dropped, token)
+			}
+		}
+		if err != nil {
+			return dropped, err
+		}
+	}
+	return dropped, nil
 }
 
 // write changes one record. What the near cache holds of it is forgotten after,

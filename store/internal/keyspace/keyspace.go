@@ -5,6 +5,7 @@ package keyspace
 import (
 	"crypto/sha256"
 	"encoding/base64"
+	"slices"
 	"time"
 )
 
@@ -36,6 +37,14 @@ func ValidToken(token string) bool {
 	}
 	return true
 }
+
+// ValidTokens returns those of the tokens that are valid.
+func ValidTokens(tokens []string) []string {
+	return slices.DeleteFunc(slices.Clone(tokens), func(token string) bool { return !ValidToken(token) })
+}
+
+// BatchSize is the number of commands that are sent in one round trip.
+const BatchSize = 100
 
 // Session is the key of a session record, as scs/redisstore makes it.
 func Session(prefix, token string) string { return prefix + token }

@@ -82,6 +82,7 @@ func calls(s store.Sessions, token string) map[string]func() error {
 		"Delete":        func() error { return s.Delete(token) },
 		"DeleteCtx":     func() error { return s.DeleteCtx(ctx, token) },
 		"DeleteMark":    func() error { return s.DeleteMark(ctx, "mark") },
+		"DropAllCtx":    func() error { _, err := s.DropAllCtx(ctx, []string{token, Token()}); return err },
 		"DropCtx":       func() error { _, err := s.DropCtx(ctx, token); return err },
 		"Find":          func() error { _, _, err := s.Find(token); return err },
 		"FindCtx":       func() error { _, _, err := s.FindCtx(ctx, token); return err },

@@ -31,6 +31,7 @@ func Run(t *testing.T, open Opener) {
 		{"records", testRecords},
 		{"updates", testUpdates},
 		{"touches", testTouches},
+		{"drops", testDrops},
 		{"malformed tokens", testMalformedTokens},
 		{"cancelled requests", testCancelled},
 		{"iteration", testIteration},
@@ -231,6 +232,41 @@ func testUpdates(t *testing.T, open Opener) {
 		}
 		wg.Wait()
 		assertGone(t, s, token)
+	})
+}
+
+func testDrops(t *testing.T, open Opener) {
+	t.Run("of many tokens those that had a record are returned", func(t *testing.T) {
+		s, ctx := open(t), context.Background()
+		var tokens, alive []string
+		for i := range 250 {
+			tokens = append(tokens, Token())
+			if i%2 == 0 {
+				alive = append(alive, tokens[i])
+				require.NoError(t, s.CommitCtx(ctx, tokens[i], []byte("record"), soon()))
+				_, _, err := s.FindCtx(ctx, tokens[i])
+				require.NoError(t, err)
+			}
+		}
+		stays := Token()
+		require.NoError(t, s.CommitCtx(ctx, stays, []byte("record"), soon()))
+
+		ended, cancel := context.WithCancel(ctx)
+		cancel()
+		dropped, err := s.DropAllCtx(ended, tokens)
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Empty(t, dropped)
+
+		dropped, err = s.DropAllCtx(ctx, append(tokens, "no token"))
+		require.NoError(t, err)
+		assert.Equal(t, alive, dropped)
+		for _, token := range tokens {
+			assertGone(t, s, token)
+		}
+		assertRecord(t, s, stays, "record")
+		dropped, err = s.DropAllCtx(ctx, tokens)
+		require.NoError(t, err)
+		assert.Empty(t, dropped)
 	})
 }
 
