@@ -234,8 +234,13 @@ func (a *Auth) endpoint(name string) string { return a.prefix + name + a.account
 
 func (a *Auth) callbackURL() string { return a.absolute(a.endpoint("callback")) }
 
-// absolute returns the URL of a path on our host.
-func (a *Auth) absolute(target string) string { return a.site + target }
+// absolute returns the URL of a path on our host, and an absolute target as it is.
+func (a *Auth) absolute(target string) string {
+	if strings.HasPrefix(target, a.site) {
+		return target
+	}
+	return a.site + target
+}
 
 // loginURL is the endpoint that begins a login and returns to target. again
 // marks a visitor's own wish to try once more, which ends the counting of

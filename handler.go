@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -141,11 +142,26 @@ func (a *Auth) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow st
 }
 
 // nextOf reads the return target of a form or a query.
-func (a *Auth) nextOf(values url.Values) string {
-	if target, ok := a.landing(values.Get("next")); ok {
+func (a *Auth) nextOf(r *http.Request, values url.Values) string {
+	return a.returnTo(r, values.Get("next"))
+}
+
+// returnTo is the return target that somebody wrote, and "/" for none. An odd one
+// is that of a request's own path only.
+func (a *Auth) returnTo(r *http.Request, raw string) string {
+	if target, ok := a.landing(raw); ok && target[0] == '/' {
 		return target
 	}
+	if raw != "" {
+		a.reportDropped(r, raw)
+	}
 	return "/"
+}
+
+// reportDropped logs that a login ends at "/" instead of where it should.
+func (a *Auth) reportDropped(r *http.Request, raw string) {
+	raw, _ = a.withoutOrigin(raw)
+	a.report(r.Context(), Event{Kind: EventTrouble, AppID: a.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %s, %d bytes", whyNoTarget(raw, a.prefix), len(raw))})
 }
 
 // login is what a pending login is begun with.
@@ -271,7 +287,7 @@ func (a *Auth) accountFor(r *http.Request) account {
 // serveLogin begins a login for whoever was told to: a link, or a script that
 // got a 401.
 func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
-	target := a.nextOf(r.URL.Query())
+	target := a.nextOf(r, r.URL.Query())
 	if !a.navigates(r) {
 		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
@@ -322,7 +338,7 @@ func (a *Auth) upgradeURL(target string) string {
 // serveUpgradePage shows why the profile is asked for, and a button: WeChat
 // puts pages that ask without a user's action into snapshot mode.
 func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
-	target := a.nextOf(r.URL.Query())
+	target := a.nextOf(r, r.URL.Query())
 	if a.onOtherHost(r) {
 		a.hop(w, a.upgradeURL(target))
 		return
@@ -383,7 +399,7 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, err)
 		return
 	}
-	target := a.nextOf(values)
+	target := a.nextOf(r, values)
 	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
 		redirect(w, target)
 		return
@@ -430,7 +446,7 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	redirect(w, a.nextOf(values))
+	redirect(w, a.nextOf(r, values))
 }
 
 // Logout ends the visitor's session: the record is deleted from the store and

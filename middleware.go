@@ -36,9 +36,9 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // forbidden (403), unavailable (5xx) or bad_request (any other 4xx); the reason
 // says the rest.
 //
-// The URL to come back to is the request's path and query as this handler sees
-// them, so do not put the gate behind http.StripPrefix. One of more than 2,048
-// bytes, or that a browser could take for another origin's, gives way to "/".
+// The URL to come back to is the one that the browser asked for, byte for byte.
+// One of more than 2,048 bytes gives way to "/", and so does a path with a dot
+// segment or a control character; a log record has the reason.
 // A visit that came by another host is first sent to the base URL's. HEAD
 // counts as a visit. For five minutes after a logout a visit is answered 401
 // with a page and a link instead of a redirect.
@@ -296,13 +296,34 @@ func (a *Auth) owns(r *http.Request) bool {
 	return ok
 }
 
-// targetOf returns the request's own target as a return target; "/" if it is
-// none.
+// targetOf returns where a login leads that a request begins: its own URL. A
+// form's own URL may answer no GET, so that of the page with the form; "/" where
+// neither is a return target.
 func (a *Auth) targetOf(r *http.Request) string {
-	if target, ok := requestTarget(r, a.prefix); ok {
+	if !isRead(r) {
+		if page, ok := a.landing(r.Referer()); ok {
+			return page
+		}
+		return "/"
+	}
+	raw := requestURL(r)
+	if target, ok := a.landing(a.site + raw); ok {
 		return target
 	}
+	a.reportDropped(r, raw)
 	return "/"
+}
+
+// withoutOrigin takes the base URL's origin off a URL that somebody wrote out.
+func (a *Auth) withoutOrigin(raw string) (rest string, had bool) {
+	if len(raw) < len(a.site) || !strings.EqualFold(raw[:len(a.site)], a.site) {
+		return raw, false
+	}
+	rest = raw[len(a.site):]
+	if rest == "" || rest[0] == '?' || rest[0] == '#' {
+		rest = "/" + rest
+	}
+	return rest, true
 }
 
 // onOtherHost reports whether a visitor came by another host than the base

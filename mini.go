@@ -220,10 +220,7 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		a.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
-	target, ok := returnTarget(body.Target, a.prefix)
-	if !ok {
-		target = "/"
-	}
+	target := a.returnTo(r, body.Target)
 	ticket := newState()
 	if err := a.putEnter(r.Context(), ticket, v, target); err != nil {
 		a.stopMini(w, r, f, ReasonStoreUnavailable, err)

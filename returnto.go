@@ -36,43 +36,68 @@ var ownEndpoints = [...]string{"login", "callback", "upgrade", "logout", "mini/l
 //
 // returnTarget is pure, and returns its own results unchanged.
 func returnTarget(raw, prefix string) (target string, ok bool) {
-	if len(raw) > maxReturnTarget {
+	target, odd, ok := pathTarget(raw, prefix)
+	if odd || !ok {
 		return "", false
+	}
+	return target, true
+}
+
+// pathTarget is returnTarget without its word on authorities: an odd target,
+// such as "//orders", is one on our origin only behind the origin itself.
+func pathTarget(raw, prefix string) (target string, odd, ok bool) {
+	if len(raw) > maxReturnTarget {
+		return "", false, false
 	}
 	rawPath, rest := raw, ""
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		rawPath, rest = raw[:i], raw[i:]
 	}
 	if !strings.HasPrefix(rawPath, "/") || strings.Contains(rawPath, " ") || !validEscapes(rawPath) {
-		return "", false
+		return "", false, false
 	}
 	decoded := rawPath
 	for range 3 { // as it stands, decoded once, decoded twice
-		if !staysOnOrigin(decoded) || isOwnEndpoint(decoded, prefix) {
-			return "", false
+		if !isPlain(decoded) || isOwnEndpoint(decoded, prefix) {
+			return "", false, false
 		}
+		odd = odd || !staysOnOrigin(decoded)
 		if !strings.Contains(decoded, "%") {
 			break // decoded, it is what it is
 		}
 		decoded = decodeEscapes(decoded)
 	}
 	if hasControl(rest) {
-		return "", false
+		return "", false, false
 	}
 	target = escapeBytes(rawPath) + escapeBytes(rest)
-	if len(target) > maxReturnTarget {
-		return "", false
-	}
-	return target, true
+	return target, odd, len(target) <= maxReturnTarget
 }
 
-// requestTarget returns the request's own target as a return target, so that a
-// page visit ends where it began.
+// whyNoTarget says for a log why a target was refused, and nothing of what it
+// holds.
+func whyNoTarget(raw, prefix string) string {
+	path, _, _ := strings.Cut(raw, "?")
+	switch {
+	case len(raw) > maxReturnTarget || len(escapeBytes(raw)) > maxReturnTarget:
+		return "longer than 2048 bytes"
+	case !strings.HasPrefix(raw, "/"):
+		return "not a path of the base URL's host"
+	case isOwnEndpoint(path, prefix):
+		return "an endpoint of the middleware"
+	case !staysOnOrigin(path):
+		return "a path that browsers read as another host's"
+	}
+	return "a path with a space, a control character, a dot segment or an invalid escape"
+}
+
+// requestURL returns path and query of a request as its client wrote them, so
+// that a page visit ends where it began.
 //
-// It is built from the escaped path and the raw query alone: r.RequestURI and
-// r.URL.String() carry a foreign host when a client sends an absolute-form
-// target, and r.Host is the client's word too. A handler inside
-// [http.StripPrefix] sees the shortened path and would be returned there.
+// That is r.RequestURI: r.URL.EscapedPath writes a path anew that holds a byte it
+// does not allow, "a%2Fb|c" as "a/b%7Cc", and a router or http.StripPrefix in
+// front may have changed r.URL. In absolute form the host is the client's word,
+// as r.Host is, and is left out.
 //
 // One thing is taken out. WeChat appends code and state to whatever
 // redirect_uri an authorize link names, on our domain, so a link made by
@@ -81,21 +106,31 @@ func returnTarget(raw, prefix string) (target string, ok bool) {
 // parameters keep their bytes and their order. A code that stands alone, or
 // that is of another form beside a state of another form, is the application's
 // own.
-func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
-	query := r.URL.RawQuery
-	if len(r.URL.Path) > maxReturnTarget || len(query) > 2*maxReturnTarget {
-		return "", false
+func requestURL(r *http.Request) string {
+	raw := r.RequestURI
+	switch {
+	case raw == "": // not from a server
+		raw = r.URL.RequestURI()
+	case raw[0] != '/' && r.URL.Host != "": // absolute form
+		_, raw, _ = strings.Cut(raw, "://")
+		if i := strings.IndexAny(raw, "/?"); i >= 0 {
+			raw = raw[i:]
+		} else {
+			raw = ""
+		}
+		if !strings.HasPrefix(raw, "/") {
+			raw = "/" + raw
+		}
 	}
-	raw := r.URL.EscapedPath()
-	if raw == "" && r.URL.Host != "" { // absolute form without a path
-		raw = "/"
+	if len(raw) > 3*maxReturnTarget {
+		return raw // too long, whatever is taken out
 	}
-	stripped := stripCallbackPair(query)
-	if stripped != "" || (query == "" && r.URL.ForceQuery) {
-		// A request target has no fragment: a # in it is a literal byte.
-		raw += "?" + strings.ReplaceAll(stripped, "#", "%23")
+	raw = strings.ReplaceAll(raw, "#", "%23") // a request target has no fragment
+	path, query, asked := strings.Cut(raw, "?")
+	if stripped := stripCallbackPair(query); stripped != "" || asked && query == "" {
+		path += "?" + stripped
 	}
-	return returnTarget(raw, prefix)
+	return path
 }
 
 // stripCallbackPair removes the code and state parameters of a WeChat callback
@@ -168,15 +203,11 @@ func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// staysOnOrigin reports whether a path, in one of its readings, is harmless to
-// every reader: no authority ("//"), no backslash (browsers read it as a
-// slash), no control character (browsers drop tabs and line ends, which joins
-// slashes that stood apart), no dot segment.
-func staysOnOrigin(p string) bool {
-	if strings.HasPrefix(p, "//") || strings.Contains(p, `\`) || hasControl(p) || hasC1Control(p) {
-		return false
-	}
-	if second, _ := utf8.DecodeRuneInString(strings.TrimPrefix(p, "/")); isSlashLookalike(second) {
+// isPlain reports whether a path, in one of its readings, has no control
+// character (browsers drop tabs and line ends, which joins slashes that stood
+// apart) and no dot segment.
+func isPlain(p string) bool {
+	if hasControl(p) || hasC1Control(p) {
 		return false
 	}
 	for segment := range strings.SplitSeq(p, "/") {
@@ -185,6 +216,13 @@ func staysOnOrigin(p string) bool {
 		}
 	}
 	return true
+}
+
+// staysOnOrigin reports whether a path, in one of its readings, is a path to
+// every reader: no authority ("//"), no backslash (browsers read it as a slash).
+func staysOnOrigin(p string) bool {
+	second, _ := utf8.DecodeRuneInString(strings.TrimPrefix(p, "/"))
+	return !strings.HasPrefix(p, "//") && !strings.Contains(p, `\`) && !isSlashLookalike(second)
 }
 
 // isOwnEndpoint reports whether a path, in one of its readings, leads to an

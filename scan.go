@@ -128,12 +128,21 @@ func (a *Auth) scanURL(target string, scope client.Scope) string {
 func (a *Auth) scanPath(ticket string) string { return a.endpoint("scan/" + ticket) }
 
 // landing is a return target, or the one endpoint of ours where a login may end:
-// the phone's page of a scan.
+// the phone's page of a scan. An odd target, written with the base URL in front,
+// keeps it: "//orders" alone would lead away.
 func (a *Auth) landing(raw string) (target string, ok bool) {
+	raw, absolute := a.withoutOrigin(raw)
 	if ticket, is := a.scanTicketIn(raw); is {
 		return a.scanPath(ticket), true
 	}
-	return returnTarget(raw, a.prefix)
+	target, odd, ok := pathTarget(raw, a.prefix)
+	if !ok || odd && !absolute {
+		return "", false
+	}
+	if odd {
+		return a.site + target, true
+	}
+	return target, true
 }
 
 // scanTicketIn returns the ticket in the path of a phone's page.
@@ -181,7 +190,7 @@ func (a *Auth) scanExpired(issuedAt int64) bool {
 // whether the phone has answered, and makes no new ticket.
 func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	target, scope := a.nextOf(q), a.scope
+	target, scope := a.nextOf(r, q), a.scope
 	if q.Has("profile") {
 		scope = client.ScopeUserInfo
 	}

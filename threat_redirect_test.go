@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -132,6 +133,23 @@ func (n *escapeCount) judge(t *testing.T, place, kind, raw, want, location strin
 	}
 }
 
+// judgeOdd judges the path of a target that has the origin in front, where no
+// reader takes a path for an authority.
+func (n *escapeCount) judgeOdd(t *testing.T, raw, path string) {
+	t.Helper()
+	n.targets++
+	read, _, _ := strings.Cut(path, "?")
+	for range 3 {
+		at, same := browserGoesTo("https://app.example.com" + read)
+		if !same || reachesOwnEndpoint(at, "/wechat/") || !regexp.MustCompile(`^/[^\x00-\x1f\x7f]*$`).MatchString(read) {
+			n.escapes++
+			assert.Fail(t, "a visitor was sent astray", "%q: %q", raw, path)
+			return
+		}
+		read = decodeOnce(read)
+	}
+}
+
 // ask sends a request over a kept connection, with the session and the headers
 // of a page visit.
 func (l *line) get(s *site, target string, header ...string) *http.Response {
@@ -214,6 +232,10 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 			assert.True(t, strings.HasPrefix(location, s.sim.URL+"/connect/"), "%q leads to %q", raw, location)
 			f, err := s.auth.cookies.open(got.flowCookies()[0])
 			require.NoError(t, err)
+			if odd, ok := strings.CutPrefix(f.Target, s.auth.base.String()); ok {
+				n.judgeOdd(t, raw, odd)
+				return
+			}
 			n.judge(t, "request target", "either", raw, "", f.Target)
 			if kind == "honest" {
 				assert.Equal(t, decodeOnce(want), decodeOnce(f.Target), "%q", raw)
@@ -225,6 +247,10 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 			}
 			if u, err := url.Parse(inside); err == nil && (u.Path == "/wechat/login" || u.Path == "/wechat/upgrade") {
 				inside = u.Query().Get("next") // an endpoint was asked for, on another host
+			}
+			if pathFaults := faultsOf(inside, "/wechat/"); len(pathFaults) > 0 && ok {
+				n.judgeOdd(t, raw, inside)
+				return
 			}
 			n.judge(t, "hop", "either", raw, "", inside)
 		default:
@@ -244,9 +270,12 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 	})
 	require.NotZero(t, n.targets)
 
+	base := s.auth.base.String()
 	for raw, want := range map[string]string{
-		"//evil.example/a": "/", "//evil.example": "/", "//%65vil.example/": "/", "//[::1]/": "/", "//evil.example%2f..": "/", `//evil.example\@app/`: "/",
-		"///evil.example": "/", `/\evil.example`: "/", "/%5cevil.example": "/", "/%2fevil.example": "/", "/%2f/evil.example": "/", "/%09/evil.example": "/",
+		"//evil.example/a": base + "//evil.example/a", "//evil.example": base + "//evil.example", "//%65vil.example/": base + "//%65vil.example/",
+		"//[::1]/": base + "//[::1]/", "//evil.example%2f..": "/", `//evil.example\@app/`: base + "//evil.example%5C@app/",
+		"///evil.example": base + "///evil.example", `/\evil.example`: base + "/%5Cevil.example", "/%5cevil.example": base + "/%5cevil.example",
+		"/%2fevil.example": base + "/%2fevil.example", "/%2f/evil.example": base + "/%2f/evil.example", "/%09/evil.example": "/",
 		"/.//evil.example": "/", "/..//evil.example": "/", "/a/..//evil.example": "/", "/%2e%2e//evil.example": "/",
 		"/a%00b": "/", "/a%0d%0aSet-Cookie:x=1": "/",
 		"/a?next=//evil.example": "/a?next=//evil.example", "/a?b=%zz": "/a?b=%zz", "/%E3%80%82/evil": "/%E3%80%82/evil", "/\xe3\x80\x82evil": "/%E3%80%82evil",
@@ -262,7 +291,7 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 	foreign := s.wireLines("GET http://evil.example/x HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
 	assert.Equal(t, s.auth.base.String()+"/x", foreign.Header.Get("Location"), "absolute form: the path counts, the host does not")
 	foreign = s.wireLines("GET http://evil.example//x HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
-	assert.Equal(t, s.auth.base.String()+"/", foreign.Header.Get("Location"))
+	assert.Equal(t, base+"//x", foreign.Header.Get("Location"))
 	for _, raw := range []string{"/\x0b/evil.example", "/a%zz"} {
 		assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, raw, pageHeader).StatusCode, "%q", raw)
 	}

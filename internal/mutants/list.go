@@ -5,20 +5,20 @@ package main
 var mutants = []mutant{
 	{
 		name: "a return target may begin with two slashes", about: "returnto",
-		search: `strings.HasPrefix(p, "//") || `,
-		broken: "",
+		search: "return !strings.HasPrefix(p, \"//\") &&",
+		broken: "return",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have a backslash", about: "returnto",
-		search: "|| strings.Contains(p, `\\`) ",
+		search: "&& !strings.Contains(p, `\\`) ",
 		broken: "",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may have control bytes in its path", about: "returnto",
-		search: "|| hasControl(p) ||",
-		broken: "||",
+		search: "if hasControl(p) ||",
+		broken: "if",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
@@ -59,14 +59,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a return target may have control bytes in its query", about: "returnto",
-		search: `	if hasControl(rest) {
-		return "", false
-	}
-`,
-		broken: `	if hasControl(rest) && false {
-		return "", false
-	}
-`,
+		search: "if hasControl(rest) {",
+		broken: "if hasControl(rest) && false {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
@@ -95,8 +89,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a slash of another script is let through", about: "returnto",
-		search: "isSlashLookalike(second) {",
-		broken: "isSlashLookalike(second) && false {",
+		search: " && !isSlashLookalike(second)",
+		broken: " && second != '\\\\'",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
@@ -110,6 +104,24 @@ var mutants = []mutant{
 		search: "stripPair(query, looksLikeWeChatCode, isAnything)",
 		broken: "stripPair(query, looksLikeWeChatCode, allAlphanumeric)",
 		killer: "^TestT21_",
+	},
+	{
+		name: "a next parameter may be odd", about: "returnto",
+		search: "ok && target[0] == '/' {",
+		broken: "ok {",
+		killer: "^TestReturnURLWithOrigin$",
+	},
+	{
+		name: "an odd target needs no origin", about: "returnto",
+		search: "if !ok || odd && !absolute {",
+		broken: "if !ok || odd && !absolute && false {",
+		killer: "^TestT28_",
+	},
+	{
+		name: "a request's URL is written anew", about: "returnto",
+		search: "	raw := r.RequestURI\n",
+		broken: "	raw := r.URL.RequestURI()\n",
+		killer: "^TestReturnURLRoundTrip$",
 	},
 	{
 		name: "a form may be a page visit", about: "pagevisit",
@@ -693,11 +705,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a next parameter is believed", about: "handler",
-		search: `	if target, ok := a.landing(values.Get("next")); ok {
+		search: `	if target, ok := a.landing(raw); ok && target[0] == '/' {
 		return target
 	}
+	if raw != "" {
+		a.reportDropped(r, raw)
+	}
 	return "/"`,
-		broken: `	return values.Get("next")`,
+		broken: `	return raw`,
 		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{
