@@ -238,6 +238,8 @@ type enter struct {
 	Target   string `json:"r"`
 	Session  string `json:"s"` // key of the mini program's session in the store, with which the ticket ends
 	IssuedAt int64  `json:"t"` // Unix seconds
+
+	identity Identity // from Identity
 }
 
 // enterMark and enteredMark name the marks of a ticket. The ticket itself is not
@@ -290,87 +292,66 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(ctx)
-	id, target, reason, err := a.openEnter(ctx, ticket)
-	var v *visit
-	if reason == "" {
-		v, err = a.sessions.load(r)
-	}
-	if reason == "" && err == nil && r.Method == http.MethodGet &&
-		(from == openedPerhaps || v.ambiguous || v.loggedIn && !v.identity.sameUser(id)) {
-		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: target})
+	e, reason, err := a.openEnter(ctx, ticket)
+	if reason != "" || err != nil {
+		a.stopEnter(w, r, reason, err)
 		return
 	}
-	if reason == "" && err == nil {
-		reason, err = a.spendEnter(ctx, ticket)
-	}
-	switch {
-	case err != nil:
-		a.unavailable(w, r, err)
-	case reason != "":
-		a.report(ctx, Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram})
-		a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL("/", true)})
-	default:
-		a.finishEnter(w, r, v, ticket, id, target)
-	}
-}
-
-// finishEnter saves the web-view's session. It is not a login of its own:
-// WithOnLogin was called for the mini program's.
-func (a *Auth) finishEnter(w http.ResponseWriter, r *http.Request, v *visit, ticket string, id Identity, target string) {
-	e := Event{Kind: EventLoginFinished, Flow: flowID(id.AppID, ticket), AppID: id.AppID, Channel: id.Channel, OpenID: maskOpenID(id.OpenID)}
-	if err := a.saveLogin(r.Context(), w, v, id); err != nil {
-		// The browser got no session, so the ticket may be used again.
-		err = errors.Join(err, a.sessions.marks.DeleteMark(r.Context(), enteredMark(ticket)))
-		e.Kind, e.Reason, e.Err = EventLoginFailed, ReasonStoreUnavailable, err
-		a.report(r.Context(), e)
-		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
-		return
-	}
-	a.report(r.Context(), e)
-	redirect(w, target)
-}
-
-// openEnter returns the content of a ticket, if the session that asked for it
-// has not ended meanwhile.
-func (a *Auth) openEnter(ctx context.Context, ticket string) (id Identity, target string, reason Reason, err error) {
-	box, found, err := a.sessions.marks.Mark(ctx, enterMark(ticket))
+	v, err := a.sessions.load(r)
 	if err != nil {
-		return id, "", ReasonStoreUnavailable, err
+		a.unavailable(w, r, err)
+		return
+	}
+	if r.Method == http.MethodGet && (from == openedPerhaps || v.ambiguous || v.loggedIn && !v.identity.sameUser(e.identity)) {
+		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: e.Target})
+		return
+	}
+	if won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enteredTTL); err != nil || !won {
+		a.stopEnter(w, r, ReasonCodeUsed, err)
+		return
+	}
+	// This is not a login of its own: WithOnLogin was called for the mini program's.
+	if err := a.saveLogin(ctx, w, v, e.identity); err != nil {
+		// The browser got no session, so the ticket may be used again.
+		a.unavailable(w, r, errors.Join(err, a.sessions.marks.DeleteMark(ctx, enteredMark(ticket))))
+		return
+	}
+	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: maskOpenID(e.identity.OpenID)})
+	redirect(w, e.Target)
+}
+
+// stopEnter rejects a ticket, or says that the store is unavailable.
+func (a *Auth) stopEnter(w http.ResponseWriter, r *http.Request, reason Reason, err error) {
+	if err != nil {
+		a.unavailable(w, r, err)
+		return
+	}
+	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram})
+	a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL("/", true)})
+}
+
+// openEnter returns the content of a ticket, or the reason why it is worth
+// nothing: it is unknown or too old, or the session that asked for it has ended.
+func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Reason, err error) {
+	box, found, err := a.sessions.marks.Mark(ctx, enterMark(ticket))
+	if err != nil || !found {
+		return e, ReasonCodeUsed, err
 	}
 	ring, err := a.keys.with("enter", []byte(ticket))
 	if err != nil {
-		return id, "", ReasonCodeUsed, err
+		return e, "", err
 	}
 	plain, err := ring.open(string(box), a.mini.appID)
-	var e enter
-	if !found || err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {
-		return id, "", ReasonCodeUsed, nil
+	if err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {
+		return e, ReasonCodeUsed, nil
 	}
-	id, err = decodeIdentity(a.mini.appID, e.Identity)
-	target, fits := returnTarget(e.Target, a.prefix)
-	if err != nil || !fits {
-		return id, "", ReasonCodeUsed, nil
+	if e.identity, err = decodeIdentity(a.mini.appID, e.Identity); err != nil {
+		return e, ReasonCodeUsed, nil
 	}
-	lives, err := a.sessions.lives(ctx, e.Session)
-	switch {
-	case err != nil:
-		return id, "", ReasonStoreUnavailable, err
-	case !lives:
-		return id, "", ReasonSessionUnknown, nil
+	if lives, err := a.sessions.lives(ctx, e.Session); err != nil || !lives {
+		return e, ReasonSessionUnknown, err
 	}
-	return id, target, "", nil
-}
-
-// spendEnter takes a ticket, once for all time.
-func (a *Auth) spendEnter(ctx context.Context, ticket string) (Reason, error) {
-	won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enteredTTL)
-	switch {
-	case err != nil:
-		return ReasonStoreUnavailable, err
-	case !won:
-		return ReasonCodeUsed, nil
-	}
-	return "", nil
+	return e, "", nil
 }
 
 // ErrNoMiniProgram: the request is not one of a mini program's user who is

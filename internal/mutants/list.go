@@ -1143,15 +1143,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view opens twice", about: "mini",
-		search: `	case !won:
-		return ReasonCodeUsed, nil`,
-		broken: `	case !won && err != nil:
-		return ReasonCodeUsed, nil`,
+		search: `enteredTTL); err != nil || !won {`,
+		broken: `enteredTTL); err != nil || (!won && false) {`,
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
-		search: "case !lives:\n\t\treturn id,",
-		broken: "case !lives && err != nil:\n\t\treturn id,",
+		search: "if lives, err := a.sessions.lives(ctx, e.Session); err != nil || !lives {",
+		broken: "if _, err := a.sessions.lives(ctx, e.Session); err != nil {",
 		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
 	},
 	{
@@ -1168,13 +1166,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket is written down before it is known", about: "mini",
-		search: `	if reason == "" && err == nil {
-		reason, err = a.spendEnter(ctx, ticket)
-	}
+		search: `	e, reason, err := a.openEnter(ctx, ticket)
 `,
-		broken: `	if spent, failed := a.spendEnter(ctx, ticket); reason == "" && err == nil {
-		reason, err = spent, failed
-	}
+		broken: `	e, reason, err := a.openEnter(ctx, ticket)
+	_ = a.sessions.marks.PutMark(ctx, "seen "+ticket, []byte("1"), enteredTTL)
 `,
 		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
 	},
@@ -1204,7 +1199,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "another user's session is replaced unasked", about: "mini",
-		search: ` || v.loggedIn && !v.identity.sameUser(id)`,
+		search: ` || v.loggedIn && !v.identity.sameUser(e.identity)`,
 		broken: "",
 		killer: "^TestT80_AnotherUsers",
 	},
@@ -1225,7 +1220,7 @@ var mutants = []mutant{
 	{
 		name: "what the store keeps opens with what comes with it", about: "seal",
 		search: "secrets[i] = append(slices.Clone(k.key), key...)",
-		broken: "secrets[i] = slices.Clone(key)",
+		broken: "secrets[i] = append(k.key[:0:0], key...)",
 		killer: "^TestT78_NoKey",
 	},
 	{
