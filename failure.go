@@ -120,7 +120,7 @@ func reasonOf(err error) Reason {
 
 // challenge is the WWW-Authenticate that RFC 9110 requires of every 401. No
 // browser knows the scheme, so none shows a dialog.
-var challenge = []string{"WeChat"}
+const challenge = "WeChat"
 
 // stop answers a visitor who is not let through.
 func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
@@ -133,7 +133,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
 	}
 	if f.Status == http.StatusUnauthorized {
-		w.Header()["Www-Authenticate"] = challenge[:1:1]
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	switch {
 	case a.errorHandler != nil:
