@@ -111,7 +111,7 @@ func (a *Auth) CallbackDomains() map[string]string {
 
 // checkSettings looks at what needs no network.
 func (a *Auth) checkSettings() (found []*store.Finding) {
-	if _, own := a.sessions.manager.Store.(*guard); !own {
+	if !a.sessions.own {
 		for _, err := range checkManager(a.sessions.manager, a.base) {
 			found = append(found, &store.Finding{
 				English: err.Error(), Chinese: "会话管理器的设置与 WithBaseURL 不符，登录后会话无法保持：" + err.Error(), Err: err,

@@ -259,7 +259,7 @@ func (s *faultSite) key(b *browser) string {
 	if c == nil {
 		return "scs:session:none"
 	}
-	return "scs:session:" + c.Value
+	return s.storedAt(c.Value)
 }
 
 // tally is what the matrix counts. Faults run side by side.

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -23,17 +24,33 @@ type guard struct {
 	idle  time.Duration
 	now   func() time.Time
 
-	found   recent // tokens of records that were read without a track
 	touched recent // tokens whose records were touched
 }
 
-// foundLife is how long a request may be under way that scs has loaded the
-// session for, and still not bring it back.
-const foundLife = time.Hour
-
 func newGuard(inner scs.Store, idle time.Duration, now func() time.Time) *guard {
-	return &guard{inner: inner, idle: idle, now: now, found: recent{life: foundLife}, touched: recent{life: idle / touchesPerTimeout}}
+	return &guard{inner: inner, idle: idle, now: now, touched: recent{life: idle / touchesPerTimeout}}
 }
+
+// guardIn returns the guard in front of the store of an application's manager,
+// and puts it there unless another Auth has done so.
+func guardIn(m *scs.SessionManager, now func() time.Time) *guard {
+	guarding.Lock()
+	defer guarding.Unlock()
+	g, ok := m.Store.(*guard)
+	if !ok {
+		g = newGuard(m.Store, 0, now)
+		m.Store = g
+		report := m.ErrorFunc
+		m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+			if report != nil && !errors.Is(err, errSessionGone) { // ended: the response needs no cookie
+				report(w, r, err)
+			}
+		}
+	}
+	return g
+}
+
+var guarding sync.Mutex
 
 // touchesPerTimeout is how often a session in use is touched in its idle timeout.
 const touchesPerTimeout = 20
@@ -60,8 +77,10 @@ func validToken(s string) bool {
 // hashedToken is the key under which scs keeps a session with
 // HashTokenInStore.
 func hashedToken(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
+	var room [64]byte // a token needs no other memory
+	sum := sha256.Sum256(append(room[:0], token...))
+	base64.RawURLEncoding.Encode(room[:], sum[:])
+	return string(room[:tokenLength])
 }
 
 // track is what one request has read. It travels in the context, from the
@@ -71,14 +90,15 @@ type track struct {
 	bytes    []byte
 	decoding bool // scs is to have these bytes, and not to ask the store again
 	touchDue bool
-	late     bool        // found by a token that was renewed: what the request writes is not kept
-	ended    bool        // that record was gone when another was to take its place: likewise
+	late     bool        // what the request writes is not saved
 	login    bool        // the next commit is a login's, which sees to the old records itself
 	with     store.Batch // goes with the next write of a login, in one call
 
-	mu    sync.Mutex
-	holds bool     // keep deletions back until the session is saved
-	held  []string // tokens whose records are to be deleted then
+	mu     sync.Mutex // a handler may outlive its response
+	ended  bool       // a record that was read was gone when its successor was written
+	holds  bool       // keep deletions back until the session is saved
+	held   []string   // tokens whose records are to be deleted then
+	merged []string   // tokens that MergeSession has read
 }
 
 // hold notes a deletion that waits. It reports false where none does.
@@ -98,11 +118,39 @@ func (t *track) holding(token string) bool {
 	return slices.Contains(t.held, token)
 }
 
-// holdsSome reports whether any deletion waits.
-func (t *track) holdsSome() bool {
+// merge notes that another session goes into this one.
+func (t *track) merge(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return len(t.held) > 0
+	t.merged = append(t.merged, token)
+}
+
+func (t *track) merges() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return len(t.merged) > 0
+}
+
+// dropped notes that a record was deleted. If it had been read and was gone, the
+// session has ended.
+func (t *track) dropped(token string, found bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = t.ended || !found && (token == t.token || slices.Contains(t.merged, token))
+}
+
+func (t *track) isOver() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.late || t.ended
+}
+
+// restart makes what is written from now on a login's, which needs no earlier
+// session.
+func (t *track) restart() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.login, t.late, t.ended, t.holds = true, false, false, true
 }
 
 // takeHeld returns the tokens whose deletion waits, and forgets them.
@@ -113,11 +161,12 @@ func (t *track) takeHeld() (held []string) {
 	return held
 }
 
-// release ends the holding: what waits is not deleted, what comes is at once.
-func (t *track) release() {
+// release ends the holding: what comes is deleted at once. It returns what waits.
+func (t *track) release() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.held, t.holds = nil, false
+	held, t.held, t.holds = t.held, nil, false
+	return held
 }
 
 // take returns the writes that are to go with the next one, which the caller
@@ -129,13 +178,14 @@ func (t *track) take() store.Batch {
 }
 
 // trackOf returns the track of the request, which has the guard as its key: gates
-// with managers of their own may stand around each other. Where nobody keeps
-// one, as in the manager's LoadAndSave around the gate, it is a blank one.
-func (g *guard) trackOf(ctx context.Context) (t *track, kept bool) {
+// with managers of their own may stand around each other. Without one, as in the
+// manager's LoadAndSave around the gate, it is empty: scs reads and writes as it
+// does.
+func (g *guard) trackOf(ctx context.Context) *track {
 	if t, ok := ctx.Value(g).(*track); ok {
-		return t, true
+		return t
 	}
-	return &track{}, false
+	return &track{}
 }
 
 // read reads the record of a request's session, and notes it in the track.
@@ -158,7 +208,7 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if !validToken(token) {
 		return nil, false, nil
 	}
-	t, kept := g.trackOf(ctx)
+	t := g.trackOf(ctx)
 	if t.decoding && t.token == token {
 		return t.bytes, true, nil
 	}
@@ -169,8 +219,8 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if unusable(err) {
 		return nil, false, nil // the application's own LoadAndSave would answer 500
 	}
-	if found && err == nil && !kept {
-		g.found.note(token, g.now())
+	if found && err == nil {
+		t.merge(token)
 	}
 	return b, found && err == nil, err
 }
@@ -191,15 +241,14 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 
 // CommitCtx implements scs.CtxStore. A record that this request has loaded is
 // overwritten only if it still exists, and goes on under a new token only if it
-// does until then. Where nobody keeps a track, whatever was found lately counts
-// as loaded.
+// does until then; the same holds for those that it has merged.
 func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	t, kept := g.trackOf(ctx)
+	t := g.trackOf(ctx)
 	switch {
-	case t.late || t.ended:
+	case t.isOver():
 		return errSessionGone
-	case t.token == token, !kept && g.found.has(token, g.now()):
+	case t.token == token:
 		if found, err := g.update(ctx, token, b, expiry); err != nil {
 			return err
 		} else if !found {
@@ -215,8 +264,8 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	if err := g.dropHeld(ctx, t); err != nil {
 		return err
 	}
-	if t.ended {
-		_, _ = g.DropCtx(ctx, token) // nobody is told this token
+	if t.isOver() {
+		_, _ = g.DropCtx(ctx, token) // no response names this token
 		return errSessionGone
 	}
 	return nil
@@ -245,7 +294,7 @@ func (g *guard) dropHeld(ctx context.Context, t *track) error {
 			}
 			return err
 		}
-		t.ended = t.ended || !found && token == t.token
+		t.dropped(token, found)
 	}
 	return nil
 }
@@ -289,8 +338,7 @@ func (g *guard) move(ctx context.Context, token string, expiry time.Time) error 
 		_, err := toucher.TouchCtx(ctx, token, expiry)
 		return err
 	}
-	t, _ := g.trackOf(ctx)
-	b := t.bytes
+	b := g.trackOf(ctx).bytes
 	if b == nil { // scs has read it
 		var found bool
 		var err error
@@ -318,10 +366,14 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	if t, _ := g.trackOf(ctx); t.hold(token) {
+	t := g.trackOf(ctx)
+	if t.hold(token) {
 		return nil
 	}
-	_, err := g.DropCtx(ctx, token)
+	found, err := g.DropCtx(ctx, token)
+	if err == nil {
+		t.dropped(token, found)
+	}
 	return err
 }
 

@@ -462,7 +462,8 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	e := a.loggedOut(r)
-	if err := a.sessions.logout(w, r); err != nil {
+	ended, err := a.sessions.logout(w, r)
+	if err != nil {
 		return withoutTokens(err)
 	}
 	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
@@ -470,7 +471,9 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 		a.cookies.dropIfSent(w, r, a.cookies.trailName())
 		a.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in
 	}
-	a.report(r.Context(), e)
+	if ended {
+		a.report(r.Context(), e)
+	}
 	return nil
 }
 
@@ -481,7 +484,7 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 	held, _ := r.Context().Value(visitKey).(*visit)
 	_, sent := bearer(r)
 	switch {
-	case held != nil && held.loggedIn:
+	case held != nil && held.in():
 		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, maskOpenID(held.identity.OpenID)
 	case sent && a.mini.client != nil:
 		e.AppID, e.Channel = a.mini.appID, ChannelMiniProgram

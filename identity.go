@@ -107,7 +107,7 @@ var visitKey = &contextKey{"wechatauth visit"}
 // when the visitor is logged in. Safe for concurrent use.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
 	v, ok := ctx.Value(visitKey).(*visit)
-	if !ok || !v.loggedIn {
+	if !ok || !v.in() {
 		return snapshotIdentity(ctx), false
 	}
 	return v.identity, true

@@ -78,6 +78,10 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 			a.ServeHTTP(w, r)
 			return
 		}
+		if isPreflight(r) {
+			a.passPreflight(w, r, next)
+			return
+		}
 		a, ok := a.forRequest(w, r)
 		if !ok {
 			return
@@ -131,7 +135,7 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionStop, ReasonSnapshotUser
 	case !page && v.damaged:
 		return actionStop, ReasonSessionCorrupt
-	case !page && v.sent:
+	case !page && v.sent && v.token == "":
 		return actionStop, ReasonSessionUnknown
 	case !page:
 		return actionStop, ReasonNoSession
@@ -163,10 +167,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			return
 		}
 		if isPreflight(r) {
-			if a.identityHeaders {
-				r = a.withIdentityHeaders(r, Identity{}, false)
-			}
-			next.ServeHTTP(w, r)
+			a.passPreflight(w, r, next)
 			return
 		}
 		received := r
@@ -208,6 +209,15 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			a.refuse(w, r, reason)
 		}
 	})
+}
+
+// passPreflight hands a preflight on without asking the store: browsers send it
+// without cookies, and ignore those that it sets. Its session is empty.
+func (a *Auth) passPreflight(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	if a.identityHeaders {
+		r = a.withIdentityHeaders(r, Identity{}, false)
+	}
+	next.ServeHTTP(w, a.sessions.withEmpty(r))
 }
 
 // forRequest returns the gate of the request's account, and answers where there
@@ -254,14 +264,14 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.
 		return
 	}
 	rw := &v.ctx.writer
-	rw.wrap(w, a, r, v)
+	out := rw.wrap(w, a, r, v)
 	served := false
 	defer func() {
 		if !served {
 			a.abandon(v)
 		}
 	}()
-	next.ServeHTTP(rw, r)
+	next.ServeHTTP(out, r)
 	served = true
 	rw.end()
 }

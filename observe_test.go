@@ -46,6 +46,18 @@ func (o *recorder) ObserveCall(_ context.Context, c Call) {
 	o.calls = append(o.calls, c)
 }
 
+// logouts returns how many sessions were ended by their users.
+func (o *recorder) logouts() (n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.events {
+		if e.Kind == EventLoggedOut {
+			n++
+		}
+	}
+	return n
+}
+
 // event returns the last event of a kind.
 func (o *recorder) event(t *testing.T, kind EventKind) Event {
 	t.Helper()
@@ -210,8 +222,16 @@ func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
 	b.visit("/leave")
 	openID := maskOpenID(wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	assert.Equal(t, Event{AppID: wechattest.DefaultAppID, Channel: ChannelWeChat, OpenID: openID}, last())
+	b = s.browser()
+	s.server.Config.Handler = s.routes()
+	b.visit("/a")
 	b.post("/wechat/logout", url.Values{})
 	assert.Equal(t, Event{}, last(), "of either account")
+	ended := seen.logouts()
+	b.post("/wechat/logout", url.Values{})
+	s.browser().post("/wechat/logout", url.Values{})
+	s.holding(s.sessionCookie(), strings.Repeat("A", tokenLength)).post("/wechat/logout", url.Values{})
+	assert.Equal(t, ended, seen.logouts(), "there was no session to end")
 
 	s = newMiniSite(t, WithObserver(seen))
 	s.request(http.MethodPost, "/wechat/logout", s.miniLogin(person(0)), "")
@@ -347,7 +367,7 @@ func TestTheCallsOfAPlainScsStoreAreTold(t *testing.T) {
 	seen.call(t, "find session")
 }
 
-func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsNotTouched(t *testing.T) {
+func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsAskedAsItIs(t *testing.T) {
 	inner := store.NewMemory()
 	m := scs.New()
 	m.Store = inner
@@ -355,7 +375,7 @@ func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsNotTouched(t *tes
 	s := newSite(t, WithSessionManager(m), WithObserver(seen))
 	require.Contains(t, s.browser().visit("/").body, "logged-in=true")
 	seen.call(t, "claim mark")
-	assert.Same(t, inner, m.Store)
+	assert.Same(t, inner, m.Store.(*guard).inner)
 }
 
 // TestTheTablesOfLogRecordsAreTrue makes each kind of event happen and holds

@@ -589,7 +589,7 @@ func (c *config) validateSessions() (errs []error) {
 	base, _ := parseBaseURL(c.baseURL) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
 		errs = append(errs, checkCookie("WithCookie", &scs.SessionCookie{
-			Name: *c.cookieName, Path: "/", SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
+			Name: *c.cookieName, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
 		}, base)...)
 	}
 	if c.mgrSet {
@@ -630,6 +630,9 @@ func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []err
 	if err := (&http.Cookie{Name: c.Name, Value: "x"}).Valid(); err != nil {
 		bad("%q is no cookie name: use letters, digits, '-' and '_'", c.Name)
 	}
+	if word, ours := strings.CutPrefix(strings.ToLower(c.Name), strings.ToLower(cookiePrefix(base))); ours && !strings.HasPrefix(word, "session") {
+		bad("%q is a name of this library's own cookies; choose one that does not begin with %q", c.Name, cookiePrefix(base))
+	}
 	https := base.Scheme == "https"
 	if c.Secure && !https {
 		bad("Secure cookies are not sent back over plain http; set Secure to false or the base URL to https")
@@ -637,7 +640,13 @@ func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []err
 	if !c.Secure && https {
 		bad("set Secure: the base URL is https")
 	}
+	if !c.HttpOnly {
+		bad("set HttpOnly: without it, a script that gets into a page reads the session token")
+	}
 	switch c.SameSite {
+	case http.SameSiteLaxMode:
+	default:
+		bad("SameSite is not set, and browsers differ in what that means; use http.SameSiteLaxMode")
 	case http.SameSiteStrictMode:
 		bad("SameSite=Strict cookies are not sent on the way back from WeChat; use http.SameSiteLaxMode")
 	case http.SameSiteNoneMode:

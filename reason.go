@@ -9,7 +9,8 @@ type Reason string
 // Why a request is anonymous. These stand in the 401 that an anonymous request
 // gets when it is no page visit.
 const (
-	// ReasonNoSession: the request carries no session cookie.
+	// ReasonNoSession: the request carries no session cookie, or the session is
+	// there and no user of this account is logged in to it (a cart).
 	ReasonNoSession Reason = "no_session"
 	// ReasonSessionUnknown: it carries one, but the session has ended, was
 	// revoked, or was evicted from the store. Also where that is so of the

@@ -33,13 +33,6 @@ func (r *recent) note(token string, now time.Time) bool {
 	return true
 }
 
-// has reports whether it was done less than a life ago.
-func (r *recent) has(token string, now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.knows(token, now)
-}
-
 func (r *recent) knows(token string, now time.Time) bool {
 	at, found := r.young[token]
 	if !found {

@@ -47,7 +47,7 @@ func newWreck(t *testing.T) *wreck {
 	w.cookie = b.cookie(w.sessionCookie())
 	var found bool
 	var err error
-	w.record, found, err = w.memory.Find(w.cookie.Value)
+	w.record, found, err = w.memory.Find(hashedToken(w.cookie.Value))
 	require.NoError(t, err)
 	require.True(t, found)
 	w.record = slices.Clone(w.record)
@@ -62,7 +62,7 @@ func (w *wreck) request() *http.Request {
 }
 
 func (w *wreck) put(record []byte) {
-	require.NoError(w.t, w.memory.Commit(w.cookie.Value, record, time.Now().Add(time.Hour)))
+	require.NoError(w.t, w.memory.Commit(hashedToken(w.cookie.Value), record, time.Now().Add(time.Hour)))
 }
 
 // load loads the session of a damaged record as the gate does, and reports
@@ -81,7 +81,7 @@ func (w *wreck) load(record []byte) (told bool) {
 			require.True(w.t, deadline.Before(time.Now()), "%x", record)
 			return true
 		}
-		_, there, err := w.memory.Find(w.cookie.Value)
+		_, there, err := w.memory.Find(hashedToken(w.cookie.Value))
 		require.NoError(w.t, err)
 		require.False(w.t, there, "the record stays: %x", record)
 		return true
@@ -226,7 +226,7 @@ func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
 		got := b.step(page)
 		require.Equal(t, http.StatusOK, got.StatusCode, "%x", c)
 		require.Contains(t, got.body, "logged-in=false")
-		_, there, err := w.memory.Find(w.cookie.Value)
+		_, there, err := w.memory.Find(hashedToken(w.cookie.Value))
 		require.NoError(t, err)
 		require.False(t, there)
 		reasons := 0

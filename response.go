@@ -7,12 +7,16 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"strings"
 )
 
-// responseWriter saves the session before the first byte of an answer leaves,
-// however the handler begins it: Write, WriteHeader, Flush, ReadFrom or
-// Hijack. A session that cannot be saved gives one clean error instead of the
-// handler's answer. Informational answers (1xx) do not count as a beginning.
+// responseWriter saves the session before the first byte of a response leaves,
+// however the handler begins it. A session that cannot be saved gives one clean
+// error in place of the handler's response. Informational responses (1xx) do not
+// count as a beginning.
+//
+// The types below add what the writer around it can do, and nothing that it
+// cannot: routers take an optional interface for the ability.
 type responseWriter struct {
 	http.ResponseWriter
 	gate    *Auth
@@ -23,20 +27,73 @@ type responseWriter struct {
 	began  bool
 	failed error
 
-	vary, cacheControl [1]string // values of headers, in memory of this answer's own
+	vary, cacheControl [1]string // values of headers, in memory of this response
 }
 
-// wrap makes w the writer of a handler's answer.
-func (w *responseWriter) wrap(inner http.ResponseWriter, a *Auth, r *http.Request, v *visit) {
+// flushWriter is a responseWriter over an http.Flusher.
+type flushWriter struct{ responseWriter }
+
+// hijackWriter is one over an http.Hijacker too.
+type hijackWriter struct{ flushWriter }
+
+// http1Writer is one over the writer of net/http for HTTP/1.
+type http1Writer struct{ hijackWriter }
+
+// http2Writer is one over the writer of net/http for HTTP/2.
+type http2Writer struct{ *flushWriter }
+
+// pushWriter is a responseWriter over an http.Pusher that is nothing else, such
+// as that of http.TimeoutHandler.
+type pushWriter struct{ *responseWriter }
+
+// wrap makes w the writer of a handler's response, and returns what the handler
+// gets.
+func (w *http1Writer) wrap(inner http.ResponseWriter, a *Auth, r *http.Request, v *visit) http.ResponseWriter {
 	w.ResponseWriter, w.gate, w.request, w.visit = inner, a, r, v
 	h := inner.Header()
 	if len(h) > 0 {
 		w.before = h.Clone()
 	}
 	w.addVary(h)
+	_, flushes := ability[http.Flusher](inner)
+	_, hijacks := ability[http.Hijacker](inner)
+	_, notifies := ability[closeNotifier](inner)
+	_, pushes := ability[http.Pusher](inner)
+	switch {
+	case hijacks && notifies:
+		return w
+	case hijacks:
+		return &w.hijackWriter
+	case flushes && notifies && pushes:
+		return http2Writer{&w.flushWriter}
+	case flushes:
+		return &w.flushWriter
+	case pushes:
+		return pushWriter{&w.responseWriter}
+	}
+	return &w.responseWriter
 }
 
-// begin saves once. It returns the error that ended the answer, if one did.
+// closeNotifier is http.CloseNotifier, which routers ask for though it is
+// deprecated.
+type closeNotifier interface{ CloseNotify() <-chan bool }
+
+// ability returns the first writer that is a T, of w and those that it wraps.
+func ability[T any](w http.ResponseWriter) (T, bool) {
+	for {
+		if able, ok := w.(T); ok {
+			return able, true
+		}
+		wrapper, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			var none T
+			return none, false
+		}
+		w = wrapper.Unwrap()
+	}
+}
+
+// begin saves once. It returns the error that ended the response, if one did.
 func (w *responseWriter) begin() error {
 	if w.began {
 		return w.failed
@@ -52,10 +109,11 @@ func (w *responseWriter) begin() error {
 		w.gate.stopUnsaved(w.ResponseWriter, w.request, err)
 		return err
 	}
-	// What a logged-in visitor is shown is his own, and so is a session
-	// cookie, unless the handler says otherwise.
-	if !said && (w.visit.loggedIn || w.gate.sessions.cookieSet(w.ResponseWriter)) {
+	if !said && w.visit.in() {
 		w.addPrivate(h)
+	}
+	if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {
+		keepPrivate(h)
 	}
 	return nil
 }
@@ -70,24 +128,73 @@ func (w *responseWriter) addVary(h http.Header) {
 	h["Vary"] = w.vary[:]
 }
 
-// addPrivate keeps the answer out of caches that many share.
+// addPrivate keeps what a logged-in user is shown out of caches that many
+// share, and has the browser ask again: the session may have ended.
 func (w *responseWriter) addPrivate(h http.Header) {
 	if len(h["Cache-Control"]) > 0 {
-		h.Add("Cache-Control", "private")
+		h.Add("Cache-Control", "private, no-cache")
 		return
 	}
-	w.cacheControl[0] = "private"
+	w.cacheControl[0] = "private, no-cache"
 	h["Cache-Control"] = w.cacheControl[:]
 }
 
-// saysWhoMayKeep reports whether a handler has set Cache-Control. What scs adds
-// there with a cookie does not count: many caches ignore it.
+// saysWhoMayKeep reports whether a handler has said how long its response may
+// be kept. What scs adds with a cookie does not count: many caches ignore it.
 func saysWhoMayKeep(h http.Header) bool {
-	return slices.ContainsFunc(h["Cache-Control"], func(v string) bool { return v != `no-cache="Set-Cookie"` })
+	return len(h["Expires"]) > 0 || slices.ContainsFunc(h["Cache-Control"], func(v string) bool { return v != `no-cache="Set-Cookie"` })
 }
 
-// end saves where the handler wrote nothing at all.
-func (w *responseWriter) end() { _ = w.begin() }
+// keepPrivate keeps a response with a session cookie out of caches that many
+// share, whatever the handler says. The headers that only such caches read go.
+func keepPrivate(h http.Header) {
+	private := false
+	var kept []string
+	for _, line := range h["Cache-Control"] {
+		directives := slices.DeleteFunc(splitDirectives(line), func(d string) bool {
+			name, _, _ := strings.Cut(strings.ToLower(d), "=")
+			private = private || d != "" && strings.EqualFold(d, "private")
+			return name == "public" || name == "s-maxage" || name == ""
+		})
+		if len(directives) > 0 {
+			kept = append(kept, strings.Join(directives, ", "))
+		}
+	}
+	if !private {
+		kept = append(kept, "private")
+	}
+	h["Cache-Control"] = kept
+	for name := range h {
+		if strings.HasSuffix(name, "Cdn-Cache-Control") || name == "Surrogate-Control" || name == "X-Accel-Expires" {
+			delete(h, name)
+		}
+	}
+}
+
+// splitDirectives splits a line of Cache-Control at the commas outside of
+// quotes.
+func splitDirectives(line string) []string {
+	quoted := false
+	fields := strings.FieldsFunc(line, func(c rune) bool {
+		quoted = quoted != (c == '"')
+		return c == ',' && !quoted
+	})
+	for i := range fields {
+		fields[i] = strings.TrimSpace(fields[i])
+	}
+	return fields
+}
+
+// end saves if the handler wrote nothing at all.
+func (w *responseWriter) end() {
+	if down := w.visit.down; w.began && w.failed == nil && down != nil && w.gate.sessions.changed(w.visit) {
+		w.gate.report(w.request.Context(), Event{
+			Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: down,
+			Detail: "a handler changed a session that could not be loaded, after its response had begun; the change is lost",
+		})
+	}
+	_ = w.begin()
+}
 
 func (w *responseWriter) WriteHeader(status int) {
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
@@ -106,6 +213,14 @@ func (w *responseWriter) Write(b []byte) (int, error) {
 	return w.ResponseWriter.Write(b)
 }
 
+// WriteString implements io.StringWriter.
+func (w *responseWriter) WriteString(s string) (int, error) {
+	if err := w.begin(); err != nil {
+		return 0, err
+	}
+	return io.WriteString(w.ResponseWriter, s)
+}
+
 // ReadFrom keeps sendfile: io.Copy finds the inner writer's own ReadFrom.
 func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	if err := w.begin(); err != nil {
@@ -114,29 +229,40 @@ func (w *responseWriter) ReadFrom(r io.Reader) (int64, error) {
 	return io.Copy(w.ResponseWriter, r)
 }
 
+// Unwrap lets http.ResponseController reach the rest: deadlines, full duplex.
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
 // FlushError is what http.ResponseController calls.
-func (w *responseWriter) FlushError() error {
+func (w *flushWriter) FlushError() error {
 	if err := w.begin(); err != nil {
 		return err
 	}
 	return http.NewResponseController(w.ResponseWriter).Flush()
 }
 
-func (w *responseWriter) Flush() { _ = w.FlushError() }
+func (w *flushWriter) Flush() { _ = w.FlushError() }
 
-func (w *responseWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+func (w *hijackWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err := w.begin(); err != nil {
 		return nil, nil, err
 	}
 	return http.NewResponseController(w.ResponseWriter).Hijack()
 }
 
-func (w *responseWriter) Push(target string, opts *http.PushOptions) error {
-	if p, ok := w.ResponseWriter.(http.Pusher); ok {
-		return p.Push(target, opts)
-	}
-	return http.ErrNotSupported
+func (w *responseWriter) closeNotify() <-chan bool {
+	notifier, _ := ability[closeNotifier](w.ResponseWriter)
+	return notifier.CloseNotify()
 }
 
-// Unwrap lets http.ResponseController reach the rest: deadlines, full duplex.
-func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *http1Writer) CloseNotify() <-chan bool { return w.closeNotify() }
+
+func (w http2Writer) CloseNotify() <-chan bool { return w.closeNotify() }
+
+func (w *responseWriter) push(target string, opts *http.PushOptions) error {
+	pusher, _ := ability[http.Pusher](w.ResponseWriter)
+	return pusher.Push(target, opts)
+}
+
+func (w http2Writer) Push(target string, opts *http.PushOptions) error { return w.push(target, opts) }
+
+func (w pushWriter) Push(target string, opts *http.PushOptions) error { return w.push(target, opts) }

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -32,6 +35,9 @@ import (
 // sessions finds identities in scs sessions and puts them there.
 type sessions struct {
 	manager *scs.SessionManager
+	guard   *guard    // in front of the manager's store
+	own     bool      // the manager is this library's
+	lazy    bool      // records are looked into without decoding them
 	dataKey any       // where the manager keeps a session in a context; nil if that is not known
 	backing scs.Store // what the options gave
 	marks   store.Marks
@@ -64,9 +70,14 @@ func (a *Auth) setSessions(c *config) error {
 		if c.manager.IdleTimeout > 0 {
 			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session on every request: under the manager's own LoadAndSave one that is under way during a logout brings the session back, and during a login undoes it; leave LoadAndSave away, or prefer WithIdleTimeout")
 		}
-		s.manager, s.dataKey = c.manager, dataKeyOf(c.manager)
-		s.backing = c.manager.Store
-		s.marks, s.index = marksOf(c.observed(c.manager.Store)), indexOf(c.observed(c.manager.Store))
+		if domain := strings.TrimPrefix(c.manager.Cookie.Domain, "."); domain != "" {
+			c.logger.Warn("wechatauth: WithSessionManager: Cookie.Domain sends the session token to every host below " + domain + "; leave it empty unless all of them are trusted")
+		}
+		s.use(c.manager, guardIn(c.manager, c.now))
+		s.backing = s.guard.inner
+		inner := c.observed(s.backing)
+		s.marks, s.index = marksOf(inner), indexOf(inner)
+		s.batch, _ = s.backing.(store.Batcher)
 		return nil
 	}
 	inner, err := c.sessionStore()
@@ -82,11 +93,10 @@ func (a *Auth) setSessions(c *config) error {
 	if c.idle != nil {
 		s.idle = *c.idle
 	}
-	m := scs.New()
-	// scs.New has started the cleanup of a store that is not used here. It
-	// cannot be stopped without a race, and sleeps a minute at a time.
+	m := newManager()
 	m.Store = newGuard(inner, s.idle, c.now)
 	m.Codec = Codec{}
+	m.HashTokenInStore = true // a reader of the store finds no token
 	m.Lifetime = DefaultLifetime
 	if c.lifetime != nil {
 		m.Lifetime = *c.lifetime
@@ -97,9 +107,33 @@ func (a *Auth) setSessions(c *config) error {
 	}
 	m.Cookie.Secure = a.base.Scheme == "https"
 	m.ErrorFunc = a.stopLoadAndSave
-	s.manager, s.dataKey = m, dataKeyOf(m)
+	s.own = true
+	s.use(m, m.Store.(*guard))
 	return nil
 }
+
+func (s *sessions) use(m *scs.SessionManager, g *guard) {
+	s.manager, s.guard, s.dataKey = m, g, dataKeyOf(m)
+	_, ours := m.Codec.(Codec)
+	// With IdleTimeout, scs writes every session that it has decoded.
+	s.lazy = ours && m.IdleTimeout == 0
+}
+
+// newManager is scs.New without the store in memory that scs starts, whose
+// cleanup runs until the process ends. A manager needs a context key that no
+// other has, which scs gives only in New; if a release of scs has no such
+// field, it is scs.New.
+func newManager() *scs.SessionManager {
+	m := &scs.SessionManager{Cookie: scs.SessionCookie{Name: "session", HttpOnly: true, Path: "/", SameSite: http.SameSiteLaxMode, Persist: true}}
+	field := reflect.ValueOf(m).Elem().FieldByName("contextKey")
+	if field.Kind() != reflect.String {
+		return scs.New()
+	}
+	reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().SetString(fmt.Sprintf("wechatauth.session.%d", managers.Add(1)))
+	return m
+}
+
+var managers atomic.Uint64
 
 // stopLoadAndSave is what the LoadAndSave of the wall's own manager does with an
 // error. A session that ended while the request ran stays ended, and its answer

@@ -5,15 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
-
-	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth/store"
 )
 
 // logout deletes the sessions of the request's cookies, unread, and the cookie.
-func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
+// It reports whether there was one.
+func (s *sessions) logout(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
 	held, _ := r.Context().Value(visitKey).(*visit)
 	token, sent := bearer(r)
 	switch isBearer := sent && s.takesBearer; {
@@ -21,116 +21,120 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) error {
 		return s.logoutLoaded(w, r)
 	case isBearer:
 		if !validToken(token) {
-			return nil
+			return false, nil
 		}
 		return s.drop(r.Context(), token)
 	}
 	tokens, _ := s.tokens(r, nil)
 	for _, token := range tokens {
-		if err := s.end(r.Context(), token); err != nil {
-			return fmt.Errorf("delete session: %w", err)
+		found, err := s.end(r.Context(), token)
+		if err != nil {
+			return ended, fmt.Errorf("delete session: %w", err)
 		}
+		ended = ended || found
 	}
 	v, err := s.empty(r.Context())
 	if err != nil {
-		return err
+		return ended, err
 	}
 	s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
-	return nil
+	return ended, nil
 }
 
 // logoutLoaded ends the session that the request's context holds. Whoever
 // loaded it writes the cookie when the answer begins.
-func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) error {
+func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
 	held, _ := r.Context().Value(visitKey).(*visit)
 	if held != nil && held.manager == s.manager && held.down != nil {
-		return held.down
+		return false, held.down
 	}
-	if err := s.endLoaded(r.Context(), s.manager.Token(r.Context())); err != nil {
-		return fmt.Errorf("delete session: %w", err)
+	if ended, err = s.endLoaded(r.Context(), s.manager.Token(r.Context())); err != nil {
+		return false, fmt.Errorf("delete session: %w", err)
 	}
 	if held == nil || held.manager != s.manager {
-		return nil
+		return ended, nil
 	}
-	held.loggedIn, held.identity = false, Identity{}
+	held.ended.Store(true)
 	if held.late {
 		s.manager.WriteSessionCookie(r.Context(), w, "", time.Time{})
 	}
-	return nil
+	return ended, nil
 }
 
 // endLoaded deletes the session that the context holds, and has scs forget it.
-func (s *sessions) endLoaded(ctx context.Context, token string) error {
-	g, guarded := s.manager.Store.(*guard)
-	if !guarded {
-		if err := s.manager.Destroy(ctx); err != nil || token == "" {
-			return err
-		}
-		return s.endRenewed(ctx, token)
-	}
+func (s *sessions) endLoaded(ctx context.Context, token string) (found bool, err error) {
 	if token != "" {
-		if err := s.end(ctx, token); err != nil {
-			return err
+		if found, err = s.end(ctx, token); err != nil {
+			return false, err
 		}
 	}
-	t, _ := g.trackOf(ctx)
-	if err := g.dropHeld(ctx, t); err != nil { // the token was a new one
-		return err
+	if err := s.guard.dropHeld(ctx, s.guard.trackOf(ctx)); err != nil { // the token was a new one
+		return false, err
 	}
 	// There is nothing left that scs could delete.
-	return s.manager.Destroy(context.WithValue(ctx, g, &track{holds: true}))
+	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &track{holds: true}))
 }
 
 // end deletes the session of a token.
-func (s *sessions) end(ctx context.Context, token string) error {
-	found, err := s.dropKey(ctx, s.storeKey(token))
+func (s *sessions) end(ctx context.Context, token string) (found bool, err error) {
+	found, err = s.drop(ctx, token)
 	if err != nil || found {
-		return err
+		return found, err
 	}
 	return s.endRenewed(ctx, token)
 }
 
 // endRenewed deletes the session that a login of the same user has just given
 // another token: that one is what the visitor wants to end.
-func (s *sessions) endRenewed(ctx context.Context, token string) error {
+func (s *sessions) endRenewed(ctx context.Context, token string) (found bool, err error) {
 	for range maxSessionCookies {
 		next, err := s.renewed(ctx, token)
 		if err != nil || next == "" {
-			return err
+			return false, err
 		}
-		found, err := s.dropKey(ctx, s.storeKey(next))
+		found, err := s.drop(ctx, next)
 		if err != nil || found {
-			return err
+			return found, err
 		}
 		token = next
 	}
-	return nil
+	return false, nil
 }
 
 // errNoIndex: the store cannot tell which sessions are a user's.
 var errNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
 
-// revoke ends all sessions of a user and returns how many were alive, or all in
-// the index where the store cannot tell.
-func (s *sessions) revoke(ctx context.Context, appID, openID string) (int, error) {
+// revoke ends all sessions of a user and returns how many were alive. A session
+// that a request under way gives another token is in the index before its old
+// record is deleted, so the index is read again while it has new keys without a
+// record.
+func (s *sessions) revoke(ctx context.Context, appID, openID string) (n int, err error) {
 	if s.index == nil {
 		return 0, errNoIndex
 	}
-	user := userKey(appID, openID)
-	keys, err := s.index.SessionsOf(ctx, user)
-	if err != nil {
-		return 0, fmt.Errorf("find sessions of user: %w", err)
+	user, seen := userKey(appID, openID), map[string]bool{}
+	for missed := true; missed; {
+		keys, err := s.index.SessionsOf(ctx, user)
+		if err != nil {
+			return n, fmt.Errorf("find sessions of user: %w", err)
+		}
+		keys = slices.DeleteFunc(keys, func(key string) bool { return seen[key] })
+		ended, err := s.dropKeys(ctx, keys)
+		n += len(ended)
+		if err != nil {
+			return n, fmt.Errorf("delete sessions: %w", err)
+		}
+		// A key without a record ended long ago, or its login is about to save it:
+		// the index has to have it then. What has ended leaves the index by itself.
+		if err := s.index.RemoveSession(ctx, user, ended...); err != nil {
+			return n, fmt.Errorf("remove sessions from index: %w", err)
+		}
+		for _, key := range keys {
+			seen[key] = true
+		}
+		missed = len(ended) < len(keys)
 	}
-	ended, err := s.dropKeys(ctx, keys)
-	if err != nil {
-		return len(ended), fmt.Errorf("delete sessions: %w", err)
-	}
-	// A key without a record ended long ago, or its login is about to save it:
-	// the index has to have it then. What has ended leaves the index by itself.
-	if err := s.index.RemoveSession(ctx, user, ended...); err != nil {
-		return len(ended), fmt.Errorf("remove sessions from index: %w", err)
-	}
-	return len(ended), nil
+	return n, nil
 }
 
 // dropKeys deletes records by their keys in the store and returns the keys that
@@ -143,28 +147,18 @@ func (s *sessions) dropKeys(ctx context.Context, keys []string) (dropped []strin
 		if err := ctx.Err(); err != nil {
 			return dropped, err
 		}
-		if _, err := s.dropKey(ctx, key); err != nil {
+		found, err := s.guard.DropCtx(ctx, key)
+		if err != nil {
 			return dropped, err
 		}
-		dropped = append(dropped, key)
+		if found {
+			dropped = append(dropped, key)
+		}
 	}
 	return dropped, nil
 }
 
-// drop deletes the session of a token.
-func (s *sessions) drop(ctx context.Context, token string) error {
-	_, err := s.dropKey(ctx, s.storeKey(token))
-	return err
-}
-
-// dropKey deletes a record by its key in the store, and reports whether there
-// was one; false where the store does not tell.
-func (s *sessions) dropKey(ctx context.Context, key string) (found bool, err error) {
-	if d, ok := s.manager.Store.(store.Dropper); ok {
-		return d.DropCtx(ctx, key)
-	}
-	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
-		return false, cs.DeleteCtx(ctx, key)
-	}
-	return false, s.manager.Store.Delete(key)
+// drop deletes the session of a token, and reports whether there was one.
+func (s *sessions) drop(ctx context.Context, token string) (found bool, err error) {
+	return s.guard.DropCtx(ctx, s.storeKey(token))
 }

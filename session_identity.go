@@ -1,9 +1,7 @@
 package wechatauth
 
 import (
-	"encoding/json"
 	"errors"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,9 +10,8 @@ import (
 	"github.com/wechatauth/wechatauth/internal/record"
 )
 
-// An identity stands in the session as one text, so that any codec can keep it,
-// and so does a ticket, which is JSON. It has a version, because a session may
-// outlive the release that wrote it.
+// An identity stands in the session as one text, so that any codec can keep it.
+// It has a version, because a session may outlive the release that wrote it.
 
 // identityKey is where the identity stands in the session. It has the AppID,
 // so that two gates on one manager never read each other's identities.
@@ -39,6 +36,9 @@ func shortWord(word string) string {
 	if short, ok := shortWords[word]; ok {
 		return short
 	}
+	if longWord(word) != word {
+		return "=" + word
+	}
 	return word
 }
 
@@ -60,8 +60,14 @@ func longWord(word string) string {
 	case "m":
 		return string(ChannelMiniProgram)
 	}
-	return word
+	return strings.TrimPrefix(word, "=")
 }
+
+// intoLine and outOfLine keep a field to one line.
+var (
+	intoLine  = strings.NewReplacer("\\", "\\\\", "\n", "\\n")
+	outOfLine = strings.NewReplacer("\\\\", "\\", "\\n", "\n")
+)
 
 func encodeIdentity(id Identity) (string, error) {
 	profile := ""
@@ -72,9 +78,8 @@ func encodeIdentity(id Identity) (string, error) {
 		strconv.FormatInt(id.LoginAt.Unix(), 36), id.OpenID, id.UnionID, shortWord(string(id.Scope)), shortWord(string(id.Channel)),
 		id.Nickname, id.AvatarURL, profile,
 	}
-	takesLines := func(field string) bool { return strings.Contains(field, "\n") }
-	if slices.ContainsFunc(fields, takesLines) || longWord(fields[3]) != string(id.Scope) || longWord(fields[4]) != string(id.Channel) {
-		return encodeOldIdentity(id)
+	for i, field := range fields {
+		fields[i] = intoLine.Replace(field)
 	}
 	return string(identityVersion) + strings.TrimRight(strings.Join(fields, "\n"), "\n"), nil
 }
@@ -85,12 +90,15 @@ var errRecord = errors.New("wechatauth: identity record is not readable")
 // openid, is an error: the visitor is anonymous then and logs in again.
 func decodeIdentity(appID, s string) (Identity, error) {
 	if s == "" || s[0] != identityVersion {
-		return decodeOldIdentity(appID, s)
+		return Identity{}, errRecord
 	}
 	var fields [identityFields]string
 	rest, more := s[1:], true
 	for i := range fields {
 		fields[i], rest, more = strings.Cut(rest, "\n")
+		if strings.Contains(fields[i], "\\") {
+			fields[i] = outOfLine.Replace(fields[i])
+		}
 		if !more {
 			break
 		}
@@ -111,48 +119,4 @@ func decodeIdentity(appID, s string) (Identity, error) {
 		id.ProfileAt = time.Unix(profile, 0)
 	}
 	return id, nil
-}
-
-// oldIdentity is an identity in JSON, as it was written first, and still is
-// where a field would not fit its line.
-type oldIdentity struct {
-	Version  int          `json:"v"`
-	OpenID   string       `json:"o"`
-	UnionID  string       `json:"u,omitempty"`
-	Scope    client.Scope `json:"s"`
-	Channel  Channel      `json:"c"`
-	Nickname string       `json:"n,omitempty"`
-	Avatar   string       `json:"a,omitempty"`
-	Profile  int64        `json:"p,omitempty"` // Unix seconds
-	LoginAt  int64        `json:"t"`
-}
-
-const oldIdentityVersion = 1
-
-func encodeOldIdentity(id Identity) (string, error) {
-	var profile int64
-	if !id.ProfileAt.IsZero() {
-		profile = id.ProfileAt.Unix()
-	}
-	b, err := json.Marshal(oldIdentity{
-		Version: oldIdentityVersion, OpenID: id.OpenID, UnionID: id.UnionID, Scope: id.Scope,
-		Channel: id.Channel, Nickname: id.Nickname, Avatar: id.AvatarURL, Profile: profile, LoginAt: id.LoginAt.Unix(),
-	})
-	return string(b), err
-}
-
-func decodeOldIdentity(appID, s string) (Identity, error) {
-	var rec oldIdentity
-	if err := json.Unmarshal([]byte(s), &rec); err != nil || rec.Version != oldIdentityVersion || rec.OpenID == "" {
-		return Identity{}, errRecord
-	}
-	var profile time.Time
-	if rec.Profile != 0 {
-		profile = time.Unix(rec.Profile, 0)
-	}
-	return Identity{
-		ProfileAt: profile,
-		AppID:     appID, OpenID: rec.OpenID, UnionID: rec.UnionID, Scope: rec.Scope, Channel: rec.Channel,
-		Nickname: rec.Nickname, AvatarURL: rec.Avatar, LoginAt: time.Unix(rec.LoginAt, 0),
-	}, nil
 }

@@ -6,8 +6,6 @@ import (
 	"net/http"
 	"slices"
 
-	"github.com/alexedwards/scs/v2"
-
 	"github.com/wechatauth/wechatauth/internal/record"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -65,13 +63,11 @@ func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
 // loadOuter finds the session that scs's LoadAndSave around the gate has loaded.
 func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
 	c := s.outerVisit(ctx)
-	c.guard, _ = s.manager.Store.(*guard)
+	c.guard = s.guard
 	v := &c.visit
 	v.sent, v.token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
-	c.track.token, c.track.holds = s.storeKey(v.token), c.guard != nil
-	if !s.manager.GetBool(ctx, bearerKey) { // a bearer token that came as a cookie
-		s.identify(v)
-	}
+	c.track.token = s.storeKey(v.token)
+	s.identify(v)
 	return v
 }
 
@@ -85,9 +81,12 @@ func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (
 	c := s.outerVisit(ctx)
 	v := &c.visit
 	v.sent, v.bearer = s.cookieSent(r), held.bearer
+	if held.bearer && !s.takesBearer {
+		return v, nil
+	}
 	if held.untouched() {
 		v.data, v.token = held.data, held.token
-		if held.loggedIn && slices.Equal(held.sessions.appIDs, s.appIDs) {
+		if held.in() && slices.Equal(held.sessions.appIDs, s.appIDs) {
 			v.identity, v.loggedIn = held.identity, true
 		} else if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
 			s.identifyIn(v, rec)
@@ -177,6 +176,20 @@ func (s *sessions) empty(ctx context.Context) (*visit, error) {
 	return s.fresh(ctx)
 }
 
+// withEmpty returns the request with a session in its context. If it had none,
+// that is an empty one, which is not saved.
+func (s *sessions) withEmpty(r *http.Request) *http.Request {
+	if s.has(r.Context()) {
+		return r
+	}
+	v, err := s.fresh(r.Context())
+	if err != nil {
+		return r
+	}
+	v.late, v.ctx.track.late = true, true
+	return r.WithContext(v.ctx)
+}
+
 // fresh returns a visit with a new session, in a context that has none.
 func (s *sessions) fresh(ctx context.Context) (*visit, error) {
 	c := s.newVisit(ctx)
@@ -207,10 +220,10 @@ func (s *sessions) standIn(ctx context.Context, down error) (*visit, error) {
 
 // loadToken loads one session; nil if there is none of this token.
 func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) {
-	c := s.newVisit(ctx)
-	if c.guard == nil {
-		return s.loadForeign(c, token)
+	if !validToken(token) { // whose hash would be a valid one
+		return nil, nil
 	}
+	c := s.newVisit(ctx)
 	found, err := c.guard.read(ctx, s.storeKey(token), &c.track)
 	s.listen(ctx, err)
 	switch {
@@ -221,13 +234,9 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 	}
 	v := &c.visit
 	v.token, v.touch = token, c.track.touchDue
-	rec, err := record.Open(c.track.bytes)
-	switch {
-	case err == nil && s.dataKey != nil:
-		c.own.token = token
-		v.deadline, v.bearer = rec.Deadline(), rec.Bool(bearerKey)
-		s.identifyIn(v, rec)
-	case err == nil || errors.Is(err, record.ErrGob):
+	if s.lazy && s.dataKey != nil {
+		err = s.look(c, token)
+	} else {
 		err = s.loadWhole(c, token)
 	}
 	if err != nil {
@@ -249,7 +258,7 @@ func (s *sessions) alive(v *visit) *visit {
 // lives reports whether the session of this key in the store is there, and not
 // over. What is no session lives no more.
 func (s *sessions) lives(ctx context.Context, key string) (bool, error) {
-	b, found, err := s.findKey(ctx, key)
+	b, _, found, err := s.guard.find(ctx, key)
 	if err != nil || !found {
 		return false, err
 	}
@@ -257,11 +266,21 @@ func (s *sessions) lives(ctx context.Context, key string) (bool, error) {
 	return err == nil && deadline.After(s.now()), nil
 }
 
-func (s *sessions) findKey(ctx context.Context, key string) ([]byte, bool, error) {
-	if cs, ok := s.manager.Store.(scs.CtxStore); ok {
-		return cs.FindCtx(ctx, key)
+// look reads what the gate asks for out of a record, and leaves the rest until a
+// handler asks for it.
+func (s *sessions) look(c *visitContext, token string) error {
+	rec, err := record.Open(c.track.bytes)
+	switch {
+	case errors.Is(err, record.ErrGob):
+		return s.loadWhole(c, token)
+	case err != nil:
+		return err
 	}
-	return s.manager.Store.Find(key)
+	v := &c.visit
+	c.own.token = token
+	v.deadline, v.bearer = rec.Deadline(), rec.Bool(bearerKey)
+	s.identifyIn(v, rec)
+	return nil
 }
 
 // loadWhole decodes a session that cannot be looked into without.
@@ -282,13 +301,9 @@ func (s *sessions) loadByScs(c *visitContext, token string) error {
 		c.own.token = token
 		return c.own.decode(token)
 	}
-	below := c.Context
-	if c.guard != nil {
-		below = context.WithValue(below, c.guard, &c.track)
-		c.track.decoding = true
-		defer func() { c.track.decoding = false }()
-	}
-	loaded, err := s.manager.Load(below, token)
+	c.track.decoding = true
+	defer func() { c.track.decoding = false }()
+	loaded, err := s.manager.Load(context.WithValue(c.Context, c.guard, &c.track), token)
 	if err == nil {
 		c.Context, c.visit.data = loaded, nil
 	}
@@ -298,7 +313,7 @@ func (s *sessions) loadByScs(c *visitContext, token string) error {
 // heal deletes a record that could not be read: otherwise its owner would be
 // shut out until the cookie dies.
 func (s *sessions) heal(ctx context.Context, token string, damage error) error {
-	if err := s.drop(ctx, token); err != nil {
+	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join(damage, err)
 	}
 	return errDamaged
@@ -322,39 +337,12 @@ func (s *sessions) unread(ctx context.Context, token string, err error) error {
 	return err
 }
 
-// loadForeign loads a session with a manager of the application's, whose store
-// is not guarded.
-func (s *sessions) loadForeign(c *visitContext, token string) (*visit, error) {
-	below := c.Context
-	err := s.loadByScs(c, token)
-	switch {
-	case err != nil && s.undecodable(below, token):
-		return nil, s.heal(below, token, err)
-	case err != nil:
-		return nil, s.unread(below, token, err)
-	case s.manager.Token(c) == "":
-		return nil, nil
-	}
-	v := &c.visit
-	v.token, v.deadline = token, s.manager.Deadline(c)
-	v.bearer, v.remember = s.manager.GetBool(c, bearerKey), s.manager.GetBool(c, rememberKey)
-	s.identify(v)
-	return s.alive(v), nil
-}
-
-// undecodable reports whether a record that did not load is there and is no
-// session: then it was not the store that failed.
-func (s *sessions) undecodable(ctx context.Context, token string) bool {
-	b, found, err := s.findKey(ctx, s.storeKey(token))
-	if err != nil || !found {
-		return false
-	}
-	_, _, err = s.manager.Codec.Decode(b)
-	return err != nil
-}
-
-// identify reads the identity out of a loaded session.
+// identify reads the identity out of a loaded session. One that a bearer token
+// opens counts where it came as such, and only there.
 func (s *sessions) identify(v *visit) {
+	if s.manager.GetBool(v.ctx, bearerKey) != v.bearer {
+		return
+	}
 	for _, appID := range s.appIDs {
 		text, _ := s.manager.Get(v.ctx, identityKey(appID)).(string)
 		if text == "" {

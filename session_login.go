@@ -84,10 +84,7 @@ func (s *sessions) put(v *visit, id Identity) error {
 // deleted after the new one is saved: a store that fails between the two must
 // not cost the visitor what he had.
 func (s *sessions) renew(v *visit) error {
-	if g, ok := s.manager.Store.(*guard); ok {
-		t, _ := g.trackOf(v.ctx)
-		t.login, t.late, t.ended = true, false, false
-	}
+	s.guard.trackOf(v.ctx).restart()
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
 	}
@@ -109,10 +106,10 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	v.expiry = expiry
-	s.leaveOld(v, token)
-	if v.outer && v.ctx.guard != nil { // scs writes it once more
-		v.ctx.guard.found.note(s.storeKey(token), s.now())
+	if err := s.dropOthers(v); err != nil {
+		return err
 	}
+	s.leaveOld(v, token)
 	if !v.outer && !v.bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}
@@ -131,17 +128,15 @@ func (s *sessions) leaveOld(v *visit, token string) {
 	if v.replaced != "" {
 		grace, _ = sealRenewed(token, v.replaced)
 	}
-	var old []string
-	if g, ok := s.manager.Store.(*guard); ok {
-		t, _ := g.trackOf(v.ctx)
-		old, t.login = t.takeHeld(), false
-	}
+	t := s.guard.trackOf(v.ctx)
+	old := t.takeHeld()
+	t.login = false
 	if !s.batches(v) {
 		if grace != nil {
 			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), grace, renewedTTL)
 		}
 		for _, key := range old {
-			_, _ = s.dropKey(v.ctx, key)
+			_, _ = s.guard.DropCtx(v.ctx, key)
 		}
 		return
 	}
@@ -159,11 +154,32 @@ func (s *sessions) leaveOld(v *visit, token string) {
 	_ = s.batch.DoBatch(v.ctx, together)
 }
 
+// dropOthers ends the identities of other accounts in the session of a login if
+// the session that they came from has ended meanwhile.
+func (s *sessions) dropOthers(v *visit) error {
+	if len(s.usersIn(v)) < 2 {
+		return nil
+	}
+	t := s.guard.trackOf(v.ctx)
+	if err := s.guard.dropHeld(v.ctx, t); err != nil || !t.isOver() {
+		return err
+	}
+	text := s.manager.GetString(v.ctx, identityKey(v.identity.AppID))
+	if err := s.manager.Clear(v.ctx); err != nil {
+		return err
+	}
+	s.manager.Put(v.ctx, identityKey(v.identity.AppID), text)
+	t.restart()
+	_, _, err := s.manager.Commit(v.ctx)
+	return err
+}
+
 // indexMoved notes in the index, before it is saved, the session of a user that
-// the application has given another token or deadline.
+// the application has given another token or deadline, or merged into this one.
 func (s *sessions) indexMoved(v *visit) error {
 	token, deadline := s.manager.Token(v.ctx), s.manager.Deadline(v.ctx)
-	if moved := token != v.token || !deadline.Equal(v.deadline); token == "" || !moved {
+	moved := token != v.token || !deadline.Equal(v.deadline) || s.guard.trackOf(v.ctx).merges()
+	if token == "" || !moved {
 		return nil
 	}
 	return s.addToIndex(v)

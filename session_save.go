@@ -1,7 +1,6 @@
 package wechatauth
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -12,18 +11,20 @@ import (
 // save commits what changed in the visit's session and puts its cookie into
 // w's headers. What the handler deletes after that is deleted at once.
 func (s *sessions) save(w http.ResponseWriter, v *visit) error {
-	defer v.ctx.track.release()
+	defer s.release(v)
 	switch {
 	case v.outer:
 		return s.saveOuter(v)
 	case v.late || v.down != nil:
 		return s.saveNothing(v)
 	}
+	token, damaged := v.token, v.damaged
 	if v.lost() {
 		s.giveUp(v)
+		token, damaged = "", true
 	}
 	if v.untouched() {
-		s.keep(w, v)
+		s.keep(w, v, token, damaged)
 		return nil
 	}
 	switch s.manager.Status(v.ctx) {
@@ -31,15 +32,15 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 		if err := s.indexMoved(v); err != nil {
 			return err
 		}
-		token, expiry, err := s.commit(v)
+		saved, expiry, err := s.manager.Commit(v.ctx)
 		if errors.Is(err, errSessionGone) {
 			return nil // it ended while this request ran, and stays ended
 		}
 		if err != nil {
 			return err
 		}
-		if !v.bearer && !s.cookieSet(w) && s.cookieDue(v, token) {
-			s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
+		if !v.bearer && !s.cookieSet(w) && (saved != token || s.cookieDue(v)) {
+			s.manager.WriteSessionCookie(v.ctx, w, saved, expiry)
 		}
 	case scs.Destroyed:
 		if err := s.drops(v); err != nil {
@@ -49,91 +50,85 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
 	default:
-		s.keep(w, v)
+		s.keep(w, v, token, damaged)
 	}
 	return nil
 }
 
-// saveNothing is for a session that is to be read only, late or as a stand-in. A
-// handler that ended it must not be left to believe that it did.
-func (s *sessions) saveNothing(v *visit) error {
-	if v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
-		return nil
-	}
-	if v.down != nil {
-		return v.down
-	}
-	return s.drops(v)
+// changed reports whether a handler has changed the visit's session.
+func (s *sessions) changed(v *visit) bool {
+	return !v.untouched() && s.manager.Status(v.ctx) != scs.Unmodified
 }
 
-// saveOuter does what scs's LoadAndSave around the gate does not: it touches a
-// session in use, and saves one before what it takes the place of is deleted.
-// Scs saves it once more, as a record that is there already.
+// saveNothing is for a session that is to be read only. In place of one that
+// could not be loaded, a change is an error: it is lost.
+func (s *sessions) saveNothing(v *visit) error {
+	switch {
+	case !s.changed(v):
+		return nil
+	case v.down != nil:
+		return v.down
+	case s.manager.Status(v.ctx) == scs.Destroyed:
+		return s.drops(v)
+	}
+	return nil
+}
+
+// saveOuter does what scs's LoadAndSave around the gate cannot, which saves the
+// session itself: it touches a session in use, notes a token that moved in the
+// index, and ends a session whose record was gone when it got another token.
 func (s *sessions) saveOuter(v *visit) error {
-	g := v.ctx.guard
-	if g == nil {
+	if v.ctx.guard == nil {
 		return nil
 	}
 	switch s.manager.Status(v.ctx) {
 	case scs.Unmodified:
-		if g.idle > 0 && v.token != "" {
-			_ = g.touch(v.ctx, s.storeKey(v.token), v.deadline)
+		if s.guard.idle > 0 && v.token != "" {
+			_ = s.guard.touch(v.ctx, s.storeKey(v.token), v.deadline)
 		}
 	case scs.Modified:
-		if err := s.indexMoved(v); err != nil {
-			return err
+		if v.ctx.track.isOver() {
+			return s.manager.Destroy(v.ctx)
 		}
-		if !v.ctx.track.holdsSome() {
-			return nil
-		}
-		_, _, err := s.manager.Commit(v.ctx)
-		g.found.note(s.storeKey(s.manager.Token(v.ctx)), s.now())
-		if !errors.Is(err, errSessionGone) {
-			return err
-		}
-	case scs.Destroyed:
-		return s.drops(v)
+		return s.indexMoved(v)
 	}
 	return nil
 }
 
 // drops deletes the records of a session that the handler has ended.
 func (s *sessions) drops(v *visit) error {
-	if v.ctx.guard == nil {
-		return nil
+	return s.guard.dropHeld(v.ctx, s.guard.trackOf(v.ctx))
+}
+
+// release has deletions take effect at once from now on. Of those that still
+// wait, a handler that outlives its response may have asked for one just now; what
+// a failed save has kept back stays.
+func (s *sessions) release(v *visit) {
+	for _, key := range v.ctx.track.release() {
+		if s.manager.Status(v.ctx) == scs.Destroyed {
+			_, _ = s.guard.DropCtx(v.ctx, key)
+		}
 	}
-	return v.ctx.guard.dropHeld(v.ctx, &v.ctx.track)
 }
 
 // abandon is for a handler that panicked: what it put is not saved, but a
 // session that it ended is ended.
 func (s *sessions) abandon(v *visit) error {
-	defer v.ctx.track.release()
-	if !v.ctx.track.holdsSome() || s.manager.Status(v.ctx) != scs.Destroyed {
+	defer s.release(v)
+	if v.outer || v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
 		return nil
 	}
 	return s.drops(v)
 }
 
-// commit writes the session. The store of a manager of the application's is
-// guarded for that, so that a session which ended under way stays ended with it
-// too.
-func (s *sessions) commit(v *visit) (token string, expiry time.Time, err error) {
-	if _, guarded := s.manager.Store.(*guard); guarded || v.token == "" {
-		return s.manager.Commit(v.ctx)
-	}
-	g := newGuard(s.manager.Store, 0, s.now)
-	m := *s.manager // keeps sessions in a context where the original does
-	m.Store = g
-	return m.Commit(context.WithValue(v.ctx, g, &track{token: s.storeKey(v.token)}))
-}
-
 // keep leaves a session that did not change as it is.
-func (s *sessions) keep(w http.ResponseWriter, v *visit) {
-	if v.damaged && !s.cookieSet(w) {
+func (s *sessions) keep(w http.ResponseWriter, v *visit, token string, damaged bool) {
+	if damaged && !s.cookieSet(w) {
 		s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 	}
-	s.touch(v)
+	if token != "" && v.touch {
+		_ = s.guard.touch(v.ctx, s.storeKey(token), v.deadline) // the next request tries again
+	}
 }
 
 // giveUp deletes a record that turned out to be unreadable while the request ran.
@@ -141,27 +136,17 @@ func (s *sessions) keep(w http.ResponseWriter, v *visit) {
 // met by the next request.
 func (s *sessions) giveUp(v *visit) {
 	s.corrupt(v.ctx)
-	_ = s.drop(v.ctx, v.token)
-	v.damaged, v.token, v.touch = true, "", false
+	_, _ = s.drop(v.ctx, v.token)
 }
 
-// cookieDue reports whether the browser needs to be told of a session that was
-// saved. One that it knows is not sent again: the answer could arrive after
-// that of a login, and put the old token in the new one's place. With the idle
-// timeout of the application's own manager the cookie ends with the record, and
-// has to be sent again to last.
-func (s *sessions) cookieDue(v *visit, token string) bool {
-	return s.manager.IdleTimeout > 0 || token != v.token || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
+// cookieDue reports whether the browser needs the cookie of a session again that
+// was saved under the same token. If nothing about it changed it is not sent: the
+// answer could arrive after that of a login, and put the old token in the new
+// one's place. With the idle timeout of the application's own manager the cookie
+// ends with the record, and has to be sent again to last.
+func (s *sessions) cookieDue(v *visit) bool {
+	return s.manager.IdleTimeout > 0 || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
 }
 
 // rememberKey is where scs notes RememberMe, which changes the cookie.
 const rememberKey = "__rememberMe"
-
-// touch moves the record's expiry of a session in use. It is no failure of
-// the request if that does not work: the next one tries again. The cookie
-// needs no touch: it lasts until the deadline.
-func (s *sessions) touch(v *visit) {
-	if g, ok := s.manager.Store.(*guard); ok && v.touch && v.token != "" {
-		_ = g.touch(v.ctx, s.storeKey(v.token), v.deadline)
-	}
-}

@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -30,8 +31,12 @@ type visit struct {
 	expiry    time.Time    // of the cookie of a login that was saved
 	replaced  string       // the token that a login of the same user replaced
 	identity  Identity     // of a visitor who is logged in
-	loggedIn  bool
+	loggedIn  bool         // as loaded
+	ended     atomic.Bool  // by Logout since then, perhaps of a handler that outlives its response
 }
+
+// in reports whether the visitor is logged in now.
+func (v *visit) in() bool { return v.loggedIn && !v.ended.Load() }
 
 // visitContext is the context that handlers get, and all that the gate keeps of
 // one request, in one piece. It answers for what is ours by itself; what is
@@ -42,15 +47,15 @@ type visitContext struct {
 	guard  *guard // whose track this is; nil where there is none
 	track  track
 	own    sessionData // where visit.data leads, unless a gate further out has it
-	writer responseWriter
+	writer http1Writer
 }
 
 // newVisit returns a visit whose session is new, or still to be found. Scs's
 // data of it is made when it is asked for.
 func (s *sessions) newVisit(ctx context.Context) *visitContext {
 	c := &visitContext{Context: ctx}
-	c.guard, _ = s.manager.Store.(*guard)
-	c.track.holds = c.guard != nil
+	c.guard = s.guard
+	c.track.holds = true
 	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.data = c, s.manager, s, &c.own
 	c.own.sessions, c.own.ctx = s, c
 	return c

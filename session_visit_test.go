@@ -134,7 +134,7 @@ func TestAnIdentityIsDecodedOnceHoweverManyGatesThereAre(t *testing.T) {
 // stored returns the values of the browser's session as they stand in the store.
 func (b *browser) stored() map[string]any {
 	b.t.Helper()
-	raw, found, err := b.site.auth.Sessions().Store.Find(b.cookie(b.site.sessionCookie()).Value)
+	raw, found, err := b.site.auth.Sessions().Store.Find(b.site.auth.sessions.storeKey(b.cookie(b.site.sessionCookie()).Value))
 	require.NoError(b.t, err)
 	require.True(b.t, found)
 	_, values, err := Codec{}.Decode(raw)
@@ -159,7 +159,7 @@ func TestAnAuthenticatedRequestIsOneReadOfTheStore(t *testing.T) {
 			})
 			b := s.browser()
 			b.visit("/a")
-			key := "scs:session:" + b.cookie(s.sessionCookie()).Value
+			key := s.storedAt(b.cookie(s.sessionCookie()).Value)
 			for _, path := range []string{"/b", "/get", "/public"} {
 				var want []string
 				for _, command := range c.want {
@@ -207,7 +207,7 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 			assert.Equal(t, http.StatusOK, got.StatusCode)
 			assert.Contains(t, got.body, "logged-in=true")
 			assert.Contains(t, s.logs.String(), "session_corrupt")
-			_, found, err := s.auth.Sessions().Store.Find(old)
+			_, found, err := s.auth.Sessions().Store.Find(s.auth.sessions.storeKey(old))
 			require.NoError(t, err)
 			assert.False(t, found, "the record is deleted")
 			s.counted()

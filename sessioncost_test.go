@@ -141,7 +141,7 @@ func TestASessionTakesAtMost512BytesOfRedis(t *testing.T) {
 			require.NotEmpty(t, id.OpenID)
 			require.NotEmpty(t, id.UnionID)
 			require.False(t, id.LoginAt.IsZero())
-			bytes := server.Do("MEMORY", "USAGE", "scs:session:"+b.cookie(s.sessionCookie()).Value).(int64)
+			bytes := server.Do("MEMORY", "USAGE", s.storedAt(b.cookie(s.sessionCookie()).Value)).(int64)
 			indexes, err := redis.Strings(server.Do("KEYS", "wechat:user:*"), nil)
 			require.NoError(t, err)
 			require.Len(t, indexes, 1)

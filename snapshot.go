@@ -63,7 +63,7 @@ func (v *visit) guest() *visit {
 
 // snapshotIdentity is what IdentityFromContext tells of such a visit.
 func snapshotIdentity(ctx context.Context) Identity {
-	if v, ok := ctx.Value(visitKey).(*visit); ok && !v.loggedIn {
+	if v, ok := ctx.Value(visitKey).(*visit); ok && !v.in() {
 		return Identity{Snapshot: v.identity.Snapshot}
 	}
 	return Identity{}

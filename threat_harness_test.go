@@ -127,6 +127,9 @@ func (s *site) session(openID string) string {
 	return s.sessionWith(identityKey(wechattest.DefaultAppID), text)
 }
 
+// storedAt is the key in Redis of the session of a token.
+func (s *site) storedAt(token string) string { return "scs:session:" + s.auth.sessions.storeKey(token) }
+
 // sessionWith puts a session with one value into the store.
 func (s *site) sessionWith(key string, value any) string {
 	s.t.Helper()

@@ -71,10 +71,10 @@ func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) 
 		b := s.browser()
 		require.Equal(t, http.StatusOK, b.visit("/a").StatusCode)
 		sessionToken := b.cookie(s.sessionCookie()).Value
-		record, found, err := records.FindCtx(context.Background(), sessionToken)
+		record, found, err := records.FindCtx(context.Background(), s.auth.sessions.storeKey(sessionToken))
 		require.NoError(t, err)
 		require.True(t, found)
-		nonce, plain = openByHand(t, key, "wechatauth session record v2", record, 1, []byte(sessionToken))
+		nonce, plain = openByHand(t, key, "wechatauth session record v2", record, 1, []byte(s.auth.sessions.storeKey(sessionToken)))
 		assert.Contains(t, string(plain), aliceOpenID)
 		see(nonce)
 	}

@@ -586,12 +586,12 @@ func TestT11_ALogoutDeletesTheRecordAndClearsTheCookieAsItWasSet(t *testing.T) {
 	b := s.browser()
 	set, err := http.ParseSetCookie(b.step(b.authorize("/a")).setOf(s.sessionCookie()))
 	require.NoError(t, err)
-	require.Equal(t, int64(1), redis.Do("EXISTS", "scs:session:"+set.Value))
+	require.Equal(t, int64(1), redis.Do("EXISTS", s.storedAt(set.Value)))
 
 	cleared, err := http.ParseSetCookie(b.post("/wechat/logout", url.Values{"next": {"/public"}}).Request.Response.Header.Get("Set-Cookie"))
 
 	require.NoError(t, err)
-	assert.Equal(t, int64(0), redis.Do("EXISTS", "scs:session:"+set.Value))
+	assert.Equal(t, int64(0), redis.Do("EXISTS", s.storedAt(set.Value)))
 	assert.Empty(t, cleared.Value)
 	assert.Negative(t, cleared.MaxAge)
 	type attributes struct {

@@ -653,24 +653,62 @@ var mutants = []mutant{
 	},
 	{
 		name: "a preflight carries forged identity headers", about: "middleware",
-		search: `			if a.identityHeaders {
-				r = a.withIdentityHeaders(r, Identity{}, false)
-			}
+		search: `	if a.identityHeaders {
+		r = a.withIdentityHeaders(r, Identity{}, false)
+	}
 `,
 		broken: "",
 		killer: "^TestT34_AnUpstreamSeesOurIdentityHeadersOrNone$",
 	},
 	{
 		name: "a personal page may be cached", about: "middleware",
-		search: "if !said && (w.visit.loggedIn || w.gate.sessions.cookieSet(w.ResponseWriter)) {",
-		broken: "if !said && w.gate.sessions.cookieSet(w.ResponseWriter) {",
+		search: "if !said && w.visit.in() {",
+		broken: "if !said && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
+		name: "a personal page is shown again without a request", about: "response",
+		search: `w.cacheControl[0] = "private, no-cache"`,
+		broken: `w.cacheControl[0] = "private"`,
+		killer: "^TestAPageIsNotShownAgainAfterItsSessionEnded$",
+	},
+	{
 		name: "a session cookie may be cached", about: "middleware",
-		search: "if !said && (w.visit.loggedIn || w.gate.sessions.cookieSet(w.ResponseWriter)) {",
-		broken: "if !said && w.visit.loggedIn {",
-		killer: "^TestT36_ASessionCookieOfAnOpenPageIsNotForTheNextVisitor$",
+		search: "if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {",
+		broken: "if w.visit.outer && w.gate.sessions.changed(w.visit) {",
+		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
+	},
+	{
+		name: "a session cookie that scs sets may be cached", about: "response",
+		search: "if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {",
+		broken: "if w.gate.sessions.cookieSet(w.ResponseWriter) {",
+		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
+	},
+	{
+		name: "public stays beside a session cookie", about: "response",
+		search: `return name == "public" || name`,
+		broken: `return name`,
+		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
+	},
+	{
+		name: "a preflight has no session", about: "middleware",
+		search: "next.ServeHTTP(w, a.sessions.withEmpty(r))",
+		broken: "next.ServeHTTP(w, r)",
+		killer: "^TestT85_EveryRequestThatReachesAHandlerHasASession$",
+	},
+	{
+		name: "an error handler has no session", about: "failure",
+		search: "a.errorHandler(w, a.sessions.withEmpty(r), f)",
+		broken: "a.errorHandler(w, r, f)",
+		killer: "^TestT85_AnErrorHandlerHasASession$",
+	},
+	{
+		name: "a change of a session that could not be loaded is lost", about: "session",
+		search: `	case v.down != nil:
+		return v.down
+`,
+		broken: "",
+		killer: "^TestT63_AStandInForASessionIsNeverSaved$",
 	},
 	{
 		name: "scs's own Cache-Control counts as the handler's", about: "middleware",
@@ -749,8 +787,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout deletes nothing", about: "handler",
-		search: "if err := a.sessions.logout(w, r); err != nil {",
-		broken: "if err := error(nil); err != nil {",
+		search: "ended, err := a.sessions.logout(w, r)",
+		broken: "ended, err := false, error(nil)",
 	},
 	{
 		name: "a logout leaves no mark", about: "handler",
@@ -814,9 +852,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a damaged record stays", about: "session",
-		search: `	if err := s.drop(ctx, token); err != nil {
+		search: `	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join`,
-		broken: `	if err := s.drop(ctx, ""); err != nil {
+		broken: `	if _, err := s.drop(ctx, ""); err != nil {
 		return errors.Join`,
 	},
 	{
@@ -856,8 +894,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout that failed counts as one", about: "session",
-		search: `		if err := s.end(r.Context(), token); err != nil {`,
-		broken: `		if err := s.end(r.Context(), token); err != nil && token == "" {`,
+		search: `		if err != nil {
+			return ended, fmt.Errorf("delete session: %w", err)`,
+		broken: `		if err != nil && token == "" {
+			return ended, fmt.Errorf("delete session: %w", err)`,
 	},
 	{
 		name: "a session that ended is written again", about: "guard",
@@ -872,18 +912,73 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session that ended goes on under a new token", about: "guard",
-		search: "t.ended = t.ended || !found && token == t.token",
+		search: "t.ended = t.ended || !found && (token == t.token || slices.Contains(t.merged, token))",
 		broken: "_ = found",
 	},
 	{
-		name: "a session that scs has loaded is written again", about: "guard",
-		search: "case t.token == token, !kept && g.found.has(token, g.now()):",
-		broken: "case t.token == token && kept:",
+		name: "a merged session that ended is forgotten", about: "guard",
+		search: "(token == t.token || slices.Contains(t.merged, token))",
+		broken: "(token == t.token)",
+		killer: "^TestT79_NoSuccessorOfASessionThatEnded$",
+	},
+	{
+		name: "an own manager is not guarded", about: "guard",
+		search: "		m.Store = g\n",
+		broken: "",
+		killer: "^TestT79_NoSuccessorOfASessionThatEnded$",
+	},
+	{
+		name: "a merged user is not in the index", about: "session",
+		search: " || s.guard.trackOf(v.ctx).merges()",
+		broken: "",
+		killer: "^TestT79_AMergedUserIsRevokedToo$",
+	},
+	{
+		name: "a login keeps a revoked identity of another account", about: "session",
+		search: "err != nil || !t.isOver() {",
+		broken: "err != nil || true {",
+		killer: "^TestT79_ALoginElsewhereKeepsNoRevokedIdentity$",
+	},
+	{
+		name: "a revocation reads the index once", about: "session",
+		search: "missed = len(ended) < len(keys)",
+		broken: "missed = false",
+		killer: "^TestT79_ASessionThatMovesDuringARevocationEndsWithTheOthers$",
+	},
+	{
+		name: "a bearer token is a cookie behind two gates", about: "session",
+		search: "if s.manager.GetBool(v.ctx, bearerKey) != v.bearer {",
+		broken: "if false {",
+		killer: "^TestT87_ABearerTokenIsNoCookieBehindAnyGates$",
+	},
+	{
+		name: "a gate without a mini program takes bearer tokens", about: "session",
+		search: "if held.bearer && !s.takesBearer {",
+		broken: "if false {",
+		killer: "^TestT87_AGateThatTakesNoBearerTokensTakesNoneFromAnother$",
+	},
+	{
+		name: "tokens stand in the store", about: "session",
+		search: "m.HashTokenInStore = true",
+		broken: "m.HashTokenInStore = false",
+		killer: "^TestT98_AReaderOfRedisFindsNoLiveToken$",
+	},
+	{
+		name: "scripts may read the session cookie", about: "options",
+		search: "	if !c.HttpOnly {",
+		broken: "	if false {",
+		killer: "^TestT93_NewRefusesUnsafeCookiesOfAnOwnManager$",
+	},
+	{
+		name: "SameSite may be unset", about: "options",
+		search: "	case http.SameSiteLaxMode:\n	default:\n",
+		broken: "	case http.SameSiteLaxMode, 0, http.SameSiteDefaultMode:\n	default:\n",
+		killer: "^TestT93_NewRefusesUnsafeCookiesOfAnOwnManager$",
 	},
 	{
 		name: "a late reader goes on under a token of his own", about: "guard",
-		search: "case t.late || t.ended:",
-		broken: "case t.ended:",
+		search: "return t.late || t.ended",
+		broken: "return t.ended",
 	},
 	{
 		name: "an idle session lives on", about: "guard",
@@ -892,7 +987,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the old session is deleted before the new one is saved", about: "guard",
-		search: "c.track.holds = c.guard != nil",
+		search: "c.track.holds = true",
 		broken: "c.track.holds = false",
 	},
 	{
