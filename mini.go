@@ -259,11 +259,8 @@ func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target str
 	if err != nil {
 		return err
 	}
-	ring, err := a.keys.with("enter", []byte(ticket))
-	if err != nil {
-		return err
-	}
-	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, a.mini.appID)), enterTTL)
+	box := a.keys.with("enter", []byte(ticket)).seal(plain, a.mini.appID)
+	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
 }
 
 func (a *Auth) enterPath(ticket string) string { return a.endpoint("mini/enter") + "?ticket=" + ticket }
@@ -337,11 +334,7 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Re
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
 	}
-	ring, err := a.keys.with("enter", []byte(ticket))
-	if err != nil {
-		return e, "", err
-	}
-	plain, err := ring.open(string(box), a.mini.appID)
+	plain, err := a.keys.with("enter", []byte(ticket)).open(string(box), a.mini.appID)
 	if err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {
 		return e, ReasonCodeUsed, nil
 	}

@@ -31,22 +31,13 @@ type boxes struct {
 // settle leaves the outcome of a login. What its session still has to write
 // goes with it.
 func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with store.Batch) error {
-	place := claimKey(f.AppID, f.State)
 	plain, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	flowRing, err := a.keys.with("outcome", f.Key)
-	if err != nil {
-		return err
-	}
-	b := boxes{Flow: flowRing.seal(plain, place)}
+	b := boxes{Flow: a.keys.with("outcome", f.Key).seal(plain, claimKey(f.AppID, f.State))}
 	if o.Token != "" {
-		sessionRing, err := a.keys.with("outcome target", []byte(o.Token))
-		if err != nil {
-			return err
-		}
-		b.Session = sessionRing.seal([]byte(o.Target), "target")
+		b.Session = a.keys.with("outcome target", []byte(o.Token)).seal([]byte(o.Target), "target")
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -102,11 +93,7 @@ func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
 	if err := json.Unmarshal(left, &b); err != nil {
 		return o, errUnsealed
 	}
-	ring, err := a.keys.with("outcome", f.Key)
-	if err != nil {
-		return o, err
-	}
-	plain, err := ring.open(b.Flow, claimKey(f.AppID, f.State))
+	plain, err := a.keys.with("outcome", f.Key).open(b.Flow, claimKey(f.AppID, f.State))
 	if err != nil {
 		return o, err
 	}
@@ -119,11 +106,7 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
 		return "", errUnsealed
 	}
-	ring, err := a.keys.with("outcome target", []byte(token))
-	if err != nil {
-		return "", err
-	}
-	plain, err := ring.open(b.Session, "target")
+	plain, err := a.keys.with("outcome target", []byte(token)).open(b.Session, "target")
 	if err != nil {
 		return "", err
 	}

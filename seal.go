@@ -68,12 +68,13 @@ func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
 
 // with returns a keyring whose boxes need both this ring and key to open or to
 // make.
-func (ring *keyring) with(purpose string, key []byte) (*keyring, error) {
+func (ring *keyring) with(purpose string, key []byte) *keyring {
 	secrets := make([][]byte, len(ring.keys))
 	for i, k := range ring.keys {
 		secrets[i] = append(slices.Clone(k.key), key...)
 	}
-	return newKeyring(purpose, secrets...)
+	both, _ := newKeyring(purpose, secrets...) // cannot fail: the keys of ring were derived in the same way
+	return both
 }
 
 // seal returns plain as text for a cookie. What stands in place (the cookie's

@@ -587,20 +587,20 @@ var mutants = []mutant{
 	},
 	{
 		name: "an outcome opens with any key", about: "callback",
-		search: `	ring, err := a.keys.with("outcome", f.Key)`,
-		broken: `	ring, err := a.keys.with("outcome", []byte("for everybody"))`,
+		search: `a.keys.with("outcome", f.Key).open(`,
+		broken: `a.keys.with("outcome", []byte("for everybody")).open(`,
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "the outcome's target opens for every session", about: "callback",
-		search: `ring, err := a.keys.with("outcome target", []byte(token))`,
-		broken: `ring, err := a.keys.with("outcome target", []byte("for everybody"))`,
+		search: `a.keys.with("outcome target", []byte(token)).open(`,
+		broken: `a.keys.with("outcome target", []byte("for everybody")).open(`,
 		killer: "^TestReloadAndBackAfterALoginLeadToItsTarget$",
 	},
 	{
 		name: "the outcome is left in clear", about: "callback",
-		search: "b := boxes{Flow: flowRing.seal(plain, place)}",
-		broken: "b := boxes{Flow: flowRing.seal(plain, place) + string(plain)}",
+		search: ".seal(plain, claimKey(f.AppID, f.State))}",
+		broken: ".seal(plain, claimKey(f.AppID, f.State)) + string(plain)}",
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
@@ -1315,7 +1315,7 @@ var mutants = []mutant{
 	{
 		name: "what the store keeps opens with what comes with it", about: "seal",
 		search: "secrets[i] = append(slices.Clone(k.key), key...)",
-		broken: "secrets[i] = append(k.key[:0:0], key...)",
+		broken: "secrets[i] = append(slices.Clone(k.key[:0]), key...)",
 		killer: "^TestT78_NoKey",
 	},
 	{
