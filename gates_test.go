@@ -1,7 +1,11 @@
 package wechatauth
 
 import (
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -71,4 +75,106 @@ func TestEndpointsMountedBehindStripPrefixAreToldToTheOperator(t *testing.T) {
 	got := s.browser().step("/wechat/login")
 	assert.Equal(t, http.StatusNotFound, got.StatusCode)
 	assert.Contains(t, s.logs.String(), "http.StripPrefix")
+}
+
+// A proxy that removes a prefix sends the callback to a path where there is no
+// endpoint. A login that began there would come back to it for ever.
+func TestStrayCallback(t *testing.T) {
+	for name, mount := range map[string]func(s *site) http.Handler{
+		"RequireWeChat": func(s *site) http.Handler { return s.auth.RequireWeChat(http.HandlerFunc(echo)) },
+		"LoadWeChat": func(s *site) http.Handler {
+			gate := s.auth.RequireWeChat(http.HandlerFunc(echo))
+			open := s.auth.LoadWeChat(http.HandlerFunc(echo))
+			return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/orders" {
+					gate.ServeHTTP(w, r)
+					return
+				}
+				open.ServeHTTP(w, r)
+			})
+		},
+		"endpoints mounted elsewhere": func(s *site) http.Handler {
+			mux := http.NewServeMux()
+			mux.Handle("/wechat/", s.auth)
+			mux.Handle("/", s.auth.RequireWeChat(http.HandlerFunc(echo)))
+			return mux
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			front := httptest.NewServer(nil)
+			defer front.Close()
+			s := newSite(t, WithBaseURL(front.URL), WithPathPrefix("/app/wechat/"))
+			s.server.Config.Handler = mount(s)
+			app, err := url.Parse(s.server.URL)
+			require.NoError(t, err)
+			front.Config.Handler = http.StripPrefix("/app", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(app)
+				r.Out.Host = r.In.Host
+			}})
+			b := s.browser()
+
+			got := b.visit("/app/orders?id=7")
+
+			assert.Equal(t, http.StatusInternalServerError, got.StatusCode)
+			assert.Contains(t, got.body, string(ReasonBadConfig))
+			assert.NotContains(t, got.body, "/app/wechat/callback")
+			assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
+			assert.Zero(t, s.exchanges(), "the code is not spent")
+			record := s.logs.String()
+			assert.Regexp(t, `level=ERROR .*reason=bad_config`, record)
+			assert.Contains(t, record, "arrived at /wechat/callback instead of /app/wechat/callback")
+			assert.NotContains(t, record, "code=")
+
+			other := s.browser() // whose login it is not
+			assert.NotEqual(t, http.StatusInternalServerError, other.step(got.Request.URL.String()).StatusCode)
+		})
+	}
+	t.Run("behind http.StripPrefix", func(t *testing.T) {
+		s := newSite(t)
+		mux := http.NewServeMux()
+		mux.Handle("/wechat/", http.StripPrefix("/wechat", s.auth))
+		mux.Handle("/", s.auth.RequireWeChat(http.HandlerFunc(echo)))
+		s.server.Config.Handler = mux
+		got := s.browser().visit("/a")
+		assert.Equal(t, http.StatusInternalServerError, got.StatusCode)
+		assert.Contains(t, s.logs.String(), "arrived at /callback instead of /wechat/callback")
+	})
+}
+
+// The application's own handlers may stand below the path prefix: those of
+// WeChat's servers often do.
+func TestPathsBelowThePrefix(t *testing.T) {
+	own := http.NewServeMux()
+	own.HandleFunc("POST /wechat/message", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "success") })
+	own.HandleFunc("/", echo)
+	for name, c := range map[string]struct {
+		opts  []Option
+		owned []string
+		app   []string
+	}{
+		"plain": {nil, []string{"login", "callback", "upgrade", "logout"},
+			[]string{"", "message", "login/", "Login", "logins", "scan", "scan/status", "mini/login", "scan/" + strings.Repeat("a", 43)}},
+		"mini program": {[]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}, []string{"mini/login", "mini/ticket", "mini/enter"}, []string{"mini", "mini/", "mini/message"}},
+		"scan":         {[]Option{WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}, []string{"scan", "scan/status", "scan/" + scanTicketOf(newFlowKey())}, []string{"scan/", "scan/message", "scanner"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t, c.opts...)
+			s.server.Config.Handler = s.auth.LoadWeChat(own)
+			for _, path := range c.owned {
+				assert.NotContains(t, s.wire(http.MethodDelete, "/wechat/"+path, pageHeader).body, "url=", path)
+			}
+			for _, path := range c.app {
+				assert.Contains(t, s.wire(http.MethodDelete, "/wechat/"+path, pageHeader).body, "url=/wechat/"+path, path)
+			}
+			assert.Equal(t, "success", s.wire(http.MethodPost, "/wechat/message", "Content-Length: 0").body)
+		})
+	}
+
+	s := newSite(t)
+	s.server.Config.Handler = s.auth.RequireWeChat(own)
+	assert.Equal(t, http.StatusUnauthorized, s.wire(http.MethodPost, "/pay/notify/secret", "Content-Length: 0").StatusCode)
+	assert.Contains(t, s.logs.String(), "POST without a cookie to /pay;")
+	assert.NotContains(t, s.logs.String(), "secret")
+	assert.Equal(t, http.StatusUnauthorized, s.wire(http.MethodPost, "/wechat/message", "Content-Length: 0").StatusCode)
+	assert.Contains(t, s.logs.String(), "POST without a cookie to /wechat;")
 }

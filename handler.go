@@ -86,6 +86,9 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // notFound tells the operator where the mistake may be: a visitor who comes
 // back from WeChat to a path that is not served has lost his login.
 func (a *Auth) notFound(w http.ResponseWriter, r *http.Request) {
+	if a.strayCallback(w, r) {
+		return
+	}
 	e := Event{Reason: ReasonNotFound}
 	if !strings.HasPrefix(r.URL.Path, a.prefix) {
 		e.Detail = "the endpoints are mounted elsewhere than at the path prefix " + a.prefix + ", or behind http.StripPrefix"

@@ -2,7 +2,9 @@ package wechatauth
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -47,8 +49,9 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // nobody is logged out by it.
 //
 // CORS preflight requests pass without an identity, because browsers send them
-// without cookies: do nothing but CORS on OPTIONS. Requests below the path
-// prefix are served as endpoints, so the gate may wrap a whole application.
+// without cookies: do nothing but CORS on OPTIONS. Requests for the endpoints are
+// served, so the gate may wrap a whole application; other paths below the path
+// prefix are the application's.
 func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
 	return a.gate(next, "")
 }
@@ -83,7 +86,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 			return
 		}
 		a, ok := a.forRequest(w, r)
-		if !ok {
+		if !ok || a.strayCallback(w, asSent(r)) {
 			return
 		}
 		v, err := a.sessions.loadIf(asSent(r), true)
@@ -173,7 +176,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		received := r
 		r = asSent(r)
 		a, ok := a.forRequest(w, r)
-		if !ok {
+		if !ok || a.strayCallback(w, r) {
 			return
 		}
 		v, err := a.sessions.load(r)
@@ -206,6 +209,10 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionUpgrade:
 			redirect(w, a.upgradeURL(a.targetOf(r)))
 		default:
+			if r.Method == http.MethodPost && !hasHeader(r.Header, "Cookie") && !hasHeader(r.Header, "Authorization") {
+				first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+				a.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
+			}
 			a.refuse(w, r, reason)
 		}
 	})
@@ -297,13 +304,45 @@ func (a *Auth) isPage(r *http.Request) bool { return isRead(r) && a.pageVisit(r)
 // response of a page visit, and of a form.
 func (a *Auth) showsPage(r *http.Request) bool { return isForm(r) || a.isPage(r) }
 
-// owns reports whether the request is for one of our endpoints.
+// owns reports whether the request is for one of our endpoints. Other paths below
+// the prefix are the application's.
 func (a *Auth) owns(r *http.Request) bool {
-	if strings.HasPrefix(r.URL.Path, a.prefix) {
+	if _, ok := a.verifyFile(r); ok {
 		return true
 	}
-	_, ok := a.verifyFile(r)
-	return ok
+	name, ok := strings.CutPrefix(r.URL.Path, a.prefix)
+	if !ok {
+		return false
+	}
+	if a.tenants != nil {
+		name = strings.TrimSuffix(name, "/"+a.appIDInPath(r))
+	}
+	ticket, isTicket := strings.CutPrefix(name, "scan/")
+	switch {
+	case name == "scan", isTicket:
+		return a.scans() && (slices.Contains(ownEndpoints[:], name) || validScanTicket(ticket))
+	case strings.HasPrefix(name, "mini/") && a.mini.client == nil && a.tenants == nil:
+		return false
+	}
+	return slices.Contains(ownEndpoints[:], name)
+}
+
+// strayCallback stops a callback of a login that this browser began, where there
+// is no endpoint for it: another login would come back to the same place.
+func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
+		return false
+	}
+	q, ok := parseCallback(r.URL.RawQuery)
+	if !ok {
+		return false
+	}
+	f, reason := a.cookies.get(r, q.state)
+	if reason != "" && reason != ReasonStateExpired {
+		return false
+	}
+	a.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", clean(r.URL.Path), a.endpoint("callback")))
+	return true
 }
 
 // targetOf returns where a login leads that a request begins: its own URL. A

@@ -585,7 +585,7 @@ func TestReturnURLWithOrigin(t *testing.T) {
 	ticket := s.request(http.MethodPost, "/wechat/mini/ticket", s.miniLogin(person(0)), `{"target":"`+base+`/orders?id=7"}`)
 	var entry struct{ URL string }
 	require.NoError(t, json.Unmarshal([]byte(ticket.body), &entry))
-	assert.Equal(t, "/orders?id=7", s.wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), pageHeader).Header.Get("Location"))
+	assert.Equal(t, "/orders?id=7", s.wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), pageHeader, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").Header.Get("Location"))
 }
 
 // A request's own path that a browser could take for another host's ends at itself,

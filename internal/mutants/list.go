@@ -652,6 +652,24 @@ var mutants = []mutant{
 		killer: "^TestT10_OnlyPageVisitsBeginALogin$",
 	},
 	{
+		name: "a callback at a wrong path begins another login", about: "middleware",
+		search: "if !ok || a.strayCallback(w, r) {",
+		broken: "if !ok {",
+		killer: "^TestStrayCallback$",
+	},
+	{
+		name: "another browser's callback is a misconfiguration", about: "middleware",
+		search: `if reason != "" && reason != ReasonStateExpired {`,
+		broken: `if reason != "" && reason != ReasonStateExpired && false {`,
+		killer: "^TestStrayCallback$",
+	},
+	{
+		name: "the gate owns all paths below its prefix", about: "middleware",
+		search: "return slices.Contains(ownEndpoints[:], name)\n",
+		broken: "return true\n",
+		killer: "^TestPathsBelowThePrefix$",
+	},
+	{
 		name: "a preflight carries forged identity headers", about: "middleware",
 		search: `	if a.identityHeaders {
 		r = a.withIdentityHeaders(r, Identity{}, false)
