@@ -48,10 +48,10 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // Status and answer of each reason are listed in the README. While the session store cannot be reached the answer is 503, and
 // nobody is logged out by it.
 //
-// CORS preflight requests pass without an identity, because browsers send them
-// without cookies: do nothing but CORS on OPTIONS. Requests for the endpoints are
-// served, so the gate may wrap a whole application; other paths below the path
-// prefix are the application's.
+// CORS preflight requests pass without an identity and with an empty session,
+// because browsers send them without cookies: do nothing but CORS on OPTIONS.
+// Requests for the endpoints are served, so the gate may wrap a whole
+// application; other paths below the path prefix are the application's.
 func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
 	return a.gate(next, "")
 }
@@ -72,8 +72,8 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 // LoadWeChat lets every request through, with the identity if there is one.
 // It never redirects and never refuses, except below the path prefix, where it
 // serves the endpoints as RequireWeChat does. While the session store cannot be
-// reached, visitors count as anonymous, and what is put into the session is
-// not kept. After a call that got no answer in time, nobody else waits for one
+// reached, visitors count as anonymous, and a handler that changes the session
+// is answered 503: the change cannot be saved. After a call that got no answer in time, nobody else waits for one
 // here until the store has answered, which is tried every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

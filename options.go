@@ -161,15 +161,15 @@ func WithStore(s scs.Store) Option {
 }
 
 // WithSessionManager uses the application's own scs manager, with its store,
-// cookie and lifetimes. Leave its LoadAndSave away: RequireWeChat and LoadWeChat
-// load and save, and a request that is under way during a logout does not bring
-// the session back.
+// cookie and lifetimes. New puts a guard in front of m.Store, which keeps a
+// request from bringing a session back that ended meanwhile; call it before m
+// serves requests. Leave LoadAndSave away: RequireWeChat and LoadWeChat load and
+// save. Set m.HashTokenInStore, so that a reader of the store finds no token.
 //
-// Under LoadAndSave, outside of the gate or inside, whatever a request writes is
-// written as scs does: one that is under way during a logout brings the session
+// Under LoadAndSave around the gate, scs loads and saves, with what scs
+// guarantees: a request that is under way during a logout brings the session
 // back, and during a login it may send the old cookie after the new one. With
-// the manager's IdleTimeout every request writes. RenewToken of such a manager
-// deletes the old session before the new one is saved.
+// the manager's IdleTimeout every request writes.
 func WithSessionManager(m *scs.SessionManager) Option {
 	return func(c *config) { c.manager, c.mgrSet = m, true }
 }
