@@ -3,10 +3,9 @@ package store_test
 import (
 	"context"
 	"fmt"
-	"os"
-	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
@@ -20,16 +19,7 @@ import (
 // aclOfREADME gives the server the user of the README, with what is added.
 func aclOfREADME(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
-	text, err := os.ReadFile("../README.md")
-	require.NoError(t, err)
-	_, line, found := strings.Cut(string(text), "\nACL SETUSER ")
-	require.True(t, found, "the README has no line of an ACL")
-	line, _, _ = strings.Cut(line, "\n")
-	args := []any{"SETUSER"}
-	for _, word := range strings.Fields(line) {
-		args = append(args, word)
-	}
-	server.Do("ACL", append(args, more...)...)
+	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../README.md"), more...)...)...)
 }
 
 // asWeChat is that user's pool.
@@ -83,5 +73,30 @@ func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
 	} {
 		_, err := conn.Do(command[0].(string), command[1:]...)
 		assert.ErrorContains(t, err, "NOPERM", "%v", command)
+	}
+}
+
+func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
+	server := redistest.Start(t)
+	storetest.MissingRights(t, storetest.ACL(t, "../README.md"), func(t *testing.T, user []any) error {
+		server.Do("ACL", append([]any{"SETUSER"}, user...)...)
+		defer server.Do("ACL", "DELUSER", "wechat")
+		return store.New(asWeChat(t, server)).Check(context.Background())
+	})
+	keys, _ := server.Do("KEYS", "*").([]any) // of those who may not delete
+	for _, key := range keys {
+		assert.Positive(t, server.Do("PTTL", key), "what the check leaves behind ends by itself")
+	}
+}
+
+func TestCheckFindsAClockThatIsWrong(t *testing.T) {
+	server := redistest.Start(t)
+	for _, off := range []time.Duration{45 * time.Second, -45 * time.Second, 0} {
+		s := store.New(server.Pool(), store.WithClock(func() time.Time { return time.Now().Add(off) }))
+		if err := s.Check(context.Background()); off == 0 {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, "45s apart")
+		}
 	}
 }

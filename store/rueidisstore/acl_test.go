@@ -1,13 +1,17 @@
 package rueidisstore_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/rueidis"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
@@ -19,16 +23,7 @@ import (
 // aclOfREADME gives the server the user of the README, with what is added.
 func aclOfREADME(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
-	require.NoError(t, err)
-	_, line, found := strings.Cut(string(text), "\nACL SETUSER ")
-	require.True(t, found, "the README has no line of an ACL")
-	line, _, _ = strings.Cut(line, "\n")
-	args := []any{"SETUSER"}
-	for _, word := range strings.Fields(line) {
-		args = append(args, word)
-	}
-	server.Do("ACL", append(args, more...)...)
+	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../../README.md"), more...)...)...)
 }
 
 // asWeChat is that user's way to the Redis that option names.
@@ -86,4 +81,48 @@ func TestBehindSentinelsTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testin
 		aclOfREADME(t, s, rightsOfREADME(t, "behind Sentinels")...)
 	}
 	storetest.Run(t, aclOpener(behindSentinels(group), nearCache()))
+}
+
+// needed are those of the rights that a login needs. Redis 7 permits HELLO to
+// all.
+func needed(rights []any) []any {
+	return slices.DeleteFunc(rights, func(right any) bool { return right == "+scan" || right == "+hello" })
+}
+
+func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
+	server := redistest.Start(t)
+	user := append(storetest.ACL(t, "../../README.md"), needed(rightsOfREADME(t, ""))...)
+	storetest.MissingRights(t, user, func(t *testing.T, user []any) error {
+		server.Do("ACL", append([]any{"SETUSER"}, user...)...)
+		defer server.Do("ACL", "DELUSER", "wechat")
+		return open(t, asWeChat(one(server)), nearCache()).Check(context.Background())
+	}, "+client", "+cluster", "+asking", "+role")
+	keys, _ := server.Do("KEYS", "*").([]any) // of those who may not delete
+	for _, key := range keys {
+		assert.Positive(t, server.Do("PTTL", key), "what the check leaves behind ends by itself")
+	}
+}
+
+func TestInAClusterCheckNamesEveryRightThatIsMissing(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	user := append(storetest.ACL(t, "../../README.md"), needed(rightsOfREADME(t, "in a Cluster"))...)
+	storetest.MissingRights(t, user, func(t *testing.T, user []any) error {
+		for _, server := range cluster.Servers() {
+			server.Do("ACL", "SETUSER", "wechat", "reset")
+			server.Do("ACL", append([]any{"SETUSER"}, user...)...)
+		}
+		return open(t, asWeChat(rueidis.ClientOption{InitAddress: cluster.Addrs()[:3]}), nearCache()).Check(context.Background())
+	}, "+client", "+cluster", "+asking", "+role")
+}
+
+func TestCheckFindsAClockThatIsWrong(t *testing.T) {
+	server := redistest.Start(t)
+	for _, off := range []time.Duration{45 * time.Second, -45 * time.Second, 0} {
+		s := open(t, one(server), rueidisstore.WithClock(func() time.Time { return time.Now().Add(off) }))
+		if err := s.Check(context.Background()); off == 0 {
+			assert.NoError(t, err)
+		} else {
+			assert.ErrorContains(t, err, "45s apart")
+		}
+	}
 }
