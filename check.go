@@ -47,7 +47,8 @@ func (e *CheckError) Unwrap() []error {
 // changed since New, and at what WeChat would refuse of the base URL. It spends
 // nothing and disturbs no login. The error is a *CheckError with all findings;
 // nil means that nothing was found. What could not be looked at, because Redis
-// grants too little, is no finding: it is noted in the log.
+// grants too little, is no finding: it is noted in the log. So is an own manager
+// that does not hash tokens in the store.
 //
 // Call it at start-up, or from a health check that is not asked too often: it
 // makes one call to WeChat for each account. With WithAccounts it looks at the
@@ -57,15 +58,17 @@ func (e *CheckError) Unwrap() []error {
 // What it cannot see is WeChat's console: CallbackDomain, and CallbackDomains of
 // many accounts, is what has to stand there.
 func (a *Auth) Check(ctx context.Context) error {
-	findings := a.checkSettings()
+	all := a.checkSettings()
 	if c, ok := a.sessions.backing.(store.Checker); ok {
-		for _, f := range findingsOf(c.Check(ctx)) {
-			if f.Note {
-				a.log.Info("wechatauth: check: " + f.English)
-				continue
-			}
-			findings = append(findings, f)
+		all = append(all, findingsOf(c.Check(ctx))...)
+	}
+	var findings []*store.Finding
+	for _, f := range all {
+		if f.Note {
+			a.log.Info("wechatauth: check: " + f.English)
+			continue
 		}
+		findings = append(findings, f)
 	}
 	for _, gate := range a.checkedGates(ctx) {
 		findings = append(findings, gate.checkAccounts(ctx)...)
@@ -115,6 +118,13 @@ func (a *Auth) checkSettings() (found []*store.Finding) {
 		for _, err := range checkManager(a.sessions.manager, a.base) {
 			found = append(found, &store.Finding{
 				English: err.Error(), Chinese: "会话管理器的设置与 WithBaseURL 不符，登录后会话无法保持：" + err.Error(), Err: err,
+			})
+		}
+		if !a.sessions.manager.HashTokenInStore {
+			found = append(found, &store.Finding{
+				English: "WithSessionManager: the keys of the session store are the session tokens, so whoever reads the store can take over every session; set HashTokenInStore, which ends the sessions from before",
+				Chinese: "WithSessionManager：会话存储的键就是会话令牌，能读取存储的人可以接管所有会话；请设置 HashTokenInStore（此前的会话将失效）。",
+				Note:    true,
 			})
 		}
 	}

@@ -48,6 +48,20 @@ func TestWhatCheckMayNotSeeOfRedisIsNotedInTheLogAndNoFinding(t *testing.T) {
 	assert.Contains(t, s.logs.String(), "the eviction policy of Redis could not be seen")
 }
 
+func TestCheckNotesTokensThatAreNotHashedInTheStore(t *testing.T) {
+	const note = "the keys of the session store are the session tokens"
+	for _, hashed := range []bool{false, true} {
+		m := scs.New()
+		m.Cookie.Secure, m.HashTokenInStore = true, hashed
+		s := newTLSSite(t, WithSessionManager(m))
+		require.NoError(t, s.auth.Check(context.Background()))
+		assert.Equal(t, !hashed, strings.Contains(s.logs.String(), note))
+	}
+	s := newTLSSite(t)
+	require.NoError(t, s.auth.Check(context.Background()))
+	assert.NotContains(t, s.logs.String(), note)
+}
+
 func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
