@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"runtime"
@@ -19,12 +20,11 @@ import (
 // memoryFigures prints what a session costs in this process, and an instance
 // that nobody visits.
 func (f *field) memoryFigures(rs *rounds) error {
-	record, err := redis.Bytes(f.redis.Do("GET", sessionKeys(f.cookies)[0]))
+	record, err := redis.Bytes(f.redis.Do("GET", ourKey(f.cookies[0])))
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
-	scsKey := sessionKeys([]string{named(f.stored, "scs").visitors[0].request.Header.Get("Cookie")})[0]
-	theirs, err := redis.Bytes(f.redis.Do("GET", scsKey))
+	theirs, err := redis.Bytes(f.redis.Do("GET", scsKey(named(f.stored, "scs").visitors[0].request.Header.Get("Cookie"))))
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
@@ -106,7 +106,7 @@ func (f *field) growth(rs *rounds, set settings) error {
 // growSessions fills Redis with copies of a real record, under tokens of their
 // own, and lets visitors with any of these tokens ask.
 func (f *field) growSessions(rs *rounds, sizes []int) error {
-	record, err := redis.Bytes(f.redis.Do("GET", sessionKeys(f.cookies)[0]))
+	record, err := redis.Bytes(f.redis.Do("GET", ourKey(f.cookies[0])))
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
@@ -151,13 +151,22 @@ func (f *field) growSessions(rs *rounds, sizes []int) error {
 	return nil
 }
 
+// boundTo is a record of package store with the sum of another key: a byte, eight
+// bytes of the key's SHA-256, and the session.
+func boundTo(key string, record []byte) []byte {
+	sum := sha256.Sum256([]byte(key))
+	bound := append([]byte{record[0]}, sum[:8]...)
+	return append(bound, record[len(bound):]...)
+}
+
 // fill writes the sessions from one number to another, in pipelines.
 func fill(conn redis.Conn, record []byte, from, to int) error {
 	const batch = 1000
 	for at := from; at < to; at += batch {
 		end := min(at+batch, to)
 		for n := at; n < end; n++ {
-			if err := conn.Send("SET", "scs:session:"+tokenOf(n), record, "PX", 3_600_000); err != nil {
+			key := keyPrefix + hashed(tokenOf(n))
+			if err := conn.Send("SET", key, boundTo(key, record), "PX", 3_600_000); err != nil {
 				return fmt.Errorf("fill Redis: %w", err)
 			}
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/gob"
 	"fmt"
 	"net/http"
@@ -156,15 +158,23 @@ func jwtContender() (*contender, error) {
 	return withCookies("jwt", h, cookies), nil
 }
 
-// sessionKeys are what the sessions of cookies are kept under in Redis, by ours
-// and by scs.
-func sessionKeys(cookies []string) []string {
-	keys := make([]string, len(cookies))
-	for n, c := range cookies {
-		_, token := sessionCookie(c)
-		keys[n] = "scs:session:" + token
-	}
-	return keys
+// scsKey is the key of the session of a cookie in Redis, as scs has it, and
+// ourKey is that of ours, which hashes tokens.
+func scsKey(cookies string) string {
+	_, token := sessionCookie(cookies)
+	return keyPrefix + token
+}
+
+func ourKey(cookies string) string {
+	_, token := sessionCookie(cookies)
+	return keyPrefix + hashed(token)
+}
+
+const keyPrefix = "scs:session:"
+
+func hashed(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
 // sessionCookie finds the session in what a browser sends.
@@ -180,7 +190,7 @@ func sessionCookie(cookies string) (name, token string) {
 // redigoContender asks Redis for the same records, and does nothing with them:
 // no session in Redis can be read for less.
 func redigoContender(pool *redis.Pool, cookies []string) *contender {
-	key, openID := sessionKeys(cookies)[0], openIDOf(0)
+	key, openID := ourKey(cookies[0]), openIDOf(0)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn := pool.Get()
 		record, err := redis.Bytes(conn.Do("GET", key))

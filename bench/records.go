@@ -12,10 +12,9 @@ type footprint struct {
 	redis int // of the key with the record, as MEMORY USAGE counts
 }
 
-// footprintOf reads one session. The openid, unionid and time in it are those of
+// footprintOf reads the session of a key. The openid, unionid and time in it are those of
 // the same visitor for all contenders.
-func (f *field) footprintOf(cookie string) (footprint, error) {
-	key := sessionKeys([]string{cookie})[0]
+func (f *field) footprintOf(key string) (footprint, error) {
 	record, err := redis.Bytes(f.redis.Do("GET", key))
 	if err != nil {
 		return footprint{}, fmt.Errorf("read a session record: %w", err)
@@ -29,10 +28,10 @@ func (f *field) footprintOf(cookie string) (footprint, error) {
 
 // footprints are those of a session of ours and of scs.
 func (f *field) footprints() (ours, scs footprint, err error) {
-	if ours, err = f.footprintOf(f.cookies[0]); err != nil {
+	if ours, err = f.footprintOf(ourKey(f.cookies[0])); err != nil {
 		return ours, scs, err
 	}
-	scs, err = f.footprintOf(named(f.stored, "scs").visitors[0].request.Header.Get("Cookie"))
+	scs, err = f.footprintOf(scsKey(named(f.stored, "scs").visitors[0].request.Header.Get("Cookie")))
 	return ours, scs, err
 }
 
