@@ -47,16 +47,15 @@ func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) 
 	records := store.NewMemory()
 	s := newSite(t, WithStore(records), WithSessionEncryption([]byte(key)))
 	nonces := map[string]bool{}
-	changes := make([]byte, 24) // the bits that differ among the nonces
-	see := func(nonce []byte) {
+	last := map[string][]byte{}
+	changes := map[string][]byte{"cookie": make([]byte, 24), "record": make([]byte, 24)} // the bits that differ among the nonces
+	see := func(kind string, nonce []byte) {
 		assert.False(t, nonces[string(nonce)], "a nonce was used twice")
-		for seen := range nonces {
-			for i := range changes {
-				changes[i] |= seen[i] ^ nonce[i]
-			}
-			break
-		}
 		nonces[string(nonce)] = true
+		for i := range last[kind] {
+			changes[kind][i] |= last[kind][i] ^ nonce[i]
+		}
+		last[kind] = nonce
 	}
 	for range 64 {
 		cookies := s.browser().step("/a").flowCookies()
@@ -66,7 +65,7 @@ func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) 
 		additional := additionalData([keyIDSize]byte(box[1:]), s.auth.cookies.place("flow", cookies[0].Name))
 		nonce, plain := openByHand(t, wechattest.DefaultSecret, "wechatauth v2 flow", box, 1+keyIDSize, additional)
 		assert.Contains(t, string(plain), `"r":"/a"`)
-		see(nonce)
+		see("cookie", nonce)
 
 		b := s.browser()
 		require.Equal(t, http.StatusOK, b.visit("/a").StatusCode)
@@ -76,10 +75,12 @@ func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) 
 		require.True(t, found)
 		nonce, plain = openByHand(t, key, "wechatauth session record v2", record, 1, []byte(s.auth.sessions.storeKey(sessionToken)))
 		assert.Contains(t, string(plain), aliceOpenID)
-		see(nonce)
+		see("record", nonce)
 	}
-	for i, bits := range changes {
-		assert.Equal(t, byte(0xff), bits, "byte %d of the nonces", i)
+	for kind, all := range changes {
+		for i, bits := range all {
+			assert.Equal(t, byte(0xff), bits, "byte %d of the nonces of each %s", i, kind)
+		}
 	}
 }
 

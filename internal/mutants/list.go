@@ -272,7 +272,7 @@ var mutants = []mutant{
 		name: "a flow lives twice as long", about: "flow",
 		search: "flowTTL = 10 * time.Minute",
 		broken: "flowTTL = 20 * time.Minute",
-		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
+		killer: "^TestALateReturnLeadsToTheTarget$",
 	},
 	{
 		name: "a flow cookie can be read by scripts", about: "flow",
@@ -333,12 +333,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "a planted flow cookie hides ours", about: "flow",
-		search: `			other = f
-			continue
-`,
-		broken: `			other = f
-			break
-`,
+		search: `			continue
+		}
+		if subtle.`,
+		broken: `			break
+		}
+		if subtle.`,
 		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
 	{
