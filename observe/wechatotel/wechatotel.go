@@ -121,7 +121,7 @@ func (o *Observer) Observe(ctx context.Context, e wechatauth.Event) {
 		name, ends = "wechatauth login", true
 	}
 	failure := attribute.String("error.type", string(e.Reason))
-	if ends && (e.Reason == "" || e.Duration > 0) {
+	if ends && e.Duration > 0 {
 		o.logins.Record(ctx, e.Duration.Seconds(), metric.WithAttributes(set(channel, failure)...))
 	}
 	o.span(ctx, name, trace.SpanKindInternal, e.Duration, string(e.Reason), e.Err,

@@ -75,7 +75,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 // Observe implements wechatauth.Observer.
 func (o *Observer) Observe(_ context.Context, e wechatauth.Event) {
 	o.events.WithLabelValues(string(e.Kind), string(e.Reason), string(e.Channel)).Inc()
-	if e.Kind == wechatauth.EventLoginFinished || (e.Kind == wechatauth.EventLoginFailed && e.Duration > 0) {
+	if e.Duration > 0 && (e.Kind == wechatauth.EventLoginFinished || e.Kind == wechatauth.EventLoginFailed) {
 		o.logins.WithLabelValues(string(e.Channel), string(e.Reason)).Observe(e.Duration.Seconds())
 	}
 }
