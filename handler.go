@@ -28,7 +28,8 @@ const (
 // ServeHTTP serves the endpoints below the path prefix. Mount it at the
 // prefix, as in mux.Handle("/wechat/", auth); not behind http.StripPrefix.
 //
-//	GET  login?next=…    begins a login and returns to next
+//	GET  login?next=…    begins a login and returns to next; with again=1 also where
+//	                     somebody is logged in, for another account in the same browser
 //	GET  callback        where WeChat sends the visitor back
 //	GET  upgrade?next=…  the page with the button
 //	POST upgrade         asks WeChat for snsapi_userinfo; field next
@@ -234,6 +235,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
+	if l.again && v.loggedIn && f.Scope == client.ScopeUserInfo { // another account, perhaps: WeChat shall ask
+		redirect(w, acc.client.AuthorizeURL(a.redirectURI(), f.Scope, f.State, client.ForcePopup()))
+		return
+	}
 	redirect(w, a.authorizeURL(acc, f.Scope, f.State))
 }
 
@@ -288,7 +293,8 @@ func (a *Auth) accountFor(r *http.Request) account {
 }
 
 // serveLogin begins a login for whoever was told to: a link, or a script that
-// got a 401.
+// got a 401. With again it asks WeChat even where somebody is logged in; his
+// session stays until another one is saved.
 func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 	target := a.nextOf(r, r.URL.Query())
 	if !a.navigates(r) {
@@ -310,7 +316,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.cookies.dropIfSent(w, r, a.cookies.snapshotName())
 		r = withoutCookie(withoutCookie(r, a.cookies.trailName()), a.cookies.snapshotName())
 	}
-	if v.loggedIn && v.identity.grants(a.scope) {
+	if v.loggedIn && v.identity.grants(a.scope) && !(again && isOwnWish(r)) {
 		redirect(w, target)
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -614,4 +615,50 @@ func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, wechattest.DefaultAppID, appID)
 	})
+}
+
+// Another account in the same browser: the login asks WeChat again, and the session
+// stays until another one is saved.
+func TestLoginAgain(t *testing.T) {
+	const again = "/wechat/login?next=%2Fa&again=1"
+	s := newSite(t)
+	b := s.browser()
+	require.Contains(t, b.visit("/a").body, "openid="+aliceOpenID)
+	from := func(site string) answer {
+		b.header.Set("Sec-Fetch-Site", site)
+		b.header.Set("Sec-Fetch-Mode", "navigate")
+		b.header.Set("Sec-Fetch-Dest", "document")
+		defer func() {
+			for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"} {
+				b.header.Del(name)
+			}
+		}()
+		return b.step(again)
+	}
+
+	assert.Equal(t, "/a", b.step("/wechat/login?next=%2Fa").Header.Get("Location"), "without again the session is enough")
+	for _, site := range []string{"cross-site", "same-site"} {
+		got := from(site)
+		assert.Equal(t, "/a", got.Header.Get("Location"), site)
+		assert.Empty(t, got.flowCookies(), site)
+	}
+	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, again).StatusCode)
+	for _, site := range []string{"none", "same-origin"} {
+		got := from(site)
+		assert.Contains(t, got.Header.Get("Location"), authorizeEndpoint, site)
+		assert.NotContains(t, got.Header.Get("Location"), "forcePopup", "a silent login has no dialog")
+		assert.Empty(t, got.setOf(s.sessionCookie()), site)
+	}
+	assert.Contains(t, b.visit("/a").body, "openid="+aliceOpenID, "a login that was begun ends no session")
+
+	s.sim.Hold(person(1))
+	assert.Contains(t, b.visit(again).body, "url=/a logged-in=true openid="+bobOpenID)
+	assert.Contains(t, b.visit("/b").body, "openid="+bobOpenID)
+
+	asks := newSite(t, WithScope(client.ScopeUserInfo))
+	other := asks.browser()
+	other.allow(other.visit("/a"))
+	require.Contains(t, other.visit("/a").body, "logged-in=true")
+	assert.Contains(t, other.step(again).Header.Get("Location"), "&forcePopup=true#wechat_redirect", "who has agreed before is asked again")
+	assert.NotContains(t, asks.browser().step(again).Header.Get("Location"), "forcePopup")
 }

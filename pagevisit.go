@@ -113,6 +113,13 @@ func sendsFetchMetadata(h http.Header) bool {
 	return hasHeader(h, "Sec-Fetch-Mode") || hasHeader(h, "Sec-Fetch-Dest") || hasHeader(h, "Sec-Fetch-Site") || hasHeader(h, "Sec-Fetch-User")
 }
 
+// isOwnWish reports whether no other site sent the browser here, as far as the
+// browser says: the address bar, or a page of this origin.
+func isOwnWish(r *http.Request) bool {
+	site := headerOf(r.Header, "Sec-Fetch-Site")
+	return site == "" || site == "none" || site == "same-origin"
+}
+
 // isSpeculative reports whether the browser fetches ahead of a visit that may
 // never happen.
 func isSpeculative(h http.Header) bool {

@@ -798,6 +798,12 @@ var mutants = []mutant{
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
+		name: "another site makes a logged-in browser log in again", about: "handler",
+		search: "!(again && isOwnWish(r)) {",
+		broken: "!again {",
+		killer: "^TestLoginAgain$",
+	},
+	{
 		name: "a login by a script begins a flow", about: "handler",
 		search: "if !a.navigates(r) {",
 		broken: "if !a.navigates(r) && false {",
