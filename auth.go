@@ -39,7 +39,7 @@ type Auth struct {
 	keys     *keyring // for what the store keeps, which never sees it
 	claims   *claims
 
-	shutdowns *shutdowns
+	scanLooks *scanLooks
 
 	environments    EnvironmentPolicy
 	embeddedQR      bool
@@ -96,7 +96,7 @@ func New(opts ...Option) (*Auth, error) {
 		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, scanPlace: c.scanPlace, scanLook: c.scanLook,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
-		shutdowns: &shutdowns{},
+		scanLooks: &scanLooks{},
 		onLogin:   hook(c.onLogin).quiet(),
 		consents:  &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 		observer:  c.observer, log: c.logger, now: c.now,

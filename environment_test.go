@@ -166,13 +166,12 @@ func (s *site) journey(t *testing.T, b *browser, act EnvironmentAction, target s
 		assert.Contains(t, b.visit(callback).body, there+wechattest.OpenID(wechattest.DefaultWebsiteAppID, person(0)))
 	case LoginScan:
 		page := b.visit(target)
-		require.Contains(t, page.body, `class="number"`)
+		require.Contains(t, page.body, `class="qr"`)
 		held := (&scanSite{site: s}).held(b)
 		phone := s.browser()
 		path := s.auth.scanPath(held.Ticket)
-		require.Contains(t, phone.visit(path).body, scanField)
-		require.Contains(t, phone.post(path, number(held.Number)).body, "登录已确认")
-		assert.Contains(t, b.collect(target).body, there+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+		require.Contains(t, phone.visit(path).body, scanButton)
+		assert.Contains(t, b.enter(target, (&scanSite{site: s}).confirm(phone, path)).body, there+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	case OpenInWeChat:
 		page := b.visit(target)
 		require.Equal(t, http.StatusForbidden, page.StatusCode)

@@ -40,8 +40,8 @@ const (
 //	POST mini/enter      the form of PageEnter, where a GET has to ask first
 //	GET  scan?next=…     LoginScan: the page with the QR code, which the phone opens and
 //	                     confirms at scan/ and the ticket
-//	GET  scan/events     server-sent events: what has become of that QR code
-//	GET  scan/status     the same, once, as JSON
+//	POST scan            its form: the number that the phone shows
+//	GET  scan/status     what has become of that QR code, as JSON
 //
 // A missing or refused next means "/".
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -123,17 +123,17 @@ func (a *Auth) serveScans(w http.ResponseWriter, r *http.Request, name string) {
 	switch {
 	case name == "scan" && get:
 		a.serveScan(w, r)
-	case name == "scan/events" && get:
-		a.serveScanEvents(w, r)
+	case name == "scan" && r.Method == http.MethodPost:
+		a.serveScanNumber(w, r)
 	case name == "scan/status" && get:
 		a.serveScanStatus(w, r)
 	case isPhone && get:
 		a.serveScanPhone(w, r, ticket)
 	case isPhone && r.Method == http.MethodPost:
 		a.serveScanAnswer(w, r, ticket)
-	case name == "scan" || name == "scan/events" || name == "scan/status":
+	case name == "scan/status":
 		a.methodNotAllowed(w, r, "GET")
-	case isPhone:
+	case name == "scan" || isPhone:
 		a.methodNotAllowed(w, r, "GET, POST")
 	default:
 		a.stop(w, r, Failure{Reason: ReasonNotFound, Page: a.showsPage(r)})

@@ -304,14 +304,6 @@ var exits = []struct {
 		return w.b.fetch("GET", "/wechat/scan/status")
 	}},
 	{"the state of no scan", 200, desks, func(w *walk) answer { return w.b.as(chromeWindows).fetch("GET", "/wechat/scan/status") }},
-	{"the events of a scan", 200, desks, func(w *walk) answer {
-		s, desk := &scanSite{site: w.site}, w.b.as(chromeWindows)
-		desk.step("/wechat/scan?next=/a")
-		ctx, cancel := context.WithCancel(context.Background())
-		defer cancel()
-		resp, _ := s.listen(ctx, desk)
-		return answer{Response: resp}
-	}},
 	{"the scan on a phone that is not logged in", 303, desks, func(w *walk) answer {
 		s := &scanSite{site: w.site}
 		path, _ := s.show(w.b.as(chromeWindows), "/a")
@@ -323,12 +315,14 @@ var exits = []struct {
 		return s.phoneOf(person(0)).visit(path)
 	}},
 	{"the answer of the phone", 200, desks, func(w *walk) answer {
-		_, got := w.scanned()
+		_, _, got := w.scanned()
 		return got
 	}},
 	{"the scan is done", 303, desks, func(w *walk) answer {
-		desk, _ := w.scanned()
-		return desk.step("/wechat/scan?next=/a&wait=1")
+		desk, number, _ := w.scanned()
+		still := *desk.client
+		still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+		return desk.do(&still, http.MethodPost, "/wechat/scan?next=/a&number="+number, nil, http.Header{"Sec-Fetch-Site": {"same-origin"}})
 	}},
 	{"a scan that nobody began", 404, desks, func(w *walk) answer {
 		s := &scanSite{site: w.site}
@@ -373,13 +367,13 @@ const confirmPage = "the page on which a phone confirms"
 
 // scanned is a desk whose QR code a phone has confirmed, and what the phone is
 // told.
-func (w *walk) scanned() (desk *browser, told answer) {
+func (w *walk) scanned() (desk *browser, number string, told answer) {
 	s := &scanSite{site: w.site}
 	desk = w.b.as(chromeWindows)
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	phone := s.phoneOf(person(0))
 	s.scan(phone, path)
-	return desk, phone.post(path, number(c.Number))
+	return desk, s.confirm(phone, path), phone.visit(path)
 }
 
 // whenWeChat is a callback for which WeChat's token endpoint fails once.

@@ -167,18 +167,19 @@ func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
 	seen := &recorder{}
 	s := newScanSite(t, WithObserver(seen))
 	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	flow := seen.event(t, EventLoginStarted).Flow
 	s.scan(phone, path)
+	number := s.confirm(phone, path)
 	s.clock.Advance(20 * time.Second)
 
-	phone.post(path, number(other(c.Number)))
-	onPhone := seen.event(t, EventLoginFailed)
-	s.clock.Advance(20 * time.Second)
-	desk.collect("/a")
+	desk.enter("/a", wrong(number))
 	onDesk := seen.event(t, EventLoginFailed)
+	s.clock.Advance(20 * time.Second)
+	phone.visit(path)
+	onPhone := seen.event(t, EventLoginFailed)
 
-	for want, e := range map[float64]Event{20: onPhone, 40: onDesk} {
+	for want, e := range map[float64]Event{20: onDesk, 40: onPhone} {
 		assert.Equal(t, ReasonScanNumber, e.Reason)
 		assert.InDelta(t, want, e.Duration.Seconds(), 1)
 		assert.Equal(t, flow, e.Flow)
@@ -190,12 +191,12 @@ func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
 	seen := &recorder{}
 	s := newScanSite(t, WithObserver(seen))
 	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	flow := seen.event(t, EventLoginStarted).Flow
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
+	number := s.confirm(phone, path)
 	s.show(s.desk(), "/b") // of another login
-	desk.collect("/a")
+	desk.enter("/a", number)
 	assert.Equal(t, flow, seen.event(t, EventLoginFinished).Flow)
 	assert.Equal(t, flow, seen.call(t, "commit session").Flow)
 }

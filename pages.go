@@ -37,17 +37,22 @@ const (
 	// PageEmbeddedQR has a frame at Page.URL, in which WeChat shows the QR code
 	// of WithWebsiteApp (WithEmbeddedQR).
 	PageEmbeddedQR
-	// PageScan shows the QR code Page.QR to be scanned by a phone, and the number
-	// Page.Scan.Number that is asked for there. It asks Page.Scan.RefreshURL every
-	// few seconds whether that has happened: a page of your own by
-	// <meta http-equiv="refresh">.
+	// PageScan shows the QR code Page.QR, to be scanned by a phone. It has to ask
+	// Page.Scan.RefreshURL every few seconds whether the phone has answered: a page
+	// of your own by <meta http-equiv="refresh">.
 	PageScan
-	// PageScanConfirm is what the phone shows then: which browser is about to be
-	// logged in, and a form that is posted to Page.ActionURL with the number that
-	// the person reads there and types as the field "number", or with the field
-	// "refuse".
+	// PageScanConfirm is on the phone: which browser is about to be logged in, and
+	// a form that is posted to Page.ActionURL with the field "confirm" or "refuse".
 	PageScanConfirm
-	// PageScanDone tells the phone that the browser is logged in.
+	// PageScanConfirmed is on the phone that has confirmed: the number
+	// Page.Scan.Number, to be typed into the browser. Page.Scan.RefreshURL is
+	// whether that has happened.
+	PageScanConfirmed
+	// PageScanNumber is in the browser then: a form that is posted to
+	// Page.ActionURL with that number as the field "number", and Page.Next as the
+	// hidden field "next". A wrong number ends the login.
+	PageScanNumber
+	// PageScanDone is on the phone once the browser is logged in.
 	PageScanDone
 	// PageEnter asks whether to log in as the user of the mini program that
 	// opened this page in a web-view (WithMiniProgram): another user is logged in
@@ -103,11 +108,12 @@ type Page struct {
 
 // ScanDetails is what the two pages of a scan show.
 type ScanDetails struct {
-	// Number is what PageScan shows: two digits.
+	// Number is what PageScanConfirmed shows: four digits.
 	Number string
 	// Scanned is true on PageScan once the phone has the QR code.
 	Scanned bool
-	// RefreshURL is where PageScan goes to learn what the phone has answered.
+	// RefreshURL is where PageScan and PageScanConfirmed go to learn what the other
+	// side has done.
 	RefreshURL string
 	// Browser is which one is about to be logged in, such as "Chrome · Windows";
 	// empty if unknown.
@@ -117,7 +123,7 @@ type ScanDetails struct {
 	// Age is how long ago the QR code was made, in whole seconds.
 	Age time.Duration
 
-	eventsURL, statusURL string // for the script of the embedded page
+	statusURL string // for the script of the embedded page
 }
 
 // Pages writes the HTML of p to w. It is called once per answer, from many
@@ -139,8 +145,8 @@ var (
 	pageCSSHash  = cspHash([]byte(pageCSS))
 	pageScripts  = map[PageKind]pageScript{
 		PageOpenInWeChat: newPageScript("pages/copy.js"),
-		PageScan:         newPageScript("pages/scan.js"),
-		pageReopen:       newPageScript("pages/reopen.js"),
+		PageScan:         newPageScript("pages/scan.js"), PageScanConfirmed: newPageScript("pages/scan.js"),
+		pageReopen: newPageScript("pages/reopen.js"),
 	}
 	pageTexts = mustParsePageTexts(mustReadPageFile("pages/texts.json"))
 )
@@ -163,6 +169,8 @@ type pageTextFile struct {
 	Embedded pageText            `json:"embedded"` // PageEmbeddedQR
 	Scan     pageText            `json:"scan"`     // PageScan
 	Confirm  pageText            `json:"confirm"`  // PageScanConfirm
+	Typed    pageText            `json:"typed"`    // PageScanConfirmed
+	Number   pageText            `json:"number"`   // PageScanNumber
 	Done     pageText            `json:"done"`     // PageScanDone
 	Enter    pageText            `json:"enter"`    // PageEnter
 	Reopen   pageText            `json:"reopen"`   // pageReopen
@@ -201,9 +209,14 @@ func defaultPages(w io.Writer, p Page) error {
 		view.OpenURL, view.QR = p.URL, p.QR
 	case PageEmbeddedQR:
 		view.FrameURL = p.URL
-	case PageScan:
-		view.QR, view.Waiting = p.QR, &p.Scan
-		view.EventsURL, view.StatusURL = p.Scan.eventsURL, p.Scan.statusURL
+	case PageScan, PageScanConfirmed:
+		view.QR, view.Waiting, view.StatusURL = p.QR, &p.Scan, p.Scan.statusURL
+		view.State = map[bool]string{true: scanScanned, false: scanWaiting}[p.Scan.Scanned]
+		if p.Kind == PageScanConfirmed {
+			view.State = scanConfirmed
+		}
+	case PageScanNumber:
+		view.Typing = true
 	case PageScanConfirm:
 		view.Asking, view.Seconds = &p.Scan, int(p.Scan.Age/time.Second)
 	case pageReopen:
@@ -224,9 +237,10 @@ type pageView struct {
 	QR                template.URL
 	Reopen            bool
 
-	Waiting, Asking      *ScanDetails // on the browser's page and on the phone's
-	EventsURL, StatusURL string
-	Seconds              int
+	Waiting, Asking  *ScanDetails // for the other side; the phone's user
+	State, StatusURL string
+	Typing           bool
+	Seconds          int
 }
 
 // pageTextFor picks the text of p, and the reason to name on the page: none
@@ -245,6 +259,10 @@ func pageTextFor(p Page) (pageText, Reason) {
 		return pageTexts.Scan, ""
 	case PageScanConfirm:
 		return pageTexts.Confirm, ""
+	case PageScanConfirmed:
+		return pageTexts.Typed, ""
+	case PageScanNumber:
+		return pageTexts.Number, ""
 	case PageScanDone:
 		return pageTexts.Done, ""
 	case PageEnter:
@@ -336,7 +354,7 @@ func pageStatus(p Page) int {
 // under "no-referrer" a browser posts the form with "Origin: null", and one without
 // Sec-Fetch-Site could then not be told from a foreign site.
 func pageReferrerPolicy(kind PageKind) string {
-	if kind == PageUpgrade || kind == PageScanConfirm || kind == PageEnter {
+	if kind == PageUpgrade || kind == PageScanConfirm || kind == PageScanNumber || kind == PageEnter {
 		return "same-origin"
 	}
 	return "no-referrer"
@@ -347,7 +365,7 @@ func defaultPagePolicy(p Page) string {
 	if script, ok := pageScripts[p.Kind]; ok {
 		policy += "; script-src " + script.hash
 	}
-	if p.Kind == PageScan {
+	if p.Kind == PageScan || p.Kind == PageScanConfirmed {
 		policy += "; connect-src 'self'"
 	}
 	if p.QR != "" {

@@ -13,7 +13,7 @@ import (
 const maxReturnTarget = 2048
 
 // ownEndpoints are the paths below the path prefix that this library answers.
-var ownEndpoints = [...]string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/events", "scan/status"}
+var ownEndpoints = [...]string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
 
 // returnTarget decides whether a browser may be sent to raw after a login, a
 // logout or a step-up, and returns the bytes to put into Location.

@@ -7,36 +7,50 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"math/big"
 	"net/http"
 	"net/url"
-	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
 )
 
 // Scan to log in, for browsers outside WeChat (LoginScan). The browser shows a
-// QR code with a ticket, and holds a sealed cookie that alone can use what comes
-// of the ticket. The phone opens it inside WeChat, is logged in there by the
-// official account, is told which browser it is about to log in, and confirms
-// by typing the number that this browser shows. A QR code that somebody forwards
-// to log in a stranger shows no number to that stranger, who can guess once: 1 in
-// 90.
+// QR code with a ticket, and holds a sealed cookie that alone can use the ticket.
+// The phone opens the code inside WeChat, is logged in there by the official
+// account, shows which browser is about to be logged in, and asks the user to
+// confirm. It then shows a number, which the user types into the browser. One
+// try is allowed: a QR code that was forwarded, and a picture of the screen, log
+// no browser in without the number on the phone that confirmed.
 //
-// All that the two sides know of each other are marks in the session store,
-// each of one key, so that they may talk to different instances.
+// All that the two sides share is in marks of the session store, each of one
+// key, so they may talk to different instances. The marks are sealed under a key
+// that the store never sees.
 
 const (
 	// scanTTL is how long a QR code can be scanned and confirmed.
 	scanTTL = 2 * time.Minute
-	// scanGrace is how much later the browser may still fetch what was
-	// confirmed in the last moment.
-	scanGrace = 30 * time.Second
+	// scanGrace is how much later the number may still be typed.
+	scanGrace = time.Minute
 	// scanSpentTTL outlives every cookie of a ticket, on skewed clocks too.
 	scanSpentTTL = scanTTL + scanGrace + 2*clockSkew
 
+	// scanPause is how long a look at a ticket answers for the next ones. The
+	// page of the browser and that of the phone ask once a second.
+	scanPause = 500 * time.Millisecond
+	// scanLookBudget bounds a look at the store, and with it how long a store
+	// that hangs can hold a request.
+	scanLookBudget = 2 * time.Second
+
 	scanTicketSize = 16 // bytes: 128 bits
+
+	// scanPhonePlace is where the phone's page holds its ticket: in the URL that
+	// it asks for the state.
+	scanPhonePlace = "scan phone"
 )
 
 // WithScanPlace tells the person on the phone where the browser is that he is
@@ -51,28 +65,27 @@ func WithScanPlace(f func(r *http.Request) string) Option {
 type scanCookie struct {
 	Ticket   string       `json:"q"`
 	State    string       `json:"s"` // names the login, as in a flow
-	Number   string       `json:"n"`
 	Scope    client.Scope `json:"p"`
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to confirm
 	IssuedAt int64        `json:"t"`           // Unix milliseconds
 	Key      []byte       `json:"k"`           // opens the login's outcome, and makes the ticket
 }
 
-// scanRecord is what the phone's side is told of the browser.
+// scanRecord describes the browser to the phone.
 type scanRecord struct {
 	State    string       `json:"s"`
-	Number   string       `json:"n"`
 	Browser  string       `json:"b,omitempty"`
 	Place    string       `json:"l,omitempty"`
 	Scope    client.Scope `json:"p"`
 	IssuedAt int64        `json:"t"`
 }
 
-// scanEnd is how a ticket ended: with an identity, or for a reason.
+// scanEnd is how the phone answered: with an identity, or for a reason.
 type scanEnd struct {
 	Reason   Reason `json:"x,omitempty"`
 	Identity string `json:"i,omitempty"`
 	Session  string `json:"s,omitempty"` // the phone's, its key in the store: what was confirmed ends with it
+	Number   string `json:"n,omitempty"`
 }
 
 // The marks of a ticket. Their names go into the store as hashes.
@@ -80,6 +93,16 @@ func scanMark(ticket string) string      { return "scan " + ticket }
 func scanByMark(ticket string) string    { return "scan by " + ticket }
 func scanEndMark(ticket string) string   { return "scan end " + ticket }
 func scanSpentMark(ticket string) string { return "scan spent " + ticket }
+func scanStateMark(ticket string) string { return "scan state " + ticket }
+
+// The states of a ticket, for the pages of both sides. They decide nothing. A
+// ticket that has failed has its Reason as state.
+const (
+	scanWaiting   = "waiting"
+	scanScanned   = "scanned"   // the phone has it open
+	scanConfirmed = "confirmed" // the browser asks for the number
+	scanDone      = "done"      // the browser is logged in
+)
 
 // scanTicketOf derives the ticket from the browser's key. The ticket is shown
 // to the world as a QR code; with the AppSecret it does not make a cookie that
@@ -99,10 +122,10 @@ func validScanTicket(s string) bool {
 	return err == nil && len(b) == scanTicketSize
 }
 
-// newScanNumber returns one of the 90 numbers of two digits without a leading zero.
+// newScanNumber returns one of the 10,000 numbers of four digits.
 func newScanNumber() string {
-	n, _ := rand.Int(rand.Reader, big.NewInt(90)) // never fails, as above
-	return strconv.Itoa(10 + int(n.Int64()))
+	n, _ := rand.Int(rand.Reader, big.NewInt(10_000)) // never fails, as above
+	return fmt.Sprintf("%04d", n)
 }
 
 // scans reports whether anybody logs in by scanning.
@@ -214,19 +237,19 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	c, held := a.cookies.scan(r)
 	if held = held && c.Scope == scope; held {
 		r := a.ofScan(r, c.State)
-		state, end, err := a.scanState(r.Context(), c)
+		state, err := a.lookAtScan(r.Context(), c.Ticket)
+		if a.nothingComes(c, state) {
+			state = string(ReasonScanExpired)
+		}
 		switch {
 		case err != nil:
 			a.unavailable(w, r, err)
 			return
-		case state == scanConfirmed:
-			a.finishScan(w, r, c, end, target)
-			return
-		case state != scanEnded:
+		case state == scanWaiting || state == scanScanned || state == scanConfirmed:
 			a.showScan(w, r, c, target, state)
 			return
 		case q.Has("wait"):
-			a.stopScan(w, r, c, end.Reason, a.scanURL(target, scope))
+			a.stopScan(w, r, c, scanReason(state), a.scanURL(target, scope))
 			return
 		}
 	}
@@ -237,12 +260,179 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	a.beginScan(w, r, v, target, scope)
 }
 
+// scanReason is the reason of a ticket that is no longer waited for.
+func scanReason(state string) Reason {
+	if state == scanDone {
+		return ReasonScanUsed
+	}
+	return Reason(state)
+}
+
+// serveScanNumber is the form of the browser's page: the number on the phone.
+func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {
+	values, ok := a.ownForm(w, r)
+	if !ok {
+		return
+	}
+	c, held := a.cookies.scan(r)
+	target := a.nextOf(r, values)
+	if !held {
+		a.stopScan(w, r, c, ReasonScanExpired, a.scanURL(target, a.scope))
+		return
+	}
+	r = a.ofScan(r, c.State)
+	end, ended, err := a.scanEnded(r.Context(), c.Ticket)
+	switch {
+	case err != nil:
+		a.unavailable(w, r, err)
+	case !ended: // the phone has not answered yet
+		redirect(w, a.scanURL(target, c.Scope))
+	case end.Reason != "":
+		a.stopScan(w, r, c, end.Reason, a.scanURL(target, c.Scope))
+	default:
+		typed := strings.TrimSpace(values.Get("number"))
+		right := subtle.ConstantTimeCompare([]byte(typed), []byte(end.Number)) == 1
+		a.finishScan(w, r, c, end, right, target)
+	}
+}
+
+// scanEnded returns what the phone has answered, if it has.
+func (a *Auth) scanEnded(ctx context.Context, ticket string) (end scanEnd, ended bool, err error) {
+	mark := scanEndMark(ticket)
+	plain, found, err := a.scanRead(ctx, mark)
+	if err != nil || !found {
+		return end, false, err
+	}
+	if json.Unmarshal(plain, &end) != nil || (end.Reason == "" && end.Identity == "") {
+		end = scanEnd{Reason: ReasonScanExpired} // the gate has not written this
+	}
+	return end, true, nil
+}
+
+// scanRead opens a mark. One that does not open is there, and empty.
+func (a *Auth) scanRead(ctx context.Context, mark string) (plain []byte, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
+	defer cancel()
+	box, found, err := a.sessions.marks.Mark(ctx, mark)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	plain, _ = a.keys.open(string(box), mark)
+	return plain, true, nil
+}
+
+// scanWrite seals a mark and puts it into the store; with once, only if there is
+// none yet.
+func (a *Auth) scanWrite(ctx context.Context, mark string, plain []byte, ttl time.Duration, once bool) (won bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
+	defer cancel()
+	box := []byte(a.keys.seal(plain, mark))
+	if once {
+		return a.sessions.marks.PutMarkNX(ctx, mark, box, ttl)
+	}
+	return true, a.sessions.marks.PutMark(ctx, mark, box, ttl)
+}
+
+// setScanState is for the pages of both sides. The first state gives way to every
+// other one.
+func (a *Auth) setScanState(ctx context.Context, ticket, state string) error {
+	_, err := a.scanWrite(ctx, scanStateMark(ticket), []byte(state), scanTTL+scanGrace, state == scanScanned)
+	return err
+}
+
+// nothingComes reports whether a ticket is too old for what it waits for.
+func (a *Auth) nothingComes(c scanCookie, state string) bool {
+	return (state == scanWaiting || state == scanScanned) && a.scanExpired(c.IssuedAt)
+}
+
+// lookAtScan returns the state of a ticket, at the cost of one read.
+func (a *Auth) lookAtScan(ctx context.Context, ticket string) (string, error) {
+	plain, found, err := a.scanRead(ctx, scanStateMark(ticket))
+	switch {
+	case err != nil:
+		return "", err
+	case !found:
+		return scanWaiting, nil
+	case len(plain) == 0:
+		return string(ReasonScanExpired), nil // the gate has not written this
+	}
+	return string(plain), nil
+}
+
+// serveScanStatus responds with {"state":"waiting"}, or another of the states. The
+// browser has its cookie; the phone's page names its ticket, sealed.
+func (a *Auth) serveScanStatus(w http.ResponseWriter, r *http.Request) {
+	c, ok := a.cookies.scan(r)
+	if sealed := r.URL.Query().Get("phone"); sealed != "" {
+		plain, err := a.keys.open(sealed, scanPhonePlace)
+		c, ok = scanCookie{Ticket: string(plain), IssuedAt: a.now().UnixMilli()}, err == nil
+	}
+	state := string(ReasonScanExpired)
+	if ok {
+		var err error
+		if state, err = a.scanLooks.at(r.Context(), a.now(), c.Ticket, a.lookAtScan); err != nil {
+			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
+			return
+		}
+		if a.nothingComes(c, state) {
+			state = string(ReasonScanExpired)
+		}
+	}
+	a.writeMini(w, map[string]any{"state": state})
+}
+
+// scanLooks bounds what requests about tickets cost: however many come, one ticket
+// is looked at twice a second. The zero value is ready; it is safe for concurrent
+// use.
+type scanLooks struct {
+	mu    sync.Mutex
+	looks map[string]*scanLook
+}
+
+type scanLook struct {
+	at    time.Time
+	done  chan struct{}
+	state string
+	err   error
+}
+
+// maxScanLooks is how many looks are remembered before the old ones are dropped.
+const maxScanLooks = 1024
+
+func (s *scanLooks) at(ctx context.Context, now time.Time, ticket string, look func(context.Context, string) (string, error)) (string, error) {
+	s.mu.Lock()
+	l, ok := s.looks[ticket]
+	if fresh := ok && now.Sub(l.at).Abs() < scanPause; !fresh {
+		if len(s.looks) >= maxScanLooks || s.looks == nil {
+			kept := map[string]*scanLook{}
+			for ticket, l := range s.looks {
+				if now.Sub(l.at).Abs() < scanPause {
+					kept[ticket] = l
+				}
+			}
+			s.looks = kept
+		}
+		l = &scanLook{at: now, done: make(chan struct{})}
+		s.looks[ticket] = l
+		go func() { // its caller may go, and others wait for it; it ends with scanLook's budget
+			defer close(l.done)
+			l.state, l.err = look(context.WithoutCancel(ctx), ticket)
+		}()
+	}
+	s.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.state, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
 // beginScan makes a ticket.
 func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope) {
 	c := scanCookie{State: newState(), Scope: scope, IssuedAt: a.now().UnixMilli(), Key: newFlowKey()}
 	c.Ticket = scanTicketOf(c.Key)
-	c.Number = newScanNumber()
-	rec := scanRecord{State: c.State, Number: c.Number, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
+	rec := scanRecord{State: c.State, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
 	if v.loggedIn && v.identity.AppID == a.official.appID {
 		c.OpenID = v.identity.OpenID
 	}
@@ -261,32 +451,26 @@ func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, targe
 	a.showScan(w, r, c, target, scanWaiting)
 }
 
-// putScan keeps the record sealed under the ticket itself: whoever reads the
-// store learns neither ticket nor number.
 func (a *Auth) putScan(ctx context.Context, ticket string, rec scanRecord) error {
 	plain, err := json.Marshal(rec)
-	if err != nil {
-		return err
+	if err == nil {
+		_, err = a.scanWrite(ctx, scanMark(ticket), plain, scanTTL+scanGrace, false)
 	}
-	ring, err := newKeyring("scan", []byte(ticket))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
-	defer cancel()
-	return a.sessions.marks.PutMark(ctx, scanMark(ticket), []byte(ring.seal(plain, a.official.appID)), scanTTL)
+	return err
 }
 
-// showScan is the page with the QR code.
+// showScan is the page with the QR code, or, once the phone has confirmed, the
+// page that asks for the number.
 func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, target, state string) {
 	setNoStore(w.Header())
+	if state == scanConfirmed {
+		a.page(w, r, Page{Kind: PageScanNumber, Status: http.StatusOK, ActionURL: a.endpoint("scan"), Next: target})
+		return
+	}
 	phone := a.absolute(a.scanPath(c.Ticket))
 	a.page(w, r, Page{
 		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: qrCode(phone),
-		Scan: ScanDetails{
-			Number: c.Number, Scanned: state == scanScanned, RefreshURL: a.scanURL(target, c.Scope) + "&wait=1",
-			eventsURL: a.endpoint("scan/events"), statusURL: a.endpoint("scan/status"),
-		},
+		Scan: ScanDetails{Scanned: state == scanScanned, RefreshURL: a.scanURL(target, c.Scope) + "&wait=1", statusURL: a.endpoint("scan/status")},
 	})
 }
 
@@ -317,7 +501,7 @@ func (a *Auth) scanFailed(ctx context.Context, f flow, reason Reason, err error)
 
 // finishScan logs the browser in, once. Its tabs that ask at the same moment
 // get the same session.
-func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie, end scanEnd, target string) {
+func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie, end scanEnd, right bool, target string) {
 	f := flow{
 		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
@@ -333,7 +517,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		return
 	}
 	if c.outcome != nil {
-		a.followScan(w, r, sc, f, c.outcome, again)
+		a.followScan(w, r, sc, f, c.outcome, right, again)
 		return
 	}
 	defer a.endClaim(ctx, f, c)
@@ -344,12 +528,15 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		return
 	}
 	c.spent = true
-	id, reason, err := a.spendScan(ctx, sc, end)
+	id, reason, err := a.spendScan(ctx, sc, end, right)
 	if reason == "" {
 		reason, err = a.admit(v, id)
 	}
 	if reason != "" {
 		a.settleFailure(ctx, f, c, reason)
+		if reason != ReasonStoreUnavailable {
+			err = errors.Join(err, a.setScanState(ctx, sc.Ticket, string(reason)))
+		}
 		if err != nil {
 			a.failCallback(w, r, f, reason, err)
 			return
@@ -361,18 +548,24 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	if err := a.complete(w, r, v, f, c, id); err != nil {
 		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err) // the QR code is spent
+		return
+	}
+	if err := a.setScanState(ctx, sc.Ticket, scanDone); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "the browser is logged in; the phone was not informed"})
 	}
 }
 
 // followScan answers a tab that asked while another one finished: with that
 // one's session, and its own target.
-func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow, left []byte, again string) {
+func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow, left []byte, right bool, again string) {
 	o, err := a.openOutcome(left, f)
 	switch {
 	case err != nil:
 		a.stopScan(w, r, sc, ReasonScanUsed, again)
 	case o.Reason != "":
 		a.stopScan(w, r, sc, o.Reason, again)
+	case !right:
+		a.stopScan(w, r, sc, ReasonScanNumber, again)
 	default:
 		if err := a.sessions.writeCookie(w, o); err != nil {
 			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
@@ -384,7 +577,7 @@ func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 }
 
 // spendScan takes the identity of a confirmed ticket, once for all time.
-func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd) (Identity, Reason, error) {
+func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd, right bool) (Identity, Reason, error) {
 	lives, err := a.sessions.lives(ctx, end.Session)
 	switch {
 	case err != nil:
@@ -398,6 +591,9 @@ func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd) (Ident
 	}
 	if !won {
 		return Identity{}, ReasonScanUsed, nil
+	}
+	if !right {
+		return Identity{}, ReasonScanNumber, nil
 	}
 	id, err := decodeIdentity(a.official.appID, end.Identity)
 	if err != nil {

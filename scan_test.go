@@ -1,7 +1,6 @@
 package wechatauth
 
 import (
-	"bufio"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -12,6 +11,7 @@ import (
 	"net/url"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,12 +32,7 @@ import (
 type scanSite struct {
 	*site
 	redis *redistest.Server
-	pool  *redis.Pool // of the first instance
-
-	asked atomic.Int64 // the pause between two looks, once tick has replaced it
 }
-
-func (s *scanSite) pause() time.Duration { return time.Duration(s.asked.Load()) }
 
 func newScanSite(t *testing.T, opts ...Option) *scanSite {
 	t.Helper()
@@ -48,9 +43,8 @@ func newScanSite(t *testing.T, opts ...Option) *scanSite {
 func newScanSiteWith(t *testing.T, sessions func(*redis.Pool) Option, opts ...Option) *scanSite {
 	t.Helper()
 	server := redistest.Start(t)
-	pool := server.Pool()
-	opts = append([]Option{sessions(pool), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}, opts...)
-	s := &scanSite{site: newSite(t, opts...), redis: server, pool: pool}
+	opts = append([]Option{sessions(server.Pool()), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}, opts...)
+	s := &scanSite{site: newSite(t, opts...), redis: server}
 	first := s.server.Config.Handler
 	second := *s.site
 	second.auth = nil
@@ -102,35 +96,52 @@ func (s *scanSite) show(desk *browser, target string) (path string, c scanCookie
 	path = s.auth.scanPath(c.Ticket)
 	body := html.UnescapeString(page.body)
 	require.Contains(s.t, body, string(qrCode(s.auth.base.String()+path)), "the QR code is the phone's page")
-	require.Contains(s.t, body, "<strong>"+c.Number+"</strong>")
 	require.NotContains(s.t, strings.ReplaceAll(body, string(qrCode(s.auth.base.String()+path)), ""), c.Ticket)
 	return path, c
 }
 
-const scanField = `<input id="number" name="number" inputmode="numeric" pattern="[0-9]{2}" maxlength="2" autocomplete="off" required>`
+const scanButton = `<button type="submit" name="confirm" value="1">`
 
-// scan opens the QR code on a phone, which asks for the number.
+// scan opens the QR code on a phone, which asks whether to log the browser in.
 func (s *scanSite) scan(phone *browser, path string) {
 	s.t.Helper()
 	page := phone.visit(path)
 	require.Equal(s.t, http.StatusOK, page.StatusCode, page.body)
-	require.Contains(s.t, page.body, scanField)
+	require.Contains(s.t, page.body, scanButton)
 }
 
-func number(n string) url.Values { return url.Values{"number": {n}} }
+var (
+	confirmed   = url.Values{"confirm": {"1"}}
+	shownNumber = regexp.MustCompile(`<p class="number"><strong>([0-9]{4})</strong></p>`)
+)
 
-// other returns a number that is not the right one.
-func other(right string) string {
-	if right == "10" {
-		return "11"
+// confirm presses the button on a phone, which then shows the number.
+func (s *scanSite) confirm(phone *browser, path string) (number string) {
+	s.t.Helper()
+	page := phone.post(path, confirmed)
+	shown := shownNumber.FindStringSubmatch(page.body)
+	require.NotNil(s.t, shown, page.body)
+	return shown[1]
+}
+
+// enter types a number into the page of the browser, whose target it has.
+func (b *browser) enter(target, number string) answer {
+	return b.post("/wechat/scan", url.Values{"next": {target}, "number": {number}})
+}
+
+// wrong returns a number that is not the right one.
+func wrong(right string) string {
+	if right == "0000" {
+		return "0001"
 	}
-	return "10"
+	return "0000"
 }
 
+// status asks as the page's script does, when the last look is no longer good.
 func (s *scanSite) status(b *browser) string {
 	s.t.Helper()
-	got := b.fetch(http.MethodGet, "/wechat/scan/status")
-	return got.body
+	s.clock.Advance(scanPause)
+	return b.fetch(http.MethodGet, "/wechat/scan/status").body
 }
 
 // collect loads the page of the QR code again, as its script does.
@@ -155,12 +166,19 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	assert.Equal(t, `{"state":"scanned"}`, s.status(desk))
 	assert.Contains(t, desk.collect("/orders?id=7").body, `data-state="scanned"`)
 
-	assert.Contains(t, phone.post(path, number(c.Number)).body, "登录已确认")
+	number := s.confirm(phone, path)
+	assert.Equal(t, number, s.confirm(phone, path), "a form sent again shows the same")
 	assert.Equal(t, `{"state":"confirmed"}`, s.status(desk))
-	anonymous := desk.visit("/public")
-	assert.Contains(t, anonymous.body, "logged-in=false", "nothing but the page itself collects the login")
-	done := desk.collect("/orders?id=7")
+	assert.Contains(t, desk.visit("/public").body, "logged-in=false")
+	form := desk.collect("/orders?id=7")
+	assert.Contains(t, form.body, `<input type="hidden" name="next" value="/orders?id=7">`)
+	assert.Contains(t, form.body, `<input id="number" name="number"`)
+	assert.Equal(t, "same-origin", form.Header.Get("Referrer-Policy"))
+	assert.Contains(t, desk.visit("/public").body, "logged-in=false", "the phone's number is asked for")
+
+	done := desk.enter("/orders?id=7", " "+number+" ")
 	assert.Contains(t, done.body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	assert.Contains(t, phone.visit(path).body, "电脑已登录")
 	assert.Contains(t, done.body, "scope=snsapi_base")
 	assert.Nil(t, desk.cookie(s.auth.cookies.scanName()))
 	assert.Contains(t, phone.visit("/public").body, "logged-in=true", "the phone has a session of its own")
@@ -172,7 +190,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	s := newScanSite(t)
 	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/profile")
+	path, _ := s.show(desk, "/profile")
 	button := phone.visit(path)
 	require.Contains(t, button.body, `<form method="post" action="/wechat/upgrade">`)
 	consent := phone.post("/wechat/upgrade", url.Values{"next": {path}})
@@ -180,9 +198,8 @@ func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	s.sim.Hold(person(0))
 	callback, err := s.sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
 	require.NoError(t, err)
-	assert.Contains(t, phone.visit(callback).body, scanField)
-	phone.post(path, number(c.Number))
-	assert.Contains(t, desk.visit("/wechat/scan?next=%2Fprofile&profile=1&wait=1").body, "url=/profile logged-in=true")
+	assert.Contains(t, phone.visit(callback).body, scanButton)
+	assert.Contains(t, desk.enter("/profile", s.confirm(phone, path)).body, "url=/profile logged-in=true")
 	assert.Contains(t, desk.visit("/profile").body, "nickname="+person(0))
 }
 
@@ -204,66 +221,103 @@ func scanAttacks() map[string]scanAttack {
 		"confirmed after two minutes": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
 			s.clock.Advance(scanTTL)
-			return refusedFor(phone.post(path, number(c.Number)), ReasonScanExpired)
+			return refusedFor(phone.post(path, confirmed), ReasonScanExpired)
 		},
-		"collected long after it was confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed long after it was confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
+			n := s.confirm(phone, path)
 			s.clock.Advance(scanTTL + scanGrace + time.Second)
-			return refusedFor(desk.collect("/a"), ReasonScanExpired)
+			return refusedFor(desk.enter("/a", n), ReasonScanExpired)
 		},
 		"scanned again after the login": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
-			desk.collect("/a")
-			return refusedFor(phone.visit(path), ReasonScanUsed) && refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanUsed)
+			desk.enter("/a", s.confirm(phone, path))
+			return refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanUsed)
 		},
-		"collected again with a copied cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed again with a copied cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			thief := s.desk()
 			thief.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
-			desk.collect("/a")
+			n := s.confirm(phone, path)
+			desk.enter("/a", n)
 			// As when the outcome, kept a minute for tabs of the same browser, is gone.
 			outcome := claimKey(s.auth.official.appID, "scan "+c.State)
 			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
-			return refusedFor(thief.collect("/a"), ReasonScanUsed) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
+			return refusedFor(thief.enter("/a", n), ReasonScanUsed) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
 		},
-		"a QR code forwarded to a stranger, who cannot see the number": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			stranger := s.phoneOf(person(1))
-			s.scan(stranger, path)
-			wrong := refusedFor(stranger.post(path, number(other(c.Number))), ReasonScanNumber)
-			second := refusedFor(stranger.post(path, number(c.Number)), ReasonScanUsed)
-			return wrong && second && refusedFor(desk.collect("/a"), ReasonScanNumber)
+		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			thief := s.desk()
+			thief.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			desk.enter("/a", n)
+			return refusedFor(thief.enter("/a", wrong(n)), ReasonScanNumber) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
+		},
+		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			guess := refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber)
+			return guess && refusedFor(phone.visit(path), ReasonScanNumber) && refusedFor(desk.enter("/a", n), ReasonScanExpired)
+		},
+		"a second number after a wrong one, with a kept cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			kept := s.desk()
+			kept.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			first := refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber)
+			outcome := claimKey(s.auth.official.appID, "scan "+c.State)
+			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
+			return first && refusedFor(kept.enter("/a", n), ReasonScanUsed)
+		},
+		"a picture of the whole screen of the browser": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			before := desk.collect("/a").body
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			return !strings.Contains(before, ">"+n+"<") && !strings.Contains(desk.collect("/a").body, ">"+n+"<")
 		},
 		"no number": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			return refusedFor(phone.post(path, number("")), ReasonScanNumber) && refusedFor(desk.collect("/a"), ReasonScanNumber)
+			s.confirm(phone, path)
+			return refusedFor(desk.enter("/a", ""), ReasonScanNumber)
 		},
-		"two numbers at once": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"a number before the phone has confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			return refusedFor(phone.post(path, url.Values{"number": {c.Number, other(c.Number)}}), ReasonScanNumber)
+			got := desk.enter("/a", "0000")
+			return strings.Contains(got.body, `data-state="scanned"`) && s.status(desk) == `{"state":"scanned"}`
+		},
+		"the number of another QR code": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			second := s.desk()
+			other, _ := s.show(second, "/b")
+			s.scan(phone, path)
+			s.scan(phone, other)
+			n, m := s.confirm(phone, path), s.confirm(phone, other)
+			for n == m {
+				third, _ := s.show(s.desk(), "/c")
+				s.scan(phone, third)
+				m = s.confirm(phone, third)
+			}
+			return refusedFor(desk.enter("/a", m), ReasonScanNumber)
 		},
 		"another desk with a QR code of its own": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			elsewhere := s.desk()
 			s.show(elsewhere, "/b")
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
-			return s.status(elsewhere) == `{"state":"waiting"}` && strings.Contains(elsewhere.collect("/b").body, "<strong>")
+			n := s.confirm(phone, path)
+			return s.status(elsewhere) == `{"state":"waiting"}` && strings.Contains(elsewhere.enter("/b", n).body, `data-state="waiting"`)
 		},
 		"another desk without a cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
+			n := s.confirm(phone, path)
 			elsewhere := s.desk()
-			return s.status(elsewhere) == `{"state":"ended"}` && refusedFor(elsewhere.collect("/a"), ReasonScanExpired)
+			return s.status(elsewhere) == `{"state":"scan_expired"}` && refusedFor(elsewhere.enter("/a", n), ReasonScanExpired)
 		},
 		"the cookie under another name": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			elsewhere := s.desk()
 			s.show(elsewhere, "/b")
 			elsewhere.setCookie(s.auth.cookies.trailName(), desk.cookie(s.auth.cookies.scanName()).Value)
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
-			return !strings.Contains(elsewhere.visit("/a").body, "logged-in=true")
+			elsewhere.enter("/a", s.confirm(phone, path))
+			return !strings.Contains(elsewhere.visit("/public").body, "logged-in=true")
 		},
 		"somebody else scans what is scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
@@ -273,64 +327,114 @@ func scanAttacks() map[string]scanAttack {
 			s.scan(phone, path)
 			foreign := s.phoneOf(person(1))
 			foreign.visit("/a")
-			return refusedFor(foreign.post(path, number(c.Number)), ReasonScanForeign) && s.status(desk) == `{"state":"scanned"}`
+			return refusedFor(foreign.post(path, confirmed), ReasonScanForeign) && s.status(desk) == `{"state":"scanned"}`
+		},
+		"somebody else opens what is confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			s.confirm(phone, path)
+			return refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanUsed) && refusedFor(s.browser().visit(path), ReasonScanUsed)
 		},
 		"confirmed without having been scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			phone.visit("/a")
-			return refusedFor(phone.post(path, number(c.Number)), ReasonScanForeign) && s.status(desk) == `{"state":"waiting"}`
+			return refusedFor(phone.post(path, confirmed), ReasonScanForeign) && s.status(desk) == `{"state":"waiting"}`
 		},
-		"collected after the phone's user was revoked": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed after the phone's user was revoked": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
+			n := s.confirm(phone, path)
 			_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 			require.NoError(s.t, err)
-			return refusedFor(desk.collect("/a"), ReasonSessionUnknown) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
+			return refusedFor(desk.enter("/a", n), ReasonSessionUnknown) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
 		},
-		"collected after a logout on the phone": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed after a logout on the phone": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
+			n := s.confirm(phone, path)
 			phone.post("/wechat/logout", nil)
-			return refusedFor(desk.collect("/a"), ReasonSessionUnknown)
+			return refusedFor(desk.enter("/a", n), ReasonSessionUnknown)
 		},
 		"confirmed by nobody": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			return refusedFor(s.browser().post(path, number(c.Number)), ReasonScanForeign) && refusedFor(desk.post(path, number(c.Number)), ReasonScanForeign)
+			return refusedFor(s.browser().post(path, confirmed), ReasonScanForeign) && refusedFor(desk.post(path, confirmed), ReasonScanForeign)
 		},
 		"confirmed by a browser that was logged in by a scan": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
-			desk.collect("/a")
-			next, held := s.show(s.desk(), "/b")
-			return refusedFor(desk.post(next, number(held.Number)), ReasonScanForeign)
-		},
-		"confirmed twice": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			s.scan(phone, path)
-			first := phone.post(path, number(c.Number))
-			return first.StatusCode == http.StatusOK && refusedFor(phone.post(path, number(c.Number)), ReasonScanUsed)
+			desk.enter("/a", s.confirm(phone, path))
+			next, _ := s.show(s.desk(), "/b")
+			return refusedFor(desk.post(next, confirmed), ReasonScanForeign)
 		},
 		"refused, then confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
 			no := refusedFor(phone.post(path, url.Values{"refuse": {"1"}}), ReasonRefusedByUser)
-			return no && refusedFor(phone.post(path, number(c.Number)), ReasonScanUsed) && refusedFor(desk.collect("/a"), ReasonRefusedByUser)
+			return no && refusedFor(phone.post(path, confirmed), ReasonScanUsed) && refusedFor(desk.collect("/a"), ReasonRefusedByUser)
+		},
+		"confirmed, then refused": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			got := phone.post(path, url.Values{"refuse": {"1"}})
+			return strings.Contains(got.body, n) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
+		},
+		"neither confirmed nor refused": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			return strings.Contains(phone.post(path, nil).body, scanButton) && s.status(desk) == `{"state":"scanned"}`
 		},
 		"confirmed by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
-			got := phone.do(phone.client, http.MethodPost, path, strings.NewReader(number(c.Number).Encode()), http.Header{
-				"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"},
-			})
-			return refusedFor(got, ReasonCrossOrigin) && s.status(desk) == `{"state":"scanned"}`
+			return refusedFor(foreignForm(phone, path, confirmed), ReasonCrossOrigin) && s.status(desk) == `{"state":"scanned"}`
+		},
+		"the number by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			return refusedFor(foreignForm(desk, "/wechat/scan", url.Values{"number": {n}}), ReasonCrossOrigin) && s.status(desk) == `{"state":"confirmed"}`
 		},
 		"a ticket that was guessed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			return refusedFor(phone.visit(s.auth.scanPath(scanTicketOf(newFlowKey()))), ReasonScanExpired)
+		},
+		"the state of a ticket that the phone's page has not sealed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.clock.Advance(scanPause)
+			return phone.fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).body == `{"state":"scan_expired"}`
 		},
 		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			box, err := newKeyring("kept", []byte("not the key of this site"))
 			require.NoError(s.t, err)
 			mark := scanEndMark(c.Ticket)
-			forged := box.seal([]byte(`{"i":"{}"}`), mark)
+			forged := box.seal([]byte(`{"i":"{}","n":"0000"}`), mark)
 			require.NoError(s.t, s.auth.sessions.marks.PutMark(context.Background(), mark, []byte(forged), time.Minute))
-			return refusedFor(desk.collect("/a"), ReasonScanExpired)
+			return refusedFor(desk.enter("/a", "0000"), ReasonScanExpired)
+		},
+		"every mark of the ticket put in the place of every other": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+			s.scan(phone, path)
+			n := s.confirm(phone, path)
+			ctx, marks := context.Background(), s.auth.sessions.marks
+			places := []string{scanMark(c.Ticket), scanByMark(c.Ticket), scanEndMark(c.Ticket), scanStateMark(c.Ticket)}
+			end, _, err := marks.Mark(ctx, scanEndMark(c.Ticket))
+			require.NoError(s.t, err)
+			refused := true
+			for _, from := range places {
+				value, found, err := marks.Mark(ctx, from)
+				require.NoError(s.t, err)
+				require.True(s.t, found)
+				if from == scanEndMark(c.Ticket) {
+					continue
+				}
+				require.NoError(s.t, marks.PutMark(ctx, scanEndMark(c.Ticket), value, time.Minute))
+				refused = refused && !strings.Contains(s.withCookiesOf(desk).enter("/a", n).body, "logged-in=true")
+			}
+			shown := strings.Contains(string(end), n) || strings.Contains(string(end), wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+			return refused && !shown
 		},
 	}
+}
+
+// foreignForm posts a form as another site's page would make the browser do it.
+func foreignForm(b *browser, path string, values url.Values) answer {
+	return b.do(b.client, http.MethodPost, path, strings.NewReader(values.Encode()), http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"},
+	})
+}
+
+// withCookiesOf is another browser with a copy of the scan cookie.
+func (s *scanSite) withCookiesOf(b *browser) *browser {
+	other := s.desk()
+	other.setCookie(s.auth.cookies.scanName(), b.cookie(s.auth.cookies.scanName()).Value)
+	return other
 }
 
 func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
@@ -354,13 +458,12 @@ func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
 func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	s := newScanSite(t)
 	desk := s.desk()
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	phone := s.phoneOf(person(0))
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
-	require.Contains(t, desk.collect("/a").body, "logged-in=true")
+	require.Contains(t, desk.enter("/a", s.confirm(phone, path)).body, "logged-in=true")
 
-	path, c = s.show(desk, "/profile")
+	path, _ = s.show(desk, "/profile")
 	stranger := s.phoneOf(person(1))
 	require.Contains(t, stranger.visit(path).body, "/wechat/upgrade")
 	consent := stranger.post("/wechat/upgrade", url.Values{"next": {path}})
@@ -368,8 +471,8 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	callback, err := s.sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
 	require.NoError(t, err)
 	stranger.visit(callback)
-	stranger.post(path, number(c.Number))
-	assert.True(t, refusedFor(desk.collect("/profile"), ReasonIdentityMismatch))
+	assert.True(t, refusedFor(desk.enter("/profile", s.confirm(stranger, path)), ReasonIdentityMismatch))
+	assert.True(t, refusedFor(stranger.visit(path), ReasonIdentityMismatch), "the phone shows why")
 	assert.Contains(t, desk.visit("/a").body, wechattest.OpenID(wechattest.DefaultAppID, person(0)), "the session stays with whom it was")
 }
 
@@ -424,10 +527,9 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 		return nil
 	}))
 	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
-	got := desk.collect("/a")
+	got := desk.enter("/a", s.confirm(phone, path))
 	assert.True(t, refusedFor(got, ReasonNotAuthorized), got.body)
 	_, heard := channels.Load(ChannelScan)
 	assert.True(t, heard)
@@ -445,8 +547,7 @@ func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
 	desk, phone := s.desk(), s.phoneOf(person(0))
 	path, c := s.show(desk, "/orders?id=7")
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
-	got := desk.collect("/orders?id=7")
+	got := desk.enter("/orders?id=7", s.confirm(phone, path))
 	assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
 	assert.True(t, refusedFor(got, ReasonStoreUnavailable), got.body)
 	assert.Contains(t, s.logs.String(), "reason=store_unavailable")
@@ -480,12 +581,12 @@ func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
 	})}
 	s.auth.claims.wait = s.waitOut()
 	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
+	n := s.confirm(phone, path)
 	kept.armed.Store(true)
-	require.Equal(t, http.StatusServiceUnavailable, desk.collect("/a").StatusCode)
-	assert.Contains(t, desk.collect("/a").body, "url=/a logged-in=true")
+	require.Equal(t, http.StatusServiceUnavailable, desk.enter("/a", n).StatusCode)
+	assert.Contains(t, desk.enter("/a", n).body, "url=/a logged-in=true")
 }
 
 func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
@@ -493,7 +594,7 @@ func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
 	desk, phone := s.desk(), s.phoneOf(person(0))
 	path, c := s.show(desk, "/a")
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
+	s.confirm(phone, path)
 	desk.post("/wechat/logout", nil)
 	next := desk.visit("/wechat/login?next=/b")
 	assert.NotContains(t, next.body, "logged-in=true")
@@ -503,219 +604,160 @@ func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
 func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	s := newScanSite(t)
 	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/a")
+	path, _ := s.show(desk, "/a")
 	second, _ := s.show(desk, "/b")
 	require.Equal(t, path, second)
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
+	n := s.confirm(phone, path)
 
 	cookie := desk.cookie(s.auth.cookies.scanName()).Value
 	got := make(chan string, 2)
 	for _, target := range []string{"/a", "/b"} {
 		tab := s.desk()
 		tab.setCookie(s.auth.cookies.scanName(), cookie)
-		go func() { got <- tab.collect(target).body }()
+		go func() { got <- tab.enter(target, n).body }()
 	}
 	all := <-got + <-got
 	assert.Contains(t, all, "url=/a logged-in=true")
 	assert.Contains(t, all, "url=/b logged-in=true")
 }
 
-// Two hundred browsers show a QR code and listen to what becomes of it. While
-// they do, all codes are scanned and confirmed; then all browsers hear of it, and
-// are logged in. Requests that end are made by as many at a time as the machine
-// can serve. The store has the time that a busy machine needs: a second, its
-// default, is too little for a process that waits for its turn.
+// Two hundred browsers show a QR code while all codes are scanned, confirmed and
+// used, by as many requests at a time as the machine can serve. The store has the
+// time that a busy machine needs: a second, its default, is too little for a
+// process that waits for its turn.
 func TestTwoHundredScansAtOnce(t *testing.T) {
 	const scans = 200
 	atATime := 2 * runtime.GOMAXPROCS(0)
 	patient := func(pool *redis.Pool) Option { return WithStore(store.New(pool, store.WithTimeout(time.Minute))) }
 	s := newScanSiteWith(t, patient, func(c *config) { c.scanLook = time.Minute })
-	confirmed := make(chan struct{})
-	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
-		if d != scanPoll {
-			return sleep(ctx, d)
-		}
-		select { // the second look is after the last confirmation
-		case <-confirmed:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	var done atomic.Int64
+	var steps [3]sync.WaitGroup // no one goes on before all have come so far
+	for i := range steps {
+		steps[i].Add(scans)
 	}
-	type pair struct {
-		desk, phone  *browser
-		target, path string
-		held         scanCookie
-		heard        <-chan string
+	var all sync.WaitGroup
+	gate := make(chan struct{}, atATime)
+	meet := func(i int) {
+		<-gate
+		steps[i].Done()
+		steps[i].Wait()
+		gate <- struct{}{}
 	}
-	pairs := make([]*pair, scans)
-	for i := range pairs {
-		pairs[i] = &pair{desk: s.desk(), phone: s.phoneOf(person(i % 2)), target: fmt.Sprintf("/a?n=%d", i)}
-	}
-	together := func(step func(i int, p *pair)) {
-		var wg sync.WaitGroup
-		gate := make(chan struct{}, atATime)
-		for i, p := range pairs {
+	for i := range scans {
+		all.Go(func() {
 			gate <- struct{}{}
-			wg.Go(func() {
-				defer func() { <-gate }()
-				step(i, p)
-			})
-		}
-		wg.Wait()
+			defer func() { <-gate }()
+			desk, phone, target := s.desk(), s.phoneOf(person(i%2)), fmt.Sprintf("/a?n=%d", i)
+			path, _ := s.show(desk, target)
+			meet(0)
+			s.scan(phone, path)
+			meet(1)
+			n := s.confirm(phone, path)
+			meet(2)
+			want := "url=" + target + " logged-in=true openid=" + wechattest.OpenID(wechattest.DefaultAppID, person(i%2))
+			if got := desk.enter(target, n); assert.True(t, strings.Contains(got.body, want), "%d: %s", i, got.Status) {
+				done.Add(1)
+			}
+		})
 	}
-	var listening, done atomic.Int64
-	together(func(_ int, p *pair) {
-		p.path, p.held = s.show(p.desk, p.target)
-		_, p.heard = s.listen(t.Context(), p.desk)
-		if assert.Equal(t, "waiting", <-p.heard) {
-			listening.Add(1)
-		}
-	})
-	require.EqualValues(t, scans, listening.Load(), "all streams are open, and stay so")
-	together(func(_ int, p *pair) { s.scan(p.phone, p.path) })
-	together(func(_ int, p *pair) {
-		got := p.phone.post(p.path, number(p.held.Number))
-		assert.Equal(t, http.StatusOK, got.StatusCode, "%s", regexp.MustCompile(`<code>.*</code>`).FindString(got.body))
-	})
-	close(confirmed)
-	together(func(i int, p *pair) {
-		assert.Equal(t, "confirmed", <-p.heard)
-		want := "url=" + p.target + " logged-in=true openid=" + wechattest.OpenID(wechattest.DefaultAppID, person(i%2))
-		if got := p.desk.collect(p.target); assert.True(t, strings.Contains(got.body, want), "%d: %s", i, got.Status) {
-			done.Add(1)
-		}
-	})
+	all.Wait()
 	assert.EqualValues(t, scans, done.Load())
 }
 
-// listen opens the event stream of a browser and returns what it hears.
-func (s *scanSite) listen(ctx context.Context, b *browser) (*http.Response, <-chan string) {
+// reads is how many GETs Redis has executed.
+func (s *scanSite) reads() (n int64) {
 	s.t.Helper()
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.auth.base.String()+"/wechat/scan/events", nil)
+	stats, err := redis.String(s.redis.Do("INFO", "commandstats"), nil)
 	require.NoError(s.t, err)
-	r.Header.Set("User-Agent", chromeWindows)
-	r.Header.Set("Accept", "text/event-stream")
-	resp, err := b.client.Do(r)
-	require.NoError(s.t, err)
-	heard := make(chan string)
-	go func() {
-		defer close(heard)
-		defer resp.Body.Close()
-		lines := bufio.NewScanner(resp.Body)
-		for lines.Scan() {
-			if state, ok := strings.CutPrefix(lines.Text(), "data: "); ok {
-				heard <- state
-			}
-		}
-	}()
-	return resp, heard
-}
-
-// tick replaces the pause between two looks.
-func (s *scanSite) tick() (look func()) {
-	pause := make(chan struct{})
-	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
-		s.asked.Store(int64(d))
-		select {
-		case <-pause:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
+	if m := regexp.MustCompile(`cmdstat_get:calls=(\d+)`).FindStringSubmatch(stats); m != nil {
+		n, err = strconv.ParseInt(m[1], 10, 64)
+		require.NoError(s.t, err)
 	}
-	return func() { pause <- struct{}{} }
+	return n
 }
 
-func TestTheDeskHearsWhatThePhoneDoes(t *testing.T) {
+// However many requests ask about one QR code, an instance looks twice a second.
+func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 	s := newScanSite(t)
-	look := s.tick()
-	desk, phone := s.desk(), s.phoneOf(person(0))
-	path, c := s.show(desk, "/a")
-	resp, heard := s.listen(t.Context(), desk)
-	assert.Equal(t, "text/event-stream", resp.Header.Get("Content-Type"))
-	assert.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
-	assert.Equal(t, "waiting", <-heard)
-	look()
-	s.scan(phone, path)
-	look()
-	assert.Equal(t, "scanned", <-heard)
-	assert.LessOrEqual(t, s.pause(), time.Second, "the desk shows it within a second")
-	phone.post(path, number(c.Number))
-	look()
-	assert.Equal(t, "confirmed", <-heard)
-	_, more := <-heard
-	assert.False(t, more, "the stream ends with the last state")
-
-	nobody, _ := s.listen(t.Context(), s.desk())
-	assert.Equal(t, http.StatusNoContent, nobody.StatusCode)
-}
-
-func TestAnEventStreamEndsWithTheTicketTheBrowserAndTheServer(t *testing.T) {
-	for name, end := range map[string]func(s *scanSite, cancel func(), look func()){
-		"the ticket expires":    func(s *scanSite, _ func(), look func()) { s.clock.Advance(scanTTL); look() },
-		"the browser leaves":    func(_ *scanSite, cancel func(), _ func()) { cancel() },
-		"the server shuts down": func(s *scanSite, _ func(), _ func()) { require.NoError(s.t, s.server.Config.Shutdown(s.t.Context())) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newScanSite(t)
-			look := s.tick()
-			ended := make(chan struct{})
-			served := s.server.Config.Handler
-			s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				served.ServeHTTP(w, r)
-				if r.URL.Path == "/wechat/scan/events" {
-					close(ended)
-				}
-			})
-			desk := s.desk()
-			s.show(desk, "/a")
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			_, heard := s.listen(ctx, desk)
-			require.Equal(t, "waiting", <-heard)
-			end(s, cancel, look)
-			for range heard { // "ended", or nothing
-			}
-			<-ended
-		})
-	}
-}
-
-func TestAFrozenStoreHoldsNoEventStream(t *testing.T) {
-	s := newScanSite(t)
-	look := s.tick()
-	const streams = 20
-	var running sync.WaitGroup
-	served := s.server.Config.Handler
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		running.Add(1)
-		defer running.Done()
-		served.ServeHTTP(w, r)
-	})
-	var ears []<-chan string
-	for range streams {
-		desk := s.desk()
-		s.show(desk, "/a")
-		_, heard := s.listen(t.Context(), desk)
-		require.Equal(t, "waiting", <-heard)
-		ears = append(ears, heard)
-	}
-	assert.Equal(t, s.pool.ActiveCount(), s.pool.IdleCount(), "no stream holds a connection")
-	s.redis.Freeze()
-	for range streams {
-		look()
-	}
-	for _, heard := range ears {
-		_, more := <-heard
-		assert.False(t, more, "the stream ends, and the browser polls")
-	}
 	desk := s.desk()
+	path, _ := s.show(desk, "/a")
+	phone := s.phoneOf(person(0))
+	s.scan(phone, path)
+	s.confirm(phone, path)
+	sealed := regexp.MustCompile(`data-status="([^"]+)"`).FindStringSubmatch(phone.visit(path).body)
+	require.NotNil(t, sealed)
+	polls := map[string]func() string{
+		"browser": func() string { return desk.fetch(http.MethodGet, "/wechat/scan/status").body },
+		"phone":   func() string { return phone.fetch(http.MethodGet, html.UnescapeString(sealed[1])).body },
+	}
+	for name, poll := range polls {
+		before := s.reads()
+		for range 3 {
+			s.clock.Advance(scanPause)
+			var all sync.WaitGroup
+			for range 50 {
+				all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`, poll()) })
+			}
+			all.Wait()
+		}
+		assert.EqualValues(t, 3, s.reads()-before, name)
+	}
+	before := s.reads()
+	stranger := s.desk()
+	for range 5 {
+		assert.Equal(t, `{"state":"scan_expired"}`, s.status(stranger))
+	}
+	assert.EqualValues(t, before, s.reads(), "without a ticket of its own a request costs nothing")
+}
+
+// A browser that polls and leaves takes its request along; the look that others
+// wait for goes on without it.
+func TestT88_ALookDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
+	var looks scanLooks
+	now, begun, answer := time.Unix(1, 0), make(chan context.Context), make(chan string)
+	look := func(ctx context.Context, _ string) (string, error) {
+		begun <- ctx
+		return <-answer, nil
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		_, err := looks.at(ctx, now, "ticket", look)
+		left <- err
+	}()
+	looking := <-begun
+	got := make(chan string)
+	go func() {
+		state, _ := looks.at(t.Context(), now, "ticket", look)
+		got <- state
+	}()
+	leave()
+	require.ErrorIs(t, <-left, context.Canceled)
+	require.NoError(t, looking.Err())
+	answer <- scanScanned
+	assert.Equal(t, scanScanned, <-got)
+
+	for i := range 2 * maxScanLooks {
+		_, err := looks.at(t.Context(), now.Add(time.Duration(i)*time.Second), strconv.Itoa(i), func(context.Context, string) (string, error) { return scanWaiting, nil })
+		require.NoError(t, err)
+	}
+	assert.LessOrEqual(t, len(looks.looks), maxScanLooks, "old looks are dropped")
+}
+
+func TestAFrozenStoreHoldsNoPollAndNoPage(t *testing.T) {
+	s := newScanSite(t)
+	desk := s.desk()
+	s.show(desk, "/a")
+	s.redis.Freeze()
+	for range 3 {
+		s.clock.Advance(scanPause)
+		assert.Equal(t, http.StatusServiceUnavailable, desk.fetch(http.MethodGet, "/wechat/scan/status").StatusCode)
+	}
 	assert.Equal(t, http.StatusServiceUnavailable, desk.visit("/wechat/scan?next=/a").StatusCode)
-	running.Wait() // while the store is frozen still
 	s.redis.Thaw()
 	assert.Equal(t, http.StatusOK, desk.visit("/a").StatusCode)
+	assert.Equal(t, `{"state":"waiting"}`, s.status(desk))
 }
 
 func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
@@ -741,7 +783,7 @@ func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsSho
 }
 
 // The numbers are written out here, so that changing one is noticed.
-func TestAQRCodeHas128BitsTwoMinutesAndIsLookedAtTwiceASecond(t *testing.T) {
+func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
 	s := newScanSite(t)
 	longestLife := func() (longest int64) {
 		for _, key := range s.redis.Do("KEYS", "wechat:mark:*").([]any) {
@@ -751,26 +793,19 @@ func TestAQRCodeHas128BitsTwoMinutesAndIsLookedAtTwiceASecond(t *testing.T) {
 		}
 		return longest
 	}
-	look := s.tick()
 	desk := s.desk()
 	path, c := s.show(desk, "/a")
 	ticket, err := base64.RawURLEncoding.DecodeString(c.Ticket)
 	require.NoError(t, err)
 	assert.Len(t, ticket, 16)
-	assert.LessOrEqual(t, longestLife(), int64(120_000))
-
-	_, heard := s.listen(t.Context(), desk)
-	require.Equal(t, "waiting", <-heard)
 	s.clock.Advance(time.Minute + 59*time.Second)
 	phone := s.phoneOf(person(0))
 	s.scan(phone, path)
-	look()
-	require.Equal(t, "scanned", <-heard)
-	assert.Equal(t, 500*time.Millisecond, s.pause())
-	assert.Equal(t, http.StatusOK, phone.post(path, number(c.Number)).StatusCode)
-	look()
-	require.Equal(t, "confirmed", <-heard)
-	assert.LessOrEqual(t, longestLife(), int64(150_000), "half a minute more to be collected")
+	n := s.confirm(phone, path)
+	assert.LessOrEqual(t, longestLife(), int64(180_000))
+	s.clock.Advance(time.Minute)
+	assert.Contains(t, desk.enter("/a", n).body, "logged-in=true")
+	assert.Equal(t, 500*time.Millisecond, scanPause)
 
 	late, _ := s.show(s.desk(), "/a")
 	s.clock.Advance(2 * time.Minute)
@@ -791,29 +826,60 @@ func TestABrowserIsNamedByItsUserAgent(t *testing.T) {
 	}
 }
 
-func TestThePhonesPageSaysNothingOfTheNumber(t *testing.T) {
+// A screenshot of the browser, taken at any time, shows nothing that logs it in.
+func TestT96_NoPageOfTheBrowserHoldsTheNumber(t *testing.T) {
 	s := newScanSite(t)
 	phone := s.phoneOf(person(0))
 	pages, numbers := map[string]bool{}, map[string]bool{}
 	for range 5 {
-		path, c := s.show(s.desk(), "/a")
+		desk := s.desk()
+		path, _ := s.show(desk, "/a")
+		waiting := desk.collect("/a")
 		s.scan(phone, path)
-		pages[strings.ReplaceAll(phone.visit(path).body, c.Ticket, "")] = true
-		numbers[c.Number] = true
+		scanned := desk.collect("/a")
+		n := s.confirm(phone, path)
+		form := desk.collect("/a")
+		for _, page := range []answer{waiting, scanned, form} {
+			assert.NotContains(t, page.body+fmt.Sprint(page.Header), ">"+n+"<")
+		}
+		pages[form.body] = true
+		numbers[n] = true
 	}
 	require.Greater(t, len(numbers), 1)
-	assert.Len(t, pages, 1, "whichever it is")
+	assert.Len(t, pages, 1, "the form is the same for every number")
 }
 
-// A blind guess is right once in 90.
-func TestTheNumberOfAScanIsOneOfNinety(t *testing.T) {
-	seen := map[string]int{}
-	for range 9000 {
-		seen[newScanNumber()]++
+// The number decides, and one try is all there is.
+func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
+	s := newScanSite(t)
+	desk, phone := s.desk(), s.phoneOf(person(0))
+	path, _ := s.show(desk, "/a")
+	s.scan(phone, path)
+	n := s.confirm(phone, path)
+	kept := s.withCookiesOf(desk)
+	require.True(t, refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber))
+	assert.Nil(t, desk.cookie(s.auth.cookies.scanName()))
+	assert.True(t, refusedFor(phone.visit(path), ReasonScanNumber), "the phone is told")
+	for range 3 {
+		s.clock.Advance(failureTTL + time.Second)
+		assert.NotContains(t, kept.enter("/a", n).body, "logged-in=true")
 	}
-	assert.Len(t, seen, 90)
+	next, _ := s.show(desk, "/a")
+	assert.NotEqual(t, path, next, "there is a new QR code")
+	s.scan(phone, next)
+	assert.Contains(t, desk.enter("/a", s.confirm(phone, next)).body, "logged-in=true")
+}
+
+// A blind guess is right once in 10,000.
+func TestTheNumberOfAScanIsOneOfTenThousand(t *testing.T) {
+	seen := map[string]int{}
+	for range 100_000 {
+		n := newScanNumber()
+		require.Regexp(t, "^[0-9]{4}$", n)
+		seen[n]++
+	}
+	assert.Greater(t, len(seen), 9_900)
 	for n, times := range seen {
-		assert.Regexp(t, "^[1-9][0-9]$", n)
-		assert.Less(t, times, 300, n)
+		assert.Less(t, times, 60, n)
 	}
 }

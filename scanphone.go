@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode"
@@ -24,7 +23,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		a.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
 		return
 	}
-	rec, reason, err := a.findScan(r.Context(), ticket)
+	rec, end, reason, err := a.findScan(r.Context(), ticket)
 	if reason != "" {
 		a.stopPhone(w, r, rec, reason, err)
 		return
@@ -33,6 +32,10 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
+		return
+	}
+	if end != nil {
+		a.showNumber(w, r, v, ticket, rec, *end)
 		return
 	}
 	if !a.canConfirm(v) {
@@ -65,14 +68,42 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	})
 }
 
-// serveScanAnswer is the form of that page: the number that the person has typed,
-// or his refusal. Either ends the ticket, a wrong number too.
+// showNumber is the phone's page once it has answered: the number, for the user
+// who has confirmed, until the browser has used it or lost its one try.
+func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, ticket string, rec scanRecord, end scanEnd) {
+	id, err := decodeIdentity(a.official.appID, end.Identity)
+	if err != nil || !a.canConfirm(v) || v.identity.OpenID != id.OpenID {
+		a.stopPhone(w, r, rec, ReasonScanUsed, nil)
+		return
+	}
+	state, err := a.lookAtScan(r.Context(), ticket)
+	setNoStore(w.Header())
+	switch state {
+	case scanDone:
+		a.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
+	case scanWaiting, scanScanned, scanConfirmed:
+		a.page(w, r, Page{
+			Kind: PageScanConfirmed, Status: http.StatusOK,
+			Scan: ScanDetails{
+				Number: end.Number, RefreshURL: a.scanPath(ticket),
+				statusURL: a.endpoint("scan/status") + "?phone=" + a.keys.seal([]byte(ticket), scanPhonePlace),
+			},
+		})
+	case "":
+		a.stopPhone(w, r, rec, ReasonStoreUnavailable, err)
+	default:
+		a.stopPhone(w, r, rec, Reason(state), nil)
+	}
+}
+
+// serveScanAnswer is the form of that page: the user confirms or refuses. Either
+// ends the ticket for every other answer.
 func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket string) {
 	values, ok := a.ownForm(w, r)
 	if !ok {
 		return
 	}
-	rec, reason, err := a.findScan(r.Context(), ticket)
+	rec, end, reason, err := a.findScan(r.Context(), ticket)
 	if reason != "" {
 		a.stopPhone(w, r, rec, reason, err)
 		return
@@ -95,19 +126,17 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
-	end := scanAnswer(values, rec, v.identity, a.sessions.storeKey(v.token))
-	won, err := a.endScan(r.Context(), ticket, end)
-	switch {
-	case err != nil:
-		a.unavailable(w, r, err)
-	case !won:
-		a.stopPhone(w, r, rec, ReasonScanUsed, nil)
-	case end.Reason != "":
-		a.stopPhone(w, r, rec, end.Reason, nil)
-	default:
-		setNoStore(w.Header())
-		a.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
+	if end == nil && (values.Has("confirm") || values.Has("refuse")) {
+		if err := a.endScan(r.Context(), ticket, values.Has("refuse"), v); err != nil {
+			a.unavailable(w, r, err)
+			return
+		}
+		if values.Has("refuse") {
+			a.stopPhone(w, r, rec, ReasonRefusedByUser, nil)
+			return
+		}
 	}
+	redirect(w, a.scanPath(ticket)) // a reload shows the number again
 }
 
 // confirms reports whether a login is that of a phone which goes back to confirm
@@ -123,56 +152,37 @@ func (a *Auth) canConfirm(v *visit) bool {
 	return v.loggedIn && !v.bearer && v.identity.AppID == a.official.appID && v.identity.Channel == ChannelWeChat
 }
 
-// scanAnswer decides how the person's answer ends the ticket.
-func scanAnswer(values url.Values, rec scanRecord, id Identity, session string) scanEnd {
-	switch {
-	case values.Has("refuse"):
-		return scanEnd{Reason: ReasonRefusedByUser}
-	case len(values["number"]) != 1 || values.Get("number") != rec.Number:
-		return scanEnd{Reason: ReasonScanNumber}
-	}
-	text, err := encodeIdentity(id)
+// findScan returns the record of a ticket that can be confirmed, or the phone's
+// answer to it.
+func (a *Auth) findScan(ctx context.Context, ticket string) (rec scanRecord, end *scanEnd, reason Reason, err error) {
+	plain, _, err := a.scanRead(ctx, scanMark(ticket))
 	if err != nil {
-		return scanEnd{Reason: ReasonScanExpired}
+		return rec, nil, ReasonStoreUnavailable, err
 	}
-	return scanEnd{Identity: text, Session: session}
-}
-
-// findScan returns the record of a ticket that can still be confirmed.
-func (a *Auth) findScan(ctx context.Context, ticket string) (scanRecord, Reason, error) {
-	var rec scanRecord
-	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
-	defer cancel()
-	box, found, err := a.sessions.marks.Mark(ctx, scanMark(ticket))
-	if err != nil {
-		return rec, ReasonStoreUnavailable, err
+	if json.Unmarshal(plain, &rec) != nil {
+		return rec, nil, ReasonScanExpired, nil
 	}
-	ring, err := newKeyring("scan", []byte(ticket))
-	if err != nil {
-		return rec, ReasonScanExpired, err
-	}
-	plain, err := ring.open(string(box), a.official.appID)
-	if !found || err != nil || json.Unmarshal(plain, &rec) != nil || a.scanExpired(rec.IssuedAt) {
-		return rec, ReasonScanExpired, nil
-	}
-	_, ended, err := a.sessions.marks.Mark(ctx, scanEndMark(ticket))
+	answer, ended, err := a.scanEnded(ctx, ticket)
 	switch {
 	case err != nil:
-		return rec, ReasonStoreUnavailable, err
+		return rec, nil, ReasonStoreUnavailable, err
 	case ended:
-		return rec, ReasonScanUsed, nil
+		return rec, &answer, "", nil
+	case a.scanExpired(rec.IssuedAt):
+		return rec, nil, ReasonScanExpired, nil
 	}
-	return rec, "", nil
+	return rec, nil, "", nil
 }
 
 // bindScan gives the ticket to the first person who opens it, if first; and
 // refuses everybody else.
 func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first bool) (Reason, error) {
-	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
-	defer cancel()
 	mark := scanByMark(ticket)
 	if first {
-		won, err := a.sessions.marks.PutMarkNX(ctx, mark, []byte(a.keys.seal([]byte(id.OpenID), mark)), scanTTL)
+		won, err := a.scanWrite(ctx, mark, []byte(id.OpenID), scanTTL, true)
+		if err == nil && won {
+			err = a.setScanState(ctx, ticket, scanScanned)
+		}
 		if err != nil {
 			return ReasonStoreUnavailable, err
 		}
@@ -180,28 +190,36 @@ func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first b
 			return "", nil
 		}
 	}
-	box, found, err := a.sessions.marks.Mark(ctx, mark)
+	plain, _, err := a.scanRead(ctx, mark)
 	if err != nil {
 		return ReasonStoreUnavailable, err
 	}
-	plain, err := a.keys.open(string(box), mark)
-	if !found || err != nil || string(plain) != id.OpenID {
+	if string(plain) != id.OpenID {
 		return ReasonScanForeign, nil
 	}
 	return "", nil
 }
 
-// endScan ends a ticket, once: the first answer counts. It is sealed, so that
-// whoever writes to the store can confirm nothing.
-func (a *Auth) endScan(ctx context.Context, ticket string, end scanEnd) (won bool, err error) {
+// endScan ends a ticket, once: the first answer counts.
+func (a *Auth) endScan(ctx context.Context, ticket string, refused bool, v *visit) error {
+	end, state := scanEnd{Reason: ReasonRefusedByUser}, string(ReasonRefusedByUser)
+	if !refused {
+		text, err := encodeIdentity(v.identity)
+		if err != nil {
+			return err
+		}
+		end = scanEnd{Identity: text, Session: a.sessions.storeKey(v.token), Number: newScanNumber()}
+		state = scanConfirmed
+	}
 	plain, err := json.Marshal(end)
 	if err != nil {
-		return false, err
+		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
-	defer cancel()
-	mark := scanEndMark(ticket)
-	return a.sessions.marks.PutMarkNX(ctx, mark, []byte(a.keys.seal(plain, mark)), scanTTL+scanGrace)
+	won, err := a.scanWrite(ctx, scanEndMark(ticket), plain, scanTTL+scanGrace, true)
+	if err == nil && won {
+		err = a.setScanState(ctx, ticket, state)
+	}
+	return err
 }
 
 // stopPhone tells the person on the phone why nothing is confirmed. The way on

@@ -315,9 +315,9 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 			desk, phone := s.desk(), s.phoneOf(person(0))
 			path, c := s.show(desk, "/a")
 			s.scan(phone, path)
-			phone.post(path, number(c.Number))
+			number := s.confirm(phone, path)
 			return claimKey(wechattest.DefaultAppID, "scan "+c.State), func() bool {
-				return strings.Contains(desk.collect("/a").body, "url=/a logged-in=true")
+				return strings.Contains(desk.enter("/a", number).body, "url=/a logged-in=true")
 			}
 		},
 	}

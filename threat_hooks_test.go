@@ -30,8 +30,8 @@ import (
 var channels = map[string]func(s *scanSite) answer{
 	"callback": func(s *scanSite) answer { return s.browser().visit("/uid") },
 	"scan": func(s *scanSite) answer {
-		desk := s.scanned("/uid")
-		return desk.collect("/uid")
+		desk, number := s.scanned("/uid")
+		return desk.enter("/uid", number)
 	},
 	"mini program": func(s *scanSite) answer {
 		got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
@@ -44,15 +44,14 @@ var channels = map[string]func(s *scanSite) answer{
 	},
 }
 
-// scanned is a desk whose QR code was confirmed. The phone's own login is not
-// what is tested: it is a session that is there.
-func (s *scanSite) scanned(target string) *browser {
+// scanned is a browser whose QR code was confirmed, and the number. The phone's
+// own login is not what is tested: it is a session that is there.
+func (s *scanSite) scanned(target string) (desk *browser, number string) {
 	s.t.Helper()
 	desk, phone := s.desk(), s.loggedIn(aliceOpenID)
-	path, c := s.show(desk, target)
+	path, _ := s.show(desk, target)
 	s.scan(phone, path)
-	phone.post(path, number(c.Number))
-	return desk
+	return desk, s.confirm(phone, path)
 }
 
 // newHookSite serves every channel, and at /uid what a hook has put.
@@ -243,9 +242,8 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 			return func() error { return b.tryStep(callback) }, func() answer { return b.visit(callback) }
 		},
 		"scan": func(s *scanSite) (func() error, func() answer) {
-			desk := s.scanned("/uid")
-			collect := "/wechat/scan?next=%2Fuid&wait=1"
-			return func() error { return desk.tryAs(collect) }, func() answer { return desk.visit(collect) }
+			desk, number := s.scanned("/uid")
+			return func() error { return desk.tryPost("/wechat/scan?number=" + number) }, func() answer { return desk.enter("/uid", number) }
 		},
 		"mini program": func(s *scanSite) (func() error, func() answer) {
 			body := `{"code":"` + s.sim.JSCode(miniApp, person(0)) + `"}`
@@ -309,10 +307,10 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 	})
 }
 
-// tryAs is tryStep with the browser's own headers.
-func (b *browser) tryAs(target string) error {
+// tryPost is tryStep for a form of the browser's.
+func (b *browser) tryPost(target string) error {
 	c := http.Client{Jar: b.client.Jar, Transport: &http.Transport{DisableKeepAlives: true}}
-	r, err := http.NewRequest(http.MethodGet, b.site.auth.base.String()+target, nil)
+	r, err := http.NewRequest(http.MethodPost, b.site.auth.base.String()+target, nil)
 	require.NoError(b.t, err)
 	r.Header = b.header.Clone()
 	resp, err := c.Do(r)
@@ -338,16 +336,18 @@ func TestT89_ADoubledCallbackSetsTheCookieAsTheFirstDid(t *testing.T) {
 						m.RememberMe(ctx, remember)
 						return nil
 					}))
-					b, target := s.browser(), ""
+					b, method, target := s.browser(), http.MethodGet, ""
 					if channel == "callback" {
 						target = mustParse(t, b.authorize("/a")).RequestURI()
 					} else {
-						b, target = s.scanned("/a"), "/wechat/scan?next=%2Fa&wait=1"
+						var number string
+						b, number = s.scanned("/a")
+						method, target = http.MethodPost, "/wechat/scan?next=%2Fa&number="+number
 					}
 					header := []string{pageHeader, "User-Agent: " + b.header.Get("User-Agent"), cookieHeader(b.client.Jar.Cookies(s.auth.base)...)}
 
-					first := s.wire(http.MethodGet, target, header...)
-					second := s.wire(http.MethodGet, target, header...)
+					first := s.wire(method, target, header...)
+					second := s.wire(method, target, header...)
 
 					session := func(a answer) *http.Cookie {
 						for _, c := range a.Cookies() {
@@ -382,9 +382,9 @@ func TestADurationIsThatOfTheLogin(t *testing.T) {
 				b.step(callback)
 			},
 			"scan": func(s *scanSite, wait func()) {
-				desk := s.scanned("/a")
+				desk, number := s.scanned("/a")
 				wait()
-				desk.collect("/a")
+				desk.enter("/a", number)
 			},
 			"mini program": func(s *scanSite, _ func()) { // the hook takes the time
 				s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
