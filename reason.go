@@ -87,12 +87,11 @@ const (
 const (
 	// ReasonScanExpired: the QR code is older than two minutes, or was never ours.
 	ReasonScanExpired Reason = "scan_expired"
-	// ReasonScanUsed: it was confirmed or refused before, or has logged a browser
-	// in already.
+	// ReasonScanUsed means that it was refused before, was confirmed by another
+	// user, or has logged a browser in.
 	ReasonScanUsed Reason = "scan_used"
-	// ReasonScanNumber: the number typed on the phone is not the one that the
-	// browser shows, so perhaps somebody else's QR code was scanned. It is of no
-	// use any more.
+	// ReasonScanNumber means that the number typed into the browser is not the one
+	// that the phone shows. The QR code can no longer be used.
 	ReasonScanNumber Reason = "scan_wrong_number"
 	// ReasonScanForeign: somebody else has scanned it before, or the answer comes
 	// from a browser that did not.
