@@ -332,7 +332,9 @@ func scanAttacks() map[string]scanAttack {
 		"somebody else opens what is confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.scan(phone, path)
 			s.confirm(phone, path)
-			return refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanUsed) && refusedFor(s.browser().visit(path), ReasonScanUsed)
+			other := s.phoneOf(person(1))
+			other.visit("/a")
+			return refusedFor(other.visit(path), ReasonScanUsed) && refusedFor(s.browser().visit(path), ReasonScanUsed)
 		},
 		"confirmed without having been scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			phone.visit("/a")

@@ -1287,7 +1287,7 @@ var mutants = []mutant{
 		name: "a number may be tried again", about: "scan",
 		search: "\tif !won {\n\t\treturn Identity{}, ReasonScanUsed, nil\n\t}\n",
 		broken: "\t_ = won\n",
-		killer: "^TestT96_TheNumberOfThePhone",
+		killer: "^TestEveryAttackOnAScan",
 	},
 	{
 		name: "a scan's followers need no number", about: "scan",
