@@ -70,8 +70,8 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 }
 
 // LoadWeChat lets every request through, with the identity if there is one.
-// It never redirects and never refuses, except below the path prefix, where it
-// serves the endpoints as RequireWeChat does. While the session store cannot be
+// It never redirects and never refuses, except that it serves the endpoints as
+// RequireWeChat does. While the session store cannot be
 // reached, visitors count as anonymous, and a handler that changes the session
 // is answered 503: the change cannot be saved. After a call that got no answer in time, nobody else waits for one
 // here until the store has answered, which is tried every two seconds.
