@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/wechatauth/wechatauth/store"
@@ -20,6 +22,10 @@ import (
 type claims struct {
 	marks store.Marks
 	wait  func(ctx context.Context, d time.Duration) error // sleeps; tests replace it
+
+	mu      sync.Mutex
+	waiting map[string]int // by claim: the requests of this instance that wait
+	all     int
 }
 
 const (
@@ -36,8 +42,14 @@ const (
 	// failureTTL is how long a failed login answers for the callbacks that
 	// wait for it.
 	failureTTL = 3 * time.Second
-	// claimPoll is the pause between two looks at a claim held by another.
-	claimPoll = 50 * time.Millisecond
+	// claimPoll is the first pause between two looks at a claim held by another.
+	// Each pause is half as long again as the one before, up to claimPollMost.
+	claimPoll     = 50 * time.Millisecond
+	claimPollMost = 500 * time.Millisecond
+	// An instance lets this many requests wait for one claim, and in all. WeChat
+	// sends two.
+	maxWaitingForOne = 128
+	maxWaiting       = 1024
 )
 
 // claimKey names the mark of one login. The state itself stays out of the
@@ -91,9 +103,39 @@ func (cs *claims) join(ctx context.Context, key string) (*claim, error) {
 	}
 }
 
+// errCrowded means that too many requests wait for logins under way.
+var errCrowded = errors.New("too many requests wait for the same login, or for logins in all")
+
+// enter counts a request that waits. The caller calls leave.
+func (cs *claims) enter(key string) (leave func(), err error) {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.waiting[key] >= maxWaitingForOne || cs.all >= maxWaiting {
+		return nil, errCrowded
+	}
+	if cs.waiting == nil {
+		cs.waiting = map[string]int{}
+	}
+	cs.waiting[key]++
+	cs.all++
+	return func() {
+		cs.mu.Lock()
+		defer cs.mu.Unlock()
+		cs.all--
+		if cs.waiting[key]--; cs.waiting[key] == 0 {
+			delete(cs.waiting, key)
+		}
+	}, nil
+}
+
 // await looks at a claim that another holds until it is decided or free.
 func (c *claim) await(ctx context.Context) error {
-	for {
+	leave, err := c.claims.enter(c.key)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	for pause := claimPoll; ; pause = min(pause*3/2, claimPollMost) {
 		mark, found, err := c.claims.marks.Mark(ctx, c.key)
 		if err != nil || !found { // released, or the lease ran out
 			return err
@@ -103,7 +145,7 @@ func (c *claim) await(ctx context.Context) error {
 			return nil
 		}
 		c.waited = true
-		if err := c.claims.wait(ctx, claimPoll); err != nil {
+		if err := c.claims.wait(ctx, pause); err != nil {
 			return err
 		}
 	}

@@ -89,5 +89,49 @@ func TestAClaimWhoseReplyWasLostIsFreeAfterItsLease(t *testing.T) {
 	began := s.clock.Now()
 	assert.Contains(t, b.visit(callback).body, "url=/orders logged-in=true")
 	assert.Equal(t, 1, s.exchanges())
-	assert.LessOrEqual(t, s.clock.Now().Sub(began), claimLease+claimPoll)
+	assert.LessOrEqual(t, s.clock.Now().Sub(began), claimLease+claimPollMost)
+}
+
+// Requests that wait for a login are counted, look less and less often, and end
+// with their clients.
+func TestT88_WaitingForALoginIsBoundedAndEndsWithTheClient(t *testing.T) {
+	clock, looks := time.Unix(1, 0), 0
+	cs := &claims{marks: store.NewMemory(store.WithClock(func() time.Time { return clock }))}
+	cs.wait = func(_ context.Context, d time.Duration) error {
+		looks++
+		clock = clock.Add(d)
+		return nil
+	}
+	_, err := cs.join(t.Context(), "login") // and dies
+	require.NoError(t, err)
+	_, err = cs.join(t.Context(), "login")
+	require.NoError(t, err)
+	assert.LessOrEqual(t, looks, 26, "looks in ten seconds")
+
+	cs = &claims{marks: store.NewMemory()}
+	parked := make(chan struct{})
+	cs.wait = func(ctx context.Context, _ time.Duration) error {
+		parked <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	_, err = cs.join(t.Context(), "login")
+	require.NoError(t, err)
+	ctx, leave := context.WithCancel(t.Context())
+	ended := make(chan error)
+	for range maxWaitingForOne {
+		go func() {
+			_, err := cs.join(ctx, "login")
+			ended <- err
+		}()
+		<-parked
+	}
+	_, err = cs.join(t.Context(), "login")
+	require.ErrorIs(t, err, errCrowded)
+	leave()
+	for range maxWaitingForOne {
+		require.ErrorIs(t, <-ended, context.Canceled)
+	}
+	assert.Empty(t, cs.waiting)
+	assert.Zero(t, cs.all)
 }

@@ -542,9 +542,10 @@ func detached(r *http.Request, budget time.Duration) (context.Context, context.C
 }
 
 // join claims a login for a request, or waits for the one that has the claim.
-// The wait has a budget of its own: what it takes is not missing afterwards.
+// The wait has a budget of its own: what it takes is not missing afterwards. It
+// ends with the request; a claim that is won is worked on to its end all the same.
 func (a *Auth) join(r *http.Request, f flow, key string) (*claim, error) {
-	ctx, cancel := detached(r, joinBudget)
+	ctx, cancel := context.WithTimeout(r.Context(), joinBudget)
 	defer cancel()
 	return a.claims.join(withFlow(ctx, f), key)
 }
