@@ -247,7 +247,7 @@ func TestNothingOfAHostilePageBreaksOut(t *testing.T) {
 		tags := regexp.MustCompile(`<[^>]*>`)
 		return tags.FindAllString(values.ReplaceAllString(page, "="), -1)
 	}
-	for _, kind := range []PageKind{PageMessage, PageUpgrade, PageLoggedOut, PageKind(99)} {
+	for _, kind := range []PageKind{PageMessage, PageUpgrade, PageLoggedOut, PageEnter, PageKind(99)} {
 		for _, evil := range hostile {
 			harmless := Page{Kind: kind, Lang: langEnglish, Reason: ReasonLoop, RetryURL: "/r", ActionURL: "/a", Next: "/n"}
 			page := render(t, Page{
@@ -317,6 +317,7 @@ func TestPageHeadersAreExact(t *testing.T) {
 		"message":    {Page{Kind: PageMessage, Status: 400, Reason: ReasonLoop, FormActions: []string{"https://a.example"}}, policy("'self'"), "no-referrer"},
 		"logged out": {Page{Kind: PageLoggedOut, Status: 200, Reason: ReasonLoggedOut}, policy("'self'"), "no-referrer"},
 		"upgrade":    {Page{Kind: PageUpgrade, Status: 200, ActionURL: "/u"}, policy("'self' https://open.weixin.qq.com"), "same-origin"},
+		"enter":      {Page{Kind: PageEnter, Status: 200, ActionURL: "/e"}, policy("'self'"), "same-origin"},
 		"upgrade at another authorize host": {
 			Page{Kind: PageUpgrade, Status: 200, ActionURL: "/u", FormActions: []string{"http://127.0.0.1:8099/open", "https://[::1]:7"}},
 			policy("'self' http://127.0.0.1:8099 https://[::1]:7"), "same-origin",

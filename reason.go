@@ -124,7 +124,8 @@ const (
 	ReasonApplicationError Reason = "application_error"
 	// ReasonUnknownAccount: WithAccounts knows no account for the request.
 	ReasonUnknownAccount Reason = "unknown_account"
-	// ReasonCrossOrigin: a form of ours was posted from another site.
+	// ReasonCrossOrigin means that a form of ours was posted from another site, or
+	// a web-view's entry was opened from there or by no page visit.
 	ReasonCrossOrigin Reason = "cross_origin"
 	// ReasonMethodNotAllowed: the endpoint does not take this method.
 	ReasonMethodNotAllowed Reason = "method_not_allowed"
