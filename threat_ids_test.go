@@ -21,7 +21,7 @@ import (
 // The threats by their ids, each with at least one test. For most of them its
 // name begins with the id.
 var threatIDs = func() (ids []string) {
-	for n := 1; n <= 75; n++ {
+	for n := 1; n <= 99; n++ {
 		ids = append(ids, fmt.Sprintf("T%02d", n))
 	}
 	return ids
