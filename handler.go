@@ -206,7 +206,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
 	case act == LoginScan:
-		redirect(w, a.scanURL(l.target, l.scope))
+		redirect(w, a.scanAgainURL(scanCookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
 		return
 	default:
 		acc = a.accountFor(r)

@@ -67,6 +67,7 @@ type scanCookie struct {
 	State    string       `json:"s"` // names the login, as in a flow
 	Scope    client.Scope `json:"p"`
 	OpenID   string       `json:"o,omitempty"` // step-up: who has to confirm
+	Again    bool         `json:"g,omitempty"` // for another account than the session's
 	IssuedAt int64        `json:"t"`           // Unix milliseconds
 	Key      []byte       `json:"k"`           // opens the login's outcome, and makes the ticket
 }
@@ -147,6 +148,15 @@ func (a *Auth) scanURL(target string, scope client.Scope) string {
 	return u
 }
 
+// scanAgainURL is scanURL for the browser that has this cookie.
+func (a *Auth) scanAgainURL(c scanCookie, target string) string {
+	u := a.scanURL(target, c.Scope)
+	if c.Again {
+		u += "&again=1"
+	}
+	return u
+}
+
 // scanPath is what the phone opens.
 func (a *Auth) scanPath(ticket string) string { return a.endpoint("scan/" + ticket) }
 
@@ -210,7 +220,8 @@ func (a *Auth) scanExpired(issuedAt int64) bool {
 }
 
 // serveScan is the browser's page. With "wait" it is the page's own question
-// whether the phone has answered, and makes no new ticket.
+// whether the phone has answered, and makes no new ticket. With "again" a browser
+// that is logged in gets one too, for another account.
 func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	target, scope := a.nextOf(r, q), a.scope
@@ -230,12 +241,14 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, err)
 		return
 	}
-	if v.loggedIn && v.identity.grants(scope) {
+	c, held := a.cookies.scan(r)
+	held = held && c.Scope == scope
+	again := v.loggedIn && (held && c.Again || q.Has("again") && isOwnWish(r))
+	if v.loggedIn && v.identity.grants(scope) && !again {
 		redirect(w, target)
 		return
 	}
-	c, held := a.cookies.scan(r)
-	if held = held && c.Scope == scope; held {
+	if held && (c.Again || !again) {
 		r := a.ofScan(r, c.State)
 		state, err := a.lookAtScan(r.Context(), c.Ticket)
 		if a.nothingComes(c, state) {
@@ -249,7 +262,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 			a.showScan(w, r, c, target, state)
 			return
 		case q.Has("wait"):
-			a.stopScan(w, r, c, scanReason(state), a.scanURL(target, scope))
+			a.stopScan(w, r, c, scanReason(state), a.scanAgainURL(c, target))
 			return
 		}
 	}
@@ -257,7 +270,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 		a.stopScan(w, r, c, ReasonScanExpired, a.scanURL(target, scope))
 		return
 	}
-	a.beginScan(w, r, v, target, scope)
+	a.beginScan(w, r, v, target, scope, again)
 }
 
 // scanReason is the reason of a ticket that is no longer waited for.
@@ -288,7 +301,7 @@ func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	case !ended: // the phone has not answered yet
 		redirect(w, a.scanURL(target, c.Scope))
 	case end.Reason != "":
-		a.stopScan(w, r, c, end.Reason, a.scanURL(target, c.Scope))
+		a.stopScan(w, r, c, end.Reason, a.scanAgainURL(c, target))
 	default:
 		typed := strings.TrimSpace(values.Get("number"))
 		right := subtle.ConstantTimeCompare([]byte(typed), []byte(end.Number)) == 1
@@ -429,11 +442,11 @@ func (s *scanLooks) at(ctx context.Context, now time.Time, ticket string, look f
 }
 
 // beginScan makes a ticket.
-func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope) {
-	c := scanCookie{State: newState(), Scope: scope, IssuedAt: a.now().UnixMilli(), Key: newFlowKey()}
+func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope, again bool) {
+	c := scanCookie{State: newState(), Scope: scope, Again: again, IssuedAt: a.now().UnixMilli(), Key: newFlowKey()}
 	c.Ticket = scanTicketOf(c.Key)
 	rec := scanRecord{State: c.State, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
-	if v.loggedIn && v.identity.AppID == a.official.appID {
+	if v.loggedIn && v.identity.AppID == a.official.appID && !again {
 		c.OpenID = v.identity.OpenID
 	}
 	if a.scanPlace != nil {
@@ -506,7 +519,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
-	again := a.scanURL(target, sc.Scope)
+	again := a.scanAgainURL(sc, target)
 	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()

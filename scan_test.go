@@ -187,6 +187,43 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	assert.Contains(t, s.logs.String(), "channel=scan")
 }
 
+// Another account in the same browser: a browser that is logged in gets a QR code
+// if its user asks for one, and the session stays until another one is saved.
+func TestScanAgain(t *testing.T) {
+	const again = "/wechat/login?next=%2Fa&again=1"
+	s := newScanSite(t)
+	desk, alice, bob := s.desk(), s.phoneOf(person(0)), s.phoneOf(person(1))
+	path, _ := s.show(desk, "/a")
+	s.scan(alice, path)
+	require.Contains(t, desk.enter("/a", s.confirm(alice, path)).body, "openid="+aliceOpenID)
+
+	for _, site := range []string{"cross-site", "same-site"} {
+		desk.header.Set("Sec-Fetch-Site", site)
+		desk.header.Set("Sec-Fetch-Mode", "navigate")
+		desk.header.Set("Sec-Fetch-Dest", "document")
+		assert.Contains(t, desk.visit("/wechat/scan?next=%2Fa&again=1").body, "url=/a logged-in=true", site)
+	}
+	for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"} {
+		desk.header.Del(name)
+	}
+
+	path, c := s.show(desk, again)
+	assert.Empty(t, c.OpenID, "another user may confirm")
+	s.scan(bob, path)
+	assert.Contains(t, desk.collect("/a").body, `data-state="scanned"`, "the page waits, though the browser is logged in")
+	assert.Contains(t, desk.visit("/b").body, "openid="+aliceOpenID)
+	number := s.confirm(bob, path)
+	failed := desk.enter("/a", wrong(number))
+	require.True(t, refusedFor(failed, ReasonScanNumber), failed.body)
+	assert.Contains(t, failed.body, `href="/wechat/scan?next=%2Fa&amp;again=1"`)
+	assert.Contains(t, desk.visit("/b").body, "openid="+aliceOpenID)
+
+	path, _ = s.show(desk, "/wechat/scan?next=%2Fa&again=1")
+	s.scan(bob, path)
+	assert.Contains(t, desk.enter("/a", s.confirm(bob, path)).body, "url=/a logged-in=true openid="+bobOpenID)
+	assert.Contains(t, desk.visit("/wechat/scan?next=%2Fa").body, "url=/a logged-in=true openid="+bobOpenID, "without again the session is enough")
+}
+
 func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	s := newScanSite(t)
 	desk, phone := s.desk(), s.phoneOf(person(0))
