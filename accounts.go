@@ -273,7 +273,7 @@ func (a *Auth) of(r *http.Request) (*Auth, error) {
 	if a.tenants == nil {
 		return a, nil
 	}
-	if appID := a.appIDInPath(r); appID != "" {
+	if appID, ok := a.endpointIn(r.URL.Path); ok && appID != "" {
 		return a.tenantOf(r.Context(), appID)
 	}
 	appID, err := a.tenants.resolver.AppIDOf(r)
@@ -283,16 +283,25 @@ func (a *Auth) of(r *http.Request) (*Auth, error) {
 	return a.tenantOf(r.Context(), appID)
 }
 
-// appIDInPath is the AppID that an endpoint's path ends in.
-func (a *Auth) appIDInPath(r *http.Request) string {
-	rest, ok := strings.CutPrefix(r.URL.Path, a.prefix)
+// endpointIn reports whether a path is that of an endpoint, and returns the AppID
+// at its end. On every other path the AppID is a part of the application's: it
+// must not select the account.
+func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
+	name, ok := strings.CutPrefix(urlPath, a.prefix)
 	if !ok {
-		return ""
+		return "", false
 	}
-	if i := strings.LastIndexByte(rest, '/'); i >= 0 && isAccountPath(rest[i+1:]) {
-		return rest[i+1:]
+	if i := strings.LastIndexByte(name, '/'); a.tenants != nil && i >= 0 && isAccountPath(name[i+1:]) {
+		name, appID = name[:i], name[i+1:]
 	}
-	return ""
+	ticket, isTicket := strings.CutPrefix(name, "scan/")
+	switch {
+	case name == "scan", isTicket:
+		return appID, a.scans() && (slices.Contains(ownEndpoints[:], name) || validScanTicket(ticket))
+	case strings.HasPrefix(name, "mini/") && a.mini.client == nil && a.tenants == nil:
+		return appID, false
+	}
+	return appID, slices.Contains(ownEndpoints[:], name)
 }
 
 // isAccountPath reports whether the end of a path is an AppID, as all that WeChat

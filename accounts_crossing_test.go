@@ -46,7 +46,7 @@ type mall struct {
 
 // newMall builds one. The layout tells where its accounts are, how the gate
 // tells them apart, and how the application does.
-func newMall(t *testing.T, layout mallLayout) *mall {
+func newMall(t *testing.T, layout mallLayout, opts ...Option) *mall {
 	t.Helper()
 	kinds := func(appID, secret string, kind wechattest.Kind) wechattest.Account {
 		return wechattest.Account{AppID: appID, Secret: secret, Kind: kind, OpenPlatform: "one"}
@@ -59,7 +59,7 @@ func newMall(t *testing.T, layout mallLayout) *mall {
 	m.shops[0].account = Account{AppID: shopA, Secret: "secret-of-a", MiniProgramAppID: miniOfA, MiniProgramSecret: "secret-of-mini-a"}
 	m.shops[1].account = Account{AppID: shopB, Secret: "secret-of-b", MiniProgramAppID: miniOfB, MiniProgramSecret: "secret-of-mini-b"}
 	resolver := layout.place(m, mustParse(t, "http://"+server.Listener.Addr().String()))
-	m.site = shops(t, sim, server, resolver, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
+	m.site = shops(t, sim, server, resolver, append(opts, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))...)
 	server.Config.Handler = m.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := IdentityFromContext(r.Context())
 		if ok {
@@ -208,6 +208,8 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 		"the other's scan page with this one's cookie":   {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {chromeWindows}}},
 		"the account's name in the query":                {page + "?appid=" + from.account.AppID, have.cookies, nil},
 		"the account's name at the end of the path":      {page + "/" + from.account.AppID, have.cookies, nil},
+		"the same below the endpoints' prefix":           {to.origin + "/wechat/.." + page[len(to.origin):] + "/" + from.account.AppID, have.cookies, nil},
+		"a page below the endpoints' prefix":             {to.origin + "/wechat/orders/" + from.account.AppID, have.cookies, nil},
 	}
 	fromHost := mustParse(m.t, from.origin).Host
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "Forwarded", "X-Http-Host-Override"} {
@@ -278,6 +280,46 @@ func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
 	}
 	assert.Zero(t, crossings)
 	t.Logf("crossing-attempts %d account-crossings %d", attempts, crossings)
+}
+
+// The accounts share the keys of the store. A QR code of one account that a user of
+// another confirms would be an identity that WeChat never gave.
+func TestT76_AUserOfAnotherAccountConfirmsNoQRCode(t *testing.T) {
+	for name, layout := range mallLayouts() {
+		for keys, shared := range map[string][]Option{
+			"a key for each account": nil, "flow keys": {WithFlowKeys([]byte("flow-key-for-tests-0123456789abcdefgh"))},
+			"sessions encrypted": {WithSessionEncryption(sessionKeyForTests)},
+		} {
+			t.Run(name+", "+keys, func(t *testing.T) {
+				m := newMall(t, layout, shared...)
+				for i, at := range m.shops {
+					for j, of := range m.shops {
+						desk, phone := m.browser().as(chromeWindows), m.browser()
+						shown := mustParse(t, desk.visit(at.origin+at.page).Request.URL.String())
+						require.Equal(t, "/wechat/scan/"+at.account.AppID, shown.Path)
+						require.Contains(t, phone.visit(of.origin+of.page).body, "logged-in=true")
+						gate, err := m.auth.tenantOf(context.Background(), at.account.AppID)
+						require.NoError(t, err)
+						r, err := http.NewRequest(http.MethodGet, at.origin, nil)
+						require.NoError(t, err)
+						for _, c := range desk.client.Jar.Cookies(mustParse(t, at.origin)) {
+							r.AddCookie(c)
+						}
+						c, ok := gate.cookies.scan(r)
+						require.True(t, ok)
+						path := of.origin + "/wechat/scan/" + c.Ticket + "/" + of.account.AppID
+						phone.visit(path)
+						number := shownNumber.FindStringSubmatch(phone.post(path, confirmed).body)
+						assert.Equal(t, i == j, number != nil, "shown to a user of shop %d by a QR code of shop %d", j, i)
+						if number != nil {
+							end := desk.post(at.origin+gate.endpoint("scan"), url.Values{"next": {at.page}, "number": {number[1]}})
+							assert.Equal(t, i == j, strings.Contains(end.body, "logged-in=true"), end.body)
+						}
+					}
+				}
+			})
+		}
+	}
 }
 
 func withScriptHeaders(h http.Header) http.Header {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -310,21 +309,8 @@ func (a *Auth) owns(r *http.Request) bool {
 	if _, ok := a.verifyFile(r); ok {
 		return true
 	}
-	name, ok := strings.CutPrefix(r.URL.Path, a.prefix)
-	if !ok {
-		return false
-	}
-	if a.tenants != nil {
-		name = strings.TrimSuffix(name, "/"+a.appIDInPath(r))
-	}
-	ticket, isTicket := strings.CutPrefix(name, "scan/")
-	switch {
-	case name == "scan", isTicket:
-		return a.scans() && (slices.Contains(ownEndpoints[:], name) || validScanTicket(ticket))
-	case strings.HasPrefix(name, "mini/") && a.mini.client == nil && a.tenants == nil:
-		return false
-	}
-	return slices.Contains(ownEndpoints[:], name)
+	_, ok := a.endpointIn(r.URL.Path)
+	return ok
 }
 
 // strayCallback stops a callback of a login that this browser began, where there

@@ -664,10 +664,16 @@ var mutants = []mutant{
 		killer: "^TestStrayCallback$",
 	},
 	{
-		name: "the gate owns all paths below its prefix", about: "middleware",
-		search: "return slices.Contains(ownEndpoints[:], name)\n",
-		broken: "return true\n",
+		name: "the gate owns all paths below its prefix", about: "accounts",
+		search: "return appID, slices.Contains(ownEndpoints[:], name)\n",
+		broken: "return appID, true\n",
 		killer: "^TestPathsBelowThePrefix$",
+	},
+	{
+		name: "a page's path selects the account", about: "accounts",
+		search: `ok && appID != "" {`,
+		broken: `(ok || true) && appID != "" {`,
+		killer: "^TestNothingOfOneAccountPassesAnothersGate$",
 	},
 	{
 		name: "a preflight carries forged identity headers", about: "middleware",
@@ -1309,13 +1315,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "the marks of a scan open in each other's place", about: "scan",
-		search: "box := []byte(a.keys.seal(plain, mark))",
-		broken: "box := []byte(a.keys.seal(plain, \"scan\"))",
+		search: "box := []byte(a.keys.seal(plain, mark, a.official.appID))",
+		broken: "box := []byte(a.keys.seal(plain, \"scan\", a.official.appID))",
 		killer: "^TestAPhoneLogsIn",
 	},
 	{
 		name: "any text names the phone's ticket", about: "scan",
-		search: "plain, err := a.keys.open(sealed, scanPhonePlace)",
+		search: "plain, err := a.keys.open(sealed, scanPhonePlace, a.official.appID)",
 		broken: "plain, err := []byte(sealed), error(nil)",
 		killer: "^TestEveryAttackOnAScan",
 	},
