@@ -131,7 +131,7 @@ func (w *responseWriter) addVary(h http.Header) {
 // addPrivate keeps what a logged-in user is shown out of caches that many
 // share, and has the browser ask again: the session may have ended.
 func (w *responseWriter) addPrivate(h http.Header) {
-	if len(h["Cache-Control"]) > 0 {
+	if hasHeader(h, "Cache-Control") {
 		h.Add("Cache-Control", "private, no-cache")
 		return
 	}
@@ -140,9 +140,14 @@ func (w *responseWriter) addPrivate(h http.Header) {
 }
 
 // saysWhoMayKeep reports whether a handler has said how long its response may
-// be kept. What scs adds with a cookie does not count: many caches ignore it.
+// be kept. A header without a value and "no-transform" do not. What scs adds with
+// a cookie does not count either: many caches ignore it.
 func saysWhoMayKeep(h http.Header) bool {
-	return len(h["Expires"]) > 0 || slices.ContainsFunc(h["Cache-Control"], func(v string) bool { return v != `no-cache="Set-Cookie"` })
+	return hasHeader(h, "Expires") || slices.ContainsFunc(h["Cache-Control"], func(line string) bool {
+		return slices.ContainsFunc(splitDirectives(line), func(d string) bool {
+			return d != "" && d != `no-cache="Set-Cookie"` && !strings.EqualFold(d, "no-transform")
+		})
+	})
 }
 
 // keepPrivate keeps a response with a session cookie out of caches that many
