@@ -129,6 +129,23 @@ func TestStrayCallback(t *testing.T) {
 			assert.NotEqual(t, http.StatusInternalServerError, other.step(got.Request.URL.String()).StatusCode)
 		})
 	}
+	for name, spoil := range map[string]func(query, state string) string{
+		"text behind the state": func(q, s string) string { return strings.Replace(q, s, s+"%23wechat_redirect", 1) },
+		"a code that is none":   func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },
+		"another end of the state": func(q, s string) string {
+			return strings.Replace(q, s, s[:stateLength/2]+newState()[:stateLength/2], 1)
+		},
+	} {
+		t.Run("and "+name, func(t *testing.T) {
+			s := newSite(t)
+			b := s.browser()
+			u := mustParse(t, b.authorize("/a"))
+			got := b.step("/callback?" + spoil(u.RawQuery, u.Query().Get("state")))
+			assert.Equal(t, http.StatusInternalServerError, got.StatusCode)
+			assert.Contains(t, s.logs.String(), "arrived at /callback instead of /wechat/callback")
+			assert.Contains(t, b.step("/callback?code=1&state="+newState()).Header.Get("Location"), authorizeEndpoint, "a page of the application's")
+		})
+	}
 	t.Run("behind http.StripPrefix", func(t *testing.T) {
 		s := newSite(t)
 		mux := http.NewServeMux()

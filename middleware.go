@@ -319,12 +319,14 @@ func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
 		return false
 	}
-	q, ok := parseCallback(r.URL.RawQuery)
-	if !ok {
-		return false
+	f, reason := flow{}, ReasonCallbackMalformed
+	if q, ok := parseCallback(r.URL.RawQuery); ok {
+		f, reason = a.cookies.get(r, q.state)
 	}
-	f, reason := a.cookies.get(r, q.state)
 	if reason != "" && reason != ReasonStateExpired {
+		f = a.cookies.named(r) // something was added to the query
+	}
+	if f.State == "" {
 		return false
 	}
 	a.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", clean(r.URL.Path), a.endpoint("callback")))
@@ -355,6 +357,13 @@ func (a *Auth) withoutOrigin(raw string) (rest string, had bool) {
 		return raw, false
 	}
 	rest = raw[len(a.site):]
+	port := ":443"
+	if a.base.Scheme == "http" {
+		port = ":80"
+	}
+	if after, ok := strings.CutPrefix(rest, port); ok && a.base.Port() == "" && (after == "" || strings.ContainsAny(after[:1], "/?#")) {
+		rest = after // the same origin, as a server behind a proxy may write it
+	}
 	if rest == "" || rest[0] == '?' || rest[0] == '#' {
 		rest = "/" + rest
 	}

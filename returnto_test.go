@@ -570,6 +570,27 @@ func TestReturnURLWithOrigin(t *testing.T) {
 		assert.NotContains(t, record, "secret")
 	}
 
+	proxied := newSite(t, WithBaseURL("https://m.example.com"))
+	session = cookieHeader(&http.Cookie{Name: proxied.sessionCookie(), Value: proxied.session(aliceOpenID)})
+	for next, want := range map[string]string{
+		"https://m.example.com:443/orders?id=7":         "/orders?id=7",
+		"https://M.example.com:443":                     "/",
+		"https://m.example.com:443?a=b":                 "/?a=b",
+		"https://m.example.com:443@evil.example/a":      "/",
+		"https://m.example.com:443.evil.example/a":      "/",
+		"https://m.example.com:4430/a":                  "/",
+		"https://m.example.com:80/a":                    "/",
+		"https://m.example.com:443//evil.example/a":     "/",
+		`https://m.example.com:443/\evil.example/a`:     "/",
+		"https://m.example.com:443:443/a":               "/",
+		"https://m.example.com./a":                      "/",
+		"https://user@m.example.com/a":                  "/",
+		"https://m.example.com:443https://evil.example": "/",
+	} {
+		got := proxied.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), "Host: m.example.com", pageHeader, session)
+		assert.Equal(t, want, got.Header.Get("Location"), "%q", next)
+	}
+
 	logged := len(s.logs.String())
 	assert.Equal(t, "/", s.loginOf(s.wire(http.MethodGet, "/secret/../a", pageHeader)).Header.Get("Location"))
 	assert.Contains(t, s.logs.String()[logged:], "return URL replaced by /: a path with a space")
