@@ -11,10 +11,15 @@ import (
 )
 
 // serveCallback is where WeChat sends the visitor back. It checks in this
-// order, and spends the code only after the last check: the query is of
-// WeChat's form; this browser holds the pending login of this state; it is not
-// expired; the visitor did not refuse; this callback has the claim.
+// order, and spends the code only after the last check: the browser navigates,
+// and not ahead of a visit; the query is of WeChat's form; this browser holds the
+// pending login of this state; it is not expired; the visitor did not refuse;
+// this callback has the claim.
 func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
+	if !mayNavigate(r.Header) {
+		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
+		return
+	}
 	q, ok := parseCallback(r.URL.RawQuery)
 	if ok {
 		q, ok = a.unhop(q)

@@ -134,6 +134,14 @@ func isSpeculative(h http.Header) bool {
 	return false
 }
 
+// mayNavigate reports whether the browser leaves open that somebody sees the
+// response, in a tab or in a frame. Chromium 76 to 79 call the visit of a frame
+// "nested-navigate".
+func mayNavigate(h http.Header) bool {
+	mode := headerOf(h, "Sec-Fetch-Mode")
+	return !isSpeculative(h) && (mode == "" || strings.HasSuffix(mode, "navigate"))
+}
+
 // An opener is what made a browser ask for a page.
 type opener int
 

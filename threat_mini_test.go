@@ -165,6 +165,43 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 	assert.Contains(t, s.view().visit(s.ticket(token, "/a")).body, "logged-in=true")
 }
 
+// The same for what is pending: a callback with its code, and a QR code that the
+// phone of a user who is logged in opens.
+func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
+	s := newScanSite(t)
+	phone := s.phoneOf(person(0))
+	require.Contains(t, phone.visit("/a").body, "logged-in=true")
+	var b *browser
+	callback, path, ticket := "", "", ""
+	for _, f := range allFetched() {
+		if callback == "" {
+			b = s.browser()
+			callback = strings.TrimPrefix(b.authorize("/a"), s.auth.base.String())
+		}
+		before := s.exchanges()
+		got := s.sent(callback, wechattest.IPhone, f.header(), b.client.Jar.Cookies(s.auth.base)...)
+		spent := s.exchanges() > before || len(got.Header["Set-Cookie"]) > 0
+		inFrame := f.purpose == "" && slices.Contains([]string{"iframe", "frame", "embed", "object"}, f.dest) // as WeChat's QR code may be
+		assert.Equal(t, f.isVisit() || inFrame, spent, "callback: %+v: %s", f, got.Status)
+		if spent {
+			callback = ""
+		}
+
+		if path == "" {
+			var c scanCookie
+			path, c = s.show(s.desk(), "/a")
+			ticket = c.Ticket
+		}
+		got = s.sent(path, wechattest.IPhone, f.header(), phone.client.Jar.Cookies(s.auth.base)...)
+		_, bound, err := s.auth.sessions.marks.Mark(context.Background(), scanByMark(ticket))
+		require.NoError(t, err)
+		assert.Equal(t, f.isVisit(), bound, "QR code: %+v: %s", f, got.Status)
+		if bound {
+			path = ""
+		}
+	}
+}
+
 func TestT80_AnEntryOfWhichTheBrowserSaysTooLittleAsksFirst(t *testing.T) {
 	s := newMiniSite(t)
 	token := s.miniLogin(person(0))

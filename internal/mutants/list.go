@@ -670,6 +670,18 @@ var mutants = []mutant{
 		killer: "^TestPathsBelowThePrefix$",
 	},
 	{
+		name: "a prefetch spends a code", about: "pagevisit",
+		search: `return !isSpeculative(h) && (mode == ""`,
+		broken: `return (mode == ""`,
+		killer: "^TestT80_AGETSpendsNothingPending",
+	},
+	{
+		name: "an image spends a code", about: "callback",
+		search: "if !mayNavigate(r.Header) {",
+		broken: "if !mayNavigate(r.Header) && isSpeculative(r.Header) {",
+		killer: "^TestT80_AGETSpendsNothingPending",
+	},
+	{
 		name: "a page's path selects the account", about: "accounts",
 		search: `ok && appID != "" {`,
 		broken: `(ok || true) && appID != "" {`,
