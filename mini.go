@@ -185,14 +185,16 @@ func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// bearer returns the session token of the request's Authorization header.
+// bearer returns the session token of the request's Authorization header, and
+// whether it has one. A token without the prefix of ours is another's, such as a
+// proxy's in front, and hides no cookie.
 func bearer(r *http.Request) (token string, sent bool) {
 	scheme, rest, _ := strings.Cut(headerOf(r.Header, "Authorization"), " ")
-	if !strings.EqualFold(scheme, "Bearer") {
+	token, ours := strings.CutPrefix(strings.TrimSpace(rest), bearerPrefix)
+	switch {
+	case !ours || !strings.EqualFold(scheme, "Bearer"):
 		return "", false
-	}
-	token, ok := strings.CutPrefix(strings.TrimSpace(rest), bearerPrefix)
-	if !ok || !validToken(token) {
+	case !validToken(token):
 		return "", true
 	}
 	return token, true

@@ -387,6 +387,32 @@ func (s *site) ticket(token, target string) string {
 	return body.URL
 }
 
+// A proxy in front, or the application's own scripts, may send a bearer token that
+// is none of ours. It hides no cookie.
+func TestBearerOfAnother(t *testing.T) {
+	for name, opts := range map[string][]Option{"in memory": nil, "over Redis": {WithRedis(redistest.Start(t).Pool())}} {
+		t.Run(name, func(t *testing.T) {
+			s := newMiniSite(t, opts...)
+			b := s.browser()
+			b.header.Set("Authorization", "Bearer eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl")
+			b.header.Set("Sec-Fetch-Mode", "navigate")
+			b.header.Set("Sec-Fetch-Dest", "document")
+
+			assert.Contains(t, b.visit("/a").body, "url=/a logged-in=true openid="+aliceOpenID)
+			assert.Equal(t, 1, s.exchanges())
+			assert.Contains(t, b.fetch(http.MethodPost, "/api").body, "logged-in=true")
+			held := b.cookie(s.sessionCookie()).Value
+
+			assert.Contains(t, b.post("/wechat/logout", nil).body, "您已退出登录")
+			assert.Nil(t, b.cookie(s.sessionCookie()))
+			b.header.Del("Authorization")
+			b.setCookie(s.sessionCookie(), held)
+			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/api").StatusCode, "the session has ended, and not only its cookie")
+			assert.Equal(t, http.StatusUnauthorized, s.request(http.MethodGet, "/api", "eyJhbGciOiJIUzI1NiJ9", "").StatusCode)
+		})
+	}
+}
+
 func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
 	for name, opts := range map[string][]Option{"in memory": nil, "over Redis": {WithRedis(redistest.Start(t).Pool())}} {
 		t.Run(name, func(t *testing.T) {
