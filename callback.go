@@ -143,6 +143,9 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 // that does and answers as that one.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow, code string) {
 	c, err := a.join(r, f, claimKey(f.AppID, f.State))
+	if err != nil && r.Context().Err() != nil {
+		return // the client has gone
+	}
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)

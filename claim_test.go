@@ -135,3 +135,48 @@ func TestT88_WaitingForALoginIsBoundedAndEndsWithTheClient(t *testing.T) {
 	assert.Empty(t, cs.waiting)
 	assert.Zero(t, cs.all)
 }
+
+func TestT88_AClientThatLeavesWhileItWaitsIsNoFailure(t *testing.T) {
+	var failed atomic.Int32
+	s := newSite(t, WithObserver(observing(func(e Event) {
+		if e.Reason != "" {
+			failed.Add(1)
+		}
+	})))
+	waits := make(chan struct{}, 1)
+	s.auth.claims.wait = func(ctx context.Context, _ time.Duration) error {
+		waits <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	served, handler := make(chan struct{}, 1), s.server.Config.Handler
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		served <- struct{}{}
+	})
+	b := s.browser()
+	callback := b.authorize("/a")
+	<-served
+	release := s.sim.Block("sns/oauth2/access_token")
+	call := func(ctx context.Context) {
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+		assert.NoError(t, err)
+		r.Header = b.header.Clone()
+		for _, c := range b.client.Jar.Cookies(s.auth.base) {
+			r.AddCookie(c)
+		}
+		if resp, err := s.server.Client().Transport.RoundTrip(r); err == nil {
+			resp.Body.Close()
+		}
+	}
+	go call(t.Context())
+	require.NoError(t, s.sim.Await(t.Context(), "sns/oauth2/access_token", 1))
+	ctx, leave := context.WithCancel(t.Context())
+	go call(ctx)
+	<-waits
+	leave()
+	<-served
+	assert.Zero(t, failed.Load())
+	release()
+	<-served
+}

@@ -58,6 +58,9 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
 	c, err := a.join(r, f, claimKey(f.AppID, f.State))
+	if err != nil && r.Context().Err() != nil {
+		return // the client has gone
+	}
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)

@@ -521,6 +521,9 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	}
 	again := a.scanAgainURL(sc, target)
 	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
+	if err != nil && r.Context().Err() != nil {
+		return // the client has gone
+	}
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
