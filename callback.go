@@ -150,7 +150,11 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
-	if err != nil { // no code is spent, and a reload tries again
+	switch {
+	case errors.Is(err, context.Canceled): // the client is gone, which is no failure
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
+		return
+	case err != nil: // no code is spent, and a reload tries again
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}

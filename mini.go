@@ -64,7 +64,11 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	ctx = withFlow(ctx, f)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled): // the client is gone, which is no failure
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
+		return
+	case err != nil:
 		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}

@@ -528,7 +528,11 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	defer cancel()
 	ctx = withFlow(ctx, f)
 	r = r.WithContext(ctx)
-	if err != nil {
+	switch {
+	case errors.Is(err, context.Canceled): // the client is gone, which is no failure
+		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
+		return
+	case err != nil:
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}

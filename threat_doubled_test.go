@@ -480,3 +480,60 @@ func TestT25_EveryErrorOfTheExchangeEndsTheRightWay(t *testing.T) {
 		assert.Equal(t, 2, s.sim.Count(authorizeEndpoint))
 	})
 }
+
+// A request that waits for the exchange of another ends with its client.
+func TestT88_RequestsThatWaitForALoginEndWithTheirClients(t *testing.T) {
+	const waiters = 60
+	s := newSite(t, WithRedis(redistest.Start(t).Pool()))
+	arrived := make(chan struct{}, waiters)
+	s.auth.claims.wait = func(ctx context.Context, _ time.Duration) error {
+		arrived <- struct{}{}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	var serving atomic.Int64
+	ended := make(chan struct{}, waiters+1)
+	inner := s.server.Config.Handler
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		serving.Add(1)
+		defer func() { serving.Add(-1); ended <- struct{}{} }()
+		inner.ServeHTTP(w, r)
+	})
+	b := s.browser()
+	callback := b.authorize("/a")
+	for len(ended) > 0 {
+		<-ended
+	}
+	release := s.sim.Block(exchangeEndpoint)
+	won := make(chan answer, 1)
+	go func() { won <- b.step(callback) }()
+	require.NoError(t, s.sim.Await(t.Context(), exchangeEndpoint, 1))
+
+	clients, leave := context.WithCancel(t.Context())
+	var all sync.WaitGroup
+	for range waiters {
+		all.Go(func() {
+			r, err := http.NewRequestWithContext(clients, http.MethodGet, callback, nil)
+			if !assert.NoError(t, err) {
+				return
+			}
+			for _, c := range b.client.Jar.Cookies(s.auth.base) {
+				r.AddCookie(c)
+			}
+			_, err = (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(r)
+			assert.ErrorIs(t, err, context.Canceled)
+		})
+	}
+	for range waiters {
+		<-arrived
+	}
+	leave()
+	all.Wait()
+	for range waiters {
+		<-ended
+	}
+	assert.EqualValues(t, 1, serving.Load(), "only the one that exchanges is left")
+	assert.NotContains(t, s.logs.String(), "level=ERROR", "a client that leaves is no failure")
+	release()
+	assert.Equal(t, "/a", (<-won).Header.Get("Location"))
+}

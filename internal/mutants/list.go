@@ -413,6 +413,12 @@ var mutants = []mutant{
 		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
+		name: "a wait for a claim does not end with its client", about: "claim",
+		search: "ctx, cancel := context.WithTimeout(r.Context(), joinBudget)",
+		broken: "ctx, cancel := detached(r, joinBudget)",
+		killer: "^TestT88_RequestsThatWait",
+	},
+	{
 		name: "the claim is given back by anybody", about: "claim",
 		search: "!bytes.Equal(mark, c.owner)",
 		broken: "bytes.Equal(mark, nil)",
