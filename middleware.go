@@ -266,6 +266,10 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.
 	}
 	if v.outer && around != nil && around.manager == v.manager {
 		addVary(w.Header(), "Cookie")
+		v.around = around
+		for outer := around; v.in() && outer != nil; outer = outer.around {
+			outer.shows.Store(true)
+		}
 		next.ServeHTTP(w, r) // a gate around this one does the rest
 		return
 	}

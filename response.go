@@ -109,7 +109,7 @@ func (w *responseWriter) begin() error {
 		w.gate.stopUnsaved(w.ResponseWriter, w.request, err)
 		return err
 	}
-	if !said && w.visit.in() {
+	if !said && (w.visit.in() || w.visit.shows.Load()) {
 		w.addPrivate(h)
 	}
 	if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {

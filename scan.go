@@ -400,6 +400,7 @@ func (a *Auth) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 type scanLooks struct {
 	mu    sync.Mutex
 	looks map[string]*scanLook
+	kept  int // looks that were still needed when the old ones were dropped last
 }
 
 type scanLook struct {
@@ -410,20 +411,22 @@ type scanLook struct {
 }
 
 // maxScanLooks is how many looks are remembered before the old ones are dropped.
+// If more are needed at the same time, it is twice their number: dropping goes
+// through all of them.
 const maxScanLooks = 1024
 
 func (s *scanLooks) at(ctx context.Context, now time.Time, ticket string, look func(context.Context, string) (string, error)) (string, error) {
 	s.mu.Lock()
 	l, ok := s.looks[ticket]
 	if fresh := ok && now.Sub(l.at).Abs() < scanPause; !fresh {
-		if len(s.looks) >= maxScanLooks || s.looks == nil {
+		if len(s.looks) >= max(maxScanLooks, 2*s.kept) || s.looks == nil {
 			kept := map[string]*scanLook{}
 			for ticket, l := range s.looks {
 				if now.Sub(l.at).Abs() < scanPause {
 					kept[ticket] = l
 				}
 			}
-			s.looks = kept
+			s.looks, s.kept = kept, len(kept)
 		}
 		l = &scanLook{at: now, done: make(chan struct{})}
 		s.looks[ticket] = l
@@ -540,7 +543,12 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		a.followScan(w, r, sc, f, c.outcome, right, again)
 		return
 	}
-	defer a.endClaim(ctx, f, c)
+	defer func() {
+		if c.spent && !c.ended { // a hook panicked
+			_ = a.setScanState(ctx, sc.Ticket, string(ReasonApplicationError))
+		}
+		a.endClaim(ctx, f, c)
+	}()
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.release(ctx, f, c)

@@ -922,3 +922,19 @@ func TestTheNumberOfAScanIsOneOfTenThousand(t *testing.T) {
 		assert.Less(t, times, 60, n)
 	}
 }
+
+// Thousands of QR codes that are shown at the same time do not make each poll look
+// through all of them.
+func TestT88_DroppingOldLooksIsRare(t *testing.T) {
+	var looks scanLooks
+	now, drops, kept := time.Unix(1, 0), 0, 0
+	for i := range 16 * maxScanLooks {
+		_, err := looks.at(t.Context(), now, strconv.Itoa(i), func(context.Context, string) (string, error) { return scanWaiting, nil })
+		require.NoError(t, err)
+		if looks.kept != kept {
+			drops, kept = drops+1, looks.kept
+		}
+	}
+	assert.Equal(t, 16*maxScanLooks, len(looks.looks), "each is still needed")
+	assert.LessOrEqual(t, drops, 4)
+}

@@ -199,6 +199,30 @@ func TestAPageIsNotShownAgainAfterItsSessionEnded(t *testing.T) {
 	}
 }
 
+// The gate that lets the user through need not be the one that begins the response.
+func TestT94_APageOfAGateInsideOtherGatesIsPrivate(t *testing.T) {
+	m := ownManager(store.NewMemory())
+	s := newSite(t, WithSessionManager(m))
+	other, err := New(WithApp("wx00000000000000ff", wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
+		WithEndpoints(s.sim.Endpoints()), WithPathPrefix("/other/"), WithSessionManager(m))
+	require.NoError(t, err)
+	for name, wrap := range map[string]func(http.Handler) http.Handler{
+		"one":   func(h http.Handler) http.Handler { return other.LoadWeChat(s.auth.LoadWeChat(h)) },
+		"two":   func(h http.Handler) http.Handler { return other.LoadWeChat(other.LoadWeChat(s.auth.LoadWeChat(h))) },
+		"first": func(h http.Handler) http.Handler { return s.auth.LoadWeChat(other.LoadWeChat(h)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s.server.Config.Handler = wrap(http.HandlerFunc(echo))
+			b := s.browser()
+			b.visit("/wechat/login?next=/a")
+			got := b.step("/a")
+			assert.Equal(t, name != "first", strings.Contains(got.body, "logged-in=true"))
+			assert.Equal(t, "private, no-cache", got.Header.Get("Cache-Control"))
+			assert.Empty(t, s.browser().step("/a").Header.Get("Cache-Control"))
+		})
+	}
+}
+
 func TestAnUpgradedConnectionKeepsItsHeaders(t *testing.T) {
 	s := newSite(t)
 	s.handle("/ws", func(w http.ResponseWriter, _ *http.Request) {

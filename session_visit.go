@@ -33,6 +33,8 @@ type visit struct {
 	identity  Identity     // of a visitor who is logged in
 	loggedIn  bool         // as loaded
 	ended     atomic.Bool  // by Logout since then, perhaps of a handler that outlives its response
+	around    *visit       // that of the gate of the same manager around this one
+	shows     atomic.Bool  // a gate inside has let a logged-in user through
 }
 
 // in reports whether the visitor is logged in now.

@@ -291,6 +291,24 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 			assert.EqualValues(t, 1, panics.Load(), "nobody is told twice")
 		})
 	}
+	t.Run("both pages of a scan", func(t *testing.T) {
+		s := newHookSite(t, func(c *config) { WithStore(store.NewMemory(store.WithClock(c.now)))(c) },
+			WithOnLogin(func(_ context.Context, id Identity) error {
+				if id.Channel == ChannelScan {
+					panic(http.ErrAbortHandler)
+				}
+				return nil
+			}))
+		desk, phone := s.desk(), s.phoneOf(person(0))
+		path, _ := s.show(desk, "/uid")
+		s.scan(phone, path)
+		number := s.confirm(phone, path)
+		require.Error(t, desk.tryPost("/wechat/scan?number="+number))
+		s.clock.Advance(failureTTL + time.Second)
+		assert.Equal(t, `{"state":"application_error"}`, s.status(desk))
+		assert.True(t, refusedFor(phone.visit(path), ReasonApplicationError), "the phone does not wait")
+		assert.True(t, refusedFor(desk.collect("/uid"), ReasonApplicationError), "nor is the browser asked for the number again")
+	})
 	t.Run("before the code is spent", func(t *testing.T) {
 		var st *faultyStore
 		s := newSite(t, withFaultyStore(&st))

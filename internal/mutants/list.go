@@ -419,6 +419,24 @@ var mutants = []mutant{
 		killer: "^TestT88_RequestsThatWait",
 	},
 	{
+		name: "a page of a gate inside another is for everybody", about: "headers",
+		search: "(w.visit.in() || w.visit.shows.Load())",
+		broken: "w.visit.in()",
+		killer: "^TestT94_APageOfAGate",
+	},
+	{
+		name: "a scan whose hook panics goes on", about: "scan",
+		search: "if c.spent && !c.ended { // a hook panicked",
+		broken: "if false {",
+		killer: "^TestT99_",
+	},
+	{
+		name: "each poll looks through all QR codes", about: "scan",
+		search: "max(maxScanLooks, 2*s.kept)",
+		broken: "max(maxScanLooks, s.kept)",
+		killer: "^TestT88_Dropping",
+	},
+	{
 		name: "the claim is given back by anybody", about: "claim",
 		search: "!bytes.Equal(mark, c.owner)",
 		broken: "bytes.Equal(mark, nil)",
@@ -704,7 +722,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a personal page may be cached", about: "middleware",
-		search: "if !said && w.visit.in() {",
+		search: "if !said && (w.visit.in() || w.visit.shows.Load()) {",
 		broken: "if !said && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
