@@ -300,7 +300,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	r = r.WithContext(ctx)
 	e, reason, err := a.openEnter(ctx, ticket)
 	if reason != "" || err != nil {
-		a.stopEnter(w, r, reason, err)
+		a.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
 	v, err := a.sessions.load(r)
@@ -313,7 +313,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enteredTTL); err != nil || !won {
-		a.stopEnter(w, r, ReasonCodeUsed, err)
+		a.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
@@ -326,14 +326,15 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	redirect(w, e.Target)
 }
 
-// stopEnter rejects a ticket, or says that the store is unavailable.
-func (a *Auth) stopEnter(w http.ResponseWriter, r *http.Request, reason Reason, err error) {
+// stopEnter rejects a ticket, or says that the store is unavailable. Where the
+// ticket could be opened, the way on leads to its target.
+func (a *Auth) stopEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
 	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram})
-	a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL("/", true)})
+	a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL(a.checkedTarget(flow{Target: target}), true)})
 }
 
 // openEnter returns the content of a ticket, or the reason why it is worth

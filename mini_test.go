@@ -432,6 +432,7 @@ func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
 				second := again.step(enter)
 				assert.Equal(t, http.StatusUnauthorized, second.StatusCode)
 				assert.True(t, refusedFor(second, ReasonCodeUsed), "used")
+				assert.Contains(t, second.body, retryWanted, "a web-view that is loaded again goes on to its page")
 				assert.Empty(t, second.setOf(s.sessionCookie()))
 			}
 		})
