@@ -39,7 +39,8 @@ type hijackWriter struct{ flushWriter }
 // http1Writer is one over the writer of net/http for HTTP/1.
 type http1Writer struct{ hijackWriter }
 
-// http2Writer is one over the writer of net/http for HTTP/2.
+// http2Writer is a flushWriter over the writer of net/http for HTTP/2, or over
+// another that notifies without being an http.Hijacker.
 type http2Writer struct{ *flushWriter }
 
 // pushWriter is a responseWriter over an http.Pusher that is nothing else, such
@@ -64,7 +65,7 @@ func (w *http1Writer) wrap(inner http.ResponseWriter, a *Auth, r *http.Request, 
 		return w
 	case hijacks:
 		return &w.hijackWriter
-	case flushes && notifies && pushes:
+	case flushes && notifies:
 		return http2Writer{&w.flushWriter}
 	case flushes:
 		return &w.flushWriter
@@ -264,7 +265,10 @@ func (w *http1Writer) CloseNotify() <-chan bool { return w.closeNotify() }
 func (w http2Writer) CloseNotify() <-chan bool { return w.closeNotify() }
 
 func (w *responseWriter) push(target string, opts *http.PushOptions) error {
-	pusher, _ := ability[http.Pusher](w.ResponseWriter)
+	pusher, ok := ability[http.Pusher](w.ResponseWriter)
+	if !ok {
+		return http.ErrNotSupported
+	}
 	return pusher.Push(target, opts)
 }
 

@@ -342,3 +342,28 @@ func TestAnOwnManagersErrorFuncHearsOfFaultsOnly(t *testing.T) {
 	m.ErrorFunc(nil, nil, errBroken)
 	assert.Equal(t, 1, calls)
 }
+
+// notifyingWriter is the writer of a middleware that flushes and notifies, and
+// does nothing else.
+type notifyingWriter struct {
+	http.ResponseWriter
+	http.Flusher
+	closeNotifier
+}
+
+// A framework that asserts http.CloseNotifier without asking finds it behind the
+// gate wherever it is there in front of the gate.
+func TestWhatAMiddlewareNotifiesOfReachesTheHandler(t *testing.T) {
+	s := newSite(t)
+	s.handle("/stream", func(w http.ResponseWriter, _ *http.Request) {
+		assert.NotNil(t, w.(closeNotifier).CloseNotify())
+		assert.ErrorIs(t, w.(http.Pusher).Push("/a", nil), http.ErrNotSupported)
+		w.(http.Flusher).Flush()
+	})
+	inner := s.server.Config.Handler
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		inner.ServeHTTP(notifyingWriter{w, w.(http.Flusher), w.(closeNotifier)}, r)
+	})
+	b := s.browser()
+	assert.Equal(t, http.StatusOK, b.visit("/stream").StatusCode)
+}
