@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -427,7 +428,12 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 // ownForm reads a form that was posted from our own pages, and answers one
 // that was not.
 func (a *Auth) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	if err := a.origin.Check(r); err != nil {
+	err := a.origin.Check(r)
+	if err == nil && a.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(headerOf(r.Header, "Origin")), "http://") {
+		// net/http compares hosts only, and anyone on the network makes such a page.
+		err = errors.New("form of a page that came by plain http")
+	}
+	if err != nil {
 		a.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
 		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: a.showsPage(r), Err: err})
 		return nil, false

@@ -255,6 +255,22 @@ func TestT80_AnotherUsersSessionIsNotReplacedUnasked(t *testing.T) {
 	assert.Equal(t, http.StatusSeeOther, view.step(again).StatusCode, "the same user is not asked")
 }
 
+// A page of the same host that came by plain http is whoever's is on the network.
+// Browsers without Sec-Fetch headers name its scheme in Origin only.
+func TestT80_AFormOfAPlainHTTPPageIsRefused(t *testing.T) {
+	s := newTLSSite(t, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret))
+	b := s.browser()
+	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	for _, path := range []string{"/wechat/logout", "/wechat/upgrade", "/wechat/mini/enter?ticket=" + newState()} {
+		forged := b.do(b.client, http.MethodPost, path, nil, http.Header{"Origin": {"http://" + s.auth.base.Host}})
+		assert.Equal(t, http.StatusForbidden, forged.StatusCode, path)
+	}
+	assert.Contains(t, b.visit("/public").body, "logged-in=true")
+	own := b.do(b.client, http.MethodPost, "/wechat/logout", nil, http.Header{"Origin": {s.auth.base.String()}})
+	assert.NotEqual(t, http.StatusForbidden, own.StatusCode)
+	assert.Contains(t, b.visit("/public").body, "logged-in=false")
+}
+
 // A redisWriter may do with a Redis what he likes. He knows the source, and has a
 // login of his own; he has no key.
 type redisWriter struct {
