@@ -541,7 +541,7 @@ func TestT36_BehindASharedCacheEverybodySeesHisOwnPages(t *testing.T) {
 				for _, path := range []string{"/a", "/b", "/a"} {
 					got := b.visit(path)
 					assert.Contains(t, got.body, "openid="+wechattest.OpenID(wechattest.DefaultAppID, person.Name))
-					assert.Contains(t, strings.Join(got.Header["Cache-Control"], ", "), "private")
+					assert.Contains(t, strings.Join(got.Header["Cache-Control"], ", "), "private, no-cache")
 				}
 				b.fetch("GET", "/api")
 				b.post("/wechat/logout", nil)
