@@ -645,12 +645,12 @@ func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []err
 	}
 	switch c.SameSite {
 	case http.SameSiteLaxMode:
-	default:
-		bad("SameSite is not set, and browsers differ in what that means; use http.SameSiteLaxMode")
 	case http.SameSiteStrictMode:
 		bad("SameSite=Strict cookies are not sent on the way back from WeChat; use http.SameSiteLaxMode")
 	case http.SameSiteNoneMode:
 		bad("SameSite=None lets other sites use the session; use http.SameSiteLaxMode")
+	default:
+		bad("SameSite is not set, and browsers differ in what that means; use http.SameSiteLaxMode")
 	}
 	if c.Path != "/" {
 		bad("Path %q does not cover the whole application; use \"/\"", c.Path)

@@ -211,8 +211,7 @@ func TestARejectedLoginLeavesTheSessionOfTheApplicationsManagerAsItWas(t *testin
 	m := scs.New()
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Store = store.NewMemory()
-	var s *scanSite
-	s = newHookSite(t, WithSessionManager(m), WithOnLogin(func(ctx context.Context, _ Identity) error {
+	s := newHookSite(t, WithSessionManager(m), WithOnLogin(func(ctx context.Context, _ Identity) error {
 		m.Put(ctx, "uid", 7)
 		return ErrForbidden
 	}))

@@ -1037,8 +1037,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "SameSite may be unset", about: "options",
-		search: "	case http.SameSiteLaxMode:\n	default:\n",
-		broken: "	case http.SameSiteLaxMode, 0, http.SameSiteDefaultMode:\n	default:\n",
+		search: "	case http.SameSiteLaxMode:\n	case http.SameSiteStrictMode:\n",
+		broken: "	case http.SameSiteLaxMode, 0, http.SameSiteDefaultMode:\n	case http.SameSiteStrictMode:\n",
 		killer: "^TestT93_NewRefusesUnsafeCookiesOfAnOwnManager$",
 	},
 	{

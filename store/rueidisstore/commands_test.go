@@ -334,6 +334,3 @@ func TestCheckFindsNothingOrSaysWhatToDo(t *testing.T) {
 		require.ErrorContains(t, open(t, one(server)).Check(ctx), "READONLY")
 	})
 }
-
-// inRedis is a value as MONITOR shows it.
-func inRedis(key, value string) string { return storetest.Monitored(storetest.Stored(key, value)) }
