@@ -117,7 +117,7 @@ func TestEachWrongSettingIsToldInChineseToo(t *testing.T) {
 		"a base URL with a port": {map[string]string{"BASE_URL": "https://m.example.com:8443"}, "WithBaseURL：BASE_URL 不能带端口"},
 		"a base URL with a path": {map[string]string{"BASE_URL": "https://m.example.com/shop"}, "WithBaseURL：BASE_URL 有误"},
 		"a Redis that is none":   {map[string]string{"REDIS_URL": "http://127.0.0.1"}, "WithRedisURL：REDIS_URL 有误"},
-		"a WeChat on plain http": {map[string]string{"WECHAT_URL": "http://203.0.113.7"}, "WithApp：公众号的设置有误"},
+		"a WeChat on plain http": {map[string]string{"WECHAT_URL": "http://203.0.113.7"}, "WithEndpoints：WECHAT_URL 有误"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := check(t, tt.changes, "-lang", "zh")

@@ -20,9 +20,10 @@ var inChinese = []struct{ option, words, chinese string }{
 	{"", "the form of an AppID", "AppSecret 的形式是 AppID：两者可能填反了。"},
 	{"", "AppID of its own", "网站应用和小程序各有自己的 AppID，不能与其他账号相同。"},
 	{"WithRedisURL", "", "REDIS_URL 有误：应形如 redis://127.0.0.1:6379/0 或 rediss://用户:密码@主机:6379/0。"},
-	{"WithApp", "", "公众号的设置有误：请检查 WECHAT_APP_ID（wx 加 16 位十六进制数）和 WECHAT_URL。"},
-	{"WithWebsiteApp", "", "网站应用的设置有误：请检查 WECHAT_WEBSITE_APP_ID（wx 加 16 位十六进制数）和 WECHAT_URL。"},
-	{"WithMiniProgram", "", "小程序的设置有误：请检查 WECHAT_MINI_APP_ID（wx 加 16 位十六进制数）和 WECHAT_URL。"},
+	{"WithEndpoints", "", "WECHAT_URL 有误：必须使用 https，明文 http 只能用于本机地址。"},
+	{"WithApp", "", "公众号的设置有误：请检查 WECHAT_APP_ID（wx 加 16 位十六进制数）。"},
+	{"WithWebsiteApp", "", "网站应用的设置有误：请检查 WECHAT_WEBSITE_APP_ID（wx 加 16 位十六进制数）。"},
+	{"WithMiniProgram", "", "小程序的设置有误：请检查 WECHAT_MINI_APP_ID（wx 加 16 位十六进制数）。"},
 }
 
 // settingFindings are what New says of wrong settings, one for each line.
