@@ -227,7 +227,9 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 	now := func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
 	s.site = newSite(t,
 		withClock(now),
-		WithStore(gatedStore{store.New(s.link, store.WithTimeout(patience), store.WithClock(now)), s.gate}),
+		// Less than any budget of the gate's, as the default is: only the store's
+		// own timeout shows that a server is silent.
+		WithStore(gatedStore{store.New(s.link, store.WithTimeout(patience/4), store.WithClock(now)), s.gate}),
 		WithOnLogin(func(context.Context, Identity) error { s.gate.pass(afterExchange); return nil }))
 	s.pause.Store(func() error { return context.DeadlineExceeded })
 	s.auth.claims.wait = func(context.Context, time.Duration) error { return s.pause.Load().(func() error)() }

@@ -158,9 +158,10 @@ func (s *Store) try(ctx context.Context, op string, cmds []command, own bool) ([
 	if err == nil {
 		return replies, nil
 	}
-	// The caller's deadline, or what was left of it after the wait for a
-	// connection, says nothing of the server.
-	if own && errors.Is(err, os.ErrDeadlineExceeded) && time.Since(asked) >= s.timeout/2 {
+	// The caller's deadline, or what was left of the store's own after the wait
+	// for a connection, says nothing of the server.
+	deadline, _ := ctx.Deadline()
+	if own && errors.Is(err, os.ErrDeadlineExceeded) && deadline.Sub(asked) >= s.timeout/2 {
 		s.silence.Store(asked.UnixNano())
 	}
 	failure := newError(op, err)
