@@ -28,13 +28,13 @@ var mutants = []mutant{
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target is judged as it stands only", about: "returnto",
+		name: "a return target is judged as it stands only", about: "returnto", in: ".",
 		search: "for range 3 {",
 		broken: "for range 1 {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target is decoded once only", about: "returnto",
+		name: "a return target is decoded once only", about: "returnto", in: ".",
 		search: "for range 3 {",
 		broken: "for range 2 {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
@@ -442,7 +442,7 @@ var mutants = []mutant{
 		broken: "bytes.Equal(mark, nil)",
 	},
 	{
-		name: "the state stands in the store", about: "claim",
+		name: "the state stands in the store", about: "claim", in: ".",
 		search: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil))",
 		broken: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil)) + state",
 		killer: "^TestT44_TheTicketIntoTheWebViewIsInNoStore$",
@@ -1024,7 +1024,7 @@ var mutants = []mutant{
 		killer: "^TestT87_AGateThatTakesNoBearerTokensTakesNoneFromAnother$",
 	},
 	{
-		name: "tokens stand in the store", about: "session",
+		name: "tokens stand in the store", about: "session", in: ".",
 		search: "m.HashTokenInStore = true",
 		broken: "m.HashTokenInStore = false",
 		killer: "^TestT98_AReaderOfRedisFindsNoLiveToken$",
@@ -1116,7 +1116,7 @@ var mutants = []mutant{
 		broken: `h["Content-Type"], h["Content-Length"] = values[0:1:1], values[2:3:3]`,
 	},
 	{
-		name: "a login goes on as POST", about: "failure",
+		name: "a login goes on as POST", about: "failure", in: ".",
 		search: "w.WriteHeader(http.StatusSeeOther)",
 		broken: "w.WriteHeader(http.StatusTemporaryRedirect)",
 	},

@@ -1,13 +1,15 @@
-// Command mutants breaks the security code of the root package on purpose, one
+// Command mutants breaks the security code of the root module on purpose, one
 // line at a time, and asks the tests whether they notice:
 //
 //	go run ./internal/mutants            # from the root of the module
 //	go run ./internal/mutants -run flow  # only those whose name or subject matches
 //	go run ./internal/mutants -check     # only whether all of them fit the code
 //
-// Each mutant replaces a text that occurs exactly once in the package. The tree
-// stays as it is: the go command reads the broken file through an overlay. The
-// tests named for a mutant run first, and all others where those find nothing.
+// Each mutant replaces a text that occurs exactly once in the module's code, or
+// in the package that the mutant names. The tree stays as it is: the go command
+// reads the broken file through an overlay. The tests named for a mutant run
+// first, those of the broken package before those of the root, and all others of
+// both packages where those find nothing.
 // A mutant that no test kills fails the run; so does one that no longer fits
 // the code, that does not compile, or that makes no other program. The last
 // line is "mutants: killed N/N".
@@ -17,10 +19,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -28,6 +33,7 @@ import (
 type mutant struct {
 	name   string
 	about  string // the subject, which is likely's key
+	in     string // path of the broken package; needed only if search occurs in several
 	search string
 	broken string
 	killer string // regular expression of the tests to ask first, in place of the subject's likely ones
@@ -65,7 +71,11 @@ func run(only string, workers int, checkOnly bool) error {
 	if err != nil {
 		return err
 	}
-	r := &runner{root: root, files: files, dir: dir}
+	tests, err := testsOf(root)
+	if err != nil {
+		return err
+	}
+	r := &runner{root: root, files: files, tests: tests, dir: dir}
 	if err := r.baseline(chosen); err != nil {
 		return err
 	}
@@ -115,15 +125,12 @@ func check(root string, chosen []mutant) error {
 		if m.search == m.broken {
 			errs = append(errs, fmt.Errorf("%s: nothing is broken", m.name))
 		}
-		if _, _, err := m.apply(files); err != nil {
-			errs = append(errs, err)
+		file, _, err := m.apply(files)
+		if err == nil {
+			_, err = m.asked(file, tests)
 		}
-		killer, err := regexp.Compile("(?m)" + m.first())
-		switch {
-		case err != nil:
-			errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
-		case m.first() == "" || !killer.MatchString(tests):
-			errs = append(errs, fmt.Errorf("%s: there is no test to ask first", m.name))
+		if err != nil {
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -146,61 +153,106 @@ func (m mutant) skipped() string {
 	return notNeeded
 }
 
-// sources returns the package's files, without its tests.
+// sources returns the module's files by their path, without its tests and
+// without mutants, which quote the code.
 func sources(root string) (map[string]string, error) {
-	names, err := filepath.Glob(filepath.Join(root, "*.go"))
-	if err != nil {
-		return nil, err
-	}
+	return goFiles(root, func(file string) bool {
+		return !strings.HasSuffix(file, "_test.go") && path.Dir(file) != "internal/mutants"
+	})
+}
+
+// goFiles returns the files of the module that wanted accepts, by their path
+// below root. Modules inside the module are not part of it.
+func goFiles(root string, wanted func(file string) bool) (map[string]string, error) {
 	files := map[string]string{}
-	for _, name := range names {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
+	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		file := filepath.ToSlash(rel)
+		if d.IsDir() {
+			if file != "." && (d.Name() == "testdata" || strings.HasPrefix(d.Name(), ".") || isModule(name)) {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(file, ".go") || !wanted(file) {
+			return nil
 		}
 		b, err := os.ReadFile(name)
-		if err != nil {
-			return nil, err
-		}
-		files[filepath.Base(name)] = string(b)
-	}
-	return files, nil
+		files[file] = string(b)
+		return err
+	})
+	return files, err
+}
+
+func isModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
 }
 
 // apply returns the file that the mutant breaks, and its broken text.
 func (m mutant) apply(files map[string]string) (file, text string, err error) {
-	n := 0
+	n, where := 0, "the module"
+	if m.in != "" {
+		where = m.in
+	}
 	for name, whole := range files {
+		if m.in != "" && path.Dir(name) != m.in {
+			continue
+		}
 		if c := strings.Count(whole, m.search); c > 0 {
 			n += c
 			file, text = name, strings.Replace(whole, m.search, m.broken, 1)
 		}
 	}
 	if n != 1 {
-		return "", "", fmt.Errorf("%s: what it replaces occurs %d times in the package, not once", m.name, n)
+		return "", "", fmt.Errorf("%s: the replaced text occurs %d times in %s, not once", m.name, n, where)
 	}
 	return file, text, nil
 }
 
 var testName = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
 
-// testsOf returns the names of the root package's tests, one a line.
-func testsOf(root string) (string, error) {
-	files, err := filepath.Glob(filepath.Join(root, "*_test.go"))
+// testsOf returns the names of each package's tests, one a line, by the path of
+// the package.
+func testsOf(root string) (map[string]string, error) {
+	files, err := goFiles(root, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
+	names := map[string]string{}
+	for file, text := range files {
+		for _, found := range testName.FindAllStringSubmatch(text, -1) {
+			names[path.Dir(file)] += found[1] + "\n"
+		}
+	}
+	return names, err
+}
+
+// packages returns the packages whose tests may kill a mutant of the file: its
+// own, whose tests are smaller and faster, and the root.
+func packages(file string) []string {
+	return slices.Compact([]string{path.Dir(file), "."})
+}
+
+// asked returns those of the packages that have tests to ask first.
+func (m mutant) asked(file string, tests map[string]string) ([]string, error) {
+	first, err := regexp.Compile("(?m)" + m.first())
 	if err != nil {
-		return "", err
+		return nil, fmt.Errorf("%s: %w", m.name, err)
 	}
-	var names strings.Builder
-	for _, file := range files {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return "", err
-		}
-		for _, found := range testName.FindAllSubmatch(b, -1) {
-			names.Write(found[1])
-			names.WriteByte('\n')
+	var dirs []string
+	for _, dir := range packages(file) {
+		if m.first() != "" && first.MatchString(tests[dir]) {
+			dirs = append(dirs, dir)
 		}
 	}
-	return names.String(), nil
+	if len(dirs) == 0 {
+		return nil, fmt.Errorf("%s: there is no test to ask first", m.name)
+	}
+	return dirs, nil
 }
 
 func moduleRoot() (string, error) {

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,9 +24,11 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 		says   string
 	}{
 		"a text that is not there":  {func(m *mutant) { m.search = "not in this file" }, "occurs 0 times"},
-		"a text that is everywhere": {func(m *mutant) { m.search = "\n" }, "times in the package"},
+		"a text that is everywhere": {func(m *mutant) { m.search = "\n" }, "times in the module"},
+		"a text of another package": {func(m *mutant) { m.in = "store" }, "occurs 0 times in store"},
 		"a subject without tests":   {func(m *mutant) { m.about, m.killer = "weather", "" }, "no test to ask first"},
 		"a fault that is none":      {func(m *mutant) { m.broken = m.search }, "nothing is broken"},
+		"a test of another package": {func(m *mutant) { m.killer = "^TestEveryMutantFitsTheCode$" }, "no test to ask first"},
 		"a test that is gone":       {func(m *mutant) { m.killer = "TestThatIsGone" }, "no test to ask first"},
 		"no pattern":                {func(m *mutant) { m.killer = "(" }, "missing closing"},
 	} {
@@ -35,4 +39,45 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 		})
 	}
 	require.ErrorContains(t, check(root, []mutant{fitting, fitting}), "two of this name")
+}
+
+// A mutant of a package below the root is killed by the tests of that package,
+// or by those of the root where it has none that notice.
+func TestPackagesBelowTheRoot(t *testing.T) {
+	root := t.TempDir()
+	for file, text := range map[string]string{
+		"go.mod":               "module example.com/m\n\ngo 1.25\n",
+		"m.go":                 "package m\n\nimport \"example.com/m/internal/x\"\n\nfunc Three() int { return x.One() + x.Two() + 0*x.Zero() }\n",
+		"m_test.go":            "package m\n\nimport \"testing\"\n\nfunc TestThree(t *testing.T) {\n\tif Three() != 3 {\n\t\tt.Fatal()\n\t}\n}\n",
+		"other/go.mod":         "module example.com/other\n",
+		"other/o.go":           "package other // return 1\n",
+		"internal/x/x.go":      "package x\n\nfunc One() int { return 1 }\n\nfunc Two() int { return 2 }\n\nfunc Zero() int { return 3 }\n\nfunc Unused() int { return 4 }\n",
+		"internal/x/x_test.go": "package x\n\nimport \"testing\"\n\nfunc TestOne(t *testing.T) {\n\tif One() != 1 {\n\t\tt.Fatal()\n\t}\n}\n",
+	} {
+		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o700))
+		require.NoError(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o600))
+	}
+	broken := []mutant{
+		{name: "own tests", search: "return 1 }", broken: "return 5 }", killer: "^TestOne$"},
+		{name: "root's tests", search: "return 2 }", broken: "return 5 }", killer: "^TestThree$"},
+		{name: "root's tests, not named", search: "return 2 }", broken: "return 6 }", killer: "^TestOne$"},
+		{name: "no test", search: "return 3 }", broken: "return 5 }", killer: "^TestOne$"},
+	}
+	require.NoError(t, check(root, broken))
+	files, err := sources(root)
+	require.NoError(t, err)
+	tests, err := testsOf(root)
+	require.NoError(t, err)
+	r := &runner{root: root, files: files, tests: tests, dir: t.TempDir()}
+	require.NoError(t, r.baseline(broken))
+	var by []string
+	for i, m := range broken {
+		test, err := r.kill(m.name, broken[i])
+		require.NoError(t, err, m.name)
+		by = append(by, test)
+	}
+	require.Equal(t, []string{"TestOne", "TestThree", "TestThree (not among those asked first)", ""}, by)
+	require.Equal(t, 3, r.all(broken, 2))
+	_, err = r.kill("unused", mutant{search: "return 4 }", broken: "return 5 }", killer: "^TestOne$"})
+	require.ErrorContains(t, err, "no other program")
 }

@@ -34,10 +34,12 @@ const (
 type runner struct {
 	root  string            // of the module, which is never written to
 	files map[string]string // its sources, without mutants
+	tests map[string]string // the names of its tests, by package
 	dir   string            // for overlays and test binaries
 
-	sound    [sha256.Size]byte // the program without a mutant
 	patience time.Duration
+
+	sound map[string][sha256.Size]byte // the test programs without a mutant, by package
 
 	mu sync.Mutex // of the output
 }
@@ -45,32 +47,46 @@ type runner struct {
 // baseline makes sure that it is the mutants that fail the tests.
 func (r *runner) baseline(chosen []mutant) error {
 	began := time.Now()
-	binary, err := r.build("baseline", nil)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(binary)
-	if r.sound, err = sum(binary); err != nil {
-		return err
-	}
-	asked := map[string][]string{} // patterns, by what is skipped of them
+	type selection struct{ dir, skip string }
+	asked := map[selection][]string{} // patterns
 	for _, m := range chosen {
-		if skip := m.skipped(); !slices.Contains(asked[skip], m.first()) {
-			asked[skip] = append(asked[skip], m.first())
+		file, _, err := m.apply(r.files)
+		if err != nil {
+			return err
+		}
+		dirs, err := m.asked(file, r.tests)
+		if err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			s := selection{dir, m.skipped()}
+			if !slices.Contains(asked[s], m.first()) {
+				asked[s] = append(asked[s], m.first())
+			}
 		}
 	}
+	r.sound = map[string][sha256.Size]byte{}
 	r.patience = baselinePatience
-	tested := time.Now()
-	for skip, patterns := range asked {
-		failed, out, err := r.test(binary, strings.Join(patterns, "|"), skip)
+	var tested time.Duration
+	for s, patterns := range asked {
+		binary, err := r.build("baseline", s.dir, nil)
+		if err != nil {
+			return err
+		}
+		if r.sound[s.dir], err = sum(binary); err != nil {
+			return err
+		}
+		asking := time.Now()
+		failed, out, err := r.test(binary, s.dir, strings.Join(patterns, "|"), s.skip)
 		if err == nil && failed != "" {
 			err = errors.New(failed)
 		}
 		if err != nil {
 			return fmt.Errorf("the tests fail without any mutant: %w\n%s", err, out)
 		}
+		tested += time.Since(asking)
 	}
-	r.patience = max(patience, 2*time.Since(tested))
+	r.patience = max(patience, 2*tested)
 	fmt.Printf("baseline  %.1fs\n", time.Since(began).Seconds())
 	return nil
 }
@@ -123,37 +139,60 @@ func (r *runner) kill(id string, m mutant) (by string, err error) {
 	if err != nil {
 		return "", err
 	}
+	asked, err := m.asked(file, r.tests)
+	if err != nil {
+		return "", err
+	}
 	broken := filepath.Join(r.dir, id+".go")
 	if err := os.WriteFile(broken, []byte(text), 0o600); err != nil {
 		return "", err
 	}
-	binary, err := r.build(id, map[string]string{filepath.Join(r.root, file): broken})
-	if err != nil {
-		return "", err
-	}
-	defer os.Remove(binary)
-	switch made, err := sum(binary); {
-	case err != nil:
-		return "", err
-	case made == r.sound:
-		return "", errors.New("it makes no other program")
-	}
-	switch by, _, err := r.test(binary, m.first(), m.skipped()); {
-	case errors.Is(err, errTooLong): // the baseline had time enough for these
-		return fmt.Sprintf("a test that does not end in %v", r.patience), nil
-	case by != "" || err != nil:
+	replace := map[string]string{filepath.Join(r.root, file): broken}
+	other := false // programs than without the mutant
+	ask := func(dir, pattern, skip string) (by string, err error) {
+		binary, err := r.build(id, dir, replace)
+		if err != nil {
+			return "", err
+		}
+		defer os.Remove(binary)
+		made, err := sum(binary)
+		if err != nil || made == r.sound[dir] {
+			return "", err
+		}
+		other = true
+		by, _, err = r.test(binary, dir, pattern, skip)
 		return by, err
 	}
-	by, _, err = r.test(binary, "", notNeeded)
-	if by != "" {
-		by += " (not among those asked first)"
+	for _, dir := range asked {
+		by, err := ask(dir, m.first(), m.skipped())
+		switch {
+		case errors.Is(err, errTooLong): // the baseline had time enough for these
+			return fmt.Sprintf("a test that does not end in %v", r.patience), nil
+		case by != "" || err != nil:
+			return by, err
+		}
 	}
-	return by, err
+	for _, dir := range packages(file) {
+		if r.tests[dir] == "" {
+			continue
+		}
+		by, err := ask(dir, "", notNeeded)
+		if by != "" {
+			by += " (not among those asked first)"
+		}
+		if by != "" || err != nil {
+			return by, err
+		}
+	}
+	if !other {
+		return "", errors.New("it makes no other program")
+	}
+	return "", nil
 }
 
-// build compiles the tests of the root package with some files replaced.
-// Without garbage collection the compiler takes a quarter less time.
-func (r *runner) build(id string, replace map[string]string) (binary string, err error) {
+// build compiles the tests of a package with some files replaced. Without
+// garbage collection the compiler takes a quarter less time.
+func (r *runner) build(id, dir string, replace map[string]string) (binary string, err error) {
 	overlay := filepath.Join(r.dir, id+".json")
 	text, err := json.Marshal(map[string]any{"Replace": replace})
 	if err != nil {
@@ -164,7 +203,7 @@ func (r *runner) build(id string, replace map[string]string) (binary string, err
 	}
 	binary = filepath.Join(r.dir, id+".test")
 	cmd := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-N -l", "-ldflags=-s -w -buildid=", "-overlay", overlay, "-o", binary, ".")
-	cmd.Dir = r.root
+	cmd.Dir = filepath.Join(r.root, dir)
 	cmd.Env = append(os.Environ(), "GOGC=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("does not compile: %w\n%s", err, out)
@@ -185,12 +224,12 @@ var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
 // test runs tests, and returns the name of one that failed, or what ended the
 // program; nothing where all is well. An error says that they could not be run.
-func (r *runner) test(binary, pattern, skip string) (failed, out string, err error) {
+func (r *runner) test(binary, dir, pattern, skip string) (failed, out string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", `ulimit -v "$0" 2>/dev/null; exec "$@"`, memory,
 		binary, "-test.failfast", "-test.run", pattern, "-test.skip", skip)
-	cmd.Dir = r.root
+	cmd.Dir = filepath.Join(r.root, dir)
 	cmd.WaitDelay = time.Second // a redis-server that is left over holds the output open
 	text, err := cmd.CombinedOutput()
 	out = string(text)
