@@ -16,8 +16,9 @@ type meaning struct {
 
 // meanings holds the errcodes that a login can meet, from WeChat's global list
 // of return codes (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html)
-// and the pages of the calls. Its neighbours about media, menus and messages,
-// such as 41005 to 41007 and 43004, are left out: their kind is KindUnknown.
+// and the pages of the calls. Codes about media, menus, messages and other
+// products, such as 41005 to 41007 and 43004, are left out: their kind is
+// KindUnknown.
 var meanings = map[int]meaning{
 	-1:    {KindBusy, ErrBusy, "WeChat is busy. Try again in a moment.", "微信系统繁忙，请稍后再试。"},
 	40001: {KindConfiguration, ErrAppSecret, "The AppSecret is wrong, or the token is invalid or no longer the latest. Check the AppSecret.", "AppSecret 错误，或 token 无效、不是最新的。请检查 AppSecret。"},
@@ -27,8 +28,10 @@ var meanings = map[int]meaning{
 	40014: {KindRestart, ErrTokenInvalid, "The access token is invalid. Log in again.", "access_token 不合法，请重新登录。"},
 	40029: {KindRestart, ErrCodeInvalid, "The code is invalid or has expired. Log in again.", "code 无效或已过期，请重新登录。"},
 	40030: {KindRestart, ErrTokenInvalid, "The refresh token is invalid. Log in again.", "refresh_token 不合法，请重新登录。"},
+	40033: {KindConfiguration, nil, "WeChat cannot read the request's body: it must not contain \\u escapes.", "请求内容的格式有误：不能使用 \\u 转义。"},
 	40035: {KindConfiguration, nil, "A parameter of the call is invalid.", "调用的参数不合法。"},
 	40066: {KindConfiguration, nil, "WeChat does not know this address. Check the endpoints.", "接口地址不合法，请检查接口地址配置。"},
+	40089: {KindConfiguration, ErrComponent, "The third-party platform's AppID is invalid.", "第三方平台的 AppID 不合法。"},
 	40090: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not allowed for the third-party platform. Add it to the allow-list.", "服务器 IP 不在第三方平台的白名单内，请添加。"},
 	40091: {KindConfiguration, ErrComponent, "The third-party platform's ticket is invalid.", "第三方平台的 component_verify_ticket 不合法。"},
 	40094: {KindConfiguration, ErrComponent, "The third-party platform's token is invalid.", "第三方平台的 component_access_token 不合法。"},
@@ -39,6 +42,7 @@ var meanings = map[int]meaning{
 	40164: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not on the account's allow-list. Add it in WeChat's console.", "服务器 IP 不在账号的 IP 白名单内，请在微信后台添加。"},
 	40187: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is invalid for the call. Check the allow-list.", "服务器 IP 不合法，请检查 IP 白名单。"},
 	40188: {KindConfiguration, nil, "The scope is invalid.", "scope 不合法。"},
+	40222: {KindConfiguration, nil, "This host of WeChat's API does not serve the call. Check the endpoints.", "该微信接口域名不受理此请求，请检查接口地址配置。"},
 	40226: {KindRefused, ErrUserBlocked, "WeChat regards this user as high-risk and does not let him log in.", "该用户被微信判定为高风险用户，禁止登录。"},
 	40243: {KindConfiguration, ErrAppSecret, "The AppSecret is frozen. Unfreeze it in WeChat's console.", "AppSecret 已被冻结，请在微信后台解冻。"},
 	41001: {KindConfiguration, nil, "The access token is missing.", "缺少 access_token。"},
@@ -68,6 +72,8 @@ var meanings = map[int]meaning{
 	45032: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not on the account's allow-list. Add it in WeChat's console.", "服务器 IP 不在账号的 IP 白名单内，请在微信后台添加。"},
 	45035: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not registered. Add it to the allow-list.", "服务器 IP 未登记，请添加到白名单。"},
 	45040: {KindRateLimited, ErrRateLimited, "The account's monthly quota is used up. Try again next month.", "账号当月调用次数已达上限，请下月再试。"},
+	45063: {KindConfiguration, nil, "The access token must be a mini program's.", "必须使用小程序的 access_token。"},
+	45073: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is not on the account's allow-list. Add it in WeChat's console.", "服务器 IP 不在账号的 IP 白名单内，请在微信后台添加。"},
 	45102: {KindConfiguration, ErrNotAuthorized, "WeChat has blocked this call for a time.", "该接口被微信暂时封禁。"},
 	45103: {KindConfiguration, ErrNotAuthorized, "WeChat no longer supports this call.", "微信已不再支持该接口。"},
 	45104: {KindRateLimited, ErrRateLimited, "The domain's quota is used up. Try again later.", "该域名的调用次数已达上限，请稍后再试。"},
@@ -78,12 +84,14 @@ var meanings = map[int]meaning{
 	48001: {KindConfiguration, ErrNotAuthorized, "The account or the granted scope does not allow this call.", "账号没有该接口的权限，或授权的 scope 不包含此接口。"},
 	48004: {KindConfiguration, ErrNotAuthorized, "WeChat has blocked this call for the account because of violations.", "账号因违规被微信封禁了该接口。"},
 	48009: {KindConfiguration, ErrNotAuthorized, "WeChat has switched this call off.", "该接口已被微信停用。"},
+	49001: {KindConfiguration, nil, "The access token belongs to another AppID.", "access_token 属于另一个 AppID。"},
 	49003: {KindRestart, ErrOpenIDInvalid, "The openid does not belong to this AppID. Log in again.", "openid 与 AppID 不匹配，请重新登录。"},
 	50001: {KindRestart, ErrNotAuthorized, "The user has not authorized this. Log in again and allow it.", "用户未授权该操作，请重新登录并同意授权。"},
 	50002: {KindRefused, ErrUserBlocked, "The user's WeChat account is restricted.", "该用户的微信账号受限。"},
 	50003: {KindRefused, ErrUserBlocked, "WeChat does not expect this user; they may have to be on an allow-list.", "该用户不在允许的名单内。"},
 	50004: {KindRefused, ErrUserBlocked, "WeChat does not let this user log in, perhaps because of a punishment.", "该用户被微信限制登录，可能因违规受到处罚。"},
 	50005: {KindRefused, nil, "The user does not follow the account.", "用户未关注该公众号。"},
+	50007: {KindConfiguration, ErrNotAuthorized, "WeChat has frozen the account. See the notices in WeChat's console.", "账号已被微信冻结，请查看微信后台的通知。"},
 	60006: {KindRestart, ErrNotAuthorized, "The user has canceled the authorization. Log in again and allow it.", "用户取消了授权，请重新登录并同意授权。"},
 	61000: {KindConfiguration, ErrComponent, "The third-party platform's type is invalid.", "第三方平台的类型不合法。"},
 	61001: {KindConfiguration, ErrComponent, "The third-party platform's type does not fit its AppID.", "第三方平台的类型与其 AppID 不匹配。"},
@@ -116,6 +124,9 @@ var meanings = map[int]meaning{
 	89507: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address; wait one hour.", "管理员已拒绝此 IP 的调用，请一小时后再试。"},
 }
 
+// accountFrozen is WeChat's errcode for a frozen account.
+const accountFrozen = 50007
+
 // meaningOfKind speaks where an errcode has no sentence of its own.
 var meaningOfKind = [...]meaning{
 	KindUnknown:       {en: "WeChat's answer could not be understood.", zh: "无法识别微信的返回结果。"},
@@ -127,15 +138,20 @@ var meaningOfKind = [...]meaning{
 	KindRateLimited:   {en: "Too many logins at the moment. Try again later.", zh: "当前登录人数过多，请稍后再试。"},
 }
 
-// lookup finds what an errcode means at an endpoint. Three codes say "token
-// invalid" about whichever token the call carries: the user's, which a new
-// login replaces, or the application's, which only the operator can mend.
+// lookup returns the meaning of an errcode at an endpoint. 40001, 40014 and
+// 42001 say "token invalid" about the token that the call carries: the user's,
+// which a new login replaces, or the application's, which the operator must
+// replace. 50002 and 50004 mean the user, but below cgi-bin/, where a call
+// carries no user's token, the account:
+// https://developers.weixin.qq.com/community/minihome/doc/000602572104c8c5b8047be636bc00
 func lookup(code int, endpoint string) meaning {
 	m, known := meanings[code]
 	if !known {
 		return meaningOfKind[KindUnknown]
 	}
 	switch endpoint = strings.TrimPrefix(endpoint, "/"); {
+	case (code == 50002 || code == 50004) && strings.HasPrefix(endpoint, "cgi-bin/"):
+		return meanings[accountFrozen]
 	case code != 40001 && code != 40014 && code != 42001:
 	case code == 40001 && strings.HasPrefix(endpoint, "sns/") && !carriesAppProof(endpoint):
 		return meaning{KindRestart, ErrTokenInvalid, "The access token is invalid. Log in again.", "access_token 无效，请重新登录。"}
