@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/page"
 )
 
 // Failure is why a visitor is not let through, and what he is answered.
@@ -144,7 +145,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		case ReasonLoggedOut:
 			p.Kind = PageLoggedOut
 		case ReasonOpenInWeChat:
-			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, qrCode(f.RetryURL)
+			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
 		}
 		a.page(w, r, p)
 	default:
@@ -154,7 +155,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 
 // page writes a page in the visitor's language.
 func (a *Auth) page(w http.ResponseWriter, r *http.Request, p Page) {
-	p.Lang = pageLang(r)
+	p.Lang = page.Language(r)
 	if err := writePage(w, r, a.pages, p); err != nil {
 		a.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
 	}

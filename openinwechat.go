@@ -1,60 +1,12 @@
 package wechatauth
 
 import (
-	"encoding/base64"
-	"fmt"
-	"html/template"
 	"net/http"
 	"strings"
 
-	"github.com/boombuler/barcode/qr"
-
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/page"
 )
-
-// maxQRText is the longest URL that is drawn: what is longer makes modules too
-// small for a phone's camera to read off a screen.
-const maxQRText = 800
-
-// qrQuiet is the white border that readers need, in modules (ISO/IEC 18004).
-const qrQuiet = 4
-
-// qrCode draws a URL as the data: URL of an SVG picture, black on white with
-// its border, whatever the page's colours are; empty for a URL that is too
-// long to be read.
-func qrCode(text string) template.URL {
-	if text == "" || len(text) > maxQRText {
-		return ""
-	}
-	code, err := qr.Encode(text, qr.L, qr.Auto)
-	if err != nil {
-		return ""
-	}
-	n := code.Bounds().Dx()
-	dark := func(x, y int) bool {
-		if x >= n {
-			return false
-		}
-		r, _, _, _ := code.At(x, y).RGBA()
-		return r == 0
-	}
-	var path strings.Builder
-	for y := range n {
-		for x := 0; x < n; x++ {
-			run := x
-			for dark(run, y) {
-				run++
-			}
-			if run > x {
-				fmt.Fprintf(&path, "M%d %dh%dv1h-%dz", x+qrQuiet, y+qrQuiet, run-x, run-x)
-				x = run
-			}
-		}
-	}
-	side := n + 2*qrQuiet
-	svg := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges"><path fill="#fff" d="M0 0h%dv%dH0z"/><path d="%s"/></svg>`, side, side, side, side, path.String())
-	return template.URL("data:image/svg+xml;base64," + base64.StdEncoding.EncodeToString([]byte(svg)))
-}
 
 // WithEmbeddedQR shows the QR code of WithWebsiteApp in a page of this site, in
 // a frame as WeChat's wxLogin.js makes one, instead of sending the browser to
@@ -69,7 +21,7 @@ func WithEmbeddedQR() Option {
 // showEmbeddedQR is the page with WeChat's frame.
 func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow) {
 	lang := client.LangZhCN
-	if pageLang(r) == langEnglish {
+	if page.Language(r) == page.English {
 		lang = client.LangEN
 	}
 	frame, _, _ := strings.Cut(acc.client.QRConnectURL(a.redirectURI(), f.State, client.QRLang(lang)), "#")
@@ -89,5 +41,5 @@ func inFrame(r *http.Request) bool {
 // are sent. The code is not spent.
 func (a *Auth) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	setNoStore(w.Header())
-	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: pageLang(r), Status: http.StatusOK}) // ours does not fail
+	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -121,7 +122,7 @@ func TestThePageToOpenInWeChatShowsTheURLOfTheBaseURLAsTextAndQRCode(t *testing.
 			assert.Empty(t, got.Header["Set-Cookie"], "nothing is begun")
 
 			pictures := regexp.MustCompile(`<img class="qr" src="data:image/svg\+xml;base64,([^"]+)"`).FindStringSubmatch(html.UnescapeString(got.body))
-			if len(shown) > maxQRText {
+			if len(shown) > page.MaxQRText {
 				assert.Empty(t, pictures)
 				return
 			}
@@ -129,7 +130,7 @@ func TestThePageToOpenInWeChatShowsTheURLOfTheBaseURLAsTextAndQRCode(t *testing.
 			svg, err := base64.StdEncoding.DecodeString(pictures[1])
 			require.NoError(t, err)
 			assert.Contains(t, string(svg), `fill="#fff"`)
-			assert.Equal(t, string(qrCode(shown)), "data:image/svg+xml;base64,"+pictures[1])
+			assert.Equal(t, string(page.QRCode(shown)), "data:image/svg+xml;base64,"+pictures[1])
 		})
 	}
 	assert.Empty(t, s.sim.Journal())
@@ -140,7 +141,7 @@ func TestThePageToOpenInWeChatAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	got := s.browser().as(safariPhone).step("/a")
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(got.body, -1)
 	require.Len(t, scripts, 1)
-	assert.Equal(t, "default-src 'none'; style-src "+pageCSSHash+"; script-src "+cspHash([]byte(scripts[0][1]))+
+	assert.Equal(t, "default-src 'none'; style-src "+cspHash(styleOf(t))+"; script-src "+cspHash(scripts[0][1])+
 		"; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", got.Header.Get("Content-Security-Policy"))
 }
 
@@ -149,7 +150,7 @@ func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
 	b := s.browser().as(wechattest.OrdinaryBrowser)
 	page := b.visit("/a?b=c")
 	assert.Equal(t, s.auth.base.String()+"/wechat/login?next=%2Fa%3Fb%3Dc", page.Request.URL.String())
-	assert.Equal(t, "default-src 'none'; style-src "+pageCSSHash+"; frame-src "+s.sim.URL+
+	assert.Equal(t, "default-src 'none'; style-src "+cspHash(styleOf(t))+"; frame-src "+s.sim.URL+
 		"; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", page.Header.Get("Content-Security-Policy"))
 	assert.NotContains(t, page.body, "<script")
 	frame := mustParse(t, html.UnescapeString(regexp.MustCompile(`<iframe src="([^"]+)"`).FindStringSubmatch(page.body)[1]))

@@ -1,25 +1,25 @@
 package wechatauth
 
 import (
-	"bytes"
-	"errors"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"html"
 	"io"
-	"maps"
 	"net/http"
 	"net/http/httptest"
-	"regexp"
-	"slices"
+	"os"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/page"
 )
 
 // reasonsOfTheList reads the constants of reason.go from its source, so that
@@ -49,16 +49,6 @@ func reasonsOfTheList(t *testing.T) []Reason {
 	return reasons
 }
 
-// allPageTexts is every text by the name it has in the file of texts.
-func allPageTexts() map[string]pageText {
-	texts := map[string]pageText{"upgrade": pageTexts.Upgrade, "embedded": pageTexts.Embedded,
-		"scan": pageTexts.Scan, "confirm": pageTexts.Confirm, "done": pageTexts.Done, "reopen": pageTexts.Reopen, "unknown": pageTexts.Unknown}
-	for reason, text := range pageTexts.Reasons {
-		texts[string(reason)] = text
-	}
-	return texts
-}
-
 // servePage serves p from a real server and returns what a browser gets.
 func servePage(t *testing.T, pages Pages, p Page) (*http.Response, string) {
 	t.Helper()
@@ -74,193 +64,58 @@ func servePage(t *testing.T, pages Pages, p Page) (*http.Response, string) {
 	return resp, string(body)
 }
 
-func render(t *testing.T, p Page) string {
-	t.Helper()
-	var buf bytes.Buffer
-	require.NoError(t, defaultPages(&buf, p))
-	return buf.String()
+// pageWords are those of internal/page/texts.json.
+type pageWords struct {
+	Title string   `json:"title"`
+	Text  []string `json:"text"`
+	Retry string   `json:"retry"`
 }
 
 func TestEveryReasonHasATextInBothLanguages(t *testing.T) {
+	var texts struct {
+		Reasons map[Reason]map[string]json.RawMessage `json:"reasons"`
+	}
+	b, err := os.ReadFile("internal/page/texts.json")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(b, &texts))
 	reasons := reasonsOfTheList(t)
-	assert.Len(t, pageTexts.Reasons, len(reasons), "a text for each reason of the list and no others")
+	assert.Len(t, texts.Reasons, len(reasons), "a text for each reason of the list and no others")
 	titles := map[string]Reason{}
 	for _, reason := range reasons {
 		t.Run(string(reason), func(t *testing.T) {
-			text, ok := pageTexts.Reasons[reason]
+			text, ok := texts.Reasons[reason]
 			require.True(t, ok, "no text for this reason")
-			for lang, words := range map[string]pageWords{langChinese: text.Chinese, langEnglish: text.English} {
+			for _, lang := range []string{page.Chinese, page.English} {
+				var words pageWords
+				require.NoError(t, json.Unmarshal(text[lang], &words))
 				require.NotEmpty(t, words.Title, lang)
 				require.NotEmpty(t, words.Text, lang)
 				require.NotEmpty(t, words.Retry, lang)
 				assert.Empty(t, titles[words.Title], "another reason has this title")
 				titles[words.Title] = reason
 
-				page := render(t, Page{Lang: lang, Reason: reason, RetryURL: "/wechat/login?next=%2Fa"})
-				assert.Contains(t, page, `<html lang="`+lang+`">`)
-				assert.Contains(t, page, "<title>"+html.EscapeString(words.Title)+"</title>")
-				assert.Contains(t, page, "<h1>"+html.EscapeString(words.Title)+"</h1>")
+				_, body := servePage(t, nil, Page{Lang: lang, Reason: reason, RetryURL: "/wechat/login?next=%2Fa"})
+				assert.Contains(t, body, `<html lang="`+lang+`">`)
+				assert.Contains(t, body, "<title>"+html.EscapeString(words.Title)+"</title>")
+				assert.Contains(t, body, "<h1>"+html.EscapeString(words.Title)+"</h1>")
 				for _, paragraph := range words.Text {
-					assert.Contains(t, page, "<p>"+html.EscapeString(paragraph)+"</p>")
+					assert.Contains(t, body, "<p>"+html.EscapeString(paragraph)+"</p>")
 				}
-				assert.Contains(t, page, `<a class="button" href="/wechat/login?next=%2Fa">`+html.EscapeString(words.Retry)+"</a>")
-				assert.Contains(t, page, "<code>"+string(reason)+"</code>")
-				assert.NotContains(t, page, "<form")
+				assert.Contains(t, body, `<a class="button" href="/wechat/login?next=%2Fa">`+html.EscapeString(words.Retry)+"</a>")
+				assert.Contains(t, body, "<code>"+string(reason)+"</code>")
+				assert.NotContains(t, body, "<form")
 			}
 		})
 	}
 }
 
-func TestChineseTextsAreChineseAndEnglishTextsAreEnglish(t *testing.T) {
-	han := regexp.MustCompile(`\p{Han}`)
-	for name, text := range allPageTexts() {
-		for _, s := range text.Chinese.all() {
-			assert.Regexp(t, han, s, name)
-		}
-		for _, s := range text.English.all() {
-			assert.NotRegexp(t, han, strings.ReplaceAll(s, "使用完整服务", ""), name)
-			assert.NotEmpty(t, s, name)
-		}
-		assert.Contains(t, []string{"person", "account", "done", "wait", "corner", "note"}, text.Icon, "%s: page.html draws it", name)
-		assert.Len(t, text.English.Text, len(text.Chinese.Text), "%s: the languages say the same", name)
-		assert.ElementsMatch(t, slices.Collect(maps.Keys(text.Chinese.Labels)), slices.Collect(maps.Keys(text.English.Labels)), name)
-	}
-}
-
-// all is everything that the words say.
-func (w pageWords) all() []string {
-	all := append([]string{w.Title}, w.Text...)
-	for _, s := range []string{w.Retry, w.Submit} {
-		if s != "" {
-			all = append(all, s)
-		}
-	}
-	for _, s := range w.Labels {
-		all = append(all, s)
-	}
-	return all
-}
-
-func TestTextsAreFreeOfJargon(t *testing.T) {
-	jargon := regexp.MustCompile(`(?i)\b(session|token|state|callback|scope|code|openid|unionid|oauth|redirect|server|http|upstream|timeout|error|invalid|forbidden)\b|会话|令牌|回调|作用域|重定向|服务器|非法|错误|参数`)
-	for name, text := range allPageTexts() {
-		for _, words := range []pageWords{text.Chinese, text.English} {
-			for _, s := range words.all() {
-				assert.NotRegexp(t, jargon, strings.ReplaceAll(s, "QR code", ""), name)
-			}
-		}
-	}
-}
-
-// The style sheet keeps Chinese clauses whole, so each has to fit a line of the
-// narrowest phone: 320 px less the margins, at 17 px (title: about 20 px).
-func TestChineseClausesFitANarrowPhone(t *testing.T) {
-	breaks := regexp.MustCompile(`[，。、；：？！”]|“`)
-	width := func(clause string) float64 {
-		w := 1.0 // the mark that was split off
-		for _, r := range clause {
-			if r < 0x80 {
-				w += 0.6
-			} else {
-				w++
-			}
-		}
-		return w
-	}
-	for name, text := range allPageTexts() {
-		for _, paragraph := range text.Chinese.Text {
-			for _, clause := range breaks.Split(paragraph, -1) {
-				assert.LessOrEqual(t, width(clause), 16.0, "%s: %s", name, clause)
-			}
-		}
-		assert.LessOrEqual(t, width(text.Chinese.Title), 14.0, "%s: %s", name, text.Chinese.Title)
-	}
-}
-
-func TestSnapshotPageNamesTheButtonToTapAndWhereItIs(t *testing.T) {
-	zh := render(t, Page{Lang: langChinese, Reason: ReasonSnapshotUser})
-	assert.Contains(t, zh, "使用完整服务")
-	assert.Contains(t, zh, "右下角")
-	en := render(t, Page{Lang: langEnglish, Reason: ReasonSnapshotUser})
-	assert.Contains(t, en, "使用完整服务")
-	assert.Contains(t, en, "bottom right")
-}
-
-func TestPagesThatCookiesCauseSaySo(t *testing.T) {
-	for _, reason := range []Reason{ReasonLoop, ReasonSessionCookieNotReturned, ReasonFlowCookieMissing} {
-		assert.Contains(t, render(t, Page{Lang: langChinese, Reason: reason}), "Cookie")
-		assert.Contains(t, render(t, Page{Lang: langEnglish, Reason: reason}), "allow cookies")
-	}
-}
-
-func TestPageWithoutRetryURLHasNoLink(t *testing.T) {
-	for _, reason := range reasonsOfTheList(t) {
-		assert.NotContains(t, render(t, Page{Lang: langChinese, Reason: reason}), "<a ")
-	}
-}
-
-func TestUpgradePageIsAFormThatCarriesTheReturnTarget(t *testing.T) {
-	for lang, submit := range map[string]string{langChinese: "前往微信确认", langEnglish: "Continue to WeChat"} {
-		_, page := servePage(t, nil, Page{
-			Kind: PageUpgrade, Lang: lang, ActionURL: "/wechat/upgrade", Next: "/orders?id=7&a=%22#top",
-			RetryURL: "/wechat/login", Reason: ReasonLoop,
-		})
-		assert.Contains(t, page, `<form method="post" action="/wechat/upgrade">`)
-		assert.Contains(t, page, `<input type="hidden" name="next" value="/orders?id=7&amp;a=%22#top">`)
-		assert.Contains(t, page, `<button type="submit">`+submit+`</button>`)
-		assert.NotContains(t, page, "<a ", "one way on")
-		assert.NotContains(t, page, "<footer>", "nothing went wrong")
-	}
-}
-
-func TestLoggedOutPageOffersToLogInAgain(t *testing.T) {
-	resp, page := servePage(t, nil, Page{Kind: PageLoggedOut, Lang: langEnglish, Reason: ReasonLoggedOut, RetryURL: "/wechat/login"})
-	assert.Equal(t, http.StatusOK, resp.StatusCode)
-	assert.Contains(t, page, "<h1>You are logged out</h1>")
-	assert.Contains(t, page, `<a class="button" href="/wechat/login">Log in again</a>`)
-	assert.NotContains(t, page, "<footer>", "nothing went wrong")
-}
-
-func TestReasonOutsideTheListIsNotShown(t *testing.T) {
-	for _, reason := range []Reason{"", "made_up", "upgrade", "unknown", "<script>"} {
-		_, page := servePage(t, nil, Page{Lang: langEnglish, Reason: reason})
-		assert.Contains(t, page, "<h1>Your login was not completed</h1>")
-		assert.NotContains(t, page, "<footer>")
-		assert.NotContains(t, page, "<form")
-	}
-}
-
-func TestUnknownLanguageIsChinese(t *testing.T) {
-	for _, lang := range []string{"", "fr", "zh", `"><script>`} {
-		assert.Contains(t, render(t, Page{Lang: lang, Reason: ReasonLoop}), `<html lang="zh-CN">`)
-	}
-}
-
-func TestNothingOfAHostilePageBreaksOut(t *testing.T) {
-	hostile := []string{
-		`"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `</style><script>alert(1)</script>`,
-		`</title><svg onload=alert(1)>`, `" onmouseover="alert(1)`, `<!--`, `{{.}}`, "\x00<b>", "\xff\xfe<b>", `javascript:alert(1)//<b>`,
-	}
-	// The tags of a page with their attributes' names: what must not change.
-	shape := func(page string) []string {
-		values := regexp.MustCompile(`="[^"]*"`)
-		tags := regexp.MustCompile(`<[^>]*>`)
-		return tags.FindAllString(values.ReplaceAllString(page, "="), -1)
-	}
-	for _, kind := range []PageKind{PageMessage, PageUpgrade, PageLoggedOut, PageEnter, PageKind(99)} {
-		for _, evil := range hostile {
-			harmless := Page{Kind: kind, Lang: langEnglish, Reason: ReasonLoop, RetryURL: "/r", ActionURL: "/a", Next: "/n"}
-			page := render(t, Page{
-				Kind: kind, Lang: langEnglish, Reason: ReasonLoop,
-				RetryURL: evil, ActionURL: evil, Next: evil, FormActions: []string{evil},
-			})
-			assert.Equal(t, shape(render(t, harmless)), shape(page), "kind %d, %q", kind, evil)
-			assert.NotContains(t, page, `href="javascript:`)
-			assert.NotContains(t, page, `action="javascript:`)
-
-			page = render(t, Page{Kind: kind, Lang: evil, Reason: Reason(evil), RetryURL: "/r", ActionURL: "/a", Next: "/n"})
-			assert.NotContains(t, page, evil)
-		}
+func TestTheKindsOfPagesAreThoseOfTheTemplates(t *testing.T) {
+	for kind, template := range map[PageKind]page.Kind{
+		PageMessage: page.Message, PageUpgrade: page.Upgrade, PageLoggedOut: page.LoggedOut, PageOpenInWeChat: page.OpenInWeChat,
+		PageEmbeddedQR: page.EmbeddedQR, PageScan: page.ScanCode, PageScanConfirm: page.ScanConfirm, PageScanConfirmed: page.ScanConfirmed,
+		PageScanNumber: page.ScanNumber, PageScanDone: page.ScanDone, PageEnter: page.Enter, pageReopen: page.Reopen,
+	} {
+		assert.EqualValues(t, template, kind)
 	}
 }
 
@@ -287,8 +142,8 @@ func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
 		"control byte":               {"/a\nb", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, page := servePage(t, nil, Page{Lang: langEnglish, Reason: ReasonLoop, RetryURL: c.url})
-			assert.Equal(t, c.shown, strings.Contains(page, "<a "))
+			_, body := servePage(t, nil, Page{Lang: page.English, Reason: ReasonLoop, RetryURL: c.url})
+			assert.Equal(t, c.shown, strings.Contains(body, "<a "))
 
 			var seen Page
 			servePage(t, func(w io.Writer, p Page) error {
@@ -306,257 +161,33 @@ func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
 	}
 }
 
-func TestPageHeadersAreExact(t *testing.T) {
-	policy := func(formAction string) string {
-		return "default-src 'none'; style-src " + pageCSSHash + "; form-action " + formAction + "; base-uri 'none'; frame-ancestors 'none'"
-	}
-	for name, c := range map[string]struct {
-		page             Page
-		policy, referrer string
-	}{
-		"message":    {Page{Kind: PageMessage, Status: 400, Reason: ReasonLoop, FormActions: []string{"https://a.example"}}, policy("'self'"), "no-referrer"},
-		"logged out": {Page{Kind: PageLoggedOut, Status: 200, Reason: ReasonLoggedOut}, policy("'self'"), "no-referrer"},
-		"upgrade":    {Page{Kind: PageUpgrade, Status: 200, ActionURL: "/u"}, policy("'self' https://open.weixin.qq.com"), "same-origin"},
-		"enter":      {Page{Kind: PageEnter, Status: 200, ActionURL: "/e"}, policy("'self'"), "same-origin"},
-		"upgrade at another authorize host": {
-			Page{Kind: PageUpgrade, Status: 200, ActionURL: "/u", FormActions: []string{"http://127.0.0.1:8099/open", "https://[::1]:7"}},
-			policy("'self' http://127.0.0.1:8099 https://[::1]:7"), "same-origin",
-		},
-		"upgrade with origins that would break the policy": {
-			Page{Kind: PageUpgrade, Status: 200, ActionURL: "/u", FormActions: []string{
-				"", "*", "https:", "javascript:alert(1)", "https://a.example; script-src *", "https://*.example", "https://a.example\r\nX: y", "data:text/html,x", "https://ok.example/a b",
-			}},
-			policy("'self' https://ok.example"), "same-origin",
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			resp, body := servePage(t, nil, c.page)
-			assert.Equal(t, c.page.Status, resp.StatusCode)
-			assert.Equal(t, int64(len(body)), resp.ContentLength)
-			resp.Header.Del("Date")
-			assert.Equal(t, http.Header{
-				"Content-Type":            {"text/html; charset=utf-8"},
-				"Content-Length":          {strconv.Itoa(len(body))},
-				"Cache-Control":           {"no-store"},
-				"Pragma":                  {"no-cache"},
-				"Referrer-Policy":         {c.referrer},
-				"X-Content-Type-Options":  {"nosniff"},
-				"X-Frame-Options":         {"DENY"},
-				"Content-Security-Policy": {c.policy},
-				"Vary":                    {"Cookie, Accept-Language"},
-			}, resp.Header)
-		})
-	}
-}
-
-func TestPolicyAllowsExactlyTheStyleThatIsServed(t *testing.T) {
-	resp, body := servePage(t, nil, Page{Lang: langEnglish, Reason: ReasonLoop, RetryURL: "/"})
-	styles := styleElements.FindAllStringSubmatch(body, -1)
-	require.Len(t, styles, 1)
-	assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "style-src "+cspHash([]byte(styles[0][1]))+";")
-	assert.NotContains(t, resp.Header.Get("Content-Security-Policy"), "unsafe")
-	assert.NotContains(t, body, " style=")
-	assert.NotContains(t, body, "<script")
-	assert.NotContains(t, body, "url(", "nothing is fetched")
-	assert.NotContains(t, body, "src=", "nothing is fetched")
-}
-
-func TestStyleHashIsTheOneOfTheStandard(t *testing.T) {
-	// printf 'p { color: red }' | openssl dgst -sha256 -binary | base64
-	want := "'sha256-ngewhhP73WDIbgwseeu52VAAJgKdGUsu1IUQQsAm8m4='"
-	assert.Equal(t, want, cspHash([]byte("p { color: red }")))
-	assert.Equal(t, cspHash([]byte("a\nb\nc")), cspHash([]byte("a\r\nb\rc")), "browsers turn line ends into \\n before they hash")
-}
-
-func TestVaryIsOneLineThatNamesEachFieldOnce(t *testing.T) {
-	for name, c := range map[string]struct {
-		before []string
-		want   string
-	}{
-		"nothing before":     {nil, "Cookie, Accept-Language"},
-		"cookie before":      {[]string{"Cookie"}, "Cookie, Accept-Language"},
-		"cookie in lower":    {[]string{"cookie"}, "cookie, Accept-Language"},
-		"two lines":          {[]string{"Accept-Encoding", "Cookie"}, "Accept-Encoding, Cookie, Accept-Language"},
-		"one line of two":    {[]string{"Cookie,Origin , "}, "Cookie, Origin, Accept-Language"},
-		"cookie given twice": {[]string{"Cookie", "COOKIE, accept-language"}, "Cookie, accept-language"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := httptest.NewRecorder()
-			for _, v := range c.before {
-				w.Header().Add("Vary", v)
-			}
-			require.NoError(t, writePage(w, httptest.NewRequest("GET", "/", nil), nil, Page{Reason: ReasonLoop}))
-			assert.Equal(t, []string{c.want}, w.Header().Values("Vary"))
-		})
-	}
-}
-
-func TestHeadersSetBeforeAreKeptOrReplaced(t *testing.T) {
-	w := httptest.NewRecorder()
-	w.Header().Set("Set-Cookie", "a=; Max-Age=0")
-	w.Header().Set("Retry-After", "5")
-	w.Header().Set("Cache-Control", "public, max-age=600")
-	w.Header().Add("Content-Security-Policy", "default-src *")
-	w.Header().Set("Content-Length", "1")
-	require.NoError(t, writePage(w, httptest.NewRequest("GET", "/", nil), nil, Page{Reason: ReasonLoop, Status: 503}))
-	assert.Equal(t, "a=; Max-Age=0", w.Header().Get("Set-Cookie"))
-	assert.Equal(t, "5", w.Header().Get("Retry-After"))
-	assert.Equal(t, []string{"no-store"}, w.Header().Values("Cache-Control"))
-	require.Len(t, w.Header().Values("Content-Security-Policy"), 1)
-	assert.NotContains(t, w.Header().Get("Content-Security-Policy"), "*")
-	assert.Equal(t, strconv.Itoa(w.Body.Len()), w.Header().Get("Content-Length"))
-}
-
-func TestLengthIsLeftToAMiddlewareThatCompresses(t *testing.T) {
-	w := httptest.NewRecorder()
-	w.Header().Set("Content-Encoding", "gzip")
-	require.NoError(t, writePage(w, httptest.NewRequest("GET", "/", nil), nil, Page{Reason: ReasonLoop}))
-	assert.Empty(t, w.Header().Get("Content-Length"))
-}
-
-func TestHeadGetsTheHeadersOfGetAndNoBody(t *testing.T) {
-	p := Page{Lang: langChinese, Reason: ReasonRefusedByUser, Status: 403, RetryURL: "/wechat/login"}
-	get, head := httptest.NewRecorder(), httptest.NewRecorder()
-	require.NoError(t, writePage(get, httptest.NewRequest("GET", "/", nil), nil, p))
-	require.NoError(t, writePage(head, httptest.NewRequest("HEAD", "/", nil), nil, p))
-	assert.Equal(t, get.Code, head.Code)
-	assert.Equal(t, get.Header(), head.Header())
-	assert.NotZero(t, get.Body.Len())
-	assert.Zero(t, head.Body.Len())
-}
-
-func TestStatusThatNoPageCanHaveIsReplaced(t *testing.T) {
-	for name, c := range map[string]struct {
-		page Page
-		want int
-	}{
-		"given":                {Page{Status: 508}, 508},
-		"message without one":  {Page{}, 500},
-		"upgrade without one":  {Page{Kind: PageUpgrade}, 200},
-		"log out without one":  {Page{Kind: PageLoggedOut}, 200},
-		"below every status":   {Page{Status: -1}, 500},
-		"informational status": {Page{Status: 101}, 500},
-		"above every status":   {Page{Status: 1000}, 500},
-	} {
-		t.Run(name, func(t *testing.T) {
-			resp, _ := servePage(t, nil, c.page)
-			assert.Equal(t, c.want, resp.StatusCode)
-		})
-	}
-}
-
-func TestReplacedPagesAreServed(t *testing.T) {
+func TestAPageOfTheUsersOwnGetsAllThatThePageIsMadeOf(t *testing.T) {
 	given := Page{
-		Kind: PageUpgrade, Lang: langEnglish, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
+		Kind: PageUpgrade, Lang: page.English, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
 		FormActions: []string{"https://sim.example"},
 	}
 	var got Page
 	resp, body := servePage(t, func(w io.Writer, p Page) error {
 		got = p
-		_, err := io.WriteString(w, "<style>a{}</style><STYLE media=\"print\">b{}\n</STYLE ><styles>c{}</styles><p>ours</p>")
+		_, err := io.WriteString(w, "<p>ours</p>")
 		return err
 	}, given)
 	assert.Equal(t, given, got)
 	assert.Equal(t, 202, resp.StatusCode)
-	assert.Contains(t, body, "<p>ours</p>")
-	assert.Equal(t, "default-src 'none'; style-src 'self' "+cspHash([]byte("a{}"))+" "+cspHash([]byte("b{}\n"))+
-		"; img-src 'self' data:; font-src 'self'; form-action 'self' https://sim.example; base-uri 'none'; frame-ancestors 'none'",
-		resp.Header.Get("Content-Security-Policy"))
-	assert.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
+	assert.Equal(t, "<p>ours</p>", body)
+	assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "form-action 'self' https://sim.example;")
 }
 
-func TestReplacedPagesThatFailGiveWayToAWholeDefaultPage(t *testing.T) {
-	cause := errors.New("template is broken")
-	p := Page{Lang: langEnglish, Reason: ReasonStoreUnavailable, Status: 503, RetryURL: "/wechat/login"}
-	wantResp, wantBody := servePage(t, nil, p)
-	for name, pages := range map[string]Pages{
-		"an error":               func(io.Writer, Page) error { return cause },
-		"an error half way":      func(w io.Writer, _ Page) error { _, _ = io.WriteString(w, "<p>half"); return cause },
-		"a panic half way":       func(w io.Writer, _ Page) error { _, _ = io.WriteString(w, "<p>half"); panic(cause) },
-		"a panic with nil":       func(io.Writer, Page) error { panic(nil) },
-		"an abort":               func(io.Writer, Page) error { panic(http.ErrAbortHandler) },
-		"nothing written at all": func(io.Writer, Page) error { return nil },
-	} {
-		t.Run(name, func(t *testing.T) {
-			resp, body := servePage(t, pages, p)
-			assert.Equal(t, wantBody, body)
-			assert.Equal(t, 503, resp.StatusCode)
-			assert.Equal(t, wantResp.Header.Get("Content-Security-Policy"), resp.Header.Get("Content-Security-Policy"))
-
-			err := writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), pages, p)
-			assert.ErrorContains(t, err, "render page: ")
-		})
-	}
+// cspHash is the source of a Content-Security-Policy that allows a text.
+func cspHash(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-func TestErrorOfReplacedPagesCanBeUnwrapped(t *testing.T) {
-	cause := errors.New("template is broken")
-	err := writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(io.Writer, Page) error { return cause }, Page{})
-	assert.ErrorIs(t, err, cause)
-}
-
-func TestPagesAreRenderedByManyAtOnce(t *testing.T) {
-	want := render(t, Page{Lang: langChinese, Reason: ReasonLoop})
-	var wg sync.WaitGroup
-	for range 16 {
-		wg.Go(func() {
-			w := httptest.NewRecorder()
-			_ = writePage(w, httptest.NewRequest("GET", "/", nil), nil, Page{Lang: langChinese, Reason: ReasonLoop})
-			assert.Equal(t, want, w.Body.String())
-		})
-	}
-	wg.Wait()
-}
-
-func TestPageLanguageFollowsAcceptLanguage(t *testing.T) {
-	filler := strings.Repeat("fr;q=0.1,", 1+maxAcceptLanguage/len("fr;q=0.1,"))
-	for name, c := range map[string]struct {
-		header []string
-		want   string
-	}{
-		"nothing said":                      {nil, langChinese},
-		"an empty header":                   {[]string{""}, langChinese},
-		"any language":                      {[]string{"*"}, langChinese},
-		"WeChat in Chinese":                 {[]string{"zh-CN,zh-Hans;q=0.9"}, langChinese},
-		"WeChat in English":                 {[]string{"en-US,en;q=0.9"}, langEnglish},
-		"Chinese of Taiwan":                 {[]string{"zh-TW"}, langChinese},
-		"Chinese in traditional script":     {[]string{"zh-Hant-HK, en;q=0.5"}, langChinese},
-		"upper case":                        {[]string{"ZH-cn;Q=0.9, EN;Q=0.8"}, langChinese},
-		"a language whose name begins zh":   {[]string{"zha"}, langEnglish},
-		"English first, Chinese second":     {[]string{"en-US,en;q=0.9,zh-CN;q=0.8"}, langEnglish},
-		"Chinese better liked, named later": {[]string{"en;q=0.2, zh;q=0.21"}, langChinese},
-		"liked alike, English first":        {[]string{"en, zh"}, langEnglish},
-		"liked alike, Chinese first":        {[]string{"zh;q=0.5, en;q=0.5"}, langChinese},
-		"only another language":             {[]string{"ja"}, langEnglish},
-		"another language and any":          {[]string{"fr, *;q=0.5"}, langEnglish},
-		"another language, then Chinese":    {[]string{"ja, zh;q=0.1"}, langChinese},
-		"Chinese refused":                   {[]string{"zh;q=0"}, langEnglish},
-		"Chinese refused, any other":        {[]string{"zh;q=0, *"}, langEnglish},
-		"English refused":                   {[]string{"en;q=0, *"}, langChinese},
-		"English refused, another liked":    {[]string{"en;q=0, zh;q=0.001"}, langChinese},
-		"another refused":                   {[]string{"fr;q=0"}, langChinese},
-		"spaces and tabs":                   {[]string{" en ;\tq = 0.9 , zh ; q=0.8"}, langEnglish},
-		"two header lines":                  {[]string{"zh;q=0.5", "en"}, langEnglish},
-		"quality above one":                 {[]string{"en;q=2, zh;q=0.1"}, langChinese},
-		"quality of four digits":            {[]string{"en;q=0.9999, zh;q=0.1"}, langChinese},
-		"quality that is not a number":      {[]string{"en;q=NaN, zh;q=0.1"}, langChinese},
-		"negative quality":                  {[]string{"en;q=-1, zh;q=0.1"}, langChinese},
-		"quality in hexadecimal":            {[]string{"en;q=0x1p-1, zh;q=0.1"}, langChinese},
-		"quality without a value":           {[]string{"en;q=, zh;q=0.1"}, langChinese},
-		"another parameter":                 {[]string{"en;level=1, zh;q=0.1"}, langChinese},
-		"one with three zeros":              {[]string{"en;q=1.000, zh;q=0.9"}, langEnglish},
-		"only commas":                       {[]string{",,,"}, langChinese},
-		"markup":                            {[]string{`"><script>`}, langChinese},
-		"markup after a language":           {[]string{`en"><script>, zh;q=0.1`}, langChinese},
-		"underscores":                       {[]string{"zh_TW, en_US;q=0.9"}, langChinese},
-		"far too long":                      {[]string{filler + "zh"}, langEnglish},
-		"cut in the middle of a quality":    {[]string{"zh;q=0.5," + strings.Repeat(" ", maxAcceptLanguage-15) + "en;q=1.0000"}, langChinese},
-		"too long and without a comma":      {[]string{strings.Repeat("e", 2*maxAcceptLanguage)}, langChinese},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := httptest.NewRequest("GET", "/", nil)
-			r.Header["Accept-Language"] = c.header
-			assert.Equal(t, c.want, pageLang(r))
-		})
-	}
+// styleOf is the style sheet of the pages.
+func styleOf(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("internal/page/page.css")
+	require.NoError(t, err)
+	return string(b)
 }

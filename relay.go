@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wechatauth/wechatauth/internal/page"
 )
 
 // WeChat lets an account name one or two domains for its callbacks. A relay
@@ -123,7 +125,7 @@ func (h *relayHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	location, ok := h.forward(r)
 	if !ok {
 		setNoStore(w.Header())
-		_ = writePage(w, r, nil, Page{Lang: pageLang(r), Status: http.StatusBadRequest, Reason: ReasonCallbackMalformed}) // the default page does not fail
+		_ = writePage(w, r, nil, Page{Lang: page.Language(r), Status: http.StatusBadRequest, Reason: ReasonCallbackMalformed}) // the default page does not fail
 		return
 	}
 	redirect(w, location)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/page"
 )
 
 // Scan to log in, for browsers outside WeChat (LoginScan). The browser shows a
@@ -485,7 +486,7 @@ func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, ta
 	}
 	phone := a.absolute(a.scanPath(c.Ticket))
 	a.page(w, r, Page{
-		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: qrCode(phone),
+		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: page.QRCode(phone),
 		Scan: ScanDetails{Scanned: state == scanScanned, RefreshURL: a.scanURL(target, c.Scope) + "&wait=1", statusURL: a.endpoint("scan/status")},
 	})
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -90,13 +91,13 @@ func (s *scanSite) held(b *browser) scanCookie {
 // show opens a page on a desk and returns what the QR code there stands for.
 func (s *scanSite) show(desk *browser, target string) (path string, c scanCookie) {
 	s.t.Helper()
-	page := desk.visit(target)
-	require.Equal(s.t, http.StatusOK, page.StatusCode, page.body)
+	shown := desk.visit(target)
+	require.Equal(s.t, http.StatusOK, shown.StatusCode, shown.body)
 	c = s.held(desk)
 	path = s.auth.scanPath(c.Ticket)
-	body := html.UnescapeString(page.body)
-	require.Contains(s.t, body, string(qrCode(s.auth.base.String()+path)), "the QR code is the phone's page")
-	require.NotContains(s.t, strings.ReplaceAll(body, string(qrCode(s.auth.base.String()+path)), ""), c.Ticket)
+	body := html.UnescapeString(shown.body)
+	require.Contains(s.t, body, string(page.QRCode(s.auth.base.String()+path)), "the QR code is the phone's page")
+	require.NotContains(s.t, strings.ReplaceAll(body, string(page.QRCode(s.auth.base.String()+path)), ""), c.Ticket)
 	return path, c
 }
 
@@ -543,7 +544,7 @@ func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
 	path, _ := s.show(desk, "/a")
 	assert.Equal(t, PageScan, shown.Kind)
 	assert.Equal(t, s.auth.base.String()+path, shown.URL)
-	assert.Equal(t, qrCode(shown.URL), shown.QR)
+	assert.Equal(t, page.QRCode(shown.URL), shown.QR)
 }
 
 func TestOnlyWeChatOpensTheQRCode(t *testing.T) {
@@ -804,7 +805,7 @@ func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	page := s.desk().visit("/a")
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(page.body, -1)
 	require.Len(t, scripts, 1)
-	assert.Equal(t, "default-src 'none'; style-src "+pageCSSHash+"; script-src "+cspHash([]byte(scripts[0][1]))+
+	assert.Equal(t, "default-src 'none'; style-src "+cspHash(styleOf(t))+"; script-src "+cspHash(scripts[0][1])+
 		"; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", page.Header.Get("Content-Security-Policy"))
 	assert.Contains(t, page.body, `<noscript><meta http-equiv="refresh" content="3; url=/wechat/scan?next=%2Fa&amp;wait=1"></noscript>`, "without script")
 }

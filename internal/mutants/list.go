@@ -1511,7 +1511,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a page's link may be a script", about: "pages",
-		search: "pageLink(p.RetryURL), pageLink(p.ActionURL), pageLink(p.URL)",
+		search: "page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)",
 		broken: "p.RetryURL, p.ActionURL, p.URL",
 		killer: "^TestLinksThatLeadNowhereGoodAreNotShown$",
 	},

@@ -1,0 +1,145 @@
+// Package page writes the pages that visitors see: a closed set, in Chinese and
+// English, each with a Content-Security-Policy that allows what it holds and
+// nothing else.
+package page
+
+import (
+	"html/template"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Kind says what a page is for.
+type Kind int
+
+const (
+	Message       Kind = iota // why the visitor was not let through
+	Upgrade                   // a button that leads to WeChat's consent
+	LoggedOut                 // the visitor is logged out
+	OpenInWeChat              // the URL to open in WeChat, and its QR code
+	EmbeddedQR                // WeChat's frame with its QR code
+	ScanCode                  // a QR code for a phone
+	ScanConfirm               // on the phone: log that browser in?
+	ScanConfirmed             // on the phone: the number to type
+	ScanNumber                // in the browser: the field for that number
+	ScanDone                  // on the phone: the browser is logged in
+	Enter                     // log in as the mini program's user?
+	Reopen                    // asks for its own URL again, in the whole window
+)
+
+// Page is what a page is rendered from. Its links have been through Link.
+type Page struct {
+	Kind        Kind
+	Lang        string // Chinese or English
+	Status      int
+	Reason      string // key of the text of a Message
+	RetryURL    string
+	ActionURL   string   // of the form
+	Next        string   // in the form
+	FormActions []string // origins that the answer to the form of Upgrade may redirect to
+	URL         string   // to be opened in WeChat, or the frame's
+	QR          template.URL
+	Scan        Scan
+}
+
+// Scan is what the pages of a scan login show.
+type Scan struct {
+	Number     string
+	Scanned    bool // the phone has the QR code
+	RefreshURL string
+	StatusURL  string // asked by scan.js
+	Browser    string
+	Place      string
+	Age        time.Duration
+}
+
+// A Renderer writes the HTML of one page.
+type Renderer func(w io.Writer) error
+
+// Write answers r with the page p, rendered by own or, if that is nil or fails,
+// by the embedded template. Headers that were set before (Set-Cookie,
+// Retry-After) are kept. The error says why own was not used; the visitor has a
+// whole page nevertheless.
+func Write(w http.ResponseWriter, r *http.Request, own Renderer, p Page) error {
+	body, policy, err := render(own, p)
+
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Pragma", "no-cache")
+	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+	if p.Kind == Reopen {
+		h.Set("X-Frame-Options", "SAMEORIGIN")
+	}
+	h.Set("Content-Security-Policy", policy)
+	h.Set("Vary", vary(h.Values("Vary")))
+	// A middleware that compresses on the fly names its encoding first.
+	if h.Get("Content-Encoding") == "" {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+
+	w.WriteHeader(status(p))
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body) // the visitor has gone: nobody is left to tell
+	}
+	return err
+}
+
+func status(p Page) int {
+	if p.Status >= 200 && p.Status <= 599 {
+		return p.Status
+	}
+	if p.Kind == Message {
+		return http.StatusInternalServerError
+	}
+	return http.StatusOK
+}
+
+// referrerPolicy keeps the URL of a page, which may hold a code, away from
+// everybody. Pages with a form are the exception, towards our own origin only:
+// under "no-referrer" a browser posts the form with "Origin: null", and one without
+// Sec-Fetch-Site could then not be told from a foreign site.
+func referrerPolicy(kind Kind) string {
+	if kind == Upgrade || kind == ScanConfirm || kind == ScanNumber || kind == Enter {
+		return "same-origin"
+	}
+	return "no-referrer"
+}
+
+// Link returns rawURL if it is an http(s) URL or an absolute path, and
+// nothing otherwise, so that no page shows a link that leads nowhere good.
+func Link(rawURL string) string {
+	u, err := url.Parse(rawURL)
+	switch {
+	case err != nil:
+		return ""
+	case (u.Scheme == "https" || u.Scheme == "http") && u.Host != "":
+		return rawURL
+	case strings.HasPrefix(rawURL, "/") && !strings.HasPrefix(rawURL, "//") && !strings.HasPrefix(rawURL, `/\`):
+		return rawURL
+	}
+	return ""
+}
+
+// vary joins what answers vary on already with what pages vary on, each
+// field once.
+func vary(present []string) string {
+	var fields []string
+	seen := map[string]bool{}
+	for _, line := range append(present, "Cookie", "Accept-Language") {
+		for field := range strings.SplitSeq(line, ",") {
+			field = strings.TrimSpace(field)
+			if key := strings.ToLower(field); field != "" && !seen[key] {
+				seen[key] = true
+				fields = append(fields, field)
+			}
+		}
+	}
+	return strings.Join(fields, ", ")
+}

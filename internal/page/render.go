@@ -1,0 +1,206 @@
+package page
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+)
+
+//go:embed page.html page.css texts.json *.js
+var files embed.FS
+
+var (
+	pageTemplate = template.Must(template.ParseFS(files, "page.html"))
+	css          = string(mustReadFile("page.css"))
+	cssHash      = cspHash([]byte(css))
+	scripts      = map[Kind]script{
+		OpenInWeChat: newScript("copy.js"),
+		ScanCode:     newScript("scan.js"), ScanConfirmed: newScript("scan.js"),
+		Reopen: newScript("reopen.js"),
+	}
+	texts = mustParseTexts(mustReadFile("texts.json"))
+)
+
+// script is a script of ours in a page, and what allows it to run.
+type script struct {
+	text template.JS
+	hash string
+}
+
+func newScript(name string) script {
+	text := mustReadFile(name)
+	return script{text: template.JS(text), hash: cspHash(text)}
+}
+
+// textFile is texts.json: what the pages say.
+type textFile struct {
+	Reasons  map[string]textSet `json:"reasons"`
+	Upgrade  textSet            `json:"upgrade"`  // Upgrade
+	Embedded textSet            `json:"embedded"` // EmbeddedQR
+	Scan     textSet            `json:"scan"`     // ScanCode
+	Confirm  textSet            `json:"confirm"`  // ScanConfirm
+	Typed    textSet            `json:"typed"`    // ScanConfirmed
+	Number   textSet            `json:"number"`   // ScanNumber
+	Done     textSet            `json:"done"`     // ScanDone
+	Enter    textSet            `json:"enter"`    // Enter
+	Reopen   textSet            `json:"reopen"`   // Reopen
+	Unknown  textSet            `json:"unknown"`  // a Reason that is not in the list
+}
+
+type textSet struct {
+	Icon    string `json:"icon"` // one of those that page.html draws
+	Chinese words  `json:"zh-CN"`
+	English words  `json:"en"`
+}
+
+type words struct {
+	Title  string   `json:"title"`
+	Text   []string `json:"text"`             // paragraphs
+	Retry  string   `json:"retry,omitempty"`  // label of the link to RetryURL
+	Submit string   `json:"submit,omitempty"` // label of the button of Upgrade
+
+	Labels map[string]string `json:"labels,omitempty"` // of what else the page has
+}
+
+// embedded is the Renderer of this library.
+func embedded(w io.Writer, p Page) error {
+	text, reason := textFor(p)
+	lang, words, reasonLabel := Chinese, text.Chinese, "原因："
+	if p.Lang == English {
+		lang, words, reasonLabel = English, text.English, "Reason: "
+	}
+	view := view{
+		words: words, Lang: lang, Icon: text.Icon, ReasonLabel: reasonLabel, Reason: reason,
+		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
+		CSS: template.CSS(css), Script: scripts[p.Kind].text,
+	}
+	switch p.Kind {
+	case OpenInWeChat:
+		view.OpenURL, view.QR = p.URL, p.QR
+	case EmbeddedQR:
+		view.FrameURL = p.URL
+	case ScanCode, ScanConfirmed:
+		view.QR, view.Waiting, view.State = p.QR, &p.Scan, scanState(p)
+	case ScanNumber:
+		view.Typing = true
+	case ScanConfirm:
+		view.Asking, view.Seconds = &p.Scan, int(p.Scan.Age/time.Second)
+	case Reopen:
+		view.Reopen = true
+	}
+	return pageTemplate.Execute(w, view)
+}
+
+// view is what page.html shows.
+type view struct {
+	words
+	Lang, Icon, RetryURL, ActionURL, Next, ReasonLabel string
+
+	Reason            string
+	CSS               template.CSS
+	Script            template.JS
+	OpenURL, FrameURL string
+	QR                template.URL
+	Reopen            bool
+
+	Waiting, Asking *Scan // for the other side; the phone's user
+	State           string
+	Typing          bool
+	Seconds         int
+}
+
+// scanState is how far the scan is, in the words of scan.js.
+func scanState(p Page) string {
+	switch {
+	case p.Kind == ScanConfirmed:
+		return "confirmed"
+	case p.Scan.Scanned:
+		return "scanned"
+	}
+	return "waiting"
+}
+
+// textFor picks the text of p, and the reason to name on the page: none
+// where nothing went wrong, and none that is not in the closed list.
+func textFor(p Page) (textSet, string) {
+	switch p.Kind {
+	case Upgrade:
+		return texts.Upgrade, ""
+	case LoggedOut:
+		return texts.Reasons["logged_out"], ""
+	case OpenInWeChat:
+		return texts.Reasons["open_in_wechat"], ""
+	case EmbeddedQR:
+		return texts.Embedded, ""
+	case ScanCode:
+		return texts.Scan, ""
+	case ScanConfirm:
+		return texts.Confirm, ""
+	case ScanConfirmed:
+		return texts.Typed, ""
+	case ScanNumber:
+		return texts.Number, ""
+	case ScanDone:
+		return texts.Done, ""
+	case Enter:
+		return texts.Enter, ""
+	case Reopen:
+		return texts.Reopen, ""
+	}
+	text, ok := texts.Reasons[p.Reason]
+	if !ok {
+		return texts.Unknown, ""
+	}
+	return text, p.Reason
+}
+
+// render returns the HTML of p and its Content-Security-Policy.
+func render(own Renderer, p Page) (body []byte, policy string, err error) {
+	if own != nil {
+		if body, err = run(own); err == nil {
+			return body, replacedPolicy(p, body), nil
+		}
+	}
+	body, embeddedErr := run(func(w io.Writer) error { return embedded(w, p) })
+	return body, defaultPolicy(p), errors.Join(err, embeddedErr)
+}
+
+// run collects what a Renderer writes and turns a panic into an error.
+func run(write Renderer) (body []byte, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			body, err = nil, fmt.Errorf("render page: panic: %v", v)
+		}
+	}()
+	var buf bytes.Buffer
+	if err := write(&buf); err != nil {
+		return nil, fmt.Errorf("render page: %w", err)
+	}
+	if buf.Len() == 0 {
+		return nil, errors.New("render page: nothing was written")
+	}
+	return buf.Bytes(), nil
+}
+
+func mustReadFile(name string) []byte {
+	data, err := files.ReadFile(name)
+	if err != nil {
+		panic(err)
+	}
+	return data
+}
+
+func mustParseTexts(data []byte) textFile {
+	var texts textFile
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(&texts); err != nil {
+		panic(fmt.Errorf("texts.json: %w", err))
+	}
+	return texts
+}
