@@ -1476,30 +1476,31 @@ var mutants = []mutant{
 		name: "a page may load anything", about: "pages",
 		search: `	policy := "default-src 'none'; style-src "`,
 		broken: `	policy := "style-src "`,
-		killer: "^TestT39_NothingOfARequestIsEchoed$",
+		killer: "^TestPageHeadersAreExact$",
 	},
 	{
 		name: "a page may be framed", about: "pages",
 		search: `; base-uri 'none'; frame-ancestors " + ancestors`,
 		broken: `; base-uri 'none'; frame-ancestors *" + ancestors[:0]`,
+		killer: "^TestPageHeadersAreExact$",
 	},
 	{
 		name: "a page may send its form anywhere", about: "pages",
 		search: `	return "; form-action " + actions + "; base-uri`,
 		broken: `	return "; base-uri`,
-		killer: "^TestT39_OurOwnPagesAllowNothingButTheirStyles$",
+		killer: "^TestPageHeadersAreExact$",
 	},
 	{
 		name: "a page may be kept", about: "pages",
 		search: `	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
+	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
 `,
 		broken: `	h.Set("Cache-Control", "private")
 	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", pageReferrerPolicy(p.Kind))
+	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
 `,
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestPageHeadersAreExact$",
 	},
 	{
 		name: "a page tells its URL, which may have a code", about: "pages",
@@ -1507,7 +1508,7 @@ var mutants = []mutant{
 `,
 		broken: `	return "origin-when-cross-origin"
 `,
-		killer: "^TestT43_NoAnswerOfOursTellsItsURLToAnotherSite$",
+		killer: "^TestPageHeadersAreExact$",
 	},
 	{
 		name: "a page's link may be a script", about: "pages",
@@ -1517,9 +1518,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a page names any word as its reason", about: "pages",
-		search: `		return pageTexts.Unknown, ""
+		search: `		return texts.Unknown, ""
 `,
-		broken: `		return pageTexts.Unknown, p.Reason
+		broken: `		return texts.Unknown, p.Reason
 `,
 		killer: "^TestReasonOutsideTheListIsNotShown$",
 	},
