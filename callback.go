@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // serveCallback is where WeChat sends the visitor back. It checks in this
@@ -247,7 +248,7 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 	}
 	a.report(ctx, Event{
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
-		OpenID: maskOpenID(id.OpenID), Duration: a.age(f),
+		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
 	})
 	a.leave(w, r, f, target)
 	return nil

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // Failure is why a visitor is not let through, and what he is answered.
@@ -128,7 +129,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == 0 {
 		f.Status = f.Reason.status()
 	}
-	f.Err = withoutTokens(f.Err)
+	f.Err = redact.Tokens(f.Err)
 	setNoStore(w.Header())
 	if f.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 const (
@@ -479,7 +480,7 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	e := a.loggedOut(r)
 	ended, err := a.sessions.logout(w, r)
 	if err != nil {
-		return withoutTokens(err)
+		return redact.Tokens(err)
 	}
 	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
 		a.cookies.markLoggedOut(w)
@@ -500,7 +501,7 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 	_, sent := bearer(r)
 	switch {
 	case held != nil && held.in():
-		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, maskOpenID(held.identity.OpenID)
+		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, redact.OpenID(held.identity.OpenID)
 	case sent && a.mini.client != nil:
 		e.AppID, e.Channel = a.mini.appID, ChannelMiniProgram
 	case a.mini.client == nil && a.website.client == nil:
@@ -521,12 +522,12 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 	if err == nil && a.tokens {
 		err = a.sessions.marks.DeleteMark(ctx, tokensMark(userKey(appID, openID)))
 	}
-	e := Event{Kind: EventRevoked, AppID: appID, OpenID: maskOpenID(openID)}
+	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
 	if err != nil {
 		e.Kind, e.Reason, e.Err = EventTrouble, ReasonStoreUnavailable, err
 	}
 	a.report(ctx, e)
-	return sessions, withoutTokens(err)
+	return sessions, redact.Tokens(err)
 }
 
 // withoutCookie returns the request as if the browser had not sent the cookie.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // Channel is the way by which a visitor logged in.
@@ -61,19 +62,10 @@ type Identity struct {
 func (id Identity) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("appid", id.AppID),
-		slog.String("openid", maskOpenID(id.OpenID)),
+		slog.String("openid", redact.OpenID(id.OpenID)),
 		slog.String("scope", string(id.Scope)),
 		slog.String("channel", string(id.Channel)),
 	)
-}
-
-// maskOpenID keeps enough of an openid to tell two apart in a log, and too
-// little to be one.
-func maskOpenID(openID string) string {
-	if len(openID) <= 8 {
-		return "…"
-	}
-	return openID[:6] + "…"
 }
 
 // grants reports whether the identity's scope is enough for a route that asks

@@ -7,10 +7,22 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // hook is a function of the application's that may refuse an identity.
 type hook func(context.Context, Identity) error
+
+// quiet makes the errors of an application's hook fit for a log: they may
+// repeat whom they concern.
+func (h hook) quiet() hook {
+	if h == nil {
+		return nil
+	}
+	return func(ctx context.Context, id Identity) error {
+		return redact.OpenIDs(h(ctx, id), id.OpenID, id.UnionID)
+	}
+}
 
 // RequireWeChat is New and Auth.RequireWeChat in one: a middleware that lets
 // only visitors with a WeChat identity through, and that serves the endpoints
@@ -99,7 +111,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 		if v.loggedIn {
 			if err := a.consents.allow(v.ctx, v.identity); err != nil {
 				if reason := hookReason(err); reason != ReasonNotAuthorized {
-					a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
+					a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.identity.AppID, OpenID: redact.OpenID(v.identity.OpenID), Err: err})
 				}
 				v.loggedIn = false
 			}
@@ -189,7 +201,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionPass:
 			if err := a.consents.allow(v.ctx, v.identity); err != nil {
 				reason := hookReason(err)
-				a.stopped(r, Event{Reason: reason, AppID: v.identity.AppID, OpenID: maskOpenID(v.identity.OpenID), Err: err})
+				a.stopped(r, Event{Reason: reason, AppID: v.identity.AppID, OpenID: redact.OpenID(v.identity.OpenID), Err: err})
 				a.stop(w, r, Failure{Reason: reason, Page: a.showsPage(r), Err: err})
 				return
 			}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -113,7 +114,7 @@ func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, err
 	}
 	a.report(ctx, Event{
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel,
-		OpenID: maskOpenID(id.OpenID), Duration: a.age(f),
+		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
 	})
 	return outcome{Token: token, Expiry: expiry.Unix()}, nil
 }
@@ -322,7 +323,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, errors.Join(err, a.sessions.marks.DeleteMark(ctx, enteredMark(ticket))))
 		return
 	}
-	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: maskOpenID(e.identity.OpenID)})
+	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
 	redirect(w, e.Target)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -197,7 +198,7 @@ func (c *config) observed(inner scs.Store) scs.Store {
 		return inner
 	}
 	return store.Observe(inner, func(ctx context.Context, call store.Call) {
-		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: withoutTokens(call.Err)}
+		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
 		if call.Err != nil {
 			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
 		}
@@ -236,7 +237,7 @@ func (a *Auth) isHeard(e Event) bool {
 
 // report writes the event to the log and tells the observer.
 func (a *Auth) report(ctx context.Context, e Event) {
-	e.Err = withoutTokens(e.Err)
+	e.Err = redact.Tokens(e.Err)
 	if e.Detail == "" {
 		e.Detail = remedies[e.Reason]
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -221,7 +222,7 @@ func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
 	s.server.Config.Handler = leave
 	b = s.browser()
 	b.visit("/leave")
-	openID := maskOpenID(wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	openID := redact.OpenID(wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	assert.Equal(t, Event{AppID: wechattest.DefaultAppID, Channel: ChannelWeChat, OpenID: openID}, last())
 	b = s.browser()
 	s.server.Config.Handler = s.routes()

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // WithTokens keeps the tokens that WeChat gives with a login, sealed in the
@@ -153,7 +154,7 @@ func (a *Auth) refreshProfile(v *visit) {
 	id := v.identity
 	err := a.fetchProfile(ctx, &id)
 	if err != nil {
-		a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, OpenID: maskOpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
+		a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
 		// Next time in an hour.
 		id.ProfileAt = a.now().Add(profileRetry - a.profileMaxAge)
 	}

@@ -1,7 +1,8 @@
-package wechatauth
+// Package redact removes from errors what must not be logged: session tokens
+// and whole openids.
+package redact
 
 import (
-	"context"
 	"errors"
 	"regexp"
 	"strings"
@@ -10,33 +11,26 @@ import (
 // tokenForm is what session tokens look like, and their hashes.
 var tokenForm = regexp.MustCompile(`[A-Za-z0-9_-]{43,}`)
 
-// withoutTokens returns err fit for a log: a session store that is not ours may
+// Tokens returns err fit for a log: a session store that is not ours may
 // repeat the key that it was asked for, as Redis does for a command that it
 // does not know.
-func withoutTokens(err error) error {
+func Tokens(err error) error {
 	if err == nil || !tokenForm.MatchString(err.Error()) {
 		return err
 	}
 	return &retold{tokenForm.ReplaceAllString(err.Error(), "…"), func() error { return err }}
 }
 
-// quiet makes the errors of an application's hook fit for a log: they may
-// repeat whom they concern.
-func (h hook) quiet() hook {
-	if h == nil {
-		return nil
-	}
-	return func(ctx context.Context, id Identity) error { return withoutUser(h(ctx, id), id) }
-}
-
-func withoutUser(err error, id Identity) error {
+// OpenIDs returns err without the openids and unionids given. An empty id is
+// ignored.
+func OpenIDs(err error, ids ...string) error {
 	if err == nil {
 		return nil
 	}
 	text := err.Error()
-	for _, whole := range []string{id.OpenID, id.UnionID} {
+	for _, whole := range ids {
 		if whole != "" {
-			text = strings.ReplaceAll(text, whole, maskOpenID(whole))
+			text = strings.ReplaceAll(text, whole, OpenID(whole))
 		}
 	}
 	if text == err.Error() {
@@ -57,3 +51,12 @@ func (e *retold) Error() string { return e.text }
 func (e *retold) Is(target error) bool { return errors.Is(e.err(), target) }
 
 func (e *retold) As(target any) bool { return errors.As(e.err(), target) }
+
+// OpenID keeps enough of an openid to tell two apart in a log, and too little
+// to be one.
+func OpenID(openID string) string {
+	if len(openID) <= 8 {
+		return "…"
+	}
+	return openID[:6] + "…"
+}
