@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
@@ -17,7 +18,7 @@ import (
 // pending login of this state; it is not expired; the visitor did not refuse;
 // this callback has the claim.
 func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
-	if !mayNavigate(r.Header) {
+	if !navigation.MayNavigate(r) {
 		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
 	}
@@ -36,7 +37,7 @@ func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	f.Channel = acc.channel
 	switch {
-	case reason == ReasonFlowCookieMissing && inFrame(r):
+	case reason == ReasonFlowCookieMissing && navigation.InFrame(r):
 		a.reopenInTop(w, r)
 	case reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:
 		a.comeTooLate(w, r, q, f, reason)

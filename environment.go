@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/wechatauth/wechatauth/internal/navigation"
 )
 
 // Environment is where a page is open, as far as the User-Agent tells. It
@@ -46,7 +48,7 @@ const (
 // whatever operating system it names for the sake of old sites: HarmonyOS on a
 // computer names Windows, on a phone Android.
 func EnvironmentOf(r *http.Request) Environment {
-	return environmentOf(headerOf(r.Header, "User-Agent"))
+	return environmentOf(navigation.Header(r.Header, "User-Agent"))
 }
 
 // bigScreen matches the device of a User-Agent, in lower case, that is no phone

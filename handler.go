@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
@@ -318,7 +319,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.cookies.dropIfSent(w, r, a.cookies.snapshotName())
 		r = withoutCookie(withoutCookie(r, a.cookies.trailName()), a.cookies.snapshotName())
 	}
-	if v.loggedIn && v.identity.grants(a.scope) && !(again && isOwnWish(r)) {
+	if v.loggedIn && v.identity.grants(a.scope) && !(again && navigation.IsOwnWish(r)) {
 		redirect(w, target)
 		return
 	}
@@ -334,7 +335,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 // but pages, so a client too old or too simple to say what it asks for is
 // believed, unless something shows that it is no person's visit.
 func (a *Auth) navigates(r *http.Request) bool {
-	return a.isPage(r) || (mayBePage(r.Header) && !breaksOnRedirect(r))
+	return a.isPage(r) || navigation.MayBePage(r)
 }
 
 func (a *Auth) unavailable(w http.ResponseWriter, r *http.Request, err error) {
@@ -430,7 +431,7 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 // that was not.
 func (a *Auth) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	err := a.origin.Check(r)
-	if err == nil && a.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(headerOf(r.Header, "Origin")), "http://") {
+	if err == nil && a.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
 		// net/http compares hosts only, and anyone on the network makes such a page.
 		err = errors.New("form of a page that came by plain http")
 	}

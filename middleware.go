@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
@@ -92,7 +93,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 			a.ServeHTTP(w, r)
 			return
 		}
-		if isPreflight(r) {
+		if navigation.IsPreflight(r) {
 			a.passPreflight(w, r, next)
 			return
 		}
@@ -180,7 +181,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			a.ServeHTTP(w, r)
 			return
 		}
-		if isPreflight(r) {
+		if navigation.IsPreflight(r) {
 			a.passPreflight(w, r, next)
 			return
 		}
@@ -220,7 +221,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionUpgrade:
 			redirect(w, a.upgradeURL(a.targetOf(r)))
 		default:
-			if r.Method == http.MethodPost && !hasHeader(r.Header, "Cookie") && !hasHeader(r.Header, "Authorization") {
+			if r.Method == http.MethodPost && !navigation.Has(r.Header, "Cookie") && !navigation.Has(r.Header, "Authorization") {
 				first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
 				a.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
 			}
@@ -311,13 +312,61 @@ func (a *Auth) stopUnsaved(w http.ResponseWriter, r *http.Request, err error) {
 	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 }
 
+// IsPageVisit reports whether r is a browser's visit of a page: a person who
+// opens an address, follows a link or reloads, and whose browser will show the
+// answer. Only such a request can be sent to WeChat to log in. Everything else
+// that is anonymous is better told so with a status code: a script cannot
+// follow a redirect to another origin, and every redirect costs a cookie.
+//
+// A visit is a GET or HEAD request that
+//   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
+//     browsers since 2023 send them on https and to loopback hosts;
+//   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest or "empty", and
+//     accepts text/html: a service worker passes a visit to the network as
+//     "empty", and Chromium 76 to 79, on which older web-views are built, did
+//     not send the destination yet;
+//   - or has no Sec-Fetch header at all and accepts text/html: an older
+//     browser, or any browser on a plain http origin.
+//
+// It is no visit, whatever else it says, if it
+//   - carries a bearer token of POST mini/login;
+//   - carries any other Authorization and no Sec-Fetch-Mode "navigate": an API
+//     client with its own credentials. Browsers add those of HTTP Basic to
+//     every page of a site;
+//   - carries Upgrade: a WebSocket;
+//   - accepts text/event-stream: an EventSource;
+//   - is a prefetch, a prerender or a preview (Sec-Purpose, Purpose, X-Purpose,
+//     X-Moz): nobody has asked for the page yet;
+//   - has the X-Requested-With "XMLHttpRequest". Any other value is left
+//     alone: Android web-views send their app's package name with every page,
+//     WeChat's is "com.tencent.mm".
+//
+// A header without a value counts as absent. An iframe, an image, a script,
+// fetch, XMLHttpRequest and a service worker's own requests name another mode or
+// destination and are no visits; an iframe whose request a service worker passes
+// on cannot be distinguished from a page.
+//
+// It is assumed that browsers speak the truth about themselves. Any other
+// client can send what it likes and gains nothing by it: the answer decides
+// what it is shown, never what it may do. Without Sec-Fetch headers an iframe
+// cannot be told from a page.
+//
+// See https://www.w3.org/TR/fetch-metadata/ for the Sec-Fetch headers and
+// https://fetch.spec.whatwg.org/#sec-purpose-header for Sec-Purpose.
+//
+// IsPageVisit only reads the method and the header of r.
+func IsPageVisit(r *http.Request) bool {
+	token, _ := bearer(r)
+	return token == "" && navigation.IsPageVisit(r)
+}
+
 // isPage applies the page-visit rule. Where the application has a rule, only the
 // method comes before it.
-func (a *Auth) isPage(r *http.Request) bool { return isRead(r) && a.pageVisit(r) }
+func (a *Auth) isPage(r *http.Request) bool { return navigation.IsRead(r) && a.pageVisit(r) }
 
 // showsPage reports whether a failure is shown as a page: a person sees the
 // response of a page visit, and of a form.
-func (a *Auth) showsPage(r *http.Request) bool { return isForm(r) || a.isPage(r) }
+func (a *Auth) showsPage(r *http.Request) bool { return navigation.IsForm(r) || a.isPage(r) }
 
 // owns reports whether the request is for one of our endpoints. Other paths below
 // the prefix are the application's.
@@ -353,7 +402,7 @@ func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 // form's own URL may answer no GET, so that of the page with the form; "/" where
 // neither is a return target.
 func (a *Auth) targetOf(r *http.Request) string {
-	if !isRead(r) {
+	if !navigation.IsRead(r) {
 		if page, ok := a.landing(r.Referer()); ok {
 			return page
 		}
@@ -394,7 +443,7 @@ func (a *Auth) withoutOrigin(raw string) (rest string, had bool) {
 // A visit by plain http, as a proxy reports it, is another host in the same
 // way where the base URL is https: browsers drop Secure cookies there.
 func (a *Auth) onOtherHost(r *http.Request) bool {
-	if !a.isPlainHTTP(r) && (a.sameHost(r.Host) || a.sameHost(headerOf(r.Header, "X-Forwarded-Host"))) {
+	if !a.isPlainHTTP(r) && (a.sameHost(r.Host) || a.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
 		return false
 	}
 	_, err := r.Cookie(a.cookies.hopName())
@@ -404,7 +453,7 @@ func (a *Auth) onOtherHost(r *http.Request) bool {
 // isPlainHTTP reports whether a proxy says that a request for a site on https
 // came by http.
 func (a *Auth) isPlainHTTP(r *http.Request) bool {
-	proto, _, _ := strings.Cut(headerOf(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
+	proto, _, _ := strings.Cut(navigation.Header(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
 	return a.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
 }
 

@@ -662,3 +662,14 @@ func TestLoginAgain(t *testing.T) {
 	assert.Contains(t, other.step(again).Header.Get("Location"), "&forcePopup=true#wechat_redirect", "who has agreed before is asked again")
 	assert.NotContains(t, asks.browser().step(again).Header.Get("Location"), "forcePopup")
 }
+
+// The rule of internal/navigation, and the tokens of POST mini/login besides.
+func TestIsPageVisit(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/orders?id=7", nil)
+	r.Header = http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
+	ours := "Bearer " + bearerPrefix + strings.Repeat("x", tokenLength)
+	for authorization, want := range map[string]bool{"": true, "Basic eDp5": true, "Bearer eyJhbGciOiJSUzI1NiJ9.e30.x": true, ours: false} {
+		r.Header.Set("Authorization", authorization)
+		assert.Equal(t, want, IsPageVisit(r), authorization)
+	}
+}

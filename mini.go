@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -197,7 +198,7 @@ func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 // whether it has one. A token without the prefix of ours is another's, such as a
 // proxy's in front, and hides no cookie.
 func bearer(r *http.Request) (token string, sent bool) {
-	scheme, rest, _ := strings.Cut(headerOf(r.Header, "Authorization"), " ")
+	scheme, rest, _ := strings.Cut(navigation.Header(r.Header, "Authorization"), " ")
 	token, ours := strings.CutPrefix(strings.TrimSpace(rest), bearerPrefix)
 	switch {
 	case !ours || !strings.EqualFold(scheme, "Bearer"):
@@ -281,12 +282,12 @@ func (a *Auth) enterPath(ticket string) string { return a.endpoint("mini/enter")
 // response is PageEnter, whose form posts the ticket. Any other request changes
 // nothing.
 func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
-	from := openedHere
+	from := navigation.Here
 	if r.Method == http.MethodPost {
 		if _, ok := a.ownForm(w, r); !ok {
 			return
 		}
-	} else if from = openerOf(r); from == openedElsewhere {
+	} else if from = navigation.OpenerOf(r, EnvironmentOf(r) == MiniProgramWebView); from == navigation.Elsewhere || !IsPageVisit(r) {
 		a.stopped(r, Event{Reason: ReasonCrossOrigin})
 		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: a.isPage(r)})
 		return
@@ -309,7 +310,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && (from == openedPerhaps || v.ambiguous || v.loggedIn && !v.identity.sameUser(e.identity)) {
+	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.ambiguous || v.loggedIn && !v.identity.sameUser(e.identity)) {
 		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: e.Target})
 		return
 	}

@@ -29,12 +29,6 @@ func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 	a.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
-// inFrame reports whether the answer is shown in a frame of another page.
-func inFrame(r *http.Request) bool {
-	dest := headerOf(r.Header, "Sec-Fetch-Dest")
-	return dest == "iframe" || dest == "frame"
-}
-
 // reopenInTop answers a callback that came into a frame. Where WeChat's page
 // sent it there, browsers keep Lax cookies back, and with them the pending
 // login; the page asks for the same URL again in the whole window, where they

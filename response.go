@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+
+	"github.com/wechatauth/wechatauth/internal/navigation"
 )
 
 // responseWriter saves the session before the first byte of a response leaves,
@@ -132,7 +134,7 @@ func (w *responseWriter) addVary(h http.Header) {
 // addPrivate keeps what a logged-in user is shown out of caches that many
 // share, and has the browser ask again: the session may have ended.
 func (w *responseWriter) addPrivate(h http.Header) {
-	if hasHeader(h, "Cache-Control") {
+	if navigation.Has(h, "Cache-Control") {
 		h.Add("Cache-Control", "private, no-cache")
 		return
 	}
@@ -144,7 +146,7 @@ func (w *responseWriter) addPrivate(h http.Header) {
 // be kept. A header without a value and "no-transform" do not. What scs adds with
 // a cookie does not count either: many caches ignore it.
 func saysWhoMayKeep(h http.Header) bool {
-	return hasHeader(h, "Expires") || slices.ContainsFunc(h["Cache-Control"], func(line string) bool {
+	return navigation.Has(h, "Expires") || slices.ContainsFunc(h["Cache-Control"], func(line string) bool {
 		return slices.ContainsFunc(splitDirectives(line), func(d string) bool {
 			return d != "" && d != `no-cache="Set-Cookie"` && !strings.EqualFold(d, "no-transform")
 		})

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
 )
 
@@ -244,7 +245,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	}
 	c, held := a.cookies.scan(r)
 	held = held && c.Scope == scope
-	again := v.loggedIn && (held && c.Again || q.Has("again") && isOwnWish(r))
+	again := v.loggedIn && (held && c.Again || q.Has("again") && navigation.IsOwnWish(r))
 	if v.loggedIn && v.identity.grants(scope) && !again {
 		redirect(w, target)
 		return

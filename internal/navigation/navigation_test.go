@@ -1,13 +1,15 @@
-package wechatauth
+package navigation
 
 import (
+	"bufio"
 	"net/http"
-	"net/http/httptest"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 const (
@@ -136,7 +138,6 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 		{"API client with a token", "GET", []string{"Accept: text/html", "Authorization: Bearer x"}, false},
 		{"API client with a password", "GET", []string{"Accept: text/html", "Authorization: Basic eDp5"}, false},
 		{"fetch with a password", "GET", []string{"Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "Accept: text/html", "Authorization: Basic eDp5"}, false},
-		{"navigation with a token of POST mini/login", "GET", with(navigation, "Authorization: Bearer "+bearerPrefix+strings.Repeat("x", 43)), false},
 		{"mini program", "GET", []string{"User-Agent: " + androidWeChat, "Accept: */*", "Content-Type: application/json"}, false},
 		{"health check", "GET", []string{"User-Agent: kube-probe/1.29", "Accept: */*"}, false},
 		{"any text", "GET", []string{"Accept: text/*"}, false},
@@ -156,7 +157,7 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			got := overTheWire(t, c.method, c.header, IsPageVisit)
+			got := IsPageVisit(read(t, c.method, c.header))
 			assert.Equal(t, c.want, got)
 		})
 	}
@@ -179,8 +180,8 @@ func TestPreflightsAreRecognised(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			assert.Equal(t, c.want, overTheWire(t, c.method, c.header, isPreflight))
-			assert.False(t, c.want && overTheWire(t, c.method, c.header, IsPageVisit), "a preflight is no visit")
+			assert.Equal(t, c.want, IsPreflight(read(t, c.method, c.header)))
+			assert.False(t, c.want && IsPageVisit(read(t, c.method, c.header)), "a preflight is no visit")
 		})
 	}
 }
@@ -202,7 +203,7 @@ func FuzzIsPageVisit(f *testing.F) {
 		r.Header.Add(name1, value1)
 		r.Header.Add(name2, value2)
 		var visit, preflight bool
-		if allocated := allocatedBy(func() { visit, preflight = IsPageVisit(r), isPreflight(r) }); allocated > 1<<20 {
+		if allocated := allocatedBy(func() { visit, preflight = IsPageVisit(r), IsPreflight(r) }); allocated > 1<<20 {
 			t.Errorf("%d bytes allocated", allocated)
 		}
 		if visit && method != "GET" && method != "HEAD" {
@@ -211,21 +212,19 @@ func FuzzIsPageVisit(f *testing.F) {
 		if visit && preflight {
 			t.Error("a preflight is a visit")
 		}
-		navigates := headerOf(r.Header, "Sec-Fetch-Mode") == "navigate" && headerOf(r.Header, "Sec-Fetch-Dest") == "document"
+		navigates := Header(r.Header, "Sec-Fetch-Mode") == "navigate" && Header(r.Header, "Sec-Fetch-Dest") == "document"
 		if visit && !navigates && !strings.Contains(strings.ToLower(strings.Join(r.Header["Accept"], ",")), "text/html") {
 			t.Error("neither says that it navigates nor accepts a page, and is a visit")
 		}
-		navigation := headerOf(r.Header, "Sec-Fetch-Mode") == "navigate"
-		if visit && (hasHeader(r.Header, "Upgrade") || hasHeader(r.Header, "Authorization") && !navigation) {
+		navigation := Header(r.Header, "Sec-Fetch-Mode") == "navigate"
+		if visit && (Has(r.Header, "Upgrade") || Has(r.Header, "Authorization") && !navigation) {
 			t.Error("carries Upgrade, or credentials without a navigation, and is a visit")
 		}
-		for name, value := range map[string]string{"Authorization": "Bearer " + bearerPrefix + strings.Repeat("x", 43), "Upgrade": "x"} {
-			r.Header.Set(name, value)
-			if IsPageVisit(r) {
-				t.Errorf("was given %s and is a visit", name)
-			}
-			r.Header.Del(name)
+		r.Header.Set("Upgrade", "x")
+		if IsPageVisit(r) {
+			t.Error("was given Upgrade and is a visit")
 		}
+		r.Header.Del("Upgrade")
 		r.Method = http.MethodPost
 		if IsPageVisit(r) {
 			t.Error("a POST is a visit")
@@ -233,13 +232,67 @@ func FuzzIsPageVisit(f *testing.F) {
 	})
 }
 
-// overTheWire sends a request with exactly these header lines to a server and
-// returns what decide says there.
-func overTheWire(t *testing.T, method string, header []string, decide func(*http.Request) bool) bool {
+// What the other rules say of what browsers send.
+func TestRulesOfNavigation(t *testing.T) {
+	const site, mode, dest, accept = "Sec-Fetch-Site: ", "Sec-Fetch-Mode: ", "Sec-Fetch-Dest: ", "Accept: "
+	rules := map[string]func(*http.Request) bool{
+		"IsForm": IsForm, "MayBePage": MayBePage, "MayNavigate": MayNavigate, "IsOwnWish": IsOwnWish, "InFrame": InFrame,
+		"opened here":                    func(r *http.Request) bool { return OpenerOf(r, false) == Here },
+		"opened here, in a mini program": func(r *http.Request) bool { return OpenerOf(r, true) == Here },
+		"opened perhaps":                 func(r *http.Request) bool { return OpenerOf(r, false) == Perhaps },
+	}
+	for _, c := range []struct {
+		name   string
+		method string
+		header []string
+		want   []string
+	}{
+		{"address bar", "GET", []string{site + "none", mode + "navigate", dest + "document", accept + "text/html"}, []string{"MayNavigate", "IsOwnWish", "opened here", "opened here, in a mini program"}},
+		{"link of the site", "GET", []string{site + "same-origin", mode + "navigate", dest + "document"}, []string{"MayNavigate", "IsOwnWish", "opened here", "opened here, in a mini program"}},
+		{"link of another site", "GET", []string{site + "cross-site", mode + "navigate", dest + "document"}, []string{"MayNavigate"}},
+		{"link of a sibling", "GET", []string{site + "same-site", mode + "navigate", dest + "document"}, []string{"MayNavigate"}},
+		{"service worker", "GET", []string{site + "same-origin", mode + "navigate", dest + "empty"}, []string{"MayNavigate", "IsOwnWish", "opened perhaps"}},
+		{"iframe", "GET", []string{site + "cross-site", mode + "navigate", dest + "iframe"}, []string{"MayNavigate", "InFrame"}},
+		{"frame", "GET", []string{site + "same-origin", mode + "navigate", dest + "frame"}, []string{"MayNavigate", "IsOwnWish", "InFrame", "opened here", "opened here, in a mini program"}},
+		{"iframe in Chromium 79", "GET", []string{site + "cross-site", mode + "nested-navigate"}, []string{"MayNavigate"}},
+		{"prerender", "GET", []string{site + "none", mode + "navigate", dest + "document", "Sec-Purpose: prefetch;prerender"}, []string{"IsOwnWish", "opened here", "opened here, in a mini program"}},
+		{"old browser", "GET", []string{accept + "text/html"}, []string{"MayBePage", "MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"client that accepts anything", "GET", []string{accept + "*/*"}, []string{"MayBePage", "MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"no header at all", "GET", nil, []string{"MayBePage", "MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"API client", "GET", []string{accept + "application/json"}, []string{"MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"API client with a password", "GET", []string{accept + "text/html", "Authorization: Basic eDp5"}, []string{"MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"XMLHttpRequest", "GET", []string{accept + "text/html", "X-Requested-With: XMLHttpRequest"}, []string{"MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"form", "POST", []string{site + "same-origin", mode + "navigate", dest + "document", accept + "text/html"}, []string{"IsForm", "MayNavigate", "IsOwnWish", "opened here", "opened here, in a mini program"}},
+		{"form of an old browser", "POST", []string{accept + "text/html"}, []string{"IsForm", "MayBePage", "MayNavigate", "IsOwnWish", "opened perhaps", "opened here, in a mini program"}},
+		{"fetch", "POST", []string{site + "same-origin", mode + "cors", dest + "empty", accept + "text/html"}, []string{"IsOwnWish", "opened perhaps"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := read(t, c.method, c.header)
+			var got []string
+			for name, rule := range rules {
+				if rule(r) {
+					got = append(got, name)
+				}
+			}
+			assert.ElementsMatch(t, c.want, got)
+		})
+	}
+}
+
+// read parses a request with exactly these header lines, as a server does.
+func read(t *testing.T, method string, header []string) *http.Request {
 	t.Helper()
-	decision := make(chan bool, 1)
-	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { decision <- decide(r) }))
-	defer server.Close()
-	sendRaw(t, server.Listener.Addr().String(), method, "/orders?id=7", header...)
-	return <-decision
+	lines := append([]string{method + " /orders?id=7 HTTP/1.1", "Host: app.example.com"}, header...)
+	r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(strings.Join(lines, "\r\n") + "\r\n\r\n")))
+	require.NoError(t, err)
+	return r
+}
+
+// allocatedBy returns how many bytes of heap a call took, roughly.
+func allocatedBy(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
 }

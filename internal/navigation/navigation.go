@@ -1,0 +1,173 @@
+// Package navigation reads what a browser says about a request: whether it is a
+// page visit, what started it, and whether a user sees the response.
+package navigation
+
+import (
+	"net/http"
+	"strings"
+)
+
+// IsPageVisit reports whether r is a browser request for a top-level document.
+// The rule is documented at the root package's function of this name, which
+// adds that a bearer token of ours is not a browser's.
+func IsPageVisit(r *http.Request) bool {
+	return IsRead(r) && !breaksOnRedirect(r) && !isXMLHttpRequest(r.Header) && isTopLevelNavigation(r.Header)
+}
+
+// IsRead reports whether a browser can repeat the request as a page visit.
+func IsRead(r *http.Request) bool {
+	return r.Method == http.MethodGet || r.Method == http.MethodHead
+}
+
+// breaksOnRedirect reports whether what asks cannot follow a redirect to a
+// page of WeChat's, or nobody has asked.
+func breaksOnRedirect(r *http.Request) bool {
+	h := r.Header
+	return hasOwnCredentials(r) || Has(h, "Upgrade") || isSpeculative(h) || acceptsType(h, "text/event-stream")
+}
+
+// hasOwnCredentials reports whether an API client authenticates itself. A
+// browser sends Authorization too, on a site behind HTTP Basic, and only the
+// Sec-Fetch headers distinguish it then.
+func hasOwnCredentials(r *http.Request) bool {
+	return Has(r.Header, "Authorization") && Header(r.Header, "Sec-Fetch-Mode") != "navigate"
+}
+
+func isXMLHttpRequest(h http.Header) bool {
+	return strings.EqualFold(Header(h, "X-Requested-With"), "XMLHttpRequest")
+}
+
+// IsForm reports whether a page submits a form, whose response a person sees,
+// as far as an old browser can be distinguished from a script.
+func IsForm(r *http.Request) bool {
+	mode := Header(r.Header, "Sec-Fetch-Mode")
+	return !IsRead(r) && acceptsType(r.Header, "text/html") && !isXMLHttpRequest(r.Header) && (mode == "" || mode == "navigate")
+}
+
+// MayBePage reports whether a browser without Sec-Fetch headers leaves open
+// that it asks for a page: the Accept header names pages, or anything at all.
+func MayBePage(r *http.Request) bool {
+	h := r.Header
+	if sendsFetchMetadata(h) || isXMLHttpRequest(h) || breaksOnRedirect(r) {
+		return false
+	}
+	accept := Header(h, "Accept")
+	return accept == "" || accept == "*/*" || acceptsType(h, "text/html")
+}
+
+// isTopLevelNavigation reports whether the browser says, or its silence leaves
+// possible, that the answer becomes the page of a tab.
+func isTopLevelNavigation(h http.Header) bool {
+	if !sendsFetchMetadata(h) {
+		return acceptsType(h, "text/html")
+	}
+	if Header(h, "Sec-Fetch-Mode") != "navigate" {
+		return false
+	}
+	dest := Header(h, "Sec-Fetch-Dest")
+	return dest == "document" || (dest == "" || dest == "empty") && acceptsType(h, "text/html")
+}
+
+func sendsFetchMetadata(h http.Header) bool {
+	return Has(h, "Sec-Fetch-Mode") || Has(h, "Sec-Fetch-Dest") || Has(h, "Sec-Fetch-Site") || Has(h, "Sec-Fetch-User")
+}
+
+// IsOwnWish reports whether no other site sent the browser here, as far as the
+// browser says: the address bar, or a page of this origin.
+func IsOwnWish(r *http.Request) bool {
+	site := Header(r.Header, "Sec-Fetch-Site")
+	return site == "" || site == "none" || site == "same-origin"
+}
+
+// isSpeculative reports whether the browser fetches ahead of a visit that may
+// never happen.
+func isSpeculative(h http.Header) bool {
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		for _, value := range h[name] {
+			value = strings.ToLower(value)
+			if strings.Contains(value, "prefetch") || strings.Contains(value, "prerender") || strings.Contains(value, "preview") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// MayNavigate reports whether the browser leaves open that somebody sees the
+// response, in a tab or in a frame. Chromium 76 to 79 call the visit of a frame
+// "nested-navigate".
+func MayNavigate(r *http.Request) bool {
+	mode := Header(r.Header, "Sec-Fetch-Mode")
+	return !isSpeculative(r.Header) && (mode == "" || strings.HasSuffix(mode, "navigate"))
+}
+
+// An Opener is what made a browser ask for a page.
+type Opener int
+
+// What made a browser ask for a page.
+const (
+	Elsewhere Opener = iota // another origin
+	Perhaps                 // the browser does not say
+	Here                    // the user, the app around a web-view, or this origin
+)
+
+// OpenerOf returns what made a browser ask for the page that r visits. "none" is
+// said of a visit that no page has started, as the address bar and a mini program
+// do, and never of a frame. Browsers without Sec-Fetch headers do not say; a mini
+// program's web-view (WKWebView before iOS 16.4) shows nothing but pages of its
+// own account's domains, and no page elsewhere can take on its User-Agent.
+// A service worker's fetch of a page is its own site's, whichever page started
+// the visit.
+func OpenerOf(r *http.Request, miniProgramWebView bool) Opener {
+	switch {
+	case !IsOwnWish(r):
+		return Elsewhere
+	case Header(r.Header, "Sec-Fetch-Dest") == "empty" || !Has(r.Header, "Sec-Fetch-Site") && !miniProgramWebView:
+		return Perhaps
+	}
+	return Here
+}
+
+// InFrame reports whether the response is shown in a frame of another page.
+func InFrame(r *http.Request) bool {
+	dest := Header(r.Header, "Sec-Fetch-Dest")
+	return dest == "iframe" || dest == "frame"
+}
+
+// IsPreflight reports whether r is a CORS preflight: the browser asks, without
+// cookies, whether a script may send the request it has in mind. It can never
+// be logged in, so the application's CORS handler has to answer it.
+// See https://fetch.spec.whatwg.org/#cors-preflight-request.
+func IsPreflight(r *http.Request) bool {
+	return r.Method == http.MethodOptions && Has(r.Header, "Origin") && Has(r.Header, "Access-Control-Request-Method")
+}
+
+// acceptsType reports whether Accept names the media type itself. A wildcard does
+// not count: every script and every image sends one.
+func acceptsType(h http.Header, mediaType string) bool {
+	for _, value := range h["Accept"] {
+		for item := range strings.SplitSeq(value, ",") {
+			name, _, _ := strings.Cut(item, ";")
+			if strings.EqualFold(strings.TrimSpace(name), mediaType) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Has reports whether a header of this name, in its canonical form, has a
+// value.
+func Has(h http.Header, name string) bool { return Header(h, name) != "" }
+
+// Header returns the first value of a header, for a name in its canonical
+// form. Proxies blank headers that they should remove, so an empty value is
+// none.
+func Header(h http.Header, name string) string {
+	for _, value := range h[name] {
+		if value = strings.TrimSpace(value); value != "" {
+			return value
+		}
+	}
+	return ""
+}
