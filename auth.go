@@ -13,6 +13,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
 // Auth is the gate with everything that belongs to it: the middleware, the
@@ -36,7 +37,7 @@ type Auth struct {
 
 	sessions *sessions
 	cookies  *cookieJar
-	keys     *keyring // for what the store keeps, which never sees it
+	keys     *seal.Ring // for what the store keeps, which never sees it
 	claims   *claims
 
 	scanLooks *scanLooks
@@ -187,18 +188,18 @@ func (a *Auth) setFlows(c *config) error {
 	if !c.flowKeysSet {
 		secrets = [][]byte{[]byte(c.secret)}
 	}
-	ring, err := newKeyring("flow", secrets...)
+	ring, err := seal.New("flow", secrets...)
 	if err != nil {
 		return err
 	}
 	if c.sessionKeysSet {
 		secrets = c.sessionKeys // so the AppSecret makes no record that logs anyone in
 	}
-	if a.keys, err = newKeyring("kept", secrets...); err != nil {
+	if a.keys, err = seal.New("kept", secrets...); err != nil {
 		return err
 	}
 	if c.relaySet {
-		ring, err := newKeyring("relay", c.relayKey)
+		ring, err := seal.New("relay", c.relayKey)
 		if err != nil {
 			return err
 		}

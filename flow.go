@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
 // A flow is one pending login. It lives in a cookie of the browser that began
@@ -91,9 +92,15 @@ func newFlowKey() []byte {
 	return key
 }
 
+// A sealer encrypts the values of cookies, as [seal.Ring] does.
+type sealer interface {
+	Seal(plain []byte, place ...string) string
+	Open(text string, place ...string) ([]byte, error)
+}
+
 // cookieJar writes and reads the cookies of pending logins.
 type cookieJar struct {
-	ring   *keyring
+	ring   sealer
 	prefix string // "__Host-wechat_" on https, "wechat_" on plain http
 	tag    string // ends the names that are not a flow's
 	secure bool
@@ -104,7 +111,7 @@ type cookieJar struct {
 	flows, trails, snapshots, logouts, hops string
 }
 
-func newCookieJar(ring *keyring, prefix, tag string) *cookieJar {
+func newCookieJar(ring sealer, prefix, tag string) *cookieJar {
 	return &cookieJar{
 		ring: ring, prefix: prefix, tag: tag,
 		// Whoever lets cookies through by the beginning of their names lets the
@@ -131,9 +138,9 @@ func (j *cookieJar) place(purpose, name string) []string {
 // unseal opens a cookie that was sealed for this purpose under its own name.
 func (j *cookieJar) unseal(name, value, purpose string) ([]byte, error) {
 	if len(value) > maxFlowBytes {
-		return nil, errUnsealed
+		return nil, seal.ErrOpen
 	}
-	return j.ring.open(value, j.place(purpose, name)...)
+	return j.ring.Open(value, j.place(purpose, name)...)
 }
 
 // find opens the cookie of this name. A neighbour on the same host can plant
@@ -161,7 +168,7 @@ func (j *cookieJar) seal(v any, purpose, name string) (string, error) {
 	if err := e.Encode(v); err != nil {
 		return "", err
 	}
-	return j.ring.seal(plain.Bytes(), j.place(purpose, name)...), nil
+	return j.ring.Seal(plain.Bytes(), j.place(purpose, name)...), nil
 }
 
 // put sets the cookie of a new flow, and drops the oldest of those that the
@@ -176,7 +183,7 @@ func (j *cookieJar) put(w http.ResponseWriter, held []heldFlow, f flow) {
 
 func (j *cookieJar) sealFlow(f flow) (name, value string) {
 	name = j.flowCookieName(f.State)
-	value = j.ring.seal(f.json(), j.place("flow", name)...)
+	value = j.ring.Seal(f.json(), j.place("flow", name)...)
 	if len(name)+len(value) > maxFlowBytes && f.Target != "/" {
 		// A target of nothing but quotes outgrows the cookie, and the browser
 		// would drop it whole. The login is worth more than the target.
@@ -324,7 +331,7 @@ func (j *cookieJar) open(c *http.Cookie) (flow, error) {
 		return f, err
 	}
 	if err := json.Unmarshal(plain, &f); err != nil || !validState(f.State) || len(f.Key) != flowKeySize {
-		return flow{}, errUnsealed
+		return flow{}, seal.ErrOpen
 	}
 	return f, nil
 }

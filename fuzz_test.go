@@ -190,7 +190,7 @@ func FuzzFlowCookie(f *testing.F) {
 		plain = bytes.ReplaceAll(plain, []byte("STATE"), []byte(fl.State))
 		plain = bytes.ReplaceAll(plain, []byte("NOW"), strconv.AppendInt(nil, fl.IssuedAt, 10))
 		for purpose, name := range names {
-			own := http.Header{"Cookie": {name + "=" + g.cookies.ring.seal(plain, g.cookies.place(purpose, name)...)}}
+			own := http.Header{"Cookie": {name + "=" + g.cookies.ring.Seal(plain, g.cookies.place(purpose, name)...)}}
 			g.page(t, callback, own)
 			g.page(t, &url.URL{Path: "/orders"}, own)
 			g.page(t, &url.URL{Path: "/wechat/login", RawQuery: "next=/a"}, own)

@@ -128,7 +128,7 @@ func (a *Auth) saveMini(v *visit, id Identity, key client.Secret) (token string,
 	}
 	a.sessions.manager.Put(v.ctx, bearerKey, true)
 	user := userKey(id.AppID, id.OpenID)
-	sealed := a.keys.seal([]byte(key.Reveal()), "session_key", user)
+	sealed := a.keys.Seal([]byte(key.Reveal()), "session_key", user)
 	if err := a.sessions.marks.PutMark(v.ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime); err != nil {
 		return "", time.Time{}, err
 	}
@@ -270,7 +270,7 @@ func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target str
 	if err != nil {
 		return err
 	}
-	box := a.keys.with("enter", []byte(ticket)).seal(plain, a.mini.appID)
+	box := a.keys.With("enter", []byte(ticket)).Seal(plain, a.mini.appID)
 	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
 }
 
@@ -346,7 +346,7 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Re
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
 	}
-	plain, err := a.keys.with("enter", []byte(ticket)).open(string(box), a.mini.appID)
+	plain, err := a.keys.With("enter", []byte(ticket)).Open(string(box), a.mini.appID)
 	if err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {
 		return e, ReasonCodeUsed, nil
 	}
@@ -403,7 +403,7 @@ func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 	if !found {
 		return "", ErrSessionKeyStale
 	}
-	key, err := m.auth.keys.open(string(sealed), "session_key", user)
+	key, err := m.auth.keys.Open(string(sealed), "session_key", user)
 	if err != nil {
 		return "", ErrSessionKeyStale
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -35,9 +36,9 @@ func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with sto
 	if err != nil {
 		return err
 	}
-	b := boxes{Flow: a.keys.with("outcome", f.Key).seal(plain, claimKey(f.AppID, f.State))}
+	b := boxes{Flow: a.keys.With("outcome", f.Key).Seal(plain, claimKey(f.AppID, f.State))}
 	if o.Token != "" {
-		b.Session = a.keys.with("outcome target", []byte(o.Token)).seal([]byte(o.Target), "target")
+		b.Session = a.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
@@ -91,9 +92,9 @@ func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
 	var b boxes
 	var o outcome
 	if err := json.Unmarshal(left, &b); err != nil {
-		return o, errUnsealed
+		return o, seal.ErrOpen
 	}
-	plain, err := a.keys.with("outcome", f.Key).open(b.Flow, claimKey(f.AppID, f.State))
+	plain, err := a.keys.With("outcome", f.Key).Open(b.Flow, claimKey(f.AppID, f.State))
 	if err != nil {
 		return o, err
 	}
@@ -104,15 +105,15 @@ func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
 func (a *Auth) openTarget(left []byte, token string) (string, error) {
 	var b boxes
 	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
-		return "", errUnsealed
+		return "", seal.ErrOpen
 	}
-	plain, err := a.keys.with("outcome target", []byte(token)).open(b.Session, "target")
+	plain, err := a.keys.With("outcome target", []byte(token)).Open(b.Session, "target")
 	if err != nil {
 		return "", err
 	}
 	target, ok := a.landing(string(plain))
 	if !ok {
-		return "", errUnsealed
+		return "", seal.ErrOpen
 	}
 	return target, nil
 }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
 // WeChat lets an account name one or two domains for its callbacks. A relay
@@ -49,7 +50,7 @@ func (c *config) validateRelay() error {
 // relay is what an application knows of its relay.
 type relay struct {
 	url  string
-	ring *keyring
+	ring *seal.Ring
 }
 
 // redirectURI is where WeChat sends the visitor back to.
@@ -66,7 +67,7 @@ func (a *Auth) unhop(q callbackQuery) (callbackQuery, bool) {
 	if a.relay == nil || q.refused {
 		return q, q.hop == ""
 	}
-	plain, err := a.relay.ring.open(q.hop, "hop", a.callbackURL(), q.state)
+	plain, err := a.relay.ring.Open(q.hop, "hop", a.callbackURL(), q.state)
 	if err != nil {
 		return q, false
 	}
@@ -98,7 +99,7 @@ func NewRelay(key []byte, callbacks ...string) (http.Handler, error) {
 	if len(callbacks) == 0 {
 		return nil, errors.New("wechatauth: NewRelay: give the callbacks of the applications")
 	}
-	ring, err := newKeyring("relay", key)
+	ring, err := seal.New("relay", key)
 	if err != nil {
 		return nil, err
 	}
@@ -116,7 +117,7 @@ func NewRelay(key []byte, callbacks ...string) (http.Handler, error) {
 }
 
 type relayHandler struct {
-	ring      *keyring
+	ring      *seal.Ring
 	callbacks map[string]bool
 	now       func() time.Time
 }
@@ -150,7 +151,7 @@ func (h *relayHandler) forward(r *http.Request) (location string, ok bool) {
 	answer := url.Values{"state": {q.state}}
 	if !q.refused {
 		plain := strconv.FormatInt(h.now().Unix(), 10) + " " + q.code
-		answer.Set("hop", h.ring.seal([]byte(plain), "hop", callback, q.state))
+		answer.Set("hop", h.ring.Seal([]byte(plain), "hop", callback, q.state))
 	}
 	return callback + "?" + answer.Encode(), true
 }

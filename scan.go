@@ -332,7 +332,7 @@ func (a *Auth) scanRead(ctx context.Context, mark string) (plain []byte, found b
 	if err != nil || !found {
 		return nil, false, err
 	}
-	plain, _ = a.keys.open(string(box), mark, a.official.appID)
+	plain, _ = a.keys.Open(string(box), mark, a.official.appID)
 	return plain, true, nil
 }
 
@@ -341,7 +341,7 @@ func (a *Auth) scanRead(ctx context.Context, mark string) (plain []byte, found b
 func (a *Auth) scanWrite(ctx context.Context, mark string, plain []byte, ttl time.Duration, once bool) (won bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.scanLook)
 	defer cancel()
-	box := []byte(a.keys.seal(plain, mark, a.official.appID))
+	box := []byte(a.keys.Seal(plain, mark, a.official.appID))
 	if once {
 		return a.sessions.marks.PutMarkNX(ctx, mark, box, ttl)
 	}
@@ -379,7 +379,7 @@ func (a *Auth) lookAtScan(ctx context.Context, ticket string) (string, error) {
 func (a *Auth) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	c, ok := a.cookies.scan(r)
 	if sealed := r.URL.Query().Get("phone"); sealed != "" {
-		plain, err := a.keys.open(sealed, scanPhonePlace, a.official.appID)
+		plain, err := a.keys.Open(sealed, scanPhonePlace, a.official.appID)
 		c, ok = scanCookie{Ticket: string(plain), IssuedAt: a.now().UnixMilli()}, err == nil
 	}
 	state := string(ReasonScanExpired)

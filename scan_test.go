@@ -24,6 +24,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -432,10 +433,10 @@ func scanAttacks() map[string]scanAttack {
 			return phone.fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).body == `{"state":"scan_expired"}`
 		},
 		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			box, err := newKeyring("kept", []byte("not the key of this site"))
+			box, err := seal.New("kept", []byte("not the key of this site"))
 			require.NoError(s.t, err)
 			mark := scanEndMark(c.Ticket)
-			forged := box.seal([]byte(`{"i":"{}","n":"0000"}`), mark)
+			forged := box.Seal([]byte(`{"i":"{}","n":"0000"}`), mark)
 			require.NoError(s.t, s.auth.sessions.marks.PutMark(context.Background(), mark, []byte(forged), time.Minute))
 			return refusedFor(desk.enter("/a", "0000"), ReasonScanExpired)
 		},

@@ -86,7 +86,7 @@ func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, tick
 			Kind: PageScanConfirmed, Status: http.StatusOK,
 			Scan: ScanDetails{
 				Number: end.Number, RefreshURL: a.scanPath(ticket),
-				statusURL: a.endpoint("scan/status") + "?phone=" + a.keys.seal([]byte(ticket), scanPhonePlace, a.official.appID),
+				statusURL: a.endpoint("scan/status") + "?phone=" + a.keys.Seal([]byte(ticket), scanPhonePlace, a.official.appID),
 			},
 		})
 	case "":

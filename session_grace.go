@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
 // renewedTTL is how long a token that was renewed leads to the new session:
@@ -48,21 +50,21 @@ func (s *sessions) renewed(ctx context.Context, old string) (string, error) {
 func renewedKey(old string) string { return "renewed " + hashedToken(old) }
 
 func sealRenewed(token, old string) ([]byte, error) {
-	ring, err := newKeyring("renewed", []byte(old))
+	ring, err := seal.New("renewed", []byte(old))
 	if err != nil {
 		return nil, err
 	}
-	return []byte(ring.seal([]byte(token), "token")), nil
+	return []byte(ring.Seal([]byte(token), "token")), nil
 }
 
 func openRenewed(box []byte, old string) (token string, err error) {
-	ring, err := newKeyring("renewed", []byte(old))
+	ring, err := seal.New("renewed", []byte(old))
 	if err != nil {
 		return "", err
 	}
-	plain, err := ring.open(string(box), "token")
+	plain, err := ring.Open(string(box), "token")
 	if err != nil || !validToken(string(plain)) {
-		return "", errUnsealed
+		return "", seal.ErrOpen
 	}
 	return string(plain), nil
 }

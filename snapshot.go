@@ -39,7 +39,7 @@ func (j *cookieJar) snapshotName() string { return j.snapshots }
 // markSnapshot remembers the mode in the browser, so that the next page visit
 // does not lead to WeChat again, and again.
 func (j *cookieJar) markSnapshot(w http.ResponseWriter) {
-	j.set(w, j.snapshotName(), j.ring.seal([]byte("1"), j.place("snapshot", j.snapshotName())...), snapshotTTL)
+	j.set(w, j.snapshotName(), j.ring.Seal([]byte("1"), j.place("snapshot", j.snapshotName())...), snapshotTTL)
 }
 
 func (j *cookieJar) inSnapshot(r *http.Request) bool {

@@ -2,7 +2,6 @@ package wechatauth
 
 import (
 	"context"
-	"crypto/cipher"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -110,23 +109,22 @@ func (s *site) loginOf(begun answer) answer {
 	return s.wire(http.MethodGet, strings.TrimPrefix(back.Header.Get("Location"), s.auth.base.String()), pageHeader, cookieHeader(cookies...))
 }
 
-// countedAEAD counts how often something is opened.
-type countedAEAD struct {
-	cipher.AEAD
+// A countedSealer counts the values that are opened, and their bytes.
+type countedSealer struct {
+	sealer
 	opens, bytes *atomic.Int64
 }
 
-func (c countedAEAD) Open(dst, nonce, ciphertext, additionalData []byte) ([]byte, error) {
+func (c countedSealer) Open(text string, place ...string) ([]byte, error) {
 	c.opens.Add(1)
-	c.bytes.Add(int64(len(ciphertext)))
-	return c.AEAD.Open(dst, nonce, ciphertext, additionalData)
+	c.bytes.Add(int64(len(text)))
+	return c.sealer.Open(text, place...)
 }
 
 // countOpens counts the decryptions of the site's cookies, and their bytes.
 func (s *site) countOpens() (opens, bytes *atomic.Int64) {
 	opens, bytes = new(atomic.Int64), new(atomic.Int64)
-	k := &s.auth.cookies.ring.keys[0]
-	k.aead = countedAEAD{k.aead, opens, bytes}
+	s.auth.cookies.ring = countedSealer{s.auth.cookies.ring, opens, bytes}
 	return opens, bytes
 }
 

@@ -72,7 +72,7 @@ func forged(t *testing.T, gate *Auth, state, appID, openID string, now time.Time
 				"no openid": strings.Replace(everything, `"o":`, `"x":`, 1), "an identity": identity, "an openid": openID,
 			} {
 				for purpose, name := range sealedCookies(gate.cookies, state) {
-					value := gate.cookies.ring.seal([]byte(plain), gate.cookies.place(purpose, name)...)
+					value := gate.cookies.ring.Seal([]byte(plain), gate.cookies.place(purpose, name)...)
 					all[fmt.Sprint(purpose, " with ", content, ", ", channel, ", ", unit)] = &http.Cookie{Name: name, Value: value}
 				}
 			}

@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -420,17 +421,17 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 			require.NoError(t, err)
 			for whose, secret := range secrets {
 				for _, purpose := range []string{"enter", "outcome", "kept", "flow"} {
-					ring, err := newKeyring(purpose, secret)
+					ring, err := seal.New(purpose, secret)
 					require.NoError(t, err)
-					rings := []*keyring{ring}
+					rings := []*seal.Ring{ring}
 					for _, with := range []struct{ purpose, key string }{{"enter", ticket}, {"outcome", code}} {
-						rings = append(rings, ring.with(with.purpose, []byte(with.key)))
+						rings = append(rings, ring.With(with.purpose, []byte(with.key)))
 					}
 					for _, ring := range rings {
-						require.NoError(t, x.marks.PutMark(ctx, enterMark(ticket), []byte(ring.seal(plain, miniApp)), time.Hour))
+						require.NoError(t, x.marks.PutMark(ctx, enterMark(ticket), []byte(ring.Seal(plain, miniApp)), time.Hour))
 						assert.True(t, refusedFor(x.view().step("/wechat/mini/enter?ticket="+ticket), ReasonCodeUsed), whose)
 
-						left, err := json.Marshal(boxes{Flow: ring.seal(login, claimKey(miniApp, "mini "+code))})
+						left, err := json.Marshal(boxes{Flow: ring.Seal(login, claimKey(miniApp, "mini "+code))})
 						require.NoError(t, err)
 						require.NoError(t, x.marks.PutMark(ctx, claimKey(miniApp, "mini "+code), settled(left), time.Hour))
 						got := x.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -818,9 +819,9 @@ func (s *site) damagedFlowCookies(t *testing.T, f flow, cookie *http.Cookie) int
 	}
 	plain := []byte(`{"s":"` + f.State + `","r":"/gift","a":"` + f.AppID + `","t":` + fmt.Sprint(f.IssuedAt) + `,"k":"AAAAAAAAAAAAAAAAAAAAAA=="}`)
 	seal := func(purpose string, secret []byte, place ...string) string {
-		ring, err := newKeyring(purpose, secret)
+		ring, err := seal.New(purpose, secret)
 		require.NoError(t, err)
-		return ring.seal(plain, place...)
+		return ring.Seal(plain, place...)
 	}
 	place := s.auth.cookies.place("flow", cookie.Name)
 	damaged["an unknown key"] = seal("flow", []byte("a secret that is not the site's, 32 bytes"), place...)

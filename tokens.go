@@ -80,7 +80,7 @@ func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token, en
 		return err
 	}
 	user := userKey(appID, t.OpenID)
-	return a.sessions.marks.PutMark(ctx, tokensMark(user), []byte(a.keys.seal(plain, "tokens", user)), end.Sub(a.now()))
+	return a.sessions.marks.PutMark(ctx, tokensMark(user), []byte(a.keys.Seal(plain, "tokens", user)), end.Sub(a.now()))
 }
 
 // AccessToken returns the access_token of the logged-in visitor of a request,
@@ -112,7 +112,7 @@ func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, err
 	if !found {
 		return client.Secret{}, ErrNoTokens
 	}
-	plain, err := a.keys.open(string(sealed), "tokens", user)
+	plain, err := a.keys.Open(string(sealed), "tokens", user)
 	var kept keptTokens
 	if err != nil || json.Unmarshal(plain, &kept) != nil {
 		return client.Secret{}, ErrNoTokens

@@ -36,7 +36,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	sealed, found, err := s.auth.sessions.marks.Mark(t.Context(), tokensMark(user))
 	require.NoError(t, err)
 	require.True(t, found)
-	plain, err := s.auth.keys.open(string(sealed), "tokens", user)
+	plain, err := s.auth.keys.Open(string(sealed), "tokens", user)
 	require.NoError(t, err)
 	var kept keptTokens
 	require.NoError(t, json.Unmarshal(plain, &kept))

@@ -1,4 +1,6 @@
-package wechatauth
+// Package seal encrypts small values that a browser or the store holds, and binds
+// each to the place it was made for.
+package seal
 
 import (
 	"crypto/cipher"
@@ -14,13 +16,14 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// A keyring encrypts values that a browser or the store keeps:
-// XChaCha20-Poly1305 under keys derived by HKDF-SHA256, one for each purpose.
-// Every anonymous page visit seals a cookie under one key for years; with
-// random nonces of 192 bits there is no number of them to be reached, while 96
-// bits are unsafe after 2^32. The first key seals and all keys open, so keys
-// can be rotated without ending a login. A keyring is safe for concurrent use.
-type keyring struct {
+// A Ring seals and opens values with XChaCha20-Poly1305, under keys derived by
+// HKDF-SHA256 for one purpose. The first key seals and all keys open, so that
+// rotating keys ends no login. A Ring is safe for concurrent use.
+//
+// Every anonymous page visit seals a cookie under one key for years. Random
+// nonces of 192 bits are safe for any number of them; those of 96 bits are not
+// after 2^32.
+type Ring struct {
 	keys []sealingKey // newest first
 }
 
@@ -36,14 +39,14 @@ const (
 	nonceSize   = chacha20poly1305.NonceSizeX
 )
 
-// errUnsealed says no more than that: why a box does not open helps only who
-// forged it.
-var errUnsealed = errors.New("not sealed by us for this place")
+// ErrOpen is returned by [Ring.Open]. It carries no detail, which would only
+// help an attacker.
+var ErrOpen = errors.New("seal: cannot decrypt value")
 
-// newKeyring derives a ring for one purpose. Each secret has at least one
-// byte of entropy that the caller has checked for.
-func newKeyring(purpose string, secrets ...[]byte) (*keyring, error) {
-	ring := &keyring{}
+// New returns a Ring with a key derived from each secret for this purpose, the
+// newest first. The caller has checked the entropy of the secrets.
+func New(purpose string, secrets ...[]byte) (*Ring, error) {
+	ring := &Ring{}
 	for _, secret := range secrets {
 		k, err := newSealingKey(purpose, secret)
 		if err != nil {
@@ -66,21 +69,20 @@ func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
 	return k, err
 }
 
-// with returns a keyring whose boxes need both this ring and key to open or to
-// make.
-func (ring *keyring) with(purpose string, key []byte) *keyring {
+// With returns a Ring whose values can be sealed and opened only with both this
+// ring and key.
+func (ring *Ring) With(purpose string, key []byte) *Ring {
 	secrets := make([][]byte, len(ring.keys))
 	for i, k := range ring.keys {
 		secrets[i] = append(slices.Clone(k.key), key...)
 	}
-	both, _ := newKeyring(purpose, secrets...) // cannot fail: the keys of ring were derived in the same way
+	both, _ := New(purpose, secrets...) // cannot fail: the keys of ring were derived in the same way
 	return both
 }
 
-// seal returns plain as text for a cookie. What stands in place (the cookie's
-// name, the AppID, the callback URL) is bound to it: the box opens nowhere
-// else.
-func (ring *keyring) seal(plain []byte, place ...string) string {
+// Seal encrypts plain and returns it in base64url. The value opens only with the
+// same place, such as the cookie's name, the AppID and the callback URL.
+func (ring *Ring) Seal(plain []byte, place ...string) string {
 	k := ring.keys[0]
 	size := 1 + keyIDSize + nonceSize + len(plain) + k.aead.Overhead()
 	box := make([]byte, 0, size+base64.RawURLEncoding.EncodedLen(size)) // and the text behind it
@@ -93,11 +95,12 @@ func (ring *keyring) seal(plain []byte, place ...string) string {
 	return string(base64.RawURLEncoding.AppendEncode(box, box)[size:])
 }
 
-// open reverses seal, with whichever key of the ring sealed the box.
-func (ring *keyring) open(text string, place ...string) ([]byte, error) {
+// Open decrypts a value that [Ring.Seal] returned for the same place under any
+// key of the ring. Otherwise it returns [ErrOpen].
+func (ring *Ring) Open(text string, place ...string) ([]byte, error) {
 	box, err := base64.RawURLEncoding.Strict().DecodeString(text)
 	if err != nil || len(box) < 1+keyIDSize+nonceSize || box[0] != sealVersion {
-		return nil, errUnsealed
+		return nil, ErrOpen
 	}
 	id := [keyIDSize]byte(box[1:])
 	nonce, sealed := box[1+keyIDSize:1+keyIDSize+nonceSize], box[1+keyIDSize+nonceSize:]
@@ -109,7 +112,7 @@ func (ring *keyring) open(text string, place ...string) ([]byte, error) {
 			return plain, nil
 		}
 	}
-	return nil, errUnsealed
+	return nil, ErrOpen
 }
 
 // additionalData prefixes each part with its length: otherwise two different
