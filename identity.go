@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // Channel is the way by which a visitor logged in.
-type Channel string
+type Channel = identity.Channel
 
 const (
 	// ChannelWeChat: inside WeChat, through the official account of WithApp.
@@ -56,6 +57,15 @@ type Identity struct {
 	// Snapshot is true only where a visitor in WeChat's snapshot mode was let
 	// through without a login (SnapshotAnonymous); all else is empty then.
 	Snapshot bool
+}
+
+// encodeIdentity and decodeIdentity stop compiling if Identity and its mirror
+// differ.
+func encodeIdentity(id Identity) string { return identity.Encode(identity.Identity(id)) }
+
+func decodeIdentity(appID, text string) (Identity, error) {
+	id, err := identity.Decode(appID, text)
+	return Identity(id), err
 }
 
 // LogValue shows the identity in logs without the whole openid.

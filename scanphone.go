@@ -204,10 +204,7 @@ func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first b
 func (a *Auth) endScan(ctx context.Context, ticket string, refused bool, v *visit) error {
 	end, state := scanEnd{Reason: ReasonRefusedByUser}, string(ReasonRefusedByUser)
 	if !refused {
-		text, err := encodeIdentity(v.identity)
-		if err != nil {
-			return err
-		}
+		text := encodeIdentity(v.identity)
 		end = scanEnd{Identity: text, Session: a.sessions.storeKey(v.token), Number: newScanNumber()}
 		state = scanConfirmed
 	}

@@ -21,7 +21,6 @@ import (
 // damaged", and has to have the session saved before the answer begins:
 //
 //	session.go           where sessions are kept
-//	session_identity.go  how an identity stands in one
 //	session_cookie.go    which tokens a request brings, and its cookie
 //	session_visit.go     what the gate knows of a request, and its context
 //	session_load.go      the session of a request

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/record"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -344,7 +345,7 @@ func (s *sessions) identify(v *visit) {
 		return
 	}
 	for _, appID := range s.appIDs {
-		text, _ := s.manager.Get(v.ctx, identityKey(appID)).(string)
+		text, _ := s.manager.Get(v.ctx, identity.Key(appID)).(string)
 		if text == "" {
 			continue
 		}
@@ -358,7 +359,7 @@ func (s *sessions) identify(v *visit) {
 // identifyIn reads the identity out of a record.
 func (s *sessions) identifyIn(v *visit, rec record.Record) {
 	for _, appID := range s.appIDs {
-		text, found := rec.String(identityKey(appID))
+		text, found := rec.String(identity.Key(appID))
 		if !found {
 			continue
 		}

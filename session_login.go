@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -44,10 +45,7 @@ func (s *sessions) admit(v *visit, id Identity, f hook) error {
 // whoever knew the old one is out. What the visitor had in his session stays,
 // unless it was somebody else's.
 func (s *sessions) login(v *visit, id Identity) error {
-	text, err := encodeIdentity(id)
-	if err != nil {
-		return fmt.Errorf("encode identity: %w", err)
-	}
+	text := encodeIdentity(id)
 	same := v.isUser(id)
 	if v.loggedIn && !same {
 		if err := s.manager.Clear(v.ctx); err != nil {
@@ -61,9 +59,9 @@ func (s *sessions) login(v *visit, id Identity) error {
 		return err
 	}
 	for _, appID := range s.appIDs {
-		s.manager.Remove(v.ctx, identityKey(appID))
+		s.manager.Remove(v.ctx, identity.Key(appID))
 	}
-	s.manager.Put(v.ctx, identityKey(id.AppID), text)
+	s.manager.Put(v.ctx, identity.Key(id.AppID), text)
 	v.identity, v.loggedIn, v.late = id, true, false
 	return nil
 }
@@ -71,11 +69,8 @@ func (s *sessions) login(v *visit, id Identity) error {
 // put writes an identity anew that is the visit's own: the same user, known
 // better.
 func (s *sessions) put(v *visit, id Identity) error {
-	text, err := encodeIdentity(id)
-	if err != nil {
-		return fmt.Errorf("encode identity: %w", err)
-	}
-	s.manager.Put(v.ctx, identityKey(id.AppID), text)
+	text := encodeIdentity(id)
+	s.manager.Put(v.ctx, identity.Key(id.AppID), text)
 	v.identity = id
 	return nil
 }
@@ -164,11 +159,11 @@ func (s *sessions) dropOthers(v *visit) error {
 	if err := s.guard.dropHeld(v.ctx, t); err != nil || !t.isOver() {
 		return err
 	}
-	text := s.manager.GetString(v.ctx, identityKey(v.identity.AppID))
+	text := s.manager.GetString(v.ctx, identity.Key(v.identity.AppID))
 	if err := s.manager.Clear(v.ctx); err != nil {
 		return err
 	}
-	s.manager.Put(v.ctx, identityKey(v.identity.AppID), text)
+	s.manager.Put(v.ctx, identity.Key(v.identity.AppID), text)
 	t.restart()
 	_, _, err := s.manager.Commit(v.ctx)
 	return err
@@ -213,7 +208,7 @@ func (s *sessions) indexWrites(v *visit) (b store.Batch) {
 // new token too.
 func (s *sessions) usersIn(v *visit) (users []string) {
 	for _, name := range s.manager.Keys(v.ctx) {
-		appID, ok := strings.CutPrefix(name, identityKey(""))
+		appID, ok := strings.CutPrefix(name, identity.Key(""))
 		text, isText := s.manager.Get(v.ctx, name).(string)
 		if !ok || !isText {
 			continue

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -122,9 +123,8 @@ var (
 // session puts a logged-in session into the store, and returns its token.
 func (s *site) session(openID string) string {
 	s.t.Helper()
-	text, err := encodeIdentity(Identity{OpenID: openID, Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: s.clock.Now()})
-	require.NoError(s.t, err)
-	return s.sessionWith(identityKey(wechattest.DefaultAppID), text)
+	text := encodeIdentity(Identity{OpenID: openID, Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: s.clock.Now()})
+	return s.sessionWith(identity.Key(wechattest.DefaultAppID), text)
 }
 
 // storedAt is the key in Redis of the session of a token.

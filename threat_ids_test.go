@@ -44,7 +44,7 @@ var threatsElsewhere = map[string][]string{
 	"T64": {"TestFaultMatrix", "TestALoginWhoseSessionCouldNotBeSavedBeginsAgain"},
 	"T65": {"TestAClientThatGoesAwayDuringALoginFindsItOnReload"},
 	"T66": {"store/TestEveryRefusalOfARealServerHasItsClass", "store/TestAfterAFailoverTheFirstWriteReachesTheNewPrimary"},
-	"T67": {"TestADamagedRecordIsAnonymousAndHealed", "internal/record/FuzzDecode", "FuzzSessionRecord"},
+	"T67": {"TestADamagedRecordIsAnonymousAndHealed", "internal/record/FuzzDecode", "internal/identity/FuzzDecode", "FuzzSessionRecord"},
 	"T69": {"store/TestASkewedClockDoesNotChangeHowLongASessionLives", "TestT08_APendingLoginEndsByTheTimeInsideItsSeal"},
 	"T72": {"TestLoginLogoutAndLateWriterEndRightInEveryOrder", "TestARevocationEndsRequestsUnderWayAndWhatTheyWrite"},
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -31,7 +32,7 @@ func TestT68_ARecordOfALaterReleaseMeansALoginAndNoError(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			b := s.browser()
-			b.setCookie(s.sessionCookie(), s.sessionWith(identityKey(wechattest.DefaultAppID), text))
+			b.setCookie(s.sessionCookie(), s.sessionWith(identity.Key(wechattest.DefaultAppID), text))
 			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
 			assert.Contains(t, b.visit("/public").body, "logged-in=false")
 			assert.Contains(t, b.visit("/a").body, "url=/a logged-in=true")

@@ -1,4 +1,5 @@
-package wechatauth
+// Package identity encodes an identity as it stands in a session.
+package identity
 
 import (
 	"errors"
@@ -10,26 +11,40 @@ import (
 	"github.com/wechatauth/wechatauth/internal/record"
 )
 
-// An identity stands in the session as one text, so that any codec can keep it.
-// It has a version, because a session may outlive the release that wrote it.
+// Channel is how a user logged in.
+type Channel string
 
-// identityKey is where the identity stands in the session. It has the AppID,
-// so that two gates on one manager never read each other's identities.
-func identityKey(appID string) string { return record.Prefix + appID }
+// An Identity mirrors wechatauth.Identity, which is converted to it and back.
+type Identity struct {
+	AppID     string
+	OpenID    string
+	UnionID   string
+	Scope     client.Scope
+	Channel   Channel
+	Nickname  string
+	AvatarURL string
+	ProfileAt time.Time
+	LoginAt   time.Time
+	Snapshot  bool // such an identity is not encoded
+}
+
+// Key returns the key of an identity in a session. It has the AppID, so that two
+// gates on one manager never read each other's identities.
+func Key(appID string) string { return record.Prefix + appID }
 
 const (
-	// identityVersion is the first character. What follows are fields, each on
-	// a line: login time, openid, unionid, scope, channel, nickname, picture,
-	// time of the profile. Empty ones at the end are left out. Times are Unix
-	// seconds in base 36.
-	identityVersion = '2'
-	identityFields  = 8
+	// version is the first character, because a session may outlive the release
+	// that wrote it. The fields follow, each on a line: login time, openid,
+	// unionid, scope, channel, nickname, picture, time of the profile. Empty ones
+	// at the end are omitted. Times are Unix seconds in base 36.
+	version    = '2'
+	fieldCount = 8
 )
 
 // shortWords stand for the words that nearly every identity has.
 var shortWords = map[string]string{
 	string(client.ScopeBase): "b", string(client.ScopeUserInfo): "u", string(client.ScopeLogin): "l",
-	string(ChannelWeChat): "w", string(ChannelWebsite): "q", string(ChannelScan): "s", string(ChannelMiniProgram): "m",
+	"wechat": "w", "website": "q", "scan": "s", "mini_program": "m",
 }
 
 func shortWord(word string) string {
@@ -52,13 +67,13 @@ func longWord(word string) string {
 	case "l":
 		return string(client.ScopeLogin)
 	case "w":
-		return string(ChannelWeChat)
+		return "wechat"
 	case "q":
-		return string(ChannelWebsite)
+		return "website"
 	case "s":
-		return string(ChannelScan)
+		return "scan"
 	case "m":
-		return string(ChannelMiniProgram)
+		return "mini_program"
 	}
 	return strings.TrimPrefix(word, "=")
 }
@@ -69,7 +84,8 @@ var (
 	outOfLine = strings.NewReplacer("\\\\", "\\", "\\n", "\n")
 )
 
-func encodeIdentity(id Identity) (string, error) {
+// Encode returns an identity as one text, which any session codec can hold.
+func Encode(id Identity) string {
 	profile := ""
 	if !id.ProfileAt.IsZero() {
 		profile = strconv.FormatInt(id.ProfileAt.Unix(), 36)
@@ -81,18 +97,20 @@ func encodeIdentity(id Identity) (string, error) {
 	for i, field := range fields {
 		fields[i] = intoLine.Replace(field)
 	}
-	return string(identityVersion) + strings.TrimRight(strings.Join(fields, "\n"), "\n"), nil
+	return string(version) + strings.TrimRight(strings.Join(fields, "\n"), "\n")
 }
 
-var errRecord = errors.New("wechatauth: identity record is not readable")
+// ErrCorrupt is returned by [Decode].
+var ErrCorrupt = errors.New("identity: corrupt record")
 
-// decodeIdentity reads a record. One of an unknown version, or without an
-// openid, is an error: the visitor is anonymous then and logs in again.
-func decodeIdentity(appID, s string) (Identity, error) {
-	if s == "" || s[0] != identityVersion {
-		return Identity{}, errRecord
+// Decode returns the identity of a text that [Encode] returned. If the version is
+// unknown or the openid is missing, it returns [ErrCorrupt]: the user is anonymous
+// then and logs in again.
+func Decode(appID, s string) (Identity, error) {
+	if s == "" || s[0] != version {
+		return Identity{}, ErrCorrupt
 	}
-	var fields [identityFields]string
+	var fields [fieldCount]string
 	rest, more := s[1:], true
 	for i := range fields {
 		fields[i], rest, more = strings.Cut(rest, "\n")
@@ -105,7 +123,7 @@ func decodeIdentity(appID, s string) (Identity, error) {
 	}
 	login, err := strconv.ParseInt(fields[0], 36, 64)
 	if err != nil || more || fields[1] == "" {
-		return Identity{}, errRecord
+		return Identity{}, ErrCorrupt
 	}
 	id := Identity{
 		AppID: appID, OpenID: fields[1], UnionID: fields[2], Scope: client.Scope(longWord(fields[3])), Channel: Channel(longWord(fields[4])),
@@ -114,7 +132,7 @@ func decodeIdentity(appID, s string) (Identity, error) {
 	if fields[7] != "" {
 		profile, err := strconv.ParseInt(fields[7], 36, 64)
 		if err != nil {
-			return Identity{}, errRecord
+			return Identity{}, ErrCorrupt
 		}
 		id.ProfileAt = time.Unix(profile, 0)
 	}
