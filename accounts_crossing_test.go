@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -59,7 +60,7 @@ func newMall(t *testing.T, layout mallLayout, opts ...Option) *mall {
 	m.shops[0].account = Account{AppID: shopA, Secret: "secret-of-a", MiniProgramAppID: miniOfA, MiniProgramSecret: "secret-of-mini-a"}
 	m.shops[1].account = Account{AppID: shopB, Secret: "secret-of-b", MiniProgramAppID: miniOfB, MiniProgramSecret: "secret-of-mini-b"}
 	resolver := layout.place(m, mustParse(t, "http://"+server.Listener.Addr().String()))
-	m.site = shops(t, sim, server, resolver, append(opts, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))...)
+	m.site = shops(t, sim, server, resolver, append(opts, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))...)
 	server.Config.Handler = m.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := IdentityFromContext(r.Context())
 		if ok {

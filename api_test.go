@@ -10,8 +10,10 @@ import (
 	"go/parser"
 	"go/printer"
 	"go/token"
+	"io/fs"
 	"maps"
 	"os"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,8 +24,30 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// surface are the packages whose exported names users compile against.
-var surface = []string{".", "client", "store", "store/rueidisstore", "observe/wechatprom", "observe/wechatotel", "wechattest"}
+// surface are the packages whose exported names users compile against, the root
+// first: every folder with Go code that is not a program or internal.
+var surface = publicPackages()
+
+func publicPackages() []string {
+	dirs := []string{"."}
+	err := fs.WalkDir(os.DirFS("."), ".", func(file string, d fs.DirEntry, err error) error {
+		switch dir := path.Dir(file); {
+		case err != nil:
+			return err
+		case d.IsDir():
+			if without := "internal testdata cmd examples e2e bench tools bin"; slices.Contains(strings.Fields(without), d.Name()) || strings.HasPrefix(d.Name(), ".") && file != "." {
+				return fs.SkipDir
+			}
+		case strings.HasSuffix(file, ".go") && !strings.HasSuffix(file, "_test.go") && !slices.Contains(dirs, dir):
+			dirs = append(dirs, dir)
+		}
+		return nil
+	})
+	if err != nil {
+		panic(err)
+	}
+	return dirs
+}
 
 const (
 	apiDir       = "testdata/api"

@@ -13,6 +13,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
@@ -42,7 +43,7 @@ type Auth struct {
 
 	scanLooks *scanLooks
 
-	environments    EnvironmentPolicy
+	environments    environment.Policy
 	embeddedQR      bool
 	scanPlace       func(*http.Request) string
 	scanLook        time.Duration // how long one look at the store may take

@@ -52,9 +52,10 @@
 //
 // # Other packages
 //
-// Package client speaks WeChat's HTTP API, package store keeps sessions in
-// Redis (with Sentinel or Cluster: store/rueidisstore), package wechattest is
-// a simulated WeChat for tests and local work (cmd/wechatsim: as a program),
-// observe/wechatprom and observe/wechatotel are observers for Prometheus and
-// OpenTelemetry, and cmd/wechatcheck is [Auth.Check] from a terminal.
+// Package client speaks WeChat's HTTP API, package environment tells where a
+// page is open, package store keeps sessions in Redis (with Sentinel or
+// Cluster: store/rueidisstore), package wechattest is a simulated WeChat for
+// tests and local work (cmd/wechatsim: as a program), observe/wechatprom and
+// observe/wechatotel are observers for Prometheus and OpenTelemetry, and
+// cmd/wechatcheck is [Auth.Check] from a terminal.
 package wechatauth

@@ -187,14 +187,6 @@ func ExampleIsPageVisit() {
 	// Output: true false
 }
 
-// Where a page is open decides what a visitor is shown.
-func ExampleEnvironmentOf() {
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("User-Agent", wechattest.IPhone)
-	fmt.Println(wechatauth.EnvironmentOf(r))
-	// Output: wechat_phone
-}
-
 // A relay on the one domain that an account may name hands callbacks on to
 // applications on others, which set WithRelay.
 func ExampleNewRelay() {

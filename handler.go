@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
@@ -205,10 +206,10 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	acc := a.official
 	switch act := a.loginActionFor(r); {
 	case a.confirms(r, l.target): // the official account's, whatever WithEnvironment says
-	case act == OpenInWeChat:
+	case act == environment.OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
-	case act == LoginScan:
+	case act == environment.LoginScan:
 		redirect(w, a.scanAgainURL(scanCookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
 		return
 	default:
@@ -286,10 +287,15 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, target
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
 }
 
+// loginActionFor returns what a request to log in gets.
+func (a *Auth) loginActionFor(r *http.Request) environment.Action {
+	return a.environments.ForLogin(r, a.website.client != nil)
+}
+
 // accountFor picks the account by the browser. The User-Agent decides what a
 // visitor is shown, never what he may do.
 func (a *Auth) accountFor(r *http.Request) account {
-	if a.website.client != nil && a.loginActionFor(r) == LoginWebsite {
+	if a.website.client != nil && a.loginActionFor(r) == environment.LoginWebsite {
 		return a.website
 	}
 	return a.official
@@ -364,11 +370,11 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 		redirect(w, target)
 		return
 	}
-	switch a.loginActionIn(EnvironmentOf(r)) {
-	case OpenInWeChat:
+	switch a.loginActionFor(r) {
+	case environment.OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(target)})
 		return
-	case LoginScan: // the button is on the phone
+	case environment.LoginScan: // the button is on the phone
 		redirect(w, a.scanURL(target, client.ScopeUserInfo))
 		return
 	}

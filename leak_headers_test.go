@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -342,7 +343,7 @@ var exits = []struct {
 	{"the page with WeChat's QR code", 200, []Option{withWebsite(), WithEmbeddedQR()}, func(w *walk) answer {
 		return w.b.as(wechattest.OrdinaryBrowser).step("/wechat/login?next=/a")
 	}},
-	{"the page that asks to open WeChat", 403, []Option{WithEnvironment(EnvironmentPolicy{DesktopBrowser: OpenInWeChat})}, func(w *walk) answer { return w.b.as(wechattest.OrdinaryBrowser).step("/a") }},
+	{"the page that asks to open WeChat", 403, []Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.OpenInWeChat})}, func(w *walk) answer { return w.b.as(wechattest.OrdinaryBrowser).step("/a") }},
 	{"the callback in a frame, to be opened again", 200, []Option{withWebsite()}, func(w *walk) answer {
 		callback, err := w.sim.CallbackURL(wechattest.Browser(wechattest.OrdinaryBrowser), w.b.as(wechattest.OrdinaryBrowser).step("/a").Header.Get("Location"))
 		require.NoError(w.t, err)
@@ -360,7 +361,7 @@ var exits = []struct {
 
 var (
 	miniProgram = []Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}
-	desks       = []Option{WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}
+	desks       = []Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}
 )
 
 const confirmPage = "the page on which a phone confirms"

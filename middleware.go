@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
@@ -159,13 +160,13 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 	case inSnapshot:
 		return actionStop, ReasonSnapshotUser
 	}
-	here := a.actionFor(r)
+	here := a.environments.For(r, a.website.client != nil)
 	switch {
-	case here == PassAnonymously:
+	case here == environment.AllowAnonymous:
 		return actionAnonymous, ""
 	case a.onOtherHost(r):
 		return actionHop, ""
-	case here == OpenInWeChat:
+	case here == environment.OpenInWeChat:
 		return actionStop, ReasonOpenInWeChat
 	case want == client.ScopeUserInfo && a.scope != client.ScopeUserInfo:
 		return actionUpgrade, ""

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/store"
@@ -284,7 +285,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		if _, ok := a.ownForm(w, r); !ok {
 			return
 		}
-	} else if from = navigation.OpenerOf(r, EnvironmentOf(r) == MiniProgramWebView); from == navigation.Elsewhere || !IsPageVisit(r) {
+	} else if from = navigation.OpenerOf(r, environment.Of(r) == environment.MiniProgramWebView); from == navigation.Elsewhere || !IsPageVisit(r) {
 		a.stopped(r, Event{Reason: ReasonCrossOrigin})
 		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: a.isPage(r)})
 		return

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -33,10 +34,10 @@ func (b *browser) as(userAgent string) *browser {
 }
 
 // userAgents has a real User-Agent of each environment.
-var userAgents = map[Environment]string{
-	WeChatPhone: wechattest.Android, WeChatWindows: wechattest.Windows, WeChatMac: wechattest.Mac,
-	MiniProgramWebView: wechattest.AndroidMiniProgram, WeCom: wechattest.WeComAndroid, DevTools: wechattest.DevTools,
-	PhoneBrowser: safariPhone, DesktopBrowser: wechattest.OrdinaryBrowser,
+var userAgents = map[environment.Environment]string{
+	environment.WeChatPhone: wechattest.Android, environment.WeChatWindows: wechattest.Windows, environment.WeChatMac: wechattest.Mac,
+	environment.MiniProgramWebView: wechattest.AndroidMiniProgram, environment.WeCom: wechattest.WeComAndroid, environment.DevTools: wechattest.DevTools,
+	environment.PhoneBrowser: safariPhone, environment.DesktopBrowser: wechattest.OrdinaryBrowser,
 }
 
 // led tells what a page visit to /a?b=c led to.
@@ -58,38 +59,38 @@ func led(s *site, got answer) string {
 func TestEachEnvironmentGetsItsLogin(t *testing.T) {
 	tests := map[string]struct {
 		opts []Option
-		want map[Environment]string // default "official account"
+		want map[environment.Environment]string // default "official account"
 	}{
 		"an official account alone": {nil, nil},
-		"with a website application": {[]Option{withWebsite()}, map[Environment]string{
-			DesktopBrowser: "website", PhoneBrowser: "open in WeChat", WeCom: "open in WeChat",
+		"with a website application": {[]Option{withWebsite()}, map[environment.Environment]string{
+			environment.DesktopBrowser: "website", environment.PhoneBrowser: "open in WeChat", environment.WeCom: "open in WeChat",
 		}},
-		"a policy": {[]Option{withWebsite(), WithEnvironment(EnvironmentPolicy{
-			DesktopBrowser: PassAnonymously, PhoneBrowser: LoginOfficialAccount, WeCom: LoginWebsite,
-			WeChatWindows: OpenInWeChat, WeChatMac: LoginWebsite, DevTools: PassAnonymously,
-		})}, map[Environment]string{
-			DesktopBrowser: "anonymous", DevTools: "anonymous", WeCom: "website",
-			WeChatWindows: "open in WeChat", WeChatMac: "website",
+		"a policy": {[]Option{withWebsite(), WithEnvironment(environment.Policy{
+			environment.DesktopBrowser: environment.AllowAnonymous, environment.PhoneBrowser: environment.LoginOfficialAccount, environment.WeCom: environment.LoginWebsite,
+			environment.WeChatWindows: environment.OpenInWeChat, environment.WeChatMac: environment.LoginWebsite, environment.DevTools: environment.AllowAnonymous,
+		})}, map[environment.Environment]string{
+			environment.DesktopBrowser: "anonymous", environment.DevTools: "anonymous", environment.WeCom: "website",
+			environment.WeChatWindows: "open in WeChat", environment.WeChatMac: "website",
 		}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, tt.opts...)
-			for environment, userAgent := range userAgents {
-				want := tt.want[environment]
+			for e, userAgent := range userAgents {
+				want := tt.want[e]
 				if want == "" {
 					want = "official account"
 				}
-				assert.Equal(t, want, led(s, s.browser().as(userAgent).step("/a?b=c")), environment)
+				assert.Equal(t, want, led(s, s.browser().as(userAgent).step("/a?b=c")), e)
 				script := s.browser().as(userAgent).fetch(http.MethodGet, "/a?b=c")
-				assert.Equal(t, http.StatusUnauthorized, script.StatusCode, "scripts get their 401 in %s", environment)
+				assert.Equal(t, http.StatusUnauthorized, script.StatusCode, "scripts get their 401 in %s", e)
 			}
 		})
 	}
 }
 
 func TestAPolicyOfPassingLetsWhoWantsToLogInDoSo(t *testing.T) {
-	s := newSite(t, WithEnvironment(EnvironmentPolicy{WeChatPhone: PassAnonymously}))
+	s := newSite(t, WithEnvironment(environment.Policy{environment.WeChatPhone: environment.AllowAnonymous}))
 	b := s.browser()
 	assert.Contains(t, b.visit("/a").body, "logged-in=false")
 	assert.Contains(t, b.visit("/profile").body, "logged-in=false", "handlers have to expect nobody")

@@ -17,6 +17,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -58,7 +59,7 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
-	environments    EnvironmentPolicy
+	environments    environment.Policy
 	embeddedQR      bool
 	scanPlace       func(*http.Request) string
 	scanLook        time.Duration
@@ -110,6 +111,14 @@ func WithApp(appID, secret string) Option {
 // sent to the official account.
 func WithWebsiteApp(appID, secret string) Option {
 	return func(c *config) { c.websiteAppID, c.websiteSecret, c.websiteSet = appID, secret, true }
+}
+
+// WithEnvironment sets what anonymous page visits get, by environment. The
+// User-Agent that tells the environment decides what a visitor is shown, never
+// what he may do. New refuses what cannot work, such as a QR code on the phone
+// that should scan it. Default: see [environment.Policy].
+func WithEnvironment(policy environment.Policy) Option {
+	return func(c *config) { c.environments = policy }
 }
 
 // WithBaseURL sets where visitors reach the application: scheme and host, for
@@ -349,7 +358,9 @@ func (c *config) validate() error {
 	for name, content := range c.verifyFiles {
 		errs = append(errs, checkVerifyFile(name, content))
 	}
-	errs = append(errs, c.validateEnvironments()...)
+	if err := c.environments.Validate(); err != nil {
+		bad("WithEnvironment: %w", err)
+	}
 	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAuthorize())
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
@@ -377,7 +388,7 @@ func (c *config) validateAccount() error {
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
 		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
 	}
-	if c.websiteAppID == "" && c.environments.wantsWebsite() {
+	if c.websiteAppID == "" && c.environments.Uses(environment.LoginWebsite) {
 		bad("WithEnvironment: LoginWebsite needs a website application; set WithWebsiteApp")
 	}
 	if c.websiteAppID == "" && c.embeddedQR {

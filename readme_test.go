@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 )
 
 // Each block of Go in the docs is put into a package of its own, in a module
@@ -80,7 +81,7 @@ var fragmentImports = map[string]string{
 	"chi": "github.com/go-chi/chi/v5", "mux": "github.com/gorilla/mux",
 	"rueidis": "github.com/redis/rueidis", "rueidisstore": "github.com/wechatauth/wechatauth/store/rueidisstore",
 	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
-	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client",
+	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client", "environment": "github.com/wechatauth/wechatauth/environment",
 	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
 }
 
@@ -299,7 +300,7 @@ func signature(f *doc.Func) string {
 }
 
 func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
-	s := newMiniSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
+	s := newMiniSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
 	var served []string
 	for _, name := range ownEndpoints {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {

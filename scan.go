@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
 )
@@ -133,12 +134,7 @@ func newScanNumber() string {
 
 // scans reports whether anybody logs in by scanning.
 func (a *Auth) scans() bool {
-	for _, act := range a.environments {
-		if act == LoginScan {
-			return true
-		}
-	}
-	return false
+	return a.environments.Uses(environment.LoginScan)
 }
 
 // scanURL is the page with the QR code.
@@ -234,7 +230,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	case !a.navigates(r):
 		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
-	case a.loginActionIn(EnvironmentOf(r)) != LoginScan: // a link that was passed on to a phone
+	case a.loginActionFor(r) != environment.LoginScan: // a link that was passed on to a phone
 		redirect(w, a.loginURL(target, false))
 		return
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
@@ -45,7 +46,7 @@ func newScanSite(t *testing.T, opts ...Option) *scanSite {
 func newScanSiteWith(t *testing.T, sessions func(*redis.Pool) Option, opts ...Option) *scanSite {
 	t.Helper()
 	server := redistest.Start(t)
-	opts = append([]Option{sessions(server.Pool()), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}, opts...)
+	opts = append([]Option{sessions(server.Pool()), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, opts...)
 	s := &scanSite{site: newSite(t, opts...), redis: server}
 	first := s.server.Config.Handler
 	second := *s.site
@@ -58,7 +59,7 @@ func newScanSiteWith(t *testing.T, sessions func(*redis.Pool) Option, opts ...Op
 	second.auth = auth
 	routes := second.routes()
 	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if EnvironmentOf(r).inWeChat() {
+		if environment.Of(r).InWeChat() {
 			routes.ServeHTTP(w, r)
 			return
 		}
@@ -518,7 +519,7 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 }
 
 func TestAPhoneWhoseCodeWasUsedComesBackToTheConfirmation(t *testing.T) {
-	s := newScanSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan, WeChatWindows: LoginScan}))
+	s := newScanSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan, environment.WeChatWindows: environment.LoginScan}))
 	path, _ := s.show(s.desk(), "/a")
 	phone := s.phoneOf(person(0)).as(wechattest.Windows)
 	s.sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163))
@@ -616,7 +617,7 @@ func (d *deafWhenArmed) PutMarkNX(ctx context.Context, key string, value []byte,
 
 func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
 	kept := &deafWhenArmed{}
-	s := &scanSite{site: newSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}), func(c *config) {
+	s := &scanSite{site: newSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}), func(c *config) {
 		kept.Memory = store.NewMemory(store.WithClock(c.now))
 		WithStore(kept)(c)
 	})}

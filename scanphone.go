@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/wechatauth/wechatauth/environment"
 )
 
 // serveScanPhone is what the phone opens by scanning. The first person who does
@@ -16,7 +18,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	case !a.navigates(r):
 		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
-	case !EnvironmentOf(r).inWeChat(): // the phone's own camera opens another browser
+	case !environment.Of(r).InWeChat(): // the phone's own camera opens another browser
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(a.scanPath(ticket))})
 		return
 	case a.cookies.inSnapshot(r):
@@ -143,7 +145,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 // a QR code.
 func (a *Auth) confirms(r *http.Request, target string) bool {
 	_, ok := a.scanTicketIn(target)
-	return ok && EnvironmentOf(r).inWeChat()
+	return ok && environment.Of(r).InWeChat()
 }
 
 // canConfirm reports whether a visit is a person's on the official account,

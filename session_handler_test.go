@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -27,7 +28,7 @@ func TestT85_EveryRequestThatReachesAHandlerHasASession(t *testing.T) {
 			var st *faultyStore
 			s := newSite(t, opts()...)
 			if kind == "in memory" {
-				s = newSite(t, withFaultyStore(&st), WithEnvironment(EnvironmentPolicy{DesktopBrowser: PassAnonymously}))
+				s = newSite(t, withFaultyStore(&st), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.AllowAnonymous}))
 			}
 			m := s.auth.Sessions()
 			read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -325,7 +326,7 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var st *faultyStore
 			s := &scanSite{site: newSite(t, withFaultyStore(&st), WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret),
-				WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))}
+				WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))}
 			s.auth.claims.wait = s.waitOut()
 			key, finish := begin(s)
 			_, err := s.auth.claims.join(context.Background(), key) // and dies

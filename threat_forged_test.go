@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -95,7 +96,7 @@ func (s *site) nowhere(t *testing.T, name string, cookies []*http.Cookie, target
 
 func TestT77_TheAppSecretMakesNobodyAUser(t *testing.T) {
 	kept := store.NewMemory()
-	s := newSite(t, WithStore(kept), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
+	s := newSite(t, WithStore(kept), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
 	state := newState()
 	targets := []string{"/a", "/public", "/wechat/login?next=/a", "/wechat/scan?next=/a", "/wechat/scan?next=/a&wait=1", "/wechat/callback?code=code&state=" + state}
 	for name, c := range forged(t, s.auth, state, wechattest.DefaultAppID, aliceOpenID, s.clock.Now()) {
@@ -110,12 +111,12 @@ func TestT77_TheAppSecretMakesNobodyAUser(t *testing.T) {
 // which he is whom he likes, and a store that fails when he wants. Whatever
 // cookie his instance sets, he shows to ours.
 func TestT77_TheCookiesOfAnInstanceOfTheAttackersMakeNobodyAUser(t *testing.T) {
-	s := newSite(t, WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
+	s := newSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
 	his := wechattest.NewServer()
 	t.Cleanup(his.Close)
 	for _, step := range []string{"", "find", "commit", "settle", "claim"} {
 		failing := &faultyStore{Memory: store.NewMemory(store.WithClock(s.clock.Now)), faults: map[string]func() error{}}
-		a := s.instance(WithEndpoints(his.Endpoints()), WithStore(failing), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}))
+		a := s.instance(WithEndpoints(his.Endpoints()), WithStore(failing), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
 		a.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 		handler := a.RequireWeChat(http.HandlerFunc(echo))
 		var have []*http.Cookie

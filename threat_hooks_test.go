@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -57,7 +58,7 @@ func (s *scanSite) scanned(target string) (desk *browser, number string) {
 // newHookSite serves every channel, and at /uid what a hook has put.
 func newHookSite(t *testing.T, opts ...Option) *scanSite {
 	t.Helper()
-	opts = append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan})}, opts...)
+	opts = append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, opts...)
 	s := &scanSite{site: newSite(t, opts...)}
 	mux := s.routes().(*http.ServeMux)
 	mux.Handle("/uid", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

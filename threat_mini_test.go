@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
@@ -118,7 +119,7 @@ func allFetched() (all []fetched) {
 
 func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newMiniSite(t, WithRedis(redis.Pool()), WithEnvironment(EnvironmentPolicy{DesktopBrowser: LoginScan}),
+	s := newMiniSite(t, WithRedis(redis.Pool()), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}),
 		WithVerifyFile("MP_verify_abcdefghijklmnop.txt", "abcdefghijklmnop"))
 	token := s.miniLogin(person(0))
 	anyVisit := fetched.isVisit

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -203,7 +204,7 @@ func TestEveryQRCodeOnAScreenIsRead(t *testing.T) {
 		codes, err = strconv.Atoi(set)
 		require.NoError(t, err, "E2E_CODES")
 	}
-	site := startScanSite(t, wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.WeChatWindows: wechatauth.OpenInWeChat}))
+	site := startScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.WeChatWindows: environment.OpenInWeChat}))
 	random := randomFor(t)
 	tb := openBrowserForLooks(t).tab()
 	unread := 0

@@ -22,6 +22,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -66,7 +67,7 @@ func startScanSiteOn(t *testing.T, sim *wechattest.Server, opts ...wechatauth.Op
 }
 
 func withScan() wechatauth.Option {
-	return wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.DesktopBrowser: wechatauth.LoginScan})
+	return wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})
 }
 
 // until waits until the page says so. The page may be another one by then, and
@@ -170,7 +171,7 @@ func TestAWrongNumberLogsNobodyInAndBothScreensSaySo(t *testing.T) {
 
 func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 	t.Parallel()
-	site := startScanSite(t, wechatauth.WithEmbeddedQR(), wechatauth.WithEnvironment(wechatauth.EnvironmentPolicy{wechatauth.WeChatWindows: wechatauth.OpenInWeChat}))
+	site := startScanSite(t, wechatauth.WithEmbeddedQR(), wechatauth.WithEnvironment(environment.Policy{environment.WeChatWindows: environment.OpenInWeChat}))
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
 	b := openBrowserForLooks(t)
 	for _, l := range looks() {

@@ -1,7 +1,11 @@
-package wechatauth
+// Package environment tells where a page is open, by its User-Agent, and holds
+// the policy of what an anonymous page visit gets there.
+package environment
 
 import (
+	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"regexp"
 	"slices"
@@ -39,7 +43,7 @@ const (
 	DesktopBrowser Environment = "desktop_browser"
 )
 
-// EnvironmentOf tells where the page of a request is open.
+// Of tells where the page of a request is open.
 //
 // The rules, in their order, are those of User-Agents seen in the wild: WeCom
 // says "wxwork" beside MicroMessenger; developer tools say "wechatdevtools";
@@ -47,8 +51,8 @@ const (
 // the Mac client says "WindowsWechat" as well. A device is what its form says,
 // whatever operating system it names for the sake of old sites: HarmonyOS on a
 // computer names Windows, on a phone Android.
-func EnvironmentOf(r *http.Request) Environment {
-	return environmentOf(navigation.Header(r.Header, "User-Agent"))
+func Of(r *http.Request) Environment {
+	return of(navigation.Header(r.Header, "User-Agent"))
 }
 
 // bigScreen matches the device of a User-Agent, in lower case, that is no phone
@@ -56,7 +60,7 @@ func EnvironmentOf(r *http.Request) Environment {
 // say it, or a TV with Android.
 var bigScreen = regexp.MustCompile(`^[^(]*\((pc;|2in1;|ohosharmonyos|macintosh|[^)]*(\btv\b|smarttv|googletv|mitv|mibox|bravia|; aft[a-z0-9]))`)
 
-func environmentOf(userAgent string) Environment {
+func of(userAgent string) Environment {
 	ua := strings.ToLower(userAgent)
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(ua, word) })
@@ -82,8 +86,8 @@ func environmentOf(userAgent string) Environment {
 	return DesktopBrowser
 }
 
-// inWeChat reports whether the official account's login opens here.
-func (e Environment) inWeChat() bool {
+// InWeChat reports whether the official account's login opens in e.
+func (e Environment) InWeChat() bool {
 	switch e {
 	case WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, DevTools:
 		return true
@@ -91,14 +95,14 @@ func (e Environment) inWeChat() bool {
 	return false
 }
 
-// EnvironmentAction is what an anonymous page visit gets in an environment.
+// Action is what an anonymous page visit gets in an environment.
 // The zero value is none of them.
-type EnvironmentAction int
+type Action int
 
 const (
 	// LoginOfficialAccount sends the visitor to the official account's login,
 	// which works inside WeChat only; elsewhere WeChat shows a page that says so.
-	LoginOfficialAccount EnvironmentAction = iota + 1
+	LoginOfficialAccount Action = iota + 1
 	// LoginWebsite sends him to the QR code of the website application
 	// (WithWebsiteApp), which works in desktop browsers outside WeChat.
 	LoginWebsite
@@ -110,32 +114,24 @@ const (
 	// OpenInWeChat answers 403 with a page that asks to open the same URL in
 	// WeChat: with its QR code, and to copy.
 	OpenInWeChat
-	// PassAnonymously lets page visits through without an identity, so that
+	// AllowAnonymous lets page visits through without an identity, so that
 	// handlers have to expect none. Scripts get their 401 as everywhere, and a
 	// login that is asked for (GET login) begins as without a policy.
-	PassAnonymously
+	AllowAnonymous
 )
 
-// EnvironmentPolicy is what anonymous page visits get, by environment. What it
+// Policy is what anonymous page visits get, by environment. What it
 // does not name is as without it: the official account's login everywhere; with
 // WithWebsiteApp, LoginWebsite for DesktopBrowser, and OpenInWeChat for
 // PhoneBrowser and WeCom, where neither login works.
-type EnvironmentPolicy map[Environment]EnvironmentAction
+type Policy map[Environment]Action
 
-// WithEnvironment sets what anonymous page visits get, by environment. The
-// User-Agent that tells the environment decides what a visitor is shown, never
-// what he may do. New refuses what cannot work, such as a QR code on the phone
-// that should scan it. Default: see EnvironmentPolicy.
-func WithEnvironment(policy EnvironmentPolicy) Option {
-	return func(c *config) { c.environments = policy }
-}
-
-// cannotWork says why an action is of no use in an environment.
-func (e Environment) cannotWork(act EnvironmentAction) string {
+// invalidReason returns why an action is of no use in an environment, or "".
+func (e Environment) invalidReason(act Action) string {
 	switch {
 	case !slices.Contains(environments, e):
 		return "there is no such environment"
-	case act < LoginOfficialAccount || act > PassAnonymously:
+	case act < LoginOfficialAccount || act > AllowAnonymous:
 		return "there is no such action"
 	case act == LoginWebsite && (e == WeChatPhone || e == MiniProgramWebView):
 		return "WeChat refuses a website application there (10005)"
@@ -151,65 +147,55 @@ func (e Environment) cannotWork(act EnvironmentAction) string {
 
 var environments = []Environment{WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, WeCom, DevTools, PhoneBrowser, DesktopBrowser}
 
-func (c *config) validateEnvironments() (errs []error) {
-	for e, act := range c.environments {
-		if why := e.cannotWork(act); why != "" {
-			errs = append(errs, fmt.Errorf("WithEnvironment: %q, action %d: %s", e, act, why))
+// Validate returns an error that names every action that cannot work in its
+// environment.
+func (p Policy) Validate() error {
+	var wrong []string
+	for e, act := range p {
+		if reason := e.invalidReason(act); reason != "" {
+			wrong = append(wrong, fmt.Sprintf("%q, action %d: %s", e, act, reason))
 		}
 	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	return errs
-}
-
-// wantsWebsite reports whether the policy names the website application.
-func (p EnvironmentPolicy) wantsWebsite() bool {
-	for _, act := range p {
-		if act == LoginWebsite {
-			return true
-		}
+	if len(wrong) == 0 {
+		return nil
 	}
-	return false
+	slices.Sort(wrong)
+	return errors.New(strings.Join(wrong, "; "))
 }
 
-// actionIn is what an anonymous page visit gets in an environment.
-func (a *Auth) actionIn(e Environment) EnvironmentAction {
-	if act, ok := a.environments[e]; ok {
-		return act
-	}
-	return a.defaultActionIn(e)
+// Uses reports whether the policy has the action in any environment.
+func (p Policy) Uses(act Action) bool {
+	return slices.Contains(slices.Collect(maps.Values(p)), act)
 }
 
-// actionFor is actionIn for a request. Where it is the same in all environments
+// For returns what an anonymous page visit gets. website reports whether there
+// is a website application. Where the action is the same in all environments,
 // the User-Agent is not read.
-func (a *Auth) actionFor(r *http.Request) EnvironmentAction {
-	if len(a.environments) == 0 && a.website.client == nil {
+func (p Policy) For(r *http.Request, website bool) Action {
+	if len(p) == 0 && !website {
 		return LoginOfficialAccount
 	}
-	return a.actionIn(EnvironmentOf(r))
-}
-
-// loginActionFor is loginActionIn for a request.
-func (a *Auth) loginActionFor(r *http.Request) EnvironmentAction {
-	if act := a.actionFor(r); act != PassAnonymously {
+	e := Of(r)
+	if act, ok := p[e]; ok {
 		return act
 	}
-	return a.defaultActionIn(EnvironmentOf(r))
+	return e.defaultAction(website)
 }
 
-func (a *Auth) defaultActionIn(e Environment) EnvironmentAction {
+// ForLogin is For for a request to log in: it never returns AllowAnonymous.
+func (p Policy) ForLogin(r *http.Request, website bool) Action {
+	if act := p.For(r, website); act != AllowAnonymous {
+		return act
+	}
+	return Of(r).defaultAction(website)
+}
+
+func (e Environment) defaultAction(website bool) Action {
 	switch {
-	case a.website.client == nil || e.inWeChat():
+	case !website || e.InWeChat():
 		return LoginOfficialAccount
 	case e == DesktopBrowser:
 		return LoginWebsite
 	}
 	return OpenInWeChat
-}
-
-// loginActionIn is actionIn for a visitor who wants to log in.
-func (a *Auth) loginActionIn(e Environment) EnvironmentAction {
-	if act := a.actionIn(e); act != PassAnonymously {
-		return act
-	}
-	return a.defaultActionIn(e)
 }
