@@ -172,7 +172,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		return
 	}
 	c.spent = true
-	id, reason, err := a.identify(ctx, acc, f, code)
+	id, token, reason, err := a.identify(ctx, acc, f, code)
 	if reason == "" && f.OpenID != "" && f.OpenID != id.OpenID {
 		reason = ReasonIdentityMismatch
 	}
@@ -187,6 +187,11 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		a.afterFailure(w, r, f, reason, err)
 		return
 	}
+	if a.tokens { // of users who are admitted only, and before the session: see forget
+		if err := a.keepTokens(ctx, f.AppID, token, a.now().Add(tokensTTL)); err != nil {
+			a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+		}
+	}
 	if err := a.complete(w, r, v, f, c, id); err != nil {
 		// The code is spent. A reload finds it used, and begins the login again.
 		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
@@ -196,40 +201,35 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 
 // identify exchanges the code, and fetches the profile if the granted scope
 // has one. A broken profile never breaks a login.
-func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (Identity, Reason, error) {
+func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (Identity, *client.Token, Reason, error) {
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
-		return Identity{}, reasonOf(err), err
+		return Identity{}, nil, reasonOf(err), err
 	}
 	if token.Snapshot {
-		return Identity{}, ReasonSnapshotUser, nil
+		return Identity{}, nil, ReasonSnapshotUser, nil
 	}
 	id := Identity{
 		AppID: f.AppID, OpenID: token.OpenID, UnionID: token.UnionID,
 		Scope: token.Scope, Channel: f.Channel, LoginAt: time.Unix(a.now().Unix(), 0),
 	}
 	if id.OpenID == "" {
-		return Identity{}, ReasonUpstreamError, errors.New("the token answer has no openid")
-	}
-	if a.tokens {
-		if err := a.keepTokens(ctx, f.AppID, token, a.now().Add(tokensTTL)); err != nil {
-			a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
-		}
+		return Identity{}, nil, ReasonUpstreamError, errors.New("the token answer has no openid")
 	}
 	if !id.grants(client.ScopeUserInfo) {
-		return id, "", nil
+		return id, token, "", nil
 	}
 	info, err := acc.client.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, client.LangZhCN)
 	var we *client.Error
 	if errors.As(err, &we) && we.Code == 48001 {
-		return Identity{}, ReasonSnapshotSuspected, err
+		return Identity{}, nil, ReasonSnapshotSuspected, err
 	}
 	if err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
-		return id, "", nil
+		return id, token, "", nil
 	}
 	id.setProfile(info, a.now())
-	return id, "", nil
+	return id, token, "", nil
 }
 
 // complete writes the session, leaves the outcome, and sends the visitor to

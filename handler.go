@@ -519,15 +519,16 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 
 // RevokeUser ends every session of a user, in all browsers, and returns the
 // number of sessions that were alive. It also deletes the user's stored tokens
-// (see [WithTokens]). A request in flight cannot restore a session, unless the
-// session was loaded by the LoadAndSave of an scs manager. The user can log in
+// (see [WithTokens]) and session_key (see [Auth.MiniProgram]). A request in
+// flight cannot restore them, nor a session, unless the session was loaded by
+// the LoadAndSave of an scs manager. The user can log in
 // again unless [WithAuthorize] rejects them. It needs a store with
 // store.Index, as those of package store are. It ends with ctx. On an error some
 // sessions may still be alive: call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.revoke(ctx, appID, openID)
-	if err == nil && a.tokens {
-		err = a.sessions.marks.DeleteMark(ctx, tokensMark(userKey(appID, openID)))
+	if err == nil {
+		err = a.forget(ctx, appID, openID)
 	}
 	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
 	if err != nil {

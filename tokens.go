@@ -39,6 +39,9 @@ const (
 	profileRetry = time.Hour
 	// profileBudget is how long a visitor waits for a fresh profile.
 	profileBudget = 2 * time.Second
+	// revokedTTL is longer than a refresh takes: its call to WeChat ends within a
+	// minute (see [client.WithTimeout]), and calls to the store have timeouts.
+	revokedTTL = 5 * time.Minute
 )
 
 // ErrNoTokens: no tokens are kept for this visitor. He logged in before
@@ -68,6 +71,8 @@ type keptTokens struct {
 }
 
 func tokensMark(user string) string { return "tokens " + user }
+
+func revokedMark(user string) string { return "revoked " + user }
 
 // keepTokens stores what an exchange or a refresh gave, until the refresh_token
 // ends.
@@ -136,7 +141,45 @@ func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, err
 	if fresh.RefreshToken.IsZero() {
 		fresh.RefreshToken = client.NewSecret(kept.Refresh)
 	}
-	return fresh.AccessToken, a.keepTokens(ctx, id.AppID, fresh, end)
+	if err := a.keepRefreshed(context.WithoutCancel(ctx), id.AppID, fresh, end); err != nil {
+		return client.Secret{}, err
+	}
+	return fresh.AccessToken, nil
+}
+
+// keepRefreshed stores the tokens of a refresh, unless the user was revoked
+// meanwhile. forget puts its mark before it deletes the tokens: either it deletes
+// those stored here, or its mark is found after they were stored.
+func (a *Auth) keepRefreshed(ctx context.Context, appID string, t *client.Token, end time.Time) error {
+	if err := a.keepTokens(ctx, appID, t, end); err != nil {
+		return err
+	}
+	user := userKey(appID, t.OpenID)
+	_, revoked, err := a.sessions.marks.Mark(ctx, revokedMark(user))
+	switch {
+	case err == nil && !revoked:
+		return nil
+	case err == nil:
+		err = ErrNoTokens
+	}
+	return errors.Join(err, a.sessions.marks.DeleteMark(ctx, tokensMark(user)))
+}
+
+// forget deletes what is stored for a user besides sessions: the tokens and the
+// session_key of a mini program. Their logins stored them before the session,
+// so those that RevokeUser has ended cannot store them again.
+func (a *Auth) forget(ctx context.Context, appID, openID string) error {
+	user := userKey(appID, openID)
+	var errs []error
+	if a.tokens {
+		errs = append(errs,
+			a.sessions.marks.PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
+			a.sessions.marks.DeleteMark(ctx, tokensMark(user)))
+	}
+	if gate := a.gateOf(appID); gate != nil && gate.mini.appID == appID {
+		errs = append(errs, a.sessions.marks.DeleteMark(ctx, sessionKeyMark(user)))
+	}
+	return errors.Join(errs...)
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.

@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/url"
@@ -149,4 +150,66 @@ func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
 	b.visit("/token")
 	assert.ErrorIs(t, failed, ErrNoTokens)
 	assert.Equal(t, 2, s.sim.Count("/sns/oauth2/refresh_token"), "WeChat is not asked for what has ended")
+}
+
+// What is stored for a user besides sessions goes with them, and what began
+// before RevokeUser does not bring it back.
+func TestRevokeUser_storedSecrets(t *testing.T) {
+	newStored := func(t *testing.T, opts ...Option) (s *site, keys func() []string) {
+		server := redistest.Start(t)
+		s = newMiniSite(t, append([]Option{WithRedis(server.Pool()), WithTokens()}, opts...)...)
+		keys = func() (all []string) {
+			for _, key := range server.Do("KEYS", "*").([]any) {
+				if server.Do("PTTL", string(key.([]byte))).(int64) > revokedTTL.Milliseconds() {
+					all = append(all, string(key.([]byte)))
+				}
+			}
+			return all
+		}
+		return s, keys
+	}
+	revoke := func(t *testing.T, s *site, appID string) {
+		t.Helper()
+		_, err := s.auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, person(0)))
+		require.NoError(t, err)
+	}
+	t.Run("session_key", func(t *testing.T) {
+		s, keys := newStored(t)
+		s.miniLogin(person(0))
+		require.NotEmpty(t, keys())
+		revoke(t, s, miniApp)
+		assert.Empty(t, keys())
+	})
+	t.Run("refresh in flight", func(t *testing.T) {
+		s, keys := newStored(t)
+		failed := make(chan error, 1)
+		s.handle("/token", func(_ http.ResponseWriter, r *http.Request) {
+			_, err := s.auth.AccessToken(r.Context())
+			failed <- err
+		})
+		b := s.browser()
+		b.visit("/a")
+		s.clock.Advance(116 * time.Minute)
+		release := s.sim.Block("sns/oauth2/refresh_token")
+		visited := make(chan struct{})
+		go func() {
+			defer close(visited)
+			b.step("/token")
+		}()
+		require.NoError(t, s.sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+		revoke(t, s, wechattest.DefaultAppID)
+		release()
+		require.ErrorIs(t, <-failed, ErrNoTokens)
+		<-visited
+		assert.Empty(t, keys())
+		b.visit("/a")
+		b.step("/token")
+		assert.NoError(t, <-failed, "the next login stores its own")
+	})
+	t.Run("refused login", func(t *testing.T) {
+		s, keys := newStored(t, WithOnLogin(func(context.Context, Identity) error { return ErrForbidden }))
+		assert.Equal(t, http.StatusForbidden, s.browser().visit("/a").StatusCode)
+		s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
+		assert.Empty(t, keys())
+	})
 }

@@ -411,6 +411,18 @@ var mutants = []mutant{
 		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
+		name: "a refresh stores tokens of a user who was revoked meanwhile", about: "tokens",
+		search: "case err == nil && !revoked:",
+		broken: "case err == nil && (revoked || !revoked):",
+		killer: "^TestRevokeUser_storedSecrets$",
+	},
+	{
+		name: "RevokeUser leaves a session_key", about: "tokens",
+		search: "gate != nil && gate.mini.appID == appID",
+		broken: "gate == nil && gate.mini.appID == appID",
+		killer: "^TestRevokeUser_storedSecrets$",
+	},
+	{
 		name: "a wait for a claim does not end with its client", about: "claim",
 		search: "ctx, cancel := context.WithTimeout(r.Context(), joinBudget)",
 		broken: "ctx, cancel := detached(r, joinBudget)",
