@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"runtime"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -109,27 +110,36 @@ func TestT88_WaitingForALoginIsBoundedAndEndsWithTheClient(t *testing.T) {
 	assert.LessOrEqual(t, looks, 26, "looks in ten seconds")
 
 	cs = &claims{marks: store.NewMemory()}
-	parked := make(chan struct{})
+	parked := make(chan struct{}, maxWaiting+2)
 	cs.wait = func(ctx context.Context, _ time.Duration) error {
 		parked <- struct{}{}
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	_, err = cs.join(t.Context(), "login")
-	require.NoError(t, err)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
 	ctx, leave := context.WithCancel(t.Context())
 	ended := make(chan error)
-	for range maxWaitingForOne {
-		go func() {
-			_, err := cs.join(ctx, "login")
-			ended <- err
-		}()
-		<-parked
+	for i := range maxWaiting / maxWaitingForOne {
+		login := strconv.Itoa(i)
+		_, err = cs.join(t.Context(), login)
+		require.NoError(t, err)
+		for range maxWaitingForOne {
+			go func() {
+				_, err := cs.join(ctx, login)
+				ended <- err
+			}()
+			<-parked
+		}
+		_, err = cs.join(gone, login)
+		require.ErrorIs(t, err, errCrowded, "of one login")
 	}
-	_, err = cs.join(t.Context(), "login")
-	require.ErrorIs(t, err, errCrowded)
+	_, err = cs.join(t.Context(), "another")
+	require.NoError(t, err)
+	_, err = cs.join(gone, "another")
+	require.ErrorIs(t, err, errCrowded, "in all")
 	leave()
-	for range maxWaitingForOne {
+	for range maxWaiting {
 		require.ErrorIs(t, <-ended, context.Canceled)
 	}
 	assert.Empty(t, cs.waiting)

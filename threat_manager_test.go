@@ -414,10 +414,15 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 				tokens["the phone's"] = c.Value
 			}
 			look("a scan")
+			n := s.confirm(phone, path)
+			look("a confirmed scan")
+			require.Contains(t, desk.enter("/a", n).body, "logged-in=true")
+			tokens["the scanned browser's"] = desk.cookie(s.sessionCookie()).Value
+			look("a completed scan login")
 
-			n, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
+			ended, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
 			require.NoError(t, err)
-			assert.Positive(t, n, "the index has the hashes")
+			assert.Positive(t, ended, "the index has the hashes")
 			assert.Contains(t, b.step("/public").body, "logged-in=false")
 		})
 	}

@@ -276,19 +276,18 @@ func TestT80_AFormOfAPlainHTTPPageIsRefused(t *testing.T) {
 // A redisWriter may do with a Redis what he likes. He knows the source, and has a
 // login of his own; he has no key.
 type redisWriter struct {
-	*site
-	redis  *redistest.Server
+	*scanSite
 	marks  *store.Store
 	dumped map[string][2]any // of each key, what it holds and for how long
 
 	session, token, enter, callback string
 	pending                         []*http.Cookie // of the callback
+	desk, number                    string         // of a scan that was confirmed: its cookie and what the phone shows
 }
 
 func newWriter(t *testing.T, opts ...Option) *redisWriter {
 	t.Helper()
-	redis := redistest.Start(t)
-	s := newMiniSite(t, append([]Option{WithRedis(redis.Pool()), WithTokens()}, opts...)...)
+	s := newScanSite(t, append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens()}, opts...)...)
 	s.handle("/kept", func(w http.ResponseWriter, r *http.Request) {
 		if secret, err := s.auth.AccessToken(r.Context()); err == nil {
 			_, _ = io.WriteString(w, secret.Reveal())
@@ -299,7 +298,7 @@ func newWriter(t *testing.T, opts ...Option) *redisWriter {
 		}
 	})
 	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded } // a claim that nobody made
-	return &redisWriter{site: s, redis: redis, marks: store.New(redis.Pool())}
+	return &redisWriter{scanSite: s, marks: store.New(s.redis.Pool())}
 }
 
 // logIn logs a person in everywhere, and returns what only that person has.
@@ -313,6 +312,11 @@ func (x *redisWriter) logIn(i int) (secrets []string) {
 	x.session = b.cookie(x.sessionCookie()).Value
 	x.token = x.miniLogin(person(i))
 	x.enter = x.ticket(x.token, "/a")
+	desk := x.scanSite.desk()
+	path, _ := x.show(desk, "/a")
+	x.scan(b, path)
+	x.number = x.confirm(b, path)
+	x.desk = desk.cookie(x.auth.cookies.scanName()).Value
 	web := b.visit("/kept").body
 	mini := x.request(http.MethodGet, "/kept", x.token, "").body
 	require.NotEmpty(x.t, web)
@@ -338,7 +342,15 @@ func (x *redisWriter) everywhere() string {
 			all.WriteString(b.step("/public").body)
 		}
 	}
-	return all.String()
+	return all.String() + x.scanned()
+}
+
+// scanned is what a browser is shown that the last person logs in by a QR code.
+func (x *redisWriter) scanned() string {
+	x.t.Helper()
+	desk := x.scanSite.desk()
+	desk.setCookie(x.auth.cookies.scanName(), x.desk)
+	return desk.enter("/a", x.number).body
 }
 
 func (x *redisWriter) dump() {
@@ -370,6 +382,8 @@ func TestT78_AWriterOfRedisBecomesNobodyElse(t *testing.T) {
 		require.Contains(t, x.everywhere(), own)
 		x.restore()
 	}
+	require.Contains(t, x.scanned(), malloryBegins[2])
+	x.restore()
 	judge := func(what string) {
 		t.Helper()
 		shown := x.everywhere()
@@ -394,7 +408,7 @@ func TestT78_AWriterOfRedisBecomesNobodyElse(t *testing.T) {
 			x.restore()
 		}
 	}
-	assert.GreaterOrEqual(t, len(x.dumped), 2*(2+1+1+2+2), "for each of two: sessions, outcome, entry, tokens and session_key, indexes")
+	assert.GreaterOrEqual(t, len(x.dumped), 2*(2+1+1+2+2+4), "for each of two: sessions, outcome, entry, tokens and session_key, indexes, scan")
 	t.Logf("kinds %v", slices.Sorted(maps.Keys(kinds)))
 }
 

@@ -423,6 +423,36 @@ var mutants = []mutant{
 		killer: "^TestRevokeUser_storedSecrets$",
 	},
 	{
+		name: "any number of requests wait for one login", about: "claim",
+		search: "cs.waiting[key] >= maxWaitingForOne || ",
+		broken: "",
+		killer: "^TestT88_WaitingForALogin",
+	},
+	{
+		name: "any number of requests wait for logins", about: "claim",
+		search: " || cs.all >= maxWaiting {",
+		broken: " {",
+		killer: "^TestT88_WaitingForALogin",
+	},
+	{
+		name: "a request that waited is counted for ever", about: "claim",
+		search: "\t\tcs.all--\n",
+		broken: "",
+		killer: "^TestT88_WaitingForALogin",
+	},
+	{
+		name: "a request that waits looks as often as at first", about: "claim",
+		search: "pause = min(pause*3/2, claimPollMost)",
+		broken: "pause = min(pause, claimPollMost)",
+		killer: "^TestT88_WaitingForALogin",
+	},
+	{
+		name: "looks at QR codes are never dropped", about: "scan",
+		search: "if now.Sub(l.at).Abs() < scanPause {",
+		broken: "if l != nil {",
+		killer: "^TestT88_ALook",
+	},
+	{
 		name: "a wait for a claim does not end with its client", about: "claim",
 		search: "ctx, cancel := context.WithTimeout(r.Context(), joinBudget)",
 		broken: "ctx, cancel := detached(r, joinBudget)",
@@ -559,7 +589,7 @@ var mutants = []mutant{
 	{
 		name: "a virtual user is logged in", about: "callback",
 		search: `	if token.Snapshot {
-		return Identity{}, ReasonSnapshotUser, nil
+		return Identity{}, nil, ReasonSnapshotUser, nil
 	}
 `,
 		broken: "",
