@@ -305,7 +305,7 @@ var mutants = []mutant{
 		name: "any number of flows", about: "flow",
 		search: "kept >= maxFlows || ",
 		broken: "",
-		killer: "^TestTwentyTabsKeepTheNewestFive$",
+		killer: "^TestAnAnonymousRequestAllocatesLittle$",
 	},
 	{
 		name: "any size of flow cookies", about: "flow",

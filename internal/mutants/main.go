@@ -8,8 +8,9 @@
 // Each mutant replaces a text that occurs exactly once in the module's code, or
 // in the package that the mutant names. The tree stays as it is: the go command
 // reads the broken file through an overlay. The tests named for a mutant run
-// first, those of the broken package before those of the root, and all others of
-// both packages where those find nothing.
+// first, those of the broken package before those of the root, in a program that
+// has only the tests of the mutant's subject. If none of them fails, all other
+// tests of both packages run.
 // A mutant that no test kills fails the run; so does one that no longer fits
 // the code, that does not compile, or that makes no other program. The last
 // line is "mutants: killed N/N".
@@ -76,7 +77,7 @@ func run(only string, workers int, checkOnly bool) error {
 		return err
 	}
 	r := &runner{root: root, files: files, tests: tests, dir: dir}
-	if err := r.baseline(chosen); err != nil {
+	if err := r.prepare(chosen); err != nil {
 		return err
 	}
 	killed := r.all(chosen, workers)

@@ -3,6 +3,8 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -69,7 +71,7 @@ func TestPackagesBelowTheRoot(t *testing.T) {
 	tests, err := testsOf(root)
 	require.NoError(t, err)
 	r := &runner{root: root, files: files, tests: tests, dir: t.TempDir()}
-	require.NoError(t, r.baseline(broken))
+	require.NoError(t, r.prepare(broken))
 	var by []string
 	for i, m := range broken {
 		test, err := r.kill(m.name, broken[i])
@@ -78,6 +80,56 @@ func TestPackagesBelowTheRoot(t *testing.T) {
 	}
 	require.Equal(t, []string{"TestOne", "TestThree", "TestThree (not among those asked first)", ""}, by)
 	require.Equal(t, 3, r.all(broken, 2))
-	_, err = r.kill("unused", mutant{search: "return 4 }", broken: "return 5 }", killer: "^TestOne$"})
+	unused := mutant{name: "unused", search: "return 4 }", broken: "return 5 }", killer: "^TestOne$"}
+	r.dir = t.TempDir()
+	require.NoError(t, r.prepare([]mutant{unused}))
+	_, err = r.kill("unused", unused)
 	require.ErrorContains(t, err, "no other program")
+}
+
+func TestReduce(t *testing.T) {
+	const before = `package x
+
+import (
+	"fmt"
+	"math/rand/v2"
+	other "strings"
+)
+
+var registered = register()
+
+var limit = 3
+
+type writer struct{ n int }
+
+func (w *writer) Flush() { unwrap(w) }
+
+func unwrap(*writer) {}
+
+func register() bool { return true }
+
+func helper() { fmt.Println(limit, writer{}) }
+
+// TestKept stays.
+func TestKept(t *testing.T) { helper() }
+
+func TestDropped(t *testing.T) { onlyDropped(rand.Int(), other.ToLower("")) }
+
+func onlyDropped(...any) {}
+
+func TestMain(m *testing.M) {}
+`
+	reduced, err := reduce(map[string]string{"x_test.go": before}, regexp.MustCompile("^TestKept$"))
+	require.NoError(t, err)
+	after := reduced["x_test.go"]
+	for _, kept := range []string{"registered", "func register", "limit = 3", "type writer", "Flush", "func unwrap", "func helper", "func TestKept", "func TestMain"} {
+		require.Contains(t, after, kept)
+	}
+	for _, dropped := range []string{"func TestDropped", "func onlyDropped"} {
+		require.NotContains(t, after, dropped)
+	}
+	require.Equal(t, strings.Count(before, "\n"), strings.Count(after, "\n"))
+
+	require.Equal(t, 2, blankUnused(reduced, "# x\n/tmp/x_test.go:5:2: \"math/rand/v2\" imported as rand and not used\n./x_test.go:6:2: \"strings\" imported as other and not used\n"))
+	require.Contains(t, reduced["x_test.go"], "\t\"fmt\"\n\t_ \"math/rand/v2\"\n\t_ \"strings\"\n")
 }

@@ -6,8 +6,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -37,18 +39,26 @@ type runner struct {
 	tests map[string]string // the names of its tests, by package
 	dir   string            // for overlays and test binaries
 
-	patience time.Duration
-
-	sound map[string][sha256.Size]byte // the test programs without a mutant, by package
+	programs map[subject]func() (*program, error)
 
 	mu sync.Mutex // of the output
 }
 
-// baseline makes sure that it is the mutants that fail the tests.
-func (r *runner) baseline(chosen []mutant) error {
-	began := time.Now()
-	type selection struct{ dir, skip string }
-	asked := map[selection][]string{} // patterns
+// A subject is a group of mutants that share a test program.
+type subject struct{ about, dir string }
+
+// A program has only those tests of a package that the mutants of a subject ask
+// first, with and without a mutant.
+type program struct {
+	reduced  map[string]string // test files that replace those of the package
+	sound    [sha256.Size]byte // the program without a mutant
+	patience time.Duration
+}
+
+// prepare groups the mutants by test program. A program is built when the first
+// of its mutants is tested.
+func (r *runner) prepare(chosen []mutant) error {
+	asking := map[subject][]mutant{}
 	for _, m := range chosen {
 		file, _, err := m.apply(r.files)
 		if err != nil {
@@ -59,36 +69,92 @@ func (r *runner) baseline(chosen []mutant) error {
 			return err
 		}
 		for _, dir := range dirs {
-			s := selection{dir, m.skipped()}
-			if !slices.Contains(asked[s], m.first()) {
-				asked[s] = append(asked[s], m.first())
-			}
+			s := subject{m.about, dir}
+			asking[s] = append(asking[s], m)
 		}
 	}
-	r.sound = map[string][sha256.Size]byte{}
-	r.patience = baselinePatience
-	var tested time.Duration
-	for s, patterns := range asked {
-		binary, err := r.build("baseline", s.dir, nil)
-		if err != nil {
-			return err
+	r.programs = map[subject]func() (*program, error){}
+	for s, mutants := range asking {
+		r.programs[s] = sync.OnceValues(func() (*program, error) { return r.baseline(s, mutants) })
+	}
+	return nil
+}
+
+// baseline builds the program of a subject without a mutant, and makes sure that
+// it is the mutants that fail its tests.
+func (r *runner) baseline(s subject, mutants []mutant) (*program, error) {
+	began := time.Now()
+	patterns := map[string][]string{} // by what is skipped of them
+	var all []string
+	for _, m := range mutants {
+		if skip := m.skipped(); !slices.Contains(patterns[skip], m.first()) {
+			patterns[skip] = append(patterns[skip], m.first())
+			all = append(all, m.first())
 		}
-		if r.sound[s.dir], err = sum(binary); err != nil {
-			return err
-		}
-		asking := time.Now()
-		failed, out, err := r.test(binary, s.dir, strings.Join(patterns, "|"), s.skip)
+	}
+	p := &program{patience: baselinePatience}
+	id := "baseline-" + s.about + "-" + strings.ReplaceAll(s.dir, "/", "-")
+	var err error
+	var binary string
+	if p.reduced, binary, err = r.buildReduced(id, s.dir, strings.Join(all, "|")); err != nil {
+		return nil, err
+	}
+	defer os.Remove(binary)
+	if p.sound, err = sum(binary); err != nil {
+		return nil, err
+	}
+	tested := time.Now()
+	for skip, asked := range patterns {
+		failed, out, err := r.test(binary, s.dir, strings.Join(asked, "|"), skip, p.patience)
 		if err == nil && failed != "" {
 			err = errors.New(failed)
 		}
 		if err != nil {
-			return fmt.Errorf("the tests fail without any mutant: %w\n%s", err, out)
+			return nil, fmt.Errorf("the tests fail without any mutant: %w\n%s", err, out)
 		}
-		tested += time.Since(asking)
 	}
-	r.patience = max(patience, 2*tested)
-	fmt.Printf("baseline  %.1fs\n", time.Since(began).Seconds())
-	return nil
+	p.patience = max(patience, 2*time.Since(tested))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	fmt.Printf("baseline  %s in %s  %.1fs\n", s.about, s.dir, time.Since(began).Seconds())
+	return p, nil
+}
+
+// buildReduced builds a package's tests as far as the pattern needs them. It
+// returns the reduced test files by those they replace.
+func (r *runner) buildReduced(id, dir, pattern string) (replace map[string]string, binary string, err error) {
+	wanted, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, "", err
+	}
+	files, err := goFiles(r.root, func(file string) bool {
+		return strings.HasSuffix(file, "_test.go") && path.Dir(file) == dir
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	reduced, err := reduce(files, wanted)
+	if err != nil {
+		return nil, "", err
+	}
+	to := filepath.Join(r.dir, id)
+	if err := os.Mkdir(to, 0o700); err != nil {
+		return nil, "", err
+	}
+	for {
+		replace = map[string]string{}
+		for file, text := range reduced {
+			name := filepath.Join(to, path.Base(file))
+			if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+				return nil, "", err
+			}
+			replace[filepath.Join(r.root, file)] = name
+		}
+		binary, err = r.build(id, dir, replace)
+		if err == nil || blankUnused(reduced, err.Error()) == 0 {
+			return replace, binary, err
+		}
+	}
 }
 
 // all tests the mutants, some at a time, and returns how many were killed.
@@ -149,25 +215,16 @@ func (r *runner) kill(id string, m mutant) (by string, err error) {
 	}
 	replace := map[string]string{filepath.Join(r.root, file): broken}
 	other := false // programs than without the mutant
-	ask := func(dir, pattern, skip string) (by string, err error) {
-		binary, err := r.build(id, dir, replace)
+	for _, dir := range asked {
+		p, err := r.programs[subject{m.about, dir}]()
 		if err != nil {
 			return "", err
 		}
-		defer os.Remove(binary)
-		made, err := sum(binary)
-		if err != nil || made == r.sound[dir] {
-			return "", err
-		}
-		other = true
-		by, _, err = r.test(binary, dir, pattern, skip)
-		return by, err
-	}
-	for _, dir := range asked {
-		by, err := ask(dir, m.first(), m.skipped())
+		by, differs, err := r.ask(id, m, dir, p, replace)
+		other = other || differs
 		switch {
 		case errors.Is(err, errTooLong): // the baseline had time enough for these
-			return fmt.Sprintf("a test that does not end in %v", r.patience), nil
+			return fmt.Sprintf("a test that does not end in %v", p.patience), nil
 		case by != "" || err != nil:
 			return by, err
 		}
@@ -176,7 +233,17 @@ func (r *runner) kill(id string, m mutant) (by string, err error) {
 		if r.tests[dir] == "" {
 			continue
 		}
-		by, err := ask(dir, "", notNeeded)
+		binary, err := r.build(id, dir, replace)
+		if err != nil {
+			return "", err
+		}
+		defer os.Remove(binary)
+		if !other { // perhaps no test asked first calls the broken function
+			if other, err = r.differs(binary, dir); err != nil {
+				return "", err
+			}
+		}
+		by, _, err := r.test(binary, dir, "", notNeeded, baselinePatience)
 		if by != "" {
 			by += " (not among those asked first)"
 		}
@@ -188,6 +255,40 @@ func (r *runner) kill(id string, m mutant) (by string, err error) {
 		return "", errors.New("it makes no other program")
 	}
 	return "", nil
+}
+
+// differs reports whether a package's whole test program is another one than
+// without a mutant.
+func (r *runner) differs(binary, dir string) (bool, error) {
+	sound, err := r.build(filepath.Base(binary)+"-sound", dir, nil)
+	if err != nil {
+		return false, err
+	}
+	defer os.Remove(sound)
+	before, err := sum(sound)
+	if err != nil {
+		return false, err
+	}
+	after, err := sum(binary)
+	return before != after, err
+}
+
+// ask runs the tests of a program that the mutant asks first, and reports
+// whether the mutant changes the program.
+func (r *runner) ask(id string, m mutant, dir string, p *program, replace map[string]string) (by string, differs bool, err error) {
+	all := maps.Clone(p.reduced)
+	maps.Copy(all, replace)
+	binary, err := r.build(id, dir, all)
+	if err != nil {
+		return "", false, err
+	}
+	defer os.Remove(binary)
+	made, err := sum(binary)
+	if err != nil || made == p.sound {
+		return "", false, err
+	}
+	by, _, err = r.test(binary, dir, m.first(), m.skipped(), p.patience)
+	return by, true, err
 }
 
 // build compiles the tests of a package with some files replaced. Without
@@ -202,7 +303,7 @@ func (r *runner) build(id, dir string, replace map[string]string) (binary string
 		return "", err
 	}
 	binary = filepath.Join(r.dir, id+".test")
-	cmd := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-N -l", "-ldflags=-s -w -buildid=", "-overlay", overlay, "-o", binary, ".")
+	cmd := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-N -l -e", "-ldflags=-s -w -buildid=", "-overlay", overlay, "-o", binary, ".")
 	cmd.Dir = filepath.Join(r.root, dir)
 	cmd.Env = append(os.Environ(), "GOGC=off")
 	if out, err := cmd.CombinedOutput(); err != nil {
@@ -224,8 +325,8 @@ var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
 // test runs tests, and returns the name of one that failed, or what ended the
 // program; nothing where all is well. An error says that they could not be run.
-func (r *runner) test(binary, dir, pattern, skip string) (failed, out string, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), r.patience)
+func (r *runner) test(binary, dir, pattern, skip string, patience time.Duration) (failed, out string, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", "-c", `ulimit -v "$0" 2>/dev/null; exec "$@"`, memory,
 		binary, "-test.failfast", "-test.run", pattern, "-test.skip", skip)
