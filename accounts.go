@@ -283,6 +283,9 @@ func (a *Auth) of(r *http.Request) (*Auth, error) {
 	return a.tenantOf(r.Context(), appID)
 }
 
+// ownEndpoints are the paths below the path prefix that this library answers.
+var ownEndpoints = []string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
+
 // endpointIn reports whether a path is that of an endpoint, and returns the AppID
 // at its end. On every other path the AppID is a part of the application's: it
 // must not select the account.
@@ -297,17 +300,19 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	ticket, isTicket := strings.CutPrefix(name, "scan/")
 	switch {
 	case name == "scan", isTicket:
-		return appID, a.scans() && (slices.Contains(ownEndpoints[:], name) || validScanTicket(ticket))
+		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || validScanTicket(ticket))
 	case strings.HasPrefix(name, "mini/") && a.mini.client == nil && a.tenants == nil:
 		return appID, false
 	}
-	return appID, slices.Contains(ownEndpoints[:], name)
+	return appID, slices.Contains(ownEndpoints, name)
 }
+
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // isAccountPath reports whether the end of a path is an AppID, as all that WeChat
 // has given so far are: an endpoint's name and a ticket are not.
 func isAccountPath(s string) bool {
-	return strings.HasPrefix(s, "wx") && strings.IndexFunc(s, func(c rune) bool { return c > 127 || !isAlphanumeric(byte(c)) }) < 0
+	return strings.HasPrefix(s, "wx") && strings.Trim(s, alphanumeric) == ""
 }
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -85,15 +86,7 @@ func parseCallback(rawQuery string) (callbackQuery, bool) {
 
 // validCode keeps what cannot be a code away from WeChat, which counts calls.
 func validCode(code string) bool {
-	if code == "" || len(code) > maxCodeBytes {
-		return false
-	}
-	for i := range len(code) {
-		if c := code[i]; !isAlphanumeric(c) && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
+	return code != "" && len(code) <= maxCodeBytes && strings.Trim(code, alphanumeric+"-_") == ""
 }
 
 func (a *Auth) accountOf(appID string) (account, bool) {
@@ -127,10 +120,7 @@ func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQue
 // targetOfOutcome finds the return target of a login that this session came
 // from; fallback, or "/", where it is forgotten or was another browser's.
 func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback string) string {
-	target, ok := a.landing(fallback)
-	if !ok {
-		target = "/"
-	}
+	target := a.landing(fallback)
 	left, err := a.claims.outcome(ctx, claimKey(v.identity.AppID, state))
 	if err != nil || left == nil {
 		return target
@@ -241,7 +231,7 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 	if err := a.saveLogin(ctx, w, v, id); err != nil {
 		return err
 	}
-	target := a.checkedTarget(f)
+	target := a.landing(f.Target)
 	token := a.sessions.manager.Token(v.ctx)
 	o := outcome{Token: token, Expiry: v.expiry.Unix(), Target: target, Remember: a.sessions.manager.GetBool(v.ctx, rememberKey)}
 	if err := a.settle(ctx, f, c, o, v.ctx.track.take()); err != nil {
@@ -261,15 +251,6 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow, target stri
 	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
 	a.cookies.extendTrail(w, r)
 	redirect(w, target)
-}
-
-// checkedTarget checks the target again: the seal says that it was ours, not
-// that the release that wrote it had no fault.
-func (a *Auth) checkedTarget(f flow) string {
-	if target, ok := a.landing(f.Target); ok {
-		return target
-	}
-	return "/"
 }
 
 // saveLogin saves, and tries again for a while: the code is spent, and the
@@ -306,11 +287,7 @@ func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow, left []byt
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
-	target, ok := a.landing(o.Target)
-	if !ok {
-		target = "/"
-	}
-	a.leave(w, r, f, target)
+	a.leave(w, r, f, a.landing(o.Target))
 }
 
 // afterFailure starts a login whose code WeChat no longer takes once more by
@@ -321,7 +298,7 @@ func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reas
 		a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
 		a.cookies.drop(w, a.cookies.flowCookieName(f.State))
 		r = withoutCookie(r, a.cookies.flowCookieName(f.State))
-		a.begin(w, r, nil, login{target: a.checkedTarget(f), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
+		a.begin(w, r, nil, login{target: a.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
 		return
 	}
 	if reason == ReasonSnapshotUser || reason == ReasonSnapshotSuspected {
@@ -343,7 +320,7 @@ func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow, reas
 	switch reason {
 	case ReasonBadConfig, ReasonUserBlocked:
 	default:
-		failure.RetryURL = a.loginURL(a.checkedTarget(f), true)
+		failure.RetryURL = a.loginURL(a.landing(f.Target), true)
 	}
 	a.stop(w, r, failure)
 }

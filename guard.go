@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -58,20 +59,15 @@ const touchesPerTimeout = 20
 // errSessionGone: the session ended while a request that had loaded it ran.
 var errSessionGone = errors.New("session ended during the request")
 
-// tokenLength is that of scs's tokens: 32 bytes in unpadded base64url.
-const tokenLength = 43
+// scs's tokens are 32 bytes in unpadded base64url.
+const (
+	tokenLength   = 43
+	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+)
 
 // validToken keeps what cannot be a token away from the store.
 func validToken(s string) bool {
-	if len(s) != tokenLength {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !isAlphanumeric(c) && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
+	return len(s) == tokenLength && strings.Trim(s, tokenAlphabet) == ""
 }
 
 // hashedToken is the key under which scs keeps a session with

@@ -14,6 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/returnto"
 )
 
 const (
@@ -154,22 +155,41 @@ func (a *Auth) nextOf(r *http.Request, values url.Values) string {
 	return a.returnTo(r, values.Get("next"))
 }
 
-// returnTo is the return target that somebody wrote, and "/" for none. An odd one
-// is that of a request's own path only.
+// returnTo returns the return URL for what a client wrote, and "/" for none.
 func (a *Auth) returnTo(r *http.Request, raw string) string {
-	if target, ok := a.landing(raw); ok && target[0] == '/' {
+	target, err := a.judge(raw)
+	if err == nil && target[0] != '/' {
+		err = errors.New("a path that browsers read as another host's")
+	}
+	if err == nil {
 		return target
 	}
 	if raw != "" {
-		a.reportDropped(r, raw)
+		a.reportDropped(r, raw, err)
 	}
 	return "/"
 }
 
+// judge decides whether a login may end at raw: at a return URL, or at the one
+// endpoint of ours where that makes sense, the phone's page of a scan.
+func (a *Auth) judge(raw string) (target string, err error) {
+	return returnto.Site{Base: a.base, Prefix: a.prefix, Endpoints: ownEndpoints, Except: a.isScanPage}.Judge(raw)
+}
+
+// landing returns where a login ends that was begun for target. It is judged
+// again: the seal proves that it was ours, not that the release that wrote it
+// had no fault.
+func (a *Auth) landing(target string) string {
+	target, err := a.judge(target)
+	if err != nil {
+		return "/"
+	}
+	return target
+}
+
 // reportDropped logs that a login ends at "/" instead of where it should.
-func (a *Auth) reportDropped(r *http.Request, raw string) {
-	raw, _ = a.withoutOrigin(raw)
-	a.report(r.Context(), Event{Kind: EventTrouble, AppID: a.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %s, %d bytes", whyNoTarget(raw, a.prefix), len(raw))})
+func (a *Auth) reportDropped(r *http.Request, raw string, why error) {
+	a.report(r.Context(), Event{Kind: EventTrouble, AppID: a.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
 
 // login is what a pending login is begun with.

@@ -10,6 +10,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/returnto"
 )
 
 // hook is a function of the application's that may refuse an identity.
@@ -404,36 +405,15 @@ func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 // neither is a return target.
 func (a *Auth) targetOf(r *http.Request) string {
 	if !navigation.IsRead(r) {
-		if page, ok := a.landing(r.Referer()); ok {
-			return page
-		}
+		return a.landing(r.Referer())
+	}
+	raw := returnto.RequestURL(r)
+	target, err := a.judge(a.site + raw)
+	if err != nil {
+		a.reportDropped(r, raw, err)
 		return "/"
 	}
-	raw := requestURL(r)
-	if target, ok := a.landing(a.site + raw); ok {
-		return target
-	}
-	a.reportDropped(r, raw)
-	return "/"
-}
-
-// withoutOrigin takes the base URL's origin off a URL that somebody wrote out.
-func (a *Auth) withoutOrigin(raw string) (rest string, had bool) {
-	if len(raw) < len(a.site) || !strings.EqualFold(raw[:len(a.site)], a.site) {
-		return raw, false
-	}
-	rest = raw[len(a.site):]
-	port := ":443"
-	if a.base.Scheme == "http" {
-		port = ":80"
-	}
-	if after, ok := strings.CutPrefix(rest, port); ok && a.base.Port() == "" && (after == "" || strings.ContainsAny(after[:1], "/?#")) {
-		rest = after // the same origin, as a server behind a proxy may write it
-	}
-	if rest == "" || rest[0] == '?' || rest[0] == '#' {
-		rest = "/" + rest
-	}
-	return rest, true
+	return target
 }
 
 // onOtherHost reports whether a visitor came by another host than the base

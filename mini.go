@@ -323,7 +323,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
-	redirect(w, e.Target)
+	redirect(w, a.landing(e.Target))
 }
 
 // stopEnter rejects a ticket, or says that the store is unavailable. Where the
@@ -334,7 +334,7 @@ func (a *Auth) stopEnter(w http.ResponseWriter, r *http.Request, target string, 
 		return
 	}
 	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram})
-	a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL(a.checkedTarget(flow{Target: target}), true)})
+	a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL(a.landing(target), true)})
 }
 
 // openEnter returns the content of a ticket, or the reason why it is worth

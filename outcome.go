@@ -111,9 +111,5 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	target, ok := a.landing(string(plain))
-	if !ok {
-		return "", seal.ErrOpen
-	}
-	return target, nil
+	return a.judge(string(plain))
 }

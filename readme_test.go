@@ -438,7 +438,7 @@ func anchors(t *testing.T, file string) (all []string) {
 			switch {
 			case c == ' ':
 				return '-'
-			case c < 0x80 && !isAlphanumeric(byte(c)) && c != '-' && c != '_':
+			case c < 0x80 && !strings.ContainsRune(alphanumeric, c) && c != '-' && c != '_':
 				return -1
 			}
 			return c

@@ -158,22 +158,10 @@ func (a *Auth) scanAgainURL(c scanCookie, target string) string {
 // scanPath is what the phone opens.
 func (a *Auth) scanPath(ticket string) string { return a.endpoint("scan/" + ticket) }
 
-// landing is a return target, or the one endpoint of ours where a login may end:
-// the phone's page of a scan. An odd target, written with the base URL in front,
-// keeps it: "//orders" alone would lead away.
-func (a *Auth) landing(raw string) (target string, ok bool) {
-	raw, absolute := a.withoutOrigin(raw)
-	if ticket, is := a.scanTicketIn(raw); is {
-		return a.scanPath(ticket), true
-	}
-	target, odd, ok := pathTarget(raw, a.prefix)
-	if !ok || odd && !absolute {
-		return "", false
-	}
-	if odd {
-		return a.site + target, true
-	}
-	return target, true
+// isScanPage reports whether a path is that of a phone's page.
+func (a *Auth) isScanPage(path string) bool {
+	_, ok := a.scanTicketIn(path)
+	return ok
 }
 
 // scanTicketIn returns the ticket in the path of a phone's page.
@@ -598,7 +586,7 @@ func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 			return
 		}
 		a.cookies.drop(w, a.cookies.scanName())
-		a.leave(w, r, f, a.checkedTarget(f))
+		a.leave(w, r, f, a.landing(f.Target))
 	}
 }
 

@@ -144,8 +144,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 // confirms reports whether a login is that of a phone which goes back to confirm
 // a QR code.
 func (a *Auth) confirms(r *http.Request, target string) bool {
-	_, ok := a.scanTicketIn(target)
-	return ok && environment.Of(r).InWeChat()
+	return a.isScanPage(target) && environment.Of(r).InWeChat()
 }
 
 // canConfirm reports whether a visit is a person's on the official account,

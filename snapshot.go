@@ -52,7 +52,7 @@ func (j *cookieJar) inSnapshot(r *http.Request) bool {
 func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow, reason Reason) {
 	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: a.age(f)})
 	a.cookies.markSnapshot(w)
-	a.leave(w, r, f, a.checkedTarget(f))
+	a.leave(w, r, f, a.landing(f.Target))
 }
 
 // guest makes the visit that of somebody in snapshot mode who is let through.

@@ -21,6 +21,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -57,7 +58,7 @@ func TestT58_EveryParameterHasALimitAndALoginSurvivesIt(t *testing.T) {
 	})
 	t.Run("return target", func(t *testing.T) {
 		s := newSite(t)
-		for n, want := range map[int]string{maxReturnTarget - 1: "itself", maxReturnTarget: "itself", maxReturnTarget + 1: "/", 500_000: "/"} {
+		for n, want := range map[int]string{returnto.MaxBytes - 1: "itself", returnto.MaxBytes: "itself", returnto.MaxBytes + 1: "/", 500_000: "/"} {
 			target := "/" + strings.Repeat("a", n-1)
 			if want == "itself" {
 				want = target
@@ -71,10 +72,10 @@ func TestT58_EveryParameterHasALimitAndALoginSurvivesIt(t *testing.T) {
 	t.Run("return target that takes room where it is sealed", func(t *testing.T) {
 		s := newSite(t)
 		for name, c := range map[string]struct{ target, want string }{
-			"ampersands":   {"/?" + strings.Repeat("&", maxReturnTarget-2), ""},
-			"brackets":     {"/?" + strings.Repeat("<>", maxReturnTarget/2-1), ""},
+			"ampersands":   {"/?" + strings.Repeat("&", returnto.MaxBytes-2), ""},
+			"brackets":     {"/?" + strings.Repeat("<>", returnto.MaxBytes/2-1), ""},
 			"a few quotes": {`/?"a"="b"&` + strings.Repeat("c", 1500), ""},
-			"all quotes":   {"/?" + strings.Repeat(`"`, maxReturnTarget-2), "/"},
+			"all quotes":   {"/?" + strings.Repeat(`"`, returnto.MaxBytes-2), "/"},
 		} {
 			if c.want == "" {
 				c.want = c.target

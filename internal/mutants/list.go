@@ -28,13 +28,13 @@ var mutants = []mutant{
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target is judged as it stands only", about: "returnto", in: ".",
+		name: "a return target is judged as it stands only", about: "returnto", in: "internal/returnto",
 		search: "for range 3 {",
 		broken: "for range 1 {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target is decoded once only", about: "returnto", in: ".",
+		name: "a return target is decoded once only", about: "returnto", in: "internal/returnto",
 		search: "for range 3 {",
 		broken: "for range 2 {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
@@ -47,8 +47,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a return target may lead to an endpoint of ours", about: "returnto",
-		search: " || isOwnEndpoint(decoded, prefix)",
-		broken: "",
+		search: "case s.isOwnEndpoint(decoded):",
+		broken: "case false:",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
@@ -59,20 +59,20 @@ var mutants = []mutant{
 	},
 	{
 		name: "a return target may have control bytes in its query", about: "returnto",
-		search: "if hasControl(rest) {",
-		broken: "if hasControl(rest) && false {",
+		search: " || hasControl(rest) {",
+		broken: " {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a return target may be twice as long", about: "returnto",
-		search: "const maxReturnTarget = 2048",
-		broken: "const maxReturnTarget = 4096",
+		search: "const MaxBytes = 2048",
+		broken: "const MaxBytes = 4096",
 		killer: "^TestReturnTargetLengthIsCountedAsItStandsInLocation$",
 	},
 	{
 		name: "a return target need not begin with a slash", about: "returnto",
-		search: `!strings.HasPrefix(rawPath, "/") || `,
-		broken: "",
+		search: `if !strings.HasPrefix(rawPath, "/") {`,
+		broken: `if !strings.HasPrefix(rawPath, "/") && raw == "" {`,
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
@@ -102,20 +102,20 @@ var mutants = []mutant{
 	{
 		name: "a code of WeChat's stays beside a state that is none of WeChat's", about: "returnto",
 		search: "stripPair(query, looksLikeWeChatCode, isAnything)",
-		broken: "stripPair(query, looksLikeWeChatCode, allAlphanumeric)",
+		broken: "stripPair(query, looksLikeWeChatCode, looksLikeCode)",
 		killer: "^TestT21_",
 	},
 	{
 		name: "a next parameter may be odd", about: "returnto",
-		search: "ok && target[0] == '/' {",
-		broken: "ok {",
+		search: "err == nil && target[0] != '/' {",
+		broken: "err == nil && target == raw {",
 		killer: "^TestReturnURLWithOrigin$",
 	},
 	{
 		name: "an odd target needs no origin", about: "returnto",
-		search: "if !ok || odd && !absolute {",
-		broken: "if !ok || odd && !absolute && false {",
-		killer: "^TestT28_",
+		search: "case odd && !absolute:",
+		broken: "case odd && !absolute && raw == target:",
+		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
 		name: "a request's URL is written anew", about: "returnto",
@@ -528,13 +528,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a code may be anything", about: "callback",
-		search: "if c := code[i]; !isAlphanumeric(c) && c != '-' && c != '_' {",
-		broken: "if c := code[i]; c == 0 {",
+		search: ` && strings.Trim(code, alphanumeric+"-_") == ""`,
+		broken: ` && !strings.Contains(code, "\x00")`,
 		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
 	{
 		name: "a code may be of any length", about: "callback",
-		search: " || len(code) > maxCodeBytes",
+		search: " && len(code) <= maxCodeBytes",
 		broken: "",
 		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
 	},
@@ -612,11 +612,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a sealed target is believed", about: "callback",
-		search: `	if target, ok := a.landing(f.Target); ok {
-		return target
-	}
-	return "/"`,
-		broken: `	return f.Target`,
+		search: `	target, err := a.judge(target)
+	if err != nil {`,
+		broken: `	if _, err := a.judge(target); err != nil && false {`,
 		killer: "^TestT28_ASealedTargetIsJudgedAgain$",
 	},
 	{
@@ -729,7 +727,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the gate owns all paths below its prefix", about: "accounts",
-		search: "return appID, slices.Contains(ownEndpoints[:], name)\n",
+		search: "return appID, slices.Contains(ownEndpoints, name)\n",
 		broken: "return appID, true\n",
 		killer: "^TestPathsBelowThePrefix$",
 	},
@@ -843,14 +841,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "a next parameter is believed", about: "handler",
-		search: `	if target, ok := a.landing(raw); ok && target[0] == '/' {
-		return target
-	}
-	if raw != "" {
-		a.reportDropped(r, raw)
-	}
-	return "/"`,
-		broken: `	return raw`,
+		search: `	target, err := a.judge(raw)
+	if err == nil && target[0] != '/' {`,
+		broken: `	target, err := raw, error(nil)
+	if err == nil && target != raw {`,
 		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{

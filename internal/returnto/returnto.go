@@ -1,65 +1,86 @@
-package wechatauth
+// Package returnto decides where a browser may be sent after a login, a logout
+// or a step-up.
+package returnto
 
 import (
+	"errors"
 	"net/http"
+	"net/url"
 	"path"
 	"strings"
 	"unicode/utf8"
 )
 
-// maxReturnTarget is the longest return target in bytes, counted as it stands
-// in Location. Sealed into the flow cookie it still leaves room below the
+// MaxBytes is the longest return target in bytes, counted as it stands
+// in Location behind the origin. Sealed into the flow cookie it still leaves room below the
 // 4,096 bytes that browsers keep of one cookie.
-const maxReturnTarget = 2048
+const MaxBytes = 2048
 
-// ownEndpoints are the paths below the path prefix that this library answers.
-var ownEndpoints = [...]string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
+// Why a URL is not a return URL. The texts hold nothing of the URL.
+var (
+	errLong      = errors.New("longer than 2048 bytes")
+	errOutside   = errors.New("not a path of the base URL's host")
+	errEndpoint  = errors.New("an endpoint of the middleware")
+	errAuthority = errors.New("a path that browsers read as another host's")
+	errPath      = errors.New("a path with a space, a control character, a dot segment or an invalid escape")
+)
 
-// returnTarget decides whether a browser may be sent to raw after a login, a
-// logout or a step-up, and returns the bytes to put into Location.
+// A Site is where return URLs may lead.
+type Site struct {
+	Base      *url.URL               // the origin, with no path
+	Prefix    string                 // of the middleware's endpoints, such as "/wechat/"
+	Endpoints []string               // below Prefix; no login may end at them
+	Except    func(path string) bool // reports whether a login may end at this endpoint after all; may be nil
+}
+
+// Judge decides whether a browser may be sent to raw after a login, a logout or
+// a step-up, and returns the bytes to put into Location.
 //
-// raw comes from a next parameter, already query-decoded, or from a flow
-// cookie. A sealed target is judged again, because another release may have
-// sealed it. prefix is the path prefix of our own endpoints, "/wechat/" by
-// default.
+// raw comes from a next parameter, already query-decoded, from a request, or
+// from a flow cookie. A sealed target is judged again, because another release
+// may have sealed it.
 //
-// Accepted is a path on our own origin, optionally with a query and a
-// fragment. What a browser makes of the path, and what a proxy or a framework
-// makes of it that decodes it once or twice more, must stay on that origin, so
-// the path is judged strictly. Query and fragment cannot leave the origin and
-// are opaque: a link in them, `//`, or a stray percent sign is the
-// application's business.
+// Accepted is a path on the site's origin, optionally with the origin in front,
+// which is removed, and optionally with a query and a fragment. What a browser
+// makes of the path, and what a proxy or a framework makes of it that decodes it
+// once or twice more, must stay on that origin, so the path is judged strictly.
+// Query and fragment cannot leave the origin and are opaque: a link in them,
+// `//`, or a stray percent sign is the application's business.
+//
+// An odd path, such as "//orders", is one on the site's origin only behind the
+// origin itself. It is accepted with the origin in front, and keeps it.
 //
 // The target is meant to be set as Location directly. [http.Redirect] cleans
 // the path after any check, which changes honest targets (/a//b becomes /a/b)
-// and makes escapes of refused ones.
+// and makes escapes of rejected ones.
 //
-// returnTarget is pure, and returns its own results unchanged.
-func returnTarget(raw, prefix string) (target string, ok bool) {
-	target, odd, ok := pathTarget(raw, prefix)
-	if odd || !ok {
-		return "", false
-	}
-	return target, true
-}
-
-// pathTarget is returnTarget without its word on authorities: an odd target,
-// such as "//orders", is one on our origin only behind the origin itself.
-func pathTarget(raw, prefix string) (target string, odd, ok bool) {
-	if len(raw) > maxReturnTarget {
-		return "", false, false
+// Judge is pure, and returns its own results unchanged. Its errors hold nothing
+// of raw.
+func (s Site) Judge(raw string) (target string, err error) {
+	raw, absolute := s.withoutOrigin(raw)
+	if len(raw) > MaxBytes {
+		return "", errLong
 	}
 	rawPath, rest := raw, ""
 	if i := strings.IndexAny(raw, "?#"); i >= 0 {
 		rawPath, rest = raw[:i], raw[i:]
 	}
-	if !strings.HasPrefix(rawPath, "/") || strings.Contains(rawPath, " ") || !validEscapes(rawPath) {
-		return "", false, false
+	if !strings.HasPrefix(rawPath, "/") {
+		return "", errOutside
 	}
-	decoded := rawPath
+	if s.Except != nil && s.Except(raw) {
+		return raw, nil
+	}
+	if strings.Contains(rawPath, " ") || !validEscapes(rawPath) || hasControl(rest) {
+		return "", errPath
+	}
+	odd, decoded := false, rawPath
 	for range 3 { // as it stands, decoded once, decoded twice
-		if !isPlain(decoded) || isOwnEndpoint(decoded, prefix) {
-			return "", false, false
+		switch {
+		case !isPlain(decoded):
+			return "", errPath
+		case s.isOwnEndpoint(decoded):
+			return "", errEndpoint
 		}
 		odd = odd || !staysOnOrigin(decoded)
 		if !strings.Contains(decoded, "%") {
@@ -67,31 +88,41 @@ func pathTarget(raw, prefix string) (target string, odd, ok bool) {
 		}
 		decoded = decodeEscapes(decoded)
 	}
-	if hasControl(rest) {
-		return "", false, false
-	}
 	target = escapeBytes(rawPath) + escapeBytes(rest)
-	return target, odd, len(target) <= maxReturnTarget
-}
-
-// whyNoTarget says for a log why a target was refused, and nothing of what it
-// holds.
-func whyNoTarget(raw, prefix string) string {
-	path, _, _ := strings.Cut(raw, "?")
 	switch {
-	case len(raw) > maxReturnTarget || len(escapeBytes(raw)) > maxReturnTarget:
-		return "longer than 2048 bytes"
-	case !strings.HasPrefix(raw, "/"):
-		return "not a path of the base URL's host"
-	case isOwnEndpoint(path, prefix):
-		return "an endpoint of the middleware"
-	case !staysOnOrigin(path):
-		return "a path that browsers read as another host's"
+	case len(target) > MaxBytes:
+		return "", errLong
+	case odd && !absolute:
+		return "", errAuthority
+	case odd:
+		return s.origin() + target, nil
 	}
-	return "a path with a space, a control character, a dot segment or an invalid escape"
+	return target, nil
 }
 
-// requestURL returns path and query of a request as its client wrote them, so
+func (s Site) origin() string { return s.Base.Scheme + "://" + s.Base.Host }
+
+// withoutOrigin removes the site's origin from an absolute URL.
+func (s Site) withoutOrigin(raw string) (rest string, had bool) {
+	origin := s.origin()
+	if len(raw) < len(origin) || !strings.EqualFold(raw[:len(origin)], origin) {
+		return raw, false
+	}
+	rest = raw[len(origin):]
+	port := ":443"
+	if s.Base.Scheme == "http" {
+		port = ":80"
+	}
+	if after, ok := strings.CutPrefix(rest, port); ok && s.Base.Port() == "" && (after == "" || strings.ContainsAny(after[:1], "/?#")) {
+		rest = after // the same origin, as a server behind a proxy may write it
+	}
+	if rest == "" || rest[0] == '?' || rest[0] == '#' {
+		rest = "/" + rest
+	}
+	return rest, true
+}
+
+// RequestURL returns path and query of a request as its client wrote them, so
 // that a page visit ends where it began.
 //
 // That is r.RequestURI: r.URL.EscapedPath writes a path anew that holds a byte it
@@ -106,7 +137,7 @@ func whyNoTarget(raw, prefix string) string {
 // parameters keep their bytes and their order. A code that stands alone, or
 // that is of another form beside a state of another form, is the application's
 // own.
-func requestURL(r *http.Request) string {
+func RequestURL(r *http.Request) string {
 	raw := r.RequestURI
 	switch {
 	case raw == "": // not from a server
@@ -122,7 +153,7 @@ func requestURL(r *http.Request) string {
 			raw = "/" + raw
 		}
 	}
-	if len(raw) > 3*maxReturnTarget {
+	if len(raw) > 3*MaxBytes {
 		return raw // too long, whatever is taken out
 	}
 	raw = strings.ReplaceAll(raw, "#", "%23") // a request target has no fragment
@@ -167,41 +198,25 @@ func stripPair(query string, isCode, isState func(string) bool) (rest string, ok
 	return strings.Join(kept, "&"), codes > 0 && states > 0
 }
 
+const (
+	alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+	codeAlphabet = alphanumeric + "-_"
+)
+
 // looksLikeCode: 1 to 128 letters, digits, "-" and "_", which is all that is
 // ever taken for a code.
 func looksLikeCode(s string) bool {
-	if len(s) < 1 || len(s) > 128 {
-		return false
-	}
-	for i := range len(s) {
-		if !isAlphanumeric(s[i]) && s[i] != '-' && s[i] != '_' {
-			return false
-		}
-	}
-	return true
+	return 1 <= len(s) && len(s) <= 128 && strings.Trim(s, codeAlphabet) == ""
 }
 
 // looksLikeState: 32 letters and digits, the form of every state of ours.
-func looksLikeState(s string) bool { return len(s) == 32 && allAlphanumeric(s) }
+func looksLikeState(s string) bool { return len(s) == 32 && strings.Trim(s, alphanumeric) == "" }
 
 // looksLikeWeChatCode: 32 letters and digits, the form of every code seen so
 // far.
-func looksLikeWeChatCode(s string) bool { return len(s) == 32 && allAlphanumeric(s) }
+func looksLikeWeChatCode(s string) bool { return looksLikeState(s) }
 
 func isAnything(string) bool { return true }
-
-func allAlphanumeric(s string) bool {
-	for i := range len(s) {
-		if !isAlphanumeric(s[i]) {
-			return false
-		}
-	}
-	return true
-}
-
-func isAlphanumeric(c byte) bool {
-	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
-}
 
 // isPlain reports whether a path, in one of its readings, has no control
 // character (browsers drop tabs and line ends, which joins slashes that stood
@@ -230,7 +245,8 @@ func staysOnOrigin(p string) bool {
 // again, log out, or see nothing. The routing in front of us may ignore case,
 // doubled slashes and a slash at the end, so this does too. Other paths below
 // the prefix are the application's.
-func isOwnEndpoint(p, prefix string) bool {
+func (s Site) isOwnEndpoint(p string) bool {
+	prefix := s.Prefix
 	if i := strings.IndexAny(p, "?#"); i >= 0 {
 		p = p[:i] // only a decoded reading has them
 	}
@@ -248,7 +264,7 @@ func isOwnEndpoint(p, prefix string) bool {
 		return false
 	}
 	below = strings.TrimPrefix(below, "/")
-	for _, name := range ownEndpoints {
+	for _, name := range s.Endpoints {
 		if rest, ok := strings.CutPrefix(below, name); ok && (rest == "" || rest[0] == '/') {
 			return true
 		}

@@ -1,57 +1,61 @@
-package wechatauth
+package returnto
 
 import (
 	"bufio"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 )
 
-// prefixes that an application may choose for our endpoints.
-var testPrefixes = []string{"/wechat/", "/", "/auth/wx/"}
+// siteAt has its endpoints below prefix.
+func siteAt(prefix string) Site {
+	base, _ := url.Parse(returntotest.Origin)
+	return Site{Base: base, Prefix: prefix, Endpoints: []string{"login", "callback", "upgrade", "logout", "mini/login"}}
+}
+
+func returnTarget(raw, prefix string) (target string, ok bool) {
+	target, err := siteAt(prefix).Judge(raw)
+	return target, err == nil
+}
 
 func TestHostileReturnTargetsAreRefused(t *testing.T) {
-	rows := readTargets(t, "hostile.txt")
+	rows := returntotest.Read(t, "hostile.txt")
 	accepted := 0
 	for _, row := range rows {
-		target, ok := returnTarget(row.raw, "/wechat/")
+		target, ok := returnTarget(row.Raw, "/wechat/")
 		if ok {
 			accepted++
 		}
-		assert.False(t, ok, "accepted %q as %q", row.raw, target)
-		assert.Empty(t, target, "%q", row.raw)
+		assert.False(t, ok, "accepted %q as %q", row.Raw, target)
+		assert.Empty(t, target, "%q", row.Raw)
 	}
 	t.Logf("targets %d, accepted %d", len(rows), accepted)
 }
 
 func TestHonestReturnTargetsAreAccepted(t *testing.T) {
-	rows := readTargets(t, "honest.txt")
+	rows := returntotest.Read(t, "honest.txt")
 	refused := 0
 	for _, row := range rows {
-		target, ok := returnTarget(row.raw, "/wechat/")
+		target, ok := returnTarget(row.Raw, "/wechat/")
 		if !ok {
 			refused++
 		}
-		assert.True(t, ok, "refused %q", row.raw)
-		assert.Equal(t, row.want, target, "%q", row.raw)
-		assertHarmless(t, row.raw, "/wechat/")
+		assert.True(t, ok, "refused %q", row.Raw)
+		assert.Equal(t, row.Want, target, "%q", row.Raw)
+		assertHarmless(t, row.Raw, "/wechat/")
 	}
 	t.Logf("targets %d, honest-refused %d", len(rows), refused)
 }
@@ -59,8 +63,8 @@ func TestHonestReturnTargetsAreAccepted(t *testing.T) {
 func TestNoSpellingOfAReturnTargetLeavesTheOrigin(t *testing.T) {
 	targets, accepted, escapes := 0, 0, 0
 	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
-		for _, row := range readTargets(t, file) {
-			for _, raw := range spellings(row.raw) {
+		for _, row := range returntotest.Read(t, file) {
+			for _, raw := range spellings(row.Raw) {
 				ok, faults := judge(raw, "/wechat/")
 				targets++
 				if ok {
@@ -344,31 +348,31 @@ func TestNoRequestOnTheWireIsSentToAnotherOrigin(t *testing.T) {
 	server := startReturnTargetServer(t)
 	targets, accepted, escapes := 0, 0, 0
 	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
-		for _, row := range readTargets(t, file) {
-			if row.raw == "" || strings.ContainsAny(row.raw, " \r\n") {
+		for _, row := range returntotest.Read(t, file) {
+			if row.Raw == "" || strings.ContainsAny(row.Raw, " \r\n") {
 				continue // ends the request line
 			}
-			if file == "honest.txt" && strings.Contains(row.raw, "#") {
+			if file == "honest.txt" && strings.Contains(row.Raw, "#") {
 				continue // no browser sends a fragment
 			}
-			response := sendRaw(t, server, http.MethodGet, row.raw)
+			response := sendRaw(t, server, http.MethodGet, row.Raw)
 			targets++
 			if response.StatusCode == http.StatusBadRequest {
-				assert.NotEqual(t, "honest.txt", file, "the server refused %q", row.raw)
+				assert.NotEqual(t, "honest.txt", file, "the server refused %q", row.Raw)
 				continue
 			}
 			location := response.Header.Get("Location")
-			faults := faultsOf(location, "/wechat/")
+			faults := returntotest.Faults(location, "/wechat/", siteAt("/wechat/").Judge)
 			if len(faults) > 0 {
 				escapes++
 			}
-			assert.Empty(t, faults, "%q", row.raw)
+			assert.Empty(t, faults, "%q", row.Raw)
 			if response.Header.Get("Verdict") == "accepted" {
 				accepted++
 			}
 			if file == "honest.txt" {
-				assert.Equal(t, "accepted", response.Header.Get("Verdict"), "%q", row.raw)
-				assert.Equal(t, decodeOnce(row.want), decodeOnce(location), "%q", row.raw)
+				assert.Equal(t, "accepted", response.Header.Get("Verdict"), "%q", row.Raw)
+				assert.Equal(t, returntotest.DecodeOnce(row.Want), returntotest.DecodeOnce(location), "%q", row.Raw)
 			}
 		}
 	}
@@ -376,34 +380,14 @@ func TestNoRequestOnTheWireIsSentToAnotherOrigin(t *testing.T) {
 	t.Logf("targets %d, accepted %d, escapes %d", targets, accepted, escapes)
 }
 
-// The browser of these tests against what Node.js 20's WHATWG URL parser made
-// of the same strings. The file records, for each string, the path on the own
-// origin that it leads to, or "elsewhere".
-func TestTheBrowserOfTheseTestsReadsLocationsAsRealOnesDo(t *testing.T) {
-	elsewhere := 0
-	rows := readTargets(t, "browser.txt")
-	for _, row := range rows {
-		path, same := browserGoesTo(row.raw)
-		if row.want == "elsewhere" {
-			elsewhere++
-			assert.False(t, same, "%q leads to %q", row.raw, path)
-			continue
-		}
-		assert.True(t, same, "%q leads elsewhere", row.raw)
-		assert.Equal(t, decodeOnce(row.want), decodeOnce(path), "%q", row.raw)
-	}
-	require.NotZero(t, elsewhere)
-	t.Logf("locations %d, elsewhere %d", len(rows), elsewhere)
-}
-
 func FuzzReturnTarget(f *testing.F) {
 	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
-		for _, row := range readTargets(f, file) {
-			f.Add(row.raw)
+		for _, row := range returntotest.Read(f, file) {
+			f.Add(row.Raw)
 		}
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
-		for _, prefix := range testPrefixes {
+		for _, prefix := range returntotest.Prefixes {
 			allocated := allocatedBy(func() { returnTarget(raw, prefix) })
 			assert.LessOrEqual(t, allocated, uint64(1<<20))
 			assertHarmless(t, raw, prefix)
@@ -413,8 +397,8 @@ func FuzzReturnTarget(f *testing.F) {
 
 func FuzzRequestTarget(f *testing.F) {
 	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
-		for _, row := range readTargets(f, file) {
-			f.Add(row.raw)
+		for _, row := range returntotest.Read(f, file) {
+			f.Add(row.Raw)
 		}
 	}
 	f.Add("/shop?a=1&code=071AbC&state=abcdefghijklmnopqrstuvwxyz012345")
@@ -425,7 +409,7 @@ func FuzzRequestTarget(f *testing.F) {
 		if err != nil {
 			return // net/http answers it
 		}
-		for _, prefix := range testPrefixes {
+		for _, prefix := range returntotest.Prefixes {
 			var target string
 			var ok bool
 			allocated := allocatedBy(func() { target, ok = requestTarget(r, prefix) })
@@ -434,7 +418,7 @@ func FuzzRequestTarget(f *testing.F) {
 				assert.Empty(t, target)
 				continue
 			}
-			assert.Empty(t, faultsOf(target, prefix), "%q under %q", raw, prefix)
+			assert.Empty(t, returntotest.Faults(target, prefix, siteAt(prefix).Judge), "%q under %q", raw, prefix)
 			assert.NotContains(t, target, "#", "a request target has no fragment")
 			assert.False(t, callbackPair.MatchString(target), "%q kept a code and a state", target)
 			again, ok := requestTarget(httptest.NewRequest(http.MethodGet, target, nil), prefix)
@@ -442,20 +426,6 @@ func FuzzRequestTarget(f *testing.F) {
 			assert.Equal(t, target, again)
 		}
 	})
-}
-
-// browserWrites is a request target as a browser writes it: it encodes what is not
-// ASCII, and leaves every other byte as it is.
-func browserWrites(raw string) string {
-	var b strings.Builder
-	for i := range len(raw) {
-		if raw[i] >= 0x80 {
-			fmt.Fprintf(&b, "%%%02X", raw[i])
-			continue
-		}
-		b.WriteByte(raw[i])
-	}
-	return b.String()
 }
 
 func FuzzRequestURL(f *testing.F) {
@@ -467,173 +437,9 @@ func FuzzRequestURL(f *testing.F) {
 			return // net/http answers it, a browser does not write it, or something is taken out
 		}
 		if target, ok := requestTarget(r, "/wechat/"); ok {
-			assert.Equal(t, browserWrites(raw), target)
+			assert.Equal(t, returntotest.BrowserWrites(raw), target)
 		}
 	})
-}
-
-// Every byte, raw and encoded, in a path and in a query: the login ends at the URL
-// that was asked for, byte for byte as a browser writes it.
-func TestReturnURLRoundTrip(t *testing.T) {
-	s := newSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	base, ended := s.auth.base.String(), 0
-	for b := range 256 {
-		for _, place := range []string{"/files/a%%2Fb%sc", "/files/a?b=%s&c"} {
-			for _, written := range []string{string([]byte{byte(b)}), fmt.Sprintf("%%%02X", b), fmt.Sprintf("%%%02x", b)} {
-				raw := fmt.Sprintf(place, written)
-				if raw[7:] == "a%2Fb#c" || strings.Contains(raw, "=#") {
-					continue // a fragment, which no browser sends
-				}
-				begun := s.wire(http.MethodGet, raw, pageHeader)
-				if len(written) == 1 && (b <= ' ' || b == 0x7f || b == '%' && strings.HasPrefix(place, "/files/a%%")) {
-					assert.Equal(t, http.StatusBadRequest, begun.StatusCode, "%q", raw)
-					continue
-				}
-				want := browserWrites(raw)
-				inPath := strings.HasPrefix(place, "/files/a%%")
-				switch {
-				case inPath && len(written) > 1 && (b < ' ' || b == 0x7f):
-					want = "/" // a control character
-				case inPath && b == '\\':
-					want = base + strings.ReplaceAll(raw, `\`, "%5C")
-				case b == '\\':
-					want = strings.ReplaceAll(raw, `\`, "%5C")
-				}
-				got := s.loginOf(begun).Header.Get("Location")
-				assert.Equal(t, want, got, "%q", raw)
-				ended++
-			}
-		}
-	}
-	assert.Greater(t, ended, 1200)
-	assert.Equal(t, "/files/a%2Fb|c", s.loginOf(s.wire(http.MethodGet, "/files/a%2Fb|c", pageHeader)).Header.Get("Location"))
-}
-
-// Routers and http.StripPrefix in front may change r.URL; the browser asked for
-// what it asked for.
-func TestReturnURLBehindRouters(t *testing.T) {
-	s := newSite(t)
-	gate := s.auth.RequireWeChat(http.HandlerFunc(echo))
-	rewritten := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.URL.Path, r.URL.RawPath = "/inner", ""
-		gate.ServeHTTP(w, r)
-	})
-	mux := http.NewServeMux()
-	mux.Handle("/wechat/", s.auth)
-	mux.Handle("/app/", http.StripPrefix("/app", gate))
-	mux.Handle("/old/", rewritten)
-	s.server.Config.Handler = mux
-	for _, raw := range []string{"/app/orders?id=7", "/app/a%2Fb|c", "/old/a%2Fb|c?x=|"} {
-		assert.Equal(t, raw, s.loginOf(s.wire(http.MethodGet, raw, pageHeader)).Header.Get("Location"))
-	}
-	absolute := s.wireLines("GET http://"+s.auth.base.Host+"/app/a%2Fb|c HTTP/1.1", "Host: "+s.auth.base.Host, pageHeader, "Connection: close")
-	assert.Equal(t, "/app/a%2Fb|c", s.loginOf(absolute).Header.Get("Location"))
-}
-
-// A return URL may have the site's own origin in front. What is refused is
-// logged, with the reason and the length and nothing of what it holds.
-func TestReturnURLWithOrigin(t *testing.T) {
-	s := newMiniSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	base := s.auth.base.String()
-	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
-	for next, c := range map[string]struct{ want, why string }{
-		base + "/orders?id=7#a":                   {"/orders?id=7#a", ""},
-		strings.ToUpper(base) + "/orders":         {"/orders", ""},
-		base:                                      {"/", ""},
-		base + "?a=b":                             {"/?a=b", ""},
-		base + "#/route":                          {"/#/route", ""},
-		"":                                        {"/", ""},
-		base + ".evil.example/secret":             {"/", "not a path of the base URL's host"},
-		base + "@evil.example/secret":             {"/", "not a path of the base URL's host"},
-		base + "1/secret":                         {"/", "not a path of the base URL's host"},
-		base + "//evil.example/secret":            {"/", "a path that browsers read as another host's"},
-		base + `/\evil.example/secret`:            {"/", "a path that browsers read as another host's"},
-		base + "/wechat/logout?secret":            {"/", "an endpoint of the middleware"},
-		"https://evil.example/secret":             {"/", "not a path of the base URL's host"},
-		"//evil.example/secret":                   {"/", "a path that browsers read as another host's"},
-		"/secret/../a":                            {"/", "a path with a space, a control character, a dot segment or an invalid escape"},
-		"/secret" + strings.Repeat("a", 2042):     {"/", "longer than 2048 bytes"},
-		"/secret" + strings.Repeat("\u4f60", 227): {"/", "longer than 2048 bytes"},
-	} {
-		logged := len(s.logs.String())
-		got := s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), pageHeader, session)
-		assert.Equal(t, c.want, got.Header.Get("Location"), "%q", next)
-		record := s.logs.String()[logged:]
-		if c.why == "" {
-			assert.NotContains(t, record, "return URL", "%q", next)
-			continue
-		}
-		rest, _ := strings.CutPrefix(next, base)
-		assert.Contains(t, record, fmt.Sprintf(`detail="return URL replaced by /: %s, %d bytes"`, c.why, len(rest)), "%q", next)
-		assert.NotContains(t, record, "secret")
-	}
-
-	proxied := newSite(t, WithBaseURL("https://m.example.com"))
-	session = cookieHeader(&http.Cookie{Name: proxied.sessionCookie(), Value: proxied.session(aliceOpenID)})
-	for next, want := range map[string]string{
-		"https://m.example.com:443/orders?id=7":         "/orders?id=7",
-		"https://M.example.com:443":                     "/",
-		"https://m.example.com:443?a=b":                 "/?a=b",
-		"https://m.example.com:443@evil.example/a":      "/",
-		"https://m.example.com:443.evil.example/a":      "/",
-		"https://m.example.com:4430/a":                  "/",
-		"https://m.example.com:80/a":                    "/",
-		"https://m.example.com:443//evil.example/a":     "/",
-		`https://m.example.com:443/\evil.example/a`:     "/",
-		"https://m.example.com:443:443/a":               "/",
-		"https://m.example.com./a":                      "/",
-		"https://user@m.example.com/a":                  "/",
-		"https://m.example.com:443https://evil.example": "/",
-	} {
-		got := proxied.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), "Host: m.example.com", pageHeader, session)
-		assert.Equal(t, want, got.Header.Get("Location"), "%q", next)
-	}
-
-	logged := len(s.logs.String())
-	assert.Equal(t, "/", s.loginOf(s.wire(http.MethodGet, "/secret/../a", pageHeader)).Header.Get("Location"))
-	assert.Contains(t, s.logs.String()[logged:], "return URL replaced by /: a path with a space")
-
-	hop := s.wire(http.MethodGet, "//orders?id=7", pageHeader, "Host: other.example")
-	assert.NotContains(t, hop.Header.Get("Location"), "other.example")
-
-	form := s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: "+base+"/cart?id=7")
-	assert.Contains(t, form.body, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "the page with the form, which a GET shows")
-	form = s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: https://evil.example/cart")
-	assert.Contains(t, form.body, `href="/wechat/login?next=%2F&amp;again=1"`)
-
-	ticket := s.request(http.MethodPost, "/wechat/mini/ticket", s.miniLogin(person(0)), `{"target":"`+base+`/orders?id=7"}`)
-	var entry struct{ URL string }
-	require.NoError(t, json.Unmarshal([]byte(ticket.body), &entry))
-	assert.Equal(t, "/orders?id=7", s.wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), pageHeader, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").Header.Get("Location"))
-}
-
-// A request's own path that a browser could take for another host's ends at itself,
-// behind the base URL.
-func TestReturnURLOfOddPath(t *testing.T) {
-	s := newSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	base := s.auth.base.String()
-	for raw, want := range map[string]string{
-		"//orders?id=7": base + "//orders?id=7",
-		"//orders?code=A1&state=" + strings.Repeat("aB3d", 8): base + "//orders",
-		"/files/a%5Cb":     base + "/files/a%5Cb",
-		"/%5Cfiles":        base + "/%5Cfiles",
-		"/%EF%BC%8Ffiles":  base + "/%EF%BC%8Ffiles",
-		"//wechat/logout":  "/",
-		"//wechat//logout": "/",
-		"//a/../b":         "/",
-		"//a%00b":          "/",
-	} {
-		begun := s.wire(http.MethodGet, raw, pageHeader)
-		got := s.loginOf(begun)
-		assert.Equal(t, want, got.Header.Get("Location"), "%q", raw)
-		if want != "/" {
-			again := s.wire(http.MethodGet, strings.TrimPrefix(want, base), pageHeader, cookieHeader(got.Cookies()...))
-			assert.Contains(t, again.body, "logged-in=true", "%q", raw)
-		}
-	}
 }
 
 // assertHarmless judges raw and asserts what must hold whatever the verdict.
@@ -647,7 +453,7 @@ func assertHarmless(t testing.TB, raw, prefix string) {
 func judge(raw, prefix string) (accepted bool, faults []string) {
 	target, ok := returnTarget(raw, prefix)
 	if ok {
-		return true, faultsOf(target, prefix)
+		return true, returntotest.Faults(target, prefix, siteAt(prefix).Judge)
 	}
 	if target != "" {
 		faults = append(faults, fmt.Sprintf("refused, and yet %q is returned", target))
@@ -655,170 +461,10 @@ func judge(raw, prefix string) (accepted bool, faults []string) {
 	return false, faults
 }
 
-// faultsOf checks what holds for every Location: a browser stays on the own
-// origin with it, also after one or two further decodings, it reaches no
-// endpoint of ours, and judged again it comes out unchanged.
-func faultsOf(target, prefix string) (faults []string) {
-	report := func(format string, args ...any) {
-		faults = append(faults, fmt.Sprintf("%q ", target)+fmt.Sprintf(format, args...))
-	}
-	if !regexpTarget.MatchString(target) {
-		report("is not printable ASCII, or begins with two slashes")
-	}
-	if len(target) > 2048 {
-		report("has %d bytes", len(target))
-	}
-	if again, ok := returnTarget(target, prefix); !ok || again != target {
-		report("judged again gives %q, %v", again, ok)
-	}
-	read := target
-	for decodings := range 3 {
-		path, same := browserGoesTo(read)
-		if !same {
-			report("decoded %d times leaves the origin", decodings)
-		}
-		// The router decodes the path once more.
-		if decodings < 2 && (reachesOwnEndpoint(path, prefix) || reachesOwnEndpoint(decodeOnce(path), prefix)) {
-			report("decoded %d times is an endpoint of ours", decodings)
-		}
-		read = decodeOnce(read)
-	}
-	return faults
-}
-
-var regexpTarget = regexp.MustCompile(`^/($|[!-.0-\[\]-~][!-\[\]-~]*$)`)
-
-var regexpsOwnEndpoint = func() map[string]*regexp.Regexp {
-	all := map[string]*regexp.Regexp{}
-	for _, prefix := range testPrefixes {
-		mount := strings.TrimSuffix(prefix, "/")
-		all[prefix] = regexp.MustCompile(`(?i)^` + regexp.QuoteMeta(mount) + `/+(login|callback|upgrade|logout|mini/+login)(/|$)`)
-	}
-	return all
-}()
-
-func reachesOwnEndpoint(path, prefix string) bool {
-	return regexpsOwnEndpoint[prefix].MatchString(path)
-}
-
-// browserGoesTo says where a browser goes that gets location from a page of
-// https://app.example.com/wechat/: the path, and whether the origin is the
-// same. It follows https://url.spec.whatwg.org/#url-parsing, which differs from
-// net/url wherever it matters here.
-func browserGoesTo(location string) (path string, same bool) {
-	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
-	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)
-	if scheme, rest, absolute := cutScheme(s); absolute {
-		if scheme != "https" {
-			return "", false
-		}
-		if strings.HasPrefix(rest, "//") {
-			return browserGoesToHost(rest)
-		}
-		s = rest // the base's own scheme without // is relative
-	}
-	if len(s) >= 2 && strings.ContainsRune(`/\`, rune(s[0])) && strings.ContainsRune(`/\`, rune(s[1])) {
-		return browserGoesToHost(s)
-	}
-	if i := strings.IndexAny(s, "?#"); i >= 0 {
-		s = s[:i]
-	}
-	switch {
-	case s == "":
-		return "/wechat/callback", true
-	case s[0] == '/' || s[0] == '\\':
-		return resolveDots(s), true
-	default:
-		return resolveDots("/wechat/" + s), true
-	}
-}
-
-func cutScheme(s string) (scheme, rest string, ok bool) {
-	match := regexpScheme.FindString(s)
-	if match == "" {
-		return "", s, false
-	}
-	return strings.ToLower(strings.TrimSuffix(match, ":")), s[len(match):], true
-}
-
-var regexpScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
-
-// browserGoesToHost reads an authority, however many slashes stand before it.
-func browserGoesToHost(s string) (path string, same bool) {
-	authority, tail := strings.TrimLeft(s, `/\`), ""
-	if i := strings.IndexAny(authority, `/\?#`); i >= 0 {
-		authority, tail = authority[:i], authority[i:]
-	}
-	host := authority[strings.LastIndex(authority, "@")+1:]
-	host, port, hasPort := strings.Cut(host, ":")
-	if hasPort && port != "" {
-		if number, err := strconv.ParseUint(port, 10, 16); err != nil || number != 443 {
-			return "", false
-		}
-	}
-	if i := strings.IndexAny(tail, "?#"); i >= 0 {
-		tail = tail[:i]
-	}
-	return resolveDots(tail), domainToASCII(host) == "app.example.com"
-}
-
-// domainToASCII does as much of it as can turn a text into the own host.
-func domainToASCII(host string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\u3002' || r == '\uff61':
-			return '.'
-		case r == '\u00ad' || r == '\u200b' || r == '\u2060' || r == '\ufeff':
-			return -1
-		case '\uff01' <= r && r <= '\uff5e':
-			r -= 0xfee0
-		}
-		if 'A' <= r && r <= 'Z' {
-			r += 'a' - 'A'
-		}
-		return r
-	}, decodeOnce(host))
-}
-
-// resolveDots resolves dot segments, which a browser also sees where the dots
-// are escaped and the slashes are backslashes.
-func resolveDots(path string) string {
-	var out []string
-	segments := strings.Split(strings.TrimPrefix(strings.ReplaceAll(path, `\`, "/"), "/"), "/")
-	for i, segment := range segments {
-		last := i == len(segments)-1
-		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
-		case ".":
-		case "..":
-			out = out[:max(0, len(out)-1)]
-		default:
-			out = append(out, segment)
-			continue
-		}
-		if last {
-			out = append(out, "")
-		}
-	}
-	return "/" + strings.Join(out, "/")
-}
-
-var regexpEscape = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
-
-// decodeOnce decodes every escape, as a lenient proxy does.
-func decodeOnce(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	return regexpEscape.ReplaceAllStringFunc(s, func(escape string) string {
-		b, _ := strconv.ParseUint(escape[1:], 16, 8)
-		return string([]byte{byte(b)})
-	})
-}
-
 // spellings returns s in many disguises: escaped and decoded up to twice, in
 // another case, with other slashes, with things put before, between and behind.
 func spellings(s string) []string {
-	all := []string{s, decodeOnce(s), decodeOnce(decodeOnce(s)), strings.ToUpper(s), strings.ToLower(s)}
+	all := []string{s, returntotest.DecodeOnce(s), returntotest.DecodeOnce(returntotest.DecodeOnce(s)), strings.ToUpper(s), strings.ToLower(s)}
 	for _, encode := range []func(string) string{url.QueryEscape, url.PathEscape, escapeEveryByte, escapeSpecials, strings.ToLower} {
 		once := encode(s)
 		twice := encode(once)
@@ -856,7 +502,7 @@ func escapeEveryByte(s string) string {
 func escapeSpecials(s string) string {
 	var b strings.Builder
 	for _, c := range []byte(s) {
-		if isAlphanumeric(c) {
+		if strings.IndexByte(alphanumeric, c) >= 0 {
 			b.WriteByte(c)
 			continue
 		}
@@ -865,56 +511,12 @@ func escapeSpecials(s string) string {
 	return b.String()
 }
 
-// targetRow is one line of a file of return targets. want is raw unless the
-// line has a second literal.
-type targetRow struct{ raw, want string }
-
-func readTargets(t testing.TB, name string) []targetRow {
-	t.Helper()
-	content, err := fs.ReadFile(os.DirFS(filepath.Join("testdata", "returnto")), name)
-	require.NoError(t, err)
-	var rows []targetRow
-	for number, line := range strings.Split(string(content), "\n") {
-		if line == "" || strings.HasPrefix(line, "#") {
-			continue
-		}
-		row, err := parseTargetRow(line)
-		require.NoError(t, err, "%s:%d", name, number+1)
-		rows = append(rows, row)
-	}
-	require.NotEmpty(t, rows)
-	return rows
-}
-
-func parseTargetRow(line string) (targetRow, error) {
-	quoted, err := strconv.QuotedPrefix(line)
-	if err != nil {
-		return targetRow{}, fmt.Errorf("read first literal: %w", err)
-	}
-	raw, err := strconv.Unquote(quoted)
-	if err != nil {
-		return targetRow{}, fmt.Errorf("unquote first literal: %w", err)
-	}
-	rest, ok := strings.CutPrefix(line[len(quoted):], " ")
-	if !ok {
-		if rest != "" {
-			return targetRow{}, errors.New("unexpected text after the literal")
-		}
-		return targetRow{raw: raw, want: raw}, nil
-	}
-	want, err := strconv.Unquote(rest)
-	if err != nil {
-		return targetRow{}, fmt.Errorf("unquote second literal: %w", err)
-	}
-	return targetRow{raw: raw, want: want}, nil
+func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
+	return returnTarget(RequestURL(r), prefix)
 }
 
 // startReturnTargetServer answers every request with 303 to its own target,
 // and with the fallback where that is refused.
-func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
-	return returnTarget(requestURL(r), prefix)
-}
-
 func startReturnTargetServer(t *testing.T) (address string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

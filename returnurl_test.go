@@ -1,0 +1,178 @@
+package wechatauth
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
+)
+
+// Every byte, raw and encoded, in a path and in a query: the login ends at the URL
+// that was asked for, byte for byte as a browser writes it.
+func TestReturnURLRoundTrip(t *testing.T) {
+	s := newSite(t)
+	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
+	base, ended := s.auth.base.String(), 0
+	for b := range 256 {
+		for _, place := range []string{"/files/a%%2Fb%sc", "/files/a?b=%s&c"} {
+			for _, written := range []string{string([]byte{byte(b)}), fmt.Sprintf("%%%02X", b), fmt.Sprintf("%%%02x", b)} {
+				raw := fmt.Sprintf(place, written)
+				if raw[7:] == "a%2Fb#c" || strings.Contains(raw, "=#") {
+					continue // a fragment, which no browser sends
+				}
+				begun := s.wire(http.MethodGet, raw, pageHeader)
+				if len(written) == 1 && (b <= ' ' || b == 0x7f || b == '%' && strings.HasPrefix(place, "/files/a%%")) {
+					assert.Equal(t, http.StatusBadRequest, begun.StatusCode, "%q", raw)
+					continue
+				}
+				want := returntotest.BrowserWrites(raw)
+				inPath := strings.HasPrefix(place, "/files/a%%")
+				switch {
+				case inPath && len(written) > 1 && (b < ' ' || b == 0x7f):
+					want = "/" // a control character
+				case inPath && b == '\\':
+					want = base + strings.ReplaceAll(raw, `\`, "%5C")
+				case b == '\\':
+					want = strings.ReplaceAll(raw, `\`, "%5C")
+				}
+				got := s.loginOf(begun).Header.Get("Location")
+				assert.Equal(t, want, got, "%q", raw)
+				ended++
+			}
+		}
+	}
+	assert.Greater(t, ended, 1200)
+	assert.Equal(t, "/files/a%2Fb|c", s.loginOf(s.wire(http.MethodGet, "/files/a%2Fb|c", pageHeader)).Header.Get("Location"))
+}
+
+// Routers and http.StripPrefix in front may change r.URL; the browser asked for
+// what it asked for.
+func TestReturnURLBehindRouters(t *testing.T) {
+	s := newSite(t)
+	gate := s.auth.RequireWeChat(http.HandlerFunc(echo))
+	rewritten := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Path, r.URL.RawPath = "/inner", ""
+		gate.ServeHTTP(w, r)
+	})
+	mux := http.NewServeMux()
+	mux.Handle("/wechat/", s.auth)
+	mux.Handle("/app/", http.StripPrefix("/app", gate))
+	mux.Handle("/old/", rewritten)
+	s.server.Config.Handler = mux
+	for _, raw := range []string{"/app/orders?id=7", "/app/a%2Fb|c", "/old/a%2Fb|c?x=|"} {
+		assert.Equal(t, raw, s.loginOf(s.wire(http.MethodGet, raw, pageHeader)).Header.Get("Location"))
+	}
+	absolute := s.wireLines("GET http://"+s.auth.base.Host+"/app/a%2Fb|c HTTP/1.1", "Host: "+s.auth.base.Host, pageHeader, "Connection: close")
+	assert.Equal(t, "/app/a%2Fb|c", s.loginOf(absolute).Header.Get("Location"))
+}
+
+// A return URL may have the site's own origin in front. What is refused is
+// logged, with the reason and the length and nothing of what it holds.
+func TestReturnURLWithOrigin(t *testing.T) {
+	s := newMiniSite(t)
+	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
+	base := s.auth.base.String()
+	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	for next, c := range map[string]struct{ want, why string }{
+		base + "/orders?id=7#a":                   {"/orders?id=7#a", ""},
+		strings.ToUpper(base) + "/orders":         {"/orders", ""},
+		base:                                      {"/", ""},
+		base + "?a=b":                             {"/?a=b", ""},
+		base + "#/route":                          {"/#/route", ""},
+		"":                                        {"/", ""},
+		base + ".evil.example/secret":             {"/", "not a path of the base URL's host"},
+		base + "@evil.example/secret":             {"/", "not a path of the base URL's host"},
+		base + "1/secret":                         {"/", "not a path of the base URL's host"},
+		base + "//evil.example/secret":            {"/", "a path that browsers read as another host's"},
+		base + `/\evil.example/secret`:            {"/", "a path that browsers read as another host's"},
+		base + "/wechat/logout?secret":            {"/", "an endpoint of the middleware"},
+		"https://evil.example/secret":             {"/", "not a path of the base URL's host"},
+		"//evil.example/secret":                   {"/", "a path that browsers read as another host's"},
+		"/secret/../a":                            {"/", "a path with a space, a control character, a dot segment or an invalid escape"},
+		"/secret" + strings.Repeat("a", 2042):     {"/", "longer than 2048 bytes"},
+		"/secret" + strings.Repeat("\u4f60", 227): {"/", "longer than 2048 bytes"},
+	} {
+		logged := len(s.logs.String())
+		got := s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), pageHeader, session)
+		assert.Equal(t, c.want, got.Header.Get("Location"), "%q", next)
+		record := s.logs.String()[logged:]
+		if c.why == "" {
+			assert.NotContains(t, record, "return URL", "%q", next)
+			continue
+		}
+		assert.Contains(t, record, fmt.Sprintf(`detail="return URL replaced by /: %s, %d bytes"`, c.why, len(next)), "%q", next)
+		assert.NotContains(t, record, "secret")
+	}
+
+	proxied := newSite(t, WithBaseURL("https://m.example.com"))
+	session = cookieHeader(&http.Cookie{Name: proxied.sessionCookie(), Value: proxied.session(aliceOpenID)})
+	for next, want := range map[string]string{
+		"https://m.example.com:443/orders?id=7":         "/orders?id=7",
+		"https://M.example.com:443":                     "/",
+		"https://m.example.com:443?a=b":                 "/?a=b",
+		"https://m.example.com:443@evil.example/a":      "/",
+		"https://m.example.com:443.evil.example/a":      "/",
+		"https://m.example.com:4430/a":                  "/",
+		"https://m.example.com:80/a":                    "/",
+		"https://m.example.com:443//evil.example/a":     "/",
+		`https://m.example.com:443/\evil.example/a`:     "/",
+		"https://m.example.com:443:443/a":               "/",
+		"https://m.example.com./a":                      "/",
+		"https://user@m.example.com/a":                  "/",
+		"https://m.example.com:443https://evil.example": "/",
+	} {
+		got := proxied.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), "Host: m.example.com", pageHeader, session)
+		assert.Equal(t, want, got.Header.Get("Location"), "%q", next)
+	}
+
+	logged := len(s.logs.String())
+	assert.Equal(t, "/", s.loginOf(s.wire(http.MethodGet, "/secret/../a", pageHeader)).Header.Get("Location"))
+	assert.Contains(t, s.logs.String()[logged:], "return URL replaced by /: a path with a space")
+
+	hop := s.wire(http.MethodGet, "//orders?id=7", pageHeader, "Host: other.example")
+	assert.NotContains(t, hop.Header.Get("Location"), "other.example")
+
+	form := s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: "+base+"/cart?id=7")
+	assert.Contains(t, form.body, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "the page with the form, which a GET shows")
+	form = s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: https://evil.example/cart")
+	assert.Contains(t, form.body, `href="/wechat/login?next=%2F&amp;again=1"`)
+
+	ticket := s.request(http.MethodPost, "/wechat/mini/ticket", s.miniLogin(person(0)), `{"target":"`+base+`/orders?id=7"}`)
+	var entry struct{ URL string }
+	require.NoError(t, json.Unmarshal([]byte(ticket.body), &entry))
+	assert.Equal(t, "/orders?id=7", s.wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), pageHeader, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").Header.Get("Location"))
+}
+
+// A request's own path that a browser could take for another host's ends at itself,
+// behind the base URL.
+func TestReturnURLOfOddPath(t *testing.T) {
+	s := newSite(t)
+	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
+	base := s.auth.base.String()
+	for raw, want := range map[string]string{
+		"//orders?id=7": base + "//orders?id=7",
+		"//orders?code=A1&state=" + strings.Repeat("aB3d", 8): base + "//orders",
+		"/files/a%5Cb":     base + "/files/a%5Cb",
+		"/%5Cfiles":        base + "/%5Cfiles",
+		"/%EF%BC%8Ffiles":  base + "/%EF%BC%8Ffiles",
+		"//wechat/logout":  "/",
+		"//wechat//logout": "/",
+		"//a/../b":         "/",
+		"//a%00b":          "/",
+	} {
+		begun := s.wire(http.MethodGet, raw, pageHeader)
+		got := s.loginOf(begun)
+		assert.Equal(t, want, got.Header.Get("Location"), "%q", raw)
+		if want != "/" {
+			again := s.wire(http.MethodGet, strings.TrimPrefix(want, base), pageHeader, cookieHeader(got.Cookies()...))
+			assert.Contains(t, again.body, "logged-in=true", "%q", raw)
+		}
+	}
+}
