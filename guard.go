@@ -21,15 +21,25 @@ import (
 // which record a request has read, and lets it be overwritten only while it
 // is still there.
 type guard struct {
-	inner scs.Store
-	idle  time.Duration
-	now   func() time.Time
+	inner   scs.Store
+	idle    time.Duration
+	now     func() time.Time
+	manager *scs.SessionManager // whose store it is
+	dataKey any                 // where the manager keeps a session in a context; nil if that is not known
+	index   store.Index         // nil where the store has none
 
 	touched recent // tokens whose records were touched
+	traces  traces // of requests without a track
 }
 
 func newGuard(inner scs.Store, idle time.Duration, now func() time.Time) *guard {
-	return &guard{inner: inner, idle: idle, now: now, touched: recent{life: idle / touchesPerTimeout}}
+	return &guard{inner: inner, idle: idle, now: now, index: indexOf(inner), touched: recent{life: idle / touchesPerTimeout}}
+}
+
+// serve makes the guard that of the manager's store.
+func (g *guard) serve(m *scs.SessionManager) {
+	g.manager, g.dataKey = m, dataKeyOf(m)
+	m.Store = g
 }
 
 // guardIn returns the guard in front of the store of an application's manager,
@@ -40,7 +50,7 @@ func guardIn(m *scs.SessionManager, now func() time.Time) *guard {
 	g, ok := m.Store.(*guard)
 	if !ok {
 		g = newGuard(m.Store, 0, now)
-		m.Store = g
+		g.serve(m)
 		report := m.ErrorFunc
 		m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
 			if report != nil && !errors.Is(err, errSessionGone) { // ended: the response needs no cookie
@@ -173,12 +183,17 @@ func (t *track) take() store.Batch {
 	return with
 }
 
-// trackOf returns the track of the request, which has the guard as its key: gates
-// with managers of their own may stand around each other. Without one, as in the
-// manager's LoadAndSave around the gate, it is empty: scs reads and writes as it
-// does.
+// tracked returns the track of the request, which has the guard as its key: gates
+// with managers of their own may stand around each other. It returns false if the
+// session was loaded by the manager's LoadAndSave; see traces.
+func (g *guard) tracked(ctx context.Context) (*track, bool) {
+	t, ok := ctx.Value(g).(*track)
+	return t, ok
+}
+
+// trackOf returns the track of the request; an empty one if it has none.
 func (g *guard) trackOf(ctx context.Context) *track {
-	if t, ok := ctx.Value(g).(*track); ok {
+	if t, ok := g.tracked(ctx); ok {
 		return t
 	}
 	return &track{}
@@ -204,19 +219,26 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	if !validToken(token) {
 		return nil, false, nil
 	}
-	t := g.trackOf(ctx)
-	if t.decoding && t.token == token {
+	t, isTracked := g.tracked(ctx)
+	switch {
+	case !isTracked && g.isHeld(ctx, token):
+		return nil, false, nil
+	case !isTracked:
+	case t.decoding && t.token == token:
 		return t.bytes, true, nil
-	}
-	if t.holding(token) {
+	case t.holding(token):
 		return nil, false, nil
 	}
 	b, _, found, err := g.find(ctx, token)
 	if unusable(err) {
 		return nil, false, nil // the application's own LoadAndSave would answer 500
 	}
-	if found && err == nil {
+	switch {
+	case !found || err != nil:
+	case isTracked:
 		t.merge(token)
+	default:
+		g.noteRead(ctx, token)
 	}
 	return b, found && err == nil, err
 }
@@ -240,15 +262,16 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 // does until then; the same holds for those that it has merged.
 func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	t := g.trackOf(ctx)
+	t, ok := g.tracked(ctx)
+	if !ok {
+		return g.commitUntracked(ctx, token, b, expiry)
+	}
 	switch {
 	case t.isOver():
 		return errSessionGone
 	case t.token == token:
-		if found, err := g.update(ctx, token, b, expiry); err != nil {
+		if err := g.overwrite(ctx, token, b, expiry); err != nil {
 			return err
-		} else if !found {
-			return errSessionGone
 		}
 	case t.login:
 		return g.commitLogin(ctx, t, token, b, expiry)
@@ -278,6 +301,15 @@ func (g *guard) commitLogin(ctx context.Context, t *track, token string, b []byt
 	return all.DoBatch(ctx, together)
 }
 
+// dropWaiting deletes the records whose deletion the request holds back.
+func (g *guard) dropWaiting(ctx context.Context) error {
+	if t, ok := g.tracked(ctx); ok {
+		return g.dropHeld(ctx, t)
+	}
+	_, err := g.dropTraced(ctx)
+	return err
+}
+
 // dropHeld deletes the records whose deletion waited, and notes in the track if
 // that which the request had read was gone already.
 func (g *guard) dropHeld(ctx context.Context, t *track) error {
@@ -300,6 +332,15 @@ func (g *guard) commit(ctx context.Context, token string, b []byte, expiry time.
 		return cs.CommitCtx(ctx, token, b, expiry)
 	}
 	return g.inner.Commit(token, b, expiry)
+}
+
+// overwrite is update, with an error for a record that is gone.
+func (g *guard) overwrite(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	found, err := g.update(ctx, token, b, expiry)
+	if err == nil && !found {
+		return errSessionGone
+	}
+	return err
 }
 
 // update overwrites an existing record; with a store that cannot do that in
@@ -362,7 +403,10 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	t := g.trackOf(ctx)
+	t, ok := g.tracked(ctx)
+	if !ok {
+		return g.deleteUntracked(ctx, token)
+	}
 	if t.hold(token) {
 		return nil
 	}

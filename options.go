@@ -175,10 +175,10 @@ func WithStore(s scs.Store) Option {
 // serves requests. Leave LoadAndSave away: RequireWeChat and LoadWeChat load and
 // save. Set m.HashTokenInStore, so that a reader of the store finds no token.
 //
-// Under LoadAndSave around the gate, scs loads and saves, with what scs
-// guarantees: a request that is under way during a logout brings the session
-// back, and during a login it may send the old cookie after the new one. With
-// the manager's IdleTimeout every request writes.
+// The guard also protects routes that only LoadAndSave serves. There scs sends
+// the cookie with every write: a response that arrives after that of a login
+// replaces the new cookie by the old one. With the manager's IdleTimeout every
+// request writes.
 func WithSessionManager(m *scs.SessionManager) Option {
 	return func(c *config) { c.manager, c.mgrSet = m, true }
 }

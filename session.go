@@ -30,6 +30,7 @@ import (
 //	session_silence.go   a store that gives no answer
 //	session_end.go       logout and revocation
 //	recent.go            what was just done with a token
+//	traces.go            requests that scs's LoadAndSave serves
 
 // sessions finds identities in scs sessions and puts them there.
 type sessions struct {
@@ -67,7 +68,7 @@ func (a *Auth) setSessions(c *config) error {
 	}
 	if c.mgrSet {
 		if c.manager.IdleTimeout > 0 {
-			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session on every request: under the manager's own LoadAndSave one that is under way during a logout brings the session back, and during a login undoes it; leave LoadAndSave away, or prefer WithIdleTimeout")
+			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session and its cookie on every request: of two at once the later one undoes what the other put, and a response that arrives after that of a login replaces the new cookie by the old one; prefer WithIdleTimeout")
 		}
 		if domain := strings.TrimPrefix(c.manager.Cookie.Domain, "."); domain != "" {
 			c.logger.Warn("wechatauth: WithSessionManager: Cookie.Domain sends the session token to every host below " + domain + "; leave it empty unless all of them are trusted")
@@ -93,7 +94,6 @@ func (a *Auth) setSessions(c *config) error {
 		s.idle = *c.idle
 	}
 	m := newManager()
-	m.Store = newGuard(inner, s.idle, c.now)
 	m.Codec = Codec{}
 	m.HashTokenInStore = true // a reader of the store finds no token
 	m.Lifetime = DefaultLifetime
@@ -107,12 +107,14 @@ func (a *Auth) setSessions(c *config) error {
 	m.Cookie.Secure = a.base.Scheme == "https"
 	m.ErrorFunc = a.stopLoadAndSave
 	s.own = true
-	s.use(m, m.Store.(*guard))
+	g := newGuard(inner, s.idle, c.now)
+	g.serve(m)
+	s.use(m, g)
 	return nil
 }
 
 func (s *sessions) use(m *scs.SessionManager, g *guard) {
-	s.manager, s.guard, s.dataKey = m, g, dataKeyOf(m)
+	s.manager, s.guard, s.dataKey = m, g, g.dataKey
 	_, ours := m.Codec.(Codec)
 	// With IdleTimeout, scs writes every session that it has decoded.
 	s.lazy = ours && m.IdleTimeout == 0

@@ -68,7 +68,7 @@ func (s *sessions) endLoaded(ctx context.Context, token string) (found bool, err
 			return false, err
 		}
 	}
-	if err := s.guard.dropHeld(ctx, s.guard.trackOf(ctx)); err != nil { // the token was a new one
+	if err := s.guard.dropWaiting(ctx); err != nil { // the token was a new one
 		return false, err
 	}
 	// There is nothing left that scs could delete.

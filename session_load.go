@@ -63,11 +63,8 @@ func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
 
 // loadOuter finds the session that scs's LoadAndSave around the gate has loaded.
 func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
-	c := s.outerVisit(ctx)
-	c.guard = s.guard
-	v := &c.visit
+	v := &s.outerVisit(ctx).visit
 	v.sent, v.token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
-	c.track.token = s.storeKey(v.token)
 	s.identify(v)
 	return v
 }

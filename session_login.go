@@ -79,6 +79,9 @@ func (s *sessions) put(v *visit, id Identity) error {
 // deleted after the new one is saved: a store that fails between the two must
 // not cost the visitor what he had.
 func (s *sessions) renew(v *visit) error {
+	if _, ok := s.guard.tracked(v.ctx); !ok { // LoadAndSave around the gate has loaded it
+		v.ctx.guard, v.ctx.track.token = s.guard, s.storeKey(v.token)
+	}
 	s.guard.trackOf(v.ctx).restart()
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
@@ -101,6 +104,9 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 		return err
 	}
 	v.expiry = expiry
+	if v.outer { // LoadAndSave writes it once more
+		s.guard.noteRead(v.ctx, s.storeKey(token))
+	}
 	if err := s.dropOthers(v); err != nil {
 		return err
 	}
@@ -208,16 +214,21 @@ func (s *sessions) indexWrites(v *visit) (b store.Batch) {
 // new token too.
 func (s *sessions) usersIn(v *visit) (users []string) {
 	for _, name := range s.manager.Keys(v.ctx) {
-		appID, ok := strings.CutPrefix(name, identity.Key(""))
-		text, isText := s.manager.Get(v.ctx, name).(string)
-		if !ok || !isText {
-			continue
+		if user, ok := userOf(name, s.manager.Get(v.ctx, name)); ok {
+			users = append(users, user)
 		}
-		id, err := decodeIdentity(appID, text)
-		if err != nil {
-			continue // of another release: nobody passes with it
-		}
-		users = append(users, userKey(appID, id.OpenID))
 	}
 	return users
+}
+
+// userOf returns the user whom a value of a session names. It returns false if
+// the value is no identity, or one of another release.
+func userOf(name string, value any) (user string, ok bool) {
+	appID, isIdentity := strings.CutPrefix(name, identity.Key(""))
+	text, isText := value.(string)
+	if !isIdentity || !isText {
+		return "", false
+	}
+	id, err := decodeIdentity(appID, text)
+	return userKey(appID, id.OpenID), err == nil
 }

@@ -74,30 +74,21 @@ func (s *sessions) saveNothing(v *visit) error {
 	return nil
 }
 
-// saveOuter does what scs's LoadAndSave around the gate cannot, which saves the
-// session itself: it touches a session in use, notes a token that moved in the
-// index, and ends a session whose record was gone when it got another token.
+// saveOuter touches a session in use that scs's LoadAndSave around the gate has
+// loaded, and does not save because nothing in it has changed.
 func (s *sessions) saveOuter(v *visit) error {
-	if v.ctx.guard == nil {
+	if _, ok := s.guard.tracked(v.ctx); ok { // a gate further out does
 		return nil
 	}
-	switch s.manager.Status(v.ctx) {
-	case scs.Unmodified:
-		if s.guard.idle > 0 && v.token != "" {
-			_ = s.guard.touch(v.ctx, s.storeKey(v.token), v.deadline)
-		}
-	case scs.Modified:
-		if v.ctx.track.isOver() {
-			return s.manager.Destroy(v.ctx)
-		}
-		return s.indexMoved(v)
+	if s.guard.idle > 0 && v.token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
+		_ = s.guard.touch(v.ctx, s.storeKey(v.token), v.deadline)
 	}
 	return nil
 }
 
 // drops deletes the records of a session that the handler has ended.
 func (s *sessions) drops(v *visit) error {
-	return s.guard.dropHeld(v.ctx, s.guard.trackOf(v.ctx))
+	return s.guard.dropWaiting(v.ctx)
 }
 
 // release has deletions take effect at once from now on. Of those that still
