@@ -154,7 +154,7 @@ func (g *guard) indexUsers(ctx context.Context, token string, b []byte) error {
 	}
 	deadline, values, err := g.manager.Codec.Decode(b)
 	if err != nil {
-		return err
+		return nil // written by hand, and no session
 	}
 	for name, value := range values {
 		user, ok := userOf(name, value)
@@ -210,7 +210,8 @@ func savesNext() bool {
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
 	for {
 		frame, more := frames.Next()
-		if frame.Function == renewToken || frame.Function == mergeSession {
+		switch frame.Function {
+		case renewToken, mergeSession:
 			return true
 		}
 		if !more {

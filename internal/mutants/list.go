@@ -990,8 +990,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login is not in the index", about: "session",
-		search: `users = append(users, userKey(appID, id.OpenID))`,
-		broken: `users = append(users, userKey(appID, id.OpenID+"another"))`,
+		search: `return userKey(appID, id.OpenID), err == nil`,
+		broken: `return userKey(appID, id.OpenID+"another"), err == nil`,
 	},
 	{
 		name: "a logout that failed counts as one", about: "session",
@@ -1002,14 +1002,44 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session that ended is written again", about: "guard",
-		search: `		} else if !found {
-			return errSessionGone
-		}
-`,
-		broken: `		} else if !found && false {
-			return errSessionGone
-		}
-`,
+		search: "if err == nil && !found {\n		return errSessionGone",
+		broken: "if err == nil && !found && false {\n		return errSessionGone",
+	},
+	{
+		name: "scs writes a session that ended again", about: "guard",
+		search: "write = g.overwrite",
+		broken: "write = g.commit",
+		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
+	},
+	{
+		name: "scs writes a session that ended under a new token", about: "guard",
+		search: "ended = ended || !found && g.hasRead(ctx, token)",
+		broken: "_ = found",
+		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
+	},
+	{
+		name: "scs deletes a session before its successor is saved", about: "guard",
+		search: "data != nil && savesNext() {",
+		broken: "data != nil && savesNext() && false {",
+		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
+	},
+	{
+		name: "a session that scs gave another token is not in the index", about: "guard",
+		search: "g.index.AddSession(ctx, user, token, deadline)",
+		broken: "g.index.AddSession(ctx, user, token+token, deadline)",
+		killer: "^TestT79_WithoutTheGateALivingSessionIsSaved$",
+	},
+	{
+		name: "what a request has read is never forgotten", about: "guard",
+		search: "runtime.AddCleanup(memory, ts.forget, key)",
+		broken: "runtime.AddCleanup(memory, func(traceKey) {}, key)",
+		killer: "^TestNothingIsLeftOfRequestsWithoutTheGate$",
+	},
+	{
+		name: "a context remembers all that it has read", about: "guard",
+		search: "if len(t.read) == maxTraced {",
+		broken: "if false {",
+		killer: "^TestAContextThatNeverEndsRemembersFewSessions$",
 	},
 	{
 		name: "a session that ended goes on under a new token", about: "guard",
@@ -1024,8 +1054,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "an own manager is not guarded", about: "guard",
-		search: "		m.Store = g\n",
-		broken: "",
+		search: "		g.serve(m)\n",
+		broken: "		g.manager, g.dataKey = m, dataKeyOf(m)\n",
 		killer: "^TestT79_NoSuccessorOfASessionThatEnded$",
 	},
 	{
@@ -1093,8 +1123,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the old session is never deleted", about: "guard",
-		search: "held, t.held = t.held, nil",
-		broken: "held, t.held = nil, nil",
+		search: "held, t.held = t.held, nil\n	return",
+		broken: "held, t.held = nil, nil\n	return",
 	},
 	{
 		name: "an answer begins before its session is saved", about: "response",
