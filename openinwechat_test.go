@@ -37,7 +37,8 @@ func (b *browser) as(userAgent string) *browser {
 var userAgents = map[environment.Environment]string{
 	environment.WeChatPhone: wechattest.Android, environment.WeChatWindows: wechattest.Windows, environment.WeChatMac: wechattest.Mac,
 	environment.MiniProgramWebView: wechattest.AndroidMiniProgram, environment.WeCom: wechattest.WeComAndroid, environment.DevTools: wechattest.DevTools,
-	environment.PhoneBrowser: safariPhone, environment.DesktopBrowser: wechattest.OrdinaryBrowser,
+	environment.PhoneBrowser: safariPhone, environment.TabletBrowser: wechattest.TabletBrowser,
+	environment.TVBrowser: wechattest.TVBrowser, environment.DesktopBrowser: wechattest.OrdinaryBrowser,
 }
 
 // led tells what a page visit to /a?b=c led to.
@@ -63,13 +64,14 @@ func TestEachEnvironmentGetsItsLogin(t *testing.T) {
 	}{
 		"an official account alone": {nil, nil},
 		"with a website application": {[]Option{withWebsite()}, map[environment.Environment]string{
-			environment.DesktopBrowser: "website", environment.PhoneBrowser: "open in WeChat", environment.WeCom: "open in WeChat",
+			environment.DesktopBrowser: "website", environment.TabletBrowser: "website", environment.TVBrowser: "website", environment.PhoneBrowser: "open in WeChat", environment.WeCom: "open in WeChat",
 		}},
 		"a policy": {[]Option{withWebsite(), WithEnvironment(environment.Policy{
 			environment.DesktopBrowser: environment.AllowAnonymous, environment.PhoneBrowser: environment.LoginOfficialAccount, environment.WeCom: environment.LoginWebsite,
 			environment.WeChatWindows: environment.OpenInWeChat, environment.WeChatMac: environment.LoginWebsite, environment.DevTools: environment.AllowAnonymous,
+			environment.TabletBrowser: environment.OpenInWeChat,
 		})}, map[environment.Environment]string{
-			environment.DesktopBrowser: "anonymous", environment.DevTools: "anonymous", environment.WeCom: "website",
+			environment.DesktopBrowser: "anonymous", environment.TVBrowser: "anonymous", environment.TabletBrowser: "open in WeChat", environment.DevTools: "anonymous", environment.WeCom: "website",
 			environment.WeChatWindows: "open in WeChat", environment.WeChatMac: "website",
 		}},
 	}

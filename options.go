@@ -106,7 +106,8 @@ func WithApp(appID, secret string) Option {
 // browsers outside WeChat are then sent to its QR page instead of to the
 // official account, which works inside WeChat only. The identity has the
 // website application's AppID and Channel ChannelWebsite. Phone browsers and
-// WeCom, for which WeChat has no login, are asked to open the page in WeChat.
+// WeCom, for which WeChat has no login, are asked to open the page in WeChat;
+// tablets and TVs, whose screens a phone can scan, get the QR page.
 // WithEnvironment changes who gets what. Default: none, and every browser is
 // sent to the official account.
 func WithWebsiteApp(appID, secret string) Option {

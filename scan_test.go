@@ -858,9 +858,11 @@ func TestABrowserIsNamedByItsUserAgent(t *testing.T) {
 	for userAgent, want := range map[string]string{
 		chromeWindows: "Chrome · Windows",
 		safariPhone:   "Safari · iPhone",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15":         "Safari · macOS",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36 Edg/132.0.0.0": "Edge · Windows",
-		"Mozilla/5.0 (X11; Linux x86_64; rv:134.0) Gecko/20100101 Firefox/134.0":                                                        "Firefox · Linux",
+		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15":                                                            "Safari · macOS",
+		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36 Edg/132.0.0.0":                                                    "Edge · Windows",
+		"Mozilla/5.0 (X11; Linux x86_64; rv:134.0) Gecko/20100101 Firefox/134.0":                                                                                                           "Firefox · Linux",
+		"Mozilla/5.0 (Tablet; OpenHarmony 6.1; Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36ArkWeb/6.1.0.120 HuaweiBrowser/6.1.6.310": "Huawei Browser · HarmonyOS",
+		wechattest.TVBrowser:        "Safari · Tizen",
 		"<script>alert(1)</script>": "",
 		"":                          "",
 	} {

@@ -234,8 +234,8 @@ func (a *Auth) stopPhone(w http.ResponseWriter, r *http.Request, rec scanRecord,
 // browserName names a browser to the person who is about to log it in, such as
 // "Chrome · Windows"; empty where it is not a known one.
 func browserName(userAgent string) string {
-	name := firstIn(userAgent, "Edg", "Edge", "OPR/", "Opera", "QQBrowser", "QQ", "Firefox", "Firefox", "MicroMessenger", "WeChat", "wxwork", "WeCom", "Chrome", "Chrome", "Safari", "Safari")
-	system := firstIn(userAgent, "Windows", "Windows", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Mac OS X", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
+	name := firstIn(userAgent, "Edg", "Edge", "OPR/", "Opera", "HuaweiBrowser", "Huawei Browser", "QQBrowser", "QQ", "Firefox", "Firefox", "MicroMessenger", "WeChat", "wxwork", "WeCom", "Chrome", "Chrome", "Safari", "Safari")
+	system := firstIn(userAgent, "OpenHarmony", "HarmonyOS", "HarmonyOS", "HarmonyOS", "Tizen", "Tizen", "Web0S", "webOS", "Windows", "Windows", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Mac OS X", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
 	if name == "" || system == "" {
 		return name + system
 	}

@@ -34,12 +34,17 @@ const (
 	WeCom Environment = "wecom"
 	// DevTools is WeChat's developer tools (微信开发者工具).
 	DevTools Environment = "devtools"
-	// PhoneBrowser is any other browser on a phone or tablet. WeChat has no
-	// login for it.
+	// PhoneBrowser is any other browser on a phone, and on a tablet that sends a
+	// phone's User-Agent, as small ones do. WeChat has no login for it.
 	PhoneBrowser Environment = "phone_browser"
-	// DesktopBrowser is everything else: a computer, also one with HarmonyOS, and a
-	// TV, whose screen a phone can scan. Safari on an iPad names a Mac and cannot
-	// be distinguished from one.
+	// TabletBrowser is any other browser on a tablet. A phone can scan its screen,
+	// and WeChat may be installed on it. A tablet in desktop mode sends a
+	// computer's User-Agent and is a DesktopBrowser; so is Safari on an iPad since
+	// iPadOS 13, unless the user has asked for the mobile website.
+	TabletBrowser Environment = "tablet_browser"
+	// TVBrowser is a browser on a TV or a set-top box.
+	TVBrowser Environment = "tv_browser"
+	// DesktopBrowser is everything else: a computer, also one with HarmonyOS.
 	DesktopBrowser Environment = "desktop_browser"
 )
 
@@ -55,18 +60,19 @@ func Of(r *http.Request) Environment {
 	return of(navigation.Header(r.Header, "User-Agent"))
 }
 
-// bigScreen matches the device of a User-Agent, in lower case, that is no phone
-// and no tablet: a computer, as the system's browsers of HarmonyOS and of macOS
-// say it, or a TV with Android.
-var bigScreen = regexp.MustCompile(`^[^(]*\((pc;|2in1;|ohosharmonyos|macintosh|[^)]*(\btv\b|smarttv|googletv|mitv|mibox|bravia|; aft[a-z0-9]))`)
+// Patterns of a User-Agent in lower case. What is in the first parentheses is
+// the device; TVs without Android often name themselves behind it.
+var (
+	computer = regexp.MustCompile(`^[^(]*\((pc;|2in1;|ohosharmonyos|macintosh)`)
+	tv       = regexp.MustCompile(`^[^(]*\((tv;|[^)]*(\btv\b|mitv|mibox|bravia|\batv |\bdtv|nettv|; aft[a-z0-9]|; (osca|hege)-[0-9]))|smart-?tv|googletv|hbbtv|vidaa/|netcast|crkey/`)
+)
 
 func of(userAgent string) Environment {
 	ua := strings.ToLower(userAgent)
 	has := func(words ...string) bool {
 		return slices.ContainsFunc(words, func(word string) bool { return strings.Contains(ua, word) })
 	}
-	weChat := has("micromessenger")
-	phone := has("iphone", "ipad", "ipod", "android", "openharmony", "harmonyos", "mobile") && !bigScreen.MatchString(ua)
+	weChat, device := has("micromessenger"), deviceOf(ua, has)
 	switch {
 	case has("wxwork"):
 		return WeCom
@@ -76,11 +82,27 @@ func of(userAgent string) Environment {
 		return MiniProgramWebView
 	case weChat && has("macwechat", "(macintosh"):
 		return WeChatMac
-	case weChat && !phone && (has("windowswechat") || bigScreen.MatchString(ua)):
+	case weChat && (device == TVBrowser || device == DesktopBrowser && (has("windowswechat") || computer.MatchString(ua))):
 		return WeChatWindows
 	case weChat:
 		return WeChatPhone
-	case phone:
+	}
+	return device
+}
+
+// deviceOf returns the environment of a browser outside WeChat. Chrome and
+// Huawei Browser say "Mobile" on a phone and not on a tablet; HarmonyOS NEXT
+// names the form first, and apps add "Mobile" on its tablets, too.
+func deviceOf(ua string, has func(words ...string) bool) Environment {
+	switch {
+	case computer.MatchString(ua):
+		return DesktopBrowser
+	case tv.MatchString(ua):
+		return TVBrowser
+	case has("ipad", "(tablet;", "; tablet;"),
+		has("android", "harmonyos", "; kf") && !has("mobile", "(phone;", "opera mini"):
+		return TabletBrowser
+	case has("iphone", "ipod", "android", "openharmony", "harmonyos", "mobile"):
 		return PhoneBrowser
 	}
 	return DesktopBrowser
@@ -104,7 +126,7 @@ const (
 	// which works inside WeChat only; elsewhere WeChat shows a page that says so.
 	LoginOfficialAccount Action = iota + 1
 	// LoginWebsite sends him to the QR code of the website application
-	// (WithWebsiteApp), which works in desktop browsers outside WeChat.
+	// (WithWebsiteApp), which works in browsers outside WeChat whose screen a phone can scan.
 	LoginWebsite
 	// LoginScan shows a QR code of our own, which he scans with WeChat on his
 	// phone: the phone is logged in by the official account, and confirms the
@@ -120,10 +142,16 @@ const (
 	AllowAnonymous
 )
 
-// Policy is what anonymous page visits get, by environment. What it
-// does not name is as without it: the official account's login everywhere; with
-// WithWebsiteApp, LoginWebsite for DesktopBrowser, and OpenInWeChat for
-// PhoneBrowser and WeCom, where neither login works.
+// Policy is what anonymous page visits get, by environment. An environment that
+// it does not name gets the official account's login; with a website application,
+// DesktopBrowser gets LoginWebsite, and PhoneBrowser and WeCom, where neither
+// login works, OpenInWeChat.
+//
+// TabletBrowser and TVBrowser get what DesktopBrowser gets, unless the policy
+// names them: a phone can scan their screens, the user is then logged in on the
+// device in front of them, and an iPad, which is taken for a Mac, behaves like
+// every other tablet. Where users have WeChat on their tablets and no phone at
+// hand, set TabletBrowser to OpenInWeChat.
 type Policy map[Environment]Action
 
 // invalidReason returns why an action is of no use in an environment, or "".
@@ -145,7 +173,7 @@ func (e Environment) invalidReason(act Action) string {
 	return ""
 }
 
-var environments = []Environment{WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, WeCom, DevTools, PhoneBrowser, DesktopBrowser}
+var environments = []Environment{WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, WeCom, DevTools, PhoneBrowser, TabletBrowser, TVBrowser, DesktopBrowser}
 
 // Validate returns an error that names every action that cannot work in its
 // environment.
@@ -175,11 +203,7 @@ func (p Policy) For(r *http.Request, website bool) Action {
 	if len(p) == 0 && !website {
 		return LoginOfficialAccount
 	}
-	e := Of(r)
-	if act, ok := p[e]; ok {
-		return act
-	}
-	return e.defaultAction(website)
+	return p.in(Of(r), website)
 }
 
 // ForLogin is For for a request to log in: it never returns AllowAnonymous.
@@ -187,11 +211,16 @@ func (p Policy) ForLogin(r *http.Request, website bool) Action {
 	if act := p.For(r, website); act != AllowAnonymous {
 		return act
 	}
-	return Of(r).defaultAction(website)
+	return Policy(nil).in(Of(r), website)
 }
 
-func (e Environment) defaultAction(website bool) Action {
+func (p Policy) in(e Environment, website bool) Action {
+	act, named := p[e]
 	switch {
+	case named:
+		return act
+	case e == TabletBrowser || e == TVBrowser:
+		return p.in(DesktopBrowser, website)
 	case !website || e.InWeChat():
 		return LoginOfficialAccount
 	case e == DesktopBrowser:

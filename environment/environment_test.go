@@ -2,6 +2,7 @@ package environment
 
 import (
 	_ "embed"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -14,7 +15,7 @@ import (
 var realUserAgents string
 
 func TestOf(t *testing.T) {
-	rows := map[Environment]int{}
+	rows, names := map[Environment]int{}, map[string]bool{}
 	for line := range strings.Lines(realUserAgents) {
 		if strings.HasPrefix(line, "#") {
 			continue
@@ -26,7 +27,9 @@ func TestOf(t *testing.T) {
 			assert.Equal(t, want, of(userAgent))
 			assert.NotEmpty(t, seen, "name where it was seen")
 		})
+		assert.False(t, names[name], "%s is there twice", name)
 		rows[want]++
+		names[name] = true
 	}
 	for _, e := range environments {
 		assert.NotZero(t, rows[e], e)
@@ -61,6 +64,41 @@ func TestPolicyValidate(t *testing.T) {
 	}
 	assert.NoError(t, Policy(nil).Validate())
 	assert.NoError(t, Policy{DesktopBrowser: LoginScan, PhoneBrowser: OpenInWeChat}.Validate())
+	for act := LoginOfficialAccount; act <= AllowAnonymous; act++ {
+		assert.NoError(t, Policy{TabletBrowser: act, TVBrowser: act}.Validate(), "a phone can scan both, action %d", act)
+	}
+}
+
+// A phone can scan the screen of a tablet and of a TV.
+func TestPolicyFor(t *testing.T) {
+	request := func(userAgent string) *http.Request {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.Header.Set("User-Agent", userAgent)
+		return r
+	}
+	requests := []*http.Request{request("(Tablet; OpenHarmony 6.1)"), request("(SMART-TV; Linux; Tizen 2.3)"), request("(Windows NT 10.0)"), request("(Phone; OpenHarmony 5.0) Mobile")}
+	for name, tt := range map[string]struct {
+		policy        Policy
+		website       bool
+		visits, login []Action // on a tablet, a TV, a computer and a phone
+	}{
+		"nothing":           {nil, false, []Action{LoginOfficialAccount, LoginOfficialAccount, LoginOfficialAccount, LoginOfficialAccount}, nil},
+		"website":           {nil, true, []Action{LoginWebsite, LoginWebsite, LoginWebsite, OpenInWeChat}, nil},
+		"as the computer":   {Policy{DesktopBrowser: LoginScan}, true, []Action{LoginScan, LoginScan, LoginScan, OpenInWeChat}, nil},
+		"each its own":      {Policy{DesktopBrowser: LoginWebsite, TabletBrowser: OpenInWeChat, TVBrowser: LoginScan}, true, []Action{OpenInWeChat, LoginScan, LoginWebsite, OpenInWeChat}, nil},
+		"tablet alone":      {Policy{TabletBrowser: LoginScan}, false, []Action{LoginScan, LoginOfficialAccount, LoginOfficialAccount, LoginOfficialAccount}, nil},
+		"anonymous desktop": {Policy{DesktopBrowser: AllowAnonymous}, true, []Action{AllowAnonymous, AllowAnonymous, AllowAnonymous, OpenInWeChat}, []Action{LoginWebsite, LoginWebsite, LoginWebsite, OpenInWeChat}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if tt.login == nil {
+				tt.login = tt.visits
+			}
+			for i, r := range requests {
+				assert.Equal(t, tt.visits[i], tt.policy.For(r, tt.website), r.UserAgent())
+				assert.Equal(t, tt.login[i], tt.policy.ForLogin(r, tt.website), r.UserAgent())
+			}
+		})
+	}
 }
 
 func TestPolicyUses(t *testing.T) {
