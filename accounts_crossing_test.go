@@ -236,8 +236,8 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 	// Each value under each name that this stall reads.
 	gate, err := m.auth.tenantOf(context.Background(), to.account.AppID)
 	require.NoError(m.t, err)
-	names := []string{m.sessionCookie(), gate.cookies.scanName(), gate.cookies.trailName(), gate.cookies.hopName(), gate.cookies.snapshotName(),
-		gate.cookies.flowCookieName(queryOf(m, own.pending, "state"))}
+	names := []string{m.sessionCookie(), gate.cookies.ScanName(), gate.cookies.TrailName(), gate.cookies.HopName(), gate.cookies.SnapshotName(),
+		gate.cookies.CookieName(queryOf(m, own.pending, "state"))}
 	for _, name := range names {
 		for _, c := range have.cookies {
 			all["the value of "+c.Name+" as "+name] = crossing{page, []*http.Cookie{{Name: name, Value: c.Value}}, nil}
@@ -306,7 +306,7 @@ func TestT76_AUserOfAnotherAccountConfirmsNoQRCode(t *testing.T) {
 						for _, c := range desk.client.Jar.Cookies(mustParse(t, at.origin)) {
 							r.AddCookie(c)
 						}
-						c, ok := gate.cookies.scan(r)
+						c, ok := gate.scanCookieOf(r)
 						require.True(t, ok)
 						path := of.origin + "/wechat/scan/" + c.Ticket + "/" + of.account.AppID
 						phone.visit(path)

@@ -14,6 +14,8 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
@@ -37,7 +39,7 @@ type Auth struct {
 	relay *relay // nil without WithRelay
 
 	sessions *sessions
-	cookies  *cookieJar
+	cookies  *flow.Jar
 	keys     *seal.Ring // for what the store keeps, which never sees it
 	claims   *claims
 
@@ -206,8 +208,9 @@ func (a *Auth) setFlows(c *config) error {
 		}
 		a.relay = &relay{url: c.relayURL, ring: ring}
 	}
-	a.cookies = newCookieJar(ring, cookiePrefix(a.base), a.cookieTag(c.appID))
-	a.cookies.secure, a.cookies.bound, a.cookies.now = a.base.Scheme == "https", []string{c.appID, a.callbackURL()}, c.now
+	a.cookies = flow.NewJar(&cookie.Jar{
+		Ring: ring, Secure: a.base.Scheme == "https", Bound: []string{c.appID, a.callbackURL()}, Now: c.now,
+	}, cookiePrefix(a.base), a.cookieTag(c.appID))
 	a.setAuthorizePages()
 	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
 	return nil

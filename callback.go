@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
@@ -28,24 +30,24 @@ func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
 		q, ok = a.unhop(q)
 	}
 	if !ok {
-		a.failCallback(w, r, a.cookies.named(r), ReasonCallbackMalformed, nil)
+		a.failCallback(w, r, a.cookies.Named(r), ReasonCallbackMalformed, nil)
 		return
 	}
-	f, reason := a.cookies.get(r, q.state)
+	f, err := a.cookies.Get(r, q.state)
 	acc, known := a.accountOf(f.AppID)
-	if reason == "" && !known {
-		reason = ReasonStateMismatch
+	if err == nil && !known {
+		err = flow.ErrMismatch
 	}
 	f.Channel = acc.channel
 	switch {
-	case reason == ReasonFlowCookieMissing && navigation.InFrame(r):
+	case errors.Is(err, flow.ErrMissing) && navigation.InFrame(r):
 		a.reopenInTop(w, r)
-	case reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:
-		a.comeTooLate(w, r, q, f, reason)
-	case reason != "":
-		a.failCallback(w, r, f, reason, nil)
+	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
+		a.comeTooLate(w, r, q, f, reasonOf(err))
+	case err != nil:
+		a.failCallback(w, r, f, reasonOf(err), nil)
 	case q.refused:
-		a.cookies.drop(w, a.cookies.flowCookieName(f.State))
+		a.cookies.Drop(w, a.cookies.CookieName(f.State))
 		a.failCallback(w, r, f, ReasonRefusedByUser, nil)
 	default:
 		a.finish(w, r, acc, f, q.code)
@@ -71,10 +73,10 @@ func parseCallback(rawQuery string) (callbackQuery, bool) {
 		return callbackQuery{}, false
 	}
 	q := callbackQuery{code: values.Get("code"), state: values.Get("state"), hop: values.Get("hop")}
-	if !validState(q.state) {
+	if !flow.ValidState(q.state) {
 		return callbackQuery{}, false
 	}
-	if q.hop != "" && !values.Has("code") && !values.Has("error") && len(q.hop) <= maxFlowBytes {
+	if q.hop != "" && !values.Has("code") && !values.Has("error") && len(q.hop) <= cookie.MaxBytes {
 		return q, true
 	}
 	if values.Has("error") || q.code == "" || q.code == "authdeny" {
@@ -104,7 +106,7 @@ func (a *Auth) accountOf(appID string) (account, bool) {
 // comeTooLate answers a callback for which this browser holds no live pending
 // login: a reload or a step back after the login is done, which leads to
 // where the login led; or a link from elsewhere, which leads nowhere.
-func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow, reason Reason) {
+func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow.Flow, reason Reason) {
 	v, err := a.sessions.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
@@ -133,7 +135,7 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 
 // finish takes the claim and exchanges the code, or waits for the callback
 // that does and answers as that one.
-func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow, code string) {
+func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	c, err := a.join(r, f, claimKey(f.AppID, f.State))
 	if err != nil && r.Context().Err() != nil {
 		return // the client has gone
@@ -191,7 +193,7 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 
 // identify exchanges the code, and fetches the profile if the granted scope
 // has one. A broken profile never breaks a login.
-func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (Identity, *client.Token, Reason, error) {
+func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code string) (Identity, *client.Token, Reason, error) {
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
 		return Identity{}, nil, reasonOf(err), err
@@ -225,7 +227,7 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow, code string) (
 // complete writes the session, leaves the outcome, and sends the visitor to
 // where he wanted to go. On an error nothing is answered: the session is not
 // saved.
-func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow, c *claim, id Identity) error {
+func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow.Flow, c *claim, id Identity) error {
 	ctx := r.Context()
 	v.settles = true
 	if err := a.saveLogin(ctx, w, v, id); err != nil {
@@ -246,10 +248,10 @@ func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow
 }
 
 // leave ends the flow in the browser and goes to the return target.
-func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow, target string) {
-	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
-	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
-	a.cookies.extendTrail(w, r)
+func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
+	a.cookies.Drop(w, a.cookies.CookieName(f.State))
+	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
+	a.cookies.ExtendTrail(w, r)
 	redirect(w, target)
 }
 
@@ -273,7 +275,7 @@ func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *visit, i
 }
 
 // follow answers as the callback did that had the claim.
-func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow, left []byte) {
+func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow.Flow, left []byte) {
 	o, err := a.openOutcome(left, f)
 	if err != nil {
 		a.failCallback(w, r, f, ReasonStateMismatch, nil)
@@ -293,11 +295,11 @@ func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow, left []byt
 // afterFailure starts a login whose code WeChat no longer takes once more by
 // itself: the visitor has done nothing wrong, and with snsapi_base sees
 // nothing of it. The second time he is told.
-func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
+func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
 		a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
-		a.cookies.drop(w, a.cookies.flowCookieName(f.State))
-		r = withoutCookie(r, a.cookies.flowCookieName(f.State))
+		a.cookies.Drop(w, a.cookies.CookieName(f.State))
+		r = withoutCookie(r, a.cookies.CookieName(f.State))
 		a.begin(w, r, nil, login{target: a.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
 		return
 	}
@@ -310,7 +312,7 @@ func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow, reas
 
 // failCallback tells the visitor why there is no login, and how to try again
 // where that can help. The session he may have stays as it is.
-func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
+func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Err: err}
 	if f.State != "" {
 		e.Flow, e.Duration = flowID(f.AppID, f.State), a.age(f)

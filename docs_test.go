@@ -75,7 +75,7 @@ func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
 
 // tampered spoils the pending login of a callback, and returns the callback.
 func (b *browser) tampered(callback string) string {
-	name := b.site.auth.cookies.flowCookieName(mustParse(b.t, callback).Query().Get("state"))
+	name := b.site.auth.cookies.CookieName(mustParse(b.t, callback).Query().Get("state"))
 	b.setCookie(name, b.cookie(name).Value[1:]+"A")
 	return callback
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
@@ -91,8 +92,17 @@ var remedies = map[Reason]string{
 	ReasonNotFound:          "If WeChat sends visitors there: is the Auth mounted elsewhere, or behind http.StripPrefix?",
 }
 
-// reasonOf sorts an error of WeChat's API.
+// reasonOf returns the reason for an error of a mechanism below: a pending login
+// that is not there, or WeChat's API.
 func reasonOf(err error) Reason {
+	switch {
+	case errors.Is(err, flow.ErrMissing):
+		return ReasonFlowCookieMissing
+	case errors.Is(err, flow.ErrMismatch):
+		return ReasonStateMismatch
+	case errors.Is(err, flow.ErrExpired):
+		return ReasonStateExpired
+	}
 	var we *client.Error
 	if !errors.As(err, &we) {
 		return ReasonUpstreamError

@@ -1,61 +1,27 @@
 package wechatauth
 
 import (
-	"bytes"
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
 
-func TestAFlowIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
-	for _, text := range oddTexts {
-		for name, f := range map[string]flow{
-			"the least": {State: newState(), Target: text, Key: newFlowKey()},
-			"all": {
-				State: newState(), Target: text, AppID: text, Scope: client.Scope(text), IssuedAt: -1, Attempt: 1,
-				OpenID: text + "o", UnionID: text + "u", Key: []byte{0, 255},
-			},
-		} {
-			var want bytes.Buffer
-			e := json.NewEncoder(&want)
-			e.SetEscapeHTML(false)
-			require.NoError(t, e.Encode(f))
-			assert.Equal(t, want.String(), string(f.json())+"\n", "%s, %q", name, text)
-		}
-	}
-}
-
-func TestOurCookiesAreWrittenAsNetHTTPWritesThem(t *testing.T) {
-	for _, secure := range []bool{false, true} {
-		j := newCookieJar(nil, "__Host-wechat_", "_abc")
-		j.secure = secure
-		for _, value := range []string{"1", "", "AbC-_09"} {
-			got, want := httptest.NewRecorder(), httptest.NewRecorder()
-			j.set(got, j.trailName(), value, 90*time.Second+time.Millisecond)
-			http.SetCookie(want, &http.Cookie{
-				Name: j.trailName(), Value: value, Path: "/", MaxAge: 90, Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode,
-			})
-			assert.Equal(t, want.Header(), got.Header())
-		}
-	}
-}
-
 func TestTheAddressOfWeChatsPageIsTheClientsOwn(t *testing.T) {
 	a, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://app.example.com"))
 	require.NoError(t, err)
 	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo, client.ScopeLogin, "other"} {
-		state := newState()
+		state := flow.NewState()
 		assert.Equal(t, a.official.client.AuthorizeURL(a.redirectURI(), scope, state), a.authorizeURL(a.official, scope, state), scope)
 	}
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 	"github.com/wechatauth/wechatauth/store"
@@ -96,10 +97,10 @@ func (g *fuzzGate) next() {
 	g.mu.Unlock()
 }
 
-func (g *fuzzGate) pending() flow {
-	return flow{
-		State: newState(), Target: "/orders?id=7", AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
-		Channel: ChannelWeChat, IssuedAt: g.clock.Now().UnixMilli(), Key: newFlowKey(),
+func (g *fuzzGate) pending() flow.Flow {
+	return flow.Flow{
+		State: flow.NewState(), Target: "/orders?id=7", AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
+		Channel: ChannelWeChat, IssuedAt: g.clock.Now().UnixMilli(), Key: flow.NewKey(),
 	}
 }
 
@@ -158,7 +159,7 @@ func (g *fuzzGate) checkLog(t *testing.T) {
 func FuzzFlowCookie(f *testing.F) {
 	g := newFuzzGate(f)
 	real := g.pending()
-	sealed, err := g.cookies.seal(real, "flow", g.cookies.flowCookieName(real.State))
+	sealed, err := g.cookies.Seal(real, "flow", g.cookies.CookieName(real.State))
 	require.NoError(f, err)
 	for _, value := range []string{
 		"", "x", sealed, sealed[:40], sealed + "A", sealed + "=", `"` + sealed + `"`, strings.ToUpper(sealed), strings.Repeat("A", 5000), "%00", "a; b=c", "\x00\xff", "null",
@@ -177,7 +178,7 @@ func FuzzFlowCookie(f *testing.F) {
 		fl := g.pending()
 		callback := &url.URL{Path: "/wechat/callback", RawQuery: "code=code&state=" + fl.State}
 		names := map[string]string{
-			"flow": g.cookies.flowCookieName(fl.State), "trail": g.cookies.trailName(), "snapshot": g.cookies.snapshotName(),
+			"flow": g.cookies.CookieName(fl.State), "trail": g.cookies.TrailName(), "snapshot": g.cookies.SnapshotName(),
 		}
 		for _, name := range names {
 			planted := http.Header{"Cookie": {name + "=" + value}}
@@ -192,7 +193,7 @@ func FuzzFlowCookie(f *testing.F) {
 		plain = bytes.ReplaceAll(plain, []byte("STATE"), []byte(fl.State))
 		plain = bytes.ReplaceAll(plain, []byte("NOW"), strconv.AppendInt(nil, fl.IssuedAt, 10))
 		for purpose, name := range names {
-			own := http.Header{"Cookie": {name + "=" + g.cookies.ring.Seal(plain, g.cookies.place(purpose, name)...)}}
+			own := http.Header{"Cookie": {name + "=" + g.cookies.Ring.Seal(plain, g.cookies.Place(purpose, name)...)}}
 			g.page(t, callback, own)
 			g.page(t, &url.URL{Path: "/orders"}, own)
 			g.page(t, &url.URL{Path: "/wechat/login", RawQuery: "next=/a"}, own)
@@ -214,21 +215,21 @@ func FuzzState(f *testing.F) {
 	f.Fuzz(func(t *testing.T, state string) {
 		g.next()
 		valid := stateForm.MatchString(state)
-		assert.Equal(t, valid, validState(state))
+		assert.Equal(t, valid, flow.ValidState(state))
 		query := "code=code&state=" + url.QueryEscape(state)
 		q, ok := parseCallback(query)
 		assert.Equal(t, valid, ok)
 		fl := g.pending()
-		cookie := http.Header{"Cookie": {g.cookies.flowCookieName(fl.State) + "=x"}}
+		cookie := http.Header{"Cookie": {g.cookies.CookieName(fl.State) + "=x"}}
 		if valid {
 			assert.Equal(t, state, q.state)
-			name := g.cookies.flowCookieName(state)
+			name := g.cookies.CookieName(state)
 			assert.NoError(t, (&http.Cookie{Name: name, Value: "x"}).Valid())
 			cookie = http.Header{"Cookie": {name + "=x"}}
 		}
 		g.page(t, &url.URL{Path: "/wechat/callback", RawQuery: query}, cookie)
 		assert.Zero(t, g.exchanges.Load(), "0 API")
-		assert.Regexp(t, stateForm, newState())
+		assert.Regexp(t, stateForm, flow.NewState())
 	})
 }
 
@@ -247,11 +248,11 @@ func FuzzCallback(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query, cookies string, own bool) {
 		g.next()
 		fl := g.pending()
-		name := g.cookies.flowCookieName(fl.State)
+		name := g.cookies.CookieName(fl.State)
 		query = strings.ReplaceAll(query, "STATE", fl.State)
 		header := http.Header{"Cookie": {cookies}}
 		if own {
-			value, err := g.cookies.seal(fl, "flow", name)
+			value, err := g.cookies.Seal(fl, "flow", name)
 			require.NoError(t, err)
 			header["Cookie"] = append(header["Cookie"], name+"="+value)
 		}
@@ -337,9 +338,9 @@ func FuzzHeaderValues(f *testing.F) {
 		cleaned := clean(value)
 		assert.LessOrEqual(t, len(cleaned), 100)
 		assert.Regexp(t, printableASCII, cleaned)
-		looping, err := g.cookies.seal(trail{Logins: maxLogins, At: g.clock.Now().Unix()}, "trail", g.cookies.trailName())
+		looping, err := g.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: g.clock.Now().Unix()}, "trail", g.cookies.TrailName())
 		require.NoError(t, err)
-		counted := g.cookies.trailName() + "=" + looping
+		counted := g.cookies.TrailName() + "=" + looping
 		for _, name := range []string{"Host", "X-Forwarded-Host", "User-Agent", "Accept-Language", "Accept", "Referer", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Purpose", "X-Requested-With", "Cookie"} {
 			header := http.Header{"Cookie": {counted}}
 			header[name] = append(header[name], value)

@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -134,7 +135,7 @@ func TestStrayCallback(t *testing.T) {
 		"text behind the state": func(q, s string) string { return strings.Replace(q, s, s+"%23wechat_redirect", 1) },
 		"a code that is none":   func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },
 		"another end of the state": func(q, s string) string {
-			return strings.Replace(q, s, s[:stateLength/2]+newState()[:stateLength/2], 1)
+			return strings.Replace(q, s, s[:flow.StateLength/2]+flow.NewState()[:flow.StateLength/2], 1)
 		},
 	} {
 		t.Run("and "+name, func(t *testing.T) {
@@ -144,7 +145,7 @@ func TestStrayCallback(t *testing.T) {
 			got := b.step("/callback?" + spoil(u.RawQuery, u.Query().Get("state")))
 			assert.Equal(t, http.StatusInternalServerError, got.StatusCode)
 			assert.Contains(t, s.logs.String(), "arrived at /callback instead of /wechat/callback")
-			assert.Contains(t, b.step("/callback?code=1&state="+newState()).Header.Get("Location"), authorizeEndpoint, "a page of the application's")
+			assert.Contains(t, b.step("/callback?code=1&state="+flow.NewState()).Header.Get("Location"), authorizeEndpoint, "a page of the application's")
 		})
 	}
 	t.Run("behind http.StripPrefix", func(t *testing.T) {
@@ -173,7 +174,7 @@ func TestPathsBelowThePrefix(t *testing.T) {
 		"plain": {nil, []string{"login", "callback", "upgrade", "logout"},
 			[]string{"", "message", "login/", "Login", "logins", "scan", "scan/status", "mini/login", "scan/" + strings.Repeat("a", 43)}},
 		"mini program": {[]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}, []string{"mini/login", "mini/ticket", "mini/enter"}, []string{"mini", "mini/", "mini/message"}},
-		"scan":         {[]Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, []string{"scan", "scan/status", "scan/" + scanTicketOf(newFlowKey())}, []string{"scan/", "scan/message", "scanner"}},
+		"scan":         {[]Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, []string{"scan", "scan/status", "scan/" + scanTicketOf(flow.NewKey())}, []string{"scan/", "scan/message", "scanner"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, c.opts...)

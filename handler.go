@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/returnto"
@@ -208,20 +209,20 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	// Whoever is logged in, or was when he asked for a wider scope, is the proof
 	// that logins last here: several tabs may have logged in at once.
 	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.loggedIn)
-	if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {
+	if t := a.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {
 		a.stopLoop(w, r, v, l.target, "")
 		return
 	}
-	held := a.cookies.held(r)
+	held := a.cookies.Held(r)
 	if lost := a.lostLogins(r.Context(), held); len(lost) > 0 && !lasts {
 		if !l.again {
 			a.stopLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
 			return
 		}
 		for _, name := range lost {
-			a.cookies.drop(w, name)
+			a.cookies.Drop(w, name)
 		}
-		held = slices.DeleteFunc(held, func(h heldFlow) bool { return slices.Contains(lost, h.name) })
+		held = slices.DeleteFunc(held, func(h flow.Held) bool { return slices.Contains(lost, h.Name) })
 	}
 	acc := a.official
 	switch act := a.loginActionFor(r); {
@@ -242,11 +243,11 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	if acc.channel == ChannelWebsite {
 		l.scope = client.ScopeLogin
 	}
-	f := flow{
-		State: newState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
-		IssuedAt: a.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: newFlowKey(),
+	f := flow.Flow{
+		State: flow.NewState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
+		IssuedAt: a.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: flow.NewKey(),
 	}
-	a.cookies.put(w, held, f)
+	a.cookies.Put(w, held, f)
 	if started := (Event{Kind: EventLoginStarted, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope}); a.isHeard(started) {
 		started.Flow = flowID(f.AppID, f.State)
 		a.report(r.Context(), started)
@@ -284,7 +285,7 @@ func (a *Auth) setAuthorizePages() {
 		return
 	}
 	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
-		state := newState()
+		state := flow.NewState()
 		before, after, _ := strings.Cut(a.official.client.AuthorizeURL(a.redirectURI(), scope, state), state)
 		a.authorizePages[scope] = authorizePage{before, after}
 	}
@@ -341,19 +342,19 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if again {
-		a.cookies.dropIfSent(w, r, a.cookies.trailName())
-		a.cookies.dropIfSent(w, r, a.cookies.snapshotName())
-		r = withoutCookie(withoutCookie(r, a.cookies.trailName()), a.cookies.snapshotName())
+		a.cookies.DropIfSent(w, r, a.cookies.TrailName())
+		a.cookies.DropIfSent(w, r, a.cookies.SnapshotName())
+		r = withoutCookie(withoutCookie(r, a.cookies.TrailName()), a.cookies.SnapshotName())
 	}
 	if v.loggedIn && v.identity.grants(a.scope) && !(again && navigation.IsOwnWish(r)) {
 		redirect(w, target)
 		return
 	}
-	if a.cookies.inSnapshot(r) {
+	if a.cookies.InSnapshot(r) {
 		a.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
 		return
 	}
-	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
 	a.begin(w, r, v, login{target: target, scope: a.scope, again: again})
 }
 
@@ -449,7 +450,7 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	case v.loggedIn:
 		l.unionID = v.identity.UnionID
 	}
-	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
 	a.begin(w, r, v, l)
 }
 
@@ -510,9 +511,9 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 		return redact.Tokens(err)
 	}
 	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
-		a.cookies.markLoggedOut(w)
-		a.cookies.dropIfSent(w, r, a.cookies.trailName())
-		a.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in
+		a.cookies.MarkLoggedOut(w)
+		a.cookies.DropIfSent(w, r, a.cookies.TrailName())
+		a.cookies.DropIfSent(w, r, a.cookies.ScanName()) // it may be confirmed, and would log the next person in
 	}
 	if ended {
 		a.report(r.Context(), e)
@@ -580,7 +581,7 @@ func detached(r *http.Request, budget time.Duration) (context.Context, context.C
 // join claims a login for a request, or waits for the one that has the claim.
 // The wait has a budget of its own: what it takes is not missing afterwards. It
 // ends with the request; a claim that is won is worked on to its end all the same.
-func (a *Auth) join(r *http.Request, f flow, key string) (*claim, error) {
+func (a *Auth) join(r *http.Request, f flow.Flow, key string) (*claim, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), joinBudget)
 	defer cancel()
 	return a.claims.join(withFlow(ctx, f), key)

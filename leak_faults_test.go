@@ -358,7 +358,7 @@ func faultsOfCallbacks() (all []leakFault) {
 		}),
 		header("a cookie", func(x *leakSite, c string) http.Header {
 			q := strings.ReplaceAll(strings.SplitN(c, "?", 2)[1], "&", ".")
-			return http.Header{"Cookie": {x.sessionCookie() + "=" + q + "; " + x.auth.cookies.trailName() + "=" + q + "; wechat_ticket=" + q}}
+			return http.Header{"Cookie": {x.sessionCookie() + "=" + q + "; " + x.auth.cookies.TrailName() + "=" + q + "; wechat_ticket=" + q}}
 		}),
 		leakFault{name: "a flow cookie that was altered", want: "state_mismatch", run: func(x *leakSite) {
 			callback := x.pendingCallback()

@@ -20,6 +20,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -329,7 +330,7 @@ var exits = []struct {
 		s := &scanSite{site: w.site}
 		phone := s.phoneOf(person(0))
 		phone.visit("/a")
-		return phone.step(s.auth.scanPath(newState()))
+		return phone.step(s.auth.scanPath(flow.NewState()))
 	}},
 	{"the relay", 303, nil, func(w *walk) answer {
 		s, _ := newRelayedSite(w.t)
@@ -658,7 +659,7 @@ func TestT39_NothingOfARequestIsEchoed(t *testing.T) {
 					b.header.Set(header, payload)
 				}
 				b.header.Set("Accept", "text/html, "+payload)
-				b.header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; "+s.auth.cookies.trailName()+"="+p+"; "+s.sessionCookie()+"="+p)
+				b.header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; "+s.auth.cookies.TrailName()+"="+p+"; "+s.sessionCookie()+"="+p)
 				for _, got := range []answer{b.step(target), b.fetch("GET", target), b.fetch("POST", target)} {
 					assertNotEchoed(t, got, payload, mark)
 				}

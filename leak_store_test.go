@@ -78,7 +78,7 @@ func TestT45_WeChatsTokensAndOurSecretsAreStoredNowhere(t *testing.T) {
 	// Nor in what browsers keep for us, when it is opened.
 	for _, c := range x.b.client.Jar.Cookies(x.auth.base) {
 		for _, place := range []string{"flow", "trail", "ticket", "snapshot"} {
-			plain, _ := x.auth.cookies.ring.Open(c.Value, append([]string{place, c.Name}, x.auth.cookies.bound...)...)
+			plain, _ := x.auth.cookies.Ring.Open(c.Value, append([]string{place, c.Name}, x.auth.cookies.Bound...)...)
 			assert.Empty(t, x.canaries.hits(string(plain), theState, theUser, theNickname), c.Name)
 		}
 	}

@@ -2,12 +2,14 @@ package wechatauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/returnto"
@@ -142,7 +144,7 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 	if v.loggedIn && v.identity.grants(want) {
 		return actionPass, ""
 	}
-	page, inSnapshot := a.isPage(r), !v.loggedIn && a.cookies.inSnapshot(r)
+	page, inSnapshot := a.isPage(r), !v.loggedIn && a.cookies.InSnapshot(r)
 	switch {
 	case v.loggedIn && page:
 		return actionUpgrade, ""
@@ -171,7 +173,7 @@ func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Rea
 		return actionStop, ReasonOpenInWeChat
 	case want == client.ScopeUserInfo && a.scope != client.ScopeUserInfo:
 		return actionUpgrade, ""
-	case a.cookies.justLoggedOut(r):
+	case a.cookies.JustLoggedOut(r):
 		return actionStop, ReasonLoggedOut
 	}
 	return actionLogin, ""
@@ -386,12 +388,12 @@ func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
 		return false
 	}
-	f, reason := flow{}, ReasonCallbackMalformed
+	f, err := flow.Flow{}, flow.ErrMissing
 	if q, ok := parseCallback(r.URL.RawQuery); ok {
-		f, reason = a.cookies.get(r, q.state)
+		f, err = a.cookies.Get(r, q.state)
 	}
-	if reason != "" && reason != ReasonStateExpired {
-		f = a.cookies.named(r) // something was added to the query
+	if err != nil && !errors.Is(err, flow.ErrExpired) {
+		f = a.cookies.Named(r) // something was added to the query
 	}
 	if f.State == "" {
 		return false
@@ -427,7 +429,7 @@ func (a *Auth) onOtherHost(r *http.Request) bool {
 	if !a.isPlainHTTP(r) && (a.sameHost(r.Host) || a.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
 		return false
 	}
-	_, err := r.Cookie(a.cookies.hopName())
+	_, err := r.Cookie(a.cookies.HopName())
 	return err != nil
 }
 
@@ -440,7 +442,7 @@ func (a *Auth) isPlainHTTP(r *http.Request) bool {
 
 // hop sends a visitor to the base URL's host.
 func (a *Auth) hop(w http.ResponseWriter, target string) {
-	a.cookies.set(w, a.cookies.hopName(), "1", hopTTL)
+	a.cookies.Set(w, a.cookies.HopName(), "1", flow.HopTTL)
 	redirect(w, a.absolute(target))
 }
 

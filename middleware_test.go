@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -91,7 +92,7 @@ func TestACallbackWithoutItsFlowCookieNeverReachesWeChat(t *testing.T) {
 	}{
 		"from a browser that began nothing":      {s.browser(), callback, ReasonFlowCookieMissing},
 		"from a browser that began another one":  {mallory, callback, ReasonFlowCookieMissing},
-		"with a state that nobody began":         {alice, "/wechat/callback?code=abc&state=" + newState(), ReasonFlowCookieMissing},
+		"with a state that nobody began":         {alice, "/wechat/callback?code=abc&state=" + flow.NewState(), ReasonFlowCookieMissing},
 		"with an invented state":                 {alice, "/wechat/callback?code=abc&state=null", ReasonCallbackMalformed},
 		"without a state":                        {alice, "/wechat/callback?code=abc", ReasonCallbackMalformed},
 		"with two states":                        {alice, callback + "&state=" + other.Query().Get("state"), ReasonCallbackMalformed},
@@ -120,10 +121,10 @@ func TestAFlowCookieCounts(t *testing.T) {
 		age  time.Duration
 		want Reason
 	}{
-		"just before ten minutes":                   {flowTTL - time.Second, ""},
-		"for exactly ten minutes":                   {flowTTL, ""},
-		"not a second longer":                       {flowTTL + time.Second, ReasonStateExpired},
-		"not an hour longer":                        {flowTTL + time.Hour, ReasonStateExpired},
+		"just before ten minutes":                   {flow.TTL - time.Second, ""},
+		"for exactly ten minutes":                   {flow.TTL, ""},
+		"not a second longer":                       {flow.TTL + time.Second, ReasonStateExpired},
+		"not an hour longer":                        {flow.TTL + time.Hour, ReasonStateExpired},
 		"also where this clock is four minutes off": {-4 * time.Minute, ""},
 		"not where it is six minutes off":           {-6 * time.Minute, ReasonStateExpired},
 	}
@@ -320,7 +321,7 @@ func TestAnAnonymousVisitAsksRedisNothingAndALoggedInOneOnce(t *testing.T) {
 		b.fetch(http.MethodGet, "/api")
 		b.step("/public")
 		b.step("/wechat/login?next=%2F")
-		b.step("/wechat/callback?code=x&state=" + newState())
+		b.step("/wechat/callback?code=x&state=" + flow.NewState())
 	}))
 	b.visit("/a")
 	commands := redis.Commands(func() { b.visit("/b") })
@@ -496,7 +497,7 @@ func TestARedirectLoopEndsWithItsCause(t *testing.T) {
 
 	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 	assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
-	assert.Equal(t, maxLogins, s.sim.Count("/connect/oauth2/authorize"))
+	assert.Equal(t, flow.MaxLogins, s.sim.Count("/connect/oauth2/authorize"))
 	assert.Contains(t, s.logs.String(), "session cookie name="+s.sessionCookie()+" Secure=false")
 }
 

@@ -15,6 +15,8 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/store"
@@ -39,7 +41,7 @@ const (
 	enterTTL = time.Minute
 	// enteredTTL is the life of the mark that a ticket was used. It is longer
 	// than the life of any ticket, by whichever clock.
-	enteredTTL = enterTTL + 2*clockSkew
+	enteredTTL = enterTTL + 2*cookie.Skew
 )
 
 // serveMiniLogin exchanges the code of wx.login for a token of ours:
@@ -51,7 +53,7 @@ const (
 // code while it was unused, and could have been the first. A request that comes
 // later gets ReasonCodeUsed, because a used code may have leaked.
 func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
-	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
+	f := flow.Flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
 	var body struct {
 		Code string `json:"code"`
 	}
@@ -93,7 +95,7 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 // miniLogin is the login itself: exchange, hook, session.
-func (a *Auth) miniLogin(ctx context.Context, f flow, code string) (outcome, error) {
+func (a *Auth) miniLogin(ctx context.Context, f flow.Flow, code string) (outcome, error) {
 	ms, err := a.mini.client.Code2Session(ctx, code)
 	if err != nil {
 		return outcome{Reason: reasonOf(err)}, err
@@ -141,7 +143,7 @@ func (a *Auth) saveMini(v *visit, id Identity, key client.Secret) (token string,
 
 func sessionKeyMark(user string) string { return "session_key " + user }
 
-func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, f flow, o outcome, err error) {
+func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, o outcome, err error) {
 	if o.Reason != "" {
 		a.stopMini(w, r, f, o.Reason, err)
 		return
@@ -167,7 +169,7 @@ func (a *Auth) writeMini(w http.ResponseWriter, body map[string]any) {
 
 // stopMini answers a mini program that gets no token: 401 where wx.login and
 // another try can help, 429 where waiting can, 403 where nothing can.
-func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, f flow, reason Reason, err error) {
+func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	failure := Failure{Reason: reason, Err: err}
 	switch reason {
 	case ReasonCodeUsed, ReasonCodeExpired:
@@ -215,7 +217,7 @@ func bearer(r *http.Request) (token string, sent bool) {
 //
 //	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
 func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
-	f := flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
+	f := flow.Flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
 	v, err := a.sessions.load(r)
 	switch {
 	case err != nil:
@@ -233,7 +235,7 @@ func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	target := a.returnTo(r, body.Target)
-	ticket := newState()
+	ticket := flow.NewState()
 	if err := a.putEnter(r.Context(), ticket, v, target); err != nil {
 		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
@@ -291,7 +293,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ticket := r.URL.Query().Get("ticket")
-	if !validState(ticket) {
+	if !flow.ValidState(ticket) {
 		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
 		return
 	}
@@ -312,7 +314,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: e.Target})
 		return
 	}
-	if won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), newFlowKey(), enteredTTL); err != nil || !won {
+	if won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), flow.NewKey(), enteredTTL); err != nil || !won {
 		a.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
@@ -345,7 +347,7 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Re
 		return e, ReasonCodeUsed, err
 	}
 	plain, err := a.keys.With("enter", []byte(ticket)).Open(string(box), a.mini.appID)
-	if err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {
+	if err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+cookie.Skew {
 		return e, ReasonCodeUsed, nil
 	}
 	if e.identity, err = decodeIdentity(a.mini.appID, e.Identity); err != nil {

@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -449,7 +450,7 @@ func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
 			return s.view().step(enter)
 		},
 		"a guessed one": func(s *site, _ string) answer {
-			return s.view().step("/wechat/mini/enter?ticket=" + newState())
+			return s.view().step("/wechat/mini/enter?ticket=" + flow.NewState())
 		},
 		"an altered one": func(s *site, token string) answer {
 			enter := s.ticket(token, "/a")
@@ -558,7 +559,7 @@ func TestAGuessedTicketCostsTheStoreNothing(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newMiniSite(t, WithRedis(redis.Pool()))
 	for range 20 {
-		s.view().step("/wechat/mini/enter?ticket=" + newState())
+		s.view().step("/wechat/mini/enter?ticket=" + flow.NewState())
 	}
 	assert.EqualValues(t, 0, redis.Do("DBSIZE"))
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -210,7 +211,7 @@ var flowKey = &contextKey{"wechatauth flow"}
 
 // withFlow notes in the context which login is being finished, for what is told
 // of the calls that it needs.
-func withFlow(ctx context.Context, f flow) context.Context {
+func withFlow(ctx context.Context, f flow.Flow) context.Context {
 	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
 }
 
@@ -222,7 +223,7 @@ func flowOf(ctx context.Context) string {
 
 // age returns how long ago a login began. The clocks of two instances may
 // differ.
-func (a *Auth) age(f flow) time.Duration {
+func (a *Auth) age(f flow.Flow) time.Duration {
 	if f.IssuedAt == 0 {
 		return 0
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/page"
 )
 
@@ -19,7 +20,7 @@ func WithEmbeddedQR() Option {
 }
 
 // showEmbeddedQR is the page with WeChat's frame.
-func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow) {
+func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
 	lang := client.LangZhCN
 	if page.Language(r) == page.English {
 		lang = client.LangEN

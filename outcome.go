@@ -3,8 +3,11 @@ package wechatauth
 import (
 	"context"
 	"encoding/json"
+	"slices"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -31,7 +34,7 @@ type boxes struct {
 
 // settle leaves the outcome of a login. What its session still has to write
 // goes with it.
-func (a *Auth) settle(ctx context.Context, f flow, c *claim, o outcome, with store.Batch) error {
+func (a *Auth) settle(ctx context.Context, f flow.Flow, c *claim, o outcome, with store.Batch) error {
 	plain, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -63,7 +66,7 @@ func (o outcome) ttl() time.Duration {
 	return outcomeTTL
 }
 
-func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reason) {
+func (a *Auth) settleFailure(ctx context.Context, f flow.Flow, c *claim, reason Reason) {
 	if err := a.settle(ctx, f, c, outcome{Reason: reason}, store.Batch{}); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
@@ -71,7 +74,7 @@ func (a *Auth) settleFailure(ctx context.Context, f flow, c *claim, reason Reaso
 
 // endClaim ends a claim whose callback panicked before it could: whoever waits,
 // and the next try, shall read the cause and not wait for the end of the lease.
-func (a *Auth) endClaim(ctx context.Context, f flow, c *claim) {
+func (a *Auth) endClaim(ctx context.Context, f flow.Flow, c *claim) {
 	switch {
 	case c.ended:
 	case c.spent:
@@ -81,14 +84,14 @@ func (a *Auth) endClaim(ctx context.Context, f flow, c *claim) {
 	}
 }
 
-func (a *Auth) release(ctx context.Context, f flow, c *claim) {
+func (a *Auth) release(ctx context.Context, f flow.Flow, c *claim) {
 	if err := c.release(ctx); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
 }
 
 // openOutcome opens the box of the browser that holds the flow cookie.
-func (a *Auth) openOutcome(left []byte, f flow) (outcome, error) {
+func (a *Auth) openOutcome(left []byte, f flow.Flow) (outcome, error) {
 	var b boxes
 	var o outcome
 	if err := json.Unmarshal(left, &b); err != nil {
@@ -112,4 +115,40 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 		return "", err
 	}
 	return a.judge(string(plain))
+}
+
+// lostLogins are the names of the flow cookies that a browser still holds
+// although their logins ended well within the last minute: it has kept nothing
+// of the callbacks' answers, the trail neither. flow.MaxLogins of them are a loop, or
+// as many as the browser has room for where return targets are long; of fewer it
+// tells nothing. The store is not asked before there are so many, and one that
+// gives no answer tells of none.
+func (a *Auth) lostLogins(ctx context.Context, held []flow.Held) []string {
+	since := a.now().Add(-flow.TrailTTL).UnixMilli()
+	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return h.Flow.IssuedAt < since })
+	size := 0
+	for _, h := range held {
+		size += h.Size
+	}
+	enough := flow.MaxLogins
+	if size > cookie.MaxBytes/2 { // the next one of that kind pushes one out
+		enough = min(flow.MaxLogins, len(held))
+	}
+	if len(held) < enough {
+		return nil
+	}
+	var lost []string
+	for _, h := range held {
+		left, err := a.claims.outcome(ctx, claimKey(h.Flow.AppID, h.Flow.State))
+		if err != nil {
+			return nil
+		}
+		if o, err := a.openOutcome(left, h.Flow); err == nil && o.Token != "" {
+			lost = append(lost, h.Name)
+		}
+	}
+	if len(lost) < enough {
+		return nil
+	}
+	return lost
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
 // Where the user wanted to go is not lost with the pending login.
@@ -28,9 +30,9 @@ func TestACallbackThatIsNoLoginLeadsToTheTargetAllTheSame(t *testing.T) {
 		"another parameter glued on": func(q, s string) string { return strings.Replace(q, s, s+"?from=singlemessage", 1) },
 		"text before the state":      func(q, s string) string { return strings.Replace(q, s, "x"+s, 1) },
 		"the state twice":            func(q, s string) string { return q + "&state=" + s },
-		"half the state":             func(q, s string) string { return strings.Replace(q, s, s[:stateLength-5], 1) },
+		"half the state":             func(q, s string) string { return strings.Replace(q, s, s[:flow.StateLength-5], 1) },
 		"another end of the state": func(q, s string) string {
-			return strings.Replace(q, s, s[:stateLength/2]+newState()[:stateLength/2], 1)
+			return strings.Replace(q, s, s[:flow.StateLength/2]+flow.NewState()[:flow.StateLength/2], 1)
 		},
 		"the code twice":         func(q, _ string) string { return q + "&code=x" },
 		"a code that is none":    func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
@@ -77,7 +78,7 @@ func (a *Auth) unhop(q callbackQuery) (callbackQuery, bool) {
 		return q, false
 	}
 	age := a.now().Unix() - at
-	if age > hopTTLSeconds+int64(clockSkew/time.Second) || age < -int64(clockSkew/time.Second) {
+	if age > hopTTLSeconds+int64(cookie.Skew/time.Second) || age < -int64(cookie.Skew/time.Second) {
 		return q, false
 	}
 	q.code = code

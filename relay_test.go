@@ -11,6 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -110,7 +112,7 @@ func TestARelayedCodeIsForOneStateOneMinuteAndOneUse(t *testing.T) {
 
 	fresh := s.browser()
 	stale := fresh.step(fresh.step(fresh.step("/c").Header.Get("Location")).Header.Get("Location")).Header.Get("Location")
-	s.clock.Advance(time.Minute + clockSkew + time.Second)
+	s.clock.Advance(time.Minute + cookie.Skew + time.Second)
 	assert.Equal(t, http.StatusBadRequest, fresh.step(stale).StatusCode, "too late")
 	assert.Equal(t, 1, s.exchanges())
 }
@@ -164,7 +166,7 @@ func TestT95_ARelayTakesEveryAccountOfAListedApplication(t *testing.T) {
 		"https://mall.example.net/wechat/callback/wx/../delete": false,
 		"https://mall.example.net/wechat/callback/wx%2fdelete":  false,
 	} {
-		r := httptest.NewRequest(http.MethodGet, "/relay?"+url.Values{"to": {to}, "state": {strings.Repeat("s", stateLength)}, "code": {"c0de"}}.Encode(), nil)
+		r := httptest.NewRequest(http.MethodGet, "/relay?"+url.Values{"to": {to}, "state": {strings.Repeat("s", flow.StateLength)}, "code": {"c0de"}}.Encode(), nil)
 		w := httptest.NewRecorder()
 		handler.ServeHTTP(w, r)
 		assert.Equal(t, want, strings.HasPrefix(w.Header().Get("Location"), to+"?hop="), "%s: %q", to, w.Header().Get("Location"))

@@ -18,6 +18,8 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
 )
@@ -40,7 +42,7 @@ const (
 	// scanGrace is how much later the number may still be typed.
 	scanGrace = time.Minute
 	// scanSpentTTL outlives every cookie of a ticket, on skewed clocks too.
-	scanSpentTTL = scanTTL + scanGrace + 2*clockSkew
+	scanSpentTTL = scanTTL + scanGrace + 2*cookie.Skew
 
 	// scanPause is how long a look at a ticket answers for the next ones. The
 	// page of the browser and that of the phone ask once a second.
@@ -177,32 +179,30 @@ func (a *Auth) scanTicketIn(path string) (ticket string, ok bool) {
 	return ticket, a.scans() && validScanTicket(ticket)
 }
 
-func (j *cookieJar) scanName() string { return j.prefix + "scan" + j.tag }
-
-// setScan gives the browser its side of a ticket. The seal has when it was
+// setScanCookie gives the browser its side of a ticket. The seal has when it was
 // issued: set again, it is good no longer.
-func (j *cookieJar) setScan(w http.ResponseWriter, c scanCookie) error {
-	value, err := j.seal(c, "scan", j.scanName())
+func (a *Auth) setScanCookie(w http.ResponseWriter, c scanCookie) error {
+	value, err := a.cookies.Seal(c, "scan", a.cookies.ScanName())
 	if err == nil {
-		j.set(w, j.scanName(), value, scanTTL+scanGrace)
+		a.cookies.Set(w, a.cookies.ScanName(), value, scanTTL+scanGrace)
 	}
 	return err
 }
 
-// scan returns the request's scan cookie, if it has one that is good. What was
+// scanCookieOf returns the request's scan cookie, if it has one that is good. What was
 // begun with it may be fetched a little longer than it can be confirmed.
-func (j *cookieJar) scan(r *http.Request) (scanCookie, bool) {
+func (a *Auth) scanCookieOf(r *http.Request) (scanCookie, bool) {
 	var c scanCookie
-	plain, ok := j.find(r, "scan", j.scanName())
-	if !ok || json.Unmarshal(plain, &c) != nil || !c.ownsTicket() || !validState(c.State) || len(c.Key) != flowKeySize {
+	plain, ok := a.cookies.Find(r, "scan", a.cookies.ScanName())
+	if !ok || json.Unmarshal(plain, &c) != nil || !c.ownsTicket() || !flow.ValidState(c.State) || len(c.Key) != flow.KeySize {
 		return scanCookie{}, false
 	}
-	return c, isFresh(j.now(), c.IssuedAt, scanTTL+scanGrace)
+	return c, cookie.Fresh(a.now(), c.IssuedAt, scanTTL+scanGrace)
 }
 
 // scanExpired reports whether a QR code is too old to be confirmed.
 func (a *Auth) scanExpired(issuedAt int64) bool {
-	return !isFresh(a.now(), issuedAt, scanTTL-time.Millisecond)
+	return !cookie.Fresh(a.now(), issuedAt, scanTTL-time.Millisecond)
 }
 
 // serveScan is the browser's page. With "wait" it is the page's own question
@@ -227,7 +227,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, err)
 		return
 	}
-	c, held := a.cookies.scan(r)
+	c, held := a.scanCookieOf(r)
 	held = held && c.Scope == scope
 	again := v.loggedIn && (held && c.Again || q.Has("again") && navigation.IsOwnWish(r))
 	if v.loggedIn && v.identity.grants(scope) && !again {
@@ -273,7 +273,7 @@ func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	c, held := a.cookies.scan(r)
+	c, held := a.scanCookieOf(r)
 	target := a.nextOf(r, values)
 	if !held {
 		a.stopScan(w, r, c, ReasonScanExpired, a.scanURL(target, a.scope))
@@ -361,7 +361,7 @@ func (a *Auth) lookAtScan(ctx context.Context, ticket string) (string, error) {
 // serveScanStatus responds with {"state":"waiting"}, or another of the states. The
 // browser has its cookie; the phone's page names its ticket, sealed.
 func (a *Auth) serveScanStatus(w http.ResponseWriter, r *http.Request) {
-	c, ok := a.cookies.scan(r)
+	c, ok := a.scanCookieOf(r)
 	if sealed := r.URL.Query().Get("phone"); sealed != "" {
 		plain, err := a.keys.Open(sealed, scanPhonePlace, a.official.appID)
 		c, ok = scanCookie{Ticket: string(plain), IssuedAt: a.now().UnixMilli()}, err == nil
@@ -432,7 +432,7 @@ func (s *scanLooks) at(ctx context.Context, now time.Time, ticket string, look f
 
 // beginScan makes a ticket.
 func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope, again bool) {
-	c := scanCookie{State: newState(), Scope: scope, Again: again, IssuedAt: a.now().UnixMilli(), Key: newFlowKey()}
+	c := scanCookie{State: flow.NewState(), Scope: scope, Again: again, IssuedAt: a.now().UnixMilli(), Key: flow.NewKey()}
 	c.Ticket = scanTicketOf(c.Key)
 	rec := scanRecord{State: c.State, Browser: browserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
 	if v.loggedIn && v.identity.AppID == a.official.appID && !again {
@@ -443,7 +443,7 @@ func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, targe
 	}
 	err := a.putScan(r.Context(), c.Ticket, rec)
 	if err == nil {
-		err = a.cookies.setScan(w, c)
+		err = a.setScanCookie(w, c)
 	}
 	if err != nil {
 		a.unavailable(w, r, err)
@@ -478,19 +478,19 @@ func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, ta
 
 // stopScan tells the browser why there is no login, with a way to begin again.
 func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scanCookie, reason Reason, again string) {
-	a.scanFailed(r.Context(), flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
-	a.cookies.dropIfSent(w, r, a.cookies.scanName())
+	a.scanFailed(r.Context(), flow.Flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
+	a.cookies.DropIfSent(w, r, a.cookies.ScanName())
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
 }
 
 // ofScan is the request of one side of a scan: what is told of it, and of the calls
 // that it needs, has the scan's flow.
 func (a *Auth) ofScan(r *http.Request, state string) *http.Request {
-	return r.WithContext(withFlow(r.Context(), flow{AppID: a.official.appID, State: state}))
+	return r.WithContext(withFlow(r.Context(), flow.Flow{AppID: a.official.appID, State: state}))
 }
 
 // scanFailed reports the end of a scan; of an unknown one f has nothing.
-func (a *Auth) scanFailed(ctx context.Context, f flow, reason Reason, err error) {
+func (a *Auth) scanFailed(ctx context.Context, f flow.Flow, reason Reason, err error) {
 	e := Event{
 		Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: f.Scope,
 		Duration: a.age(f), Err: err,
@@ -504,7 +504,7 @@ func (a *Auth) scanFailed(ctx context.Context, f flow, reason Reason, err error)
 // finishScan logs the browser in, once. Its tabs that ask at the same moment
 // get the same session.
 func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie, end scanEnd, right bool, target string) {
-	f := flow{
+	f := flow.Flow{
 		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
@@ -558,7 +558,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		a.stopScan(w, r, sc, reason, again)
 		return
 	}
-	a.cookies.drop(w, a.cookies.scanName())
+	a.cookies.Drop(w, a.cookies.ScanName())
 	if err := a.complete(w, r, v, f, c, id); err != nil {
 		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
 		a.failCallback(w, r, f, ReasonStoreUnavailable, err) // the QR code is spent
@@ -571,7 +571,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 
 // followScan answers a tab that asked while another one finished: with that
 // one's session, and its own target.
-func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow, left []byte, right bool, again string) {
+func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow.Flow, left []byte, right bool, again string) {
 	o, err := a.openOutcome(left, f)
 	switch {
 	case err != nil:
@@ -585,7 +585,7 @@ func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 			return
 		}
-		a.cookies.drop(w, a.cookies.scanName())
+		a.cookies.Drop(w, a.cookies.ScanName())
 		a.leave(w, r, f, a.landing(f.Target))
 	}
 }
@@ -599,7 +599,7 @@ func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd, right 
 	case !lives:
 		return Identity{}, ReasonSessionUnknown, nil
 	}
-	won, err := a.sessions.marks.PutMarkNX(ctx, scanSpentMark(sc.Ticket), newFlowKey(), scanSpentTTL)
+	won, err := a.sessions.marks.PutMarkNX(ctx, scanSpentMark(sc.Ticket), flow.NewKey(), scanSpentTTL)
 	if err != nil {
 		return Identity{}, ReasonStoreUnavailable, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
@@ -82,10 +83,10 @@ func (s *scanSite) held(b *browser) scanCookie {
 	s.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, s.auth.base.String(), nil)
 	require.NoError(s.t, err)
-	c := b.cookie(s.auth.cookies.scanName())
+	c := b.cookie(s.auth.cookies.ScanName())
 	require.NotNil(s.t, c, "the browser has no scan cookie")
 	r.AddCookie(c)
-	held, ok := s.auth.cookies.scan(r)
+	held, ok := s.auth.scanCookieOf(r)
 	require.True(s.t, ok)
 	return held
 }
@@ -183,7 +184,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	assert.Contains(t, done.body, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	assert.Contains(t, phone.visit(path).body, "电脑已登录")
 	assert.Contains(t, done.body, "scope=snsapi_base")
-	assert.Nil(t, desk.cookie(s.auth.cookies.scanName()))
+	assert.Nil(t, desk.cookie(s.auth.cookies.ScanName()))
 	assert.Contains(t, phone.visit("/public").body, "logged-in=true", "the phone has a session of its own")
 	assert.NotEqual(t, phone.cookie(s.sessionCookie()).Value, desk.cookie(s.sessionCookie()).Value)
 	assert.NotContains(t, s.logs.String(), c.Ticket)
@@ -276,7 +277,7 @@ func scanAttacks() map[string]scanAttack {
 		},
 		"typed again with a copied cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			thief := s.desk()
-			thief.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			thief.setCookie(s.auth.cookies.ScanName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			desk.enter("/a", n)
@@ -287,7 +288,7 @@ func scanAttacks() map[string]scanAttack {
 		},
 		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			thief := s.desk()
-			thief.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			thief.setCookie(s.auth.cookies.ScanName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			desk.enter("/a", n)
@@ -301,7 +302,7 @@ func scanAttacks() map[string]scanAttack {
 		},
 		"a second number after a wrong one, with a kept cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			kept := s.desk()
-			kept.setCookie(s.auth.cookies.scanName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			kept.setCookie(s.auth.cookies.ScanName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			first := refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber)
@@ -354,7 +355,7 @@ func scanAttacks() map[string]scanAttack {
 		"the cookie under another name": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			elsewhere := s.desk()
 			s.show(elsewhere, "/b")
-			elsewhere.setCookie(s.auth.cookies.trailName(), desk.cookie(s.auth.cookies.scanName()).Value)
+			elsewhere.setCookie(s.auth.cookies.TrailName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
 			elsewhere.enter("/a", s.confirm(phone, path))
 			return !strings.Contains(elsewhere.visit("/public").body, "logged-in=true")
@@ -427,7 +428,7 @@ func scanAttacks() map[string]scanAttack {
 			return refusedFor(foreignForm(desk, "/wechat/scan", url.Values{"number": {n}}), ReasonCrossOrigin) && s.status(desk) == `{"state":"confirmed"}`
 		},
 		"a ticket that was guessed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			return refusedFor(phone.visit(s.auth.scanPath(scanTicketOf(newFlowKey()))), ReasonScanExpired)
+			return refusedFor(phone.visit(s.auth.scanPath(scanTicketOf(flow.NewKey()))), ReasonScanExpired)
 		},
 		"the state of a ticket that the phone's page has not sealed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
 			s.clock.Advance(scanPause)
@@ -475,7 +476,7 @@ func foreignForm(b *browser, path string, values url.Values) answer {
 // withCookiesOf is another browser with a copy of the scan cookie.
 func (s *scanSite) withCookiesOf(b *browser) *browser {
 	other := s.desk()
-	other.setCookie(s.auth.cookies.scanName(), b.cookie(s.auth.cookies.scanName()).Value)
+	other.setCookie(s.auth.cookies.ScanName(), b.cookie(s.auth.cookies.ScanName()).Value)
 	return other
 }
 
@@ -652,11 +653,11 @@ func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	s.scan(phone, path)
 	n := s.confirm(phone, path)
 
-	cookie := desk.cookie(s.auth.cookies.scanName()).Value
+	cookie := desk.cookie(s.auth.cookies.ScanName()).Value
 	got := make(chan string, 2)
 	for _, target := range []string{"/a", "/b"} {
 		tab := s.desk()
-		tab.setCookie(s.auth.cookies.scanName(), cookie)
+		tab.setCookie(s.auth.cookies.ScanName(), cookie)
 		go func() { got <- tab.enter(target, n).body }()
 	}
 	all := <-got + <-got
@@ -902,7 +903,7 @@ func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
 	n := s.confirm(phone, path)
 	kept := s.withCookiesOf(desk)
 	require.True(t, refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber))
-	assert.Nil(t, desk.cookie(s.auth.cookies.scanName()))
+	assert.Nil(t, desk.cookie(s.auth.cookies.ScanName()))
 	assert.True(t, refusedFor(phone.visit(path), ReasonScanNumber), "the phone is told")
 	for range 3 {
 		s.clock.Advance(failureTTL + time.Second)

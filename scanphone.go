@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
 // serveScanPhone is what the phone opens by scanning. The first person who does
@@ -21,7 +22,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	case !environment.Of(r).InWeChat(): // the phone's own camera opens another browser
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(a.scanPath(ticket))})
 		return
-	case a.cookies.inSnapshot(r):
+	case a.cookies.InSnapshot(r):
 		a.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
 		return
 	}
@@ -41,7 +42,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		return
 	}
 	if !a.canConfirm(v) {
-		a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())
+		a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
 		a.begin(w, r, v, login{target: a.scanPath(ticket), scope: a.scope})
 		return
 	}
@@ -227,7 +228,7 @@ func (a *Auth) stopPhone(w http.ResponseWriter, r *http.Request, rec scanRecord,
 		a.unavailable(w, r, err)
 		return
 	}
-	a.scanFailed(r.Context(), flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
+	a.scanFailed(r.Context(), flow.Flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
 	a.stop(w, r, Failure{Reason: reason, Page: true, Err: err})
 }
 

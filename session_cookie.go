@@ -2,11 +2,12 @@ package wechatauth
 
 import (
 	"context"
-	"iter"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/wechatauth/wechatauth/internal/cookie"
 )
 
 // maxSessionCookies of the name are tried: a neighbour may have planted one
@@ -15,7 +16,7 @@ const maxSessionCookies = 4
 
 // tokens appends the well-formed session tokens that the request brings.
 func (s *sessions) tokens(r *http.Request, tokens []string) (_ []string, sent bool) {
-	for value := range cookieValues(r.Header, s.manager.Cookie.Name) {
+	for value := range cookie.Values(r.Header, s.manager.Cookie.Name) {
 		sent = true
 		if validToken(value) && len(tokens) < maxSessionCookies && !slices.Contains(tokens, value) {
 			tokens = append(tokens, value)
@@ -27,58 +28,11 @@ func (s *sessions) tokens(r *http.Request, tokens []string) (_ []string, sent bo
 // cookieSent reports whether the request brings a session cookie, of whatever
 // value.
 func (s *sessions) cookieSent(r *http.Request) bool {
-	for range cookieValues(r.Header, s.manager.Cookie.Name) {
+	for range cookie.Values(r.Header, s.manager.Cookie.Name) {
 		return true
 	}
 	return false
 }
-
-// cookieValues are the values of the cookies of this name, as
-// http.Request.CookiesNamed reads them, and without making anything of the
-// others: a browser sends all cookies of a site with each request.
-func cookieValues(h http.Header, name string) iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for _, line := range h["Cookie"] {
-			for line != "" {
-				var pair string
-				pair, line, _ = strings.Cut(line, ";")
-				key, value, _ := strings.Cut(trimBlank(pair), "=")
-				if trimBlank(key) != name {
-					continue
-				}
-				if value, ok := cookieValue(value); ok && !yield(value) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// cookieValue takes the quotes off a value. One with bytes that no cookie has
-// is not ok.
-func cookieValue(s string) (value string, ok bool) {
-	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
-		s = s[1 : len(s)-1]
-	}
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return "", false
-		}
-	}
-	return s, true
-}
-
-func trimBlank(s string) string {
-	for s != "" && isBlank(s[0]) {
-		s = s[1:]
-	}
-	for s != "" && isBlank(s[len(s)-1]) {
-		s = s[:len(s)-1]
-	}
-	return s
-}
-
-func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
 
 // writeCookie sets the cookie of a session that another callback of the same
 // login has saved, as that one did. The request's own session has no part in it.

@@ -3,7 +3,8 @@ package wechatauth
 import (
 	"context"
 	"net/http"
-	"time"
+
+	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
 // SnapshotPolicy says what a visitor in WeChat's snapshot mode (快照页) is
@@ -29,29 +30,11 @@ func WithSnapshotPolicy(p SnapshotPolicy) Option {
 	return func(c *config) { c.snapshot = p }
 }
 
-// snapshotTTL is how long a browser counts as being in snapshot mode. WeChat
-// wipes the mode's cookies when the visitor leaves the page or opens it for
-// real, so this is only for pages that stay open.
-const snapshotTTL = 10 * time.Minute
-
-func (j *cookieJar) snapshotName() string { return j.snapshots }
-
-// markSnapshot remembers the mode in the browser, so that the next page visit
-// does not lead to WeChat again, and again.
-func (j *cookieJar) markSnapshot(w http.ResponseWriter) {
-	j.set(w, j.snapshotName(), j.ring.Seal([]byte("1"), j.place("snapshot", j.snapshotName())...), snapshotTTL)
-}
-
-func (j *cookieJar) inSnapshot(r *http.Request) bool {
-	_, ok := j.find(r, "snapshot", j.snapshotName())
-	return ok
-}
-
 // leaveAsSnapshot ends a flow that brought a virtual identity: back to the
 // return target, whose URL is the one that "使用完整服务" opens.
-func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow, reason Reason) {
+func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
 	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: a.age(f)})
-	a.cookies.markSnapshot(w)
+	a.cookies.MarkSnapshot(w)
 	a.leave(w, r, f, a.landing(f.Target))
 }
 

@@ -20,6 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/store"
@@ -82,8 +84,8 @@ func TestT58_EveryParameterHasALimitAndALoginSurvivesIt(t *testing.T) {
 			}
 			begun := s.wire(http.MethodGet, c.target, pageHeader)
 			require.Len(t, begun.flowCookies(), 1, name)
-			cookie := begun.flowCookies()[0]
-			assert.LessOrEqual(t, len(cookie.Name)+len(cookie.Value), maxFlowBytes, "%s: browsers drop a larger cookie", name)
+			pending := begun.flowCookies()[0]
+			assert.LessOrEqual(t, len(pending.Name)+len(pending.Value), cookie.MaxBytes, "%s: browsers drop a larger cookie", name)
 			assert.Equal(t, c.want, s.loginOf(begun).Header.Get("Location"), name)
 		}
 	})
@@ -112,20 +114,20 @@ func (s *site) loginOf(begun answer) answer {
 
 // A countedSealer counts the values that are opened, and their bytes.
 type countedSealer struct {
-	sealer
+	cookie.Sealer
 	opens, bytes *atomic.Int64
 }
 
 func (c countedSealer) Open(text string, place ...string) ([]byte, error) {
 	c.opens.Add(1)
 	c.bytes.Add(int64(len(text)))
-	return c.sealer.Open(text, place...)
+	return c.Sealer.Open(text, place...)
 }
 
 // countOpens counts the decryptions of the site's cookies, and their bytes.
 func (s *site) countOpens() (opens, bytes *atomic.Int64) {
 	opens, bytes = new(atomic.Int64), new(atomic.Int64)
-	s.auth.cookies.ring = countedSealer{s.auth.cookies.ring, opens, bytes}
+	s.auth.cookies.Ring = countedSealer{s.auth.cookies.Ring, opens, bytes}
 	return opens, bytes
 }
 
@@ -145,7 +147,7 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 		return strings.TrimSuffix(b.String(), "; ")
 	}
 	state := func(i int) string { return fmt.Sprintf("wechat_flow_%016d", i) }
-	own := func(int) string { return s.auth.cookies.flowCookieName(f.State) }
+	own := func(int) string { return s.auth.cookies.CookieName(f.State) }
 	long := real.Value + strings.Repeat("A", 100_000)
 	cases := map[string]struct {
 		target, cookies string
@@ -155,11 +157,11 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 		"2,900 of the callback's own name":      {callbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
 		"2,900 pending logins at a page visit":  {"/a", cookies(2_900, state, real.Value), 303},
 		"2,900 pending logins at the login":     {"/wechat/login", cookies(2_900, state, real.Value), 303},
-		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.auth.cookies.trailName() }, real.Value), 303},
-		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.auth.cookies.snapshotName() }, real.Value), 303},
+		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.auth.cookies.TrailName() }, real.Value), 303},
+		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.auth.cookies.SnapshotName() }, real.Value), 303},
 		"a pending login of 100 KB":             {callbackOf(f, "code"), cookies(1, own, long), 400},
-		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.auth.cookies.trailName() }, long), 303},
-		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.auth.cookies.snapshotName() }, long), 303},
+		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.auth.cookies.TrailName() }, long), 303},
+		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.auth.cookies.SnapshotName() }, long), 303},
 		"names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
 	}
 	for name, c := range cases {
@@ -168,8 +170,8 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 			size.Store(0)
 			got := s.wire(http.MethodGet, c.target, pageHeader, c.cookies)
 			assert.Equal(t, c.status, got.StatusCode)
-			assert.LessOrEqual(t, opens.Load(), int64(maxFlowsOpened))
-			assert.LessOrEqual(t, size.Load(), int64(maxFlowsOpened*maxFlowBytes))
+			assert.LessOrEqual(t, opens.Load(), int64(cookie.MaxOpened))
+			assert.LessOrEqual(t, size.Load(), int64(cookie.MaxOpened*cookie.MaxBytes))
 			assert.LessOrEqual(t, len(got.Header["Set-Cookie"]), 30, "the answer does not grow with the flood")
 			answered := 0
 			for _, line := range got.Header["Set-Cookie"] {
@@ -326,7 +328,7 @@ func TestT60_AStoreThatFailsIsAskedOnce(t *testing.T) {
 	var st *faultyStore
 	s := newSite(t, withFaultyStore(&st))
 	b := s.loggedIn(aliceOpenID)
-	for _, target := range []string{"/a", "/public", "/wechat/login", "/wechat/callback?code=x&state=" + newState()} {
+	for _, target := range []string{"/a", "/public", "/wechat/login", "/wechat/callback?code=x&state=" + flow.NewState()} {
 		asked := 0
 		st.fail("find", func() error { asked++; return errFault })
 		b.step(target)
@@ -363,7 +365,7 @@ func TestT61_AbortedRequestsCostNoConnections(t *testing.T) {
 		wg.Go(func() {
 			for range requests / workers {
 				ctx, abort := context.WithCancel(context.Background())
-				target := []string{"/a", "/wechat/login", "/wechat/callback?code=x&state=" + newState()}[random.IntN(3)]
+				target := []string{"/a", "/wechat/login", "/wechat/callback?code=x&state=" + flow.NewState()}[random.IntN(3)]
 				r := httptest.NewRequestWithContext(ctx, http.MethodGet, target, nil)
 				r.Header.Set("Accept", "text/html")
 				r.Header.Set("Cookie", strings.TrimPrefix(session, "Cookie: "))

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -27,19 +28,22 @@ import (
 
 // sealedCookies are the purposes that cookies are sealed for, each with the
 // cookie's name. "ticket" was one that held an identity.
-func sealedCookies(j *cookieJar, state string) map[string]string {
+func sealedCookies(j *flow.Jar, state string) map[string]string {
 	return map[string]string{
-		"flow": j.flowCookieName(state), "trail": j.trailName(), "snapshot": j.snapshotName(), "scan": j.scanName(),
-		"ticket": j.prefix + "ticket" + j.tag,
+		"flow": j.CookieName(state), "trail": j.TrailName(), "snapshot": j.SnapshotName(), "scan": j.ScanName(),
+		"ticket": strings.Replace(j.ScanName(), "scan", "ticket", 1),
 	}
 }
 
 func TestT77_EverySealedCookieIsForgedHere(t *testing.T) {
 	s := newSite(t)
-	known := sealedCookies(s.auth.cookies, newState())
-	purposes := regexp.MustCompile(`unseal\([^"\n]*"([a-z]+)"\)|(?:place|find|seal)\([^"\n]*"([a-z]+)", (?:name|j\.)`)
+	known := sealedCookies(s.auth.cookies, flow.NewState())
+	purposes := regexp.MustCompile(`j\.Jar\.Open\([^"\n]*"([a-z]+)"\)|(?:Place|Find|Seal)\([^"\n]*"([a-z]+)", (?:name|j\.|a\.cookies\.)`)
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)
+	below, err := filepath.Glob("internal/flow/*.go")
+	require.NoError(t, err)
+	files = append(files, below...)
 	found := map[string]bool{}
 	for _, file := range files {
 		if strings.HasSuffix(file, "_test.go") {
@@ -61,7 +65,7 @@ func TestT77_EverySealedCookieIsForgedHere(t *testing.T) {
 func forged(t *testing.T, gate *Auth, state, appID, openID string, now time.Time) map[string]*http.Cookie {
 	t.Helper()
 	identity := encodeIdentity(Identity{OpenID: openID, Scope: "snsapi_base", Channel: ChannelWeChat, LoginAt: now})
-	key := base64.StdEncoding.EncodeToString(make([]byte, flowKeySize))
+	key := base64.StdEncoding.EncodeToString(make([]byte, flow.KeySize))
 	all := map[string]*http.Cookie{}
 	for _, channel := range []Channel{ChannelWeChat, ChannelMiniProgram, ChannelScan} {
 		for unit, at := range map[string]int64{"s": now.Unix(), "ms": now.UnixMilli()} {
@@ -72,7 +76,7 @@ func forged(t *testing.T, gate *Auth, state, appID, openID string, now time.Time
 				"no openid": strings.Replace(everything, `"o":`, `"x":`, 1), "an identity": identity, "an openid": openID,
 			} {
 				for purpose, name := range sealedCookies(gate.cookies, state) {
-					value := gate.cookies.ring.Seal([]byte(plain), gate.cookies.place(purpose, name)...)
+					value := gate.cookies.Ring.Seal([]byte(plain), gate.cookies.Place(purpose, name)...)
 					all[fmt.Sprint(purpose, " with ", content, ", ", channel, ", ", unit)] = &http.Cookie{Name: name, Value: value}
 				}
 			}
@@ -97,7 +101,7 @@ func (s *site) nowhere(t *testing.T, name string, cookies []*http.Cookie, target
 func TestT77_TheAppSecretMakesNobodyAUser(t *testing.T) {
 	kept := store.NewMemory()
 	s := newSite(t, WithStore(kept), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
-	state := newState()
+	state := flow.NewState()
 	targets := []string{"/a", "/public", "/wechat/login?next=/a", "/wechat/scan?next=/a", "/wechat/scan?next=/a&wait=1", "/wechat/callback?code=code&state=" + state}
 	for name, c := range forged(t, s.auth, state, wechattest.DefaultAppID, aliceOpenID, s.clock.Now()) {
 		s.nowhere(t, name, []*http.Cookie{c}, targets...)
@@ -164,12 +168,12 @@ func TestT76_AnotherAccountsAppSecretMakesNobodyAUser(t *testing.T) {
 			mine, err := s.auth.tenantOf(context.Background(), shopA)
 			require.NoError(t, err)
 			jar := *gate.cookies
-			jar.ring = mine.cookies.ring
+			jar.Ring = mine.cookies.Ring
 			forger := *gate
 			forger.cookies = &jar
 			gate = &forger
 		}
-		state := newState()
+		state := flow.NewState()
 		var targets []string
 		for _, at := range []struct{ pages, appID string }{{"/a/", shopA}, {"/b/", shopB}} {
 			targets = append(targets, at.pages+"x", "/wechat/login/"+at.appID+"?next="+url.QueryEscape(at.pages+"x"), "/wechat/callback/"+at.appID+"?code=code&state="+state)
@@ -189,7 +193,7 @@ func TestT76_TwoGatesOnOneManagerAreTwo(t *testing.T) {
 	mux.Handle("/other/", other)
 	mux.Handle("/", s.auth.RequireWeChat(http.HandlerFunc(echo)))
 	s.server.Config.Handler = mux
-	state := newState()
+	state := flow.NewState()
 	for name, c := range forged(t, s.auth, state, shopB, wechattest.OpenID(shopB, person(0)), s.clock.Now()) {
 		s.nowhere(t, name, []*http.Cookie{c}, "/a", "/b/x", "/wechat/login?next=/b/x", "/other/login?next=/b/x",
 			"/wechat/callback?code=code&state="+state, "/other/callback?code=code&state="+state)
@@ -204,13 +208,13 @@ func TestT77_AScanCookieIsNotMadeFromTheQRCode(t *testing.T) {
 	_, shown := s.show(desk, "/a")
 	for range 3 {
 		c := shown
-		c.Key = newFlowKey()
+		c.Key = flow.NewKey()
 		w := cookieWriter{}
-		require.NoError(t, s.auth.cookies.setScan(w, c))
+		require.NoError(t, s.auth.setScanCookie(w, c))
 		r, err := http.NewRequest(http.MethodGet, s.auth.base.String(), nil)
 		require.NoError(t, err)
 		r.AddCookie((&http.Response{Header: w.Header()}).Cookies()[0])
-		_, ok := s.auth.cookies.scan(r)
+		_, ok := s.auth.scanCookieOf(r)
 		assert.False(t, ok)
 	}
 	assert.Equal(t, shown, s.held(desk), "the browser's own is good")

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
@@ -76,18 +77,18 @@ func cookieHeader(cookies ...*http.Cookie) string {
 }
 
 // pending is a pending login as a page visit begins it, sealed by nobody yet.
-func (s *site) pending(target string) flow {
-	return flow{
-		State: newState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
-		IssuedAt: s.clock.Now().UnixMilli(), Key: newFlowKey(),
+func (s *site) pending(target string) flow.Flow {
+	return flow.Flow{
+		State: flow.NewState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
+		IssuedAt: s.clock.Now().UnixMilli(), Key: flow.NewKey(),
 	}
 }
 
 // flowCookie seals a pending login with the site's real key.
-func (s *site) flowCookie(f flow) *http.Cookie {
+func (s *site) flowCookie(f flow.Flow) *http.Cookie {
 	s.t.Helper()
 	recorder := cookieWriter{}
-	s.auth.cookies.put(recorder, nil, f)
+	s.auth.cookies.Put(recorder, nil, f)
 	cookies := (&http.Response{Header: recorder.Header()}).Cookies()
 	require.Len(s.t, cookies, 1)
 	return cookies[0]
@@ -101,7 +102,7 @@ func (w cookieWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 func (w cookieWriter) WriteHeader(int)           {}
 
 // callbackOf is where WeChat would send the browser of a pending login.
-func callbackOf(f flow, code string) string {
+func callbackOf(f flow.Flow, code string) string {
 	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State
 }
 
@@ -164,7 +165,7 @@ func (a answer) setOf(name string) string {
 func (a answer) flowCookies() (set []*http.Cookie) {
 	for _, c := range a.Cookies() {
 		// The trail's name has not so many letters.
-		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == stateLength/2 && c.MaxAge > 0 {
+		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == flow.StateLength/2 && c.MaxAge > 0 {
 			set = append(set, c)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -97,7 +98,7 @@ func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
 
 	// The old key goes when what it sealed has ended.
 	late := begin(with(current))
-	s.clock.Advance(flowTTL + time.Second)
+	s.clock.Advance(flow.TTL + time.Second)
 	fresh := begin(with(next, current))
 	last := with(next)
 	s.grant(1)

@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
@@ -27,10 +29,10 @@ func TestT82_JunkLocksNoHonestUserOut(t *testing.T) {
 	s := newMiniSite(t)
 	official := s.exchanges()
 	for range flood(2_000) {
-		junk := `{"code":"` + newState() + `"}`
+		junk := `{"code":"` + flow.NewState() + `"}`
 		assert.Equal(t, http.StatusUnauthorized, s.request(http.MethodPost, "/wechat/mini/login", "", junk).StatusCode)
-		s.browser().step("/wechat/callback?code=" + newState() + "&state=" + newState())
-		s.browser().step("/wechat/mini/enter?ticket=" + newState())
+		s.browser().step("/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState())
+		s.browser().step("/wechat/mini/enter?ticket=" + flow.NewState())
 	}
 	assert.Equal(t, official, s.exchanges(), "the account of web logins has no call to spare for junk")
 	assert.Equal(t, http.StatusOK, s.request(http.MethodGet, "/api/me", s.miniLogin(person(0)), "").StatusCode)
@@ -137,8 +139,8 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 		"scan":          {func() string { return "/wechat/scan?next=/a" }, chromeWindows, anyVisit},
 		"scan, waiting": {func() string { return "/wechat/scan?next=/a&wait=1" }, chromeWindows, never},
 		"scan status":   {func() string { return "/wechat/scan/status" }, chromeWindows, never},
-		"phone's page":  {func() string { return "/wechat/scan/" + scanTicketOf(newFlowKey()) }, wechattest.IPhone, never},
-		"callback":      {func() string { return "/wechat/callback?code=" + newState() + "&state=" + newState() }, wechattest.IPhone, never},
+		"phone's page":  {func() string { return "/wechat/scan/" + scanTicketOf(flow.NewKey()) }, wechattest.IPhone, never},
+		"callback":      {func() string { return "/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState() }, wechattest.IPhone, never},
 		"upgrade":       {func() string { return "/wechat/upgrade?next=/profile" }, wechattest.IPhone, never},
 		"logout":        {func() string { return "/wechat/logout" }, wechattest.IPhone, never},
 		"mini login":    {func() string { return "/wechat/mini/login" }, wechattest.IPhone, never},
@@ -263,7 +265,7 @@ func TestT80_AFormOfAPlainHTTPPageIsRefused(t *testing.T) {
 	s := newTLSSite(t, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret))
 	b := s.browser()
 	require.Contains(t, b.visit("/a").body, "logged-in=true")
-	for _, path := range []string{"/wechat/logout", "/wechat/upgrade", "/wechat/mini/enter?ticket=" + newState()} {
+	for _, path := range []string{"/wechat/logout", "/wechat/upgrade", "/wechat/mini/enter?ticket=" + flow.NewState()} {
 		forged := b.do(b.client, http.MethodPost, path, nil, http.Header{"Origin": {"http://" + s.auth.base.Host}})
 		assert.Equal(t, http.StatusForbidden, forged.StatusCode, path)
 	}
@@ -316,7 +318,7 @@ func (x *redisWriter) logIn(i int) (secrets []string) {
 	path, _ := x.show(desk, "/a")
 	x.scan(b, path)
 	x.number = x.confirm(b, path)
-	x.desk = desk.cookie(x.auth.cookies.scanName()).Value
+	x.desk = desk.cookie(x.auth.cookies.ScanName()).Value
 	web := b.visit("/kept").body
 	mini := x.request(http.MethodGet, "/kept", x.token, "").body
 	require.NotEmpty(x.t, web)
@@ -349,7 +351,7 @@ func (x *redisWriter) everywhere() string {
 func (x *redisWriter) scanned() string {
 	x.t.Helper()
 	desk := x.scanSite.desk()
-	desk.setCookie(x.auth.cookies.scanName(), x.desk)
+	desk.setCookie(x.auth.cookies.ScanName(), x.desk)
 	return desk.enter("/a", x.number).body
 }
 
@@ -424,8 +426,8 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 			x := newWriter(t, opts...)
 			x.logIn(1)
 			ctx := context.Background()
-			ticket, code := newState(), newState()
-			secrets := map[string][]byte{"the ticket": []byte(ticket), "the code": []byte(code), "a key that was made up": newFlowKey(), "nothing": {}}
+			ticket, code := flow.NewState(), flow.NewState()
+			secrets := map[string][]byte{"the ticket": []byte(ticket), "the code": []byte(code), "a key that was made up": flow.NewKey(), "nothing": {}}
 			if opts != nil {
 				secrets["the AppSecret"] = []byte(wechattest.DefaultSecret)
 			}
@@ -465,7 +467,7 @@ func TestT81_AnEntryThatTheStoreKeepsEndsWithItsTime(t *testing.T) {
 	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
 		redis.Do("PERSIST", string(key.([]byte)))
 	}
-	s.clock.Advance(enterTTL + clockSkew + 2*time.Second)
+	s.clock.Advance(enterTTL + cookie.Skew + 2*time.Second)
 	assert.True(t, refusedFor(s.view().step(enter), ReasonCodeUsed))
 }
 
@@ -481,7 +483,7 @@ func TestT81_AnEntryIsRememberedLongerThanItIsGood(t *testing.T) {
 			longest = max(longest, redis.Do("PTTL", key).(int64))
 		}
 	}
-	assert.Greater(t, longest, (enterTTL + clockSkew + clockSkew/2).Milliseconds())
+	assert.Greater(t, longest, (enterTTL + cookie.Skew + cookie.Skew/2).Milliseconds())
 }
 
 func TestT86_AUsedCodeGivesNobodyAToken(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -104,7 +105,7 @@ func TestT07_EachAccountAndEachStateHasAClaimOfItsOwn(t *testing.T) {
 		assert.Len(t, key, 43, "whatever goes in")
 		seen[key] = place
 	}
-	state := newState()
+	state := flow.NewState()
 	assert.NotContains(t, claimKey("wx1", state), state, "who reads the store finds no state")
 }
 
@@ -113,7 +114,7 @@ func TestT07_EachAccountAndEachStateHasAClaimOfItsOwn(t *testing.T) {
 func TestT08_WhoIsLoggedInGoesOnFromAPendingLoginThatHasEnded(t *testing.T) {
 	s := newSite(t)
 	f := s.pending("/orders?id=7")
-	f.IssuedAt -= (flowTTL + time.Minute).Milliseconds()
+	f.IssuedAt -= (flow.TTL + time.Minute).Milliseconds()
 	b := s.loggedIn(aliceOpenID)
 	cookie := s.flowCookie(f)
 	b.setCookie(cookie.Name, cookie.Value)

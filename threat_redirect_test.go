@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
@@ -175,7 +176,7 @@ func TestT22_NoNextParameterLeadsAway(t *testing.T) {
 		require.NotNil(t, resp)
 		cookies := answer{Response: resp}.flowCookies()
 		require.Len(t, cookies, 1)
-		f, err := s.auth.cookies.open(cookies[0])
+		f, err := s.auth.cookies.OpenFlow(cookies[0])
 		require.NoError(t, err)
 		return f.Target
 	}
@@ -228,7 +229,7 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 			assert.Empty(t, location)
 		case len(got.flowCookies()) == 1:
 			assert.True(t, strings.HasPrefix(location, s.sim.URL+"/connect/"), "%q leads to %q", raw, location)
-			f, err := s.auth.cookies.open(got.flowCookies()[0])
+			f, err := s.auth.cookies.OpenFlow(got.flowCookies()[0])
 			require.NoError(t, err)
 			n.judge(t, "request target", "either", raw, "", s.asOwn(f.Target))
 			if kind == "honest" {
@@ -405,13 +406,13 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 			}}
 		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
 		"the browser keeps cookies by the beginning of their names": {nil, func(s *site, b *browser) {
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, s.auth.cookies.flowPrefix()) }}
+			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, s.auth.cookies.Prefix()) }}
 		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
 		"a CDN that takes every cookie out of the callback's answers": {nil, func(s *site, b *browser) {
 			s.server.Config.Handler = withoutCallbackCookies(s.routes())
 		}, ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
 		"such a CDN, and a session that is over": {nil, func(s *site, b *browser) {
-			b.setCookie(s.sessionCookie(), newState())
+			b.setCookie(s.sessionCookie(), flow.NewState())
 			s.server.Config.Handler = withoutCallbackCookies(s.routes())
 		}, ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
 		"callbacks on an instance whose clock is seven minutes ahead": {nil, func(s *site, b *browser) {
@@ -460,7 +461,7 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 			}))
 		}, ReasonSessionLost, "name=wechat_session"},
 		"a planted trail, so that nothing is counted": {nil, func(s *site, b *browser) {
-			s.server.Config.Handler = planting(s.routes(), s.auth.cookies.trailName()+"=x")
+			s.server.Config.Handler = planting(s.routes(), s.auth.cookies.TrailName()+"=x")
 			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.Name != s.sessionCookie() }}
 		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
 		"an application that logs everybody out": {nil, func(s *site, b *browser) {
@@ -479,14 +480,14 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 
 			got := b.visit("/a")
 
-			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), maxLogins, "visits to WeChat")
+			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), flow.MaxLogins, "visits to WeChat")
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 			assert.Contains(t, got.body, string(c.why))
 			assert.Contains(t, s.logs.String(), "reason="+string(c.why))
 			assert.Contains(t, s.logs.String(), c.log)
 
 			b.visit("/wechat/login?next=%2Fa&again=1")
-			assert.Equal(t, 2*maxLogins, s.sim.Count(authorizeEndpoint), "who tries again gets three visits more")
+			assert.Equal(t, 2*flow.MaxLogins, s.sim.Count(authorizeEndpoint), "who tries again gets three visits more")
 		})
 	}
 }
@@ -499,7 +500,7 @@ func TestT30_ALoginThatDoesNotLastEndsHoweverLongItsTargetIs(t *testing.T) {
 			s.server.Config.Handler = withoutCallbackCookies(s.routes())
 			b := s.browser()
 			got := b.visit("/a?q=" + strings.Repeat("x", length))
-			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), maxLogins, "visits to WeChat")
+			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), flow.MaxLogins, "visits to WeChat")
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 			assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
 			assert.Contains(t, s.logs.String(), "take Set-Cookie out of them")
@@ -524,8 +525,8 @@ func TestT30_WhatWasCountedIsForgotten(t *testing.T) {
 		"more than that ahead":       {-10*time.Minute - time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			name := s.auth.cookies.trailName()
-			value, err := s.auth.cookies.seal(trail{Logins: maxLogins, At: s.clock.Now().Add(-c.age).Unix()}, "trail", name)
+			name := s.auth.cookies.TrailName()
+			value, err := s.auth.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: s.clock.Now().Add(-c.age).Unix()}, "trail", name)
 			require.NoError(t, err)
 			got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(&http.Cookie{Name: name, Value: value}))
 			if c.counted {
@@ -560,18 +561,18 @@ func TestT30_TabsThatWaitAreNoLoop(t *testing.T) {
 	redis := redistest.Start(t)
 	s := newSite(t, WithRedis(redis.Pool()))
 	b := s.browser()
-	for range maxLogins {
+	for range flow.MaxLogins {
 		commands := redis.Commands(func() { assert.Len(t, b.step("/a").flowCookies(), 1) })
 		assert.Empty(t, commands, "up to three pending logins cost the store nothing")
 	}
-	for range 2 * maxFlows {
+	for range 2 * flow.MaxFlows {
 		assert.Len(t, b.step("/a").flowCookies(), 1)
 	}
 	assert.Contains(t, b.visit("/a").body, "logged-in=true")
 
 	t.Run("a store that is away stops nobody", func(t *testing.T) {
 		b := s.browser()
-		for range maxLogins {
+		for range flow.MaxLogins {
 			b.step("/a")
 		}
 		redis.Stop()
@@ -618,7 +619,7 @@ func TestT30_ASessionThatLastsIsNoLoop(t *testing.T) {
 	t.Run("a logout and a login, time and again", func(t *testing.T) {
 		s := newSite(t)
 		b := s.browser()
-		for range 2 * maxLogins {
+		for range 2 * flow.MaxLogins {
 			require.Contains(t, b.visit("/wechat/login?next=%2Fa").body, "logged-in=true")
 			b.post("/wechat/logout", url.Values{"next": {"/public"}})
 		}

@@ -66,7 +66,7 @@ func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) 
 		box, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
 		require.NoError(t, err)
 		additional := bytes.Clone(box[:5]) // version and key id
-		for _, part := range s.auth.cookies.place("flow", cookies[0].Name) {
+		for _, part := range s.auth.cookies.Place("flow", cookies[0].Name) {
 			additional = append(binary.BigEndian.AppendUint32(additional, uint32(len(part))), part...)
 		}
 		nonce, plain := openByHand(t, wechattest.DefaultSecret, "wechatauth v2 flow", box, 5, additional)

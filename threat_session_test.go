@@ -17,6 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -449,7 +450,7 @@ func TestT17_ATossedSessionCookieIsNoLogin(t *testing.T) {
 		b.setCookie(s.sessionCookie(), alice)
 		got := b.visit("/a")
 		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-		assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), maxLogins)
+		assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), flow.MaxLogins)
 		assert.Contains(t, s.logs.String(), "two sessions")
 	})
 	t.Run("on https the cookie is one that nobody can toss", func(t *testing.T) {
@@ -478,7 +479,7 @@ func TestT18_WhatIsNoSessionTokenNeverReachesRedis(t *testing.T) {
 			assert.Contains(t, got.body, "logged-in=false", name)
 			assert.Equal(t, http.StatusSeeOther, s.wire(http.MethodGet, "/a", pageHeader, cookie).StatusCode, name)
 			assert.Equal(t, http.StatusUnauthorized, s.wire(http.MethodGet, "/a", cookie).StatusCode, name)
-			assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, "/wechat/callback?code=x&state="+newState(), pageHeader, cookie).StatusCode, name)
+			assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, "/wechat/callback?code=x&state="+flow.NewState(), pageHeader, cookie).StatusCode, name)
 		})
 	}
 	assert.Equal(t, int64(0), redis.Do("DBSIZE"))

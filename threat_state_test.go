@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -48,7 +50,7 @@ func TestT01_ACallbackThatThisBrowserDidNotBeginLogsNobodyIn(t *testing.T) {
 		"a browser with another pending login":               {victim, attack, ReasonFlowCookieMissing},
 		"the attacker's code with the victim's state":        {s.browser(), strings.Replace(own, "code=", "code="+attackURL.Query().Get("code")[:3], 1), ReasonFlowCookieMissing},
 		"the attacker's state with a cookie of another name": {s.holding(theirs.Name, theirs.Value), attack, ReasonFlowCookieMissing},
-		"the attacker's state on a cookie of another login":  {s.holding(s.auth.cookies.flowCookieName(attackURL.Query().Get("state")), theirs.Value), attack, ReasonStateMismatch},
+		"the attacker's state on a cookie of another login":  {s.holding(s.auth.cookies.CookieName(attackURL.Query().Get("state")), theirs.Value), attack, ReasonStateMismatch},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -84,10 +86,10 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 	t.Run("a cookie of the same name before ours does not end the login", func(t *testing.T) {
 		s := newSite(t)
 		s.grant(3)
-		for name, planted := range map[string]func(f flow) string{
-			"garbage":                     func(flow) string { return "x" },
-			"ours, one byte changed":      func(f flow) string { return flipBit(s.flowCookie(f).Value, 40) },
-			"another login's under ours":  func(flow) string { return s.flowCookie(s.pending("/gift")).Value },
+		for name, planted := range map[string]func(f flow.Flow) string{
+			"garbage":                     func(flow.Flow) string { return "x" },
+			"ours, one byte changed":      func(f flow.Flow) string { return flipBit(s.flowCookie(f).Value, 40) },
+			"another login's under ours":  func(flow.Flow) string { return s.flowCookie(s.pending("/gift")).Value },
 			"seven of them, which is all": nil,
 		} {
 			f := s.pending("/a")
@@ -96,7 +98,7 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 			if planted != nil {
 				cookies = append(cookies, &http.Cookie{Name: own.Name, Value: planted(f)})
 			} else {
-				for range maxFlowsOpened - 1 {
+				for range cookie.MaxOpened - 1 {
 					cookies = append(cookies, &http.Cookie{Name: own.Name, Value: "x"})
 				}
 				s.grant(1)
@@ -109,7 +111,7 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 		s := newSite(t)
 		f, other := s.pending("/a"), s.pending("/b")
 		got := s.wire(http.MethodGet, callbackOf(other, "code"), pageHeader,
-			cookieHeader(&http.Cookie{Name: s.auth.cookies.flowCookieName(other.State), Value: s.flowCookie(f).Value}))
+			cookieHeader(&http.Cookie{Name: s.auth.cookies.CookieName(other.State), Value: s.flowCookie(f).Value}))
 		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 		assert.Contains(t, got.body, string(ReasonStateMismatch))
 		assert.Zero(t, s.exchanges())
@@ -133,7 +135,7 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 		assert.Equal(t, "/", c.Path)
 		assert.Empty(t, c.Domain)
 		assert.Equal(t, http.SameSiteLaxMode, c.SameSite)
-		assert.Equal(t, int(flowKept/time.Second), c.MaxAge)
+		assert.Equal(t, int(flow.Kept/time.Second), c.MaxAge)
 	})
 }
 
@@ -230,7 +232,7 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 			f := s.pending("/a")
 			f.AppID = c.from.official.appID
 			w := cookieWriter{}
-			c.from.cookies.put(w, nil, f)
+			c.from.cookies.Put(w, nil, f)
 			cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
 			request := func() answer {
 				return s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(cookie))
@@ -259,10 +261,10 @@ func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
 		lives    bool
 	}{
 		"now":                     {at(0), true},
-		"a second before its end": {at(time.Second - flowTTL), true},
-		"exactly ten minutes ago": {at(-flowTTL) + 1, true},
-		"a second after its end":  {at(-flowTTL - time.Second), false},
-		"an hour after its end":   {at(-flowTTL - time.Hour), false},
+		"a second before its end": {at(time.Second - flow.TTL), true},
+		"exactly ten minutes ago": {at(-flow.TTL) + 1, true},
+		"a second after its end":  {at(-flow.TTL - time.Second), false},
+		"an hour after its end":   {at(-flow.TTL - time.Hour), false},
 		"in 1970":                 {0, false},
 		"in seconds":              {now.Unix(), false},
 		"in the year 1":           {time.Time{}.UnixMilli(), false},
@@ -333,8 +335,8 @@ func TestT09_TabsDoNotOverwriteEachOther(t *testing.T) {
 			for _, c := range b.client.Jar.Cookies(s.auth.base) {
 				held, size = held+1, size+len(c.Name)+len(c.Value)
 			}
-			assert.LessOrEqual(t, held, maxFlows)
-			assert.LessOrEqual(t, size, maxFlowBytes)
+			assert.LessOrEqual(t, held, flow.MaxFlows)
+			assert.LessOrEqual(t, size, cookie.MaxBytes)
 		}
 	})
 }
@@ -384,7 +386,7 @@ func TestT09_LongerTargetsLeaveRoomForFewerTabs(t *testing.T) {
 		s := newSite(t)
 		b := s.browser()
 		var callbacks []string
-		for range maxFlows + 1 {
+		for range flow.MaxFlows + 1 {
 			callbacks = append(callbacks, b.authorize("/"+strings.Repeat("a", size-1)))
 		}
 		assert.Len(t, b.survivors(callbacks), tabs, "%d bytes", size)
@@ -393,17 +395,13 @@ func TestT09_LongerTargetsLeaveRoomForFewerTabs(t *testing.T) {
 
 // The trail's name begins as those of the pending logins do.
 func TestT09_TheTrailIsNoPendingLogin(t *testing.T) {
-	for _, tag := range []string{"", "_AbC-9_"} {
-		j := newCookieJar(nil, "__Host-wechat_", tag)
-		assert.Empty(t, j.held(&http.Request{Header: http.Header{"Cookie": {j.trailName() + "=x"}}}), tag)
-	}
 	s := newSite(t)
-	assert.Len(t, s.auth.cookies.tag, len("_AbC-9_"))
+	assert.Len(t, s.auth.cookies.TrailName(), len("wechat_flow_trail_AbC-9_"))
 	b := s.browser()
 	b.visit("/a")
-	held := []*http.Cookie{b.cookie(s.auth.cookies.trailName())}
+	held := []*http.Cookie{b.cookie(s.auth.cookies.TrailName())}
 	require.NotNil(t, held[0])
-	for range maxFlows {
+	for range flow.MaxFlows {
 		held = append(held, s.flowCookie(s.pending("/a")))
 	}
 	got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(held...))
@@ -638,18 +636,23 @@ func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
 		"b.Session == \"\"":                                     "empty or not",
 	}
 	secret := regexp.MustCompile(`(?i)state|token|secret|owner|session|\bkey\b|\.id\b|code\b`)
-	files, err := os.ReadDir(".")
-	require.NoError(t, err)
+	var files []string
+	for _, pattern := range []string{"*.go", "internal/seal/*.go", "internal/identity/*.go", "internal/cookie/*.go", "internal/flow/*.go"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, found)
+		files = append(files, found...)
+	}
 	compared := 0
 	constants := packageConstants(t)
 	for _, file := range files {
-		if !strings.HasSuffix(file.Name(), ".go") || strings.HasSuffix(file.Name(), "_test.go") {
+		if strings.HasSuffix(file, "_test.go") {
 			continue
 		}
-		source, err := os.ReadFile(file.Name())
+		source, err := os.ReadFile(file)
 		require.NoError(t, err)
 		set := token.NewFileSet()
-		tree, err := parser.ParseFile(set, file.Name(), source, 0)
+		tree, err := parser.ParseFile(set, file, source, 0)
 		require.NoError(t, err)
 		ast.Inspect(tree, func(n ast.Node) bool {
 			e, ok := n.(*ast.BinaryExpr)
@@ -666,7 +669,7 @@ func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
 		})
 	}
 	require.NotZero(t, compared)
-	flow, err := os.ReadFile("flow.go")
+	flow, err := os.ReadFile("internal/flow/flow.go")
 	require.NoError(t, err)
 	assert.Contains(t, string(flow), "subtle.ConstantTimeCompare([]byte(f.State), []byte(state))")
 }
@@ -802,20 +805,20 @@ func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
 
 // damagedFlowCookies sends the right callback with every damaged form of its
 // cookie, and returns how many there were.
-func (s *site) damagedFlowCookies(t *testing.T, f flow, cookie *http.Cookie) int {
-	raw, err := base64.RawURLEncoding.DecodeString(cookie.Value)
+func (s *site) damagedFlowCookies(t *testing.T, f flow.Flow, pending *http.Cookie) int {
+	raw, err := base64.RawURLEncoding.DecodeString(pending.Value)
 	require.NoError(t, err)
 	damaged := map[string]string{
-		"empty": "", "padding": cookie.Value + "=", "two padding": cookie.Value + "==", "a quote more": cookie.Value + "%22",
-		"standard alphabet": base64.RawStdEncoding.EncodeToString(append(raw, 0xff, 0xff)), "twice": cookie.Value + cookie.Value,
-		"a letter more": cookie.Value + "A", "a dot more": cookie.Value + ".", "in upper case": strings.ToUpper(cookie.Value),
-		"too long": cookie.Value + strings.Repeat("A", maxFlowBytes), "only the nonce": cookie.Value[:24],
+		"empty": "", "padding": pending.Value + "=", "two padding": pending.Value + "==", "a quote more": pending.Value + "%22",
+		"standard alphabet": base64.RawStdEncoding.EncodeToString(append(raw, 0xff, 0xff)), "twice": pending.Value + pending.Value,
+		"a letter more": pending.Value + "A", "a dot more": pending.Value + ".", "in upper case": strings.ToUpper(pending.Value),
+		"too long": pending.Value + strings.Repeat("A", cookie.MaxBytes), "only the nonce": pending.Value[:24],
 	}
-	for n := range len(cookie.Value) {
-		damaged[fmt.Sprint("truncated to ", n)] = cookie.Value[:n]
+	for n := range len(pending.Value) {
+		damaged[fmt.Sprint("truncated to ", n)] = pending.Value[:n]
 	}
 	for i := range raw {
-		damaged[fmt.Sprint("bit of byte ", i)] = flipBit(cookie.Value, i)
+		damaged[fmt.Sprint("bit of byte ", i)] = flipBit(pending.Value, i)
 	}
 	plain := []byte(`{"s":"` + f.State + `","r":"/gift","a":"` + f.AppID + `","t":` + fmt.Sprint(f.IssuedAt) + `,"k":"AAAAAAAAAAAAAAAAAAAAAA=="}`)
 	seal := func(purpose string, secret []byte, place ...string) string {
@@ -823,11 +826,11 @@ func (s *site) damagedFlowCookies(t *testing.T, f flow, cookie *http.Cookie) int
 		require.NoError(t, err)
 		return ring.Seal(plain, place...)
 	}
-	place := s.auth.cookies.place("flow", cookie.Name)
+	place := s.auth.cookies.Place("flow", pending.Name)
 	damaged["an unknown key"] = seal("flow", []byte("a secret that is not the site's, 32 bytes"), place...)
 	damaged["another purpose of the same key"] = seal("outcome", []byte(wechattest.DefaultSecret), place...)
-	damaged["another account"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", cookie.Name, "wxffffffffffffffff", s.auth.callbackURL())
-	damaged["another callback"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", cookie.Name, f.AppID, "https://evil.example/wechat/callback")
+	damaged["another account"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", pending.Name, "wxffffffffffffffff", s.auth.callbackURL())
+	damaged["another callback"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", pending.Name, f.AppID, "https://evil.example/wechat/callback")
 	damaged["another kind of cookie"] = seal("flow", []byte(wechattest.DefaultSecret), append([]string{"trail"}, place[1:]...)...)
 	damaged["parts that run together"] = seal("flow", []byte(wechattest.DefaultSecret), strings.Join(place, ""))
 	damaged["no place"] = seal("flow", []byte(wechattest.DefaultSecret))
@@ -835,7 +838,7 @@ func (s *site) damagedFlowCookies(t *testing.T, f flow, cookie *http.Cookie) int
 		got := httptest.NewRecorder()
 		r := httptest.NewRequest(http.MethodGet, callbackOf(f, "code"), nil)
 		r.Header.Set("Accept", "text/html")
-		r.Header["Cookie"] = []string{cookie.Name + "=" + value}
+		r.Header["Cookie"] = []string{pending.Name + "=" + value}
 		s.auth.ServeHTTP(got, r)
 		assert.Equal(t, http.StatusBadRequest, got.Code, name)
 		assert.Empty(t, got.Header()["Set-Cookie"], name)

@@ -21,6 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -294,7 +295,7 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 			{me, "/a", []seenRequest{truth()}},
 			{me, "/public", []seenRequest{truth()}},
 			{stranger, "/public", []seenRequest{{}}},
-			{stranger, "/wechat/callback?code=abc&state=" + newState(), nil},
+			{stranger, "/wechat/callback?code=abc&state=" + flow.NewState(), nil},
 			{stranger, "/a", nil},
 		} {
 			// Who is not let through is answered before the body is read, so

@@ -262,14 +262,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a flow may come from the future", about: "flow",
-		search: "age <= ttl && age >= -clockSkew",
+		search: "age <= ttl && age >= -Skew",
 		broken: "age <= ttl",
 		killer: "^TestAFlowCookieCounts$",
 	},
 	{
 		name: "a flow lives twice as long", about: "flow",
-		search: "flowTTL = 10 * time.Minute",
-		broken: "flowTTL = 20 * time.Minute",
+		search: "\tTTL = 10 * time.Minute",
+		broken: "\tTTL = 20 * time.Minute",
 		killer: "^TestALateReturnLeadsToTheTarget$",
 	},
 	{
@@ -281,9 +281,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a flow cookie goes over plain http", about: "flow",
-		search: `	if j.secure {
+		search: `	if j.Secure {
 		line`,
-		broken: `	if j.secure && false {
+		broken: `	if j.Secure && false {
 		line`,
 		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
 	},
@@ -303,19 +303,19 @@ var mutants = []mutant{
 	},
 	{
 		name: "any number of flows", about: "flow",
-		search: "kept >= maxFlows || ",
+		search: "kept >= MaxFlows || ",
 		broken: "",
 		killer: "^TestAnAnonymousRequestAllocatesLittle$",
 	},
 	{
 		name: "any size of flow cookies", about: "flow",
-		search: " || size > maxFlowBytes {",
+		search: " || size > cookie.MaxBytes {",
 		broken: " {",
 		killer: "^TestT09_TabsDoNotOverwriteEachOther$",
 	},
 	{
 		name: "any number of decryptions for one state", about: "flow",
-		search: `		if tried++; tried > maxFlowsOpened {
+		search: `		if tried++; tried > cookie.MaxOpened {
 			break
 		}
 `,
@@ -325,8 +325,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the oldest flows stay", about: "flow",
-		search: "return cmp.Compare(b.flow.IssuedAt, a.flow.IssuedAt)",
-		broken: "return cmp.Compare(a.flow.IssuedAt, b.flow.IssuedAt)",
+		search: "return cmp.Compare(b.Flow.IssuedAt, a.Flow.IssuedAt)",
+		broken: "return cmp.Compare(a.Flow.IssuedAt, b.Flow.IssuedAt)",
 		killer: "^TestTwentyTabsKeepTheNewestFive$",
 	},
 	{
@@ -341,11 +341,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "a state of any length", about: "flow",
-		search: `	if len(s) != stateLength {
+		search: `	if len(s) != StateLength {
 		return false
 	}
 `,
-		broken: `	if len(s) < stateLength {
+		broken: `	if len(s) < StateLength {
 		return false
 	}
 `,
@@ -365,18 +365,18 @@ var mutants = []mutant{
 	},
 	{
 		name: "a flow is not bound to AppID and callback", about: "flow",
-		search: "return append([]string{purpose, name}, j.bound...)",
-		broken: "return append([]string{purpose, name}, j.bound[:0]...)",
+		search: "return append([]string{purpose, name}, j.Bound...)",
+		broken: "return append([]string{purpose, name}, j.Bound[:0]...)",
 	},
 	{
 		name: "a loop is never stopped", about: "trail",
-		search: "maxLogins = 3",
-		broken: "maxLogins = 1000",
+		search: "MaxLogins = 3",
+		broken: "MaxLogins = 1000",
 		killer: "^TestARedirectLoopEndsWithItsCause$",
 	},
 	{
 		name: "a trail lives for ever", about: "trail",
-		search: "age > int64((trailTTL+flowTTL)/time.Second) || ",
+		search: "age > int64((TrailTTL+TTL)/time.Second) || ",
 		broken: "",
 	},
 	{
@@ -387,7 +387,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout is forgotten at once", about: "trail",
-		search: `	j.set(w, j.loggedOutName(), "1", loggedOutTTL)
+		search: `	j.Set(w, j.LoggedOutName(), "1", loggedOutTTL)
 `,
 		broken: "",
 		killer: "^TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently$",
@@ -516,11 +516,11 @@ var mutants = []mutant{
 	},
 	{
 		name: "a state of a callback may be anything of 32 bytes", about: "callback",
-		search: `	if !validState(q.state) {
+		search: `	if !flow.ValidState(q.state) {
 		return callbackQuery{}, false
 	}
 `,
-		broken: `	if len(q.state) != stateLength {
+		broken: `	if len(q.state) != flow.StateLength {
 		return callbackQuery{}, false
 	}
 `,
@@ -561,8 +561,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a flow of another AppID is finished", about: "callback",
-		search: `	if reason == "" && !known {
-		reason = ReasonStateMismatch
+		search: `	if err == nil && !known {
+		err = flow.ErrMismatch
 	}
 `,
 		broken: `	_ = known
@@ -571,8 +571,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a pending login that has ended is an error to who is logged in", about: "callback",
-		search: "reason == ReasonFlowCookieMissing || reason == ReasonStateExpired:",
-		broken: "reason == ReasonFlowCookieMissing:",
+		search: "errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):",
+		broken: "errors.Is(err, flow.ErrMissing):",
 	},
 	{
 		name: "another user may come back from a step-up", about: "callback",
@@ -629,14 +629,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "the flow cookie stays after a login", about: "callback",
-		search: `	a.cookies.drop(w, a.cookies.flowCookieName(f.State))
-	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())`,
-		broken: `	a.cookies.dropIfSent(w, r, a.cookies.loggedOutName())`,
+		search: `	a.cookies.Drop(w, a.cookies.CookieName(f.State))
+	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())`,
+		broken: `	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())`,
 		killer: "^TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget$",
 	},
 	{
 		name: "a login is not counted", about: "callback",
-		search: `	a.cookies.extendTrail(w, r)
+		search: `	a.cookies.ExtendTrail(w, r)
 `,
 		broken: "",
 		killer: "^TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause$",
@@ -688,7 +688,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout is undone by the next page", about: "middleware",
-		search: `	case a.cookies.justLoggedOut(r):
+		search: `	case a.cookies.JustLoggedOut(r):
 		return actionStop, ReasonLoggedOut
 `,
 		broken: "",
@@ -721,8 +721,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "another browser's callback is a misconfiguration", about: "middleware",
-		search: `if reason != "" && reason != ReasonStateExpired {`,
-		broken: `if reason != "" && reason != ReasonStateExpired && false {`,
+		search: `if err != nil && !errors.Is(err, flow.ErrExpired) {`,
+		broken: `if err != nil && !errors.Is(err, flow.ErrExpired) && false {`,
 		killer: "^TestStrayCallback$",
 	},
 	{
@@ -849,8 +849,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a loop goes on", about: "handler",
-		search: "if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts {",
-		broken: "if t := a.cookies.trail(r); t.Logins >= maxLogins && !lasts && false {",
+		search: "if t := a.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {",
+		broken: "if t := a.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -892,7 +892,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout leaves no mark", about: "handler",
-		search: `	a.cookies.markLoggedOut(w)
+		search: `	a.cookies.MarkLoggedOut(w)
 `,
 		broken: "",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
@@ -1440,7 +1440,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout leaves the QR code", about: "handler",
-		search: "\t\ta.cookies.dropIfSent(w, r, a.cookies.scanName()) // it may be confirmed, and would log the next person in\n",
+		search: "\t\ta.cookies.DropIfSent(w, r, a.cookies.ScanName()) // it may be confirmed, and would log the next person in\n",
 		broken: "",
 		killer: "^TestALogoutLeavesNoConfirmedQRCode",
 	},
@@ -1511,13 +1511,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "an entry in the store has no time", about: "mini",
-		search: ` || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+clockSkew {`,
+		search: ` || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+cookie.Skew {`,
 		broken: " {",
 		killer: "^TestT81_AnEntryThat",
 	},
 	{
 		name: "a used entry is forgotten early", about: "mini",
-		search: "enteredTTL = enterTTL + 2*clockSkew",
+		search: "enteredTTL = enterTTL + 2*cookie.Skew",
 		broken: "enteredTTL = enterTTL",
 		killer: "^TestT81_AnEntryIs",
 	},
@@ -1611,7 +1611,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a proxy that rewrites Host makes a loop", about: "middleware",
-		search: `	_, err := r.Cookie(a.cookies.hopName())
+		search: `	_, err := r.Cookie(a.cookies.HopName())
 	return err != nil
 `,
 		broken: "	return true\n",
@@ -1625,8 +1625,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the target is forgotten with the pending login", about: "flow",
-		search: "flowKept = 24 * time.Hour",
-		broken: "flowKept = 10 * time.Minute",
+		search: "Kept = 24 * time.Hour",
+		broken: "Kept = 10 * time.Minute",
 		killer: "^TestALateReturnLeadsToTheTarget$",
 	},
 	{

@@ -1,0 +1,301 @@
+// Package flow holds pending logins, and what one visit leaves for the next, in
+// cookies of the browser.
+package flow
+
+import (
+	"bytes"
+	"cmp"
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/seal"
+)
+
+// Errors of [Jar.Get].
+var (
+	ErrMissing  = errors.New("flow: no pending login of this state in the browser")
+	ErrMismatch = errors.New("flow: pending login of another state")
+	ErrExpired  = errors.New("flow: pending login has expired")
+)
+
+// A Flow is one pending login. It lives in a cookie of the browser that began
+// it, sealed and named after its state, and nowhere else: a visitor who never
+// comes back from WeChat costs no memory, tabs do not disturb each other, and
+// any instance can finish what another one began.
+type Flow struct {
+	State    string           `json:"s"`
+	Target   string           `json:"r"`           // return target
+	AppID    string           `json:"a"`           // whom the code is for
+	Scope    client.Scope     `json:"p"`           // as asked
+	Channel  identity.Channel `json:"-"`           // of the account
+	IssuedAt int64            `json:"t"`           // Unix milliseconds
+	Attempt  int              `json:"n,omitempty"` // automatic restarts before this one
+	OpenID   string           `json:"o,omitempty"` // step-up: who has to come back
+	UnionID  string           `json:"u,omitempty"` // likewise, where he is known by another account
+	Key      []byte           `json:"k"`           // opens the login's outcome
+}
+
+const (
+	// TTL is twice what WeChat gives a code, and as long as it takes to
+	// read a consent page. The limit is inside the seal, because Max-Age binds
+	// only honest browsers.
+	TTL = 10 * time.Minute
+	// Kept is how long the browser keeps the cookie. After TTL it is
+	// no login, but it still has the return target.
+	Kept = 24 * time.Hour
+
+	// Five tabs are more than anybody opens before the first comes back, and
+	// 4,096 bytes leave room in the 8 KiB that servers give all headers.
+	MaxFlows = 5
+
+	maxFlowsDropped = 20
+
+	StateLength = 32 // [A-Za-z0-9]: 190 bits, a quarter of what WeChat allows
+	KeySize     = 16
+)
+
+const stateAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// NewState returns 32 random characters of WeChat's alphabet for state,
+// [A-Za-z0-9].
+func NewState() string {
+	out := make([]byte, 0, StateLength)
+	buf := make([]byte, 2*StateLength)
+	for {
+		rand.Read(buf) // never fails: crypto/rand ends the program instead
+		for _, b := range buf {
+			// 248 is the largest multiple of 62 in a byte: what is above
+			// would make the first characters likelier.
+			if b >= 248 {
+				continue
+			}
+			if out = append(out, stateAlphabet[b%62]); len(out) == StateLength {
+				return string(out)
+			}
+		}
+	}
+}
+
+// ValidState reports whether s has the form of a state of [NewState].
+func ValidState(s string) bool {
+	if len(s) != StateLength {
+		return false
+	}
+	return strings.Trim(s, stateAlphabet) == ""
+}
+
+// NewKey returns a random key for the outcome of a login.
+func NewKey() []byte {
+	key := make([]byte, KeySize)
+	rand.Read(key) // never fails: crypto/rand ends the program instead
+	return key
+}
+
+// A Jar sets and reads the cookies that logins of one account leave in the
+// browser.
+type Jar struct {
+	*cookie.Jar
+
+	// Names that every anonymous request is searched for.
+	flows, trails, snapshots, logouts, hops, scans string
+}
+
+// NewJar returns the cookies of an account. Their names begin with prefix, and
+// those that are not a flow's end in tag.
+func NewJar(j *cookie.Jar, prefix, tag string) *Jar {
+	return &Jar{
+		Jar: j,
+		// Whoever lets cookies through by the beginning of their names lets the
+		// trail through with the flows: a login that comes back is counted.
+		// Behind that beginning a flow's name has 16 letters, the trail's 5 or 12.
+		flows: prefix + "flow_", trails: prefix + "flow_trail" + tag,
+		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, hops: prefix + "hop" + tag, scans: prefix + "scan" + tag,
+	}
+}
+
+// CookieName names the cookie after its state, so that tabs do not
+// overwrite each other. Half the state tells logins apart well enough.
+func (j *Jar) CookieName(state string) string {
+	return j.Prefix() + state[:StateLength/2]
+}
+
+func (j *Jar) Prefix() string { return j.flows }
+
+// Put sets the cookie of a new flow, and drops the oldest of those that the
+// browser holds where there are too many.
+func (j *Jar) Put(w http.ResponseWriter, held []Held, f Flow) {
+	name, value := j.sealFlow(f)
+	for _, stale := range crowd(held, len(name)+len(value)) {
+		j.Drop(w, stale)
+	}
+	j.Set(w, name, value, Kept)
+}
+
+func (j *Jar) sealFlow(f Flow) (name, value string) {
+	name = j.CookieName(f.State)
+	value = j.Ring.Seal(f.json(), j.Place("flow", name)...)
+	if len(name)+len(value) > cookie.MaxBytes && f.Target != "/" {
+		// A target of nothing but quotes outgrows the cookie, and the browser
+		// would drop it whole. The login is worth more than the target.
+		f.Target = "/"
+		return j.sealFlow(f)
+	}
+	return name, value
+}
+
+// json encodes a flow as encoding/json does. It is written by hand, because every
+// anonymous page visit makes one.
+func (f Flow) json() []byte {
+	b := make([]byte, 0, 256+len(f.Target))
+	b = appendText(append(b, `{"s":`...), f.State)
+	b = appendText(append(b, `,"r":`...), f.Target)
+	b = appendText(append(b, `,"a":`...), f.AppID)
+	b = appendText(append(b, `,"p":`...), string(f.Scope))
+	b = strconv.AppendInt(append(b, `,"t":`...), f.IssuedAt, 10)
+	if f.Attempt != 0 {
+		b = strconv.AppendInt(append(b, `,"n":`...), int64(f.Attempt), 10)
+	}
+	if f.OpenID != "" {
+		b = appendText(append(b, `,"o":`...), f.OpenID)
+	}
+	if f.UnionID != "" {
+		b = appendText(append(b, `,"u":`...), f.UnionID)
+	}
+	b = base64.StdEncoding.AppendEncode(append(b, `,"k":"`...), f.Key)
+	return append(b, `"}`...)
+}
+
+// appendText appends a string as JSON. The escapes for HTML are left out: they
+// would make six bytes of each "&" in a return target.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			var quoted bytes.Buffer
+			e := json.NewEncoder(&quoted)
+			e.SetEscapeHTML(false)
+			_ = e.Encode(s) // a string always encodes
+			return append(b, bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
+
+// A Held is a flow cookie that a request brought.
+type Held struct {
+	Name string
+	Size int
+	Flow Flow // the zero flow where it does not open, or was not tried
+}
+
+// Held returns the flow cookies of a request, the newest first: browsers send
+// the oldest first, and many tabs may begin within a second. What does not open
+// comes last; it is another account's, perhaps, on the same host.
+func (j *Jar) Held(r *http.Request) []Held {
+	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, j.Prefix()) }) {
+		return nil
+	}
+	var all []Held
+	opened := 0
+	for _, c := range slices.Backward(r.Cookies()) {
+		if len(c.Name) != len(j.Prefix())+StateLength/2 || !strings.HasPrefix(c.Name, j.Prefix()) {
+			continue
+		}
+		h := Held{Name: c.Name, Size: len(c.Name) + len(c.Value)}
+		if opened < cookie.MaxOpened {
+			opened++
+			h.Flow, _ = j.OpenFlow(c) // the zero flow on an error
+		}
+		all = append(all, h)
+	}
+	slices.SortStableFunc(all, func(a, b Held) int { return cmp.Compare(b.Flow.IssuedAt, a.Flow.IssuedAt) })
+	return all
+}
+
+// crowd returns the names of the flow cookies that have to go before one of
+// size bytes is added: the last of those held. Of a flood it names
+// maxFlowsDropped: the answer has to pass the proxies in front, and the rest
+// goes with the next one.
+func crowd(held []Held, size int) []string {
+	var drop []string
+	kept := 1
+	for _, h := range held {
+		if size += h.Size; kept >= MaxFlows || size > cookie.MaxBytes {
+			size -= h.Size
+			if len(drop) < maxFlowsDropped {
+				drop = append(drop, h.Name)
+			}
+			continue
+		}
+		kept++
+	}
+	return drop
+}
+
+// Get returns the pending login of a state from the request's cookies. If it
+// returns [ErrMissing], [ErrMismatch] or [ErrExpired], the flow is good for its
+// return target only.
+func (j *Jar) Get(r *http.Request, state string) (Flow, error) {
+	name := j.CookieName(state)
+	tried, other := 0, Flow{}
+	for _, c := range r.CookiesNamed(name) {
+		if tried++; tried > cookie.MaxOpened {
+			break
+		}
+		// A neighbour on the same host can plant a cookie of this name beside
+		// ours: the first one that opens is ours.
+		f, err := j.OpenFlow(c)
+		if err != nil {
+			continue
+		}
+		if subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1 {
+			other = f
+			continue
+		}
+		if j.expired(f) {
+			return f, ErrExpired
+		}
+		return f, nil
+	}
+	if tried == 0 {
+		return Flow{}, ErrMissing
+	}
+	return other, ErrMismatch
+}
+
+// Named returns the newest pending login whose cookie's name occurs in the
+// query: text that was added to the state does not hide it. It is for the
+// return target of a callback that is no login; the state is not compared.
+func (j *Jar) Named(r *http.Request) Flow {
+	for _, h := range j.Held(r) {
+		if h.Flow.State != "" && strings.Contains(r.URL.RawQuery, strings.TrimPrefix(h.Name, j.Prefix())) {
+			return h.Flow
+		}
+	}
+	return Flow{}
+}
+
+// OpenFlow opens the cookie of a pending login. Its age is not checked.
+func (j *Jar) OpenFlow(c *http.Cookie) (Flow, error) {
+	var f Flow
+	plain, err := j.Jar.Open(c.Name, c.Value, "flow")
+	if err != nil {
+		return f, err
+	}
+	if err := json.Unmarshal(plain, &f); err != nil || !ValidState(f.State) || len(f.Key) != KeySize {
+		return Flow{}, seal.ErrOpen
+	}
+	return f, nil
+}
+
+func (j *Jar) expired(f Flow) bool { return !cookie.Fresh(j.Now(), f.IssuedAt, TTL) }

@@ -1,0 +1,43 @@
+package flow
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+)
+
+var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
+
+func TestAFlowIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+	for _, text := range oddTexts {
+		for name, f := range map[string]Flow{
+			"the least": {State: NewState(), Target: text, Key: NewKey()},
+			"all": {
+				State: NewState(), Target: text, AppID: text, Scope: client.Scope(text), IssuedAt: -1, Attempt: 1,
+				OpenID: text + "o", UnionID: text + "u", Key: []byte{0, 255},
+			},
+		} {
+			var want bytes.Buffer
+			e := json.NewEncoder(&want)
+			e.SetEscapeHTML(false)
+			require.NoError(t, e.Encode(f))
+			assert.Equal(t, want.String(), string(f.json())+"\n", "%s, %q", name, text)
+		}
+	}
+}
+
+// The trail's name begins like those of the pending logins.
+func TestJar_Held_trail(t *testing.T) {
+	for _, tag := range []string{"", "_AbC-9_"} {
+		j := NewJar(&cookie.Jar{}, "__Host-wechat_", tag)
+		assert.Empty(t, j.Held(&http.Request{Header: http.Header{"Cookie": {j.TrailName() + "=x"}}}), tag)
+	}
+}

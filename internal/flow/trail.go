@@ -1,0 +1,98 @@
+package flow
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+)
+
+// A Trail remembers, in the browser, how many logins were completed there in
+// a row without a session that lasted. It is what ends a redirect loop: a
+// login that succeeds again and again and is never seen by the next request.
+// Its cookie has the attributes of the flow cookie, so where logins come back
+// at all, the trail does too.
+type Trail struct {
+	Logins int   `json:"n"`
+	At     int64 `json:"t"` // of the last login, Unix seconds
+}
+
+const (
+	// MaxLogins in a row lead to WeChat; the next one is stopped.
+	MaxLogins = 3
+	// TrailTTL is how soon after a login the next one counts as its repetition.
+	TrailTTL = 60 * time.Second
+)
+
+func (j *Jar) TrailName() string     { return j.trails }
+func (j *Jar) LoggedOutName() string { return j.logouts }
+
+// Trail returns what the request tells of the logins before it; the zero
+// trail when nothing does.
+func (j *Jar) Trail(r *http.Request) Trail {
+	plain, ok := j.Find(r, "trail", j.TrailName())
+	if !ok {
+		return Trail{}
+	}
+	var t Trail
+	if json.Unmarshal(plain, &t) != nil {
+		return Trail{}
+	}
+	// The clocks of two instances may differ, and a flow is taken as long as
+	// they differ by less than TTL. What is older was kept by somebody else
+	// than a browser.
+	if age := j.Now().Unix() - t.At; age > int64((TrailTTL+TTL)/time.Second) || age < -int64(TTL/time.Second) {
+		return Trail{}
+	}
+	return t
+}
+
+// ExtendTrail counts one more completed login.
+func (j *Jar) ExtendTrail(w http.ResponseWriter, r *http.Request) {
+	t := Trail{Logins: j.Trail(r).Logins + 1, At: j.Now().Unix()}
+	value, err := j.Seal(t, "trail", j.TrailName())
+	if err != nil {
+		return // two integers always encode
+	}
+	j.Set(w, j.TrailName(), value, TrailTTL)
+}
+
+// loggedOutTTL is how long after a logout a page visit asks before it logs
+// the visitor in again: snsapi_base needs no consent, so without this a
+// logout would last no longer than the next page.
+const loggedOutTTL = 5 * time.Minute
+
+func (j *Jar) MarkLoggedOut(w http.ResponseWriter) {
+	j.Set(w, j.LoggedOutName(), "1", loggedOutTTL)
+}
+
+func (j *Jar) JustLoggedOut(r *http.Request) bool {
+	_, err := r.Cookie(j.LoggedOutName())
+	return err == nil
+}
+
+// HopTTL is how long we remember having sent a visitor to the base URL's host.
+// One who still seems to be on another host then is behind a proxy that
+// rewrites Host.
+const HopTTL = time.Minute
+
+func (j *Jar) HopName() string { return j.hops }
+
+func (j *Jar) ScanName() string { return j.scans }
+
+// snapshotTTL is how long a browser counts as being in snapshot mode. WeChat
+// wipes the mode's cookies when the visitor leaves the page or opens it for
+// real, so this is only for pages that stay open.
+const snapshotTTL = 10 * time.Minute
+
+func (j *Jar) SnapshotName() string { return j.snapshots }
+
+// MarkSnapshot remembers the mode in the browser, so that the next page visit
+// does not lead to WeChat again, and again.
+func (j *Jar) MarkSnapshot(w http.ResponseWriter) {
+	j.Set(w, j.SnapshotName(), j.Ring.Seal([]byte("1"), j.Place("snapshot", j.SnapshotName())...), snapshotTTL)
+}
+
+func (j *Jar) InSnapshot(r *http.Request) bool {
+	_, ok := j.Find(r, "snapshot", j.SnapshotName())
+	return ok
+}
