@@ -338,7 +338,7 @@ func FuzzHeaderValues(f *testing.F) {
 		cleaned := clean(value)
 		assert.LessOrEqual(t, len(cleaned), 100)
 		assert.Regexp(t, printableASCII, cleaned)
-		looping, err := g.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: g.clock.Now().Unix()}, "trail", g.cookies.TrailName())
+		looping, err := g.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: g.clock.Now().UnixMilli()}, "trail", g.cookies.TrailName())
 		require.NoError(t, err)
 		counted := g.cookies.TrailName() + "=" + looping
 		for _, name := range []string{"Host", "X-Forwarded-Host", "User-Agent", "Accept-Language", "Accept", "Referer", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Purpose", "X-Requested-With", "Cookie"} {

@@ -251,7 +251,7 @@ type enter struct {
 	Identity string `json:"i"`
 	Target   string `json:"r"`
 	Session  string `json:"s"` // key of the mini program's session in the store, with which the ticket ends
-	IssuedAt int64  `json:"t"` // Unix seconds
+	IssuedAt int64  `json:"t"` // Unix milliseconds
 
 	identity Identity // from Identity
 }
@@ -266,7 +266,7 @@ func enteredMark(ticket string) string { return "entered " + hashedToken(ticket)
 // reader of the store lacks, and with the gate's key, which a writer lacks.
 func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target string) error {
 	text := encodeIdentity(v.identity)
-	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.storeKey(v.token), IssuedAt: a.now().Unix()})
+	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.storeKey(v.token), IssuedAt: a.now().UnixMilli()})
 	if err != nil {
 		return err
 	}
@@ -347,7 +347,7 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Re
 		return e, ReasonCodeUsed, err
 	}
 	plain, err := a.keys.With("enter", []byte(ticket)).Open(string(box), a.mini.appID)
-	if err != nil || json.Unmarshal(plain, &e) != nil || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+cookie.Skew {
+	if err != nil || json.Unmarshal(plain, &e) != nil || !cookie.Fresh(a.now(), e.IssuedAt, enterTTL+cookie.Skew) {
 		return e, ReasonCodeUsed, nil
 	}
 	if e.identity, err = decodeIdentity(a.mini.appID, e.Identity); err != nil {

@@ -124,8 +124,7 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 // tells nothing. The store is not asked before there are so many, and one that
 // gives no answer tells of none.
 func (a *Auth) lostLogins(ctx context.Context, held []flow.Held) []string {
-	since := a.now().Add(-flow.TrailTTL).UnixMilli()
-	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return h.Flow.IssuedAt < since })
+	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return !cookie.Fresh(a.now(), h.Flow.IssuedAt, flow.TrailTTL) })
 	size := 0
 	for _, h := range held {
 		size += h.Size

@@ -28,8 +28,8 @@ func WithRelay(relayURL string, key []byte) Option {
 	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
 }
 
-// hopTTLSeconds is how long a sealed code may be on its way.
-const hopTTLSeconds = 60
+// hopTTL is how long a sealed code may be on its way.
+const hopTTL = time.Minute
 
 func (c *config) validateRelay() error {
 	if !c.relaySet {
@@ -74,11 +74,7 @@ func (a *Auth) unhop(q callbackQuery) (callbackQuery, bool) {
 	}
 	stamp, code, _ := strings.Cut(string(plain), " ")
 	at, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || !validCode(code) {
-		return q, false
-	}
-	age := a.now().Unix() - at
-	if age > hopTTLSeconds+int64(cookie.Skew/time.Second) || age < -int64(cookie.Skew/time.Second) {
+	if err != nil || !validCode(code) || !cookie.Fresh(a.now(), at, hopTTL+cookie.Skew) {
 		return q, false
 	}
 	q.code = code
@@ -151,7 +147,7 @@ func (h *relayHandler) forward(r *http.Request) (location string, ok bool) {
 	}
 	answer := url.Values{"state": {q.state}}
 	if !q.refused {
-		plain := strconv.FormatInt(h.now().Unix(), 10) + " " + q.code
+		plain := strconv.FormatInt(h.now().UnixMilli(), 10) + " " + q.code
 		answer.Set("hop", h.ring.Seal([]byte(plain), "hop", callback, q.state))
 	}
 	return callback + "?" + answer.Encode(), true

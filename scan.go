@@ -40,7 +40,7 @@ const (
 	// scanTTL is how long a QR code can be scanned and confirmed.
 	scanTTL = 2 * time.Minute
 	// scanGrace is how much later the number may still be typed.
-	scanGrace = time.Minute
+	scanGrace = flow.ScanTTL - scanTTL
 	// scanSpentTTL outlives every cookie of a ticket, on skewed clocks too.
 	scanSpentTTL = scanTTL + scanGrace + 2*cookie.Skew
 
@@ -184,7 +184,7 @@ func (a *Auth) scanTicketIn(path string) (ticket string, ok bool) {
 func (a *Auth) setScanCookie(w http.ResponseWriter, c scanCookie) error {
 	value, err := a.cookies.Seal(c, "scan", a.cookies.ScanName())
 	if err == nil {
-		a.cookies.Set(w, a.cookies.ScanName(), value, scanTTL+scanGrace)
+		a.cookies.Set(w, a.cookies.ScanName(), value, flow.ScanTTL)
 	}
 	return err
 }
@@ -197,7 +197,7 @@ func (a *Auth) scanCookieOf(r *http.Request) (scanCookie, bool) {
 	if !ok || json.Unmarshal(plain, &c) != nil || !c.ownsTicket() || !flow.ValidState(c.State) || len(c.Key) != flow.KeySize {
 		return scanCookie{}, false
 	}
-	return c, cookie.Fresh(a.now(), c.IssuedAt, scanTTL+scanGrace)
+	return c, cookie.Fresh(a.now(), c.IssuedAt, flow.ScanTTL)
 }
 
 // scanExpired reports whether a QR code is too old to be confirmed.

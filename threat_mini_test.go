@@ -431,7 +431,7 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 			if opts != nil {
 				secrets["the AppSecret"] = []byte(wechattest.DefaultSecret)
 			}
-			plain, err := json.Marshal(enter{Identity: text, Target: "/public", Session: x.auth.sessions.storeKey(strings.TrimPrefix(x.token, bearerPrefix)), IssuedAt: x.clock.Now().Unix()})
+			plain, err := json.Marshal(enter{Identity: text, Target: "/public", Session: x.auth.sessions.storeKey(strings.TrimPrefix(x.token, bearerPrefix)), IssuedAt: x.clock.Now().UnixMilli()})
 			require.NoError(t, err)
 			login, err := json.Marshal(outcome{Token: "chosen-by-the-writer", Expiry: x.clock.Now().Add(time.Hour).Unix()})
 			require.NoError(t, err)

@@ -526,7 +526,7 @@ func TestT30_WhatWasCountedIsForgotten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			name := s.auth.cookies.TrailName()
-			value, err := s.auth.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: s.clock.Now().Add(-c.age).Unix()}, "trail", name)
+			value, err := s.auth.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: s.clock.Now().Add(-c.age).UnixMilli()}, "trail", name)
 			require.NoError(t, err)
 			got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(&http.Cookie{Name: name, Value: value}))
 			if c.counted {

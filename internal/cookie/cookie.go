@@ -87,8 +87,9 @@ func (j *Jar) DropIfSent(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
-// Fresh reports whether something issued at a time in Unix milliseconds, by an
-// instance whose clock may differ, is valid at now.
+// Fresh reports whether a value that any instance issued, at a time in Unix
+// milliseconds, is valid at now. The clock that issued it may be up to Skew ahead.
+// If that clock may also be behind without shortening the time, add [Skew] to ttl.
 func Fresh(now time.Time, issuedAt int64, ttl time.Duration) bool {
 	age := time.UnixMilli(now.UnixMilli()).Sub(time.UnixMilli(issuedAt)) // it saturates
 	return age <= ttl && age >= -Skew

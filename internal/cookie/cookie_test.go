@@ -75,3 +75,18 @@ func allocated(f func()) uint64 {
 	runtime.ReadMemStats(&after)
 	return after.TotalAlloc - before.TotalAlloc
 }
+
+func TestFresh(t *testing.T) {
+	now := time.UnixMilli(1_800_000_000_123)
+	at := func(d time.Duration) int64 { return now.Add(d).UnixMilli() }
+	for name, c := range map[string]struct {
+		issuedAt int64
+		want     bool
+	}{
+		"now": {at(0), true}, "at its end": {at(-time.Minute), true}, "after its end": {at(-time.Minute - time.Millisecond), false},
+		"ahead": {at(Skew), true}, "too far ahead": {at(Skew + time.Millisecond), false},
+		"at no time": {0, false}, "the first of all times": {-1 << 63, false}, "the last of all times": {1<<63 - 1, false},
+	} {
+		assert.Equal(t, c.want, Fresh(now, c.issuedAt, time.Minute), name)
+	}
+}

@@ -124,6 +124,25 @@ func NewJar(j *cookie.Jar, prefix, tag string) *Jar {
 	}
 }
 
+// A Cookie describes a cookie that the middleware sets.
+type Cookie struct {
+	Name   string // of a pending login: what its name begins with
+	Life   time.Duration
+	Sealed bool
+}
+
+// Cookies returns every cookie that the middleware sets, except the session's.
+func (j *Jar) Cookies() []Cookie {
+	return []Cookie{
+		{j.flows, Kept, true},
+		{j.trails, TrailTTL, true},
+		{j.snapshots, SnapshotTTL, true},
+		{j.scans, ScanTTL, true},
+		{j.logouts, LoggedOutTTL, false},
+		{j.hops, HopTTL, false},
+	}
+}
+
 // CookieName names the cookie after its state, so that tabs do not
 // overwrite each other. Half the state tells logins apart well enough.
 func (j *Jar) CookieName(state string) string {

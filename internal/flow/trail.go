@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"net/http"
 	"time"
+
+	"github.com/wechatauth/wechatauth/internal/cookie"
 )
 
 // A Trail remembers, in the browser, how many logins were completed there in
@@ -13,7 +15,7 @@ import (
 // at all, the trail does too.
 type Trail struct {
 	Logins int   `json:"n"`
-	At     int64 `json:"t"` // of the last login, Unix seconds
+	At     int64 `json:"t"` // of the last login, Unix milliseconds
 }
 
 const (
@@ -37,10 +39,10 @@ func (j *Jar) Trail(r *http.Request) Trail {
 	if json.Unmarshal(plain, &t) != nil {
 		return Trail{}
 	}
-	// The clocks of two instances may differ, and a flow is taken as long as
-	// they differ by less than TTL. What is older was kept by somebody else
-	// than a browser.
-	if age := j.Now().Unix() - t.At; age > int64((TrailTTL+TTL)/time.Second) || age < -int64(TTL/time.Second) {
+	// An instance whose clock is up to TTL ahead of the others still completes
+	// logins that they began, so the counter accepts as much. No browser keeps the
+	// cookie for longer.
+	if !cookie.Fresh(j.Now().Add(TTL-cookie.Skew), t.At, TrailTTL+2*TTL-cookie.Skew) {
 		return Trail{}
 	}
 	return t
@@ -48,7 +50,7 @@ func (j *Jar) Trail(r *http.Request) Trail {
 
 // ExtendTrail counts one more completed login.
 func (j *Jar) ExtendTrail(w http.ResponseWriter, r *http.Request) {
-	t := Trail{Logins: j.Trail(r).Logins + 1, At: j.Now().Unix()}
+	t := Trail{Logins: j.Trail(r).Logins + 1, At: j.Now().UnixMilli()}
 	value, err := j.Seal(t, "trail", j.TrailName())
 	if err != nil {
 		return // two integers always encode
@@ -56,13 +58,13 @@ func (j *Jar) ExtendTrail(w http.ResponseWriter, r *http.Request) {
 	j.Set(w, j.TrailName(), value, TrailTTL)
 }
 
-// loggedOutTTL is how long after a logout a page visit asks before it logs
+// LoggedOutTTL is how long after a logout a page visit asks before it logs
 // the visitor in again: snsapi_base needs no consent, so without this a
 // logout would last no longer than the next page.
-const loggedOutTTL = 5 * time.Minute
+const LoggedOutTTL = 5 * time.Minute
 
 func (j *Jar) MarkLoggedOut(w http.ResponseWriter) {
-	j.Set(w, j.LoggedOutName(), "1", loggedOutTTL)
+	j.Set(w, j.LoggedOutName(), "1", LoggedOutTTL)
 }
 
 func (j *Jar) JustLoggedOut(r *http.Request) bool {
@@ -79,17 +81,20 @@ func (j *Jar) HopName() string { return j.hops }
 
 func (j *Jar) ScanName() string { return j.scans }
 
-// snapshotTTL is how long a browser counts as being in snapshot mode. WeChat
+// ScanTTL is how long a browser holds its side of a scan.
+const ScanTTL = 3 * time.Minute
+
+// SnapshotTTL is how long a browser counts as being in snapshot mode. WeChat
 // wipes the mode's cookies when the visitor leaves the page or opens it for
 // real, so this is only for pages that stay open.
-const snapshotTTL = 10 * time.Minute
+const SnapshotTTL = 10 * time.Minute
 
 func (j *Jar) SnapshotName() string { return j.snapshots }
 
 // MarkSnapshot remembers the mode in the browser, so that the next page visit
 // does not lead to WeChat again, and again.
 func (j *Jar) MarkSnapshot(w http.ResponseWriter) {
-	j.Set(w, j.SnapshotName(), j.Ring.Seal([]byte("1"), j.Place("snapshot", j.SnapshotName())...), snapshotTTL)
+	j.Set(w, j.SnapshotName(), j.Ring.Seal([]byte("1"), j.Place("snapshot", j.SnapshotName())...), SnapshotTTL)
 }
 
 func (j *Jar) InSnapshot(r *http.Request) bool {

@@ -376,8 +376,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a trail lives for ever", about: "trail",
-		search: "age > int64((TrailTTL+TTL)/time.Second) || ",
-		broken: "",
+		search: "t.At, TrailTTL+2*TTL-cookie.Skew)",
+		broken: "t.At, 1<<62)",
 	},
 	{
 		name: "logins that a browser never learns of are not counted", about: "trail",
@@ -387,7 +387,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout is forgotten at once", about: "trail",
-		search: `	j.Set(w, j.LoggedOutName(), "1", loggedOutTTL)
+		search: `	j.Set(w, j.LoggedOutName(), "1", LoggedOutTTL)
 `,
 		broken: "",
 		killer: "^TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently$",
@@ -1511,7 +1511,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an entry in the store has no time", about: "mini",
-		search: ` || a.now().Sub(time.Unix(e.IssuedAt, 0)) > enterTTL+cookie.Skew {`,
+		search: ` || !cookie.Fresh(a.now(), e.IssuedAt, enterTTL+cookie.Skew) {`,
 		broken: " {",
 		killer: "^TestT81_AnEntryThat",
 	},
