@@ -10,7 +10,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -64,13 +67,21 @@ func readExamples(t *testing.T) (common []string, all map[string]example) {
 	return common, all
 }
 
-// freeAddress is one that nobody listens on.
+// portsTaken counts the ports that tests of this process were given.
+var portsTaken atomic.Int32
+
+// freeAddress returns an address to listen on. Its port is below those that the
+// kernel gives to others, who could otherwise get it before the program listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	for {
+		port := 11_000 + (os.Getpid()*50+int(portsTaken.Add(1)))%20_000
+		addr := "127.0.0.1:" + strconv.Itoa(port)
+		if l, err := net.Listen("tcp", addr); err == nil {
+			require.NoError(t, l.Close())
+			return addr
+		}
+	}
 }
 
 // buildExamples builds all of them, and returns their folder.
@@ -88,6 +99,7 @@ func buildExamples(t *testing.T) string {
 // README tells, on ports of the test's own. How they end is looked at by stop,
 // which startProgram leaves to the end of the test.
 func TestEveryExampleIsStartedLoggedInAndStopped(t *testing.T) {
+	t.Parallel()
 	common, table := readExamples(t)
 	entries, err := os.ReadDir(filepath.Join("..", "examples"))
 	require.NoError(t, err)
@@ -97,6 +109,7 @@ func TestEveryExampleIsStartedLoggedInAndStopped(t *testing.T) {
 			continue
 		}
 		t.Run(e.Name(), func(t *testing.T) {
+			t.Parallel()
 			switch e.Name() { // the first two run as they are
 			case "quickstart":
 				site := startQuickstart(t)
@@ -126,7 +139,7 @@ func exampleRuns(t *testing.T, binary string, sim *wechatsim, common []string, r
 	}
 	env := []string{"ADDR=" + addr, "GIN_MODE=release"} // gin talks on stdout otherwise
 	var client *walledSite
-	for _, v := range append(common, row.env...) {
+	for _, v := range slices.Concat(common, row.env) {
 		name, value, _ := strings.Cut(v, "=")
 		if name == "RELAY_KEY" {
 			client = startSite(t, sim, wechatauth.WithRelay(site+row.page, []byte(value)))

@@ -50,14 +50,13 @@ func (tb *tab) box(selector string) box {
 // readQR reads the QR code of one of our pages off the screen.
 func (tb *tab) readQR() string {
 	tb.t.Helper()
-	return tb.readQRAt(tb.box(".qr"))
+	return tb.readQRAt(func() box { return tb.box(".qr") })
 }
 
 // readFramedQR reads the QR code in the frame of a page. Another site's frame has
 // a target of its own.
 func (tb *tab) readFramedQR() string {
 	tb.t.Helper()
-	frame := tb.box("iframe")
 	targets, err := chromedp.Targets(tb.ctx)
 	require.NoError(tb.t, err)
 	var frames []target.ID
@@ -69,41 +68,46 @@ func (tb *tab) readFramedQR() string {
 	require.Len(tb.t, frames, 1)
 	inside, cancel := chromedp.NewContext(tb.ctx, chromedp.WithTargetID(frames[0]), chromedp.WithDetachOnCancel())
 	defer cancel()
-	code, err := chromedp.Run(inside, chromedp.Evaluate[box](fmt.Sprintf(boxJS, ".code")))
-	require.NoError(tb.t, err)
-	code.X, code.Y = code.X+frame.X, code.Y+frame.Y
-	return tb.readQRAt(code)
+	return tb.readQRAt(func() box {
+		frame := tb.box("iframe")
+		code, err := chromedp.Run(inside, chromedp.Evaluate[box](fmt.Sprintf(boxJS, ".code")))
+		require.NoError(tb.t, err)
+		code.X, code.Y = code.X+frame.X, code.Y+frame.Y
+		return code
+	})
 }
 
-func (tb *tab) readQRAt(place box) string {
+// readQRAt looks until there is a code to read, as a camera does: a page that has
+// been loaded may not be drawn yet. It ends with the browser.
+func (tb *tab) readQRAt(place func() box) string {
 	tb.t.Helper()
-	text, err := readCode(tb.screen(&place), box{Width: place.Width, Height: place.Height}, eval[float64](tb, "devicePixelRatio"))
-	require.NoError(tb.t, err)
-	return text
-}
-
-// screenshot returns a PNG of the window, or only of the part in clip.
-func (tb *tab) screenshot(clip *box) []byte {
-	tb.t.Helper()
-	fast := true // to encode
-	params := page.CaptureScreenshotParams{OptimizeForSpeed: &fast}
-	if clip != nil {
-		params.Clip = &page.Viewport{X: clip.X, Y: clip.Y, Width: clip.Width, Height: clip.Height, Scale: 1}
+	for {
+		at, scale := place(), eval[float64](tb, "devicePixelRatio")
+		text, err := readCode(tb.screen(), at, scale)
+		if err == nil {
+			return text
+		}
+		tb.t.Logf("reading again: %v", err)
 	}
+}
+
+// screenshot returns a PNG of the window, encoded for speed.
+func (tb *tab) screenshot() []byte {
+	tb.t.Helper()
+	fast := true
 	var picture []byte
 	require.NoError(tb.t, chromedp.Do(tb.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		result, err := cdp.Call(ctx, t, page.CaptureScreenshot, params)
+		result, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{OptimizeForSpeed: &fast})
 		picture = result.Data
 		return err
 	})))
 	return picture
 }
 
-// screen is a decoded screenshot. Under the race detector, decoding the whole
-// window takes about a second.
-func (tb *tab) screen(clip *box) image.RGBA64Image {
+// screen is the picture that the window shows.
+func (tb *tab) screen() image.RGBA64Image {
 	tb.t.Helper()
-	screen, err := png.Decode(bytes.NewReader(tb.screenshot(clip)))
+	screen, err := png.Decode(bytes.NewReader(tb.screenshot()))
 	require.NoError(tb.t, err)
 	require.Implements(tb.t, (*image.RGBA64Image)(nil), screen)
 	return screen.(image.RGBA64Image)
@@ -244,7 +248,7 @@ func TestEveryQRCodeOnAScreenIsRead(t *testing.T) {
 		require.NoError(t, err)
 		places, err := chromedp.Run(tb.ctx, chromedp.Evaluate[[]box](fmt.Sprintf(galleryJS, list), chromedp.EvalAwaitPromise))
 		require.NoError(t, err)
-		screen := tb.screen(nil)
+		screen := tb.screen()
 		for i, place := range places {
 			if got, err := readCode(screen, place, l.scale); got != texts[i] {
 				unread++

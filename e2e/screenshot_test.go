@@ -68,7 +68,7 @@ func (l look) put(tb *tab) error {
 // would stumble over.
 func (l look) see(tb *tab, name string) {
 	tb.t.Helper()
-	picture := tb.screenshot(nil)
+	picture := tb.screenshot()
 	require.NoError(tb.t, os.WriteFile(filepath.Join("screenshots", fmt.Sprintf("%s-%s.png", name, l)), picture, 0o644))
 
 	assert.Equal(tb.t, l.lang, eval[string](tb, "document.documentElement.lang"), name)
