@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 )
 
@@ -90,8 +91,9 @@ func TestReturnURLWithOrigin(t *testing.T) {
 		base + ".evil.example/secret":             {"/", "not a path of the base URL's host"},
 		base + "@evil.example/secret":             {"/", "not a path of the base URL's host"},
 		base + "1/secret":                         {"/", "not a path of the base URL's host"},
-		base + "//evil.example/secret":            {"/", "a path that browsers read as another host's"},
-		base + `/\evil.example/secret`:            {"/", "a path that browsers read as another host's"},
+		base + "//evil.example/a":                 {base + "//evil.example/a", ""},
+		base + `/\evil.example/a`:                 {base + "/%5Cevil.example/a", ""},
+		`/\evil.example/secret`:                   {"/", "a path that browsers read as another host's"},
 		base + "/wechat/logout?secret":            {"/", "an endpoint of the middleware"},
 		"https://evil.example/secret":             {"/", "not a path of the base URL's host"},
 		"//evil.example/secret":                   {"/", "a path that browsers read as another host's"},
@@ -121,8 +123,11 @@ func TestReturnURLWithOrigin(t *testing.T) {
 		"https://m.example.com:443.evil.example/a":      "/",
 		"https://m.example.com:4430/a":                  "/",
 		"https://m.example.com:80/a":                    "/",
-		"https://m.example.com:443//evil.example/a":     "/",
-		`https://m.example.com:443/\evil.example/a`:     "/",
+		"https://m.example.com:443//evil.example/a":     "https://m.example.com//evil.example/a",
+		`https://m.example.com:443/\evil.example/a`:     "https://m.example.com/%5Cevil.example/a",
+		"http://m.example.com//evil.example/a":          "/",
+		"https://m.example.com:4430//evil.example/a":    "/",
+		"https://m.example.com//wechat/logout":          "/",
 		"https://m.example.com:443:443/a":               "/",
 		"https://m.example.com./a":                      "/",
 		"https://user@m.example.com/a":                  "/",
@@ -175,4 +180,51 @@ func TestReturnURLOfOddPath(t *testing.T) {
 			assert.Contains(t, again.body, "logged-in=true", "%q", raw)
 		}
 	}
+}
+
+// An odd path keeps its way through every link and form that carries it as next.
+func TestReturnURLOfOddPathInNext(t *testing.T) {
+	s := newSite(t)
+	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
+	odd := s.auth.base.String() + "//orders?id=7"
+	next := "next=" + url.QueryEscape(odd)
+	session := func(s *site) string {
+		return cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	}
+	post := func(target, body string) answer {
+		return s.wireLines("POST "+target+" HTTP/1.1", "Host: "+s.auth.base.Host, pageHeader, session(s), "Sec-Fetch-Site: same-origin",
+			"Content-Type: application/x-www-form-urlencoded", fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close", "", body)
+	}
+
+	t.Run("retry link", func(t *testing.T) {
+		b := s.browser()
+		u := mustParse(t, b.authorize("//orders?id=7"))
+		got := b.step(u.Path + "?" + strings.Replace(u.RawQuery, "code=", "code=%00", 1))
+		assert.Contains(t, got.body, `href="/wechat/login?`+next+`&amp;again=1"`)
+		assert.Equal(t, odd, s.loginOf(s.wire(http.MethodGet, "/wechat/login?"+next+"&again=1", pageHeader)).Header.Get("Location"))
+	})
+	t.Run("scan page", func(t *testing.T) {
+		s := newSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
+		s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
+		odd := s.auth.base.String() + "//orders?id=7"
+		next := "next=" + url.QueryEscape(odd)
+		desktop := "User-Agent: " + chromeWindows
+		shown := s.browser().as(chromeWindows).visit("//orders?id=7")
+		assert.Equal(t, "/wechat/scan?"+next, shown.Request.URL.RequestURI())
+		assert.Equal(t, odd, s.wire(http.MethodGet, "/wechat/scan?"+next, pageHeader, desktop, session(s)).Header.Get("Location"))
+	})
+	t.Run("upgrade", func(t *testing.T) {
+		asked := s.wire(http.MethodGet, "/wechat/upgrade?"+next, pageHeader, session(s))
+		assert.Contains(t, asked.body, `name="next" value="`+odd+`"`)
+		cookies := post("/wechat/upgrade", next).flowCookies()
+		require.Len(t, cookies, 1)
+		f, err := s.auth.cookies.OpenFlow(cookies[0])
+		require.NoError(t, err)
+		assert.Equal(t, odd, f.Target)
+	})
+	t.Run("logout", func(t *testing.T) {
+		for target, want := range map[string]string{odd: odd, "//orders": "/", s.auth.base.String() + ".evil.example//orders": "/"} {
+			assert.Equal(t, want, post("/wechat/logout", "next="+url.QueryEscape(target)).Header.Get("Location"))
+		}
+	})
 }

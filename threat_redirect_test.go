@@ -181,7 +181,14 @@ func TestT22_NoNextParameterLeadsAway(t *testing.T) {
 		return f.Target
 	}
 	n := escapeCount{}
+	own := strings.NewReplacer(returntotest.Origin, s.auth.base.String(), "http://app.example.com", "https://"+s.auth.base.Host, "app.example.com", s.auth.base.Host)
 	corpus(t, func(kind, raw, want string) {
+		if kind == "hostile" && strings.Contains(raw, "app.example.com") { // as hostile to this site's own origin
+			once := url.QueryEscape(own.Replace(raw))
+			for place, sent := range map[string]string{"login": login(once), "logout": logout(once), "a login that begins": begun(once)} {
+				n.judge(t, place+", own origin", kind, raw, "", s.asOwn(sent))
+			}
+		}
 		once := url.QueryEscape(raw)
 		for place, sent := range map[string]string{"login": login(once), "logout": logout(once), "a login that begins": begun(once)} {
 			n.judge(t, place, kind, raw, want, sent)

@@ -106,10 +106,16 @@ var mutants = []mutant{
 		killer: "^TestT21_",
 	},
 	{
-		name: "a next parameter may be odd", about: "returnto",
-		search: "err == nil && target[0] != '/' {",
-		broken: "err == nil && target == raw {",
-		killer: "^TestReturnURLWithOrigin$",
+		name: "an odd target loses its origin", about: "returnto",
+		search: "return s.origin() + target, nil",
+		broken: "return target, nil",
+		killer: "^TestOddReturnURLs$",
+	},
+	{
+		name: "another host may stand behind the origin", about: "returnto",
+		search: ` && (after == "" || strings.ContainsAny(after[:1], "/?#"))`,
+		broken: "",
+		killer: "^TestOddReturnURLs$",
 	},
 	{
 		name: "an odd target needs no origin", about: "returnto",
@@ -841,10 +847,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a next parameter is believed", about: "handler",
-		search: `	target, err := a.judge(raw)
-	if err == nil && target[0] != '/' {`,
-		broken: `	target, err := raw, error(nil)
-	if err == nil && target != raw {`,
+		search: "	target, err := a.judge(raw)\n",
+		broken: "	target, err := raw, error(nil)\n",
 		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{

@@ -209,6 +209,27 @@ func TestOwnEndpointsAreNoReturnTargetUnderAnyPrefix(t *testing.T) {
 	}
 }
 
+// A path that is odd alone is accepted behind the origin, and keeps it.
+func TestOddReturnURLs(t *testing.T) {
+	const own = returntotest.Origin
+	for raw, want := range map[string]string{
+		own + "//orders?id=7":         own + "//orders?id=7",
+		own + ":443//orders":          own + "//orders",
+		"HTTPS://APP.example.com//a":  own + "//a",
+		own + `/\evil.example`:        own + "/%5Cevil.example",
+		own + "/%2fevil.example":      own + "/%2fevil.example",
+		own + "/%252fevil.example":    own + "/%252fevil.example",
+		own + "//evil.example/?a=//b": own + "//evil.example/?a=//b",
+		own + "/orders":               "/orders",
+		own + "?a=//evil.example":     "/?a=//evil.example",
+	} {
+		target, ok := returnTarget(raw, "/wechat/")
+		assert.True(t, ok, "refused %q", raw)
+		assert.Equal(t, want, target, "%q", raw)
+		assertHarmless(t, raw, "/wechat/")
+	}
+}
+
 func TestHugeReturnTargetsAreRefusedWithoutCopyingThem(t *testing.T) {
 	huge := strings.Repeat("/%41", 4<<20)
 	hugeQuery := "/?" + huge
