@@ -61,13 +61,14 @@ const (
 )
 
 func (c *config) validateAuthorize() error {
-	switch {
-	case c.authorizeInterval < 0 || c.authorizeInterval > maxAuthorizeInterval:
-		return fmt.Errorf("WithAuthorizeInterval: %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval)
-	case c.authorizeInterval > 0 && c.authorize == nil:
-		return fmt.Errorf("WithAuthorizeInterval: there is nobody to ask; set WithAuthorize too")
+	var errs []error
+	if c.authorizeInterval < 0 || c.authorizeInterval > maxAuthorizeInterval {
+		errs = append(errs, fmt.Errorf("WithAuthorizeInterval: %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
 	}
-	return nil
+	if c.authorizeInterval != 0 && c.authorize == nil {
+		errs = append(errs, errors.New("WithAuthorizeInterval: requires WithAuthorize"))
+	}
+	return errors.Join(errs...)
 }
 
 // consents remembers who was let through lately.
@@ -80,11 +81,23 @@ type consents struct {
 	until map[string]time.Time // by user
 }
 
-// allow asks, unless the user was let through within the interval.
+// errClientGone means that the client disconnected while a function of the
+// application ran. What the function returned then is not a failure of its own.
+var errClientGone = errors.New("client disconnected")
+
+// allow calls the function, unless it accepted the user within the interval.
 func (c *consents) allow(ctx context.Context, id Identity) error {
 	if c.ask == nil {
 		return nil
 	}
+	err := c.remembered(ctx, id)
+	if err != nil && hookReason(err) != ReasonNotAuthorized && errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return err
+}
+
+func (c *consents) remembered(ctx context.Context, id Identity) error {
 	if c.interval == 0 {
 		return c.ask(ctx, id)
 	}

@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
@@ -69,4 +71,51 @@ func TestOnLoginMayRefuseALogin(t *testing.T) {
 	assert.Contains(t, got.body, "not_authorized")
 	assert.NotContains(t, got.body, "no account here")
 	assert.Nil(t, b.cookie(s.sessionCookie()))
+}
+
+// A client that disconnects while the function asks a database is not an error.
+func TestWithAuthorize_clientGone(t *testing.T) {
+	asking, ended := make(chan struct{}), make(chan struct{})
+	var failure atomic.Bool
+	s := newSite(t, WithAuthorize(func(ctx context.Context, _ Identity) error {
+		if failure.Load() {
+			return errors.New("database failed")
+		}
+		asking <- struct{}{}
+		<-ctx.Done()
+		return errors.New("query canceled")
+	}))
+	handler := s.server.Config.Handler
+	b := s.browser()
+	callback := b.authorize("/a")
+	require.Equal(t, http.StatusSeeOther, b.step(callback).StatusCode)
+	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		handler.ServeHTTP(w, r)
+		ended <- struct{}{}
+	})
+	for _, path := range []string{"/a", "/public"} { // RequireWeChat and LoadWeChat
+		ctx, leave := context.WithCancel(t.Context())
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.auth.base.String()+path, nil)
+		require.NoError(t, err)
+		r.AddCookie(b.cookie(s.sessionCookie()))
+		r.Header.Set("Accept", "text/html")
+		go func() {
+			<-asking
+			leave()
+		}()
+		resp, err := s.server.Client().Transport.RoundTrip(r)
+		if err == nil {
+			resp.Body.Close()
+		}
+		require.ErrorIs(t, err, context.Canceled, path)
+		<-ended
+		logged := lastLine(s.logs.String())
+		assert.Contains(t, logged, "client disconnected", path)
+		assert.Contains(t, logged, "level=INFO", path)
+	}
+	assert.NotContains(t, s.logs.String(), "level=ERROR")
+	failure.Store(true)
+	go func() { <-ended }()
+	assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode)
+	assert.Contains(t, lastLine(s.logs.String()), "level=ERROR")
 }

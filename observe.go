@@ -304,6 +304,9 @@ func (a *Auth) appIDFor(r *http.Request) string {
 // level: errors are what an operator has to mend, warnings what he may want
 // to look at, and the rest is everyday life.
 func (e Event) level() slog.Level {
+	if errors.Is(e.Err, errClientGone) {
+		return slog.LevelInfo
+	}
 	switch e.Reason {
 	case ReasonBadConfig, ReasonStoreUnavailable, ReasonApplicationError, ReasonLoop, ReasonSessionCookieNotReturned, ReasonSessionLost:
 		return slog.LevelError

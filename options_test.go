@@ -115,7 +115,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an idle timeout beyond the life":  {right(WithIdleTimeout(25 * time.Hour)), "WithIdleTimeout: "},
 		"a platform without keys":          {right(WithComponent("wx00000000000000d4", tokenOf(""))), "WithComponent: set WithFlowKeys too"},
 		"a platform without a token":       {right(WithFlowKeys(key), WithComponent("wx00000000000000d4", nil)), "WithComponent: set the platform's AppID and the source"},
-		"a profile's age without tokens":   {right(WithProfileMaxAge(2 * time.Hour)), "WithProfileMaxAge: set WithTokens too"},
+		"a profile's age without tokens":   {right(WithProfileMaxAge(2 * time.Hour)), "WithProfileMaxAge: requires WithTokens"},
 		"a profile of a minute":            {right(WithTokens(), WithProfileMaxAge(time.Minute)), "WithProfileMaxAge: 1m0s is not between"},
 		"a relay on plain http":            {right(WithRelay("http://auth.example.com/relay", key)), "WithRelay: "},
 		"a relay with a query":             {right(WithRelay("https://auth.example.com/relay?a=b", key)), "WithRelay: "},
@@ -131,7 +131,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an account on plain http":         {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://localhost:80"}))}, "is not https"},
 		"accounts beside an app":           {right(WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase}))), "leave WithApp, WithWebsiteApp and WithMiniProgram out"},
 		"a snapshot policy that is none":   {right(WithSnapshotPolicy(7)), "WithSnapshotPolicy: "},
-		"an interval with nobody to ask":   {right(WithAuthorizeInterval(time.Minute)), "WithAuthorizeInterval: there is nobody to ask"},
+		"an interval with nobody to ask":   {right(WithAuthorizeInterval(time.Minute)), "WithAuthorizeInterval: requires WithAuthorize"},
 		"session encryption and a manager": {right(manager(func(*scs.SessionManager) {}), WithSessionEncryption(key)), "wrap the manager's own store"},
 		"a short session key":              {right(WithSessionEncryption(key[:8])), "WithSessionEncryption: key 1 has 8 bytes"},
 		"encryption of a foreign store":    {right(WithStore(plain{store.NewMemory()}), WithSessionEncryption(key)), "does less than store.Sessions asks for"},
@@ -180,7 +180,7 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 		"WithScope":             WithScope("x"),
 		"WithSnapshotPolicy":    WithSnapshotPolicy(7),
 		"WithVerifyFile":        WithVerifyFile("../x", "y"),
-		"WithRelay":             WithRelay("ftp://x", short),
+		"WithRelay":             WithRelay("ftp://x", []byte("0123456789abcdefghijklmnopqrstuv")),
 		"WithFlowKeys":          WithFlowKeys(short),
 		"WithAuthorizeInterval": WithAuthorizeInterval(time.Minute),
 		"WithLifetime":          WithLifetime(time.Second),
@@ -200,6 +200,12 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	}
 	assert.Contains(t, err.Error(), "wechatauth: option 1 is nil")
 	assert.Len(t, strings.Split(err.Error(), "\n"), len(all)+1, "%s", err)
+
+	_, err = New(right(WithEmbeddedQR(), WithRelay("ftp://x", short), WithProfileMaxAge(time.Minute), WithAuthorizeInterval(2*time.Hour))...)
+	require.Error(t, err)
+	for option, wrong := range map[string]int{"WithRelay": 3, "WithProfileMaxAge": 2, "WithAuthorizeInterval": 2} {
+		assert.Equal(t, wrong, strings.Count(err.Error(), "wechatauth: "+option+": "), "%s: %s", option, err)
+	}
 
 	_, err = New(WithBaseURL("http://m.example.com"), WithSessionManager(&scs.SessionManager{}), WithCookie("a b"))
 	assert.ErrorContains(t, err, "make it with scs.New()", "a manager is looked at beside a wrong base URL")

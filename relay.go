@@ -35,17 +35,18 @@ func (c *config) validateRelay() error {
 	if !c.relaySet {
 		return nil
 	}
+	var errs []error
 	u, err := url.Parse(c.relayURL)
 	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || (u.Scheme != "https" && !(u.Scheme == "http" && isLoopback(u.Hostname()))) {
-		return fmt.Errorf("WithRelay: %q is no https URL without query and fragment, such as \"https://auth.example.com/relay\"", c.relayURL)
+		errs = append(errs, fmt.Errorf("WithRelay: %q is no https URL without query and fragment, such as \"https://auth.example.com/relay\"", c.relayURL))
 	}
 	if err := checkKey(c.relayKey); err != nil {
-		return fmt.Errorf("WithRelay: the key %w", err)
+		errs = append(errs, fmt.Errorf("WithRelay: the key %w", err))
 	}
 	if c.embeddedQR {
-		return errors.New("WithRelay: remove WithEmbeddedQR; browsers let the frame of another site lead the window to the window's own origin only, and the relay's is another")
+		errs = append(errs, errors.New("WithRelay: remove WithEmbeddedQR; browsers let the frame of another site lead the window to the window's own origin only, and the relay's is another"))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // relay is what an application knows of its relay.

@@ -50,15 +50,17 @@ const (
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
 
 func (c *config) validateTokens() error {
-	switch {
-	case c.profileMaxAge == 0:
+	if c.profileMaxAge == 0 {
 		return nil
-	case c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge:
-		return fmt.Errorf("WithProfileMaxAge: %v is not between %v and 30 days", c.profileMaxAge, minProfileAge)
-	case !c.tokens:
-		return errors.New("WithProfileMaxAge: set WithTokens too; a profile is fetched with the visitor's token")
 	}
-	return nil
+	var errs []error
+	if c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge {
+		errs = append(errs, fmt.Errorf("WithProfileMaxAge: %v is not between %v and 30 days", c.profileMaxAge, minProfileAge))
+	}
+	if !c.tokens {
+		errs = append(errs, errors.New("WithProfileMaxAge: requires WithTokens: a profile is fetched with the user's token"))
+	}
+	return errors.Join(errs...)
 }
 
 // keptTokens is how tokens stand in the store, sealed and bound to the user.
