@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
 // ErrForbidden is returned by the functions of WithOnLogin and WithAuthorize to
@@ -26,9 +28,12 @@ func hookReason(err error) Reason {
 	return ReasonApplicationError
 }
 
-// admit calls the function of WithOnLogin for a login that is about to be saved
-// in the visit's session.
-func (a *Auth) admit(v *visit, id Identity) (Reason, error) {
+// admit decides whether the user whom a proof shows may log in: a step-up is for
+// the same one, and the application's hook has to agree.
+func (a *Auth) admit(f flow.Flow, v *visit, id Identity) (Reason, error) {
+	if f.OpenID != "" && f.OpenID != id.OpenID || f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
+		return ReasonIdentityMismatch, nil
+	}
 	if a.onLogin == nil {
 		return "", nil
 	}

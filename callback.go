@@ -12,7 +12,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
-	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // serveCallback is where WeChat sends the visitor back. It checks in this
@@ -133,62 +132,34 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 	return target
 }
 
-// finish takes the claim and exchanges the code, or waits for the callback
-// that does and answers as that one.
+// finish logs the visitor in with the code.
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
-	c, err := a.join(r, f, claimKey(f.AppID, f.State))
-	if err != nil && r.Context().Err() != nil {
-		return // the client has gone
-	}
-	ctx, cancel := detached(r, callbackBudget)
-	defer cancel()
-	ctx = withFlow(ctx, f)
-	r = r.WithContext(ctx)
-	switch {
-	case errors.Is(err, context.Canceled): // the client is gone, which is no failure
-		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
-		return
-	case err != nil: // no code is spent, and a reload tries again
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	if c.outcome != nil {
-		a.follow(w, r, f, c.outcome)
-		return
-	}
-	defer a.endClaim(ctx, f, c)
-	v, err := a.sessions.load(r)
-	if err != nil {
-		a.release(ctx, f, c)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	c.spent = true
-	id, token, reason, err := a.identify(ctx, acc, f, code)
-	if reason == "" && f.OpenID != "" && f.OpenID != id.OpenID {
-		reason = ReasonIdentityMismatch
-	}
-	if reason == "" && f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
-		reason = ReasonIdentityMismatch
-	}
-	if reason == "" {
-		reason, err = a.admit(v, id)
-	}
-	if reason != "" {
-		a.settleFailure(ctx, f, c, reason)
-		a.afterFailure(w, r, f, reason, err)
-		return
-	}
-	if a.tokens { // of users who are admitted only, and before the session: see forget
-		if err := a.keepTokens(ctx, f.AppID, token, a.now().Add(tokensTTL)); err != nil {
-			a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+	var token *client.Token
+	a.settle(w, r, proof{
+		flow: f, key: claimKey(f.AppID, f.State), keep: outcomeTTL, session: a.sessions.load,
+		verify: func(ctx context.Context) (id Identity, reason Reason, err error) {
+			id, token, reason, err = a.identify(ctx, acc, f, code)
+			return id, reason, err
+		},
+		prepare: func(ctx context.Context, _ *visit, _ Identity) error {
+			if !a.tokens {
+				return nil
+			}
+			if err := a.keepTokens(ctx, f.AppID, token, a.now().Add(tokensTTL)); err != nil {
+				a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+			}
+			return nil
+		},
+	}, func(w http.ResponseWriter, r *http.Request, res result) {
+		switch {
+		case res.Reason == "":
+			a.enterSession(w, r, f, res)
+		case res.unopened:
+			a.failCallback(w, r, f, ReasonStateMismatch, nil)
+		default:
+			a.afterFailure(w, r, f, res.Reason, res.err)
 		}
-	}
-	if err := a.complete(w, r, v, f, c, id); err != nil {
-		// The code is spent. A reload finds it used, and begins the login again.
-		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-	}
+	})
 }
 
 // identify exchanges the code, and fetches the profile if the granted scope
@@ -224,27 +195,16 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code stri
 	return id, token, "", nil
 }
 
-// complete writes the session, leaves the outcome, and sends the visitor to
-// where he wanted to go. On an error nothing is answered: the session is not
-// saved.
-func (a *Auth) complete(w http.ResponseWriter, r *http.Request, v *visit, f flow.Flow, c *claim, id Identity) error {
-	ctx := r.Context()
-	v.settles = true
-	if err := a.saveLogin(ctx, w, v, id); err != nil {
-		return err
+// enterSession gives the browser the session of a login, where another request
+// has saved it, and sends the visitor to where he wanted to go.
+func (a *Auth) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
+	if res.shared {
+		if err := a.sessions.writeCookie(w, res.outcome); err != nil {
+			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+			return
+		}
 	}
-	target := a.landing(f.Target)
-	token := a.sessions.manager.Token(v.ctx)
-	o := outcome{Token: token, Expiry: v.expiry.Unix(), Target: target, Remember: a.sessions.manager.GetBool(v.ctx, rememberKey)}
-	if err := a.settle(ctx, f, c, o, v.ctx.track.take()); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
-	}
-	a.report(ctx, Event{
-		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
-		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
-	})
-	a.leave(w, r, f, target)
-	return nil
+	a.leave(w, r, f, a.landing(res.Target))
 }
 
 // leave ends the flow in the browser and goes to the return target.
@@ -253,43 +213,6 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target
 	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
 	a.cookies.ExtendTrail(w, r)
 	redirect(w, target)
-}
-
-// saveLogin saves, and tries again for a while: the code is spent, and the
-// visitor has nothing but this answer.
-func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *visit, id Identity) error {
-	ctx, cancel := context.WithTimeout(ctx, saveBudget)
-	defer cancel()
-	if err := a.sessions.login(v, id); err != nil {
-		return err
-	}
-	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
-		err := a.sessions.saveLogin(w, v)
-		if err == nil {
-			return nil
-		}
-		if a.claims.wait(ctx, pause) != nil {
-			return err
-		}
-	}
-}
-
-// follow answers as the callback did that had the claim.
-func (a *Auth) follow(w http.ResponseWriter, r *http.Request, f flow.Flow, left []byte) {
-	o, err := a.openOutcome(left, f)
-	if err != nil {
-		a.failCallback(w, r, f, ReasonStateMismatch, nil)
-		return
-	}
-	if o.Reason != "" {
-		a.afterFailure(w, r, f, o.Reason, nil)
-		return
-	}
-	if err := a.sessions.writeCookie(w, o); err != nil {
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	a.leave(w, r, f, a.landing(o.Target))
 }
 
 // afterFailure starts a login whose code WeChat no longer takes once more by

@@ -19,7 +19,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
-	"github.com/wechatauth/wechatauth/store"
 )
 
 // WithMiniProgram adds a mini program (小程序), whose pages call the
@@ -62,83 +61,44 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
-	c, err := a.join(r, f, claimKey(f.AppID, f.State))
-	if err != nil && r.Context().Err() != nil {
-		return // the client has gone
-	}
-	ctx, cancel := detached(r, callbackBudget)
-	defer cancel()
-	ctx = withFlow(ctx, f)
-	switch {
-	case errors.Is(err, context.Canceled): // the client is gone, which is no failure
-		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
-		return
-	case err != nil:
-		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	if c.outcome != nil {
-		o, err := a.openOutcome(c.outcome, f)
-		if err != nil || (!c.waited && o.Reason == "") { // the cause of a failure helps nobody else
-			o.Reason = ReasonCodeUsed
+	var key client.Secret
+	a.settle(w, r, proof{
+		flow: f, key: claimKey(f.AppID, f.State), keep: failureTTL,
+		session: func(r *http.Request) (*visit, error) {
+			v, err := a.sessions.alone(r.Context())
+			if err == nil {
+				v.bearer = true
+			}
+			return v, err
+		},
+		verify: func(ctx context.Context) (Identity, Reason, error) {
+			ms, err := a.mini.client.Code2Session(ctx, body.Code)
+			if err != nil {
+				return Identity{}, reasonOf(err), err
+			}
+			key = ms.SessionKey
+			return Identity{
+				AppID: f.AppID, OpenID: ms.OpenID, UnionID: ms.UnionID,
+				Channel: ChannelMiniProgram, LoginAt: time.Unix(a.now().Unix(), 0),
+			}, "", nil
+		},
+		prepare: func(ctx context.Context, v *visit, id Identity) error {
+			a.sessions.manager.Put(v.ctx, bearerKey, true)
+			return a.keepSessionKey(ctx, id, key)
+		},
+	}, func(w http.ResponseWriter, r *http.Request, res result) {
+		if res.unopened || res.late && res.Reason == "" { // the cause of a failure helps nobody else
+			res.Reason = ReasonCodeUsed
 		}
-		a.answerMini(w, r, f, o, nil)
-		return
-	}
-	c.spent = true
-	defer a.endClaim(ctx, f, c)
-	o, err := a.miniLogin(ctx, f, body.Code)
-	if settleErr := a.settle(ctx, f, c, o, store.Batch{}); settleErr != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Err: settleErr})
-	}
-	a.answerMini(w, r, f, o, err)
-}
-
-// miniLogin is the login itself: exchange, hook, session.
-func (a *Auth) miniLogin(ctx context.Context, f flow.Flow, code string) (outcome, error) {
-	ms, err := a.mini.client.Code2Session(ctx, code)
-	if err != nil {
-		return outcome{Reason: reasonOf(err)}, err
-	}
-	id := Identity{
-		AppID: f.AppID, OpenID: ms.OpenID, UnionID: ms.UnionID,
-		Channel: ChannelMiniProgram, LoginAt: time.Unix(a.now().Unix(), 0),
-	}
-	v, err := a.sessions.alone(ctx)
-	if err != nil {
-		return outcome{Reason: ReasonStoreUnavailable}, err
-	}
-	v.bearer = true
-	if reason, err := a.admit(v, id); reason != "" {
-		return outcome{Reason: reason}, err
-	}
-	token, expiry, err := a.saveMini(v, id, ms.SessionKey)
-	if err != nil {
-		return outcome{Reason: ReasonStoreUnavailable}, err
-	}
-	a.report(ctx, Event{
-		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel,
-		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
+		a.answerMini(w, r, f, res.outcome, res.err)
 	})
-	return outcome{Token: token, Expiry: expiry.Unix()}, nil
 }
 
-// saveMini stores the newest session_key of the user, sealed, and saves the
-// session.
-func (a *Auth) saveMini(v *visit, id Identity, key client.Secret) (token string, expiry time.Time, err error) {
-	if err := a.sessions.login(v, id); err != nil {
-		return "", time.Time{}, err
-	}
-	a.sessions.manager.Put(v.ctx, bearerKey, true)
+// keepSessionKey stores the newest session_key of the user, sealed.
+func (a *Auth) keepSessionKey(ctx context.Context, id Identity, key client.Secret) error {
 	user := userKey(id.AppID, id.OpenID)
 	sealed := a.keys.Seal([]byte(key.Reveal()), "session_key", user)
-	if err := a.sessions.marks.PutMark(v.ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime); err != nil {
-		return "", time.Time{}, err
-	}
-	if err := a.sessions.saveLogin(nil, v); err != nil {
-		return "", time.Time{}, err
-	}
-	return a.sessions.manager.Token(v.ctx), a.sessions.expiry(v), nil
+	return a.sessions.marks.PutMark(ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime)
 }
 
 func sessionKeyMark(user string) string { return "session_key " + user }
@@ -319,7 +279,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
-	if err := a.saveLogin(ctx, w, v, e.identity); err != nil {
+	if err := a.saveLogin(ctx, w, v, e.identity, nil); err != nil {
 		// The browser got no session, so the ticket may be used again.
 		a.unavailable(w, r, errors.Join(err, a.sessions.marks.DeleteMark(ctx, enteredMark(ticket))))
 		return

@@ -32,9 +32,9 @@ type boxes struct {
 	Session string `json:"s,omitempty"`
 }
 
-// settle leaves the outcome of a login. What its session still has to write
-// goes with it.
-func (a *Auth) settle(ctx context.Context, f flow.Flow, c *claim, o outcome, with store.Batch) error {
+// leaveOutcome leaves the outcome of a login for so long. What its session still
+// has to write goes with it.
+func (a *Auth) leaveOutcome(ctx context.Context, f flow.Flow, c *claim, o outcome, with store.Batch, life time.Duration) error {
 	plain, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -48,46 +48,12 @@ func (a *Auth) settle(ctx context.Context, f flow.Flow, c *claim, o outcome, wit
 		return err
 	}
 	if with.Len() > 0 {
-		with.PutMark(c.key, settled(text), o.ttl())
+		with.PutMark(c.key, settled(text), life)
 		err := a.sessions.batch.DoBatch(ctx, with)
 		c.ended = true
 		return err
 	}
-	return c.settle(ctx, text, o.ttl())
-}
-
-// ttl returns how long the outcome is stored. A failure, and the outcome of a
-// mini program's login, which has no target, are only for requests that wait at
-// this moment.
-func (o outcome) ttl() time.Duration {
-	if o.Reason != "" || o.Target == "" {
-		return failureTTL
-	}
-	return outcomeTTL
-}
-
-func (a *Auth) settleFailure(ctx context.Context, f flow.Flow, c *claim, reason Reason) {
-	if err := a.settle(ctx, f, c, outcome{Reason: reason}, store.Batch{}); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
-	}
-}
-
-// endClaim ends a claim whose callback panicked before it could: whoever waits,
-// and the next try, shall read the cause and not wait for the end of the lease.
-func (a *Auth) endClaim(ctx context.Context, f flow.Flow, c *claim) {
-	switch {
-	case c.ended:
-	case c.spent:
-		a.settleFailure(ctx, f, c, ReasonApplicationError)
-	default:
-		a.release(ctx, f, c)
-	}
-}
-
-func (a *Auth) release(ctx context.Context, f flow.Flow, c *claim) {
-	if err := c.release(ctx); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
-	}
+	return c.settle(ctx, text, life)
 }
 
 // openOutcome opens the box of the browser that holds the flow cookie.

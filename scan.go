@@ -7,7 +7,6 @@ import (
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math/big"
 	"net/http"
@@ -508,85 +507,48 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
-	again := a.scanAgainURL(sc, target)
-	c, err := a.join(r, f, claimKey(f.AppID, "scan "+f.State))
-	if err != nil && r.Context().Err() != nil {
-		return // the client has gone
-	}
-	ctx, cancel := detached(r, callbackBudget)
-	defer cancel()
-	ctx = withFlow(ctx, f)
-	r = r.WithContext(ctx)
-	switch {
-	case errors.Is(err, context.Canceled): // the client is gone, which is no failure
-		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
-		return
-	case err != nil:
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	if c.outcome != nil {
-		a.followScan(w, r, sc, f, c.outcome, right, again)
-		return
-	}
-	defer func() {
-		if c.spent && !c.ended { // a hook panicked
-			_ = a.setScanState(ctx, sc.Ticket, string(ReasonApplicationError))
+	again, spent := a.scanAgainURL(sc, target), false
+	a.settle(w, r, proof{
+		flow: f, key: claimKey(f.AppID, "scan "+f.State), keep: outcomeTTL, session: a.sessions.load,
+		verify: func(ctx context.Context) (id Identity, reason Reason, err error) {
+			id, reason, err = a.spendScan(ctx, sc, end, right)
+			spent = reason == ""
+			return id, reason, err
+		},
+		ended: func(ctx context.Context, reason Reason) { a.tellPhone(ctx, sc.Ticket, reason) },
+	}, func(w http.ResponseWriter, r *http.Request, res result) {
+		switch {
+		case res.unopened:
+			a.stopScan(w, r, sc, ReasonScanUsed, again)
+		case res.err != nil || res.Reason == ReasonStoreUnavailable && !res.shared:
+			if spent { // and so is the QR code
+				a.cookies.Drop(w, a.cookies.ScanName())
+			}
+			a.failCallback(w, r, f, res.Reason, res.err)
+		case res.Reason != "":
+			a.stopScan(w, r, sc, res.Reason, again)
+		case !right:
+			a.stopScan(w, r, sc, ReasonScanNumber, again)
+		default:
+			a.cookies.Drop(w, a.cookies.ScanName())
+			res.Target = target // a tab's own
+			a.enterSession(w, r, f, res)
 		}
-		a.endClaim(ctx, f, c)
-	}()
-	v, err := a.sessions.load(r)
-	if err != nil {
-		a.release(ctx, f, c)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-		return
-	}
-	c.spent = true
-	id, reason, err := a.spendScan(ctx, sc, end, right)
-	if reason == "" {
-		reason, err = a.admit(v, id)
-	}
-	if reason != "" {
-		a.settleFailure(ctx, f, c, reason)
-		if reason != ReasonStoreUnavailable {
-			err = errors.Join(err, a.setScanState(ctx, sc.Ticket, string(reason)))
-		}
-		if err != nil {
-			a.failCallback(w, r, f, reason, err)
-			return
-		}
-		a.stopScan(w, r, sc, reason, again)
-		return
-	}
-	a.cookies.Drop(w, a.cookies.ScanName())
-	if err := a.complete(w, r, v, f, c, id); err != nil {
-		a.settleFailure(ctx, f, c, ReasonStoreUnavailable)
-		a.failCallback(w, r, f, ReasonStoreUnavailable, err) // the QR code is spent
-		return
-	}
-	if err := a.setScanState(ctx, sc.Ticket, scanDone); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "the browser is logged in; the phone was not informed"})
-	}
+	})
 }
 
-// followScan answers a tab that asked while another one finished: with that
-// one's session, and its own target.
-func (a *Auth) followScan(w http.ResponseWriter, r *http.Request, sc scanCookie, f flow.Flow, left []byte, right bool, again string) {
-	o, err := a.openOutcome(left, f)
-	switch {
-	case err != nil:
-		a.stopScan(w, r, sc, ReasonScanUsed, again)
-	case o.Reason != "":
-		a.stopScan(w, r, sc, o.Reason, again)
-	case !right:
-		a.stopScan(w, r, sc, ReasonScanNumber, again)
+// tellPhone lets the phone's page know how the login of the browser ended.
+func (a *Auth) tellPhone(ctx context.Context, ticket string, reason Reason) {
+	state := scanDone
+	switch reason {
+	case "":
+	case ReasonStoreUnavailable: // which it sees for itself
+		return
 	default:
-		if err := a.sessions.writeCookie(w, o); err != nil {
-			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
-			return
-		}
-		a.cookies.Drop(w, a.cookies.ScanName())
-		a.leave(w, r, f, a.landing(f.Target))
+		state = string(reason)
+	}
+	if err := a.setScanState(ctx, ticket, state); err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "the phone was not informed of how the login ended"})
 	}
 }
 
@@ -612,9 +574,6 @@ func (a *Auth) spendScan(ctx context.Context, sc scanCookie, end scanEnd, right 
 	id, err := decodeIdentity(a.official.appID, end.Identity)
 	if err != nil {
 		return Identity{}, ReasonScanExpired, nil
-	}
-	if sc.OpenID != "" && sc.OpenID != id.OpenID {
-		return Identity{}, ReasonIdentityMismatch, nil
 	}
 	id.Channel, id.LoginAt = ChannelScan, time.Unix(a.now().Unix(), 0)
 	return id, "", nil

@@ -107,6 +107,9 @@ func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
 	if v.outer { // LoadAndSave writes it once more
 		s.guard.noteRead(v.ctx, s.storeKey(token))
 	}
+	if v.bearer { // which has no cookie, so it ends with the record
+		v.expiry = s.expiry(v)
+	}
 	if err := s.dropOthers(v); err != nil {
 		return err
 	}

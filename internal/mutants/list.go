@@ -472,8 +472,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a scan whose hook panics goes on", about: "scan",
-		search: "if c.spent && !c.ended { // a hook panicked",
-		broken: "if false {",
+		search: "	if p.ended != nil {\n\t\tp.ended(ctx, reason)\n",
+		broken: "	if false {\n",
 		killer: "^TestT99_",
 	},
 	{
@@ -625,12 +625,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "the code is exchanged before the claim is asked for", about: "callback",
-		search: `	if c.outcome != nil {
-		a.follow(w, r, f, c.outcome)
-		return
-	}
-	defer`,
-		broken: `	defer`,
+		search: `	case c.outcome != nil:
+		answer(w, r, a.follow(p, c))
+`,
+		broken: "",
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
@@ -1402,7 +1400,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a scan's followers need no number", about: "scan",
-		search: "	case !right:\n\t\ta.stopScan(w, r, sc, ReasonScanNumber, again)\n",
+		search: "		case !right:\n\t\t\ta.stopScan(w, r, sc, ReasonScanNumber, again)\n",
 		broken: "",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1527,8 +1525,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a used code gives a token", about: "mini",
-		search: "err != nil || (!c.waited && o.Reason == \"\") {",
-		broken: "err != nil {",
+		search: "res.unopened || res.late && res.Reason == \"\" {",
+		broken: "res.unopened {",
 		killer: "^TestT86_",
 	},
 	{
@@ -1659,13 +1657,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the claim held", about: "claim",
-		search: "	case c.spent:\n		a.settleFailure(ctx, f, c, ReasonApplicationError)",
+		search: "	case c.spent:\n		a.settleFailure(ctx, p, c, ReasonApplicationError)",
 		broken: "	case c.spent:",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},
 	{
 		name: "a panic before the code is spent leaves the claim held", about: "claim",
-		search: "	default:\n		a.release(ctx, f, c)",
+		search: "	default:\n		a.release(ctx, p.flow, c)",
 		broken: "	default:",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},
