@@ -311,7 +311,7 @@ var mutants = []mutant{
 		name: "any number of flows", about: "flow",
 		search: "kept >= MaxFlows || ",
 		broken: "",
-		killer: "^TestAnAnonymousRequestAllocatesLittle$",
+		killer: "^TestJar_Put_limit$",
 	},
 	{
 		name: "any size of flow cookies", about: "flow",
