@@ -7,8 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"net/netip"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -55,6 +53,10 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
 // AccountResolver finds the account of a request. Both methods are called on
 // every request, must be quick, and safe for concurrent use. An error means
 // that there is no such account: the visitor gets 404 and ReasonUnknownAccount.
+//
+// A resolver that knows all accounts at start-up, as those of package accounts
+// do, has a third method, Accounts() ([]Account, error): New checks what it
+// returns, and so does Check.
 type AccountResolver interface {
 	// AppIDOf tells which account a request is for.
 	AppIDOf(r *http.Request) (appID string, err error)
@@ -67,76 +69,82 @@ type AccountResolver interface {
 // only the gate of its own account; sessions and hooks are shared, and a browser
 // may be logged in to several. The endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
 // sends a visitor back to the account he came from. WithApp may be left out.
-// See ByHost, ByPathPrefix and ByHeader.
+// Package accounts has resolvers.
 func WithAccounts(resolver AccountResolver) Option {
 	return func(c *config) { c.accounts, c.accountsSet = resolver, true }
 }
 
-// errUnknownAccount: nobody knows an account for this.
-var errUnknownAccount = errors.New("no account for this request")
-
-// fixedAccounts are known at start-up.
-type fixedAccounts struct {
-	accounts map[string]Account // by AppID
-	appIDOf  func(r *http.Request) string
-	wrong    []error // what New has to tell
+// accountLister is a resolver that knows its accounts at start-up.
+type accountLister interface {
+	Accounts() ([]Account, error)
 }
 
-func newFixedAccounts(appIDOf func(*http.Request) string, accounts []Account, wrong ...error) *fixedAccounts {
-	f := &fixedAccounts{accounts: map[string]Account{}, appIDOf: appIDOf, wrong: wrong}
+// listed returns the accounts of an accountLister by AppID, with what is wrong
+// with them, and whether the resolver is one.
+func listed(resolver AccountResolver) (accounts map[string]Account, errs []error, ok bool) {
+	lister, ok := resolver.(accountLister)
+	if !ok {
+		return nil, nil, false
+	}
+	list, err := lister.Accounts()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	accounts = map[string]Account{}
 	taken := map[string]bool{} // AppIDs of whatever kind
-	for _, account := range accounts {
-		if held, ok := f.accounts[account.AppID]; ok {
+	for _, account := range list {
+		if held, ok := accounts[account.AppID]; ok {
 			if held.text() != account.text() {
-				f.wrong = append(f.wrong, fmt.Errorf("%s is given twice, in two ways", clean(account.AppID)))
+				errs = append(errs, fmt.Errorf("%s is given twice, in two ways", clean(account.AppID)))
 			}
 			continue
 		}
-		f.accounts[account.AppID] = account
+		accounts[account.AppID] = account
 		for _, appID := range []string{account.AppID, account.WebsiteAppID, account.MiniProgramAppID} {
 			if appID != "" && taken[appID] {
-				f.wrong = append(f.wrong, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", clean(appID)))
+				errs = append(errs, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", clean(appID)))
 			}
 			taken[appID] = true
 		}
 	}
-	return f
+	return accounts, errs, true
 }
 
 // validateAccounts checks the accounts that are known at start-up.
 func (c *config) validateAccounts() (errs []error) {
-	fixed, ok := c.accounts.(*fixedAccounts)
+	accounts, wrong, ok := listed(c.accounts)
 	if !ok {
 		return nil
 	}
-	for _, err := range fixed.wrong {
-		errs = append(errs, fmt.Errorf("WithAccounts: %w", err))
+	for _, err := range wrong {
+		errs = append(errs, linesOf("WithAccounts: ", err))
 	}
-	if len(fixed.accounts) == 0 {
+	if len(accounts) == 0 {
 		errs = append(errs, errors.New("WithAccounts: give at least one account"))
 	}
 	shared := *c
 	shared.endpoints, shared.httpClient = client.Endpoints{}, nil // New checks these once
-	for appID, account := range fixed.accounts {
+	for appID, account := range accounts {
 		one, err := shared.ofAccount(account)
 		if err == nil {
 			err = new(Auth).setAccounts(one)
 		}
 		if err != nil {
-			prefix := "WithAccounts: " + clean(appID) + ": "
-			errs = append(errs, errors.New(prefix+strings.ReplaceAll(err.Error(), "\n", "\n"+prefix)))
+			errs = append(errs, linesOf("WithAccounts: "+clean(appID)+": ", err))
 		}
 	}
 	return errs
 }
 
-// openFixed makes the gates of these accounts.
-func (a *Auth) openFixed() error {
-	fixed, ok := a.tenants.resolver.(*fixedAccounts)
-	if !ok {
-		return nil
-	}
-	for appID := range fixed.accounts {
+// linesOf puts a prefix before each line of an error.
+func linesOf(prefix string, err error) error {
+	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
+}
+
+// openListed makes the gates of the accounts that are known.
+func (a *Auth) openListed() error {
+	accounts, _, _ := listed(a.tenants.resolver)
+	for appID := range accounts {
 		if _, err := a.tenantOf(context.Background(), appID); err != nil {
 			return err
 		}
@@ -146,107 +154,11 @@ func (a *Auth) openFixed() error {
 
 // onOneHost reports whether no account has a base URL of its own.
 func onOneHost(resolver AccountResolver) bool {
-	fixed, ok := resolver.(*fixedAccounts)
-	if !ok {
-		return false
-	}
-	for _, account := range fixed.accounts {
-		if account.BaseURL != "" {
-			return false
-		}
-	}
-	return true
-}
-
-func (f *fixedAccounts) AppIDOf(r *http.Request) (string, error) {
-	if appID := f.appIDOf(r); appID != "" {
-		return appID, nil
-	}
-	return "", errUnknownAccount
-}
-
-func (f *fixedAccounts) Account(_ context.Context, appID string) (Account, error) {
-	if account, ok := f.accounts[appID]; ok {
-		return account, nil
-	}
-	return Account{}, errUnknownAccount
-}
-
-// ByHost tells accounts by the request's host. Each account needs a BaseURL,
-// and the hosts are those of the BaseURLs; a proxy in front has to pass Host
-// on.
-func ByHost(accounts ...Account) AccountResolver {
-	appIDs := map[string]string{}
-	var wrong []error
+	accounts, _, ok := listed(resolver)
 	for _, account := range accounts {
-		base, err := parseBaseURL(account.BaseURL)
-		switch {
-		case account.BaseURL == "":
-			wrong = append(wrong, fmt.Errorf("ByHost: %s needs a BaseURL that is its own", clean(account.AppID)))
-			continue
-		case err != nil:
-			continue // New reports it
-		}
-		if other := appIDs[base.Host]; other != "" && other != account.AppID {
-			wrong = append(wrong, fmt.Errorf("ByHost: %s and %s have one host", clean(other), clean(account.AppID)))
-		}
-		appIDs[base.Host] = account.AppID
-		if base.Port() == "" {
-			appIDs[base.Host+map[string]string{"https": ":443", "http": ":80"}[base.Scheme]] = account.AppID
-		}
+		ok = ok && account.BaseURL == ""
 	}
-	return newFixedAccounts(func(r *http.Request) string { return appIDs[strings.ToLower(r.Host)] }, accounts, wrong...)
-}
-
-// ByPathPrefix tells accounts by the beginning of the path: "/shop-a/" for one,
-// "/shop-b/" for another. Prefixes begin and end in a slash; the longest one
-// that fits counts, and "/" takes the rest. A path that leads out of its prefix
-// again ("/shop-a/../shop-b/") has no account: many a router would serve the
-// other's page.
-func ByPathPrefix(prefixes map[string]Account) AccountResolver {
-	accounts := make([]Account, 0, len(prefixes))
-	var wrong []error
-	for prefix, account := range prefixes {
-		accounts = append(accounts, account)
-		if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") {
-			wrong = append(wrong, fmt.Errorf("ByPathPrefix: %q has to begin and end in a slash", prefix))
-		}
-	}
-	appIDOf := func(urlPath string) string {
-		longest, appID := 0, ""
-		for prefix, account := range prefixes {
-			if len(prefix) > longest && strings.HasPrefix(urlPath+"/", prefix) {
-				longest, appID = len(prefix), account.AppID
-			}
-		}
-		return appID
-	}
-	return newFixedAccounts(func(r *http.Request) string {
-		appID := appIDOf(r.URL.Path)
-		if appIDOf(path.Clean("/"+r.URL.Path)) != appID {
-			return ""
-		}
-		return appID
-	}, accounts, wrong...)
-}
-
-// ByHeader tells accounts by a header with the AppID, which a trusted proxy
-// sets: it is believed from the peers in trusted only, and a request from
-// anywhere else has no account. Remember that a header of this name which a
-// visitor sends has to be removed by the proxy.
-func ByHeader(name string, trusted []netip.Prefix, accounts ...Account) AccountResolver {
-	return newFixedAccounts(func(r *http.Request) string {
-		values := slices.DeleteFunc(slices.Clone(r.Header.Values(name)), func(value string) bool { return value == "" })
-		if len(values) != 1 || !fromPeer(r.RemoteAddr, trusted) {
-			return ""
-		}
-		return values[0]
-	}, accounts)
-}
-
-func fromPeer(remoteAddr string, trusted []netip.Prefix) bool {
-	peer, err := netip.ParseAddrPort(remoteAddr)
-	return err == nil && slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(peer.Addr().Unmap()) })
+	return ok
 }
 
 // tenants holds a gate for each account that was asked for. They share all

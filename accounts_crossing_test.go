@@ -85,7 +85,7 @@ func mallLayouts() map[string]mallLayout {
 			place: func(m *mall, server *url.URL) AccountResolver {
 				m.shops[0].origin, m.shops[1].origin = server.String(), server.String()
 				m.shops[0].page, m.shops[1].page = "/a/x", "/b/x"
-				return ByPathPrefix(map[string]Account{"/a/": m.shops[0].account, "/b/": m.shops[1].account})
+				return byPathPrefix(map[string]Account{"/a/": m.shops[0].account, "/b/": m.shops[1].account})
 			},
 			// As http.FileServer and many a router do.
 			shopOf: func(_ *mall, r *http.Request) int {
@@ -101,7 +101,7 @@ func mallLayouts() map[string]mallLayout {
 					m.shops[i].origin, m.shops[i].page = "http://"+host+":"+server.Port(), "/x"
 					m.shops[i].account.BaseURL = m.shops[i].origin
 				}
-				return ByHost(m.shops[0].account, m.shops[1].account)
+				return byHost(m.shops[0].account, m.shops[1].account)
 			},
 			shopOf: func(m *mall, r *http.Request) int {
 				if "http://"+r.Host == m.shops[1].origin {
@@ -346,7 +346,7 @@ func TestACrossingIsCounted(t *testing.T) {
 
 func TestRevokingAUserOfOneAccountEndsTheSessionThatALoginToAnotherHasMovedOn(t *testing.T) {
 	sim, a, b := newShops(t)
-	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), byPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
 	visitor := s.browser()
 	visitor.visit("/a/x")
 	visitor.visit("/b/x")

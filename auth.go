@@ -45,15 +45,13 @@ type Auth struct {
 
 	scanLooks *scanLooks
 
-	environments    environment.Policy
-	embeddedQR      bool
-	scanPlace       func(*http.Request) string
-	scanLook        time.Duration // how long one look at the store may take
-	tokens          bool
-	profileMaxAge   time.Duration
-	snapshot        SnapshotPolicy
-	identityHeaders bool
-	verifyFiles     map[string]string // content by name
+	environments  environment.Policy
+	scanPlace     func(*http.Request) string
+	scanLook      time.Duration // how long one look at the store may take
+	tokens        bool
+	profileMaxAge time.Duration
+	snapshot      SnapshotPolicy
+	verifyFiles   map[string]string // content by name
 
 	pageVisit    func(*http.Request) bool
 	pages        Pages // nil for those of this library
@@ -97,8 +95,8 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	a := &Auth{
 		prefix: c.prefix, scope: c.scope,
-		environments: maps.Clone(c.environments), embeddedQR: c.embeddedQR, scanPlace: c.scanPlace, scanLook: c.scanLook,
-		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, identityHeaders: c.identityHeaders, verifyFiles: c.verifyFiles,
+		environments: maps.Clone(c.environments), scanPlace: c.scanPlace, scanLook: c.scanLook,
+		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
 		scanLooks: &scanLooks{},
 		onLogin:   hook(c.onLogin).quiet(),
@@ -113,7 +111,7 @@ func New(opts ...Option) (*Auth, error) {
 	}
 	if c.accountsSet {
 		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
-		return a, a.openFixed()
+		return a, a.openListed()
 	}
 	return a, nil
 }

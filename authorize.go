@@ -44,18 +44,13 @@ func (a *Auth) admit(f flow.Flow, v *visit, id Identity) (Reason, error) {
 // WithAuthorize sets a function that is called for every authenticated request.
 // If it returns ErrForbidden, the request is rejected with 403 and
 // ReasonNotAuthorized; if it returns any other error, with 503 and
-// ReasonApplicationError. Behind LoadWeChat the request is anonymous instead. f
-// must be fast and safe for concurrent use; if it is not fast, see
-// WithAuthorizeInterval.
-func WithAuthorize(f func(ctx context.Context, id Identity) error) Option {
-	return func(c *config) { c.authorize = f }
-}
-
-// WithAuthorizeInterval lets an instance believe a consent of WithAuthorize
-// for so long, per AppID and openid: up to one hour. A refusal is never
-// remembered. Default 0: asked on every request.
-func WithAuthorizeInterval(d time.Duration) Option {
-	return func(c *config) { c.authorizeInterval = d }
+// ReasonApplicationError. Behind LoadWeChat the request is anonymous instead. If
+// f returns nil, each instance calls it for the same AppID and openid again only
+// after interval: up to one hour, or 0 to call it for every request. An error is
+// never remembered. f must be safe for concurrent use. By default, no function
+// is called.
+func WithAuthorize(f func(ctx context.Context, id Identity) error, interval time.Duration) Option {
+	return func(c *config) { c.authorize, c.authorizeInterval, c.authorizeSet = f, interval, true }
 }
 
 const (
@@ -68,10 +63,10 @@ const (
 func (c *config) validateAuthorize() error {
 	var errs []error
 	if c.authorizeInterval < 0 || c.authorizeInterval > maxAuthorizeInterval {
-		errs = append(errs, fmt.Errorf("WithAuthorizeInterval: %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
+		errs = append(errs, fmt.Errorf("WithAuthorize: the interval %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
 	}
-	if c.authorizeInterval != 0 && c.authorize == nil {
-		errs = append(errs, errors.New("WithAuthorizeInterval: requires WithAuthorize"))
+	if c.authorizeSet && c.authorize == nil {
+		errs = append(errs, errors.New("WithAuthorize: the function is nil; leave the option out"))
 	}
 	return errors.Join(errs...)
 }

@@ -20,7 +20,7 @@ func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
 			return fmt.Errorf("banned for this test: %w", ErrForbidden)
 		}
 		return nil
-	}))
+	}, 0))
 	b := s.browser()
 	assert.Contains(t, b.visit("/a").body, "logged-in=true")
 	banned.Store(true)
@@ -40,13 +40,13 @@ func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
 func TestAuthorizeIsAskedOncePerIntervalAndARefusalIsNotRemembered(t *testing.T) {
 	var asked atomic.Int32
 	var answer atomic.Pointer[error]
-	s := newSite(t, WithAuthorizeInterval(time.Minute), WithAuthorize(func(context.Context, Identity) error {
+	s := newSite(t, WithAuthorize(func(context.Context, Identity) error {
 		asked.Add(1)
 		if err := answer.Load(); err != nil {
 			return *err
 		}
 		return nil
-	}))
+	}, time.Minute))
 	b := s.browser()
 	for range 5 {
 		b.visit("/a")

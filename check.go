@@ -52,8 +52,7 @@ func (e *CheckError) Unwrap() []error {
 //
 // Call it at start-up, or from a health check that is not asked too often: it
 // makes one call to WeChat for each account. With WithAccounts it looks at the
-// accounts of ByHost, ByPathPrefix and ByHeader; those of another resolver it
-// does not know.
+// accounts that the resolver lists (see AccountResolver).
 //
 // What it cannot see is WeChat's console: CallbackDomain, and CallbackDomains of
 // many accounts, is what has to stand there.
@@ -98,8 +97,8 @@ func (a *Auth) CallbackDomain() string {
 }
 
 // CallbackDomains is CallbackDomain for each AppID that has one: the official
-// accounts and website applications, those of ByHost, ByPathPrefix and ByHeader
-// too. Those of another resolver it does not know.
+// accounts and website applications, those that the resolver of WithAccounts
+// lists too.
 func (a *Auth) CallbackDomains() map[string]string {
 	domains := map[string]string{}
 	for _, gate := range a.checkedGates(context.Background()) {
@@ -142,11 +141,8 @@ func (a *Auth) checkedGates(ctx context.Context) (gates []*Auth) {
 	if a.tenants == nil {
 		return []*Auth{a}
 	}
-	fixed, ok := a.tenants.resolver.(*fixedAccounts)
-	if !ok {
-		return nil
-	}
-	for appID := range fixed.accounts {
+	accounts, _, _ := listed(a.tenants.resolver)
+	for appID := range accounts {
 		if gate, err := a.tenantOf(ctx, appID); err == nil { // New has told of others
 			gates = append(gates, gate)
 		}

@@ -78,7 +78,7 @@ func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {
 	defer sim.Close()
 	auth, err := New(
 		WithBaseURL("https://m.example.com"), WithEndpoints(sim.Endpoints()),
-		WithAccounts(ByPathPrefix(map[string]Account{
+		WithAccounts(byPathPrefix(map[string]Account{
 			"/a/": {AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret},
 			"/b/": {AppID: "wx00000000000000f7", Secret: "secret-for-tests"},
 		})),
@@ -166,7 +166,7 @@ func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
 
 func TestEachAccountOfManyHasItsCallbackDomain(t *testing.T) {
 	const a, b = "wx00000000000000a1", "wx00000000000000f7"
-	many, err := New(WithBaseURL("https://example.com"), WithAccounts(ByHost(
+	many, err := New(WithBaseURL("https://example.com"), WithAccounts(byHost(
 		Account{AppID: a, Secret: testSecret, BaseURL: "https://a.example.com", WebsiteAppID: "wx00000000000000b2", WebsiteSecret: testSecret},
 		Account{AppID: b, Secret: testSecret, BaseURL: "https://b.example.com"},
 	)))

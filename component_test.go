@@ -41,7 +41,7 @@ func newPlatformSite(t *testing.T, opts ...Option) *site {
 }
 
 func TestAPlatformLogsInOnBehalfOfAnAccountAndItsMiniProgram(t *testing.T) {
-	s := newPlatformSite(t, WithTokens())
+	s := newPlatformSite(t, WithTokens(0))
 	s.handle("/token", func(w http.ResponseWriter, r *http.Request) {
 		_, err := s.auth.AccessToken(r.Context())
 		fmt.Fprint(w, "token: ", err)
@@ -95,7 +95,7 @@ func TestManyAccountsLogInThroughOnePlatform(t *testing.T) {
 	}
 	sim := wechattest.NewServer(wechattest.WithAccount(append(wechattest.DefaultAccounts(), kinds(shopA), kinds(shopB))...))
 	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
-	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": {AppID: shopA}, "/b/": {AppID: shopB}}),
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), byPathPrefix(map[string]Account{"/a/": {AppID: shopA}, "/b/": {AppID: shopB}}),
 		WithComponent(wechattest.DefaultComponentAppID, source), WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
 	visitor := s.browser()
 	for path, appID := range map[string]string{"/a/x": shopA, "/b/x": shopB} {

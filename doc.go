@@ -52,10 +52,10 @@
 //
 // # Other packages
 //
-// Package client speaks WeChat's HTTP API, package environment tells where a
-// page is open, package store keeps sessions in Redis (with Sentinel or
-// Cluster: store/rueidisstore), package wechattest is a simulated WeChat for
-// tests and local work (cmd/wechatsim: as a program), observe/wechatprom and
-// observe/wechatotel are observers for Prometheus and OpenTelemetry, and
-// cmd/wechatcheck is [Auth.Check] from a terminal.
+// Package client speaks WeChat's HTTP API; store keeps sessions in Redis (and
+// store/rueidisstore in Sentinel or Cluster); accounts, environment and
+// identityheader tell accounts and browsers apart and pass identities to a
+// reverse proxy; wechattest (as a program: cmd/wechatsim) simulates WeChat;
+// observe/wechatprom and observe/wechatotel are observers; cmd/wechatcheck is
+// [Auth.Check] from a terminal.
 package wechatauth

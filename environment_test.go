@@ -123,9 +123,9 @@ func TestPoliciesThatCannotWorkAreRefused(t *testing.T) {
 		want string
 	}{
 		"a website login without a website application": {right(WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginWebsite})), "set WithWebsiteApp"},
-		"an embedded QR code without one":               {right(WithEmbeddedQR()), "set WithWebsiteApp"},
-		"what cannot work in an environment":            {right(WithEnvironment(environment.Policy{environment.PhoneBrowser: environment.LoginScan})), `WithEnvironment: "phone_browser", action 3: a phone cannot scan its own screen`},
-		"a website login for an account that has none": {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase})),
+		"an embedded QR code without one":               {right(WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})), "set WithWebsiteApp"},
+		"what cannot work in an environment":            {right(WithEnvironment(environment.Policy{environment.PhoneBrowser: environment.LoginScan})), `WithEnvironment: "phone_browser", action 4: a phone cannot scan its own screen`},
+		"a website login for an account that has none": {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase})),
 			WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginWebsite})}, "set WithWebsiteApp"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"strings"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/accounts"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -67,7 +67,7 @@ func ExampleAuth_Logout() {
 func ExampleAuth_AccessToken() {
 	s := newSite()
 	defer s.stop()
-	auth, err := wechatauth.New(s.options(wechatauth.WithTokens())...)
+	auth, err := wechatauth.New(s.options(wechatauth.WithTokens(0))...)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -98,7 +98,7 @@ func ExampleAuth_CallbackDomain() {
 func ExampleAuth_CallbackDomains() {
 	auth, err := wechatauth.New(
 		wechatauth.WithBaseURL("https://www.example.com"),
-		wechatauth.WithAccounts(wechatauth.ByHost(
+		wechatauth.WithAccounts(accounts.ByHost(
 			wechatauth.Account{AppID: "wx00000000000000a1", Secret: "app-secret-for-tests", BaseURL: "https://north.example.com"},
 			wechatauth.Account{AppID: "wx00000000000000f7", Secret: "app-secret-for-tests", BaseURL: "https://south.example.com"},
 		)),
@@ -210,43 +210,6 @@ func ExampleNewRelay() {
 	}
 	fmt.Println(shop.CallbackDomain())
 	// Output: auth.example.com
-}
-
-// Two accounts on two hosts.
-func ExampleByHost() {
-	_, err := wechatauth.New(
-		wechatauth.WithBaseURL("https://www.example.com"),
-		wechatauth.WithAccounts(wechatauth.ByHost(
-			wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests", BaseURL: "https://north.example.com"},
-			wechatauth.Account{AppID: "wx00000000000000e2", Secret: "south-secret-for-tests", BaseURL: "https://south.example.com"},
-		)),
-	)
-	fmt.Println(err)
-	// Output: <nil>
-}
-
-// A proxy on this machine tells which account is meant.
-func ExampleByHeader() {
-	accounts := wechatauth.ByHeader("X-Account", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
-		wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"})
-	r := httptest.NewRequest(http.MethodGet, "/", nil)
-	r.Header.Set("X-Account", "wx00000000000000e1")
-	r.RemoteAddr = "127.0.0.1:40000"
-	fmt.Println(accounts.AppIDOf(r))
-	r.RemoteAddr = "192.0.2.1:40000"
-	fmt.Println(accounts.AppIDOf(r))
-	// Output:
-	// wx00000000000000e1 <nil>
-	//  no account for this request
-}
-
-// Accounts by the beginning of the path; ExampleWithAccounts is a whole site.
-func ExampleByPathPrefix() {
-	accounts := wechatauth.ByPathPrefix(map[string]wechatauth.Account{
-		"/north/": {AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"},
-	})
-	fmt.Println(accounts.AppIDOf(httptest.NewRequest(http.MethodGet, "/north/orders", nil)))
-	// Output: wx00000000000000e1 <nil>
 }
 
 // printer is an observer that prints the names of what it is told.

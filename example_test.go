@@ -13,6 +13,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/accounts"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -236,7 +237,7 @@ func ExampleWithAccounts() {
 	wall := wechatauth.RequireWeChat(
 		wechatauth.WithBaseURL("http://"+s.Listener.Addr().String()),
 		wechatauth.WithEndpoints(s.wechat.Endpoints()),
-		wechatauth.WithAccounts(wechatauth.ByPathPrefix(map[string]wechatauth.Account{"/north/": north, "/south/": south})),
+		wechatauth.WithAccounts(accounts.ByPathPrefix(map[string]wechatauth.Account{"/north/": north, "/south/": south})),
 	)
 	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := wechatauth.IdentityFromContext(r.Context())
@@ -294,19 +295,4 @@ func ExampleWithSessionManager() {
 
 	s.show(wechattest.Browser(wechattest.IPhone), "/cart")
 	// Output: 200 /cart true
-}
-
-// A reverse proxy behind the wall: the application there, in any language,
-// finds the openid in a header, and no client can send it one.
-func ExampleWithIdentityHeaders() {
-	s := newSite()
-	defer s.stop()
-	wall := wechatauth.RequireWeChat(s.options(wechatauth.WithIdentityHeaders())...)
-	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		person := wechattest.DefaultPeople()[0].Name
-		fmt.Fprint(w, r.Header.Get(wechatauth.HeaderOpenID) == wechattest.OpenID(wechattest.DefaultAppID, person))
-	})))
-
-	s.show(wechattest.Browser(wechattest.IPhone), "/")
-	// Output: 200 true
 }

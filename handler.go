@@ -55,7 +55,6 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.serveVerifyFile(w, r, content)
 		return
 	}
-	r = asSent(r)
 	a, ok := a.forRequest(w, r)
 	if !ok {
 		return
@@ -222,7 +221,8 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		held = slices.DeleteFunc(held, func(h flow.Held) bool { return slices.Contains(lost, h.Name) })
 	}
 	acc := a.official
-	switch act := a.loginActionFor(r); {
+	act := a.loginActionFor(r)
+	switch {
 	case a.confirms(r, l.target): // the official account's, whatever WithEnvironment says
 	case act == environment.OpenInWeChat:
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
@@ -233,7 +233,8 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 	default:
 		acc = a.accountFor(r)
 	}
-	if acc.channel == ChannelWebsite && a.embeddedQR && l.openID == "" && r.URL.Path != a.endpoint("login") {
+	embedded := acc.channel == ChannelWebsite && act == environment.LoginEmbeddedQR
+	if embedded && l.openID == "" && r.URL.Path != a.endpoint("login") {
 		redirect(w, a.loginURL(l.target, false)) // the page with the QR code has a URL of its own
 		return
 	}
@@ -249,7 +250,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		started.Flow = flowID(f.AppID, f.State)
 		a.report(r.Context(), started)
 	}
-	if acc.channel == ChannelWebsite && a.embeddedQR {
+	if embedded {
 		a.showEmbeddedQR(w, r, acc, f)
 		return
 	}
@@ -313,7 +314,7 @@ func (a *Auth) loginActionFor(r *http.Request) environment.Action {
 // accountFor picks the account by the browser. The User-Agent decides what a
 // visitor is shown, never what he may do.
 func (a *Auth) accountFor(r *http.Request) account {
-	if a.website.client != nil && a.loginActionFor(r) == environment.LoginWebsite {
+	if a.website.client != nil && a.loginActionFor(r).NeedsWebsite() {
 		return a.website
 	}
 	return a.official
@@ -497,7 +498,6 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 // before the answer begins; it does not check where the request comes from, as
 // the endpoint does.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
-	r = asSent(r)
 	a, err := a.of(r)
 	if err != nil {
 		return err

@@ -640,11 +640,11 @@ func faultsOfHooks() []leakFault {
 		{name: "WithOnLogin refuses", want: "no user", opts: with(WithOnLogin(func(_ context.Context, id Identity) error { return said(id) })), run: nothing},
 		{name: "WithOnLogin panics", want: "panics", opts: with(WithOnLogin(func(context.Context, Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
 		{name: "WithOnLogin panics with nothing", want: "nil pointer", opts: with(WithOnLogin(func(context.Context, Identity) error { var p *Identity; return said(*p) })), run: nothing},
-		{name: "WithAuthorize refuses", want: "no user", opts: with(WithAuthorize(func(_ context.Context, id Identity) error { return said(id) })), run: nothing},
+		{name: "WithAuthorize refuses", want: "no user", opts: with(WithAuthorize(func(_ context.Context, id Identity) error { return said(id) }, 0)), run: nothing},
 		{name: "WithAuthorize refuses with an error in an error", want: "outer", opts: with(WithAuthorize(func(_ context.Context, id Identity) error {
 			return errors.Join(errors.New("outer"), fmt.Errorf("inner: %w", said(id)))
-		})), run: nothing},
-		{name: "WithAuthorize panics", want: "panics", opts: with(WithAuthorize(func(context.Context, Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
+		}, 0)), run: nothing},
+		{name: "WithAuthorize panics", want: "panics", opts: with(WithAuthorize(func(context.Context, Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},
 		{name: "the observer panics", want: "panics", opts: with(WithObserver(observing(func(Event) { panic("the observer panics, because the test says so") }))), run: nothing},
 		{name: "the error handler prints everything", want: "callback_malformed", made: printingFailures, run: badVisits},
 		{name: "the error handler panics", want: "panics", opts: with(WithErrorHandler(func(http.ResponseWriter, *http.Request, Failure) {

@@ -169,8 +169,8 @@ var exits = []struct {
 		w.enter().store.readOnly.Store(true)
 		return w.b.step("/put")
 	}},
-	{"a page for which WithAuthorize refuses", 403, []Option{WithAuthorize(refusing)}, func(w *walk) answer { return w.b.visit("/a") }},
-	{"a script for which WithAuthorize refuses", 403, []Option{WithAuthorize(refusing)}, func(w *walk) answer {
+	{"a page for which WithAuthorize refuses", 403, []Option{WithAuthorize(refusing, 0)}, func(w *walk) answer { return w.b.visit("/a") }},
+	{"a script for which WithAuthorize refuses", 403, []Option{WithAuthorize(refusing, 0)}, func(w *walk) answer {
 		w.b.visit("/a")
 		return w.b.fetch("GET", "/a")
 	}},
@@ -341,7 +341,7 @@ var exits = []struct {
 		_, front := newRelayedSite(w.t)
 		return w.b.step(front.URL + "/relay?code=abc&state=abc")
 	}},
-	{"the page with WeChat's QR code", 200, []Option{withWebsite(), WithEmbeddedQR()}, func(w *walk) answer {
+	{"the page with WeChat's QR code", 200, []Option{withWebsite(), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})}, func(w *walk) answer {
 		return w.b.as(wechattest.OrdinaryBrowser).step("/wechat/login?next=/a")
 	}},
 	{"the page that asks to open WeChat", 403, []Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.OpenInWeChat})}, func(w *walk) answer { return w.b.as(wechattest.OrdinaryBrowser).step("/a") }},

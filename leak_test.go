@@ -277,7 +277,7 @@ func newLeakSite(t *testing.T, patience time.Duration, opts ...Option) *leakSite
 
 	defaults := []Option{
 		WithEndpoints(client.Endpoints{Open: x.front.URL, API: x.front.URL}),
-		WithScope(client.ScopeUserInfo), WithTokens(), WithFlowKeys([]byte(canaryFlowKey)),
+		WithScope(client.ScopeUserInfo), WithTokens(0), WithFlowKeys([]byte(canaryFlowKey)),
 		WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
 		WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
 		WithObserver(observing(func(e Event) { x.sinks.spill("events", e); x.sinks.spillError("events", e.Err) })),

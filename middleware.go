@@ -102,10 +102,10 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 			return
 		}
 		a, ok := a.forRequest(w, r)
-		if !ok || a.strayCallback(w, asSent(r)) {
+		if !ok || a.strayCallback(w, r) {
 			return
 		}
-		v, err := a.sessions.loadIf(asSent(r), true)
+		v, err := a.sessions.loadIf(r, true)
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: a.appIDFor(r), Err: err})
 			if v, err = a.sessions.standIn(r.Context(), err); err != nil {
@@ -189,8 +189,6 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			a.passPreflight(w, r, next)
 			return
 		}
-		received := r
-		r = asSent(r)
 		a, ok := a.forRequest(w, r)
 		if !ok || a.strayCallback(w, r) {
 			return
@@ -213,11 +211,11 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			if a.profileDue(v) && a.isPage(r) {
 				a.refreshProfile(v)
 			}
-			a.pass(w, received, v, next)
+			a.pass(w, r, v, next)
 		case actionGuest:
-			a.pass(w, received, v.guest(), next)
+			a.pass(w, r, v.guest(), next)
 		case actionAnonymous:
-			a.pass(w, received, v, next)
+			a.pass(w, r, v, next)
 		case actionHop:
 			a.hop(w, a.targetOf(r))
 		case actionLogin:
@@ -237,9 +235,6 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 // passPreflight hands a preflight on without asking the store: browsers send it
 // without cookies, and ignore those that it sets. Its session is empty.
 func (a *Auth) passPreflight(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if a.identityHeaders {
-		r = a.withIdentityHeaders(r, Identity{}, false)
-	}
 	next.ServeHTTP(w, a.sessions.withEmpty(r))
 }
 
@@ -278,9 +273,6 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.Handler) {
 	around, _ := r.Context().Value(visitKey).(*visit)
 	r = r.WithContext(v.ctx)
-	if a.identityHeaders {
-		r = a.withIdentityHeaders(r, v.identity, v.loggedIn)
-	}
 	if v.outer && around != nil && around.manager == v.manager {
 		addVary(w.Header(), "Cookie")
 		v.around = around

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/netip"
 	"net/url"
 	"regexp"
 	"strings"
@@ -606,15 +605,6 @@ func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
 		callback := callbackOf(s.pending("/a"), "code")
 		assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, callback, "Sec-Fetch-Dest:").StatusCode, "in no frame")
 		assert.Equal(t, http.StatusOK, s.wire(http.MethodGet, callback, "Sec-Fetch-Dest:", "Sec-Fetch-Dest: iframe").StatusCode, "to open it in the whole window")
-	})
-	t.Run("the header of ByHeader", func(t *testing.T) {
-		byHeader := ByHeader("X-App", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Account{AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret})
-		r := httptest.NewRequest(http.MethodGet, "/", nil)
-		r.RemoteAddr = "127.0.0.1:1"
-		r.Header["X-App"] = []string{"", wechattest.DefaultAppID}
-		appID, err := byHeader.AppIDOf(r)
-		require.NoError(t, err)
-		assert.Equal(t, wechattest.DefaultAppID, appID)
 	})
 }
 

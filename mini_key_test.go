@@ -241,7 +241,7 @@ func keyFaults() map[string]func(t *testing.T) *keySite {
 		"sessions in memory":            in(0, func(*keySite) {}),
 		"sessions that are encrypted":   in(patienceForRedis, func(*keySite) {}, WithSessionEncryption(sessionKeyForTests)),
 		"a hook that refuses":           in(patienceForRedis, func(*keySite) {}, WithOnLogin(func(_ context.Context, id Identity) error { return fmt.Errorf("not %+v", id) })),
-		"a user who is kept out":        in(patienceForRedis, func(*keySite) {}, WithAuthorize(func(_ context.Context, id Identity) error { return fmt.Errorf("not %+v", id) })),
+		"a user who is kept out":        in(patienceForRedis, func(*keySite) {}, WithAuthorize(func(_ context.Context, id Identity) error { return fmt.Errorf("not %+v", id) }, 0)),
 		"Redis gone after the exchange": in(patienceForRedis, onLogin(func(x *keySite) { x.redis.Stop() })),
 		"Redis gone after the login":    in(patienceForRedis, afterLogin(func(x *keySite) { x.redis.Stop() })),
 		"Redis frozen":                  in(30*time.Millisecond, onLogin(func(x *keySite) { x.redis.Freeze() })),

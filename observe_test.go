@@ -402,7 +402,7 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 			return errors.New("barred")
 		}
 		return nil
-	}))
+	}, 0))
 	mux := http.NewServeMux()
 	inner := s.server.Config.Handler
 	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

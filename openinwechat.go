@@ -9,16 +9,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/page"
 )
 
-// WithEmbeddedQR shows the QR code of WithWebsiteApp in a page of this site, in
-// a frame as WeChat's wxLogin.js makes one, instead of sending the browser to
-// WeChat's page. The frame is WeChat's and the page runs no script; after the
-// confirmation the whole window goes on (self_redirect=false). Browsers allow
-// that towards this site only, so it does not go with WithRelay. Default: the
-// browser goes to WeChat's page.
-func WithEmbeddedQR() Option {
-	return func(c *config) { c.embeddedQR = true }
-}
-
 // showEmbeddedQR is the page with WeChat's frame.
 func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
 	lang := client.LangZhCN

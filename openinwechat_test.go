@@ -149,7 +149,7 @@ func TestThePageToOpenInWeChatAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 }
 
 func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
-	s := newSite(t, withWebsite(), WithEmbeddedQR())
+	s := newSite(t, withWebsite(), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}))
 	b := s.browser().as(wechattest.OrdinaryBrowser)
 	page := b.visit("/a?b=c")
 	assert.Equal(t, s.auth.base.String()+"/wechat/login?next=%2Fa%3Fb%3Dc", page.Request.URL.String())

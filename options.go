@@ -59,15 +59,13 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
-	environments    environment.Policy
-	embeddedQR      bool
-	scanPlace       func(*http.Request) string
-	scanLook        time.Duration
-	tokens          bool
-	profileMaxAge   time.Duration
-	snapshot        SnapshotPolicy
-	identityHeaders bool
-	verifyFiles     map[string]string
+	environments  environment.Policy
+	scanPlace     func(*http.Request) string
+	scanLook      time.Duration
+	tokens        bool
+	profileMaxAge time.Duration
+	snapshot      SnapshotPolicy
+	verifyFiles   map[string]string
 
 	pageVisit         func(*http.Request) bool
 	pages             Pages
@@ -75,6 +73,7 @@ type config struct {
 	onLogin           func(context.Context, Identity) error
 	authorize         func(context.Context, Identity) error
 	authorizeInterval time.Duration
+	authorizeSet      bool
 	observer          Observer
 	logger            *slog.Logger
 	httpClient        *http.Client
@@ -256,18 +255,6 @@ func WithErrorHandler(f func(w http.ResponseWriter, r *http.Request, failure Fai
 	return func(c *config) { c.errorHandler = f }
 }
 
-// WithIdentityHeaders sets the identity's headers (HeaderOpenID and the others)
-// on requests that pass the gate, for a reverse proxy behind it. Headers that
-// begin with "X-Wechat-", in any spelling, are removed from every request that
-// comes through RequireWeChat, RequireScope or LoadWeChat first. So are the
-// session cookie, the cookies whose names begin with "__Host-wechat_" ("wechat_"
-// over plain http) and the gate's bearer tokens: the upstream server can not act
-// as the user here. A route that none of them wraps passes on whatever it is
-// sent: wrap them all.
-func WithIdentityHeaders() Option {
-	return func(c *config) { c.identityHeaders = true }
-}
-
 // WithVerifyFile serves the file by which a console of WeChat checks who owns the
 // domain, at the root of the site, without a login: "MP_verify_" or "WW_verify_"
 // and 16 characters, or ten characters alone, then ".txt". It works where the gate wraps the whole application;
@@ -338,7 +325,7 @@ func (c *config) validate() error {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
 	if c.accountsSet && c.accounts == nil {
-		bad("WithAccounts: the resolver is nil; make one with ByHost, ByPathPrefix or ByHeader")
+		bad("WithAccounts: the resolver is nil; package accounts makes one")
 	}
 	if c.accountsSet && (c.appID != "" || c.websiteSet || c.miniSet) {
 		bad("WithAccounts: it knows all accounts; leave WithApp, WithWebsiteApp and WithMiniProgram out")
@@ -389,11 +376,8 @@ func (c *config) validateAccount() error {
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
 		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
 	}
-	if c.websiteAppID == "" && c.environments.Uses(environment.LoginWebsite) {
-		bad("WithEnvironment: LoginWebsite needs a website application; set WithWebsiteApp")
-	}
-	if c.websiteAppID == "" && c.embeddedQR {
-		bad("WithEmbeddedQR: it shows the QR code of a website application; set WithWebsiteApp")
+	if c.websiteAppID == "" && (c.environments.Uses(environment.LoginWebsite) || c.environments.Uses(environment.LoginEmbeddedQR)) {
+		bad("WithEnvironment: LoginWebsite and LoginEmbeddedQR need a website application; set WithWebsiteApp")
 	}
 	if ((c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet) || (c.miniSet && c.miniAppID == "") {
 		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program, or leave the option out")

@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"bytes"
+	"context"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -115,23 +117,23 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an idle timeout beyond the life":  {right(WithIdleTimeout(25 * time.Hour)), "WithIdleTimeout: "},
 		"a platform without keys":          {right(WithComponent("wx00000000000000d4", tokenOf(""))), "WithComponent: set WithFlowKeys too"},
 		"a platform without a token":       {right(WithFlowKeys(key), WithComponent("wx00000000000000d4", nil)), "WithComponent: set the platform's AppID and the source"},
-		"a profile's age without tokens":   {right(WithProfileMaxAge(2 * time.Hour)), "WithProfileMaxAge: requires WithTokens"},
-		"a profile of a minute":            {right(WithTokens(), WithProfileMaxAge(time.Minute)), "WithProfileMaxAge: 1m0s is not between"},
+		"a profile of a minute":            {right(WithTokens(time.Minute)), "WithTokens: the age of a profile, 1m0s, is not between"},
 		"a relay on plain http":            {right(WithRelay("http://auth.example.com/relay", key)), "WithRelay: "},
 		"a relay with a query":             {right(WithRelay("https://auth.example.com/relay?a=b", key)), "WithRelay: "},
-		"a relay and an embedded QR code":  {right(WithWebsiteApp("wx2", "s"), WithEmbeddedQR(), WithRelay("https://auth.example.com/relay", key)), "WithRelay: remove WithEmbeddedQR"},
+		"a relay and an embedded QR code":  {right(WithWebsiteApp("wx2", "s"), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}), WithRelay("https://auth.example.com/relay", key)), "WithRelay: use LoginWebsite instead of LoginEmbeddedQR"},
 		"a relay without a key":            {right(WithRelay("https://auth.example.com/relay", nil)), "WithRelay: the key has 0 bytes"},
 		"half a mini program":              {right(WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},
 		"a mini program that is the app":   {right(WithMiniProgram(testAppID, testSecret)), "WithMiniProgram: a mini program has an AppID of its own"},
 		"accounts from nobody":             {[]Option{WithBaseURL(testBase), WithAccounts(nil)}, "WithAccounts: the resolver is nil"},
-		"an account's AppID without wx":    {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: "gh_0000000000bb", Secret: testSecret, BaseURL: testBase}))}, "does not begin with \"wx\""},
-		"an account's AppID with a slash":  {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: "wx/login", Secret: testSecret, BaseURL: testBase}))}, "does not begin with \"wx\""},
-		"no accounts at all":               {[]Option{WithBaseURL(testBase), WithAccounts(ByHost())}, "WithAccounts: give at least one account"},
-		"an account without a secret":      {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, BaseURL: testBase}))}, "both are required"},
-		"an account on plain http":         {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://localhost:80"}))}, "is not https"},
-		"accounts beside an app":           {right(WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase}))), "leave WithApp, WithWebsiteApp and WithMiniProgram out"},
+		"an account's AppID without wx":    {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: "gh_0000000000bb", Secret: testSecret, BaseURL: testBase}))}, "does not begin with \"wx\""},
+		"an account's AppID with a slash":  {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: "wx/login", Secret: testSecret, BaseURL: testBase}))}, "does not begin with \"wx\""},
+		"no accounts at all":               {[]Option{WithBaseURL(testBase), WithAccounts(byHost())}, "WithAccounts: give at least one account"},
+		"an account without a secret":      {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: testAppID, BaseURL: testBase}))}, "both are required"},
+		"an account on plain http":         {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://localhost:80"}))}, "is not https"},
+		"accounts beside an app":           {right(WithAccounts(byHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase}))), "leave WithApp, WithWebsiteApp and WithMiniProgram out"},
 		"a snapshot policy that is none":   {right(WithSnapshotPolicy(7)), "WithSnapshotPolicy: "},
-		"an interval with nobody to ask":   {right(WithAuthorizeInterval(time.Minute)), "WithAuthorizeInterval: requires WithAuthorize"},
+		"an interval without a function":   {right(WithAuthorize(nil, time.Minute)), "WithAuthorize: the function is nil"},
+		"an interval of two hours":         {right(WithAuthorize(func(context.Context, Identity) error { return nil }, 2*time.Hour)), "WithAuthorize: the interval 2h0m0s is not between"},
 		"session encryption and a manager": {right(manager(func(*scs.SessionManager) {}), WithSessionEncryption(key)), "wrap the manager's own store"},
 		"a short session key":              {right(WithSessionEncryption(key[:8])), "WithSessionEncryption: key 1 has 8 bytes"},
 		"encryption of a foreign store":    {right(WithStore(plain{store.NewMemory()}), WithSessionEncryption(key)), "does less than store.Sessions asks for"},
@@ -146,8 +148,8 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an option that is nil":            {right(nil), "option 3 is nil"},
 		"a host in Unicode":                {right(WithBaseURL("https://m.微信.example")), `"m.xn--vuqz89a.example"`},
 		"a host in Unicode capitals":       {right(WithBaseURL("https://MÜNCHEN.example")), `"xn--mnchen-3ya.example"`},
-		"an account's base URL by http":    {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://m.example.com"}))}, "10039"},
-		"an account's endpoints":           {[]Option{WithBaseURL(testBase), WithAccounts(ByHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase, Endpoints: client.Endpoints{API: "file:///etc"}}))}, "WithAccounts: " + testAppID + ": WithEndpoints: "},
+		"an account's base URL by http":    {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: "http://m.example.com"}))}, "10039"},
+		"an account's endpoints":           {[]Option{WithBaseURL(testBase), WithAccounts(byHost(Account{AppID: testAppID, Secret: testSecret, BaseURL: testBase, Endpoints: client.Endpoints{API: "file:///etc"}}))}, "WithAccounts: " + testAppID + ": WithEndpoints: "},
 		"a verify file by another name":    {right(WithVerifyFile("../secret.txt", "x")), "WithVerifyFile: "},
 		"an empty verify file":             {right(WithVerifyFile("MP_verify_0123456789abcdef.txt", "")), "WithVerifyFile: "},
 	}
@@ -172,22 +174,22 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 
 	short := []byte("short")
 	all := map[string]Option{
-		"WithBaseURL":           WithBaseURL("https://m.example.com/shop"),
-		"WithApp":               WithApp("gh_0123456789ab", testSecret),
-		"WithWebsiteApp":        WithWebsiteApp("wx00000000000000b2", ""),
-		"WithMiniProgram":       WithMiniProgram("", testSecret),
-		"WithPathPrefix":        WithPathPrefix("wechat"),
-		"WithScope":             WithScope("x"),
-		"WithSnapshotPolicy":    WithSnapshotPolicy(7),
-		"WithVerifyFile":        WithVerifyFile("../x", "y"),
-		"WithRelay":             WithRelay("ftp://x", []byte("0123456789abcdefghijklmnopqrstuv")),
-		"WithFlowKeys":          WithFlowKeys(short),
-		"WithAuthorizeInterval": WithAuthorizeInterval(time.Minute),
-		"WithLifetime":          WithLifetime(time.Second),
-		"WithCookie":            WithCookie("a b"),
-		"WithRedisURL":          WithRedisURL("http://x"),
-		"WithEndpoints":         WithEndpoints(client.Endpoints{API: "file:///etc"}),
-		"WithHTTPClient":        WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}),
+		"WithBaseURL":        WithBaseURL("https://m.example.com/shop"),
+		"WithApp":            WithApp("gh_0123456789ab", testSecret),
+		"WithWebsiteApp":     WithWebsiteApp("wx00000000000000b2", ""),
+		"WithMiniProgram":    WithMiniProgram("", testSecret),
+		"WithPathPrefix":     WithPathPrefix("wechat"),
+		"WithScope":          WithScope("x"),
+		"WithSnapshotPolicy": WithSnapshotPolicy(7),
+		"WithVerifyFile":     WithVerifyFile("../x", "y"),
+		"WithRelay":          WithRelay("ftp://x", []byte("0123456789abcdefghijklmnopqrstuv")),
+		"WithFlowKeys":       WithFlowKeys(short),
+		"WithAuthorize":      WithAuthorize(nil, time.Minute),
+		"WithLifetime":       WithLifetime(time.Second),
+		"WithCookie":         WithCookie("a b"),
+		"WithRedisURL":       WithRedisURL("http://x"),
+		"WithEndpoints":      WithEndpoints(client.Endpoints{API: "file:///etc"}),
+		"WithHTTPClient":     WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)}),
 	}
 	opts := []Option{nil}
 	for _, opt := range all {
@@ -201,16 +203,17 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	assert.Contains(t, err.Error(), "wechatauth: option 1 is nil")
 	assert.Len(t, strings.Split(err.Error(), "\n"), len(all)+1, "%s", err)
 
-	_, err = New(right(WithEmbeddedQR(), WithRelay("ftp://x", short), WithProfileMaxAge(time.Minute), WithAuthorizeInterval(2*time.Hour))...)
+	embedded := WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})
+	_, err = New(right(embedded, WithRelay("ftp://x", short), WithAuthorize(nil, 2*time.Hour))...)
 	require.Error(t, err)
-	for option, wrong := range map[string]int{"WithRelay": 3, "WithProfileMaxAge": 2, "WithAuthorizeInterval": 2} {
+	for option, wrong := range map[string]int{"WithRelay": 3, "WithAuthorize": 2} {
 		assert.Equal(t, wrong, strings.Count(err.Error(), "wechatauth: "+option+": "), "%s: %s", option, err)
 	}
 
 	_, err = New(WithBaseURL("http://m.example.com"), WithSessionManager(&scs.SessionManager{}), WithCookie("a b"))
 	assert.ErrorContains(t, err, "make it with scs.New()", "a manager is looked at beside a wrong base URL")
 	_, err = New(WithBaseURL("ftp://m.example.com"), WithScope("x"), WithEndpoints(client.Endpoints{API: "file:///etc"}),
-		WithAccounts(ByHost(Account{AppID: shopA, BaseURL: "http://a.example.com"}, Account{AppID: shopB, Secret: testSecret, MiniProgramAppID: miniOfB, BaseURL: "https://b.example.com"})))
+		WithAccounts(byHost(Account{AppID: shopA, BaseURL: "http://a.example.com"}, Account{AppID: shopB, Secret: testSecret, MiniProgramAppID: miniOfB, BaseURL: "https://b.example.com"})))
 	require.Error(t, err)
 	for _, want := range []string{"wechatauth: WithBaseURL: use https", "WithScope: ", "WithEndpoints: ", shopA + ": WithApp: ", shopA + ": WithBaseURL: use https", shopB + ": WithMiniProgram: "} {
 		assert.Equal(t, 1, strings.Count(err.Error(), want), "%s: %s", want, err)

@@ -26,7 +26,7 @@ const (
 	// by copying it. Page.Reason is ReasonOpenInWeChat.
 	PageOpenInWeChat
 	// PageEmbeddedQR has a frame at Page.URL, in which WeChat shows the QR code
-	// of WithWebsiteApp (WithEmbeddedQR).
+	// of WithWebsiteApp (environment.LoginEmbeddedQR).
 	PageEmbeddedQR
 	// PageScan shows the QR code Page.QR, to be scanned by a phone. It has to ask
 	// Page.Scan.RefreshURL every few seconds whether the phone has answered: a page

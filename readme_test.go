@@ -82,6 +82,7 @@ var fragmentImports = map[string]string{
 	"rueidis": "github.com/redis/rueidis", "rueidisstore": "github.com/wechatauth/wechatauth/store/rueidisstore",
 	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
 	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client", "environment": "github.com/wechatauth/wechatauth/environment",
+	"accounts": "github.com/wechatauth/wechatauth/accounts", "identityheader": "github.com/wechatauth/wechatauth/identityheader",
 	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
 }
 
@@ -547,7 +548,7 @@ func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T)
 	}
 	app := WithApp("wx0123456789abcdef", "app-secret-for-tests")
 	secure, plain := gate(app, WithBaseURL("https://m.example.com")), gate(app, WithBaseURL("http://127.0.0.1:8080"))
-	many := gate(WithAccounts(ByHost(Account{AppID: "wx0123456789abcdef", Secret: "app-secret-for-tests", BaseURL: "https://a.example.com"})), WithBaseURL("https://m.example.com"))
+	many := gate(WithAccounts(byHost(Account{AppID: "wx0123456789abcdef", Secret: "app-secret-for-tests", BaseURL: "https://a.example.com"})), WithBaseURL("https://m.example.com"))
 	tag := secure.cookieTag("wx0123456789abcdef")
 	require.Len(t, tag, len("_")+6, "the row says six characters")
 	assert.NotEqual(t, tag, gate(app, WithBaseURL("https://m.example.com"), WithPathPrefix("/auth/")).cookieTag("wx0123456789abcdef"))
@@ -557,14 +558,12 @@ func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T)
 
 	hours := strconv.Itoa(int(secure.Sessions().Lifetime.Hours()))
 	require.Zero(t, secure.Sessions().IdleTimeout)
-	require.Zero(t, secure.profileMaxAge)
 	require.Equal(t, client.ScopeBase, secure.scope)
 	want := map[string][]string{ // in English and in Chinese
 		"WithCookie(name)":       {"`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`", "`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`"},
 		"WithPathPrefix(prefix)": {"`" + secure.prefix + "`", "`" + secure.prefix + "`"},
 		"WithLifetime(d)":        {hours + " hours", hours + " 小时"},
 		"WithIdleTimeout(d)":     {"0: none", "0：无"},
-		"WithProfileMaxAge(d)":   {"0", "0"},
 		"WithScope(s)":           {"`client.ScopeBase`", "`client.ScopeBase`"},
 	}
 	for i, file := range []struct{ name, section string }{{"README.md", "Options"}, {"README.zh-CN.md", "选项"}} {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/seal"
@@ -23,7 +24,7 @@ import (
 // WithRelay lets WeChat send visitors back by way of a relay (NewRelay) at
 // relayURL, such as "https://auth.example.com/relay", instead of straight to
 // the base URL's host. The key is the relay's: at least 32 random bytes. It does
-// not go with WithEmbeddedQR.
+// not go with environment.LoginEmbeddedQR.
 func WithRelay(relayURL string, key []byte) Option {
 	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
 }
@@ -43,8 +44,8 @@ func (c *config) validateRelay() error {
 	if err := checkKey(c.relayKey); err != nil {
 		errs = append(errs, fmt.Errorf("WithRelay: the key %w", err))
 	}
-	if c.embeddedQR {
-		errs = append(errs, errors.New("WithRelay: remove WithEmbeddedQR; browsers let the frame of another site lead the window to the window's own origin only, and the relay's is another"))
+	if c.environments.Uses(environment.LoginEmbeddedQR) {
+		errs = append(errs, errors.New("WithRelay: use LoginWebsite instead of LoginEmbeddedQR; browsers let the frame of another site lead the window to the window's own origin only, and the relay's is another"))
 	}
 	return errors.Join(errs...)
 }

@@ -130,7 +130,7 @@ func TestTheHookHearsWhenAUnionIDAppears(t *testing.T) {
 	})
 	t.Run("when the account is bound to an open platform later", func(t *testing.T) {
 		h := &heard{}
-		s := newSite(t, WithTokens(), WithProfileMaxAge(time.Hour), WithOnLogin(h.hook))
+		s := newSite(t, WithTokens(time.Hour), WithOnLogin(h.hook))
 		profile := func(more string) wechattest.Fault {
 			return wechattest.Raw(http.StatusOK, "text/plain", `{"openid":"`+aliceOpenID+`","nickname":"Alice"`+more+`}`)
 		}
@@ -158,7 +158,7 @@ func TestTheHookHearsWhenAUnionIDAppears(t *testing.T) {
 func TestAUnionIDLinksThePersonAtTwoAccounts(t *testing.T) {
 	sim, a, b := newShops(t)
 	h := &heard{}
-	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": a, "/b/": b}), WithOnLogin(h.hook))
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), byPathPrefix(map[string]Account{"/a/": a, "/b/": b}), WithOnLogin(h.hook))
 	sim.Switch(wechattest.BaseUnionID, true)
 	visitor := s.browser()
 	visitor.visit("/a/x")

@@ -159,7 +159,7 @@ func TestT77_TheCookiesOfAnInstanceOfTheAttackersMakeNobodyAUser(t *testing.T) {
 // AppSecret of one gate become a user of another on the same manager.
 func TestT76_AnotherAccountsAppSecretMakesNobodyAUser(t *testing.T) {
 	sim, a, b := newShops(t)
-	s := shops(t, sim, httptest.NewUnstartedServer(nil), ByPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
+	s := shops(t, sim, httptest.NewUnstartedServer(nil), byPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
 	victim := wechattest.OpenID(shopB, person(0))
 	for _, own := range []string{shopA, shopB} {
 		gate, err := s.auth.tenantOf(context.Background(), own)

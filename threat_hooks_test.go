@@ -109,7 +109,7 @@ func TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure(t *testing.T) {
 					return c.err
 				}
 				return nil
-			}))
+			}, 0))
 			b := s.browser()
 			require.Contains(t, b.visit("/a").body, "logged-in=true")
 			failing.Store(true)

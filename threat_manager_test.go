@@ -365,7 +365,7 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			server := redistest.Start(t)
 			s := newScanSiteWith(t, func(p *redis.Pool) Option { return WithRedis(server.Pool()) },
-				append(opts, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens())...)
+				append(opts, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens(0))...)
 			s.handle("/renew", func(_ http.ResponseWriter, r *http.Request) {
 				s.auth.Sessions().Put(r.Context(), "cart", "book")
 				assert.NoError(t, s.auth.Sessions().RenewToken(r.Context()))

@@ -289,7 +289,7 @@ type redisWriter struct {
 
 func newWriter(t *testing.T, opts ...Option) *redisWriter {
 	t.Helper()
-	s := newScanSite(t, append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens()}, opts...)...)
+	s := newScanSite(t, append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens(0)}, opts...)...)
 	s.handle("/kept", func(w http.ResponseWriter, r *http.Request) {
 		if secret, err := s.auth.AccessToken(r.Context()); err == nil {
 			_, _ = io.WriteString(w, secret.Reveal())

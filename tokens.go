@@ -11,20 +11,14 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
-// WithTokens keeps the tokens that WeChat gives with a login, sealed in the
-// session store, for applications that ask WeChat for more than a login:
-// Auth.AccessToken returns them. Without it they are forgotten, which is what
-// a login wants.
-func WithTokens() Option {
-	return func(c *config) { c.tokens = true }
-}
-
-// WithProfileMaxAge fetches nickname and avatar again when a logged-in visitor
-// opens a page and they are older than d: one hour to 30 days. It needs
-// WithTokens. A profile that cannot be fetched stays as it was, and is tried
-// again an hour later. Default 0: the profile is that of the last login.
-func WithProfileMaxAge(d time.Duration) Option {
-	return func(c *config) { c.profileMaxAge = d }
+// WithTokens keeps the tokens that WeChat returns with a login, sealed in the
+// session store, for applications that call more of WeChat's API:
+// [Auth.AccessToken] returns them. If profileMaxAge is not 0, nickname and avatar
+// are fetched again when a logged-in user opens a page and they are older: one
+// hour to 30 days. A profile that cannot be fetched stays as it was, and is
+// tried again an hour later. By default, tokens are not kept.
+func WithTokens(profileMaxAge time.Duration) Option {
+	return func(c *config) { c.tokens, c.profileMaxAge = true, profileMaxAge }
 }
 
 const (
@@ -50,17 +44,10 @@ const (
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
 
 func (c *config) validateTokens() error {
-	if c.profileMaxAge == 0 {
-		return nil
+	if c.profileMaxAge != 0 && (c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge) {
+		return fmt.Errorf("WithTokens: the age of a profile, %v, is not between %v and 30 days", c.profileMaxAge, minProfileAge)
 	}
-	var errs []error
-	if c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge {
-		errs = append(errs, fmt.Errorf("WithProfileMaxAge: %v is not between %v and 30 days", c.profileMaxAge, minProfileAge))
-	}
-	if !c.tokens {
-		errs = append(errs, errors.New("WithProfileMaxAge: requires WithTokens: a profile is fetched with the user's token"))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // keptTokens is how tokens stand in the store, sealed and bound to the user.

@@ -21,7 +21,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	redis := redistest.Start(t)
 	sim := wechattest.NewServer()
 	clock := newTestClock()
-	s := newSite(t, WithRedis(redis.Pool()), WithTokens(), WithEndpoints(sim.Endpoints()), withClock(clock.Now))
+	s := newSite(t, WithRedis(redis.Pool()), WithTokens(0), WithEndpoints(sim.Endpoints()), withClock(clock.Now))
 	defer sim.Close()
 	var token client.Secret
 	var failed error
@@ -82,7 +82,7 @@ func TestWithoutTheOptionNoTokenIsKept(t *testing.T) {
 }
 
 func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
-	s := newSite(t, WithTokens(), WithProfileMaxAge(24*time.Hour), WithLifetime(30*24*time.Hour))
+	s := newSite(t, WithTokens(24*time.Hour), WithLifetime(30*24*time.Hour))
 	b := s.browser()
 	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
 	require.Equal(t, 1, s.sim.Count("/sns/userinfo"))
@@ -120,7 +120,7 @@ func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
 		"both, the application's inside": {[]Option{WithSessionManager(m)}, func(s *site, h http.Handler) http.Handler { return s.auth.LoadWeChat(m.LoadAndSave(h)) }},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, append([]Option{WithTokens(), WithProfileMaxAge(time.Hour), WithScope(client.ScopeUserInfo)}, tt.opts...)...)
+			s := newSite(t, append([]Option{WithTokens(time.Hour), WithScope(client.ScopeUserInfo)}, tt.opts...)...)
 			s.server.Config.Handler = tt.wrap(s, s.server.Config.Handler)
 			b := s.browser()
 			require.Contains(t, b.allow(b.visit("/a")).body, "logged-in=true")
@@ -135,7 +135,7 @@ func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
 }
 
 func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
-	s := newSite(t, WithTokens(), WithLifetime(60*24*time.Hour))
+	s := newSite(t, WithTokens(0), WithLifetime(60*24*time.Hour))
 	var failed error
 	s.handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.auth.AccessToken(r.Context()) })
 	b := s.browser()
@@ -157,7 +157,7 @@ func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
 func TestRevokeUser_storedSecrets(t *testing.T) {
 	newStored := func(t *testing.T, opts ...Option) (s *site, keys func() []string) {
 		server := redistest.Start(t)
-		s = newMiniSite(t, append([]Option{WithRedis(server.Pool()), WithTokens()}, opts...)...)
+		s = newMiniSite(t, append([]Option{WithRedis(server.Pool()), WithTokens(0)}, opts...)...)
 		keys = func() (all []string) {
 			for _, key := range server.Do("KEYS", "*").([]any) {
 				if server.Do("PTTL", string(key.([]byte))).(int64) > revokedTTL.Milliseconds() {

@@ -171,7 +171,7 @@ func TestAWrongNumberLogsNobodyInAndBothScreensSaySo(t *testing.T) {
 
 func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 	t.Parallel()
-	site := startScanSite(t, wechatauth.WithEmbeddedQR(), wechatauth.WithEnvironment(environment.Policy{environment.WeChatWindows: environment.OpenInWeChat}))
+	site := startScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.WeChatWindows: environment.OpenInWeChat}))
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
 	b := openBrowserForLooks(t)
 	for _, l := range looks() {
@@ -197,7 +197,7 @@ func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 
 func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 	t.Parallel()
-	site := startScanSite(t, wechatauth.WithEmbeddedQR())
+	site := startScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}))
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
 	b := openBrowserForLooks(t)
 	for _, l := range looks() {
@@ -223,7 +223,7 @@ func startEmbeddingSite(t *testing.T) (base string, callbacks func() []string) {
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
 		wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
-		wechatauth.WithBaseURL(base), wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithEmbeddedQR())
+		wechatauth.WithBaseURL(base), wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}))
 	require.NoError(t, err)
 	mux := http.NewServeMux()
 	mux.HandleFunc("/own", func(w http.ResponseWriter, r *http.Request) { // a page of the application's, with wxLogin.js

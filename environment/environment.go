@@ -128,6 +128,11 @@ const (
 	// LoginWebsite sends him to the QR code of the website application
 	// (WithWebsiteApp), which works in browsers outside WeChat whose screen a phone can scan.
 	LoginWebsite
+	// LoginEmbeddedQR is LoginWebsite with the QR code in a page of the site, in a
+	// frame as WeChat's wxLogin.js makes one. The page runs no script; after the
+	// confirmation the frame redirects the whole window (self_redirect=false).
+	// Browsers allow that towards the site only, so it is not for WithRelay.
+	LoginEmbeddedQR
 	// LoginScan shows a QR code of our own, which he scans with WeChat on his
 	// phone: the phone is logged in by the official account, and confirms the
 	// login of the browser beside it. It needs no website application. The
@@ -141,6 +146,9 @@ const (
 	// login that is asked for (GET login) begins as without a policy.
 	AllowAnonymous
 )
+
+// NeedsWebsite reports whether the action needs a website application.
+func (a Action) NeedsWebsite() bool { return a == LoginWebsite || a == LoginEmbeddedQR }
 
 // Policy is what anonymous page visits get, by environment. An environment that
 // it does not name gets the official account's login; with a website application,
@@ -161,9 +169,9 @@ func (e Environment) invalidReason(act Action) string {
 		return "there is no such environment"
 	case act < LoginOfficialAccount || act > AllowAnonymous:
 		return "there is no such action"
-	case act == LoginWebsite && (e == WeChatPhone || e == MiniProgramWebView):
+	case act.NeedsWebsite() && (e == WeChatPhone || e == MiniProgramWebView):
 		return "WeChat refuses a website application there (10005)"
-	case act == LoginWebsite && e == PhoneBrowser:
+	case act.NeedsWebsite() && e == PhoneBrowser:
 		return "WeChat has no login for it; use OpenInWeChat"
 	case act == LoginScan && (e == WeChatPhone || e == MiniProgramWebView || e == PhoneBrowser):
 		return "a phone cannot scan its own screen; use LoginOfficialAccount in WeChat and OpenInWeChat elsewhere"

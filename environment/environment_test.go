@@ -48,17 +48,19 @@ func TestPolicyValidate(t *testing.T) {
 		policy Policy
 		want   string
 	}{
-		"website login in WeChat on a phone": {Policy{WeChatPhone: LoginWebsite}, "10005"},
-		"website login in a web-view":        {Policy{MiniProgramWebView: LoginWebsite}, "10005"},
-		"website login in a phone browser":   {Policy{PhoneBrowser: LoginWebsite}, "use OpenInWeChat"},
-		"phone that scans itself":            {Policy{PhoneBrowser: LoginScan}, "cannot scan its own screen"},
-		"phone in WeChat that scans itself":  {Policy{WeChatPhone: LoginScan}, "cannot scan its own screen"},
-		"web-view that scans itself":         {Policy{MiniProgramWebView: LoginScan}, "cannot scan its own screen"},
-		"WeChat to WeChat":                   {Policy{WeChatPhone: OpenInWeChat}, "nobody could log in"},
-		"unknown environment":                {Policy{"watch": AllowAnonymous}, `"watch", action 5: there is no such environment`},
-		"no action":                          {Policy{WeCom: 0}, "no such action"},
-		"action beyond the list":             {Policy{WeCom: AllowAnonymous + 1}, "no such action"},
-		"all mistakes at once":               {Policy{"watch": AllowAnonymous, WeCom: 0, DesktopBrowser: LoginScan}, `"watch", action 5: there is no such environment; "wecom", action 0: there is no such action`},
+		"website login in WeChat on a phone":  {Policy{WeChatPhone: LoginWebsite}, "10005"},
+		"website login in a web-view":         {Policy{MiniProgramWebView: LoginWebsite}, "10005"},
+		"website login in a phone browser":    {Policy{PhoneBrowser: LoginWebsite}, "use OpenInWeChat"},
+		"embedded QR code in a phone browser": {Policy{PhoneBrowser: LoginEmbeddedQR}, "use OpenInWeChat"},
+		"embedded QR code in a web-view":      {Policy{MiniProgramWebView: LoginEmbeddedQR}, "10005"},
+		"phone that scans itself":             {Policy{PhoneBrowser: LoginScan}, "cannot scan its own screen"},
+		"phone in WeChat that scans itself":   {Policy{WeChatPhone: LoginScan}, "cannot scan its own screen"},
+		"web-view that scans itself":          {Policy{MiniProgramWebView: LoginScan}, "cannot scan its own screen"},
+		"WeChat to WeChat":                    {Policy{WeChatPhone: OpenInWeChat}, "nobody could log in"},
+		"unknown environment":                 {Policy{"watch": AllowAnonymous}, `"watch", action 6: there is no such environment`},
+		"no action":                           {Policy{WeCom: 0}, "no such action"},
+		"action beyond the list":              {Policy{WeCom: AllowAnonymous + 1}, "no such action"},
+		"all mistakes at once":                {Policy{"watch": AllowAnonymous, WeCom: 0, DesktopBrowser: LoginScan}, `"watch", action 6: there is no such environment; "wecom", action 0: there is no such action`},
 	} {
 		t.Run(name, func(t *testing.T) { assert.ErrorContains(t, tt.policy.Validate(), tt.want) })
 	}

@@ -10,17 +10,18 @@ import (
 	"github.com/labstack/echo/v4"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/accounts"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/examples/internal/serve"
 )
 
 func main() {
-	accounts := wechatauth.ByPathPrefix(map[string]wechatauth.Account{
+	byPath := accounts.ByPathPrefix(map[string]wechatauth.Account{
 		"/north/": {AppID: os.Getenv("NORTH_APP_ID"), Secret: os.Getenv("NORTH_APP_SECRET")},
 		"/south/": {AppID: os.Getenv("SOUTH_APP_ID"), Secret: os.Getenv("SOUTH_APP_SECRET")},
 	})
 	auth, err := wechatauth.New(
-		wechatauth.WithAccounts(accounts),
+		wechatauth.WithAccounts(byPath),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
 		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
 	)

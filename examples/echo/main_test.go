@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/accounts"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -28,7 +29,7 @@ func TestEachGroupLogsInWithItsOwnAccount(t *testing.T) {
 	defer site.Close()
 	base := "http://" + site.Listener.Addr().String()
 	auth, err := wechatauth.New(
-		wechatauth.WithAccounts(wechatauth.ByPathPrefix(map[string]wechatauth.Account{
+		wechatauth.WithAccounts(accounts.ByPathPrefix(map[string]wechatauth.Account{
 			"/north/": {AppID: northID, Secret: northSecret},
 			"/south/": {AppID: southID, Secret: southSecret},
 		})),

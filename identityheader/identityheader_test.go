@@ -1,4 +1,4 @@
-package wechatauth
+package identityheader
 
 import (
 	"bufio"
@@ -12,6 +12,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -20,8 +21,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
-	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -84,27 +85,16 @@ func (u *upstream) proxy() http.Handler {
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 }
 
-// proxySite is a site whose pages all come from the upstream. outside stands
-// before the gate.
-func proxySite(t *testing.T, u *upstream, server *httptest.Server, outside func(http.Handler) http.Handler, opts ...Option) *site {
-	t.Helper()
-	s := &site{t: t, sim: wechattest.NewServer(), server: server, logs: &syncBuffer{}, clock: newTestClock()}
-	scheme := "http://"
-	if server.EnableHTTP2 {
-		scheme = "https://"
-	}
-	s.start(scheme+server.Listener.Addr().String(), append([]Option{WithIdentityHeaders()}, opts...)...)
+// proxySite serves pages that all come from the upstream. outside stands before
+// the middleware.
+func proxySite(s *site, u *upstream, outside func(http.Handler) http.Handler) *site {
+	s.t.Helper()
+	behind := Handler(u.proxy(), s.auth)
 	mux := http.NewServeMux()
-	mux.Handle("/", s.auth.RequireWeChat(u.proxy()))
-	mux.Handle("/profile", s.auth.RequireScope(client.ScopeUserInfo)(u.proxy()))
-	mux.Handle("/public", s.auth.LoadWeChat(u.proxy()))
-	server.Config.Handler = outside(mux)
-	if server.EnableHTTP2 {
-		server.StartTLS()
-	} else {
-		server.Start()
-	}
-	return s
+	mux.Handle("/", s.auth.RequireWeChat(behind))
+	mux.Handle("/profile", s.auth.RequireScope(client.ScopeUserInfo)(behind))
+	mux.Handle("/public", s.auth.LoadWeChat(behind))
+	return s.serve(outside(mux))
 }
 
 // forgeries are header lines as an attacker writes them on the wire, CRLF
@@ -155,7 +145,7 @@ func (s *site) raw(t *testing.T, method, target, lines string) int {
 	if strings.Contains(lines, "chunked") {
 		body = "1\r\na\r\n0\r\nX-WeChat-OpenID: forged\r\nX-Sum: 1\r\n\r\n"
 	}
-	_, err = io.WriteString(conn, method+" "+target+" HTTP/1.1\r\nHost: "+s.auth.base.Host+"\r\n"+lines+"\r\n\r\n"+body)
+	_, err = io.WriteString(conn, method+" "+target+" HTTP/1.1\r\nHost: "+s.base.Host+"\r\n"+lines+"\r\n\r\n"+body)
 	require.NoError(t, err)
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	require.NoError(t, err)
@@ -163,15 +153,6 @@ func (s *site) raw(t *testing.T, method, target, lines string) int {
 	_, err = io.Copy(io.Discard, resp.Body)
 	require.NoError(t, err)
 	return resp.StatusCode
-}
-
-// cookies is the browser's Cookie header for the site.
-func (b *browser) cookies() string {
-	var pairs []string
-	for _, c := range b.client.Jar.Cookies(b.site.auth.base) {
-		pairs = append(pairs, c.Name+"="+c.Value)
-	}
-	return "Cookie: " + strings.Join(pairs, "; ")
 }
 
 // truth is what an upstream shall see of the holder of the phone.
@@ -186,12 +167,11 @@ func truth() seenRequest {
 
 func TestT34_AnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 	u := startUpstream(t)
-	s := proxySite(t, u, httptest.NewUnstartedServer(nil), asItIs)
+	s := proxySite(newSite(t), u, asItIs)
 	me := s.browser()
 	require.Equal(t, http.StatusOK, me.visit("/a").StatusCode)
 	require.Equal(t, []seenRequest{truth()}, u.take())
-	callback, err := url.Parse(s.browser().authorize("/b"))
-	require.NoError(t, err)
+	callback := mustParse(t, s.browser().authorize("/b"))
 	cookies := me.cookies()
 	preflight := "Origin: https://other.example\r\nAccess-Control-Request-Method: POST"
 
@@ -244,7 +224,7 @@ func TestT34_AHeaderThatAServerInFrontWroteAsItLikesIsRemoved(t *testing.T) {
 		})
 	}
 	u := startUpstream(t)
-	s := proxySite(t, u, httptest.NewUnstartedServer(nil), planting)
+	s := proxySite(newSite(t), u, planting)
 	me := s.browser()
 	me.visit("/a")
 	u.take()
@@ -264,9 +244,7 @@ func TestT34_AHeaderThatAServerInFrontWroteAsItLikesIsRemoved(t *testing.T) {
 
 func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 	u := startUpstream(t)
-	server := httptest.NewUnstartedServer(nil)
-	server.EnableHTTP2 = true
-	s := proxySite(t, u, server, asItIs)
+	s := proxySite(newTLSSite(t), u, asItIs)
 	me := s.browser()
 	first := me.visit("/a")
 	require.Equal(t, http.StatusOK, first.StatusCode, first.body)
@@ -274,6 +252,7 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 	u.take()
 
 	stranger := s.browser()
+	callback := mustParse(t, s.browser().authorize("/b"))
 	for _, f := range forgeries {
 		if f.refused || strings.Contains(f.lines, "\n ") || strings.Contains(f.lines, "b\n") {
 			continue // net/http's client does not write it either
@@ -295,7 +274,7 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 			{me, "/a", []seenRequest{truth()}},
 			{me, "/public", []seenRequest{truth()}},
 			{stranger, "/public", []seenRequest{{}}},
-			{stranger, "/wechat/callback?code=abc&state=" + flow.NewState(), nil},
+			{stranger, "/wechat/callback?code=abc&state=" + callback.Query().Get("state"), nil},
 			{stranger, "/a", nil},
 		} {
 			// Who is not let through is answered before the body is read, so
@@ -309,7 +288,7 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 // overHTTP2 sends a request, if wanted with a body and a trailer.
 func (b *browser) overHTTP2(t *testing.T, target string, header http.Header, withBody bool) {
 	t.Helper()
-	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, b.site.auth.base.String()+target, nil)
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, b.site.base.String()+target, nil)
 	require.NoError(t, err)
 	if withBody {
 		req.Method, req.Body = http.MethodPost, io.NopCloser(strings.NewReader("a"))
@@ -336,15 +315,14 @@ func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after http.Header
-			s := siteServing(t, func(a *Auth) http.Handler {
-				return a.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					before = r.Trailer.Clone()
-					body, err := io.ReadAll(r.Body)
-					assert.NoError(t, err)
-					assert.Equal(t, "a", string(body))
-					after = r.Trailer
-				}))
-			}, WithIdentityHeaders())
+			s := newSite(t)
+			s.serve(s.auth.LoadWeChat(Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				before = r.Trailer.Clone()
+				body, err := io.ReadAll(r.Body)
+				assert.NoError(t, err)
+				assert.Equal(t, "a", string(body))
+				after = r.Trailer
+			}), s.auth)))
 			require.Equal(t, http.StatusOK, s.raw(t, "POST", "/", "Transfer-Encoding: chunked\r\n"+lines))
 			assert.NotContains(t, before, "X-Wechat-Openid")
 			assert.NotContains(t, after, "X-Wechat-Openid")
@@ -353,16 +331,6 @@ func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
 			}
 		})
 	}
-}
-
-// siteServing is a site with an application of the test's own.
-func siteServing(t *testing.T, app func(*Auth) http.Handler, opts ...Option) *site {
-	t.Helper()
-	s := &site{t: t, sim: wechattest.NewServer(), server: httptest.NewUnstartedServer(nil), logs: &syncBuffer{}, clock: newTestClock()}
-	s.start("http://"+s.server.Listener.Addr().String(), opts...)
-	s.server.Config.Handler = app(s.auth)
-	s.server.Start()
-	return s
 }
 
 func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
@@ -378,7 +346,7 @@ func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
 			u := startUpstream(t)
 			sim := wechattest.NewServer(wechattest.WithPerson(wechattest.Person{Name: "p", Nickname: tt.nickname, NicknameJSON: tt.json}))
 			defer sim.Close()
-			s := proxySite(t, u, httptest.NewUnstartedServer(nil), asItIs, WithEndpoints(sim.Endpoints()))
+			s := proxySite(newSite(t, wechatauth.WithEndpoints(sim.Endpoints())), u, asItIs)
 			b := s.browser()
 			consent := b.post("/wechat/upgrade", url.Values{"next": {"/profile"}})
 			ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(consent.body)
@@ -402,11 +370,10 @@ func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
 	}
 }
 
-func TestT34_WithoutTheOptionHeadersAreTheApplicationsOwn(t *testing.T) {
+func TestT34_WithoutTheHandlerHeadersAreTheApplicationsOwn(t *testing.T) {
 	var got http.Header
-	s := siteServing(t, func(a *Auth) http.Handler {
-		return a.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header }))
-	})
+	s := newSite(t)
+	s.serve(s.auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header })))
 	s.raw(t, "GET", "/", "X-WeChat-OpenID: its own")
 	assert.Equal(t, []string{"its own"}, got["X-Wechat-Openid"])
 }
@@ -421,8 +388,6 @@ func FuzzIdentityHeaders(f *testing.F) {
 	f.Add("X-Forwarded-For", "203.0.113.7")
 	f.Add("x-wechat", "")
 	f.Add("Cookie", "a=b; wechat_session_x=y")
-	gate, err := New(right(WithIdentityHeaders())...)
-	require.NoError(f, err)
 	f.Fuzz(func(t *testing.T, name, value string) {
 		if len(name)+len(value) > 64<<10 {
 			return // more than servers take
@@ -430,10 +395,10 @@ func FuzzIdentityHeaders(f *testing.F) {
 		in := http.Header{name: {value}, "X-Forwarded-For": {"203.0.113.7"}}
 		before := in.Clone()
 		var out http.Header
-		assert.LessOrEqual(t, allocatedBy(func() { out = gate.headerForUpstream(in) }), uint64(1<<20), "bytes allocated")
+		assert.LessOrEqual(t, allocatedBy(func() { out = headerForUpstream(in, "sid") }), uint64(1<<20), "bytes allocated")
 
 		assert.Equal(t, before, in, "the caller's map stays")
-		assert.Equal(t, out, gate.headerForUpstream(out), "twice is once")
+		assert.Equal(t, out, headerForUpstream(out, "sid"), "twice is once")
 		assert.Contains(t, out, "X-Forwarded-For")
 		got := seenRequest{}
 		got.read(http.Header{textproto.TrimString(name): {value}})
@@ -450,7 +415,7 @@ func FuzzIdentityHeaders(f *testing.F) {
 			t.Errorf("%q is removed", name)
 		}
 
-		r := gate.withIdentityHeaders(&http.Request{Header: in}, Identity{AppID: "wx", OpenID: "o1"}, true)
+		r := withIdentity(&http.Request{Header: in}, wechatauth.Identity{AppID: "wx", OpenID: "o1"}, true, "sid")
 		seen := seenRequest{}
 		seen.read(r.Header)
 		assert.Equal(t, []string{"o1"}, seen["X_WECHAT_OPENID"])
@@ -465,6 +430,15 @@ func isToken(name string) bool {
 	return regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").MatchString(name)
 }
 
+// allocatedBy returns how many bytes a call allocates.
+func allocatedBy(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
 // An upstream server that has the user's cookie or token could act as the user at
 // this site. It receives what belongs to others as it was sent.
 func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
@@ -475,16 +449,21 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	own := scs.New()
 	own.Cookie.Name, own.Cookie.Secure = "sid", false
-	for name, opts := range map[string][]Option{"the gate's manager": nil, "an own manager": {WithSessionManager(own)}} {
+	for name, start := range map[string]func() *site{
+		"the default manager": func() *site { return newSite(t) },
+		"over https":          func() *site { return newTLSSite(t) },
+		"a cookie's own name": func() *site { return newTLSSite(t, wechatauth.WithCookie("who")) },
+		"an own manager":      func() *site { return newSite(t, wechatauth.WithSessionManager(own)) },
+	} {
 		t.Run(name, func(t *testing.T) {
-			s := newMiniSite(t, append([]Option{WithIdentityHeaders()}, opts...)...)
+			s := start()
 			mux := http.NewServeMux()
-			for path, wall := range map[string]func(http.Handler) http.Handler{
+			for path, middleware := range map[string]func(http.Handler) http.Handler{
 				"/": s.auth.RequireWeChat, "/scoped": s.auth.RequireScope(client.ScopeBase), "/profile": s.auth.RequireScope(client.ScopeUserInfo), "/public": s.auth.LoadWeChat,
 			} {
-				mux.Handle(path, wall(proxy))
+				mux.Handle(path, middleware(Handler(proxy, s.auth)))
 			}
-			s.server.Config.Handler = mux
+			s.serve(mux)
 
 			// Every cookie that the gate sets: of a session, of logins under way, of
 			// a logout, and of a scan.
@@ -497,10 +476,10 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			require.Equal(t, http.StatusOK, b.step("/a").StatusCode)
 			b.setCookie("theme", "dark")
 			b.setCookie("lang", "zh")
-			for _, c := range b.client.Jar.Cookies(s.auth.base) {
-				require.True(t, strings.HasPrefix(c.Name, "wechat_") || c.Name == s.sessionCookie() || c.Name == "theme" || c.Name == "lang", c.Name)
+			for _, c := range b.client.Jar.Cookies(s.base) {
+				require.True(t, strings.HasPrefix(strings.TrimPrefix(c.Name, "__Host-"), "wechat_") || c.Name == s.sessionCookie() || c.Name == "theme" || c.Name == "lang", c.Name)
 			}
-			require.NotNil(t, b.cookie(s.sessionCookie()))
+			require.NotEmpty(t, b.cookie(s.sessionCookie()))
 
 			for _, path := range []string{"/a", "/scoped", "/public"} {
 				seen = nil
@@ -508,35 +487,34 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 				require.NotNil(t, seen, path)
 				cookies := strings.Split(strings.Join(seen["Cookie"], "; "), "; ")
 				assert.ElementsMatch(t, []string{"theme=dark", "lang=zh"}, cookies, path)
-				assert.NotEmpty(t, seen.Get(HeaderOpenID), path)
+				assert.NotEmpty(t, seen.Get(OpenID), path)
 			}
 			seen = nil
-			b.do(b.client, http.MethodOptions, "/a", nil, http.Header{"Origin": {"https://a.example"}, "Access-Control-Request-Method": {"PUT"}})
-			assert.NotContains(t, seen["Cookie"][0], b.cookie(s.sessionCookie()).Value, "a preflight that carries cookies though it should not")
+			b.do(http.MethodOptions, "/a", "", http.Header{"Origin": {"https://a.example"}, "Access-Control-Request-Method": {"PUT"}})
+			assert.NotContains(t, seen["Cookie"][0], b.cookie(s.sessionCookie()), "a preflight that carries cookies though it should not")
 
 			seen = nil
-			s.request(http.MethodGet, "/a", s.miniLogin(person(0)), "")
-			assert.NotEmpty(t, seen.Get(HeaderOpenID))
+			s.request(http.MethodGet, "/a", s.miniLogin(), "")
+			assert.NotEmpty(t, seen.Get(OpenID))
 			assert.NotContains(t, seen, "Authorization")
 			for _, foreign := range []string{"Bearer another-token", "Basic dTpw"} {
-				b.do(b.client, http.MethodGet, "/public", nil, http.Header{"Authorization": {foreign}})
+				b.do(http.MethodGet, "/public", "", http.Header{"Authorization": {foreign}})
 				assert.Equal(t, []string{foreign}, seen["Authorization"], "a token of others is the upstream's")
 			}
 		})
 	}
 }
 
-// A gate, an endpoint and Logout behind a gate that removes the cookies work as
-// if they stood alone.
-func TestT92_GatesBehindAGateStillHaveTheCookies(t *testing.T) {
-	s := newMiniSite(t, WithIdentityHeaders())
-	inner, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()),
-		WithPathPrefix("/inner/"), WithSessionManager(s.auth.Sessions()))
-	require.NoError(t, err)
-	own, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()), WithPathPrefix("/own/"))
-	require.NoError(t, err)
+// Nested middleware, its endpoints and Logout find the cookies that only the
+// upstream does not get. Each Handler removes those of its Auth.
+func TestT92_MiddlewareAroundTheHandlerHasTheCookies(t *testing.T) {
+	s := newSite(t)
+	inner := s.newAuth(wechatauth.WithPathPrefix("/inner/"), wechatauth.WithSessionManager(s.auth.Sessions()))
+	other := scs.New()
+	other.Cookie.Name, other.Cookie.Secure = "sid", false
+	own := s.newAuth(wechatauth.WithPathPrefix("/own/"), wechatauth.WithSessionManager(other))
 	var seen http.Header
-	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header; echo(w, r) })
+	page := Handler(Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { seen = r.Header; echo(w, r) }), s.auth), own)
 	mux := http.NewServeMux()
 	mux.Handle("/", s.auth.RequireWeChat(s.auth.LoadWeChat(page)))
 	mux.Handle("/inner/", inner)
@@ -544,19 +522,20 @@ func TestT92_GatesBehindAGateStillHaveTheCookies(t *testing.T) {
 	mux.Handle("/own/", own)
 	mux.Handle("/apart", own.RequireWeChat(page))
 	mux.HandleFunc("/leave", func(w http.ResponseWriter, r *http.Request) { assert.NoError(t, own.Logout(w, r)) })
-	s.server.Config.Handler = s.auth.LoadWeChat(mux)
+	s.serve(s.auth.LoadWeChat(mux))
 
 	b := s.browser()
 	for _, path := range []string{"/a", "/inside", "/apart"} {
 		require.Contains(t, b.visit(path).body, "url="+path+" logged-in=true")
 		assert.Empty(t, seen["Cookie"], path)
+		assert.NotEmpty(t, seen.Get(OpenID), path)
 	}
 	assert.Contains(t, b.step("/apart").body, "logged-in=true")
 	b.fetch(http.MethodPost, "/leave")
 	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/apart").StatusCode)
 	assert.Contains(t, b.step("/a").body, "logged-in=true")
 
-	token := s.miniLogin(person(0))
+	token := s.miniLogin()
 	assert.Contains(t, s.request(http.MethodGet, "/a", token, "").body, "logged-in=true")
 	assert.Empty(t, seen["Authorization"])
 }
