@@ -84,7 +84,7 @@ func TestWithAuthorize_clientGone(t *testing.T) {
 		asking <- struct{}{}
 		<-ctx.Done()
 		return errors.New("query canceled")
-	}))
+	}, 0))
 	handler := s.server.Config.Handler
 	b := s.browser()
 	callback := b.authorize("/a")
