@@ -302,10 +302,18 @@ func (a *Auth) abandon(v *visit) {
 	}
 }
 
-// stopUnsaved answers instead of a handler whose session could not be saved.
-func (a *Auth) stopUnsaved(w http.ResponseWriter, r *http.Request, err error) {
+// respondUnsaved implements responder.
+func (a *Auth) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
 	a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
 	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
+}
+
+// reportLost implements responder.
+func (a *Auth) reportLost(r *http.Request, err error) {
+	a.report(r.Context(), Event{
+		Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err,
+		Detail: "a handler changed a session that could not be loaded, after its response had begun; the change is lost",
+	})
 }
 
 // IsPageVisit reports whether r is a browser's visit of a page: a person who

@@ -21,7 +21,7 @@ import (
 // cannot: routers take an optional interface for the ability.
 type responseWriter struct {
 	http.ResponseWriter
-	gate    *Auth
+	gate    responder
 	request *http.Request
 	visit   *visit
 	before  http.Header // the headers as the handler found them; nil for none
@@ -30,6 +30,16 @@ type responseWriter struct {
 	failed error
 
 	vary, cacheControl [1]string // values of headers, in memory of this response
+}
+
+// A responder handles the errors of a responseWriter.
+type responder interface {
+	// respondUnsaved responds instead of a handler whose session could not be
+	// saved.
+	respondUnsaved(w http.ResponseWriter, r *http.Request, err error)
+	// reportLost reports that a session was changed after the response had begun,
+	// and could not be loaded because of err.
+	reportLost(r *http.Request, err error)
 }
 
 // flushWriter is a responseWriter over an http.Flusher.
@@ -51,8 +61,8 @@ type pushWriter struct{ *responseWriter }
 
 // wrap makes w the writer of a handler's response, and returns what the handler
 // gets.
-func (w *http1Writer) wrap(inner http.ResponseWriter, a *Auth, r *http.Request, v *visit) http.ResponseWriter {
-	w.ResponseWriter, w.gate, w.request, w.visit = inner, a, r, v
+func (w *http1Writer) wrap(inner http.ResponseWriter, gate responder, r *http.Request, v *visit) http.ResponseWriter {
+	w.ResponseWriter, w.gate, w.request, w.visit = inner, gate, r, v
 	h := inner.Header()
 	if len(h) > 0 {
 		w.before = h.Clone()
@@ -105,17 +115,17 @@ func (w *responseWriter) begin() error {
 	h := w.Header()
 	w.addVary(h)
 	said := saysWhoMayKeep(h)
-	if err := w.gate.sessions.save(w.ResponseWriter, w.visit); err != nil {
+	if err := w.visit.sessions.save(w.ResponseWriter, w.visit); err != nil {
 		w.failed = err
 		clear(h)
 		maps.Copy(h, w.before)
-		w.gate.stopUnsaved(w.ResponseWriter, w.request, err)
+		w.gate.respondUnsaved(w.ResponseWriter, w.request, err)
 		return err
 	}
 	if !said && (w.visit.in() || w.visit.shows.Load()) {
 		w.addPrivate(h)
 	}
-	if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {
+	if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {
 		keepPrivate(h)
 	}
 	return nil
@@ -195,11 +205,8 @@ func splitDirectives(line string) []string {
 
 // end saves if the handler wrote nothing at all.
 func (w *responseWriter) end() {
-	if down := w.visit.down; w.began && w.failed == nil && down != nil && w.gate.sessions.changed(w.visit) {
-		w.gate.report(w.request.Context(), Event{
-			Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: down,
-			Detail: "a handler changed a session that could not be loaded, after its response had begun; the change is lost",
-		})
+	if down := w.visit.down; w.began && w.failed == nil && down != nil && w.visit.sessions.changed(w.visit) {
+		w.gate.reportLost(w.request, down)
 	}
 	_ = w.begin()
 }

@@ -772,14 +772,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session cookie may be cached", about: "middleware",
-		search: "if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {",
-		broken: "if w.visit.outer && w.gate.sessions.changed(w.visit) {",
+		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {",
+		broken: "if w.visit.outer && w.visit.sessions.changed(w.visit) {",
 		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
 	},
 	{
 		name: "a session cookie that scs sets may be cached", about: "response",
-		search: "if w.gate.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.gate.sessions.changed(w.visit) {",
-		broken: "if w.gate.sessions.cookieSet(w.ResponseWriter) {",
+		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {",
+		broken: "if w.visit.sessions.cookieSet(w.ResponseWriter) {",
 		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
 	},
 	{
