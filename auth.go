@@ -17,6 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
 // Auth is the gate with everything that belongs to it: the middleware, the
@@ -41,7 +42,7 @@ type Auth struct {
 	sessions *sessions
 	cookies  *flow.Jar
 	keys     *seal.Ring // for what the store keeps, which never sees it
-	claims   *claims
+	claims   *singleflight.Group
 
 	scanLooks *scanLooks
 
@@ -210,7 +211,7 @@ func (a *Auth) setFlows(c *config) error {
 		Ring: ring, Secure: a.base.Scheme == "https", Bound: []string{c.appID, a.callbackURL()}, Now: c.now,
 	}, cookiePrefix(a.base), a.cookieTag(c.appID))
 	a.setAuthorizePages()
-	a.claims = &claims{marks: a.sessions.marks, wait: sleep}
+	a.claims = &singleflight.Group{Marks: a.sessions.marks, Wait: singleflight.Sleep}
 	return nil
 }
 
@@ -229,7 +230,7 @@ func (a *Auth) cookieTag(appID string) string {
 	if appID == "" {
 		return ""
 	}
-	return "_" + claimKey(appID, a.endpoint("callback"))[:6]
+	return "_" + singleflight.Key(appID, a.endpoint("callback"))[:6]
 }
 
 // endpoint returns the path of one of our endpoints.

@@ -12,6 +12,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
 // serveCallback is where WeChat sends the visitor back. It checks in this
@@ -122,7 +123,7 @@ func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQue
 // from; fallback, or "/", where it is forgotten or was another browser's.
 func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback string) string {
 	target := a.landing(fallback)
-	left, err := a.claims.outcome(ctx, claimKey(v.identity.AppID, state))
+	left, err := a.claims.Outcome(ctx, singleflight.Key(v.identity.AppID, state))
 	if err != nil || left == nil {
 		return target
 	}
@@ -136,7 +137,7 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	var token *client.Token
 	a.settle(w, r, proof{
-		flow: f, key: claimKey(f.AppID, f.State), keep: outcomeTTL, session: a.sessions.load,
+		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: a.sessions.load,
 		verify: func(ctx context.Context) (id Identity, reason Reason, err error) {
 			id, token, reason, err = a.identify(ctx, acc, f, code)
 			return id, reason, err

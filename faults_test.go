@@ -232,7 +232,7 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 		WithStore(gatedStore{store.New(s.link, store.WithTimeout(patience/4), store.WithClock(now)), s.gate}),
 		WithOnLogin(func(context.Context, Identity) error { s.gate.pass(afterExchange); return nil }))
 	s.pause.Store(func() error { return context.DeadlineExceeded })
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return s.pause.Load().(func() error)() }
+	s.auth.claims.Wait = func(context.Context, time.Duration) error { return s.pause.Load().(func() error)() }
 	mux := s.routes().(*http.ServeMux)
 	mux.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("open")) })
 	mux.Handle("/cart", s.auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

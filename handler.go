@@ -16,6 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/returnto"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
 const (
@@ -578,10 +579,10 @@ func detached(r *http.Request, budget time.Duration) (context.Context, context.C
 // join claims a login for a request, or waits for the one that has the claim.
 // The wait has a budget of its own: what it takes is not missing afterwards. It
 // ends with the request; a claim that is won is worked on to its end all the same.
-func (a *Auth) join(r *http.Request, f flow.Flow, key string) (*claim, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), joinBudget)
+func (a *Auth) join(r *http.Request, f flow.Flow, key string) (*singleflight.Call, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()
-	return a.claims.join(withFlow(ctx, f), key)
+	return a.claims.Join(withFlow(ctx, f), key)
 }
 
 // clean makes a header's text fit for a log.

@@ -96,7 +96,7 @@ func newWalk(t *testing.T, opts ...Option) *walk {
 	t.Helper()
 	st := newSwitchable()
 	s := newSite(t, append([]Option{WithStore(st), WithVerifyFile(verifyName, verifyContent)}, opts...)...)
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return errSwitchedOff }
+	s.auth.claims.Wait = func(context.Context, time.Duration) error { return errSwitchedOff }
 	return &walk{site: s, b: s.browser(), store: st}
 }
 

@@ -293,7 +293,7 @@ func newLeakSite(t *testing.T, patience time.Duration, opts ...Option) *leakSite
 		defaults = append(defaults, WithStore(x.store))
 	}
 	x.start("http://"+x.server.Listener.Addr().String(), append(defaults, opts...)...)
-	x.auth.claims.wait = func(context.Context, time.Duration) error { return errSwitchedOff }
+	x.auth.claims.Wait = func(context.Context, time.Duration) error { return errSwitchedOff }
 	x.server.Config.ErrorLog = log.New(sink{x.sinks, "ErrorLog"}, "", 0)
 	x.server.Config.Handler = x.app()
 	x.server.Start()

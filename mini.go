@@ -19,6 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
 // WithMiniProgram adds a mini program (小程序), whose pages call the
@@ -63,7 +64,7 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
 	var key client.Secret
 	a.settle(w, r, proof{
-		flow: f, key: claimKey(f.AppID, f.State), keep: failureTTL,
+		flow: f, key: singleflight.Key(f.AppID, f.State), keep: failureTTL,
 		session: func(r *http.Request) (*visit, error) {
 			v, err := a.sessions.alone(r.Context())
 			if err == nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -147,7 +148,7 @@ func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 			allWait, settled := make(chan struct{}), make(chan struct{})
 			var waiting atomic.Int64
 			for _, a := range gates {
-				a.claims.wait = func(ctx context.Context, d time.Duration) error {
+				a.claims.Wait = func(ctx context.Context, d time.Duration) error {
 					select {
 					case <-settled:
 					default:
@@ -156,7 +157,7 @@ func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 						}
 						<-settled
 					}
-					return sleep(ctx, d)
+					return singleflight.Sleep(ctx, d)
 				}
 			}
 			code := s.sim.JSCode(miniApp, person(0))

@@ -13,6 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -324,4 +325,4 @@ func (e Event) level() slog.Level {
 
 // flowID is what logs show of a login: enough to follow it, and of no use to
 // whoever would want to finish it.
-func flowID(appID, state string) string { return claimKey(appID, state)[:12] }
+func flowID(appID, state string) string { return singleflight.Key(appID, state)[:12] }

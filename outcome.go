@@ -9,6 +9,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -34,12 +35,12 @@ type boxes struct {
 
 // leaveOutcome leaves the outcome of a login for so long. What its session still
 // has to write goes with it.
-func (a *Auth) leaveOutcome(ctx context.Context, f flow.Flow, c *claim, o outcome, with store.Batch, life time.Duration) error {
+func (a *Auth) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
 	plain, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	b := boxes{Flow: a.keys.With("outcome", f.Key).Seal(plain, claimKey(f.AppID, f.State))}
+	b := boxes{Flow: a.keys.With("outcome", f.Key).Seal(plain, singleflight.Key(f.AppID, f.State))}
 	if o.Token != "" {
 		b.Session = a.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
 	}
@@ -48,12 +49,12 @@ func (a *Auth) leaveOutcome(ctx context.Context, f flow.Flow, c *claim, o outcom
 		return err
 	}
 	if with.Len() > 0 {
-		with.PutMark(c.key, settled(text), life)
+		with.PutMark(c.Key, singleflight.Settled(text), life)
 		err := a.sessions.batch.DoBatch(ctx, with)
-		c.ended = true
+		c.Ended = true
 		return err
 	}
-	return c.settle(ctx, text, life)
+	return c.Settle(ctx, text, life)
 }
 
 // openOutcome opens the box of the browser that holds the flow cookie.
@@ -63,7 +64,7 @@ func (a *Auth) openOutcome(left []byte, f flow.Flow) (outcome, error) {
 	if err := json.Unmarshal(left, &b); err != nil {
 		return o, seal.ErrOpen
 	}
-	plain, err := a.keys.With("outcome", f.Key).Open(b.Flow, claimKey(f.AppID, f.State))
+	plain, err := a.keys.With("outcome", f.Key).Open(b.Flow, singleflight.Key(f.AppID, f.State))
 	if err != nil {
 		return o, err
 	}
@@ -104,7 +105,7 @@ func (a *Auth) lostLogins(ctx context.Context, held []flow.Held) []string {
 	}
 	var lost []string
 	for _, h := range held {
-		left, err := a.claims.outcome(ctx, claimKey(h.Flow.AppID, h.Flow.State))
+		left, err := a.claims.Outcome(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State))
 		if err != nil {
 			return nil
 		}

@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
 // Scan to log in, for browsers outside WeChat (LoginScan). The browser shows a
@@ -509,7 +510,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scanCookie,
 	}
 	again, spent := a.scanAgainURL(sc, target), false
 	a.settle(w, r, proof{
-		flow: f, key: claimKey(f.AppID, "scan "+f.State), keep: outcomeTTL, session: a.sessions.load,
+		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, session: a.sessions.load,
 		verify: func(ctx context.Context) (id Identity, reason Reason, err error) {
 			id, reason, err = a.spendScan(ctx, sc, end, right)
 			spent = reason == ""

@@ -27,6 +27,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -282,7 +283,7 @@ func scanAttacks() map[string]scanAttack {
 			n := s.confirm(phone, path)
 			desk.enter("/a", n)
 			// As when the outcome, kept a minute for tabs of the same browser, is gone.
-			outcome := claimKey(s.auth.official.appID, "scan "+c.State)
+			outcome := singleflight.Key(s.auth.official.appID, "scan "+c.State)
 			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
 			return refusedFor(thief.enter("/a", n), ReasonScanUsed) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
 		},
@@ -306,7 +307,7 @@ func scanAttacks() map[string]scanAttack {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			first := refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber)
-			outcome := claimKey(s.auth.official.appID, "scan "+c.State)
+			outcome := singleflight.Key(s.auth.official.appID, "scan "+c.State)
 			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
 			return first && refusedFor(kept.enter("/a", n), ReasonScanUsed)
 		},
@@ -622,7 +623,7 @@ func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
 		kept.Memory = store.NewMemory(store.WithClock(c.now))
 		WithStore(kept)(c)
 	})}
-	s.auth.claims.wait = s.waitOut()
+	s.auth.claims.Wait = s.waitOut()
 	desk, phone := s.desk(), s.phoneOf(person(0))
 	path, _ := s.show(desk, "/a")
 	s.scan(phone, path)

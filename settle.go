@@ -7,7 +7,17 @@ import (
 
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
+)
+
+const (
+	// outcomeTTL is how long the outcome of a login is kept for the callbacks
+	// that come late, and for reloads.
+	outcomeTTL = time.Minute
+	// failureTTL is how long a failed login answers for the callbacks that
+	// wait for it.
+	failureTTL = 3 * time.Second
 )
 
 // A proof is what shows who a visitor is: one row for each channel. What becomes
@@ -55,7 +65,7 @@ func (a *Auth) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 	switch {
 	case err != nil: // nothing is spent, and a reload tries again
 		answer(w, r, result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err})
-	case c.outcome != nil:
+	case c.Outcome != nil:
 		answer(w, r, a.follow(p, c))
 	default:
 		answer(w, r, a.lead(w, r, p, c))
@@ -63,16 +73,16 @@ func (a *Auth) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 }
 
 // follow reads the outcome that another request has left.
-func (a *Auth) follow(p proof, c *claim) result {
-	o, err := a.openOutcome(c.outcome, p.flow)
+func (a *Auth) follow(p proof, c *singleflight.Call) result {
+	o, err := a.openOutcome(c.Outcome, p.flow)
 	if err != nil {
 		return result{outcome: outcome{Reason: ReasonStateMismatch}, shared: true, unopened: true}
 	}
-	return result{outcome: o, shared: true, late: !c.waited}
+	return result{outcome: o, shared: true, late: !c.Waited}
 }
 
 // lead does the login that this request has claimed.
-func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *claim) result {
+func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singleflight.Call) result {
 	ctx := r.Context()
 	defer a.endClaim(ctx, p, c)
 	v, err := p.session(r)
@@ -80,7 +90,7 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *claim) r
 		a.release(ctx, p.flow, c)
 		return result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err}
 	}
-	c.spent = true
+	c.Spent = true
 	id, reason, err := p.verify(ctx)
 	if reason == "" {
 		reason, err = a.admit(p.flow, v, id)
@@ -114,7 +124,7 @@ func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *visit, i
 		if err == nil {
 			return nil
 		}
-		if a.claims.wait(ctx, pause) != nil {
+		if a.claims.Wait(ctx, pause) != nil {
 			return err
 		}
 	}
@@ -122,7 +132,7 @@ func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *visit, i
 
 // settleLogin leaves the session that was saved to the other requests, and reports
 // the login.
-func (a *Auth) settleLogin(ctx context.Context, v *visit, p proof, c *claim, id Identity) outcome {
+func (a *Auth) settleLogin(ctx context.Context, v *visit, p proof, c *singleflight.Call, id Identity) outcome {
 	f := p.flow
 	o := outcome{Token: a.sessions.manager.Token(v.ctx), Expiry: v.expiry.Unix(), Remember: a.sessions.manager.GetBool(v.ctx, rememberKey)}
 	if f.Target != "" {
@@ -142,7 +152,7 @@ func (a *Auth) settleLogin(ctx context.Context, v *visit, p proof, c *claim, id 
 }
 
 // settleFailure leaves the reason why there is no login.
-func (a *Auth) settleFailure(ctx context.Context, p proof, c *claim, reason Reason) {
+func (a *Auth) settleFailure(ctx context.Context, p proof, c *singleflight.Call, reason Reason) {
 	f := p.flow
 	if err := a.leaveOutcome(ctx, f, c, outcome{Reason: reason}, store.Batch{}, failureTTL); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
@@ -154,18 +164,18 @@ func (a *Auth) settleFailure(ctx context.Context, p proof, c *claim, reason Reas
 
 // endClaim ends a claim whose request panicked before it could: whoever waits,
 // and the next try, shall read the cause and not wait for the end of the lease.
-func (a *Auth) endClaim(ctx context.Context, p proof, c *claim) {
+func (a *Auth) endClaim(ctx context.Context, p proof, c *singleflight.Call) {
 	switch {
-	case c.ended:
-	case c.spent:
+	case c.Ended:
+	case c.Spent:
 		a.settleFailure(ctx, p, c, ReasonApplicationError)
 	default:
 		a.release(ctx, p.flow, c)
 	}
 }
 
-func (a *Auth) release(ctx context.Context, f flow.Flow, c *claim) {
-	if err := c.release(ctx); err != nil {
+func (a *Auth) release(ctx context.Context, f flow.Flow, c *singleflight.Call) {
+	if err := c.Release(ctx); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
 }

@@ -23,6 +23,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -65,11 +66,11 @@ func (s *site) doubledCallbacks(t *testing.T, instances ...*Auth) {
 	allWait := make(chan struct{}, 1)
 	var lines []*line
 	for _, a := range instances {
-		a.claims.wait = func(ctx context.Context, _ time.Duration) error {
+		a.claims.Wait = func(ctx context.Context, _ time.Duration) error {
 			if waiting.Add(1) == callbacksAtATime-1 {
 				allWait <- struct{}{}
 			}
-			return sleep(ctx, 20*time.Millisecond)
+			return singleflight.Sleep(ctx, 20*time.Millisecond)
 		}
 		server := httptest.NewServer(a)
 		t.Cleanup(server.Close)
@@ -175,9 +176,9 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 		"before it exchanged the code": {func(t *testing.T, s *site, _ *faultyStore, callback string, _ *browser) {
 			u, err := http.NewRequest(http.MethodGet, callback, nil)
 			require.NoError(t, err)
-			won, err := s.auth.claims.join(context.Background(), claimKey(wechattest.DefaultAppID, u.URL.Query().Get("state")))
+			won, err := s.auth.claims.Join(context.Background(), singleflight.Key(wechattest.DefaultAppID, u.URL.Query().Get("state")))
 			require.NoError(t, err)
-			require.Nil(t, won.outcome)
+			require.Nil(t, won.Outcome)
 		}, 1, 0, true},
 		"because its own session could not be read": {func(t *testing.T, s *site, st *faultyStore, callback string, b *browser) {
 			b.setCookie(s.sessionCookie(), s.sessionWith("cart", "book"))
@@ -245,14 +246,14 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 			s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			var dead atomic.Bool
 			waitOut := s.waitOut()
-			s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+			s.auth.claims.Wait = func(ctx context.Context, d time.Duration) error {
 				switch {
 				case dead.Load():
 					return waitOut(ctx, d) // towards the end of the lease
 				case st.fault("commit") != nil:
 					return errors.New("the time to save is up")
 				}
-				return sleep(ctx, time.Millisecond)
+				return singleflight.Sleep(ctx, time.Millisecond)
 			}
 			b := s.browser()
 			callback := b.authorize("/a")
@@ -286,14 +287,14 @@ func (s *site) waitOut() func(ctx context.Context, d time.Duration) error {
 }
 
 func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
-	assert.Greater(t, joinBudget, claimLease+claimPollMost, "who waits sees the end of the lease")
-	assert.Greater(t, claimLease, callbackBudget, "who works is done before his lease is over")
+	assert.Greater(t, singleflight.JoinTimeout, singleflight.Lease+singleflight.MaxPoll, "who waits sees the end of the lease")
+	assert.Greater(t, singleflight.Lease, callbackBudget, "who works is done before his lease is over")
 	assert.Greater(t, callbackBudget, saveBudget)
 
 	docs, err := os.ReadFile("docs/proxies.md")
 	require.NoError(t, err)
-	assert.Contains(t, string(docs), fmt.Sprintf("waits %.0f s at most for its claim, and then has %.0f s", joinBudget.Seconds(), callbackBudget.Seconds()))
-	assert.Contains(t, string(docs), fmt.Sprintf("longer than %.0f s", (joinBudget+callbackBudget).Seconds()))
+	assert.Contains(t, string(docs), fmt.Sprintf("waits %.0f s at most for its claim, and then has %.0f s", singleflight.JoinTimeout.Seconds(), callbackBudget.Seconds()))
+	assert.Contains(t, string(docs), fmt.Sprintf("longer than %.0f s", (singleflight.JoinTimeout+callbackBudget).Seconds()))
 
 	// Each returns the claim's key, and what makes the request that waits.
 	cases := map[string]func(s *scanSite) (key string, finish func() (loggedIn bool)){
@@ -302,13 +303,13 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 			callback := b.authorize("/a")
 			u, err := url.Parse(callback)
 			require.NoError(s.t, err)
-			return claimKey(wechattest.DefaultAppID, u.Query().Get("state")), func() bool {
+			return singleflight.Key(wechattest.DefaultAppID, u.Query().Get("state")), func() bool {
 				return strings.Contains(b.visit(callback).body, "url=/a logged-in=true")
 			}
 		},
 		"mini program": func(s *scanSite) (string, func() bool) {
 			code := s.sim.JSCode(miniApp, person(0))
-			return claimKey(miniApp, "mini "+code), func() bool {
+			return singleflight.Key(miniApp, "mini "+code), func() bool {
 				return s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`).StatusCode == http.StatusOK
 			}
 		},
@@ -317,7 +318,7 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 			path, c := s.show(desk, "/a")
 			s.scan(phone, path)
 			number := s.confirm(phone, path)
-			return claimKey(wechattest.DefaultAppID, "scan "+c.State), func() bool {
+			return singleflight.Key(wechattest.DefaultAppID, "scan "+c.State), func() bool {
 				return strings.Contains(desk.enter("/a", number).body, "url=/a logged-in=true")
 			}
 		},
@@ -327,15 +328,15 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 			var st *faultyStore
 			s := &scanSite{site: newSite(t, withFaultyStore(&st), WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret),
 				WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))}
-			s.auth.claims.wait = s.waitOut()
+			s.auth.claims.Wait = s.waitOut()
 			key, finish := begin(s)
-			_, err := s.auth.claims.join(context.Background(), key) // and dies
+			_, err := s.auth.claims.Join(context.Background(), key) // and dies
 			require.NoError(t, err)
 			began := s.clock.Now()
 
 			assert.True(t, finish())
 
-			assert.GreaterOrEqual(t, s.clock.Now().Sub(began), claimLease)
+			assert.GreaterOrEqual(t, s.clock.Now().Sub(began), singleflight.Lease)
 		})
 	}
 }
@@ -351,14 +352,14 @@ func TestT06_TheTimeToWorkBeginsWhenTheClaimIsWon(t *testing.T) {
 		return nil
 	}))
 	waitOut := s.waitOut()
-	s.auth.claims.wait = func(ctx context.Context, d time.Duration) error {
+	s.auth.claims.Wait = func(ctx context.Context, d time.Duration) error {
 		waiting = ctx
 		return waitOut(ctx, d)
 	}
 	b, f := s.browser(), s.pending("/a")
 	cookie := s.flowCookie(f)
 	b.setCookie(cookie.Name, cookie.Value)
-	_, err := s.auth.claims.join(context.Background(), claimKey(f.AppID, f.State))
+	_, err := s.auth.claims.Join(context.Background(), singleflight.Key(f.AppID, f.State))
 	require.NoError(t, err)
 	s.grant(1)
 	began := time.Now()
@@ -405,12 +406,12 @@ func (b *browser) tryStep(target string) error {
 func TestT06_WhoWaitsForAWinnerThatNeverComesIsTold(t *testing.T) {
 	var st *faultyStore
 	s := newSite(t, withFaultyStore(&st))
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 	b := s.browser()
 	f := s.pending("/a")
 	cookie := s.flowCookie(f)
 	b.setCookie(cookie.Name, cookie.Value)
-	_, err := s.auth.claims.join(context.Background(), claimKey(f.AppID, f.State))
+	_, err := s.auth.claims.Join(context.Background(), singleflight.Key(f.AppID, f.State))
 	require.NoError(t, err)
 
 	got := b.step(callbackOf(f, "code"))
@@ -419,7 +420,7 @@ func TestT06_WhoWaitsForAWinnerThatNeverComesIsTold(t *testing.T) {
 	assert.NotEmpty(t, got.Header.Get("Retry-After"))
 	assert.Empty(t, got.Header["Set-Cookie"], "the pending login stays")
 	assert.Zero(t, s.exchanges())
-	s.clock.Advance(claimLease + time.Second)
+	s.clock.Advance(singleflight.Lease + time.Second)
 	s.grant(1)
 	assert.Equal(t, "/a", b.step(callbackOf(f, "code")).Header.Get("Location"), "a reload after the lease finishes it")
 }
@@ -487,7 +488,7 @@ func TestT88_RequestsThatWaitForALoginEndWithTheirClients(t *testing.T) {
 	const waiters = 60
 	s := newSite(t, WithRedis(redistest.Start(t).Pool()))
 	arrived := make(chan struct{}, waiters)
-	s.auth.claims.wait = func(ctx context.Context, _ time.Duration) error {
+	s.auth.claims.Wait = func(ctx context.Context, _ time.Duration) error {
 		arrived <- struct{}{}
 		<-ctx.Done()
 		return ctx.Err()

@@ -121,7 +121,7 @@ func TestT77_TheCookiesOfAnInstanceOfTheAttackersMakeNobodyAUser(t *testing.T) {
 	for _, step := range []string{"", "find", "commit", "settle", "claim"} {
 		failing := &faultyStore{Memory: store.NewMemory(store.WithClock(s.clock.Now)), faults: map[string]func() error{}}
 		a := s.instance(WithEndpoints(his.Endpoints()), WithStore(failing), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
-		a.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+		a.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 		handler := a.RequireWeChat(http.HandlerFunc(echo))
 		var have []*http.Cookie
 		ask := func(target, userAgent string) *http.Response {
@@ -227,7 +227,7 @@ func TestT81_CopiedCookiesLogNobodyInAfterARevocation(t *testing.T) {
 		t.Run(after.String(), func(t *testing.T) {
 			var st *faultyStore
 			s := newSite(t, withFaultyStore(&st))
-			s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+			s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 			b := s.browser()
 			var copied []*http.Cookie
 			keep := func() { copied = append(copied, b.client.Jar.Cookies(s.auth.base)...) }

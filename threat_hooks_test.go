@@ -279,7 +279,7 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 			})
 			first, next := prepare(s)
 			require.Zero(t, panics.Load())
-			s.auth.claims.wait = func(context.Context, time.Duration) error { waits.Add(1); return context.DeadlineExceeded }
+			s.auth.claims.Wait = func(context.Context, time.Duration) error { waits.Add(1); return context.DeadlineExceeded }
 
 			require.Error(t, first(), "the answer breaks off")
 			assert.Equal(t, what, seen.Load(), "with the panic's own value")
@@ -313,7 +313,7 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 		var st *faultyStore
 		s := newSite(t, withFaultyStore(&st))
 		s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+		s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 		b := s.browser()
 		b.setCookie(s.sessionCookie(), s.sessionWith("cart", "book"))
 		callback := b.authorize("/a")

@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -299,7 +300,7 @@ func newWriter(t *testing.T, opts ...Option) *redisWriter {
 			_, _ = io.WriteString(w, key)
 		}
 	})
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded } // a claim that nobody made
+	s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded } // a claim that nobody made
 	return &redisWriter{scanSite: s, marks: store.New(s.redis.Pool())}
 }
 
@@ -447,9 +448,9 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 						require.NoError(t, x.marks.PutMark(ctx, enterMark(ticket), []byte(ring.Seal(plain, miniApp)), time.Hour))
 						assert.True(t, refusedFor(x.view().step("/wechat/mini/enter?ticket="+ticket), ReasonCodeUsed), whose)
 
-						left, err := json.Marshal(boxes{Flow: ring.Seal(login, claimKey(miniApp, "mini "+code))})
+						left, err := json.Marshal(boxes{Flow: ring.Seal(login, singleflight.Key(miniApp, "mini "+code))})
 						require.NoError(t, err)
-						require.NoError(t, x.marks.PutMark(ctx, claimKey(miniApp, "mini "+code), settled(left), time.Hour))
+						require.NoError(t, x.marks.PutMark(ctx, singleflight.Key(miniApp, "mini "+code), singleflight.Settled(left), time.Hour))
 						got := x.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
 						assert.Equal(t, http.StatusUnauthorized, got.StatusCode, whose)
 						assert.NotContains(t, got.body, "chosen")

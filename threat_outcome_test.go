@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/flow"
-	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -68,45 +68,16 @@ func TestT06_AFailedLoginDoesNotAnswerForAReload(t *testing.T) {
 	assert.Equal(t, 2, s.exchanges())
 }
 
-// A callback that was slow and lost its claim must not take it from who has it
-// now.
-func TestT06_WhoLostTheClaimCannotGiveItBack(t *testing.T) {
-	ctx := context.Background()
-	clock := newTestClock()
-	cs := &claims{marks: store.NewMemory(store.WithClock(clock.Now)), wait: yield}
-	slow, err := cs.join(ctx, "key")
-	require.NoError(t, err)
-	clock.Advance(claimLease + time.Second)
-	other, err := cs.join(ctx, "key")
-	require.NoError(t, err)
-	require.Nil(t, other.outcome)
-
-	require.NoError(t, slow.release(ctx))
-	mark, found, err := cs.marks.Mark(ctx, "key")
-	require.NoError(t, err)
-	assert.True(t, found && string(mark) == string(other.owner), "the claim is still the other's")
-
-	require.NoError(t, other.settle(ctx, []byte("outcome"), time.Minute))
-	require.NoError(t, slow.release(ctx))
-	left, err := cs.outcome(ctx, "key")
-	require.NoError(t, err)
-	assert.Equal(t, "outcome", string(left))
-	require.NoError(t, other.release(ctx))
-	left, err = cs.outcome(ctx, "key")
-	require.NoError(t, err)
-	assert.Equal(t, "outcome", string(left), "nor is what is settled taken back")
-}
-
 func TestT07_EachAccountAndEachStateHasAClaimOfItsOwn(t *testing.T) {
 	seen := map[string][2]string{}
 	for _, place := range [][2]string{{"wx1", "abc"}, {"wx2", "abc"}, {"wx1", "abd"}, {"wx1a", "bc"}, {"wx", "1abc"}, {"", "wx1abc"}, {"wx1abc", ""}, {"", ""}} {
-		key := claimKey(place[0], place[1])
+		key := singleflight.Key(place[0], place[1])
 		assert.NotContains(t, seen, key, "%q and %q", place, seen[key])
 		assert.Len(t, key, 43, "whatever goes in")
 		seen[key] = place
 	}
 	state := flow.NewState()
-	assert.NotContains(t, claimKey("wx1", state), state, "who reads the store finds no state")
+	assert.NotContains(t, singleflight.Key("wx1", state), state, "who reads the store finds no state")
 }
 
 // A pending login that has ended logs nobody in, and is no error to somebody
@@ -143,7 +114,7 @@ func TestT07_APendingLoginOfAnAccountThatIsGoneIsRefused(t *testing.T) {
 func TestT06_WhoCannotUseTheClaimGivesItBackAtOnce(t *testing.T) {
 	var st *faultyStore
 	s := newSite(t, withFaultyStore(&st))
-	s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 	b := s.browser()
 	b.setCookie(s.sessionCookie(), s.sessionWith("cart", "book"))
 	callback := b.authorize("/a")

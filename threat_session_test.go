@@ -122,7 +122,7 @@ func TestT14_AStoreThatFailsDuringALoginCostsNothing(t *testing.T) {
 	t.Run("a store that refuses to write", func(t *testing.T) {
 		var st *faultyStore
 		s := newSite(t, withFaultyStore(&st))
-		s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+		s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 		s.handle("/cart", func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, s.auth.Sessions().GetString(r.Context(), "cart"))
 		})
@@ -148,7 +148,7 @@ func TestT14_AStoreThatFailsDuringALoginCostsNothing(t *testing.T) {
 	t.Run("a Redis that is killed while the code is exchanged", func(t *testing.T) {
 		redis := redistest.Start(t)
 		s := newSite(t, WithRedis(redis.Pool()))
-		s.auth.claims.wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+		s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
 		b := s.browser()
 		callback := b.authorize("/a")
 		release := s.sim.Block(exchangeEndpoint)

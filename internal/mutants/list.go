@@ -406,14 +406,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a claim is for ever", about: "claim",
-		search: "claimLease = 10 * time.Second",
-		broken: "claimLease = 10 * time.Hour",
+		search: "Lease = 10 * time.Second",
+		broken: "Lease = 10 * time.Hour",
 		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
 		name: "who waits for a claim gives up before its lease ends", about: "claim",
-		search: "joinBudget = claimLease + 2*time.Second",
-		broken: "joinBudget = claimLease - 2*time.Second",
+		search: "JoinTimeout = Lease + 2*time.Second",
+		broken: "JoinTimeout = Lease - 2*time.Second",
 		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
 	},
 	{
@@ -430,26 +430,26 @@ var mutants = []mutant{
 	},
 	{
 		name: "any number of requests wait for one login", about: "claim",
-		search: "cs.waiting[key] >= maxWaitingForOne || ",
+		search: "g.waiting[key] >= maxWaitingForOne || ",
 		broken: "",
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
 		name: "any number of requests wait for logins", about: "claim",
-		search: " || cs.all >= maxWaiting {",
+		search: " || g.all >= maxWaiting {",
 		broken: " {",
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
 		name: "a request that waited is counted for ever", about: "claim",
-		search: "\t\tcs.all--\n",
+		search: "\t\tg.all--\n",
 		broken: "",
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
 		name: "a request that waits looks as often as at first", about: "claim",
-		search: "pause = min(pause*3/2, claimPollMost)",
-		broken: "pause = min(pause, claimPollMost)",
+		search: "pause = min(pause*3/2, MaxPoll)",
+		broken: "pause = min(pause, MaxPoll)",
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
@@ -460,8 +460,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a wait for a claim does not end with its client", about: "claim",
-		search: "ctx, cancel := context.WithTimeout(r.Context(), joinBudget)",
-		broken: "ctx, cancel := detached(r, joinBudget)",
+		search: "ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)",
+		broken: "ctx, cancel := detached(r, singleflight.JoinTimeout)",
 		killer: "^TestT88_RequestsThatWait",
 	},
 	{
@@ -488,7 +488,7 @@ var mutants = []mutant{
 		broken: "bytes.Equal(mark, nil)",
 	},
 	{
-		name: "the state stands in the store", about: "claim", in: ".",
+		name: "the state stands in the store", about: "claim", in: "internal/singleflight",
 		search: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil))",
 		broken: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil)) + state",
 		killer: "^TestT44_TheTicketIntoTheWebViewIsInNoStore$",
@@ -625,7 +625,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the code is exchanged before the claim is asked for", about: "callback",
-		search: `	case c.outcome != nil:
+		search: `	case c.Outcome != nil:
 		answer(w, r, a.follow(p, c))
 `,
 		broken: "",
@@ -665,8 +665,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the outcome is left in clear", about: "callback",
-		search: ".Seal(plain, claimKey(f.AppID, f.State))}",
-		broken: ".Seal(plain, claimKey(f.AppID, f.State)) + string(plain)}",
+		search: ".Seal(plain, singleflight.Key(f.AppID, f.State))}",
+		broken: ".Seal(plain, singleflight.Key(f.AppID, f.State)) + string(plain)}",
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
@@ -1651,8 +1651,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the claim held", about: "claim",
-		search: "	case c.spent:\n		a.settleFailure(ctx, p, c, ReasonApplicationError)",
-		broken: "	case c.spent:",
+		search: "	case c.Spent:\n		a.settleFailure(ctx, p, c, ReasonApplicationError)",
+		broken: "	case c.Spent:",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},
 	{
