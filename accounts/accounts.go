@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -93,9 +94,9 @@ func ByHost(accounts ...wechatauth.Account) *Resolver {
 
 // ByPathPrefix finds accounts by the beginning of the path: "/shop-a/" for one,
 // "/shop-b/" for another. Prefixes begin and end in a slash; the longest one
-// that fits counts, and "/" takes the rest. A path that leads out of its prefix
-// again ("/shop-a/../shop-b/") has no account: many a router would serve the
-// other's page.
+// that fits counts, and "/" takes the rest. A path that a router or an upstream
+// server may read as one below another prefix has no account, such as
+// "/shop-a/../shop-b/", "/shop-a/..;/shop-b/" or "/shop-a%2Fx".
 func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 	f := newResolver(slices.Collect(maps.Values(prefixes)))
 	for prefix := range prefixes {
@@ -114,13 +115,41 @@ func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 	}
 	f.appIDOf = func(r *http.Request) string {
 		appID := appIDOf(r.URL.Path)
-		if appIDOf(path.Clean("/"+r.URL.Path)) != appID {
-			return ""
+		for _, reading := range readings(r.URL) {
+			if appIDOf(reading) != appID {
+				return ""
+			}
 		}
 		return appID
 	}
 	return f
 }
+
+// pathParameters are removed from each segment by servlet containers, which
+// makes a dot segment of "..;".
+var pathParameters = regexp.MustCompile(";[^/]*")
+
+// readings returns the paths that servers make of one path: with dot segments
+// resolved, with backslashes for slashes and without path parameters, decoded
+// once more, and with an escaped slash as part of its segment, as
+// [http.ServeMux] reads it.
+func readings(u *url.URL) []string {
+	decoded := u.Path
+	if again, err := url.PathUnescape(decoded); err == nil {
+		decoded = again
+	}
+	all := []string{path.Clean("/" + u.Path)}
+	for _, p := range []string{u.Path, decoded} {
+		p = strings.ReplaceAll(p, `\`, "/")
+		all = append(all, path.Clean("/"+p), path.Clean("/"+pathParameters.ReplaceAllString(p, "")))
+	}
+	if escaped, err := url.PathUnescape(escapedSlash.Replace(u.EscapedPath())); err == nil {
+		all = append(all, escaped)
+	}
+	return all
+}
+
+var escapedSlash = strings.NewReplacer("%2F", "%252F", "%2f", "%252F")
 
 // ByHeader finds accounts by a header with the AppID, which a trusted proxy
 // sets: it is believed from the peers in trusted only, and a request from

@@ -120,6 +120,46 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
+// A router or an upstream server must not serve the page of another account than
+// the one that the request was checked for.
+func TestPathPrefix_OtherReadings(t *testing.T) {
+	resolver := ByPathPrefix(map[string]wechatauth.Account{"/": shops[0], "/b/": shops[1]})
+	for target, want := range map[string]string{
+		"/b/..;/x": "", "/b/..;v=1/x": "", "/x/..;/b/y": "", "/b;v=1/x": "", // servlet containers
+		`/b/..\x`: "", `/x\..\b\y`: "", "/b/..%5Cx": "", `/b\x`: "", // Windows
+		"/b/%252e%252e/x": "", "/x/..%252fb/y": "", "/b/%2e%2e%3b/x": "", "/b/%252e%252e;/x": "", // decoded again
+		"/b%2Fx": "", "/b%2fx": "", "/b/..%2Fx": "", "/x%2F..%2Fb/y": "", // routers by segments
+		"/b/a%2Fx": shopB, "/b/x;v=1": shopB, "/b/50%25": shopB, "/b/%25zz": shopB, "/b/%E5%BA%97": shopB, `/b/a\x`: shopB, "/x%2Fy": shopA, "/x;b": shopA,
+	} {
+		u, err := url.ParseRequestURI(target)
+		require.NoError(t, err, target)
+		got, err := resolver.AppIDOf(&http.Request{URL: u})
+		assert.Equal(t, want, got, target)
+		assert.Equal(t, want == "", err != nil, target)
+	}
+	named := ByPathPrefix(map[string]wechatauth.Account{"/店/": shops[0]})
+	u, err := url.ParseRequestURI("/%E5%BA%97/x")
+	require.NoError(t, err)
+	got, _ := named.AppIDOf(&http.Request{URL: u})
+	assert.Equal(t, shopA, got, "a prefix that is not ASCII")
+}
+
+// http.ServeMux takes "/b%2Fx" for one segment, which is below "/".
+func TestPathPrefix_ServeMux(t *testing.T) {
+	resolver := ByPathPrefix(map[string]wechatauth.Account{"/": shops[0], "/b/": shops[1]})
+	mux := http.NewServeMux()
+	for pattern, shop := range map[string]string{"/": shopA, "/b/": shopB} {
+		mux.HandleFunc(pattern, func(_ http.ResponseWriter, r *http.Request) {
+			if got, err := resolver.AppIDOf(r); err == nil {
+				assert.Equal(t, shop, got, r.URL.EscapedPath())
+			}
+		})
+	}
+	for _, target := range []string{"/b/x", "/b%2Fx", "/x", "/b%2F", "/b%2f..%2fx", "/b", "/%62/x", "/b/%2Fx", "/b%5Cx"} {
+		mux.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, target, nil))
+	}
+}
+
 // Each resolver leads a browser through the login of the account that it finds.
 func TestResolvers(t *testing.T) {
 	for name, tt := range map[string]struct {
