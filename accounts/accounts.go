@@ -96,7 +96,7 @@ func ByHost(accounts ...wechatauth.Account) *Resolver {
 // "/shop-b/" for another. Prefixes begin and end in a slash; the longest one
 // that fits counts, and "/" takes the rest. A path that a router or an upstream
 // server may read as one below another prefix has no account, such as
-// "/shop-a/../shop-b/", "/shop-a/..;/shop-b/" or "/shop-a%2Fx".
+// "/shop-a/../shop-b/", "/shop-a/..;/shop-b/" or "/shop-a%2Fx". Letter case counts.
 func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 	f := newResolver(slices.Collect(maps.Values(prefixes)))
 	for prefix := range prefixes {

@@ -168,6 +168,13 @@ func (b *bodyWithTrailer) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// Close also drops forged trailers: net/http reads the rest of the body, and
+// the trailer, when a handler closes a body that it has not read to its end.
+func (b *bodyWithTrailer) Close() error {
+	defer b.read()
+	return b.ReadCloser.Close()
+}
+
 // claimsIdentity compares as upstreams do: CGI, WSGI and their kind make one
 // name of all that differ in letter case and in what is no letter or digit.
 // White space around a name is no part of it.

@@ -331,6 +331,16 @@ func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
 			}
 		})
 	}
+	t.Run("of a body that was closed unread", func(t *testing.T) {
+		var after http.Header
+		s := newSite(t)
+		s.serve(s.auth.LoadWeChat(Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			assert.NoError(t, r.Body.Close())
+			after = r.Trailer
+		}), s.auth)))
+		require.Equal(t, http.StatusOK, s.raw(t, "POST", "/", "Transfer-Encoding: chunked\r\nTrailer: X-Sum"))
+		assert.Equal(t, http.Header{"X-Sum": {"1"}}, after)
+	})
 }
 
 func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
