@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
@@ -15,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 var sessionKeyForTests = []byte("session-key-for-tests-0123456789")
@@ -146,4 +148,51 @@ func (s *keysSeen) PutMarkNX(ctx context.Context, key string, value []byte, ttl 
 func (s *keysSeen) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	s.see(key)
 	return s.switchable.PutMark(ctx, key, value, ttl)
+}
+
+// A talkativeStore repeats the users and the keys of marks in its errors.
+type talkativeStore struct{ *store.Memory }
+
+func (s talkativeStore) SessionsOf(_ context.Context, user string) ([]string, error) {
+	return nil, fmt.Errorf("list sessions of %q", user)
+}
+
+func (s talkativeStore) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if strings.HasPrefix(key, "tokens") {
+		return fmt.Errorf("put %s", key)
+	}
+	return s.Memory.PutMark(ctx, key, value, ttl)
+}
+
+func (s talkativeStore) Mark(ctx context.Context, key string) ([]byte, bool, error) {
+	if strings.Contains(key, " wx") { // of a user, not of a login
+		return nil, false, fmt.Errorf("get %s", key)
+	}
+	return s.Memory.Mark(ctx, key)
+}
+
+func TestT40_AForeignIndexPrintsNoOpenID(t *testing.T) {
+	s := newSite(t, WithStore(talkativeStore{store.NewMemory()}), WithTokens(0), WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret))
+	var tokens, sessionKey error
+	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mini, err := s.auth.MiniProgram(r.Context())
+		if err != nil {
+			_, tokens = s.auth.AccessToken(r.Context())
+			return
+		}
+		sessionKey = mini.VerifySignature(r.Context(), "{}", "")
+	}))
+	openID := wechattest.OpenID(wechattest.DefaultAppID, person(0))
+
+	s.browser().visit("/a")
+	assert.Contains(t, s.logs.String(), openID[:6]+"…", "the error is there")
+	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
+	require.ErrorContains(t, err, "list sessions of")
+	assert.NotContains(t, err.Error(), openID)
+	assert.NotContains(t, s.logs.String(), openID)
+	require.ErrorContains(t, tokens, "get tokens")
+	assert.NotContains(t, tokens.Error(), openID)
+	s.request(http.MethodGet, "/a", s.miniLogin(person(0)), "")
+	require.ErrorContains(t, sessionKey, "get session_key")
+	assert.NotContains(t, sessionKey.Error(), wechattest.OpenID(wechattest.DefaultMiniProgramAppID, person(0)))
 }

@@ -359,7 +359,7 @@ func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 	user := userKey(m.id.AppID, m.id.OpenID)
 	sealed, found, err := m.auth.sessions.marks.Mark(ctx, sessionKeyMark(user))
 	if err != nil {
-		return "", fmt.Errorf("find session_key: %w", err)
+		return "", redact.Tokens(fmt.Errorf("find session_key: %w", err))
 	}
 	if !found {
 		return "", ErrSessionKeyStale

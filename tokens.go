@@ -90,7 +90,8 @@ func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 	if gate == nil {
 		return client.Secret{}, ErrNoTokens
 	}
-	return gate.accessToken(ctx, id)
+	token, err := gate.accessToken(ctx, id)
+	return token, redact.Tokens(err)
 }
 
 func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, error) {

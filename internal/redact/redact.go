@@ -11,14 +11,22 @@ import (
 // tokenForm is what session tokens look like, and their hashes.
 var tokenForm = regexp.MustCompile(`[A-Za-z0-9_-]{43,}`)
 
+// userForm is how marks and indexes of users name one: AppID and openid.
+var userForm = regexp.MustCompile(`\b(wx[A-Za-z0-9]+ [A-Za-z0-9_-]{6})[A-Za-z0-9_-]{14,}`)
+
 // Tokens returns err fit for a log: a session store that is not ours may
 // repeat the key that it was asked for, as Redis does for a command that it
-// does not know.
+// does not know. The key is a token, or names a user.
 func Tokens(err error) error {
-	if err == nil || !tokenForm.MatchString(err.Error()) {
+	if err == nil {
+		return nil
+	}
+	text := tokenForm.ReplaceAllString(err.Error(), "…")
+	text = userForm.ReplaceAllString(text, "${1}…")
+	if text == err.Error() {
 		return err
 	}
-	return &retold{tokenForm.ReplaceAllString(err.Error(), "…"), func() error { return err }}
+	return &retold{text, func() error { return err }}
 }
 
 // OpenIDs returns err without the openids and unionids given. An empty id is

@@ -26,6 +26,8 @@ func TestTokens(t *testing.T) {
 		"a token":            {"unknown command GET scs:session:" + token, "unknown command GET scs:session:…"},
 		"two tokens":         {token + " and " + token, "… and …"},
 		"a token's hash":     {"key " + strings.Repeat("A", 44), "key …"},
+		"a user":             {"mark tokens wx0123456789abcdef " + openID + " in use", "mark tokens wx0123456789abcdef oABCDE… in use"},
+		"an AppID in a text": {"wx0123456789abcdef unauthorized by WeChat", "wx0123456789abcdef unauthorized by WeChat"},
 		"shorter than those": {"key " + strings.Repeat("A", 42), "key " + strings.Repeat("A", 42)},
 	} {
 		assert.EqualError(t, Tokens(errors.New(c.text)), c.want, name)
