@@ -157,19 +157,14 @@ func (a *Auth) keepRefreshed(ctx context.Context, appID string, t *client.Token,
 
 // forget deletes what is stored for a user besides sessions: the tokens and the
 // session_key of a mini program. Their logins stored them before the session,
-// so those that RevokeUser has ended cannot store them again.
+// so those that RevokeUser has ended cannot store them again. The program that
+// revokes may have other options than the one that stored them.
 func (a *Auth) forget(ctx context.Context, appID, openID string) error {
 	user := userKey(appID, openID)
-	var errs []error
-	if a.tokens {
-		errs = append(errs,
-			a.sessions.marks.PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
-			a.sessions.marks.DeleteMark(ctx, tokensMark(user)))
-	}
-	if gate := a.gateOf(appID); gate != nil && gate.mini.appID == appID {
-		errs = append(errs, a.sessions.marks.DeleteMark(ctx, sessionKeyMark(user)))
-	}
-	return errors.Join(errs...)
+	return errors.Join(
+		a.sessions.marks.PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
+		a.sessions.marks.DeleteMark(ctx, tokensMark(user)),
+		a.sessions.marks.DeleteMark(ctx, sessionKeyMark(user)))
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.

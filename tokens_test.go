@@ -206,6 +206,19 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		b.step("/token")
 		assert.NoError(t, <-failed, "the next login stores its own")
 	})
+	t.Run("by a program without the options", func(t *testing.T) {
+		s, keys := newStored(t)
+		s.browser().visit("/a")
+		s.miniLogin(person(0))
+		require.NotEmpty(t, keys())
+		admin, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithStore(s.auth.sessions.backing))
+		require.NoError(t, err)
+		for _, appID := range []string{wechattest.DefaultAppID, miniApp} {
+			_, err := admin.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, person(0)))
+			require.NoError(t, err)
+		}
+		assert.Empty(t, keys())
+	})
 	t.Run("refused login", func(t *testing.T) {
 		s, keys := newStored(t, WithOnLogin(func(context.Context, Identity) error { return ErrForbidden }))
 		assert.Equal(t, http.StatusForbidden, s.browser().visit("/a").StatusCode)
