@@ -100,11 +100,12 @@ type track struct {
 	login    bool        // the next commit is a login's, which sees to the old records itself
 	with     store.Batch // goes with the next write of a login, in one call
 
-	mu     sync.Mutex // a handler may outlive its response
-	ended  bool       // a record that was read was gone when its successor was written
-	holds  bool       // keep deletions back until the session is saved
-	held   []string   // tokens whose records are to be deleted then
-	merged []string   // tokens that MergeSession has read
+	mu      sync.Mutex // a handler may outlive its response
+	session any        // scs's data of the session; nil if it is not decoded, or its key not known
+	ended   bool       // a record that was read was gone when its successor was written
+	holds   bool       // keep deletions back until the session is saved
+	held    []string   // tokens whose records are to be deleted then
+	merged  []string   // tokens that MergeSession has read
 }
 
 // hold notes a deletion that waits. It reports false where none does.
@@ -122,6 +123,28 @@ func (t *track) holding(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Contains(t.held, token)
+}
+
+// decoded notes scs's data of the session.
+func (t *track) decoded(data any) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.session = data
+}
+
+// isOf reports whether data is that of the session.
+func (t *track) isOf(data any) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.session == data
+}
+
+// wrote notes that the session was saved under this token: if it is saved once
+// more, the record must still be there.
+func (t *track) wrote(token string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.token = token
 }
 
 // merge notes that another session goes into this one.
@@ -185,15 +208,16 @@ func (t *track) take() store.Batch {
 
 // tracked returns the track of the request, which has the guard as its key: gates
 // with managers of their own may stand around each other. It returns false if the
-// session was loaded by the manager's LoadAndSave; see traces.
+// session in the context was loaded by the manager's LoadAndSave (see traces), or
+// is not that of the request but one that the manager's Iterate visits.
 func (g *guard) tracked(ctx context.Context) (*track, bool) {
 	t, ok := ctx.Value(g).(*track)
-	return t, ok
+	return t, ok && t.isOf(g.dataIn(ctx))
 }
 
 // trackOf returns the track of the request; an empty one if it has none.
 func (g *guard) trackOf(ctx context.Context) *track {
-	if t, ok := g.tracked(ctx); ok {
+	if t, ok := ctx.Value(g).(*track); ok {
 		return t
 	}
 	return &track{}
@@ -221,6 +245,8 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	}
 	t, isTracked := g.tracked(ctx)
 	switch {
+	case !isTracked && ctx.Err() != nil:
+		return nil, false, ctx.Err() // there is no telling this request from another
 	case !isTracked && g.isHeld(ctx, token):
 		return nil, false, nil
 	case !isTracked:
@@ -266,19 +292,23 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	if !ok {
 		return g.commitUntracked(ctx, token, b, expiry)
 	}
+	write := g.overwrite
 	switch {
 	case t.isOver():
 		return errSessionGone
 	case t.token == token:
-		if err := g.overwrite(ctx, token, b, expiry); err != nil {
-			return err
-		}
 	case t.login:
 		return g.commitLogin(ctx, t, token, b, expiry)
 	default:
-		if err := g.commit(ctx, token, b, expiry); err != nil {
+		write = g.commit
+	}
+	if t.token != "" && t.token != token || t.merges() {
+		if err := g.indexUsers(ctx, token, b); err != nil {
 			return err
 		}
+	}
+	if err := write(ctx, token, b, expiry); err != nil {
+		return err
 	}
 	if err := g.dropHeld(ctx, t); err != nil {
 		return err
@@ -287,6 +317,7 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 		_, _ = g.DropCtx(ctx, token) // no response names this token
 		return errSessionGone
 	}
+	t.wrote(token)
 	return nil
 }
 
@@ -407,7 +438,7 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if !ok {
 		return g.deleteUntracked(ctx, token)
 	}
-	if t.hold(token) {
+	if byScs, _ := deleter(); byScs && t.hold(token) {
 		return nil
 	}
 	found, err := g.DropCtx(ctx, token)

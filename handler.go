@@ -538,9 +538,10 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 
 // RevokeUser ends every session of a user, in all browsers, and returns the
 // number of sessions that were alive. It also deletes the user's stored tokens
-// (see [WithTokens]) and session_key (see [Auth.MiniProgram]). A request in
-// flight cannot restore them, nor a session, unless the session was loaded by
-// the LoadAndSave of an scs manager. The user can log in
+// (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
+// Auth has no option that stores them. A request in flight cannot restore them,
+// nor a session, unless an scs manager loaded the session with a context that is
+// never canceled. The user can log in
 // again unless [WithAuthorize] rejects them. It needs a store with
 // store.Index, as those of package store are. It ends with ctx. On an error some
 // sessions may still be alive: call it again.

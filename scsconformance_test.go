@@ -349,6 +349,7 @@ func (s *shop) session(t *testing.T, token string) context.Context {
 	require.NoError(t, err)
 	ctx, err = s.m.Load(context.WithValue(ctx, g, read), token)
 	require.NoError(t, err)
+	read.decoded(g.dataIn(ctx))
 	return ctx
 }
 

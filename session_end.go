@@ -72,7 +72,7 @@ func (s *sessions) endLoaded(ctx context.Context, token string) (found bool, err
 		return false, err
 	}
 	// There is nothing left that scs could delete.
-	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &track{holds: true}))
+	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &track{holds: true, session: s.guard.dataIn(ctx)}))
 }
 
 // end deletes the session of a token.

@@ -80,7 +80,7 @@ func (s *sessions) put(v *visit, id Identity) error {
 // not cost the visitor what he had.
 func (s *sessions) renew(v *visit) error {
 	if _, ok := s.guard.tracked(v.ctx); !ok { // LoadAndSave around the gate has loaded it
-		v.ctx.guard, v.ctx.track.token = s.guard, s.storeKey(v.token)
+		v.ctx.guard, v.ctx.track.token, v.ctx.track.session = s.guard, s.storeKey(v.token), s.guard.dataIn(v.ctx)
 	}
 	s.guard.trackOf(v.ctx).restart()
 	if err := s.manager.RenewToken(v.ctx); err != nil {
@@ -179,11 +179,10 @@ func (s *sessions) dropOthers(v *visit) error {
 }
 
 // indexMoved notes in the index, before it is saved, the session of a user that
-// the application has given another token or deadline, or merged into this one.
+// the application has given another deadline. One that has another token, or has
+// taken another session in, is noted when it is written: see guard.CommitCtx.
 func (s *sessions) indexMoved(v *visit) error {
-	token, deadline := s.manager.Token(v.ctx), s.manager.Deadline(v.ctx)
-	moved := token != v.token || !deadline.Equal(v.deadline) || s.guard.trackOf(v.ctx).merges()
-	if token == "" || !moved {
+	if s.manager.Token(v.ctx) != v.token || s.manager.Deadline(v.ctx).Equal(v.deadline) {
 		return nil
 	}
 	return s.addToIndex(v)

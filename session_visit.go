@@ -125,6 +125,7 @@ func (d *sessionData) decode(token string) error {
 		return err
 	}
 	d.decoded = loaded.Value(d.sessions.dataKey)
+	d.ctx.track.decoded(d.decoded)
 	d.remember = token != "" && d.sessions.manager.GetBool(loaded, rememberKey)
 	return nil
 }

@@ -111,6 +111,89 @@ func TestT79_NoSuccessorOfASessionThatEnded(t *testing.T) {
 	}
 }
 
+// A handler may save the session itself before it ends, under another token or
+// with another session in it.
+func TestSave_committedByHandler(t *testing.T) {
+	for kind, opts := range keepers(t) {
+		if kind == "own manager, a store that does least" {
+			continue // has no index
+		}
+		for _, what := range []string{"renewed", "merged"} {
+			for how, end := range endings {
+				t.Run(kind+", "+what+", "+how, func(t *testing.T) {
+					s := newSite(t, opts()...)
+					m := s.auth.Sessions()
+					token := s.browser().visitForToken("/a")
+					reader := token
+					if what == "merged" {
+						reader = s.sessionWith("cart", "book")
+					}
+					s.handle("/slow", func(_ http.ResponseWriter, r *http.Request) {
+						if what == "merged" {
+							assert.NoError(t, m.MergeSession(r.Context(), token))
+						} else {
+							assert.NoError(t, m.RenewToken(r.Context()))
+						}
+						saved, _, err := m.Commit(r.Context())
+						assert.NoError(t, err)
+						assert.NoError(t, end(s, saved))
+					})
+					b := s.holding(s.sessionCookie(), reader)
+					assert.Equal(t, http.StatusOK, b.step("/slow").StatusCode)
+					assert.Contains(t, b.step("/public").body, "logged-in=false")
+				})
+			}
+		}
+	}
+}
+
+// A handler may end sessions other than the request's.
+func TestDelete_otherSessions(t *testing.T) {
+	iterate := func(t *testing.T, m *scs.SessionManager, ctx context.Context, token string) {
+		assert.NoError(t, m.Iterate(ctx, func(ctx context.Context) error {
+			if m.Token(ctx) != token {
+				return nil
+			}
+			return m.Destroy(ctx)
+		}))
+	}
+	inStore := func(t *testing.T, m *scs.SessionManager, ctx context.Context, token string) {
+		assert.NoError(t, m.Store.(scs.CtxStore).DeleteCtx(ctx, token))
+	}
+	for way, destroy := range map[string]func(*testing.T, *scs.SessionManager, context.Context, string){"Iterate": iterate, "DeleteCtx": inStore} {
+		for form, wrap := range ungated {
+			t.Run(way+"/"+form, func(t *testing.T) {
+				testDeleteOthers(t, destroy, func(s *site, h http.HandlerFunc) { s.serveUngated(wrap, h) })
+			})
+		}
+		t.Run(way+"/in the gate", func(t *testing.T) {
+			testDeleteOthers(t, destroy, func(s *site, h http.HandlerFunc) { s.handle("/slow", h) })
+		})
+	}
+}
+
+func testDeleteOthers(t *testing.T, destroy func(*testing.T, *scs.SessionManager, context.Context, string), serve func(*site, http.HandlerFunc)) {
+	m := ownManager(store.NewMemory())
+	s := newSite(t, WithSessionManager(m))
+	for _, used := range []string{"untouched", "read", "changed"} {
+		other, b := s.session(aliceOpenID), s.browser()
+		token := b.visitForToken("/a")
+		for _, ends := range []string{other, token} {
+			serve(s, func(_ http.ResponseWriter, r *http.Request) {
+				switch used {
+				case "read":
+					m.Get(r.Context(), "cart")
+				case "changed":
+					m.Put(r.Context(), "cart", "book")
+				}
+				destroy(t, m, r.Context(), ends)
+			})
+			assert.Equal(t, http.StatusOK, b.step("/slow").StatusCode)
+			assert.Contains(t, s.holding(s.sessionCookie(), ends).step("/public").body, "logged-in=false", used)
+		}
+	}
+}
+
 // visitForToken logs in by visiting a page, and returns the session's token.
 func (b *browser) visitForToken(target string) string {
 	b.t.Helper()

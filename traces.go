@@ -171,7 +171,8 @@ func (g *guard) indexUsers(ctx context.Context, token string, b []byte) error {
 // deleteUntracked is DeleteCtx without a track. The deletion waits for the
 // session to be saved if scs is about to do that.
 func (g *guard) deleteUntracked(ctx context.Context, token string) error {
-	if data := g.dataIn(ctx); data != nil && savesNext() {
+	_, savesNext := deleter()
+	if data := g.dataIn(ctx); data != nil && savesNext {
 		g.traces.noteIn(data, func(t *trace) { t.held = append(t.held, token) })
 		return nil
 	}
@@ -202,25 +203,31 @@ func (g *guard) dropTraced(ctx context.Context) (ended bool, err error) {
 	return ended, nil
 }
 
-// savesNext reports whether scs deletes a record in RenewToken or MergeSession, after
-// which it saves the session, and not in Destroy. Scs's store is not told; the
-// calling function is.
-func savesNext() bool {
+// deleter reports whether scs itself deletes a record, in a method of its manager,
+// and whether it saves the session after that, as RenewToken and MergeSession do
+// and Destroy does not. Scs's store is not told; the calling function is. A caller
+// without a name, as in a program that was stripped of them, is not scs: what it
+// deletes is deleted at once.
+func deleter() (byScs, savesNext bool) {
 	var callers [8]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])
 	for {
 		frame, more := frames.Next()
 		switch frame.Function {
+		case "":
+		case destroy:
+			return true, false
 		case renewToken, mergeSession:
-			return true
+			return true, true
 		}
 		if !more {
-			return false
+			return false, false
 		}
 	}
 }
 
 var (
+	destroy      = nameOf((*scs.SessionManager).Destroy)
 	renewToken   = nameOf((*scs.SessionManager).RenewToken)
 	mergeSession = nameOf((*scs.SessionManager).MergeSession)
 )

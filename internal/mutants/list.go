@@ -424,8 +424,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "RevokeUser leaves a session_key", about: "tokens",
-		search: "gate != nil && gate.mini.appID == appID",
-		broken: "gate == nil && gate.mini.appID == appID",
+		search: "a.sessions.marks.DeleteMark(ctx, sessionKeyMark(user)))",
+		broken: "nil)",
 		killer: "^TestRevokeUser_storedSecrets$",
 	},
 	{
@@ -1017,8 +1017,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "scs deletes a session before its successor is saved", about: "guard",
-		search: "data != nil && savesNext() {",
-		broken: "data != nil && savesNext() && false {",
+		search: "data != nil && savesNext {",
+		broken: "data != nil && savesNext && false {",
 		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
 	},
 	{
@@ -1058,9 +1058,45 @@ var mutants = []mutant{
 	},
 	{
 		name: "a merged user is not in the index", about: "session",
-		search: " || s.guard.trackOf(v.ctx).merges()",
-		broken: "",
+		search: " || t.merges() {",
+		broken: " {",
 		killer: "^TestT79_AMergedUserIsRevokedToo$",
+	},
+	{
+		name: "a session that a handler has saved comes back", about: "guard",
+		search: "	t.wrote(token)\n",
+		broken: "",
+		killer: "^TestSave_committedByHandler$",
+	},
+	{
+		name: "a session that a handler gave another token is not in the index", about: "guard",
+		search: "t.token != \"\" && t.token != token || t.merges()",
+		broken: "t.merges()",
+		killer: "^TestSave_committedByHandler$",
+	},
+	{
+		name: "another session is taken for the request's", about: "guard",
+		search: "ok && t.isOf(g.dataIn(ctx))",
+		broken: "ok",
+		killer: "^TestDelete_otherSessions$",
+	},
+	{
+		name: "what the application deletes waits", about: "guard",
+		search: "byScs && t.hold(token)",
+		broken: "t.hold(token)",
+		killer: "^TestDelete_otherSessions$",
+	},
+	{
+		name: "a client that has gone loads a session without a trace", about: "guard",
+		search: "case !isTracked && ctx.Err() != nil:",
+		broken: "case false:",
+		killer: "^TestGuard_canceledLoad$",
+	},
+	{
+		name: "a caller without a name is scs", about: "guard",
+		search: "		case \"\":\n		case destroy:\n			return true, false\n		case renewToken",
+		broken: "		case renewToken",
+		killer: "^TestGuard_strippedNames$",
 	},
 	{
 		name: "a login keeps a revoked identity of another account", about: "session",
