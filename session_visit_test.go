@@ -225,7 +225,7 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 func TestSessionsWorkWithoutKnowingWhereScsKeepsThem(t *testing.T) {
 	s := newSite(t)
 	require.NotNil(t, s.auth.sessions.dataKey)
-	s.auth.sessions.dataKey = nil
+	s.auth.sessions.dataKey, s.auth.sessions.guard.dataKey = nil, nil
 	sessions := s.auth.Sessions()
 	s.handle("/count", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sessions.Put(r.Context(), "n", sessions.GetInt(r.Context(), "n")+1)

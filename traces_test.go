@@ -278,24 +278,6 @@ func TestGuard_canceledLoad(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled, "what it writes could not be told from a new session")
 }
 
-// A program may have been stripped of the names of its functions.
-func TestGuard_strippedNames(t *testing.T) {
-	names := [3]string{destroy, renewToken, mergeSession}
-	t.Cleanup(func() { destroy, renewToken, mergeSession = names[0], names[1], names[2] })
-	destroy, renewToken, mergeSession = "", "", ""
-	for form, wrap := range ungated {
-		t.Run(form, func(t *testing.T) {
-			m := ownManager(store.NewMemory())
-			s := newSite(t, WithSessionManager(m))
-			b := s.browser()
-			token := b.visitForToken("/a")
-			s.serveUngated(wrap, func(_ http.ResponseWriter, r *http.Request) { assert.NoError(t, m.Destroy(r.Context())) })
-			require.Equal(t, http.StatusOK, b.step("/slow").StatusCode)
-			assert.Contains(t, s.holding(s.sessionCookie(), token).step("/public").body, "logged-in=false")
-		})
-	}
-}
-
 // traced counts the traces that are left when the garbage has been collected.
 func (g *guard) traced() int {
 	g.traces.mu.Lock()
