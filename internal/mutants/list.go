@@ -1517,7 +1517,7 @@ var mutants = []mutant{
 		}
 	} else`,
 		broken: `	if r.Method != http.MethodPost {
-		from = openedHere
+		from = navigation.Here
 	}
 	if r.Method == http.MethodPost {
 	} else`,
