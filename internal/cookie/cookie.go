@@ -41,7 +41,7 @@ type Jar struct {
 
 // Place is what the seal of a cookie is bound to.
 func (j *Jar) Place(purpose, name string) []string {
-	return append([]string{purpose, name}, j.Bound...)
+	return append(append(make([]string, 0, 2+len(j.Bound)), purpose, name), j.Bound...)
 }
 
 // Open opens a cookie that was sealed for this purpose under its own name.

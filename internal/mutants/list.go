@@ -371,8 +371,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a flow is not bound to AppID and callback", about: "flow",
-		search: "return append([]string{purpose, name}, j.Bound...)",
-		broken: "return append([]string{purpose, name}, j.Bound[:0]...)",
+		search: "return append(append(make([]string, 0, 2+len(j.Bound)), purpose, name), j.Bound...)",
+		broken: "return append(append(make([]string, 0, 2+len(j.Bound)), purpose, name), j.Bound[:0]...)",
 	},
 	{
 		name: "a loop is never stopped", about: "trail",

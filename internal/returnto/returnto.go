@@ -104,6 +104,9 @@ func (s Site) origin() string { return s.Base.Scheme + "://" + s.Base.Host }
 
 // withoutOrigin removes the site's origin from an absolute URL.
 func (s Site) withoutOrigin(raw string) (rest string, had bool) {
+	if strings.HasPrefix(raw, "/") {
+		return raw, false // nearly always: a path costs no memory
+	}
 	origin := s.origin()
 	if len(raw) < len(origin) || !strings.EqualFold(raw[:len(origin)], origin) {
 		return raw, false
