@@ -119,6 +119,7 @@ func TestTheKindsOfPagesAreThoseOfTheTemplates(t *testing.T) {
 	}
 }
 
+// What leads nowhere good is a table in internal/page; here it is asked for every link.
 func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
@@ -126,20 +127,8 @@ func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
 	}{
 		"path":                       {"/wechat/login?next=%2F", true},
 		"https URL":                  {"https://app.example.com/wechat/login", true},
-		"http URL":                   {"http://127.0.0.1:8080/wechat/login", true},
-		"empty":                      {"", false},
-		"javascript":                 {"javascript:alert(1)", false},
 		"javascript in odd spelling": {"JaVaScript:alert(1)", false},
-		"javascript after a space":   {" javascript:alert(1)", false},
-		"javascript with a tab":      {"java\tscript:alert(1)", false},
-		"javascript with a host":     {"javascript://a.example/%0aalert(1)", false},
-		"another scheme with a host": {"ftp://a.example/b", false},
-		"data":                       {"data:text/html,<script>alert(1)</script>", false},
 		"other host without scheme":  {"//evil.example/a", false},
-		"backslash":                  {`/\evil.example`, false},
-		"relative path":              {"login", false},
-		"https without host":         {"https:/evil", false},
-		"control byte":               {"/a\nb", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, body := servePage(t, nil, Page{Lang: page.English, Reason: ReasonLoop, RetryURL: c.url})
