@@ -12,6 +12,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -116,7 +117,7 @@ func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQue
 		a.failCallback(w, r, f, reason, nil)
 		return
 	}
-	redirect(w, a.targetOfOutcome(r.Context(), v, q.state, f.Target))
+	respond.Redirect(w, a.targetOfOutcome(r.Context(), v, q.state, f.Target))
 }
 
 // targetOfOutcome finds the return target of a login that this session came
@@ -213,7 +214,7 @@ func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target
 	a.cookies.Drop(w, a.cookies.CookieName(f.State))
 	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
 	a.cookies.ExtendTrail(w, r)
-	redirect(w, target)
+	respond.Redirect(w, target)
 }
 
 // afterFailure starts a login whose code WeChat no longer takes once more by

@@ -11,6 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
 // Failure is why a visitor is not let through, and what he is answered.
@@ -140,7 +141,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		f.Status = f.Reason.status()
 	}
 	f.Err = redact.Tokens(f.Err)
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	if f.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
 	}
@@ -216,38 +217,4 @@ func errorWord(f Failure) string {
 		return "unavailable"
 	}
 	return "bad_request"
-}
-
-// setNoStore keeps an answer of ours out of every cache: it is for one
-// visitor at one moment.
-func setNoStore(h http.Header) {
-	values := &[...]string{"no-store", "no-cache", "no-referrer"} // in one piece of memory
-	h["Cache-Control"], h["Pragma"], h["Referrer-Policy"] = values[0:1:1], values[1:2:2], values[2:3:3]
-	addVary(h, "Cookie")
-}
-
-// addVary names the header in Vary once.
-func addVary(h http.Header, name string) {
-	for _, line := range h["Vary"] {
-		if line == name {
-			return
-		}
-		for field := range strings.SplitSeq(line, ",") {
-			if strings.EqualFold(strings.TrimSpace(field), name) {
-				return
-			}
-		}
-	}
-	h.Add("Vary", name)
-}
-
-// redirect sends a browser to a location that was checked or built by us. It
-// sets Location itself: http.Redirect cleans paths, and can so turn a checked
-// target into another one.
-func redirect(w http.ResponseWriter, location string) {
-	h := w.Header()
-	setNoStore(h)
-	values := &[...]string{location, "0"}
-	h["Location"], h["Content-Length"] = values[0:1:1], values[1:2:2]
-	w.WriteHeader(http.StatusSeeOther)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
@@ -229,14 +230,14 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
 	case act == environment.LoginScan:
-		redirect(w, a.scanAgainURL(scanCookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
+		respond.Redirect(w, a.scanAgainURL(scanCookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
 		return
 	default:
 		acc = a.accountFor(r)
 	}
 	embedded := acc.channel == ChannelWebsite && act == environment.LoginEmbeddedQR
 	if embedded && l.openID == "" && r.URL.Path != a.endpoint("login") {
-		redirect(w, a.loginURL(l.target, false)) // the page with the QR code has a URL of its own
+		respond.Redirect(w, a.loginURL(l.target, false)) // the page with the QR code has a URL of its own
 		return
 	}
 	if acc.channel == ChannelWebsite {
@@ -256,14 +257,14 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		return
 	}
 	if acc.channel == ChannelWebsite {
-		redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
+		respond.Redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
 	if l.again && v.loggedIn && f.Scope == client.ScopeUserInfo { // another account, perhaps: WeChat shall ask
-		redirect(w, acc.client.AuthorizeURL(a.redirectURI(), f.Scope, f.State, client.ForcePopup()))
+		respond.Redirect(w, acc.client.AuthorizeURL(a.redirectURI(), f.Scope, f.State, client.ForcePopup()))
 		return
 	}
-	redirect(w, a.authorizeURL(acc, f.Scope, f.State))
+	respond.Redirect(w, a.authorizeURL(acc, f.Scope, f.State))
 }
 
 // authorizeURL is the address of WeChat's page. All of it but the state is the
@@ -346,7 +347,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		r = withoutCookie(withoutCookie(r, a.cookies.TrailName()), a.cookies.SnapshotName())
 	}
 	if v.loggedIn && v.identity.grants(a.scope) && !(again && navigation.IsOwnWish(r)) {
-		redirect(w, target)
+		respond.Redirect(w, target)
 		return
 	}
 	if a.cookies.InSnapshot(r) {
@@ -387,7 +388,7 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
-		redirect(w, target)
+		respond.Redirect(w, target)
 		return
 	}
 	switch a.loginActionFor(r) {
@@ -395,10 +396,10 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(target)})
 		return
 	case environment.LoginScan: // the button is on the phone
-		redirect(w, a.scanURL(target, client.ScopeUserInfo))
+		respond.Redirect(w, a.scanURL(target, client.ScopeUserInfo))
 		return
 	}
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	a.page(w, r, Page{
 		Kind: PageUpgrade, Status: http.StatusOK,
 		ActionURL: a.endpoint("upgrade"), Next: target, FormActions: a.formActions(),
@@ -439,7 +440,7 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	}
 	target := a.nextOf(r, values)
 	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
-		redirect(w, target)
+		respond.Redirect(w, target)
 		return
 	}
 	l := login{target: target, scope: client.ScopeUserInfo}
@@ -485,11 +486,11 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if _, sent := bearer(r); sent && a.sessions.takesBearer {
-		setNoStore(w.Header())
+		respond.NoStore(w.Header())
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	redirect(w, a.nextOf(r, values))
+	respond.Redirect(w, a.nextOf(r, values))
 }
 
 // Logout ends the visitor's session: the record is deleted from the store and

@@ -12,6 +12,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/returnto"
 )
 
@@ -221,7 +222,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		case actionLogin:
 			a.begin(w, r, v, login{target: a.targetOf(r), scope: a.scope})
 		case actionUpgrade:
-			redirect(w, a.upgradeURL(a.targetOf(r)))
+			respond.Redirect(w, a.upgradeURL(a.targetOf(r)))
 		default:
 			if r.Method == http.MethodPost && !navigation.Has(r.Header, "Cookie") && !navigation.Has(r.Header, "Authorization") {
 				first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
@@ -274,7 +275,7 @@ func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.
 	around, _ := r.Context().Value(visitKey).(*visit)
 	r = r.WithContext(v.ctx)
 	if v.outer && around != nil && around.manager == v.manager {
-		addVary(w.Header(), "Cookie")
+		respond.AddVary(w.Header(), "Cookie")
 		v.around = around
 		for outer := around; v.in() && outer != nil; outer = outer.around {
 			outer.shows.Store(true)
@@ -443,7 +444,7 @@ func (a *Auth) isPlainHTTP(r *http.Request) bool {
 // hop sends a visitor to the base URL's host.
 func (a *Auth) hop(w http.ResponseWriter, target string) {
 	a.cookies.Set(w, a.cookies.HopName(), "1", flow.HopTTL)
-	redirect(w, a.absolute(target))
+	respond.Redirect(w, a.absolute(target))
 }
 
 func (a *Auth) sameHost(host string) bool {

@@ -19,6 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -121,7 +122,7 @@ func (a *Auth) writeMini(w http.ResponseWriter, body map[string]any) {
 		b = nil // strings and integers always encode
 	}
 	h := w.Header()
-	setNoStore(h)
+	respond.NoStore(h)
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(b)))
@@ -286,7 +287,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
-	redirect(w, a.landing(e.Target))
+	respond.Redirect(w, a.landing(e.Target))
 }
 
 // stopEnter rejects a ticket, or says that the store is unavailable. Where the

@@ -7,6 +7,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
 // showEmbeddedQR is the page with WeChat's frame.
@@ -16,7 +17,7 @@ func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 		lang = client.LangEN
 	}
 	frame, _, _ := strings.Cut(acc.client.QRConnectURL(a.redirectURI(), f.State, client.QRLang(lang)), "#")
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	a.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
@@ -25,6 +26,6 @@ func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 // login; the page asks for the same URL again in the whole window, where they
 // are sent. The code is not spent.
 func (a *Auth) reopenInTop(w http.ResponseWriter, r *http.Request) {
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
@@ -124,11 +125,11 @@ type relayHandler struct {
 func (h *relayHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	location, ok := h.forward(r)
 	if !ok {
-		setNoStore(w.Header())
+		respond.NoStore(w.Header())
 		_ = writePage(w, r, nil, Page{Lang: page.Language(r), Status: http.StatusBadRequest, Reason: ReasonCallbackMalformed}) // the default page does not fail
 		return
 	}
-	redirect(w, location)
+	respond.Redirect(w, location)
 }
 
 // forward returns where a callback goes: nowhere, unless it is one of WeChat's

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/wechatauth/wechatauth/internal/navigation"
+	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
 // responseWriter saves the session before the first byte of a response leaves,
@@ -134,7 +135,7 @@ func (w *responseWriter) begin() error {
 // addVary says that the answer depends on the cookie.
 func (w *responseWriter) addVary(h http.Header) {
 	if len(h["Vary"]) > 0 {
-		addVary(h, "Cookie")
+		respond.AddVary(h, "Cookie")
 		return
 	}
 	w.vary[0] = "Cookie"

@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -219,7 +220,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
 		return
 	case a.loginActionFor(r) != environment.LoginScan: // a link that was passed on to a phone
-		redirect(w, a.loginURL(target, false))
+		respond.Redirect(w, a.loginURL(target, false))
 		return
 	}
 	v, err := a.sessions.load(r)
@@ -231,7 +232,7 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 	held = held && c.Scope == scope
 	again := v.loggedIn && (held && c.Again || q.Has("again") && navigation.IsOwnWish(r))
 	if v.loggedIn && v.identity.grants(scope) && !again {
-		redirect(w, target)
+		respond.Redirect(w, target)
 		return
 	}
 	if held && (c.Again || !again) {
@@ -285,7 +286,7 @@ func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		a.unavailable(w, r, err)
 	case !ended: // the phone has not answered yet
-		redirect(w, a.scanURL(target, c.Scope))
+		respond.Redirect(w, a.scanURL(target, c.Scope))
 	case end.Reason != "":
 		a.stopScan(w, r, c, end.Reason, a.scanAgainURL(c, target))
 	default:
@@ -464,7 +465,7 @@ func (a *Auth) putScan(ctx context.Context, ticket string, rec scanRecord) error
 // showScan is the page with the QR code, or, once the phone has confirmed, the
 // page that asks for the number.
 func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scanCookie, target, state string) {
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	if state == scanConfirmed {
 		a.page(w, r, Page{Kind: PageScanNumber, Status: http.StatusOK, ActionURL: a.endpoint("scan"), Next: target})
 		return

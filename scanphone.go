@@ -10,6 +10,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
 // serveScanPhone is what the phone opens by scanning. The first person who does
@@ -50,7 +51,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		a.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	if !v.identity.grants(rec.Scope) {
 		a.page(w, r, Page{
 			Kind: PageUpgrade, Status: http.StatusOK,
@@ -80,7 +81,7 @@ func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, tick
 		return
 	}
 	state, err := a.lookAtScan(r.Context(), ticket)
-	setNoStore(w.Header())
+	respond.NoStore(w.Header())
 	switch state {
 	case scanDone:
 		a.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
@@ -139,7 +140,7 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 			return
 		}
 	}
-	redirect(w, a.scanPath(ticket)) // a reload shows the number again
+	respond.Redirect(w, a.scanPath(ticket)) // a reload shows the number again
 }
 
 // confirms reports whether a login is that of a phone which goes back to confirm

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"regexp"
 	"strconv"
+
+	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
 // verifyFileName matches the files that prove who owns a domain:
@@ -42,7 +44,7 @@ func (a *Auth) serveVerifyFile(w http.ResponseWriter, r *http.Request, content s
 		return
 	}
 	h := w.Header()
-	setNoStore(h) // a new file shall not be shadowed by an old one in a cache
+	respond.NoStore(h) // a new file shall not be shadowed by an old one in a cache
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(content)))
