@@ -1209,7 +1209,7 @@ var mutants = []mutant{
 		broken: `h["Content-Type"], h["Content-Length"] = values[0:1:1], values[2:3:3]`,
 	},
 	{
-		name: "a login goes on as POST", about: "failure", in: ".",
+		name: "a login goes on as POST", about: "failure", in: "internal/respond",
 		search: "w.WriteHeader(http.StatusSeeOther)",
 		broken: "w.WriteHeader(http.StatusTemporaryRedirect)",
 	},
