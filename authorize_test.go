@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -118,4 +119,9 @@ func TestWithAuthorize_clientGone(t *testing.T) {
 	go func() { <-ended }()
 	assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode)
 	assert.Contains(t, lastLine(s.logs.String()), "level=ERROR")
+}
+
+func lastLine(text string) string {
+	lines := strings.Split(strings.TrimSpace(text), "\n")
+	return lines[len(lines)-1]
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"os"
 	"net/url"
 	"regexp"
 	"slices"
@@ -488,4 +489,40 @@ func checkLevels(t *testing.T, file string) {
 		delete(listed, r)
 	}
 	assert.Empty(t, listed, "no reasons")
+}
+
+// allReasons are the constants of type Reason.
+func allReasons(t *testing.T) (all []Reason) {
+	t.Helper()
+	for _, m := range regexp.MustCompile(`(?m)^\tReason\w+ +Reason = "(\w+)"$`).FindAllStringSubmatch(readFile(t, "reason.go"), -1) {
+		all = append(all, Reason(m[1]))
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+// tableOf are the rows of the table of a section, without its head.
+func tableOf(t *testing.T, file, section string) (rows [][]string) {
+	t.Helper()
+	_, text, found := strings.Cut(readFile(t, file), "\n## "+section+"\n")
+	require.True(t, found, "%s has no section %q", file, section)
+	text, _, _ = strings.Cut(text, "\n## ")
+	for line := range strings.Lines(text) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, "|") {
+			cells := strings.Split(strings.Trim(line, "|"), "|")
+			for i := range cells {
+				cells[i] = strings.TrimSpace(cells[i])
+			}
+			rows = append(rows, cells)
+		}
+	}
+	require.Greater(t, len(rows), 2)
+	return slices.Clip(rows[2:])
+}
+
+func readFile(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	require.NoError(t, err)
+	return string(text)
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package repotest
 
 import (
 	"fmt"
@@ -73,7 +73,7 @@ var fuzzTargetName = regexp.MustCompile(`(?m)^func (Fuzz\w+)\(`)
 // What fuzzing has found worth keeping is run by every go test.
 func TestEveryFuzzTargetHasACorpusOfItsOwn(t *testing.T) {
 	targets := 0
-	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go"} {
+	for _, pattern := range []string{"*_test.go", "*/*_test.go", "*/*/*_test.go", "*/*/*/*_test.go"} {
 		files, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		for _, file := range files {

@@ -1,6 +1,7 @@
-package wechatauth
+package repotest
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
@@ -30,17 +32,17 @@ var errorDocs = map[string]struct {
 }
 
 func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.T) {
+	all := reasonStatuses(t)
 	for file, doc := range errorDocs {
-		listed := map[Reason]bool{}
+		listed := map[wechatauth.Reason]bool{}
 		for _, row := range tableOf(t, file, doc.reasons) {
-			reason := Reason(strings.Trim(row[0], "`"))
-			assert.Equal(t, strconv.Itoa(reason.status()), row[1], "%s: %s", file, reason)
+			reason := wechatauth.Reason(strings.Trim(row[0], "`"))
+			assert.Equal(t, strconv.Itoa(all[reason]), row[1], "%s: %s", file, reason)
 			assert.NotEmpty(t, row[2], "%s: the cause of %s", file, reason)
 			assert.NotEmpty(t, row[3], "%s: the remedy of %s", file, reason)
 			listed[reason] = true
 		}
-		all := allReasons(t)
-		for _, reason := range all {
+		for reason := range all {
 			assert.True(t, listed[reason], "%s has no row for %s", file, reason)
 		}
 		assert.Len(t, listed, len(all), file)
@@ -53,41 +55,56 @@ func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
 	for _, row := range tableOf(t, "docs/errors.md", errorDocs["docs/errors.md"].reasons) {
 		rows[row[0]] = strings.ReplaceAll(row[3], "`", "")
 	}
-	for reason, remedy := range remedies {
+	said := remedies(t)
+	for reason, remedy := range said {
 		assert.Contains(t, rows["`"+string(reason)+"`"], remedy, reason)
 	}
 
 	s := newSite(t)
-	b := s.browser()
-	elsewhere := s.browser().authorize("/a")
-	for path, reason := range map[string]Reason{
-		elsewhere:                     ReasonFlowCookieMissing,
-		"/wechat/nowhere":             ReasonNotFound,
-		"/wechat/callback?a=b":        ReasonCallbackMalformed,
-		b.tampered(b.authorize("/a")): ReasonStateMismatch,
+	b := wechattest.Browser(wechattest.IPhone)
+	for path, reason := range map[string]wechatauth.Reason{
+		s.authorize(wechattest.Browser(wechattest.IPhone), "/a"): wechatauth.ReasonFlowCookieMissing,
+		"/wechat/nowhere":                   wechatauth.ReasonNotFound,
+		"/wechat/callback?a=b":              wechatauth.ReasonCallbackMalformed,
+		s.tampered(b, s.authorize(b, "/a")): wechatauth.ReasonStateMismatch,
 	} {
-		b.step(path)
-		line := lastLine(s.logs.String())
+		s.step(b, path)
+		line := s.logs.last()
 		assert.Contains(t, line, "reason="+string(reason))
-		assert.Contains(t, line, "detail="+strconv.Quote(remedies[reason]), reason)
+		assert.Contains(t, line, "detail="+strconv.Quote(said[reason]), reason)
 	}
 }
 
 // tampered spoils the pending login of a callback, and returns the callback.
-func (b *browser) tampered(callback string) string {
-	name := b.site.auth.cookies.CookieName(mustParse(b.t, callback).Query().Get("state"))
-	b.setCookie(name, b.cookie(name).Value[1:]+"A")
+func (s *site) tampered(b *http.Client, callback string) string {
+	s.t.Helper()
+	u, err := url.Parse(callback)
+	require.NoError(s.t, err)
+	spoiled := 0
+	for _, c := range b.Jar.Cookies(u) {
+		if strings.Contains(c.Name, "wechat_flow_") && strings.HasPrefix(u.Query().Get("state"), c.Name[strings.LastIndexByte(c.Name, '_')+1:]) {
+			spoiled++
+			b.Jar.SetCookies(u, []*http.Cookie{{Name: c.Name, Value: c.Value[1:] + "A", Path: "/"}})
+		}
+	}
+	require.Equal(s.t, 1, spoiled)
 	return callback
-}
-
-func lastLine(text string) string {
-	lines := strings.Split(strings.TrimSpace(text), "\n")
-	return lines[len(lines)-1]
 }
 
 func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 	codes := regexp.MustCompile(`(?m)^\t(-?\d+): +\{`).FindAllStringSubmatch(readFile(t, "client/errcodes.go"), -1)
 	require.NotEmpty(t, codes)
+	reasons := map[string]string{} // that WeChat's errcodes lead to
+	s := newSite(t, withMiniProgram())
+	for _, m := range codes {
+		code, err := strconv.Atoi(m[1])
+		require.NoError(t, err)
+		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(code))
+		var got struct{ Reason string }
+		body := s.miniLogin(s.sim.JSCode(wechattest.DefaultMiniProgramAppID, person(0))).body
+		require.NoError(t, json.Unmarshal([]byte(body), &got), body)
+		reasons[m[1]] = got.Reason
+	}
 	for file, doc := range errorDocs {
 		rows := map[string][]string{}
 		for _, row := range tableOf(t, file, doc.errcode) {
@@ -103,7 +120,7 @@ func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 			row := rows[m[1]]
 			if assert.NotNil(t, row, "%s has no row for %d", file, code) {
 				assert.Equal(t, e.Text(doc.lang), row[1], "%s: %d", file, code)
-				assert.Equal(t, "`"+string(reasonOf(e))+"`", row[2], "%s: %d", file, code)
+				assert.Equal(t, "`"+reasons[m[1]]+"`", row[2], "%s: %d", file, code)
 			}
 		}
 		assert.Len(t, rows, len(codes), file)
@@ -282,22 +299,15 @@ func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
 	_, err := conn.Do("ACL", args...)
 	require.NoError(t, err)
 
-	s := newSite(t, WithRedisURL("redis://wechat:password@"+redis.Addr()+"/0"), WithIdleTimeout(DefaultLifetime/2))
+	s := newSite(t, wechatauth.WithRedisURL("redis://wechat:password@"+redis.Addr()+"/0"), wechatauth.WithIdleTimeout(wechatauth.DefaultLifetime/2))
 	require.NoError(t, s.auth.Check(t.Context()))
-	b := s.browser()
-	require.Contains(t, b.visit("/").body, "logged-in=true")
-	n, err := s.auth.RevokeUser(t.Context(), s.auth.official.appID, s.openIDOf(b))
+	b := wechattest.Browser(wechattest.IPhone)
+	m := regexp.MustCompile(`logged-in=true openid=(\S+)`).FindStringSubmatch(s.visit(b, "/").body)
+	require.NotNil(t, m)
+	n, err := s.auth.RevokeUser(t.Context(), wechattest.DefaultAppID, m[1])
 	require.NoError(t, err)
 	assert.Equal(t, 1, n)
-	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/").StatusCode)
-}
-
-// openIDOf asks the site who a browser is.
-func (s *site) openIDOf(b *browser) string {
-	s.t.Helper()
-	m := regexp.MustCompile(`openid=(\S+)`).FindStringSubmatch(b.visit("/").body)
-	require.NotNil(s.t, m)
-	return m[1]
+	assert.Equal(t, http.StatusSeeOther, s.step(b, "/").StatusCode)
 }
 
 // TestEveryDocIsReachedFromTheREADME: what nobody finds, nobody reads.
@@ -333,12 +343,12 @@ func TestTheThreatListNamesTestsThatAreThere(t *testing.T) {
 // TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise: some statuses of
 // mini/login are not those of the tables, and a line below these tells them.
 func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
-	for reason, errcode := range map[Reason]int{ReasonCodeUsed: 40163, ReasonCodeExpired: 40029, ReasonRateLimited: 45011} {
-		s := newMiniSite(t)
+	for reason, errcode := range map[wechatauth.Reason]int{wechatauth.ReasonCodeUsed: 40163, wechatauth.ReasonCodeExpired: 40029, wechatauth.ReasonRateLimited: 45011} {
+		s := newSite(t, withMiniProgram())
 		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(errcode))
-		got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.sim.JSCode(miniApp, person(0))+`"}`)
+		got := s.miniLogin(s.sim.JSCode(wechattest.DefaultMiniProgramAppID, person(0)))
 		require.Contains(t, got.body, string(reason))
-		require.NotEqual(t, reason.status(), got.StatusCode, "the line need not tell it")
+		require.NotEqual(t, reasonStatuses(t)[reason], got.StatusCode, "the line need not tell it")
 		for _, file := range []string{"README.md", "README.zh-CN.md", "docs/errors.md", "docs/errors.zh-CN.md"} {
 			line := regexp.MustCompile("(?m)^`POST /wechat/mini/login`.*$").FindString(readFile(t, file))
 			assert.Regexp(t, "`"+string(reason)+"`[^0-9]* "+strconv.Itoa(got.StatusCode), line, file)
@@ -381,20 +391,25 @@ func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
 	manager.ErrorFunc = func(http.ResponseWriter, *http.Request, error) { t.Error("the manager's ErrorFunc is called") }
 	redis := redistest.Start(t)
 	manager.Store = store.New(redis.Pool())
-	s := newSite(t, WithSessionManager(manager))
+	s := newSite(t, wechatauth.WithSessionManager(manager))
 	var logged []string
-	wall := s.auth.RequireWeChat(http.HandlerFunc(echo))
+	wall := s.server.Config.Handler
 	s.server.Config.Handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		logged = append(logged, r.URL.Path)
-		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+		r.Body = http.MaxBytesReader(w, r.Body, 16<<10) // as the docs say
 		wall.ServeHTTP(w, r)
 	}))
-	b := s.browser()
-	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	b := wechattest.Browser(wechattest.IPhone)
+	require.Contains(t, s.visit(b, "/a").body, "logged-in=true")
 	assert.Equal(t, []string{"/a", "/wechat/callback", "/a"}, logged, "a path has no code")
 
-	assert.Equal(t, http.StatusUnauthorized, b.post("/wechat/logout", url.Values{}).StatusCode)
-	require.Contains(t, b.visit("/wechat/login?next=%2Fa&again=1").body, "logged-in=true")
+	form, err := http.NewRequest(http.MethodPost, s.server.URL+"/wechat/logout", nil)
+	require.NoError(t, err)
+	form.Header = http.Header{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"}}
+	resp, err := b.Do(form)
+	require.NoError(t, err)
+	assert.Equal(t, http.StatusUnauthorized, s.read(resp).StatusCode)
+	require.Contains(t, s.visit(b, "/wechat/login?next=%2Fa&again=1").body, "logged-in=true")
 	redis.Stop()
-	assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode)
+	assert.Equal(t, http.StatusServiceUnavailable, s.step(b, "/a").StatusCode)
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package repotest
 
 import (
 	"encoding/json"
@@ -24,8 +24,11 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/accounts"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 // Each block of Go in the docs is put into a package of its own, in a module
@@ -245,7 +248,7 @@ func TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage(t *testing.T) {
 	script = strings.Replace(script, "go mod tidy\n", "", 1) + "go mod tidy\ngo build -o check github.com/wechatauth/wechatauth/cmd/wechatcheck\ngo vet ./...\n"
 
 	program := "package shop\n\nimport (\n"
-	for _, p := range surface {
+	for _, p := range surface() {
 		program += "\t_ " + strconv.Quote(path.Join("github.com/wechatauth/wechatauth", p)) + "\n"
 	}
 	writeFile(t, filepath.Join(dir, "shop.go"), program+")\n")
@@ -301,14 +304,14 @@ func signature(f *doc.Func) string {
 }
 
 func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
-	s := newMiniSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
+	s := newSite(t, withMiniProgram(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
 	var served []string
-	for _, name := range ownEndpoints {
+	for _, name := range texts(t, rootDecl(t, "ownEndpoints")) {
 		for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 			rec := httptest.NewRecorder()
-			s.auth.ServeHTTP(rec, httptest.NewRequest(method, DefaultPathPrefix+name, nil))
+			s.auth.ServeHTTP(rec, httptest.NewRequest(method, wechatauth.DefaultPathPrefix+name, nil))
 			if rec.Code != http.StatusNotFound && rec.Code != http.StatusMethodNotAllowed {
-				served = append(served, method+" "+DefaultPathPrefix+name)
+				served = append(served, method+" "+wechatauth.DefaultPathPrefix+name)
 			}
 		}
 	}
@@ -322,21 +325,9 @@ func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
 
 func TestTheReasonsTableListsExactlyTheReasonsWithTheirStatus(t *testing.T) {
 	want := map[string]int{}
-	for _, typ := range packageDoc(t, ".").Types {
-		for _, group := range typ.Consts {
-			for _, spec := range group.Decl.Specs {
-				value := spec.(*ast.ValueSpec)
-				if typ.Name != "Reason" {
-					continue
-				}
-				text, err := strconv.Unquote(value.Values[0].(*ast.BasicLit).Value)
-				require.NoError(t, err)
-				want[text] = Reason(text).status()
-			}
-		}
+	for reason, status := range reasonStatuses(t) {
+		want[string(reason)] = status
 	}
-	require.NotEmpty(t, want)
-
 	got := map[string]int{}
 	for _, row := range tableOf(t, "README.md", "Reasons") {
 		for _, reason := range regexp.MustCompile("`([a-z]+(?:_[a-z]+)*)`").FindAllStringSubmatch(row[1], -1) {
@@ -439,7 +430,7 @@ func anchors(t *testing.T, file string) (all []string) {
 			switch {
 			case c == ' ':
 				return '-'
-			case c < 0x80 && !strings.ContainsRune(alphanumeric, c) && c != '-' && c != '_':
+			case c < 0x80 && !('a' <= c && c <= 'z' || '0' <= c && c <= '9') && c != '-' && c != '_':
 				return -1
 			}
 			return c
@@ -519,49 +510,41 @@ func writeFile(t *testing.T, file, text string) {
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 }
 
-// allReasons are the constants of type Reason.
-func allReasons(t *testing.T) (all []Reason) {
-	t.Helper()
-	for _, typ := range packageDoc(t, ".").Types {
-		if typ.Name != "Reason" {
-			continue
-		}
-		for _, group := range typ.Consts {
-			for _, spec := range group.Decl.Specs {
-				text, err := strconv.Unquote(spec.(*ast.ValueSpec).Values[0].(*ast.BasicLit).Value)
-				require.NoError(t, err)
-				all = append(all, Reason(text))
-			}
-		}
-	}
-	require.NotEmpty(t, all)
-	return all
-}
-
 // TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions holds the
 // column against what New makes, for the options whose default can be seen.
 func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T) {
-	gate := func(opts ...Option) *Auth {
-		auth, err := New(opts...)
+	gate := func(opts ...wechatauth.Option) *wechatauth.Auth {
+		auth, err := wechatauth.New(opts...)
 		require.NoError(t, err)
 		return auth
 	}
-	app := WithApp("wx0123456789abcdef", "app-secret-for-tests")
-	secure, plain := gate(app, WithBaseURL("https://m.example.com")), gate(app, WithBaseURL("http://127.0.0.1:8080"))
-	many := gate(WithAccounts(byHost(Account{AppID: "wx0123456789abcdef", Secret: "app-secret-for-tests", BaseURL: "https://a.example.com"})), WithBaseURL("https://m.example.com"))
-	tag := secure.cookieTag("wx0123456789abcdef")
+	app := wechatauth.WithApp("wx0123456789abcdef", "app-secret-for-tests")
+	https := wechatauth.WithBaseURL("https://m.example.com")
+	secure, plain := gate(app, https), gate(app, wechatauth.WithBaseURL("http://127.0.0.1:8080"))
+	many := gate(wechatauth.WithAccounts(accounts.ByHost(wechatauth.Account{AppID: "wx0123456789abcdef", Secret: "app-secret-for-tests", BaseURL: "https://a.example.com"})), https)
+	name, tag, found := strings.Cut(secure.Sessions().Cookie.Name, "_session")
+	require.True(t, found)
 	require.Len(t, tag, len("_")+6, "the row says six characters")
-	assert.NotEqual(t, tag, gate(app, WithBaseURL("https://m.example.com"), WithPathPrefix("/auth/")).cookieTag("wx0123456789abcdef"))
-	assert.Equal(t, "__Host-wechat_session"+tag, secure.Sessions().Cookie.Name)
+	assert.NotEqual(t, secure.Sessions().Cookie.Name, gate(app, https, wechatauth.WithPathPrefix("/auth/")).Sessions().Cookie.Name)
+	assert.Equal(t, "__Host-wechat", name)
 	assert.Equal(t, "wechat_session"+tag, plain.Sessions().Cookie.Name)
 	assert.Equal(t, "__Host-wechat_session", many.Sessions().Cookie.Name)
 
+	visit := httptest.NewRequest(http.MethodGet, "https://m.example.com/", nil)
+	visit.Header = http.Header{"Accept": {"text/html"}, "User-Agent": {wechattest.IPhone}}
+	toWeChat := httptest.NewRecorder()
+	secure.RequireWeChat(http.NotFoundHandler()).ServeHTTP(toWeChat, visit)
+	authorize, err := url.Parse(toWeChat.Header().Get("Location"))
+	require.NoError(t, err)
+	require.Equal(t, string(client.ScopeBase), authorize.Query().Get("scope"))
+	prefix, found := strings.CutPrefix(authorize.Query().Get("redirect_uri"), "https://m.example.com")
+	require.True(t, found)
+
 	hours := strconv.Itoa(int(secure.Sessions().Lifetime.Hours()))
 	require.Zero(t, secure.Sessions().IdleTimeout)
-	require.Equal(t, client.ScopeBase, secure.scope)
 	want := map[string][]string{ // in English and in Chinese
-		"WithCookie(name)":       {"`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`", "`" + strings.TrimSuffix(secure.Sessions().Cookie.Name, tag) + "_…`"},
-		"WithPathPrefix(prefix)": {"`" + secure.prefix + "`", "`" + secure.prefix + "`"},
+		"WithCookie(name)":       {"`" + name + "_session_…`", "`" + name + "_session_…`"},
+		"WithPathPrefix(prefix)": {"`" + strings.TrimSuffix(prefix, "callback") + "`", "`" + strings.TrimSuffix(prefix, "callback") + "`"},
 		"WithLifetime(d)":        {hours + " hours", hours + " 小时"},
 		"WithIdleTimeout(d)":     {"0: none", "0：无"},
 		"WithScope(s)":           {"`client.ScopeBase`", "`client.ScopeBase`"},
