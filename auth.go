@@ -79,6 +79,7 @@ func New(opts ...Option) (*Auth, error) {
 	c := &config{
 		prefix: DefaultPathPrefix, scope: client.ScopeBase,
 		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scanLookBudget,
+		wait: singleflight.Sleep, sealer: func(s cookie.Sealer) cookie.Sealer { return s },
 	}
 	var errs []error
 	for i, opt := range opts {
@@ -208,30 +209,18 @@ func (a *Auth) setFlows(c *config) error {
 		a.relay = &relay{url: c.relayURL, ring: ring}
 	}
 	a.cookies = flow.NewJar(&cookie.Jar{
-		Ring: ring, Secure: a.base.Scheme == "https", Bound: []string{c.appID, a.callbackURL()}, Now: c.now,
+		Ring: c.sealer(ring), Secure: a.base.Scheme == "https", Bound: []string{c.appID, a.callbackURL()}, Now: c.now,
 	}, cookiePrefix(a.base), a.cookieTag(c.appID))
 	a.setAuthorizePages()
-	a.claims = &singleflight.Group{Marks: a.sessions.marks, Wait: singleflight.Sleep}
+	a.claims = &singleflight.Group{Marks: a.sessions.marks, Wait: c.wait}
 	return nil
 }
 
-// cookiePrefix uses __Host- where browsers allow it: no neighbouring domain
-// and no plain-http page can then plant a cookie of ours.
-func cookiePrefix(base *url.URL) string {
-	if base.Scheme == "https" {
-		return "__Host-wechat_"
-	}
-	return "wechat_"
-}
+func cookiePrefix(base *url.URL) string { return flow.Prefix(base.Scheme == "https") }
 
-// cookieTag ends the names of a gate's own cookies, so that gates on one host
-// do not overwrite each other's. Empty where the gate is no single account's.
-func (a *Auth) cookieTag(appID string) string {
-	if appID == "" {
-		return ""
-	}
-	return "_" + singleflight.Key(appID, a.endpoint("callback"))[:6]
-}
+// cookieTag ends the names of an account's cookies. It is empty for a gate that
+// is no single account's.
+func (a *Auth) cookieTag(appID string) string { return flow.Tag(appID, a.endpoint("callback")) }
 
 // endpoint returns the path of one of our endpoints.
 func (a *Auth) endpoint(name string) string { return a.prefix + name + a.accountPath }

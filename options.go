@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +19,8 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/knob"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -79,7 +82,10 @@ type config struct {
 	httpClient        *http.Client
 	endpoints         client.Endpoints
 
-	now func() time.Time
+	// What only tests set, through internal/knob.
+	now    func() time.Time
+	wait   func(ctx context.Context, d time.Duration) error
+	sealer func(cookie.Sealer) cookie.Sealer
 }
 
 // Defaults of the options.
@@ -304,6 +310,26 @@ func WithHTTPClient(h *http.Client) Option {
 // WeChat's own.
 func WithEndpoints(e client.Endpoints) Option {
 	return func(c *config) { c.endpoints = e }
+}
+
+func init() {
+	knob.Option = func(k knob.Knobs) any {
+		return Option(func(c *config) {
+			if k.Now != nil {
+				c.now = k.Now
+			}
+			if k.Wait != nil {
+				c.wait = k.Wait
+			}
+			if k.Sealer != nil {
+				c.sealer = k.Sealer
+			}
+			c.scanLook = cmp.Or(k.ScanLook, c.scanLook)
+			if k.With != nil {
+				k.With(c.now).(Option)(c)
+			}
+		})
+	}
 }
 
 // withClock replaces the clock, in tests.

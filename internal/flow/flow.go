@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
 	"encoding/json"
@@ -122,6 +123,26 @@ func NewJar(j *cookie.Jar, prefix, tag string) *Jar {
 		flows: prefix + "flow_", trails: prefix + "flow_trail" + tag,
 		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, hops: prefix + "hop" + tag, scans: prefix + "scan" + tag,
 	}
+}
+
+// Prefix is how the names of the cookies begin. It is __Host- where browsers
+// allow that: no neighbouring domain and no plain-http page can then plant one.
+func Prefix(secure bool) string {
+	if secure {
+		return "__Host-wechat_"
+	}
+	return "wechat_"
+}
+
+// Tag is how the names of an account's cookies end, so that accounts on one host
+// do not overwrite each other's. The callback is a path. It is empty if there is
+// no AppID.
+func Tag(appID, callback string) string {
+	if appID == "" {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(appID + "\n" + callback))
+	return "_" + base64.RawURLEncoding.EncodeToString(sum[:])[:6]
 }
 
 // A Cookie describes a cookie that the middleware sets.

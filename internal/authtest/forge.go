@@ -1,0 +1,269 @@
+package authtest
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// AllocatedBy returns how many bytes of heap a call took, roughly.
+func AllocatedBy(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// Patience is more than a busy machine needs. It is never waited out in a good
+// run.
+const Patience = 20 * time.Second
+
+// LoginOf finishes a login that an answer began, and returns the answer to the
+// callback.
+func (s *Site) LoginOf(begun Answer) Answer {
+	s.T.Helper()
+	require.Equal(s.T, http.StatusSeeOther, begun.StatusCode, begun.Text)
+	cookies := begun.FlowCookies()
+	require.Len(s.T, cookies, 1)
+	back := s.Browser().Step(begun.Header.Get("Location"))
+	require.Equal(s.T, http.StatusFound, back.StatusCode, back.Text)
+	return s.Wire(http.MethodGet, strings.TrimPrefix(back.Header.Get("Location"), s.Base.String()), PageHeader, CookieHeader(cookies...))
+}
+
+// Flood is how many requests make one: n, or a twentieth of it under the race
+// detector.
+func Flood(n int) int {
+	if UnderRace {
+		return n / 20
+	}
+	return n
+}
+
+// Endpoints of WeChat, as the simulator counts them.
+const (
+	ExchangeEndpoint  = "/sns/oauth2/access_token"
+	AuthorizeEndpoint = "/connect/oauth2/authorize"
+)
+
+// Wire sends one request through a socket of its own, byte for byte, and reads
+// the answer. Host is the base URL's unless the header lines bring one.
+func (s *Site) Wire(method, target string, header ...string) Answer {
+	s.T.Helper()
+	lines := []string{method + " " + target + " HTTP/1.1"}
+	if !strings.Contains(strings.ToLower("\n"+strings.Join(header, "\n")), "\nhost:") {
+		lines = append(lines, "Host: "+s.Base.Host)
+	}
+	return s.WireLines(append(append(lines, header...), "Connection: close")...)
+}
+
+// WireLines sends a request of these lines.
+func (s *Site) WireLines(lines ...string) Answer {
+	s.T.Helper()
+	conn, err := net.Dial("tcp", s.Server.Listener.Addr().String())
+	require.NoError(s.T, err)
+	defer conn.Close()
+	_, err = io.WriteString(conn, strings.Join(lines, "\r\n")+"\r\n\r\n")
+	require.NoError(s.T, err)
+	all, err := io.ReadAll(conn)
+	require.NoError(s.T, err)
+	method, _, _ := strings.Cut(lines[0], " ")
+	resp, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(all)), &http.Request{Method: method})
+	require.NoError(s.T, err, "%q", all)
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	require.NoError(s.T, err)
+	return Answer{resp, string(body)}
+}
+
+// PageHeader is what makes a raw request a page visit.
+const PageHeader = "Accept: text/html"
+
+// CookieHeader writes cookies as one header line.
+func CookieHeader(cookies ...*http.Cookie) string {
+	var pairs []string
+	for _, c := range cookies {
+		pairs = append(pairs, c.Name+"="+c.Value)
+	}
+	return "Cookie: " + strings.Join(pairs, "; ")
+}
+
+// Pending is a pending login as a page visit begins it, sealed by nobody yet.
+func (s *Site) Pending(target string) flow.Flow {
+	return flow.Flow{
+		State: flow.NewState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
+		IssuedAt: s.Clock.Now().UnixMilli(), Key: flow.NewKey(),
+	}
+}
+
+// FlowCookie seals a pending login with the site's real key.
+func (s *Site) FlowCookie(f flow.Flow) *http.Cookie {
+	s.T.Helper()
+	recorder := CookieWriter{}
+	s.Cookies.Put(recorder, nil, f)
+	cookies := (&http.Response{Header: recorder.Header()}).Cookies()
+	require.Len(s.T, cookies, 1)
+	return cookies[0]
+}
+
+// A CookieWriter collects cookies without a server.
+type CookieWriter http.Header
+
+// Header implements [http.ResponseWriter].
+func (w CookieWriter) Header() http.Header { return http.Header(w) }
+
+// Write implements [http.ResponseWriter].
+func (w CookieWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// WriteHeader implements [http.ResponseWriter].
+func (w CookieWriter) WriteHeader(int) {}
+
+// CallbackOf is where WeChat would send the browser of a pending login.
+func CallbackOf(f flow.Flow, code string) string {
+	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State
+}
+
+// Grant makes WeChat's next answers to an exchange good ones, whatever the
+// code is, so that a test needs no authorize page.
+func (s *Site) Grant(times int) {
+	for range times {
+		s.Sim.Fail(ExchangeEndpoint, wechattest.Raw(http.StatusOK, "text/plain",
+			`{"access_token":"access-token-for-tests","expires_in":7200,"refresh_token":"refresh-token-for-tests","openid":"`+AliceOpenID+`","scope":"snsapi_base"}`))
+	}
+}
+
+// Two people whom the simulator knows; the first holds the phone.
+var (
+	AliceOpenID = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+	BobOpenID   = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[1].Name)
+)
+
+// Session puts a logged-in session into the store, and returns its token.
+func (s *Site) Session(openID string) string {
+	s.T.Helper()
+	text := identity.Encode(identity.Identity{OpenID: openID, Scope: client.ScopeBase, Channel: wechatauth.ChannelWeChat, LoginAt: s.Clock.Now()})
+	return s.SessionWith(identity.Key(wechattest.DefaultAppID), text)
+}
+
+// StoreKey is the key of the session of a token in the store.
+func (s *Site) StoreKey(token string) string {
+	if s.Auth.Sessions().HashTokenInStore {
+		return HashedToken(token)
+	}
+	return token
+}
+
+// HashedToken is the key of a session where scs hashes tokens.
+func HashedToken(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// TokenLength is the length of a session token.
+const TokenLength = 43
+
+// FailureTTL is how long the result of a failed login is kept for its duplicates.
+const FailureTTL = 3 * time.Second
+
+// StoredAt is the key in Redis of the session of a token.
+func (s *Site) StoredAt(token string) string { return "scs:session:" + s.StoreKey(token) }
+
+// SessionWith puts a session with one value into the store.
+func (s *Site) SessionWith(key string, value any) string {
+	s.T.Helper()
+	m := s.Auth.Sessions()
+	ctx, err := m.Load(context.Background(), "")
+	require.NoError(s.T, err)
+	m.Put(ctx, key, value)
+	token, _, err := m.Commit(ctx)
+	require.NoError(s.T, err)
+	return token
+}
+
+// LoggedIn is a browser with a logged-in session.
+func (s *Site) LoggedIn(openID string) *Browser {
+	s.T.Helper()
+	b := s.Browser()
+	b.SetCookie(s.SessionCookie(), s.Session(openID))
+	return b
+}
+
+// SetOf returns the Set-Cookie line of this name; empty if there is none.
+func (a Answer) SetOf(name string) string {
+	for _, line := range a.Header["Set-Cookie"] {
+		if strings.HasPrefix(line, name+"=") {
+			return line
+		}
+	}
+	return ""
+}
+
+// FlowCookies are the flow cookies that an answer sets, not those it clears.
+func (a Answer) FlowCookies() (set []*http.Cookie) {
+	for _, c := range a.Cookies() {
+		// The trail's name has not so many letters.
+		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == flow.StateLength/2 && c.MaxAge > 0 {
+			set = append(set, c)
+		}
+	}
+	return set
+}
+
+var statePart = regexp.MustCompile(`state=[A-Za-z0-9]{32}\b`)
+
+// WithoutState blanks the state of an authorize URL: the rest has to be the
+// same in every login.
+func WithoutState(authorizeURL string) string {
+	return statePart.ReplaceAllString(authorizeURL, "state=STATE")
+}
+
+// Untouched runs f and asserts that neither WeChat's API nor Redis was asked
+// anything. It logs what it counted, for .ci/suite to add up.
+func (s *Site) Untouched(t *testing.T, redis *redistest.Server, f func()) {
+	t.Helper()
+	before := s.apiCalls()
+	commands := redis.Commands(f)
+	assert.Empty(t, commands, "0 Redis")
+	calls := s.apiCalls() - before
+	assert.Zero(t, calls, "0 API")
+	t.Logf("api-calls %d, redis-commands %d", calls, len(commands))
+}
+
+// apiCalls is how often WeChat's API was asked anything at all: what the
+// journal has beside the pages that a browser sees.
+func (s *Site) apiCalls() (calls int) {
+	for _, call := range s.Sim.Journal() {
+		if !strings.HasPrefix(call.Endpoint, "connect/") {
+			calls++
+		}
+	}
+	return calls
+}
+
+// Holding is a browser in which a cookie was planted.
+func (s *Site) Holding(name, value string) *Browser {
+	b := s.Browser()
+	b.SetCookie(name, value)
+	return b
+}

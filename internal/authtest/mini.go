@@ -1,0 +1,78 @@
+package authtest
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+var SessionKeyForTests = []byte("session-key-for-tests-0123456789")
+
+const MiniApp = wechattest.DefaultMiniProgramAppID
+
+func NewMiniSite(t *testing.T, opts ...wechatauth.Option) *Site {
+	t.Helper()
+	return NewSite(t, append([]wechatauth.Option{wechatauth.WithMiniProgram(MiniApp, wechattest.DefaultMiniProgramSecret)}, opts...)...)
+}
+
+// Request asks as wx.request does: without cookies.
+func (s *Site) Request(method, path, token, body string) Answer {
+	s.T.Helper()
+	r, err := http.NewRequest(method, s.Base.String()+path, strings.NewReader(body))
+	require.NoError(s.T, err)
+	r.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		r.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := s.Server.Client().Transport.RoundTrip(r)
+	require.NoError(s.T, err)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	require.NoError(s.T, err)
+	return Answer{resp, string(b)}
+}
+
+func Person(i int) string { return wechattest.DefaultPeople()[i].Name }
+
+// MiniLogin logs a person in and returns the token.
+func (s *Site) MiniLogin(who string) string {
+	s.T.Helper()
+	got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(MiniApp, who)+`"}`)
+	require.Equal(s.T, http.StatusOK, got.StatusCode, got.Text)
+	var body map[string]any
+	require.NoError(s.T, json.Unmarshal([]byte(got.Text), &body))
+	require.Len(s.T, body, 2, "a token and its life, and nothing else")
+	// The session's deadline is by the machine's clock, the answer by the site's,
+	// which stood still meanwhile.
+	assert.InDelta(s.T, 86400, body["expires_in"], 60)
+	assert.Empty(s.T, got.Header["Set-Cookie"])
+	return body["token"].(string)
+}
+
+// Ticket asks for the URL of a web-view.
+func (s *Site) Ticket(token, target string) string {
+	s.T.Helper()
+	got := s.Request(http.MethodPost, "/wechat/mini/ticket", token, `{"target":"`+target+`"}`)
+	require.Equal(s.T, http.StatusOK, got.StatusCode, got.Text)
+	var body struct {
+		URL       string `json:"url"`
+		ExpiresIn int    `json:"expires_in"`
+	}
+	require.NoError(s.T, json.Unmarshal([]byte(got.Text), &body))
+	assert.Equal(s.T, 60, body.ExpiresIn)
+	return body.URL
+}
+
+// WebView is a mini program's web-view that sends no Sec-Fetch headers.
+func (s *Site) WebView() *Browser { return s.Browser().As(wechattest.IPhoneMiniProgram) }
+
+// BearerPrefix is how the token of a mini program begins.
+const BearerPrefix = "wxm_"

@@ -1,0 +1,53 @@
+package authtest
+
+import (
+	"context"
+	"github.com/alexedwards/scs/v2"
+	"time"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/knob"
+)
+
+const (
+	TestAppID  = "wx00000000000000a1"
+	TestSecret = "app-secret-for-tests"
+	TestBase   = "https://m.example.com"
+)
+
+// RightOptions returns options that New takes, followed by more.
+func RightOptions(more ...wechatauth.Option) []wechatauth.Option {
+	return append([]wechatauth.Option{wechatauth.WithApp(TestAppID, TestSecret), wechatauth.WithBaseURL(TestBase)}, more...)
+}
+
+// ManagerOption returns an scs manager that New takes for testBase, changed by f.
+func ManagerOption(f func(*scs.SessionManager)) wechatauth.Option {
+	m := scs.New()
+	m.Cookie.Secure = true
+	f(m)
+	return wechatauth.WithSessionManager(m)
+}
+
+// WithClock sets the clock of the application.
+func WithClock(now func() time.Time) wechatauth.Option { return turn(knob.Knobs{Now: now}) }
+
+// WithWait sets how duplicates of a login wait for its leader.
+func WithWait(wait func(ctx context.Context, d time.Duration) error) wechatauth.Option {
+	return turn(knob.Knobs{Wait: wait})
+}
+
+// WithScanLook bounds one look of the scan pages at the store.
+func WithScanLook(d time.Duration) wechatauth.Option { return turn(knob.Knobs{ScanLook: d}) }
+
+// WithSealer wraps the encryption of the cookies.
+func WithSealer(wrap func(cookie.Sealer) cookie.Sealer) wechatauth.Option {
+	return turn(knob.Knobs{Sealer: wrap})
+}
+
+// OnClock returns an option that is made with the clock of the application.
+func OnClock(option func(now func() time.Time) wechatauth.Option) wechatauth.Option {
+	return turn(knob.Knobs{With: func(now func() time.Time) any { return option(now) }})
+}
+
+func turn(k knob.Knobs) wechatauth.Option { return knob.Option(k).(wechatauth.Option) }

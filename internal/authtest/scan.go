@@ -1,0 +1,182 @@
+package authtest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// ScanSite is a site of two instances on one Redis: browsers on a desk talk to
+// the first one, phones to the second.
+type ScanSite struct {
+	*Site
+	Redis *redistest.Server
+}
+
+func NewScanSite(t *testing.T, opts ...wechatauth.Option) *ScanSite {
+	t.Helper()
+	return NewScanSiteWith(t, wechatauth.WithRedis, opts...)
+}
+
+// NewScanSiteWith has each instance keep its sessions in Redis in this way.
+func NewScanSiteWith(t *testing.T, sessions func(*redis.Pool) wechatauth.Option, opts ...wechatauth.Option) *ScanSite {
+	t.Helper()
+	server := redistest.Start(t)
+	opts = append([]wechatauth.Option{sessions(server.Pool()), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, opts...)
+	s := &ScanSite{Site: NewSite(t, opts...), Redis: server}
+	first := s.Server.Config.Handler
+	second := *s.Site
+	second.Auth = nil
+	auth, err := wechatauth.New(append([]wechatauth.Option{
+		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
+		wechatauth.WithEndpoints(s.Sim.Endpoints()), WithClock(s.Clock.Now), wechatauth.WithLogger(s.Log),
+	}, append(opts, sessions(server.Pool()))...)...)
+	require.NoError(t, err)
+	second.Auth = auth
+	routes := second.Routes()
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if environment.Of(r).InWeChat() {
+			routes.ServeHTTP(w, r)
+			return
+		}
+		first.ServeHTTP(w, r)
+	})
+	return s
+}
+
+func (s *ScanSite) Desk() *Browser { return s.Browser().As(ChromeWindows) }
+
+// PhoneOf is the phone of a person of the simulator.
+func (s *ScanSite) PhoneOf(person string) *Browser {
+	b := s.Browser()
+	b.SetCookie("wechatsim_person", url.QueryEscape(person))
+	return b
+}
+
+// Held is what a browser's scan cookie holds.
+func (s *ScanSite) Held(b *Browser) ScanCookie {
+	s.T.Helper()
+	c := b.Cookie(s.Cookies.ScanName())
+	require.NotNil(s.T, c, "the browser has no scan cookie")
+	held, ok := s.ScanCookieOf(c)
+	require.True(s.T, ok)
+	return held
+}
+
+// A ScanCookie is what the browser's cookie of a scan holds, as it is sealed.
+type ScanCookie struct {
+	Ticket   string       `json:"q"`
+	State    string       `json:"s"`
+	Scope    client.Scope `json:"p"`
+	OpenID   string       `json:"o,omitempty"`
+	Again    bool         `json:"g,omitempty"`
+	IssuedAt int64        `json:"t"` // Unix milliseconds
+	Key      []byte       `json:"k"`
+}
+
+// ScanCookieOf opens a scan cookie of the site.
+func (s *Site) ScanCookieOf(c *http.Cookie) (held ScanCookie, ok bool) {
+	plain, err := s.Cookies.Open(c.Name, c.Value, "scan")
+	return held, err == nil && json.Unmarshal(plain, &held) == nil
+}
+
+// SealScanCookie returns a scan cookie of the site.
+func (s *Site) SealScanCookie(c ScanCookie) *http.Cookie {
+	s.T.Helper()
+	value, err := s.Cookies.Seal(c, "scan", s.Cookies.ScanName())
+	require.NoError(s.T, err)
+	return &http.Cookie{Name: s.Cookies.ScanName(), Value: value}
+}
+
+// ScanTicketOf returns the ticket that a key makes.
+func ScanTicketOf(key []byte) string {
+	sum := sha256.Sum256(append([]byte("wechatauth scan ticket "), key...))
+	return base64.RawURLEncoding.EncodeToString(sum[:16])
+}
+
+// Show opens a page on a desk and returns what the QR code there stands for.
+func (s *ScanSite) Show(desk *Browser, target string) (path string, c ScanCookie) {
+	s.T.Helper()
+	shown := desk.Visit(target)
+	require.Equal(s.T, http.StatusOK, shown.StatusCode, shown.Text)
+	c = s.Held(desk)
+	path = "/wechat/scan/" + c.Ticket
+	body := html.UnescapeString(shown.Text)
+	require.Contains(s.T, body, string(page.QRCode(s.Base.String()+path)), "the QR code is the phone's page")
+	require.NotContains(s.T, strings.ReplaceAll(body, string(page.QRCode(s.Base.String()+path)), ""), c.Ticket)
+	return path, c
+}
+
+const ScanButton = `<button type="submit" name="confirm" value="1">`
+
+// Scan opens the QR code on a phone, which asks whether to log the browser in.
+func (s *ScanSite) Scan(phone *Browser, path string) {
+	s.T.Helper()
+	page := phone.Visit(path)
+	require.Equal(s.T, http.StatusOK, page.StatusCode, page.Text)
+	require.Contains(s.T, page.Text, ScanButton)
+}
+
+var (
+	Confirmed   = url.Values{"confirm": {"1"}}
+	ShownNumber = regexp.MustCompile(`<p class="number"><strong>([0-9]{4})</strong></p>`)
+)
+
+// Confirm presses the button on a phone, which then shows the number.
+func (s *ScanSite) Confirm(phone *Browser, path string) (number string) {
+	s.T.Helper()
+	page := phone.Post(path, Confirmed)
+	shown := ShownNumber.FindStringSubmatch(page.Text)
+	require.NotNil(s.T, shown, page.Text)
+	return shown[1]
+}
+
+// Enter types a number into the page of the browser, whose target it has.
+func (b *Browser) Enter(target, number string) Answer {
+	return b.Post("/wechat/scan", url.Values{"next": {target}, "number": {number}})
+}
+
+// WrongNumber returns a number that is not the right one.
+func WrongNumber(right string) string {
+	if right == "0000" {
+		return "0001"
+	}
+	return "0000"
+}
+
+// ScanPause is how long one look at a scan serves every question about it.
+const ScanPause = 500 * time.Millisecond
+
+// StatusOf asks as the page's script does, when the last look is no longer good.
+func (s *ScanSite) StatusOf(b *Browser) string {
+	s.T.Helper()
+	s.Clock.Advance(ScanPause)
+	return b.Fetch(http.MethodGet, "/wechat/scan/status").Text
+}
+
+// Collect loads the page of the QR code again, as its script does.
+func (b *Browser) Collect(target string) Answer {
+	return b.Visit("/wechat/scan?next=" + url.QueryEscape(target) + "&wait=1")
+}
+
+// RefusedFor tells whether an answer is a refusal for a reason.
+func RefusedFor(got Answer, reason wechatauth.Reason) bool {
+	return got.StatusCode >= 400 && strings.Contains(got.Text, "<code>"+string(reason)+"</code>")
+}
