@@ -139,6 +139,9 @@ func (w CookieWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
 // WriteHeader implements [http.ResponseWriter].
 func (w CookieWriter) WriteHeader(int) {}
 
+// Endpoints are the paths below the path prefix that the middleware serves.
+var Endpoints = []string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
+
 // CallbackOf is where WeChat would send the browser of a pending login.
 func CallbackOf(f flow.Flow, code string) string {
 	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State

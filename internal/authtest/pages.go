@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// CspHash is the source of a Content-Security-Policy that allows a text.
-func CspHash(text string) string {
+// CSPHash is the source of a Content-Security-Policy that allows a text.
+func CSPHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }

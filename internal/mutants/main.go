@@ -8,19 +8,22 @@
 // Each mutant replaces a text that occurs exactly once in the module's code, or
 // in the package that the mutant names. The tree stays as it is: the go command
 // reads the broken file through an overlay. The tests named for a mutant run
-// first, those of the broken package before those of the root, in a program that
-// has only the tests of the mutant's subject. If none of them fails, all other
-// tests of both packages run.
+// first, those of the broken package before those of the root and the suites, in
+// a program that has only the tests of the mutant's subject. If none of them
+// fails, all other tests of these packages run.
 // A mutant that no test kills fails the run; so does one that no longer fits
 // the code, that does not compile, or that makes no other program. The last
 // line is "mutants: killed N/N".
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
 	"os"
 	"os/exec"
 	"path"
@@ -232,24 +235,37 @@ func testsOf(root string) (map[string]string, error) {
 	return names, err
 }
 
+// suites is where the tests of whole logins are.
+const suites = "internal/suite/"
+
 // packages returns the packages whose tests may kill a mutant of the file: its
-// own, whose tests are smaller and faster, and the root.
-func packages(file string) []string {
-	return slices.Compact([]string{path.Dir(file), "."})
+// own, whose tests are smaller and faster, the root and the suites.
+func packages(file string, tests map[string]string) []string {
+	dirs := []string{path.Dir(file)}
+	for _, dir := range slices.Sorted(maps.Keys(tests)) {
+		if (dir == "." || strings.HasPrefix(dir, suites)) && dir != dirs[0] {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
-// asked returns those of the packages that have tests to ask first.
+// asked returns those of the packages that have tests to ask first. After the
+// broken package, those with most of them come first.
 func (m mutant) asked(file string, tests map[string]string) ([]string, error) {
 	first, err := regexp.Compile("(?m)" + m.first())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.name, err)
 	}
 	var dirs []string
-	for _, dir := range packages(file) {
-		if m.first() != "" && first.MatchString(tests[dir]) {
+	matching := map[string]int{}
+	for _, dir := range packages(file, tests) {
+		if matching[dir] = len(first.FindAllString(tests[dir], -1)); m.first() != "" && matching[dir] > 0 {
 			dirs = append(dirs, dir)
 		}
 	}
+	matching[path.Dir(file)] = math.MaxInt
+	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(matching[b], matching[a]) })
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("%s: there is no test to ask first", m.name)
 	}

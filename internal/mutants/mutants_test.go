@@ -44,17 +44,18 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 }
 
 // A mutant of a package below the root is killed by the tests of that package,
-// or by those of the root where it has none that notice.
+// or by those of the root or a suite where it has none that notice.
 func TestPackagesBelowTheRoot(t *testing.T) {
 	root := t.TempDir()
 	for file, text := range map[string]string{
-		"go.mod":               "module example.com/m\n\ngo 1.25\n",
-		"m.go":                 "package m\n\nimport \"example.com/m/internal/x\"\n\nfunc Three() int { return x.One() + x.Two() + 0*x.Zero() }\n",
-		"m_test.go":            "package m\n\nimport \"testing\"\n\nfunc TestThree(t *testing.T) {\n\tif Three() != 3 {\n\t\tt.Fatal()\n\t}\n}\n",
-		"other/go.mod":         "module example.com/other\n",
-		"other/o.go":           "package other // return 1\n",
-		"internal/x/x.go":      "package x\n\nfunc One() int { return 1 }\n\nfunc Two() int { return 2 }\n\nfunc Zero() int { return 3 }\n\nfunc Unused() int { return 4 }\n",
-		"internal/x/x_test.go": "package x\n\nimport \"testing\"\n\nfunc TestOne(t *testing.T) {\n\tif One() != 1 {\n\t\tt.Fatal()\n\t}\n}\n",
+		"go.mod":                     "module example.com/m\n\ngo 1.25\n",
+		"m.go":                       "package m\n\nimport \"example.com/m/internal/x\"\n\nfunc Three() int { return x.One() + x.Two() + 0*x.Zero() }\n\nfunc Four() int { return x.Fourth() }\n",
+		"m_test.go":                  "package m\n\nimport \"testing\"\n\nfunc TestThree(t *testing.T) {\n\tif Three() != 3 {\n\t\tt.Fatal()\n\t}\n}\n",
+		"internal/suite/s/s_test.go": "package s\n\nimport (\n\t\"testing\"\n\n\t\"example.com/m\"\n)\n\nfunc TestSuite(t *testing.T) {\n\tif m.Four() != 4 {\n\t\tt.Fatal()\n\t}\n}\n",
+		"other/go.mod":               "module example.com/other\n",
+		"other/o.go":                 "package other // return 1\n",
+		"internal/x/x.go":            "package x\n\nfunc One() int { return 1 }\n\nfunc Two() int { return 2 }\n\nfunc Zero() int { return 3 }\n\nfunc Unused() int { return 4 }\n\nfunc Fourth() int { return 2 + 2 }\n",
+		"internal/x/x_test.go":       "package x\n\nimport \"testing\"\n\nfunc TestOne(t *testing.T) {\n\tif One() != 1 {\n\t\tt.Fatal()\n\t}\n}\n",
 	} {
 		require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(file)), 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(root, file), []byte(text), 0o600))
@@ -63,6 +64,7 @@ func TestPackagesBelowTheRoot(t *testing.T) {
 		{name: "own tests", search: "return 1 }", broken: "return 5 }", killer: "^TestOne$"},
 		{name: "root's tests", search: "return 2 }", broken: "return 5 }", killer: "^TestThree$"},
 		{name: "root's tests, not named", search: "return 2 }", broken: "return 6 }", killer: "^TestOne$"},
+		{name: "a suite's tests", search: "return 2 + 2 }", broken: "return 2 + 3 }", killer: "^TestSuite$"},
 		{name: "no test", search: "return 3 }", broken: "return 5 }", killer: "^TestOne$"},
 	}
 	require.NoError(t, check(root, broken))
@@ -78,8 +80,8 @@ func TestPackagesBelowTheRoot(t *testing.T) {
 		require.NoError(t, err, m.name)
 		by = append(by, test)
 	}
-	require.Equal(t, []string{"TestOne", "TestThree", "TestThree (not among those asked first)", ""}, by)
-	require.Equal(t, 3, r.all(broken, 2))
+	require.Equal(t, []string{"TestOne", "TestThree", "TestThree (not among those asked first)", "TestSuite", ""}, by)
+	require.Equal(t, 4, r.all(broken, 2))
 	unused := mutant{name: "unused", search: "return 4 }", broken: "return 5 }", killer: "^TestOne$"}
 	r.dir = t.TempDir()
 	require.NoError(t, r.prepare([]mutant{unused}))

@@ -229,7 +229,7 @@ func (r *runner) kill(id string, m mutant) (by string, err error) {
 			return by, err
 		}
 	}
-	for _, dir := range packages(file) {
+	for _, dir := range packages(file, r.tests) {
 		if r.tests[dir] == "" {
 			continue
 		}

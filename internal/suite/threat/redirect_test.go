@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/returnto"
@@ -31,17 +33,17 @@ import (
 // whoever has a stranger's code and a login of his own can be that stranger.
 // What is left is to let no code leak from here.
 func TestT20_TheCallbackShowsACodeToNobody(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	callback := b.authorize("/a")
-	refused := s.browser().step(callback)
-	done := b.step(callback)
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	callback := b.Authorize("/a")
+	refused := s.Browser().Step(callback)
+	done := b.Step(callback)
 	assert.Equal(t, http.StatusSeeOther, done.StatusCode)
-	assert.Empty(t, done.body)
-	for name, got := range map[string]answer{"the answer of a login": done, "the page of a login that failed": refused} {
+	assert.Empty(t, done.Text)
+	for name, got := range map[string]authtest.Answer{"the answer of a login": done, "the page of a login that failed": refused} {
 		assert.Equal(t, "no-referrer", got.Header.Get("Referrer-Policy"), name)
 		assert.Equal(t, "no-store", got.Header.Get("Cache-Control"), name)
-		assert.NotRegexp(t, `(?i)<(script|img|iframe|link|object|embed)|src=|url\(|@import|http-equiv`, got.body, "%s fetches nothing", name)
+		assert.NotRegexp(t, `(?i)<(script|img|iframe|link|object|embed)|src=|url\(|@import|http-equiv`, got.Text, "%s fetches nothing", name)
 	}
 	assert.Contains(t, refused.Header.Get("Content-Security-Policy"), "default-src 'none'")
 }
@@ -68,40 +70,40 @@ func TestT21_ACodeOnAForeignPageIsNeitherKeptNorUsed(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			begun := s.wire(http.MethodGet, c.asked, pageHeader)
-			assert.Zero(t, s.exchanges())
+			s := authtest.NewSite(t)
+			begun := s.Wire(http.MethodGet, c.asked, authtest.PageHeader)
+			assert.Zero(t, s.Exchanges())
 			assert.NotContains(t, begun.Header.Get("Location"), "code="+code)
 			if c.next != c.asked {
-				assert.NotContains(t, s.logs.String(), code)
+				assert.NotContains(t, s.Logs.String(), code)
 			}
-			assert.Equal(t, c.next, s.loginOf(begun).Header.Get("Location"))
-			assert.Equal(t, 1, s.exchanges())
+			assert.Equal(t, c.next, s.LoginOf(begun).Header.Get("Location"))
+			assert.Equal(t, 1, s.Exchanges())
 
-			in := s.loggedIn(aliceOpenID).step(c.asked)
-			assert.Contains(t, in.body, "url="+c.asked+" ", "who is logged in is not touched at all")
+			in := s.LoggedIn(authtest.AliceOpenID).Step(c.asked)
+			assert.Contains(t, in.Text, "url="+c.asked+" ", "who is logged in is not touched at all")
 		})
 	}
 }
 
 func TestT23_ALoginLeavesNoCodeInTheAddressBarOrTheLog(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	callback := b.authorize("/a?b=c")
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	callback := b.Authorize("/a?b=c")
 	u, err := url.Parse(callback)
 	require.NoError(t, err)
 	code, state := u.Query().Get("code"), u.Query().Get("state")
 
-	got := b.step(callback)
+	got := b.Step(callback)
 
 	assert.Equal(t, http.StatusSeeOther, got.StatusCode, "303, so that no browser repeats it")
 	assert.Equal(t, "/a?b=c", got.Header.Get("Location"))
-	for _, line := range append(got.Header["Set-Cookie"], s.logs.String()) {
+	for _, line := range append(got.Header["Set-Cookie"], s.Logs.String()) {
 		assert.NotContains(t, line, code)
 		assert.NotContains(t, line, state)
 	}
-	again := b.step("/wechat/callback?code=" + code + "x&state=" + state + "x")
-	assert.NotContains(t, again.body+s.logs.String(), code)
+	again := b.Step("/wechat/callback?code=" + code + "x&state=" + state + "x")
+	assert.NotContains(t, again.Text+s.Logs.String(), code)
 }
 
 // corpus runs f with every return target of the test data.
@@ -138,12 +140,12 @@ func (n *escapeCount) judge(t *testing.T, place, kind, raw, want, location strin
 // faultsOf judges a Location of a site at any origin.
 func faultsOf(location string) []string {
 	base, _ := url.Parse(returntotest.Origin)
-	return returntotest.Faults(location, "/wechat/", returnto.Site{Base: base, Prefix: "/wechat/", Endpoints: ownEndpoints}.Judge)
+	return returntotest.Faults(location, "/wechat/", returnto.Site{Base: base, Prefix: "/wechat/", Endpoints: authtest.Endpoints}.Judge)
 }
 
 // asOwn returns a URL of the site's origin as one of returntotest.Origin.
-func (s *site) asOwn(location string) string {
-	if rest, ok := strings.CutPrefix(location, s.auth.base.String()); ok {
+func asOwn(s *authtest.Site, location string) string {
+	if rest, ok := strings.CutPrefix(location, s.Base.String()); ok {
 		return returntotest.Origin + rest
 	}
 	return location
@@ -151,42 +153,42 @@ func (s *site) asOwn(location string) string {
 
 // ask sends a request over a kept connection, with the session and the headers
 // of a page visit.
-func (l *line) get(s *site, target string, header ...string) *http.Response {
-	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.auth.base.Host, pageHeader}, header...)
-	return l.ask(strings.Join(lines, "\r\n") + "\r\n\r\n")
+func get(l *authtest.Conn, s *authtest.Site, target string, header ...string) *http.Response {
+	lines := append([]string{"GET " + target + " HTTP/1.1", "Host: " + s.Base.Host, authtest.PageHeader}, header...)
+	return l.Ask(strings.Join(lines, "\r\n") + "\r\n\r\n")
 }
 
 func TestT22_NoNextParameterLeadsAway(t *testing.T) {
-	s := newSite(t)
-	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
-	l := dialLine(t, s.server.Listener.Addr().String())
+	s := authtest.NewSite(t)
+	session := authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
+	l := authtest.Dial(t, s.Server.Listener.Addr().String())
 	logout := func(next string) string {
 		body := "next=" + next
-		resp := l.ask(fmt.Sprintf("POST /wechat/logout HTTP/1.1\r\nHost: %s\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", s.auth.base.Host, len(body), body))
+		resp := l.Ask(fmt.Sprintf("POST /wechat/logout HTTP/1.1\r\nHost: %s\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s", s.Base.Host, len(body), body))
 		require.NotNil(t, resp)
 		return resp.Header.Get("Location")
 	}
 	login := func(next string) string {
-		resp := l.get(s, "/wechat/login?next="+next, session)
+		resp := get(l, s, "/wechat/login?next="+next, session)
 		require.NotNil(t, resp)
 		return resp.Header.Get("Location")
 	}
 	begun := func(next string) string {
-		resp := l.get(s, "/wechat/login?next="+next)
+		resp := get(l, s, "/wechat/login?next="+next)
 		require.NotNil(t, resp)
-		cookies := answer{Response: resp}.flowCookies()
+		cookies := authtest.Answer{Response: resp}.FlowCookies()
 		require.Len(t, cookies, 1)
-		f, err := s.auth.cookies.OpenFlow(cookies[0])
+		f, err := s.Cookies.OpenFlow(cookies[0])
 		require.NoError(t, err)
 		return f.Target
 	}
 	n := escapeCount{}
-	own := strings.NewReplacer(returntotest.Origin, s.auth.base.String(), "http://app.example.com", "https://"+s.auth.base.Host, "app.example.com", s.auth.base.Host)
+	own := strings.NewReplacer(returntotest.Origin, s.Base.String(), "http://app.example.com", "https://"+s.Base.Host, "app.example.com", s.Base.Host)
 	corpus(t, func(kind, raw, want string) {
 		if kind == "hostile" && strings.Contains(raw, "app.example.com") { // as hostile to this site's own origin
 			once := url.QueryEscape(own.Replace(raw))
 			for place, sent := range map[string]string{"login": login(once), "logout": logout(once), "a login that begins": begun(once)} {
-				n.judge(t, place+", own origin", kind, raw, "", s.asOwn(sent))
+				n.judge(t, place+", own origin", kind, raw, "", asOwn(s, sent))
 			}
 		}
 		once := url.QueryEscape(raw)
@@ -208,52 +210,52 @@ func TestT22_NoNextParameterLeadsAway(t *testing.T) {
 }
 
 func TestT26_ALoginWithARefusedTargetStillSucceeds(t *testing.T) {
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	for _, next := range []string{"", "//evil.example", "https://evil.example/", `/\evil.example`, "javascript:alert(1)", "/wechat/logout", "/a\r\nSet-Cookie: x=1", "/" + strings.Repeat("a", 5000)} {
-		b := s.browser()
-		got := b.visit("/wechat/login?next=" + url.QueryEscape(next))
-		assert.Contains(t, got.body, "url=/ logged-in=true", "%q", next)
+		b := s.Browser()
+		got := b.Visit("/wechat/login?next=" + url.QueryEscape(next))
+		assert.Contains(t, got.Text, "url=/ logged-in=true", "%q", next)
 	}
 }
 
 // Request targets as they come over the wire to a gate that wraps a whole
 // application: no mux has cleaned them before.
 func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
-	s := newSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	address := s.server.Listener.Addr().String()
+	s := authtest.NewSite(t)
+	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+	address := s.Server.Listener.Addr().String()
 	n := escapeCount{}
 	refusedByNetHTTP := 0
 	visit := func(kind, raw, want string, header ...string) {
 		if raw == "" || strings.ContainsAny(raw, " \r\n") || kind == "honest" && strings.Contains(raw, "#") {
 			return // ends the request line; or a fragment, which no browser sends
 		}
-		got := s.wire(http.MethodGet, raw, append(header, pageHeader)...)
+		got := s.Wire(http.MethodGet, raw, append(header, authtest.PageHeader)...)
 		location := got.Header.Get("Location")
 		switch {
 		case got.StatusCode == http.StatusBadRequest && kind != "honest":
 			refusedByNetHTTP++ // or a callback that is none
 			assert.Empty(t, location)
-		case len(got.flowCookies()) == 1:
-			assert.True(t, strings.HasPrefix(location, s.sim.URL+"/connect/"), "%q leads to %q", raw, location)
-			f, err := s.auth.cookies.OpenFlow(got.flowCookies()[0])
+		case len(got.FlowCookies()) == 1:
+			assert.True(t, strings.HasPrefix(location, s.Sim.URL+"/connect/"), "%q leads to %q", raw, location)
+			f, err := s.Cookies.OpenFlow(got.FlowCookies()[0])
 			require.NoError(t, err)
-			n.judge(t, "request target", "either", raw, "", s.asOwn(f.Target))
+			n.judge(t, "request target", "either", raw, "", asOwn(s, f.Target))
 			if kind == "honest" {
 				assert.Equal(t, returntotest.DecodeOnce(want), returntotest.DecodeOnce(f.Target), "%q", raw)
 			}
 		case location != "":
-			sent := s.asOwn(location)
+			sent := asOwn(s, location)
 			inside := strings.TrimPrefix(sent, returntotest.Origin)
 			if u, err := url.Parse(inside); err == nil && (u.Path == "/wechat/login" || u.Path == "/wechat/upgrade") {
-				sent = s.asOwn(u.Query().Get("next")) // an endpoint was asked for, on another host
+				sent = asOwn(s, u.Query().Get("next")) // an endpoint was asked for, on another host
 			} else if len(faultsOf(inside)) == 0 {
 				sent = inside
 			}
 			n.judge(t, "hop", "either", raw, "", sent)
 		default:
 			if got.StatusCode == http.StatusOK {
-				assert.Contains(t, got.body, `action="/wechat/upgrade"`, "%q", raw)
+				assert.Contains(t, got.Text, `action="/wechat/upgrade"`, "%q", raw)
 				return
 			}
 			assert.GreaterOrEqual(t, got.StatusCode, 400, "%q", raw)
@@ -268,7 +270,7 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 	})
 	require.NotZero(t, n.targets)
 
-	base := s.auth.base.String()
+	base := s.Base.String()
 	for raw, want := range map[string]string{
 		"//evil.example/a": base + "//evil.example/a", "//evil.example": base + "//evil.example", "//%65vil.example/": base + "//%65vil.example/",
 		"//[::1]/": base + "//[::1]/", "//evil.example%2f..": "/", `//evil.example\@app/`: base + "//evil.example%5C@app/",
@@ -279,39 +281,39 @@ func TestT27_NoRequestTargetLeadsAway(t *testing.T) {
 		"/a?next=//evil.example": "/a?next=//evil.example", "/a?b=%zz": "/a?b=%zz", "/%E3%80%82/evil": "/%E3%80%82/evil", "/\xe3\x80\x82evil": "/%E3%80%82evil",
 		"/;@evil.example": "/;@evil.example", "/a#//evil.example": "/a%23//evil.example", "*": "/",
 	} {
-		begun := s.wire(http.MethodGet, raw, pageHeader)
+		begun := s.Wire(http.MethodGet, raw, authtest.PageHeader)
 		if begun.StatusCode == http.StatusBadRequest {
 			assert.Equal(t, "*", raw, "net/http takes * for OPTIONS only")
 			continue
 		}
-		assert.Equal(t, want, s.loginOf(begun).Header.Get("Location"), "%q", raw)
+		assert.Equal(t, want, s.LoginOf(begun).Header.Get("Location"), "%q", raw)
 	}
-	foreign := s.wireLines("GET http://evil.example/x HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
-	assert.Equal(t, s.auth.base.String()+"/x", foreign.Header.Get("Location"), "absolute form: the path counts, the host does not")
-	foreign = s.wireLines("GET http://evil.example//x HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
+	foreign := s.WireLines("GET http://evil.example/x HTTP/1.1", "Host: evil.example", authtest.PageHeader, "Connection: close")
+	assert.Equal(t, s.Base.String()+"/x", foreign.Header.Get("Location"), "absolute form: the path counts, the host does not")
+	foreign = s.WireLines("GET http://evil.example//x HTTP/1.1", "Host: evil.example", authtest.PageHeader, "Connection: close")
 	assert.Equal(t, base+"//x", foreign.Header.Get("Location"))
 	for _, raw := range []string{"/\x0b/evil.example", "/a%zz"} {
-		assert.Equal(t, http.StatusBadRequest, s.wire(http.MethodGet, raw, pageHeader).StatusCode, "%q", raw)
+		assert.Equal(t, http.StatusBadRequest, s.Wire(http.MethodGet, raw, authtest.PageHeader).StatusCode, "%q", raw)
 	}
 	require.NotEmpty(t, address)
 	t.Logf("targets %d, escapes %d, honest-refused %d", n.targets, n.escapes, n.refused)
 }
 
 func TestT28_ASealedTargetIsJudgedAgain(t *testing.T) {
-	s := newSite(t)
-	l := dialLine(t, s.server.Listener.Addr().String())
+	s := authtest.NewSite(t)
+	l := authtest.Dial(t, s.Server.Listener.Addr().String())
 	n := escapeCount{}
 	corpus(t, func(kind, raw, want string) {
 		if !utf8.ValidString(raw) {
 			return // no sealed text holds it
 		}
-		f := s.pending(raw)
-		cookie := s.flowCookie(f)
-		s.grant(1)
-		resp := l.get(s, callbackOf(f, "code"), cookieHeader(cookie))
+		f := s.Pending(raw)
+		cookie := s.FlowCookie(f)
+		s.Grant(1)
+		resp := get(l, s, authtest.CallbackOf(f, "code"), authtest.CookieHeader(cookie))
 		require.NotNil(t, resp)
 		require.Equal(t, http.StatusSeeOther, resp.StatusCode, "%q", raw)
-		require.NotEmpty(t, answer{Response: resp}.setOf(s.sessionCookie()), "the login succeeds all the same")
+		require.NotEmpty(t, authtest.Answer{Response: resp}.SetOf(s.SessionCookie()), "the login succeeds all the same")
 		n.judge(t, "sealed", kind, raw, want, resp.Header.Get("Location"))
 	})
 	require.NotZero(t, n.targets)
@@ -319,15 +321,15 @@ func TestT28_ASealedTargetIsJudgedAgain(t *testing.T) {
 }
 
 func TestT29_NoHeaderIsSplit(t *testing.T) {
-	s := newSite(t)
-	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	s := authtest.NewSite(t)
+	session := authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
 	for _, ending := range []string{"\r\n", "\n", "\r", "\r\n\r\n", "\u0085", "\u2028", "\x00", "%0d%0a", "%0D%0A%0D%0A", "%E5%98%8A%E5%98%8D"} {
 		for _, place := range []string{"/a%s", "/a?b=%s", "/a#%s", "%s", "/%s/a"} {
 			next := url.QueryEscape(fmt.Sprintf(place, ending+"Set-Cookie: planted=1"))
 			for _, target := range []string{"/wechat/login?next=" + next, "/wechat/upgrade?next=" + next} {
 				for _, header := range []string{session, "X-Nothing: 1"} {
-					got := s.wire(http.MethodGet, target, pageHeader, header)
-					assert.Empty(t, got.setOf("planted"), "%q", target)
+					got := s.Wire(http.MethodGet, target, authtest.PageHeader, header)
+					assert.Empty(t, got.SetOf("planted"), "%q", target)
 					assert.Empty(t, got.Header["Planted"], "%q", target)
 					assert.Regexp(t, `^[!-~]*$`, got.Header.Get("Location"), "%q", target)
 				}
@@ -343,32 +345,32 @@ func TestT31_NoLoginLeadsToAnEndpointOfOurs(t *testing.T) {
 		"/%77echat/logout", "/wechat/%6cogout", "/wechat//logout", "//wechat/logout", "/wechat/./logout", "/wechat/x/../logout", "/wechat/logout/x",
 		"/wechat/logout%20", "/wechat/logout%3fx", "/wechat/logout%23",
 	}
-	s := newSite(t)
-	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	s := authtest.NewSite(t)
+	session := authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
 	for _, next := range endpoints {
-		assert.Equal(t, "/", s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), pageHeader, session).Header.Get("Location"), next)
-		f := s.pending(next)
-		s.grant(1)
-		assert.Equal(t, "/", s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(s.flowCookie(f))).Header.Get("Location"), next)
+		assert.Equal(t, "/", s.Wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), authtest.PageHeader, session).Header.Get("Location"), next)
+		f := s.Pending(next)
+		s.Grant(1)
+		assert.Equal(t, "/", s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f))).Header.Get("Location"), next)
 	}
-	b := s.browser()
-	assert.Contains(t, b.visit("/wechat/login?next=%2Fwechat%2Flogin%3Fnext%3D%252Fwechat%252Flogin").body, "url=/ logged-in=true")
+	b := s.Browser()
+	assert.Contains(t, b.Visit("/wechat/login?next=%2Fwechat%2Flogin%3Fnext%3D%252Fwechat%252Flogin").Text, "url=/ logged-in=true")
 }
 
 func TestT32_NoFormIsTurnedIntoAPageVisit(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
+	s := authtest.NewSite(t)
+	b := s.Browser()
 	for _, header := range []http.Header{
 		{"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}},
 		{"Content-Type": {"application/json"}, "Accept": {"*/*"}},
 		{"Content-Type": {"multipart/form-data; boundary=x"}},
 	} {
-		got := b.do(b.client, http.MethodPost, "/pay", strings.NewReader("amount=1"), header)
+		got := b.Do(b.Client, http.MethodPost, "/pay", strings.NewReader("amount=1"), header)
 		assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 		assert.Empty(t, got.Header["Set-Cookie"])
-		assert.Len(t, b.trail, 1, "no redirect, so that no browser makes a GET of it or sends the body to WeChat")
+		assert.Len(t, b.Trail, 1, "no redirect, so that no browser makes a GET of it or sends the body to WeChat")
 	}
-	assert.Empty(t, s.sim.Journal())
+	assert.Empty(t, s.Sim.Journal())
 }
 
 // A jar keeps what keep says, of the cookies that a browser is given.
@@ -395,106 +397,109 @@ func (forgetful) FindCtx(context.Context, string) ([]byte, bool, error) { return
 // Configurations and browsers in which a login succeeds and is never seen
 // again. New refuses what it can see; these have come about behind its back.
 func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T) {
-	cookie := func(change func(c *scs.SessionCookie)) func(s *site, b *browser) {
-		return func(s *site, b *browser) { change(&s.auth.Sessions().Cookie) }
+	cookie := func(change func(c *scs.SessionCookie)) func(s *authtest.Site, b *authtest.Browser) {
+		return func(s *authtest.Site, b *authtest.Browser) { change(&s.Auth.Sessions().Cookie) }
 	}
 	cases := map[string]struct {
-		opts  []Option
-		upset func(s *site, b *browser)
-		why   Reason
+		opts  []wechatauth.Option
+		upset func(s *authtest.Site, b *authtest.Browser)
+		why   wechatauth.Reason
 		log   string
 	}{
-		"the browser drops the session cookie": {nil, func(s *site, b *browser) {
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.Name != s.sessionCookie() }}
-		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
-		"the browser keeps small cookies only": {nil, func(s *site, b *browser) {
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool {
+		"the browser drops the session cookie": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.Name != s.SessionCookie() }}
+		}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"the browser keeps small cookies only": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool {
 				return strings.Contains(c.Name, "flow") || strings.Contains(c.Name, "trail")
 			}}
-		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
-		"the browser keeps cookies by the beginning of their names": {nil, func(s *site, b *browser) {
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, s.auth.cookies.Prefix()) }}
-		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
-		"a CDN that takes every cookie out of the callback's answers": {nil, func(s *site, b *browser) {
-			s.server.Config.Handler = withoutCallbackCookies(s.routes())
-		}, ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
-		"such a CDN, and a session that is over": {nil, func(s *site, b *browser) {
-			b.setCookie(s.sessionCookie(), flow.NewState())
-			s.server.Config.Handler = withoutCallbackCookies(s.routes())
-		}, ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
-		"callbacks on an instance whose clock is seven minutes ahead": {nil, func(s *site, b *browser) {
-			here := s.routes()
-			ahead := s.instance(withClock(func() time.Time { return s.clock.Now().Add(7 * time.Minute) }))
-			s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"the browser keeps cookies by the beginning of their names": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return strings.HasPrefix(c.Name, s.Cookies.Prefix()) }}
+		}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"a CDN that takes every cookie out of the callback's answers": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			s.Server.Config.Handler = withoutCallbackCookies(s.Routes())
+		}, wechatauth.ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
+		"such a CDN, and a session that is over": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			b.SetCookie(s.SessionCookie(), flow.NewState())
+			s.Server.Config.Handler = withoutCallbackCookies(s.Routes())
+		}, wechatauth.ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
+		"callbacks on an instance whose clock is seven minutes ahead": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			here := s.Routes()
+			ahead := s.Instance(authtest.WithClock(func() time.Time { return s.Clock.Now().Add(7 * time.Minute) }))
+			s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/wechat/callback" {
 					ahead.ServeHTTP(w, r)
 					return
 				}
 				here.ServeHTTP(w, r)
 			})
-		}, ReasonSessionLost, "shared between instances"},
-		"Secure over plain http": {nil, func(s *site, b *browser) {
-			s.auth.Sessions().Cookie.Secure = true
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return !c.Secure }}
-		}, ReasonSessionCookieNotReturned, "Secure=true"},
-		"a path beside the pages": {nil, cookie(func(c *scs.SessionCookie) { c.Path = "/admin" }), ReasonSessionCookieNotReturned, `Path=\"/admin\"`},
-		"another domain":          {nil, cookie(func(c *scs.SessionCookie) { c.Domain = "other.example" }), ReasonSessionCookieNotReturned, `Domain=\"other.example\"`},
-		"a name that is none":     {nil, cookie(func(c *scs.SessionCookie) { c.Name = "my session" }), ReasonSessionCookieNotReturned, "name=my session"},
-		"SameSite=Strict": {nil, func(s *site, b *browser) {
-			s.auth.Sessions().Cookie.SameSite = http.SameSiteStrictMode
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.SameSite != http.SameSiteStrictMode }}
-		}, ReasonSessionCookieNotReturned, "SameSite=3"},
-		"a store that evicts everything": {[]Option{WithStore(forgetful{store.NewMemory()})}, func(*site, *browser) {}, ReasonSessionLost, "evicting"},
-		"a clock that is a day ahead":    {[]Option{WithLifetime(time.Hour)}, func(s *site, b *browser) { s.auth.Sessions().Lifetime = time.Hour; s.clock.Advance(25 * time.Hour) }, ReasonSessionLost, "no such session"},
-		"two instances without a common store": {nil, func(s *site, b *browser) {
-			one, two := s.auth.RequireWeChat(http.HandlerFunc(echo)), s.instance().RequireWeChat(http.HandlerFunc(echo))
+		}, wechatauth.ReasonSessionLost, "shared between instances"},
+		"Secure over plain http": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			s.Auth.Sessions().Cookie.Secure = true
+			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return !c.Secure }}
+		}, wechatauth.ReasonSessionCookieNotReturned, "Secure=true"},
+		"a path beside the pages": {nil, cookie(func(c *scs.SessionCookie) { c.Path = "/admin" }), wechatauth.ReasonSessionCookieNotReturned, `Path=\"/admin\"`},
+		"another domain":          {nil, cookie(func(c *scs.SessionCookie) { c.Domain = "other.example" }), wechatauth.ReasonSessionCookieNotReturned, `Domain=\"other.example\"`},
+		"a name that is none":     {nil, cookie(func(c *scs.SessionCookie) { c.Name = "my session" }), wechatauth.ReasonSessionCookieNotReturned, "name=my session"},
+		"SameSite=Strict": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			s.Auth.Sessions().Cookie.SameSite = http.SameSiteStrictMode
+			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.SameSite != http.SameSiteStrictMode }}
+		}, wechatauth.ReasonSessionCookieNotReturned, "SameSite=3"},
+		"a store that evicts everything": {[]wechatauth.Option{wechatauth.WithStore(forgetful{store.NewMemory()})}, func(*authtest.Site, *authtest.Browser) {}, wechatauth.ReasonSessionLost, "evicting"},
+		"a clock that is a day ahead": {[]wechatauth.Option{wechatauth.WithLifetime(time.Hour)}, func(s *authtest.Site, b *authtest.Browser) {
+			s.Auth.Sessions().Lifetime = time.Hour
+			s.Clock.Advance(25 * time.Hour)
+		}, wechatauth.ReasonSessionLost, "no such session"},
+		"two instances without a common store": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			one, two := s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo)), s.Instance().RequireWeChat(http.HandlerFunc(authtest.Echo))
 			var n atomic.Int64
-			s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if n.Add(1)%2 == 0 {
 					two.ServeHTTP(w, r)
 					return
 				}
 				one.ServeHTTP(w, r)
 			})
-		}, ReasonSessionLost, "shared between instances"},
-		"another session manager under the same cookie name": {nil, func(s *site, b *browser) {
+		}, wechatauth.ReasonSessionLost, "shared between instances"},
+		"another session manager under the same cookie name": {nil, func(s *authtest.Site, b *authtest.Browser) {
 			m := scs.New()
 			m.Store = store.NewMemory()
-			m.Cookie.Name = s.sessionCookie()
-			gate := s.auth.RequireWeChat(http.HandlerFunc(echo))
-			s.server.Config.Handler = m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			m.Cookie.Name = s.SessionCookie()
+			gate := s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+			s.Server.Config.Handler = m.LoadAndSave(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				m.Put(r.Context(), "seen", "yes")
 				gate.ServeHTTP(w, r)
 			}))
-		}, ReasonSessionLost, "name=wechat_session"},
-		"a planted trail, so that nothing is counted": {nil, func(s *site, b *browser) {
-			s.server.Config.Handler = planting(s.routes(), s.auth.cookies.TrailName()+"=x")
-			b.client.Jar = choosyJar{b.client.Jar, func(c *http.Cookie) bool { return c.Name != s.sessionCookie() }}
-		}, ReasonSessionCookieNotReturned, "did not send the session cookie back"},
-		"an application that logs everybody out": {nil, func(s *site, b *browser) {
-			s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				_ = s.auth.Sessions().Destroy(r.Context())
+		}, wechatauth.ReasonSessionLost, "name=wechat_session"},
+		"a planted trail, so that nothing is counted": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			s.Server.Config.Handler = planting(s.Routes(), s.Cookies.TrailName()+"=x")
+			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.Name != s.SessionCookie() }}
+		}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
+		"an application that logs everybody out": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_ = s.Auth.Sessions().Destroy(r.Context())
 				w.Header().Set("Location", "/a")
 				w.WriteHeader(http.StatusSeeOther)
 			}))
-		}, ReasonSessionCookieNotReturned, "session cookie name=wechat_session"},
+		}, wechatauth.ReasonSessionCookieNotReturned, "session cookie name=wechat_session"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, c.opts...)
-			b := s.browser()
+			s := authtest.NewSite(t, c.opts...)
+			b := s.Browser()
 			c.upset(s, b)
 
-			got := b.visit("/a")
+			got := b.Visit("/a")
 
-			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), flow.MaxLogins, "visits to WeChat")
+			assert.LessOrEqual(t, s.Sim.Count(authtest.AuthorizeEndpoint), flow.MaxLogins, "visits to WeChat")
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-			assert.Contains(t, got.body, string(c.why))
-			assert.Contains(t, s.logs.String(), "reason="+string(c.why))
-			assert.Contains(t, s.logs.String(), c.log)
+			assert.Contains(t, got.Text, string(c.why))
+			assert.Contains(t, s.Logs.String(), "reason="+string(c.why))
+			assert.Contains(t, s.Logs.String(), c.log)
 
-			b.visit("/wechat/login?next=%2Fa&again=1")
-			assert.Equal(t, 2*flow.MaxLogins, s.sim.Count(authorizeEndpoint), "who tries again gets three visits more")
+			b.Visit("/wechat/login?next=%2Fa&again=1")
+			assert.Equal(t, 2*flow.MaxLogins, s.Sim.Count(authtest.AuthorizeEndpoint), "who tries again gets three visits more")
 		})
 	}
 }
@@ -503,14 +508,14 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 func TestT30_ALoginThatDoesNotLastEndsHoweverLongItsTargetIs(t *testing.T) {
 	for _, length := range []int{300, 700, 1_000, 1_500, 2_000} {
 		t.Run(fmt.Sprint(length), func(t *testing.T) {
-			s := newSite(t)
-			s.server.Config.Handler = withoutCallbackCookies(s.routes())
-			b := s.browser()
-			got := b.visit("/a?q=" + strings.Repeat("x", length))
-			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), flow.MaxLogins, "visits to WeChat")
+			s := authtest.NewSite(t)
+			s.Server.Config.Handler = withoutCallbackCookies(s.Routes())
+			b := s.Browser()
+			got := b.Visit("/a?q=" + strings.Repeat("x", length))
+			assert.LessOrEqual(t, s.Sim.Count(authtest.AuthorizeEndpoint), flow.MaxLogins, "visits to WeChat")
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-			assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
-			assert.Contains(t, s.logs.String(), "take Set-Cookie out of them")
+			assert.Contains(t, got.Text, string(wechatauth.ReasonSessionCookieNotReturned))
+			assert.Contains(t, s.Logs.String(), "take Set-Cookie out of them")
 		})
 	}
 }
@@ -518,7 +523,7 @@ func TestT30_ALoginThatDoesNotLastEndsHoweverLongItsTargetIs(t *testing.T) {
 // What was counted ends by the time inside its seal: a browser that keeps the
 // cookie longer is not held up by it for ever.
 func TestT30_WhatWasCountedIsForgotten(t *testing.T) {
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	for name, c := range map[string]struct {
 		age     time.Duration
 		counted bool
@@ -532,17 +537,17 @@ func TestT30_WhatWasCountedIsForgotten(t *testing.T) {
 		"more than that ahead":       {-10*time.Minute - time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			name := s.auth.cookies.TrailName()
-			value, err := s.auth.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: s.clock.Now().Add(-c.age).UnixMilli()}, "trail", name)
+			name := s.Cookies.TrailName()
+			value, err := s.Cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: s.Clock.Now().Add(-c.age).UnixMilli()}, "trail", name)
 			require.NoError(t, err)
-			got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(&http.Cookie{Name: name, Value: value}))
+			got := s.Wire(http.MethodGet, "/a", authtest.PageHeader, authtest.CookieHeader(&http.Cookie{Name: name, Value: value}))
 			if c.counted {
 				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-				assert.Contains(t, got.body, string(ReasonSessionCookieNotReturned))
+				assert.Contains(t, got.Text, string(wechatauth.ReasonSessionCookieNotReturned))
 				return
 			}
 			assert.Equal(t, http.StatusSeeOther, got.StatusCode)
-			assert.Len(t, got.flowCookies(), 1)
+			assert.Len(t, got.FlowCookies(), 1)
 		})
 	}
 }
@@ -566,24 +571,24 @@ func withoutCallbackCookies(h http.Handler) http.Handler {
 // Pending logins are asked after only where a loop may be, and tabs are none.
 func TestT30_TabsThatWaitAreNoLoop(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	b := s.browser()
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	b := s.Browser()
 	for range flow.MaxLogins {
-		commands := redis.Commands(func() { assert.Len(t, b.step("/a").flowCookies(), 1) })
+		commands := redis.Commands(func() { assert.Len(t, b.Step("/a").FlowCookies(), 1) })
 		assert.Empty(t, commands, "up to three pending logins cost the store nothing")
 	}
 	for range 2 * flow.MaxFlows {
-		assert.Len(t, b.step("/a").flowCookies(), 1)
+		assert.Len(t, b.Step("/a").FlowCookies(), 1)
 	}
-	assert.Contains(t, b.visit("/a").body, "logged-in=true")
+	assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
 
 	t.Run("a store that is away stops nobody", func(t *testing.T) {
-		b := s.browser()
+		b := s.Browser()
 		for range flow.MaxLogins {
-			b.step("/a")
+			b.Step("/a")
 		}
 		redis.Stop()
-		assert.Len(t, b.step("/a").flowCookies(), 1)
+		assert.Len(t, b.Step("/a").FlowCookies(), 1)
 	})
 }
 
@@ -596,39 +601,39 @@ func planting(h http.Handler, cookie string) http.Handler {
 }
 
 func TestT30_WithCookiesOffThereIsOneVisitToWeChatAndAPage(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	b.client.Jar = nil
-	got := b.visit("/a")
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	b.Client.Jar = nil
+	got := b.Visit("/a")
 	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-	assert.Contains(t, got.body, string(ReasonFlowCookieMissing))
-	assert.Contains(t, got.body, "Cookie")
-	assert.Contains(t, s.logs.String(), "reason=flow_cookie_missing")
-	assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
-	assert.Zero(t, s.exchanges())
+	assert.Contains(t, got.Text, string(wechatauth.ReasonFlowCookieMissing))
+	assert.Contains(t, got.Text, "Cookie")
+	assert.Contains(t, s.Logs.String(), "reason=flow_cookie_missing")
+	assert.Equal(t, 1, s.Sim.Count(authtest.AuthorizeEndpoint))
+	assert.Zero(t, s.Exchanges())
 }
 
 func TestT30_ASessionThatLastsIsNoLoop(t *testing.T) {
 	t.Run("five tabs at once, and then the profile", func(t *testing.T) {
-		s := newSite(t)
-		b := s.browser()
+		s := authtest.NewSite(t)
+		b := s.Browser()
 		var callbacks []string
 		for i := range 5 {
-			callbacks = append(callbacks, b.authorize(fmt.Sprint("/tab/", i)))
+			callbacks = append(callbacks, b.Authorize(fmt.Sprint("/tab/", i)))
 		}
 		for _, callback := range callbacks {
-			b.step(callback)
+			b.Step(callback)
 		}
-		got := b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
-		assert.Contains(t, got.body, "url=/profile logged-in=true")
-		assert.Contains(t, got.body, "scope=snsapi_userinfo")
+		got := b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+		assert.Contains(t, got.Text, "url=/profile logged-in=true")
+		assert.Contains(t, got.Text, "scope=snsapi_userinfo")
 	})
 	t.Run("a logout and a login, time and again", func(t *testing.T) {
-		s := newSite(t)
-		b := s.browser()
+		s := authtest.NewSite(t)
+		b := s.Browser()
 		for range 2 * flow.MaxLogins {
-			require.Contains(t, b.visit("/wechat/login?next=%2Fa").body, "logged-in=true")
-			b.post("/wechat/logout", url.Values{"next": {"/public"}})
+			require.Contains(t, b.Visit("/wechat/login?next=%2Fa").Text, "logged-in=true")
+			b.Post("/wechat/logout", url.Values{"next": {"/public"}})
 		}
 	})
 }
@@ -636,28 +641,28 @@ func TestT30_ASessionThatLastsIsNoLoop(t *testing.T) {
 // A proxy in front that hands on another Host than the browser's looks like a
 // visit on another host: one hop tells them apart.
 func TestT30_AProxyThatRewritesHostIsNoLoop(t *testing.T) {
-	s := newSite(t)
-	gate := s.routes()
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := authtest.NewSite(t)
+	gate := s.Routes()
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Host = "10.0.0.3:8080"
 		gate.ServeHTTP(w, r)
 	})
-	b := s.browser()
-	assert.Contains(t, b.visit("/a?b=c").body, "url=/a?b=c logged-in=true")
-	assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
+	b := s.Browser()
+	assert.Contains(t, b.Visit("/a?b=c").Text, "url=/a?b=c logged-in=true")
+	assert.Equal(t, 1, s.Sim.Count(authtest.AuthorizeEndpoint))
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest(http.MethodGet, "/a?b=c", nil)
 	r.Header.Set("Accept", "text/html")
-	r.Header.Set("X-Forwarded-Host", s.auth.base.Host)
-	s.server.Config.Handler.ServeHTTP(w, r)
-	assert.Contains(t, w.Header().Get("Location"), s.sim.URL, "X-Forwarded-Host spares the hop")
+	r.Header.Set("X-Forwarded-Host", s.Base.Host)
+	s.Server.Config.Handler.ServeHTTP(w, r)
+	assert.Contains(t, w.Header().Get("Location"), s.Sim.URL, "X-Forwarded-Host spares the hop")
 }
 
 // Cookies set on another host would not be there when WeChat sends the visitor
 // back.
 func TestT33_ALoginThatBeginsOnAnotherHostIsFinishedOnOurs(t *testing.T) {
-	s := newSite(t)
-	other := strings.Replace(s.auth.base.String(), "127.0.0.1", "localhost", 1)
+	s := authtest.NewSite(t)
+	other := strings.Replace(s.Base.String(), "127.0.0.1", "localhost", 1)
 	for asked, shown := range map[string]string{
 		"/a?b=c":                             "url=/a?b=c logged-in=true",
 		"/wechat/login?next=%2Fa":            "url=/a logged-in=true",
@@ -665,11 +670,11 @@ func TestT33_ALoginThatBeginsOnAnotherHostIsFinishedOnOurs(t *testing.T) {
 		"/wechat/upgrade?next=%2Fprofile":    `action="/wechat/upgrade"`,
 		"/wechat/login?next=%2F%2Fevil.test": "url=/ logged-in=true",
 	} {
-		b := s.browser()
-		got := b.visit(other + asked)
-		assert.Contains(t, got.body, shown, asked)
-		assert.Equal(t, s.auth.base.Host, got.Request.URL.Host, asked)
-		for _, c := range b.client.Jar.Cookies(&url.URL{Scheme: "http", Host: "localhost"}) {
+		b := s.Browser()
+		got := b.Visit(other + asked)
+		assert.Contains(t, got.Text, shown, asked)
+		assert.Equal(t, s.Base.Host, got.Request.URL.Host, asked)
+		for _, c := range b.Client.Jar.Cookies(&url.URL{Scheme: "http", Host: "localhost"}) {
 			assert.Contains(t, c.Name, "hop", "%s: no login is begun there", asked)
 		}
 	}

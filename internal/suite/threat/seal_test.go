@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"bytes"
@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/crypto/chacha20poly1305"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -48,7 +50,7 @@ func openByHand(t *testing.T, secret, label string, box []byte, head int, additi
 func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) {
 	key := "a key for session records, of 32 bytes or more"
 	records := store.NewMemory()
-	s := newSite(t, WithStore(records), WithSessionEncryption([]byte(key)))
+	s := authtest.NewSite(t, wechatauth.WithStore(records), wechatauth.WithSessionEncryption([]byte(key)))
 	nonces := map[string]bool{}
 	last := map[string][]byte{}
 	changes := map[string][]byte{"cookie": make([]byte, 24), "record": make([]byte, 24)} // the bits that differ among the nonces
@@ -61,26 +63,26 @@ func TestT97_AnonymousVisitsAndSessionsAreSealedWith192RandomBits(t *testing.T) 
 		last[kind] = nonce
 	}
 	for range 64 {
-		cookies := s.browser().step("/a").flowCookies()
+		cookies := s.Browser().Step("/a").FlowCookies()
 		require.Len(t, cookies, 1)
 		box, err := base64.RawURLEncoding.DecodeString(cookies[0].Value)
 		require.NoError(t, err)
 		additional := bytes.Clone(box[:5]) // version and key id
-		for _, part := range s.auth.cookies.Place("flow", cookies[0].Name) {
+		for _, part := range s.Cookies.Place("flow", cookies[0].Name) {
 			additional = append(binary.BigEndian.AppendUint32(additional, uint32(len(part))), part...)
 		}
 		nonce, plain := openByHand(t, wechattest.DefaultSecret, "wechatauth v2 flow", box, 5, additional)
 		assert.Contains(t, string(plain), `"r":"/a"`)
 		see("cookie", nonce)
 
-		b := s.browser()
-		require.Equal(t, http.StatusOK, b.visit("/a").StatusCode)
-		sessionToken := b.cookie(s.sessionCookie()).Value
-		record, found, err := records.FindCtx(context.Background(), s.auth.sessions.storeKey(sessionToken))
+		b := s.Browser()
+		require.Equal(t, http.StatusOK, b.Visit("/a").StatusCode)
+		sessionToken := b.Cookie(s.SessionCookie()).Value
+		record, found, err := records.FindCtx(context.Background(), s.StoreKey(sessionToken))
 		require.NoError(t, err)
 		require.True(t, found)
-		nonce, plain = openByHand(t, key, "wechatauth session record v2", record, 1, []byte(s.auth.sessions.storeKey(sessionToken)))
-		assert.Contains(t, string(plain), aliceOpenID)
+		nonce, plain = openByHand(t, key, "wechatauth session record v2", record, 1, []byte(s.StoreKey(sessionToken)))
+		assert.Contains(t, string(plain), authtest.AliceOpenID)
 		see("record", nonce)
 	}
 	for kind, all := range changes {

@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"net/http"
@@ -7,6 +7,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 )
 
 // A single-page application routes by fragments, which no server sees: it sends
@@ -21,19 +24,19 @@ func TestT26_ALoginEndsAtTheFragmentItWasAskedFor(t *testing.T) {
 		"%2Fapp%2F%23%2Forders%3Fcode%3DS80":         "/app/#/orders?code=S80",
 	} {
 		t.Run(location, func(t *testing.T) {
-			s := newSite(t)
-			b := s.browser()
+			s := authtest.NewSite(t)
+			b := s.Browser()
 
-			callback := b.authorize("/wechat/login?next=" + next)
-			assert.Equal(t, location, b.step(callback).Header.Get("Location"))
-			assert.Equal(t, location, b.step(callback).Header.Get("Location"), "and again after a reload")
+			callback := b.Authorize("/wechat/login?next=" + next)
+			assert.Equal(t, location, b.Step(callback).Header.Get("Location"))
+			assert.Equal(t, location, b.Step(callback).Header.Get("Location"), "and again after a reload")
 
-			got := b.visit("/wechat/login?next=" + next)
-			assert.Contains(t, got.body, "logged-in=true")
-			want, err := url.Parse(s.auth.base.String() + location)
+			got := b.Visit("/wechat/login?next=" + next)
+			assert.Contains(t, got.Text, "logged-in=true")
+			want, err := url.Parse(s.Base.String() + location)
 			require.NoError(t, err)
 			assert.Equal(t, want.String(), got.Request.URL.String(), "where the address bar ends, when somebody who is logged in comes by")
-			assert.Equal(t, 1, s.sim.Count(authorizeEndpoint))
+			assert.Equal(t, 1, s.Sim.Count(authtest.AuthorizeEndpoint))
 		})
 	}
 }
@@ -45,16 +48,16 @@ func TestT21_ABusinessParameterNamedCodeIsNeverTouched(t *testing.T) {
 		"/public?code=S80&state=NSW", "/public?state=x", "/login?code=S80", "/callback?code=S80&state=github-0123456789",
 	} {
 		t.Run(page, func(t *testing.T) {
-			s := newSite(t)
-			b := s.browser()
+			s := authtest.NewSite(t)
+			b := s.Browser()
 			for _, visitor := range []string{"anonymous", "logged in"} {
-				got := b.visit(page)
+				got := b.Visit(page)
 				assert.Equal(t, http.StatusOK, got.StatusCode, visitor)
-				assert.Contains(t, got.body, "url="+page+" ", visitor)
-				b.visit("/a")
+				assert.Contains(t, got.Text, "url="+page+" ", visitor)
+				b.Visit("/a")
 			}
-			assert.LessOrEqual(t, s.sim.Count(authorizeEndpoint), 1)
-			assert.Equal(t, 1, s.exchanges(), "and is never taken to WeChat")
+			assert.LessOrEqual(t, s.Sim.Count(authtest.AuthorizeEndpoint), 1)
+			assert.Equal(t, 1, s.Exchanges(), "and is never taken to WeChat")
 		})
 	}
 }
@@ -63,20 +66,20 @@ func TestT21_ABusinessParameterNamedCodeIsNeverTouched(t *testing.T) {
 // sends no cookie with that question: it passes to the application, whose CORS
 // it is, and nothing else does.
 func TestT10_APreflightPassesToTheApplicationAndBeginsNothing(t *testing.T) {
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	var asked []string
-	cors := s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, known := IdentityFromContext(r.Context())
+	cors := s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, known := wechatauth.IdentityFromContext(r.Context())
 		assert.False(t, known)
 		asked = append(asked, r.Method)
 		w.Header().Set("Access-Control-Allow-Origin", "https://spa.example.com")
 		w.Header().Set("Access-Control-Allow-Credentials", "true")
 		w.WriteHeader(http.StatusNoContent)
 	}))
-	s.server.Config.Handler = cors
+	s.Server.Config.Handler = cors
 	preflight := []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: PUT", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"}
-	for name, more := range map[string][]string{"without a cookie": nil, "with a session that is none": {cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: "x"})}} {
-		got := s.wire(http.MethodOptions, "/api/orders", append(preflight, more...)...)
+	for name, more := range map[string][]string{"without a cookie": nil, "with a session that is none": {authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: "x"})}} {
+		got := s.Wire(http.MethodOptions, "/api/orders", append(preflight, more...)...)
 		assert.Equal(t, http.StatusNoContent, got.StatusCode, name)
 		assert.Equal(t, "https://spa.example.com", got.Header.Get("Access-Control-Allow-Origin"), name)
 		assert.Empty(t, got.Header["Set-Cookie"], name)
@@ -89,7 +92,7 @@ func TestT10_APreflightPassesToTheApplicationAndBeginsNothing(t *testing.T) {
 		"no method that is asked":   {"OPTIONS", preflight[0]},
 		"GET in a preflight's coat": append([]string{"GET"}, preflight...),
 	} {
-		got := s.wire(request[0], "/api/orders", request[1:]...)
+		got := s.Wire(request[0], "/api/orders", request[1:]...)
 		assert.Equal(t, http.StatusUnauthorized, got.StatusCode, name)
 		assert.Empty(t, got.Header["Set-Cookie"], name)
 	}

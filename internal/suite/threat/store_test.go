@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"context"
@@ -14,6 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/faultproxy"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
@@ -23,7 +25,7 @@ import (
 // poolTo leads to a Redis at addr with the values of store.NewPool.
 func poolTo(t *testing.T, addr string) *redis.Pool {
 	t.Helper()
-	pool, err := store.NewPool("redis://"+addr, redis.DialReadTimeout(patience))
+	pool, err := store.NewPool("redis://"+addr, redis.DialReadTimeout(authtest.Patience))
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
 	return pool
@@ -32,9 +34,9 @@ func poolTo(t *testing.T, addr string) *redis.Pool {
 func TestT83_AnOuterDeadlineThrowsNoConnectionAway(t *testing.T) {
 	server := redistest.Start(t)
 	pool := poolTo(t, server.Addr())
-	s := newSite(t, WithRedis(pool))
-	routes := s.routes()
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := authtest.NewSite(t, wechatauth.WithRedis(pool))
+	routes := s.Routes()
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPost {
 			ctx, cancel := context.WithTimeout(r.Context(), 30*time.Millisecond)
 			defer cancel()
@@ -42,8 +44,8 @@ func TestT83_AnOuterDeadlineThrowsNoConnectionAway(t *testing.T) {
 		}
 		routes.ServeHTTP(w, r)
 	})
-	alice, stranger := s.loggedIn(aliceOpenID), s.browser()
-	stranger.setCookie(s.sessionCookie(), strings.Repeat("A", 43))
+	alice, stranger := s.LoggedIn(authtest.AliceOpenID), s.Browser()
+	stranger.SetCookie(s.SessionCookie(), strings.Repeat("A", 43))
 	resting := make([]redis.Conn, 39)
 	for i := range resting {
 		resting[i] = pool.Get()
@@ -55,10 +57,10 @@ func TestT83_AnOuterDeadlineThrowsNoConnectionAway(t *testing.T) {
 	}
 
 	server.Freeze()
-	stranger.post("/public", url.Values{"a": {"b"}})
+	stranger.Post("/public", url.Values{"a": {"b"}})
 	server.Thaw()
-	require.Contains(t, alice.step("/public").body, aliceOpenID, "the store counts as silent")
-	require.Contains(t, alice.step("/a").body, aliceOpenID)
+	require.Contains(t, alice.Step("/public").Text, authtest.AliceOpenID, "the store counts as silent")
+	require.Contains(t, alice.Step("/a").Text, authtest.AliceOpenID)
 	assert.GreaterOrEqual(t, pool.ActiveCount(), 38)
 }
 
@@ -68,20 +70,21 @@ func TestT91_ARevocationEndsWithItsContextAndCountsTheLiving(t *testing.T) {
 	proxy, err := faultproxy.StartReplies(server.Addr())
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)
-	s := newSite(t, WithRedis(poolTo(t, proxy.Addr())))
-	user := userKey(wechattest.DefaultAppID, aliceOpenID)
+	index := store.New(poolTo(t, proxy.Addr()))
+	s := authtest.NewSite(t, wechatauth.WithStore(index))
+	user := wechattest.DefaultAppID + " " + authtest.AliceOpenID
 	const sessions, ended, together = 250, 30, 100
 	for i := range sessions {
 		key := fmt.Sprintf("%043d", i)
-		require.NoError(t, s.auth.sessions.index.AddSession(ctx, user, key, s.clock.Now().Add(time.Hour)))
+		require.NoError(t, index.AddSession(ctx, user, key, s.Clock.Now().Add(time.Hour)))
 		if i >= ended {
-			require.NoError(t, s.auth.sessions.manager.Store.Commit(key, []byte("record"), s.clock.Now().Add(time.Hour)))
+			require.NoError(t, s.Auth.Sessions().Store.Commit(key, []byte("record"), s.Clock.Now().Add(time.Hour)))
 		}
 	}
 
 	over, cancel := context.WithCancel(ctx)
 	cancel()
-	n, err := s.auth.RevokeUser(over, wechattest.DefaultAppID, aliceOpenID)
+	n, err := s.Auth.RevokeUser(over, wechattest.DefaultAppID, authtest.AliceOpenID)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Zero(t, n)
 
@@ -95,15 +98,15 @@ func TestT91_ARevocationEndsWithItsContextAndCountsTheLiving(t *testing.T) {
 		}
 		return reply
 	})
-	first, err := s.auth.RevokeUser(during, wechattest.DefaultAppID, aliceOpenID)
+	first, err := s.Auth.RevokeUser(during, wechattest.DefaultAppID, authtest.AliceOpenID)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, together, unlinked)
 
 	proxy.Edit(nil)
-	second, err := s.auth.RevokeUser(ctx, wechattest.DefaultAppID, aliceOpenID)
+	second, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
 	require.NoError(t, err)
 	assert.Equal(t, sessions-ended, first+second)
-	third, err := s.auth.RevokeUser(ctx, wechattest.DefaultAppID, aliceOpenID)
+	third, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
 	require.NoError(t, err)
 	assert.Zero(t, third)
 }
@@ -114,23 +117,23 @@ func TestAReplyOutOfStepIsNeverAnotherUsersSession(t *testing.T) {
 	proxy, err := faultproxy.StartReplies(server.Addr())
 	require.NoError(t, err)
 	t.Cleanup(proxy.Close)
-	for name, opts := range map[string][]Option{
+	for name, opts := range map[string][]wechatauth.Option{
 		"plain":  nil,
-		"idle":   {WithIdleTimeout(time.Hour)},
-		"sealed": {WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv"))},
+		"idle":   {wechatauth.WithIdleTimeout(time.Hour)},
+		"sealed": {wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv"))},
 	} {
 		for _, late := range []bool{false, true} {
 			t.Run(map[bool]string{false: name, true: name + ", before the next reply"}[late], func(t *testing.T) {
 				proxy.Edit(nil)
-				s := newSite(t, append(opts, WithRedis(poolTo(t, proxy.Addr())))...)
-				openID := map[*browser]string{}
-				var alice, bob *browser
-				for i, b := range []**browser{&alice, &bob} {
-					s.sim.Hold(wechattest.DefaultPeople()[i].Name)
-					*b = s.browser()
-					(*b).visit("/a")
+				s := authtest.NewSite(t, append(opts, wechatauth.WithRedis(poolTo(t, proxy.Addr())))...)
+				openID := map[*authtest.Browser]string{}
+				var alice, bob *authtest.Browser
+				for i, b := range []**authtest.Browser{&alice, &bob} {
+					s.Sim.Hold(wechattest.DefaultPeople()[i].Name)
+					*b = s.Browser()
+					(*b).Visit("/a")
 					openID[*b] = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[i].Name)
-					require.Contains(t, (*b).step("/a").body, openID[*b])
+					require.Contains(t, (*b).Step("/a").Text, openID[*b])
 				}
 				keys := server.Do("DBSIZE")
 				var extra []byte
@@ -147,16 +150,16 @@ func TestAReplyOutOfStepIsNeverAnotherUsersSession(t *testing.T) {
 					}
 					return reply
 				})
-				alice.step("/a")
+				alice.Step("/a")
 				for range 3 {
 					for _, page := range []string{"/a", "/public"} {
-						got := bob.step(page)
+						got := bob.Step(page)
 						assert.Equal(t, http.StatusOK, got.StatusCode)
-						assert.Contains(t, got.body, openID[bob])
-						assert.NotContains(t, got.body, openID[alice])
+						assert.Contains(t, got.Text, openID[bob])
+						assert.NotContains(t, got.Text, openID[alice])
 					}
 				}
-				assert.Contains(t, alice.step("/a").body, openID[alice])
+				assert.Contains(t, alice.Step("/a").Text, openID[alice])
 				assert.Equal(t, keys, server.Do("DBSIZE"))
 			})
 		}

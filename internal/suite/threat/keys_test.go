@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/store"
@@ -31,13 +33,13 @@ func TestT68_ARecordOfALaterReleaseMeansALoginAndNoError(t *testing.T) {
 		"another form altogether": `wx2:AAAA`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			b := s.browser()
-			b.setCookie(s.sessionCookie(), s.sessionWith(identity.Key(wechattest.DefaultAppID), text))
-			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
-			assert.Contains(t, b.visit("/public").body, "logged-in=false")
-			assert.Contains(t, b.visit("/a").body, "url=/a logged-in=true")
-			assert.Equal(t, 1, s.exchanges())
+			s := authtest.NewSite(t)
+			b := s.Browser()
+			b.SetCookie(s.SessionCookie(), s.SessionWith(identity.Key(wechattest.DefaultAppID), text))
+			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
+			assert.Contains(t, b.Visit("/public").Text, "logged-in=false")
+			assert.Contains(t, b.Visit("/a").Text, "url=/a logged-in=true")
+			assert.Equal(t, 1, s.Exchanges())
 		})
 	}
 }
@@ -47,32 +49,34 @@ func TestT68_ARecordOfALaterReleaseMeansALoginAndNoError(t *testing.T) {
 // begun, and each instance finishes some of them after the step.
 func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
 	current, next := []byte("the current flow key, forty bytes long.."), []byte("the next flow key, which is as long.....")
-	s := newSite(t)
-	shared := store.NewMemory(store.WithClock(s.clock.Now))
-	with := func(keys ...[]byte) *Auth { return s.instance(WithStore(shared), WithFlowKeys(keys[0], keys[1:]...)) }
-	ask := func(a *Auth, target string, cookies ...*http.Cookie) answer {
+	s := authtest.NewSite(t)
+	shared := store.NewMemory(store.WithClock(s.Clock.Now))
+	with := func(keys ...[]byte) *wechatauth.Auth {
+		return s.Instance(wechatauth.WithStore(shared), wechatauth.WithFlowKeys(keys[0], keys[1:]...))
+	}
+	ask := func(a *wechatauth.Auth, target string, cookies ...*http.Cookie) authtest.Answer {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil)
-		r.Host = s.auth.base.Host
+		r.Host = s.Base.Host
 		r.Header.Set("Accept", "text/html")
 		for _, c := range cookies {
 			r.AddCookie(c)
 		}
-		a.RequireWeChat(http.HandlerFunc(echo)).ServeHTTP(w, r)
-		return answer{Response: w.Result()}
+		a.RequireWeChat(http.HandlerFunc(authtest.Echo)).ServeHTTP(w, r)
+		return authtest.Answer{Response: w.Result()}
 	}
 	type login struct {
 		state  string
 		cookie *http.Cookie
 	}
-	begin := func(a *Auth) login {
+	begin := func(a *wechatauth.Auth) login {
 		begun := ask(a, "/a")
-		require.Len(t, begun.flowCookies(), 1)
+		require.Len(t, begun.FlowCookies(), 1)
 		u, err := url.Parse(begun.Header.Get("Location"))
 		require.NoError(t, err)
-		return login{u.Query().Get("state"), begun.flowCookies()[0]}
+		return login{u.Query().Get("state"), begun.FlowCookies()[0]}
 	}
-	instances := []*Auth{with(current), with(current), with(current)}
+	instances := []*wechatauth.Auth{with(current), with(current), with(current)}
 	logins, failed := 0, 0
 	for _, keys := range [][][]byte{{current, next}, {next, current}} {
 		for changed := range instances {
@@ -84,7 +88,7 @@ func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
 			}
 			instances[changed] = with(keys...)
 			for i, l := range underWay {
-				s.grant(1)
+				s.Grant(1)
 				got := ask(instances[i%len(instances)], "/wechat/callback?code=code&state="+l.state, l.cookie)
 				logins++
 				if got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/a" {
@@ -98,10 +102,10 @@ func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
 
 	// The old key goes when what it sealed has ended.
 	late := begin(with(current))
-	s.clock.Advance(flow.TTL + time.Second)
+	s.Clock.Advance(flow.TTL + time.Second)
 	fresh := begin(with(next, current))
 	last := with(next)
-	s.grant(1)
+	s.Grant(1)
 	assert.Equal(t, "/a", ask(last, "/wechat/callback?code=code&state="+fresh.state, fresh.cookie).Header.Get("Location"))
 	assert.Equal(t, http.StatusBadRequest, ask(last, "/wechat/callback?code=code&state="+late.state, late.cookie).StatusCode, "a clean start again, by a page")
 }
@@ -111,11 +115,11 @@ func TestT71_AKeyThatCanBeGuessedIsRefused(t *testing.T) {
 		"nothing": "", "one letter": "a", "sixteen times a letter": strings.Repeat("a", 16), "thirty-two times a letter": strings.Repeat("a", 32),
 		"31 bytes": "0123456789abcdefghijklmnopqrstu", "a word, repeated": strings.Repeat("changeme", 5), "zeroes": strings.Repeat("\x00", 64),
 	} {
-		for option, opt := range map[string]Option{
-			"current":  WithFlowKeys([]byte(key)),
-			"previous": WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"), []byte(key)),
+		for option, opt := range map[string]wechatauth.Option{
+			"current":  wechatauth.WithFlowKeys([]byte(key)),
+			"previous": wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"), []byte(key)),
 		} {
-			_, err := New(right(opt)...)
+			_, err := wechatauth.New(authtest.RightOptions(opt)...)
 			assert.ErrorContains(t, err, "WithFlowKeys: key", "%s, %s", name, option)
 			if len(key) > 8 {
 				assert.NotContains(t, err.Error(), key, "%s, %s", name, option)
@@ -126,12 +130,12 @@ func TestT71_AKeyThatCanBeGuessedIsRefused(t *testing.T) {
 
 // A store whose clock is behind keeps sessions longer than it was told to.
 func TestT69_ASessionEndsByOurClockWhateverTheStoreKeeps(t *testing.T) {
-	s := newSite(t, WithStore(store.NewMemory()), WithLifetime(time.Hour))
-	b := s.browser()
-	require.Contains(t, b.visit("/a").body, "logged-in=true")
-	s.clock.Advance(time.Hour - time.Minute)
-	assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-	s.clock.Advance(2 * time.Minute)
-	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
-	assert.Contains(t, b.visit("/public").body, "logged-in=false")
+	s := authtest.NewSite(t, wechatauth.WithStore(store.NewMemory()), wechatauth.WithLifetime(time.Hour))
+	b := s.Browser()
+	require.Contains(t, b.Visit("/a").Text, "logged-in=true")
+	s.Clock.Advance(time.Hour - time.Minute)
+	assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
+	s.Clock.Advance(2 * time.Minute)
+	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
+	assert.Contains(t, b.Visit("/public").Text, "logged-in=false")
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"context"
@@ -9,6 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -27,26 +29,26 @@ func TestT06_AnOutcomeIsKeptAMinute(t *testing.T) {
 		"nine minutes later":      {9 * time.Minute, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var st *faultyStore
-			s := newSite(t, withFaultyStore(&st))
-			b := s.browser()
-			callback := b.authorize("/a")
-			pending := cookieHeader(b.client.Jar.Cookies(s.auth.base)...)
-			first := b.step(callback)
-			require.NotEmpty(t, first.setOf(s.sessionCookie()))
-			s.clock.Advance(c.after)
+			var st *authtest.FaultyStore
+			s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+			b := s.Browser()
+			callback := b.Authorize("/a")
+			pending := authtest.CookieHeader(b.Client.Jar.Cookies(s.Base)...)
+			first := b.Step(callback)
+			require.NotEmpty(t, first.SetOf(s.SessionCookie()))
+			s.Clock.Advance(c.after)
 
 			// The answer was lost on the way, so this browser has no session yet.
-			got := s.wire(http.MethodGet, callback, pageHeader, pending)
+			got := s.Wire(http.MethodGet, callback, authtest.PageHeader, pending)
 
 			if c.kept {
 				assert.Equal(t, "/a", got.Header.Get("Location"))
-				assert.Equal(t, first.setOf(s.sessionCookie()), got.setOf(s.sessionCookie()), "the same session")
-				assert.Equal(t, 1, s.exchanges())
+				assert.Equal(t, first.SetOf(s.SessionCookie()), got.SetOf(s.SessionCookie()), "the same session")
+				assert.Equal(t, 1, s.Exchanges())
 				return
 			}
-			assert.Empty(t, got.setOf(s.sessionCookie()), "nothing is handed out any more")
-			assert.Contains(t, got.Header.Get("Location"), authorizeEndpoint, "the spent code starts the login once more")
+			assert.Empty(t, got.SetOf(s.SessionCookie()), "nothing is handed out any more")
+			assert.Contains(t, got.Header.Get("Location"), authtest.AuthorizeEndpoint, "the spent code starts the login once more")
 		})
 	}
 }
@@ -54,18 +56,18 @@ func TestT06_AnOutcomeIsKeptAMinute(t *testing.T) {
 // A failure answers for the callbacks that wait right now. Who reloads has his
 // own try.
 func TestT06_AFailedLoginDoesNotAnswerForAReload(t *testing.T) {
-	var st *faultyStore
-	s := newSite(t, withFaultyStore(&st))
-	b := s.browser()
-	callback := b.authorize("/a")
-	s.sim.Fail(exchangeEndpoint, wechattest.Busy())
-	require.Equal(t, http.StatusBadGateway, b.step(callback).StatusCode)
-	require.Equal(t, http.StatusBadGateway, b.step(callback).StatusCode, "a doubled callback gets the same answer")
-	require.Equal(t, 1, s.exchanges())
-	s.clock.Advance(5 * time.Second)
+	var st *authtest.FaultyStore
+	s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+	b := s.Browser()
+	callback := b.Authorize("/a")
+	s.Sim.Fail(authtest.ExchangeEndpoint, wechattest.Busy())
+	require.Equal(t, http.StatusBadGateway, b.Step(callback).StatusCode)
+	require.Equal(t, http.StatusBadGateway, b.Step(callback).StatusCode, "a doubled callback gets the same answer")
+	require.Equal(t, 1, s.Exchanges())
+	s.Clock.Advance(5 * time.Second)
 
-	assert.Contains(t, b.visit(callback).body, "url=/a logged-in=true")
-	assert.Equal(t, 2, s.exchanges())
+	assert.Contains(t, b.Visit(callback).Text, "url=/a logged-in=true")
+	assert.Equal(t, 2, s.Exchanges())
 }
 
 func TestT07_EachAccountAndEachStateHasAClaimOfItsOwn(t *testing.T) {
@@ -83,49 +85,49 @@ func TestT07_EachAccountAndEachStateHasAClaimOfItsOwn(t *testing.T) {
 // A pending login that has ended logs nobody in, and is no error to somebody
 // who is: the browser was restored with its tabs, say.
 func TestT08_WhoIsLoggedInGoesOnFromAPendingLoginThatHasEnded(t *testing.T) {
-	s := newSite(t)
-	f := s.pending("/orders?id=7")
+	s := authtest.NewSite(t)
+	f := s.Pending("/orders?id=7")
 	f.IssuedAt -= (flow.TTL + time.Minute).Milliseconds()
-	b := s.loggedIn(aliceOpenID)
-	cookie := s.flowCookie(f)
-	b.setCookie(cookie.Name, cookie.Value)
+	b := s.LoggedIn(authtest.AliceOpenID)
+	cookie := s.FlowCookie(f)
+	b.SetCookie(cookie.Name, cookie.Value)
 
-	got := b.step(callbackOf(f, "code"))
+	got := b.Step(authtest.CallbackOf(f, "code"))
 
 	assert.Equal(t, http.StatusSeeOther, got.StatusCode)
 	assert.Equal(t, "/orders?id=7", got.Header.Get("Location"))
-	assert.Zero(t, s.exchanges())
+	assert.Zero(t, s.Exchanges())
 }
 
 // An account that was taken out of the configuration leaves pending logins
 // behind that open and have nowhere to go.
 func TestT07_APendingLoginOfAnAccountThatIsGoneIsRefused(t *testing.T) {
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	for _, appID := range []string{"wxffffffffffffffff", ""} {
-		f := s.pending("/a")
+		f := s.Pending("/a")
 		f.AppID = appID
-		got := s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(s.flowCookie(f)))
+		got := s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
 		assert.Equal(t, http.StatusBadRequest, got.StatusCode, "%q", appID)
-		assert.Contains(t, got.body, string(ReasonStateMismatch), "%q", appID)
+		assert.Contains(t, got.Text, string(wechatauth.ReasonStateMismatch), "%q", appID)
 	}
-	assert.Zero(t, s.exchanges())
+	assert.Zero(t, s.Exchanges())
 }
 
 func TestT06_WhoCannotUseTheClaimGivesItBackAtOnce(t *testing.T) {
-	var st *faultyStore
-	s := newSite(t, withFaultyStore(&st))
-	s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
-	b := s.browser()
-	b.setCookie(s.sessionCookie(), s.sessionWith("cart", "book"))
-	callback := b.authorize("/a")
-	pending := cookieHeader(b.client.Jar.Cookies(s.auth.base)...)
-	st.fail("find", failing)
-	require.Equal(t, http.StatusServiceUnavailable, b.step(callback).StatusCode)
-	st.fail("find", nil)
+	var st *authtest.FaultyStore
+	s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+	s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	b := s.Browser()
+	b.SetCookie(s.SessionCookie(), s.SessionWith("cart", "book"))
+	callback := b.Authorize("/a")
+	pending := authtest.CookieHeader(b.Client.Jar.Cookies(s.Base)...)
+	st.Fail("find", authtest.Failing)
+	require.Equal(t, http.StatusServiceUnavailable, b.Step(callback).StatusCode)
+	st.Fail("find", nil)
 
-	got := s.wire(http.MethodGet, callback, pageHeader, pending)
+	got := s.Wire(http.MethodGet, callback, authtest.PageHeader, pending)
 
 	assert.Equal(t, http.StatusSeeOther, got.StatusCode)
 	assert.Equal(t, "/a", got.Header.Get("Location"))
-	assert.Equal(t, 1, s.exchanges())
+	assert.Equal(t, 1, s.Exchanges())
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"fmt"
@@ -11,17 +11,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 // What requests say about themselves, and what caches make of answers.
 
 func TestT33_NoHeaderChangesWhereWeChatSendsTheVisitorBack(t *testing.T) {
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	const target = "/a?b=c"
-	clean := s.wire(http.MethodGet, target, pageHeader)
+	clean := s.Wire(http.MethodGet, target, authtest.PageHeader)
 	require.Equal(t, http.StatusSeeOther, clean.StatusCode)
-	host := s.auth.base.Host
+	host := s.Base.Host
 	cases := map[string][]string{
 		"another host":                    {"Host: evil.example"},
 		"another port":                    {"Host: 127.0.0.1:443"},
@@ -60,52 +62,52 @@ func TestT33_NoHeaderChangesWhereWeChatSendsTheVisitorBack(t *testing.T) {
 	}
 	for name, header := range cases {
 		t.Run(name, func(t *testing.T) {
-			var got answer
+			var got authtest.Answer
 			switch name {
 			case "an absolute URL and its host":
-				got = s.wireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: evil.example", pageHeader, "Connection: close")
+				got = s.WireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: evil.example", authtest.PageHeader, "Connection: close")
 			case "an absolute URL and another one":
-				got = s.wireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: "+host, pageHeader, "Connection: close")
+				got = s.WireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: "+host, authtest.PageHeader, "Connection: close")
 			default:
-				got = s.wire(http.MethodGet, target, append(header, pageHeader)...)
+				got = s.Wire(http.MethodGet, target, append(header, authtest.PageHeader)...)
 			}
 			if got.StatusCode == http.StatusBadRequest {
 				assert.Empty(t, got.Header["Set-Cookie"], "net/http answers it")
 				return
 			}
-			if len(got.flowCookies()) == 0 { // a hop to the right host first
-				require.Equal(t, s.auth.base.String()+target, got.Header.Get("Location"))
+			if len(got.FlowCookies()) == 0 { // a hop to the right host first
+				require.Equal(t, s.Base.String()+target, got.Header.Get("Location"))
 				return
 			}
-			assert.Equal(t, withoutState(clean.Header.Get("Location")), withoutState(got.Header.Get("Location")), "byte for byte")
+			assert.Equal(t, authtest.WithoutState(clean.Header.Get("Location")), authtest.WithoutState(got.Header.Get("Location")), "byte for byte")
 			assert.Equal(t, attributes(clean), attributes(got))
 		})
 	}
 	t.Run("no host at all", func(t *testing.T) {
-		got := s.wireLines("GET "+target+" HTTP/1.0", pageHeader)
-		assert.Equal(t, s.auth.base.String()+target, got.Header.Get("Location"))
+		got := s.WireLines("GET "+target+" HTTP/1.0", authtest.PageHeader)
+		assert.Equal(t, s.Base.String()+target, got.Header.Get("Location"))
 	})
 	t.Run("the page of a failure", func(t *testing.T) {
-		want := s.wire(http.MethodGet, "/wechat/callback?code=x", pageHeader)
+		want := s.Wire(http.MethodGet, "/wechat/callback?code=x", authtest.PageHeader)
 		for name, header := range cases {
-			got := s.wire(http.MethodGet, "/wechat/callback?code=x", append(header, pageHeader)...)
-			if strings.Contains(got.body, "<html") {
-				assert.Equal(t, want.body, got.body, name)
+			got := s.Wire(http.MethodGet, "/wechat/callback?code=x", append(header, authtest.PageHeader)...)
+			if strings.Contains(got.Text, "<html") {
+				assert.Equal(t, want.Text, got.Text, name)
 			}
 		}
 	})
 	t.Run("the 401 of a script", func(t *testing.T) {
-		want := s.wire(http.MethodGet, "/api")
+		want := s.Wire(http.MethodGet, "/api")
 		for name, header := range cases {
-			if got := s.wire(http.MethodGet, "/api", header...); got.StatusCode != http.StatusBadRequest {
-				assert.Equal(t, want.body, got.body, name)
+			if got := s.Wire(http.MethodGet, "/api", header...); got.StatusCode != http.StatusBadRequest {
+				assert.Equal(t, want.Text, got.Text, name)
 			}
 		}
 	})
 }
 
 // attributes are what an answer says of its cookies beside name and value.
-func attributes(a answer) (all []string) {
+func attributes(a authtest.Answer) (all []string) {
 	for _, line := range a.Header["Set-Cookie"] {
 		_, rest, _ := strings.Cut(line, ";")
 		all = append(all, rest)
@@ -116,11 +118,11 @@ func attributes(a answer) (all []string) {
 func TestT33_HTTP2AuthorityIsAHostLikeAnyOther(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.EnableHTTP2 = true
-	s := &site{t: t, sim: wechattest.NewServer(), server: server, logs: &syncBuffer{}, clock: newTestClock()}
-	s.start("https://" + server.Listener.Addr().String())
+	s := &authtest.Site{T: t, Sim: wechattest.NewServer(), Server: server, Logs: &authtest.Buffer{}, Clock: authtest.NewClock()}
+	s.Start("https://" + server.Listener.Addr().String())
 	server.StartTLS()
-	for authority, hop := range map[string]bool{s.auth.base.Host: false, "evil.example": true} {
-		r, err := http.NewRequest(http.MethodGet, s.auth.base.String()+"/a?b=c", nil)
+	for authority, hop := range map[string]bool{s.Base.Host: false, "evil.example": true} {
+		r, err := http.NewRequest(http.MethodGet, s.Base.String()+"/a?b=c", nil)
 		require.NoError(t, err)
 		r.Host = authority
 		r.Header.Set("Accept", "text/html")
@@ -130,10 +132,10 @@ func TestT33_HTTP2AuthorityIsAHostLikeAnyOther(t *testing.T) {
 		require.Equal(t, 2, resp.ProtoMajor)
 		location := resp.Header.Get("Location")
 		if hop {
-			assert.Equal(t, s.auth.base.String()+"/a?b=c", location)
+			assert.Equal(t, s.Base.String()+"/a?b=c", location)
 			continue
 		}
-		assert.Contains(t, location, url.QueryEscape(s.auth.base.String()+"/wechat/callback"))
+		assert.Contains(t, location, url.QueryEscape(s.Base.String()+"/wechat/callback"))
 	}
 }
 
@@ -141,30 +143,30 @@ func TestT33_HTTP2AuthorityIsAHostLikeAnyOther(t *testing.T) {
 func TestT35_NoSpellingOfAPathPassesTheGate(t *testing.T) {
 	admin := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "ADMIN") })
 	open := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "public") })
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	mux := http.NewServeMux()
 	mux.Handle("/public/", open)
-	mux.Handle("/", s.auth.RequireWeChat(admin))
+	mux.Handle("/", s.Auth.RequireWeChat(admin))
 	byPrefix := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.HasPrefix(r.URL.Path, "/public/") {
 			open.ServeHTTP(w, r) // and never admin: the gate is not asked to see through it
 			return
 		}
-		s.auth.RequireWeChat(admin).ServeHTTP(w, r)
+		s.Auth.RequireWeChat(admin).ServeHTTP(w, r)
 	})
-	for name, app := range map[string]http.Handler{"a mux": mux, "the gate around everything": s.auth.RequireWeChat(admin), "a router that cleans nothing": byPrefix} {
+	for name, app := range map[string]http.Handler{"a mux": mux, "the gate around everything": s.Auth.RequireWeChat(admin), "a router that cleans nothing": byPrefix} {
 		t.Run(name, func(t *testing.T) {
-			s.server.Config.Handler = app
+			s.Server.Config.Handler = app
 			for _, target := range []string{
 				"/admin", "/public/../admin", "/public/%2e%2e/admin", "/public%2f..%2fadmin", "/public/..%2fadmin", "/public;/../admin", "//public/../admin",
 				`/public\..\admin`, "/public/..;/admin", "/PUBLIC/x", "/admin?x=/public/", "/admin#/public/", "/admin%23/public/", "/admin/%2e%2e/public/",
 				"/public%00/../admin", "/public/./../admin", "/admin/", "//admin", "/./admin", "/%61dmin", "/admin%2f", "/admin;x=1", "/admin.css", "/admin?next=/wechat/",
 				"/wechat/../admin", "/wechat%2f..%2fadmin", "/wechat/%2e%2e/admin", "/wechat//admin", "/wechat/admin", "/wechat/callback/../../admin", "/WECHAT/login",
-				"http://" + s.auth.base.Host + "/admin", "/healthz", "/favicon.ico", "/robots.txt", "/MP_verify_0123456789abcdef.txt",
+				"http://" + s.Base.Host + "/admin", "/healthz", "/favicon.ico", "/robots.txt", "/MP_verify_0123456789abcdef.txt",
 			} {
 				for range 3 { // the mux sends to a cleaned path first
-					got := s.wire(http.MethodGet, target, pageHeader)
-					assert.NotContains(t, got.body, "ADMIN", target)
+					got := s.Wire(http.MethodGet, target, authtest.PageHeader)
+					assert.NotContains(t, got.Text, "ADMIN", target)
 					if got.StatusCode != http.StatusMovedPermanently && got.StatusCode != http.StatusTemporaryRedirect {
 						break
 					}
@@ -174,30 +176,30 @@ func TestT35_NoSpellingOfAPathPassesTheGate(t *testing.T) {
 			for _, header := range []string{
 				"X-Forwarded-Uri: /public/", "X-Original-URL: /public/", "X-Original-URI: /public/", "X-Rewrite-URL: /public/", "X-HTTP-Method-Override: OPTIONS",
 				"X-HTTP-Method: OPTIONS", "X-Method-Override: OPTIONS", "X-Forwarded-Method: OPTIONS", "User-Agent: GoogleHC/1.0", "User-Agent: kube-probe/1.30",
-				"User-Agent: " + wechattest.IPhone, "X-Forwarded-For: 127.0.0.1", "X-Wechat-Openid: " + aliceOpenID, "Authorization: Bearer x", "Upgrade: websocket",
+				"User-Agent: " + wechattest.IPhone, "X-Forwarded-For: 127.0.0.1", "X-Wechat-Openid: " + authtest.AliceOpenID, "Authorization: Bearer x", "Upgrade: websocket",
 				"Sec-Purpose: prefetch", "Origin: https://evil.example", "Access-Control-Request-Method: GET", "X-Requested-With: XMLHttpRequest",
 			} {
 				for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions, "TRACE", "CONNECT"} {
 					if method == http.MethodOptions && strings.HasPrefix(header, "Access") {
 						continue
 					}
-					got := s.wire(method, "/admin", header)
-					assert.NotContains(t, got.body, "ADMIN", "%s with %s", method, header)
+					got := s.Wire(method, "/admin", header)
+					assert.NotContains(t, got.Text, "ADMIN", "%s with %s", method, header)
 				}
 			}
 		})
 	}
 	t.Run("a preflight passes without an identity", func(t *testing.T) {
 		var identities, seen int
-		s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			seen++
-			if _, ok := IdentityFromContext(r.Context()); ok {
+			if _, ok := wechatauth.IdentityFromContext(r.Context()); ok {
 				identities++
 			}
 			w.WriteHeader(http.StatusNoContent)
 		}))
-		session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
-		got := s.wire(http.MethodOptions, "/admin", "Origin: https://m.example", "Access-Control-Request-Method: PUT", session)
+		session := authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
+		got := s.Wire(http.MethodOptions, "/admin", "Origin: https://m.example", "Access-Control-Request-Method: PUT", session)
 		assert.Equal(t, http.StatusNoContent, got.StatusCode)
 		assert.Equal(t, 1, seen)
 		assert.Zero(t, identities)
@@ -205,11 +207,11 @@ func TestT35_NoSpellingOfAPathPassesTheGate(t *testing.T) {
 }
 
 func TestT38_ACallbackWithOddParametersIsOneOrNone(t *testing.T) {
-	s := newSite(t)
-	f := s.pending("/a")
-	cookie := cookieHeader(s.flowCookie(f))
-	ask := func(query string) answer {
-		return s.wire(http.MethodGet, "/wechat/callback?"+query, pageHeader, cookie)
+	s := authtest.NewSite(t)
+	f := s.Pending("/a")
+	cookie := authtest.CookieHeader(s.FlowCookie(f))
+	ask := func(query string) authtest.Answer {
+		return s.Wire(http.MethodGet, "/wechat/callback?"+query, authtest.PageHeader, cookie)
 	}
 	refused := map[string]string{
 		"two states":             "code=a&state=" + f.State + "&state=" + f.State,
@@ -226,8 +228,8 @@ func TestT38_ACallbackWithOddParametersIsOneOrNone(t *testing.T) {
 	for name, query := range refused {
 		assert.Equal(t, http.StatusBadRequest, ask(query).StatusCode, name)
 	}
-	assert.Zero(t, s.exchanges())
-	s.grant(1)
+	assert.Zero(t, s.Exchanges())
+	s.Grant(1)
 	assert.Equal(t, "/a", ask("code=a&state="+f.State+strings.Repeat("&x=1", 1000)).Header.Get("Location"), "a thousand others do no harm")
-	assert.Equal(t, 1, s.exchanges())
+	assert.Equal(t, 1, s.Exchanges())
 }
