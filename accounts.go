@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/scan"
 )
 
 // Account is one official account with what belongs to it, for applications
@@ -212,7 +213,7 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	ticket, isTicket := strings.CutPrefix(name, "scan/")
 	switch {
 	case name == "scan", isTicket:
-		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || validScanTicket(ticket))
+		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || scan.ValidTicket(ticket))
 	case strings.HasPrefix(name, "mini/") && a.mini.client == nil && a.tenants == nil:
 		return appID, false
 	}

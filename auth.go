@@ -16,6 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
@@ -44,7 +45,7 @@ type Auth struct {
 	keys     *seal.Ring // for what the store keeps, which never sees it
 	claims   *singleflight.Group
 
-	scanLooks *scanLooks
+	scanLooks *scan.Looks
 
 	environments  environment.Policy
 	scanPlace     func(*http.Request) string
@@ -78,7 +79,7 @@ type account struct {
 func New(opts ...Option) (*Auth, error) {
 	c := &config{
 		prefix: DefaultPathPrefix, scope: client.ScopeBase,
-		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scanLookBudget,
+		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scan.Budget,
 		wait: singleflight.Sleep, sealer: func(s cookie.Sealer) cookie.Sealer { return s },
 	}
 	var errs []error
@@ -100,7 +101,7 @@ func New(opts ...Option) (*Auth, error) {
 		environments: maps.Clone(c.environments), scanPlace: c.scanPlace, scanLook: c.scanLook,
 		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, verifyFiles: c.verifyFiles,
 		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
-		scanLooks: &scanLooks{},
+		scanLooks: &scan.Looks{},
 		onLogin:   hook(c.onLogin).quiet(),
 		consents:  &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 		observer:  c.observer, log: c.logger, now: c.now,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -174,7 +175,7 @@ func TestPathsBelowThePrefix(t *testing.T) {
 		"plain": {nil, []string{"login", "callback", "upgrade", "logout"},
 			[]string{"", "message", "login/", "Login", "logins", "scan", "scan/status", "mini/login", "scan/" + strings.Repeat("a", 43)}},
 		"mini program": {[]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}, []string{"mini/login", "mini/ticket", "mini/enter"}, []string{"mini", "mini/", "mini/message"}},
-		"scan":         {[]Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, []string{"scan", "scan/status", "scan/" + scanTicketOf(flow.NewKey())}, []string{"scan/", "scan/message", "scanner"}},
+		"scan":         {[]Option{WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, []string{"scan", "scan/status", "scan/" + scan.TicketOf(flow.NewKey())}, []string{"scan/", "scan/message", "scanner"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t, c.opts...)

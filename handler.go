@@ -17,6 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/returnto"
+	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -230,7 +231,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
 	case act == environment.LoginScan:
-		respond.Redirect(w, a.scanAgainURL(scanCookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
+		respond.Redirect(w, a.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
 		return
 	default:
 		acc = a.accountFor(r)

@@ -26,6 +26,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
@@ -80,7 +81,7 @@ func (s *scanSite) phoneOf(person string) *browser {
 }
 
 // held is what a browser's scan cookie holds.
-func (s *scanSite) held(b *browser) scanCookie {
+func (s *scanSite) held(b *browser) scan.Cookie {
 	s.t.Helper()
 	r, err := http.NewRequest(http.MethodGet, s.auth.base.String(), nil)
 	require.NoError(s.t, err)
@@ -93,7 +94,7 @@ func (s *scanSite) held(b *browser) scanCookie {
 }
 
 // show opens a page on a desk and returns what the QR code there stands for.
-func (s *scanSite) show(desk *browser, target string) (path string, c scanCookie) {
+func (s *scanSite) show(desk *browser, target string) (path string, c scan.Cookie) {
 	s.t.Helper()
 	shown := desk.visit(target)
 	require.Equal(s.t, http.StatusOK, shown.StatusCode, shown.body)
@@ -145,7 +146,7 @@ func wrong(right string) string {
 // status asks as the page's script does, when the last look is no longer good.
 func (s *scanSite) status(b *browser) string {
 	s.t.Helper()
-	s.clock.Advance(scanPause)
+	s.clock.Advance(scan.Pause)
 	return b.fetch(http.MethodGet, "/wechat/scan/status").body
 }
 
@@ -247,7 +248,7 @@ func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 
 // scanAttack is tried between a desk that shows a QR code and the phone of its
 // owner. It returns whether it was refused.
-type scanAttack func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool
+type scanAttack func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool
 
 // refusedFor tells whether an answer is a refusal for a reason.
 func refusedFor(got answer, reason Reason) bool {
@@ -256,27 +257,27 @@ func refusedFor(got answer, reason Reason) bool {
 
 func scanAttacks() map[string]scanAttack {
 	return map[string]scanAttack{
-		"scanned after two minutes": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			s.clock.Advance(scanTTL)
+		"scanned after two minutes": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
+			s.clock.Advance(scan.TTL)
 			return refusedFor(phone.visit(path), ReasonScanExpired) && refusedFor(desk.collect("/a"), ReasonScanExpired)
 		},
-		"confirmed after two minutes": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"confirmed after two minutes": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
-			s.clock.Advance(scanTTL)
+			s.clock.Advance(scan.TTL)
 			return refusedFor(phone.post(path, confirmed), ReasonScanExpired)
 		},
-		"typed long after it was confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed long after it was confirmed": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
-			s.clock.Advance(scanTTL + scanGrace + time.Second)
+			s.clock.Advance(scan.TTL + scan.Grace + time.Second)
 			return refusedFor(desk.enter("/a", n), ReasonScanExpired)
 		},
-		"scanned again after the login": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"scanned again after the login": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			desk.enter("/a", s.confirm(phone, path))
 			return refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanUsed)
 		},
-		"typed again with a copied cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed again with a copied cookie": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			thief := s.desk()
 			thief.setCookie(s.auth.cookies.ScanName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
@@ -287,7 +288,7 @@ func scanAttacks() map[string]scanAttack {
 			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
 			return refusedFor(thief.enter("/a", n), ReasonScanUsed) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
 		},
-		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			thief := s.desk()
 			thief.setCookie(s.auth.cookies.ScanName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
@@ -295,13 +296,13 @@ func scanAttacks() map[string]scanAttack {
 			desk.enter("/a", n)
 			return refusedFor(thief.enter("/a", wrong(n)), ReasonScanNumber) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
 		},
-		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			guess := refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber)
 			return guess && refusedFor(phone.visit(path), ReasonScanNumber) && refusedFor(desk.enter("/a", n), ReasonScanExpired)
 		},
-		"a second number after a wrong one, with a kept cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"a second number after a wrong one, with a kept cookie": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			kept := s.desk()
 			kept.setCookie(s.auth.cookies.ScanName(), desk.cookie(s.auth.cookies.ScanName()).Value)
 			s.scan(phone, path)
@@ -311,23 +312,23 @@ func scanAttacks() map[string]scanAttack {
 			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
 			return first && refusedFor(kept.enter("/a", n), ReasonScanUsed)
 		},
-		"a picture of the whole screen of the browser": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"a picture of the whole screen of the browser": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			before := desk.collect("/a").body
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			return !strings.Contains(before, ">"+n+"<") && !strings.Contains(desk.collect("/a").body, ">"+n+"<")
 		},
-		"no number": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"no number": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			s.confirm(phone, path)
 			return refusedFor(desk.enter("/a", ""), ReasonScanNumber)
 		},
-		"a number before the phone has confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"a number before the phone has confirmed": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			got := desk.enter("/a", "0000")
 			return strings.Contains(got.body, `data-state="scanned"`) && s.status(desk) == `{"state":"scanned"}`
 		},
-		"the number of another QR code": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"the number of another QR code": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			second := s.desk()
 			other, _ := s.show(second, "/b")
 			s.scan(phone, path)
@@ -340,20 +341,20 @@ func scanAttacks() map[string]scanAttack {
 			}
 			return refusedFor(desk.enter("/a", m), ReasonScanNumber)
 		},
-		"another desk with a QR code of its own": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"another desk with a QR code of its own": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			elsewhere := s.desk()
 			s.show(elsewhere, "/b")
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			return s.status(elsewhere) == `{"state":"waiting"}` && strings.Contains(elsewhere.enter("/b", n).body, `data-state="waiting"`)
 		},
-		"another desk without a cookie": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"another desk without a cookie": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			elsewhere := s.desk()
 			return s.status(elsewhere) == `{"state":"scan_expired"}` && refusedFor(elsewhere.enter("/a", n), ReasonScanExpired)
 		},
-		"the cookie under another name": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"the cookie under another name": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			elsewhere := s.desk()
 			s.show(elsewhere, "/b")
 			elsewhere.setCookie(s.auth.cookies.TrailName(), desk.cookie(s.auth.cookies.ScanName()).Value)
@@ -361,104 +362,105 @@ func scanAttacks() map[string]scanAttack {
 			elsewhere.enter("/a", s.confirm(phone, path))
 			return !strings.Contains(elsewhere.visit("/public").body, "logged-in=true")
 		},
-		"somebody else scans what is scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"somebody else scans what is scanned": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			return refusedFor(s.phoneOf(person(1)).visit(path), ReasonScanForeign)
 		},
-		"somebody else confirms what is scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"somebody else confirms what is scanned": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			foreign := s.phoneOf(person(1))
 			foreign.visit("/a")
 			return refusedFor(foreign.post(path, confirmed), ReasonScanForeign) && s.status(desk) == `{"state":"scanned"}`
 		},
-		"somebody else opens what is confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"somebody else opens what is confirmed": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			s.confirm(phone, path)
 			other := s.phoneOf(person(1))
 			other.visit("/a")
 			return refusedFor(other.visit(path), ReasonScanUsed) && refusedFor(s.browser().visit(path), ReasonScanUsed)
 		},
-		"confirmed without having been scanned": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"confirmed without having been scanned": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			phone.visit("/a")
 			return refusedFor(phone.post(path, confirmed), ReasonScanForeign) && s.status(desk) == `{"state":"waiting"}`
 		},
-		"typed after the phone's user was revoked": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed after the phone's user was revoked": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 			require.NoError(s.t, err)
 			return refusedFor(desk.enter("/a", n), ReasonSessionUnknown) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
 		},
-		"typed after a logout on the phone": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"typed after a logout on the phone": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			phone.post("/wechat/logout", nil)
 			return refusedFor(desk.enter("/a", n), ReasonSessionUnknown)
 		},
-		"confirmed by nobody": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"confirmed by nobody": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			return refusedFor(s.browser().post(path, confirmed), ReasonScanForeign) && refusedFor(desk.post(path, confirmed), ReasonScanForeign)
 		},
-		"confirmed by a browser that was logged in by a scan": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"confirmed by a browser that was logged in by a scan": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			desk.enter("/a", s.confirm(phone, path))
 			next, _ := s.show(s.desk(), "/b")
 			return refusedFor(desk.post(next, confirmed), ReasonScanForeign)
 		},
-		"refused, then confirmed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"refused, then confirmed": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			no := refusedFor(phone.post(path, url.Values{"refuse": {"1"}}), ReasonRefusedByUser)
 			return no && refusedFor(phone.post(path, confirmed), ReasonScanUsed) && refusedFor(desk.collect("/a"), ReasonRefusedByUser)
 		},
-		"confirmed, then refused": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"confirmed, then refused": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			got := phone.post(path, url.Values{"refuse": {"1"}})
 			return strings.Contains(got.body, n) && !strings.Contains(desk.visit("/public").body, "logged-in=true")
 		},
-		"neither confirmed nor refused": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"neither confirmed nor refused": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			return strings.Contains(phone.post(path, nil).body, scanButton) && s.status(desk) == `{"state":"scanned"}`
 		},
-		"confirmed by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"confirmed by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			return refusedFor(foreignForm(phone, path, confirmed), ReasonCrossOrigin) && s.status(desk) == `{"state":"scanned"}`
 		},
-		"the number by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"the number by a form of another site": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			return refusedFor(foreignForm(desk, "/wechat/scan", url.Values{"number": {n}}), ReasonCrossOrigin) && s.status(desk) == `{"state":"confirmed"}`
 		},
-		"a ticket that was guessed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			return refusedFor(phone.visit(s.auth.scanPath(scanTicketOf(flow.NewKey()))), ReasonScanExpired)
+		"a ticket that was guessed": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
+			return refusedFor(phone.visit(s.auth.scanPath(scan.TicketOf(flow.NewKey()))), ReasonScanExpired)
 		},
-		"the state of a ticket that the phone's page has not sealed": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
-			s.clock.Advance(scanPause)
+		"the state of a ticket that the phone's page has not sealed": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
+			s.clock.Advance(scan.Pause)
 			return phone.fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).body == `{"state":"scan_expired"}`
 		},
-		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			box, err := seal.New("kept", []byte("not the key of this site"))
 			require.NoError(s.t, err)
-			mark := scanEndMark(c.Ticket)
+			mark := "scan end " + c.Ticket
 			forged := box.Seal([]byte(`{"i":"{}","n":"0000"}`), mark)
 			require.NoError(s.t, s.auth.sessions.marks.PutMark(context.Background(), mark, []byte(forged), time.Minute))
 			return refusedFor(desk.enter("/a", "0000"), ReasonScanExpired)
 		},
-		"every mark of the ticket put in the place of every other": func(s *scanSite, desk, phone *browser, path string, c scanCookie) bool {
+		"every mark of the ticket put in the place of every other": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			ctx, marks := context.Background(), s.auth.sessions.marks
-			places := []string{scanMark(c.Ticket), scanByMark(c.Ticket), scanEndMark(c.Ticket), scanStateMark(c.Ticket)}
-			end, _, err := marks.Mark(ctx, scanEndMark(c.Ticket))
+			ended := "scan end " + c.Ticket
+			places := []string{"scan " + c.Ticket, "scan by " + c.Ticket, ended, "scan state " + c.Ticket}
+			end, _, err := marks.Mark(ctx, ended)
 			require.NoError(s.t, err)
 			refused := true
 			for _, from := range places {
 				value, found, err := marks.Mark(ctx, from)
 				require.NoError(s.t, err)
 				require.True(s.t, found)
-				if from == scanEndMark(c.Ticket) {
+				if from == ended {
 					continue
 				}
-				require.NoError(s.t, marks.PutMark(ctx, scanEndMark(c.Ticket), value, time.Minute))
+				require.NoError(s.t, marks.PutMark(ctx, ended, value, time.Minute))
 				refused = refused && !strings.Contains(s.withCookiesOf(desk).enter("/a", n).body, "logged-in=true")
 			}
 			shown := strings.Contains(string(end), n) || strings.Contains(string(end), wechattest.OpenID(wechattest.DefaultAppID, person(0)))
@@ -738,7 +740,7 @@ func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 	for name, poll := range polls {
 		before := s.reads()
 		for range 3 {
-			s.clock.Advance(scanPause)
+			s.clock.Advance(scan.Pause)
 			var all sync.WaitGroup
 			for range 50 {
 				all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`, poll()) })
@@ -755,47 +757,13 @@ func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 	assert.EqualValues(t, before, s.reads(), "without a ticket of its own a request costs nothing")
 }
 
-// A browser that polls and leaves takes its request along; the look that others
-// wait for goes on without it.
-func TestT88_ALookDoesNotEndWithTheRequestThatBeganIt(t *testing.T) {
-	var looks scanLooks
-	now, begun, answer := time.Unix(1, 0), make(chan context.Context), make(chan string)
-	look := func(ctx context.Context, _ string) (string, error) {
-		begun <- ctx
-		return <-answer, nil
-	}
-	ctx, leave := context.WithCancel(t.Context())
-	left := make(chan error)
-	go func() {
-		_, err := looks.at(ctx, now, "ticket", look)
-		left <- err
-	}()
-	looking := <-begun
-	got := make(chan string)
-	go func() {
-		state, _ := looks.at(t.Context(), now, "ticket", look)
-		got <- state
-	}()
-	leave()
-	require.ErrorIs(t, <-left, context.Canceled)
-	require.NoError(t, looking.Err())
-	answer <- scanScanned
-	assert.Equal(t, scanScanned, <-got)
-
-	for i := range 2 * maxScanLooks {
-		_, err := looks.at(t.Context(), now.Add(time.Duration(i)*time.Second), strconv.Itoa(i), func(context.Context, string) (string, error) { return scanWaiting, nil })
-		require.NoError(t, err)
-	}
-	assert.LessOrEqual(t, len(looks.looks), maxScanLooks, "old looks are dropped")
-}
-
 func TestAFrozenStoreHoldsNoPollAndNoPage(t *testing.T) {
 	s := newScanSite(t)
 	desk := s.desk()
 	s.show(desk, "/a")
 	s.redis.Freeze()
 	for range 3 {
-		s.clock.Advance(scanPause)
+		s.clock.Advance(scan.Pause)
 		assert.Equal(t, http.StatusServiceUnavailable, desk.fetch(http.MethodGet, "/wechat/scan/status").StatusCode)
 	}
 	assert.Equal(t, http.StatusServiceUnavailable, desk.visit("/wechat/scan?next=/a").StatusCode)
@@ -849,27 +817,11 @@ func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
 	assert.LessOrEqual(t, longestLife(), int64(180_000))
 	s.clock.Advance(time.Minute)
 	assert.Contains(t, desk.enter("/a", n).body, "logged-in=true")
-	assert.Equal(t, 500*time.Millisecond, scanPause)
+	assert.Equal(t, 500*time.Millisecond, scan.Pause)
 
 	late, _ := s.show(s.desk(), "/a")
 	s.clock.Advance(2 * time.Minute)
 	assert.True(t, refusedFor(s.phoneOf(person(1)).visit(late), ReasonScanExpired))
-}
-
-func TestABrowserIsNamedByItsUserAgent(t *testing.T) {
-	for userAgent, want := range map[string]string{
-		chromeWindows: "Chrome · Windows",
-		safariPhone:   "Safari · iPhone",
-		"Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 Safari/605.1.15":                                                            "Safari · macOS",
-		"Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36 Edg/132.0.0.0":                                                    "Edge · Windows",
-		"Mozilla/5.0 (X11; Linux x86_64; rv:134.0) Gecko/20100101 Firefox/134.0":                                                                                                           "Firefox · Linux",
-		"Mozilla/5.0 (Tablet; OpenHarmony 6.1; Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36ArkWeb/6.1.0.120 HuaweiBrowser/6.1.6.310": "Huawei Browser · HarmonyOS",
-		wechattest.TVBrowser:        "Safari · Tizen",
-		"<script>alert(1)</script>": "",
-		"":                          "",
-	} {
-		assert.Equal(t, want, browserName(userAgent), userAgent)
-	}
 }
 
 // A screenshot of the browser, taken at any time, shows nothing that logs it in.
@@ -914,34 +866,4 @@ func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
 	assert.NotEqual(t, path, next, "there is a new QR code")
 	s.scan(phone, next)
 	assert.Contains(t, desk.enter("/a", s.confirm(phone, next)).body, "logged-in=true")
-}
-
-// A blind guess is right once in 10,000.
-func TestTheNumberOfAScanIsOneOfTenThousand(t *testing.T) {
-	seen := map[string]int{}
-	for range 100_000 {
-		n := newScanNumber()
-		require.Regexp(t, "^[0-9]{4}$", n)
-		seen[n]++
-	}
-	assert.Greater(t, len(seen), 9_900)
-	for n, times := range seen {
-		assert.Less(t, times, 60, n)
-	}
-}
-
-// Thousands of QR codes that are shown at the same time do not make each poll look
-// through all of them.
-func TestT88_DroppingOldLooksIsRare(t *testing.T) {
-	var looks scanLooks
-	now, drops, kept := time.Unix(1, 0), 0, 0
-	for i := range 16 * maxScanLooks {
-		_, err := looks.at(t.Context(), now, strconv.Itoa(i), func(context.Context, string) (string, error) { return scanWaiting, nil })
-		require.NoError(t, err)
-		if looks.kept != kept {
-			drops, kept = drops+1, looks.kept
-		}
-	}
-	assert.Equal(t, 16*maxScanLooks, len(looks.looks), "each is still needed")
-	assert.LessOrEqual(t, drops, 4)
 }

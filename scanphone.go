@@ -2,7 +2,6 @@ package wechatauth
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"strings"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/respond"
+	"github.com/wechatauth/wechatauth/internal/scan"
 )
 
 // serveScanPhone is what the phone opens by scanning. The first person who does
@@ -74,7 +74,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 
 // showNumber is the phone's page once it has answered: the number, for the user
 // who has confirmed, until the browser has used it or lost its one try.
-func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, ticket string, rec scanRecord, end scanEnd) {
+func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, ticket string, rec scan.Record, end scan.End) {
 	id, err := decodeIdentity(a.official.appID, end.Identity)
 	if err != nil || !a.canConfirm(v) || v.identity.OpenID != id.OpenID {
 		a.stopPhone(w, r, rec, ReasonScanUsed, nil)
@@ -83,9 +83,9 @@ func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, tick
 	state, err := a.lookAtScan(r.Context(), ticket)
 	respond.NoStore(w.Header())
 	switch state {
-	case scanDone:
+	case scan.Done:
 		a.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
-	case scanWaiting, scanScanned, scanConfirmed:
+	case scan.Waiting, scan.Scanned, scan.Confirmed:
 		a.page(w, r, Page{
 			Kind: PageScanConfirmed, Status: http.StatusOK,
 			Scan: ScanDetails{
@@ -157,12 +157,12 @@ func (a *Auth) canConfirm(v *visit) bool {
 
 // findScan returns the record of a ticket that can be confirmed, or the phone's
 // answer to it.
-func (a *Auth) findScan(ctx context.Context, ticket string) (rec scanRecord, end *scanEnd, reason Reason, err error) {
-	plain, _, err := a.scanRead(ctx, scanMark(ticket))
+func (a *Auth) findScan(ctx context.Context, ticket string) (rec scan.Record, end *scan.End, reason Reason, err error) {
+	rec, found, err := a.tickets().Record(ctx, ticket)
 	if err != nil {
 		return rec, nil, ReasonStoreUnavailable, err
 	}
-	if json.Unmarshal(plain, &rec) != nil {
+	if !found {
 		return rec, nil, ReasonScanExpired, nil
 	}
 	answer, ended, err := a.scanEnded(ctx, ticket)
@@ -171,7 +171,7 @@ func (a *Auth) findScan(ctx context.Context, ticket string) (rec scanRecord, end
 		return rec, nil, ReasonStoreUnavailable, err
 	case ended:
 		return rec, &answer, "", nil
-	case a.scanExpired(rec.IssuedAt):
+	case scan.Expired(a.now(), rec.IssuedAt):
 		return rec, nil, ReasonScanExpired, nil
 	}
 	return rec, nil, "", nil
@@ -180,24 +180,11 @@ func (a *Auth) findScan(ctx context.Context, ticket string) (rec scanRecord, end
 // bindScan gives the ticket to the first person who opens it, if first; and
 // refuses everybody else.
 func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first bool) (Reason, error) {
-	mark := scanByMark(ticket)
-	if first {
-		won, err := a.scanWrite(ctx, mark, []byte(id.OpenID), scanTTL, true)
-		if err == nil && won {
-			err = a.setScanState(ctx, ticket, scanScanned)
-		}
-		if err != nil {
-			return ReasonStoreUnavailable, err
-		}
-		if won {
-			return "", nil
-		}
-	}
-	plain, _, err := a.scanRead(ctx, mark)
-	if err != nil {
+	own, err := a.tickets().Bind(ctx, ticket, id.OpenID, first)
+	switch {
+	case err != nil:
 		return ReasonStoreUnavailable, err
-	}
-	if string(plain) != id.OpenID {
+	case !own:
 		return ReasonScanForeign, nil
 	}
 	return "", nil
@@ -205,53 +192,22 @@ func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first b
 
 // endScan ends a ticket, once: the first answer counts.
 func (a *Auth) endScan(ctx context.Context, ticket string, refused bool, v *visit) error {
-	end, state := scanEnd{Reason: ReasonRefusedByUser}, string(ReasonRefusedByUser)
+	end := scan.End{Reason: string(ReasonRefusedByUser)}
 	if !refused {
-		text := encodeIdentity(v.identity)
-		end = scanEnd{Identity: text, Session: a.sessions.storeKey(v.token), Number: newScanNumber()}
-		state = scanConfirmed
+		end = scan.End{Identity: encodeIdentity(v.identity), Session: a.sessions.storeKey(v.token), Number: scan.NewNumber()}
 	}
-	plain, err := json.Marshal(end)
-	if err != nil {
-		return err
-	}
-	won, err := a.scanWrite(ctx, scanEndMark(ticket), plain, scanTTL+scanGrace, true)
-	if err == nil && won {
-		err = a.setScanState(ctx, ticket, state)
-	}
-	return err
+	return a.tickets().Finish(ctx, ticket, end)
 }
 
 // stopPhone tells the person on the phone why nothing is confirmed. The way on
 // is at the computer, where there is a new QR code.
-func (a *Auth) stopPhone(w http.ResponseWriter, r *http.Request, rec scanRecord, reason Reason, err error) {
+func (a *Auth) stopPhone(w http.ResponseWriter, r *http.Request, rec scan.Record, reason Reason, err error) {
 	if reason == ReasonStoreUnavailable {
 		a.unavailable(w, r, err)
 		return
 	}
 	a.scanFailed(r.Context(), flow.Flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
 	a.stop(w, r, Failure{Reason: reason, Page: true, Err: err})
-}
-
-// browserName names a browser to the person who is about to log it in, such as
-// "Chrome · Windows"; empty where it is not a known one.
-func browserName(userAgent string) string {
-	name := firstIn(userAgent, "Edg", "Edge", "OPR/", "Opera", "HuaweiBrowser", "Huawei Browser", "QQBrowser", "QQ", "Firefox", "Firefox", "MicroMessenger", "WeChat", "wxwork", "WeCom", "Chrome", "Chrome", "Safari", "Safari")
-	system := firstIn(userAgent, "OpenHarmony", "HarmonyOS", "HarmonyOS", "HarmonyOS", "Tizen", "Tizen", "Web0S", "webOS", "Windows", "Windows", "Android", "Android", "iPhone", "iPhone", "iPad", "iPad", "Mac OS X", "macOS", "CrOS", "ChromeOS", "Linux", "Linux")
-	if name == "" || system == "" {
-		return name + system
-	}
-	return name + " · " + system
-}
-
-// firstIn takes pairs of a word to look for and what it stands for.
-func firstIn(text string, pairs ...string) string {
-	for i := 0; i < len(pairs); i += 2 {
-		if strings.Contains(text, pairs[i]) {
-			return pairs[i+1]
-		}
-	}
-	return ""
 }
 
 // plainText keeps what can be printed, up to so many characters.

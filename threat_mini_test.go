@@ -20,6 +20,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
@@ -140,7 +141,7 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 		"scan":          {func() string { return "/wechat/scan?next=/a" }, chromeWindows, anyVisit},
 		"scan, waiting": {func() string { return "/wechat/scan?next=/a&wait=1" }, chromeWindows, never},
 		"scan status":   {func() string { return "/wechat/scan/status" }, chromeWindows, never},
-		"phone's page":  {func() string { return "/wechat/scan/" + scanTicketOf(flow.NewKey()) }, wechattest.IPhone, never},
+		"phone's page":  {func() string { return "/wechat/scan/" + scan.TicketOf(flow.NewKey()) }, wechattest.IPhone, never},
 		"callback":      {func() string { return "/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState() }, wechattest.IPhone, never},
 		"upgrade":       {func() string { return "/wechat/upgrade?next=/profile" }, wechattest.IPhone, never},
 		"logout":        {func() string { return "/wechat/logout" }, wechattest.IPhone, never},
@@ -193,12 +194,12 @@ func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
 		}
 
 		if path == "" {
-			var c scanCookie
+			var c scan.Cookie
 			path, c = s.show(s.desk(), "/a")
 			ticket = c.Ticket
 		}
 		got = s.sent(path, wechattest.IPhone, f.header(), phone.client.Jar.Cookies(s.auth.base)...)
-		_, bound, err := s.auth.sessions.marks.Mark(context.Background(), scanByMark(ticket))
+		_, bound, err := s.auth.sessions.marks.Mark(context.Background(), "scan by "+ticket)
 		require.NoError(t, err)
 		assert.Equal(t, f.isVisit(), bound, "QR code: %+v: %s", f, got.Status)
 		if bound {

@@ -1,8 +1,6 @@
 package authtest
 
 import (
-	"crypto/sha256"
-	"encoding/base64"
 	"encoding/json"
 	"html"
 	"net/http"
@@ -10,16 +8,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth"
-	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -81,15 +78,7 @@ func (s *ScanSite) Held(b *Browser) ScanCookie {
 }
 
 // A ScanCookie is what the browser's cookie of a scan holds, as it is sealed.
-type ScanCookie struct {
-	Ticket   string       `json:"q"`
-	State    string       `json:"s"`
-	Scope    client.Scope `json:"p"`
-	OpenID   string       `json:"o,omitempty"`
-	Again    bool         `json:"g,omitempty"`
-	IssuedAt int64        `json:"t"` // Unix milliseconds
-	Key      []byte       `json:"k"`
-}
+type ScanCookie = scan.Cookie
 
 // ScanCookieOf opens a scan cookie of the site.
 func (s *Site) ScanCookieOf(c *http.Cookie) (held ScanCookie, ok bool) {
@@ -107,8 +96,7 @@ func (s *Site) SealScanCookie(c ScanCookie) *http.Cookie {
 
 // ScanTicketOf returns the ticket that a key makes.
 func ScanTicketOf(key []byte) string {
-	sum := sha256.Sum256(append([]byte("wechatauth scan ticket "), key...))
-	return base64.RawURLEncoding.EncodeToString(sum[:16])
+	return scan.TicketOf(key)
 }
 
 // Show opens a page on a desk and returns what the QR code there stands for.
@@ -162,7 +150,7 @@ func WrongNumber(right string) string {
 }
 
 // ScanPause is how long one look at a scan serves every question about it.
-const ScanPause = 500 * time.Millisecond
+const ScanPause = scan.Pause
 
 // StatusOf asks as the page's script does, when the last look is no longer good.
 func (s *ScanSite) StatusOf(b *Browser) string {

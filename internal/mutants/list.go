@@ -454,7 +454,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "looks at QR codes are never dropped", about: "scan",
-		search: "if now.Sub(l.at).Abs() < scanPause {",
+		search: "if now.Sub(l.at).Abs() < Pause {",
 		broken: "if l != nil {",
 		killer: "^TestT88_ALook",
 	},
@@ -478,8 +478,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "each poll looks through all QR codes", about: "scan",
-		search: "max(maxScanLooks, 2*s.kept)",
-		broken: "max(maxScanLooks, s.kept)",
+		search: "max(maxLooks, 2*s.kept)",
+		broken: "max(maxLooks, s.kept)",
 		killer: "^TestT88_Dropping",
 	},
 	{
@@ -1442,8 +1442,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the marks of a scan open in each other's place", about: "scan",
-		search: "box := []byte(a.keys.Seal(plain, mark, a.official.appID))",
-		broken: "box := []byte(a.keys.Seal(plain, \"scan\", a.official.appID))",
+		search: "box := []byte(t.Keys.Seal(plain, mark, t.AppID))",
+		broken: "box := []byte(t.Keys.Seal(plain, \"scan\", t.AppID))",
 		killer: "^TestAPhoneLogsIn",
 	},
 	{
@@ -1454,14 +1454,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "each poll of a scan reads the store", about: "scan",
-		search: "fresh := ok && now.Sub(l.at).Abs() < scanPause; !fresh",
+		search: "fresh := ok && now.Sub(l.at).Abs() < Pause; !fresh",
 		broken: "fresh := false && ok; !fresh",
 		killer: "^TestT88_Polls",
 	},
 	{
 		name: "a look ends with the request that began it", about: "scan",
-		search: "look(context.WithoutCancel(ctx), ticket)",
-		broken: "look(ctx, ticket)",
+		search: "state(context.WithoutCancel(ctx), ticket)",
+		broken: "state(ctx, ticket)",
 		killer: "^TestT88_ALook",
 	},
 	{
@@ -1657,8 +1657,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "whoever sees a QR code can make its cookie", about: "seal",
-		search: "!c.ownsTicket() ||",
-		broken: "!validScanTicket(c.Ticket) ||",
+		search: "return own && flow",
+		broken: "return (own || true) && flow",
 		killer: "^TestT77_AScanCookieIsNotMadeFromTheQRCode$",
 	},
 	{

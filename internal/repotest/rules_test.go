@@ -27,7 +27,7 @@ import (
 // the number as it was measured: lower it with each change that lowers the
 // number. No limit is ever raised.
 const (
-	maxRootLines     = 8750 // goal 3800, comments and blank lines included
+	maxRootLines     = 8540 // goal 3800, comments and blank lines included
 	maxRootFiles     = 39   // goal 22
 	maxRootTestFiles = 59   // goal 8
 	maxFileCycle     = 34   // goal 6: files of the root that reach each other

@@ -1,0 +1,59 @@
+package scan
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Looks bounds what requests about tickets cost: however many come, one ticket
+// is looked at twice a second. The zero value is ready; it is safe for concurrent
+// use.
+type Looks struct {
+	mu    sync.Mutex
+	looks map[string]*look
+	kept  int // looks that were still needed when the old ones were dropped last
+}
+
+type look struct {
+	at    time.Time
+	done  chan struct{}
+	state string
+	err   error
+}
+
+// maxLooks is how many looks are remembered before the old ones are dropped.
+// If more are needed at the same time, it is twice their number: dropping goes
+// through all of them.
+const maxLooks = 1024
+
+// At returns the state of a ticket as state returns it, or did within the last
+// [Pause].
+func (s *Looks) At(ctx context.Context, now time.Time, ticket string, state func(context.Context, string) (string, error)) (string, error) {
+	s.mu.Lock()
+	l, ok := s.looks[ticket]
+	if fresh := ok && now.Sub(l.at).Abs() < Pause; !fresh {
+		if len(s.looks) >= max(maxLooks, 2*s.kept) || s.looks == nil {
+			kept := map[string]*look{}
+			for ticket, l := range s.looks {
+				if now.Sub(l.at).Abs() < Pause {
+					kept[ticket] = l
+				}
+			}
+			s.looks, s.kept = kept, len(kept)
+		}
+		l = &look{at: now, done: make(chan struct{})}
+		s.looks[ticket] = l
+		go func() { // its caller may go, and others wait for it; it ends with the budget of a look
+			defer close(l.done)
+			l.state, l.err = state(context.WithoutCancel(ctx), ticket)
+		}()
+	}
+	s.mu.Unlock()
+	select {
+	case <-l.done:
+		return l.state, l.err
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}

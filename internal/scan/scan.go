@@ -1,0 +1,239 @@
+// Package scan is the protocol of a login by QR code, without HTTP: the browser
+// shows a ticket, a phone confirms it, and a number of the phone's is typed into
+// the browser. All that the two share is in marks of the session store, each of
+// one key, sealed under a key that the store never sees.
+package scan
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"math/big"
+	"time"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+const (
+	// TTL is how long a QR code can be scanned and confirmed.
+	TTL = 2 * time.Minute
+	// Grace is how much later the number may still be typed.
+	Grace = flow.ScanTTL - TTL
+	// spentTTL outlives every cookie of a ticket, on skewed clocks too.
+	spentTTL = TTL + Grace + 2*cookie.Skew
+
+	// Pause is how long a look at a ticket answers for the next ones. The
+	// page of the browser and that of the phone ask once a second.
+	Pause = 500 * time.Millisecond
+	// Budget bounds a look at the store, and with it how long a store
+	// that hangs can hold a request.
+	Budget = 2 * time.Second
+
+	ticketSize = 16 // bytes: 128 bits
+)
+
+// Cookie is the browser's side of a ticket.
+type Cookie struct {
+	Ticket   string       `json:"q"`
+	State    string       `json:"s"` // names the login, as in a flow
+	Scope    client.Scope `json:"p"`
+	OpenID   string       `json:"o,omitempty"` // step-up: who has to confirm
+	Again    bool         `json:"g,omitempty"` // for another account than the session's
+	IssuedAt int64        `json:"t"`           // Unix milliseconds
+	Key      []byte       `json:"k"`           // opens the login's outcome, and makes the ticket
+}
+
+// Record describes the browser to the phone.
+type Record struct {
+	State    string       `json:"s"`
+	Browser  string       `json:"b,omitempty"`
+	Place    string       `json:"l,omitempty"`
+	Scope    client.Scope `json:"p"`
+	IssuedAt int64        `json:"t"`
+}
+
+// End is how the phone answered: with an identity, or for a reason. One with
+// neither is not from here.
+type End struct {
+	Reason   string `json:"x,omitempty"`
+	Identity string `json:"i,omitempty"`
+	Session  string `json:"s,omitempty"` // the phone's, its key in the store: what was confirmed ends with it
+	Number   string `json:"n,omitempty"`
+}
+
+// The marks of a ticket. Their names go into the store as hashes.
+func recordMark(ticket string) string { return "scan " + ticket }
+func byMark(ticket string) string     { return "scan by " + ticket }
+func endMark(ticket string) string    { return "scan end " + ticket }
+func spentMark(ticket string) string  { return "scan spent " + ticket }
+func stateMark(ticket string) string  { return "scan state " + ticket }
+
+// The states of a ticket, for the pages of both sides. They decide nothing. A
+// ticket that has failed has its reason as state.
+const (
+	Waiting   = "waiting"
+	Scanned   = "scanned"   // the phone has it open
+	Confirmed = "confirmed" // the browser asks for the number
+	Done      = "done"      // the browser is logged in
+)
+
+// TicketOf derives the ticket from the browser's key. The ticket is shown
+// to the world as a QR code; with the AppSecret it does not make a cookie that
+// collects the login, because the key is in the browser alone.
+func TicketOf(key []byte) string {
+	sum := sha256.Sum256(append([]byte("wechatauth scan ticket "), key...))
+	return base64.RawURLEncoding.EncodeToString(sum[:ticketSize])
+}
+
+// Valid reports whether the cookie's key makes its ticket, and whether it has
+// all that names a login.
+func (c Cookie) Valid() bool {
+	own := subtle.ConstantTimeCompare([]byte(c.Ticket), []byte(TicketOf(c.Key))) == 1
+	return own && flow.ValidState(c.State) && len(c.Key) == flow.KeySize
+}
+
+// ValidTicket reports whether s has the form of a ticket.
+func ValidTicket(s string) bool {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(s)
+	return err == nil && len(b) == ticketSize
+}
+
+// Expired reports whether a QR code is too old to be confirmed.
+func Expired(now time.Time, issuedAt int64) bool {
+	return !cookie.Fresh(now, issuedAt, TTL-time.Millisecond)
+}
+
+// NewNumber returns one of the 10,000 numbers of four digits.
+func NewNumber() string {
+	n, _ := rand.Int(rand.Reader, big.NewInt(10_000)) // never fails
+	return fmt.Sprintf("%04d", n)
+}
+
+// Tickets are those of one account.
+type Tickets struct {
+	Marks  store.Marks
+	Keys   *seal.Ring
+	AppID  string
+	Budget time.Duration
+}
+
+// Put stores the description of a browser that shows a new ticket.
+func (t Tickets) Put(ctx context.Context, ticket string, rec Record) error {
+	plain, err := json.Marshal(rec)
+	if err == nil {
+		_, err = t.write(ctx, recordMark(ticket), plain, TTL+Grace, false)
+	}
+	return err
+}
+
+// Record returns the description of the browser that shows a ticket. It
+// reports whether there is one.
+func (t Tickets) Record(ctx context.Context, ticket string) (rec Record, found bool, err error) {
+	plain, _, err := t.read(ctx, recordMark(ticket))
+	if err != nil || json.Unmarshal(plain, &rec) != nil {
+		return Record{}, false, err
+	}
+	return rec, true, nil
+}
+
+// Bind gives the ticket to the first person who opens it, if first. It reports
+// whether the ticket is this person's.
+func (t Tickets) Bind(ctx context.Context, ticket, openID string, first bool) (own bool, err error) {
+	if first {
+		won, err := t.write(ctx, byMark(ticket), []byte(openID), TTL, true)
+		if err == nil && won {
+			err = t.SetState(ctx, ticket, Scanned)
+		}
+		if err != nil || won {
+			return won, err
+		}
+	}
+	plain, _, err := t.read(ctx, byMark(ticket))
+	return err == nil && string(plain) == openID, err
+}
+
+// Finish ends a ticket, once: the first answer counts.
+func (t Tickets) Finish(ctx context.Context, ticket string, end End) error {
+	state := Confirmed
+	if end.Reason != "" {
+		state = end.Reason
+	}
+	plain, err := json.Marshal(end)
+	if err != nil {
+		return err
+	}
+	won, err := t.write(ctx, endMark(ticket), plain, TTL+Grace, true)
+	if err == nil && won {
+		err = t.SetState(ctx, ticket, state)
+	}
+	return err
+}
+
+// Ended returns what the phone has answered, if it has.
+func (t Tickets) Ended(ctx context.Context, ticket string) (end End, ended bool, err error) {
+	plain, found, err := t.read(ctx, endMark(ticket))
+	if err != nil || !found {
+		return End{}, false, err
+	}
+	if json.Unmarshal(plain, &end) != nil {
+		end = End{}
+	}
+	return end, true, nil
+}
+
+// Spend takes a ticket, once for all time, and reports whether it did.
+func (t Tickets) Spend(ctx context.Context, ticket string) (won bool, err error) {
+	return t.Marks.PutMarkNX(ctx, spentMark(ticket), flow.NewKey(), spentTTL)
+}
+
+// SetState is for the pages of both sides. The first state gives way to every
+// other one.
+func (t Tickets) SetState(ctx context.Context, ticket, state string) error {
+	_, err := t.write(ctx, stateMark(ticket), []byte(state), TTL+Grace, state == Scanned)
+	return err
+}
+
+// State returns the state of a ticket, at the cost of one read. It is empty if
+// what the store has is not from here.
+func (t Tickets) State(ctx context.Context, ticket string) (string, error) {
+	plain, found, err := t.read(ctx, stateMark(ticket))
+	switch {
+	case err != nil:
+		return "", err
+	case !found:
+		return Waiting, nil
+	}
+	return string(plain), nil
+}
+
+// read opens a mark. One that does not open is there, and empty.
+func (t Tickets) read(ctx context.Context, mark string) (plain []byte, found bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Budget)
+	defer cancel()
+	box, found, err := t.Marks.Mark(ctx, mark)
+	if err != nil || !found {
+		return nil, false, err
+	}
+	plain, _ = t.Keys.Open(string(box), mark, t.AppID)
+	return plain, true, nil
+}
+
+// write seals a mark and puts it into the store; with once, only if there is
+// none yet.
+func (t Tickets) write(ctx context.Context, mark string, plain []byte, ttl time.Duration, once bool) (won bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, t.Budget)
+	defer cancel()
+	box := []byte(t.Keys.Seal(plain, mark, t.AppID))
+	if once {
+		return t.Marks.PutMarkNX(ctx, mark, box, ttl)
+	}
+	return true, t.Marks.PutMark(ctx, mark, box, ttl)
+}
