@@ -9,7 +9,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -84,35 +83,9 @@ func (s *site) pending(target string) flow.Flow {
 	}
 }
 
-// flowCookie seals a pending login with the site's real key.
-func (s *site) flowCookie(f flow.Flow) *http.Cookie {
-	s.t.Helper()
-	recorder := cookieWriter{}
-	s.auth.cookies.Put(recorder, nil, f)
-	cookies := (&http.Response{Header: recorder.Header()}).Cookies()
-	require.Len(s.t, cookies, 1)
-	return cookies[0]
-}
-
-// cookieWriter collects cookies without a server.
-type cookieWriter http.Header
-
-func (w cookieWriter) Header() http.Header       { return http.Header(w) }
-func (w cookieWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
-func (w cookieWriter) WriteHeader(int)           {}
-
 // callbackOf is where WeChat would send the browser of a pending login.
 func callbackOf(f flow.Flow, code string) string {
 	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State
-}
-
-// grant makes WeChat's next answers to an exchange good ones, whatever the
-// code is, so that a test needs no authorize page.
-func (s *site) grant(times int) {
-	for range times {
-		s.sim.Fail(exchangeEndpoint, wechattest.Raw(http.StatusOK, "text/plain",
-			`{"access_token":"access-token-for-tests","expires_in":7200,"refresh_token":"refresh-token-for-tests","openid":"`+aliceOpenID+`","scope":"snsapi_base"}`))
-	}
 }
 
 // Two people whom the simulator knows; the first holds the phone.
@@ -170,14 +143,6 @@ func (a answer) flowCookies() (set []*http.Cookie) {
 		}
 	}
 	return set
-}
-
-var statePart = regexp.MustCompile(`state=[A-Za-z0-9]{32}\b`)
-
-// withoutState blanks the state of an authorize URL: the rest has to be the
-// same in every login.
-func withoutState(authorizeURL string) string {
-	return statePart.ReplaceAllString(authorizeURL, "state=STATE")
 }
 
 // untouched runs f and asserts that neither WeChat's API nor Redis was asked

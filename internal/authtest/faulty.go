@@ -18,10 +18,15 @@ type FaultyStore struct {
 	faults map[string]func() error
 }
 
+// NewFaultyStore returns a store that does not fail, on a clock.
+func NewFaultyStore(now func() time.Time) *FaultyStore {
+	return &FaultyStore{Memory: store.NewMemory(store.WithClock(now)), faults: map[string]func() error{}}
+}
+
 // WithFaultyStore stores sessions in a FaultyStore, which made is set to.
 func WithFaultyStore(made **FaultyStore) wechatauth.Option {
 	return OnClock(func(now func() time.Time) wechatauth.Option {
-		*made = &FaultyStore{Memory: store.NewMemory(store.WithClock(now)), faults: map[string]func() error{}}
+		*made = NewFaultyStore(now)
 		return wechatauth.WithStore(*made)
 	})
 }

@@ -270,3 +270,6 @@ func (s *Site) Holding(name, value string) *Browser {
 	b.SetCookie(name, value)
 	return b
 }
+
+// EncodeIdentity returns an identity as it stands in a session.
+func EncodeIdentity(id wechatauth.Identity) string { return identity.Encode(identity.Identity(id)) }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -76,3 +77,22 @@ func (s *Site) WebView() *Browser { return s.Browser().As(wechattest.IPhoneMiniP
 
 // BearerPrefix is how the token of a mini program begins.
 const BearerPrefix = "wxm_"
+
+// Instances makes the site n processes, which take turns, and returns what each
+// of them is.
+func (s *Site) Instances(n int, opts ...wechatauth.Option) (auths []*wechatauth.Auth) {
+	s.T.Helper()
+	auths = append(auths, s.Auth)
+	served := []http.Handler{s.Server.Config.Handler}
+	for len(served) < n {
+		other := *s
+		other.Auth = s.Instance(opts...)
+		auths = append(auths, other.Auth)
+		served = append(served, other.Routes())
+	}
+	var turn atomic.Int64
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		served[int(turn.Add(1))%n].ServeHTTP(w, r)
+	})
+	return auths
+}

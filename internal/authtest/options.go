@@ -2,8 +2,9 @@ package authtest
 
 import (
 	"context"
-	"github.com/alexedwards/scs/v2"
 	"time"
+
+	"github.com/alexedwards/scs/v2"
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/cookie"

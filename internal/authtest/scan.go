@@ -68,7 +68,7 @@ func (s *ScanSite) PhoneOf(person string) *Browser {
 }
 
 // Held is what a browser's scan cookie holds.
-func (s *ScanSite) Held(b *Browser) ScanCookie {
+func (s *ScanSite) Held(b *Browser) scan.Cookie {
 	s.T.Helper()
 	c := b.Cookie(s.Cookies.ScanName())
 	require.NotNil(s.T, c, "the browser has no scan cookie")
@@ -77,30 +77,22 @@ func (s *ScanSite) Held(b *Browser) ScanCookie {
 	return held
 }
 
-// A ScanCookie is what the browser's cookie of a scan holds, as it is sealed.
-type ScanCookie = scan.Cookie
-
 // ScanCookieOf opens a scan cookie of the site.
-func (s *Site) ScanCookieOf(c *http.Cookie) (held ScanCookie, ok bool) {
+func (s *Site) ScanCookieOf(c *http.Cookie) (held scan.Cookie, ok bool) {
 	plain, err := s.Cookies.Open(c.Name, c.Value, "scan")
 	return held, err == nil && json.Unmarshal(plain, &held) == nil
 }
 
 // SealScanCookie returns a scan cookie of the site.
-func (s *Site) SealScanCookie(c ScanCookie) *http.Cookie {
+func (s *Site) SealScanCookie(c scan.Cookie) *http.Cookie {
 	s.T.Helper()
 	value, err := s.Cookies.Seal(c, "scan", s.Cookies.ScanName())
 	require.NoError(s.T, err)
 	return &http.Cookie{Name: s.Cookies.ScanName(), Value: value}
 }
 
-// ScanTicketOf returns the ticket that a key makes.
-func ScanTicketOf(key []byte) string {
-	return scan.TicketOf(key)
-}
-
 // Show opens a page on a desk and returns what the QR code there stands for.
-func (s *ScanSite) Show(desk *Browser, target string) (path string, c ScanCookie) {
+func (s *ScanSite) Show(desk *Browser, target string) (path string, c scan.Cookie) {
 	s.T.Helper()
 	shown := desk.Visit(target)
 	require.Equal(s.T, http.StatusOK, shown.StatusCode, shown.Text)
@@ -149,13 +141,10 @@ func WrongNumber(right string) string {
 	return "0000"
 }
 
-// ScanPause is how long one look at a scan serves every question about it.
-const ScanPause = scan.Pause
-
 // StatusOf asks as the page's script does, when the last look is no longer good.
 func (s *ScanSite) StatusOf(b *Browser) string {
 	s.T.Helper()
-	s.Clock.Advance(ScanPause)
+	s.Clock.Advance(scan.Pause)
 	return b.Fetch(http.MethodGet, "/wechat/scan/status").Text
 }
 

@@ -31,6 +31,9 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
+// Root is where the module is, for tests of a suite that read its files.
+const Root = "../../.."
+
 // A Site is an application behind the middleware on a real server, with its
 // own simulated WeChat.
 type Site struct {

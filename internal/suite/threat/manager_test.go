@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"bytes"
@@ -7,44 +7,22 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
-
-// keepers are the ways in which sessions are kept: by the gate's manager and by
-// an application's, over stores that do much and little.
-func keepers(t *testing.T) map[string]func() []Option {
-	own := func(set func(m *scs.SessionManager)) func() []Option {
-		return func() []Option {
-			m := ownManager(store.New(redistest.Start(t).Pool()))
-			set(m)
-			return []Option{WithSessionManager(m)}
-		}
-	}
-	return map[string]func() []Option{
-		"in memory":  func() []Option { return nil },
-		"over Redis": func() []Option { return []Option{WithRedis(redistest.Start(t).Pool())} },
-		"over Redis, encrypted": func() []Option {
-			return []Option{WithRedis(redistest.Start(t).Pool()), WithSessionEncryption(sessionKeyForTests)}
-		},
-		"own manager":                          own(func(*scs.SessionManager) {}),
-		"own manager, hashed":                  own(func(m *scs.SessionManager) { m.HashTokenInStore = true }),
-		"own manager, with an idle timeout":    own(func(m *scs.SessionManager) { m.IdleTimeout = time.Hour }),
-		"own manager, this codec":              own(func(m *scs.SessionManager) { m.Codec = Codec{} }),
-		"own manager, a store that does least": func() []Option { return []Option{WithSessionManager(ownManager(plain{store.NewMemory()}))} },
-	}
-}
 
 func TestT79_NoSuccessorOfASessionThatEnded(t *testing.T) {
 	writes := map[string]func(m *scs.SessionManager, ctx context.Context, other string) error{
@@ -61,31 +39,31 @@ func TestT79_NoSuccessorOfASessionThatEnded(t *testing.T) {
 			return m.MergeSession(ctx, other)
 		},
 	}
-	ends := map[string]func(s *site, token string) error{
-		"revoked": func(s *site, _ string) error {
-			_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
+	ends := map[string]func(s *authtest.Site, token string) error{
+		"revoked": func(s *authtest.Site, _ string) error {
+			_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, authtest.AliceOpenID)
 			return err
 		},
-		"logged out": func(s *site, token string) error {
-			s.holding(s.sessionCookie(), token).post("/wechat/logout", url.Values{})
+		"logged out": func(s *authtest.Site, token string) error {
+			s.Holding(s.SessionCookie(), token).Post("/wechat/logout", url.Values{})
 			return nil
 		},
 	}
-	for kind, opts := range keepers(t) {
+	for kind, opts := range authtest.Keepers(t) {
 		for what, write := range writes {
 			for how, end := range ends {
 				if how == "revoked" && kind == "own manager, a store that does least" {
 					continue // has no index
 				}
 				t.Run(kind+", "+what+", "+how, func(t *testing.T) {
-					s := newSite(t, opts()...)
-					m := s.auth.Sessions()
-					token := s.browser().visitForToken("/a")
+					s := authtest.NewSite(t, opts()...)
+					m := s.Auth.Sessions()
+					token := s.Browser().VisitForToken("/a")
 					reader, other := token, ""
 					if what == "merge" { // an anonymous session takes the user's in
-						reader, other = s.sessionWith("cart", "book"), token
+						reader, other = s.SessionWith("cart", "book"), token
 					}
-					s.handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+					s.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
 						m.Get(r.Context(), "cart")
 						if what != "merge" {
 							assert.NoError(t, end(s, token))
@@ -94,15 +72,15 @@ func TestT79_NoSuccessorOfASessionThatEnded(t *testing.T) {
 							assert.NoError(t, write(m, r.Context(), other))
 							assert.NoError(t, end(s, token))
 						}
-						echo(w, r)
+						authtest.Echo(w, r)
 					})
-					late := s.holding(s.sessionCookie(), reader)
-					assert.Equal(t, http.StatusOK, late.step("/slow").StatusCode)
+					late := s.Holding(s.SessionCookie(), reader)
+					assert.Equal(t, http.StatusOK, late.Step("/slow").StatusCode)
 
-					for _, b := range []*browser{late, s.holding(s.sessionCookie(), token), s.holding(s.sessionCookie(), reader)} {
-						assert.Contains(t, b.step("/public").body, "logged-in=false")
+					for _, b := range []*authtest.Browser{late, s.Holding(s.SessionCookie(), token), s.Holding(s.SessionCookie(), reader)} {
+						assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 					}
-					if all, err := s.auth.sessions.guard.AllCtx(context.Background()); err == nil {
+					if all, err := s.Auth.Sessions().Store.(scs.IterableCtxStore).AllCtx(context.Background()); err == nil {
 						assert.Empty(t, all, "no record is left")
 					}
 				})
@@ -114,21 +92,21 @@ func TestT79_NoSuccessorOfASessionThatEnded(t *testing.T) {
 // A handler may save the session itself before it ends, under another token or
 // with another session in it.
 func TestSave_committedByHandler(t *testing.T) {
-	for kind, opts := range keepers(t) {
+	for kind, opts := range authtest.Keepers(t) {
 		if kind == "own manager, a store that does least" {
 			continue // has no index
 		}
 		for _, what := range []string{"renewed", "merged"} {
-			for how, end := range endings {
+			for how, end := range authtest.Endings {
 				t.Run(kind+", "+what+", "+how, func(t *testing.T) {
-					s := newSite(t, opts()...)
-					m := s.auth.Sessions()
-					token := s.browser().visitForToken("/a")
+					s := authtest.NewSite(t, opts()...)
+					m := s.Auth.Sessions()
+					token := s.Browser().VisitForToken("/a")
 					reader := token
 					if what == "merged" {
-						reader = s.sessionWith("cart", "book")
+						reader = s.SessionWith("cart", "book")
 					}
-					s.handle("/slow", func(_ http.ResponseWriter, r *http.Request) {
+					s.Handle("/slow", func(_ http.ResponseWriter, r *http.Request) {
 						if what == "merged" {
 							assert.NoError(t, m.MergeSession(r.Context(), token))
 						} else {
@@ -138,9 +116,9 @@ func TestSave_committedByHandler(t *testing.T) {
 						assert.NoError(t, err)
 						assert.NoError(t, end(s, saved))
 					})
-					b := s.holding(s.sessionCookie(), reader)
-					assert.Equal(t, http.StatusOK, b.step("/slow").StatusCode)
-					assert.Contains(t, b.step("/public").body, "logged-in=false")
+					b := s.Holding(s.SessionCookie(), reader)
+					assert.Equal(t, http.StatusOK, b.Step("/slow").StatusCode)
+					assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 				})
 			}
 		}
@@ -161,23 +139,23 @@ func TestDelete_otherSessions(t *testing.T) {
 		assert.NoError(t, m.Store.(scs.CtxStore).DeleteCtx(ctx, token))
 	}
 	for way, destroy := range map[string]func(*testing.T, *scs.SessionManager, context.Context, string){"Iterate": iterate, "DeleteCtx": inStore} {
-		for form, wrap := range ungated {
+		for form, wrap := range authtest.Ungated {
 			t.Run(way+"/"+form, func(t *testing.T) {
-				testDeleteOthers(t, destroy, func(s *site, h http.HandlerFunc) { s.serveUngated(wrap, h) })
+				testDeleteOthers(t, destroy, func(s *authtest.Site, h http.HandlerFunc) { s.ServeUngated(wrap, h) })
 			})
 		}
 		t.Run(way+"/in the gate", func(t *testing.T) {
-			testDeleteOthers(t, destroy, func(s *site, h http.HandlerFunc) { s.handle("/slow", h) })
+			testDeleteOthers(t, destroy, func(s *authtest.Site, h http.HandlerFunc) { s.Handle("/slow", h) })
 		})
 	}
 }
 
-func testDeleteOthers(t *testing.T, destroy func(*testing.T, *scs.SessionManager, context.Context, string), serve func(*site, http.HandlerFunc)) {
-	m := ownManager(store.NewMemory())
-	s := newSite(t, WithSessionManager(m))
+func testDeleteOthers(t *testing.T, destroy func(*testing.T, *scs.SessionManager, context.Context, string), serve func(*authtest.Site, http.HandlerFunc)) {
+	m := authtest.OwnManager(store.NewMemory())
+	s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
 	for _, used := range []string{"untouched", "read", "changed"} {
-		other, b := s.session(aliceOpenID), s.browser()
-		token := b.visitForToken("/a")
+		other, b := s.Session(authtest.AliceOpenID), s.Browser()
+		token := b.VisitForToken("/a")
 		for _, ends := range []string{other, token} {
 			serve(s, func(_ http.ResponseWriter, r *http.Request) {
 				switch used {
@@ -188,17 +166,10 @@ func testDeleteOthers(t *testing.T, destroy func(*testing.T, *scs.SessionManager
 				}
 				destroy(t, m, r.Context(), ends)
 			})
-			assert.Equal(t, http.StatusOK, b.step("/slow").StatusCode)
-			assert.Contains(t, s.holding(s.sessionCookie(), ends).step("/public").body, "logged-in=false", used)
+			assert.Equal(t, http.StatusOK, b.Step("/slow").StatusCode)
+			assert.Contains(t, s.Holding(s.SessionCookie(), ends).Step("/public").Text, "logged-in=false", used)
 		}
 	}
-}
-
-// visitForToken logs in by visiting a page, and returns the session's token.
-func (b *browser) visitForToken(target string) string {
-	b.t.Helper()
-	require.Contains(b.t, b.visit(target).body, "logged-in=true")
-	return b.cookie(b.site.sessionCookie()).Value
 }
 
 // betweenStore calls a function once, after the index was read.
@@ -216,35 +187,35 @@ func (s *betweenStore) SessionsOf(ctx context.Context, user string) ([]string, e
 
 func TestT79_ASessionThatMovesDuringARevocationEndsWithTheOthers(t *testing.T) {
 	inner := &betweenStore{Sessions: store.NewMemory()}
-	s := newSite(t, WithStore(inner))
-	s.handle("/renew", func(_ http.ResponseWriter, r *http.Request) {
-		assert.NoError(t, s.auth.Sessions().RenewToken(r.Context()))
+	s := authtest.NewSite(t, wechatauth.WithStore(inner))
+	s.Handle("/renew", func(_ http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, s.Auth.Sessions().RenewToken(r.Context()))
 	})
-	b := s.browser()
-	b.visitForToken("/a")
-	inner.then = func() { b.step("/renew") }
-	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
+	b := s.Browser()
+	b.VisitForToken("/a")
+	inner.then = func() { b.Step("/renew") }
+	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, authtest.AliceOpenID)
 	require.NoError(t, err)
-	assert.Contains(t, b.step("/public").body, "logged-in=false")
+	assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 }
 
 func TestT79_AMergedUserIsRevokedToo(t *testing.T) {
-	for kind, opts := range keepers(t) {
+	for kind, opts := range authtest.Keepers(t) {
 		if kind == "own manager, a store that does least" {
 			continue // has no index
 		}
 		t.Run(kind, func(t *testing.T) {
-			s := newSite(t, opts()...)
-			token := s.browser().visitForToken("/a")
-			s.handle("/merge", func(_ http.ResponseWriter, r *http.Request) {
-				assert.NoError(t, s.auth.Sessions().MergeSession(r.Context(), token))
+			s := authtest.NewSite(t, opts()...)
+			token := s.Browser().VisitForToken("/a")
+			s.Handle("/merge", func(_ http.ResponseWriter, r *http.Request) {
+				assert.NoError(t, s.Auth.Sessions().MergeSession(r.Context(), token))
 			})
-			b := s.holding(s.sessionCookie(), s.sessionWith("cart", "book"))
-			b.step("/merge")
-			require.Contains(t, b.step("/public").body, "logged-in=true")
-			_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
+			b := s.Holding(s.SessionCookie(), s.SessionWith("cart", "book"))
+			b.Step("/merge")
+			require.Contains(t, b.Step("/public").Text, "logged-in=true")
+			_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, authtest.AliceOpenID)
 			require.NoError(t, err)
-			assert.Contains(t, b.step("/public").body, "logged-in=false")
+			assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 		})
 	}
 }
@@ -255,66 +226,66 @@ func TestT79_ALoginElsewhereKeepsNoRevokedIdentity(t *testing.T) {
 	for kind, home := range map[string]scs.Store{"in memory": store.NewMemory(), "over Redis": store.New(redistest.Start(t).Pool())} {
 		for _, revoke := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s, revoked %t", kind, revoke), func(t *testing.T) {
-				m := ownManager(home)
+				m := authtest.OwnManager(home)
 				sim := wechattest.NewServer(wechattest.WithAccount(
 					wechattest.Account{AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret, Kind: wechattest.OfficialAccount},
-					wechattest.Account{AppID: shopB, Secret: "secret-of-b", Kind: wechattest.OfficialAccount}))
+					wechattest.Account{AppID: authtest.ShopB, Secret: "secret-of-b", Kind: wechattest.OfficialAccount}))
 				defer sim.Close()
-				s := newSite(t, WithEndpoints(sim.Endpoints()), WithSessionManager(m))
-				other, err := New(WithApp(shopB, "secret-of-b"), WithBaseURL(s.auth.base.String()), WithEndpoints(sim.Endpoints()),
-					WithPathPrefix("/other/"), WithSessionManager(m), WithOnLogin(func(ctx context.Context, _ Identity) error {
+				s := authtest.NewSite(t, wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithSessionManager(m))
+				other, err := wechatauth.New(wechatauth.WithApp(authtest.ShopB, "secret-of-b"), wechatauth.WithBaseURL(s.Base.String()), wechatauth.WithEndpoints(sim.Endpoints()),
+					wechatauth.WithPathPrefix("/other/"), wechatauth.WithSessionManager(m), wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
 						if !revoke {
 							return nil
 						}
-						_, err := s.auth.RevokeUser(ctx, wechattest.DefaultAppID, aliceOpenID)
+						_, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
 						return err
 					}))
 				require.NoError(t, err)
-				mux := s.routes().(*http.ServeMux)
+				mux := s.Routes().(*http.ServeMux)
 				mux.Handle("/other/", other)
-				mux.Handle("/b", other.RequireWeChat(http.HandlerFunc(echo)))
-				s.server.Config.Handler = mux
-				b := s.browser()
-				b.visitForToken("/a")
-				require.Contains(t, b.visit("/b").body, "logged-in=true")
-				assert.Contains(t, b.step("/public").body, fmt.Sprintf("logged-in=%t", !revoke))
-				assert.Contains(t, b.step("/b").body, "logged-in=true", "the login itself lasts")
+				mux.Handle("/b", other.RequireWeChat(http.HandlerFunc(authtest.Echo)))
+				s.Server.Config.Handler = mux
+				b := s.Browser()
+				b.VisitForToken("/a")
+				require.Contains(t, b.Visit("/b").Text, "logged-in=true")
+				assert.Contains(t, b.Step("/public").Text, fmt.Sprintf("logged-in=%t", !revoke))
+				assert.Contains(t, b.Step("/b").Text, "logged-in=true", "the login itself lasts")
 			})
 		}
 	}
 }
 
 func TestT87_ABearerTokenIsNoCookieBehindAnyGates(t *testing.T) {
-	wraps := map[string]func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler{
-		"one gate": func(_ *scs.SessionManager, a *Auth, h http.Handler) http.Handler { return a.LoadWeChat(h) },
-		"two gates": func(_ *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+	wraps := map[string]func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler{
+		"one gate": func(_ *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler { return a.LoadWeChat(h) },
+		"two gates": func(_ *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler {
 			return a.LoadWeChat(a.LoadWeChat(h))
 		},
-		"a handler that reads between": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+		"a handler that reads between": func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler {
 			inner := a.LoadWeChat(h)
 			return a.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { m.Get(r.Context(), "x"); inner.ServeHTTP(w, r) }))
 		},
-		"LoadAndSave": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+		"LoadAndSave": func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler {
 			return m.LoadAndSave(a.LoadWeChat(h))
 		},
-		"LoadAndSave and two gates": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+		"LoadAndSave and two gates": func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler {
 			return m.LoadAndSave(a.LoadWeChat(a.LoadWeChat(h)))
 		},
-		"LoadAndSave between two gates": func(m *scs.SessionManager, a *Auth, h http.Handler) http.Handler {
+		"LoadAndSave between two gates": func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler {
 			return a.LoadWeChat(m.LoadAndSave(a.LoadWeChat(h)))
 		},
 	}
-	for kind, opts := range keepers(t) {
+	for kind, opts := range authtest.Keepers(t) {
 		t.Run(kind, func(t *testing.T) {
-			s := newMiniSite(t, opts()...)
-			bearer, cookie := s.miniLogin(person(0)), s.browser().visitForToken("/a")
+			s := authtest.NewMiniSite(t, opts()...)
+			bearer, cookie := s.MiniLogin(authtest.Person(0)), s.Browser().VisitForToken("/a")
 			for name, wrap := range wraps {
-				s.server.Config.Handler = wrap(s.auth.Sessions(), s.auth, http.HandlerFunc(echo))
-				asCookie := s.holding(s.sessionCookie(), strings.TrimPrefix(bearer, bearerPrefix)).step("/public")
-				assert.Contains(t, asCookie.body, "logged-in=false", name)
-				assert.Contains(t, s.request(http.MethodGet, "/public", bearerPrefix+cookie, "").body, "logged-in=false", name)
-				assert.Contains(t, s.request(http.MethodGet, "/public", bearer, "").body, "logged-in=true", name)
-				assert.Contains(t, s.holding(s.sessionCookie(), cookie).step("/public").body, "logged-in=true", name)
+				s.Server.Config.Handler = wrap(s.Auth.Sessions(), s.Auth, http.HandlerFunc(authtest.Echo))
+				asCookie := s.Holding(s.SessionCookie(), strings.TrimPrefix(bearer, authtest.BearerPrefix)).Step("/public")
+				assert.Contains(t, asCookie.Text, "logged-in=false", name)
+				assert.Contains(t, s.Request(http.MethodGet, "/public", authtest.BearerPrefix+cookie, "").Text, "logged-in=false", name)
+				assert.Contains(t, s.Request(http.MethodGet, "/public", bearer, "").Text, "logged-in=true", name)
+				assert.Contains(t, s.Holding(s.SessionCookie(), cookie).Step("/public").Text, "logged-in=true", name)
 			}
 		})
 	}
@@ -322,14 +293,14 @@ func TestT87_ABearerTokenIsNoCookieBehindAnyGates(t *testing.T) {
 
 // A gate without a mini program takes no bearer token from a gate around it.
 func TestT87_AGateThatTakesNoBearerTokensTakesNoneFromAnother(t *testing.T) {
-	m := ownManager(store.NewMemory())
-	outer := newMiniSite(t, WithSessionManager(m))
-	inner, err := New(WithApp(miniApp, wechattest.DefaultMiniProgramSecret), WithBaseURL(outer.auth.base.String()),
-		WithEndpoints(outer.sim.Endpoints()), WithPathPrefix("/inner/"), WithSessionManager(m))
+	m := authtest.OwnManager(store.NewMemory())
+	outer := authtest.NewMiniSite(t, wechatauth.WithSessionManager(m))
+	inner, err := wechatauth.New(wechatauth.WithApp(authtest.MiniApp, wechattest.DefaultMiniProgramSecret), wechatauth.WithBaseURL(outer.Base.String()),
+		wechatauth.WithEndpoints(outer.Sim.Endpoints()), wechatauth.WithPathPrefix("/inner/"), wechatauth.WithSessionManager(m))
 	require.NoError(t, err)
-	token := outer.miniLogin(person(0))
-	outer.server.Config.Handler = outer.auth.RequireWeChat(inner.LoadWeChat(http.HandlerFunc(echo)))
-	assert.Contains(t, outer.request(http.MethodGet, "/a", token, "").body, "logged-in=false")
+	token := outer.MiniLogin(authtest.Person(0))
+	outer.Server.Config.Handler = outer.Auth.RequireWeChat(inner.LoadWeChat(http.HandlerFunc(authtest.Echo)))
+	assert.Contains(t, outer.Request(http.MethodGet, "/a", token, "").Text, "logged-in=false")
 }
 
 func TestT93_NewRefusesUnsafeCookiesOfAnOwnManager(t *testing.T) {
@@ -351,10 +322,10 @@ func TestT93_NewRefusesUnsafeCookiesOfAnOwnManager(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			m := ownManager(store.NewMemory())
+			m := authtest.OwnManager(store.NewMemory())
 			m.Cookie.Secure = true
 			c.set(&m.Cookie)
-			_, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://shop.example.com"), WithSessionManager(m))
+			_, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("https://shop.example.com"), wechatauth.WithSessionManager(m))
 			if c.says == "" {
 				require.NoError(t, err)
 				return
@@ -379,28 +350,28 @@ func TestT94_APublicPageWithASessionCookieIsPrivate(t *testing.T) {
 		"private":              {"Private"},
 		"no-store":             {"no-store"},
 	} {
-		for how, wrap := range loaders {
+		for how, wrap := range authtest.Loaders {
 			t.Run(name+", "+how, func(t *testing.T) {
-				s := newSite(t, WithSessionManager(ownManager(store.NewMemory())))
-				s.server.Config.Handler = wrap(s.auth.Sessions(), s.auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := authtest.NewSite(t, wechatauth.WithSessionManager(authtest.OwnManager(store.NewMemory())))
+				s.Server.Config.Handler = wrap(s.Auth.Sessions(), s.Auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/cart" {
-						s.auth.Sessions().Put(r.Context(), "cart", "1")
+						s.Auth.Sessions().Put(r.Context(), "cart", "1")
 						w.Header()["Cache-Control"] = lines
 						w.Header().Set("CDN-Cache-Control", "max-age=60")
 						w.Header().Set("Surrogate-Control", "max-age=60")
 						w.Header().Set("X-Accel-Expires", "60")
-						_ = s.auth.Sessions().RenewToken(r.Context())
+						_ = s.Auth.Sessions().RenewToken(r.Context())
 					}
-					echo(w, r)
+					authtest.Echo(w, r)
 				}))
-				b := s.browser()
-				b.visit("/a")
-				got := b.step("/cart")
-				require.NotEmpty(t, got.setOf(s.sessionCookie()))
+				b := s.Browser()
+				b.Visit("/a")
+				got := b.Step("/cart")
+				require.NotEmpty(t, got.SetOf(s.SessionCookie()))
 				var directives []string
 				for _, line := range got.Header["Cache-Control"] {
-					for _, d := range splitDirectives(line) {
-						directives = append(directives, strings.ToLower(d))
+					for _, d := range directive.FindAllString(line, -1) {
+						directives = append(directives, strings.ToLower(strings.TrimSpace(d)))
 					}
 				}
 				assert.Contains(t, directives, "private")
@@ -418,6 +389,12 @@ func TestT94_APublicPageWithASessionCookieIsPrivate(t *testing.T) {
 		}
 	}
 }
+
+// directive is one of a Cache-Control line, commas inside of quotes included.
+var directive = regexp.MustCompile(`(?:[^,"]|"[^"]*")+`)
+
+// tokenForm is the form of a session token.
+var tokenForm = regexp.MustCompile(`^[A-Za-z0-9_-]{43}$`)
 
 // dump is everything that a reader of Redis sees: keys and values.
 func dump(t *testing.T, server *redistest.Server) (all [][]byte) {
@@ -442,18 +419,18 @@ func dump(t *testing.T, server *redistest.Server) (all [][]byte) {
 }
 
 func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
-	for kind, opts := range map[string][]Option{
-		"plain": nil, "encrypted": {WithSessionEncryption(sessionKeyForTests)},
+	for kind, opts := range map[string][]wechatauth.Option{
+		"plain": nil, "encrypted": {wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)},
 	} {
 		t.Run(kind, func(t *testing.T) {
 			server := redistest.Start(t)
-			s := newScanSiteWith(t, func(p *redis.Pool) Option { return WithRedis(server.Pool()) },
-				append(opts, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens(0))...)
-			s.handle("/renew", func(_ http.ResponseWriter, r *http.Request) {
-				s.auth.Sessions().Put(r.Context(), "cart", "book")
-				assert.NoError(t, s.auth.Sessions().RenewToken(r.Context()))
+			s := authtest.NewScanSiteWith(t, func(p *redis.Pool) wechatauth.Option { return wechatauth.WithRedis(server.Pool()) },
+				append(opts, wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret), wechatauth.WithTokens(0))...)
+			s.Handle("/renew", func(_ http.ResponseWriter, r *http.Request) {
+				s.Auth.Sessions().Put(r.Context(), "cart", "book")
+				assert.NoError(t, s.Auth.Sessions().RenewToken(r.Context()))
 			})
-			m := s.auth.Sessions()
+			m := s.Auth.Sessions()
 			require.True(t, m.HashTokenInStore)
 			tokens := map[string]string{}
 			look := func(after string) {
@@ -468,45 +445,45 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 					}
 				}
 				for _, b := range all { // and what is there opens nothing
-					for i := 0; i+tokenLength <= len(b); i++ {
-						if word := string(b[i : i+tokenLength]); validToken(word) {
-							assert.Contains(t, s.holding(s.sessionCookie(), word).step("/public").body, "logged-in=false", after)
+					for i := 0; i+authtest.TokenLength <= len(b); i++ {
+						if word := string(b[i : i+authtest.TokenLength]); tokenForm.MatchString(word) {
+							assert.Contains(t, s.Holding(s.SessionCookie(), word).Step("/public").Text, "logged-in=false", after)
 						}
 					}
 				}
 			}
-			b := s.browser()
-			tokens["the login's"] = b.visitForToken("/a")
+			b := s.Browser()
+			tokens["the login's"] = b.VisitForToken("/a")
 			look("a login")
-			b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
-			tokens["the second login's"] = b.cookie(s.sessionCookie()).Value
+			b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+			tokens["the second login's"] = b.Cookie(s.SessionCookie()).Value
 			look("a login of the same user, whose old token leads to the new one")
-			b.step("/renew")
-			tokens["the renewed session's"] = b.cookie(s.sessionCookie()).Value
+			b.Step("/renew")
+			tokens["the renewed session's"] = b.Cookie(s.SessionCookie()).Value
 			look("RenewToken")
-			bearer := s.miniLogin(person(0))
-			tokens["the mini program's"] = strings.TrimPrefix(bearer, bearerPrefix)
+			bearer := s.MiniLogin(authtest.Person(0))
+			tokens["the mini program's"] = strings.TrimPrefix(bearer, authtest.BearerPrefix)
 			look("a mini program's login")
-			s.ticket(bearer, "/a")
+			s.Ticket(bearer, "/a")
 			look("an entry to the web-view")
-			desk := s.desk()
-			path, _ := s.show(desk, "/a")
-			phone := s.phoneOf(person(1))
-			s.scan(phone, path)
-			if c := phone.cookie(s.sessionCookie()); c != nil {
+			desk := s.Desk()
+			path, _ := s.Show(desk, "/a")
+			phone := s.PhoneOf(authtest.Person(1))
+			s.Scan(phone, path)
+			if c := phone.Cookie(s.SessionCookie()); c != nil {
 				tokens["the phone's"] = c.Value
 			}
 			look("a scan")
-			n := s.confirm(phone, path)
+			n := s.Confirm(phone, path)
 			look("a confirmed scan")
-			require.Contains(t, desk.enter("/a", n).body, "logged-in=true")
-			tokens["the scanned browser's"] = desk.cookie(s.sessionCookie()).Value
+			require.Contains(t, desk.Enter("/a", n).Text, "logged-in=true")
+			tokens["the scanned browser's"] = desk.Cookie(s.SessionCookie()).Value
 			look("a completed scan login")
 
-			ended, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
+			ended, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, authtest.AliceOpenID)
 			require.NoError(t, err)
 			assert.Positive(t, ended, "the index has the hashes")
-			assert.Contains(t, b.step("/public").body, "logged-in=false")
+			assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 		})
 	}
 }

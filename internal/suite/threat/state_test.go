@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"context"
@@ -22,6 +22,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
@@ -33,67 +35,60 @@ import (
 
 func TestT01_ACallbackThatThisBrowserDidNotBeginLogsNobodyIn(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	attacker, victim := s.browser(), s.browser()
-	attack := attacker.authorize("/gift")
-	own := victim.authorize("/a")
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	attacker, victim := s.Browser(), s.Browser()
+	attack := attacker.Authorize("/gift")
+	own := victim.Authorize("/a")
 	attackURL, err := url.Parse(attack)
 	require.NoError(t, err)
-	theirs := s.flowCookie(s.pending("/b"))
+	theirs := s.FlowCookie(s.Pending("/b"))
 
 	cases := map[string]struct {
-		browser *browser
+		browser *authtest.Browser
 		url     string
-		reason  Reason
+		reason  wechatauth.Reason
 	}{
-		"a browser without a cookie":                         {s.browser(), attack, ReasonFlowCookieMissing},
-		"a browser with another pending login":               {victim, attack, ReasonFlowCookieMissing},
-		"the attacker's code with the victim's state":        {s.browser(), strings.Replace(own, "code=", "code="+attackURL.Query().Get("code")[:3], 1), ReasonFlowCookieMissing},
-		"the attacker's state with a cookie of another name": {s.holding(theirs.Name, theirs.Value), attack, ReasonFlowCookieMissing},
-		"the attacker's state on a cookie of another login":  {s.holding(s.auth.cookies.CookieName(attackURL.Query().Get("state")), theirs.Value), attack, ReasonStateMismatch},
+		"a browser without a cookie":                         {s.Browser(), attack, wechatauth.ReasonFlowCookieMissing},
+		"a browser with another pending login":               {victim, attack, wechatauth.ReasonFlowCookieMissing},
+		"the attacker's code with the victim's state":        {s.Browser(), strings.Replace(own, "code=", "code="+attackURL.Query().Get("code")[:3], 1), wechatauth.ReasonFlowCookieMissing},
+		"the attacker's state with a cookie of another name": {s.Holding(theirs.Name, theirs.Value), attack, wechatauth.ReasonFlowCookieMissing},
+		"the attacker's state on a cookie of another login":  {s.Holding(s.Cookies.CookieName(attackURL.Query().Get("state")), theirs.Value), attack, wechatauth.ReasonStateMismatch},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			s.untouched(t, redis, func() {
-				got := c.browser.step(c.url)
+			s.Untouched(t, redis, func() {
+				got := c.browser.Step(c.url)
 				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-				assert.Contains(t, got.body, string(c.reason))
+				assert.Contains(t, got.Text, string(c.reason))
 				assert.Empty(t, got.Header["Set-Cookie"], "no session, and the cookie is kept")
 			})
 		})
 	}
 
-	loggedIn := s.loggedIn(bobOpenID)
-	before := loggedIn.cookie(s.sessionCookie()).Value
-	got := loggedIn.step(attack)
+	loggedIn := s.LoggedIn(authtest.BobOpenID)
+	before := loggedIn.Cookie(s.SessionCookie()).Value
+	got := loggedIn.Step(attack)
 	assert.Equal(t, "/", got.Header.Get("Location"), "a visitor who is logged in goes on")
 	assert.Empty(t, got.Header["Set-Cookie"])
-	assert.Equal(t, before, loggedIn.cookie(s.sessionCookie()).Value)
-	assert.Contains(t, loggedIn.visit("/a").body, bobOpenID, "as himself")
-	assert.Zero(t, s.exchanges())
+	assert.Equal(t, before, loggedIn.Cookie(s.SessionCookie()).Value)
+	assert.Contains(t, loggedIn.Visit("/a").Text, authtest.BobOpenID, "as himself")
+	assert.Zero(t, s.Exchanges())
 
-	assert.Contains(t, victim.visit(own).body, "url=/a logged-in=true", "after all that, the victim's own login works")
-}
-
-// holding is a browser in which a cookie was planted.
-func (s *site) holding(name, value string) *browser {
-	b := s.browser()
-	b.setCookie(name, value)
-	return b
+	assert.Contains(t, victim.Visit(own).Text, "url=/a logged-in=true", "after all that, the victim's own login works")
 }
 
 func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 	t.Run("a cookie of the same name before ours does not end the login", func(t *testing.T) {
-		s := newSite(t)
-		s.grant(3)
+		s := authtest.NewSite(t)
+		s.Grant(3)
 		for name, planted := range map[string]func(f flow.Flow) string{
 			"garbage":                     func(flow.Flow) string { return "x" },
-			"ours, one byte changed":      func(f flow.Flow) string { return flipBit(s.flowCookie(f).Value, 40) },
-			"another login's under ours":  func(flow.Flow) string { return s.flowCookie(s.pending("/gift")).Value },
+			"ours, one byte changed":      func(f flow.Flow) string { return flipBit(s.FlowCookie(f).Value, 40) },
+			"another login's under ours":  func(flow.Flow) string { return s.FlowCookie(s.Pending("/gift")).Value },
 			"seven of them, which is all": nil,
 		} {
-			f := s.pending("/a")
-			own := s.flowCookie(f)
+			f := s.Pending("/a")
+			own := s.FlowCookie(f)
 			cookies := []*http.Cookie{}
 			if planted != nil {
 				cookies = append(cookies, &http.Cookie{Name: own.Name, Value: planted(f)})
@@ -101,33 +96,33 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 				for range cookie.MaxOpened - 1 {
 					cookies = append(cookies, &http.Cookie{Name: own.Name, Value: "x"})
 				}
-				s.grant(1)
+				s.Grant(1)
 			}
-			got := s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(append(cookies, own)...))
+			got := s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(append(cookies, own)...))
 			assert.Equal(t, "/a", got.Header.Get("Location"), name)
 		}
 	})
 	t.Run("a sealed cookie opens under its own name only", func(t *testing.T) {
-		s := newSite(t)
-		f, other := s.pending("/a"), s.pending("/b")
-		got := s.wire(http.MethodGet, callbackOf(other, "code"), pageHeader,
-			cookieHeader(&http.Cookie{Name: s.auth.cookies.CookieName(other.State), Value: s.flowCookie(f).Value}))
+		s := authtest.NewSite(t)
+		f, other := s.Pending("/a"), s.Pending("/b")
+		got := s.Wire(http.MethodGet, authtest.CallbackOf(other, "code"), authtest.PageHeader,
+			authtest.CookieHeader(&http.Cookie{Name: s.Cookies.CookieName(other.State), Value: s.FlowCookie(f).Value}))
 		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-		assert.Contains(t, got.body, string(ReasonStateMismatch))
-		assert.Zero(t, s.exchanges())
+		assert.Contains(t, got.Text, string(wechatauth.ReasonStateMismatch))
+		assert.Zero(t, s.Exchanges())
 	})
 	t.Run("a login that begins takes a fresh state, whatever the browser brings", func(t *testing.T) {
-		s := newSite(t)
-		f := s.pending("/gift")
-		planted := s.flowCookie(f)
-		got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(planted))
-		require.Len(t, got.flowCookies(), 1)
-		assert.NotEqual(t, planted.Name, got.flowCookies()[0].Name)
+		s := authtest.NewSite(t)
+		f := s.Pending("/gift")
+		planted := s.FlowCookie(f)
+		got := s.Wire(http.MethodGet, "/a", authtest.PageHeader, authtest.CookieHeader(planted))
+		require.Len(t, got.FlowCookies(), 1)
+		assert.NotEqual(t, planted.Name, got.FlowCookies()[0].Name)
 		assert.NotContains(t, got.Header.Get("Location"), f.State)
 	})
 	t.Run("on https no neighbour can plant one at all", func(t *testing.T) {
-		s := newTLSSite(t)
-		set := s.browser().step("/a").flowCookies()
+		s := authtest.NewTLSSite(t)
+		set := s.Browser().Step("/a").FlowCookies()
 		require.Len(t, set, 1)
 		c := set[0]
 		assert.True(t, strings.HasPrefix(c.Name, "__Host-wechat_flow_"), c.Name)
@@ -140,9 +135,9 @@ func TestT02_APlantedPendingLoginIsOfNoUse(t *testing.T) {
 }
 
 func TestT03_TheStartTakesNothingFromTheRequestButTheReturnTarget(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	clean := withoutState(b.step("/wechat/login?next=%2Fa").Header.Get("Location"))
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	clean := authtest.WithoutState(b.Step("/wechat/login?next=%2Fa").Header.Get("Location"))
 	require.Contains(t, clean, "state=STATE")
 	for _, extra := range []string{
 		"state=x", "state=" + strings.Repeat("A", 32), "nonce=x", "appid=wxffffffffffffffff", "scope=snsapi_userinfo",
@@ -150,14 +145,14 @@ func TestT03_TheStartTakesNothingFromTheRequestButTheReturnTarget(t *testing.T) 
 		"component_appid=wxffffffffffffffff", "connect_redirect=1", "code=x", "channel=website", "lang=en",
 	} {
 		t.Run(extra, func(t *testing.T) {
-			got := b.step("/wechat/login?" + extra + "&next=%2Fa").Header.Get("Location")
-			assert.Equal(t, clean, withoutState(got))
+			got := b.Step("/wechat/login?" + extra + "&next=%2Fa").Header.Get("Location")
+			assert.Equal(t, clean, authtest.WithoutState(got))
 			assert.NotContains(t, got, strings.Repeat("A", 32))
 		})
 	}
 	seen := map[string]bool{}
 	for range 50 {
-		location, err := url.Parse(b.step("/a").Header.Get("Location"))
+		location, err := url.Parse(b.Step("/a").Header.Get("Location"))
 		require.NoError(t, err)
 		state := location.Query().Get("state")
 		assert.Regexp(t, `^[A-Za-z0-9]{32}$`, state)
@@ -168,84 +163,89 @@ func TestT03_TheStartTakesNothingFromTheRequestButTheReturnTarget(t *testing.T) 
 
 func TestT04_ACapturedCallbackIsWorthNothingInAnotherBrowser(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	b := s.browser()
-	callback := b.authorize("/a")
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	b := s.Browser()
+	callback := b.Authorize("/a")
 	refused := func(when string) {
-		s.untouched(t, redis, func() {
-			got := s.browser().step(callback)
+		s.Untouched(t, redis, func() {
+			got := s.Browser().Step(callback)
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode, when)
 			assert.Empty(t, got.Header["Set-Cookie"], when)
 		})
 	}
 	refused("before it was used")
-	require.Contains(t, b.visit(callback).body, "logged-in=true")
+	require.Contains(t, b.Visit(callback).Text, "logged-in=true")
 	refused("after it was used")
 }
 
 func TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	b := s.browser()
-	callback := b.authorize("/orders?id=7#x")
-	flowCookies := b.client.Jar.Cookies(s.auth.base)
-	first := b.step(callback)
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	b := s.Browser()
+	callback := b.Authorize("/orders?id=7#x")
+	flowCookies := b.Client.Jar.Cookies(s.Base)
+	first := b.Step(callback)
 	require.Equal(t, http.StatusSeeOther, first.StatusCode)
 	for range 3 {
-		again := b.step(callback)
+		again := b.Step(callback)
 		assert.Equal(t, http.StatusSeeOther, again.StatusCode)
 		assert.Equal(t, first.Header.Get("Location"), again.Header.Get("Location"))
 		assert.Empty(t, again.Header["Set-Cookie"])
 	}
-	lost := s.wire(http.MethodGet, callback, pageHeader, cookieHeader(flowCookies...))
+	lost := s.Wire(http.MethodGet, callback, authtest.PageHeader, authtest.CookieHeader(flowCookies...))
 	assert.Equal(t, first.Header.Get("Location"), lost.Header.Get("Location"), "where the first answer was lost on the way")
-	assert.Equal(t, first.setOf(s.sessionCookie()), lost.setOf(s.sessionCookie()), "the same session")
+	assert.Equal(t, first.SetOf(s.SessionCookie()), lost.SetOf(s.SessionCookie()), "the same session")
 	anotherCode := regexp.MustCompile(`code=\w+`).ReplaceAllString(callback, "code=another")
-	assert.Equal(t, first.Header.Get("Location"), b.step(anotherCode).Header.Get("Location"), "WeChat sends two codes for one state, too")
-	assert.Equal(t, 1, s.exchanges())
+	assert.Equal(t, first.Header.Get("Location"), b.Step(anotherCode).Header.Get("Location"), "WeChat sends two codes for one state, too")
+	assert.Equal(t, 1, s.Exchanges())
 }
 
 func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 	key := []byte("a flow key that two gates share, in tests")
 	redis := redistest.Start(t)
-	s := newSite(t, WithFlowKeys(key), WithRedis(redis.Pool()))
-	gate := func(opts ...Option) *Auth {
-		a, err := New(append([]Option{
-			WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
-			WithEndpoints(s.sim.Endpoints()), WithFlowKeys(key), WithRedis(redis.Pool()), withClock(s.clock.Now),
+	s := authtest.NewSite(t, wechatauth.WithFlowKeys(key), wechatauth.WithRedis(redis.Pool()))
+	begin := func(host string, opts ...wechatauth.Option) (f flow.Flow, cookie *http.Cookie) {
+		a, err := wechatauth.New(append([]wechatauth.Option{
+			wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("http://" + host),
+			wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithFlowKeys(key), wechatauth.WithRedis(redis.Pool()), authtest.WithClock(s.Clock.Now),
 		}, opts...)...)
 		require.NoError(t, err)
-		return a
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, "/a", nil)
+		r.Host = host
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("User-Agent", wechattest.IPhone)
+		a.RequireWeChat(http.HandlerFunc(authtest.Echo)).ServeHTTP(w, r)
+		begun := authtest.Answer{Response: w.Result()}
+		require.Len(t, begun.FlowCookies(), 1)
+		return flow.Flow{State: authtest.MustParse(t, begun.Header.Get("Location")).Query().Get("state")}, begun.FlowCookies()[0]
 	}
 	cases := map[string]struct {
-		from *Auth
-		want Reason
+		host string
+		opts []wechatauth.Option
+		want wechatauth.Reason
 	}{
-		"the same gate on another instance": {gate(), ""},
-		"another account":                   {gate(WithApp("wx00000000000000f1", "another-secret-for-tests")), ReasonStateMismatch},
-		"another path prefix":               {gate(WithPathPrefix("/auth/")), ReasonStateMismatch},
-		"another host":                      {gate(WithBaseURL("http://localhost:1")), ReasonStateMismatch},
-		"another key":                       {gate(WithFlowKeys([]byte("another flow key, which nobody shares"))), ReasonStateMismatch},
+		"the same gate on another instance": {s.Base.Host, nil, ""},
+		"another account":                   {s.Base.Host, []wechatauth.Option{wechatauth.WithApp("wx00000000000000f1", "another-secret-for-tests")}, wechatauth.ReasonStateMismatch},
+		"another path prefix":               {s.Base.Host, []wechatauth.Option{wechatauth.WithPathPrefix("/auth/")}, wechatauth.ReasonStateMismatch},
+		"another host":                      {"localhost:1", nil, wechatauth.ReasonStateMismatch},
+		"another key":                       {s.Base.Host, []wechatauth.Option{wechatauth.WithFlowKeys([]byte("another flow key, which nobody shares"))}, wechatauth.ReasonStateMismatch},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			f := s.pending("/a")
-			f.AppID = c.from.official.appID
-			w := cookieWriter{}
-			c.from.cookies.Put(w, nil, f)
-			cookie := (&http.Response{Header: w.Header()}).Cookies()[0]
-			request := func() answer {
-				return s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(cookie))
+			f, cookie := begin(c.host, c.opts...)
+			request := func() authtest.Answer {
+				return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(cookie))
 			}
 			if c.want == "" {
-				s.grant(1)
+				s.Grant(1)
 				assert.Equal(t, "/a", request().Header.Get("Location"))
 				return
 			}
-			s.untouched(t, redis, func() {
+			s.Untouched(t, redis, func() {
 				got := request()
 				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-				assert.Contains(t, got.body, string(c.want))
+				assert.Contains(t, got.Text, string(c.want))
 			})
 		})
 	}
@@ -253,8 +253,8 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 
 func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	now := s.clock.Now()
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	now := s.Clock.Now()
 	at := func(d time.Duration) int64 { return now.Add(d).UnixMilli() }
 	cases := map[string]struct {
 		issuedAt int64
@@ -276,20 +276,20 @@ func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
-			f := s.pending("/a")
+			f := s.Pending("/a")
 			f.IssuedAt = c.issuedAt
-			request := func() answer {
-				return s.wire(http.MethodGet, callbackOf(f, "code"), pageHeader, cookieHeader(s.flowCookie(f)))
+			request := func() authtest.Answer {
+				return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
 			}
 			if c.lives {
-				s.grant(1)
+				s.Grant(1)
 				assert.Equal(t, "/a", request().Header.Get("Location"))
 				return
 			}
-			s.untouched(t, redis, func() {
+			s.Untouched(t, redis, func() {
 				got := request()
 				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-				assert.Contains(t, got.body, string(ReasonStateExpired))
+				assert.Contains(t, got.Text, string(wechatauth.ReasonStateExpired))
 			})
 		})
 	}
@@ -297,42 +297,42 @@ func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
 
 func TestT09_TabsDoNotOverwriteEachOther(t *testing.T) {
 	t.Run("twenty that all began before any answer came all log in", func(t *testing.T) {
-		s := newSite(t)
+		s := authtest.NewSite(t)
 		var mu sync.Mutex
 		var cookies []*http.Cookie
 		callbacks := map[string]string{} // by target
 		var wg sync.WaitGroup
 		for i := range 20 {
 			wg.Go(func() {
-				b, target := s.browser(), fmt.Sprintf("/tab/%d", i)
-				callback := b.authorize(target)
+				b, target := s.Browser(), fmt.Sprintf("/tab/%d", i)
+				callback := b.Authorize(target)
 				mu.Lock()
 				defer mu.Unlock()
 				callbacks[target] = callback
-				cookies = append(cookies, b.client.Jar.Cookies(s.auth.base)...)
+				cookies = append(cookies, b.Client.Jar.Cookies(s.Base)...)
 			})
 		}
 		wg.Wait()
 		require.Len(t, cookies, 20)
-		assert.Less(t, len(cookieHeader(cookies...)), 8<<10, "no server answers 431")
-		one := s.browser()
-		one.client.Jar.SetCookies(s.auth.base, cookies)
+		assert.Less(t, len(authtest.CookieHeader(cookies...)), 8<<10, "no server answers 431")
+		one := s.Browser()
+		one.Client.Jar.SetCookies(s.Base, cookies)
 		for target, callback := range callbacks {
-			got := one.step(callback)
+			got := one.Step(callback)
 			assert.Equal(t, http.StatusSeeOther, got.StatusCode)
 			assert.Equal(t, target, got.Header.Get("Location"))
 		}
-		assert.Contains(t, one.visit("/a").body, "logged-in=true")
-		assert.Equal(t, 20, s.exchanges())
+		assert.Contains(t, one.Visit("/a").Text, "logged-in=true")
+		assert.Equal(t, 20, s.Exchanges())
 	})
 	t.Run("the browser keeps five, in 4,096 bytes, and is told to start again for the rest", func(t *testing.T) {
-		s := newSite(t)
-		b := s.browser()
+		s := authtest.NewSite(t)
+		b := s.Browser()
 		for i := range 20 {
-			b.step(fmt.Sprintf("/tab/%d?%s", i, strings.Repeat("a", 100*i)))
-			s.clock.Advance(time.Second)
+			b.Step(fmt.Sprintf("/tab/%d?%s", i, strings.Repeat("a", 100*i)))
+			s.Clock.Advance(time.Second)
 			held, size := 0, 0
-			for _, c := range b.client.Jar.Cookies(s.auth.base) {
+			for _, c := range b.Client.Jar.Cookies(s.Base) {
 				held, size = held+1, size+len(c.Name)+len(c.Value)
 			}
 			assert.LessOrEqual(t, held, flow.MaxFlows)
@@ -343,9 +343,9 @@ func TestT09_TabsDoNotOverwriteEachOther(t *testing.T) {
 
 // survivors finishes logins, and returns the return targets of those that were
 // still pending, in their order.
-func (b *browser) survivors(callbacks []string) (targets []string) {
+func survivors(b *authtest.Browser, callbacks []string) (targets []string) {
 	for _, callback := range callbacks {
-		if got := b.step(callback); got.StatusCode == http.StatusSeeOther {
+		if got := b.Step(callback); got.StatusCode == http.StatusSeeOther {
 			targets = append(targets, got.Header.Get("Location"))
 		}
 	}
@@ -353,29 +353,29 @@ func (b *browser) survivors(callbacks []string) (targets []string) {
 }
 
 func TestT09_TheNewestFiveStayWhenAllBeganInOneSecond(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
+	s := authtest.NewSite(t)
+	b := s.Browser()
 	var callbacks []string
 	for i := range 20 {
-		callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d", i)))
+		callbacks = append(callbacks, b.Authorize(fmt.Sprintf("/tab/%d", i)))
 	}
-	assert.Equal(t, []string{"/tab/15", "/tab/16", "/tab/17", "/tab/18", "/tab/19"}, b.survivors(callbacks))
+	assert.Equal(t, []string{"/tab/15", "/tab/16", "/tab/17", "/tab/18", "/tab/19"}, survivors(b, callbacks))
 }
 
 func TestT09_AfterTwentyAtOnceTheNextKeepsTheNewest(t *testing.T) {
 	for name, apart := range map[string]time.Duration{"in one second": 0, "a second apart": time.Second} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			one := s.browser()
+			s := authtest.NewSite(t)
+			one := s.Browser()
 			var callbacks []string
 			for i := range 20 {
-				b := s.browser()
-				callbacks = append(callbacks, b.authorize(fmt.Sprintf("/tab/%d", i)))
-				one.client.Jar.SetCookies(s.auth.base, b.client.Jar.Cookies(s.auth.base))
-				s.clock.Advance(apart)
+				b := s.Browser()
+				callbacks = append(callbacks, b.Authorize(fmt.Sprintf("/tab/%d", i)))
+				one.Client.Jar.SetCookies(s.Base, b.Client.Jar.Cookies(s.Base))
+				s.Clock.Advance(apart)
 			}
-			callbacks = append(callbacks, one.authorize("/tab/20"))
-			assert.Equal(t, []string{"/tab/16", "/tab/17", "/tab/18", "/tab/19", "/tab/20"}, one.survivors(callbacks))
+			callbacks = append(callbacks, one.Authorize("/tab/20"))
+			assert.Equal(t, []string{"/tab/16", "/tab/17", "/tab/18", "/tab/19", "/tab/20"}, survivors(one, callbacks))
 		})
 	}
 }
@@ -383,35 +383,35 @@ func TestT09_AfterTwentyAtOnceTheNextKeepsTheNewest(t *testing.T) {
 // The numbers stand in docs/proxies.md.
 func TestT09_LongerTargetsLeaveRoomForFewerTabs(t *testing.T) {
 	for size, tabs := range map[int]int{300: 5, 500: 4, 700: 3, 1000: 2} {
-		s := newSite(t)
-		b := s.browser()
+		s := authtest.NewSite(t)
+		b := s.Browser()
 		var callbacks []string
 		for range flow.MaxFlows + 1 {
-			callbacks = append(callbacks, b.authorize("/"+strings.Repeat("a", size-1)))
+			callbacks = append(callbacks, b.Authorize("/"+strings.Repeat("a", size-1)))
 		}
-		assert.Len(t, b.survivors(callbacks), tabs, "%d bytes", size)
+		assert.Len(t, survivors(b, callbacks), tabs, "%d bytes", size)
 	}
 }
 
 // The trail's name begins as those of the pending logins do.
 func TestT09_TheTrailIsNoPendingLogin(t *testing.T) {
-	s := newSite(t)
-	assert.Len(t, s.auth.cookies.TrailName(), len("wechat_flow_trail_AbC-9_"))
-	b := s.browser()
-	b.visit("/a")
-	held := []*http.Cookie{b.cookie(s.auth.cookies.TrailName())}
+	s := authtest.NewSite(t)
+	assert.Len(t, s.Cookies.TrailName(), len("wechat_flow_trail_AbC-9_"))
+	b := s.Browser()
+	b.Visit("/a")
+	held := []*http.Cookie{b.Cookie(s.Cookies.TrailName())}
 	require.NotNil(t, held[0])
 	for range flow.MaxFlows {
-		held = append(held, s.flowCookie(s.pending("/a")))
+		held = append(held, s.FlowCookie(s.Pending("/a")))
 	}
-	got := s.wire(http.MethodGet, "/a", pageHeader, cookieHeader(held...))
-	assert.Empty(t, got.setOf(held[0].Name))
+	got := s.Wire(http.MethodGet, "/a", authtest.PageHeader, authtest.CookieHeader(held...))
+	assert.Empty(t, got.SetOf(held[0].Name))
 	assert.Len(t, got.Header["Set-Cookie"], 2, "a new one, and the oldest goes")
 }
 
 func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	fetch := func(mode, dest string) []string {
 		return []string{"Accept: */*", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: " + mode, "Sec-Fetch-Dest: " + dest}
 	}
@@ -435,9 +435,9 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 		"XMLHttpRequest":             {http.MethodGet, []string{"Accept: text/html, */*", "X-Requested-With: XMLHttpRequest"}},
 		"prefetch":                   {http.MethodGet, append(fetch("navigate", "document"), "Sec-Purpose: prefetch")},
 		"prerender":                  {http.MethodGet, append(fetch("navigate", "document"), "Sec-Purpose: prefetch;prerender")},
-		"old prefetch":               {http.MethodGet, []string{pageHeader, "Purpose: prefetch"}},
-		"Firefox's prefetch":         {http.MethodGet, []string{pageHeader, "X-Moz: prefetch"}},
-		"Safari's preview":           {http.MethodGet, []string{pageHeader, "X-Purpose: preview"}},
+		"old prefetch":               {http.MethodGet, []string{authtest.PageHeader, "Purpose: prefetch"}},
+		"Firefox's prefetch":         {http.MethodGet, []string{authtest.PageHeader, "X-Moz: prefetch"}},
+		"Safari's preview":           {http.MethodGet, []string{authtest.PageHeader, "X-Purpose: preview"}},
 		"JSON":                       {http.MethodGet, []string{"Accept: application/json"}},
 		"JSON of a page of ours":     {http.MethodGet, []string{"Accept: application/json", "Sec-Fetch-Site: same-origin"}},
 		"anything of a page of ours": {http.MethodGet, []string{"Accept: */*", "Sec-Fetch-Site: same-origin"}},
@@ -447,31 +447,31 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 		"anything":                   {http.MethodGet, []string{"Accept: */*"}},
 		"no Accept":                  {http.MethodGet, nil},
 		"events":                     {http.MethodGet, []string{"Accept: text/event-stream", "Cache-Control: no-cache"}},
-		"WebSocket":                  {http.MethodGet, []string{pageHeader, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}},
-		"API client with a token":    {http.MethodGet, []string{pageHeader, "Authorization: Bearer token-for-tests"}},
+		"WebSocket":                  {http.MethodGet, []string{authtest.PageHeader, "Upgrade: websocket", "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="}},
+		"API client with a token":    {http.MethodGet, []string{authtest.PageHeader, "Authorization: Bearer token-for-tests"}},
 		"HEAD of a script":           {http.MethodHead, fetch("cors", "empty")},
-		"OPTIONS":                    {http.MethodOptions, []string{pageHeader}},
-		"OPTIONS with an origin":     {http.MethodOptions, []string{pageHeader, "Origin: https://evil.example"}},
-		"POST of a form":             {http.MethodPost, append(fetch("navigate", "document"), pageHeader, "Content-Length: 0")},
-		"PUT":                        {http.MethodPut, []string{pageHeader, "Content-Length: 0"}},
-		"PATCH":                      {http.MethodPatch, []string{pageHeader, "Content-Length: 0"}},
-		"DELETE":                     {http.MethodDelete, []string{pageHeader}},
-		"PROPFIND":                   {"PROPFIND", []string{pageHeader}},
-		"a method nobody knows":      {"BREW", []string{pageHeader}},
-		"a page with a method added": {http.MethodPost, []string{pageHeader, "X-HTTP-Method-Override: GET", "Content-Length: 0"}},
+		"OPTIONS":                    {http.MethodOptions, []string{authtest.PageHeader}},
+		"OPTIONS with an origin":     {http.MethodOptions, []string{authtest.PageHeader, "Origin: https://evil.example"}},
+		"POST of a form":             {http.MethodPost, append(fetch("navigate", "document"), authtest.PageHeader, "Content-Length: 0")},
+		"PUT":                        {http.MethodPut, []string{authtest.PageHeader, "Content-Length: 0"}},
+		"PATCH":                      {http.MethodPatch, []string{authtest.PageHeader, "Content-Length: 0"}},
+		"DELETE":                     {http.MethodDelete, []string{authtest.PageHeader}},
+		"PROPFIND":                   {"PROPFIND", []string{authtest.PageHeader}},
+		"a method nobody knows":      {"BREW", []string{authtest.PageHeader}},
+		"a page with a method added": {http.MethodPost, []string{authtest.PageHeader, "X-HTTP-Method-Override: GET", "Content-Length: 0"}},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			for _, target := range []string{"/a", "/profile"} {
-				s.untouched(t, redis, func() {
-					got := s.wire(c.method, target, c.header...)
+				s.Untouched(t, redis, func() {
+					got := s.Wire(c.method, target, c.header...)
 					assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 					assert.Empty(t, got.Header["Set-Cookie"])
 					assert.Empty(t, got.Header.Get("Location"))
 				})
 			}
-			s.untouched(t, redis, func() {
-				got := s.wire(c.method, "/wechat/login?next=%2Fa", c.header...)
+			s.Untouched(t, redis, func() {
+				got := s.Wire(c.method, "/wechat/login?next=%2Fa", c.header...)
 				want := http.StatusUnauthorized
 				switch {
 				case c.method != http.MethodGet && c.method != http.MethodHead:
@@ -485,35 +485,35 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 		})
 	}
 	for name, header := range map[string][]string{
-		"a page visit":                        append(fetch("navigate", "document"), pageHeader),
-		"a page visit of an old browser":      {pageHeader},
-		"a page visit of an Android web-view": {pageHeader, "X-Requested-With: com.tencent.mm"},
-		"a page visit by a service worker":    append(fetch("navigate", "empty")[1:], pageHeader),
-		"a page visit behind HTTP Basic":      append(fetch("navigate", "document"), pageHeader, "Authorization: Basic dXNlcjpwYXNzd29yZA=="),
-		"a page visit with blank headers":     {pageHeader, "Authorization:", "Upgrade:", "Sec-Fetch-Mode:", "Sec-Fetch-Dest:", "X-Requested-With:", "Purpose:"},
+		"a page visit":                        append(fetch("navigate", "document"), authtest.PageHeader),
+		"a page visit of an old browser":      {authtest.PageHeader},
+		"a page visit of an Android web-view": {authtest.PageHeader, "X-Requested-With: com.tencent.mm"},
+		"a page visit by a service worker":    append(fetch("navigate", "empty")[1:], authtest.PageHeader),
+		"a page visit behind HTTP Basic":      append(fetch("navigate", "document"), authtest.PageHeader, "Authorization: Basic dXNlcjpwYXNzd29yZA=="),
+		"a page visit with blank headers":     {authtest.PageHeader, "Authorization:", "Upgrade:", "Sec-Fetch-Mode:", "Sec-Fetch-Dest:", "X-Requested-With:", "Purpose:"},
 	} {
 		for _, method := range []string{http.MethodGet, http.MethodHead} {
 			t.Run(name+", "+method, func(t *testing.T) {
-				got := s.wire(method, "/a", header...)
+				got := s.Wire(method, "/a", header...)
 				assert.Equal(t, http.StatusSeeOther, got.StatusCode)
-				assert.Len(t, got.flowCookies(), 1)
+				assert.Len(t, got.FlowCookies(), 1)
 			})
 		}
 	}
 	t.Run("twenty scripts at once whose session has ended begin no login", func(t *testing.T) {
-		b := s.loggedIn(aliceOpenID)
+		b := s.LoggedIn(authtest.AliceOpenID)
 		redis.Do("FLUSHALL")
 		var wg sync.WaitGroup
 		for range 20 {
 			wg.Go(func() {
-				got := b.fetch(http.MethodGet, "/api/orders")
+				got := b.Fetch(http.MethodGet, "/api/orders")
 				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
-				assert.Contains(t, got.body, string(ReasonSessionUnknown))
+				assert.Contains(t, got.Text, string(wechatauth.ReasonSessionUnknown))
 				assert.Empty(t, got.Header["Set-Cookie"])
 			})
 		}
 		wg.Wait()
-		assert.Len(t, b.client.Jar.Cookies(s.auth.base), 1, "the session cookie, and no pending login")
+		assert.Len(t, b.Client.Jar.Cookies(s.Base), 1, "the session cookie, and no pending login")
 	})
 }
 
@@ -521,76 +521,76 @@ func TestT10_OnlyPageVisitsBeginALogin(t *testing.T) {
 // and the reverse. Only what a browser cannot repeat as a GET is never redirected.
 func TestT10_AnOwnRuleDecidesForWhatABrowserCanRepeat(t *testing.T) {
 	redis := redistest.Start(t)
-	always := newSite(t, WithRedis(redis.Pool()), WithPageVisit(func(*http.Request) bool { return true }))
-	never := newSite(t, WithRedis(redis.Pool()), WithPageVisit(func(*http.Request) bool { return false }))
-	refused := func(t *testing.T, s *site, method string, header []string) {
+	always := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithPageVisit(func(*http.Request) bool { return true }))
+	never := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithPageVisit(func(*http.Request) bool { return false }))
+	refused := func(t *testing.T, s *authtest.Site, method string, header []string) {
 		t.Helper()
-		s.untouched(t, redis, func() {
-			got := s.wire(method, "/a", header...)
+		s.Untouched(t, redis, func() {
+			got := s.Wire(method, "/a", header...)
 			assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 			assert.Empty(t, got.Header["Set-Cookie"])
 		})
 	}
 	for name, request := range map[string][]string{
-		"a form":  {http.MethodPost, pageHeader, "Content-Length: 0"},
+		"a form":  {http.MethodPost, authtest.PageHeader, "Content-Length: 0"},
 		"PUT":     {http.MethodPut, "Content-Length: 0"},
-		"DELETE":  {http.MethodDelete, pageHeader},
-		"OPTIONS": {http.MethodOptions, pageHeader},
-		"BREW":    {"BREW", pageHeader},
+		"DELETE":  {http.MethodDelete, authtest.PageHeader},
+		"OPTIONS": {http.MethodOptions, authtest.PageHeader},
+		"BREW":    {"BREW", authtest.PageHeader},
 	} {
 		t.Run(name, func(t *testing.T) { refused(t, always, request[0], request[1:]) })
 	}
 	for name, header := range map[string][]string{
-		"a page":                 {pageHeader},
+		"a page":                 {authtest.PageHeader},
 		"anything":               {"Accept: */*"},
 		"a client with a token":  {"Authorization: Bearer token-for-tests"},
 		"a client with basic":    {"Authorization: Basic dXNlcjpwYXNzd29yZA=="},
-		"an upgrade to HTTP/2":   {pageHeader, "Upgrade: h2c"},
+		"an upgrade to HTTP/2":   {authtest.PageHeader, "Upgrade: h2c"},
 		"a page that is fetched": {"Accept: */*", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty"},
-		"a page prefetched":      {pageHeader, "Sec-Purpose: prefetch"},
+		"a page prefetched":      {authtest.PageHeader, "Sec-Purpose: prefetch"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Equal(t, http.StatusSeeOther, always.wire(http.MethodGet, "/a", header...).StatusCode)
+			assert.Equal(t, http.StatusSeeOther, always.Wire(http.MethodGet, "/a", header...).StatusCode)
 			refused(t, never, http.MethodGet, header)
 		})
 	}
 }
 
 func TestT11_ALogoutLastsUntilTheVisitorAsksForALogin(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	require.Contains(t, b.visit("/a").body, "logged-in=true")
-	b.post("/wechat/logout", url.Values{"next": {"/public"}})
-	started := s.sim.Count(authorizeEndpoint)
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	require.Contains(t, b.Visit("/a").Text, "logged-in=true")
+	b.Post("/wechat/logout", url.Values{"next": {"/public"}})
+	started := s.Sim.Count(authtest.AuthorizeEndpoint)
 
 	for _, target := range []string{"/a", "/b?c=d"} {
-		got := b.visit(target)
+		got := b.Visit(target)
 		assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
-		assert.Contains(t, got.body, `href="/wechat/login?next=`+url.QueryEscape(target)+`&amp;again=1"`)
+		assert.Contains(t, got.Text, `href="/wechat/login?next=`+url.QueryEscape(target)+`&amp;again=1"`)
 	}
-	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/api").StatusCode)
-	assert.Equal(t, started, s.sim.Count(authorizeEndpoint), "nobody was sent to WeChat")
+	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/api").StatusCode)
+	assert.Equal(t, started, s.Sim.Count(authtest.AuthorizeEndpoint), "nobody was sent to WeChat")
 
-	assert.Contains(t, b.visit("/wechat/login?next=%2Fa&again=1").body, "url=/a logged-in=true", "until he wants to")
-	b.post("/wechat/logout", url.Values{})
-	b.client.Jar = s.browser().client.Jar
-	assert.Contains(t, b.visit("/a").body, "logged-in=true", "a browser that keeps no cookie remembers no logout")
+	assert.Contains(t, b.Visit("/wechat/login?next=%2Fa&again=1").Text, "url=/a logged-in=true", "until he wants to")
+	b.Post("/wechat/logout", url.Values{})
+	b.Client.Jar = s.Browser().Client.Jar
+	assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a browser that keeps no cookie remembers no logout")
 }
 
 // A browser removes a cookie only where name, path and domain are those it was
 // set with, and takes none back that lacks what its prefix asks for.
 func TestT11_ALogoutDeletesTheRecordAndClearsTheCookieAsItWasSet(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newTLSSite(t, WithRedis(redis.Pool()))
-	b := s.browser()
-	set, err := http.ParseSetCookie(b.step(b.authorize("/a")).setOf(s.sessionCookie()))
+	s := authtest.NewTLSSite(t, wechatauth.WithRedis(redis.Pool()))
+	b := s.Browser()
+	set, err := http.ParseSetCookie(b.Step(b.Authorize("/a")).SetOf(s.SessionCookie()))
 	require.NoError(t, err)
-	require.Equal(t, int64(1), redis.Do("EXISTS", s.storedAt(set.Value)))
+	require.Equal(t, int64(1), redis.Do("EXISTS", s.StoredAt(set.Value)))
 
-	cleared, err := http.ParseSetCookie(b.post("/wechat/logout", url.Values{"next": {"/public"}}).Request.Response.Header.Get("Set-Cookie"))
+	cleared, err := http.ParseSetCookie(b.Post("/wechat/logout", url.Values{"next": {"/public"}}).Request.Response.Header.Get("Set-Cookie"))
 
 	require.NoError(t, err)
-	assert.Equal(t, int64(0), redis.Do("EXISTS", s.storedAt(set.Value)))
+	assert.Equal(t, int64(0), redis.Do("EXISTS", s.StoredAt(set.Value)))
 	assert.Empty(t, cleared.Value)
 	assert.Negative(t, cleared.MaxAge)
 	type attributes struct {
@@ -602,9 +602,9 @@ func TestT11_ALogoutDeletesTheRecordAndClearsTheCookieAsItWasSet(t *testing.T) {
 		return attributes{c.Name, c.Path, c.Domain, c.Secure, c.HttpOnly, c.SameSite}
 	}
 	assert.Equal(t, of(set), of(cleared))
-	assert.Equal(t, attributes{s.sessionCookie(), "/", "", true, true, http.SameSiteLaxMode}, of(cleared))
+	assert.Equal(t, attributes{s.SessionCookie(), "/", "", true, true, http.SameSiteLaxMode}, of(cleared))
 	assert.True(t, strings.HasPrefix(cleared.Name, "__Host-"))
-	assert.Nil(t, b.cookie(s.sessionCookie()))
+	assert.Nil(t, b.Cookie(s.SessionCookie()))
 }
 
 // The comparisons of secrets in the production code, by its source: each either
@@ -637,6 +637,7 @@ func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
 		"b.Session == \"\"":                                     "empty or not",
 	}
 	secret := regexp.MustCompile(`(?i)state|token|secret|owner|session|\bkey\b|\.id\b|code\b`)
+	t.Chdir(authtest.Root)
 	var files []string
 	for _, pattern := range []string{"*.go", "internal/seal/*.go", "internal/identity/*.go", "internal/cookie/*.go", "internal/flow/*.go", "internal/singleflight/*.go"} {
 		found, err := filepath.Glob(pattern)
@@ -717,10 +718,10 @@ func constantSide(e ast.Expr, constants map[string]bool) bool {
 // browser: a page of the 400 class, nothing asked of WeChat or Redis.
 func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	f := s.pending("/a")
-	own, cookie := f.State, s.flowCookie(f)
-	other := s.pending("/b").State
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	f := s.Pending("/a")
+	own, cookie := f.State, s.FlowCookie(f)
+	other := s.Pending("/b").State
 	const code = "071AbCdEfGhIjKlMnOpQrStUvWxYz012"
 
 	states := map[string]string{
@@ -765,48 +766,48 @@ func TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis(t *testing.T) {
 	bad := 0
 	for kind, queries := range map[string]map[string]string{"state": states, "code": codes} {
 		t.Run(kind, func(t *testing.T) {
-			s.untouched(t, redis, func() {
+			s.Untouched(t, redis, func() {
 				for name, query := range queries {
-					got := s.wire(http.MethodGet, "/wechat/callback?"+query, pageHeader, cookieHeader(cookie))
+					got := s.Wire(http.MethodGet, "/wechat/callback?"+query, authtest.PageHeader, authtest.CookieHeader(cookie))
 					bad++
 					assert.Contains(t, []int{http.StatusBadRequest, http.StatusForbidden, http.StatusRequestHeaderFieldsTooLarge}, got.StatusCode, name)
 					assert.Empty(t, got.Header["Set-Cookie"], name)
 					assert.Empty(t, got.Header.Get("Location"), name)
-					assert.NotContains(t, got.body, "<script>", name)
+					assert.NotContains(t, got.Text, "<script>", name)
 				}
 			})
 		})
 	}
 	t.Run("in a body", func(t *testing.T) {
-		s.untouched(t, redis, func() {
+		s.Untouched(t, redis, func() {
 			body := "code=" + code + "&state=" + own
 			for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodHead, http.MethodOptions, http.MethodDelete} {
-				got := s.wire(method, "/wechat/callback?"+body, pageHeader, cookieHeader(cookie), "Content-Type: application/x-www-form-urlencoded", "Content-Length: 0")
+				got := s.Wire(method, "/wechat/callback?"+body, authtest.PageHeader, authtest.CookieHeader(cookie), "Content-Type: application/x-www-form-urlencoded", "Content-Length: 0")
 				assert.Equal(t, http.StatusMethodNotAllowed, got.StatusCode, method)
 				bad++
 			}
-			got := s.wireLines("POST /wechat/callback HTTP/1.1", "Host: "+s.auth.base.Host, cookieHeader(cookie), "Connection: close",
+			got := s.WireLines("POST /wechat/callback HTTP/1.1", "Host: "+s.Base.Host, authtest.CookieHeader(cookie), "Connection: close",
 				"Content-Type: application/x-www-form-urlencoded", fmt.Sprint("Content-Length: ", len(body)), "", body)
 			assert.Equal(t, http.StatusMethodNotAllowed, got.StatusCode)
-			got = s.wireLines("GET /wechat/callback HTTP/1.1", "Host: "+s.auth.base.Host, cookieHeader(cookie), "Connection: close",
+			got = s.WireLines("GET /wechat/callback HTTP/1.1", "Host: "+s.Base.Host, authtest.CookieHeader(cookie), "Connection: close",
 				"Content-Type: application/x-www-form-urlencoded", fmt.Sprint("Content-Length: ", len(body)), "", body)
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 			bad += 2
 		})
 	})
 	t.Run("damaged cookies", func(t *testing.T) {
-		s.untouched(t, redis, func() { bad += s.damagedFlowCookies(t, f, cookie) })
+		s.Untouched(t, redis, func() { bad += damagedFlowCookies(s, t, f, cookie) })
 	})
-	s.grant(1)
-	got := s.wire(http.MethodGet, callbackOf(f, code), pageHeader, cookieHeader(cookie))
+	s.Grant(1)
+	got := s.Wire(http.MethodGet, authtest.CallbackOf(f, code), authtest.PageHeader, authtest.CookieHeader(cookie))
 	assert.Equal(t, "/a", got.Header.Get("Location"), "after all that, the real callback works")
-	require.Equal(t, 1, s.exchanges())
+	require.Equal(t, 1, s.Exchanges())
 	t.Logf("bad-callbacks %d", bad)
 }
 
 // damagedFlowCookies sends the right callback with every damaged form of its
 // cookie, and returns how many there were.
-func (s *site) damagedFlowCookies(t *testing.T, f flow.Flow, pending *http.Cookie) int {
+func damagedFlowCookies(s *authtest.Site, t *testing.T, f flow.Flow, pending *http.Cookie) int {
 	raw, err := base64.RawURLEncoding.DecodeString(pending.Value)
 	require.NoError(t, err)
 	damaged := map[string]string{
@@ -827,23 +828,23 @@ func (s *site) damagedFlowCookies(t *testing.T, f flow.Flow, pending *http.Cooki
 		require.NoError(t, err)
 		return ring.Seal(plain, place...)
 	}
-	place := s.auth.cookies.Place("flow", pending.Name)
+	place := s.Cookies.Place("flow", pending.Name)
 	damaged["an unknown key"] = seal("flow", []byte("a secret that is not the site's, 32 bytes"), place...)
 	damaged["another purpose of the same key"] = seal("outcome", []byte(wechattest.DefaultSecret), place...)
-	damaged["another account"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", pending.Name, "wxffffffffffffffff", s.auth.callbackURL())
+	damaged["another account"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", pending.Name, "wxffffffffffffffff", s.CallbackURL())
 	damaged["another callback"] = seal("flow", []byte(wechattest.DefaultSecret), "flow", pending.Name, f.AppID, "https://evil.example/wechat/callback")
 	damaged["another kind of cookie"] = seal("flow", []byte(wechattest.DefaultSecret), append([]string{"trail"}, place[1:]...)...)
 	damaged["parts that run together"] = seal("flow", []byte(wechattest.DefaultSecret), strings.Join(place, ""))
 	damaged["no place"] = seal("flow", []byte(wechattest.DefaultSecret))
 	for name, value := range damaged {
 		got := httptest.NewRecorder()
-		r := httptest.NewRequest(http.MethodGet, callbackOf(f, "code"), nil)
+		r := httptest.NewRequest(http.MethodGet, authtest.CallbackOf(f, "code"), nil)
 		r.Header.Set("Accept", "text/html")
 		r.Header["Cookie"] = []string{pending.Name + "=" + value}
-		s.auth.ServeHTTP(got, r)
+		s.Auth.ServeHTTP(got, r)
 		assert.Equal(t, http.StatusBadRequest, got.Code, name)
 		assert.Empty(t, got.Header()["Set-Cookie"], name)
-		assert.Contains(t, got.Body.String(), string(ReasonStateMismatch), name)
+		assert.Contains(t, got.Body.String(), string(wechatauth.ReasonStateMismatch), name)
 	}
 	return len(damaged)
 }
@@ -860,7 +861,7 @@ func flipBit(sealed string, at int) string {
 
 func TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	for name, query := range map[string]string{
 		"no code":                     "state=STATE",
 		"no code, something else":     "state=STATE&reason=x",
@@ -870,13 +871,13 @@ func TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis(t *testing.T) {
 		"an error with a description": "error=access_denied&error_description=%3Cscript%3Ealert(1)%3C%2Fscript%3E&state=STATE",
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := s.pending("/a?b=c")
-			s.untouched(t, redis, func() {
-				got := s.wire(http.MethodGet, "/wechat/callback?"+strings.Replace(query, "STATE", f.State, 1), pageHeader, cookieHeader(s.flowCookie(f)))
+			f := s.Pending("/a?b=c")
+			s.Untouched(t, redis, func() {
+				got := s.Wire(http.MethodGet, "/wechat/callback?"+strings.Replace(query, "STATE", f.State, 1), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
 				assert.Equal(t, http.StatusForbidden, got.StatusCode)
-				assert.Contains(t, got.body, string(ReasonRefusedByUser))
-				assert.Contains(t, got.body, `href="/wechat/login?next=%2Fa%3Fb%3Dc&amp;again=1"`, "a way to try again")
-				assert.NotContains(t, got.body, "script")
+				assert.Contains(t, got.Text, string(wechatauth.ReasonRefusedByUser))
+				assert.Contains(t, got.Text, `href="/wechat/login?next=%2Fa%3Fb%3Dc&amp;again=1"`, "a way to try again")
+				assert.NotContains(t, got.Text, "script")
 				assert.Empty(t, got.Header.Get("Location"), "nobody is asked again by himself")
 			})
 		})
@@ -886,23 +887,24 @@ func TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis(t *testing.T) {
 // A key that was replaced still opens, one that was dropped ends the login.
 func TestT24_AnOldKeyOpensAndADroppedOneDoesNot(t *testing.T) {
 	current, old := []byte("the current flow key, forty bytes long.."), []byte("the previous flow key, forty bytes long.")
-	s := newSite(t, WithFlowKeys(old))
-	f := s.pending("/a")
-	cookie := s.flowCookie(f)
+	s := authtest.NewSite(t)
+	s.Cookies = s.Jar(s.AppID, string(old), "/wechat/callback")
+	f := s.Pending("/a")
+	cookie := s.FlowCookie(f)
 	for name, c := range map[string]struct {
-		keys Option
+		keys wechatauth.Option
 		want int
 	}{
-		"rotated": {WithFlowKeys(current, old), http.StatusSeeOther},
-		"dropped": {WithFlowKeys(current), http.StatusBadRequest},
+		"rotated": {wechatauth.WithFlowKeys(current, old), http.StatusSeeOther},
+		"dropped": {wechatauth.WithFlowKeys(current), http.StatusBadRequest},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
-				WithEndpoints(s.sim.Endpoints()), withClock(s.clock.Now), c.keys)
+			a, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
+				wechatauth.WithEndpoints(s.Sim.Endpoints()), authtest.WithClock(s.Clock.Now), c.keys)
 			require.NoError(t, err)
-			s.grant(1)
+			s.Grant(1)
 			got := httptest.NewRecorder()
-			r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, callbackOf(f, "code"), nil)
+			r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, authtest.CallbackOf(f, "code"), nil)
 			r.AddCookie(cookie)
 			a.ServeHTTP(got, r)
 			assert.Equal(t, c.want, got.Code)

@@ -1,8 +1,9 @@
-package wechatauth
+package threat
 
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
@@ -16,7 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
@@ -28,42 +31,39 @@ import (
 )
 
 func TestT82_JunkLocksNoHonestUserOut(t *testing.T) {
-	s := newMiniSite(t)
-	official := s.exchanges()
-	for range flood(2_000) {
+	s := authtest.NewMiniSite(t)
+	official := s.Exchanges()
+	for range authtest.Flood(2_000) {
 		junk := `{"code":"` + flow.NewState() + `"}`
-		assert.Equal(t, http.StatusUnauthorized, s.request(http.MethodPost, "/wechat/mini/login", "", junk).StatusCode)
-		s.browser().step("/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState())
-		s.browser().step("/wechat/mini/enter?ticket=" + flow.NewState())
+		assert.Equal(t, http.StatusUnauthorized, s.Request(http.MethodPost, "/wechat/mini/login", "", junk).StatusCode)
+		s.Browser().Step("/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState())
+		s.Browser().Step("/wechat/mini/enter?ticket=" + flow.NewState())
 	}
-	assert.Equal(t, official, s.exchanges(), "the account of web logins has no call to spare for junk")
-	assert.Equal(t, http.StatusOK, s.request(http.MethodGet, "/api/me", s.miniLogin(person(0)), "").StatusCode)
+	assert.Equal(t, official, s.Exchanges(), "the account of web logins has no call to spare for junk")
+	assert.Equal(t, http.StatusOK, s.Request(http.MethodGet, "/api/me", s.MiniLogin(authtest.Person(0)), "").StatusCode)
 	for i := range 3 {
-		b := s.browser()
-		b.setCookie("wechatsim_person", person(i))
-		assert.Contains(t, b.visit("/a").body, "logged-in=true")
+		b := s.Browser()
+		b.SetCookie("wechatsim_person", authtest.Person(i))
+		assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
 	}
 }
 
-// view is a mini program's web-view that sends no Sec-Fetch headers.
-func (s *site) view() *browser { return s.browser().as(wechattest.IPhoneMiniProgram) }
-
 // sent sends a GET with exactly this header, and follows nothing.
-func (s *site) sent(path, userAgent string, header http.Header, cookies ...*http.Cookie) answer {
-	s.t.Helper()
-	r, err := http.NewRequest(http.MethodGet, s.auth.base.String()+path, nil)
-	require.NoError(s.t, err)
+func sent(s *authtest.Site, path, userAgent string, header http.Header, cookies ...*http.Cookie) authtest.Answer {
+	s.T.Helper()
+	r, err := http.NewRequest(http.MethodGet, s.Base.String()+path, nil)
+	require.NoError(s.T, err)
 	r.Header = header.Clone()
 	r.Header.Set("User-Agent", userAgent)
 	for _, c := range cookies {
 		r.AddCookie(c)
 	}
-	resp, err := s.server.Client().Transport.RoundTrip(r)
-	require.NoError(s.t, err)
+	resp, err := s.Server.Client().Transport.RoundTrip(r)
+	require.NoError(s.T, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	require.NoError(s.t, err)
-	return answer{resp, string(body)}
+	require.NoError(s.T, err)
+	return authtest.Answer{Response: resp, Text: string(body)}
 }
 
 // fetched is how a browser asks: what for, on whose behalf, and whether ahead of
@@ -123,9 +123,9 @@ func allFetched() (all []fetched) {
 
 func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newMiniSite(t, WithRedis(redis.Pool()), WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}),
-		WithVerifyFile("MP_verify_abcdefghijklmnop.txt", "abcdefghijklmnop"))
-	token := s.miniLogin(person(0))
+	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}),
+		wechatauth.WithVerifyFile("MP_verify_abcdefghijklmnop.txt", "abcdefghijklmnop"))
+	token := s.MiniLogin(authtest.Person(0))
 	anyVisit := fetched.isVisit
 	ownVisit := func(f fetched) bool { return f.isVisit() && (f.site == "none" || f.site == "same-origin") }
 	never := func(fetched) bool { return false }
@@ -138,9 +138,9 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 		"login":         {func() string { return "/wechat/login?next=/a" }, wechattest.IPhone, anyVisit},
 		"login again":   {func() string { return "/wechat/login?next=/a&again=1" }, wechattest.IPhone, anyVisit},
 		"walled page":   {func() string { return "/a" }, wechattest.IPhone, anyVisit},
-		"scan":          {func() string { return "/wechat/scan?next=/a" }, chromeWindows, anyVisit},
-		"scan, waiting": {func() string { return "/wechat/scan?next=/a&wait=1" }, chromeWindows, never},
-		"scan status":   {func() string { return "/wechat/scan/status" }, chromeWindows, never},
+		"scan":          {func() string { return "/wechat/scan?next=/a" }, authtest.ChromeWindows, anyVisit},
+		"scan, waiting": {func() string { return "/wechat/scan?next=/a&wait=1" }, authtest.ChromeWindows, never},
+		"scan status":   {func() string { return "/wechat/scan/status" }, authtest.ChromeWindows, never},
 		"phone's page":  {func() string { return "/wechat/scan/" + scan.TicketOf(flow.NewKey()) }, wechattest.IPhone, never},
 		"callback":      {func() string { return "/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState() }, wechattest.IPhone, never},
 		"upgrade":       {func() string { return "/wechat/upgrade?next=/profile" }, wechattest.IPhone, never},
@@ -150,7 +150,7 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 		"verify file":   {func() string { return "/MP_verify_abcdefghijklmnop.txt" }, wechattest.IPhone, never},
 		"mini enter": {func() string {
 			if enter == "" {
-				enter = strings.TrimPrefix(s.ticket(token, "/a"), s.auth.base.String())
+				enter = strings.TrimPrefix(s.Ticket(token, "/a"), s.Base.String())
 			}
 			return enter
 		}, wechattest.AndroidMiniProgram, ownVisit},
@@ -159,7 +159,7 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 			for _, f := range allFetched() {
 				path := get.path()
 				before := redis.Do("KEYS", "*").([]any)
-				got := s.sent(path, get.userAgent, f.header())
+				got := sent(s, path, get.userAgent, f.header())
 				changed := len(got.Header["Set-Cookie"]) > 0 || len(newKeys(redis, before)) > 0
 				assert.Equal(t, get.may(f), changed, "%+v: %s", f, got.Status)
 				if path == enter && got.StatusCode == http.StatusSeeOther {
@@ -168,25 +168,26 @@ func TestT80_AGETChangesNothingUnlessItIsAPageVisit(t *testing.T) {
 			}
 		})
 	}
-	assert.Contains(t, s.view().visit(s.ticket(token, "/a")).body, "logged-in=true")
+	assert.Contains(t, s.WebView().Visit(s.Ticket(token, "/a")).Text, "logged-in=true")
 }
 
 // The same for what is pending: a callback with its code, and a QR code that the
 // phone of a user who is logged in opens.
 func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
-	s := newScanSite(t)
-	phone := s.phoneOf(person(0))
-	require.Contains(t, phone.visit("/a").body, "logged-in=true")
-	var b *browser
+	s := authtest.NewScanSite(t)
+	marks := store.New(s.Redis.Pool())
+	phone := s.PhoneOf(authtest.Person(0))
+	require.Contains(t, phone.Visit("/a").Text, "logged-in=true")
+	var b *authtest.Browser
 	callback, path, ticket := "", "", ""
 	for _, f := range allFetched() {
 		if callback == "" {
-			b = s.browser()
-			callback = strings.TrimPrefix(b.authorize("/a"), s.auth.base.String())
+			b = s.Browser()
+			callback = strings.TrimPrefix(b.Authorize("/a"), s.Base.String())
 		}
-		before := s.exchanges()
-		got := s.sent(callback, wechattest.IPhone, f.header(), b.client.Jar.Cookies(s.auth.base)...)
-		spent := s.exchanges() > before || len(got.Header["Set-Cookie"]) > 0
+		before := s.Exchanges()
+		got := sent(s.Site, callback, wechattest.IPhone, f.header(), b.Client.Jar.Cookies(s.Base)...)
+		spent := s.Exchanges() > before || len(got.Header["Set-Cookie"]) > 0
 		inFrame := f.purpose == "" && slices.Contains([]string{"iframe", "frame", "embed", "object"}, f.dest) // as WeChat's QR code may be
 		assert.Equal(t, f.isVisit() || inFrame, spent, "callback: %+v: %s", f, got.Status)
 		if spent {
@@ -195,11 +196,11 @@ func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
 
 		if path == "" {
 			var c scan.Cookie
-			path, c = s.show(s.desk(), "/a")
+			path, c = s.Show(s.Desk(), "/a")
 			ticket = c.Ticket
 		}
-		got = s.sent(path, wechattest.IPhone, f.header(), phone.client.Jar.Cookies(s.auth.base)...)
-		_, bound, err := s.auth.sessions.marks.Mark(context.Background(), "scan by "+ticket)
+		got = sent(s.Site, path, wechattest.IPhone, f.header(), phone.Client.Jar.Cookies(s.Base)...)
+		_, bound, err := marks.Mark(context.Background(), "scan by "+ticket)
 		require.NoError(t, err)
 		assert.Equal(t, f.isVisit(), bound, "QR code: %+v: %s", f, got.Status)
 		if bound {
@@ -209,8 +210,8 @@ func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
 }
 
 func TestT80_AnEntryOfWhichTheBrowserSaysTooLittleAsksFirst(t *testing.T) {
-	s := newMiniSite(t)
-	token := s.miniLogin(person(0))
+	s := authtest.NewMiniSite(t)
+	token := s.MiniLogin(authtest.Person(0))
 	worker := http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"same-origin"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"empty"}}
 	for name, tt := range map[string]struct {
 		userAgent     string
@@ -221,66 +222,66 @@ func TestT80_AnEntryOfWhichTheBrowserSaysTooLittleAsksFirst(t *testing.T) {
 		"Chromium 78 in a mini program":                {wechattest.AndroidMiniProgram, http.Header{"Accept": {"text/html"}, "Sec-Fetch-Site": {"none"}, "Sec-Fetch-Mode": {"navigate"}}, true, false},
 		"an old browser, led here by a page":           {wechattest.IPhone, http.Header{"Accept": {"text/html"}}, false, true},
 		"an old browser's image":                       {wechattest.IPhoneMiniProgram, http.Header{"Accept": {"image/webp,*/*"}}, false, false},
-		"a service worker, for whoever began":          {wechattest.AndroidMiniProgram, worker, false, IsPageVisit(&http.Request{Method: http.MethodGet, Header: worker})},
+		"a service worker, for whoever began":          {wechattest.AndroidMiniProgram, worker, false, wechatauth.IsPageVisit(&http.Request{Method: http.MethodGet, Header: worker})},
 	} {
 		t.Run(name, func(t *testing.T) {
-			enter := strings.TrimPrefix(s.ticket(token, "/a"), s.auth.base.String())
-			got := s.sent(enter, tt.userAgent, tt.header)
-			assert.Equal(t, tt.enters, got.setOf(s.sessionCookie()) != "", got.Status)
-			assert.Equal(t, tt.shows, strings.Contains(got.body, `<form method="post" action="/wechat/mini/enter?ticket=`))
+			enter := strings.TrimPrefix(s.Ticket(token, "/a"), s.Base.String())
+			got := sent(s, enter, tt.userAgent, tt.header)
+			assert.Equal(t, tt.enters, got.SetOf(s.SessionCookie()) != "", got.Status)
+			assert.Equal(t, tt.shows, strings.Contains(got.Text, `<form method="post" action="/wechat/mini/enter?ticket=`))
 			if !tt.enters {
-				assert.Contains(t, s.view().visit(enter).body, "logged-in=true", "nothing was spent")
+				assert.Contains(t, s.WebView().Visit(enter).Text, "logged-in=true", "nothing was spent")
 			}
 		})
 	}
 }
 
 func TestT80_AnotherUsersSessionIsNotReplacedUnasked(t *testing.T) {
-	s := newMiniSite(t)
-	enter := s.ticket(s.miniLogin(person(0)), "/a?b=c")
-	view := s.view()
-	view.setCookie(s.sessionCookie(), s.session(bobOpenID))
-	asked := view.step(enter)
+	s := authtest.NewMiniSite(t)
+	enter := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a?b=c")
+	view := s.WebView()
+	view.SetCookie(s.SessionCookie(), s.Session(authtest.BobOpenID))
+	asked := view.Step(enter)
 	assert.Equal(t, http.StatusOK, asked.StatusCode)
 	assert.Empty(t, asked.Header["Set-Cookie"])
-	assert.Contains(t, view.visit("/b").body, bobOpenID)
-	form := regexp.MustCompile(`action="([^"]+)"`).FindStringSubmatch(asked.body)
-	require.NotEmpty(t, form, asked.body)
+	assert.Contains(t, view.Visit("/b").Text, authtest.BobOpenID)
+	form := regexp.MustCompile(`action="([^"]+)"`).FindStringSubmatch(asked.Text)
+	require.NotEmpty(t, form, asked.Text)
 
 	for _, site := range []string{"cross-site", "same-site"} {
-		forged := view.do(view.client, http.MethodPost, form[1], nil, http.Header{"Sec-Fetch-Site": {site}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}})
+		forged := view.Do(view.Client, http.MethodPost, form[1], nil, http.Header{"Sec-Fetch-Site": {site}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}})
 		assert.Equal(t, http.StatusForbidden, forged.StatusCode, site)
 	}
-	old := view.do(view.client, http.MethodPost, form[1], nil, http.Header{"Origin": {"https://evil.example"}})
+	old := view.Do(view.Client, http.MethodPost, form[1], nil, http.Header{"Origin": {"https://evil.example"}})
 	assert.Equal(t, http.StatusForbidden, old.StatusCode)
-	assert.Contains(t, view.visit("/b").body, bobOpenID)
+	assert.Contains(t, view.Visit("/b").Text, authtest.BobOpenID)
 
-	assert.Contains(t, view.post(form[1], url.Values{"next": {"/elsewhere"}}).body, "url=/a?b=c logged-in=true openid="+wechattest.OpenID(miniApp, person(0)))
-	assert.True(t, refusedFor(view.step(enter), ReasonCodeUsed))
-	again := s.ticket(s.miniLogin(person(0)), "/a")
-	assert.Equal(t, http.StatusSeeOther, view.step(again).StatusCode, "the same user is not asked")
+	assert.Contains(t, view.Post(form[1], url.Values{"next": {"/elsewhere"}}).Text, "url=/a?b=c logged-in=true openid="+wechattest.OpenID(authtest.MiniApp, authtest.Person(0)))
+	assert.True(t, authtest.RefusedFor(view.Step(enter), wechatauth.ReasonCodeUsed))
+	again := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")
+	assert.Equal(t, http.StatusSeeOther, view.Step(again).StatusCode, "the same user is not asked")
 }
 
 // A page of the same host that came by plain http is whoever's is on the network.
 // Browsers without Sec-Fetch headers name its scheme in Origin only.
 func TestT80_AFormOfAPlainHTTPPageIsRefused(t *testing.T) {
-	s := newTLSSite(t, WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret))
-	b := s.browser()
-	require.Contains(t, b.visit("/a").body, "logged-in=true")
+	s := authtest.NewTLSSite(t, wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret))
+	b := s.Browser()
+	require.Contains(t, b.Visit("/a").Text, "logged-in=true")
 	for _, path := range []string{"/wechat/logout", "/wechat/upgrade", "/wechat/mini/enter?ticket=" + flow.NewState()} {
-		forged := b.do(b.client, http.MethodPost, path, nil, http.Header{"Origin": {"http://" + s.auth.base.Host}})
+		forged := b.Do(b.Client, http.MethodPost, path, nil, http.Header{"Origin": {"http://" + s.Base.Host}})
 		assert.Equal(t, http.StatusForbidden, forged.StatusCode, path)
 	}
-	assert.Contains(t, b.visit("/public").body, "logged-in=true")
-	own := b.do(b.client, http.MethodPost, "/wechat/logout", nil, http.Header{"Origin": {s.auth.base.String()}})
+	assert.Contains(t, b.Visit("/public").Text, "logged-in=true")
+	own := b.Do(b.Client, http.MethodPost, "/wechat/logout", nil, http.Header{"Origin": {s.Base.String()}})
 	assert.NotEqual(t, http.StatusForbidden, own.StatusCode)
-	assert.Contains(t, b.visit("/public").body, "logged-in=false")
+	assert.Contains(t, b.Visit("/public").Text, "logged-in=false")
 }
 
 // A redisWriter may do with a Redis what he likes. He knows the source, and has a
 // login of his own; he has no key.
 type redisWriter struct {
-	*scanSite
+	*authtest.ScanSite
 	marks  *store.Store
 	dumped map[string][2]any // of each key, what it holds and for how long
 
@@ -289,61 +290,65 @@ type redisWriter struct {
 	desk, number                    string         // of a scan that was confirmed: its cookie and what the phone shows
 }
 
-func newWriter(t *testing.T, opts ...Option) *redisWriter {
+func newWriter(t *testing.T, opts ...wechatauth.Option) *redisWriter {
 	t.Helper()
-	s := newScanSite(t, append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret), WithTokens(0)}, opts...)...)
-	s.handle("/kept", func(w http.ResponseWriter, r *http.Request) {
-		if secret, err := s.auth.AccessToken(r.Context()); err == nil {
+	s := authtest.NewScanSite(t, append([]wechatauth.Option{wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret), wechatauth.WithTokens(0)}, opts...)...)
+	s.Handle("/kept", func(w http.ResponseWriter, r *http.Request) {
+		if secret, err := s.Auth.AccessToken(r.Context()); err == nil {
 			_, _ = io.WriteString(w, secret.Reveal())
 		}
-		if m, err := s.auth.MiniProgram(r.Context()); err == nil {
-			key, _ := m.sessionKey(r.Context())
-			_, _ = io.WriteString(w, key)
+		if m, err := s.Auth.MiniProgram(r.Context()); err == nil {
+			for i := range 2 { // whose session_key it is
+				signed := s.Sim.UserPayload(authtest.MiniApp, authtest.Person(i))
+				if m.VerifySignature(r.Context(), signed.RawData, signed.Signature) == nil {
+					fmt.Fprintf(w, "session_key of %s,", authtest.Person(i))
+				}
+			}
 		}
 	})
-	s.auth.claims.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded } // a claim that nobody made
-	return &redisWriter{scanSite: s, marks: store.New(s.redis.Pool())}
+	s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded } // a claim that nobody made
+	return &redisWriter{ScanSite: s, marks: store.New(s.Redis.Pool())}
 }
 
 // logIn logs a person in everywhere, and returns what only that person has.
 func (x *redisWriter) logIn(i int) (secrets []string) {
-	x.t.Helper()
-	b := x.browser()
-	b.setCookie("wechatsim_person", url.QueryEscape(person(i)))
-	x.callback = b.authorize("/a")
-	x.pending = b.client.Jar.Cookies(x.auth.base)
-	require.Contains(x.t, b.visit(x.callback).body, "logged-in=true")
-	x.session = b.cookie(x.sessionCookie()).Value
-	x.token = x.miniLogin(person(i))
-	x.enter = x.ticket(x.token, "/a")
-	desk := x.scanSite.desk()
-	path, _ := x.show(desk, "/a")
-	x.scan(b, path)
-	x.number = x.confirm(b, path)
-	x.desk = desk.cookie(x.auth.cookies.ScanName()).Value
-	web := b.visit("/kept").body
-	mini := x.request(http.MethodGet, "/kept", x.token, "").body
-	require.NotEmpty(x.t, web)
-	require.NotEmpty(x.t, mini)
-	return []string{web, mini, wechattest.OpenID(wechattest.DefaultAppID, person(i)), wechattest.OpenID(miniApp, person(i))}
+	x.T.Helper()
+	b := x.Browser()
+	b.SetCookie("wechatsim_person", url.QueryEscape(authtest.Person(i)))
+	x.callback = b.Authorize("/a")
+	x.pending = b.Client.Jar.Cookies(x.Base)
+	require.Contains(x.T, b.Visit(x.callback).Text, "logged-in=true")
+	x.session = b.Cookie(x.SessionCookie()).Value
+	x.token = x.MiniLogin(authtest.Person(i))
+	x.enter = x.Ticket(x.token, "/a")
+	desk := x.ScanSite.Desk()
+	path, _ := x.Show(desk, "/a")
+	x.Scan(b, path)
+	x.number = x.Confirm(b, path)
+	x.desk = desk.Cookie(x.Cookies.ScanName()).Value
+	web := b.Visit("/kept").Text
+	mini := x.Request(http.MethodGet, "/kept", x.token, "").Text
+	require.NotEmpty(x.T, web)
+	require.NotEmpty(x.T, mini)
+	return []string{web, mini, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(i)), wechattest.OpenID(authtest.MiniApp, authtest.Person(i))}
 }
 
 // everywhere is all that the last person who logged in is shown.
 func (x *redisWriter) everywhere() string {
-	x.t.Helper()
+	x.T.Helper()
 	var all strings.Builder
-	b := x.browser()
-	b.setCookie(x.sessionCookie(), x.session)
+	b := x.Browser()
+	b.SetCookie(x.SessionCookie(), x.session)
 	for _, path := range []string{"/public", "/kept"} {
-		all.WriteString(b.step(path).body)
-		all.WriteString(x.request(http.MethodGet, path, x.token, "").body)
+		all.WriteString(b.Step(path).Text)
+		all.WriteString(x.Request(http.MethodGet, path, x.token, "").Text)
 	}
-	back := x.browser()
-	back.client.Jar.SetCookies(x.auth.base, x.pending)
-	view := x.view()
-	for b, url := range map[*browser]string{back: x.callback, view: x.enter} {
-		if b.step(url).StatusCode == http.StatusSeeOther {
-			all.WriteString(b.step("/public").body)
+	back := x.Browser()
+	back.Client.Jar.SetCookies(x.Base, x.pending)
+	view := x.WebView()
+	for b, url := range map[*authtest.Browser]string{back: x.callback, view: x.enter} {
+		if b.Step(url).StatusCode == http.StatusSeeOther {
+			all.WriteString(b.Step("/public").Text)
 		}
 	}
 	return all.String() + x.scanned()
@@ -351,34 +356,34 @@ func (x *redisWriter) everywhere() string {
 
 // scanned is what a browser is shown that the last person logs in by a QR code.
 func (x *redisWriter) scanned() string {
-	x.t.Helper()
-	desk := x.scanSite.desk()
-	desk.setCookie(x.auth.cookies.ScanName(), x.desk)
-	return desk.enter("/a", x.number).body
+	x.T.Helper()
+	desk := x.ScanSite.Desk()
+	desk.SetCookie(x.Cookies.ScanName(), x.desk)
+	return desk.Enter("/a", x.number).Text
 }
 
 func (x *redisWriter) dump() {
 	x.dumped = map[string][2]any{}
-	for _, key := range x.redis.Do("KEYS", "*").([]any) {
+	for _, key := range x.Redis.Do("KEYS", "*").([]any) {
 		name := string(key.([]byte))
-		x.dumped[name] = [2]any{x.redis.Do("DUMP", name), x.redis.Do("PTTL", name)}
+		x.dumped[name] = [2]any{x.Redis.Do("DUMP", name), x.Redis.Do("PTTL", name)}
 	}
 }
 
 // restore makes Redis what it was; over is written instead of a key's own value.
 func (x *redisWriter) restore() {
-	x.redis.Do("FLUSHALL")
+	x.Redis.Do("FLUSHALL")
 	for key := range x.dumped {
 		x.put(key, key)
 	}
 }
 
 func (x *redisWriter) put(key, of string) {
-	x.redis.Do("RESTORE", key, max(x.dumped[of][1].(int64), 60_000), x.dumped[of][0], "REPLACE")
+	x.Redis.Do("RESTORE", key, max(x.dumped[of][1].(int64), 60_000), x.dumped[of][0], "REPLACE")
 }
 
 func TestT78_AWriterOfRedisBecomesNobodyElse(t *testing.T) {
-	x := newWriter(t, WithSessionEncryption(sessionKeyForTests))
+	x := newWriter(t, wechatauth.WithSessionEncryption(authtest.SessionKeyForTests))
 	alices := x.logIn(0)
 	malloryBegins := x.logIn(1)
 	x.dump()
@@ -405,9 +410,9 @@ func TestT78_AWriterOfRedisBecomesNobodyElse(t *testing.T) {
 				x.restore()
 			}
 		}
-		value, isText := x.redis.Do("EVAL", "return redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GET', KEYS[1])", 1, to).([]byte)
+		value, isText := x.Redis.Do("EVAL", "return redis.call('TYPE', KEYS[1]).ok == 'string' and redis.call('GET', KEYS[1])", 1, to).([]byte)
 		for n := 0; isText && n < len(value); n += 1 + len(value)/7 {
-			x.redis.Do("SET", to, value[:n], "KEEPTTL")
+			x.Redis.Do("SET", to, value[:n], "KEEPTTL")
 			judge(to + " cut short")
 			x.restore()
 		}
@@ -417,15 +422,19 @@ func TestT78_AWriterOfRedisBecomesNobodyElse(t *testing.T) {
 }
 
 func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
-	alice := Identity{AppID: miniApp, OpenID: wechattest.OpenID(miniApp, person(0)), Channel: ChannelMiniProgram, LoginAt: time.Now()}
-	text := encodeIdentity(alice)
-	for name, opts := range map[string][]Option{
-		"sessions encrypted": {WithSessionEncryption(sessionKeyForTests)},
-		"flow keys":          {WithFlowKeys([]byte("flow-key-for-tests-0123456789abcdefgh"))},
+	alice := wechatauth.Identity{AppID: authtest.MiniApp, OpenID: wechattest.OpenID(authtest.MiniApp, authtest.Person(0)), Channel: wechatauth.ChannelMiniProgram, LoginAt: time.Now()}
+	text := authtest.EncodeIdentity(alice)
+	const flowKey = "flow-key-for-tests-0123456789abcdefgh"
+	for name, opts := range map[string][]wechatauth.Option{
+		"sessions encrypted": {wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)},
+		"flow keys":          {wechatauth.WithFlowKeys([]byte(flowKey))},
 		"neither":            nil,
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newWriter(t, opts...)
+			if name == "flow keys" {
+				x.Cookies = x.Jar(x.AppID, flowKey, "/wechat/callback")
+			}
 			x.logIn(1)
 			ctx := context.Background()
 			ticket, code := flow.NewState(), flow.NewState()
@@ -433,9 +442,9 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 			if opts != nil {
 				secrets["the AppSecret"] = []byte(wechattest.DefaultSecret)
 			}
-			plain, err := json.Marshal(enter{Identity: text, Target: "/public", Session: x.auth.sessions.storeKey(strings.TrimPrefix(x.token, bearerPrefix)), IssuedAt: x.clock.Now().UnixMilli()})
+			plain, err := json.Marshal(map[string]any{"i": text, "r": "/public", "s": x.StoreKey(strings.TrimPrefix(x.token, authtest.BearerPrefix)), "t": x.Clock.Now().UnixMilli()})
 			require.NoError(t, err)
-			login, err := json.Marshal(outcome{Token: "chosen-by-the-writer", Expiry: x.clock.Now().Add(time.Hour).Unix()})
+			login, err := json.Marshal(map[string]any{"k": "chosen-by-the-writer", "e": x.Clock.Now().Add(time.Hour).Unix()})
 			require.NoError(t, err)
 			for whose, secret := range secrets {
 				for _, purpose := range []string{"enter", "outcome", "kept", "flow"} {
@@ -446,15 +455,15 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 						rings = append(rings, ring.With(with.purpose, []byte(with.key)))
 					}
 					for _, ring := range rings {
-						require.NoError(t, x.marks.PutMark(ctx, enterMark(ticket), []byte(ring.Seal(plain, miniApp)), time.Hour))
-						assert.True(t, refusedFor(x.view().step("/wechat/mini/enter?ticket="+ticket), ReasonCodeUsed), whose)
+						require.NoError(t, x.marks.PutMark(ctx, "enter "+authtest.HashedToken(ticket), []byte(ring.Seal(plain, authtest.MiniApp)), time.Hour))
+						assert.True(t, authtest.RefusedFor(x.WebView().Step("/wechat/mini/enter?ticket="+ticket), wechatauth.ReasonCodeUsed), whose)
 
-						left, err := json.Marshal(boxes{Flow: ring.Seal(login, singleflight.Key(miniApp, "mini "+code))})
+						left, err := json.Marshal(map[string]any{"f": ring.Seal(login, singleflight.Key(authtest.MiniApp, "mini "+code))})
 						require.NoError(t, err)
-						require.NoError(t, x.marks.PutMark(ctx, singleflight.Key(miniApp, "mini "+code), singleflight.Settled(left), time.Hour))
-						got := x.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
+						require.NoError(t, x.marks.PutMark(ctx, singleflight.Key(authtest.MiniApp, "mini "+code), singleflight.Settled(left), time.Hour))
+						got := x.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
 						assert.Equal(t, http.StatusUnauthorized, got.StatusCode, whose)
-						assert.NotContains(t, got.body, "chosen")
+						assert.NotContains(t, got.Text, "chosen")
 					}
 				}
 			}
@@ -464,45 +473,45 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 
 func TestT81_AnEntryThatTheStoreKeepsEndsWithItsTime(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newMiniSite(t, WithRedis(redis.Pool()))
-	enter := s.ticket(s.miniLogin(person(0)), "/a")
+	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
+	enter := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")
 	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
 		redis.Do("PERSIST", string(key.([]byte)))
 	}
-	s.clock.Advance(enterTTL + cookie.Skew + 2*time.Second)
-	assert.True(t, refusedFor(s.view().step(enter), ReasonCodeUsed))
+	s.Clock.Advance(time.Minute + cookie.Skew + 2*time.Second)
+	assert.True(t, authtest.RefusedFor(s.WebView().Step(enter), wechatauth.ReasonCodeUsed))
 }
 
 func TestT81_AnEntryIsRememberedLongerThanItIsGood(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newMiniSite(t, WithRedis(redis.Pool()))
-	enter := s.ticket(s.miniLogin(person(0)), "/a")
+	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
+	enter := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")
 	before := redis.Do("KEYS", "*").([]any)
-	require.Contains(t, s.view().visit(enter).body, "logged-in=true")
+	require.Contains(t, s.WebView().Visit(enter).Text, "logged-in=true")
 	longest := int64(0)
 	for _, key := range newKeys(redis, before) {
 		if strings.HasPrefix(key, "wechat:mark:") {
 			longest = max(longest, redis.Do("PTTL", key).(int64))
 		}
 	}
-	assert.Greater(t, longest, (enterTTL + cookie.Skew + cookie.Skew/2).Milliseconds())
+	assert.Greater(t, longest, (time.Minute + cookie.Skew + cookie.Skew/2).Milliseconds())
 }
 
 func TestT86_AUsedCodeGivesNobodyAToken(t *testing.T) {
 	for name, instances := range map[string]int{"one instance": 1, "two instances": 2} {
 		t.Run(name, func(t *testing.T) {
-			opts := []Option{WithRedis(redistest.Start(t).Pool())}
-			s := newMiniSite(t, opts...)
-			s.instances(instances, append([]Option{WithMiniProgram(miniApp, wechattest.DefaultMiniProgramSecret)}, opts...)...)
-			body := `{"code":"` + s.sim.JSCode(miniApp, person(0)) + `"}`
-			require.Equal(t, http.StatusOK, s.request(http.MethodPost, "/wechat/mini/login", "", body).StatusCode)
+			opts := []wechatauth.Option{wechatauth.WithRedis(redistest.Start(t).Pool())}
+			s := authtest.NewMiniSite(t, opts...)
+			s.Instances(instances, append([]wechatauth.Option{wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret)}, opts...)...)
+			body := `{"code":"` + s.Sim.JSCode(authtest.MiniApp, authtest.Person(0)) + `"}`
+			require.Equal(t, http.StatusOK, s.Request(http.MethodPost, "/wechat/mini/login", "", body).StatusCode)
 			for range 2 * instances {
-				got := s.request(http.MethodPost, "/wechat/mini/login", "", body)
+				got := s.Request(http.MethodPost, "/wechat/mini/login", "", body)
 				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
-				assert.Contains(t, got.body, "code_used")
-				assert.NotContains(t, got.body, bearerPrefix)
+				assert.Contains(t, got.Text, "code_used")
+				assert.NotContains(t, got.Text, authtest.BearerPrefix)
 			}
-			assert.Equal(t, 1, s.sim.Count("/sns/jscode2session"))
+			assert.Equal(t, 1, s.Sim.Count("/sns/jscode2session"))
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package threat
 
 import (
 	"context"
@@ -19,7 +19,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
@@ -34,45 +36,45 @@ import (
 // a megabyte. Nothing above a limit reaches WeChat or breaks a login.
 func TestT58_EveryParameterHasALimitAndALoginSurvivesIt(t *testing.T) {
 	t.Run("code", func(t *testing.T) {
-		s := newSite(t)
-		for n, want := range map[int]int{1: 303, maxCodeBytes - 1: 303, maxCodeBytes: 303, maxCodeBytes + 1: 400, 4096: 400} {
-			f := s.pending("/a")
+		s := authtest.NewSite(t)
+		for n, want := range map[int]int{1: 303, 127: 303, 128: 303, 129: 400, 4096: 400} {
+			f := s.Pending("/a")
 			if want == 303 {
-				s.grant(1)
+				s.Grant(1)
 			}
-			got := s.wire(http.MethodGet, callbackOf(f, strings.Repeat("c", n)), pageHeader, cookieHeader(s.flowCookie(f)))
+			got := s.Wire(http.MethodGet, authtest.CallbackOf(f, strings.Repeat("c", n)), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
 			assert.Equal(t, want, got.StatusCode, "%d", n)
 		}
-		assert.Equal(t, 3, s.exchanges())
+		assert.Equal(t, 3, s.Exchanges())
 	})
 	t.Run("callback query", func(t *testing.T) {
-		s := newSite(t)
+		s := authtest.NewSite(t)
 		for extra, want := range map[int]int{-1: 303, 0: 303, 1: 400, 500_000: 400} {
-			f := s.pending("/a")
-			query := strings.TrimPrefix(callbackOf(f, "code"), "/wechat/callback?") + "&x="
+			f := s.Pending("/a")
+			query := strings.TrimPrefix(authtest.CallbackOf(f, "code"), "/wechat/callback?") + "&x="
 			if want == 303 {
-				s.grant(1)
+				s.Grant(1)
 			}
-			got := s.wire(http.MethodGet, "/wechat/callback?"+query+strings.Repeat("a", maxQueryBytes-len(query)+extra), pageHeader, cookieHeader(s.flowCookie(f)))
+			got := s.Wire(http.MethodGet, "/wechat/callback?"+query+strings.Repeat("a", 8192-len(query)+extra), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
 			assert.Equal(t, want, got.StatusCode, "%d", extra)
 		}
-		assert.Equal(t, 2, s.exchanges())
+		assert.Equal(t, 2, s.Exchanges())
 	})
 	t.Run("return target", func(t *testing.T) {
-		s := newSite(t)
+		s := authtest.NewSite(t)
 		for n, want := range map[int]string{returnto.MaxBytes - 1: "itself", returnto.MaxBytes: "itself", returnto.MaxBytes + 1: "/", 500_000: "/"} {
 			target := "/" + strings.Repeat("a", n-1)
 			if want == "itself" {
 				want = target
 			}
-			begun := s.wire(http.MethodGet, "/wechat/login?next="+target, pageHeader)
-			assert.Equal(t, want, s.loginOf(begun).Header.Get("Location"), "%d", n)
-			begun = s.wire(http.MethodGet, target, pageHeader)
-			assert.Equal(t, want, s.loginOf(begun).Header.Get("Location"), "%d", n)
+			begun := s.Wire(http.MethodGet, "/wechat/login?next="+target, authtest.PageHeader)
+			assert.Equal(t, want, s.LoginOf(begun).Header.Get("Location"), "%d", n)
+			begun = s.Wire(http.MethodGet, target, authtest.PageHeader)
+			assert.Equal(t, want, s.LoginOf(begun).Header.Get("Location"), "%d", n)
 		}
 	})
 	t.Run("return target that takes room where it is sealed", func(t *testing.T) {
-		s := newSite(t)
+		s := authtest.NewSite(t)
 		for name, c := range map[string]struct{ target, want string }{
 			"ampersands":   {"/?" + strings.Repeat("&", returnto.MaxBytes-2), ""},
 			"brackets":     {"/?" + strings.Repeat("<>", returnto.MaxBytes/2-1), ""},
@@ -82,34 +84,22 @@ func TestT58_EveryParameterHasALimitAndALoginSurvivesIt(t *testing.T) {
 			if c.want == "" {
 				c.want = c.target
 			}
-			begun := s.wire(http.MethodGet, c.target, pageHeader)
-			require.Len(t, begun.flowCookies(), 1, name)
-			pending := begun.flowCookies()[0]
+			begun := s.Wire(http.MethodGet, c.target, authtest.PageHeader)
+			require.Len(t, begun.FlowCookies(), 1, name)
+			pending := begun.FlowCookies()[0]
 			assert.LessOrEqual(t, len(pending.Name)+len(pending.Value), cookie.MaxBytes, "%s: browsers drop a larger cookie", name)
-			assert.Equal(t, c.want, s.loginOf(begun).Header.Get("Location"), name)
+			assert.Equal(t, c.want, s.LoginOf(begun).Header.Get("Location"), name)
 		}
 	})
 	t.Run("logout form", func(t *testing.T) {
-		s := newSite(t)
-		for n, want := range map[int]int{maxFormBytes: 303, maxFormBytes + 1: 400, 1 << 20: 400} {
+		s := authtest.NewSite(t)
+		for n, want := range map[int]int{16384: 303, 16385: 400, 1 << 20: 400} {
 			body := "next=/public&x=" + strings.Repeat("a", n-len("next=/public&x="))
-			got := s.wireLines("POST /wechat/logout HTTP/1.1", "Host: "+s.auth.base.Host, "Connection: close", "Sec-Fetch-Site: same-origin",
+			got := s.WireLines("POST /wechat/logout HTTP/1.1", "Host: "+s.Base.Host, "Connection: close", "Sec-Fetch-Site: same-origin",
 				"Content-Type: application/x-www-form-urlencoded", fmt.Sprint("Content-Length: ", len(body)), "", body)
 			assert.Equal(t, want, got.StatusCode, "%d", n)
 		}
 	})
-}
-
-// loginOf finishes a login that an answer began, and returns the answer to the
-// callback.
-func (s *site) loginOf(begun answer) answer {
-	s.t.Helper()
-	require.Equal(s.t, http.StatusSeeOther, begun.StatusCode, begun.body)
-	cookies := begun.flowCookies()
-	require.Len(s.t, cookies, 1)
-	back := s.browser().step(begun.Header.Get("Location"))
-	require.Equal(s.t, http.StatusFound, back.StatusCode, back.body)
-	return s.wire(http.MethodGet, strings.TrimPrefix(back.Header.Get("Location"), s.auth.base.String()), pageHeader, cookieHeader(cookies...))
 }
 
 // A countedSealer counts the values that are opened, and their bytes.
@@ -124,20 +114,19 @@ func (c countedSealer) Open(text string, place ...string) ([]byte, error) {
 	return c.Sealer.Open(text, place...)
 }
 
-// countOpens counts the decryptions of the site's cookies, and their bytes.
-func (s *site) countOpens() (opens, bytes *atomic.Int64) {
+// countOpens counts the decryptions of a site's cookies, and their bytes.
+func countOpens() (opens, bytes *atomic.Int64, option wechatauth.Option) {
 	opens, bytes = new(atomic.Int64), new(atomic.Int64)
-	s.auth.cookies.Ring = countedSealer{s.auth.cookies.Ring, opens, bytes}
-	return opens, bytes
+	return opens, bytes, authtest.WithSealer(func(s cookie.Sealer) cookie.Sealer { return countedSealer{s, opens, bytes} })
 }
 
 func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 	server := httptest.NewUnstartedServer(nil)
 	server.Config.MaxHeaderBytes = 8 << 20
-	s := startSite(t, wechattest.NewServer(), server)
-	f := s.pending("/a")
-	real := s.flowCookie(s.pending("/b"))
-	opens, size := s.countOpens()
+	opens, size, counted := countOpens()
+	s := authtest.StartSite(t, wechattest.NewServer(), server, counted)
+	f := s.Pending("/a")
+	real := s.FlowCookie(s.Pending("/b"))
 	cookies := func(n int, name func(i int) string, value string) string {
 		var b strings.Builder
 		b.WriteString("Cookie: ")
@@ -147,28 +136,28 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 		return strings.TrimSuffix(b.String(), "; ")
 	}
 	state := func(i int) string { return fmt.Sprintf("wechat_flow_%016d", i) }
-	own := func(int) string { return s.auth.cookies.CookieName(f.State) }
+	own := func(int) string { return s.Cookies.CookieName(f.State) }
 	long := real.Value + strings.Repeat("A", 100_000)
 	cases := map[string]struct {
 		target, cookies string
 		status          int
 	}{
-		"10,000 of the callback's own name":     {callbackOf(f, "code"), cookies(10_000, own, real.Value), 400},
-		"2,900 of the callback's own name":      {callbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
+		"10,000 of the callback's own name":     {authtest.CallbackOf(f, "code"), cookies(10_000, own, real.Value), 400},
+		"2,900 of the callback's own name":      {authtest.CallbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
 		"2,900 pending logins at a page visit":  {"/a", cookies(2_900, state, real.Value), 303},
 		"2,900 pending logins at the login":     {"/wechat/login", cookies(2_900, state, real.Value), 303},
-		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.auth.cookies.TrailName() }, real.Value), 303},
-		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.auth.cookies.SnapshotName() }, real.Value), 303},
-		"a pending login of 100 KB":             {callbackOf(f, "code"), cookies(1, own, long), 400},
-		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.auth.cookies.TrailName() }, long), 303},
-		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.auth.cookies.SnapshotName() }, long), 303},
+		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.Cookies.TrailName() }, real.Value), 303},
+		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.Cookies.SnapshotName() }, real.Value), 303},
+		"a pending login of 100 KB":             {authtest.CallbackOf(f, "code"), cookies(1, own, long), 400},
+		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.Cookies.TrailName() }, long), 303},
+		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.Cookies.SnapshotName() }, long), 303},
 		"names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			opens.Store(0)
 			size.Store(0)
-			got := s.wire(http.MethodGet, c.target, pageHeader, c.cookies)
+			got := s.Wire(http.MethodGet, c.target, authtest.PageHeader, c.cookies)
 			assert.Equal(t, c.status, got.StatusCode)
 			assert.LessOrEqual(t, opens.Load(), int64(cookie.MaxOpened))
 			assert.LessOrEqual(t, size.Load(), int64(cookie.MaxOpened*cookie.MaxBytes))
@@ -180,13 +169,13 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 			assert.Less(t, answered, 8<<10, "a proxy in front takes the answer")
 		})
 	}
-	assert.Zero(t, s.exchanges())
+	assert.Zero(t, s.Exchanges())
 }
 
 // quietGate is a gate for floods: it logs nothing below a warning.
-func (s *site) quietGate(opts ...Option) http.Handler {
-	a := s.instance(append([]Option{WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
-	return a.RequireScope(client.ScopeBase)(http.HandlerFunc(echo))
+func quietGate(s *authtest.Site, opts ...wechatauth.Option) http.Handler {
+	a := s.Instance(append([]wechatauth.Option{wechatauth.WithLogger(slog.New(slog.DiscardHandler))}, opts...)...)
+	return a.RequireScope(client.ScopeBase)(http.HandlerFunc(authtest.Echo))
 }
 
 // hit asks a handler without a network, for floods of a hundred thousand, and
@@ -206,21 +195,12 @@ func (w *statusOnly) Header() http.Header         { return w.header }
 func (w *statusOnly) Write(b []byte) (int, error) { return len(b), nil }
 func (w *statusOnly) WriteHeader(status int)      { w.status = status }
 
-// flood is how many requests make one: n, or a twentieth of it under the race
-// detector.
-func flood(n int) int {
-	if underRace {
-		return n / 20
-	}
-	return n
-}
-
 func TestT56_AFloodOfAnonymousHitsLeavesNothingInRedis(t *testing.T) {
-	hits := flood(100_000)
+	hits := authtest.Flood(100_000)
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	gate := s.quietGate(WithRedis(redis.Pool()))
-	page := http.Header{"Accept": {"text/html"}, "X-Forwarded-Host": {s.auth.base.Host}}
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	gate := quietGate(s, wechatauth.WithRedis(redis.Pool()))
+	page := http.Header{"Accept": {"text/html"}, "X-Forwarded-Host": {s.Base.Host}}
 	target := func(s string) *url.URL { return &url.URL{Path: s} }
 	callback := &url.URL{Path: "/wechat/callback", RawQuery: "code=x&state=0123456789abcdef0123456789ABCDEF"}
 	before := redis.Do("INFO", "commandstats")
@@ -249,7 +229,7 @@ func TestT56_AFloodOfAnonymousHitsLeavesNothingInRedis(t *testing.T) {
 	keys := redis.Do("DBSIZE")
 	assert.Equal(t, int64(0), keys)
 	assert.Equal(t, string(before.([]byte)), withoutCommand(string(redis.Do("INFO", "commandstats").([]byte)), "dbsize", "info"), "no command at all")
-	assert.Empty(t, s.sim.Journal())
+	assert.Empty(t, s.Sim.Journal())
 	t.Logf("anonymous requests %d, keys %d", hits, keys)
 }
 
@@ -265,15 +245,15 @@ func withoutCommand(stats string, names ...string) string {
 }
 
 func TestT57_AFloodOfCallbacksLeavesSmallMarksThatEnd(t *testing.T) {
-	loops := flood(10_000)
+	loops := authtest.Flood(10_000)
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
-	gate := s.quietGate(WithRedis(redis.Pool()))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	gate := quietGate(s, wechatauth.WithRedis(redis.Pool()))
 	for range loops {
-		f := s.pending("/a?" + strings.Repeat("x", 1000))
+		f := s.Pending("/a?" + strings.Repeat("x", 1000))
 		f.Attempt = 1
-		r := httptest.NewRequest(http.MethodGet, callbackOf(f, "junk"), nil)
-		r.AddCookie(s.flowCookie(f))
+		r := httptest.NewRequest(http.MethodGet, authtest.CallbackOf(f, "junk"), nil)
+		r.AddCookie(s.FlowCookie(f))
 		w := httptest.NewRecorder()
 		gate.ServeHTTP(w, r)
 		require.Equal(t, http.StatusBadRequest, w.Code)
@@ -288,10 +268,10 @@ func TestT57_AFloodOfCallbacksLeavesSmallMarksThatEnd(t *testing.T) {
 		}
 		assert.LessOrEqual(t, len(value), 150)
 		left := redis.Do("PTTL", key).(int64)
-		assert.LessOrEqual(t, left, failureTTL.Milliseconds(), "%s", key)
+		assert.LessOrEqual(t, left, authtest.FailureTTL.Milliseconds(), "%s", key)
 		assert.NotEqual(t, int64(-1), left, "%s lives for ever", key)
 	}
-	assert.Equal(t, loops, s.exchanges(), "a code each, and no more")
+	assert.Equal(t, loops, s.Exchanges(), "a code each, and no more")
 	t.Logf("loops %d, keys %d", loops, len(keys))
 }
 
@@ -300,38 +280,38 @@ func TestT60_AFrozenRedisStopsNobodyButWhoNeedsIt(t *testing.T) {
 	pool, err := store.NewPool(redis.URL())
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
-	s := newSite(t, WithRedis(pool))
-	b := s.loggedIn(aliceOpenID)
-	require.Contains(t, b.step("/a").body, "logged-in=true")
+	s := authtest.NewSite(t, wechatauth.WithRedis(pool))
+	b := s.LoggedIn(authtest.AliceOpenID)
+	require.Contains(t, b.Step("/a").Text, "logged-in=true")
 	redis.Freeze()
 
-	assert.Equal(t, http.StatusSeeOther, s.browser().step("/a").StatusCode, "an anonymous visit")
-	assert.Equal(t, http.StatusUnauthorized, s.browser().fetch(http.MethodGet, "/a").StatusCode, "an anonymous script")
-	assert.Contains(t, s.browser().step("/public").body, "logged-in=false", "a public page")
+	assert.Equal(t, http.StatusSeeOther, s.Browser().Step("/a").StatusCode, "an anonymous visit")
+	assert.Equal(t, http.StatusUnauthorized, s.Browser().Fetch(http.MethodGet, "/a").StatusCode, "an anonymous script")
+	assert.Contains(t, s.Browser().Step("/public").Text, "logged-in=false", "a public page")
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			got := b.step("/a")
+			got := b.Step("/a")
 			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
 			assert.NotEmpty(t, got.Header.Get("Retry-After"))
 			assert.Empty(t, got.Header["Set-Cookie"])
 		})
 	}
 	wg.Wait()
-	assert.Contains(t, b.step("/public").body, "logged-in=false", "a public page of who has a session")
+	assert.Contains(t, b.Step("/public").Text, "logged-in=false", "a public page of who has a session")
 
 	redis.Thaw()
-	assert.Contains(t, b.step("/a").body, "logged-in=true")
+	assert.Contains(t, b.Step("/a").Text, "logged-in=true")
 }
 
 func TestT60_AStoreThatFailsIsAskedOnce(t *testing.T) {
-	var st *faultyStore
-	s := newSite(t, withFaultyStore(&st))
-	b := s.loggedIn(aliceOpenID)
+	var st *authtest.FaultyStore
+	s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+	b := s.LoggedIn(authtest.AliceOpenID)
 	for _, target := range []string{"/a", "/public", "/wechat/login", "/wechat/callback?code=x&state=" + flow.NewState()} {
 		asked := 0
-		st.fail("find", func() error { asked++; return errFault })
-		b.step(target)
+		st.Fail("find", func() error { asked++; return authtest.ErrFault })
+		b.Step(target)
 		assert.Equal(t, 1, asked, "%s: a budget is spent once", target)
 	}
 }
@@ -348,9 +328,9 @@ func TestT61_AbortedRequestsCostNoConnections(t *testing.T) {
 		dials.Add(1)
 		return dial(ctx)
 	}
-	s := newSite(t, WithRedis(pool), WithIdleTimeout(time.Hour))
-	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
-	gate := s.quietGate(WithRedis(pool), WithIdleTimeout(time.Hour))
+	s := authtest.NewSite(t, wechatauth.WithRedis(pool), wechatauth.WithIdleTimeout(time.Hour))
+	session := authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
+	gate := quietGate(s, wechatauth.WithRedis(pool), wechatauth.WithIdleTimeout(time.Hour))
 	var warm []redigo.Conn
 	for range workers {
 		warm = append(warm, pool.Get())
@@ -387,19 +367,19 @@ func TestT61_AbortedRequestsCostNoConnections(t *testing.T) {
 func TestT62_AFloodOfAnonymousHitsEvictsNobody(t *testing.T) {
 	const visitors = 50
 	redis := redistest.Start(t, "--maxmemory", "2mb", "--maxmemory-policy", "allkeys-lru")
-	s := newSite(t, WithRedis(redis.Pool()))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	var tokens []string
 	for range visitors {
-		tokens = append(tokens, s.session(aliceOpenID))
+		tokens = append(tokens, s.Session(authtest.AliceOpenID))
 	}
-	gate := s.quietGate(WithRedis(redis.Pool()))
-	for range flood(20_000) {
-		hit(gate, &url.URL{Path: "/orders/7"}, http.Header{"Accept": {"text/html"}, "X-Forwarded-Host": {s.auth.base.Host}})
+	gate := quietGate(s, wechatauth.WithRedis(redis.Pool()))
+	for range authtest.Flood(20_000) {
+		hit(gate, &url.URL{Path: "/orders/7"}, http.Header{"Accept": {"text/html"}, "X-Forwarded-Host": {s.Base.Host}})
 	}
 	assert.Contains(t, string(redis.Do("INFO", "stats").([]byte)), "evicted_keys:0\r\n")
 	for _, token := range tokens {
 		r := httptest.NewRequest(http.MethodGet, "/a", nil)
-		r.AddCookie(&http.Cookie{Name: s.sessionCookie(), Value: token})
+		r.AddCookie(&http.Cookie{Name: s.SessionCookie(), Value: token})
 		w := httptest.NewRecorder()
 		gate.ServeHTTP(w, r)
 		require.Equal(t, http.StatusOK, w.Code)

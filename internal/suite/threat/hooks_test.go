@@ -1,0 +1,445 @@
+package threat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// What the application's own functions do to a login: reject it, fail, panic,
+// and put values into its session.
+
+// channels are the ways to log in. Each logs a user in, until a hook rejects
+// or fails, and returns the answer that has the cause.
+var channels = map[string]func(s *authtest.ScanSite) authtest.Answer{
+	"callback": func(s *authtest.ScanSite) authtest.Answer { return s.Browser().Visit("/uid") },
+	"scan": func(s *authtest.ScanSite) authtest.Answer {
+		desk, number := scanned(s, "/uid")
+		return desk.Enter("/uid", number)
+	},
+	"mini program": func(s *authtest.ScanSite) authtest.Answer {
+		got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+		_, rest, ok := strings.Cut(got.Text, `"token":"`)
+		if !ok {
+			return got
+		}
+		token, _, _ := strings.Cut(rest, `"`)
+		return s.Request(http.MethodGet, "/uid", token, "")
+	},
+}
+
+// scanned is a browser whose QR code was confirmed, and the number. The phone's
+// own login is not what is tested: it is a session that is there.
+func scanned(s *authtest.ScanSite, target string) (desk *authtest.Browser, number string) {
+	s.T.Helper()
+	desk, phone := s.Desk(), s.LoggedIn(authtest.AliceOpenID)
+	path, _ := s.Show(desk, target)
+	s.Scan(phone, path)
+	return desk, s.Confirm(phone, path)
+}
+
+// newHookSite serves every channel, and at /uid what a hook has put.
+func newHookSite(t *testing.T, opts ...wechatauth.Option) *authtest.ScanSite {
+	t.Helper()
+	opts = append([]wechatauth.Option{wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, opts...)
+	s := &authtest.ScanSite{Site: authtest.NewSite(t, opts...)}
+	mux := s.Routes().(*http.ServeMux)
+	mux.Handle("/uid", s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "uid=%d cart=%s", s.Auth.Sessions().GetInt(r.Context(), "uid"), s.Auth.Sessions().GetString(r.Context(), "cart"))
+	})))
+	s.Server.Config.Handler = mux
+	s.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	return s
+}
+
+func TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure(t *testing.T) {
+	for name, c := range map[string]struct {
+		err    error
+		status int
+		reason wechatauth.Reason
+		level  string
+	}{
+		"ErrForbidden":         {wechatauth.ErrForbidden, http.StatusForbidden, wechatauth.ReasonNotAuthorized, "INFO"},
+		"ErrForbidden, inside": {fmt.Errorf("user 7 is banned: %w", wechatauth.ErrForbidden), http.StatusForbidden, wechatauth.ReasonNotAuthorized, "INFO"},
+		"a database's error":   {errors.New("connection refused"), http.StatusServiceUnavailable, wechatauth.ReasonApplicationError, "ERROR"},
+		"the end of its time":  {context.DeadlineExceeded, http.StatusServiceUnavailable, wechatauth.ReasonApplicationError, "ERROR"},
+	} {
+		check := func(t *testing.T, s *authtest.Site, got authtest.Answer) {
+			t.Helper()
+			assert.Equal(t, c.status, got.StatusCode, got.Text)
+			assert.Contains(t, got.Text, string(c.reason))
+			assert.NotContains(t, got.Text, c.err.Error())
+			assert.Equal(t, c.status == http.StatusServiceUnavailable, got.Header.Get("Retry-After") != "")
+			logged := ""
+			for line := range strings.SplitSeq(s.Logs.String(), "\n") {
+				if strings.Contains(line, "reason="+string(c.reason)) {
+					logged = line
+				}
+			}
+			assert.Contains(t, logged, "level="+c.level+" ")
+			assert.Contains(t, logged, c.err.Error())
+		}
+		for channel, logIn := range channels {
+			t.Run(name+", WithOnLogin, "+channel, func(t *testing.T) {
+				s := newHookSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { return c.err }))
+				check(t, s.Site, logIn(s))
+			})
+		}
+		t.Run(name+", WithAuthorize", func(t *testing.T) {
+			var failing atomic.Bool
+			s := authtest.NewSite(t, wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error {
+				if failing.Load() {
+					return c.err
+				}
+				return nil
+			}, 0))
+			b := s.Browser()
+			require.Contains(t, b.Visit("/a").Text, "logged-in=true")
+			failing.Store(true)
+			check(t, s, b.Visit("/a"))
+			check(t, s, b.Fetch(http.MethodGet, "/a"))
+			before := len(s.Logs.String())
+			assert.Contains(t, b.Visit("/public").Text, "logged-in=false")
+			assert.Equal(t, c.level == "ERROR", strings.Contains(s.Logs.String()[before:], "level=ERROR"), "an open route is served, and a failure is told")
+			failing.Store(false)
+			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "the session is kept")
+		})
+	}
+}
+
+func TestWhatTheHookPutsIsSavedWithTheLogin(t *testing.T) {
+	own := func(pool bool) func(t *testing.T) (wechatauth.Option, *scs.SessionManager) {
+		return func(t *testing.T) (wechatauth.Option, *scs.SessionManager) {
+			m := scs.New()
+			m.Cookie.SameSite = http.SameSiteLaxMode
+			m.Store = store.NewMemory()
+			if pool {
+				m.Store = store.New(redistest.Start(t).Pool())
+			}
+			return wechatauth.WithSessionManager(m), m
+		}
+	}
+	for name, sessions := range map[string]func(t *testing.T) (wechatauth.Option, *scs.SessionManager){
+		"in memory": func(*testing.T) (wechatauth.Option, *scs.SessionManager) {
+			return wechatauth.WithStore(store.NewMemory()), nil
+		},
+		"over Redis": func(t *testing.T) (wechatauth.Option, *scs.SessionManager) {
+			return wechatauth.WithRedis(redistest.Start(t).Pool()), nil
+		},
+		"the application's manager":             own(false),
+		"the application's manager, over Redis": own(true),
+	} {
+		for channel, logIn := range channels {
+			t.Run(name+", "+channel, func(t *testing.T) {
+				option, _ := sessions(t)
+				var s *authtest.ScanSite
+				s = newHookSite(t, option, wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
+					s.Auth.Sessions().Put(ctx, "uid", 7)
+					return ctx.Err()
+				}))
+				got := logIn(s)
+				assert.Equal(t, http.StatusOK, got.StatusCode, got.Text)
+				assert.Equal(t, "uid=7 cart=", got.Text)
+			})
+		}
+	}
+	t.Run("under the manager's own LoadAndSave", func(t *testing.T) {
+		option, m := own(false)(t)
+		var s *authtest.ScanSite
+		s = newHookSite(t, option, wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
+			s.Auth.Sessions().Put(ctx, "uid", 7)
+			return nil
+		}))
+		s.Server.Config.Handler = m.LoadAndSave(s.Server.Config.Handler)
+		assert.Equal(t, "uid=7 cart=", s.Browser().Visit("/uid").Text)
+	})
+}
+
+// The hook sees what an anonymous visitor has put there, and nothing of another
+// user. A login that it rejects leaves everything as it was.
+func TestTheHookSeesTheSessionThatItsLoginGets(t *testing.T) {
+	var fail atomic.Bool
+	var cart atomic.Value
+	var s *authtest.ScanSite
+	s = newHookSite(t, wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
+		cart.Store(s.Auth.Sessions().GetString(ctx, "cart"))
+		_, in := wechatauth.IdentityFromContext(ctx)
+		assert.False(t, in, "nobody is logged in yet")
+		s.Auth.Sessions().Put(ctx, "uid", 7)
+		if fail.Load() {
+			return wechatauth.ErrForbidden
+		}
+		return nil
+	}))
+
+	b := s.Browser()
+	b.SetCookie(s.SessionCookie(), s.SessionWith("cart", "book"))
+	assert.Equal(t, "uid=7 cart=book", b.Visit("/uid").Text)
+	assert.Equal(t, "book", cart.Load())
+
+	other := s.LoggedIn(authtest.BobOpenID)
+	token := other.Cookie(s.SessionCookie()).Value
+	callback := s.Browser()
+	flow := s.Pending("/uid")
+	cookie := s.FlowCookie(flow)
+	callback.SetCookie(cookie.Name, cookie.Value)
+	callback.SetCookie(s.SessionCookie(), token)
+	s.Grant(1)
+	fail.Store(true)
+	assert.Equal(t, http.StatusForbidden, callback.Step(authtest.CallbackOf(flow, "code")).StatusCode)
+	assert.Empty(t, cart.Load())
+	assert.Equal(t, token, callback.Cookie(s.SessionCookie()).Value)
+	fail.Store(false)
+	assert.Equal(t, "uid=0 cart=", callback.Visit("/uid").Text, "nothing that it put is there")
+	assert.Contains(t, callback.Visit("/a").Text, authtest.BobOpenID)
+}
+
+// Under scs's LoadAndSave the session is saved whatever comes of the login.
+func TestARejectedLoginLeavesTheSessionOfTheApplicationsManagerAsItWas(t *testing.T) {
+	m := scs.New()
+	m.Cookie.SameSite = http.SameSiteLaxMode
+	m.Store = store.NewMemory()
+	s := newHookSite(t, wechatauth.WithSessionManager(m), wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
+		m.Put(ctx, "uid", 7)
+		return wechatauth.ErrForbidden
+	}))
+	inner := s.Server.Config.Handler
+	s.Server.Config.Handler = m.LoadAndSave(inner)
+	b := s.Browser()
+	b.SetCookie(s.SessionCookie(), s.Session(authtest.BobOpenID))
+	f := s.Pending("/uid")
+	cookie := s.FlowCookie(f)
+	b.SetCookie(cookie.Name, cookie.Value)
+	s.Grant(1)
+
+	assert.Equal(t, http.StatusForbidden, b.Step(authtest.CallbackOf(f, "code")).StatusCode)
+
+	assert.Equal(t, "uid=0 cart=", b.Visit("/uid").Text)
+	assert.Contains(t, b.Visit("/a").Text, authtest.BobOpenID)
+}
+
+// A panic is net/http's to handle, and the application's middleware's. It
+// leaves no claim behind: who waits, and the next try, read the cause at once.
+func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
+	what := errors.New("the hook panics, because the test says so")
+	again := map[string]func(s *authtest.ScanSite) (first func() error, next func() authtest.Answer){
+		"callback": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
+			b := s.Browser()
+			callback := b.Authorize("/uid")
+			return func() error { return b.TryStep(callback) }, func() authtest.Answer { return b.Visit(callback) }
+		},
+		"scan": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
+			desk, number := scanned(s, "/uid")
+			return func() error { return tryPost(desk, "/wechat/scan?number="+number) }, func() authtest.Answer { return desk.Enter("/uid", number) }
+		},
+		"mini program": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
+			body := `{"code":"` + s.Sim.JSCode(authtest.MiniApp, authtest.Person(0)) + `"}`
+			try := func() error {
+				c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+				resp, err := c.Post(s.Base.String()+"/wechat/mini/login", "application/json", strings.NewReader(body))
+				if err == nil {
+					resp.Body.Close()
+				}
+				return err
+			}
+			return try, func() authtest.Answer { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) }
+		},
+	}
+	for channel, prepare := range again {
+		t.Run(channel, func(t *testing.T) {
+			var panics, waits atomic.Int64
+			var seen atomic.Value
+			s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+				return wechatauth.WithStore(store.NewMemory(store.WithClock(now)))
+			}),
+				wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
+					panics.Add(1)
+					panic(what)
+				}))
+			inner := s.Server.Config.Handler
+			s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				defer func() {
+					if p := recover(); p != nil {
+						seen.Store(p)
+						panic(http.ErrAbortHandler)
+					}
+				}()
+				inner.ServeHTTP(w, r)
+			})
+			first, next := prepare(s)
+			require.Zero(t, panics.Load())
+			s.Wait = func(context.Context, time.Duration) error { waits.Add(1); return context.DeadlineExceeded }
+
+			require.Error(t, first(), "the answer breaks off")
+			assert.Equal(t, what, seen.Load(), "with the panic's own value")
+			got := next()
+
+			assert.Zero(t, waits.Load(), "the claim is held by nobody")
+			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode, got.Text)
+			assert.Contains(t, got.Text, string(wechatauth.ReasonApplicationError))
+			assert.EqualValues(t, 1, panics.Load(), "nobody is told twice")
+		})
+	}
+	t.Run("both pages of a scan", func(t *testing.T) {
+		s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+			return wechatauth.WithStore(store.NewMemory(store.WithClock(now)))
+		}),
+			wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
+				if id.Channel == wechatauth.ChannelScan {
+					panic(http.ErrAbortHandler)
+				}
+				return nil
+			}))
+		desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+		path, _ := s.Show(desk, "/uid")
+		s.Scan(phone, path)
+		number := s.Confirm(phone, path)
+		require.Error(t, tryPost(desk, "/wechat/scan?number="+number))
+		s.Clock.Advance(authtest.FailureTTL + time.Second)
+		assert.Equal(t, `{"state":"application_error"}`, s.StatusOf(desk))
+		assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonApplicationError), "the phone does not wait")
+		assert.True(t, authtest.RefusedFor(desk.Collect("/uid"), wechatauth.ReasonApplicationError), "nor is the browser asked for the number again")
+	})
+	t.Run("before the code is spent", func(t *testing.T) {
+		var st *authtest.FaultyStore
+		s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+		s.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+		s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+		b := s.Browser()
+		b.SetCookie(s.SessionCookie(), s.SessionWith("cart", "book"))
+		callback := b.Authorize("/a")
+		st.Fail("find", func() error { panic(what) })
+		require.Error(t, b.TryStep(callback))
+		st.Fail("find", nil)
+		assert.Contains(t, b.Visit(callback).Text, "url=/a logged-in=true")
+		assert.Equal(t, 1, s.Exchanges(), "the same code")
+	})
+}
+
+// tryPost is tryStep for a form of the browser's.
+func tryPost(b *authtest.Browser, target string) error {
+	c := http.Client{Jar: b.Client.Jar, Transport: &http.Transport{DisableKeepAlives: true}}
+	r, err := http.NewRequest(http.MethodPost, b.Site.Base.String()+target, nil)
+	require.NoError(b.T, err)
+	r.Header = b.Header.Clone()
+	resp, err := c.Do(r)
+	if err == nil {
+		resp.Body.Close()
+	}
+	return err
+}
+
+// scs's RememberMe makes a session cookie outlive the browser. A doubled
+// callback sets the cookie once more, and it is the last one that counts.
+func TestT89_ADoubledCallbackSetsTheCookieAsTheFirstDid(t *testing.T) {
+	for _, remember := range []bool{true, false} {
+		for _, persist := range []bool{true, false} {
+			for _, channel := range []string{"callback", "scan"} {
+				t.Run(fmt.Sprintf("%s, remember %t, persist %t", channel, remember, persist), func(t *testing.T) {
+					m := scs.New()
+					m.Cookie.SameSite = http.SameSiteLaxMode
+					m.Cookie.Persist = persist
+					m.IdleTimeout = time.Hour // its cookie ends with it
+					m.Store = store.NewMemory()
+					s := newHookSite(t, wechatauth.WithSessionManager(m), wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
+						m.RememberMe(ctx, remember)
+						return nil
+					}))
+					b, method, target := s.Browser(), http.MethodGet, ""
+					if channel == "callback" {
+						target = authtest.MustParse(t, b.Authorize("/a")).RequestURI()
+					} else {
+						var number string
+						b, number = scanned(s, "/a")
+						method, target = http.MethodPost, "/wechat/scan?next=%2Fa&number="+number
+					}
+					header := []string{authtest.PageHeader, "User-Agent: " + b.Header.Get("User-Agent"), authtest.CookieHeader(b.Client.Jar.Cookies(s.Base)...)}
+
+					first := s.Wire(method, target, header...)
+					second := s.Wire(method, target, header...)
+
+					session := func(a authtest.Answer) *http.Cookie {
+						for _, c := range a.Cookies() {
+							if c.Name == s.SessionCookie() {
+								return c
+							}
+						}
+						require.Fail(t, "no session cookie", a.Text)
+						return nil
+					}
+					want, got := session(first), session(second)
+					assert.Equal(t, want.Value, got.Value)
+					assert.Equal(t, want.Expires, got.Expires)
+					assert.InDelta(t, want.MaxAge, got.MaxAge, 60, "a session of the browser, or one that lasts")
+					assert.Equal(t, remember || persist, got.MaxAge > 0)
+				})
+			}
+		}
+	}
+}
+
+// The clock stands just before a full second, where whole seconds would make a
+// second of a moment.
+func TestADurationIsThatOfTheLogin(t *testing.T) {
+	const took = 250 * time.Millisecond
+	for _, failing := range []bool{false, true} {
+		for channel, run := range map[string]func(s *authtest.ScanSite, wait func()){
+			"callback": func(s *authtest.ScanSite, wait func()) {
+				b := s.Browser()
+				callback := b.Authorize("/a")
+				wait()
+				b.Step(callback)
+			},
+			"scan": func(s *authtest.ScanSite, wait func()) {
+				desk, number := scanned(s, "/a")
+				wait()
+				desk.Enter("/a", number)
+			},
+			"mini program": func(s *authtest.ScanSite, _ func()) { // the hook takes the time
+				s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+			},
+		} {
+			t.Run(channel+", failing "+strconv.FormatBool(failing), func(t *testing.T) {
+				seen := &authtest.Recorder{}
+				var s *authtest.ScanSite
+				s = newHookSite(t, wechatauth.WithObserver(seen), wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
+					if id.Channel == wechatauth.ChannelMiniProgram {
+						s.Clock.Advance(took)
+					}
+					if failing {
+						return wechatauth.ErrForbidden
+					}
+					return nil
+				}))
+				now := s.Clock.Now()
+				s.Clock.Advance(now.Truncate(time.Second).Add(time.Second + 900*time.Millisecond).Sub(now))
+				run(s, func() { s.Clock.Advance(took) })
+				kind := wechatauth.EventLoginFinished
+				if failing {
+					kind = wechatauth.EventLoginFailed
+				}
+				assert.Equal(t, took, seen.Event(t, kind).Duration)
+				assert.Contains(t, s.Logs.String(), "duration="+took.String())
+			})
+		}
+	}
+}
