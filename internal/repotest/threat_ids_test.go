@@ -93,7 +93,8 @@ func TestEveryFuzzTargetHasACorpusOfItsOwn(t *testing.T) {
 var threatTestName = regexp.MustCompile(`^Test(T[0-9]+)_[A-Z]`)
 
 // threatTests reads the tests of this module that are named after a threat, by
-// its id, and the names of all tests with their folders. A test without a body,
+// its id, and the names of all tests with their folders; those of the suites also
+// without. A test without a body,
 // or that skips itself, is none.
 func threatTests(t *testing.T) (tests map[string][]string, all map[string]bool) {
 	t.Helper()
@@ -112,6 +113,9 @@ func threatTests(t *testing.T) (tests map[string][]string, all map[string]bool) 
 				continue
 			}
 			all[strings.TrimPrefix(filepath.Dir(path)+"/", "./")+f.Name.Name] = true
+			if strings.HasPrefix(path, "internal/suite/") {
+				all[f.Name.Name] = true
+			}
 			match := threatTestName.FindStringSubmatch(f.Name.Name)
 			if match == nil {
 				continue
