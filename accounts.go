@@ -265,7 +265,7 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 // there is none.
 func (a *Auth) gateOf(appID string) *Auth {
 	if a.tenants == nil {
-		if slices.Contains(a.sessions.appIDs, appID) {
+		if slices.Contains(a.audience.AppIDs, appID) {
 			return a
 		}
 		return nil
@@ -273,7 +273,7 @@ func (a *Auth) gateOf(appID string) *Auth {
 	a.tenants.mu.RLock()
 	defer a.tenants.mu.RUnlock()
 	for _, t := range a.tenants.gates {
-		if slices.Contains(t.auth.sessions.appIDs, appID) {
+		if slices.Contains(t.auth.audience.AppIDs, appID) {
 			return t.auth
 		}
 	}
@@ -320,8 +320,6 @@ func (a *Auth) newTenant(account Account) (*Auth, error) {
 	if err := t.setAccounts(c); err != nil {
 		return nil, err
 	}
-	shared := *a.sessions
-	shared.appIDs, shared.takesBearer = c.appIDs(), c.miniAppID != ""
-	t.sessions = &shared
+	t.audience, t.failed = c.audience(), t.respondUnsaved
 	return &t, t.setFlows(c)
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -200,9 +201,9 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 		"all cookies":     {page, have.cookies, nil},
 		"a session alone": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: have.session}}, nil},
 		"a bearer token":  {page, nil, http.Header{"Authorization": {"Bearer " + have.token}}},
-		"a bearer token and the right cookies of nobody": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.Repeat("A", tokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
-		"a bearer token as a cookie":                     {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.TrimPrefix(have.token, bearerPrefix)}}, nil},
-		"a session as a bearer token":                    {page, nil, http.Header{"Authorization": {"Bearer " + bearerPrefix + have.session}}},
+		"a bearer token and the right cookies of nobody": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.Repeat("A", session.TokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
+		"a bearer token as a cookie":                     {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.TrimPrefix(have.token, session.BearerPrefix)}}, nil},
+		"a session as a bearer token":                    {page, nil, http.Header{"Authorization": {"Bearer " + session.BearerPrefix + have.session}}},
 		"a ticket into the other's web-view":             {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
 		"a callback to the other's endpoint":             {strings.Replace(strings.Replace(have.pending, from.origin, to.origin, 1), from.account.AppID, to.account.AppID, 1), have.cookies, nil},
 		"the other's state with this callback's code":    {strings.Replace(own.pending, queryOf(m, own.pending, "code"), queryOf(m, have.pending, "code"), 1), have.cookies, nil},

@@ -18,6 +18,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -40,7 +41,9 @@ type Auth struct {
 
 	relay *relay // nil without WithRelay
 
-	sessions *sessions
+	sessions *session.Manager
+	audience session.Audience
+	failed   func(http.ResponseWriter, *http.Request, error) // respondUnsaved
 	cookies  *flow.Jar
 	keys     *seal.Ring // for what the store keeps, which never sees it
 	claims   *singleflight.Group
@@ -112,6 +115,7 @@ func New(opts ...Option) (*Auth, error) {
 	if err := errors.Join(a.setSessions(c), a.setFlows(c), a.setOrigin(c)); err != nil {
 		return nil, prefixLines(err)
 	}
+	a.audience, a.failed = c.audience(), a.respondUnsaved
 	if c.accountsSet {
 		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
 		return a, a.openListed()
@@ -213,7 +217,7 @@ func (a *Auth) setFlows(c *config) error {
 		Ring: c.sealer(ring), Secure: a.base.Scheme == "https", Bound: []string{c.appID, a.callbackURL()}, Now: c.now,
 	}, cookiePrefix(a.base), a.cookieTag(c.appID))
 	a.setAuthorizePages()
-	a.claims = &singleflight.Group{Marks: a.sessions.marks, Wait: c.wait}
+	a.claims = &singleflight.Group{Marks: a.sessions.Marks(), Wait: c.wait}
 	return nil
 }
 
@@ -256,4 +260,4 @@ func (a *Auth) loginURL(target string, again bool) string {
 //
 // The gate loads and saves, so leave LoadAndSave of this manager away. A cookie
 // that it sends during a login may arrive after the login's.
-func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.manager }
+func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.SessionManager() }

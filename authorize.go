@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/session"
 )
 
 // ErrForbidden is returned by the functions of WithOnLogin and WithAuthorize to
@@ -30,14 +32,14 @@ func hookReason(err error) Reason {
 
 // admit decides whether the user whom a proof shows may log in: a step-up is for
 // the same one, and the application's hook has to agree.
-func (a *Auth) admit(f flow.Flow, v *visit, id Identity) (Reason, error) {
+func (a *Auth) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
 	if f.OpenID != "" && f.OpenID != id.OpenID || f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
 		return ReasonIdentityMismatch, nil
 	}
 	if a.onLogin == nil {
 		return "", nil
 	}
-	err := a.sessions.admit(v, id, a.onLogin)
+	err := a.sessions.Admit(v, id, func(ctx context.Context) error { return a.onLogin(ctx, Identity(id)) })
 	return hookReason(err), err
 }
 
@@ -86,7 +88,7 @@ type consents struct {
 var errClientGone = errors.New("client disconnected")
 
 // allow calls the function, unless it accepted the user within the interval.
-func (c *consents) allow(ctx context.Context, id Identity) error {
+func (c *consents) allow(ctx context.Context, id identity.Identity) error {
 	if c.ask == nil {
 		return nil
 	}
@@ -97,18 +99,18 @@ func (c *consents) allow(ctx context.Context, id Identity) error {
 	return err
 }
 
-func (c *consents) remembered(ctx context.Context, id Identity) error {
+func (c *consents) remembered(ctx context.Context, id identity.Identity) error {
 	if c.interval == 0 {
-		return c.ask(ctx, id)
+		return c.ask(ctx, Identity(id))
 	}
-	user, now := userKey(id.AppID, id.OpenID), c.now()
+	user, now := session.User(id.AppID, id.OpenID), c.now()
 	c.mu.Lock()
 	fresh := now.Before(c.until[user])
 	c.mu.Unlock()
 	if fresh {
 		return nil
 	}
-	if err := c.ask(ctx, id); err != nil {
+	if err := c.ask(ctx, Identity(id)); err != nil {
 		return err
 	}
 	c.mu.Lock()

@@ -11,8 +11,10 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/respond"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -108,12 +110,12 @@ func (a *Auth) accountOf(appID string) (account, bool) {
 // login: a reload or a step back after the login is done, which leads to
 // where the login led; or a link from elsewhere, which leads nowhere.
 func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow.Flow, reason Reason) {
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
-	if !v.loggedIn {
+	if !v.LoggedIn {
 		a.failCallback(w, r, f, reason, nil)
 		return
 	}
@@ -122,13 +124,13 @@ func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQue
 
 // targetOfOutcome finds the return target of a login that this session came
 // from; fallback, or "/", where it is forgotten or was another browser's.
-func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback string) string {
+func (a *Auth) targetOfOutcome(ctx context.Context, v *session.Visit, state, fallback string) string {
 	target := a.landing(fallback)
-	left, err := a.claims.Outcome(ctx, singleflight.Key(v.identity.AppID, state))
+	left, err := a.claims.Outcome(ctx, singleflight.Key(v.Identity.AppID, state))
 	if err != nil || left == nil {
 		return target
 	}
-	if t, err := a.openTarget(left, a.sessions.manager.Token(v.ctx)); err == nil {
+	if t, err := a.openTarget(left, a.sessions.SessionManager().Token(v.Context())); err == nil {
 		return t
 	}
 	return target
@@ -138,12 +140,12 @@ func (a *Auth) targetOfOutcome(ctx context.Context, v *visit, state, fallback st
 func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	var token *client.Token
 	a.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: a.sessions.load,
-		verify: func(ctx context.Context) (id Identity, reason Reason, err error) {
+		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: a.load,
+		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
 			id, token, reason, err = a.identify(ctx, acc, f, code)
 			return id, reason, err
 		},
-		prepare: func(ctx context.Context, _ *visit, _ Identity) error {
+		prepare: func(ctx context.Context, _ *session.Visit, _ identity.Identity) error {
 			if !a.tokens {
 				return nil
 			}
@@ -166,34 +168,34 @@ func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 
 // identify exchanges the code, and fetches the profile if the granted scope
 // has one. A broken profile never breaks a login.
-func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code string) (Identity, *client.Token, Reason, error) {
+func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code string) (identity.Identity, *client.Token, Reason, error) {
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
-		return Identity{}, nil, reasonOf(err), err
+		return identity.Identity{}, nil, reasonOf(err), err
 	}
 	if token.Snapshot {
-		return Identity{}, nil, ReasonSnapshotUser, nil
+		return identity.Identity{}, nil, ReasonSnapshotUser, nil
 	}
-	id := Identity{
+	id := identity.Identity{
 		AppID: f.AppID, OpenID: token.OpenID, UnionID: token.UnionID,
 		Scope: token.Scope, Channel: f.Channel, LoginAt: time.Unix(a.now().Unix(), 0),
 	}
 	if id.OpenID == "" {
-		return Identity{}, nil, ReasonUpstreamError, errors.New("the token answer has no openid")
+		return identity.Identity{}, nil, ReasonUpstreamError, errors.New("the token answer has no openid")
 	}
-	if !id.grants(client.ScopeUserInfo) {
+	if !id.Grants(client.ScopeUserInfo) {
 		return id, token, "", nil
 	}
 	info, err := acc.client.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, client.LangZhCN)
 	var we *client.Error
 	if errors.As(err, &we) && we.Code == 48001 {
-		return Identity{}, nil, ReasonSnapshotSuspected, err
+		return identity.Identity{}, nil, ReasonSnapshotSuspected, err
 	}
 	if err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
 		return id, token, "", nil
 	}
-	id.setProfile(info, a.now())
+	setProfile(&id, info, a.now())
 	return id, token, "", nil
 }
 
@@ -201,7 +203,7 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code stri
 // has saved it, and sends the visitor to where he wanted to go.
 func (a *Auth) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
 	if res.shared {
-		if err := a.sessions.writeCookie(w, res.outcome); err != nil {
+		if err := a.sessions.WriteCookie(w, res.saved()); err != nil {
 			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
 			return
 		}

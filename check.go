@@ -58,9 +58,7 @@ func (e *CheckError) Unwrap() []error {
 // many accounts, is what has to stand there.
 func (a *Auth) Check(ctx context.Context) error {
 	all := a.checkSettings()
-	if c, ok := a.sessions.backing.(store.Checker); ok {
-		all = append(all, findingsOf(c.Check(ctx))...)
-	}
+	all = append(all, findingsOf(a.sessions.Check(ctx))...)
 	var findings []*store.Finding
 	for _, f := range all {
 		if f.Note {
@@ -113,13 +111,13 @@ func (a *Auth) CallbackDomains() map[string]string {
 
 // checkSettings looks at what needs no network.
 func (a *Auth) checkSettings() (found []*store.Finding) {
-	if !a.sessions.own {
-		for _, err := range checkManager(a.sessions.manager, a.base) {
+	if a.sessions.Owned() {
+		for _, err := range checkManager(a.sessions.SessionManager(), a.base) {
 			found = append(found, &store.Finding{
 				English: err.Error(), Chinese: "会话管理器的设置与 WithBaseURL 不符，登录后会话无法保持：" + err.Error(), Err: err,
 			})
 		}
-		if !a.sessions.manager.HashTokenInStore {
+		if !a.sessions.SessionManager().HashTokenInStore {
 			found = append(found, &store.Finding{
 				English: "WithSessionManager: the keys of the session store are the session tokens, so whoever reads the store can take over every session; set HashTokenInStore, which ends the sessions from before",
 				Chinese: "WithSessionManager：会话存储的键就是会话令牌，能读取存储的人可以接管所有会话；请设置 HashTokenInStore（此前的会话将失效）。",

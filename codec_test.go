@@ -16,6 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/record"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -44,7 +45,7 @@ func TestNobodyIsLoggedOutByAnUpgrade(t *testing.T) {
 	identities := map[string]string{
 		"of today": textOf(t, Identity{OpenID: aliceOpenID, UnionID: "unionid-1", Scope: client.ScopeUserInfo, Channel: ChannelWeChat, Nickname: "小明", LoginAt: time.Unix(now, 0)}),
 	}
-	for codecName, codec := range map[string]scs.Codec{"scs's own codec": scs.GobCodec{}, "our first codec": firstCodec{}, "this codec": Codec{}} {
+	for codecName, codec := range map[string]scs.Codec{"scs's own codec": scs.GobCodec{}, "our first codec": firstCodec{}, "this codec": store.Codec{}} {
 		for identityName, text := range identities {
 			t.Run(codecName+", identity "+identityName, func(t *testing.T) {
 				m := store.NewMemory()
@@ -59,18 +60,18 @@ func TestNobodyIsLoggedOutByAnUpgrade(t *testing.T) {
 				})
 				require.NoError(t, err)
 				const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-				require.NoError(t, m.Commit(hashedToken(token), b, s.clock.Now().Add(time.Hour)))
+				require.NoError(t, m.Commit(session.HashToken(token), b, s.clock.Now().Add(time.Hour)))
 				visitor := s.browser()
 				visitor.setCookie(s.sessionCookie(), token)
 
 				for range 2 {
 					assert.Contains(t, visitor.step("/a").body, "logged-in=true openid="+aliceOpenID+" nickname=小明 scope=snsapi_userinfo")
 				}
-				kept, _, err := m.Find(hashedToken(token))
+				kept, _, err := m.Find(session.HashToken(token))
 				require.NoError(t, err)
 				assert.Equal(t, b, kept, "a session that does not change is not written")
 				assert.Contains(t, visitor.step("/put").body, "logged-in=true")
-				written, _, err := m.Find(hashedToken(token))
+				written, _, err := m.Find(session.HashToken(token))
 				require.NoError(t, err)
 				_, err = record.Open(written)
 				assert.NoError(t, err, "and one that does, in the new form")
@@ -88,7 +89,7 @@ func textOf(t testing.TB, id Identity) string {
 
 func TestAnApplicationsOwnManagerCanUseTheCodec(t *testing.T) {
 	m := scs.New()
-	m.Store, m.Codec = store.NewMemory(), Codec{}
+	m.Store, m.Codec = store.NewMemory(), store.Codec{}
 	s := newSite(t, WithSessionManager(m))
 	b := s.browser()
 	b.visit("/a")
@@ -110,7 +111,7 @@ func TestASessionTakesFourTenthsOfGobsBytesAndLittleOfRedis(t *testing.T) {
 	gob.Register(sameIdentity{})
 	id := Identity{AppID: wechattest.DefaultAppID, OpenID: "oFakeOpenidForTests000000000", UnionID: "oFakeUnionidForTests00000000", Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: time.Now()}
 	deadline := time.Now().Add(DefaultLifetime).UTC()
-	ours, err := Codec{}.Encode(deadline, map[string]any{identity.Key(id.AppID): textOf(t, id)})
+	ours, err := store.Codec{}.Encode(deadline, map[string]any{identity.Key(id.AppID): textOf(t, id)})
 	require.NoError(t, err)
 	gobs, err := scs.GobCodec{}.Encode(deadline, map[string]any{"identity": sameIdentity{id.OpenID, id.UnionID, id.LoginAt}})
 	require.NoError(t, err)

@@ -9,9 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -60,18 +62,19 @@ func aGateWith(t testing.TB, values int, opts ...Option) (http.Handler, *http.Re
 		WithLogger(slog.New(slog.DiscardHandler)),
 	}, opts...)...)
 	require.NoError(t, err)
-	v, err := a.sessions.empty(context.Background())
+	ctx, err := a.Sessions().Load(context.Background(), "")
 	require.NoError(t, err)
-	require.NoError(t, a.sessions.login(v, Identity{
-		AppID: wechattest.DefaultAppID, OpenID: aliceOpenID, UnionID: "oFakeUnionidForTests00000000",
+	a.Sessions().Put(ctx, identity.Key(wechattest.DefaultAppID), identity.Encode(identity.Identity{
+		OpenID: aliceOpenID, UnionID: "oFakeUnionidForTests00000000",
 		Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: time.Now(),
 	}))
 	for n := range values {
-		a.Sessions().Put(v.ctx, fmt.Sprint("value ", n), n)
+		a.Sessions().Put(ctx, fmt.Sprint("value ", n), n)
 	}
-	require.NoError(t, a.sessions.saveLogin(&blank{header: http.Header{}}, v))
+	token, _, err := a.Sessions().Commit(ctx)
+	require.NoError(t, err)
 	r := aRequest()
-	r.AddCookie(&http.Cookie{Name: a.Sessions().Cookie.Name, Value: a.Sessions().Token(v.ctx)})
+	r.AddCookie(&http.Cookie{Name: a.Sessions().Cookie.Name, Value: token})
 	return a.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := IdentityFromContext(r.Context())
 		hello(w, id.OpenID)
@@ -101,3 +104,23 @@ func aScript() *http.Request {
 func bare() (http.Handler, *http.Request) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hello(w, aliceOpenID) }), aRequest()
 }
+
+func encodeIdentity(id Identity) string { return identity.Encode(identity.Identity(id)) }
+
+func decodeIdentity(appID, text string) (Identity, error) {
+	id, err := identity.Decode(appID, text)
+	return Identity(id), err
+}
+
+// guarded is what stands in front of the session store of a manager.
+type guarded interface {
+	scs.IterableCtxStore
+	DropCtx(ctx context.Context, key string) (bool, error)
+	Unwrap() scs.Store
+}
+
+// guardOf returns what stands in front of the session store.
+func guardOf(a *Auth) guarded { return a.Sessions().Store.(guarded) }
+
+// closeNotifier is http.CloseNotifier, which is deprecated.
+type closeNotifier interface{ CloseNotify() <-chan bool }

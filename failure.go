@@ -150,7 +150,7 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	}
 	switch {
 	case a.errorHandler != nil:
-		a.errorHandler(w, a.sessions.withEmpty(r), f)
+		a.errorHandler(w, a.sessions.WithEmpty(r), f)
 	case f.Page:
 		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
 		switch f.Reason {

@@ -26,6 +26,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -275,7 +276,7 @@ func FuzzCallback(f *testing.F) {
 // record of ours, or anonymous; the record is never the end of him.
 func FuzzSessionRecord(f *testing.F) {
 	g := newFuzzGate(f)
-	good := aRecord(f, Codec{})
+	good := aRecord(f, store.Codec{})
 	plain := aRecord(f, scs.GobCodec{})
 	for _, text := range []string{
 		"2sy1nq8\no123\n\nb\nw", "20\n0", "2sy1nq8", "2sy1nq8\n", "2\no123", "3sy1nq8\no123", "2sy1nq8\no123\n\n\n\n\n\nz!", `{"v":1,"o":"o123"}`, "", "2", strings.Repeat("\n", 10_000),
@@ -286,12 +287,12 @@ func FuzzSessionRecord(f *testing.F) {
 	f.Add([]byte{0xfc, 0x7f, 0xff, 0xff, 0xff}, uint16(95), "")
 	f.Add([]byte{}, uint16(0), "x")
 	f.Add([]byte("garbage"), uint16(7), "x")
-	token := strings.Repeat("A", tokenLength)
+	token := strings.Repeat("A", session.TokenLength)
 	f.Fuzz(func(t *testing.T, record []byte, at uint16, text string) {
 		g.next()
 		g.clock.Advance(g.began.Sub(g.clock.Now()))
 		load := func(b []byte) string {
-			require.NoError(t, g.sessions.Commit(hashedToken(token), b, g.clock.Now().Add(time.Hour)))
+			require.NoError(t, g.sessions.Commit(session.HashToken(token), b, g.clock.Now().Add(time.Hour)))
 			r := httptest.NewRequest(http.MethodGet, "https://app.example.com/public", nil)
 			r.AddCookie(&http.Cookie{Name: g.Sessions().Cookie.Name, Value: token})
 			w := httptest.NewRecorder()
@@ -309,13 +310,13 @@ func FuzzSessionRecord(f *testing.F) {
 		for _, b := range [][]byte{damaged, good[:int(at)%len(good)]} {
 			body := ""
 			assert.LessOrEqual(t, allocatedBy(func() { body = load(b) }), uint64(1<<20))
-			if _, _, err := (Codec{}).Decode(b); err != nil {
+			if _, _, err := (store.Codec{}).Decode(b); err != nil {
 				assert.Contains(t, body, "logged-in=false", "a damaged record is nobody's")
 			}
 		}
 
 		_, err := decodeIdentity(wechattest.DefaultAppID, text)
-		b, encodeErr := Codec{}.Encode(g.clock.Now().Add(time.Hour), map[string]any{identity.Key(wechattest.DefaultAppID): text})
+		b, encodeErr := store.Codec{}.Encode(g.clock.Now().Add(time.Hour), map[string]any{identity.Key(wechattest.DefaultAppID): text})
 		require.NoError(t, encodeErr)
 		if len(b) <= 1<<20 {
 			assert.Equal(t, err == nil, strings.Contains(load(b), "logged-in=true"))

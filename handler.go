@@ -18,6 +18,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -204,10 +205,10 @@ type login struct {
 
 // begin sends a browser to WeChat. It needs no store: what has to be known
 // when the visitor comes back travels in the flow cookie.
-func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) {
+func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) {
 	// Whoever is logged in, or was when he asked for a wider scope, is the proof
 	// that logins last here: several tabs may have logged in at once.
-	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.loggedIn)
+	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.LoggedIn)
 	if t := a.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {
 		a.stopLoop(w, r, v, l.target, "")
 		return
@@ -231,7 +232,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		a.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: a.absolute(l.target)})
 		return
 	case act == environment.LoginScan:
-		respond.Redirect(w, a.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v != nil && v.loggedIn}, l.target))
+		respond.Redirect(w, a.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v != nil && v.LoggedIn}, l.target))
 		return
 	default:
 		acc = a.accountFor(r)
@@ -261,7 +262,7 @@ func (a *Auth) begin(w http.ResponseWriter, r *http.Request, v *visit, l login) 
 		respond.Redirect(w, acc.client.QRConnectURL(a.redirectURI(), f.State))
 		return
 	}
-	if l.again && v.loggedIn && f.Scope == client.ScopeUserInfo { // another account, perhaps: WeChat shall ask
+	if l.again && v.LoggedIn && f.Scope == client.ScopeUserInfo { // another account, perhaps: WeChat shall ask
 		respond.Redirect(w, acc.client.AuthorizeURL(a.redirectURI(), f.Scope, f.State, client.ForcePopup()))
 		return
 	}
@@ -294,18 +295,18 @@ func (a *Auth) setAuthorizePages() {
 
 // stopLoop ends a redirect loop and names its cause: the detail, or what the
 // visit shows.
-func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *visit, target, detail string) {
+func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, target, detail string) {
 	reason := ReasonSessionCookieNotReturned
 	switch {
 	case detail != "":
-	case v != nil && v.ambiguous:
+	case v != nil && v.Ambiguous:
 		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
-	case v != nil && v.sent:
+	case v != nil && v.Sent:
 		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
 	default:
 		detail = "the browser did not send the session cookie back after a login; "
 	}
-	a.stopped(r, Event{Reason: reason, Detail: detail + a.sessions.describeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
+	a.stopped(r, Event{Reason: reason, Detail: detail + a.sessions.DescribeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
 }
 
@@ -337,7 +338,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.hop(w, a.loginURL(target, again))
 		return
 	}
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
@@ -347,7 +348,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 		a.cookies.DropIfSent(w, r, a.cookies.SnapshotName())
 		r = withoutCookie(withoutCookie(r, a.cookies.TrailName()), a.cookies.SnapshotName())
 	}
-	if v.loggedIn && v.identity.grants(a.scope) && !(again && navigation.IsOwnWish(r)) {
+	if v.LoggedIn && v.Identity.Grants(a.scope) && !(again && navigation.IsOwnWish(r)) {
 		respond.Redirect(w, target)
 		return
 	}
@@ -383,12 +384,12 @@ func (a *Auth) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 		a.hop(w, a.upgradeURL(target))
 		return
 	}
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
-	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
+	if v.LoggedIn && v.Identity.Grants(client.ScopeUserInfo) {
 		respond.Redirect(w, target)
 		return
 	}
@@ -434,22 +435,22 @@ func (a *Auth) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
 	target := a.nextOf(r, values)
-	if v.loggedIn && v.identity.grants(client.ScopeUserInfo) {
+	if v.LoggedIn && v.Identity.Grants(client.ScopeUserInfo) {
 		respond.Redirect(w, target)
 		return
 	}
 	l := login{target: target, scope: client.ScopeUserInfo}
 	switch {
-	case v.loggedIn && v.identity.AppID == a.accountFor(r).appID:
-		l.openID = v.identity.OpenID
-	case v.loggedIn:
-		l.unionID = v.identity.UnionID
+	case v.LoggedIn && v.Identity.AppID == a.accountFor(r).appID:
+		l.openID = v.Identity.OpenID
+	case v.LoggedIn:
+		l.unionID = v.Identity.UnionID
 	}
 	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
 	a.begin(w, r, v, l)
@@ -486,7 +487,7 @@ func (a *Auth) serveLogout(w http.ResponseWriter, r *http.Request) {
 		a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 		return
 	}
-	if _, sent := bearer(r); sent && a.sessions.takesBearer {
+	if _, sent := session.Bearer(r); sent && a.audience.Bearer {
 		respond.NoStore(w.Header())
 		w.WriteHeader(http.StatusNoContent)
 		return
@@ -506,11 +507,11 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	e := a.loggedOut(r)
-	ended, err := a.sessions.logout(w, r)
+	ended, err := a.sessions.LogOut(w, r, &a.audience)
 	if err != nil {
 		return redact.Tokens(err)
 	}
-	if _, sent := bearer(r); !sent || !a.sessions.takesBearer {
+	if _, sent := session.Bearer(r); !sent || !a.audience.Bearer {
 		a.cookies.MarkLoggedOut(w)
 		a.cookies.DropIfSent(w, r, a.cookies.TrailName())
 		a.cookies.DropIfSent(w, r, a.cookies.ScanName()) // it may be confirmed, and would log the next person in
@@ -525,11 +526,11 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 // has let its owner in; the endpoint deletes it unread.
 func (a *Auth) loggedOut(r *http.Request) Event {
 	e := Event{Kind: EventLoggedOut}
-	held, _ := r.Context().Value(visitKey).(*visit)
-	_, sent := bearer(r)
+	held := session.FromContext(r.Context())
+	_, sent := session.Bearer(r)
 	switch {
-	case held != nil && held.in():
-		e.AppID, e.Channel, e.OpenID = held.identity.AppID, held.identity.Channel, redact.OpenID(held.identity.OpenID)
+	case held != nil && held.In():
+		e.AppID, e.Channel, e.OpenID = held.Identity.AppID, held.Identity.Channel, redact.OpenID(held.Identity.OpenID)
 	case sent && a.mini.client != nil:
 		e.AppID, e.Channel = a.mini.appID, ChannelMiniProgram
 	case a.mini.client == nil && a.website.client == nil:
@@ -548,7 +549,7 @@ func (a *Auth) loggedOut(r *http.Request) Event {
 // store.Index, as those of package store are. It ends with ctx. On an error some
 // sessions may still be alive: call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
-	sessions, err = a.sessions.revoke(ctx, appID, openID)
+	sessions, err = a.sessions.Revoke(ctx, appID, openID)
 	if err == nil {
 		err = a.forget(ctx, appID, openID)
 	}

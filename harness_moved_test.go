@@ -56,7 +56,7 @@ func keepers(t *testing.T) map[string]func() []Option {
 		"own manager":                          own(func(*scs.SessionManager) {}),
 		"own manager, hashed":                  own(func(m *scs.SessionManager) { m.HashTokenInStore = true }),
 		"own manager, with an idle timeout":    own(func(m *scs.SessionManager) { m.IdleTimeout = time.Hour }),
-		"own manager, this codec":              own(func(m *scs.SessionManager) { m.Codec = Codec{} }),
+		"own manager, this codec":              own(func(m *scs.SessionManager) { m.Codec = store.Codec{} }),
 		"own manager, a store that does least": func() []Option { return []Option{WithSessionManager(ownManager(plain{store.NewMemory()}))} },
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/session"
 )
 
 // Channel is the way by which a visitor logged in.
@@ -59,15 +60,6 @@ type Identity struct {
 	Snapshot bool
 }
 
-// encodeIdentity and decodeIdentity stop compiling if Identity and its mirror
-// differ.
-func encodeIdentity(id Identity) string { return identity.Encode(identity.Identity(id)) }
-
-func decodeIdentity(appID, text string) (Identity, error) {
-	id, err := identity.Decode(appID, text)
-	return Identity(id), err
-}
-
 // LogValue shows the identity in logs without the whole openid.
 func (id Identity) LogValue() slog.Value {
 	return slog.GroupValue(
@@ -78,29 +70,8 @@ func (id Identity) LogValue() slog.Value {
 	)
 }
 
-// grants reports whether the identity's scope is enough for a route that asks
-// for want. A website login (snsapi_login) includes the profile.
-func (id Identity) grants(want client.Scope) bool {
-	granted := client.Token{Scope: id.Scope}
-	switch want {
-	case "", client.ScopeBase:
-		return true
-	case client.ScopeUserInfo:
-		return granted.HasScope(client.ScopeUserInfo) || granted.HasScope(client.ScopeLogin)
-	}
-	return granted.HasScope(want)
-}
-
-// sameUser reports whether two identities are of one person, as far as WeChat
-// says so.
-func (id Identity) sameUser(as Identity) bool {
-	return id.AppID == as.AppID && id.OpenID == as.OpenID || id.UnionID != "" && id.UnionID == as.UnionID
-}
-
 // contextKey is a pointer type, so that no other package can collide with it.
 type contextKey struct{ name string }
-
-var visitKey = &contextKey{"wechatauth visit"}
 
 // IdentityFromContext returns the identity of the visitor. Behind RequireWeChat
 // and RequireScope it is there, except for CORS preflights, which nobody has
@@ -108,9 +79,12 @@ var visitKey = &contextKey{"wechatauth visit"}
 // and an Identity with nothing but Snapshot set. Behind LoadWeChat it is there
 // when the visitor is logged in. Safe for concurrent use.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
-	v, ok := ctx.Value(visitKey).(*visit)
-	if !ok || !v.in() {
-		return snapshotIdentity(ctx), false
+	v := session.FromContext(ctx)
+	switch {
+	case v == nil:
+		return Identity{}, false
+	case v.In():
+		return Identity(v.Identity), true // does not compile if they differ
 	}
-	return v.identity, true
+	return Identity{Snapshot: v.Identity.Snapshot}, false
 }

@@ -219,7 +219,7 @@ func (s *stage) in(b *browser) bool { return b.fetch(http.MethodGet, "/a").Statu
 
 // alive reports whether there is a record of the token.
 func (s *stage) alive(t *testing.T, token string) bool {
-	_, found, err := s.store.FindCtx(context.Background(), s.auth.sessions.storeKey(token))
+	_, found, err := s.store.FindCtx(context.Background(), s.auth.sessions.StoreKey(token))
 	require.NoError(t, err)
 	return found
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -133,7 +134,7 @@ var exits = []struct {
 }{
 	{"a page visit is sent to WeChat", 303, nil, func(w *walk) answer { return w.b.step("/a?b=c") }},
 	{"a page visit with a session that is no more", 303, nil, func(w *walk) answer {
-		w.b.setCookie(w.sessionCookie(), strings.Repeat("a", tokenLength))
+		w.b.setCookie(w.sessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.step("/a")
 	}},
 	{"a visit on another host is sent to ours", 303, nil, func(w *walk) answer {
@@ -141,7 +142,7 @@ var exits = []struct {
 	}},
 	{"a script without a session", 401, nil, func(w *walk) answer { return w.b.fetch("GET", "/a") }},
 	{"a script with a session that is no more", 401, nil, func(w *walk) answer {
-		w.b.setCookie(w.sessionCookie(), strings.Repeat("a", tokenLength))
+		w.b.setCookie(w.sessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.fetch("GET", "/a")
 	}},
 	{"a form without a session", 401, nil, func(w *walk) answer { return w.b.fetch("POST", "/a") }},

@@ -30,6 +30,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -557,7 +558,7 @@ func (x *leakSite) miniProgram() {
 		x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code+`"}`), nil)
 	}
 	x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code), nil)
-	signedIn := http.Header{"Authorization": {"Bearer " + bearerPrefix + x.tokenOf(app)}}
+	signedIn := http.Header{"Authorization": {"Bearer " + session.BearerPrefix + x.tokenOf(app)}}
 	x.open(app, http.MethodGet, "/api?put=3", nil, signedIn)
 	x.open(app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":"/a"}`), signedIn)
 	webView := x.person().as(wechattest.AndroidMiniProgram)

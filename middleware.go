@@ -10,10 +10,12 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/returnto"
+	"github.com/wechatauth/wechatauth/internal/session"
 )
 
 // hook is a function of the application's that may refuse an identity.
@@ -106,20 +108,20 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 		if !ok || a.strayCallback(w, r) {
 			return
 		}
-		v, err := a.sessions.loadIf(r, true)
+		v, err := a.sessions.Load(r, &a.audience, true)
 		if err != nil {
 			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: a.appIDFor(r), Err: err})
-			if v, err = a.sessions.standIn(r.Context(), err); err != nil {
+			if v, err = a.sessions.StandIn(r.Context(), err); err != nil {
 				a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
 				return
 			}
 		}
-		if v.loggedIn {
-			if err := a.consents.allow(v.ctx, v.identity); err != nil {
+		if v.LoggedIn {
+			if err := a.consents.allow(v.Context(), v.Identity); err != nil {
 				if reason := hookReason(err); reason != ReasonNotAuthorized {
-					a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.identity.AppID, OpenID: redact.OpenID(v.identity.OpenID), Err: err})
+					a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
 				}
-				v.loggedIn = false
+				v.LoggedIn = false
 			}
 		}
 		a.pass(w, r, v, next)
@@ -141,21 +143,21 @@ const (
 
 // decide is the whole decision of the gate. It writes nothing, and asks
 // nothing that is not in the request, the visit and the cookies.
-func (a *Auth) decide(r *http.Request, v *visit, want client.Scope) (action, Reason) {
-	if v.loggedIn && v.identity.grants(want) {
+func (a *Auth) decide(r *http.Request, v *session.Visit, want client.Scope) (action, Reason) {
+	if v.LoggedIn && v.Identity.Grants(want) {
 		return actionPass, ""
 	}
-	page, inSnapshot := a.isPage(r), !v.loggedIn && a.cookies.InSnapshot(r)
+	page, inSnapshot := a.isPage(r), !v.LoggedIn && a.cookies.InSnapshot(r)
 	switch {
-	case v.loggedIn && page:
+	case v.LoggedIn && page:
 		return actionUpgrade, ""
-	case v.loggedIn:
+	case v.LoggedIn:
 		return actionStop, ReasonScopeRequired
 	case inSnapshot && a.snapshot == SnapshotRefuse:
 		return actionStop, ReasonSnapshotUser
-	case !page && v.damaged:
+	case !page && v.Damaged:
 		return actionStop, ReasonSessionCorrupt
-	case !page && v.sent && v.token == "":
+	case !page && v.Sent && v.Token == "":
 		return actionStop, ReasonSessionUnknown
 	case !page:
 		return actionStop, ReasonNoSession
@@ -194,7 +196,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		if !ok || a.strayCallback(w, r) {
 			return
 		}
-		v, err := a.sessions.load(r)
+		v, err := a.load(r)
 		if err != nil {
 			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
 			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
@@ -203,9 +205,9 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		act, reason := a.decide(r, v, want)
 		switch act {
 		case actionPass:
-			if err := a.consents.allow(v.ctx, v.identity); err != nil {
+			if err := a.consents.allow(v.Context(), v.Identity); err != nil {
 				reason := hookReason(err)
-				a.stopped(r, Event{Reason: reason, AppID: v.identity.AppID, OpenID: redact.OpenID(v.identity.OpenID), Err: err})
+				a.stopped(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
 				a.stop(w, r, Failure{Reason: reason, Page: a.showsPage(r), Err: err})
 				return
 			}
@@ -214,7 +216,8 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 			}
 			a.pass(w, r, v, next)
 		case actionGuest:
-			a.pass(w, r, v.guest(), next)
+			v.Identity = identity.Identity{Snapshot: true}
+			a.pass(w, r, v, next)
 		case actionAnonymous:
 			a.pass(w, r, v, next)
 		case actionHop:
@@ -236,7 +239,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 // passPreflight hands a preflight on without asking the store: browsers send it
 // without cookies, and ignore those that it sets. Its session is empty.
 func (a *Auth) passPreflight(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	next.ServeHTTP(w, a.sessions.withEmpty(r))
+	next.ServeHTTP(w, a.sessions.WithEmpty(r))
 }
 
 // forRequest returns the gate of the request's account, and answers where there
@@ -271,50 +274,14 @@ func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 }
 
 // pass hands the request on, and saves the session before the answer begins.
-func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *visit, next http.Handler) {
-	around, _ := r.Context().Value(visitKey).(*visit)
-	r = r.WithContext(v.ctx)
-	if v.outer && around != nil && around.manager == v.manager {
-		respond.AddVary(w.Header(), "Cookie")
-		v.around = around
-		for outer := around; v.in() && outer != nil; outer = outer.around {
-			outer.shows.Store(true)
-		}
-		next.ServeHTTP(w, r) // a gate around this one does the rest
-		return
-	}
-	rw := &v.ctx.writer
-	out := rw.wrap(w, a, r, v)
-	served := false
-	defer func() {
-		if !served {
-			a.abandon(v)
-		}
-	}()
-	next.ServeHTTP(out, r)
-	served = true
-	rw.end()
+func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *session.Visit, next http.Handler) {
+	a.sessions.Serve(w, r, v, next, a.failed)
 }
 
-// abandon ends the session of a handler that panicked after it had ended it.
-func (a *Auth) abandon(v *visit) {
-	if err := a.sessions.abandon(v); err != nil {
-		a.report(v.ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "a handler panicked, and the session that it had ended could not be deleted"})
-	}
-}
-
-// respondUnsaved implements responder.
+// respondUnsaved responds instead of a handler whose session could not be saved.
 func (a *Auth) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
 	a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
 	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
-}
-
-// reportLost implements responder.
-func (a *Auth) reportLost(r *http.Request, err error) {
-	a.report(r.Context(), Event{
-		Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err,
-		Detail: "a handler changed a session that could not be loaded, after its response had begun; the change is lost",
-	})
 }
 
 // IsPageVisit reports whether r is a browser's visit of a page: a person who
@@ -361,7 +328,7 @@ func (a *Auth) reportLost(r *http.Request, err error) {
 //
 // IsPageVisit only reads the method and the header of r.
 func IsPageVisit(r *http.Request) bool {
-	token, _ := bearer(r)
+	token, _ := session.Bearer(r)
 	return token == "" && navigation.IsPageVisit(r)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -658,7 +659,7 @@ func TestLoginAgain(t *testing.T) {
 func TestIsPageVisit(t *testing.T) {
 	r := httptest.NewRequest(http.MethodGet, "/orders?id=7", nil)
 	r.Header = http.Header{"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
-	ours := "Bearer " + bearerPrefix + strings.Repeat("x", tokenLength)
+	ours := "Bearer " + session.BearerPrefix + strings.Repeat("x", session.TokenLength)
 	for authorization, want := range map[string]bool{"": true, "Basic eDp5": true, "Bearer eyJhbGciOiJSUzI1NiJ9.e30.x": true, ours: false} {
 		r.Header.Set("Authorization", authorization)
 		assert.Equal(t, want, IsPageVisit(r), authorization)

@@ -10,16 +10,17 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -33,10 +34,6 @@ func WithMiniProgram(appID, secret string) Option {
 }
 
 const (
-	bearerPrefix = "wxm_"
-	// bearerKey marks, in the session, that it is no browser's.
-	bearerKey = "wechatauth.bearer"
-
 	maxMiniBody = 4 << 10
 	// enterTTL is the life of a ticket into the web-view.
 	enterTTL = time.Minute
@@ -66,26 +63,26 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	var key client.Secret
 	a.settle(w, r, proof{
 		flow: f, key: singleflight.Key(f.AppID, f.State), keep: failureTTL,
-		session: func(r *http.Request) (*visit, error) {
-			v, err := a.sessions.alone(r.Context())
+		session: func(r *http.Request) (*session.Visit, error) {
+			v, err := a.sessions.Alone(r.Context(), &a.audience)
 			if err == nil {
-				v.bearer = true
+				v.Bearer = true
 			}
 			return v, err
 		},
-		verify: func(ctx context.Context) (Identity, Reason, error) {
+		verify: func(ctx context.Context) (identity.Identity, Reason, error) {
 			ms, err := a.mini.client.Code2Session(ctx, body.Code)
 			if err != nil {
-				return Identity{}, reasonOf(err), err
+				return identity.Identity{}, reasonOf(err), err
 			}
 			key = ms.SessionKey
-			return Identity{
+			return identity.Identity{
 				AppID: f.AppID, OpenID: ms.OpenID, UnionID: ms.UnionID,
 				Channel: ChannelMiniProgram, LoginAt: time.Unix(a.now().Unix(), 0),
 			}, "", nil
 		},
-		prepare: func(ctx context.Context, v *visit, id Identity) error {
-			a.sessions.manager.Put(v.ctx, bearerKey, true)
+		prepare: func(ctx context.Context, v *session.Visit, id identity.Identity) error {
+			a.sessions.SessionManager().Put(v.Context(), session.BearerKey, true)
 			return a.keepSessionKey(ctx, id, key)
 		},
 	}, func(w http.ResponseWriter, r *http.Request, res result) {
@@ -97,10 +94,10 @@ func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 }
 
 // keepSessionKey stores the newest session_key of the user, sealed.
-func (a *Auth) keepSessionKey(ctx context.Context, id Identity, key client.Secret) error {
-	user := userKey(id.AppID, id.OpenID)
+func (a *Auth) keepSessionKey(ctx context.Context, id identity.Identity, key client.Secret) error {
+	user := session.User(id.AppID, id.OpenID)
 	sealed := a.keys.Seal([]byte(key.Reveal()), "session_key", user)
-	return a.sessions.marks.PutMark(ctx, sessionKeyMark(user), []byte(sealed), a.sessions.manager.Lifetime)
+	return a.sessions.Marks().PutMark(ctx, sessionKeyMark(user), []byte(sealed), a.sessions.SessionManager().Lifetime)
 }
 
 func sessionKeyMark(user string) string { return "session_key " + user }
@@ -111,7 +108,7 @@ func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, o
 		return
 	}
 	a.writeMini(w, map[string]any{
-		"token":      bearerPrefix + o.Token,
+		"token":      session.BearerPrefix + o.Token,
 		"expires_in": max(0, o.Expiry-a.now().Unix()),
 	})
 }
@@ -159,33 +156,18 @@ func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// bearer returns the session token of the request's Authorization header, and
-// whether it has one. A token without the prefix of ours is another's, such as a
-// proxy's in front, and hides no cookie.
-func bearer(r *http.Request) (token string, sent bool) {
-	scheme, rest, _ := strings.Cut(navigation.Header(r.Header, "Authorization"), " ")
-	token, ours := strings.CutPrefix(strings.TrimSpace(rest), bearerPrefix)
-	switch {
-	case !ours || !strings.EqualFold(scheme, "Bearer"):
-		return "", false
-	case !validToken(token):
-		return "", true
-	}
-	return token, true
-}
-
 // serveMiniTicket makes a URL by which the mini program's web-view is logged
 // in too:
 //
 //	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
 func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 	f := flow.Flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	switch {
 	case err != nil:
 		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
-	case !v.loggedIn || !v.bearer:
+	case !v.LoggedIn || !v.Bearer:
 		a.refuse(w, r, ReasonNoSession)
 		return
 	}
@@ -215,25 +197,25 @@ type enter struct {
 	Session  string `json:"s"` // key of the mini program's session in the store, with which the ticket ends
 	IssuedAt int64  `json:"t"` // Unix milliseconds
 
-	identity Identity // from Identity
+	identity identity.Identity // from Identity
 }
 
 // enterMark and enteredMark name the marks of a ticket. The ticket itself is not
 // in the store.
-func enterMark(ticket string) string { return "enter " + hashedToken(ticket) }
+func enterMark(ticket string) string { return "enter " + session.HashToken(ticket) }
 
-func enteredMark(ticket string) string { return "entered " + hashedToken(ticket) }
+func enteredMark(ticket string) string { return "entered " + session.HashToken(ticket) }
 
 // putEnter stores the content of a ticket, sealed with the ticket, which a
 // reader of the store lacks, and with the gate's key, which a writer lacks.
-func (a *Auth) putEnter(ctx context.Context, ticket string, v *visit, target string) error {
-	text := encodeIdentity(v.identity)
-	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.storeKey(v.token), IssuedAt: a.now().UnixMilli()})
+func (a *Auth) putEnter(ctx context.Context, ticket string, v *session.Visit, target string) error {
+	text := identity.Encode(v.Identity)
+	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.StoreKey(v.Token), IssuedAt: a.now().UnixMilli()})
 	if err != nil {
 		return err
 	}
 	box := a.keys.With("enter", []byte(ticket)).Seal(plain, a.mini.appID)
-	return a.sessions.marks.PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
+	return a.sessions.Marks().PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
 }
 
 func (a *Auth) enterPath(ticket string) string { return a.endpoint("mini/enter") + "?ticket=" + ticket }
@@ -267,23 +249,23 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.ambiguous || v.loggedIn && !v.identity.sameUser(e.identity)) {
+	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.identity)) {
 		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: e.Target})
 		return
 	}
-	if won, err := a.sessions.marks.PutMarkNX(ctx, enteredMark(ticket), flow.NewKey(), enteredTTL); err != nil || !won {
+	if won, err := a.sessions.Marks().PutMarkNX(ctx, enteredMark(ticket), flow.NewKey(), enteredTTL); err != nil || !won {
 		a.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
-	if err := a.saveLogin(ctx, w, v, e.identity, nil); err != nil {
+	if _, err := a.saveLogin(ctx, w, v, proof{}, e.identity); err != nil {
 		// The browser got no session, so the ticket may be used again.
-		a.unavailable(w, r, errors.Join(err, a.sessions.marks.DeleteMark(ctx, enteredMark(ticket))))
+		a.unavailable(w, r, errors.Join(err, a.sessions.Marks().DeleteMark(ctx, enteredMark(ticket))))
 		return
 	}
 	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
@@ -304,7 +286,7 @@ func (a *Auth) stopEnter(w http.ResponseWriter, r *http.Request, target string, 
 // openEnter returns the content of a ticket, or the reason why it is worth
 // nothing: it is unknown or too old, or the session that asked for it has ended.
 func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Reason, err error) {
-	box, found, err := a.sessions.marks.Mark(ctx, enterMark(ticket))
+	box, found, err := a.sessions.Marks().Mark(ctx, enterMark(ticket))
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
 	}
@@ -312,10 +294,10 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Re
 	if err != nil || json.Unmarshal(plain, &e) != nil || !cookie.Fresh(a.now(), e.IssuedAt, enterTTL+cookie.Skew) {
 		return e, ReasonCodeUsed, nil
 	}
-	if e.identity, err = decodeIdentity(a.mini.appID, e.Identity); err != nil {
+	if e.identity, err = identity.Decode(a.mini.appID, e.Identity); err != nil {
 		return e, ReasonCodeUsed, nil
 	}
-	if lives, err := a.sessions.lives(ctx, e.Session); err != nil || !lives {
+	if lives, err := a.sessions.Lives(ctx, e.Session); err != nil || !lives {
 		return e, ReasonSessionUnknown, err
 	}
 	return e, "", nil
@@ -337,17 +319,17 @@ var ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
 // Safe for concurrent use.
 type MiniProgram struct {
 	auth *Auth
-	id   Identity
+	id   identity.Identity
 }
 
 // MiniProgram returns the mini program's side of a request that passed the
 // gate with a bearer token; ErrNoMiniProgram for any other.
 func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
-	v, ok := ctx.Value(visitKey).(*visit)
-	if !ok || !v.loggedIn || !v.bearer {
+	v := session.FromContext(ctx)
+	if v == nil || !v.LoggedIn || !v.Bearer {
 		return nil, ErrNoMiniProgram
 	}
-	id := v.identity
+	id := v.Identity
 	gate := a.gateOf(id.AppID)
 	if gate == nil || gate.mini.appID != id.AppID {
 		return nil, ErrNoMiniProgram
@@ -357,8 +339,8 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 
 // sessionKey returns the newest session_key of the user.
 func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
-	user := userKey(m.id.AppID, m.id.OpenID)
-	sealed, found, err := m.auth.sessions.marks.Mark(ctx, sessionKeyMark(user))
+	user := session.User(m.id.AppID, m.id.OpenID)
+	sealed, found, err := m.auth.sessions.Marks().Mark(ctx, sessionKeyMark(user))
 	if err != nil {
 		return "", redact.Tokens(fmt.Errorf("find session_key: %w", err))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -99,7 +100,7 @@ func (x *keySite) login() {
 }
 
 func (x *keySite) asApp() http.Header {
-	return http.Header{"Authorization": {"Bearer " + bearerPrefix + x.token}}
+	return http.Header{"Authorization": {"Bearer " + session.BearerPrefix + x.token}}
 }
 
 // use asks for the data that WeChat would hand to the mini program now, and

@@ -22,6 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -95,14 +96,14 @@ func TestABearerTokenIsNoCookieAndACookieIsNoBearerToken(t *testing.T) {
 	s := newMiniSite(t)
 	token := s.miniLogin(person(0))
 	b := s.browser()
-	for _, value := range []string{token, strings.TrimPrefix(token, bearerPrefix)} {
+	for _, value := range []string{token, strings.TrimPrefix(token, session.BearerPrefix)} {
 		b.setCookie(s.sessionCookie(), value)
 		assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
 	}
 	b = s.browser()
 	b.visit("/a")
 	cookie := b.cookie(s.sessionCookie()).Value
-	for _, value := range []string{cookie, bearerPrefix + cookie} {
+	for _, value := range []string{cookie, session.BearerPrefix + cookie} {
 		got := s.request(http.MethodGet, "/a", value, "")
 		assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 	}
@@ -121,7 +122,7 @@ func TestABearerTokenIsOneUnderTheManagersOwnLoadAndSaveToo(t *testing.T) {
 	s.server.Config.Handler = s.auth.Sessions().LoadAndSave(s.server.Config.Handler)
 	token := s.miniLogin(person(0))
 	b := s.browser()
-	b.setCookie(s.sessionCookie(), strings.TrimPrefix(token, bearerPrefix))
+	b.setCookie(s.sessionCookie(), strings.TrimPrefix(token, session.BearerPrefix))
 	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode, "as a cookie, which scs has loaded")
 
 	got := s.request(http.MethodGet, "/a", token, "")
@@ -540,7 +541,7 @@ func TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt(t *testing.T) {
 				s := newMiniSite(t, sessions()...)
 				token, other := s.miniLogin(person(0)), s.miniLogin(person(1))
 				if name == "over" {
-					s.clock.Advance(s.auth.sessions.manager.Lifetime - 30*time.Second)
+					s.clock.Advance(s.auth.sessions.SessionManager().Lifetime - 30*time.Second)
 				}
 				enter, others := s.ticket(token, "/a"), s.ticket(other, "/a")
 				end(s, token)

@@ -13,6 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -296,7 +297,7 @@ func (a *Auth) stopped(r *http.Request, e Event) {
 
 // appIDFor is the account that a request's visitor logs in to.
 func (a *Auth) appIDFor(r *http.Request) string {
-	if _, sent := bearer(r); sent && a.mini.client != nil {
+	if _, sent := session.Bearer(r); sent && a.mini.client != nil {
 		return a.mini.appID
 	}
 	return a.accountFor(r).appID

@@ -25,6 +25,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -233,7 +234,7 @@ func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
 	ended := seen.logouts()
 	b.post("/wechat/logout", url.Values{})
 	s.browser().post("/wechat/logout", url.Values{})
-	s.holding(s.sessionCookie(), strings.Repeat("A", tokenLength)).post("/wechat/logout", url.Values{})
+	s.holding(s.sessionCookie(), strings.Repeat("A", session.TokenLength)).post("/wechat/logout", url.Values{})
 	assert.Equal(t, ended, seen.logouts(), "there was no session to end")
 
 	s = newMiniSite(t, WithObserver(seen))
@@ -253,7 +254,7 @@ func TestWhoIsStoppedIsToldWithHisAccount(t *testing.T) {
 	assert.Equal(t, wechattest.DefaultAppID, crossed.AppID)
 
 	redis.Stop()
-	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b.setCookie(s.sessionCookie(), strings.Repeat("a", session.TokenLength))
 	b.visit("/")
 	assert.Equal(t, wechattest.DefaultAppID, seen.event(t, EventStopped).AppID)
 	s.request(http.MethodGet, "/", token, "")
@@ -329,7 +330,7 @@ func TestWithoutAnObserverNothingIsMeasuredAndAnEventCostsNothing(t *testing.T) 
 	quiet := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))
 	auth, err := New(right(WithLogger(quiet))...)
 	require.NoError(t, err)
-	assert.IsType(t, &store.Memory{}, auth.sessions.backing, "no wrapper")
+	assert.IsType(t, &store.Memory{}, guardOf(auth).Unwrap(), "no wrapper")
 	ctx := context.Background()
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		auth.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: testAppID})
@@ -337,7 +338,7 @@ func TestWithoutAnObserverNothingIsMeasuredAndAnEventCostsNothing(t *testing.T) 
 
 	events, err := New(right(WithLogger(quiet), WithObserver(observing(func(Event) {})))...)
 	require.NoError(t, err)
-	assert.IsType(t, &store.Memory{}, events.sessions.backing, "events alone need no wrapper")
+	assert.IsType(t, &store.Memory{}, guardOf(events).Unwrap(), "events alone need no wrapper")
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		events.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: testAppID})
 	}))
@@ -378,7 +379,7 @@ func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsAskedAsItIs(t *te
 	s := newSite(t, WithSessionManager(m), WithObserver(seen))
 	require.Contains(t, s.browser().visit("/").body, "logged-in=true")
 	seen.call(t, "claim mark")
-	assert.Same(t, inner, m.Store.(*guard).inner)
+	assert.Same(t, inner, guardOf(s.auth).Unwrap())
 }
 
 // TestTheTablesOfLogRecordsAreTrue makes each kind of event happen and holds

@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/knob"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -414,15 +415,15 @@ func (c *config) validateAccount() error {
 	return errors.Join(errs...)
 }
 
-// appIDs are those whose identities pass the gate.
-func (c *config) appIDs() []string {
+// audience is whose identities pass the gate.
+func (c *config) audience() session.Audience {
 	appIDs := []string{c.appID}
 	for _, more := range []string{c.websiteAppID, c.miniAppID} {
 		if more != "" {
 			appIDs = append(appIDs, more)
 		}
 	}
-	return appIDs
+	return session.Audience{AppIDs: appIDs, Bearer: c.miniAppID != ""}
 }
 
 // parseBaseURL accepts scheme and host, and nothing that WeChat would refuse.

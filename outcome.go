@@ -9,6 +9,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -22,6 +23,11 @@ type outcome struct {
 	Reason Reason `json:"x,omitempty"`
 
 	Remember bool `json:"m,omitempty"` // scs's RememberMe, which changes the cookie
+}
+
+// saved is the login that the outcome is of.
+func (o outcome) saved() session.Saved {
+	return session.Saved{Token: o.Token, Expiry: time.Unix(o.Expiry, 0), Remember: o.Remember}
 }
 
 // boxes is how an outcome is stored: only the browser that holds the flow
@@ -48,13 +54,7 @@ func (a *Auth) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Ca
 	if err != nil {
 		return err
 	}
-	if with.Len() > 0 {
-		with.PutMark(c.Key, singleflight.Settled(text), life)
-		err := a.sessions.batch.DoBatch(ctx, with)
-		c.Ended = true
-		return err
-	}
-	return c.Settle(ctx, text, life)
+	return c.Settle(ctx, text, life, a.sessions.Batcher(), with)
 }
 
 // openOutcome opens the box of the browser that holds the flow cookie.

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -47,7 +48,7 @@ func newWreck(t *testing.T) *wreck {
 	w.cookie = b.cookie(w.sessionCookie())
 	var found bool
 	var err error
-	w.record, found, err = w.memory.Find(hashedToken(w.cookie.Value))
+	w.record, found, err = w.memory.Find(session.HashToken(w.cookie.Value))
 	require.NoError(t, err)
 	require.True(t, found)
 	w.record = slices.Clone(w.record)
@@ -62,7 +63,7 @@ func (w *wreck) request() *http.Request {
 }
 
 func (w *wreck) put(record []byte) {
-	require.NoError(w.t, w.memory.Commit(hashedToken(w.cookie.Value), record, time.Now().Add(time.Hour)))
+	require.NoError(w.t, w.memory.Commit(session.HashToken(w.cookie.Value), record, time.Now().Add(time.Hour)))
 }
 
 // load loads the session of a damaged record as the gate does, and reports
@@ -70,10 +71,10 @@ func (w *wreck) put(record []byte) {
 func (w *wreck) load(record []byte) (told bool) {
 	w.events = nil
 	w.put(record)
-	v, err := w.auth.sessions.load(w.request())
+	v, err := w.auth.load(w.request())
 	require.NoError(w.t, err, "damage is no trouble of the store")
-	if !v.loggedIn {
-		if !v.damaged {
+	if !v.LoggedIn {
+		if !v.Damaged {
 			// A piece of it that is a record of its own, of a session that has
 			// ended: nothing comes of it.
 			deadline, _, err := w.auth.Sessions().Codec.Decode(record)
@@ -81,13 +82,13 @@ func (w *wreck) load(record []byte) (told bool) {
 			require.True(w.t, deadline.Before(time.Now()), "%x", record)
 			return true
 		}
-		_, there, err := w.memory.Find(hashedToken(w.cookie.Value))
+		_, there, err := w.memory.Find(session.HashToken(w.cookie.Value))
 		require.NoError(w.t, err)
 		require.False(w.t, there, "the record stays: %x", record)
 		return true
 	}
-	require.Equal(w.t, aliceOpenID, v.identity.OpenID, "%x", record)
-	w.auth.Sessions().Put(v.ctx, "a", "b") // no session is without its map
+	require.Equal(w.t, aliceOpenID, v.Identity.OpenID, "%x", record)
+	w.auth.Sessions().Put(v.Context(), "a", "b") // no session is without its map
 	return false
 }
 
@@ -226,7 +227,7 @@ func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
 		got := b.step(page)
 		require.Equal(t, http.StatusOK, got.StatusCode, "%x", c)
 		require.Contains(t, got.body, "logged-in=false")
-		_, there, err := w.memory.Find(hashedToken(w.cookie.Value))
+		_, there, err := w.memory.Find(session.HashToken(w.cookie.Value))
 		require.NoError(t, err)
 		require.False(t, there)
 		reasons := 0

@@ -13,10 +13,12 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
@@ -38,7 +40,7 @@ const scanPhonePlace = "scan phone"
 
 // tickets are those of the account.
 func (a *Auth) tickets() scan.Tickets {
-	return scan.Tickets{Marks: a.sessions.marks, Keys: a.keys, AppID: a.official.appID, Budget: a.scanLook}
+	return scan.Tickets{Marks: a.sessions.Marks(), Keys: a.keys, AppID: a.official.appID, Budget: a.scanLook}
 }
 
 // WithScanPlace tells the person on the phone where the browser is that he is
@@ -132,15 +134,15 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 		respond.Redirect(w, a.loginURL(target, false))
 		return
 	}
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
 	c, held := a.scanCookieOf(r)
 	held = held && c.Scope == scope
-	again := v.loggedIn && (held && c.Again || q.Has("again") && navigation.IsOwnWish(r))
-	if v.loggedIn && v.identity.grants(scope) && !again {
+	again := v.LoggedIn && (held && c.Again || q.Has("again") && navigation.IsOwnWish(r))
+	if v.LoggedIn && v.Identity.Grants(scope) && !again {
 		respond.Redirect(w, target)
 		return
 	}
@@ -251,12 +253,12 @@ func (a *Auth) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 }
 
 // beginScan makes a ticket.
-func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *visit, target string, scope client.Scope, again bool) {
+func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visit, target string, scope client.Scope, again bool) {
 	c := scan.Cookie{State: flow.NewState(), Scope: scope, Again: again, IssuedAt: a.now().UnixMilli(), Key: flow.NewKey()}
 	c.Ticket = scan.TicketOf(c.Key)
 	rec := scan.Record{State: c.State, Browser: scan.BrowserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
-	if v.loggedIn && v.identity.AppID == a.official.appID && !again {
-		c.OpenID = v.identity.OpenID
+	if v.LoggedIn && v.Identity.AppID == a.official.appID && !again {
+		c.OpenID = v.Identity.OpenID
 	}
 	if a.scanPlace != nil {
 		rec.Place = plainText(a.scanPlace(r), 60)
@@ -322,8 +324,8 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 	}
 	again, spent := a.scanAgainURL(sc, target), false
 	a.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, session: a.sessions.load,
-		verify: func(ctx context.Context) (id Identity, reason Reason, err error) {
+		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, session: a.load,
+		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
 			id, reason, err = a.spendScan(ctx, sc, end, right)
 			spent = reason == ""
 			return id, reason, err
@@ -366,27 +368,27 @@ func (a *Auth) tellPhone(ctx context.Context, ticket string, reason Reason) {
 }
 
 // spendScan takes the identity of a confirmed ticket, once for all time.
-func (a *Auth) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (Identity, Reason, error) {
-	lives, err := a.sessions.lives(ctx, end.Session)
+func (a *Auth) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (identity.Identity, Reason, error) {
+	lives, err := a.sessions.Lives(ctx, end.Session)
 	switch {
 	case err != nil:
-		return Identity{}, ReasonStoreUnavailable, err
+		return identity.Identity{}, ReasonStoreUnavailable, err
 	case !lives:
-		return Identity{}, ReasonSessionUnknown, nil
+		return identity.Identity{}, ReasonSessionUnknown, nil
 	}
 	won, err := a.tickets().Spend(ctx, sc.Ticket)
 	if err != nil {
-		return Identity{}, ReasonStoreUnavailable, err
+		return identity.Identity{}, ReasonStoreUnavailable, err
 	}
 	if !won {
-		return Identity{}, ReasonScanUsed, nil
+		return identity.Identity{}, ReasonScanUsed, nil
 	}
 	if !right {
-		return Identity{}, ReasonScanNumber, nil
+		return identity.Identity{}, ReasonScanNumber, nil
 	}
-	id, err := decodeIdentity(a.official.appID, end.Identity)
+	id, err := identity.Decode(a.official.appID, end.Identity)
 	if err != nil {
-		return Identity{}, ReasonScanExpired, nil
+		return identity.Identity{}, ReasonScanExpired, nil
 	}
 	id.Channel, id.LoginAt = ChannelScan, time.Unix(a.now().Unix(), 0)
 	return id, "", nil

@@ -285,7 +285,7 @@ func scanAttacks() map[string]scanAttack {
 			desk.enter("/a", n)
 			// As when the outcome, kept a minute for tabs of the same browser, is gone.
 			outcome := singleflight.Key(s.auth.official.appID, "scan "+c.State)
-			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
+			require.NoError(s.t, s.auth.sessions.Marks().DeleteMark(context.Background(), outcome))
 			return refusedFor(thief.enter("/a", n), ReasonScanUsed) && !strings.Contains(thief.visit("/public").body, "logged-in=true")
 		},
 		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
@@ -309,7 +309,7 @@ func scanAttacks() map[string]scanAttack {
 			n := s.confirm(phone, path)
 			first := refusedFor(desk.enter("/a", wrong(n)), ReasonScanNumber)
 			outcome := singleflight.Key(s.auth.official.appID, "scan "+c.State)
-			require.NoError(s.t, s.auth.sessions.marks.DeleteMark(context.Background(), outcome))
+			require.NoError(s.t, s.auth.sessions.Marks().DeleteMark(context.Background(), outcome))
 			return first && refusedFor(kept.enter("/a", n), ReasonScanUsed)
 		},
 		"a picture of the whole screen of the browser": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
@@ -441,13 +441,13 @@ func scanAttacks() map[string]scanAttack {
 			require.NoError(s.t, err)
 			mark := "scan end " + c.Ticket
 			forged := box.Seal([]byte(`{"i":"{}","n":"0000"}`), mark)
-			require.NoError(s.t, s.auth.sessions.marks.PutMark(context.Background(), mark, []byte(forged), time.Minute))
+			require.NoError(s.t, s.auth.sessions.Marks().PutMark(context.Background(), mark, []byte(forged), time.Minute))
 			return refusedFor(desk.enter("/a", "0000"), ReasonScanExpired)
 		},
 		"every mark of the ticket put in the place of every other": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
-			ctx, marks := context.Background(), s.auth.sessions.marks
+			ctx, marks := context.Background(), s.auth.sessions.Marks()
 			ended := "scan end " + c.Ticket
 			places := []string{"scan " + c.Ticket, "scan by " + c.Ticket, ended, "scan state " + c.Ticket}
 			end, _, err := marks.Mark(ctx, ended)

@@ -9,8 +9,10 @@ import (
 
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/session"
 )
 
 // serveScanPhone is what the phone opens by scanning. The first person who does
@@ -33,7 +35,7 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		return
 	}
 	r = a.ofScan(r, rec.State)
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
@@ -47,19 +49,19 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		a.begin(w, r, v, login{target: a.scanPath(ticket), scope: a.scope})
 		return
 	}
-	if err := a.consents.allow(v.ctx, v.identity); err != nil {
+	if err := a.consents.allow(v.Context(), v.Identity); err != nil {
 		a.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
 	respond.NoStore(w.Header())
-	if !v.identity.grants(rec.Scope) {
+	if !v.Identity.Grants(rec.Scope) {
 		a.page(w, r, Page{
 			Kind: PageUpgrade, Status: http.StatusOK,
 			ActionURL: a.endpoint("upgrade"), Next: a.scanPath(ticket), FormActions: []string{a.openOrigin()},
 		})
 		return
 	}
-	if reason, err := a.bindScan(r.Context(), ticket, v.identity, true); reason != "" {
+	if reason, err := a.bindScan(r.Context(), ticket, v.Identity, true); reason != "" {
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
@@ -74,9 +76,9 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 
 // showNumber is the phone's page once it has answered: the number, for the user
 // who has confirmed, until the browser has used it or lost its one try.
-func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *visit, ticket string, rec scan.Record, end scan.End) {
-	id, err := decodeIdentity(a.official.appID, end.Identity)
-	if err != nil || !a.canConfirm(v) || v.identity.OpenID != id.OpenID {
+func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *session.Visit, ticket string, rec scan.Record, end scan.End) {
+	id, err := identity.Decode(a.official.appID, end.Identity)
+	if err != nil || !a.canConfirm(v) || v.Identity.OpenID != id.OpenID {
 		a.stopPhone(w, r, rec, ReasonScanUsed, nil)
 		return
 	}
@@ -113,20 +115,20 @@ func (a *Auth) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		return
 	}
 	r = a.ofScan(r, rec.State)
-	v, err := a.sessions.load(r)
+	v, err := a.load(r)
 	if err != nil {
 		a.unavailable(w, r, err)
 		return
 	}
-	if !a.canConfirm(v) || !v.identity.grants(rec.Scope) {
+	if !a.canConfirm(v) || !v.Identity.Grants(rec.Scope) {
 		a.stopPhone(w, r, rec, ReasonScanForeign, nil)
 		return
 	}
-	if err := a.consents.allow(v.ctx, v.identity); err != nil {
+	if err := a.consents.allow(v.Context(), v.Identity); err != nil {
 		a.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
-	if reason, err := a.bindScan(r.Context(), ticket, v.identity, false); reason != "" {
+	if reason, err := a.bindScan(r.Context(), ticket, v.Identity, false); reason != "" {
 		a.stopPhone(w, r, rec, reason, err)
 		return
 	}
@@ -151,8 +153,8 @@ func (a *Auth) confirms(r *http.Request, target string) bool {
 
 // canConfirm reports whether a visit is a person's on the official account,
 // inside WeChat. A browser that was itself logged in by a scan confirms nothing.
-func (a *Auth) canConfirm(v *visit) bool {
-	return v.loggedIn && !v.bearer && v.identity.AppID == a.official.appID && v.identity.Channel == ChannelWeChat
+func (a *Auth) canConfirm(v *session.Visit) bool {
+	return v.LoggedIn && !v.Bearer && v.Identity.AppID == a.official.appID && v.Identity.Channel == ChannelWeChat
 }
 
 // findScan returns the record of a ticket that can be confirmed, or the phone's
@@ -179,7 +181,7 @@ func (a *Auth) findScan(ctx context.Context, ticket string) (rec scan.Record, en
 
 // bindScan gives the ticket to the first person who opens it, if first; and
 // refuses everybody else.
-func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first bool) (Reason, error) {
+func (a *Auth) bindScan(ctx context.Context, ticket string, id identity.Identity, first bool) (Reason, error) {
 	own, err := a.tickets().Bind(ctx, ticket, id.OpenID, first)
 	switch {
 	case err != nil:
@@ -191,10 +193,10 @@ func (a *Auth) bindScan(ctx context.Context, ticket string, id Identity, first b
 }
 
 // endScan ends a ticket, once: the first answer counts.
-func (a *Auth) endScan(ctx context.Context, ticket string, refused bool, v *visit) error {
+func (a *Auth) endScan(ctx context.Context, ticket string, refused bool, v *session.Visit) error {
 	end := scan.End{Reason: string(ReasonRefusedByUser)}
 	if !refused {
-		end = scan.End{Identity: encodeIdentity(v.identity), Session: a.sessions.storeKey(v.token), Number: scan.NewNumber()}
+		end = scan.End{Identity: identity.Encode(v.Identity), Session: a.sessions.StoreKey(v.Token), Number: scan.NewNumber()}
 	}
 	return a.tickets().Finish(ctx, ticket, end)
 }

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -295,7 +295,7 @@ func TestASessionWithoutAnIdentityIsNotUnknown(t *testing.T) {
 			s := newSite(t, opts()...)
 			cart := s.holding(s.sessionCookie(), s.sessionWith("cart", "book")).fetch(http.MethodGet, "/a")
 			assert.Contains(t, cart.body, `"reason":"`+string(ReasonNoSession)+`"`)
-			ended := s.holding(s.sessionCookie(), strings.Repeat("A", tokenLength)).fetch(http.MethodGet, "/a")
+			ended := s.holding(s.sessionCookie(), strings.Repeat("A", session.TokenLength)).fetch(http.MethodGet, "/a")
 			assert.Contains(t, ended.body, `"reason":"`+string(ReasonSessionUnknown)+`"`)
 			none := s.browser().fetch(http.MethodGet, "/a")
 			assert.Contains(t, none.body, `"reason":"`+string(ReasonNoSession)+`"`)
@@ -312,36 +312,13 @@ func TestNewLeavesNoGoroutine(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			before := runtime.NumGoroutine()
-			keys := map[any]bool{}
 			for range 50 {
-				a, err := New(append(opts(), WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://shop.example.com"))...)
+				_, err := New(append(opts(), WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://shop.example.com"))...)
 				require.NoError(t, err)
-				keys[a.sessions.dataKey] = true
 			}
 			assert.LessOrEqual(t, runtime.NumGoroutine(), before)
-			assert.Len(t, keys, 50, "no two managers read each other's sessions")
 		})
 	}
-}
-
-// The manager that is built here has what scs.New gives.
-func TestTheGatesManagerHasTheDefaultsOfScs(t *testing.T) {
-	ours, theirs := newManager(), scs.New()
-	assert.Equal(t, theirs.Cookie, ours.Cookie)
-	assert.NotEqual(t, dataKeyOf(theirs), dataKeyOf(ours))
-	assert.IsType(t, dataKeyOf(theirs), dataKeyOf(ours))
-}
-
-// An own manager's ErrorFunc is not called for a session that ended meanwhile.
-func TestAnOwnManagersErrorFuncHearsOfFaultsOnly(t *testing.T) {
-	m, calls := ownManager(store.NewMemory()), 0
-	m.ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) { calls++; assert.ErrorIs(t, err, errBroken) }
-	g := guardIn(m, time.Now)
-	assert.Same(t, g, guardIn(m, time.Now), "a second gate uses the same one")
-	m.ErrorFunc(nil, nil, fmt.Errorf("commit: %w", errSessionGone))
-	assert.Zero(t, calls)
-	m.ErrorFunc(nil, nil, errBroken)
-	assert.Equal(t, 1, calls)
 }
 
 // notifyingWriter is the writer of a middleware that flushes and notifies, and

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -139,7 +140,7 @@ func TestASessionThatIsDestroyedAfterTheAnswerBeganEndsAtOnce(t *testing.T) {
 	s.handle("/late", func(w http.ResponseWriter, r *http.Request) {
 		assert.NoError(t, http.NewResponseController(w).Flush())
 		assert.NoError(t, m.Destroy(r.Context()))
-		_, found, err := m.Store.Find(hashedToken(token))
+		_, found, err := m.Store.Find(session.HashToken(token))
 		assert.NoError(t, err)
 		assert.False(t, found)
 	})

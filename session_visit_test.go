@@ -16,14 +16,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 // countingCodec counts what it decodes, and can be told to fail.
 type countingCodec struct {
-	Codec
+	store.Codec
 	decoded *atomic.Int64
 	fails   *atomic.Bool
 }
@@ -101,42 +101,13 @@ func TestASessionIsDecodedWhenSomebodyAsksForItAndOnce(t *testing.T) {
 	assert.Zero(t, codec.decoded.Load())
 }
 
-// Gates around each other that look for the same accounts decode the identity
-// once; one that looks for others reads it again.
-func TestAnIdentityIsDecodedOnceHoweverManyGatesThereAre(t *testing.T) {
-	s := newSite(t)
-	var decoded atomic.Int64
-	s.auth.sessions.decodeIdentity = func(appID, text string) (Identity, error) {
-		decoded.Add(1)
-		return decodeIdentity(appID, text)
-	}
-	b := s.loggedIn(aliceOpenID)
-	for name, c := range map[string]struct {
-		page http.Handler
-		want int64
-	}{
-		"one":   {s.auth.RequireWeChat(http.HandlerFunc(echo)), 1},
-		"two":   {s.auth.LoadWeChat(s.auth.RequireWeChat(http.HandlerFunc(echo))), 1},
-		"three": {s.auth.LoadWeChat(s.auth.RequireWeChat(s.auth.RequireScope(client.ScopeBase)(http.HandlerFunc(echo)))), 1},
-		"a session that was asked for in between": {s.auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			s.auth.Sessions().Put(r.Context(), "k", "v") // it could have been the identity
-			s.auth.RequireWeChat(http.HandlerFunc(echo)).ServeHTTP(w, r)
-		})), 2},
-	} {
-		s.server.Config.Handler = c.page
-		decoded.Store(0)
-		assert.Contains(t, b.step("/a").body, aliceOpenID, name)
-		assert.Equal(t, c.want, decoded.Load(), name)
-	}
-}
-
 // stored returns the values of the browser's session as they stand in the store.
 func (b *browser) stored() map[string]any {
 	b.t.Helper()
-	raw, found, err := b.site.auth.Sessions().Store.Find(b.site.auth.sessions.storeKey(b.cookie(b.site.sessionCookie()).Value))
+	raw, found, err := b.site.auth.Sessions().Store.Find(b.site.auth.sessions.StoreKey(b.cookie(b.site.sessionCookie()).Value))
 	require.NoError(b.t, err)
 	require.True(b.t, found)
-	_, values, err := Codec{}.Decode(raw)
+	_, values, err := store.Codec{}.Decode(raw)
 	require.NoError(b.t, err)
 	return values
 }
@@ -206,7 +177,7 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 			assert.Equal(t, http.StatusOK, got.StatusCode)
 			assert.Contains(t, got.body, "logged-in=true")
 			assert.Contains(t, s.logs.String(), "session_corrupt")
-			_, found, err := s.auth.Sessions().Store.Find(s.auth.sessions.storeKey(old))
+			_, found, err := s.auth.Sessions().Store.Find(s.auth.sessions.StoreKey(old))
 			require.NoError(t, err)
 			assert.False(t, found, "the record is deleted")
 			s.counted()
@@ -218,39 +189,6 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 			}
 		})
 	}
-}
-
-// Should scs ever keep its data otherwise, sessions are decoded as they are
-// loaded.
-func TestSessionsWorkWithoutKnowingWhereScsKeepsThem(t *testing.T) {
-	s := newSite(t)
-	require.NotNil(t, s.auth.sessions.dataKey)
-	s.auth.sessions.dataKey, s.auth.sessions.guard.dataKey = nil, nil
-	sessions := s.auth.Sessions()
-	s.handle("/count", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sessions.Put(r.Context(), "n", sessions.GetInt(r.Context(), "n")+1)
-		fmt.Fprint(w, sessions.GetInt(r.Context(), "n"))
-	})).ServeHTTP)
-	entered, release := make(chan struct{}), make(chan struct{})
-	s.handle2("/slow", func(w http.ResponseWriter, r *http.Request) {
-		close(entered)
-		<-release
-		sessions.Put(r.Context(), "late", true)
-	})
-	b := s.browser()
-	assert.Equal(t, "1", b.visit("/count").body)
-	assert.Equal(t, "2", b.step("/count").body)
-	assert.Contains(t, b.step("/public").body, "logged-in=true")
-	thief := s.browser()
-	thief.setCookie(s.sessionCookie(), b.cookie(s.sessionCookie()).Value)
-	slow := make(chan answer)
-	go func() { slow <- thief.step("/slow") }()
-	<-entered
-	b.post("/wechat/logout", url.Values{"next": {"/public"}})
-	close(release)
-	assert.Empty(t, (<-slow).Header["Set-Cookie"])
-	assert.Equal(t, http.StatusUnauthorized, thief.fetch(http.MethodGet, "/a").StatusCode, "nothing was brought back")
-	assert.Contains(t, s.browser().step("/public").body, "logged-in=false")
 }
 
 // Logging a context is a mistake that shall cost nobody his session.

@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -28,12 +30,12 @@ type proof struct {
 	keep time.Duration // how long its outcome answers for requests that come later
 
 	// session is what the visitor has now, and what he is logged in to.
-	session func(r *http.Request) (*visit, error)
+	session func(r *http.Request) (*session.Visit, error)
 	// verify asks who he is. What it spends, such as a code, is spent by it.
-	verify func(ctx context.Context) (Identity, Reason, error)
+	verify func(ctx context.Context) (identity.Identity, Reason, error)
 	// prepare, if it is not nil, adds to the session and stores what belongs to it,
 	// once the user is admitted and before the session is saved: see forget.
-	prepare func(ctx context.Context, v *visit, id Identity) error
+	prepare func(ctx context.Context, v *session.Visit, id identity.Identity) error
 	// ended, if it is not nil, is called once after verify: with the Reason of a
 	// failure, or with none.
 	ended func(ctx context.Context, reason Reason)
@@ -96,9 +98,9 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 		reason, err = a.admit(p.flow, v, id)
 	}
 	if reason == "" {
-		v.settles = true
-		if err = a.saveLogin(ctx, w, v, id, p.prepare); err == nil {
-			return result{outcome: a.settleLogin(ctx, v, p, c, id)}
+		var saved session.Saved
+		if saved, err = a.saveLogin(ctx, w, v, p, id); err == nil {
+			return result{outcome: a.settleLogin(ctx, p, c, id, saved)}
 		}
 		reason = ReasonStoreUnavailable // a reload finds the code used, and begins the login again
 	}
@@ -108,37 +110,38 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 
 // saveLogin saves, and tries again for a while: the code is spent, and the
 // visitor has nothing but this answer.
-func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *visit, id Identity, prepare func(context.Context, *visit, Identity) error) error {
+func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *session.Visit, p proof, id identity.Identity) (session.Saved, error) {
 	ctx, cancel := context.WithTimeout(ctx, saveBudget)
 	defer cancel()
-	if err := a.sessions.login(v, id); err != nil {
-		return err
+	if err := a.sessions.LogIn(v, id); err != nil {
+		return session.Saved{}, err
 	}
-	if prepare != nil {
-		if err := prepare(ctx, v, id); err != nil {
-			return err
+	if p.prepare != nil {
+		if err := p.prepare(ctx, v, id); err != nil {
+			return session.Saved{}, err
 		}
 	}
+	settles := p.key != ""
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
-		err := a.sessions.saveLogin(w, v)
+		saved, err := a.sessions.SaveLogin(w, v, settles)
 		if err == nil {
-			return nil
+			return saved, nil
 		}
 		if a.claims.Wait(ctx, pause) != nil {
-			return err
+			return session.Saved{}, err
 		}
 	}
 }
 
 // settleLogin leaves the session that was saved to the other requests, and reports
 // the login.
-func (a *Auth) settleLogin(ctx context.Context, v *visit, p proof, c *singleflight.Call, id Identity) outcome {
+func (a *Auth) settleLogin(ctx context.Context, p proof, c *singleflight.Call, id identity.Identity, saved session.Saved) outcome {
 	f := p.flow
-	o := outcome{Token: a.sessions.manager.Token(v.ctx), Expiry: v.expiry.Unix(), Remember: a.sessions.manager.GetBool(v.ctx, rememberKey)}
+	o := outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
 	if f.Target != "" {
 		o.Target = a.landing(f.Target)
 	}
-	if err := a.leaveOutcome(ctx, f, c, o, v.ctx.track.take(), p.keep); err != nil {
+	if err := a.leaveOutcome(ctx, f, c, o, saved.Rest, p.keep); err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
 	a.report(ctx, Event{

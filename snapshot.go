@@ -1,7 +1,6 @@
 package wechatauth
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/wechatauth/wechatauth/internal/flow"
@@ -36,18 +35,4 @@ func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Fl
 	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: a.age(f)})
 	a.cookies.MarkSnapshot(w)
 	a.leave(w, r, f, a.landing(f.Target))
-}
-
-// guest makes the visit that of somebody in snapshot mode who is let through.
-func (v *visit) guest() *visit {
-	v.identity, v.loggedIn = Identity{Snapshot: true}, false
-	return v
-}
-
-// snapshotIdentity is what IdentityFromContext tells of such a visit.
-func snapshotIdentity(ctx context.Context) Identity {
-	if v, ok := ctx.Value(visitKey).(*visit); ok && !v.in() {
-		return Identity{Snapshot: v.identity.Snapshot}
-	}
-	return Identity{}
 }

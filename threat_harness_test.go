@@ -102,7 +102,7 @@ func (s *site) session(openID string) string {
 }
 
 // storedAt is the key in Redis of the session of a token.
-func (s *site) storedAt(token string) string { return "scs:session:" + s.auth.sessions.storeKey(token) }
+func (s *site) storedAt(token string) string { return "scs:session:" + s.auth.sessions.StoreKey(token) }
 
 // sessionWith puts a session with one value into the store.
 func (s *site) sessionWith(key string, value any) string {

@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/session"
 )
 
 // WithTokens keeps the tokens that WeChat returns with a login, sealed in the
@@ -73,8 +75,8 @@ func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token, en
 	if err != nil {
 		return err
 	}
-	user := userKey(appID, t.OpenID)
-	return a.sessions.marks.PutMark(ctx, tokensMark(user), []byte(a.keys.Seal(plain, "tokens", user)), end.Sub(a.now()))
+	user := session.User(appID, t.OpenID)
+	return a.sessions.Marks().PutMark(ctx, tokensMark(user), []byte(a.keys.Seal(plain, "tokens", user)), end.Sub(a.now()))
 }
 
 // AccessToken returns the access_token of the logged-in visitor of a request,
@@ -90,17 +92,17 @@ func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 	if gate == nil {
 		return client.Secret{}, ErrNoTokens
 	}
-	token, err := gate.accessToken(ctx, id)
+	token, err := gate.accessToken(ctx, identity.Identity(id))
 	return token, redact.Tokens(err)
 }
 
-func (a *Auth) accessToken(ctx context.Context, id Identity) (client.Secret, error) {
+func (a *Auth) accessToken(ctx context.Context, id identity.Identity) (client.Secret, error) {
 	acc, ok := a.accountOf(id.AppID)
 	if !ok {
 		return client.Secret{}, ErrNoTokens
 	}
-	user := userKey(id.AppID, id.OpenID)
-	sealed, found, err := a.sessions.marks.Mark(ctx, tokensMark(user))
+	user := session.User(id.AppID, id.OpenID)
+	sealed, found, err := a.sessions.Marks().Mark(ctx, tokensMark(user))
 	if err != nil {
 		return client.Secret{}, fmt.Errorf("find tokens: %w", err)
 	}
@@ -144,15 +146,15 @@ func (a *Auth) keepRefreshed(ctx context.Context, appID string, t *client.Token,
 	if err := a.keepTokens(ctx, appID, t, end); err != nil {
 		return err
 	}
-	user := userKey(appID, t.OpenID)
-	_, revoked, err := a.sessions.marks.Mark(ctx, revokedMark(user))
+	user := session.User(appID, t.OpenID)
+	_, revoked, err := a.sessions.Marks().Mark(ctx, revokedMark(user))
 	switch {
 	case err == nil && !revoked:
 		return nil
 	case err == nil:
 		err = ErrNoTokens
 	}
-	return errors.Join(err, a.sessions.marks.DeleteMark(ctx, tokensMark(user)))
+	return errors.Join(err, a.sessions.Marks().DeleteMark(ctx, tokensMark(user)))
 }
 
 // forget deletes what is stored for a user besides sessions: the tokens and the
@@ -160,44 +162,42 @@ func (a *Auth) keepRefreshed(ctx context.Context, appID string, t *client.Token,
 // so those that RevokeUser has ended cannot store them again. The program that
 // revokes may have other options than the one that stored them.
 func (a *Auth) forget(ctx context.Context, appID, openID string) error {
-	user := userKey(appID, openID)
+	user := session.User(appID, openID)
 	return errors.Join(
-		a.sessions.marks.PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
-		a.sessions.marks.DeleteMark(ctx, tokensMark(user)),
-		a.sessions.marks.DeleteMark(ctx, sessionKeyMark(user)))
+		a.sessions.Marks().PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
+		a.sessions.Marks().DeleteMark(ctx, tokensMark(user)),
+		a.sessions.Marks().DeleteMark(ctx, sessionKeyMark(user)))
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.
-func (a *Auth) profileDue(v *visit) bool {
-	return a.profileMaxAge > 0 && !v.late && v.identity.Channel != ChannelMiniProgram &&
-		v.identity.grants(client.ScopeUserInfo) && a.now().Sub(v.identity.ProfileAt) > a.profileMaxAge
+func (a *Auth) profileDue(v *session.Visit) bool {
+	return a.profileMaxAge > 0 && !v.Late && v.Identity.Channel != ChannelMiniProgram &&
+		v.Identity.Grants(client.ScopeUserInfo) && a.now().Sub(v.Identity.ProfileAt) > a.profileMaxAge
 }
 
 // refreshProfile fetches the profile of a visit again. Whatever comes of it,
 // the visitor goes on: this is for his picture, not for his login. A session
 // that somebody further out has loaded is saved by him, as modified.
-func (a *Auth) refreshProfile(v *visit) {
-	ctx, cancel := context.WithTimeout(v.ctx, profileBudget)
+func (a *Auth) refreshProfile(v *session.Visit) {
+	ctx, cancel := context.WithTimeout(v.Context(), profileBudget)
 	defer cancel()
-	id := v.identity
+	id := v.Identity
 	err := a.fetchProfile(ctx, &id)
 	if err != nil {
-		a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
+		a.report(v.Context(), Event{Kind: EventTrouble, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
 		// Next time in an hour.
 		id.ProfileAt = a.now().Add(profileRetry - a.profileMaxAge)
 	}
-	if id.UnionID != v.identity.UnionID && a.onLogin != nil {
-		if err := a.onLogin(v.ctx, id); err != nil {
-			id.UnionID = v.identity.UnionID // to be told again
-			a.report(v.ctx, Event{Kind: EventTrouble, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
+	if id.UnionID != v.Identity.UnionID && a.onLogin != nil {
+		if err := a.onLogin(v.Context(), Identity(id)); err != nil {
+			id.UnionID = v.Identity.UnionID // to be told again
+			a.report(v.Context(), Event{Kind: EventTrouble, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
 		}
 	}
-	if err := a.sessions.put(v, id); err != nil {
-		a.report(v.ctx, Event{Kind: EventTrouble, AppID: id.AppID, Err: err})
-	}
+	a.sessions.Put(v, id)
 }
 
-func (a *Auth) fetchProfile(ctx context.Context, id *Identity) error {
+func (a *Auth) fetchProfile(ctx context.Context, id *identity.Identity) error {
 	token, err := a.accessToken(ctx, *id)
 	if err != nil {
 		return err
@@ -207,12 +207,12 @@ func (a *Auth) fetchProfile(ctx context.Context, id *Identity) error {
 	if err != nil {
 		return err
 	}
-	id.setProfile(info, a.now())
+	setProfile(id, info, a.now())
 	return nil
 }
 
 // setProfile takes over what WeChat tells of the user.
-func (id *Identity) setProfile(info *client.UserInfo, now time.Time) {
+func setProfile(id *identity.Identity, info *client.UserInfo, now time.Time) {
 	id.Nickname, id.AvatarURL = info.Nickname, info.AvatarURL
 	id.ProfileAt = time.Unix(now.Unix(), 0)
 	if info.UnionID != "" {

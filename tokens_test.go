@@ -14,6 +14,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -26,7 +27,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	var token client.Secret
 	var failed error
 	s.handle("/token", func(w http.ResponseWriter, r *http.Request) { token, failed = s.auth.AccessToken(r.Context()) })
-	user := userKey(wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
+	user := session.User(wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	b := s.browser()
 	b.visit("/a")
 
@@ -34,7 +35,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	require.NoError(t, failed)
 	first := token
 	assert.NotEmpty(t, first)
-	sealed, found, err := s.auth.sessions.marks.Mark(t.Context(), tokensMark(user))
+	sealed, found, err := s.auth.sessions.Marks().Mark(t.Context(), tokensMark(user))
 	require.NoError(t, err)
 	require.True(t, found)
 	plain, err := s.auth.keys.Open(string(sealed), "tokens", user)
@@ -63,7 +64,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 
 	_, err = s.auth.RevokeUser(t.Context(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, person(0)))
 	require.NoError(t, err)
-	_, found, err = s.auth.sessions.marks.Mark(t.Context(), tokensMark(user))
+	_, found, err = s.auth.sessions.Marks().Mark(t.Context(), tokensMark(user))
 	require.NoError(t, err)
 	assert.False(t, found, "who is revoked leaves no tokens")
 
@@ -211,7 +212,7 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		s.browser().visit("/a")
 		s.miniLogin(person(0))
 		require.NotEmpty(t, keys())
-		admin, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithStore(s.auth.sessions.backing))
+		admin, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithStore(guardOf(s.auth).Unwrap()))
 		require.NoError(t, err)
 		for _, appID := range []string{wechattest.DefaultAppID, miniApp} {
 			_, err := admin.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, person(0)))

@@ -4,10 +4,8 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"net/url"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -19,6 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -56,7 +55,7 @@ func ungatedKeepers(t *testing.T) map[string]func() []Option {
 		"in memory":   func() []Option { return nil },
 		"own manager": own(func(*scs.SessionManager) {}),
 		"own manager, hashed, with an idle timeout and this codec": own(func(m *scs.SessionManager) {
-			m.HashTokenInStore, m.IdleTimeout, m.Codec = true, time.Hour, Codec{}
+			m.HashTokenInStore, m.IdleTimeout, m.Codec = true, time.Hour, store.Codec{}
 		}),
 		"own manager, a store that does least": func() []Option { return []Option{WithSessionManager(ownManager(plain{store.NewMemory()}))} },
 	}
@@ -116,7 +115,7 @@ func TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate(t *testing.T) {
 			assert.NoError(t, r.m.RenewToken(r.ctx))
 			r.end()
 			_, _, err := r.m.Commit(r.ctx)
-			assert.ErrorIs(t, err, errSessionGone)
+			assert.ErrorIs(t, err, session.ErrGone)
 		},
 	}
 	for kind, opts := range ungatedKeepers(t) {
@@ -148,7 +147,7 @@ func TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate(t *testing.T) {
 						for _, b := range []*browser{late, s.holding(s.sessionCookie(), token), s.holding(s.sessionCookie(), reader)} {
 							assert.Contains(t, b.step("/public").body, "logged-in=false")
 						}
-						if all, err := s.auth.sessions.guard.AllCtx(context.Background()); err == nil {
+						if all, err := guardOf(s.auth).AllCtx(context.Background()); err == nil {
 							assert.Empty(t, all, "no record is left")
 						}
 					})
@@ -263,7 +262,7 @@ func TestT79_ACanceledRequestBringsNoSessionBack(t *testing.T) {
 	require.NoError(t, endings["revoked"](s, token))
 	cancel()
 	_, _, err = m.Commit(loaded)
-	require.ErrorIs(t, err, errSessionGone)
+	require.ErrorIs(t, err, session.ErrGone)
 	assert.Contains(t, s.holding(s.sessionCookie(), token).step("/public").body, "logged-in=false")
 }
 
@@ -276,51 +275,4 @@ func TestGuard_canceledLoad(t *testing.T) {
 	cancel()
 	_, err := m.Load(ctx, token)
 	assert.ErrorIs(t, err, context.Canceled, "what it writes could not be told from a new session")
-}
-
-// traced counts the traces that are left when the garbage has been collected.
-func (g *guard) traced() int {
-	g.traces.mu.Lock()
-	defer g.traces.mu.Unlock()
-	return len(g.traces.of)
-}
-
-func TestNothingIsLeftOfRequestsWithoutTheGate(t *testing.T) {
-	m := ownManager(store.NewMemory())
-	s := newSite(t, WithSessionManager(m))
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.serveUngated(ungated["no gate"], func(w http.ResponseWriter, r *http.Request) {
-		m.Put(r.Context(), "seen", "yes")
-		assert.NoError(t, m.RenewToken(r.Context()))
-		if r.URL.RawQuery == "panic" {
-			panic(http.ErrAbortHandler)
-		}
-	})
-	b := s.browser()
-	b.visitForToken("/a")
-	before := runtime.NumGoroutine()
-	for range 500 {
-		require.Equal(t, http.StatusOK, b.step("/slow").StatusCode)
-		require.Error(t, b.tryStep(s.auth.base.String()+"/slow?panic"))
-	}
-	assert.Less(t, runtime.NumGoroutine(), before+100, "no goroutine is left of a request")
-	require.Contains(t, b.step("/public").body, "logged-in=true", "a panic costs no login")
-	s.server.CloseClientConnections()
-	assert.Eventually(t, func() bool { runtime.GC(); return s.auth.sessions.guard.traced() < 10 }, patience, time.Millisecond)
-}
-
-// One context may load any number of sessions.
-func TestAContextThatNeverEndsRemembersFewSessions(t *testing.T) {
-	m := ownManager(store.NewMemory())
-	s := newSite(t, WithSessionManager(m))
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
-	for range 100 {
-		loaded, err := m.Load(ctx, s.session(aliceOpenID))
-		require.NoError(t, err)
-		m.Put(loaded, "seen", "yes")
-		_, _, err = m.Commit(loaded)
-		require.NoError(t, err)
-	}
-	s.auth.sessions.guard.traces.lookIn(ctx.Done(), func(t *trace) { assert.LessOrEqual(s.t, len(t.read), maxTraced) })
 }

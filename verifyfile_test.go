@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 )
 
 const (
@@ -96,7 +97,7 @@ func TestTheVerifyFileIsThereWhileRedisIsDown(t *testing.T) {
 	require.Empty(t, redis.Commands(func() { s.asWeChat(t, http.MethodGet, "/"+verifyName) }))
 	redis.Stop()
 	b := s.browser()
-	b.setCookie(s.sessionCookie(), strings.Repeat("a", tokenLength))
+	b.setCookie(s.sessionCookie(), strings.Repeat("a", session.TokenLength))
 	assert.Equal(t, verifyContent, b.step("/"+verifyName).body)
 }
 

@@ -127,7 +127,7 @@ func Keepers(t *testing.T) map[string]func() []wechatauth.Option {
 		"own manager":                       own(func(*scs.SessionManager) {}),
 		"own manager, hashed":               own(func(m *scs.SessionManager) { m.HashTokenInStore = true }),
 		"own manager, with an idle timeout": own(func(m *scs.SessionManager) { m.IdleTimeout = time.Hour }),
-		"own manager, this codec":           own(func(m *scs.SessionManager) { m.Codec = wechatauth.Codec{} }),
+		"own manager, this codec":           own(func(m *scs.SessionManager) { m.Codec = store.Codec{} }),
 		"own manager, a store that does least": func() []wechatauth.Option {
 			return []wechatauth.Option{wechatauth.WithSessionManager(OwnManager(PlainStore{store.NewMemory()}))}
 		},
@@ -198,7 +198,7 @@ func UngatedKeepers(t *testing.T) map[string]func() []wechatauth.Option {
 		"in memory":   func() []wechatauth.Option { return nil },
 		"own manager": own(func(*scs.SessionManager) {}),
 		"own manager, hashed, with an idle timeout and this codec": own(func(m *scs.SessionManager) {
-			m.HashTokenInStore, m.IdleTimeout, m.Codec = true, time.Hour, wechatauth.Codec{}
+			m.HashTokenInStore, m.IdleTimeout, m.Codec = true, time.Hour, store.Codec{}
 		}),
 		"own manager, a store that does least": func() []wechatauth.Option {
 			return []wechatauth.Option{wechatauth.WithSessionManager(OwnManager(PlainStore{store.NewMemory()}))}

@@ -28,6 +28,25 @@ type Identity struct {
 	Snapshot  bool // such an identity is not encoded
 }
 
+// Grants reports whether the identity's scope is enough for a route that asks
+// for want. A website login (snsapi_login) includes the profile.
+func (id Identity) Grants(want client.Scope) bool {
+	granted := client.Token{Scope: id.Scope}
+	switch want {
+	case "", client.ScopeBase:
+		return true
+	case client.ScopeUserInfo:
+		return granted.HasScope(client.ScopeUserInfo) || granted.HasScope(client.ScopeLogin)
+	}
+	return granted.HasScope(want)
+}
+
+// SameUser reports whether two identities are of one person, as far as WeChat
+// says so.
+func (id Identity) SameUser(as Identity) bool {
+	return id.AppID == as.AppID && id.OpenID == as.OpenID || id.UnionID != "" && id.UnionID == as.UnionID
+}
+
 // Key returns the key of an identity in a session. It has the AppID, so that two
 // gates on one manager never read each other's identities.
 func Key(appID string) string { return record.Prefix + appID }

@@ -424,7 +424,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "RevokeUser leaves a session_key", about: "tokens",
-		search: "a.sessions.marks.DeleteMark(ctx, sessionKeyMark(user)))",
+		search: "a.sessions.Marks().DeleteMark(ctx, sessionKeyMark(user)))",
 		broken: "nil)",
 		killer: "^TestRevokeUser_storedSecrets$",
 	},
@@ -466,8 +466,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a page of a gate inside another is for everybody", about: "headers",
-		search: "(w.visit.in() || w.visit.shows.Load())",
-		broken: "w.visit.in()",
+		search: "(w.visit.In() || w.visit.shows.Load())",
+		broken: "w.visit.In()",
 		killer: "^TestT94_APageOfAGate",
 	},
 	{
@@ -595,7 +595,7 @@ var mutants = []mutant{
 	{
 		name: "a virtual user is logged in", about: "callback",
 		search: `	if token.Snapshot {
-		return Identity{}, nil, ReasonSnapshotUser, nil
+		return identity.Identity{}, nil, ReasonSnapshotUser, nil
 	}
 `,
 		broken: "",
@@ -603,15 +603,15 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session is not saved before the answer", about: "callback",
-		search: `		err := a.sessions.saveLogin(w, v)
+		search: `		saved, err := a.sessions.SaveLogin(w, v, settles)
 		if err == nil {
-			return nil
+			return saved, nil
 		}
 `,
-		broken: `		_ = a.sessions.saveLogin(w, v)
+		broken: `		saved, _ := a.sessions.SaveLogin(w, v, settles)
 		err := error(nil)
 		if err == nil {
-			return nil
+			return saved, nil
 		}
 `,
 		killer: "^TestALoginWhoseSessionCouldNotBeSavedBeginsAgain$",
@@ -672,22 +672,22 @@ var mutants = []mutant{
 	{
 		name: "WithAuthorize is not heard at the gate", about: "middleware",
 		search: `		case actionPass:
-			if err := a.consents.allow(v.ctx, v.identity); err != nil {`,
+			if err := a.consents.allow(v.Context(), v.Identity); err != nil {`,
 		broken: `		case actionPass:
-			if err := a.consents.allow(v.ctx, v.identity); err != nil && false {`,
+			if err := a.consents.allow(v.Context(), v.Identity); err != nil && false {`,
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
 		name: "WithAuthorize is not heard on open routes", about: "middleware",
-		search: `				v.loggedIn = false
+		search: `				v.LoggedIn = false
 `,
 		broken: "",
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
 		name: "a narrower scope passes", about: "middleware",
-		search: "if v.loggedIn && v.identity.grants(want) {",
-		broken: "if v.loggedIn {",
+		search: "if v.LoggedIn && v.Identity.Grants(want) {",
+		broken: "if v.LoggedIn {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -719,8 +719,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a callback at a wrong path begins another login", about: "middleware",
-		search: "if !ok || a.strayCallback(w, r) {\n			return\n		}\n		v, err := a.sessions.load(r)",
-		broken: "if !ok {\n			return\n		}\n		v, err := a.sessions.load(r)",
+		search: "if !ok || a.strayCallback(w, r) {\n			return\n		}\n		v, err := a.load(r)",
+		broken: "if !ok {\n			return\n		}\n		v, err := a.load(r)",
 		killer: "^TestStrayCallback$",
 	},
 	{
@@ -760,7 +760,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a personal page may be cached", about: "middleware",
-		search: "if !said && (w.visit.in() || w.visit.shows.Load()) {",
+		search: "if !said && (w.visit.In() || w.visit.shows.Load()) {",
 		broken: "if !said && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
@@ -790,13 +790,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a preflight has no session", about: "middleware",
-		search: "next.ServeHTTP(w, a.sessions.withEmpty(r))",
+		search: "next.ServeHTTP(w, a.sessions.WithEmpty(r))",
 		broken: "next.ServeHTTP(w, r)",
 		killer: "^TestT85_EveryRequestThatReachesAHandlerHasASession$",
 	},
 	{
 		name: "an error handler has no session", about: "failure",
-		search: "a.errorHandler(w, a.sessions.withEmpty(r), f)",
+		search: "a.errorHandler(w, a.sessions.WithEmpty(r), f)",
 		broken: "a.errorHandler(w, r, f)",
 		killer: "^TestT85_AnErrorHandlerHasASession$",
 	},
@@ -853,9 +853,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a step-up forgets who began it", about: "handler",
-		search: `		l.openID = v.identity.OpenID
+		search: `		l.openID = v.Identity.OpenID
 `,
-		broken: `		_ = v.identity.OpenID
+		broken: `		_ = v.Identity.OpenID
 `,
 		killer: "^TestStepUpRefusesAnotherUserAndKeepsTheFirst$",
 	},
@@ -885,7 +885,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout deletes nothing", about: "handler",
-		search: "ended, err := a.sessions.logout(w, r)",
+		search: "ended, err := a.sessions.LogOut(w, r, &a.audience)",
 		broken: "ended, err := false, error(nil)",
 	},
 	{
@@ -917,8 +917,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login keeps what another user had", about: "session",
-		search: "	if v.loggedIn && !same {",
-		broken: "	if v.loggedIn && !same && false {",
+		search: "	if v.LoggedIn && !same {",
+		broken: "	if v.LoggedIn && !same && false {",
 	},
 	{
 		name: "an identity of another AppID passes", about: "session",
@@ -945,7 +945,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session cookie may be anything", about: "session",
-		search: "if validToken(value) && ",
+		search: "if ValidToken(value) && ",
 		broken: "if ",
 		killer: "^TestT18_WhatIsNoSessionTokenNeverReachesRedis$",
 	},
@@ -958,28 +958,28 @@ var mutants = []mutant{
 	},
 	{
 		name: "a bearer token is a cookie too", about: "session",
-		search: "case v != nil && !v.bearer:",
+		search: "case v != nil && !v.Bearer:",
 		broken: "case v != nil:",
 	},
 	{
 		name: "a cookie is a bearer token too", about: "session",
-		search: "if v != nil && v.bearer {",
+		search: "if v != nil && v.Bearer {",
 		broken: "if v != nil {",
 	},
 	{
 		name: "a session cookie for a mini program", about: "session",
-		search: "if !v.outer && !v.bearer {",
+		search: "if !v.outer && !v.Bearer {",
 		broken: "if !v.outer {",
 	},
 	{
 		name: "a late reader writes", about: "session",
-		search: "case v.late || v.down != nil:",
+		search: "case v.Late || v.down != nil:",
 		broken: "case v.down != nil:",
 	},
 	{
 		name: "a stand-in is saved", about: "session",
-		search: "case v.late || v.down != nil:",
-		broken: "case v.late:",
+		search: "case v.Late || v.down != nil:",
+		broken: "case v.Late:",
 	},
 	{
 		name: "a replaced token names the new one in clear", about: "session",
@@ -988,8 +988,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login is not in the index", about: "session",
-		search: `return userKey(appID, id.OpenID), err == nil`,
-		broken: `return userKey(appID, id.OpenID+"another"), err == nil`,
+		search: `return User(appID, id.OpenID), err == nil`,
+		broken: `return User(appID, id.OpenID+"another"), err == nil`,
 	},
 	{
 		name: "a logout that failed counts as one", about: "session",
@@ -1000,8 +1000,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session that ended is written again", about: "guard",
-		search: "if err == nil && !found {\n		return errSessionGone",
-		broken: "if err == nil && !found && false {\n		return errSessionGone",
+		search: "if err == nil && !found {\n		return ErrGone",
+		broken: "if err == nil && !found && false {\n		return ErrGone",
 	},
 	{
 		name: "scs writes a session that ended again", about: "guard",
@@ -1031,13 +1031,13 @@ var mutants = []mutant{
 		name: "what a request has read is never forgotten", about: "guard",
 		search: "runtime.AddCleanup(memory, ts.forget, key)",
 		broken: "runtime.AddCleanup(memory, func(traceKey) {}, key)",
-		killer: "^TestNothingIsLeftOfRequestsWithoutTheGate$",
+		killer: "^TestTraces_garbage$",
 	},
 	{
 		name: "a context remembers all that it has read", about: "guard",
 		search: "if len(t.read) == maxTraced {",
 		broken: "if false {",
-		killer: "^TestAContextThatNeverEndsRemembersFewSessions$",
+		killer: "^TestTraces_bound$",
 	},
 	{
 		name: "a session that ended goes on under a new token", about: "guard",
@@ -1106,18 +1106,18 @@ var mutants = []mutant{
 	},
 	{
 		name: "a bearer token is a cookie behind two gates", about: "session",
-		search: "if s.manager.GetBool(v.ctx, bearerKey) != v.bearer {",
+		search: "if s.manager.GetBool(v.ctx, BearerKey) != v.Bearer {",
 		broken: "if false {",
 		killer: "^TestT87_ABearerTokenIsNoCookieBehindAnyGates$",
 	},
 	{
 		name: "a gate without a mini program takes bearer tokens", about: "session",
-		search: "if held.bearer && !s.takesBearer {",
+		search: "if held.Bearer && !a.Bearer {",
 		broken: "if false {",
 		killer: "^TestT87_AGateThatTakesNoBearerTokensTakesNoneFromAnother$",
 	},
 	{
-		name: "tokens stand in the store", about: "session", in: ".",
+		name: "tokens stand in the store", about: "session", in: "internal/session",
 		search: "m.HashTokenInStore = true",
 		broken: "m.HashTokenInStore = false",
 		killer: "^TestT98_AReaderOfRedisFindsNoLiveToken$",
@@ -1390,7 +1390,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view stands in the store", about: "mini",
-		search: `return "enter " + hashedToken(ticket)`,
+		search: `return "enter " + session.HashToken(ticket)`,
 		broken: `return "enter " + ticket`,
 	},
 	{
@@ -1400,25 +1400,25 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
-		search: "if lives, err := a.sessions.lives(ctx, e.Session); err != nil || !lives {",
-		broken: "if _, err := a.sessions.lives(ctx, e.Session); err != nil {",
+		search: "if lives, err := a.sessions.Lives(ctx, e.Session); err != nil || !lives {",
+		broken: "if _, err := a.sessions.Lives(ctx, e.Session); err != nil {",
 		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
 	},
 	{
 		name: "a confirmed QR code outlives the phone's session", about: "mini",
-		search: "case !lives:\n\t\treturn Identity{},",
-		broken: "case !lives && err != nil:\n\t\treturn Identity{},",
+		search: "case !lives:\n\t\treturn identity.Identity{},",
+		broken: "case !lives && err != nil:\n\t\treturn identity.Identity{},",
 		killer: "^TestEveryAttackOnAScan",
 	},
 	{
 		name: "any number logs the browser in", about: "scan",
-		search: "	if !right {\n\t\treturn Identity{}, ReasonScanNumber, nil\n\t}\n",
+		search: "	if !right {\n\t\treturn identity.Identity{}, ReasonScanNumber, nil\n\t}\n",
 		broken: "",
 		killer: "^TestT96_TheNumberOfThePhone",
 	},
 	{
 		name: "a number may be tried again", about: "scan",
-		search: "\tif !won {\n\t\treturn Identity{}, ReasonScanUsed, nil\n\t}\n",
+		search: "\tif !won {\n\t\treturn identity.Identity{}, ReasonScanUsed, nil\n\t}\n",
 		broken: "\t_ = won\n",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1430,7 +1430,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the phone of another user sees the number", about: "scan",
-		search: " || v.identity.OpenID != id.OpenID {",
+		search: " || v.Identity.OpenID != id.OpenID {",
 		broken: " || id.OpenID == \"\" {",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1475,14 +1475,14 @@ var mutants = []mutant{
 		search: `	e, reason, err := a.openEnter(ctx, ticket)
 `,
 		broken: `	e, reason, err := a.openEnter(ctx, ticket)
-	_ = a.sessions.marks.PutMark(ctx, "seen "+ticket, []byte("1"), enteredTTL)
+	_ = a.sessions.Marks().PutMark(ctx, "seen "+ticket, []byte("1"), enteredTTL)
 `,
 		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
 	},
 	{
 		name: "a web-view's cookie is a mini program's token", about: "mini",
-		search: "|| !v.loggedIn || !v.bearer {\n\t\treturn nil, ErrNoMiniProgram",
-		broken: "|| !v.loggedIn {\n\t\treturn nil, ErrNoMiniProgram",
+		search: "|| !v.LoggedIn || !v.Bearer {\n\t\treturn nil, ErrNoMiniProgram",
+		broken: "|| !v.LoggedIn {\n\t\treturn nil, ErrNoMiniProgram",
 		killer: "^TestOnlyABearerTokenHasAMiniProgram$",
 	},
 	{
@@ -1505,7 +1505,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "another user's session is replaced unasked", about: "mini",
-		search: ` || v.loggedIn && !v.identity.sameUser(e.identity)`,
+		search: ` || v.LoggedIn && !v.Identity.SameUser(e.identity)`,
 		broken: "",
 		killer: "^TestT80_AnotherUsers",
 	},
@@ -1560,8 +1560,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a visitor in snapshot mode is let through as somebody", about: "snapshot",
-		search: "v.identity, v.loggedIn = Identity{Snapshot: true}, false",
-		broken: "v.identity, v.loggedIn = Identity{Snapshot: true}, true",
+		search: "v.Identity = identity.Identity{Snapshot: true}",
+		broken: "v.Identity, v.LoggedIn = identity.Identity{Snapshot: true}, true",
 	},
 	{
 		name: "a page may load anything", about: "pages",
@@ -1675,8 +1675,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a hook sees another user's values", about: "session",
-		search: "	if loggedIn && !v.isUser(id) {",
-		broken: "	if loggedIn && !v.isUser(id) && false {",
+		search: "	if wasIn && !v.isUser(id) {",
+		broken: "	if wasIn && !v.isUser(id) && false {",
 		killer: "^TestTheHookSeesTheSessionThatItsLoginGets$",
 	},
 	{
@@ -1693,8 +1693,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a doubled callback loses RememberMe", about: "callback",
-		search: "	if o.Remember {",
-		broken: "	if o.Remember && false {",
+		search: "	if saved.Remember {",
+		broken: "	if saved.Remember && false {",
 		killer: "^TestT89_ADoubledCallbackSetsTheCookieAsTheFirstDid$",
 	},
 }

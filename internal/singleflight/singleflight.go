@@ -162,15 +162,16 @@ func (g *Group) Outcome(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Settle leaves the outcome for the requests that wait, and for those that come
-// within ttl.
-func (c *Call) Settle(ctx context.Context, outcome []byte, ttl time.Duration) error {
-	err := c.group.Marks.PutMark(ctx, c.Key, Settled(outcome), ttl)
-	c.Ended = true
-	return err
+// within ttl. If with is not empty, it is written by batcher in the same call.
+func (c *Call) Settle(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) error {
+	defer func() { c.Ended = true }()
+	mark := append([]byte{markSettled}, outcome...)
+	if with.Len() == 0 {
+		return c.group.Marks.PutMark(ctx, c.Key, mark, ttl)
+	}
+	with.PutMark(c.Key, mark, ttl)
+	return batcher.DoBatch(ctx, with)
 }
-
-// Settled returns the value of a mark with an outcome, to be written in a batch.
-func Settled(outcome []byte) []byte { return append([]byte{markSettled}, outcome...) }
 
 // Release gives the claim back, for another request to do the login. A claim that
 // has passed to another request is left alone.

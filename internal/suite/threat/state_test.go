@@ -611,25 +611,25 @@ func TestT11_ALogoutDeletesTheRecordAndClearsTheCookieAsItWasSet(t *testing.T) {
 // takes the same time whatever it compares, or is no secret to whom it answers.
 func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
 	harmless := map[string]string{
-		"t.token != token":                       "both are this request's own",
-		"t.token == token":                       "likewise",
-		"s.manager.Token(v.ctx) != v.token":      "likewise",
-		"t.session == data":                      "pointers to scs's data of a session",
-		"place != key":                           "names of marks, both this callback's own",
-		"t.State == f.State":                     "two seals of the same browser's cookies; to get here both were opened",
-		"state != sent":                          "how far a scan is, a word that both browsers are shown",
-		"k.id != id":                             "the key's public id",
-		"o.Token != \"\"":                        "empty or not",
-		"token == \"\"":                          "empty or not",
-		"v.token == \"\"":                        "empty or not",
-		"key == any(visitKey)":                   "keys of a context, which are no secrets",
-		"key == any(c.guard)":                    "likewise",
-		"key == c.visit.data.sessions.dataKey":   "likewise",
-		"key == u.own.sessions.dataKey":          "likewise",
-		"trimBlank(key) != name":                 "names of cookies",
-		"name == a.sessions.manager.Cookie.Name": "likewise",
-		"c.secret == \"\"":                       "empty or not",
-		"f.State != \"\"":                        "empty or not",
+		"t.token != token":                                "both are this request's own",
+		"t.token == token":                                "likewise",
+		"s.manager.Token(v.ctx) != v.Token":               "likewise",
+		"t.session == data":                               "pointers to scs's data of a session",
+		"place != key":                                    "names of marks, both this callback's own",
+		"t.State == f.State":                              "two seals of the same browser's cookies; to get here both were opened",
+		"state != sent":                                   "how far a scan is, a word that both browsers are shown",
+		"k.id != id":                                      "the key's public id",
+		"o.Token != \"\"":                                 "empty or not",
+		"token == \"\"":                                   "empty or not",
+		"v.Token == \"\"":                                 "empty or not",
+		"key == any(visitKey)":                            "keys of a context, which are no secrets",
+		"key == any(c.guard)":                             "likewise",
+		"key == c.visit.data.sessions.dataKey":            "likewise",
+		"key == u.own.sessions.dataKey":                   "likewise",
+		"trimBlank(key) != name":                          "names of cookies",
+		"name == a.sessions.SessionManager().Cookie.Name": "likewise",
+		"c.secret == \"\"":                                "empty or not",
+		"f.State != \"\"":                                 "empty or not",
 		"(c.websiteAppID == \"\") != (c.websiteSecret == \"\")": "empty or not",
 		"(c.miniAppID == \"\") != (c.miniSecret == \"\")":       "empty or not",
 		"c.miniSecret == \"\"":                                  "empty or not",
@@ -639,7 +639,7 @@ func TestT12_NoSecretIsComparedByteByByte(t *testing.T) {
 	secret := regexp.MustCompile(`(?i)state|token|secret|owner|session|\bkey\b|\.id\b|code\b`)
 	t.Chdir(authtest.Root)
 	var files []string
-	for _, pattern := range []string{"*.go", "internal/seal/*.go", "internal/identity/*.go", "internal/cookie/*.go", "internal/flow/*.go", "internal/singleflight/*.go"} {
+	for _, pattern := range []string{"*.go", "internal/seal/*.go", "internal/identity/*.go", "internal/cookie/*.go", "internal/flow/*.go", "internal/singleflight/*.go", "internal/session/*.go"} {
 		found, err := filepath.Glob(pattern)
 		require.NoError(t, err)
 		require.NotEmpty(t, found)

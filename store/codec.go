@@ -1,4 +1,4 @@
-package wechatauth
+package store
 
 import (
 	"time"
@@ -12,7 +12,7 @@ import (
 // check sum, where scs has encoding/gob. The gate's own manager has it; an
 // application that brings its own (WithSessionManager) can set it:
 //
-//	manager.Codec = wechatauth.Codec{}
+//	manager.Codec = store.Codec{}
 //
 // Values of the types that scs has getters for (string, bool, int, int32,
 // int64, float64, []byte, time.Time) come back exactly as they do from gob, and

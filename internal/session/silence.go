@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -25,7 +25,7 @@ const silenceTime = 2 * time.Second
 var errSilent = errors.New("the session store gave no answer a moment ago")
 
 // listen notes how a load has ended.
-func (s *sessions) listen(ctx context.Context, err error) {
+func (s *Manager) listen(ctx context.Context, err error) {
 	end, bounded := ctx.Deadline()
 	switch {
 	case err == nil:
@@ -39,7 +39,7 @@ func (s *sessions) listen(ctx context.Context, err error) {
 }
 
 // silent reports whether the store is not worth waiting for.
-func (s *sessions) silent() bool {
+func (s *Manager) silent() bool {
 	until := s.silence.until.Load()
 	if until == 0 {
 		return false

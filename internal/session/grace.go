@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -10,30 +10,30 @@ import (
 
 // renewedTTL is how long a token that was renewed leads to the new session:
 // long enough for the requests that were under way with the old cookie.
-const renewedTTL = 20 * time.Second
+const RenewedTTL = 20 * time.Second
 
 // loadRenewed finds the session of a token that a login of the same user has
 // just replaced. The late reader sees it; he neither writes nor gets a cookie,
 // which could arrive after the new one and undo the login.
-func (s *sessions) loadRenewed(ctx context.Context, old string) (*visit, error) {
+func (s *Manager) loadRenewed(ctx context.Context, a *Audience, old string) (*Visit, error) {
 	token, err := s.renewed(ctx, old)
 	if err != nil || token == "" {
 		return nil, err
 	}
-	v, err := s.loadToken(ctx, token)
-	if errors.Is(err, errDamaged) {
+	v, err := s.loadToken(ctx, a, token)
+	if errors.Is(err, ErrDamaged) {
 		return nil, nil
 	}
-	if v == nil || v.bearer {
+	if v == nil || v.Bearer {
 		return nil, err
 	}
-	v.sent, v.late, v.ctx.track.late = true, true, true
+	v.Sent, v.Late, v.ctx.track.late = true, true, true
 	return v, err
 }
 
 // renewed returns the token that took an old one's place a moment ago; "" if
 // none did.
-func (s *sessions) renewed(ctx context.Context, old string) (string, error) {
+func (s *Manager) renewed(ctx context.Context, old string) (string, error) {
 	box, found, err := s.marks.Mark(ctx, renewedKey(old))
 	if err != nil || !found {
 		return "", err
@@ -47,7 +47,7 @@ func (s *sessions) renewed(ctx context.Context, old string) (string, error) {
 
 // renewedKey names the mark. Tokens stay out of the store where HashTokenInStore
 // keeps them out: the old one is hashed, and opens the new one.
-func renewedKey(old string) string { return "renewed " + hashedToken(old) }
+func renewedKey(old string) string { return "renewed " + HashToken(old) }
 
 func sealRenewed(token, old string) ([]byte, error) {
 	ring, err := seal.New("renewed", []byte(old))
@@ -63,7 +63,7 @@ func openRenewed(box []byte, old string) (token string, err error) {
 		return "", err
 	}
 	plain, err := ring.Open(string(box), "token")
-	if err != nil || !validToken(string(plain)) {
+	if err != nil || !ValidToken(string(plain)) {
 		return "", seal.ErrOpen
 	}
 	return string(plain), nil

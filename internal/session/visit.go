@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -7,45 +7,62 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/internal/identity"
 )
 
-// A visit is one request with its session: what the gate decides by, and what
+// A Visit is one request with its session: what the gate decides by, and what
 // the request's context holds.
-type visit struct {
+type Visit struct {
 	ctx       *visitContext // with the session's data
 	manager   *scs.SessionManager
-	sessions  *sessions    // which looked for the identity
-	data      *sessionData // nil where scs has loaded it already
-	token     string       // the session's; empty for a new one
-	sent      bool         // the request carried a session cookie
-	ambiguous bool         // the request brought the sessions of two users
-	damaged   bool         // a record of the request's was not readable, and is deleted
-	bearer    bool         // a mini program's: no cookie
-	late      bool         // found by a token that was renewed a moment ago: to be read only
-	outer     bool         // somebody further out loads and saves this session
-	settles   bool         // its login ends by leaving an outcome
-	down      error        // the store is, and the session is a stand-in
-	touch     bool         // the record's expiry is due to be moved
-	deadline  time.Time    // as loaded
-	remember  bool         // likewise, where it was decoded at once: RememberMe
-	expiry    time.Time    // of the cookie of a login that was saved
-	replaced  string       // the token that a login of the same user replaced
-	identity  Identity     // of a visitor who is logged in
-	loggedIn  bool         // as loaded
-	ended     atomic.Bool  // by Logout since then, perhaps of a handler that outlives its response
-	around    *visit       // that of the gate of the same manager around this one
-	shows     atomic.Bool  // a gate inside has let a logged-in user through
+	sessions  *Manager
+	audience  *Audience         // whose identities were looked for
+	data      *sessionData      // nil where scs has loaded it already
+	Token     string            // the session's; empty for a new one
+	Sent      bool              // the request carried a session cookie
+	Ambiguous bool              // the request brought the sessions of two users
+	Damaged   bool              // a record of the request's was not readable, and is deleted
+	Bearer    bool              // a mini program's: no cookie
+	Late      bool              // found by a token that was renewed a moment ago: to be read only
+	outer     bool              // somebody further out loads and saves this session
+	down      error             // the store is, and the session is a stand-in
+	touch     bool              // the record's expiry is due to be moved
+	deadline  time.Time         // as loaded
+	remember  bool              // likewise, where it was decoded at once: RememberMe
+	replaced  string            // the token that a login of the same user replaced
+	Identity  identity.Identity // of a visitor who is logged in
+	LoggedIn  bool              // as loaded
+	ended     atomic.Bool       // by Logout since then, perhaps of a handler that outlives its response
+	around    *Visit            // that of the gate of the same manager around this one
+	shows     atomic.Bool       // a gate inside has let a logged-in user through
 }
 
-// in reports whether the visitor is logged in now.
-func (v *visit) in() bool { return v.loggedIn && !v.ended.Load() }
+// visitKey is a pointer, so that no other package can collide with it.
+var visitKey = &struct{ name string }{"wechatauth visit"}
+
+// nobody is the audience of a session in which no identity is looked for.
+var nobody = &Audience{}
+
+// FromContext returns the visit of a request that has passed a gate; nil for any
+// other.
+func FromContext(ctx context.Context) *Visit {
+	v, _ := ctx.Value(visitKey).(*Visit)
+	return v
+}
+
+// Context returns the context that handlers get, with the session's data.
+func (v *Visit) Context() context.Context { return v.ctx }
+
+// In reports whether the visitor is logged in now.
+func (v *Visit) In() bool { return v.LoggedIn && !v.ended.Load() }
 
 // visitContext is the context that handlers get, and all that the gate keeps of
 // one request, in one piece. It answers for what is ours by itself; what is
 // asked for most, the identity, is found without a search.
 type visitContext struct {
 	context.Context
-	visit  visit
+	visit  Visit
 	guard  *guard // whose track this is; nil where there is none
 	track  track
 	own    sessionData // where visit.data leads, unless a gate further out has it
@@ -54,19 +71,19 @@ type visitContext struct {
 
 // newVisit returns a visit whose session is new, or still to be found. Scs's
 // data of it is made when it is asked for.
-func (s *sessions) newVisit(ctx context.Context) *visitContext {
+func (s *Manager) newVisit(ctx context.Context, a *Audience) *visitContext {
 	c := &visitContext{Context: ctx}
 	c.guard = s.guard
 	c.track.holds = true
-	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.data = c, s.manager, s, &c.own
+	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.audience, c.visit.data = c, s.manager, s, a, &c.own
 	c.own.sessions, c.own.ctx = s, c
 	return c
 }
 
 // outerVisit returns a visit whose session is in the context already.
-func (s *sessions) outerVisit(ctx context.Context) *visitContext {
+func (s *Manager) outerVisit(ctx context.Context, a *Audience) *visitContext {
 	c := &visitContext{Context: ctx}
-	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.outer = c, s.manager, s, true
+	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.audience, c.visit.outer = c, s.manager, s, a, true
 	return c
 }
 
@@ -93,7 +110,7 @@ func (c *visitContext) Value(key any) any {
 // route that only wants to know who the visitor is does not. Safe for concurrent
 // use.
 type sessionData struct {
-	sessions *sessions
+	sessions *Manager
 	ctx      *visitContext
 	token    string // whose record the visit has read; empty for a new session
 
@@ -132,7 +149,7 @@ func (d *sessionData) decode(token string) error {
 
 // untouched reports whether nobody has asked for the session. Then there is
 // nothing in it that its record has not.
-func (v *visit) untouched() bool {
+func (v *Visit) untouched() bool {
 	if v.data == nil {
 		return false
 	}
@@ -142,7 +159,7 @@ func (v *visit) untouched() bool {
 }
 
 // remembered reports whether RememberMe was set when the session was loaded.
-func (v *visit) remembered() bool {
+func (v *Visit) remembered() bool {
 	if v.data == nil {
 		return v.remember
 	}
@@ -152,7 +169,7 @@ func (v *visit) remembered() bool {
 }
 
 // lost reports whether the session was asked for and could not be decoded.
-func (v *visit) lost() bool {
+func (v *Visit) lost() bool {
 	if v.data == nil {
 		return false
 	}

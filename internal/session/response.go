@@ -1,7 +1,8 @@
-package wechatauth
+package session
 
 import (
 	"bufio"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -22,25 +23,45 @@ import (
 // cannot: routers take an optional interface for the ability.
 type responseWriter struct {
 	http.ResponseWriter
-	gate    responder
+	failed  func(http.ResponseWriter, *http.Request, error)
 	request *http.Request
-	visit   *visit
+	visit   *Visit
 	before  http.Header // the headers as the handler found them; nil for none
 
-	began  bool
-	failed error
+	began bool
+	err   error // that ended the response
 
 	vary, cacheControl [1]string // values of headers, in memory of this response
 }
 
-// A responder handles the errors of a responseWriter.
-type responder interface {
-	// respondUnsaved responds instead of a handler whose session could not be
-	// saved.
-	respondUnsaved(w http.ResponseWriter, r *http.Request, err error)
-	// reportLost reports that a session was changed after the response had begun,
-	// and could not be loaded because of err.
-	reportLost(r *http.Request, err error)
+// Serve calls next with the visit's context, and saves the session before the
+// response begins. If it cannot be saved, failed responds instead of next.
+func (s *Manager) Serve(w http.ResponseWriter, r *http.Request, v *Visit, next http.Handler, failed func(http.ResponseWriter, *http.Request, error)) {
+	around := FromContext(r.Context())
+	r = r.WithContext(v.ctx)
+	if v.outer && around != nil && around.manager == v.manager {
+		respond.AddVary(w.Header(), "Cookie")
+		v.around = around
+		for outer := around; v.In() && outer != nil; outer = outer.around {
+			outer.shows.Store(true)
+		}
+		next.ServeHTTP(w, r) // a gate around this one does the rest
+		return
+	}
+	rw := &v.ctx.writer
+	out := rw.wrap(w, failed, r, v)
+	served := false
+	defer func() {
+		if served {
+			return
+		}
+		if err := s.abandon(v); err != nil {
+			s.report(v.ctx, fmt.Errorf("%w: %w", ErrAbandoned, err))
+		}
+	}()
+	next.ServeHTTP(out, r)
+	served = true
+	rw.end()
 }
 
 // flushWriter is a responseWriter over an http.Flusher.
@@ -62,8 +83,8 @@ type pushWriter struct{ *responseWriter }
 
 // wrap makes w the writer of a handler's response, and returns what the handler
 // gets.
-func (w *http1Writer) wrap(inner http.ResponseWriter, gate responder, r *http.Request, v *visit) http.ResponseWriter {
-	w.ResponseWriter, w.gate, w.request, w.visit = inner, gate, r, v
+func (w *http1Writer) wrap(inner http.ResponseWriter, failed func(http.ResponseWriter, *http.Request, error), r *http.Request, v *Visit) http.ResponseWriter {
+	w.ResponseWriter, w.failed, w.request, w.visit = inner, failed, r, v
 	h := inner.Header()
 	if len(h) > 0 {
 		w.before = h.Clone()
@@ -110,20 +131,20 @@ func ability[T any](w http.ResponseWriter) (T, bool) {
 // begin saves once. It returns the error that ended the response, if one did.
 func (w *responseWriter) begin() error {
 	if w.began {
-		return w.failed
+		return w.err
 	}
 	w.began = true
 	h := w.Header()
 	w.addVary(h)
 	said := saysWhoMayKeep(h)
 	if err := w.visit.sessions.save(w.ResponseWriter, w.visit); err != nil {
-		w.failed = err
+		w.err = err
 		clear(h)
 		maps.Copy(h, w.before)
-		w.gate.respondUnsaved(w.ResponseWriter, w.request, err)
+		w.failed(w.ResponseWriter, w.request, err)
 		return err
 	}
-	if !said && (w.visit.in() || w.visit.shows.Load()) {
+	if !said && (w.visit.In() || w.visit.shows.Load()) {
 		w.addPrivate(h)
 	}
 	if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {
@@ -206,8 +227,8 @@ func splitDirectives(line string) []string {
 
 // end saves if the handler wrote nothing at all.
 func (w *responseWriter) end() {
-	if down := w.visit.down; w.began && w.failed == nil && down != nil && w.visit.sessions.changed(w.visit) {
-		w.gate.reportLost(w.request, down)
+	if down := w.visit.down; w.began && w.err == nil && down != nil && w.visit.sessions.changed(w.visit) {
+		w.visit.sessions.report(w.request.Context(), fmt.Errorf("%w: %w", ErrLost, down))
 	}
 	_ = w.begin()
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -11,60 +11,59 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// load finds the visitor's session. An error means that the store could not
+// Load finds the visitor's session. An error means that the store could not
 // be asked: the visitor is neither logged in nor anonymous. A damaged record
 // is no error; its owner is anonymous and the record is deleted.
-func (s *sessions) load(r *http.Request) (*visit, error) { return s.loadIf(r, false) }
-
-// loadIf is load. With hasty, a store that was silent a moment ago is not waited
-// for: that is an error too.
-func (s *sessions) loadIf(r *http.Request, hasty bool) (*visit, error) {
+//
+// With hasty, a store that was silent a moment ago is not waited for: that is an
+// error too.
+func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error) {
 	ctx := r.Context()
-	if held, ok := ctx.Value(visitKey).(*visit); ok && held.manager == s.manager {
-		return s.loadHeld(ctx, r, held)
+	if held := FromContext(ctx); held != nil && held.manager == s.manager {
+		return s.loadHeld(ctx, r, a, held)
 	}
-	if s.takesBearer {
-		if token, ok := bearer(r); ok {
-			return s.loadBearer(ctx, token)
+	if a.Bearer {
+		if token, ok := Bearer(r); ok {
+			return s.loadBearer(ctx, a, token)
 		}
 	}
 	if s.has(ctx) {
-		return s.loadOuter(ctx, r), nil
+		return s.loadOuter(ctx, r, a), nil
 	}
 	var (
 		roomForTokens [maxSessionCookies]string
-		roomForFound  [maxSessionCookies]*visit
+		roomForFound  [maxSessionCookies]*Visit
 	)
 	tokens, sent := s.tokens(r, roomForTokens[:0])
 	if hasty && len(tokens) > 0 && s.silent() {
 		return nil, errSilent
 	}
-	found, damaged, err := s.loadTokens(ctx, tokens, roomForFound[:0])
+	found, damaged, err := s.loadTokens(ctx, a, tokens, roomForFound[:0])
 	switch {
 	case err != nil:
 		return nil, err
 	case len(found) > 0 && ofOneUser(found):
-		found[0].sent = true
+		found[0].Sent = true
 		return found[0], nil
 	case len(found) == 0:
 		for _, token := range tokens {
-			v, err := s.loadRenewed(ctx, token)
+			v, err := s.loadRenewed(ctx, a, token)
 			if err != nil || v != nil {
 				return v, err
 			}
 		}
 	}
-	v, err := s.fresh(ctx)
+	v, err := s.fresh(ctx, a)
 	if err == nil {
-		v.sent, v.damaged, v.ambiguous = sent, damaged, len(found) > 0
+		v.Sent, v.Damaged, v.Ambiguous = sent, damaged, len(found) > 0
 	}
 	return v, err
 }
 
 // loadOuter finds the session that scs's LoadAndSave around the gate has loaded.
-func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
-	v := &s.outerVisit(ctx).visit
-	v.sent, v.token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
+func (s *Manager) loadOuter(ctx context.Context, r *http.Request, a *Audience) *Visit {
+	v := &s.outerVisit(ctx, a).visit
+	v.Sent, v.Token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
 	s.identify(v)
 	return v
 }
@@ -72,50 +71,50 @@ func (s *sessions) loadOuter(ctx context.Context, r *http.Request) *visit {
 // loadHeld finds the session that a gate further out has loaded. An identity that
 // nobody can have changed is taken over, or read out of the record once more where
 // the other gate has let none count, or this one looks for those of other accounts.
-func (s *sessions) loadHeld(ctx context.Context, r *http.Request, held *visit) (*visit, error) {
+func (s *Manager) loadHeld(ctx context.Context, r *http.Request, a *Audience, held *Visit) (*Visit, error) {
 	if held.down != nil {
 		return nil, held.down
 	}
-	c := s.outerVisit(ctx)
+	c := s.outerVisit(ctx, a)
 	v := &c.visit
-	v.sent, v.bearer = s.cookieSent(r), held.bearer
-	if held.bearer && !s.takesBearer {
+	v.Sent, v.Bearer = s.cookieSent(r), held.Bearer
+	if held.Bearer && !a.Bearer {
 		return v, nil
 	}
 	if held.untouched() {
-		v.data, v.token = held.data, held.token
-		if held.in() && slices.Equal(held.sessions.appIDs, s.appIDs) {
-			v.identity, v.loggedIn = held.identity, true
+		v.data, v.Token = held.data, held.Token
+		if held.In() && slices.Equal(held.audience.AppIDs, a.AppIDs) {
+			v.Identity, v.LoggedIn = held.Identity, true
 		} else if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
 			s.identifyIn(v, rec)
 		}
 		return v, nil
 	}
-	v.token = s.manager.Token(ctx)
+	v.Token = s.manager.Token(ctx)
 	s.identify(v)
 	return v, nil
 }
 
 // loadTokens appends the sessions of a request's cookies, the logged-in ones
 // first. A browser that is left alone sends one.
-func (s *sessions) loadTokens(ctx context.Context, tokens []string, found []*visit) (_ []*visit, damaged bool, err error) {
+func (s *Manager) loadTokens(ctx context.Context, a *Audience, tokens []string, found []*Visit) (_ []*Visit, damaged bool, err error) {
 	for _, token := range tokens {
-		v, err := s.loadToken(ctx, token)
+		v, err := s.loadToken(ctx, a, token)
 		switch {
-		case errors.Is(err, errDamaged):
+		case errors.Is(err, ErrDamaged):
 			damaged = true
-			s.corrupt(ctx)
+			s.report(ctx, ErrDamaged)
 		case err != nil:
 			return nil, false, err
-		case v != nil && !v.bearer:
+		case v != nil && !v.Bearer:
 			found = append(found, v)
 		}
 	}
-	slices.SortStableFunc(found, func(a, b *visit) int {
+	slices.SortStableFunc(found, func(a, b *Visit) int {
 		switch {
-		case a.loggedIn == b.loggedIn:
+		case a.LoggedIn == b.LoggedIn:
 			return 0
-		case a.loggedIn:
+		case a.LoggedIn:
 			return -1
 		}
 		return 1
@@ -126,9 +125,9 @@ func (s *sessions) loadTokens(ctx context.Context, tokens []string, found []*vis
 // ofOneUser reports whether sessions are not those of two users. If they are,
 // somebody has planted one beside the visitor's own: there is no telling which,
 // so neither counts.
-func ofOneUser(found []*visit) bool {
+func ofOneUser(found []*Visit) bool {
 	for _, v := range found {
-		if v.loggedIn && (v.identity.AppID != found[0].identity.AppID || v.identity.OpenID != found[0].identity.OpenID) {
+		if v.LoggedIn && (v.Identity.AppID != found[0].Identity.AppID || v.Identity.OpenID != found[0].Identity.OpenID) {
 			return false
 		}
 	}
@@ -138,78 +137,75 @@ func ofOneUser(found []*visit) bool {
 // loadBearer finds the session of a bearer token. The request's cookies, if it
 // has any, are not looked at: two identities in one request would be one too
 // many.
-func (s *sessions) loadBearer(ctx context.Context, token string) (*visit, error) {
+func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*Visit, error) {
 	if token != "" {
-		v, err := s.loadToken(ctx, token)
-		if errors.Is(err, errDamaged) {
-			s.corrupt(ctx)
+		v, err := s.loadToken(ctx, a, token)
+		if errors.Is(err, ErrDamaged) {
+			s.report(ctx, ErrDamaged)
 			v, err = nil, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		if v != nil && v.bearer {
-			v.sent = true
+		if v != nil && v.Bearer {
+			v.Sent = true
 			return v, nil
 		}
 	}
-	v, err := s.fresh(ctx)
+	v, err := s.fresh(ctx, a)
 	if err == nil {
-		v.sent, v.bearer = true, true
+		v.Sent, v.Bearer = true, true
 	}
 	return v, err
 }
 
-// errDamaged: there was a record and it could not be read. It is deleted.
-var errDamaged = errors.New("session record is damaged")
-
 // empty returns a visit with the session that the context has already, or else a
 // new one. No store is asked.
-func (s *sessions) empty(ctx context.Context) (*visit, error) {
+func (s *Manager) empty(ctx context.Context, a *Audience) (*Visit, error) {
 	if s.has(ctx) {
-		c := s.outerVisit(ctx)
+		c := s.outerVisit(ctx, a)
 		c.visit.outer = false
 		return &c.visit, nil
 	}
-	return s.fresh(ctx)
+	return s.fresh(ctx, a)
 }
 
-// withEmpty returns the request with a session in its context. If it had none,
+// WithEmpty returns the request with a session in its context. If it had none,
 // that is an empty one, which is not saved.
-func (s *sessions) withEmpty(r *http.Request) *http.Request {
+func (s *Manager) WithEmpty(r *http.Request) *http.Request {
 	if s.has(r.Context()) {
 		return r
 	}
-	v, err := s.fresh(r.Context())
+	v, err := s.fresh(r.Context(), nobody)
 	if err != nil {
 		return r
 	}
-	v.late, v.ctx.track.late = true, true
+	v.Late, v.ctx.track.late = true, true
 	return r.WithContext(v.ctx)
 }
 
 // fresh returns a visit with a new session, in a context that has none.
-func (s *sessions) fresh(ctx context.Context) (*visit, error) {
-	c := s.newVisit(ctx)
+func (s *Manager) fresh(ctx context.Context, a *Audience) (*Visit, error) {
+	c := s.newVisit(ctx, a)
 	if s.dataKey != nil {
 		return &c.visit, nil
 	}
 	return &c.visit, s.loadByScs(c, "")
 }
 
-// alone returns a visit with a new session, whatever session the context has
+// Alone returns a visit with a new session, whatever session the context has
 // already, such as that of the application's own LoadAndSave.
-func (s *sessions) alone(ctx context.Context) (*visit, error) {
+func (s *Manager) Alone(ctx context.Context, a *Audience) (*Visit, error) {
 	if s.dataKey == nil {
 		ctx = context.Background() // scs would return the session of ctx
 	}
-	return s.fresh(ctx)
+	return s.fresh(ctx, a)
 }
 
-// standIn returns an empty session in place of one that could not be asked
+// StandIn returns an empty session in place of one that could not be asked
 // for. It is never saved: that would cost the visitor the session he has.
-func (s *sessions) standIn(ctx context.Context, down error) (*visit, error) {
-	v, err := s.empty(ctx)
+func (s *Manager) StandIn(ctx context.Context, down error) (*Visit, error) {
+	v, err := s.empty(ctx, nobody)
 	if err == nil {
 		v.down = down
 	}
@@ -217,12 +213,12 @@ func (s *sessions) standIn(ctx context.Context, down error) (*visit, error) {
 }
 
 // loadToken loads one session; nil if there is none of this token.
-func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) {
-	if !validToken(token) { // whose hash would be a valid one
+func (s *Manager) loadToken(ctx context.Context, a *Audience, token string) (*Visit, error) {
+	if !ValidToken(token) { // whose hash would be a valid one
 		return nil, nil
 	}
-	c := s.newVisit(ctx)
-	found, err := c.guard.read(ctx, s.storeKey(token), &c.track)
+	c := s.newVisit(ctx, a)
+	found, err := c.guard.read(ctx, s.StoreKey(token), &c.track)
 	s.listen(ctx, err)
 	switch {
 	case err != nil:
@@ -231,7 +227,7 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 		return nil, nil
 	}
 	v := &c.visit
-	v.token, v.touch = token, c.track.touchDue
+	v.Token, v.touch = token, c.track.touchDue
 	if s.lazy && s.dataKey != nil {
 		err = s.look(c, token)
 	} else {
@@ -246,16 +242,16 @@ func (s *sessions) loadToken(ctx context.Context, token string) (*visit, error) 
 // alive returns the visit if its session's deadline is to come. The store's own
 // expiry is by the store's clock; a record that outlived its deadline there is
 // not honoured here.
-func (s *sessions) alive(v *visit) *visit {
+func (s *Manager) alive(v *Visit) *Visit {
 	if !v.deadline.After(s.now()) {
 		return nil
 	}
 	return v
 }
 
-// lives reports whether the session of this key in the store is there, and not
+// Lives reports whether the session of this key in the store is there, and not
 // over. What is no session lives no more.
-func (s *sessions) lives(ctx context.Context, key string) (bool, error) {
+func (s *Manager) Lives(ctx context.Context, key string) (bool, error) {
 	b, _, found, err := s.guard.find(ctx, key)
 	if err != nil || !found {
 		return false, err
@@ -266,7 +262,7 @@ func (s *sessions) lives(ctx context.Context, key string) (bool, error) {
 
 // look reads what the gate asks for out of a record, and leaves the rest until a
 // handler asks for it.
-func (s *sessions) look(c *visitContext, token string) error {
+func (s *Manager) look(c *visitContext, token string) error {
 	rec, err := record.Open(c.track.bytes)
 	switch {
 	case errors.Is(err, record.ErrGob):
@@ -276,25 +272,25 @@ func (s *sessions) look(c *visitContext, token string) error {
 	}
 	v := &c.visit
 	c.own.token = token
-	v.deadline, v.bearer = rec.Deadline(), rec.Bool(bearerKey)
+	v.deadline, v.Bearer = rec.Deadline(), rec.Bool(BearerKey)
 	s.identifyIn(v, rec)
 	return nil
 }
 
 // loadWhole decodes a session that cannot be looked into without.
-func (s *sessions) loadWhole(c *visitContext, token string) error {
+func (s *Manager) loadWhole(c *visitContext, token string) error {
 	if err := s.loadByScs(c, token); err != nil {
 		return err
 	}
 	v := &c.visit
-	v.deadline, v.bearer, v.remember = s.manager.Deadline(c), s.manager.GetBool(c, bearerKey), s.manager.GetBool(c, rememberKey)
+	v.deadline, v.Bearer, v.remember = s.manager.Deadline(c), s.manager.GetBool(c, BearerKey), s.manager.GetBool(c, rememberKey)
 	s.identify(v)
 	return nil
 }
 
 // loadByScs lets scs load the session now. Where it is not known under which key
 // it keeps it, the context becomes scs's own.
-func (s *sessions) loadByScs(c *visitContext, token string) error {
+func (s *Manager) loadByScs(c *visitContext, token string) error {
 	if s.dataKey != nil {
 		c.own.token = token
 		return c.own.decode(token)
@@ -310,11 +306,11 @@ func (s *sessions) loadByScs(c *visitContext, token string) error {
 
 // heal deletes a record that could not be read: otherwise its owner would be
 // shut out until the cookie dies.
-func (s *sessions) heal(ctx context.Context, token string, damage error) error {
+func (s *Manager) heal(ctx context.Context, token string, damage error) error {
 	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join(damage, err)
 	}
-	return errDamaged
+	return ErrDamaged
 }
 
 // unusable reports whether the store has something under a token, and no session.
@@ -324,12 +320,12 @@ func unusable(err error) bool {
 
 // unread is what comes of a session that the store did not hand out. One that no
 // key opens is as good as none, and stays: see store.Encrypt.
-func (s *sessions) unread(ctx context.Context, token string, err error) error {
+func (s *Manager) unread(ctx context.Context, token string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrDamaged):
 		return s.heal(ctx, token, err)
 	case errors.Is(err, store.ErrUnopened):
-		s.unopened(ctx)
+		s.report(ctx, ErrUnopened)
 		return nil
 	}
 	return err
@@ -337,38 +333,38 @@ func (s *sessions) unread(ctx context.Context, token string, err error) error {
 
 // identify reads the identity out of a loaded session. One that a bearer token
 // opens counts where it came as such, and only there.
-func (s *sessions) identify(v *visit) {
-	if s.manager.GetBool(v.ctx, bearerKey) != v.bearer {
+func (s *Manager) identify(v *Visit) {
+	if s.manager.GetBool(v.ctx, BearerKey) != v.Bearer {
 		return
 	}
-	for _, appID := range s.appIDs {
+	for _, appID := range v.audience.AppIDs {
 		text, _ := s.manager.Get(v.ctx, identity.Key(appID)).(string)
 		if text == "" {
 			continue
 		}
 		if id, err := s.decodeIdentity(appID, text); err == nil {
-			v.identity, v.loggedIn = id, true
+			v.Identity, v.LoggedIn = id, true
 			return
 		}
 	}
 }
 
 // identifyIn reads the identity out of a record.
-func (s *sessions) identifyIn(v *visit, rec record.Record) {
-	for _, appID := range s.appIDs {
+func (s *Manager) identifyIn(v *Visit, rec record.Record) {
+	for _, appID := range v.audience.AppIDs {
 		text, found := rec.String(identity.Key(appID))
 		if !found {
 			continue
 		}
 		if id, err := s.decodeIdentity(appID, string(text)); err == nil {
-			v.identity, v.loggedIn = id, true
+			v.Identity, v.LoggedIn = id, true
 			return
 		}
 	}
 }
 
 // has reports whether the context holds session data of this manager already.
-func (s *sessions) has(ctx context.Context) bool {
+func (s *Manager) has(ctx context.Context) bool {
 	if s.dataKey != nil {
 		return ctx.Value(s.dataKey) != nil
 	}

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -142,7 +142,7 @@ func (g *guard) commitUntracked(ctx context.Context, token string, b []byte, exp
 	ended, err := g.dropTraced(ctx)
 	if ended {
 		_, _ = g.DropCtx(ctx, token) // no response names this token
-		return errSessionGone
+		return ErrGone
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -36,6 +36,9 @@ func newGuard(inner scs.Store, idle time.Duration, now func() time.Time) *guard 
 	return &guard{inner: inner, idle: idle, now: now, index: indexOf(inner), touched: recent{life: idle / touchesPerTimeout}}
 }
 
+// Unwrap returns the store that the guard stands in front of.
+func (g *guard) Unwrap() scs.Store { return g.inner }
+
 // serve makes the guard that of the manager's store.
 func (g *guard) serve(m *scs.SessionManager) {
 	g.manager, g.dataKey = m, dataKeyOf(m)
@@ -53,7 +56,7 @@ func guardIn(m *scs.SessionManager, now func() time.Time) *guard {
 		g.serve(m)
 		report := m.ErrorFunc
 		m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
-			if report != nil && !errors.Is(err, errSessionGone) { // ended: the response needs no cookie
+			if report != nil && !errors.Is(err, ErrGone) { // ended: the response needs no cookie
 				report(w, r, err)
 			}
 		}
@@ -66,27 +69,27 @@ var guarding sync.Mutex
 // touchesPerTimeout is how often a session in use is touched in its idle timeout.
 const touchesPerTimeout = 20
 
-// errSessionGone: the session ended while a request that had loaded it ran.
-var errSessionGone = errors.New("session ended during the request")
+// ErrGone means that the session ended while a request that had loaded it ran.
+var ErrGone = errors.New("session ended during the request")
 
 // scs's tokens are 32 bytes in unpadded base64url.
 const (
-	tokenLength   = 43
+	TokenLength   = 43
 	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// validToken keeps what cannot be a token away from the store.
-func validToken(s string) bool {
-	return len(s) == tokenLength && strings.Trim(s, tokenAlphabet) == ""
+// ValidToken keeps what cannot be a token away from the store.
+func ValidToken(s string) bool {
+	return len(s) == TokenLength && strings.Trim(s, tokenAlphabet) == ""
 }
 
-// hashedToken is the key under which scs keeps a session with
+// HashToken is the key under which scs keeps a session with
 // HashTokenInStore.
-func hashedToken(token string) string {
+func HashToken(token string) string {
 	var room [64]byte // a token needs no other memory
 	sum := sha256.Sum256(append(room[:0], token...))
 	base64.RawURLEncoding.Encode(room[:], sum[:])
-	return string(room[:tokenLength])
+	return string(room[:TokenLength])
 }
 
 // track is what one request has read. It travels in the context, from the
@@ -225,7 +228,7 @@ func (g *guard) trackOf(ctx context.Context) *track {
 
 // read reads the record of a request's session, and notes it in the track.
 func (g *guard) read(ctx context.Context, token string, t *track) (found bool, err error) {
-	if !validToken(token) {
+	if !ValidToken(token) {
 		return false, nil
 	}
 	b, ttl, found, err := g.find(ctx, token)
@@ -240,7 +243,7 @@ func (g *guard) read(ctx context.Context, token string, t *track) (found bool, e
 // FindCtx implements scs.CtxStore. A session that is being decoded was read
 // before.
 func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	if !validToken(token) {
+	if !ValidToken(token) {
 		return nil, false, nil
 	}
 	t, isTracked := g.tracked(ctx)
@@ -295,7 +298,7 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	write := g.overwrite
 	switch {
 	case t.isOver():
-		return errSessionGone
+		return ErrGone
 	case t.token == token:
 	case t.login:
 		return g.commitLogin(ctx, t, token, b, expiry)
@@ -315,7 +318,7 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	}
 	if t.isOver() {
 		_, _ = g.DropCtx(ctx, token) // no response names this token
-		return errSessionGone
+		return ErrGone
 	}
 	t.wrote(token)
 	return nil
@@ -369,7 +372,7 @@ func (g *guard) commit(ctx context.Context, token string, b []byte, expiry time.
 func (g *guard) overwrite(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	found, err := g.update(ctx, token, b, expiry)
 	if err == nil && !found {
-		return errSessionGone
+		return ErrGone
 	}
 	return err
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"errors"
@@ -10,15 +10,15 @@ import (
 
 // save commits what changed in the visit's session and puts its cookie into
 // w's headers. What the handler deletes after that is deleted at once.
-func (s *sessions) save(w http.ResponseWriter, v *visit) error {
+func (s *Manager) save(w http.ResponseWriter, v *Visit) error {
 	defer s.release(v)
 	switch {
 	case v.outer:
 		return s.saveOuter(v)
-	case v.late || v.down != nil:
+	case v.Late || v.down != nil:
 		return s.saveNothing(v)
 	}
-	token, damaged := v.token, v.damaged
+	token, damaged := v.Token, v.Damaged
 	if v.lost() {
 		s.giveUp(v)
 		token, damaged = "", true
@@ -33,20 +33,20 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 			return err
 		}
 		saved, expiry, err := s.manager.Commit(v.ctx)
-		if errors.Is(err, errSessionGone) {
+		if errors.Is(err, ErrGone) {
 			return nil // it ended while this request ran, and stays ended
 		}
 		if err != nil {
 			return err
 		}
-		if !v.bearer && !s.cookieSet(w) && (saved != token || s.cookieDue(v)) {
+		if !v.Bearer && !s.cookieSet(w) && (saved != token || s.cookieDue(v)) {
 			s.manager.WriteSessionCookie(v.ctx, w, saved, expiry)
 		}
 	case scs.Destroyed:
 		if err := s.drops(v); err != nil {
 			return err
 		}
-		if !v.bearer && !s.cookieSet(w) {
+		if !v.Bearer && !s.cookieSet(w) {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
 	default:
@@ -56,13 +56,13 @@ func (s *sessions) save(w http.ResponseWriter, v *visit) error {
 }
 
 // changed reports whether a handler has changed the visit's session.
-func (s *sessions) changed(v *visit) bool {
+func (s *Manager) changed(v *Visit) bool {
 	return !v.untouched() && s.manager.Status(v.ctx) != scs.Unmodified
 }
 
 // saveNothing is for a session that is to be read only. In place of one that
 // could not be loaded, a change is an error: it is lost.
-func (s *sessions) saveNothing(v *visit) error {
+func (s *Manager) saveNothing(v *Visit) error {
 	switch {
 	case !s.changed(v):
 		return nil
@@ -76,25 +76,25 @@ func (s *sessions) saveNothing(v *visit) error {
 
 // saveOuter touches a session in use that scs's LoadAndSave around the gate has
 // loaded, and does not save because nothing in it has changed.
-func (s *sessions) saveOuter(v *visit) error {
+func (s *Manager) saveOuter(v *Visit) error {
 	if _, ok := s.guard.tracked(v.ctx); ok { // a gate further out does
 		return nil
 	}
-	if s.guard.idle > 0 && v.token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
-		_ = s.guard.touch(v.ctx, s.storeKey(v.token), v.deadline)
+	if s.guard.idle > 0 && v.Token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
+		_ = s.guard.touch(v.ctx, s.StoreKey(v.Token), v.deadline)
 	}
 	return nil
 }
 
 // drops deletes the records of a session that the handler has ended.
-func (s *sessions) drops(v *visit) error {
+func (s *Manager) drops(v *Visit) error {
 	return s.guard.dropWaiting(v.ctx)
 }
 
 // release has deletions take effect at once from now on. Of those that still
 // wait, a handler that outlives its response may have asked for one just now; what
 // a failed save has kept back stays.
-func (s *sessions) release(v *visit) {
+func (s *Manager) release(v *Visit) {
 	for _, key := range v.ctx.track.release() {
 		if s.manager.Status(v.ctx) == scs.Destroyed {
 			_, _ = s.guard.DropCtx(v.ctx, key)
@@ -104,7 +104,7 @@ func (s *sessions) release(v *visit) {
 
 // abandon is for a handler that panicked: what it put is not saved, but a
 // session that it ended is ended.
-func (s *sessions) abandon(v *visit) error {
+func (s *Manager) abandon(v *Visit) error {
 	defer s.release(v)
 	if v.outer || v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
 		return nil
@@ -113,21 +113,21 @@ func (s *sessions) abandon(v *visit) error {
 }
 
 // keep leaves a session that did not change as it is.
-func (s *sessions) keep(w http.ResponseWriter, v *visit, token string, damaged bool) {
+func (s *Manager) keep(w http.ResponseWriter, v *Visit, token string, damaged bool) {
 	if damaged && !s.cookieSet(w) {
 		s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 	}
 	if token != "" && v.touch {
-		_ = s.guard.touch(v.ctx, s.storeKey(token), v.deadline) // the next request tries again
+		_ = s.guard.touch(v.ctx, s.StoreKey(token), v.deadline) // the next request tries again
 	}
 }
 
 // giveUp deletes a record that turned out to be unreadable while the request ran.
 // The session that took its place is a new one. What cannot be deleted now is
 // met by the next request.
-func (s *sessions) giveUp(v *visit) {
-	s.corrupt(v.ctx)
-	_, _ = s.drop(v.ctx, v.token)
+func (s *Manager) giveUp(v *Visit) {
+	s.report(v.ctx, ErrDamaged)
+	_, _ = s.drop(v.ctx, v.Token)
 }
 
 // cookieDue reports whether the browser needs the cookie of a session again that
@@ -135,7 +135,7 @@ func (s *sessions) giveUp(v *visit) {
 // answer could arrive after that of a login, and put the old token in the new
 // one's place. With the idle timeout of the application's own manager the cookie
 // ends with the record, and has to be sent again to last.
-func (s *sessions) cookieDue(v *visit) bool {
+func (s *Manager) cookieDue(v *Visit) bool {
 	return s.manager.IdleTimeout > 0 || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
 }
 

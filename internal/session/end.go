@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -11,16 +11,16 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// logout deletes the sessions of the request's cookies, unread, and the cookie.
+// LogOut deletes the sessions of the request's cookies, unread, and the cookie.
 // It reports whether there was one.
-func (s *sessions) logout(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
-	held, _ := r.Context().Value(visitKey).(*visit)
-	token, sent := bearer(r)
-	switch isBearer := sent && s.takesBearer; {
+func (s *Manager) LogOut(w http.ResponseWriter, r *http.Request, a *Audience) (ended bool, err error) {
+	held := FromContext(r.Context())
+	token, sent := Bearer(r)
+	switch isBearer := sent && a.Bearer; {
 	case held != nil && held.manager == s.manager, !isBearer && s.has(r.Context()):
 		return s.logoutLoaded(w, r)
 	case isBearer:
-		if !validToken(token) {
+		if !ValidToken(token) {
 			return false, nil
 		}
 		return s.drop(r.Context(), token)
@@ -33,7 +33,7 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) (ended bool, e
 		}
 		ended = ended || found
 	}
-	v, err := s.empty(r.Context())
+	v, err := s.empty(r.Context(), nobody)
 	if err != nil {
 		return ended, err
 	}
@@ -43,8 +43,8 @@ func (s *sessions) logout(w http.ResponseWriter, r *http.Request) (ended bool, e
 
 // logoutLoaded ends the session that the request's context holds. Whoever
 // loaded it writes the cookie when the answer begins.
-func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
-	held, _ := r.Context().Value(visitKey).(*visit)
+func (s *Manager) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
+	held := FromContext(r.Context())
 	if held != nil && held.manager == s.manager && held.down != nil {
 		return false, held.down
 	}
@@ -55,14 +55,14 @@ func (s *sessions) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended b
 		return ended, nil
 	}
 	held.ended.Store(true)
-	if held.late {
+	if held.Late {
 		s.manager.WriteSessionCookie(r.Context(), w, "", time.Time{})
 	}
 	return ended, nil
 }
 
 // endLoaded deletes the session that the context holds, and has scs forget it.
-func (s *sessions) endLoaded(ctx context.Context, token string) (found bool, err error) {
+func (s *Manager) endLoaded(ctx context.Context, token string) (found bool, err error) {
 	if token != "" {
 		if found, err = s.end(ctx, token); err != nil {
 			return false, err
@@ -76,7 +76,7 @@ func (s *sessions) endLoaded(ctx context.Context, token string) (found bool, err
 }
 
 // end deletes the session of a token.
-func (s *sessions) end(ctx context.Context, token string) (found bool, err error) {
+func (s *Manager) end(ctx context.Context, token string) (found bool, err error) {
 	found, err = s.drop(ctx, token)
 	if err != nil || found {
 		return found, err
@@ -86,7 +86,7 @@ func (s *sessions) end(ctx context.Context, token string) (found bool, err error
 
 // endRenewed deletes the session that a login of the same user has just given
 // another token: that one is what the visitor wants to end.
-func (s *sessions) endRenewed(ctx context.Context, token string) (found bool, err error) {
+func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err error) {
 	for range maxSessionCookies {
 		next, err := s.renewed(ctx, token)
 		if err != nil || next == "" {
@@ -101,18 +101,18 @@ func (s *sessions) endRenewed(ctx context.Context, token string) (found bool, er
 	return false, nil
 }
 
-// errNoIndex: the store cannot tell which sessions are a user's.
-var errNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
+// ErrNoIndex means that the store cannot tell which sessions are a user's.
+var ErrNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
 
-// revoke ends all sessions of a user and returns how many were alive. A session
+// Revoke ends all sessions of a user and returns how many were alive. A session
 // that a request under way gives another token is in the index before its old
 // record is deleted, so the index is read again while it has new keys without a
 // record.
-func (s *sessions) revoke(ctx context.Context, appID, openID string) (n int, err error) {
+func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err error) {
 	if s.index == nil {
-		return 0, errNoIndex
+		return 0, ErrNoIndex
 	}
-	user, seen := userKey(appID, openID), map[string]bool{}
+	user, seen := User(appID, openID), map[string]bool{}
 	for missed := true; missed; {
 		keys, err := s.index.SessionsOf(ctx, user)
 		if err != nil {
@@ -139,7 +139,7 @@ func (s *sessions) revoke(ctx context.Context, appID, openID string) (n int, err
 
 // dropKeys deletes records by their keys in the store and returns the keys that
 // had one. It ends with ctx.
-func (s *sessions) dropKeys(ctx context.Context, keys []string) (dropped []string, err error) {
+func (s *Manager) dropKeys(ctx context.Context, keys []string) (dropped []string, err error) {
 	if d, ok := s.backing.(store.Dropper); ok {
 		return d.DropAllCtx(ctx, keys)
 	}
@@ -159,6 +159,6 @@ func (s *sessions) dropKeys(ctx context.Context, keys []string) (dropped []strin
 }
 
 // drop deletes the session of a token, and reports whether there was one.
-func (s *sessions) drop(ctx context.Context, token string) (found bool, err error) {
-	return s.guard.DropCtx(ctx, s.storeKey(token))
+func (s *Manager) drop(ctx context.Context, token string) (found bool, err error) {
+	return s.guard.DropCtx(ctx, s.StoreKey(token))
 }

@@ -1,39 +1,41 @@
-package wechatauth
+package session
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/store"
 )
 
 // isUser reports whether the visit is one of this user, logged in.
-func (v *visit) isUser(id Identity) bool {
-	return v.loggedIn && v.identity.AppID == id.AppID && v.identity.OpenID == id.OpenID
+func (v *Visit) isUser(id identity.Identity) bool {
+	return v.LoggedIn && v.Identity.AppID == id.AppID && v.Identity.OpenID == id.OpenID
 }
 
-// admit calls f with a context that has the session of the login to come: what
+// Admit calls f with a context that has the session of the login to come: what
 // f puts is saved with it. Another user's values are removed first. If f
 // returns an error, the session is as it was.
-func (s *sessions) admit(v *visit, id Identity, f hook) error {
+func (s *Manager) Admit(v *Visit, id identity.Identity, f func(context.Context) error) error {
 	before := map[string]any{}
 	for _, key := range s.manager.Keys(v.ctx) {
 		before[key] = s.manager.Get(v.ctx, key)
 	}
-	identity, loggedIn := v.identity, v.loggedIn
-	if loggedIn && !v.isUser(id) {
+	was, wasIn := v.Identity, v.LoggedIn
+	if wasIn && !v.isUser(id) {
 		if err := s.manager.Clear(v.ctx); err != nil {
 			return fmt.Errorf("clear session: %w", err)
 		}
-		v.identity, v.loggedIn = Identity{}, false
+		v.Identity, v.LoggedIn = identity.Identity{}, false
 	}
-	err := f(v.ctx, id)
+	err := f(v.ctx)
 	if err == nil {
 		return nil
 	}
-	v.identity, v.loggedIn = identity, loggedIn
+	v.Identity, v.LoggedIn = was, wasIn
 	_ = s.manager.Clear(v.ctx) // in memory, and without an error
 	for key, value := range before {
 		s.manager.Put(v.ctx, key, value)
@@ -41,13 +43,12 @@ func (s *sessions) admit(v *visit, id Identity, f hook) error {
 	return err
 }
 
-// login puts an identity into the visit's session under a new token, so that
+// LogIn puts an identity into the visit's session under a new token, so that
 // whoever knew the old one is out. What the visitor had in his session stays,
 // unless it was somebody else's.
-func (s *sessions) login(v *visit, id Identity) error {
-	text := encodeIdentity(id)
+func (s *Manager) LogIn(v *Visit, id identity.Identity) error {
 	same := v.isUser(id)
-	if v.loggedIn && !same {
+	if v.LoggedIn && !same {
 		if err := s.manager.Clear(v.ctx); err != nil {
 			return fmt.Errorf("clear session: %w", err)
 		}
@@ -58,29 +59,27 @@ func (s *sessions) login(v *visit, id Identity) error {
 	if err := s.renew(v); err != nil {
 		return err
 	}
-	for _, appID := range s.appIDs {
+	for _, appID := range v.audience.AppIDs {
 		s.manager.Remove(v.ctx, identity.Key(appID))
 	}
-	s.manager.Put(v.ctx, identity.Key(id.AppID), text)
-	v.identity, v.loggedIn, v.late = id, true, false
+	s.manager.Put(v.ctx, identity.Key(id.AppID), identity.Encode(id))
+	v.Identity, v.LoggedIn, v.Late = id, true, false
 	return nil
 }
 
-// put writes an identity anew that is the visit's own: the same user, known
+// Put writes an identity anew that is the visit's own: the same user, known
 // better.
-func (s *sessions) put(v *visit, id Identity) error {
-	text := encodeIdentity(id)
-	s.manager.Put(v.ctx, identity.Key(id.AppID), text)
-	v.identity = id
-	return nil
+func (s *Manager) Put(v *Visit, id identity.Identity) {
+	s.manager.Put(v.ctx, identity.Key(id.AppID), identity.Encode(id))
+	v.Identity = id
 }
 
 // renew gives the session a new token. The record under the old one is
 // deleted after the new one is saved: a store that fails between the two must
 // not cost the visitor what he had.
-func (s *sessions) renew(v *visit) error {
+func (s *Manager) renew(v *Visit) error {
 	if _, ok := s.guard.tracked(v.ctx); !ok { // LoadAndSave around the gate has loaded it
-		v.ctx.guard, v.ctx.track.token, v.ctx.track.session = s.guard, s.storeKey(v.token), s.guard.dataIn(v.ctx)
+		v.ctx.guard, v.ctx.track.token, v.ctx.track.session = s.guard, s.StoreKey(v.Token), s.guard.dataIn(v.ctx)
 	}
 	s.guard.trackOf(v.ctx).restart()
 	if err := s.manager.RenewToken(v.ctx); err != nil {
@@ -89,45 +88,54 @@ func (s *sessions) renew(v *visit) error {
 	return nil
 }
 
-// saveLogin commits a login before anything is answered: first the index, so
+// SaveLogin commits a login before anything is answered: first the index, so
 // that no session is ever missing from it, then the session. Where somebody
-// further out saves the session too, the cookie is left to him.
-func (s *sessions) saveLogin(w http.ResponseWriter, v *visit) error {
+// further out saves the session too, the cookie is left to him. settles says that
+// the caller writes what is left to do, Saved.Rest, together with an outcome.
+func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Saved, error) {
 	if s.batches(v) {
 		v.ctx.track.with = s.indexWrites(v)
 	} else if err := s.addToIndex(v); err != nil {
-		return err
+		return Saved{}, err
 	}
 	token, expiry, err := s.manager.Commit(v.ctx)
 	v.ctx.track.take()
 	if err != nil {
-		return err
+		return Saved{}, err
 	}
-	v.expiry = expiry
+	saved := Saved{Token: token, Expiry: expiry, Remember: s.manager.GetBool(v.ctx, rememberKey)}
 	if v.outer { // LoadAndSave writes it once more
-		s.guard.noteRead(v.ctx, s.storeKey(token))
+		s.guard.noteRead(v.ctx, s.StoreKey(token))
 	}
-	if v.bearer { // which has no cookie, so it ends with the record
-		v.expiry = s.expiry(v)
+	if v.Bearer { // which has no cookie, so it ends with the record
+		saved.Expiry = s.expiry(v)
 	}
 	if err := s.dropOthers(v); err != nil {
-		return err
+		return Saved{}, err
 	}
-	s.leaveOld(v, token)
-	if !v.outer && !v.bearer {
+	saved.Rest = s.leaveOld(v, token, settles)
+	if !v.outer && !v.Bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}
-	return nil
+	return saved, nil
+}
+
+// Saved is a login that was saved.
+type Saved struct {
+	Token    string
+	Expiry   time.Time   // of the cookie, or of a bearer token
+	Remember bool        // scs's RememberMe, which changes the cookie
+	Rest     store.Batch // what is left to write
 }
 
 // batches reports whether the writes of the visit's login go together.
-func (s *sessions) batches(v *visit) bool { return s.batch != nil && v.ctx.guard != nil }
+func (s *Manager) batches(v *Visit) bool { return s.batch != nil && v.ctx.guard != nil }
 
 // leaveOld deletes the record that the login has taken the place of, and leaves
 // a grace for late readers; a logout that misses the old record finds the new
 // one by it. None of it is worth a failure of the login: an old record that
 // cannot be deleted now ends by its own expiry.
-func (s *sessions) leaveOld(v *visit, token string) {
+func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Batch) {
 	var grace []byte
 	if v.replaced != "" {
 		grace, _ = sealRenewed(token, v.replaced)
@@ -137,30 +145,29 @@ func (s *sessions) leaveOld(v *visit, token string) {
 	t.login = false
 	if !s.batches(v) {
 		if grace != nil {
-			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), grace, renewedTTL)
+			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), grace, RenewedTTL)
 		}
 		for _, key := range old {
 			_, _ = s.guard.DropCtx(v.ctx, key)
 		}
-		return
+		return rest
 	}
-	var together store.Batch
 	if grace != nil {
-		together.PutMark(renewedKey(v.replaced), grace, renewedTTL)
+		rest.PutMark(renewedKey(v.replaced), grace, RenewedTTL)
 	}
 	for _, key := range old {
-		together.Delete(key)
+		rest.Delete(key)
 	}
-	if v.settles {
-		v.ctx.track.with = together
-		return
+	if settles {
+		return rest
 	}
-	_ = s.batch.DoBatch(v.ctx, together)
+	_ = s.batch.DoBatch(v.ctx, rest)
+	return store.Batch{}
 }
 
 // dropOthers ends the identities of other accounts in the session of a login if
 // the session that they came from has ended meanwhile.
-func (s *sessions) dropOthers(v *visit) error {
+func (s *Manager) dropOthers(v *Visit) error {
 	if len(s.usersIn(v)) < 2 {
 		return nil
 	}
@@ -168,11 +175,11 @@ func (s *sessions) dropOthers(v *visit) error {
 	if err := s.guard.dropHeld(v.ctx, t); err != nil || !t.isOver() {
 		return err
 	}
-	text := s.manager.GetString(v.ctx, identity.Key(v.identity.AppID))
+	text := s.manager.GetString(v.ctx, identity.Key(v.Identity.AppID))
 	if err := s.manager.Clear(v.ctx); err != nil {
 		return err
 	}
-	s.manager.Put(v.ctx, identity.Key(v.identity.AppID), text)
+	s.manager.Put(v.ctx, identity.Key(v.Identity.AppID), text)
 	t.restart()
 	_, _, err := s.manager.Commit(v.ctx)
 	return err
@@ -181,19 +188,19 @@ func (s *sessions) dropOthers(v *visit) error {
 // indexMoved notes in the index, before it is saved, the session of a user that
 // the application has given another deadline. One that has another token, or has
 // taken another session in, is noted when it is written: see guard.CommitCtx.
-func (s *sessions) indexMoved(v *visit) error {
-	if s.manager.Token(v.ctx) != v.token || s.manager.Deadline(v.ctx).Equal(v.deadline) {
+func (s *Manager) indexMoved(v *Visit) error {
+	if s.manager.Token(v.ctx) != v.Token || s.manager.Deadline(v.ctx).Equal(v.deadline) {
 		return nil
 	}
 	return s.addToIndex(v)
 }
 
 // addToIndex makes the session findable by each user in it.
-func (s *sessions) addToIndex(v *visit) error {
+func (s *Manager) addToIndex(v *Visit) error {
 	if s.index == nil {
 		return nil
 	}
-	key, deadline := s.storeKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
+	key, deadline := s.StoreKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
 	for _, user := range s.usersIn(v) {
 		if err := s.index.AddSession(v.ctx, user, key, deadline); err != nil {
 			return err
@@ -203,8 +210,8 @@ func (s *sessions) addToIndex(v *visit) error {
 }
 
 // indexWrites is addToIndex as a part of a batch.
-func (s *sessions) indexWrites(v *visit) (b store.Batch) {
-	key, deadline := s.storeKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
+func (s *Manager) indexWrites(v *Visit) (b store.Batch) {
+	key, deadline := s.StoreKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
 	for _, user := range s.usersIn(v) {
 		b.AddSession(user, key, deadline)
 	}
@@ -214,7 +221,7 @@ func (s *sessions) indexWrites(v *visit) (b store.Batch) {
 // usersIn are the users of a session, as the index names them: with many
 // accounts, or gates that share a manager, the others' identities move on to the
 // new token too.
-func (s *sessions) usersIn(v *visit) (users []string) {
+func (s *Manager) usersIn(v *Visit) (users []string) {
 	for _, name := range s.manager.Keys(v.ctx) {
 		if user, ok := userOf(name, s.manager.Get(v.ctx, name)); ok {
 			users = append(users, user)
@@ -231,6 +238,6 @@ func userOf(name string, value any) (user string, ok bool) {
 	if !isIdentity || !isText {
 		return "", false
 	}
-	id, err := decodeIdentity(appID, text)
-	return userKey(appID, id.OpenID), err == nil
+	id, err := identity.Decode(appID, text)
+	return User(appID, id.OpenID), err == nil
 }

@@ -1,0 +1,221 @@
+// Package session finds identities in scs sessions, and puts them there. It loads
+// and saves by scs's public calls instead of its LoadAndSave, because a gate has to
+// tell "the store is down" from "not logged in" from "this record is damaged", and
+// has to have the session saved before the response begins:
+//
+//	manager.go   where sessions are kept
+//	bearer.go    which bearer token a request brings
+//	cookie.go    which tokens it brings as cookies, and the session cookie
+//	visit.go     what a gate knows of a request, and its context
+//	load.go      the session of a request
+//	grace.go     the session that has just taken the place of another
+//	login.go     an identity goes in, under a new token
+//	response.go  the writer that saves before a response begins
+//	save.go      what changed
+//	silence.go   a store that gives no answer
+//	end.go       logout and revocation
+//	guard.go     what stands between scs and the store
+//	traces.go    requests that only scs's LoadAndSave serves
+//	recent.go    what was just done with a token
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"sync/atomic"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// Config is what a Manager is made of.
+type Config struct {
+	// Manager is an application's own. If it is nil, the Manager makes one with the
+	// fields of the next group.
+	Manager *scs.SessionManager
+
+	Store      scs.Store
+	Lifetime   time.Duration
+	Idle       time.Duration // 0 for no idle timeout
+	CookieName string
+	Secure     bool
+	// Failed responds where scs's LoadAndSave could not load or save.
+	Failed func(w http.ResponseWriter, r *http.Request, err error)
+
+	// Observe wraps a store so that its calls are observed. It may be nil.
+	Observe func(scs.Store) scs.Store
+	Now     func() time.Time
+	// Report is called with an error that no request fails for: ErrDamaged,
+	// ErrUnopened, ErrLost or ErrAbandoned, or one that wraps it.
+	Report func(ctx context.Context, err error)
+}
+
+// The errors that a Manager reports.
+var (
+	// ErrDamaged means that a record could not be read and was deleted. Its owner
+	// is anonymous.
+	ErrDamaged = errors.New("a session record could not be read and was deleted; its owner is anonymous")
+	// ErrUnopened means that no key opens a record. It stays, because another
+	// instance may have its key.
+	ErrUnopened = errors.New("no key opens a session record; it was not deleted, because another instance may have its key; its owner is anonymous")
+	// ErrLost means that a handler changed a session that could not be loaded,
+	// after its response had begun.
+	ErrLost = errors.New("a handler changed a session that could not be loaded, after its response had begun; the change is lost")
+	// ErrAbandoned means that the session that a panicking handler had ended could
+	// not be deleted.
+	ErrAbandoned = errors.New("a handler panicked, and the session that it had ended could not be deleted")
+)
+
+// An Audience is whose sessions count.
+type Audience struct {
+	AppIDs []string // of the identities that are looked at
+	Bearer bool     // whether bearer tokens count
+}
+
+// A Manager finds identities in scs sessions and puts them there. Safe for
+// concurrent use.
+type Manager struct {
+	manager *scs.SessionManager
+	guard   *guard    // in front of the manager's store
+	own     bool      // the manager is this library's
+	lazy    bool      // records are looked into without decoding them
+	dataKey any       // where the manager keeps a session in a context; nil if that is not known
+	backing scs.Store // what the options gave
+	marks   store.Marks
+	index   store.Index   // nil where the store has none
+	batch   store.Batcher // nil where the store has none
+	idle    time.Duration
+	now     func() time.Time
+	silence *silence // shared by all accounts
+
+	report         func(context.Context, error)
+	decodeIdentity func(appID, text string) (identity.Identity, error) // identity.Decode
+}
+
+// New returns a Manager. It asks the store for nothing.
+func New(c Config) *Manager {
+	s := &Manager{now: c.Now, report: c.Report, silence: &silence{}, decodeIdentity: identity.Decode}
+	observed := c.Observe
+	if observed == nil {
+		observed = func(inner scs.Store) scs.Store { return inner }
+	}
+	if c.Manager != nil {
+		s.use(c.Manager, guardIn(c.Manager, c.Now))
+		s.backing = s.guard.inner
+		inner := observed(s.backing)
+		s.marks, s.index = marksOf(inner), indexOf(inner)
+		s.batch, _ = s.backing.(store.Batcher)
+		return s
+	}
+	inner := observed(c.Store)
+	s.backing, s.marks, s.index = inner, marksOf(inner), indexOf(inner)
+	s.batch, _ = inner.(store.Batcher)
+	s.own, s.idle = true, c.Idle
+	m := newManager()
+	m.Codec = store.Codec{}
+	m.HashTokenInStore = true // a reader of the store finds no token
+	m.Lifetime = c.Lifetime
+	m.Cookie.Name, m.Cookie.Secure = c.CookieName, c.Secure
+	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
+		if !errors.Is(err, ErrGone) { // ended: the response needs no cookie
+			c.Failed(w, r, err)
+		}
+	}
+	g := newGuard(inner, s.idle, c.Now)
+	g.serve(m)
+	s.use(m, g)
+	return s
+}
+
+func (s *Manager) use(m *scs.SessionManager, g *guard) {
+	s.manager, s.guard, s.dataKey = m, g, g.dataKey
+	_, ours := m.Codec.(store.Codec)
+	// With IdleTimeout, scs writes every session that it has decoded.
+	s.lazy = ours && m.IdleTimeout == 0
+}
+
+// newManager is scs.New without the store in memory that scs starts, whose
+// cleanup runs until the process ends. A manager needs a context key that no
+// other has, which scs gives only in New; if a release of scs has no such
+// field, it is scs.New.
+func newManager() *scs.SessionManager {
+	m := &scs.SessionManager{Cookie: scs.SessionCookie{Name: "session", HttpOnly: true, Path: "/", SameSite: http.SameSiteLaxMode, Persist: true}}
+	field := reflect.ValueOf(m).Elem().FieldByName("contextKey")
+	if field.Kind() != reflect.String {
+		return scs.New()
+	}
+	reflect.NewAt(field.Type(), field.Addr().UnsafePointer()).Elem().SetString(fmt.Sprintf("wechatauth.session.%d", managers.Add(1)))
+	return m
+}
+
+var managers atomic.Uint64
+
+// marksOf returns the store's own marks; for a store that has none, marks in
+// memory, which join the callbacks of one instance.
+func marksOf(s scs.Store) store.Marks {
+	if m, ok := s.(store.Marks); ok {
+		return m
+	}
+	return store.NewMemory()
+}
+
+// indexOf returns the store's own index of users; nil where it has none.
+func indexOf(s scs.Store) store.Index {
+	index, _ := s.(store.Index)
+	return index
+}
+
+func (s *Manager) StoreKey(token string) string {
+	if s.manager.HashTokenInStore {
+		return HashToken(token)
+	}
+	return token
+}
+
+// SessionManager returns scs's manager.
+func (s *Manager) SessionManager() *scs.SessionManager { return s.manager }
+
+// Marks returns the marks that stand in the same store; in memory where the store
+// has none.
+func (s *Manager) Marks() store.Marks { return s.marks }
+
+// Batcher returns what writes batches to the same store; nil where it does not.
+func (s *Manager) Batcher() store.Batcher { return s.batch }
+
+// Owned reports whether the manager is an application's own.
+func (s *Manager) Owned() bool { return !s.own }
+
+// Check looks for faults of the store: see [store.Checker].
+func (s *Manager) Check(ctx context.Context) error {
+	if c, ok := s.backing.(store.Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}
+
+// DescribeCookie tells an operator what the browser was given.
+func (s *Manager) DescribeCookie() string {
+	c := s.manager.Cookie
+	return fmt.Sprintf("session cookie name=%s Secure=%t Domain=%q Path=%q SameSite=%d", c.Name, c.Secure, c.Domain, c.Path, c.SameSite)
+}
+
+// User names a user in the store.
+func User(appID, openID string) string { return appID + " " + openID }
+
+// expiry is when the visit's session ends if it is not used again.
+func (s *Manager) expiry(v *Visit) time.Time {
+	deadline := s.manager.Deadline(v.ctx)
+	if s.idle == 0 {
+		return deadline
+	}
+	if idle := s.now().Add(s.idle); idle.Before(deadline) {
+		return idle
+	}
+	return deadline
+}
