@@ -299,9 +299,9 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit
 	reason := ReasonSessionCookieNotReturned
 	switch {
 	case detail != "":
-	case v != nil && v.Ambiguous:
+	case v != nil && v.Brought == session.Ambiguous:
 		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
-	case v != nil && v.Sent:
+	case v != nil && v.Brought != session.Nothing:
 		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
 	default:
 		detail = "the browser did not send the session cookie back after a login; "

@@ -155,9 +155,9 @@ func (a *Auth) decide(r *http.Request, v *session.Visit, want client.Scope) (act
 		return actionStop, ReasonScopeRequired
 	case inSnapshot && a.snapshot == SnapshotRefuse:
 		return actionStop, ReasonSnapshotUser
-	case !page && v.Damaged:
+	case !page && v.Brought == session.Damaged:
 		return actionStop, ReasonSessionCorrupt
-	case !page && v.Sent && v.Token == "":
+	case !page && (v.Brought == session.Unknown || v.Brought == session.Ambiguous):
 		return actionStop, ReasonSessionUnknown
 	case !page:
 		return actionStop, ReasonNoSession

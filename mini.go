@@ -254,7 +254,7 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.unavailable(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.identity)) {
+	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Brought == session.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.identity)) {
 		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: e.Target})
 		return
 	}

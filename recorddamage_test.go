@@ -74,7 +74,7 @@ func (w *wreck) load(record []byte) (told bool) {
 	v, err := w.auth.load(w.request())
 	require.NoError(w.t, err, "damage is no trouble of the store")
 	if !v.LoggedIn {
-		if !v.Damaged {
+		if v.Brought != session.Damaged {
 			// A piece of it that is a record of its own, of a session that has
 			// ended: nothing comes of it.
 			deadline, _, err := w.auth.Sessions().Codec.Decode(record)

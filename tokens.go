@@ -171,7 +171,7 @@ func (a *Auth) forget(ctx context.Context, appID, openID string) error {
 
 // profileDue reports whether a visit's profile is old enough to be fetched.
 func (a *Auth) profileDue(v *session.Visit) bool {
-	return a.profileMaxAge > 0 && !v.Late && v.Identity.Channel != ChannelMiniProgram &&
+	return a.profileMaxAge > 0 && !v.Unsaved() && v.Identity.Channel != ChannelMiniProgram &&
 		v.Identity.Grants(client.ScopeUserInfo) && a.now().Sub(v.Identity.ProfileAt) > a.profileMaxAge
 }
 

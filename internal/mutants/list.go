@@ -772,13 +772,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session cookie may be cached", about: "middleware",
-		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {",
-		broken: "if w.visit.outer && w.visit.sessions.changed(w.visit) {",
+		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {",
+		broken: "if w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {",
 		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
 	},
 	{
 		name: "a session cookie that scs sets may be cached", about: "response",
-		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {",
+		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {",
 		broken: "if w.visit.sessions.cookieSet(w.ResponseWriter) {",
 		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
 	},
@@ -928,8 +928,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session lives as long as the store keeps it", about: "session",
-		search: "if !v.deadline.After(s.now()) {",
-		broken: "if !v.deadline.After(s.now()) && false {",
+		search: "if !v.loaded.deadline.After(s.now()) {",
+		broken: "if !v.loaded.deadline.After(s.now()) && false {",
 	},
 	{
 		name: "two users in one request", about: "session",
@@ -968,18 +968,18 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session cookie for a mini program", about: "session",
-		search: "if !v.outer && !v.Bearer {",
-		broken: "if !v.outer {",
+		search: "if v.mode != modeOuter && !v.Bearer {",
+		broken: "if v.mode != modeOuter {",
 	},
 	{
 		name: "a late reader writes", about: "session",
-		search: "case v.Late || v.down != nil:",
+		search: "case v.Unsaved() || v.down != nil:",
 		broken: "case v.down != nil:",
 	},
 	{
 		name: "a stand-in is saved", about: "session",
-		search: "case v.Late || v.down != nil:",
-		broken: "case v.Late:",
+		search: "case v.Unsaved() || v.down != nil:",
+		broken: "case v.Unsaved():",
 	},
 	{
 		name: "a replaced token names the new one in clear", about: "session",

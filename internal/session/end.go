@@ -17,7 +17,7 @@ func (s *Manager) LogOut(w http.ResponseWriter, r *http.Request, a *Audience) (e
 	held := FromContext(r.Context())
 	token, sent := Bearer(r)
 	switch isBearer := sent && a.Bearer; {
-	case held != nil && held.manager == s.manager, !isBearer && s.has(r.Context()):
+	case held.isOf(s), !isBearer && s.has(r.Context()):
 		return s.logoutLoaded(w, r)
 	case isBearer:
 		if !ValidToken(token) {
@@ -45,17 +45,17 @@ func (s *Manager) LogOut(w http.ResponseWriter, r *http.Request, a *Audience) (e
 // loaded it writes the cookie when the answer begins.
 func (s *Manager) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
 	held := FromContext(r.Context())
-	if held != nil && held.manager == s.manager && held.down != nil {
+	if held.isOf(s) && held.down != nil {
 		return false, held.down
 	}
 	if ended, err = s.endLoaded(r.Context(), s.manager.Token(r.Context())); err != nil {
 		return false, fmt.Errorf("delete session: %w", err)
 	}
-	if held == nil || held.manager != s.manager {
+	if !held.isOf(s) {
 		return ended, nil
 	}
 	held.ended.Store(true)
-	if held.Late {
+	if held.Unsaved() {
 		s.manager.WriteSessionCookie(r.Context(), w, "", time.Time{})
 	}
 	return ended, nil

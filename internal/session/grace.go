@@ -27,7 +27,7 @@ func (s *Manager) loadRenewed(ctx context.Context, a *Audience, old string) (*Vi
 	if v == nil || v.Bearer {
 		return nil, err
 	}
-	v.Sent, v.Late, v.ctx.track.late = true, true, true
+	v.Brought, v.mode, v.ctx.track.late = Session, modeUnsaved, true
 	return v, err
 }
 

@@ -97,8 +97,9 @@ func HashToken(token string) string {
 type track struct {
 	token    string
 	bytes    []byte
-	decoding bool // scs is to have these bytes, and not to ask the store again
-	touchDue bool
+	decoding bool        // scs is to have these bytes, and not to ask the store again
+	touchDue bool        // the record's expiry is to be moved
+	replaced string      // the token that a login of the same user replaced
 	late     bool        // what the request writes is not saved
 	login    bool        // the next commit is a login's, which sees to the old records itself
 	with     store.Batch // goes with the next write of a login, in one call

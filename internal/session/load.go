@@ -19,7 +19,7 @@ import (
 // error too.
 func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error) {
 	ctx := r.Context()
-	if held := FromContext(ctx); held != nil && held.manager == s.manager {
+	if held := FromContext(ctx); held.isOf(s) {
 		return s.loadHeld(ctx, r, a, held)
 	}
 	if a.Bearer {
@@ -43,7 +43,7 @@ func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error)
 	case err != nil:
 		return nil, err
 	case len(found) > 0 && ofOneUser(found):
-		found[0].Sent = true
+		found[0].Brought = Session
 		return found[0], nil
 	case len(found) == 0:
 		for _, token := range tokens {
@@ -54,8 +54,15 @@ func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error)
 		}
 	}
 	v, err := s.fresh(ctx, a)
-	if err == nil {
-		v.Sent, v.Damaged, v.Ambiguous = sent, damaged, len(found) > 0
+	switch {
+	case err != nil:
+		return nil, err
+	case len(found) > 0:
+		v.Brought = Ambiguous
+	case damaged:
+		v.Brought = Damaged
+	case sent:
+		v.Brought = Unknown
 	}
 	return v, err
 }
@@ -63,7 +70,8 @@ func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error)
 // loadOuter finds the session that scs's LoadAndSave around the gate has loaded.
 func (s *Manager) loadOuter(ctx context.Context, r *http.Request, a *Audience) *Visit {
 	v := &s.outerVisit(ctx, a).visit
-	v.Sent, v.Token, v.deadline = s.cookieSent(r), s.manager.Token(ctx), s.manager.Deadline(ctx)
+	v.Token, v.loaded.deadline = s.manager.Token(ctx), s.manager.Deadline(ctx)
+	v.Brought = s.broughtBy(r, v.Token)
 	s.identify(v)
 	return v
 }
@@ -77,12 +85,13 @@ func (s *Manager) loadHeld(ctx context.Context, r *http.Request, a *Audience, he
 	}
 	c := s.outerVisit(ctx, a)
 	v := &c.visit
-	v.Sent, v.Bearer = s.cookieSent(r), held.Bearer
+	v.Brought, v.Bearer = s.broughtBy(r, ""), held.Bearer
 	if held.Bearer && !a.Bearer {
 		return v, nil
 	}
 	if held.untouched() {
 		v.data, v.Token = held.data, held.Token
+		v.Brought = s.broughtBy(r, v.Token)
 		if held.In() && slices.Equal(held.audience.AppIDs, a.AppIDs) {
 			v.Identity, v.LoggedIn = held.Identity, true
 		} else if rec, err := record.Open(held.data.ctx.track.bytes); err == nil {
@@ -91,8 +100,21 @@ func (s *Manager) loadHeld(ctx context.Context, r *http.Request, a *Audience, he
 		return v, nil
 	}
 	v.Token = s.manager.Token(ctx)
+	v.Brought = s.broughtBy(r, v.Token)
 	s.identify(v)
 	return v, nil
+}
+
+// broughtBy is what a request brings whose session somebody further out has
+// loaded: that of token, or none.
+func (s *Manager) broughtBy(r *http.Request, token string) Brought {
+	switch {
+	case token != "":
+		return Session
+	case s.cookieSent(r):
+		return Unknown
+	}
+	return Nothing
 }
 
 // loadTokens appends the sessions of a request's cookies, the logged-in ones
@@ -148,13 +170,13 @@ func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*V
 			return nil, err
 		}
 		if v != nil && v.Bearer {
-			v.Sent = true
+			v.Brought = Session
 			return v, nil
 		}
 	}
 	v, err := s.fresh(ctx, a)
 	if err == nil {
-		v.Sent, v.Bearer = true, true
+		v.Brought, v.Bearer = Unknown, true
 	}
 	return v, err
 }
@@ -164,7 +186,7 @@ func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*V
 func (s *Manager) empty(ctx context.Context, a *Audience) (*Visit, error) {
 	if s.has(ctx) {
 		c := s.outerVisit(ctx, a)
-		c.visit.outer = false
+		c.visit.mode = modeSaved
 		return &c.visit, nil
 	}
 	return s.fresh(ctx, a)
@@ -180,7 +202,7 @@ func (s *Manager) WithEmpty(r *http.Request) *http.Request {
 	if err != nil {
 		return r
 	}
-	v.Late, v.ctx.track.late = true, true
+	v.mode, v.ctx.track.late = modeUnsaved, true
 	return r.WithContext(v.ctx)
 }
 
@@ -227,7 +249,7 @@ func (s *Manager) loadToken(ctx context.Context, a *Audience, token string) (*Vi
 		return nil, nil
 	}
 	v := &c.visit
-	v.Token, v.touch = token, c.track.touchDue
+	v.Token = token
 	if s.lazy && s.dataKey != nil {
 		err = s.look(c, token)
 	} else {
@@ -243,7 +265,7 @@ func (s *Manager) loadToken(ctx context.Context, a *Audience, token string) (*Vi
 // expiry is by the store's clock; a record that outlived its deadline there is
 // not honoured here.
 func (s *Manager) alive(v *Visit) *Visit {
-	if !v.deadline.After(s.now()) {
+	if !v.loaded.deadline.After(s.now()) {
 		return nil
 	}
 	return v
@@ -272,7 +294,7 @@ func (s *Manager) look(c *visitContext, token string) error {
 	}
 	v := &c.visit
 	c.own.token = token
-	v.deadline, v.Bearer = rec.Deadline(), rec.Bool(BearerKey)
+	v.loaded.deadline, v.Bearer = rec.Deadline(), rec.Bool(BearerKey)
 	s.identifyIn(v, rec)
 	return nil
 }
@@ -283,7 +305,7 @@ func (s *Manager) loadWhole(c *visitContext, token string) error {
 		return err
 	}
 	v := &c.visit
-	v.deadline, v.Bearer, v.remember = s.manager.Deadline(c), s.manager.GetBool(c, BearerKey), s.manager.GetBool(c, rememberKey)
+	v.loaded.deadline, v.Bearer, v.loaded.remember = s.manager.Deadline(c), s.manager.GetBool(c, BearerKey), s.manager.GetBool(c, rememberKey)
 	s.identify(v)
 	return nil
 }

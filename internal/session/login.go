@@ -54,7 +54,7 @@ func (s *Manager) LogIn(v *Visit, id identity.Identity) error {
 		}
 	}
 	if same {
-		v.replaced = s.manager.Token(v.ctx)
+		v.ctx.track.replaced = s.manager.Token(v.ctx)
 	}
 	if err := s.renew(v); err != nil {
 		return err
@@ -63,7 +63,10 @@ func (s *Manager) LogIn(v *Visit, id identity.Identity) error {
 		s.manager.Remove(v.ctx, identity.Key(appID))
 	}
 	s.manager.Put(v.ctx, identity.Key(id.AppID), identity.Encode(id))
-	v.Identity, v.LoggedIn, v.Late = id, true, false
+	v.Identity, v.LoggedIn = id, true
+	if v.mode == modeUnsaved {
+		v.mode = modeSaved
+	}
 	return nil
 }
 
@@ -104,7 +107,7 @@ func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Save
 		return Saved{}, err
 	}
 	saved := Saved{Token: token, Expiry: expiry, Remember: s.manager.GetBool(v.ctx, rememberKey)}
-	if v.outer { // LoadAndSave writes it once more
+	if v.mode == modeOuter { // LoadAndSave writes it once more
 		s.guard.noteRead(v.ctx, s.StoreKey(token))
 	}
 	if v.Bearer { // which has no cookie, so it ends with the record
@@ -114,7 +117,7 @@ func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Save
 		return Saved{}, err
 	}
 	saved.Rest = s.leaveOld(v, token, settles)
-	if !v.outer && !v.Bearer {
+	if v.mode != modeOuter && !v.Bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}
 	return saved, nil
@@ -137,15 +140,16 @@ func (s *Manager) batches(v *Visit) bool { return s.batch != nil && v.ctx.guard 
 // cannot be deleted now ends by its own expiry.
 func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Batch) {
 	var grace []byte
-	if v.replaced != "" {
-		grace, _ = sealRenewed(token, v.replaced)
+	replaced := v.ctx.track.replaced
+	if replaced != "" {
+		grace, _ = sealRenewed(token, replaced)
 	}
 	t := s.guard.trackOf(v.ctx)
 	old := t.takeHeld()
 	t.login = false
 	if !s.batches(v) {
 		if grace != nil {
-			_ = s.marks.PutMark(v.ctx, renewedKey(v.replaced), grace, RenewedTTL)
+			_ = s.marks.PutMark(v.ctx, renewedKey(replaced), grace, RenewedTTL)
 		}
 		for _, key := range old {
 			_, _ = s.guard.DropCtx(v.ctx, key)
@@ -153,7 +157,7 @@ func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Bat
 		return rest
 	}
 	if grace != nil {
-		rest.PutMark(renewedKey(v.replaced), grace, RenewedTTL)
+		rest.PutMark(renewedKey(replaced), grace, RenewedTTL)
 	}
 	for _, key := range old {
 		rest.Delete(key)
@@ -189,7 +193,7 @@ func (s *Manager) dropOthers(v *Visit) error {
 // the application has given another deadline. One that has another token, or has
 // taken another session in, is noted when it is written: see guard.CommitCtx.
 func (s *Manager) indexMoved(v *Visit) error {
-	if s.manager.Token(v.ctx) != v.Token || s.manager.Deadline(v.ctx).Equal(v.deadline) {
+	if s.manager.Token(v.ctx) != v.Token || s.manager.Deadline(v.ctx).Equal(v.loaded.deadline) {
 		return nil
 	}
 	return s.addToIndex(v)

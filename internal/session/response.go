@@ -39,7 +39,7 @@ type responseWriter struct {
 func (s *Manager) Serve(w http.ResponseWriter, r *http.Request, v *Visit, next http.Handler, failed func(http.ResponseWriter, *http.Request, error)) {
 	around := FromContext(r.Context())
 	r = r.WithContext(v.ctx)
-	if v.outer && around != nil && around.manager == v.manager {
+	if v.mode == modeOuter && around.isOf(s) {
 		respond.AddVary(w.Header(), "Cookie")
 		v.around = around
 		for outer := around; v.In() && outer != nil; outer = outer.around {
@@ -147,7 +147,7 @@ func (w *responseWriter) begin() error {
 	if !said && (w.visit.In() || w.visit.shows.Load()) {
 		w.addPrivate(h)
 	}
-	if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.outer && w.visit.sessions.changed(w.visit) {
+	if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {
 		keepPrivate(h)
 	}
 	return nil

@@ -13,12 +13,12 @@ import (
 func (s *Manager) save(w http.ResponseWriter, v *Visit) error {
 	defer s.release(v)
 	switch {
-	case v.outer:
+	case v.mode == modeOuter:
 		return s.saveOuter(v)
-	case v.Late || v.down != nil:
+	case v.Unsaved() || v.down != nil:
 		return s.saveNothing(v)
 	}
-	token, damaged := v.Token, v.Damaged
+	token, damaged := v.Token, v.Brought == Damaged
 	if v.lost() {
 		s.giveUp(v)
 		token, damaged = "", true
@@ -81,7 +81,7 @@ func (s *Manager) saveOuter(v *Visit) error {
 		return nil
 	}
 	if s.guard.idle > 0 && v.Token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
-		_ = s.guard.touch(v.ctx, s.StoreKey(v.Token), v.deadline)
+		_ = s.guard.touch(v.ctx, s.StoreKey(v.Token), v.loaded.deadline)
 	}
 	return nil
 }
@@ -106,7 +106,7 @@ func (s *Manager) release(v *Visit) {
 // session that it ended is ended.
 func (s *Manager) abandon(v *Visit) error {
 	defer s.release(v)
-	if v.outer || v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
+	if v.mode == modeOuter || v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
 		return nil
 	}
 	return s.drops(v)
@@ -117,8 +117,8 @@ func (s *Manager) keep(w http.ResponseWriter, v *Visit, token string, damaged bo
 	if damaged && !s.cookieSet(w) {
 		s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 	}
-	if token != "" && v.touch {
-		_ = s.guard.touch(v.ctx, s.StoreKey(token), v.deadline) // the next request tries again
+	if token != "" && v.ctx.track.touchDue {
+		_ = s.guard.touch(v.ctx, s.StoreKey(token), v.loaded.deadline) // the next request tries again
 	}
 }
 
@@ -136,7 +136,7 @@ func (s *Manager) giveUp(v *Visit) {
 // one's place. With the idle timeout of the application's own manager the cookie
 // ends with the record, and has to be sent again to last.
 func (s *Manager) cookieDue(v *Visit) bool {
-	return s.manager.IdleTimeout > 0 || !s.manager.Deadline(v.ctx).Equal(v.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
+	return s.manager.IdleTimeout > 0 || !s.manager.Deadline(v.ctx).Equal(v.loaded.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
 }
 
 // rememberKey is where scs notes RememberMe, which changes the cookie.

@@ -14,29 +14,53 @@ import (
 // A Visit is one request with its session: what the gate decides by, and what
 // the request's context holds.
 type Visit struct {
-	ctx       *visitContext // with the session's data
-	manager   *scs.SessionManager
-	sessions  *Manager
-	audience  *Audience         // whose identities were looked for
-	data      *sessionData      // nil where scs has loaded it already
-	Token     string            // the session's; empty for a new one
-	Sent      bool              // the request carried a session cookie
-	Ambiguous bool              // the request brought the sessions of two users
-	Damaged   bool              // a record of the request's was not readable, and is deleted
-	Bearer    bool              // a mini program's: no cookie
-	Late      bool              // found by a token that was renewed a moment ago: to be read only
-	outer     bool              // somebody further out loads and saves this session
-	down      error             // the store is, and the session is a stand-in
-	touch     bool              // the record's expiry is due to be moved
-	deadline  time.Time         // as loaded
-	remember  bool              // likewise, where it was decoded at once: RememberMe
-	replaced  string            // the token that a login of the same user replaced
-	Identity  identity.Identity // of a visitor who is logged in
-	LoggedIn  bool              // as loaded
-	ended     atomic.Bool       // by Logout since then, perhaps of a handler that outlives its response
-	around    *Visit            // that of the gate of the same manager around this one
-	shows     atomic.Bool       // a gate inside has let a logged-in user through
+	Identity identity.Identity // if LoggedIn
+	LoggedIn bool              // as loaded
+	Brought  Brought
+	Token    string // the session's; empty for a new one
+	Bearer   bool   // the token is that of a mini program, and no cookie
+
+	sessions *Manager
+	audience *Audience     // whose identities were looked for
+	ctx      *visitContext // with the session's data
+	data     *sessionData  // nil where scs has loaded it already
+	loaded   loaded
+	mode     mode
+	down     error // why the store could not be asked; the session is a stand-in then
+
+	ended  atomic.Bool // by LogOut, perhaps of a handler that outlives its response
+	around *Visit      // that of the gate of the same manager around this one
+	shows  atomic.Bool // a gate inside has let a logged-in user through
 }
+
+// Brought is what a request brings in its cookies or as a bearer token.
+type Brought int
+
+const (
+	Nothing   Brought = iota
+	Session           // a session, with or without an identity
+	Unknown           // a token, and there is no session of it
+	Damaged           // a session whose record could not be read, and was deleted
+	Ambiguous         // the sessions of two users, of which none counts
+)
+
+// mode is what becomes of the changes that a request makes to its session.
+type mode int
+
+const (
+	modeSaved  mode = iota // they are saved before the response begins
+	modeUnsaved             // they are not saved: another request has just given the session a new token
+	modeOuter              // somebody further out saves them
+)
+
+// loaded is what a session had when it was loaded.
+type loaded struct {
+	deadline time.Time
+	remember bool // RememberMe, where the session was decoded at once
+}
+
+// Unsaved reports whether changes of the session are not saved.
+func (v *Visit) Unsaved() bool { return v.mode == modeUnsaved }
 
 // visitKey is a pointer, so that no other package can collide with it.
 var visitKey = &struct{ name string }{"wechatauth visit"}
@@ -53,6 +77,10 @@ func FromContext(ctx context.Context) *Visit {
 
 // Context returns the context that handlers get, with the session's data.
 func (v *Visit) Context() context.Context { return v.ctx }
+
+// isOf reports whether the visit is one of the manager's session. Two gates may
+// share a manager.
+func (v *Visit) isOf(s *Manager) bool { return v != nil && v.sessions.manager == s.manager }
 
 // In reports whether the visitor is logged in now.
 func (v *Visit) In() bool { return v.LoggedIn && !v.ended.Load() }
@@ -75,7 +103,7 @@ func (s *Manager) newVisit(ctx context.Context, a *Audience) *visitContext {
 	c := &visitContext{Context: ctx}
 	c.guard = s.guard
 	c.track.holds = true
-	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.audience, c.visit.data = c, s.manager, s, a, &c.own
+	c.visit.ctx, c.visit.sessions, c.visit.audience, c.visit.data = c, s, a, &c.own
 	c.own.sessions, c.own.ctx = s, c
 	return c
 }
@@ -83,7 +111,7 @@ func (s *Manager) newVisit(ctx context.Context, a *Audience) *visitContext {
 // outerVisit returns a visit whose session is in the context already.
 func (s *Manager) outerVisit(ctx context.Context, a *Audience) *visitContext {
 	c := &visitContext{Context: ctx}
-	c.visit.ctx, c.visit.manager, c.visit.sessions, c.visit.audience, c.visit.outer = c, s.manager, s, a, true
+	c.visit.ctx, c.visit.sessions, c.visit.audience, c.visit.mode = c, s, a, modeOuter
 	return c
 }
 
@@ -161,7 +189,7 @@ func (v *Visit) untouched() bool {
 // remembered reports whether RememberMe was set when the session was loaded.
 func (v *Visit) remembered() bool {
 	if v.data == nil {
-		return v.remember
+		return v.loaded.remember
 	}
 	v.data.mu.Lock()
 	defer v.data.mu.Unlock()
