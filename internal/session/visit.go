@@ -48,9 +48,9 @@ const (
 type mode int
 
 const (
-	modeSaved  mode = iota // they are saved before the response begins
+	modeSaved   mode = iota // they are saved before the response begins
 	modeUnsaved             // they are not saved: another request has just given the session a new token
-	modeOuter              // somebody further out saves them
+	modeOuter               // somebody further out saves them
 )
 
 // loaded is what a session had when it was loaded.
