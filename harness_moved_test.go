@@ -128,3 +128,29 @@ func (b *browser) tryStep(target string) error {
 	}
 	return err
 }
+
+const (
+	tokenEndpoint   = "/sns/oauth2/access_token"
+	profileEndpoint = "/sns/userinfo"
+	miniEndpoint    = "/sns/jscode2session"
+	refreshEndpoint = "/sns/oauth2/refresh_token"
+)
+
+// varies is how often the headers name Cookie in Vary.
+func varies(h http.Header) (n int) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(field), "Cookie") {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+var sessionKeyForTests = []byte("session-key-for-tests-0123456789")
+
+// observing is a function as an Observer.
+type observing func(Event)
+
+func (f observing) Observe(_ context.Context, e Event) { f(e) }

@@ -1,4 +1,4 @@
-package wechatauth
+package leak
 
 import (
 	"bytes"
@@ -28,9 +28,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
-	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -229,21 +230,23 @@ func (s *sinks) spill(sink string, v any) {
 // A leakSite is an application with canaries in every secret place and a
 // reader at every sink.
 type leakSite struct {
-	*site
+	*authtest.Site
 	canaries *canaries
 	sinks    *sinks
-	front    *httptest.Server // WeChat, watched
-	b        *browser
-	store    *switchable
+	front    *httptest.Server // WeChat, watched: what browsers see
+	api      *httptest.Server // what the site calls
+	b        *authtest.Browser
+	store    *authtest.SwitchableStore
 	redis    *redistest.Server // nil without
 	control  redis.Conn
 	watching <-chan struct{} // closed when the monitor has seen all
 
 	mu       sync.Mutex
 	peer     func(w http.ResponseWriter, r *http.Request) bool // answers for WeChat where it returns true
-	onLogin  func()                                            // is run between exchange and save
-	callback string                                            // the last that WeChat sent a browser to
-	owners   map[string]*browser                               // of session tokens
+	observe  func(wechatauth.Event)
+	onLogin  func()                       // is run between exchange and save
+	callback string                       // the last that WeChat sent a browser to
+	owners   map[string]*authtest.Browser // of session tokens
 }
 
 // visitor logs in with a nickname that tries to write a log line of its own.
@@ -255,14 +258,20 @@ func visitor() wechattest.Person {
 
 // newLeakSite starts one, with sessions in memory; or in Redis, if there is
 // patience for a store that does not answer.
-func newLeakSite(t *testing.T, patience time.Duration, opts ...Option) *leakSite {
+func newLeakSite(t *testing.T, patience time.Duration, opts ...wechatauth.Option) *leakSite {
+	t.Helper()
+	return newLeakSiteOver(t, patience, nil, opts...)
+}
+
+// newLeakSiteOver is newLeakSite with sessions where this option keeps them.
+func newLeakSiteOver(t *testing.T, patience time.Duration, sessions wechatauth.Option, opts ...wechatauth.Option) *leakSite {
 	t.Helper()
 	x := &leakSite{
 		canaries: newCanaries(), sinks: newSinks(),
-		store: newSwitchable(), owners: map[string]*browser{}, onLogin: func() {},
-		site: &site{
-			t: t, server: httptest.NewUnstartedServer(nil), logs: &syncBuffer{}, clock: newTestClock(),
-			sim: wechattest.NewServer(wechattest.WithPerson(visitor()), wechattest.WithEnvironment(wechattest.FromMenu)),
+		store: authtest.NewSwitchableStore(), owners: map[string]*authtest.Browser{}, onLogin: func() {},
+		Site: &authtest.Site{
+			T: t, Server: httptest.NewUnstartedServer(nil), Logs: &authtest.Buffer{}, Clock: authtest.NewClock(),
+			Sim: wechattest.NewServer(wechattest.WithPerson(visitor()), wechattest.WithEnvironment(wechattest.FromMenu)),
 		},
 	}
 	x.canaries.plant(theSecret, wechattest.DefaultSecret, wechattest.DefaultWebsiteSecret, wechattest.DefaultMiniProgramSecret)
@@ -275,29 +284,39 @@ func newLeakSite(t *testing.T, patience time.Duration, opts ...Option) *leakSite
 	x.front.Config.ErrorLog = log.New(io.Discard, "", 0) // WeChat's own trouble
 	x.front.Start()
 	t.Cleanup(x.front.Close)
+	x.api = httptest.NewUnstartedServer(x.front.Config.Handler)
+	x.api.Config.ErrorLog = x.front.Config.ErrorLog
+	x.api.Start()
+	t.Cleanup(x.api.Close)
 
-	defaults := []Option{
-		WithEndpoints(client.Endpoints{Open: x.front.URL, API: x.front.URL}),
-		WithScope(client.ScopeUserInfo), WithTokens(0), WithFlowKeys([]byte(canaryFlowKey)),
-		WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
-		WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
-		WithObserver(observing(func(e Event) { x.sinks.spill("events", e); x.sinks.spillError("events", e.Err) })),
-		WithOnLogin(func(context.Context, Identity) error { x.onLogin(); return nil }),
-		WithLogger(slog.New(bothFormats{
-			slog.NewTextHandler(sink{x.sinks, "log"}, &slog.HandlerOptions{Level: slog.LevelDebug}),
-			slog.NewJSONHandler(sink{x.sinks, "log"}, &slog.HandlerOptions{Level: slog.LevelDebug})})),
+	x.observe = func(e wechatauth.Event) { x.sinks.spill("events", e); x.sinks.spillError("events", e.Err) }
+	logger := slog.New(bothFormats{
+		slog.NewTextHandler(sink{x.sinks, "log"}, &slog.HandlerOptions{Level: slog.LevelDebug}),
+		slog.NewJSONHandler(sink{x.sinks, "log"}, &slog.HandlerOptions{Level: slog.LevelDebug})})
+	defaults := []wechatauth.Option{
+		wechatauth.WithEndpoints(client.Endpoints{Open: x.front.URL, API: x.api.URL}),
+		wechatauth.WithScope(client.ScopeUserInfo), wechatauth.WithTokens(0), wechatauth.WithFlowKeys([]byte(canaryFlowKey)),
+		wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret),
+		wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret),
+		wechatauth.WithObserver(authtest.ObserverFunc(x.observe)),
+		wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { x.onLogin(); return nil }),
+		wechatauth.WithLogger(logger),
 	}
-	if patience > 0 {
+	switch {
+	case sessions != nil:
+		defaults = append(defaults, sessions)
+	case patience > 0:
 		x.startRedis()
-		defaults = append(defaults, WithStore(quickStore(x.t, x.redisURL(), patience)))
-	} else {
-		defaults = append(defaults, WithStore(x.store))
+		defaults = append(defaults, wechatauth.WithStore(quickStore(x.T, x.redisURL(), patience)))
+	default:
+		defaults = append(defaults, wechatauth.WithStore(x.store))
 	}
-	x.start("http://"+x.server.Listener.Addr().String(), append(defaults, opts...)...)
-	x.auth.claims.Wait = func(context.Context, time.Duration) error { return errSwitchedOff }
-	x.server.Config.ErrorLog = log.New(sink{x.sinks, "ErrorLog"}, "", 0)
-	x.server.Config.Handler = x.app()
-	x.server.Start()
+	x.Start("http://"+x.Server.Listener.Addr().String(), append(defaults, opts...)...)
+	x.Log, x.Cookies = logger, x.Jar(x.AppID, canaryFlowKey, "/wechat/callback")
+	x.Wait = func(context.Context, time.Duration) error { return authtest.ErrSwitchedOff }
+	x.Server.Config.ErrorLog = log.New(sink{x.sinks, "ErrorLog"}, "", 0)
+	x.Server.Config.Handler = x.app()
+	x.Server.Start()
 	x.b = x.person()
 	return x
 }
@@ -307,11 +326,6 @@ func (s *sinks) spillError(sink string, err error) {
 		s.spill(sink, err)
 	}
 }
-
-// observing is a function as an Observer.
-type observing func(Event)
-
-func (f observing) Observe(_ context.Context, e Event) { f(e) }
 
 // bothFormats writes each record as text and as JSON.
 type bothFormats struct{ text, json slog.Handler }
@@ -332,13 +346,13 @@ func (h bothFormats) WithGroup(name string) slog.Handler {
 
 // captureProcess reads the standard log and stderr until the test ends.
 func (x *leakSite) captureProcess() {
-	file, err := os.Create(filepath.Join(x.t.TempDir(), "stderr"))
-	require.NoError(x.t, err)
+	file, err := os.Create(filepath.Join(x.T.TempDir(), "stderr"))
+	require.NoError(x.T, err)
 	stderr, writer, flags, logger := os.Stderr, log.Writer(), log.Flags(), slog.Default()
 	os.Stderr = file
 	slog.SetDefault(slog.New(slog.NewTextHandler(sink{x.sinks, "default slog"}, nil)))
 	log.SetOutput(io.MultiWriter(file, sink{x.sinks, "standard log"}))
-	x.t.Cleanup(func() {
+	x.T.Cleanup(func() {
 		slog.SetDefault(logger)
 		log.SetOutput(writer)
 		log.SetFlags(flags)
@@ -350,22 +364,22 @@ func (x *leakSite) captureProcess() {
 // app is the application: pages that say nothing of their visitor, and log him.
 func (x *leakSite) app() http.Handler {
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, ok := IdentityFromContext(r.Context())
+		id, ok := wechatauth.IdentityFromContext(r.Context())
 		slog.Info("page", "ok", ok, "visitor", id)
 		if r.URL.Query().Has("put") {
-			x.auth.Sessions().Put(r.Context(), "seen", r.URL.Query().Get("put"))
+			x.Auth.Sessions().Put(r.Context(), "seen", r.URL.Query().Get("put"))
 		}
 		if r.URL.Query().Has("token") {
-			token, err := x.auth.AccessToken(r.Context())
+			token, err := x.Auth.AccessToken(r.Context())
 			x.sinks.spill("AccessToken", token)
 			x.sinks.spillError("AccessToken", err)
 			var we *client.Error
 			if errors.As(err, &we) {
-				x.auth.log.Warn("no token", "error", err, "errcode", we.Code, "endpoint", we.Endpoint)
+				x.Log.Warn("no token", "error", err, "errcode", we.Code, "endpoint", we.Endpoint)
 			}
 		}
 		if r.URL.Query().Has("odd") {
-			x.auth.Sessions().Put(r.Context(), "odd", oddValue{r.URL.Path})
+			x.Auth.Sessions().Put(r.Context(), "odd", oddValue{r.URL.Path})
 		}
 		if r.URL.Query().Has("panic") {
 			panic("the handler panics, because the test says so")
@@ -373,9 +387,9 @@ func (x *leakSite) app() http.Handler {
 		_, _ = io.WriteString(w, "a page")
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/", x.auth.RequireWeChat(page))
-	mux.Handle("/profile", x.auth.RequireScope(client.ScopeUserInfo)(page))
-	mux.Handle("/public", x.auth.LoadWeChat(page))
+	mux.Handle("/", x.Auth.RequireWeChat(page))
+	mux.Handle("/profile", x.Auth.RequireScope(client.ScopeUserInfo)(page))
+	mux.Handle("/public", x.Auth.LoadWeChat(page))
 	return mux
 }
 
@@ -396,7 +410,7 @@ func (x *leakSite) wechat(w http.ResponseWriter, r *http.Request) {
 	}
 	tee := &teeWriter{ResponseWriter: w}
 	defer func() { x.learn(tee.body.String()) }() // also of a call that ends in a reset
-	x.sim.ServeHTTP(tee, r)
+	x.Sim.ServeHTTP(tee, r)
 }
 
 // teeWriter keeps what is written.
@@ -429,16 +443,16 @@ func (x *leakSite) learn(body string) {
 }
 
 // person is a browser whose answers are all read.
-func (x *leakSite) person() *browser {
-	b := x.browser()
-	b.client.Transport = &reader{x: x, b: b, inner: b.client.Transport}
+func (x *leakSite) person() *authtest.Browser {
+	b := x.Browser()
+	b.Client.Transport = &reader{x: x, b: b, inner: b.Client.Transport}
 	return b
 }
 
 // reader reads what a browser is answered.
 type reader struct {
 	x     *leakSite
-	b     *browser
+	b     *authtest.Browser
 	inner http.RoundTripper
 }
 
@@ -454,7 +468,7 @@ func (t *reader) RoundTrip(r *http.Request) (*http.Response, error) {
 	if location == nil {
 		location = &url.URL{}
 	}
-	if r.URL.Host == t.x.auth.base.Host {
+	if r.URL.Host == t.x.Base.Host {
 		t.x.canaries.plant(theState, location.Query().Get("state"))
 		t.x.sinks.add("answers", t.body(r, string(body)))
 		t.x.sinks.add("answers", t.headers(resp))
@@ -491,11 +505,11 @@ func (t *reader) body(r *http.Request, body string) string {
 // session it is.
 func (t *reader) headers(resp *http.Response) string {
 	h := resp.Header.Clone()
-	if to := h.Get("Location"); strings.HasPrefix(to, t.x.auth.openOrigin()+"/connect/") {
+	if to := h.Get("Location"); strings.HasPrefix(to, t.x.front.URL+"/connect/") || strings.HasPrefix(to, "https://open.example.com/connect/") {
 		h.Set("Location", regexp.MustCompile(`state=\w+`).ReplaceAllString(to, "state="))
 	}
 	for i, c := range resp.Cookies() {
-		if c.Name == t.x.sessionCookie() && c.Value != "" && t.x.owns(t.b, c.Value) {
+		if c.Name == t.x.SessionCookie() && c.Value != "" && t.x.owns(t.b, c.Value) {
 			h["Set-Cookie"][i] = strings.Replace(h["Set-Cookie"][i], c.Value, "", 1)
 		}
 	}
@@ -504,7 +518,7 @@ func (t *reader) headers(resp *http.Response) string {
 
 // owns reports whether a session token is this browser's: that of the first
 // one that got it.
-func (x *leakSite) owns(b *browser, token string) bool {
+func (x *leakSite) owns(b *authtest.Browser, token string) bool {
 	x.canaries.plant(theSession, token)
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -516,22 +530,22 @@ func (x *leakSite) owns(b *browser, token string) bool {
 
 // open asks for something and follows redirects. It may fail: many a fault
 // breaks connections.
-func (x *leakSite) open(b *browser, method, target string, body io.Reader, header http.Header) {
+func (x *leakSite) open(b *authtest.Browser, method, target string, body io.Reader, header http.Header) {
 	if strings.HasPrefix(target, "/") {
-		target = x.auth.base.String() + target
+		target = x.Base.String() + target
 	}
 	r, err := http.NewRequestWithContext(context.Background(), method, target, body)
 	if err != nil {
-		x.t.Errorf("the test's own URL %q: %v", target, err)
+		x.T.Errorf("the test's own URL %q: %v", target, err)
 		return
 	}
-	for _, h := range []http.Header{b.header, header} {
+	for _, h := range []http.Header{b.Header, header} {
 		maps.Copy(r.Header, h)
 	}
 	if host := r.Header.Get("Host"); host != "" {
 		r.Host = host
 	}
-	if resp, err := b.client.Do(r); err == nil {
+	if resp, err := b.Client.Do(r); err == nil {
 		resp.Body.Close()
 	}
 }
@@ -541,8 +555,8 @@ func (x *leakSite) calls() {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	defer func() { x.sinks.spill("Check", recover()) }() // one fault is a transport that panics
-	x.sinks.spillError("Check", x.auth.Check(ctx))
-	_, err := x.auth.RevokeUser(ctx, wechattest.DefaultAppID, "oSomebodyElse")
+	x.sinks.spillError("Check", x.Auth.Check(ctx))
+	_, err := x.Auth.RevokeUser(ctx, wechattest.DefaultAppID, "oSomebodyElse")
 	x.sinks.spillError("RevokeUser", err)
 }
 
@@ -550,18 +564,18 @@ func (x *leakSite) calls() {
 // opens its web-view. What it gets it knows from the canaries.
 func (x *leakSite) miniProgram() {
 	app := x.person()
-	app.client.Jar = nil
-	app.header = http.Header{"Content-Type": {"application/json"}}
-	code := x.sim.JSCode(wechattest.DefaultMiniProgramAppID, "p")
+	app.Client.Jar = nil
+	app.Header = http.Header{"Content-Type": {"application/json"}}
+	code := x.Sim.JSCode(wechattest.DefaultMiniProgramAppID, "p")
 	x.canaries.plant(theCode, code)
 	for range 2 { // the second time it is used
 		x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code+`"}`), nil)
 	}
 	x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code), nil)
-	signedIn := http.Header{"Authorization": {"Bearer " + session.BearerPrefix + x.tokenOf(app)}}
+	signedIn := http.Header{"Authorization": {"Bearer " + authtest.BearerPrefix + x.tokenOf(app)}}
 	x.open(app, http.MethodGet, "/api?put=3", nil, signedIn)
 	x.open(app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":"/a"}`), signedIn)
-	webView := x.person().as(wechattest.AndroidMiniProgram)
+	webView := x.person().As(wechattest.AndroidMiniProgram)
 	for range 2 {
 		x.getAs(webView, "/wechat/mini/enter?ticket="+x.canaries.one(theTicket))
 	}
@@ -570,7 +584,7 @@ func (x *leakSite) miniProgram() {
 }
 
 // tokenOf is a session token that a browser got; empty if it got none.
-func (x *leakSite) tokenOf(b *browser) string {
+func (x *leakSite) tokenOf(b *authtest.Browser) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for token, owner := range x.owners {
@@ -581,14 +595,16 @@ func (x *leakSite) tokenOf(b *browser) string {
 	return ""
 }
 
-func (x *leakSite) get(target string)               { x.open(x.b, http.MethodGet, target, nil, nil) }
-func (x *leakSite) getAs(b *browser, target string) { x.open(b, http.MethodGet, target, nil, nil) }
+func (x *leakSite) get(target string) { x.open(x.b, http.MethodGet, target, nil, nil) }
+func (x *leakSite) getAs(b *authtest.Browser, target string) {
+	x.open(b, http.MethodGet, target, nil, nil)
+}
 
-func (x *leakSite) script(b *browser, method, target string) {
+func (x *leakSite) script(b *authtest.Browser, method, target string) {
 	x.open(b, method, target, nil, http.Header{"Accept": {"*/*"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}})
 }
 
-func (x *leakSite) submit(b *browser, target string, form url.Values) {
+func (x *leakSite) submit(b *authtest.Browser, target string, form url.Values) {
 	x.open(b, http.MethodPost, target, strings.NewReader(form.Encode()), http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"},
 	})
@@ -599,10 +615,10 @@ func (x *leakSite) submit(b *browser, target string, form url.Values) {
 func (x *leakSite) visitsDuring(endpoint string) {
 	x.get("/a?b=c")
 	switch endpoint {
-	case miniEndpoint:
+	case authtest.MiniEndpoint:
 		x.miniProgram()
-	case refreshEndpoint:
-		x.clock.Advance(3 * time.Hour)
+	case authtest.RefreshEndpoint:
+		x.Clock.Advance(3 * time.Hour)
 		x.get("/a?token=1")
 	default:
 		x.get("/a?put=1")
@@ -632,7 +648,7 @@ func (x *leakSite) tour() {
 		x.script(stranger, http.MethodGet, x.lastCallback())
 	}
 	x.miniProgram()
-	x.clock.Advance(3 * time.Hour) // the access_token is stale by then
+	x.Clock.Advance(3 * time.Hour) // the access_token is stale by then
 	x.get("/a?token=1")
 	x.calls()
 	x.submit(x.b, "/wechat/logout", url.Values{"next": {"/public"}})
@@ -647,19 +663,19 @@ func (x *leakSite) lastCallback() string {
 
 // scan looks through all sinks, and returns how much it has read.
 func (x *leakSite) scan() (hits, bytes int) {
-	x.t.Helper()
+	x.T.Helper()
 	x.finishRedis()
 	stderr, err := os.ReadFile(os.Stderr.Name())
-	require.NoError(x.t, err)
+	require.NoError(x.T, err)
 	x.sinks.add("stderr", string(stderr))
-	for _, printed := range []any{x.auth, *x.auth} {
+	for _, printed := range []any{x.Auth, *x.Auth} {
 		x.sinks.add("printed", fmt.Sprintf("%v %+v %#v %q", printed, printed, printed, printed))
 	}
 	for _, s := range x.sinks.all() {
 		bytes += len(s.text)
 		for _, found := range x.canaries.hits(s.text, s.atHome...) {
 			hits++
-			x.t.Errorf("%s in %s", found, s.sink)
+			x.T.Errorf("%s in %s", found, s.sink)
 		}
 	}
 	return hits, bytes
@@ -669,19 +685,19 @@ func (x *leakSite) scan() (hits, bytes int) {
 // it.
 func (x *leakSite) startRedis(args ...string) {
 	x.canaries.plant(thePassword, canaryPassword)
-	x.redis = redistest.Start(x.t, args...)
+	x.redis = redistest.Start(x.T, args...)
 	conn, err := redis.Dial("tcp", x.redis.Addr())
-	require.NoError(x.t, err)
-	x.t.Cleanup(func() { _ = conn.Close() })
+	require.NoError(x.T, err)
+	x.T.Cleanup(func() { _ = conn.Close() })
 	x.control = conn
 	x.do("ACL", "SETUSER", "app", "on", ">"+canaryPassword, "~*", "&*", "+@all")
 	x.watchRedis()
 }
 
 func (x *leakSite) do(command string, args ...any) {
-	x.t.Helper()
+	x.T.Helper()
 	_, err := x.control.Do(command, args...)
-	require.NoError(x.t, err)
+	require.NoError(x.T, err)
 }
 
 // redisURL is how the application finds it.
@@ -694,12 +710,12 @@ const lastWords = "that is all"
 // watchRedis reads every command that Redis executes.
 func (x *leakSite) watchRedis() {
 	conn, err := redis.Dial("tcp", x.redis.Addr())
-	require.NoError(x.t, err)
+	require.NoError(x.T, err)
 	_, err = conn.Do("MONITOR")
-	require.NoError(x.t, err)
+	require.NoError(x.T, err)
 	done := make(chan struct{})
 	x.watching = done
-	x.t.Cleanup(func() { _ = conn.Close() })
+	x.T.Cleanup(func() { _ = conn.Close() })
 	go func() {
 		defer close(done)
 		for {
@@ -773,13 +789,13 @@ func TestT40_TheScannerFindsEachCanaryInEachForm(t *testing.T) {
 
 func TestT40_ALeakIntoAnySinkIsFound(t *testing.T) {
 	leak := map[string]func(x *leakSite){
-		"log":          func(x *leakSite) { x.auth.log.Error("a", "b", canaryPassword) },
+		"log":          func(x *leakSite) { x.Log.Error("a", "b", canaryPassword) },
 		"standard log": func(*leakSite) { log.Print(canaryPassword) },
 		"default slog": func(*leakSite) { slog.Error("a", "b", errors.New(canaryPassword)) },
-		"ErrorLog":     func(x *leakSite) { x.server.Config.ErrorLog.Print(canaryPassword) },
+		"ErrorLog":     func(x *leakSite) { x.Server.Config.ErrorLog.Print(canaryPassword) },
 		"stderr":       func(*leakSite) { fmt.Fprint(os.Stderr, canaryPassword) },
 		"events": func(x *leakSite) {
-			x.auth.report(context.Background(), Event{Err: fmt.Errorf("a: %w", errors.New(canaryPassword))})
+			x.observe(wechatauth.Event{Err: fmt.Errorf("a: %w", errors.New(canaryPassword))})
 		},
 		"answers": func(x *leakSite) { x.get("/wechat/login?next=/a%3Fb=" + canaryPassword) },
 		"MONITOR": func(x *leakSite) { x.do("GET", canaryPassword) },

@@ -1,4 +1,4 @@
-package wechatauth
+package leak
 
 import (
 	"bufio"
@@ -21,7 +21,9 @@ import (
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -32,7 +34,7 @@ type leakFault struct {
 	name  string
 	want  string        // what is logged when the fault is met
 	redis time.Duration // how long its store waits for it; 0 without
-	opts  func(t *testing.T) []Option
+	opts  func(t *testing.T) []wechatauth.Option
 	made  func(t *testing.T) *leakSite // in place of redis and opts
 	run   func(x *leakSite)
 
@@ -44,7 +46,7 @@ func (f leakFault) site(t *testing.T) *leakSite {
 	if f.made != nil {
 		return f.made(t)
 	}
-	var opts []Option
+	var opts []wechatauth.Option
 	if f.opts != nil {
 		opts = f.opts(t)
 	}
@@ -67,22 +69,15 @@ func nothing(*leakSite) {}
 // patienceForRedis is more than a busy machine needs.
 const patienceForRedis = time.Second
 
-func with(opts ...Option) func(*testing.T) []Option {
-	return func(*testing.T) []Option { return opts }
+func with(opts ...wechatauth.Option) func(*testing.T) []wechatauth.Option {
+	return func(*testing.T) []wechatauth.Option { return opts }
 }
-
-const (
-	tokenEndpoint   = "/sns/oauth2/access_token"
-	profileEndpoint = "/sns/userinfo"
-	miniEndpoint    = "/sns/jscode2session"
-	refreshEndpoint = "/sns/oauth2/refresh_token"
-)
 
 // some are the names of the faults that an endpoint has: all of them where a
 // code is exchanged, every third at the others, which share its code.
 func some[V any](endpoint string, faults map[string]V) (names []string) {
 	for i, name := range slices.Sorted(maps.Keys(faults)) {
-		if endpoint == tokenEndpoint || i%3 == 0 {
+		if endpoint == authtest.TokenEndpoint || i%3 == 0 {
 			names = append(names, name)
 		}
 	}
@@ -91,7 +86,7 @@ func some[V any](endpoint string, faults map[string]V) (names []string) {
 
 // faultsOfWeChat are the simulator's, at both endpoints.
 func faultsOfWeChat() (all []leakFault) {
-	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint, refreshEndpoint} {
+	for _, endpoint := range []string{authtest.TokenEndpoint, authtest.ProfileEndpoint, authtest.MiniEndpoint, authtest.RefreshEndpoint} {
 		answers := map[string]struct {
 			fault wechattest.Fault
 			want  string
@@ -120,20 +115,20 @@ func faultsOfWeChat() (all []leakFault) {
 			a := answers[name]
 			all = append(all, leakFault{name: "WeChat's " + endpoint + " " + name, want: a.want, endpoint: endpoint, run: func(x *leakSite) {
 				// Twice: a code that is no good begins the login once more.
-				x.sim.Fail(endpoint, a.fault, a.fault)
+				x.Sim.Fail(endpoint, a.fault, a.fault)
 			}})
 		}
 	}
 	return append(all,
-		leakFault{name: "WeChat does not answer", want: "upstream_timeout", opts: with(WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
-			run: func(x *leakSite) { x.sim.Fail(tokenEndpoint, wechattest.Hang()) }},
-		leakFault{name: "WeChat does not answer for the profile", want: "endpoint=sns/userinfo", opts: with(WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
+		leakFault{name: "WeChat does not answer", want: "upstream_timeout", opts: with(wechatauth.WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
+			run: func(x *leakSite) { x.Sim.Fail(authtest.TokenEndpoint, wechattest.Hang()) }},
+		leakFault{name: "WeChat does not answer for the profile", want: "endpoint=sns/userinfo", opts: with(wechatauth.WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
 			run: func(x *leakSite) {
-				x.sim.Fail(profileEndpoint, wechattest.Hang(), wechattest.Hang(), wechattest.Hang())
+				x.Sim.Fail(authtest.ProfileEndpoint, wechattest.Hang(), wechattest.Hang(), wechattest.Hang())
 			}},
-		leakFault{name: "WeChat gives a virtual user", want: "snapshot_user", run: func(x *leakSite) { x.sim.Enter(wechattest.Snapshot) }},
+		leakFault{name: "WeChat gives a virtual user", want: "snapshot_user", run: func(x *leakSite) { x.Sim.Enter(wechattest.Snapshot) }},
 		leakFault{name: "WeChat answers for somebody else", want: "answer ", run: func(x *leakSite) {
-			x.sim.Fail(profileEndpoint, wechattest.Raw(200, "text/plain", `{"openid":"oSomebodyElse0123","nickname":"a"}`))
+			x.Sim.Fail(authtest.ProfileEndpoint, wechattest.Raw(200, "text/plain", `{"openid":"oSomebodyElse0123","nickname":"a"}`))
 		}},
 	)
 }
@@ -216,7 +211,7 @@ func hexValues(query string) string {
 }
 
 func faultsOfPeers() (all []leakFault) {
-	for _, endpoint := range []string{tokenEndpoint, profileEndpoint, miniEndpoint, refreshEndpoint} {
+	for _, endpoint := range []string{authtest.TokenEndpoint, authtest.ProfileEndpoint, authtest.MiniEndpoint, authtest.RefreshEndpoint} {
 		for _, name := range some(endpoint, hostile) {
 			peer := hostile[name]
 			all = append(all, leakFault{name: "a peer in place of WeChat repeats " + endpoint + "'s query " + name, want: "endpoint=" + endpoint[1:], endpoint: endpoint, run: func(x *leakSite) {
@@ -245,13 +240,8 @@ func (x *leakSite) answerFor(endpoint string, answer func(said string) string) {
 	}
 }
 
-// tripping is a RoundTripper of the application's own.
-type tripping func(*http.Request) (*http.Response, error)
-
-func (f tripping) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-func transport(rt http.RoundTripper) func(*testing.T) []Option {
-	return with(WithHTTPClient(&http.Client{Transport: rt}))
+func transport(rt http.RoundTripper) func(*testing.T) []wechatauth.Option {
+	return with(wechatauth.WithHTTPClient(&http.Client{Transport: rt}))
 }
 
 // faultsOfTheNetwork are what stands between us and WeChat.
@@ -259,48 +249,39 @@ func faultsOfTheNetwork() []leakFault {
 	proxy := func(u string) *http.Transport {
 		return &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(u) }}
 	}
-	elsewhere := func(api string) func(*testing.T) []Option {
-		return with(WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: api}))
+	elsewhere := func(api string) func(*testing.T) []wechatauth.Option {
+		return with(wechatauth.WithEndpoints(client.Endpoints{Open: "https://open.example.com", API: api}))
 	}
 	return []leakFault{
 		{name: "WeChat cannot be reached", want: "connection refused", run: func(x *leakSite) {
 			x.get("/a") // logged in; the next login fails
 			x.submit(x.b, "/wechat/logout", nil)
-			x.auth.official.client = refusedClient(x)
+			x.api.Close()
 		}},
 		{name: "WeChat speaks no TLS", want: "login_started", opts: elsewhere("https://127.0.0.1:1"), run: nothing},
 		{name: "a proxy cannot be reached", want: "connection refused", opts: transport(proxy("http://user:" + canaryPassword + "@127.0.0.1:1")), run: nothing},
 		{name: "a proxy that cannot be chosen", want: "endpoint=sns/", run: nothing,
 			opts: transport(&http.Transport{Proxy: func(r *http.Request) (*url.URL, error) { return nil, fmt.Errorf("no proxy for %s", r.URL) }})},
 		{name: "a transport whose error has the URL", want: "endpoint=sns/", run: nothing,
-			opts: transport(tripping(func(r *http.Request) (*http.Response, error) {
+			opts: transport(authtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				return nil, &url.Error{Op: "Get", URL: r.URL.String(), Err: fmt.Errorf("cannot send %s", r.URL)}
 			}))},
 		{name: "a transport whose error has the query in two parts", want: "endpoint=sns/", run: nothing,
-			opts: transport(tripping(func(r *http.Request) (*http.Response, error) {
+			opts: transport(authtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				return nil, errors.Join(fmt.Errorf("cannot send %q", r.URL.Query()), fmt.Errorf("to %v", r.URL.RawQuery))
 			}))},
 		{name: "a transport whose body fails with the URL", want: "endpoint=sns/", run: nothing,
-			opts: transport(tripping(func(r *http.Request) (*http.Response, error) {
+			opts: transport(authtest.RoundTripper(func(r *http.Request) (*http.Response, error) {
 				return &http.Response{StatusCode: 200, Body: io.NopCloser(brokenReader{fmt.Errorf("cut off while reading %s", r.URL)})}, nil
 			}))},
 		{name: "a transport that panics", want: "panics", run: nothing,
-			opts: transport(tripping(func(*http.Request) (*http.Response, error) { panic("the transport panics, because the test says so") }))},
+			opts: transport(authtest.RoundTripper(func(*http.Request) (*http.Response, error) { panic("the transport panics, because the test says so") }))},
 	}
 }
 
 type brokenReader struct{ err error }
 
 func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
-
-// refusedClient sends browsers to WeChat, and its own calls to where nobody
-// listens.
-func refusedClient(x *leakSite) *client.Client {
-	c, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret,
-		client.WithEndpoints(client.Endpoints{Open: x.front.URL, API: "http://127.0.0.1:1"}))
-	require.NoError(x.t, err)
-	return c
-}
 
 // faultsOfCallbacks are what a browser that is not the visitor's, or not one
 // at all, makes of a callback.
@@ -331,7 +312,7 @@ func faultsOfCallbacks() (all []leakFault) {
 	for name, tt := range changed {
 		all = append(all, leakFault{name: "a stranger opens a callback " + name, want: tt.want, run: func(x *leakSite) {
 			callback := x.pendingCallback()
-			for _, b := range []*browser{x.person(), x.b} {
+			for _, b := range []*authtest.Browser{x.person(), x.b} {
 				x.getAs(b, tt.change(callback))
 				x.script(b, http.MethodGet, tt.change(callback))
 				x.script(b, http.MethodPost, tt.change(callback))
@@ -358,18 +339,18 @@ func faultsOfCallbacks() (all []leakFault) {
 		}),
 		header("a cookie", func(x *leakSite, c string) http.Header {
 			q := strings.ReplaceAll(strings.SplitN(c, "?", 2)[1], "&", ".")
-			return http.Header{"Cookie": {x.sessionCookie() + "=" + q + "; " + x.auth.cookies.TrailName() + "=" + q + "; wechat_ticket=" + q}}
+			return http.Header{"Cookie": {x.SessionCookie() + "=" + q + "; " + x.Cookies.TrailName() + "=" + q + "; wechat_ticket=" + q}}
 		}),
 		leakFault{name: "a flow cookie that was altered", want: "state_mismatch", run: func(x *leakSite) {
 			callback := x.pendingCallback()
-			for _, c := range x.b.client.Jar.Cookies(x.auth.base) {
-				x.b.setCookie(c.Name, c.Value[:len(c.Value)-1])
+			for _, c := range x.b.Client.Jar.Cookies(x.Base) {
+				x.b.SetCookie(c.Name, c.Value[:len(c.Value)-1])
 			}
 			x.get(callback)
 		}},
 		leakFault{name: "a flow cookie that is too old", want: "state_expired", run: func(x *leakSite) {
 			callback := x.pendingCallback()
-			x.clock.Advance(11 * time.Minute)
+			x.Clock.Advance(11 * time.Minute)
 			x.get(callback)
 		}},
 		leakFault{name: "a visitor who refuses", want: "refused_by_user", run: func(x *leakSite) {
@@ -378,21 +359,21 @@ func faultsOfCallbacks() (all []leakFault) {
 		leakFault{name: "a session cookie of another's", want: "callback_malformed", run: func(x *leakSite) {
 			x.get("/a")
 			thief := x.person()
-			token := x.b.cookie(x.sessionCookie()).Value
-			thief.setCookie(x.sessionCookie(), token+"A")
+			token := x.b.Cookie(x.SessionCookie()).Value
+			thief.SetCookie(x.SessionCookie(), token+"A")
 			for _, target := range []string{"/wechat/callback?code=" + token + "&state=" + token, "/wechat/login?next=/a"} {
 				x.getAs(thief, target)
 			}
 		}},
 		leakFault{name: "a browser that loses its session cookie", want: "session_cookie_not_returned", run: func(x *leakSite) {
 			b := x.person()
-			b.client.Jar = dropping{b.client.Jar, x.sessionCookie()}
+			b.Client.Jar = authtest.LossyJar{CookieJar: b.Client.Jar, Name: x.SessionCookie()}
 			x.getAs(b, "/a")
 		}},
 		leakFault{name: "a Host that writes a log", want: "session_cookie_not_returned", run: func(x *leakSite) {
 			b := x.person()
-			b.client.Jar = dropping{b.client.Jar, x.sessionCookie()}
-			b.header.Set("User-Agent", b.header.Get("User-Agent")+"\t"+forgedLine)
+			b.Client.Jar = authtest.LossyJar{CookieJar: b.Client.Jar, Name: x.SessionCookie()}
+			b.Header.Set("User-Agent", b.Header.Get("User-Agent")+"\t"+forgedLine)
 			x.getAs(b, "/a?x="+url.QueryEscape("\n"+forgedLine))
 		}},
 		leakFault{name: "a form that is too large", want: "login_started", run: func(x *leakSite) {
@@ -410,17 +391,17 @@ func faultsOfCallbacks() (all []leakFault) {
 
 // pendingCallback goes to WeChat, and returns the callback without opening it.
 func (x *leakSite) pendingCallback() string {
-	still := *x.b.client
+	still := *x.b.Client
 	still.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		if r.URL.Host == x.auth.base.Host {
+		if r.URL.Host == x.Base.Host {
 			return http.ErrUseLastResponse
 		}
 		return nil
 	}
 	b := *x.b
-	b.client = &still
+	b.Client = &still
 	x.getAs(&b, "/pending")
-	require.NotEmpty(x.t, x.lastCallback())
+	require.NotEmpty(x.T, x.lastCallback())
 	return x.lastCallback()
 }
 
@@ -495,11 +476,13 @@ func faultsOfRedis() (all []leakFault) {
 			opts: atRedis(func(t *testing.T) string { return listen(t, reply("HTTP/1.1 400 Bad Request\r\n\r\n")) })},
 		leakFault{name: "Redis repeats the password where no reply is", want: "possible server error", run: nothing,
 			opts: atRedis(func(t *testing.T) string { return listen(t, reply("AUTH app "+canaryPassword+"\r\n")) })},
-		leakFault{name: "Redis speaks no TLS", want: "tls: ", run: nothing, opts: func(t *testing.T) []Option {
-			return []Option{WithStore(quickStore(t, "rediss://app:"+canaryPassword+"@"+listen(t, reply("-ERR a\r\n")), patienceForRedis))}
+		leakFault{name: "Redis speaks no TLS", want: "tls: ", run: nothing, opts: func(t *testing.T) []wechatauth.Option {
+			return []wechatauth.Option{wechatauth.WithStore(quickStore(t, "rediss://app:"+canaryPassword+"@"+listen(t, reply("-ERR a\r\n")), patienceForRedis))}
 		}},
 		leakFault{name: "Redis has GET under another name", want: "unknown command", made: func(t *testing.T) *leakSite {
-			return renamed(t, func(x *leakSite) Option { return WithStore(quickStore(x.t, x.redisURL(), patienceForRedis)) })
+			return renamed(t, func(x *leakSite) wechatauth.Option {
+				return wechatauth.WithStore(quickStore(x.T, x.redisURL(), patienceForRedis))
+			})
 		}, run: func(x *leakSite) { x.get("/a") }},
 	)
 }
@@ -515,16 +498,16 @@ func (x *leakSite) spoilKeys(pattern string) {
 	x.do("EVAL", `for _, k in ipairs(redis.call("KEYS", ARGV[1])) do redis.call("DEL", k); redis.call("LPUSH", k, "a") end`, 0, pattern)
 }
 
-func (x *leakSite) pendingCallbackOf(b *browser) {
+func (x *leakSite) pendingCallbackOf(b *authtest.Browser) {
 	mine := x.b
 	x.b = b
 	x.pendingCallback()
 	x.b = mine
 }
 
-func atRedis(addr func(t *testing.T) string) func(t *testing.T) []Option {
-	return func(t *testing.T) []Option {
-		return []Option{WithStore(quickStore(t, "redis://app:"+canaryPassword+"@"+addr(t), patienceForRedis))}
+func atRedis(addr func(t *testing.T) string) func(t *testing.T) []wechatauth.Option {
+	return func(t *testing.T) []wechatauth.Option {
+		return []wechatauth.Option{wechatauth.WithStore(quickStore(t, "redis://app:"+canaryPassword+"@"+addr(t), patienceForRedis))}
 	}
 }
 
@@ -569,17 +552,17 @@ func reply(text string) func(net.Conn) {
 // faultsOfForeignStores: scs's own store repeats what Redis says, and Redis
 // repeats the session's key.
 func faultsOfForeignStores() []leakFault {
-	stores := map[string]func(x *leakSite) Option{
-		"WithStore": func(x *leakSite) Option { return WithStore(redisstore.New(x.plainPool())) },
-		"WithSessionManager": func(x *leakSite) Option {
+	stores := map[string]func(x *leakSite) wechatauth.Option{
+		"WithStore": func(x *leakSite) wechatauth.Option { return wechatauth.WithStore(redisstore.New(x.plainPool())) },
+		"WithSessionManager": func(x *leakSite) wechatauth.Option {
 			m := scs.New()
 			m.Store = redisstore.New(x.plainPool())
-			return inPlaceOfTheStore(m)
+			return wechatauth.WithSessionManager(m)
 		},
-		"WithSessionManager and hashed tokens": func(x *leakSite) Option {
+		"WithSessionManager and hashed tokens": func(x *leakSite) wechatauth.Option {
 			m := scs.New()
 			m.Store, m.HashTokenInStore = redisstore.New(x.plainPool()), true
-			return inPlaceOfTheStore(m)
+			return wechatauth.WithSessionManager(m)
 		},
 	}
 	var all []leakFault
@@ -594,39 +577,31 @@ func faultsOfForeignStores() []leakFault {
 	return all
 }
 
-// inPlaceOfTheStore takes back the WithStore that every leakSite has.
-func inPlaceOfTheStore(m *scs.SessionManager) Option {
-	return func(c *config) {
-		c.store, c.storeSet = nil, false
-		WithSessionManager(m)(c)
-	}
-}
-
 func (x *leakSite) plainPool() *redis.Pool {
 	addr := x.redis.Addr()
 	pool := &redis.Pool{Dial: func() (redis.Conn, error) {
 		return redis.Dial("tcp", addr, redis.DialUsername("app"), redis.DialPassword(canaryPassword))
 	}}
-	x.t.Cleanup(func() { _ = pool.Close() })
+	x.T.Cleanup(func() { _ = pool.Close() })
 	return pool
 }
 
-func renamed(t *testing.T, option func(*leakSite) Option) *leakSite {
+func renamed(t *testing.T, option func(*leakSite) wechatauth.Option) *leakSite {
 	return renamedCommand(t, "GET", option)
 }
 
 // redisForLeaks is a Redis without a site.
 func redisForLeaks(t *testing.T, args ...string) *leakSite {
 	t.Helper()
-	x := &leakSite{site: &site{t: t}, canaries: newCanaries(), sinks: newSinks()}
+	x := &leakSite{Site: &authtest.Site{T: t}, canaries: newCanaries(), sinks: newSinks()}
 	x.startRedis(args...)
 	return x
 }
 
 // renamedCommand has a Redis that does not know a command under its own name.
-func renamedCommand(t *testing.T, command string, option func(*leakSite) Option) *leakSite {
+func renamedCommand(t *testing.T, command string, option func(*leakSite) wechatauth.Option) *leakSite {
 	redisOnly := redisForLeaks(t, "--rename-command", command, "HIDDEN"+command)
-	x := newLeakSite(t, 0, option(redisOnly))
+	x := newLeakSiteOver(t, 0, option(redisOnly))
 	x.canaries.plant(thePassword, canaryPassword)
 	x.redis, x.control = redisOnly.redis, redisOnly.control
 	return x
@@ -634,31 +609,33 @@ func renamedCommand(t *testing.T, command string, option func(*leakSite) Option)
 
 // faultsOfHooks are those of the application's own functions.
 func faultsOfHooks() []leakFault {
-	said := func(id Identity) error { return fmt.Errorf("no user for %q of %s", id.OpenID, id.UnionID) }
-	failingPages := func(_ io.Writer, p Page) error { return fmt.Errorf("no page for %+v", p) }
+	said := func(id wechatauth.Identity) error { return fmt.Errorf("no user for %q of %s", id.OpenID, id.UnionID) }
+	failingPages := func(_ io.Writer, p wechatauth.Page) error { return fmt.Errorf("no page for %+v", p) }
 	return []leakFault{
-		{name: "WithOnLogin refuses", want: "no user", opts: with(WithOnLogin(func(_ context.Context, id Identity) error { return said(id) })), run: nothing},
-		{name: "WithOnLogin panics", want: "panics", opts: with(WithOnLogin(func(context.Context, Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
-		{name: "WithOnLogin panics with nothing", want: "nil pointer", opts: with(WithOnLogin(func(context.Context, Identity) error { var p *Identity; return said(*p) })), run: nothing},
-		{name: "WithAuthorize refuses", want: "no user", opts: with(WithAuthorize(func(_ context.Context, id Identity) error { return said(id) }, 0)), run: nothing},
-		{name: "WithAuthorize refuses with an error in an error", want: "outer", opts: with(WithAuthorize(func(_ context.Context, id Identity) error {
+		{name: "WithOnLogin refuses", want: "no user", opts: with(wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return said(id) })), run: nothing},
+		{name: "WithOnLogin panics", want: "panics", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
+		{name: "WithOnLogin panics with nothing", want: "nil pointer", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { var p *wechatauth.Identity; return said(*p) })), run: nothing},
+		{name: "WithAuthorize refuses", want: "no user", opts: with(wechatauth.WithAuthorize(func(_ context.Context, id wechatauth.Identity) error { return said(id) }, 0)), run: nothing},
+		{name: "WithAuthorize refuses with an error in an error", want: "outer", opts: with(wechatauth.WithAuthorize(func(_ context.Context, id wechatauth.Identity) error {
 			return errors.Join(errors.New("outer"), fmt.Errorf("inner: %w", said(id)))
 		}, 0)), run: nothing},
-		{name: "WithAuthorize panics", want: "panics", opts: with(WithAuthorize(func(context.Context, Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},
-		{name: "the observer panics", want: "panics", opts: with(WithObserver(observing(func(Event) { panic("the observer panics, because the test says so") }))), run: nothing},
+		{name: "WithAuthorize panics", want: "panics", opts: with(wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},
+		{name: "the observer panics", want: "panics", opts: with(wechatauth.WithObserver(authtest.ObserverFunc(func(wechatauth.Event) { panic("the observer panics, because the test says so") }))), run: nothing},
 		{name: "the error handler prints everything", want: "callback_malformed", made: printingFailures, run: badVisits},
-		{name: "the error handler panics", want: "panics", opts: with(WithErrorHandler(func(http.ResponseWriter, *http.Request, Failure) {
+		{name: "the error handler panics", want: "panics", opts: with(wechatauth.WithErrorHandler(func(http.ResponseWriter, *http.Request, wechatauth.Failure) {
 			panic("the handler panics, because the test says so")
 		})), run: badVisits},
-		{name: "the pages fail", want: "no page", opts: with(WithPages(failingPages)), run: badVisits},
-		{name: "the pages panic", want: "render page: panic", opts: with(WithPages(func(io.Writer, Page) error { panic("the pages panic, because the test says so") })), run: badVisits},
-		{name: "the pages write nothing", want: "nothing was written", opts: with(WithPages(func(io.Writer, Page) error { return nil })), run: badVisits},
-		{name: "the page-visit rule panics", want: "panics", opts: with(WithPageVisit(func(*http.Request) bool { panic("the rule panics, because the test says so") })), run: nothing},
+		{name: "the pages fail", want: "no page", opts: with(wechatauth.WithPages(failingPages)), run: badVisits},
+		{name: "the pages panic", want: "render page: panic", opts: with(wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { panic("the pages panic, because the test says so") })), run: badVisits},
+		{name: "the pages write nothing", want: "nothing was written", opts: with(wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { return nil })), run: badVisits},
+		{name: "the page-visit rule panics", want: "panics", opts: with(wechatauth.WithPageVisit(func(*http.Request) bool { panic("the rule panics, because the test says so") })), run: nothing},
 		{name: "a handler panics", want: "panics", run: func(x *leakSite) { x.get("/a"); x.get("/a?panic=1"); x.get("/public?panic=1&put=1") }},
-		{name: "the store fails", want: "switched off", run: func(x *leakSite) { x.get("/a"); x.store.down.Store(true) }},
-		{name: "the store takes nothing", want: "switched off", run: func(x *leakSite) { x.get("/a"); x.store.readOnly.Store(true); x.get("/a?put=1") }},
-		{name: "the store takes no login", want: "switched off", run: func(x *leakSite) { x.store.readOnly.Store(true) }},
-		{name: "the store's error has the session's key", want: "cannot find", opts: func(*testing.T) []Option { return []Option{WithStore(talkative{newSwitchable()})} }, run: nothing},
+		{name: "the store fails", want: "switched off", run: func(x *leakSite) { x.get("/a"); x.store.Down.Store(true) }},
+		{name: "the store takes nothing", want: "switched off", run: func(x *leakSite) { x.get("/a"); x.store.ReadOnly.Store(true); x.get("/a?put=1") }},
+		{name: "the store takes no login", want: "switched off", run: func(x *leakSite) { x.store.ReadOnly.Store(true) }},
+		{name: "the store's error has the session's key", want: "cannot find", opts: func(*testing.T) []wechatauth.Option {
+			return []wechatauth.Option{wechatauth.WithStore(talkative{authtest.NewSwitchableStore()})}
+		}, run: nothing},
 		{name: "the session's values cannot be encoded", want: "type not registered", run: func(x *leakSite) {
 			x.get("/a")
 			x.get("/a?odd=1")
@@ -672,7 +649,7 @@ func badVisits(x *leakSite) {
 	x.getAs(x.person(), callback)
 	x.get(callback + "&state=a")
 	x.get("/wechat/other?" + strings.SplitN(callback, "?", 2)[1])
-	x.sim.Fail(tokenEndpoint, wechattest.Errcode(40125))
+	x.Sim.Fail(authtest.TokenEndpoint, wechattest.Errcode(40125))
 	x.get(callback)
 	x.script(x.person(), http.MethodGet, "/api")
 }
@@ -680,7 +657,7 @@ func badVisits(x *leakSite) {
 // printingFailures hands each Failure to a handler that prints all of it.
 func printingFailures(t *testing.T) *leakSite {
 	var x *leakSite
-	x = newLeakSite(t, 0, WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f Failure) {
+	x = newLeakSite(t, 0, wechatauth.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f wechatauth.Failure) {
 		x.sinks.spill("failures", f)
 		x.sinks.spillError("failures", f.Err)
 		w.WriteHeader(f.Status)
@@ -690,10 +667,10 @@ func printingFailures(t *testing.T) *leakSite {
 }
 
 // talkative is a store that says too much.
-type talkative struct{ *switchable }
+type talkative struct{ *authtest.SwitchableStore }
 
 func (s talkative) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	b, found, err := s.switchable.FindCtx(ctx, token)
+	b, found, err := s.SwitchableStore.FindCtx(ctx, token)
 	if found {
 		return nil, false, fmt.Errorf("cannot find scs:session:%s, which has %d bytes", token, len(b))
 	}

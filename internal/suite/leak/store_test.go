@@ -1,4 +1,4 @@
-package wechatauth
+package leak
 
 import (
 	"context"
@@ -15,21 +15,21 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-var sessionKeyForTests = []byte("session-key-for-tests-0123456789")
-
 // dump is all that somebody finds who can read Redis.
 func (x *leakSite) dump() string {
-	x.t.Helper()
+	x.T.Helper()
 	var all strings.Builder
 	for cursor := "0"; ; {
 		reply, err := redis.Values(x.control.Do("SCAN", cursor, "COUNT", 1000))
-		require.NoError(x.t, err)
+		require.NoError(x.T, err)
 		keys, err := redis.Strings(reply[1], nil)
-		require.NoError(x.t, err)
+		require.NoError(x.T, err)
 		for _, key := range keys {
 			fmt.Fprintf(&all, "%s = %s\n", key, x.valueOf(key))
 		}
@@ -41,14 +41,14 @@ func (x *leakSite) dump() string {
 
 func (x *leakSite) valueOf(key string) string {
 	kind, err := redis.String(x.control.Do("TYPE", key))
-	require.NoError(x.t, err)
+	require.NoError(x.T, err)
 	if kind == "zset" {
 		members, err := redis.Strings(x.control.Do("ZRANGE", key, 0, -1))
-		require.NoError(x.t, err)
+		require.NoError(x.T, err)
 		return strings.Join(members, " ")
 	}
 	value, err := redis.String(x.control.Do("GET", key))
-	require.NoError(x.t, err, "%s is a %s", key, kind)
+	require.NoError(x.T, err, "%s is a %s", key, kind)
 	return value
 }
 
@@ -78,9 +78,9 @@ func TestT45_WeChatsTokensAndOurSecretsAreStoredNowhere(t *testing.T) {
 	assert.Empty(t, x.canaries.hits(found, theSession, theUser, theNickname))
 
 	// Nor in what browsers keep for us, when it is opened.
-	for _, c := range x.b.client.Jar.Cookies(x.auth.base) {
+	for _, c := range x.b.Client.Jar.Cookies(x.Base) {
 		for _, place := range []string{"flow", "trail", "ticket", "snapshot"} {
-			plain, _ := x.auth.cookies.Ring.Open(c.Value, append([]string{place, c.Name}, x.auth.cookies.Bound...)...)
+			plain, _ := x.Cookies.Ring.Open(c.Value, append([]string{place, c.Name}, x.Cookies.Bound...)...)
 			assert.Empty(t, x.canaries.hits(string(plain), theState, theUser, theNickname), c.Name)
 		}
 	}
@@ -101,17 +101,17 @@ func TestT44_WhoReadsRedisFindsNoCookieAndNoUserWhereTokensAreHashedAndRecordsEn
 // sealedSite keeps sessions under hashed tokens and encrypted.
 func sealedSite(t *testing.T) *leakSite {
 	redisOnly := redisForLeaks(t)
-	sealed, err := store.Encrypt(quickStore(t, redisOnly.redisURL(), patienceForRedis), sessionKeyForTests)
+	sealed, err := store.Encrypt(quickStore(t, redisOnly.redisURL(), patienceForRedis), authtest.SessionKeyForTests)
 	require.NoError(t, err)
 	m := scs.New()
 	m.Store, m.HashTokenInStore = sealed, true
-	x := newLeakSite(t, 0, inPlaceOfTheStore(m))
+	x := newLeakSiteOver(t, 0, wechatauth.WithSessionManager(m))
 	x.redis, x.control = redisOnly.redis, redisOnly.control
 	return x
 }
 
 func TestT44_WithSessionEncryptionWhoReadsRedisFindsNoUser(t *testing.T) {
-	x := newLeakSite(t, patienceForRedis, WithSessionEncryption(sessionKeyForTests))
+	x := newLeakSite(t, patienceForRedis, wechatauth.WithSessionEncryption(authtest.SessionKeyForTests))
 	x.everything()
 	found := x.dump()
 	require.Contains(t, found, "scs:session:")
@@ -119,8 +119,8 @@ func TestT44_WithSessionEncryptionWhoReadsRedisFindsNoUser(t *testing.T) {
 }
 
 func TestT44_TheTicketIntoTheWebViewIsInNoStore(t *testing.T) {
-	seen := &keysSeen{switchable: newSwitchable()}
-	x := newLeakSite(t, 0, WithStore(seen))
+	seen := &keysSeen{SwitchableStore: authtest.NewSwitchableStore()}
+	x := newLeakSite(t, 0, wechatauth.WithStore(seen))
 	x.everything()
 	require.NotEmpty(t, x.canaries.one(theTicket))
 	assert.NotEmpty(t, seen.keys)
@@ -129,7 +129,7 @@ func TestT44_TheTicketIntoTheWebViewIsInNoStore(t *testing.T) {
 
 // keysSeen remembers the names of marks.
 type keysSeen struct {
-	*switchable
+	*authtest.SwitchableStore
 	mu   sync.Mutex
 	keys []string
 }
@@ -142,12 +142,12 @@ func (s *keysSeen) see(key string) {
 
 func (s *keysSeen) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	s.see(key)
-	return s.switchable.PutMarkNX(ctx, key, value, ttl)
+	return s.SwitchableStore.PutMarkNX(ctx, key, value, ttl)
 }
 
 func (s *keysSeen) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
 	s.see(key)
-	return s.switchable.PutMark(ctx, key, value, ttl)
+	return s.SwitchableStore.PutMark(ctx, key, value, ttl)
 }
 
 // A talkativeStore repeats the users and the keys of marks in its errors.
@@ -172,27 +172,27 @@ func (s talkativeStore) Mark(ctx context.Context, key string) ([]byte, bool, err
 }
 
 func TestT40_AForeignIndexPrintsNoOpenID(t *testing.T) {
-	s := newSite(t, WithStore(talkativeStore{store.NewMemory()}), WithTokens(0), WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret))
+	s := authtest.NewSite(t, wechatauth.WithStore(talkativeStore{store.NewMemory()}), wechatauth.WithTokens(0), wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret))
 	var tokens, sessionKey error
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		mini, err := s.auth.MiniProgram(r.Context())
+	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mini, err := s.Auth.MiniProgram(r.Context())
 		if err != nil {
-			_, tokens = s.auth.AccessToken(r.Context())
+			_, tokens = s.Auth.AccessToken(r.Context())
 			return
 		}
 		sessionKey = mini.VerifySignature(r.Context(), "{}", "")
 	}))
-	openID := wechattest.OpenID(wechattest.DefaultAppID, person(0))
+	openID := wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0))
 
-	s.browser().visit("/a")
-	assert.Contains(t, s.logs.String(), openID[:6]+"…", "the error is there")
-	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
+	s.Browser().Visit("/a")
+	assert.Contains(t, s.Logs.String(), openID[:6]+"…", "the error is there")
+	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
 	require.ErrorContains(t, err, "list sessions of")
 	assert.NotContains(t, err.Error(), openID)
-	assert.NotContains(t, s.logs.String(), openID)
+	assert.NotContains(t, s.Logs.String(), openID)
 	require.ErrorContains(t, tokens, "get tokens")
 	assert.NotContains(t, tokens.Error(), openID)
-	s.request(http.MethodGet, "/a", s.miniLogin(person(0)), "")
+	s.Request(http.MethodGet, "/a", s.MiniLogin(authtest.Person(0)), "")
 	require.ErrorContains(t, sessionKey, "get session_key")
-	assert.NotContains(t, sessionKey.Error(), wechattest.OpenID(wechattest.DefaultMiniProgramAppID, person(0)))
+	assert.NotContains(t, sessionKey.Error(), wechattest.OpenID(wechattest.DefaultMiniProgramAppID, authtest.Person(0)))
 }
