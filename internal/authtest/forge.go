@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/base64"
 	"io"
 	"net"
 	"net/http"
@@ -24,6 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -172,19 +171,10 @@ func (s *Site) Session(openID string) string {
 // StoreKey is the key of the session of a token in the store.
 func (s *Site) StoreKey(token string) string {
 	if s.Auth.Sessions().HashTokenInStore {
-		return HashedToken(token)
+		return session.HashToken(token)
 	}
 	return token
 }
-
-// HashedToken is the key of a session where scs hashes tokens.
-func HashedToken(token string) string {
-	sum := sha256.Sum256([]byte(token))
-	return base64.RawURLEncoding.EncodeToString(sum[:])
-}
-
-// TokenLength is the length of a session token.
-const TokenLength = 43
 
 // FailureTTL is how long the result of a failed login is kept for its duplicates.
 const FailureTTL = 3 * time.Second

@@ -75,9 +75,6 @@ func (s *Site) Ticket(token, target string) string {
 // WebView is a mini program's web-view that sends no Sec-Fetch headers.
 func (s *Site) WebView() *Browser { return s.Browser().As(wechattest.IPhoneMiniProgram) }
 
-// BearerPrefix is how the token of a mini program begins.
-const BearerPrefix = "wxm_"
-
 // Instances makes the site n processes, which take turns, and returns what each
 // of them is.
 func (s *Site) Instances(n int, opts ...wechatauth.Option) (auths []*wechatauth.Auth) {

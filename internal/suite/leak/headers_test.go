@@ -22,6 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -74,7 +75,7 @@ var exits = []struct {
 }{
 	{"a page visit is sent to WeChat", 303, nil, func(w *walk) authtest.Answer { return w.b.Step("/a?b=c") }},
 	{"a page visit with a session that is no more", 303, nil, func(w *walk) authtest.Answer {
-		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", authtest.TokenLength))
+		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.Step("/a")
 	}},
 	{"a visit on another host is sent to ours", 303, nil, func(w *walk) authtest.Answer {
@@ -82,7 +83,7 @@ var exits = []struct {
 	}},
 	{"a script without a session", 401, nil, func(w *walk) authtest.Answer { return w.b.Fetch("GET", "/a") }},
 	{"a script with a session that is no more", 401, nil, func(w *walk) authtest.Answer {
-		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", authtest.TokenLength))
+		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.Fetch("GET", "/a")
 	}},
 	{"a form without a session", 401, nil, func(w *walk) authtest.Answer { return w.b.Fetch("POST", "/a") }},

@@ -32,6 +32,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -572,7 +573,7 @@ func (x *leakSite) miniProgram() {
 		x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code+`"}`), nil)
 	}
 	x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code), nil)
-	signedIn := http.Header{"Authorization": {"Bearer " + authtest.BearerPrefix + x.tokenOf(app)}}
+	signedIn := http.Header{"Authorization": {"Bearer " + session.BearerPrefix + x.tokenOf(app)}}
 	x.open(app, http.MethodGet, "/api?put=3", nil, signedIn)
 	x.open(app, http.MethodPost, "/wechat/mini/ticket", strings.NewReader(`{"target":"/a"}`), signedIn)
 	webView := x.person().As(wechattest.AndroidMiniProgram)

@@ -20,6 +20,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -101,7 +102,7 @@ func (x *keySite) login() {
 }
 
 func (x *keySite) asApp() http.Header {
-	return http.Header{"Authorization": {"Bearer " + authtest.BearerPrefix + x.token}}
+	return http.Header{"Authorization": {"Bearer " + session.BearerPrefix + x.token}}
 }
 
 // use asks for the data that WeChat would hand to the mini program now, and

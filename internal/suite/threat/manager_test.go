@@ -20,6 +20,7 @@ import (
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -281,9 +282,9 @@ func TestT87_ABearerTokenIsNoCookieBehindAnyGates(t *testing.T) {
 			bearer, cookie := s.MiniLogin(authtest.Person(0)), s.Browser().VisitForToken("/a")
 			for name, wrap := range wraps {
 				s.Server.Config.Handler = wrap(s.Auth.Sessions(), s.Auth, http.HandlerFunc(authtest.Echo))
-				asCookie := s.Holding(s.SessionCookie(), strings.TrimPrefix(bearer, authtest.BearerPrefix)).Step("/public")
+				asCookie := s.Holding(s.SessionCookie(), strings.TrimPrefix(bearer, session.BearerPrefix)).Step("/public")
 				assert.Contains(t, asCookie.Text, "logged-in=false", name)
-				assert.Contains(t, s.Request(http.MethodGet, "/public", authtest.BearerPrefix+cookie, "").Text, "logged-in=false", name)
+				assert.Contains(t, s.Request(http.MethodGet, "/public", session.BearerPrefix+cookie, "").Text, "logged-in=false", name)
 				assert.Contains(t, s.Request(http.MethodGet, "/public", bearer, "").Text, "logged-in=true", name)
 				assert.Contains(t, s.Holding(s.SessionCookie(), cookie).Step("/public").Text, "logged-in=true", name)
 			}
@@ -445,8 +446,8 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 					}
 				}
 				for _, b := range all { // and what is there opens nothing
-					for i := 0; i+authtest.TokenLength <= len(b); i++ {
-						if word := string(b[i : i+authtest.TokenLength]); tokenForm.MatchString(word) {
+					for i := 0; i+session.TokenLength <= len(b); i++ {
+						if word := string(b[i : i+session.TokenLength]); tokenForm.MatchString(word) {
 							assert.Contains(t, s.Holding(s.SessionCookie(), word).Step("/public").Text, "logged-in=false", after)
 						}
 					}
@@ -462,7 +463,7 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 			tokens["the renewed session's"] = b.Cookie(s.SessionCookie()).Value
 			look("RenewToken")
 			bearer := s.MiniLogin(authtest.Person(0))
-			tokens["the mini program's"] = strings.TrimPrefix(bearer, authtest.BearerPrefix)
+			tokens["the mini program's"] = strings.TrimPrefix(bearer, session.BearerPrefix)
 			look("a mini program's login")
 			s.Ticket(bearer, "/a")
 			look("an entry to the web-view")

@@ -25,6 +25,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -442,7 +443,7 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 			if opts != nil {
 				secrets["the AppSecret"] = []byte(wechattest.DefaultSecret)
 			}
-			plain, err := json.Marshal(map[string]any{"i": text, "r": "/public", "s": x.StoreKey(strings.TrimPrefix(x.token, authtest.BearerPrefix)), "t": x.Clock.Now().UnixMilli()})
+			plain, err := json.Marshal(map[string]any{"i": text, "r": "/public", "s": x.StoreKey(strings.TrimPrefix(x.token, session.BearerPrefix)), "t": x.Clock.Now().UnixMilli()})
 			require.NoError(t, err)
 			login, err := json.Marshal(map[string]any{"k": "chosen-by-the-writer", "e": x.Clock.Now().Add(time.Hour).Unix()})
 			require.NoError(t, err)
@@ -455,7 +456,7 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 						rings = append(rings, ring.With(with.purpose, []byte(with.key)))
 					}
 					for _, ring := range rings {
-						require.NoError(t, x.marks.PutMark(ctx, "enter "+authtest.HashedToken(ticket), []byte(ring.Seal(plain, authtest.MiniApp)), time.Hour))
+						require.NoError(t, x.marks.PutMark(ctx, "enter "+session.HashToken(ticket), []byte(ring.Seal(plain, authtest.MiniApp)), time.Hour))
 						assert.True(t, authtest.RefusedFor(x.WebView().Step("/wechat/mini/enter?ticket="+ticket), wechatauth.ReasonCodeUsed), whose)
 
 						left, err := json.Marshal(map[string]any{"f": ring.Seal(login, singleflight.Key(authtest.MiniApp, "mini "+code))})
@@ -509,7 +510,7 @@ func TestT86_AUsedCodeGivesNobodyAToken(t *testing.T) {
 				got := s.Request(http.MethodPost, "/wechat/mini/login", "", body)
 				assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 				assert.Contains(t, got.Text, "code_used")
-				assert.NotContains(t, got.Text, authtest.BearerPrefix)
+				assert.NotContains(t, got.Text, session.BearerPrefix)
 			}
 			assert.Equal(t, 1, s.Sim.Count("/sns/jscode2session"))
 		})

@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -31,7 +32,7 @@ import (
 func TestT13_ALoginNeverUsesASessionThatWasPlanted(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
-	unknown := strings.Repeat("A", authtest.TokenLength)
+	unknown := strings.Repeat("A", session.TokenLength)
 	cases := map[string]struct {
 		planted []string
 		gone    bool // the planted records are deleted
@@ -397,7 +398,7 @@ func TestT16_AnOwnManagerThatWritesOnEveryRequestIsWarnedOf(t *testing.T) {
 
 func TestT17_ATossedSessionCookieIsNoLogin(t *testing.T) {
 	s := authtest.NewSite(t)
-	stale := strings.Repeat("A", authtest.TokenLength)
+	stale := strings.Repeat("A", session.TokenLength)
 	ask := func(tokens ...string) authtest.Answer {
 		var cookies []*http.Cookie
 		for _, token := range tokens {
@@ -455,7 +456,7 @@ func TestT17_ATossedSessionCookieIsNoLogin(t *testing.T) {
 func TestT18_WhatIsNoSessionTokenNeverReachesRedis(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
-	good := strings.Repeat("A", authtest.TokenLength)
+	good := strings.Repeat("A", session.TokenLength)
 	values := map[string]string{
 		"empty": "", "42 letters": good[:42], "44 letters": good + "A", "4 KB": strings.Repeat("A", 4096), "900 KB": strings.Repeat("A", 900_000),
 		"a glob": good[:42] + "*", "a line end": good[:40] + `\r\n`, "an escape": good[:40] + "%00", "a slash": good[:42] + "/", "a plus": good[:42] + "+",
