@@ -146,6 +146,11 @@ func TestReturnURLWithOrigin(t *testing.T) {
 
 	form := s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: "+base+"/cart?id=7")
 	assert.Contains(t, form.body, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "the page with the form, which a GET shows")
+	callback := "code=" + strings.Repeat("0a", 16) + "&state=" + strings.Repeat("b1", 16)
+	form = s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: "+base+"/cart?"+callback+"&id=7")
+	assert.Contains(t, form.body, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "without the code of a link that somebody else made")
+	login := s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape("/cart?id=7&"+callback+"#a"), pageHeader)
+	assert.Equal(t, "/cart?id=7#a", s.loginOf(login).Header.Get("Location"), "nor a script's")
 	form = s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: https://evil.example/cart")
 	assert.Contains(t, form.body, `href="/wechat/login?next=%2F&amp;again=1"`)
 

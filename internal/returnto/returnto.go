@@ -50,6 +50,14 @@ type Site struct {
 // An odd path, such as "//orders", is one on the site's origin only behind the
 // origin itself. It is accepted with the origin in front, and keeps it.
 //
+// One thing is taken out. WeChat appends code and state to whatever
+// redirect_uri an authorize link names, on our domain, so a link made by
+// somebody else can leave a live code in the address of any page. A code and a
+// state that together have the form of such an answer are removed, all other
+// parameters keep their bytes and their order. A code that stands alone, or
+// that is of another form beside a state of another form, is the application's
+// own.
+//
 // The target is meant to be set as Location directly. [http.Redirect] cleans
 // the path after any check, which changes honest targets (/a//b becomes /a/b)
 // and makes escapes of rejected ones.
@@ -57,14 +65,11 @@ type Site struct {
 // Judge is pure, and returns its own results unchanged. Its errors hold nothing
 // of raw.
 func (s Site) Judge(raw string) (target string, err error) {
-	raw, absolute := s.withoutOrigin(raw)
+	raw, absolute := s.withoutOrigin(withoutCallback(raw))
 	if len(raw) > MaxBytes {
 		return "", errLong
 	}
-	rawPath, rest := raw, ""
-	if i := strings.IndexAny(raw, "?#"); i >= 0 {
-		rawPath, rest = raw[:i], raw[i:]
-	}
+	rawPath, rest := cutBefore(raw, "?#")
 	if !strings.HasPrefix(rawPath, "/") {
 		return "", errOutside
 	}
@@ -132,14 +137,6 @@ func (s Site) withoutOrigin(raw string) (rest string, had bool) {
 // does not allow, "a%2Fb|c" as "a/b%7Cc", and a router or http.StripPrefix in
 // front may have changed r.URL. In absolute form the host is the client's word,
 // as r.Host is, and is left out.
-//
-// One thing is taken out. WeChat appends code and state to whatever
-// redirect_uri an authorize link names, on our domain, so a link made by
-// somebody else can leave a live code in the address of any page. A code and a
-// state that together have the form of such an answer are removed, all other
-// parameters keep their bytes and their order. A code that stands alone, or
-// that is of another form beside a state of another form, is the application's
-// own.
 func RequestURL(r *http.Request) string {
 	raw := r.RequestURI
 	switch {
@@ -156,15 +153,32 @@ func RequestURL(r *http.Request) string {
 			raw = "/" + raw
 		}
 	}
-	if len(raw) > 3*MaxBytes {
-		return raw // too long, whatever is taken out
+	return strings.ReplaceAll(raw, "#", "%23") // a request target has no fragment
+}
+
+// withoutCallback removes code and state of a WeChat callback from the query of a
+// URL.
+func withoutCallback(raw string) string {
+	if len(raw) > 3*MaxBytes || !strings.Contains(raw, "state") {
+		return raw // too long, whatever is taken out; nearly always: without a state
 	}
-	raw = strings.ReplaceAll(raw, "#", "%23") // a request target has no fragment
+	raw, fragment := cutBefore(raw, "#")
 	path, query, asked := strings.Cut(raw, "?")
-	if stripped := stripCallbackPair(query); stripped != "" || asked && query == "" {
+	if !asked {
+		return raw + fragment
+	}
+	if stripped := stripCallbackPair(query); stripped != "" || query == "" {
 		path += "?" + stripped
 	}
-	return path
+	return path + fragment
+}
+
+// cutBefore splits s in front of one of the bytes.
+func cutBefore(s, bytes string) (before, from string) {
+	if i := strings.IndexAny(s, bytes); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
 }
 
 // stripCallbackPair removes the code and state parameters of a WeChat callback
