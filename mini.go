@@ -262,12 +262,18 @@ func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		a.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
+	saved := false
+	defer func() {
+		if !saved { // the browser got no session, so the ticket may be used again
+			_ = a.sessions.Marks().DeleteMark(ctx, enteredMark(ticket))
+		}
+	}()
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
-	if _, err := a.saveLogin(ctx, w, v, proof{}, e.identity); err != nil {
-		// The browser got no session, so the ticket may be used again.
-		a.unavailable(w, r, errors.Join(err, a.sessions.Marks().DeleteMark(ctx, enteredMark(ticket))))
+	if _, reason, err := a.saveLogin(w, r, v, proof{source: e.Session}, e.identity); reason != "" {
+		a.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
+	saved = true
 	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
 	respond.Redirect(w, a.landing(e.Target))
 }
@@ -297,10 +303,8 @@ func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Re
 	if e.identity, err = identity.Decode(a.mini.appID, e.Identity); err != nil {
 		return e, ReasonCodeUsed, nil
 	}
-	if lives, err := a.sessions.Lives(ctx, e.Session); err != nil || !lives {
-		return e, ReasonSessionUnknown, err
-	}
-	return e, "", nil
+	reason, err = a.checkSource(ctx, e.Session)
+	return e, reason, err
 }
 
 // ErrNoMiniProgram: the request is not one of a mini program's user who is

@@ -324,7 +324,7 @@ func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 	}
 	again, spent := a.scanAgainURL(sc, target), false
 	a.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, session: a.load,
+		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, source: end.Session, session: a.load,
 		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
 			id, reason, err = a.spendScan(ctx, sc, end, right)
 			spent = reason == ""
@@ -369,12 +369,8 @@ func (a *Auth) tellPhone(ctx context.Context, ticket string, reason Reason) {
 
 // spendScan takes the identity of a confirmed ticket, once for all time.
 func (a *Auth) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (identity.Identity, Reason, error) {
-	lives, err := a.sessions.Lives(ctx, end.Session)
-	switch {
-	case err != nil:
-		return identity.Identity{}, ReasonStoreUnavailable, err
-	case !lives:
-		return identity.Identity{}, ReasonSessionUnknown, nil
+	if reason, err := a.checkSource(ctx, end.Session); reason != "" {
+		return identity.Identity{}, reason, err
 	}
 	won, err := a.tickets().Spend(ctx, sc.Ticket)
 	if err != nil {

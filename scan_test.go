@@ -439,7 +439,7 @@ func scanAttacks() map[string]scanAttack {
 		"a confirmation written into the store": func(s *scanSite, desk, phone *browser, path string, c scan.Cookie) bool {
 			box, err := seal.New("kept", []byte("not the key of this site"))
 			require.NoError(s.t, err)
-			mark := "scan end " + c.Ticket
+			mark := scan.Mark("end", c.Ticket)
 			forged := box.Seal([]byte(`{"i":"{}","n":"0000"}`), mark)
 			require.NoError(s.t, s.auth.sessions.Marks().PutMark(context.Background(), mark, []byte(forged), time.Minute))
 			return refusedFor(desk.enter("/a", "0000"), ReasonScanExpired)
@@ -448,8 +448,8 @@ func scanAttacks() map[string]scanAttack {
 			s.scan(phone, path)
 			n := s.confirm(phone, path)
 			ctx, marks := context.Background(), s.auth.sessions.Marks()
-			ended := "scan end " + c.Ticket
-			places := []string{"scan " + c.Ticket, "scan by " + c.Ticket, ended, "scan state " + c.Ticket}
+			ended := scan.Mark("end", c.Ticket)
+			places := []string{scan.Mark("record", c.Ticket), scan.Mark("by", c.Ticket), ended, scan.Mark("state", c.Ticket)}
 			end, _, err := marks.Mark(ctx, ended)
 			require.NoError(s.t, err)
 			refused := true

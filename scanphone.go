@@ -77,17 +77,21 @@ func (a *Auth) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 // showNumber is the phone's page once it has answered: the number, for the user
 // who has confirmed, until the browser has used it or lost its one try.
 func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *session.Visit, ticket string, rec scan.Record, end scan.End) {
+	state, err := a.tickets().StateAfter(r.Context(), ticket, end)
+	if err != nil {
+		a.stopPhone(w, r, rec, ReasonStoreUnavailable, err)
+		return
+	}
 	id, err := identity.Decode(a.official.appID, end.Identity)
 	if err != nil || !a.canConfirm(v) || v.Identity.OpenID != id.OpenID {
 		a.stopPhone(w, r, rec, ReasonScanUsed, nil)
 		return
 	}
-	state, err := a.lookAtScan(r.Context(), ticket)
 	respond.NoStore(w.Header())
 	switch state {
 	case scan.Done:
 		a.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
-	case scan.Waiting, scan.Scanned, scan.Confirmed:
+	case scan.Confirmed:
 		a.page(w, r, Page{
 			Kind: PageScanConfirmed, Status: http.StatusOK,
 			Scan: ScanDetails{
@@ -95,8 +99,8 @@ func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 				statusURL: a.endpoint("scan/status") + "?phone=" + a.keys.Seal([]byte(ticket), scanPhonePlace, a.official.appID),
 			},
 		})
-	case "":
-		a.stopPhone(w, r, rec, ReasonStoreUnavailable, err)
+	case "": // the gate has not written this
+		a.stopPhone(w, r, rec, ReasonScanExpired, nil)
 	default:
 		a.stopPhone(w, r, rec, Reason(state), nil)
 	}

@@ -2,7 +2,9 @@ package wechatauth
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/wechatauth/wechatauth/internal/flow"
@@ -29,6 +31,9 @@ type proof struct {
 	key  string        // names the login among all instances
 	keep time.Duration // how long its outcome answers for requests that come later
 
+	// source is the session that vouches for the user, by its key in the store. If
+	// it has ended when the new session is saved, that one ends too. "" for none.
+	source string
 	// session is what the visitor has now, and what he is logged in to.
 	session func(r *http.Request) (*session.Visit, error)
 	// verify asks who he is. What it spends, such as a code, is spent by it.
@@ -36,8 +41,7 @@ type proof struct {
 	// prepare, if it is not nil, adds to the session and stores what belongs to it,
 	// once the user is admitted and before the session is saved: see forget.
 	prepare func(ctx context.Context, v *session.Visit, id identity.Identity) error
-	// ended, if it is not nil, is called once after verify: with the Reason of a
-	// failure, or with none.
+	// ended, if not nil, is called once after verify: with a failure's Reason, or "".
 	ended func(ctx context.Context, reason Reason)
 }
 
@@ -86,10 +90,10 @@ func (a *Auth) follow(p proof, c *singleflight.Call) result {
 // lead does the login that this request has claimed.
 func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singleflight.Call) result {
 	ctx := r.Context()
-	defer a.endClaim(ctx, p, c)
+	how := ReasonApplicationError // unless something else is known, its code has panicked
+	defer a.endLogin(ctx, p, c, &how)
 	v, err := p.session(r)
 	if err != nil {
-		a.release(ctx, p.flow, c)
 		return result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err}
 	}
 	c.Spent = true
@@ -97,88 +101,110 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	if reason == "" {
 		reason, err = a.admit(p.flow, v, id)
 	}
+	var saved session.Saved
 	if reason == "" {
-		var saved session.Saved
-		if saved, err = a.saveLogin(ctx, w, v, p, id); err == nil {
-			return result{outcome: a.settleLogin(ctx, p, c, id, saved)}
-		}
-		reason = ReasonStoreUnavailable // a reload finds the code used, and begins the login again
+		saved, reason, err = a.saveLogin(w, r, v, p, id)
 	}
-	a.settleFailure(ctx, p, c, reason)
-	return result{outcome: outcome{Reason: reason}, err: err}
+	if reason != "" {
+		how = reason
+		return result{outcome: outcome{Reason: reason}, err: err}
+	}
+	o, err := a.leaveLogin(ctx, p, c, saved)
+	how = ""
+	a.reportLogin(ctx, p.flow, id, err)
+	return result{outcome: o}
 }
 
 // saveLogin saves, and tries again for a while: the code is spent, and the
-// visitor has nothing but this answer.
-func (a *Auth) saveLogin(ctx context.Context, w http.ResponseWriter, v *session.Visit, p proof, id identity.Identity) (session.Saved, error) {
-	ctx, cancel := context.WithTimeout(ctx, saveBudget)
+// visitor has nothing but this answer. If the session cannot be saved, a reload
+// finds the code used, and begins the login again.
+func (a *Auth) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visit, p proof, id identity.Identity) (saved session.Saved, reason Reason, err error) {
+	ctx, cancel := context.WithTimeout(r.Context(), saveBudget)
 	defer cancel()
 	if err := a.sessions.LogIn(v, id); err != nil {
-		return session.Saved{}, err
+		return saved, ReasonStoreUnavailable, err
 	}
 	if p.prepare != nil {
 		if err := p.prepare(ctx, v, id); err != nil {
-			return session.Saved{}, err
+			return saved, ReasonStoreUnavailable, err
 		}
 	}
-	settles := p.key != ""
+	settles, cookies := p.key != "", slices.Clip(w.Header()["Set-Cookie"])
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
-		saved, err := a.sessions.SaveLogin(w, v, settles)
+		saved, err = a.sessions.SaveLogin(w, v, settles)
 		if err == nil {
-			return saved, nil
+			break
 		}
 		if a.claims.Wait(ctx, pause) != nil {
-			return session.Saved{}, err
+			return saved, ReasonStoreUnavailable, err
 		}
 	}
+	if p.source == "" {
+		return saved, "", nil
+	}
+	reason, err = a.checkSource(ctx, p.source)
+	if reason == "" {
+		return saved, "", nil
+	}
+	_ = a.sessions.SessionManager().Clear(v.Context()) // in memory: scs's LoadAndSave may save it once more
+	_, failed := a.sessions.LogOut(w, r.WithContext(v.Context()), &a.audience)
+	w.Header()["Set-Cookie"] = cookies
+	return session.Saved{}, reason, errors.Join(err, failed)
 }
 
-// settleLogin leaves the session that was saved to the other requests, and reports
-// the login.
-func (a *Auth) settleLogin(ctx context.Context, p proof, c *singleflight.Call, id identity.Identity, saved session.Saved) outcome {
-	f := p.flow
-	o := outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
-	if f.Target != "" {
-		o.Target = a.landing(f.Target)
+// checkSource returns ReasonSessionUnknown if a session has ended. RevokeUser
+// deletes the sessions that it finds in the index: one that is saved after that
+// survives, unless the session that it came from is looked for once more.
+func (a *Auth) checkSource(ctx context.Context, source string) (Reason, error) {
+	lives, err := a.sessions.Lives(ctx, source)
+	switch {
+	case err != nil:
+		return ReasonStoreUnavailable, err
+	case !lives:
+		return ReasonSessionUnknown, nil
 	}
-	if err := a.leaveOutcome(ctx, f, c, o, saved.Rest, p.keep); err != nil {
+	return "", nil
+}
+
+// leaveLogin leaves the session that was saved to the other requests.
+func (a *Auth) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (outcome, error) {
+	o := outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
+	if p.flow.Target != "" {
+		o.Target = a.landing(p.flow.Target)
+	}
+	return o, a.leaveOutcome(ctx, p.flow, c, o, saved.Rest, p.keep)
+}
+
+// reportLogin reports a login, and err if its outcome could not be left.
+func (a *Auth) reportLogin(ctx context.Context, f flow.Flow, id identity.Identity, err error) {
+	if err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
 	a.report(ctx, Event{
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
 		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
 	})
-	if p.ended != nil {
-		p.ended(ctx, "")
-	}
-	return o
 }
 
-// settleFailure leaves the reason why there is no login.
-func (a *Auth) settleFailure(ctx context.Context, p proof, c *singleflight.Call, reason Reason) {
-	f := p.flow
-	if err := a.leaveOutcome(ctx, f, c, outcome{Reason: reason}, store.Batch{}, failureTTL); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
-	}
-	if p.ended != nil {
-		p.ended(ctx, reason)
-	}
-}
-
-// endClaim ends a claim whose request panicked before it could: whoever waits,
-// and the next try, shall read the cause and not wait for the end of the lease.
-func (a *Auth) endClaim(ctx context.Context, p proof, c *singleflight.Call) {
+// endLogin ends a login for those who wait for it: it leaves the reason why there
+// is none, or releases a claim for which nothing was spent, and calls p.ended. It
+// is deferred, and each of the two happens even if the application's code
+// panicked before, or does in the other one.
+func (a *Auth) endLogin(ctx context.Context, p proof, c *singleflight.Call, how *Reason) {
+	defer func() {
+		if c.Spent && p.ended != nil {
+			p.ended(ctx, *how)
+		}
+	}()
+	err, f := error(nil), p.flow
 	switch {
 	case c.Ended:
 	case c.Spent:
-		a.settleFailure(ctx, p, c, ReasonApplicationError)
+		err = a.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)
 	default:
-		a.release(ctx, p.flow, c)
+		err = c.Release(ctx)
 	}
-}
-
-func (a *Auth) release(ctx context.Context, f flow.Flow, c *singleflight.Call) {
-	if err := c.Release(ctx); err != nil {
+	if err != nil {
 		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
 }

@@ -472,9 +472,33 @@ var mutants = []mutant{
 	},
 	{
 		name: "a scan whose hook panics goes on", about: "scan",
-		search: "	if p.ended != nil {\n\t\tp.ended(ctx, reason)\n",
-		broken: "	if false {\n",
+		search: "if c.Spent && p.ended != nil {",
+		broken: "if c.Spent && p.ended != nil && false {",
 		killer: "^TestT99_",
+	},
+	{
+		name: "a panic in the report of a login leaves the phone waiting", about: "scan",
+		search: "	how = \"\"\n\ta.reportLogin(ctx, p.flow, id, err)\n",
+		broken: "	a.reportLogin(ctx, p.flow, id, err)\n\thow = \"\"\n",
+		killer: "^TestT99_PanicInEveryCall$",
+	},
+	{
+		name: "a panic in a look at a QR code ends the process", about: "scan",
+		search: "defer func() { l.panicked = recover() }()",
+		broken: "",
+		killer: "^TestT99_PanicInEveryCall$",
+	},
+	{
+		name: "a confirmation whose state was lost shows no number", about: "scan",
+		search: "(state == Waiting || state == Scanned) {",
+		broken: "state == \"forged\" {",
+		killer: "^TestT99_PanicInEveryCall$",
+	},
+	{
+		name: "a panic in a call that claims leaves the claim held", about: "claim",
+		search: "		if claiming {",
+		broken: "		if claiming && false {",
+		killer: "^TestT99_PanicInEveryCall$",
 	},
 	{
 		name: "each poll looks through all QR codes", about: "scan",
@@ -603,16 +627,10 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session is not saved before the answer", about: "callback",
-		search: `		saved, err := a.sessions.SaveLogin(w, v, settles)
-		if err == nil {
-			return saved, nil
-		}
+		search: `		saved, err = a.sessions.SaveLogin(w, v, settles)
 `,
-		broken: `		saved, _ := a.sessions.SaveLogin(w, v, settles)
-		err := error(nil)
-		if err == nil {
-			return saved, nil
-		}
+		broken: `		saved, _ = a.sessions.SaveLogin(w, v, settles)
+		err = nil
 `,
 		killer: "^TestALoginWhoseSessionCouldNotBeSavedBeginsAgain$",
 	},
@@ -1394,21 +1412,33 @@ var mutants = []mutant{
 		broken: `return "enter " + ticket`,
 	},
 	{
+		name: "a scan's ticket stands in the store", about: "scan",
+		search: `return "scan " + kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])`,
+		broken: `return "scan " + kind + " " + ticket + string(sum[:0])`,
+		killer: "^TestT98_NoLiveSecretInKeys$",
+	},
+	{
 		name: "a ticket into the web-view opens twice", about: "mini",
 		search: `enteredTTL); err != nil || !won {`,
 		broken: `enteredTTL); err != nil || (!won && false) {`,
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
-		search: "if lives, err := a.sessions.Lives(ctx, e.Session); err != nil || !lives {",
-		broken: "if _, err := a.sessions.Lives(ctx, e.Session); err != nil {",
+		search: "	reason, err = a.checkSource(ctx, e.Session)\n",
+		broken: "",
 		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
 	},
 	{
 		name: "a confirmed QR code outlives the phone's session", about: "mini",
-		search: "case !lives:\n\t\treturn identity.Identity{},",
-		broken: "case !lives && err != nil:\n\t\treturn identity.Identity{},",
+		search: "if reason, err := a.checkSource(ctx, end.Session); reason != \"\" {",
+		broken: "if reason, err := a.checkSource(ctx, end.Session); err != nil {",
 		killer: "^TestEveryAttackOnAScan",
+	},
+	{
+		name: "a login outlives the session that it came from", about: "revoke",
+		search: "	reason, err = a.checkSource(ctx, p.source)\n",
+		broken: "",
+		killer: "^TestRevokeUser_duringLoginFromSession$",
 	},
 	{
 		name: "any number logs the browser in", about: "scan",
@@ -1681,13 +1711,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the claim held", about: "claim",
-		search: "	case c.Spent:\n		a.settleFailure(ctx, p, c, ReasonApplicationError)",
+		search: "	case c.Spent:\n		err = a.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)",
 		broken: "	case c.Spent:",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},
 	{
 		name: "a panic before the code is spent leaves the claim held", about: "claim",
-		search: "	default:\n		a.release(ctx, p.flow, c)",
+		search: "	default:\n		err = c.Release(ctx)",
 		broken: "	default:",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},

@@ -20,6 +20,8 @@ type look struct {
 	done  chan struct{}
 	state string
 	err   error
+
+	panicked any // what state panicked with
 }
 
 // maxLooks is how many looks are remembered before the old ones are dropped.
@@ -46,12 +48,16 @@ func (s *Looks) At(ctx context.Context, now time.Time, ticket string, state func
 		s.looks[ticket] = l
 		go func() { // its caller may go, and others wait for it; it ends with the budget of a look
 			defer close(l.done)
+			defer func() { l.panicked = recover() }() // it would end the process here
 			l.state, l.err = state(context.WithoutCancel(ctx), ticket)
 		}()
 	}
 	s.mu.Unlock()
 	select {
 	case <-l.done:
+		if l.panicked != nil {
+			panic(l.panicked)
+		}
 		return l.state, l.err
 	case <-ctx.Done():
 		return "", ctx.Err()

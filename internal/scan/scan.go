@@ -69,12 +69,13 @@ type End struct {
 	Number   string `json:"n,omitempty"`
 }
 
-// The marks of a ticket. Their names go into the store as hashes.
-func recordMark(ticket string) string { return "scan " + ticket }
-func byMark(ticket string) string     { return "scan by " + ticket }
-func endMark(ticket string) string    { return "scan end " + ticket }
-func spentMark(ticket string) string  { return "scan spent " + ticket }
-func stateMark(ticket string) string  { return "scan state " + ticket }
+// Mark returns the name of a mark of a ticket: "record", "by", "end", "spent" or
+// "state". The ticket itself is not in the store, nor in an error of one that
+// names its keys.
+func Mark(kind, ticket string) string {
+	sum := sha256.Sum256([]byte(ticket))
+	return "scan " + kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])
+}
 
 // The states of a ticket, for the pages of both sides. They decide nothing. A
 // ticket that has failed has its reason as state.
@@ -129,7 +130,7 @@ type Tickets struct {
 func (t Tickets) Put(ctx context.Context, ticket string, rec Record) error {
 	plain, err := json.Marshal(rec)
 	if err == nil {
-		_, err = t.write(ctx, recordMark(ticket), plain, TTL+Grace, false)
+		_, err = t.write(ctx, Mark("record", ticket), plain, TTL+Grace, false)
 	}
 	return err
 }
@@ -137,7 +138,7 @@ func (t Tickets) Put(ctx context.Context, ticket string, rec Record) error {
 // Record returns the description of the browser that shows a ticket. It
 // reports whether there is one.
 func (t Tickets) Record(ctx context.Context, ticket string) (rec Record, found bool, err error) {
-	plain, _, err := t.read(ctx, recordMark(ticket))
+	plain, _, err := t.read(ctx, Mark("record", ticket))
 	if err != nil || json.Unmarshal(plain, &rec) != nil {
 		return Record{}, false, err
 	}
@@ -148,7 +149,7 @@ func (t Tickets) Record(ctx context.Context, ticket string) (rec Record, found b
 // whether the ticket is this person's.
 func (t Tickets) Bind(ctx context.Context, ticket, openID string, first bool) (own bool, err error) {
 	if first {
-		won, err := t.write(ctx, byMark(ticket), []byte(openID), TTL, true)
+		won, err := t.write(ctx, Mark("by", ticket), []byte(openID), TTL, true)
 		if err == nil && won {
 			err = t.SetState(ctx, ticket, Scanned)
 		}
@@ -156,30 +157,34 @@ func (t Tickets) Bind(ctx context.Context, ticket, openID string, first bool) (o
 			return won, err
 		}
 	}
-	plain, _, err := t.read(ctx, byMark(ticket))
+	plain, _, err := t.read(ctx, Mark("by", ticket))
 	return err == nil && string(plain) == openID, err
+}
+
+// state is that of a ticket which has ended so.
+func (e End) state() string {
+	if e.Reason != "" {
+		return e.Reason
+	}
+	return Confirmed
 }
 
 // Finish ends a ticket, once: the first answer counts.
 func (t Tickets) Finish(ctx context.Context, ticket string, end End) error {
-	state := Confirmed
-	if end.Reason != "" {
-		state = end.Reason
-	}
 	plain, err := json.Marshal(end)
 	if err != nil {
 		return err
 	}
-	won, err := t.write(ctx, endMark(ticket), plain, TTL+Grace, true)
+	won, err := t.write(ctx, Mark("end", ticket), plain, TTL+Grace, true)
 	if err == nil && won {
-		err = t.SetState(ctx, ticket, state)
+		err = t.SetState(ctx, ticket, end.state())
 	}
 	return err
 }
 
 // Ended returns what the phone has answered, if it has.
 func (t Tickets) Ended(ctx context.Context, ticket string) (end End, ended bool, err error) {
-	plain, found, err := t.read(ctx, endMark(ticket))
+	plain, found, err := t.read(ctx, Mark("end", ticket))
 	if err != nil || !found {
 		return End{}, false, err
 	}
@@ -191,20 +196,20 @@ func (t Tickets) Ended(ctx context.Context, ticket string) (end End, ended bool,
 
 // Spend takes a ticket, once for all time, and reports whether it did.
 func (t Tickets) Spend(ctx context.Context, ticket string) (won bool, err error) {
-	return t.Marks.PutMarkNX(ctx, spentMark(ticket), flow.NewKey(), spentTTL)
+	return t.Marks.PutMarkNX(ctx, Mark("spent", ticket), flow.NewKey(), spentTTL)
 }
 
 // SetState is for the pages of both sides. The first state gives way to every
 // other one.
 func (t Tickets) SetState(ctx context.Context, ticket, state string) error {
-	_, err := t.write(ctx, stateMark(ticket), []byte(state), TTL+Grace, state == Scanned)
+	_, err := t.write(ctx, Mark("state", ticket), []byte(state), TTL+Grace, state == Scanned)
 	return err
 }
 
 // State returns the state of a ticket, at the cost of one read. It is empty if
 // what the store has is not from here.
 func (t Tickets) State(ctx context.Context, ticket string) (string, error) {
-	plain, found, err := t.read(ctx, stateMark(ticket))
+	plain, found, err := t.read(ctx, Mark("state", ticket))
 	switch {
 	case err != nil:
 		return "", err
@@ -212,6 +217,17 @@ func (t Tickets) State(ctx context.Context, ticket string) (string, error) {
 		return Waiting, nil
 	}
 	return string(plain), nil
+}
+
+// StateAfter returns the state of a ticket that has ended. If Finish was
+// interrupted before it set the state, StateAfter sets it.
+func (t Tickets) StateAfter(ctx context.Context, ticket string, end End) (string, error) {
+	state, err := t.State(ctx, ticket)
+	if err == nil && (state == Waiting || state == Scanned) {
+		state = end.state()
+		err = t.SetState(ctx, ticket, state)
+	}
+	return state, err
 }
 
 // read opens a mark. One that does not open is there, and empty.

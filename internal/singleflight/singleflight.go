@@ -93,8 +93,16 @@ func (g *Group) Join(ctx context.Context, key string) (*Call, error) {
 	c := &Call{group: g, Key: key, owner: make([]byte, 1+ownerSize)}
 	c.owner[0] = markClaimed
 	rand.Read(c.owner[1:]) // never fails: crypto/rand ends the program instead
+	claiming := true
+	defer func() {
+		if claiming { // the store panicked, and may have obeyed before
+			_ = c.Release(ctx)
+		}
+	}()
 	for {
+		claiming = true
 		won, err := g.Marks.PutMarkNX(ctx, key, c.owner, Lease)
+		claiming = false
 		if won || err != nil {
 			return c, err
 		}

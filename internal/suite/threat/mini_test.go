@@ -201,7 +201,7 @@ func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
 			ticket = c.Ticket
 		}
 		got = sent(s.Site, path, wechattest.IPhone, f.header(), phone.Client.Jar.Cookies(s.Base)...)
-		_, bound, err := marks.Mark(context.Background(), "scan by "+ticket)
+		_, bound, err := marks.Mark(context.Background(), scan.Mark("by", ticket))
 		require.NoError(t, err)
 		assert.Equal(t, f.isVisit(), bound, "QR code: %+v: %s", f, got.Status)
 		if bound {

@@ -1,0 +1,137 @@
+package threat
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// memoryOnClock keeps sessions in memory, on the site's clock.
+func memoryOnClock() wechatauth.Option {
+	return authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+		return wechatauth.WithStore(store.NewMemory(store.WithClock(now)))
+	})
+}
+
+// gatedStore calls a function once, before the first session that is saved after
+// arm: before it is in the index, or between index and record.
+type gatedStore struct {
+	store.Sessions
+	noIndexYet bool
+
+	mu   sync.Mutex
+	then func()
+}
+
+func (s *gatedStore) arm(then func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.then = then
+}
+
+func (s *gatedStore) pass() {
+	s.mu.Lock()
+	then := s.then
+	s.then = nil
+	s.mu.Unlock()
+	if then != nil {
+		then()
+	}
+}
+
+func (s *gatedStore) AddSession(ctx context.Context, user, token string, expiry time.Time) error {
+	if s.noIndexYet {
+		s.pass()
+	}
+	return s.Sessions.AddSession(ctx, user, token, expiry)
+}
+
+func (s *gatedStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	s.pass()
+	return s.Sessions.CommitCtx(ctx, token, b, expiry)
+}
+
+// gatedBatches is a gatedStore that does several writes in one call.
+type gatedBatches struct {
+	*gatedStore
+	all store.Batcher
+}
+
+func (s gatedBatches) DoBatch(ctx context.Context, b store.Batch) error {
+	s.pass()
+	return s.all.DoBatch(ctx, b)
+}
+
+func TestRevokeUser_duringLoginFromSession(t *testing.T) {
+	gates := map[string]func(s *gatedStore) wechatauth.Option{
+		"before the index":         func(s *gatedStore) wechatauth.Option { s.noIndexYet = true; return wechatauth.WithStore(s) },
+		"between index and record": func(s *gatedStore) wechatauth.Option { return wechatauth.WithStore(s) },
+		"own manager":              func(s *gatedStore) wechatauth.Option { return wechatauth.WithSessionManager(authtest.OwnManager(s)) },
+		"index and record in one call": func(s *gatedStore) wechatauth.Option {
+			whole := store.New(redistest.Start(t).Pool())
+			s.Sessions = whole
+			return wechatauth.WithStore(gatedBatches{s, whole})
+		},
+	}
+	logins := map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Answer){
+		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
+			url, view := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a"), s.WebView()
+			return authtest.MiniApp, view, func() authtest.Answer { return view.Step(url) }
+		},
+		"scan": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
+			desk, number := scanned(s, "/a")
+			return wechattest.DefaultAppID, desk, func() authtest.Answer { return desk.Enter("/a", number) }
+		},
+	}
+	for name, gate := range gates {
+		for channel, logIn := range logins {
+			for _, around := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/LoadAndSave around %t", name, channel, around), func(t *testing.T) {
+					kept := &gatedStore{}
+					s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+						kept.Sessions = store.NewMemory(store.WithClock(now))
+						return gate(kept)
+					}))
+					if around {
+						s.Server.Config.Handler = s.Auth.Sessions().LoadAndSave(s.Server.Config.Handler)
+					}
+					appID, b, enter := logIn(s)
+					kept.arm(func() {
+						n, err := s.Auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
+						assert.NoError(t, err)
+						assert.Equal(t, 1, n, "the session that the login comes from")
+					})
+					got := enter()
+					assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonSessionUnknown), "%s %s", got.Status, got.Text)
+					for _, line := range got.Header["Set-Cookie"] {
+						cookie, err := http.ParseSetCookie(line)
+						require.NoError(t, err)
+						assert.False(t, cookie.Name == s.SessionCookie() && cookie.Value != "", line)
+					}
+					assert.Contains(t, b.Step("/public").Text, "logged-in=false")
+					n, err := s.Auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
+					require.NoError(t, err)
+					assert.Zero(t, n, "no session is left")
+					records, err := kept.Sessions.(scs.IterableCtxStore).AllCtx(t.Context())
+					require.NoError(t, err)
+					for _, record := range records {
+						assert.NotContains(t, string(record), wechattest.OpenID(appID, authtest.Person(0)))
+					}
+				})
+			}
+		}
+	}
+}
