@@ -170,15 +170,18 @@ func (g *Group) Outcome(ctx context.Context, key string) ([]byte, error) {
 }
 
 // Settle leaves the outcome for the requests that wait, and for those that come
-// within ttl. If with is not empty, it is written by batcher in the same call.
-func (c *Call) Settle(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) error {
-	defer func() { c.Ended = true }()
+// within ttl. If with is not empty, it is written by batcher in the same call. A
+// login whose Settle panics has not ended.
+func (c *Call) Settle(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) (err error) {
 	mark := append([]byte{markSettled}, outcome...)
 	if with.Len() == 0 {
-		return c.group.Marks.PutMark(ctx, c.Key, mark, ttl)
+		err = c.group.Marks.PutMark(ctx, c.Key, mark, ttl)
+	} else {
+		with.PutMark(c.Key, mark, ttl)
+		err = batcher.DoBatch(ctx, with)
 	}
-	with.PutMark(c.Key, mark, ttl)
-	return batcher.DoBatch(ctx, with)
+	c.Ended = true
+	return err
 }
 
 // Release gives the claim back, for another request to do the login. A claim that
