@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/scan"
 )
 
@@ -96,14 +97,14 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	for _, account := range list {
 		if held, ok := accounts[account.AppID]; ok {
 			if held.text() != account.text() {
-				errs = append(errs, fmt.Errorf("%s is given twice, in two ways", clean(account.AppID)))
+				errs = append(errs, fmt.Errorf("%s is given twice, in two ways", redact.Clean(account.AppID)))
 			}
 			continue
 		}
 		accounts[account.AppID] = account
 		for _, appID := range []string{account.AppID, account.WebsiteAppID, account.MiniProgramAppID} {
 			if appID != "" && taken[appID] {
-				errs = append(errs, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", clean(appID)))
+				errs = append(errs, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", redact.Clean(appID)))
 			}
 			taken[appID] = true
 		}
@@ -131,7 +132,7 @@ func (c *config) validateAccounts() (errs []error) {
 			err = new(Auth).setAccounts(one)
 		}
 		if err != nil {
-			errs = append(errs, linesOf("WithAccounts: "+clean(appID)+": ", err))
+			errs = append(errs, linesOf("WithAccounts: "+redact.Clean(appID)+": ", err))
 		}
 	}
 	return errs
@@ -234,7 +235,7 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 		return nil, err
 	}
 	if account.AppID != appID {
-		return nil, fmt.Errorf("the account of %s calls itself %s", clean(appID), clean(account.AppID))
+		return nil, fmt.Errorf("the account of %s calls itself %s", redact.Clean(appID), redact.Clean(account.AppID))
 	}
 	text := account.text()
 	a.tenants.mu.RLock()
@@ -292,7 +293,7 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	}
 	err := one.validateAccount()
 	if !isAccountPath(account.AppID) {
-		err = errors.Join(err, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", clean(account.AppID)))
+		err = errors.Join(err, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", redact.Clean(account.AppID)))
 	}
 	if account.BaseURL == "" {
 		return &one, err
@@ -301,7 +302,7 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	base, wrong := parseBaseURL(account.BaseURL)
 	shared, unknown := parseBaseURL(c.baseURL)
 	if wrong == nil && unknown == nil && base.Scheme != shared.Scheme {
-		wrong = fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", clean(account.AppID), shared.Scheme)
+		wrong = fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", redact.Clean(account.AppID), shared.Scheme)
 	}
 	return &one, errors.Join(err, wrong)
 }

@@ -226,7 +226,7 @@ func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow,
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
 		a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
 		a.cookies.Drop(w, a.cookies.CookieName(f.State))
-		r = withoutCookie(r, a.cookies.CookieName(f.State))
+		r = cookie.Without(r, a.cookies.CookieName(f.State))
 		a.begin(w, r, nil, login{target: a.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
 		return
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
@@ -336,7 +337,7 @@ func FuzzHeaderValues(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, value string) {
 		g.next()
-		cleaned := clean(value)
+		cleaned := redact.Clean(value)
 		assert.LessOrEqual(t, len(cleaned), 100)
 		assert.Regexp(t, printableASCII, cleaned)
 		looping, err := g.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: g.clock.Now().UnixMilli()}, "trail", g.cookies.TrailName())

@@ -12,6 +12,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
@@ -306,7 +307,7 @@ func (a *Auth) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit
 	default:
 		detail = "the browser did not send the session cookie back after a login; "
 	}
-	a.stopped(r, Event{Reason: reason, Detail: detail + a.sessions.DescribeCookie() + ", base URL " + a.base.String() + ", request host " + clean(r.Host)})
+	a.stopped(r, Event{Reason: reason, Detail: detail + a.sessions.DescribeCookie() + ", base URL " + a.base.String() + ", request host " + redact.Clean(r.Host)})
 	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: a.loginURL(target, true)})
 }
 
@@ -346,7 +347,7 @@ func (a *Auth) serveLogin(w http.ResponseWriter, r *http.Request) {
 	if again {
 		a.cookies.DropIfSent(w, r, a.cookies.TrailName())
 		a.cookies.DropIfSent(w, r, a.cookies.SnapshotName())
-		r = withoutCookie(withoutCookie(r, a.cookies.TrailName()), a.cookies.SnapshotName())
+		r = cookie.Without(r, a.cookies.TrailName(), a.cookies.SnapshotName())
 	}
 	if v.LoggedIn && v.Identity.Grants(a.scope) && !(again && navigation.IsOwnWish(r)) {
 		respond.Redirect(w, target)
@@ -561,19 +562,6 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 	return sessions, redact.Tokens(err)
 }
 
-// withoutCookie returns the request as if the browser had not sent the cookie.
-func withoutCookie(r *http.Request, name string) *http.Request {
-	r = r.Clone(r.Context())
-	cookies := r.Cookies()
-	r.Header.Del("Cookie")
-	for _, c := range cookies {
-		if c.Name != name {
-			r.AddCookie(c)
-		}
-	}
-	return r
-}
-
 // detached is the request's context without its end: what was begun for a
 // visitor is finished even when he closes the page.
 func detached(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
@@ -587,17 +575,4 @@ func (a *Auth) join(r *http.Request, f flow.Flow, key string) (*singleflight.Cal
 	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()
 	return a.claims.Join(withFlow(ctx, f), key)
-}
-
-// clean makes a header's text fit for a log.
-func clean(s string) string {
-	if len(s) > 100 {
-		s = s[:100]
-	}
-	return strings.Map(func(c rune) rune {
-		if c < 0x20 || c > 0x7e {
-			return '?'
-		}
-		return c
-	}, s)
 }

@@ -229,7 +229,7 @@ func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
 		default:
 			if r.Method == http.MethodPost && !navigation.Has(r.Header, "Cookie") && !navigation.Has(r.Header, "Authorization") {
 				first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-				a.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
+				a.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + redact.Clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
 			}
 			a.refuse(w, r, reason)
 		}
@@ -366,7 +366,7 @@ func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 	if f.State == "" {
 		return false
 	}
-	a.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", clean(r.URL.Path), a.endpoint("callback")))
+	a.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", redact.Clean(r.URL.Path), a.endpoint("callback")))
 	return true
 }
 

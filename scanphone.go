@@ -99,8 +99,6 @@ func (a *Auth) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 				statusURL: a.endpoint("scan/status") + "?phone=" + a.keys.Seal([]byte(ticket), scanPhonePlace, a.official.appID),
 			},
 		})
-	case "": // the gate has not written this
-		a.stopPhone(w, r, rec, ReasonScanExpired, nil)
 	default:
 		a.stopPhone(w, r, rec, Reason(state), nil)
 	}

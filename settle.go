@@ -111,7 +111,14 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	}
 	o, err := a.leaveLogin(ctx, p, c, saved)
 	how = ""
-	a.reportLogin(ctx, p.flow, id, err)
+	f := p.flow
+	if err != nil {
+		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+	}
+	a.report(ctx, Event{
+		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
+		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
+	})
 	return result{outcome: o}
 }
 
@@ -121,13 +128,12 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 func (a *Auth) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visit, p proof, id identity.Identity) (saved session.Saved, reason Reason, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), saveBudget)
 	defer cancel()
-	if err := a.sessions.LogIn(v, id); err != nil {
-		return saved, ReasonStoreUnavailable, err
+	err = a.sessions.LogIn(v, id)
+	if err == nil && p.prepare != nil {
+		err = p.prepare(ctx, v, id)
 	}
-	if p.prepare != nil {
-		if err := p.prepare(ctx, v, id); err != nil {
-			return saved, ReasonStoreUnavailable, err
-		}
+	if err != nil {
+		return saved, ReasonStoreUnavailable, err
 	}
 	settles, cookies := p.key != "", slices.Clip(w.Header()["Set-Cookie"])
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
@@ -139,10 +145,9 @@ func (a *Auth) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 			return saved, ReasonStoreUnavailable, err
 		}
 	}
-	if p.source == "" {
-		return saved, "", nil
+	if p.source != "" {
+		reason, err = a.checkSource(ctx, p.source)
 	}
-	reason, err = a.checkSource(ctx, p.source)
 	if reason == "" {
 		return saved, "", nil
 	}
@@ -173,17 +178,6 @@ func (a *Auth) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, sa
 		o.Target = a.landing(p.flow.Target)
 	}
 	return o, a.leaveOutcome(ctx, p.flow, c, o, saved.Rest, p.keep)
-}
-
-// reportLogin reports a login, and err if its outcome could not be left.
-func (a *Auth) reportLogin(ctx context.Context, f flow.Flow, id identity.Identity, err error) {
-	if err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
-	}
-	a.report(ctx, Event{
-		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
-		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
-	})
 }
 
 // endLogin ends a login for those who wait for it: it leaves the reason why there

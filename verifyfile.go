@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
@@ -19,7 +20,7 @@ const maxVerifyFile = 1024
 // checkVerifyFile refuses what WeChat's check would not find.
 func checkVerifyFile(name, content string) error {
 	if !verifyFileName.MatchString(name) {
-		return fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", clean(name))
+		return fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", redact.Clean(name))
 	}
 	if content == "" || len(content) > maxVerifyFile {
 		return fmt.Errorf("WithVerifyFile: the content of %s has %d bytes; give what the downloaded file holds", name, len(content))

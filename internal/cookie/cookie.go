@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"iter"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -167,3 +168,17 @@ func trimBlank(s string) string {
 }
 
 func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\r' || c == '\n' }
+
+// Without returns the request as if the browser had not sent the cookies of these
+// names.
+func Without(r *http.Request, names ...string) *http.Request {
+	r = r.Clone(r.Context())
+	sent := r.Cookies()
+	r.Header.Del("Cookie")
+	for _, c := range sent {
+		if !slices.Contains(names, c.Name) {
+			r.AddCookie(c)
+		}
+	}
+	return r
+}

@@ -68,3 +68,17 @@ func OpenID(openID string) string {
 	}
 	return openID[:6] + "…"
 }
+
+// Clean returns the first 100 bytes of what a client sent, fit for a log: a
+// character that is not printable ASCII becomes a question mark.
+func Clean(s string) string {
+	if len(s) > 100 {
+		s = s[:100]
+	}
+	return strings.Map(func(c rune) rune {
+		if c < 0x20 || c > 0x7e {
+			return '?'
+		}
+		return c
+	}, s)
+}

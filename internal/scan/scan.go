@@ -220,10 +220,11 @@ func (t Tickets) State(ctx context.Context, ticket string) (string, error) {
 }
 
 // StateAfter returns the state of a ticket that has ended. If Finish was
-// interrupted before it set the state, StateAfter sets it.
+// interrupted before it set the state, or the state is not from here, StateAfter
+// sets it.
 func (t Tickets) StateAfter(ctx context.Context, ticket string, end End) (string, error) {
 	state, err := t.State(ctx, ticket)
-	if err == nil && (state == Waiting || state == Scanned) {
+	if err == nil && (state == Waiting || state == Scanned || state == "") {
 		state = end.state()
 		err = t.SetState(ctx, ticket, state)
 	}
