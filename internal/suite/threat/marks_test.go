@@ -14,6 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -94,7 +95,7 @@ func TestT98_NoLiveSecretInKeys(t *testing.T) {
 	require.NotEqual(t, before, b.Cookie(s.SessionCookie()).Value)
 
 	token := s.MiniLogin(authtest.Person(0))
-	secrets["bearer token"] = strings.TrimPrefix(token, authtest.BearerPrefix)
+	secrets["bearer token"] = strings.TrimPrefix(token, session.BearerPrefix)
 	enter, err := url.Parse(s.Ticket(token, "/a"))
 	require.NoError(t, err)
 	secrets["ticket into the web-view"] = enter.Query().Get("ticket")
