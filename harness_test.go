@@ -59,16 +59,6 @@ func startSite(t *testing.T, sim *wechattest.Server, server *httptest.Server, op
 	return s
 }
 
-// siteServing is a site with an application of the test's own.
-func siteServing(t *testing.T, app func(*Auth) http.Handler, opts ...Option) *site {
-	t.Helper()
-	s := &site{t: t, sim: wechattest.NewServer(), server: httptest.NewUnstartedServer(nil), logs: &syncBuffer{}, clock: newTestClock()}
-	s.start("http://"+s.server.Listener.Addr().String(), opts...)
-	s.server.Config.Handler = app(s.auth)
-	s.server.Start()
-	return s
-}
-
 func (s *site) start(base string, opts ...Option) {
 	s.t.Helper()
 	opts = append([]Option{

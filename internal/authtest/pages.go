@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -18,7 +19,7 @@ func CSPHash(text string) string {
 // StyleOf is the style sheet of the pages.
 func StyleOf(t *testing.T) string {
 	t.Helper()
-	b, err := os.ReadFile("internal/page/page.css")
+	b, err := os.ReadFile(filepath.Join(Root, "internal/page/page.css"))
 	require.NoError(t, err)
 	return string(b)
 }

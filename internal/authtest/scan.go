@@ -17,6 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -57,6 +58,9 @@ func NewScanSiteWith(t *testing.T, sessions func(*redis.Pool) wechatauth.Option,
 	})
 	return s
 }
+
+// Marks are those of the site, as they are in Redis.
+func (s *ScanSite) Marks() store.Marks { return store.New(s.Redis.Pool()) }
 
 func (s *ScanSite) Desk() *Browser { return s.Browser().As(ChromeWindows) }
 

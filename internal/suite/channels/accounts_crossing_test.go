@@ -1,4 +1,4 @@
-package wechatauth
+package channels
 
 import (
 	"context"
@@ -17,7 +17,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -29,7 +31,7 @@ const (
 
 // A stall is one account of an application that serves two, and where it is.
 type stall struct {
-	account Account
+	account wechatauth.Account
 	origin  string // scheme and host
 	page    string // the path of a page of its own
 }
@@ -39,7 +41,7 @@ func (s stall) appIDs() []string { return []string{s.account.AppID, s.account.Mi
 // A mall is an application that serves two accounts, and finds out by itself,
 // without the gate, whose page it serves.
 type mall struct {
-	*site
+	*authtest.Site
 	shops [2]stall
 
 	served    atomic.Int64 // pages with an identity
@@ -48,45 +50,45 @@ type mall struct {
 
 // newMall builds one. The layout tells where its accounts are, how the gate
 // tells them apart, and how the application does.
-func newMall(t *testing.T, layout mallLayout, opts ...Option) *mall {
+func newMall(t *testing.T, layout mallLayout, opts ...wechatauth.Option) *mall {
 	t.Helper()
 	kinds := func(appID, secret string, kind wechattest.Kind) wechattest.Account {
 		return wechattest.Account{AppID: appID, Secret: secret, Kind: kind, OpenPlatform: "one"}
 	}
 	sim := wechattest.NewServer(wechattest.WithAccount(
-		kinds(shopA, "secret-of-a", wechattest.OfficialAccount), kinds(shopB, "secret-of-b", wechattest.OfficialAccount),
+		kinds(authtest.ShopA, "secret-of-a", wechattest.OfficialAccount), kinds(authtest.ShopB, "secret-of-b", wechattest.OfficialAccount),
 		kinds(miniOfA, "secret-of-mini-a", wechattest.MiniProgram), kinds(miniOfB, "secret-of-mini-b", wechattest.MiniProgram)))
 	server := httptest.NewUnstartedServer(nil)
 	m := &mall{}
-	m.shops[0].account = Account{AppID: shopA, Secret: "secret-of-a", MiniProgramAppID: miniOfA, MiniProgramSecret: "secret-of-mini-a"}
-	m.shops[1].account = Account{AppID: shopB, Secret: "secret-of-b", MiniProgramAppID: miniOfB, MiniProgramSecret: "secret-of-mini-b"}
-	resolver := layout.place(m, mustParse(t, "http://"+server.Listener.Addr().String()))
-	m.site = shops(t, sim, server, resolver, append(opts, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))...)
-	server.Config.Handler = m.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, ok := IdentityFromContext(r.Context())
+	m.shops[0].account = wechatauth.Account{AppID: authtest.ShopA, Secret: "secret-of-a", MiniProgramAppID: miniOfA, MiniProgramSecret: "secret-of-mini-a"}
+	m.shops[1].account = wechatauth.Account{AppID: authtest.ShopB, Secret: "secret-of-b", MiniProgramAppID: miniOfB, MiniProgramSecret: "secret-of-mini-b"}
+	resolver := layout.place(m, authtest.MustParse(t, "http://"+server.Listener.Addr().String()))
+	m.Site = authtest.NewShopsSite(t, sim, server, resolver, append(opts, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))...)
+	server.Config.Handler = m.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := wechatauth.IdentityFromContext(r.Context())
 		if ok {
 			m.served.Add(1)
 			if !slices.Contains(m.shops[layout.shopOf(m, r)].appIDs(), id.AppID) {
 				m.crossings.Add(1)
 			}
 		}
-		echo(w, r)
+		authtest.Echo(w, r)
 	}))
 	return m
 }
 
 type mallLayout struct {
-	place  func(m *mall, server *url.URL) AccountResolver
+	place  func(m *mall, server *url.URL) wechatauth.AccountResolver
 	shopOf func(m *mall, r *http.Request) int
 }
 
 func mallLayouts() map[string]mallLayout {
 	return map[string]mallLayout{
 		"one host": {
-			place: func(m *mall, server *url.URL) AccountResolver {
+			place: func(m *mall, server *url.URL) wechatauth.AccountResolver {
 				m.shops[0].origin, m.shops[1].origin = server.String(), server.String()
 				m.shops[0].page, m.shops[1].page = "/a/x", "/b/x"
-				return byPathPrefix(map[string]Account{"/a/": m.shops[0].account, "/b/": m.shops[1].account})
+				return authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": m.shops[0].account, "/b/": m.shops[1].account})
 			},
 			// As http.FileServer and many a router do.
 			shopOf: func(_ *mall, r *http.Request) int {
@@ -97,12 +99,12 @@ func mallLayouts() map[string]mallLayout {
 			},
 		},
 		"two hosts": {
-			place: func(m *mall, server *url.URL) AccountResolver {
+			place: func(m *mall, server *url.URL) wechatauth.AccountResolver {
 				for i, host := range []string{"127.0.0.1", "localhost"} {
 					m.shops[i].origin, m.shops[i].page = "http://"+host+":"+server.Port(), "/x"
 					m.shops[i].account.BaseURL = m.shops[i].origin
 				}
-				return byHost(m.shops[0].account, m.shops[1].account)
+				return authtest.ByHost(m.shops[0].account, m.shops[1].account)
 			},
 			shopOf: func(m *mall, r *http.Request) int {
 				if "http://"+r.Host == m.shops[1].origin {
@@ -112,6 +114,14 @@ func mallLayouts() map[string]mallLayout {
 			},
 		},
 	}
+}
+
+// at is the site as a stall's visitors know it, with the cookies of the stall.
+func (m *mall) at(s stall, flowKey string) *authtest.Site {
+	site := *m.Site
+	site.AppID, site.Base = s.account.AppID, authtest.MustParse(m.T, s.origin)
+	site.Cookies = site.Jar(site.AppID, flowKey, "/wechat/callback/"+site.AppID)
+	return &site
 }
 
 // A member is what somebody has who is logged in at a stall.
@@ -125,49 +135,49 @@ type member struct {
 
 // join logs somebody in at a stall in every way, and begins what can be begun.
 func (m *mall) join(at stall) member {
-	m.t.Helper()
-	b := m.browser()
-	require.Contains(m.t, b.visit(at.origin+at.page).body, "logged-in=true")
+	m.T.Helper()
+	b := m.Browser()
+	require.Contains(m.T, b.Visit(at.origin+at.page).Text, "logged-in=true")
 	got := member{token: m.miniToken(at)}
 	answer := m.ask(http.MethodPost, at.origin+"/wechat/mini/ticket/"+at.account.AppID, nil, http.Header{"Authorization": {"Bearer " + got.token}}, `{"target":"`+at.page+`"}`)
 	var body struct {
 		URL string `json:"url"`
 	}
-	require.NoError(m.t, json.Unmarshal([]byte(answer.body), &body), answer.body)
-	got.ticket = mustParse(m.t, body.URL).Query().Get("ticket")
+	require.NoError(m.T, json.Unmarshal([]byte(answer.Text), &body), answer.Text)
+	got.ticket = authtest.MustParse(m.T, body.URL).Query().Get("ticket")
 
 	// A second visit in the same browser, for the pending cookies.
-	fresh := m.browser()
-	got.pending = fresh.authorize(at.origin + at.page)
-	desk := m.browser().as(chromeWindows)
-	desk.visit(at.origin + at.page)
-	for _, b := range []*browser{b, fresh, desk} {
-		got.cookies = append(got.cookies, b.client.Jar.Cookies(mustParse(m.t, at.origin))...)
+	fresh := m.Browser()
+	got.pending = fresh.Authorize(at.origin + at.page)
+	desk := m.Browser().As(authtest.ChromeWindows)
+	desk.Visit(at.origin + at.page)
+	for _, b := range []*authtest.Browser{b, fresh, desk} {
+		got.cookies = append(got.cookies, b.Client.Jar.Cookies(authtest.MustParse(m.T, at.origin))...)
 	}
-	i := slices.IndexFunc(got.cookies, func(c *http.Cookie) bool { return c.Name == m.sessionCookie() })
-	require.GreaterOrEqual(m.t, i, 0)
+	i := slices.IndexFunc(got.cookies, func(c *http.Cookie) bool { return c.Name == m.SessionCookie() })
+	require.GreaterOrEqual(m.T, i, 0)
 	got.session = got.cookies[i].Value
 	return got
 }
 
 func (m *mall) miniToken(at stall) string {
-	m.t.Helper()
-	code := m.sim.JSCode(at.account.MiniProgramAppID, person(0))
+	m.T.Helper()
+	code := m.Sim.JSCode(at.account.MiniProgramAppID, authtest.Person(0))
 	got := m.ask(http.MethodPost, at.origin+"/wechat/mini/login/"+at.account.AppID, nil, nil, `{"code":"`+code+`"}`)
 	var body struct {
 		Token string `json:"token"`
 	}
-	require.NoError(m.t, json.Unmarshal([]byte(got.body), &body), got.body)
-	require.NotEmpty(m.t, body.Token)
+	require.NoError(m.T, json.Unmarshal([]byte(got.Text), &body), got.Text)
+	require.NotEmpty(m.T, body.Token)
 	return body.Token
 }
 
 // ask sends a request exactly as given, and follows nothing. "Host" among the
 // headers is the request's own.
-func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.Header, body string) answer {
-	m.t.Helper()
+func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.Header, body string) authtest.Answer {
+	m.T.Helper()
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
-	require.NoError(m.t, err)
+	require.NoError(m.T, err)
 	r.Header.Set("User-Agent", wechattest.IPhone)
 	r.Header.Set("Accept", "text/html")
 	for name, values := range header {
@@ -179,12 +189,12 @@ func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.He
 	for _, c := range cookies {
 		r.AddCookie(&http.Cookie{Name: c.Name, Value: c.Value})
 	}
-	resp, err := m.server.Client().Transport.RoundTrip(r)
-	require.NoError(m.t, err)
+	resp, err := m.Server.Client().Transport.RoundTrip(r)
+	require.NoError(m.T, err)
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
-	require.NoError(m.t, err)
-	return answer{resp, string(text)}
+	require.NoError(m.T, err)
+	return authtest.Answer{Response: resp, Text: string(text)}
 }
 
 // A crossing is a request to one stall with what belongs to another.
@@ -199,21 +209,21 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 	page := to.origin + to.page
 	all := map[string]crossing{
 		"all cookies":     {page, have.cookies, nil},
-		"a session alone": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: have.session}}, nil},
+		"a session alone": {page, []*http.Cookie{{Name: m.SessionCookie(), Value: have.session}}, nil},
 		"a bearer token":  {page, nil, http.Header{"Authorization": {"Bearer " + have.token}}},
-		"a bearer token and the right cookies of nobody": {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.Repeat("A", session.TokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
-		"a bearer token as a cookie":                     {page, []*http.Cookie{{Name: m.sessionCookie(), Value: strings.TrimPrefix(have.token, session.BearerPrefix)}}, nil},
+		"a bearer token and the right cookies of nobody": {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.Repeat("A", session.TokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
+		"a bearer token as a cookie":                     {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.TrimPrefix(have.token, session.BearerPrefix)}}, nil},
 		"a session as a bearer token":                    {page, nil, http.Header{"Authorization": {"Bearer " + session.BearerPrefix + have.session}}},
 		"a ticket into the other's web-view":             {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
 		"a callback to the other's endpoint":             {strings.Replace(strings.Replace(have.pending, from.origin, to.origin, 1), from.account.AppID, to.account.AppID, 1), have.cookies, nil},
 		"the other's state with this callback's code":    {strings.Replace(own.pending, queryOf(m, own.pending, "code"), queryOf(m, have.pending, "code"), 1), have.cookies, nil},
-		"the other's scan page with this one's cookie":   {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {chromeWindows}}},
+		"the other's scan page with this one's cookie":   {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {authtest.ChromeWindows}}},
 		"the account's name in the query":                {page + "?appid=" + from.account.AppID, have.cookies, nil},
 		"the account's name at the end of the path":      {page + "/" + from.account.AppID, have.cookies, nil},
 		"the same below the endpoints' prefix":           {to.origin + "/wechat/.." + page[len(to.origin):] + "/" + from.account.AppID, have.cookies, nil},
 		"a page below the endpoints' prefix":             {to.origin + "/wechat/orders/" + from.account.AppID, have.cookies, nil},
 	}
-	fromHost := mustParse(m.t, from.origin).Host
+	fromHost := authtest.MustParse(m.T, from.origin).Host
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "Forwarded", "X-Http-Host-Override"} {
 		value := fromHost
 		if name == "Forwarded" {
@@ -235,10 +245,8 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 		all["by way of "+detour] = crossing{to.origin + strings.TrimSuffix(detour, "/") + to.page, have.cookies, nil}
 	}
 	// Each value under each name that this stall reads.
-	gate, err := m.auth.tenantOf(context.Background(), to.account.AppID)
-	require.NoError(m.t, err)
-	names := []string{m.sessionCookie(), gate.cookies.ScanName(), gate.cookies.TrailName(), gate.cookies.HopName(), gate.cookies.SnapshotName(),
-		gate.cookies.CookieName(queryOf(m, own.pending, "state"))}
+	jar := m.at(to, to.account.Secret).Cookies
+	names := []string{m.SessionCookie(), jar.ScanName(), jar.TrailName(), jar.HopName(), jar.SnapshotName(), jar.CookieName(queryOf(m, own.pending, "state"))}
 	for _, name := range names {
 		for _, c := range have.cookies {
 			all["the value of "+c.Name+" as "+name] = crossing{page, []*http.Cookie{{Name: name, Value: c.Value}}, nil}
@@ -248,7 +256,7 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 	return all
 }
 
-func queryOf(m *mall, raw, name string) string { return mustParse(m.t, raw).Query().Get(name) }
+func queryOf(m *mall, raw, name string) string { return authtest.MustParse(m.T, raw).Query().Get(name) }
 
 // What somebody has at one account is worth nothing at another, however he
 // presents it.
@@ -269,13 +277,13 @@ func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
 							header = withScriptHeaders(header)
 						}
 						got := m.ask(http.MethodGet, try.target, try.cookies, header, "")
-						assert.NotContains(t, got.body, "logged-in=true", "%s to %s: %s", from.account.AppID, to.account.AppID, what)
-						assert.Empty(t, got.setOf(m.sessionCookie()), what)
+						assert.NotContains(t, got.Text, "logged-in=true", "%s to %s: %s", from.account.AppID, to.account.AppID, what)
+						assert.Empty(t, got.SetOf(m.SessionCookie()), what)
 					}
 				}
 				assert.Equal(t, before, m.served.Load(), "no page was served to anybody")
-				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, own.cookies, nil, "").body, "logged-in=true", "who belongs there still is")
-				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, nil, http.Header{"Authorization": {"Bearer " + own.token}}, "").body, "logged-in=true")
+				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, own.cookies, nil, "").Text, "logged-in=true", "who belongs there still is")
+				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, nil, http.Header{"Authorization": {"Bearer " + own.token}}, "").Text, "logged-in=true")
 			}
 			crossings += m.crossings.Load()
 		})
@@ -288,34 +296,32 @@ func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
 // another confirms would be an identity that WeChat never gave.
 func TestT76_AUserOfAnotherAccountConfirmsNoQRCode(t *testing.T) {
 	for name, layout := range mallLayouts() {
-		for keys, shared := range map[string][]Option{
-			"a key for each account": nil, "flow keys": {WithFlowKeys([]byte("flow-key-for-tests-0123456789abcdefgh"))},
-			"sessions encrypted": {WithSessionEncryption(sessionKeyForTests)},
+		const flowKey = "flow-key-for-tests-0123456789abcdefgh"
+		for keys, shared := range map[string][]wechatauth.Option{
+			"a key for each account": nil, "flow keys": {wechatauth.WithFlowKeys([]byte(flowKey))},
+			"sessions encrypted": {wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)},
 		} {
 			t.Run(name+", "+keys, func(t *testing.T) {
 				m := newMall(t, layout, shared...)
 				for i, at := range m.shops {
 					for j, of := range m.shops {
-						desk, phone := m.browser().as(chromeWindows), m.browser()
-						shown := mustParse(t, desk.visit(at.origin+at.page).Request.URL.String())
+						desk, phone := m.Browser().As(authtest.ChromeWindows), m.Browser()
+						shown := authtest.MustParse(t, desk.Visit(at.origin+at.page).Request.URL.String())
 						require.Equal(t, "/wechat/scan/"+at.account.AppID, shown.Path)
-						require.Contains(t, phone.visit(of.origin+of.page).body, "logged-in=true")
-						gate, err := m.auth.tenantOf(context.Background(), at.account.AppID)
-						require.NoError(t, err)
-						r, err := http.NewRequest(http.MethodGet, at.origin, nil)
-						require.NoError(t, err)
-						for _, c := range desk.client.Jar.Cookies(mustParse(t, at.origin)) {
-							r.AddCookie(c)
+						require.Contains(t, phone.Visit(of.origin+of.page).Text, "logged-in=true")
+						key := at.account.Secret
+						if keys == "flow keys" {
+							key = flowKey
 						}
-						c, ok := gate.scanCookieOf(r)
-						require.True(t, ok)
+						desk.Site = m.at(at, key)
+						c := (&authtest.ScanSite{Site: desk.Site}).Held(desk)
 						path := of.origin + "/wechat/scan/" + c.Ticket + "/" + of.account.AppID
-						phone.visit(path)
-						number := shownNumber.FindStringSubmatch(phone.post(path, confirmed).body)
+						phone.Visit(path)
+						number := authtest.ShownNumber.FindStringSubmatch(phone.Post(path, authtest.Confirmed).Text)
 						assert.Equal(t, i == j, number != nil, "shown to a user of shop %d by a QR code of shop %d", j, i)
 						if number != nil {
-							end := desk.post(at.origin+gate.endpoint("scan"), url.Values{"next": {at.page}, "number": {number[1]}})
-							assert.Equal(t, i == j, strings.Contains(end.body, "logged-in=true"), end.body)
+							end := desk.Post("/wechat/scan/"+at.account.AppID, url.Values{"next": {at.page}, "number": {number[1]}})
+							assert.Equal(t, i == j, strings.Contains(end.Text, "logged-in=true"), end.Text)
 						}
 					}
 				}
@@ -339,24 +345,24 @@ func TestACrossingIsCounted(t *testing.T) {
 			wrong := layout
 			wrong.shopOf = func(m *mall, r *http.Request) int { return 1 - layout.shopOf(m, r) }
 			m := newMall(t, wrong)
-			require.Contains(t, m.browser().visit(m.shops[0].origin+m.shops[0].page).body, "logged-in=true")
+			require.Contains(t, m.Browser().Visit(m.shops[0].origin+m.shops[0].page).Text, "logged-in=true")
 			assert.EqualValues(t, 1, m.crossings.Load())
 		})
 	}
 }
 
 func TestRevokingAUserOfOneAccountEndsTheSessionThatALoginToAnotherHasMovedOn(t *testing.T) {
-	sim, a, b := newShops(t)
-	s := shops(t, sim, httptest.NewUnstartedServer(nil), byPathPrefix(map[string]Account{"/a/": a, "/b/": b}))
-	visitor := s.browser()
-	visitor.visit("/a/x")
-	visitor.visit("/b/x")
-	require.Equal(t, http.StatusOK, visitor.fetch(http.MethodGet, "/a/x").StatusCode)
+	sim, a, b := authtest.NewShops(t)
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
+	visitor := s.Browser()
+	visitor.Visit("/a/x")
+	visitor.Visit("/b/x")
+	require.Equal(t, http.StatusOK, visitor.Fetch(http.MethodGet, "/a/x").StatusCode)
 
-	n, err := s.auth.RevokeUser(context.Background(), shopA, wechattest.OpenID(shopA, person(0)))
+	n, err := s.Auth.RevokeUser(context.Background(), authtest.ShopA, wechattest.OpenID(authtest.ShopA, authtest.Person(0)))
 	require.NoError(t, err)
 	assert.Positive(t, n)
-	assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/a/x").StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, visitor.Fetch(http.MethodGet, "/a/x").StatusCode)
 }
 
 // A page of one tenant posts to another tenant's host, and names its own account
@@ -364,16 +370,16 @@ func TestRevokingAUserOfOneAccountEndsTheSessionThatALoginToAnotherHasMovedOn(t 
 func TestT84_AFormOfAnotherTenantsHostIsRefusedWhicheverAccountThePathNames(t *testing.T) {
 	m := newMall(t, mallLayouts()["two hosts"])
 	attacker, victim := m.shops[0], m.shops[1]
-	b := m.browser()
-	require.Contains(t, b.visit(victim.origin+victim.page).body, "logged-in=true")
-	cookies := b.client.Jar.Cookies(mustParse(t, victim.origin))
+	b := m.Browser()
+	require.Contains(t, b.Visit(victim.origin+victim.page).Text, "logged-in=true")
+	cookies := b.Client.Jar.Cookies(authtest.MustParse(t, victim.origin))
 	form := "application/x-www-form-urlencoded"
 	tried := 0
 	for name, header := range map[string]http.Header{
 		"a browser of today":  {"Origin": {attacker.origin}, "Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}},
 		"an old browser":      {"Origin": {attacker.origin}},
-		"from the base URL":   {"Origin": {m.auth.base.String()}, "Sec-Fetch-Site": {"same-site"}},
-		"from it, of old":     {"Origin": {m.auth.base.String()}},
+		"from the base URL":   {"Origin": {m.Base.String()}, "Sec-Fetch-Site": {"same-site"}},
+		"from it, of old":     {"Origin": {m.Base.String()}},
 		"from another domain": {"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}},
 	} {
 		header.Set("Content-Type", form)
@@ -382,18 +388,18 @@ func TestT84_AFormOfAnotherTenantsHostIsRefusedWhicheverAccountThePathNames(t *t
 				tried++
 				got := m.ask(http.MethodPost, victim.origin+"/wechat/"+endpoint+"/"+account, cookies, header, "next=%2Fx")
 				assert.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, got.StatusCode, "%s: %s/%s", name, endpoint, account)
-				assert.Empty(t, got.setOf(m.sessionCookie()), "%s: %s/%s", name, endpoint, account)
+				assert.Empty(t, got.SetOf(m.SessionCookie()), "%s: %s/%s", name, endpoint, account)
 				assert.Empty(t, got.Header.Get("Location"), "%s: %s/%s", name, endpoint, account)
 			}
 		}
 	}
 	assert.Equal(t, 30, tried)
 	still := m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "")
-	require.Contains(t, still.body, "logged-in=true", "the session is still there")
+	require.Contains(t, still.Text, "logged-in=true", "the session is still there")
 
 	// The tenant's own pages end it, in browsers of today and of old.
 	own := m.ask(http.MethodPost, victim.origin+"/wechat/logout/"+victim.account.AppID, cookies, http.Header{"Origin": {victim.origin}, "Content-Type": {form}}, "")
-	assert.Equal(t, http.StatusSeeOther, own.StatusCode, own.body)
+	assert.Equal(t, http.StatusSeeOther, own.StatusCode, own.Text)
 	assert.Equal(t, http.StatusSeeOther, m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "").StatusCode)
 }
 
@@ -402,12 +408,12 @@ func TestT84_AFormOfAnotherTenantsHostIsRefusedWhicheverAccountThePathNames(t *t
 func TestT84_AFormOfTheBaseURLIsAcceptedBehindAProxyThatRewritesHost(t *testing.T) {
 	m := newMall(t, mallLayouts()["one host"])
 	at := m.shops[1]
-	b := m.browser()
-	require.Contains(t, b.visit(at.origin+at.page).body, "logged-in=true")
-	cookies := b.client.Jar.Cookies(mustParse(t, at.origin))
+	b := m.Browser()
+	require.Contains(t, b.Visit(at.origin+at.page).Text, "logged-in=true")
+	cookies := b.Client.Jar.Cookies(authtest.MustParse(t, at.origin))
 	header := http.Header{"Origin": {at.origin}, "Host": {"app:8080"}, "Content-Type": {"application/x-www-form-urlencoded"}}
 	got := m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "")
-	assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.body)
+	assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.Text)
 	header.Set("Origin", "https://evil.example")
 	assert.Equal(t, http.StatusForbidden, m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "").StatusCode)
 }

@@ -1,0 +1,130 @@
+package channels
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func TestTwoAccountsOnOneHostNeverPassEachOthersGate(t *testing.T) {
+	sim, a, b := authtest.NewShops(t)
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
+	visitor := s.Browser()
+
+	inA := visitor.Visit("/a/x")
+	require.Contains(t, inA.Text, "url=/a/x logged-in=true")
+	assert.Equal(t, http.StatusUnauthorized, visitor.Fetch(http.MethodGet, "/b/x").StatusCode, "the identity is of another account")
+	inB := visitor.Visit("/b/x")
+	require.Contains(t, inB.Text, "url=/b/x logged-in=true")
+	openid := regexp.MustCompile(`openid=\S+`)
+	assert.NotEqual(t, openid.FindString(inA.Text), openid.FindString(inB.Text))
+	assert.Equal(t, http.StatusOK, visitor.Fetch(http.MethodGet, "/a/x").StatusCode, "both are logged in now")
+	assert.Equal(t, http.StatusNotFound, visitor.Visit("/c").StatusCode)
+	assert.Equal(t, http.StatusNotFound, visitor.Visit("/wechat/login/wxnobody").StatusCode)
+}
+
+func TestAPendingLoginOfOneAccountIsWorthNothingForAnother(t *testing.T) {
+	sim, a, b := authtest.NewShops(t)
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
+	visitor := s.Browser()
+	callback := visitor.Authorize("/a/x")
+	crossed := regexp.MustCompile(authtest.ShopA).ReplaceAllString(callback, authtest.ShopB)
+	got := visitor.Step(crossed)
+	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+	assert.Zero(t, s.Exchanges())
+	assert.Contains(t, visitor.Visit(callback).Text, "url=/a/x logged-in=true")
+}
+
+func TestTwoAccountsOnTwoHosts(t *testing.T) {
+	sim, a, b := authtest.NewShops(t)
+	server := httptest.NewUnstartedServer(nil)
+	u, err := url.Parse("http://" + server.Listener.Addr().String())
+	require.NoError(t, err)
+	a.BaseURL, b.BaseURL = "http://127.0.0.1:"+u.Port(), "http://localhost:"+u.Port()
+	s := authtest.NewShopsSite(t, sim, server, authtest.ByHost(a, b))
+	visitor := s.Browser()
+
+	assert.Contains(t, visitor.Visit(a.BaseURL+"/x").Text, "url=/x logged-in=true")
+	cookie := visitor.Cookie(s.SessionCookie())
+	require.NotNil(t, cookie)
+	atB := s.Browser()
+	bURL, err := url.Parse(b.BaseURL)
+	require.NoError(t, err)
+	atB.Client.Jar.SetCookies(bURL, []*http.Cookie{{Name: cookie.Name, Value: cookie.Value, Path: "/"}})
+	assert.Equal(t, http.StatusUnauthorized, atB.Fetch(http.MethodGet, b.BaseURL+"/x").StatusCode, "a session carried over is not enough")
+	assert.Contains(t, atB.Visit(b.BaseURL+"/x").Text, "url=/x logged-in=true")
+	assert.Equal(t, "localhost:"+u.Port(), authtest.MustParse(t, atB.Trail[len(atB.Trail)-1]).Host)
+}
+
+// changing is a resolver whose one account can be changed.
+type changing struct{ account wechatauth.Account }
+
+func (c *changing) AppIDOf(*http.Request) (string, error) { return c.account.AppID, nil }
+
+func (c *changing) Account(_ context.Context, appID string) (wechatauth.Account, error) {
+	if appID != c.account.AppID {
+		return wechatauth.Account{}, errors.New("not this one")
+	}
+	return c.account, nil
+}
+
+func TestEachAccountHasItsOwnPagesAndEndpoints(t *testing.T) {
+	sim, a, b := authtest.NewShops(t)
+	elsewhere, _, _ := authtest.NewShops(t)
+	defer elsewhere.Close()
+	pages := func(text string) wechatauth.Pages {
+		return func(w io.Writer, p wechatauth.Page) error {
+			_, err := io.WriteString(w, text+" "+string(p.Reason))
+			return err
+		}
+	}
+	a.Pages = pages("the page of A")
+	b.Endpoints, b.Pages = elsewhere.Endpoints(), pages("the page of B")
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
+	sim.Fail(authtest.ExchangeEndpoint, wechattest.Errcode(45011))
+
+	assert.Equal(t, "the page of A rate_limited", s.Browser().Visit("/a/x").Text)
+	assert.Contains(t, s.Browser().Visit("/b/x").Text, "logged-in=true", "A's quota is not B's")
+	assert.Equal(t, 1, sim.Count("/sns/oauth2/access_token"))
+	assert.Equal(t, 1, elsewhere.Count("/sns/oauth2/access_token"))
+	assert.Equal(t, "the page of B callback_malformed", s.Browser().Visit("/wechat/callback/"+authtest.ShopB).Text)
+}
+
+func TestAnAccountsOtherPagesTakeEffectWithTheNextRequest(t *testing.T) {
+	sim, a, _ := authtest.NewShops(t)
+	page := func(text string) wechatauth.Pages {
+		return func(w io.Writer, _ wechatauth.Page) error { _, err := io.WriteString(w, text); return err }
+	}
+	resolver := &changing{account: a}
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), resolver)
+	for _, text := range []string{"one", "another"} {
+		resolver.account.Pages = page(text)
+		assert.Equal(t, text, s.Browser().Visit("/wechat/callback/"+authtest.ShopA).Text)
+	}
+}
+
+func TestAChangedAccountTakesEffectWithTheNextRequest(t *testing.T) {
+	sim, a, b := authtest.NewShops(t)
+	resolver := &changing{account: a}
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), resolver, wechatauth.WithEndpoints(sim.Endpoints()))
+	visitor := s.Browser()
+	assert.Contains(t, visitor.Visit("/x").Text, "logged-in=true")
+	resolver.account = b
+	assert.Contains(t, visitor.Visit("/x").Text, "logged-in=true")
+	assert.Equal(t, 2, s.Exchanges())
+	resolver.account = wechatauth.Account{AppID: authtest.ShopB}
+	assert.Equal(t, http.StatusNotFound, visitor.Visit("/x").StatusCode, "an account without a secret is none")
+	assert.Contains(t, s.Logs.String(), "both are required")
+}

@@ -1,0 +1,139 @@
+package channels
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+// tokenOf is a source of one token.
+type tokenOf string
+
+func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
+	if t == "" {
+		return client.Secret{}, errors.New("no token in this test")
+	}
+	return client.NewSecret(string(t)), nil
+}
+
+// newPlatformSite is a site of an account and a mini program that have
+// authorized a platform, and have given no secret to anybody.
+func newPlatformSite(t *testing.T, opts ...wechatauth.Option) *authtest.Site {
+	t.Helper()
+	sim := wechattest.NewServer()
+	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
+	return authtest.StartSite(t, sim, httptest.NewUnstartedServer(nil), append([]wechatauth.Option{
+		wechatauth.WithApp(wechattest.DefaultAppID, ""), wechatauth.WithMiniProgram(authtest.MiniApp, ""),
+		wechatauth.WithComponent(wechattest.DefaultComponentAppID, source),
+		wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")),
+	}, opts...)...)
+}
+
+func TestAPlatformLogsInOnBehalfOfAnAccountAndItsMiniProgram(t *testing.T) {
+	s := newPlatformSite(t, wechatauth.WithTokens(0))
+	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) {
+		_, err := s.Auth.AccessToken(r.Context())
+		fmt.Fprint(w, "token: ", err)
+	})
+	b := s.Browser()
+
+	location := b.Step("/a").Header.Get("Location")
+	assert.True(t, strings.HasSuffix(location, "&component_appid="+wechattest.DefaultComponentAppID+"#wechat_redirect"), "last, in the documented order: %s", location)
+
+	// The simulator refuses any other order, as WeChat does.
+	u := authtest.MustParse(t, location)
+	var pairs []string
+	for _, pair := range strings.Split(u.RawQuery, "&") {
+		pairs = append([]string{pair}, pairs...)
+	}
+	u.RawQuery = strings.Join(pairs, "&")
+	assert.NotContains(t, b.Step(u.String()).Header.Get("Location"), "code=")
+	assert.Contains(t, b.Step(location).Header.Get("Location"), "&appid="+wechattest.DefaultAppID, "the callback names the account")
+
+	assert.Contains(t, b.Visit("/a").Text, "logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
+	assert.Equal(t, 1, s.Sim.Count("/sns/oauth2/component/access_token"))
+	assert.Contains(t, b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}})).Text, "nickname="+authtest.Person(0))
+	assert.Contains(t, b.Visit("/token").Text, "token: <nil>")
+	s.Clock.Advance(116 * time.Minute)
+	s.Sim.Advance(116 * time.Minute)
+	assert.Contains(t, b.Visit("/token").Text, "token: <nil>")
+	assert.Equal(t, 1, s.Sim.Count("/sns/oauth2/component/refresh_token"))
+	assert.Zero(t, s.Exchanges()+s.Sim.Count("/sns/oauth2/refresh_token"), "nothing was asked without the platform")
+}
+
+func TestAPlatformsMiniProgramLogsInAndOpensItsData(t *testing.T) {
+	s := newPlatformSite(t)
+	s.Handle("/data", func(w http.ResponseWriter, r *http.Request) {
+		m, err := s.Auth.MiniProgram(r.Context())
+		if err == nil {
+			_, err = m.Decrypt(r.Context(), r.FormValue("data"), r.FormValue("iv"))
+		}
+		fmt.Fprint(w, "data: ", err)
+	})
+	token := s.MiniLogin(authtest.Person(0))
+	payload := s.Sim.UserPayload(authtest.MiniApp, authtest.Person(0))
+	got := s.Request(http.MethodGet, "/data?"+url.Values{"data": {payload.EncryptedData}, "iv": {payload.IV}}.Encode(), token, "")
+	assert.Equal(t, "data: <nil>", got.Text)
+	assert.Equal(t, 1, s.Sim.Count("/sns/component/jscode2session"))
+	assert.Zero(t, s.Sim.Count("/sns/jscode2session"))
+}
+
+func TestManyAccountsLogInThroughOnePlatform(t *testing.T) {
+	kinds := func(appID string) wechattest.Account {
+		return wechattest.Account{AppID: appID, Secret: "not-given-to-us", Kind: wechattest.OfficialAccount, Platforms: []string{wechattest.DefaultComponentAppID}}
+	}
+	sim := wechattest.NewServer(wechattest.WithAccount(append(wechattest.DefaultAccounts(), kinds(authtest.ShopA), kinds(authtest.ShopB))...))
+	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": {AppID: authtest.ShopA}, "/b/": {AppID: authtest.ShopB}}),
+		wechatauth.WithComponent(wechattest.DefaultComponentAppID, source), wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
+	visitor := s.Browser()
+	for path, appID := range map[string]string{"/a/x": authtest.ShopA, "/b/x": authtest.ShopB} {
+		assert.Contains(t, visitor.Visit(path).Text, "logged-in=true openid="+wechattest.OpenID(appID, authtest.Person(0)))
+	}
+	assert.Equal(t, 2, sim.Count("/sns/oauth2/component/access_token"))
+}
+
+func TestAnAccountWithASecretOfItsOwnNeedsNoPlatform(t *testing.T) {
+	s := newPlatformSite(t, wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret))
+	s.MiniLogin(authtest.Person(0))
+	assert.Equal(t, 1, s.Sim.Count("/sns/jscode2session"))
+	assert.Zero(t, s.Sim.Count("/sns/component/jscode2session"))
+}
+
+// A platform without a token, or with one that WeChat does not take, fails the
+// login and tells nobody the token.
+func TestAPlatformsTroubleFailsTheLoginOnly(t *testing.T) {
+	for name, tt := range map[string]struct {
+		source tokenOf
+		status int
+	}{
+		"no token":     {"", http.StatusBadGateway},
+		"a wrong one":  {"component-token-that-is-wrong", http.StatusInternalServerError},
+		"another kind": {"an access token\r\nX-Injected: 1", http.StatusInternalServerError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newPlatformSite(t, wechatauth.WithComponent(wechattest.DefaultComponentAppID, tt.source))
+			got := s.Browser().Visit("/a")
+			assert.Equal(t, tt.status, got.StatusCode)
+			mini := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+			assert.Equal(t, tt.status, mini.StatusCode)
+			if tt.source != "" {
+				assert.NotContains(t, got.Text+mini.Text+s.Logs.String(), string(tt.source))
+			}
+			assert.Contains(t, s.Browser().Visit("/public").Text, "logged-in=false", "the rest goes on")
+		})
+	}
+}

@@ -1,0 +1,745 @@
+package channels
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"html"
+	"io"
+	"net/http"
+	"net/url"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
+	s := authtest.NewScanSite(t, wechatauth.WithScanPlace(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(desk, "/orders?id=7")
+	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(desk))
+	assert.NotContains(t, desk.Visit("/public").Text, "logged-in=true")
+
+	s.Clock.Advance(20 * time.Second)
+	s.Scan(phone, path)
+	confirm := phone.Visit(path)
+	assert.Contains(t, confirm.Text, "Chrome · Windows")
+	assert.Contains(t, confirm.Text, "<dd>杭州"+strings.Repeat("x", 58)+"</dd>")
+	assert.Contains(t, confirm.Text, "20 秒前")
+	assert.Equal(t, "same-origin", confirm.Header.Get("Referrer-Policy"))
+	assert.Equal(t, `{"state":"scanned"}`, s.StatusOf(desk))
+	assert.Contains(t, desk.Collect("/orders?id=7").Text, `data-state="scanned"`)
+
+	number := s.Confirm(phone, path)
+	assert.Equal(t, number, s.Confirm(phone, path), "a form sent again shows the same")
+	assert.Equal(t, `{"state":"confirmed"}`, s.StatusOf(desk))
+	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false")
+	form := desk.Collect("/orders?id=7")
+	assert.Contains(t, form.Text, `<input type="hidden" name="next" value="/orders?id=7">`)
+	assert.Contains(t, form.Text, `<input id="number" name="number"`)
+	assert.Equal(t, "same-origin", form.Header.Get("Referrer-Policy"))
+	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false", "the phone's number is asked for")
+
+	done := desk.Enter("/orders?id=7", " "+number+" ")
+	assert.Contains(t, done.Text, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
+	assert.Contains(t, phone.Visit(path).Text, "电脑已登录")
+	assert.Contains(t, done.Text, "scope=snsapi_base")
+	assert.Nil(t, desk.Cookie(s.Cookies.ScanName()))
+	assert.Contains(t, phone.Visit("/public").Text, "logged-in=true", "the phone has a session of its own")
+	assert.NotEqual(t, phone.Cookie(s.SessionCookie()).Value, desk.Cookie(s.SessionCookie()).Value)
+	assert.NotContains(t, s.Logs.String(), c.Ticket)
+	assert.Contains(t, s.Logs.String(), "channel=scan")
+}
+
+// Another account in the same browser: a browser that is logged in gets a QR code
+// if its user asks for one, and the session stays until another one is saved.
+func TestScanAgain(t *testing.T) {
+	const again = "/wechat/login?next=%2Fa&again=1"
+	s := authtest.NewScanSite(t)
+	desk, alice, bob := s.Desk(), s.PhoneOf(authtest.Person(0)), s.PhoneOf(authtest.Person(1))
+	path, _ := s.Show(desk, "/a")
+	s.Scan(alice, path)
+	require.Contains(t, desk.Enter("/a", s.Confirm(alice, path)).Text, "openid="+authtest.AliceOpenID)
+
+	for _, site := range []string{"cross-site", "same-site"} {
+		desk.Header.Set("Sec-Fetch-Site", site)
+		desk.Header.Set("Sec-Fetch-Mode", "navigate")
+		desk.Header.Set("Sec-Fetch-Dest", "document")
+		assert.Contains(t, desk.Visit("/wechat/scan?next=%2Fa&again=1").Text, "url=/a logged-in=true", site)
+	}
+	for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"} {
+		desk.Header.Del(name)
+	}
+
+	path, c := s.Show(desk, again)
+	assert.Empty(t, c.OpenID, "another user may confirm")
+	s.Scan(bob, path)
+	assert.Contains(t, desk.Collect("/a").Text, `data-state="scanned"`, "the page waits, though the browser is logged in")
+	assert.Contains(t, desk.Visit("/b").Text, "openid="+authtest.AliceOpenID)
+	number := s.Confirm(bob, path)
+	failed := desk.Enter("/a", authtest.WrongNumber(number))
+	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonScanNumber), failed.Text)
+	assert.Contains(t, failed.Text, `href="/wechat/scan?next=%2Fa&amp;again=1"`)
+	assert.Contains(t, desk.Visit("/b").Text, "openid="+authtest.AliceOpenID)
+
+	path, _ = s.Show(desk, "/wechat/scan?next=%2Fa&again=1")
+	s.Scan(bob, path)
+	assert.Contains(t, desk.Enter("/a", s.Confirm(bob, path)).Text, "url=/a logged-in=true openid="+authtest.BobOpenID)
+	assert.Contains(t, desk.Visit("/wechat/scan?next=%2Fa").Text, "url=/a logged-in=true openid="+authtest.BobOpenID, "without again the session is enough")
+}
+
+func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(desk, "/profile")
+	button := phone.Visit(path)
+	require.Contains(t, button.Text, `<form method="post" action="/wechat/upgrade">`)
+	consent := phone.Post("/wechat/upgrade", url.Values{"next": {path}})
+	require.Equal(t, s.Sim.URL, consent.Request.URL.Scheme+"://"+consent.Request.URL.Host)
+	s.Sim.Hold(authtest.Person(0))
+	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
+	require.NoError(t, err)
+	assert.Contains(t, phone.Visit(callback).Text, authtest.ScanButton)
+	assert.Contains(t, desk.Enter("/profile", s.Confirm(phone, path)).Text, "url=/profile logged-in=true")
+	assert.Contains(t, desk.Visit("/profile").Text, "nickname="+authtest.Person(0))
+}
+
+// scanAttack is tried between a desk that shows a QR code and the phone of its
+// owner. It returns whether it was refused.
+type scanAttack func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool
+
+func scanAttacks() map[string]scanAttack {
+	return map[string]scanAttack{
+		"scanned after two minutes": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Clock.Advance(scan.TTL)
+			return authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanExpired) && authtest.RefusedFor(desk.Collect("/a"), wechatauth.ReasonScanExpired)
+		},
+		"confirmed after two minutes": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			s.Clock.Advance(scan.TTL)
+			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanExpired)
+		},
+		"typed long after it was confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			s.Clock.Advance(scan.TTL + scan.Grace + time.Second)
+			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonScanExpired)
+		},
+		"scanned again after the login": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			desk.Enter("/a", s.Confirm(phone, path))
+			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanUsed)
+		},
+		"typed again with a copied cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			thief := s.Desk()
+			thief.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			desk.Enter("/a", n)
+			// As when the outcome, kept a minute for tabs of the same browser, is gone.
+			outcome := singleflight.Key(s.AppID, "scan "+c.State)
+			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
+			return authtest.RefusedFor(thief.Enter("/a", n), wechatauth.ReasonScanUsed) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
+		},
+		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			thief := s.Desk()
+			thief.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			desk.Enter("/a", n)
+			return authtest.RefusedFor(thief.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
+		},
+		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			guess := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber)
+			return guess && authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanNumber) && authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonScanExpired)
+		},
+		"a second number after a wrong one, with a kept cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			kept := s.Desk()
+			kept.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			first := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber)
+			outcome := singleflight.Key(s.AppID, "scan "+c.State)
+			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
+			return first && authtest.RefusedFor(kept.Enter("/a", n), wechatauth.ReasonScanUsed)
+		},
+		"a picture of the whole screen of the browser": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			before := desk.Collect("/a").Text
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			return !strings.Contains(before, ">"+n+"<") && !strings.Contains(desk.Collect("/a").Text, ">"+n+"<")
+		},
+		"no number": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			s.Confirm(phone, path)
+			return authtest.RefusedFor(desk.Enter("/a", ""), wechatauth.ReasonScanNumber)
+		},
+		"a number before the phone has confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			got := desk.Enter("/a", "0000")
+			return strings.Contains(got.Text, `data-state="scanned"`) && s.StatusOf(desk) == `{"state":"scanned"}`
+		},
+		"the number of another QR code": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			second := s.Desk()
+			other, _ := s.Show(second, "/b")
+			s.Scan(phone, path)
+			s.Scan(phone, other)
+			n, m := s.Confirm(phone, path), s.Confirm(phone, other)
+			for n == m {
+				third, _ := s.Show(s.Desk(), "/c")
+				s.Scan(phone, third)
+				m = s.Confirm(phone, third)
+			}
+			return authtest.RefusedFor(desk.Enter("/a", m), wechatauth.ReasonScanNumber)
+		},
+		"another desk with a QR code of its own": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			elsewhere := s.Desk()
+			s.Show(elsewhere, "/b")
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			return s.StatusOf(elsewhere) == `{"state":"waiting"}` && strings.Contains(elsewhere.Enter("/b", n).Text, `data-state="waiting"`)
+		},
+		"another desk without a cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			elsewhere := s.Desk()
+			return s.StatusOf(elsewhere) == `{"state":"scan_expired"}` && authtest.RefusedFor(elsewhere.Enter("/a", n), wechatauth.ReasonScanExpired)
+		},
+		"the cookie under another name": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			elsewhere := s.Desk()
+			s.Show(elsewhere, "/b")
+			elsewhere.SetCookie(s.Cookies.TrailName(), desk.Cookie(s.Cookies.ScanName()).Value)
+			s.Scan(phone, path)
+			elsewhere.Enter("/a", s.Confirm(phone, path))
+			return !strings.Contains(elsewhere.Visit("/public").Text, "logged-in=true")
+		},
+		"somebody else scans what is scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanForeign)
+		},
+		"somebody else confirms what is scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			foreign := s.PhoneOf(authtest.Person(1))
+			foreign.Visit("/a")
+			return authtest.RefusedFor(foreign.Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign) && s.StatusOf(desk) == `{"state":"scanned"}`
+		},
+		"somebody else opens what is confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			s.Confirm(phone, path)
+			other := s.PhoneOf(authtest.Person(1))
+			other.Visit("/a")
+			return authtest.RefusedFor(other.Visit(path), wechatauth.ReasonScanUsed) && authtest.RefusedFor(s.Browser().Visit(path), wechatauth.ReasonScanUsed)
+		},
+		"confirmed without having been scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			phone.Visit("/a")
+			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign) && s.StatusOf(desk) == `{"state":"waiting"}`
+		},
+		"typed after the phone's user was revoked": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
+			require.NoError(s.T, err)
+			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown) && !strings.Contains(desk.Visit("/public").Text, "logged-in=true")
+		},
+		"typed after a logout on the phone": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			phone.Post("/wechat/logout", nil)
+			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown)
+		},
+		"confirmed by nobody": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			return authtest.RefusedFor(s.Browser().Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign) && authtest.RefusedFor(desk.Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign)
+		},
+		"confirmed by a browser that was logged in by a scan": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			desk.Enter("/a", s.Confirm(phone, path))
+			next, _ := s.Show(s.Desk(), "/b")
+			return authtest.RefusedFor(desk.Post(next, authtest.Confirmed), wechatauth.ReasonScanForeign)
+		},
+		"refused, then confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			no := authtest.RefusedFor(phone.Post(path, url.Values{"refuse": {"1"}}), wechatauth.ReasonRefusedByUser)
+			return no && authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanUsed) && authtest.RefusedFor(desk.Collect("/a"), wechatauth.ReasonRefusedByUser)
+		},
+		"confirmed, then refused": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			got := phone.Post(path, url.Values{"refuse": {"1"}})
+			return strings.Contains(got.Text, n) && !strings.Contains(desk.Visit("/public").Text, "logged-in=true")
+		},
+		"neither confirmed nor refused": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			return strings.Contains(phone.Post(path, nil).Text, authtest.ScanButton) && s.StatusOf(desk) == `{"state":"scanned"}`
+		},
+		"confirmed by a form of another site": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			return authtest.RefusedFor(foreignForm(phone, path, authtest.Confirmed), wechatauth.ReasonCrossOrigin) && s.StatusOf(desk) == `{"state":"scanned"}`
+		},
+		"the number by a form of another site": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			return authtest.RefusedFor(foreignForm(desk, "/wechat/scan", url.Values{"number": {n}}), wechatauth.ReasonCrossOrigin) && s.StatusOf(desk) == `{"state":"confirmed"}`
+		},
+		"a ticket that was guessed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			return authtest.RefusedFor(phone.Visit("/wechat/scan/"+scan.TicketOf(flow.NewKey())), wechatauth.ReasonScanExpired)
+		},
+		"the state of a ticket that the phone's page has not sealed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Clock.Advance(scan.Pause)
+			return phone.Fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).Text == `{"state":"scan_expired"}`
+		},
+		"a confirmation written into the store": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			box, err := seal.New("kept", []byte("not the key of this site"))
+			require.NoError(s.T, err)
+			mark := scan.Mark("end", c.Ticket)
+			forged := box.Seal([]byte(`{"i":"{}","n":"0000"}`), mark)
+			require.NoError(s.T, s.Marks().PutMark(context.Background(), mark, []byte(forged), time.Minute))
+			return authtest.RefusedFor(desk.Enter("/a", "0000"), wechatauth.ReasonScanExpired)
+		},
+		"every mark of the ticket put in the place of every other": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			ctx, marks := context.Background(), s.Marks()
+			ended := scan.Mark("end", c.Ticket)
+			places := []string{scan.Mark("record", c.Ticket), scan.Mark("by", c.Ticket), ended, scan.Mark("state", c.Ticket)}
+			end, _, err := marks.Mark(ctx, ended)
+			require.NoError(s.T, err)
+			refused := true
+			for _, from := range places {
+				value, found, err := marks.Mark(ctx, from)
+				require.NoError(s.T, err)
+				require.True(s.T, found)
+				if from == ended {
+					continue
+				}
+				require.NoError(s.T, marks.PutMark(ctx, ended, value, time.Minute))
+				refused = refused && !strings.Contains(withCookiesOf(s, desk).Enter("/a", n).Text, "logged-in=true")
+			}
+			shown := strings.Contains(string(end), n) || strings.Contains(string(end), wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
+			return refused && !shown
+		},
+	}
+}
+
+// foreignForm posts a form as another site's page would make the browser do it.
+func foreignForm(b *authtest.Browser, path string, values url.Values) authtest.Answer {
+	return b.Do(b.Client, http.MethodPost, path, strings.NewReader(values.Encode()), http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"},
+	})
+}
+
+// withCookiesOf is another browser with a copy of the scan cookie.
+func withCookiesOf(s *authtest.ScanSite, b *authtest.Browser) *authtest.Browser {
+	other := s.Desk()
+	other.SetCookie(s.Cookies.ScanName(), b.Cookie(s.Cookies.ScanName()).Value)
+	return other
+}
+
+func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
+	attacks, refused := 0, 0
+	for name, attack := range scanAttacks() {
+		attacks++
+		t.Run(name, func(t *testing.T) {
+			s := authtest.NewScanSite(t)
+			desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+			path, c := s.Show(desk, "/a")
+			if assert.True(t, attack(s, desk, phone, path, c)) {
+				refused++
+			}
+			assert.NotContains(t, s.Logs.String(), c.Ticket)
+		})
+	}
+	assert.Equal(t, attacks, refused)
+	t.Logf("scan-attacks %d refused %d", attacks, refused)
+}
+
+func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk := s.Desk()
+	path, _ := s.Show(desk, "/a")
+	phone := s.PhoneOf(authtest.Person(0))
+	s.Scan(phone, path)
+	require.Contains(t, desk.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
+
+	path, _ = s.Show(desk, "/profile")
+	stranger := s.PhoneOf(authtest.Person(1))
+	require.Contains(t, stranger.Visit(path).Text, "/wechat/upgrade")
+	consent := stranger.Post("/wechat/upgrade", url.Values{"next": {path}})
+	s.Sim.Hold(authtest.Person(1))
+	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
+	require.NoError(t, err)
+	stranger.Visit(callback)
+	assert.True(t, authtest.RefusedFor(desk.Enter("/profile", s.Confirm(stranger, path)), wechatauth.ReasonIdentityMismatch))
+	assert.True(t, authtest.RefusedFor(stranger.Visit(path), wechatauth.ReasonIdentityMismatch), "the phone shows why")
+	assert.Contains(t, desk.Visit("/a").Text, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)), "the session stays with whom it was")
+}
+
+func TestAPhoneWhoseCodeWasUsedComesBackToTheConfirmation(t *testing.T) {
+	s := authtest.NewScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan, environment.WeChatWindows: environment.LoginScan}))
+	path, _ := s.Show(s.Desk(), "/a")
+	phone := s.PhoneOf(authtest.Person(0)).As(wechattest.Windows)
+	s.Sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163))
+	s.Scan(phone, path)
+	assert.Equal(t, 2, s.Exchanges())
+
+	second := s.PhoneOf(authtest.Person(1)).As(wechattest.Windows)
+	path, _ = s.Show(s.Desk(), "/a")
+	s.Sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163), wechattest.Errcode(40163))
+	failed := second.Visit(path)
+	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonCodeUsed), failed.Text)
+	again := regexp.MustCompile(`href="(/wechat/login[^"]*)"`).FindStringSubmatch(failed.Text)
+	require.NotNil(t, again)
+	s.Scan(second, html.UnescapeString(again[1])) // and so does who tries again himself
+}
+
+func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
+	var shown wechatauth.Page
+	s := authtest.NewScanSite(t, wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
+		shown = p
+		return errors.New("the default page, please")
+	}))
+	desk := s.Desk()
+	path, _ := s.Show(desk, "/a")
+	assert.Equal(t, wechatauth.PageScan, shown.Kind)
+	assert.Equal(t, s.Base.String()+path, shown.URL)
+	assert.Equal(t, page.QRCode(shown.URL), shown.QR)
+}
+
+func TestOnlyWeChatOpensTheQRCode(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	path, _ := s.Show(s.Desk(), "/a")
+	camera := s.Browser().As(authtest.SafariPhone).Visit(path)
+	assert.Equal(t, http.StatusForbidden, camera.StatusCode)
+	assert.Contains(t, camera.Text, s.Base.String()+path, "to open in WeChat")
+	assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan?next=/a").Text, "url=/a logged-in=true", "the desk's page in WeChat is a login")
+	assert.Equal(t, http.StatusNotFound, authtest.NewSite(t).Browser().Visit("/wechat/scan?next=/a").StatusCode)
+}
+
+func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
+	var channels sync.Map
+	s := authtest.NewScanSite(t, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
+		channels.Store(id.Channel, true)
+		if id.Channel == wechatauth.ChannelScan {
+			return fmt.Errorf("not on a desk: %w", wechatauth.ErrForbidden)
+		}
+		return nil
+	}))
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(desk, "/a")
+	s.Scan(phone, path)
+	got := desk.Enter("/a", s.Confirm(phone, path))
+	assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonNotAuthorized), got.Text)
+	_, heard := channels.Load(wechatauth.ChannelScan)
+	assert.True(t, heard)
+	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false")
+}
+
+func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
+	var s *authtest.ScanSite
+	s = authtest.NewScanSite(t, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
+		if id.Channel == wechatauth.ChannelScan {
+			s.Redis.Do("CONFIG", "SET", "maxmemory", "1")
+		}
+		return nil
+	}))
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(desk, "/orders?id=7")
+	s.Scan(phone, path)
+	got := desk.Enter("/orders?id=7", s.Confirm(phone, path))
+	assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+	assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonStoreUnavailable), got.Text)
+	assert.Contains(t, s.Logs.String(), "reason=store_unavailable")
+	assert.Contains(t, html.UnescapeString(got.Text), `href="/wechat/login?next=%2Forders%3Fid%3D7&again=1"`)
+
+	s.Redis.Do("CONFIG", "SET", "maxmemory", "0")
+	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false", "the QR code is spent")
+	assert.Equal(t, http.StatusOK, desk.Visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").StatusCode)
+	assert.NotEqual(t, c.Ticket, s.Held(desk).Ticket, "the button leads to a new one")
+}
+
+// deafWhenArmed obeys one PutMarkNX and does not say so.
+type deafWhenArmed struct {
+	*store.Memory
+	armed atomic.Bool
+}
+
+func (d *deafWhenArmed) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	won, err := d.Memory.PutMarkNX(ctx, key, value, ttl)
+	if d.armed.CompareAndSwap(true, false) {
+		return false, authtest.ErrBroken
+	}
+	return won, err
+}
+
+func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
+	kept := &deafWhenArmed{}
+	s := &authtest.ScanSite{Site: authtest.NewSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}), authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+		kept.Memory = store.NewMemory(store.WithClock(now))
+		return wechatauth.WithStore(kept)
+	}))}
+	s.Wait = s.WaitOut()
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(desk, "/a")
+	s.Scan(phone, path)
+	n := s.Confirm(phone, path)
+	kept.armed.Store(true)
+	require.Equal(t, http.StatusServiceUnavailable, desk.Enter("/a", n).StatusCode)
+	assert.Contains(t, desk.Enter("/a", n).Text, "url=/a logged-in=true")
+}
+
+func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(desk, "/a")
+	s.Scan(phone, path)
+	s.Confirm(phone, path)
+	desk.Post("/wechat/logout", nil)
+	next := desk.Visit("/wechat/login?next=/b")
+	assert.NotContains(t, next.Text, "logged-in=true")
+	assert.NotEqual(t, c.Ticket, s.Held(desk).Ticket, "the next person gets a QR code of his own")
+}
+
+func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(desk, "/a")
+	second, _ := s.Show(desk, "/b")
+	require.Equal(t, path, second)
+	s.Scan(phone, path)
+	n := s.Confirm(phone, path)
+
+	cookie := desk.Cookie(s.Cookies.ScanName()).Value
+	got := make(chan string, 2)
+	for _, target := range []string{"/a", "/b"} {
+		tab := s.Desk()
+		tab.SetCookie(s.Cookies.ScanName(), cookie)
+		go func() { got <- tab.Enter(target, n).Text }()
+	}
+	all := <-got + <-got
+	assert.Contains(t, all, "url=/a logged-in=true")
+	assert.Contains(t, all, "url=/b logged-in=true")
+}
+
+// Two hundred browsers show a QR code while all codes are scanned, confirmed and
+// used, by as many requests at a time as the machine can serve. The store has the
+// time that a busy machine needs: a second, its default, is too little for a
+// process that waits for its turn.
+func TestTwoHundredScansAtOnce(t *testing.T) {
+	const scans = 200
+	atATime := 2 * runtime.GOMAXPROCS(0)
+	patient := func(pool *redis.Pool) wechatauth.Option {
+		return wechatauth.WithStore(store.New(pool, store.WithTimeout(time.Minute)))
+	}
+	s := authtest.NewScanSiteWith(t, patient, authtest.WithScanLook(time.Minute))
+	var done atomic.Int64
+	var steps [3]sync.WaitGroup // no one goes on before all have come so far
+	for i := range steps {
+		steps[i].Add(scans)
+	}
+	var all sync.WaitGroup
+	gate := make(chan struct{}, atATime)
+	meet := func(i int) {
+		<-gate
+		steps[i].Done()
+		steps[i].Wait()
+		gate <- struct{}{}
+	}
+	for i := range scans {
+		all.Go(func() {
+			gate <- struct{}{}
+			defer func() { <-gate }()
+			desk, phone, target := s.Desk(), s.PhoneOf(authtest.Person(i%2)), fmt.Sprintf("/a?n=%d", i)
+			path, _ := s.Show(desk, target)
+			meet(0)
+			s.Scan(phone, path)
+			meet(1)
+			n := s.Confirm(phone, path)
+			meet(2)
+			want := "url=" + target + " logged-in=true openid=" + wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(i%2))
+			if got := desk.Enter(target, n); assert.True(t, strings.Contains(got.Text, want), "%d: %s", i, got.Status) {
+				done.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	assert.EqualValues(t, scans, done.Load())
+}
+
+// reads is how many GETs Redis has executed.
+func reads(s *authtest.ScanSite) (n int64) {
+	s.T.Helper()
+	stats, err := redis.String(s.Redis.Do("INFO", "commandstats"), nil)
+	require.NoError(s.T, err)
+	if m := regexp.MustCompile(`cmdstat_get:calls=(\d+)`).FindStringSubmatch(stats); m != nil {
+		n, err = strconv.ParseInt(m[1], 10, 64)
+		require.NoError(s.T, err)
+	}
+	return n
+}
+
+// However many requests ask about one QR code, an instance looks twice a second.
+func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk := s.Desk()
+	path, _ := s.Show(desk, "/a")
+	phone := s.PhoneOf(authtest.Person(0))
+	s.Scan(phone, path)
+	s.Confirm(phone, path)
+	sealed := regexp.MustCompile(`data-status="([^"]+)"`).FindStringSubmatch(phone.Visit(path).Text)
+	require.NotNil(t, sealed)
+	polls := map[string]func() string{
+		"browser": func() string { return desk.Fetch(http.MethodGet, "/wechat/scan/status").Text },
+		"phone":   func() string { return phone.Fetch(http.MethodGet, html.UnescapeString(sealed[1])).Text },
+	}
+	for name, poll := range polls {
+		before := reads(s)
+		for range 3 {
+			s.Clock.Advance(scan.Pause)
+			var all sync.WaitGroup
+			for range 50 {
+				all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`, poll()) })
+			}
+			all.Wait()
+		}
+		assert.EqualValues(t, 3, reads(s)-before, name)
+	}
+	before := reads(s)
+	stranger := s.Desk()
+	for range 5 {
+		assert.Equal(t, `{"state":"scan_expired"}`, s.StatusOf(stranger))
+	}
+	assert.EqualValues(t, before, reads(s), "without a ticket of its own a request costs nothing")
+}
+
+func TestAFrozenStoreHoldsNoPollAndNoPage(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk := s.Desk()
+	s.Show(desk, "/a")
+	s.Redis.Freeze()
+	for range 3 {
+		s.Clock.Advance(scan.Pause)
+		assert.Equal(t, http.StatusServiceUnavailable, desk.Fetch(http.MethodGet, "/wechat/scan/status").StatusCode)
+	}
+	assert.Equal(t, http.StatusServiceUnavailable, desk.Visit("/wechat/scan?next=/a").StatusCode)
+	s.Redis.Thaw()
+	assert.Equal(t, http.StatusOK, desk.Visit("/a").StatusCode)
+	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(desk))
+}
+
+func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	page := s.Desk().Visit("/a")
+	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(page.Text, -1)
+	require.Len(t, scripts, 1)
+	assert.Equal(t, "default-src 'none'; style-src "+authtest.CSPHash(authtest.StyleOf(t))+"; script-src "+authtest.CSPHash(scripts[0][1])+
+		"; connect-src 'self'; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", page.Header.Get("Content-Security-Policy"))
+	assert.Contains(t, page.Text, `<noscript><meta http-equiv="refresh" content="3; url=/wechat/scan?next=%2Fa&amp;wait=1"></noscript>`, "without script")
+}
+
+func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsShown(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	got := s.Desk().Step("/orders?id=7")
+	assert.Equal(t, "/wechat/scan?next=%2Forders%3Fid%3D7", got.Header.Get("Location"))
+	assert.EqualValues(t, 0, s.Redis.Do("DBSIZE"))
+	desk := s.Desk()
+	for range 3 {
+		desk.Visit("/orders?id=7")
+	}
+	assert.EqualValues(t, 1, s.Redis.Do("DBSIZE"), "one mark for one QR code")
+}
+
+// The numbers are written out here, so that changing one is noticed.
+func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	longestLife := func() (longest int64) {
+		for _, key := range s.Redis.Do("KEYS", "wechat:mark:*").([]any) {
+			left := s.Redis.Do("PTTL", string(key.([]byte))).(int64)
+			require.Positive(t, left, "no mark stays")
+			longest = max(longest, left)
+		}
+		return longest
+	}
+	desk := s.Desk()
+	path, c := s.Show(desk, "/a")
+	ticket, err := base64.RawURLEncoding.DecodeString(c.Ticket)
+	require.NoError(t, err)
+	assert.Len(t, ticket, 16)
+	s.Clock.Advance(time.Minute + 59*time.Second)
+	phone := s.PhoneOf(authtest.Person(0))
+	s.Scan(phone, path)
+	n := s.Confirm(phone, path)
+	assert.LessOrEqual(t, longestLife(), int64(180_000))
+	s.Clock.Advance(time.Minute)
+	assert.Contains(t, desk.Enter("/a", n).Text, "logged-in=true")
+	assert.Equal(t, 500*time.Millisecond, scan.Pause)
+
+	late, _ := s.Show(s.Desk(), "/a")
+	s.Clock.Advance(2 * time.Minute)
+	assert.True(t, authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(late), wechatauth.ReasonScanExpired))
+}
+
+// A screenshot of the browser, taken at any time, shows nothing that logs it in.
+func TestT96_NoPageOfTheBrowserHoldsTheNumber(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	phone := s.PhoneOf(authtest.Person(0))
+	pages, numbers := map[string]bool{}, map[string]bool{}
+	for range 5 {
+		desk := s.Desk()
+		path, _ := s.Show(desk, "/a")
+		waiting := desk.Collect("/a")
+		s.Scan(phone, path)
+		scanned := desk.Collect("/a")
+		n := s.Confirm(phone, path)
+		form := desk.Collect("/a")
+		for _, page := range []authtest.Answer{waiting, scanned, form} {
+			assert.NotContains(t, page.Text+fmt.Sprint(page.Header), ">"+n+"<")
+		}
+		pages[form.Text] = true
+		numbers[n] = true
+	}
+	require.Greater(t, len(numbers), 1)
+	assert.Len(t, pages, 1, "the form is the same for every number")
+}
+
+// The number decides, and one try is all there is.
+func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
+	s := authtest.NewScanSite(t)
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(desk, "/a")
+	s.Scan(phone, path)
+	n := s.Confirm(phone, path)
+	kept := withCookiesOf(s, desk)
+	require.True(t, authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber))
+	assert.Nil(t, desk.Cookie(s.Cookies.ScanName()))
+	assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanNumber), "the phone is told")
+	for range 3 {
+		s.Clock.Advance(authtest.FailureTTL + time.Second)
+		assert.NotContains(t, kept.Enter("/a", n).Text, "logged-in=true")
+	}
+	next, _ := s.Show(desk, "/a")
+	assert.NotEqual(t, path, next, "there is a new QR code")
+	s.Scan(phone, next)
+	assert.Contains(t, desk.Enter("/a", s.Confirm(phone, next)).Text, "logged-in=true")
+}

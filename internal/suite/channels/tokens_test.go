@@ -1,0 +1,238 @@
+package channels
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
+	redis := redistest.Start(t)
+	sim := wechattest.NewServer()
+	clock := authtest.NewClock()
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithTokens(0), wechatauth.WithEndpoints(sim.Endpoints()), authtest.WithClock(clock.Now))
+	defer sim.Close()
+	var token client.Secret
+	var failed error
+	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) { token, failed = s.Auth.AccessToken(r.Context()) })
+	user := wechattest.DefaultAppID + " " + wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0))
+	marks := store.New(redis.Pool())
+	b := s.Browser()
+	b.Visit("/a")
+
+	b.Visit("/token")
+	require.NoError(t, failed)
+	first := token
+	assert.NotEmpty(t, first)
+	sealed, found, err := marks.Mark(t.Context(), "tokens "+user)
+	require.NoError(t, err)
+	require.True(t, found)
+	ring, err := seal.New("kept", []byte(wechattest.DefaultSecret))
+	require.NoError(t, err)
+	plain, err := ring.Open(string(sealed), "tokens", user)
+	require.NoError(t, err)
+	var kept struct {
+		Refresh string `json:"r"`
+	}
+	require.NoError(t, json.Unmarshal(plain, &kept))
+	require.NotEmpty(t, kept.Refresh)
+	for _, key := range redis.Do("KEYS", "*").([]any) {
+		if kind := redis.Do("TYPE", string(key.([]byte))); kind == "string" {
+			value := string(redis.Do("GET", string(key.([]byte))).([]byte))
+			assert.NotContains(t, value, first.Reveal(), "sealed")
+			assert.NotContains(t, value, kept.Refresh, "sealed")
+		}
+	}
+	clock.Advance(116 * time.Minute)
+	sim.Advance(116 * time.Minute)
+	b.Visit("/token")
+	require.NoError(t, failed)
+	assert.Equal(t, 1, sim.Count("/sns/oauth2/refresh_token"))
+	longest := int64(0) // the tokens' mark: all others are of minutes
+	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
+		longest = max(longest, redis.Do("PTTL", string(key.([]byte))).(int64))
+	}
+	assert.LessOrEqual(t, longest, (30*24*time.Hour - 116*time.Minute).Milliseconds(), "refreshing does not extend the refresh_token")
+	assert.Greater(t, longest, (29 * 24 * time.Hour).Milliseconds())
+
+	_, err = s.Auth.RevokeUser(t.Context(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
+	require.NoError(t, err)
+	_, found, err = marks.Mark(t.Context(), "tokens "+user)
+	require.NoError(t, err)
+	assert.False(t, found, "who is revoked leaves no tokens")
+
+	s.Browser().Visit("/token")
+	assert.ErrorIs(t, failed, wechatauth.ErrNoTokens)
+}
+
+func TestWithoutTheOptionNoTokenIsKept(t *testing.T) {
+	s := authtest.NewSite(t)
+	var failed error
+	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.Auth.AccessToken(r.Context()) })
+	b := s.Browser()
+	b.Visit("/a")
+	b.Visit("/token")
+	assert.ErrorIs(t, failed, wechatauth.ErrNoTokens)
+}
+
+func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
+	s := authtest.NewSite(t, wechatauth.WithTokens(24*time.Hour), wechatauth.WithLifetime(30*24*time.Hour))
+	b := s.Browser()
+	b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	require.Equal(t, 1, s.Sim.Count("/sns/userinfo"))
+
+	s.Clock.Advance(23 * time.Hour)
+	b.Visit("/a")
+	assert.Equal(t, 1, s.Sim.Count("/sns/userinfo"), "young enough")
+
+	s.Clock.Advance(2 * time.Hour)
+	b.Fetch(http.MethodGet, "/api")
+	assert.Equal(t, 1, s.Sim.Count("/sns/userinfo"), "scripts do not wait for a picture")
+	assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
+	b.Visit("/a")
+	assert.Equal(t, 2, s.Sim.Count("/sns/userinfo"), "once")
+
+	s.Clock.Advance(25 * time.Hour)
+	s.Sim.Fail("/sns/userinfo", wechattest.BadGateway(), wechattest.BadGateway())
+	got := b.Visit("/a")
+	assert.Contains(t, got.Text, "logged-in=true")
+	assert.NotContains(t, got.Text, "nickname= ", "the old one stays")
+	b.Visit("/a")
+	asked := s.Sim.Count("/sns/userinfo")
+	b.Visit("/a")
+	assert.Equal(t, asked, s.Sim.Count("/sns/userinfo"), "not again within the hour")
+}
+
+func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
+	m := scs.New()
+	for name, tt := range map[string]struct {
+		opts []wechatauth.Option
+		wrap func(s *authtest.Site, h http.Handler) http.Handler
+	}{
+		"a gate around the gate":         {nil, func(s *authtest.Site, h http.Handler) http.Handler { return s.Auth.LoadWeChat(h) }},
+		"the application's LoadAndSave":  {[]wechatauth.Option{wechatauth.WithSessionManager(m)}, func(_ *authtest.Site, h http.Handler) http.Handler { return m.LoadAndSave(h) }},
+		"both, the application's inside": {[]wechatauth.Option{wechatauth.WithSessionManager(m)}, func(s *authtest.Site, h http.Handler) http.Handler { return s.Auth.LoadWeChat(m.LoadAndSave(h)) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := authtest.NewSite(t, append([]wechatauth.Option{wechatauth.WithTokens(time.Hour), wechatauth.WithScope(client.ScopeUserInfo)}, tt.opts...)...)
+			s.Server.Config.Handler = tt.wrap(s, s.Server.Config.Handler)
+			b := s.Browser()
+			require.Contains(t, b.Allow(b.Visit("/a")).Text, "logged-in=true")
+			require.Equal(t, 1, s.Sim.Count("/sns/userinfo"))
+			s.Clock.Advance(2 * time.Hour)
+			for range 2 {
+				assert.Contains(t, b.Visit("/a").Text, "nickname="+authtest.Person(0))
+			}
+			assert.Equal(t, 2, s.Sim.Count("/sns/userinfo"), "once, and that was saved")
+		})
+	}
+}
+
+func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
+	s := authtest.NewSite(t, wechatauth.WithTokens(0), wechatauth.WithLifetime(60*24*time.Hour))
+	var failed error
+	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.Auth.AccessToken(r.Context()) })
+	b := s.Browser()
+	b.Visit("/a")
+	for _, days := range []int{15, 14} {
+		s.Clock.Advance(time.Duration(days) * 24 * time.Hour)
+		s.Sim.Advance(time.Duration(days) * 24 * time.Hour)
+		b.Visit("/token")
+		require.NoError(t, failed)
+	}
+	s.Clock.Advance(24 * time.Hour)
+	b.Visit("/token")
+	assert.ErrorIs(t, failed, wechatauth.ErrNoTokens)
+	assert.Equal(t, 2, s.Sim.Count("/sns/oauth2/refresh_token"), "WeChat is not asked for what has ended")
+}
+
+// What is stored for a user besides sessions goes with them, and what began
+// before RevokeUser does not bring it back.
+func TestRevokeUser_storedSecrets(t *testing.T) {
+	// Marks of a RevokeUser are kept for five minutes.
+	newStored := func(t *testing.T, opts ...wechatauth.Option) (s *authtest.Site, keys func() []string, server *redistest.Server) {
+		server = redistest.Start(t)
+		s = authtest.NewMiniSite(t, append([]wechatauth.Option{wechatauth.WithRedis(server.Pool()), wechatauth.WithTokens(0)}, opts...)...)
+		keys = func() (all []string) {
+			for _, key := range server.Do("KEYS", "*").([]any) {
+				if server.Do("PTTL", string(key.([]byte))).(int64) > (5 * time.Minute).Milliseconds() {
+					all = append(all, string(key.([]byte)))
+				}
+			}
+			return all
+		}
+		return s, keys, server
+	}
+	revoke := func(t *testing.T, s *authtest.Site, appID string) {
+		t.Helper()
+		_, err := s.Auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
+		require.NoError(t, err)
+	}
+	t.Run("session_key", func(t *testing.T) {
+		s, keys, _ := newStored(t)
+		s.MiniLogin(authtest.Person(0))
+		require.NotEmpty(t, keys())
+		revoke(t, s, authtest.MiniApp)
+		assert.Empty(t, keys())
+	})
+	t.Run("refresh in flight", func(t *testing.T) {
+		s, keys, _ := newStored(t)
+		failed := make(chan error, 1)
+		s.Handle("/token", func(_ http.ResponseWriter, r *http.Request) {
+			_, err := s.Auth.AccessToken(r.Context())
+			failed <- err
+		})
+		b := s.Browser()
+		b.Visit("/a")
+		s.Clock.Advance(116 * time.Minute)
+		release := s.Sim.Block("sns/oauth2/refresh_token")
+		visited := make(chan struct{})
+		go func() {
+			defer close(visited)
+			b.Step("/token")
+		}()
+		require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+		revoke(t, s, wechattest.DefaultAppID)
+		release()
+		require.ErrorIs(t, <-failed, wechatauth.ErrNoTokens)
+		<-visited
+		assert.Empty(t, keys())
+		b.Visit("/a")
+		b.Step("/token")
+		assert.NoError(t, <-failed, "the next login stores its own")
+	})
+	t.Run("by a program without the options", func(t *testing.T) {
+		s, keys, server := newStored(t)
+		s.Browser().Visit("/a")
+		s.MiniLogin(authtest.Person(0))
+		require.NotEmpty(t, keys())
+		admin, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()), wechatauth.WithRedis(server.Pool()))
+		require.NoError(t, err)
+		for _, appID := range []string{wechattest.DefaultAppID, authtest.MiniApp} {
+			_, err := admin.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
+			require.NoError(t, err)
+		}
+		assert.Empty(t, keys())
+	})
+	t.Run("refused login", func(t *testing.T) {
+		s, keys, _ := newStored(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { return wechatauth.ErrForbidden }))
+		assert.Equal(t, http.StatusForbidden, s.Browser().Visit("/a").StatusCode)
+		s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+		assert.Empty(t, keys())
+	})
+}
