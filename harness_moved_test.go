@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -25,30 +26,10 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redistest"
-	"github.com/wechatauth/wechatauth/internal/returnto"
-	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
-
-// faultsOf judges a Location of a site at any origin.
-func faultsOf(location string) []string {
-	base, _ := url.Parse(returntotest.Origin)
-	return returntotest.Faults(location, "/wechat/", returnto.Site{Base: base, Prefix: "/wechat/", Endpoints: ownEndpoints}.Judge)
-}
-
-// loginOf finishes a login that an answer began, and returns the answer to the
-// callback.
-func (s *site) loginOf(begun answer) answer {
-	s.t.Helper()
-	require.Equal(s.t, http.StatusSeeOther, begun.StatusCode, begun.body)
-	cookies := begun.flowCookies()
-	require.Len(s.t, cookies, 1)
-	back := s.browser().step(begun.Header.Get("Location"))
-	require.Equal(s.t, http.StatusFound, back.StatusCode, back.body)
-	return s.wire(http.MethodGet, strings.TrimPrefix(back.Header.Get("Location"), s.auth.base.String()), pageHeader, cookieHeader(cookies...))
-}
 
 // keepers are the ways in which sessions are kept: by the gate's manager and by
 // an application's, over stores that do much and little.
@@ -122,8 +103,6 @@ func (b *browser) tryStep(target string) error {
 	return err
 }
 
-const ()
-
 // varies is how often the headers name Cookie in Vary.
 func varies(h http.Header) (n int) {
 	for _, line := range h["Vary"] {
@@ -142,8 +121,6 @@ var sessionKeyForTests = []byte("session-key-for-tests-0123456789")
 type observing func(Event)
 
 func (f observing) Observe(_ context.Context, e Event) { f(e) }
-
-const ()
 
 // scanSite is a site of two instances on one Redis: browsers on a desk talk to
 // the first one, phones to the second.
@@ -388,3 +365,21 @@ func (b *browser) as(userAgent string) *browser {
 	b.header.Set("User-Agent", userAgent)
 	return b
 }
+
+// patience is more than a busy machine needs. It is never waited out in a good
+// run.
+const patience = 20 * time.Second
+
+// allocatedBy returns how many bytes of heap a call took, roughly.
+func allocatedBy(call func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	call()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+const (
+	wanted      = "/orders?id=7"
+	retryWanted = `href="/wechat/login?next=%2Forders%3Fid%3D7&amp;again=1"`
+)

@@ -66,15 +66,6 @@ func (s *site) wireLines(lines ...string) answer {
 // pageHeader is what makes a raw request a page visit.
 const pageHeader = "Accept: text/html"
 
-// cookieHeader writes cookies as one header line.
-func cookieHeader(cookies ...*http.Cookie) string {
-	var pairs []string
-	for _, c := range cookies {
-		pairs = append(pairs, c.Name+"="+c.Value)
-	}
-	return "Cookie: " + strings.Join(pairs, "; ")
-}
-
 // pending is a pending login as a page visit begins it, sealed by nobody yet.
 func (s *site) pending(target string) flow.Flow {
 	return flow.Flow{

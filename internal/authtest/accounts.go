@@ -87,7 +87,7 @@ func ByPathPrefix(prefixes map[string]wechatauth.Account) wechatauth.AccountReso
 	}}
 }
 
-func MustParse(t *testing.T, raw string) *url.URL {
+func MustParse(t testing.TB, raw string) *url.URL {
 	t.Helper()
 	u, err := url.Parse(raw)
 	require.NoError(t, err)

@@ -202,6 +202,15 @@ func (s *Site) LoggedIn(openID string) *Browser {
 	return b
 }
 
+// ReasonOf is the reason on a page of the middleware, or the whole text of another.
+func ReasonOf(got Answer) string {
+	if _, reason, ok := strings.Cut(got.Text, "<code>"); ok {
+		reason, _, _ = strings.Cut(reason, "<")
+		return reason
+	}
+	return got.Text
+}
+
 // SetOf returns the Set-Cookie line of this name; empty if there is none.
 func (a Answer) SetOf(name string) string {
 	for _, line := range a.Header["Set-Cookie"] {

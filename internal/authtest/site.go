@@ -116,15 +116,21 @@ func (s *Site) Start(base string, opts ...wechatauth.Option) {
 	s.T.Cleanup(func() { s.Server.Close(); s.Sim.Close() })
 }
 
-// Jar returns the cookies of an account of the site, sealed with its flow key,
-// which is the AppSecret by default. The callback is a path.
+// Jar returns the cookies of an account of the site; see [NewJar].
 func (s *Site) Jar(appID, key, callback string) *flow.Jar {
 	s.T.Helper()
+	return NewJar(s.T, s.Base, appID, key, callback, s.Clock.Now)
+}
+
+// NewJar returns the cookies of an account, sealed with its flow key, which is the
+// AppSecret by default. The callback is a path.
+func NewJar(t testing.TB, base *url.URL, appID, key, callback string, now func() time.Time) *flow.Jar {
+	t.Helper()
 	ring, err := seal.New("flow", []byte(key))
-	require.NoError(s.T, err)
-	secure := s.Base.Scheme == "https"
+	require.NoError(t, err)
+	secure := base.Scheme == "https"
 	return flow.NewJar(&cookie.Jar{
-		Ring: ring, Secure: secure, Bound: []string{appID, s.Base.String() + callback}, Now: s.Clock.Now,
+		Ring: ring, Secure: secure, Bound: []string{appID, base.String() + callback}, Now: now,
 	}, flow.Prefix(secure), flow.Tag(appID, callback))
 }
 
@@ -259,6 +265,17 @@ func (b *Browser) Fetch(method, target string) Answer {
 func (b *Browser) Post(target string, form url.Values) Answer {
 	b.T.Helper()
 	return b.Do(b.Client, http.MethodPost, target, strings.NewReader(form.Encode()), http.Header{
+		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"},
+		"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
+	})
+}
+
+// StepPost submits a form of the site's own, and follows nothing.
+func (b *Browser) StepPost(target string, form url.Values) Answer {
+	b.T.Helper()
+	still := *b.Client
+	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return b.Do(&still, http.MethodPost, target, strings.NewReader(form.Encode()), http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"},
 		"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"},
 	})

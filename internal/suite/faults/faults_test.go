@@ -1,6 +1,6 @@
 //go:build faults
 
-package wechatauth
+package faults
 
 import (
 	"context"
@@ -23,6 +23,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/faultproxy"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
@@ -126,10 +128,10 @@ type link struct {
 func (w *world) link(t *testing.T) *link {
 	pool, err := store.NewPool("redis://"+redisUser+":"+redisPassword+"@redis.invalid",
 		redis.DialContextFunc(func(ctx context.Context, network, _ string) (net.Conn, error) {
-			c, err := (&net.Dialer{Timeout: patience}).DialContext(ctx, network, w.dial.Load().(string))
+			c, err := (&net.Dialer{Timeout: authtest.Patience}).DialContext(ctx, network, w.dial.Load().(string))
 			return hasty{c, w}, err
 		}),
-		redis.DialWriteTimeout(patience), redis.DialReadTimeout(patience))
+		redis.DialWriteTimeout(authtest.Patience), redis.DialReadTimeout(authtest.Patience))
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
 	return &link{Pool: pool}
@@ -214,7 +216,7 @@ func (s gatedStore) DoBatch(ctx context.Context, b store.Batch) error {
 
 // faultSite is a site in a world.
 type faultSite struct {
-	*site
+	*authtest.Site
 	world *world
 	link  *link
 	gate  *gate
@@ -225,25 +227,25 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 	sum.made.Add(1)
 	s := &faultSite{world: w, link: w.link(t), gate: newGate()}
 	now := func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
-	s.site = newSite(t,
-		withClock(now),
+	s.Site = authtest.NewSite(t,
+		authtest.WithClock(now),
 		// Less than any budget of the gate's, as the default is: only the store's
 		// own timeout shows that a server is silent.
-		WithStore(gatedStore{store.New(s.link, store.WithTimeout(patience/4), store.WithClock(now)), s.gate}),
-		WithOnLogin(func(context.Context, Identity) error { s.gate.pass(afterExchange); return nil }))
+		wechatauth.WithStore(gatedStore{store.New(s.link, store.WithTimeout(authtest.Patience/4), store.WithClock(now)), s.gate}),
+		wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { s.gate.pass(afterExchange); return nil }))
 	s.pause.Store(func() error { return context.DeadlineExceeded })
-	s.auth.claims.Wait = func(context.Context, time.Duration) error { return s.pause.Load().(func() error)() }
-	mux := s.routes().(*http.ServeMux)
+	s.Wait = func(context.Context, time.Duration) error { return s.pause.Load().(func() error)() }
+	mux := s.Routes().(*http.ServeMux)
 	mux.HandleFunc("/open", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("open")) })
-	mux.Handle("/cart", s.auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		s.auth.Sessions().Put(r.Context(), "cart", "full")
+	mux.Handle("/cart", s.Auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		s.Auth.Sessions().Put(r.Context(), "cart", "full")
 	})))
 	// Behind the wall: a page of LoadWeChat would show an empty cart where Redis
 	// has not answered in time.
-	mux.Handle("/checkout", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fmt.Fprintf(w, "cart=%s", s.auth.Sessions().GetString(r.Context(), "cart"))
+	mux.Handle("/checkout", s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		fmt.Fprintf(w, "cart=%s", s.Auth.Sessions().GetString(r.Context(), "cart"))
 	})))
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if recover() != nil {
 				sum.panics.Add(1)
@@ -256,12 +258,12 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 }
 
 // key is where Redis has the browser's session.
-func (s *faultSite) key(b *browser) string {
-	c := b.cookie(s.sessionCookie())
+func (s *faultSite) key(b *authtest.Browser) string {
+	c := b.Cookie(s.SessionCookie())
 	if c == nil {
 		return "scs:session:none"
 	}
-	return s.storedAt(c.Value)
+	return s.StoredAt(c.Value)
 }
 
 // tally is what the matrix counts. Faults run side by side.
@@ -350,7 +352,7 @@ func (s *tally) goroutines() int { return runtime.NumGoroutine() - int(s.made.Lo
 
 // settle lets what is ending end, and returns how many goroutines stay.
 func (s *tally) settle(want int) int {
-	for deadline := time.Now().Add(patience); ; runtime.Gosched() {
+	for deadline := time.Now().Add(authtest.Patience); ; runtime.Gosched() {
 		if n := s.goroutines(); n <= want || time.Now().After(deadline) {
 			return n
 		}
@@ -409,7 +411,7 @@ func (c *cell) run() {
 }
 
 // beginFault puts the fault in place, endFault takes it away.
-func (c *cell) beginFault(s *faultSite, b *browser) {
+func (c *cell) beginFault(s *faultSite, b *authtest.Browser) {
 	c.world.silent.Store(c.silent)
 	c.begin(c.world, s.key(b))
 }
@@ -422,10 +424,10 @@ func (c *cell) endFault() {
 }
 
 // site starts one, with a browser that is logged in to it.
-func (c *cell) site() (*faultSite, *browser) {
+func (c *cell) site() (*faultSite, *authtest.Browser) {
 	s := c.world.site(c.t, c.sum)
-	b := s.browser()
-	require.Contains(c.t, b.visit("/a").body, "logged-in=true")
+	b := s.Browser()
+	require.Contains(c.t, b.Visit("/a").Text, "logged-in=true")
 	return s, b
 }
 
@@ -436,7 +438,7 @@ func (c *cell) close(s *faultSite) {
 		c.t.Errorf("%d connections, %d of them idle, and nobody is there", active, idle)
 	}
 	s.link.Close()
-	for deadline := time.Now().Add(patience); c.world.proxy.Links() > 0; runtime.Gosched() {
+	for deadline := time.Now().Add(authtest.Patience); c.world.proxy.Links() > 0; runtime.Gosched() {
 		if time.Now().After(deadline) {
 			c.sum.leaks.Add(1)
 			c.t.Errorf("%d connections are open after their pool was closed", c.world.proxy.Links())
@@ -446,55 +448,55 @@ func (c *cell) close(s *faultSite) {
 }
 
 // public checks what must go on while any fault lasts.
-func (c *cell) public(s *faultSite, member *browser) {
-	fine := func(name string, ok bool, got answer) {
+func (c *cell) public(s *faultSite, member *authtest.Browser) {
+	fine := func(name string, ok bool, got authtest.Answer) {
 		if !ok {
 			c.sum.public.Add(1)
-			c.t.Errorf("%s: %d %s", name, got.StatusCode, told(got))
+			c.t.Errorf("%s: %d %s", name, got.StatusCode, authtest.ReasonOf(got))
 		}
 	}
-	stranger := s.browser()
+	stranger := s.Browser()
 	asked := s.link.taken.Load()
-	got := stranger.step("/open")
-	fine("a route of its own", got.StatusCode == 200 && got.body == "open", got)
-	got = stranger.step("/public")
-	fine("a public route", got.StatusCode == 200 && strings.Contains(got.body, "logged-in=false"), got)
-	got = stranger.step("/orders?id=7")
-	fine("an anonymous page visit", got.StatusCode == 303 && strings.HasPrefix(got.Header.Get("Location"), s.sim.URL), got)
-	got = stranger.fetch(http.MethodGet, "/orders")
+	got := stranger.Step("/open")
+	fine("a route of its own", got.StatusCode == 200 && got.Text == "open", got)
+	got = stranger.Step("/public")
+	fine("a public route", got.StatusCode == 200 && strings.Contains(got.Text, "logged-in=false"), got)
+	got = stranger.Step("/orders?id=7")
+	fine("an anonymous page visit", got.StatusCode == 303 && strings.HasPrefix(got.Header.Get("Location"), s.Sim.URL), got)
+	got = stranger.Fetch(http.MethodGet, "/orders")
 	fine("an anonymous script", got.StatusCode == 401, got)
 	assert.Equal(c.t, asked, s.link.taken.Load(), "visitors without a session cost Redis nothing")
-	got = member.step("/open")
+	got = member.Step("/open")
 	fine("a route of its own, with a session", got.StatusCode == 200, got)
-	got = member.step("/public")
+	got = member.Step("/public")
 	fine("a public route, with a session", got.StatusCode == 200, got)
 }
 
 // in reports whether a page shows that its visitor is logged in. If he is not,
 // his login is lost.
-func (c *cell) in(got answer, target, how string) {
+func (c *cell) in(got authtest.Answer, target, how string) {
 	c.t.Helper()
-	if !strings.Contains(got.body, "url="+target+" logged-in=true") {
+	if !strings.Contains(got.Text, "url="+target+" logged-in=true") {
 		c.sum.lost.Add(1)
-		c.t.Errorf("%s: not logged in: %d %s", how, got.StatusCode, told(got))
+		c.t.Errorf("%s: not logged in: %d %s", how, got.StatusCode, authtest.ReasonOf(got))
 	}
 }
 
 // unavailable is the one answer that says "later", and takes nothing away.
-func (c *cell) unavailable(got answer) bool {
+func (c *cell) unavailable(got authtest.Answer) bool {
 	c.t.Helper()
-	return assert.Equal(c.t, http.StatusServiceUnavailable, got.StatusCode, told(got)) &&
+	return assert.Equal(c.t, http.StatusServiceUnavailable, got.StatusCode, authtest.ReasonOf(got)) &&
 		assert.NotEmpty(c.t, got.Header.Get("Retry-After")) &&
 		assert.Empty(c.t, got.Header.Get("Location"))
 }
 
 // protected asks for a protected page while the fault lasts.
-func (c *cell) protected(s *faultSite, member *browser, target string) {
-	had := member.cookie(s.sessionCookie())
-	got := member.step(target)
+func (c *cell) protected(s *faultSite, member *authtest.Browser, target string) {
+	had := member.Cookie(s.SessionCookie())
+	got := member.Step(target)
 	switch {
 	case got.StatusCode == http.StatusOK && c.reads != refuses:
-		assert.Contains(c.t, got.body, "logged-in=true")
+		assert.Contains(c.t, got.Text, "logged-in=true")
 		c.show("200")
 		return
 	case c.forgets && c.reads == works:
@@ -506,18 +508,18 @@ func (c *cell) protected(s *faultSite, member *browser, target string) {
 		c.t.Errorf("the fault is noticed: %d", got.StatusCode)
 	}
 	c.unavailable(got)
-	assert.Equal(c.t, had.Value, member.cookie(s.sessionCookie()).Value, "nobody is logged out")
+	assert.Equal(c.t, had.Value, member.Cookie(s.SessionCookie()).Value, "nobody is logged out")
 	c.show("503")
 }
 
 // after checks that a visitor who was logged in before the fault is so after
 // it, or that he gets in by one visit where Redis has forgotten him.
-func (c *cell) after(s *faultSite, member *browser, target string) {
-	exchanges := s.exchanges()
-	got := member.visit(target)
+func (c *cell) after(s *faultSite, member *authtest.Browser, target string) {
+	exchanges := s.Exchanges()
+	got := member.Visit(target)
 	c.in(got, target, "after the fault")
 	if !c.forgets {
-		assert.Equal(c.t, exchanges, s.exchanges(), "his session was kept")
+		assert.Equal(c.t, exchanges, s.Exchanges(), "his session was kept")
 	}
 }
 
@@ -525,13 +527,13 @@ func (c *cell) runStartUp() {
 	old, member := c.site()
 	c.beginFault(old, member)
 	s := c.world.site(c.t, c.sum)
-	b := s.browser()
-	b.setCookie(s.sessionCookie(), member.cookie(old.sessionCookie()).Value)
+	b := s.Browser()
+	b.SetCookie(s.SessionCookie(), member.Cookie(old.SessionCookie()).Value)
 	c.protected(s, b, "/orders")
 	c.public(s, b)
 	c.endFault()
 	c.after(s, b, "/orders")
-	c.in(s.browser().visit("/new"), "/new", "a new visitor")
+	c.in(s.Browser().Visit("/new"), "/new", "a new visitor")
 	old.link.Close()
 	c.close(s)
 }
@@ -540,13 +542,13 @@ func (c *cell) runAnonymousHit() {
 	s, member := c.site()
 	s.link.fill(c.t)
 	c.beginFault(s, member)
-	b := s.browser()
-	toWeChat := b.step("/orders?id=7")
+	b := s.Browser()
+	toWeChat := b.Step("/orders?id=7")
 	c.public(s, member)
 	c.endFault()
 	c.show(strconv.Itoa(toWeChat.StatusCode))
-	c.in(b.visit(toWeChat.Header.Get("Location")), "/orders?id=7", "back from WeChat")
-	assert.Equal(c.t, 2, s.exchanges())
+	c.in(b.Visit(toWeChat.Header.Get("Location")), "/orders?id=7", "back from WeChat")
+	assert.Equal(c.t, 2, s.Exchanges())
 	c.close(s)
 }
 
@@ -564,11 +566,13 @@ func (c *cell) runProtectedHit() {
 // waysOn are what a visitor does who was told to try later.
 var waysOn = []struct {
 	name string
-	do   func(b *browser, callback string) answer
+	do   func(b *authtest.Browser, callback string) authtest.Answer
 }{
-	{"reload", func(b *browser, callback string) answer { return b.visit(callback) }},
-	{"visit", func(b *browser, _ string) answer { return b.visit("/orders") }},
-	{"retry", func(b *browser, _ string) answer { return b.visit("/wechat/login?next=%2Forders&again=1") }},
+	{"reload", func(b *authtest.Browser, callback string) authtest.Answer { return b.Visit(callback) }},
+	{"visit", func(b *authtest.Browser, _ string) authtest.Answer { return b.Visit("/orders") }},
+	{"retry", func(b *authtest.Browser, _ string) authtest.Answer {
+		return b.Visit("/wechat/login?next=%2Forders&again=1")
+	}},
 }
 
 // lapse is ten seconds later, for the leases of callbacks that Redis left in
@@ -586,15 +590,15 @@ func (w *world) lapse() {
 // what the visitor does next. If he does not end logged in, it is lost.
 func (c *cell) runCallback(way struct {
 	name string
-	do   func(b *browser, callback string) answer
+	do   func(b *authtest.Browser, callback string) authtest.Answer
 }, soon bool) {
 	s, member := c.site()
-	b := s.browser()
-	b.step("/cart")
-	anonymous := b.cookie(s.sessionCookie())
+	b := s.Browser()
+	b.Step("/cart")
+	anonymous := b.Cookie(s.SessionCookie())
 	require.NotNil(c.t, anonymous)
-	callback := b.authorize("/orders")
-	spent := s.exchanges()
+	callback := b.Authorize("/orders")
+	spent := s.Exchanges()
 	ended := false
 	end := func() {
 		if !ended {
@@ -608,8 +612,8 @@ func (c *cell) runCallback(way struct {
 	s.link.fill(c.t)
 
 	s.gate.armed.Store(int32(c.phase))
-	answered := make(chan answer, 1)
-	go func() { answered <- b.step(callback) }()
+	answered := make(chan authtest.Answer, 1)
+	go func() { answered <- b.Step(callback) }()
 	<-s.gate.reached
 	c.beginFault(s, b)
 	s.gate.open <- struct{}{}
@@ -620,12 +624,12 @@ func (c *cell) runCallback(way struct {
 	case finished && (soon || c.writes != refuses):
 		c.show("ok")
 	case soon || (c.writes == works && c.reads == works):
-		c.t.Errorf("the fault was not to be noticed: %d %s", got.StatusCode, told(got))
+		c.t.Errorf("the fault was not to be noticed: %d %s", got.StatusCode, authtest.ReasonOf(got))
 	}
-	first := s.exchanges() - spent
+	first := s.Exchanges() - spent
 	if !finished {
 		c.unavailable(got)
-		assert.Equal(c.t, anonymous.Value, b.cookie(s.sessionCookie()).Value, "what he had is his")
+		assert.Equal(c.t, anonymous.Value, b.Cookie(s.SessionCookie()).Value, "what he had is his")
 		c.show("503+" + way.name)
 	}
 	if c.phase == callbackClaim && c.writes == refuses || c.phase == callbackLoad && c.reads == refuses {
@@ -638,7 +642,7 @@ func (c *cell) runCallback(way struct {
 
 	want := 1 // one code, exchanged once, and for this login
 	if finished {
-		got = b.visit("/orders")
+		got = b.Visit("/orders")
 	} else {
 		c.world.lapse()
 		got = way.do(b, callback)
@@ -650,9 +654,9 @@ func (c *cell) runCallback(way struct {
 		want += first
 	}
 	c.in(got, "/orders", way.name)
-	assert.Equal(c.t, want, s.exchanges()-spent)
+	assert.Equal(c.t, want, s.Exchanges()-spent)
 	if !c.forgets {
-		assert.Equal(c.t, "cart=full", b.visit("/checkout").body, "what he had is still his")
+		assert.Equal(c.t, "cart=full", b.Visit("/checkout").Text, "what he had is still his")
 	}
 	c.close(s)
 }
@@ -661,11 +665,11 @@ func (c *cell) runCallback(way struct {
 func (c *cell) runLogout() {
 	s, member := c.site()
 	s.link.fill(c.t)
-	thief := s.browser()
-	thief.setCookie(s.sessionCookie(), member.cookie(s.sessionCookie()).Value)
-	submit := func() answer { return member.post("/wechat/logout", url.Values{"next": {"/open"}}) }
+	thief := s.Browser()
+	thief.SetCookie(s.SessionCookie(), member.Cookie(s.SessionCookie()).Value)
+	submit := func() authtest.Answer { return member.Post("/wechat/logout", url.Values{"next": {"/open"}}) }
 	alive := func() bool {
-		got := thief.fetch(http.MethodGet, "/a")
+		got := thief.Fetch(http.MethodGet, "/a")
 		require.Contains(c.t, []int{http.StatusOK, http.StatusUnauthorized}, got.StatusCode)
 		return got.StatusCode == http.StatusOK
 	}
@@ -674,11 +678,11 @@ func (c *cell) runLogout() {
 	got := submit()
 	done := got.StatusCode == http.StatusOK
 	if done {
-		assert.Nil(c.t, member.cookie(s.sessionCookie()))
+		assert.Nil(c.t, member.Cookie(s.SessionCookie()))
 		c.show("out")
 	} else {
 		c.unavailable(got)
-		require.NotNil(c.t, member.cookie(s.sessionCookie()), "he is not told that he is out")
+		require.NotNil(c.t, member.Cookie(s.SessionCookie()), "he is not told that he is out")
 		c.show("503")
 	}
 	switch c.deletes {
@@ -750,7 +754,7 @@ func faultTable() []fault {
 			{name: "within the deadline", reads: works, writes: works, deletes: works,
 				begin: only(func(w *world) { w.proxy.Delay(2 * time.Millisecond) }), end: pass},
 			{name: "beyond the deadline", silent: true,
-				begin: only(func(w *world) { w.proxy.Delay(patience) }), end: pass},
+				begin: only(func(w *world) { w.proxy.Delay(authtest.Patience) }), end: pass},
 		}},
 		one("busy script", faultCase{args: []string{"--lua-time-limit", "1"}, begin: only(runEndlessScript), end: undone}),
 		one("loading", faultCase{

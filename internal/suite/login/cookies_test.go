@@ -1,4 +1,4 @@
-package wechatauth
+package login
 
 import (
 	"net/http"
@@ -13,8 +13,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -44,26 +46,26 @@ func recording(h http.Handler) (recorded http.Handler, cookies func() []*http.Co
 
 // Every cookie that is set is in the table, with its life, and nothing else is.
 func TestCookies(t *testing.T) {
-	s := newSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}), WithScope(client.ScopeUserInfo))
-	handler, set := recording(s.server.Config.Handler)
-	s.server.Config.Handler = handler
+	s := authtest.NewSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}), wechatauth.WithScope(client.ScopeUserInfo))
+	handler, set := recording(s.Server.Config.Handler)
+	s.Server.Config.Handler = handler
 
-	b := s.browser()
-	require.Contains(t, b.allow(b.visit("/a")).body, "logged-in=true")
-	b.post("/wechat/logout", url.Values{})
-	s.browser().as(chromeWindows).visit("/a")
-	s.wire(http.MethodGet, "/a", pageHeader, "X-Forwarded-Proto: http", "Host: other.example")
-	s.sim.Enter(wechattest.Snapshot)
-	s.browser().visit("/a")
+	b := s.Browser()
+	require.Contains(t, b.Allow(b.Visit("/a")).Text, "logged-in=true")
+	b.Post("/wechat/logout", url.Values{})
+	s.Browser().As(authtest.ChromeWindows).Visit("/a")
+	s.Wire(http.MethodGet, "/a", authtest.PageHeader, "X-Forwarded-Proto: http", "Host: other.example")
+	s.Sim.Enter(wechattest.Snapshot)
+	s.Browser().Visit("/a")
 
-	table := s.auth.cookies.Cookies()
+	table := s.Cookies.Cookies()
 	seen := map[string]bool{}
 	for _, c := range set() {
-		if c.Name == s.sessionCookie() || c.MaxAge < 0 {
+		if c.Name == s.SessionCookie() || c.MaxAge < 0 {
 			continue
 		}
 		i := slices.IndexFunc(table, func(k flow.Cookie) bool {
-			return c.Name == k.Name || k.Name == s.auth.cookies.Prefix() && len(c.Name) == len(k.Name)+flow.StateLength/2 && strings.HasPrefix(c.Name, k.Name)
+			return c.Name == k.Name || k.Name == s.Cookies.Prefix() && len(c.Name) == len(k.Name)+flow.StateLength/2 && strings.HasPrefix(c.Name, k.Name)
 		})
 		require.GreaterOrEqual(t, i, 0, "%s is not in the table", c.Name)
 		seen[table[i].Name] = true

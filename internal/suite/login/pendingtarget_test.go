@@ -1,4 +1,4 @@
-package wechatauth
+package login
 
 import (
 	"context"
@@ -13,15 +13,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
 // Where the user wanted to go is not lost with the pending login.
-
-const (
-	wanted      = "/orders?id=7"
-	retryWanted = `href="/wechat/login?next=%2Forders%3Fid%3D7&amp;again=1"`
-)
 
 func TestACallbackThatIsNoLoginLeadsToTheTargetAllTheSame(t *testing.T) {
 	for name, spoil := range map[string]func(query, state string) string{
@@ -39,25 +36,25 @@ func TestACallbackThatIsNoLoginLeadsToTheTargetAllTheSame(t *testing.T) {
 		"an escape that is none": func(q, _ string) string { return q + "&x=%zz" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			b := s.browser()
-			b.authorize("/elsewhere")
-			u := mustParse(t, b.authorize(wanted))
+			s := authtest.NewSite(t)
+			b := s.Browser()
+			b.Authorize("/elsewhere")
+			u := authtest.MustParse(t, b.Authorize(authtest.Wanted))
 
-			got := b.step(u.Path + "?" + spoil(u.RawQuery, u.Query().Get("state")))
+			got := b.Step(u.Path + "?" + spoil(u.RawQuery, u.Query().Get("state")))
 
 			assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-			assert.Contains(t, got.body, retryWanted)
-			assert.Empty(t, got.setOf(s.sessionCookie()))
-			assert.Zero(t, s.exchanges())
-			assert.Contains(t, b.visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").body, "url="+wanted+" logged-in=true")
+			assert.Contains(t, got.Text, authtest.RetryWanted)
+			assert.Empty(t, got.SetOf(s.SessionCookie()))
+			assert.Zero(t, s.Exchanges())
+			assert.Contains(t, b.Visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").Text, "url="+authtest.Wanted+" logged-in=true")
 		})
 	}
 	t.Run("of another browser", func(t *testing.T) {
-		s := newSite(t)
-		u := mustParse(t, s.browser().authorize(wanted))
-		got := s.browser().step(u.RequestURI())
-		assert.NotContains(t, got.body, "orders")
+		s := authtest.NewSite(t)
+		u := authtest.MustParse(t, s.Browser().Authorize(authtest.Wanted))
+		got := s.Browser().Step(u.RequestURI())
+		assert.NotContains(t, got.Text, "orders")
 	})
 }
 
@@ -65,41 +62,41 @@ func TestACallbackThatIsNoLoginLeadsToTheTargetAllTheSame(t *testing.T) {
 // the target. The browser of this test drops what has ended.
 func TestALateReturnLeadsToTheTarget(t *testing.T) {
 	for _, late := range []time.Duration{10*time.Minute + time.Second, time.Hour, 23 * time.Hour} {
-		s := newSite(t)
-		begun := s.wire(http.MethodGet, wanted, pageHeader)
-		cookies := begun.flowCookies()
+		s := authtest.NewSite(t)
+		begun := s.Wire(http.MethodGet, authtest.Wanted, authtest.PageHeader)
+		cookies := begun.FlowCookies()
 		require.Len(t, cookies, 1)
-		back := s.browser().step(begun.Header.Get("Location")).Header.Get("Location")
-		s.clock.Advance(late)
+		back := s.Browser().Step(begun.Header.Get("Location")).Header.Get("Location")
+		s.Clock.Advance(late)
 		require.Greater(t, time.Duration(cookies[0].MaxAge)*time.Second, late, "the browser has it still")
 
-		got := s.wire(http.MethodGet, mustParse(t, back).RequestURI(), pageHeader, cookieHeader(cookies...))
+		got := s.Wire(http.MethodGet, authtest.MustParse(t, back).RequestURI(), authtest.PageHeader, authtest.CookieHeader(cookies...))
 
 		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-		assert.Contains(t, got.body, string(ReasonStateExpired))
-		assert.Contains(t, got.body, retryWanted)
-		assert.Empty(t, got.setOf(s.sessionCookie()), "it is no login")
-		assert.Zero(t, s.exchanges())
+		assert.Contains(t, got.Text, string(wechatauth.ReasonStateExpired))
+		assert.Contains(t, got.Text, authtest.RetryWanted)
+		assert.Empty(t, got.SetOf(s.SessionCookie()), "it is no login")
+		assert.Zero(t, s.Exchanges())
 	}
 }
 
 // reachedByHTTP serves a site on https at the same host by http too, behind a
 // proxy that says so, and returns a browser for both.
-func reachedByHTTP(t *testing.T, proto func(r *http.Request) string) *browser {
+func reachedByHTTP(t *testing.T, proto func(r *http.Request) string) *authtest.Browser {
 	t.Helper()
-	s := newTLSSite(t)
-	inner := s.server.Config.Handler
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s := authtest.NewTLSSite(t)
+	inner := s.Server.Config.Handler
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Set("X-Forwarded-Proto", proto(r))
 		inner.ServeHTTP(w, r)
 	})
-	plain := httptest.NewServer(s.server.Config.Handler)
+	plain := httptest.NewServer(s.Server.Config.Handler)
 	t.Cleanup(plain.Close)
-	secure := s.server.Client().Transport.(*http.Transport).TLSClientConfig
-	b := s.browser()
+	secure := s.Server.Client().Transport.(*http.Transport).TLSClientConfig
+	b := s.Browser()
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			if address == s.auth.base.Host {
+			if address == s.Base.Host {
 				address = plain.Listener.Addr().String()
 			}
 			return (&net.Dialer{}).DialContext(ctx, network, address)
@@ -109,7 +106,7 @@ func reachedByHTTP(t *testing.T, proto func(r *http.Request) string) *browser {
 		},
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	b.client.Transport = transport
+	b.Client.Transport = transport
 	return b
 }
 
@@ -121,20 +118,20 @@ func TestAVisitByHTTPGoesToHTTPSBeforeItsLoginBegins(t *testing.T) {
 		}
 		return "https"
 	}
-	for _, page := range []string{wanted, "/wechat/login?next=%2Forders%3Fid%3D7"} {
+	for _, page := range []string{authtest.Wanted, "/wechat/login?next=%2Forders%3Fid%3D7"} {
 		b := reachedByHTTP(t, actual)
-		insecure := "http://" + b.site.auth.base.Host
-		first := b.step(insecure + page)
+		insecure := "http://" + b.Site.Base.Host
+		first := b.Step(insecure + page)
 		assert.Equal(t, http.StatusSeeOther, first.StatusCode)
-		assert.True(t, strings.HasPrefix(first.Header.Get("Location"), b.site.auth.base.String()+"/"), first.Header.Get("Location"))
-		assert.Empty(t, first.flowCookies())
-		assert.Contains(t, b.visit(insecure+page).body, "url="+wanted+" logged-in=true")
+		assert.True(t, strings.HasPrefix(first.Header.Get("Location"), b.Site.Base.String()+"/"), first.Header.Get("Location"))
+		assert.Empty(t, first.FlowCookies())
+		assert.Contains(t, b.Visit(insecure+page).Text, "url="+authtest.Wanted+" logged-in=true")
 	}
 
 	// A proxy that is behind another one says http of everybody.
 	b := reachedByHTTP(t, func(*http.Request) string { return "http" })
-	assert.Contains(t, b.visit(wanted).body, "url="+wanted+" logged-in=true")
+	assert.Contains(t, b.Visit(authtest.Wanted).Text, "url="+authtest.Wanted+" logged-in=true")
 	b = reachedByHTTP(t, func(*http.Request) string { return "https, http" })
-	assert.Equal(t, http.StatusSeeOther, b.step(wanted).StatusCode)
-	assert.NotEmpty(t, b.client.Jar.Cookies(b.site.auth.base), "the client's own protocol comes first")
+	assert.Equal(t, http.StatusSeeOther, b.Step(authtest.Wanted).StatusCode)
+	assert.NotEmpty(t, b.Client.Jar.Cookies(b.Site.Base), "the client's own protocol comes first")
 }

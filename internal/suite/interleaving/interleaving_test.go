@@ -1,4 +1,4 @@
-package wechatauth
+package interleaving
 
 import (
 	"context"
@@ -17,14 +17,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
-
-// patience is more than a busy machine needs. It is never waited out in a good
-// run.
-const patience = 20 * time.Second
 
 // A hold stops one request at one step, until it is let go.
 type hold struct {
@@ -49,11 +47,11 @@ const (
 	holdDrop      = "drop"      // before a session is deleted
 )
 
-var holdKey = &contextKey{"hold"}
+type holdKey struct{}
 
 // at stops the context's request if it is to be held at this step.
 func at(ctx context.Context, step string) {
-	if h, ok := ctx.Value(holdKey).(*hold); ok && h.step == step {
+	if h, ok := ctx.Value(holdKey{}).(*hold); ok && h.step == step {
 		h.once.Do(func() { close(h.reached); <-h.open })
 	}
 }
@@ -98,7 +96,7 @@ func (s heldStore) FindTTLCtx(ctx context.Context, token string) ([]byte, time.D
 
 // stage is a site whose requests can be held.
 type stage struct {
-	*site
+	*authtest.Site
 	store store.Sessions
 	holds sync.Map // by name
 	sends bool     // an answer may repeat the session cookie that the request brought
@@ -106,53 +104,53 @@ type stage struct {
 
 const holdHeader = "X-Hold"
 
-func newStage(t *testing.T, inner store.Sessions, opts ...Option) *stage {
-	return newStageWith(t, inner, append(opts, WithStore(held(inner))), nil)
+func newStage(t *testing.T, inner store.Sessions, opts ...wechatauth.Option) *stage {
+	return newStageWith(t, inner, append(opts, wechatauth.WithStore(held(inner))), nil)
 }
 
 // newOwnStage is a stage with an application's own manager. With byScs its
 // LoadAndSave serves the pages that write, and no gate.
 func newOwnStage(t *testing.T, inner store.Sessions, idle time.Duration, byScs bool) *stage {
-	m := ownManager(held(inner))
+	m := authtest.OwnManager(held(inner))
 	m.IdleTimeout = idle
 	var wrap func(http.Handler) http.Handler
 	if byScs {
 		wrap = m.LoadAndSave
 	}
-	s := newStageWith(t, inner, []Option{WithSessionManager(m)}, wrap)
+	s := newStageWith(t, inner, []wechatauth.Option{wechatauth.WithSessionManager(m)}, wrap)
 	s.sends = idle > 0 || byScs // as scs does
 	return s
 }
 
 // newStageWith has the pages that write behind wrap; behind the gate if it is nil.
-func newStageWith(t *testing.T, inner store.Sessions, opts []Option, wrap func(http.Handler) http.Handler) *stage {
+func newStageWith(t *testing.T, inner store.Sessions, opts []wechatauth.Option, wrap func(http.Handler) http.Handler) *stage {
 	s := &stage{store: inner}
-	s.site = newSite(t, append([]Option{
-		WithOnLogin(func(ctx context.Context, _ Identity) error { at(ctx, holdExchanged); return nil }),
+	s.Site = authtest.NewSite(t, append([]wechatauth.Option{
+		wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error { at(ctx, holdExchanged); return nil }),
 	}, opts...)...)
 	if wrap == nil {
-		wrap = s.auth.LoadWeChat
+		wrap = s.Auth.LoadWeChat
 	}
 	// A test that fails in between leaves nobody waiting.
 	t.Cleanup(func() { s.holds.Range(func(_, h any) bool { h.(*hold).release(); return true }) })
-	mux := s.routes().(*http.ServeMux)
+	mux := s.Routes().(*http.ServeMux)
 	mux.Handle("/values", wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		at(r.Context(), holdHandler)
 		for name := range r.URL.Query() {
-			s.auth.Sessions().Put(r.Context(), name, "put")
+			s.Auth.Sessions().Put(r.Context(), name, "put")
 		}
 	})))
-	mux.Handle("/who", s.auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		id, _ := IdentityFromContext(r.Context())
-		fmt.Fprintf(w, "%s %v %s", id.OpenID, s.auth.Sessions().Keys(r.Context()), id.Scope)
+	mux.Handle("/who", s.Auth.LoadWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, _ := wechatauth.IdentityFromContext(r.Context())
+		fmt.Fprintf(w, "%s %v %s", id.OpenID, s.Auth.Sessions().Keys(r.Context()), id.Scope)
 	})))
 	mux.Handle("/leave", wrap(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		at(r.Context(), holdHandler)
-		assert.NoError(t, s.auth.Logout(w, r))
+		assert.NoError(t, s.Auth.Logout(w, r))
 	})))
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h, ok := s.holds.Load(r.Header.Get(holdHeader)); ok {
-			r = r.WithContext(context.WithValue(r.Context(), holdKey, h))
+			r = r.WithContext(context.WithValue(r.Context(), holdKey{}, h))
 		}
 		mux.ServeHTTP(w, r)
 	})
@@ -161,24 +159,24 @@ func newStageWith(t *testing.T, inner store.Sessions, opts []Option, wrap func(h
 
 // begin sends a request and returns when it is held. The function that it
 // returns lets the request go on, and returns the answer.
-func (s *stage) begin(b *browser, step, method, target string) (finish func() answer) {
+func (s *stage) begin(b *authtest.Browser, step, method, target string) (finish func() authtest.Answer) {
 	h := newHold(step)
 	name := fmt.Sprintf("%p", h)
 	s.holds.Store(name, h)
-	answered := make(chan answer, 1)
+	answered := make(chan authtest.Answer, 1)
 	go func() {
-		still := *b.client
+		still := *b.Client
 		still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		header := http.Header{holdHeader: {name}, "Sec-Fetch-Site": {"same-origin"},
 			"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
-		answered <- b.do(&still, method, target, strings.NewReader(""), header)
+		answered <- b.Do(&still, method, target, strings.NewReader(""), header)
 	}()
 	select {
 	case <-h.reached:
 	case got := <-answered:
-		require.Failf(b.t, "the request was not held", "%s %s: %d %s", method, target, got.StatusCode, told(got))
+		require.Failf(b.T, "the request was not held", "%s %s: %d %s", method, target, got.StatusCode, authtest.ReasonOf(got))
 	}
-	return func() answer {
+	return func() authtest.Answer {
 		h.release()
 		got := <-answered
 		s.holds.Delete(name)
@@ -189,45 +187,38 @@ func (s *stage) begin(b *browser, step, method, target string) (finish func() an
 // pending gives the browser a pending login, and returns the callback URL to
 // which WeChat would send it. It asks the two servers' handlers directly: this
 // is only the way to what is under test.
-func (s *stage) pending(b *browser) (callback string) {
+func (s *stage) pending(b *authtest.Browser) (callback string) {
 	ask := func(h http.Handler, target string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, target, nil)
-		r.Header = b.header.Clone()
+		r.Header = b.Header.Clone()
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, r)
 		return w.Result()
 	}
-	toWeChat := ask(s.auth, s.auth.base.String()+"/wechat/login?next=%2Fa")
-	b.client.Jar.SetCookies(s.auth.base, toWeChat.Cookies())
+	toWeChat := ask(s.Auth, s.Base.String()+"/wechat/login?next=%2Fa")
+	b.Client.Jar.SetCookies(s.Base, toWeChat.Cookies())
 	authorize, _, _ := strings.Cut(toWeChat.Header.Get("Location"), "#") // browsers keep it to themselves
-	back := ask(s.sim, authorize)
-	require.Equal(b.t, http.StatusFound, back.StatusCode)
+	back := ask(s.Sim, authorize)
+	require.Equal(b.T, http.StatusFound, back.StatusCode)
 	return back.Header.Get("Location")
 }
 
-// told is the reason on a page of ours.
-func told(got answer) string {
-	if _, reason, ok := strings.Cut(got.body, "<code>"); ok {
-		reason, _, _ = strings.Cut(reason, "<")
-		return reason
-	}
-	return got.body
-}
-
 // in reports whether the browser is logged in.
-func (s *stage) in(b *browser) bool { return b.fetch(http.MethodGet, "/a").StatusCode == http.StatusOK }
+func (s *stage) in(b *authtest.Browser) bool {
+	return b.Fetch(http.MethodGet, "/a").StatusCode == http.StatusOK
+}
 
 // alive reports whether there is a record of the token.
 func (s *stage) alive(t *testing.T, token string) bool {
-	_, found, err := s.store.FindCtx(context.Background(), s.auth.sessions.StoreKey(token))
+	_, found, err := s.store.FindCtx(context.Background(), s.StoreKey(token))
 	require.NoError(t, err)
 	return found
 }
 
 // given returns the session token that an answer gives; "" if it gives none.
-func (s *stage) given(got answer) string {
+func (s *stage) given(got authtest.Answer) string {
 	for _, c := range got.Cookies() {
-		if c.Name == s.sessionCookie() {
+		if c.Name == s.SessionCookie() {
 			return c.Value
 		}
 	}
@@ -247,11 +238,11 @@ func rounds() int {
 // kinds are the stores and timeouts that every interleaving runs with.
 func kinds(t *testing.T) map[string]func(t *testing.T) *stage {
 	redis := redistest.Start(t)
-	idle := WithIdleTimeout(time.Hour)
+	idle := wechatauth.WithIdleTimeout(time.Hour)
 	var stages atomic.Int32
 	inRedis := func(t *testing.T) store.Sessions {
 		prefix := fmt.Sprintf("stage %d:", stages.Add(1))
-		return store.New(redis.Pool(), store.WithTimeout(patience), store.WithPrefix(prefix))
+		return store.New(redis.Pool(), store.WithTimeout(authtest.Patience), store.WithPrefix(prefix))
 	}
 	return map[string]func(t *testing.T) *stage{
 		"in memory":                func(t *testing.T) *stage { return newStage(t, store.NewMemory()) },
@@ -294,14 +285,14 @@ func TestLoginLogoutAndLateWriterEndRightInEveryOrder(t *testing.T) {
 // play is one round. It returns how many sessions came back and how many
 // logins were lost.
 func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lost int) {
-	b := s.browser()
+	b := s.Browser()
 	first, second := s.pending(b), s.pending(b)
-	require.Equal(t, http.StatusSeeOther, b.step(first).StatusCode)
-	old := b.cookie(s.sessionCookie()).Value
+	require.Equal(t, http.StatusSeeOther, b.Step(first).StatusCode)
+	old := b.Cookie(s.SessionCookie()).Value
 
 	// Two kinds of writer, of logout and of login, in all pairs.
 	targets := []string{"/values?a", "/values"}
-	finish := map[string]func() answer{
+	finish := map[string]func() authtest.Answer{
 		"writer": s.begin(b, holdHandler, http.MethodGet, targets[round%2]),
 		"login":  s.begin(b, []string{holdExchanged, holdCommit}[round/4%2], http.MethodGet, second),
 	}
@@ -341,7 +332,7 @@ func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lo
 }
 
 // identityOf asks who the browser's session is, and what is in it.
-func (s *stage) identityOf(b *browser) string { return b.fetch(http.MethodGet, "/who").body }
+func (s *stage) identityOf(b *authtest.Browser) string { return b.Fetch(http.MethodGet, "/who").Text }
 
 // Two tabs log in at the same time, as two users. Whoever comes last is who the
 // browser is then, and nothing that the other put is left.
@@ -352,14 +343,14 @@ func TestOfTwoLoginsAtOnceTheLastOneCountsAndNothingIsMixed(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			for round := range rounds() {
-				b := s.browser()
-				s.sim.Hold(alice)
+				b := s.Browser()
+				s.Sim.Hold(alice)
 				before, asAlice := s.pending(b), s.pending(b)
-				s.sim.Hold(bob)
+				s.Sim.Hold(bob)
 				asBob := s.pending(b)
 				if round%2 == 0 { // Alice is logged in already, and has put something
-					require.Equal(t, http.StatusSeeOther, b.step(before).StatusCode)
-					b.step("/values?of-alice")
+					require.Equal(t, http.StatusSeeOther, b.Step(before).StatusCode)
+					b.Step("/values?of-alice")
 				}
 				finishAlice := s.begin(b, holdExchanged, http.MethodGet, asAlice)
 				finishBob := s.begin(b, []string{holdExchanged, holdCommit}[round/2%2], http.MethodGet, asBob)
@@ -387,11 +378,11 @@ func TestARevocationEndsRequestsUnderWayAndWhatTheyWrite(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			for round := range rounds() {
-				b := s.browser()
-				require.Equal(t, http.StatusSeeOther, b.step(s.pending(b)).StatusCode)
-				token := b.cookie(s.sessionCookie()).Value
+				b := s.Browser()
+				require.Equal(t, http.StatusSeeOther, b.Step(s.pending(b)).StatusCode)
+				token := b.Cookie(s.SessionCookie()).Value
 				finish := s.begin(b, holdHandler, http.MethodGet, []string{"/values?a", "/values"}[round%2])
-				n, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
+				n, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
 				require.NoError(t, err)
 				require.Equal(t, 1, n)
 				got := finish()
@@ -412,11 +403,11 @@ func TestALoginUnderWayDuringARevocationIsFoundByTheNext(t *testing.T) {
 			t.Parallel()
 			s := open(t)
 			revoke := func() {
-				_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
+				_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
 				require.NoError(t, err)
 			}
 			for range rounds() / 4 {
-				b := s.browser()
+				b := s.Browser()
 				finish := s.begin(b, holdCommit, http.MethodGet, s.pending(b))
 				revoke()
 				finish()
@@ -437,8 +428,8 @@ func TestOfTwoWritersAtOnceTheLastRecordStaysAndTheIdentityIsKept(t *testing.T) 
 			t.Parallel()
 			s := open(t)
 			for range rounds() / 4 {
-				b := s.browser()
-				b.visit("/a")
+				b := s.Browser()
+				b.Visit("/a")
 				before := s.identityOf(b)
 				first := s.begin(b, holdHandler, http.MethodGet, "/values?first")
 				last := s.begin(b, holdHandler, http.MethodGet, "/values?last")
@@ -450,7 +441,7 @@ func TestOfTwoWritersAtOnceTheLastRecordStaysAndTheIdentityIsKept(t *testing.T) 
 				require.Equal(t, strings.Fields(before)[0], strings.Fields(got)[0])
 
 				stale := s.begin(b, holdHandler, http.MethodGet, "/values?stale")
-				b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+				b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
 				stale()
 				got = s.identityOf(b)
 				require.Contains(t, got, "snsapi_userinfo", "the login that was under way meanwhile")
@@ -463,33 +454,35 @@ func TestOfTwoWritersAtOnceTheLastRecordStaysAndTheIdentityIsKept(t *testing.T) 
 // finished is told of every login that is done.
 type finished chan struct{}
 
-func (f finished) Observe(_ context.Context, e Event) {
-	if e.Kind == EventLoginFinished {
+func (f finished) Observe(_ context.Context, e wechatauth.Event) {
+	if e.Kind == wechatauth.EventLoginFinished {
 		f <- struct{}{}
 	}
 }
 
 func TestAClientThatGoesAwayDuringALoginFindsItOnReload(t *testing.T) {
 	for kind, open := range map[string]func() store.Sessions{
-		"in memory":  func() store.Sessions { return store.NewMemory() },
-		"over Redis": func() store.Sessions { return store.New(redistest.Start(t).Pool(), store.WithTimeout(patience)) },
+		"in memory": func() store.Sessions { return store.NewMemory() },
+		"over Redis": func() store.Sessions {
+			return store.New(redistest.Start(t).Pool(), store.WithTimeout(authtest.Patience))
+		},
 	} {
 		for name, where := range map[string]struct {
 			step string
 			goes func(s *stage) (arrived func(), release func())
 		}{
 			"while WeChat is asked": {goes: func(s *stage) (func(), func()) {
-				release := s.sim.Block("sns/oauth2/access_token")
-				return func() { require.NoError(t, s.sim.Await(context.Background(), "sns/oauth2/access_token", 1)) }, release
+				release := s.Sim.Block("sns/oauth2/access_token")
+				return func() { require.NoError(t, s.Sim.Await(context.Background(), "sns/oauth2/access_token", 1)) }, release
 			}},
 			"after the exchange":            {step: holdExchanged},
 			"before the session is written": {step: holdCommit},
 		} {
 			t.Run(kind+", "+name, func(t *testing.T) {
 				done := make(finished, 1)
-				s := newStage(t, open(), WithObserver(done))
-				b := s.browser()
-				callback := b.authorize("/orders?id=7")
+				s := newStage(t, open(), wechatauth.WithObserver(done))
+				b := s.Browser()
+				callback := b.Authorize("/orders?id=7")
 
 				ctx, leave := context.WithCancel(context.Background())
 				h := newHold(where.step)
@@ -502,12 +495,12 @@ func TestAClientThatGoesAwayDuringALoginFindsItOnReload(t *testing.T) {
 				go func() {
 					r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
 					assert.NoError(t, err)
-					r.Header = b.header.Clone()
+					r.Header = b.Header.Clone()
 					r.Header.Set(holdHeader, "gone")
-					for _, c := range b.client.Jar.Cookies(s.auth.base) {
+					for _, c := range b.Client.Jar.Cookies(s.Base) {
 						r.AddCookie(c)
 					}
-					resp, err := s.server.Client().Transport.RoundTrip(r)
+					resp, err := s.Server.Client().Transport.RoundTrip(r)
 					if err == nil {
 						resp.Body.Close()
 					}
@@ -516,12 +509,12 @@ func TestAClientThatGoesAwayDuringALoginFindsItOnReload(t *testing.T) {
 				arrived()
 				leave()
 				require.ErrorIs(t, <-gone, context.Canceled)
-				require.Nil(t, b.cookie(s.sessionCookie()), "he got no answer")
+				require.Nil(t, b.Cookie(s.SessionCookie()), "he got no answer")
 				release()
 				<-done
 
-				assert.Contains(t, b.visit(callback).body, "url=/orders?id=7 logged-in=true")
-				assert.Equal(t, 1, s.exchanges())
+				assert.Contains(t, b.Visit(callback).Text, "url=/orders?id=7 logged-in=true")
+				assert.Equal(t, 1, s.Exchanges())
 			})
 		}
 	}

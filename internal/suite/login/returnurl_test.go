@@ -1,4 +1,4 @@
-package wechatauth
+package login
 
 import (
 	"encoding/json"
@@ -11,16 +11,18 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 )
 
 // Every byte, raw and encoded, in a path and in a query: the login ends at the URL
 // that was asked for, byte for byte as a browser writes it.
 func TestReturnURLRoundTrip(t *testing.T) {
-	s := newSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	base, ended := s.auth.base.String(), 0
+	s := authtest.NewSite(t)
+	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+	base, ended := s.Base.String(), 0
 	for b := range 256 {
 		for _, place := range []string{"/files/a%%2Fb%sc", "/files/a?b=%s&c"} {
 			for _, written := range []string{string([]byte{byte(b)}), fmt.Sprintf("%%%02X", b), fmt.Sprintf("%%%02x", b)} {
@@ -28,7 +30,7 @@ func TestReturnURLRoundTrip(t *testing.T) {
 				if raw[7:] == "a%2Fb#c" || strings.Contains(raw, "=#") {
 					continue // a fragment, which no browser sends
 				}
-				begun := s.wire(http.MethodGet, raw, pageHeader)
+				begun := s.Wire(http.MethodGet, raw, authtest.PageHeader)
 				if len(written) == 1 && (b <= ' ' || b == 0x7f || b == '%' && strings.HasPrefix(place, "/files/a%%")) {
 					assert.Equal(t, http.StatusBadRequest, begun.StatusCode, "%q", raw)
 					continue
@@ -43,44 +45,44 @@ func TestReturnURLRoundTrip(t *testing.T) {
 				case b == '\\':
 					want = strings.ReplaceAll(raw, `\`, "%5C")
 				}
-				got := s.loginOf(begun).Header.Get("Location")
+				got := s.LoginOf(begun).Header.Get("Location")
 				assert.Equal(t, want, got, "%q", raw)
 				ended++
 			}
 		}
 	}
 	assert.Greater(t, ended, 1200)
-	assert.Equal(t, "/files/a%2Fb|c", s.loginOf(s.wire(http.MethodGet, "/files/a%2Fb|c", pageHeader)).Header.Get("Location"))
+	assert.Equal(t, "/files/a%2Fb|c", s.LoginOf(s.Wire(http.MethodGet, "/files/a%2Fb|c", authtest.PageHeader)).Header.Get("Location"))
 }
 
 // Routers and http.StripPrefix in front may change r.URL; the browser asked for
 // what it asked for.
 func TestReturnURLBehindRouters(t *testing.T) {
-	s := newSite(t)
-	gate := s.auth.RequireWeChat(http.HandlerFunc(echo))
+	s := authtest.NewSite(t)
+	gate := s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
 	rewritten := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.URL.Path, r.URL.RawPath = "/inner", ""
 		gate.ServeHTTP(w, r)
 	})
 	mux := http.NewServeMux()
-	mux.Handle("/wechat/", s.auth)
+	mux.Handle("/wechat/", s.Auth)
 	mux.Handle("/app/", http.StripPrefix("/app", gate))
 	mux.Handle("/old/", rewritten)
-	s.server.Config.Handler = mux
+	s.Server.Config.Handler = mux
 	for _, raw := range []string{"/app/orders?id=7", "/app/a%2Fb|c", "/old/a%2Fb|c?x=|"} {
-		assert.Equal(t, raw, s.loginOf(s.wire(http.MethodGet, raw, pageHeader)).Header.Get("Location"))
+		assert.Equal(t, raw, s.LoginOf(s.Wire(http.MethodGet, raw, authtest.PageHeader)).Header.Get("Location"))
 	}
-	absolute := s.wireLines("GET http://"+s.auth.base.Host+"/app/a%2Fb|c HTTP/1.1", "Host: "+s.auth.base.Host, pageHeader, "Connection: close")
-	assert.Equal(t, "/app/a%2Fb|c", s.loginOf(absolute).Header.Get("Location"))
+	absolute := s.WireLines("GET http://"+s.Base.Host+"/app/a%2Fb|c HTTP/1.1", "Host: "+s.Base.Host, authtest.PageHeader, "Connection: close")
+	assert.Equal(t, "/app/a%2Fb|c", s.LoginOf(absolute).Header.Get("Location"))
 }
 
 // A return URL may have the site's own origin in front. What is refused is
 // logged, with the reason and the length and nothing of what it holds.
 func TestReturnURLWithOrigin(t *testing.T) {
-	s := newMiniSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	base := s.auth.base.String()
-	session := cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	s := authtest.NewMiniSite(t)
+	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+	base := s.Base.String()
+	session := authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
 	for next, c := range map[string]struct{ want, why string }{
 		base + "/orders?id=7#a":                   {"/orders?id=7#a", ""},
 		strings.ToUpper(base) + "/orders":         {"/orders", ""},
@@ -101,10 +103,10 @@ func TestReturnURLWithOrigin(t *testing.T) {
 		"/secret" + strings.Repeat("a", 2042):     {"/", "longer than 2048 bytes"},
 		"/secret" + strings.Repeat("\u4f60", 227): {"/", "longer than 2048 bytes"},
 	} {
-		logged := len(s.logs.String())
-		got := s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), pageHeader, session)
+		logged := len(s.Logs.String())
+		got := s.Wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), authtest.PageHeader, session)
 		assert.Equal(t, c.want, got.Header.Get("Location"), "%q", next)
-		record := s.logs.String()[logged:]
+		record := s.Logs.String()[logged:]
 		if c.why == "" {
 			assert.NotContains(t, record, "return URL", "%q", next)
 			continue
@@ -113,8 +115,9 @@ func TestReturnURLWithOrigin(t *testing.T) {
 		assert.NotContains(t, record, "secret")
 	}
 
-	proxied := newSite(t, WithBaseURL("https://m.example.com"))
-	session = cookieHeader(&http.Cookie{Name: proxied.sessionCookie(), Value: proxied.session(aliceOpenID)})
+	proxied := authtest.NewSite(t, wechatauth.WithBaseURL("https://m.example.com"))
+	proxied.Base = authtest.MustParse(t, "https://m.example.com")
+	session = authtest.CookieHeader(&http.Cookie{Name: proxied.SessionCookie(), Value: proxied.Session(authtest.AliceOpenID)})
 	for next, want := range map[string]string{
 		"https://m.example.com:443/orders?id=7":         "/orders?id=7",
 		"https://M.example.com:443":                     "/",
@@ -133,39 +136,39 @@ func TestReturnURLWithOrigin(t *testing.T) {
 		"https://user@m.example.com/a":                  "/",
 		"https://m.example.com:443https://evil.example": "/",
 	} {
-		got := proxied.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), "Host: m.example.com", pageHeader, session)
+		got := proxied.Wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape(next), "Host: m.example.com", authtest.PageHeader, session)
 		assert.Equal(t, want, got.Header.Get("Location"), "%q", next)
 	}
 
-	logged := len(s.logs.String())
-	assert.Equal(t, "/", s.loginOf(s.wire(http.MethodGet, "/secret/../a", pageHeader)).Header.Get("Location"))
-	assert.Contains(t, s.logs.String()[logged:], "return URL replaced by /: a path with a space")
+	logged := len(s.Logs.String())
+	assert.Equal(t, "/", s.LoginOf(s.Wire(http.MethodGet, "/secret/../a", authtest.PageHeader)).Header.Get("Location"))
+	assert.Contains(t, s.Logs.String()[logged:], "return URL replaced by /: a path with a space")
 
-	hop := s.wire(http.MethodGet, "//orders?id=7", pageHeader, "Host: other.example")
+	hop := s.Wire(http.MethodGet, "//orders?id=7", authtest.PageHeader, "Host: other.example")
 	assert.NotContains(t, hop.Header.Get("Location"), "other.example")
 
-	form := s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: "+base+"/cart?id=7")
-	assert.Contains(t, form.body, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "the page with the form, which a GET shows")
+	form := s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Content-Length: 0", "Referer: "+base+"/cart?id=7")
+	assert.Contains(t, form.Text, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "the page with the form, which a GET shows")
 	callback := "code=" + strings.Repeat("0a", 16) + "&state=" + strings.Repeat("b1", 16)
-	form = s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: "+base+"/cart?"+callback+"&id=7")
-	assert.Contains(t, form.body, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "without the code of a link that somebody else made")
-	login := s.wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape("/cart?id=7&"+callback+"#a"), pageHeader)
-	assert.Equal(t, "/cart?id=7#a", s.loginOf(login).Header.Get("Location"), "nor a script's")
-	form = s.wire(http.MethodPost, "/pay", pageHeader, "Content-Length: 0", "Referer: https://evil.example/cart")
-	assert.Contains(t, form.body, `href="/wechat/login?next=%2F&amp;again=1"`)
+	form = s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Content-Length: 0", "Referer: "+base+"/cart?"+callback+"&id=7")
+	assert.Contains(t, form.Text, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "without the code of a link that somebody else made")
+	login := s.Wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape("/cart?id=7&"+callback+"#a"), authtest.PageHeader)
+	assert.Equal(t, "/cart?id=7#a", s.LoginOf(login).Header.Get("Location"), "nor a script's")
+	form = s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Content-Length: 0", "Referer: https://evil.example/cart")
+	assert.Contains(t, form.Text, `href="/wechat/login?next=%2F&amp;again=1"`)
 
-	ticket := s.request(http.MethodPost, "/wechat/mini/ticket", s.miniLogin(person(0)), `{"target":"`+base+`/orders?id=7"}`)
+	ticket := s.Request(http.MethodPost, "/wechat/mini/ticket", s.MiniLogin(authtest.Person(0)), `{"target":"`+base+`/orders?id=7"}`)
 	var entry struct{ URL string }
-	require.NoError(t, json.Unmarshal([]byte(ticket.body), &entry))
-	assert.Equal(t, "/orders?id=7", s.wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), pageHeader, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").Header.Get("Location"))
+	require.NoError(t, json.Unmarshal([]byte(ticket.Text), &entry))
+	assert.Equal(t, "/orders?id=7", s.Wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), authtest.PageHeader, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").Header.Get("Location"))
 }
 
 // A request's own path that a browser could take for another host's ends at itself,
 // behind the base URL.
 func TestReturnURLOfOddPath(t *testing.T) {
-	s := newSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	base := s.auth.base.String()
+	s := authtest.NewSite(t)
+	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+	base := s.Base.String()
 	for raw, want := range map[string]string{
 		"//orders?id=7": base + "//orders?id=7",
 		"//orders?code=A1&state=" + strings.Repeat("aB3d", 8): base + "//orders",
@@ -177,58 +180,58 @@ func TestReturnURLOfOddPath(t *testing.T) {
 		"//a/../b":         "/",
 		"//a%00b":          "/",
 	} {
-		begun := s.wire(http.MethodGet, raw, pageHeader)
-		got := s.loginOf(begun)
+		begun := s.Wire(http.MethodGet, raw, authtest.PageHeader)
+		got := s.LoginOf(begun)
 		assert.Equal(t, want, got.Header.Get("Location"), "%q", raw)
 		if want != "/" {
-			again := s.wire(http.MethodGet, strings.TrimPrefix(want, base), pageHeader, cookieHeader(got.Cookies()...))
-			assert.Contains(t, again.body, "logged-in=true", "%q", raw)
+			again := s.Wire(http.MethodGet, strings.TrimPrefix(want, base), authtest.PageHeader, authtest.CookieHeader(got.Cookies()...))
+			assert.Contains(t, again.Text, "logged-in=true", "%q", raw)
 		}
 	}
 }
 
 // An odd path keeps its way through every link and form that carries it as next.
 func TestReturnURLOfOddPathInNext(t *testing.T) {
-	s := newSite(t)
-	s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-	odd := s.auth.base.String() + "//orders?id=7"
+	s := authtest.NewSite(t)
+	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+	odd := s.Base.String() + "//orders?id=7"
 	next := "next=" + url.QueryEscape(odd)
-	session := func(s *site) string {
-		return cookieHeader(&http.Cookie{Name: s.sessionCookie(), Value: s.session(aliceOpenID)})
+	session := func(s *authtest.Site) string {
+		return authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
 	}
-	post := func(target, body string) answer {
-		return s.wireLines("POST "+target+" HTTP/1.1", "Host: "+s.auth.base.Host, pageHeader, session(s), "Sec-Fetch-Site: same-origin",
+	post := func(target, body string) authtest.Answer {
+		return s.WireLines("POST "+target+" HTTP/1.1", "Host: "+s.Base.Host, authtest.PageHeader, session(s), "Sec-Fetch-Site: same-origin",
 			"Content-Type: application/x-www-form-urlencoded", fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close", "", body)
 	}
 
 	t.Run("retry link", func(t *testing.T) {
-		b := s.browser()
-		u := mustParse(t, b.authorize("//orders?id=7"))
-		got := b.step(u.Path + "?" + strings.Replace(u.RawQuery, "code=", "code=%00", 1))
-		assert.Contains(t, got.body, `href="/wechat/login?`+next+`&amp;again=1"`)
-		assert.Equal(t, odd, s.loginOf(s.wire(http.MethodGet, "/wechat/login?"+next+"&again=1", pageHeader)).Header.Get("Location"))
+		b := s.Browser()
+		u := authtest.MustParse(t, b.Authorize("//orders?id=7"))
+		got := b.Step(u.Path + "?" + strings.Replace(u.RawQuery, "code=", "code=%00", 1))
+		assert.Contains(t, got.Text, `href="/wechat/login?`+next+`&amp;again=1"`)
+		assert.Equal(t, odd, s.LoginOf(s.Wire(http.MethodGet, "/wechat/login?"+next+"&again=1", authtest.PageHeader)).Header.Get("Location"))
 	})
 	t.Run("scan page", func(t *testing.T) {
-		s := newSite(t, WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
-		s.server.Config.Handler = s.auth.RequireWeChat(http.HandlerFunc(echo))
-		odd := s.auth.base.String() + "//orders?id=7"
+		s := authtest.NewSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
+		s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
+		odd := s.Base.String() + "//orders?id=7"
 		next := "next=" + url.QueryEscape(odd)
-		desktop := "User-Agent: " + chromeWindows
-		shown := s.browser().as(chromeWindows).visit("//orders?id=7")
+		desktop := "User-Agent: " + authtest.ChromeWindows
+		shown := s.Browser().As(authtest.ChromeWindows).Visit("//orders?id=7")
 		assert.Equal(t, "/wechat/scan?"+next, shown.Request.URL.RequestURI())
-		assert.Equal(t, odd, s.wire(http.MethodGet, "/wechat/scan?"+next, pageHeader, desktop, session(s)).Header.Get("Location"))
+		assert.Equal(t, odd, s.Wire(http.MethodGet, "/wechat/scan?"+next, authtest.PageHeader, desktop, session(s)).Header.Get("Location"))
 	})
 	t.Run("upgrade", func(t *testing.T) {
-		asked := s.wire(http.MethodGet, "/wechat/upgrade?"+next, pageHeader, session(s))
-		assert.Contains(t, asked.body, `name="next" value="`+odd+`"`)
-		cookies := post("/wechat/upgrade", next).flowCookies()
+		asked := s.Wire(http.MethodGet, "/wechat/upgrade?"+next, authtest.PageHeader, session(s))
+		assert.Contains(t, asked.Text, `name="next" value="`+odd+`"`)
+		cookies := post("/wechat/upgrade", next).FlowCookies()
 		require.Len(t, cookies, 1)
-		f, err := s.auth.cookies.OpenFlow(cookies[0])
+		f, err := s.Cookies.OpenFlow(cookies[0])
 		require.NoError(t, err)
 		assert.Equal(t, odd, f.Target)
 	})
 	t.Run("logout", func(t *testing.T) {
-		for target, want := range map[string]string{odd: odd, "//orders": "/", s.auth.base.String() + ".evil.example//orders": "/"} {
+		for target, want := range map[string]string{odd: odd, "//orders": "/", s.Base.String() + ".evil.example//orders": "/"} {
 			assert.Equal(t, want, post("/wechat/logout", "next="+url.QueryEscape(target)).Header.Get("Location"))
 		}
 	})

@@ -1,4 +1,4 @@
-package wechatauth
+package fuzz
 
 import (
 	"bytes"
@@ -9,7 +9,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,10 +22,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
@@ -34,10 +37,11 @@ import (
 
 // A fuzzGate is a gate without a network: WeChat grants every code.
 type fuzzGate struct {
-	*Auth
+	*wechatauth.Auth
 	handler   http.Handler
 	sessions  *store.Memory
-	clock     *testClock
+	clock     *authtest.Clock
+	cookies   *flow.Jar // as an attacker with the AppSecret makes them
 	began     time.Time
 	exchanges atomic.Int64
 
@@ -47,17 +51,18 @@ type fuzzGate struct {
 
 func newFuzzGate(f *testing.F) *fuzzGate {
 	f.Helper()
-	g := &fuzzGate{clock: newTestClock()}
+	g := &fuzzGate{clock: authtest.NewClock()}
 	g.began = g.clock.Now()
 	g.sessions = store.NewMemory(store.WithClock(g.clock.Now))
-	auth, err := New(
-		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://app.example.com"), WithStore(g.sessions),
-		WithHTTPClient(&http.Client{Transport: g}), WithLogger(slog.New(g)), withClock(g.clock.Now))
+	auth, err := wechatauth.New(
+		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("https://app.example.com"), wechatauth.WithStore(g.sessions),
+		wechatauth.WithHTTPClient(&http.Client{Transport: g}), wechatauth.WithLogger(slog.New(g)), authtest.WithClock(g.clock.Now))
 	require.NoError(f, err)
 	g.Auth = auth
+	g.cookies = authtest.NewJar(f, authtest.MustParse(f, "https://app.example.com"), wechattest.DefaultAppID, wechattest.DefaultSecret, "/wechat/callback", g.clock.Now)
 	mux := http.NewServeMux()
-	mux.Handle("/public", auth.LoadWeChat(http.HandlerFunc(echo)))
-	mux.Handle("/", auth.RequireWeChat(http.HandlerFunc(echo)))
+	mux.Handle("/public", auth.LoadWeChat(http.HandlerFunc(authtest.Echo)))
+	mux.Handle("/", auth.RequireWeChat(http.HandlerFunc(authtest.Echo)))
 	g.handler = mux
 	return g
 }
@@ -67,7 +72,7 @@ func (g *fuzzGate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.exchanges.Add(1)
 	return &http.Response{
 		StatusCode: http.StatusOK, Header: http.Header{}, Request: r,
-		Body: io.NopCloser(strings.NewReader(`{"access_token":"access-token-for-tests","expires_in":7200,"openid":"` + aliceOpenID + `","scope":"snsapi_base"}`)),
+		Body: io.NopCloser(strings.NewReader(`{"access_token":"access-token-for-tests","expires_in":7200,"openid":"` + authtest.AliceOpenID + `","scope":"snsapi_base"}`)),
 	}, nil
 }
 
@@ -102,7 +107,7 @@ func (g *fuzzGate) next() {
 func (g *fuzzGate) pending() flow.Flow {
 	return flow.Flow{
 		State: flow.NewState(), Target: "/orders?id=7", AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
-		Channel: ChannelWeChat, IssuedAt: g.clock.Now().UnixMilli(), Key: flow.NewKey(),
+		Channel: wechatauth.ChannelWeChat, IssuedAt: g.clock.Now().UnixMilli(), Key: flow.NewKey(),
 	}
 }
 
@@ -118,7 +123,7 @@ func (g *fuzzGate) page(t *testing.T, target *url.URL, header http.Header) *http
 		delete(r.Header, "Host")
 	}
 	w := httptest.NewRecorder()
-	allocated := allocatedBy(func() { g.handler.ServeHTTP(w, r) })
+	allocated := authtest.AllocatedBy(func() { g.handler.ServeHTTP(w, r) })
 	assert.LessOrEqual(t, allocated, uint64(1<<20), "bytes for one answer")
 	g.check(t, w)
 	return w
@@ -156,6 +161,12 @@ func (g *fuzzGate) checkLog(t *testing.T) {
 	}
 }
 
+// faultsOf judges a Location of the site.
+func faultsOf(location string) []string {
+	base, _ := url.Parse(returntotest.Origin)
+	return returntotest.Faults(location, "/wechat/", returnto.Site{Base: base, Prefix: "/wechat/", Endpoints: authtest.Endpoints}.Judge)
+}
+
 // Whatever a browser sends as one of our cookies: it begins no login that was
 // not begun here, and ends none.
 func FuzzFlowCookie(f *testing.F) {
@@ -186,7 +197,7 @@ func FuzzFlowCookie(f *testing.F) {
 			planted := http.Header{"Cookie": {name + "=" + value}}
 			for _, target := range []*url.URL{callback, {Path: "/orders"}, {Path: "/wechat/login"}} {
 				w := g.page(t, target, planted)
-				assert.Empty(t, answer{Response: w.Result()}.setOf(g.Sessions().Cookie.Name), "nobody is logged in")
+				assert.Empty(t, authtest.Answer{Response: w.Result()}.SetOf(g.Sessions().Cookie.Name), "nobody is logged in")
 			}
 		}
 		assert.Zero(t, g.exchanges.Load(), "0 API")
@@ -219,20 +230,35 @@ func FuzzState(f *testing.F) {
 		valid := stateForm.MatchString(state)
 		assert.Equal(t, valid, flow.ValidState(state))
 		query := "code=code&state=" + url.QueryEscape(state)
-		q, ok := parseCallback(query)
-		assert.Equal(t, valid, ok)
 		fl := g.pending()
-		cookie := http.Header{"Cookie": {g.cookies.CookieName(fl.State) + "=x"}}
+		name := g.cookies.CookieName(fl.State)
 		if valid {
-			assert.Equal(t, state, q.state)
-			name := g.cookies.CookieName(state)
+			name = g.cookies.CookieName(state)
 			assert.NoError(t, (&http.Cookie{Name: name, Value: "x"}).Valid())
-			cookie = http.Header{"Cookie": {name + "=x"}}
 		}
-		g.page(t, &url.URL{Path: "/wechat/callback", RawQuery: query}, cookie)
+		callback := &url.URL{Path: "/wechat/callback", RawQuery: query}
+		w := g.page(t, callback, http.Header{"Cookie": {name + "=x"}})
+		assert.Equal(t, valid, !strings.Contains(w.Body.String(), string(wechatauth.ReasonCallbackMalformed)))
 		assert.Zero(t, g.exchanges.Load(), "0 API")
+		if valid {
+			fl.State = state
+			sealed, err := g.cookies.Seal(fl, "flow", name)
+			require.NoError(t, err)
+			g.page(t, callback, http.Header{"Cookie": {name + "=" + sealed}})
+			assert.Equal(t, int64(1), g.exchanges.Load(), "the login of this state")
+		}
 		assert.Regexp(t, stateForm, flow.NewState())
 	})
+}
+
+var codeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}\z`)
+
+// exchangeable reports whether a query is one with which WeChat sends a user back
+// who has allowed the login of a state.
+func exchangeable(query, state string) bool {
+	values, err := url.ParseQuery(query)
+	return err == nil && len(query) <= 8<<10 && slices.Equal(values["state"], []string{state}) && !values.Has("error") &&
+		len(values["code"]) == 1 && codeForm.MatchString(values.Get("code")) && values.Get("code") != "authdeny"
 }
 
 // Whatever comes to the callback: without the flow cookie of its state nothing
@@ -260,9 +286,8 @@ func FuzzCallback(f *testing.F) {
 		}
 		w := g.page(t, &url.URL{Path: "/wechat/callback", RawQuery: query}, header)
 
-		q, ok := parseCallback(query)
 		if g.exchanges.Load() > 0 {
-			assert.True(t, own && ok && !q.refused && q.state == fl.State, "WeChat was asked for %q", query)
+			assert.True(t, own && exchangeable(query, fl.State), "WeChat was asked for %q", query)
 			assert.Equal(t, int64(1), g.exchanges.Load())
 		}
 		if w.Code == http.StatusSeeOther {
@@ -304,19 +329,19 @@ func FuzzSessionRecord(f *testing.F) {
 		}
 		if len(record) <= 1<<20 {
 			// Arbitrary bytes may be scs's own records, which have no sum.
-			assert.LessOrEqual(t, allocatedBy(func() { load(record) }), uint64(max(1<<20, 64*len(record))))
+			assert.LessOrEqual(t, authtest.AllocatedBy(func() { load(record) }), uint64(max(1<<20, 64*len(record))))
 		}
 		damaged := append([]byte(nil), good...)
 		copy(damaged[int(at)%len(damaged):], record)
 		for _, b := range [][]byte{damaged, good[:int(at)%len(good)]} {
 			body := ""
-			assert.LessOrEqual(t, allocatedBy(func() { body = load(b) }), uint64(1<<20))
+			assert.LessOrEqual(t, authtest.AllocatedBy(func() { body = load(b) }), uint64(1<<20))
 			if _, _, err := (store.Codec{}).Decode(b); err != nil {
 				assert.Contains(t, body, "logged-in=false", "a damaged record is nobody's")
 			}
 		}
 
-		_, err := decodeIdentity(wechattest.DefaultAppID, text)
+		_, err := identity.Decode(wechattest.DefaultAppID, text)
 		b, encodeErr := store.Codec{}.Encode(g.clock.Now().Add(time.Hour), map[string]any{identity.Key(wechattest.DefaultAppID): text})
 		require.NoError(t, encodeErr)
 		if len(b) <= 1<<20 {
@@ -354,15 +379,22 @@ func FuzzHeaderValues(f *testing.F) {
 			}
 		}
 		g.checkLog(t)
+		for _, detail := range g.details {
+			if len(value) > 100 {
+				assert.NotContains(t, detail, value[:101])
+			}
+		}
 		assert.Zero(t, g.exchanges.Load())
 	})
 }
 
-// allocatedBy returns how many bytes of heap a call took, roughly.
-func allocatedBy(call func()) uint64 {
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	call()
-	runtime.ReadMemStats(&after)
-	return after.TotalAlloc - before.TotalAlloc
+// aRecord is a session record with an identity in it.
+func aRecord(f *testing.F, codec scs.Codec) []byte {
+	f.Helper()
+	b, err := codec.Encode(time.Unix(1_800_000_000, 0), map[string]any{
+		"wechatauth.wx00000000000000a1": `{"v":1,"o":"` + authtest.AliceOpenID + `","s":"snsapi_base","c":"wechat","t":1700000000}`,
+		"cart":                          []string{"book", "pen"}, "n": 3,
+	})
+	require.NoError(f, err)
+	return b
 }

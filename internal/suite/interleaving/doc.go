@@ -1,0 +1,3 @@
+// Package interleaving tests logins, logouts and late writers of one session in
+// every order.
+package interleaving
