@@ -15,7 +15,7 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// What a real server refuses is in internal/suite/faults/faults_test.go; here are the rest, which
+// What a real server refuses is in faults_test.go; here are the rest, which
 // need a cluster or a failing disk, and what the network says.
 func TestEveryErrorHasItsClass(t *testing.T) {
 	for _, c := range []struct {
