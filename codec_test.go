@@ -21,16 +21,6 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func aRecord(t testing.TB, codec scs.Codec) []byte {
-	t.Helper()
-	b, err := codec.Encode(time.Unix(1_800_000_000, 0), map[string]any{
-		"wechatauth.wx00000000000000a1": `{"v":1,"o":"` + aliceOpenID + `","s":"snsapi_base","c":"wechat","t":1700000000}`,
-		"cart":                          []string{"book", "pen"}, "n": 3,
-	})
-	require.NoError(t, err)
-	return b
-}
-
 // firstCodec writes records as the first version of this library did.
 type firstCodec struct{ scs.GobCodec }
 

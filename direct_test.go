@@ -47,13 +47,6 @@ func hello(w http.ResponseWriter, openID string) {
 	_, _ = w.Write([]byte(openID))
 }
 
-// aGate is a gate with a logged-in session in its store, and the request of that
-// visitor.
-func aGate(t testing.TB, opts ...Option) (http.Handler, *http.Request) {
-	t.Helper()
-	return aGateWith(t, 0, opts...)
-}
-
 // aGateWith is aGate with so many values in the session that no handler asks for.
 func aGateWith(t testing.TB, values int, opts ...Option) (http.Handler, *http.Request) {
 	t.Helper()
@@ -90,27 +83,12 @@ func aRequest() *http.Request {
 	return r
 }
 
-// aScript is a request of a page's script.
-func aScript() *http.Request {
-	r := aRequest()
-	r.Header.Set("Accept", "*/*")
-	r.Header.Set("Sec-Fetch-Mode", "cors")
-	r.Header.Set("Sec-Fetch-Dest", "empty")
-	r.Header.Set("Sec-Fetch-Site", "same-origin")
-	return r
-}
-
 // bare is a handler without any gate.
 func bare() (http.Handler, *http.Request) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hello(w, aliceOpenID) }), aRequest()
 }
 
 func encodeIdentity(id Identity) string { return identity.Encode(identity.Identity(id)) }
-
-func decodeIdentity(appID, text string) (Identity, error) {
-	id, err := identity.Decode(appID, text)
-	return Identity(id), err
-}
 
 // guarded is what stands in front of the session store of a manager.
 type guarded interface {
