@@ -296,13 +296,6 @@ func byPathPrefix(prefixes map[string]Account) AccountResolver {
 	}}
 }
 
-func mustParse(t *testing.T, raw string) *url.URL {
-	t.Helper()
-	u, err := url.Parse(raw)
-	require.NoError(t, err)
-	return u
-}
-
 // tokenOf is a source of one token.
 type tokenOf string
 
@@ -379,7 +372,4 @@ func allocatedBy(call func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-const (
-	wanted      = "/orders?id=7"
-	retryWanted = `href="/wechat/login?next=%2Forders%3Fid%3D7&amp;again=1"`
-)
+const ()
