@@ -125,7 +125,7 @@ func (a *Auth) checkSettings() (found []*store.Finding) {
 			})
 		}
 	}
-	if a.official.client != nil && a.openOrigin() == "https://open.weixin.qq.com" && a.base.Port() != "" {
+	if a.official.client != nil && a.openOrigin() == client.DefaultOpen && a.base.Port() != "" {
 		found = append(found, &store.Finding{
 			English: fmt.Sprintf("WithBaseURL: WeChat sends nobody back to %s: its console takes no port (10003); use the https address that leads here, or a simulated WeChat (WithEndpoints)", a.base),
 			Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用模拟微信（WithEndpoints）。", a.base),

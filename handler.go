@@ -423,7 +423,7 @@ func (a *Auth) formActions() []string {
 func (a *Auth) openOrigin() string {
 	u, err := url.Parse(a.official.client.AuthorizeURL(a.redirectURI(), client.ScopeBase, "x"))
 	if err != nil {
-		return "https://open.weixin.qq.com"
+		return client.DefaultOpen
 	}
 	return u.Scheme + "://" + u.Host
 }

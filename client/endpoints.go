@@ -20,19 +20,20 @@ type Endpoints struct {
 	API  string // what the client calls
 }
 
+// WeChat's own base URLs, which empty fields of [Endpoints] mean.
 const (
-	defaultOpen = "https://open.weixin.qq.com"
-	defaultAPI  = "https://api.weixin.qq.com"
+	DefaultOpen = "https://open.weixin.qq.com"
+	DefaultAPI  = "https://api.weixin.qq.com"
 )
 
 // normalised returns the endpoints with defaults filled in and no trailing
 // slash, or says which of the two is no base URL.
 func (e Endpoints) normalised() (Endpoints, error) {
-	open, err := baseURL(e.Open, defaultOpen)
+	open, err := baseURL(e.Open, DefaultOpen)
 	if err != nil {
 		return Endpoints{}, fmt.Errorf("Endpoints.Open: %w", err)
 	}
-	api, err := baseURL(e.API, defaultAPI)
+	api, err := baseURL(e.API, DefaultAPI)
 	if err != nil {
 		return Endpoints{}, fmt.Errorf("Endpoints.API: %w", err)
 	}

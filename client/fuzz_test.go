@@ -90,7 +90,7 @@ func FuzzTokenAnswer(f *testing.F) {
 
 func FuzzUserInfoAnswer(f *testing.F) {
 	answerSeeds(f, `"openid":"oA","nickname":"N","sex":1,"headimgurl":"http://thirdwx.qlogo.cn/x/132","privilege":["a"]`)
-	own := Endpoints{Open: defaultOpen, API: defaultAPI}
+	own := Endpoints{Open: DefaultOpen, API: DefaultAPI}
 	f.Fuzz(func(t *testing.T, body []byte) {
 		ans := readForFuzz(t, "sns/userinfo", body)
 		if ans == nil {

@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"net/url"
 	"regexp"
+
+	"github.com/wechatauth/wechatauth/client"
 )
 
 func defaultPolicy(p Page) string {
@@ -44,7 +46,7 @@ func formPolicy(p Page) string {
 	if p.Kind == Upgrade {
 		origins := p.FormActions
 		if len(origins) == 0 {
-			origins = []string{"https://open.weixin.qq.com"}
+			origins = []string{client.DefaultOpen}
 		}
 		for _, origin := range origins {
 			if o := cspOrigin(origin); o != "" {
