@@ -53,46 +53,6 @@ func (f Failure) retryAfter() int {
 	return retryAfterMinuteSeconds
 }
 
-// status is the HTTP status of a reason.
-func (r Reason) status() int {
-	switch r {
-	case ReasonNoSession, ReasonSessionUnknown, ReasonSessionCorrupt, ReasonLoggedOut:
-		return http.StatusUnauthorized
-	case ReasonScopeRequired, ReasonRefusedByUser, ReasonSnapshotUser, ReasonSnapshotSuspected, ReasonIdentityMismatch,
-		ReasonUserBlocked, ReasonNotAuthorized, ReasonCrossOrigin, ReasonOpenInWeChat, ReasonScanNumber, ReasonScanForeign:
-		return http.StatusForbidden
-	case ReasonSessionKeyStale:
-		return http.StatusConflict
-	case ReasonNotFound, ReasonUnknownAccount:
-		return http.StatusNotFound
-	case ReasonMethodNotAllowed:
-		return http.StatusMethodNotAllowed
-	case ReasonStoreUnavailable, ReasonApplicationError, ReasonRateLimited:
-		return http.StatusServiceUnavailable
-	case ReasonUpstreamTimeout:
-		return http.StatusGatewayTimeout
-	case ReasonUpstreamError:
-		return http.StatusBadGateway
-	case ReasonBadConfig:
-		return http.StatusInternalServerError
-	}
-	return http.StatusBadRequest
-}
-
-// remedies are the sentences of docs/errors.md that an operator needs where an
-// event has no detail of its own.
-var remedies = map[Reason]string{
-	ReasonCallbackMalformed: "If it is every login: does a proxy drop or rewrite the query?",
-	ReasonFlowCookieMissing: "If it is every login: is the application reached under another host than the base URL's, or does a proxy drop Set-Cookie?",
-	ReasonStateMismatch:     "If it began with a deployment: have all instances the same AppSecret, or the same WithFlowKeys?",
-	ReasonStateExpired:      "If it is every login: compare the clocks of the instances.",
-	ReasonCodeUsed:          "If there are many: do all instances share one Redis, and does a proxy answer the callback with a redirect of its own?",
-	ReasonCodeExpired:       "If it is every login: is the AppSecret that of the AppID which asked?",
-	ReasonUnknownAccount:    "Does the proxy pass Host, the path or the header on unchanged?",
-	ReasonCrossOrigin:       "Post it from a page under the base URL. If yours is: the host that the browser shows has to be the base URL's.",
-	ReasonNotFound:          "If WeChat sends visitors there: is the Auth mounted elsewhere, or behind http.StripPrefix?",
-}
-
 // reasonOf returns the reason for an error of a mechanism below: a pending login
 // that is not there, or WeChat's API.
 func reasonOf(err error) Reason {

@@ -232,11 +232,6 @@ func wrong(right string) string {
 	return "0000"
 }
 
-// collect loads the page of the QR code again, as its script does.
-func (b *browser) collect(target string) answer {
-	return b.visit("/wechat/scan?next=" + url.QueryEscape(target) + "&wait=1")
-}
-
 const (
 	miniOfA = "wx0000000000000a99"
 	miniOfB = "wx0000000000000b99"

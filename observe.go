@@ -242,7 +242,7 @@ func (a *Auth) isHeard(e Event) bool {
 func (a *Auth) report(ctx context.Context, e Event) {
 	e.Err = redact.Tokens(e.Err)
 	if e.Detail == "" {
-		e.Detail = remedies[e.Reason]
+		e.Detail = reasons[e.Reason].remedy
 	}
 	if e.Flow == "" {
 		e.Flow = flowOf(ctx)
@@ -309,11 +309,8 @@ func (e Event) level() slog.Level {
 	if errors.Is(e.Err, errClientGone) {
 		return slog.LevelInfo
 	}
-	switch e.Reason {
-	case ReasonBadConfig, ReasonStoreUnavailable, ReasonApplicationError, ReasonLoop, ReasonSessionCookieNotReturned, ReasonSessionLost:
-		return slog.LevelError
-	case ReasonUpstreamError, ReasonUpstreamTimeout, ReasonRateLimited, ReasonStateMismatch, ReasonIdentityMismatch, ReasonScanNumber, ReasonScanForeign:
-		return slog.LevelWarn
+	if level := reasons[e.Reason].level; level != slog.LevelInfo {
+		return level
 	}
 	switch e.Kind {
 	case EventTrouble:

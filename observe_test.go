@@ -1,20 +1,14 @@
 package wechatauth
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
-	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -380,150 +374,4 @@ func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsAskedAsItIs(t *te
 	require.Contains(t, s.browser().visit("/").body, "logged-in=true")
 	seen.call(t, "claim mark")
 	assert.Same(t, inner, guardOf(s.auth).Unwrap())
-}
-
-// TestTheTablesOfLogRecordsAreTrue makes each kind of event happen and holds
-// the records against the table.
-func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
-	const file = "docs/observability.md"
-	rows := map[string][]string{}
-	for _, row := range tableOf(t, file, "Log records")[:7] {
-		rows[strings.Trim(row[0], "`")] = row
-	}
-	logs := &bytes.Buffer{}
-	var mu sync.Mutex
-	logger := slog.New(slog.NewJSONHandler(writer(func(p []byte) (int, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		return logs.Write(p)
-	}), &slog.HandlerOptions{Level: slog.LevelDebug}))
-
-	var barred atomic.Bool
-	s := newScanSite(t, WithLogger(logger), WithAuthorize(func(context.Context, Identity) error {
-		if barred.Load() {
-			return errors.New("barred")
-		}
-		return nil
-	}, 0))
-	mux := http.NewServeMux()
-	inner := s.server.Config.Handler
-	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.clock.Advance(time.Millisecond) // so that a login takes a while
-		inner.ServeHTTP(w, r)
-	}))
-	mux.Handle("/leave", s.auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		assert.NoError(t, s.auth.Logout(w, r))
-	})))
-	s.server.Config.Handler = mux
-	b := s.browser()
-	b.visit("/leave")
-	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
-	require.NoError(t, err)
-	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
-	s.browser().visit("/")
-	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40163))
-	b = s.browser()
-	b.visit("/")
-	barred.Store(true)
-	b.visit("/")
-	loop := s.browser()
-	loop.client.Jar = dropping{loop.client.Jar, s.sessionCookie()}
-	loop.visit("/")
-	desk := s.desk()
-	s.show(desk, "/a")
-	s.redis.Stop()
-	desk.collect("/a")
-	_, err = s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
-	require.Error(t, err)
-
-	seen, had := map[string]bool{}, map[string]bool{}
-	for _, line := range strings.Split(strings.TrimSpace(logs.String()), "\n") {
-		var record map[string]any
-		require.NoError(t, json.Unmarshal([]byte(line), &record))
-		event, _ := record["event"].(string)
-		row, ok := rows[event]
-		require.True(t, ok, line)
-		seen[event] = true
-		assert.Equal(t, "wechatauth: "+event, record["msg"])
-		for name := range record {
-			had[event+" `"+name+"`"] = true
-			if !slices.Contains([]string{"time", "level", "msg", "event"}, name) {
-				assert.Contains(t, row[2], "`"+name+"`", line)
-			}
-		}
-		if event == "stopped" {
-			assert.NotEmpty(t, record["appid"], line)
-		}
-		if !strings.Contains(row[1], "reason") {
-			assert.Equal(t, row[1], record["level"], line)
-		}
-	}
-	for event, row := range rows {
-		assert.True(t, seen[event], "%s did not happen", event)
-		for _, name := range regexp.MustCompile("`[a-z]+`").FindAllString(row[2], -1) {
-			assert.True(t, had[event+" "+name], "no record of %s has %s", event, name)
-		}
-	}
-	checkLevels(t, file)
-}
-
-type writer func([]byte) (int, error)
-
-func (f writer) Write(p []byte) (int, error) { return f(p) }
-
-func checkLevels(t *testing.T, file string) {
-	t.Helper()
-	listed := map[Reason]string{}
-	for _, row := range tableOf(t, file, "Log records") {
-		if row[0] == "ERROR" || row[0] == "WARN" {
-			for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(row[1], -1) {
-				listed[Reason(m[1])] = row[0]
-			}
-		}
-	}
-	for _, r := range allReasons(t) {
-		want := listed[r]
-		if want == "" {
-			want = "INFO"
-		}
-		assert.Equal(t, want, Event{Kind: EventStopped, Reason: r}.level().String(), r)
-		delete(listed, r)
-	}
-	assert.Empty(t, listed, "no reasons")
-}
-
-// allReasons are the constants of type Reason.
-func allReasons(t *testing.T) (all []Reason) {
-	t.Helper()
-	for _, m := range regexp.MustCompile(`(?m)^\tReason\w+ +Reason = "(\w+)"$`).FindAllStringSubmatch(readFile(t, "reason.go"), -1) {
-		all = append(all, Reason(m[1]))
-	}
-	require.NotEmpty(t, all)
-	return all
-}
-
-// tableOf are the rows of the table of a section, without its head.
-func tableOf(t *testing.T, file, section string) (rows [][]string) {
-	t.Helper()
-	_, text, found := strings.Cut(readFile(t, file), "\n## "+section+"\n")
-	require.True(t, found, "%s has no section %q", file, section)
-	text, _, _ = strings.Cut(text, "\n## ")
-	for line := range strings.Lines(text) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, "|") {
-			cells := strings.Split(strings.Trim(line, "|"), "|")
-			for i := range cells {
-				cells[i] = strings.TrimSpace(cells[i])
-			}
-			rows = append(rows, cells)
-		}
-	}
-	require.Greater(t, len(rows), 2)
-	return slices.Clip(rows[2:])
-}
-
-func readFile(t *testing.T, file string) string {
-	t.Helper()
-	text, err := os.ReadFile(file)
-	require.NoError(t, err)
-	return string(text)
 }

@@ -1,5 +1,10 @@
 package wechatauth
 
+import (
+	"log/slog"
+	"net/http"
+)
+
 // Reason says in one word why a visitor was not let through. The list is
 // closed: pages, JSON answers, log records and the observer all use these and
 // no others, so that a support question, a log line and a graph speak of the
@@ -132,3 +137,57 @@ const (
 	// ReasonNotFound: there is no endpoint of this name.
 	ReasonNotFound Reason = "not_found"
 )
+
+// A reasonRow is what goes with a reason.
+type reasonRow struct {
+	status int        // of HTTP
+	level  slog.Level // of the log: errors need an operator, warnings are worth a look
+	remedy string     // of docs/errors.md, for an operator, where an event has no detail of its own
+}
+
+var reasons = map[Reason]reasonRow{
+	ReasonNoSession:                {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonSessionUnknown:           {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonSessionCorrupt:           {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonScopeRequired:            {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonLoggedOut:                {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonCallbackMalformed:        {http.StatusBadRequest, slog.LevelInfo, "If it is every login: does a proxy drop or rewrite the query?"},
+	ReasonFlowCookieMissing:        {http.StatusBadRequest, slog.LevelInfo, "If it is every login: is the application reached under another host than the base URL's, or does a proxy drop Set-Cookie?"},
+	ReasonStateMismatch:            {http.StatusBadRequest, slog.LevelWarn, "If it began with a deployment: have all instances the same AppSecret, or the same WithFlowKeys?"},
+	ReasonStateExpired:             {http.StatusBadRequest, slog.LevelInfo, "If it is every login: compare the clocks of the instances."},
+	ReasonRefusedByUser:            {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonCodeUsed:                 {http.StatusBadRequest, slog.LevelInfo, "If there are many: do all instances share one Redis, and does a proxy answer the callback with a redirect of its own?"},
+	ReasonCodeExpired:              {http.StatusBadRequest, slog.LevelInfo, "If it is every login: is the AppSecret that of the AppID which asked?"},
+	ReasonSnapshotUser:             {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonSnapshotSuspected:        {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonIdentityMismatch:         {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonUserBlocked:              {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonRateLimited:              {http.StatusServiceUnavailable, slog.LevelWarn, ""},
+	ReasonUpstreamTimeout:          {http.StatusGatewayTimeout, slog.LevelWarn, ""},
+	ReasonUpstreamError:            {http.StatusBadGateway, slog.LevelWarn, ""},
+	ReasonBadConfig:                {http.StatusInternalServerError, slog.LevelError, ""},
+	ReasonSessionKeyStale:          {http.StatusConflict, slog.LevelInfo, ""},
+	ReasonScanExpired:              {http.StatusBadRequest, slog.LevelInfo, ""},
+	ReasonScanUsed:                 {http.StatusBadRequest, slog.LevelInfo, ""},
+	ReasonScanNumber:               {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonScanForeign:              {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonOpenInWeChat:             {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonLoop:                     {http.StatusBadRequest, slog.LevelError, ""},
+	ReasonSessionCookieNotReturned: {http.StatusBadRequest, slog.LevelError, ""},
+	ReasonSessionLost:              {http.StatusBadRequest, slog.LevelError, ""},
+	ReasonStoreUnavailable:         {http.StatusServiceUnavailable, slog.LevelError, ""},
+	ReasonNotAuthorized:            {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonApplicationError:         {http.StatusServiceUnavailable, slog.LevelError, ""},
+	ReasonUnknownAccount:           {http.StatusNotFound, slog.LevelInfo, "Does the proxy pass Host, the path or the header on unchanged?"},
+	ReasonCrossOrigin:              {http.StatusForbidden, slog.LevelInfo, "Post it from a page under the base URL. If yours is: the host that the browser shows has to be the base URL's."},
+	ReasonMethodNotAllowed:         {http.StatusMethodNotAllowed, slog.LevelInfo, ""},
+	ReasonNotFound:                 {http.StatusNotFound, slog.LevelInfo, "If WeChat sends visitors there: is the Auth mounted elsewhere, or behind http.StripPrefix?"},
+}
+
+// status is the HTTP status of a reason.
+func (r Reason) status() int {
+	if row, ok := reasons[r]; ok {
+		return row.status
+	}
+	return http.StatusBadRequest
+}

@@ -32,12 +32,12 @@ var errorDocs = map[string]struct {
 }
 
 func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.T) {
-	all := reasonStatuses(t)
+	all := reasonRows(t)
 	for file, doc := range errorDocs {
 		listed := map[wechatauth.Reason]bool{}
 		for _, row := range tableOf(t, file, doc.reasons) {
 			reason := wechatauth.Reason(strings.Trim(row[0], "`"))
-			assert.Equal(t, strconv.Itoa(all[reason]), row[1], "%s: %s", file, reason)
+			assert.Equal(t, strconv.Itoa(all[reason].status), row[1], "%s: %s", file, reason)
 			assert.NotEmpty(t, row[2], "%s: the cause of %s", file, reason)
 			assert.NotEmpty(t, row[3], "%s: the remedy of %s", file, reason)
 			listed[reason] = true
@@ -55,9 +55,9 @@ func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
 	for _, row := range tableOf(t, "docs/errors.md", errorDocs["docs/errors.md"].reasons) {
 		rows[row[0]] = strings.ReplaceAll(row[3], "`", "")
 	}
-	said := remedies(t)
-	for reason, remedy := range said {
-		assert.Contains(t, rows["`"+string(reason)+"`"], remedy, reason)
+	reasons := reasonRows(t)
+	for reason, row := range reasons {
+		assert.Contains(t, rows["`"+string(reason)+"`"], row.remedy, reason)
 	}
 
 	s := newSite(t)
@@ -71,7 +71,7 @@ func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
 		s.step(b, path)
 		line := s.logs.last()
 		assert.Contains(t, line, "reason="+string(reason))
-		assert.Contains(t, line, "detail="+strconv.Quote(said[reason]), reason)
+		assert.Contains(t, line, "detail="+strconv.Quote(reasons[reason].remedy), reason)
 	}
 }
 
@@ -348,7 +348,7 @@ func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
 		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(errcode))
 		got := s.miniLogin(s.sim.JSCode(wechattest.DefaultMiniProgramAppID, person(0)))
 		require.Contains(t, got.body, string(reason))
-		require.NotEqual(t, reasonStatuses(t)[reason], got.StatusCode, "the line need not tell it")
+		require.NotEqual(t, reasonRows(t)[reason].status, got.StatusCode, "the line need not tell it")
 		for _, file := range []string{"README.md", "README.zh-CN.md", "docs/errors.md", "docs/errors.zh-CN.md"} {
 			line := regexp.MustCompile("(?m)^`POST /wechat/mini/login`.*$").FindString(readFile(t, file))
 			assert.Regexp(t, "`"+string(reason)+"`[^0-9]* "+strconv.Itoa(got.StatusCode), line, file)

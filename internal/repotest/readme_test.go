@@ -325,8 +325,8 @@ func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
 
 func TestTheReasonsTableListsExactlyTheReasonsWithTheirStatus(t *testing.T) {
 	want := map[string]int{}
-	for reason, status := range reasonStatuses(t) {
-		want[string(reason)] = status
+	for reason, row := range reasonRows(t) {
+		want[string(reason)] = row.status
 	}
 	got := map[string]int{}
 	for _, row := range tableOf(t, "README.md", "Reasons") {

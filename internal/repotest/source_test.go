@@ -95,9 +95,15 @@ func reasonNames(t *testing.T) map[string]wechatauth.Reason {
 	return all
 }
 
-// reasonStatuses are the HTTP statuses of all reasons, as Reason.status returns
-// them. The requests of the other suites get the same ones.
-func reasonStatuses(t *testing.T) map[wechatauth.Reason]int {
+// A reasonRow is what the root's table has of a reason.
+type reasonRow struct {
+	status        int
+	level, remedy string
+}
+
+// reasonRows reads the table of reasons, which has every reason. The requests of
+// the suites get the statuses that it has.
+func reasonRows(t *testing.T) map[wechatauth.Reason]reasonRow {
 	t.Helper()
 	statuses := map[string]int{
 		"StatusBadRequest": http.StatusBadRequest, "StatusUnauthorized": http.StatusUnauthorized, "StatusForbidden": http.StatusForbidden,
@@ -105,45 +111,18 @@ func reasonStatuses(t *testing.T) map[wechatauth.Reason]int {
 		"StatusInternalServerError": http.StatusInternalServerError, "StatusBadGateway": http.StatusBadGateway,
 		"StatusServiceUnavailable": http.StatusServiceUnavailable, "StatusGatewayTimeout": http.StatusGatewayTimeout,
 	}
-	returned := func(body []ast.Stmt) int {
-		last, ok := body[len(body)-1].(*ast.ReturnStmt)
-		require.True(t, ok)
-		status, known := statuses[last.Results[0].(*ast.SelectorExpr).Sel.Name]
-		require.True(t, known)
-		return status
-	}
-	names, body := reasonNames(t), rootDecl(t, "Reason.status").(*ast.BlockStmt)
-	all := map[wechatauth.Reason]int{}
-	for _, reason := range names {
-		all[reason] = returned(body.List)
-	}
-	cases := 0
-	ast.Inspect(body, func(n ast.Node) bool {
-		if c, ok := n.(*ast.CaseClause); ok {
-			for _, name := range c.List {
-				cases++
-				reason, known := names[name.(*ast.Ident).Name]
-				require.True(t, known)
-				all[reason] = returned(c.Body)
-			}
-		}
-		return true
-	})
-	require.NotZero(t, cases)
-	return all
-}
-
-// remedies are the sentences that the log has where an event has no detail.
-func remedies(t *testing.T) map[wechatauth.Reason]string {
-	t.Helper()
-	names := reasonNames(t)
-	all := map[wechatauth.Reason]string{}
-	for _, elt := range rootDecl(t, "remedies").(*ast.CompositeLit).Elts {
+	names, all := reasonNames(t), map[wechatauth.Reason]reasonRow{}
+	for _, elt := range rootDecl(t, "reasons").(*ast.CompositeLit).Elts {
 		pair := elt.(*ast.KeyValueExpr)
 		reason, known := names[pair.Key.(*ast.Ident).Name]
 		require.True(t, known)
-		all[reason] = strings.Join(texts(t, pair.Value), "")
+		cells := pair.Value.(*ast.CompositeLit).Elts
+		require.Len(t, cells, 3)
+		status, known := statuses[cells[0].(*ast.SelectorExpr).Sel.Name]
+		require.True(t, known)
+		level := strings.ToUpper(strings.TrimPrefix(cells[1].(*ast.SelectorExpr).Sel.Name, "Level"))
+		all[reason] = reasonRow{status, level, strings.Join(texts(t, cells[2]), "")}
 	}
-	require.NotEmpty(t, all)
+	require.Len(t, all, len(names), "the table has every reason")
 	return all
 }
