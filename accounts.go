@@ -129,7 +129,7 @@ func (c *config) validateAccounts() (errs []error) {
 	for appID, account := range accounts {
 		one, err := shared.ofAccount(account)
 		if err == nil {
-			err = new(Auth).setAccounts(one)
+			err = new(gate).setAccounts(one)
 		}
 		if err != nil {
 			errs = append(errs, linesOf("WithAccounts: "+redact.Clean(appID)+": ", err))
@@ -174,18 +174,17 @@ type tenants struct {
 }
 
 type tenant struct {
+	*gate
 	account string // its text, to see a change by
-	auth    *Auth
 }
 
 // maxTenants bounds an instance's memory. Beyond it, gates are built anew.
 const maxTenants = 10_000
 
-// of returns the gate of the request's account: a itself, where there is only
-// one.
-func (a *Auth) of(r *http.Request) (*Auth, error) {
+// of returns the gate of the request's account.
+func (a *Auth) of(r *http.Request) (*gate, error) {
 	if a.tenants == nil {
-		return a, nil
+		return a.home, nil
 	}
 	if appID, ok := a.endpointIn(r.URL.Path); ok && appID != "" {
 		return a.tenantOf(r.Context(), appID)
@@ -215,7 +214,7 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	switch {
 	case name == "scan", isTicket:
 		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || scan.ValidTicket(ticket))
-	case strings.HasPrefix(name, "mini/") && a.mini.client == nil && a.tenants == nil:
+	case strings.HasPrefix(name, "mini/") && a.home.mini.client == nil && a.tenants == nil:
 		return appID, false
 	}
 	return appID, slices.Contains(ownEndpoints, name)
@@ -229,7 +228,7 @@ func isAccountPath(s string) bool {
 	return strings.HasPrefix(s, "wx") && strings.Trim(s, alphanumeric) == ""
 }
 
-func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
+func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 	account, err := a.tenants.resolver.Account(ctx, appID)
 	if err != nil {
 		return nil, err
@@ -241,15 +240,13 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	a.tenants.mu.RLock()
 	held, ok := a.tenants.gates[appID]
 	a.tenants.mu.RUnlock()
-	switch {
-	case ok && held.account == text && account.Pages == nil:
-		return held.auth, nil
-	case ok && held.account == text:
-		t := *held.auth
-		t.pages = account.Pages // functions cannot be compared
-		return &t, nil
+	if ok && held.account == text {
+		if account.Pages != nil { // functions cannot be compared
+			held.pages.Store(&account.Pages)
+		}
+		return held.gate, nil
 	}
-	auth, err := a.newTenant(account)
+	g, err := a.newTenant(account)
 	if err != nil {
 		return nil, err
 	}
@@ -258,24 +255,24 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*Auth, error) {
 	if len(a.tenants.gates) >= maxTenants {
 		clear(a.tenants.gates)
 	}
-	a.tenants.gates[appID] = tenant{text, auth}
-	return auth, nil
+	a.tenants.gates[appID] = tenant{g, text}
+	return g, nil
 }
 
 // gateOf returns the gate that an identity of this AppID has passed; nil if
 // there is none.
-func (a *Auth) gateOf(appID string) *Auth {
+func (a *Auth) gateOf(appID string) *gate {
 	if a.tenants == nil {
-		if slices.Contains(a.audience.AppIDs, appID) {
-			return a
+		if slices.Contains(a.home.audience.AppIDs, appID) {
+			return a.home
 		}
 		return nil
 	}
 	a.tenants.mu.RLock()
 	defer a.tenants.mu.RUnlock()
 	for _, t := range a.tenants.gates {
-		if slices.Contains(t.auth.audience.AppIDs, appID) {
-			return t.auth
+		if slices.Contains(t.audience.AppIDs, appID) {
+			return t.gate
 		}
 	}
 	return nil
@@ -295,6 +292,9 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	if !isAccountPath(account.AppID) {
 		err = errors.Join(err, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", redact.Clean(account.AppID)))
 	}
+	if account.Pages != nil {
+		one.pages = account.Pages
+	}
 	if account.BaseURL == "" {
 		return &one, err
 	}
@@ -308,19 +308,14 @@ func (c *config) ofAccount(account Account) (*config, error) {
 }
 
 // newTenant makes the gate of one account.
-func (a *Auth) newTenant(account Account) (*Auth, error) {
+func (a *Auth) newTenant(account Account) (*gate, error) {
 	c, err := a.tenants.config.ofAccount(account)
 	if err != nil {
 		return nil, err
 	}
-	t := *a
-	t.tenants, t.accountPath = nil, "/"+account.AppID
-	if account.Pages != nil {
-		t.pages = account.Pages
-	}
-	if err := t.setAccounts(c); err != nil {
+	g := &gate{Auth: a, path: "/" + account.AppID}
+	if err := g.setAccounts(c); err != nil {
 		return nil, err
 	}
-	t.audience, t.failed = c.audience(), t.respondUnsaved
-	return &t, t.setFlows(c)
+	return g, g.setFlows(c)
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -25,31 +26,20 @@ import (
 // Auth is the gate with everything that belongs to it: the middleware, the
 // endpoints and the sessions. Make it with New. Safe for concurrent use.
 type Auth struct {
-	base   *url.URL // scheme and host
-	site   string   // base as text
-	prefix string   // "/wechat/"
-	scope  client.Scope
-
-	official account
-	website  account // its client is nil without WithWebsiteApp
-	mini     account // its client is nil without WithMiniProgram
-
-	authorizePages map[client.Scope]authorizePage // of the official account
-
-	tenants     *tenants // nil where there is one account
-	accountPath string   // "/" and the AppID in the endpoints' paths, where there are many
-
-	relay *relay // nil without WithRelay
-
+	settings
 	sessions *session.Manager
-	audience session.Audience
-	failed   func(http.ResponseWriter, *http.Request, error) // respondUnsaved
-	cookies  *flow.Jar
-	keys     *seal.Ring // for what the store keeps, which never sees it
-	claims   *singleflight.Group
+	consents *consents
+	looks    *scan.Looks
+	origin   *http.CrossOriginProtection
 
-	scanLooks *scan.Looks
+	home    *gate    // that of the only account; with WithAccounts, of none
+	tenants *tenants // nil without WithAccounts
+}
 
+// settings are what the options say of all accounts.
+type settings struct {
+	prefix        string // "/wechat/"
+	scope         client.Scope
 	environments  environment.Policy
 	scanPlace     func(*http.Request) string
 	scanLook      time.Duration // how long one look at the store may take
@@ -59,14 +49,34 @@ type Auth struct {
 	verifyFiles   map[string]string // content by name
 
 	pageVisit    func(*http.Request) bool
-	pages        Pages // nil for those of this library
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
 	onLogin      hook
-	consents     *consents
 	observer     Observer
-	log          *slog.Logger
-	origin       *http.CrossOriginProtection
+	logger       *slog.Logger
 	now          func() time.Time
+}
+
+// A gate is one official account with what belongs to it, and serves the
+// endpoints. What it shares with other accounts is in Auth.
+type gate struct {
+	*Auth
+	base *url.URL // scheme and host
+	site string   // base as text
+	path string   // "/" and the AppID in the endpoints' paths, where there are many accounts
+
+	official account
+	website  account // its client is nil without WithWebsiteApp
+	mini     account // its client is nil without WithMiniProgram
+	audience session.Audience
+
+	authorizePages map[client.Scope]authorizePage // of the official account
+	relay          *relay                         // nil without WithRelay
+	pages          atomic.Pointer[Pages]          // nil for those of this library
+
+	cookies *flow.Jar
+	keys    *seal.Ring // for what the store keeps, which never sees it
+	claims  *singleflight.Group
+	failed  func(http.ResponseWriter, *http.Request, error) // respondUnsaved
 }
 
 // account is one of the AppIDs that visitors can log in to.
@@ -81,8 +91,10 @@ type account struct {
 // an application can start while Redis or WeChat is away.
 func New(opts ...Option) (*Auth, error) {
 	c := &config{
-		prefix: DefaultPathPrefix, scope: client.ScopeBase,
-		pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scan.Budget,
+		settings: settings{
+			prefix: DefaultPathPrefix, scope: client.ScopeBase,
+			pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scan.Budget,
+		},
 		wait: singleflight.Sleep, sealer: func(s cookie.Sealer) cookie.Sealer { return s },
 	}
 	var errs []error
@@ -100,22 +112,18 @@ func New(opts ...Option) (*Auth, error) {
 		c.logger = slog.Default()
 	}
 	a := &Auth{
-		prefix: c.prefix, scope: c.scope,
-		environments: maps.Clone(c.environments), scanPlace: c.scanPlace, scanLook: c.scanLook,
-		tokens: c.tokens, profileMaxAge: c.profileMaxAge, snapshot: c.snapshot, verifyFiles: c.verifyFiles,
-		pageVisit: c.pageVisit, pages: c.pages, errorHandler: c.errorHandler,
-		scanLooks: &scan.Looks{},
-		onLogin:   hook(c.onLogin).quiet(),
-		consents:  &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
-		observer:  c.observer, log: c.logger, now: c.now,
+		settings: c.settings,
+		looks:    &scan.Looks{},
+		consents: &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
 	}
-	if err := errors.Join(append(errs, c.validate(), a.setAccounts(c))...); err != nil {
+	a.environments, a.onLogin = maps.Clone(c.environments), c.onLogin.quiet()
+	a.home = &gate{Auth: a}
+	if err := errors.Join(append(errs, c.validate(), a.home.setAccounts(c))...); err != nil {
 		return nil, prefixLines(err)
 	}
-	if err := errors.Join(a.setSessions(c), a.setFlows(c), a.setOrigin(c)); err != nil {
+	if err := errors.Join(a.setSessions(c), a.home.setFlows(c), a.setOrigin(c)); err != nil {
 		return nil, prefixLines(err)
 	}
-	a.audience, a.failed = c.audience(), a.respondUnsaved
 	if c.accountsSet {
 		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
 		return a, a.openListed()
@@ -132,7 +140,7 @@ func (a *Auth) setOrigin(c *config) error {
 	if c.accountsSet && !onOneHost(c.accounts) {
 		return nil
 	}
-	if err := a.origin.AddTrustedOrigin(a.base.String()); err != nil {
+	if err := a.origin.AddTrustedOrigin(a.home.site); err != nil {
 		return fmt.Errorf("WithBaseURL: %w", err)
 	}
 	return nil
@@ -147,10 +155,12 @@ func prefixLines(err error) error {
 
 // setAccounts makes the clients. What validate reports is passed over, so that
 // each wrong option has one line.
-func (a *Auth) setAccounts(c *config) error {
-	if a.base, _ = parseBaseURL(c.baseURL); a.base != nil {
-		a.site = a.base.String()
+func (g *gate) setAccounts(c *config) error {
+	if g.base, _ = parseBaseURL(c.baseURL); g.base != nil {
+		g.site = g.base.String()
 	}
+	g.audience, g.failed = c.audience(), g.respondUnsaved
+	g.pages.Store(&c.pages)
 	var opts []client.Option
 	var errs []error
 	use := func(option string, opt client.Option) {
@@ -180,15 +190,15 @@ func (a *Auth) setAccounts(c *config) error {
 		}
 		return account{appID: appID, channel: channel, client: made}
 	}
-	a.official = open("WithApp", c.appID, c.secret, ChannelWeChat, c.forAccount(c.secret, opts))
-	a.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, c.forAccount(c.miniSecret, opts))
+	g.official = open("WithApp", c.appID, c.secret, ChannelWeChat, c.forAccount(c.secret, opts))
+	g.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, c.forAccount(c.miniSecret, opts))
 	if c.websiteSecret != "" {
-		a.website = open("WithWebsiteApp", c.websiteAppID, c.websiteSecret, ChannelWebsite, opts)
+		g.website = open("WithWebsiteApp", c.websiteAppID, c.websiteSecret, ChannelWebsite, opts)
 	}
 	return errors.Join(errs...)
 }
 
-func (a *Auth) setFlows(c *config) error {
+func (g *gate) setFlows(c *config) error {
 	secrets := c.flowKeys
 	if c.appID == "" {
 		return nil // as above
@@ -203,7 +213,7 @@ func (a *Auth) setFlows(c *config) error {
 	if c.sessionKeysSet {
 		secrets = c.sessionKeys // so the AppSecret makes no record that logs anyone in
 	}
-	if a.keys, err = seal.New("kept", secrets...); err != nil {
+	if g.keys, err = seal.New("kept", secrets...); err != nil {
 		return err
 	}
 	if c.relaySet {
@@ -211,13 +221,13 @@ func (a *Auth) setFlows(c *config) error {
 		if err != nil {
 			return err
 		}
-		a.relay = &relay{url: c.relayURL, ring: ring}
+		g.relay = &relay{url: c.relayURL, ring: ring}
 	}
-	a.cookies = flow.NewJar(&cookie.Jar{
-		Ring: c.sealer(ring), Secure: a.base.Scheme == "https", Bound: []string{c.appID, a.callbackURL()}, Now: c.now,
-	}, cookiePrefix(a.base), a.cookieTag(c.appID))
-	a.setAuthorizePages()
-	a.claims = &singleflight.Group{Marks: a.sessions.Marks(), Wait: c.wait}
+	g.cookies = flow.NewJar(&cookie.Jar{
+		Ring: c.sealer(ring), Secure: g.base.Scheme == "https", Bound: []string{c.appID, g.callbackURL()}, Now: c.now,
+	}, cookiePrefix(g.base), g.cookieTag(c.appID))
+	g.setAuthorizePages()
+	g.claims = &singleflight.Group{Marks: g.sessions.Marks(), Wait: c.wait}
 	return nil
 }
 
@@ -225,26 +235,26 @@ func cookiePrefix(base *url.URL) string { return flow.Prefix(base.Scheme == "htt
 
 // cookieTag ends the names of an account's cookies. It is empty for a gate that
 // is no single account's.
-func (a *Auth) cookieTag(appID string) string { return flow.Tag(appID, a.endpoint("callback")) }
+func (g *gate) cookieTag(appID string) string { return flow.Tag(appID, g.endpoint("callback")) }
 
 // endpoint returns the path of one of our endpoints.
-func (a *Auth) endpoint(name string) string { return a.prefix + name + a.accountPath }
+func (g *gate) endpoint(name string) string { return g.prefix + name + g.path }
 
-func (a *Auth) callbackURL() string { return a.absolute(a.endpoint("callback")) }
+func (g *gate) callbackURL() string { return g.absolute(g.endpoint("callback")) }
 
 // absolute returns the URL of a path on our host, and an absolute target as it is.
-func (a *Auth) absolute(target string) string {
-	if strings.HasPrefix(target, a.site) {
+func (g *gate) absolute(target string) string {
+	if strings.HasPrefix(target, g.site) {
 		return target
 	}
-	return a.site + target
+	return g.site + target
 }
 
 // loginURL is the endpoint that begins a login and returns to target. again
 // marks a visitor's own wish to try once more, which ends the counting of
 // repeated logins.
-func (a *Auth) loginURL(target string, again bool) string {
-	u := a.endpoint("login") + "?next=" + url.QueryEscape(target)
+func (g *gate) loginURL(target string, again bool) string {
+	u := g.endpoint("login") + "?next=" + url.QueryEscape(target)
 	if again {
 		u += "&again=1"
 	}

@@ -32,14 +32,14 @@ func hookReason(err error) Reason {
 
 // admit decides whether the user whom a proof shows may log in: a step-up is for
 // the same one, and the application's hook has to agree.
-func (a *Auth) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
+func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
 	if f.OpenID != "" && f.OpenID != id.OpenID || f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
 		return ReasonIdentityMismatch, nil
 	}
-	if a.onLogin == nil {
+	if g.onLogin == nil {
 		return "", nil
 	}
-	err := a.sessions.Admit(v, id, func(ctx context.Context) error { return a.onLogin(ctx, Identity(id)) })
+	err := g.sessions.Admit(v, id, func(ctx context.Context) error { return g.onLogin(ctx, Identity(id)) })
 	return hookReason(err), err
 }
 

@@ -23,37 +23,37 @@ import (
 // and not ahead of a visit; the query is of WeChat's form; this browser holds the
 // pending login of this state; it is not expired; the visitor did not refuse;
 // this callback has the claim.
-func (a *Auth) serveCallback(w http.ResponseWriter, r *http.Request) {
+func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	if !navigation.MayNavigate(r) {
-		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
+		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	}
 	q, ok := parseCallback(r.URL.RawQuery)
 	if ok {
-		q, ok = a.unhop(q)
+		q, ok = g.unhop(q)
 	}
 	if !ok {
-		a.failCallback(w, r, a.cookies.Named(r), ReasonCallbackMalformed, nil)
+		g.failCallback(w, r, g.cookies.Named(r), ReasonCallbackMalformed, nil)
 		return
 	}
-	f, err := a.cookies.Get(r, q.state)
-	acc, known := a.accountOf(f.AppID)
+	f, err := g.cookies.Get(r, q.state)
+	acc, known := g.accountOf(f.AppID)
 	if err == nil && !known {
 		err = flow.ErrMismatch
 	}
 	f.Channel = acc.channel
 	switch {
 	case errors.Is(err, flow.ErrMissing) && navigation.InFrame(r):
-		a.reopenInTop(w, r)
+		g.reopenInTop(w, r)
 	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
-		a.comeTooLate(w, r, q, f, reasonOf(err))
+		g.comeTooLate(w, r, q, f, reasonOf(err))
 	case err != nil:
-		a.failCallback(w, r, f, reasonOf(err), nil)
+		g.failCallback(w, r, f, reasonOf(err), nil)
 	case q.refused:
-		a.cookies.Drop(w, a.cookies.CookieName(f.State))
-		a.failCallback(w, r, f, ReasonRefusedByUser, nil)
+		g.cookies.Drop(w, g.cookies.CookieName(f.State))
+		g.failCallback(w, r, f, ReasonRefusedByUser, nil)
 	default:
-		a.finish(w, r, acc, f, q.code)
+		g.finish(w, r, acc, f, q.code)
 	}
 }
 
@@ -94,14 +94,14 @@ func validCode(code string) bool {
 	return code != "" && len(code) <= maxCodeBytes && strings.Trim(code, alphanumeric+"-_") == ""
 }
 
-func (a *Auth) accountOf(appID string) (account, bool) {
+func (g *gate) accountOf(appID string) (account, bool) {
 	switch {
 	case appID == "":
 		return account{}, false
-	case appID == a.official.appID:
-		return a.official, true
-	case appID == a.website.appID:
-		return a.website, true
+	case appID == g.official.appID:
+		return g.official, true
+	case appID == g.website.appID:
+		return g.website, true
 	}
 	return account{}, false
 }
@@ -109,66 +109,66 @@ func (a *Auth) accountOf(appID string) (account, bool) {
 // comeTooLate answers a callback for which this browser holds no live pending
 // login: a reload or a step back after the login is done, which leads to
 // where the login led; or a link from elsewhere, which leads nowhere.
-func (a *Auth) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow.Flow, reason Reason) {
-	v, err := a.load(r)
+func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow.Flow, reason Reason) {
+	v, err := g.load(r)
 	if err != nil {
-		a.unavailable(w, r, err)
+		g.unavailable(w, r, err)
 		return
 	}
 	if !v.LoggedIn {
-		a.failCallback(w, r, f, reason, nil)
+		g.failCallback(w, r, f, reason, nil)
 		return
 	}
-	respond.Redirect(w, a.targetOfOutcome(r.Context(), v, q.state, f.Target))
+	respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.state, f.Target))
 }
 
 // targetOfOutcome finds the return target of a login that this session came
 // from; fallback, or "/", where it is forgotten or was another browser's.
-func (a *Auth) targetOfOutcome(ctx context.Context, v *session.Visit, state, fallback string) string {
-	target := a.landing(fallback)
-	left, err := a.claims.Outcome(ctx, singleflight.Key(v.Identity.AppID, state))
+func (g *gate) targetOfOutcome(ctx context.Context, v *session.Visit, state, fallback string) string {
+	target := g.landing(fallback)
+	left, err := g.claims.Outcome(ctx, singleflight.Key(v.Identity.AppID, state))
 	if err != nil || left == nil {
 		return target
 	}
-	if t, err := a.openTarget(left, a.sessions.SessionManager().Token(v.Context())); err == nil {
+	if t, err := g.openTarget(left, g.sessions.SessionManager().Token(v.Context())); err == nil {
 		return t
 	}
 	return target
 }
 
 // finish logs the visitor in with the code.
-func (a *Auth) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
+func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	var token *client.Token
-	a.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: a.load,
+	g.settle(w, r, proof{
+		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: g.load,
 		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
-			id, token, reason, err = a.identify(ctx, acc, f, code)
+			id, token, reason, err = g.identify(ctx, acc, f, code)
 			return id, reason, err
 		},
 		prepare: func(ctx context.Context, _ *session.Visit, _ identity.Identity) error {
-			if !a.tokens {
+			if !g.tokens {
 				return nil
 			}
-			if err := a.keepTokens(ctx, f.AppID, token, a.now().Add(tokensTTL)); err != nil {
-				a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+			if err := g.keepTokens(ctx, f.AppID, token, g.now().Add(tokensTTL)); err != nil {
+				g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
 			}
 			return nil
 		},
 	}, func(w http.ResponseWriter, r *http.Request, res result) {
 		switch {
 		case res.Reason == "":
-			a.enterSession(w, r, f, res)
+			g.enterSession(w, r, f, res)
 		case res.unopened:
-			a.failCallback(w, r, f, ReasonStateMismatch, nil)
+			g.failCallback(w, r, f, ReasonStateMismatch, nil)
 		default:
-			a.afterFailure(w, r, f, res.Reason, res.err)
+			g.afterFailure(w, r, f, res.Reason, res.err)
 		}
 	})
 }
 
 // identify exchanges the code, and fetches the profile if the granted scope
 // has one. A broken profile never breaks a login.
-func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code string) (identity.Identity, *client.Token, Reason, error) {
+func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code string) (identity.Identity, *client.Token, Reason, error) {
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
 		return identity.Identity{}, nil, reasonOf(err), err
@@ -178,7 +178,7 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code stri
 	}
 	id := identity.Identity{
 		AppID: f.AppID, OpenID: token.OpenID, UnionID: token.UnionID,
-		Scope: token.Scope, Channel: f.Channel, LoginAt: time.Unix(a.now().Unix(), 0),
+		Scope: token.Scope, Channel: f.Channel, LoginAt: time.Unix(g.now().Unix(), 0),
 	}
 	if id.OpenID == "" {
 		return identity.Identity{}, nil, ReasonUpstreamError, errors.New("the token answer has no openid")
@@ -192,64 +192,64 @@ func (a *Auth) identify(ctx context.Context, acc account, f flow.Flow, code stri
 		return identity.Identity{}, nil, ReasonSnapshotSuspected, err
 	}
 	if err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
+		g.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
 		return id, token, "", nil
 	}
-	setProfile(&id, info, a.now())
+	setProfile(&id, info, g.now())
 	return id, token, "", nil
 }
 
 // enterSession gives the browser the session of a login, where another request
 // has saved it, and sends the visitor to where he wanted to go.
-func (a *Auth) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
+func (g *gate) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
 	if res.shared {
-		if err := a.sessions.WriteCookie(w, res.saved()); err != nil {
-			a.failCallback(w, r, f, ReasonStoreUnavailable, err)
+		if err := g.sessions.WriteCookie(w, res.saved()); err != nil {
+			g.failCallback(w, r, f, ReasonStoreUnavailable, err)
 			return
 		}
 	}
-	a.leave(w, r, f, a.landing(res.Target))
+	g.leave(w, r, f, g.landing(res.Target))
 }
 
 // leave ends the flow in the browser and goes to the return target.
-func (a *Auth) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
-	a.cookies.Drop(w, a.cookies.CookieName(f.State))
-	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())
-	a.cookies.ExtendTrail(w, r)
+func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
+	g.cookies.Drop(w, g.cookies.CookieName(f.State))
+	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
+	g.cookies.ExtendTrail(w, r)
 	respond.Redirect(w, target)
 }
 
 // afterFailure starts a login whose code WeChat no longer takes once more by
 // itself: the visitor has done nothing wrong, and with snsapi_base sees
 // nothing of it. The second time he is told.
-func (a *Auth) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
+func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
-		a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
-		a.cookies.Drop(w, a.cookies.CookieName(f.State))
-		r = cookie.Without(r, a.cookies.CookieName(f.State))
-		a.begin(w, r, nil, login{target: a.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
+		g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
+		g.cookies.Drop(w, g.cookies.CookieName(f.State))
+		r = cookie.Without(r, g.cookies.CookieName(f.State))
+		g.begin(w, r, nil, login{target: g.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
 		return
 	}
 	if reason == ReasonSnapshotUser || reason == ReasonSnapshotSuspected {
-		a.leaveAsSnapshot(w, r, f, reason)
+		g.leaveAsSnapshot(w, r, f, reason)
 		return
 	}
-	a.failCallback(w, r, f, reason, err)
+	g.failCallback(w, r, f, reason, err)
 }
 
 // failCallback tells the visitor why there is no login, and how to try again
 // where that can help. The session he may have stays as it is.
-func (a *Auth) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
+func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Err: err}
 	if f.State != "" {
-		e.Flow, e.Duration = flowID(f.AppID, f.State), a.age(f)
+		e.Flow, e.Duration = flowID(f.AppID, f.State), g.age(f)
 	}
-	a.report(r.Context(), e)
+	g.report(r.Context(), e)
 	failure := Failure{Reason: reason, Page: true, Err: err}
 	switch reason {
 	case ReasonBadConfig, ReasonUserBlocked:
 	default:
-		failure.RetryURL = a.loginURL(a.landing(f.Target), true)
+		failure.RetryURL = g.loginURL(g.landing(f.Target), true)
 	}
-	a.stop(w, r, failure)
+	g.stop(w, r, failure)
 }

@@ -57,18 +57,18 @@ func (e *CheckError) Unwrap() []error {
 // What it cannot see is WeChat's console: CallbackDomain, and CallbackDomains of
 // many accounts, is what has to stand there.
 func (a *Auth) Check(ctx context.Context) error {
-	all := a.checkSettings()
+	all := a.home.checkSettings()
 	all = append(all, findingsOf(a.sessions.Check(ctx))...)
 	var findings []*store.Finding
 	for _, f := range all {
 		if f.Note {
-			a.log.Info("wechatauth: check: " + f.English)
+			a.logger.Info("wechatauth: check: " + f.English)
 			continue
 		}
 		findings = append(findings, f)
 	}
-	for _, gate := range a.checkedGates(ctx) {
-		findings = append(findings, gate.checkAccounts(ctx)...)
+	for _, g := range a.checkedGates(ctx) {
+		findings = append(findings, g.checkAccounts(ctx)...)
 	}
 	if len(findings) == 0 {
 		return nil
@@ -82,8 +82,10 @@ func (a *Auth) Check(ctx context.Context) error {
 // (WithRelay), without scheme, port and path. Accounts of ByHost have hosts of
 // their own: see CallbackDomains. Where a third-party platform logs in for the
 // account (WithComponent), it is the platform's 公众号开发域名 that has to have it.
-func (a *Auth) CallbackDomain() string {
-	host := a.redirectURI()
+func (a *Auth) CallbackDomain() string { return a.home.callbackDomain() }
+
+func (g *gate) callbackDomain() string {
+	host := g.redirectURI()
 	if _, rest, found := strings.Cut(host, "://"); found {
 		host = rest
 	}
@@ -99,10 +101,10 @@ func (a *Auth) CallbackDomain() string {
 // lists too.
 func (a *Auth) CallbackDomains() map[string]string {
 	domains := map[string]string{}
-	for _, gate := range a.checkedGates(context.Background()) {
-		for _, acc := range []account{gate.official, gate.website} {
+	for _, g := range a.checkedGates(context.Background()) {
+		for _, acc := range []account{g.official, g.website} {
 			if acc.client != nil {
-				domains[acc.appID] = gate.CallbackDomain()
+				domains[acc.appID] = g.callbackDomain()
 			}
 		}
 	}
@@ -110,14 +112,14 @@ func (a *Auth) CallbackDomains() map[string]string {
 }
 
 // checkSettings looks at what needs no network.
-func (a *Auth) checkSettings() (found []*store.Finding) {
-	if a.sessions.Owned() {
-		for _, err := range checkManager(a.sessions.SessionManager(), a.base) {
+func (g *gate) checkSettings() (found []*store.Finding) {
+	if g.sessions.Owned() {
+		for _, err := range checkManager(g.sessions.SessionManager(), g.base) {
 			found = append(found, &store.Finding{
 				English: err.Error(), Chinese: "会话管理器的设置与 WithBaseURL 不符，登录后会话无法保持：" + err.Error(), Err: err,
 			})
 		}
-		if !a.sessions.SessionManager().HashTokenInStore {
+		if !g.sessions.SessionManager().HashTokenInStore {
 			found = append(found, &store.Finding{
 				English: "WithSessionManager: the keys of the session store are the session tokens, so whoever reads the store can take over every session; set HashTokenInStore, which ends the sessions from before",
 				Chinese: "WithSessionManager：会话存储的键就是会话令牌，能读取存储的人可以接管所有会话；请设置 HashTokenInStore（此前的会话将失效）。",
@@ -125,36 +127,36 @@ func (a *Auth) checkSettings() (found []*store.Finding) {
 			})
 		}
 	}
-	if a.official.client != nil && a.openOrigin() == client.DefaultOpen && a.base.Port() != "" {
+	if g.official.client != nil && g.openOrigin() == client.DefaultOpen && g.base.Port() != "" {
 		found = append(found, &store.Finding{
-			English: fmt.Sprintf("WithBaseURL: WeChat sends nobody back to %s: its console takes no port (10003); use the https address that leads here, or a simulated WeChat (WithEndpoints)", a.base),
-			Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用模拟微信（WithEndpoints）。", a.base),
+			English: fmt.Sprintf("WithBaseURL: WeChat sends nobody back to %s: its console takes no port (10003); use the https address that leads here, or a simulated WeChat (WithEndpoints)", g.base),
+			Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用模拟微信（WithEndpoints）。", g.base),
 		})
 	}
 	return found
 }
 
 // checkedGates are those whose accounts Check looks at.
-func (a *Auth) checkedGates(ctx context.Context) (gates []*Auth) {
+func (a *Auth) checkedGates(ctx context.Context) (gates []*gate) {
 	if a.tenants == nil {
-		return []*Auth{a}
+		return []*gate{a.home}
 	}
 	accounts, _, _ := listed(a.tenants.resolver)
 	for appID := range accounts {
-		if gate, err := a.tenantOf(ctx, appID); err == nil { // New has told of others
-			gates = append(gates, gate)
+		if g, err := a.tenantOf(ctx, appID); err == nil { // New has told of others
+			gates = append(gates, g)
 		}
 	}
-	slices.SortFunc(gates, func(x, y *Auth) int { return strings.Compare(x.official.appID, y.official.appID) })
+	slices.SortFunc(gates, func(x, y *gate) int { return strings.Compare(x.official.appID, y.official.appID) })
 	return gates
 }
 
-func (a *Auth) checkAccounts(ctx context.Context) (found []*store.Finding) {
-	for option, acc := range map[string]account{"WithApp": a.official, "WithWebsiteApp": a.website, "WithMiniProgram": a.mini} {
+func (g *gate) checkAccounts(ctx context.Context) (found []*store.Finding) {
+	for option, acc := range map[string]account{"WithApp": g.official, "WithWebsiteApp": g.website, "WithMiniProgram": g.mini} {
 		if acc.client == nil {
 			continue
 		}
-		if a.accountPath != "" {
+		if g.path != "" {
 			option = "WithAccounts: " + acc.appID
 		}
 		found = append(found, checkAccount(ctx, option, acc)...)

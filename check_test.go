@@ -147,7 +147,7 @@ func TestCheckLooksAtTheCookieOfTheApplicationsManagerAgain(t *testing.T) {
 func TestCheckTellsThatWeChatTakesNoPort(t *testing.T) {
 	auth, err := New(WithApp(testAppID, testSecret), WithBaseURL("http://127.0.0.1:8080"))
 	require.NoError(t, err)
-	found := auth.checkSettings()
+	found := auth.home.checkSettings()
 	require.Len(t, found, 1)
 	assert.Contains(t, found[0].English, "10003")
 }

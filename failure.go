@@ -96,7 +96,7 @@ func reasonOf(err error) Reason {
 const challenge = "WeChat"
 
 // stop answers a visitor who is not let through.
-func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
+func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == 0 {
 		f.Status = f.Reason.status()
 	}
@@ -109,8 +109,8 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	switch {
-	case a.errorHandler != nil:
-		a.errorHandler(w, a.sessions.WithEmpty(r), f)
+	case g.errorHandler != nil:
+		g.errorHandler(w, g.sessions.WithEmpty(r), f)
 	case f.Page:
 		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
 		switch f.Reason {
@@ -119,17 +119,17 @@ func (a *Auth) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		case ReasonOpenInWeChat:
 			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
 		}
-		a.page(w, r, p)
+		g.page(w, r, p)
 	default:
 		writeJSON(w, f)
 	}
 }
 
 // page writes a page in the visitor's language.
-func (a *Auth) page(w http.ResponseWriter, r *http.Request, p Page) {
+func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	p.Lang = page.Language(r)
-	if err := writePage(w, r, a.pages, p); err != nil {
-		a.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
+	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
+		g.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
 	}
 }
 

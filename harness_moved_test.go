@@ -144,8 +144,8 @@ func newScanSiteWith(t *testing.T, sessions func(*redis.Pool) Option, opts ...Op
 	second := *s.site
 	second.auth = nil
 	auth, err := New(append([]Option{
-		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
-		WithEndpoints(s.sim.Endpoints()), withClock(s.clock.Now), WithLogger(s.auth.log),
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.home.base.String()),
+		WithEndpoints(s.sim.Endpoints()), withClock(s.clock.Now), WithLogger(s.auth.logger),
 	}, append(opts, sessions(server.Pool()))...)...)
 	require.NoError(t, err)
 	second.auth = auth
@@ -172,12 +172,12 @@ func (s *scanSite) phoneOf(person string) *browser {
 // held is what a browser's scan cookie holds.
 func (s *scanSite) held(b *browser) scan.Cookie {
 	s.t.Helper()
-	r, err := http.NewRequest(http.MethodGet, s.auth.base.String(), nil)
+	r, err := http.NewRequest(http.MethodGet, s.auth.home.base.String(), nil)
 	require.NoError(s.t, err)
-	c := b.cookie(s.auth.cookies.ScanName())
+	c := b.cookie(s.auth.home.cookies.ScanName())
 	require.NotNil(s.t, c, "the browser has no scan cookie")
 	r.AddCookie(c)
-	held, ok := s.auth.scanCookieOf(r)
+	held, ok := s.auth.home.scanCookieOf(r)
 	require.True(s.t, ok)
 	return held
 }
@@ -188,10 +188,10 @@ func (s *scanSite) show(desk *browser, target string) (path string, c scan.Cooki
 	shown := desk.visit(target)
 	require.Equal(s.t, http.StatusOK, shown.StatusCode, shown.body)
 	c = s.held(desk)
-	path = s.auth.scanPath(c.Ticket)
+	path = s.auth.home.scanPath(c.Ticket)
 	body := html.UnescapeString(shown.body)
-	require.Contains(s.t, body, string(page.QRCode(s.auth.base.String()+path)), "the QR code is the phone's page")
-	require.NotContains(s.t, strings.ReplaceAll(body, string(page.QRCode(s.auth.base.String()+path)), ""), c.Ticket)
+	require.Contains(s.t, body, string(page.QRCode(s.auth.home.base.String()+path)), "the QR code is the phone's page")
+	require.NotContains(s.t, strings.ReplaceAll(body, string(page.QRCode(s.auth.home.base.String()+path)), ""), c.Ticket)
 	return path, c
 }
 
@@ -311,7 +311,7 @@ func newMiniSite(t *testing.T, opts ...Option) *site {
 // request asks as wx.request does: without cookies.
 func (s *site) request(method, path, token, body string) answer {
 	s.t.Helper()
-	r, err := http.NewRequest(method, s.auth.base.String()+path, strings.NewReader(body))
+	r, err := http.NewRequest(method, s.auth.home.base.String()+path, strings.NewReader(body))
 	require.NoError(s.t, err)
 	r.Header.Set("Content-Type", "application/json")
 	if token != "" {

@@ -204,7 +204,7 @@ func (b *browser) post(target string, form url.Values) answer {
 func (b *browser) do(c *http.Client, method, target string, body io.Reader, header http.Header) answer {
 	b.t.Helper()
 	if strings.HasPrefix(target, "/") {
-		target = b.site.auth.base.String() + target
+		target = b.site.auth.home.base.String() + target
 	}
 	trailMu.Lock()
 	b.trail = []string{target}
@@ -227,7 +227,7 @@ func (b *browser) do(c *http.Client, method, target string, body io.Reader, head
 // cookie returns the browser's cookie of this name for the site; nil if it
 // has none.
 func (b *browser) cookie(name string) *http.Cookie {
-	for _, c := range b.client.Jar.Cookies(b.site.auth.base) {
+	for _, c := range b.client.Jar.Cookies(b.site.auth.home.base) {
 		if c.Name == name {
 			return c
 		}
@@ -237,7 +237,7 @@ func (b *browser) cookie(name string) *http.Cookie {
 
 // setCookie plants a cookie in the browser.
 func (b *browser) setCookie(name, value string) {
-	b.client.Jar.SetCookies(b.site.auth.base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: b.site.auth.base.Scheme == "https"}})
+	b.client.Jar.SetCookies(b.site.auth.home.base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: b.site.auth.home.base.Scheme == "https"}})
 }
 
 // authorize goes as far as WeChat's answer, and returns the callback URL

@@ -72,7 +72,7 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // Requests for the endpoints are served, so the gate may wrap a whole
 // application; other paths below the path prefix are the application's.
 func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
-	return a.gate(next, "")
+	return a.requiring(next, "")
 }
 
 // RequireScope is RequireWeChat for routes that need more than the openid:
@@ -85,7 +85,11 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 	if s != client.ScopeBase && s != client.ScopeUserInfo {
 		panic("wechatauth: RequireScope: use client.ScopeBase or client.ScopeUserInfo, not " + string(s))
 	}
-	return func(next http.Handler) http.Handler { return a.gate(next, s) }
+	return func(next http.Handler) http.Handler { return a.requiring(next, s) }
+}
+
+func (a *Auth) requiring(next http.Handler, want client.Scope) http.Handler {
+	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.require(w, r, next, want) })
 }
 
 // LoadWeChat lets every request through, with the identity if there is one.
@@ -95,37 +99,47 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 // is answered 503: the change cannot be saved. After a call that got no answer in time, nobody else waits for one
 // here until the store has answered, which is tried every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
+	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.admitAnyone(w, r, next) })
+}
+
+// wrap serves the endpoints, lets preflights through to next, and calls serve for
+// every other request, with the gate of its account.
+func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.owns(r) {
 			a.ServeHTTP(w, r)
 			return
 		}
 		if navigation.IsPreflight(r) {
-			a.passPreflight(w, r, next)
+			// Browsers send it without cookies, and ignore those that it sets.
+			next.ServeHTTP(w, a.sessions.WithEmpty(r))
 			return
 		}
-		a, ok := a.forRequest(w, r)
-		if !ok || a.strayCallback(w, r) {
-			return
+		if g, ok := a.forRequest(w, r); ok && !g.strayCallback(w, r) {
+			serve(g, w, r)
 		}
-		v, err := a.sessions.Load(r, &a.audience, true)
-		if err != nil {
-			a.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: a.appIDFor(r), Err: err})
-			if v, err = a.sessions.StandIn(r.Context(), err); err != nil {
-				a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
-				return
-			}
-		}
-		if v.LoggedIn {
-			if err := a.consents.allow(v.Context(), v.Identity); err != nil {
-				if reason := hookReason(err); reason != ReasonNotAuthorized {
-					a.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
-				}
-				v.LoggedIn = false
-			}
-		}
-		a.pass(w, r, v, next)
 	})
+}
+
+// admitAnyone serves a request of LoadWeChat.
+func (g *gate) admitAnyone(w http.ResponseWriter, r *http.Request, next http.Handler) {
+	v, err := g.sessions.Load(r, &g.audience, true)
+	if err != nil {
+		g.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: g.appIDFor(r), Err: err})
+		if v, err = g.sessions.StandIn(r.Context(), err); err != nil {
+			g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+			return
+		}
+	}
+	if v.LoggedIn {
+		if err := g.consents.allow(v.Context(), v.Identity); err != nil {
+			if reason := hookReason(err); reason != ReasonNotAuthorized {
+				g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
+			}
+			v.LoggedIn = false
+		}
+	}
+	g.sessions.Serve(w, r, v, next, g.failed)
 }
 
 // An action is what the gate does with a request.
@@ -143,17 +157,17 @@ const (
 
 // decide is the whole decision of the gate. It writes nothing, and asks
 // nothing that is not in the request, the visit and the cookies.
-func (a *Auth) decide(r *http.Request, v *session.Visit, want client.Scope) (action, Reason) {
+func (g *gate) decide(r *http.Request, v *session.Visit, want client.Scope) (action, Reason) {
 	if v.LoggedIn && v.Identity.Grants(want) {
 		return actionPass, ""
 	}
-	page, inSnapshot := a.isPage(r), !v.LoggedIn && a.cookies.InSnapshot(r)
+	page, inSnapshot := g.isPage(r), !v.LoggedIn && g.cookies.InSnapshot(r)
 	switch {
 	case v.LoggedIn && page:
 		return actionUpgrade, ""
 	case v.LoggedIn:
 		return actionStop, ReasonScopeRequired
-	case inSnapshot && a.snapshot == SnapshotRefuse:
+	case inSnapshot && g.snapshot == SnapshotRefuse:
 		return actionStop, ReasonSnapshotUser
 	case !page && v.Brought == session.Damaged:
 		return actionStop, ReasonSessionCorrupt
@@ -161,127 +175,103 @@ func (a *Auth) decide(r *http.Request, v *session.Visit, want client.Scope) (act
 		return actionStop, ReasonSessionUnknown
 	case !page:
 		return actionStop, ReasonNoSession
-	case inSnapshot && a.snapshot == SnapshotAnonymous:
+	case inSnapshot && g.snapshot == SnapshotAnonymous:
 		return actionGuest, ""
 	case inSnapshot:
 		return actionStop, ReasonSnapshotUser
 	}
-	here := a.environments.For(r, a.website.client != nil)
+	here := g.environments.For(r, g.website.client != nil)
 	switch {
 	case here == environment.AllowAnonymous:
 		return actionAnonymous, ""
-	case a.onOtherHost(r):
+	case g.onOtherHost(r):
 		return actionHop, ""
 	case here == environment.OpenInWeChat:
 		return actionStop, ReasonOpenInWeChat
-	case want == client.ScopeUserInfo && a.scope != client.ScopeUserInfo:
+	case want == client.ScopeUserInfo && g.scope != client.ScopeUserInfo:
 		return actionUpgrade, ""
-	case a.cookies.JustLoggedOut(r):
+	case g.cookies.JustLoggedOut(r):
 		return actionStop, ReasonLoggedOut
 	}
 	return actionLogin, ""
 }
 
-func (a *Auth) gate(next http.Handler, want client.Scope) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.owns(r) {
-			a.ServeHTTP(w, r)
+// require serves a request of RequireWeChat and RequireScope.
+func (g *gate) require(w http.ResponseWriter, r *http.Request, next http.Handler, want client.Scope) {
+	v, err := g.load(r)
+	if err != nil {
+		g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+		g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		return
+	}
+	act, reason := g.decide(r, v, want)
+	switch act {
+	case actionPass:
+		if err := g.consents.allow(v.Context(), v.Identity); err != nil {
+			reason := hookReason(err)
+			g.stopped(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
+			g.stop(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
 			return
 		}
-		if navigation.IsPreflight(r) {
-			a.passPreflight(w, r, next)
-			return
+		if g.profileDue(v) && g.isPage(r) {
+			g.refreshProfile(v)
 		}
-		a, ok := a.forRequest(w, r)
-		if !ok || a.strayCallback(w, r) {
-			return
+		g.sessions.Serve(w, r, v, next, g.failed)
+	case actionGuest:
+		v.Identity = identity.Identity{Snapshot: true}
+		g.sessions.Serve(w, r, v, next, g.failed)
+	case actionAnonymous:
+		g.sessions.Serve(w, r, v, next, g.failed)
+	case actionHop:
+		g.hop(w, g.targetOf(r))
+	case actionLogin:
+		g.begin(w, r, v, login{target: g.targetOf(r), scope: g.scope})
+	case actionUpgrade:
+		respond.Redirect(w, g.upgradeURL(g.targetOf(r)))
+	default:
+		if r.Method == http.MethodPost && !navigation.Has(r.Header, "Cookie") && !navigation.Has(r.Header, "Authorization") {
+			first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+			g.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + redact.Clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
 		}
-		v, err := a.load(r)
-		if err != nil {
-			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
-			return
-		}
-		act, reason := a.decide(r, v, want)
-		switch act {
-		case actionPass:
-			if err := a.consents.allow(v.Context(), v.Identity); err != nil {
-				reason := hookReason(err)
-				a.stopped(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
-				a.stop(w, r, Failure{Reason: reason, Page: a.showsPage(r), Err: err})
-				return
-			}
-			if a.profileDue(v) && a.isPage(r) {
-				a.refreshProfile(v)
-			}
-			a.pass(w, r, v, next)
-		case actionGuest:
-			v.Identity = identity.Identity{Snapshot: true}
-			a.pass(w, r, v, next)
-		case actionAnonymous:
-			a.pass(w, r, v, next)
-		case actionHop:
-			a.hop(w, a.targetOf(r))
-		case actionLogin:
-			a.begin(w, r, v, login{target: a.targetOf(r), scope: a.scope})
-		case actionUpgrade:
-			respond.Redirect(w, a.upgradeURL(a.targetOf(r)))
-		default:
-			if r.Method == http.MethodPost && !navigation.Has(r.Header, "Cookie") && !navigation.Has(r.Header, "Authorization") {
-				first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-				a.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + redact.Clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
-			}
-			a.refuse(w, r, reason)
-		}
-	})
-}
-
-// passPreflight hands a preflight on without asking the store: browsers send it
-// without cookies, and ignore those that it sets. Its session is empty.
-func (a *Auth) passPreflight(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	next.ServeHTTP(w, a.sessions.WithEmpty(r))
+		g.refuse(w, r, reason)
+	}
 }
 
 // forRequest returns the gate of the request's account, and answers where there
 // is none.
-func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*Auth, bool) {
-	account, err := a.of(r)
+func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
+	g, err := a.of(r)
 	if err != nil {
-		a.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
-		a.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
+		a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
+		a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
 		return nil, false
 	}
-	return account, true
+	return g, true
 }
 
 // refuse answers an anonymous request that is not redirected.
-func (a *Auth) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
-	f := Failure{Reason: reason, Page: a.showsPage(r)}
+func (g *gate) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
+	f := Failure{Reason: reason, Page: g.showsPage(r)}
 	switch {
 	case reason == ReasonSnapshotUser: // starting again does not help
 	case reason == ReasonOpenInWeChat:
-		f.RetryURL = a.absolute(a.targetOf(r))
+		f.RetryURL = g.absolute(g.targetOf(r))
 	case f.Page && reason == ReasonScopeRequired:
-		f.RetryURL = a.upgradeURL(a.targetOf(r))
+		f.RetryURL = g.upgradeURL(g.targetOf(r))
 	case f.Page:
-		f.RetryURL = a.loginURL(a.targetOf(r), true)
+		f.RetryURL = g.loginURL(g.targetOf(r), true)
 	case reason == ReasonScopeRequired:
-		f.RetryURL = a.absolute(a.endpoint("upgrade"))
+		f.RetryURL = g.absolute(g.endpoint("upgrade"))
 	default:
-		f.RetryURL = a.absolute(a.endpoint("login"))
+		f.RetryURL = g.absolute(g.endpoint("login"))
 	}
-	a.stop(w, r, f)
-}
-
-// pass hands the request on, and saves the session before the answer begins.
-func (a *Auth) pass(w http.ResponseWriter, r *http.Request, v *session.Visit, next http.Handler) {
-	a.sessions.Serve(w, r, v, next, a.failed)
+	g.stop(w, r, f)
 }
 
 // respondUnsaved responds instead of a handler whose session could not be saved.
-func (a *Auth) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
-	a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-	a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
+func (g *gate) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
+	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
+	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 }
 
 // IsPageVisit reports whether r is a browser's visit of a page: a person who
@@ -352,35 +342,35 @@ func (a *Auth) owns(r *http.Request) bool {
 
 // strayCallback stops a callback of a login that this browser began, where there
 // is no endpoint for it: another login would come back to the same place.
-func (a *Auth) strayCallback(w http.ResponseWriter, r *http.Request) bool {
+func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
 		return false
 	}
 	f, err := flow.Flow{}, flow.ErrMissing
 	if q, ok := parseCallback(r.URL.RawQuery); ok {
-		f, err = a.cookies.Get(r, q.state)
+		f, err = g.cookies.Get(r, q.state)
 	}
 	if err != nil && !errors.Is(err, flow.ErrExpired) {
-		f = a.cookies.Named(r) // something was added to the query
+		f = g.cookies.Named(r) // something was added to the query
 	}
 	if f.State == "" {
 		return false
 	}
-	a.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", redact.Clean(r.URL.Path), a.endpoint("callback")))
+	g.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", redact.Clean(r.URL.Path), g.endpoint("callback")))
 	return true
 }
 
 // targetOf returns where a login leads that a request begins: its own URL. A
 // form's own URL may answer no GET, so that of the page with the form; "/" where
 // neither is a return target.
-func (a *Auth) targetOf(r *http.Request) string {
+func (g *gate) targetOf(r *http.Request) string {
 	if !navigation.IsRead(r) {
-		return a.landing(r.Referer())
+		return g.landing(r.Referer())
 	}
 	raw := returnto.RequestURL(r)
-	target, err := a.judge(a.site + raw)
+	target, err := g.judge(g.site + raw)
 	if err != nil {
-		a.reportDropped(r, raw, err)
+		g.reportDropped(r, raw, err)
 		return "/"
 	}
 	return target
@@ -393,33 +383,33 @@ func (a *Auth) targetOf(r *http.Request) string {
 //
 // A visit by plain http, as a proxy reports it, is another host in the same
 // way where the base URL is https: browsers drop Secure cookies there.
-func (a *Auth) onOtherHost(r *http.Request) bool {
-	if !a.isPlainHTTP(r) && (a.sameHost(r.Host) || a.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
+func (g *gate) onOtherHost(r *http.Request) bool {
+	if !g.isPlainHTTP(r) && (g.sameHost(r.Host) || g.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
 		return false
 	}
-	_, err := r.Cookie(a.cookies.HopName())
+	_, err := r.Cookie(g.cookies.HopName())
 	return err != nil
 }
 
 // isPlainHTTP reports whether a proxy says that a request for a site on https
 // came by http.
-func (a *Auth) isPlainHTTP(r *http.Request) bool {
+func (g *gate) isPlainHTTP(r *http.Request) bool {
 	proto, _, _ := strings.Cut(navigation.Header(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
-	return a.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
+	return g.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
 }
 
 // hop sends a visitor to the base URL's host.
-func (a *Auth) hop(w http.ResponseWriter, target string) {
-	a.cookies.Set(w, a.cookies.HopName(), "1", flow.HopTTL)
-	respond.Redirect(w, a.absolute(target))
+func (g *gate) hop(w http.ResponseWriter, target string) {
+	g.cookies.Set(w, g.cookies.HopName(), "1", flow.HopTTL)
+	respond.Redirect(w, g.absolute(target))
 }
 
-func (a *Auth) sameHost(host string) bool {
+func (g *gate) sameHost(host string) bool {
 	host = strings.ToLower(host)
-	if a.base.Scheme == "https" {
+	if g.base.Scheme == "https" {
 		host = strings.TrimSuffix(host, ":443")
 	} else {
 		host = strings.TrimSuffix(host, ":80")
 	}
-	return host == strings.TrimSuffix(a.base.Host, ":80")
+	return host == strings.TrimSuffix(g.base.Host, ":80")
 }

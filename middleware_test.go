@@ -70,7 +70,7 @@ func TestAScriptGets401ItCanActOn(t *testing.T) {
 		t.Run(method, func(t *testing.T) {
 			got := b.fetch(method, "/api/me")
 			assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
-			assert.JSONEq(t, `{"error":"login_required","reason":"no_session","login_url":"`+s.auth.base.String()+`/wechat/login"}`, got.body)
+			assert.JSONEq(t, `{"error":"login_required","reason":"no_session","login_url":"`+s.auth.home.base.String()+`/wechat/login"}`, got.body)
 			assert.Empty(t, got.Header["Set-Cookie"])
 			assert.Equal(t, "no-store", got.Header.Get("Cache-Control"))
 		})
@@ -208,7 +208,7 @@ func TestAHundredCallbacksAtOnceAreOneExchangeAndAHundredLogins(t *testing.T) {
 	callback := b.authorize("/a")
 	release := s.sim.Block("/sns/oauth2/access_token")
 
-	jar := b.client.Jar.Cookies(s.auth.base)
+	jar := b.client.Jar.Cookies(s.auth.home.base)
 	type result struct{ status, location, session string }
 	results := make(chan result, 100)
 	var wg sync.WaitGroup
@@ -297,7 +297,7 @@ func TestALoginBegunOnOneInstanceIsFinishedOnAnother(t *testing.T) {
 	one := newSite(t, WithRedis(redis.Pool()))
 	other, err := New(
 		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-		WithBaseURL(one.auth.base.String()), WithEndpoints(one.sim.Endpoints()), WithRedisURL(redis.URL()))
+		WithBaseURL(one.auth.home.base.String()), WithEndpoints(one.sim.Endpoints()), WithRedisURL(redis.URL()))
 	require.NoError(t, err)
 	second := httptest.NewServer(other.RequireWeChat(http.HandlerFunc(echo)))
 	defer second.Close()
@@ -586,10 +586,10 @@ func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
 		assert.Contains(t, got.body, "logged-in=true")
 	})
 	t.Run("X-Forwarded-Host", func(t *testing.T) {
-		got := s.wire(http.MethodGet, "/a", pageHeader, "Host: inner.example", "X-Forwarded-Host:", "X-Forwarded-Host: "+s.auth.base.Host)
+		got := s.wire(http.MethodGet, "/a", pageHeader, "Host: inner.example", "X-Forwarded-Host:", "X-Forwarded-Host: "+s.auth.home.base.Host)
 		assert.Contains(t, got.Header.Get("Location"), authorizeEndpoint, "the visit came by the base URL's host")
 		got = s.wire(http.MethodGet, "/a", pageHeader, "Host: other.example", "X-Forwarded-Host:")
-		assert.Equal(t, s.auth.base.String()+"/a", got.Header.Get("Location"))
+		assert.Equal(t, s.auth.home.base.String()+"/a", got.Header.Get("Location"))
 	})
 	t.Run("Origin of a preflight", func(t *testing.T) {
 		assert.Equal(t, http.StatusUnauthorized, s.wire(http.MethodOptions, "/a", "Origin:", "Access-Control-Request-Method: POST").StatusCode)

@@ -50,70 +50,70 @@ const (
 // before the first has its response get the same token: their sender had the
 // code while it was unused, and could have been the first. A request that comes
 // later gets ReasonCodeUsed, because a used code may have leaked.
-func (a *Auth) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
-	f := flow.Flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
+func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
+	f := flow.Flow{AppID: g.mini.appID, Channel: ChannelMiniProgram, IssuedAt: g.now().UnixMilli()}
 	var body struct {
 		Code string `json:"code"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil || !validCode(body.Code) {
-		a.stopMini(w, r, f, ReasonCallbackMalformed, err)
+		g.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
 	var key client.Secret
-	a.settle(w, r, proof{
+	g.settle(w, r, proof{
 		flow: f, key: singleflight.Key(f.AppID, f.State), keep: failureTTL,
 		session: func(r *http.Request) (*session.Visit, error) {
-			v, err := a.sessions.Alone(r.Context(), &a.audience)
+			v, err := g.sessions.Alone(r.Context(), &g.audience)
 			if err == nil {
 				v.Bearer = true
 			}
 			return v, err
 		},
 		verify: func(ctx context.Context) (identity.Identity, Reason, error) {
-			ms, err := a.mini.client.Code2Session(ctx, body.Code)
+			ms, err := g.mini.client.Code2Session(ctx, body.Code)
 			if err != nil {
 				return identity.Identity{}, reasonOf(err), err
 			}
 			key = ms.SessionKey
 			return identity.Identity{
 				AppID: f.AppID, OpenID: ms.OpenID, UnionID: ms.UnionID,
-				Channel: ChannelMiniProgram, LoginAt: time.Unix(a.now().Unix(), 0),
+				Channel: ChannelMiniProgram, LoginAt: time.Unix(g.now().Unix(), 0),
 			}, "", nil
 		},
 		prepare: func(ctx context.Context, v *session.Visit, id identity.Identity) error {
-			a.sessions.SessionManager().Put(v.Context(), session.BearerKey, true)
-			return a.keepSessionKey(ctx, id, key)
+			g.sessions.SessionManager().Put(v.Context(), session.BearerKey, true)
+			return g.keepSessionKey(ctx, id, key)
 		},
 	}, func(w http.ResponseWriter, r *http.Request, res result) {
 		if res.unopened || res.late && res.Reason == "" { // the cause of a failure helps nobody else
 			res.Reason = ReasonCodeUsed
 		}
-		a.answerMini(w, r, f, res.outcome, res.err)
+		g.answerMini(w, r, f, res.outcome, res.err)
 	})
 }
 
 // keepSessionKey stores the newest session_key of the user, sealed.
-func (a *Auth) keepSessionKey(ctx context.Context, id identity.Identity, key client.Secret) error {
+func (g *gate) keepSessionKey(ctx context.Context, id identity.Identity, key client.Secret) error {
 	user := session.User(id.AppID, id.OpenID)
-	sealed := a.keys.Seal([]byte(key.Reveal()), "session_key", user)
-	return a.sessions.Marks().PutMark(ctx, sessionKeyMark(user), []byte(sealed), a.sessions.SessionManager().Lifetime)
+	sealed := g.keys.Seal([]byte(key.Reveal()), "session_key", user)
+	return g.sessions.Marks().PutMark(ctx, sessionKeyMark(user), []byte(sealed), g.sessions.SessionManager().Lifetime)
 }
 
 func sessionKeyMark(user string) string { return "session_key " + user }
 
-func (a *Auth) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, o outcome, err error) {
+func (g *gate) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, o outcome, err error) {
 	if o.Reason != "" {
-		a.stopMini(w, r, f, o.Reason, err)
+		g.stopMini(w, r, f, o.Reason, err)
 		return
 	}
-	a.writeMini(w, map[string]any{
+	g.writeMini(w, map[string]any{
 		"token":      session.BearerPrefix + o.Token,
-		"expires_in": max(0, o.Expiry-a.now().Unix()),
+		"expires_in": max(0, o.Expiry-g.now().Unix()),
 	})
 }
 
-func (a *Auth) writeMini(w http.ResponseWriter, body map[string]any) {
+func (g *gate) writeMini(w http.ResponseWriter, body map[string]any) {
 	b, err := json.Marshal(body)
 	if err != nil {
 		b = nil // strings and integers always encode
@@ -128,7 +128,7 @@ func (a *Auth) writeMini(w http.ResponseWriter, body map[string]any) {
 
 // stopMini answers a mini program that gets no token: 401 where wx.login and
 // another try can help, 429 where waiting can, 403 where nothing can.
-func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
+func (g *gate) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	failure := Failure{Reason: reason, Err: err}
 	switch reason {
 	case ReasonCodeUsed, ReasonCodeExpired:
@@ -137,12 +137,12 @@ func (a *Auth) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, rea
 		failure.Status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", strconv.Itoa(failure.retryAfter()))
 	}
-	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Duration: a.age(f), Err: err}
+	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Duration: g.age(f), Err: err}
 	if f.State != "" {
 		e.Flow = flowID(f.AppID, f.State)
 	}
-	a.report(r.Context(), e)
-	a.stop(w, r, failure)
+	g.report(r.Context(), e)
+	g.stop(w, r, failure)
 }
 
 func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
@@ -160,32 +160,32 @@ func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 // in too:
 //
 //	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
-func (a *Auth) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
-	f := flow.Flow{AppID: a.mini.appID, Channel: ChannelMiniProgram, IssuedAt: a.now().UnixMilli()}
-	v, err := a.load(r)
+func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
+	f := flow.Flow{AppID: g.mini.appID, Channel: ChannelMiniProgram, IssuedAt: g.now().UnixMilli()}
+	v, err := g.load(r)
 	switch {
 	case err != nil:
-		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
+		g.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	case !v.LoggedIn || !v.Bearer:
-		a.refuse(w, r, ReasonNoSession)
+		g.refuse(w, r, ReasonNoSession)
 		return
 	}
 	var body struct {
 		Target string `json:"target"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil {
-		a.stopMini(w, r, f, ReasonCallbackMalformed, err)
+		g.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
-	target := a.returnTo(r, body.Target)
+	target := g.returnTo(r, body.Target)
 	ticket := flow.NewState()
-	if err := a.putEnter(r.Context(), ticket, v, target); err != nil {
-		a.stopMini(w, r, f, ReasonStoreUnavailable, err)
+	if err := g.putEnter(r.Context(), ticket, v, target); err != nil {
+		g.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
-	a.writeMini(w, map[string]any{
-		"url":        a.absolute(a.enterPath(ticket)),
+	g.writeMini(w, map[string]any{
+		"url":        g.absolute(g.enterPath(ticket)),
 		"expires_in": int(enterTTL / time.Second),
 	})
 }
@@ -208,102 +208,102 @@ func enteredMark(ticket string) string { return "entered " + session.HashToken(t
 
 // putEnter stores the content of a ticket, sealed with the ticket, which a
 // reader of the store lacks, and with the gate's key, which a writer lacks.
-func (a *Auth) putEnter(ctx context.Context, ticket string, v *session.Visit, target string) error {
+func (g *gate) putEnter(ctx context.Context, ticket string, v *session.Visit, target string) error {
 	text := identity.Encode(v.Identity)
-	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: a.sessions.StoreKey(v.Token), IssuedAt: a.now().UnixMilli()})
+	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: g.sessions.StoreKey(v.Token), IssuedAt: g.now().UnixMilli()})
 	if err != nil {
 		return err
 	}
-	box := a.keys.With("enter", []byte(ticket)).Seal(plain, a.mini.appID)
-	return a.sessions.Marks().PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
+	box := g.keys.With("enter", []byte(ticket)).Seal(plain, g.mini.appID)
+	return g.sessions.Marks().PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
 }
 
-func (a *Auth) enterPath(ticket string) string { return a.endpoint("mini/enter") + "?ticket=" + ticket }
+func (g *gate) enterPath(ticket string) string { return g.endpoint("mini/enter") + "?ticket=" + ticket }
 
 // serveMiniEnter turns a ticket, once, into a browser's session. A GET does so
 // if it is surely a page visit that the user, the mini program or this site has
 // started, and no other user's session is replaced. If that is not certain, the
 // response is PageEnter, whose form posts the ticket. Any other request changes
 // nothing.
-func (a *Auth) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
+func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	from := navigation.Here
 	if r.Method == http.MethodPost {
-		if _, ok := a.ownForm(w, r); !ok {
+		if _, ok := g.ownForm(w, r); !ok {
 			return
 		}
 	} else if from = navigation.OpenerOf(r, environment.Of(r) == environment.MiniProgramWebView); from == navigation.Elsewhere || !IsPageVisit(r) {
-		a.stopped(r, Event{Reason: ReasonCrossOrigin})
-		a.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: a.isPage(r)})
+		g.stopped(r, Event{Reason: ReasonCrossOrigin})
+		g.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.isPage(r)})
 		return
 	}
 	ticket := r.URL.Query().Get("ticket")
 	if !flow.ValidState(ticket) {
-		a.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
+		g.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
 		return
 	}
 	ctx, cancel := detached(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(ctx)
-	e, reason, err := a.openEnter(ctx, ticket)
+	e, reason, err := g.openEnter(ctx, ticket)
 	if reason != "" || err != nil {
-		a.stopEnter(w, r, e.Target, reason, err)
+		g.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
-	v, err := a.load(r)
+	v, err := g.load(r)
 	if err != nil {
-		a.unavailable(w, r, err)
+		g.unavailable(w, r, err)
 		return
 	}
 	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Brought == session.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.identity)) {
-		a.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: a.enterPath(ticket), Next: e.Target})
+		g.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: g.enterPath(ticket), Next: e.Target})
 		return
 	}
-	if won, err := a.sessions.Marks().PutMarkNX(ctx, enteredMark(ticket), flow.NewKey(), enteredTTL); err != nil || !won {
-		a.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
+	if won, err := g.sessions.Marks().PutMarkNX(ctx, enteredMark(ticket), flow.NewKey(), enteredTTL); err != nil || !won {
+		g.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
 	saved := false
 	defer func() {
 		if !saved { // the browser got no session, so the ticket may be used again
-			_ = a.sessions.Marks().DeleteMark(ctx, enteredMark(ticket))
+			_ = g.sessions.Marks().DeleteMark(ctx, enteredMark(ticket))
 		}
 	}()
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
-	if _, reason, err := a.saveLogin(w, r, v, proof{source: e.Session}, e.identity); reason != "" {
-		a.stopEnter(w, r, e.Target, reason, err)
+	if _, reason, err := g.saveLogin(w, r, v, proof{source: e.Session}, e.identity); reason != "" {
+		g.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
 	saved = true
-	a.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(a.mini.appID, ticket), AppID: a.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
-	respond.Redirect(w, a.landing(e.Target))
+	g.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(g.mini.appID, ticket), AppID: g.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
+	respond.Redirect(w, g.landing(e.Target))
 }
 
 // stopEnter rejects a ticket, or says that the store is unavailable. Where the
 // ticket could be opened, the way on leads to its target.
-func (a *Auth) stopEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
+func (g *gate) stopEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
 	if err != nil {
-		a.unavailable(w, r, err)
+		g.unavailable(w, r, err)
 		return
 	}
-	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: a.mini.appID, Channel: ChannelMiniProgram})
-	a.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: a.loginURL(a.landing(target), true)})
+	g.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: g.mini.appID, Channel: ChannelMiniProgram})
+	g.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: g.loginURL(g.landing(target), true)})
 }
 
 // openEnter returns the content of a ticket, or the reason why it is worth
 // nothing: it is unknown or too old, or the session that asked for it has ended.
-func (a *Auth) openEnter(ctx context.Context, ticket string) (e enter, reason Reason, err error) {
-	box, found, err := a.sessions.Marks().Mark(ctx, enterMark(ticket))
+func (g *gate) openEnter(ctx context.Context, ticket string) (e enter, reason Reason, err error) {
+	box, found, err := g.sessions.Marks().Mark(ctx, enterMark(ticket))
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
 	}
-	plain, err := a.keys.With("enter", []byte(ticket)).Open(string(box), a.mini.appID)
-	if err != nil || json.Unmarshal(plain, &e) != nil || !cookie.Fresh(a.now(), e.IssuedAt, enterTTL+cookie.Skew) {
+	plain, err := g.keys.With("enter", []byte(ticket)).Open(string(box), g.mini.appID)
+	if err != nil || json.Unmarshal(plain, &e) != nil || !cookie.Fresh(g.now(), e.IssuedAt, enterTTL+cookie.Skew) {
 		return e, ReasonCodeUsed, nil
 	}
-	if e.identity, err = identity.Decode(a.mini.appID, e.Identity); err != nil {
+	if e.identity, err = identity.Decode(g.mini.appID, e.Identity); err != nil {
 		return e, ReasonCodeUsed, nil
 	}
-	reason, err = a.checkSource(ctx, e.Session)
+	reason, err = g.checkSource(ctx, e.Session)
 	return e, reason, err
 }
 
@@ -322,7 +322,7 @@ var ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
 // MiniProgram is what can be done for the mini program's user of a request.
 // Safe for concurrent use.
 type MiniProgram struct {
-	auth *Auth
+	gate *gate
 	id   identity.Identity
 }
 
@@ -334,24 +334,24 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 		return nil, ErrNoMiniProgram
 	}
 	id := v.Identity
-	gate := a.gateOf(id.AppID)
-	if gate == nil || gate.mini.appID != id.AppID {
+	g := a.gateOf(id.AppID)
+	if g == nil || g.mini.appID != id.AppID {
 		return nil, ErrNoMiniProgram
 	}
-	return &MiniProgram{auth: gate, id: id}, nil
+	return &MiniProgram{gate: g, id: id}, nil
 }
 
 // sessionKey returns the newest session_key of the user.
 func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 	user := session.User(m.id.AppID, m.id.OpenID)
-	sealed, found, err := m.auth.sessions.Marks().Mark(ctx, sessionKeyMark(user))
+	sealed, found, err := m.gate.sessions.Marks().Mark(ctx, sessionKeyMark(user))
 	if err != nil {
 		return "", redact.Tokens(fmt.Errorf("find session_key: %w", err))
 	}
 	if !found {
 		return "", ErrSessionKeyStale
 	}
-	key, err := m.auth.keys.Open(string(sealed), "session_key", user)
+	key, err := m.gate.keys.Open(string(sealed), "session_key", user)
 	if err != nil {
 		return "", ErrSessionKeyStale
 	}
@@ -406,5 +406,5 @@ func (m *MiniProgram) VerifySignature(ctx context.Context, rawData, signature st
 // PhoneNumber exchanges the code of the phone-number button. It needs no
 // session_key and so is never stale; see client.Client.PhoneNumber.
 func (m *MiniProgram) PhoneNumber(ctx context.Context, code string) (*client.PhoneNumber, error) {
-	return m.auth.mini.client.PhoneNumber(ctx, code)
+	return m.gate.mini.client.PhoneNumber(ctx, code)
 }

@@ -225,17 +225,17 @@ func flowOf(ctx context.Context) string {
 
 // age returns how long ago a login began. The clocks of two instances may
 // differ.
-func (a *Auth) age(f flow.Flow) time.Duration {
+func (g *gate) age(f flow.Flow) time.Duration {
 	if f.IssuedAt == 0 {
 		return 0
 	}
-	return max(0, a.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
+	return max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
 }
 
 // isHeard reports whether anybody is told of such an event: what only they would
 // read need not be put together for each anonymous visit.
 func (a *Auth) isHeard(e Event) bool {
-	return a.observer != nil || a.log.Enabled(context.Background(), e.level())
+	return a.observer != nil || a.logger.Enabled(context.Background(), e.level())
 }
 
 // report writes the event to the log and tells the observer.
@@ -251,7 +251,7 @@ func (a *Auth) report(ctx context.Context, e Event) {
 		a.observer.Observe(ctx, e)
 	}
 	level := e.level()
-	if !a.log.Enabled(ctx, level) {
+	if !a.logger.Enabled(ctx, level) {
 		return
 	}
 	attrs := make([]slog.Attr, 0, 12)
@@ -282,25 +282,25 @@ func (a *Auth) report(ctx context.Context, e Event) {
 	if e.Err != nil {
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
 	}
-	a.log.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
+	a.logger.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
 }
 
 // stopped reports that a visitor was stopped, with his account where the event
 // has none.
-func (a *Auth) stopped(r *http.Request, e Event) {
+func (g *gate) stopped(r *http.Request, e Event) {
 	e.Kind = EventStopped
 	if e.AppID == "" {
-		e.AppID = a.appIDFor(r)
+		e.AppID = g.appIDFor(r)
 	}
-	a.report(r.Context(), e)
+	g.report(r.Context(), e)
 }
 
 // appIDFor is the account that a request's visitor logs in to.
-func (a *Auth) appIDFor(r *http.Request) string {
-	if _, sent := session.Bearer(r); sent && a.mini.client != nil {
-		return a.mini.appID
+func (g *gate) appIDFor(r *http.Request) string {
+	if _, sent := session.Bearer(r); sent && g.mini.client != nil {
+		return g.mini.appID
 	}
-	return a.accountFor(r).appID
+	return g.accountFor(r).appID
 }
 
 // level: errors are what an operator has to mend, warnings what he may want

@@ -302,7 +302,7 @@ func TestTheFlowIDFollowsALoginAcrossInstancesInEventsAndLogs(t *testing.T) {
 	s := newSite(t, WithRedis(redis.Pool()), WithObserver(one))
 	logs := &syncBuffer{}
 	other, err := New(
-		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()),
+		WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.home.base.String()), WithEndpoints(s.sim.Endpoints()),
 		WithRedis(redis.Pool()), WithObserver(two), withClock(s.clock.Now),
 		WithLogger(slog.New(slog.NewTextHandler(logs, nil))),
 	)

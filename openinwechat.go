@@ -11,21 +11,21 @@ import (
 )
 
 // showEmbeddedQR is the page with WeChat's frame.
-func (a *Auth) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
+func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
 	lang := client.LangZhCN
 	if page.Language(r) == page.English {
 		lang = client.LangEN
 	}
-	frame, _, _ := strings.Cut(acc.client.QRConnectURL(a.redirectURI(), f.State, client.QRLang(lang)), "#")
+	frame, _, _ := strings.Cut(acc.client.QRConnectURL(g.redirectURI(), f.State, client.QRLang(lang)), "#")
 	respond.NoStore(w.Header())
-	a.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
+	g.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
 // reopenInTop answers a callback that came into a frame. Where WeChat's page
 // sent it there, browsers keep Lax cookies back, and with them the pending
 // login; the page asks for the same URL again in the whole window, where they
 // are sent. The code is not spent.
-func (a *Auth) reopenInTop(w http.ResponseWriter, r *http.Request) {
+func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	respond.NoStore(w.Header())
 	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
 }

@@ -31,6 +31,7 @@ type Option func(*config)
 
 // config is what the options say, before New has checked it.
 type config struct {
+	settings
 	appID, secret               string
 	websiteAppID, websiteSecret string
 	websiteSet                  bool
@@ -45,8 +46,6 @@ type config struct {
 	accounts                    AccountResolver
 	accountsSet                 bool
 	baseURL                     string
-	prefix                      string
-	scope                       client.Scope
 
 	pool     *redis.Pool
 	poolSet  bool
@@ -63,28 +62,14 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
-	environments  environment.Policy
-	scanPlace     func(*http.Request) string
-	scanLook      time.Duration
-	tokens        bool
-	profileMaxAge time.Duration
-	snapshot      SnapshotPolicy
-	verifyFiles   map[string]string
-
-	pageVisit         func(*http.Request) bool
 	pages             Pages
-	errorHandler      func(http.ResponseWriter, *http.Request, Failure)
-	onLogin           func(context.Context, Identity) error
 	authorize         func(context.Context, Identity) error
 	authorizeInterval time.Duration
 	authorizeSet      bool
-	observer          Observer
-	logger            *slog.Logger
 	httpClient        *http.Client
 	endpoints         client.Endpoints
 
-	// What only tests set, through internal/knob.
-	now    func() time.Time
+	// What only tests set, through internal/knob; so is settings.now.
 	wait   func(ctx context.Context, d time.Duration) error
 	sealer func(cookie.Sealer) cookie.Sealer
 }

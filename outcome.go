@@ -41,30 +41,30 @@ type boxes struct {
 
 // leaveOutcome leaves the outcome of a login for so long. What its session still
 // has to write goes with it.
-func (a *Auth) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
+func (g *gate) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
 	plain, err := json.Marshal(o)
 	if err != nil {
 		return err
 	}
-	b := boxes{Flow: a.keys.With("outcome", f.Key).Seal(plain, singleflight.Key(f.AppID, f.State))}
+	b := boxes{Flow: g.keys.With("outcome", f.Key).Seal(plain, singleflight.Key(f.AppID, f.State))}
 	if o.Token != "" {
-		b.Session = a.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
+		b.Session = g.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
 	}
 	text, err := json.Marshal(b)
 	if err != nil {
 		return err
 	}
-	return c.Settle(ctx, text, life, a.sessions.Batcher(), with)
+	return c.Settle(ctx, text, life, g.sessions.Batcher(), with)
 }
 
 // openOutcome opens the box of the browser that holds the flow cookie.
-func (a *Auth) openOutcome(left []byte, f flow.Flow) (outcome, error) {
+func (g *gate) openOutcome(left []byte, f flow.Flow) (outcome, error) {
 	var b boxes
 	var o outcome
 	if err := json.Unmarshal(left, &b); err != nil {
 		return o, seal.ErrOpen
 	}
-	plain, err := a.keys.With("outcome", f.Key).Open(b.Flow, singleflight.Key(f.AppID, f.State))
+	plain, err := g.keys.With("outcome", f.Key).Open(b.Flow, singleflight.Key(f.AppID, f.State))
 	if err != nil {
 		return o, err
 	}
@@ -72,16 +72,16 @@ func (a *Auth) openOutcome(left []byte, f flow.Flow) (outcome, error) {
 }
 
 // openTarget opens the box of the session that came of the login.
-func (a *Auth) openTarget(left []byte, token string) (string, error) {
+func (g *gate) openTarget(left []byte, token string) (string, error) {
 	var b boxes
 	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
 		return "", seal.ErrOpen
 	}
-	plain, err := a.keys.With("outcome target", []byte(token)).Open(b.Session, "target")
+	plain, err := g.keys.With("outcome target", []byte(token)).Open(b.Session, "target")
 	if err != nil {
 		return "", err
 	}
-	return a.judge(string(plain))
+	return g.judge(string(plain))
 }
 
 // lostLogins are the names of the flow cookies that a browser still holds
@@ -90,8 +90,8 @@ func (a *Auth) openTarget(left []byte, token string) (string, error) {
 // as many as the browser has room for where return targets are long; of fewer it
 // tells nothing. The store is not asked before there are so many, and one that
 // gives no answer tells of none.
-func (a *Auth) lostLogins(ctx context.Context, held []flow.Held) []string {
-	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return !cookie.Fresh(a.now(), h.Flow.IssuedAt, flow.TrailTTL) })
+func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
+	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.TrailTTL) })
 	size := 0
 	for _, h := range held {
 		size += h.Size
@@ -105,11 +105,11 @@ func (a *Auth) lostLogins(ctx context.Context, held []flow.Held) []string {
 	}
 	var lost []string
 	for _, h := range held {
-		left, err := a.claims.Outcome(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State))
+		left, err := g.claims.Outcome(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State))
 		if err != nil {
 			return nil
 		}
-		if o, err := a.openOutcome(left, h.Flow); err == nil && o.Token != "" {
+		if o, err := g.openOutcome(left, h.Flow); err == nil && o.Token != "" {
 			lost = append(lost, h.Name)
 		}
 	}

@@ -71,7 +71,7 @@ func (w *wreck) put(record []byte) {
 func (w *wreck) load(record []byte) (told bool) {
 	w.events = nil
 	w.put(record)
-	v, err := w.auth.load(w.request())
+	v, err := w.auth.home.load(w.request())
 	require.NoError(w.t, err, "damage is no trouble of the store")
 	if !v.LoggedIn {
 		if v.Brought != session.Damaged {

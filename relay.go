@@ -58,26 +58,26 @@ type relay struct {
 }
 
 // redirectURI is where WeChat sends the visitor back to.
-func (a *Auth) redirectURI() string {
-	if a.relay == nil {
-		return a.callbackURL()
+func (g *gate) redirectURI() string {
+	if g.relay == nil {
+		return g.callbackURL()
 	}
-	return a.relay.url + "?to=" + url.QueryEscape(a.callbackURL())
+	return g.relay.url + "?to=" + url.QueryEscape(g.callbackURL())
 }
 
 // unhop takes the code out of a callback that came by the relay. Anything that
 // did not is refused: a code in clear has not passed the relay's allow-list.
-func (a *Auth) unhop(q callbackQuery) (callbackQuery, bool) {
-	if a.relay == nil || q.refused {
+func (g *gate) unhop(q callbackQuery) (callbackQuery, bool) {
+	if g.relay == nil || q.refused {
 		return q, q.hop == ""
 	}
-	plain, err := a.relay.ring.Open(q.hop, "hop", a.callbackURL(), q.state)
+	plain, err := g.relay.ring.Open(q.hop, "hop", g.callbackURL(), q.state)
 	if err != nil {
 		return q, false
 	}
 	stamp, code, _ := strings.Cut(string(plain), " ")
 	at, err := strconv.ParseInt(stamp, 10, 64)
-	if err != nil || !validCode(code) || !cookie.Fresh(a.now(), at, hopTTL+cookie.Skew) {
+	if err != nil || !validCode(code) || !cookie.Fresh(g.now(), at, hopTTL+cookie.Skew) {
 		return q, false
 	}
 	q.code = code

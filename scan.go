@@ -39,8 +39,8 @@ import (
 const scanPhonePlace = "scan phone"
 
 // tickets are those of the account.
-func (a *Auth) tickets() scan.Tickets {
-	return scan.Tickets{Marks: a.sessions.Marks(), Keys: a.keys, AppID: a.official.appID, Budget: a.scanLook}
+func (g *gate) tickets() scan.Tickets {
+	return scan.Tickets{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.official.appID, Budget: g.scanLook}
 }
 
 // WithScanPlace tells the person on the phone where the browser is that he is
@@ -57,17 +57,17 @@ func (a *Auth) scans() bool {
 }
 
 // scanURL is the page with the QR code.
-func (a *Auth) scanURL(target string, scope client.Scope) string {
-	u := a.endpoint("scan") + "?next=" + url.QueryEscape(target)
-	if scope == client.ScopeUserInfo && a.scope != client.ScopeUserInfo {
+func (g *gate) scanURL(target string, scope client.Scope) string {
+	u := g.endpoint("scan") + "?next=" + url.QueryEscape(target)
+	if scope == client.ScopeUserInfo && g.scope != client.ScopeUserInfo {
 		u += "&profile=1"
 	}
 	return u
 }
 
 // scanAgainURL is scanURL for the browser that has this cookie.
-func (a *Auth) scanAgainURL(c scan.Cookie, target string) string {
-	u := a.scanURL(target, c.Scope)
+func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
+	u := g.scanURL(target, c.Scope)
 	if c.Again {
 		u += "&again=1"
 	}
@@ -75,71 +75,71 @@ func (a *Auth) scanAgainURL(c scan.Cookie, target string) string {
 }
 
 // scanPath is what the phone opens.
-func (a *Auth) scanPath(ticket string) string { return a.endpoint("scan/" + ticket) }
+func (g *gate) scanPath(ticket string) string { return g.endpoint("scan/" + ticket) }
 
 // isScanPage reports whether a path is that of a phone's page.
-func (a *Auth) isScanPage(path string) bool {
-	_, ok := a.scanTicketIn(path)
+func (g *gate) isScanPage(path string) bool {
+	_, ok := g.scanTicketIn(path)
 	return ok
 }
 
 // scanTicketIn returns the ticket in the path of a phone's page.
-func (a *Auth) scanTicketIn(path string) (ticket string, ok bool) {
-	before, after := a.endpoint("scan/"), ""
-	if a.accountPath != "" {
-		before, after = a.prefix+"scan/", a.accountPath
+func (g *gate) scanTicketIn(path string) (ticket string, ok bool) {
+	before, after := g.endpoint("scan/"), ""
+	if g.path != "" {
+		before, after = g.prefix+"scan/", g.path
 	}
 	if len(path) < len(before)+len(after) || path[:len(before)] != before || path[len(path)-len(after):] != after {
 		return "", false
 	}
 	ticket = path[len(before) : len(path)-len(after)]
-	return ticket, a.scans() && scan.ValidTicket(ticket)
+	return ticket, g.scans() && scan.ValidTicket(ticket)
 }
 
 // setScanCookie gives the browser its side of a ticket. The seal has when it was
 // issued: set again, it is good no longer.
-func (a *Auth) setScanCookie(w http.ResponseWriter, c scan.Cookie) error {
-	value, err := a.cookies.Seal(c, "scan", a.cookies.ScanName())
+func (g *gate) setScanCookie(w http.ResponseWriter, c scan.Cookie) error {
+	value, err := g.cookies.Seal(c, "scan", g.cookies.ScanName())
 	if err == nil {
-		a.cookies.Set(w, a.cookies.ScanName(), value, flow.ScanTTL)
+		g.cookies.Set(w, g.cookies.ScanName(), value, flow.ScanTTL)
 	}
 	return err
 }
 
 // scanCookieOf returns the request's scan cookie, if it has one that is good. What was
 // begun with it may be fetched a little longer than it can be confirmed.
-func (a *Auth) scanCookieOf(r *http.Request) (scan.Cookie, bool) {
+func (g *gate) scanCookieOf(r *http.Request) (scan.Cookie, bool) {
 	var c scan.Cookie
-	plain, ok := a.cookies.Find(r, "scan", a.cookies.ScanName())
+	plain, ok := g.cookies.Find(r, "scan", g.cookies.ScanName())
 	if !ok || json.Unmarshal(plain, &c) != nil || !c.Valid() {
 		return scan.Cookie{}, false
 	}
-	return c, cookie.Fresh(a.now(), c.IssuedAt, flow.ScanTTL)
+	return c, cookie.Fresh(g.now(), c.IssuedAt, flow.ScanTTL)
 }
 
 // serveScan is the browser's page. With "wait" it is the page's own question
 // whether the phone has answered, and makes no new ticket. With "again" a browser
 // that is logged in gets one too, for another account.
-func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
+func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	target, scope := a.nextOf(r, q), a.scope
+	target, scope := g.nextOf(r, q), g.scope
 	if q.Has("profile") {
 		scope = client.ScopeUserInfo
 	}
 	switch {
-	case !a.navigates(r):
-		a.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: a.absolute(a.endpoint("login"))})
+	case !g.navigates(r):
+		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
-	case a.loginActionFor(r) != environment.LoginScan: // a link that was passed on to a phone
-		respond.Redirect(w, a.loginURL(target, false))
+	case g.loginActionFor(r) != environment.LoginScan: // a link that was passed on to a phone
+		respond.Redirect(w, g.loginURL(target, false))
 		return
 	}
-	v, err := a.load(r)
+	v, err := g.load(r)
 	if err != nil {
-		a.unavailable(w, r, err)
+		g.unavailable(w, r, err)
 		return
 	}
-	c, held := a.scanCookieOf(r)
+	c, held := g.scanCookieOf(r)
 	held = held && c.Scope == scope
 	again := v.LoggedIn && (held && c.Again || q.Has("again") && navigation.IsOwnWish(r))
 	if v.LoggedIn && v.Identity.Grants(scope) && !again {
@@ -147,28 +147,28 @@ func (a *Auth) serveScan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if held && (c.Again || !again) {
-		r := a.ofScan(r, c.State)
-		state, err := a.lookAtScan(r.Context(), c.Ticket)
-		if a.nothingComes(c, state) {
+		r := g.ofScan(r, c.State)
+		state, err := g.lookAtScan(r.Context(), c.Ticket)
+		if g.nothingComes(c, state) {
 			state = string(ReasonScanExpired)
 		}
 		switch {
 		case err != nil:
-			a.unavailable(w, r, err)
+			g.unavailable(w, r, err)
 			return
 		case state == scan.Waiting || state == scan.Scanned || state == scan.Confirmed:
-			a.showScan(w, r, c, target, state)
+			g.showScan(w, r, c, target, state)
 			return
 		case q.Has("wait"):
-			a.stopScan(w, r, c, scanReason(state), a.scanAgainURL(c, target))
+			g.stopScan(w, r, c, scanReason(state), g.scanAgainURL(c, target))
 			return
 		}
 	}
 	if q.Has("wait") {
-		a.stopScan(w, r, c, ReasonScanExpired, a.scanURL(target, scope))
+		g.stopScan(w, r, c, ReasonScanExpired, g.scanURL(target, scope))
 		return
 	}
-	a.beginScan(w, r, v, target, scope, again)
+	g.beginScan(w, r, v, target, scope, again)
 }
 
 // scanReason is the reason of a ticket that is no longer waited for.
@@ -180,36 +180,36 @@ func scanReason(state string) Reason {
 }
 
 // serveScanNumber is the form of the browser's page: the number on the phone.
-func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {
-	values, ok := a.ownForm(w, r)
+func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {
+	values, ok := g.ownForm(w, r)
 	if !ok {
 		return
 	}
-	c, held := a.scanCookieOf(r)
-	target := a.nextOf(r, values)
+	c, held := g.scanCookieOf(r)
+	target := g.nextOf(r, values)
 	if !held {
-		a.stopScan(w, r, c, ReasonScanExpired, a.scanURL(target, a.scope))
+		g.stopScan(w, r, c, ReasonScanExpired, g.scanURL(target, g.scope))
 		return
 	}
-	r = a.ofScan(r, c.State)
-	end, ended, err := a.scanEnded(r.Context(), c.Ticket)
+	r = g.ofScan(r, c.State)
+	end, ended, err := g.scanEnded(r.Context(), c.Ticket)
 	switch {
 	case err != nil:
-		a.unavailable(w, r, err)
+		g.unavailable(w, r, err)
 	case !ended: // the phone has not answered yet
-		respond.Redirect(w, a.scanURL(target, c.Scope))
+		respond.Redirect(w, g.scanURL(target, c.Scope))
 	case end.Reason != "":
-		a.stopScan(w, r, c, Reason(end.Reason), a.scanAgainURL(c, target))
+		g.stopScan(w, r, c, Reason(end.Reason), g.scanAgainURL(c, target))
 	default:
 		typed := strings.TrimSpace(values.Get("number"))
 		right := subtle.ConstantTimeCompare([]byte(typed), []byte(end.Number)) == 1
-		a.finishScan(w, r, c, end, right, target)
+		g.finishScan(w, r, c, end, right, target)
 	}
 }
 
 // scanEnded returns what the phone has answered, if it has.
-func (a *Auth) scanEnded(ctx context.Context, ticket string) (end scan.End, ended bool, err error) {
-	end, ended, err = a.tickets().Ended(ctx, ticket)
+func (g *gate) scanEnded(ctx context.Context, ticket string) (end scan.End, ended bool, err error) {
+	end, ended, err = g.tickets().Ended(ctx, ticket)
 	if ended && end.Reason == "" && end.Identity == "" {
 		end.Reason = string(ReasonScanExpired) // the gate has not written this
 	}
@@ -217,13 +217,13 @@ func (a *Auth) scanEnded(ctx context.Context, ticket string) (end scan.End, ende
 }
 
 // nothingComes reports whether a ticket is too old for what it waits for.
-func (a *Auth) nothingComes(c scan.Cookie, state string) bool {
-	return (state == scan.Waiting || state == scan.Scanned) && scan.Expired(a.now(), c.IssuedAt)
+func (g *gate) nothingComes(c scan.Cookie, state string) bool {
+	return (state == scan.Waiting || state == scan.Scanned) && scan.Expired(g.now(), c.IssuedAt)
 }
 
 // lookAtScan returns the state of a ticket, at the cost of one read.
-func (a *Auth) lookAtScan(ctx context.Context, ticket string) (string, error) {
-	state, err := a.tickets().State(ctx, ticket)
+func (g *gate) lookAtScan(ctx context.Context, ticket string) (string, error) {
+	state, err := g.tickets().State(ctx, ticket)
 	if err == nil && state == "" {
 		state = string(ReasonScanExpired) // the gate has not written this
 	}
@@ -232,128 +232,128 @@ func (a *Auth) lookAtScan(ctx context.Context, ticket string) (string, error) {
 
 // serveScanStatus responds with {"state":"waiting"}, or another of the states. The
 // browser has its cookie; the phone's page names its ticket, sealed.
-func (a *Auth) serveScanStatus(w http.ResponseWriter, r *http.Request) {
-	c, ok := a.scanCookieOf(r)
+func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
+	c, ok := g.scanCookieOf(r)
 	if sealed := r.URL.Query().Get("phone"); sealed != "" {
-		plain, err := a.keys.Open(sealed, scanPhonePlace, a.official.appID)
-		c, ok = scan.Cookie{Ticket: string(plain), IssuedAt: a.now().UnixMilli()}, err == nil
+		plain, err := g.keys.Open(sealed, scanPhonePlace, g.official.appID)
+		c, ok = scan.Cookie{Ticket: string(plain), IssuedAt: g.now().UnixMilli()}, err == nil
 	}
 	state := string(ReasonScanExpired)
 	if ok {
 		var err error
-		if state, err = a.scanLooks.At(r.Context(), a.now(), c.Ticket, a.lookAtScan); err != nil {
-			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
+		if state, err = g.looks.At(r.Context(), g.now(), c.Ticket, g.lookAtScan); err != nil {
+			g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
 			return
 		}
-		if a.nothingComes(c, state) {
+		if g.nothingComes(c, state) {
 			state = string(ReasonScanExpired)
 		}
 	}
-	a.writeMini(w, map[string]any{"state": state})
+	g.writeMini(w, map[string]any{"state": state})
 }
 
 // beginScan makes a ticket.
-func (a *Auth) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visit, target string, scope client.Scope, again bool) {
-	c := scan.Cookie{State: flow.NewState(), Scope: scope, Again: again, IssuedAt: a.now().UnixMilli(), Key: flow.NewKey()}
+func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visit, target string, scope client.Scope, again bool) {
+	c := scan.Cookie{State: flow.NewState(), Scope: scope, Again: again, IssuedAt: g.now().UnixMilli(), Key: flow.NewKey()}
 	c.Ticket = scan.TicketOf(c.Key)
 	rec := scan.Record{State: c.State, Browser: scan.BrowserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
-	if v.LoggedIn && v.Identity.AppID == a.official.appID && !again {
+	if v.LoggedIn && v.Identity.AppID == g.official.appID && !again {
 		c.OpenID = v.Identity.OpenID
 	}
-	if a.scanPlace != nil {
-		rec.Place = plainText(a.scanPlace(r), 60)
+	if g.scanPlace != nil {
+		rec.Place = plainText(g.scanPlace(r), 60)
 	}
-	err := a.tickets().Put(r.Context(), c.Ticket, rec)
+	err := g.tickets().Put(r.Context(), c.Ticket, rec)
 	if err == nil {
-		err = a.setScanCookie(w, c)
+		err = g.setScanCookie(w, c)
 	}
 	if err != nil {
-		a.unavailable(w, r, err)
+		g.unavailable(w, r, err)
 		return
 	}
-	a.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(a.official.appID, c.State), AppID: a.official.appID, Channel: ChannelScan, Scope: scope})
-	a.showScan(w, r, c, target, scan.Waiting)
+	g.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(g.official.appID, c.State), AppID: g.official.appID, Channel: ChannelScan, Scope: scope})
+	g.showScan(w, r, c, target, scan.Waiting)
 }
 
 // showScan is the page with the QR code, or, once the phone has confirmed, the
 // page that asks for the number.
-func (a *Auth) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, target, state string) {
+func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, target, state string) {
 	respond.NoStore(w.Header())
 	if state == scan.Confirmed {
-		a.page(w, r, Page{Kind: PageScanNumber, Status: http.StatusOK, ActionURL: a.endpoint("scan"), Next: target})
+		g.page(w, r, Page{Kind: PageScanNumber, Status: http.StatusOK, ActionURL: g.endpoint("scan"), Next: target})
 		return
 	}
-	phone := a.absolute(a.scanPath(c.Ticket))
-	a.page(w, r, Page{
+	phone := g.absolute(g.scanPath(c.Ticket))
+	g.page(w, r, Page{
 		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: page.QRCode(phone),
-		Scan: ScanDetails{Scanned: state == scan.Scanned, RefreshURL: a.scanURL(target, c.Scope) + "&wait=1", statusURL: a.endpoint("scan/status")},
+		Scan: ScanDetails{Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", statusURL: g.endpoint("scan/status")},
 	})
 }
 
 // stopScan tells the browser why there is no login, with a way to begin again.
-func (a *Auth) stopScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, reason Reason, again string) {
-	a.scanFailed(r.Context(), flow.Flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
-	a.cookies.DropIfSent(w, r, a.cookies.ScanName())
-	a.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
+func (g *gate) stopScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, reason Reason, again string) {
+	g.scanFailed(r.Context(), flow.Flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
+	g.cookies.DropIfSent(w, r, g.cookies.ScanName())
+	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
 }
 
 // ofScan is the request of one side of a scan: what is told of it, and of the calls
 // that it needs, has the scan's flow.
-func (a *Auth) ofScan(r *http.Request, state string) *http.Request {
-	return r.WithContext(withFlow(r.Context(), flow.Flow{AppID: a.official.appID, State: state}))
+func (g *gate) ofScan(r *http.Request, state string) *http.Request {
+	return r.WithContext(withFlow(r.Context(), flow.Flow{AppID: g.official.appID, State: state}))
 }
 
 // scanFailed reports the end of a scan; of an unknown one f has nothing.
-func (a *Auth) scanFailed(ctx context.Context, f flow.Flow, reason Reason, err error) {
+func (g *gate) scanFailed(ctx context.Context, f flow.Flow, reason Reason, err error) {
 	e := Event{
-		Kind: EventLoginFailed, Reason: reason, AppID: a.official.appID, Channel: ChannelScan, Scope: f.Scope,
-		Duration: a.age(f), Err: err,
+		Kind: EventLoginFailed, Reason: reason, AppID: g.official.appID, Channel: ChannelScan, Scope: f.Scope,
+		Duration: g.age(f), Err: err,
 	}
 	if f.State != "" {
-		e.Flow = flowID(a.official.appID, f.State)
+		e.Flow = flowID(g.official.appID, f.State)
 	}
-	a.report(ctx, e)
+	g.report(ctx, e)
 }
 
 // finishScan logs the browser in, once. Its tabs that ask at the same moment
 // get the same session.
-func (a *Auth) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie, end scan.End, right bool, target string) {
+func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie, end scan.End, right bool, target string) {
 	f := flow.Flow{
-		State: sc.State, Target: target, AppID: a.official.appID, Scope: sc.Scope, Channel: ChannelScan,
+		State: sc.State, Target: target, AppID: g.official.appID, Scope: sc.Scope, Channel: ChannelScan,
 		IssuedAt: sc.IssuedAt, OpenID: sc.OpenID, Key: sc.Key,
 	}
-	again, spent := a.scanAgainURL(sc, target), false
-	a.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, source: end.Session, session: a.load,
+	again, spent := g.scanAgainURL(sc, target), false
+	g.settle(w, r, proof{
+		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, source: end.Session, session: g.load,
 		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
-			id, reason, err = a.spendScan(ctx, sc, end, right)
+			id, reason, err = g.spendScan(ctx, sc, end, right)
 			spent = reason == ""
 			return id, reason, err
 		},
-		ended: func(ctx context.Context, reason Reason) { a.tellPhone(ctx, sc.Ticket, reason) },
+		ended: func(ctx context.Context, reason Reason) { g.tellPhone(ctx, sc.Ticket, reason) },
 	}, func(w http.ResponseWriter, r *http.Request, res result) {
 		switch {
 		case res.unopened:
-			a.stopScan(w, r, sc, ReasonScanUsed, again)
+			g.stopScan(w, r, sc, ReasonScanUsed, again)
 		case res.err != nil || res.Reason == ReasonStoreUnavailable && !res.shared:
 			if spent { // and so is the QR code
-				a.cookies.Drop(w, a.cookies.ScanName())
+				g.cookies.Drop(w, g.cookies.ScanName())
 			}
-			a.failCallback(w, r, f, res.Reason, res.err)
+			g.failCallback(w, r, f, res.Reason, res.err)
 		case res.Reason != "":
-			a.stopScan(w, r, sc, res.Reason, again)
+			g.stopScan(w, r, sc, res.Reason, again)
 		case !right:
-			a.stopScan(w, r, sc, ReasonScanNumber, again)
+			g.stopScan(w, r, sc, ReasonScanNumber, again)
 		default:
-			a.cookies.Drop(w, a.cookies.ScanName())
+			g.cookies.Drop(w, g.cookies.ScanName())
 			res.Target = target // a tab's own
-			a.enterSession(w, r, f, res)
+			g.enterSession(w, r, f, res)
 		}
 	})
 }
 
 // tellPhone lets the phone's page know how the login of the browser ended.
-func (a *Auth) tellPhone(ctx context.Context, ticket string, reason Reason) {
+func (g *gate) tellPhone(ctx context.Context, ticket string, reason Reason) {
 	state := scan.Done
 	switch reason {
 	case "":
@@ -362,17 +362,17 @@ func (a *Auth) tellPhone(ctx context.Context, ticket string, reason Reason) {
 	default:
 		state = string(reason)
 	}
-	if err := a.tickets().SetState(ctx, ticket, state); err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "the phone was not informed of how the login ended"})
+	if err := g.tickets().SetState(ctx, ticket, state); err != nil {
+		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "the phone was not informed of how the login ended"})
 	}
 }
 
 // spendScan takes the identity of a confirmed ticket, once for all time.
-func (a *Auth) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (identity.Identity, Reason, error) {
-	if reason, err := a.checkSource(ctx, end.Session); reason != "" {
+func (g *gate) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (identity.Identity, Reason, error) {
+	if reason, err := g.checkSource(ctx, end.Session); reason != "" {
 		return identity.Identity{}, reason, err
 	}
-	won, err := a.tickets().Spend(ctx, sc.Ticket)
+	won, err := g.tickets().Spend(ctx, sc.Ticket)
 	if err != nil {
 		return identity.Identity{}, ReasonStoreUnavailable, err
 	}
@@ -382,10 +382,10 @@ func (a *Auth) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, righ
 	if !right {
 		return identity.Identity{}, ReasonScanNumber, nil
 	}
-	id, err := identity.Decode(a.official.appID, end.Identity)
+	id, err := identity.Decode(g.official.appID, end.Identity)
 	if err != nil {
 		return identity.Identity{}, ReasonScanExpired, nil
 	}
-	id.Channel, id.LoginAt = ChannelScan, time.Unix(a.now().Unix(), 0)
+	id.Channel, id.LoginAt = ChannelScan, time.Unix(g.now().Unix(), 0)
 	return id, "", nil
 }

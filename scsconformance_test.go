@@ -349,7 +349,7 @@ func (s *shop) session(t *testing.T, token string) context.Context {
 	if token != "" {
 		r.AddCookie(&http.Cookie{Name: s.m.Cookie.Name, Value: token})
 	}
-	v, err := s.auth.load(r)
+	v, err := s.auth.home.load(r)
 	require.NoError(t, err)
 	return v.Context()
 }
@@ -599,7 +599,7 @@ func TestScsTokensAreHashedInTheStore(t *testing.T) {
 		// A login and its end, by visitor and by operator.
 		visitor := s.browser()
 		require.Contains(t, visitor.visit("/a").body, "logged-in=true")
-		n, err := s.auth.RevokeUser(context.Background(), s.auth.official.appID, aliceOpenID)
+		n, err := s.auth.RevokeUser(context.Background(), s.auth.home.official.appID, aliceOpenID)
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
 		assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/a").StatusCode)
@@ -663,7 +663,7 @@ func TestASessionThatTheApplicationMovedEndsWithItsUser(t *testing.T) {
 					s.pass(t, 60*24*time.Hour)
 				}
 				require.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-				_, err := s.auth.RevokeUser(context.Background(), s.auth.official.appID, aliceOpenID)
+				_, err := s.auth.RevokeUser(context.Background(), s.auth.home.official.appID, aliceOpenID)
 				require.NoError(t, err)
 				assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
 			})

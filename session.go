@@ -14,8 +14,8 @@ import (
 )
 
 // load finds the session of a request.
-func (a *Auth) load(r *http.Request) (*session.Visit, error) {
-	return a.sessions.Load(r, &a.audience, false)
+func (g *gate) load(r *http.Request) (*session.Visit, error) {
+	return g.sessions.Load(r, &g.audience, false)
 }
 
 // setSessions makes the sessions that the options describe.
@@ -46,11 +46,11 @@ func (a *Auth) setSessions(c *config) error {
 	if c.lifetime != nil {
 		made.Lifetime = *c.lifetime
 	}
-	made.CookieName = cookiePrefix(a.base) + "session" + a.cookieTag(c.appID)
+	made.CookieName = cookiePrefix(a.home.base) + "session" + a.home.cookieTag(c.appID)
 	if c.cookieName != nil {
 		made.CookieName = *c.cookieName
 	}
-	made.Secure = a.base.Scheme == "https"
+	made.Secure = a.home.base.Scheme == "https"
 	a.sessions = session.New(made)
 	return nil
 }

@@ -204,7 +204,7 @@ func TestAPageIsNotShownAgainAfterItsSessionEnded(t *testing.T) {
 func TestT94_APageOfAGateInsideOtherGatesIsPrivate(t *testing.T) {
 	m := ownManager(store.NewMemory())
 	s := newSite(t, WithSessionManager(m))
-	other, err := New(WithApp("wx00000000000000ff", wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()),
+	other, err := New(WithApp("wx00000000000000ff", wechattest.DefaultSecret), WithBaseURL(s.auth.home.base.String()),
 		WithEndpoints(s.sim.Endpoints()), WithPathPrefix("/other/"), WithSessionManager(m))
 	require.NoError(t, err)
 	for name, wrap := range map[string]func(http.Handler) http.Handler{

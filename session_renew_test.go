@@ -95,11 +95,11 @@ func TestAPanicAfterANewTokenCostsNoLogin(t *testing.T) {
 		t.Run(form, func(t *testing.T) {
 			s, _ := renewing(t, form, func(http.ResponseWriter) { panic("because the test says so") })
 			b := s.loggedIn(aliceOpenID)
-			assert.Error(t, b.tryStep(s.auth.base.String()+"/renew"))
+			assert.Error(t, b.tryStep(s.auth.home.base.String()+"/renew"))
 			assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
 			assert.NotContains(t, b.stored(), "put")
 
-			assert.Error(t, b.tryStep(s.auth.base.String()+"/destroy"))
+			assert.Error(t, b.tryStep(s.auth.home.base.String()+"/destroy"))
 			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode, "what was ended is ended")
 		})
 	}

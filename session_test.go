@@ -206,7 +206,7 @@ func TestALoginWhoseSessionCouldNotBeSavedBeginsAgain(t *testing.T) {
 				f.Memory = store.NewMemory(store.WithClock(c.now))
 				WithStore(f)(c)
 			})
-			s.auth.claims.Wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
+			s.auth.home.claims.Wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
 			b := s.browser()
 			callback := b.authorize("/orders")
 			f.broken.Store(true)

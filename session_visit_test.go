@@ -236,7 +236,7 @@ func TestAHandlerThatPanicsHasItsSessionUnsaved(t *testing.T) {
 	})
 	b := s.browser()
 	b.visit("/a")
-	resp, err := b.client.Get(s.auth.base.String() + "/panic")
+	resp, err := b.client.Get(s.auth.home.base.String() + "/panic")
 	if err == nil {
 		resp.Body.Close()
 	}
@@ -303,7 +303,7 @@ func TestLoadAndSaveOfTheWallsOwnManagerTellsOfAStoreThatIsDown(t *testing.T) {
 // has read is not taken for what the other has.
 func TestASessionThatEndedIsNotRenewedThroughAnotherWallsContext(t *testing.T) {
 	s := newSite(t)
-	inner, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.base.String()), WithEndpoints(s.sim.Endpoints()),
+	inner, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL(s.auth.home.base.String()), WithEndpoints(s.sim.Endpoints()),
 		WithPathPrefix("/inner/"), WithCookie("inner"))
 	require.NoError(t, err)
 	entered, release := make(chan struct{}), make(chan struct{})

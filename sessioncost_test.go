@@ -110,7 +110,7 @@ func TestRevokeUser_roundTrips(t *testing.T) {
 		browsers = append(browsers, b)
 	}
 	trips := gate.cost(func() {
-		n, err := s.auth.RevokeUser(context.Background(), s.auth.official.appID, aliceOpenID)
+		n, err := s.auth.RevokeUser(context.Background(), s.auth.home.official.appID, aliceOpenID)
 		require.NoError(t, err)
 		assert.Equal(t, 3, n)
 	})

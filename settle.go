@@ -60,8 +60,8 @@ type result struct {
 // the outcome, and the others wait for that and get the same. answer is called
 // with the result and with a request that the end of the client's does not end;
 // it is not called for a client that has gone while it waited.
-func (a *Auth) settle(w http.ResponseWriter, r *http.Request, p proof, answer func(w http.ResponseWriter, r *http.Request, res result)) {
-	c, err := a.join(r, p.flow, p.key)
+func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer func(w http.ResponseWriter, r *http.Request, res result)) {
+	c, err := g.join(r, p.flow, p.key)
 	if err != nil && r.Context().Err() != nil {
 		return // the client has gone
 	}
@@ -72,15 +72,15 @@ func (a *Auth) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 	case err != nil: // nothing is spent, and a reload tries again
 		answer(w, r, result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err})
 	case c.Outcome != nil:
-		answer(w, r, a.follow(p, c))
+		answer(w, r, g.follow(p, c))
 	default:
-		answer(w, r, a.lead(w, r, p, c))
+		answer(w, r, g.lead(w, r, p, c))
 	}
 }
 
 // follow reads the outcome that another request has left.
-func (a *Auth) follow(p proof, c *singleflight.Call) result {
-	o, err := a.openOutcome(c.Outcome, p.flow)
+func (g *gate) follow(p proof, c *singleflight.Call) result {
+	o, err := g.openOutcome(c.Outcome, p.flow)
 	if err != nil {
 		return result{outcome: outcome{Reason: ReasonStateMismatch}, shared: true, unopened: true}
 	}
@@ -88,10 +88,10 @@ func (a *Auth) follow(p proof, c *singleflight.Call) result {
 }
 
 // lead does the login that this request has claimed.
-func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singleflight.Call) result {
+func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singleflight.Call) result {
 	ctx := r.Context()
 	how := ReasonApplicationError // unless something else is known, its code has panicked
-	defer a.endLogin(ctx, p, c, &how)
+	defer g.endLogin(ctx, p, c, &how)
 	v, err := p.session(r)
 	if err != nil {
 		return result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err}
@@ -99,25 +99,25 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	c.Spent = true
 	id, reason, err := p.verify(ctx)
 	if reason == "" {
-		reason, err = a.admit(p.flow, v, id)
+		reason, err = g.admit(p.flow, v, id)
 	}
 	var saved session.Saved
 	if reason == "" {
-		saved, reason, err = a.saveLogin(w, r, v, p, id)
+		saved, reason, err = g.saveLogin(w, r, v, p, id)
 	}
 	if reason != "" {
 		how = reason
 		return result{outcome: outcome{Reason: reason}, err: err}
 	}
-	o, err := a.leaveLogin(ctx, p, c, saved)
+	o, err := g.leaveLogin(ctx, p, c, saved)
 	how = ""
 	f := p.flow
 	if err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
-	a.report(ctx, Event{
+	g.report(ctx, Event{
 		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
-		OpenID: redact.OpenID(id.OpenID), Duration: a.age(f),
+		OpenID: redact.OpenID(id.OpenID), Duration: g.age(f),
 	})
 	return result{outcome: o}
 }
@@ -125,10 +125,10 @@ func (a *Auth) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 // saveLogin saves, and tries again for a while: the code is spent, and the
 // visitor has nothing but this answer. If the session cannot be saved, a reload
 // finds the code used, and begins the login again.
-func (a *Auth) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visit, p proof, id identity.Identity) (saved session.Saved, reason Reason, err error) {
+func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visit, p proof, id identity.Identity) (saved session.Saved, reason Reason, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), saveBudget)
 	defer cancel()
-	err = a.sessions.LogIn(v, id)
+	err = g.sessions.LogIn(v, id)
 	if err == nil && p.prepare != nil {
 		err = p.prepare(ctx, v, id)
 	}
@@ -137,22 +137,22 @@ func (a *Auth) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 	}
 	settles, cookies := p.key != "", slices.Clip(w.Header()["Set-Cookie"])
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
-		saved, err = a.sessions.SaveLogin(w, v, settles)
+		saved, err = g.sessions.SaveLogin(w, v, settles)
 		if err == nil {
 			break
 		}
-		if a.claims.Wait(ctx, pause) != nil {
+		if g.claims.Wait(ctx, pause) != nil {
 			return saved, ReasonStoreUnavailable, err
 		}
 	}
 	if p.source != "" {
-		reason, err = a.checkSource(ctx, p.source)
+		reason, err = g.checkSource(ctx, p.source)
 	}
 	if reason == "" {
 		return saved, "", nil
 	}
-	_ = a.sessions.SessionManager().Clear(v.Context()) // in memory: scs's LoadAndSave may save it once more
-	_, failed := a.sessions.LogOut(w, r.WithContext(v.Context()), &a.audience)
+	_ = g.sessions.SessionManager().Clear(v.Context()) // in memory: scs's LoadAndSave may save it once more
+	_, failed := g.sessions.LogOut(w, r.WithContext(v.Context()), &g.audience)
 	w.Header()["Set-Cookie"] = cookies
 	return session.Saved{}, reason, errors.Join(err, failed)
 }
@@ -160,8 +160,8 @@ func (a *Auth) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 // checkSource returns ReasonSessionUnknown if a session has ended. RevokeUser
 // deletes the sessions that it finds in the index: one that is saved after that
 // survives, unless the session that it came from is looked for once more.
-func (a *Auth) checkSource(ctx context.Context, source string) (Reason, error) {
-	lives, err := a.sessions.Lives(ctx, source)
+func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
+	lives, err := g.sessions.Lives(ctx, source)
 	switch {
 	case err != nil:
 		return ReasonStoreUnavailable, err
@@ -172,19 +172,19 @@ func (a *Auth) checkSource(ctx context.Context, source string) (Reason, error) {
 }
 
 // leaveLogin leaves the session that was saved to the other requests.
-func (a *Auth) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (outcome, error) {
+func (g *gate) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (outcome, error) {
 	o := outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
 	if p.flow.Target != "" {
-		o.Target = a.landing(p.flow.Target)
+		o.Target = g.landing(p.flow.Target)
 	}
-	return o, a.leaveOutcome(ctx, p.flow, c, o, saved.Rest, p.keep)
+	return o, g.leaveOutcome(ctx, p.flow, c, o, saved.Rest, p.keep)
 }
 
 // endLogin ends a login for those who wait for it: it leaves the reason why there
 // is none, or releases a claim for which nothing was spent, and calls p.ended. It
 // is deferred, and each of the two happens even if the application's code
 // panicked before, or does in the other one.
-func (a *Auth) endLogin(ctx context.Context, p proof, c *singleflight.Call, how *Reason) {
+func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how *Reason) {
 	defer func() {
 		if c.Spent && p.ended != nil {
 			p.ended(ctx, *how)
@@ -194,11 +194,11 @@ func (a *Auth) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	switch {
 	case c.Ended:
 	case c.Spent:
-		err = a.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)
+		err = g.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)
 	default:
 		err = c.Release(ctx)
 	}
 	if err != nil {
-		a.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
+		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
 }

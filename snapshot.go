@@ -31,8 +31,8 @@ func WithSnapshotPolicy(p SnapshotPolicy) Option {
 
 // leaveAsSnapshot ends a flow that brought a virtual identity: back to the
 // return target, whose URL is the one that "使用完整服务" opens.
-func (a *Auth) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
-	a.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: a.age(f)})
-	a.cookies.MarkSnapshot(w)
-	a.leave(w, r, f, a.landing(f.Target))
+func (g *gate) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
+	g.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: g.age(f)})
+	g.cookies.MarkSnapshot(w)
+	g.leave(w, r, f, g.landing(f.Target))
 }

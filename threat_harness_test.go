@@ -40,7 +40,7 @@ func (s *site) wire(method, target string, header ...string) answer {
 	s.t.Helper()
 	lines := []string{method + " " + target + " HTTP/1.1"}
 	if !strings.Contains(strings.ToLower("\n"+strings.Join(header, "\n")), "\nhost:") {
-		lines = append(lines, "Host: "+s.auth.base.Host)
+		lines = append(lines, "Host: "+s.auth.home.base.Host)
 	}
 	return s.wireLines(append(append(lines, header...), "Connection: close")...)
 }

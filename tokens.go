@@ -67,16 +67,16 @@ func revokedMark(user string) string { return "revoked " + user }
 
 // keepTokens stores what an exchange or a refresh gave, until the refresh_token
 // ends.
-func (a *Auth) keepTokens(ctx context.Context, appID string, t *client.Token, end time.Time) error {
+func (g *gate) keepTokens(ctx context.Context, appID string, t *client.Token, end time.Time) error {
 	plain, err := json.Marshal(keptTokens{
 		Access: t.AccessToken.Reveal(), Refresh: t.RefreshToken.Reveal(), Scope: t.Scope,
-		Expiry: a.now().Add(t.ExpiresIn).Unix(), End: end.Unix(),
+		Expiry: g.now().Add(t.ExpiresIn).Unix(), End: end.Unix(),
 	})
 	if err != nil {
 		return err
 	}
 	user := session.User(appID, t.OpenID)
-	return a.sessions.Marks().PutMark(ctx, tokensMark(user), []byte(a.keys.Seal(plain, "tokens", user)), end.Sub(a.now()))
+	return g.sessions.Marks().PutMark(ctx, tokensMark(user), []byte(g.keys.Seal(plain, "tokens", user)), end.Sub(g.now()))
 }
 
 // AccessToken returns the access_token of the logged-in visitor of a request,
@@ -88,37 +88,37 @@ func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 	if !ok {
 		return client.Secret{}, ErrNoTokens
 	}
-	gate := a.gateOf(id.AppID)
-	if gate == nil {
+	g := a.gateOf(id.AppID)
+	if g == nil {
 		return client.Secret{}, ErrNoTokens
 	}
-	token, err := gate.accessToken(ctx, identity.Identity(id))
+	token, err := g.accessToken(ctx, identity.Identity(id))
 	return token, redact.Tokens(err)
 }
 
-func (a *Auth) accessToken(ctx context.Context, id identity.Identity) (client.Secret, error) {
-	acc, ok := a.accountOf(id.AppID)
+func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Secret, error) {
+	acc, ok := g.accountOf(id.AppID)
 	if !ok {
 		return client.Secret{}, ErrNoTokens
 	}
 	user := session.User(id.AppID, id.OpenID)
-	sealed, found, err := a.sessions.Marks().Mark(ctx, tokensMark(user))
+	sealed, found, err := g.sessions.Marks().Mark(ctx, tokensMark(user))
 	if err != nil {
 		return client.Secret{}, fmt.Errorf("find tokens: %w", err)
 	}
 	if !found {
 		return client.Secret{}, ErrNoTokens
 	}
-	plain, err := a.keys.Open(string(sealed), "tokens", user)
+	plain, err := g.keys.Open(string(sealed), "tokens", user)
 	var kept keptTokens
 	if err != nil || json.Unmarshal(plain, &kept) != nil {
 		return client.Secret{}, ErrNoTokens
 	}
 	end := time.Unix(kept.End, 0)
-	if !a.now().Before(end) { // the store's clock is not ours
+	if !g.now().Before(end) { // the store's clock is not ours
 		return client.Secret{}, ErrNoTokens
 	}
-	if a.now().Add(refreshBefore).Unix() < kept.Expiry {
+	if g.now().Add(refreshBefore).Unix() < kept.Expiry {
 		return client.NewSecret(kept.Access), nil
 	}
 	// Two requests may do this at once: WeChat answers both with the same
@@ -133,7 +133,7 @@ func (a *Auth) accessToken(ctx context.Context, id identity.Identity) (client.Se
 	if fresh.RefreshToken.IsZero() {
 		fresh.RefreshToken = client.NewSecret(kept.Refresh)
 	}
-	if err := a.keepRefreshed(context.WithoutCancel(ctx), id.AppID, fresh, end); err != nil {
+	if err := g.keepRefreshed(context.WithoutCancel(ctx), id.AppID, fresh, end); err != nil {
 		return client.Secret{}, err
 	}
 	return fresh.AccessToken, nil
@@ -142,19 +142,19 @@ func (a *Auth) accessToken(ctx context.Context, id identity.Identity) (client.Se
 // keepRefreshed stores the tokens of a refresh, unless the user was revoked
 // meanwhile. forget puts its mark before it deletes the tokens: either it deletes
 // those stored here, or its mark is found after they were stored.
-func (a *Auth) keepRefreshed(ctx context.Context, appID string, t *client.Token, end time.Time) error {
-	if err := a.keepTokens(ctx, appID, t, end); err != nil {
+func (g *gate) keepRefreshed(ctx context.Context, appID string, t *client.Token, end time.Time) error {
+	if err := g.keepTokens(ctx, appID, t, end); err != nil {
 		return err
 	}
 	user := session.User(appID, t.OpenID)
-	_, revoked, err := a.sessions.Marks().Mark(ctx, revokedMark(user))
+	_, revoked, err := g.sessions.Marks().Mark(ctx, revokedMark(user))
 	switch {
 	case err == nil && !revoked:
 		return nil
 	case err == nil:
 		err = ErrNoTokens
 	}
-	return errors.Join(err, a.sessions.Marks().DeleteMark(ctx, tokensMark(user)))
+	return errors.Join(err, g.sessions.Marks().DeleteMark(ctx, tokensMark(user)))
 }
 
 // forget deletes what is stored for a user besides sessions: the tokens and the
@@ -170,44 +170,44 @@ func (a *Auth) forget(ctx context.Context, appID, openID string) error {
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.
-func (a *Auth) profileDue(v *session.Visit) bool {
-	return a.profileMaxAge > 0 && !v.Unsaved() && v.Identity.Channel != ChannelMiniProgram &&
-		v.Identity.Grants(client.ScopeUserInfo) && a.now().Sub(v.Identity.ProfileAt) > a.profileMaxAge
+func (g *gate) profileDue(v *session.Visit) bool {
+	return g.profileMaxAge > 0 && !v.Unsaved() && v.Identity.Channel != ChannelMiniProgram &&
+		v.Identity.Grants(client.ScopeUserInfo) && g.now().Sub(v.Identity.ProfileAt) > g.profileMaxAge
 }
 
 // refreshProfile fetches the profile of a visit again. Whatever comes of it,
 // the visitor goes on: this is for his picture, not for his login. A session
 // that somebody further out has loaded is saved by him, as modified.
-func (a *Auth) refreshProfile(v *session.Visit) {
+func (g *gate) refreshProfile(v *session.Visit) {
 	ctx, cancel := context.WithTimeout(v.Context(), profileBudget)
 	defer cancel()
 	id := v.Identity
-	err := a.fetchProfile(ctx, &id)
+	err := g.fetchProfile(ctx, &id)
 	if err != nil {
-		a.report(v.Context(), Event{Kind: EventTrouble, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
+		g.report(v.Context(), Event{Kind: EventTrouble, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
 		// Next time in an hour.
-		id.ProfileAt = a.now().Add(profileRetry - a.profileMaxAge)
+		id.ProfileAt = g.now().Add(profileRetry - g.profileMaxAge)
 	}
-	if id.UnionID != v.Identity.UnionID && a.onLogin != nil {
-		if err := a.onLogin(v.Context(), Identity(id)); err != nil {
+	if id.UnionID != v.Identity.UnionID && g.onLogin != nil {
+		if err := g.onLogin(v.Context(), Identity(id)); err != nil {
 			id.UnionID = v.Identity.UnionID // to be told again
-			a.report(v.Context(), Event{Kind: EventTrouble, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
+			g.report(v.Context(), Event{Kind: EventTrouble, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
 		}
 	}
-	a.sessions.Put(v, id)
+	g.sessions.Put(v, id)
 }
 
-func (a *Auth) fetchProfile(ctx context.Context, id *identity.Identity) error {
-	token, err := a.accessToken(ctx, *id)
+func (g *gate) fetchProfile(ctx context.Context, id *identity.Identity) error {
+	token, err := g.accessToken(ctx, *id)
 	if err != nil {
 		return err
 	}
-	acc, _ := a.accountOf(id.AppID) // there, or there would be no token
+	acc, _ := g.accountOf(id.AppID) // there, or there would be no token
 	info, err := acc.client.UserInfo(ctx, token.Reveal(), id.OpenID, client.LangZhCN)
 	if err != nil {
 		return err
 	}
-	setProfile(id, info, a.now())
+	setProfile(id, info, g.now())
 	return nil
 }
 

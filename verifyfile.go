@@ -39,9 +39,9 @@ func (a *Auth) verifyFile(r *http.Request) (string, bool) {
 	return content, ok
 }
 
-func (a *Auth) serveVerifyFile(w http.ResponseWriter, r *http.Request, content string) {
+func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		a.methodNotAllowed(w, r, "GET, HEAD")
+		g.methodNotAllowed(w, r, "GET, HEAD")
 		return
 	}
 	h := w.Header()

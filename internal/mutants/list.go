@@ -627,38 +627,38 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session is not saved before the answer", about: "callback",
-		search: `		saved, err = a.sessions.SaveLogin(w, v, settles)
+		search: `		saved, err = g.sessions.SaveLogin(w, v, settles)
 `,
-		broken: `		saved, _ = a.sessions.SaveLogin(w, v, settles)
+		broken: `		saved, _ = g.sessions.SaveLogin(w, v, settles)
 		err = nil
 `,
 		killer: "^TestALoginWhoseSessionCouldNotBeSavedBeginsAgain$",
 	},
 	{
 		name: "a sealed target is believed", about: "callback",
-		search: `	target, err := a.judge(target)
+		search: `	target, err := g.judge(target)
 	if err != nil {`,
-		broken: `	if _, err := a.judge(target); err != nil && false {`,
+		broken: `	if _, err := g.judge(target); err != nil && false {`,
 		killer: "^TestT28_ASealedTargetIsJudgedAgain$",
 	},
 	{
 		name: "the code is exchanged before the claim is asked for", about: "callback",
 		search: `	case c.Outcome != nil:
-		answer(w, r, a.follow(p, c))
+		answer(w, r, g.follow(p, c))
 `,
 		broken: "",
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "the flow cookie stays after a login", about: "callback",
-		search: `	a.cookies.Drop(w, a.cookies.CookieName(f.State))
-	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())`,
-		broken: `	a.cookies.DropIfSent(w, r, a.cookies.LoggedOutName())`,
+		search: `	g.cookies.Drop(w, g.cookies.CookieName(f.State))
+	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())`,
+		broken: `	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())`,
 		killer: "^TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget$",
 	},
 	{
 		name: "a login is not counted", about: "callback",
-		search: `	a.cookies.ExtendTrail(w, r)
+		search: `	g.cookies.ExtendTrail(w, r)
 `,
 		broken: "",
 		killer: "^TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause$",
@@ -671,14 +671,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "an outcome opens with any key", about: "callback",
-		search: `a.keys.With("outcome", f.Key).Open(`,
-		broken: `a.keys.With("outcome", []byte("for everybody")).Open(`,
+		search: `g.keys.With("outcome", f.Key).Open(`,
+		broken: `g.keys.With("outcome", []byte("for everybody")).Open(`,
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
 	},
 	{
 		name: "the outcome's target opens for every session", about: "callback",
-		search: `a.keys.With("outcome target", []byte(token)).Open(`,
-		broken: `a.keys.With("outcome target", []byte("for everybody")).Open(`,
+		search: `g.keys.With("outcome target", []byte(token)).Open(`,
+		broken: `g.keys.With("outcome target", []byte("for everybody")).Open(`,
 		killer: "^TestReloadAndBackAfterALoginLeadToItsTarget$",
 	},
 	{
@@ -689,15 +689,15 @@ var mutants = []mutant{
 	},
 	{
 		name: "WithAuthorize is not heard at the gate", about: "middleware",
-		search: `		case actionPass:
-			if err := a.consents.allow(v.Context(), v.Identity); err != nil {`,
-		broken: `		case actionPass:
-			if err := a.consents.allow(v.Context(), v.Identity); err != nil && false {`,
+		search: `	case actionPass:
+		if err := g.consents.allow(v.Context(), v.Identity); err != nil {`,
+		broken: `	case actionPass:
+		if err := g.consents.allow(v.Context(), v.Identity); err != nil && false {`,
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
 		name: "WithAuthorize is not heard on open routes", about: "middleware",
-		search: `				v.LoggedIn = false
+		search: `			v.LoggedIn = false
 `,
 		broken: "",
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
@@ -710,7 +710,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout is undone by the next page", about: "middleware",
-		search: `	case a.cookies.JustLoggedOut(r):
+		search: `	case g.cookies.JustLoggedOut(r):
 		return actionStop, ReasonLoggedOut
 `,
 		broken: "",
@@ -737,8 +737,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a callback at a wrong path begins another login", about: "middleware",
-		search: "if !ok || a.strayCallback(w, r) {\n			return\n		}\n		v, err := a.load(r)",
-		broken: "if !ok {\n			return\n		}\n		v, err := a.load(r)",
+		search: "ok && !g.strayCallback(w, r) {",
+		broken: "ok {",
 		killer: "^TestStrayCallback$",
 	},
 	{
@@ -814,8 +814,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "an error handler has no session", about: "failure",
-		search: "a.errorHandler(w, a.sessions.WithEmpty(r), f)",
-		broken: "a.errorHandler(w, r, f)",
+		search: "g.errorHandler(w, g.sessions.WithEmpty(r), f)",
+		broken: "g.errorHandler(w, r, f)",
 		killer: "^TestT85_AnErrorHandlerHasASession$",
 	},
 	{
@@ -834,20 +834,20 @@ var mutants = []mutant{
 	},
 	{
 		name: "an error of the store is an anonymous visit", about: "middleware",
-		search: `			a.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-			a.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: a.showsPage(r), Err: err})
-			return
-		}
-		act`,
-		broken: `			v, _ = a.sessions.empty(r.Context())
-		}
-		act`,
+		search: `		g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+		g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		return
+	}
+	act`,
+		broken: `		v, _ = g.sessions.Alone(r.Context(), &g.audience)
+	}
+	act`,
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "forms of other sites are taken", about: "handler",
-		search: "err := a.origin.Check(r)\n",
-		broken: "err := a.origin.Check(r)\n\terr = nil\n",
+		search: "err := g.origin.Check(r)\n",
+		broken: "err := g.origin.Check(r)\n\terr = nil\n",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -859,14 +859,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a next parameter is believed", about: "handler",
-		search: "	target, err := a.judge(raw)\n",
+		search: "	target, err := g.judge(raw)\n",
 		broken: "	target, err := raw, error(nil)\n",
 		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{
 		name: "a loop goes on", about: "handler",
-		search: "if t := a.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {",
-		broken: "if t := a.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts && false {",
+		search: "if t := g.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {",
+		broken: "if t := g.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -897,18 +897,18 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login by a script begins a flow", about: "handler",
-		search: "if !a.navigates(r) {",
-		broken: "if !a.navigates(r) && false {",
+		search: "if !g.navigates(r) {",
+		broken: "if !g.navigates(r) && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
 		name: "a logout deletes nothing", about: "handler",
-		search: "ended, err := a.sessions.LogOut(w, r, &a.audience)",
+		search: "ended, err := g.sessions.LogOut(w, r, &g.audience)",
 		broken: "ended, err := false, error(nil)",
 	},
 	{
 		name: "a logout leaves no mark", about: "handler",
-		search: `	a.cookies.MarkLoggedOut(w)
+		search: `	g.cookies.MarkLoggedOut(w)
 `,
 		broken: "",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
@@ -1424,14 +1424,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
-		search: "	reason, err = a.checkSource(ctx, e.Session)\n",
+		search: "	reason, err = g.checkSource(ctx, e.Session)\n",
 		broken: "",
 		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
 	},
 	{
 		name: "a confirmed QR code outlives the phone's session", about: "mini",
-		search: "if reason, err := a.checkSource(ctx, end.Session); reason != \"\" {",
-		broken: "if reason, err := a.checkSource(ctx, end.Session); err != nil {",
+		search: "if reason, err := g.checkSource(ctx, end.Session); reason != \"\" {",
+		broken: "if reason, err := g.checkSource(ctx, end.Session); err != nil {",
 		killer: "^TestEveryAttackOnAScan",
 	},
 	{
@@ -1454,7 +1454,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a scan's followers need no number", about: "scan",
-		search: "		case !right:\n\t\t\ta.stopScan(w, r, sc, ReasonScanNumber, again)\n",
+		search: "		case !right:\n\t\t\tg.stopScan(w, r, sc, ReasonScanNumber, again)\n",
 		broken: "",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1466,8 +1466,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the number's form may come from another site", about: "scan",
-		search: "func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := a.ownForm(w, r)",
-		broken: "func (a *Auth) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := r.URL.Query(), r.ParseForm() == nil\n\tvalues = r.Form",
+		search: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := g.ownForm(w, r)",
+		broken: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := r.URL.Query(), r.ParseForm() == nil\n\tvalues = r.Form",
 		killer: "^TestEveryAttackOnAScan",
 	},
 	{
@@ -1478,7 +1478,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "any text names the phone's ticket", about: "scan",
-		search: "plain, err := a.keys.Open(sealed, scanPhonePlace, a.official.appID)",
+		search: "plain, err := g.keys.Open(sealed, scanPhonePlace, g.official.appID)",
 		broken: "plain, err := []byte(sealed), error(nil)",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1496,16 +1496,16 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout leaves the QR code", about: "handler",
-		search: "\t\ta.cookies.DropIfSent(w, r, a.cookies.ScanName()) // it may be confirmed, and would log the next person in\n",
+		search: "\t\tg.cookies.DropIfSent(w, r, g.cookies.ScanName()) // it may be confirmed, and would log the next person in\n",
 		broken: "",
 		killer: "^TestALogoutLeavesNoConfirmedQRCode",
 	},
 	{
 		name: "a ticket is written down before it is known", about: "mini",
-		search: `	e, reason, err := a.openEnter(ctx, ticket)
+		search: `	e, reason, err := g.openEnter(ctx, ticket)
 `,
-		broken: `	e, reason, err := a.openEnter(ctx, ticket)
-	_ = a.sessions.Marks().PutMark(ctx, "seen "+ticket, []byte("1"), enteredTTL)
+		broken: `	e, reason, err := g.openEnter(ctx, ticket)
+	_ = g.sessions.Marks().PutMark(ctx, "seen "+ticket, []byte("1"), enteredTTL)
 `,
 		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
 	},
@@ -1542,7 +1542,7 @@ var mutants = []mutant{
 	{
 		name: "any site posts the form of an entry", about: "mini",
 		search: `	if r.Method == http.MethodPost {
-		if _, ok := a.ownForm(w, r); !ok {
+		if _, ok := g.ownForm(w, r); !ok {
 			return
 		}
 	} else`,
@@ -1567,7 +1567,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an entry in the store has no time", about: "mini",
-		search: ` || !cookie.Fresh(a.now(), e.IssuedAt, enterTTL+cookie.Skew) {`,
+		search: ` || !cookie.Fresh(g.now(), e.IssuedAt, enterTTL+cookie.Skew) {`,
 		broken: " {",
 		killer: "^TestT81_AnEntryThat",
 	},
@@ -1585,8 +1585,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session_key is kept in clear", about: "mini",
-		search: `sealed := a.keys.Seal([]byte(key.Reveal()), "session_key", user)`,
-		broken: `sealed := a.keys.Seal([]byte(key.Reveal()), "session_key", user) + key.Reveal()`,
+		search: `sealed := g.keys.Seal([]byte(key.Reveal()), "session_key", user)`,
+		broken: `sealed := g.keys.Seal([]byte(key.Reveal()), "session_key", user) + key.Reveal()`,
 	},
 	{
 		name: "a visitor in snapshot mode is let through as somebody", about: "snapshot",
@@ -1659,7 +1659,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a visitor of another host begins his login there", about: "middleware",
-		search: `	case a.onOtherHost(r):
+		search: `	case g.onOtherHost(r):
 		return actionHop, ""
 `,
 		broken: "",
@@ -1667,7 +1667,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a proxy that rewrites Host makes a loop", about: "middleware",
-		search: `	_, err := r.Cookie(a.cookies.HopName())
+		search: `	_, err := r.Cookie(g.cookies.HopName())
 	return err != nil
 `,
 		broken: "	return true\n",
@@ -1675,7 +1675,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login begins on plain http, where its cookie is dropped", about: "middleware",
-		search: "!a.isPlainHTTP(r) && (",
+		search: "!g.isPlainHTTP(r) && (",
 		broken: "(",
 		killer: "^TestAVisitByHTTPGoesToHTTPSBeforeItsLoginBegins$",
 	},
@@ -1711,7 +1711,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the claim held", about: "claim",
-		search: "	case c.Spent:\n		err = a.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)",
+		search: "	case c.Spent:\n		err = g.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)",
 		broken: "	case c.Spent:",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},
