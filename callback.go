@@ -13,6 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
+	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
@@ -252,4 +253,13 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 		failure.RetryURL = g.loginURL(g.landing(f.Target), true)
 	}
 	g.stop(w, r, failure)
+}
+
+// reopenInTop answers a callback that came into a frame. Where WeChat's page
+// sent it there, browsers keep Lax cookies back, and with them the pending
+// login; the page asks for the same URL again in the whole window, where they
+// are sent. The code is not spent.
+func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
+	respond.NoStore(w.Header())
+	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
 }

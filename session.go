@@ -9,6 +9,8 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 
+	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -101,4 +103,92 @@ func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
 		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
 	}
 	return sealed, nil
+}
+
+func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
+	values, ok := g.ownForm(w, r)
+	if !ok {
+		return
+	}
+	if err := g.logout(w, r); err != nil {
+		g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
+		g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		return
+	}
+	if _, sent := session.Bearer(r); sent && g.audience.Bearer {
+		respond.NoStore(w.Header())
+		w.WriteHeader(http.StatusNoContent)
+		return
+	}
+	respond.Redirect(w, g.nextOf(r, values))
+}
+
+// Logout ends the visitor's session: the record is deleted from the store and
+// the cookie from the browser. For five minutes page visits then show a page
+// with a "log in" link instead of logging the visitor in again silently. On an
+// error the session may still be alive, and nothing was written to w. Call it
+// before the answer begins; it does not check where the request comes from, as
+// the endpoint does.
+func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
+	g, err := a.of(r)
+	if err != nil {
+		return err
+	}
+	return g.logout(w, r)
+}
+
+func (g *gate) logout(w http.ResponseWriter, r *http.Request) error {
+	e := g.loggedOut(r)
+	ended, err := g.sessions.LogOut(w, r, &g.audience)
+	if err != nil {
+		return redact.Tokens(err)
+	}
+	if _, sent := session.Bearer(r); !sent || !g.audience.Bearer {
+		g.cookies.MarkLoggedOut(w)
+		g.cookies.DropIfSent(w, r, g.cookies.TrailName())
+		g.cookies.DropIfSent(w, r, g.cookies.ScanName()) // it may be confirmed, and would log the next person in
+	}
+	if ended {
+		g.report(r.Context(), e)
+	}
+	return nil
+}
+
+// loggedOut is the event of a logout. Whose the session is, is known where a gate
+// has let its owner in; the endpoint deletes it unread.
+func (g *gate) loggedOut(r *http.Request) Event {
+	e := Event{Kind: EventLoggedOut}
+	held := session.FromContext(r.Context())
+	_, sent := session.Bearer(r)
+	switch {
+	case held != nil && held.In():
+		e.AppID, e.Channel, e.OpenID = held.Identity.AppID, held.Identity.Channel, redact.OpenID(held.Identity.OpenID)
+	case sent && g.mini.client != nil:
+		e.AppID, e.Channel = g.mini.appID, ChannelMiniProgram
+	case g.mini.client == nil && g.website.client == nil:
+		e.AppID = g.official.appID
+	}
+	return e
+}
+
+// RevokeUser ends every session of a user, in all browsers, and returns the
+// number of sessions that were alive. It also deletes the user's stored tokens
+// (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
+// Auth has no option that stores them. A request in flight cannot restore them,
+// nor a session, unless an scs manager loaded the session with a context that is
+// never canceled. The user can log in
+// again unless [WithAuthorize] rejects them. It needs a store with
+// store.Index, as those of package store are. It ends with ctx. On an error some
+// sessions may still be alive: call it again.
+func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
+	sessions, err = a.sessions.Revoke(ctx, appID, openID)
+	if err == nil {
+		err = a.forget(ctx, appID, openID)
+	}
+	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
+	if err != nil {
+		e.Kind, e.Reason, e.Err = EventTrouble, ReasonStoreUnavailable, err
+	}
+	a.report(ctx, e)
+	return sessions, redact.Tokens(err)
 }

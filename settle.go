@@ -2,6 +2,7 @@ package wechatauth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
@@ -201,4 +203,89 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	if err != nil {
 		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
 	}
+}
+
+// An outcome is what the callback that had the claim leaves for the others:
+// the session, or why there is none.
+type outcome struct {
+	Token  string `json:"k,omitempty"` // the session's
+	Expiry int64  `json:"e,omitempty"` // of its cookie, Unix seconds
+	Target string `json:"r,omitempty"`
+	Reason Reason `json:"x,omitempty"`
+
+	Remember bool `json:"m,omitempty"` // scs's RememberMe, which changes the cookie
+}
+
+// saved is the login that the outcome is of.
+func (o outcome) saved() session.Saved {
+	return session.Saved{Token: o.Token, Expiry: time.Unix(o.Expiry, 0), Remember: o.Remember}
+}
+
+// boxes is how an outcome is stored: only the browser that holds the flow
+// cookie can open the first box, and only the session that came of it the
+// second, which has nothing but the target. Both also need the gate's key, so a
+// reader of the store can open neither and a writer can make neither.
+type boxes struct {
+	Flow    string `json:"f"`
+	Session string `json:"s,omitempty"`
+}
+
+// leaveOutcome leaves the outcome of a login for so long. What its session still
+// has to write goes with it.
+func (g *gate) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
+	plain, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	b := boxes{Flow: g.keys.With("outcome", f.Key).Seal(plain, singleflight.Key(f.AppID, f.State))}
+	if o.Token != "" {
+		b.Session = g.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
+	}
+	text, err := json.Marshal(b)
+	if err != nil {
+		return err
+	}
+	return c.Settle(ctx, text, life, g.sessions.Batcher(), with)
+}
+
+// openOutcome opens the box of the browser that holds the flow cookie.
+func (g *gate) openOutcome(left []byte, f flow.Flow) (outcome, error) {
+	var b boxes
+	var o outcome
+	if err := json.Unmarshal(left, &b); err != nil {
+		return o, seal.ErrOpen
+	}
+	plain, err := g.keys.With("outcome", f.Key).Open(b.Flow, singleflight.Key(f.AppID, f.State))
+	if err != nil {
+		return o, err
+	}
+	return o, json.Unmarshal(plain, &o)
+}
+
+// openTarget opens the box of the session that came of the login.
+func (g *gate) openTarget(left []byte, token string) (string, error) {
+	var b boxes
+	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
+		return "", seal.ErrOpen
+	}
+	plain, err := g.keys.With("outcome target", []byte(token)).Open(b.Session, "target")
+	if err != nil {
+		return "", err
+	}
+	return g.judge(string(plain))
+}
+
+// detached is the request's context without its end: what was begun for a
+// visitor is finished even when he closes the page.
+func detached(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), budget)
+}
+
+// join claims a login for a request, or waits for the one that has the claim.
+// The wait has a budget of its own: what it takes is not missing afterwards. It
+// ends with the request; a claim that is won is worked on to its end all the same.
+func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Call, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
+	defer cancel()
+	return g.claims.Join(withFlow(ctx, f), key)
 }

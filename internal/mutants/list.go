@@ -1436,7 +1436,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login outlives the session that it came from", about: "revoke",
-		search: "	reason, err = a.checkSource(ctx, p.source)\n",
+		search: "	reason, err = g.checkSource(ctx, p.source)\n",
 		broken: "",
 		killer: "^TestRevokeUser_duringLoginFromSession$",
 	},

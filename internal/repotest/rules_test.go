@@ -39,15 +39,15 @@ const (
 // Functions and structs above the limits, with their sizes as they were
 // measured. The goal is that none is left.
 var (
-	longFunctions = map[string]int{"Auth.begin": 63}
+	longFunctions = map[string]int{}
 	wideStructs   = map[string]int{
-		"Auth": 34, "internal/page/view": 19, "wechattest/Server": 33, "wechattest/view": 20,
+		"internal/page/view": 19, "wechattest/Server": 33, "wechattest/view": 20,
 	}
 )
 
 // configuration are the structs that hold what a user sets. They may have any
 // number of fields.
-var configuration = map[string]bool{"config": true, "Account": true}
+var configuration = map[string]bool{"config": true, "settings": true, "Account": true}
 
 const module = "github.com/wechatauth/wechatauth"
 

@@ -40,7 +40,7 @@ func sealedCookies(j *flow.Jar, state string) map[string]string {
 func TestT77_EverySealedCookieIsForgedHere(t *testing.T) {
 	s := authtest.NewSite(t)
 	known := sealedCookies(s.Cookies, flow.NewState())
-	purposes := regexp.MustCompile(`j\.Jar\.Open\([^"\n]*"([a-z]+)"\)|(?:Place|Find|Seal)\([^"\n]*"([a-z]+)", (?:name|j\.|a\.cookies\.)`)
+	purposes := regexp.MustCompile(`j\.Jar\.Open\([^"\n]*"([a-z]+)"\)|(?:Place|Find|Seal)\([^"\n]*"([a-z]+)", (?:name|j\.|g\.cookies\.)`)
 	t.Chdir(authtest.Root)
 	files, err := filepath.Glob("*.go")
 	require.NoError(t, err)

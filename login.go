@@ -1,0 +1,307 @@
+package wechatauth
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/navigation"
+	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/respond"
+	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
+)
+
+// login is what a pending login is begun with.
+type login struct {
+	target  string
+	scope   client.Scope
+	openID  string // step-up: who has to come back
+	unionID string // likewise, where he is known by another account
+	attempt int    // automatic restarts so far
+	again   bool   // the visitor asks for it after a page that told him why there is no login
+}
+
+// begin sends a browser to WeChat. It needs no store: what has to be known
+// when the visitor comes back travels in the flow cookie.
+func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) {
+	held, ok := g.breakLoop(w, r, v, l)
+	if !ok {
+		return
+	}
+	acc := g.official
+	act := g.loginActionFor(r)
+	switch {
+	case g.confirms(r, l.target): // the official account's, whatever WithEnvironment says
+	case act == environment.OpenInWeChat:
+		g.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(l.target)})
+		return
+	case act == environment.LoginScan:
+		respond.Redirect(w, g.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v != nil && v.LoggedIn}, l.target))
+		return
+	default:
+		acc = g.accountFor(r)
+	}
+	embedded := acc.channel == ChannelWebsite && act == environment.LoginEmbeddedQR
+	if embedded && l.openID == "" && r.URL.Path != g.endpoint("login") {
+		respond.Redirect(w, g.loginURL(l.target, false)) // the page with the QR code has a URL of its own
+		return
+	}
+	if acc.channel == ChannelWebsite {
+		l.scope = client.ScopeLogin
+	}
+	f := flow.Flow{
+		State: flow.NewState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
+		IssuedAt: g.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: flow.NewKey(),
+	}
+	g.cookies.Put(w, held, f)
+	if started := (Event{Kind: EventLoginStarted, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope}); g.isHeard(started) {
+		started.Flow = flowID(f.AppID, f.State)
+		g.report(r.Context(), started)
+	}
+	switch {
+	case embedded:
+		g.showEmbeddedQR(w, r, acc, f)
+	case acc.channel == ChannelWebsite:
+		respond.Redirect(w, acc.client.QRConnectURL(g.redirectURI(), f.State))
+	case l.again && v.LoggedIn && f.Scope == client.ScopeUserInfo: // another account, perhaps: WeChat shall ask
+		respond.Redirect(w, acc.client.AuthorizeURL(g.redirectURI(), f.Scope, f.State, client.ForcePopup()))
+	default:
+		respond.Redirect(w, g.authorizeURL(acc, f.Scope, f.State))
+	}
+}
+
+// breakLoop stops a login that would be one more of a loop. Otherwise it returns
+// the pending logins that the browser holds.
+func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) (held []flow.Held, ok bool) {
+	// Whoever is logged in, or was when he asked for a wider scope, is the proof
+	// that logins last here: several tabs may have logged in at once.
+	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.LoggedIn)
+	if t := g.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {
+		g.stopLoop(w, r, v, l.target, "")
+		return nil, false
+	}
+	held = g.cookies.Held(r)
+	lost := g.lostLogins(r.Context(), held)
+	if len(lost) == 0 || lasts {
+		return held, true
+	}
+	if !l.again {
+		g.stopLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
+		return nil, false
+	}
+	for _, name := range lost {
+		g.cookies.Drop(w, name)
+	}
+	return slices.DeleteFunc(held, func(h flow.Held) bool { return slices.Contains(lost, h.Name) }), true
+}
+
+// authorizeURL is the address of WeChat's page. All of it but the state is the
+// same for all visitors.
+func (g *gate) authorizeURL(acc account, scope client.Scope, state string) string {
+	if page, ok := g.authorizePages[scope]; ok && acc == g.official {
+		return page.before + state + page.after
+	}
+	return acc.client.AuthorizeURL(g.redirectURI(), scope, state)
+}
+
+// authorizePage is the address of WeChat's page around the state.
+type authorizePage struct{ before, after string }
+
+func (g *gate) setAuthorizePages() {
+	g.authorizePages = map[client.Scope]authorizePage{}
+	if g.official.client == nil {
+		return
+	}
+	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
+		state := flow.NewState()
+		before, after, _ := strings.Cut(g.official.client.AuthorizeURL(g.redirectURI(), scope, state), state)
+		g.authorizePages[scope] = authorizePage{before, after}
+	}
+}
+
+// stopLoop ends a redirect loop and names its cause: the detail, or what the
+// visit shows.
+func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, target, detail string) {
+	reason := ReasonSessionCookieNotReturned
+	switch {
+	case detail != "":
+	case v != nil && v.Brought == session.Ambiguous:
+		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
+	case v != nil && v.Brought != session.Nothing:
+		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
+	default:
+		detail = "the browser did not send the session cookie back after a login; "
+	}
+	g.stopped(r, Event{Reason: reason, Detail: detail + g.sessions.DescribeCookie() + ", base URL " + g.base.String() + ", request host " + redact.Clean(r.Host)})
+	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: g.loginURL(target, true)})
+}
+
+// loginActionFor returns what a request to log in gets.
+func (g *gate) loginActionFor(r *http.Request) environment.Action {
+	return g.environments.ForLogin(r, g.website.client != nil)
+}
+
+// accountFor picks the account by the browser. The User-Agent decides what a
+// visitor is shown, never what he may do.
+func (g *gate) accountFor(r *http.Request) account {
+	if g.website.client != nil && g.loginActionFor(r).NeedsWebsite() {
+		return g.website
+	}
+	return g.official
+}
+
+// serveLogin begins a login for whoever was told to: a link, or a script that
+// got a 401. With again it asks WeChat even where somebody is logged in; his
+// session stays until another one is saved.
+func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
+	target := g.nextOf(r, r.URL.Query())
+	if !g.navigates(r) {
+		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
+		return
+	}
+	again := r.URL.Query().Has("again")
+	if g.onOtherHost(r) {
+		g.hop(w, g.loginURL(target, again))
+		return
+	}
+	v, err := g.load(r)
+	if err != nil {
+		g.unavailable(w, r, err)
+		return
+	}
+	if again {
+		g.cookies.DropIfSent(w, r, g.cookies.TrailName())
+		g.cookies.DropIfSent(w, r, g.cookies.SnapshotName())
+		r = cookie.Without(r, g.cookies.TrailName(), g.cookies.SnapshotName())
+	}
+	if v.LoggedIn && v.Identity.Grants(g.scope) && !(again && navigation.IsOwnWish(r)) {
+		respond.Redirect(w, target)
+		return
+	}
+	if g.cookies.InSnapshot(r) {
+		g.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
+		return
+	}
+	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
+	g.begin(w, r, v, login{target: target, scope: g.scope, again: again})
+}
+
+func (g *gate) upgradeURL(target string) string {
+	return g.endpoint("upgrade") + "?next=" + url.QueryEscape(target)
+}
+
+// serveUpgradePage shows why the profile is asked for, and a button: WeChat
+// puts pages that ask without a user's action into snapshot mode.
+func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
+	target := g.nextOf(r, r.URL.Query())
+	if g.onOtherHost(r) {
+		g.hop(w, g.upgradeURL(target))
+		return
+	}
+	v, err := g.load(r)
+	if err != nil {
+		g.unavailable(w, r, err)
+		return
+	}
+	if v.LoggedIn && v.Identity.Grants(client.ScopeUserInfo) {
+		respond.Redirect(w, target)
+		return
+	}
+	switch g.loginActionFor(r) {
+	case environment.OpenInWeChat:
+		g.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(target)})
+		return
+	case environment.LoginScan: // the button is on the phone
+		respond.Redirect(w, g.scanURL(target, client.ScopeUserInfo))
+		return
+	}
+	respond.NoStore(w.Header())
+	g.page(w, r, Page{
+		Kind: PageUpgrade, Status: http.StatusOK,
+		ActionURL: g.endpoint("upgrade"), Next: target, FormActions: g.formActions(),
+	})
+}
+
+// serveUpgrade asks WeChat for the profile. The openid of a visitor who is
+// logged in travels along: nobody else may come back. Of one who is known by
+// another account, as a mini program's in its web-view, the unionid does.
+func (g *gate) serveUpgrade(w http.ResponseWriter, r *http.Request) {
+	values, ok := g.ownForm(w, r)
+	if !ok {
+		return
+	}
+	v, err := g.load(r)
+	if err != nil {
+		g.unavailable(w, r, err)
+		return
+	}
+	target := g.nextOf(r, values)
+	if v.LoggedIn && v.Identity.Grants(client.ScopeUserInfo) {
+		respond.Redirect(w, target)
+		return
+	}
+	l := login{target: target, scope: client.ScopeUserInfo}
+	switch {
+	case v.LoggedIn && v.Identity.AppID == g.accountFor(r).appID:
+		l.openID = v.Identity.OpenID
+	case v.LoggedIn:
+		l.unionID = v.Identity.UnionID
+	}
+	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
+	g.begin(w, r, v, l)
+}
+
+// showEmbeddedQR is the page with WeChat's frame.
+func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
+	lang := client.LangZhCN
+	if page.Language(r) == page.English {
+		lang = client.LangEN
+	}
+	frame, _, _ := strings.Cut(acc.client.QRConnectURL(g.redirectURI(), f.State, client.QRLang(lang)), "#")
+	respond.NoStore(w.Header())
+	g.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
+}
+
+// lostLogins are the names of the flow cookies that a browser still holds
+// although their logins ended well within the last minute: it has kept nothing
+// of the callbacks' answers, the trail neither. flow.MaxLogins of them are a loop, or
+// as many as the browser has room for where return targets are long; of fewer it
+// tells nothing. The store is not asked before there are so many, and one that
+// gives no answer tells of none.
+func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
+	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.TrailTTL) })
+	size := 0
+	for _, h := range held {
+		size += h.Size
+	}
+	enough := flow.MaxLogins
+	if size > cookie.MaxBytes/2 { // the next one of that kind pushes one out
+		enough = min(flow.MaxLogins, len(held))
+	}
+	if len(held) < enough {
+		return nil
+	}
+	var lost []string
+	for _, h := range held {
+		left, err := g.claims.Outcome(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State))
+		if err != nil {
+			return nil
+		}
+		if o, err := g.openOutcome(left, h.Flow); err == nil && o.Token != "" {
+			lost = append(lost, h.Name)
+		}
+	}
+	if len(lost) < enough {
+		return nil
+	}
+	return lost
+}
