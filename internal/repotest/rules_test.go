@@ -27,9 +27,9 @@ import (
 // the number as it was measured: lower it with each change that lowers the
 // number. No limit is ever raised.
 const (
-	maxRootLines     = 5950 // goal 3800, comments and blank lines included
-	maxRootFiles     = 26   // goal 22
-	maxRootTestFiles = 32   // goal 8
+	maxRootLines     = 5888 // goal 3800, comments and blank lines included
+	maxRootFiles     = 25   // goal 22
+	maxRootTestFiles = 24   // goal 8
 	maxFileCycle     = 34   // goal 6: files of the root that reach each other
 	maxRootWithSCS   = 4    // goal 2: files of the root that import scs
 	maxFunctionLines = 60
