@@ -1432,7 +1432,7 @@ var mutants = []mutant{
 		name: "a confirmed QR code outlives the phone's session", about: "mini",
 		search: "if reason, err := g.checkSource(ctx, end.Session); reason != \"\" {",
 		broken: "if reason, err := g.checkSource(ctx, end.Session); err != nil {",
-		killer: "^TestEveryAttackOnAScan",
+		killer: "^TestScanFromEndedSession$",
 	},
 	{
 		name: "a login outlives the session that it came from", about: "revoke",

@@ -375,6 +375,20 @@ func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
 	t.Logf("scan-attacks %d refused %d", attacks, refused)
 }
 
+// A session that has ended vouches for nobody: no hook hears of the login.
+func TestScanFromEndedSession(t *testing.T) {
+	var logins atomic.Int64
+	s := authtest.NewScanSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { logins.Add(1); return nil }))
+	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(desk, "/a")
+	s.Scan(phone, path)
+	n := s.Confirm(phone, path)
+	phone.Post("/wechat/logout", nil)
+	before := logins.Load()
+	assert.True(t, authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown))
+	assert.Equal(t, before, logins.Load())
+}
+
 func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	desk := s.Desk()
