@@ -1,4 +1,4 @@
-package wechatauth
+package wechatauth_test
 
 import (
 	"context"
@@ -11,7 +11,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
@@ -19,16 +21,16 @@ import (
 
 func TestCheckFindsNothingWhereAllIsWell(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret))
-	assert.NoError(t, s.auth.Check(context.Background()))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret))
+	assert.NoError(t, s.Auth.Check(context.Background()))
 }
 
 func TestCheckTellsEveryFindingAtOnceAndWhatToDo(t *testing.T) {
 	redis := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-	s := newSite(t, WithRedis(redis.Pool()), WithApp(wechattest.DefaultAppID, "another-secret-for-tests"))
-	s.clock.Advance(time.Hour)
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithApp(wechattest.DefaultAppID, "another-secret-for-tests"))
+	s.Clock.Advance(time.Hour)
 
-	err := s.auth.Check(context.Background())
+	err := s.Auth.Check(context.Background())
 
 	require.Error(t, err)
 	text := err.Error()
@@ -42,10 +44,10 @@ func TestCheckTellsEveryFindingAtOnceAndWhatToDo(t *testing.T) {
 func TestWhatCheckMayNotSeeOfRedisIsNotedInTheLogAndNoFinding(t *testing.T) {
 	redis := redistest.Start(t)
 	redis.Do("ACL", "SETUSER", "default", "-time", "-config")
-	s := newSite(t, WithRedis(redis.Pool()))
-	require.NoError(t, s.auth.Check(context.Background()))
-	assert.Contains(t, s.logs.String(), "the clock of Redis could not be seen")
-	assert.Contains(t, s.logs.String(), "the eviction policy of Redis could not be seen")
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	require.NoError(t, s.Auth.Check(context.Background()))
+	assert.Contains(t, s.Logs.String(), "the clock of Redis could not be seen")
+	assert.Contains(t, s.Logs.String(), "the eviction policy of Redis could not be seen")
 }
 
 func TestCheckNotesTokensThatAreNotHashedInTheStore(t *testing.T) {
@@ -53,21 +55,21 @@ func TestCheckNotesTokensThatAreNotHashedInTheStore(t *testing.T) {
 	for _, hashed := range []bool{false, true} {
 		m := scs.New()
 		m.Cookie.Secure, m.HashTokenInStore = true, hashed
-		s := newTLSSite(t, WithSessionManager(m))
-		require.NoError(t, s.auth.Check(context.Background()))
-		assert.Equal(t, !hashed, strings.Contains(s.logs.String(), note))
+		s := authtest.NewTLSSite(t, wechatauth.WithSessionManager(m))
+		require.NoError(t, s.Auth.Check(context.Background()))
+		assert.Equal(t, !hashed, strings.Contains(s.Logs.String(), note))
 	}
-	s := newTLSSite(t)
-	require.NoError(t, s.auth.Check(context.Background()))
-	assert.NotContains(t, s.logs.String(), note)
+	s := authtest.NewTLSSite(t)
+	require.NoError(t, s.Auth.Check(context.Background()))
+	assert.NotContains(t, s.Logs.String(), note)
 }
 
 func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	redis.Stop()
-	s.sim.Close()
-	err := s.auth.Check(context.Background())
+	s.Sim.Close()
+	err := s.Auth.Check(context.Background())
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "Redis cannot be written")
 	assert.Contains(t, err.Error(), "WeChat's API did not answer")
@@ -76,15 +78,15 @@ func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
-	auth, err := New(
-		WithBaseURL("https://m.example.com"), WithEndpoints(sim.Endpoints()),
-		WithAccounts(byPathPrefix(map[string]Account{
+	auth, err := wechatauth.New(
+		wechatauth.WithBaseURL("https://m.example.com"), wechatauth.WithEndpoints(sim.Endpoints()),
+		wechatauth.WithAccounts(authtest.ByPathPrefix(map[string]wechatauth.Account{
 			"/a/": {AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret},
 			"/b/": {AppID: "wx00000000000000f7", Secret: "secret-for-tests"},
 		})),
 	)
 	require.NoError(t, err)
-	var found *CheckError
+	var found *wechatauth.CheckError
 	require.ErrorAs(t, auth.Check(context.Background()), &found)
 	require.Len(t, found.Findings, 1)
 	assert.Contains(t, found.Findings[0].English, "wx00000000000000f7: WeChat refuses the account")
@@ -100,10 +102,10 @@ func TestCheckTellsThatWeChatIsBusyOrLimitsTheAccount(t *testing.T) {
 		{45011, "check again later", "限制了该账号的调用"},
 		{-1, "WeChat is busy", "繁忙"},
 	} {
-		s := newSite(t)
-		s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(tt.code), wechattest.Errcode(tt.code))
-		var found *CheckError
-		require.ErrorAs(t, s.auth.Check(context.Background()), &found)
+		s := authtest.NewSite(t)
+		s.Sim.Fail("sns/oauth2/access_token", wechattest.Errcode(tt.code), wechattest.Errcode(tt.code))
+		var found *wechatauth.CheckError
+		require.ErrorAs(t, s.Auth.Check(context.Background()), &found)
 		require.Len(t, found.Findings, 1, "%v", found)
 		assert.Contains(t, found.Findings[0].English, tt.english)
 		assert.Contains(t, found.Findings[0].Chinese, tt.chinese)
@@ -116,14 +118,14 @@ func TestCheckTellsWhatIsNoAppID(t *testing.T) {
 	const upper = "WX00000000000000A1"
 	sim := wechattest.NewServer()
 	defer sim.Close()
-	auth, err := New(WithApp(upper, testSecret), WithBaseURL("https://m.example.com"), WithEndpoints(sim.Endpoints()))
+	auth, err := wechatauth.New(wechatauth.WithApp(upper, authtest.TestSecret), wechatauth.WithBaseURL("https://m.example.com"), wechatauth.WithEndpoints(sim.Endpoints()))
 	require.NoError(t, err)
-	var found *CheckError
+	var found *wechatauth.CheckError
 	require.ErrorAs(t, auth.Check(context.Background()), &found)
 	assert.Contains(t, found.Error(), "WithApp: "+upper+" does not look like an AppID")
 	assert.Contains(t, found.Error(), "gh_")
 	for _, f := range found.Findings {
-		assert.NotContains(t, f.Chinese, testSecret)
+		assert.NotContains(t, f.Chinese, authtest.TestSecret)
 	}
 	assert.Contains(t, found.Findings[0].Chinese+found.Findings[1].Chinese, upper+" 不像 AppID")
 }
@@ -134,31 +136,37 @@ func TestCheckLooksAtTheCookieOfTheApplicationsManagerAgain(t *testing.T) {
 	m.Store = store.NewMemory()
 	s := wechattest.NewServer()
 	defer s.Close()
-	auth, err := New(WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), WithBaseURL("https://m.example.com"), WithEndpoints(s.Endpoints()), WithSessionManager(m))
+	auth, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("https://m.example.com"), wechatauth.WithEndpoints(s.Endpoints()), wechatauth.WithSessionManager(m))
 	require.NoError(t, err)
 	require.NoError(t, auth.Check(context.Background()))
 	m.Cookie.SameSite = http.SameSiteStrictMode
 	err = auth.Check(context.Background())
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "SameSite")
-	assert.Contains(t, err.(*CheckError).Findings[0].Chinese, "会话")
+	assert.Contains(t, err.(*wechatauth.CheckError).Findings[0].Chinese, "会话")
 }
 
 func TestCheckTellsThatWeChatTakesNoPort(t *testing.T) {
-	auth, err := New(WithApp(testAppID, testSecret), WithBaseURL("http://127.0.0.1:8080"))
+	auth, err := wechatauth.New(wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://127.0.0.1:8080"),
+		wechatauth.WithHTTPClient(&http.Client{Transport: authtest.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, authtest.ErrFault })}))
 	require.NoError(t, err)
-	found := auth.home.checkSettings()
+	var found []string
+	for _, f := range auth.Check(context.Background()).(*wechatauth.CheckError).Findings {
+		if strings.Contains(f.English, "WithBaseURL") {
+			found = append(found, f.English)
+		}
+	}
 	require.Len(t, found, 1)
-	assert.Contains(t, found[0].English, "10003")
+	assert.Contains(t, found[0], "10003")
 }
 
 func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
-	for want, opts := range map[string][]Option{
-		"m.example.com":    right(),
-		"127.0.0.1":        right(WithBaseURL("http://127.0.0.1:8080")),
-		"auth.example.com": right(WithRelay("https://auth.example.com/relay", []byte("0123456789abcdefghijklmnopqrstuv"))),
+	for want, opts := range map[string][]wechatauth.Option{
+		"m.example.com":    authtest.RightOptions(),
+		"127.0.0.1":        authtest.RightOptions(wechatauth.WithBaseURL("http://127.0.0.1:8080")),
+		"auth.example.com": authtest.RightOptions(wechatauth.WithRelay("https://auth.example.com/relay", []byte("0123456789abcdefghijklmnopqrstuv"))),
 	} {
-		auth, err := New(opts...)
+		auth, err := wechatauth.New(opts...)
 		require.NoError(t, err)
 		assert.Equal(t, want, auth.CallbackDomain())
 	}
@@ -166,16 +174,16 @@ func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
 
 func TestEachAccountOfManyHasItsCallbackDomain(t *testing.T) {
 	const a, b = "wx00000000000000a1", "wx00000000000000f7"
-	many, err := New(WithBaseURL("https://example.com"), WithAccounts(byHost(
-		Account{AppID: a, Secret: testSecret, BaseURL: "https://a.example.com", WebsiteAppID: "wx00000000000000b2", WebsiteSecret: testSecret},
-		Account{AppID: b, Secret: testSecret, BaseURL: "https://b.example.com"},
+	many, err := wechatauth.New(wechatauth.WithBaseURL("https://example.com"), wechatauth.WithAccounts(authtest.ByHost(
+		wechatauth.Account{AppID: a, Secret: authtest.TestSecret, BaseURL: "https://a.example.com", WebsiteAppID: "wx00000000000000b2", WebsiteSecret: authtest.TestSecret},
+		wechatauth.Account{AppID: b, Secret: authtest.TestSecret, BaseURL: "https://b.example.com"},
 	)))
 	require.NoError(t, err)
 	assert.Equal(t, map[string]string{
 		a: "a.example.com", "wx00000000000000b2": "a.example.com", b: "b.example.com",
 	}, many.CallbackDomains())
 
-	one, err := New(right()...)
+	one, err := wechatauth.New(authtest.RightOptions()...)
 	require.NoError(t, err)
-	assert.Equal(t, map[string]string{testAppID: one.CallbackDomain()}, one.CallbackDomains())
+	assert.Equal(t, map[string]string{authtest.TestAppID: one.CallbackDomain()}, one.CallbackDomains())
 }

@@ -40,17 +40,6 @@ func newSite(t *testing.T, opts ...Option) *site {
 	return startSite(t, wechattest.NewServer(), httptest.NewUnstartedServer(nil), opts...)
 }
 
-// newTLSSite is newSite on https, where cookies are Secure and __Host-.
-func newTLSSite(t *testing.T, opts ...Option) *site {
-	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	server.TLS = nil
-	s := &site{t: t, sim: wechattest.NewServer(), server: server, logs: &syncBuffer{}, clock: newTestClock()}
-	s.start("https://"+server.Listener.Addr().String(), opts...)
-	server.StartTLS()
-	return s
-}
-
 func startSite(t *testing.T, sim *wechattest.Server, server *httptest.Server, opts ...Option) *site {
 	t.Helper()
 	s := &site{t: t, sim: sim, server: server, logs: &syncBuffer{}, clock: newTestClock()}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +17,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
-	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
@@ -28,11 +26,6 @@ import (
 // The threat suite: the tests whose names begin with the id of a threat. Each
 // plays an attack, a fault or an odd browser against a real server, and says
 // what has to come of it.
-
-const (
-	exchangeEndpoint  = "/sns/oauth2/access_token"
-	authorizeEndpoint = "/connect/oauth2/authorize"
-)
 
 // wire sends one request through a socket of its own, byte for byte, and reads
 // the answer. Host is the base URL's unless the header lines bring one.
@@ -63,26 +56,9 @@ func (s *site) wireLines(lines ...string) answer {
 	return answer{resp, string(body)}
 }
 
-// pageHeader is what makes a raw request a page visit.
-const pageHeader = "Accept: text/html"
-
-// pending is a pending login as a page visit begins it, sealed by nobody yet.
-func (s *site) pending(target string) flow.Flow {
-	return flow.Flow{
-		State: flow.NewState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
-		IssuedAt: s.clock.Now().UnixMilli(), Key: flow.NewKey(),
-	}
-}
-
-// callbackOf is where WeChat would send the browser of a pending login.
-func callbackOf(f flow.Flow, code string) string {
-	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State
-}
-
 // Two people whom the simulator knows; the first holds the phone.
 var (
 	aliceOpenID = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
-	bobOpenID   = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[1].Name)
 )
 
 // session puts a logged-in session into the store, and returns its token.
@@ -113,27 +89,6 @@ func (s *site) loggedIn(openID string) *browser {
 	b := s.browser()
 	b.setCookie(s.sessionCookie(), s.session(openID))
 	return b
-}
-
-// setOf returns the Set-Cookie line of this name; empty if there is none.
-func (a answer) setOf(name string) string {
-	for _, line := range a.Header["Set-Cookie"] {
-		if strings.HasPrefix(line, name+"=") {
-			return line
-		}
-	}
-	return ""
-}
-
-// flowCookies are the flow cookies that an answer sets, not those it clears.
-func (a answer) flowCookies() (set []*http.Cookie) {
-	for _, c := range a.Cookies() {
-		// The trail's name has not so many letters.
-		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == flow.StateLength/2 && c.MaxAge > 0 {
-			set = append(set, c)
-		}
-	}
-	return set
 }
 
 // untouched runs f and asserts that neither WeChat's API nor Redis was asked

@@ -1,0 +1,63 @@
+package wechatauth
+
+// Tests of what is private to this package. All others are tests of packages that
+// import it.
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
+
+func TestAScriptsAnswerIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+	for _, text := range oddTexts {
+		want, err := json.Marshal(struct {
+			Error    string `json:"error"`
+			Reason   Reason `json:"reason"`
+			LoginURL string `json:"login_url,omitempty"`
+		}{"login_required", ReasonNoSession, text})
+		require.NoError(t, err)
+		w := httptest.NewRecorder()
+		writeJSON(w, Failure{Reason: ReasonNoSession, Status: http.StatusUnauthorized, RetryURL: text})
+		assert.Equal(t, string(want)+"\n", w.Body.String())
+		assert.Equal(t, http.StatusUnauthorized, w.Code)
+	}
+}
+
+func TestWithoutAnObserverNothingIsMeasuredAndAnEventCostsNothing(t *testing.T) {
+	app, base := WithApp("wx00000000000000a1", "app-secret-for-tests"), WithBaseURL("https://m.example.com")
+	storeOf := func(a *Auth) any { return a.Sessions().Store.(interface{ Unwrap() scs.Store }).Unwrap() }
+	quiet := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))
+	auth, err := New(app, base, WithLogger(quiet))
+	require.NoError(t, err)
+	assert.IsType(t, &store.Memory{}, storeOf(auth), "no wrapper")
+	ctx := context.Background()
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		auth.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: "wx00000000000000a1"})
+	}))
+
+	events, err := New(app, base, WithLogger(quiet), WithObserver(silent{}))
+	require.NoError(t, err)
+	assert.IsType(t, &store.Memory{}, storeOf(events), "events alone need no wrapper")
+	assert.Zero(t, testing.AllocsPerRun(100, func() {
+		events.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: "wx00000000000000a1"})
+	}))
+}
+
+// silent is an observer that does nothing.
+type silent struct{}
+
+func (silent) Observe(context.Context, Event) {}
