@@ -14,6 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
 // Account is one official account with what belongs to it, for applications
@@ -140,6 +141,9 @@ func (c *config) validateAccounts() (errs []error) {
 
 // linesOf puts a prefix before each line of an error.
 func linesOf(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
@@ -207,7 +211,7 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	if i := strings.LastIndexByte(name, '/'); a.tenants != nil && i >= 0 && isAccountPath(name[i+1:]) {
+	if i := strings.LastIndexByte(name, '/'); a.tenants != nil && i >= 0 && siteurl.IsAppID(name[i+1:]) {
 		name, appID = name[:i], name[i+1:]
 	}
 	ticket, isTicket := strings.CutPrefix(name, "scan/")
@@ -221,12 +225,6 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 }
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
-// isAccountPath reports whether the end of a path is an AppID, as all that WeChat
-// has given so far are: an endpoint's name and a ticket are not.
-func isAccountPath(s string) bool {
-	return strings.HasPrefix(s, "wx") && strings.Trim(s, alphanumeric) == ""
-}
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 	account, err := a.tenants.resolver.Account(ctx, appID)
@@ -289,7 +287,7 @@ func (c *config) ofAccount(account Account) (*config, error) {
 		one.endpoints = account.Endpoints
 	}
 	err := one.validateAccount()
-	if !isAccountPath(account.AppID) {
+	if !siteurl.IsAppID(account.AppID) {
 		err = errors.Join(err, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", redact.Clean(account.AppID)))
 	}
 	if account.Pages != nil {
@@ -299,8 +297,9 @@ func (c *config) ofAccount(account Account) (*config, error) {
 		return &one, err
 	}
 	one.baseURL = account.BaseURL
-	base, wrong := parseBaseURL(account.BaseURL)
-	shared, unknown := parseBaseURL(c.baseURL)
+	base, wrong := siteurl.Parse(account.BaseURL)
+	wrong = linesOf("WithBaseURL: ", wrong)
+	shared, unknown := siteurl.Parse(c.baseURL)
 	if wrong == nil && unknown == nil && base.Scheme != shared.Scheme {
 		wrong = fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", redact.Clean(account.AppID), shared.Scheme)
 	}

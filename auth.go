@@ -21,6 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
 // Auth is the gate with everything that belongs to it: the middleware, the
@@ -156,7 +157,7 @@ func prefixLines(err error) error {
 // setAccounts makes the clients. What validate reports is passed over, so that
 // each wrong option has one line.
 func (g *gate) setAccounts(c *config) error {
-	if g.base, _ = parseBaseURL(c.baseURL); g.base != nil {
+	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
 		g.site = g.base.String()
 	}
 	g.audience, g.failed = c.audience(), g.respondUnsaved

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -29,7 +27,7 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	}
-	q, ok := parseCallback(r.URL.RawQuery)
+	q, ok := flow.ParseCallback(r.URL.RawQuery)
 	if ok {
 		q, ok = g.unhop(q)
 	}
@@ -37,7 +35,7 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 		g.failCallback(w, r, g.cookies.Named(r), ReasonCallbackMalformed, nil)
 		return
 	}
-	f, err := g.cookies.Get(r, q.state)
+	f, err := g.cookies.Get(r, q.State)
 	acc, known := g.accountOf(f.AppID)
 	if err == nil && !known {
 		err = flow.ErrMismatch
@@ -50,49 +48,12 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 		g.comeTooLate(w, r, q, f, reasonOf(err))
 	case err != nil:
 		g.failCallback(w, r, f, reasonOf(err), nil)
-	case q.refused:
+	case q.Refused:
 		g.cookies.Drop(w, g.cookies.CookieName(f.State))
 		g.failCallback(w, r, f, ReasonRefusedByUser, nil)
 	default:
-		g.finish(w, r, acc, f, q.code)
+		g.finish(w, r, acc, f, q.Code)
 	}
-}
-
-// callbackQuery is what WeChat's redirect carries.
-type callbackQuery struct {
-	code, state string
-	hop         string // the code, sealed by a relay, instead of the code
-	refused     bool   // no code: the visitor did not allow the login
-}
-
-// parseCallback accepts a query that WeChat could have sent: exactly one
-// well-formed state, at most one code. An empty code, or "authdeny" in its
-// place, has been seen where a visitor refused.
-func parseCallback(rawQuery string) (callbackQuery, bool) {
-	if len(rawQuery) > maxQueryBytes {
-		return callbackQuery{}, false
-	}
-	values, err := url.ParseQuery(rawQuery)
-	if err != nil || len(values["state"]) != 1 || len(values["code"]) > 1 {
-		return callbackQuery{}, false
-	}
-	q := callbackQuery{code: values.Get("code"), state: values.Get("state"), hop: values.Get("hop")}
-	if !flow.ValidState(q.state) {
-		return callbackQuery{}, false
-	}
-	if q.hop != "" && !values.Has("code") && !values.Has("error") && len(q.hop) <= cookie.MaxBytes {
-		return q, true
-	}
-	if values.Has("error") || q.code == "" || q.code == "authdeny" {
-		q.code, q.refused = "", true
-		return q, true
-	}
-	return q, validCode(q.code)
-}
-
-// validCode keeps what cannot be a code away from WeChat, which counts calls.
-func validCode(code string) bool {
-	return code != "" && len(code) <= maxCodeBytes && strings.Trim(code, alphanumeric+"-_") == ""
 }
 
 func (g *gate) accountOf(appID string) (account, bool) {
@@ -110,7 +71,7 @@ func (g *gate) accountOf(appID string) (account, bool) {
 // comeTooLate answers a callback for which this browser holds no live pending
 // login: a reload or a step back after the login is done, which leads to
 // where the login led; or a link from elsewhere, which leads nowhere.
-func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQuery, f flow.Flow, reason Reason) {
+func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
 	v, err := g.load(r)
 	if err != nil {
 		g.unavailable(w, r, err)
@@ -120,7 +81,7 @@ func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q callbackQue
 		g.failCallback(w, r, f, reason, nil)
 		return
 	}
-	respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.state, f.Target))
+	respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.State, f.Target))
 }
 
 // targetOfOutcome finds the return target of a login that this session came

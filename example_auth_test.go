@@ -187,31 +187,6 @@ func ExampleIsPageVisit() {
 	// Output: true false
 }
 
-// A relay on the one domain that an account may name hands callbacks on to
-// applications on others, which set WithRelay.
-func ExampleNewRelay() {
-	key := []byte("a key of 32 random bytes or more")
-	relay, err := wechatauth.NewRelay(key, "https://shop.example.net/wechat/callback", "https://club.example.org/wechat/callback")
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	mux := http.NewServeMux() // of https://auth.example.com
-	mux.Handle("GET /relay", relay)
-
-	shop, err := wechatauth.New(
-		wechatauth.WithApp("wx00000000000000a1", "app-secret-for-tests"),
-		wechatauth.WithBaseURL("https://shop.example.net"),
-		wechatauth.WithRelay("https://auth.example.com/relay", key),
-	)
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println(shop.CallbackDomain())
-	// Output: auth.example.com
-}
-
 // printer is an observer that prints the names of what it is told.
 type printer struct{}
 

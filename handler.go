@@ -14,9 +14,7 @@ import (
 )
 
 const (
-	maxQueryBytes = 8 << 10  // of a callback, before anything is parsed
-	maxFormBytes  = 16 << 10 // of our own forms, which have one field
-	maxCodeBytes  = 128      // WeChat's codes have 32 characters today
+	maxFormBytes = 16 << 10 // of our own forms, which have one field
 
 	// callbackBudget bounds a callback from the claim, once it is won, to the
 	// answer, whatever the browser does meanwhile.

@@ -347,8 +347,8 @@ func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	f, err := flow.Flow{}, flow.ErrMissing
-	if q, ok := parseCallback(r.URL.RawQuery); ok {
-		f, err = g.cookies.Get(r, q.state)
+	if q, ok := flow.ParseCallback(r.URL.RawQuery); ok {
+		f, err = g.cookies.Get(r, q.State)
 	}
 	if err != nil && !errors.Is(err, flow.ErrExpired) {
 		f = g.cookies.Named(r) // something was added to the query

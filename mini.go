@@ -55,7 +55,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	var body struct {
 		Code string `json:"code"`
 	}
-	if err := readMiniBody(w, r, &body); err != nil || !validCode(body.Code) {
+	if err := readMiniBody(w, r, &body); err != nil || !flow.ValidCode(body.Code) {
 		g.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}

@@ -6,11 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -21,7 +18,9 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/knob"
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -347,8 +346,8 @@ func (c *config) validate() error {
 	} else {
 		errs = append(errs, c.validateAccount())
 	}
-	_, err := parseBaseURL(c.baseURL)
-	errs = append(errs, err, checkPrefix(c.prefix))
+	_, err := siteurl.Parse(c.baseURL)
+	errs = append(errs, linesOf("WithBaseURL: ", err), linesOf("WithPathPrefix: ", siteurl.CheckPrefix(c.prefix)))
 	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
 		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
 	}
@@ -356,7 +355,7 @@ func (c *config) validate() error {
 		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
 	}
 	for name, content := range c.verifyFiles {
-		errs = append(errs, checkVerifyFile(name, content))
+		errs = append(errs, checkVerifyFile(name, content)...)
 	}
 	if err := c.environments.Validate(); err != nil {
 		bad("WithEnvironment: %w", err)
@@ -411,118 +410,10 @@ func (c *config) audience() session.Audience {
 	return session.Audience{AppIDs: appIDs, Bearer: c.miniAppID != ""}
 }
 
-// parseBaseURL accepts scheme and host, and nothing that WeChat would refuse.
-func parseBaseURL(raw string) (*url.URL, error) {
-	fail := func(format string, args ...any) (*url.URL, error) {
-		return nil, fmt.Errorf("WithBaseURL: "+format, args...)
-	}
-	if raw == "" {
-		return fail("set where visitors reach the application, such as \"https://m.example.com\"; it is required")
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" || u.Host == "" || strings.ContainsAny(raw, " \t\r\n\\") {
-		if strings.Contains(raw, "@") {
-			raw = "…" // what stands before it may be a password
-		}
-		return fail("%q is no URL of the form \"https://m.example.com\"", raw)
-	}
-	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#") || (u.Path != "" && u.Path != "/") {
-		return fail("give scheme and host only, without user, path, query or fragment")
-	}
-	host := strings.ToLower(u.Hostname())
-	if port := u.Port(); strings.HasSuffix(u.Host, ":") || (port != "" && !validPort(port)) {
-		return fail("%q has no valid port", raw)
-	}
-	if ascii := asciiHost(host); ascii != host && !strings.Contains(host, ":") && validHost(ascii) {
-		return fail("write the host of %q in ASCII, as %q: cookies and WeChat's console have it so", raw, ascii)
-	}
-	if !validHost(host) {
-		return fail("%q is no host name", u.Hostname())
-	}
-	u = &url.URL{Scheme: strings.ToLower(u.Scheme), Host: strings.ToLower(u.Host)}
-	if isLoopback(host) {
-		if u.Scheme != "http" && u.Scheme != "https" {
-			return fail("use http or https, not %q", u.Scheme)
-		}
-		return u, nil
-	}
-	if u.Scheme != "https" {
-		return fail("use https: plain http is for loopback hosts, and WeChat refuses it where 强制 https 校验 is on (10039)")
-	}
-	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
-		return fail("use a host name: WeChat accepts no IP address as 网页授权域名 (10003)")
-	}
-	if u.Port() == "443" {
-		u.Host = host
-	}
-	if u.Port() != "" {
-		return fail("leave out the port: WeChat refuses a redirect_uri that has one (10003)")
-	}
-	return u, nil
-}
-
-func validPort(p string) bool {
-	n, err := strconv.ParseUint(p, 10, 16)
-	return err == nil && n > 0
-}
-
-// asciiHost returns a host name as net/http would send it: in Punycode where it
-// is not ASCII. It returns an empty string for one that cannot be sent.
-func asciiHost(host string) string {
-	var wire strings.Builder
-	r := http.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/"}}
-	if err := r.Write(&wire); err != nil {
-		return ""
-	}
-	_, rest, _ := strings.Cut(wire.String(), "\r\nHost: ")
-	ascii, _, _ := strings.Cut(rest, "\r\n")
-	return ascii
-}
-
-// validHost accepts IP addresses and host names in ASCII.
-func validHost(host string) bool {
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	if host == "" || len(host) > 253 {
-		return false
-	}
-	for label := range strings.SplitSeq(host, ".") {
-		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
-			return false
-		}
-		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
-			return false
-		}
-	}
-	return true
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-func checkPrefix(prefix string) error {
-	if len(prefix) < 3 || prefix[0] != '/' || prefix[len(prefix)-1] != '/' {
-		return fmt.Errorf("WithPathPrefix: %q must begin and end with a slash and have a name between them, such as %q", prefix, DefaultPathPrefix)
-	}
-	for segment := range strings.SplitSeq(strings.Trim(prefix, "/"), "/") {
-		if segment == "" || segment == "." || segment == ".." ||
-			strings.Trim(segment, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.") != "" {
-			return fmt.Errorf("WithPathPrefix: %q may have letters, digits, '-', '_' and '.' between its slashes", prefix)
-		}
-	}
-	return nil
-}
-
 func (c *config) validateKeys() (errs []error) {
 	check := func(option string, keys [][]byte) {
 		for i, key := range keys {
-			if err := checkKey(key); err != nil {
+			if err := seal.CheckKey(key); err != nil {
 				errs = append(errs, fmt.Errorf("%s: key %d %w", option, i+1, err))
 			}
 		}
@@ -533,21 +424,6 @@ func (c *config) validateKeys() (errs []error) {
 		errs = append(errs, errors.New("WithSessionEncryption: with WithSessionManager, wrap the manager's own store with store.Encrypt instead"))
 	}
 	return errs
-}
-
-// checkKey refuses what was evidently typed instead of generated.
-func checkKey(key []byte) error {
-	if len(key) < 32 {
-		return fmt.Errorf("has %d bytes: use at least 32 random ones, as from crypto/rand", len(key))
-	}
-	seen := map[byte]bool{}
-	for _, b := range key {
-		seen[b] = true
-	}
-	if len(seen) < 10 {
-		return errors.New("is not random: it has fewer than ten different bytes")
-	}
-	return nil
 }
 
 func (c *config) validateSessions() (errs []error) {
@@ -594,7 +470,7 @@ func (c *config) validateSessions() (errs []error) {
 		_, err := c.encrypted(c.store)
 		errs = append(errs, err)
 	}
-	base, _ := parseBaseURL(c.baseURL) // nil if it is wrong, which validate reports
+	base, _ := siteurl.Parse(c.baseURL) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
 		errs = append(errs, checkCookie("WithCookie", &scs.SessionCookie{
 			Name: *c.cookieName, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",

@@ -246,3 +246,16 @@ func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
 	}
 	return client.NewSecret(string(t)), nil
 }
+
+func TestNew_everyFaultOfAnOption(t *testing.T) {
+	_, err := wechatauth.New(
+		wechatauth.WithApp("wx0123456789abcdef", "app-secret-for-tests"),
+		wechatauth.WithBaseURL("http://203.0.113.7:8080/shop"),
+		wechatauth.WithPathPrefix("we chat"),
+		wechatauth.WithVerifyFile("verify.html", ""),
+	)
+	require.Error(t, err)
+	for option, want := range map[string]int{"WithBaseURL: ": 4, "WithPathPrefix: ": 2, "WithVerifyFile: ": 2} {
+		assert.Equal(t, want, strings.Count(err.Error(), "wechatauth: "+option), "%s%v", option, err)
+	}
+}

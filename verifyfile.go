@@ -18,14 +18,14 @@ var verifyFileName = regexp.MustCompile(`^((MP|WW)_verify_[A-Za-z0-9]{8,64}|[A-Z
 const maxVerifyFile = 1024
 
 // checkVerifyFile refuses what WeChat's check would not find.
-func checkVerifyFile(name, content string) error {
+func checkVerifyFile(name, content string) (errs []error) {
 	if !verifyFileName.MatchString(name) {
-		return fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", redact.Clean(name))
+		errs = append(errs, fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", redact.Clean(name)))
 	}
 	if content == "" || len(content) > maxVerifyFile {
-		return fmt.Errorf("WithVerifyFile: the content of %s has %d bytes; give what the downloaded file holds", name, len(content))
+		errs = append(errs, fmt.Errorf("WithVerifyFile: the content of %s has %d bytes; give what the downloaded file holds", redact.Clean(name), len(content)))
 	}
-	return nil
+	return errs
 }
 
 // verifyFile returns the content of the file that is asked for, if it is one.

@@ -14,8 +14,8 @@ import (
 	"os"
 	"strings"
 
-	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/examples/internal/serve"
+	"github.com/wechatauth/wechatauth/relay"
 )
 
 func main() {
@@ -27,11 +27,11 @@ func main() {
 }
 
 func app(key, callbacks string) (http.Handler, error) {
-	relay, err := wechatauth.NewRelay([]byte(key), strings.Split(callbacks, ",")...)
+	handler, err := relay.New([]byte(key), strings.Split(callbacks, ",")...)
 	if err != nil {
 		return nil, err
 	}
 	mux := http.NewServeMux()
-	mux.Handle("GET /relay", relay)
+	mux.Handle("GET /relay", handler)
 	return mux, nil
 }

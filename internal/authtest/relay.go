@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/relay"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -17,7 +18,7 @@ func NewRelayedSite(t *testing.T) (*Site, *httptest.Server) {
 	front := httptest.NewUnstartedServer(nil)
 	server := httptest.NewUnstartedServer(nil)
 	relayURL := "http://" + front.Listener.Addr().String() + "/relay"
-	handler, err := wechatauth.NewRelay(key, "http://"+server.Listener.Addr().String()+"/wechat/callback")
+	handler, err := relay.New(key, "http://"+server.Listener.Addr().String()+"/wechat/callback")
 	require.NoError(t, err)
 	front.Config.Handler = handler
 	front.Start()

@@ -546,19 +546,19 @@ var mutants = []mutant{
 	},
 	{
 		name: "a state of a callback may be anything of 32 bytes", about: "callback",
-		search: `	if !flow.ValidState(q.state) {
-		return callbackQuery{}, false
+		search: `	if !ValidState(q.State) {
+		return Callback{}, false
 	}
 `,
-		broken: `	if len(q.state) != flow.StateLength {
-		return callbackQuery{}, false
+		broken: `	if len(q.State) != StateLength {
+		return Callback{}, false
 	}
 `,
 		killer: "^FuzzState$",
 	},
 	{
 		name: "a code may be anything", about: "callback",
-		search: ` && strings.Trim(code, alphanumeric+"-_") == ""`,
+		search: ` && strings.Trim(code, stateAlphabet+"-_") == ""`,
 		broken: ` && !strings.Contains(code, "\x00")`,
 		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
@@ -571,7 +571,7 @@ var mutants = []mutant{
 	{
 		name: "a query of a callback may be of any length", about: "callback",
 		search: `	if len(rawQuery) > maxQueryBytes {
-		return callbackQuery{}, false
+		return Callback{}, false
 	}
 `,
 		broken: "",
@@ -579,14 +579,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a refusal is exchanged", about: "callback",
-		search: ` || q.code == "authdeny"`,
+		search: ` || q.Code == "authdeny"`,
 		broken: "",
 		killer: "^TestAVisitorWhoRefusesIsToldSoAndMayTryAgain$",
 	},
 	{
 		name: "an error is exchanged", about: "callback",
-		search: `if values.Has("error") || q.code == ""`,
-		broken: `if q.code == ""`,
+		search: `if values.Has("error") || q.Code == ""`,
+		broken: `if q.Code == ""`,
 		killer: "^TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis$",
 	},
 	{
@@ -1302,13 +1302,13 @@ var mutants = []mutant{
 	},
 	{
 		name: "a relay leads to any path", about: "relay",
-		search: "!h.callbacks[callback] && !(h.callbacks[dir] && isAccountPath(name))",
-		broken: "!h.callbacks[callback] && !(h.callbacks[dir] && isAccountPath(name)) && !strings.HasPrefix(callback, dir)",
+		search: "!h.callbacks[callback] && !(h.callbacks[dir] && siteurl.IsAppID(name))",
+		broken: "!h.callbacks[callback] && !(h.callbacks[dir] && siteurl.IsAppID(name)) && !strings.HasPrefix(callback, dir)",
 		killer: "^TestT95_",
 	},
 	{
 		name: "a relay takes any account", about: "relay",
-		search: "(h.callbacks[dir] && isAccountPath(name))",
+		search: "(h.callbacks[dir] && siteurl.IsAppID(name))",
 		broken: "h.callbacks[dir]",
 		killer: "^TestT95_",
 	},
@@ -1319,10 +1319,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "plain http in production", about: "options",
-		search: `	if u.Scheme != "https" {
-		return fail(`,
-		broken: `	if u.Scheme != "https" && u.Scheme != "http" {
-		return fail(`,
+		search: `case parsed.Scheme != "https":`,
+		broken: `case parsed.Scheme != "https" && parsed.Scheme != "http":`,
 	},
 	{
 		name: "a base URL with a path", about: "options",

@@ -45,7 +45,7 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 				names++
 				assert.True(t, d.documented, "%s has no doc comment that says what it is", d.name)
 			}
-			assert.Greater(t, names, 3)
+			assert.NotZero(t, names)
 		})
 	}
 }

@@ -85,7 +85,7 @@ var fragmentImports = map[string]string{
 	"rueidis": "github.com/redis/rueidis", "rueidisstore": "github.com/wechatauth/wechatauth/store/rueidisstore",
 	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
 	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client", "environment": "github.com/wechatauth/wechatauth/environment",
-	"accounts": "github.com/wechatauth/wechatauth/accounts", "identityheader": "github.com/wechatauth/wechatauth/identityheader",
+	"accounts": "github.com/wechatauth/wechatauth/accounts", "identityheader": "github.com/wechatauth/wechatauth/identityheader", "relay": "github.com/wechatauth/wechatauth/relay",
 	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
 }
 

@@ -57,6 +57,21 @@ func New(purpose string, secrets ...[]byte) (*Ring, error) {
 	return ring, nil
 }
 
+// CheckKey rejects a key that was evidently typed instead of generated.
+func CheckKey(key []byte) error {
+	if len(key) < 32 {
+		return fmt.Errorf("has %d bytes: use at least 32 random ones, as from crypto/rand", len(key))
+	}
+	seen := map[byte]bool{}
+	for _, b := range key {
+		seen[b] = true
+	}
+	if len(seen) < 10 {
+		return errors.New("is not random: it has fewer than ten different bytes")
+	}
+	return nil
+}
+
 func newSealingKey(purpose string, secret []byte) (sealingKey, error) {
 	var k sealingKey
 	okm, err := hkdf.Key(sha256.New, secret, nil, "wechatauth v2 "+purpose, chacha20poly1305.KeySize+keyIDSize)

@@ -1,4 +1,4 @@
-package channels
+package relay_test
 
 import (
 	"net/http"
@@ -11,10 +11,10 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/relay"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -113,33 +113,23 @@ func TestARefusalPassesTheRelay(t *testing.T) {
 	assert.Contains(t, got.Text, "refused_by_user")
 }
 
-func TestNewRelayChecksItsArguments(t *testing.T) {
+func TestNew_invalidArguments(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
 	for name, make := range map[string]func() (http.Handler, error){
-		"a short key": func() (http.Handler, error) {
-			return wechatauth.NewRelay(key[:8], "https://a.example.com/wechat/callback")
-		},
-		"no callbacks":      func() (http.Handler, error) { return wechatauth.NewRelay(key) },
-		"an origin":         func() (http.Handler, error) { return wechatauth.NewRelay(key, "https://a.example.com") },
-		"an origin's slash": func() (http.Handler, error) { return wechatauth.NewRelay(key, "https://a.example.com/") },
-		"a query": func() (http.Handler, error) {
-			return wechatauth.NewRelay(key, "https://a.example.com/wechat/callback?x=1")
-		},
-		"dots": func() (http.Handler, error) {
-			return wechatauth.NewRelay(key, "https://a.example.com/wechat/../callback")
-		},
-		"an encoded path": func() (http.Handler, error) {
-			return wechatauth.NewRelay(key, "https://a.example.com/wechat/%63allback")
-		},
-		"plain http": func() (http.Handler, error) { return wechatauth.NewRelay(key, "http://a.example.com/wechat/callback") },
-		"no scheme":  func() (http.Handler, error) { return wechatauth.NewRelay(key, "a.example.com/wechat/callback") },
-		"one of several only": func() (http.Handler, error) {
-			return wechatauth.NewRelay(key, "https://a.example.com/wechat/callback", "")
-		},
+		"a short key":         func() (http.Handler, error) { return relay.New(key[:8], "https://a.example.com/wechat/callback") },
+		"no callbacks":        func() (http.Handler, error) { return relay.New(key) },
+		"an origin":           func() (http.Handler, error) { return relay.New(key, "https://a.example.com") },
+		"an origin's slash":   func() (http.Handler, error) { return relay.New(key, "https://a.example.com/") },
+		"a query":             func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/callback?x=1") },
+		"dots":                func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/../callback") },
+		"an encoded path":     func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/%63allback") },
+		"plain http":          func() (http.Handler, error) { return relay.New(key, "http://a.example.com/wechat/callback") },
+		"no scheme":           func() (http.Handler, error) { return relay.New(key, "a.example.com/wechat/callback") },
+		"one of several only": func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/callback", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := make()
-			assert.ErrorContains(t, err, "wechatauth: NewRelay: ")
+			assert.ErrorContains(t, err, "relay: ")
 		})
 	}
 }
@@ -148,7 +138,7 @@ func TestNewRelayChecksItsArguments(t *testing.T) {
 // callback stands for all of them, and for nothing below.
 func TestT95_ARelayTakesEveryAccountOfAListedApplication(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
-	handler, err := wechatauth.NewRelay(key, "https://mall.example.net:443/wechat/callback/", "https://one.example.net/wechat/callback/"+authtest.ShopA)
+	handler, err := relay.New(key, "https://mall.example.net:443/wechat/callback/", "https://one.example.net/wechat/callback/"+authtest.ShopA)
 	require.NoError(t, err)
 	for to, want := range map[string]bool{
 		"https://mall.example.net/wechat/callback/" + authtest.ShopA: true,

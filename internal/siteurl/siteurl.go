@@ -1,0 +1,143 @@
+// Package siteurl checks the URLs and paths that a program is configured with:
+// base URLs, path prefixes, and the AppIDs at the end of paths.
+package siteurl
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+// Parse parses a base URL: scheme and host, and nothing that WeChat would refuse.
+// The error has a line for each fault.
+func Parse(raw string) (*url.URL, error) {
+	if raw == "" {
+		return nil, errors.New("set where visitors reach the application, such as \"https://m.example.com\"; it is required")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Opaque != "" || u.Host == "" || strings.ContainsAny(raw, " \t\r\n\\") {
+		return nil, fmt.Errorf("%q is no URL of the form \"https://m.example.com\"", withoutUser(raw))
+	}
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.Contains(raw, "#") || (u.Path != "" && u.Path != "/") {
+		bad("give scheme and host only, without user, path, query or fragment")
+	}
+	host := strings.ToLower(u.Hostname())
+	switch ascii := asciiHost(host); {
+	case ascii != host && !strings.Contains(host, ":") && validHost(ascii):
+		bad("write the host of %q in ASCII, as %q: cookies and WeChat's console have it so", u.Host, ascii)
+	case !validHost(host):
+		bad("%q is no host name", u.Hostname())
+	}
+	parsed := &url.URL{Scheme: strings.ToLower(u.Scheme), Host: strings.ToLower(u.Host)}
+	switch {
+	case IsLoopback(host):
+		if parsed.Scheme != "http" && parsed.Scheme != "https" {
+			bad("use http or https, not %q", parsed.Scheme)
+		}
+	case parsed.Scheme != "https":
+		bad("use https: plain http is for loopback hosts, and WeChat refuses it where 强制 https 校验 is on (10039)")
+	}
+	if _, err := netip.ParseAddr(host); err == nil && !IsLoopback(host) {
+		bad("use a host name: WeChat accepts no IP address as 网页授权域名 (10003)")
+	}
+	switch port := u.Port(); {
+	case strings.HasSuffix(u.Host, ":") || port != "" && !validPort(port):
+		bad("%q has no valid port", u.Host)
+	case IsLoopback(host) || port == "":
+	case port == "443":
+		parsed.Host = host
+	default:
+		bad("leave out the port: WeChat refuses a redirect_uri that has one (10003)")
+	}
+	if len(errs) > 0 {
+		return nil, errors.Join(errs...)
+	}
+	return parsed, nil
+}
+
+// withoutUser hides a URL that may hold a password.
+func withoutUser(raw string) string {
+	if strings.Contains(raw, "@") {
+		return "…"
+	}
+	return raw
+}
+
+func validPort(p string) bool {
+	n, err := strconv.ParseUint(p, 10, 16)
+	return err == nil && n > 0
+}
+
+// asciiHost returns a host name as net/http would send it: in Punycode where it
+// is not ASCII. It returns an empty string for one that cannot be sent.
+func asciiHost(host string) string {
+	var wire strings.Builder
+	r := http.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/"}}
+	if err := r.Write(&wire); err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(wire.String(), "\r\nHost: ")
+	ascii, _, _ := strings.Cut(rest, "\r\n")
+	return ascii
+}
+
+// validHost accepts IP addresses and host names in ASCII.
+func validHost(host string) bool {
+	if _, err := netip.ParseAddr(host); err == nil {
+		return true
+	}
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		if strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-_") != "" {
+			return false
+		}
+	}
+	return true
+}
+
+// IsLoopback reports whether a host is this machine.
+func IsLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// CheckPrefix checks the path prefix of the endpoints. The error has a line for
+// each fault.
+func CheckPrefix(prefix string) error {
+	var errs []error
+	if len(prefix) < 3 || prefix[0] != '/' || prefix[len(prefix)-1] != '/' {
+		errs = append(errs, fmt.Errorf("%q must begin and end with a slash and have a name between them, such as \"/wechat/\"", prefix))
+	}
+	if name := strings.Trim(prefix, "/"); name != "" {
+		for segment := range strings.SplitSeq(name, "/") {
+			if segment == "" || segment == "." || segment == ".." || strings.Trim(segment, alphanumeric+"-_.") != "" {
+				errs = append(errs, fmt.Errorf("%q may have letters, digits, '-', '_' and '.' between its slashes", prefix))
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// IsAppID reports whether the end of a path is an AppID, as all that WeChat has
+// given so far are: an endpoint's name and a ticket are not.
+func IsAppID(s string) bool {
+	return strings.HasPrefix(s, "wx") && strings.Trim(s, alphanumeric) == ""
+}
