@@ -224,8 +224,6 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	return appID, slices.Contains(ownEndpoints, name)
 }
 
-const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
-
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 	account, err := a.tenants.resolver.Account(ctx, appID)
 	if err != nil {
