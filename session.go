@@ -61,7 +61,7 @@ func (a *Auth) setSessions(c *config) error {
 func (a *Auth) reportSession(ctx context.Context, err error) {
 	e := Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err}
 	if errors.Is(err, session.ErrDamaged) || errors.Is(err, session.ErrUnopened) {
-		e.Reason = ReasonSessionCorrupt
+		e = Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: err.Error()} // redacting an Err would cost more than the record
 	}
 	a.report(ctx, e)
 }

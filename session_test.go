@@ -186,7 +186,7 @@ type plain struct{ scs.Store }
 func TestRevokeUserSaysWhenTheStoreCannot(t *testing.T) {
 	s := newSite(t, WithStore(plain{store.NewMemory()}))
 	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o123")
-	assert.ErrorIs(t, err, session.ErrNoIndex)
+	assert.ErrorIs(t, err, store.ErrNoIndex)
 }
 
 // The code is spent then, and nothing of the login is kept: 503 with a button,

@@ -136,33 +136,6 @@ func (s *Store) commandsOf(w write) ([]command, error) {
 	return nil, nil
 }
 
-// doBatch does the writes in one call where the store can, else one after the
-// other.
-func doBatch(ctx context.Context, s Sessions, b Batch) error {
-	if all, ok := s.(Batcher); ok {
-		return all.DoBatch(ctx, b)
-	}
-	for _, w := range b.writes {
-		var err error
-		switch w.kind {
-		case writeAddSession:
-			err = s.AddSession(ctx, w.user, w.key, w.expiry)
-		case writeCommit:
-			err = s.CommitCtx(ctx, w.key, w.value, w.expiry)
-		case writeDelete:
-			err = s.DeleteCtx(ctx, w.key)
-		case writePutMark:
-			err = s.PutMark(ctx, w.key, w.value, w.ttl)
-		case writeRemoveSession:
-			err = s.RemoveSession(ctx, w.user, w.key)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // DoBatch implements [Batcher].
 func (s *sealed) DoBatch(ctx context.Context, b Batch) error {
 	hidden := Batch{slices.Clone(b.writes)}
@@ -171,14 +144,14 @@ func (s *sealed) DoBatch(ctx context.Context, b Batch) error {
 			hidden.writes[i].value = s.seal(w.key, w.value)
 		}
 	}
-	return doBatch(ctx, s.Sessions, hidden)
+	return s.Whole.DoBatch(ctx, hidden)
 }
 
 // DoBatch implements [Batcher]. Each of the writes is told as a call, with the
 // duration and the error of all.
 func (s *observed) DoBatch(ctx context.Context, b Batch) error {
 	began := time.Now()
-	err := doBatch(ctx, s.Sessions, b)
+	err := s.Whole.DoBatch(ctx, b)
 	took := time.Since(began)
 	for _, w := range b.writes {
 		s.told(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})

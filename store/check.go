@@ -91,11 +91,3 @@ func found(f *checks.Finding) error {
 
 // Check implements [Checker]: memory is always there.
 func (m *Memory) Check(context.Context) error { return nil }
-
-// Check implements [Checker].
-func (s *sealed) Check(ctx context.Context) error {
-	if c, ok := s.Sessions.(Checker); ok {
-		return c.Check(ctx)
-	}
-	return nil
-}

@@ -35,7 +35,7 @@ func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("encrypt sessions: no key")
 	}
-	s := &sealed{Sessions: inner}
+	s := &sealed{Whole: Adapt(inner)}
 	for i, key := range keys {
 		if len(key) < 32 || uniform(key) {
 			return nil, fmt.Errorf("encrypt sessions: key %d must be at least 32 random bytes", i+1)
@@ -56,12 +56,12 @@ const sealedV2 = 2
 // sealed is a store whose records are encrypted. What it does not override, the
 // inner store does.
 type sealed struct {
-	Sessions
+	Whole
 	keys []cipher.AEAD // first seals, all open
 }
 
 func (s *sealed) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	b, found, err := s.Sessions.FindCtx(ctx, token)
+	b, found, err := s.Whole.FindCtx(ctx, token)
 	if err != nil || !found {
 		return nil, false, err
 	}
@@ -70,7 +70,7 @@ func (s *sealed) FindCtx(ctx context.Context, token string) ([]byte, bool, error
 }
 
 func (s *sealed) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
-	b, ttl, found, err := s.Sessions.FindTTLCtx(ctx, token)
+	b, ttl, found, err := s.Whole.FindTTLCtx(ctx, token)
 	if err != nil || !found {
 		return nil, 0, false, err
 	}
@@ -81,15 +81,15 @@ func (s *sealed) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dur
 }
 
 func (s *sealed) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	return s.Sessions.CommitCtx(ctx, token, s.seal(token, b), expiry)
+	return s.Whole.CommitCtx(ctx, token, s.seal(token, b), expiry)
 }
 
 func (s *sealed) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
-	return s.Sessions.UpdateCtx(ctx, token, s.seal(token, b), expiry)
+	return s.Whole.UpdateCtx(ctx, token, s.seal(token, b), expiry)
 }
 
 func (s *sealed) AllCtx(ctx context.Context) (map[string][]byte, error) {
-	boxes, err := s.Sessions.AllCtx(ctx)
+	boxes, err := s.Whole.AllCtx(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -1041,8 +1041,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session that scs gave another token is not in the index", about: "guard",
-		search: "g.index.AddSession(ctx, user, token, deadline)",
-		broken: "g.index.AddSession(ctx, user, token+token, deadline)",
+		search: "g.inner.AddSession(ctx, user, token, deadline)",
+		broken: "g.inner.AddSession(ctx, user, token+token, deadline)",
 		killer: "^TestT79_WithoutTheGateALivingSessionIsSaved$",
 	},
 	{

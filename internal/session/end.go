@@ -101,32 +101,29 @@ func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err
 	return false, nil
 }
 
-// ErrNoIndex means that the store cannot tell which sessions are a user's.
-var ErrNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
-
 // Revoke ends all sessions of a user and returns how many were alive. A session
 // that a request under way gives another token is in the index before its old
 // record is deleted, so the index is read again while it has new keys without a
 // record.
 func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err error) {
-	if s.index == nil {
-		return 0, ErrNoIndex
-	}
 	user, seen := User(appID, openID), map[string]bool{}
 	for missed := true; missed; {
-		keys, err := s.index.SessionsOf(ctx, user)
-		if err != nil {
+		keys, err := s.store.SessionsOf(ctx, user)
+		switch {
+		case errors.Is(err, store.ErrNoIndex):
+			return n, err
+		case err != nil:
 			return n, fmt.Errorf("find sessions of user: %w", err)
 		}
 		keys = slices.DeleteFunc(keys, func(key string) bool { return seen[key] })
-		ended, err := s.dropKeys(ctx, keys)
+		ended, err := s.store.DropAllCtx(ctx, keys)
 		n += len(ended)
 		if err != nil {
 			return n, fmt.Errorf("delete sessions: %w", err)
 		}
 		// A key without a record ended long ago, or its login is about to save it:
 		// the index has to have it then. What has ended leaves the index by itself.
-		if err := s.index.RemoveSession(ctx, user, ended...); err != nil {
+		if err := s.store.RemoveSession(ctx, user, ended...); err != nil {
 			return n, fmt.Errorf("remove sessions from index: %w", err)
 		}
 		for _, key := range keys {
@@ -135,27 +132,6 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 		missed = len(ended) < len(keys)
 	}
 	return n, nil
-}
-
-// dropKeys deletes records by their keys in the store and returns the keys that
-// had one. It ends with ctx.
-func (s *Manager) dropKeys(ctx context.Context, keys []string) (dropped []string, err error) {
-	if d, ok := s.backing.(store.Dropper); ok {
-		return d.DropAllCtx(ctx, keys)
-	}
-	for _, key := range keys {
-		if err := ctx.Err(); err != nil {
-			return dropped, err
-		}
-		found, err := s.guard.DropCtx(ctx, key)
-		if err != nil {
-			return dropped, err
-		}
-		if found {
-			dropped = append(dropped, key)
-		}
-	}
-	return dropped, nil
 }
 
 // drop deletes the session of a token, and reports whether there was one.

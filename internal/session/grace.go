@@ -34,7 +34,7 @@ func (s *Manager) loadRenewed(ctx context.Context, a *Audience, old string) (*Vi
 // renewed returns the token that took an old one's place a moment ago; "" if
 // none did.
 func (s *Manager) renewed(ctx context.Context, old string) (string, error) {
-	box, found, err := s.marks.Mark(ctx, renewedKey(old))
+	box, found, err := s.store.Mark(ctx, renewedKey(old))
 	if err != nil || !found {
 		return "", err
 	}

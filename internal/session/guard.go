@@ -21,23 +21,23 @@ import (
 // which record a request has read, and lets it be overwritten only while it
 // is still there.
 type guard struct {
-	inner   scs.Store
+	inner   store.Whole
+	given   scs.Store // what inner was made of
 	idle    time.Duration
 	now     func() time.Time
 	manager *scs.SessionManager // whose store it is
 	dataKey any                 // where the manager keeps a session in a context; nil if that is not known
-	index   store.Index         // nil where the store has none
 
 	touched recent // tokens whose records were touched
 	traces  traces // of requests without a track
 }
 
-func newGuard(inner scs.Store, idle time.Duration, now func() time.Time) *guard {
-	return &guard{inner: inner, idle: idle, now: now, index: indexOf(inner), touched: recent{life: idle / touchesPerTimeout}}
+func newGuard(given scs.Store, idle time.Duration, now func() time.Time) *guard {
+	return &guard{inner: store.Adapt(given), given: given, idle: idle, now: now, touched: recent{life: idle / touchesPerTimeout}}
 }
 
 // Unwrap returns the store that the guard stands in front of.
-func (g *guard) Unwrap() scs.Store { return g.inner }
+func (g *guard) Unwrap() scs.Store { return g.given }
 
 // serve makes the guard that of the manager's store.
 func (g *guard) serve(m *scs.SessionManager) {
@@ -276,14 +276,10 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 // find reads the record, and with an idle timeout what is left of its life;
 // -1 where the store does not tell.
 func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
-	if f, ok := g.inner.(store.TTLFinder); ok && g.idle > 0 {
-		return f.FindTTLCtx(ctx, token)
+	if g.idle > 0 {
+		return g.inner.FindTTLCtx(ctx, token)
 	}
-	if cs, ok := g.inner.(scs.CtxStore); ok {
-		b, found, err = cs.FindCtx(ctx, token)
-		return b, -1, found, err
-	}
-	b, found, err = g.inner.Find(token)
+	b, found, err = g.inner.FindCtx(ctx, token)
 	return b, -1, found, err
 }
 
@@ -304,7 +300,7 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	case t.login:
 		return g.commitLogin(ctx, t, token, b, expiry)
 	default:
-		write = g.commit
+		write = g.inner.CommitCtx
 	}
 	if t.token != "" && t.token != token || t.merges() {
 		if err := g.indexUsers(ctx, token, b); err != nil {
@@ -327,13 +323,12 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 
 // commitLogin writes the session of a login, in one call with what goes with it.
 func (g *guard) commitLogin(ctx context.Context, t *track, token string, b []byte, expiry time.Time) error {
-	all, ok := g.inner.(store.Batcher)
-	if !ok || t.with.Len() == 0 {
-		return g.commit(ctx, token, b, expiry)
+	if t.with.Len() == 0 {
+		return g.inner.CommitCtx(ctx, token, b, expiry)
 	}
 	together := t.with
 	together.Commit(token, b, expiry)
-	return all.DoBatch(ctx, together)
+	return g.inner.DoBatch(ctx, together)
 }
 
 // dropWaiting deletes the records whose deletion the request holds back.
@@ -362,32 +357,13 @@ func (g *guard) dropHeld(ctx context.Context, t *track) error {
 	return nil
 }
 
-func (g *guard) commit(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	if cs, ok := g.inner.(scs.CtxStore); ok {
-		return cs.CommitCtx(ctx, token, b, expiry)
-	}
-	return g.inner.Commit(token, b, expiry)
-}
-
-// overwrite is update, with an error for a record that is gone.
+// overwrite writes over a record; it is an error if that is gone.
 func (g *guard) overwrite(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	found, err := g.update(ctx, token, b, expiry)
+	found, err := g.inner.UpdateCtx(ctx, token, b, expiry)
 	if err == nil && !found {
 		return ErrGone
 	}
 	return err
-}
-
-// update overwrites an existing record; with a store that cannot do that in
-// one step, in two.
-func (g *guard) update(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
-	if u, ok := g.inner.(store.Updater); ok {
-		return u.UpdateCtx(ctx, token, b, expiry)
-	}
-	if _, _, found, err := g.find(ctx, token); err != nil || !found {
-		return false, err
-	}
-	return true, g.commit(ctx, token, b, expiry)
 }
 
 // touch moves the record's expiry to the idle timeout from now, at the latest
@@ -396,29 +372,10 @@ func (g *guard) touch(ctx context.Context, token string, deadline time.Time) err
 	if !g.touched.note(token, g.now()) {
 		return nil
 	}
-	err := g.move(ctx, token, g.clamp(deadline))
+	_, err := g.inner.TouchCtx(ctx, token, g.clamp(deadline))
 	if err != nil {
 		g.touched.forget(token)
 	}
-	return err
-}
-
-// move gives a record another expiry. A store that cannot is given the record
-// it had.
-func (g *guard) move(ctx context.Context, token string, expiry time.Time) error {
-	if toucher, ok := g.inner.(store.Toucher); ok {
-		_, err := toucher.TouchCtx(ctx, token, expiry)
-		return err
-	}
-	b := g.trackOf(ctx).bytes
-	if b == nil { // scs has read it
-		var found bool
-		var err error
-		if b, _, found, err = g.find(ctx, token); err != nil || !found {
-			return err
-		}
-	}
-	_, err := g.update(ctx, token, b, expiry)
 	return err
 }
 
@@ -452,20 +409,9 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	return err
 }
 
-// DropCtx implements store.Dropper; with a store that cannot do that in one
-// step, in two.
+// DropCtx deletes a record, and reports whether there was one.
 func (g *guard) DropCtx(ctx context.Context, token string) (bool, error) {
-	if d, ok := g.inner.(store.Dropper); ok {
-		return d.DropCtx(ctx, token)
-	}
-	_, _, found, err := g.find(ctx, token)
-	if err != nil && !unusable(err) {
-		return false, err
-	}
-	if cs, ok := g.inner.(scs.CtxStore); ok {
-		return found, cs.DeleteCtx(ctx, token)
-	}
-	return found, g.inner.Delete(token)
+	return g.inner.DropCtx(ctx, token)
 }
 
 // Find implements scs.Store.
@@ -483,13 +429,6 @@ func (g *guard) Delete(token string) error {
 	return g.DeleteCtx(context.Background(), token)
 }
 
-// AllCtx implements scs.IterableCtxStore, where the store below does.
-func (g *guard) AllCtx(ctx context.Context) (map[string][]byte, error) {
-	switch s := g.inner.(type) {
-	case scs.IterableCtxStore:
-		return s.AllCtx(ctx)
-	case scs.IterableStore:
-		return s.All()
-	}
-	return nil, errors.New("wechatauth: this session store cannot be iterated")
-}
+// AllCtx implements scs.IterableCtxStore. It returns an error if the store below
+// does not.
+func (g *guard) AllCtx(ctx context.Context) (map[string][]byte, error) { return g.inner.AllCtx(ctx) }

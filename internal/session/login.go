@@ -96,11 +96,7 @@ func (s *Manager) renew(v *Visit) error {
 // further out saves the session too, the cookie is left to him. settles says that
 // the caller writes what is left to do, Saved.Rest, together with an outcome.
 func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Saved, error) {
-	if s.batches(v) {
-		v.ctx.track.with = s.indexWrites(v)
-	} else if err := s.addToIndex(v); err != nil {
-		return Saved{}, err
-	}
+	v.ctx.track.with = s.indexWrites(v)
 	token, expiry, err := s.manager.Commit(v.ctx)
 	v.ctx.track.take()
 	if err != nil {
@@ -131,9 +127,6 @@ type Saved struct {
 	Rest     store.Batch // what is left to write
 }
 
-// batches reports whether the writes of the visit's login go together.
-func (s *Manager) batches(v *Visit) bool { return s.batch != nil && v.ctx.guard != nil }
-
 // leaveOld deletes the record that the login has taken the place of, and leaves
 // a grace for late readers; a logout that misses the old record finds the new
 // one by it. None of it is worth a failure of the login: an old record that
@@ -147,15 +140,6 @@ func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Bat
 	t := s.guard.trackOf(v.ctx)
 	old := t.takeHeld()
 	t.login = false
-	if !s.batches(v) {
-		if grace != nil {
-			_ = s.marks.PutMark(v.ctx, renewedKey(replaced), grace, RenewedTTL)
-		}
-		for _, key := range old {
-			_, _ = s.guard.DropCtx(v.ctx, key)
-		}
-		return rest
-	}
 	if grace != nil {
 		rest.PutMark(renewedKey(replaced), grace, RenewedTTL)
 	}
@@ -165,7 +149,7 @@ func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Bat
 	if settles {
 		return rest
 	}
-	_ = s.batch.DoBatch(v.ctx, rest)
+	_ = s.guard.inner.DoBatch(v.ctx, rest)
 	return store.Batch{}
 }
 
@@ -201,12 +185,9 @@ func (s *Manager) indexMoved(v *Visit) error {
 
 // addToIndex makes the session findable by each user in it.
 func (s *Manager) addToIndex(v *Visit) error {
-	if s.index == nil {
-		return nil
-	}
 	key, deadline := s.StoreKey(s.manager.Token(v.ctx)), s.manager.Deadline(v.ctx)
 	for _, user := range s.usersIn(v) {
-		if err := s.index.AddSession(v.ctx, user, key, deadline); err != nil {
+		if err := s.store.AddSession(v.ctx, user, key, deadline); err != nil {
 			return err
 		}
 	}

@@ -82,14 +82,11 @@ type Audience struct {
 // concurrent use.
 type Manager struct {
 	manager *scs.SessionManager
-	guard   *guard    // in front of the manager's store
-	own     bool      // the manager is this library's
-	lazy    bool      // records are looked into without decoding them
-	dataKey any       // where the manager keeps a session in a context; nil if that is not known
-	backing scs.Store // what the options gave
-	marks   store.Marks
-	index   store.Index   // nil where the store has none
-	batch   store.Batcher // nil where the store has none
+	guard   *guard      // in front of the manager's store
+	own     bool        // the manager is this library's
+	lazy    bool        // records are looked into without decoding them
+	dataKey any         // where the manager keeps a session in a context; nil if that is not known
+	store   store.Whole // that of the options; its calls are observed
 	idle    time.Duration
 	now     func() time.Time
 	silence *silence // shared by all accounts
@@ -107,15 +104,9 @@ func New(c Config) *Manager {
 	}
 	if c.Manager != nil {
 		s.use(c.Manager, guardIn(c.Manager, c.Now))
-		s.backing = s.guard.inner
-		inner := observed(s.backing)
-		s.marks, s.index = marksOf(inner), indexOf(inner)
-		s.batch, _ = s.backing.(store.Batcher)
+		s.store = store.Adapt(observed(s.guard.given))
 		return s
 	}
-	inner := observed(c.Store)
-	s.backing, s.marks, s.index = inner, marksOf(inner), indexOf(inner)
-	s.batch, _ = inner.(store.Batcher)
 	s.own, s.idle = true, c.Idle
 	m := newManager()
 	m.Codec = store.Codec{}
@@ -127,7 +118,8 @@ func New(c Config) *Manager {
 			c.Failed(w, r, err)
 		}
 	}
-	g := newGuard(inner, s.idle, c.Now)
+	g := newGuard(observed(c.Store), s.idle, c.Now)
+	s.store = g.inner
 	g.serve(m)
 	s.use(m, g)
 	return s
@@ -156,21 +148,6 @@ func newManager() *scs.SessionManager {
 
 var managers atomic.Uint64
 
-// marksOf returns the store's own marks; for a store that has none, marks in
-// memory, which join the callbacks of one instance.
-func marksOf(s scs.Store) store.Marks {
-	if m, ok := s.(store.Marks); ok {
-		return m
-	}
-	return store.NewMemory()
-}
-
-// indexOf returns the store's own index of users; nil where it has none.
-func indexOf(s scs.Store) store.Index {
-	index, _ := s.(store.Index)
-	return index
-}
-
 func (s *Manager) StoreKey(token string) string {
 	if s.manager.HashTokenInStore {
 		return HashToken(token)
@@ -181,23 +158,18 @@ func (s *Manager) StoreKey(token string) string {
 // SessionManager returns scs's manager.
 func (s *Manager) SessionManager() *scs.SessionManager { return s.manager }
 
-// Marks returns the marks that stand in the same store; in memory where the store
-// has none.
-func (s *Manager) Marks() store.Marks { return s.marks }
+// Marks returns the marks that stand in the same store.
+func (s *Manager) Marks() store.Marks { return s.store }
 
-// Batcher returns what writes batches to the same store; nil where it does not.
-func (s *Manager) Batcher() store.Batcher { return s.batch }
+// Batcher returns what writes batches to the same store. The calls of an
+// application's own manager are not observed.
+func (s *Manager) Batcher() store.Batcher { return s.guard.inner }
 
 // Owned reports whether the manager is an application's own.
 func (s *Manager) Owned() bool { return !s.own }
 
 // Check looks for faults of the store: see [store.Checker].
-func (s *Manager) Check(ctx context.Context) error {
-	if c, ok := s.backing.(store.Checker); ok {
-		return c.Check(ctx)
-	}
-	return nil
-}
+func (s *Manager) Check(ctx context.Context) error { return s.store.Check(ctx) }
 
 // DescribeCookie tells an operator what the browser was given.
 func (s *Manager) DescribeCookie() string {

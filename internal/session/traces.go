@@ -131,7 +131,7 @@ func (g *guard) commitUntracked(ctx context.Context, token string, b []byte, exp
 	if err := g.indexUsers(ctx, token, b); err != nil {
 		return err
 	}
-	write := g.commit
+	write := g.inner.CommitCtx
 	if g.hasRead(ctx, token) {
 		write = g.overwrite
 	}
@@ -149,9 +149,6 @@ func (g *guard) commitUntracked(ctx context.Context, token string, b []byte, exp
 
 // indexUsers makes a session findable by each user in it.
 func (g *guard) indexUsers(ctx context.Context, token string, b []byte) error {
-	if g.index == nil {
-		return nil
-	}
 	deadline, values, err := g.manager.Codec.Decode(b)
 	if err != nil {
 		return nil // written by hand, and no session
@@ -161,7 +158,7 @@ func (g *guard) indexUsers(ctx context.Context, token string, b []byte) error {
 		if !ok {
 			continue
 		}
-		if err := g.index.AddSession(ctx, user, token, deadline); err != nil {
+		if err := g.inner.AddSession(ctx, user, token, deadline); err != nil {
 			return err
 		}
 	}

@@ -1,0 +1,191 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+)
+
+// ErrNoIndex is returned by SessionsOf of a store that [Adapt] has fitted and that
+// has no [Index] of its own: it cannot tell which sessions are a user's.
+var ErrNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
+
+// Whole is a store that can do everything. [Adapt] makes one of any store.
+type Whole interface {
+	Sessions
+	Batcher
+	Checker
+}
+
+// Adapt returns any store of scs as a [Whole] one. A store that is one is returned
+// as it is. What another one lacks is done in several steps, which are not atomic:
+// an update, a touch and a drop read the record first, a batch writes one after the
+// other, and FindTTLCtx does not know the time left (-1). Marks are kept in the
+// memory of this process. Without an index, sessions are added to none, and
+// SessionsOf returns [ErrNoIndex]. Without a [Checker], Check finds nothing.
+func Adapt(inner scs.Store) Whole {
+	if whole, ok := inner.(Whole); ok {
+		return whole
+	}
+	a := &adapted{inner: inner}
+	var ok bool
+	if a.CtxStore, ok = inner.(scs.CtxStore); !ok {
+		a.CtxStore = withoutContext{inner}
+	}
+	if a.Marks, ok = inner.(Marks); !ok {
+		a.Marks = NewMemory()
+	}
+	if a.Index, ok = inner.(Index); !ok {
+		a.Index = noIndex{}
+	}
+	a.updater, _ = inner.(Updater)
+	a.toucher, _ = inner.(Toucher)
+	a.dropper, _ = inner.(Dropper)
+	a.ttls, _ = inner.(TTLFinder)
+	a.batcher, _ = inner.(Batcher)
+	return a
+}
+
+// adapted is a store that lacks something: what is nil.
+type adapted struct {
+	scs.CtxStore
+	Marks
+	Index
+	inner   scs.Store
+	updater Updater
+	toucher Toucher
+	dropper Dropper
+	ttls    TTLFinder
+	batcher Batcher
+}
+
+func (a *adapted) FindTTLCtx(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
+	if a.ttls != nil {
+		return a.ttls.FindTTLCtx(ctx, token)
+	}
+	b, found, err = a.FindCtx(ctx, token)
+	return b, -1, found, err
+}
+
+func (a *adapted) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (found bool, err error) {
+	if a.updater != nil {
+		return a.updater.UpdateCtx(ctx, token, b, expiry)
+	}
+	if _, found, err = a.FindCtx(ctx, token); err != nil || !found {
+		return false, err
+	}
+	return true, a.CommitCtx(ctx, token, b, expiry)
+}
+
+func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error) {
+	if a.toucher != nil {
+		return a.toucher.TouchCtx(ctx, token, expiry)
+	}
+	b, found, err := a.FindCtx(ctx, token)
+	if err != nil || !found {
+		return false, err
+	}
+	return true, a.CommitCtx(ctx, token, b, expiry)
+}
+
+// DropCtx deletes what is no session record too.
+func (a *adapted) DropCtx(ctx context.Context, token string) (found bool, err error) {
+	if a.dropper != nil {
+		return a.dropper.DropCtx(ctx, token)
+	}
+	_, found, err = a.FindCtx(ctx, token)
+	if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnopened) {
+		return false, err
+	}
+	return found, a.DeleteCtx(ctx, token)
+}
+
+func (a *adapted) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+	if a.dropper != nil {
+		return a.dropper.DropAllCtx(ctx, tokens)
+	}
+	for _, token := range tokens {
+		if err := ctx.Err(); err != nil {
+			return dropped, err
+		}
+		found, err := a.DropCtx(ctx, token)
+		if err != nil {
+			return dropped, err
+		}
+		if found {
+			dropped = append(dropped, token)
+		}
+	}
+	return dropped, nil
+}
+
+func (a *adapted) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	switch s := a.inner.(type) {
+	case scs.IterableCtxStore:
+		return s.AllCtx(ctx)
+	case scs.IterableStore:
+		return s.All()
+	}
+	return nil, errors.New("wechatauth: this session store cannot be iterated")
+}
+
+func (a *adapted) All() (map[string][]byte, error) { return a.AllCtx(context.Background()) }
+
+// DoBatch implements [Batcher].
+func (a *adapted) DoBatch(ctx context.Context, b Batch) error {
+	if a.batcher != nil {
+		return a.batcher.DoBatch(ctx, b)
+	}
+	for _, w := range b.writes {
+		if err := a.write(ctx, w); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *adapted) write(ctx context.Context, w write) error {
+	switch w.kind {
+	case writeAddSession:
+		return a.AddSession(ctx, w.user, w.key, w.expiry)
+	case writeCommit:
+		return a.CommitCtx(ctx, w.key, w.value, w.expiry)
+	case writeDelete:
+		return a.DeleteCtx(ctx, w.key)
+	case writePutMark:
+		return a.PutMark(ctx, w.key, w.value, w.ttl)
+	}
+	return a.RemoveSession(ctx, w.user, w.key) // writeRemoveSession
+}
+
+// Check implements [Checker].
+func (a *adapted) Check(ctx context.Context) error {
+	if c, ok := a.inner.(Checker); ok {
+		return c.Check(ctx)
+	}
+	return nil
+}
+
+// withoutContext is a store whose calls take no context.
+type withoutContext struct{ scs.Store }
+
+func (s withoutContext) FindCtx(_ context.Context, token string) ([]byte, bool, error) {
+	return s.Find(token)
+}
+
+func (s withoutContext) CommitCtx(_ context.Context, token string, b []byte, expiry time.Time) error {
+	return s.Commit(token, b, expiry)
+}
+
+func (s withoutContext) DeleteCtx(_ context.Context, token string) error { return s.Delete(token) }
+
+// noIndex has no sessions.
+type noIndex struct{}
+
+func (noIndex) AddSession(context.Context, string, string, time.Time) error { return nil }
+
+func (noIndex) SessionsOf(context.Context, string) ([]string, error) { return nil, ErrNoIndex }
+
+func (noIndex) RemoveSession(context.Context, string, ...string) error { return nil }

@@ -1,0 +1,114 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// token is a well-formed token of one letter.
+func token(letter string) string { return strings.Repeat(letter, 43) }
+
+// withContext is a store of scs whose calls take a context.
+type withContext struct{ *memstore.MemStore }
+
+func (s withContext) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, err
+	}
+	return s.Find(token)
+}
+
+func (s withContext) CommitCtx(_ context.Context, token string, b []byte, expiry time.Time) error {
+	return s.Commit(token, b, expiry)
+}
+
+func (s withContext) DeleteCtx(_ context.Context, token string) error { return s.Delete(token) }
+
+// damaged has a record that is none.
+type damaged struct{ withContext }
+
+func (damaged) FindCtx(context.Context, string) ([]byte, bool, error) {
+	return nil, false, store.ErrDamaged
+}
+
+func TestAdapt(t *testing.T) {
+	ctx, hour := t.Context(), time.Now().Add(time.Hour)
+	for name, inner := range map[string]scs.Store{
+		"without contexts": struct{ scs.Store }{memstore.NewWithCleanupInterval(0)},
+		"with contexts":    withContext{memstore.NewWithCleanupInterval(0)},
+		"in memory":        store.NewMemory(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := store.Adapt(inner)
+			found, err := s.UpdateCtx(ctx, token("a"), []byte("1"), hour)
+			require.NoError(t, err)
+			assert.False(t, found, "nothing is written where nothing was")
+			require.NoError(t, s.CommitCtx(ctx, token("a"), []byte("1"), hour))
+			found, err = s.UpdateCtx(ctx, token("a"), []byte("2"), hour)
+			require.NoError(t, err)
+			assert.True(t, found)
+			b, _, found, err := s.FindTTLCtx(ctx, token("a"))
+			require.NoError(t, err)
+			assert.True(t, found)
+			assert.Equal(t, "2", string(b))
+			found, err = s.TouchCtx(ctx, token("a"), time.Now().Add(2*time.Hour))
+			require.NoError(t, err)
+			assert.True(t, found)
+			found, err = s.TouchCtx(ctx, token("b"), hour)
+			require.NoError(t, err)
+			assert.False(t, found)
+
+			var both store.Batch
+			both.Commit(token("b"), []byte("3"), hour)
+			both.PutMark("mark", []byte("4"), time.Minute)
+			both.Delete(token("a"))
+			require.NoError(t, s.DoBatch(ctx, both))
+			mark, found, err := s.Mark(ctx, "mark")
+			require.NoError(t, err)
+			assert.True(t, found)
+			assert.Equal(t, "4", string(mark))
+
+			dropped, err := s.DropAllCtx(ctx, []string{token("a"), token("b")})
+			require.NoError(t, err)
+			assert.Equal(t, []string{token("b")}, dropped)
+			found, err = s.DropCtx(ctx, token("b"))
+			require.NoError(t, err)
+			assert.False(t, found)
+			assert.NoError(t, s.Check(ctx))
+			assert.Equal(t, s, store.Adapt(s), "once is enough")
+		})
+	}
+}
+
+func TestAdapt_limits(t *testing.T) {
+	s := store.Adapt(struct{ scs.Store }{memstore.NewWithCleanupInterval(0)})
+	require.NoError(t, s.CommitCtx(t.Context(), token("a"), []byte("1"), time.Now().Add(time.Hour)))
+	_, ttl, _, err := s.FindTTLCtx(t.Context(), token("a"))
+	require.NoError(t, err)
+	assert.Equal(t, time.Duration(-1), ttl)
+	assert.NoError(t, s.AddSession(t.Context(), "user", token("a"), time.Now().Add(time.Hour)))
+	_, err = s.SessionsOf(t.Context(), "user")
+	assert.ErrorIs(t, err, store.ErrNoIndex)
+	_, err = s.AllCtx(t.Context())
+	assert.Error(t, err, "it cannot be iterated")
+
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = s.DropAllCtx(gone, []string{token("a")})
+	assert.ErrorIs(t, err, context.Canceled)
+
+	_, err = store.Adapt(damaged{withContext{memstore.NewWithCleanupInterval(0)}}).DropCtx(t.Context(), token("a"))
+	assert.NoError(t, err, "what is no record is deleted too")
+	_, err = store.Adapt(withContext{memstore.NewWithCleanupInterval(0)}).DropCtx(gone, token("a"))
+	assert.True(t, errors.Is(err, context.Canceled))
+}
