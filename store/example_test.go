@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
 
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -60,4 +62,13 @@ func ExampleIndex() {
 	_, found, _ := sessions.FindCtx(ctx, token)
 	fmt.Println(len(tokens), found)
 	// Output: 1 false
+}
+
+// A store of another package does what all of this package's do, in more steps.
+func ExampleAdapt() {
+	sessions := store.Adapt(memstore.NewWithCleanupInterval(0))
+	token := strings.Repeat("a", 43)
+	found, err := sessions.UpdateCtx(context.Background(), token, []byte("record"), time.Now().Add(time.Hour))
+	fmt.Println(found, err)
+	// Output: false <nil>
 }
