@@ -204,7 +204,7 @@ func (g *gate) endScan(ctx context.Context, ticket string, refused bool, v *sess
 }
 
 // stopPhone tells the person on the phone why nothing is confirmed. The way on
-// is at the computer, where there is a new QR code.
+// is on the other screen, where there is a new QR code.
 func (g *gate) stopPhone(w http.ResponseWriter, r *http.Request, rec scan.Record, reason Reason, err error) {
 	if reason == ReasonStoreUnavailable {
 		g.unavailable(w, r, err)

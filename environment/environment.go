@@ -64,7 +64,7 @@ func Of(r *http.Request) Environment {
 // the device; TVs without Android often name themselves behind it.
 var (
 	computer = regexp.MustCompile(`^[^(]*\((pc;|2in1;|ohosharmonyos|macintosh)`)
-	tv       = regexp.MustCompile(`^[^(]*\((tv;|[^)]*(\btv\b|mitv|mibox|bravia|\batv |\bdtv|nettv|; aft[a-z0-9]|; (osca|hege)-[0-9]))|smart-?tv|googletv|hbbtv|vidaa/|netcast|crkey/`)
+	tv       = regexp.MustCompile(`^[^(]*\((tv;|[^)]*(\btv\b|tvbox|mitv|mi ?box|chromecast|nexus player|bravia|\batv |\bdtv|nettv|; aft[a-z0-9]|; (osca|hege)-[0-9]))|smart-?tv|googletv|hbbtv|vidaa/|netcast|crkey/`)
 )
 
 func of(userAgent string) Environment {

@@ -63,7 +63,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 
 	done := desk.Enter("/orders?id=7", " "+number+" ")
 	assert.Contains(t, done.Text, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
-	assert.Contains(t, phone.Visit(path).Text, "电脑已登录")
+	assert.Contains(t, phone.Visit(path).Text, "另一台设备已登录")
 	assert.Contains(t, done.Text, "scope=snsapi_base")
 	assert.Nil(t, desk.Cookie(s.Cookies.ScanName()))
 	assert.Contains(t, phone.Visit("/public").Text, "logged-in=true", "the phone has a session of its own")
