@@ -115,6 +115,9 @@ func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 	}
 	f.appIDOf = func(r *http.Request) string {
 		appID := appIDOf(r.URL.Path)
+		if isPlain(r.URL) {
+			return appID
+		}
 		for _, reading := range readings(r.URL) {
 			if appIDOf(reading) != appID {
 				return ""
@@ -123,6 +126,13 @@ func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 		return appID
 	}
 	return f
+}
+
+// isPlain reports whether every server reads a path as it stands, but for the
+// slash at its end: all of its readings are itself. Nearly all paths are plain.
+func isPlain(u *url.URL) bool {
+	return u.RawPath == "" && strings.HasPrefix(u.Path, "/") && !strings.ContainsAny(u.Path, `%;\`) &&
+		!strings.Contains(u.Path, "//") && !strings.Contains(u.Path, "/.")
 }
 
 // pathParameters are removed from each segment by servlet containers, which

@@ -212,6 +212,11 @@ func TestWireATokenErrorDependsOnWhoseTokenItIs(t *testing.T) {
 // 86000 to 89999 (none of the 46 up to 89249), and 40226, 40243 and 50007 of
 // the pages of the calls. Codes from 90000 on belong to billing, names, places,
 // delivery, payment and live streaming.
+//
+// Four codes that read as if a login could meet them have no kind: the list does
+// not say which source 40095 means, nor whose token 48012; 61451 is of the calls
+// for customer-service accounts (61451 to 61459), and 89254 of those that create
+// mini programs (89250 to 89256).
 var otherErrcodes = map[int]string{
 	40038: "invalid packaging type", 40095: "bad source of caller", 40099: "invalid code, this code has consumed",
 	40116: "invalid code", 40133: "invalid encryt data", 40180: "invalid client tmp token", 40185: "invalid auth_token",
