@@ -2,8 +2,6 @@ package wechatauth
 
 import (
 	"context"
-	"crypto/aes"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,9 +12,9 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
-	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/mini"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
@@ -33,14 +31,12 @@ func WithMiniProgram(appID, secret string) Option {
 	return func(c *config) { c.miniAppID, c.miniSecret, c.miniSet = appID, secret, true }
 }
 
-const (
-	maxMiniBody = 4 << 10
-	// enterTTL is the life of a ticket into the web-view.
-	enterTTL = time.Minute
-	// enteredTTL is the life of the mark that a ticket was used. It is longer
-	// than the life of any ticket, by whichever clock.
-	enteredTTL = enterTTL + 2*cookie.Skew
-)
+const maxMiniBody = 4 << 10
+
+// kept is what the store keeps of the mini program's users.
+func (g *gate) kept() mini.Store {
+	return mini.Store{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.mini.appID, Now: g.now}
+}
 
 // serveMiniLogin exchanges the code of wx.login for a token of ours:
 //
@@ -95,12 +91,8 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 
 // keepSessionKey stores the newest session_key of the user, sealed.
 func (g *gate) keepSessionKey(ctx context.Context, id identity.Identity, key client.Secret) error {
-	user := session.User(id.AppID, id.OpenID)
-	sealed := g.keys.Seal([]byte(key.Reveal()), "session_key", user)
-	return g.sessions.Marks().PutMark(ctx, sessionKeyMark(user), []byte(sealed), g.sessions.SessionManager().Lifetime)
+	return g.kept().PutSessionKey(ctx, session.User(id.AppID, id.OpenID), key.Reveal(), g.sessions.SessionManager().Lifetime)
 }
-
-func sessionKeyMark(user string) string { return "session_key " + user }
 
 func (g *gate) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, o outcome, err error) {
 	if o.Reason != "" {
@@ -180,42 +172,15 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 	}
 	target := g.returnTo(r, body.Target)
 	ticket := flow.NewState()
-	if err := g.putEnter(r.Context(), ticket, v, target); err != nil {
+	content := mini.Ticket{Identity: v.Identity, Target: target, Session: g.sessions.StoreKey(v.Token)}
+	if err := g.kept().Put(r.Context(), ticket, content); err != nil {
 		g.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
 	g.writeMini(w, map[string]any{
 		"url":        g.absolute(g.enterPath(ticket)),
-		"expires_in": int(enterTTL / time.Second),
+		"expires_in": int(mini.TTL / time.Second),
 	})
-}
-
-// An enter is the content of a ticket into the web-view.
-type enter struct {
-	Identity string `json:"i"`
-	Target   string `json:"r"`
-	Session  string `json:"s"` // key of the mini program's session in the store, with which the ticket ends
-	IssuedAt int64  `json:"t"` // Unix milliseconds
-
-	identity identity.Identity // from Identity
-}
-
-// enterMark and enteredMark name the marks of a ticket. The ticket itself is not
-// in the store.
-func enterMark(ticket string) string { return "enter " + session.HashToken(ticket) }
-
-func enteredMark(ticket string) string { return "entered " + session.HashToken(ticket) }
-
-// putEnter stores the content of a ticket, sealed with the ticket, which a
-// reader of the store lacks, and with the gate's key, which a writer lacks.
-func (g *gate) putEnter(ctx context.Context, ticket string, v *session.Visit, target string) error {
-	text := identity.Encode(v.Identity)
-	plain, err := json.Marshal(enter{Identity: text, Target: target, Session: g.sessions.StoreKey(v.Token), IssuedAt: g.now().UnixMilli()})
-	if err != nil {
-		return err
-	}
-	box := g.keys.With("enter", []byte(ticket)).Seal(plain, g.mini.appID)
-	return g.sessions.Marks().PutMark(ctx, enterMark(ticket), []byte(box), enterTTL)
 }
 
 func (g *gate) enterPath(ticket string) string { return g.endpoint("mini/enter") + "?ticket=" + ticket }
@@ -254,27 +219,27 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		g.unavailable(w, r, err)
 		return
 	}
-	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Brought == session.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.identity)) {
+	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Brought == session.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.Identity)) {
 		g.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: g.enterPath(ticket), Next: e.Target})
 		return
 	}
-	if won, err := g.sessions.Marks().PutMarkNX(ctx, enteredMark(ticket), flow.NewKey(), enteredTTL); err != nil || !won {
+	if won, err := g.kept().Use(ctx, ticket); err != nil || !won {
 		g.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
 	saved := false
 	defer func() {
 		if !saved { // the browser got no session, so the ticket may be used again
-			_ = g.sessions.Marks().DeleteMark(ctx, enteredMark(ticket))
+			_ = g.kept().Release(ctx, ticket)
 		}
 	}()
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
-	if _, reason, err := g.saveLogin(w, r, v, proof{source: e.Session}, e.identity); reason != "" {
+	if _, reason, err := g.saveLogin(w, r, v, proof{source: e.Session}, e.Identity); reason != "" {
 		g.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
 	saved = true
-	g.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(g.mini.appID, ticket), AppID: g.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.identity.OpenID)})
+	g.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(g.mini.appID, ticket), AppID: g.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.Identity.OpenID)})
 	respond.Redirect(w, g.landing(e.Target))
 }
 
@@ -291,17 +256,10 @@ func (g *gate) stopEnter(w http.ResponseWriter, r *http.Request, target string, 
 
 // openEnter returns the content of a ticket, or the reason why it is worth
 // nothing: it is unknown or too old, or the session that asked for it has ended.
-func (g *gate) openEnter(ctx context.Context, ticket string) (e enter, reason Reason, err error) {
-	box, found, err := g.sessions.Marks().Mark(ctx, enterMark(ticket))
+func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, reason Reason, err error) {
+	e, found, err := g.kept().Find(ctx, ticket)
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
-	}
-	plain, err := g.keys.With("enter", []byte(ticket)).Open(string(box), g.mini.appID)
-	if err != nil || json.Unmarshal(plain, &e) != nil || !cookie.Fresh(g.now(), e.IssuedAt, enterTTL+cookie.Skew) {
-		return e, ReasonCodeUsed, nil
-	}
-	if e.identity, err = identity.Decode(g.mini.appID, e.Identity); err != nil {
-		return e, ReasonCodeUsed, nil
 	}
 	reason, err = g.checkSource(ctx, e.Session)
 	return e, reason, err
@@ -343,19 +301,14 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 
 // sessionKey returns the newest session_key of the user.
 func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
-	user := session.User(m.id.AppID, m.id.OpenID)
-	sealed, found, err := m.gate.sessions.Marks().Mark(ctx, sessionKeyMark(user))
-	if err != nil {
+	key, found, err := m.gate.kept().SessionKey(ctx, session.User(m.id.AppID, m.id.OpenID))
+	switch {
+	case err != nil:
 		return "", redact.Tokens(fmt.Errorf("find session_key: %w", err))
-	}
-	if !found {
+	case !found:
 		return "", ErrSessionKeyStale
 	}
-	key, err := m.gate.keys.Open(string(sealed), "session_key", user)
-	if err != nil {
-		return "", ErrSessionKeyStale
-	}
-	return string(key), nil
+	return key, nil
 }
 
 // Decrypt opens the encryptedData that wx.getUserInfo and its kind hand to the
@@ -364,7 +317,7 @@ func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 // client.ErrDecrypt and not ErrSessionKeyStale: logging in again mends nothing
 // there, and 400 is the answer.
 func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]byte, error) {
-	if !isCiphertext(encryptedData, iv) {
+	if !mini.IsCiphertext(encryptedData, iv) {
 		return nil, errNoCiphertext
 	}
 	key, err := m.sessionKey(ctx)
@@ -380,14 +333,6 @@ func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]
 
 // errNoCiphertext: no session_key would open this.
 var errNoCiphertext = fmt.Errorf("wechatauth: encryptedData and iv are not base64 of whole blocks and of one: %w", client.ErrDecrypt)
-
-// isCiphertext reports whether data and iv have the form of AES-CBC, in
-// standard base64.
-func isCiphertext(data, iv string) bool {
-	d, errData := base64.StdEncoding.DecodeString(data)
-	v, errIV := base64.StdEncoding.DecodeString(iv)
-	return errData == nil && errIV == nil && len(d) > 0 && len(d)%aes.BlockSize == 0 && len(v) == aes.BlockSize
-}
 
 // VerifySignature checks the signature of rawData, both as the mini program
 // received them; see client.VerifySignature. ErrSessionKeyStale if it does not

@@ -9,6 +9,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/mini"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/session"
 )
@@ -166,7 +167,7 @@ func (a *Auth) forget(ctx context.Context, appID, openID string) error {
 	return errors.Join(
 		a.sessions.Marks().PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
 		a.sessions.Marks().DeleteMark(ctx, tokensMark(user)),
-		a.sessions.Marks().DeleteMark(ctx, sessionKeyMark(user)))
+		a.sessions.Marks().DeleteMark(ctx, mini.SessionKeyMark(user)))
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.

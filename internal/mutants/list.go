@@ -424,8 +424,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "RevokeUser leaves a session_key", about: "tokens",
-		search: "a.sessions.Marks().DeleteMark(ctx, sessionKeyMark(user)))",
-		broken: "nil)",
+		search: "mini.SessionKeyMark(user)",
+		broken: "mini.SessionKeyMark(\"\")",
 		killer: "^TestRevokeUser_storedSecrets$",
 	},
 	{
@@ -1406,8 +1406,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view stands in the store", about: "mini",
-		search: `return "enter " + session.HashToken(ticket)`,
-		broken: `return "enter " + ticket`,
+		search: `return kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])`,
+		broken: `_ = sum; return kind + " " + ticket`,
 	},
 	{
 		name: "a scan's ticket stands in the store", about: "scan",
@@ -1417,8 +1417,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view opens twice", about: "mini",
-		search: `enteredTTL); err != nil || !won {`,
-		broken: `enteredTTL); err != nil || (!won && false) {`,
+		search: `g.kept().Use(ctx, ticket); err != nil || !won {`,
+		broken: `g.kept().Use(ctx, ticket); err != nil || (!won && false) {`,
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
@@ -1503,7 +1503,7 @@ var mutants = []mutant{
 		search: `	e, reason, err := g.openEnter(ctx, ticket)
 `,
 		broken: `	e, reason, err := g.openEnter(ctx, ticket)
-	_ = g.sessions.Marks().PutMark(ctx, "seen "+ticket, []byte("1"), enteredTTL)
+	_ = g.sessions.Marks().PutMark(ctx, "seen "+ticket, []byte("1"), mini.TTL)
 `,
 		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
 	},
@@ -1533,7 +1533,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "another user's session is replaced unasked", about: "mini",
-		search: ` || v.LoggedIn && !v.Identity.SameUser(e.identity)`,
+		search: ` || v.LoggedIn && !v.Identity.SameUser(e.Identity)`,
 		broken: "",
 		killer: "^TestT80_AnotherUsers",
 	},
@@ -1565,14 +1565,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "an entry in the store has no time", about: "mini",
-		search: ` || !cookie.Fresh(g.now(), e.IssuedAt, enterTTL+cookie.Skew) {`,
+		search: ` || !cookie.Fresh(s.Now(), r.IssuedAt, TTL+cookie.Skew) {`,
 		broken: " {",
 		killer: "^TestT81_AnEntryThat",
 	},
 	{
 		name: "a used entry is forgotten early", about: "mini",
-		search: "enteredTTL = enterTTL + 2*cookie.Skew",
-		broken: "enteredTTL = enterTTL",
+		search: "usedTTL = TTL + 2*cookie.Skew",
+		broken: "usedTTL = TTL",
 		killer: "^TestT81_AnEntryIs",
 	},
 	{
@@ -1583,8 +1583,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session_key is kept in clear", about: "mini",
-		search: `sealed := g.keys.Seal([]byte(key.Reveal()), "session_key", user)`,
-		broken: `sealed := g.keys.Seal([]byte(key.Reveal()), "session_key", user) + key.Reveal()`,
+		search: `[]byte(s.Keys.Seal([]byte(key), "session_key", user))`,
+		broken: `[]byte(s.Keys.Seal([]byte(key), "session_key", user) + key)`,
 	},
 	{
 		name: "a visitor in snapshot mode is let through as somebody", about: "snapshot",

@@ -474,7 +474,9 @@ func TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt(t *testing.T) {
 				assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonSessionUnknown), got.Text)
 				assert.Empty(t, got.SetOf(s.SessionCookie()))
 				if name != "over" {
-					assert.Contains(t, s.WebView().Visit(others).Text, "logged-in=true", "another's is another's")
+					view := s.WebView()
+					assert.Contains(t, view.Visit(others).Text, "logged-in=true", "another's is another's")
+					assert.True(t, authtest.RefusedFor(view.Step(enter), wechatauth.ReasonSessionUnknown), "without a question")
 				}
 			})
 		}

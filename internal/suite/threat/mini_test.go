@@ -22,6 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/mini"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
@@ -456,7 +457,7 @@ func TestT78_NoKeyOfAWritersOwnSealsAnything(t *testing.T) {
 						rings = append(rings, ring.With(with.purpose, []byte(with.key)))
 					}
 					for _, ring := range rings {
-						require.NoError(t, x.marks.PutMark(ctx, "enter "+session.HashToken(ticket), []byte(ring.Seal(plain, authtest.MiniApp)), time.Hour))
+						require.NoError(t, x.marks.PutMark(ctx, mini.Mark("enter", ticket), []byte(ring.Seal(plain, authtest.MiniApp)), time.Hour))
 						assert.True(t, authtest.RefusedFor(x.WebView().Step("/wechat/mini/enter?ticket="+ticket), wechatauth.ReasonCodeUsed), whose)
 
 						left, err := json.Marshal(map[string]any{"f": ring.Seal(login, singleflight.Key(authtest.MiniApp, "mini "+code))})
