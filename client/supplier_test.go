@@ -20,15 +20,15 @@ type sourceFunc func(ctx context.Context) (Secret, error)
 func (f sourceFunc) AccountToken(ctx context.Context, _ Secret) (Secret, error) { return f(ctx) }
 
 // suppliedCalls make a call whose token comes from supply.
-var suppliedCalls = map[string]func(t *testing.T, supply func(context.Context) (Secret, error)) error{
-	"an account's token": func(t *testing.T, supply func(context.Context) (Secret, error)) error {
-		c, err := New(testAppID, testSecret, WithTimeout(shortTimeout), WithAccountToken(sourceFunc(supply)), WithEndpoints(Endpoints{API: "http://localhost:1"}))
+var suppliedCalls = map[string]func(t *testing.T, timeout time.Duration, supply func(context.Context) (Secret, error)) error{
+	"an account's token": func(t *testing.T, timeout time.Duration, supply func(context.Context) (Secret, error)) error {
+		c, err := New(testAppID, testSecret, WithTimeout(timeout), WithAccountToken(sourceFunc(supply)), WithEndpoints(Endpoints{API: "http://localhost:1"}))
 		require.NoError(t, err)
 		_, err = c.PhoneNumber(t.Context(), testCode)
 		return err
 	},
-	"a platform's token": func(t *testing.T, supply func(context.Context) (Secret, error)) error {
-		c, err := New(testAppID, testSecret, WithTimeout(shortTimeout), WithComponent(testPlatform, supply), WithEndpoints(Endpoints{API: "http://localhost:1"}))
+	"a platform's token": func(t *testing.T, timeout time.Duration, supply func(context.Context) (Secret, error)) error {
+		c, err := New(testAppID, testSecret, WithTimeout(timeout), WithComponent(testPlatform, supply), WithEndpoints(Endpoints{API: "http://localhost:1"}))
 		require.NoError(t, err)
 		_, err = c.Exchange(t.Context(), testCode)
 		return err
@@ -52,7 +52,7 @@ func TestASuppliersErrorIsAnErrorOfThisPackageWithoutSecrets(t *testing.T) {
 	} {
 		for call, make := range suppliedCalls {
 			t.Run(name+", "+call, func(t *testing.T) {
-				err := make(t, func(context.Context) (Secret, error) { return Secret{}, row.err })
+				err := make(t, time.Minute, func(context.Context) (Secret, error) { return Secret{}, row.err })
 				e, ok := err.(*Error)
 				require.True(t, ok, "%T", err)
 				assert.Equal(t, row.kind, e.Kind())
@@ -68,7 +68,7 @@ func TestASupplierThatIgnoresItsContextHoldsNoCall(t *testing.T) {
 	for call, make := range suppliedCalls {
 		t.Run(call, func(t *testing.T) {
 			stop := newGate(t)
-			err := make(t, func(context.Context) (Secret, error) { <-stop; return Secret{}, nil })
+			err := make(t, shortTimeout, func(context.Context) (Secret, error) { <-stop; return Secret{}, nil })
 			assert.ErrorIs(t, err, context.DeadlineExceeded)
 			assert.Equal(t, KindRetry, kindOf(t, err))
 			assert.True(t, isTimeout(err))
@@ -90,7 +90,7 @@ func TestASupplierThatPanicsFailsTheCallOnly(t *testing.T) {
 			"exits":  runtime.Goexit,
 		} {
 			t.Run(call+" "+how, func(t *testing.T) {
-				err := make(t, func(context.Context) (Secret, error) { leave(); return Secret{}, nil })
+				err := make(t, time.Minute, func(context.Context) (Secret, error) { leave(); return Secret{}, nil })
 				assert.Equal(t, KindRetry, kindOf(t, err))
 				assertNoSecrets(t, err)
 			})
