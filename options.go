@@ -317,11 +317,6 @@ func init() {
 	}
 }
 
-// withClock replaces the clock, in tests.
-func withClock(now func() time.Time) Option {
-	return func(c *config) { c.now = now }
-}
-
 const (
 	minLifetime = time.Minute
 	// maxLifetime: browsers cap cookies at 400 days, and far larger values

@@ -1,8 +1,7 @@
-package wechatauth
+package session
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -17,6 +16,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
@@ -29,163 +30,151 @@ type faulty struct {
 	broken atomic.Bool
 }
 
-var errBroken = errors.New("the store is broken for this test")
-
 func (f *faulty) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	if f.broken.Load() {
-		return errBroken
+		return authtest.ErrBroken
 	}
 	return f.Memory.CommitCtx(ctx, token, b, expiry)
 }
 
 func (f *faulty) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
 	if f.broken.Load() {
-		return false, errBroken
+		return false, authtest.ErrBroken
 	}
 	return f.Memory.UpdateCtx(ctx, token, b, expiry)
 }
 
-// handle adds a handler behind LoadWeChat to the site.
-func (s *site) handle(pattern string, h http.HandlerFunc) {
-	mux := s.routes().(*http.ServeMux)
-	mux.Handle(pattern, s.auth.LoadWeChat(h))
-	s.server.Config.Handler = mux
-}
-
 func TestARequestInFlightCannotReviveALoggedOutSession(t *testing.T) {
-	for name, opts := range map[string][]Option{
+	for name, opts := range map[string][]wechatauth.Option{
 		"in memory":                nil,
-		"in memory, idle timeout":  {WithIdleTimeout(time.Hour)},
-		"over Redis":               {WithRedis(redistest.Start(t).Pool())},
-		"over Redis, idle timeout": {WithRedis(redistest.Start(t).Pool()), WithIdleTimeout(time.Hour)},
+		"in memory, idle timeout":  {wechatauth.WithIdleTimeout(time.Hour)},
+		"over Redis":               {wechatauth.WithRedis(redistest.Start(t).Pool())},
+		"over Redis, idle timeout": {wechatauth.WithRedis(redistest.Start(t).Pool()), wechatauth.WithIdleTimeout(time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, opts...)
+			s := authtest.NewSite(t, opts...)
 			entered, release := make(chan struct{}), make(chan struct{})
-			s.handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+			s.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
 				close(entered)
 				<-release
-				s.auth.Sessions().Put(r.Context(), "seen", "yes")
-				echo(w, r)
+				s.Auth.Sessions().Put(r.Context(), "seen", "yes")
+				authtest.Echo(w, r)
 			})
-			b := s.browser()
-			b.visit("/a")
-			thief := s.browser()
-			thief.setCookie(s.sessionCookie(), b.cookie(s.sessionCookie()).Value)
+			b := s.Browser()
+			b.Visit("/a")
+			thief := s.Browser()
+			thief.SetCookie(s.SessionCookie(), b.Cookie(s.SessionCookie()).Value)
 
-			slow := make(chan answer)
-			go func() { slow <- thief.step("/slow") }()
+			slow := make(chan authtest.Answer)
+			go func() { slow <- thief.Step("/slow") }()
 			<-entered
-			b.post("/wechat/logout", url.Values{"next": {"/public"}})
+			b.Post("/wechat/logout", url.Values{"next": {"/public"}})
 			close(release)
 			late := <-slow
 
 			assert.Equal(t, http.StatusOK, late.StatusCode, "the request that was under way is answered")
 			assert.Empty(t, late.Header["Set-Cookie"])
-			assert.Contains(t, thief.visit("/public").body, "logged-in=false")
+			assert.Contains(t, thief.Visit("/public").Text, "logged-in=false")
 		})
 	}
 }
 
 func TestARequestInFlightDuringALoginCannotUndoIt(t *testing.T) {
-	for name, opts := range map[string][]Option{
+	for name, opts := range map[string][]wechatauth.Option{
 		"without idle timeout": nil,
-		"with idle timeout":    {WithIdleTimeout(time.Hour)},
+		"with idle timeout":    {wechatauth.WithIdleTimeout(time.Hour)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, opts...)
+			s := authtest.NewSite(t, opts...)
 			entered, release := make(chan struct{}), make(chan struct{})
-			s.handle("/slow", func(w http.ResponseWriter, r *http.Request) {
-				s.auth.Sessions().Put(r.Context(), "n", "1")
+			s.Handle("/slow", func(w http.ResponseWriter, r *http.Request) {
+				s.Auth.Sessions().Put(r.Context(), "n", "1")
 				if r.URL.RawQuery != "" {
 					close(entered)
 					<-release
 				}
-				echo(w, r)
+				authtest.Echo(w, r)
 			})
-			b := s.browser()
-			b.visit("/slow")
-			require.NotNil(t, b.cookie(s.sessionCookie()), "an anonymous session")
-			slow := make(chan answer)
-			go func() { slow <- b.step("/slow?wait") }()
+			b := s.Browser()
+			b.Visit("/slow")
+			require.NotNil(t, b.Cookie(s.SessionCookie()), "an anonymous session")
+			slow := make(chan authtest.Answer)
+			go func() { slow <- b.Step("/slow?wait") }()
 			<-entered
-			b.visit("/a")
+			b.Visit("/a")
 			close(release)
 			late := <-slow
 
 			assert.Empty(t, late.Header["Set-Cookie"])
-			assert.Contains(t, b.visit("/public").body, "logged-in=true")
+			assert.Contains(t, b.Visit("/public").Text, "logged-in=true")
 		})
 	}
 }
 
 func TestALoginOfTheSameUserLeavesLateReadersAGrace(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	b.visit("/a")
-	old := b.cookie(s.sessionCookie()).Value
-	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
-	require.NotEqual(t, old, b.cookie(s.sessionCookie()).Value, "a wider scope is a new token")
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	b.Visit("/a")
+	old := b.Cookie(s.SessionCookie()).Value
+	b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	require.NotEqual(t, old, b.Cookie(s.SessionCookie()).Value, "a wider scope is a new token")
 
-	late := s.browser()
-	late.setCookie(s.sessionCookie(), old)
-	got := late.step("/b")
-	assert.Contains(t, got.body, "logged-in=true")
+	late := s.Browser()
+	late.SetCookie(s.SessionCookie(), old)
+	got := late.Step("/b")
+	assert.Contains(t, got.Text, "logged-in=true")
 	assert.Empty(t, got.Header["Set-Cookie"], "it could arrive after the new cookie")
 
-	s.clock.Advance(session.RenewedTTL + time.Second)
-	assert.Equal(t, http.StatusUnauthorized, late.fetch(http.MethodGet, "/b").StatusCode, "the grace is over")
-	assert.Contains(t, b.visit("/b").body, "logged-in=true")
+	s.Clock.Advance(session.RenewedTTL + time.Second)
+	assert.Equal(t, http.StatusUnauthorized, late.Fetch(http.MethodGet, "/b").StatusCode, "the grace is over")
+	assert.Contains(t, b.Visit("/b").Text, "logged-in=true")
 }
 
 func TestTheGraceEndsWithTheSession(t *testing.T) {
-	s := newSite(t)
-	b := s.browser()
-	b.visit("/a")
-	old := b.cookie(s.sessionCookie()).Value
-	b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
-	b.post("/wechat/logout", url.Values{"next": {"/public"}})
-	late := s.browser()
-	late.setCookie(s.sessionCookie(), old)
-	assert.Equal(t, http.StatusUnauthorized, late.fetch(http.MethodGet, "/b").StatusCode)
+	s := authtest.NewSite(t)
+	b := s.Browser()
+	b.Visit("/a")
+	old := b.Cookie(s.SessionCookie()).Value
+	b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+	b.Post("/wechat/logout", url.Values{"next": {"/public"}})
+	late := s.Browser()
+	late.SetCookie(s.SessionCookie(), old)
+	assert.Equal(t, http.StatusUnauthorized, late.Fetch(http.MethodGet, "/b").StatusCode)
 }
 
 func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
-	for name, opts := range map[string][]Option{
+	for name, opts := range map[string][]wechatauth.Option{
 		"in memory":  nil,
-		"over Redis": {WithRedis(redistest.Start(t).Pool())},
+		"over Redis": {wechatauth.WithRedis(redistest.Start(t).Pool())},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t, opts...)
+			s := authtest.NewSite(t, opts...)
 			var openID string
-			s.handle("/id", func(w http.ResponseWriter, r *http.Request) {
-				id, _ := IdentityFromContext(r.Context())
+			s.Handle("/id", func(w http.ResponseWriter, r *http.Request) {
+				id, _ := wechatauth.IdentityFromContext(r.Context())
 				openID = id.OpenID
 			})
-			phone, desk, other := s.browser(), s.browser(), s.browser()
-			phone.visit("/a")
-			desk.visit("/a")
-			s.sim.Hold(wechattest.DefaultPeople()[1].Name)
-			other.visit("/a")
-			phone.visit("/id")
+			phone, desk, other := s.Browser(), s.Browser(), s.Browser()
+			phone.Visit("/a")
+			desk.Visit("/a")
+			s.Sim.Hold(wechattest.DefaultPeople()[1].Name)
+			other.Visit("/a")
+			phone.Visit("/id")
 
-			n, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
+			n, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
 
 			require.NoError(t, err)
 			assert.Equal(t, 2, n)
-			assert.Equal(t, http.StatusUnauthorized, phone.fetch(http.MethodGet, "/a").StatusCode)
-			assert.Equal(t, http.StatusUnauthorized, desk.fetch(http.MethodGet, "/a").StatusCode)
-			assert.Equal(t, http.StatusOK, other.fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusUnauthorized, phone.Fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusUnauthorized, desk.Fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusOK, other.Fetch(http.MethodGet, "/a").StatusCode)
 		})
 	}
 }
 
-// plain hides the optional interfaces of a store.
-type plain struct{ scs.Store }
-
 func TestRevokeUserSaysWhenTheStoreCannot(t *testing.T) {
-	s := newSite(t, WithStore(plain{store.NewMemory()}))
-	_, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o123")
+	s := authtest.NewSite(t, wechatauth.WithStore(authtest.PlainStore{Store: store.NewMemory()}))
+	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o123")
 	assert.ErrorIs(t, err, store.ErrNoIndex)
 }
 
@@ -193,76 +182,80 @@ func TestRevokeUserSaysWhenTheStoreCannot(t *testing.T) {
 // and the reload leads over WeChat once more, which the user does not see.
 func TestALoginWhoseSessionCouldNotBeSavedBeginsAgain(t *testing.T) {
 	for name, c := range map[string]struct {
-		next      func(b *browser, callback string) answer
+		next      func(b *authtest.Browser, callback string) authtest.Answer
 		exchanges int
 	}{
-		"a reload of the callback": {func(b *browser, callback string) answer { return b.visit(callback) }, 3}, // one finds the code used
-		"a visit of a page":        {func(b *browser, _ string) answer { return b.visit("/orders") }, 2},
-		"the button":               {func(b *browser, _ string) answer { return b.visit("/wechat/login?next=%2Forders&again=1") }, 2},
+		"a reload of the callback": {func(b *authtest.Browser, callback string) authtest.Answer { return b.Visit(callback) }, 3}, // one finds the code used
+		"a visit of a page":        {func(b *authtest.Browser, _ string) authtest.Answer { return b.Visit("/orders") }, 2},
+		"the button": {func(b *authtest.Browser, _ string) authtest.Answer {
+			return b.Visit("/wechat/login?next=%2Forders&again=1")
+		}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &faulty{}
-			s := newSite(t, func(c *config) {
-				f.Memory = store.NewMemory(store.WithClock(c.now))
-				WithStore(f)(c)
-			})
-			s.auth.home.claims.Wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
-			b := s.browser()
-			callback := b.authorize("/orders")
+			s := authtest.NewSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+				f.Memory = store.NewMemory(store.WithClock(now))
+				return wechatauth.WithStore(f)
+			}))
+			s.Wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
+			b := s.Browser()
+			callback := b.Authorize("/orders")
 			f.broken.Store(true)
-			failed := b.step(callback)
+			failed := b.Step(callback)
 			require.Equal(t, http.StatusServiceUnavailable, failed.StatusCode)
 			assert.NotEmpty(t, failed.Header.Get("Retry-After"))
-			assert.Contains(t, failed.body, `href="/wechat/login?next=%2Forders&amp;again=1"`)
+			assert.Contains(t, failed.Text, `href="/wechat/login?next=%2Forders&amp;again=1"`)
 			assert.Empty(t, failed.Header["Set-Cookie"], "the answer leaves nothing in the browser")
 			f.broken.Store(false)
-			s.clock.Advance(failureTTL + time.Second)
+			s.Clock.Advance(authtest.FailureTTL + time.Second)
 
 			got := c.next(b, callback)
 
-			assert.Contains(t, got.body, "url=/orders logged-in=true")
-			assert.Equal(t, c.exchanges, s.exchanges())
+			assert.Contains(t, got.Text, "url=/orders logged-in=true")
+			assert.Equal(t, c.exchanges, s.Exchanges())
 		})
 	}
 }
 
 func TestADamagedRecordIsAnonymousAndHealed(t *testing.T) {
-	own := func(pool *redis.Pool) []Option {
+	own := func(pool *redis.Pool) []wechatauth.Option {
 		m := scs.New()
 		m.Store = store.New(pool)
-		return []Option{WithSessionManager(m)}
+		return []wechatauth.Option{wechatauth.WithSessionManager(m)}
 	}
-	ours := func(pool *redis.Pool) []Option { return []Option{WithRedis(pool)} }
-	idle := func(pool *redis.Pool) []Option { return []Option{WithRedis(pool), WithIdleTimeout(time.Hour)} }
-	for name, with := range map[string]func(*redis.Pool) []Option{"ours": ours, "with an idle timeout": idle, "the application's manager": own} {
+	ours := func(pool *redis.Pool) []wechatauth.Option { return []wechatauth.Option{wechatauth.WithRedis(pool)} }
+	idle := func(pool *redis.Pool) []wechatauth.Option {
+		return []wechatauth.Option{wechatauth.WithRedis(pool), wechatauth.WithIdleTimeout(time.Hour)}
+	}
+	for name, with := range map[string]func(*redis.Pool) []wechatauth.Option{"ours": ours, "with an idle timeout": idle, "the application's manager": own} {
 		for kind, damage := range damages {
 			t.Run(name+", "+kind, func(t *testing.T) {
 				server := redistest.Start(t)
-				s := newSite(t, with(server.Pool())...)
-				b := s.browser()
+				s := authtest.NewSite(t, with(server.Pool())...)
+				b := s.Browser()
 				spoil := func() (key string) {
-					key = s.storedAt(b.cookie(s.sessionCookie()).Value)
+					key = s.StoredAt(b.Cookie(s.SessionCookie()).Value)
 					damage(server, key)
 					return key
 				}
-				b.visit("/a")
+				b.Visit("/a")
 
 				key := spoil()
-				page := b.step("/public")
+				page := b.Step("/public")
 				assert.Equal(t, http.StatusOK, page.StatusCode)
-				assert.Contains(t, page.body, "logged-in=false")
-				assert.Nil(t, b.cookie(s.sessionCookie()), "the cookie goes with the record")
+				assert.Contains(t, page.Text, "logged-in=false")
+				assert.Nil(t, b.Cookie(s.SessionCookie()), "the cookie goes with the record")
 				assert.Zero(t, server.Do("EXISTS", key))
-				assert.Equal(t, 1, strings.Count(s.logs.String(), "session_corrupt"))
+				assert.Equal(t, 1, strings.Count(s.Logs.String(), "session_corrupt"))
 
-				b.visit("/a")
+				b.Visit("/a")
 				key = spoil()
-				script := b.fetch(http.MethodGet, "/a")
+				script := b.Fetch(http.MethodGet, "/a")
 				assert.Equal(t, http.StatusUnauthorized, script.StatusCode)
-				assert.Contains(t, script.body, "session_corrupt")
+				assert.Contains(t, script.Text, "session_corrupt")
 				assert.Zero(t, server.Do("EXISTS", key))
 
-				assert.Contains(t, b.visit("/a").body, "logged-in=true", "a login heals it")
+				assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login heals it")
 			})
 		}
 	}
@@ -288,28 +281,28 @@ func TestARecordThatNoKeyOpensIsAnonymousReportedAndLeft(t *testing.T) {
 	} {
 		t.Run(kind, func(t *testing.T) {
 			server := redistest.Start(t)
-			there := newSite(t, WithRedis(server.Pool()), WithSessionEncryption(young, old))
-			here := newSite(t, WithRedis(server.Pool()), WithSessionEncryption(old))
-			member := there.browser()
-			member.visit("/a")
-			token := member.cookie(there.sessionCookie()).Value
-			key := there.storedAt(token)
+			there := authtest.NewSite(t, wechatauth.WithRedis(server.Pool()), wechatauth.WithSessionEncryption(young, old))
+			here := authtest.NewSite(t, wechatauth.WithRedis(server.Pool()), wechatauth.WithSessionEncryption(old))
+			member := there.Browser()
+			member.Visit("/a")
+			token := member.Cookie(there.SessionCookie()).Value
+			key := there.StoredAt(token)
 			damage(server, key)
 
-			b := here.browser()
-			b.setCookie(here.sessionCookie(), token)
-			page := b.step("/public")
+			b := here.Browser()
+			b.SetCookie(here.SessionCookie(), token)
+			page := b.Step("/public")
 			assert.Equal(t, http.StatusOK, page.StatusCode)
-			assert.Contains(t, page.body, "logged-in=false")
-			assert.NotNil(t, b.cookie(here.sessionCookie()))
-			assert.Equal(t, 1, strings.Count(here.logs.String(), "session_corrupt"), "it is reported")
+			assert.Contains(t, page.Text, "logged-in=false")
+			assert.NotNil(t, b.Cookie(here.SessionCookie()))
+			assert.Equal(t, 1, strings.Count(here.Logs.String(), "session_corrupt"), "it is reported")
 			assert.Equal(t, int64(1), server.Do("EXISTS", key), "it is not deleted")
-			assert.Contains(t, b.fetch(http.MethodGet, "/a").body, "session_unknown")
+			assert.Contains(t, b.Fetch(http.MethodGet, "/a").Text, "session_unknown")
 
 			if kind == "sealed with a key to come" {
-				assert.Contains(t, member.step("/a").body, "logged-in=true", "who has the key goes on")
+				assert.Contains(t, member.Step("/a").Text, "logged-in=true", "who has the key goes on")
 			}
-			assert.Contains(t, b.visit("/a").body, "logged-in=true", "a login heals it")
+			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login heals it")
 		})
 	}
 }
@@ -318,15 +311,15 @@ func TestARecordThatNoKeyOpensIsAnonymousReportedAndLeft(t *testing.T) {
 func TestASealedRecordThatIsNoRecordIsHealed(t *testing.T) {
 	for _, kind := range []string{"of another type", "grown"} {
 		server := redistest.Start(t)
-		s := newSite(t, WithRedis(server.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
-		b := s.browser()
-		b.visit("/a")
-		key := s.storedAt(b.cookie(s.sessionCookie()).Value)
+		s := authtest.NewSite(t, wechatauth.WithRedis(server.Pool()), wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
+		b := s.Browser()
+		b.Visit("/a")
+		key := s.StoredAt(b.Cookie(s.SessionCookie()).Value)
 		damages[kind](server, key)
-		assert.Contains(t, b.step("/public").body, "logged-in=false")
-		assert.Nil(t, b.cookie(s.sessionCookie()), kind)
+		assert.Contains(t, b.Step("/public").Text, "logged-in=false")
+		assert.Nil(t, b.Cookie(s.SessionCookie()), kind)
 		assert.Zero(t, server.Do("EXISTS", key), kind)
-		assert.Equal(t, 1, strings.Count(s.logs.String(), "session_corrupt"), kind)
+		assert.Equal(t, 1, strings.Count(s.Logs.String(), "session_corrupt"), kind)
 	}
 }
 
@@ -334,17 +327,17 @@ func TestASealedRecordThatIsNoRecordIsHealed(t *testing.T) {
 // the key lives.
 func TestTheApplicationsLoadAndSaveMeetsNoErrorWhereThereIsNoSession(t *testing.T) {
 	server := redistest.Start(t)
-	s := newSite(t, WithRedis(server.Pool()))
-	inner := s.server.Config.Handler
-	b := s.browser()
-	b.visit("/a")
-	key := s.storedAt(b.cookie(s.sessionCookie()).Value)
-	s.server.Config.Handler = s.auth.Sessions().LoadAndSave(inner)
+	s := authtest.NewSite(t, wechatauth.WithRedis(server.Pool()))
+	inner := s.Server.Config.Handler
+	b := s.Browser()
+	b.Visit("/a")
+	key := s.StoredAt(b.Cookie(s.SessionCookie()).Value)
+	s.Server.Config.Handler = s.Auth.Sessions().LoadAndSave(inner)
 	for _, kind := range []string{"of another type", "grown"} {
 		damages[kind](server, key)
-		got := b.step("/public")
+		got := b.Step("/public")
 		assert.Equal(t, http.StatusOK, got.StatusCode, kind)
-		assert.Contains(t, got.body, "logged-in=false")
+		assert.Contains(t, got.Text, "logged-in=false")
 	}
 }
 
@@ -366,17 +359,17 @@ func TestAFailedSaveIsOneClean503(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &faulty{Memory: store.NewMemory()}
-			s := newSite(t, WithStore(f))
-			s.handle("/put", func(w http.ResponseWriter, r *http.Request) {
-				s.auth.Sessions().Put(r.Context(), "a", "b")
+			s := authtest.NewSite(t, wechatauth.WithStore(f))
+			s.Handle("/put", func(w http.ResponseWriter, r *http.Request) {
+				s.Auth.Sessions().Put(r.Context(), "a", "b")
 				w.Header().Set("X-Handler", "was here")
 				answer(w)
 			})
-			b := s.browser()
+			b := s.Browser()
 			f.broken.Store(true)
-			got := b.step("/put")
+			got := b.Step("/put")
 			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
-			assert.NotContains(t, got.body, "protected")
+			assert.NotContains(t, got.Text, "protected")
 			assert.Empty(t, got.Header.Get("Location"))
 			assert.Empty(t, got.Header.Get("X-Handler"))
 			assert.Empty(t, got.Header["Set-Cookie"])
@@ -394,39 +387,34 @@ func TestTheSessionIsSavedBeforeTheAnswerHoweverItBegins(t *testing.T) {
 		"nothing":     func(w http.ResponseWriter) {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newSite(t)
-			s.handle("/put", func(w http.ResponseWriter, r *http.Request) {
-				s.auth.Sessions().Put(r.Context(), "a", "b")
+			s := authtest.NewSite(t)
+			s.Handle("/put", func(w http.ResponseWriter, r *http.Request) {
+				s.Auth.Sessions().Put(r.Context(), "a", "b")
 				answer(w)
 			})
-			s.handle2("/get", func(w http.ResponseWriter, r *http.Request) {
-				_, _ = w.Write([]byte(s.auth.Sessions().GetString(r.Context(), "a")))
+			s.Handle2("/get", func(w http.ResponseWriter, r *http.Request) {
+				_, _ = w.Write([]byte(s.Auth.Sessions().GetString(r.Context(), "a")))
 			})
-			b := s.browser()
-			put := b.step("/put")
+			b := s.Browser()
+			put := b.Step("/put")
 			assert.Len(t, put.Header["Set-Cookie"], 1)
-			assert.Equal(t, "b", b.step("/get").body)
+			assert.Equal(t, "b", b.Step("/get").Text)
 		})
 	}
 }
 
-// handle2 adds a second handler.
-func (s *site) handle2(pattern string, h http.HandlerFunc) {
-	s.server.Config.Handler.(*http.ServeMux).Handle(pattern, s.auth.LoadWeChat(h))
-}
-
 func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
-	for form, wrap := range loaders {
+	for form, wrap := range authtest.Loaders {
 		t.Run(form, func(t *testing.T) {
 			m := scs.New()
 			m.Store = store.NewMemory()
-			s := newSite(t, WithSessionManager(m))
-			s.server.Config.Handler = wrap(m, s.auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
+			s.Server.Config.Handler = wrap(m, s.Auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				m.Put(r.Context(), "visits", m.GetInt(r.Context(), "visits")+1)
-				echo(w, r)
+				authtest.Echo(w, r)
 			}))
-			b := s.browser()
-			session := func(a answer) (n int) {
+			b := s.Browser()
+			session := func(a authtest.Answer) (n int) {
 				for _, c := range a.Cookies() {
 					if c.Name == m.Cookie.Name {
 						n++
@@ -434,41 +422,41 @@ func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
 				}
 				return n
 			}
-			callback := b.step(b.authorize("/a"))
+			callback := b.Step(b.Authorize("/a"))
 			assert.Equal(t, http.StatusSeeOther, callback.StatusCode)
 			assert.Equal(t, 1, session(callback))
-			page := b.step("/a")
-			assert.Contains(t, page.body, "logged-in=true")
+			page := b.Step("/a")
+			assert.Contains(t, page.Text, "logged-in=true")
 			if form == "no LoadAndSave" {
 				assert.Equal(t, 0, session(page), "the browser knows it")
 			} else {
 				assert.Equal(t, 1, session(page), "scs sends it with every write")
 			}
-			b.post("/wechat/logout", url.Values{})
-			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+			b.Post("/wechat/logout", url.Values{})
+			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 		})
 	}
 }
 
 func TestSessionsEndByTheirLifetime(t *testing.T) {
-	s := newSite(t, WithLifetime(time.Hour))
-	b := s.browser()
-	b.visit("/a")
-	s.clock.Advance(59 * time.Minute)
-	assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-	s.clock.Advance(2 * time.Minute)
-	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+	s := authtest.NewSite(t, wechatauth.WithLifetime(time.Hour))
+	b := s.Browser()
+	b.Visit("/a")
+	s.Clock.Advance(59 * time.Minute)
+	assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
+	s.Clock.Advance(2 * time.Minute)
+	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 }
 
 func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithIdleTimeout(time.Hour))
-	b := s.browser()
-	b.visit("/a")
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithIdleTimeout(time.Hour))
+	b := s.Browser()
+	b.Visit("/a")
 	writes := func() (n int) {
 		for _, command := range redis.Commands(func() {
 			for range 20 {
-				b.step("/b")
+				b.Step("/b")
 			}
 		}) {
 			if !strings.HasPrefix(command, "GET") && !strings.HasPrefix(command, "PTTL") {
@@ -483,7 +471,7 @@ func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
 	// A twentieth of the timeout later by Redis's clock: three minutes are gone.
 	conn := redis.Pool().Get()
 	defer conn.Close()
-	key := s.storedAt(b.cookie(s.sessionCookie()).Value)
+	key := s.StoredAt(b.Cookie(s.SessionCookie()).Value)
 	_, err := conn.Do("PEXPIRE", key, (56 * time.Minute).Milliseconds())
 	require.NoError(t, err)
 	assert.Equal(t, 1, writes(), "one touch for twenty requests")
@@ -494,17 +482,17 @@ func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
 func TestAnIdleTimeoutIsOneTouchAlsoForRequestsAtTheSameTime(t *testing.T) {
 	const together = 6
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithIdleTimeout(time.Hour))
-	b := s.browser()
-	b.visit("/a")
-	key := s.storedAt(b.cookie(s.sessionCookie()).Value)
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithIdleTimeout(time.Hour))
+	b := s.Browser()
+	b.Visit("/a")
+	key := s.StoredAt(b.Cookie(s.SessionCookie()).Value)
 	touches := func() (n int) {
 		var loaded, answered sync.WaitGroup // all have loaded the session before the first of them saves it
 		loaded.Add(together)
-		s.handle("/img", func(http.ResponseWriter, *http.Request) { loaded.Done(); loaded.Wait() })
+		s.Handle("/img", func(http.ResponseWriter, *http.Request) { loaded.Done(); loaded.Wait() })
 		for _, command := range redis.Commands(func() {
 			for range together {
-				answered.Go(func() { b.step("/img") })
+				answered.Go(func() { b.Step("/img") })
 			}
 			answered.Wait()
 		}) {
@@ -518,27 +506,27 @@ func TestAnIdleTimeoutIsOneTouchAlsoForRequestsAtTheSameTime(t *testing.T) {
 	for range 2 {
 		redis.Do("PEXPIRE", key, (56 * time.Minute).Milliseconds())
 		assert.Equal(t, 1, touches())
-		s.clock.Advance(time.Hour / 20)
+		s.Clock.Advance(time.Hour / 20)
 	}
 }
 
 // A touch that did not work is tried again by the next request.
 func TestSessionEncryptionHidesTheIdentityFromTheStore(t *testing.T) {
 	redis := redistest.Start(t)
-	s := newSite(t, WithRedis(redis.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
-	b := s.browser()
-	assert.Contains(t, b.visit("/a").body, "logged-in=true")
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
+	b := s.Browser()
+	assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
 	conn := redis.Pool().Get()
 	defer conn.Close()
-	record, err := conn.Do("GET", s.storedAt(b.cookie(s.sessionCookie()).Value))
+	record, err := conn.Do("GET", s.StoredAt(b.Cookie(s.SessionCookie()).Value))
 	require.NoError(t, err)
 	assert.NotContains(t, string(record.([]byte)), "snsapi_base")
 }
 
 func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
-	s := newSite(t)
+	s := authtest.NewSite(t)
 	var failures []string
-	s.handle("/w", func(w http.ResponseWriter, r *http.Request) {
+	s.Handle("/w", func(w http.ResponseWriter, r *http.Request) {
 		for name, ok := range map[string]bool{
 			"Flusher":       is[http.Flusher](w),
 			"Hijacker":      is[http.Hijacker](w),
@@ -556,7 +544,7 @@ func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
 			failures = append(failures, err.Error())
 		}
 	})
-	s.browser().step("/w")
+	s.Browser().Step("/w")
 	assert.Empty(t, failures)
 }
 
@@ -574,18 +562,18 @@ func (w readingFrom) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func TestACopyReachesTheInnerWritersReadFrom(t *testing.T) {
-	s := newSite(t)
-	s.handle("/file", func(w http.ResponseWriter, r *http.Request) {
-		s.auth.Sessions().Put(r.Context(), "a", "b")
+	s := authtest.NewSite(t)
+	s.Handle("/file", func(w http.ResponseWriter, r *http.Request) {
+		s.Auth.Sessions().Put(r.Context(), "a", "b")
 		_, err := io.Copy(w, io.LimitReader(strings.NewReader("a file"), 6)) // no WriterTo, as with a file
 		assert.NoError(t, err)
 	})
-	routes, read := s.server.Config.Handler, int64(0)
-	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	routes, read := s.Server.Config.Handler, int64(0)
+	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		routes.ServeHTTP(readingFrom{w, &read}, r)
 	})
-	got := s.browser().step("/file")
-	assert.Equal(t, "a file", got.body)
+	got := s.Browser().Step("/file")
+	assert.Equal(t, "a file", got.Text)
 	assert.Len(t, got.Header["Set-Cookie"], 1)
 	assert.Equal(t, int64(6), read)
 }
@@ -593,9 +581,9 @@ func TestACopyReachesTheInnerWritersReadFrom(t *testing.T) {
 func is[T any](v any) bool { _, ok := v.(T); return ok }
 
 func TestAHijackedConnectionHasItsSessionSaved(t *testing.T) {
-	s := newSite(t)
-	s.handle("/ws", func(w http.ResponseWriter, r *http.Request) {
-		s.auth.Sessions().Put(r.Context(), "a", "b")
+	s := authtest.NewSite(t)
+	s.Handle("/ws", func(w http.ResponseWriter, r *http.Request) {
+		s.Auth.Sessions().Put(r.Context(), "a", "b")
 		conn, buf, err := w.(http.Hijacker).Hijack()
 		if err != nil {
 			return
@@ -604,11 +592,11 @@ func TestAHijackedConnectionHasItsSessionSaved(t *testing.T) {
 		_ = buf.Flush()
 		_ = conn.Close()
 	})
-	s.handle2("/get", func(w http.ResponseWriter, r *http.Request) {
-		_, _ = w.Write([]byte(s.auth.Sessions().GetString(r.Context(), "a")))
+	s.Handle2("/get", func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(s.Auth.Sessions().GetString(r.Context(), "a")))
 	})
-	b := s.browser()
-	b.visit("/a")
-	assert.Equal(t, "yes", b.step("/ws").Header.Get("X-Saved"))
-	assert.Equal(t, "b", b.step("/get").body)
+	b := s.Browser()
+	b.Visit("/a")
+	assert.Equal(t, "yes", b.Step("/ws").Header.Get("X-Saved"))
+	assert.Equal(t, "b", b.Step("/get").Text)
 }

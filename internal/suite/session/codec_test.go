@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"crypto/sha256"
@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/record"
 	"github.com/wechatauth/wechatauth/internal/redistest"
@@ -33,58 +35,58 @@ func (c firstCodec) Encode(deadline time.Time, values map[string]any) ([]byte, e
 func TestNobodyIsLoggedOutByAnUpgrade(t *testing.T) {
 	now := time.Now().Unix()
 	identities := map[string]string{
-		"of today": textOf(t, Identity{OpenID: aliceOpenID, UnionID: "unionid-1", Scope: client.ScopeUserInfo, Channel: ChannelWeChat, Nickname: "小明", LoginAt: time.Unix(now, 0)}),
+		"of today": textOf(t, wechatauth.Identity{OpenID: authtest.AliceOpenID, UnionID: "unionid-1", Scope: client.ScopeUserInfo, Channel: wechatauth.ChannelWeChat, Nickname: "小明", LoginAt: time.Unix(now, 0)}),
 	}
 	for codecName, codec := range map[string]scs.Codec{"scs's own codec": scs.GobCodec{}, "our first codec": firstCodec{}, "this codec": store.Codec{}} {
 		for identityName, text := range identities {
 			t.Run(codecName+", identity "+identityName, func(t *testing.T) {
 				m := store.NewMemory()
-				s := newSite(t, WithStore(m))
-				s.handle("/put", func(w http.ResponseWriter, r *http.Request) {
-					assert.Equal(t, []string{"book"}, s.auth.Sessions().Get(r.Context(), "cart"))
-					s.auth.Sessions().Put(r.Context(), "n", s.auth.Sessions().GetInt(r.Context(), "n")+1)
-					echo(w, r)
+				s := authtest.NewSite(t, wechatauth.WithStore(m))
+				s.Handle("/put", func(w http.ResponseWriter, r *http.Request) {
+					assert.Equal(t, []string{"book"}, s.Auth.Sessions().Get(r.Context(), "cart"))
+					s.Auth.Sessions().Put(r.Context(), "n", s.Auth.Sessions().GetInt(r.Context(), "n")+1)
+					authtest.Echo(w, r)
 				})
-				b, err := codec.Encode(s.clock.Now().Add(time.Hour), map[string]any{
+				b, err := codec.Encode(s.Clock.Now().Add(time.Hour), map[string]any{
 					identity.Key(wechattest.DefaultAppID): text, "cart": []string{"book"}, "n": 1,
 				})
 				require.NoError(t, err)
 				const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
-				require.NoError(t, m.Commit(session.HashToken(token), b, s.clock.Now().Add(time.Hour)))
-				visitor := s.browser()
-				visitor.setCookie(s.sessionCookie(), token)
+				require.NoError(t, m.Commit(session.HashToken(token), b, s.Clock.Now().Add(time.Hour)))
+				visitor := s.Browser()
+				visitor.SetCookie(s.SessionCookie(), token)
 
 				for range 2 {
-					assert.Contains(t, visitor.step("/a").body, "logged-in=true openid="+aliceOpenID+" nickname=小明 scope=snsapi_userinfo")
+					assert.Contains(t, visitor.Step("/a").Text, "logged-in=true openid="+authtest.AliceOpenID+" nickname=小明 scope=snsapi_userinfo")
 				}
 				kept, _, err := m.Find(session.HashToken(token))
 				require.NoError(t, err)
 				assert.Equal(t, b, kept, "a session that does not change is not written")
-				assert.Contains(t, visitor.step("/put").body, "logged-in=true")
+				assert.Contains(t, visitor.Step("/put").Text, "logged-in=true")
 				written, _, err := m.Find(session.HashToken(token))
 				require.NoError(t, err)
 				_, err = record.Open(written)
 				assert.NoError(t, err, "and one that does, in the new form")
-				assert.Contains(t, visitor.step("/profile").body, "logged-in=true openid="+aliceOpenID+" nickname=小明 scope=snsapi_userinfo")
-				assert.Zero(t, s.exchanges())
+				assert.Contains(t, visitor.Step("/profile").Text, "logged-in=true openid="+authtest.AliceOpenID+" nickname=小明 scope=snsapi_userinfo")
+				assert.Zero(t, s.Exchanges())
 			})
 		}
 	}
 }
 
-func textOf(t testing.TB, id Identity) string {
+func textOf(t testing.TB, id wechatauth.Identity) string {
 	t.Helper()
-	return encodeIdentity(id)
+	return authtest.EncodeIdentity(id)
 }
 
 func TestAnApplicationsOwnManagerCanUseTheCodec(t *testing.T) {
 	m := scs.New()
 	m.Store, m.Codec = store.NewMemory(), store.Codec{}
-	s := newSite(t, WithSessionManager(m))
-	b := s.browser()
-	b.visit("/a")
-	assert.Contains(t, b.step("/b").body, "logged-in=true openid="+aliceOpenID)
-	raw, found, err := m.Store.Find(b.cookie(m.Cookie.Name).Value)
+	s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
+	b := s.Browser()
+	b.Visit("/a")
+	assert.Contains(t, b.Step("/b").Text, "logged-in=true openid="+authtest.AliceOpenID)
+	raw, found, err := m.Store.Find(b.Cookie(m.Cookie.Name).Value)
 	require.NoError(t, err)
 	require.True(t, found)
 	_, err = record.Open(raw)
@@ -99,8 +101,8 @@ type sameIdentity struct {
 
 func TestASessionTakesFourTenthsOfGobsBytesAndLittleOfRedis(t *testing.T) {
 	gob.Register(sameIdentity{})
-	id := Identity{AppID: wechattest.DefaultAppID, OpenID: "oFakeOpenidForTests000000000", UnionID: "oFakeUnionidForTests00000000", Scope: client.ScopeBase, Channel: ChannelWeChat, LoginAt: time.Now()}
-	deadline := time.Now().Add(DefaultLifetime).UTC()
+	id := wechatauth.Identity{AppID: wechattest.DefaultAppID, OpenID: "oFakeOpenidForTests000000000", UnionID: "oFakeUnionidForTests00000000", Scope: client.ScopeBase, Channel: wechatauth.ChannelWeChat, LoginAt: time.Now()}
+	deadline := time.Now().Add(wechatauth.DefaultLifetime).UTC()
 	ours, err := store.Codec{}.Encode(deadline, map[string]any{identity.Key(id.AppID): textOf(t, id)})
 	require.NoError(t, err)
 	gobs, err := scs.GobCodec{}.Encode(deadline, map[string]any{"identity": sameIdentity{id.OpenID, id.UnionID, id.LoginAt}})

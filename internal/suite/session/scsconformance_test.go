@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -17,6 +17,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
@@ -63,30 +65,30 @@ import (
 
 // A shop is a site whose handlers use scs sessions, over one kind of store.
 type shop struct {
-	*site
+	*authtest.Site
 	m     *scs.SessionManager
 	redis *redistest.Server // nil in memory
 }
 
 // inEveryShop runs the test over each store. With the application's own manager
 // LoadWeChat loads and saves as with that of the wall.
-func inEveryShop(t *testing.T, test func(t *testing.T, s *shop), opts ...Option) {
+func inEveryShop(t *testing.T, test func(t *testing.T, s *shop), opts ...wechatauth.Option) {
 	server := redistest.Start(t)
-	own := func() Option {
+	own := func() wechatauth.Option {
 		m := scs.New()
-		m.Store = store.New(server.Pool(), store.WithTimeout(patience), store.WithPrefix("own:"))
-		return WithSessionManager(m)
+		m.Store = store.New(server.Pool(), store.WithTimeout(authtest.Patience), store.WithPrefix("own:"))
+		return wechatauth.WithSessionManager(m)
 	}
 	for name, kind := range map[string]struct {
 		redis *redistest.Server
-		opts  func() []Option
+		opts  func() []wechatauth.Option
 	}{
-		"in memory":  {nil, func() []Option { return nil }},
-		"over Redis": {server, func() []Option { return []Option{WithRedis(server.Pool())} }},
-		"sealed, over Redis": {server, func() []Option {
-			return []Option{WithRedis(server.Pool()), WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv"))}
+		"in memory":  {nil, func() []wechatauth.Option { return nil }},
+		"over Redis": {server, func() []wechatauth.Option { return []wechatauth.Option{wechatauth.WithRedis(server.Pool())} }},
+		"sealed, over Redis": {server, func() []wechatauth.Option {
+			return []wechatauth.Option{wechatauth.WithRedis(server.Pool()), wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv"))}
 		}},
-		"own manager over Redis": {server, func() []Option { return []Option{own()} }},
+		"own manager over Redis": {server, func() []wechatauth.Option { return []wechatauth.Option{own()} }},
 	} {
 		if name == "own manager over Redis" && len(opts) > 0 {
 			continue // its lifetimes are its own
@@ -95,8 +97,8 @@ func inEveryShop(t *testing.T, test func(t *testing.T, s *shop), opts ...Option)
 			if kind.redis != nil {
 				kind.redis.Do("FLUSHALL")
 			}
-			s := &shop{site: newSite(t, append(kind.opts(), opts...)...), redis: kind.redis}
-			s.m = s.auth.Sessions()
+			s := &shop{Site: authtest.NewSite(t, append(kind.opts(), opts...)...), redis: kind.redis}
+			s.m = s.Auth.Sessions()
 			s.serve()
 			test(t, s)
 		})
@@ -117,9 +119,9 @@ func (s *shop) serve(more ...func(mux map[string]http.HandlerFunc)) {
 			}
 			fmt.Fprint(w, value)
 		},
-		"/destroy": func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.t, s.m.Destroy(r.Context())) },
-		"/renew":   func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.t, s.m.RenewToken(r.Context())) },
-		"/clear":   func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.t, s.m.Clear(r.Context())) },
+		"/destroy": func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.T, s.m.Destroy(r.Context())) },
+		"/renew":   func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.T, s.m.RenewToken(r.Context())) },
+		"/clear":   func(w http.ResponseWriter, r *http.Request) { assert.NoError(s.T, s.m.Clear(r.Context())) },
 		"/remember": func(w http.ResponseWriter, r *http.Request) {
 			s.m.RememberMe(r.Context(), r.URL.RawQuery == "yes")
 			s.m.Put(r.Context(), "foo", "bar")
@@ -128,24 +130,24 @@ func (s *shop) serve(more ...func(mux map[string]http.HandlerFunc)) {
 	for _, f := range more {
 		f(pages)
 	}
-	mux := s.routes().(*http.ServeMux)
+	mux := s.Routes().(*http.ServeMux)
 	for path, page := range pages {
-		mux.Handle(path, s.auth.LoadWeChat(page))
+		mux.Handle(path, s.Auth.LoadWeChat(page))
 	}
-	s.server.Config.Handler = mux
+	s.Server.Config.Handler = mux
 }
 
-func (s *shop) token(b *browser) string {
-	if c := b.cookie(s.sessionCookie()); c != nil {
+func (s *shop) token(b *authtest.Browser) string {
+	if c := b.Cookie(s.SessionCookie()); c != nil {
 		return c.Value
 	}
 	return ""
 }
 
 // given is the session cookie that an answer sets; nil if none.
-func (s *shop) given(got answer) *http.Cookie {
+func (s *shop) given(got authtest.Answer) *http.Cookie {
 	for _, c := range got.Cookies() {
-		if c.Name == s.sessionCookie() {
+		if c.Name == s.SessionCookie() {
 			return c
 		}
 	}
@@ -154,7 +156,7 @@ func (s *shop) given(got answer) *http.Cookie {
 
 // pass lets time go by, for the application and for Redis.
 func (s *shop) pass(t *testing.T, d time.Duration) {
-	s.clock.Advance(d)
+	s.Clock.Advance(d)
 	if s.redis == nil {
 		return
 	}
@@ -169,122 +171,122 @@ func (s *shop) pass(t *testing.T, d time.Duration) {
 
 func TestScsAValueThatWasPutIsThereInLaterRequestsUnderOneToken(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b := s.browser()
-		put := b.step("/put")
+		b := s.Browser()
+		put := b.Step("/put")
 		require.NotNil(t, s.given(put))
 		first := s.token(b)
 		assert.Len(t, first, session.TokenLength)
 
-		got := b.step("/get")
-		assert.Equal(t, "bar", got.body)
+		got := b.Step("/get")
+		assert.Equal(t, "bar", got.Text)
 		assert.Nil(t, s.given(got), "what is only read gives no cookie")
-		b.step("/put?again")
+		b.Step("/put?again")
 		assert.Equal(t, first, s.token(b), "the token stays")
-		assert.Equal(t, "baragain", b.step("/get").body)
-		assert.Equal(t, http.StatusNotFound, s.browser().step("/get").StatusCode, "nobody else has it")
+		assert.Equal(t, "baragain", b.Step("/get").Text)
+		assert.Equal(t, http.StatusNotFound, s.Browser().Step("/get").StatusCode, "nobody else has it")
 	})
 }
 
 func TestScsEveryAnswerVariesByCookieOnce(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b := s.browser()
+		b := s.Browser()
 		for _, page := range []string{"/get", "/put", "/get", "/destroy", "/get"} {
-			assert.Equal(t, 1, varies(b.step(page).Header), page)
+			assert.Equal(t, 1, varies(b.Step(page).Header), page)
 		}
-		put := s.browser().step("/put")
+		put := s.Browser().Step("/put")
 		assert.Contains(t, put.Header["Cache-Control"], `no-cache="Set-Cookie"`)
 	})
 }
 
 func TestScsASessionEndsWithItsLifetimeHoweverMuchItIsUsed(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b := s.browser()
-		b.step("/put")
+		b := s.Browser()
+		b.Step("/put")
 		for range 5 {
 			s.pass(t, 11*time.Minute)
-			require.Equal(t, "bar", b.step("/get").body)
-			b.step("/put") // moves no deadline
+			require.Equal(t, "bar", b.Step("/get").Text)
+			b.Step("/put") // moves no deadline
 		}
 		s.pass(t, 6*time.Minute)
-		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
-	}, WithLifetime(time.Hour))
+		assert.Equal(t, http.StatusNotFound, b.Step("/get").StatusCode)
+	}, wechatauth.WithLifetime(time.Hour))
 }
 
 func TestScsASessionEndsWhenItIsNotUsedForTheIdleTimeout(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b := s.browser()
-		b.step("/put")
+		b := s.Browser()
+		b.Step("/put")
 		for range 3 {
 			s.pass(t, 8*time.Minute)
-			require.Equal(t, "bar", b.step("/get").body, "used in time")
+			require.Equal(t, "bar", b.Step("/get").Text, "used in time")
 		}
 		s.pass(t, 11*time.Minute)
-		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
-	}, WithIdleTimeout(10*time.Minute), WithLifetime(time.Hour))
+		assert.Equal(t, http.StatusNotFound, b.Step("/get").StatusCode)
+	}, wechatauth.WithIdleTimeout(10*time.Minute), wechatauth.WithLifetime(time.Hour))
 }
 
 func TestScsASessionEndsAtItsDeadlineAlsoWithAnIdleTimeout(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b := s.browser()
-		b.step("/put")
+		b := s.Browser()
+		b.Step("/put")
 		for range 6 {
 			s.pass(t, 9*time.Minute)
-			require.Equal(t, "bar", b.step("/get").body)
+			require.Equal(t, "bar", b.Step("/get").Text)
 		}
 		s.pass(t, 7*time.Minute)
-		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
-	}, WithIdleTimeout(10*time.Minute), WithLifetime(time.Hour))
+		assert.Equal(t, http.StatusNotFound, b.Step("/get").StatusCode)
+	}, wechatauth.WithIdleTimeout(10*time.Minute), wechatauth.WithLifetime(time.Hour))
 }
 
 func TestScsADestroyedSessionIsGoneWithItsCookie(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b, copied := s.browser(), s.browser()
-		b.step("/put")
-		copied.setCookie(s.sessionCookie(), s.token(b))
+		b, copied := s.Browser(), s.Browser()
+		b.Step("/put")
+		copied.SetCookie(s.SessionCookie(), s.token(b))
 
-		gone := s.given(b.step("/destroy"))
+		gone := s.given(b.Step("/destroy"))
 		require.NotNil(t, gone)
 		assert.Empty(t, gone.Value)
 		assert.Negative(t, gone.MaxAge)
 		assert.Equal(t, int64(1), gone.Expires.Unix())
-		assert.Equal(t, http.StatusNotFound, b.step("/get").StatusCode)
-		assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode, "the record is gone too")
+		assert.Equal(t, http.StatusNotFound, b.Step("/get").StatusCode)
+		assert.Equal(t, http.StatusNotFound, copied.Step("/get").StatusCode, "the record is gone too")
 	})
 }
 
 func TestScsARenewedTokenHasTheValuesAndTheOldOneNothing(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		b, copied := s.browser(), s.browser()
-		b.step("/put")
+		b, copied := s.Browser(), s.Browser()
+		b.Step("/put")
 		old := s.token(b)
-		copied.setCookie(s.sessionCookie(), old)
+		copied.SetCookie(s.SessionCookie(), old)
 
-		b.step("/renew")
+		b.Step("/renew")
 		assert.NotEqual(t, old, s.token(b))
-		assert.Equal(t, "bar", b.step("/get").body)
-		assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode)
+		assert.Equal(t, "bar", b.Step("/get").Text)
+		assert.Equal(t, http.StatusNotFound, copied.Step("/get").StatusCode)
 	})
 }
 
 func TestScsRememberMeMakesTheCookieOutliveTheBrowser(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		s.m.Cookie.Persist = false
-		b := s.browser()
-		lasts := func(got answer) bool {
+		b := s.Browser()
+		lasts := func(got authtest.Answer) bool {
 			c := s.given(got)
 			require.NotNil(t, c, "what changes the cookie sends it")
 			assert.Equal(t, c.MaxAge > 0, !c.Expires.IsZero())
 			return c.MaxAge > 0
 		}
-		assert.False(t, lasts(b.step("/put")))
-		assert.True(t, lasts(b.step("/remember?yes")))
-		assert.False(t, lasts(b.step("/remember?no")))
+		assert.False(t, lasts(b.Step("/put")))
+		assert.True(t, lasts(b.Step("/remember?yes")))
+		assert.False(t, lasts(b.Step("/remember?no")))
 	})
 }
 
 func TestScsAPersistentCookieLastsAsLongAsItsRecord(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
-		c := s.given(s.browser().step("/put"))
+		c := s.given(s.Browser().Step("/put"))
 		assert.InDelta(t, s.m.Lifetime.Seconds(), float64(c.MaxAge), 5)
 	})
 }
@@ -292,7 +294,7 @@ func TestScsAPersistentCookieLastsAsLongAsItsRecord(t *testing.T) {
 func TestScsIterateVisitsEverySessionAndStopsAtAnError(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		for n := range 3 {
-			s.browser().step(fmt.Sprintf("/put?%d", n))
+			s.Browser().Step(fmt.Sprintf("/put?%d", n))
 		}
 		var found []string
 		require.NoError(t, s.m.Iterate(context.Background(), func(ctx context.Context) error {
@@ -311,7 +313,7 @@ func TestScsIterateVisitsEverySessionAndStopsAtAnError(t *testing.T) {
 		require.NoError(t, s.m.Iterate(context.Background(), func(context.Context) error { found = append(found, "one"); return nil }))
 		assert.Empty(t, found)
 
-		s.browser().step("/put")
+		s.Browser().Step("/put")
 		stop := errors.New("stop")
 		assert.ErrorIs(t, s.m.Iterate(context.Background(), func(context.Context) error { return stop }), stop)
 	})
@@ -333,12 +335,12 @@ func TestScsAHandlerFlushesAndHijacks(t *testing.T) {
 				}
 			}
 		})
-		b := s.browser()
-		got := b.step("/flush")
-		assert.Equal(t, "later", got.body)
+		b := s.Browser()
+		got := b.Step("/flush")
+		assert.Equal(t, "later", got.Text)
 		assert.NotNil(t, s.given(got), "the cookie left with the headers")
-		assert.Equal(t, "flushed", b.step("/get").body)
-		assert.Equal(t, "ok", b.step("/hijack").body)
+		assert.Equal(t, "flushed", b.Step("/get").Text)
+		assert.Equal(t, "ok", b.Step("/hijack").Text)
 	})
 }
 
@@ -349,9 +351,10 @@ func (s *shop) session(t *testing.T, token string) context.Context {
 	if token != "" {
 		r.AddCookie(&http.Cookie{Name: s.m.Cookie.Name, Value: token})
 	}
-	v, err := s.auth.home.load(r)
-	require.NoError(t, err)
-	return v.Context()
+	var ctx context.Context
+	s.Auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })).ServeHTTP(httptest.NewRecorder(), r)
+	require.NotNil(t, ctx)
+	return ctx
 }
 
 // stored commits a session with values and loads it again.
@@ -510,9 +513,9 @@ func TestScsAContextWithoutASessionPanics(t *testing.T) {
 // elsewhere is the context of a handler behind another wall.
 func (s *shop) elsewhere(t *testing.T) (ctx context.Context) {
 	t.Helper()
-	other := newSite(t)
-	other.handle("/ctx", func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })
-	other.browser().step("/ctx")
+	other := authtest.NewSite(t)
+	other.Handle("/ctx", func(_ http.ResponseWriter, r *http.Request) { ctx = r.Context() })
+	other.Browser().Step("/ctx")
 	require.NotNil(t, ctx)
 	return ctx
 }
@@ -521,7 +524,7 @@ func TestScsARecordThatIsNoSessionIsAnError(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		token := strings.Repeat("n", session.TokenLength)
 		for _, record := range []string{"", "no session"} {
-			require.NoError(t, s.m.Store.Commit(s.auth.sessions.StoreKey(token), []byte(record), s.clock.Now().Add(time.Hour)))
+			require.NoError(t, s.m.Store.Commit(s.StoreKey(token), []byte(record), s.Clock.Now().Add(time.Hour)))
 			_, err := s.m.Load(context.Background(), token)
 			assert.Error(t, err, "%q", record)
 		}
@@ -541,7 +544,7 @@ func TestScsWhatIsPutIsThereAtOnceAndChangesTheSession(t *testing.T) {
 func TestScsADeadlineCanBeMovedAndAPastOneEndsTheSession(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		ctx, token := s.stored(t, map[string]any{"foo": "bar"})
-		until := s.clock.Now().Add(time.Minute).UTC().Truncate(time.Second)
+		until := s.Clock.Now().Add(time.Minute).UTC().Truncate(time.Second)
 		s.m.SetDeadline(ctx, until)
 		assert.Equal(t, scs.Modified, s.m.Status(ctx))
 		_, expiry, err := s.m.Commit(ctx)
@@ -550,7 +553,7 @@ func TestScsADeadlineCanBeMovedAndAPastOneEndsTheSession(t *testing.T) {
 		ctx = s.session(t, token)
 		assert.True(t, until.Equal(s.m.Deadline(ctx)))
 
-		s.m.SetDeadline(ctx, s.clock.Now().Add(-time.Hour))
+		s.m.SetDeadline(ctx, s.Clock.Now().Add(-time.Hour))
 		if _, _, err = s.m.Commit(ctx); err != nil {
 			require.ErrorIs(t, err, session.ErrGone)
 		}
@@ -576,57 +579,57 @@ func TestScsMergedSessionsAreOne(t *testing.T) {
 func TestScsTokensAreHashedInTheStore(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		s.m.HashTokenInStore = true
-		b, copied := s.browser(), s.browser()
-		b.step("/put")
+		b, copied := s.Browser(), s.Browser()
+		b.Step("/put")
 		if s.redis != nil {
 			keys, err := redis.Strings(s.redis.Do("KEYS", "*"), nil)
 			require.NoError(t, err)
 			require.Len(t, keys, 1)
 			assert.NotContains(t, keys[0], s.token(b))
 			assert.Contains(t, keys[0], session.HashToken(s.token(b)))
-			copied.setCookie(s.sessionCookie(), session.HashToken(s.token(b)))
-			assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode, "what the store has is no cookie")
+			copied.SetCookie(s.SessionCookie(), session.HashToken(s.token(b)))
+			assert.Equal(t, http.StatusNotFound, copied.Step("/get").StatusCode, "what the store has is no cookie")
 		}
-		assert.Equal(t, "bar", b.step("/get").body)
-		b.step("/renew")
-		assert.Equal(t, "bar", b.step("/get").body)
-		b.step("/put?again")
-		assert.Equal(t, "baragain", b.step("/get").body)
-		copied.setCookie(s.sessionCookie(), s.token(b))
-		b.step("/destroy")
-		assert.Equal(t, http.StatusNotFound, copied.step("/get").StatusCode)
+		assert.Equal(t, "bar", b.Step("/get").Text)
+		b.Step("/renew")
+		assert.Equal(t, "bar", b.Step("/get").Text)
+		b.Step("/put?again")
+		assert.Equal(t, "baragain", b.Step("/get").Text)
+		copied.SetCookie(s.SessionCookie(), s.token(b))
+		b.Step("/destroy")
+		assert.Equal(t, http.StatusNotFound, copied.Step("/get").StatusCode)
 
 		// A login and its end, by visitor and by operator.
-		visitor := s.browser()
-		require.Contains(t, visitor.visit("/a").body, "logged-in=true")
-		n, err := s.auth.RevokeUser(context.Background(), s.auth.home.official.appID, aliceOpenID)
+		visitor := s.Browser()
+		require.Contains(t, visitor.Visit("/a").Text, "logged-in=true")
+		n, err := s.Auth.RevokeUser(context.Background(), s.AppID, authtest.AliceOpenID)
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
-		assert.Equal(t, http.StatusUnauthorized, visitor.fetch(http.MethodGet, "/a").StatusCode)
+		assert.Equal(t, http.StatusUnauthorized, visitor.Fetch(http.MethodGet, "/a").StatusCode)
 	})
 }
 
 func TestScsAnApplicationsErrorFuncIsAskedByItsOwnLoadAndSaveOnly(t *testing.T) {
 	server := redistest.Start(t)
 	m := scs.New()
-	m.Store = store.New(server.Pool(), store.WithTimeout(patience))
+	m.Store = store.New(server.Pool(), store.WithTimeout(authtest.Patience))
 	calls := 0
 	m.ErrorFunc = func(w http.ResponseWriter, _ *http.Request, err error) {
 		calls++
 		assert.Error(t, err)
 		http.Error(w, "own", http.StatusTeapot)
 	}
-	s := newSite(t, WithSessionManager(m))
-	mux := s.routes().(*http.ServeMux)
-	mux.Handle("/own", m.LoadAndSave(http.HandlerFunc(echo)))
-	s.server.Config.Handler = mux
-	b := s.browser()
-	b.visit("/a")
+	s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
+	mux := s.Routes().(*http.ServeMux)
+	mux.Handle("/own", m.LoadAndSave(http.HandlerFunc(authtest.Echo)))
+	s.Server.Config.Handler = mux
+	b := s.Browser()
+	b.Visit("/a")
 	server.Stop()
 
-	assert.Equal(t, http.StatusTeapot, b.step("/own").StatusCode)
+	assert.Equal(t, http.StatusTeapot, b.Step("/own").StatusCode)
 	assert.Equal(t, 1, calls)
-	assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode, "the wall has an answer of its own")
+	assert.Equal(t, http.StatusServiceUnavailable, b.Step("/a").StatusCode, "the wall has an answer of its own")
 	assert.Equal(t, 1, calls)
 }
 
@@ -636,7 +639,7 @@ func TestARequestThatMergesSessionsRevivesNone(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		_, lost := s.stored(t, map[string]any{"cart": "full"})
 		ctx, token := s.stored(t, map[string]any{"foo": "bar"})
-		_, err := guardOf(s.auth).DropCtx(context.Background(), s.auth.sessions.StoreKey(token))
+		_, err := guardOf(s.Auth).DropCtx(context.Background(), s.StoreKey(token))
 		require.NoError(t, err, "a logout elsewhere")
 		require.NoError(t, s.m.MergeSession(ctx, lost))
 		_, _, err = s.m.Commit(ctx)
@@ -653,19 +656,19 @@ func TestASessionThatTheApplicationMovedEndsWithItsUser(t *testing.T) {
 			inEveryShop(t, func(t *testing.T, s *shop) {
 				s.serve(func(pages map[string]http.HandlerFunc) {
 					pages["/extend"] = func(_ http.ResponseWriter, r *http.Request) {
-						s.m.SetDeadline(r.Context(), s.clock.Now().Add(90*24*time.Hour))
+						s.m.SetDeadline(r.Context(), s.Clock.Now().Add(90*24*time.Hour))
 					}
 				})
-				b := s.browser()
-				require.Contains(t, b.visit("/a").body, "logged-in=true")
-				b.step(page)
+				b := s.Browser()
+				require.Contains(t, b.Visit("/a").Text, "logged-in=true")
+				b.Step(page)
 				if page == "/extend" {
 					s.pass(t, 60*24*time.Hour)
 				}
-				require.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-				_, err := s.auth.RevokeUser(context.Background(), s.auth.home.official.appID, aliceOpenID)
+				require.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
+				_, err := s.Auth.RevokeUser(context.Background(), s.AppID, authtest.AliceOpenID)
 				require.NoError(t, err)
-				assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+				assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 			})
 		})
 	}
@@ -674,10 +677,22 @@ func TestASessionThatTheApplicationMovedEndsWithItsUser(t *testing.T) {
 // forgetAll deletes every session of the shop's store.
 func (s *shop) forgetAll(t *testing.T) {
 	t.Helper()
-	all, err := guardOf(s.auth).AllCtx(context.Background())
+	all, err := guardOf(s.Auth).AllCtx(context.Background())
 	require.NoError(t, err)
 	for key := range all {
-		_, err := guardOf(s.auth).DropCtx(context.Background(), key)
+		_, err := guardOf(s.Auth).DropCtx(context.Background(), key)
 		require.NoError(t, err)
 	}
+}
+
+// varies is how often the answer says that it depends on the cookies.
+func varies(h http.Header) (n int) {
+	for _, line := range h["Vary"] {
+		for field := range strings.SplitSeq(line, ",") {
+			if strings.EqualFold(strings.TrimSpace(field), "Cookie") {
+				n++
+			}
+		}
+	}
+	return n
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"bytes"
@@ -15,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -25,27 +27,27 @@ import (
 // wreck is a site with one session in its store, of which damaged copies are
 // made.
 type wreck struct {
-	*site
+	*authtest.Site
 	memory *store.Memory
 	cookie *http.Cookie
 	record []byte
-	events []Event // of the requests that came one after the other
+	events []wechatauth.Event // of the requests that came one after the other
 }
 
 // Observe implements Observer.
-func (w *wreck) Observe(_ context.Context, e Event) { w.events = append(w.events, e) }
+func (w *wreck) Observe(_ context.Context, e wechatauth.Event) { w.events = append(w.events, e) }
 
 func newWreck(t *testing.T) *wreck {
 	w := &wreck{memory: store.NewMemory()}
-	w.site = newSite(t, WithStore(w.memory), WithObserver(w), WithLogger(slog.New(slog.DiscardHandler)))
-	w.handle("/put", func(_ http.ResponseWriter, r *http.Request) {
-		w.auth.Sessions().Put(r.Context(), "cart", []string{"book", "pen"})
-		w.auth.Sessions().Put(r.Context(), "n", 3)
+	w.Site = authtest.NewSite(t, wechatauth.WithStore(w.memory), wechatauth.WithObserver(w), wechatauth.WithLogger(slog.New(slog.DiscardHandler)))
+	w.Handle("/put", func(_ http.ResponseWriter, r *http.Request) {
+		w.Auth.Sessions().Put(r.Context(), "cart", []string{"book", "pen"})
+		w.Auth.Sessions().Put(r.Context(), "n", 3)
 	})
-	b := w.browser()
-	require.Contains(t, b.visit("/a").body, "logged-in=true")
-	b.step("/put")
-	w.cookie = b.cookie(w.sessionCookie())
+	b := w.Browser()
+	require.Contains(t, b.Visit("/a").Text, "logged-in=true")
+	b.Step("/put")
+	w.cookie = b.Cookie(w.SessionCookie())
 	var found bool
 	var err error
 	w.record, found, err = w.memory.Find(session.HashToken(w.cookie.Value))
@@ -57,13 +59,13 @@ func newWreck(t *testing.T) *wreck {
 
 // request brings the session's cookie.
 func (w *wreck) request() *http.Request {
-	r := httptest.NewRequest(http.MethodGet, w.server.URL+"/public", nil)
+	r := httptest.NewRequest(http.MethodGet, w.Server.URL+"/public", nil)
 	r.AddCookie(&http.Cookie{Name: w.cookie.Name, Value: w.cookie.Value})
 	return r
 }
 
 func (w *wreck) put(record []byte) {
-	require.NoError(w.t, w.memory.Commit(session.HashToken(w.cookie.Value), record, time.Now().Add(time.Hour)))
+	require.NoError(w.T, w.memory.Commit(session.HashToken(w.cookie.Value), record, time.Now().Add(time.Hour)))
 }
 
 // load loads the session of a damaged record as the gate does, and reports
@@ -71,24 +73,30 @@ func (w *wreck) put(record []byte) {
 func (w *wreck) load(record []byte) (told bool) {
 	w.events = nil
 	w.put(record)
-	v, err := w.auth.home.load(w.request())
-	require.NoError(w.t, err, "damage is no trouble of the store")
-	if !v.LoggedIn {
-		if v.Brought != session.Damaged {
+	var id wechatauth.Identity
+	loggedIn, served := false, false
+	w.Auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		served = true
+		if id, loggedIn = wechatauth.IdentityFromContext(r.Context()); loggedIn {
+			w.Auth.Sessions().Put(r.Context(), "a", "b") // no session is without its map
+		}
+	})).ServeHTTP(httptest.NewRecorder(), w.request())
+	require.True(w.T, served, "damage is no trouble of the store")
+	if !loggedIn {
+		if !slices.ContainsFunc(w.events, func(e wechatauth.Event) bool { return e.Reason == wechatauth.ReasonSessionCorrupt }) {
 			// A piece of it that is a record of its own, of a session that has
 			// ended: nothing comes of it.
-			deadline, _, err := w.auth.Sessions().Codec.Decode(record)
-			require.NoError(w.t, err, "%x", record)
-			require.True(w.t, deadline.Before(time.Now()), "%x", record)
+			deadline, _, err := w.Auth.Sessions().Codec.Decode(record)
+			require.NoError(w.T, err, "%x", record)
+			require.True(w.T, deadline.Before(time.Now()), "%x", record)
 			return true
 		}
 		_, there, err := w.memory.Find(session.HashToken(w.cookie.Value))
-		require.NoError(w.t, err)
-		require.False(w.t, there, "the record stays: %x", record)
+		require.NoError(w.T, err)
+		require.False(w.T, there, "the record stays: %x", record)
 		return true
 	}
-	require.Equal(w.t, aliceOpenID, v.Identity.OpenID, "%x", record)
-	w.auth.Sessions().Put(v.Context(), "a", "b") // no session is without its map
+	require.Equal(w.T, authtest.AliceOpenID, id.OpenID, "%x", record)
 	return false
 }
 
@@ -100,7 +108,7 @@ const maxDamage = 64 << 10
 // for all is little for each.
 func (w *wreck) loadAll(copies [][]byte) (told int) {
 	for batch := range slices.Chunk(copies, 8) {
-		allocated := allocatedBy(func() {
+		allocated := authtest.AllocatedBy(func() {
 			for _, c := range batch {
 				if w.load(c) {
 					told++
@@ -111,7 +119,7 @@ func (w *wreck) loadAll(copies [][]byte) (told int) {
 			continue
 		}
 		for _, c := range batch {
-			require.LessOrEqual(w.t, allocatedBy(func() { w.load(c) }), uint64(maxDamage), "%x", c)
+			require.LessOrEqual(w.T, authtest.AllocatedBy(func() { w.load(c) }), uint64(maxDamage), "%x", c)
 		}
 	}
 	return told
@@ -182,7 +190,7 @@ func TestAHundredThousandMutationsOfARecordAreHealedAndCostLittle(t *testing.T) 
 	w := newWreck(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	total := 100_000
-	if underRace {
+	if authtest.UnderRace {
 		total = 10_000
 	}
 	told, same := 0, 0
@@ -206,9 +214,9 @@ func TestAHundredThousandMutationsOfARecordAreHealedAndCostLittle(t *testing.T) 
 // session; the reason, once; and nothing is left in the store.
 func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
 	w := newWreck(t)
-	w.handle("/visits", func(rw http.ResponseWriter, r *http.Request) {
-		w.auth.Sessions().Put(r.Context(), "visits", "1")
-		echo(rw, r)
+	w.Handle("/visits", func(rw http.ResponseWriter, r *http.Request) {
+		w.Auth.Sessions().Put(r.Context(), "visits", "1")
+		authtest.Echo(rw, r)
 	})
 	random := rand.New(rand.NewPCG(5, 6))
 	copies := slices.Concat(truncations(w.record)[1:20], flips(w.record)[:64])
@@ -221,27 +229,27 @@ func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
 		}
 		w.events = nil
 		w.put(c)
-		b := w.browser()
-		b.setCookie(w.cookie.Name, w.cookie.Value)
+		b := w.Browser()
+		b.SetCookie(w.cookie.Name, w.cookie.Value)
 		page := []string{"/public", "/visits"}[n%2]
-		got := b.step(page)
+		got := b.Step(page)
 		require.Equal(t, http.StatusOK, got.StatusCode, "%x", c)
-		require.Contains(t, got.body, "logged-in=false")
+		require.Contains(t, got.Text, "logged-in=false")
 		_, there, err := w.memory.Find(session.HashToken(w.cookie.Value))
 		require.NoError(t, err)
 		require.False(t, there)
 		reasons := 0
 		for _, e := range w.events {
-			if e.Reason == ReasonSessionCorrupt {
+			if e.Reason == wechatauth.ReasonSessionCorrupt {
 				reasons++
 			}
 		}
 		require.Equal(t, 1, reasons, fmt.Sprintf("%x", c))
-		if now := b.cookie(w.cookie.Name); page == "/public" {
+		if now := b.Cookie(w.cookie.Name); page == "/public" {
 			require.Nil(t, now)
 		} else {
 			require.NotEqual(t, w.cookie.Value, now.Value)
 		}
-		require.Equal(t, http.StatusOK, b.step(page).StatusCode)
+		require.Equal(t, http.StatusOK, b.Step(page).StatusCode)
 	}
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -21,12 +22,12 @@ import (
 
 // renewing is a site with a page that gives the session a new token, and then
 // does more.
-func renewing(t *testing.T, form string, more func(w http.ResponseWriter)) (*site, *faultyStore) {
-	var st *faultyStore
-	s := newSite(t, withFaultyStore(&st))
-	m := s.auth.Sessions()
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.server.Config.Handler = loaders[form](m, s.auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+func renewing(t *testing.T, form string, more func(w http.ResponseWriter)) (*authtest.Site, *authtest.FaultyStore) {
+	var st *authtest.FaultyStore
+	s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+	m := s.Auth.Sessions()
+	s.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Server.Config.Handler = authtest.Loaders[form](m, s.Auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/renew":
 			m.Put(r.Context(), "put", "with it")
@@ -36,7 +37,7 @@ func renewing(t *testing.T, form string, more func(w http.ResponseWriter)) (*sit
 			assert.NoError(t, m.Destroy(r.Context()))
 			more(w)
 		}
-		echo(w, r)
+		authtest.Echo(w, r)
 	}))
 	return s, st
 }
@@ -44,116 +45,116 @@ func renewing(t *testing.T, form string, more func(w http.ResponseWriter)) (*sit
 func goesOn(http.ResponseWriter) {}
 
 func TestARenewedTokenTakesThePlaceOfTheOldOneWhoeverLoadsTheSession(t *testing.T) {
-	for form := range loaders {
+	for form := range authtest.Loaders {
 		t.Run(form, func(t *testing.T) {
 			s, _ := renewing(t, form, goesOn)
-			b := s.loggedIn(aliceOpenID)
-			old := b.cookie(s.sessionCookie()).Value
+			b := s.LoggedIn(authtest.AliceOpenID)
+			old := b.Cookie(s.SessionCookie()).Value
 
-			got := b.step("/renew")
+			got := b.Step("/renew")
 
 			require.Equal(t, http.StatusOK, got.StatusCode)
 			assert.Len(t, got.Cookies(), 1)
-			assert.NotEqual(t, old, b.cookie(s.sessionCookie()).Value)
-			assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-			assert.Equal(t, "with it", b.stored()["put"])
-			assert.Equal(t, http.StatusUnauthorized, s.holding(s.sessionCookie(), old).fetch(http.MethodGet, "/a").StatusCode)
-			n, err := s.auth.RevokeUser(context.Background(), wechattest.DefaultAppID, aliceOpenID)
+			assert.NotEqual(t, old, b.Cookie(s.SessionCookie()).Value)
+			assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, "with it", stored(b)["put"])
+			assert.Equal(t, http.StatusUnauthorized, s.Holding(s.SessionCookie(), old).Fetch(http.MethodGet, "/a").StatusCode)
+			n, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, authtest.AliceOpenID)
 			require.NoError(t, err)
 			assert.Positive(t, n)
-			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode, "the index has the new one")
+			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "the index has the new one")
 		})
 	}
 }
 
 func TestANewTokenThatCannotBeSavedCostsNoLogin(t *testing.T) {
-	for form := range loaders {
+	for form := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // saves as scs does
 		}
 		for _, step := range []string{"commit", "drop"} {
 			t.Run(form+", "+step, func(t *testing.T) {
 				s, st := renewing(t, form, goesOn)
-				b := s.loggedIn(aliceOpenID)
-				st.fail(step, failing)
-				got := b.step("/renew")
-				st.fail(step, nil)
+				b := s.LoggedIn(authtest.AliceOpenID)
+				st.Fail(step, authtest.Failing)
+				got := b.Step("/renew")
+				st.Fail(step, nil)
 				assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
 				assert.Empty(t, got.Header["Set-Cookie"])
-				assert.NotContains(t, got.body, "url=/renew")
-				assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
+				assert.NotContains(t, got.Text, "url=/renew")
+				assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
 			})
 		}
 	}
 }
 
 func TestAPanicAfterANewTokenCostsNoLogin(t *testing.T) {
-	for form := range loaders {
+	for form := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // saves as scs does
 		}
 		t.Run(form, func(t *testing.T) {
 			s, _ := renewing(t, form, func(http.ResponseWriter) { panic("because the test says so") })
-			b := s.loggedIn(aliceOpenID)
-			assert.Error(t, b.tryStep(s.auth.home.base.String()+"/renew"))
-			assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-			assert.NotContains(t, b.stored(), "put")
+			b := s.LoggedIn(authtest.AliceOpenID)
+			assert.Error(t, b.TryStep(s.Base.String()+"/renew"))
+			assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
+			assert.NotContains(t, stored(b), "put")
 
-			assert.Error(t, b.tryStep(s.auth.home.base.String()+"/destroy"))
-			assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode, "what was ended is ended")
+			assert.Error(t, b.TryStep(s.Base.String()+"/destroy"))
+			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "what was ended is ended")
 		})
 	}
 }
 
 func TestASessionThatCannotBeDeletedIsNotSaidToHaveEnded(t *testing.T) {
-	for form := range loaders {
+	for form := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // saves as scs does
 		}
 		t.Run(form, func(t *testing.T) {
 			s, st := renewing(t, form, goesOn)
-			b := s.loggedIn(aliceOpenID)
-			st.fail("drop", failing)
-			got := b.step("/destroy")
-			st.fail("drop", nil)
+			b := s.LoggedIn(authtest.AliceOpenID)
+			st.Fail("drop", authtest.Failing)
+			got := b.Step("/destroy")
+			st.Fail("drop", nil)
 			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
-			assert.NotContains(t, got.body, "url=/destroy")
+			assert.NotContains(t, got.Text, "url=/destroy")
 			if form != "LoadAndSave outside" { // scs takes the cookie away whatever the answer is
 				assert.Empty(t, got.Header["Set-Cookie"])
-				assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
+				assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
 			}
 
-			b = s.loggedIn(aliceOpenID)
-			got = b.step("/destroy")
+			b = s.LoggedIn(authtest.AliceOpenID)
+			got = b.Step("/destroy")
 			assert.Equal(t, http.StatusOK, got.StatusCode)
 			assert.Len(t, got.Cookies(), 1)
-			assert.Nil(t, b.cookie(s.sessionCookie()))
+			assert.Nil(t, b.Cookie(s.SessionCookie()))
 		})
 	}
 }
 
 // A handler may end the session in the middle of a long answer.
 func TestASessionThatIsDestroyedAfterTheAnswerBeganEndsAtOnce(t *testing.T) {
-	s := newSite(t)
-	m := s.auth.Sessions()
+	s := authtest.NewSite(t)
+	m := s.Auth.Sessions()
 	var token string
-	s.handle("/late", func(w http.ResponseWriter, r *http.Request) {
+	s.Handle("/late", func(w http.ResponseWriter, r *http.Request) {
 		assert.NoError(t, http.NewResponseController(w).Flush())
 		assert.NoError(t, m.Destroy(r.Context()))
 		_, found, err := m.Store.Find(session.HashToken(token))
 		assert.NoError(t, err)
 		assert.False(t, found)
 	})
-	b := s.loggedIn(aliceOpenID)
-	token = b.cookie(s.sessionCookie()).Value
-	b.step("/late")
-	assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode)
+	b := s.LoggedIn(authtest.AliceOpenID)
+	token = b.Cookie(s.SessionCookie()).Value
+	b.Step("/late")
+	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 }
 
 // A late reader has the session of the browser that has just logged in. It is not
 // his to write, to renew or to give a cookie for.
 func TestALateReaderWhoseHandlerWritesCostsNoLogin(t *testing.T) {
-	for form, wrap := range loaders {
+	for form, wrap := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // scs knows no grace
 		}
@@ -163,29 +164,29 @@ func TestALateReaderWhoseHandlerWritesCostsNoLogin(t *testing.T) {
 			"destroy": func(m *scs.SessionManager, r *http.Request) { assert.NoError(t, m.Destroy(r.Context())) },
 		} {
 			t.Run(form+", "+what, func(t *testing.T) {
-				s := newSite(t)
-				m := s.auth.Sessions()
-				b := s.browser()
-				b.visit("/a")
-				old := b.cookie(s.sessionCookie()).Value
-				b.allow(b.post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
-				s.server.Config.Handler = wrap(m, s.auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				s := authtest.NewSite(t)
+				m := s.Auth.Sessions()
+				b := s.Browser()
+				b.Visit("/a")
+				old := b.Cookie(s.SessionCookie()).Value
+				b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+				s.Server.Config.Handler = wrap(m, s.Auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/write" {
 						write(m, r)
 					}
-					echo(w, r)
+					authtest.Echo(w, r)
 				}))
 
-				got := s.holding(s.sessionCookie(), old).step("/write")
+				got := s.Holding(s.SessionCookie(), old).Step("/write")
 
 				assert.Equal(t, http.StatusOK, got.StatusCode)
 				if what == "destroy" {
-					assert.Equal(t, http.StatusUnauthorized, b.fetch(http.MethodGet, "/a").StatusCode, "it is the visitor's wish")
+					assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "it is the visitor's wish")
 					return
 				}
 				assert.Empty(t, got.Header["Set-Cookie"])
-				assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
-				assert.NotContains(t, b.stored(), "late")
+				assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
+				assert.NotContains(t, stored(b), "late")
 			})
 		}
 	}
@@ -194,24 +195,24 @@ func TestALateReaderWhoseHandlerWritesCostsNoLogin(t *testing.T) {
 func TestASessionIsNotSaidToHaveEndedWhileTheStoreIsDown(t *testing.T) {
 	for name, nested := range map[string]bool{"one gate": false, "two": true} {
 		t.Run(name, func(t *testing.T) {
-			var st *faultyStore
-			s := newSite(t, withFaultyStore(&st))
+			var st *authtest.FaultyStore
+			s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
 			page := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				assert.NoError(t, s.auth.Sessions().Destroy(r.Context()))
+				assert.NoError(t, s.Auth.Sessions().Destroy(r.Context()))
 				_, _ = w.Write([]byte("you are logged out"))
 			}))
 			if nested {
-				page = s.auth.LoadWeChat(page)
+				page = s.Auth.LoadWeChat(page)
 			}
-			s.handle("/bye", page.ServeHTTP)
-			b := s.loggedIn(aliceOpenID)
-			st.fail("find", failing)
-			got := b.step("/bye")
-			st.fail("find", nil)
+			s.Handle("/bye", page.ServeHTTP)
+			b := s.LoggedIn(authtest.AliceOpenID)
+			st.Fail("find", authtest.Failing)
+			got := b.Step("/bye")
+			st.Fail("find", nil)
 			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
-			assert.NotContains(t, got.body, "you are logged out")
+			assert.NotContains(t, got.Text, "you are logged out")
 			assert.Empty(t, got.Header["Set-Cookie"])
-			assert.Equal(t, http.StatusOK, b.fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
 		})
 	}
 }

@@ -1,4 +1,4 @@
-package wechatauth
+package session
 
 import (
 	"context"
@@ -12,6 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -39,14 +41,14 @@ func (s *muteStore) askedBy(f func()) int64 {
 
 func TestASilentStoreHoldsUpOnePublicPageAndNotAll(t *testing.T) {
 	inner := &muteStore{Memory: store.NewMemory()}
-	s := newSite(t, WithStore(inner))
-	b := s.browser()
-	b.visit("/a")
+	s := authtest.NewSite(t, wechatauth.WithStore(inner))
+	b := s.Browser()
+	b.Visit("/a")
 	public := func(want string) func() {
 		return func() {
-			got := b.step("/public")
+			got := b.Step("/public")
 			require.Equal(t, http.StatusOK, got.StatusCode)
-			assert.Contains(t, got.body, want)
+			assert.Contains(t, got.Text, want)
 		}
 	}
 	many := func() {
@@ -60,15 +62,15 @@ func TestASilentStoreHoldsUpOnePublicPageAndNotAll(t *testing.T) {
 	inner.mute.Store(true)
 	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=false")), "the first one waits")
 	assert.Zero(t, inner.askedBy(many), "and nobody after it")
-	s.clock.Advance(2 * time.Second)
+	s.Clock.Advance(2 * time.Second)
 	assert.Equal(t, int64(1), inner.askedBy(many), "then one of them tries again")
 	assert.Equal(t, int64(1), inner.askedBy(func() {
-		assert.Equal(t, http.StatusServiceUnavailable, b.step("/a").StatusCode)
+		assert.Equal(t, http.StatusServiceUnavailable, b.Step("/a").StatusCode)
 	}), "a protected page asks always")
-	assert.NotNil(t, b.cookie(s.sessionCookie()), "nobody is logged out by it")
+	assert.NotNil(t, b.Cookie(s.SessionCookie()), "nobody is logged out by it")
 
 	inner.mute.Store(false)
 	assert.Zero(t, inner.askedBy(public("logged-in=false")))
-	assert.Equal(t, http.StatusOK, b.step("/a").StatusCode)
+	assert.Equal(t, http.StatusOK, b.Step("/a").StatusCode)
 	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=true")), "an answer to anybody ends it")
 }

@@ -1,5 +1,0 @@
-//go:build !race
-
-package wechatauth
-
-const underRace = false
