@@ -100,14 +100,20 @@ func (w *wreck) load(record []byte) (told bool) {
 	return false
 }
 
-// maxDamage is what one damaged record may make the gate allocate, in bytes.
-const maxDamage = 64 << 10
+// maxDamage returns what one damaged record may make the middleware allocate, in
+// bytes. The race detector empties pools at random, those of regexp as well.
+func maxDamage() uint64 {
+	if authtest.UnderRace {
+		return 128 << 10
+	}
+	return 64 << 10
+}
 
 // loadAll loads damaged copies and looks at what each allocates. Asking the
 // runtime for that is slow, so several are asked for at once: what is little
 // for all is little for each.
 func (w *wreck) loadAll(copies [][]byte) (told int) {
-	for batch := range slices.Chunk(copies, 8) {
+	for batch := range slices.Chunk(copies, 4) {
 		allocated := authtest.AllocatedBy(func() {
 			for _, c := range batch {
 				if w.load(c) {
@@ -115,11 +121,14 @@ func (w *wreck) loadAll(copies [][]byte) (told int) {
 				}
 			}
 		})
-		if allocated <= maxDamage {
+		if allocated <= maxDamage() {
 			continue
 		}
 		for _, c := range batch {
-			require.LessOrEqual(w.T, authtest.AllocatedBy(func() { w.load(c) }), uint64(maxDamage), "%x", c)
+			// Others allocate meanwhile: the least of three is the record's.
+			load := func() { w.load(c) }
+			least := min(authtest.AllocatedBy(load), authtest.AllocatedBy(load), authtest.AllocatedBy(load))
+			require.LessOrEqual(w.T, least, maxDamage(), "%x", c)
 		}
 	}
 	return told
