@@ -104,7 +104,7 @@ func New(c Config) *Manager {
 	}
 	if c.Manager != nil {
 		s.use(c.Manager, guardIn(c.Manager, c.Now))
-		s.store = store.Adapt(observed(s.guard.given))
+		s.store = store.Adapt(observed(s.guard.inner)) // the same marks as the batches'
 		return s
 	}
 	s.own, s.idle = true, c.Idle

@@ -1,0 +1,38 @@
+package threat
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/wechatauth/wechatauth/internal/authtest"
+)
+
+// A second login of the same user leaves more than its outcome: all of it has to
+// be found again, whatever the store can do.
+func TestT06_ADoubledCallbackOfASecondLogin(t *testing.T) {
+	for kind, opts := range authtest.Keepers(t) {
+		t.Run(kind, func(t *testing.T) {
+			s := authtest.NewSite(t, opts()...)
+			b := s.Browser()
+			old := b.VisitForToken("/a")
+			callback := b.Authorize("/wechat/login?next=/b&again=1")
+			late := s.Browser()
+			for _, c := range b.Client.Jar.Cookies(s.Base) {
+				late.SetCookie(c.Name, c.Value)
+			}
+			s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+			exchanges := s.Exchanges()
+			first, second := b.Step(callback), late.Step(callback)
+			assert.Equal(t, http.StatusSeeOther, first.StatusCode)
+			assert.Equal(t, http.StatusSeeOther, second.StatusCode, second.Text)
+			assert.Equal(t, first.Header.Get("Location"), second.Header.Get("Location"))
+			assert.Equal(t, b.Cookie(s.SessionCookie()).Value, late.Cookie(s.SessionCookie()).Value)
+			assert.Equal(t, exchanges+1, s.Exchanges())
+			assert.Contains(t, s.Holding(s.SessionCookie(), old).Step("/public").Text, "logged-in=true", "a request under way has the old cookie")
+		})
+	}
+}
