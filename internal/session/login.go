@@ -96,9 +96,10 @@ func (s *Manager) renew(v *Visit) error {
 // further out saves the session too, the cookie is left to him. settles says that
 // the caller writes what is left to do, Saved.Rest, together with an outcome.
 func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Saved, error) {
-	v.ctx.track.with = s.indexWrites(v)
+	t := s.guard.trackOf(v.ctx) // that of a gate further out, where there is one
+	t.with = s.indexWrites(v)
 	token, expiry, err := s.manager.Commit(v.ctx)
-	v.ctx.track.take()
+	t.take()
 	if err != nil {
 		return Saved{}, err
 	}

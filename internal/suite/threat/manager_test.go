@@ -488,3 +488,25 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 		})
 	}
 }
+
+// The endpoints of one gate may stand behind another gate of the same manager.
+func TestT79_ALoginInsideOfAnotherGateIsRevoked(t *testing.T) {
+	for kind, opts := range authtest.Keepers(t) {
+		if kind == "own manager, a store that does least" {
+			continue // has no index
+		}
+		t.Run(kind, func(t *testing.T) {
+			s := authtest.NewSite(t, opts()...)
+			outer, err := wechatauth.New(wechatauth.WithApp(authtest.ShopB, "secret-of-b"), wechatauth.WithBaseURL(s.Base.String()),
+				wechatauth.WithPathPrefix("/other/"), wechatauth.WithLogger(s.Log), wechatauth.WithSessionManager(s.Auth.Sessions()))
+			require.NoError(t, err)
+			s.Server.Config.Handler = outer.LoadWeChat(s.Server.Config.Handler)
+			b := s.Browser()
+			b.VisitForToken("/a")
+			n, err := s.Auth.RevokeUser(t.Context(), wechattest.DefaultAppID, authtest.AliceOpenID)
+			require.NoError(t, err)
+			assert.Equal(t, 1, n)
+			assert.Contains(t, b.Step("/public").Text, "logged-in=false")
+		})
+	}
+}
