@@ -102,9 +102,9 @@ func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err
 }
 
 // Revoke ends all sessions of a user and returns how many were alive. A session
-// that a request under way gives another token is in the index before its old
-// record is deleted, so the index is read again while it has new keys without a
-// record.
+// that a request under way gives another token, or that comes of one of these, is
+// in the index before the other one is deleted here, so the index is read again
+// while it has new keys.
 func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err error) {
 	user, seen := User(appID, openID), map[string]bool{}
 	for missed := true; missed; {
@@ -129,7 +129,7 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 		for _, key := range keys {
 			seen[key] = true
 		}
-		missed = len(ended) < len(keys)
+		missed = len(keys) > 0
 	}
 	return n, nil
 }

@@ -116,7 +116,7 @@ func TestRevokeUser_roundTrips(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 3, n)
 	})
-	assert.Equal(t, int64(6), trips, "three for the sessions, three for what is stored besides")
+	assert.Equal(t, int64(7), trips, "four for the sessions, three for what is stored besides")
 	for _, b := range browsers {
 		assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 	}

@@ -135,3 +135,46 @@ func TestRevokeUser_duringLoginFromSession(t *testing.T) {
 		}
 	}
 }
+
+// droppingStore calls a function once, before the sessions that were found in the
+// index are deleted.
+type droppingStore struct {
+	store.Sessions
+	once sync.Once
+	then func()
+}
+
+func (s *droppingStore) DropAllCtx(ctx context.Context, tokens []string) ([]string, error) {
+	s.once.Do(s.then)
+	return s.Sessions.DropAllCtx(ctx, tokens)
+}
+
+func TestRevokeUser_loginBetweenIndexAndSource(t *testing.T) {
+	for channel, logIn := range map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Answer){
+		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
+			url, view := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a"), s.WebView()
+			return authtest.MiniApp, view, func() authtest.Answer { return view.Step(url) }
+		},
+		"scan": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
+			desk, number := scanned(s, "/a")
+			return wechattest.DefaultAppID, desk, func() authtest.Answer { return desk.Enter("/a", number) }
+		},
+	} {
+		t.Run(channel, func(t *testing.T) {
+			kept := &droppingStore{}
+			s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+				kept.Sessions = store.NewMemory(store.WithClock(now))
+				return wechatauth.WithStore(kept)
+			}))
+			appID, b, enter := logIn(s)
+			kept.then = func() {
+				enter()
+				require.Contains(t, b.Step("/public").Text, "logged-in=true")
+			}
+			n, err := s.Auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
+			require.NoError(t, err)
+			assert.Equal(t, 2, n, "one came of the other")
+			assert.Contains(t, b.Step("/public").Text, "logged-in=false")
+		})
+	}
+}
