@@ -84,8 +84,11 @@ func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) 
 		return a.toucher.TouchCtx(ctx, token, expiry)
 	}
 	b, found, err := a.FindCtx(ctx, token)
-	if err != nil || !found {
+	switch {
+	case err != nil || !found:
 		return false, err
+	case a.updater != nil: // which brings back no record that is gone
+		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
 	return true, a.CommitCtx(ctx, token, b, expiry)
 }

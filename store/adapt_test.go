@@ -112,3 +112,30 @@ func TestAdapt_limits(t *testing.T) {
 	_, err = store.Adapt(withContext{memstore.NewWithCleanupInterval(0)}).DropCtx(gone, token("a"))
 	assert.True(t, errors.Is(err, context.Canceled))
 }
+
+// updating is a store that updates, and does nothing else that scs does not ask
+// for. Another request deletes a record once it was read.
+type updating struct{ withContext }
+
+func (s updating) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	b, found, err := s.withContext.FindCtx(ctx, token)
+	return b, found, errors.Join(err, s.Delete(token))
+}
+
+func (s updating) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (bool, error) {
+	if _, found, err := s.Find(token); err != nil || !found {
+		return false, err
+	}
+	return true, s.CommitCtx(ctx, token, b, expiry)
+}
+
+func TestAdapt_touchOfRecordThatIsGone(t *testing.T) {
+	inner := updating{withContext{memstore.NewWithCleanupInterval(0)}}
+	require.NoError(t, inner.Commit(token("a"), []byte("1"), time.Now().Add(time.Hour)))
+	found, err := store.Adapt(inner).TouchCtx(t.Context(), token("a"), time.Now().Add(2*time.Hour))
+	require.NoError(t, err)
+	assert.False(t, found)
+	_, found, err = inner.Find(token("a"))
+	require.NoError(t, err)
+	assert.False(t, found, "a session that was ended meanwhile stays ended")
+}
