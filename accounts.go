@@ -237,9 +237,10 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 	held, ok := a.tenants.gates[appID]
 	a.tenants.mu.RUnlock()
 	if ok && held.account == text {
-		if account.Pages != nil { // functions cannot be compared
-			held.pages.Store(&account.Pages)
+		if account.Pages == nil {
+			account.Pages = a.tenants.config.pages
 		}
+		held.pages.Store(&account.Pages) // functions cannot be compared
 		return held.gate, nil
 	}
 	g, err := a.newTenant(account)

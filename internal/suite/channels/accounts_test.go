@@ -113,6 +113,8 @@ func TestAnAccountsOtherPagesTakeEffectWithTheNextRequest(t *testing.T) {
 		resolver.account.Pages = page(text)
 		assert.Equal(t, text, s.Browser().Visit("/wechat/callback/"+authtest.ShopA).Text)
 	}
+	resolver.account.Pages = nil
+	assert.Contains(t, s.Browser().Visit("/wechat/callback/"+authtest.ShopA).Text, "callback_malformed", "the embedded page")
 }
 
 func TestAChangedAccountTakesEffectWithTheNextRequest(t *testing.T) {
