@@ -104,7 +104,7 @@ func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Save
 		return Saved{}, err
 	}
 	saved := Saved{Token: token, Expiry: expiry, Remember: s.manager.GetBool(v.ctx, rememberKey)}
-	if v.mode == modeOuter { // LoadAndSave writes it once more
+	if v.mode == modeOuter { // somebody further out writes it once more, if it is still there
 		s.guard.noteRead(v.ctx, s.StoreKey(token))
 	}
 	if v.Bearer { // which has no cookie, so it ends with the record
@@ -114,6 +114,9 @@ func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Save
 		return Saved{}, err
 	}
 	saved.Rest = s.leaveOld(v, token, settles)
+	if v.mode == modeOuter {
+		t.wrote(s.StoreKey(token)) // as above, where it is a gate
+	}
 	if v.mode != modeOuter && !v.Bearer {
 		s.manager.WriteSessionCookie(v.ctx, w, token, expiry)
 	}

@@ -510,3 +510,41 @@ func TestT79_ALoginInsideOfAnotherGateIsRevoked(t *testing.T) {
 		})
 	}
 }
+
+// revoking revokes a user at the end of his login, before the response.
+type revoking struct{ then func() }
+
+func (o *revoking) Observe(_ context.Context, e wechatauth.Event) {
+	if e.Kind == wechatauth.EventLoginFinished {
+		o.then()
+	}
+}
+
+func TestT79_ALoginInsideOfAnotherGateIsRevokedBeforeItsResponse(t *testing.T) {
+	for kind, opts := range authtest.Keepers(t) {
+		if kind == "own manager, a store that does least" {
+			continue // has no index
+		}
+		for _, before := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, a session before %t", kind, before), func(t *testing.T) {
+				end := &revoking{}
+				s := authtest.NewSite(t, append(opts(), wechatauth.WithObserver(end))...)
+				outer, err := wechatauth.New(wechatauth.WithApp(authtest.ShopB, "secret-of-b"), wechatauth.WithBaseURL(s.Base.String()),
+					wechatauth.WithPathPrefix("/other/"), wechatauth.WithLogger(s.Log), wechatauth.WithSessionManager(s.Auth.Sessions()))
+				require.NoError(t, err)
+				b := s.Browser()
+				if before {
+					b = s.Holding(s.SessionCookie(), s.SessionWith("cart", "book"))
+				}
+				s.Server.Config.Handler = outer.LoadWeChat(s.Server.Config.Handler)
+				end.then = func() {
+					n, err := s.Auth.RevokeUser(t.Context(), wechattest.DefaultAppID, authtest.AliceOpenID)
+					assert.NoError(t, err)
+					assert.Equal(t, 1, n)
+				}
+				b.Step(b.Authorize("/a"))
+				assert.Contains(t, b.Step("/public").Text, "logged-in=false")
+			})
+		}
+	}
+}
