@@ -136,17 +136,20 @@ func (a *adapted) AllCtx(ctx context.Context) (map[string][]byte, error) {
 
 func (a *adapted) All() (map[string][]byte, error) { return a.AllCtx(context.Background()) }
 
-// DoBatch implements [Batcher].
-func (a *adapted) DoBatch(ctx context.Context, b Batch) error {
+// DoBatch implements [Batcher]. After an error it writes no session any more,
+// which could be missing from the index. The rest is worth a try: a deletion that
+// fails shall not cost the outcome of a login.
+func (a *adapted) DoBatch(ctx context.Context, b Batch) (err error) {
 	if a.batcher != nil {
 		return a.batcher.DoBatch(ctx, b)
 	}
 	for _, w := range b.writes {
-		if err := a.write(ctx, w); err != nil {
-			return err
+		if err != nil && w.kind == writeCommit {
+			continue
 		}
+		err = errors.Join(err, a.write(ctx, w))
 	}
-	return nil
+	return err
 }
 
 func (a *adapted) write(ctx context.Context, w write) error {

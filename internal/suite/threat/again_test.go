@@ -8,7 +8,9 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/store"
 )
 
 // A second login of the same user leaves more than its outcome: all of it has to
@@ -35,4 +37,27 @@ func TestT06_ADoubledCallbackOfASecondLogin(t *testing.T) {
 			assert.Contains(t, s.Holding(s.SessionCookie(), old).Step("/public").Text, "logged-in=true", "a request under way has the old cookie")
 		})
 	}
+}
+
+// undeletable is a store in which nothing can be deleted.
+type undeletable struct{ *store.Memory }
+
+func (undeletable) DeleteCtx(context.Context, string) error { return authtest.ErrBroken }
+
+func (undeletable) DropCtx(context.Context, string) (bool, error) { return false, authtest.ErrBroken }
+
+// An old session that cannot be deleted is not worth the outcome of a login.
+func TestT06_ADoubledCallbackWhoseOldSessionStays(t *testing.T) {
+	s := authtest.NewSite(t, wechatauth.WithStore(undeletable{store.NewMemory()}))
+	b := s.Browser()
+	b.VisitForToken("/a")
+	callback := b.Authorize("/wechat/login?next=/b&again=1")
+	late := s.Browser()
+	for _, c := range b.Client.Jar.Cookies(s.Base) {
+		late.SetCookie(c.Name, c.Value)
+	}
+	s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+	assert.Equal(t, "/b", b.Step(callback).Header.Get("Location"))
+	assert.Equal(t, "/b", late.Step(callback).Header.Get("Location"))
+	assert.Equal(t, b.Cookie(s.SessionCookie()).Value, late.Cookie(s.SessionCookie()).Value)
 }
