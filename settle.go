@@ -137,9 +137,9 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 	if err != nil {
 		return saved, ReasonStoreUnavailable, err
 	}
-	settles, cookies := p.key != "", slices.Clip(w.Header()["Set-Cookie"])
+	cookies := slices.Clip(w.Header()["Set-Cookie"])
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
-		saved, err = g.sessions.SaveLogin(w, v, settles)
+		saved, err = g.sessions.SaveLogin(w, v, true)
 		if err == nil {
 			break
 		}
@@ -151,6 +151,9 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 		reason, err = g.checkSource(ctx, p.source)
 	}
 	if reason == "" {
+		if p.key == "" { // it leaves no outcome, with which the rest would go
+			_ = g.sessions.Batcher().DoBatch(ctx, saved.Rest) // not worth a failure of the login
+		}
 		return saved, "", nil
 	}
 	_ = g.sessions.SessionManager().Clear(v.Context()) // in memory: scs's LoadAndSave may save it once more

@@ -627,9 +627,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session is not saved before the answer", about: "callback",
-		search: `		saved, err = g.sessions.SaveLogin(w, v, settles)
+		search: `		saved, err = g.sessions.SaveLogin(w, v, true)
 `,
-		broken: `		saved, _ = g.sessions.SaveLogin(w, v, settles)
+		broken: `		saved, _ = g.sessions.SaveLogin(w, v, true)
 		err = nil
 `,
 		killer: "^TestALoginWhoseSessionCouldNotBeSavedBeginsAgain$",

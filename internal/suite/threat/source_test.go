@@ -178,3 +178,26 @@ func TestRevokeUser_loginBetweenIndexAndSource(t *testing.T) {
 		})
 	}
 }
+
+// A login that is refused after it was saved leaves the session of the visitor as
+// it is, also one of another user.
+func TestRevokeUser_refusedLoginKeepsSessionBefore(t *testing.T) {
+	kept := &gatedStore{}
+	s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+		kept.Sessions = store.NewMemory(store.WithClock(now))
+		return wechatauth.WithStore(kept)
+	}))
+	s.Sim.Hold(authtest.Person(1))
+	view := s.WebView()
+	before := view.VisitForToken("/a")
+	url := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")
+	require.Equal(t, http.StatusOK, view.Step(url).StatusCode, "it asks first")
+	kept.arm(func() {
+		_, err := s.Auth.RevokeUser(t.Context(), authtest.MiniApp, wechattest.OpenID(authtest.MiniApp, authtest.Person(0)))
+		assert.NoError(t, err)
+	})
+	got := view.StepPost(url, nil)
+	assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonSessionUnknown), "%s %s", got.Status, got.Text)
+	assert.Equal(t, before, view.Cookie(s.SessionCookie()).Value)
+	assert.Contains(t, view.Step("/public").Text, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(1)))
+}
