@@ -139,7 +139,7 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 	}
 	cookies := slices.Clip(w.Header()["Set-Cookie"])
 	for pause := 50 * time.Millisecond; ; pause = min(2*pause, 400*time.Millisecond) {
-		saved, err = g.sessions.SaveLogin(w, v, true)
+		saved, err = g.sessions.SaveLogin(w, v)
 		if err == nil {
 			break
 		}

@@ -627,9 +627,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a session is not saved before the answer", about: "callback",
-		search: `		saved, err = g.sessions.SaveLogin(w, v, true)
+		search: `		saved, err = g.sessions.SaveLogin(w, v)
 `,
-		broken: `		saved, _ = g.sessions.SaveLogin(w, v, true)
+		broken: `		saved, _ = g.sessions.SaveLogin(w, v)
 		err = nil
 `,
 		killer: "^TestALoginWhoseSessionCouldNotBeSavedBeginsAgain$",
@@ -1118,9 +1118,15 @@ var mutants = []mutant{
 	},
 	{
 		name: "a revocation reads the index once", about: "session",
-		search: "missed = len(keys) > 0",
-		broken: "missed = false",
+		search: "if len(keys) == 0 {\n\t\t\treturn n, nil",
+		broken: "if len(keys) == 0 || len(tried) > 0 {\n\t\t\treturn n, nil",
 		killer: "^TestT79_ASessionThatMovesDuringARevocationEndsWithTheOthers$",
+	},
+	{
+		name: "a key without a record is tried once", about: "revoke",
+		search: "const twice = 2",
+		broken: "const twice = 1",
+		killer: "^TestRevoke_betweenTwoDeletions$",
 	},
 	{
 		name: "a bearer token is a cookie behind two gates", about: "session",

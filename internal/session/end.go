@@ -103,11 +103,14 @@ func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err
 
 // Revoke ends all sessions of a user and returns how many were alive. A session
 // that a request under way gives another token, or that comes of one of these, is
-// in the index before the other one is deleted here, so the index is read again
-// while it has new keys.
+// in the index before its record is written, and that is written before the other
+// one is deleted. So the index is read until it has nothing to try. A key without a
+// record is tried twice: if the record is written only after the second time, the
+// other one was there during the first, and the request finds it gone.
 func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err error) {
-	user, seen := User(appID, openID), map[string]bool{}
-	for missed := true; missed; {
+	const twice = 2
+	user, tried := User(appID, openID), map[string]int{}
+	for {
 		keys, err := s.store.SessionsOf(ctx, user)
 		switch {
 		case errors.Is(err, store.ErrNoIndex):
@@ -115,7 +118,10 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 		case err != nil:
 			return n, fmt.Errorf("find sessions of user: %w", err)
 		}
-		keys = slices.DeleteFunc(keys, func(key string) bool { return seen[key] })
+		keys = slices.DeleteFunc(keys, func(key string) bool { return tried[key] == twice })
+		if len(keys) == 0 {
+			return n, nil
+		}
 		ended, err := s.store.DropAllCtx(ctx, keys)
 		n += len(ended)
 		if err != nil {
@@ -127,11 +133,12 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 			return n, fmt.Errorf("remove sessions from index: %w", err)
 		}
 		for _, key := range keys {
-			seen[key] = true
+			tried[key]++
 		}
-		missed = len(keys) > 0
+		for _, key := range ended {
+			tried[key] = twice
+		}
 	}
-	return n, nil
 }
 
 // drop deletes the session of a token, and reports whether there was one.

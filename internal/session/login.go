@@ -93,9 +93,9 @@ func (s *Manager) renew(v *Visit) error {
 
 // SaveLogin commits a login before anything is answered: first the index, so
 // that no session is ever missing from it, then the session. Where somebody
-// further out saves the session too, the cookie is left to him. settles says that
-// the caller writes what is left to do, Saved.Rest, together with an outcome.
-func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Saved, error) {
+// further out saves the session too, the cookie is left to him. The caller
+// writes what is left to do, Saved.Rest: together with an outcome, or alone.
+func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit) (Saved, error) {
 	t := s.guard.trackOf(v.ctx) // that of a gate further out, where there is one
 	t.with = s.indexWrites(v)
 	token, expiry, err := s.manager.Commit(v.ctx)
@@ -113,7 +113,7 @@ func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit, settles bool) (Save
 	if err := s.dropOthers(v); err != nil {
 		return Saved{}, err
 	}
-	saved.Rest = s.leaveOld(v, token, settles)
+	saved.Rest = s.leaveOld(v, token)
 	if v.mode == modeOuter {
 		t.wrote(s.StoreKey(token)) // as above, where it is a gate
 	}
@@ -131,11 +131,11 @@ type Saved struct {
 	Rest     store.Batch // what is left to write
 }
 
-// leaveOld deletes the record that the login has taken the place of, and leaves
-// a grace for late readers; a logout that misses the old record finds the new
-// one by it. None of it is worth a failure of the login: an old record that
+// leaveOld returns the writes that delete the record that the login has taken the
+// place of, and leave a grace for late readers; a logout that misses the old record
+// finds the new one by it. None of it is worth a failure of the login: an old record that
 // cannot be deleted now ends by its own expiry.
-func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Batch) {
+func (s *Manager) leaveOld(v *Visit, token string) (rest store.Batch) {
 	var grace []byte
 	replaced := v.ctx.track.replaced
 	if replaced != "" {
@@ -150,11 +150,7 @@ func (s *Manager) leaveOld(v *Visit, token string, settles bool) (rest store.Bat
 	for _, key := range old {
 		rest.Delete(key)
 	}
-	if settles {
-		return rest
-	}
-	_ = s.guard.inner.DoBatch(v.ctx, rest)
-	return store.Batch{}
+	return rest
 }
 
 // dropOthers ends the identities of other accounts in the session of a login if

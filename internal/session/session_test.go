@@ -53,7 +53,7 @@ func (m *Manager) page(t *testing.T) http.Handler {
 		}
 		if r.URL.Path == "/login" {
 			assert.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
-			_, err := m.SaveLogin(w, v, false)
+			_, err := m.SaveLogin(w, v)
 			assert.NoError(t, err)
 			return
 		}
@@ -116,7 +116,7 @@ func TestLoad_nestedGates(t *testing.T) {
 	v, err := m.Alone(t.Context(), everybody)
 	require.NoError(t, err)
 	require.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
-	saved, err := m.SaveLogin(httptest.NewRecorder(), v, false)
+	saved, err := m.SaveLogin(httptest.NewRecorder(), v)
 	require.NoError(t, err)
 	for name, c := range map[string]struct {
 		inner   []*Audience
@@ -277,4 +277,71 @@ func TestRecent(t *testing.T) {
 	assert.LessOrEqual(t, len(r.young)+len(r.old), 2*recentRoom)
 	assert.False(t, r.note(fmt.Sprint(5*recentRoom-1), now.Add(time.Minute)))
 	assert.False(t, r.note(fmt.Sprint(4*recentRoom), now.Add(time.Minute)), "the younger ones are there still")
+}
+
+// A slowStore deletes sessions one by one, those without a record first, and lets
+// a commit wait.
+type slowStore struct {
+	*store.Memory
+	commits, goOn chan struct{} // a commit waits between the two
+	between       func()        // called once, after the sessions without a record
+}
+
+func (s *slowStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	if s.commits != nil {
+		close(s.commits)
+		<-s.goOn
+	}
+	return s.Memory.CommitCtx(ctx, token, b, expiry)
+}
+
+func (s *slowStore) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+	var alive []string
+	for _, token := range tokens {
+		if _, found, _ := s.FindCtx(ctx, token); found {
+			alive = append(alive, token)
+		}
+	}
+	if s.between != nil {
+		s.between()
+		s.between = nil
+	}
+	return s.Memory.DropAllCtx(ctx, alive)
+}
+
+// A request gives the session another token while RevokeUser deletes one after the
+// other: it has tried the new one before it is saved, and tries the old one after it
+// is deleted.
+func TestRevoke_betweenTwoDeletions(t *testing.T) {
+	s := &slowStore{Memory: store.NewMemory()}
+	m := New(Config{
+		Store: s, Lifetime: time.Hour, CookieName: "session", Now: time.Now,
+		Report: func(_ context.Context, err error) { t.Error(err) },
+	})
+	v, err := m.Alone(t.Context(), everybody)
+	require.NoError(t, err)
+	require.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
+	saved, err := m.SaveLogin(httptest.NewRecorder(), v)
+	require.NoError(t, err)
+
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.AddCookie(&http.Cookie{Name: "session", Value: saved.Token})
+	v, err = m.Load(r, everybody, false)
+	require.NoError(t, err)
+	require.True(t, v.LoggedIn)
+	require.NoError(t, m.manager.RenewToken(v.Context()))
+	s.commits, s.goOn = make(chan struct{}), make(chan struct{})
+	renewed := make(chan error)
+	go func() { renewed <- m.save(httptest.NewRecorder(), v) }()
+	<-s.commits
+	s.between = func() {
+		close(s.goOn)
+		assert.NoError(t, <-renewed)
+	}
+	n, err := m.Revoke(t.Context(), appID, openID)
+	require.NoError(t, err)
+	assert.Equal(t, 1, n)
+	all, err := s.All()
+	require.NoError(t, err)
+	assert.Empty(t, all, "no session is left")
 }
