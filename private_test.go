@@ -1,8 +1,5 @@
 package wechatauth
 
-// Tests of what is private to this package. All others are tests of packages that
-// import it.
-
 import (
 	"context"
 	"encoding/json"
@@ -19,6 +16,9 @@ import (
 
 	"github.com/wechatauth/wechatauth/store"
 )
+
+// The tests here and in pages_test.go reach private functions of this package.
+// All others import it.
 
 var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
 

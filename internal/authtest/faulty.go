@@ -32,7 +32,7 @@ func WithFaultyStore(made **FaultyStore) wechatauth.Option {
 }
 
 // Fail makes a step ("find", "commit", "drop", "claim", "settle") do f from now on;
-// nil mends it.
+// nil repairs it.
 func (s *FaultyStore) Fail(step string, f func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -108,7 +108,7 @@ func CookieHeader(cookies ...*http.Cookie) string {
 	return "Cookie: " + strings.Join(pairs, "; ")
 }
 
-// Pending is a pending login as a page visit begins it, sealed by nobody yet.
+// Pending is a pending login as a page visit begins it, not sealed yet.
 func (s *Site) Pending(target string) flow.Flow {
 	return flow.Flow{
 		State: flow.NewState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,

@@ -21,7 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// ScanSite is a site of two instances on one Redis: browsers on a desk talk to
+// ScanSite is a site of two instances on one Redis: desktop browsers talk to
 // the first one, phones to the second.
 type ScanSite struct {
 	*Site
@@ -95,7 +95,7 @@ func (s *Site) SealScanCookie(c scan.Cookie) *http.Cookie {
 	return &http.Cookie{Name: s.Cookies.ScanName(), Value: value}
 }
 
-// Show opens a page on a desk and returns what the QR code there stands for.
+// Show opens a page in a desktop browser and returns what the QR code there stands for.
 func (s *ScanSite) Show(desk *Browser, target string) (path string, c scan.Cookie) {
 	s.T.Helper()
 	shown := desk.Visit(target)
@@ -157,7 +157,7 @@ func (b *Browser) Collect(target string) Answer {
 	return b.Visit("/wechat/scan?next=" + url.QueryEscape(target) + "&wait=1")
 }
 
-// RefusedFor tells whether an answer is a refusal for a reason.
+// RefusedFor reports whether a response rejects a request for a reason.
 func RefusedFor(got Answer, reason wechatauth.Reason) bool {
 	return got.StatusCode >= 400 && strings.Contains(got.Text, "<code>"+string(reason)+"</code>")
 }

@@ -1,3 +1,3 @@
-// Package doubled tests callbacks that come more than once: at the same time, one
-// after the other, on several instances, and after the first one died.
+// Package doubled tests duplicate callbacks: at the same time, in sequence, on
+// several instances, and after the leader died.
 package doubled

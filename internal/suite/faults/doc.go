@@ -1,3 +1,3 @@
-// Package faults begins each fault of Redis in each phase of a login. Its test
+// Package faults injects each fault of Redis in each phase of a login. Its test
 // needs the build tag faults.
 package faults

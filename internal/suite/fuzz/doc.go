@@ -1,3 +1,3 @@
-// Package fuzz throws what nobody would send at a whole login: cookies, states,
-// callbacks, session records and headers.
+// Package fuzz fuzzes whole logins: cookies, states, callbacks, session records
+// and headers.
 package fuzz

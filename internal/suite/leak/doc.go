@@ -1,3 +1,3 @@
-// Package leak looks for AppSecrets, codes, tokens, session_keys and openids in
-// every place where a text can come out, while everything goes wrong that may.
+// Package leak searches every place where text is written for AppSecrets, codes,
+// tokens, session_keys and openids, while WeChat, Redis and callbacks fail.
 package leak

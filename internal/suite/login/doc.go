@@ -1,3 +1,3 @@
-// Package login tests what begins and ends a login: pending logins and their
-// cookies, return URLs, hooks that authorize, and the pages between.
+// Package login tests the beginning and the end of a login: pending logins and
+// their cookies, return URLs, hooks, and the pages between.
 package login

@@ -1,3 +1,3 @@
-// Package session tests the sessions of a whole application: what a request loads
-// and saves, renewals, late writers, damaged records, and what scs promises.
+// Package session tests the sessions of a whole application: loading and saving,
+// renewal, late writers, corrupt records, and the behavior that scs promises.
 package session

@@ -1,4 +1,4 @@
-// Package threat has the threat suite: tests whose names begin with the id of a
+// Package threat is the threat suite: tests whose names begin with the id of a
 // threat. Each plays an attack, a fault or an odd browser against a real server,
-// and says what has to come of it.
+// and asserts the outcome.
 package threat
