@@ -122,8 +122,7 @@ type Call struct {
 //
 // Calls of the session store that an application's own manager makes
 // (WithSessionManager) are told only if the application wraps that store with
-// store.Observe; those of a store that does some of what store.Sessions asks
-// for, and not all of it, are not told.
+// store.Observe.
 type CallObserver interface {
 	Observer
 	// ObserveCall is called once for each call, after it, in the goroutine that
