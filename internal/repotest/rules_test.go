@@ -27,7 +27,7 @@ import (
 // the number as it was measured: lower it with each change that lowers the
 // number. No limit is ever raised.
 const (
-	maxRootLines     = 5590 // goal 3800, comments and blank lines included
+	maxRootLines     = 5571 // goal 3800, comments and blank lines included
 	maxRootFiles     = 25   // goal 22
 	maxRootTestFiles = 8
 	maxFileCycle     = 21 // goal 6: files of the root that reach each other
