@@ -121,7 +121,7 @@ func (s Site) withoutOrigin(raw string) (rest string, had bool) {
 	if s.Base.Scheme == "http" {
 		port = ":80"
 	}
-	if after, ok := strings.CutPrefix(rest, port); ok && s.Base.Port() == "" && (after == "" || strings.ContainsAny(after[:1], "/?#")) {
+	if after, ok := strings.CutPrefix(rest, port); ok && s.Base.Port() == "" {
 		rest = after // the same origin, as a server behind a proxy may write it
 	}
 	if rest == "" || rest[0] == '?' || rest[0] == '#' {

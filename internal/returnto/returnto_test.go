@@ -228,6 +228,10 @@ func TestOddReturnURLs(t *testing.T) {
 		assert.Equal(t, want, target, "%q", raw)
 		assertHarmless(t, raw, "/wechat/")
 	}
+	for _, raw := range []string{own + ":443.evil.example/a", own + ":4430/a", own + ":443@evil.example/a", own + ".evil.example/a", own + "@evil.example/a"} {
+		_, ok := returnTarget(raw, "/wechat/")
+		assert.False(t, ok, "%q is another origin", raw)
+	}
 }
 
 func TestHugeReturnTargetsAreRefusedWithoutCopyingThem(t *testing.T) {
