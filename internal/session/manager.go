@@ -89,7 +89,7 @@ type Manager struct {
 	store   store.Whole // that of the options; its calls are observed
 	idle    time.Duration
 	now     func() time.Time
-	silence *silence // shared by all accounts
+	silence *silence // what the last loads have heard of the store
 
 	report         func(context.Context, error)
 	decodeIdentity func(appID, text string) (identity.Identity, error) // identity.Decode
