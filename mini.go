@@ -238,8 +238,8 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		g.stopEnter(w, r, e.Target, reason, err)
 		return
 	}
-	saved = true
 	g.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(g.mini.appID, ticket), AppID: g.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.Identity.OpenID)})
+	saved = true // an observer that panics above leaves the browser without the session
 	respond.Redirect(w, g.landing(e.Target))
 }
 

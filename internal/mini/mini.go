@@ -4,6 +4,7 @@
 package mini
 
 import (
+	"bytes"
 	"context"
 	"crypto/aes"
 	"crypto/sha256"
@@ -86,9 +87,22 @@ func (s Store) Find(ctx context.Context, ticket string) (content Ticket, found b
 	return Ticket{Identity: id, Target: r.Target, Session: r.Session}, err == nil, nil
 }
 
-// Use marks a ticket as used, once, and reports whether it did.
+// Use marks a ticket as used, once, and reports whether it did. If the store
+// fails, or an observer of it panics, the store may have set the mark all the
+// same; Use deletes it then, so that the ticket is as it was.
 func (s Store) Use(ctx context.Context, ticket string) (won bool, err error) {
-	return s.Marks.PutMarkNX(ctx, Mark("entered", ticket), flow.NewKey(), usedTTL)
+	mark, owner, answered := Mark("entered", ticket), flow.NewKey(), false
+	defer func() {
+		if answered {
+			return
+		}
+		if value, found, failed := s.Marks.Mark(ctx, mark); failed == nil && found && bytes.Equal(value, owner) {
+			_ = s.Release(ctx, ticket) // the mark ends by itself
+		}
+	}()
+	won, err = s.Marks.PutMarkNX(ctx, mark, owner, usedTTL)
+	answered = err == nil
+	return won, err
 }
 
 // Release makes a ticket that was used good for one more use.

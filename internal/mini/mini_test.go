@@ -2,6 +2,7 @@ package mini
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -71,6 +72,36 @@ func TestStore_Use(t *testing.T) {
 	assert.False(t, use())
 	require.NoError(t, s.Release(ctx, ticket))
 	assert.True(t, use())
+}
+
+// lossy sets marks, and loses the replies.
+type lossy struct{ store.Marks }
+
+func (l lossy) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
+	if _, err := l.Marks.PutMarkNX(ctx, key, value, ttl); err != nil {
+		return false, err
+	}
+	return false, errors.New("the reply is lost")
+}
+
+func TestStore_Use_lostReply(t *testing.T) {
+	ctx, ticket := context.Background(), flow.NewState()
+	s, _ := newStore(t)
+	broken := s
+	broken.Marks = lossy{s.Marks}
+	won, err := broken.Use(ctx, ticket)
+	assert.False(t, won)
+	require.Error(t, err)
+
+	won, err = s.Use(ctx, ticket)
+	require.NoError(t, err)
+	assert.True(t, won, "the ticket is as it was")
+
+	_, err = broken.Use(ctx, ticket)
+	require.Error(t, err)
+	won, err = s.Use(ctx, ticket)
+	require.NoError(t, err)
+	assert.False(t, won, "another request's use stays")
 }
 
 func TestStore_SessionKey(t *testing.T) {

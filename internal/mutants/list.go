@@ -495,6 +495,18 @@ var mutants = []mutant{
 		killer: "^TestT99_PanicInEveryCall$",
 	},
 	{
+		name: "a panic in a call that uses a web-view's ticket leaves it used", about: "mini",
+		search: "		if answered {\n			return\n",
+		broken: "		if answered || true {\n			return\n",
+		killer: "^TestT99_PanicInEveryCall$",
+	},
+	{
+		name: "a ticket whose session reached no browser is used", about: "mini",
+		search: "	saved = true // an",
+		broken: "	// an",
+		killer: "^TestT86|^TestATicketIntoTheWebView|^TestT80_|^TestT99_PanicInEveryCall$",
+	},
+	{
 		name: "each poll looks through all QR codes", about: "scan",
 		search: "max(maxLooks, 2*s.kept)",
 		broken: "max(maxLooks, s.kept)",
