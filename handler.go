@@ -219,7 +219,7 @@ func (g *gate) openOrigin() string {
 // ownForm reads a form that was posted from our own pages, and answers one
 // that was not.
 func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	err := g.origin.Check(r)
+	err := g.origin.Check(navigation.Origin(r))
 	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
 		// net/http compares hosts only, and anyone on the network makes such a page.
 		err = errors.New("form of a page that came by plain http")

@@ -365,7 +365,7 @@ func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 // neither is a return target.
 func (g *gate) targetOf(r *http.Request) string {
 	if !navigation.IsRead(r) {
-		return g.landing(r.Referer())
+		return g.landing(navigation.Header(r.Header, "Referer"))
 	}
 	raw := returnto.RequestURL(r)
 	target, err := g.judge(g.site + raw)

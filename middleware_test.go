@@ -569,6 +569,24 @@ func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
 	})
 	t.Run("Origin and Sec-Fetch-Site of a form", func(t *testing.T) {
 		assert.Equal(t, http.StatusSeeOther, s.Wire(http.MethodPost, "/wechat/logout", "Origin:", "Sec-Fetch-Site:", "Content-Length: 0").StatusCode)
+		for _, foreign := range []string{"Origin: https://evil.example", "Sec-Fetch-Site: cross-site", "Sec-Fetch-Site: same-site"} {
+			name, _, _ := strings.Cut(foreign, " ")
+			got := s.Wire(http.MethodPost, "/wechat/logout", name, foreign, "Content-Length: 0")
+			assert.Equal(t, http.StatusForbidden, got.StatusCode, foreign)
+			assert.Empty(t, got.Header["Set-Cookie"], foreign)
+		}
+	})
+	t.Run("Referer of a form", func(t *testing.T) {
+		got := s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Referer:", "Referer: "+s.Base.String()+"/cart?id=7", "Content-Length: 0")
+		assert.Contains(t, got.Text, `next=%2Fcart%3Fid%3D7`)
+	})
+	t.Run("User-Agent of a scan", func(t *testing.T) {
+		s := authtest.NewScanSite(t)
+		got := s.Wire(http.MethodGet, "/wechat/scan", authtest.PageHeader, "User-Agent:", "User-Agent: "+authtest.ChromeWindows)
+		require.Len(t, got.Cookies(), 1)
+		held, ok := s.ScanCookieOf(got.Cookies()[0])
+		require.True(t, ok)
+		assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan/"+held.Ticket).Text, "Chrome · Windows")
 	})
 	t.Run("Accept-Language", func(t *testing.T) {
 		got := s.Wire(http.MethodGet, "/wechat/callback", authtest.PageHeader, "Accept-Language:", "Accept-Language: en")

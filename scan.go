@@ -256,7 +256,7 @@ func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visit, target string, scope client.Scope, again bool) {
 	c := scan.Cookie{State: flow.NewState(), Scope: scope, Again: again, IssuedAt: g.now().UnixMilli(), Key: flow.NewKey()}
 	c.Ticket = scan.TicketOf(c.Key)
-	rec := scan.Record{State: c.State, Browser: scan.BrowserName(r.UserAgent()), Scope: scope, IssuedAt: c.IssuedAt}
+	rec := scan.Record{State: c.State, Browser: scan.BrowserName(navigation.Header(r.Header, "User-Agent")), Scope: scope, IssuedAt: c.IssuedAt}
 	if v.LoggedIn && v.Identity.AppID == g.official.appID && !again {
 		c.OpenID = v.Identity.OpenID
 	}

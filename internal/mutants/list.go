@@ -852,8 +852,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "forms of other sites are taken", about: "handler",
-		search: "err := g.origin.Check(r)\n",
-		broken: "err := g.origin.Check(r)\n\terr = nil\n",
+		search: "err := g.origin.Check(navigation.Origin(r))\n",
+		broken: "err := g.origin.Check(navigation.Origin(r))\n\terr = nil\n",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{

@@ -171,3 +171,13 @@ func Header(h http.Header, name string) string {
 	}
 	return ""
 }
+
+// Origin returns a request with nothing but what r says about its origin.
+// [http.CrossOriginProtection] reads the first line of a header only.
+func Origin(r *http.Request) *http.Request {
+	said := http.Header{}
+	for _, name := range [...]string{"Origin", "Sec-Fetch-Site"} {
+		said.Set(name, Header(r.Header, name))
+	}
+	return &http.Request{Method: r.Method, URL: r.URL, Host: r.Host, Header: said}
+}
