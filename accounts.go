@@ -4,77 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redact"
-	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
-
-// Account is one official account with what belongs to it, for applications
-// that serve many (WithAccounts). Its fields mean what the options of their
-// names mean; empty ones are as the options say.
-type Account struct {
-	// AppID and Secret are the official account's, as of WithApp. Required. The
-	// AppID begins with "wx".
-	AppID, Secret string
-	// WebsiteAppID and WebsiteSecret are a website application's, as of
-	// WithWebsiteApp.
-	WebsiteAppID, WebsiteSecret string
-	// MiniProgramAppID and MiniProgramSecret are a mini program's, as of
-	// WithMiniProgram.
-	MiniProgramAppID, MiniProgramSecret string
-	// BaseURL is where this account's visitors reach the application. It has
-	// the same scheme as WithBaseURL's.
-	BaseURL string
-	// Endpoints are WeChat's hosts as this account reaches them.
-	Endpoints client.Endpoints
-	// Pages are this account's own.
-	Pages Pages
-}
 
 // text is what tells two accounts apart: all but Pages.
 func (a Account) text() string {
 	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
-}
-
-// Format writes the AppID and nothing else, whatever the verb, so that no
-// secret gets into a log by accident.
-func (a Account) Format(f fmt.State, _ rune) {
-	_, _ = io.WriteString(f, "wechatauth.Account("+a.AppID+")")
-}
-
-// LogValue shows the AppID and nothing else.
-func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
-
-// AccountResolver finds the account of a request. Both methods are called on
-// every request, must be quick, and safe for concurrent use. An error means
-// that there is no such account: the visitor gets 404 and ReasonUnknownAccount.
-//
-// A resolver that knows all accounts at start-up, as those of package accounts
-// do, has a third method, Accounts() ([]Account, error): New checks what it
-// returns, and so does Check.
-type AccountResolver interface {
-	// AppIDOf tells which account a request is for.
-	AppIDOf(r *http.Request) (appID string, err error)
-	// Account returns the account of an AppID. A changed answer takes effect
-	// with the next request.
-	Account(ctx context.Context, appID string) (Account, error)
-}
-
-// WithAccounts serves many official accounts with one gate. An identity passes
-// only the gate of its own account; sessions and hooks are shared, and a browser
-// may be logged in to several. The endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
-// sends a visitor back to the account he came from. WithApp may be left out.
-// Package accounts has resolvers.
-func WithAccounts(resolver AccountResolver) Option {
-	return func(c *config) { c.accounts, c.accountsSet = resolver, true }
 }
 
 // accountLister is a resolver that knows its accounts at start-up.
@@ -113,75 +59,6 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	return accounts, errs, true
 }
 
-// validateAccounts checks the accounts that are known at start-up.
-func (c *config) validateAccounts() (errs []error) {
-	accounts, wrong, ok := listed(c.accounts)
-	if !ok {
-		return nil
-	}
-	for _, err := range wrong {
-		errs = append(errs, linesOf("WithAccounts: ", err))
-	}
-	if len(accounts) == 0 {
-		errs = append(errs, errors.New("WithAccounts: give at least one account"))
-	}
-	shared := *c
-	shared.endpoints, shared.httpClient = client.Endpoints{}, nil // New checks these once
-	for appID, account := range accounts {
-		one, err := shared.ofAccount(account)
-		if err == nil {
-			err = new(gate).setAccounts(one)
-		}
-		if err != nil {
-			errs = append(errs, linesOf("WithAccounts: "+redact.Clean(appID)+": ", err))
-		}
-	}
-	return errs
-}
-
-// linesOf puts a prefix before each line of an error.
-func linesOf(prefix string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
-}
-
-// openListed makes the gates of the accounts that are known.
-func (a *Auth) openListed() error {
-	accounts, _, _ := listed(a.tenants.resolver)
-	for appID := range accounts {
-		if _, err := a.tenantOf(context.Background(), appID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// onOneHost reports whether no account has a base URL of its own.
-func onOneHost(resolver AccountResolver) bool {
-	accounts, _, ok := listed(resolver)
-	for _, account := range accounts {
-		ok = ok && account.BaseURL == ""
-	}
-	return ok
-}
-
-// tenants holds a gate for each account that was asked for. They share all
-// but what is the account's own.
-type tenants struct {
-	resolver AccountResolver
-	config   config // the options, without an account
-
-	mu    sync.RWMutex
-	gates map[string]tenant // by AppID
-}
-
-type tenant struct {
-	*gate
-	account string // its text, to see a change by
-}
-
 // maxTenants bounds an instance's memory. Beyond it, gates are built anew.
 const maxTenants = 10_000
 
@@ -198,30 +75,6 @@ func (a *Auth) of(r *http.Request) (*gate, error) {
 		return nil, err
 	}
 	return a.tenantOf(r.Context(), appID)
-}
-
-// ownEndpoints are the paths below the path prefix that this library answers.
-var ownEndpoints = []string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
-
-// endpointIn reports whether a path is that of an endpoint, and returns the AppID
-// at its end. On every other path the AppID is a part of the application's: it
-// must not select the account.
-func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
-	name, ok := strings.CutPrefix(urlPath, a.prefix)
-	if !ok {
-		return "", false
-	}
-	if i := strings.LastIndexByte(name, '/'); a.tenants != nil && i >= 0 && siteurl.IsAppID(name[i+1:]) {
-		name, appID = name[:i], name[i+1:]
-	}
-	ticket, isTicket := strings.CutPrefix(name, "scan/")
-	switch {
-	case name == "scan", isTicket:
-		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || scan.ValidTicket(ticket))
-	case strings.HasPrefix(name, "mini/") && a.home.mini.client == nil && a.tenants == nil:
-		return appID, false
-	}
-	return appID, slices.Contains(ownEndpoints, name)
 }
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
@@ -275,6 +128,153 @@ func (a *Auth) gateOf(appID string) *gate {
 	return nil
 }
 
+// newTenant makes the gate of one account.
+func (a *Auth) newTenant(account Account) (*gate, error) {
+	c, err := a.tenants.config.ofAccount(account)
+	if err != nil {
+		return nil, err
+	}
+	g := &gate{Auth: a, path: "/" + account.AppID}
+	if err := g.setAccounts(c); err != nil {
+		return nil, err
+	}
+	return g, g.setFlows(c)
+}
+
+// forRequest returns the gate of the request's account, and answers where there
+// is none.
+func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
+	g, err := a.of(r)
+	if err != nil {
+		a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
+		a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
+		return nil, false
+	}
+	return g, true
+}
+
+// setAccounts makes the clients. What validate reports is passed over, so that
+// each wrong option has one line.
+func (g *gate) setAccounts(c *config) error {
+	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
+		g.site = g.base.String()
+	}
+	g.audience, g.failed = c.audience(), g.respondUnsaved
+	g.pages.Store(&c.pages)
+	var opts []client.Option
+	var errs []error
+	use := func(option string, opt client.Option) {
+		if _, err := client.New("wx", "any", opt); err != nil { // the option alone
+			errs = append(errs, fmt.Errorf("%s: %w", option, err))
+			return
+		}
+		opts = append(opts, opt)
+	}
+	if c.endpoints != (client.Endpoints{}) {
+		use("WithEndpoints", client.WithEndpoints(c.endpoints))
+	}
+	if c.httpClient != nil {
+		use("WithHTTPClient", client.WithHTTPClient(c.httpClient))
+	}
+	if told := c.tellsOfWeChat(); told != nil {
+		opts = append(opts, client.WithObserver(told))
+	}
+	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
+		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {
+			return account{} // there is none, or validate has said what is missing
+		}
+		made, err := client.New(appID, secret, opts...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", option, err))
+			return account{}
+		}
+		return account{appID: appID, channel: channel, client: made}
+	}
+	g.official = open("WithApp", c.appID, c.secret, ChannelWeChat, c.forAccount(c.secret, opts))
+	g.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, c.forAccount(c.miniSecret, opts))
+	if c.websiteSecret != "" {
+		g.website = open("WithWebsiteApp", c.websiteAppID, c.websiteSecret, ChannelWebsite, opts)
+	}
+	return errors.Join(errs...)
+}
+
+func (g *gate) setFlows(c *config) error {
+	secrets := c.flowKeys
+	if c.appID == "" {
+		return nil // as above
+	}
+	if !c.flowKeysSet {
+		secrets = [][]byte{[]byte(c.secret)}
+	}
+	ring, err := seal.New("flow", secrets...)
+	if err != nil {
+		return err
+	}
+	if c.sessionKeysSet {
+		secrets = c.sessionKeys // so the AppSecret makes no record that logs anyone in
+	}
+	if g.keys, err = seal.New("kept", secrets...); err != nil {
+		return err
+	}
+	if c.relaySet {
+		ring, err := seal.New("relay", c.relayKey)
+		if err != nil {
+			return err
+		}
+		g.relay = &relay{url: c.relayURL, ring: ring}
+	}
+	g.cookies = flow.NewJar(&cookie.Jar{
+		Ring: c.sealer(ring), Secure: g.base.Scheme == "https", Bound: []string{c.appID, g.callbackURL()}, Now: c.now,
+	}, cookiePrefix(g.base), g.cookieTag(c.appID))
+	g.setAuthorizePages()
+	g.claims = &singleflight.Group{Marks: g.sessions.Marks(), Wait: c.wait}
+	return nil
+}
+
+// cookieTag ends the names of an account's cookies. It is empty for a gate that
+// is no single account's.
+func (g *gate) cookieTag(appID string) string { return flow.Tag(appID, g.endpoint("callback")) }
+
+// audience is whose identities pass the gate.
+func (c *config) audience() session.Audience {
+	appIDs := []string{c.appID}
+	for _, more := range []string{c.websiteAppID, c.miniAppID} {
+		if more != "" {
+			appIDs = append(appIDs, more)
+		}
+	}
+	return session.Audience{AppIDs: appIDs, Bearer: c.miniAppID != ""}
+}
+
+// forAccount returns the client options of an account: through the platform
+// where it has no secret of its own.
+func (c *config) forAccount(secret string, opts []client.Option) []client.Option {
+	if !c.componentSet || c.component == nil || secret != "" {
+		return opts
+	}
+	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component.ComponentToken))
+}
+
+// openListed makes the gates of the accounts that are known.
+func (a *Auth) openListed() error {
+	accounts, _, _ := listed(a.tenants.resolver)
+	for appID := range accounts {
+		if _, err := a.tenantOf(context.Background(), appID); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// onOneHost reports whether no account has a base URL of its own.
+func onOneHost(resolver AccountResolver) bool {
+	accounts, _, ok := listed(resolver)
+	for _, account := range accounts {
+		ok = ok && account.BaseURL == ""
+	}
+	return ok
+}
+
 // ofAccount returns the options as they are for one account, with what is wrong
 // with them.
 func (c *config) ofAccount(account Account) (*config, error) {
@@ -305,15 +305,60 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	return &one, errors.Join(err, wrong)
 }
 
-// newTenant makes the gate of one account.
-func (a *Auth) newTenant(account Account) (*gate, error) {
-	c, err := a.tenants.config.ofAccount(account)
-	if err != nil {
-		return nil, err
+func (g *gate) setAuthorizePages() {
+	g.authorizePages = map[client.Scope]authorizePage{}
+	if g.official.client == nil {
+		return
 	}
-	g := &gate{Auth: a, path: "/" + account.AppID}
-	if err := g.setAccounts(c); err != nil {
-		return nil, err
+	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
+		state := flow.NewState()
+		before, after, _ := strings.Cut(g.official.client.AuthorizeURL(g.redirectURI(), scope, state), state)
+		g.authorizePages[scope] = authorizePage{before, after}
 	}
-	return g, g.setFlows(c)
+}
+
+// tellsOfWeChat is what the clients tell of their calls; nil if nobody wants to
+// know.
+func (c *config) tellsOfWeChat() func(context.Context, client.Call) {
+	o, ok := c.observer.(CallObserver)
+	if !ok {
+		return nil
+	}
+	return func(ctx context.Context, call client.Call) {
+		told := Call{
+			Target: CallWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
+			Duration: call.Duration, Err: call.Err,
+		}
+		var we *client.Error
+		if errors.As(call.Err, &we) {
+			told.Errcode, told.Class = we.Code, we.Kind().String()
+		}
+		o.ObserveCall(ctx, told)
+	}
+}
+
+// validateAccounts checks the accounts that are known at start-up.
+func (c *config) validateAccounts() (errs []error) {
+	accounts, wrong, ok := listed(c.accounts)
+	if !ok {
+		return nil
+	}
+	for _, err := range wrong {
+		errs = append(errs, linesOf("WithAccounts: ", err))
+	}
+	if len(accounts) == 0 {
+		errs = append(errs, errors.New("WithAccounts: give at least one account"))
+	}
+	shared := *c
+	shared.endpoints, shared.httpClient = client.Endpoints{}, nil // New checks these once
+	for appID, account := range accounts {
+		one, err := shared.ofAccount(account)
+		if err == nil {
+			err = new(gate).setAccounts(one)
+		}
+		if err != nil {
+			errs = append(errs, linesOf("WithAccounts: "+redact.Clean(appID)+": ", err))
+		}
+	}
+	return errs
 }

@@ -1,22 +1,20 @@
 package wechatauth
 
 import (
-	"errors"
-	"fmt"
-	"log/slog"
-	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/alexedwards/scs/v2"
-
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
-	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/consent"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/navigation"
+	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -29,32 +27,12 @@ import (
 type Auth struct {
 	settings
 	sessions *session.Manager
-	consents *consents
+	consents *consent.Memory
 	looks    *scan.Looks
 	origin   *http.CrossOriginProtection
 
 	home    *gate    // that of the only account; with WithAccounts, of none
 	tenants *tenants // nil without WithAccounts
-}
-
-// settings are what the options say of all accounts.
-type settings struct {
-	prefix        string // "/wechat/"
-	scope         client.Scope
-	environments  environment.Policy
-	scanPlace     func(*http.Request) string
-	scanLook      time.Duration // how long one look at the store may take
-	tokens        bool
-	profileMaxAge time.Duration
-	snapshot      SnapshotPolicy
-	verifyFiles   map[string]string // content by name
-
-	pageVisit    func(*http.Request) bool
-	errorHandler func(http.ResponseWriter, *http.Request, Failure)
-	onLogin      hook
-	observer     Observer
-	logger       *slog.Logger
-	now          func() time.Time
 }
 
 // A gate is one official account with what belongs to it, and serves the
@@ -86,157 +64,6 @@ type account struct {
 	channel Channel
 	client  *client.Client
 }
-
-// New checks the options together and returns the gate. The error has one
-// line for each wrong option, which says what to set. It opens no connection:
-// an application can start while Redis or WeChat is away.
-func New(opts ...Option) (*Auth, error) {
-	c := &config{
-		settings: settings{
-			prefix: DefaultPathPrefix, scope: client.ScopeBase,
-			pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scan.Budget,
-		},
-		wait: singleflight.Sleep, sealer: func(s cookie.Sealer) cookie.Sealer { return s },
-	}
-	var errs []error
-	for i, opt := range opts {
-		if opt == nil {
-			errs = append(errs, fmt.Errorf("option %d is nil; leave it out instead", i+1))
-			continue
-		}
-		opt(c)
-	}
-	if c.pageVisit == nil {
-		c.pageVisit = IsPageVisit
-	}
-	if c.logger == nil {
-		c.logger = slog.Default()
-	}
-	a := &Auth{
-		settings: c.settings,
-		looks:    &scan.Looks{},
-		consents: &consents{ask: hook(c.authorize).quiet(), interval: c.authorizeInterval, now: c.now, until: map[string]time.Time{}},
-	}
-	a.environments, a.onLogin = maps.Clone(c.environments), c.onLogin.quiet()
-	a.home = &gate{Auth: a}
-	if err := errors.Join(append(errs, c.validate(), a.home.setAccounts(c))...); err != nil {
-		return nil, prefixLines(err)
-	}
-	if err := errors.Join(a.setSessions(c), a.home.setFlows(c), a.setOrigin(c)); err != nil {
-		return nil, prefixLines(err)
-	}
-	if c.accountsSet {
-		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
-		return a, a.openListed()
-	}
-	return a, nil
-}
-
-// setOrigin accepts forms of the host that a request came to, and no others.
-// Behind a proxy that rewrites Host, that host is the base URL's. If accounts
-// have hosts of their own, the proxy must pass Host on: the base URL of the
-// account in the path says nothing about where a form was posted to.
-func (a *Auth) setOrigin(c *config) error {
-	a.origin = http.NewCrossOriginProtection()
-	if c.accountsSet && !onOneHost(c.accounts) {
-		return nil
-	}
-	if err := a.origin.AddTrustedOrigin(a.home.site); err != nil {
-		return fmt.Errorf("WithBaseURL: %w", err)
-	}
-	return nil
-}
-
-// prefixLines names the package on each line, because start-up errors of many
-// packages end up in one log.
-func prefixLines(err error) error {
-	lines := strings.Split(err.Error(), "\n")
-	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
-}
-
-// setAccounts makes the clients. What validate reports is passed over, so that
-// each wrong option has one line.
-func (g *gate) setAccounts(c *config) error {
-	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
-		g.site = g.base.String()
-	}
-	g.audience, g.failed = c.audience(), g.respondUnsaved
-	g.pages.Store(&c.pages)
-	var opts []client.Option
-	var errs []error
-	use := func(option string, opt client.Option) {
-		if _, err := client.New("wx", "any", opt); err != nil { // the option alone
-			errs = append(errs, fmt.Errorf("%s: %w", option, err))
-			return
-		}
-		opts = append(opts, opt)
-	}
-	if c.endpoints != (client.Endpoints{}) {
-		use("WithEndpoints", client.WithEndpoints(c.endpoints))
-	}
-	if c.httpClient != nil {
-		use("WithHTTPClient", client.WithHTTPClient(c.httpClient))
-	}
-	if told := c.tellsOfWeChat(); told != nil {
-		opts = append(opts, client.WithObserver(told))
-	}
-	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
-		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {
-			return account{} // there is none, or validate has said what is missing
-		}
-		made, err := client.New(appID, secret, opts...)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", option, err))
-			return account{}
-		}
-		return account{appID: appID, channel: channel, client: made}
-	}
-	g.official = open("WithApp", c.appID, c.secret, ChannelWeChat, c.forAccount(c.secret, opts))
-	g.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, c.forAccount(c.miniSecret, opts))
-	if c.websiteSecret != "" {
-		g.website = open("WithWebsiteApp", c.websiteAppID, c.websiteSecret, ChannelWebsite, opts)
-	}
-	return errors.Join(errs...)
-}
-
-func (g *gate) setFlows(c *config) error {
-	secrets := c.flowKeys
-	if c.appID == "" {
-		return nil // as above
-	}
-	if !c.flowKeysSet {
-		secrets = [][]byte{[]byte(c.secret)}
-	}
-	ring, err := seal.New("flow", secrets...)
-	if err != nil {
-		return err
-	}
-	if c.sessionKeysSet {
-		secrets = c.sessionKeys // so the AppSecret makes no record that logs anyone in
-	}
-	if g.keys, err = seal.New("kept", secrets...); err != nil {
-		return err
-	}
-	if c.relaySet {
-		ring, err := seal.New("relay", c.relayKey)
-		if err != nil {
-			return err
-		}
-		g.relay = &relay{url: c.relayURL, ring: ring}
-	}
-	g.cookies = flow.NewJar(&cookie.Jar{
-		Ring: c.sealer(ring), Secure: g.base.Scheme == "https", Bound: []string{c.appID, g.callbackURL()}, Now: c.now,
-	}, cookiePrefix(g.base), g.cookieTag(c.appID))
-	g.setAuthorizePages()
-	g.claims = &singleflight.Group{Marks: g.sessions.Marks(), Wait: c.wait}
-	return nil
-}
-
-func cookiePrefix(base *url.URL) string { return flow.Prefix(base.Scheme == "https") }
-
-// cookieTag ends the names of an account's cookies. It is empty for a gate that
-// is no single account's.
-func (g *gate) cookieTag(appID string) string { return flow.Tag(appID, g.endpoint("callback")) }
 
 // endpoint returns the path of one of our endpoints.
 func (g *gate) endpoint(name string) string { return g.prefix + name + g.path }
@@ -272,3 +99,241 @@ func (g *gate) loginURL(target string, again bool) string {
 // The gate loads and saves, so leave LoadAndSave of this manager away. A cookie
 // that it sends during a login may arrive after the login's.
 func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.SessionManager() }
+
+// tenants holds a gate for each account that was asked for. They share all
+// but what is the account's own.
+type tenants struct {
+	resolver AccountResolver
+	config   config // the options, without an account
+
+	mu    sync.RWMutex
+	gates map[string]tenant // by AppID
+}
+
+type tenant struct {
+	*gate
+	account string // its text, to see a change by
+}
+
+// ownEndpoints are the paths below the path prefix that this library answers.
+var ownEndpoints = []string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
+
+// endpointIn reports whether a path is that of an endpoint, and returns the AppID
+// at its end. On every other path the AppID is a part of the application's: it
+// must not select the account.
+func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
+	name, ok := strings.CutPrefix(urlPath, a.prefix)
+	if !ok {
+		return "", false
+	}
+	if i := strings.LastIndexByte(name, '/'); a.tenants != nil && i >= 0 && siteurl.IsAppID(name[i+1:]) {
+		name, appID = name[:i], name[i+1:]
+	}
+	ticket, isTicket := strings.CutPrefix(name, "scan/")
+	switch {
+	case name == "scan", isTicket:
+		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || scan.ValidTicket(ticket))
+	case strings.HasPrefix(name, "mini/") && a.home.mini.client == nil && a.tenants == nil:
+		return appID, false
+	}
+	return appID, slices.Contains(ownEndpoints, name)
+}
+
+// authorizePage is the address of WeChat's page around the state.
+type authorizePage struct{ before, after string }
+
+// loginActionFor returns what a request to log in gets.
+func (g *gate) loginActionFor(r *http.Request) environment.Action {
+	return g.environments.ForLogin(r, g.website.client != nil)
+}
+
+// accountFor picks the account by the browser. The User-Agent decides what a
+// visitor is shown, never what he may do.
+func (g *gate) accountFor(r *http.Request) account {
+	if g.website.client != nil && g.loginActionFor(r).NeedsWebsite() {
+		return g.website
+	}
+	return g.official
+}
+
+func (g *gate) upgradeURL(target string) string {
+	return g.endpoint("upgrade") + "?next=" + url.QueryEscape(target)
+}
+
+func (g *gate) accountOf(appID string) (account, bool) {
+	switch {
+	case appID == "":
+		return account{}, false
+	case appID == g.official.appID:
+		return g.official, true
+	case appID == g.website.appID:
+		return g.website, true
+	}
+	return account{}, false
+}
+
+// relay is what an application knows of its relay.
+type relay struct {
+	url  string
+	ring *seal.Ring
+}
+
+// redirectURI is where WeChat sends the visitor back to.
+func (g *gate) redirectURI() string {
+	if g.relay == nil {
+		return g.callbackURL()
+	}
+	return g.relay.url + "?to=" + url.QueryEscape(g.callbackURL())
+}
+
+// IsPageVisit reports whether r is a browser's visit of a page: a person who
+// opens an address, follows a link or reloads, and whose browser will show the
+// answer. Only such a request can be sent to WeChat to log in. Everything else
+// that is anonymous is better told so with a status code: a script cannot
+// follow a redirect to another origin, and every redirect costs a cookie.
+//
+// A visit is a GET or HEAD request that
+//   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
+//     browsers since 2023 send them on https and to loopback hosts;
+//   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest or "empty", and
+//     accepts text/html: a service worker passes a visit to the network as
+//     "empty", and Chromium 76 to 79, on which older web-views are built, did
+//     not send the destination yet;
+//   - or has no Sec-Fetch header at all and accepts text/html: an older
+//     browser, or any browser on a plain http origin.
+//
+// It is no visit, whatever else it says, if it
+//   - carries a bearer token of POST mini/login;
+//   - carries any other Authorization and no Sec-Fetch-Mode "navigate": an API
+//     client with its own credentials. Browsers add those of HTTP Basic to
+//     every page of a site;
+//   - carries Upgrade: a WebSocket;
+//   - accepts text/event-stream: an EventSource;
+//   - is a prefetch, a prerender or a preview (Sec-Purpose, Purpose, X-Purpose,
+//     X-Moz): nobody has asked for the page yet;
+//   - has the X-Requested-With "XMLHttpRequest". Any other value is left
+//     alone: Android web-views send their app's package name with every page,
+//     WeChat's is "com.tencent.mm".
+//
+// A header without a value counts as absent. An iframe, an image, a script,
+// fetch, XMLHttpRequest and a service worker's own requests name another mode or
+// destination and are no visits; an iframe whose request a service worker passes
+// on cannot be distinguished from a page.
+//
+// It is assumed that browsers speak the truth about themselves. Any other
+// client can send what it likes and gains nothing by it: the answer decides
+// what it is shown, never what it may do. Without Sec-Fetch headers an iframe
+// cannot be told from a page.
+//
+// See https://www.w3.org/TR/fetch-metadata/ for the Sec-Fetch headers and
+// https://fetch.spec.whatwg.org/#sec-purpose-header for Sec-Purpose.
+//
+// IsPageVisit only reads the method and the header of r.
+func IsPageVisit(r *http.Request) bool {
+	token, _ := session.Bearer(r)
+	return token == "" && navigation.IsPageVisit(r)
+}
+
+// isPage applies the page-visit rule. Where the application has a rule, only the
+// method comes before it.
+func (a *Auth) isPage(r *http.Request) bool { return navigation.IsRead(r) && a.pageVisit(r) }
+
+// showsPage reports whether a failure is shown as a page: a person sees the
+// response of a page visit, and of a form.
+func (a *Auth) showsPage(r *http.Request) bool { return navigation.IsForm(r) || a.isPage(r) }
+
+// judge decides whether a login may end at raw: at a return URL, or at the one
+// endpoint of ours where that makes sense, the phone's page of a scan.
+func (g *gate) judge(raw string) (target string, err error) {
+	return returnto.Site{Base: g.base, Prefix: g.prefix, Endpoints: ownEndpoints, Except: g.isScanPage}.Judge(raw)
+}
+
+// landing returns where a login ends that was begun for target. It is judged
+// again: the seal proves that it was ours, not that the release that wrote it
+// had no fault.
+func (g *gate) landing(target string) string {
+	target, err := g.judge(target)
+	if err != nil {
+		return "/"
+	}
+	return target
+}
+
+// navigates is the page-visit rule for our own endpoints. They are nothing
+// but pages, so a client too old or too simple to say what it asks for is
+// believed, unless something shows that it is no person's visit.
+func (g *gate) navigates(r *http.Request) bool {
+	return g.isPage(r) || navigation.MayBePage(r)
+}
+
+// formActions are the origins that the button's form leads over: WeChat's, and
+// the relay's on the way back where consent was given before.
+func (g *gate) formActions() []string {
+	if g.relay == nil {
+		return []string{g.openOrigin()}
+	}
+	return []string{g.openOrigin(), g.relay.url}
+}
+
+// openOrigin is where WeChat's authorize page is: the form's redirect has to
+// be allowed to go there.
+func (g *gate) openOrigin() string {
+	u, err := url.Parse(g.official.client.AuthorizeURL(g.redirectURI(), client.ScopeBase, "x"))
+	if err != nil {
+		return client.DefaultOpen
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// scans reports whether anybody logs in by scanning.
+func (a *Auth) scans() bool {
+	return a.environments.Uses(environment.LoginScan)
+}
+
+// scanURL is the page with the QR code.
+func (g *gate) scanURL(target string, scope client.Scope) string {
+	u := g.endpoint("scan") + "?next=" + url.QueryEscape(target)
+	if scope == client.ScopeUserInfo && g.scope != client.ScopeUserInfo {
+		u += "&profile=1"
+	}
+	return u
+}
+
+// scanAgainURL is scanURL for the browser that has this cookie.
+func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
+	u := g.scanURL(target, c.Scope)
+	if c.Again {
+		u += "&again=1"
+	}
+	return u
+}
+
+// scanPath is what the phone opens.
+func (g *gate) scanPath(ticket string) string { return g.endpoint("scan/" + ticket) }
+
+// isScanPage reports whether a path is that of a phone's page.
+func (g *gate) isScanPage(path string) bool {
+	_, ok := g.scanTicketIn(path)
+	return ok
+}
+
+// scanTicketIn returns the ticket in the path of a phone's page.
+func (g *gate) scanTicketIn(path string) (ticket string, ok bool) {
+	before, after := g.endpoint("scan/"), ""
+	if g.path != "" {
+		before, after = g.prefix+"scan/", g.path
+	}
+	if len(path) < len(before)+len(after) || path[:len(before)] != before || path[len(path)-len(after):] != after {
+		return "", false
+	}
+	ticket = path[len(before) : len(path)-len(after)]
+	return ticket, g.scans() && scan.ValidTicket(ticket)
+}
+
+// confirms reports whether a login is that of a phone which goes back to confirm
+// a QR code.
+func (g *gate) confirms(r *http.Request, target string) bool {
+	return g.isScanPage(target) && environment.Of(r).InWeChat()
+}
+
+func cookiePrefix(base *url.URL) string { return flow.Prefix(base.Scheme == "https") }

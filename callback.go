@@ -3,7 +3,9 @@ package wechatauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -12,6 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
@@ -54,18 +57,6 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	default:
 		g.finish(w, r, acc, f, q.Code)
 	}
-}
-
-func (g *gate) accountOf(appID string) (account, bool) {
-	switch {
-	case appID == "":
-		return account{}, false
-	case appID == g.official.appID:
-		return g.official, true
-	case appID == g.website.appID:
-		return g.website, true
-	}
-	return account{}, false
 }
 
 // comeTooLate answers a callback for which this browser holds no live pending
@@ -223,4 +214,43 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	respond.NoStore(w.Header())
 	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
+}
+
+// unhop takes the code out of a callback that came by the relay. Anything that
+// did not is refused: a code in clear has not passed the relay's allow-list.
+func (g *gate) unhop(q flow.Callback) (flow.Callback, bool) {
+	if g.relay == nil || q.Refused {
+		return q, q.Hop == ""
+	}
+	code, ok := flow.OpenHop(g.relay.ring, g.now(), g.callbackURL(), q)
+	q.Code = code
+	return q, ok
+}
+
+// leaveAsSnapshot ends a flow that brought a virtual identity: back to the
+// return target, whose URL is the one that "使用完整服务" opens.
+func (g *gate) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
+	g.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: g.age(f)})
+	g.cookies.MarkSnapshot(w)
+	g.leave(w, r, f, g.landing(f.Target))
+}
+
+// strayCallback stops a callback of a login that this browser began, where there
+// is no endpoint for it: another login would come back to the same place.
+func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
+	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
+		return false
+	}
+	f, err := flow.Flow{}, flow.ErrMissing
+	if q, ok := flow.ParseCallback(r.URL.RawQuery); ok {
+		f, err = g.cookies.Get(r, q.State)
+	}
+	if err != nil && !errors.Is(err, flow.ErrExpired) {
+		f = g.cookies.Named(r) // something was added to the query
+	}
+	if f.State == "" {
+		return false
+	}
+	g.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", redact.Clean(r.URL.Path), g.endpoint("callback")))
+	return true
 }

@@ -4,16 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
 )
-
-// appIDShape is what AppIDs have looked like so far; WeChat promises nothing.
-var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
 // CheckError is what Auth.Check has found: everything at once.
 type CheckError struct {
@@ -114,7 +111,7 @@ func (a *Auth) CallbackDomains() map[string]string {
 // checkSettings looks at what needs no network.
 func (g *gate) checkSettings() (found []*store.Finding) {
 	if g.sessions.Owned() {
-		for _, err := range checkManager(g.sessions.SessionManager(), g.base) {
+		for _, err := range session.CheckManager(g.sessions.SessionManager(), g.base) {
 			found = append(found, &store.Finding{
 				English: err.Error(), Chinese: "会话管理器的设置与 WithBaseURL 不符，登录后会话无法保持：" + err.Error(), Err: err,
 			})

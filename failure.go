@@ -3,16 +3,198 @@ package wechatauth
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"strconv"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
-	"github.com/wechatauth/wechatauth/internal/page"
-	"github.com/wechatauth/wechatauth/internal/redact"
-	"github.com/wechatauth/wechatauth/internal/respond"
 )
+
+// Reason says in one word why a visitor was not let through. The list is
+// closed: pages, JSON answers, log records and the observer all use these and
+// no others, so that a support question, a log line and a graph speak of the
+// same thing.
+type Reason string
+
+// The reasons, in the order in which a login meets them.
+const (
+	// Why a request is anonymous. These stand in the 401 that an anonymous request
+	// gets when it is no page visit.
+
+	// ReasonNoSession: the request carries no session cookie, or the session is
+	// there and no user of this account is logged in to it (a cart).
+	ReasonNoSession Reason = "no_session"
+	// ReasonSessionUnknown: it carries one, but the session has ended, was
+	// revoked, or was evicted from the store. Also where that is so of the
+	// session that has confirmed a QR code or asked for a ticket.
+	ReasonSessionUnknown Reason = "session_unknown"
+	// ReasonSessionCorrupt: it carries one, but the record could not be read. It
+	// was deleted, so the next login heals it. One that no key of
+	// WithSessionEncryption opens is reported with this reason too; it stays in
+	// the store, and its request is answered with ReasonSessionUnknown.
+	ReasonSessionCorrupt Reason = "session_corrupt"
+	// ReasonScopeRequired: logged in, but with a narrower scope than the route
+	// asks for.
+	ReasonScopeRequired Reason = "scope_required"
+	// ReasonLoggedOut: the visitor has just logged out and is not logged in
+	// again silently.
+	ReasonLoggedOut Reason = "logged_out"
+
+	// Why a callback was turned away before WeChat was asked anything.
+
+	// ReasonCallbackMalformed: code or state is absent, repeated or not of
+	// WeChat's form.
+	ReasonCallbackMalformed Reason = "callback_malformed"
+	// ReasonFlowCookieMissing: this browser holds no pending login for the
+	// state. Cookies are off, or the link comes from another browser.
+	ReasonFlowCookieMissing Reason = "flow_cookie_missing"
+	// ReasonStateMismatch: the pending login that this browser holds is not
+	// ours, was altered, or belongs to another state.
+	ReasonStateMismatch Reason = "state_mismatch"
+	// ReasonStateExpired: the pending login is older than ten minutes.
+	ReasonStateExpired Reason = "state_expired"
+	// ReasonRefusedByUser: the visitor did not allow the login.
+	ReasonRefusedByUser Reason = "refused_by_user"
+
+	// Why a login failed after WeChat was asked.
+
+	// ReasonCodeUsed: WeChat says the code was exchanged before (40163).
+	ReasonCodeUsed Reason = "code_used"
+	// ReasonCodeExpired: WeChat does not know the code any more (40029, 42003).
+	ReasonCodeExpired Reason = "code_expired"
+	// ReasonSnapshotUser: WeChat opened the page in snapshot mode and gave a
+	// virtual identity, which is nobody's.
+	ReasonSnapshotUser Reason = "snapshot_user"
+	// ReasonSnapshotSuspected: the profile was granted and then refused (48001),
+	// which has been seen where WeChat did not flag its virtual identities.
+	ReasonSnapshotSuspected Reason = "snapshot_suspected"
+	// ReasonIdentityMismatch: another WeChat user came back than the one whose
+	// scope was to be widened.
+	ReasonIdentityMismatch Reason = "identity_mismatch"
+	// ReasonUserBlocked: WeChat does not let this user log in (40226, 50002).
+	ReasonUserBlocked Reason = "user_blocked"
+	// ReasonRateLimited: WeChat's quota for this account is used up (45009,
+	// 45011).
+	ReasonRateLimited Reason = "rate_limited"
+	// ReasonUpstreamTimeout: WeChat did not answer in time.
+	ReasonUpstreamTimeout Reason = "upstream_timeout"
+	// ReasonUpstreamError: WeChat answered with an error or with something
+	// that is no answer.
+	ReasonUpstreamError Reason = "upstream_error"
+	// ReasonBadConfig: WeChat rejects the AppID, the AppSecret, the server's
+	// address or a right of the account. Only the operator can mend it.
+	ReasonBadConfig Reason = "bad_config"
+
+	// Why data of a mini program could not be used.
+
+	// ReasonSessionKeyStale: the data was encrypted or signed with another
+	// session_key than the one known here; the mini program logs in again.
+	ReasonSessionKeyStale Reason = "session_key_stale"
+
+	// Why a scanned QR code logs nobody in (LoginScan).
+
+	// ReasonScanExpired: the QR code is older than two minutes, or was never ours.
+	ReasonScanExpired Reason = "scan_expired"
+	// ReasonScanUsed means that it was refused before, was confirmed by another
+	// user, or has logged a browser in.
+	ReasonScanUsed Reason = "scan_used"
+	// ReasonScanNumber means that the number typed into the browser is not the one
+	// that the phone shows. The QR code can no longer be used.
+	ReasonScanNumber Reason = "scan_wrong_number"
+	// ReasonScanForeign: somebody else has scanned it before, or the answer comes
+	// from a browser that did not.
+	ReasonScanForeign Reason = "scan_foreign"
+
+	// Why a visitor was stopped otherwise.
+
+	// ReasonOpenInWeChat: there is no login for this browser; the page shows how
+	// to open the same URL in WeChat (OpenInWeChat).
+	ReasonOpenInWeChat Reason = "open_in_wechat"
+	// ReasonLoop: too many logins in a row without a session that lasts, for a
+	// cause that could not be told.
+	ReasonLoop Reason = "loop"
+	// ReasonSessionCookieNotReturned: logins succeed, but the browser does not
+	// send the session cookie back.
+	ReasonSessionCookieNotReturned Reason = "session_cookie_not_returned"
+	// ReasonSessionLost: logins succeed and the cookie comes back, but the
+	// store no longer holds the session.
+	ReasonSessionLost Reason = "session_lost"
+	// ReasonStoreUnavailable: the session store cannot be reached or refuses
+	// to work. Nobody is logged out by it.
+	ReasonStoreUnavailable Reason = "store_unavailable"
+	// ReasonNotAuthorized means that the function of WithAuthorize or WithOnLogin
+	// returned ErrForbidden.
+	ReasonNotAuthorized Reason = "not_authorized"
+	// ReasonApplicationError means that the application failed: the function of
+	// WithAuthorize or WithOnLogin returned an error other than ErrForbidden, or
+	// it or the store panicked during a login.
+	ReasonApplicationError Reason = "application_error"
+	// ReasonUnknownAccount: WithAccounts knows no account for the request.
+	ReasonUnknownAccount Reason = "unknown_account"
+	// ReasonCrossOrigin means that a form of ours was posted from another site, or
+	// a web-view's entry was opened from there or by no page visit.
+	ReasonCrossOrigin Reason = "cross_origin"
+	// ReasonMethodNotAllowed: the endpoint does not take this method.
+	ReasonMethodNotAllowed Reason = "method_not_allowed"
+	// ReasonNotFound: there is no endpoint of this name.
+	ReasonNotFound Reason = "not_found"
+)
+
+// A reasonRow is what goes with a reason.
+type reasonRow struct {
+	status int        // of HTTP
+	level  slog.Level // of the log: errors need an operator, warnings are worth a look
+	remedy string     // of docs/errors.md, for an operator, where an event has no detail of its own
+}
+
+var reasons = map[Reason]reasonRow{
+	ReasonNoSession:                {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonSessionUnknown:           {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonSessionCorrupt:           {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonScopeRequired:            {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonLoggedOut:                {http.StatusUnauthorized, slog.LevelInfo, ""},
+	ReasonCallbackMalformed:        {http.StatusBadRequest, slog.LevelInfo, "If it is every login: does a proxy drop or rewrite the query?"},
+	ReasonFlowCookieMissing:        {http.StatusBadRequest, slog.LevelInfo, "If it is every login: is the application reached under another host than the base URL's, or does a proxy drop Set-Cookie?"},
+	ReasonStateMismatch:            {http.StatusBadRequest, slog.LevelWarn, "If it began with a deployment: have all instances the same AppSecret, or the same WithFlowKeys?"},
+	ReasonStateExpired:             {http.StatusBadRequest, slog.LevelInfo, "If it is every login: compare the clocks of the instances."},
+	ReasonRefusedByUser:            {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonCodeUsed:                 {http.StatusBadRequest, slog.LevelInfo, "If there are many: do all instances share one Redis, and does a proxy answer the callback with a redirect of its own?"},
+	ReasonCodeExpired:              {http.StatusBadRequest, slog.LevelInfo, "If it is every login: is the AppSecret that of the AppID which asked?"},
+	ReasonSnapshotUser:             {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonSnapshotSuspected:        {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonIdentityMismatch:         {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonUserBlocked:              {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonRateLimited:              {http.StatusServiceUnavailable, slog.LevelWarn, ""},
+	ReasonUpstreamTimeout:          {http.StatusGatewayTimeout, slog.LevelWarn, ""},
+	ReasonUpstreamError:            {http.StatusBadGateway, slog.LevelWarn, ""},
+	ReasonBadConfig:                {http.StatusInternalServerError, slog.LevelError, ""},
+	ReasonSessionKeyStale:          {http.StatusConflict, slog.LevelInfo, ""},
+	ReasonScanExpired:              {http.StatusBadRequest, slog.LevelInfo, ""},
+	ReasonScanUsed:                 {http.StatusBadRequest, slog.LevelInfo, ""},
+	ReasonScanNumber:               {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonScanForeign:              {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonOpenInWeChat:             {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonLoop:                     {http.StatusBadRequest, slog.LevelError, ""},
+	ReasonSessionCookieNotReturned: {http.StatusBadRequest, slog.LevelError, ""},
+	ReasonSessionLost:              {http.StatusBadRequest, slog.LevelError, ""},
+	ReasonStoreUnavailable:         {http.StatusServiceUnavailable, slog.LevelError, ""},
+	ReasonNotAuthorized:            {http.StatusForbidden, slog.LevelInfo, ""},
+	ReasonApplicationError:         {http.StatusServiceUnavailable, slog.LevelError, ""},
+	ReasonUnknownAccount:           {http.StatusNotFound, slog.LevelInfo, "Does the proxy pass Host, the path or the header on unchanged?"},
+	ReasonCrossOrigin:              {http.StatusForbidden, slog.LevelInfo, "Post it from a page under the base URL. If yours is: the host that the browser shows has to be the base URL's."},
+	ReasonMethodNotAllowed:         {http.StatusMethodNotAllowed, slog.LevelInfo, ""},
+	ReasonNotFound:                 {http.StatusNotFound, slog.LevelInfo, "If WeChat sends visitors there: is the Auth mounted elsewhere, or behind http.StripPrefix?"},
+}
+
+// status is the HTTP status of a reason.
+func (r Reason) status() int {
+	if row, ok := reasons[r]; ok {
+		return row.status
+	}
+	return http.StatusBadRequest
+}
 
 // Failure is why a visitor is not let through, and what he is answered.
 type Failure struct {
@@ -91,48 +273,6 @@ func reasonOf(err error) Reason {
 	return ReasonUpstreamError
 }
 
-// challenge is the WWW-Authenticate that RFC 9110 requires of every 401. No
-// browser knows the scheme, so none shows a dialog.
-const challenge = "WeChat"
-
-// stop answers a visitor who is not let through.
-func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
-	if f.Status == 0 {
-		f.Status = f.Reason.status()
-	}
-	f.Err = redact.Tokens(f.Err)
-	respond.NoStore(w.Header())
-	if f.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
-	}
-	if f.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", challenge)
-	}
-	switch {
-	case g.errorHandler != nil:
-		g.errorHandler(w, g.sessions.WithEmpty(r), f)
-	case f.Page:
-		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
-		switch f.Reason {
-		case ReasonLoggedOut:
-			p.Kind = PageLoggedOut
-		case ReasonOpenInWeChat:
-			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
-		}
-		g.page(w, r, p)
-	default:
-		writeJSON(w, f)
-	}
-}
-
-// page writes a page in the visitor's language.
-func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
-	p.Lang = page.Language(r)
-	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
-		g.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
-	}
-}
-
 // writeJSON answers a script:
 //
 //	{"error":"…","reason":"…","login_url":"…"}
@@ -178,3 +318,25 @@ func errorWord(f Failure) string {
 	}
 	return "bad_request"
 }
+
+// ErrForbidden is returned by the functions of WithOnLogin and WithAuthorize to
+// reject a user: the request gets 403 Forbidden with ReasonNotAuthorized. An
+// error may wrap it; its text is logged and not shown. Any other error means
+// that the function failed: the request gets 503 with ReasonApplicationError
+// and Retry-After, and the error is logged at level ERROR.
+var ErrForbidden = errors.New("wechatauth: forbidden")
+
+// hookReason sorts the error of a function of the application.
+func hookReason(err error) Reason {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, ErrForbidden):
+		return ReasonNotAuthorized
+	}
+	return ReasonApplicationError
+}
+
+// errClientGone means that the client disconnected while a function of the
+// application ran. What the function returned then is not a failure of its own.
+var errClientGone = errors.New("client disconnected")

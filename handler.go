@@ -1,27 +1,11 @@
 package wechatauth
 
 import (
-	"errors"
-	"fmt"
 	"net/http"
-	"net/url"
+	"strconv"
 	"strings"
-	"time"
 
-	"github.com/wechatauth/wechatauth/client"
-	"github.com/wechatauth/wechatauth/internal/navigation"
-	"github.com/wechatauth/wechatauth/internal/returnto"
-)
-
-const (
-	maxFormBytes = 16 << 10 // of our own forms, which have one field
-
-	// callbackBudget bounds a callback from the claim, once it is won, to the
-	// answer, whatever the browser does meanwhile.
-	callbackBudget = 8 * time.Second
-	// saveBudget is how long a callback tries to save a session for which a
-	// code was spent.
-	saveBudget = 3 * time.Second
+	"github.com/wechatauth/wechatauth/internal/respond"
 )
 
 // ServeHTTP serves the endpoints below the path prefix. Mount it at the
@@ -141,98 +125,29 @@ func (g *gate) serveScans(w http.ResponseWriter, r *http.Request, name string) {
 	}
 }
 
-func (g *gate) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
-	w.Header().Set("Allow", allow)
-	g.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: g.showsPage(r)})
-}
-
-// nextOf reads the return target of a form or a query.
-func (g *gate) nextOf(r *http.Request, values url.Values) string {
-	return g.returnTo(r, values.Get("next"))
-}
-
-// returnTo returns the return URL for what a client wrote, and "/" for none.
-func (g *gate) returnTo(r *http.Request, raw string) string {
-	target, err := g.judge(raw)
-	if err == nil {
-		return target
+// verifyFile returns the content of the file that is asked for, if it is one.
+// WeChat asks from addresses of its own, without cookies, at the root of the
+// domain.
+func (a *Auth) verifyFile(r *http.Request) (string, bool) {
+	if len(a.verifyFiles) == 0 || len(r.URL.Path) < 2 {
+		return "", false
 	}
-	if raw != "" {
-		g.reportDropped(r, raw, err)
+	content, ok := a.verifyFiles[r.URL.Path[1:]]
+	return content, ok
+}
+
+func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content string) {
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		g.methodNotAllowed(w, r, "GET, HEAD")
+		return
 	}
-	return "/"
-}
-
-// judge decides whether a login may end at raw: at a return URL, or at the one
-// endpoint of ours where that makes sense, the phone's page of a scan.
-func (g *gate) judge(raw string) (target string, err error) {
-	return returnto.Site{Base: g.base, Prefix: g.prefix, Endpoints: ownEndpoints, Except: g.isScanPage}.Judge(raw)
-}
-
-// landing returns where a login ends that was begun for target. It is judged
-// again: the seal proves that it was ours, not that the release that wrote it
-// had no fault.
-func (g *gate) landing(target string) string {
-	target, err := g.judge(target)
-	if err != nil {
-		return "/"
+	h := w.Header()
+	respond.NoStore(h) // a new file shall not be shadowed by an old one in a cache
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method == http.MethodGet {
+		_, _ = w.Write([]byte(content)) // who asked has gone: nobody is left to tell
 	}
-	return target
-}
-
-// reportDropped logs that a login ends at "/" instead of where it should.
-func (g *gate) reportDropped(r *http.Request, raw string, why error) {
-	g.report(r.Context(), Event{Kind: EventTrouble, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
-}
-
-// navigates is the page-visit rule for our own endpoints. They are nothing
-// but pages, so a client too old or too simple to say what it asks for is
-// believed, unless something shows that it is no person's visit.
-func (g *gate) navigates(r *http.Request) bool {
-	return g.isPage(r) || navigation.MayBePage(r)
-}
-
-func (g *gate) unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
-}
-
-// formActions are the origins that the button's form leads over: WeChat's, and
-// the relay's on the way back where consent was given before.
-func (g *gate) formActions() []string {
-	if g.relay == nil {
-		return []string{g.openOrigin()}
-	}
-	return []string{g.openOrigin(), g.relay.url}
-}
-
-// openOrigin is where WeChat's authorize page is: the form's redirect has to
-// be allowed to go there.
-func (g *gate) openOrigin() string {
-	u, err := url.Parse(g.official.client.AuthorizeURL(g.redirectURI(), client.ScopeBase, "x"))
-	if err != nil {
-		return client.DefaultOpen
-	}
-	return u.Scheme + "://" + u.Host
-}
-
-// ownForm reads a form that was posted from our own pages, and answers one
-// that was not.
-func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	err := g.origin.Check(navigation.Origin(r))
-	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
-		// net/http compares hosts only, and anyone on the network makes such a page.
-		err = errors.New("form of a page that came by plain http")
-	}
-	if err != nil {
-		g.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
-		g.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.showsPage(r), Err: err})
-		return nil, false
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	if err := r.ParseForm(); err != nil {
-		g.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: g.showsPage(r), Err: err})
-		return nil, false
-	}
-	return r.Form, true
 }

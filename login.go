@@ -3,7 +3,6 @@ package wechatauth
 import (
 	"context"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -113,21 +112,6 @@ func (g *gate) authorizeURL(acc account, scope client.Scope, state string) strin
 	return acc.client.AuthorizeURL(g.redirectURI(), scope, state)
 }
 
-// authorizePage is the address of WeChat's page around the state.
-type authorizePage struct{ before, after string }
-
-func (g *gate) setAuthorizePages() {
-	g.authorizePages = map[client.Scope]authorizePage{}
-	if g.official.client == nil {
-		return
-	}
-	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
-		state := flow.NewState()
-		before, after, _ := strings.Cut(g.official.client.AuthorizeURL(g.redirectURI(), scope, state), state)
-		g.authorizePages[scope] = authorizePage{before, after}
-	}
-}
-
 // stopLoop ends a redirect loop and names its cause: the detail, or what the
 // visit shows.
 func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, target, detail string) {
@@ -143,20 +127,6 @@ func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit
 	}
 	g.stopped(r, Event{Reason: reason, Detail: detail + g.sessions.DescribeCookie() + ", base URL " + g.base.String() + ", request host " + redact.Clean(r.Host)})
 	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: g.loginURL(target, true)})
-}
-
-// loginActionFor returns what a request to log in gets.
-func (g *gate) loginActionFor(r *http.Request) environment.Action {
-	return g.environments.ForLogin(r, g.website.client != nil)
-}
-
-// accountFor picks the account by the browser. The User-Agent decides what a
-// visitor is shown, never what he may do.
-func (g *gate) accountFor(r *http.Request) account {
-	if g.website.client != nil && g.loginActionFor(r).NeedsWebsite() {
-		return g.website
-	}
-	return g.official
 }
 
 // serveLogin begins a login for whoever was told to: a link, or a script that
@@ -193,10 +163,6 @@ func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
 	}
 	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
 	g.begin(w, r, v, login{target: target, scope: g.scope, again: again})
-}
-
-func (g *gate) upgradeURL(target string) string {
-	return g.endpoint("upgrade") + "?next=" + url.QueryEscape(target)
 }
 
 // serveUpgradePage shows why the profile is asked for, and a button: WeChat
@@ -304,4 +270,42 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 		return nil
 	}
 	return lost
+}
+
+// onOtherHost reports whether a visitor came by another host than the base
+// URL's: cookies set here would not be there when WeChat sends him back. The
+// Host header decides nothing else. A proxy that rewrites Host looks the same
+// to us; it betrays itself by the hop cookie, or by X-Forwarded-Host.
+//
+// A visit by plain http, as a proxy reports it, is another host in the same
+// way where the base URL is https: browsers drop Secure cookies there.
+func (g *gate) onOtherHost(r *http.Request) bool {
+	if !g.isPlainHTTP(r) && (g.sameHost(r.Host) || g.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
+		return false
+	}
+	_, err := r.Cookie(g.cookies.HopName())
+	return err != nil
+}
+
+// isPlainHTTP reports whether a proxy says that a request for a site on https
+// came by http.
+func (g *gate) isPlainHTTP(r *http.Request) bool {
+	proto, _, _ := strings.Cut(navigation.Header(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
+	return g.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
+}
+
+// hop sends a visitor to the base URL's host.
+func (g *gate) hop(w http.ResponseWriter, target string) {
+	g.cookies.Set(w, g.cookies.HopName(), "1", flow.HopTTL)
+	respond.Redirect(w, g.absolute(target))
+}
+
+func (g *gate) sameHost(host string) bool {
+	host = strings.ToLower(host)
+	if g.base.Scheme == "https" {
+		host = strings.TrimSuffix(host, ":443")
+	} else {
+		host = strings.TrimSuffix(host, ":80")
+	}
+	return host == strings.TrimSuffix(g.base.Host, ":80")
 }

@@ -1,36 +1,17 @@
 package wechatauth
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
-	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
-	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/session"
 )
-
-// hook is a function of the application's that may refuse an identity.
-type hook func(context.Context, Identity) error
-
-// quiet makes the errors of an application's hook fit for a log: they may
-// repeat whom they concern.
-func (h hook) quiet() hook {
-	if h == nil {
-		return nil
-	}
-	return func(ctx context.Context, id Identity) error {
-		return redact.OpenIDs(h(ctx, id), id.OpenID, id.UnionID)
-	}
-}
 
 // RequireWeChat is New and Auth.RequireWeChat in one: a middleware that lets
 // only visitors with a WeChat identity through, and that serves the endpoints
@@ -132,7 +113,7 @@ func (g *gate) admitAnyone(w http.ResponseWriter, r *http.Request, next http.Han
 		}
 	}
 	if v.LoggedIn {
-		if err := g.consents.allow(v.Context(), v.Identity); err != nil {
+		if err := g.authorize(v.Context(), v.Identity); err != nil {
 			if reason := hookReason(err); reason != ReasonNotAuthorized {
 				g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
 			}
@@ -207,7 +188,7 @@ func (g *gate) require(w http.ResponseWriter, r *http.Request, next http.Handler
 	act, reason := g.decide(r, v, want)
 	switch act {
 	case actionPass:
-		if err := g.consents.allow(v.Context(), v.Identity); err != nil {
+		if err := g.authorize(v.Context(), v.Identity); err != nil {
 			reason := hookReason(err)
 			g.stopped(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
 			g.stop(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
@@ -237,99 +218,6 @@ func (g *gate) require(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 }
 
-// forRequest returns the gate of the request's account, and answers where there
-// is none.
-func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
-	g, err := a.of(r)
-	if err != nil {
-		a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
-		a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
-		return nil, false
-	}
-	return g, true
-}
-
-// refuse answers an anonymous request that is not redirected.
-func (g *gate) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
-	f := Failure{Reason: reason, Page: g.showsPage(r)}
-	switch {
-	case reason == ReasonSnapshotUser: // starting again does not help
-	case reason == ReasonOpenInWeChat:
-		f.RetryURL = g.absolute(g.targetOf(r))
-	case f.Page && reason == ReasonScopeRequired:
-		f.RetryURL = g.upgradeURL(g.targetOf(r))
-	case f.Page:
-		f.RetryURL = g.loginURL(g.targetOf(r), true)
-	case reason == ReasonScopeRequired:
-		f.RetryURL = g.absolute(g.endpoint("upgrade"))
-	default:
-		f.RetryURL = g.absolute(g.endpoint("login"))
-	}
-	g.stop(w, r, f)
-}
-
-// respondUnsaved responds instead of a handler whose session could not be saved.
-func (g *gate) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
-	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
-}
-
-// IsPageVisit reports whether r is a browser's visit of a page: a person who
-// opens an address, follows a link or reloads, and whose browser will show the
-// answer. Only such a request can be sent to WeChat to log in. Everything else
-// that is anonymous is better told so with a status code: a script cannot
-// follow a redirect to another origin, and every redirect costs a cookie.
-//
-// A visit is a GET or HEAD request that
-//   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
-//     browsers since 2023 send them on https and to loopback hosts;
-//   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest or "empty", and
-//     accepts text/html: a service worker passes a visit to the network as
-//     "empty", and Chromium 76 to 79, on which older web-views are built, did
-//     not send the destination yet;
-//   - or has no Sec-Fetch header at all and accepts text/html: an older
-//     browser, or any browser on a plain http origin.
-//
-// It is no visit, whatever else it says, if it
-//   - carries a bearer token of POST mini/login;
-//   - carries any other Authorization and no Sec-Fetch-Mode "navigate": an API
-//     client with its own credentials. Browsers add those of HTTP Basic to
-//     every page of a site;
-//   - carries Upgrade: a WebSocket;
-//   - accepts text/event-stream: an EventSource;
-//   - is a prefetch, a prerender or a preview (Sec-Purpose, Purpose, X-Purpose,
-//     X-Moz): nobody has asked for the page yet;
-//   - has the X-Requested-With "XMLHttpRequest". Any other value is left
-//     alone: Android web-views send their app's package name with every page,
-//     WeChat's is "com.tencent.mm".
-//
-// A header without a value counts as absent. An iframe, an image, a script,
-// fetch, XMLHttpRequest and a service worker's own requests name another mode or
-// destination and are no visits; an iframe whose request a service worker passes
-// on cannot be distinguished from a page.
-//
-// It is assumed that browsers speak the truth about themselves. Any other
-// client can send what it likes and gains nothing by it: the answer decides
-// what it is shown, never what it may do. Without Sec-Fetch headers an iframe
-// cannot be told from a page.
-//
-// See https://www.w3.org/TR/fetch-metadata/ for the Sec-Fetch headers and
-// https://fetch.spec.whatwg.org/#sec-purpose-header for Sec-Purpose.
-//
-// IsPageVisit only reads the method and the header of r.
-func IsPageVisit(r *http.Request) bool {
-	token, _ := session.Bearer(r)
-	return token == "" && navigation.IsPageVisit(r)
-}
-
-// isPage applies the page-visit rule. Where the application has a rule, only the
-// method comes before it.
-func (a *Auth) isPage(r *http.Request) bool { return navigation.IsRead(r) && a.pageVisit(r) }
-
-// showsPage reports whether a failure is shown as a page: a person sees the
-// response of a page visit, and of a form.
-func (a *Auth) showsPage(r *http.Request) bool { return navigation.IsForm(r) || a.isPage(r) }
-
 // owns reports whether the request is for one of our endpoints. Other paths below
 // the prefix are the application's.
 func (a *Auth) owns(r *http.Request) bool {
@@ -338,78 +226,4 @@ func (a *Auth) owns(r *http.Request) bool {
 	}
 	_, ok := a.endpointIn(r.URL.Path)
 	return ok
-}
-
-// strayCallback stops a callback of a login that this browser began, where there
-// is no endpoint for it: another login would come back to the same place.
-func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
-	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
-		return false
-	}
-	f, err := flow.Flow{}, flow.ErrMissing
-	if q, ok := flow.ParseCallback(r.URL.RawQuery); ok {
-		f, err = g.cookies.Get(r, q.State)
-	}
-	if err != nil && !errors.Is(err, flow.ErrExpired) {
-		f = g.cookies.Named(r) // something was added to the query
-	}
-	if f.State == "" {
-		return false
-	}
-	g.failCallback(w, r, f, ReasonBadConfig, fmt.Errorf("the callback arrived at %s instead of %s: does a proxy or http.StripPrefix remove a prefix, or is the Auth mounted at another path than WithPathPrefix has", redact.Clean(r.URL.Path), g.endpoint("callback")))
-	return true
-}
-
-// targetOf returns where a login leads that a request begins: its own URL. A
-// form's own URL may answer no GET, so that of the page with the form; "/" where
-// neither is a return target.
-func (g *gate) targetOf(r *http.Request) string {
-	if !navigation.IsRead(r) {
-		return g.landing(navigation.Header(r.Header, "Referer"))
-	}
-	raw := returnto.RequestURL(r)
-	target, err := g.judge(g.site + raw)
-	if err != nil {
-		g.reportDropped(r, raw, err)
-		return "/"
-	}
-	return target
-}
-
-// onOtherHost reports whether a visitor came by another host than the base
-// URL's: cookies set here would not be there when WeChat sends him back. The
-// Host header decides nothing else. A proxy that rewrites Host looks the same
-// to us; it betrays itself by the hop cookie, or by X-Forwarded-Host.
-//
-// A visit by plain http, as a proxy reports it, is another host in the same
-// way where the base URL is https: browsers drop Secure cookies there.
-func (g *gate) onOtherHost(r *http.Request) bool {
-	if !g.isPlainHTTP(r) && (g.sameHost(r.Host) || g.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
-		return false
-	}
-	_, err := r.Cookie(g.cookies.HopName())
-	return err != nil
-}
-
-// isPlainHTTP reports whether a proxy says that a request for a site on https
-// came by http.
-func (g *gate) isPlainHTTP(r *http.Request) bool {
-	proto, _, _ := strings.Cut(navigation.Header(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
-	return g.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
-}
-
-// hop sends a visitor to the base URL's host.
-func (g *gate) hop(w http.ResponseWriter, target string) {
-	g.cookies.Set(w, g.cookies.HopName(), "1", flow.HopTTL)
-	respond.Redirect(w, g.absolute(target))
-}
-
-func (g *gate) sameHost(host string) bool {
-	host = strings.ToLower(host)
-	if g.base.Scheme == "https" {
-		host = strings.TrimSuffix(host, ":443")
-	} else {
-		host = strings.TrimSuffix(host, ":80")
-	}
-	return host == strings.TrimSuffix(g.base.Host, ":80")
 }

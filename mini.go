@@ -22,15 +22,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
-// WithMiniProgram adds a mini program (小程序), whose pages call the
-// application's API. It logs in by POST mini/login and then sends its token as
-// Authorization: Bearer; the identity has the mini program's AppID and Channel
-// ChannelMiniProgram. A bearer token is worth nothing as a cookie, and a
-// session cookie nothing as a bearer token.
-func WithMiniProgram(appID, secret string) Option {
-	return func(c *config) { c.miniAppID, c.miniSecret, c.miniSet = appID, secret, true }
-}
-
 const maxMiniBody = 4 << 10
 
 // kept is what the store keeps of the mini program's users.

@@ -3,12 +3,10 @@ package wechatauth
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -18,15 +16,26 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/knob"
-	"github.com/wechatauth/wechatauth/internal/seal"
-	"github.com/wechatauth/wechatauth/internal/session"
-	"github.com/wechatauth/wechatauth/internal/siteurl"
-	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
 // Option configures an Auth. Options are checked together in New, so their
 // order does not matter; of the same option given twice, the last one counts.
 type Option func(*config)
+
+// hook is a function of the application's that may refuse an identity.
+type hook func(context.Context, Identity) error
+
+// quiet makes the errors of an application's hook fit for a log: they may
+// repeat whom they concern.
+func (h hook) quiet() hook {
+	if h == nil {
+		return nil
+	}
+	return func(ctx context.Context, id Identity) error {
+		return redact.OpenIDs(h(ctx, id), id.OpenID, id.UnionID)
+	}
+}
 
 // config is what the options say, before New has checked it.
 type config struct {
@@ -62,7 +71,6 @@ type config struct {
 	sessionKeysSet bool
 
 	pages             Pages
-	authorize         func(context.Context, Identity) error
 	authorizeInterval time.Duration
 	authorizeSet      bool
 	httpClient        *http.Client
@@ -317,238 +325,169 @@ func init() {
 	}
 }
 
+// WithScanPlace tells the person on the phone where the browser is that he is
+// about to log in, for LoginScan: f is called with the browser's request, and
+// returns a city or a company's office, say, or "" where it is not known. It
+// must be quick and safe for concurrent use. Default: no place is shown.
+func WithScanPlace(f func(r *http.Request) string) Option {
+	return func(c *config) { c.scanPlace = f }
+}
+
+// WithMiniProgram adds a mini program (小程序), whose pages call the
+// application's API. It logs in by POST mini/login and then sends its token as
+// Authorization: Bearer; the identity has the mini program's AppID and Channel
+// ChannelMiniProgram. A bearer token is worth nothing as a cookie, and a
+// session cookie nothing as a bearer token.
+func WithMiniProgram(appID, secret string) Option {
+	return func(c *config) { c.miniAppID, c.miniSecret, c.miniSet = appID, secret, true }
+}
+
+// WithAccounts serves many official accounts with one gate. An identity passes
+// only the gate of its own account; sessions and hooks are shared, and a browser
+// may be logged in to several. The endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
+// sends a visitor back to the account he came from. WithApp may be left out.
+// Package accounts has resolvers.
+func WithAccounts(resolver AccountResolver) Option {
+	return func(c *config) { c.accounts, c.accountsSet = resolver, true }
+}
+
+// WithAuthorize sets a function that is called for every authenticated request.
+// If it returns ErrForbidden, the request is rejected with 403 and
+// ReasonNotAuthorized; if it returns any other error, with 503 and
+// ReasonApplicationError. Behind LoadWeChat the request is anonymous instead. If
+// f returns nil, each instance calls it for the same AppID and openid again only
+// after interval: up to one hour, or 0 to call it for every request. An error is
+// never remembered. f must be safe for concurrent use. By default, no function
+// is called.
+func WithAuthorize(f func(ctx context.Context, id Identity) error, interval time.Duration) Option {
+	return func(c *config) { c.onRequest, c.authorizeInterval, c.authorizeSet = f, interval, true }
+}
+
+// WithTokens keeps the tokens that WeChat returns with a login, sealed in the
+// session store, for applications that call more of WeChat's API:
+// [Auth.AccessToken] returns them. If profileMaxAge is not 0, nickname and avatar
+// are fetched again when a logged-in user opens a page and they are older: one
+// hour to 30 days. A profile that cannot be fetched stays as it was, and is
+// tried again an hour later. By default, tokens are not kept.
+func WithTokens(profileMaxAge time.Duration) Option {
+	return func(c *config) { c.tokens, c.profileMaxAge = true, profileMaxAge }
+}
+
+// ComponentTokenSource supplies the component_access_token of a third-party
+// platform (第三方平台), which WeChat renews every two hours from a ticket that
+// it pushes to the platform. It is asked for each login, so it keeps the token;
+// it must be safe for concurrent use. Whoever runs a platform has a service
+// for this already.
+type ComponentTokenSource interface {
+	// ComponentToken returns a token that is valid now. An error fails the
+	// login that needs it, not the program.
+	ComponentToken(ctx context.Context) (client.Secret, error)
+}
+
+// WithComponent logs in on behalf of accounts that have authorized a
+// third-party platform: official accounts and mini programs without an
+// AppSecret of their own, given with an empty one in WithApp, WithMiniProgram
+// or WithAccounts. The host of the base URL has to be the platform's
+// 公众号开发域名. WithFlowKeys is required, since there is no AppSecret to derive
+// keys from.
+func WithComponent(componentAppID string, source ComponentTokenSource) Option {
+	return func(c *config) { c.componentAppID, c.component, c.componentSet = componentAppID, source, true }
+}
+
+// SnapshotPolicy says what a visitor in WeChat's snapshot mode (快照页) is
+// shown. WeChat opens a page that way when it asks for snsapi_userinfo too
+// early. The openid it then gives is a virtual one, which may belong to nobody
+// or to somebody else, so no policy makes a login of it.
+type SnapshotPolicy int
+
 const (
-	minLifetime = time.Minute
-	// maxLifetime: browsers cap cookies at 400 days, and far larger values
-	// overflow in stores.
-	maxLifetime = 400 * 24 * time.Hour
+	// SnapshotPage shows a page that explains the button "使用完整服务", by
+	// which the visitor opens the same URL for real. The default.
+	SnapshotPage SnapshotPolicy = iota
+	// SnapshotAnonymous lets page visits through without an identity:
+	// IdentityFromContext returns false, and an Identity with Snapshot set.
+	SnapshotAnonymous
+	// SnapshotRefuse answers 403 with ReasonSnapshotUser to everything.
+	SnapshotRefuse
 )
 
-// validate collects everything that is wrong, one line each, each saying what
-// to set.
-func (c *config) validate() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-
-	if c.accountsSet && c.accounts == nil {
-		bad("WithAccounts: the resolver is nil; package accounts makes one")
-	}
-	if c.accountsSet && (c.appID != "" || c.websiteSet || c.miniSet) {
-		bad("WithAccounts: it knows all accounts; leave WithApp, WithWebsiteApp and WithMiniProgram out")
-	}
-	if c.accountsSet {
-		errs = append(errs, c.validateAccounts()...)
-	} else {
-		errs = append(errs, c.validateAccount())
-	}
-	_, err := siteurl.Parse(c.baseURL)
-	errs = append(errs, linesOf("WithBaseURL: ", err), linesOf("WithPathPrefix: ", siteurl.CheckPrefix(c.prefix)))
-	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
-		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
-	}
-	if c.snapshot < SnapshotPage || c.snapshot > SnapshotRefuse {
-		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
-	}
-	for name, content := range c.verifyFiles {
-		errs = append(errs, checkVerifyFile(name, content)...)
-	}
-	if err := c.environments.Validate(); err != nil {
-		bad("WithEnvironment: %w", err)
-	}
-	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAuthorize())
-	errs = append(errs, c.validateKeys()...)
-	errs = append(errs, c.validateSessions()...)
-	return errors.Join(errs...)
+// WithSnapshotPolicy sets what a visitor in snapshot mode is shown. Default
+// SnapshotPage.
+func WithSnapshotPolicy(p SnapshotPolicy) Option {
+	return func(c *config) { c.snapshot = p }
 }
 
-// validateAccount checks what belongs to one account.
-func (c *config) validateAccount() error {
-	var errs []error
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.appID == "" || (c.secret == "" && !c.componentSet) {
-		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
-	}
-	for option, pair := range map[string][2]string{
-		"WithApp": {c.appID, c.secret}, "WithWebsiteApp": {c.websiteAppID, c.websiteSecret}, "WithMiniProgram": {c.miniAppID, c.miniSecret},
-	} {
-		// An AppID is shown to everybody, so this one has to be found here.
-		if appIDShape.MatchString(pair[1]) && !appIDShape.MatchString(pair[0]) {
-			bad("%s: the AppSecret has the form of an AppID; give the AppID first", option)
-		}
-	}
-	if (c.websiteAppID == "") != (c.websiteSecret == "") || (c.websiteSet && c.websiteAppID == "") {
-		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application, or leave the option out")
-	}
-	if c.websiteAppID != "" && c.websiteAppID == c.appID {
-		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
-	}
-	if c.websiteAppID == "" && (c.environments.Uses(environment.LoginWebsite) || c.environments.Uses(environment.LoginEmbeddedQR)) {
-		bad("WithEnvironment: LoginWebsite and LoginEmbeddedQR need a website application; set WithWebsiteApp")
-	}
-	if ((c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet) || (c.miniSet && c.miniAppID == "") {
-		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program, or leave the option out")
-	}
-	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {
-		bad("WithMiniProgram: a mini program has an AppID of its own; %s is another account's", c.miniAppID)
-	}
-	return errors.Join(errs...)
+// WithRelay lets WeChat send visitors back by way of a relay (package relay) at
+// relayURL, such as "https://auth.example.com/relay", instead of straight to
+// the base URL's host. The key is the relay's: at least 32 random bytes. It does
+// not go with environment.LoginEmbeddedQR.
+func WithRelay(relayURL string, key []byte) Option {
+	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
 }
 
-// audience is whose identities pass the gate.
-func (c *config) audience() session.Audience {
-	appIDs := []string{c.appID}
-	for _, more := range []string{c.websiteAppID, c.miniAppID} {
-		if more != "" {
-			appIDs = append(appIDs, more)
-		}
-	}
-	return session.Audience{AppIDs: appIDs, Bearer: c.miniAppID != ""}
+// settings are what the options say of all accounts.
+type settings struct {
+	prefix        string // "/wechat/"
+	scope         client.Scope
+	environments  environment.Policy
+	scanPlace     func(*http.Request) string
+	scanLook      time.Duration // how long one look at the store may take
+	tokens        bool
+	profileMaxAge time.Duration
+	snapshot      SnapshotPolicy
+	verifyFiles   map[string]string // content by name
+
+	pageVisit    func(*http.Request) bool
+	errorHandler func(http.ResponseWriter, *http.Request, Failure)
+	onLogin      hook
+	onRequest    hook
+	observer     Observer
+	logger       *slog.Logger
+	now          func() time.Time
 }
 
-func (c *config) validateKeys() (errs []error) {
-	check := func(option string, keys [][]byte) {
-		for i, key := range keys {
-			if err := seal.CheckKey(key); err != nil {
-				errs = append(errs, fmt.Errorf("%s: key %d %w", option, i+1, err))
-			}
-		}
-	}
-	check("WithFlowKeys", c.flowKeys)
-	check("WithSessionEncryption", c.sessionKeys)
-	if c.sessionKeysSet && c.mgrSet {
-		errs = append(errs, errors.New("WithSessionEncryption: with WithSessionManager, wrap the manager's own store with store.Encrypt instead"))
-	}
-	return errs
+// Account is one official account with what belongs to it, for applications
+// that serve many (WithAccounts). Its fields mean what the options of their
+// names mean; empty ones are as the options say.
+type Account struct {
+	// AppID and Secret are the official account's, as of WithApp. Required. The
+	// AppID begins with "wx".
+	AppID, Secret string
+	// WebsiteAppID and WebsiteSecret are a website application's, as of
+	// WithWebsiteApp.
+	WebsiteAppID, WebsiteSecret string
+	// MiniProgramAppID and MiniProgramSecret are a mini program's, as of
+	// WithMiniProgram.
+	MiniProgramAppID, MiniProgramSecret string
+	// BaseURL is where this account's visitors reach the application. It has
+	// the same scheme as WithBaseURL's.
+	BaseURL string
+	// Endpoints are WeChat's hosts as this account reaches them.
+	Endpoints client.Endpoints
+	// Pages are this account's own.
+	Pages Pages
 }
 
-func (c *config) validateSessions() (errs []error) {
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-
-	var homes []string
-	for name, set := range map[string]bool{"WithRedis": c.poolSet, "WithRedisURL": c.redisURL != nil, "WithStore": c.storeSet, "WithSessionManager": c.mgrSet} {
-		if set {
-			homes = append(homes, name)
-		}
-	}
-	if len(homes) > 1 {
-		bad("sessions have one home: use one of WithRedis, WithRedisURL, WithStore and WithSessionManager, not %d of them", len(homes))
-	}
-	if c.poolSet && c.pool == nil {
-		bad("WithRedis: the pool is nil; store.NewPool makes one")
-	}
-	switch {
-	case c.redisURL == nil:
-	case *c.redisURL == "":
-		bad("WithRedisURL: the URL is empty; give one such as \"redis://127.0.0.1:6379/0\"")
-	default:
-		if _, err := store.NewPool(*c.redisURL); err != nil { // which does not connect
-			bad("WithRedisURL: %w", err)
-		}
-	}
-	if c.storeSet && c.store == nil {
-		bad("WithStore: the store is nil; leave the option out to keep sessions in memory")
-	}
-	if c.mgrSet && (c.lifetime != nil || c.idle != nil || c.cookieName != nil) {
-		bad("WithSessionManager: set Lifetime, IdleTimeout and Cookie on the manager itself instead of WithLifetime, WithIdleTimeout and WithCookie")
-	}
-	lifetime := DefaultLifetime
-	if c.lifetime != nil {
-		lifetime = *c.lifetime
-		errs = append(errs, checkLifetime("WithLifetime", lifetime)...)
-	}
-	if c.idle != nil && *c.idle != 0 {
-		if *c.idle < minLifetime || *c.idle > lifetime {
-			bad("WithIdleTimeout: %v is not between %v and the lifetime, %v", *c.idle, minLifetime, lifetime)
-		}
-	}
-	if c.storeSet && c.store != nil && len(c.validateKeys()) == 0 {
-		_, err := c.encrypted(c.store)
-		errs = append(errs, err)
-	}
-	base, _ := siteurl.Parse(c.baseURL) // nil if it is wrong, which validate reports
-	if c.cookieName != nil {
-		errs = append(errs, checkCookie("WithCookie", &scs.SessionCookie{
-			Name: *c.cookieName, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
-		}, base)...)
-	}
-	if c.mgrSet {
-		errs = append(errs, checkManager(c.manager, base)...)
-	}
-	return errs
+// Format writes the AppID and nothing else, whatever the verb, so that no
+// secret gets into a log by accident.
+func (a Account) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "wechatauth.Account("+a.AppID+")")
 }
 
-func checkLifetime(option string, d time.Duration) (errs []error) {
-	if d < minLifetime || d > maxLifetime {
-		errs = append(errs, fmt.Errorf("%s: %v is not between %v and 400 days", option, d, minLifetime))
-	}
-	return errs
-}
+// LogValue shows the AppID and nothing else.
+func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
 
-// checkManager refuses a manager whose sessions could not last: each of these
-// settings makes logins succeed and never be seen again, which is a loop.
-func checkManager(m *scs.SessionManager, base *url.URL) (errs []error) {
-	if m == nil {
-		return []error{errors.New("WithSessionManager: the manager is nil; make one with scs.New()")}
-	}
-	if m.Store == nil || m.Codec == nil {
-		return []error{errors.New("WithSessionManager: the manager has no Store or no Codec; make it with scs.New() and change its fields")}
-	}
-	errs = append(errs, checkLifetime("WithSessionManager: Lifetime", m.Lifetime)...)
-	if m.IdleTimeout != 0 && (m.IdleTimeout < minLifetime || m.IdleTimeout > m.Lifetime) {
-		errs = append(errs, fmt.Errorf("WithSessionManager: IdleTimeout: %v is not between %v and the lifetime, %v", m.IdleTimeout, minLifetime, m.Lifetime))
-	}
-	return append(errs, checkCookie("WithSessionManager: Cookie", &m.Cookie, base)...)
-}
-
-func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []error) {
-	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(option+": "+format, args...)) }
-	if base == nil { // any that fits
-		base = &url.URL{Scheme: map[bool]string{true: "https", false: "http"}[c.Secure], Host: strings.TrimPrefix(c.Domain, ".")}
-	}
-
-	if err := (&http.Cookie{Name: c.Name, Value: "x"}).Valid(); err != nil {
-		bad("%q is no cookie name: use letters, digits, '-' and '_'", c.Name)
-	}
-	if word, ours := strings.CutPrefix(strings.ToLower(c.Name), strings.ToLower(cookiePrefix(base))); ours && !strings.HasPrefix(word, "session") {
-		bad("%q is a name of this library's own cookies; choose one that does not begin with %q", c.Name, cookiePrefix(base))
-	}
-	https := base.Scheme == "https"
-	if c.Secure && !https {
-		bad("Secure cookies are not sent back over plain http; set Secure to false or the base URL to https")
-	}
-	if !c.Secure && https {
-		bad("set Secure: the base URL is https")
-	}
-	if !c.HttpOnly {
-		bad("set HttpOnly: without it, a script that gets into a page reads the session token")
-	}
-	switch c.SameSite {
-	case http.SameSiteLaxMode:
-	case http.SameSiteStrictMode:
-		bad("SameSite=Strict cookies are not sent on the way back from WeChat; use http.SameSiteLaxMode")
-	case http.SameSiteNoneMode:
-		bad("SameSite=None lets other sites use the session; use http.SameSiteLaxMode")
-	default:
-		bad("SameSite is not set, and browsers differ in what that means; use http.SameSiteLaxMode")
-	}
-	if c.Path != "/" {
-		bad("Path %q does not cover the whole application; use \"/\"", c.Path)
-	}
-	if c.Domain != "" && !domainCovers(c.Domain, base.Hostname()) {
-		bad("Domain %q does not cover the base URL's host %s; leave it empty", c.Domain, base.Hostname())
-	}
-	for _, p := range []string{"__Host-", "__Secure-"} {
-		if strings.HasPrefix(strings.ToLower(c.Name), strings.ToLower(p)) && !https {
-			bad("browsers take a cookie named %s… over https only", p)
-		}
-	}
-	if strings.HasPrefix(strings.ToLower(c.Name), "__host-") && c.Domain != "" {
-		bad("browsers refuse a cookie named __Host-… that has a Domain; leave Domain empty")
-	}
-	return errs
-}
-
-func domainCovers(domain, host string) bool {
-	domain = strings.ToLower(strings.TrimPrefix(domain, "."))
-	return domain == host || strings.HasSuffix(host, "."+domain)
+// AccountResolver finds the account of a request. Both methods are called on
+// every request, must be quick, and safe for concurrent use. An error means
+// that there is no such account: the visitor gets 404 and ReasonUnknownAccount.
+//
+// A resolver that knows all accounts at start-up, as those of package accounts
+// do, has a third method, Accounts() ([]Account, error): New checks what it
+// returns, and so does Check.
+type AccountResolver interface {
+	// AppIDOf tells which account a request is for.
+	AppIDOf(r *http.Request) (appID string, err error)
+	// Account returns the account of an AppID. A changed answer takes effect
+	// with the next request.
+	Account(ctx context.Context, appID string) (Account, error)
 }

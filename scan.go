@@ -5,7 +5,6 @@ import (
 	"crypto/subtle"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -41,59 +40,6 @@ const scanPhonePlace = "scan phone"
 // tickets are those of the account.
 func (g *gate) tickets() scan.Tickets {
 	return scan.Tickets{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.official.appID, Budget: g.scanLook}
-}
-
-// WithScanPlace tells the person on the phone where the browser is that he is
-// about to log in, for LoginScan: f is called with the browser's request, and
-// returns a city or a company's office, say, or "" where it is not known. It
-// must be quick and safe for concurrent use. Default: no place is shown.
-func WithScanPlace(f func(r *http.Request) string) Option {
-	return func(c *config) { c.scanPlace = f }
-}
-
-// scans reports whether anybody logs in by scanning.
-func (a *Auth) scans() bool {
-	return a.environments.Uses(environment.LoginScan)
-}
-
-// scanURL is the page with the QR code.
-func (g *gate) scanURL(target string, scope client.Scope) string {
-	u := g.endpoint("scan") + "?next=" + url.QueryEscape(target)
-	if scope == client.ScopeUserInfo && g.scope != client.ScopeUserInfo {
-		u += "&profile=1"
-	}
-	return u
-}
-
-// scanAgainURL is scanURL for the browser that has this cookie.
-func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
-	u := g.scanURL(target, c.Scope)
-	if c.Again {
-		u += "&again=1"
-	}
-	return u
-}
-
-// scanPath is what the phone opens.
-func (g *gate) scanPath(ticket string) string { return g.endpoint("scan/" + ticket) }
-
-// isScanPage reports whether a path is that of a phone's page.
-func (g *gate) isScanPage(path string) bool {
-	_, ok := g.scanTicketIn(path)
-	return ok
-}
-
-// scanTicketIn returns the ticket in the path of a phone's page.
-func (g *gate) scanTicketIn(path string) (ticket string, ok bool) {
-	before, after := g.endpoint("scan/"), ""
-	if g.path != "" {
-		before, after = g.prefix+"scan/", g.path
-	}
-	if len(path) < len(before)+len(after) || path[:len(before)] != before || path[len(path)-len(after):] != after {
-		return "", false
-	}
-	ticket = path[len(before) : len(path)-len(after)]
-	return ticket, g.scans() && scan.ValidTicket(ticket)
 }
 
 // setScanCookie gives the browser its side of a ticket. The seal has when it was
@@ -261,7 +207,7 @@ func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visi
 		c.OpenID = v.Identity.OpenID
 	}
 	if g.scanPlace != nil {
-		rec.Place = plainText(g.scanPlace(r), 60)
+		rec.Place = scan.PlainText(g.scanPlace(r), 60)
 	}
 	err := g.tickets().Put(r.Context(), c.Ticket, rec)
 	if err == nil {

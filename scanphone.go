@@ -3,9 +3,7 @@ package wechatauth
 import (
 	"context"
 	"net/http"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
@@ -49,7 +47,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		g.begin(w, r, v, login{target: g.scanPath(ticket), scope: g.scope})
 		return
 	}
-	if err := g.consents.allow(v.Context(), v.Identity); err != nil {
+	if err := g.authorize(v.Context(), v.Identity); err != nil {
 		g.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
@@ -126,7 +124,7 @@ func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		g.stopPhone(w, r, rec, ReasonScanForeign, nil)
 		return
 	}
-	if err := g.consents.allow(v.Context(), v.Identity); err != nil {
+	if err := g.authorize(v.Context(), v.Identity); err != nil {
 		g.stopPhone(w, r, rec, hookReason(err), err)
 		return
 	}
@@ -145,12 +143,6 @@ func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		}
 	}
 	respond.Redirect(w, g.scanPath(ticket)) // a reload shows the number again
-}
-
-// confirms reports whether a login is that of a phone which goes back to confirm
-// a QR code.
-func (g *gate) confirms(r *http.Request, target string) bool {
-	return g.isScanPage(target) && environment.Of(r).InWeChat()
 }
 
 // canConfirm reports whether a visit is a person's on the official account,
@@ -212,18 +204,4 @@ func (g *gate) stopPhone(w http.ResponseWriter, r *http.Request, rec scan.Record
 	}
 	g.scanFailed(r.Context(), flow.Flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
 	g.stop(w, r, Failure{Reason: reason, Page: true, Err: err})
-}
-
-// plainText keeps what can be printed, up to so many characters.
-func plainText(s string, most int) string {
-	var kept []rune
-	for _, c := range strings.ToValidUTF8(s, "") {
-		if len(kept) == most {
-			break
-		}
-		if unicode.IsPrint(c) {
-			kept = append(kept, c)
-		}
-	}
-	return string(kept)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -24,6 +25,12 @@ const (
 	// failureTTL is how long a failed login answers for the callbacks that
 	// wait for it.
 	failureTTL = 3 * time.Second
+	// callbackBudget bounds a callback from the claim, once it is won, to the
+	// answer, whatever the browser does meanwhile.
+	callbackBudget = 8 * time.Second
+	// saveBudget is how long a callback tries to save a session for which a
+	// code was spent.
+	saveBudget = 3 * time.Second
 )
 
 // A proof is what shows who a visitor is: one row for each channel. What becomes
@@ -291,4 +298,30 @@ func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Cal
 	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()
 	return g.claims.Join(withFlow(ctx, f), key)
+}
+
+// authorize calls the function of WithAuthorize, unless it accepted the user within
+// the interval.
+func (a *Auth) authorize(ctx context.Context, id identity.Identity) error {
+	if a.onRequest == nil {
+		return nil
+	}
+	err := a.consents.Do(session.User(id.AppID, id.OpenID), func() error { return a.onRequest(ctx, Identity(id)) })
+	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return err
+}
+
+// admit decides whether the user whom a proof shows may log in: a step-up is for
+// the same one, and the application's hook has to agree.
+func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
+	if f.OpenID != "" && f.OpenID != id.OpenID || f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
+		return ReasonIdentityMismatch, nil
+	}
+	if g.onLogin == nil {
+		return "", nil
+	}
+	err := g.sessions.Admit(v, id, func(ctx context.Context) error { return g.onLogin(ctx, Identity(id)) })
+	return hookReason(err), err
 }

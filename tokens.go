@@ -14,19 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
-// WithTokens keeps the tokens that WeChat returns with a login, sealed in the
-// session store, for applications that call more of WeChat's API:
-// [Auth.AccessToken] returns them. If profileMaxAge is not 0, nickname and avatar
-// are fetched again when a logged-in user opens a page and they are older: one
-// hour to 30 days. A profile that cannot be fetched stays as it was, and is
-// tried again an hour later. By default, tokens are not kept.
-func WithTokens(profileMaxAge time.Duration) Option {
-	return func(c *config) { c.tokens, c.profileMaxAge = true, profileMaxAge }
-}
-
 const (
-	minProfileAge = time.Hour
-	maxProfileAge = 30 * 24 * time.Hour
 	// tokensTTL is the life of a refresh_token, from the login: refreshing does
 	// not extend it.
 	tokensTTL = 30 * 24 * time.Hour
@@ -45,13 +33,6 @@ const (
 // WithTokens was set, or last more than 30 days ago, or through a mini program;
 // or RevokeUser has made an end since.
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
-
-func (c *config) validateTokens() error {
-	if c.profileMaxAge != 0 && (c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge) {
-		return fmt.Errorf("WithTokens: the age of a profile, %v, is not between %v and 30 days", c.profileMaxAge, minProfileAge)
-	}
-	return nil
-}
 
 // keptTokens is how tokens stand in the store, sealed and bound to the user.
 type keptTokens struct {

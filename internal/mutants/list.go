@@ -696,9 +696,9 @@ var mutants = []mutant{
 	{
 		name: "WithAuthorize is not heard at the gate", about: "middleware",
 		search: `	case actionPass:
-		if err := g.consents.allow(v.Context(), v.Identity); err != nil {`,
+		if err := g.authorize(v.Context(), v.Identity); err != nil {`,
 		broken: `	case actionPass:
-		if err := g.consents.allow(v.Context(), v.Identity); err != nil && false {`,
+		if err := g.authorize(v.Context(), v.Identity); err != nil && false {`,
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{

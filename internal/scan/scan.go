@@ -13,7 +13,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/cookie"
@@ -253,4 +255,18 @@ func (t Tickets) write(ctx context.Context, mark string, plain []byte, ttl time.
 		return t.Marks.PutMarkNX(ctx, mark, box, ttl)
 	}
 	return true, t.Marks.PutMark(ctx, mark, box, ttl)
+}
+
+// PlainText keeps what can be printed, up to so many characters.
+func PlainText(s string, most int) string {
+	var kept []rune
+	for _, c := range strings.ToValidUTF8(s, "") {
+		if len(kept) == most {
+			break
+		}
+		if unicode.IsPrint(c) {
+			kept = append(kept, c)
+		}
+	}
+	return string(kept)
 }

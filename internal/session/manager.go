@@ -17,6 +17,7 @@
 //	guard.go     what stands between scs and the store
 //	traces.go    requests that only scs's LoadAndSave serves
 //	recent.go    what was just done with a token
+//	check.go     which managers and cookies cannot work
 package session
 
 import (

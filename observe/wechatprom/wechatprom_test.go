@@ -250,8 +250,8 @@ func valuesOf(t *testing.T, label string) []string {
 	t.Helper()
 	values := []string{""}
 	list, ok := map[string]struct{ files, value string }{
-		"event":    {"../../observe.go", `\bEventKind = "([a-z_]+)"`},
-		"reason":   {"../../reason.go", `\bReason = "([a-z_]+)"`},
+		"event":    {"../../event.go", `\bEventKind = "([a-z_]+)"`},
+		"reason":   {"../../failure.go", `\bReason = "([a-z_]+)"`},
 		"channel":  {"../../identity.go", `\bChannel = "([a-z_]+)"`},
 		"endpoint": {"../../client/*.go", `"((?:sns|wxa|cgi-bin)/[a-z0-9_/]+)"`},
 	}[label]

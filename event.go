@@ -4,18 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"net/http"
-	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
-
 	"github.com/wechatauth/wechatauth/client"
-	"github.com/wechatauth/wechatauth/internal/flow"
-	"github.com/wechatauth/wechatauth/internal/redact"
-	"github.com/wechatauth/wechatauth/internal/session"
-	"github.com/wechatauth/wechatauth/internal/singleflight"
-	"github.com/wechatauth/wechatauth/store"
 )
 
 // EventKind names what happened. The list is closed.
@@ -173,135 +164,6 @@ type eventsOnly struct{ all observers }
 
 func (o eventsOnly) Observe(ctx context.Context, e Event) { o.all.Observe(ctx, e) }
 
-// tellsOfWeChat is what the clients tell of their calls; nil if nobody wants to
-// know.
-func (c *config) tellsOfWeChat() func(context.Context, client.Call) {
-	o, ok := c.observer.(CallObserver)
-	if !ok {
-		return nil
-	}
-	return func(ctx context.Context, call client.Call) {
-		told := Call{
-			Target: CallWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
-			Duration: call.Duration, Err: call.Err,
-		}
-		var we *client.Error
-		if errors.As(call.Err, &we) {
-			told.Errcode, told.Class = we.Code, we.Kind().String()
-		}
-		o.ObserveCall(ctx, told)
-	}
-}
-
-// observed wraps the store so that the observer learns of its calls.
-func (c *config) observed(inner scs.Store) scs.Store {
-	o, ok := c.observer.(CallObserver)
-	if !ok {
-		return inner
-	}
-	return store.Observe(inner, func(ctx context.Context, call store.Call) {
-		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
-		if call.Err != nil {
-			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
-		}
-		o.ObserveCall(ctx, told)
-	})
-}
-
-var flowKey = &contextKey{"wechatauth flow"}
-
-// withFlow notes in the context which login is being finished, for what is told
-// of the calls that it needs.
-func withFlow(ctx context.Context, f flow.Flow) context.Context {
-	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
-}
-
-// flowOf is the id of the login that a context is for; empty for none.
-func flowOf(ctx context.Context) string {
-	id, _ := ctx.Value(flowKey).(string)
-	return id
-}
-
-// age returns how long ago a login began. The clocks of two instances may
-// differ.
-func (g *gate) age(f flow.Flow) time.Duration {
-	if f.IssuedAt == 0 {
-		return 0
-	}
-	return max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
-}
-
-// isHeard reports whether anybody is told of such an event: what only they would
-// read need not be put together for each anonymous visit.
-func (a *Auth) isHeard(e Event) bool {
-	return a.observer != nil || a.logger.Enabled(context.Background(), e.level())
-}
-
-// report writes the event to the log and tells the observer.
-func (a *Auth) report(ctx context.Context, e Event) {
-	e.Err = redact.Tokens(e.Err)
-	if e.Detail == "" {
-		e.Detail = reasons[e.Reason].remedy
-	}
-	if e.Flow == "" {
-		e.Flow = flowOf(ctx)
-	}
-	if a.observer != nil {
-		a.observer.Observe(ctx, e)
-	}
-	level := e.level()
-	if !a.logger.Enabled(ctx, level) {
-		return
-	}
-	attrs := make([]slog.Attr, 0, 12)
-	text := func(key, value string) {
-		if value != "" {
-			attrs = append(attrs, slog.String(key, value))
-		}
-	}
-	text("event", string(e.Kind))
-	text("reason", string(e.Reason))
-	text("flow", e.Flow)
-	text("appid", e.AppID)
-	text("channel", string(e.Channel))
-	text("scope", string(e.Scope))
-	text("openid", e.OpenID)
-	if e.Duration > 0 {
-		attrs = append(attrs, slog.Duration("duration", e.Duration))
-	}
-	text("detail", e.Detail)
-	var we *client.Error
-	if errors.As(e.Err, &we) {
-		if we.Code != 0 {
-			attrs = append(attrs, slog.Int("errcode", we.Code))
-		}
-		text("rid", we.RID)
-		text("endpoint", we.Endpoint)
-	}
-	if e.Err != nil {
-		attrs = append(attrs, slog.String("error", e.Err.Error()))
-	}
-	a.logger.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
-}
-
-// stopped reports that a visitor was stopped, with his account where the event
-// has none.
-func (g *gate) stopped(r *http.Request, e Event) {
-	e.Kind = EventStopped
-	if e.AppID == "" {
-		e.AppID = g.appIDFor(r)
-	}
-	g.report(r.Context(), e)
-}
-
-// appIDFor is the account that a request's visitor logs in to.
-func (g *gate) appIDFor(r *http.Request) string {
-	if _, sent := session.Bearer(r); sent && g.mini.client != nil {
-		return g.mini.appID
-	}
-	return g.accountFor(r).appID
-}
-
 // level: errors are what an operator has to mend, warnings what he may want
 // to look at, and the rest is everyday life.
 func (e Event) level() slog.Level {
@@ -319,7 +181,3 @@ func (e Event) level() slog.Level {
 	}
 	return slog.LevelInfo
 }
-
-// flowID is what logs show of a login: enough to follow it, and of no use to
-// whoever would want to finish it.
-func flowID(appID, state string) string { return singleflight.Key(appID, state)[:12] }

@@ -1,0 +1,49 @@
+// Package consent remembers for whom the application gave its consent, so that it
+// is not asked for every request of a user.
+package consent
+
+import (
+	"sync"
+	"time"
+)
+
+// maxUsers bounds the memory of an instance. Beyond it, the application is asked
+// more often.
+const maxUsers = 100_000
+
+// Memory remembers consents. The zero value with Now set remembers none. It is
+// safe for concurrent use.
+type Memory struct {
+	// Interval is how long a consent lasts; 0 to remember none.
+	Interval time.Duration
+	// Now is the clock.
+	Now func() time.Time
+
+	mu    sync.Mutex
+	until map[string]time.Time // by user
+}
+
+// Do calls ask, unless it returned nil for the same user within the interval. An
+// error is never remembered.
+func (m *Memory) Do(user string, ask func() error) error {
+	if m.Interval == 0 {
+		return ask()
+	}
+	now := m.Now()
+	m.mu.Lock()
+	fresh := now.Before(m.until[user])
+	m.mu.Unlock()
+	if fresh {
+		return nil
+	}
+	if err := ask(); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.until == nil || len(m.until) >= maxUsers {
+		m.until = map[string]time.Time{}
+	}
+	m.until[user] = now.Add(m.Interval)
+	return nil
+}

@@ -1,0 +1,197 @@
+package wechatauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+
+	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/consent"
+	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/scan"
+	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/internal/singleflight"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// New checks the options together and returns the gate. The error has one
+// line for each wrong option, which says what to set. It opens no connection:
+// an application can start while Redis or WeChat is away.
+func New(opts ...Option) (*Auth, error) {
+	c := &config{
+		settings: settings{
+			prefix: DefaultPathPrefix, scope: client.ScopeBase,
+			pageVisit: IsPageVisit, logger: slog.Default(), now: time.Now, scanLook: scan.Budget,
+		},
+		wait: singleflight.Sleep, sealer: func(s cookie.Sealer) cookie.Sealer { return s },
+	}
+	var errs []error
+	for i, opt := range opts {
+		if opt == nil {
+			errs = append(errs, fmt.Errorf("option %d is nil; leave it out instead", i+1))
+			continue
+		}
+		opt(c)
+	}
+	if c.pageVisit == nil {
+		c.pageVisit = IsPageVisit
+	}
+	if c.logger == nil {
+		c.logger = slog.Default()
+	}
+	a := &Auth{
+		settings: c.settings,
+		looks:    &scan.Looks{},
+		consents: &consent.Memory{Interval: c.authorizeInterval, Now: c.now},
+	}
+	a.environments, a.onLogin, a.onRequest = maps.Clone(c.environments), c.onLogin.quiet(), c.onRequest.quiet()
+	a.home = &gate{Auth: a}
+	if err := errors.Join(append(errs, c.validate(), a.home.setAccounts(c))...); err != nil {
+		return nil, prefixLines(err)
+	}
+	if err := errors.Join(a.setSessions(c), a.home.setFlows(c), a.setOrigin(c)); err != nil {
+		return nil, prefixLines(err)
+	}
+	if c.accountsSet {
+		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
+		return a, a.openListed()
+	}
+	return a, nil
+}
+
+// setOrigin accepts forms of the host that a request came to, and no others.
+// Behind a proxy that rewrites Host, that host is the base URL's. If accounts
+// have hosts of their own, the proxy must pass Host on: the base URL of the
+// account in the path says nothing about where a form was posted to.
+func (a *Auth) setOrigin(c *config) error {
+	a.origin = http.NewCrossOriginProtection()
+	if c.accountsSet && !onOneHost(c.accounts) {
+		return nil
+	}
+	if err := a.origin.AddTrustedOrigin(a.home.site); err != nil {
+		return fmt.Errorf("WithBaseURL: %w", err)
+	}
+	return nil
+}
+
+// prefixLines names the package on each line, because start-up errors of many
+// packages end up in one log.
+func prefixLines(err error) error {
+	lines := strings.Split(err.Error(), "\n")
+	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
+}
+
+// setSessions makes the sessions that the options describe.
+func (a *Auth) setSessions(c *config) error {
+	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.stopLoadAndSave}
+	if c.mgrSet {
+		if c.manager.IdleTimeout > 0 {
+			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session and its cookie on every request: of two at once the later one undoes what the other put, and a response that arrives after that of a login replaces the new cookie by the old one; prefer WithIdleTimeout")
+		}
+		if domain := strings.TrimPrefix(c.manager.Cookie.Domain, "."); domain != "" {
+			c.logger.Warn("wechatauth: WithSessionManager: Cookie.Domain sends the session token to every host below " + domain + "; leave it empty unless all of them are trusted")
+		}
+		made.Manager = c.manager
+		a.sessions = session.New(made)
+		return nil
+	}
+	inner, err := c.sessionStore()
+	if err != nil {
+		return err
+	}
+	if made.Store, err = c.encrypted(inner); err != nil {
+		return err
+	}
+	if c.idle != nil {
+		made.Idle = *c.idle
+	}
+	made.Lifetime = DefaultLifetime
+	if c.lifetime != nil {
+		made.Lifetime = *c.lifetime
+	}
+	made.CookieName = cookiePrefix(a.home.base) + "session" + a.home.cookieTag(c.appID)
+	if c.cookieName != nil {
+		made.CookieName = *c.cookieName
+	}
+	made.Secure = a.home.base.Scheme == "https"
+	a.sessions = session.New(made)
+	return nil
+}
+
+// observed wraps the store so that the observer learns of its calls.
+func (c *config) observed(inner scs.Store) scs.Store {
+	o, ok := c.observer.(CallObserver)
+	if !ok {
+		return inner
+	}
+	return store.Observe(inner, func(ctx context.Context, call store.Call) {
+		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
+		if call.Err != nil {
+			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
+		}
+		o.ObserveCall(ctx, told)
+	})
+}
+
+// validate collects everything that is wrong, one line each, each saying what
+// to set.
+func (c *config) validate() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	if c.accountsSet && c.accounts == nil {
+		bad("WithAccounts: the resolver is nil; package accounts makes one")
+	}
+	if c.accountsSet && (c.appID != "" || c.websiteSet || c.miniSet) {
+		bad("WithAccounts: it knows all accounts; leave WithApp, WithWebsiteApp and WithMiniProgram out")
+	}
+	if c.accountsSet {
+		errs = append(errs, c.validateAccounts()...)
+	} else {
+		errs = append(errs, c.validateAccount())
+	}
+	_, err := siteurl.Parse(c.baseURL)
+	errs = append(errs, linesOf("WithBaseURL: ", err), linesOf("WithPathPrefix: ", siteurl.CheckPrefix(c.prefix)))
+	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
+		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
+	}
+	if c.snapshot < SnapshotPage || c.snapshot > SnapshotRefuse {
+		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
+	}
+	for name, content := range c.verifyFiles {
+		errs = append(errs, checkVerifyFile(name, content)...)
+	}
+	if err := c.environments.Validate(); err != nil {
+		bad("WithEnvironment: %w", err)
+	}
+	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAuthorize())
+	errs = append(errs, c.validateKeys()...)
+	errs = append(errs, c.validateSessions()...)
+	return errors.Join(errs...)
+}
+
+// sessionStore opens the store that the options name; in memory without one.
+func (c *config) sessionStore() (scs.Store, error) {
+	switch {
+	case c.storeSet:
+		return c.store, nil
+	case c.poolSet:
+		return store.New(c.pool, store.WithClock(c.now)), nil
+	case c.redisURL != nil:
+		pool, err := store.NewPool(*c.redisURL)
+		if err != nil {
+			return nil, fmt.Errorf("WithRedisURL: %w", err)
+		}
+		return store.New(pool, store.WithClock(c.now)), nil
+	}
+	return store.NewMemory(store.WithClock(c.now)), nil
+}

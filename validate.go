@@ -1,0 +1,226 @@
+package wechatauth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/redact"
+	"github.com/wechatauth/wechatauth/internal/seal"
+	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+// validateAccount checks what belongs to one account.
+func (c *config) validateAccount() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.appID == "" || (c.secret == "" && !c.componentSet) {
+		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
+	}
+	for option, pair := range map[string][2]string{
+		"WithApp": {c.appID, c.secret}, "WithWebsiteApp": {c.websiteAppID, c.websiteSecret}, "WithMiniProgram": {c.miniAppID, c.miniSecret},
+	} {
+		// An AppID is shown to everybody, so this one has to be found here.
+		if appIDShape.MatchString(pair[1]) && !appIDShape.MatchString(pair[0]) {
+			bad("%s: the AppSecret has the form of an AppID; give the AppID first", option)
+		}
+	}
+	if (c.websiteAppID == "") != (c.websiteSecret == "") || (c.websiteSet && c.websiteAppID == "") {
+		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application, or leave the option out")
+	}
+	if c.websiteAppID != "" && c.websiteAppID == c.appID {
+		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
+	}
+	if c.websiteAppID == "" && (c.environments.Uses(environment.LoginWebsite) || c.environments.Uses(environment.LoginEmbeddedQR)) {
+		bad("WithEnvironment: LoginWebsite and LoginEmbeddedQR need a website application; set WithWebsiteApp")
+	}
+	if ((c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet) || (c.miniSet && c.miniAppID == "") {
+		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program, or leave the option out")
+	}
+	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {
+		bad("WithMiniProgram: a mini program has an AppID of its own; %s is another account's", c.miniAppID)
+	}
+	return errors.Join(errs...)
+}
+
+func (c *config) validateKeys() (errs []error) {
+	check := func(option string, keys [][]byte) {
+		for i, key := range keys {
+			if err := seal.CheckKey(key); err != nil {
+				errs = append(errs, fmt.Errorf("%s: key %d %w", option, i+1, err))
+			}
+		}
+	}
+	check("WithFlowKeys", c.flowKeys)
+	check("WithSessionEncryption", c.sessionKeys)
+	if c.sessionKeysSet && c.mgrSet {
+		errs = append(errs, errors.New("WithSessionEncryption: with WithSessionManager, wrap the manager's own store with store.Encrypt instead"))
+	}
+	return errs
+}
+
+func (c *config) validateSessions() (errs []error) {
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+
+	var homes []string
+	for name, set := range map[string]bool{"WithRedis": c.poolSet, "WithRedisURL": c.redisURL != nil, "WithStore": c.storeSet, "WithSessionManager": c.mgrSet} {
+		if set {
+			homes = append(homes, name)
+		}
+	}
+	if len(homes) > 1 {
+		bad("sessions have one home: use one of WithRedis, WithRedisURL, WithStore and WithSessionManager, not %d of them", len(homes))
+	}
+	if c.poolSet && c.pool == nil {
+		bad("WithRedis: the pool is nil; store.NewPool makes one")
+	}
+	switch {
+	case c.redisURL == nil:
+	case *c.redisURL == "":
+		bad("WithRedisURL: the URL is empty; give one such as \"redis://127.0.0.1:6379/0\"")
+	default:
+		if _, err := store.NewPool(*c.redisURL); err != nil { // which does not connect
+			bad("WithRedisURL: %w", err)
+		}
+	}
+	if c.storeSet && c.store == nil {
+		bad("WithStore: the store is nil; leave the option out to keep sessions in memory")
+	}
+	if c.mgrSet && (c.lifetime != nil || c.idle != nil || c.cookieName != nil) {
+		bad("WithSessionManager: set Lifetime, IdleTimeout and Cookie on the manager itself instead of WithLifetime, WithIdleTimeout and WithCookie")
+	}
+	lifetime := DefaultLifetime
+	if c.lifetime != nil {
+		lifetime = *c.lifetime
+		errs = append(errs, session.CheckLifetime("WithLifetime", lifetime)...)
+	}
+	if c.idle != nil && *c.idle != 0 {
+		if *c.idle < session.MinLifetime || *c.idle > lifetime {
+			bad("WithIdleTimeout: %v is not between %v and the lifetime, %v", *c.idle, session.MinLifetime, lifetime)
+		}
+	}
+	if c.storeSet && c.store != nil && len(c.validateKeys()) == 0 {
+		_, err := c.encrypted(c.store)
+		errs = append(errs, err)
+	}
+	base, _ := siteurl.Parse(c.baseURL) // nil if it is wrong, which validate reports
+	if c.cookieName != nil {
+		errs = append(errs, session.CheckCookie("WithCookie", &scs.SessionCookie{
+			Name: *c.cookieName, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
+		}, base)...)
+	}
+	if c.mgrSet {
+		errs = append(errs, session.CheckManager(c.manager, base)...)
+	}
+	return errs
+}
+
+func (c *config) validateComponent() error {
+	if !c.componentSet {
+		return nil
+	}
+	var errs []error
+	if c.componentAppID == "" || c.component == nil {
+		errs = append(errs, errors.New("WithComponent: set the platform's AppID and the source of its token; both are required"))
+	}
+	if !c.flowKeysSet {
+		errs = append(errs, errors.New("WithComponent: set WithFlowKeys too; there is no AppSecret to derive keys from"))
+	}
+	return errors.Join(errs...)
+}
+
+func (c *config) validateRelay() error {
+	if !c.relaySet {
+		return nil
+	}
+	var errs []error
+	u, err := url.Parse(c.relayURL)
+	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || (u.Scheme != "https" && !(u.Scheme == "http" && siteurl.IsLoopback(u.Hostname()))) {
+		errs = append(errs, fmt.Errorf("WithRelay: %q is no https URL without query and fragment, such as \"https://auth.example.com/relay\"", c.relayURL))
+	}
+	if err := seal.CheckKey(c.relayKey); err != nil {
+		errs = append(errs, fmt.Errorf("WithRelay: the key %w", err))
+	}
+	if c.environments.Uses(environment.LoginEmbeddedQR) {
+		errs = append(errs, errors.New("WithRelay: use LoginWebsite instead of LoginEmbeddedQR; browsers let the frame of another site lead the window to the window's own origin only, and the relay's is another"))
+	}
+	return errors.Join(errs...)
+}
+
+const (
+	minProfileAge = time.Hour
+	maxProfileAge = 30 * 24 * time.Hour
+)
+
+func (c *config) validateTokens() error {
+	if c.profileMaxAge != 0 && (c.profileMaxAge < minProfileAge || c.profileMaxAge > maxProfileAge) {
+		return fmt.Errorf("WithTokens: the age of a profile, %v, is not between %v and 30 days", c.profileMaxAge, minProfileAge)
+	}
+	return nil
+}
+
+const maxAuthorizeInterval = time.Hour
+
+func (c *config) validateAuthorize() error {
+	var errs []error
+	if c.authorizeInterval < 0 || c.authorizeInterval > maxAuthorizeInterval {
+		errs = append(errs, fmt.Errorf("WithAuthorize: the interval %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
+	}
+	if c.authorizeSet && c.onRequest == nil {
+		errs = append(errs, errors.New("WithAuthorize: the function is nil; leave the option out"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkVerifyFile refuses what WeChat's check would not find.
+func checkVerifyFile(name, content string) (errs []error) {
+	if !verifyFileName.MatchString(name) {
+		errs = append(errs, fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", redact.Clean(name)))
+	}
+	if content == "" || len(content) > maxVerifyFile {
+		errs = append(errs, fmt.Errorf("WithVerifyFile: the content of %s has %d bytes; give what the downloaded file holds", redact.Clean(name), len(content)))
+	}
+	return errs
+}
+
+// linesOf puts a prefix before each line of an error.
+func linesOf(prefix string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
+}
+
+// appIDShape is what AppIDs have looked like so far; WeChat promises nothing.
+var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
+
+// verifyFileName matches the files that prove who owns a domain:
+// MP_verify_… of official accounts, WW_verify_… of WeCom, and ten letters or
+// digits for the domains of mini programs and third-party platforms.
+var verifyFileName = regexp.MustCompile(`^((MP|WW)_verify_[A-Za-z0-9]{8,64}|[A-Za-z0-9]{10,32})\.txt$`)
+
+const maxVerifyFile = 1024
+
+// encrypted wraps the store with WithSessionEncryption.
+func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
+	if !c.sessionKeysSet {
+		return inner, nil
+	}
+	whole, ok := inner.(store.Sessions)
+	if !ok {
+		return nil, fmt.Errorf("WithSessionEncryption: %T does less than store.Sessions asks for; use a store of package store", inner)
+	}
+	sealed, err := store.Encrypt(whole, c.sessionKeys...)
+	if err != nil {
+		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
+	}
+	return sealed, nil
+}
