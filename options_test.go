@@ -196,6 +196,10 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 
 	_, err = wechatauth.New(wechatauth.WithBaseURL("http://m.example.com"), wechatauth.WithSessionManager(&scs.SessionManager{}), wechatauth.WithCookie("a b"))
 	assert.ErrorContains(t, err, "make it with scs.New()", "a manager is looked at beside a wrong base URL")
+	_, err = wechatauth.New(authtest.RightOptions(wechatauth.WithFlowKeys(short), wechatauth.WithStore(authtest.PlainStore{Store: store.NewMemory()}), wechatauth.WithSessionEncryption(short))...)
+	for _, want := range []string{"WithFlowKeys: key 1", "WithSessionEncryption: key 1", "WithSessionEncryption: authtest.PlainStore does less"} {
+		assert.ErrorContains(t, err, want, "a key says nothing about the store")
+	}
 	_, err = wechatauth.New(wechatauth.WithBaseURL("ftp://m.example.com"), wechatauth.WithScope("x"), wechatauth.WithEndpoints(client.Endpoints{API: "file:///etc"}),
 		wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.ShopA, BaseURL: "http://a.example.com"}, wechatauth.Account{AppID: authtest.ShopB, Secret: authtest.TestSecret, MiniProgramAppID: "wx0000000000000b99", BaseURL: "https://b.example.com"})))
 	require.Error(t, err)

@@ -107,9 +107,8 @@ func (c *config) validateSessions() (errs []error) {
 			bad("WithIdleTimeout: %v is not between %v and the lifetime, %v", *c.idle, session.MinLifetime, lifetime)
 		}
 	}
-	if c.storeSet && c.store != nil && len(c.validateKeys()) == 0 {
-		_, err := c.encrypted(c.store)
-		errs = append(errs, err)
+	if _, whole := c.store.(store.Sessions); c.store != nil && c.sessionKeysSet && !whole {
+		bad("WithSessionEncryption: %T does less than store.Sessions asks for; use a store of package store", c.store)
 	}
 	base, _ := siteurl.Parse(c.baseURL) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
@@ -214,11 +213,7 @@ func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
 	if !c.sessionKeysSet {
 		return inner, nil
 	}
-	whole, ok := inner.(store.Sessions)
-	if !ok {
-		return nil, fmt.Errorf("WithSessionEncryption: %T does less than store.Sessions asks for; use a store of package store", inner)
-	}
-	sealed, err := store.Encrypt(whole, c.sessionKeys...)
+	sealed, err := store.Encrypt(inner.(store.Sessions), c.sessionKeys...) // which it is: see validateSessions
 	if err != nil {
 		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
 	}
