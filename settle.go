@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
@@ -223,7 +224,8 @@ type outcome struct {
 	Target string `json:"r,omitempty"`
 	Reason Reason `json:"x,omitempty"`
 
-	Remember bool `json:"m,omitempty"` // scs's RememberMe, which changes the cookie
+	Remember bool  `json:"m,omitempty"` // scs's RememberMe, which changes the cookie
+	LeftAt   int64 `json:"t"`           // Unix milliseconds
 }
 
 // saved is the login that the outcome is of.
@@ -243,6 +245,7 @@ type boxes struct {
 // leaveOutcome leaves the outcome of a login for so long. What its session still
 // has to write goes with it.
 func (g *gate) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
+	o.LeftAt = g.now().UnixMilli()
 	plain, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -258,7 +261,8 @@ func (g *gate) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Ca
 	return c.Settle(ctx, text, life, g.sessions.Batcher(), with)
 }
 
-// openOutcome opens the box of the browser that holds the flow cookie.
+// openOutcome opens the box of the browser that holds the flow cookie. It is good
+// no longer than it is kept: a writer of the store could put a copy back.
 func (g *gate) openOutcome(left []byte, f flow.Flow) (outcome, error) {
 	var b boxes
 	var o outcome
@@ -269,7 +273,10 @@ func (g *gate) openOutcome(left []byte, f flow.Flow) (outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	return o, json.Unmarshal(plain, &o)
+	if json.Unmarshal(plain, &o) != nil || !cookie.Fresh(g.now(), o.LeftAt, outcomeTTL+cookie.Skew) {
+		return outcome{}, seal.ErrOpen
+	}
+	return o, nil
 }
 
 // openTarget opens the box of the session that came of the login.

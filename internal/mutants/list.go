@@ -1430,6 +1430,12 @@ var mutants = []mutant{
 		killer: "^TestT98_NoLiveSecretInKeys$",
 	},
 	{
+		name: "an outcome that is put back logs in", about: "mini",
+		search: " || !cookie.Fresh(g.now(), o.LeftAt, outcomeTTL+cookie.Skew)",
+		broken: "",
+		killer: "^TestT86_AnOutcomeThatIsPutBackGivesNobodyAToken$",
+	},
+	{
 		name: "a ticket into the web-view opens twice", about: "mini",
 		search: `g.kept().Use(ctx, ticket); err != nil || !won {`,
 		broken: `g.kept().Use(ctx, ticket); err != nil || (!won && false) {`,

@@ -517,3 +517,23 @@ func TestT86_AUsedCodeGivesNobodyAToken(t *testing.T) {
 		})
 	}
 }
+
+// A writer of Redis who has a used code puts back what its login left.
+func TestT86_AnOutcomeThatIsPutBackGivesNobodyAToken(t *testing.T) {
+	redis := redistest.Start(t)
+	marks := store.New(redis.Pool())
+	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
+	ctx, code := context.Background(), s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))
+	body, key := `{"code":"`+code+`"}`, singleflight.Key(authtest.MiniApp, "mini "+code)
+	require.Equal(t, http.StatusOK, s.Request(http.MethodPost, "/wechat/mini/login", "", body).StatusCode)
+	copied, found, err := marks.Mark(ctx, key)
+	require.NoError(t, err)
+	require.True(t, found)
+
+	s.Clock.Advance(time.Minute + cookie.Skew + time.Second)
+	require.NoError(t, marks.PutMark(ctx, key, []byte("claimed"), time.Hour))
+	s.Wait = func(ctx context.Context, _ time.Duration) error { return marks.PutMark(ctx, key, copied, time.Hour) }
+	got := s.Request(http.MethodPost, "/wechat/mini/login", "", body)
+	assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
+	assert.NotContains(t, got.Text, session.BearerPrefix)
+}
