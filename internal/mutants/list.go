@@ -1436,6 +1436,12 @@ var mutants = []mutant{
 		killer: "^TestT86_AnOutcomeThatIsPutBackGivesNobodyAToken$",
 	},
 	{
+		name: "a replaced token leads on as long as a writer of the store likes", about: "session",
+		search: "return token, fresh && ValidToken(token)",
+		broken: "_ = fresh; return token, ValidToken(token)",
+		killer: "^TestT81_AReplacedTokenLeadsOnForSeconds$",
+	},
+	{
 		name: "a ticket into the web-view opens twice", about: "mini",
 		search: `g.kept().Use(ctx, ticket); err != nil || !won {`,
 		broken: `g.kept().Use(ctx, ticket); err != nil || (!won && false) {`,

@@ -2,9 +2,11 @@ package session
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
@@ -38,8 +40,8 @@ func (s *Manager) renewed(ctx context.Context, old string) (string, error) {
 	if err != nil || !found {
 		return "", err
 	}
-	token, err := openRenewed(box, old)
-	if err != nil {
+	token, ok := openRenewed(box, old, s.now())
+	if !ok {
 		return "", nil
 	}
 	return token, nil
@@ -49,22 +51,24 @@ func (s *Manager) renewed(ctx context.Context, old string) (string, error) {
 // keeps them out: the old one is hashed, and opens the new one.
 func renewedKey(old string) string { return "renewed " + HashToken(old) }
 
-func sealRenewed(token, old string) ([]byte, error) {
-	ring, err := seal.New("renewed", []byte(old))
-	if err != nil {
-		return nil, err
-	}
-	return []byte(ring.Seal([]byte(token), "token")), nil
+// sealRenewed seals the new token with the time, because a writer of the store
+// could keep the mark longer.
+func sealRenewed(token, old string, now time.Time) []byte {
+	plain := binary.BigEndian.AppendUint64(nil, uint64(now.UnixMilli()))
+	return []byte(renewedRing(old).Seal(append(plain, token...), "token"))
 }
 
-func openRenewed(box []byte, old string) (token string, err error) {
-	ring, err := seal.New("renewed", []byte(old))
-	if err != nil {
-		return "", err
+func openRenewed(box []byte, old string, now time.Time) (token string, ok bool) {
+	plain, err := renewedRing(old).Open(string(box), "token")
+	if err != nil || len(plain) != 8+TokenLength {
+		return "", false
 	}
-	plain, err := ring.Open(string(box), "token")
-	if err != nil || !ValidToken(string(plain)) {
-		return "", seal.ErrOpen
-	}
-	return string(plain), nil
+	token = string(plain[8:])
+	fresh := cookie.Fresh(now, int64(binary.BigEndian.Uint64(plain)), RenewedTTL+cookie.Skew)
+	return token, fresh && ValidToken(token)
+}
+
+func renewedRing(old string) *seal.Ring {
+	ring, _ := seal.New("renewed", []byte(old)) // cannot fail: HKDF gives far more bytes
+	return ring
 }

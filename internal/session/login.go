@@ -136,16 +136,11 @@ type Saved struct {
 // finds the new one by it. None of it is worth a failure of the login: an old record that
 // cannot be deleted now ends by its own expiry.
 func (s *Manager) leaveOld(v *Visit, token string) (rest store.Batch) {
-	var grace []byte
-	replaced := v.ctx.track.replaced
-	if replaced != "" {
-		grace, _ = sealRenewed(token, replaced)
-	}
 	t := s.guard.trackOf(v.ctx)
 	old := t.takeHeld()
 	t.login = false
-	if grace != nil {
-		rest.PutMark(renewedKey(replaced), grace, RenewedTTL)
+	if replaced := v.ctx.track.replaced; replaced != "" {
+		rest.PutMark(renewedKey(replaced), sealRenewed(token, replaced, s.now()), RenewedTTL)
 	}
 	for _, key := range old {
 		rest.Delete(key)

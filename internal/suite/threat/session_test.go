@@ -19,6 +19,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -677,4 +678,22 @@ func TestT63_AStandInForASessionIsNeverSaved(t *testing.T) {
 	assert.Equal(t, own, b.Cookie(s.SessionCookie()).Value)
 	assert.Equal(t, "cart=", b.Step("/public/cart").Text)
 	assert.Contains(t, b.Step("/a").Text, "logged-in=true")
+}
+
+// A writer of Redis keeps what leads from a token to the one that replaced it.
+func TestT81_AReplacedTokenLeadsOnForSeconds(t *testing.T) {
+	redis := redistest.Start(t)
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+	b := s.Browser()
+	old := b.VisitForToken("/a")
+	require.Contains(t, b.Visit("/wechat/login?next=/a&again=1").Text, "logged-in=true")
+	require.NotEqual(t, old, b.Cookie(s.SessionCookie()).Value)
+	late := s.Holding(s.SessionCookie(), old)
+	require.Contains(t, late.Step("/public").Text, "logged-in=true", "a request that was under way")
+	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
+		redis.Do("PERSIST", string(key.([]byte)))
+	}
+	s.Clock.Advance(session.RenewedTTL + cookie.Skew + time.Second)
+	assert.Contains(t, late.Step("/public").Text, "logged-in=false")
+	assert.Contains(t, b.Step("/public").Text, "logged-in=true")
 }
