@@ -1009,8 +1009,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a replaced token names the new one in clear", about: "session",
-		search: `return []byte(ring.Seal([]byte(token), "token")), nil`,
-		broken: "return []byte(token + ring.Seal(nil)), nil",
+		search: `return []byte(renewedRing(old).Seal(append(plain, token...), "token"))`,
+		broken: `return []byte(token + renewedRing(old).Seal(append(plain, token...), "token"))`,
 	},
 	{
 		name: "a login is not in the index", about: "session",
