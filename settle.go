@@ -246,18 +246,12 @@ type boxes struct {
 // has to write goes with it.
 func (g *gate) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
 	o.LeftAt = g.now().UnixMilli()
-	plain, err := json.Marshal(o)
-	if err != nil {
-		return err
-	}
+	plain, _ := json.Marshal(o) // cannot fail, as below
 	b := boxes{Flow: g.keys.With("outcome", f.Key).Seal(plain, singleflight.Key(f.AppID, f.State))}
 	if o.Token != "" {
 		b.Session = g.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
 	}
-	text, err := json.Marshal(b)
-	if err != nil {
-		return err
-	}
+	text, _ := json.Marshal(b)
 	return c.Settle(ctx, text, life, g.sessions.Batcher(), with)
 }
 
