@@ -136,34 +136,40 @@ func (a *adapted) AllCtx(ctx context.Context) (map[string][]byte, error) {
 
 func (a *adapted) All() (map[string][]byte, error) { return a.AllCtx(context.Background()) }
 
-// DoBatch implements [Batcher]. After an error it writes no session any more,
-// which could be missing from the index. The rest is worth a try: a deletion that
-// fails shall not cost the outcome of a login.
+// DoBatch implements [Batcher].
 func (a *adapted) DoBatch(ctx context.Context, b Batch) (err error) {
 	if a.batcher != nil {
 		return a.batcher.DoBatch(ctx, b)
 	}
+	return oneByOne(ctx, a, b)
+}
+
+// oneByOne does the writes of a batch in their order, each with a call of its
+// own. After an error it writes no session any more, which could be missing from
+// the index. The rest is worth a try: a deletion that fails shall not cost the
+// outcome of a login.
+func oneByOne(ctx context.Context, s Whole, b Batch) (err error) {
 	for _, w := range b.writes {
 		if err != nil && w.kind == writeCommit {
 			continue
 		}
-		err = errors.Join(err, a.write(ctx, w))
+		err = errors.Join(err, w.do(ctx, s))
 	}
 	return err
 }
 
-func (a *adapted) write(ctx context.Context, w write) error {
+func (w write) do(ctx context.Context, s Whole) error {
 	switch w.kind {
 	case writeAddSession:
-		return a.AddSession(ctx, w.user, w.key, w.expiry)
+		return s.AddSession(ctx, w.user, w.key, w.expiry)
 	case writeCommit:
-		return a.CommitCtx(ctx, w.key, w.value, w.expiry)
+		return s.CommitCtx(ctx, w.key, w.value, w.expiry)
 	case writeDelete:
-		return a.DeleteCtx(ctx, w.key)
+		return s.DeleteCtx(ctx, w.key)
 	case writePutMark:
-		return a.PutMark(ctx, w.key, w.value, w.ttl)
+		return s.PutMark(ctx, w.key, w.value, w.ttl)
 	}
-	return a.RemoveSession(ctx, w.user, w.key) // writeRemoveSession
+	return s.RemoveSession(ctx, w.user, w.key) // writeRemoveSession
 }
 
 // Check implements [Checker].

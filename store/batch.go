@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // Batcher does several writes in one round trip. A login needs that: it saves
@@ -74,10 +75,14 @@ const (
 	writeRemoveSession
 )
 
-// DoBatch implements [Batcher].
+// DoBatch implements [Batcher]. Where the transport does not keep the order of
+// commands ([resp.Ordered]), it is one round trip for each write.
 func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	const op = "batch"
-	var cmds []command
+	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
+		return oneByOne(ctx, s, b)
+	}
+	var cmds []resp.Command
 	added := map[int]write{} // by the place of the reply that tells the index's last expiry
 	for _, w := range b.writes {
 		these, err := s.commandsOf(w)
@@ -94,6 +99,11 @@ func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	replies, err := s.do(ctx, op, cmds...)
+	for _, w := range b.writes {
+		if w.kind == writeCommit || w.kind == writeDelete {
+			s.forget(w.key) // also after an error: it may be written
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -106,7 +116,7 @@ func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 }
 
 // commandsOf are the commands of one write; none where there is nothing to do.
-func (s *Store) commandsOf(w write) ([]command, error) {
+func (s *Store) commandsOf(w write) ([]resp.Command, error) {
 	life := w.expiry.Sub(s.now())
 	switch w.kind {
 	case writeAddSession:
@@ -116,22 +126,22 @@ func (s *Store) commandsOf(w write) ([]command, error) {
 			return nil, err
 		}
 		if life > 0 {
-			return []command{set(s.key(w.key), w.value, life)}, nil
+			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, nil
 		}
-		return []command{cmd("UNLINK", s.key(w.key))}, nil
+		return []resp.Command{resp.Cmd("UNLINK", s.key(w.key))}, nil
 	case writeDelete:
 		if !keyspace.ValidToken(w.key) {
 			return nil, nil
 		}
-		return []command{cmd("UNLINK", s.key(w.key))}, nil
+		return []resp.Command{resp.Cmd("UNLINK", s.key(w.key))}, nil
 	case writePutMark:
 		if err := lasting("put mark", w.ttl); err != nil {
 			return nil, err
 		}
-		return []command{set(s.markKey(w.key), w.value, w.ttl)}, nil
+		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, nil
 	}
 	if keyspace.ValidToken(w.key) { // writeRemoveSession
-		return []command{s.removeSession(w.user, w.key)}, nil
+		return []resp.Command{s.removeSession(w.user, w.key)}, nil
 	}
 	return nil, nil
 }

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/gomodule/redigo/redis"
-
-	"github.com/wechatauth/wechatauth/store/internal/checks"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // Checker looks at the store behind an interface, at start-up.
@@ -36,57 +34,31 @@ func (f *Finding) Error() string { return f.English }
 // Unwrap gives the error behind it, for errors.Is and errors.As.
 func (f *Finding) Unwrap() error { return f.Err }
 
-// Check implements [Checker]: it tries each command of a session's life, compares
-// the clocks, and reads the eviction policy where it may (TIME and CONFIG are
-// often denied, which is a note).
+// Check implements [Checker]: it tries each command of a session's life, and of
+// every primary it compares the clock and reads the eviction policy where it may
+// (TIME and CONFIG are often denied, which is a note).
 func (s *Store) Check(ctx context.Context) error {
-	const op = "check"
-	denied, err := checks.Rights(ctx, s.prefix, s.now(), func(ctx context.Context, name, key string, args ...string) error {
-		c := cmd(name)
-		if key != "" {
-			c.args = append(c.args, key)
-		}
-		for _, arg := range args {
-			c.args = append(c.args, arg)
-		}
-		_, err := s.do(ctx, op, c)
-		return err
-	})
+	denied, err := s.rights(ctx)
 	switch {
 	case err != nil:
-		return found(checks.Unwritable(err)) // the rest would say the same again
+		return unwritable(err) // the rest would say the same again
 	case denied != nil:
-		return found(denied)
+		return denied
 	}
-	return errors.Join(found(checks.Kept(ctx, s)), found(s.checkClock(ctx)), found(s.checkEviction(ctx)))
-}
-
-func (s *Store) checkClock(ctx context.Context) *checks.Finding {
-	before := s.now()
-	replies, err := s.do(ctx, "read clock", cmd("TIME"))
+	primaries, err := s.primaries(ctx, "list servers")
 	if err != nil {
-		return checks.UnseenClock(err)
+		return unlisted(err)
 	}
-	parts, _ := redis.Strings(replies[0], nil)
-	return checks.Clock(before, parts)
-}
-
-func (s *Store) checkEviction(ctx context.Context) *checks.Finding {
-	replies, err := s.do(ctx, "read eviction policy", cmd("CONFIG", "GET", "maxmemory*"))
-	if err != nil {
-		return checks.UnseenEviction(err)
+	findings := []error{s.kept(ctx)}
+	for _, primary := range primaries {
+		if len(primaries) > 1 { // a Cluster, where a key on its way is asked for with ASKING
+			if _, err := s.ask(ctx, "check", primary, resp.Cmd("ASKING", "")); err != nil {
+				findings = append(findings, unlisted(err))
+			}
+		}
+		findings = append(findings, s.clock(ctx, primary), s.eviction(ctx, primary))
 	}
-	settings, _ := redis.StringMap(replies[0], nil)
-	return checks.Eviction(settings)
-}
-
-// found is a finding as an error.
-func found(f *checks.Finding) error {
-	if f == nil {
-		return nil
-	}
-	one := Finding(*f)
-	return &one
+	return errors.Join(findings...)
 }
 
 // Check implements [Checker]: memory is always there.

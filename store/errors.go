@@ -7,12 +7,10 @@ import (
 	"io"
 	"net"
 	"os"
-	"strings"
 	"syscall"
 
-	"github.com/gomodule/redigo/redis"
-
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // Class says what can be done about an error of a store.
@@ -98,18 +96,22 @@ func ClassOf(err error) Class {
 // newError sorts the error, and cuts from what Redis said all that may be of a
 // key or a value.
 func newError(op string, err error) *Error {
+	var known *Error // by the transport
+	if errors.As(err, &known) {
+		return &Error{Op: op, Class: known.Class, Err: known.Err}
+	}
 	class := classify(err)
-	var reply redis.Error
-	if errors.As(err, &reply) {
-		text, _ := keyspace.Refusal(string(reply))
-		err = redis.Error(text)
+	var refusal resp.Refusal
+	if errors.As(err, &refusal) {
+		text, _ := keyspace.Refusal(string(refusal))
+		err = resp.Refusal(text)
 	}
 	return &Error{Op: op, Class: class, Err: err}
 }
 
 func classify(err error) Class {
 	var (
-		reply      redis.Error
+		refusal    resp.Refusal
 		unexpected *keyspace.UnexpectedReply
 		opError    *net.OpError
 		dnsError   *net.DNSError
@@ -117,22 +119,23 @@ func classify(err error) Class {
 		badCert    *tls.CertificateVerificationError
 		notTLS     tls.RecordHeaderError
 		isTimeout  = errors.As(err, &timeout) && timeout.Timeout()
-		isProtocol = strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error")
 	)
+	if class := redigoClass(err); class != 0 {
+		return class
+	}
 	switch {
-	case errors.As(err, &reply):
-		_, class := keyspace.Refusal(string(reply))
+	case errors.As(err, &refusal):
+		_, class := keyspace.Refusal(string(refusal))
 		return Class(class)
 	case errors.As(err, &unexpected):
 		return ClassRetryFresh
 	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled),
-		errors.Is(err, redis.ErrPoolExhausted):
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return ClassRetryNow
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
 		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPIPE):
 		return ClassRetryFresh
-	case errors.As(err, &badCert), errors.As(err, &notTLS), isProtocol:
+	case errors.As(err, &badCert), errors.As(err, &notTLS):
 		return ClassConfiguration
 	case errors.As(err, &opError), errors.As(err, &dnsError):
 		return ClassRetryNow

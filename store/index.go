@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // AddSession implements [Index]. The index of a user is a sorted set of tokens,
@@ -30,42 +31,42 @@ func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.
 // addSession are the commands that note a session, of which the last one asks
 // for what lives longest. For a session that has ended it is the one that
 // forgets it.
-func (s *Store) addSession(user, token string, expiry time.Time) ([]command, error) {
+func (s *Store) addSession(user, token string, expiry time.Time) ([]resp.Command, error) {
 	if !keyspace.ValidToken(token) {
 		return nil, &Error{Op: "add session to index", Class: ClassConfiguration, Err: errMalformedToken}
 	}
 	now, key := s.now(), s.userKey(user)
 	life := expiry.Sub(now)
 	if life <= 0 {
-		return []command{s.removeSession(user, token)}, nil
+		return []resp.Command{s.removeSession(user, token)}, nil
 	}
-	return []command{
-		cmd("ZADD", key, expiry.UnixMilli(), keyspace.Member(key, token)),
-		cmd("PEXPIRE", key, keyspace.Millis(life)),
-		cmd("ZREMRANGEBYSCORE", key, "-inf", now.Add(-indexGrace).UnixMilli()),
-		cmd("ZRANGE", key, -1, -1, "WITHSCORES"),
+	return []resp.Command{
+		resp.Cmd("ZADD", key, expiry.UnixMilli(), keyspace.Member(key, token)),
+		resp.Cmd("PEXPIRE", key, keyspace.Millis(life)),
+		resp.Cmd("ZREMRANGEBYSCORE", key, "-inf", now.Add(-indexGrace).UnixMilli()),
+		resp.Cmd("ZRANGE", key, int64(-1), int64(-1), "WITHSCORES"),
 	}, nil
 }
 
 // outlive gives the index the life of the session that lives longest, if that
 // is not the one with this expiry.
-func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, longest any) error {
+func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, longest resp.Reply) error {
 	const op = "add session to index"
 	last := lastScore(longest)
 	if last <= expiry.UnixMilli() {
 		return nil
 	}
-	_, err := s.do(ctx, op, cmd("PEXPIRE", s.userKey(user), last-s.now().UnixMilli()))
+	_, err := s.do(ctx, op, resp.Cmd("PEXPIRE", s.userKey(user), last-s.now().UnixMilli()))
 	return err
 }
 
 // lastScore is the score of the one member in the reply, 0 if there is none.
-func lastScore(reply any) int64 {
-	pair := reply.([]any)
-	if len(pair) != 2 {
+func lastScore(reply resp.Reply) int64 {
+	members, _ := reply.Members(true)
+	if len(members) != 1 {
 		return 0
 	}
-	score, _ := strconv.ParseFloat(string(pair[1].([]byte)), 64)
+	score, _ := strconv.ParseFloat(members[0].Score, 64)
 	return int64(score)
 }
 
@@ -73,14 +74,14 @@ func lastScore(reply any) int64 {
 func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
 	const op = "read index of sessions"
 	key := s.userKey(user)
-	replies, err := s.do(ctx, op, cmd("ZRANGE", key, 0, -1))
+	replies, err := s.do(ctx, op, resp.Cmd("ZRANGE", key, int64(0), int64(-1)))
 	if err != nil {
 		return nil, err
 	}
-	members := replies[0].([]any)
+	members, _ := replies[0].Members(false)
 	tokens := make([]string, len(members))
 	for i, m := range members {
-		tokens[i], _ = keyspace.TokenOf(key, string(m.([]byte))) // do has looked at it
+		tokens[i], _ = keyspace.TokenOf(key, m.Name) // do has looked at it
 	}
 	return tokens, nil
 }
@@ -94,11 +95,11 @@ func (s *Store) RemoveSession(ctx context.Context, user string, tokens ...string
 	return err
 }
 
-func (s *Store) removeSession(user string, tokens ...string) command {
+func (s *Store) removeSession(user string, tokens ...string) resp.Command {
 	key := s.userKey(user)
-	c := cmd("ZREM", key)
+	c := resp.Cmd("ZREM", key)
 	for _, token := range tokens {
-		c.args = append(c.args, keyspace.Member(key, token))
+		c.Args = append(c.Args, keyspace.Member(key, token))
 	}
 	return c
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // PutMarkNX implements [Marks]. Who loses reads the mark in a second round
@@ -17,11 +18,11 @@ func (s *Store) PutMarkNX(ctx context.Context, key string, value []byte, ttl tim
 		return false, err
 	}
 	ctx = context.WithoutCancel(ctx)
-	replies, err := s.do(ctx, op, set(s.markKey(key), value, ttl, "NX"))
+	replies, err := s.do(ctx, op, resp.Set(s.markKey(key), value, ttl, "NX"))
 	if err != nil {
 		return false, err
 	}
-	if replies[0] != nil {
+	if replies[0].Kind != resp.Nil {
 		return true, nil
 	}
 	held, found, err := s.Mark(ctx, key)
@@ -34,24 +35,24 @@ func (s *Store) PutMark(ctx context.Context, key string, value []byte, ttl time.
 	if err := lasting(op, ttl); err != nil {
 		return err
 	}
-	_, err := s.do(context.WithoutCancel(ctx), op, set(s.markKey(key), value, ttl))
+	_, err := s.do(context.WithoutCancel(ctx), op, resp.Set(s.markKey(key), value, ttl))
 	return err
 }
 
 // Mark implements [Marks].
 func (s *Store) Mark(ctx context.Context, key string) ([]byte, bool, error) {
 	const op = "read mark"
-	replies, err := s.do(ctx, op, cmd("GET", s.markKey(key)))
-	if err != nil || replies[0] == nil {
+	replies, err := s.do(ctx, op, resp.Cmd("GET", s.markKey(key)))
+	if err != nil || replies[0].Kind == resp.Nil {
 		return nil, false, err
 	}
-	value, _ := keyspace.Unbind(s.markKey(key), replies[0].([]byte)) // do has looked at it
+	value, _ := keyspace.Unbind(s.markKey(key), replies[0].Bytes) // do has looked at it
 	return value, true, nil
 }
 
 // DeleteMark implements [Marks].
 func (s *Store) DeleteMark(ctx context.Context, key string) error {
-	_, err := s.do(context.WithoutCancel(ctx), "delete mark", cmd("UNLINK", s.markKey(key)))
+	_, err := s.do(context.WithoutCancel(ctx), "delete mark", resp.Cmd("UNLINK", s.markKey(key)))
 	return err
 }
 

@@ -1,17 +1,19 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/redisstore"
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/nearcache"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 const (
@@ -25,21 +27,7 @@ const (
 	// indexGrace is how long an ended session stays in its user's index, so
 	// that an instance whose clock is ahead does not drop a live one.
 	indexGrace = 24 * time.Hour
-
-	// scanCount is how many keys one step of a scan looks at.
-	scanCount = 1000
 )
-
-// Getter hands out connections: a *redis.Pool, or whatever wraps one.
-//
-// The connections must support timeouts (redis.ConnWithTimeout), as all of
-// redigo's do. Timeouts for dialling and writing are the getter's own business;
-// [NewPool] sets them.
-type Getter interface {
-	// GetContext returns a connection for one call, which gives it back with
-	// Close. It waits for a free one no longer than ctx lasts.
-	GetContext(ctx context.Context) (redis.Conn, error)
-}
 
 // Store keeps sessions in one Redis server (5 or newer), or in the primary of a
 // Sentinel group if the getter leads there. It is safe for concurrent use.
@@ -61,14 +49,15 @@ type Getter interface {
 type Store struct {
 	*redisstore.RedisStore
 
-	conns   Getter
-	prefix  string
-	timeout time.Duration
-	now     func() time.Time
-	silence silence
+	transport resp.Transport
+	near      *nearcache.Cache // nil without
+	shared    bool             // the transport is resp.Shared
+	prefix    string
+	timeout   time.Duration
+	now       func() time.Time
 }
 
-var _ Sessions = (*Store)(nil)
+var _ Whole = (*Store)(nil)
 
 // Option changes a store from its defaults.
 type Option func(*options)
@@ -109,11 +98,38 @@ func resolve(opts []Option) options {
 
 // New returns a store on the connections of pool. It does not connect yet.
 func New(pool Getter, opts ...Option) *Store {
-	o := resolve(opts)
 	base, _ := pool.(*redis.Pool)
+	return newStore(&redigo{conns: pool}, base, resolve(opts))
+}
+
+// Over returns a store over any transport; the modules below this package call
+// it with theirs. It does not connect yet. A near cache (nil for none) needs a
+// resp.Invalidator.
+func Over(t resp.Transport, near *nearcache.Limits, opts ...Option) (*Store, error) {
+	s := newStore(t, nil, resolve(opts))
+	if near == nil {
+		return s, nil
+	}
+	if err := near.Validate(); err != nil {
+		return nil, err
+	}
+	i, ok := t.(resp.Invalidator)
+	if !ok {
+		return nil, errors.New("WithNearCache: this client library does not tell of changes in Redis")
+	}
+	s.near = nearcache.New(s.prefix, *near)
+	if err := i.OnInvalidation(s.near.Invalidate); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStore(t resp.Transport, base *redis.Pool, o options) *Store {
+	_, shared := t.(resp.Shared)
 	return &Store{
 		RedisStore: redisstore.NewWithPrefix(base, o.prefix),
-		conns:      pool,
+		transport:  t,
+		shared:     shared,
 		prefix:     o.prefix,
 		timeout:    o.timeout,
 		now:        o.now,
@@ -123,25 +139,57 @@ func New(pool Getter, opts ...Option) *Store {
 // FindCtx implements scs.CtxStore. For a key that holds something else than a
 // record, or a record of more than 1 MiB, the error is [ErrDamaged].
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	if s.near == nil {
+		return s.get(ctx, token)
+	}
+	b, _, found, err := s.FindTTLCtx(ctx, token)
+	return b, found, err
+}
+
+// get asks Redis for a record.
+func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
 	const op = "find session"
 	if !keyspace.ValidToken(token) {
 		return nil, false, nil
 	}
-	replies, err := s.do(ctx, op, cmd("GET", s.key(token)))
+	replies, err := s.do(ctx, op, resp.Cmd("GET", s.key(token)))
 	if err != nil {
 		return nil, false, unusable(op, err)
 	}
 	return s.record(op, token, replies[0])
 }
 
-// FindTTLCtx implements [TTLFinder].
+// FindTTLCtx implements [TTLFinder]. The remaining life of a record from the near
+// cache is counted down from what Redis said.
 func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
-	const op = "find session"
 	if !keyspace.ValidToken(token) {
 		return nil, 0, false, nil
 	}
+	if s.near == nil {
+		return s.getTTL(ctx, token)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, 0, false, newError("find session", err)
+	}
+	asked := s.now()
+	if b, ttl, found := s.near.Get(token, asked); found {
+		return b, ttl, true, nil
+	}
+	reading := s.near.Begin(token)
+	b, ttl, found, err := s.getTTL(ctx, token)
+	if err != nil || !found {
+		s.near.Abandon(reading)
+		return nil, 0, false, err
+	}
+	s.near.Keep(reading, bytes.Clone(b), ttl, asked)
+	return b, ttl, true, nil
+}
+
+// getTTL asks Redis for a record and its remaining life.
+func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
+	const op = "find session"
 	key := s.key(token)
-	replies, err := s.do(ctx, op, cmd("GET", key), cmd("PTTL", key))
+	replies, err := s.do(ctx, op, resp.Cmd("GET", key), resp.Cmd("PTTL", key))
 	if err != nil {
 		return nil, 0, false, unusable(op, err)
 	}
@@ -149,7 +197,7 @@ func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dura
 	if err != nil {
 		return nil, 0, false, err
 	}
-	ttl, alive := keyspace.Life(replies[1].(int64))
+	ttl, alive := keyspace.Life(replies[1].Int)
 	if !found || !alive {
 		return nil, 0, false, nil
 	}
@@ -166,8 +214,7 @@ func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 	if life <= 0 {
 		return s.DeleteCtx(ctx, token)
 	}
-	_, err := s.do(context.WithoutCancel(ctx), op,
-		set(s.key(token), b, life))
+	_, err := s.write(ctx, op, token, resp.Set(s.key(token), b, life))
 	return err
 }
 
@@ -184,9 +231,8 @@ func (s *Store) UpdateCtx(ctx context.Context, token string, b []byte, expiry ti
 	if life <= 0 {
 		return false, s.DeleteCtx(ctx, token)
 	}
-	replies, err := s.do(context.WithoutCancel(ctx), op,
-		set(s.key(token), b, life, "XX"))
-	return err == nil && replies[0] != nil, err
+	reply, err := s.write(ctx, op, token, resp.Set(s.key(token), b, life, "XX"))
+	return err == nil && reply.Kind != resp.Nil, err
 }
 
 // TouchCtx implements [Toucher].
@@ -199,9 +245,8 @@ func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (b
 	if life <= 0 {
 		return false, s.DeleteCtx(ctx, token)
 	}
-	replies, err := s.do(context.WithoutCancel(ctx), op,
-		cmd("PEXPIRE", s.key(token), keyspace.Millis(life)))
-	return err == nil && replies[0] == int64(1), err
+	reply, err := s.write(ctx, op, token, resp.Cmd("PEXPIRE", s.key(token), keyspace.Millis(life)))
+	return err == nil && reply.Int == 1, err
 }
 
 // DeleteCtx implements scs.CtxStore.
@@ -215,57 +260,50 @@ func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
 	if !keyspace.ValidToken(token) {
 		return false, nil
 	}
-	replies, err := s.do(context.WithoutCancel(ctx), "delete session", cmd("UNLINK", s.key(token)))
-	return err == nil && replies[0] == int64(1), err
+	reply, err := s.write(ctx, "delete session", token, resp.Cmd("UNLINK", s.key(token)))
+	return err == nil && reply.Int == 1, err
 }
 
-// DropAllCtx implements [Dropper].
+// write changes one record. What the near cache holds of it is forgotten after,
+// also if the write failed: it may have been executed all the same.
+func (s *Store) write(ctx context.Context, op, token string, c resp.Command) (resp.Reply, error) {
+	defer s.forget(token)
+	replies, err := s.do(context.WithoutCancel(ctx), op, c)
+	if err != nil {
+		return resp.Reply{}, err
+	}
+	return replies[0], nil
+}
+
+// forget drops what the near cache holds of the records.
+func (s *Store) forget(tokens ...string) {
+	if s.near != nil {
+		for _, token := range tokens {
+			s.near.Forget(token)
+		}
+	}
+}
+
+// DropAllCtx implements [Dropper]. In a Cluster the servers are asked at the same
+// time.
 func (s *Store) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
-		cmds := make([]command, len(some))
+		cmds := make([]resp.Command, len(some))
 		for i, token := range some {
-			cmds[i] = cmd("UNLINK", s.key(token))
+			cmds[i] = resp.Cmd("UNLINK", s.key(token))
 		}
 		replies, err := s.do(ctx, "delete sessions", cmds...)
+		s.forget(some...) // also after an error: it may be deleted
 		if err != nil {
 			return dropped, err
 		}
 		for i, token := range some {
-			if replies[i] == int64(1) {
+			if replies[i].Int == 1 {
 				dropped = append(dropped, token)
 			}
 		}
 	}
 	return dropped, nil
-}
-
-// AllCtx implements scs.IterableCtxStore. It walks over all keys of the server
-// in steps (SCAN), each with a deadline of its own, and holds every session in
-// memory: a tool for the operator, not for a request.
-func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
-	const op = "list sessions"
-	all := map[string][]byte{}
-	for cursor := "0"; ; {
-		replies, err := s.do(ctx, op, cmd("SCAN", cursor, "MATCH", globLiteral(s.prefix)+"*", "COUNT", scanCount))
-		if err != nil {
-			return nil, err
-		}
-		page := replies[0].([]any)
-		keys, _ := redis.Strings(page[1], nil)
-		for _, key := range keys {
-			token := strings.TrimPrefix(key, s.prefix)
-			b, found, err := s.FindCtx(ctx, token)
-			if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnopened) {
-				return nil, err
-			}
-			if found {
-				all[token] = b
-			}
-		}
-		if cursor = string(page[0].([]byte)); cursor == "0" {
-			return all, nil
-		}
-	}
 }
 
 // Find is FindCtx without a context.
@@ -287,12 +325,11 @@ func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Backg
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
 
 // record takes a session record from the reply to GET.
-func (s *Store) record(op, token string, reply any) (b []byte, found bool, err error) {
-	stored, found := reply.([]byte)
-	if !found {
+func (s *Store) record(op, token string, reply resp.Reply) (b []byte, found bool, err error) {
+	if reply.Kind == resp.Nil {
 		return nil, false, nil
 	}
-	b, _ = keyspace.Unbind(s.key(token), stored) // do has looked at it
+	b, _ = keyspace.Unbind(s.key(token), reply.Bytes) // do has looked at it
 	if len(b) > maxRecord {
 		return nil, false, newError(op, ErrDamaged)
 	}
@@ -316,20 +353,12 @@ var errMalformedToken = errors.New("malformed session token")
 // unusable tells trouble with Redis from a key that holds no session of this
 // token: that one would lock its user out for as long as it lives.
 func unusable(op string, err error) error {
-	var (
-		reply redis.Error
-		other *keyspace.UnexpectedReply
-	)
+	var other *keyspace.UnexpectedReply
 	switch {
-	case errors.As(err, &reply) && reply == "WRONGTYPE":
+	case errors.Is(err, resp.Refusal("WRONGTYPE")):
 		return newError(op, ErrDamaged)
 	case errors.As(err, &other) && other.Another:
 		return &Error{Op: op, Class: ClassFailClosed, Err: fmt.Errorf("%w: %w", ErrUnopened, other)}
 	}
 	return err
-}
-
-// globLiteral escapes what MATCH would take for a pattern.
-func globLiteral(s string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }

@@ -59,6 +59,13 @@ func (c *connector) get(ctx context.Context) (rueidis.Client, error) {
 	return c.get(ctx)
 }
 
+// connected returns the client, nil before the first connection.
+func (c *connector) connected() rueidis.Client {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.client
+}
+
 func (c *connector) connect(a *attempt) {
 	client, err := rueidis.NewClient(c.option)
 	if err != nil && client != nil {

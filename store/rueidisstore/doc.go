@@ -1,9 +1,8 @@
 // Package rueidisstore keeps login sessions in Redis through
 // github.com/redis/rueidis: in a single server, in the primary that Sentinel
 // names, or in a Redis Cluster. It is package store with another way to Redis:
-// the same keys and bytes, the same commands, one for each operation and each
-// for a single key, and the same classes of errors, so that instances with
-// either of them can run side by side. Which of the three it talks to is said
+// the keys, commands, checks and errors are the same, and instances with either
+// of them can run side by side. Which of the three it talks to is said
 // by rueidis.ClientOption alone:
 //
 //	rueidis.ClientOption{InitAddress: []string{"redis:6379"}}                // one server

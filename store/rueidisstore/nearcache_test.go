@@ -128,6 +128,14 @@ func TestWhatTheStoreItselfDoesIsSeenAtOnce(t *testing.T) {
 		require.Greater(t, ttl, 9*time.Hour)
 		require.NoError(t, s.DeleteCtx(ctx, token))
 		require.Empty(t, found(t, s, token))
+
+		var login, logout store.Batch
+		login.Commit(token, []byte("fourth"), inAnHour())
+		require.NoError(t, s.DoBatch(ctx, login))
+		require.Equal(t, "fourth", found(t, s, token))
+		logout.Delete(token)
+		require.NoError(t, s.DoBatch(ctx, logout))
+		require.Empty(t, found(t, s, token))
 	}
 }
 

@@ -2,13 +2,13 @@ package rueidisstore
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
 	"github.com/redis/rueidis"
 
-	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/nearcache"
 )
 
 const (
@@ -28,27 +28,33 @@ const (
 type Option func(*options)
 
 type options struct {
-	prefix    string
-	timeout   time.Duration
-	now       func() time.Time
-	nearCache bool
-	maxBytes  int
-	maxAge    time.Duration
+	timeout time.Duration
+	near    *nearcache.Limits
+	common  []store.Option
 }
 
 // WithPrefix sets what session keys begin with; the default is "scs:session:",
 // as in package store. Applications that share a Redis need different ones.
 // Marks and indexes are kept apart by it too.
-func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
+func WithPrefix(prefix string) Option { return common(store.WithPrefix(prefix)) }
 
 // WithTimeout sets the time for one call, connecting and repeating included;
 // the default is 1 s, and what is not positive means the default.
-func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
+func WithTimeout(d time.Duration) Option {
+	return func(o *options) {
+		o.timeout = d
+		o.common = append(o.common, store.WithTimeout(d))
+	}
+}
 
 // WithClock sets the clock that tells how far off an expiry is and how old what
 // the near cache holds; the default is time.Now. It must be safe for concurrent
 // use.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
+func WithClock(now func() time.Time) Option { return common(store.WithClock(now)) }
+
+func common(opt store.Option) Option {
+	return func(o *options) { o.common = append(o.common, opt) }
+}
 
 // WithNearCache answers reads of sessions from memory while Redis has not told
 // of a change; the package comment says what is promised. It holds at most
@@ -56,46 +62,37 @@ func WithClock(now func() time.Time) Option { return func(o *options) { o.now = 
 // and about 300 bytes), and nothing for longer than maxAge. Both must be
 // positive. 32 MiB and a minute are values to begin with.
 func WithNearCache(maxBytes int, maxAge time.Duration) Option {
-	return func(o *options) { o.nearCache, o.maxBytes, o.maxAge = true, maxBytes, maxAge }
+	return func(o *options) { o.near = &nearcache.Limits{MaxBytes: maxBytes, MaxAge: maxAge} }
 }
 
-func resolve(opts []Option) (options, error) {
-	o := options{prefix: keyspace.DefaultPrefix}
+func resolve(opts []Option) options {
+	var o options
 	for _, opt := range opts {
 		opt(&o)
 	}
 	if o.timeout <= 0 {
 		o.timeout = defaultTimeout
 	}
-	if o.now == nil {
-		o.now = time.Now
-	}
-	if o.nearCache && (o.maxBytes <= 0 || o.maxAge <= 0) {
-		return o, fmt.Errorf("WithNearCache: maxBytes %d and maxAge %v must both be positive", o.maxBytes, o.maxAge)
-	}
-	return o, nil
+	return o
 }
 
 // clientOption is the caller's option with what a session store needs and with
 // values fit for a web server where the caller has set none.
-func clientOption(given rueidis.ClientOption, o options, d *dialer, near *nearCache) (rueidis.ClientOption, error) {
+func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.ClientOption, error) {
 	switch {
 	case len(given.InitAddress) == 0:
 		return given, errors.New("InitAddress: name at least one Redis, Sentinel or Cluster node (host:port)")
 	case given.ReplicaOnly || given.SendToReplicas != nil || len(given.Standalone.ReplicaAddress) > 0:
 		return given, errors.New("ReplicaOnly, SendToReplicas, Standalone.ReplicaAddress: sessions are read from the primary only, because a replica may not know of a login or logout yet")
-	case near != nil && given.AlwaysRESP2:
-		return given, errors.New("AlwaysRESP2: the near cache needs RESP3")
 	}
 	c := given
 	c.InitAddress = slices.Clone(given.InitAddress)
-	c.DialFn, c.DialCtxFn = nil, d.dial
-	c.Dialer.Timeout = orDefault(c.Dialer.Timeout, o.timeout)
+	c.Dialer.Timeout = orDefault(c.Dialer.Timeout, timeout)
 	c.Dialer.KeepAlive = orDefault(c.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
-	c.Sentinel.Dialer.Timeout = orDefault(c.Sentinel.Dialer.Timeout, o.timeout)
+	c.Sentinel.Dialer.Timeout = orDefault(c.Sentinel.Dialer.Timeout, timeout)
 	c.Sentinel.Dialer.KeepAlive = orDefault(c.Sentinel.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
 	c.Sentinel.TopologyRefreshInterval = orDefault(c.Sentinel.TopologyRefreshInterval, sentinelRefresh)
-	c.ConnWriteTimeout = orDefault(c.ConnWriteTimeout, max(o.timeout, defaultTimeout))
+	c.ConnWriteTimeout = orDefault(c.ConnWriteTimeout, max(timeout, defaultTimeout))
 	c.ReadBufferEachConn = orDefault(c.ReadBufferEachConn, bufferSize)
 	c.WriteBufferEachConn = orDefault(c.WriteBufferEachConn, bufferSize)
 
@@ -106,13 +103,7 @@ func clientOption(given rueidis.ClientOption, o options, d *dialer, near *nearCa
 	c.DisableRetry = true
 
 	c.NewCacheStoreFn, c.OnInvalidations, c.ClientTrackingOptions = nil, nil, nil
-	c.DisableCache = near == nil
-	if near != nil {
-		// Not OPTIN: a read that a cluster node redirects must be tracked
-		// where it is answered, too. rueidis's own cache stays empty.
-		c.ClientTrackingOptions = []string{"OPTOUT"}
-		c.OnInvalidations = near.invalidate
-	}
+	c.DisableCache = true // unless there is a near cache
 	return c, nil
 }
 

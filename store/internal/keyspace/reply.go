@@ -58,10 +58,10 @@ func ValidCursor(cursor []byte) bool {
 
 // The classes of errors, with the numbers of store.Class.
 const (
-	retryNow = iota + 1
-	retryFresh
-	failClosed
-	configuration
+	RetryNow = iota + 1
+	RetryFresh
+	FailClosed
+	Configuration
 )
 
 // refusals are the errors of Redis that a store distinguishes, by how they
@@ -71,35 +71,35 @@ var refusals = []struct {
 	prefix string
 	class  int
 }{
-	{"READONLY", retryFresh},
-	{"LOADING", retryFresh},
-	{"MASTERDOWN", retryFresh},
-	{"CLUSTERDOWN", retryFresh},
-	{"ERR max number of clients", retryFresh},
+	{"READONLY", RetryFresh},
+	{"LOADING", RetryFresh},
+	{"MASTERDOWN", RetryFresh},
+	{"CLUSTERDOWN", RetryFresh},
+	{"ERR max number of clients", RetryFresh},
 
-	{"BUSY", retryNow},
-	{"TRYAGAIN", retryNow},
+	{"BUSY", RetryNow},
+	{"TRYAGAIN", RetryNow},
 
-	{"OOM", failClosed},
-	{"MISCONF", failClosed},
-	{"NOREPLICAS", failClosed},
-	{"WRONGTYPE", failClosed},
+	{"OOM", FailClosed},
+	{"MISCONF", FailClosed},
+	{"NOREPLICAS", FailClosed},
+	{"WRONGTYPE", FailClosed},
 
-	{"NOAUTH", configuration},
-	{"WRONGPASS", configuration},
-	{"NOPERM", configuration},
-	{"DENIED", configuration},
-	{"MOVED", configuration},
-	{"ASK", configuration},
-	{"CROSSSLOT", configuration},
-	{"ERR unknown command", configuration},
-	{"ERR syntax error", configuration},
-	{"ERR AUTH", configuration},
-	{"ERR Client sent AUTH", configuration},
-	{"ERR invalid password", configuration},
-	{"ERR DB index is out of range", configuration},
-	{"ERR invalid DB index", configuration},
-	{"ERR No such master", configuration},
+	{"NOAUTH", Configuration},
+	{"WRONGPASS", Configuration},
+	{"NOPERM", Configuration},
+	{"DENIED", Configuration},
+	{"MOVED", Configuration},
+	{"ASK", Configuration},
+	{"CROSSSLOT", Configuration},
+	{"ERR unknown command", Configuration},
+	{"ERR syntax error", Configuration},
+	{"ERR AUTH", Configuration},
+	{"ERR Client sent AUTH", Configuration},
+	{"ERR invalid password", Configuration},
+	{"ERR DB index is out of range", Configuration},
+	{"ERR invalid DB index", Configuration},
+	{"ERR No such master", Configuration},
 }
 
 // Refusal returns the class of an error of Redis, and what may be repeated of
@@ -116,7 +116,7 @@ func Refusal(text string) (safe string, class int) {
 			return known.prefix, known.class
 		}
 	}
-	return "an error that the store does not know", failClosed
+	return "an error that the store does not know", FailClosed
 }
 
 // rights are the commands that Redis may not permit.

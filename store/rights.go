@@ -1,6 +1,4 @@
-// Package checks is what the stores' Check does and reports, whichever client
-// library asks Redis.
-package checks
+package store
 
 import (
 	"context"
@@ -14,15 +12,8 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
-
-// Finding has the fields of store.Finding.
-type Finding struct {
-	English string
-	Chinese string
-	Err     error
-	Note    bool
-}
 
 // maxClockSkew is how far apart the clocks of an instance and of Redis may be.
 // Expiries are relative, so nothing in Redis breaks. But what is wrong with the
@@ -30,25 +21,25 @@ type Finding struct {
 // other instances read.
 const maxClockSkew = 10 * time.Second
 
-// Ask executes one command on Redis.
-type Ask func(ctx context.Context, name, key string, args ...string) error
-
-// Rights tries every command of a session's life, from its login to its
-// revocation, and others by their names, and returns all that Redis does not permit in one finding. The
-// error is another one, for which the commands could not be tried.
-func Rights(ctx context.Context, prefix string, now time.Time, ask Ask, others ...string) (*Finding, error) {
+// rights tries every command of a session's life, from its login to its
+// revocation, and those of connecting, and returns all that Redis does not permit
+// in one finding. The error is another one, for which the commands could not be
+// tried.
+func (s *Store) rights(ctx context.Context) (finding, err error) {
 	var lacking []string
 	var denied error
-	commands := life(prefix, now)
-	for _, name := range others {
-		commands = append(commands, command{name: name})
+	commands := life(s.prefix, s.now())
+	if t, ok := s.transport.(resp.Connecting); ok {
+		for _, name := range t.Connecting() {
+			commands = append(commands, trial{Command: resp.Cmd(name, "")})
+		}
 	}
 	for _, c := range commands {
-		err := ask(ctx, c.name, c.key, c.args...)
+		_, err := s.do(ctx, "check", c.Command)
 		if err == nil {
 			continue
 		}
-		right := Right(err)
+		right := rightOf(err)
 		if right == "" {
 			return nil, err
 		}
@@ -62,11 +53,11 @@ func Rights(ctx context.Context, prefix string, now time.Time, ask Ask, others .
 	if lacking == nil {
 		return nil, nil
 	}
-	return Denied(denied, lacking...), nil
+	return deniedRights(denied, lacking...), nil
 }
 
-// Denied is the finding that Redis does not permit something.
-func Denied(err error, rights ...string) *Finding {
+// deniedRights is the finding that Redis does not permit something.
+func deniedRights(err error, rights ...string) error {
 	grant := strings.Join(rights, " ")
 	return &Finding{
 		English: fmt.Sprintf("session store: the ACL of Redis denies what the store needs (%v): grant %s", err, grant),
@@ -75,9 +66,9 @@ func Denied(err error, rights ...string) *Finding {
 	}
 }
 
-// Right returns what to grant according to an error of Redis: "+pttl", "~" for
+// rightOf returns what to grant according to an error of Redis: "+pttl", "~" for
 // the key, or nothing if the error is another one.
-func Right(err error) string {
+func rightOf(err error) string {
 	_, what, denied := strings.Cut(err.Error(), "NOPERM")
 	if !denied {
 		return ""
@@ -89,16 +80,16 @@ func Right(err error) string {
 	return "~"
 }
 
-// command is one of a session's life.
-type command struct {
-	name, key, pattern string
-	args               []string
+// trial is a command of a session's life, and the pattern of its key in an ACL.
+type trial struct {
+	resp.Command
+	pattern string
 }
 
 // life returns commands that leave nothing behind, whichever of them are denied:
 // what they write lives a minute at most.
-func life(prefix string, now time.Time) []command {
-	const minute = "60000"
+func life(prefix string, now time.Time) []trial {
+	const minute = int64(60000)
 	token := make([]byte, 32)
 	rand.Read(token)
 	var (
@@ -107,40 +98,33 @@ func life(prefix string, now time.Time) []command {
 		user     = keyspace.User(prefix, "check "+rand.Text())
 		sessions = prefix + "*"
 		marks    = "wechat:*"
-		score    = strconv.FormatInt(now.UnixMilli(), 10)
+		score    = now.UnixMilli()
 		member   = keyspace.Member(user, strings.Repeat("-", 43))
-		of       = func(key string) string { return string(keyspace.Bind(key, []byte("check"))) }
+		value    = []byte("check")
 	)
-	return []command{
-		{"SET", session, sessions, []string{of(session), "PX", minute}},
-		{"GET", session, sessions, nil},
-		{"PTTL", session, sessions, nil},
-		{"PEXPIRE", session, sessions, []string{minute}},
-		{"UNLINK", session, sessions, nil},
-		{"SET", mark, marks, []string{of(mark), "PX", minute, "NX"}},
-		{"GET", mark, marks, nil},
-		{"UNLINK", mark, marks, nil},
-		{"ZADD", user, marks, []string{"XX", score, member}}, // adds nothing
-		{"PEXPIRE", user, marks, []string{minute}},
-		{"ZREMRANGEBYSCORE", user, marks, []string{"-inf", score}},
-		{"ZRANGE", user, marks, []string{"-1", "-1", "WITHSCORES"}},
-		{"ZREM", user, marks, []string{member}},
-		{"PING", "", "", nil},
+	return []trial{
+		{resp.Set(session, value, time.Minute), sessions},
+		{resp.Cmd("GET", session), sessions},
+		{resp.Cmd("PTTL", session), sessions},
+		{resp.Cmd("PEXPIRE", session, minute), sessions},
+		{resp.Cmd("UNLINK", session), sessions},
+		{resp.Set(mark, value, time.Minute, "NX"), marks},
+		{resp.Cmd("GET", mark), marks},
+		{resp.Cmd("UNLINK", mark), marks},
+		{resp.Cmd("ZADD", user, "XX", score, member), marks}, // adds nothing
+		{resp.Cmd("PEXPIRE", user, minute), marks},
+		{resp.Cmd("ZREMRANGEBYSCORE", user, "-inf", score), marks},
+		{resp.Cmd("ZRANGE", user, int64(-1), int64(-1), "WITHSCORES"), marks},
+		{resp.Cmd("ZREM", user, member), marks},
+		{resp.Cmd("PING", ""), ""},
 	}
 }
 
-// Marks is the part of a store that Kept needs.
-type Marks interface {
-	PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error
-	Mark(ctx context.Context, key string) (value []byte, found bool, err error)
-	DeleteMark(ctx context.Context, key string) error
-}
-
-// Kept finds out whether a value is still there after it was written.
-func Kept(ctx context.Context, s Marks) *Finding {
+// kept finds out whether a value is still there after it was written.
+func (s *Store) kept(ctx context.Context) error {
 	key, value := "check "+rand.Text(), []byte(rand.Text())
 	if err := s.PutMark(ctx, key, value, time.Minute); err != nil {
-		return Unwritable(err)
+		return unwritable(err)
 	}
 	got, found, err := s.Mark(ctx, key)
 	if err == nil && (!found || string(got) != string(value)) {
@@ -150,13 +134,25 @@ func Kept(ctx context.Context, s Marks) *Finding {
 		}
 	}
 	if err = errors.Join(err, s.DeleteMark(ctx, key)); err != nil {
-		return Unwritable(err)
+		return unwritable(err)
 	}
 	return nil
 }
 
-// Unwritable is the finding that Redis refuses, or cannot be reached.
-func Unwritable(err error) *Finding {
+// unlisted is the finding that not every server of a Cluster can be asked.
+func unlisted(err error) error {
+	if right := rightOf(err); right != "" {
+		return deniedRights(err, right)
+	}
+	return &Finding{
+		English: fmt.Sprintf("session store: not all servers can be asked: %v; check that each of them can be reached from here", err),
+		Chinese: fmt.Sprintf("会话存储：有服务器无法访问（%v）；请确认本机能连到每一台。", err),
+		Err:     err,
+	}
+}
+
+// unwritable is the finding that Redis refuses, or cannot be reached.
+func unwritable(err error) error {
 	return &Finding{
 		English: fmt.Sprintf("session store: Redis cannot be written: %v; check its address, password and ACL, and that it is no replica", err),
 		Chinese: fmt.Sprintf("会话存储：无法写入 Redis（%v）；请检查其地址、密码和 ACL，并确认它不是只读副本。", err),
@@ -164,14 +160,19 @@ func Unwritable(err error) *Finding {
 	}
 }
 
-// Clock compares the clock of this machine, read before Redis was asked, with
-// the reply to TIME.
-func Clock(before time.Time, reply []string) *Finding {
-	if len(reply) != 2 {
+// clock compares the clock of this machine with that of a server.
+func (s *Store) clock(ctx context.Context, server resp.Transport) error {
+	before := s.now()
+	reply, err := s.ask(ctx, "read clock", server, resp.Cmd("TIME", ""))
+	if err != nil {
+		return unseen("clock", "时钟", "+time", err)
+	}
+	parts := reply.Contents()
+	if len(parts) != 2 {
 		return nil
 	}
-	seconds, err1 := strconv.ParseInt(reply[0], 10, 64)
-	micros, err2 := strconv.ParseInt(reply[1], 10, 64)
+	seconds, err1 := strconv.ParseInt(parts[0], 10, 64)
+	micros, err2 := strconv.ParseInt(parts[1], 10, 64)
 	apart := time.Unix(seconds, micros*1000).Sub(before).Abs().Round(time.Second)
 	if err1 != nil || err2 != nil || apart <= maxClockSkew {
 		return nil
@@ -182,15 +183,23 @@ func Clock(before time.Time, reply []string) *Finding {
 	}
 }
 
-// Eviction judges the reply to CONFIG GET maxmemory*.
+// eviction looks at the eviction policy of a server.
 //
 // Sessions all have an expiry, so that each policy volatile-… concerns them like
 // those of allkeys-…; volatile-ttl takes the ones that would end soonest.
-func Eviction(settings map[string]string) *Finding {
+func (s *Store) eviction(ctx context.Context, server resp.Transport) error {
+	reply, err := s.ask(ctx, "read eviction policy", server, resp.Cmd("CONFIG", "", "GET", "maxmemory*"))
+	if err != nil {
+		return unseenEviction(err)
+	}
+	settings := map[string]string{}
+	for pair := range slices.Chunk(reply.Contents(), 2) {
+		settings[pair[0]] = pair[len(pair)-1]
+	}
 	policy := settings["maxmemory-policy"]
 	switch {
 	case policy == "":
-		return UnseenEviction(errors.New("CONFIG GET returned no maxmemory-policy"))
+		return unseenEviction(errors.New("CONFIG GET returned no maxmemory-policy"))
 	case policy == "noeviction", policy == "volatile-ttl", settings["maxmemory"] == "0":
 		return nil
 	}
@@ -203,15 +212,12 @@ func Eviction(settings map[string]string) *Finding {
 	}
 }
 
-// UnseenClock is the note that the clock could not be looked at.
-func UnseenClock(err error) *Finding { return unseen("clock", "时钟", "+time", err) }
-
-// UnseenEviction is the note that the eviction policy could not be looked at.
-func UnseenEviction(err error) *Finding {
+// unseenEviction is the note that the eviction policy could not be looked at.
+func unseenEviction(err error) error {
 	return unseen("eviction policy", "淘汰策略", "+config|get", err)
 }
 
-func unseen(english, chinese, right string, err error) *Finding {
+func unseen(english, chinese, right string, err error) error {
 	return &Finding{
 		English: fmt.Sprintf("session store: the %s of Redis could not be seen: %v; to have it checked, grant %s", english, err, right),
 		Chinese: fmt.Sprintf("会话存储：无法查看 Redis 的%s（%v）；如需检查，请授予 %s。", chinese, err, right),

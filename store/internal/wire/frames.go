@@ -1,4 +1,4 @@
-package rueidisstore
+package wire
 
 import (
 	"bytes"

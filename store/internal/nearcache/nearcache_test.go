@@ -1,6 +1,8 @@
-package rueidisstore
+package nearcache
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"runtime"
 	"testing"
 	"time"
@@ -8,21 +10,26 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
-
-	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// read is a read of a record that was not there before.
-func (n *nearCache) read(token string, size int) {
-	n.keep(n.begin(token), make([]byte, size), time.Hour, time.Now())
+// newToken returns a session token as scs makes it.
+func newToken() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-func (n *nearCache) holds(token string) bool {
-	_, _, found := n.get(token, time.Now())
+// read is a read of a record that was not there before.
+func (n *Cache) read(token string, size int) {
+	n.Keep(n.Begin(token), make([]byte, size), time.Hour, time.Now())
+}
+
+func (n *Cache) holds(token string) bool {
+	_, _, found := n.Get(token, time.Now())
 	return found
 }
 
-func heap() uint64 {
+func heapInUse() uint64 {
 	var m runtime.MemStats
 	runtime.GC()
 	runtime.ReadMemStats(&m)
@@ -33,12 +40,12 @@ func TestTheNearCacheTakesNoMoreMemoryThanItMay(t *testing.T) {
 	const maxBytes = 8 << 20
 	for name, size := range map[string]int{"small records": 100, "large records": 10_000} {
 		t.Run(name, func(t *testing.T) {
-			before := heap()
-			n := newNearCache("scs:session:", maxBytes, time.Hour)
+			before := heapInUse()
+			n := New("scs:session:", Limits{maxBytes, time.Hour})
 			for range 40_000 {
-				n.read(storetest.Token(), size)
+				n.read(newToken(), size)
 			}
-			taken := int64(heap()) - int64(before)
+			taken := int64(heapInUse()) - int64(before)
 			t.Log(taken*100/maxBytes, "% of what it may")
 			assert.Less(t, taken, int64(maxBytes))
 			assert.Greater(t, taken, int64(maxBytes/3), "it holds far less than it may")
@@ -48,31 +55,31 @@ func TestTheNearCacheTakesNoMoreMemoryThanItMay(t *testing.T) {
 }
 
 func TestTheNearCacheGivesUpWhatWasNotUsedForLongest(t *testing.T) {
-	n := newNearCache("scs:session:", 10*(112+43+bookkeeping), time.Hour)
-	used := storetest.Token()
+	n := New("scs:session:", Limits{10 * (112 + 43 + bookkeeping), time.Hour})
+	used := newToken()
 	n.read(used, 100)
-	unused := storetest.Token()
+	unused := newToken()
 	n.read(unused, 100)
 	for range 9 {
 		assert.True(t, n.holds(used))
-		n.read(storetest.Token(), 100)
+		n.read(newToken(), 100)
 	}
 	assert.True(t, n.holds(used))
 	assert.False(t, n.holds(unused))
 
-	n.read(storetest.Token(), 1<<20)
+	n.read(newToken(), 1<<20)
 	assert.Zero(t, n.bytes, "a record larger than the cache is not kept")
 	assert.Empty(t, n.records)
 }
 
 func TestTheNearCacheIsEmptyAgainWhenEverythingIsForgotten(t *testing.T) {
-	n := newNearCache("scs:session:", 1<<20, time.Hour)
-	token := storetest.Token()
+	n := New("scs:session:", Limits{1 << 20, time.Hour})
+	token := newToken()
 	n.read(token, 100)
-	n.read(storetest.Token(), 100)
-	n.forget(token)
+	n.read(newToken(), 100)
+	n.Forget(token)
 	assert.False(t, n.holds(token))
-	n.invalidate(nil)
+	n.Invalidate(nil)
 	assert.Zero(t, n.bytes)
 	assert.Empty(t, n.records)
 	assert.Zero(t, n.recent.Len())
@@ -80,23 +87,23 @@ func TestTheNearCacheIsEmptyAgainWhenEverythingIsForgotten(t *testing.T) {
 }
 
 func TestAReadThatAChangeHasOvertakenIsNotKept(t *testing.T) {
-	for name, change := range map[string]func(n *nearCache, token string){
-		"a change of the record": func(n *nearCache, token string) { n.forget(token) },
-		"a lost connection":      func(n *nearCache, _ string) { n.invalidate(nil) },
+	for name, change := range map[string]func(n *Cache, token string){
+		"a change of the record": func(n *Cache, token string) { n.Forget(token) },
+		"a lost connection":      func(n *Cache, _ string) { n.Invalidate(nil) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := newNearCache("scs:session:", 1<<20, time.Hour)
-			token := storetest.Token()
-			early, joined := n.begin(token), n.begin(token)
+			n := New("scs:session:", Limits{1 << 20, time.Hour})
+			token := newToken()
+			early, joined := n.Begin(token), n.Begin(token)
 			change(n, token)
-			late := n.begin(token)
+			late := n.Begin(token)
 
-			n.keep(early, []byte("old"), time.Hour, time.Now())
+			n.Keep(early, []byte("old"), time.Hour, time.Now())
 			assert.False(t, n.holds(token))
-			n.keep(late, []byte("new"), time.Hour, time.Now())
+			n.Keep(late, []byte("new"), time.Hour, time.Now())
 			assert.True(t, n.holds(token))
-			n.keep(joined, []byte("old"), time.Hour, time.Now())
-			b, _, _ := n.get(token, time.Now())
+			n.Keep(joined, []byte("old"), time.Hour, time.Now())
+			b, _, _ := n.Get(token, time.Now())
 			assert.Equal(t, "new", string(b))
 			assert.Empty(t, n.readings)
 		})

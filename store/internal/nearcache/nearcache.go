@@ -1,35 +1,34 @@
-package rueidisstore
+// Package nearcache keeps records that were read from Redis in memory.
+package nearcache
 
 import (
 	"bytes"
 	"container/list"
+	"fmt"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 // bookkeeping is what a kept record takes beside its bytes and its token: the
 // map's and the list's share of it.
 const bookkeeping = 250
 
-// nearCache holds records that were read from Redis while Redis promises to say
+// Cache holds records that were read from Redis while Redis promises to say
 // when they change. It is safe for concurrent use.
 //
 // A read and the word of a change may cross on their way to the cache. So each
 // read is announced before it is sent, and what changes meanwhile spoils it:
 // its record is handed to the reader and not kept.
-type nearCache struct {
-	prefix   string
-	maxBytes int
-	maxAge   time.Duration
+type Cache struct {
+	prefix string
+	limits Limits
 
 	mu       sync.Mutex
 	records  map[string]*list.Element // by token; the values are *kept
 	recent   *list.List               // the most recently used first
 	bytes    int
-	readings map[string]*reading // by token
+	readings map[string]*Reading // by token
 }
 
 // kept is one record.
@@ -40,23 +39,38 @@ type kept struct {
 	until  time.Time // which it may be served
 }
 
-// reading is one or more reads of a record that are under way.
-type reading struct {
+// Reading is one or more reads of a record that are under way.
+type Reading struct {
 	token   string
 	readers int
 	spoiled bool
 }
 
-func newNearCache(prefix string, maxBytes int, maxAge time.Duration) *nearCache {
-	return &nearCache{
-		prefix: prefix, maxBytes: maxBytes, maxAge: maxAge,
-		records: map[string]*list.Element{}, recent: list.New(), readings: map[string]*reading{},
+// Limits bounds what a cache holds.
+type Limits struct {
+	MaxBytes int           // including keys and bookkeeping
+	MaxAge   time.Duration // since a record was read from Redis
+}
+
+// Validate returns an error if there is no room or no time.
+func (l Limits) Validate() error {
+	if l.MaxBytes <= 0 || l.MaxAge <= 0 {
+		return fmt.Errorf("WithNearCache: maxBytes %d and maxAge %v must both be positive", l.MaxBytes, l.MaxAge)
+	}
+	return nil
+}
+
+// New returns an empty cache of the records whose keys begin with the prefix.
+func New(prefix string, limits Limits) *Cache {
+	return &Cache{
+		prefix: prefix, limits: limits,
+		records: map[string]*list.Element{}, recent: list.New(), readings: map[string]*Reading{},
 	}
 }
 
-// get returns a copy of the record and what is left of its life, 0 for a record
+// Get returns a copy of the record and what is left of its life, 0 for a record
 // without an end.
-func (n *nearCache) get(token string, now time.Time) (b []byte, ttl time.Duration, found bool) {
+func (n *Cache) Get(token string, now time.Time) (b []byte, ttl time.Duration, found bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	e, found := n.records[token]
@@ -75,36 +89,36 @@ func (n *nearCache) get(token string, now time.Time) (b []byte, ttl time.Duratio
 	return bytes.Clone(k.record), ttl, true
 }
 
-// begin announces a read. It is followed by keep or abandon.
-func (n *nearCache) begin(token string) *reading {
+// Begin announces a read. It is followed by Keep or Abandon.
+func (n *Cache) Begin(token string) *Reading {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	r, found := n.readings[token]
 	if !found {
-		r = &reading{token: token}
+		r = &Reading{token: token}
 		n.readings[token] = r
 	}
 	r.readers++
 	return r
 }
 
-// abandon ends a read that found nothing to keep.
-func (n *nearCache) abandon(r *reading) {
+// Abandon ends a read that found nothing to keep.
+func (n *Cache) Abandon(r *Reading) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.end(r)
 }
 
-// keep ends a read with the record, which must not change any more, and the life
+// Keep ends a read with the record, which must not change any more, and the life
 // it had when or after it was asked for.
-func (n *nearCache) keep(r *reading, record []byte, ttl time.Duration, asked time.Time) {
+func (n *Cache) Keep(r *Reading, record []byte, ttl time.Duration, asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.end(r)
 	if r.spoiled {
 		return
 	}
-	k := &kept{token: r.token, record: record, until: asked.Add(n.maxAge)}
+	k := &kept{token: r.token, record: record, until: asked.Add(n.limits.MaxAge)}
 	if ttl > 0 {
 		k.ends = asked.Add(ttl)
 		if k.ends.Before(k.until) {
@@ -116,28 +130,28 @@ func (n *nearCache) keep(r *reading, record []byte, ttl time.Duration, asked tim
 	}
 	n.records[r.token] = n.recent.PushFront(k)
 	n.bytes += k.size()
-	for n.bytes > n.maxBytes {
+	for n.bytes > n.limits.MaxBytes {
 		n.remove(n.recent.Back())
 	}
 }
 
-func (n *nearCache) end(r *reading) {
+func (n *Cache) end(r *Reading) {
 	r.readers--
 	if r.readers == 0 && n.readings[r.token] == r {
 		delete(n.readings, r.token)
 	}
 }
 
-// forget drops the record, and spoils the reads of it that are under way.
-func (n *nearCache) forget(token string) {
+// Forget drops the record, and spoils the reads of it that are under way.
+func (n *Cache) Forget(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.forgetOne(token)
 }
 
-// invalidate is told by Redis what has changed; nil means everything, because
-// the data was dropped or a connection ended.
-func (n *nearCache) invalidate(keys []rueidis.RedisMessage) {
+// Invalidate is told by the transport what has changed; nil means everything,
+// because the data was dropped or a connection ended.
+func (n *Cache) Invalidate(keys []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if keys == nil {
@@ -145,14 +159,13 @@ func (n *nearCache) invalidate(keys []rueidis.RedisMessage) {
 		return
 	}
 	for _, key := range keys {
-		name, err := key.ToString()
-		if token, ours := strings.CutPrefix(name, n.prefix); err == nil && ours {
+		if token, ours := strings.CutPrefix(key, n.prefix); ours {
 			n.forgetOne(token)
 		}
 	}
 }
 
-func (n *nearCache) forgetOne(token string) {
+func (n *Cache) forgetOne(token string) {
 	if e, found := n.records[token]; found {
 		n.remove(e)
 	}
@@ -162,16 +175,16 @@ func (n *nearCache) forgetOne(token string) {
 	}
 }
 
-func (n *nearCache) forgetAll() {
+func (n *Cache) forgetAll() {
 	n.records, n.bytes = map[string]*list.Element{}, 0
 	n.recent.Init()
 	for _, r := range n.readings {
 		r.spoiled = true
 	}
-	n.readings = map[string]*reading{}
+	n.readings = map[string]*Reading{}
 }
 
-func (n *nearCache) remove(e *list.Element) {
+func (n *Cache) remove(e *list.Element) {
 	k := n.recent.Remove(e).(*kept)
 	delete(n.records, k.token)
 	n.bytes -= k.size()

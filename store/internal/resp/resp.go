@@ -1,0 +1,255 @@
+// Package resp is what a store and a client library exchange: commands, replies,
+// and the small interfaces by which the client library carries them to Redis. It
+// checks that a reply is one that Redis gives to its command.
+package resp
+
+import (
+	"slices"
+	"time"
+
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+)
+
+// An Exchange holds the commands of one round trip and their replies.
+type Exchange struct {
+	Commands []Command
+	// Replies has an element for each of Commands, which the transport sets.
+	Replies []Reply
+	// Sent is when the commands were sent. It may stay zero, if the transport
+	// implements no [SilenceDropper] or cannot know.
+	Sent time.Time
+
+	judged bool
+	err    error
+
+	// The backing of an exchange of few commands, which is most of them.
+	commands [2]Command
+	replies  [2]Reply
+}
+
+// Fit reports whether the connection that the replies came over may be used
+// again. It may not if a reply belongs to another command, or if the server
+// cannot serve any more. A transport that knows which connection that is closes
+// it; for the others there is [Refresher].
+func (x *Exchange) Fit() bool {
+	switch err := x.Judge().(type) {
+	case Refusal:
+		return !err.fresh()
+	case *keyspace.UnexpectedReply:
+		return false
+	}
+	return true
+}
+
+// Judge returns the first refusal, or the first reply that Redis does not give
+// to its command.
+func (x *Exchange) Judge() error {
+	if x.judged {
+		return x.err
+	}
+	x.judged = true
+	for i, c := range x.Commands {
+		if x.err = c.check(x.Replies[i]); x.err != nil {
+			break
+		}
+	}
+	return x.err
+}
+
+// NewExchange returns an exchange without replies.
+func NewExchange(commands []Command) *Exchange {
+	x := &Exchange{}
+	x.Commands = append(x.commands[:0], commands...)
+	x.Reset()
+	return x
+}
+
+// Reset makes the exchange ready for another try.
+func (x *Exchange) Reset() {
+	x.Replies = slices.Grow(x.replies[:0], len(x.Commands))[:len(x.Commands)]
+	clear(x.Replies)
+	x.Sent, x.judged, x.err = time.Time{}, false, nil
+}
+
+// A Command is a command for one key, or for none.
+type Command struct {
+	Name string
+	Key  string // empty for a command that concerns no key
+	Args []any  // string, []byte or int64, without the key
+}
+
+// Cmd returns a command with the arguments.
+func Cmd(name, key string, args ...any) Command { return Command{name, key, args} }
+
+// Set stores a value under a key, to which it is bound.
+func Set(key string, value []byte, life time.Duration, condition ...any) Command {
+	args := make([]any, 0, 4)
+	args = append(args, keyspace.Bind(key, value), "PX", keyspace.Millis(life))
+	return Command{"SET", key, append(args, condition...)}
+}
+
+// A Reply is what Redis answered to one command.
+type Reply struct {
+	Kind  Kind
+	Bytes []byte  // of a bulk string
+	Text  string  // of a status or a refusal
+	Int   int64   // of an integer
+	Array []Reply // of an array
+}
+
+// Kind is the type of a [Reply].
+type Kind int
+
+const (
+	// Other is a reply of a type that no command of the store has. It is the
+	// zero value.
+	Other Kind = iota
+	// Nil is a null of RESP2 or RESP3.
+	Nil
+	// Status is a simple string.
+	Status
+	// Bulk is a bulk string, and any string if the client library does not
+	// distinguish them. A double of RESP3 is one too, in decimal.
+	Bulk
+	// Integer is an integer.
+	Integer
+	// Array is an array or set, or a map of RESP3 as keys and values in turns.
+	Array
+	// Refused is an error of the server.
+	Refused
+)
+
+// A Refusal is an error that the server itself sent. In the errors of a store it
+// is cut to what may be repeated.
+type Refusal string
+
+// Error implements error.
+func (r Refusal) Error() string { return string(r) }
+
+// fresh reports whether another connection may lead to a server that serves.
+func (r Refusal) fresh() bool {
+	_, class := keyspace.Refusal(string(r))
+	return class == keyspace.RetryFresh
+}
+
+// Content is the text of a string or a refusal.
+func (r Reply) Content() string {
+	if r.Kind == Bulk {
+		return string(r.Bytes)
+	}
+	return r.Text
+}
+
+// Contents returns the texts of an array of bulk strings.
+func (r Reply) Contents() []string {
+	all := make([]string, len(r.Array))
+	for i, one := range r.Array {
+		all[i] = one.Content()
+	}
+	return all
+}
+
+// areBulk reports whether r is an array of bulk strings.
+func (r Reply) areBulk() bool {
+	return r.Kind == Array && !slices.ContainsFunc(r.Array, func(one Reply) bool { return one.Kind != Bulk })
+}
+
+// typeName names the type of a reply in an error.
+func (r Reply) typeName() string {
+	switch r.Kind {
+	case Nil:
+		return "nil"
+	case Status:
+		return "a simple string"
+	case Bulk:
+		return "a bulk string"
+	case Integer:
+		return "an integer"
+	case Array:
+		return "an array"
+	}
+	return "another type"
+}
+
+// check returns an error if the reply is a refusal, or none that Redis gives to
+// the command.
+func (c Command) check(r Reply) error {
+	ok, another := true, false
+	switch c.Name {
+	case "GET":
+		if ok = r.Kind == Nil; r.Kind == Bulk {
+			_, ok = keyspace.Unbind(c.Key, r.Bytes)
+			another = !ok
+		}
+	case "SET":
+		ok = r.Kind == Nil && len(c.Args) > 3 || r.Content() == "OK"
+	case "PTTL":
+		ok = r.Kind == Integer && keyspace.ValidLife(r.Int)
+	case "PEXPIRE", "UNLINK", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
+		ok = r.Kind == Integer && r.Int >= 0
+	case "PING":
+		ok = r.Content() == "PONG"
+	case "SCAN":
+		ok = r.Kind == Array && len(r.Array) == 2 && r.Array[0].Kind == Bulk &&
+			r.Array[1].areBulk() && keyspace.ValidCursor(r.Array[0].Bytes)
+	case "TIME", "CONFIG":
+		ok = r.areBulk()
+	case "ROLE":
+		ok = r.Kind == Array && len(r.Array) > 0 && r.Array[0].Kind == Bulk
+	case "ZRANGE":
+		ok, another = c.checkMembers(r)
+	}
+	switch {
+	case r.Kind == Refused:
+		return Refusal(r.Text)
+	case ok:
+		return nil
+	}
+	return &keyspace.UnexpectedReply{Command: c.Name, Got: r.typeName(), Another: another}
+}
+
+// checkMembers looks at the reply to ZRANGE: members of the index whose key the
+// command has, each with its score if the command wants scores.
+func (c Command) checkMembers(r Reply) (ok, another bool) {
+	members, ok := r.Members(c.Args[len(c.Args)-1] == "WITHSCORES")
+	for _, m := range members {
+		if _, ok := keyspace.TokenOf(c.Key, m.Name); !ok {
+			return false, true
+		}
+	}
+	return ok, false
+}
+
+// Member is one of an index, with its score if that was read too.
+type Member struct{ Name, Score string }
+
+// Members takes the reply to ZRANGE apart: scores follow their members in RESP2,
+// and each pair is an array in RESP3.
+func (r Reply) Members(scores bool) (members []Member, ok bool) {
+	if r.Kind != Array {
+		return nil, false
+	}
+	for rest := r.Array; len(rest) > 0; {
+		pair := rest[:1]
+		switch {
+		case scores && rest[0].Kind == Array:
+			pair = rest[0].Array
+			rest = rest[1:]
+		case scores:
+			pair = rest[:min(2, len(rest))]
+			rest = rest[len(pair):]
+		default:
+			rest = rest[1:]
+		}
+		m := Member{}
+		switch {
+		case scores && (len(pair) != 2 || pair[1].Kind != Bulk), len(pair) == 0, pair[0].Kind != Bulk:
+			return nil, false
+		case scores:
+			m.Score = pair[1].Content()
+		}
+		m.Name = pair[0].Content()
+		members = append(members, m)
+	}
+	return members, true
+}

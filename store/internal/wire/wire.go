@@ -1,0 +1,111 @@
+// Package wire keeps an eye on the connections of a client library: it closes
+// those that do not break by themselves but lead nowhere, to a server that has
+// become a replica, or to one that has fallen silent, or whose replies are out of
+// step.
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// errNotOwed: a reply came that no command had. What follows it belongs to
+// other commands, too.
+var errNotOwed = fmt.Errorf("a reply to no command: %w", net.ErrClosed)
+
+// Conns holds the open connections of a client. The zero value is empty.
+type Conns struct {
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+// Add returns the connection, which Conns holds until it is closed.
+func (d *Conns) Add(inner net.Conn) net.Conn {
+	c := &conn{Conn: inner, home: d, opened: time.Now()}
+	c.heard.Store(c.opened.UnixNano())
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.conns == nil {
+		d.conns = map[*conn]struct{}{}
+	}
+	d.conns[c] = struct{}{}
+	return c
+}
+
+// CloseOlder closes every connection that was opened before t.
+func (d *Conns) CloseOlder(t time.Time) {
+	d.close(func(c *conn) bool { return c.opened.Before(t) })
+}
+
+// CloseOwing closes every connection that has owed a reply since t or longer.
+func (d *Conns) CloseOwing(t time.Time) {
+	d.close(func(c *conn) bool {
+		asked := c.asked.Load()
+		return asked != 0 && asked <= t.UnixNano()
+	})
+}
+
+// CloseSilent closes every connection from which nothing has come since t.
+func (d *Conns) CloseSilent(t time.Time) {
+	d.close(func(c *conn) bool { return c.heard.Load() <= t.UnixNano() })
+}
+
+func (d *Conns) close(unfit func(*conn) bool) {
+	var drop []*conn
+	d.mu.Lock()
+	for c := range d.conns {
+		if unfit(c) {
+			drop = append(drop, c)
+		}
+	}
+	d.mu.Unlock()
+	for _, c := range drop {
+		c.Close()
+	}
+}
+
+// conn knows since when it has owed a reply, and how many.
+type conn struct {
+	net.Conn
+	home   *Conns
+	opened time.Time
+	asked  atomic.Int64 // when the first write since the last read began; 0 for none
+	heard  atomic.Int64 // when something came last
+
+	sent, received frames
+	owed           atomic.Int64 // replies
+	subscribed     atomic.Bool  // messages come unasked, and in RESP2 they look like replies
+}
+
+func (c *conn) Write(b []byte) (int, error) {
+	c.asked.CompareAndSwap(0, time.Now().UnixNano())
+	if bytes.Contains(b, []byte("SUBSCRIBE\r\n")) || bytes.Contains(b, []byte("subscribe\r\n")) {
+		c.subscribed.Store(true)
+	}
+	c.owed.Add(int64(c.sent.feed(b)))
+	return c.Conn.Write(b)
+}
+
+func (c *conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.asked.Store(0)
+		c.heard.Store(time.Now().UnixNano())
+		if c.owed.Add(-int64(c.received.feed(b[:n]))) < 0 && !c.subscribed.Load() {
+			c.Close()
+			return 0, errNotOwed
+		}
+	}
+	return n, err
+}
+
+func (c *conn) Close() error {
+	c.home.mu.Lock()
+	delete(c.home.conns, c)
+	c.home.mu.Unlock()
+	return c.Conn.Close()
+}

@@ -1,0 +1,103 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+)
+
+// scanCount is how many keys one step of a scan looks at.
+const scanCount = int64(1000)
+
+// AllCtx implements scs.IterableCtxStore. It walks over all keys of the server,
+// in a Cluster of all primaries, in steps (SCAN), each with a deadline of its own,
+// and holds every session in memory: a tool for the operator, not for a request.
+// In a Cluster that is moving slots at the moment a session on its way may be
+// missing.
+func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	const op = "list sessions"
+	primaries, err := s.primaries(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	all := map[string][]byte{}
+	for _, primary := range primaries {
+		if err := s.collect(ctx, op, primary, all); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// collect adds the sessions of one primary.
+func (s *Store) collect(ctx context.Context, op string, primary resp.Transport, all map[string][]byte) error {
+	for cursor := "0"; ; {
+		reply, err := s.ask(ctx, op, primary, resp.Cmd("SCAN", "", cursor, "MATCH", globLiteral(s.prefix)+"*", "COUNT", scanCount))
+		if err != nil {
+			return err
+		}
+		for _, key := range reply.Array[1].Contents() {
+			token := strings.TrimPrefix(key, s.prefix)
+			b, found, err := s.get(ctx, token)
+			if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnopened) {
+				return err
+			}
+			if found {
+				all[token] = b
+			}
+		}
+		if cursor = reply.Array[0].Content(); cursor == "0" {
+			return nil
+		}
+	}
+}
+
+// primaries lists the servers that hold sessions. In a Cluster each node says
+// itself what it is; otherwise there is one, to which the transport leads.
+func (s *Store) primaries(ctx context.Context, op string) ([]resp.Transport, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, newError(op, err)
+	}
+	cluster, ok := s.transport.(resp.Clustered)
+	if !ok {
+		return []resp.Transport{s.transport}, nil
+	}
+	deadline, _ := s.deadline(ctx, time.Now())
+	own, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	defer cancel()
+	nodes, err := cluster.Nodes(own)
+	if err != nil {
+		return nil, newError(op, err)
+	}
+	if len(nodes) == 0 {
+		return []resp.Transport{s.transport}, nil
+	}
+	var primaries []resp.Transport
+	for _, node := range nodes {
+		reply, err := s.ask(ctx, op, node, resp.Cmd("ROLE", ""))
+		if err != nil {
+			return nil, err
+		}
+		if reply.Array[0].Content() == "master" {
+			primaries = append(primaries, node)
+		}
+	}
+	return primaries, nil
+}
+
+// ask executes one command on one server.
+func (s *Store) ask(ctx context.Context, op string, node resp.Transport, c resp.Command) (resp.Reply, error) {
+	replies, err := s.doOn(ctx, op, node, resp.NewExchange([]resp.Command{c}))
+	if err != nil {
+		return resp.Reply{}, err
+	}
+	return replies[0], nil
+}
+
+// globLiteral escapes what MATCH would take for a pattern.
+func globLiteral(s string) string {
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
+}

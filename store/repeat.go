@@ -1,0 +1,141 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"time"
+
+	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+)
+
+// maxRepetitions is how often a call is repeated when connections turn out to be
+// dead, over a transport that does not know how many may be.
+const maxRepetitions = 4
+
+// do executes the commands in one round trip and returns their replies, none of
+// which is a refusal. All of them must bear repetition: when a connection turns
+// out to be dead, or its server unfit, do repeats them over another one.
+//
+// After a restart of Redis every idle connection is dead, and which ones are is
+// only known by trying. So as many tries are granted as there are idle
+// connections, and one more for the fresh one that comes after them; each dead
+// one costs no more than the attempt to write.
+func (s *Store) do(ctx context.Context, op string, cmds ...resp.Command) ([]resp.Reply, error) {
+	return s.doOn(ctx, op, s.transport, resp.NewExchange(cmds))
+}
+
+// doOn is do over the transport to one server of several.
+func (s *Store) doOn(ctx context.Context, op string, t resp.Transport, x *resp.Exchange) ([]resp.Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, newError(op, err)
+	}
+	r := repetition{store: s, began: time.Now(), left: -1}
+	r.deadline, r.own = s.deadline(ctx, r.began)
+	if s.shared {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithDeadline(ctx, r.deadline)
+	defer cancel()
+	for {
+		err := t.RoundTrip(ctx, x)
+		if err == nil {
+			err = x.Judge()
+		}
+		if err == nil {
+			return x.Replies, nil
+		}
+		failure := newError(op, err)
+		if !r.worthwhile(ctx, x, failure) {
+			return nil, failure
+		}
+		x.Reset()
+	}
+}
+
+// deadline returns when a call that begins now ends: at the end of the store's
+// own time, which own reports, or at the deadline of ctx if that is earlier.
+func (s *Store) deadline(ctx context.Context, now time.Time) (deadline time.Time, own bool) {
+	deadline = now.Add(s.timeout)
+	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
+		return earlier, false
+	}
+	return deadline, true
+}
+
+// repetition is what one call knows of its tries.
+type repetition struct {
+	store    *Store
+	began    time.Time
+	deadline time.Time
+	own      bool // the deadline is the store's
+	left     int  // tries; -1 before the first failure
+	misled   bool // a reply was another's
+	refused  bool
+}
+
+// worthwhile reports whether another try may succeed, and sees to it that it
+// goes over another connection where this one led to a server that refuses.
+func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *Error) bool {
+	if r.left < 0 {
+		r.left = r.store.repetitions()
+	}
+	r.silence(ctx, x, failure)
+	if ctx.Err() != nil || r.left == 0 {
+		return false
+	}
+	r.left--
+	if errors.Is(failure, context.Canceled) || errors.Is(failure, context.DeadlineExceeded) {
+		return true // of another call, which had opened a connection for all that waited
+	}
+	if failure.Class != ClassRetryFresh {
+		return false
+	}
+	var (
+		unexpected *keyspace.UnexpectedReply
+		refusal    resp.Refusal
+		fresh, _   = r.store.transport.(resp.Refresher)
+	)
+	switch {
+	case errors.As(failure, &unexpected):
+		// A value that is still another's over the next connection stands so in
+		// Redis. No more connections are dropped for it.
+		if r.misled {
+			return false
+		}
+		r.misled = true
+		if fresh != nil { // which connection is out of step is not known
+			fresh.Refresh(time.Now())
+		}
+	case errors.As(failure, &refusal) && fresh != nil:
+		if r.refused {
+			return false
+		}
+		r.refused = true
+		fresh.Refresh(r.began)
+	}
+	return true
+}
+
+// silence makes the transport give up connections after a call that got no reply
+// in time. The caller's deadline, or what was left of the store's own after the
+// wait for a connection, says nothing about the server.
+func (r *repetition) silence(ctx context.Context, x *resp.Exchange, failure *Error) {
+	quiet, ok := r.store.transport.(resp.SilenceDropper)
+	switch {
+	case !ok || !errors.Is(failure, os.ErrDeadlineExceeded) && ctx.Err() == nil:
+	case x.Sent.IsZero():
+		quiet.DropSilent(time.Now().Add(-r.store.timeout))
+	case r.own && errors.Is(failure, os.ErrDeadlineExceeded) && r.deadline.Sub(x.Sent) >= r.store.timeout/2:
+		quiet.DropSilent(x.Sent)
+	}
+}
+
+// repetitions is how often a call may be repeated.
+func (s *Store) repetitions() int {
+	if idler, ok := s.transport.(resp.Idler); ok {
+		return 1 + idler.IdleCount()
+	}
+	return maxRepetitions
+}

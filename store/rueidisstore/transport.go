@@ -1,0 +1,238 @@
+package rueidisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+	"github.com/wechatauth/wechatauth/store/internal/wire"
+)
+
+// transport is the way to Redis through rueidis.
+type transport struct {
+	connector *connector
+	conns     *wire.Conns
+}
+
+var (
+	_ resp.Ordered        = (*transport)(nil)
+	_ resp.Refresher      = (*transport)(nil)
+	_ resp.SilenceDropper = (*transport)(nil)
+	_ resp.Clustered      = (*transport)(nil)
+	_ resp.Invalidator    = (*transport)(nil)
+	_ resp.Connecting     = (*transport)(nil)
+	_ resp.Shared         = (*transport)(nil)
+)
+
+func newTransport(client rueidis.ClientOption, o options) (*transport, error) {
+	option, err := clientOption(client, o.timeout)
+	if err != nil {
+		return nil, err
+	}
+	conns, open := &wire.Conns{}, dialerOf(client)
+	option.DialFn = nil
+	option.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+		conn, err := open(ctx, addr, dialer, config)
+		if err != nil {
+			return nil, err
+		}
+		return conns.Add(conn), nil
+	}
+	return &transport{connector: &connector{option: option}, conns: conns}, nil
+}
+
+type dialFunc func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
+
+// dialerOf dials as the option says.
+func dialerOf(o rueidis.ClientOption) dialFunc {
+	switch {
+	case o.DialCtxFn != nil:
+		return o.DialCtxFn
+	case o.DialFn != nil:
+		return func(_ context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+			return o.DialFn(addr, dialer, config)
+		}
+	}
+	return func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
+		if config == nil {
+			return dialer.DialContext(ctx, "tcp", addr)
+		}
+		overTLS := tls.Dialer{NetDialer: dialer, Config: config}
+		return overTLS.DialContext(ctx, "tcp", addr)
+	}
+}
+
+// RoundTrip implements [resp.Transport].
+func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+	client, err := t.connector.get(ctx)
+	if err != nil {
+		return known(err)
+	}
+	return node{client}.RoundTrip(ctx, x)
+}
+
+// node is the way to the servers of one client: to one node of a Cluster, or to
+// all.
+type node struct{ rueidis.Client }
+
+// RoundTrip implements [resp.Transport].
+func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+	if len(x.Commands) == 1 {
+		return setReply(&x.Replies[0], n.Do(ctx, build(n.B(), x.Commands[0])))
+	}
+	built := make([]rueidis.Completed, len(x.Commands))
+	for i, c := range x.Commands {
+		built[i] = build(n.B(), c)
+	}
+	for i, result := range n.DoMulti(ctx, built...) {
+		if err := setReply(&x.Replies[i], result); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func build(b rueidis.Builder, c resp.Command) rueidis.Completed {
+	built := b.Arbitrary(c.Name)
+	if c.Key != "" {
+		built = built.Keys(c.Key)
+	}
+	for _, arg := range c.Args {
+		switch arg := arg.(type) {
+		case string:
+			built = built.Args(arg)
+		case []byte:
+			built = built.Args(rueidis.BinaryString(arg))
+		case int64:
+			built = built.Args(strconv.FormatInt(arg, 10))
+		}
+	}
+	return built.Build()
+}
+
+// setReply sets the reply of one command. The error is one of the connection.
+func setReply(reply *resp.Reply, result rueidis.RedisResult) error {
+	if err := result.NonRedisError(); err != nil {
+		return known(err)
+	}
+	message, err := result.ToMessage()
+	if err != nil && !rueidis.IsRedisNil(err) {
+		*reply = resp.Reply{Kind: resp.Refused, Text: err.Error()}
+		return nil
+	}
+	*reply = replyOf(message)
+	return nil
+}
+
+func replyOf(m rueidis.RedisMessage) resp.Reply {
+	switch {
+	case m.IsNil():
+		return resp.Reply{Kind: resp.Nil}
+	case m.IsString():
+		b, _ := m.AsBytes()
+		return resp.Reply{Kind: resp.Bulk, Bytes: b}
+	case m.IsInt64():
+		n, _ := m.ToInt64()
+		return resp.Reply{Kind: resp.Integer, Int: n}
+	case m.IsFloat64():
+		f, err := m.ToFloat64()
+		if err != nil {
+			return resp.Reply{}
+		}
+		return resp.Reply{Kind: resp.Bulk, Bytes: strconv.AppendFloat(nil, f, 'f', -1, 64)}
+	case m.IsArray():
+		all, _ := m.ToArray()
+		return array(all)
+	case m.IsMap():
+		return mapOf(m)
+	}
+	return resp.Reply{}
+}
+
+func array(all []rueidis.RedisMessage) resp.Reply {
+	r := resp.Reply{Kind: resp.Array, Array: make([]resp.Reply, len(all))}
+	for i, one := range all {
+		r.Array[i] = replyOf(one)
+	}
+	return r
+}
+
+// mapOf returns the keys and values of a map in turns.
+func mapOf(m rueidis.RedisMessage) resp.Reply {
+	all, err := m.AsMap()
+	if err != nil {
+		return resp.Reply{}
+	}
+	r := resp.Reply{Kind: resp.Array}
+	for key, value := range all {
+		r.Array = append(r.Array, resp.Reply{Kind: resp.Bulk, Bytes: []byte(key)}, replyOf(value))
+	}
+	return r
+}
+
+// Ordered implements [resp.Ordered]: one server has one connection for the
+// commands of one round trip. Before the first connection it is not known how
+// many servers there are.
+func (t *transport) Ordered() bool {
+	client := t.connector.connected()
+	return client != nil && client.Mode() != rueidis.ClientModeCluster
+}
+
+// Refresh implements [resp.Refresher].
+func (t *transport) Refresh(before time.Time) { t.conns.CloseOlder(before) }
+
+// DropSilent implements [resp.SilenceDropper].
+func (t *transport) DropSilent(since time.Time) { t.conns.CloseOwing(since) }
+
+// Nodes implements [resp.Clustered].
+func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
+	client, err := t.connector.get(ctx)
+	if err != nil {
+		return nil, known(err)
+	}
+	if client.Mode() != rueidis.ClientModeCluster {
+		return nil, nil
+	}
+	for _, one := range client.Nodes() {
+		nodes = append(nodes, node{one})
+	}
+	return nodes, nil
+}
+
+// OnInvalidation implements [resp.Invalidator].
+func (t *transport) OnInvalidation(changed func(keys []string)) error {
+	o := &t.connector.option
+	if o.AlwaysRESP2 {
+		return errors.New("AlwaysRESP2: the near cache needs RESP3")
+	}
+	// Not OPTIN: a read that a cluster node redirects must be tracked where it is
+	// answered, too. rueidis's own cache stays empty.
+	o.DisableCache, o.ClientTrackingOptions = false, []string{"OPTOUT"}
+	o.OnInvalidations = func(messages []rueidis.RedisMessage) {
+		if messages == nil {
+			changed(nil)
+			return
+		}
+		keys := make([]string, 0, len(messages))
+		for _, m := range messages {
+			if key, err := m.ToString(); err == nil {
+				keys = append(keys, key)
+			}
+		}
+		changed(keys)
+	}
+	return nil
+}
+
+// Connecting implements [resp.Connecting]. The right to HELLO is not asked for
+// until a connection has its user.
+func (t *transport) Connecting() []string { return []string{"HELLO"} }
+
+// Shared implements [resp.Shared].
+func (t *transport) Shared() {}

@@ -1,0 +1,111 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/gomodule/redigo/redis"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/nearcache"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+// bare is a transport without any of the optional interfaces.
+type bare struct{ pool *redis.Pool }
+
+func (t bare) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+	conn, err := t.pool.GetContext(ctx)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for i, c := range x.Commands {
+		args := c.Args
+		if c.Key != "" {
+			args = append([]any{c.Key}, args...)
+		}
+		reply, err := conn.Do(c.Name, args...)
+		var refusal redis.Error
+		if errors.As(err, &refusal) {
+			reply = refusal
+		} else if err != nil {
+			return err
+		}
+		x.Replies[i] = replyOf(reply)
+	}
+	return nil
+}
+
+func replyOf(reply any) resp.Reply {
+	switch r := reply.(type) {
+	case nil:
+		return resp.Reply{Kind: resp.Nil}
+	case string:
+		return resp.Reply{Kind: resp.Status, Text: r}
+	case []byte:
+		return resp.Reply{Kind: resp.Bulk, Bytes: r}
+	case int64:
+		return resp.Reply{Kind: resp.Integer, Int: r}
+	case redis.Error:
+		return resp.Reply{Kind: resp.Refused, Text: string(r)}
+	case []any:
+		array := resp.Reply{Kind: resp.Array}
+		for _, one := range r {
+			array.Array = append(array.Array, replyOf(one))
+		}
+		return array
+	}
+	return resp.Reply{}
+}
+
+func over(t *testing.T, transport resp.Transport, opts ...store.Option) *store.Store {
+	t.Helper()
+	s, err := store.Over(transport, nil, append(opts, store.WithTimeout(time.Minute))...)
+	require.NoError(t, err)
+	return s
+}
+
+func TestOverABareTransportTheStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+	pool := redistest.Start(t).Pool()
+	var stores atomic.Int64
+	storetest.Run(t, func(t *testing.T) store.Sessions {
+		return over(t, bare{pool}, store.WithPrefix(fmt.Sprintf("app %d:", stores.Add(1))))
+	})
+}
+
+func TestOverABareTransportABatchIsOneRoundTripForEachWrite(t *testing.T) {
+	ctx := context.Background()
+	var trips atomic.Int64
+	s := over(t, counted{bare{redistest.Start(t).Pool()}, &trips})
+	token := storetest.Token()
+	require.NoError(t, s.DoBatch(ctx, loginBatches(token, storetest.Token())[0]))
+	assert.EqualValues(t, 2, trips.Load())
+	tokens, err := s.SessionsOf(ctx, "user")
+	require.NoError(t, err)
+	assert.Equal(t, []string{token}, tokens)
+}
+
+// counted counts round trips.
+type counted struct {
+	resp.Transport
+	trips *atomic.Int64
+}
+
+func (t counted) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+	t.trips.Add(1)
+	return t.Transport.RoundTrip(ctx, x)
+}
+
+func TestANearCacheNeedsATransportThatTellsOfChanges(t *testing.T) {
+	_, err := store.Over(bare{}, &nearcache.Limits{MaxBytes: 1, MaxAge: time.Minute})
+	require.ErrorContains(t, err, "WithNearCache: this client library does not tell of changes")
+}
