@@ -177,8 +177,8 @@ func (r *rush) measure() {
 	r.measured = true
 }
 
-// verify looks whether everybody who got in is in still, at the other instance,
-// and whether a code was spent for nothing.
+// verify asserts that every session still exists, as seen by the other instance,
+// and that no code was spent without a reason.
 func (r *rush) verify() {
 	exchanges := r.sim.Count("/sns/oauth2/access_token")
 	for n, browser := range r.in {
@@ -190,7 +190,10 @@ func (r *rush) verify() {
 	}
 	assert.Zero(r.t, r.lost, "logins lost")
 	assert.Equal(r.t, r.begun, len(r.in))
-	assert.Equal(r.t, r.begun, exchanges, "one code for each login")
+	// A login whose session could not be saved after its code was spent begins
+	// again, and each of these was answered with 503.
+	assert.GreaterOrEqual(r.t, exchanges, r.begun)
+	assert.LessOrEqual(r.t, exchanges, r.begun+r.refused, "codes spent for nothing")
 }
 
 // hashed is what a session token is in the store.
