@@ -217,17 +217,17 @@ func (g *gate) setFlows(c *config) error {
 		return err
 	}
 	if c.relaySet {
-		ring, err := seal.New("relay", c.relayKey)
+		ring, err := flow.RelayRing(c.relayKey)
 		if err != nil {
 			return err
 		}
-		g.relay = &relay{url: c.relayURL, ring: ring}
+		g.relay = &flow.Relay{URL: c.relayURL, Ring: ring, Callback: g.callbackURL()}
 	}
 	g.cookies = flow.NewJar(&cookie.Jar{
 		Ring: c.sealer(ring), Secure: g.base.Scheme == "https", Bound: []string{c.appID, g.callbackURL()}, Now: c.now,
 	}, cookiePrefix(g.base), g.cookieTag(c.appID))
 	g.setAuthorizePages()
-	g.claims = &singleflight.Group{Marks: g.sessions.Marks(), Wait: c.wait}
+	g.claims = &singleflight.Group{Marks: g.sessions.Marks(), Keys: g.keys, Now: c.now, Wait: c.wait}
 	return nil
 }
 

@@ -36,19 +36,20 @@ func flowOf(ctx context.Context) string {
 	return id
 }
 
-// age returns how long ago a login began. The clocks of two instances may
-// differ.
-func (g *gate) age(f flow.Flow) time.Duration {
-	if f.IssuedAt == 0 {
-		return 0
+// reportLogin reports what became of a login, unless nobody would read it: an
+// anonymous visit shall not pay for that.
+func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
+	if g.observer == nil && !g.logger.Enabled(ctx, e.level()) {
+		return
 	}
-	return max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
-}
-
-// isHeard reports whether anybody is told of such an event: what only they would
-// read need not be put together for each anonymous visit.
-func (a *Auth) isHeard(e Event) bool {
-	return a.observer != nil || a.logger.Enabled(context.Background(), e.level())
+	e.AppID, e.Channel, e.Scope = f.AppID, f.Channel, f.Scope
+	if f.IssuedAt != 0 && e.Kind != EventLoginStarted { // the clocks of two instances may differ
+		e.Duration = max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
+	}
+	if f.State != "" {
+		e.Flow = flowID(f.AppID, f.State)
+	}
+	g.report(ctx, e)
 }
 
 // report writes the event to the log and tells the observer.

@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -49,7 +50,7 @@ type gate struct {
 	audience session.Audience
 
 	authorizePages map[client.Scope]authorizePage // of the official account
-	relay          *relay                         // nil without WithRelay
+	relay          *flow.Relay                    // nil without WithRelay
 	pages          atomic.Pointer[Pages]          // nil for those of this library
 
 	cookies *flow.Jar
@@ -115,8 +116,22 @@ type tenant struct {
 	account string // its text, to see a change by
 }
 
-// ownEndpoints are the paths below the path prefix that this library answers.
-var ownEndpoints = []string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
+// methods are the endpoints below the path prefix, and the methods of each. There
+// is one more for each QR code: scan/ and its ticket.
+var methods = map[string]string{
+	"login":       "GET, HEAD",
+	"callback":    "GET",
+	"upgrade":     "GET, HEAD, POST",
+	"logout":      "POST",
+	"mini/login":  "POST",
+	"mini/ticket": "POST",
+	"mini/enter":  "GET, POST",
+	"scan":        "GET, POST",
+	"scan/status": "GET",
+}
+
+// ownEndpoints are the names of methods.
+var ownEndpoints = slices.Sorted(maps.Keys(methods))
 
 // endpointIn reports whether a path is that of an endpoint, and returns the AppID
 // at its end. On every other path the AppID is a part of the application's: it
@@ -172,18 +187,12 @@ func (g *gate) accountOf(appID string) (account, bool) {
 	return account{}, false
 }
 
-// relay is what an application knows of its relay.
-type relay struct {
-	url  string
-	ring *seal.Ring
-}
-
 // redirectURI is where WeChat sends the visitor back to.
 func (g *gate) redirectURI() string {
 	if g.relay == nil {
 		return g.callbackURL()
 	}
-	return g.relay.url + "?to=" + url.QueryEscape(g.callbackURL())
+	return g.relay.URL + "?to=" + url.QueryEscape(g.callbackURL())
 }
 
 // IsPageVisit reports whether r is a browser's visit of a page: a person who
@@ -272,7 +281,7 @@ func (g *gate) formActions() []string {
 	if g.relay == nil {
 		return []string{g.openOrigin()}
 	}
-	return []string{g.openOrigin(), g.relay.url}
+	return []string{g.openOrigin(), g.relay.URL}
 }
 
 // openOrigin is where WeChat's authorize page is: the form's redirect has to

@@ -30,15 +30,7 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	}
-	q, ok := flow.ParseCallback(r.URL.RawQuery)
-	if ok {
-		q, ok = g.unhop(q)
-	}
-	if !ok {
-		g.failCallback(w, r, g.cookies.Named(r), ReasonCallbackMalformed, nil)
-		return
-	}
-	f, err := g.cookies.Get(r, q.State)
+	q, f, err := g.cookies.Callback(r, g.relay)
 	acc, known := g.accountOf(f.AppID)
 	if err == nil && !known {
 		err = flow.ErrMismatch
@@ -78,15 +70,11 @@ func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callba
 // targetOfOutcome finds the return target of a login that this session came
 // from; fallback, or "/", where it is forgotten or was another browser's.
 func (g *gate) targetOfOutcome(ctx context.Context, v *session.Visit, state, fallback string) string {
-	target := g.landing(fallback)
-	left, err := g.claims.Outcome(ctx, singleflight.Key(v.Identity.AppID, state))
-	if err != nil || left == nil {
+	left, found := g.claims.Target(ctx, singleflight.Key(v.Identity.AppID, state), g.sessions.SessionManager().Token(v.Context()))
+	if target, err := g.judge(left); found && err == nil {
 		return target
 	}
-	if t, err := g.openTarget(left, g.sessions.SessionManager().Token(v.Context())); err == nil {
-		return t
-	}
-	return target
+	return g.landing(fallback)
 }
 
 // finish logs the visitor in with the code.
@@ -103,7 +91,7 @@ func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 				return nil
 			}
 			if err := g.keepTokens(ctx, f.AppID, token, g.now().Add(tokensTTL)); err != nil {
-				g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+				g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
 			}
 			return nil
 		},
@@ -145,7 +133,7 @@ func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code stri
 		return identity.Identity{}, nil, ReasonSnapshotSuspected, err
 	}
 	if err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Detail: "logged in without a profile", Err: err})
+		g.report(ctx, Event{Kind: EventTrouble, AppID: f.AppID, Detail: "logged in without a profile", Err: err})
 		return id, token, "", nil
 	}
 	setProfile(&id, info, g.now())
@@ -156,7 +144,7 @@ func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code stri
 // has saved it, and sends the visitor to where he wanted to go.
 func (g *gate) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
 	if res.shared {
-		if err := g.sessions.WriteCookie(w, res.saved()); err != nil {
+		if err := g.sessions.WriteCookie(w, session.Saved{Token: res.Token, Expiry: time.Unix(res.Expiry, 0), Remember: res.Remember}); err != nil {
 			g.failCallback(w, r, f, ReasonStoreUnavailable, err)
 			return
 		}
@@ -177,7 +165,7 @@ func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target
 // nothing of it. The second time he is told.
 func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
-		g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "started once more"})
+		g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
 		g.cookies.Drop(w, g.cookies.CookieName(f.State))
 		r = cookie.Without(r, g.cookies.CookieName(f.State))
 		g.begin(w, r, nil, login{target: g.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
@@ -193,11 +181,7 @@ func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow,
 // failCallback tells the visitor why there is no login, and how to try again
 // where that can help. The session he may have stays as it is.
 func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
-	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Err: err}
-	if f.State != "" {
-		e.Flow, e.Duration = flowID(f.AppID, f.State), g.age(f)
-	}
-	g.report(r.Context(), e)
+	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 	failure := Failure{Reason: reason, Page: true, Err: err}
 	switch reason {
 	case ReasonBadConfig, ReasonUserBlocked:
@@ -216,21 +200,10 @@ func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
 }
 
-// unhop takes the code out of a callback that came by the relay. Anything that
-// did not is refused: a code in clear has not passed the relay's allow-list.
-func (g *gate) unhop(q flow.Callback) (flow.Callback, bool) {
-	if g.relay == nil || q.Refused {
-		return q, q.Hop == ""
-	}
-	code, ok := flow.OpenHop(g.relay.ring, g.now(), g.callbackURL(), q)
-	q.Code = code
-	return q, ok
-}
-
 // leaveAsSnapshot ends a flow that brought a virtual identity: back to the
 // return target, whose URL is the one that "使用完整服务" opens.
 func (g *gate) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
-	g.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Channel: f.Channel, Scope: f.Scope, Duration: g.age(f)})
+	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason})
 	g.cookies.MarkSnapshot(w)
 	g.leave(w, r, f, g.landing(f.Target))
 }

@@ -239,6 +239,8 @@ func (f Failure) retryAfter() int {
 // that is not there, or WeChat's API.
 func reasonOf(err error) Reason {
 	switch {
+	case errors.Is(err, flow.ErrMalformed):
+		return ReasonCallbackMalformed
 	case errors.Is(err, flow.ErrMissing):
 		return ReasonFlowCookieMissing
 	case errors.Is(err, flow.ErrMismatch):

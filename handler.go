@@ -39,32 +39,43 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serve serves the endpoints of an account.
 func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
-	get := r.Method == http.MethodGet || r.Method == http.MethodHead
-	post := r.Method == http.MethodPost
-	switch name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, g.prefix), g.path); {
-	case name == "login" && get:
+	name := strings.TrimSuffix(strings.TrimPrefix(r.URL.Path, g.prefix), g.path)
+	if ticket, ok := g.scanTicketIn(r.URL.Path); ok {
+		g.servePhone(w, r, ticket)
+		return
+	}
+	if kind, _, _ := strings.Cut(name, "/"); kind == "mini" && g.mini.client == nil || kind == "scan" && !g.scans() {
+		g.notFound(w, r)
+		return
+	}
+	switch name + " " + r.Method {
+	case "login GET", "login HEAD":
 		g.serveLogin(w, r)
-	case name == "callback" && r.Method == http.MethodGet:
+	case "callback GET":
 		g.serveCallback(w, r)
-	case name == "upgrade" && get:
+	case "upgrade GET", "upgrade HEAD":
 		g.serveUpgradePage(w, r)
-	case name == "upgrade" && post:
+	case "upgrade POST":
 		g.serveUpgrade(w, r)
-	case name == "logout" && post:
+	case "logout POST":
 		g.serveLogout(w, r)
-	case strings.HasPrefix(name, "mini/") && g.mini.client != nil:
-		g.serveMini(w, r, name)
-	case (name == "scan" || strings.HasPrefix(name, "scan/")) && g.scans():
-		g.serveScans(w, r, name)
-	case name == "login":
-		g.methodNotAllowed(w, r, "GET, HEAD")
-	case name == "callback":
-		g.methodNotAllowed(w, r, "GET")
-	case name == "upgrade":
-		g.methodNotAllowed(w, r, "GET, HEAD, POST")
-	case name == "logout":
-		g.methodNotAllowed(w, r, "POST")
+	case "mini/login POST":
+		g.serveMiniLogin(w, r)
+	case "mini/ticket POST":
+		g.serveMiniTicket(w, r)
+	case "mini/enter GET", "mini/enter POST":
+		g.serveMiniEnter(w, r)
+	case "scan GET":
+		g.serveScan(w, r)
+	case "scan POST":
+		g.serveScanNumber(w, r)
+	case "scan/status GET":
+		g.serveScanStatus(w, r)
 	default:
+		if allow, ok := methods[name]; ok {
+			g.methodNotAllowed(w, r, allow)
+			return
+		}
 		g.notFound(w, r)
 	}
 }
@@ -81,48 +92,6 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 	}
 	g.stopped(r, e)
 	g.stop(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
-}
-
-// serveMini serves the endpoints of a mini program.
-func (g *gate) serveMini(w http.ResponseWriter, r *http.Request, name string) {
-	switch {
-	case name == "mini/login" && r.Method == http.MethodPost:
-		g.serveMiniLogin(w, r)
-	case name == "mini/ticket" && r.Method == http.MethodPost:
-		g.serveMiniTicket(w, r)
-	case name == "mini/enter" && (r.Method == http.MethodGet || r.Method == http.MethodPost):
-		g.serveMiniEnter(w, r)
-	case name == "mini/login" || name == "mini/ticket":
-		g.methodNotAllowed(w, r, "POST")
-	case name == "mini/enter":
-		g.methodNotAllowed(w, r, "GET, POST")
-	default:
-		g.stop(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
-	}
-}
-
-// serveScans serves the endpoints of LoginScan.
-func (g *gate) serveScans(w http.ResponseWriter, r *http.Request, name string) {
-	ticket, isPhone := g.scanTicketIn(r.URL.Path)
-	get := r.Method == http.MethodGet
-	switch {
-	case name == "scan" && get:
-		g.serveScan(w, r)
-	case name == "scan" && r.Method == http.MethodPost:
-		g.serveScanNumber(w, r)
-	case name == "scan/status" && get:
-		g.serveScanStatus(w, r)
-	case isPhone && get:
-		g.serveScanPhone(w, r, ticket)
-	case isPhone && r.Method == http.MethodPost:
-		g.serveScanAnswer(w, r, ticket)
-	case name == "scan/status":
-		g.methodNotAllowed(w, r, "GET")
-	case name == "scan" || isPhone:
-		g.methodNotAllowed(w, r, "GET, POST")
-	default:
-		g.stop(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
-	}
 }
 
 // verifyFile returns the content of the file that is asked for, if it is one.

@@ -62,10 +62,7 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 		IssuedAt: g.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: flow.NewKey(),
 	}
 	g.cookies.Put(w, held, f)
-	if started := (Event{Kind: EventLoginStarted, AppID: f.AppID, Channel: f.Channel, Scope: f.Scope}); g.isHeard(started) {
-		started.Flow = flowID(f.AppID, f.State)
-		g.report(r.Context(), started)
-	}
+	g.reportLogin(r.Context(), f, Event{Kind: EventLoginStarted})
 	switch {
 	case embedded:
 		g.showEmbeddedQR(w, r, acc, f)
@@ -258,11 +255,11 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 	}
 	var lost []string
 	for _, h := range held {
-		left, err := g.claims.Outcome(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State))
+		o, found, err := g.claims.Find(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State), h.Flow.Key)
 		if err != nil {
 			return nil
 		}
-		if o, err := g.openOutcome(left, h.Flow); err == nil && o.Token != "" {
+		if found && o.Token != "" {
 			lost = append(lost, h.Name)
 		}
 	}

@@ -76,7 +76,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		if res.unopened || res.late && res.Reason == "" { // the cause of a failure helps nobody else
 			res.Reason = ReasonCodeUsed
 		}
-		g.answerMini(w, r, f, res.outcome, res.err)
+		g.answerMini(w, r, f, res)
 	})
 }
 
@@ -85,14 +85,14 @@ func (g *gate) keepSessionKey(ctx context.Context, id identity.Identity, key cli
 	return g.kept().PutSessionKey(ctx, session.User(id.AppID, id.OpenID), key.Reveal(), g.sessions.SessionManager().Lifetime)
 }
 
-func (g *gate) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, o outcome, err error) {
-	if o.Reason != "" {
-		g.stopMini(w, r, f, o.Reason, err)
+func (g *gate) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
+	if res.Reason != "" {
+		g.stopMini(w, r, f, res.Reason, res.err)
 		return
 	}
 	g.writeMini(w, map[string]any{
-		"token":      session.BearerPrefix + o.Token,
-		"expires_in": max(0, o.Expiry-g.now().Unix()),
+		"token":      session.BearerPrefix + res.Token,
+		"expires_in": max(0, res.Expiry-g.now().Unix()),
 	})
 }
 
@@ -120,11 +120,7 @@ func (g *gate) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, rea
 		failure.Status = http.StatusTooManyRequests
 		w.Header().Set("Retry-After", strconv.Itoa(failure.retryAfter()))
 	}
-	e := Event{Kind: EventLoginFailed, Reason: reason, AppID: f.AppID, Channel: f.Channel, Duration: g.age(f), Err: err}
-	if f.State != "" {
-		e.Flow = flowID(f.AppID, f.State)
-	}
-	g.report(r.Context(), e)
+	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 	g.stop(w, r, failure)
 }
 

@@ -217,7 +217,7 @@ func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visi
 		g.unavailable(w, r, err)
 		return
 	}
-	g.report(r.Context(), Event{Kind: EventLoginStarted, Flow: flowID(g.official.appID, c.State), AppID: g.official.appID, Channel: ChannelScan, Scope: scope})
+	g.reportLogin(r.Context(), flow.Flow{State: c.State, AppID: g.official.appID, Channel: ChannelScan, Scope: scope}, Event{Kind: EventLoginStarted})
 	g.showScan(w, r, c, target, scan.Waiting)
 }
 
@@ -251,14 +251,8 @@ func (g *gate) ofScan(r *http.Request, state string) *http.Request {
 
 // scanFailed reports the end of a scan; of an unknown one f has nothing.
 func (g *gate) scanFailed(ctx context.Context, f flow.Flow, reason Reason, err error) {
-	e := Event{
-		Kind: EventLoginFailed, Reason: reason, AppID: g.official.appID, Channel: ChannelScan, Scope: f.Scope,
-		Duration: g.age(f), Err: err,
-	}
-	if f.State != "" {
-		e.Flow = flowID(g.official.appID, f.State)
-	}
-	g.report(ctx, e)
+	f.AppID, f.Channel = g.official.appID, ChannelScan
+	g.reportLogin(ctx, f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 }
 
 // finishScan logs the browser in, once. Its tabs that ask at the same moment

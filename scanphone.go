@@ -13,6 +13,18 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
+// servePhone serves the pages of the phone that has scanned a QR code.
+func (g *gate) servePhone(w http.ResponseWriter, r *http.Request, ticket string) {
+	switch r.Method {
+	case http.MethodGet:
+		g.serveScanPhone(w, r, ticket)
+	case http.MethodPost:
+		g.serveScanAnswer(w, r, ticket)
+	default:
+		g.methodNotAllowed(w, r, "GET, POST")
+	}
+}
+
 // serveScanPhone is what the phone opens by scanning. The first person who does
 // has the ticket; nobody else can confirm it.
 func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket string) {

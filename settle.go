@@ -2,18 +2,15 @@ package wechatauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
 	"time"
 
-	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
-	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
@@ -57,8 +54,9 @@ type proof struct {
 
 // A result is how a login ended.
 type result struct {
-	outcome
-	err error // behind Reason, where this request has done the login
+	singleflight.Outcome        // the session, if Reason is ""
+	Reason               Reason // why there is none
+	err                  error  // behind Reason, where this request has done the login
 
 	shared   bool // another request has done it
 	late     bool // and before this one came
@@ -80,7 +78,7 @@ func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 	r = r.WithContext(withFlow(ctx, p.flow))
 	switch {
 	case err != nil: // nothing is spent, and a reload tries again
-		answer(w, r, result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err})
+		answer(w, r, result{Reason: ReasonStoreUnavailable, err: err})
 	case c.Outcome != nil:
 		answer(w, r, g.follow(p, c))
 	default:
@@ -90,11 +88,11 @@ func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 
 // follow reads the outcome that another request has left.
 func (g *gate) follow(p proof, c *singleflight.Call) result {
-	o, err := g.openOutcome(c.Outcome, p.flow)
+	o, err := c.Open(p.flow.Key)
 	if err != nil {
-		return result{outcome: outcome{Reason: ReasonStateMismatch}, shared: true, unopened: true}
+		return result{Reason: ReasonStateMismatch, shared: true, unopened: true}
 	}
-	return result{outcome: o, shared: true, late: !c.Waited}
+	return result{Outcome: o, Reason: Reason(o.Reason), shared: true, late: !c.Waited}
 }
 
 // lead does the login that this request has claimed.
@@ -104,7 +102,7 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	defer g.endLogin(ctx, p, c, &how)
 	v, err := p.session(r)
 	if err != nil {
-		return result{outcome: outcome{Reason: ReasonStoreUnavailable}, err: err}
+		return result{Reason: ReasonStoreUnavailable, err: err}
 	}
 	c.Spent = true
 	id, reason, err := p.verify(ctx)
@@ -117,19 +115,17 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	}
 	if reason != "" {
 		how = reason
-		return result{outcome: outcome{Reason: reason}, err: err}
+		return result{Reason: reason, err: err}
 	}
 	o, err := g.leaveLogin(ctx, p, c, saved)
 	how = ""
-	f := p.flow
 	if err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
-	g.report(ctx, Event{
-		Kind: EventLoginFinished, Flow: flowID(f.AppID, f.State), AppID: id.AppID, Channel: id.Channel, Scope: id.Scope,
-		OpenID: redact.OpenID(id.OpenID), Duration: g.age(f),
-	})
-	return result{outcome: o}
+	f := p.flow
+	f.AppID, f.Channel, f.Scope = id.AppID, id.Channel, id.Scope // what was granted
+	g.reportLogin(ctx, f, Event{Kind: EventLoginFinished, OpenID: redact.OpenID(id.OpenID)})
+	return result{Outcome: o}
 }
 
 // saveLogin saves, and tries again for a while: the code is spent, and the
@@ -185,12 +181,12 @@ func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 }
 
 // leaveLogin leaves the session that was saved to the other requests.
-func (g *gate) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (outcome, error) {
-	o := outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
+func (g *gate) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Outcome, error) {
+	o := singleflight.Outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
 	if p.flow.Target != "" {
 		o.Target = g.landing(p.flow.Target)
 	}
-	return o, g.leaveOutcome(ctx, p.flow, c, o, saved.Rest, p.keep)
+	return o, c.Leave(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
 }
 
 // endLogin ends a login for those who wait for it: it leaves the reason why there
@@ -203,87 +199,17 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 			p.ended(ctx, *how)
 		}
 	}()
-	err, f := error(nil), p.flow
+	var err error
 	switch {
 	case c.Ended:
 	case c.Spent:
-		err = g.leaveOutcome(ctx, f, c, outcome{Reason: *how}, store.Batch{}, failureTTL)
+		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, failureTTL, nil, store.Batch{})
 	default:
 		err = c.Release(ctx)
 	}
 	if err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Flow: flowID(f.AppID, f.State), AppID: f.AppID, Err: err})
+		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err})
 	}
-}
-
-// An outcome is what the callback that had the claim leaves for the others:
-// the session, or why there is none.
-type outcome struct {
-	Token  string `json:"k,omitempty"` // the session's
-	Expiry int64  `json:"e,omitempty"` // of its cookie, Unix seconds
-	Target string `json:"r,omitempty"`
-	Reason Reason `json:"x,omitempty"`
-
-	Remember bool  `json:"m,omitempty"` // scs's RememberMe, which changes the cookie
-	LeftAt   int64 `json:"t"`           // Unix milliseconds
-}
-
-// saved is the login that the outcome is of.
-func (o outcome) saved() session.Saved {
-	return session.Saved{Token: o.Token, Expiry: time.Unix(o.Expiry, 0), Remember: o.Remember}
-}
-
-// boxes is how an outcome is stored: only the browser that holds the flow
-// cookie can open the first box, and only the session that came of it the
-// second, which has nothing but the target. Both also need the gate's key, so a
-// reader of the store can open neither and a writer can make neither.
-type boxes struct {
-	Flow    string `json:"f"`
-	Session string `json:"s,omitempty"`
-}
-
-// leaveOutcome leaves the outcome of a login for so long. What its session still
-// has to write goes with it.
-func (g *gate) leaveOutcome(ctx context.Context, f flow.Flow, c *singleflight.Call, o outcome, with store.Batch, life time.Duration) error {
-	o.LeftAt = g.now().UnixMilli()
-	plain, _ := json.Marshal(o) // cannot fail, as below
-	b := boxes{Flow: g.keys.With("outcome", f.Key).Seal(plain, singleflight.Key(f.AppID, f.State))}
-	if o.Token != "" {
-		b.Session = g.keys.With("outcome target", []byte(o.Token)).Seal([]byte(o.Target), "target")
-	}
-	text, _ := json.Marshal(b)
-	return c.Settle(ctx, text, life, g.sessions.Batcher(), with)
-}
-
-// openOutcome opens the box of the browser that holds the flow cookie. It is good
-// no longer than it is kept: a writer of the store could put a copy back.
-func (g *gate) openOutcome(left []byte, f flow.Flow) (outcome, error) {
-	var b boxes
-	var o outcome
-	if err := json.Unmarshal(left, &b); err != nil {
-		return o, seal.ErrOpen
-	}
-	plain, err := g.keys.With("outcome", f.Key).Open(b.Flow, singleflight.Key(f.AppID, f.State))
-	if err != nil {
-		return o, err
-	}
-	if json.Unmarshal(plain, &o) != nil || !cookie.Fresh(g.now(), o.LeftAt, outcomeTTL+cookie.Skew) {
-		return outcome{}, seal.ErrOpen
-	}
-	return o, nil
-}
-
-// openTarget opens the box of the session that came of the login.
-func (g *gate) openTarget(left []byte, token string) (string, error) {
-	var b boxes
-	if err := json.Unmarshal(left, &b); err != nil || b.Session == "" || token == "" {
-		return "", seal.ErrOpen
-	}
-	plain, err := g.keys.With("outcome target", []byte(token)).Open(b.Session, "target")
-	if err != nil {
-		return "", err
-	}
-	return g.judge(string(plain))
 }
 
 // detached is the request's context without its end: what was begun for a

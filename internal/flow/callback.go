@@ -1,6 +1,7 @@
 package flow
 
 import (
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -23,6 +24,34 @@ type Callback struct {
 	Code, State string
 	Hop         string // the code, sealed by a relay, instead of the code
 	Refused     bool   // no code: the visitor did not allow the login
+}
+
+// A Relay is what an application knows of the relay that its callbacks come by.
+type Relay struct {
+	URL      string
+	Ring     *seal.Ring // of the relay's key
+	Callback string     // the URL that it leads to
+}
+
+// Callback reads the callback that a request is, and finds the pending login of its
+// state. With a relay, the code has to be sealed by it: one in clear has not
+// passed its list of callbacks.
+//
+// The flow has no use but its target if the error is [ErrMalformed], which is a
+// query that WeChat has not sent, or one of [Jar.Get].
+func (j *Jar) Callback(r *http.Request, relay *Relay) (Callback, Flow, error) {
+	q, ok := ParseCallback(r.URL.RawQuery)
+	switch {
+	case ok && (relay == nil || q.Refused):
+		ok = q.Hop == ""
+	case ok:
+		q.Code, ok = OpenHop(relay.Ring, j.Now(), relay.Callback, q)
+	}
+	if !ok {
+		return Callback{}, j.Named(r), ErrMalformed
+	}
+	f, err := j.Get(r, q.State)
+	return q, f, err
 }
 
 // ParseCallback accepts a query that WeChat could have sent: exactly one

@@ -25,9 +25,10 @@ import (
 
 // Errors of [Jar.Get].
 var (
-	ErrMissing  = errors.New("flow: no pending login of this state in the browser")
-	ErrMismatch = errors.New("flow: pending login of another state")
-	ErrExpired  = errors.New("flow: pending login has expired")
+	ErrMalformed = errors.New("flow: no query that WeChat sends")
+	ErrMissing   = errors.New("flow: no pending login of this state in the browser")
+	ErrMismatch  = errors.New("flow: pending login of another state")
+	ErrExpired   = errors.New("flow: pending login has expired")
 )
 
 // A Flow is one pending login. It lives in a cookie of the browser that began

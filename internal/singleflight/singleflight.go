@@ -20,6 +20,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -27,6 +28,10 @@ import (
 // must not be copied, and is safe for concurrent use.
 type Group struct {
 	Marks store.Marks
+	// Keys seal the outcomes. The store never sees them.
+	Keys *seal.Ring
+	// Now is the clock.
+	Now func() time.Time
 	// Wait sleeps for d, or until ctx ends. Tests replace it.
 	Wait func(ctx context.Context, d time.Duration) error
 
