@@ -151,7 +151,7 @@ func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		}
 		g.page(w, r, p)
 	default:
-		writeJSON(w, f)
+		respond.JSON(w, f.Status, respond.Text("error", errorWord(f)), respond.Text("reason", string(f.Reason)), respond.Text("login_url", f.RetryURL))
 	}
 }
 

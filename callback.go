@@ -18,6 +18,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
+	"github.com/wechatauth/wechatauth/internal/tokens"
 )
 
 // serveCallback is where WeChat sends the visitor back. It checks in this
@@ -90,7 +91,7 @@ func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 			if !g.tokens {
 				return nil
 			}
-			if err := g.keepTokens(ctx, f.AppID, token, g.now().Add(tokensTTL)); err != nil {
+			if err := g.keptTokens().Put(ctx, session.User(f.AppID, token.OpenID), token, g.now().Add(tokens.TTL)); err != nil {
 				g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
 			}
 			return nil

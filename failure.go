@@ -1,12 +1,9 @@
 package wechatauth
 
 import (
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
-	"strconv"
-	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/flow"
@@ -273,37 +270,6 @@ func reasonOf(err error) Reason {
 		return ReasonUpstreamTimeout
 	}
 	return ReasonUpstreamError
-}
-
-// writeJSON answers a script:
-//
-//	{"error":"…","reason":"…","login_url":"…"}
-//
-// the last of them only where there is one.
-func writeJSON(w http.ResponseWriter, f Failure) {
-	b := make([]byte, 0, 192)
-	b = appendJSON(append(b, `{"error":`...), errorWord(f))
-	b = appendJSON(append(b, `,"reason":`...), string(f.Reason))
-	if f.RetryURL != "" {
-		b = appendJSON(append(b, `,"login_url":`...), f.RetryURL)
-	}
-	b = append(b, "}\n"...)
-	values := &[...]string{"application/json; charset=utf-8", "nosniff", strconv.Itoa(len(b))}
-	h := w.Header()
-	h["Content-Type"], h["X-Content-Type-Options"], h["Content-Length"] = values[0:1:1], values[1:2:2], values[2:3:3]
-	w.WriteHeader(f.Status)
-	_, _ = w.Write(b) // a client that has gone needs no answer
-}
-
-// appendJSON appends a string as encoding/json writes it.
-func appendJSON(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || strings.IndexByte(`"\<>&`, c) >= 0 {
-			quoted, _ := json.Marshal(s) // a string always encodes
-			return append(b, quoted...)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"')
 }
 
 // errorWord is what a script switches on; the reason says the rest.

@@ -17,6 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
 // login is what a pending login is begun with.
@@ -272,37 +273,17 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 // onOtherHost reports whether a visitor came by another host than the base
 // URL's: cookies set here would not be there when WeChat sends him back. The
 // Host header decides nothing else. A proxy that rewrites Host looks the same
-// to us; it betrays itself by the hop cookie, or by X-Forwarded-Host.
-//
-// A visit by plain http, as a proxy reports it, is another host in the same
-// way where the base URL is https: browsers drop Secure cookies there.
+// to us, until the browser brings the hop cookie.
 func (g *gate) onOtherHost(r *http.Request) bool {
-	if !g.isPlainHTTP(r) && (g.sameHost(r.Host) || g.sameHost(navigation.Header(r.Header, "X-Forwarded-Host"))) {
+	if siteurl.Reached(g.base, r) {
 		return false
 	}
 	_, err := r.Cookie(g.cookies.HopName())
 	return err != nil
 }
 
-// isPlainHTTP reports whether a proxy says that a request for a site on https
-// came by http.
-func (g *gate) isPlainHTTP(r *http.Request) bool {
-	proto, _, _ := strings.Cut(navigation.Header(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
-	return g.base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http")
-}
-
 // hop sends a visitor to the base URL's host.
 func (g *gate) hop(w http.ResponseWriter, target string) {
 	g.cookies.Set(w, g.cookies.HopName(), "1", flow.HopTTL)
 	respond.Redirect(w, g.absolute(target))
-}
-
-func (g *gate) sameHost(host string) bool {
-	host = strings.ToLower(host)
-	if g.base.Scheme == "https" {
-		host = strings.TrimSuffix(host, ":443")
-	} else {
-		host = strings.TrimSuffix(host, ":80")
-	}
-	return host == strings.TrimSuffix(g.base.Host, ":80")
 }

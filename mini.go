@@ -90,23 +90,8 @@ func (g *gate) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, r
 		g.stopMini(w, r, f, res.Reason, res.err)
 		return
 	}
-	g.writeMini(w, map[string]any{
-		"token":      session.BearerPrefix + res.Token,
-		"expires_in": max(0, res.Expiry-g.now().Unix()),
-	})
-}
-
-func (g *gate) writeMini(w http.ResponseWriter, body map[string]any) {
-	b, err := json.Marshal(body)
-	if err != nil {
-		b = nil // strings and integers always encode
-	}
-	h := w.Header()
-	respond.NoStore(h)
-	h.Set("Content-Type", "application/json; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(b)))
-	_, _ = w.Write(b) // a client that has gone needs no answer
+	respond.NoStore(w.Header())
+	respond.JSON(w, http.StatusOK, respond.Text("token", session.BearerPrefix+res.Token), respond.Int("expires_in", max(0, res.Expiry-g.now().Unix())))
 }
 
 // stopMini answers a mini program that gets no token: 401 where wx.login and
@@ -164,10 +149,8 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		g.stopMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
-	g.writeMini(w, map[string]any{
-		"url":        g.absolute(g.enterPath(ticket)),
-		"expires_in": int(mini.TTL / time.Second),
-	})
+	respond.NoStore(w.Header())
+	respond.JSON(w, http.StatusOK, respond.Text("url", g.absolute(g.enterPath(ticket))), respond.Int("expires_in", int64(mini.TTL/time.Second)))
 }
 
 func (g *gate) enterPath(ticket string) string { return g.endpoint("mini/enter") + "?ticket=" + ticket }

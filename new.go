@@ -168,7 +168,9 @@ func (c *config) validate() error {
 		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
 	}
 	for name, content := range c.verifyFiles {
-		errs = append(errs, checkVerifyFile(name, content)...)
+		for _, err := range siteurl.CheckVerifyFile(name, content) {
+			bad("WithVerifyFile: %w", err)
+		}
 	}
 	if err := c.environments.Validate(); err != nil {
 		bad("WithEnvironment: %w", err)

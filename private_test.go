@@ -2,12 +2,8 @@ package wechatauth
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"log/slog"
-	"net/http"
-	"net/http/httptest"
-	"strings"
 	"testing"
 
 	"github.com/alexedwards/scs/v2"
@@ -19,23 +15,6 @@ import (
 
 // The tests here and in pages_test.go reach private functions of this package.
 // All others import it.
-
-var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
-
-func TestAScriptsAnswerIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
-	for _, text := range oddTexts {
-		want, err := json.Marshal(struct {
-			Error    string `json:"error"`
-			Reason   Reason `json:"reason"`
-			LoginURL string `json:"login_url,omitempty"`
-		}{"login_required", ReasonNoSession, text})
-		require.NoError(t, err)
-		w := httptest.NewRecorder()
-		writeJSON(w, Failure{Reason: ReasonNoSession, Status: http.StatusUnauthorized, RetryURL: text})
-		assert.Equal(t, string(want)+"\n", w.Body.String())
-		assert.Equal(t, http.StatusUnauthorized, w.Code)
-	}
-}
 
 func TestWithoutAnObserverNothingIsMeasuredAndAnEventCostsNothing(t *testing.T) {
 	app, base := WithApp("wx00000000000000a1", "app-secret-for-tests"), WithBaseURL("https://m.example.com")

@@ -195,7 +195,8 @@ func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 			state = string(ReasonScanExpired)
 		}
 	}
-	g.writeMini(w, map[string]any{"state": state})
+	respond.NoStore(w.Header())
+	respond.JSON(w, http.StatusOK, respond.Text("state", state))
 }
 
 // beginScan makes a ticket.

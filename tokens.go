@@ -2,7 +2,6 @@ package wechatauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -12,21 +11,16 @@ import (
 	"github.com/wechatauth/wechatauth/internal/mini"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/internal/tokens"
 )
 
 const (
-	// tokensTTL is the life of a refresh_token, from the login: refreshing does
-	// not extend it.
-	tokensTTL = 30 * 24 * time.Hour
 	// refreshBefore is how much life an access_token has to have left.
 	refreshBefore = 5 * time.Minute
 	// profileRetry is how long a profile that could not be fetched is left.
 	profileRetry = time.Hour
 	// profileBudget is how long a visitor waits for a fresh profile.
 	profileBudget = 2 * time.Second
-	// revokedTTL is longer than a refresh takes: its call to WeChat ends within a
-	// minute (see [client.WithTimeout]), and calls to the store have timeouts.
-	revokedTTL = 5 * time.Minute
 )
 
 // ErrNoTokens: no tokens are kept for this visitor. He logged in before
@@ -34,31 +28,9 @@ const (
 // or RevokeUser has made an end since.
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
 
-// keptTokens is how tokens stand in the store, sealed and bound to the user.
-type keptTokens struct {
-	Access  string       `json:"a"`
-	Refresh string       `json:"r"`
-	Scope   client.Scope `json:"s"`
-	Expiry  int64        `json:"e"` // of Access, Unix seconds
-	End     int64        `json:"x"` // of Refresh, likewise
-}
-
-func tokensMark(user string) string { return "tokens " + user }
-
-func revokedMark(user string) string { return "revoked " + user }
-
-// keepTokens stores what an exchange or a refresh gave, until the refresh_token
-// ends.
-func (g *gate) keepTokens(ctx context.Context, appID string, t *client.Token, end time.Time) error {
-	plain, err := json.Marshal(keptTokens{
-		Access: t.AccessToken.Reveal(), Refresh: t.RefreshToken.Reveal(), Scope: t.Scope,
-		Expiry: g.now().Add(t.ExpiresIn).Unix(), End: end.Unix(),
-	})
-	if err != nil {
-		return err
-	}
-	user := session.User(appID, t.OpenID)
-	return g.sessions.Marks().PutMark(ctx, tokensMark(user), []byte(g.keys.Seal(plain, "tokens", user)), end.Sub(g.now()))
+// keptTokens is what the store keeps of WeChat's tokens.
+func (g *gate) keptTokens() tokens.Store {
+	return tokens.Store{Marks: g.sessions.Marks(), Keys: g.keys, Now: g.now}
 }
 
 // AccessToken returns the access_token of the logged-in visitor of a request,
@@ -84,28 +56,19 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 		return client.Secret{}, ErrNoTokens
 	}
 	user := session.User(id.AppID, id.OpenID)
-	sealed, found, err := g.sessions.Marks().Mark(ctx, tokensMark(user))
+	kept, found, err := g.keptTokens().Find(ctx, user)
 	if err != nil {
 		return client.Secret{}, fmt.Errorf("find tokens: %w", err)
 	}
 	if !found {
 		return client.Secret{}, ErrNoTokens
 	}
-	plain, err := g.keys.Open(string(sealed), "tokens", user)
-	var kept keptTokens
-	if err != nil || json.Unmarshal(plain, &kept) != nil {
-		return client.Secret{}, ErrNoTokens
-	}
-	end := time.Unix(kept.End, 0)
-	if !g.now().Before(end) { // the store's clock is not ours
-		return client.Secret{}, ErrNoTokens
-	}
-	if g.now().Add(refreshBefore).Unix() < kept.Expiry {
-		return client.NewSecret(kept.Access), nil
+	if g.now().Add(refreshBefore).Before(kept.Expiry) {
+		return kept.Access, nil
 	}
 	// Two requests may do this at once: WeChat answers both with the same
 	// token, so there is nothing to wait for.
-	fresh, err := acc.client.Refresh(ctx, kept.Refresh)
+	fresh, err := acc.client.Refresh(ctx, kept.Refresh.Reveal())
 	if err != nil {
 		return client.Secret{}, fmt.Errorf("refresh token: %w", err)
 	}
@@ -113,30 +76,15 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 		return client.Secret{}, fmt.Errorf("refresh token: %w", ErrNoTokens)
 	}
 	if fresh.RefreshToken.IsZero() {
-		fresh.RefreshToken = client.NewSecret(kept.Refresh)
+		fresh.RefreshToken = kept.Refresh
 	}
-	if err := g.keepRefreshed(context.WithoutCancel(ctx), id.AppID, fresh, end); err != nil {
+	switch err := g.keptTokens().PutRefreshed(context.WithoutCancel(ctx), user, fresh, kept.End); {
+	case errors.Is(err, tokens.ErrRevoked):
+		return client.Secret{}, ErrNoTokens
+	case err != nil:
 		return client.Secret{}, err
 	}
 	return fresh.AccessToken, nil
-}
-
-// keepRefreshed stores the tokens of a refresh, unless the user was revoked
-// meanwhile. forget puts its mark before it deletes the tokens: either it deletes
-// those stored here, or its mark is found after they were stored.
-func (g *gate) keepRefreshed(ctx context.Context, appID string, t *client.Token, end time.Time) error {
-	if err := g.keepTokens(ctx, appID, t, end); err != nil {
-		return err
-	}
-	user := session.User(appID, t.OpenID)
-	_, revoked, err := g.sessions.Marks().Mark(ctx, revokedMark(user))
-	switch {
-	case err == nil && !revoked:
-		return nil
-	case err == nil:
-		err = ErrNoTokens
-	}
-	return errors.Join(err, g.sessions.Marks().DeleteMark(ctx, tokensMark(user)))
 }
 
 // forget deletes what is stored for a user besides sessions: the tokens and the
@@ -145,10 +93,8 @@ func (g *gate) keepRefreshed(ctx context.Context, appID string, t *client.Token,
 // revokes may have other options than the one that stored them.
 func (a *Auth) forget(ctx context.Context, appID, openID string) error {
 	user := session.User(appID, openID)
-	return errors.Join(
-		a.sessions.Marks().PutMark(ctx, revokedMark(user), []byte{1}, revokedTTL),
-		a.sessions.Marks().DeleteMark(ctx, tokensMark(user)),
-		a.sessions.Marks().DeleteMark(ctx, mini.SessionKeyMark(user)))
+	marks := a.sessions.Marks()
+	return errors.Join(tokens.Forget(ctx, marks, user), marks.DeleteMark(ctx, mini.SessionKeyMark(user)))
 }
 
 // profileDue reports whether a visit's profile is old enough to be fetched.

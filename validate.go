@@ -11,7 +11,6 @@ import (
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/wechatauth/wechatauth/environment"
-	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/siteurl"
@@ -179,17 +178,6 @@ func (c *config) validateAuthorize() error {
 	return errors.Join(errs...)
 }
 
-// checkVerifyFile refuses what WeChat's check would not find.
-func checkVerifyFile(name, content string) (errs []error) {
-	if !verifyFileName.MatchString(name) {
-		errs = append(errs, fmt.Errorf("WithVerifyFile: %q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", redact.Clean(name)))
-	}
-	if content == "" || len(content) > maxVerifyFile {
-		errs = append(errs, fmt.Errorf("WithVerifyFile: the content of %s has %d bytes; give what the downloaded file holds", redact.Clean(name), len(content)))
-	}
-	return errs
-}
-
 // linesOf puts a prefix before each line of an error.
 func linesOf(prefix string, err error) error {
 	if err == nil {
@@ -200,13 +188,6 @@ func linesOf(prefix string, err error) error {
 
 // appIDShape is what AppIDs have looked like so far; WeChat promises nothing.
 var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
-
-// verifyFileName matches the files that prove who owns a domain:
-// MP_verify_… of official accounts, WW_verify_… of WeCom, and ten letters or
-// digits for the domains of mini programs and third-party platforms.
-var verifyFileName = regexp.MustCompile(`^((MP|WW)_verify_[A-Za-z0-9]{8,64}|[A-Za-z0-9]{10,32})\.txt$`)
-
-const maxVerifyFile = 1024
 
 // encrypted wraps the store with WithSessionEncryption.
 func (c *config) encrypted(inner scs.Store) (scs.Store, error) {

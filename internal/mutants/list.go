@@ -1415,7 +1415,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a verify file for everybody's name", about: "verifyfile",
-		search: "if !verifyFileName.MatchString(name) {",
+		search: "if !verifyFile.MatchString(name) {",
 		broken: `if name == "" {`,
 	},
 	{
@@ -1699,8 +1699,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login begins on plain http, where its cookie is dropped", about: "middleware",
-		search: "!g.isPlainHTTP(r) && (",
-		broken: "(",
+		search: `if base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http") {`,
+		broken: `if base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "never") {`,
 		killer: "^TestAVisitByHTTPGoesToHTTPSBeforeItsLoginBegins$",
 	},
 	{

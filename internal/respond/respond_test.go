@@ -1,11 +1,15 @@
 package respond
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 func TestAddVary(t *testing.T) {
@@ -37,4 +41,20 @@ func TestRedirect(t *testing.T) {
 	assert.Equal(t, "no-referrer", w.Header().Get("Referrer-Policy"))
 	assert.Equal(t, []string{"Cookie"}, w.Header()["Vary"])
 	assert.Empty(t, w.Body.String())
+}
+
+func TestJSONIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+	for _, text := range []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)} {
+		want, err := json.Marshal(struct {
+			Error    string `json:"error"`
+			LoginURL string `json:"login_url,omitempty"`
+			Number   int    `json:"n"`
+		}{"login_required", text, -7})
+		require.NoError(t, err)
+		w := httptest.NewRecorder()
+		JSON(w, http.StatusUnauthorized, Text("error", "login_required"), Text("login_url", text), Int("n", -7))
+		assert.Equal(t, string(want)+"\n", w.Body.String())
+		assert.Equal(t, http.StatusUnauthorized, w.Code)
+		assert.Equal(t, strconv.Itoa(w.Body.Len()), w.Header().Get("Content-Length"))
+	}
 }

@@ -1,5 +1,6 @@
-// Package siteurl checks the URLs and paths that a program is configured with:
-// base URLs, path prefixes, and the AppIDs at the end of paths.
+// Package siteurl checks the URLs and paths that a program is configured with: base
+// URLs, path prefixes, the AppIDs at the end of paths, and the files that prove who
+// owns a domain. It tells whether a request came to a base URL.
 package siteurl
 
 import (
