@@ -5,12 +5,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"regexp"
 	"strings"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
 	"github.com/wechatauth/wechatauth/environment"
+	"github.com/wechatauth/wechatauth/internal/check"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/siteurl"
@@ -28,7 +28,7 @@ func (c *config) validateAccount() error {
 		"WithApp": {c.appID, c.secret}, "WithWebsiteApp": {c.websiteAppID, c.websiteSecret}, "WithMiniProgram": {c.miniAppID, c.miniSecret},
 	} {
 		// An AppID is shown to everybody, so this one has to be found here.
-		if appIDShape.MatchString(pair[1]) && !appIDShape.MatchString(pair[0]) {
+		if check.LooksLikeAppID(pair[1]) && !check.LooksLikeAppID(pair[0]) {
 			bad("%s: the AppSecret has the form of an AppID; give the AppID first", option)
 		}
 	}
@@ -185,9 +185,6 @@ func linesOf(prefix string, err error) error {
 	}
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
-
-// appIDShape is what AppIDs have looked like so far; WeChat promises nothing.
-var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
 // encrypted wraps the store with WithSessionEncryption.
 func (c *config) encrypted(inner scs.Store) (scs.Store, error) {

@@ -1382,7 +1382,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "an AppSecret as AppID", about: "options",
-		search: "if appIDShape.MatchString(pair[1]) && !appIDShape.MatchString(pair[0]) {",
+		search: "if check.LooksLikeAppID(pair[1]) && !check.LooksLikeAppID(pair[0]) {",
 		broken: "if appIDShape.MatchString(pair[1]) && false {",
 	},
 	{
