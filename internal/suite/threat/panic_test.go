@@ -173,7 +173,7 @@ func TestT99_PanicInEveryCall(t *testing.T) {
 				b, waits := &bomb{}, atomic.Int64{}
 				s := newHookSite(t,
 					memoryOnClock(),
-					wechatauth.WithObserver(b), wechatauth.WithLogger(slog.New(b)),
+					wechatauth.WithTokens(0), wechatauth.WithObserver(b), wechatauth.WithLogger(slog.New(b)),
 					wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { b.tick("WithOnLogin"); return nil }),
 					wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error { b.tick("WithAuthorize"); return nil }, 0),
 					wechatauth.WithPageVisit(func(r *http.Request) bool { b.tick("WithPageVisit"); return wechatauth.IsPageVisit(r) }),
