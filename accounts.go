@@ -18,50 +18,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
-// text is what tells two accounts apart: all but Pages.
-func (a Account) text() string {
-	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
-}
-
-// accountLister is a resolver that knows its accounts at start-up.
-type accountLister interface {
-	Accounts() ([]Account, error)
-}
-
-// listed returns the accounts of an accountLister by AppID, with what is wrong
-// with them, and whether the resolver is one.
-func listed(resolver AccountResolver) (accounts map[string]Account, errs []error, ok bool) {
-	lister, ok := resolver.(accountLister)
-	if !ok {
-		return nil, nil, false
-	}
-	list, err := lister.Accounts()
-	if err != nil {
-		errs = append(errs, err)
-	}
-	accounts = map[string]Account{}
-	taken := map[string]bool{} // AppIDs of whatever kind
-	for _, account := range list {
-		if held, ok := accounts[account.AppID]; ok {
-			if held.text() != account.text() {
-				errs = append(errs, fmt.Errorf("%s is given twice, in two ways", redact.Clean(account.AppID)))
-			}
-			continue
-		}
-		accounts[account.AppID] = account
-		for _, appID := range []string{account.AppID, account.WebsiteAppID, account.MiniProgramAppID} {
-			if appID != "" && taken[appID] {
-				errs = append(errs, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", redact.Clean(appID)))
-			}
-			taken[appID] = true
-		}
-	}
-	return accounts, errs, true
-}
-
-// maxTenants bounds an instance's memory. Beyond it, gates are built anew.
-const maxTenants = 10_000
-
 // of returns the gate of the request's account.
 func (a *Auth) of(r *http.Request) (*gate, error) {
 	if a.tenants == nil {
@@ -76,6 +32,21 @@ func (a *Auth) of(r *http.Request) (*gate, error) {
 	}
 	return a.tenantOf(r.Context(), appID)
 }
+
+// forRequest returns the gate of the request's account, and answers where there
+// is none.
+func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
+	g, err := a.of(r)
+	if err != nil {
+		a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
+		a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
+		return nil, false
+	}
+	return g, true
+}
+
+// maxTenants bounds an instance's memory. Beyond it, gates are built anew.
+const maxTenants = 10_000
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 	account, err := a.tenants.resolver.Account(ctx, appID)
@@ -139,18 +110,6 @@ func (a *Auth) newTenant(account Account) (*gate, error) {
 		return nil, err
 	}
 	return g, g.setFlows(c)
-}
-
-// forRequest returns the gate of the request's account, and answers where there
-// is none.
-func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
-	g, err := a.of(r)
-	if err != nil {
-		a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
-		a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
-		return nil, false
-	}
-	return g, true
 }
 
 // setAccounts makes the clients. What validate reports is passed over, so that
@@ -235,6 +194,18 @@ func (g *gate) setFlows(c *config) error {
 // is no single account's.
 func (g *gate) cookieTag(appID string) string { return flow.Tag(appID, g.endpoint("callback")) }
 
+func (g *gate) setAuthorizePages() {
+	g.authorizePages = map[client.Scope]authorizePage{}
+	if g.official.client == nil {
+		return
+	}
+	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
+		state := flow.NewState()
+		before, after, _ := strings.Cut(g.official.client.AuthorizeURL(g.redirectURI(), scope, state), state)
+		g.authorizePages[scope] = authorizePage{before, after}
+	}
+}
+
 // audience is whose identities pass the gate.
 func (c *config) audience() session.Audience {
 	appIDs := []string{c.appID}
@@ -253,26 +224,6 @@ func (c *config) forAccount(secret string, opts []client.Option) []client.Option
 		return opts
 	}
 	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component.ComponentToken))
-}
-
-// openListed makes the gates of the accounts that are known.
-func (a *Auth) openListed() error {
-	accounts, _, _ := listed(a.tenants.resolver)
-	for appID := range accounts {
-		if _, err := a.tenantOf(context.Background(), appID); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// onOneHost reports whether no account has a base URL of its own.
-func onOneHost(resolver AccountResolver) bool {
-	accounts, _, ok := listed(resolver)
-	for _, account := range accounts {
-		ok = ok && account.BaseURL == ""
-	}
-	return ok
 }
 
 // ofAccount returns the options as they are for one account, with what is wrong
@@ -303,18 +254,6 @@ func (c *config) ofAccount(account Account) (*config, error) {
 		wrong = fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", redact.Clean(account.AppID), shared.Scheme)
 	}
 	return &one, errors.Join(err, wrong)
-}
-
-func (g *gate) setAuthorizePages() {
-	g.authorizePages = map[client.Scope]authorizePage{}
-	if g.official.client == nil {
-		return
-	}
-	for _, scope := range []client.Scope{client.ScopeBase, client.ScopeUserInfo} {
-		state := flow.NewState()
-		before, after, _ := strings.Cut(g.official.client.AuthorizeURL(g.redirectURI(), scope, state), state)
-		g.authorizePages[scope] = authorizePage{before, after}
-	}
 }
 
 // tellsOfWeChat is what the clients tell of their calls; nil if nobody wants to

@@ -22,34 +22,143 @@ import (
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
-var flowKey = &contextKey{"wechatauth flow"}
-
-// withFlow notes in the context which login is being finished, for what is told
-// of the calls that it needs.
-func withFlow(ctx context.Context, f flow.Flow) context.Context {
-	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
+// stop answers a visitor who is not let through.
+func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
+	if f.Status == 0 {
+		f.Status = f.Reason.status()
+	}
+	f.Err = redact.Tokens(f.Err)
+	respond.NoStore(w.Header())
+	if f.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
+	}
+	if f.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", challenge)
+	}
+	switch {
+	case g.errorHandler != nil:
+		g.errorHandler(w, g.sessions.WithEmpty(r), f)
+	case f.Page:
+		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
+		switch f.Reason {
+		case ReasonLoggedOut:
+			p.Kind = PageLoggedOut
+		case ReasonOpenInWeChat:
+			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
+		}
+		g.page(w, r, p)
+	default:
+		respond.JSON(w, f.Status, respond.Text("error", errorWord(f)), respond.Text("reason", string(f.Reason)), respond.Text("login_url", f.RetryURL))
+	}
 }
 
-// flowOf is the id of the login that a context is for; empty for none.
-func flowOf(ctx context.Context) string {
-	id, _ := ctx.Value(flowKey).(string)
-	return id
+// challenge is the WWW-Authenticate that RFC 9110 requires of every 401. No
+// browser knows the scheme, so none shows a dialog.
+const challenge = "WeChat"
+
+// page writes a page in the visitor's language.
+func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
+	p.Lang = page.Language(r)
+	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
+		g.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
+	}
 }
 
-// reportLogin reports what became of a login, unless nobody would read it: an
-// anonymous visit shall not pay for that.
-func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
-	if g.observer == nil && !g.logger.Enabled(ctx, e.level()) {
-		return
+// refuse answers an anonymous request that is not redirected.
+func (g *gate) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
+	f := Failure{Reason: reason, Page: g.showsPage(r)}
+	switch {
+	case reason == ReasonSnapshotUser: // starting again does not help
+	case reason == ReasonOpenInWeChat:
+		f.RetryURL = g.absolute(g.targetOf(r))
+	case f.Page && reason == ReasonScopeRequired:
+		f.RetryURL = g.upgradeURL(g.targetOf(r))
+	case f.Page:
+		f.RetryURL = g.loginURL(g.targetOf(r), true)
+	case reason == ReasonScopeRequired:
+		f.RetryURL = g.absolute(g.endpoint("upgrade"))
+	default:
+		f.RetryURL = g.absolute(g.endpoint("login"))
 	}
-	e.AppID, e.Channel, e.Scope = f.AppID, f.Channel, f.Scope
-	if f.IssuedAt != 0 && e.Kind != EventLoginStarted { // the clocks of two instances may differ
-		e.Duration = max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
+	g.stop(w, r, f)
+}
+
+func (g *gate) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
+}
+
+// respondUnsaved responds instead of a handler whose session could not be saved.
+func (g *gate) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
+	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
+	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+}
+
+func (g *gate) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	g.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: g.showsPage(r)})
+}
+
+// ownForm reads a form that was posted from our own pages, and answers one
+// that was not.
+func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
+	err := g.origin.Check(navigation.Origin(r))
+	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
+		// net/http compares hosts only, and anyone on the network makes such a page.
+		err = errors.New("form of a page that came by plain http")
 	}
-	if f.State != "" {
-		e.Flow = flowID(f.AppID, f.State)
+	if err != nil {
+		g.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
+		g.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.showsPage(r), Err: err})
+		return nil, false
 	}
-	g.report(ctx, e)
+	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+	if err := r.ParseForm(); err != nil {
+		g.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: g.showsPage(r), Err: err})
+		return nil, false
+	}
+	return r.Form, true
+}
+
+// maxFormBytes is the size of our own forms, which have one field.
+const maxFormBytes = 16 << 10
+
+// nextOf reads the return target of a form or a query.
+func (g *gate) nextOf(r *http.Request, values url.Values) string {
+	return g.returnTo(r, values.Get("next"))
+}
+
+// returnTo returns the return URL for what a client wrote, and "/" for none.
+func (g *gate) returnTo(r *http.Request, raw string) string {
+	target, err := g.judge(raw)
+	if err == nil {
+		return target
+	}
+	if raw != "" {
+		g.reportDropped(r, raw, err)
+	}
+	return "/"
+}
+
+// targetOf returns where a login leads that a request begins: its own URL. A
+// form's own URL may answer no GET, so that of the page with the form; "/" where
+// neither is a return target.
+func (g *gate) targetOf(r *http.Request) string {
+	if !navigation.IsRead(r) {
+		return g.landing(navigation.Header(r.Header, "Referer"))
+	}
+	raw := returnto.RequestURL(r)
+	target, err := g.judge(g.site + raw)
+	if err != nil {
+		g.reportDropped(r, raw, err)
+		return "/"
+	}
+	return target
+}
+
+// reportDropped logs that a login ends at "/" instead of where it should.
+func (g *gate) reportDropped(r *http.Request, raw string, why error) {
+	g.report(r.Context(), Event{Kind: EventTrouble, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
 
 // report writes the event to the log and tells the observer.
@@ -99,6 +208,22 @@ func (a *Auth) report(ctx context.Context, e Event) {
 	a.logger.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
 }
 
+// reportLogin reports what became of a login, unless nobody would read it: an
+// anonymous visit shall not pay for that.
+func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
+	if g.observer == nil && !g.logger.Enabled(ctx, e.level()) {
+		return
+	}
+	e.AppID, e.Channel, e.Scope = f.AppID, f.Channel, f.Scope
+	if f.IssuedAt != 0 && e.Kind != EventLoginStarted { // the clocks of two instances may differ
+		e.Duration = max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
+	}
+	if f.State != "" {
+		e.Flow = flowID(f.AppID, f.State)
+	}
+	g.report(ctx, e)
+}
+
 // stopped reports that a visitor was stopped, with his account where the event
 // has none.
 func (g *gate) stopped(r *http.Request, e Event) {
@@ -117,145 +242,20 @@ func (g *gate) appIDFor(r *http.Request) string {
 	return g.accountFor(r).appID
 }
 
+var flowKey = &contextKey{"wechatauth flow"}
+
+// withFlow notes in the context which login is being finished, for what is told
+// of the calls that it needs.
+func withFlow(ctx context.Context, f flow.Flow) context.Context {
+	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
+}
+
+// flowOf is the id of the login that a context is for; empty for none.
+func flowOf(ctx context.Context) string {
+	id, _ := ctx.Value(flowKey).(string)
+	return id
+}
+
 // flowID is what logs show of a login: enough to follow it, and of no use to
 // whoever would want to finish it.
 func flowID(appID, state string) string { return singleflight.Key(appID, state)[:12] }
-
-// challenge is the WWW-Authenticate that RFC 9110 requires of every 401. No
-// browser knows the scheme, so none shows a dialog.
-const challenge = "WeChat"
-
-// stop answers a visitor who is not let through.
-func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
-	if f.Status == 0 {
-		f.Status = f.Reason.status()
-	}
-	f.Err = redact.Tokens(f.Err)
-	respond.NoStore(w.Header())
-	if f.Status == http.StatusServiceUnavailable {
-		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
-	}
-	if f.Status == http.StatusUnauthorized {
-		w.Header().Set("WWW-Authenticate", challenge)
-	}
-	switch {
-	case g.errorHandler != nil:
-		g.errorHandler(w, g.sessions.WithEmpty(r), f)
-	case f.Page:
-		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
-		switch f.Reason {
-		case ReasonLoggedOut:
-			p.Kind = PageLoggedOut
-		case ReasonOpenInWeChat:
-			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
-		}
-		g.page(w, r, p)
-	default:
-		respond.JSON(w, f.Status, respond.Text("error", errorWord(f)), respond.Text("reason", string(f.Reason)), respond.Text("login_url", f.RetryURL))
-	}
-}
-
-// page writes a page in the visitor's language.
-func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
-	p.Lang = page.Language(r)
-	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
-		g.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
-	}
-}
-
-// refuse answers an anonymous request that is not redirected.
-func (g *gate) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
-	f := Failure{Reason: reason, Page: g.showsPage(r)}
-	switch {
-	case reason == ReasonSnapshotUser: // starting again does not help
-	case reason == ReasonOpenInWeChat:
-		f.RetryURL = g.absolute(g.targetOf(r))
-	case f.Page && reason == ReasonScopeRequired:
-		f.RetryURL = g.upgradeURL(g.targetOf(r))
-	case f.Page:
-		f.RetryURL = g.loginURL(g.targetOf(r), true)
-	case reason == ReasonScopeRequired:
-		f.RetryURL = g.absolute(g.endpoint("upgrade"))
-	default:
-		f.RetryURL = g.absolute(g.endpoint("login"))
-	}
-	g.stop(w, r, f)
-}
-
-// respondUnsaved responds instead of a handler whose session could not be saved.
-func (g *gate) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
-	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
-}
-
-func (g *gate) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
-	w.Header().Set("Allow", allow)
-	g.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: g.showsPage(r)})
-}
-
-// nextOf reads the return target of a form or a query.
-func (g *gate) nextOf(r *http.Request, values url.Values) string {
-	return g.returnTo(r, values.Get("next"))
-}
-
-// returnTo returns the return URL for what a client wrote, and "/" for none.
-func (g *gate) returnTo(r *http.Request, raw string) string {
-	target, err := g.judge(raw)
-	if err == nil {
-		return target
-	}
-	if raw != "" {
-		g.reportDropped(r, raw, err)
-	}
-	return "/"
-}
-
-// reportDropped logs that a login ends at "/" instead of where it should.
-func (g *gate) reportDropped(r *http.Request, raw string, why error) {
-	g.report(r.Context(), Event{Kind: EventTrouble, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
-}
-
-func (g *gate) unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
-}
-
-// maxFormBytes is the size of our own forms, which have one field.
-const maxFormBytes = 16 << 10
-
-// ownForm reads a form that was posted from our own pages, and answers one
-// that was not.
-func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
-	err := g.origin.Check(navigation.Origin(r))
-	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
-		// net/http compares hosts only, and anyone on the network makes such a page.
-		err = errors.New("form of a page that came by plain http")
-	}
-	if err != nil {
-		g.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
-		g.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.showsPage(r), Err: err})
-		return nil, false
-	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	if err := r.ParseForm(); err != nil {
-		g.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: g.showsPage(r), Err: err})
-		return nil, false
-	}
-	return r.Form, true
-}
-
-// targetOf returns where a login leads that a request begins: its own URL. A
-// form's own URL may answer no GET, so that of the page with the form; "/" where
-// neither is a return target.
-func (g *gate) targetOf(r *http.Request) string {
-	if !navigation.IsRead(r) {
-		return g.landing(navigation.Header(r.Header, "Referer"))
-	}
-	raw := returnto.RequestURL(r)
-	target, err := g.judge(g.site + raw)
-	if err != nil {
-		g.reportDropped(r, raw, err)
-		return "/"
-	}
-	return target
-}

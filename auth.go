@@ -66,41 +66,6 @@ type account struct {
 	client  *client.Client
 }
 
-// endpoint returns the path of one of our endpoints.
-func (g *gate) endpoint(name string) string { return g.prefix + name + g.path }
-
-func (g *gate) callbackURL() string { return g.absolute(g.endpoint("callback")) }
-
-// absolute returns the URL of a path on our host, and an absolute target as it is.
-func (g *gate) absolute(target string) string {
-	if strings.HasPrefix(target, g.site) {
-		return target
-	}
-	return g.site + target
-}
-
-// loginURL is the endpoint that begins a login and returns to target. again
-// marks a visitor's own wish to try once more, which ends the counting of
-// repeated logins.
-func (g *gate) loginURL(target string, again bool) string {
-	u := g.endpoint("login") + "?next=" + url.QueryEscape(target)
-	if again {
-		u += "&again=1"
-	}
-	return u
-}
-
-// Sessions returns the session manager, for the application's own values:
-// behind RequireWeChat and LoadWeChat every scs call works with the request's
-// context, and what is put is saved before the answer's headers leave. So
-// do RenewToken and Destroy take effect: call them before the answer begins. If
-// the store fails then, the answer is a 503 and the old session lives on. What a
-// handler put that panics is not saved; a session that it ended is ended.
-//
-// The gate loads and saves, so leave LoadAndSave of this manager away. A cookie
-// that it sends during a login may arrive after the login's.
-func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.SessionManager() }
-
 // tenants holds a gate for each account that was asked for. They share all
 // but what is the account's own.
 type tenants struct {
@@ -115,6 +80,20 @@ type tenant struct {
 	*gate
 	account string // its text, to see a change by
 }
+
+// authorizePage is the address of WeChat's page around the state.
+type authorizePage struct{ before, after string }
+
+// Sessions returns the session manager, for the application's own values:
+// behind RequireWeChat and LoadWeChat every scs call works with the request's
+// context, and what is put is saved before the answer's headers leave. So
+// do RenewToken and Destroy take effect: call them before the answer begins. If
+// the store fails then, the answer is a 503 and the old session lives on. What a
+// handler put that panics is not saved; a session that it ended is ended.
+//
+// The gate loads and saves, so leave LoadAndSave of this manager away. A cookie
+// that it sends during a login may arrive after the login's.
+func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.SessionManager() }
 
 // methods are the endpoints below the path prefix, and the methods of each. There
 // is one more for each QR code: scan/ and its ticket.
@@ -154,25 +133,127 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	return appID, slices.Contains(ownEndpoints, name)
 }
 
-// authorizePage is the address of WeChat's page around the state.
-type authorizePage struct{ before, after string }
+// endpoint returns the path of one of our endpoints.
+func (g *gate) endpoint(name string) string { return g.prefix + name + g.path }
 
-// loginActionFor returns what a request to log in gets.
-func (g *gate) loginActionFor(r *http.Request) environment.Action {
-	return g.environments.ForLogin(r, g.website.client != nil)
+// absolute returns the URL of a path on our host, and an absolute target as it is.
+func (g *gate) absolute(target string) string {
+	if strings.HasPrefix(target, g.site) {
+		return target
+	}
+	return g.site + target
 }
 
-// accountFor picks the account by the browser. The User-Agent decides what a
-// visitor is shown, never what he may do.
-func (g *gate) accountFor(r *http.Request) account {
-	if g.website.client != nil && g.loginActionFor(r).NeedsWebsite() {
-		return g.website
+func (g *gate) callbackURL() string { return g.absolute(g.endpoint("callback")) }
+
+// redirectURI is where WeChat sends the visitor back to.
+func (g *gate) redirectURI() string {
+	if g.relay == nil {
+		return g.callbackURL()
 	}
-	return g.official
+	return g.relay.URL + "?to=" + url.QueryEscape(g.callbackURL())
+}
+
+// loginURL is the endpoint that begins a login and returns to target. again
+// marks a visitor's own wish to try once more, which ends the counting of
+// repeated logins.
+func (g *gate) loginURL(target string, again bool) string {
+	u := g.endpoint("login") + "?next=" + url.QueryEscape(target)
+	if again {
+		u += "&again=1"
+	}
+	return u
 }
 
 func (g *gate) upgradeURL(target string) string {
 	return g.endpoint("upgrade") + "?next=" + url.QueryEscape(target)
+}
+
+// scanURL is the page with the QR code.
+func (g *gate) scanURL(target string, scope client.Scope) string {
+	u := g.endpoint("scan") + "?next=" + url.QueryEscape(target)
+	if scope == client.ScopeUserInfo && g.scope != client.ScopeUserInfo {
+		u += "&profile=1"
+	}
+	return u
+}
+
+// scanAgainURL is scanURL for the browser that has this cookie.
+func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
+	u := g.scanURL(target, c.Scope)
+	if c.Again {
+		u += "&again=1"
+	}
+	return u
+}
+
+// scanPath is what the phone opens.
+func (g *gate) scanPath(ticket string) string { return g.endpoint("scan/" + ticket) }
+
+// scanTicketIn returns the ticket in the path of a phone's page.
+func (g *gate) scanTicketIn(path string) (ticket string, ok bool) {
+	before, after := g.endpoint("scan/"), ""
+	if g.path != "" {
+		before, after = g.prefix+"scan/", g.path
+	}
+	if len(path) < len(before)+len(after) || path[:len(before)] != before || path[len(path)-len(after):] != after {
+		return "", false
+	}
+	ticket = path[len(before) : len(path)-len(after)]
+	return ticket, g.scans() && scan.ValidTicket(ticket)
+}
+
+// isScanPage reports whether a path is that of a phone's page.
+func (g *gate) isScanPage(path string) bool {
+	_, ok := g.scanTicketIn(path)
+	return ok
+}
+
+// confirms reports whether a login is that of a phone which goes back to confirm
+// a QR code.
+func (g *gate) confirms(r *http.Request, target string) bool {
+	return g.isScanPage(target) && environment.Of(r).InWeChat()
+}
+
+// scans reports whether anybody logs in by scanning.
+func (a *Auth) scans() bool {
+	return a.environments.Uses(environment.LoginScan)
+}
+
+// judge decides whether a login may end at raw: at a return URL, or at the one
+// endpoint of ours where that makes sense, the phone's page of a scan.
+func (g *gate) judge(raw string) (target string, err error) {
+	return returnto.Site{Base: g.base, Prefix: g.prefix, Endpoints: ownEndpoints, Except: g.isScanPage}.Judge(raw)
+}
+
+// landing returns where a login ends that was begun for target. It is judged
+// again: the seal proves that it was ours, not that the release that wrote it
+// had no fault.
+func (g *gate) landing(target string) string {
+	target, err := g.judge(target)
+	if err != nil {
+		return "/"
+	}
+	return target
+}
+
+// openOrigin is where WeChat's authorize page is: the form's redirect has to
+// be allowed to go there.
+func (g *gate) openOrigin() string {
+	u, err := url.Parse(g.official.client.AuthorizeURL(g.redirectURI(), client.ScopeBase, "x"))
+	if err != nil {
+		return client.DefaultOpen
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// formActions are the origins that the button's form leads over: WeChat's, and
+// the relay's on the way back where consent was given before.
+func (g *gate) formActions() []string {
+	if g.relay == nil {
+		return []string{g.openOrigin()}
+	}
+	return []string{g.openOrigin(), g.relay.URL}
 }
 
 func (g *gate) accountOf(appID string) (account, bool) {
@@ -187,12 +268,18 @@ func (g *gate) accountOf(appID string) (account, bool) {
 	return account{}, false
 }
 
-// redirectURI is where WeChat sends the visitor back to.
-func (g *gate) redirectURI() string {
-	if g.relay == nil {
-		return g.callbackURL()
+// accountFor picks the account by the browser. The User-Agent decides what a
+// visitor is shown, never what he may do.
+func (g *gate) accountFor(r *http.Request) account {
+	if g.website.client != nil && g.loginActionFor(r).NeedsWebsite() {
+		return g.website
 	}
-	return g.relay.URL + "?to=" + url.QueryEscape(g.callbackURL())
+	return g.official
+}
+
+// loginActionFor returns what a request to log in gets.
+func (g *gate) loginActionFor(r *http.Request) environment.Action {
+	return g.environments.ForLogin(r, g.website.client != nil)
 }
 
 // IsPageVisit reports whether r is a browser's visit of a page: a person who
@@ -251,98 +338,11 @@ func (a *Auth) isPage(r *http.Request) bool { return navigation.IsRead(r) && a.p
 // response of a page visit, and of a form.
 func (a *Auth) showsPage(r *http.Request) bool { return navigation.IsForm(r) || a.isPage(r) }
 
-// judge decides whether a login may end at raw: at a return URL, or at the one
-// endpoint of ours where that makes sense, the phone's page of a scan.
-func (g *gate) judge(raw string) (target string, err error) {
-	return returnto.Site{Base: g.base, Prefix: g.prefix, Endpoints: ownEndpoints, Except: g.isScanPage}.Judge(raw)
-}
-
-// landing returns where a login ends that was begun for target. It is judged
-// again: the seal proves that it was ours, not that the release that wrote it
-// had no fault.
-func (g *gate) landing(target string) string {
-	target, err := g.judge(target)
-	if err != nil {
-		return "/"
-	}
-	return target
-}
-
 // navigates is the page-visit rule for our own endpoints. They are nothing
 // but pages, so a client too old or too simple to say what it asks for is
 // believed, unless something shows that it is no person's visit.
 func (g *gate) navigates(r *http.Request) bool {
 	return g.isPage(r) || navigation.MayBePage(r)
-}
-
-// formActions are the origins that the button's form leads over: WeChat's, and
-// the relay's on the way back where consent was given before.
-func (g *gate) formActions() []string {
-	if g.relay == nil {
-		return []string{g.openOrigin()}
-	}
-	return []string{g.openOrigin(), g.relay.URL}
-}
-
-// openOrigin is where WeChat's authorize page is: the form's redirect has to
-// be allowed to go there.
-func (g *gate) openOrigin() string {
-	u, err := url.Parse(g.official.client.AuthorizeURL(g.redirectURI(), client.ScopeBase, "x"))
-	if err != nil {
-		return client.DefaultOpen
-	}
-	return u.Scheme + "://" + u.Host
-}
-
-// scans reports whether anybody logs in by scanning.
-func (a *Auth) scans() bool {
-	return a.environments.Uses(environment.LoginScan)
-}
-
-// scanURL is the page with the QR code.
-func (g *gate) scanURL(target string, scope client.Scope) string {
-	u := g.endpoint("scan") + "?next=" + url.QueryEscape(target)
-	if scope == client.ScopeUserInfo && g.scope != client.ScopeUserInfo {
-		u += "&profile=1"
-	}
-	return u
-}
-
-// scanAgainURL is scanURL for the browser that has this cookie.
-func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
-	u := g.scanURL(target, c.Scope)
-	if c.Again {
-		u += "&again=1"
-	}
-	return u
-}
-
-// scanPath is what the phone opens.
-func (g *gate) scanPath(ticket string) string { return g.endpoint("scan/" + ticket) }
-
-// isScanPage reports whether a path is that of a phone's page.
-func (g *gate) isScanPage(path string) bool {
-	_, ok := g.scanTicketIn(path)
-	return ok
-}
-
-// scanTicketIn returns the ticket in the path of a phone's page.
-func (g *gate) scanTicketIn(path string) (ticket string, ok bool) {
-	before, after := g.endpoint("scan/"), ""
-	if g.path != "" {
-		before, after = g.prefix+"scan/", g.path
-	}
-	if len(path) < len(before)+len(after) || path[:len(before)] != before || path[len(path)-len(after):] != after {
-		return "", false
-	}
-	ticket = path[len(before) : len(path)-len(after)]
-	return ticket, g.scans() && scan.ValidTicket(ticket)
-}
-
-// confirms reports whether a login is that of a phone which goes back to confirm
-// a QR code.
-func (g *gate) confirms(r *http.Request, target string) bool {
-	return g.isScanPage(target) && environment.Of(r).InWeChat()
 }
 
 func cookiePrefix(base *url.URL) string { return flow.Prefix(base.Scheme == "https") }

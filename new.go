@@ -61,26 +61,17 @@ func New(opts ...Option) (*Auth, error) {
 	if err := errors.Join(a.setSessions(c), a.home.setFlows(c), a.setOrigin(c)); err != nil {
 		return nil, prefixLines(err)
 	}
-	if c.accountsSet {
-		a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
-		return a, a.openListed()
+	if !c.accountsSet {
+		return a, nil
+	}
+	a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
+	accounts, _, _ := listed(c.accounts)
+	for appID := range accounts {
+		if _, err := a.tenantOf(context.Background(), appID); err != nil {
+			return nil, err
+		}
 	}
 	return a, nil
-}
-
-// setOrigin accepts forms of the host that a request came to, and no others.
-// Behind a proxy that rewrites Host, that host is the base URL's. If accounts
-// have hosts of their own, the proxy must pass Host on: the base URL of the
-// account in the path says nothing about where a form was posted to.
-func (a *Auth) setOrigin(c *config) error {
-	a.origin = http.NewCrossOriginProtection()
-	if c.accountsSet && !onOneHost(c.accounts) {
-		return nil
-	}
-	if err := a.origin.AddTrustedOrigin(a.home.site); err != nil {
-		return fmt.Errorf("WithBaseURL: %w", err)
-	}
-	return nil
 }
 
 // prefixLines names the package on each line, because start-up errors of many
@@ -88,58 +79,6 @@ func (a *Auth) setOrigin(c *config) error {
 func prefixLines(err error) error {
 	lines := strings.Split(err.Error(), "\n")
 	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
-}
-
-// setSessions makes the sessions that the options describe.
-func (a *Auth) setSessions(c *config) error {
-	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.stopLoadAndSave}
-	if c.mgrSet {
-		if c.manager.IdleTimeout > 0 {
-			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session and its cookie on every request: of two at once the later one undoes what the other put, and a response that arrives after that of a login replaces the new cookie by the old one; prefer WithIdleTimeout")
-		}
-		if domain := strings.TrimPrefix(c.manager.Cookie.Domain, "."); domain != "" {
-			c.logger.Warn("wechatauth: WithSessionManager: Cookie.Domain sends the session token to every host below " + domain + "; leave it empty unless all of them are trusted")
-		}
-		made.Manager = c.manager
-		a.sessions = session.New(made)
-		return nil
-	}
-	inner, err := c.sessionStore()
-	if err != nil {
-		return err
-	}
-	if made.Store, err = c.encrypted(inner); err != nil {
-		return err
-	}
-	if c.idle != nil {
-		made.Idle = *c.idle
-	}
-	made.Lifetime = DefaultLifetime
-	if c.lifetime != nil {
-		made.Lifetime = *c.lifetime
-	}
-	made.CookieName = cookiePrefix(a.home.base) + "session" + a.home.cookieTag(c.appID)
-	if c.cookieName != nil {
-		made.CookieName = *c.cookieName
-	}
-	made.Secure = a.home.base.Scheme == "https"
-	a.sessions = session.New(made)
-	return nil
-}
-
-// observed wraps the store so that the observer learns of its calls.
-func (c *config) observed(inner scs.Store) scs.Store {
-	o, ok := c.observer.(CallObserver)
-	if !ok {
-		return inner
-	}
-	return store.Observe(inner, func(ctx context.Context, call store.Call) {
-		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
-		if call.Err != nil {
-			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
-		}
-		o.ObserveCall(ctx, told)
-	})
 }
 
 // validate collects everything that is wrong, one line each, each saying what
@@ -181,6 +120,43 @@ func (c *config) validate() error {
 	return errors.Join(errs...)
 }
 
+// setSessions makes the sessions that the options describe.
+func (a *Auth) setSessions(c *config) error {
+	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.stopLoadAndSave}
+	if c.mgrSet {
+		if c.manager.IdleTimeout > 0 {
+			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session and its cookie on every request: of two at once the later one undoes what the other put, and a response that arrives after that of a login replaces the new cookie by the old one; prefer WithIdleTimeout")
+		}
+		if domain := strings.TrimPrefix(c.manager.Cookie.Domain, "."); domain != "" {
+			c.logger.Warn("wechatauth: WithSessionManager: Cookie.Domain sends the session token to every host below " + domain + "; leave it empty unless all of them are trusted")
+		}
+		made.Manager = c.manager
+		a.sessions = session.New(made)
+		return nil
+	}
+	inner, err := c.sessionStore()
+	if err != nil {
+		return err
+	}
+	if made.Store, err = c.encrypted(inner); err != nil {
+		return err
+	}
+	if c.idle != nil {
+		made.Idle = *c.idle
+	}
+	made.Lifetime = DefaultLifetime
+	if c.lifetime != nil {
+		made.Lifetime = *c.lifetime
+	}
+	made.CookieName = cookiePrefix(a.home.base) + "session" + a.home.cookieTag(c.appID)
+	if c.cookieName != nil {
+		made.CookieName = *c.cookieName
+	}
+	made.Secure = a.home.base.Scheme == "https"
+	a.sessions = session.New(made)
+	return nil
+}
+
 // sessionStore opens the store that the options name; in memory without one.
 func (c *config) sessionStore() (scs.Store, error) {
 	switch {
@@ -196,4 +172,34 @@ func (c *config) sessionStore() (scs.Store, error) {
 		return store.New(pool, store.WithClock(c.now)), nil
 	}
 	return store.NewMemory(store.WithClock(c.now)), nil
+}
+
+// observed wraps the store so that the observer learns of its calls.
+func (c *config) observed(inner scs.Store) scs.Store {
+	o, ok := c.observer.(CallObserver)
+	if !ok {
+		return inner
+	}
+	return store.Observe(inner, func(ctx context.Context, call store.Call) {
+		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
+		if call.Err != nil {
+			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
+		}
+		o.ObserveCall(ctx, told)
+	})
+}
+
+// setOrigin accepts forms of the host that a request came to, and no others.
+// Behind a proxy that rewrites Host, that host is the base URL's. If accounts
+// have hosts of their own, the proxy must pass Host on: the base URL of the
+// account in the path says nothing about where a form was posted to.
+func (a *Auth) setOrigin(c *config) error {
+	a.origin = http.NewCrossOriginProtection()
+	if c.accountsSet && !onOneHost(c.accounts) {
+		return nil
+	}
+	if err := a.origin.AddTrustedOrigin(a.home.site); err != nil {
+		return fmt.Errorf("WithBaseURL: %w", err)
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/check"
+	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/siteurl"
@@ -196,4 +197,54 @@ func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
 		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
 	}
 	return sealed, nil
+}
+
+// text is what tells two accounts apart: all but Pages.
+func (a Account) text() string {
+	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
+}
+
+// accountLister is a resolver that knows its accounts at start-up.
+type accountLister interface {
+	Accounts() ([]Account, error)
+}
+
+// listed returns the accounts of an accountLister by AppID, with what is wrong
+// with them, and whether the resolver is one.
+func listed(resolver AccountResolver) (accounts map[string]Account, errs []error, ok bool) {
+	lister, ok := resolver.(accountLister)
+	if !ok {
+		return nil, nil, false
+	}
+	list, err := lister.Accounts()
+	if err != nil {
+		errs = append(errs, err)
+	}
+	accounts = map[string]Account{}
+	taken := map[string]bool{} // AppIDs of whatever kind
+	for _, account := range list {
+		if held, ok := accounts[account.AppID]; ok {
+			if held.text() != account.text() {
+				errs = append(errs, fmt.Errorf("%s is given twice, in two ways", redact.Clean(account.AppID)))
+			}
+			continue
+		}
+		accounts[account.AppID] = account
+		for _, appID := range []string{account.AppID, account.WebsiteAppID, account.MiniProgramAppID} {
+			if appID != "" && taken[appID] {
+				errs = append(errs, fmt.Errorf("%s belongs to two accounts, and its users would pass the gates of both", redact.Clean(appID)))
+			}
+			taken[appID] = true
+		}
+	}
+	return accounts, errs, true
+}
+
+// onOneHost reports whether no account has a base URL of its own.
+func onOneHost(resolver AccountResolver) bool {
+	accounts, _, ok := listed(resolver)
+	for _, account := range accounts {
+		ok = ok && account.BaseURL == ""
+	}
+	return ok
 }
