@@ -56,9 +56,8 @@ func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 // browser knows the scheme, so none shows a dialog.
 const challenge = "WeChat"
 
-// page writes a page in the visitor's language.
+// page writes a page.
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
-	p.Lang = page.Language(r)
 	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
 		g.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
-	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -198,7 +197,7 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 // are sent. The code is not spent.
 func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	respond.NoStore(w.Header())
-	_ = writePage(w, r, nil, Page{Kind: pageReopen, Lang: page.Language(r), Status: http.StatusOK}) // ours does not fail
+	_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}) // ours does not fail
 }
 
 // leaveAsSnapshot ends a flow that brought a virtual identity: back to the

@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"cmp"
 	"html/template"
 	"io"
 	"net/http"
@@ -128,6 +129,7 @@ type Pages func(w io.Writer, p Page) error
 func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) error {
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
+	p.Lang = cmp.Or(p.Lang, page.Language(r))
 	var own page.Renderer
 	if pages != nil {
 		own = func(w io.Writer) error { return pages(w, p) }
