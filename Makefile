@@ -18,7 +18,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-MODULES := . store/rueidisstore observe/wechatprom observe/wechatotel examples e2e
+MODULES := . store/goredisstore store/rueidisstore observe/wechatprom observe/wechatotel examples e2e
 CHECKED := $(MODULES) bench
 
 .PHONY: test

@@ -31,22 +31,22 @@ func TestInACluster(t *testing.T) {
 	})
 	t.Run("no login of a thousand is lost while slots move and a primary is killed", func(t *testing.T) {
 		plain, cached := open(t, option, rueidisstore.WithTimeout(time.Second)), open(t, option, rueidisstore.WithTimeout(time.Second), nearCache())
-		logins := newLogins(1000)
+		logins := storetest.NewLogins(1000)
 		const workers = 8
-		tr := startTraffic(t, logins, workers, 0, plain, cached)
-		tr.do(200)
+		tr := storetest.StartTraffic(t, logins, workers, 0, plain, cached)
+		tr.Do(200)
 		early := open(t, patient(option))
 		assertAlive(t, early, logins[:200])
-		tr.release(100)
-		cluster.MoveSlots(slotsOf(cluster, logins), func() { tr.do(300) })
+		tr.Release(100)
+		cluster.MoveSlots(slotsOf(cluster, logins), func() { tr.Do(300) })
 		assertAlive(t, early, logins[:200])
-		tr.release(100)
+		tr.Release(100)
 		cluster.KillPrimary(2)
-		tr.release(200)
+		tr.Release(200)
 		cluster.AwaitFailover(2)
-		tr.do(100)
-		tr.verify(open(t, patient(option)))
-		assert.Equal(t, len(logins), tr.done)
+		tr.Do(100)
+		tr.Verify(open(t, patient(option)))
+		assert.Equal(t, len(logins), tr.Done)
 		assert.Positive(t, counted(t, cluster, "errorstats", "errorstat_ASK"), "no call met a slot on its way")
 		assert.Positive(t, counted(t, cluster, "errorstats", "errorstat_MOVED"), "no call met a slot that had moved")
 	})
@@ -65,12 +65,12 @@ func TestInACluster(t *testing.T) {
 }
 
 // assertAlive finds the logins' sessions.
-func assertAlive(t *testing.T, s *rueidisstore.Store, logins []*login) {
+func assertAlive(t *testing.T, s *rueidisstore.Store, logins []*storetest.Login) {
 	t.Helper()
 	for _, l := range logins {
-		_, found, err := s.FindCtx(t.Context(), l.token)
+		_, found, err := s.FindCtx(t.Context(), l.Token)
 		require.NoError(t, err)
-		assert.Equal(t, !l.loggedOut, found)
+		assert.Equal(t, !l.LoggedOut, found)
 	}
 }
 
@@ -84,11 +84,11 @@ var singleKeyCommands = []string{
 
 // slotsOf are slots of the first primary in which the sessions of some logins
 // are, early and late ones.
-func slotsOf(c *redistest.Cluster, logins []*login) []int {
+func slotsOf(c *redistest.Cluster, logins []*storetest.Login) []int {
 	found := map[int]bool{}
 	var slots []int
 	for i := 0; i < len(logins) && len(slots) < 60; i += 7 {
-		slot := c.Slot("scs:session:" + logins[i].token)
+		slot := c.Slot("scs:session:" + logins[i].Token)
 		if slot < 16384/3 && !found[slot] {
 			found[slot] = true
 			slots = append(slots, slot)

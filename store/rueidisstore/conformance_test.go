@@ -55,3 +55,5 @@ func TestStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
 	t.Run("without near cache", func(t *testing.T) { storetest.Run(t, opener(one(server))) })
 	t.Run("with near cache", func(t *testing.T) { storetest.Run(t, opener(one(server), nearCache())) })
 }
+
+func inAnHour() time.Time { return time.Now().Add(time.Hour) }

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -244,9 +245,9 @@ func TestFailoverInAClusterWhileSlotsMove(t *testing.T) {
 	}
 	r := newRush(t, rueidis.ClientOption{InitAddress: cluster.Addrs()[:3]})
 	r.do(200)
-	var early []*login
+	var early []*storetest.Login
 	for _, browser := range r.in {
-		early = append(early, &login{token: hashed(r.session(browser))})
+		early = append(early, &storetest.Login{Token: hashed(r.session(browser))})
 	}
 	slots := slotsOf(cluster, early)
 	require.NotEmpty(t, slots)

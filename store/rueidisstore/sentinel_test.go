@@ -36,12 +36,12 @@ func TestBehindSentinels(t *testing.T) {
 	t.Run("no login is lost when the primary is killed under 50 logins a second", func(t *testing.T) {
 		const workers, every = 5, 100 * time.Millisecond
 		plain, cached := open(t, option, rueidisstore.WithTimeout(time.Second)), open(t, option, rueidisstore.WithTimeout(time.Second), nearCache())
-		tr := startTraffic(t, newLogins(10_000), workers, every, plain, cached)
-		tr.release(10_000)
-		tr.await(50)
+		tr := storetest.StartTraffic(t, storetest.NewLogins(10_000), workers, every, plain, cached)
+		tr.Release(10_000)
+		tr.Await(50)
 		group.KillPrimary()
 		group.AwaitFailover()
-		tr.await(100)
-		tr.verify(open(t, patient(option)))
+		tr.Await(100)
+		tr.Verify(open(t, patient(option)))
 	})
 }

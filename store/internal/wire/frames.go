@@ -62,7 +62,8 @@ func (f *frames) begin(line []byte) int {
 			f.lost = true
 			return 0
 		}
-	case '|':
+	case '+', '-', ':', '_', ',', '#', '(':
+	default: // attributes too
 		f.lost = true
 		return 0
 	}

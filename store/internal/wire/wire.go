@@ -10,6 +10,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -33,7 +34,16 @@ func (d *Conns) Add(inner net.Conn) net.Conn {
 		d.conns = map[*conn]struct{}{}
 	}
 	d.conns[c] = struct{}{}
+	if raw, ok := inner.(syscall.Conn); ok {
+		return rawConn{c, raw}
+	}
 	return c
+}
+
+// rawConn lets a client library look whether a connection has ended.
+type rawConn struct {
+	*conn
+	syscall.Conn
 }
 
 // CloseOlder closes every connection that was opened before t.
@@ -49,9 +59,10 @@ func (d *Conns) CloseOwing(t time.Time) {
 	})
 }
 
-// CloseSilent closes every connection from which nothing has come since t.
+// CloseSilent closes every connection from which nothing has come since t,
+// unless it was asked for something only later.
 func (d *Conns) CloseSilent(t time.Time) {
-	d.close(func(c *conn) bool { return c.heard.Load() <= t.UnixNano() })
+	d.close(func(c *conn) bool { return c.heard.Load() <= t.UnixNano() && c.asked.Load() <= t.UnixNano() })
 }
 
 func (d *Conns) close(unfit func(*conn) bool) {

@@ -1,4 +1,4 @@
-package rueidisstore_test
+package storetest
 
 import (
 	"context"
@@ -10,32 +10,31 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/wechatauth/wechatauth/store"
-	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// login is what one login leaves in Redis.
-type login struct {
-	state, attempt, user, token string
+// Login is what one login leaves in Redis.
+type Login struct {
+	state, attempt, user, Token string
 	record                      []byte
-	loggedOut                   bool
+	LoggedOut                   bool
 }
 
 // newLogin makes the login of this number. Four belong to one user, the fourth
 // of whom logs out again.
-func newLogin(n int) *login {
-	return &login{
+func newLogin(n int) *Login {
+	return &Login{
 		state:   fmt.Sprintf("state %d", n),
-		attempt: storetest.Token(),
+		attempt: Token(),
 		user:    fmt.Sprintf("user %d", n/4),
-		token:   storetest.Token(),
+		Token:   Token(),
 		record:  fmt.Appendf(nil, "record %d", n),
 
-		loggedOut: n%4 == 3,
+		LoggedOut: n%4 == 3,
 	}
 }
 
 // steps are the calls that a login makes, and a visit after it.
-func (l *login) steps(s store.Sessions, expect func(ok bool, what string)) []func() error {
+func (l *Login) steps(s store.Sessions, expect func(ok bool, what string)) []func() error {
 	ctx := context.Background()
 	steps := []func() error{
 		func() error {
@@ -43,50 +42,50 @@ func (l *login) steps(s store.Sessions, expect func(ok bool, what string)) []fun
 			expect(won || err != nil, "the claim is won")
 			return err
 		},
-		func() error { return s.AddSession(ctx, l.user, l.token, inAnHour()) },
-		func() error { return s.CommitCtx(ctx, l.token, l.record, inAnHour()) },
+		func() error { return s.AddSession(ctx, l.user, l.Token, soon()) },
+		func() error { return s.CommitCtx(ctx, l.Token, l.record, soon()) },
 		func() error {
-			b, _, found, err := s.FindTTLCtx(ctx, l.token)
+			b, _, found, err := s.FindTTLCtx(ctx, l.Token)
 			expect(found && string(b) == string(l.record) || err != nil, "the session is read back")
 			return err
 		},
 		func() error {
-			found, err := s.TouchCtx(ctx, l.token, inAnHour())
+			found, err := s.TouchCtx(ctx, l.Token, soon())
 			expect(found || err != nil, "the session is touched")
 			return err
 		},
 		func() error { return s.PutMark(ctx, l.state, []byte("outcome"), time.Hour) },
 	}
-	if l.loggedOut {
+	if l.LoggedOut {
 		steps = append(steps,
-			func() error { return s.DeleteCtx(ctx, l.token) },
-			func() error { return s.RemoveSession(ctx, l.user, l.token) })
+			func() error { return s.DeleteCtx(ctx, l.Token) },
+			func() error { return s.RemoveSession(ctx, l.user, l.Token) })
 	}
 	return steps
 }
 
-// traffic is a stream of logins through several stores. Each call that fails is
+// Traffic is a stream of logins through several stores. Each call that fails is
 // repeated until it succeeds, as the login wall does.
-type traffic struct {
+type Traffic struct {
 	t      *testing.T
-	logins []*login
+	logins []*Login
 	wg     sync.WaitGroup
 
 	mu       sync.Mutex
 	changed  *sync.Cond
 	released int       // logins that may begin
 	begun    int       // logins that have
-	done     int       // logins that are complete
+	Done     int       // logins that are complete
 	failures int       // calls that failed
 	last     time.Time // of a login's completion
 	longest  time.Duration
 	stopped  bool
 }
 
-// startTraffic sets workers to do logins that are released, each of them one
+// StartTraffic sets workers to do logins that are released, each of them one
 // after the other and, if every is not 0, not faster than that.
-func startTraffic(t *testing.T, logins []*login, workers int, every time.Duration, stores ...store.Sessions) *traffic {
-	tr := &traffic{t: t, logins: logins, last: time.Now()}
+func StartTraffic(t *testing.T, logins []*Login, workers int, every time.Duration, stores ...store.Sessions) *Traffic {
+	tr := &Traffic{t: t, logins: logins, last: time.Now()}
 	tr.changed = sync.NewCond(&tr.mu)
 	for i := range workers {
 		tr.wg.Go(func() { tr.work(stores[i%len(stores)], every) })
@@ -95,7 +94,7 @@ func startTraffic(t *testing.T, logins []*login, workers int, every time.Duratio
 	return tr
 }
 
-func (tr *traffic) work(s store.Sessions, every time.Duration) {
+func (tr *Traffic) work(s store.Sessions, every time.Duration) {
 	again := time.NewTicker(20 * time.Millisecond)
 	defer again.Stop()
 	pause := make(<-chan time.Time)
@@ -123,7 +122,7 @@ func (tr *traffic) work(s store.Sessions, every time.Duration) {
 }
 
 // begin waits for a login that is released.
-func (tr *traffic) begin() (*login, bool) {
+func (tr *Traffic) begin() (*Login, bool) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	for tr.begun == tr.released && !tr.stopped {
@@ -136,49 +135,49 @@ func (tr *traffic) begin() (*login, bool) {
 	return tr.logins[tr.begun-1], true
 }
 
-func (tr *traffic) complete() {
+func (tr *Traffic) complete() {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	now := time.Now()
 	tr.longest, tr.last = max(tr.longest, now.Sub(tr.last)), now
-	tr.done++
+	tr.Done++
 	tr.changed.Broadcast()
 }
 
 // failed counts a call that failed. No fault of these tests is one of those that
-// do not pass.
-func (tr *traffic) failed(err error) {
+// Do not pass.
+func (tr *Traffic) failed(err error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.failures++
 	assert.Contains(tr.t, []store.Class{store.ClassRetryNow, store.ClassRetryFresh}, store.ClassOf(err), "%v", err)
 }
 
-// release lets n more logins begin.
-func (tr *traffic) release(n int) {
+// Release lets n more logins begin.
+func (tr *Traffic) Release(n int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
 	tr.released = min(tr.released+n, len(tr.logins))
 	tr.changed.Broadcast()
 }
 
-// await returns when n more of the logins that were released are complete.
-func (tr *traffic) await(n int) {
+// Await returns when n more of the logins that were released are complete.
+func (tr *Traffic) Await(n int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
-	for n = min(tr.done+n, tr.released); tr.done < n; {
+	for n = min(tr.Done+n, tr.released); tr.Done < n; {
 		tr.changed.Wait()
 	}
 }
 
-// do releases n more logins and returns when they are complete.
-func (tr *traffic) do(n int) {
-	tr.release(n)
-	tr.await(len(tr.logins))
+// Do releases n more logins and returns when they are complete.
+func (tr *Traffic) Do(n int) {
+	tr.Release(n)
+	tr.Await(len(tr.logins))
 }
 
 // stop ends the traffic after the logins that have begun.
-func (tr *traffic) stop() {
+func (tr *Traffic) stop() {
 	tr.mu.Lock()
 	tr.stopped = true
 	tr.changed.Broadcast()
@@ -186,22 +185,22 @@ func (tr *traffic) stop() {
 	tr.wg.Wait()
 }
 
-// verify ends the traffic and looks for all that the logins have left.
-func (tr *traffic) verify(s store.Sessions) {
+// Verify ends the traffic and looks for all that the logins have left.
+func (tr *Traffic) Verify(s store.Sessions) {
 	t, ctx := tr.t, context.Background()
 	tr.stop()
 	t.Logf("%d logins, %d calls repeated, longest time without a login complete: %v",
-		tr.done, tr.failures, tr.longest.Round(time.Millisecond))
+		tr.Done, tr.failures, tr.longest.Round(time.Millisecond))
 
 	users, lost := map[string][]string{}, 0
-	for _, l := range tr.logins[:tr.done] {
+	for _, l := range tr.logins[:tr.Done] {
 		users[l.user] = append(users[l.user], "")[:len(users[l.user])]
-		b, found, err := s.FindCtx(ctx, l.token)
+		b, found, err := s.FindCtx(ctx, l.Token)
 		assert.NoError(t, err)
-		if l.loggedOut {
+		if l.LoggedOut {
 			assert.False(t, found, "logged out and alive")
 		} else {
-			users[l.user] = append(users[l.user], l.token)
+			users[l.user] = append(users[l.user], l.Token)
 			if !found || string(b) != string(l.record) {
 				lost++
 			}
@@ -221,12 +220,11 @@ func (tr *traffic) verify(s store.Sessions) {
 	}
 }
 
-func newLogins(n int) []*login {
-	logins := make([]*login, n)
+// NewLogins makes n logins.
+func NewLogins(n int) []*Login {
+	logins := make([]*Login, n)
 	for i := range logins {
 		logins[i] = newLogin(i)
 	}
 	return logins
 }
-
-func inAnHour() time.Time { return time.Now().Add(time.Hour) }

@@ -1,0 +1,228 @@
+package goredisstore
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+	"github.com/wechatauth/wechatauth/store/internal/wire"
+)
+
+// transport is the way to Redis through go-redis.
+type transport struct {
+	node
+	client redis.UniversalClient
+	conns  *wire.Conns
+}
+
+var (
+	_ resp.Ordered        = (*transport)(nil)
+	_ resp.Idler          = (*transport)(nil)
+	_ resp.Refresher      = (*transport)(nil)
+	_ resp.SilenceDropper = (*transport)(nil)
+	_ resp.Clustered      = (*transport)(nil)
+	_ resp.Connecting     = (*transport)(nil)
+)
+
+func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transport, error) {
+	o, err := clientOptions(given, timeout)
+	if err != nil {
+		return nil, err
+	}
+	conns, open := &wire.Conns{}, dialerOf(o)
+	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := open(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return conns.Add(conn), nil
+	}
+	client := newClient(&o)
+	return &transport{node: node{client}, client: client, conns: conns}, nil
+}
+
+func newClient(o *redis.UniversalOptions) redis.UniversalClient {
+	switch {
+	case o.MasterName != "":
+		return redis.NewFailoverClient(o.Failover())
+	case len(o.Addrs) > 1 || o.IsClusterMode:
+		cluster := o.Cluster()
+		cluster.DisableRoutingPolicies = true // would ask for COMMAND; every command here has one key
+		return redis.NewClusterClient(cluster)
+	}
+	return redis.NewClient(o.Simple())
+}
+
+// dialerOf returns the caller's dialer, or one that dials as the options say.
+func dialerOf(o redis.UniversalOptions) func(ctx context.Context, network, addr string) (net.Conn, error) {
+	if o.Dialer != nil {
+		return o.Dialer
+	}
+	dialer := &net.Dialer{Timeout: o.DialTimeout}
+	if o.TLSConfig != nil {
+		return (&tls.Dialer{NetDialer: dialer, Config: o.TLSConfig}).DialContext
+	}
+	return dialer.DialContext
+}
+
+// node is the way to the servers of one client: to one node of a Cluster, or to
+// all.
+type node struct{ redis.Cmdable }
+
+// processor executes any command; every client and pipeline is one.
+type processor interface {
+	Process(ctx context.Context, cmd redis.Cmder) error
+}
+
+// RoundTrip implements [resp.Transport].
+func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+	x.Sent = time.Now() // or after a wait for a connection, of which go-redis does not tell
+	if len(x.Commands) == 1 {
+		cmd := build(ctx, x.Commands[0])
+		_ = n.Cmdable.(processor).Process(ctx, cmd)
+		return setReply(&x.Replies[0], cmd)
+	}
+	pipeline, cmds := n.Pipeline(), make([]*redis.Cmd, len(x.Commands))
+	for i, c := range x.Commands {
+		cmds[i] = build(ctx, c)
+		_ = pipeline.Process(ctx, cmds[i])
+	}
+	_, _ = pipeline.Exec(ctx)
+	for i, cmd := range cmds {
+		if err := setReply(&x.Replies[i], cmd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func build(ctx context.Context, c resp.Command) *redis.Cmd {
+	args := make([]any, 1, 2+len(c.Args))
+	args[0] = c.Name
+	if c.Key != "" {
+		args = append(args, c.Key)
+	}
+	return redis.NewCmd(ctx, append(args, c.Args...)...)
+}
+
+// setReply sets the reply of one command. The error is one of the connection.
+func setReply(reply *resp.Reply, cmd *redis.Cmd) error {
+	value, err := cmd.Result()
+	switch {
+	case err == nil, err == redis.Nil: // one that is wrapped was a Sentinel's
+		*reply = replyOf(value)
+		return nil
+	case isRefusal(err):
+		*reply = replyOf(err)
+		return nil
+	}
+	return known(err)
+}
+
+func isRefusal(err error) bool {
+	_, refused := err.(redis.Error)
+	return refused
+}
+
+func replyOf(value any) resp.Reply {
+	switch v := value.(type) {
+	case nil:
+		return resp.Reply{Kind: resp.Nil}
+	case string:
+		return resp.Reply{Kind: resp.Bulk, Bytes: []byte(v)}
+	case int64:
+		return resp.Reply{Kind: resp.Integer, Int: v}
+	case float64:
+		return resp.Reply{Kind: resp.Bulk, Bytes: strconv.AppendFloat(nil, v, 'f', -1, 64)}
+	case []any:
+		all := make([]resp.Reply, len(v))
+		for i, one := range v {
+			all[i] = replyOf(one)
+		}
+		return resp.Reply{Kind: resp.Array, Array: all}
+	case map[any]any:
+		r := resp.Reply{Kind: resp.Array}
+		for key, value := range v {
+			r.Array = append(r.Array, replyOf(key), replyOf(value))
+		}
+		return r
+	case error:
+		return resp.Reply{Kind: resp.Refused, Text: v.Error()}
+	}
+	return resp.Reply{}
+}
+
+// errNoRedis replaces errors of go-redis that quote what was received.
+var errNoRedis = errors.New("the server does not speak the protocol of Redis")
+
+// errClosed: the store was closed.
+var errClosed = errors.New("the session store is closed")
+
+// errNoMaster replaces what go-redis returns if no Sentinel knows the name.
+var errNoMaster = errors.New("no Sentinel knows a primary of this MasterName")
+
+// known returns what the store knows an error of go-redis as.
+func known(err error) error {
+	var refused redis.Error
+	switch {
+	case errors.Is(err, redis.Nil):
+		return &store.Error{Class: store.ClassConfiguration, Err: errNoMaster}
+	case errors.As(err, &refused):
+		return resp.Refusal(refused.Error())
+	case errors.Is(err, redis.ErrClosed):
+		return &store.Error{Class: store.ClassConfiguration, Err: errClosed}
+	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
+		return &store.Error{Class: store.ClassRetryNow, Err: err}
+	case err.Error() == "redis: cluster has no nodes":
+		return &store.Error{Class: store.ClassRetryFresh, Err: err}
+	case store.ClassOf(err) == store.ClassFailClosed:
+		return &store.Error{Class: store.ClassConfiguration, Err: errNoRedis}
+	}
+	return err
+}
+
+// Ordered implements [resp.Ordered].
+func (t *transport) Ordered() bool {
+	_, cluster := t.client.(*redis.ClusterClient)
+	return !cluster
+}
+
+// IdleCount implements [resp.Idler].
+func (t *transport) IdleCount() int { return int(t.client.PoolStats().IdleConns) }
+
+// Refresh implements [resp.Refresher].
+func (t *transport) Refresh(before time.Time) { t.conns.CloseOlder(before) }
+
+// DropSilent implements [resp.SilenceDropper].
+func (t *transport) DropSilent(since time.Time) { t.conns.CloseSilent(since) }
+
+// Nodes implements [resp.Clustered].
+func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
+	cluster, ok := t.client.(*redis.ClusterClient)
+	if !ok {
+		return nil, nil
+	}
+	var mu sync.Mutex
+	err = cluster.ForEachMaster(ctx, func(_ context.Context, client *redis.Client) error {
+		mu.Lock()
+		defer mu.Unlock()
+		nodes = append(nodes, node{client})
+		return nil
+	})
+	if err != nil {
+		return nil, known(err)
+	}
+	return nodes, nil
+}
+
+// Connecting implements [resp.Connecting]. The right to HELLO is not asked for
+// until a connection has its user.
+func (t *transport) Connecting() []string { return []string{"HELLO"} }
