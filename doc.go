@@ -53,9 +53,9 @@
 // # Other packages
 //
 // Package client speaks WeChat's HTTP API; store keeps sessions in Redis (and
-// store/rueidisstore in Sentinel or Cluster); accounts and environment tell
-// accounts and browsers apart; identityheader passes identities to a reverse
-// proxy, and relay callbacks to other domains; wechattest (as a program:
-// cmd/wechatsim) simulates WeChat; observe/wechatprom and observe/wechatotel are
-// observers; cmd/wechatcheck is [Auth.Check] from a terminal.
+// store/goredisstore and store/rueidisstore in Sentinel or Cluster); accounts
+// and environment tell accounts and browsers apart; identityheader passes
+// identities to a reverse proxy, and relay callbacks to other domains;
+// wechattest (with cmd/wechatsim) simulates WeChat; observe/wechatprom and
+// observe/wechatotel are observers; cmd/wechatcheck calls [Auth.Check].
 package wechatauth

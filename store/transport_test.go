@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -108,4 +109,26 @@ func (t counted) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 func TestANearCacheNeedsATransportThatTellsOfChanges(t *testing.T) {
 	_, err := store.Over(bare{}, &nearcache.Limits{MaxBytes: 1, MaxAge: time.Minute})
 	require.ErrorContains(t, err, "WithNearCache: this client library does not tell of changes")
+}
+
+// empty is a transport to a Redis without any key.
+type empty struct{}
+
+func (empty) RoundTrip(_ context.Context, x *resp.Exchange) error {
+	for i := range x.Replies {
+		x.Replies[i] = resp.Reply{Kind: resp.Nil}
+	}
+	return nil
+}
+
+// Each of the modules below this package has a transport over its client
+// library.
+func ExampleOver() {
+	sessions, err := store.Over(empty{}, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, found, err := sessions.Find(storetest.Token())
+	fmt.Println(found, err)
+	// Output: false <nil>
 }

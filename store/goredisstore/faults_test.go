@@ -278,23 +278,11 @@ func TestAShorterDeadlineOfTheRequestEndsAReadAndNotAWrite(t *testing.T) {
 }
 
 // balancer is one address that leads to whichever server it is set to. It can
-// swallow one answer, and ends the connection then, or hold one back.
+// swallow one reply, and ends the connection then.
 type balancer struct {
 	net.Listener
 	target  atomic.Value // string
 	swallow atomic.Bool
-	holding atomic.Pointer[hold]
-}
-
-// hold stops the first answer that comes.
-type hold struct{ held, released chan struct{} }
-
-// hold holds back the next answer and all that follows it: the channel is closed
-// when there is one, and it goes on its way by release.
-func (b *balancer) hold() (held <-chan struct{}, release func()) {
-	h := &hold{make(chan struct{}), make(chan struct{})}
-	b.holding.Store(h)
-	return h.held, func() { close(h.released) }
 }
 
 func newBalancer(t *testing.T, target string) *balancer {
@@ -330,17 +318,13 @@ func (b *balancer) serve(client net.Conn) {
 		io.Copy(server, client)
 		server.Close()
 	}()
-	answer := make([]byte, 64<<10)
+	reply := make([]byte, 64<<10)
 	for {
-		n, err := server.Read(answer)
+		n, err := server.Read(reply)
 		if err != nil || b.swallow.CompareAndSwap(true, false) {
 			return
 		}
-		if h := b.holding.Swap(nil); h != nil {
-			close(h.held)
-			<-h.released
-		}
-		if _, err := client.Write(answer[:n]); err != nil {
+		if _, err := client.Write(reply[:n]); err != nil {
 			return
 		}
 	}

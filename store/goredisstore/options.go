@@ -72,11 +72,11 @@ func resolve(opts []Option) options {
 func clientOptions(given redis.UniversalOptions, timeout time.Duration) (redis.UniversalOptions, error) {
 	switch {
 	case len(given.Addrs) == 0:
-		return given, errors.New("Addrs: name at least one Redis, Sentinel or Cluster node (host:port)")
+		return given, errors.New("no Addrs: name at least one Redis, Sentinel or Cluster node (host:port)")
 	case given.ReadOnly || given.RouteByLatency || given.RouteRandomly:
-		return given, errors.New("ReadOnly, RouteByLatency, RouteRandomly: sessions are read from the primary only, because a replica may not have a login or logout yet")
+		return given, errors.New("unsupported ReadOnly, RouteByLatency or RouteRandomly: sessions are read from the primary only, because a replica may not have a login or logout yet")
 	case given.MasterName != "" && given.IsClusterMode:
-		return given, errors.New("MasterName and IsClusterMode are mutually exclusive")
+		return given, errors.New("the fields MasterName and IsClusterMode are mutually exclusive")
 	}
 	o := given
 	o.Addrs = slices.Clone(given.Addrs)
