@@ -19,11 +19,11 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
-// Option configures an Auth. Options are checked together in New, so their
-// order does not matter; of the same option given twice, the last one counts.
+// An Option configures an [Auth]. New checks all options together, so their
+// order does not matter. If an option is given twice, the last one counts.
 type Option func(*config)
 
-// config is what the options say, before New has checked it.
+// config holds the options before New has checked them.
 type config struct {
 	settings
 	appID, secret               string
@@ -67,7 +67,7 @@ type config struct {
 	sealer func(cookie.Sealer) cookie.Sealer
 }
 
-// settings are what the options say of all accounts.
+// settings are the options that all accounts share.
 type settings struct {
 	prefix        string // "/wechat/"
 	scope         client.Scope
@@ -88,11 +88,10 @@ type settings struct {
 	now          func() time.Time
 }
 
-// hook is a function of the application's that may refuse an identity.
+// A hook is a function of the application that may reject an identity.
 type hook func(context.Context, Identity) error
 
-// quiet makes the errors of an application's hook fit for a log: they may
-// repeat whom they concern.
+// quiet removes the openid and the unionid from the errors of a hook.
 func (h hook) quiet() hook {
 	if h == nil {
 		return nil
@@ -104,149 +103,146 @@ func (h hook) quiet() hook {
 
 // Defaults of the options.
 const (
-	// DefaultPathPrefix is where the endpoints are, unless WithPathPrefix says
-	// otherwise.
+	// DefaultPathPrefix is the default of [WithPathPrefix].
 	DefaultPathPrefix = "/wechat/"
-	// DefaultLifetime is how long a session lasts after a login, unless
-	// WithLifetime says otherwise.
+	// DefaultLifetime is the default of [WithLifetime].
 	DefaultLifetime = 24 * time.Hour
 )
 
-// WithApp sets the official account (公众号, a verified service account) that
-// visitors log in to: its AppID and its AppSecret. AppIDs have been "wx" and 16
-// hex digits so far; WeChat does not promise that, so New accepts up to 64
-// letters and digits, and Check reports another form. Required, unless
-// WithAccounts knows the accounts.
+// WithApp sets the AppID and the AppSecret of the official account (公众号, a
+// verified service account) that users log in to. It is required without
+// [WithAccounts]. AppIDs have been "wx" and 16 hex digits so far, which WeChat
+// does not promise: New accepts up to 64 letters and digits, and [Auth.Check]
+// reports any other form.
 func WithApp(appID, secret string) Option {
 	return func(c *config) { c.appID, c.secret = appID, secret }
 }
 
-// WithWebsiteApp adds a website application (网站应用) of the open platform:
-// browsers outside WeChat are then sent to its QR page instead of to the
-// official account, which works inside WeChat only. The identity has the
-// website application's AppID and Channel ChannelWebsite. Phone browsers and
-// WeCom, for which WeChat has no login, are asked to open the page in WeChat;
-// tablets and TVs, whose screens a phone can scan, get the QR page.
-// WithEnvironment changes who gets what. Default: none, and every browser is
-// sent to the official account.
+// WithWebsiteApp adds a website application (网站应用) of the open platform.
+// Browsers outside WeChat are then sent to its QR code page, because the
+// official account works inside WeChat only. The identity has the website
+// application's AppID and [ChannelWebsite]. Phone browsers and WeCom, for which
+// WeChat has no login, show a page that asks the user to open the URL in
+// WeChat; tablets and TVs, whose screens a phone can scan, get the QR code
+// page. [WithEnvironment] changes this. By default, every browser is sent to
+// the official account.
 func WithWebsiteApp(appID, secret string) Option {
 	return func(c *config) { c.websiteAppID, c.websiteSecret, c.websiteSet = appID, secret, true }
 }
 
-// WithMiniProgram adds a mini program (小程序), whose pages call the
-// application's API. It logs in by POST mini/login and then sends its token as
-// Authorization: Bearer; the identity has the mini program's AppID and Channel
-// ChannelMiniProgram. A bearer token is worth nothing as a cookie, and a
-// session cookie nothing as a bearer token.
+// WithMiniProgram adds a mini program (小程序) whose pages call the application's
+// API. It logs in with POST mini/login and sends the token it gets as
+// Authorization: Bearer. The identity has the mini program's AppID and
+// [ChannelMiniProgram]. A bearer token is not valid as a cookie, nor a session
+// cookie as a bearer token.
 func WithMiniProgram(appID, secret string) Option {
 	return func(c *config) { c.miniAppID, c.miniSecret, c.miniSet = appID, secret, true }
 }
 
-// WithAccounts serves many official accounts with one gate. An identity passes
-// only the gate of its own account; sessions and hooks are shared, and a browser
-// may be logged in to several. The endpoints carry the AppID then, as in "/wechat/callback/wx…", so that WeChat
-// sends a visitor back to the account he came from. WithApp may be left out.
-// Package accounts has resolvers.
+// WithAccounts serves many official accounts with one middleware. An identity
+// is valid for its own account only; sessions and hooks are shared, and a
+// browser may be logged in to several accounts. The endpoints then end in the
+// AppID, as in "/wechat/callback/wx…", so that WeChat redirects to the account
+// of the login. WithApp may be omitted. Package accounts provides resolvers.
 func WithAccounts(resolver AccountResolver) Option {
 	return func(c *config) { c.accounts, c.accountsSet = resolver, true }
 }
 
-// Account is one official account with what belongs to it, for applications
-// that serve many (WithAccounts). Its fields mean what the options of their
-// names mean; empty ones are as the options say.
+// An Account describes an official account and what belongs to it, for
+// [WithAccounts]. Each field has the meaning and the default of the option with
+// the same name.
 type Account struct {
-	// AppID and Secret are the official account's, as of WithApp. Required. The
-	// AppID begins with "wx".
+	// AppID and Secret are those of WithApp. They are required, and the AppID
+	// must begin with "wx".
 	AppID, Secret string
-	// WebsiteAppID and WebsiteSecret are a website application's, as of
-	// WithWebsiteApp.
+	// WebsiteAppID and WebsiteSecret are those of WithWebsiteApp.
 	WebsiteAppID, WebsiteSecret string
-	// MiniProgramAppID and MiniProgramSecret are a mini program's, as of
-	// WithMiniProgram.
+	// MiniProgramAppID and MiniProgramSecret are those of WithMiniProgram.
 	MiniProgramAppID, MiniProgramSecret string
-	// BaseURL is where this account's visitors reach the application. It has
-	// the same scheme as WithBaseURL's.
+	// BaseURL is where the account's users reach the application. Its scheme
+	// must be that of WithBaseURL.
 	BaseURL string
-	// Endpoints are WeChat's hosts as this account reaches them.
+	// Endpoints are WeChat's hosts for this account.
 	Endpoints client.Endpoints
 	// Pages are this account's own.
 	Pages Pages
 }
 
-// Format writes the AppID and nothing else, whatever the verb, so that no
-// secret gets into a log by accident.
+// Format writes the AppID only, whatever the verb, so that no secret gets into
+// a log by accident.
 func (a Account) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, "wechatauth.Account("+a.AppID+")")
 }
 
-// LogValue shows the AppID and nothing else.
+// LogValue returns the AppID only.
 func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
 
-// AccountResolver finds the account of a request. Both methods are called on
-// every request, must be quick, and safe for concurrent use. An error means
-// that there is no such account: the visitor gets 404 and ReasonUnknownAccount.
+// An AccountResolver finds the account of a request. Both methods are called
+// for every request, must be quick, and must be safe for concurrent use. If one
+// returns an error, the request is rejected with 404 and
+// [ReasonUnknownAccount].
 //
-// A resolver that knows all accounts at start-up, as those of package accounts
-// do, has a third method, Accounts() ([]Account, error): New checks what it
-// returns, and so does Check.
+// A resolver that knows all accounts at start-up, such as those of package
+// accounts, also has a method Accounts() ([]Account, error). New and
+// [Auth.Check] check the accounts it returns.
 type AccountResolver interface {
-	// AppIDOf tells which account a request is for.
+	// AppIDOf returns the AppID of the account that a request is for.
 	AppIDOf(r *http.Request) (appID string, err error)
-	// Account returns the account of an AppID. A changed answer takes effect
+	// Account returns the account of an AppID. A changed result takes effect
 	// with the next request.
 	Account(ctx context.Context, appID string) (Account, error)
 }
 
 // WithComponent logs in on behalf of accounts that have authorized a
-// third-party platform: official accounts and mini programs without an
-// AppSecret of their own, given with an empty one in WithApp, WithMiniProgram
-// or WithAccounts. The host of the base URL has to be the platform's
-// 公众号开发域名. WithFlowKeys is required, since there is no AppSecret to derive
-// keys from.
+// third-party platform: official accounts and mini programs with an empty
+// AppSecret in WithApp, WithMiniProgram or WithAccounts. The host of the base
+// URL must be the platform's 公众号开发域名. WithFlowKeys is required, because there
+// is no AppSecret to derive keys from.
 func WithComponent(componentAppID string, source ComponentTokenSource) Option {
 	return func(c *config) { c.componentAppID, c.component, c.componentSet = componentAppID, source, true }
 }
 
-// ComponentTokenSource supplies the component_access_token of a third-party
-// platform (第三方平台), which WeChat renews every two hours from a ticket that
-// it pushes to the platform. It is asked for each login, so it keeps the token;
-// it must be safe for concurrent use. Whoever runs a platform has a service
-// for this already.
+// A ComponentTokenSource supplies the component_access_token of a third-party
+// platform (第三方平台), which WeChat renews every two hours from a ticket that it
+// pushes to the platform. It is called for each login, so it should cache the
+// token, and it must be safe for concurrent use. Platform operators usually
+// already run a service that provides it.
 type ComponentTokenSource interface {
-	// ComponentToken returns a token that is valid now. An error fails the
-	// login that needs it, not the program.
+	// ComponentToken returns a valid token. If it returns an error, the login
+	// fails.
 	ComponentToken(ctx context.Context) (client.Secret, error)
 }
 
-// WithBaseURL sets where visitors reach the application: scheme and host, for
-// example "https://m.example.com". Required. The redirect_uri, the cookies'
-// attributes and every absolute URL come from it and never from a request's
-// Host or X-Forwarded headers. The host is what stands in WeChat's console as
-// 网页授权域名. Plain http is accepted for loopback hosts only; a slash at the
-// end makes no difference.
+// WithBaseURL sets where users reach the application: scheme and host, such as
+// "https://m.example.com". It is required. The redirect_uri, the cookies'
+// attributes and every absolute URL are built from it, never from a request's
+// Host or X-Forwarded headers. The host must be entered in WeChat's console as
+// 网页授权域名. Plain http is accepted for loopback hosts only. A trailing slash is
+// ignored.
 func WithBaseURL(u string) Option {
 	return func(c *config) { c.baseURL = u }
 }
 
-// WithPathPrefix sets the path below which the endpoints are. It begins and
-// ends with a slash, and has ASCII letters, digits, '-', '_' and '.' between
-// slashes. Default "/wechat/".
+// WithPathPrefix sets the path below which the endpoints are. It must begin and
+// end with a slash; segments may contain ASCII letters, digits, '-', '_' and
+// '.'. The default is "/wechat/".
 func WithPathPrefix(prefix string) Option {
 	return func(c *config) { c.prefix = prefix }
 }
 
-// WithRelay lets WeChat send visitors back by way of a relay (package relay) at
-// relayURL, such as "https://auth.example.com/relay", instead of straight to
-// the base URL's host. The key is the relay's: at least 32 random bytes. It does
-// not go with environment.LoginEmbeddedQR.
+// WithRelay makes WeChat redirect to a relay (package relay) at relayURL, such
+// as "https://auth.example.com/relay", instead of to the host of the base URL.
+// The key is the relay's and has at least 32 random bytes. It cannot be
+// combined with environment.LoginEmbeddedQR.
 func WithRelay(relayURL string, key []byte) Option {
 	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
 }
 
-// WithVerifyFile serves the file by which a console of WeChat checks who owns the
-// domain, at the root of the site, without a login: "MP_verify_" or "WW_verify_"
-// and 16 characters, or ten characters alone, then ".txt". It works where the gate wraps the whole application;
-// otherwise mount the Auth at that path too. May be given several times.
+// WithVerifyFile serves the file with which WeChat's console verifies a domain,
+// at the root of the site and without a login. Its name is "MP_verify_" or
+// "WW_verify_" and 16 characters, or ten characters alone, and ".txt". If the
+// middleware does not wrap the whole application, mount the Auth at that path
+// too. It may be given several times.
 func WithVerifyFile(name, content string) Option {
 	return func(c *config) {
 		if c.verifyFiles == nil {
@@ -256,156 +252,158 @@ func WithVerifyFile(name, content string) Option {
 	}
 }
 
-// WithScope sets what the gate asks for: client.ScopeBase (the default: silent,
-// gives the openid) or client.ScopeUserInfo (asks for consent, gives nickname
-// and avatar). WeChat shows pages that demand snsapi_userinfo as soon as they
-// open in snapshot mode, so prefer ScopeBase here and RequireScope where the
-// profile is needed.
+// WithScope sets what a login asks for: client.ScopeBase, which is silent and
+// gives the openid, or client.ScopeUserInfo, which asks for consent and gives
+// nickname and avatar. WeChat opens pages that ask for snsapi_userinfo right
+// away in snapshot mode, so prefer ScopeBase here and use [Auth.RequireScope]
+// where the profile is needed. The default is client.ScopeBase.
 func WithScope(s client.Scope) Option {
 	return func(c *config) { c.scope = s }
 }
 
-// WithEnvironment sets what anonymous page visits get, by environment. The
-// User-Agent that tells the environment decides what a visitor is shown, never
-// what he may do. New refuses what cannot work, such as a QR code on the phone
-// that should scan it. Default: see [environment.Policy].
+// WithEnvironment sets what unauthenticated page visits get, by environment.
+// The User-Agent, from which the environment is derived, decides what is shown,
+// never what is allowed. New rejects what cannot work, such as a QR code on the
+// phone that should scan it. The defaults are those of [environment.Policy].
 func WithEnvironment(policy environment.Policy) Option {
 	return func(c *config) { c.environments = policy }
 }
 
-// WithScanPlace tells the person on the phone where the browser is that he is
-// about to log in, for LoginScan: f is called with the browser's request, and
-// returns a city or a company's office, say, or "" where it is not known. It
-// must be quick and safe for concurrent use. Default: no place is shown.
+// WithScanPlace sets a function that returns the location of the browser being
+// logged in, such as a city or an office, to be shown on the phone that
+// confirms the login (environment.LoginScan). It returns "" for an unknown one,
+// must be quick, and must be safe for concurrent use. By default, no location
+// is shown.
 func WithScanPlace(f func(r *http.Request) string) Option {
 	return func(c *config) { c.scanPlace = f }
 }
 
-// WithSnapshotPolicy sets what a visitor in snapshot mode is shown. Default
-// SnapshotPage.
+// WithSnapshotPolicy sets what is shown to users in snapshot mode. The default
+// is [SnapshotPage].
 func WithSnapshotPolicy(p SnapshotPolicy) Option {
 	return func(c *config) { c.snapshot = p }
 }
 
-// SnapshotPolicy says what a visitor in WeChat's snapshot mode (快照页) is
-// shown. WeChat opens a page that way when it asks for snsapi_userinfo too
-// early. The openid it then gives is a virtual one, which may belong to nobody
-// or to somebody else, so no policy makes a login of it.
+// A SnapshotPolicy is what users in WeChat's snapshot mode (快照页) are shown.
+// WeChat opens a page in that mode if it asks for snsapi_userinfo too early.
+// WeChat then returns a virtual openid, which identifies no user or even a
+// different one, so no policy creates a session from it.
 type SnapshotPolicy int
 
 const (
-	// SnapshotPage shows a page that explains the button "使用完整服务", by
-	// which the visitor opens the same URL for real. The default.
+	// SnapshotPage shows a page that explains the button "使用完整服务", with which
+	// the user opens the URL in full. It is the default.
 	SnapshotPage SnapshotPolicy = iota
-	// SnapshotAnonymous lets page visits through without an identity:
+	// SnapshotAnonymous lets page visits pass without an identity:
 	// IdentityFromContext returns false, and an Identity with Snapshot set.
 	SnapshotAnonymous
-	// SnapshotRefuse answers 403 with ReasonSnapshotUser to everything.
+	// SnapshotRefuse rejects every request with 403 and ReasonSnapshotUser.
 	SnapshotRefuse
 )
 
-// WithPageVisit replaces [IsPageVisit] as the rule that distinguishes page
-// visits, which are redirected, from other requests, which get a 401. It is
-// called for GET and HEAD requests; other methods are never redirected. The
-// rule alone decides: call IsPageVisit in it to widen or narrow the default. It
-// must be safe for concurrent use. The default is IsPageVisit.
+// WithPageVisit replaces [IsPageVisit], which distinguishes page visits, which
+// are redirected, from other requests, which get a 401. It is called for GET
+// and HEAD requests; other methods are never redirected. No other rule applies,
+// so call IsPageVisit in it to widen or narrow the default. It must be safe for
+// concurrent use.
 func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
 }
 
-// WithPages replaces the embedded pages, which are in Chinese and English, by
-// what Accept-Language asks for.
+// WithPages sets the function that renders HTML pages. The built-in pages are
+// in Chinese or English, as negotiated with Accept-Language.
 func WithPages(p Pages) Option {
 	return func(c *config) { c.pages = p }
 }
 
-// WithErrorHandler replaces the answer to every visitor that is stopped: pages
-// and JSON alike. Cookies and the headers against caching are set before f is
-// called. f must answer with failure.Status or another status above 399, and be
-// safe for concurrent use. Default: the embedded pages, and JSON.
+// WithErrorHandler sets a function that responds to every rejected request,
+// pages and JSON alike. Cookies and headers against caching are set before f is
+// called. f must respond with failure.Status or another status above 399, and
+// must be safe for concurrent use. The default is the built-in pages and JSON.
 func WithErrorHandler(f func(w http.ResponseWriter, r *http.Request, failure Failure)) Option {
 	return func(c *config) { c.errorHandler = f }
 }
 
-// WithRedis keeps sessions in Redis, through a pool of the application's own.
-// The pool needs timeouts of its own for dialing, reading and writing;
-// store.NewPool makes one that has them. The application closes it.
+// WithRedis stores sessions in Redis through the application's pool, which the
+// application closes. The pool needs timeouts for dialing, reading and writing,
+// such as those of store.NewPool.
 func WithRedis(pool *redis.Pool) Option {
 	return func(c *config) { c.pool, c.poolSet = pool, true }
 }
 
-// WithRedisURL keeps sessions in the Redis at a URL such as
+// WithRedisURL stores sessions in the Redis at a URL such as
 // "redis://:password@127.0.0.1:6379/0", or "rediss://…" for TLS. The pool is
-// one of store.NewPool and lives as long as the program.
+// one of store.NewPool and is never closed.
 func WithRedisURL(u string) Option {
 	return func(c *config) { c.redisURL = &u }
 }
 
-// WithStore keeps sessions in any scs store. A store that implements the
-// optional interfaces of package store holds what they promise; with one that
-// does not, a request in flight during a logout may bring the session back,
-// and the callbacks that WeChat doubles are joined on one instance only.
+// WithStore stores sessions in any scs store. What package store promises holds
+// for a store that implements its optional interfaces. With any other, a
+// request in flight during a logout may restore the session, and duplicate
+// callbacks are joined within one process only.
 func WithStore(s scs.Store) Option {
 	return func(c *config) { c.store, c.storeSet = s, true }
 }
 
-// WithSessionManager uses the application's own scs manager, with its store,
-// cookie and lifetimes. New puts a guard in front of m.Store, which keeps a
-// request from bringing a session back that ended meanwhile; call it before m
-// serves requests. Leave LoadAndSave away: RequireWeChat and LoadWeChat load and
-// save. Set m.HashTokenInStore, so that a reader of the store finds no token.
+// WithSessionManager uses the application's scs manager, with its store, cookie
+// and lifetimes. New wraps m.Store so that a request cannot restore a session
+// that ended while it ran; call New before m serves requests. Do not also use
+// m.LoadAndSave; RequireWeChat and LoadWeChat load and save the session. Set
+// m.HashTokenInStore, so that an attacker with read access to the store finds
+// no token.
 //
-// The guard also protects routes that only LoadAndSave serves. There scs sends
-// the cookie with every write: a response that arrives after that of a login
-// replaces the new cookie by the old one. With the manager's IdleTimeout every
-// request writes.
+// The wrapped store also protects routes that only LoadAndSave serves. There,
+// scs sends the cookie with every write: a response that arrives after that of
+// a login replaces the new cookie with the old one. With the manager's
+// IdleTimeout every request writes.
 func WithSessionManager(m *scs.SessionManager) Option {
 	return func(c *config) { c.manager, c.mgrSet = m, true }
 }
 
-// WithLifetime sets how long a session lasts after a login, whatever happens:
-// one minute to 400 days. Default 24 hours.
+// WithLifetime sets how long a session lasts after a login, however much it is
+// used. d must be between one minute and 400 days. The default is 24 hours.
 func WithLifetime(d time.Duration) Option {
 	return func(c *config) { c.lifetime = &d }
 }
 
-// WithIdleTimeout ends sessions that are not used for so long: one minute up
-// to the lifetime. Default 0: sessions end by their lifetime only. Use is
-// noted by moving the record's expiry, in each instance at most once in a
-// twentieth of d.
+// WithIdleTimeout sets how long a session may go unused before it expires. d
+// must be between one minute and the session lifetime. Each process extends a
+// session at most once in a twentieth of d. The default, 0, disables the idle
+// timeout.
 func WithIdleTimeout(d time.Duration) Option {
 	return func(c *config) { c.idle = &d }
 }
 
-// WithCookie names the session cookie. Default "__Host-wechat_session_" and six
-// characters that belong to the AppID and the path prefix, so that gates on
-// one host have sessions of their own; without these with WithAccounts, and
-// without "__Host-" where the base URL is plain http. Browsers hold a cookie
-// whose name begins with "__Host-" against neighbouring domains.
+// WithCookie sets the name of the session cookie. The default is
+// "__Host-wechat_session_" and six characters derived from the AppID and the
+// path prefix, so that several Auths on one host have separate sessions. With
+// WithAccounts it has no such suffix, and with a base URL on plain http no
+// "__Host-". Browsers protect a cookie whose name begins with "__Host-" from
+// neighboring domains.
 func WithCookie(name string) Option {
 	return func(c *config) { c.cookieName = &name }
 }
 
-// WithSessionEncryption encrypts session records in the store, bound to their
-// token: who can read or write the store can neither read a session nor make
-// one. Keys are at least 32 random bytes. The current one seals; the previous
-// ones still open. Sessions from before it was turned on end. Everything else
-// in the store that decides who a user is is sealed with keys derived from
-// these too, so neither a writer of the store nor a holder of the AppSecret can
-// make it. It needs
-// WithRedis, WithRedisURL, a store of package store, or sessions in memory.
+// WithSessionEncryption encrypts session records in the store and binds them to
+// their token, so that an attacker with access to the store can neither read
+// nor create a session. Keys have at least 32 random bytes. The current key
+// encrypts, and the previous ones still decrypt. Sessions from before it was
+// enabled end. Everything else in the store that decides who a user is is
+// sealed with keys derived from these too, so that neither write access to the
+// store nor the AppSecret suffices to create it. It requires WithRedis,
+// WithRedisURL, a store of package store, or sessions in memory.
 func WithSessionEncryption(current []byte, previous ...[]byte) Option {
 	return func(c *config) {
 		c.sessionKeys, c.sessionKeysSet = append([][]byte{current}, previous...), true
 	}
 }
 
-// WithFlowKeys sets the secrets that pending logins are sealed with, and,
-// without WithSessionEncryption, what the store keeps of logins: entries of
-// web-views, outcomes, WeChat's tokens and session_keys. Each has at least 32
-// random bytes. The current one seals; the previous ones still open,
-// so that keys can be rotated. Without it the key is derived from the
-// AppSecret, which serves all instances alike.
+// WithFlowKeys sets the secrets that seal pending logins and, without
+// WithSessionEncryption, what the store keeps of logins: web-view tickets,
+// results, WeChat's tokens and session_keys. Each has at least 32 random bytes.
+// The current one seals, and the previous ones still open. By default, the key
+// is derived from the AppSecret, which is the same in all instances.
 func WithFlowKeys(current []byte, previous ...[]byte) Option {
 	return func(c *config) {
 		c.flowKeys, c.flowKeysSet = append([][]byte{current}, previous...), true
@@ -427,47 +425,48 @@ func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 }
 
 // WithAuthorize sets a function that is called for every authenticated request.
-// If it returns ErrForbidden, the request is rejected with 403 and
-// ReasonNotAuthorized; if it returns any other error, with 503 and
-// ReasonApplicationError. Behind LoadWeChat the request is anonymous instead. If
-// f returns nil, each instance calls it for the same AppID and openid again only
-// after interval: up to one hour, or 0 to call it for every request. An error is
-// never remembered. f must be safe for concurrent use. By default, no function
-// is called.
+// If it returns [ErrForbidden], the request is rejected with 403 and
+// [ReasonNotAuthorized]; if it returns any other error, with 503 and
+// [ReasonApplicationError]. Behind LoadWeChat the request is anonymous instead.
+// If f returns nil, each process calls it for the same AppID and openid again
+// only after interval, which must be at most one hour; 0 calls it for every
+// request. An error is never cached. f must be safe for concurrent use. By
+// default, no function is called.
 func WithAuthorize(f func(ctx context.Context, id Identity) error, interval time.Duration) Option {
 	return func(c *config) { c.onRequest, c.authorizeInterval, c.authorizeSet = f, interval, true }
 }
 
-// WithTokens keeps the tokens that WeChat returns with a login, sealed in the
-// session store, for applications that call more of WeChat's API:
-// [Auth.AccessToken] returns them. If profileMaxAge is not 0, nickname and avatar
-// are fetched again when a logged-in user opens a page and they are older: one
-// hour to 30 days. A profile that cannot be fetched stays as it was, and is
-// tried again an hour later. By default, tokens are not kept.
+// WithTokens stores the tokens that WeChat returns with a login, sealed, for
+// calls of WeChat's API: see [Auth.AccessToken]. If profileMaxAge is not 0,
+// nickname and avatar are fetched again when a logged-in user opens a page and
+// they are older; it must be between one hour and 30 days. A profile that
+// cannot be fetched stays as it was, and is retried an hour later. By default,
+// tokens are discarded after login.
 func WithTokens(profileMaxAge time.Duration) Option {
 	return func(c *config) { c.tokens, c.profileMaxAge = true, profileMaxAge }
 }
 
-// WithObserver is told of every event. Default: nobody is.
+// WithObserver sets an observer that receives every event. By default, there is
+// none.
 func WithObserver(o Observer) Option {
 	return func(c *config) { c.observer = o }
 }
 
-// WithLogger sets where operators read what happened: one record per event,
-// never a secret, code, token or whole openid. Default slog.Default().
+// WithLogger sets the logger. Each event is one record. Records never contain
+// an AppSecret, code, token or complete openid. The default is slog.Default().
 func WithLogger(l *slog.Logger) Option {
 	return func(c *config) { c.logger = l }
 }
 
-// WithHTTPClient sets the HTTP client for WeChat's API, for a proxy or
-// tracing. See client.WithHTTPClient for what is kept of it. Default: one with
-// a timeout of five seconds for each call.
+// WithHTTPClient sets the HTTP client for calls of WeChat's API, such as one
+// with a proxy or tracing. See client.WithHTTPClient for what of it is used.
+// The default has a timeout of five seconds for each call.
 func WithHTTPClient(h *http.Client) Option {
 	return func(c *config) { c.httpClient = h }
 }
 
-// WithEndpoints replaces WeChat's hosts, by a simulator or a relay. Default:
-// WeChat's own.
+// WithEndpoints replaces WeChat's hosts, for example with a simulator. The
+// defaults are WeChat's own.
 func WithEndpoints(e client.Endpoints) Option {
 	return func(c *config) { c.endpoints = e }
 }
