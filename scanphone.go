@@ -67,7 +67,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	if !v.Identity.Grants(rec.Scope) {
 		g.page(w, r, Page{
 			Kind: PageUpgrade, Status: http.StatusOK,
-			ActionURL: g.endpoint("upgrade"), Next: g.scanPath(ticket), FormActions: []string{g.openOrigin()},
+			ActionURL: g.endpoint("upgrade"), Next: g.scanPath(ticket), FormActions: g.formActions(),
 		})
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"html"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"regexp"
 	"runtime"
@@ -30,6 +31,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
+	"github.com/wechatauth/wechatauth/relay"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -756,4 +758,22 @@ func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
 	assert.NotEqual(t, path, next, "there is a new QR code")
 	s.Scan(phone, next)
 	assert.Contains(t, desk.Enter("/a", s.Confirm(phone, next)).Text, "logged-in=true")
+}
+
+// Chromium holds every redirect that follows a form to the page's policy, and on the
+// way back from WeChat there is the relay.
+func TestScan_profileByRelay(t *testing.T) {
+	key := []byte("a relay key of thirty-two bytes ..")
+	var leads http.Handler
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { leads.ServeHTTP(w, r) }))
+	t.Cleanup(front.Close)
+	s := authtest.NewScanSite(t, wechatauth.WithRelay(front.URL+"/relay", key))
+	var err error
+	leads, err = relay.New(key, s.Base.String()+"/wechat/callback")
+	require.NoError(t, err)
+
+	path, _ := s.Show(s.Desk(), "/wechat/scan?next=/profile&profile=1")
+	got := s.PhoneOf(authtest.Person(0)).Visit(path)
+	assert.Contains(t, got.Text, `action="/wechat/upgrade"`)
+	assert.Contains(t, got.Header.Get("Content-Security-Policy"), "form-action 'self' "+s.Sim.URL+" "+front.URL+";")
 }
