@@ -112,8 +112,8 @@ func (a *Auth) newTenant(account Account) (*gate, error) {
 	return g, g.setFlows(c)
 }
 
-// setAccounts makes the clients. What validate reports is passed over, so that
-// each wrong option has one line.
+// setAccounts sets what belongs to the account, above all its clients. What
+// validate reports is skipped, so that each wrong option has one line.
 func (g *gate) setAccounts(c *config) error {
 	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
 		g.site = g.base.String()
@@ -157,10 +157,12 @@ func (g *gate) setAccounts(c *config) error {
 	return errors.Join(errs...)
 }
 
+// setFlows sets the secrets of the account and what is sealed with them:
+// pending logins, their results, and what a relay sends.
 func (g *gate) setFlows(c *config) error {
 	secrets := c.flowKeys
 	if c.appID == "" {
-		return nil // as above
+		return nil // with WithAccounts, the home gate has none
 	}
 	if !c.flowKeysSet {
 		secrets = [][]byte{[]byte(c.secret)}

@@ -63,7 +63,7 @@ func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	}
 }
 
-// refuse answers an anonymous request that is not redirected.
+// refuse responds to a request that is neither let through nor redirected.
 func (g *gate) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
 	f := Failure{Reason: reason, Page: g.showsPage(r)}
 	switch {
@@ -241,7 +241,8 @@ func (g *gate) appIDFor(r *http.Request) string {
 	return g.accountFor(r).appID
 }
 
-var flowKey = &contextKey{"wechatauth flow"}
+// flowKey is a pointer, which no other package can have.
+var flowKey = &struct{ name string }{"wechatauth flow"}
 
 // withFlow notes in the context which login is being finished, for what is told
 // of the calls that it needs.

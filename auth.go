@@ -23,8 +23,9 @@ import (
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
-// Auth is the gate with everything that belongs to it: the middleware, the
-// endpoints and the sessions. Make it with New. Safe for concurrent use.
+// An Auth authenticates users with WeChat. It provides the middleware, serves
+// the login endpoints and manages sessions. Create one with [New]. An Auth is
+// safe for concurrent use by multiple goroutines.
 type Auth struct {
 	settings
 	sessions *session.Manager
@@ -256,6 +257,7 @@ func (g *gate) formActions() []string {
 	return []string{g.openOrigin(), g.relay.URL}
 }
 
+// accountOf returns the account of a callback. A mini program has none.
 func (g *gate) accountOf(appID string) (account, bool) {
 	switch {
 	case appID == "":
@@ -282,49 +284,41 @@ func (g *gate) loginActionFor(r *http.Request) environment.Action {
 	return g.environments.ForLogin(r, g.website.client != nil)
 }
 
-// IsPageVisit reports whether r is a browser's visit of a page: a person who
-// opens an address, follows a link or reloads, and whose browser will show the
-// answer. Only such a request can be sent to WeChat to log in. Everything else
-// that is anonymous is better told so with a status code: a script cannot
-// follow a redirect to another origin, and every redirect costs a cookie.
+// IsPageVisit reports whether r is a page visit: a browser's request for a page
+// that a person will see, because they opened a URL, followed a link or
+// reloaded. Only a page visit can be redirected to WeChat. Other
+// unauthenticated requests get a status code, because a script cannot follow a
+// redirect to another origin.
 //
-// A visit is a GET or HEAD request that
+// A page visit is a GET or HEAD request that
 //   - has the Sec-Fetch-Mode "navigate" and the Sec-Fetch-Dest "document", as
 //     browsers since 2023 send them on https and to loopback hosts;
 //   - or has the Sec-Fetch-Mode "navigate", no Sec-Fetch-Dest or "empty", and
-//     accepts text/html: a service worker passes a visit to the network as
-//     "empty", and Chromium 76 to 79, on which older web-views are built, did
-//     not send the destination yet;
-//   - or has no Sec-Fetch header at all and accepts text/html: an older
-//     browser, or any browser on a plain http origin.
+//     accepts text/html: a service worker passes a page visit on as "empty", and
+//     Chromium 76 to 79, on which older web-views are built, sent no destination;
+//   - or has no Sec-Fetch header and accepts text/html: an older browser, or any
+//     browser on plain http.
 //
-// It is no visit, whatever else it says, if it
+// It is not a page visit if it
 //   - carries a bearer token of POST mini/login;
 //   - carries any other Authorization and no Sec-Fetch-Mode "navigate": an API
-//     client with its own credentials. Browsers add those of HTTP Basic to
-//     every page of a site;
+//     client. Browsers add HTTP Basic credentials to every page of a site;
 //   - carries Upgrade: a WebSocket;
 //   - accepts text/event-stream: an EventSource;
 //   - is a prefetch, a prerender or a preview (Sec-Purpose, Purpose, X-Purpose,
-//     X-Moz): nobody has asked for the page yet;
-//   - has the X-Requested-With "XMLHttpRequest". Any other value is left
-//     alone: Android web-views send their app's package name with every page,
-//     WeChat's is "com.tencent.mm".
+//     X-Moz);
+//   - has the X-Requested-With "XMLHttpRequest". Android web-views send the
+//     name of their app's package with every page, WeChat's "com.tencent.mm".
 //
 // A header without a value counts as absent. An iframe, an image, a script,
-// fetch, XMLHttpRequest and a service worker's own requests name another mode or
-// destination and are no visits; an iframe whose request a service worker passes
-// on cannot be distinguished from a page.
+// fetch, XMLHttpRequest and a service worker's own requests are not page
+// visits. Without Sec-Fetch headers, or if a service worker passes it on, an
+// iframe cannot be distinguished from a page.
 //
-// It is assumed that browsers speak the truth about themselves. Any other
-// client can send what it likes and gains nothing by it: the answer decides
-// what it is shown, never what it may do. Without Sec-Fetch headers an iframe
-// cannot be told from a page.
-//
+// A client that forges these headers gains nothing: they decide what is shown,
+// never what is allowed. IsPageVisit reads only the method and the header of r.
 // See https://www.w3.org/TR/fetch-metadata/ for the Sec-Fetch headers and
 // https://fetch.spec.whatwg.org/#sec-purpose-header for Sec-Purpose.
-//
-// IsPageVisit only reads the method and the header of r.
 func IsPageVisit(r *http.Request) bool {
 	token, _ := session.Bearer(r)
 	return token == "" && navigation.IsPageVisit(r)

@@ -154,7 +154,7 @@ func (g *gate) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow,
 
 // leave ends the flow in the browser and goes to the return target.
 func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
-	g.cookies.Drop(w, g.cookies.CookieName(f.State))
+	g.cookies.DropIfSent(w, r, g.cookies.CookieName(f.State)) // a scan has none
 	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
 	g.cookies.ExtendTrail(w, r)
 	respond.Redirect(w, target)

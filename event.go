@@ -13,7 +13,8 @@ import (
 type EventKind string
 
 const (
-	// EventLoginStarted: a visitor was sent to WeChat.
+	// EventLoginStarted means that a login started: the browser was sent to
+	// WeChat or shown a QR code.
 	EventLoginStarted EventKind = "login_started"
 	// EventLoginFinished: a visitor came back and is logged in.
 	EventLoginFinished EventKind = "login_finished"
@@ -23,8 +24,10 @@ const (
 	EventLoggedOut EventKind = "logged_out"
 	// EventRevoked: all sessions of a user were ended.
 	EventRevoked EventKind = "revoked"
-	// EventStopped: a visitor was stopped at the gate; Reason says why. An
-	// anonymous request that gets its 401 is no event.
+	// EventStopped means that a request was rejected for a reason that may
+	// interest an operator, which is in Reason. What users meet every day is
+	// not reported: a 401 response, a scope that is still missing, a page that
+	// asks to open WeChat, an unsupported method.
 	EventStopped EventKind = "stopped"
 	// EventTrouble: something went wrong that the visitor did not notice.
 	EventTrouble EventKind = "trouble"
@@ -35,7 +38,9 @@ const (
 type Event struct {
 	// Kind is what happened.
 	Kind EventKind
-	// Reason is why a login failed or a visitor was stopped; empty otherwise.
+	// Reason is why a login failed or a request was rejected, and of an
+	// EventTrouble what failed, where there is a word for it. It is empty
+	// otherwise.
 	Reason Reason
 	// Flow follows one login from start to end, across instances; empty where
 	// there is none.

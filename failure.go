@@ -41,8 +41,9 @@ const (
 
 	// Why a callback was turned away before WeChat was asked anything.
 
-	// ReasonCallbackMalformed: code or state is absent, repeated or not of
-	// WeChat's form.
+	// ReasonCallbackMalformed means that code or state is absent, repeated or
+	// malformed, or so is a form, a ticket or the body of a mini program's
+	// request.
 	ReasonCallbackMalformed Reason = "callback_malformed"
 	// ReasonFlowCookieMissing: this browser holds no pending login for the
 	// state. Cookies are off, or the link comes from another browser.
@@ -57,7 +58,8 @@ const (
 
 	// Why a login failed after WeChat was asked.
 
-	// ReasonCodeUsed: WeChat says the code was exchanged before (40163).
+	// ReasonCodeUsed means that WeChat reports the code as used (40163), or
+	// that a web-view's ticket or a mini program's code was used before.
 	ReasonCodeUsed Reason = "code_used"
 	// ReasonCodeExpired: WeChat does not know the code any more (40029, 42003).
 	ReasonCodeExpired Reason = "code_expired"
@@ -193,22 +195,22 @@ func (r Reason) status() int {
 	return http.StatusBadRequest
 }
 
-// Failure is why a visitor is not let through, and what he is answered.
+// A Failure describes a rejected request and the response to it.
 type Failure struct {
 	// Reason is one of the closed list.
 	Reason Reason
-	// Status is the HTTP status that goes with the reason: 401, 403 and other
-	// 4xx where the visitor or the browser is concerned, 5xx where we or WeChat
-	// are.
+	// Status is the HTTP status of the reason: 4xx if the user or the browser
+	// can change something, 5xx otherwise.
 	Status int
-	// Page is true for page visits, false for requests of scripts.
+	// Page reports whether the response is a page: to a page visit or a form.
+	// Others are JSON.
 	Page bool
-	// RetryURL starts again, where that can help; empty otherwise. Scripts get
-	// the absolute URL of the login endpoint. With ReasonOpenInWeChat it is the
-	// URL to open in WeChat.
+	// RetryURL is where to try again, and empty if that cannot help. For JSON
+	// it is the absolute URL of the endpoint that logs in or, for a missing
+	// scope, upgrades. For ReasonOpenInWeChat it is the URL to open in WeChat.
 	RetryURL string
-	// Err is what went wrong, for the operator's eyes; may be nil. It holds no
-	// secret, code or token.
+	// Err is the error for the operator, or nil. It contains no secret, code or
+	// token.
 	Err error
 }
 

@@ -70,9 +70,6 @@ func (id Identity) LogValue() slog.Value {
 	)
 }
 
-// contextKey is a pointer type, so that no other package can collide with it.
-type contextKey struct{ name string }
-
 // IdentityFromContext returns the identity of the visitor. Behind RequireWeChat
 // and RequireScope it is there, except for CORS preflights, which nobody has
 // logged in for, and for visitors whom SnapshotAnonymous lets through: false,

@@ -25,33 +25,31 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 	return a.RequireWeChat
 }
 
-// RequireWeChat lets requests through whose session holds a WeChat identity;
-// IdentityFromContext returns it. An anonymous page visit (see IsPageVisit) is
-// sent to WeChat and comes back, logged in, to the URL it asked for. Any other
-// anonymous request is answered 401: a form that a page submits with a page and a
-// link, everything else with JSON:
+// RequireWeChat lets requests pass whose session has a WeChat identity, which
+// [IdentityFromContext] returns. An unauthenticated page visit (see
+// [IsPageVisit]) is redirected to WeChat and returns, logged in, to the URL
+// that was requested. Any other unauthenticated request gets a 401: a form that
+// a page submits gets a page with a link, everything else JSON:
 //
 //	{"error":"login_required","reason":"no_session","login_url":"https://…/wechat/login"}
 //
-// A script adds "?next=" with the page to return to and sends the browser
-// there. The word in "error" is login_required (401), scope_required or
-// forbidden (403), unavailable (5xx) or bad_request (any other 4xx); the reason
-// says the rest.
+// A script appends "?next=" and the page to return to, and navigates there. The
+// value of "error" is login_required (401), scope_required or forbidden (403),
+// unavailable (5xx) or bad_request (any other 4xx). The README lists the status
+// and the response of each reason.
 //
-// The URL to come back to is the one that the browser asked for, byte for byte.
-// One of more than 2,048 bytes gives way to "/", and so does a path with a dot
-// segment or a control character; a log record has the reason.
-// A visit that came by another host is first sent to the base URL's. HEAD
-// counts as a visit. For five minutes after a logout a visit is answered 401
-// with a page and a link instead of a redirect.
+// The return URL is the one that the browser requested, byte for byte. If it is
+// longer than 2,048 bytes, or its path has a dot segment or a control
+// character, "/" is used instead, and the reason is logged. A page visit to
+// another host is first redirected to that of the base URL. For five minutes
+// after a logout a page visit gets a 401 page with a link instead of a
+// redirect. While the session store is unavailable, the response is a 503, and
+// no session ends.
 //
-// Status and answer of each reason are listed in the README. While the session store cannot be reached the answer is 503, and
-// nobody is logged out by it.
-//
-// CORS preflight requests pass without an identity and with an empty session,
-// because browsers send them without cookies: do nothing but CORS on OPTIONS.
-// Requests for the endpoints are served, so the gate may wrap a whole
-// application; other paths below the path prefix are the application's.
+// CORS preflight requests, which browsers send without cookies, pass without an
+// identity and with an empty session: do nothing but CORS for OPTIONS. Requests
+// for the endpoints are served, so the middleware may wrap a whole application.
+// Other paths below the path prefix are the application's.
 func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
 	return a.requiring(next, "")
 }
@@ -73,12 +71,13 @@ func (a *Auth) requiring(next http.Handler, want client.Scope) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.require(w, r, next, want) })
 }
 
-// LoadWeChat lets every request through, with the identity if there is one.
-// It never redirects and never refuses, except that it serves the endpoints as
-// RequireWeChat does. While the session store cannot be
-// reached, visitors count as anonymous, and a handler that changes the session
-// is answered 503: the change cannot be saved. After a call that got no answer in time, nobody else waits for one
-// here until the store has answered, which is tried every two seconds.
+// LoadWeChat lets every request pass, with the identity if there is one. It
+// never redirects and never rejects, except that it serves the endpoints as
+// RequireWeChat does. While the session store is unavailable, requests have no
+// identity, and a handler that changes the session gets a 503 as its response,
+// because the change cannot be saved. After a call of the store timed out,
+// requests with a session cookie do not wait for it until it responds again,
+// which is tried every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.admitAnyone(w, r, next) })
 }

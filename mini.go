@@ -49,7 +49,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
 	var key client.Secret
 	g.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, f.State), keep: failureTTL,
+		flow: f, key: singleflight.Key(f.AppID, f.State), keep: shortTTL,
 		session: func(r *http.Request) (*session.Visit, error) {
 			v, err := g.sessions.Alone(r.Context(), &g.audience)
 			if err == nil {

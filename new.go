@@ -23,9 +23,10 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// New checks the options together and returns the gate. The error has one
-// line for each wrong option, which says what to set. It opens no connection:
-// an application can start while Redis or WeChat is away.
+// New checks the options and returns an Auth. The error has one line for each
+// wrong option, which says what to set. New makes no network connections, so a
+// program can start while Redis or WeChat is unavailable; [Auth.Check] tests
+// both.
 func New(opts ...Option) (*Auth, error) {
 	c := &config{
 		settings: settings{
@@ -56,10 +57,10 @@ func New(opts ...Option) (*Auth, error) {
 	a.environments, a.onLogin, a.onRequest = maps.Clone(c.environments), c.onLogin.quiet(), c.onRequest.quiet()
 	a.home = &gate{Auth: a}
 	if err := errors.Join(append(errs, c.validate(), a.home.setAccounts(c))...); err != nil {
-		return nil, prefixLines(err)
+		return nil, linesOf("wechatauth: ", err)
 	}
 	if err := errors.Join(a.setSessions(c), a.home.setFlows(c), a.setOrigin(c)); err != nil {
-		return nil, prefixLines(err)
+		return nil, linesOf("wechatauth: ", err)
 	}
 	if !c.accountsSet {
 		return a, nil
@@ -72,13 +73,6 @@ func New(opts ...Option) (*Auth, error) {
 		}
 	}
 	return a, nil
-}
-
-// prefixLines names the package on each line, because start-up errors of many
-// packages end up in one log.
-func prefixLines(err error) error {
-	lines := strings.Split(err.Error(), "\n")
-	return errors.New("wechatauth: " + strings.Join(lines, "\nwechatauth: "))
 }
 
 // validate collects everything that is wrong, one line each, each saying what

@@ -23,6 +23,27 @@ import (
 // order does not matter. If an option is given twice, the last one counts.
 type Option func(*config)
 
+// settings are the options that all accounts share.
+type settings struct {
+	prefix        string // "/wechat/"
+	scope         client.Scope
+	environments  environment.Policy
+	scanPlace     func(*http.Request) string
+	scanLook      time.Duration // how long one look at the store may take
+	tokens        bool
+	profileMaxAge time.Duration
+	snapshot      SnapshotPolicy
+	verifyFiles   map[string]string // content by name
+
+	pageVisit    func(*http.Request) bool
+	errorHandler func(http.ResponseWriter, *http.Request, Failure)
+	onLogin      hook
+	onRequest    hook
+	observer     Observer
+	logger       *slog.Logger
+	now          func() time.Time
+}
+
 // config holds the options before New has checked them.
 type config struct {
 	settings
@@ -65,27 +86,6 @@ type config struct {
 	// What only tests set, through internal/knob; so is settings.now.
 	wait   func(ctx context.Context, d time.Duration) error
 	sealer func(cookie.Sealer) cookie.Sealer
-}
-
-// settings are the options that all accounts share.
-type settings struct {
-	prefix        string // "/wechat/"
-	scope         client.Scope
-	environments  environment.Policy
-	scanPlace     func(*http.Request) string
-	scanLook      time.Duration // how long one look at the store may take
-	tokens        bool
-	profileMaxAge time.Duration
-	snapshot      SnapshotPolicy
-	verifyFiles   map[string]string // content by name
-
-	pageVisit    func(*http.Request) bool
-	errorHandler func(http.ResponseWriter, *http.Request, Failure)
-	onLogin      hook
-	onRequest    hook
-	observer     Observer
-	logger       *slog.Logger
-	now          func() time.Time
 }
 
 // A hook is a function of the application that may reject an identity.
@@ -414,11 +414,15 @@ func WithFlowKeys(current []byte, previous ...[]byte) Option {
 // confirmed the identity and before the session is saved. Use it to find or
 // create your own user record. ctx holds the session, so
 // auth.Sessions().Put(ctx, "uid", 7) is saved with the login. If f returns
-// ErrForbidden, the login is rejected with 403 and ReasonNotAuthorized; if it
-// returns any other error or panics, the login fails with 503 and
-// ReasonApplicationError. Nothing that f has put is saved then. ctx has the
+// [ErrForbidden], the login is rejected with 403 and [ReasonNotAuthorized]; if
+// it returns any other error or panics, the login fails with 503 and
+// [ReasonApplicationError]. What f has put is not saved then. ctx has the
 // values of the request's context. It is not canceled when the client
-// disconnects; its deadline is eight seconds after the callback starts. f must
+// disconnects; its deadline is at most eight seconds away.
+//
+// f is not called for a web-view that a mini program opens, which continues the
+// login of the mini program. It is called again, with the context of the page's
+// request, if a profile that [WithTokens] refreshes has a new unionid. f must
 // be safe for concurrent use. By default, no function is called.
 func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 	return func(c *config) { c.onLogin = f }

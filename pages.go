@@ -64,16 +64,17 @@ type Page struct {
 	Lang string
 	// Status is the HTTP status that the page is served with.
 	Status int
-	// Reason is why the visitor sees the page; empty on PageUpgrade.
+	// Reason is why the page is shown. It is set for PageMessage, PageLoggedOut
+	// and PageOpenInWeChat.
 	Reason Reason
 	// RetryURL is the link to start again, an http(s) URL or an absolute
 	// path; empty if starting again cannot help.
 	RetryURL string
-	// ActionURL is where the form of PageUpgrade, PageScanConfirm or PageEnter is
-	// posted to; empty on other pages.
+	// ActionURL is where the form of PageUpgrade, PageScanConfirm,
+	// PageScanNumber or PageEnter is posted. It is empty on other pages.
 	ActionURL string
-	// Next is the return target. The form of PageUpgrade carries it as the
-	// hidden field "next".
+	// Next is the return URL. The forms of PageUpgrade and PageScanNumber send
+	// it as the hidden field "next"; on PageEnter it is for information.
 	Next string
 	// FormActions are the origins, beside the site's own, that the answer to
 	// the form of PageUpgrade may redirect to: browsers built on Chromium hold
@@ -88,11 +89,11 @@ type Page struct {
 	// on white, as a data: URL; empty if the URL is too long for a phone's
 	// camera. It is on PageScan too, and there the phone's page.
 	QR template.URL
-	// Scan is for PageScan and PageScanConfirm.
+	// Scan is for the pages of a login by QR code.
 	Scan ScanDetails
 }
 
-// ScanDetails is what the two pages of a scan show.
+// ScanDetails is what the pages of a login by QR code show.
 type ScanDetails struct {
 	// Number is what PageScanConfirmed shows: four digits.
 	Number string

@@ -114,8 +114,8 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 	}
 }
 
-// serveScanAnswer is the form of that page: the user confirms or refuses. Either
-// ends the ticket for every other answer.
+// serveScanAnswer serves the form of PageScanConfirm: the user confirms or
+// refuses. Either ends the ticket for every other answer.
 func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket string) {
 	values, ok := g.ownForm(w, r)
 	if !ok {

@@ -3,8 +3,10 @@ package wechatauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -100,11 +102,11 @@ func (g *gate) loggedOut(r *http.Request) Event {
 // number of sessions that were alive. It also deletes the user's stored tokens
 // (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
 // Auth has no option that stores them. A request in flight cannot restore them,
-// nor a session, unless an scs manager loaded the session with a context that is
-// never canceled. The user can log in
-// again unless [WithAuthorize] rejects them. It needs a store with
-// store.Index, as those of package store are. It ends with ctx. On an error some
-// sessions may still be alive: call it again.
+// nor a session, unless an scs manager loaded the session with a context that
+// is never canceled. The user can log in again unless [WithAuthorize] rejects
+// them. It requires a store with store.Index, such as those of package store,
+// and ends with ctx. If it returns an error, some sessions may still be alive:
+// call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.Revoke(ctx, appID, openID)
 	if err == nil {
@@ -116,4 +118,17 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 	}
 	a.report(ctx, e)
 	return sessions, redact.Tokens(err)
+}
+
+// authorize calls the function of WithAuthorize, unless it accepted the user within
+// the interval.
+func (a *Auth) authorize(ctx context.Context, id identity.Identity) error {
+	if a.onRequest == nil {
+		return nil
+	}
+	err := a.consents.Do(session.User(id.AppID, id.OpenID), func() error { return a.onRequest(ctx, Identity(id)) })
+	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return err
 }

@@ -3,7 +3,6 @@ package wechatauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"slices"
 	"time"
@@ -20,19 +19,19 @@ const (
 	// outcomeTTL is how long the outcome of a login is kept for the callbacks
 	// that come late, and for reloads.
 	outcomeTTL = time.Minute
-	// failureTTL is how long a failed login answers for the callbacks that
-	// wait for it.
-	failureTTL = 3 * time.Second
-	// callbackBudget bounds a callback from the claim, once it is won, to the
-	// answer, whatever the browser does meanwhile.
+	// shortTTL is how long the outcome of a failed login is kept for those who wait
+	// for it, and that of a mini program's, whose used codes are worth nothing.
+	shortTTL = 3 * time.Second
+	// callbackBudget bounds a login from the claim, once it is won, to the
+	// response, whatever the browser does meanwhile.
 	callbackBudget = 8 * time.Second
 	// saveBudget is how long a callback tries to save a session for which a
 	// code was spent.
 	saveBudget = 3 * time.Second
 )
 
-// A proof is what shows who a visitor is: one row for each channel. What becomes
-// of it is the same for all of them, and is written in settle.
+// A proof shows who a user is. Each channel makes one; what becomes of it is
+// the same for all, and is written in settle.
 type proof struct {
 	flow flow.Flow     // the pending login that it completes
 	key  string        // names the login among all instances
@@ -45,8 +44,9 @@ type proof struct {
 	session func(r *http.Request) (*session.Visit, error)
 	// verify asks who he is. What it spends, such as a code, is spent by it.
 	verify func(ctx context.Context) (identity.Identity, Reason, error)
-	// prepare, if it is not nil, adds to the session and stores what belongs to it,
-	// once the user is admitted and before the session is saved: see forget.
+	// prepare, if it is not nil, adds to the session and stores what belongs to
+	// it, once the user is admitted and before the session is saved: see forget
+	// in tokens.go.
 	prepare func(ctx context.Context, v *session.Visit, id identity.Identity) error
 	// ended, if not nil, is called once after verify: with a failure's Reason, or "".
 	ended func(ctx context.Context, reason Reason)
@@ -203,7 +203,7 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	switch {
 	case c.Ended:
 	case c.Spent:
-		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, failureTTL, nil, store.Batch{})
+		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})
 	default:
 		err = c.Release(ctx)
 	}
@@ -225,19 +225,6 @@ func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Cal
 	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()
 	return g.claims.Join(withFlow(ctx, f), key)
-}
-
-// authorize calls the function of WithAuthorize, unless it accepted the user within
-// the interval.
-func (a *Auth) authorize(ctx context.Context, id identity.Identity) error {
-	if a.onRequest == nil {
-		return nil
-	}
-	err := a.consents.Do(session.User(id.AppID, id.OpenID), func() error { return a.onRequest(ctx, Identity(id)) })
-	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("%w: %w", errClientGone, err)
-	}
-	return err
 }
 
 // admit decides whether the user whom a proof shows may log in: a step-up is for

@@ -52,15 +52,15 @@ func (c *config) validateAccount() error {
 }
 
 func (c *config) validateKeys() (errs []error) {
-	check := func(option string, keys [][]byte) {
+	checkKeys := func(option string, keys [][]byte) {
 		for i, key := range keys {
 			if err := seal.CheckKey(key); err != nil {
 				errs = append(errs, fmt.Errorf("%s: key %d %w", option, i+1, err))
 			}
 		}
 	}
-	check("WithFlowKeys", c.flowKeys)
-	check("WithSessionEncryption", c.sessionKeys)
+	checkKeys("WithFlowKeys", c.flowKeys)
+	checkKeys("WithSessionEncryption", c.sessionKeys)
 	if c.sessionKeysSet && c.mgrSet {
 		errs = append(errs, errors.New("WithSessionEncryption: with WithSessionManager, wrap the manager's own store with store.Encrypt instead"))
 	}

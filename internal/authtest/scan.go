@@ -149,7 +149,7 @@ func WrongNumber(right string) string {
 func (s *ScanSite) StatusOf(b *Browser) string {
 	s.T.Helper()
 	s.Clock.Advance(scan.Pause)
-	return b.Fetch(http.MethodGet, "/wechat/scan/status").Text
+	return strings.TrimSpace(b.Fetch(http.MethodGet, "/wechat/scan/status").Text)
 }
 
 // Collect loads the page of the QR code again, as its script does.

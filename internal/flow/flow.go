@@ -23,7 +23,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
-// Errors of [Jar.Get].
+// Errors of [Jar.Callback] and [Jar.Get].
 var (
 	ErrMalformed = errors.New("flow: no query that WeChat sends")
 	ErrMissing   = errors.New("flow: no pending login of this state in the browser")
@@ -58,7 +58,7 @@ const (
 	Kept = 24 * time.Hour
 
 	// Five tabs are more than anybody opens before the first comes back, and
-	// 4,096 bytes leave room in the 8 KiB that servers give all headers.
+	// cookie.MaxBytes leaves room in the 8 KiB that servers give all headers.
 	MaxFlows = 5
 
 	maxFlowsDropped = 20

@@ -535,8 +535,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a failed login is kept for a minute", about: "claim",
-		search: "failureTTL = 3 * time.Second",
-		broken: "failureTTL = time.Minute",
+		search: "shortTTL = 3 * time.Second",
+		broken: "shortTTL = time.Minute",
 	},
 	{
 		name: "a callback may have two states", about: "callback",
@@ -657,9 +657,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "the flow cookie stays after a login", about: "callback",
-		search: `	g.cookies.Drop(w, g.cookies.CookieName(f.State))
-	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())`,
-		broken: `	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())`,
+		search: `	g.cookies.DropIfSent(w, r, g.cookies.CookieName(f.State)) // a scan has none
+`,
+		broken: "",
 		killer: "^TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget$",
 	},
 	{
@@ -1735,7 +1735,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the claim held", about: "claim",
-		search: "	case c.Spent:\n		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, failureTTL, nil, store.Batch{})",
+		search: "	case c.Spent:\n		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})",
 		broken: "	case c.Spent:\n		_ = store.Batch{}",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},

@@ -10,7 +10,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/seal"
 )
 
-// renewedTTL is how long a token that was renewed leads to the new session:
+// RenewedTTL is how long a token that was renewed leads to the new session:
 // long enough for the requests that were under way with the old cookie.
 const RenewedTTL = 20 * time.Second
 

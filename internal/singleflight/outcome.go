@@ -35,8 +35,9 @@ func (g *Group) ofSession(token string) *seal.Ring {
 	return g.Keys.With("outcome target", []byte(token))
 }
 
-// Leave settles the call with o, which only a request with the same secret opens.
-// See Settle.
+// Leave leaves the outcome for the requests that wait, and for those that come
+// within ttl. Only a request with the same secret opens it. If with is not empty, it
+// is written by batcher in the same call. A login whose Leave panics has not ended.
 func (c *Call) Leave(ctx context.Context, o Outcome, secret []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) error {
 	o.Until = c.group.Now().Add(ttl).UnixMilli()
 	plain, _ := json.Marshal(o) // cannot fail, as below
@@ -45,7 +46,7 @@ func (c *Call) Leave(ctx context.Context, o Outcome, secret []byte, ttl time.Dur
 		b.Session = c.group.ofSession(o.Token).Seal([]byte(o.Target), "target")
 	}
 	text, _ := json.Marshal(b)
-	return c.Settle(ctx, text, ttl, batcher, with)
+	return c.settle(ctx, text, ttl, batcher, with)
 }
 
 // Open opens the outcome that another request has left; seal.ErrOpen if the secret

@@ -69,14 +69,14 @@ func Key(appID, state string) string {
 }
 
 // A Call is a request's part in a login. If Outcome is nil the request has the
-// claim: it does the login, and then calls Settle or Release. Otherwise another
+// claim: it does the login, and then calls Leave or Release. Otherwise another
 // request has left Outcome.
 type Call struct {
 	Key     string
 	Outcome []byte
 	Waited  bool // the login was not settled when this request came
 	Spent   bool // for the caller: what can be used once, such as a code, may have been used
-	Ended   bool // Settle or Release was called, or the outcome written in a batch
+	Ended   bool // Leave or Release was called
 
 	group *Group
 	owner []byte
@@ -174,10 +174,8 @@ func (g *Group) Outcome(ctx context.Context, key string) ([]byte, error) {
 	return mark[1:], nil
 }
 
-// Settle leaves the outcome for the requests that wait, and for those that come
-// within ttl. If with is not empty, it is written by batcher in the same call. A
-// login whose Settle panics has not ended.
-func (c *Call) Settle(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) (err error) {
+// settle writes the mark of an outcome, with the writes of a batch.
+func (c *Call) settle(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) (err error) {
 	mark := append([]byte{markSettled}, outcome...)
 	if with.Len() == 0 {
 		err = c.group.Marks.PutMark(ctx, c.Key, mark, ttl)

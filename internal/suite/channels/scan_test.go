@@ -310,7 +310,7 @@ func scanAttacks() map[string]scanAttack {
 		},
 		"the state of a ticket that the phone's page has not sealed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Clock.Advance(scan.Pause)
-			return phone.Fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).Text == `{"state":"scan_expired"}`
+			return phone.Fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).Text == `{"state":"scan_expired"}`+"\n"
 		},
 		"a confirmation written into the store": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			box, err := seal.New("kept", []byte("not the key of this site"))
@@ -635,7 +635,7 @@ func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 			s.Clock.Advance(scan.Pause)
 			var all sync.WaitGroup
 			for range 50 {
-				all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`, poll()) })
+				all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`+"\n", poll()) })
 			}
 			all.Wait()
 		}
