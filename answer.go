@@ -144,7 +144,7 @@ func (g *gate) returnTo(r *http.Request, raw string) string {
 // neither is a return target.
 func (g *gate) targetOf(r *http.Request) string {
 	if !navigation.IsRead(r) {
-		return g.landing(navigation.Header(r.Header, "Referer"))
+		return g.returnTo(r, navigation.Header(r.Header, "Referer"))
 	}
 	raw := returnto.RequestURL(r)
 	target, err := g.judge(g.site + raw)

@@ -62,7 +62,9 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 		State: flow.NewState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
 		IssuedAt: g.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: flow.NewKey(),
 	}
-	g.cookies.Put(w, held, f)
+	if err := g.cookies.Put(w, held, f); err != nil {
+		g.reportDropped(r, f.Target, err)
+	}
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginStarted})
 	switch {
 	case embedded:

@@ -173,26 +173,31 @@ func (j *Jar) CookieName(state string) string {
 
 func (j *Jar) Prefix() string { return j.flows }
 
+// ErrLarge is returned by [Jar.Put] if the return target was left out.
+var ErrLarge = errors.New("too large for the cookie of a login")
+
 // Put sets the cookie of a new flow, and drops the oldest of those that the
-// browser holds where there are too many.
-func (j *Jar) Put(w http.ResponseWriter, held []Held, f Flow) {
-	name, value := j.sealFlow(f)
+// browser holds where there are too many. The cookie is set even if Put returns
+// [ErrLarge]: the target is "/" then.
+func (j *Jar) Put(w http.ResponseWriter, held []Held, f Flow) error {
+	name, value, err := j.sealFlow(f)
 	for _, stale := range crowd(held, len(name)+len(value)) {
 		j.Drop(w, stale)
 	}
 	j.Set(w, name, value, Kept)
+	return err
 }
 
-func (j *Jar) sealFlow(f Flow) (name, value string) {
+func (j *Jar) sealFlow(f Flow) (name, value string, err error) {
 	name = j.CookieName(f.State)
 	value = j.Ring.Seal(f.json(), j.Place("flow", name)...)
 	if len(name)+len(value) > cookie.MaxBytes && f.Target != "/" {
 		// A target of nothing but quotes outgrows the cookie, and the browser
 		// would drop it whole. The login is worth more than the target.
-		f.Target = "/"
-		return j.sealFlow(f)
+		f.Target, err = "/", ErrLarge
+		name, value, _ = j.sealFlow(f)
 	}
-	return name, value
+	return name, value, err
 }
 
 // json encodes a flow as encoding/json does. It is written by hand, because every

@@ -58,7 +58,7 @@ func TestJar_Put_limit(t *testing.T) {
 		if n == 0 {
 			first = j.CookieName(f.State)
 		}
-		j.Put(w, j.Held(&http.Request{Header: header}), f)
+		require.NoError(t, j.Put(w, j.Held(&http.Request{Header: header}), f))
 		set := w.Result().Cookies()
 		if n < MaxFlows {
 			require.Len(t, set, 1)

@@ -76,6 +76,26 @@ func TestReturnURLBehindRouters(t *testing.T) {
 	assert.Equal(t, "/app/a%2Fb|c", s.LoginOf(absolute).Header.Get("Location"))
 }
 
+// JSON and base64 make more of some characters, and browsers keep 4,096 bytes of
+// a cookie.
+func TestReturnURLTooLargeForTheCookie(t *testing.T) {
+	s := authtest.NewSite(t)
+	for _, path := range []string{"/wanted?", "/wechat/login?next=/wanted%3F"} {
+		for quotes, dropped := range map[int]bool{1000: false, 1600: true} {
+			logged := len(s.Logs.String())
+			got := s.Wire(http.MethodGet, path+strings.Repeat(`"`, quotes), authtest.PageHeader)
+			record := s.Logs.String()[logged:]
+			if !dropped {
+				assert.NotContains(t, record, "return URL")
+				continue
+			}
+			assert.Contains(t, record, fmt.Sprintf(`detail="return URL replaced by /: too large for the cookie of a login, %d bytes"`, len("/wanted?")+quotes))
+			assert.NotContains(t, record, "wanted")
+			assert.Equal(t, "/", s.LoginOf(got).Header.Get("Location"))
+		}
+	}
+}
+
 // A return URL may have the site's own origin in front. What is refused is
 // logged, with the reason and the length and nothing of what it holds.
 func TestReturnURLWithOrigin(t *testing.T) {
@@ -154,8 +174,13 @@ func TestReturnURLWithOrigin(t *testing.T) {
 	assert.Contains(t, form.Text, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "without the code of a link that somebody else made")
 	login := s.Wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape("/cart?id=7&"+callback+"#a"), authtest.PageHeader)
 	assert.Equal(t, "/cart?id=7#a", s.LoginOf(login).Header.Get("Location"), "nor a script's")
+	logged = len(s.Logs.String())
 	form = s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Content-Length: 0", "Referer: https://evil.example/cart")
 	assert.Contains(t, form.Text, `href="/wechat/login?next=%2F&amp;again=1"`)
+	assert.Contains(t, s.Logs.String()[logged:], "return URL replaced by /: not a path of the base URL's host, 25 bytes")
+	logged = len(s.Logs.String())
+	s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Content-Length: 0")
+	assert.NotContains(t, s.Logs.String()[logged:], "return URL", "a browser may leave the Referer out")
 
 	ticket := s.Request(http.MethodPost, "/wechat/mini/ticket", s.MiniLogin(authtest.Person(0)), `{"target":"`+base+`/orders?id=7"}`)
 	var entry struct{ URL string }
