@@ -146,13 +146,7 @@ func (g *gate) targetOf(r *http.Request) string {
 	if !navigation.IsRead(r) {
 		return g.returnTo(r, navigation.Header(r.Header, "Referer"))
 	}
-	raw := returnto.RequestURL(r)
-	target, err := g.judge(g.site + raw)
-	if err != nil {
-		g.reportDropped(r, raw, err)
-		return "/"
-	}
-	return target
+	return g.returnTo(r, g.site+returnto.RequestURL(r))
 }
 
 // reportDropped logs that a login ends at "/" instead of where it should.

@@ -79,8 +79,8 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 		fresh.RefreshToken = kept.Refresh
 	}
 	switch err := g.keptTokens().PutRefreshed(context.WithoutCancel(ctx), user, fresh, kept.End); {
-	case errors.Is(err, tokens.ErrRevoked):
-		return client.Secret{}, ErrNoTokens
+	case errors.Is(err, tokens.ErrRevoked): // the error says whether they could be deleted again
+		return client.Secret{}, fmt.Errorf("%w: %w", ErrNoTokens, err)
 	case err != nil:
 		return client.Secret{}, err
 	}

@@ -31,8 +31,8 @@ func WithFaultyStore(made **FaultyStore) wechatauth.Option {
 	})
 }
 
-// Fail makes a step ("find", "commit", "drop", "claim", "settle") do f from now on;
-// nil repairs it.
+// Fail makes a step ("find", "commit", "drop", "claim", "settle",
+// "delete") do f from now on; nil repairs it.
 func (s *FaultyStore) Fail(step string, f func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,6 +96,14 @@ func (s *FaultyStore) PutMark(ctx context.Context, key string, value []byte, ttl
 		return err
 	}
 	return s.Memory.PutMark(ctx, key, value, ttl)
+}
+
+// DeleteMark implements [store.Marks].
+func (s *FaultyStore) DeleteMark(ctx context.Context, key string) error {
+	if err := s.Fault("delete"); err != nil {
+		return err
+	}
+	return s.Memory.DeleteMark(ctx, key)
 }
 
 // ErrFault is the error of [Failing].

@@ -216,6 +216,32 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		b.Step("/token")
 		assert.NoError(t, <-failed, "the next login stores its own")
 	})
+	t.Run("refresh in flight, and a store that fails then", func(t *testing.T) {
+		var st *authtest.FaultyStore
+		s := authtest.NewSite(t, authtest.WithFaultyStore(&st), wechatauth.WithTokens(0))
+		failed := make(chan error, 1)
+		s.Handle("/token", func(_ http.ResponseWriter, r *http.Request) {
+			_, err := s.Auth.AccessToken(r.Context())
+			failed <- err
+		})
+		b := s.Browser()
+		b.Visit("/a")
+		s.Clock.Advance(116 * time.Minute)
+		release := s.Sim.Block("sns/oauth2/refresh_token")
+		visited := make(chan struct{})
+		go func() {
+			defer close(visited)
+			b.Step("/token")
+		}()
+		require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+		revoke(t, s, wechattest.DefaultAppID)
+		st.Fail("delete", authtest.Failing)
+		release()
+		err := <-failed
+		<-visited
+		require.ErrorIs(t, err, wechatauth.ErrNoTokens)
+		assert.ErrorIs(t, err, authtest.ErrFault, "the tokens are in the store again, and nobody would know")
+	})
 	t.Run("by a program without the options", func(t *testing.T) {
 		s, keys, server := newStored(t)
 		s.Browser().Visit("/a")
