@@ -126,7 +126,7 @@ func (a *Auth) authorize(ctx context.Context, id identity.Identity) error {
 	if a.onRequest == nil {
 		return nil
 	}
-	err := a.consents.Do(session.User(id.AppID, id.OpenID), func() error { return a.onRequest(ctx, Identity(id)) })
+	err := a.consents.Do(id.AppID, id.OpenID, func() error { return a.onRequest(ctx, Identity(id)) })
 	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}

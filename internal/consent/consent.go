@@ -25,11 +25,11 @@ type Memory struct {
 
 // Do calls ask, unless it returned nil for the same user within the interval. An
 // error is never remembered.
-func (m *Memory) Do(user string, ask func() error) error {
+func (m *Memory) Do(appID, openID string, ask func() error) error {
 	if m.Interval == 0 {
 		return ask()
 	}
-	now := m.Now()
+	user, now := appID+" "+openID, m.Now()
 	m.mu.Lock()
 	fresh := now.Before(m.until[user])
 	m.mu.Unlock()

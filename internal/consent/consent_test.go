@@ -26,9 +26,9 @@ func TestDo(t *testing.T) {
 	} {
 		asked = 0
 		m := Memory{Interval: tt.interval, Now: func() time.Time { return now }}
-		assert.Equal(t, tt.first, m.Do("user", func() error { asked++; return tt.first }), tt.name)
+		assert.Equal(t, tt.first, m.Do("app", "user", func() error { asked++; return tt.first }), tt.name)
 		now = now.Add(tt.passes)
-		assert.NoError(t, m.Do("user", func() error { asked++; return nil }), tt.name)
+		assert.NoError(t, m.Do("app", "user", func() error { asked++; return nil }), tt.name)
 		assert.Equal(t, tt.want, asked, tt.name)
 	}
 }
@@ -36,7 +36,15 @@ func TestDo(t *testing.T) {
 func TestTheMemoryIsBounded(t *testing.T) {
 	m := Memory{Interval: time.Hour, Now: time.Now}
 	for i := range maxUsers + 10 {
-		assert.NoError(t, m.Do(strconv.Itoa(i), func() error { return nil }))
+		assert.NoError(t, m.Do("app", strconv.Itoa(i), func() error { return nil }))
 	}
 	assert.Len(t, m.until, 10)
+}
+
+func TestDo_cost(t *testing.T) {
+	m := Memory{Now: time.Now}
+	openID := strconv.Itoa(1_700_000_000) + "ABCDEFGHIJKLMNOPQR"
+	assert.Zero(t, testing.AllocsPerRun(10, func() {
+		_ = m.Do("wx00000000000000a1", openID, func() error { return nil })
+	}), "with no interval, nothing is kept")
 }
