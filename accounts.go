@@ -33,18 +33,6 @@ func (a *Auth) of(r *http.Request) (*gate, error) {
 	return a.tenantOf(r.Context(), appID)
 }
 
-// forRequest returns the gate of the request's account, and answers where there
-// is none.
-func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
-	g, err := a.of(r)
-	if err != nil {
-		a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
-		a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
-		return nil, false
-	}
-	return g, true
-}
-
 // maxTenants bounds an instance's memory. Beyond it, gates are built anew.
 const maxTenants = 10_000
 

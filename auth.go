@@ -85,15 +85,14 @@ type tenant struct {
 // authorizePage is the address of WeChat's page around the state.
 type authorizePage struct{ before, after string }
 
-// Sessions returns the session manager, for the application's own values:
-// behind RequireWeChat and LoadWeChat every scs call works with the request's
-// context, and what is put is saved before the answer's headers leave. So
-// do RenewToken and Destroy take effect: call them before the answer begins. If
-// the store fails then, the answer is a 503 and the old session lives on. What a
-// handler put that panics is not saved; a session that it ended is ended.
-//
-// The gate loads and saves, so leave LoadAndSave of this manager away. A cookie
-// that it sends during a login may arrive after the login's.
+// Sessions returns the session manager, for the application's own values.
+// Behind RequireWeChat and LoadWeChat every scs call works with the request's
+// context, and what is put is saved before the headers are sent, as are
+// RenewToken and Destroy: call them before the response begins. If the store
+// fails then, the response is a 503 and the session does not change. What a
+// panicking handler put is not saved; a session that it ended is ended. Do not
+// also use LoadAndSave of this manager: a cookie that it sends during a login
+// may arrive after the login's.
 func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.SessionManager() }
 
 // methods are the endpoints below the path prefix, and the methods of each. There

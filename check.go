@@ -35,22 +35,21 @@ func (e *CheckError) Unwrap() []error {
 	return all
 }
 
-// Check looks at what New cannot see without a network: whether the session
-// store can be reached and written and will keep what it is given, whether its
-// clock is ours, and whether WeChat knows the AppIDs and AppSecrets. It looks
-// again at the cookie of an application's own session manager, which may have
-// changed since New, and at what WeChat would refuse of the base URL. It spends
-// nothing and disturbs no login. The error is a *CheckError with all findings;
-// nil means that nothing was found. What could not be looked at, because Redis
-// grants too little, is no finding: it is noted in the log. So is an own manager
-// that does not hash tokens in the store.
+// Check looks for problems that New cannot see without a network: whether the
+// session store can be reached and written and keeps what it is given, whether
+// its clock agrees, and whether WeChat knows the AppIDs and AppSecrets. It
+// looks again at the cookie of an application's own session manager, which may
+// have changed since New, and at what WeChat would reject in the base URL. It
+// spends nothing and disturbs no login. Check returns nil if it finds no
+// problems, and otherwise a *CheckError with all of them. What Redis does not
+// permit it to look at is logged, and so is an own manager that does not hash
+// tokens in the store.
 //
-// Call it at start-up, or from a health check that is not asked too often: it
-// makes one call to WeChat for each account. With WithAccounts it looks at the
-// accounts that the resolver lists (see AccountResolver).
-//
-// What it cannot see is WeChat's console: CallbackDomain, and CallbackDomains of
-// many accounts, is what has to stand there.
+// Call it at start-up, or from a health check that runs rarely: it makes one
+// call to WeChat for each account, with WithAccounts for each that the resolver
+// lists (see [AccountResolver]). It cannot see WeChat's console:
+// [Auth.CallbackDomain], and [Auth.CallbackDomains] for many accounts, return
+// what must be entered there.
 func (a *Auth) Check(ctx context.Context) error {
 	all := a.home.checkSettings()
 	all = append(all, check.Findings(a.sessions.Check(ctx))...)
@@ -71,12 +70,11 @@ func (a *Auth) Check(ctx context.Context) error {
 	return &CheckError{findings}
 }
 
-// CallbackDomain is what has to be entered in WeChat's consoles, exactly so:
-// for an official account as 网页授权域名, for a website
-// application as 授权回调域. It is the host of the base URL, or of the relay
-// (WithRelay), without scheme, port and path. Accounts of ByHost have hosts of
-// their own: see CallbackDomains. Where a third-party platform logs in for the
-// account (WithComponent), it is the platform's 公众号开发域名 that has to have it.
+// CallbackDomain returns the domain to enter in WeChat's console: as 网页授权域名 for
+// an official account, as 授权回调域 for a website application. It is the host of
+// the base URL or of the relay (WithRelay), without scheme, port and path.
+// Accounts of ByHost have hosts of their own: see CallbackDomains. With
+// WithComponent it must be entered as the platform's 公众号开发域名.
 func (a *Auth) CallbackDomain() string { return a.home.callbackDomain() }
 
 func (g *gate) callbackDomain() string {

@@ -2,10 +2,12 @@ package wechatauth
 
 import (
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/internal/respond"
+	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
 // ServeHTTP serves the endpoints below the path prefix. Mount it at the
@@ -80,8 +82,8 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notFound tells the operator where the mistake may be: a visitor who comes
-// back from WeChat to a path that is not served has lost his login.
+// notFound tells the operator where the mistake may be: a user who returns from
+// WeChat to a path that is not served has lost the login.
 func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 	if g.strayCallback(w, r) {
 		return
@@ -119,4 +121,21 @@ func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content s
 	if r.Method == http.MethodGet {
 		_, _ = w.Write([]byte(content)) // who asked has gone: nobody is left to tell
 	}
+}
+
+// forRequest returns the gate of the request's account, and responds if there is
+// none. A callback that a proxy has taken a prefix off still ends in its AppID.
+func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
+	g, err := a.of(r)
+	if err == nil {
+		return g, true
+	}
+	if appID := path.Base(r.URL.Path); siteurl.IsAppID(appID) {
+		if g, err := a.tenantOf(r.Context(), appID); err == nil && g.strayCallback(w, r) {
+			return nil, false
+		}
+	}
+	a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
+	a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
+	return nil, false
 }

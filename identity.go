@@ -27,8 +27,8 @@ const (
 	ChannelMiniProgram Channel = "mini_program"
 )
 
-// Identity is who a visitor is to WeChat. The pair of AppID and OpenID is the
-// key to store users by; nicknames are neither unique nor stable.
+// An Identity is who a user is to WeChat. Store users by AppID and OpenID;
+// nicknames are neither unique nor stable.
 type Identity struct {
 	// AppID is the account that the visitor logged in to. The same person has
 	// another OpenID for another AppID.
@@ -70,11 +70,11 @@ func (id Identity) LogValue() slog.Value {
 	)
 }
 
-// IdentityFromContext returns the identity of the visitor. Behind RequireWeChat
-// and RequireScope it is there, except for CORS preflights, which nobody has
-// logged in for, and for visitors whom SnapshotAnonymous lets through: false,
-// and an Identity with nothing but Snapshot set. Behind LoadWeChat it is there
-// when the visitor is logged in. Safe for concurrent use.
+// IdentityFromContext returns the identity of the user. Behind RequireWeChat
+// and RequireScope there is one, except for CORS preflight requests and for
+// users whom [SnapshotAnonymous] lets pass: then it returns false, and for the
+// latter an Identity with only Snapshot set. Behind LoadWeChat there is one if
+// the user is logged in.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
 	v := session.FromContext(ctx)
 	switch {

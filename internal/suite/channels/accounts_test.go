@@ -47,6 +47,22 @@ func TestAPendingLoginOfOneAccountIsWorthNothingForAnother(t *testing.T) {
 	assert.Contains(t, visitor.Visit(callback).Text, "url=/a/x logged-in=true")
 }
 
+func TestAccounts_strayCallback(t *testing.T) {
+	sim, a, b := authtest.NewShops(t)
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}), wechatauth.WithPathPrefix("/app/wechat/"))
+	s.Server.Config.Handler = http.StripPrefix("/app", s.Server.Config.Handler)
+	browser := s.Browser()
+
+	got := browser.Visit("/app/a/x")
+
+	assert.Equal(t, http.StatusInternalServerError, got.StatusCode)
+	assert.Contains(t, got.Text, string(wechatauth.ReasonBadConfig))
+	assert.Zero(t, s.Exchanges(), "the code is not spent")
+	assert.Regexp(t, `level=ERROR .*reason=bad_config`, s.Logs.String())
+	assert.Contains(t, s.Logs.String(), "arrived at /wechat/callback/"+authtest.ShopA+" instead of /app/wechat/callback/"+authtest.ShopA)
+	assert.Equal(t, http.StatusNotFound, s.Browser().Step(got.Request.URL.String()).StatusCode, "another browser's")
+}
+
 func TestTwoAccountsOnTwoHosts(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	server := httptest.NewUnstartedServer(nil)
