@@ -33,7 +33,7 @@ func (a *Auth) of(r *http.Request) (*gate, error) {
 	return a.tenantOf(r.Context(), appID)
 }
 
-// maxTenants bounds an instance's memory. Beyond it, gates are built anew.
+// maxTenants bounds the memory of a process. Beyond it, gates are built anew.
 const maxTenants = 10_000
 
 func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
@@ -68,8 +68,7 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 	return g, nil
 }
 
-// gateOf returns the gate that an identity of this AppID has passed; nil if
-// there is none.
+// gateOf returns the gate that an identity of this AppID has passed, or nil.
 func (a *Auth) gateOf(appID string) *gate {
 	if a.tenants == nil {
 		if slices.Contains(a.home.audience.AppIDs, appID) {
@@ -87,7 +86,7 @@ func (a *Auth) gateOf(appID string) *gate {
 	return nil
 }
 
-// newTenant makes the gate of one account.
+// newTenant returns a gate for one account.
 func (a *Auth) newTenant(account Account) (*gate, error) {
 	c, err := a.tenants.config.ofAccount(account)
 	if err != nil {
@@ -180,8 +179,8 @@ func (g *gate) setFlows(c *config) error {
 	return nil
 }
 
-// cookieTag ends the names of an account's cookies. It is empty for a gate that
-// is no single account's.
+// cookieTag ends the names of an account's cookies. It is empty for a gate
+// without an account.
 func (g *gate) cookieTag(appID string) string { return flow.Tag(appID, g.endpoint("callback")) }
 
 func (g *gate) setAuthorizePages() {
@@ -196,7 +195,7 @@ func (g *gate) setAuthorizePages() {
 	}
 }
 
-// audience is whose identities pass the gate.
+// audience returns whose identities pass the gate.
 func (c *config) audience() session.Audience {
 	appIDs := []string{c.appID}
 	for _, more := range []string{c.websiteAppID, c.miniAppID} {
@@ -207,8 +206,8 @@ func (c *config) audience() session.Audience {
 	return session.Audience{AppIDs: appIDs, Bearer: c.miniAppID != ""}
 }
 
-// forAccount returns the client options of an account: through the platform
-// where it has no secret of its own.
+// forAccount returns the client options of an account: those of the platform if
+// it has no secret.
 func (c *config) forAccount(secret string, opts []client.Option) []client.Option {
 	if !c.componentSet || c.component == nil || secret != "" {
 		return opts
@@ -216,8 +215,7 @@ func (c *config) forAccount(secret string, opts []client.Option) []client.Option
 	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component.ComponentToken))
 }
 
-// ofAccount returns the options as they are for one account, with what is wrong
-// with them.
+// ofAccount returns the options for one account, with what is wrong with them.
 func (c *config) ofAccount(account Account) (*config, error) {
 	one := *c
 	one.appID, one.secret = account.AppID, account.Secret
@@ -246,8 +244,7 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	return &one, errors.Join(err, wrong)
 }
 
-// tellsOfWeChat is what the clients tell of their calls; nil if nobody wants to
-// know.
+// tellsOfWeChat returns the observer of the clients' calls, or nil.
 func (c *config) tellsOfWeChat() func(context.Context, client.Call) {
 	o, ok := c.observer.(CallObserver)
 	if !ok {

@@ -22,7 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
-// stop answers a visitor who is not let through.
+// stop responds to a rejected request.
 func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == 0 {
 		f.Status = f.Reason.status()
@@ -52,8 +52,8 @@ func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 	}
 }
 
-// challenge is the WWW-Authenticate that RFC 9110 requires of every 401. No
-// browser knows the scheme, so none shows a dialog.
+// challenge is the WWW-Authenticate that RFC 9110 requires of a 401. No browser
+// knows the scheme, so none shows a dialog.
 const challenge = "WeChat"
 
 // page writes a page.
@@ -87,7 +87,8 @@ func (g *gate) unavailable(w http.ResponseWriter, r *http.Request, err error) {
 	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
 }
 
-// respondUnsaved responds instead of a handler whose session could not be saved.
+// respondUnsaved responds instead of a handler whose session could not be
+// saved.
 func (g *gate) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
 	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
 	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
@@ -98,8 +99,8 @@ func (g *gate) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow st
 	g.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: g.showsPage(r)})
 }
 
-// ownForm reads a form that was posted from our own pages, and answers one
-// that was not.
+// ownForm returns the values of a form that was posted from our own pages, and
+// rejects any other.
 func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	err := g.origin.Check(navigation.Origin(r))
 	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
@@ -119,15 +120,15 @@ func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool
 	return r.Form, true
 }
 
-// maxFormBytes is the size of our own forms, which have one field.
+// maxFormBytes is the size limit of our own forms, which have one field.
 const maxFormBytes = 16 << 10
 
-// nextOf reads the return target of a form or a query.
+// nextOf returns the return URL of a form or a query.
 func (g *gate) nextOf(r *http.Request, values url.Values) string {
 	return g.returnTo(r, values.Get("next"))
 }
 
-// returnTo returns the return URL for what a client wrote, and "/" for none.
+// returnTo returns the return URL for what a client sent, and "/" for none.
 func (g *gate) returnTo(r *http.Request, raw string) string {
 	target, err := g.judge(raw)
 	if err == nil {
@@ -149,12 +150,12 @@ func (g *gate) targetOf(r *http.Request) string {
 	return g.returnTo(r, g.site+returnto.RequestURL(r))
 }
 
-// reportDropped logs that a login ends at "/" instead of where it should.
+// reportDropped reports that a login ends at "/" instead.
 func (g *gate) reportDropped(r *http.Request, raw string, why error) {
 	g.report(r.Context(), Event{Kind: EventTrouble, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
 
-// report writes the event to the log and tells the observer.
+// report logs the event and passes it to the observer.
 func (a *Auth) report(ctx context.Context, e Event) {
 	e.Err = redact.Tokens(e.Err)
 	if e.Detail == "" {
@@ -201,8 +202,8 @@ func (a *Auth) report(ctx context.Context, e Event) {
 	a.logger.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
 }
 
-// reportLogin reports what became of a login, unless nobody would read it: an
-// anonymous visit shall not pay for that.
+// reportLogin reports an event of a login, unless nobody receives it: an
+// anonymous page visit shall not pay for that.
 func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
 	if g.observer == nil && !g.logger.Enabled(ctx, e.level()) {
 		return
@@ -217,7 +218,7 @@ func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
 	g.report(ctx, e)
 }
 
-// stopped reports that a visitor was stopped, with his account where the event
+// stopped reports that a request was rejected, with the account if the event
 // has none.
 func (g *gate) stopped(r *http.Request, e Event) {
 	e.Kind = EventStopped
@@ -227,7 +228,7 @@ func (g *gate) stopped(r *http.Request, e Event) {
 	g.report(r.Context(), e)
 }
 
-// appIDFor is the account that a request's visitor logs in to.
+// appIDFor returns the account that a request logs in to.
 func (g *gate) appIDFor(r *http.Request) string {
 	if _, sent := session.Bearer(r); sent && g.mini.client != nil {
 		return g.mini.appID
@@ -238,18 +239,18 @@ func (g *gate) appIDFor(r *http.Request) string {
 // flowKey is a pointer, which no other package can have.
 var flowKey = &struct{ name string }{"wechatauth flow"}
 
-// withFlow notes in the context which login is being finished, for what is told
-// of the calls that it needs.
+// withFlow notes in the context which login is completed, for its events and
+// calls.
 func withFlow(ctx context.Context, f flow.Flow) context.Context {
 	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
 }
 
-// flowOf is the id of the login that a context is for; empty for none.
+// flowOf returns the id of the login that a context is for, or "".
 func flowOf(ctx context.Context) string {
 	id, _ := ctx.Value(flowKey).(string)
 	return id
 }
 
-// flowID is what logs show of a login: enough to follow it, and of no use to
-// whoever would want to finish it.
+// flowID is what logs show of a login: enough to follow it, and useless to
+// complete it.
 func flowID(appID, state string) string { return singleflight.Key(appID, state)[:12] }

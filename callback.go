@@ -20,11 +20,11 @@ import (
 	"github.com/wechatauth/wechatauth/internal/tokens"
 )
 
-// serveCallback is where WeChat sends the visitor back. It checks in this
-// order, and spends the code only after the last check: the browser navigates,
-// and not ahead of a visit; the query is of WeChat's form; this browser holds the
-// pending login of this state; it is not expired; the visitor did not refuse;
-// this callback has the claim.
+// serveCallback handles the redirect from WeChat. It checks in this order, and
+// spends the code only after the last check: the browser navigates, and does
+// not prefetch; the query is WeChat's; this browser has the pending login of
+// the state; it has not expired; the user has not denied it; this callback
+// leads.
 func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	if !navigation.MayNavigate(r) {
 		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
@@ -51,9 +51,9 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// comeTooLate answers a callback for which this browser holds no live pending
-// login: a reload or a step back after the login is done, which leads to
-// where the login led; or a link from elsewhere, which leads nowhere.
+// comeTooLate responds to a callback for which this browser has no live pending
+// login. A reload, or a step back, after the login leads to where the login
+// led; a link from elsewhere leads nowhere.
 func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
 	v, err := g.load(r)
 	if err != nil {
@@ -67,8 +67,8 @@ func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callba
 	respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.State, f.Target))
 }
 
-// targetOfOutcome finds the return target of a login that this session came
-// from; fallback, or "/", where it is forgotten or was another browser's.
+// targetOfOutcome returns the return URL of the login that this session came
+// from; if it is unknown or another browser's, fallback or "/".
 func (g *gate) targetOfOutcome(ctx context.Context, v *session.Visit, state, fallback string) string {
 	left, found := g.claims.Target(ctx, singleflight.Key(v.Identity.AppID, state), g.sessions.SessionManager().Token(v.Context()))
 	if target, err := g.judge(left); found && err == nil {
@@ -77,7 +77,7 @@ func (g *gate) targetOfOutcome(ctx context.Context, v *session.Visit, state, fal
 	return g.landing(fallback)
 }
 
-// finish logs the visitor in with the code.
+// finish logs the user in with the code.
 func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	var token *client.Token
 	g.settle(w, r, proof{
@@ -108,7 +108,7 @@ func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 }
 
 // identify exchanges the code, and fetches the profile if the granted scope
-// has one. A broken profile never breaks a login.
+// includes it. A profile that cannot be fetched does not fail the login.
 func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code string) (identity.Identity, *client.Token, Reason, error) {
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
@@ -140,8 +140,8 @@ func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code stri
 	return id, token, "", nil
 }
 
-// enterSession gives the browser the session of a login, where another request
-// has saved it, and sends the visitor to where he wanted to go.
+// enterSession sets the session cookie, if another request has saved the
+// session, and redirects to the return URL.
 func (g *gate) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
 	if res.shared {
 		if err := g.sessions.WriteCookie(w, session.Saved{Token: res.Token, Expiry: time.Unix(res.Expiry, 0), Remember: res.Remember}); err != nil {
@@ -152,7 +152,7 @@ func (g *gate) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow,
 	g.leave(w, r, f, g.landing(res.Target))
 }
 
-// leave ends the flow in the browser and goes to the return target.
+// leave ends the pending login in the browser and redirects to target.
 func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
 	g.cookies.DropIfSent(w, r, g.cookies.CookieName(f.State)) // a scan has none
 	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
@@ -160,9 +160,8 @@ func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target
 	respond.Redirect(w, target)
 }
 
-// afterFailure starts a login whose code WeChat no longer takes once more by
-// itself: the visitor has done nothing wrong, and with snsapi_base sees
-// nothing of it. The second time he is told.
+// afterFailure starts a login again, once, whose code WeChat no longer accepts:
+// the user has done nothing wrong, and with snsapi_base sees nothing of it.
 func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
 		g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
@@ -178,8 +177,8 @@ func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow,
 	g.failCallback(w, r, f, reason, err)
 }
 
-// failCallback tells the visitor why there is no login, and how to try again
-// where that can help. The session he may have stays as it is.
+// failCallback explains why there is no login, with a link to try again if that
+// can help. A session that the user has stays as it is.
 func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 	failure := Failure{Reason: reason, Page: true, Err: err}
@@ -191,25 +190,25 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 	g.stop(w, r, failure)
 }
 
-// reopenInTop answers a callback that came into a frame. Where WeChat's page
-// sent it there, browsers keep Lax cookies back, and with them the pending
-// login; the page asks for the same URL again in the whole window, where they
-// are sent. The code is not spent.
+// reopenInTop responds to a callback in a frame. If WeChat's page sent it
+// there, browsers withhold Lax cookies, and with them the pending login. The
+// page requests the same URL in the whole window, where they are sent. The code
+// is not spent.
 func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	respond.NoStore(w.Header())
 	_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}) // ours does not fail
 }
 
-// leaveAsSnapshot ends a flow that brought a virtual identity: back to the
-// return target, whose URL is the one that "使用完整服务" opens.
+// leaveAsSnapshot ends a login with a virtual identity at its return URL, which
+// is what "使用完整服务" opens.
 func (g *gate) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason})
 	g.cookies.MarkSnapshot(w)
 	g.leave(w, r, f, g.landing(f.Target))
 }
 
-// strayCallback stops a callback of a login that this browser began, where there
-// is no endpoint for it: another login would come back to the same place.
+// strayCallback rejects a callback of this browser's login at a path that is
+// not an endpoint: another login would return to the same place.
 func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
 		return false

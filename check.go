@@ -10,14 +10,14 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// CheckError is what Auth.Check has found: everything at once.
+// A CheckError has everything that [Auth.Check] has found.
 type CheckError struct {
 	// Findings are never empty. Each says in one line what is wrong and what to
 	// do, in English and in Chinese.
 	Findings []*store.Finding
 }
 
-// Error has one line of English for each finding.
+// Error returns one line of English for each finding.
 func (e *CheckError) Error() string {
 	lines := make([]string, len(e.Findings))
 	for i, f := range e.Findings {
@@ -26,7 +26,7 @@ func (e *CheckError) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// Unwrap gives the findings, for errors.Is and errors.As.
+// Unwrap returns the findings, for errors.Is and errors.As.
 func (e *CheckError) Unwrap() []error {
 	all := make([]error, len(e.Findings))
 	for i, f := range e.Findings {
@@ -89,9 +89,9 @@ func (g *gate) callbackDomain() string {
 	return host
 }
 
-// CallbackDomains is CallbackDomain for each AppID that has one: the official
-// accounts and website applications, those that the resolver of WithAccounts
-// lists too.
+// CallbackDomains returns the CallbackDomain of each AppID that has one:
+// official accounts and website applications, those that the resolver of
+// WithAccounts lists too.
 func (a *Auth) CallbackDomains() map[string]string {
 	domains := map[string]string{}
 	for _, g := range a.checkedGates(context.Background()) {
@@ -104,7 +104,7 @@ func (a *Auth) CallbackDomains() map[string]string {
 	return domains
 }
 
-// checkSettings looks at what needs no network.
+// checkSettings checks what needs no network.
 func (g *gate) checkSettings() (found []*store.Finding) {
 	if g.sessions.Owned() {
 		found = check.Manager(g.sessions, g.base)
@@ -115,7 +115,7 @@ func (g *gate) checkSettings() (found []*store.Finding) {
 	return found
 }
 
-// checkedGates are those whose accounts Check looks at.
+// checkedGates returns the gates whose accounts Check looks at.
 func (a *Auth) checkedGates(ctx context.Context) (gates []*gate) {
 	if a.tenants == nil {
 		return []*gate{a.home}

@@ -1,14 +1,15 @@
-// Package wechatauth is a login wall for visitors who come from WeChat.
+// Package wechatauth provides net/http middleware that logs users in with WeChat
+// (OAuth 2.0, 微信网页授权) and keeps them logged in with scs sessions.
 //
-// [RequireWeChat] wraps any http.Handler. A request whose session holds a
-// WeChat identity goes through, with the identity in its context. An anonymous
-// page visit is sent to WeChat and comes back, logged in, to the very URL it
-// asked for. Anything else that is anonymous gets a 401 that a script can act
-// on. Sessions are alexedwards/scs sessions, in memory by default and in Redis
-// in production.
+// [RequireWeChat] wraps any http.Handler. A request whose session has a WeChat
+// identity passes, with the identity in its context. An unauthenticated page visit
+// is redirected to WeChat and returns, logged in, to the URL that was requested. Any
+// other unauthenticated request, such as a fetch or a WebSocket handshake, gets a 401
+// response with the login URL in JSON. Sessions are alexedwards/scs sessions, in
+// memory by default and in Redis in production.
 //
 //	func main() {
-//		wall := wechatauth.RequireWeChat(
+//		requireLogin := wechatauth.RequireWeChat(
 //			wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 //			wechatauth.WithBaseURL("https://m.example.com"),
 //			wechatauth.WithRedisURL("redis://127.0.0.1:6379/0"),
@@ -17,45 +18,40 @@
 //			id, _ := wechatauth.IdentityFromContext(r.Context())
 //			fmt.Fprintln(w, "Hello,", id.OpenID)
 //		})
-//		log.Fatal(http.ListenAndServe("127.0.0.1:8080", wall(hello)))
+//		log.Fatal(http.ListenAndServe("127.0.0.1:8080", requireLogin(hello)))
 //	}
 //
-// # The parts
+// # Several routes
 //
-// [New] takes the same options and gives an [Auth], whose parts are for
-// applications that wall in some of their routes:
+// [New] takes the same options and returns an [Auth]:
 //
-//   - [Auth.RequireWeChat] for routes that need to know who the visitor is,
-//     [Auth.RequireScope] for those that need nickname and avatar, and
-//     [Auth.LoadWeChat] for those that are open to everybody;
-//   - the Auth itself as the handler of the endpoints below "/wechat/";
-//   - [Auth.MiniProgram] for what needs WeChat's session_key;
-//   - [Auth.Sessions] for the application's own values in the same session;
-//   - [Auth.Logout] and [Auth.RevokeUser] to end sessions;
-//   - [Auth.Check] to find at start-up what [New] cannot see.
+//   - [Auth.RequireWeChat] is for routes that require a login, [Auth.RequireScope]
+//     for those that need nickname and avatar, [Auth.LoadWeChat] for open ones;
+//   - the Auth itself is the handler of the endpoints below "/wechat/";
+//   - [Auth.MiniProgram] is for what needs WeChat's session_key;
+//   - [Auth.Sessions] is for the application's own values in the session;
+//   - [Auth.Logout] and [Auth.RevokeUser] end sessions;
+//   - [Auth.Check] finds at start-up what [New] cannot see.
 //
-// Behind the wall [IdentityFromContext] tells who the visitor is. The pair of
-// [Identity].AppID and [Identity].OpenID is the key to store a user by.
+// [IdentityFromContext] returns the user. Store users by [Identity].AppID and
+// [Identity].OpenID.
 //
-// # What a visitor is told
+// A rejected request gets an HTML page in Chinese or English (see [WithPages]) or a
+// JSON object that names the [Reason], as log records and the [Observer] do.
 //
-// Whoever is stopped is told why: with a page in Chinese or English (see
-// [WithPages]), or with JSON. Pages, JSON, log records and the [Observer] use
-// the same closed list of words, [Reason].
+// # Security
 //
-// # What is assumed
-//
-// The base URL of [WithBaseURL] leads to the application, over https, and
-// whoever terminates TLS in front of it is trusted. The Redis of the sessions
-// is trusted too, unless [WithSessionEncryption] is used. WeChat has no PKCE: a
-// code that is stolen before it is used cannot be told from one that is not.
+// The base URL of [WithBaseURL] must lead to the application over https; whatever
+// terminates TLS is trusted, and so is the Redis of the sessions unless
+// [WithSessionEncryption] is used. WeChat has no PKCE: a code that is stolen before
+// it is used cannot be distinguished from one that is not.
 //
 // # Other packages
 //
-// Package client speaks WeChat's HTTP API; store keeps sessions in Redis (and
-// store/goredisstore and store/rueidisstore in Sentinel or Cluster); accounts
-// and environment tell accounts and browsers apart; identityheader passes
-// identities to a reverse proxy, and relay callbacks to other domains;
-// wechattest (with cmd/wechatsim) simulates WeChat; observe/wechatprom and
-// observe/wechatotel are observers; cmd/wechatcheck calls [Auth.Check].
+// Package client implements WeChat's HTTP API. Package store keeps sessions in Redis,
+// store/goredisstore and store/rueidisstore with Sentinel or Cluster. Packages
+// accounts and environment distinguish accounts and browsers, identityheader passes
+// identities to a reverse proxy, and relay passes callbacks to other domains. Package
+// wechattest (with cmd/wechatsim) simulates WeChat. observe/wechatprom and
+// observe/wechatotel are observers, and cmd/wechatcheck calls [Auth.Check].
 package wechatauth

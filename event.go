@@ -9,32 +9,33 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// EventKind names what happened. The list is closed.
+// An EventKind says what happened. The list is closed.
 type EventKind string
 
 const (
 	// EventLoginStarted means that a login started: the browser was sent to
 	// WeChat or shown a QR code.
 	EventLoginStarted EventKind = "login_started"
-	// EventLoginFinished: a visitor came back and is logged in.
+	// EventLoginFinished means that a user is logged in.
 	EventLoginFinished EventKind = "login_finished"
-	// EventLoginFailed: a login ended without a session; Reason says why.
+	// EventLoginFailed means that a login ended without a session, for the
+	// Reason.
 	EventLoginFailed EventKind = "login_failed"
-	// EventLoggedOut: a visitor ended his session.
+	// EventLoggedOut means that a user ended a session.
 	EventLoggedOut EventKind = "logged_out"
-	// EventRevoked: all sessions of a user were ended.
+	// EventRevoked means that all sessions of a user were ended.
 	EventRevoked EventKind = "revoked"
 	// EventStopped means that a request was rejected for a reason that may
 	// interest an operator, which is in Reason. What users meet every day is
 	// not reported: a 401 response, a scope that is still missing, a page that
 	// asks to open WeChat, an unsupported method.
 	EventStopped EventKind = "stopped"
-	// EventTrouble: something went wrong that the visitor did not notice.
+	// EventTrouble means that something failed but the request succeeded.
 	EventTrouble EventKind = "trouble"
 )
 
-// Event is one thing that happened. It holds no secret, code, token or whole
-// openid.
+// An Event describes something that happened. It contains no secret, code,
+// token or complete openid.
 type Event struct {
 	// Kind is what happened.
 	Kind EventKind
@@ -42,93 +43,90 @@ type Event struct {
 	// EventTrouble what failed, where there is a word for it. It is empty
 	// otherwise.
 	Reason Reason
-	// Flow follows one login from start to end, across instances; empty where
+	// Flow identifies the login in all events, on all instances. It is empty if
 	// there is none.
 	Flow string
-	// AppID is the account; empty where none is concerned.
+	// AppID is the account's, or empty if no account is concerned.
 	AppID string
-	// Channel is that of the login; empty where there is none.
+	// Channel is the login's, or empty if there is none.
 	Channel Channel
-	// Scope is what the login asks for, and once it is finished what was
-	// granted; empty where there is none.
+	// Scope is what the login asks for and, once it has finished, what was
+	// granted. It is empty if there is no login.
 	Scope client.Scope
-	// OpenID is the first characters of the openid; empty while unknown.
+	// OpenID is the first characters of the openid, or empty if it is unknown.
 	OpenID string
 	// Duration is the time from the start of a login, when the browser was sent
-	// to WeChat, to its end, in milliseconds; 0 if Kind is neither
-	// EventLoginFinished nor EventLoginFailed. It includes the time that the
-	// user took.
+	// to WeChat, to its end, in milliseconds. It includes the time that the
+	// user took, and is 0 unless Kind is EventLoginFinished or
+	// EventLoginFailed.
 	Duration time.Duration
-	// Detail tells the operator what to look at; English, may be empty.
+	// Detail tells an operator what to check, in English. It may be empty.
 	Detail string
-	// Err is what went wrong; nil where nothing did. A *client.Error in it has
-	// WeChat's errcode and rid.
+	// Err is the error, or nil. A *client.Error in it has WeChat's errcode and
+	// rid.
 	Err error
 }
 
-// Observer is told of every event, in the goroutine of the request: it must
-// be quick and safe for concurrent use. One that is a [CallObserver] is told of
-// calls too. Modules observe/wechatprom and observe/wechatotel have one each,
-// for Prometheus and for OpenTelemetry.
+// An Observer receives every event, in the goroutine of the request. It must be
+// quick and safe for concurrent use. One that is a [CallObserver] receives
+// calls too. The modules observe/wechatprom and observe/wechatotel provide
+// observers for Prometheus and OpenTelemetry.
 type Observer interface {
 	// Observe is called once for each event. ctx has the values of the
 	// request's context.
 	Observe(ctx context.Context, e Event)
 }
 
-// CallTarget is who was called.
+// A CallTarget is what was called.
 type CallTarget string
 
 const (
-	// CallWeChat: WeChat's API.
+	// CallWeChat is WeChat's API.
 	CallWeChat CallTarget = "wechat"
-	// CallStore: the session store.
+	// CallStore is the session store.
 	CallStore CallTarget = "store"
 )
 
-// Call is one call that a request needed, to WeChat's API or to the session
-// store. It holds no secret, code, token, key or openid.
+// A Call describes a call that a request needed, to WeChat's API or to the
+// session store. It contains no secret, code, token, key or openid.
 type Call struct {
-	// Target is who was called.
+	// Target is what was called.
 	Target CallTarget
-	// Name is what was asked: WeChat's endpoint, such as
-	// "sns/oauth2/access_token", or what the store did, such as "find session"
-	// (store.Call has the list).
+	// Name is WeChat's endpoint, such as "sns/oauth2/access_token", or the
+	// operation of the store, such as "find session" (store.Call has the list).
 	Name string
-	// AppID is the account of a call to WeChat; empty otherwise.
+	// AppID is the account of a call to WeChat, and empty otherwise.
 	AppID string
-	// Flow is that of the login that the call is part of; empty where there is
-	// none.
+	// Flow is that of the login that the call is part of, or empty.
 	Flow string
-	// Duration is how long it took, repetitions included.
+	// Duration is the time the call took, including retries.
 	Duration time.Duration
-	// Errcode is WeChat's; 0 where it gave none.
+	// Errcode is WeChat's, or 0 if it returned none.
 	Errcode int
-	// Class sorts what went wrong in one word: the client.Kind of an error of
-	// WeChat ("busy", "configuration", …), the store.Class of one of the store
-	// ("retry_now", "retry_fresh", "fail_closed", "configuration"). Empty where
-	// nothing did.
+	// Class is the kind of the error in one word: the client.Kind of an error
+	// of WeChat ("busy", "configuration", …) or the store.Class of one of the
+	// store ("retry_now", "retry_fresh", "fail_closed", "configuration"). It is
+	// empty if there is none.
 	Class string
-	// Err is what went wrong; nil where nothing did.
+	// Err is the error, or nil if the call succeeded.
 	Err error
 }
 
-// CallObserver is an [Observer] that is told of each call too. Without one
-// nothing is measured, and calls cost what they cost by themselves.
+// A CallObserver is an [Observer] that receives each call too. Without one,
+// calls are not measured.
 //
-// Calls of the session store that an application's own manager makes
-// (WithSessionManager) are told only if the application wraps that store with
-// store.Observe.
+// Calls that an application's own session manager makes (WithSessionManager)
+// are received only if the application wraps its store with store.Observe.
 type CallObserver interface {
 	Observer
-	// ObserveCall is called once for each call, after it, in the goroutine that
-	// made it: it must be quick and safe for concurrent use. ctx has the values
-	// of the request's context.
+	// ObserveCall is called after each call, in the goroutine that made it. It
+	// must be quick and safe for concurrent use. ctx has the values of the
+	// request's context.
 	ObserveCall(ctx context.Context, c Call)
 }
 
-// Observers tells all of several observers, in their order; nil ones are left
-// out.
+// Observers returns an observer that passes everything to several others, in
+// their order. It ignores nil ones.
 func Observers(all ...Observer) Observer {
 	var o observers
 	for _, one := range all {
@@ -163,14 +161,14 @@ func (o observers) ObserveCall(ctx context.Context, c Call) {
 	}
 }
 
-// eventsOnly are observers of which none wants to know of calls: then nothing
-// has to be measured.
+// eventsOnly are observers of which none receives calls, so that calls are not
+// measured.
 type eventsOnly struct{ all observers }
 
 func (o eventsOnly) Observe(ctx context.Context, e Event) { o.all.Observe(ctx, e) }
 
-// level: errors are what an operator has to mend, warnings what he may want
-// to look at, and the rest is everyday life.
+// level returns Error if an operator must act, Warn if they may want to look,
+// and Info otherwise.
 func (e Event) level() slog.Level {
 	if errors.Is(e.Err, errClientGone) {
 		return slog.LevelInfo

@@ -9,10 +9,9 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
-// Reason says in one word why a visitor was not let through. The list is
-// closed: pages, JSON answers, log records and the observer all use these and
-// no others, so that a support question, a log line and a graph speak of the
-// same thing.
+// A Reason says in one word why a request was rejected or a login failed. The
+// list is closed: pages, JSON, log records and observers use these and no
+// others, so that a support question can be found in the log and in a graph.
 type Reason string
 
 // The reasons, in the order in which a login meets them.
@@ -20,23 +19,23 @@ const (
 	// Why a request is anonymous. These stand in the 401 that an anonymous request
 	// gets when it is no page visit.
 
-	// ReasonNoSession: the request carries no session cookie, or the session is
-	// there and no user of this account is logged in to it (a cart).
+	// ReasonNoSession means that the request has no session cookie, or that no
+	// user of this account is logged in to its session, as in a shopping cart.
 	ReasonNoSession Reason = "no_session"
-	// ReasonSessionUnknown: it carries one, but the session has ended, was
-	// revoked, or was evicted from the store. Also where that is so of the
-	// session that has confirmed a QR code or asked for a ticket.
+	// ReasonSessionUnknown means that the session of the request has ended, was
+	// revoked, or was evicted from the store; or that this is so of the session
+	// that confirmed a QR code or asked for a ticket.
 	ReasonSessionUnknown Reason = "session_unknown"
-	// ReasonSessionCorrupt: it carries one, but the record could not be read. It
-	// was deleted, so the next login heals it. One that no key of
+	// ReasonSessionCorrupt means that the session record could not be read. It
+	// was deleted, so the next login succeeds. A record that no key of
 	// WithSessionEncryption opens is reported with this reason too; it stays in
-	// the store, and its request is answered with ReasonSessionUnknown.
+	// the store, and the response has ReasonSessionUnknown.
 	ReasonSessionCorrupt Reason = "session_corrupt"
-	// ReasonScopeRequired: logged in, but with a narrower scope than the route
-	// asks for.
+	// ReasonScopeRequired means that the user granted a narrower scope than the
+	// route requires.
 	ReasonScopeRequired Reason = "scope_required"
-	// ReasonLoggedOut: the visitor has just logged out and is not logged in
-	// again silently.
+	// ReasonLoggedOut means that the user has just logged out, and is not
+	// logged in again silently.
 	ReasonLoggedOut Reason = "logged_out"
 
 	// Why a callback was turned away before WeChat was asked anything.
@@ -45,15 +44,16 @@ const (
 	// malformed, or so is a form, a ticket or the body of a mini program's
 	// request.
 	ReasonCallbackMalformed Reason = "callback_malformed"
-	// ReasonFlowCookieMissing: this browser holds no pending login for the
-	// state. Cookies are off, or the link comes from another browser.
+	// ReasonFlowCookieMissing means that the browser has no pending login for
+	// the state: cookies are off, or the link comes from another browser.
 	ReasonFlowCookieMissing Reason = "flow_cookie_missing"
-	// ReasonStateMismatch: the pending login that this browser holds is not
-	// ours, was altered, or belongs to another state.
+	// ReasonStateMismatch means that the pending login in the browser cannot be
+	// opened, was altered, or belongs to another state.
 	ReasonStateMismatch Reason = "state_mismatch"
-	// ReasonStateExpired: the pending login is older than ten minutes.
+	// ReasonStateExpired means that the pending login is older than ten
+	// minutes.
 	ReasonStateExpired Reason = "state_expired"
-	// ReasonRefusedByUser: the visitor did not allow the login.
+	// ReasonRefusedByUser means that the user denied the login.
 	ReasonRefusedByUser Reason = "refused_by_user"
 
 	// Why a login failed after WeChat was asked.
@@ -61,40 +61,45 @@ const (
 	// ReasonCodeUsed means that WeChat reports the code as used (40163), or
 	// that a web-view's ticket or a mini program's code was used before.
 	ReasonCodeUsed Reason = "code_used"
-	// ReasonCodeExpired: WeChat does not know the code any more (40029, 42003).
+	// ReasonCodeExpired means that WeChat reports the code as invalid or
+	// expired (40029, 42003).
 	ReasonCodeExpired Reason = "code_expired"
-	// ReasonSnapshotUser: WeChat opened the page in snapshot mode and gave a
-	// virtual identity, which is nobody's.
+	// ReasonSnapshotUser means that WeChat opened the page in snapshot mode and
+	// returned a virtual identity.
 	ReasonSnapshotUser Reason = "snapshot_user"
-	// ReasonSnapshotSuspected: the profile was granted and then refused (48001),
-	// which has been seen where WeChat did not flag its virtual identities.
+	// ReasonSnapshotSuspected means that the profile was granted and then
+	// denied (48001), as has been seen where WeChat did not flag a virtual
+	// identity.
 	ReasonSnapshotSuspected Reason = "snapshot_suspected"
-	// ReasonIdentityMismatch: another WeChat user came back than the one whose
-	// scope was to be widened.
+	// ReasonIdentityMismatch means that another WeChat user returned than the
+	// one whose scope was to be extended.
 	ReasonIdentityMismatch Reason = "identity_mismatch"
-	// ReasonUserBlocked: WeChat does not let this user log in (40226, 50002).
+	// ReasonUserBlocked means that WeChat does not let the user log in (40226,
+	// 50002).
 	ReasonUserBlocked Reason = "user_blocked"
-	// ReasonRateLimited: WeChat's quota for this account is used up (45009,
-	// 45011).
+	// ReasonRateLimited means that WeChat's quota for the account is exceeded
+	// (45009, 45011).
 	ReasonRateLimited Reason = "rate_limited"
-	// ReasonUpstreamTimeout: WeChat did not answer in time.
+	// ReasonUpstreamTimeout means that WeChat did not respond in time.
 	ReasonUpstreamTimeout Reason = "upstream_timeout"
-	// ReasonUpstreamError: WeChat answered with an error or with something
-	// that is no answer.
+	// ReasonUpstreamError means that WeChat's response is an error or invalid.
 	ReasonUpstreamError Reason = "upstream_error"
-	// ReasonBadConfig: WeChat rejects the AppID, the AppSecret, the server's
-	// address or a right of the account. Only the operator can mend it.
+	// ReasonBadConfig means that WeChat rejects the AppID, the AppSecret, the
+	// server's address or a permission of the account. Only the operator can
+	// fix it.
 	ReasonBadConfig Reason = "bad_config"
 
 	// Why data of a mini program could not be used.
 
-	// ReasonSessionKeyStale: the data was encrypted or signed with another
-	// session_key than the one known here; the mini program logs in again.
+	// ReasonSessionKeyStale means that the data was encrypted or signed with
+	// another session_key than the stored one. The mini program has to log in
+	// again.
 	ReasonSessionKeyStale Reason = "session_key_stale"
 
 	// Why a scanned QR code logs nobody in (LoginScan).
 
-	// ReasonScanExpired: the QR code is older than two minutes, or was never ours.
+	// ReasonScanExpired means that the QR code is older than two minutes or
+	// unknown.
 	ReasonScanExpired Reason = "scan_expired"
 	// ReasonScanUsed means that it was refused before, was confirmed by another
 	// user, or has logged a browser in.
@@ -102,26 +107,26 @@ const (
 	// ReasonScanNumber means that the number typed into the browser is not the one
 	// that the phone shows. The QR code can no longer be used.
 	ReasonScanNumber Reason = "scan_wrong_number"
-	// ReasonScanForeign: somebody else has scanned it before, or the answer comes
-	// from a browser that did not.
+	// ReasonScanForeign means that somebody else scanned the QR code first, or
+	// that the response comes from a browser that did not scan it.
 	ReasonScanForeign Reason = "scan_foreign"
 
 	// Why a visitor was stopped otherwise.
 
-	// ReasonOpenInWeChat: there is no login for this browser; the page shows how
-	// to open the same URL in WeChat (OpenInWeChat).
+	// ReasonOpenInWeChat means that this browser has no login. The page shows
+	// how to open its URL in WeChat (environment.OpenInWeChat).
 	ReasonOpenInWeChat Reason = "open_in_wechat"
-	// ReasonLoop: too many logins in a row without a session that lasts, for a
-	// cause that could not be told.
+	// ReasonLoop means that too many logins followed one another without a
+	// session that lasts, for an unknown cause.
 	ReasonLoop Reason = "loop"
-	// ReasonSessionCookieNotReturned: logins succeed, but the browser does not
-	// send the session cookie back.
+	// ReasonSessionCookieNotReturned means that logins succeed but the browser
+	// does not send the session cookie back.
 	ReasonSessionCookieNotReturned Reason = "session_cookie_not_returned"
-	// ReasonSessionLost: logins succeed and the cookie comes back, but the
-	// store no longer holds the session.
+	// ReasonSessionLost means that logins succeed and the cookie comes back,
+	// but the session is no longer in the store.
 	ReasonSessionLost Reason = "session_lost"
-	// ReasonStoreUnavailable: the session store cannot be reached or refuses
-	// to work. Nobody is logged out by it.
+	// ReasonStoreUnavailable means that the session store is down or returns
+	// errors. No session ends because of it.
 	ReasonStoreUnavailable Reason = "store_unavailable"
 	// ReasonNotAuthorized means that the function of WithAuthorize or WithOnLogin
 	// returned ErrForbidden.
@@ -130,14 +135,16 @@ const (
 	// WithAuthorize or WithOnLogin returned an error other than ErrForbidden, or
 	// it or the store panicked during a login.
 	ReasonApplicationError Reason = "application_error"
-	// ReasonUnknownAccount: WithAccounts knows no account for the request.
+	// ReasonUnknownAccount means that the resolver of WithAccounts has no
+	// account for the request.
 	ReasonUnknownAccount Reason = "unknown_account"
-	// ReasonCrossOrigin means that a form of ours was posted from another site, or
-	// a web-view's entry was opened from there or by no page visit.
+	// ReasonCrossOrigin means that a form was posted from another site, or that
+	// a web-view ticket was opened from there or by no page visit.
 	ReasonCrossOrigin Reason = "cross_origin"
-	// ReasonMethodNotAllowed: the endpoint does not take this method.
+	// ReasonMethodNotAllowed means that the endpoint does not support the
+	// method.
 	ReasonMethodNotAllowed Reason = "method_not_allowed"
-	// ReasonNotFound: there is no endpoint of this name.
+	// ReasonNotFound means that there is no endpoint of this name.
 	ReasonNotFound Reason = "not_found"
 )
 
@@ -222,7 +229,8 @@ const (
 	retryAfterDaySeconds    = 3600
 )
 
-// retryAfter is how long to wait after a failure that time may mend.
+// retryAfter returns how long to wait after a failure that may pass, in
+// seconds.
 func (f Failure) retryAfter() int {
 	var we *client.Error
 	switch {
@@ -234,8 +242,8 @@ func (f Failure) retryAfter() int {
 	return retryAfterMinuteSeconds
 }
 
-// reasonOf returns the reason for an error of a mechanism below: a pending login
-// that is not there, or WeChat's API.
+// reasonOf returns the reason for an error of a pending login or of WeChat's
+// API.
 func reasonOf(err error) Reason {
 	switch {
 	case errors.Is(err, flow.ErrMalformed):
@@ -274,7 +282,7 @@ func reasonOf(err error) Reason {
 	return ReasonUpstreamError
 }
 
-// errorWord is what a script switches on; the reason says the rest.
+// errorWord returns what a script switches on. The reason says the rest.
 func errorWord(f Failure) string {
 	switch {
 	case f.Reason == ReasonScopeRequired:
@@ -296,7 +304,7 @@ func errorWord(f Failure) string {
 // and Retry-After, and the error is logged at level ERROR.
 var ErrForbidden = errors.New("wechatauth: forbidden")
 
-// hookReason sorts the error of a function of the application.
+// hookReason returns the reason for the error of a hook.
 func hookReason(err error) Reason {
 	switch {
 	case err == nil:

@@ -11,56 +11,55 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
-// Channel is the way by which a visitor logged in.
+// A Channel is the way by which a user logged in.
 type Channel = identity.Channel
 
 const (
-	// ChannelWeChat: inside WeChat, through the official account of WithApp.
+	// ChannelWeChat means inside WeChat, with the official account of WithApp.
 	ChannelWeChat Channel = "wechat"
-	// ChannelWebsite: in a browser outside WeChat, by the QR code of the
+	// ChannelWebsite means in a browser outside WeChat, with the QR code of the
 	// website application of WithWebsiteApp.
 	ChannelWebsite Channel = "website"
-	// ChannelScan: in a browser outside WeChat, by a QR code that was scanned and
-	// confirmed by somebody logged in through the official account (LoginScan).
+	// ChannelScan means in a browser outside WeChat, with a QR code that was
+	// confirmed by a user of the official account (environment.LoginScan).
 	ChannelScan Channel = "scan"
-	// ChannelMiniProgram: in the mini program of WithMiniProgram.
+	// ChannelMiniProgram means in the mini program of WithMiniProgram.
 	ChannelMiniProgram Channel = "mini_program"
 )
 
 // An Identity is who a user is to WeChat. Store users by AppID and OpenID;
 // nicknames are neither unique nor stable.
 type Identity struct {
-	// AppID is the account that the visitor logged in to. The same person has
+	// AppID is the account that the user logged in to. The same user has
 	// another OpenID for another AppID.
 	AppID string
-	// OpenID identifies the person for this AppID: 1 to 64 characters of
-	// [A-Za-z0-9_-], compared case-sensitively. Never empty.
+	// OpenID identifies the user for this AppID: 1 to 64 characters of
+	// [A-Za-z0-9_-], compared case-sensitively. It is never empty.
 	OpenID string
-	// UnionID identifies the person across all accounts that are bound to one
-	// open-platform account. Empty when WeChat gives none, which is usual for
-	// snsapi_base.
+	// UnionID identifies the user across all accounts of one open platform
+	// account. It is empty if WeChat returns none, as is usual for snsapi_base.
 	UnionID string
-	// Scope is what the visitor granted, as WeChat's token answer has it.
+	// Scope is what the user granted, as WeChat returned it.
 	Scope client.Scope
-	// Channel is the way by which the visitor logged in.
+	// Channel is the way by which the user logged in.
 	Channel Channel
 	// Nickname is the display name at the time of login: valid UTF-8 without
-	// control characters, at most 128 runes. Empty with snsapi_base.
+	// control characters, at most 128 runes. It is empty with snsapi_base.
 	Nickname string
-	// AvatarURL is an https URL, or empty. WeChat lets it die when the user
+	// AvatarURL is an https URL, or empty. It stops working when the user
 	// changes the picture.
 	AvatarURL string
-	// ProfileAt is when Nickname and AvatarURL were fetched, to the second; the
-	// zero time where there is no profile.
+	// ProfileAt is when Nickname and AvatarURL were fetched, to the second, or
+	// the zero time.
 	ProfileAt time.Time
 	// LoginAt is when the login was completed, to the second.
 	LoginAt time.Time
-	// Snapshot is true only where a visitor in WeChat's snapshot mode was let
-	// through without a login (SnapshotAnonymous); all else is empty then.
+	// Snapshot is true only if a user in WeChat's snapshot mode was let pass
+	// without a login (SnapshotAnonymous). All else is empty then.
 	Snapshot bool
 }
 
-// LogValue shows the identity in logs without the whole openid.
+// LogValue returns the identity without the complete openid.
 func (id Identity) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("appid", id.AppID),

@@ -20,7 +20,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
-// login is what a pending login is begun with.
+// A login is what a pending login starts with.
 type login struct {
 	target  string
 	scope   client.Scope
@@ -30,8 +30,8 @@ type login struct {
 	again   bool   // the visitor asks for it after a page that told him why there is no login
 }
 
-// begin sends a browser to WeChat. It needs no store: what has to be known
-// when the visitor comes back travels in the flow cookie.
+// begin starts a login and redirects to WeChat. It needs no store: what must be
+// known when the browser returns is in the flow cookie.
 func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) {
 	held, ok := g.breakLoop(w, r, v, l)
 	if !ok {
@@ -78,8 +78,8 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 	}
 }
 
-// breakLoop stops a login that would be one more of a loop. Otherwise it returns
-// the pending logins that the browser holds.
+// breakLoop rejects a login that would be one more in a redirect loop.
+// Otherwise it returns the pending logins of the browser.
 func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) (held []flow.Held, ok bool) {
 	// Whoever is logged in, or was when he asked for a wider scope, is the proof
 	// that logins last here: several tabs may have logged in at once.
@@ -103,8 +103,8 @@ func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visi
 	return slices.DeleteFunc(held, func(h flow.Held) bool { return slices.Contains(lost, h.Name) }), true
 }
 
-// authorizeURL is the address of WeChat's page. All of it but the state is the
-// same for all visitors.
+// authorizeURL returns the URL of WeChat's page. All of it but the state is the
+// same for all users.
 func (g *gate) authorizeURL(acc account, scope client.Scope, state string) string {
 	if page, ok := g.authorizePages[scope]; ok && acc == g.official {
 		return page.before + state + page.after
@@ -112,7 +112,7 @@ func (g *gate) authorizeURL(acc account, scope client.Scope, state string) strin
 	return acc.client.AuthorizeURL(g.redirectURI(), scope, state)
 }
 
-// stopLoop ends a redirect loop and names its cause: the detail, or what the
+// stopLoop ends a redirect loop and reports its cause: the detail, or what the
 // visit shows.
 func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, target, detail string) {
 	reason := ReasonSessionCookieNotReturned
@@ -129,9 +129,9 @@ func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit
 	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: g.loginURL(target, true)})
 }
 
-// serveLogin begins a login for whoever was told to: a link, or a script that
-// got a 401. With again it asks WeChat even where somebody is logged in; his
-// session stays until another one is saved.
+// serveLogin handles GET login: it starts a login and redirects to WeChat. With
+// again it does so even if a user is logged in, whose session lasts until
+// another one is saved.
 func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
 	target := g.nextOf(r, r.URL.Query())
 	if !g.navigates(r) {
@@ -165,8 +165,8 @@ func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
 	g.begin(w, r, v, login{target: target, scope: g.scope, again: again})
 }
 
-// serveUpgradePage shows why the profile is asked for, and a button: WeChat
-// puts pages that ask without a user's action into snapshot mode.
+// serveUpgradePage explains why the profile is needed, with a button: WeChat
+// opens pages that ask without a user's action in snapshot mode.
 func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	target := g.nextOf(r, r.URL.Query())
 	if g.onOtherHost(r) {
@@ -197,9 +197,10 @@ func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveUpgrade asks WeChat for the profile. The openid of a visitor who is
-// logged in travels along: nobody else may come back. Of one who is known by
-// another account, as a mini program's in its web-view, the unionid does.
+// serveUpgrade asks WeChat for the profile. The openid of a logged-in user is
+// sealed into the pending login, because nobody else may return; the unionid,
+// if the user is known by another account, such as a mini program's in its
+// web-view.
 func (g *gate) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	values, ok := g.ownForm(w, r)
 	if !ok {
@@ -226,7 +227,7 @@ func (g *gate) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	g.begin(w, r, v, l)
 }
 
-// showEmbeddedQR is the page with WeChat's frame.
+// showEmbeddedQR responds with the page with WeChat's frame.
 func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
 	lang := client.LangZhCN
 	if page.Language(r) == page.English {
@@ -237,12 +238,11 @@ func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 	g.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
-// lostLogins are the names of the flow cookies that a browser still holds
-// although their logins ended well within the last minute: it has kept nothing
-// of the callbacks' answers, the trail neither. flow.MaxLogins of them are a loop, or
-// as many as the browser has room for where return targets are long; of fewer it
-// tells nothing. The store is not asked before there are so many, and one that
-// gives no answer tells of none.
+// lostLogins returns the names of the flow cookies that a browser still has
+// although their logins succeeded within the last minute: it has kept no cookie
+// of the callbacks' responses. flow.MaxLogins of them are a loop, or as many as
+// fit into the browser if return URLs are long; fewer prove nothing. The store
+// is not read before there are so many, and if it fails there are none.
 func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.TrailTTL) })
 	size := 0
@@ -272,10 +272,10 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 	return lost
 }
 
-// onOtherHost reports whether a visitor came by another host than the base
-// URL's: cookies set here would not be there when WeChat sends him back. The
-// Host header decides nothing else. A proxy that rewrites Host looks the same
-// to us, until the browser brings the hop cookie.
+// onOtherHost reports whether the browser came to another host than the base
+// URL's: its cookies would be missing when WeChat redirects back. The Host
+// header decides nothing else. A proxy that rewrites Host looks the same, until
+// the browser sends the hop cookie.
 func (g *gate) onOtherHost(r *http.Request) bool {
 	if siteurl.Reached(g.base, r) {
 		return false
@@ -284,7 +284,7 @@ func (g *gate) onOtherHost(r *http.Request) bool {
 	return err != nil
 }
 
-// hop sends a visitor to the base URL's host.
+// hop redirects to the base URL's host.
 func (g *gate) hop(w http.ResponseWriter, target string) {
 	g.cookies.Set(w, g.cookies.HopName(), "1", flow.HopTTL)
 	respond.Redirect(w, g.absolute(target))

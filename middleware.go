@@ -13,10 +13,10 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
-// RequireWeChat is New and Auth.RequireWeChat in one: a middleware that lets
-// only visitors with a WeChat identity through, and that serves the endpoints
-// below its path prefix itself. It panics on invalid options, like
-// regexp.MustCompile, so use it at start-up only.
+// RequireWeChat combines [New] and [Auth.RequireWeChat]: it returns a
+// middleware that lets only requests with a WeChat identity pass, and that
+// serves the endpoints. It panics on invalid options, like regexp.MustCompile,
+// so use it at start-up only.
 func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 	a, err := New(opts...)
 	if err != nil {
@@ -54,12 +54,11 @@ func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
 	return a.requiring(next, "")
 }
 
-// RequireScope is RequireWeChat for routes that need more than the openid:
-// with client.ScopeUserInfo, a visitor whose identity has no profile yet is
-// shown a page that explains and has a button, because WeChat wants a user's
-// own action before it asks for consent. Scripts get 403 with the error
-// "scope_required". It needs no RequireWeChat around it, and panics for a
-// scope that cannot be asked for.
+// RequireScope is RequireWeChat for routes that need more than the openid. With
+// client.ScopeUserInfo, a user whose identity has no profile is shown a page
+// with a button, because WeChat requires a user's action before it asks for
+// consent. Scripts get a 403 with the error "scope_required". It needs no
+// RequireWeChat around it. It panics if s cannot be asked for.
 func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 	if s != client.ScopeBase && s != client.ScopeUserInfo {
 		panic("wechatauth: RequireScope: use client.ScopeBase or client.ScopeUserInfo, not " + string(s))
@@ -82,8 +81,8 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.admitAnyone(w, r, next) })
 }
 
-// wrap serves the endpoints, lets preflights through to next, and calls serve for
-// every other request, with the gate of its account.
+// wrap serves the endpoints, passes CORS preflights to next, and calls serve
+// for every other request, with the gate of its account.
 func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if a.owns(r) {
@@ -122,7 +121,7 @@ func (g *gate) admitAnyone(w http.ResponseWriter, r *http.Request, next http.Han
 	g.sessions.Serve(w, r, v, next, g.failed)
 }
 
-// An action is what the gate does with a request.
+// An action is what a request gets.
 type action int
 
 const (
@@ -135,8 +134,8 @@ const (
 	actionStop                    // no further, for a reason
 )
 
-// decide is the whole decision of the gate. It writes nothing, and asks
-// nothing that is not in the request, the visit and the cookies.
+// decide makes the whole decision. It writes nothing, and uses nothing but the
+// request, the visit and the cookies.
 func (g *gate) decide(r *http.Request, v *session.Visit, want client.Scope) (action, Reason) {
 	if v.LoggedIn && v.Identity.Grants(want) {
 		return actionPass, ""
@@ -217,8 +216,8 @@ func (g *gate) require(w http.ResponseWriter, r *http.Request, next http.Handler
 	}
 }
 
-// owns reports whether the request is for one of our endpoints. Other paths below
-// the prefix are the application's.
+// owns reports whether the request is for an endpoint. Other paths below the
+// prefix are the application's.
 func (a *Auth) owns(r *http.Request) bool {
 	if _, ok := a.verifyFile(r); ok {
 		return true

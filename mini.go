@@ -24,7 +24,7 @@ import (
 
 const maxMiniBody = 4 << 10
 
-// kept is what the store keeps of the mini program's users.
+// kept returns the store of the mini program's users.
 func (g *gate) kept() mini.Store {
 	return mini.Store{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.mini.appID, Now: g.now}
 }
@@ -155,11 +155,11 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 
 func (g *gate) enterPath(ticket string) string { return g.endpoint("mini/enter") + "?ticket=" + ticket }
 
-// serveMiniEnter turns a ticket, once, into a browser's session. A GET does so
-// if it is surely a page visit that the user, the mini program or this site has
-// started, and no other user's session is replaced. If that is not certain, the
-// response is PageEnter, whose form posts the ticket. Any other request changes
-// nothing.
+// serveMiniEnter exchanges a web-view ticket, once, for a browser's session. A
+// GET does so if it is certainly a page visit that the user, the mini program
+// or this site started, and no other user's session is replaced. If that is not
+// certain, the response is PageEnter, whose form posts the ticket. Any other
+// request changes nothing.
 func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	from := navigation.Here
 	if r.Method == http.MethodPost {
@@ -213,8 +213,8 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	respond.Redirect(w, g.landing(e.Target))
 }
 
-// stopEnter rejects a ticket, or says that the store is unavailable. Where the
-// ticket could be opened, the way on leads to its target.
+// stopEnter rejects a ticket, or responds that the store is unavailable. If the
+// ticket could be opened, its target is kept.
 func (g *gate) stopEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
 	if err != nil {
 		g.unavailable(w, r, err)
@@ -224,8 +224,8 @@ func (g *gate) stopEnter(w http.ResponseWriter, r *http.Request, target string, 
 	g.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: g.loginURL(g.landing(target), true)})
 }
 
-// openEnter returns the content of a ticket, or the reason why it is worth
-// nothing: it is unknown or too old, or the session that asked for it has ended.
+// openEnter returns the content of a ticket, or the reason why it is not valid:
+// it is unknown or too old, or the session that asked for it has ended.
 func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, reason Reason, err error) {
 	e, found, err := g.kept().Find(ctx, ticket)
 	if err != nil || !found {
@@ -235,27 +235,27 @@ func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, rea
 	return e, reason, err
 }
 
-// ErrNoMiniProgram: the request is not one of a mini program's user who is
-// logged in by a bearer token. That of a web-view, whose session is a cookie's,
-// is none.
+// ErrNoMiniProgram is returned by [Auth.MiniProgram] if the request has no
+// bearer token of a mini program's user. The session of a web-view is a
+// cookie's and has none.
 var ErrNoMiniProgram = errors.New("wechatauth: no mini program is logged in here")
 
-// ErrSessionKeyStale: the data was encrypted or signed with another
-// session_key than the newest one known here, as happens when wx.login was
-// called after it, or before without logging in. Let the mini program call
-// wx.login, log in again, and then ask for the data again. Reason in answers
-// of the application's own: ReasonSessionKeyStale.
+// ErrSessionKeyStale means that data was encrypted or signed with another
+// session_key than the newest one that is stored, as happens if wx.login was
+// called after it, or before without logging in. The mini program has to call
+// wx.login, log in again, and ask for the data again. Use
+// [ReasonSessionKeyStale] in responses of your own.
 var ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
 
-// MiniProgram is what can be done for the mini program's user of a request.
-// Safe for concurrent use.
+// A MiniProgram gives access to what WeChat offers for the mini program's user
+// of a request. It is safe for concurrent use by multiple goroutines.
 type MiniProgram struct {
 	gate *gate
 	id   identity.Identity
 }
 
-// MiniProgram returns the mini program's side of a request that passed the
-// gate with a bearer token; ErrNoMiniProgram for any other.
+// MiniProgram returns the MiniProgram of a request that was authenticated with
+// a bearer token. It returns [ErrNoMiniProgram] for any other.
 func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 	v := session.FromContext(ctx)
 	if v == nil || !v.LoggedIn || !v.Bearer {
@@ -281,11 +281,11 @@ func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 	return key, nil
 }
 
-// Decrypt opens the encryptedData that wx.getUserInfo and its kind hand to the
-// mini program, and checks that it is for this AppID; see client.Decrypt.
-// ErrSessionKeyStale if it does not open. What WeChat cannot have given is
-// client.ErrDecrypt and not ErrSessionKeyStale: logging in again mends nothing
-// there, and 400 is the answer.
+// Decrypt decrypts the encryptedData that wx.getUserInfo and similar calls give
+// to the mini program, and checks that it is for this AppID; see
+// client.Decrypt. It returns [ErrSessionKeyStale] if the data cannot be
+// decrypted. For what WeChat cannot have created it returns client.ErrDecrypt:
+// respond with 400, because a new login does not help.
 func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]byte, error) {
 	if !mini.IsCiphertext(encryptedData, iv) {
 		return nil, errNoCiphertext
@@ -301,12 +301,12 @@ func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]
 	return plain, nil
 }
 
-// errNoCiphertext: no session_key would open this.
+// errNoCiphertext is returned for what no session_key decrypts.
 var errNoCiphertext = fmt.Errorf("wechatauth: encryptedData and iv are not base64 of whole blocks and of one: %w", client.ErrDecrypt)
 
-// VerifySignature checks the signature of rawData, both as the mini program
-// received them; see client.VerifySignature. ErrSessionKeyStale if it does not
-// fit.
+// VerifySignature verifies the signature of rawData, both as the mini program
+// received them; see client.VerifySignature. It returns [ErrSessionKeyStale] if
+// it is wrong.
 func (m *MiniProgram) VerifySignature(ctx context.Context, rawData, signature string) error {
 	key, err := m.sessionKey(ctx)
 	if err != nil {
@@ -318,8 +318,8 @@ func (m *MiniProgram) VerifySignature(ctx context.Context, rawData, signature st
 	return nil
 }
 
-// PhoneNumber exchanges the code of the phone-number button. It needs no
-// session_key and so is never stale; see client.Client.PhoneNumber.
+// PhoneNumber exchanges the code of the phone number button; see
+// client.Client.PhoneNumber. It needs no session_key.
 func (m *MiniProgram) PhoneNumber(ctx context.Context, code string) (*client.PhoneNumber, error) {
 	return m.gate.mini.client.PhoneNumber(ctx, code)
 }

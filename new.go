@@ -75,8 +75,8 @@ func New(opts ...Option) (*Auth, error) {
 	return a, nil
 }
 
-// validate collects everything that is wrong, one line each, each saying what
-// to set.
+// validate collects everything that is wrong, one line each, which says what to
+// set.
 func (c *config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -114,7 +114,7 @@ func (c *config) validate() error {
 	return errors.Join(errs...)
 }
 
-// setSessions makes the sessions that the options describe.
+// setSessions creates the sessions that the options describe.
 func (a *Auth) setSessions(c *config) error {
 	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.stopLoadAndSave}
 	if c.mgrSet {
@@ -151,7 +151,7 @@ func (a *Auth) setSessions(c *config) error {
 	return nil
 }
 
-// sessionStore opens the store that the options name; in memory without one.
+// sessionStore returns the store that the options name, or one in memory.
 func (c *config) sessionStore() (scs.Store, error) {
 	switch {
 	case c.storeSet:
@@ -168,7 +168,7 @@ func (c *config) sessionStore() (scs.Store, error) {
 	return store.NewMemory(store.WithClock(c.now)), nil
 }
 
-// observed wraps the store so that the observer learns of its calls.
+// observed wraps the store for the observer.
 func (c *config) observed(inner scs.Store) scs.Store {
 	o, ok := c.observer.(CallObserver)
 	if !ok {
@@ -184,9 +184,9 @@ func (c *config) observed(inner scs.Store) scs.Store {
 }
 
 // setOrigin accepts forms of the host that a request came to, and no others.
-// Behind a proxy that rewrites Host, that host is the base URL's. If accounts
-// have hosts of their own, the proxy must pass Host on: the base URL of the
-// account in the path says nothing about where a form was posted to.
+// Behind a proxy that rewrites Host, that is the base URL's. If accounts have
+// hosts of their own, the proxy must pass Host on: the base URL of the account
+// in the path does not prove where a form was posted to.
 func (a *Auth) setOrigin(c *config) error {
 	a.origin = http.NewCrossOriginProtection()
 	if c.accountsSet && !onOneHost(c.accounts) {

@@ -33,17 +33,17 @@ import (
 // key, so they may talk to different instances. The marks are sealed under a key
 // that the store never sees.
 
-// scanPhonePlace is where the phone's page holds its ticket: in the URL that it
-// asks for the state.
+// scanPhonePlace is where a ticket is sealed that the phone's page sends to
+// learn the state.
 const scanPhonePlace = "scan phone"
 
-// tickets are those of the account.
+// tickets returns the account's tickets.
 func (g *gate) tickets() scan.Tickets {
 	return scan.Tickets{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.official.appID, Budget: g.scanLook}
 }
 
-// setScanCookie gives the browser its side of a ticket. The seal has when it was
-// issued: set again, it is good no longer.
+// setScanCookie gives the browser its side of a ticket. The seal has the time
+// of issue, so setting it again does not extend it.
 func (g *gate) setScanCookie(w http.ResponseWriter, c scan.Cookie) error {
 	value, err := g.cookies.Seal(c, "scan", g.cookies.ScanName())
 	if err == nil {
@@ -52,8 +52,8 @@ func (g *gate) setScanCookie(w http.ResponseWriter, c scan.Cookie) error {
 	return err
 }
 
-// scanCookieOf returns the request's scan cookie, if it has one that is good. What was
-// begun with it may be fetched a little longer than it can be confirmed.
+// scanCookieOf returns the request's scan cookie, if it is valid. It outlives
+// the time in which the QR code can be confirmed.
 func (g *gate) scanCookieOf(r *http.Request) (scan.Cookie, bool) {
 	var c scan.Cookie
 	plain, ok := g.cookies.Find(r, "scan", g.cookies.ScanName())
@@ -63,9 +63,9 @@ func (g *gate) scanCookieOf(r *http.Request) (scan.Cookie, bool) {
 	return c, cookie.Fresh(g.now(), c.IssuedAt, flow.ScanTTL)
 }
 
-// serveScan is the browser's page. With "wait" it is the page's own question
-// whether the phone has answered, and makes no new ticket. With "again" a browser
-// that is logged in gets one too, for another account.
+// serveScan responds with the browser's page. With "wait" it is that page's own
+// request, and makes no new ticket. With "again" a logged-in browser gets one
+// too, for another account.
 func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	target, scope := g.nextOf(r, q), g.scope
@@ -117,7 +117,7 @@ func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 	g.beginScan(w, r, v, target, scope, again)
 }
 
-// scanReason is the reason of a ticket that is no longer waited for.
+// scanReason returns the reason of a ticket that has ended.
 func scanReason(state string) Reason {
 	if state == scan.Done {
 		return ReasonScanUsed
@@ -125,7 +125,7 @@ func scanReason(state string) Reason {
 	return Reason(state)
 }
 
-// serveScanNumber is the form of the browser's page: the number on the phone.
+// serveScanNumber handles the form with the number that the phone shows.
 func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	values, ok := g.ownForm(w, r)
 	if !ok {
@@ -167,7 +167,7 @@ func (g *gate) nothingComes(c scan.Cookie, state string) bool {
 	return (state == scan.Waiting || state == scan.Scanned) && scan.Expired(g.now(), c.IssuedAt)
 }
 
-// lookAtScan returns the state of a ticket, at the cost of one read.
+// lookAtScan returns the state of a ticket, with one read.
 func (g *gate) lookAtScan(ctx context.Context, ticket string) (string, error) {
 	state, err := g.tickets().State(ctx, ticket)
 	if err == nil && state == "" {
@@ -176,8 +176,8 @@ func (g *gate) lookAtScan(ctx context.Context, ticket string) (string, error) {
 	return state, err
 }
 
-// serveScanStatus responds with {"state":"waiting"}, or another of the states. The
-// browser has its cookie; the phone's page names its ticket, sealed.
+// serveScanStatus responds with {"state":"waiting"}, or another state. The
+// browser has its cookie; the phone's page sends its ticket, sealed.
 func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	c, ok := g.scanCookieOf(r)
 	if sealed := r.URL.Query().Get("phone"); sealed != "" {
@@ -222,8 +222,8 @@ func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visi
 	g.showScan(w, r, c, target, scan.Waiting)
 }
 
-// showScan is the page with the QR code, or, once the phone has confirmed, the
-// page that asks for the number.
+// showScan responds with the QR code or, once the phone has confirmed, with the
+// form for the number.
 func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, target, state string) {
 	respond.NoStore(w.Header())
 	if state == scan.Confirmed {
@@ -237,27 +237,26 @@ func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, t
 	})
 }
 
-// stopScan tells the browser why there is no login, with a way to begin again.
+// stopScan explains why there is no login, with a link to start again.
 func (g *gate) stopScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, reason Reason, again string) {
 	g.scanFailed(r.Context(), flow.Flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
 	g.cookies.DropIfSent(w, r, g.cookies.ScanName())
 	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
 }
 
-// ofScan is the request of one side of a scan: what is told of it, and of the calls
-// that it needs, has the scan's flow.
+// ofScan returns r with the flow of a scan, for its events and calls.
 func (g *gate) ofScan(r *http.Request, state string) *http.Request {
 	return r.WithContext(withFlow(r.Context(), flow.Flow{AppID: g.official.appID, State: state}))
 }
 
-// scanFailed reports the end of a scan; of an unknown one f has nothing.
+// scanFailed reports the end of a scan.
 func (g *gate) scanFailed(ctx context.Context, f flow.Flow, reason Reason, err error) {
 	f.AppID, f.Channel = g.official.appID, ChannelScan
 	g.reportLogin(ctx, f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 }
 
-// finishScan logs the browser in, once. Its tabs that ask at the same moment
-// get the same session.
+// finishScan logs the browser in, once. Tabs that ask at the same moment get
+// the same session.
 func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie, end scan.End, right bool, target string) {
 	f := flow.Flow{
 		State: sc.State, Target: target, AppID: g.official.appID, Scope: sc.Scope, Channel: ChannelScan,
@@ -293,7 +292,8 @@ func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 	})
 }
 
-// tellPhone lets the phone's page know how the login of the browser ended.
+// tellPhone sets the state that the phone's page shows once the browser's login
+// has ended.
 func (g *gate) tellPhone(ctx context.Context, ticket string, reason Reason) {
 	state := scan.Done
 	switch reason {
@@ -308,7 +308,7 @@ func (g *gate) tellPhone(ctx context.Context, ticket string, reason Reason) {
 	}
 }
 
-// spendScan takes the identity of a confirmed ticket, once for all time.
+// spendScan takes the identity of a confirmed ticket, which works once.
 func (g *gate) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (identity.Identity, Reason, error) {
 	if reason, err := g.checkSource(ctx, end.Session); reason != "" {
 		return identity.Identity{}, reason, err

@@ -25,8 +25,8 @@ func (g *gate) servePhone(w http.ResponseWriter, r *http.Request, ticket string)
 	}
 }
 
-// serveScanPhone is what the phone opens by scanning. The first person who does
-// has the ticket; nobody else can confirm it.
+// serveScanPhone responds to the URL of the QR code. The first user who opens
+// it has the ticket; nobody else can confirm it.
 func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket string) {
 	switch {
 	case !g.navigates(r):
@@ -84,8 +84,8 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	})
 }
 
-// showNumber is the phone's page once it has answered: the number, for the user
-// who has confirmed, until the browser has used it or lost its one try.
+// showNumber shows the number to the user who has confirmed, until the browser
+// has used it or spent its one try.
 func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Visit, ticket string, rec scan.Record, end scan.End) {
 	state, err := g.tickets().StateAfter(r.Context(), ticket, end)
 	if err != nil {
@@ -157,14 +157,15 @@ func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 	respond.Redirect(w, g.scanPath(ticket)) // a reload shows the number again
 }
 
-// canConfirm reports whether a visit is a person's on the official account,
-// inside WeChat. A browser that was itself logged in by a scan confirms nothing.
+// canConfirm reports whether a visit is that of a user of the official account,
+// inside WeChat. A browser that was itself logged in by a scan confirms
+// nothing.
 func (g *gate) canConfirm(v *session.Visit) bool {
 	return v.LoggedIn && !v.Bearer && v.Identity.AppID == g.official.appID && v.Identity.Channel == ChannelWeChat
 }
 
-// findScan returns the record of a ticket that can be confirmed, or the phone's
-// answer to it.
+// findScan returns the record of a ticket that can be confirmed, or the answer
+// that it has.
 func (g *gate) findScan(ctx context.Context, ticket string) (rec scan.Record, end *scan.End, reason Reason, err error) {
 	rec, found, err := g.tickets().Record(ctx, ticket)
 	if err != nil {
@@ -185,8 +186,8 @@ func (g *gate) findScan(ctx context.Context, ticket string) (rec scan.Record, en
 	return rec, nil, "", nil
 }
 
-// bindScan gives the ticket to the first person who opens it, if first; and
-// refuses everybody else.
+// bindScan gives the ticket to the first user who opens it, if first, and
+// rejects all others.
 func (g *gate) bindScan(ctx context.Context, ticket string, id identity.Identity, first bool) (Reason, error) {
 	own, err := g.tickets().Bind(ctx, ticket, id.OpenID, first)
 	switch {
@@ -207,8 +208,8 @@ func (g *gate) endScan(ctx context.Context, ticket string, refused bool, v *sess
 	return g.tickets().Finish(ctx, ticket, end)
 }
 
-// stopPhone tells the person on the phone why nothing is confirmed. The way on
-// is on the other screen, where there is a new QR code.
+// stopPhone explains on the phone why nothing is confirmed. The browser shows a
+// new QR code.
 func (g *gate) stopPhone(w http.ResponseWriter, r *http.Request, rec scan.Record, reason Reason, err error) {
 	if reason == ReasonStoreUnavailable {
 		g.unavailable(w, r, err)

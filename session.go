@@ -12,12 +12,12 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
-// load finds the session of a request.
+// load returns the visit of a request.
 func (g *gate) load(r *http.Request) (*session.Visit, error) {
 	return g.sessions.Load(r, &g.audience, false)
 }
 
-// reportSession reports an error of a session that no request fails for.
+// reportSession reports an error of a session for which no request fails.
 func (a *Auth) reportSession(ctx context.Context, err error) {
 	e := Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err}
 	if errors.Is(err, session.ErrDamaged) || errors.Is(err, session.ErrUnopened) {
@@ -26,7 +26,7 @@ func (a *Auth) reportSession(ctx context.Context, err error) {
 	a.report(ctx, e)
 }
 
-// stopLoadAndSave responds where the LoadAndSave of the gate's own manager failed.
+// stopLoadAndSave responds if the LoadAndSave of the gate's own manager fails.
 func (a *Auth) stopLoadAndSave(w http.ResponseWriter, r *http.Request, err error) {
 	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "LoadAndSave could not load or save the session"})
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
@@ -50,12 +50,11 @@ func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
 	respond.Redirect(w, g.nextOf(r, values))
 }
 
-// Logout ends the visitor's session: the record is deleted from the store and
-// the cookie from the browser. For five minutes page visits then show a page
-// with a "log in" link instead of logging the visitor in again silently. On an
-// error the session may still be alive, and nothing was written to w. Call it
-// before the answer begins; it does not check where the request comes from, as
-// the endpoint does.
+// Logout ends the user's session: it deletes the record from the store and the
+// cookie from the browser. For five minutes, page visits then get a page with a
+// login link instead of a silent login. If it returns an error, the session may
+// still be alive, and nothing was written to w. Call it before the response
+// begins. Unlike the endpoint, it does not check where the request comes from.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	g, err := a.of(r)
 	if err != nil {
@@ -81,8 +80,8 @@ func (g *gate) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// loggedOut is the event of a logout. Whose the session is, is known where a gate
-// has let its owner in; the endpoint deletes it unread.
+// loggedOut returns the event of a logout. Whose the session is, is known if a
+// gate has loaded it; the endpoint deletes it unread.
 func (g *gate) loggedOut(r *http.Request) Event {
 	e := Event{Kind: EventLoggedOut}
 	held := session.FromContext(r.Context())

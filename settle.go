@@ -16,17 +16,18 @@ import (
 )
 
 const (
-	// outcomeTTL is how long the outcome of a login is kept for the callbacks
-	// that come late, and for reloads.
+	// outcomeTTL is how long the outcome of a login is kept for late callbacks
+	// and for reloads.
 	outcomeTTL = time.Minute
-	// shortTTL is how long the outcome of a failed login is kept for those who wait
-	// for it, and that of a mini program's, whose used codes are worth nothing.
+	// shortTTL is how long the outcome of a failed login is kept for those who
+	// wait for it, and that of a mini program's login, whose used code is not
+	// valid.
 	shortTTL = 3 * time.Second
 	// callbackBudget bounds a login from the claim, once it is won, to the
 	// response, whatever the browser does meanwhile.
 	callbackBudget = 8 * time.Second
-	// saveBudget is how long a callback tries to save a session for which a
-	// code was spent.
+	// saveBudget is how long a login tries to save a session for which a code
+	// was spent.
 	saveBudget = 3 * time.Second
 )
 
@@ -37,12 +38,13 @@ type proof struct {
 	key  string        // names the login among all instances
 	keep time.Duration // how long its outcome answers for requests that come later
 
-	// source is the session that vouches for the user, by its key in the store. If
-	// it has ended when the new session is saved, that one ends too. "" for none.
+	// source is the session that vouches for the user, by its key in the store,
+	// or "". If it has ended when the new session is saved, the new one ends
+	// too.
 	source string
-	// session is what the visitor has now, and what he is logged in to.
+	// session loads the user's current session.
 	session func(r *http.Request) (*session.Visit, error)
-	// verify asks who he is. What it spends, such as a code, is spent by it.
+	// verify returns who the user is, and spends what can be used once.
 	verify func(ctx context.Context) (identity.Identity, Reason, error)
 	// prepare, if it is not nil, adds to the session and stores what belongs to
 	// it, once the user is admitted and before the session is saved: see forget
@@ -63,11 +65,11 @@ type result struct {
 	unopened bool // and this one cannot read how it ended: it is not of the same browser
 }
 
-// settle does a login once. WeChat's browsers bring every proof twice; the first
-// request verifies it, asks the application's hook, saves the session and leaves
-// the outcome, and the others wait for that and get the same. answer is called
-// with the result and with a request that the end of the client's does not end;
-// it is not called for a client that has gone while it waited.
+// settle does a login once. WeChat's browsers bring every proof twice: the
+// first request verifies it, calls the application's hook, saves the session
+// and leaves the outcome, for which the others wait. answer is called with the
+// result and with a request that is not canceled with the client's. It is not
+// called if the client disconnects while it waits.
 func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer func(w http.ResponseWriter, r *http.Request, res result)) {
 	c, err := g.join(r, p.flow, p.key)
 	if err != nil && r.Context().Err() != nil {
@@ -86,7 +88,7 @@ func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 	}
 }
 
-// follow reads the outcome that another request has left.
+// follow returns the outcome that another request has left.
 func (g *gate) follow(p proof, c *singleflight.Call) result {
 	o, err := c.Open(p.flow.Key)
 	if err != nil {
@@ -128,9 +130,9 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	return result{Outcome: o}
 }
 
-// saveLogin saves, and tries again for a while: the code is spent, and the
-// visitor has nothing but this answer. If the session cannot be saved, a reload
-// finds the code used, and begins the login again.
+// saveLogin saves the session, and retries for a while, because the code is
+// spent. If it cannot be saved, a reload finds the code used and starts the
+// login again.
 func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visit, p proof, id identity.Identity) (saved session.Saved, reason Reason, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), saveBudget)
 	defer cancel()
@@ -167,8 +169,9 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 }
 
 // checkSource returns ReasonSessionUnknown if a session has ended. RevokeUser
-// deletes the sessions that it finds in the index: one that is saved after that
-// survives, unless the session that it came from is looked for once more.
+// deletes the sessions that it finds in the index. A session that is saved
+// after that survives, unless the session that it came from is looked up once
+// more.
 func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 	lives, err := g.sessions.Lives(ctx, source)
 	switch {
@@ -180,7 +183,7 @@ func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 	return "", nil
 }
 
-// leaveLogin leaves the session that was saved to the other requests.
+// leaveLogin leaves the saved session to the duplicates.
 func (g *gate) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Outcome, error) {
 	o := singleflight.Outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
 	if p.flow.Target != "" {
@@ -189,10 +192,10 @@ func (g *gate) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, sa
 	return o, c.Leave(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
 }
 
-// endLogin ends a login for those who wait for it: it leaves the reason why there
-// is none, or releases a claim for which nothing was spent, and calls p.ended. It
-// is deferred, and each of the two happens even if the application's code
-// panicked before, or does in the other one.
+// endLogin ends a login for those who wait for it: it leaves the reason why it
+// failed, or releases a claim for which nothing was spent, and calls p.ended.
+// It is deferred, and each of the two happens even if the application's code
+// panicked before or does in the other one.
 func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how *Reason) {
 	defer func() {
 		if c.Spent && p.ended != nil {
@@ -212,23 +215,23 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	}
 }
 
-// detached is the request's context without its end: what was begun for a
-// visitor is finished even when he closes the page.
+// detached returns r's context without its cancellation, bounded by budget, so
+// that a login completes even if the client disconnects.
 func detached(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), budget)
 }
 
 // join claims a login for a request, or waits for the one that has the claim.
-// The wait has a budget of its own: what it takes is not missing afterwards. It
-// ends with the request; a claim that is won is worked on to its end all the same.
+// The wait has a budget of its own, ends with the request, and takes nothing
+// from the budget of the login.
 func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Call, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()
 	return g.claims.Join(withFlow(ctx, f), key)
 }
 
-// admit decides whether the user whom a proof shows may log in: a step-up is for
-// the same one, and the application's hook has to agree.
+// admit decides whether the user may log in: a step-up must return the same
+// user, and the application's hook must agree.
 func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
 	if f.OpenID != "" && f.OpenID != id.OpenID || f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
 		return ReasonIdentityMismatch, nil

@@ -23,20 +23,20 @@ const (
 	profileBudget = 2 * time.Second
 )
 
-// ErrNoTokens: no tokens are kept for this visitor. He logged in before
-// WithTokens was set, or last more than 30 days ago, or through a mini program;
-// or RevokeUser has made an end since.
+// ErrNoTokens is returned by [Auth.AccessToken] if no tokens are stored for the
+// user: they logged in before WithTokens was set, more than 30 days ago or
+// through a mini program, or were revoked.
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
 
-// keptTokens is what the store keeps of WeChat's tokens.
+// keptTokens returns the store of WeChat's tokens.
 func (g *gate) keptTokens() tokens.Store {
 	return tokens.Store{Marks: g.sessions.Marks(), Keys: g.keys, Now: g.now}
 }
 
-// AccessToken returns the access_token of the logged-in visitor of a request,
-// for calls of client with his OpenID, refreshed first if it has less than
-// five minutes left. ErrNoTokens if none is kept. A *client.Error of
-// client.KindRestart means that he has to log in again.
+// AccessToken returns the access_token of the user of a request, for calls of
+// package client with their OpenID. It is refreshed first if it expires within
+// five minutes. AccessToken returns [ErrNoTokens] if none is stored, and a
+// *client.Error of client.KindRestart if the user has to log in again.
 func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 	id, ok := IdentityFromContext(ctx)
 	if !ok {
@@ -89,7 +89,7 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 
 // forget deletes what is stored for a user besides sessions: the tokens and the
 // session_key of a mini program. Their logins stored them before the session,
-// so those that RevokeUser has ended cannot store them again. The program that
+// so logins that RevokeUser has ended cannot store them again. The program that
 // revokes may have other options than the one that stored them.
 func (a *Auth) forget(ctx context.Context, appID, openID string) error {
 	user := session.User(appID, openID)
@@ -103,9 +103,9 @@ func (g *gate) profileDue(v *session.Visit) bool {
 		v.Identity.Grants(client.ScopeUserInfo) && g.now().Sub(v.Identity.ProfileAt) > g.profileMaxAge
 }
 
-// refreshProfile fetches the profile of a visit again. Whatever comes of it,
-// the visitor goes on: this is for his picture, not for his login. A session
-// that somebody further out has loaded is saved by him, as modified.
+// refreshProfile fetches the profile of a visit again. If that fails, the
+// request goes through with the old one. An outer LoadAndSave saves the
+// session, as modified.
 func (g *gate) refreshProfile(v *session.Visit) {
 	ctx, cancel := context.WithTimeout(v.Context(), profileBudget)
 	defer cancel()
@@ -139,7 +139,7 @@ func (g *gate) fetchProfile(ctx context.Context, id *identity.Identity) error {
 	return nil
 }
 
-// setProfile takes over what WeChat tells of the user.
+// setProfile copies what WeChat returned for the user.
 func setProfile(id *identity.Identity, info *client.UserInfo, now time.Time) {
 	id.Nickname, id.AvatarURL = info.Nickname, info.AvatarURL
 	id.ProfileAt = time.Unix(now.Unix(), 0)

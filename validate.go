@@ -179,7 +179,7 @@ func (c *config) validateAuthorize() error {
 	return errors.Join(errs...)
 }
 
-// linesOf puts a prefix before each line of an error.
+// linesOf prefixes each line of an error.
 func linesOf(prefix string, err error) error {
 	if err == nil {
 		return nil
@@ -199,12 +199,12 @@ func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
 	return sealed, nil
 }
 
-// text is what tells two accounts apart: all but Pages.
+// text is what distinguishes two accounts: all but Pages.
 func (a Account) text() string {
 	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
 }
 
-// accountLister is a resolver that knows its accounts at start-up.
+// An accountLister is a resolver that knows its accounts at start-up.
 type accountLister interface {
 	Accounts() ([]Account, error)
 }
