@@ -1383,7 +1383,7 @@ var mutants = []mutant{
 	{
 		name: "an AppSecret as AppID", about: "options",
 		search: "if check.LooksLikeAppID(pair[1]) && !check.LooksLikeAppID(pair[0]) {",
-		broken: "if appIDShape.MatchString(pair[1]) && false {",
+		broken: "if check.LooksLikeAppID(pair[1]) && false {",
 	},
 	{
 		name: "sessions of 240 years", about: "options",
