@@ -167,8 +167,8 @@ func ExampleAuth_MiniProgram() {
 func ExampleIdentityFromContext() {
 	s := newSite()
 	defer s.stop()
-	wall := wechatauth.RequireWeChat(s.options()...)
-	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	requireLogin := wechatauth.RequireWeChat(s.options()...)
+	s.serve(requireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := wechatauth.IdentityFromContext(r.Context())
 		fmt.Fprint(w, ok, " ", id.AppID, " ", id.Channel, " ", id.Scope)
 	})))
@@ -202,10 +202,10 @@ func (printer) ObserveCall(_ context.Context, c wechatauth.Call) {
 func ExampleObservers() {
 	s := newSite()
 	defer s.stop()
-	wall := wechatauth.RequireWeChat(s.options(
+	requireLogin := wechatauth.RequireWeChat(s.options(
 		wechatauth.WithObserver(wechatauth.Observers(printer{}, nil)), // and others, such as those of observe/wechatprom
 	)...)
-	s.serve(wall(http.HandlerFunc(hello)))
+	s.serve(requireLogin(http.HandlerFunc(hello)))
 
 	s.show(wechattest.Browser(wechattest.IPhone), "/")
 	// Output:

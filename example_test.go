@@ -71,8 +71,8 @@ func hello(w http.ResponseWriter, r *http.Request) {
 func ExampleRequireWeChat() {
 	s := newSite()
 	defer s.stop()
-	wall := wechatauth.RequireWeChat(s.options()...)
-	s.serve(wall(http.HandlerFunc(hello)))
+	requireLogin := wechatauth.RequireWeChat(s.options()...)
+	s.serve(requireLogin(http.HandlerFunc(hello)))
 
 	s.show(wechattest.Browser(wechattest.IPhone), "/orders?id=7")
 	// Output: 200 /orders?id=7 true
@@ -234,12 +234,12 @@ func ExampleWithAccounts() {
 		wechattest.Account{AppID: south.AppID, Secret: south.Secret},
 	))
 	defer s.stop()
-	wall := wechatauth.RequireWeChat(
+	requireLogin := wechatauth.RequireWeChat(
 		wechatauth.WithBaseURL("http://"+s.Listener.Addr().String()),
 		wechatauth.WithEndpoints(s.wechat.Endpoints()),
 		wechatauth.WithAccounts(accounts.ByPathPrefix(map[string]wechatauth.Account{"/north/": north, "/south/": south})),
 	)
-	s.serve(wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	s.serve(requireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, _ := wechatauth.IdentityFromContext(r.Context())
 		fmt.Fprint(w, r.URL, " ", id.AppID)
 	})))
