@@ -192,21 +192,9 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 	})
 	t.Run("refresh in flight", func(t *testing.T) {
 		s, keys, _ := newStored(t)
-		failed := make(chan error, 1)
-		s.Handle("/token", func(_ http.ResponseWriter, r *http.Request) {
-			_, err := s.Auth.AccessToken(r.Context())
-			failed <- err
-		})
-		b := s.Browser()
-		b.Visit("/a")
-		s.Clock.Advance(116 * time.Minute)
+		b, failed := browserWithOldToken(s)
 		release := s.Sim.Block("sns/oauth2/refresh_token")
-		visited := make(chan struct{})
-		go func() {
-			defer close(visited)
-			b.Step("/token")
-		}()
-		require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+		visited := visitToken(t, s, b)
 		revoke(t, s, wechattest.DefaultAppID)
 		release()
 		require.ErrorIs(t, <-failed, wechatauth.ErrNoTokens)
@@ -219,21 +207,9 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 	t.Run("refresh in flight, and a store that fails then", func(t *testing.T) {
 		var st *authtest.FaultyStore
 		s := authtest.NewSite(t, authtest.WithFaultyStore(&st), wechatauth.WithTokens(0))
-		failed := make(chan error, 1)
-		s.Handle("/token", func(_ http.ResponseWriter, r *http.Request) {
-			_, err := s.Auth.AccessToken(r.Context())
-			failed <- err
-		})
-		b := s.Browser()
-		b.Visit("/a")
-		s.Clock.Advance(116 * time.Minute)
+		b, failed := browserWithOldToken(s)
 		release := s.Sim.Block("sns/oauth2/refresh_token")
-		visited := make(chan struct{})
-		go func() {
-			defer close(visited)
-			b.Step("/token")
-		}()
-		require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+		visited := visitToken(t, s, b)
 		revoke(t, s, wechattest.DefaultAppID)
 		st.Fail("delete", authtest.Failing)
 		release()
@@ -261,4 +237,30 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
 		assert.Empty(t, keys())
 	})
+}
+
+// browserWithOldToken logs a browser in and lets its access_token expire. Each visit of
+// /token sends what AccessToken returned.
+func browserWithOldToken(s *authtest.Site) (b *authtest.Browser, failed <-chan error) {
+	errs := make(chan error, 1)
+	s.Handle("/token", func(_ http.ResponseWriter, r *http.Request) {
+		_, err := s.Auth.AccessToken(r.Context())
+		errs <- err
+	})
+	b = s.Browser()
+	b.Visit("/a")
+	s.Clock.Advance(116 * time.Minute)
+	return b, errs
+}
+
+// visitToken visits /token and returns once WeChat has its refresh.
+func visitToken(t *testing.T, s *authtest.Site, b *authtest.Browser) (visited <-chan struct{}) {
+	t.Helper()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.Step("/token")
+	}()
+	require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+	return done
 }
