@@ -16,10 +16,10 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// aclOfREADME gives the server the user of the README, with what is added.
-func aclOfREADME(t *testing.T, server *redistest.Server, more ...any) {
+// aclOfDocs gives the server the user of docs/sessions.md, with what is added.
+func aclOfDocs(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
-	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../README.md"), more...)...)...)
+	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../docs/sessions.md"), more...)...)...)
 }
 
 // asWeChat is that user's pool.
@@ -33,7 +33,7 @@ func asWeChat(t *testing.T, server *redistest.Server) *redis.Pool {
 
 func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	server := redistest.Start(t)
-	aclOfREADME(t, server, "+scan") // the promises include that of listing all sessions
+	aclOfDocs(t, server, "+scan") // the promises include that of listing all sessions
 	pool := asWeChat(t, server)
 	var stores atomic.Int64
 	storetest.Run(t, func(*testing.T) store.Sessions {
@@ -43,7 +43,7 @@ func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 
 func TestTheCheckSeesAllWithWhatTheREADMEGrantsForIt(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
-	aclOfREADME(t, server, "+time", "+config|get")
+	aclOfDocs(t, server, "+time", "+config|get")
 	err := store.New(asWeChat(t, server)).Check(context.Background())
 	assert.ErrorContains(t, err, "maxmemory-policy allkeys-lru")
 	assert.NotContains(t, err.Error(), "could not be seen")
@@ -51,7 +51,7 @@ func TestTheCheckSeesAllWithWhatTheREADMEGrantsForIt(t *testing.T) {
 
 func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
 	server := redistest.Start(t)
-	aclOfREADME(t, server)
+	aclOfDocs(t, server)
 	server.Do("SET", "another", "x")
 	pool := asWeChat(t, server)
 	err := store.New(pool).Check(context.Background())
@@ -78,7 +78,7 @@ func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
 
 func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
 	server := redistest.Start(t)
-	storetest.MissingRights(t, storetest.ACL(t, "../README.md"), func(t *testing.T, user []any) error {
+	storetest.MissingRights(t, storetest.ACL(t, "../docs/sessions.md"), func(t *testing.T, user []any) error {
 		server.Do("ACL", append([]any{"SETUSER"}, user...)...)
 		defer server.Do("ACL", "DELUSER", "wechat")
 		return store.New(asWeChat(t, server)).Check(context.Background())

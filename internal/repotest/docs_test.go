@@ -127,65 +127,12 @@ func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 	}
 }
 
-// The headings that have a translation. Each stands here, so that none is
-// renamed in one language only.
-var translatedHeadings = map[string]string{
-	"# wechatauth":                          "# wechatauth",
-	"## The program":                        "## 程序",
-	"## Try it":                             "## 试一试",
-	"## What happens":                       "## 发生了什么",
-	"## Options":                            "## 选项",
-	"## Endpoints":                          "## 端点",
-	"## Reasons":                            "## 原因",
-	"## With your router":                   "## 与路由配合使用",
-	"## Desks, and browsers outside WeChat": "## 桌面浏览器，以及微信之外的浏览器",
-	"## Many accounts":                      "## 多个账号",
-	"## Sessions and Redis":                 "## 会话与 Redis",
-	"## A single-page application":          "## 单页应用",
-	"## A mini program":                     "## 小程序",
-	"## In your own tests":                  "## 在你自己的测试中",
-	"## Documentation":                      "## 文档",
-	"## The client alone, and where this comes from": "## 只用客户端，以及它的来历",
-	"## What is protected, and what is not":          "## 保护了什么，没有保护什么",
-	"## Stability":                                   "## 稳定性",
-	"## More":                                        "## 更多",
-	"# Errors, their causes and remedies":            "# 错误、原因与处理",
-	"## WeChat's errcodes":                           "## 微信的 errcode",
-	"## Pages that WeChat shows":                     "## 微信直接显示的页面",
-	"## When a start fails":                          "## 启动失败",
-	"# Getting started with a real account":          "# 使用真实账号上手",
-	"## What you need":                               "## 需要准备什么",
-	"## The account's console":                       "## 后台要填的字段",
-	"## Before the first visitor":                    "## 迎接第一位访客之前",
-	"## A sandbox account":                           "## 测试号",
-	"## The profile":                                 "## 用户资料",
-	"## Desktop browsers":                            "## 桌面浏览器",
-	"## Which user is it":                            "## 如何识别用户",
-	"# Behind nginx and other proxies":               "# 部署在 nginx 等代理之后",
-	"## nginx":                                       "## nginx",
-	"## Access logs":                                 "## 访问日志",
-	"## Middleware around the wall":                  "## 外层的其他中间件",
-	"## Caddy":                                       "## Caddy",
-	"## A load balancer with several instances":      "## 负载均衡与多个实例",
-	"## Timeouts":                                    "## 超时",
-	"## A CDN":                                       "## CDN",
-	"## Under a path of a larger site":               "## 位于大站点的某个路径下",
-	"## The wall as a reverse proxy of its own":      "## 把中间件用作反向代理",
-	"## More domains than the console takes":         "## 域名多于后台可填的数量",
-	"# Security model":                               "# 安全模型",
-	"## What is trusted":                             "## 信任什么",
-	"## What an attacker cannot do":                  "## 攻击者做不到什么",
-	"## Who holds what":                              "## 持有什么，能做什么",
-	"## What remains":                                "## 剩余风险",
-	"## Keys and their rotation":                     "## 密钥及轮换",
-	"## After an incident":                           "## 发生事故之后",
-}
-
 // TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals: a translation has
 // the same headings, the same blocks of code, and paragraph by paragraph, item
-// by item and row by row the same code, numbers and links.
+// by item and row by row the same code, numbers and links. A heading of several
+// pages has one translation, and a Chinese page links to Chinese pages.
 func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
-	used := map[string]bool{}
+	headings := map[string]string{} // with the translation of each
 	translations := 0
 	for _, file := range markdownFiles(t) {
 		original, found := strings.CutSuffix(file, ".zh-CN.md")
@@ -200,14 +147,18 @@ func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
 		require.Len(t, translated, len(all), file)
 		for i, p := range all {
 			assert.Equal(t, facts(p), facts(translated[i]), "%s:\n%s\n%s", file, p, translated[i])
-			if strings.HasPrefix(p, "#") {
-				used[p] = true
-				assert.Equal(t, translatedHeadings[p], translated[i], "%s: the heading of %q", file, p)
+			if !strings.HasPrefix(p, "#") {
+				continue
 			}
+			if before, found := headings[p]; found {
+				assert.Equal(t, before, translated[i], "%s: the heading of %q", file, p)
+			}
+			headings[p] = translated[i]
 		}
 	}
 	assert.NotZero(t, translations)
-	assert.Len(t, translatedHeadings, len(used), "a heading that no original has any more")
+	assert.NotEmpty(t, headings)
+	t.Logf("headings %d", len(headings))
 }
 
 // paragraphs are the lines of a file that is no code: its headings, rows, items
@@ -275,19 +226,8 @@ func allBlocks(t *testing.T, file string) (blocks []string) {
 	return regexp.MustCompile("(?ms)^```.*?^```$").FindAllString(readFile(t, file), -1)
 }
 
-// TestTheACLOfTheDocsIsThatOfTheREADME: the packages of the stores test the
-// README's. A password is all that differs.
-func TestTheACLOfTheDocsIsThatOfTheREADME(t *testing.T) {
-	for _, pattern := range []string{`(?m)^ACL SETUSER .*$`, `(?m)^Listing all sessions .*$`} {
-		line := regexp.MustCompile(pattern)
-		want := line.FindString(readFile(t, "README.md"))
-		require.NotEmpty(t, want)
-		assert.Equal(t, []string{want}, line.FindAllString(readFile(t, "docs/sessions-and-redis.md"), -1))
-	}
-}
-
 func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
-	line := regexp.MustCompile(`(?m)^ACL SETUSER (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions-and-redis.md"))
+	line := regexp.MustCompile(`(?m)^ACL SETUSER (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions.md"))
 	require.NotNil(t, line)
 	redis := redistest.Start(t)
 	args := []any{"SETUSER"}
@@ -384,7 +324,7 @@ func TestTheSecurityModelSaysWhatEachActorCanDo(t *testing.T) {
 	}
 }
 
-// What docs/proxies.md says of middleware around the wall.
+// What docs/deployment.md says of middleware around the wall.
 func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
 	manager := scs.New()
 	manager.Cookie.Secure = false

@@ -19,10 +19,10 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// aclOfREADME gives the server the user of the README, with what is added.
-func aclOfREADME(t *testing.T, server *redistest.Server, more ...any) {
+// aclOfDocs gives the server the user of docs/sessions.md, with what is added.
+func aclOfDocs(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
-	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../../README.md"), more...)...)...)
+	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../../docs/sessions.md"), more...)...)...)
 }
 
 // asWeChat is that user's way to the Redis that option names.
@@ -39,11 +39,11 @@ func aclOpener(option redis.UniversalOptions, opts ...goredisstore.Option) store
 	}
 }
 
-// rightsOfREADME are those that the README adds for listing all sessions and for
+// rightsOfDocs are those that docs/sessions.md adds for listing all sessions and for
 // this store, and where it says so, for Sentinels or a Cluster.
-func rightsOfREADME(t *testing.T, where string) (rights []any) {
+func rightsOfDocs(t *testing.T, where string) (rights []any) {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/sessions.md")
 	require.NoError(t, err)
 	patterns := []string{"needs `([^`]+)` too", "`store/goredisstore` needs also `([^`]+)`"}
 	if where != "" {
@@ -61,14 +61,14 @@ func rightsOfREADME(t *testing.T, where string) (rights []any) {
 
 func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	server := redistest.Start(t)
-	aclOfREADME(t, server, rightsOfREADME(t, "")...)
+	aclOfDocs(t, server, rightsOfDocs(t, "")...)
 	storetest.Run(t, aclOpener(one(server)))
 }
 
 func TestInAClusterTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	for _, s := range cluster.Servers() {
-		aclOfREADME(t, s, rightsOfREADME(t, "in a Cluster")...)
+		aclOfDocs(t, s, rightsOfDocs(t, "in a Cluster")...)
 	}
 	storetest.Run(t, aclOpener(redis.UniversalOptions{Addrs: cluster.Addrs()[:3]}))
 }
@@ -76,14 +76,14 @@ func TestInAClusterTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) 
 func TestBehindSentinelsTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	for _, s := range group.Servers() {
-		aclOfREADME(t, s, rightsOfREADME(t, "")...)
+		aclOfDocs(t, s, rightsOfDocs(t, "")...)
 	}
 	storetest.Run(t, aclOpener(behindSentinels(group)))
 }
 
 func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
 	server := redistest.Start(t)
-	storetest.MissingRights(t, storetest.ACL(t, "../../README.md"), func(t *testing.T, user []any) error {
+	storetest.MissingRights(t, storetest.ACL(t, "../../docs/sessions.md"), func(t *testing.T, user []any) error {
 		server.Do("ACL", append([]any{"SETUSER"}, user...)...)
 		defer server.Do("ACL", "DELUSER", "wechat")
 		return open(t, asWeChat(one(server))).Check(context.Background())

@@ -20,10 +20,10 @@ import (
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 )
 
-// aclOfREADME gives the server the user of the README, with what is added.
-func aclOfREADME(t *testing.T, server *redistest.Server, more ...any) {
+// aclOfDocs gives the server the user of docs/sessions.md, with what is added.
+func aclOfDocs(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
-	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../../README.md"), more...)...)...)
+	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../../docs/sessions.md"), more...)...)...)
 }
 
 // asWeChat is that user's way to the Redis that option names.
@@ -40,11 +40,11 @@ func aclOpener(option rueidis.ClientOption, opts ...rueidisstore.Option) storete
 	}
 }
 
-// rightsOfREADME are those that the README adds for listing all sessions and for
+// rightsOfDocs are those that docs/sessions.md adds for listing all sessions and for
 // this store, and where it says so, for Sentinels or a Cluster.
-func rightsOfREADME(t *testing.T, where string) (rights []any) {
+func rightsOfDocs(t *testing.T, where string) (rights []any) {
 	t.Helper()
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../docs/sessions.md")
 	require.NoError(t, err)
 	patterns := []string{"needs `([^`]+)` too", "`store/rueidisstore` needs also `([^`]+)`"}
 	if where != "" {
@@ -62,7 +62,7 @@ func rightsOfREADME(t *testing.T, where string) (rights []any) {
 
 func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	server := redistest.Start(t)
-	aclOfREADME(t, server, rightsOfREADME(t, "")...)
+	aclOfDocs(t, server, rightsOfDocs(t, "")...)
 	t.Run("without near cache", func(t *testing.T) { storetest.Run(t, aclOpener(one(server))) })
 	t.Run("with near cache", func(t *testing.T) { storetest.Run(t, aclOpener(one(server), nearCache())) })
 }
@@ -70,7 +70,7 @@ func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 func TestInAClusterTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	cluster := redistest.StartCluster(t)
 	for _, s := range cluster.Servers() {
-		aclOfREADME(t, s, rightsOfREADME(t, "in a Cluster")...)
+		aclOfDocs(t, s, rightsOfDocs(t, "in a Cluster")...)
 	}
 	storetest.Run(t, aclOpener(rueidis.ClientOption{InitAddress: cluster.Addrs()[:3]}, nearCache()))
 }
@@ -78,7 +78,7 @@ func TestInAClusterTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) 
 func TestBehindSentinelsTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	for _, s := range group.Servers() {
-		aclOfREADME(t, s, rightsOfREADME(t, "behind Sentinels")...)
+		aclOfDocs(t, s, rightsOfDocs(t, "behind Sentinels")...)
 	}
 	storetest.Run(t, aclOpener(behindSentinels(group), nearCache()))
 }
@@ -91,7 +91,7 @@ func needed(rights []any) []any {
 
 func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
 	server := redistest.Start(t)
-	user := append(storetest.ACL(t, "../../README.md"), needed(rightsOfREADME(t, ""))...)
+	user := append(storetest.ACL(t, "../../docs/sessions.md"), needed(rightsOfDocs(t, ""))...)
 	storetest.MissingRights(t, user, func(t *testing.T, user []any) error {
 		server.Do("ACL", append([]any{"SETUSER"}, user...)...)
 		defer server.Do("ACL", "DELUSER", "wechat")
@@ -105,7 +105,7 @@ func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
 
 func TestInAClusterCheckNamesEveryRightThatIsMissing(t *testing.T) {
 	cluster := redistest.StartCluster(t)
-	user := append(storetest.ACL(t, "../../README.md"), needed(rightsOfREADME(t, "in a Cluster"))...)
+	user := append(storetest.ACL(t, "../../docs/sessions.md"), needed(rightsOfDocs(t, "in a Cluster"))...)
 	storetest.MissingRights(t, user, func(t *testing.T, user []any) error {
 		for _, server := range cluster.Servers() {
 			server.Do("ACL", "SETUSER", "wechat", "reset")

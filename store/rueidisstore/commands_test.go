@@ -314,7 +314,7 @@ func TestCheckFindsNothingOrSaysWhatToDo(t *testing.T) {
 	})
 	t.Run("what it may not see", func(t *testing.T) {
 		server := redistest.Start(t)
-		aclOfREADME(t, server, "+hello", "+client", "+role")
+		aclOfDocs(t, server, "+hello", "+client", "+role")
 		s := open(t, asWeChat(one(server)), rueidisstore.WithPrefix("scs:session:"))
 		for _, err := range s.Check(ctx).(interface{ Unwrap() []error }).Unwrap() {
 			var found *store.Finding

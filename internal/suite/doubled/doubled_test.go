@@ -241,7 +241,7 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 	assert.Greater(t, singleflight.JoinTimeout, singleflight.Lease+singleflight.MaxPoll, "who waits sees the end of the lease")
 	assert.Greater(t, singleflight.Lease, callbackBudget, "who works is done before his lease is over")
 
-	docs, err := os.ReadFile(filepath.Join(authtest.Root, "docs/proxies.md"))
+	docs, err := os.ReadFile(filepath.Join(authtest.Root, "docs/deployment.md"))
 	require.NoError(t, err)
 	assert.Contains(t, string(docs), fmt.Sprintf("waits %.0f s at most for its claim, and then has %.0f s", singleflight.JoinTimeout.Seconds(), callbackBudget.Seconds()))
 	assert.Contains(t, string(docs), fmt.Sprintf("longer than %.0f s", (singleflight.JoinTimeout+callbackBudget).Seconds()))

@@ -380,7 +380,7 @@ func TestT09_AfterTwentyAtOnceTheNextKeepsTheNewest(t *testing.T) {
 	}
 }
 
-// The numbers stand in docs/proxies.md.
+// The numbers stand in docs/deployment.md.
 func TestT09_LongerTargetsLeaveRoomForFewerTabs(t *testing.T) {
 	for size, tabs := range map[int]int{300: 5, 500: 4, 700: 3, 1000: 2} {
 		s := authtest.NewSite(t)

@@ -10,13 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ACL returns the words of the user in a README, its name first.
-func ACL(t *testing.T, readme string) (words []any) {
+// ACL returns the words of the user in a page of the docs, its name first.
+func ACL(t *testing.T, page string) (words []any) {
 	t.Helper()
-	text, err := os.ReadFile(readme)
+	text, err := os.ReadFile(page)
 	require.NoError(t, err)
 	_, line, found := strings.Cut(string(text), "\nACL SETUSER ")
-	require.True(t, found, "the README has no line of an ACL")
+	require.True(t, found, "the page has no line of an ACL")
 	line, _, _ = strings.Cut(line, "\n")
 	for _, word := range strings.Fields(line) {
 		words = append(words, word)
