@@ -26,7 +26,7 @@ func (a *Auth) of(r *http.Request) (*gate, error) {
 	if appID, ok := a.endpointIn(r.URL.Path); ok && appID != "" {
 		return a.tenantOf(r.Context(), appID)
 	}
-	appID, err := a.tenants.resolver.AppIDOf(r)
+	appID, err := a.tenants.resolver.ResolveAppID(r)
 	if err != nil {
 		return nil, err
 	}
@@ -252,7 +252,7 @@ func (c *config) tellsOfWeChat() func(context.Context, client.Call) {
 	}
 	return func(ctx context.Context, call client.Call) {
 		told := Call{
-			Target: CallWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
+			Service: ServiceWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
 			Duration: call.Duration, Err: call.Err,
 		}
 		var we *client.Error

@@ -59,7 +59,7 @@ const challenge = "WeChat"
 // page writes a page.
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
-		g.report(r.Context(), Event{Kind: EventTrouble, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
+		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
 	}
 }
 
@@ -152,7 +152,7 @@ func (g *gate) targetOf(r *http.Request) string {
 
 // reportDropped reports that a login ends at "/" instead.
 func (g *gate) reportDropped(r *http.Request, raw string, why error) {
-	g.report(r.Context(), Event{Kind: EventTrouble, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
+	g.report(r.Context(), Event{Kind: EventDegraded, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
 
 // report logs the event and passes it to the observer.
@@ -221,7 +221,7 @@ func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
 // stopped reports that a request was rejected, with the account if the event
 // has none.
 func (g *gate) stopped(r *http.Request, e Event) {
-	e.Kind = EventStopped
+	e.Kind = EventRejected
 	if e.AppID == "" {
 		e.AppID = g.appIDFor(r)
 	}

@@ -91,7 +91,7 @@ func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 				return nil
 			}
 			if err := g.keptTokens().Put(ctx, session.User(f.AppID, token.OpenID), token, g.now().Add(tokens.TTL)); err != nil {
-				g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+				g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
 			}
 			return nil
 		},
@@ -133,7 +133,7 @@ func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code stri
 		return identity.Identity{}, nil, ReasonSnapshotSuspected, err
 	}
 	if err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, AppID: f.AppID, Detail: "logged in without a profile", Err: err})
+		g.report(ctx, Event{Kind: EventDegraded, AppID: f.AppID, Detail: "logged in without a profile", Err: err})
 		return id, token, "", nil
 	}
 	setProfile(&id, info, g.now())
@@ -164,7 +164,7 @@ func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target
 // the user has done nothing wrong, and with snsapi_base sees nothing of it.
 func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
-		g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
+		g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
 		g.cookies.Drop(w, g.cookies.CookieName(f.State))
 		r = cookie.Without(r, g.cookies.CookieName(f.State))
 		g.begin(w, r, nil, login{target: g.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})

@@ -25,13 +25,13 @@ const (
 	EventLoggedOut EventKind = "logged_out"
 	// EventRevoked means that all sessions of a user were ended.
 	EventRevoked EventKind = "revoked"
-	// EventStopped means that a request was rejected for a reason that may
+	// EventRejected means that a request was rejected for a reason that may
 	// interest an operator, which is in Reason. What users meet every day is
 	// not reported: a 401 response, a scope that is still missing, a page that
 	// asks to open WeChat, an unsupported method.
-	EventStopped EventKind = "stopped"
-	// EventTrouble means that something failed but the request succeeded.
-	EventTrouble EventKind = "trouble"
+	EventRejected EventKind = "rejected"
+	// EventDegraded means that something failed but the request succeeded.
+	EventDegraded EventKind = "degraded"
 )
 
 // An Event describes something that happened. It contains no secret, code,
@@ -40,7 +40,7 @@ type Event struct {
 	// Kind is what happened.
 	Kind EventKind
 	// Reason is why a login failed or a request was rejected, and of an
-	// EventTrouble what failed, where there is a word for it. It is empty
+	// EventDegraded what failed, where there is a word for it. It is empty
 	// otherwise.
 	Reason Reason
 	// Flow identifies the login in all events, on all instances. It is empty if
@@ -77,21 +77,21 @@ type Observer interface {
 	Observe(ctx context.Context, e Event)
 }
 
-// A CallTarget is what was called.
-type CallTarget string
+// A Service is what was called.
+type Service string
 
 const (
-	// CallWeChat is WeChat's API.
-	CallWeChat CallTarget = "wechat"
-	// CallStore is the session store.
-	CallStore CallTarget = "store"
+	// ServiceWeChat is WeChat's API.
+	ServiceWeChat Service = "wechat"
+	// ServiceStore is the session store.
+	ServiceStore Service = "store"
 )
 
 // A Call describes a call that a request needed, to WeChat's API or to the
 // session store. It contains no secret, code, token, key or openid.
 type Call struct {
 	// Target is what was called.
-	Target CallTarget
+	Service Service
 	// Name is WeChat's endpoint, such as "sns/oauth2/access_token", or the
 	// operation of the store, such as "find session" (store.Call has the list).
 	Name string
@@ -125,9 +125,9 @@ type CallObserver interface {
 	ObserveCall(ctx context.Context, c Call)
 }
 
-// Observers returns an observer that passes everything to several others, in
+// MultiObserver returns an observer that passes everything to several others, in
 // their order. It ignores nil ones.
-func Observers(all ...Observer) Observer {
+func MultiObserver(all ...Observer) Observer {
 	var o observers
 	for _, one := range all {
 		if one == nil {
@@ -177,7 +177,7 @@ func (e Event) level() slog.Level {
 		return level
 	}
 	switch e.Kind {
-	case EventTrouble:
+	case EventDegraded:
 		return slog.LevelWarn
 	case EventLoginStarted:
 		return slog.LevelDebug

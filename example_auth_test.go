@@ -141,7 +141,7 @@ func ExampleAuth_MiniProgram() {
 	s.serve(mux)
 
 	app, person := wechattest.DefaultMiniProgramAppID, wechattest.DefaultPeople()[0].Name
-	login, err := http.Post(s.URL+"/wechat/mini/login", "application/json", strings.NewReader(`{"code":"`+s.wechat.JSCode(app, person)+`"}`))
+	login, err := http.Post(s.URL+"/wechat/mini/login", "application/json", strings.NewReader(`{"code":"`+s.wechat.WXLogin(app, person)+`"}`))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -152,7 +152,7 @@ func ExampleAuth_MiniProgram() {
 		fmt.Println(err)
 		return
 	}
-	ask, _ := http.NewRequest(http.MethodPost, s.URL+"/api/phone?code="+s.wechat.PhoneCode(app, person), nil)
+	ask, _ := http.NewRequest(http.MethodPost, s.URL+"/api/phone?code="+s.wechat.GetPhoneNumber(app, person), nil)
 	ask.Header.Set("Authorization", "Bearer "+session.Token)
 	answer, err := http.DefaultClient.Do(ask)
 	if err != nil {
@@ -193,17 +193,17 @@ type printer struct{}
 func (printer) Observe(_ context.Context, e wechatauth.Event) { fmt.Println(e.Kind) }
 
 func (printer) ObserveCall(_ context.Context, c wechatauth.Call) {
-	if c.Target == wechatauth.CallWeChat {
+	if c.Service == wechatauth.ServiceWeChat {
 		fmt.Println(c.Name, c.Errcode)
 	}
 }
 
 // An observer that implements ObserveCall too is told of calls.
-func ExampleObservers() {
+func ExampleMultiObserver() {
 	s := newSite()
 	defer s.stop()
 	requireLogin := wechatauth.RequireWeChat(s.options(
-		wechatauth.WithObserver(wechatauth.Observers(printer{}, nil)), // and others, such as those of observe/wechatprom
+		wechatauth.WithObserver(wechatauth.MultiObserver(printer{}, nil)), // and others, such as those of observe/wechatprom
 	)...)
 	s.serve(requireLogin(http.HandlerFunc(hello)))
 

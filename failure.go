@@ -104,12 +104,12 @@ const (
 	// ReasonScanUsed means that it was refused before, was confirmed by another
 	// user, or has logged a browser in.
 	ReasonScanUsed Reason = "scan_used"
-	// ReasonScanNumber means that the number typed into the browser is not the one
+	// ReasonScanWrongNumber means that the number typed into the browser is not the one
 	// that the phone shows. The QR code can no longer be used.
-	ReasonScanNumber Reason = "scan_wrong_number"
-	// ReasonScanForeign means that somebody else scanned the QR code first, or
+	ReasonScanWrongNumber Reason = "scan_wrong_number"
+	// ReasonScanOtherUser means that somebody else scanned the QR code first, or
 	// that the response comes from a browser that did not scan it.
-	ReasonScanForeign Reason = "scan_foreign"
+	ReasonScanOtherUser Reason = "scan_other_user"
 
 	// Why a visitor was stopped otherwise.
 
@@ -128,11 +128,11 @@ const (
 	// ReasonStoreUnavailable means that the session store is down or returns
 	// errors. No session ends because of it.
 	ReasonStoreUnavailable Reason = "store_unavailable"
-	// ReasonNotAuthorized means that the function of WithAuthorize or WithOnLogin
+	// ReasonNotAuthorized means that the function of WithAccessCheck or WithOnLogin
 	// returned ErrForbidden.
 	ReasonNotAuthorized Reason = "not_authorized"
 	// ReasonApplicationError means that the application failed: the function of
-	// WithAuthorize or WithOnLogin returned an error other than ErrForbidden, or
+	// WithAccessCheck or WithOnLogin returned an error other than ErrForbidden, or
 	// it or the store panicked during a login.
 	ReasonApplicationError Reason = "application_error"
 	// ReasonUnknownAccount means that the resolver of WithAccounts has no
@@ -179,8 +179,8 @@ var reasons = map[Reason]reasonRow{
 	ReasonSessionKeyStale:          {http.StatusConflict, slog.LevelInfo, ""},
 	ReasonScanExpired:              {http.StatusBadRequest, slog.LevelInfo, ""},
 	ReasonScanUsed:                 {http.StatusBadRequest, slog.LevelInfo, ""},
-	ReasonScanNumber:               {http.StatusForbidden, slog.LevelWarn, ""},
-	ReasonScanForeign:              {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonScanWrongNumber:          {http.StatusForbidden, slog.LevelWarn, ""},
+	ReasonScanOtherUser:            {http.StatusForbidden, slog.LevelWarn, ""},
 	ReasonOpenInWeChat:             {http.StatusForbidden, slog.LevelInfo, ""},
 	ReasonLoop:                     {http.StatusBadRequest, slog.LevelError, ""},
 	ReasonSessionCookieNotReturned: {http.StatusBadRequest, slog.LevelError, ""},
@@ -270,7 +270,7 @@ func reasonOf(err error) Reason {
 		return ReasonCodeExpired
 	case client.KindConfiguration:
 		return ReasonBadConfig
-	case client.KindRefused:
+	case client.KindUserBlocked:
 		return ReasonUserBlocked
 	case client.KindRateLimited:
 		return ReasonRateLimited
@@ -297,7 +297,7 @@ func errorWord(f Failure) string {
 	return "bad_request"
 }
 
-// ErrForbidden is returned by the functions of WithOnLogin and WithAuthorize to
+// ErrForbidden is returned by the functions of WithOnLogin and WithAccessCheck to
 // reject a user: the request gets 403 Forbidden with ReasonNotAuthorized. An
 // error may wrap it; its text is logged and not shown. Any other error means
 // that the function failed: the request gets 503 with ReasonApplicationError

@@ -104,7 +104,7 @@ func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *h
 func (g *gate) admitAnyone(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	v, err := g.sessions.Load(r, &g.audience, true)
 	if err != nil {
-		g.report(r.Context(), Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: g.appIDFor(r), Err: err})
+		g.report(r.Context(), Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: g.appIDFor(r), Err: err})
 		if v, err = g.sessions.StandIn(r.Context(), err); err != nil {
 			g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 			return
@@ -113,7 +113,7 @@ func (g *gate) admitAnyone(w http.ResponseWriter, r *http.Request, next http.Han
 	if v.LoggedIn {
 		if err := g.authorize(v.Context(), v.Identity); err != nil {
 			if reason := hookReason(err); reason != ReasonNotAuthorized {
-				g.report(r.Context(), Event{Kind: EventTrouble, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
+				g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
 			}
 			v.LoggedIn = false
 		}
@@ -146,7 +146,7 @@ func (g *gate) decide(r *http.Request, v *session.Visit, want client.Scope) (act
 		return actionUpgrade, ""
 	case v.LoggedIn:
 		return actionStop, ReasonScopeRequired
-	case inSnapshot && g.snapshot == SnapshotRefuse:
+	case inSnapshot && g.snapshot == SnapshotReject:
 		return actionStop, ReasonSnapshotUser
 	case !page && v.Brought == session.Damaged:
 		return actionStop, ReasonSessionCorrupt

@@ -225,7 +225,7 @@ func TestAHundredCallbacksAtOnceAreOneExchangeAndAHundredLogins(t *testing.T) {
 			results <- got
 		})
 	}
-	require.NoError(t, s.Sim.Await(context.Background(), "/sns/oauth2/access_token", 1))
+	require.NoError(t, s.Sim.WaitForCalls(context.Background(), "/sns/oauth2/access_token", 1))
 	release()
 	wg.Wait()
 	close(results)
@@ -633,7 +633,7 @@ func TestLoginAgain(t *testing.T) {
 	}
 	assert.Contains(t, b.Visit("/a").Text, "openid="+authtest.AliceOpenID, "a login that was begun ends no session")
 
-	s.Sim.Hold(authtest.Person(1))
+	s.Sim.SetPerson(authtest.Person(1))
 	assert.Contains(t, b.Visit(again).Text, "url=/a logged-in=true openid="+authtest.BobOpenID)
 	assert.Contains(t, b.Visit("/b").Text, "openid="+authtest.BobOpenID)
 

@@ -136,13 +136,13 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body struct {
-		Target string `json:"target"`
+		Service string `json:"target"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil {
 		g.stopMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
-	target := g.returnTo(r, body.Target)
+	target := g.returnTo(r, body.Service)
 	ticket := flow.NewState()
 	content := mini.Ticket{Identity: v.Identity, Target: target, Session: g.sessions.StoreKey(v.Token)}
 	if err := g.kept().Put(r.Context(), ticket, content); err != nil {
@@ -235,10 +235,10 @@ func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, rea
 	return e, reason, err
 }
 
-// ErrNoMiniProgram is returned by [Auth.MiniProgram] if the request has no
+// ErrNotMiniProgram is returned by [Auth.MiniProgram] if the request has no
 // bearer token of a mini program's user. The session of a web-view is a
 // cookie's and has none.
-var ErrNoMiniProgram = errors.New("wechatauth: no mini program is logged in here")
+var ErrNotMiniProgram = errors.New("wechatauth: no mini program is logged in here")
 
 // ErrSessionKeyStale means that data was encrypted or signed with another
 // session_key than the newest one that is stored, as happens if wx.login was
@@ -255,16 +255,16 @@ type MiniProgram struct {
 }
 
 // MiniProgram returns the MiniProgram of a request that was authenticated with
-// a bearer token. It returns [ErrNoMiniProgram] for any other.
+// a bearer token. It returns [ErrNotMiniProgram] for any other.
 func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 	v := session.FromContext(ctx)
 	if v == nil || !v.LoggedIn || !v.Bearer {
-		return nil, ErrNoMiniProgram
+		return nil, ErrNotMiniProgram
 	}
 	id := v.Identity
 	g := a.gateOf(id.AppID)
 	if g == nil || g.mini.appID != id.AppID {
-		return nil, ErrNoMiniProgram
+		return nil, ErrNotMiniProgram
 	}
 	return &MiniProgram{gate: g, id: id}, nil
 }

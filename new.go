@@ -97,8 +97,8 @@ func (c *config) validate() error {
 	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
 		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
 	}
-	if c.snapshot < SnapshotPage || c.snapshot > SnapshotRefuse {
-		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotRefuse, not %d", c.snapshot)
+	if c.snapshot < SnapshotPage || c.snapshot > SnapshotReject {
+		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotReject, not %d", c.snapshot)
 	}
 	for name, content := range c.verifyFiles {
 		for _, err := range siteurl.CheckVerifyFile(name, content) {
@@ -175,7 +175,7 @@ func (c *config) observed(inner scs.Store) scs.Store {
 		return inner
 	}
 	return store.Observe(inner, func(ctx context.Context, call store.Call) {
-		told := Call{Target: CallStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
+		told := Call{Service: ServiceStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
 		if call.Err != nil {
 			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
 		}

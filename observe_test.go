@@ -38,13 +38,13 @@ func TestAnObserverSeesEachStepOfALoginAndItsCalls(t *testing.T) {
 	assert.Equal(t, wechatauth.ChannelWeChat, finished.Channel)
 	exchange := seen.Call(t, "sns/oauth2/access_token")
 	assert.Equal(t, wechatauth.Call{
-		Target: wechatauth.CallWeChat, Name: "sns/oauth2/access_token", AppID: wechattest.DefaultAppID,
+		Service: wechatauth.ServiceWeChat, Name: "sns/oauth2/access_token", AppID: wechattest.DefaultAppID,
 		Flow: started.Flow, Duration: exchange.Duration,
 	}, exchange)
 	assert.Positive(t, exchange.Duration)
 	for _, op := range []string{"claim mark", "add to index", "commit session"} {
 		call := seen.Call(t, op)
-		assert.Equal(t, wechatauth.CallStore, call.Target)
+		assert.Equal(t, wechatauth.ServiceStore, call.Service)
 		assert.Equal(t, started.Flow, call.Flow, op)
 		assert.Positive(t, call.Duration, op)
 	}
@@ -94,7 +94,7 @@ func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
 		return wechatauth.ErrForbidden
 	}
 	s = authtest.NewMiniSite(t, wechatauth.WithObserver(seen), wechatauth.WithOnLogin(refuse))
-	s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+	s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 	failed := seen.Event(t, wechatauth.EventLoginFailed)
 	assert.Equal(t, wechatauth.ReasonNotAuthorized, failed.Reason)
 	assert.Equal(t, 2*time.Second, failed.Duration)
@@ -121,7 +121,7 @@ func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
 	onPhone := seen.Event(t, wechatauth.EventLoginFailed)
 
 	for want, e := range map[float64]wechatauth.Event{20: onDesk, 40: onPhone} {
-		assert.Equal(t, wechatauth.ReasonScanNumber, e.Reason)
+		assert.Equal(t, wechatauth.ReasonScanWrongNumber, e.Reason)
 		assert.InDelta(t, want, e.Duration.Seconds(), 1)
 		assert.Equal(t, flow, e.Flow)
 		assert.Equal(t, client.ScopeBase, e.Scope)
@@ -187,18 +187,18 @@ func TestWhoIsStoppedIsToldWithHisAccount(t *testing.T) {
 	token := s.MiniLogin(authtest.Person(0))
 	b := s.Browser()
 	b.Do(b.Client, http.MethodPost, "/wechat/logout", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}})
-	crossed := seen.Event(t, wechatauth.EventStopped)
+	crossed := seen.Event(t, wechatauth.EventRejected)
 	assert.Equal(t, wechatauth.ReasonCrossOrigin, crossed.Reason)
 	assert.Equal(t, wechattest.DefaultAppID, crossed.AppID)
 
 	redis.Stop()
 	b.SetCookie(s.SessionCookie(), strings.Repeat("a", session.TokenLength))
 	b.Visit("/")
-	assert.Equal(t, wechattest.DefaultAppID, seen.Event(t, wechatauth.EventStopped).AppID)
+	assert.Equal(t, wechattest.DefaultAppID, seen.Event(t, wechatauth.EventRejected).AppID)
 	s.Request(http.MethodGet, "/", token, "")
-	assert.Equal(t, authtest.MiniApp, seen.Event(t, wechatauth.EventStopped).AppID)
+	assert.Equal(t, authtest.MiniApp, seen.Event(t, wechatauth.EventRejected).AppID)
 	b.Visit("/public")
-	assert.Equal(t, wechattest.DefaultAppID, seen.Event(t, wechatauth.EventTrouble).AppID)
+	assert.Equal(t, wechattest.DefaultAppID, seen.Event(t, wechatauth.EventDegraded).AppID)
 }
 
 func TestARecordHasNoErrcodeWhereWeChatGaveNone(t *testing.T) {
@@ -237,7 +237,7 @@ func TestAnObserverSeesThatALoopWasStopped(t *testing.T) {
 	b := s.Browser()
 	b.Client.Jar = authtest.LossyJar{CookieJar: b.Client.Jar, Name: s.SessionCookie()}
 	b.Visit("/")
-	assert.Equal(t, wechatauth.ReasonSessionCookieNotReturned, seen.Event(t, wechatauth.EventStopped).Reason)
+	assert.Equal(t, wechatauth.ReasonSessionCookieNotReturned, seen.Event(t, wechatauth.EventRejected).Reason)
 }
 
 func TestTheFlowIDFollowsALoginAcrossInstancesInEventsAndLogs(t *testing.T) {
@@ -269,14 +269,14 @@ func TestObserversTellAllAndMeasureOnlyForThoseWhoWantIt(t *testing.T) {
 	note := func(name string) wechatauth.Observer {
 		return authtest.ObserverFunc(func(e wechatauth.Event) { told = append(told, name) })
 	}
-	first := wechatauth.Observers(note("a"), nil, note("b"))
+	first := wechatauth.MultiObserver(note("a"), nil, note("b"))
 	first.Observe(context.Background(), wechatauth.Event{})
 	assert.Equal(t, []string{"a", "b"}, told)
 	_, ok := first.(wechatauth.CallObserver)
 	assert.False(t, ok)
 
 	all := &authtest.Recorder{}
-	second, ok := wechatauth.Observers(note("c"), all).(wechatauth.CallObserver)
+	second, ok := wechatauth.MultiObserver(note("c"), all).(wechatauth.CallObserver)
 	require.True(t, ok)
 	second.ObserveCall(context.Background(), wechatauth.Call{Name: "find session"})
 	second.Observe(context.Background(), wechatauth.Event{Kind: wechatauth.EventRevoked})

@@ -56,7 +56,7 @@ type config struct {
 	relayKey                    []byte
 	relaySet                    bool
 	componentAppID              string
-	component                   ComponentTokenSource
+	component                   PlatformTokenSource
 	componentSet                bool
 	accounts                    AccountResolver
 	accountsSet                 bool
@@ -77,7 +77,7 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
-	pages             Pages
+	pages             PageFunc
 	authorizeInterval time.Duration
 	authorizeSet      bool
 	httpClient        *http.Client
@@ -165,7 +165,7 @@ type Account struct {
 	// Endpoints are WeChat's hosts for this account.
 	Endpoints client.Endpoints
 	// Pages are this account's own.
-	Pages Pages
+	Pages PageFunc
 }
 
 // Format writes the AppID only, whatever the verb, so that no secret gets into
@@ -186,28 +186,28 @@ func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
 // accounts, also has a method Accounts() ([]Account, error). New and
 // [Auth.Check] check the accounts it returns.
 type AccountResolver interface {
-	// AppIDOf returns the AppID of the account that a request is for.
-	AppIDOf(r *http.Request) (appID string, err error)
+	// ResolveAppID returns the AppID of the account that a request is for.
+	ResolveAppID(r *http.Request) (appID string, err error)
 	// Account returns the account of an AppID. A changed result takes effect
 	// with the next request.
 	Account(ctx context.Context, appID string) (Account, error)
 }
 
-// WithComponent logs in on behalf of accounts that have authorized a
+// WithThirdPartyPlatform logs in on behalf of accounts that have authorized a
 // third-party platform: official accounts and mini programs with an empty
 // AppSecret in WithApp, WithMiniProgram or WithAccounts. The host of the base
 // URL must be the platform's 公众号开发域名. WithFlowKeys is required, because there
 // is no AppSecret to derive keys from.
-func WithComponent(componentAppID string, source ComponentTokenSource) Option {
+func WithThirdPartyPlatform(componentAppID string, source PlatformTokenSource) Option {
 	return func(c *config) { c.componentAppID, c.component, c.componentSet = componentAppID, source, true }
 }
 
-// A ComponentTokenSource supplies the component_access_token of a third-party
+// A PlatformTokenSource supplies the component_access_token of a third-party
 // platform (第三方平台), which WeChat renews every two hours from a ticket that it
 // pushes to the platform. It is called for each login, so it should cache the
 // token, and it must be safe for concurrent use. Platform operators usually
 // already run a service that provides it.
-type ComponentTokenSource interface {
+type PlatformTokenSource interface {
 	// ComponentToken returns a valid token. If it returns an error, the login
 	// fails.
 	ComponentToken(ctx context.Context) (client.Secret, error)
@@ -269,12 +269,12 @@ func WithEnvironment(policy environment.Policy) Option {
 	return func(c *config) { c.environments = policy }
 }
 
-// WithScanPlace sets a function that returns the location of the browser being
+// WithScanLocation sets a function that returns the location of the browser being
 // logged in, such as a city or an office, to be shown on the phone that
 // confirms the login (environment.LoginScan). It returns "" for an unknown one,
 // must be quick, and must be safe for concurrent use. By default, no location
 // is shown.
-func WithScanPlace(f func(r *http.Request) string) Option {
+func WithScanLocation(f func(r *http.Request) string) Option {
 	return func(c *config) { c.scanPlace = f }
 }
 
@@ -297,8 +297,8 @@ const (
 	// SnapshotAnonymous lets page visits pass without an identity:
 	// IdentityFromContext returns false, and an Identity with Snapshot set.
 	SnapshotAnonymous
-	// SnapshotRefuse rejects every request with 403 and ReasonSnapshotUser.
-	SnapshotRefuse
+	// SnapshotReject rejects every request with 403 and ReasonSnapshotUser.
+	SnapshotReject
 )
 
 // WithPageVisit replaces [IsPageVisit], which distinguishes page visits, which
@@ -312,7 +312,7 @@ func WithPageVisit(rule func(*http.Request) bool) Option {
 
 // WithPages sets the function that renders HTML pages. The built-in pages are
 // in Chinese or English, as negotiated with Accept-Language.
-func WithPages(p Pages) Option {
+func WithPages(p PageFunc) Option {
 	return func(c *config) { c.pages = p }
 }
 
@@ -428,7 +428,7 @@ func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 	return func(c *config) { c.onLogin = f }
 }
 
-// WithAuthorize sets a function that is called for every authenticated request.
+// WithAccessCheck sets a function that is called for every authenticated request.
 // If it returns [ErrForbidden], the request is rejected with 403 and
 // [ReasonNotAuthorized]; if it returns any other error, with 503 and
 // [ReasonApplicationError]. Behind LoadWeChat the request is anonymous instead.
@@ -436,7 +436,7 @@ func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 // only after interval, which must be at most one hour; 0 calls it for every
 // request. An error is never cached. f must be safe for concurrent use. By
 // default, no function is called.
-func WithAuthorize(f func(ctx context.Context, id Identity) error, interval time.Duration) Option {
+func WithAccessCheck(f func(ctx context.Context, id Identity) error, interval time.Duration) Option {
 	return func(c *config) { c.onRequest, c.authorizeInterval, c.authorizeSet = f, interval, true }
 }
 

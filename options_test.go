@@ -36,7 +36,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"the other half":                   {authtest.RightOptions(wechatauth.WithWebsiteApp("", authtest.TestSecret)), "WithWebsiteApp: set both"},
 		"a website application of nothing": {authtest.RightOptions(wechatauth.WithWebsiteApp("", "")), "WithWebsiteApp: set both"},
 		"a mini program of nothing":        {authtest.RightOptions(wechatauth.WithMiniProgram("", "")), "WithMiniProgram: set both"},
-		"that, by a third-party platform":  {authtest.RightOptions(wechatauth.WithComponent("wx00000000000000d4", tokenOf("")), wechatauth.WithFlowKeys(key), wechatauth.WithMiniProgram("", "")), "WithMiniProgram: set both"},
+		"that, by a third-party platform":  {authtest.RightOptions(wechatauth.WithThirdPartyPlatform("wx00000000000000d4", tokenOf("")), wechatauth.WithFlowKeys(key), wechatauth.WithMiniProgram("", "")), "WithMiniProgram: set both"},
 		"one AppID for both":               {authtest.RightOptions(wechatauth.WithWebsiteApp(authtest.TestAppID, authtest.TestSecret)), "WithWebsiteApp: a website application has an AppID of its own"},
 		"a base URL without a scheme":      {authtest.RightOptions(wechatauth.WithBaseURL("m.example.com")), "WithBaseURL: "},
 		"plain http":                       {authtest.RightOptions(wechatauth.WithBaseURL("http://m.example.com")), "10039"},
@@ -99,8 +99,8 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a lifetime of 401 days":           {authtest.RightOptions(wechatauth.WithLifetime(401 * 24 * time.Hour)), "WithLifetime: "},
 		"an idle timeout of a second":      {authtest.RightOptions(wechatauth.WithIdleTimeout(time.Second)), "WithIdleTimeout: "},
 		"an idle timeout beyond the life":  {authtest.RightOptions(wechatauth.WithIdleTimeout(25 * time.Hour)), "WithIdleTimeout: "},
-		"a platform without keys":          {authtest.RightOptions(wechatauth.WithComponent("wx00000000000000d4", tokenOf(""))), "WithComponent: set WithFlowKeys too"},
-		"a platform without a token":       {authtest.RightOptions(wechatauth.WithFlowKeys(key), wechatauth.WithComponent("wx00000000000000d4", nil)), "WithComponent: set the platform's AppID and the source"},
+		"a platform without keys":          {authtest.RightOptions(wechatauth.WithThirdPartyPlatform("wx00000000000000d4", tokenOf(""))), "WithComponent: set WithFlowKeys too"},
+		"a platform without a token":       {authtest.RightOptions(wechatauth.WithFlowKeys(key), wechatauth.WithThirdPartyPlatform("wx00000000000000d4", nil)), "WithComponent: set the platform's AppID and the source"},
 		"a profile of a minute":            {authtest.RightOptions(wechatauth.WithTokens(time.Minute)), "WithTokens: the age of a profile, 1m0s, is not between"},
 		"a relay on plain http":            {authtest.RightOptions(wechatauth.WithRelay("http://auth.example.com/relay", key)), "WithRelay: "},
 		"a relay with a query":             {authtest.RightOptions(wechatauth.WithRelay("https://auth.example.com/relay?a=b", key)), "WithRelay: "},
@@ -116,8 +116,8 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"an account on plain http":         {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: "http://localhost:80"}))}, "is not https"},
 		"accounts beside an app":           {authtest.RightOptions(wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: authtest.TestBase}))), "leave WithApp, WithWebsiteApp and WithMiniProgram out"},
 		"a snapshot policy that is none":   {authtest.RightOptions(wechatauth.WithSnapshotPolicy(7)), "WithSnapshotPolicy: "},
-		"an interval without a function":   {authtest.RightOptions(wechatauth.WithAuthorize(nil, time.Minute)), "WithAuthorize: the function is nil"},
-		"an interval of two hours":         {authtest.RightOptions(wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error { return nil }, 2*time.Hour)), "WithAuthorize: the interval 2h0m0s is not between"},
+		"an interval without a function":   {authtest.RightOptions(wechatauth.WithAccessCheck(nil, time.Minute)), "WithAccessCheck: the function is nil"},
+		"an interval of two hours":         {authtest.RightOptions(wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { return nil }, 2*time.Hour)), "WithAccessCheck: the interval 2h0m0s is not between"},
 		"session encryption and a manager": {authtest.RightOptions(authtest.ManagerOption(func(*scs.SessionManager) {}), wechatauth.WithSessionEncryption(key)), "wrap the manager's own store"},
 		"a short session key":              {authtest.RightOptions(wechatauth.WithSessionEncryption(key[:8])), "WithSessionEncryption: key 1 has 8 bytes"},
 		"encryption of a foreign store":    {authtest.RightOptions(wechatauth.WithStore(authtest.PlainStore{Store: store.NewMemory()}), wechatauth.WithSessionEncryption(key)), "does less than store.Sessions asks for"},
@@ -168,7 +168,7 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 		"WithVerifyFile":     wechatauth.WithVerifyFile("../x", "y"),
 		"WithRelay":          wechatauth.WithRelay("ftp://x", []byte("0123456789abcdefghijklmnopqrstuv")),
 		"WithFlowKeys":       wechatauth.WithFlowKeys(short),
-		"WithAuthorize":      wechatauth.WithAuthorize(nil, time.Minute),
+		"WithAccessCheck":    wechatauth.WithAccessCheck(nil, time.Minute),
 		"WithLifetime":       wechatauth.WithLifetime(time.Second),
 		"WithCookie":         wechatauth.WithCookie("a b"),
 		"WithRedisURL":       wechatauth.WithRedisURL("http://x"),
@@ -188,9 +188,9 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	assert.Len(t, strings.Split(err.Error(), "\n"), len(all)+1, "%s", err)
 
 	embedded := wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})
-	_, err = wechatauth.New(authtest.RightOptions(embedded, wechatauth.WithRelay("ftp://x", short), wechatauth.WithAuthorize(nil, 2*time.Hour))...)
+	_, err = wechatauth.New(authtest.RightOptions(embedded, wechatauth.WithRelay("ftp://x", short), wechatauth.WithAccessCheck(nil, 2*time.Hour))...)
 	require.Error(t, err)
-	for option, wrong := range map[string]int{"WithRelay": 3, "WithAuthorize": 2} {
+	for option, wrong := range map[string]int{"WithRelay": 3, "WithAccessCheck": 2} {
 		assert.Equal(t, wrong, strings.Count(err.Error(), "wechatauth: "+option+": "), "%s: %s", option, err)
 	}
 

@@ -17,10 +17,10 @@ const (
 	// PageMessage explains why a request was rejected (Page.Reason) and what to
 	// do.
 	PageMessage PageKind = iota
-	// PageUpgrade asks the user to press a button, after which WeChat asks for
+	// PageConsent asks the user to press a button, after which WeChat asks for
 	// nickname and avatar. WeChat opens pages that ask for these on their own
 	// in snapshot mode.
-	PageUpgrade
+	PageConsent
 	// PageLoggedOut confirms that the user is logged out.
 	PageLoggedOut
 	// PageOpenInWeChat asks the user to open Page.URL in WeChat, by scanning
@@ -71,14 +71,14 @@ type Page struct {
 	// RetryURL is the link to try again: an http(s) URL or an absolute path. It
 	// is empty if that cannot help.
 	RetryURL string
-	// ActionURL is where the form of PageUpgrade, PageScanConfirm,
+	// ActionURL is where the form of PageConsent, PageScanConfirm,
 	// PageScanNumber or PageEnter is posted. It is empty on other pages.
 	ActionURL string
-	// Next is the return URL. The forms of PageUpgrade and PageScanNumber send
+	// Next is the return URL. The forms of PageConsent and PageScanNumber send
 	// it as the hidden field "next"; on PageEnter it is for information.
 	Next string
 	// FormActions are the origins, beside the site's, that a redirect after the
-	// form of PageUpgrade may lead to: Chromium applies the page's form-action
+	// form of PageConsent may lead to: Chromium applies the page's form-action
 	// policy to such redirects. Empty means WeChat's own,
 	// https://open.weixin.qq.com.
 	FormActions []string
@@ -106,15 +106,15 @@ type ScanDetails struct {
 	// Browser is the browser being logged in, such as "Chrome · Windows". It is
 	// empty if unknown.
 	Browser string
-	// Place is its location (WithScanPlace). It is empty if unknown.
-	Place string
+	// Place is its location (WithScanLocation). It is empty if unknown.
+	Location string
 	// Age is how old the QR code is, in whole seconds.
 	Age time.Duration
 
 	statusURL string // for the script of the embedded page
 }
 
-// Pages writes the HTML of p to w. It is called once for each response, from
+// PageFunc writes the HTML of p to w. It is called once for each response, from
 // many goroutines at once. What it writes is held back until it returns: if it
 // fails or panics, the built-in page is used instead.
 //
@@ -122,12 +122,12 @@ type ScanDetails struct {
 // of a page allows its own <style> elements, and style sheets, images and fonts
 // of the site, but no script and no style attribute. Users who are not logged
 // in must be able to load them.
-type Pages func(w io.Writer, p Page) error
+type PageFunc func(w io.Writer, p Page) error
 
 // writePage responds with p, rendered by pages or, if that is nil or fails, by
 // the built-in template. Headers that were set before (Set-Cookie, Retry-After)
 // are kept. The error says why pages was not used.
-func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) error {
+func writePage(w http.ResponseWriter, r *http.Request, pages PageFunc, p Page) error {
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))
@@ -140,7 +140,7 @@ func writePage(w http.ResponseWriter, r *http.Request, pages Pages, p Page) erro
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, FormActions: p.FormActions, URL: p.URL, QR: p.QR,
 		Scan: page.Scan{
 			Number: p.Scan.Number, Scanned: p.Scan.Scanned, RefreshURL: p.Scan.RefreshURL, StatusURL: p.Scan.statusURL,
-			Browser: p.Scan.Browser, Place: p.Scan.Place, Age: p.Scan.Age,
+			Browser: p.Scan.Browser, Location: p.Scan.Location, Age: p.Scan.Age,
 		},
 	})
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // servePage serves p from a real server and returns what a browser gets.
-func servePage(t *testing.T, pages Pages, p Page) (*http.Response, string) {
+func servePage(t *testing.T, pages PageFunc, p Page) (*http.Response, string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = writePage(w, r, pages, p)
@@ -61,7 +61,7 @@ func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
 
 func TestAPageOfTheUsersOwnGetsAllThatThePageIsMadeOf(t *testing.T) {
 	given := Page{
-		Kind: PageUpgrade, Lang: page.English, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
+		Kind: PageConsent, Lang: page.English, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
 		FormActions: []string{"https://sim.example"},
 	}
 	var got Page

@@ -283,7 +283,7 @@ func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 		case res.Reason != "":
 			g.stopScan(w, r, sc, res.Reason, again)
 		case !right:
-			g.stopScan(w, r, sc, ReasonScanNumber, again)
+			g.stopScan(w, r, sc, ReasonScanWrongNumber, again)
 		default:
 			g.cookies.Drop(w, g.cookies.ScanName())
 			res.Target = target // a tab's own
@@ -304,7 +304,7 @@ func (g *gate) tellPhone(ctx context.Context, ticket string, reason Reason) {
 		state = string(reason)
 	}
 	if err := g.tickets().SetState(ctx, ticket, state); err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err, Detail: "the phone was not informed of how the login ended"})
+		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, Err: err, Detail: "the phone was not informed of how the login ended"})
 	}
 }
 
@@ -321,7 +321,7 @@ func (g *gate) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, righ
 		return identity.Identity{}, ReasonScanUsed, nil
 	}
 	if !right {
-		return identity.Identity{}, ReasonScanNumber, nil
+		return identity.Identity{}, ReasonScanWrongNumber, nil
 	}
 	id, err := identity.Decode(g.official.appID, end.Identity)
 	if err != nil {

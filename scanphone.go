@@ -66,7 +66,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	respond.NoStore(w.Header())
 	if !v.Identity.Grants(rec.Scope) {
 		g.page(w, r, Page{
-			Kind: PageUpgrade, Status: http.StatusOK,
+			Kind: PageConsent, Status: http.StatusOK,
 			ActionURL: g.endpoint("upgrade"), Next: g.scanPath(ticket), FormActions: g.formActions(),
 		})
 		return
@@ -78,7 +78,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	g.page(w, r, Page{
 		Kind: PageScanConfirm, Status: http.StatusOK, ActionURL: g.scanPath(ticket),
 		Scan: ScanDetails{
-			Browser: rec.Browser, Place: rec.Place,
+			Browser: rec.Browser, Location: rec.Place,
 			Age: max(0, g.now().Sub(time.UnixMilli(rec.IssuedAt)).Truncate(time.Second)),
 		},
 	})
@@ -133,7 +133,7 @@ func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		return
 	}
 	if !g.canConfirm(v) || !v.Identity.Grants(rec.Scope) {
-		g.stopPhone(w, r, rec, ReasonScanForeign, nil)
+		g.stopPhone(w, r, rec, ReasonScanOtherUser, nil)
 		return
 	}
 	if err := g.authorize(v.Context(), v.Identity); err != nil {
@@ -194,7 +194,7 @@ func (g *gate) bindScan(ctx context.Context, ticket string, id identity.Identity
 	case err != nil:
 		return ReasonStoreUnavailable, err
 	case !own:
-		return ReasonScanForeign, nil
+		return ReasonScanOtherUser, nil
 	}
 	return "", nil
 }

@@ -19,16 +19,16 @@ func (g *gate) load(r *http.Request) (*session.Visit, error) {
 
 // reportSession reports an error of a session for which no request fails.
 func (a *Auth) reportSession(ctx context.Context, err error) {
-	e := Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, Err: err}
-	if errors.Is(err, session.ErrDamaged) || errors.Is(err, session.ErrUnopened) {
-		e = Event{Kind: EventTrouble, Reason: ReasonSessionCorrupt, Detail: err.Error()} // redacting an Err would cost more than the record
+	e := Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, Err: err}
+	if errors.Is(err, session.ErrCorrupt) || errors.Is(err, session.ErrDecrypt) {
+		e = Event{Kind: EventDegraded, Reason: ReasonSessionCorrupt, Detail: err.Error()} // redacting an Err would cost more than the record
 	}
 	a.report(ctx, e)
 }
 
 // stopLoadAndSave responds if the LoadAndSave of the gate's own manager fails.
 func (a *Auth) stopLoadAndSave(w http.ResponseWriter, r *http.Request, err error) {
-	a.report(r.Context(), Event{Kind: EventStopped, Reason: ReasonStoreUnavailable, Err: err, Detail: "LoadAndSave could not load or save the session"})
+	a.report(r.Context(), Event{Kind: EventRejected, Reason: ReasonStoreUnavailable, Err: err, Detail: "LoadAndSave could not load or save the session"})
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
@@ -102,7 +102,7 @@ func (g *gate) loggedOut(r *http.Request) Event {
 // (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
 // Auth has no option that stores them. A request in flight cannot restore them,
 // nor a session, unless an scs manager loaded the session with a context that
-// is never canceled. The user can log in again unless [WithAuthorize] rejects
+// is never canceled. The user can log in again unless [WithAccessCheck] rejects
 // them. It requires a store with store.Index, such as those of package store,
 // and ends with ctx. If it returns an error, some sessions may still be alive:
 // call it again.
@@ -113,13 +113,13 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 	}
 	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
 	if err != nil {
-		e.Kind, e.Reason, e.Err = EventTrouble, ReasonStoreUnavailable, err
+		e.Kind, e.Reason, e.Err = EventDegraded, ReasonStoreUnavailable, err
 	}
 	a.report(ctx, e)
 	return sessions, redact.Tokens(err)
 }
 
-// authorize calls the function of WithAuthorize, unless it accepted the user within
+// authorize calls the function of WithAccessCheck, unless it accepted the user within
 // the interval.
 func (a *Auth) authorize(ctx context.Context, id identity.Identity) error {
 	if a.onRequest == nil {

@@ -122,7 +122,7 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	o, err := g.leaveLogin(ctx, p, c, saved)
 	how = ""
 	if err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
 	}
 	f := p.flow
 	f.AppID, f.Channel, f.Scope = id.AppID, id.Channel, id.Scope // what was granted
@@ -211,7 +211,7 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 		err = c.Release(ctx)
 	}
 	if err != nil {
-		g.report(ctx, Event{Kind: EventTrouble, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err})
+		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err})
 	}
 }
 

@@ -112,14 +112,14 @@ func (g *gate) refreshProfile(v *session.Visit) {
 	id := v.Identity
 	err := g.fetchProfile(ctx, &id)
 	if err != nil {
-		g.report(v.Context(), Event{Kind: EventTrouble, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
+		g.report(v.Context(), Event{Kind: EventDegraded, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
 		// Next time in an hour.
 		id.ProfileAt = g.now().Add(profileRetry - g.profileMaxAge)
 	}
 	if id.UnionID != v.Identity.UnionID && g.onLogin != nil {
 		if err := g.onLogin(v.Context(), Identity(id)); err != nil {
 			id.UnionID = v.Identity.UnionID // to be told again
-			g.report(v.Context(), Event{Kind: EventTrouble, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
+			g.report(v.Context(), Event{Kind: EventDegraded, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
 		}
 	}
 	g.sessions.Put(v, id)

@@ -171,10 +171,10 @@ const maxAuthorizeInterval = time.Hour
 func (c *config) validateAuthorize() error {
 	var errs []error
 	if c.authorizeInterval < 0 || c.authorizeInterval > maxAuthorizeInterval {
-		errs = append(errs, fmt.Errorf("WithAuthorize: the interval %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
+		errs = append(errs, fmt.Errorf("WithAccessCheck: the interval %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
 	}
 	if c.authorizeSet && c.onRequest == nil {
-		errs = append(errs, errors.New("WithAuthorize: the function is nil; leave the option out"))
+		errs = append(errs, errors.New("WithAccessCheck: the function is nil; leave the option out"))
 	}
 	return errors.Join(errs...)
 }

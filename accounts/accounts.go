@@ -40,9 +40,9 @@ func newResolver(all []wechatauth.Account) *Resolver {
 	return f
 }
 
-// AppIDOf returns the AppID of the account that a request is for, or an error if
+// ResolveAppID returns the AppID of the account that a request is for, or an error if
 // there is none.
-func (f *Resolver) AppIDOf(r *http.Request) (string, error) {
+func (f *Resolver) ResolveAppID(r *http.Request) (string, error) {
 	if appID := f.appIDOf(r); appID != "" {
 		return appID, nil
 	}

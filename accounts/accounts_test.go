@@ -49,7 +49,7 @@ func TestAnAccountHeaderIsBelievedFromTrustedPeersOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.RemoteAddr, r.Header = "127.0.0.1:4321", tt.header
-			got, err := ByHeader("X-Account", tt.trusted, a, b).AppIDOf(r)
+			got, err := ByHeader("X-Account", tt.trusted, a, b).ResolveAppID(r)
 			assert.Equal(t, tt.want, got)
 			assert.Equal(t, tt.want == "", err != nil)
 		})
@@ -98,7 +98,7 @@ func TestAnAccountsHostIsThatOfItsBaseURLWithAndWithoutItsPort(t *testing.T) {
 	} {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Host = host
-		got, _ := resolver.AppIDOf(r)
+		got, _ := resolver.ResolveAppID(r)
 		assert.Equal(t, want, got, "%q", host)
 	}
 }
@@ -109,13 +109,13 @@ func TestPathPrefix(t *testing.T) {
 		"/a/x": shopA, "/a/": shopA, "/a": shopA, "/a/b": shopB, "/a/b/x": shopB, "/a/bc": shopA, "/b/x": shopB,
 		"/": "", "/c": "", "/ab": "", "/A/x": "", "/a/../b/x": "", "/a/./x": shopA, "/a//../../b/": "", "/b/../a/": "", "//a/x": "",
 	} {
-		got, err := resolver.AppIDOf(&http.Request{URL: &url.URL{Path: path}})
+		got, err := resolver.ResolveAppID(&http.Request{URL: &url.URL{Path: path}})
 		assert.Equal(t, want, got, path)
 		assert.Equal(t, want == "", err != nil, path)
 	}
 	rest := ByPathPrefix(map[string]wechatauth.Account{"/": shops[0], "/b/": shops[1]})
 	for path, want := range map[string]string{"/c": shopA, "/": shopA, "/b/x": shopB, "/b/../c": ""} {
-		got, _ := rest.AppIDOf(&http.Request{URL: &url.URL{Path: path}})
+		got, _ := rest.ResolveAppID(&http.Request{URL: &url.URL{Path: path}})
 		assert.Equal(t, want, got, path)
 	}
 }
@@ -133,14 +133,14 @@ func TestPathPrefix_OtherReadings(t *testing.T) {
 	} {
 		u, err := url.ParseRequestURI(target)
 		require.NoError(t, err, target)
-		got, err := resolver.AppIDOf(&http.Request{URL: u})
+		got, err := resolver.ResolveAppID(&http.Request{URL: u})
 		assert.Equal(t, want, got, target)
 		assert.Equal(t, want == "", err != nil, target)
 	}
 	named := ByPathPrefix(map[string]wechatauth.Account{"/店/": shops[0]})
 	u, err := url.ParseRequestURI("/%E5%BA%97/x")
 	require.NoError(t, err)
-	got, _ := named.AppIDOf(&http.Request{URL: u})
+	got, _ := named.ResolveAppID(&http.Request{URL: u})
 	assert.Equal(t, shopA, got, "a prefix that is not ASCII")
 }
 
@@ -150,7 +150,7 @@ func TestPathPrefix_ServeMux(t *testing.T) {
 	mux := http.NewServeMux()
 	for pattern, shop := range map[string]string{"/": shopA, "/b/": shopB} {
 		mux.HandleFunc(pattern, func(_ http.ResponseWriter, r *http.Request) {
-			if got, err := resolver.AppIDOf(r); err == nil {
+			if got, err := resolver.ResolveAppID(r); err == nil {
 				assert.Equal(t, shop, got, r.URL.EscapedPath())
 			}
 		})

@@ -30,9 +30,9 @@ func ExampleByHeader() {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("X-Account", "wx00000000000000e1")
 	r.RemoteAddr = "127.0.0.1:40000"
-	fmt.Println(byAccount.AppIDOf(r))
+	fmt.Println(byAccount.ResolveAppID(r))
 	r.RemoteAddr = "192.0.2.1:40000"
-	fmt.Println(byAccount.AppIDOf(r))
+	fmt.Println(byAccount.ResolveAppID(r))
 	// Output:
 	// wx00000000000000e1 <nil>
 	//  no account for this request
@@ -43,6 +43,6 @@ func ExampleByPathPrefix() {
 	byAccount := accounts.ByPathPrefix(map[string]wechatauth.Account{
 		"/north/": {AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"},
 	})
-	fmt.Println(byAccount.AppIDOf(httptest.NewRequest(http.MethodGet, "/north/orders", nil)))
+	fmt.Println(byAccount.ResolveAppID(httptest.NewRequest(http.MethodGet, "/north/orders", nil)))
 	// Output: wx00000000000000e1 <nil>
 }

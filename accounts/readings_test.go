@@ -20,7 +20,7 @@ func BenchmarkByPathPrefix(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = f.AppIDOf(r)
+				_, _ = f.ResolveAppID(r)
 			}
 		})
 	}

@@ -44,7 +44,7 @@ func newWeChat() *weChat {
 	for n := range people {
 		people[n].Name = personName(n)
 	}
-	return &weChat{sim: wechattest.NewHandler(wechattest.WithPerson(people...), wechattest.With(wechattest.BaseUnionID))}
+	return &weChat{sim: wechattest.NewHandler(wechattest.WithPerson(people...), wechattest.WithQuirks(wechattest.BaseUnionID))}
 }
 
 // RoundTrip implements http.RoundTripper for the API calls of a site.

@@ -194,6 +194,6 @@ func TestAFailedQuestionIsAskedAnewByTheNextCaller(t *testing.T) {
 	assert.ErrorIs(t, err, ErrAppSecret)
 	assertNoSecrets(t, err)
 	_, err = s.AccountToken(t.Context(), Secret{})
-	assert.ErrorIs(t, err, ErrAnswer)
+	assert.ErrorIs(t, err, ErrBadResponse)
 	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
 }

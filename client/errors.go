@@ -22,13 +22,13 @@ const (
 	KindBusy                      // WeChat is busy (errcode -1): try again soon
 	KindRestart                   // begin the login again: code, token or session_key is spent, expired or foreign
 	KindConfiguration             // the operator has to act
-	KindRefused                   // this user may not log in: blocked, frozen, closed
+	KindUserBlocked               // this user may not log in: blocked, frozen, closed
 	KindRateLimited               // quota used up (45009, 45011, 45040, 45104, HTTP 429): not before the next minute or day
 )
 
 // String returns the kind in one word, for logs and metrics.
 func (k Kind) String() string {
-	names := [...]string{"unknown", "retry", "busy", "restart", "configuration", "refused", "rate_limited"}
+	names := [...]string{"unknown", "retry", "busy", "restart", "configuration", "user_blocked", "rate_limited"}
 	if k < 0 || int(k) >= len(names) {
 		return names[KindUnknown]
 	}
@@ -40,20 +40,20 @@ func (k Kind) String() string {
 // with component/ in them the platform's, at those below wxa/ the account's, at
 // the others below sns/ the user's.
 var (
-	ErrBusy          = errors.New("WeChat is busy")                                 // -1, 61450
-	ErrCodeInvalid   = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
-	ErrCodeUsed      = errors.New("code was used before")                           // 40163
-	ErrUserBlocked   = errors.New("WeChat blocks this user")                        // 40226, 50003; 50002 and 50004 but below cgi-bin/
-	ErrTokenInvalid  = errors.New("token is invalid or expired")                    // 40030, 42002, 42007; 40014 and 42001 but for a platform's token; 40001 for a user's or account's token
-	ErrOpenIDInvalid = errors.New("openid is invalid")                              // 40003, 46004, 49003
-	ErrSessionKey    = errors.New("session_key is invalid or expired")              // 87007, 87009
-	ErrNotAuthorized = errors.New("the call is not authorized")                     // 42005, 43016, 43104, 45102, 45103, 45501, 48001, 48004, 48009, 50001, 50007, 60006, 61007, 61016, 61017; 50002 and 50004 below cgi-bin/
-	ErrAppID         = errors.New("AppID is invalid")                               // 40013
-	ErrAppSecret     = errors.New("AppSecret is invalid or frozen")                 // 40125, 40243; 40001 where the AppSecret is sent
-	ErrIPNotAllowed  = errors.New("this server's address is not on the allow-list") // 40090, 40164, 40187, 45032, 45035, 45073, 61004, 89501, 89502, 89503, 89504, 89505, 89506, 89507
-	ErrComponent     = errors.New("third-party platform is not authorized")         // 40089, 40091, 40094, 42006, 61000, 61001, 61003, 61005, 61006, 61009, 61010, 61011, 61014, 61015, 61023, 61024, 61028, 61029; 40001, 40014 and 42001 for a platform's token
-	ErrRateLimited   = errors.New("quota is used up")                               // 45009, 45011, 45040, 45104, HTTP 429
-	ErrAnswer        = errors.New("answer cannot be used")                          // no JSON object, an ambiguous one, or one without an identity
+	ErrBusy              = errors.New("WeChat is busy")                                 // -1, 61450
+	ErrCodeInvalid       = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
+	ErrCodeUsed          = errors.New("code was used before")                           // 40163
+	ErrUserBlocked       = errors.New("WeChat blocks this user")                        // 40226, 50003; 50002 and 50004 but below cgi-bin/
+	ErrTokenInvalid      = errors.New("token is invalid or expired")                    // 40030, 42002, 42007; 40014 and 42001 but for a platform's token; 40001 for a user's or account's token
+	ErrOpenIDInvalid     = errors.New("openid is invalid")                              // 40003, 46004, 49003
+	ErrSessionKeyInvalid = errors.New("session_key is invalid or expired")              // 87007, 87009
+	ErrNotAuthorized     = errors.New("the call is not authorized")                     // 42005, 43016, 43104, 45102, 45103, 45501, 48001, 48004, 48009, 50001, 50007, 60006, 61007, 61016, 61017; 50002 and 50004 below cgi-bin/
+	ErrAppID             = errors.New("AppID is invalid")                               // 40013
+	ErrAppSecret         = errors.New("AppSecret is invalid or frozen")                 // 40125, 40243; 40001 where the AppSecret is sent
+	ErrIPNotAllowed      = errors.New("this server's address is not on the allow-list") // 40090, 40164, 40187, 45032, 45035, 45073, 61004, 89501, 89502, 89503, 89504, 89505, 89506, 89507
+	ErrComponent         = errors.New("third-party platform is not authorized")         // 40089, 40091, 40094, 42006, 61000, 61001, 61003, 61005, 61006, 61009, 61010, 61011, 61014, 61015, 61023, 61024, 61028, 61029; 40001, 40014 and 42001 for a platform's token
+	ErrRateLimited       = errors.New("quota is used up")                               // 45009, 45011, 45040, 45104, HTTP 429
+	ErrBadResponse       = errors.New("answer cannot be used")                          // no JSON object, an ambiguous one, or one without an identity
 )
 
 // Error is an error answer of WeChat, or the failure to get an answer. Its
@@ -130,7 +130,7 @@ func (e *Error) Unwrap() error { return e.cause }
 // sentence that begins with "answer".
 func badAnswer(endpoint string, err error) *Error {
 	return &Error{Endpoint: endpoint, HTTPStatus: 200, kind: KindUnknown,
-		cause: &fault{text: "answer " + err.Error(), is: []error{ErrAnswer}}}
+		cause: &fault{text: "answer " + err.Error(), is: []error{ErrBadResponse}}}
 }
 
 // unsent is the error for a call that was not made, because WeChat could only

@@ -39,7 +39,7 @@ var everyErrcode = map[int]struct {
 	40187: {KindConfiguration, ErrIPNotAllowed},
 	40188: {KindConfiguration, nil},
 	40222: {KindConfiguration, nil},
-	40226: {KindRefused, ErrUserBlocked},
+	40226: {KindUserBlocked, ErrUserBlocked},
 	40243: {KindConfiguration, ErrAppSecret},
 	41001: {KindConfiguration, nil},
 	41002: {KindConfiguration, nil},
@@ -82,10 +82,10 @@ var everyErrcode = map[int]struct {
 	49001: {KindConfiguration, nil},
 	49003: {KindRestart, ErrOpenIDInvalid},
 	50001: {KindRestart, ErrNotAuthorized},
-	50002: {KindRefused, ErrUserBlocked},
-	50003: {KindRefused, ErrUserBlocked},
-	50004: {KindRefused, ErrUserBlocked},
-	50005: {KindRefused, nil},
+	50002: {KindUserBlocked, ErrUserBlocked},
+	50003: {KindUserBlocked, ErrUserBlocked},
+	50004: {KindUserBlocked, ErrUserBlocked},
+	50005: {KindUserBlocked, nil},
 	50007: {KindConfiguration, ErrNotAuthorized},
 	60006: {KindRestart, ErrNotAuthorized},
 	61000: {KindConfiguration, ErrComponent},
@@ -107,9 +107,9 @@ var everyErrcode = map[int]struct {
 	61028: {KindConfiguration, ErrComponent},
 	61029: {KindConfiguration, ErrComponent},
 	61450: {KindBusy, ErrBusy},
-	87007: {KindRestart, ErrSessionKey},
+	87007: {KindRestart, ErrSessionKeyInvalid},
 	87008: {KindConfiguration, nil},
-	87009: {KindRestart, ErrSessionKey},
+	87009: {KindRestart, ErrSessionKeyInvalid},
 	89501: {KindConfiguration, ErrIPNotAllowed},
 	89502: {KindConfiguration, ErrIPNotAllowed},
 	89503: {KindConfiguration, ErrIPNotAllowed},
@@ -120,8 +120,8 @@ var everyErrcode = map[int]struct {
 }
 
 var sentinels = []error{
-	ErrBusy, ErrCodeInvalid, ErrCodeUsed, ErrUserBlocked, ErrTokenInvalid, ErrOpenIDInvalid, ErrSessionKey,
-	ErrNotAuthorized, ErrAppID, ErrAppSecret, ErrIPNotAllowed, ErrComponent, ErrRateLimited, ErrAnswer,
+	ErrBusy, ErrCodeInvalid, ErrCodeUsed, ErrUserBlocked, ErrTokenInvalid, ErrOpenIDInvalid, ErrSessionKeyInvalid,
+	ErrNotAuthorized, ErrAppID, ErrAppSecret, ErrIPNotAllowed, ErrComponent, ErrRateLimited, ErrBadResponse,
 }
 
 func TestWireEveryErrcodeHasItsKindSentinelAndTexts(t *testing.T) {
@@ -189,10 +189,10 @@ func TestWireATokenErrorDependsOnWhoseTokenItIs(t *testing.T) {
 		{42001, "sns/userinfo", KindRestart, ErrTokenInvalid},
 		{42001, account, KindConfiguration, ErrTokenInvalid},
 		{42001, component, KindConfiguration, ErrComponent},
-		{50002, "sns/userinfo", KindRefused, ErrUserBlocked},
+		{50002, "sns/userinfo", KindUserBlocked, ErrUserBlocked},
 		{50002, "cgi-bin/stable_token", KindConfiguration, ErrNotAuthorized},
 		{50002, "cgi-bin/component/api_component_token", KindConfiguration, ErrNotAuthorized},
-		{50004, "sns/oauth2/access_token", KindRefused, ErrUserBlocked},
+		{50004, "sns/oauth2/access_token", KindUserBlocked, ErrUserBlocked},
 		{50004, "cgi-bin/stable_token", KindConfiguration, ErrNotAuthorized},
 	} {
 		e := &Error{Code: row.code, Endpoint: row.endpoint}

@@ -51,7 +51,7 @@ func readForFuzz(t *testing.T, endpoint string, body []byte) *answer {
 	}
 	var e *Error
 	require.True(t, errors.As(err, &e))
-	assert.True(t, e.Code != 0 || errors.Is(err, ErrAnswer), "%v", err)
+	assert.True(t, e.Code != 0 || errors.Is(err, ErrBadResponse), "%v", err)
 	assert.LessOrEqual(t, len(e.Message), maxErrorText)
 	assert.True(t, utf8.ValidString(err.Error()))
 	assert.NotContains(t, err.Error(), "\n")
@@ -70,7 +70,7 @@ func FuzzTokenAnswer(f *testing.F) {
 		assert.LessOrEqual(t, allocated(func() { token, err = ans.token() }), uint64(1<<20), "bytes allocated")
 		if err != nil {
 			assert.Nil(t, token)
-			assert.ErrorIs(t, err, ErrAnswer)
+			assert.ErrorIs(t, err, ErrBadResponse)
 			return
 		}
 		plain := lenient(body)
@@ -102,7 +102,7 @@ func FuzzUserInfoAnswer(f *testing.F) {
 		assert.True(t, used <= 1<<20 || len(body) > maxBody, "%d bytes allocated", used)
 		if err != nil {
 			assert.Nil(t, info)
-			assert.ErrorIs(t, err, ErrAnswer)
+			assert.ErrorIs(t, err, ErrBadResponse)
 			return
 		}
 		assert.Equal(t, "oA", info.OpenID)

@@ -49,7 +49,7 @@ func (a *answer) miniSession() (*MiniSession, error) {
 }
 
 // CheckSession asks WeChat whether sessionKey is still the user's valid one; if
-// not, the error is [ErrSessionKey]:
+// not, the error is [ErrSessionKeyInvalid]:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_checksessionkey.html.
 // It needs an account token ([WithAccountToken]).
 func (c *Client) CheckSession(ctx context.Context, openID, sessionKey string) error {
@@ -101,7 +101,7 @@ func sessionRequest(endpoint, openID, sessionKey string) (request, error) {
 		return request{}, req.unsent(KindRestart, ErrOpenIDInvalid)
 	}
 	if sessionKey == "" {
-		return request{}, req.unsent(KindRestart, ErrSessionKey)
+		return request{}, req.unsent(KindRestart, ErrSessionKeyInvalid)
 	}
 	return req, nil
 }

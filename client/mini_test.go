@@ -50,7 +50,7 @@ func TestCheckSessionProvesTheKeyWithoutSendingIt(t *testing.T) {
 
 	dead := newFakePeer(t, always(`{"errcode":87009,"errmsg":"invalid signature rid: 1-2-3"}`))
 	err := dead.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).CheckSession(t.Context(), testOpenID, testKey)
-	assert.ErrorIs(t, err, ErrSessionKey)
+	assert.ErrorIs(t, err, ErrSessionKeyInvalid)
 }
 
 func TestResetSessionReturnsTheNewKeyOfTheSameUser(t *testing.T) {
@@ -65,9 +65,9 @@ func TestResetSessionReturnsTheNewKeyOfTheSameUser(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "bmV3IHNlc3Npb24ga2V5IQ==", session.SessionKey.Reveal())
 	_, err = ask(`{"errcode":0,"errmsg":"ok","openid":"oOTHER","session_key":"x"}`)
-	assert.ErrorIs(t, err, ErrAnswer)
+	assert.ErrorIs(t, err, ErrBadResponse)
 	_, err = ask(`{"errcode":0,"errmsg":"ok"}`)
-	assert.ErrorIs(t, err, ErrAnswer)
+	assert.ErrorIs(t, err, ErrBadResponse)
 	_, err = ask(`{"errcode":-1,"errmsg":"system error"}`)
 	assert.ErrorIs(t, err, ErrBusy)
 }
@@ -94,7 +94,7 @@ func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
 	} {
 		p := newFakePeer(t, always(strings.Replace(number, change[0], change[1], 1)))
 		_, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).PhoneNumber(t.Context(), testCode)
-		assert.ErrorIs(t, err, ErrAnswer, name)
+		assert.ErrorIs(t, err, ErrBadResponse, name)
 	}
 }
 

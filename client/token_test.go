@@ -40,8 +40,8 @@ func TestCheckTokenWantsAnExplicitZero(t *testing.T) {
 	}
 	assert.NoError(t, ask(`{"errcode":0,"errmsg":"ok"}`))
 	assert.ErrorIs(t, ask(`{"errcode":40003,"errmsg":"invalid openid"}`), ErrOpenIDInvalid)
-	assert.ErrorIs(t, ask(`{}`), ErrAnswer)
-	assert.ErrorIs(t, ask(`{"errcode":null}`), ErrAnswer)
+	assert.ErrorIs(t, ask(`{}`), ErrBadResponse)
+	assert.ErrorIs(t, ask(`{"errcode":null}`), ErrBadResponse)
 }
 
 func TestAScopeIsFoundAmongSeveral(t *testing.T) {

@@ -140,7 +140,7 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 					assert.NoError(t, err, call)
 					continue
 				}
-				assert.ErrorIs(t, err, ErrAnswer, call)
+				assert.ErrorIs(t, err, ErrBadResponse, call)
 				assert.Equal(t, KindUnknown, kindOf(t, err), call)
 			}
 		})
@@ -287,7 +287,7 @@ func TestWireNoCallReturnsAnUncertainIdentity(t *testing.T) {
 			for _, call := range []string{"Exchange", "Refresh", "UserInfo", "Code2Session"} {
 				body := strings.Replace("{"+wireMembers[call]+"}", openid, row.instead, 1)
 				err := askScripted(t, call, body)
-				assert.ErrorIs(t, err, ErrAnswer, call)
+				assert.ErrorIs(t, err, ErrBadResponse, call)
 				assert.Equal(t, KindUnknown, kindOf(t, err), call)
 			}
 		})
@@ -298,7 +298,7 @@ func TestWireNoCallReturnsAnUncertainIdentity(t *testing.T) {
 func TestWireUserInfoAboutAnotherUserIsRefused(t *testing.T) {
 	for _, other := range []string{"oOTHER", strings.ToLower(testOpenID), testOpenID + "x", testOpenID[:27]} {
 		err := askScripted(t, "UserInfo", `{"openid":"`+other+`","nickname":"N"}`)
-		assert.ErrorIs(t, err, ErrAnswer, other)
+		assert.ErrorIs(t, err, ErrBadResponse, other)
 		wire.answers.Add(1)
 	}
 }
@@ -325,7 +325,7 @@ func TestWireTokensThatAreNoTokensAreRefused(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			err := askScripted(t, row.call, strings.Replace("{"+wireMembers[row.call]+"}", row.was, row.is, 1))
-			assert.ErrorIs(t, err, ErrAnswer)
+			assert.ErrorIs(t, err, ErrBadResponse)
 		})
 		wire.answers.Add(1)
 	}

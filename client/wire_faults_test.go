@@ -105,7 +105,7 @@ func wireFaults() []wireFault {
 		{name: "closed before the last chunk", script: says(okHeader("Transfer-Encoding: chunked") + "1\r\n{\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
 		{name: "reset within the body", script: func(c *rawConn) { c.write(okHeader(length) + wireGood[:20]); c.reset() }, kind: KindRetry},
 		{name: "closed at the end of a body of unknown length", script: says(okHeader("Connection: close") + wireGood), fine: true},
-		{name: "cut off in a body of unknown length", script: says(okHeader("Connection: close") + wireGood[:20]), kind: KindUnknown, is: ErrAnswer},
+		{name: "cut off in a body of unknown length", script: says(okHeader("Connection: close") + wireGood[:20]), kind: KindUnknown, is: ErrBadResponse},
 
 		// What is no HTTP.
 		{name: "HTTP/0.9", script: says(wireGood), kind: KindRetry},
@@ -126,7 +126,7 @@ func wireFaults() []wireFault {
 		{name: "Content-Length that is no number", script: says(okHeader("Content-Length: many") + wireGood), kind: KindRetry},
 		{name: "two Content-Lengths", script: says(okHeader("Content-Length: 1", length) + wireGood), kind: KindRetry},
 		{name: "the same Content-Length twice", script: says(okHeader(length, length) + wireGood), fine: true},
-		{name: "Content-Length too short", script: says(okHeader("Content-Length: 20") + wireGood), kind: KindUnknown, is: ErrAnswer},
+		{name: "Content-Length too short", script: says(okHeader("Content-Length: 20") + wireGood), kind: KindUnknown, is: ErrBadResponse},
 		{name: "bytes after the body", script: says(okHeader(length) + wireGood + "HTTP/1.1 200 OK\r\n\r\n"), fine: true},
 
 		// Statuses.
@@ -151,21 +151,21 @@ func wireFaults() []wireFault {
 		{name: "999", script: status("999 Odd"), kind: KindRetry},
 
 		// Bombs.
-		{name: "endless body", script: func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(filler) }, kind: KindUnknown, is: ErrAnswer},
-		{name: "endless body of white space", script: func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(strings.Repeat(" ", 4096)) }, kind: KindUnknown, is: ErrAnswer},
+		{name: "endless body", script: func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(filler) }, kind: KindUnknown, is: ErrBadResponse},
+		{name: "endless body of white space", script: func(c *rawConn) { c.write(okHeader("Connection: close")); c.flood(strings.Repeat(" ", 4096)) }, kind: KindUnknown, is: ErrBadResponse},
 		{name: "endless chunks", script: func(c *rawConn) {
 			c.write(okHeader("Transfer-Encoding: chunked"))
 			c.flood("1000\r\n" + filler + "\r\n")
-		}, kind: KindUnknown, is: ErrAnswer},
+		}, kind: KindUnknown, is: ErrBadResponse},
 		{name: "endless chunk of one byte", script: func(c *rawConn) {
 			c.write(okHeader("Transfer-Encoding: chunked"))
 			c.flood(strings.Repeat("1\r\n \r\n", 600))
-		}, kind: KindUnknown, is: ErrAnswer, framing: 5 * maxBody},
+		}, kind: KindUnknown, is: ErrBadResponse, framing: 5 * maxBody},
 		{name: "endless chunk extensions", script: func(c *rawConn) {
 			c.write(okHeader("Transfer-Encoding: chunked"))
 			c.flood(strings.Repeat("1;"+strings.Repeat("x", 90)+"\r\n \r\n", 40))
 		}, kind: KindRetry},
-		{name: "a body of 10 GB", script: func(c *rawConn) { c.write(okHeader("Content-Length: 10737418240")); c.flood(filler) }, kind: KindUnknown, is: ErrAnswer},
+		{name: "a body of 10 GB", script: func(c *rawConn) { c.write(okHeader("Content-Length: 10737418240")); c.flood(filler) }, kind: KindUnknown, is: ErrBadResponse},
 		{name: "9 MB of headers", script: func(c *rawConn) {
 			c.write("HTTP/1.1 200 OK\r\n")
 			c.flood(strings.Repeat("X-Filler: "+strings.Repeat("x", 90)+"\r\n", 40))
@@ -178,15 +178,15 @@ func wireFaults() []wireFault {
 		{name: "a gzip bomb", script: func(c *rawConn) {
 			c.write(okHeader("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(bomb))))
 			_, _ = c.Write(bomb)
-		}, kind: KindUnknown, is: ErrAnswer},
+		}, kind: KindUnknown, is: ErrBadResponse},
 		{name: "gzip in gzip", script: func(c *rawConn) {
 			c.write(okHeader("Content-Encoding: gzip, gzip", fmt.Sprintf("Content-Length: %d", len(twice))))
 			_, _ = c.Write(twice)
-		}, kind: KindUnknown, is: ErrAnswer},
+		}, kind: KindUnknown, is: ErrBadResponse},
 		{name: "gzip that nobody asked for", script: func(c *rawConn) {
 			c.write(okHeader("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(compressed))))
 			_, _ = c.Write(compressed)
-		}, kind: KindUnknown, is: ErrAnswer},
+		}, kind: KindUnknown, is: ErrBadResponse},
 		{name: "gzip announced and not used", script: says(okHeader("Content-Encoding: gzip", length) + wireGood), fine: true},
 		{name: "br announced and not used", script: says(okHeader("Content-Encoding: br", length) + wireGood), fine: true},
 

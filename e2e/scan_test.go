@@ -204,7 +204,7 @@ func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 		t.Run(l.String(), func(t *testing.T) {
 			tb := b.window(t)
 			require.NoError(t, l.put(tb))
-			require.NoError(t, tb.pretend(wechattest.OrdinaryBrowser, l.lang)) // in a narrow window, too
+			require.NoError(t, tb.pretend(wechattest.Chrome, l.lang)) // in a narrow window, too
 			tb.open(site.url + "/orders?id=7")
 			l.see(tb, "16-embedded")
 		})
@@ -310,9 +310,9 @@ func TestACallbackInAFrameIsReopenedOnTop(t *testing.T) {
 func TestGuestsAndRefusedVisitorsReadWhyAndHowToGoOn(t *testing.T) {
 	t.Parallel()
 	guests := wechattest.NewServer()
-	guests.Enter(wechattest.Snapshot)
+	guests.SetEnvironment(wechattest.Snapshot)
 	guest := startScanSiteOn(t, guests, wechatauth.WithScope(client.ScopeUserInfo))
-	refusing := wechattest.NewServer(wechattest.With(wechattest.RefusalCallback))
+	refusing := wechattest.NewServer(wechattest.WithQuirks(wechattest.RefusalCallback))
 	refused := startScanSiteOn(t, refusing)
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
 	b := openBrowserForLooks(t)
@@ -350,7 +350,7 @@ func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
 			desk, phone := b.window(t), b.window(t)
-			for tb, agent := range map[*tab]string{desk: wechattest.OrdinaryBrowser, phone: wechattest.IPhone} {
+			for tb, agent := range map[*tab]string{desk: wechattest.Chrome, phone: wechattest.IPhone} {
 				require.NoError(t, l.put(tb))
 				require.NoError(t, tb.pretend(agent, l.lang))
 			}

@@ -266,7 +266,7 @@ func scan(tb *tab) {
 
 func TestADoubledCallbackIsOneLogin(t *testing.T) {
 	t.Parallel()
-	for _, doubled := range []wechattest.Switch{wechattest.DoubledAtOnce, wechattest.DoubledLater} {
+	for _, doubled := range []wechattest.Quirk{wechattest.DuplicateCallbackAtOnce, wechattest.DuplicateCallbackLater} {
 		t.Run(string(doubled), func(t *testing.T) {
 			t.Parallel()
 			sim := startWechatsim(t)
@@ -329,7 +329,7 @@ func (l look) seeSimulator(tb *tab, control, qrconnect, authorize string) {
 	in(wechattest.IPhone)
 	tb.open(authorize + "&state=s#wechat_redirect")
 	l.see(tb, "sim-4-error")
-	in(wechattest.OrdinaryBrowser)
+	in(wechattest.Chrome)
 	tb.open(authorize + "snsapi_base&state=s#wechat_redirect")
 	l.see(tb, "sim-5-not-wechat")
 	in(wechattest.IPhone)

@@ -211,7 +211,7 @@ func (s *site) request(method, path, token, body string) answer {
 // miniLogin logs a person in and returns the token.
 func (s *site) miniLogin() string {
 	s.t.Helper()
-	code := s.sim.JSCode(wechattest.DefaultMiniProgramAppID, wechattest.DefaultPeople()[0].Name)
+	code := s.sim.WXLogin(wechattest.DefaultMiniProgramAppID, wechattest.DefaultPeople()[0].Name)
 	got := s.request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`)
 	require.Equal(s.t, http.StatusOK, got.StatusCode, got.body)
 	var body struct{ Token string }

@@ -42,7 +42,7 @@ func Adapt(inner scs.Store) Whole {
 	}
 	a.updater, _ = inner.(Updater)
 	a.toucher, _ = inner.(Toucher)
-	a.dropper, _ = inner.(Dropper)
+	a.dropper, _ = inner.(DeleteReporter)
 	a.ttls, _ = inner.(TTLFinder)
 	a.batcher, _ = inner.(Batcher)
 	return a
@@ -56,7 +56,7 @@ type adapted struct {
 	inner   scs.Store
 	updater Updater
 	toucher Toucher
-	dropper Dropper
+	dropper DeleteReporter
 	ttls    TTLFinder
 	batcher Batcher
 }
@@ -93,27 +93,27 @@ func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) 
 	return true, a.CommitCtx(ctx, token, b, expiry)
 }
 
-// DropCtx deletes what is no session record too.
-func (a *adapted) DropCtx(ctx context.Context, token string) (found bool, err error) {
+// DeleteAndReportCtx deletes what is no session record too.
+func (a *adapted) DeleteAndReportCtx(ctx context.Context, token string) (found bool, err error) {
 	if a.dropper != nil {
-		return a.dropper.DropCtx(ctx, token)
+		return a.dropper.DeleteAndReportCtx(ctx, token)
 	}
 	_, found, err = a.FindCtx(ctx, token)
-	if err != nil && !errors.Is(err, ErrDamaged) && !errors.Is(err, ErrUnopened) {
+	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDecrypt) {
 		return false, err
 	}
 	return found, a.DeleteCtx(ctx, token)
 }
 
-func (a *adapted) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+func (a *adapted) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	if a.dropper != nil {
-		return a.dropper.DropAllCtx(ctx, tokens)
+		return a.dropper.DeleteAndReportAllCtx(ctx, tokens)
 	}
 	for _, token := range tokens {
 		if err := ctx.Err(); err != nil {
 			return dropped, err
 		}
-		found, err := a.DropCtx(ctx, token)
+		found, err := a.DeleteAndReportCtx(ctx, token)
 		if err != nil {
 			return dropped, err
 		}

@@ -38,7 +38,7 @@ func (s withContext) DeleteCtx(_ context.Context, token string) error { return s
 type damaged struct{ withContext }
 
 func (damaged) FindCtx(context.Context, string) ([]byte, bool, error) {
-	return nil, false, store.ErrDamaged
+	return nil, false, store.ErrCorrupt
 }
 
 func TestAdapt(t *testing.T) {
@@ -78,10 +78,10 @@ func TestAdapt(t *testing.T) {
 			assert.True(t, found)
 			assert.Equal(t, "4", string(mark))
 
-			dropped, err := s.DropAllCtx(ctx, []string{token("a"), token("b")})
+			dropped, err := s.DeleteAndReportAllCtx(ctx, []string{token("a"), token("b")})
 			require.NoError(t, err)
 			assert.Equal(t, []string{token("b")}, dropped)
-			found, err = s.DropCtx(ctx, token("b"))
+			found, err = s.DeleteAndReportCtx(ctx, token("b"))
 			require.NoError(t, err)
 			assert.False(t, found)
 			assert.NoError(t, s.Check(ctx))
@@ -104,12 +104,12 @@ func TestAdapt_limits(t *testing.T) {
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, err = s.DropAllCtx(gone, []string{token("a")})
+	_, err = s.DeleteAndReportAllCtx(gone, []string{token("a")})
 	assert.ErrorIs(t, err, context.Canceled)
 
-	_, err = store.Adapt(damaged{withContext{memstore.NewWithCleanupInterval(0)}}).DropCtx(t.Context(), token("a"))
+	_, err = store.Adapt(damaged{withContext{memstore.NewWithCleanupInterval(0)}}).DeleteAndReportCtx(t.Context(), token("a"))
 	assert.NoError(t, err, "what is no record is deleted too")
-	_, err = store.Adapt(withContext{memstore.NewWithCleanupInterval(0)}).DropCtx(gone, token("a"))
+	_, err = store.Adapt(withContext{memstore.NewWithCleanupInterval(0)}).DeleteAndReportCtx(gone, token("a"))
 	assert.True(t, errors.Is(err, context.Canceled))
 }
 

@@ -42,7 +42,7 @@ func redisOpener(t *testing.T) storetest.Opener {
 }
 
 // patient is a store that does not take a busy machine for a dead Redis.
-func patient(pool store.Getter, opts ...store.Option) *store.Store {
+func patient(pool store.Pool, opts ...store.Option) *store.Store {
 	return store.New(pool, append([]store.Option{store.WithTimeout(time.Minute)}, opts...)...)
 }
 

@@ -25,7 +25,7 @@ import (
 // Each key is at least 32 random bytes. The first seals, all of them open, so
 // that keys are rotated by putting the new one first and dropping the old one
 // after a session's lifetime. For a record that no key opens, among them every
-// record written before encryption was turned on, the error is [ErrUnopened]. It
+// record written before encryption was turned on, the error is [ErrDecrypt]. It
 // is left where it is, also by the gate, which takes its visitor for anonymous
 // and reports session_corrupt: while keys are being rotated it may well be a good
 // one, sealed by an instance that has the new key already.
@@ -131,7 +131,7 @@ func (s *sealed) open(token string, box []byte) ([]byte, error) {
 			}
 		}
 	}
-	return nil, newError("open session", ErrUnopened)
+	return nil, newError("open session", ErrDecrypt)
 }
 
 // recordCipher derives the key that records are encrypted with from a key of the

@@ -42,11 +42,11 @@ func TestAnAlteredRecordIsNoSession(t *testing.T) {
 		t.Helper()
 		require.NoError(t, inner.Commit(token, box, inAnHour()))
 		b, found, err := s.Find(token)
-		require.ErrorIs(t, err, store.ErrUnopened, name)
+		require.ErrorIs(t, err, store.ErrDecrypt, name)
 		require.False(t, found, name)
 		require.Nil(t, b, name)
 		_, _, found, err = s.FindTTLCtx(context.Background(), token)
-		require.ErrorIs(t, err, store.ErrUnopened, name)
+		require.ErrorIs(t, err, store.ErrDecrypt, name)
 		require.False(t, found, name)
 		all, err := s.All()
 		require.NoError(t, err, name)
@@ -77,7 +77,7 @@ func TestARecordDoesNotOpenUnderAnotherToken(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, inner.Commit(mine, box, inAnHour()))
 	_, found, err := s.Find(mine)
-	require.ErrorIs(t, err, store.ErrUnopened)
+	require.ErrorIs(t, err, store.ErrDecrypt)
 	assert.False(t, found)
 }
 
@@ -93,7 +93,7 @@ func TestKeysAreRotatedWithoutLosingASession(t *testing.T) {
 			assert.Equal(t, secret, string(b))
 			return true
 		}
-		require.ErrorIs(t, err, store.ErrUnopened)
+		require.ErrorIs(t, err, store.ErrDecrypt)
 		return false
 	}
 	assert.True(t, finds(both, early))

@@ -56,14 +56,14 @@ func (c Class) String() string {
 // What a store finds under a token and cannot hand out as a session. Both come
 // inside an [Error].
 var (
-	// ErrDamaged: a key of another type, or a record of more than 1 MiB. No
+	// ErrCorrupt: a key of another type, or a record of more than 1 MiB. No
 	// session store has written that, so it may be deleted.
-	ErrDamaged = errors.New("this is no session record")
-	// ErrUnopened: no key of [Encrypt] opens the record. It is damaged, or is
+	ErrCorrupt = errors.New("this is no session record")
+	// ErrDecrypt: no key of [Encrypt] opens the record. It is damaged, or is
 	// older than its encryption, or another instance has its key already, or
 	// still; so it is not to be deleted. It is also the error for a record that
 	// was stored under another token.
-	ErrUnopened = errors.New("no key opens this session record")
+	ErrDecrypt = errors.New("no key opens this session record")
 )
 
 // Error is trouble with the store. Its text names what was being done and what

@@ -100,12 +100,12 @@ func (m *Memory) change(token string, value func(*entry[[]byte]) []byte, expiry 
 
 // DeleteCtx implements scs.CtxStore.
 func (m *Memory) DeleteCtx(ctx context.Context, token string) error {
-	_, err := m.DropCtx(ctx, token)
+	_, err := m.DeleteAndReportCtx(ctx, token)
 	return err
 }
 
-// DropCtx implements [Dropper].
-func (m *Memory) DropCtx(_ context.Context, token string) (bool, error) {
+// DeleteAndReportCtx implements [DeleteReporter].
+func (m *Memory) DeleteAndReportCtx(_ context.Context, token string) (bool, error) {
 	now := m.now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -114,13 +114,13 @@ func (m *Memory) DropCtx(_ context.Context, token string) (bool, error) {
 	return found, nil
 }
 
-// DropAllCtx implements [Dropper].
-func (m *Memory) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+// DeleteAndReportAllCtx implements [DeleteReporter].
+func (m *Memory) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, newError("delete sessions", err)
 	}
 	for _, token := range tokens {
-		if found, _ := m.DropCtx(ctx, token); found {
+		if found, _ := m.DeleteAndReportCtx(ctx, token); found {
 			dropped = append(dropped, token)
 		}
 	}

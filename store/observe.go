@@ -73,14 +73,14 @@ func (s *observed) DeleteCtx(ctx context.Context, token string) (err error) {
 	return s.Whole.DeleteCtx(ctx, token)
 }
 
-func (s *observed) DropCtx(ctx context.Context, token string) (found bool, err error) {
+func (s *observed) DeleteAndReportCtx(ctx context.Context, token string) (found bool, err error) {
 	defer since(ctx, s.told, "delete session", time.Now(), &err)
-	return s.Whole.DropCtx(ctx, token)
+	return s.Whole.DeleteAndReportCtx(ctx, token)
 }
 
-func (s *observed) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+func (s *observed) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	defer since(ctx, s.told, "delete sessions", time.Now(), &err)
-	return s.Whole.DropAllCtx(ctx, tokens)
+	return s.Whole.DeleteAndReportAllCtx(ctx, tokens)
 }
 
 func (s *observed) AllCtx(ctx context.Context) (all map[string][]byte, err error) {

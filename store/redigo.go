@@ -13,12 +13,12 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// Getter hands out connections: a *redis.Pool, or whatever wraps one.
+// Pool hands out connections: a *redis.Pool, or whatever wraps one.
 //
 // The connections must support timeouts (redis.ConnWithTimeout), as all of
 // redigo's do. Timeouts for dialling and writing are the getter's own business;
 // [NewPool] sets them.
-type Getter interface {
+type Pool interface {
 	// GetContext returns a connection for one call, which gives it back with
 	// Close. It waits for a free one no longer than ctx lasts.
 	GetContext(ctx context.Context) (redis.Conn, error)
@@ -26,7 +26,7 @@ type Getter interface {
 
 // redigo is the [resp.Transport] over a pool of redigo's.
 type redigo struct {
-	conns   Getter
+	conns   Pool
 	silence silence
 }
 

@@ -97,7 +97,7 @@ func resolve(opts []Option) options {
 }
 
 // New returns a store on the connections of pool. It does not connect yet.
-func New(pool Getter, opts ...Option) *Store {
+func New(pool Pool, opts ...Option) *Store {
 	base, _ := pool.(*redis.Pool)
 	return newStore(&redigo{conns: pool}, base, resolve(opts))
 }
@@ -137,7 +137,7 @@ func newStore(t resp.Transport, base *redis.Pool, o options) *Store {
 }
 
 // FindCtx implements scs.CtxStore. For a key that holds something else than a
-// record, or a record of more than 1 MiB, the error is [ErrDamaged].
+// record, or a record of more than 1 MiB, the error is [ErrCorrupt].
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	if s.near == nil {
 		return s.get(ctx, token)
@@ -251,12 +251,12 @@ func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (b
 
 // DeleteCtx implements scs.CtxStore.
 func (s *Store) DeleteCtx(ctx context.Context, token string) error {
-	_, err := s.DropCtx(ctx, token)
+	_, err := s.DeleteAndReportCtx(ctx, token)
 	return err
 }
 
-// DropCtx implements [Dropper].
-func (s *Store) DropCtx(ctx context.Context, token string) (bool, error) {
+// DeleteAndReportCtx implements [DeleteReporter].
+func (s *Store) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
 	if !keyspace.ValidToken(token) {
 		return false, nil
 	}
@@ -284,9 +284,9 @@ func (s *Store) forget(tokens ...string) {
 	}
 }
 
-// DropAllCtx implements [Dropper]. In a Cluster the servers are asked at the same
+// DeleteAndReportAllCtx implements [DeleteReporter]. In a Cluster the servers are asked at the same
 // time.
-func (s *Store) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+func (s *Store) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
 		cmds := make([]resp.Command, len(some))
 		for i, token := range some {
@@ -331,7 +331,7 @@ func (s *Store) record(op, token string, reply resp.Reply) (b []byte, found bool
 	}
 	b, _ = keyspace.Unbind(s.key(token), reply.Bytes) // do has looked at it
 	if len(b) > maxRecord {
-		return nil, false, newError(op, ErrDamaged)
+		return nil, false, newError(op, ErrCorrupt)
 	}
 	return b, true, nil
 }
@@ -356,9 +356,9 @@ func unusable(op string, err error) error {
 	var other *keyspace.UnexpectedReply
 	switch {
 	case errors.Is(err, resp.Refusal("WRONGTYPE")):
-		return newError(op, ErrDamaged)
+		return newError(op, ErrCorrupt)
 	case errors.As(err, &other) && other.Another:
-		return &Error{Op: op, Class: ClassFailClosed, Err: fmt.Errorf("%w: %w", ErrUnopened, other)}
+		return &Error{Op: op, Class: ClassFailClosed, Err: fmt.Errorf("%w: %w", ErrDecrypt, other)}
 	}
 	return err
 }

@@ -18,7 +18,7 @@ import (
 //
 // Every method of these interfaces is safe for concurrent use. An error is
 // always trouble with the store, or with what it has under the token
-// ([ErrDamaged], [ErrUnopened]), never "not found"; [ClassOf] tells what can be
+// ([ErrCorrupt], [ErrDecrypt]), never "not found"; [ClassOf] tells what can be
 // done about it.
 
 // Updater overwrites a session record only if it still exists (Redis:
@@ -39,20 +39,20 @@ type Toucher interface {
 	TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error)
 }
 
-// Dropper deletes a record and tells whether there was one, in the same round
+// DeleteReporter deletes a record and tells whether there was one, in the same round
 // trip (Redis: the reply to UNLINK). Who finds that another was faster knows
 // that his own picture of the session is old.
-type Dropper interface {
-	// DropCtx is DeleteCtx with a report: false if there was no record of this
+type DeleteReporter interface {
+	// DeleteAndReportCtx is DeleteCtx with a report: false if there was no record of this
 	// token. It may say false of a record that this very call removed, if the
 	// connection broke before the answer came and the call was repeated.
-	DropCtx(ctx context.Context, token string) (found bool, err error)
+	DeleteAndReportCtx(ctx context.Context, token string) (found bool, err error)
 
-	// DropAllCtx deletes the records of many tokens, up to a hundred of them in
+	// DeleteAndReportAllCtx deletes the records of many tokens, up to a hundred of them in
 	// a round trip, and returns the tokens that had one. Unlike a write for one
 	// token it ends with ctx; on an error, dropped are those that are known to be
 	// deleted, and the call may be repeated.
-	DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error)
+	DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error)
 }
 
 // TTLFinder reads a record and how long it will live in one round trip (Redis:
@@ -120,7 +120,7 @@ type Sessions interface {
 	scs.IterableCtxStore
 	Updater
 	Toucher
-	Dropper
+	DeleteReporter
 	TTLFinder
 	Marks
 	Index

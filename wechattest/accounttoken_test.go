@@ -147,7 +147,7 @@ func TestPlatformLogin(t *testing.T) {
 	})
 	t.Run("mini program", func(t *testing.T) {
 		sim := simulator(t)
-		a := ask(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.JSCode(miniID, "Lin"), "grant_type", "authorization_code",
+		a := ask(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code",
 			"component_appid", platform, "component_access_token", sim.ComponentToken(platform))
 		require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
 		require.Len(t, a["session_key"], 24)
@@ -212,7 +212,7 @@ func TestPlatformToken(t *testing.T) {
 	ticket := sim.VerifyTicket(platform)
 	a := tell(t, sim, path, in(ticket))
 	require.EqualValues(t, 7200, a["expires_in"])
-	session := ask(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.JSCode(miniID, "Lin"), "grant_type", "authorization_code",
+	session := ask(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code",
 		"component_appid", platform, "component_access_token", a.text("component_access_token"))
 	require.Zero(t, session.errcode())
 

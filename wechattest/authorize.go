@@ -279,7 +279,7 @@ func (s *Server) allow(a authorizeRequest, v *virtual) string {
 // a page that does it twice.
 func (s *Server) sendBack(w http.ResponseWriter, r *http.Request, c *Call, to string) {
 	s.mu.Lock()
-	atOnce, later := s.on(DoubledAtOnce), s.on(DoubledLater)
+	atOnce, later := s.on(DuplicateCallbackAtOnce), s.on(DuplicateCallbackLater)
 	s.mu.Unlock()
 	w.Header().Set("Cache-Control", "no-store")
 	if atOnce || later {

@@ -30,7 +30,7 @@ func TestAuthorizeShowsErrorPages(t *testing.T) {
 		"no appid":                   {change: []string{"appid=" + appID + "&", ""}, want: "appid不能为空", code: 10012},
 		"no redirect_uri":            {change: []string{"redirect_uri=", "redirect_uri=&x"}, want: "redirect_uri不能为空", code: 10011},
 		"no scope":                   {change: []string{"scope=snsapi_base", "scope="}, want: "scope不能为空", code: 10010},
-		"state wanted, not there":    {opts: []wechattest.Option{wechattest.With(wechattest.StateRequired)}, change: []string{"&state=s1", ""}, want: "state不能为空", code: 10013},
+		"state wanted, not there":    {opts: []wechattest.Option{wechattest.WithQuirks(wechattest.StateRequired)}, change: []string{"&state=s1", ""}, want: "state不能为空", code: 10013},
 		"state of 129 bytes":         {change: []string{"state=s1", "state=" + strings.Repeat("s", 129)}, want: "state 参数过长"},
 		"unknown appid":              {change: []string{appID, "wxffffffffffffffff"}, want: "AppID 参数错误"},
 		"original id as appid":       {change: []string{appID, "gh_0123456789ab"}, want: "错误码 1", code: 1},
@@ -130,7 +130,7 @@ func TestAuthorizeParametersHaveOneOrder(t *testing.T) {
 }
 
 func TestLenientOrderAcceptsAnyOrder(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.LenientOrder))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.LenientOrder))
 	resp, page := open(t, phone(), sim.URL+"/connect/oauth2/authorize?state=s&scope=snsapi_base&response_type=code&redirect_uri="+
 		url.QueryEscape(loopback)+"&appid="+appID)
 	require.Equal(t, http.StatusFound, resp.StatusCode, page)
@@ -151,7 +151,7 @@ func TestAuthorizeOpensInWeChatOnly(t *testing.T) {
 		"developer tools":        {wechattest.DevTools, true},
 		"WeCom says it too":      {wechattest.WeComAndroid, true},
 		"lower case":             {"micromessenger", true},
-		"ordinary browser":       {wechattest.OrdinaryBrowser, false},
+		"ordinary browser":       {wechattest.Chrome, false},
 		"a server's http client": {"Go-http-client/1.1", false},
 	}
 	for name, tt := range agents {
@@ -168,7 +168,7 @@ func TestAuthorizeOpensInWeChatOnly(t *testing.T) {
 	}
 	t.Run("any browser if asked for", func(t *testing.T) {
 		sim := simulator(t, wechattest.WithAnyBrowser())
-		resp, _ := open(t, wechattest.Browser(wechattest.OrdinaryBrowser), authorizeURL(sim, loopback, "snsapi_base"))
+		resp, _ := open(t, wechattest.Browser(wechattest.Chrome), authorizeURL(sim, loopback, "snsapi_base"))
 		require.Equal(t, http.StatusFound, resp.StatusCode)
 	})
 }
@@ -246,7 +246,7 @@ func TestCallbackGetsCodeThenState(t *testing.T) {
 		"state of odd characters":   {callback: "http://127.0.0.1/", state: "%2Floading%26x%3D%C3%A9", before: "http://127.0.0.1/?code=", then: "&state=%2Floading%26x%3D%C3%A9"},
 		"state of 128 bytes":        {callback: "http://127.0.0.1/", state: strings.Repeat("s", 128), before: "http://127.0.0.1/?code=", then: "&state=" + strings.Repeat("s", 128)},
 		"empty state":               {callback: "http://127.0.0.1/", state: "", before: "http://127.0.0.1/?code=", then: "&state="},
-		"empty state, if left out":  {opts: []wechattest.Option{wechattest.With(wechattest.OmitEmptyState)}, callback: "http://127.0.0.1/", state: "", before: "http://127.0.0.1/?code=", then: ""},
+		"empty state, if left out":  {opts: []wechattest.Option{wechattest.WithQuirks(wechattest.OmitEmptyState)}, callback: "http://127.0.0.1/", state: "", before: "http://127.0.0.1/?code=", then: ""},
 		"on behalf of the account":  {callback: "http://127.0.0.1/", state: "s&component_appid=" + platform, before: "http://127.0.0.1/?code=", then: "&state=s&appid=" + appID},
 		"connect_redirect is noise": {callback: "http://127.0.0.1/", state: "s&connect_redirect=1", before: "http://127.0.0.1/?code=", then: "&state=s"},
 	}
@@ -264,7 +264,7 @@ func TestCallbackGetsCodeThenState(t *testing.T) {
 }
 
 func TestConnectRedirectComesFirst(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.ConnectRedirect))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.ConnectRedirect))
 	resp, _ := open(t, phone(), authorizeURL(sim, loopback, "snsapi_base"))
 	require.Equal(t, http.StatusMovedPermanently, resp.StatusCode)
 	require.True(t, strings.HasSuffix(resp.Header.Get("Location"), "&state=s1&connect_redirect=1"))
@@ -294,7 +294,7 @@ func TestWhoIsAskedForConsent(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			sim := simulator(t, wechattest.WithEnvironment(tt.env))
-			sim.Hold(tt.person)
+			sim.SetPerson(tt.person)
 			resp, page := open(t, phone(), authorizeURL(sim, loopback, tt.scope, "&state=s1", "&state=s1"+tt.extra))
 			if tt.asked {
 				require.Equal(t, http.StatusOK, resp.StatusCode)
@@ -308,7 +308,7 @@ func TestWhoIsAskedForConsent(t *testing.T) {
 }
 
 func TestRecentConsentIsNotAskedAgain(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.RecentConsent))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.RecentConsent))
 	code(t, sim, "snsapi_userinfo")
 	resp, _ := open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
 	require.Equal(t, http.StatusFound, resp.StatusCode)
@@ -328,7 +328,7 @@ func TestRefusalTellsTheSiteNothing(t *testing.T) {
 }
 
 func TestRefusalCallbackCarriesStateOnly(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.RefusalCallback))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.RefusalCallback))
 	browser := phone()
 	page, err := browser.Get(authorizeURL(sim, site(t), "snsapi_userinfo"))
 	require.NoError(t, err)
@@ -356,7 +356,7 @@ func TestConsentPageIsAnsweredOnce(t *testing.T) {
 func TestSandboxAccountsAdmitFollowersOnly(t *testing.T) {
 	sandbox := wechattest.Account{AppID: appID, Secret: secret, Sandbox: true}
 	sim := simulator(t, wechattest.WithAccount(sandbox))
-	sim.Hold("阿青")
+	sim.SetPerson("阿青")
 	browser := phone()
 	resp, page := open(t, browser, authorizeURL(sim, loopback, "snsapi_base"))
 	require.Equal(t, http.StatusFound, resp.StatusCode, page)
@@ -385,9 +385,9 @@ func TestTwoBrowsersAreTwoPeople(t *testing.T) {
 }
 
 func TestDoubledCallbackArrivesTwice(t *testing.T) {
-	for sw, apart := range map[wechattest.Switch]string{wechattest.DoubledAtOnce: "0", wechattest.DoubledLater: "1000"} {
+	for sw, apart := range map[wechattest.Quirk]string{wechattest.DuplicateCallbackAtOnce: "0", wechattest.DuplicateCallbackLater: "1000"} {
 		t.Run(string(sw), func(t *testing.T) {
-			sim := simulator(t, wechattest.With(sw))
+			sim := simulator(t, wechattest.WithQuirks(sw))
 			arrived := make(chan string, 4)
 			app := serve(t, func(w http.ResponseWriter, r *http.Request) { arrived <- r.URL.RawQuery })
 			browser := phone()
@@ -453,7 +453,7 @@ func TestTwiceDeliversWhileTheFirstIsOpen(t *testing.T) {
 		<-both
 		close(release)
 	}()
-	first, second, err := wechattest.Twice(phone(), callback)
+	first, second, err := wechattest.DeliverTwice(phone(), callback)
 	require.NoError(t, err)
 	first.Body.Close()
 	second.Body.Close()

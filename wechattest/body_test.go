@@ -10,7 +10,7 @@ func TestPostedNamesCountAsTheyAreWritten(t *testing.T) {
 	sim := simulator(t)
 	stable := map[string]any{"grant_type": "client_credential", "appid": miniID, "secret": miniSecret}
 	platformToken := map[string]any{"component_appid": platform, "component_appsecret": platformKey, "component_verify_ticket": sim.VerifyTicket(platform)}
-	phone := map[string]any{"code": sim.PhoneCode(miniID, "Lin")}
+	phone := map[string]any{"code": sim.GetPhoneNumber(miniID, "Lin")}
 	number := numberPath + "?access_token=" + accountToken(t, sim, miniID, miniSecret)
 	tests := map[string]struct {
 		path        string

@@ -50,7 +50,7 @@ var verdicts = map[int]verdict{
 	40125: {client.KindConfiguration, client.ErrAppSecret},
 	40163: {client.KindRestart, client.ErrCodeUsed},
 	40164: {client.KindConfiguration, client.ErrIPNotAllowed},
-	40226: {client.KindRefused, client.ErrUserBlocked},
+	40226: {client.KindUserBlocked, client.ErrUserBlocked},
 	40243: {client.KindConfiguration, client.ErrAppSecret},
 	41001: {client.KindConfiguration, nil},
 	41002: {client.KindConfiguration, nil},
@@ -75,16 +75,16 @@ var verdicts = map[int]verdict{
 	48001: {client.KindConfiguration, client.ErrNotAuthorized},
 	48004: {client.KindConfiguration, client.ErrNotAuthorized},
 	50001: {client.KindRestart, client.ErrNotAuthorized},
-	50002: {client.KindRefused, client.ErrUserBlocked},
+	50002: {client.KindUserBlocked, client.ErrUserBlocked},
 	61003: {client.KindConfiguration, client.ErrComponent},
 	61004: {client.KindConfiguration, client.ErrIPNotAllowed},
 	61007: {client.KindConfiguration, client.ErrNotAuthorized},
 	61011: {client.KindConfiguration, client.ErrComponent},
 	61024: {client.KindConfiguration, client.ErrComponent},
 	61450: {client.KindBusy, client.ErrBusy},
-	87007: {client.KindRestart, client.ErrSessionKey},
+	87007: {client.KindRestart, client.ErrSessionKeyInvalid},
 	87008: {client.KindConfiguration, nil},
-	87009: {client.KindRestart, client.ErrSessionKey},
+	87009: {client.KindRestart, client.ErrSessionKeyInvalid},
 	89503: {client.KindConfiguration, client.ErrIPNotAllowed},
 	89506: {client.KindConfiguration, client.ErrIPNotAllowed},
 	89507: {client.KindConfiguration, client.ErrIPNotAllowed},
@@ -102,8 +102,8 @@ var (
 
 var sentinels = []error{
 	client.ErrBusy, client.ErrCodeInvalid, client.ErrCodeUsed, client.ErrUserBlocked, client.ErrTokenInvalid,
-	client.ErrOpenIDInvalid, client.ErrSessionKey, client.ErrNotAuthorized, client.ErrAppID, client.ErrAppSecret,
-	client.ErrIPNotAllowed, client.ErrComponent, client.ErrRateLimited, client.ErrAnswer,
+	client.ErrOpenIDInvalid, client.ErrSessionKeyInvalid, client.ErrNotAuthorized, client.ErrAppID, client.ErrAppSecret,
+	client.ErrIPNotAllowed, client.ErrComponent, client.ErrRateLimited, client.ErrBadResponse,
 }
 
 // asker asks a simulator through package client and listens to its answers.
@@ -175,7 +175,7 @@ func (a *asker) platformLogin() *client.Token {
 
 // miniLogin is a mini program login of the person who holds the phone.
 func (a *asker) miniLogin() *client.MiniSession {
-	session, err := a.mini().Code2Session(a.t.Context(), a.sim.JSCode(miniID, "小明"))
+	session, err := a.mini().Code2Session(a.t.Context(), a.sim.WXLogin(miniID, "小明"))
 	require.NoError(a.t, err)
 	return session
 }

@@ -100,8 +100,8 @@ func exchangeMisuses() []misuse {
 	}
 	return []misuse{
 		{name: "a wrong AppSecret", ask: badSecret, code: 40125},
-		{name: "a wrong AppSecret, told otherwise", opts: only(wechattest.With(wechattest.WrongSecret40001)), ask: badSecret, code: 40001, want: aboutSecret},
-		{name: "a wrong AppSecret burns the code", opts: only(wechattest.With(wechattest.FailureBurnsCode)), ask: func(a *asker) error {
+		{name: "a wrong AppSecret, told otherwise", opts: only(wechattest.WithQuirks(wechattest.WrongSecret40001)), ask: badSecret, code: 40001, want: aboutSecret},
+		{name: "a wrong AppSecret burns the code", opts: only(wechattest.WithQuirks(wechattest.FailureBurnsCode)), ask: func(a *asker) error {
 			c := code(a.t, a.sim, "snsapi_base")
 			_, err := a.client(appID, wrongSecret).Exchange(a.t.Context(), c)
 			require.ErrorIs(a.t, err, client.ErrAppSecret)
@@ -113,10 +113,10 @@ func exchangeMisuses() []misuse {
 		}, code: 40013},
 		{name: "a frozen AppSecret", opts: only(accountWith(appID, frozen)), ask: fresh, code: 40243},
 		{name: "a server of another address", opts: only(accountWith(appID, addressed)), ask: fresh, code: 40164},
-		{name: "a server of another address, told otherwise", opts: []wechattest.Option{accountWith(appID, addressed), wechattest.With(wechattest.RefusedIP61004)}, ask: fresh, code: 61004},
+		{name: "a server of another address, told otherwise", opts: []wechattest.Option{accountWith(appID, addressed), wechattest.WithQuirks(wechattest.RefusedIP61004)}, ask: fresh, code: 61004},
 		{name: "a code that was never given out", ask: func(a *asker) error { return redeem(a, "0bogus") }, code: 40029},
 		{name: "a code for the second time", ask: twice, code: 40163},
-		{name: "a code for the second time, told otherwise", opts: only(wechattest.With(wechattest.UsedCodeInvalid)), ask: twice, code: 40029},
+		{name: "a code for the second time, told otherwise", opts: only(wechattest.WithQuirks(wechattest.UsedCodeInvalid)), ask: twice, code: 40029},
 		{name: "a code five minutes old", ask: func(a *asker) error {
 			c := code(a.t, a.sim, "snsapi_base")
 			a.sim.Advance(5 * time.Minute)
@@ -129,9 +129,9 @@ func exchangeMisuses() []misuse {
 			return err
 		}, code: 40029},
 		{name: "a code of another AppID", ask: func(a *asker) error { return redeem(a, a.websiteCode()) }, code: 40029},
-		{name: "a code of wx.login", ask: func(a *asker) error { return redeem(a, a.sim.JSCode(miniID, "小明")) }, code: 40029},
+		{name: "a code of wx.login", ask: func(a *asker) error { return redeem(a, a.sim.WXLogin(miniID, "小明")) }, code: 40029},
 		{name: "a code that a platform asked for", ask: func(a *asker) error { return redeem(a, a.platformCode()) }, code: 40029},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: fresh, code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.WithQuirks(wechattest.RequireHTTPS)), ask: fresh, code: 43003},
 		{name: "one call too many in a minute", opts: only(wechattest.WithQuota(exchangePath, wechattest.Quota{PerMinute: 1})), ask: twice, code: 45011},
 		{name: "one call too many in a day", opts: only(wechattest.WithQuota(exchangePath, wechattest.Quota{PerDay: 1})), ask: twice, code: 45009},
 	}
@@ -156,7 +156,7 @@ func refreshMisuses() []misuse {
 			return err
 		}, code: 40030},
 		{name: "a token that a platform got", ask: func(a *asker) error { return renew(a, a.platformLogin().RefreshToken) }, code: 40030},
-		{name: "a token that was replaced", opts: only(wechattest.With(wechattest.RotateRefreshToken)), ask: func(a *asker) error {
+		{name: "a token that was replaced", opts: only(wechattest.WithQuirks(wechattest.RotateRefreshToken)), ask: func(a *asker) error {
 			token := a.login(client.ScopeBase).RefreshToken
 			a.sim.Advance(2 * time.Hour)
 			require.NoError(a.t, renew(a, token))
@@ -176,7 +176,7 @@ func refreshMisuses() []misuse {
 			a.sim.ChangePassword("小明")
 			return renew(a, token)
 		}, code: 42007},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: func(a *asker) error { return renew(a, client.NewSecret("bogus")) }, code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.WithQuirks(wechattest.RequireHTTPS)), ask: func(a *asker) error { return renew(a, client.NewSecret("bogus")) }, code: 43003},
 	}
 }
 
@@ -205,7 +205,7 @@ func userTokenMisuses(ask func(a *asker, token client.Secret, openID string) err
 			a.sim.ChangePassword("小明")
 			return ask(a, token.AccessToken, token.OpenID)
 		}, code: 42007},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: func(a *asker) error { return ask(a, client.NewSecret("bogus"), "o1") }, code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.WithQuirks(wechattest.RequireHTTPS)), ask: func(a *asker) error { return ask(a, client.NewSecret("bogus"), "o1") }, code: 43003},
 	}
 }
 
@@ -223,7 +223,7 @@ func userInfoMisuses() []misuse {
 			token := a.login(client.ScopeBase)
 			return ask(a, token.AccessToken, token.OpenID)
 		}, code: 48001},
-		{name: "a snapshot page's virtual user", opts: []wechattest.Option{wechattest.WithEnvironment(wechattest.Snapshot), wechattest.With(wechattest.SnapshotUserInfoDenied)}, ask: own, code: 48001},
+		{name: "a snapshot page's virtual user", opts: []wechattest.Option{wechattest.WithEnvironment(wechattest.Snapshot), wechattest.WithQuirks(wechattest.SnapshotUserInfoDenied)}, ask: own, code: 48001},
 		{name: "a user who is restricted", opts: only(wechattest.WithPerson(wechattest.Person{Name: "小明", Limited: true})), ask: own, code: 50002},
 	}...)
 }
@@ -239,38 +239,38 @@ func code2SessionMisuses() []misuse {
 		_, err := a.mini().Code2Session(a.t.Context(), code)
 		return err
 	}
-	fresh := func(a *asker) error { return redeem(a, a.sim.JSCode(miniID, "小明")) }
+	fresh := func(a *asker) error { return redeem(a, a.sim.WXLogin(miniID, "小明")) }
 	twice := func(a *asker) error {
-		c := a.sim.JSCode(miniID, "小明")
+		c := a.sim.WXLogin(miniID, "小明")
 		require.NoError(a.t, redeem(a, c))
 		return redeem(a, c)
 	}
 	badSecret := func(a *asker) error {
-		_, err := a.client(miniID, wrongSecret).Code2Session(a.t.Context(), a.sim.JSCode(miniID, "小明"))
+		_, err := a.client(miniID, wrongSecret).Code2Session(a.t.Context(), a.sim.WXLogin(miniID, "小明"))
 		return err
 	}
 	return []misuse{
 		{name: "a wrong AppSecret", ask: badSecret, code: 40125},
-		{name: "a wrong AppSecret, told otherwise", opts: only(wechattest.With(wechattest.WrongSecret40001)), ask: badSecret, code: 40001, want: aboutSecret},
+		{name: "a wrong AppSecret, told otherwise", opts: only(wechattest.WithQuirks(wechattest.WrongSecret40001)), ask: badSecret, code: 40001, want: aboutSecret},
 		{name: "an AppID of nobody", ask: func(a *asker) error {
-			_, err := a.client(unknownApp, miniSecret).Code2Session(a.t.Context(), a.sim.JSCode(miniID, "小明"))
+			_, err := a.client(unknownApp, miniSecret).Code2Session(a.t.Context(), a.sim.WXLogin(miniID, "小明"))
 			return err
 		}, code: 40013},
 		{name: "a frozen AppSecret", opts: only(accountWith(miniID, frozen)), ask: fresh, code: 40243},
 		{name: "a server of another address", opts: only(accountWith(miniID, addressed)), ask: fresh, code: 40164},
 		{name: "a code that was never given out", ask: func(a *asker) error { return redeem(a, "0bogus") }, code: 40029},
-		{name: "a code of the phone number button", ask: func(a *asker) error { return redeem(a, a.sim.PhoneCode(miniID, "小明")) }, code: 40029},
+		{name: "a code of the phone number button", ask: func(a *asker) error { return redeem(a, a.sim.GetPhoneNumber(miniID, "小明")) }, code: 40029},
 		{name: "a code of a web login", ask: func(a *asker) error { return redeem(a, code(a.t, a.sim, "snsapi_base")) }, code: 40029},
 		{name: "a code for the second time", ask: twice, code: 40163},
-		{name: "a code for the second time, told otherwise", opts: only(wechattest.With(wechattest.UsedCodeInvalid)), ask: twice, code: 40029},
+		{name: "a code for the second time, told otherwise", opts: only(wechattest.WithQuirks(wechattest.UsedCodeInvalid)), ask: twice, code: 40029},
 		{name: "a code five minutes old", ask: func(a *asker) error {
-			c := a.sim.JSCode(miniID, "小明")
+			c := a.sim.WXLogin(miniID, "小明")
 			a.sim.Advance(5 * time.Minute)
 			return redeem(a, c)
 		}, code: 40029},
 		{name: "a high-risk user", opts: only(wechattest.WithPerson(wechattest.Person{Name: "小明", HighRisk: true})), ask: fresh, code: 40226},
 		{name: "one call too many in a minute", opts: only(wechattest.WithQuota(code2SessionPath, wechattest.Quota{PerMinute: 1})), ask: twice, code: 45011},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: fresh, code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.WithQuirks(wechattest.RequireHTTPS)), ask: fresh, code: 43003},
 	}
 }
 
@@ -330,19 +330,19 @@ func phoneNumberMisuses() []misuse {
 		return err
 	}
 	rows := accountTokenMisuses(func(a *asker, c *client.Client) error {
-		_, err := c.PhoneNumber(a.t.Context(), a.sim.PhoneCode(miniID, "小明"))
+		_, err := c.PhoneNumber(a.t.Context(), a.sim.GetPhoneNumber(miniID, "小明"))
 		return err
 	})
 	return append(rows, []misuse{
 		{name: "a code that was never given out", ask: func(a *asker) error { return redeem(a, "0bogus") }, code: 40029},
-		{name: "a code of wx.login", ask: func(a *asker) error { return redeem(a, a.sim.JSCode(miniID, "小明")) }, code: 40029},
+		{name: "a code of wx.login", ask: func(a *asker) error { return redeem(a, a.sim.WXLogin(miniID, "小明")) }, code: 40029},
 		{name: "a code for the second time", ask: func(a *asker) error {
-			c := a.sim.PhoneCode(miniID, "小明")
+			c := a.sim.GetPhoneNumber(miniID, "小明")
 			require.NoError(a.t, redeem(a, c))
 			return redeem(a, c)
 		}, code: 40029},
 		{name: "a code five minutes old", ask: func(a *asker) error {
-			c := a.sim.PhoneCode(miniID, "小明")
+			c := a.sim.GetPhoneNumber(miniID, "小明")
 			a.sim.Advance(5 * time.Minute)
 			return redeem(a, c)
 		}, code: 40029},
@@ -358,12 +358,12 @@ func stableTokenMisuses() []misuse {
 	badSecret := func(a *asker) error { return ask(a, miniID, wrongSecret) }
 	return []misuse{
 		{name: "a wrong AppSecret", ask: badSecret, code: 40125},
-		{name: "a wrong AppSecret, told otherwise", opts: only(wechattest.With(wechattest.WrongSecret40001)), ask: badSecret, code: 40001, want: aboutSecret},
+		{name: "a wrong AppSecret, told otherwise", opts: only(wechattest.WithQuirks(wechattest.WrongSecret40001)), ask: badSecret, code: 40001, want: aboutSecret},
 		{name: "an AppID of nobody", ask: func(a *asker) error { return ask(a, unknownApp, miniSecret) }, code: 40013},
 		{name: "a frozen AppSecret", opts: only(accountWith(miniID, frozen)), ask: own, code: 40243},
 		{name: "a server of another address", opts: only(accountWith(miniID, addressed)), ask: own, code: 40164},
-		{name: "a server of another address, told otherwise", opts: []wechattest.Option{accountWith(miniID, addressed), wechattest.With(wechattest.RefusedIP61004)}, ask: own, code: 61004},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: own, code: 43003},
+		{name: "a server of another address, told otherwise", opts: []wechattest.Option{accountWith(miniID, addressed), wechattest.WithQuirks(wechattest.RefusedIP61004)}, ask: own, code: 61004},
+		{name: "plain HTTP", opts: only(wechattest.WithQuirks(wechattest.RequireHTTPS)), ask: own, code: 43003},
 	}
 }
 
@@ -385,7 +385,7 @@ func platformMisuses(target string, ask func(a *asker, c *client.Client, value s
 		{name: "an AppID of nobody", ask: with(unknownApp, own), code: 40013},
 		{name: "a platform at another address", opts: only(accountWith(platform, addressed)), ask: with(target, own), code: 61004},
 		{name: "an account that has not authorized the platform", opts: only(accountWith(target, strange)), ask: with(target, own), code: 61003},
-		{name: "plain HTTP", opts: only(wechattest.With(wechattest.RequireHTTPS)), ask: with(target, own), code: 43003},
+		{name: "plain HTTP", opts: only(wechattest.WithQuirks(wechattest.RequireHTTPS)), ask: with(target, own), code: 43003},
 	}
 }
 
@@ -450,14 +450,14 @@ func platformRefreshMisuses() []misuse {
 func platformMiniLoginMisuses() []misuse {
 	redeem := func(a *asker, code string) error { return a.platformMiniLogin(a.forAccount(miniID), code) }
 	return append(platformMisuses(miniID, (*asker).platformMiniLogin), []misuse{
-		{name: "a code of the phone number button", ask: func(a *asker) error { return redeem(a, a.sim.PhoneCode(miniID, "小明")) }, code: 40029},
+		{name: "a code of the phone number button", ask: func(a *asker) error { return redeem(a, a.sim.GetPhoneNumber(miniID, "小明")) }, code: 40029},
 		{name: "a code for the second time", ask: func(a *asker) error {
-			c := a.sim.JSCode(miniID, "小明")
+			c := a.sim.WXLogin(miniID, "小明")
 			require.NoError(a.t, redeem(a, c))
 			return redeem(a, c)
 		}, code: 40163},
 		{name: "a high-risk user", opts: only(wechattest.WithPerson(wechattest.Person{Name: "小明", HighRisk: true})), ask: func(a *asker) error {
-			return redeem(a, a.sim.JSCode(miniID, "小明"))
+			return redeem(a, a.sim.WXLogin(miniID, "小明"))
 		}, code: 40226},
 	}...)
 }

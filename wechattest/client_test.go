@@ -68,10 +68,10 @@ func TestClientLogsInByQRCode(t *testing.T) {
 func TestClientServesAMiniProgram(t *testing.T) {
 	sim := simulator(t)
 	c := newClient(t, sim, miniID, miniSecret)
-	session, err := c.Code2Session(t.Context(), sim.JSCode(miniID, "Lin"))
+	session, err := c.Code2Session(t.Context(), sim.WXLogin(miniID, "Lin"))
 	require.NoError(t, err)
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), session.OpenID)
-	number, err := c.PhoneNumber(t.Context(), sim.PhoneCode(miniID, "Lin"))
+	number, err := c.PhoneNumber(t.Context(), sim.GetPhoneNumber(miniID, "Lin"))
 	require.NoError(t, err)
 	require.NotEmpty(t, number)
 }
@@ -89,7 +89,7 @@ func TestClientActsForAnAccount(t *testing.T) {
 }
 
 func TestClientPassesForcePopupAndForceSnapShot(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.RecentConsent))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.RecentConsent))
 	c := newClient(t, sim, appID, secret)
 	_, err := sim.CallbackURL(phone(), c.AuthorizeURL(loopback, client.ScopeUserInfo, "s1"))
 	require.NoError(t, err)

@@ -19,7 +19,7 @@ type controlState struct {
 	Holder      string          `json:"holder"`      // everybody else
 	Everywhere  Environment     `json:"everywhere"`  // everybody else
 	Faults      []scriptedFault `json:"faults"`
-	Switches    map[Switch]bool `json:"switches"`
+	Switches    map[Quirk]bool  `json:"switches"`
 	Calls       int             `json:"calls"`          // journal entries so far
 	Code        string          `json:"code,omitempty"` // what was just issued
 }
@@ -97,7 +97,7 @@ func (s *Server) controlState(r *http.Request) controlState {
 	state := controlState{
 		Now: s.now(), Person: s.visitor(r).Name, Environment: s.entrance(r),
 		Holder: s.holder, Everywhere: s.environment,
-		Switches: map[Switch]bool{}, Faults: []scriptedFault{},
+		Switches: map[Quirk]bool{}, Faults: []scriptedFault{},
 		Calls: s.journal.first + len(s.journal.calls),
 	}
 	for _, sw := range switches {
@@ -143,7 +143,7 @@ func (s *Server) controlHold(w http.ResponseWriter, r *http.Request) (string, er
 		choose(w, r, name)
 	default:
 		forget(w, r, personCookie)
-		s.Hold(name)
+		s.SetPerson(name)
 	}
 	return "", nil
 }
@@ -158,7 +158,7 @@ func (s *Server) controlEnvironment(w http.ResponseWriter, r *http.Request) (str
 		chooseEnvironment(w, r, env)
 	default:
 		forget(w, r, environmentCookie)
-		s.Enter(env)
+		s.SetEnvironment(env)
 	}
 	return "", nil
 }
@@ -194,11 +194,11 @@ func (s *Server) controlClear(http.ResponseWriter, *http.Request) (string, error
 
 // controlSwitch takes switch, and on: "true" or "false".
 func (s *Server) controlSwitch(w http.ResponseWriter, r *http.Request) (string, error) {
-	sw := Switch(r.PostFormValue("switch"))
+	sw := Quirk(r.PostFormValue("switch"))
 	if !knownSwitch(sw) {
 		return "", fmt.Errorf("no switch is called %q", sw)
 	}
-	s.Switch(sw, r.PostFormValue("on") == "true")
+	s.SetQuirk(sw, r.PostFormValue("on") == "true")
 	return "", nil
 }
 
@@ -232,9 +232,9 @@ func (s *Server) controlMiniCode(w http.ResponseWriter, r *http.Request) (string
 		return "", fmt.Errorf("no mini program has the AppID %q", appID)
 	}
 	if strings.HasSuffix(r.URL.Path, "/phone-code") {
-		return s.PhoneCode(appID, name), nil
+		return s.GetPhoneNumber(appID, name), nil
 	}
-	return s.JSCode(appID, name), nil
+	return s.WXLogin(appID, name), nil
 }
 
 // controlPlatform takes appid of a third-party platform.

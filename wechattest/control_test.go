@@ -247,7 +247,7 @@ func TestHandlerHasNoEndpointsUntilItsURLIsSet(t *testing.T) {
 	sim.URL = srv.URL
 	c, err := client.New(miniID, miniSecret, client.WithEndpoints(sim.Endpoints()))
 	require.NoError(t, err)
-	session, err := c.Code2Session(t.Context(), sim.JSCode(miniID, "Lin"))
+	session, err := c.Code2Session(t.Context(), sim.WXLogin(miniID, "Lin"))
 	require.NoError(t, err)
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), session.OpenID)
 }

@@ -116,7 +116,7 @@ func ExampleServer_Refuse() {
 }
 
 // A mini program's login needs no browser.
-func ExampleServer_JSCode() {
+func ExampleServer_WXLogin() {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	wechat, err := client.New(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret, client.WithEndpoints(sim.Endpoints()))
@@ -124,7 +124,7 @@ func ExampleServer_JSCode() {
 		fmt.Println(err)
 		return
 	}
-	session, err := wechat.Code2Session(context.Background(), sim.JSCode(wechattest.DefaultMiniProgramAppID, "Lin"))
+	session, err := wechat.Code2Session(context.Background(), sim.WXLogin(wechattest.DefaultMiniProgramAppID, "Lin"))
 	if err != nil {
 		fmt.Println(err)
 		return

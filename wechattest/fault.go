@@ -116,7 +116,7 @@ func ParseFault(name string) (Fault, error) {
 		return Fault{}, fmt.Errorf("no fault is called %q", name)
 	}
 	if processed {
-		f = f.Processed()
+		f = f.AfterProcessing()
 	}
 	return f, nil
 }
@@ -156,9 +156,9 @@ func ErrcodeAsString() Fault { return Fault{kind: faultCodeAsString, processed: 
 // ErrcodeZero adds errcode 0 and errmsg ok to a success.
 func ErrcodeZero() Fault { return Fault{kind: faultCodeZero, processed: true} }
 
-// Processed returns the same fault for an answer that is lost on the way back:
+// AfterProcessing returns the same fault for an answer that is lost on the way back:
 // the call takes effect first, so its code is spent.
-func (f Fault) Processed() Fault {
+func (f Fault) AfterProcessing() Fault {
 	f.processed = true
 	return f
 }

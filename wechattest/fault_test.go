@@ -46,14 +46,14 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 		"reset": {wechattest.Reset(), func(t *testing.T, status int, text string, err error) {
 			require.ErrorIs(t, err, syscall.ECONNRESET)
 		}, false},
-		"reset after the work": {wechattest.Reset().Processed(), func(t *testing.T, status int, text string, err error) {
+		"reset after the work": {wechattest.Reset().AfterProcessing(), func(t *testing.T, status int, text string, err error) {
 			require.ErrorIs(t, err, syscall.ECONNRESET)
 		}, true},
 		"502": {wechattest.BadGateway(), func(t *testing.T, status int, text string, err error) {
 			require.Equal(t, http.StatusBadGateway, status)
 			require.Contains(t, text, "<h1>502 Bad Gateway</h1>")
 		}, false},
-		"502 after the work": {wechattest.BadGateway().Processed(), func(t *testing.T, status int, text string, err error) {
+		"502 after the work": {wechattest.BadGateway().AfterProcessing(), func(t *testing.T, status int, text string, err error) {
 			require.Equal(t, http.StatusBadGateway, status)
 		}, true},
 		"truncated": {wechattest.Truncated(), func(t *testing.T, status int, text string, err error) {
@@ -106,7 +106,7 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 }
 
 func TestHangEndsWithTheCallerOrTheSimulator(t *testing.T) {
-	for name, fault := range map[string]wechattest.Fault{"hang": wechattest.Hang(), "after the work": wechattest.Hang().Processed(), "long delay": wechattest.Delay(time.Hour)} {
+	for name, fault := range map[string]wechattest.Fault{"hang": wechattest.Hang(), "after the work": wechattest.Hang().AfterProcessing(), "long delay": wechattest.Delay(time.Hour)} {
 		t.Run(name, func(t *testing.T) {
 			sim := simulator(t)
 			sim.Fail(exchangePath, fault)
@@ -116,7 +116,7 @@ func TestHangEndsWithTheCallerOrTheSimulator(t *testing.T) {
 				_, _, err := tryExchange(ctx, sim, "0bogus")
 				failed <- err
 			}()
-			require.NoError(t, sim.Await(soon(t), exchangePath, 1))
+			require.NoError(t, sim.WaitForCalls(soon(t), exchangePath, 1))
 			cancel()
 			require.ErrorIs(t, <-failed, context.Canceled)
 
@@ -125,7 +125,7 @@ func TestHangEndsWithTheCallerOrTheSimulator(t *testing.T) {
 				_, _, err := tryExchange(t.Context(), sim, "0bogus")
 				failed <- err
 			}()
-			require.NoError(t, sim.Await(soon(t), exchangePath, 2))
+			require.NoError(t, sim.WaitForCalls(soon(t), exchangePath, 2))
 			sim.Close()
 			require.Error(t, <-failed)
 		})
@@ -141,7 +141,7 @@ func TestBlockHoldsCallsUntilReleased(t *testing.T) {
 		_, text, _ := tryExchange(t.Context(), sim, c)
 		answers <- text
 	}()
-	require.NoError(t, sim.Await(soon(t), exchangePath, 1))
+	require.NoError(t, sim.WaitForCalls(soon(t), exchangePath, 1))
 	require.Equal(t, 1, sim.Count(exchangePath), "it is counted")
 	require.Empty(t, answers, "and held")
 	sim.Advance(5 * time.Minute)
@@ -155,9 +155,9 @@ func TestAwaitGivesUp(t *testing.T) {
 	sim := simulator(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.ErrorIs(t, sim.Await(ctx, exchangePath, 1), context.Canceled)
+	require.ErrorIs(t, sim.WaitForCalls(ctx, exchangePath, 1), context.Canceled)
 	sim.Close()
-	require.ErrorContains(t, sim.Await(t.Context(), exchangePath, 1), "closed")
+	require.ErrorContains(t, sim.WaitForCalls(t.Context(), exchangePath, 1), "closed")
 }
 
 func TestTypingErrorsPanic(t *testing.T) {
@@ -165,12 +165,12 @@ func TestTypingErrorsPanic(t *testing.T) {
 	for name, f := range map[string]func(){
 		"Fail":            func() { sim.Fail("sns/oauth/access_token", wechattest.Busy()) },
 		"Block":           func() { sim.Block("sns/oauth/access_token") },
-		"Hold":            func() { sim.Hold("nobody") },
-		"Enter":           func() { sim.Enter("nowhere") },
-		"Switch":          func() { sim.Switch("nothing", true) },
-		"JSCode, person":  func() { sim.JSCode(miniID, "nobody") },
-		"JSCode, account": func() { sim.JSCode(appID, "Lin") },
-		"PhoneCode":       func() { sim.PhoneCode(appID, "Lin") },
+		"Hold":            func() { sim.SetPerson("nobody") },
+		"Enter":           func() { sim.SetEnvironment("nowhere") },
+		"Switch":          func() { sim.SetQuirk("nothing", true) },
+		"JSCode, person":  func() { sim.WXLogin(miniID, "nobody") },
+		"JSCode, account": func() { sim.WXLogin(appID, "Lin") },
+		"PhoneCode":       func() { sim.GetPhoneNumber(appID, "Lin") },
 		"UserPayload":     func() { sim.UserPayload(appID, "Lin") },
 		"ComponentToken":  func() { sim.ComponentToken(appID) },
 		"VerifyTicket":    func() { sim.VerifyTicket(appID) },
@@ -184,7 +184,7 @@ func TestParseFaultReadsWhatStringWrites(t *testing.T) {
 	for _, f := range []wechattest.Fault{
 		wechattest.Busy(), wechattest.Errcode(40029), wechattest.Delay(3 * time.Second), wechattest.Hang(), wechattest.Reset(),
 		wechattest.BadGateway(), wechattest.Truncated(), wechattest.ErrcodeAsString(), wechattest.ErrcodeZero(),
-		wechattest.Hang().Processed(), wechattest.Reset().Processed(), wechattest.BadGateway().Processed(),
+		wechattest.Hang().AfterProcessing(), wechattest.Reset().AfterProcessing(), wechattest.BadGateway().AfterProcessing(),
 	} {
 		parsed, err := wechattest.ParseFault(f.String())
 		require.NoError(t, err)
@@ -223,7 +223,7 @@ func TestQuotas(t *testing.T) {
 		code(t, sim, "snsapi_base")
 		_, page := open(t, phone(), authorizeURL(sim, loopback, "snsapi_base"))
 		require.Contains(t, page, "操作太频繁了，请稍后重试")
-		sim.Hold("Lin")
+		sim.SetPerson("Lin")
 		code(t, sim, "snsapi_base")
 	})
 	t.Run("per AppID, where only a token or the body tells it", func(t *testing.T) {
@@ -277,12 +277,12 @@ func TestQuotas(t *testing.T) {
 	t.Run("of jscode2session, per AppID or per user", func(t *testing.T) {
 		minute := wechattest.WithQuota("sns/jscode2session", wechattest.Quota{PerMinute: 1})
 		perApp := simulator(t, minute)
-		require.Zero(t, miniSession(t, perApp, perApp.JSCode(miniID, "Lin")).errcode())
-		require.Equal(t, 45011, miniSession(t, perApp, perApp.JSCode(miniID, "小明")).errcode())
-		perUser := simulator(t, minute, wechattest.With(wechattest.QuotaPerUser))
-		require.Zero(t, miniSession(t, perUser, perUser.JSCode(miniID, "Lin")).errcode())
-		require.Zero(t, miniSession(t, perUser, perUser.JSCode(miniID, "小明")).errcode())
-		require.Equal(t, 45011, miniSession(t, perUser, perUser.JSCode(miniID, "Lin")).errcode())
+		require.Zero(t, miniSession(t, perApp, perApp.WXLogin(miniID, "Lin")).errcode())
+		require.Equal(t, 45011, miniSession(t, perApp, perApp.WXLogin(miniID, "小明")).errcode())
+		perUser := simulator(t, minute, wechattest.WithQuirks(wechattest.QuotaPerUser))
+		require.Zero(t, miniSession(t, perUser, perUser.WXLogin(miniID, "Lin")).errcode())
+		require.Zero(t, miniSession(t, perUser, perUser.WXLogin(miniID, "小明")).errcode())
+		require.Equal(t, 45011, miniSession(t, perUser, perUser.WXLogin(miniID, "Lin")).errcode())
 	})
 }
 
@@ -291,7 +291,7 @@ func TestJournalMasksSecrets(t *testing.T) {
 	c := code(t, sim, "snsapi_userinfo", "state=s1", "state=abcdefghijkl")
 	a := exchange(t, sim, c)
 	profile(t, sim, a)
-	miniSession(t, sim, sim.JSCode(miniID, "Lin"))
+	miniSession(t, sim, sim.WXLogin(miniID, "Lin"))
 
 	calls := sim.Journal()
 	require.Len(t, calls, 5)
@@ -315,7 +315,7 @@ func TestJournalMasksSecrets(t *testing.T) {
 func TestJournalMasksSecretsInTheWrongPlace(t *testing.T) {
 	sim := simulator(t)
 	user := token(t, sim, "snsapi_base").text("access_token")
-	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+	key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	const elsewhere = "0123456789abcdef0123456789abcdef" // the AppSecret of an account that is not here
 	tests := map[string]struct {
 		ask  func()
@@ -382,7 +382,7 @@ func (f *failures) Errorf(format string, args ...any) { f.WriteString(format) }
 func TestLeaksAreFound(t *testing.T) {
 	sim := simulator(t)
 	a := token(t, sim, "snsapi_base")
-	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+	key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	tests := map[string]struct {
 		leak func() error
 		want string
@@ -456,7 +456,7 @@ func TestSeedDecidesEverything(t *testing.T) {
 	run := func(seed int64) []string {
 		sim := simulator(t, wechattest.WithSeed(seed))
 		a := token(t, sim, "snsapi_userinfo")
-		return []string{a.text("access_token"), a.text("refresh_token"), sim.JSCode(miniID, "Lin"), ask(t, sim, "sns/auth").text("errmsg")}
+		return []string{a.text("access_token"), a.text("refresh_token"), sim.WXLogin(miniID, "Lin"), ask(t, sim, "sns/auth").text("errmsg")}
 	}
 	require.Equal(t, run(7), run(7))
 	require.NotEqual(t, run(7), run(8))
@@ -468,9 +468,9 @@ func TestConcurrentUseIsSafe(t *testing.T) {
 	for range 8 {
 		go func() {
 			callback, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
-			sim.Hold("Lin")
+			sim.SetPerson("Lin")
 			sim.Advance(time.Second)
-			sim.Switch(wechattest.BaseUnionID, true)
+			sim.SetQuirk(wechattest.BaseUnionID, true)
 			sim.Journal()
 			sim.Leaks()
 			if err == nil && !strings.Contains(callback, "code=") {

@@ -61,11 +61,11 @@ func (s *Server) Count(endpoint string) int {
 	return s.journal.counts[endpointName(endpoint)]
 }
 
-// Await blocks until an endpoint was asked n times, calls that are still open
+// WaitForCalls blocks until an endpoint was asked n times, calls that are still open
 // included. It fails when ctx ends first (the error wraps ctx's) or when the
 // simulator is closed. With Block it makes tests of concurrency exact without
 // sleeping.
-func (s *Server) Await(ctx context.Context, endpoint string, n int) error {
+func (s *Server) WaitForCalls(ctx context.Context, endpoint string, n int) error {
 	for {
 		s.mu.Lock()
 		count, changed := s.journal.counts[endpointName(endpoint)], s.changed

@@ -12,15 +12,17 @@ type sessionKey struct {
 	expires time.Time
 }
 
-// JSCode is what wx.login gives the mini program on that person's phone: a
+// WXLogin is what wx.login gives the mini program on that person's phone: a
 // code for sns/jscode2session, good for five minutes and one use. It panics if
 // there is no such mini program or person.
-func (s *Server) JSCode(appID, person string) string { return s.miniCode(miniFlow, appID, person) }
+func (s *Server) WXLogin(appID, person string) string { return s.miniCode(miniFlow, appID, person) }
 
-// PhoneCode is what the phone number button gives the mini program: a code of
+// GetPhoneNumber is what the phone number button gives the mini program: a code of
 // 64 hex digits for wxa/business/getuserphonenumber, good for five minutes and
 // one use. It panics if there is no such mini program or person.
-func (s *Server) PhoneCode(appID, person string) string { return s.miniCode(phoneFlow, appID, person) }
+func (s *Server) GetPhoneNumber(appID, person string) string {
+	return s.miniCode(phoneFlow, appID, person)
+}
 
 func (s *Server) miniCode(f flow, appID, person string) string {
 	s.mu.Lock()

@@ -35,14 +35,14 @@ func TestCode2SessionErrcodes(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			sim := simulator(t, tt.opts...)
-			pairs := []string{"appid", miniID, "secret", miniSecret, "js_code", sim.JSCode(miniID, "Lin"), "grant_type", "authorization_code"}
+			pairs := []string{"appid", miniID, "secret", miniSecret, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code"}
 			a := ask(t, sim, "sns/jscode2session", with(pairs, tt.change...)...)
 			require.Equal(t, tt.want, a.errcode(), a)
 		})
 	}
 	t.Run("used", func(t *testing.T) {
 		sim := simulator(t)
-		c := sim.JSCode(miniID, "Lin")
+		c := sim.WXLogin(miniID, "Lin")
 		require.Zero(t, miniSession(t, sim, c).errcode())
 		require.Equal(t, 40163, miniSession(t, sim, c).errcode())
 	})
@@ -50,7 +50,7 @@ func TestCode2SessionErrcodes(t *testing.T) {
 
 func TestCode2SessionAnswer(t *testing.T) {
 	sim := simulator(t)
-	a := miniSession(t, sim, sim.JSCode(miniID, "Lin"))
+	a := miniSession(t, sim, sim.WXLogin(miniID, "Lin"))
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
 	require.Equal(t, wechattest.UnionID(wechattest.DefaultOpenPlatform, "Lin"), a["unionid"])
 	require.Len(t, a["session_key"], 24)
@@ -60,7 +60,7 @@ func TestCode2SessionAnswer(t *testing.T) {
 	require.NotContains(t, a, "errcode")
 
 	unbound := simulator(t, wechattest.WithAccount(wechattest.Account{AppID: miniID, Secret: miniSecret, Kind: wechattest.MiniProgram}))
-	require.NotContains(t, miniSession(t, unbound, unbound.JSCode(miniID, "Lin")), "unionid")
+	require.NotContains(t, miniSession(t, unbound, unbound.WXLogin(miniID, "Lin")), "unionid")
 }
 
 // signedCall is one call of wxa/checksession or wxa/resetusersessionkey.
@@ -92,7 +92,7 @@ func TestSignedSessionErrcodes(t *testing.T) {
 		for name, tt := range tests {
 			t.Run(path+": "+name, func(t *testing.T) {
 				sim := simulator(t)
-				key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+				key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 				token := accountToken(t, sim, miniID, miniSecret)
 				sim.Advance(tt.later)
 				require.Equal(t, tt.want, signedCall(t, sim, path, token, key, tt.change...).errcode())
@@ -102,14 +102,14 @@ func TestSignedSessionErrcodes(t *testing.T) {
 	t.Run("a user token is no account token", func(t *testing.T) {
 		sim := simulator(t)
 		user := token(t, sim, "snsapi_base").text("access_token")
-		key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+		key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 		require.Equal(t, 40001, signedCall(t, sim, "wxa/checksession", user, key).errcode())
 	})
 }
 
 func TestResetSessionKeyKeepsTheExpiry(t *testing.T) {
 	sim := simulator(t)
-	old := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+	old := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	sim.Advance(48 * time.Hour)
 	a := signedCall(t, sim, "wxa/resetusersessionkey", accountToken(t, sim, miniID, miniSecret), old)
 	fresh := a.text("session_key")
@@ -124,12 +124,12 @@ func TestResetSessionKeyKeepsTheExpiry(t *testing.T) {
 
 func TestSessionKeyStaysOrRotatesWithALogin(t *testing.T) {
 	login := func(sim *wechattest.Server) string {
-		return miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+		return miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	}
 	stays := simulator(t)
 	require.Equal(t, login(stays), login(stays))
 
-	rotates := simulator(t, wechattest.With(wechattest.SessionKeyRotates))
+	rotates := simulator(t, wechattest.WithQuirks(wechattest.SessionKeyRotates))
 	old := login(rotates)
 	payload := rotates.PhonePayload(miniID, "Lin")
 	_, err := client.Decrypt(old, payload.EncryptedData, payload.IV, miniID)
@@ -143,7 +143,7 @@ func TestSessionKeyStaysOrRotatesWithALogin(t *testing.T) {
 
 func TestPayloadsDecryptAndVerify(t *testing.T) {
 	sim := simulator(t)
-	key := miniSession(t, sim, sim.JSCode(miniID, "Lin")).text("session_key")
+	key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	user := sim.UserPayload(miniID, "Lin")
 	require.True(t, client.VerifySignature(key, user.RawData, user.Signature))
 	plain, err := client.Decrypt(key, user.EncryptedData, user.IV, miniID)
@@ -167,7 +167,7 @@ func TestPayloadsDecryptAndVerify(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, string(plain), `"countryCode":"86"`)
 
-	sim.Switch(wechattest.WrongWatermark, true)
+	sim.SetQuirk(wechattest.WrongWatermark, true)
 	foreign := sim.PhonePayload(miniID, "Lin")
 	_, err = client.Decrypt(key, foreign.EncryptedData, foreign.IV, miniID)
 	require.ErrorIs(t, err, client.ErrWatermark)
@@ -210,7 +210,7 @@ func TestPhoneNumber(t *testing.T) {
 
 	t.Run("success", func(t *testing.T) {
 		sim := simulator(t, person)
-		token, c := accountToken(t, sim, miniID, miniSecret), sim.PhoneCode(miniID, "Lin")
+		token, c := accountToken(t, sim, miniID, miniSecret), sim.GetPhoneNumber(miniID, "Lin")
 		a := tell(t, sim, path+"?access_token="+token, body(c))
 		require.Equal(t, answer{"errcode": 0.0, "errmsg": "ok", "phone_info": map[string]any{
 			"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86",
@@ -219,21 +219,21 @@ func TestPhoneNumber(t *testing.T) {
 		require.Equal(t, 40029, tell(t, sim, path+"?access_token="+token, body(c)).errcode(), "once only")
 	})
 	t.Run("countryCode as a number", func(t *testing.T) {
-		sim := simulator(t, person, wechattest.With(wechattest.CountryCodeNumber))
-		a := tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(sim.PhoneCode(miniID, "Lin")))
+		sim := simulator(t, person, wechattest.WithQuirks(wechattest.CountryCodeNumber))
+		a := tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(sim.GetPhoneNumber(miniID, "Lin")))
 		require.Equal(t, 86.0, a["phone_info"].(map[string]any)["countryCode"])
 	})
 	t.Run("the code is 64 hex digits", func(t *testing.T) {
 		sim := simulator(t)
-		first, second := sim.PhoneCode(miniID, "Lin"), sim.PhoneCode(miniID, "Lin")
+		first, second := sim.GetPhoneNumber(miniID, "Lin"), sim.GetPhoneNumber(miniID, "Lin")
 		require.Regexp(t, `^[0-9a-f]{64}$`, first)
 		require.Regexp(t, `^[0-9a-f]{64}$`, second)
 		require.NotEqual(t, first, second)
-		require.Regexp(t, `^0[0-9A-Za-z]{31}$`, sim.JSCode(miniID, "Lin"))
+		require.Regexp(t, `^0[0-9A-Za-z]{31}$`, sim.WXLogin(miniID, "Lin"))
 	})
 	t.Run("five minutes", func(t *testing.T) {
 		sim := simulator(t, person)
-		c := sim.PhoneCode(miniID, "Lin")
+		c := sim.GetPhoneNumber(miniID, "Lin")
 		sim.Advance(5 * time.Minute)
 		require.Equal(t, 40029, tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(c)).errcode())
 	})
@@ -241,12 +241,12 @@ func TestPhoneNumber(t *testing.T) {
 		query, body func(sim *wechattest.Server) string
 		want        int
 	}{
-		"code in the query": {func(sim *wechattest.Server) string { return "&code=" + sim.PhoneCode(miniID, "Lin") }, nil, 40029},
+		"code in the query": {func(sim *wechattest.Server) string { return "&code=" + sim.GetPhoneNumber(miniID, "Lin") }, nil, 40029},
 		"no body":           {nil, nil, 44002},
 		"no JSON":           {nil, func(*wechattest.Server) string { return "code=1" }, 47001},
-		"a login code":      {nil, func(sim *wechattest.Server) string { return `{"code":"` + sim.JSCode(miniID, "Lin") + `"}` }, 40029},
+		"a login code":      {nil, func(sim *wechattest.Server) string { return `{"code":"` + sim.WXLogin(miniID, "Lin") + `"}` }, 40029},
 		"somebody else's": {nil, func(sim *wechattest.Server) string {
-			return `{"code":"` + sim.PhoneCode(miniID, "Lin") + `","openid":"o"}`
+			return `{"code":"` + sim.GetPhoneNumber(miniID, "Lin") + `","openid":"o"}`
 		}, 40003},
 		"no account token":      {func(*wechattest.Server) string { return "&access_token=" }, nil, 41001},
 		"unknown account token": {func(*wechattest.Server) string { return "&access_token=10_bogus" }, nil, 40001},

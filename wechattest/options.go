@@ -16,7 +16,7 @@ type config struct {
 	clock         func() time.Time
 	seed          int64
 	seeded        bool
-	switches      map[Switch]bool
+	switches      map[Quirk]bool
 	anyBrowser    bool
 	strictDomains bool
 	pollHold      time.Duration
@@ -65,8 +65,8 @@ func WithTLS() Option { return func(c *config) { c.tls = true } }
 // default 25 seconds of real time.
 func WithPollHold(d time.Duration) Option { return func(c *config) { c.pollHold = d } }
 
-// With turns switches on.
-func With(switches ...Switch) Option {
+// WithQuirks turns switches on.
+func WithQuirks(switches ...Quirk) Option {
 	return func(c *config) {
 		for _, sw := range switches {
 			c.switches[sw] = true
@@ -81,7 +81,7 @@ func (c *config) fail(err error) {
 }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{clock: time.Now, switches: map[Switch]bool{}, pollHold: 25 * time.Second,
+	c := config{clock: time.Now, switches: map[Quirk]bool{}, pollHold: 25 * time.Second,
 		environment: Normal, quotas: map[string]Quota{}, faults: map[string][]Fault{}}
 	for _, opt := range opts {
 		opt(&c)

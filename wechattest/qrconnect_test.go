@@ -15,7 +15,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func desk() *http.Client { return wechattest.Browser(wechattest.OrdinaryBrowser) }
+func desk() *http.Client { return wechattest.Browser(wechattest.Chrome) }
 
 func siteToken(t *testing.T, sim *wechattest.Server, code string) answer {
 	t.Helper()
@@ -24,7 +24,7 @@ func siteToken(t *testing.T, sim *wechattest.Server, code string) answer {
 
 func TestQRLoginInAnyBrowser(t *testing.T) {
 	sim := simulator(t)
-	sim.Hold("Lin")
+	sim.SetPerson("Lin")
 	browser := desk()
 	page, err := browser.Get(qrURL(sim, site(t)))
 	require.NoError(t, err)
@@ -163,7 +163,7 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 		id := uuid(t, sim)
 		answer := make(chan string, 1)
 		go func() { answer <- poll(t, sim, id, "") }()
-		require.NoError(t, sim.Await(soon(t), "connect/l/qrconnect", 1))
+		require.NoError(t, sim.WaitForCalls(soon(t), "connect/l/qrconnect", 1))
 		confirm(t, sim, id, "refuse")
 		require.Contains(t, <-answer, "403")
 	})
@@ -189,7 +189,7 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 					text, _ := io.ReadAll(resp.Body)
 					answer <- string(text)
 				}()
-				require.NoError(t, sim.Await(ctx, "connect/l/qrconnect", 1))
+				require.NoError(t, sim.WaitForCalls(ctx, "connect/l/qrconnect", 1))
 				advance(sim)
 				require.Equal(t, "window.wx_errcode=402;window.wx_code='';", <-answer)
 			})
@@ -216,7 +216,7 @@ func TestQRRefusal(t *testing.T) {
 		require.Contains(t, body(t, resp), "已取消授权")
 	})
 	t.Run("goes back with state only, the other way", func(t *testing.T) {
-		sim := simulator(t, wechattest.With(wechattest.RefusalCallback))
+		sim := simulator(t, wechattest.WithQuirks(wechattest.RefusalCallback))
 		browser := desk()
 		page, err := browser.Get(qrURL(sim, site(t)))
 		require.NoError(t, err)

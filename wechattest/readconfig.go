@@ -19,7 +19,7 @@ type fileConfig struct {
 	Environment   Environment         `json:"environment"`
 	Scenario      string              `json:"scenario"`
 	Seed          *int64              `json:"seed"`
-	Switches      []Switch            `json:"switches"`
+	Switches      []Quirk             `json:"switches"`
 	Quotas        map[string]Quota    `json:"quotas"`
 	Faults        map[string][]string `json:"faults"` // by endpoint, as ParseFault reads them
 }
@@ -35,7 +35,7 @@ func ReadConfig(r io.Reader) ([]Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), With(f.Switches...)}
+	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), WithQuirks(f.Switches...)}
 	if f.Scenario != "" {
 		opts = append(opts, WithScenario(f.Scenario))
 	}

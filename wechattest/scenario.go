@@ -54,15 +54,15 @@ func visitScenarios() []Scenario {
 	return []Scenario{
 		{"plain", "the consent page, then the callback", nil, true, true},
 		{"follower-from-menu", "a follower comes from the account's menu and is not asked", []Option{WithPerson(follower), WithEnvironment(FromMenu)}, true, true},
-		{"doubled-later", "the callback comes again a second later", []Option{With(DoubledLater)}, true, true},
-		{"doubled-at-once", "the callback comes twice at the same time", []Option{With(DoubledAtOnce)}, true, true},
-		{"connect-redirect", "the authorize page redirects to itself first", []Option{With(ConnectRedirect)}, true, true},
+		{"doubled-later", "the callback comes again a second later", []Option{WithQuirks(DuplicateCallbackLater)}, true, true},
+		{"doubled-at-once", "the callback comes twice at the same time", []Option{WithQuirks(DuplicateCallbackAtOnce)}, true, true},
+		{"connect-redirect", "the authorize page redirects to itself first", []Option{WithQuirks(ConnectRedirect)}, true, true},
 		{"throttled", "WeChat lets nobody authorize for now (10009)", []Option{WithFault(authorizePath, slices.Repeat([]Fault{Errcode(10009)}, 3)...)}, false, false},
 	}
 }
 
 func snapshotScenarios() []Scenario {
-	in := func(sw ...Switch) []Option { return []Option{WithEnvironment(Snapshot), With(sw...)} }
+	in := func(sw ...Quirk) []Option { return []Option{WithEnvironment(Snapshot), WithQuirks(sw...)} }
 	return []Scenario{
 		{"snapshot", "a snapshot page: a virtual user, flagged as one", in(), false, true},
 		{"snapshot-shared-unionid", "all virtual users have one unionid", in(SnapshotSharedUnionID), false, true},
@@ -76,9 +76,9 @@ func answerScenarios() []Scenario {
 	return []Scenario{
 		{"exchange-slow", "the exchange takes a quarter of a second", exchange(Delay(250 * time.Millisecond)), true, true},
 		{"exchange-errcode-zero", "a success carries errcode 0", exchange(ErrcodeZero()), true, true},
-		{"exchange-as-json", "sns answers come as application/json", []Option{With(JSONContentType)}, true, true},
+		{"exchange-as-json", "sns answers come as application/json", []Option{WithQuirks(JSONContentType)}, true, true},
 		{"exchange-system-error", "WeChat is busy and stays so (-1)", exchange(slices.Repeat([]Fault{Busy()}, 10)...), false, true},
-		{"exchange-reset", "the code is spent, the answer is lost to a reset", exchange(Reset().Processed()), false, true},
+		{"exchange-reset", "the code is spent, the answer is lost to a reset", exchange(Reset().AfterProcessing()), false, true},
 		{"exchange-truncated", "the code is spent, half of the answer arrives", exchange(Truncated()), false, true},
 		{"exchange-bad-gateway", "a proxy answers 502 with HTML", exchange(BadGateway()), false, true},
 		{"exchange-code-used", "WeChat says that the code was used (40163)", exchange(Errcode(40163)), false, true},

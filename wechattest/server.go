@@ -18,17 +18,17 @@ import (
 //
 //   - answer a page: [Server.Allow] and [Server.Refuse]; [Server.FullService]
 //     leaves a snapshot page; [Server.CallbackURL] stops before the callback,
-//     to deliver it late, elsewhere or, with [Twice], doubled
-//   - people: [Server.Hold] gives the phone to somebody else, [Server.Enter]
+//     to deliver it late, elsewhere or, with [DeliverTwice], doubled
+//   - people: [Server.SetPerson] gives the phone to somebody else, [Server.SetEnvironment]
 //     says from where pages are opened, [Server.ChangePassword] voids tokens
 //   - time: the clock of [WithClock] plus what [Server.Advance] added, as
 //     [Server.Now] tells; lifetimes are tested without waiting
-//   - what goes wrong: [Server.Fail] scripts faults, [Server.Switch] turns a
-//     behaviour on or off, [Server.Block] and [Server.Await] hold calls and
+//   - what goes wrong: [Server.Fail] scripts faults, [Server.SetQuirk] turns a
+//     behaviour on or off, [Server.Block] and [Server.WaitForCalls] hold calls and
 //     wait for them; [Scenarios] are whole ways in which a login goes
 //   - what was asked: [Server.Journal], [Server.Count], [Server.AssertCalls],
 //     [Server.Leaks], [Server.AssertNoLeaks]
-//   - mini programs and platforms: [Server.JSCode], [Server.PhoneCode],
+//   - mini programs and platforms: [Server.WXLogin], [Server.GetPhoneNumber],
 //     [Server.UserPayload], [Server.PhonePayload], [Server.VerifyTicket],
 //     [Server.ComponentToken]
 //   - where it is: [Server.Endpoints], [Server.Client], [Server.Close]
@@ -196,9 +196,9 @@ func (s *Server) Now() time.Time {
 // now is Now for a caller who holds s.mu.
 func (s *Server) now() time.Time { return s.cfg.clock().Add(s.offset) }
 
-// Hold gives the phone to the person of that name: whoever opens a page and
+// SetPerson gives the phone to the person of that name: whoever opens a page and
 // has not chosen a person by cookie is this one. It panics on an unknown name.
-func (s *Server) Hold(name string) {
+func (s *Server) SetPerson(name string) {
 	s.mustPerson(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()

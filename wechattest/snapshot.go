@@ -31,10 +31,10 @@ const (
 // WithEnvironment says from where pages are opened at first. Default Normal.
 func WithEnvironment(env Environment) Option { return func(c *config) { c.environment = env } }
 
-// Enter says from where pages are opened from now on, by every browser that
+// SetEnvironment says from where pages are opened from now on, by every browser that
 // has not chosen for itself on the control page. It panics on an environment
 // that does not exist.
-func (s *Server) Enter(env Environment) {
+func (s *Server) SetEnvironment(env Environment) {
 	if !knownEnvironment(env) {
 		panic("wechattest: unknown environment " + string(env))
 	}

@@ -12,7 +12,7 @@ import (
 
 func TestSnapshotPageGivesAVirtualUser(t *testing.T) {
 	for name, begin := range map[string]func(*wechattest.Server) []string{
-		"by environment":   func(sim *wechattest.Server) []string { sim.Enter(wechattest.Snapshot); return nil },
+		"by environment":   func(sim *wechattest.Server) []string { sim.SetEnvironment(wechattest.Snapshot); return nil },
 		"by forceSnapShot": func(*wechattest.Server) []string { return []string{"&state=s1", "&state=s1&forceSnapShot=true"} },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -38,10 +38,10 @@ func TestSnapshotPageGivesAVirtualUser(t *testing.T) {
 }
 
 func TestSnapshotSwitches(t *testing.T) {
-	snapshots := func(t *testing.T, sw wechattest.Switch, scope string) (*wechattest.Server, answer, answer) {
-		sim := simulator(t, wechattest.WithEnvironment(wechattest.Snapshot), wechattest.With(sw))
+	snapshots := func(t *testing.T, sw wechattest.Quirk, scope string) (*wechattest.Server, answer, answer) {
+		sim := simulator(t, wechattest.WithEnvironment(wechattest.Snapshot), wechattest.WithQuirks(sw))
 		first := token(t, sim, scope)
-		sim.Hold("Lin")
+		sim.SetPerson("Lin")
 		return sim, first, token(t, sim, scope)
 	}
 	t.Run("one unionid for all", func(t *testing.T) {

@@ -46,7 +46,7 @@ func TestExchangeErrcodes(t *testing.T) {
 		"another grant_type":               {change: []string{"grant_type", "refresh_token"}, want: 40002},
 		"unknown appid":                    {change: []string{"appid", "wxffffffffffffffff"}, want: 40013},
 		"wrong secret":                     {change: []string{"secret", "wrong"}, want: 40125},
-		"wrong secret, the other way":      {opts: []wechattest.Option{wechattest.With(wechattest.WrongSecret40001)}, change: []string{"secret", "wrong"}, want: 40001},
+		"wrong secret, the other way":      {opts: []wechattest.Option{wechattest.WithQuirks(wechattest.WrongSecret40001)}, change: []string{"secret", "wrong"}, want: 40001},
 		"unknown code":                     {change: []string{"code", "0bogus"}, want: 40029},
 		"code of another account":          {change: []string{"appid", siteID, "secret", siteSecret}, want: 40029},
 		"busy":                             {opts: []wechattest.Option{wechattest.WithFault(exchangePath, wechattest.Busy())}, want: -1},
@@ -78,7 +78,7 @@ func TestAddressesAndFrozenSecretsAreRefused(t *testing.T) {
 		errmsg  string
 	}{
 		"address":                {[]wechattest.Option{wechattest.WithAccount(restricted)}, 40164, "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist"},
-		"address, the other way": {[]wechattest.Option{wechattest.WithAccount(restricted), wechattest.With(wechattest.RefusedIP61004)}, 61004, "access clientip is not registered"},
+		"address, the other way": {[]wechattest.Option{wechattest.WithAccount(restricted), wechattest.WithQuirks(wechattest.RefusedIP61004)}, 61004, "access clientip is not registered"},
 		"frozen":                 {[]wechattest.Option{wechattest.WithAccount(frozen)}, 40243, "appsecret frozen"},
 	}
 	for name, tt := range tests {
@@ -101,7 +101,7 @@ func TestCodeIsSpentOnce(t *testing.T) {
 		require.Regexp(t, `^code been used, rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`, a.text("errmsg"))
 	})
 	t.Run("used, the other way", func(t *testing.T) {
-		sim := simulator(t, wechattest.With(wechattest.UsedCodeInvalid))
+		sim := simulator(t, wechattest.WithQuirks(wechattest.UsedCodeInvalid))
 		c := code(t, sim, "snsapi_base")
 		require.Zero(t, exchange(t, sim, c).errcode())
 		require.Equal(t, 40029, exchange(t, sim, c).errcode())
@@ -113,7 +113,7 @@ func TestCodeIsSpentOnce(t *testing.T) {
 		require.Zero(t, exchange(t, sim, c).errcode())
 	})
 	t.Run("a failed exchange burns it", func(t *testing.T) {
-		sim := simulator(t, wechattest.With(wechattest.FailureBurnsCode))
+		sim := simulator(t, wechattest.WithQuirks(wechattest.FailureBurnsCode))
 		c := code(t, sim, "snsapi_base")
 		require.Equal(t, 40125, ask(t, sim, exchangePath, "appid", appID, "secret", "wrong", "code", c, "grant_type", "authorization_code").errcode())
 		require.Equal(t, 40163, exchange(t, sim, c).errcode())
@@ -126,7 +126,7 @@ func TestCodeIsSpentOnce(t *testing.T) {
 		for range 10 {
 			go func() { answers <- exchange(t, sim, c) }()
 		}
-		require.NoError(t, sim.Await(soon(t), exchangePath, 10))
+		require.NoError(t, sim.WaitForCalls(soon(t), exchangePath, 10))
 		release()
 		won := 0
 		for range 10 {
@@ -153,7 +153,7 @@ func TestCodeLives(t *testing.T) {
 		return func() answer { return exchange(t, sim, c) }
 	}
 	mini := func(t *testing.T, sim *wechattest.Server) func() answer {
-		c := sim.JSCode(miniID, "Lin")
+		c := sim.WXLogin(miniID, "Lin")
 		return func() answer { return miniSession(t, sim, c) }
 	}
 	for name, tt := range map[string]struct {
@@ -180,8 +180,8 @@ func TestCodeLives(t *testing.T) {
 func TestCodeOfOneFlowIsNoneToAnother(t *testing.T) {
 	sim := simulator(t)
 	require.Equal(t, 40029, miniSession(t, sim, code(t, sim, "snsapi_base")).errcode())
-	require.Equal(t, 40029, exchange(t, sim, sim.JSCode(miniID, "Lin")).errcode())
-	require.Equal(t, 40029, miniSession(t, sim, sim.PhoneCode(miniID, "Lin")).errcode())
+	require.Equal(t, 40029, exchange(t, sim, sim.WXLogin(miniID, "Lin")).errcode())
+	require.Equal(t, 40029, miniSession(t, sim, sim.GetPhoneNumber(miniID, "Lin")).errcode())
 	pairs := []string{"appid", appID, "secret", secret, "grant_type", "authorization_code"}
 	onBehalf := code(t, sim, "snsapi_base", "&state=s1", "&state=s1&component_appid="+platform)
 	require.Equal(t, 40029, ask(t, sim, exchangePath, with(pairs, "code", onBehalf)...).errcode())
@@ -209,9 +209,9 @@ func TestUnionIDNeedsABindingAndAScope(t *testing.T) {
 	}{
 		"userinfo":                {nil, "snsapi_userinfo", true},
 		"base":                    {nil, "snsapi_base", false},
-		"base, the other way":     {[]wechattest.Option{wechattest.With(wechattest.BaseUnionID)}, "snsapi_base", true},
+		"base, the other way":     {[]wechattest.Option{wechattest.WithQuirks(wechattest.BaseUnionID)}, "snsapi_base", true},
 		"userinfo of one unbound": {[]wechattest.Option{unbound}, "snsapi_userinfo", false},
-		"unbound, the other way":  {[]wechattest.Option{unbound, wechattest.With(wechattest.BaseUnionID)}, "snsapi_base", false},
+		"unbound, the other way":  {[]wechattest.Option{unbound, wechattest.WithQuirks(wechattest.BaseUnionID)}, "snsapi_base", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -233,7 +233,7 @@ func TestIdentifiersFollowPersonAndAccount(t *testing.T) {
 	require.NotEqual(t, wechattest.OpenID(appID, "Lin"), wechattest.OpenID(appID, "小明"))
 	one, two := simulator(t, wechattest.WithSeed(1)), simulator(t, wechattest.WithSeed(2))
 	require.Equal(t, token(t, one, "snsapi_base")["openid"], token(t, two, "snsapi_base")["openid"])
-	session := miniSession(t, one, one.JSCode(miniID, "小明"))
+	session := miniSession(t, one, one.WXLogin(miniID, "小明"))
 	require.NotEqual(t, token(t, one, "snsapi_base")["openid"], session["openid"])
 	require.Equal(t, token(t, one, "snsapi_userinfo")["unionid"], session["unionid"])
 }
@@ -303,7 +303,7 @@ func TestRefreshKeepsALiveTokenAndReplacesADeadOne(t *testing.T) {
 }
 
 func TestRefreshTokenRotatesIfAskedTo(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.RotateRefreshToken))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.RotateRefreshToken))
 	first := token(t, sim, "snsapi_base")
 	sim.Advance(2 * time.Hour)
 	second := refreshed(t, sim, first)
@@ -319,7 +319,7 @@ func TestChangedPasswordVoidsTokens(t *testing.T) {
 	require.Equal(t, 42007, refreshed(t, sim, old).errcode())
 	require.Equal(t, 42007, profile(t, sim, old).errcode())
 	require.Zero(t, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode(), "a new login is good")
-	sim.Hold("Lin")
+	sim.SetPerson("Lin")
 	require.Zero(t, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode())
 }
 
@@ -453,7 +453,7 @@ func TestContentTypesDifferByFamily(t *testing.T) {
 		want string
 	}{
 		"sns":                {nil, "sns/auth", "text/plain"},
-		"sns, the other way": {[]wechattest.Option{wechattest.With(wechattest.JSONContentType)}, "sns/auth", json},
+		"sns, the other way": {[]wechattest.Option{wechattest.WithQuirks(wechattest.JSONContentType)}, "sns/auth", json},
 		"cgi-bin":            {nil, "cgi-bin/token", json},
 		"wxa":                {nil, "wxa/checksession", json},
 	} {
@@ -475,11 +475,11 @@ func TestWrongMethodsPathsAndSchemes(t *testing.T) {
 		require.Equal(t, 43002, ask(t, simulator(t), path).errcode(), path)
 	}
 	require.Equal(t, 40066, ask(t, simulator(t), "sns/oauth2/acces_token").errcode())
-	require.Equal(t, 43003, ask(t, simulator(t, wechattest.With(wechattest.RequireHTTPS)), "sns/auth").errcode())
+	require.Equal(t, 43003, ask(t, simulator(t, wechattest.WithQuirks(wechattest.RequireHTTPS)), "sns/auth").errcode())
 }
 
 func TestExchangeByPostIfAccepted(t *testing.T) {
-	sim := simulator(t, wechattest.With(wechattest.AcceptPost))
+	sim := simulator(t, wechattest.WithQuirks(wechattest.AcceptPost))
 	resp, err := http.PostForm(sim.URL+"/"+exchangePath, values([]string{
 		"appid", appID, "secret", secret, "code", code(t, sim, "snsapi_base"), "grant_type", "authorization_code",
 	}))
@@ -488,7 +488,7 @@ func TestExchangeByPostIfAccepted(t *testing.T) {
 }
 
 func TestTLSAndHTTPSOnly(t *testing.T) {
-	sim := simulator(t, wechattest.WithTLS(), wechattest.With(wechattest.RequireHTTPS))
+	sim := simulator(t, wechattest.WithTLS(), wechattest.WithQuirks(wechattest.RequireHTTPS))
 	require.True(t, strings.HasPrefix(sim.Endpoints().API, "https://127.0.0.1:"))
 	require.Equal(t, 41001, ask(t, sim, "sns/auth").errcode())
 }

@@ -12,14 +12,14 @@ func TestWhatExpiredLongAgoIsForgotten(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	s := newServer([]Option{WithClock(func() time.Time { return now })})
 	for range 2000 {
-		s.JSCode(DefaultMiniProgramAppID, "Lin")
+		s.WXLogin(DefaultMiniProgramAppID, "Lin")
 	}
-	used := s.JSCode(DefaultMiniProgramAppID, "Lin")
+	used := s.WXLogin(DefaultMiniProgramAppID, "Lin")
 	s.Advance(codeLife + time.Hour)
 	require.Contains(t, s.codes, used, "an hour after its end a code is still told from one never seen")
 	s.Advance(time.Second)
 	for range 1024 {
-		s.JSCode(DefaultMiniProgramAppID, "Lin")
+		s.WXLogin(DefaultMiniProgramAppID, "Lin")
 	}
 	require.LessOrEqual(t, len(s.codes), 1024)
 }

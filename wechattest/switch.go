@@ -2,88 +2,88 @@ package wechattest
 
 import "slices"
 
-// Switch is a behaviour on which the sources about WeChat disagree or are
-// silent, or that only some users meet. All are off by default; With and
-// Server.Switch turn them on.
-type Switch string
+// Quirk is a behavior on which the sources about WeChat disagree or are
+// silent, or that only some users meet. All are off by default; WithQuirks and
+// Server.SetQuirk turn them on.
+type Quirk string
 
 const (
 	// LenientOrder accepts the authorize parameters in any order.
-	LenientOrder Switch = "lenient-order"
+	LenientOrder Quirk = "lenient-order"
 	// StateRequired shows 10013 when state is missing or empty.
-	StateRequired Switch = "state-required"
+	StateRequired Quirk = "state-required"
 	// OmitEmptyState leaves state out of the callback when it was empty;
 	// otherwise it comes back as "state=".
-	OmitEmptyState Switch = "omit-empty-state"
+	OmitEmptyState Quirk = "omit-empty-state"
 	// RefusalCallback is the older behaviour on refusal: the browser goes to
 	// the callback with state and without code.
-	RefusalCallback Switch = "refusal-callback"
+	RefusalCallback Quirk = "refusal-callback"
 	// ConnectRedirect answers authorize first with a 301 to the same URL and
 	// connect_redirect=1.
-	ConnectRedirect Switch = "connect-redirect"
+	ConnectRedirect Quirk = "connect-redirect"
 	// UsedCodeInvalid answers 40029 instead of 40163 for a used code.
-	UsedCodeInvalid Switch = "used-code-invalid"
+	UsedCodeInvalid Quirk = "used-code-invalid"
 	// FailureBurnsCode lets a failed exchange spend the code.
-	FailureBurnsCode Switch = "failure-burns-code"
+	FailureBurnsCode Quirk = "failure-burns-code"
 	// WrongSecret40001 answers 40001 instead of 40125 for a wrong secret.
-	WrongSecret40001 Switch = "wrong-secret-40001"
+	WrongSecret40001 Quirk = "wrong-secret-40001"
 	// BaseUnionID puts the unionid also into snsapi_base answers.
-	BaseUnionID Switch = "base-unionid"
+	BaseUnionID Quirk = "base-unionid"
 	// JSONContentType sends sns answers as application/json; encoding=utf-8
 	// instead of text/plain.
-	JSONContentType Switch = "json-content-type"
+	JSONContentType Quirk = "json-content-type"
 	// AcceptPost accepts POST forms on sns endpoints.
-	AcceptPost Switch = "accept-post"
+	AcceptPost Quirk = "accept-post"
 	// RotateRefreshToken gives out a new refresh_token, and voids the old one,
 	// when an expired access_token is refreshed.
-	RotateRefreshToken Switch = "rotate-refresh-token"
+	RotateRefreshToken Quirk = "rotate-refresh-token"
 	// RefusedIP61004 answers 61004 instead of 40164 to an address that is not
 	// allowed.
-	RefusedIP61004 Switch = "refused-ip-61004"
+	RefusedIP61004 Quirk = "refused-ip-61004"
 	// RequireHTTPS answers 43003 to API calls over plain HTTP.
-	RequireHTTPS Switch = "require-https"
+	RequireHTTPS Quirk = "require-https"
 	// QuotaPerUser counts jscode2session's quota per user, not per AppID.
-	QuotaPerUser Switch = "quota-per-user"
+	QuotaPerUser Quirk = "quota-per-user"
 	// RecentConsent asks nobody twice for the same account, unless
 	// forcePopup=true.
-	RecentConsent Switch = "recent-consent"
+	RecentConsent Quirk = "recent-consent"
 
-	// DoubledLater delivers a callback once more: in a browser that runs scripts
+	// DuplicateCallbackLater delivers a callback once more: in a browser that runs scripts
 	// one second after the first, with Server.Allow when the first was answered.
-	DoubledLater Switch = "doubled-later"
-	// DoubledAtOnce delivers a callback once more while the first is open, in a
+	DuplicateCallbackLater Quirk = "doubled-later"
+	// DuplicateCallbackAtOnce delivers a callback once more while the first is open, in a
 	// browser that runs scripts and with Server.Allow alike; see also Twice.
-	DoubledAtOnce Switch = "doubled-at-once"
+	DuplicateCallbackAtOnce Quirk = "doubled-at-once"
 
 	// SnapshotBase gives a virtual user also to snsapi_base.
-	SnapshotBase Switch = "snapshot-base"
+	SnapshotBase Quirk = "snapshot-base"
 	// SnapshotUnflagged leaves is_snapshotuser out on a person's first
 	// snapshot visit.
-	SnapshotUnflagged Switch = "snapshot-unflagged"
+	SnapshotUnflagged Quirk = "snapshot-unflagged"
 	// SnapshotUserInfoDenied answers 48001 to sns/userinfo of a virtual user.
-	SnapshotUserInfoDenied Switch = "snapshot-userinfo-denied"
+	SnapshotUserInfoDenied Quirk = "snapshot-userinfo-denied"
 	// SnapshotSharedUnionID gives all virtual users one unionid.
-	SnapshotSharedUnionID Switch = "snapshot-shared-unionid"
+	SnapshotSharedUnionID Quirk = "snapshot-shared-unionid"
 	// SnapshotRealUnionID gives a virtual user somebody else's true unionid.
-	SnapshotRealUnionID Switch = "snapshot-real-unionid"
+	SnapshotRealUnionID Quirk = "snapshot-real-unionid"
 
 	// SessionKeyRotates replaces the session_key on every wx.login.
-	SessionKeyRotates Switch = "session-key-rotates"
+	SessionKeyRotates Quirk = "session-key-rotates"
 	// WrongWatermark puts another AppID into mini program payloads.
-	WrongWatermark Switch = "wrong-watermark"
+	WrongWatermark Quirk = "wrong-watermark"
 	// CountryCodeNumber sends a phone number's countryCode as a number, as in an
 	// older example of WeChat's, instead of a string.
-	CountryCodeNumber Switch = "country-code-number"
+	CountryCodeNumber Quirk = "country-code-number"
 )
 
 // switchText is a switch with its words on the control page.
 type switchText struct {
-	name   Switch
+	name   Quirk
 	ZH, EN string
 }
 
 // Name is the switch as it is called in forms and files.
-func (t switchText) Name() Switch { return t.name }
+func (t switchText) Name() Quirk { return t.name }
 
 var switches = []switchText{
 	{LenientOrder, "参数可以乱序", "parameters in any order"},
@@ -92,8 +92,8 @@ var switches = []switchText{
 	{RefusalCallback, "拒绝时带 state 回调（旧行为）", "refusal calls back with state (older)"},
 	{ConnectRedirect, "先 301 加 connect_redirect=1", "301 with connect_redirect=1 first"},
 	{RecentConsent, "同意过就不再询问", "nobody is asked twice"},
-	{DoubledLater, "回调两次，相隔 1 秒", "callback twice, one second apart"},
-	{DoubledAtOnce, "回调两次，同时", "callback twice, at once"},
+	{DuplicateCallbackLater, "回调两次，相隔 1 秒", "callback twice, one second apart"},
+	{DuplicateCallbackAtOnce, "回调两次，同时", "callback twice, at once"},
 	{UsedCodeInvalid, "用过的 code 报 40029", "40029 for a used code"},
 	{FailureBurnsCode, "失败的交换也消耗 code", "a failed exchange spends the code"},
 	{WrongSecret40001, "secret 错误报 40001", "40001 for a wrong secret"},
@@ -114,13 +114,13 @@ var switches = []switchText{
 	{CountryCodeNumber, "countryCode 是数字", "countryCode as a number"},
 }
 
-func knownSwitch(sw Switch) bool {
+func knownSwitch(sw Quirk) bool {
 	return slices.ContainsFunc(switches, func(t switchText) bool { return t.name == sw })
 }
 
-// Switch turns a switch on or off while the simulator runs. It panics on a
+// SetQuirk turns a switch on or off while the simulator runs. It panics on a
 // switch that does not exist.
-func (s *Server) Switch(sw Switch, on bool) {
+func (s *Server) SetQuirk(sw Quirk, on bool) {
 	if !knownSwitch(sw) {
 		panic("wechattest: unknown switch " + string(sw))
 	}
@@ -130,4 +130,4 @@ func (s *Server) Switch(sw Switch, on bool) {
 }
 
 // on reports a switch. The caller holds s.mu.
-func (s *Server) on(sw Switch) bool { return s.cfg.switches[sw] }
+func (s *Server) on(sw Quirk) bool { return s.cfg.switches[sw] }

@@ -7,7 +7,7 @@ import (
 
 // User-Agent strings as WeChat's clients send them. The desktop clients freeze
 // their version, the Mac client also says WindowsWechat, and WeCom (another
-// product) contains MicroMessenger too. OrdinaryBrowser, TabletBrowser and
+// product) contains MicroMessenger too. Chrome, TabletBrowser and
 // TVBrowser are not WeChat: Chrome on a computer, Chrome on a tablet with
 // Android, whose User-Agent lacks "Mobile", and a TV.
 const (
@@ -20,7 +20,7 @@ const (
 	Mac                = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) MicroMessenger/6.8.0(0x16080000) MacWechat/3.3(0x13030013) NetType/WIFI WindowsWechat"
 	DevTools           = "Mozilla/5.0 (iPhone; CPU iPhone OS 9_1 like Mac OS X) AppleWebKit/601.1.46 (KHTML, like Gecko) Version/9.0 Mobile/13B143 Safari/601.1 wechatdevtools/1.02.1907300 MicroMessenger/6.7.3 Language/zh_CN webview/"
 	WeComAndroid       = "Mozilla/5.0 (Linux; Android 13; V2154A; wv) AppleWebKit/537.36 (KHTML, like Gecko) Version/4.0 Chrome/107.0.5304.141 Mobile Safari/537.36 wxwork/4.1.22 MicroMessenger/7.0.1 NetType/WIFI Language/zh ColorScheme/Light"
-	OrdinaryBrowser    = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36"
+	Chrome             = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/132.0.0.0 Safari/537.36"
 	TabletBrowser      = "Mozilla/5.0 (Linux; Android 13; SM-X710) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/119.0.0.0 Safari/537.36"
 	TVBrowser          = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 5.5) AppleWebKit/537.36 (KHTML, like Gecko) 69.0.3497.106.1/5.5 TV Safari/537.36"
 )

@@ -18,8 +18,8 @@ import (
 // closed.
 //
 // Where a switch doubles the callback, Allow delivers it twice, as the page's
-// script does, and returns what is shown for the second: under DoubledAtOnce
-// both at the same time (see Twice); under DoubledLater the second after the
+// script does, and returns what is shown for the second: under DuplicateCallbackAtOnce
+// both at the same time (see Twice); under DuplicateCallbackLater the second after the
 // first was answered in full, without a pause.
 //
 // It fails if there is nothing to answer on the page, if the page cannot be
@@ -53,7 +53,7 @@ func (s *Server) reply(browser *http.Client, page *http.Response, answer string)
 	case n.delivery == twiceInTurn:
 		return inTurn(browser, n.to)
 	}
-	first, second, err := Twice(browser, n.to)
+	first, second, err := DeliverTwice(browser, n.to)
 	if err != nil {
 		return nil, err
 	}
@@ -153,11 +153,11 @@ func post(browser *http.Client, page *url.URL, action string, form url.Values) (
 	return browser.Post(to.String(), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
 }
 
-// Twice delivers a callback as a WeChat client that repeats a slow navigation
+// DeliverTwice delivers a callback as a WeChat client that repeats a slow navigation
 // does: two requests at the same time, from one browser. It returns what the
 // browser was shown for each, after redirects; the caller closes both. If
 // either fails it returns that error, or both joined, and no answer.
-func Twice(browser *http.Client, callbackURL string) (first, second *http.Response, err error) {
+func DeliverTwice(browser *http.Client, callbackURL string) (first, second *http.Response, err error) {
 	type shown struct {
 		resp *http.Response
 		err  error

@@ -88,7 +88,7 @@ func phone(auth *wechatauth.Auth) http.Handler {
 			return
 		}
 		mini, err := auth.MiniProgram(r.Context())
-		if errors.Is(err, wechatauth.ErrNoMiniProgram) {
+		if errors.Is(err, wechatauth.ErrNotMiniProgram) {
 			answer(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
 			return
 		}

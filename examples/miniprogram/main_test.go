@@ -61,13 +61,13 @@ func newSite(t *testing.T) *site {
 			p := s.sim.UserPayload(miniApp, person)
 			_ = json.NewEncoder(w).Encode(map[string]string{"encryptedData": p.EncryptedData, "iv": p.IV})
 		case "/login":
-			s.sim.Switch(wechattest.SessionKeyRotates, true)
-			s.sim.JSCode(miniApp, person)
-			s.sim.Switch(wechattest.SessionKeyRotates, false)
+			s.sim.SetQuirk(wechattest.SessionKeyRotates, true)
+			s.sim.WXLogin(miniApp, person)
+			s.sim.SetQuirk(wechattest.SessionKeyRotates, false)
 		case "/open":
 			_ = json.NewEncoder(w).Encode(open(t, r.FormValue("url")))
 		default:
-			_, _ = io.WriteString(w, s.sim.JSCode(miniApp, person))
+			_, _ = io.WriteString(w, s.sim.WXLogin(miniApp, person))
 		}
 	}))
 	t.Cleanup(phone.Close)

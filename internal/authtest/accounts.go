@@ -45,7 +45,7 @@ type FixedAccounts struct {
 	appIDOf  func(r *http.Request) string
 }
 
-func (f FixedAccounts) AppIDOf(r *http.Request) (string, error) {
+func (f FixedAccounts) ResolveAppID(r *http.Request) (string, error) {
 	if appID := f.appIDOf(r); appID != "" {
 		return appID, nil
 	}

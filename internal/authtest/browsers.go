@@ -27,5 +27,5 @@ var UserAgents = map[environment.Environment]string{
 	environment.WeChatPhone: wechattest.Android, environment.WeChatWindows: wechattest.Windows, environment.WeChatMac: wechattest.Mac,
 	environment.MiniProgramWebView: wechattest.AndroidMiniProgram, environment.WeCom: wechattest.WeComAndroid, environment.DevTools: wechattest.DevTools,
 	environment.PhoneBrowser: SafariPhone, environment.TabletBrowser: wechattest.TabletBrowser,
-	environment.TVBrowser: wechattest.TVBrowser, environment.DesktopBrowser: wechattest.OrdinaryBrowser,
+	environment.TVBrowser: wechattest.TVBrowser, environment.DesktopBrowser: wechattest.Chrome,
 }

@@ -74,12 +74,12 @@ func (s *FaultyStore) UpdateCtx(ctx context.Context, token string, b []byte, exp
 	return s.Memory.UpdateCtx(ctx, token, b, expiry)
 }
 
-// DropCtx implements [store.Sessions].
-func (s *FaultyStore) DropCtx(ctx context.Context, token string) (bool, error) {
+// DeleteAndReportCtx implements [store.Sessions].
+func (s *FaultyStore) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
 	if err := s.Fault("drop"); err != nil {
 		return false, err
 	}
-	return s.Memory.DropCtx(ctx, token)
+	return s.Memory.DeleteAndReportCtx(ctx, token)
 }
 
 // PutMarkNX implements [store.Marks].

@@ -46,7 +46,7 @@ func Person(i int) string { return wechattest.DefaultPeople()[i].Name }
 // MiniLogin logs a person in and returns the token.
 func (s *Site) MiniLogin(who string) string {
 	s.T.Helper()
-	got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(MiniApp, who)+`"}`)
+	got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(MiniApp, who)+`"}`)
 	require.Equal(s.T, http.StatusOK, got.StatusCode, got.Text)
 	var body map[string]any
 	require.NoError(s.T, json.Unmarshal([]byte(got.Text), &body))

@@ -72,12 +72,12 @@ func (s *SwitchableStore) UpdateCtx(ctx context.Context, token string, b []byte,
 	return s.Memory.UpdateCtx(ctx, token, b, expiry)
 }
 
-// DropCtx implements [store.Sessions].
-func (s *SwitchableStore) DropCtx(ctx context.Context, token string) (bool, error) {
+// DeleteAndReportCtx implements [store.Sessions].
+func (s *SwitchableStore) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
 	if err := s.fails(true); err != nil {
 		return false, err
 	}
-	return s.Memory.DropCtx(ctx, token)
+	return s.Memory.DeleteAndReportCtx(ctx, token)
 }
 
 // PutMarkNX implements [store.Marks].

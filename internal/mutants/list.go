@@ -694,7 +694,7 @@ var mutants = []mutant{
 		killer: "^TestAnOutcomeOpensForItsLogin",
 	},
 	{
-		name: "WithAuthorize is not heard at the gate", about: "middleware",
+		name: "WithAccessCheck is not heard at the gate", about: "middleware",
 		search: `	case actionPass:
 		if err := g.authorize(v.Context(), v.Identity); err != nil {`,
 		broken: `	case actionPass:
@@ -702,7 +702,7 @@ var mutants = []mutant{
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
-		name: "WithAuthorize is not heard on open routes", about: "middleware",
+		name: "WithAccessCheck is not heard on open routes", about: "middleware",
 		search: `			v.LoggedIn = false
 `,
 		broken: "",
@@ -1466,7 +1466,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "any number logs the browser in", about: "scan",
-		search: "	if !right {\n\t\treturn identity.Identity{}, ReasonScanNumber, nil\n\t}\n",
+		search: "	if !right {\n\t\treturn identity.Identity{}, ReasonScanWrongNumber, nil\n\t}\n",
 		broken: "",
 		killer: "^TestT96_TheNumberOfThePhone",
 	},
@@ -1478,7 +1478,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a scan's followers need no number", about: "scan",
-		search: "		case !right:\n\t\t\tg.stopScan(w, r, sc, ReasonScanNumber, again)\n",
+		search: "		case !right:\n\t\t\tg.stopScan(w, r, sc, ReasonScanWrongNumber, again)\n",
 		broken: "",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1535,8 +1535,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a web-view's cookie is a mini program's token", about: "mini",
-		search: "|| !v.LoggedIn || !v.Bearer {\n\t\treturn nil, ErrNoMiniProgram",
-		broken: "|| !v.LoggedIn {\n\t\treturn nil, ErrNoMiniProgram",
+		search: "|| !v.LoggedIn || !v.Bearer {\n\t\treturn nil, ErrNotMiniProgram",
+		broken: "|| !v.LoggedIn {\n\t\treturn nil, ErrNotMiniProgram",
 		killer: "^TestOnlyABearerTokenHasAMiniProgram$",
 	},
 	{
@@ -1672,9 +1672,9 @@ var mutants = []mutant{
 	{
 		name: "a wrong AppSecret is tried again and again", about: "failure",
 		search: `		return ReasonBadConfig
-	case client.KindRefused`,
+	case client.KindUserBlocked`,
 		broken: `		return ReasonCodeExpired
-	case client.KindRefused`,
+	case client.KindUserBlocked`,
 	},
 	{
 		name: "a 503 does not say when to come back", about: "failure",

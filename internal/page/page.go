@@ -53,7 +53,7 @@ type Scan struct {
 	RefreshURL string
 	StatusURL  string // asked by scan.js
 	Browser    string
-	Place      string
+	Location   string
 	Age        time.Duration
 }
 

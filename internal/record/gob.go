@@ -27,7 +27,7 @@ func decodeOld(b []byte) (time.Time, map[string]any, error) {
 	if at >= 0 && string(b[at:at+len(oldMark)]) == oldMark {
 		sum := sha256.Sum256(b[:at])
 		if !bytes.Equal(b[at+len(oldMark):], sum[:oldSumSize]) {
-			return time.Time{}, nil, ErrDamaged
+			return time.Time{}, nil, ErrCorrupt
 		}
 	}
 	return decodeGob(b)
@@ -36,7 +36,7 @@ func decodeOld(b []byte) (time.Time, map[string]any, error) {
 func decodeGob(b []byte) (time.Time, map[string]any, error) {
 	plain, ok := plainGob(b)
 	if !ok {
-		return time.Time{}, nil, ErrDamaged
+		return time.Time{}, nil, ErrCorrupt
 	}
 	deadline, values, err := scs.GobCodec{}.Decode(plain)
 	if err == nil && values == nil {

@@ -151,7 +151,7 @@ func TestNoMapInARecordClaimsMoreThanItsBytes(t *testing.T) {
 				"plain gob": forged, "a record of ours": resum(append(append(bytes.Clone(ours[:len(ours)-sumSize]), kindGob), forged...)),
 			} {
 				assert.LessOrEqual(t, allocated(func() { _, _, err = Decode(b) }), uint64(maxAllocated), form)
-				assert.ErrorIs(t, err, ErrDamaged, form)
+				assert.ErrorIs(t, err, ErrCorrupt, form)
 			}
 		})
 	}
@@ -219,7 +219,7 @@ func TestDefinitionsOfTypesClaimNoMoreThanTheyHave(t *testing.T) {
 		"a type without a definition": forge(nil, here+"cart", 72, "\x01\x01\x01a\x00"),
 	} {
 		_, _, err := Decode(b)
-		assert.ErrorIs(t, err, ErrDamaged, name)
+		assert.ErrorIs(t, err, ErrCorrupt, name)
 		assert.LessOrEqual(t, allocated(func() { _, _, _ = Decode(b) }), uint64(mostFor(len(b))), name)
 	}
 }
@@ -247,6 +247,6 @@ func TestMapsInEachOtherDoNotShareTheirBytes(t *testing.T) {
 	b := forge([][]byte{bytes.Join([][]byte{number(-72), []byte("\x04\x01\x00\x01"), number(gobString), []byte("\x01"), number(72), []byte("\x00\x00")}, nil)},
 		here+"tree", 72, "\x00"+value.String()+"\x00")
 	_, _, err := Decode(b)
-	assert.ErrorIs(t, err, ErrDamaged)
+	assert.ErrorIs(t, err, ErrCorrupt)
 	assert.LessOrEqual(t, allocated(func() { _, _, _ = Decode(b) }), uint64(mostFor(len(b))))
 }

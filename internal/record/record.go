@@ -41,8 +41,8 @@ import (
 // Prefix begins the names of this library's own values.
 const Prefix = "wechatauth."
 
-// ErrDamaged: these bytes are no session record, or a damaged one.
-var ErrDamaged = errors.New("not a session record, or a damaged one")
+// ErrCorrupt: these bytes are no session record, or a damaged one.
+var ErrCorrupt = errors.New("not a session record, or a damaged one")
 
 // ErrGob: the bytes are a record that was written by encoding/gob, before there
 // were others.
@@ -207,14 +207,14 @@ type Record struct {
 }
 
 // Open checks a record without decoding its values, and allocates nothing.
-// ErrGob if it is one of gob's, ErrDamaged if it is none at all.
+// ErrGob if it is one of gob's, ErrCorrupt if it is none at all.
 func Open(b []byte) (Record, error) {
 	if len(b) == 0 || b[0] != version {
 		return Record{}, ErrGob
 	}
 	body := b[:max(0, len(b)-sumSize)]
 	if len(body) == 0 || binary.BigEndian.Uint64(b[len(body):]) != crc64.Checksum(body, sums) {
-		return Record{}, ErrDamaged
+		return Record{}, ErrCorrupt
 	}
 	r := reader{b: body[1:]}
 	kind := r.byte()
@@ -227,7 +227,7 @@ func Open(b []byte) (Record, error) {
 		last, end = e, len(entries)-len(r.b)
 	}
 	if r.bad {
-		return Record{}, ErrDamaged
+		return Record{}, ErrCorrupt
 	}
 	rec := Record{deadline: decodeTime(kind, when), entries: entries[:end]}
 	if len(r.b) > 0 {
@@ -290,7 +290,7 @@ func (rec Record) Values() (map[string]any, error) {
 	}
 	for name, value := range rest {
 		if _, twice := values[name]; twice {
-			return nil, ErrDamaged
+			return nil, ErrCorrupt
 		}
 		values[name] = value
 	}

@@ -252,7 +252,7 @@ func TestARecordInGobWithAWrongSumIsNotRead(t *testing.T) {
 			damaged[i] ^= 1 << bit
 			if i < len(b)-oldSumSize-len(oldMark) || i >= len(b)-oldSumSize {
 				_, _, err := Decode(damaged)
-				assert.ErrorIs(t, err, ErrDamaged, "bit %d of byte %d", bit, i)
+				assert.ErrorIs(t, err, ErrCorrupt, "bit %d of byte %d", bit, i)
 			}
 		}
 	}

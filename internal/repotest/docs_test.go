@@ -101,7 +101,7 @@ func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 		require.NoError(t, err)
 		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(code))
 		var got struct{ Reason string }
-		body := s.miniLogin(s.sim.JSCode(wechattest.DefaultMiniProgramAppID, person(0))).body
+		body := s.miniLogin(s.sim.WXLogin(wechattest.DefaultMiniProgramAppID, person(0))).body
 		require.NoError(t, json.Unmarshal([]byte(body), &got), body)
 		reasons[m[1]] = got.Reason
 	}
@@ -286,7 +286,7 @@ func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
 	for reason, errcode := range map[wechatauth.Reason]int{wechatauth.ReasonCodeUsed: 40163, wechatauth.ReasonCodeExpired: 40029, wechatauth.ReasonRateLimited: 45011} {
 		s := newSite(t, withMiniProgram())
 		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(errcode))
-		got := s.miniLogin(s.sim.JSCode(wechattest.DefaultMiniProgramAppID, person(0)))
+		got := s.miniLogin(s.sim.WXLogin(wechattest.DefaultMiniProgramAppID, person(0)))
 		require.Contains(t, got.body, string(reason))
 		require.NotEqual(t, reasonRows(t)[reason].status, got.StatusCode, "the line need not tell it")
 		for _, file := range []string{"README.md", "README.zh-CN.md", "docs/errors.md", "docs/errors.zh-CN.md"} {

@@ -33,7 +33,7 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 	logger := slog.New(slog.NewJSONHandler(logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 
 	var barred atomic.Bool
-	s := authtest.NewScanSite(t, wechatauth.WithLogger(logger), wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error {
+	s := authtest.NewScanSite(t, wechatauth.WithLogger(logger), wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error {
 		if barred.Load() {
 			return errors.New("barred")
 		}
@@ -85,7 +85,7 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 				assert.Contains(t, row[2], "`"+name+"`", line)
 			}
 		}
-		if event == "stopped" {
+		if event == "rejected" {
 			assert.NotEmpty(t, record["appid"], line)
 		}
 		if !strings.Contains(row[1], "reason") {

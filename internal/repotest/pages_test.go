@@ -65,7 +65,7 @@ func TestEveryReasonHasATextInBothLanguages(t *testing.T) {
 
 func TestTheKindsOfPagesAreThoseOfTheTemplates(t *testing.T) {
 	for kind, template := range map[wechatauth.PageKind]page.Kind{
-		wechatauth.PageMessage: page.Message, wechatauth.PageUpgrade: page.Upgrade, wechatauth.PageLoggedOut: page.LoggedOut, wechatauth.PageOpenInWeChat: page.OpenInWeChat,
+		wechatauth.PageMessage: page.Message, wechatauth.PageConsent: page.Upgrade, wechatauth.PageLoggedOut: page.LoggedOut, wechatauth.PageOpenInWeChat: page.OpenInWeChat,
 		wechatauth.PageEmbeddedQR: page.EmbeddedQR, wechatauth.PageScan: page.ScanCode, wechatauth.PageScanConfirm: page.ScanConfirm, wechatauth.PageScanConfirmed: page.ScanConfirmed,
 		wechatauth.PageScanNumber: page.ScanNumber, wechatauth.PageScanDone: page.ScanDone, wechatauth.PageEnter: page.Enter,
 	} {

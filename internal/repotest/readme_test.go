@@ -57,7 +57,7 @@ var (
 	sessions *scs.SessionManager
 	sim      *wechattest.Server
 	user     wechatauth.Identity
-	source   wechatauth.ComponentTokenSource
+	source   wechatauth.PlatformTokenSource
 
 	key, previousKey []byte
 	saveUser         func(ctx context.Context, appID, openID, unionID string) error
@@ -72,7 +72,7 @@ var (
 	appID, secret, state, code string
 	otherAppID, otherSecret    string
 	componentAppID             string
-	tokens                     wechatauth.ComponentTokenSource
+	tokens                     wechatauth.PlatformTokenSource
 )
 `
 

@@ -122,7 +122,7 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 		if len(keys) == 0 {
 			return n, nil
 		}
-		ended, err := s.store.DropAllCtx(ctx, keys)
+		ended, err := s.store.DeleteAndReportAllCtx(ctx, keys)
 		n += len(ended)
 		if err != nil {
 			return n, fmt.Errorf("delete sessions: %w", err)
@@ -143,5 +143,5 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 
 // drop deletes the session of a token, and reports whether there was one.
 func (s *Manager) drop(ctx context.Context, token string) (found bool, err error) {
-	return s.guard.DropCtx(ctx, s.StoreKey(token))
+	return s.guard.DeleteAndReportCtx(ctx, s.StoreKey(token))
 }

@@ -23,7 +23,7 @@ func (s *Manager) loadRenewed(ctx context.Context, a *Audience, old string) (*Vi
 		return nil, err
 	}
 	v, err := s.loadToken(ctx, a, token)
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, ErrCorrupt) {
 		return nil, nil
 	}
 	if v == nil || v.Bearer {

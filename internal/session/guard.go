@@ -314,7 +314,7 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 		return err
 	}
 	if t.isOver() {
-		_, _ = g.DropCtx(ctx, token) // no response names this token
+		_, _ = g.DeleteAndReportCtx(ctx, token) // no response names this token
 		return ErrGone
 	}
 	t.wrote(token)
@@ -345,7 +345,7 @@ func (g *guard) dropWaiting(ctx context.Context) error {
 func (g *guard) dropHeld(ctx context.Context, t *track) error {
 	held := t.takeHeld()
 	for i, token := range held {
-		found, err := g.DropCtx(ctx, token)
+		found, err := g.DeleteAndReportCtx(ctx, token)
 		if err != nil {
 			for _, waits := range held[i:] {
 				t.hold(waits)
@@ -402,16 +402,16 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 	if byScs, _ := deleter(); byScs && t.hold(token) {
 		return nil
 	}
-	found, err := g.DropCtx(ctx, token)
+	found, err := g.DeleteAndReportCtx(ctx, token)
 	if err == nil {
 		t.dropped(token, found)
 	}
 	return err
 }
 
-// DropCtx deletes a record, and reports whether there was one.
-func (g *guard) DropCtx(ctx context.Context, token string) (bool, error) {
-	return g.inner.DropCtx(ctx, token)
+// DeleteAndReportCtx deletes a record, and reports whether there was one.
+func (g *guard) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
+	return g.inner.DeleteAndReportCtx(ctx, token)
 }
 
 // Find implements scs.Store.

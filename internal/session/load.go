@@ -123,9 +123,9 @@ func (s *Manager) loadTokens(ctx context.Context, a *Audience, tokens []string, 
 	for _, token := range tokens {
 		v, err := s.loadToken(ctx, a, token)
 		switch {
-		case errors.Is(err, ErrDamaged):
+		case errors.Is(err, ErrCorrupt):
 			damaged = true
-			s.report(ctx, ErrDamaged)
+			s.report(ctx, ErrCorrupt)
 		case err != nil:
 			return nil, false, err
 		case v != nil && !v.Bearer:
@@ -162,8 +162,8 @@ func ofOneUser(found []*Visit) bool {
 func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*Visit, error) {
 	if token != "" {
 		v, err := s.loadToken(ctx, a, token)
-		if errors.Is(err, ErrDamaged) {
-			s.report(ctx, ErrDamaged)
+		if errors.Is(err, ErrCorrupt) {
+			s.report(ctx, ErrCorrupt)
 			v, err = nil, nil
 		}
 		if err != nil {
@@ -332,22 +332,22 @@ func (s *Manager) heal(ctx context.Context, token string, damage error) error {
 	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join(damage, err)
 	}
-	return ErrDamaged
+	return ErrCorrupt
 }
 
 // unusable reports whether the store has something under a token, and no session.
 func unusable(err error) bool {
-	return errors.Is(err, store.ErrDamaged) || errors.Is(err, store.ErrUnopened)
+	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrDecrypt)
 }
 
 // unread is what comes of a session that the store did not hand out. One that no
 // key opens is as good as none, and stays: see store.Encrypt.
 func (s *Manager) unread(ctx context.Context, token string, err error) error {
 	switch {
-	case errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, store.ErrCorrupt):
 		return s.heal(ctx, token, err)
-	case errors.Is(err, store.ErrUnopened):
-		s.report(ctx, ErrUnopened)
+	case errors.Is(err, store.ErrDecrypt):
+		s.report(ctx, ErrDecrypt)
 		return nil
 	}
 	return err

@@ -52,19 +52,19 @@ type Config struct {
 	// Observe wraps a store so that its calls are observed. It may be nil.
 	Observe func(scs.Store) scs.Store
 	Now     func() time.Time
-	// Report is called with an error that no request fails for: ErrDamaged,
-	// ErrUnopened, ErrLost or ErrAbandoned, or one that wraps it.
+	// Report is called with an error that no request fails for: ErrCorrupt,
+	// ErrDecrypt, ErrLost or ErrAbandoned, or one that wraps it.
 	Report func(ctx context.Context, err error)
 }
 
 // The errors that a Manager reports.
 var (
-	// ErrDamaged means that a record could not be read and was deleted. Its owner
+	// ErrCorrupt means that a record could not be read and was deleted. Its owner
 	// is anonymous.
-	ErrDamaged = errors.New("a session record could not be read and was deleted; its owner is anonymous")
-	// ErrUnopened means that no key opens a record. It stays, because another
+	ErrCorrupt = errors.New("a session record could not be read and was deleted; its owner is anonymous")
+	// ErrDecrypt means that no key opens a record. It stays, because another
 	// instance may have its key.
-	ErrUnopened = errors.New("no key opens a session record; it was not deleted, because another instance may have its key; its owner is anonymous")
+	ErrDecrypt = errors.New("no key opens a session record; it was not deleted, because another instance may have its key; its owner is anonymous")
 	// ErrLost means that a handler changed a session that could not be loaded,
 	// after its response had begun.
 	ErrLost = errors.New("a handler changed a session that could not be loaded, after its response had begun; the change is lost")

@@ -97,7 +97,7 @@ func (s *Manager) drops(v *Visit) error {
 func (s *Manager) release(v *Visit) {
 	for _, key := range v.ctx.track.release() {
 		if s.manager.Status(v.ctx) == scs.Destroyed {
-			_, _ = s.guard.DropCtx(v.ctx, key)
+			_, _ = s.guard.DeleteAndReportCtx(v.ctx, key)
 		}
 	}
 }
@@ -126,7 +126,7 @@ func (s *Manager) keep(w http.ResponseWriter, v *Visit, token string, damaged bo
 // The session that took its place is a new one. What cannot be deleted now is
 // met by the next request.
 func (s *Manager) giveUp(v *Visit) {
-	s.report(v.ctx, ErrDamaged)
+	s.report(v.ctx, ErrCorrupt)
 	_, _ = s.drop(v.ctx, v.Token)
 }
 

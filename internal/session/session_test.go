@@ -295,7 +295,7 @@ func (s *slowStore) CommitCtx(ctx context.Context, token string, b []byte, expir
 	return s.Memory.CommitCtx(ctx, token, b, expiry)
 }
 
-func (s *slowStore) DropAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
+func (s *slowStore) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	var alive []string
 	for _, token := range tokens {
 		if _, found, _ := s.FindCtx(ctx, token); found {
@@ -306,7 +306,7 @@ func (s *slowStore) DropAllCtx(ctx context.Context, tokens []string) (dropped []
 		s.between()
 		s.between = nil
 	}
-	return s.Memory.DropAllCtx(ctx, alive)
+	return s.Memory.DeleteAndReportAllCtx(ctx, alive)
 }
 
 // A request gives the session another token while RevokeUser deletes one after the

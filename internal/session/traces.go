@@ -141,7 +141,7 @@ func (g *guard) commitUntracked(ctx context.Context, token string, b []byte, exp
 	g.noteRead(ctx, token) // if it is written once more, it must still be there
 	ended, err := g.dropTraced(ctx)
 	if ended {
-		_, _ = g.DropCtx(ctx, token) // no response names this token
+		_, _ = g.DeleteAndReportCtx(ctx, token) // no response names this token
 		return ErrGone
 	}
 	return err
@@ -176,7 +176,7 @@ func (g *guard) deleteUntracked(ctx context.Context, token string) error {
 	if _, err := g.dropTraced(ctx); err != nil {
 		return err
 	}
-	_, err := g.DropCtx(ctx, token)
+	_, err := g.DeleteAndReportCtx(ctx, token)
 	return err
 }
 
@@ -190,7 +190,7 @@ func (g *guard) dropTraced(ctx context.Context) (ended bool, err error) {
 	var held []string
 	g.traces.lookIn(data, func(t *trace) { held, t.held = t.held, nil })
 	for i, token := range held {
-		found, err := g.DropCtx(ctx, token)
+		found, err := g.DeleteAndReportCtx(ctx, token)
 		if err != nil {
 			g.traces.noteIn(data, func(t *trace) { t.held = append(t.held, held[i:]...) })
 			return ended, err

@@ -200,7 +200,7 @@ func TestSpansAndMetricsShowAWholeLoginARefusedOneAndARedisOutage(t *testing.T) 
 	assert.Equal(t, codes.Error, refused.Status.Code)
 	down := s.span("find session", attribute.String("error.type", "retry_now"))
 	assert.Equal(t, codes.Error, down.Status.Code)
-	s.span("wechatauth stopped", attribute.String("wechatauth.reason", "store_unavailable"))
+	s.span("wechatauth rejected", attribute.String("wechatauth.reason", "store_unavailable"))
 
 	m := s.metrics()
 	assert.EqualValues(t, 2, counted(t, m["wechatauth.events"], attribute.String("wechatauth.event", "login_started")))
@@ -297,7 +297,7 @@ func TestTheDatabaseCanBeNamed(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	telemetry, err := wechatotel.New(wechatotel.WithDBSystem("valkey"), wechatotel.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans))))
 	require.NoError(t, err)
-	telemetry.ObserveCall(context.Background(), wechatauth.Call{Target: wechatauth.CallStore, Name: "find session"})
+	telemetry.ObserveCall(context.Background(), wechatauth.Call{Service: wechatauth.ServiceStore, Name: "find session"})
 	require.Len(t, spans.GetSpans(), 1)
 	assert.Contains(t, spans.GetSpans()[0].Attributes, attribute.String("db.system.name", "valkey"))
 }

@@ -82,10 +82,10 @@ func (o *Observer) Observe(_ context.Context, e wechatauth.Event) {
 
 // ObserveCall implements wechatauth.CallObserver.
 func (o *Observer) ObserveCall(_ context.Context, c wechatauth.Call) {
-	switch c.Target {
-	case wechatauth.CallWeChat:
+	switch c.Service {
+	case wechatauth.ServiceWeChat:
 		o.wechat.WithLabelValues(c.Name, errcode(c.Errcode), c.Class).Observe(c.Duration.Seconds())
-	case wechatauth.CallStore:
+	case wechatauth.ServiceStore:
 		o.store.WithLabelValues(c.Name, c.Class).Observe(c.Duration.Seconds())
 	}
 }

@@ -141,7 +141,7 @@ func TestAScrapeShowsAWholeLoginARefusedOneAndARedisOutage(t *testing.T) {
 	assert.Equal(t, 2.0, events("login_started", ""))
 	assert.Equal(t, 1.0, events("login_finished", ""))
 	assert.Equal(t, 1.0, events("login_failed", "refused_by_user"))
-	assert.Equal(t, 1.0, events("stopped", "store_unavailable"))
+	assert.Equal(t, 1.0, events("rejected", "store_unavailable"))
 
 	login := find(t, got, "wechatauth_login_duration_seconds", map[string]string{"channel": "wechat", "reason": ""})
 	assert.Equal(t, uint64(1), login.GetHistogram().GetSampleCount())

@@ -162,7 +162,7 @@ func (m *mall) join(at stall) member {
 
 func (m *mall) miniToken(at stall) string {
 	m.T.Helper()
-	code := m.Sim.JSCode(at.account.MiniProgramAppID, authtest.Person(0))
+	code := m.Sim.WXLogin(at.account.MiniProgramAppID, authtest.Person(0))
 	got := m.ask(http.MethodPost, at.origin+"/wechat/mini/login/"+at.account.AppID, nil, nil, `{"code":"`+code+`"}`)
 	var body struct {
 		Token string `json:"token"`

@@ -87,7 +87,7 @@ func TestTwoAccountsOnTwoHosts(t *testing.T) {
 // changing is a resolver whose one account can be changed.
 type changing struct{ account wechatauth.Account }
 
-func (c *changing) AppIDOf(*http.Request) (string, error) { return c.account.AppID, nil }
+func (c *changing) ResolveAppID(*http.Request) (string, error) { return c.account.AppID, nil }
 
 func (c *changing) Account(_ context.Context, appID string) (wechatauth.Account, error) {
 	if appID != c.account.AppID {
@@ -100,7 +100,7 @@ func TestEachAccountHasItsOwnPagesAndEndpoints(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	elsewhere, _, _ := authtest.NewShops(t)
 	defer elsewhere.Close()
-	pages := func(text string) wechatauth.Pages {
+	pages := func(text string) wechatauth.PageFunc {
 		return func(w io.Writer, p wechatauth.Page) error {
 			_, err := io.WriteString(w, text+" "+string(p.Reason))
 			return err
@@ -120,7 +120,7 @@ func TestEachAccountHasItsOwnPagesAndEndpoints(t *testing.T) {
 
 func TestAnAccountsOtherPagesTakeEffectWithTheNextRequest(t *testing.T) {
 	sim, a, _ := authtest.NewShops(t)
-	page := func(text string) wechatauth.Pages {
+	page := func(text string) wechatauth.PageFunc {
 		return func(w io.Writer, _ wechatauth.Page) error { _, err := io.WriteString(w, text); return err }
 	}
 	resolver := &changing{account: a}

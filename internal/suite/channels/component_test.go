@@ -37,7 +37,7 @@ func newPlatformSite(t *testing.T, opts ...wechatauth.Option) *authtest.Site {
 	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
 	return authtest.StartSite(t, sim, httptest.NewUnstartedServer(nil), append([]wechatauth.Option{
 		wechatauth.WithApp(wechattest.DefaultAppID, ""), wechatauth.WithMiniProgram(authtest.MiniApp, ""),
-		wechatauth.WithComponent(wechattest.DefaultComponentAppID, source),
+		wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, source),
 		wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")),
 	}, opts...)...)
 }
@@ -98,7 +98,7 @@ func TestManyAccountsLogInThroughOnePlatform(t *testing.T) {
 	sim := wechattest.NewServer(wechattest.WithAccount(append(wechattest.DefaultAccounts(), kinds(authtest.ShopA), kinds(authtest.ShopB))...))
 	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": {AppID: authtest.ShopA}, "/b/": {AppID: authtest.ShopB}}),
-		wechatauth.WithComponent(wechattest.DefaultComponentAppID, source), wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
+		wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, source), wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
 	visitor := s.Browser()
 	for path, appID := range map[string]string{"/a/x": authtest.ShopA, "/b/x": authtest.ShopB} {
 		assert.Contains(t, visitor.Visit(path).Text, "logged-in=true openid="+wechattest.OpenID(appID, authtest.Person(0)))
@@ -125,10 +125,10 @@ func TestAPlatformsTroubleFailsTheLoginOnly(t *testing.T) {
 		"another kind": {"an access token\r\nX-Injected: 1", http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newPlatformSite(t, wechatauth.WithComponent(wechattest.DefaultComponentAppID, tt.source))
+			s := newPlatformSite(t, wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, tt.source))
 			got := s.Browser().Visit("/a")
 			assert.Equal(t, tt.status, got.StatusCode)
-			mini := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+			mini := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 			assert.Equal(t, tt.status, mini.StatusCode)
 			if tt.source != "" {
 				assert.NotContains(t, got.Text+mini.Text+s.Logs.String(), string(tt.source))

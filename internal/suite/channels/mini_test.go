@@ -119,7 +119,7 @@ func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 				}
 				return singleflight.Sleep(ctx, d)
 			}
-			code := s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))
+			code := s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))
 			release := s.Sim.Block("/sns/jscode2session")
 			bodies := make(chan string, 50)
 			var wg sync.WaitGroup
@@ -167,7 +167,7 @@ func TestWeChatsAnswersToAMiniProgramHaveTheirStatus(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewMiniSite(t)
 			s.Sim.Fail("/sns/jscode2session", tt.fault)
-			got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+			got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 			assert.Equal(t, tt.status, got.StatusCode)
 			assert.Contains(t, got.Text, string(tt.reason))
 			assert.Equal(t, tt.status == http.StatusTooManyRequests, got.Header.Get("Retry-After") != "")
@@ -229,11 +229,11 @@ func TestTheSessionKeyStaysOnTheServerAndOpensData(t *testing.T) {
 	assert.Contains(t, string(got.plain), authtest.MiniApp)
 	assert.ErrorIs(t, got.forged, wechatauth.ErrSessionKeyStale)
 
-	s.Sim.Switch(wechattest.SessionKeyRotates, true)
-	s.Sim.JSCode(authtest.MiniApp, authtest.Person(0)) // wx.login without logging in: WeChat has another key now
-	s.Sim.Switch(wechattest.SessionKeyRotates, false)
+	s.Sim.SetQuirk(wechattest.SessionKeyRotates, true)
+	s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) // wx.login without logging in: WeChat has another key now
+	s.Sim.SetQuirk(wechattest.SessionKeyRotates, false)
 	s.Sim.Count("x")
-	fresh := s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))
+	fresh := s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))
 	alone, err := client.New(authtest.MiniApp, wechattest.DefaultMiniProgramSecret, client.WithEndpoints(s.Sim.Endpoints()))
 	require.NoError(t, err)
 	_, err = alone.Code2Session(context.Background(), fresh)
@@ -244,7 +244,7 @@ func TestTheSessionKeyStaysOnTheServerAndOpensData(t *testing.T) {
 
 	b := s.Browser()
 	b.Visit("/data")
-	assert.ErrorIs(t, got.err, wechatauth.ErrNoMiniProgram, "a browser's visitor has no session_key")
+	assert.ErrorIs(t, got.err, wechatauth.ErrNotMiniProgram, "a browser's visitor has no session_key")
 	assert.NotContains(t, s.Logs.String(), "session_key ")
 }
 
@@ -307,7 +307,7 @@ func TestPhoneNumber(t *testing.T) {
 		}
 		number = p.PureNumber
 	})
-	s.Request(http.MethodGet, "/phone?code="+s.Sim.PhoneCode(authtest.MiniApp, authtest.Person(0)), s.MiniLogin(authtest.Person(0)), "")
+	s.Request(http.MethodGet, "/phone?code="+s.Sim.GetPhoneNumber(authtest.MiniApp, authtest.Person(0)), s.MiniLogin(authtest.Person(0)), "")
 	require.NoError(t, failed)
 	assert.NotEmpty(t, number)
 }
@@ -538,7 +538,7 @@ func TestOnlyABearerTokenHasAMiniProgram(t *testing.T) {
 	require.Contains(t, view.Visit(s.Ticket(token, "/a")).Text, "logged-in=true openid="+wechattest.OpenID(authtest.MiniApp, authtest.Person(0)))
 	for _, path := range []string{"/data", "/within"} {
 		view.Visit(path)
-		assert.ErrorIs(t, got, wechatauth.ErrNoMiniProgram, "a web-view's session is a cookie's")
+		assert.ErrorIs(t, got, wechatauth.ErrNotMiniProgram, "a web-view's session is a cookie's")
 		s.Request(http.MethodGet, path, token, "")
 		assert.NoError(t, got)
 	}
@@ -592,7 +592,7 @@ func TestOnLoginMayRefuseAMiniProgramsUser(t *testing.T) {
 	s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
 		return fmt.Errorf("not here: %w", wechatauth.ErrForbidden)
 	}))
-	got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+	got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 	assert.Equal(t, http.StatusForbidden, got.StatusCode)
 	assert.Contains(t, got.Text, "not_authorized")
 	assert.NotContains(t, got.Text, "not here")

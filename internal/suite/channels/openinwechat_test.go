@@ -128,7 +128,7 @@ func TestThePageToOpenInWeChatAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 
 func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}))
-	b := s.Browser().As(wechattest.OrdinaryBrowser)
+	b := s.Browser().As(wechattest.Chrome)
 	page := b.Visit("/a?b=c")
 	assert.Equal(t, s.Base.String()+"/wechat/login?next=%2Fa%3Fb%3Dc", page.Request.URL.String())
 	assert.Equal(t, "default-src 'none'; style-src "+authtest.CSPHash(authtest.StyleOf(t))+"; frame-src "+s.Sim.URL+
@@ -138,7 +138,7 @@ func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
 	assert.Equal(t, []string{"false"}, frame.Query()["self_redirect"])
 	assert.Equal(t, []string{"jssdk"}, frame.Query()["login_type"])
 
-	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.OrdinaryBrowser), frame.String())
+	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.Chrome), frame.String())
 	require.NoError(t, err)
 	assert.Contains(t, b.Visit(callback).Text, "url=/a?b=c logged-in=true")
 	assert.Equal(t, http.StatusSeeOther, s.Browser().Step("/a").StatusCode, "inside WeChat nothing changes")
@@ -146,11 +146,11 @@ func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
 
 func TestACallbackInAFrameIsOpenedAgainInTheWholeWindowWithItsCodeUnspent(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite())
-	b := s.Browser().As(wechattest.OrdinaryBrowser)
-	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.OrdinaryBrowser), b.Step("/a").Header.Get("Location"))
+	b := s.Browser().As(wechattest.Chrome)
+	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.Chrome), b.Step("/a").Header.Get("Location"))
 	require.NoError(t, err)
 
-	framed := s.Browser().As(wechattest.OrdinaryBrowser) // the frame's request has no Lax cookie
+	framed := s.Browser().As(wechattest.Chrome) // the frame's request has no Lax cookie
 	framed.Header.Set("Sec-Fetch-Dest", "iframe")
 	framed.Header.Set("Sec-Fetch-Mode", "navigate")
 	framed.Header.Set("Sec-Fetch-Site", "cross-site")

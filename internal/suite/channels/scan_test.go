@@ -37,7 +37,7 @@ import (
 )
 
 func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
-	s := authtest.NewScanSite(t, wechatauth.WithScanPlace(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
+	s := authtest.NewScanSite(t, wechatauth.WithScanLocation(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
 	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
 	path, c := s.Show(desk, "/orders?id=7")
 	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(desk))
@@ -101,7 +101,7 @@ func TestScanAgain(t *testing.T) {
 	assert.Contains(t, desk.Visit("/b").Text, "openid="+authtest.AliceOpenID)
 	number := s.Confirm(bob, path)
 	failed := desk.Enter("/a", authtest.WrongNumber(number))
-	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonScanNumber), failed.Text)
+	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonScanWrongNumber), failed.Text)
 	assert.Contains(t, failed.Text, `href="/wechat/scan?next=%2Fa&amp;again=1"`)
 	assert.Contains(t, desk.Visit("/b").Text, "openid="+authtest.AliceOpenID)
 
@@ -119,7 +119,7 @@ func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	require.Contains(t, button.Text, `<form method="post" action="/wechat/upgrade">`)
 	consent := phone.Post("/wechat/upgrade", url.Values{"next": {path}})
 	require.Equal(t, s.Sim.URL, consent.Request.URL.Scheme+"://"+consent.Request.URL.Host)
-	s.Sim.Hold(authtest.Person(0))
+	s.Sim.SetPerson(authtest.Person(0))
 	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
 	require.NoError(t, err)
 	assert.Contains(t, phone.Visit(callback).Text, authtest.ScanButton)
@@ -170,20 +170,20 @@ func scanAttacks() map[string]scanAttack {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			desk.Enter("/a", n)
-			return authtest.RefusedFor(thief.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
+			return authtest.RefusedFor(thief.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
 		},
 		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			guess := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber)
-			return guess && authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanNumber) && authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonScanExpired)
+			guess := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber)
+			return guess && authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber) && authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonScanExpired)
 		},
 		"a second number after a wrong one, with a kept cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			kept := s.Desk()
 			kept.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			first := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber)
+			first := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber)
 			outcome := singleflight.Key(s.AppID, "scan "+c.State)
 			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
 			return first && authtest.RefusedFor(kept.Enter("/a", n), wechatauth.ReasonScanUsed)
@@ -197,7 +197,7 @@ func scanAttacks() map[string]scanAttack {
 		"no number": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			s.Confirm(phone, path)
-			return authtest.RefusedFor(desk.Enter("/a", ""), wechatauth.ReasonScanNumber)
+			return authtest.RefusedFor(desk.Enter("/a", ""), wechatauth.ReasonScanWrongNumber)
 		},
 		"a number before the phone has confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
@@ -215,7 +215,7 @@ func scanAttacks() map[string]scanAttack {
 				s.Scan(phone, third)
 				m = s.Confirm(phone, third)
 			}
-			return authtest.RefusedFor(desk.Enter("/a", m), wechatauth.ReasonScanNumber)
+			return authtest.RefusedFor(desk.Enter("/a", m), wechatauth.ReasonScanWrongNumber)
 		},
 		"another desk with a QR code of its own": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			elsewhere := s.Desk()
@@ -240,13 +240,13 @@ func scanAttacks() map[string]scanAttack {
 		},
 		"somebody else scans what is scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
-			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanForeign)
+			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanOtherUser)
 		},
 		"somebody else confirms what is scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			foreign := s.PhoneOf(authtest.Person(1))
 			foreign.Visit("/a")
-			return authtest.RefusedFor(foreign.Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign) && s.StatusOf(desk) == `{"state":"scanned"}`
+			return authtest.RefusedFor(foreign.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(desk) == `{"state":"scanned"}`
 		},
 		"somebody else opens what is confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
@@ -257,7 +257,7 @@ func scanAttacks() map[string]scanAttack {
 		},
 		"confirmed without having been scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			phone.Visit("/a")
-			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign) && s.StatusOf(desk) == `{"state":"waiting"}`
+			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(desk) == `{"state":"waiting"}`
 		},
 		"typed after the phone's user was revoked": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
@@ -273,13 +273,13 @@ func scanAttacks() map[string]scanAttack {
 			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown)
 		},
 		"confirmed by nobody": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			return authtest.RefusedFor(s.Browser().Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign) && authtest.RefusedFor(desk.Post(path, authtest.Confirmed), wechatauth.ReasonScanForeign)
+			return authtest.RefusedFor(s.Browser().Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && authtest.RefusedFor(desk.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
 		},
 		"confirmed by a browser that was logged in by a scan": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			desk.Enter("/a", s.Confirm(phone, path))
 			next, _ := s.Show(s.Desk(), "/b")
-			return authtest.RefusedFor(desk.Post(next, authtest.Confirmed), wechatauth.ReasonScanForeign)
+			return authtest.RefusedFor(desk.Post(next, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
 		},
 		"refused, then confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
@@ -403,7 +403,7 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	stranger := s.PhoneOf(authtest.Person(1))
 	require.Contains(t, stranger.Visit(path).Text, "/wechat/upgrade")
 	consent := stranger.Post("/wechat/upgrade", url.Values{"next": {path}})
-	s.Sim.Hold(authtest.Person(1))
+	s.Sim.SetPerson(authtest.Person(1))
 	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
 	require.NoError(t, err)
 	stranger.Visit(callback)
@@ -747,9 +747,9 @@ func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
 	s.Scan(phone, path)
 	n := s.Confirm(phone, path)
 	kept := withCookiesOf(s, desk)
-	require.True(t, authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanNumber))
+	require.True(t, authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber))
 	assert.Nil(t, desk.Cookie(s.Cookies.ScanName()))
-	assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanNumber), "the phone is told")
+	assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber), "the phone is told")
 	for range 3 {
 		s.Clock.Advance(authtest.FailureTTL + time.Second)
 		assert.NotContains(t, kept.Enter("/a", n).Text, "logged-in=true")

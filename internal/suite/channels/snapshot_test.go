@@ -21,12 +21,12 @@ func TestASnapshotVisitorIsNeverLoggedInAndSentToWeChatOnce(t *testing.T) {
 	}{
 		"a page that explains, by default": {wechatauth.SnapshotPage, http.StatusForbidden, "使用完整服务", http.StatusUnauthorized},
 		"through as nobody":                {wechatauth.SnapshotAnonymous, http.StatusOK, "url=/a logged-in=false openid= ", http.StatusUnauthorized},
-		"refused":                          {wechatauth.SnapshotRefuse, http.StatusForbidden, "snapshot_user", http.StatusForbidden},
+		"refused":                          {wechatauth.SnapshotReject, http.StatusForbidden, "snapshot_user", http.StatusForbidden},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewSite(t, wechatauth.WithScope(client.ScopeUserInfo), wechatauth.WithSnapshotPolicy(tt.policy))
-			s.Sim.Enter(wechattest.Snapshot)
+			s.Sim.SetEnvironment(wechattest.Snapshot)
 			b := s.Browser()
 			for range 3 {
 				got := b.Visit("/a")
@@ -75,8 +75,8 @@ func TestAGuestIsToldFromSomebodyWhoIsNotLoggedIn(t *testing.T) {
 		seen = append(seen, id)
 	})))
 	s.Browser().Visit("/who")
-	s.Sim.Switch(wechattest.SnapshotBase, true)
-	s.Sim.Enter(wechattest.Snapshot)
+	s.Sim.SetQuirk(wechattest.SnapshotBase, true)
+	s.Sim.SetEnvironment(wechattest.Snapshot)
 	s.Browser().Visit("/guests")
 	assert.Equal(t, []wechatauth.Identity{{}, {Snapshot: true}}, seen)
 }

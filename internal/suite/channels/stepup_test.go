@@ -62,7 +62,7 @@ func TestAStepUpThatIsNotAnsweredOrRefusedLeavesTheBaseSession(t *testing.T) {
 			b.AnswerConsent(consent, "refuse")
 		},
 		"refused, as WeChat did it": func(s *authtest.Site, b *authtest.Browser, consent authtest.Answer) {
-			s.Sim.Switch(wechattest.RefusalCallback, true)
+			s.Sim.SetQuirk(wechattest.RefusalCallback, true)
 			assert.Contains(s.T, b.AnswerConsent(consent, "refuse").Text, "refused_by_user")
 		},
 	} {
@@ -161,7 +161,7 @@ func TestAUnionIDLinksThePersonAtTwoAccounts(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	h := &heard{}
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}), wechatauth.WithOnLogin(h.hook))
-	sim.Switch(wechattest.BaseUnionID, true)
+	sim.SetQuirk(wechattest.BaseUnionID, true)
 	visitor := s.Browser()
 	visitor.Visit("/a/x")
 	visitor.Visit("/b/x")

@@ -234,7 +234,7 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 	t.Run("refused login", func(t *testing.T) {
 		s, keys, _ := newStored(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { return wechatauth.ErrForbidden }))
 		assert.Equal(t, http.StatusForbidden, s.Browser().Visit("/a").StatusCode)
-		s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+		s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 		assert.Empty(t, keys())
 	})
 }
@@ -261,6 +261,6 @@ func visitToken(t *testing.T, s *authtest.Site, b *authtest.Browser) (visited <-
 		defer close(done)
 		b.Step("/token")
 	}()
-	require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/refresh_token", 1))
+	require.NoError(t, s.Sim.WaitForCalls(t.Context(), "sns/oauth2/refresh_token", 1))
 	return done
 }

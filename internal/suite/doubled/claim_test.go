@@ -80,7 +80,7 @@ func TestT88_AClientThatLeavesWhileItWaitsIsNoFailure(t *testing.T) {
 		}
 	}
 	go call(t.Context())
-	require.NoError(t, s.Sim.Await(t.Context(), "sns/oauth2/access_token", 1))
+	require.NoError(t, s.Sim.WaitForCalls(t.Context(), "sns/oauth2/access_token", 1))
 	ctx, leave := context.WithCancel(t.Context())
 	go call(ctx)
 	<-waits

@@ -162,14 +162,14 @@ func TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin(t *testin
 				}
 				gone <- err
 			}()
-			require.NoError(t, s.Sim.Await(context.Background(), authtest.ExchangeEndpoint, 1))
+			require.NoError(t, s.Sim.WaitForCalls(context.Background(), authtest.ExchangeEndpoint, 1))
 			goAway()
 			assert.ErrorIs(t, <-gone, context.Canceled)
 			<-noticed
 			release()
 		}, 1, 0, false},
 		"because WeChat's answer was lost": {func(t *testing.T, s *authtest.Site, _ *authtest.FaultyStore, callback string, b *authtest.Browser) {
-			s.Sim.Fail(authtest.ExchangeEndpoint, wechattest.Reset().Processed())
+			s.Sim.Fail(authtest.ExchangeEndpoint, wechattest.Reset().AfterProcessing())
 			assert.Equal(t, http.StatusBadGateway, b.Step(callback).StatusCode)
 			s.Clock.Advance(authtest.FailureTTL + time.Second)
 		}, 3, 1, false},
@@ -258,7 +258,7 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 			}
 		},
 		"mini program": func(s *authtest.ScanSite) (string, func() bool) {
-			code := s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))
+			code := s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))
 			return singleflight.Key(authtest.MiniApp, "mini "+code), func() bool {
 				return s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+code+`"}`).StatusCode == http.StatusOK
 			}
@@ -447,7 +447,7 @@ func TestT88_RequestsThatWaitForALoginEndWithTheirClients(t *testing.T) {
 	release := s.Sim.Block(authtest.ExchangeEndpoint)
 	won := make(chan authtest.Answer, 1)
 	go func() { won <- b.Step(callback) }()
-	require.NoError(t, s.Sim.Await(t.Context(), authtest.ExchangeEndpoint, 1))
+	require.NoError(t, s.Sim.WaitForCalls(t.Context(), authtest.ExchangeEndpoint, 1))
 
 	clients, leave := context.WithCancel(t.Context())
 	var all sync.WaitGroup

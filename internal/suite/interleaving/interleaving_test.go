@@ -84,9 +84,9 @@ func held(inner store.Sessions) store.Sessions {
 	return heldStore{inner}
 }
 
-func (s heldStore) DropCtx(ctx context.Context, token string) (bool, error) {
+func (s heldStore) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
 	at(ctx, holdDrop)
-	return s.Sessions.DropCtx(ctx, token)
+	return s.Sessions.DeleteAndReportCtx(ctx, token)
 }
 
 func (s heldStore) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
@@ -344,9 +344,9 @@ func TestOfTwoLoginsAtOnceTheLastOneCountsAndNothingIsMixed(t *testing.T) {
 			s := open(t)
 			for round := range rounds() {
 				b := s.Browser()
-				s.Sim.Hold(alice)
+				s.Sim.SetPerson(alice)
 				before, asAlice := s.pending(b), s.pending(b)
-				s.Sim.Hold(bob)
+				s.Sim.SetPerson(bob)
 				asBob := s.pending(b)
 				if round%2 == 0 { // Alice is logged in already, and has put something
 					require.Equal(t, http.StatusSeeOther, b.Step(before).StatusCode)
@@ -473,7 +473,7 @@ func TestAClientThatGoesAwayDuringALoginFindsItOnReload(t *testing.T) {
 		}{
 			"while WeChat is asked": {goes: func(s *stage) (func(), func()) {
 				release := s.Sim.Block("sns/oauth2/access_token")
-				return func() { require.NoError(t, s.Sim.Await(context.Background(), "sns/oauth2/access_token", 1)) }, release
+				return func() { require.NoError(t, s.Sim.WaitForCalls(context.Background(), "sns/oauth2/access_token", 1)) }, release
 			}},
 			"after the exchange":            {step: holdExchanged},
 			"before the session is written": {step: holdCommit},

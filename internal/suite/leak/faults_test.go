@@ -101,7 +101,7 @@ func faultsOfWeChat() (all []leakFault) {
 			"says the user is limited":          {wechattest.Errcode(50002), "errcode=50002"},
 			"says an errcode that nobody knows": {wechattest.Errcode(99999), "errcode=99999"},
 			"breaks the connection":             {wechattest.Reset(), "endpoint=sns/"},
-			"breaks it after the work is done":  {wechattest.Reset().Processed(), "endpoint=sns/"},
+			"breaks it after the work is done":  {wechattest.Reset().AfterProcessing(), "endpoint=sns/"},
 			"answers 502":                       {wechattest.BadGateway(), "HTTP status 502"},
 			"answers half of it":                {wechattest.Truncated(), "endpoint=sns/"},
 			"answers with an errcode in quotes": {wechattest.Errcode(40001), "errcode=40001"},
@@ -126,7 +126,7 @@ func faultsOfWeChat() (all []leakFault) {
 			run: func(x *leakSite) {
 				x.Sim.Fail(authtest.ProfileEndpoint, wechattest.Hang(), wechattest.Hang(), wechattest.Hang())
 			}},
-		leakFault{name: "WeChat gives a virtual user", want: "snapshot_user", run: func(x *leakSite) { x.Sim.Enter(wechattest.Snapshot) }},
+		leakFault{name: "WeChat gives a virtual user", want: "snapshot_user", run: func(x *leakSite) { x.Sim.SetEnvironment(wechattest.Snapshot) }},
 		leakFault{name: "WeChat answers for somebody else", want: "answer ", run: func(x *leakSite) {
 			x.Sim.Fail(authtest.ProfileEndpoint, wechattest.Raw(200, "text/plain", `{"openid":"oSomebodyElse0123","nickname":"a"}`))
 		}},
@@ -615,11 +615,11 @@ func faultsOfHooks() []leakFault {
 		{name: "WithOnLogin refuses", want: "no user", opts: with(wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return said(id) })), run: nothing},
 		{name: "WithOnLogin panics", want: "panics", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
 		{name: "WithOnLogin panics with nothing", want: "nil pointer", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { var p *wechatauth.Identity; return said(*p) })), run: nothing},
-		{name: "WithAuthorize refuses", want: "no user", opts: with(wechatauth.WithAuthorize(func(_ context.Context, id wechatauth.Identity) error { return said(id) }, 0)), run: nothing},
-		{name: "WithAuthorize refuses with an error in an error", want: "outer", opts: with(wechatauth.WithAuthorize(func(_ context.Context, id wechatauth.Identity) error {
+		{name: "WithAccessCheck refuses", want: "no user", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return said(id) }, 0)), run: nothing},
+		{name: "WithAccessCheck refuses with an error in an error", want: "outer", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
 			return errors.Join(errors.New("outer"), fmt.Errorf("inner: %w", said(id)))
 		}, 0)), run: nothing},
-		{name: "WithAuthorize panics", want: "panics", opts: with(wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},
+		{name: "WithAccessCheck panics", want: "panics", opts: with(wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},
 		{name: "the observer panics", want: "panics", opts: with(wechatauth.WithObserver(authtest.ObserverFunc(func(wechatauth.Event) { panic("the observer panics, because the test says so") }))), run: nothing},
 		{name: "the error handler prints everything", want: "callback_malformed", made: printingFailures, run: badVisits},
 		{name: "the error handler panics", want: "panics", opts: with(wechatauth.WithErrorHandler(func(http.ResponseWriter, *http.Request, wechatauth.Failure) {

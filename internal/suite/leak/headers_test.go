@@ -111,8 +111,8 @@ var exits = []struct {
 		w.enter().store.ReadOnly.Store(true)
 		return w.b.Step("/put")
 	}},
-	{"a page for which WithAuthorize refuses", 403, []wechatauth.Option{wechatauth.WithAuthorize(refusing, 0)}, func(w *walk) authtest.Answer { return w.b.Visit("/a") }},
-	{"a script for which WithAuthorize refuses", 403, []wechatauth.Option{wechatauth.WithAuthorize(refusing, 0)}, func(w *walk) authtest.Answer {
+	{"a page for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Answer { return w.b.Visit("/a") }},
+	{"a script for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Answer {
 		w.b.Visit("/a")
 		return w.b.Fetch("GET", "/a")
 	}},
@@ -217,7 +217,7 @@ var exits = []struct {
 	{"an application's own page that fails", 400, []wechatauth.Option{wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { return errRefused })},
 		func(w *walk) authtest.Answer { return w.comeBack("state=", "x=") }},
 	{"a mini program's login", 200, miniProgram, func(w *walk) authtest.Answer {
-		return w.Request("POST", "/wechat/mini/login", "", `{"code":"`+w.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+		return w.Request("POST", "/wechat/mini/login", "", `{"code":"`+w.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 	}},
 	{"a mini program's login with a code of nobody", 401, miniProgram, func(w *walk) authtest.Answer {
 		return w.Request("POST", "/wechat/mini/login", "", `{"code":"abc"}`)
@@ -225,7 +225,7 @@ var exits = []struct {
 	{"a mini program's login by GET", 405, miniProgram, func(w *walk) authtest.Answer { return w.Request("GET", "/wechat/mini/login", "", "") }},
 	{"a mini program's login while the store is down", 503, miniProgram, func(w *walk) authtest.Answer {
 		w.store.Down.Store(true)
-		return w.Request("POST", "/wechat/mini/login", "", `{"code":"`+w.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+		return w.Request("POST", "/wechat/mini/login", "", `{"code":"`+w.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 	}},
 	{"a ticket into the web-view", 200, miniProgram, func(w *walk) authtest.Answer {
 		return w.Request("POST", "/wechat/mini/ticket", w.MiniLogin(authtest.Person(0)), `{"target":"/a"}`)
@@ -286,20 +286,20 @@ var exits = []struct {
 		return w.b.Step(front.URL + "/relay?code=abc&state=abc")
 	}},
 	{"the page with WeChat's QR code", 200, []wechatauth.Option{authtest.WithWebsite(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})}, func(w *walk) authtest.Answer {
-		return w.b.As(wechattest.OrdinaryBrowser).Step("/wechat/login?next=/a")
+		return w.b.As(wechattest.Chrome).Step("/wechat/login?next=/a")
 	}},
-	{"the page that asks to open WeChat", 403, []wechatauth.Option{wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.OpenInWeChat})}, func(w *walk) authtest.Answer { return w.b.As(wechattest.OrdinaryBrowser).Step("/a") }},
+	{"the page that asks to open WeChat", 403, []wechatauth.Option{wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.OpenInWeChat})}, func(w *walk) authtest.Answer { return w.b.As(wechattest.Chrome).Step("/a") }},
 	{"the callback in a frame, to be opened again", 200, []wechatauth.Option{authtest.WithWebsite()}, func(w *walk) authtest.Answer {
-		callback, err := w.Sim.CallbackURL(wechattest.Browser(wechattest.OrdinaryBrowser), w.b.As(wechattest.OrdinaryBrowser).Step("/a").Header.Get("Location"))
+		callback, err := w.Sim.CallbackURL(wechattest.Browser(wechattest.Chrome), w.b.As(wechattest.Chrome).Step("/a").Header.Get("Location"))
 		require.NoError(w.T, err)
-		framed := w.Browser().As(wechattest.OrdinaryBrowser)
+		framed := w.Browser().As(wechattest.Chrome)
 		framed.Header.Set("Sec-Fetch-Dest", "iframe")
 		framed.Header.Set("Sec-Fetch-Mode", "navigate")
 		framed.Header.Set("Sec-Fetch-Site", "cross-site")
 		return framed.Step(callback)
 	}},
 	{"a visitor in snapshot mode", 403, []wechatauth.Option{wechatauth.WithScope(client.ScopeUserInfo)}, func(w *walk) authtest.Answer {
-		w.Sim.Enter(wechattest.Snapshot)
+		w.Sim.SetEnvironment(wechattest.Snapshot)
 		return w.b.Visit("/a")
 	}},
 }
@@ -483,7 +483,7 @@ func TestT36_BehindASharedCacheEverybodySeesHisOwnPages(t *testing.T) {
 			}, app.opts...)
 			shared := &urlCache{inner: s.Server.Client().Transport, host: s.Base.Host}
 			for _, person := range wechattest.DefaultPeople() {
-				s.Sim.Hold(person.Name)
+				s.Sim.SetPerson(person.Name)
 				b := s.Browser()
 				b.Client.Transport = shared
 				for _, path := range []string{"/a", "/b", "/a"} {

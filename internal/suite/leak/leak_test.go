@@ -567,7 +567,7 @@ func (x *leakSite) miniProgram() {
 	app := x.person()
 	app.Client.Jar = nil
 	app.Header = http.Header{"Content-Type": {"application/json"}}
-	code := x.Sim.JSCode(wechattest.DefaultMiniProgramAppID, "p")
+	code := x.Sim.WXLogin(wechattest.DefaultMiniProgramAppID, "p")
 	x.canaries.plant(theCode, code)
 	for range 2 { // the second time it is used
 		x.open(app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code+`"}`), nil)

@@ -91,7 +91,7 @@ func (x *keySite) tell(w http.ResponseWriter, err error) {
 
 // login sends a code, twice, and keeps the token if there is one.
 func (x *keySite) login() {
-	code := x.Sim.JSCode(authtest.MiniApp, "p")
+	code := x.Sim.WXLogin(authtest.MiniApp, "p")
 	x.canaries.plant(theCode, code)
 	for range 2 {
 		x.open(x.app, http.MethodPost, "/wechat/mini/login", strings.NewReader(`{"code":"`+code+`"}`), nil)
@@ -109,7 +109,7 @@ func (x *keySite) asApp() http.Header {
 // for the same spoilt in each of its parts.
 func (x *keySite) use() {
 	p := x.Sim.UserPayload(authtest.MiniApp, "p")
-	good := url.Values{"data": {p.EncryptedData}, "iv": {p.IV}, "raw": {p.RawData}, "sig": {p.Signature}, "phone": {x.Sim.PhoneCode(authtest.MiniApp, "p")}}
+	good := url.Values{"data": {p.EncryptedData}, "iv": {p.IV}, "raw": {p.RawData}, "sig": {p.Signature}, "phone": {x.Sim.GetPhoneNumber(authtest.MiniApp, "p")}}
 	x.open(x.app, http.MethodGet, "/data?"+good.Encode(), nil, x.asApp())
 	for part, wrong := range map[string]string{"data": p.EncryptedData[:40], "iv": "AAAA", "raw": p.RawData + " ", "sig": strings.Repeat("0", 40), "phone": "no-such-code"} {
 		spoilt := url.Values{part: {wrong}}
@@ -128,9 +128,9 @@ func (x *keySite) live() {
 	x.login()
 	x.open(x.app, http.MethodGet, "/api", nil, x.asApp())
 	x.use()
-	x.Sim.Switch(wechattest.SessionKeyRotates, true)
-	x.Sim.JSCode(authtest.MiniApp, "p") // wx.login without logging in: what is kept is stale
-	x.Sim.Switch(wechattest.SessionKeyRotates, false)
+	x.Sim.SetQuirk(wechattest.SessionKeyRotates, true)
+	x.Sim.WXLogin(authtest.MiniApp, "p") // wx.login without logging in: what is kept is stale
+	x.Sim.SetQuirk(wechattest.SessionKeyRotates, false)
 	x.use()
 	x.login()
 	x.use()
@@ -244,7 +244,7 @@ func keyFaults() map[string]func(t *testing.T) *keySite {
 		"sessions in memory":            in(0, func(*keySite) {}),
 		"sessions that are encrypted":   in(patienceForRedis, func(*keySite) {}, wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)),
 		"a hook that refuses":           in(patienceForRedis, func(*keySite) {}, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) })),
-		"a user who is kept out":        in(patienceForRedis, func(*keySite) {}, wechatauth.WithAuthorize(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) }, 0)),
+		"a user who is kept out":        in(patienceForRedis, func(*keySite) {}, wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) }, 0)),
 		"Redis gone after the exchange": in(patienceForRedis, onLogin(func(x *keySite) { x.redis.Stop() })),
 		"Redis gone after the login":    in(patienceForRedis, afterLogin(func(x *keySite) { x.redis.Stop() })),
 		"Redis frozen":                  in(30*time.Millisecond, onLogin(func(x *keySite) { x.redis.Freeze() })),
@@ -263,7 +263,7 @@ func keyFaults() map[string]func(t *testing.T) *keySite {
 		})
 	}
 	for name, fault := range map[string]wechattest.Fault{
-		"half of an answer": wechattest.Truncated(), "a reset after the work": wechattest.Reset().Processed(), "a used code": wechattest.Errcode(40163),
+		"half of an answer": wechattest.Truncated(), "a reset after the work": wechattest.Reset().AfterProcessing(), "a used code": wechattest.Errcode(40163),
 		"a blocked user": wechattest.Errcode(40226), "a wrong secret": wechattest.Errcode(40125), "a gateway": wechattest.BadGateway(),
 	} {
 		all[name] = in(patienceForRedis, func(x *keySite) { x.Sim.Fail(authtest.MiniEndpoint, fault) })

@@ -19,7 +19,7 @@ import (
 
 func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
 	var banned atomic.Bool
-	s := authtest.NewSite(t, wechatauth.WithAuthorize(func(_ context.Context, id wechatauth.Identity) error {
+	s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
 		if banned.Load() {
 			return fmt.Errorf("banned for this test: %w", wechatauth.ErrForbidden)
 		}
@@ -44,7 +44,7 @@ func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
 func TestAuthorizeIsAskedOncePerIntervalAndARefusalIsNotRemembered(t *testing.T) {
 	var asked atomic.Int32
 	var answer atomic.Pointer[error]
-	s := authtest.NewSite(t, wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error {
+	s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error {
 		asked.Add(1)
 		if err := answer.Load(); err != nil {
 			return *err
@@ -83,7 +83,7 @@ func TestOnLoginMayRefuseALogin(t *testing.T) {
 func TestWithAuthorize_clientGone(t *testing.T) {
 	asking, ended := make(chan struct{}), make(chan struct{})
 	var failure atomic.Bool
-	s := authtest.NewSite(t, wechatauth.WithAuthorize(func(ctx context.Context, _ wechatauth.Identity) error {
+	s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(ctx context.Context, _ wechatauth.Identity) error {
 		if failure.Load() {
 			return errors.New("database failed")
 		}

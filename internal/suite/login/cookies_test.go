@@ -55,7 +55,7 @@ func TestCookies(t *testing.T) {
 	b.Post("/wechat/logout", url.Values{})
 	s.Browser().As(authtest.ChromeWindows).Visit("/a")
 	s.Wire(http.MethodGet, "/a", authtest.PageHeader, "X-Forwarded-Proto: http", "Host: other.example")
-	s.Sim.Enter(wechattest.Snapshot)
+	s.Sim.SetEnvironment(wechattest.Snapshot)
 	s.Browser().Visit("/a")
 
 	table := s.Cookies.Cookies()

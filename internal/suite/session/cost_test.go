@@ -102,9 +102,9 @@ func TestRevokeUser_roundTrips(t *testing.T) {
 	server, gate := redistest.Start(t), &tollgate{}
 	s := authtest.NewSite(t, wechatauth.WithRedis(gate.pool(t, server)))
 	stranger := s.Browser()
-	s.Sim.Hold(wechattest.DefaultPeople()[1].Name)
+	s.Sim.SetPerson(wechattest.DefaultPeople()[1].Name)
 	stranger.Visit("/a")
-	s.Sim.Hold(wechattest.DefaultPeople()[0].Name)
+	s.Sim.SetPerson(wechattest.DefaultPeople()[0].Name)
 	var browsers []*authtest.Browser
 	for range 3 {
 		b := s.Browser()
@@ -131,7 +131,7 @@ func TestASessionTakesAtMost512BytesOfRedis(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			server := redistest.Start(t)
 			s := authtest.NewSite(t, append(opts, wechatauth.WithRedis(server.Pool()))...)
-			s.Sim.Switch(wechattest.BaseUnionID, true)
+			s.Sim.SetQuirk(wechattest.BaseUnionID, true)
 			var id wechatauth.Identity
 			mux := s.Routes().(*http.ServeMux)
 			mux.Handle("/who", s.Auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

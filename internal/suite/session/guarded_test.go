@@ -11,7 +11,7 @@ import (
 // guarded is what stands in front of the session store of a manager.
 type guarded interface {
 	scs.IterableCtxStore
-	DropCtx(ctx context.Context, key string) (bool, error)
+	DeleteAndReportCtx(ctx context.Context, key string) (bool, error)
 	Unwrap() scs.Store
 }
 

@@ -639,7 +639,7 @@ func TestARequestThatMergesSessionsRevivesNone(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		_, lost := s.stored(t, map[string]any{"cart": "full"})
 		ctx, token := s.stored(t, map[string]any{"foo": "bar"})
-		_, err := guardOf(s.Auth).DropCtx(context.Background(), s.StoreKey(token))
+		_, err := guardOf(s.Auth).DeleteAndReportCtx(context.Background(), s.StoreKey(token))
 		require.NoError(t, err, "a logout elsewhere")
 		require.NoError(t, s.m.MergeSession(ctx, lost))
 		_, _, err = s.m.Commit(ctx)
@@ -680,7 +680,7 @@ func (s *shop) forgetAll(t *testing.T) {
 	all, err := guardOf(s.Auth).AllCtx(context.Background())
 	require.NoError(t, err)
 	for key := range all {
-		_, err := guardOf(s.Auth).DropCtx(context.Background(), key)
+		_, err := guardOf(s.Auth).DeleteAndReportCtx(context.Background(), key)
 		require.NoError(t, err)
 	}
 }

@@ -157,7 +157,7 @@ func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
 			phone, desk, other := s.Browser(), s.Browser(), s.Browser()
 			phone.Visit("/a")
 			desk.Visit("/a")
-			s.Sim.Hold(wechattest.DefaultPeople()[1].Name)
+			s.Sim.SetPerson(wechattest.DefaultPeople()[1].Name)
 			other.Visit("/a")
 			phone.Visit("/id")
 

@@ -44,7 +44,9 @@ type undeletable struct{ *store.Memory }
 
 func (undeletable) DeleteCtx(context.Context, string) error { return authtest.ErrBroken }
 
-func (undeletable) DropCtx(context.Context, string) (bool, error) { return false, authtest.ErrBroken }
+func (undeletable) DeleteAndReportCtx(context.Context, string) (bool, error) {
+	return false, authtest.ErrBroken
+}
 
 // An old session that cannot be deleted is not worth the outcome of a login.
 func TestT06_ADoubledCallbackWhoseOldSessionStays(t *testing.T) {

@@ -37,7 +37,7 @@ var channels = map[string]func(s *authtest.ScanSite) authtest.Answer{
 		return desk.Enter("/uid", number)
 	},
 	"mini program": func(s *authtest.ScanSite) authtest.Answer {
-		got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+		got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 		_, rest, ok := strings.Cut(got.Text, `"token":"`)
 		if !ok {
 			return got
@@ -104,9 +104,9 @@ func TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure(t *testing.T) {
 				check(t, s.Site, logIn(s))
 			})
 		}
-		t.Run(name+", WithAuthorize", func(t *testing.T) {
+		t.Run(name+", WithAccessCheck", func(t *testing.T) {
 			var failing atomic.Bool
-			s := authtest.NewSite(t, wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error {
+			s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error {
 				if failing.Load() {
 					return c.err
 				}
@@ -252,7 +252,7 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 			return func() error { return tryPost(desk, "/wechat/scan?number="+number) }, func() authtest.Answer { return desk.Enter("/uid", number) }
 		},
 		"mini program": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
-			body := `{"code":"` + s.Sim.JSCode(authtest.MiniApp, authtest.Person(0)) + `"}`
+			body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
 			try := func() error {
 				c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 				resp, err := c.Post(s.Base.String()+"/wechat/mini/login", "application/json", strings.NewReader(body))
@@ -415,7 +415,7 @@ func TestADurationIsThatOfTheLogin(t *testing.T) {
 				desk.Enter("/a", number)
 			},
 			"mini program": func(s *authtest.ScanSite, _ func()) { // the hook takes the time
-				s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))+`"}`)
+				s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 			},
 		} {
 			t.Run(channel+", failing "+strconv.FormatBool(failing), func(t *testing.T) {

@@ -505,7 +505,7 @@ func TestT86_AUsedCodeGivesNobodyAToken(t *testing.T) {
 			opts := []wechatauth.Option{wechatauth.WithRedis(redistest.Start(t).Pool())}
 			s := authtest.NewMiniSite(t, opts...)
 			s.Instances(instances, append([]wechatauth.Option{wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret)}, opts...)...)
-			body := `{"code":"` + s.Sim.JSCode(authtest.MiniApp, authtest.Person(0)) + `"}`
+			body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
 			require.Equal(t, http.StatusOK, s.Request(http.MethodPost, "/wechat/mini/login", "", body).StatusCode)
 			for range 2 * instances {
 				got := s.Request(http.MethodPost, "/wechat/mini/login", "", body)
@@ -523,7 +523,7 @@ func TestT86_AnOutcomeThatIsPutBackGivesNobodyAToken(t *testing.T) {
 	redis := redistest.Start(t)
 	marks := store.New(redis.Pool())
 	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
-	ctx, code := context.Background(), s.Sim.JSCode(authtest.MiniApp, authtest.Person(0))
+	ctx, code := context.Background(), s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))
 	body, key := `{"code":"`+code+`"}`, singleflight.Key(authtest.MiniApp, "mini "+code)
 	require.Equal(t, http.StatusOK, s.Request(http.MethodPost, "/wechat/mini/login", "", body).StatusCode)
 	copied, found, err := marks.Mark(ctx, key)

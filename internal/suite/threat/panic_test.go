@@ -147,7 +147,7 @@ func TestT99_PanicInEveryCall(t *testing.T) {
 			assert.Equal(t, in, ended.StatusCode == http.StatusOK, "%v: %s", in, ended.Text)
 		},
 		"mini program": func(t *testing.T, s *authtest.ScanSite, b *bomb, call int) {
-			body := `{"code":"` + s.Sim.JSCode(authtest.MiniApp, authtest.Person(0)) + `"}`
+			body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
 			b.arm(call)
 			got, again := twice(func() authtest.Answer { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) })
 			assert.True(t, got.StatusCode == http.StatusOK || again && got.StatusCode >= 400, got.Text)
@@ -175,9 +175,9 @@ func TestT99_PanicInEveryCall(t *testing.T) {
 					memoryOnClock(),
 					wechatauth.WithTokens(0), wechatauth.WithObserver(b), wechatauth.WithLogger(slog.New(b)),
 					wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { b.tick("WithOnLogin"); return nil }),
-					wechatauth.WithAuthorize(func(context.Context, wechatauth.Identity) error { b.tick("WithAuthorize"); return nil }, 0),
+					wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { b.tick("WithAccessCheck"); return nil }, 0),
 					wechatauth.WithPageVisit(func(r *http.Request) bool { b.tick("WithPageVisit"); return wechatauth.IsPageVisit(r) }),
-					wechatauth.WithScanPlace(func(*http.Request) string { b.tick("WithScanPlace"); return "" }),
+					wechatauth.WithScanLocation(func(*http.Request) string { b.tick("WithScanLocation"); return "" }),
 					wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
 						b.tick("WithPages")
 						_, err := fmt.Fprintf(w, "<code>%s</code> %s %s %s", p.Reason, p.RetryURL, p.ActionURL, map[bool]string{true: authtest.ScanButton}[p.Kind == wechatauth.PageScanConfirm])

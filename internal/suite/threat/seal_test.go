@@ -145,5 +145,5 @@ func TestT97_PurposesAreKeptApart(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, inner.CommitCtx(ctx, two, box, time.Now().Add(time.Hour)))
 	_, _, err = records.FindCtx(ctx, two)
-	assert.ErrorIs(t, err, store.ErrUnopened, "a record under another token")
+	assert.ErrorIs(t, err, store.ErrDecrypt, "a record under another token")
 }

@@ -158,7 +158,7 @@ func TestT14_AStoreThatFailsDuringALoginCostsNothing(t *testing.T) {
 		release := s.Sim.Block(authtest.ExchangeEndpoint)
 		answers := make(chan authtest.Answer)
 		go func() { answers <- b.Step(callback) }()
-		require.NoError(t, s.Sim.Await(context.Background(), authtest.ExchangeEndpoint, 1))
+		require.NoError(t, s.Sim.WaitForCalls(context.Background(), authtest.ExchangeEndpoint, 1))
 		redis.Stop()
 		release()
 
@@ -493,7 +493,7 @@ func TestT19_AVirtualUserIsNeverLoggedIn(t *testing.T) {
 		`,"is_snapshotuser":0`: false, `,"is_snapshotuser":"0"`: false, `,"is_snapshotuser":false`: false, `,"is_snapshotuser":""`: false,
 		`,"is_snapshotuser":null`: false, ``: false,
 	} {
-		for _, policy := range []wechatauth.SnapshotPolicy{wechatauth.SnapshotPage, wechatauth.SnapshotAnonymous, wechatauth.SnapshotRefuse} {
+		for _, policy := range []wechatauth.SnapshotPolicy{wechatauth.SnapshotPage, wechatauth.SnapshotAnonymous, wechatauth.SnapshotReject} {
 			t.Run(fmt.Sprint(flag, policy), func(t *testing.T) {
 				var hooked atomic.Int64
 				s := authtest.NewSite(t, wechatauth.WithSnapshotPolicy(policy), wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { hooked.Add(1); return nil }))

@@ -144,9 +144,9 @@ type droppingStore struct {
 	then func()
 }
 
-func (s *droppingStore) DropAllCtx(ctx context.Context, tokens []string) ([]string, error) {
+func (s *droppingStore) DeleteAndReportAllCtx(ctx context.Context, tokens []string) ([]string, error) {
 	s.once.Do(s.then)
-	return s.Sessions.DropAllCtx(ctx, tokens)
+	return s.Sessions.DeleteAndReportAllCtx(ctx, tokens)
 }
 
 func TestRevokeUser_loginBetweenIndexAndSource(t *testing.T) {
@@ -187,7 +187,7 @@ func TestRevokeUser_refusedLoginKeepsSessionBefore(t *testing.T) {
 		kept.Sessions = store.NewMemory(store.WithClock(now))
 		return wechatauth.WithStore(kept)
 	}))
-	s.Sim.Hold(authtest.Person(1))
+	s.Sim.SetPerson(authtest.Person(1))
 	view := s.WebView()
 	before := view.VisitForToken("/a")
 	url := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")

@@ -129,7 +129,7 @@ func TestAReplyOutOfStepIsNeverAnotherUsersSession(t *testing.T) {
 				openID := map[*authtest.Browser]string{}
 				var alice, bob *authtest.Browser
 				for i, b := range []**authtest.Browser{&alice, &bob} {
-					s.Sim.Hold(wechattest.DefaultPeople()[i].Name)
+					s.Sim.SetPerson(wechattest.DefaultPeople()[i].Name)
 					*b = s.Browser()
 					(*b).Visit("/a")
 					openID[*b] = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[i].Name)

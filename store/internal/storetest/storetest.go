@@ -128,12 +128,12 @@ func testRecords(t *testing.T, open Opener) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), soon()))
 		for _, want := range []bool{true, false} {
-			found, err := s.DropCtx(ctx, token)
+			found, err := s.DeleteAndReportCtx(ctx, token)
 			require.NoError(t, err)
 			assert.Equal(t, want, found)
 			assertGone(t, s, token)
 		}
-		found, err := s.DropCtx(ctx, "no token")
+		found, err := s.DeleteAndReportCtx(ctx, "no token")
 		require.NoError(t, err)
 		assert.False(t, found)
 	})
@@ -253,18 +253,18 @@ func testDrops(t *testing.T, open Opener) {
 
 		ended, cancel := context.WithCancel(ctx)
 		cancel()
-		dropped, err := s.DropAllCtx(ended, tokens)
+		dropped, err := s.DeleteAndReportAllCtx(ended, tokens)
 		require.ErrorIs(t, err, context.Canceled)
 		assert.Empty(t, dropped)
 
-		dropped, err = s.DropAllCtx(ctx, append(tokens, "no token"))
+		dropped, err = s.DeleteAndReportAllCtx(ctx, append(tokens, "no token"))
 		require.NoError(t, err)
 		assert.Equal(t, alive, dropped)
 		for _, token := range tokens {
 			assertGone(t, s, token)
 		}
 		assertRecord(t, s, stays, "record")
-		dropped, err = s.DropAllCtx(ctx, tokens)
+		dropped, err = s.DeleteAndReportAllCtx(ctx, tokens)
 		require.NoError(t, err)
 		assert.Empty(t, dropped)
 	})
