@@ -3,7 +3,7 @@
 //
 //	go run ./internal/mutants            # from the root of the module
 //	go run ./internal/mutants -run flow  # only those whose name or subject matches
-//	go run ./internal/mutants -check     # only whether all of them fit the code
+//	go run ./internal/mutants -check     # only whether all of them fit the code and compile
 //
 // Each mutant replaces a text that occurs exactly once in the module's code, or
 // in the package that the mutant names. The tree stays as it is: the go command
@@ -46,7 +46,7 @@ type mutant struct {
 func main() {
 	only := flag.String("run", "", "regular expression of the mutants to run, by name or subject")
 	workers := flag.Int("p", 2, "mutants at a time")
-	check := flag.Bool("check", false, "only check that every mutant fits the code")
+	check := flag.Bool("check", false, "only check that every mutant fits the code and compiles")
 	flag.Parse()
 	if err := run(*only, *workers, *check); err != nil {
 		fmt.Fprintln(os.Stderr, "mutants:", err)
@@ -108,8 +108,8 @@ func choose(from []mutant, only string) ([]mutant, error) {
 	return chosen, nil
 }
 
-// check finds mutants that do not fit the code any more, and tests to ask
-// that are no longer there.
+// check finds mutants that do not fit the code any more or do not compile, and
+// killers that do not exist.
 func check(root string, chosen []mutant) error {
 	files, err := sources(root)
 	if err != nil {
@@ -137,6 +137,7 @@ func check(root string, chosen []mutant) error {
 			errs = append(errs, err)
 		}
 	}
+	errs = append(errs, compile(root, files, chosen))
 	return errors.Join(errs...)
 }
 

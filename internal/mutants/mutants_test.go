@@ -32,6 +32,8 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 		"a fault that is none":      {func(m *mutant) { m.broken = m.search }, "nothing is broken"},
 		"a test of another package": {func(m *mutant) { m.killer = "^TestEveryMutantFitsTheCode$" }, "no test to ask first"},
 		"a test that is gone":       {func(m *mutant) { m.killer = "TestThatIsGone" }, "no test to ask first"},
+		"a type error":              {func(m *mutant) { m.broken = "return missing &&" }, "does not compile"},
+		"a syntax error":            {func(m *mutant) { m.broken = "return } &&" }, "does not compile"},
 		"no pattern":                {func(m *mutant) { m.killer = "(" }, "missing closing"},
 	} {
 		t.Run(name, func(t *testing.T) {
