@@ -606,7 +606,7 @@ func TestLoginAgain(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	require.Contains(t, b.Visit("/a").Text, "openid="+authtest.AliceOpenID)
-	from := func(site string) authtest.Answer {
+	from := func(site string) authtest.Response {
 		b.Header.Set("Sec-Fetch-Site", site)
 		b.Header.Set("Sec-Fetch-Mode", "navigate")
 		b.Header.Set("Sec-Fetch-Dest", "document")

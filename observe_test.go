@@ -107,14 +107,14 @@ func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
 func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewScanSite(t, wechatauth.WithObserver(seen))
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
 	flow := seen.Event(t, wechatauth.EventLoginStarted).Flow
 	s.Scan(phone, path)
 	number := s.Confirm(phone, path)
 	s.Clock.Advance(20 * time.Second)
 
-	desk.Enter("/a", authtest.WrongNumber(number))
+	computer.Enter("/a", authtest.WrongNumber(number))
 	onDesk := seen.Event(t, wechatauth.EventLoginFailed)
 	s.Clock.Advance(20 * time.Second)
 	phone.Visit(path)
@@ -131,13 +131,13 @@ func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
 func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewScanSite(t, wechatauth.WithObserver(seen))
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
 	flow := seen.Event(t, wechatauth.EventLoginStarted).Flow
 	s.Scan(phone, path)
 	number := s.Confirm(phone, path)
-	s.Show(s.Desk(), "/b") // of another login
-	desk.Enter("/a", number)
+	s.Show(s.Computer(), "/b") // of another login
+	computer.Enter("/a", number)
 	assert.Equal(t, flow, seen.Event(t, wechatauth.EventLoginFinished).Flow)
 	assert.Equal(t, flow, seen.Call(t, "commit session").Flow)
 }

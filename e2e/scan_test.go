@@ -116,26 +116,26 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 			}
 		}
 		t.Run(phoneLook.scheme+"-"+phoneLook.lang, func(t *testing.T) {
-			desk, phone := b.window(t), b.window(t)
-			require.NoError(t, deskLook.put(desk))
+			computer, phone := b.window(t), b.window(t)
+			require.NoError(t, deskLook.put(computer))
 			require.NoError(t, phoneLook.put(phone))
 
-			desk.open(site.url + "/orders?id=7")
-			deskLook.see(desk, "11-scan")
-			phone.open(desk.readQR())
+			computer.open(site.url + "/orders?id=7")
+			deskLook.see(computer, "11-scan")
+			phone.open(computer.readQR())
 			phoneLook.see(phone, "12-scan-confirm")
-			desk.until("document.querySelector('main').dataset.state === 'scanned'")
-			deskLook.see(desk, "13-scanned")
+			computer.until("document.querySelector('main').dataset.state === 'scanned'")
+			deskLook.see(computer, "13-scanned")
 			assert.EqualValues(t, 200, phone.click(confirmButton).status)
 			phoneLook.see(phone, "14-scan-confirmed")
-			desk.until("document.querySelector('#number') !== null")
-			deskLook.see(desk, "14-scan-number")
-			desk.put("#number", phone.text(".number strong"))
-			desk.click("form button")
+			computer.until("document.querySelector('#number') !== null")
+			deskLook.see(computer, "14-scan-number")
+			computer.put("#number", phone.text(".number strong"))
+			computer.click("form button")
 
-			assert.Equal(t, site.url+"/orders?id=7", eval[string](desk, "location.href"))
-			assert.Equal(t, openIDOf(person), desk.text("#openid"))
-			assert.Equal(t, "scan", desk.text("#channel"))
+			assert.Equal(t, site.url+"/orders?id=7", eval[string](computer, "location.href"))
+			assert.Equal(t, openIDOf(person), computer.text("#openid"))
+			assert.Equal(t, "scan", computer.text("#channel"))
 			phone.until("document.querySelector('svg.done') !== null")
 			phoneLook.see(phone, "14-scan-done")
 		})
@@ -145,28 +145,28 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 func TestAWrongNumberLogsNobodyInAndBothScreensSaySo(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
-	desk, phone := openBrowser(t).tab(), openBrowser(t).tab()
+	computer, phone := openBrowser(t).tab(), openBrowser(t).tab()
 	for _, l := range looks() {
 		if l.device == "phone" && l.lang == "en" {
 			require.NoError(t, l.put(phone))
 		}
 	}
-	desk.open(site.url + "/")
-	phone.open(desk.readQR())
+	computer.open(site.url + "/")
+	phone.open(computer.readQR())
 	phone.click(confirmButton)
 	wrong := "0000"
 	if phone.text(".number strong") == wrong {
 		wrong = "0001"
 	}
-	desk.until("document.querySelector('#number') !== null")
-	desk.put("#number", wrong)
-	assert.EqualValues(t, 403, desk.click("form button").status)
-	desk.forgive("status of 403")
-	assert.Equal(t, "scan_wrong_number", desk.text("footer code"))
+	computer.until("document.querySelector('#number') !== null")
+	computer.put("#number", wrong)
+	assert.EqualValues(t, 403, computer.click("form button").status)
+	computer.forgive("status of 403")
+	assert.Equal(t, "scan_wrong_number", computer.text("footer code"))
 	phone.until("document.querySelector('footer code')?.innerText === 'scan_wrong_number'")
 	phone.forgive("status of 403")
-	desk.click("a.button")
-	assert.NotEmpty(t, desk.readQR(), "there is a new one")
+	computer.click("a.button")
+	assert.NotEmpty(t, computer.readQR(), "there is a new one")
 }
 
 func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
@@ -254,37 +254,37 @@ func startEmbeddingSite(t *testing.T) (base string, callbacks func() []string) {
 	}
 }
 
-// openWideDesk is a desk whose window has room for the whole frame.
+// openWideDesk is a computer whose window has room for the whole frame.
 func openWideDesk(t *testing.T) *tab {
 	t.Helper()
-	desk := openBrowser(t).tab()
+	computer := openBrowser(t).tab()
 	for _, l := range looks() {
 		if l.String() == "desktop-light-en" {
-			require.NoError(t, l.put(desk))
+			require.NoError(t, l.put(computer))
 		}
 	}
-	return desk
+	return computer
 }
 
 // confirmEmbedded scans what the frame of a page shows, and confirms it.
-func confirmEmbedded(t *testing.T, desk *tab) {
+func confirmEmbedded(t *testing.T, computer *tab) {
 	t.Helper()
 	phone := openBrowser(t).tab()
 	require.NoError(t, phone.pretend(wechattest.IPhone, "zh-CN"))
-	phone.open(desk.readFramedQR())
+	phone.open(computer.readFramedQR())
 	phone.click(allowButton)
 }
 
 func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
 	t.Parallel()
 	base, callbacks := startEmbeddingSite(t)
-	desk := openWideDesk(t)
-	desk.open(base + "/orders?id=7")
-	require.True(t, desk.has("iframe"))
-	confirmEmbedded(t, desk)
-	desk.until("document.querySelector('#openid') !== null")
-	assert.Equal(t, wechattest.OpenID(wechattest.DefaultWebsiteAppID, person), desk.text("#openid"))
-	assert.Equal(t, base+"/orders?id=7", eval[string](desk, "location.href"))
+	computer := openWideDesk(t)
+	computer.open(base + "/orders?id=7")
+	require.True(t, computer.has("iframe"))
+	confirmEmbedded(t, computer)
+	computer.until("document.querySelector('#openid') !== null")
+	assert.Equal(t, wechattest.OpenID(wechattest.DefaultWebsiteAppID, person), computer.text("#openid"))
+	assert.Equal(t, base+"/orders?id=7", eval[string](computer, "location.href"))
 	assert.Equal(t, []string{"document"}, callbacks())
 }
 
@@ -293,20 +293,20 @@ func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
 func TestACallbackInAFrameIsReopenedOnTop(t *testing.T) {
 	t.Parallel()
 	base, callbacks := startEmbeddingSite(t)
-	desk := openWideDesk(t)
-	desk.open(base + "/orders?id=7")
-	frame := eval[string](desk, "document.querySelector('iframe').src")
+	computer := openWideDesk(t)
+	computer.open(base + "/orders?id=7")
+	frame := eval[string](computer, "document.querySelector('iframe').src")
 	require.Contains(t, frame, "self_redirect=false")
-	desk.open(base + "/own?frame=" + url.QueryEscape(strings.Replace(frame, "self_redirect=false", "self_redirect=true", 1)))
-	confirmEmbedded(t, desk)
-	desk.until("document.querySelector('#openid') !== null")
-	assert.Equal(t, wechattest.OpenID(wechattest.DefaultWebsiteAppID, person), desk.text("#openid"))
-	assert.Equal(t, base+"/orders?id=7", eval[string](desk, "location.href"))
+	computer.open(base + "/own?frame=" + url.QueryEscape(strings.Replace(frame, "self_redirect=false", "self_redirect=true", 1)))
+	confirmEmbedded(t, computer)
+	computer.until("document.querySelector('#openid') !== null")
+	assert.Equal(t, wechattest.OpenID(wechattest.DefaultWebsiteAppID, person), computer.text("#openid"))
+	assert.Equal(t, base+"/orders?id=7", eval[string](computer, "location.href"))
 	assert.Equal(t, []string{"iframe", "document"}, callbacks())
 }
 
 // What a visitor is shown whom nobody can log in, or who did not want to be, at
-// the width of a phone and of a desk.
+// the width of a phone and of a computer.
 func TestGuestsAndRefusedVisitorsReadWhyAndHowToGoOn(t *testing.T) {
 	t.Parallel()
 	guests := wechattest.NewServer()
@@ -349,14 +349,14 @@ func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
 	b := openBrowserForLooks(t)
 	for _, l := range looks() {
 		t.Run(l.String(), func(t *testing.T) {
-			desk, phone := b.window(t), b.window(t)
-			for tb, agent := range map[*tab]string{desk: wechattest.Chrome, phone: wechattest.IPhone} {
+			computer, phone := b.window(t), b.window(t)
+			for tb, agent := range map[*tab]string{computer: wechattest.Chrome, phone: wechattest.IPhone} {
 				require.NoError(t, l.put(tb))
 				require.NoError(t, tb.pretend(agent, l.lang))
 			}
-			desk.open(site.url + "/")
-			l.see(desk, "20-scan")
-			scanned := desk.readQR()
+			computer.open(site.url + "/")
+			l.see(computer, "20-scan")
+			scanned := computer.readQR()
 			phone.open(scanned)
 			l.see(phone, "21-scan-confirm")
 			phone.click("button[name=refuse]")
@@ -366,11 +366,11 @@ func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
 			phone.forgive("status of 400")
 			l.see(phone, "23-scan-used")
 
-			desk.until("document.querySelector('footer code')?.innerText === 'refused_by_user'")
-			desk.forgive("status of 403")
-			l.see(desk, "24-scan-ended")
-			desk.click("a.button")
-			assert.NotEmpty(t, desk.readQR(), "there is a new one")
+			computer.until("document.querySelector('footer code')?.innerText === 'refused_by_user'")
+			computer.forgive("status of 403")
+			l.see(computer, "24-scan-ended")
+			computer.click("a.button")
+			assert.NotEmpty(t, computer.readQR(), "there is a new one")
 		})
 	}
 }

@@ -41,7 +41,7 @@ const Patience = 20 * time.Second
 
 // LoginOf finishes a login that an answer began, and returns the answer to the
 // callback.
-func (s *Site) LoginOf(begun Answer) Answer {
+func (s *Site) LoginOf(begun Response) Response {
 	s.T.Helper()
 	require.Equal(s.T, http.StatusSeeOther, begun.StatusCode, begun.Text)
 	cookies := begun.FlowCookies()
@@ -68,7 +68,7 @@ const (
 
 // Wire sends one request through a socket of its own, byte for byte, and reads
 // the answer. Host is the base URL's unless the header lines bring one.
-func (s *Site) Wire(method, target string, header ...string) Answer {
+func (s *Site) Wire(method, target string, header ...string) Response {
 	s.T.Helper()
 	lines := []string{method + " " + target + " HTTP/1.1"}
 	if !strings.Contains(strings.ToLower("\n"+strings.Join(header, "\n")), "\nhost:") {
@@ -78,7 +78,7 @@ func (s *Site) Wire(method, target string, header ...string) Answer {
 }
 
 // WireLines sends a request of these lines.
-func (s *Site) WireLines(lines ...string) Answer {
+func (s *Site) WireLines(lines ...string) Response {
 	s.T.Helper()
 	conn, err := net.Dial("tcp", s.Server.Listener.Addr().String())
 	require.NoError(s.T, err)
@@ -93,7 +93,7 @@ func (s *Site) WireLines(lines ...string) Answer {
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(s.T, err)
-	return Answer{resp, string(body)}
+	return Response{resp, string(body)}
 }
 
 // PageHeader is what makes a raw request a page visit.
@@ -203,7 +203,7 @@ func (s *Site) LoggedIn(openID string) *Browser {
 }
 
 // ReasonOf is the reason on a page of the middleware, or the whole text of another.
-func ReasonOf(got Answer) string {
+func ReasonOf(got Response) string {
 	if _, reason, ok := strings.Cut(got.Text, "<code>"); ok {
 		reason, _, _ = strings.Cut(reason, "<")
 		return reason
@@ -212,7 +212,7 @@ func ReasonOf(got Answer) string {
 }
 
 // SetOf returns the Set-Cookie line of this name; empty if there is none.
-func (a Answer) SetOf(name string) string {
+func (a Response) SetOf(name string) string {
 	for _, line := range a.Header["Set-Cookie"] {
 		if strings.HasPrefix(line, name+"=") {
 			return line
@@ -222,7 +222,7 @@ func (a Answer) SetOf(name string) string {
 }
 
 // FlowCookies are the flow cookies that an answer sets, not those it clears.
-func (a Answer) FlowCookies() (set []*http.Cookie) {
+func (a Response) FlowCookies() (set []*http.Cookie) {
 	for _, c := range a.Cookies() {
 		// The trail's name has not so many letters.
 		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == flow.StateLength/2 && c.MaxAge > 0 {

@@ -25,7 +25,7 @@ func NewMiniSite(t *testing.T, opts ...wechatauth.Option) *Site {
 }
 
 // Request asks as wx.request does: without cookies.
-func (s *Site) Request(method, path, token, body string) Answer {
+func (s *Site) Request(method, path, token, body string) Response {
 	s.T.Helper()
 	r, err := http.NewRequest(method, s.Base.String()+path, strings.NewReader(body))
 	require.NoError(s.T, err)
@@ -38,7 +38,7 @@ func (s *Site) Request(method, path, token, body string) Answer {
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	require.NoError(s.T, err)
-	return Answer{resp, string(b)}
+	return Response{resp, string(b)}
 }
 
 func Person(i int) string { return wechattest.DefaultPeople()[i].Name }

@@ -62,7 +62,7 @@ func NewScanSiteWith(t *testing.T, sessions func(*redis.Pool) wechatauth.Option,
 // Marks are those of the site, as they are in Redis.
 func (s *ScanSite) Marks() store.Marks { return store.New(s.Redis.Pool()) }
 
-func (s *ScanSite) Desk() *Browser { return s.Browser().As(ChromeWindows) }
+func (s *ScanSite) Computer() *Browser { return s.Browser().As(ChromeWindows) }
 
 // PhoneOf is the phone of a person of the simulator.
 func (s *ScanSite) PhoneOf(person string) *Browser {
@@ -96,11 +96,11 @@ func (s *Site) SealScanCookie(c scan.Cookie) *http.Cookie {
 }
 
 // Show opens a page in a desktop browser and returns what the QR code there stands for.
-func (s *ScanSite) Show(desk *Browser, target string) (path string, c scan.Cookie) {
+func (s *ScanSite) Show(computer *Browser, target string) (path string, c scan.Cookie) {
 	s.T.Helper()
-	shown := desk.Visit(target)
+	shown := computer.Visit(target)
 	require.Equal(s.T, http.StatusOK, shown.StatusCode, shown.Text)
-	c = s.Held(desk)
+	c = s.Held(computer)
 	path = "/wechat/scan/" + c.Ticket
 	body := html.UnescapeString(shown.Text)
 	require.Contains(s.T, body, string(page.QRCode(s.Base.String()+path)), "the QR code is the phone's page")
@@ -133,7 +133,7 @@ func (s *ScanSite) Confirm(phone *Browser, path string) (number string) {
 }
 
 // Enter types a number into the page of the browser, whose target it has.
-func (b *Browser) Enter(target, number string) Answer {
+func (b *Browser) Enter(target, number string) Response {
 	return b.Post("/wechat/scan", url.Values{"next": {target}, "number": {number}})
 }
 
@@ -153,11 +153,11 @@ func (s *ScanSite) StatusOf(b *Browser) string {
 }
 
 // Collect loads the page of the QR code again, as its script does.
-func (b *Browser) Collect(target string) Answer {
+func (b *Browser) Collect(target string) Response {
 	return b.Visit("/wechat/scan?next=" + url.QueryEscape(target) + "&wait=1")
 }
 
 // RefusedFor reports whether a response rejects a request for a reason.
-func RefusedFor(got Answer, reason wechatauth.Reason) bool {
+func RefusedFor(got Response, reason wechatauth.Reason) bool {
 	return got.StatusCode >= 400 && strings.Contains(got.Text, "<code>"+string(reason)+"</code>")
 }

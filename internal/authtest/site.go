@@ -231,20 +231,20 @@ func (s *Site) Browser() *Browser {
 	return b
 }
 
-// An Answer is a response whose body has been read.
-type Answer struct {
+// A Response is a response whose body has been read.
+type Response struct {
 	*http.Response
 	Text string
 }
 
 // Visit asks for a page as a browser's address bar does, following redirects.
-func (b *Browser) Visit(target string) Answer {
+func (b *Browser) Visit(target string) Response {
 	b.T.Helper()
 	return b.Do(b.Client, http.MethodGet, target, nil, nil)
 }
 
 // Step asks for a page and follows nothing.
-func (b *Browser) Step(target string) Answer {
+func (b *Browser) Step(target string) Response {
 	b.T.Helper()
 	still := *b.Client
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -252,7 +252,7 @@ func (b *Browser) Step(target string) Answer {
 }
 
 // Fetch asks as a script does.
-func (b *Browser) Fetch(method, target string) Answer {
+func (b *Browser) Fetch(method, target string) Response {
 	b.T.Helper()
 	still := *b.Client
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -262,7 +262,7 @@ func (b *Browser) Fetch(method, target string) Answer {
 }
 
 // Post submits a form of the site's own, following redirects.
-func (b *Browser) Post(target string, form url.Values) Answer {
+func (b *Browser) Post(target string, form url.Values) Response {
 	b.T.Helper()
 	return b.Do(b.Client, http.MethodPost, target, strings.NewReader(form.Encode()), http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"},
@@ -271,7 +271,7 @@ func (b *Browser) Post(target string, form url.Values) Answer {
 }
 
 // StepPost submits a form of the site's own, and follows nothing.
-func (b *Browser) StepPost(target string, form url.Values) Answer {
+func (b *Browser) StepPost(target string, form url.Values) Response {
 	b.T.Helper()
 	still := *b.Client
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -282,7 +282,7 @@ func (b *Browser) StepPost(target string, form url.Values) Answer {
 }
 
 // Do sends a request, and returns its response with the body read.
-func (b *Browser) Do(c *http.Client, method, target string, body io.Reader, header http.Header) Answer {
+func (b *Browser) Do(c *http.Client, method, target string, body io.Reader, header http.Header) Response {
 	b.T.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = b.Site.Base.String() + target
@@ -302,7 +302,7 @@ func (b *Browser) Do(c *http.Client, method, target string, body io.Reader, head
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(b.T, err)
-	return Answer{resp, string(text)}
+	return Response{resp, string(text)}
 }
 
 // Cookie returns the browser's cookie of this name for the site; nil if it
@@ -342,13 +342,13 @@ func (s *Site) SessionCookie() string { return s.Auth.Sessions().Cookie.Name }
 var trailMu sync.Mutex
 
 // Allow agrees on the simulator's consent page that a browser was shown.
-func (b *Browser) Allow(consent Answer) Answer {
+func (b *Browser) Allow(consent Response) Response {
 	b.T.Helper()
-	return b.AnswerConsent(consent, "allow")
+	return b.RespondConsent(consent, "allow")
 }
 
-// AnswerConsent responds to the simulator's consent page with "allow" or "deny".
-func (b *Browser) AnswerConsent(consent Answer, choice string) Answer {
+// RespondConsent responds to the simulator's consent page with "allow" or "deny".
+func (b *Browser) RespondConsent(consent Response, choice string) Response {
 	b.T.Helper()
 	ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(consent.Text)
 	require.NotNil(b.T, ticket, "this is no consent page: %s", consent.Text)

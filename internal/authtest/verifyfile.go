@@ -11,7 +11,7 @@ const (
 )
 
 // AsWeChat is WeChat's check of a domain: no cookies, no Accept, no browser.
-func (s *Site) AsWeChat(t *testing.T, method, target string) Answer {
+func (s *Site) AsWeChat(t *testing.T, method, target string) Response {
 	t.Helper()
 	b := s.Browser()
 	b.Client.Jar = nil

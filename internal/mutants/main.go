@@ -40,7 +40,7 @@ type mutant struct {
 	in     string // path of the broken package; needed only if search occurs in several
 	search string
 	broken string
-	killer string // regular expression of the tests to ask first, in place of the subject's likely ones
+	killer string // regular expression of the tests to run first, in place of the subject's likely ones
 }
 
 func main() {
@@ -221,19 +221,53 @@ func (m mutant) apply(files map[string]string) (file, text string, err error) {
 	return file, text, nil
 }
 
-var testName = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+var (
+	testName    = regexp.MustCompile(`^func ((?:Test|Fuzz)\w+)\(`)
+	subtestName = regexp.MustCompile(`^\tt\.Run\("([^"\\]+)", func\(`)
+)
 
 // testsOf returns the names of each package's tests, one a line, by the path of
-// the package.
+// the package. The names of sub-tests follow those of their tests, as in
+// TestCallback/T05_again, where the source has them as literals.
 func testsOf(root string) (map[string]string, error) {
 	files, err := goFiles(root, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
 	names := map[string]string{}
 	for file, text := range files {
-		for _, found := range testName.FindAllStringSubmatch(text, -1) {
-			names[path.Dir(file)] += found[1] + "\n"
+		test := ""
+		for line := range strings.Lines(text) {
+			if found := testName.FindStringSubmatch(line); found != nil {
+				test = found[1]
+				names[path.Dir(file)] += test + "\n"
+			} else if found := subtestName.FindStringSubmatch(line); found != nil {
+				names[path.Dir(file)] += test + "/" + strings.ReplaceAll(found[1], " ", "_") + "\n"
+			}
 		}
 	}
 	return names, err
+}
+
+// matching returns those of the names, one a line, in which the pattern matches.
+func matching(names string, pattern *regexp.Regexp) (found []string) {
+	for name := range strings.Lines(names) {
+		if name = strings.TrimSpace(name); pattern.MatchString(name) {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+// exactly returns the pattern for -test.run and -test.skip that matches only
+// these tests.
+func exactly(names []string) string {
+	patterns := make([]string, len(names))
+	for i, name := range names {
+		levels := strings.Split(name, "/")
+		for j := range levels {
+			levels[j] = "^" + regexp.QuoteMeta(levels[j]) + "$"
+		}
+		patterns[i] = strings.Join(levels, "/")
+	}
+	return strings.Join(patterns, "|")
 }
 
 // suites is where the tests of whole logins are.
@@ -254,19 +288,19 @@ func packages(file string, tests map[string]string) []string {
 // asked returns those of the packages that have tests to ask first. After the
 // broken package, those with most of them come first.
 func (m mutant) asked(file string, tests map[string]string) ([]string, error) {
-	first, err := regexp.Compile("(?m)" + m.first())
+	first, err := regexp.Compile(m.first())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.name, err)
 	}
 	var dirs []string
-	matching := map[string]int{}
+	count := map[string]int{}
 	for _, dir := range packages(file, tests) {
-		if matching[dir] = len(first.FindAllString(tests[dir], -1)); m.first() != "" && matching[dir] > 0 {
+		if count[dir] = len(matching(tests[dir], first)); m.first() != "" && count[dir] > 0 {
 			dirs = append(dirs, dir)
 		}
 	}
-	matching[path.Dir(file)] = math.MaxInt
-	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(matching[b], matching[a]) })
+	count[path.Dir(file)] = math.MaxInt
+	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(count[b], count[a]) })
 	if len(dirs) == 0 {
 		return nil, fmt.Errorf("%s: there is no test to ask first", m.name)
 	}

@@ -123,7 +123,7 @@ func (r *runner) baseline(s subject, mutants []mutant) (*program, error) {
 // buildReduced builds a package's tests as far as the pattern needs them. It
 // returns the reduced test files by those they replace.
 func (r *runner) buildReduced(id, dir, pattern string) (replace map[string]string, binary string, err error) {
-	wanted, err := regexp.Compile(pattern)
+	wanted, err := r.functions(dir, pattern)
 	if err != nil {
 		return nil, "", err
 	}
@@ -155,6 +155,21 @@ func (r *runner) buildReduced(id, dir, pattern string) (replace map[string]strin
 			return replace, binary, err
 		}
 	}
+}
+
+// functions returns a regular expression of the test functions that the pattern
+// selects, whole or in part.
+func (r *runner) functions(dir, pattern string) (*regexp.Regexp, error) {
+	wanted, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, name := range matching(r.tests[dir], wanted) {
+		name, _, _ = strings.Cut(name, "/")
+		names = append(names, name)
+	}
+	return regexp.Compile(exactly(names))
 }
 
 // all tests the mutants, some at a time, and returns how many were killed.
@@ -323,13 +338,37 @@ var errTooLong = errors.New("the tests did not end in time")
 
 var failure = regexp.MustCompile(`(?m)^\s*--- FAIL: (\S+)`)
 
+// selection returns the patterns for the tests of a package whose names match
+// pattern, including the names of sub-tests, without those that match skip.
+func (r *runner) selection(dir, pattern, skip string) (run, skips string, err error) {
+	wanted, err := regexp.Compile(pattern)
+	if err != nil {
+		return "", "", err
+	}
+	if pattern != "" {
+		run = exactly(matching(r.tests[dir], wanted))
+	}
+	if skip == "" {
+		return run, "", nil
+	}
+	unwanted, err := regexp.Compile(skip)
+	if err != nil {
+		return "", "", err
+	}
+	return run, exactly(matching(r.tests[dir], unwanted)), nil
+}
+
 // test runs tests, and returns the name of one that failed, or what ended the
 // program; nothing where all is well. An error says that they could not be run.
 func (r *runner) test(binary, dir, pattern, skip string, patience time.Duration) (failed, out string, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
+	run, skips, err := r.selection(dir, pattern, skip)
+	if err != nil {
+		return "", "", err
+	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", `ulimit -v "$0" 2>/dev/null; exec "$@"`, memory,
-		binary, "-test.failfast", "-test.run", pattern, "-test.skip", skip)
+		binary, "-test.failfast", "-test.run", run, "-test.skip", skips)
 	cmd.Dir = filepath.Join(r.root, dir)
 	cmd.WaitDelay = time.Second // a redis-server that is left over holds the output open
 	text, err := cmd.CombinedOutput()

@@ -63,10 +63,10 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 	loop := s.Browser()
 	loop.Client.Jar = authtest.LossyJar{CookieJar: loop.Client.Jar, Name: s.SessionCookie()}
 	loop.Visit("/")
-	desk := s.Desk()
-	s.Show(desk, "/a")
+	computer := s.Computer()
+	s.Show(computer, "/a")
 	s.Redis.Stop()
-	desk.Collect("/a")
+	computer.Collect("/a")
 	_, err = s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
 	require.Error(t, err)
 

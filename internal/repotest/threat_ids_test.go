@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,8 +19,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The threats by their ids, each with at least one test. For most of them its
-// name begins with the id.
+// threatIDs are the ids of the threats. Each has at least one test. For most of
+// them, its name begins with the id; "go test -run /T06" runs such sub-tests.
 var threatIDs = func() (ids []string) {
 	for n := 1; n <= 99; n++ {
 		ids = append(ids, fmt.Sprintf("T%02d", n))
@@ -90,12 +91,15 @@ func TestEveryFuzzTargetHasACorpusOfItsOwn(t *testing.T) {
 	assert.GreaterOrEqual(t, targets, 10)
 }
 
-var threatTestName = regexp.MustCompile(`^Test(T[0-9]+)_[A-Z]`)
+var (
+	threatTestName    = regexp.MustCompile(`^Test(T[0-9]+)_[A-Z]`)
+	threatSubtestName = regexp.MustCompile(`^(T[0-9]+) `)
+)
 
-// threatTests reads the tests of this module that are named after a threat, by
+// threatTests returns the tests of this module that are named after a threat, by
 // its id, and the names of all tests with their folders; those of the suites also
-// without. A test without a body,
-// or that skips itself, is none.
+// without. A sub-test has its test's name before its own. A test must have a body
+// and must not skip itself.
 func threatTests(t *testing.T) (tests map[string][]string, all map[string]bool) {
 	t.Helper()
 	tests, all = map[string][]string{}, map[string]bool{}
@@ -107,30 +111,69 @@ func threatTests(t *testing.T) (tests map[string][]string, all map[string]bool) 
 		if err != nil {
 			return err
 		}
+		add := func(name, id string, body *ast.BlockStmt) {
+			all[strings.TrimPrefix(filepath.Dir(path)+"/", "./")+name] = true
+			if strings.HasPrefix(path, "internal/suite/") {
+				all[name] = true
+			}
+			if id != "" {
+				requireTestBody(t, name, body)
+				tests[id] = append(tests[id], name)
+			}
+		}
 		for _, decl := range file.Decls {
 			f, ok := decl.(*ast.FuncDecl)
 			if !ok || f.Recv != nil {
 				continue
 			}
-			all[strings.TrimPrefix(filepath.Dir(path)+"/", "./")+f.Name.Name] = true
-			if strings.HasPrefix(path, "internal/suite/") {
-				all[f.Name.Name] = true
+			id := ""
+			if match := threatTestName.FindStringSubmatch(f.Name.Name); match != nil {
+				id = match[1]
 			}
-			match := threatTestName.FindStringSubmatch(f.Name.Name)
-			if match == nil {
+			add(f.Name.Name, id, f.Body)
+			if !strings.HasPrefix(f.Name.Name, "Test") {
 				continue
 			}
-			require.NotEmpty(t, f.Body.List, f.Name.Name)
-			ast.Inspect(f.Body, func(n ast.Node) bool {
-				call, ok := n.(*ast.SelectorExpr)
-				assert.False(t, ok && strings.HasPrefix(call.Sel.Name, "Skip"), "%s skips itself", f.Name.Name)
-				return true
-			})
-			tests[match[1]] = append(tests[match[1]], f.Name.Name)
+			for name, body := range subtests(f.Body) {
+				if match := threatSubtestName.FindStringSubmatch(name); match != nil {
+					add(f.Name.Name+"/"+name, match[1], body)
+				}
+			}
 		}
 		return nil
 	})
 	require.NoError(t, err)
 	require.NotEmpty(t, tests)
 	return tests, all
+}
+
+// subtests returns the sub-tests of a test whose names are literals.
+func subtests(body *ast.BlockStmt) map[string]*ast.BlockStmt {
+	found := map[string]*ast.BlockStmt{}
+	ast.Inspect(body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 2 {
+			return true
+		}
+		run, ok := call.Fun.(*ast.SelectorExpr)
+		name, isLiteral := call.Args[0].(*ast.BasicLit)
+		f, isFunc := call.Args[1].(*ast.FuncLit)
+		if ok && run.Sel.Name == "Run" && isLiteral && isFunc {
+			if name, err := strconv.Unquote(name.Value); err == nil {
+				found[name] = f.Body
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func requireTestBody(t *testing.T, name string, body *ast.BlockStmt) {
+	t.Helper()
+	require.NotEmpty(t, body.List, name)
+	ast.Inspect(body, func(n ast.Node) bool {
+		call, ok := n.(*ast.SelectorExpr)
+		assert.False(t, ok && strings.HasPrefix(call.Sel.Name, "Skip"), "%s skips itself", name)
+		return true
+	})
 }

@@ -149,9 +149,9 @@ func (m *mall) join(at stall) member {
 	// A second visit in the same browser, for the pending cookies.
 	fresh := m.Browser()
 	got.pending = fresh.Authorize(at.origin + at.page)
-	desk := m.Browser().As(authtest.ChromeWindows)
-	desk.Visit(at.origin + at.page)
-	for _, b := range []*authtest.Browser{b, fresh, desk} {
+	computer := m.Browser().As(authtest.ChromeWindows)
+	computer.Visit(at.origin + at.page)
+	for _, b := range []*authtest.Browser{b, fresh, computer} {
 		got.cookies = append(got.cookies, b.Client.Jar.Cookies(authtest.MustParse(m.T, at.origin))...)
 	}
 	i := slices.IndexFunc(got.cookies, func(c *http.Cookie) bool { return c.Name == m.SessionCookie() })
@@ -174,7 +174,7 @@ func (m *mall) miniToken(at stall) string {
 
 // ask sends a request exactly as given, and follows nothing. "Host" among the
 // headers is the request's own.
-func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.Header, body string) authtest.Answer {
+func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.Header, body string) authtest.Response {
 	m.T.Helper()
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
 	require.NoError(m.T, err)
@@ -194,7 +194,7 @@ func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.He
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(m.T, err)
-	return authtest.Answer{Response: resp, Text: string(text)}
+	return authtest.Response{Response: resp, Text: string(text)}
 }
 
 // A crossing is a request to one stall with what belongs to another.
@@ -305,22 +305,22 @@ func TestT76_AUserOfAnotherAccountConfirmsNoQRCode(t *testing.T) {
 				m := newMall(t, layout, shared...)
 				for i, at := range m.shops {
 					for j, of := range m.shops {
-						desk, phone := m.Browser().As(authtest.ChromeWindows), m.Browser()
-						shown := authtest.MustParse(t, desk.Visit(at.origin+at.page).Request.URL.String())
+						computer, phone := m.Browser().As(authtest.ChromeWindows), m.Browser()
+						shown := authtest.MustParse(t, computer.Visit(at.origin+at.page).Request.URL.String())
 						require.Equal(t, "/wechat/scan/"+at.account.AppID, shown.Path)
 						require.Contains(t, phone.Visit(of.origin+of.page).Text, "logged-in=true")
 						key := at.account.Secret
 						if keys == "flow keys" {
 							key = flowKey
 						}
-						desk.Site = m.at(at, key)
-						c := (&authtest.ScanSite{Site: desk.Site}).Held(desk)
+						computer.Site = m.at(at, key)
+						c := (&authtest.ScanSite{Site: computer.Site}).Held(computer)
 						path := of.origin + "/wechat/scan/" + c.Ticket + "/" + of.account.AppID
 						phone.Visit(path)
 						number := authtest.ShownNumber.FindStringSubmatch(phone.Post(path, authtest.Confirmed).Text)
 						assert.Equal(t, i == j, number != nil, "shown to a user of shop %d by a QR code of shop %d", j, i)
 						if number != nil {
-							end := desk.Post("/wechat/scan/"+at.account.AppID, url.Values{"next": {at.page}, "number": {number[1]}})
+							end := computer.Post("/wechat/scan/"+at.account.AppID, url.Values{"next": {at.page}, "number": {number[1]}})
 							assert.Equal(t, i == j, strings.Contains(end.Text, "logged-in=true"), end.Text)
 						}
 					}

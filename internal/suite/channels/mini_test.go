@@ -365,29 +365,29 @@ func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
 }
 
 func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
-	type attempt func(s *authtest.Site, token string) authtest.Answer
+	type attempt func(s *authtest.Site, token string) authtest.Response
 	malformed := map[string]bool{"none": true, "the bearer token itself": true}
 	for name, try := range map[string]attempt{
-		"a minute later": func(s *authtest.Site, token string) authtest.Answer {
+		"a minute later": func(s *authtest.Site, token string) authtest.Response {
 			enter := s.Ticket(token, "/a")
 			s.Clock.Advance(time.Minute)
 			return s.WebView().Step(enter)
 		},
-		"a guessed one": func(s *authtest.Site, _ string) authtest.Answer {
+		"a guessed one": func(s *authtest.Site, _ string) authtest.Response {
 			return s.WebView().Step("/wechat/mini/enter?ticket=" + flow.NewState())
 		},
-		"an altered one": func(s *authtest.Site, token string) authtest.Answer {
+		"an altered one": func(s *authtest.Site, token string) authtest.Response {
 			enter := s.Ticket(token, "/a")
 			last := enter[len(enter)-1]
 			return s.WebView().Step(enter[:len(enter)-1] + string(rune('a'+(last-'a'+1)%26)))
 		},
-		"none": func(s *authtest.Site, _ string) authtest.Answer { return s.WebView().Step("/wechat/mini/enter") },
-		"the bearer token itself": func(s *authtest.Site, token string) authtest.Answer {
+		"none": func(s *authtest.Site, _ string) authtest.Response { return s.WebView().Step("/wechat/mini/enter") },
+		"the bearer token itself": func(s *authtest.Site, token string) authtest.Response {
 			return s.WebView().Step("/wechat/mini/enter?ticket=" + token)
 		},
-		"at the same moment as another": func(s *authtest.Site, token string) authtest.Answer {
+		"at the same moment as another": func(s *authtest.Site, token string) authtest.Response {
 			enter := s.Ticket(token, "/a")
-			var refused atomic.Pointer[authtest.Answer]
+			var refused atomic.Pointer[authtest.Response]
 			var wg sync.WaitGroup
 			var in atomic.Int64
 			for range 8 {

@@ -20,7 +20,7 @@ import (
 )
 
 // led tells what a page visit to /a?b=c led to.
-func led(s *authtest.Site, got authtest.Answer) string {
+func led(s *authtest.Site, got authtest.Response) string {
 	to := got.Header.Get("Location")
 	switch {
 	case strings.HasPrefix(to, s.Sim.URL+"/connect/oauth2/authorize?"):

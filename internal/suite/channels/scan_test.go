@@ -38,10 +38,10 @@ import (
 
 func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	s := authtest.NewScanSite(t, wechatauth.WithScanLocation(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, c := s.Show(desk, "/orders?id=7")
-	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(desk))
-	assert.NotContains(t, desk.Visit("/public").Text, "logged-in=true")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(computer, "/orders?id=7")
+	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(computer))
+	assert.NotContains(t, computer.Visit("/public").Text, "logged-in=true")
 
 	s.Clock.Advance(20 * time.Second)
 	s.Scan(phone, path)
@@ -50,26 +50,26 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	assert.Contains(t, confirm.Text, "<dd>杭州"+strings.Repeat("x", 58)+"</dd>")
 	assert.Contains(t, confirm.Text, "20 秒前")
 	assert.Equal(t, "same-origin", confirm.Header.Get("Referrer-Policy"))
-	assert.Equal(t, `{"state":"scanned"}`, s.StatusOf(desk))
-	assert.Contains(t, desk.Collect("/orders?id=7").Text, `data-state="scanned"`)
+	assert.Equal(t, `{"state":"scanned"}`, s.StatusOf(computer))
+	assert.Contains(t, computer.Collect("/orders?id=7").Text, `data-state="scanned"`)
 
 	number := s.Confirm(phone, path)
 	assert.Equal(t, number, s.Confirm(phone, path), "a form sent again shows the same")
-	assert.Equal(t, `{"state":"confirmed"}`, s.StatusOf(desk))
-	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false")
-	form := desk.Collect("/orders?id=7")
+	assert.Equal(t, `{"state":"confirmed"}`, s.StatusOf(computer))
+	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false")
+	form := computer.Collect("/orders?id=7")
 	assert.Contains(t, form.Text, `<input type="hidden" name="next" value="/orders?id=7">`)
 	assert.Contains(t, form.Text, `<input id="number" name="number"`)
 	assert.Equal(t, "same-origin", form.Header.Get("Referrer-Policy"))
-	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false", "the phone's number is asked for")
+	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false", "the phone's number is asked for")
 
-	done := desk.Enter("/orders?id=7", " "+number+" ")
+	done := computer.Enter("/orders?id=7", " "+number+" ")
 	assert.Contains(t, done.Text, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
 	assert.Contains(t, phone.Visit(path).Text, "另一台设备已登录")
 	assert.Contains(t, done.Text, "scope=snsapi_base")
-	assert.Nil(t, desk.Cookie(s.Cookies.ScanName()))
+	assert.Nil(t, computer.Cookie(s.Cookies.ScanName()))
 	assert.Contains(t, phone.Visit("/public").Text, "logged-in=true", "the phone has a session of its own")
-	assert.NotEqual(t, phone.Cookie(s.SessionCookie()).Value, desk.Cookie(s.SessionCookie()).Value)
+	assert.NotEqual(t, phone.Cookie(s.SessionCookie()).Value, computer.Cookie(s.SessionCookie()).Value)
 	assert.NotContains(t, s.Logs.String(), c.Ticket)
 	assert.Contains(t, s.Logs.String(), "channel=scan")
 }
@@ -79,42 +79,42 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 func TestScanAgain(t *testing.T) {
 	const again = "/wechat/login?next=%2Fa&again=1"
 	s := authtest.NewScanSite(t)
-	desk, alice, bob := s.Desk(), s.PhoneOf(authtest.Person(0)), s.PhoneOf(authtest.Person(1))
-	path, _ := s.Show(desk, "/a")
+	computer, alice, bob := s.Computer(), s.PhoneOf(authtest.Person(0)), s.PhoneOf(authtest.Person(1))
+	path, _ := s.Show(computer, "/a")
 	s.Scan(alice, path)
-	require.Contains(t, desk.Enter("/a", s.Confirm(alice, path)).Text, "openid="+authtest.AliceOpenID)
+	require.Contains(t, computer.Enter("/a", s.Confirm(alice, path)).Text, "openid="+authtest.AliceOpenID)
 
 	for _, site := range []string{"cross-site", "same-site"} {
-		desk.Header.Set("Sec-Fetch-Site", site)
-		desk.Header.Set("Sec-Fetch-Mode", "navigate")
-		desk.Header.Set("Sec-Fetch-Dest", "document")
-		assert.Contains(t, desk.Visit("/wechat/scan?next=%2Fa&again=1").Text, "url=/a logged-in=true", site)
+		computer.Header.Set("Sec-Fetch-Site", site)
+		computer.Header.Set("Sec-Fetch-Mode", "navigate")
+		computer.Header.Set("Sec-Fetch-Dest", "document")
+		assert.Contains(t, computer.Visit("/wechat/scan?next=%2Fa&again=1").Text, "url=/a logged-in=true", site)
 	}
 	for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Mode", "Sec-Fetch-Dest"} {
-		desk.Header.Del(name)
+		computer.Header.Del(name)
 	}
 
-	path, c := s.Show(desk, again)
+	path, c := s.Show(computer, again)
 	assert.Empty(t, c.OpenID, "another user may confirm")
 	s.Scan(bob, path)
-	assert.Contains(t, desk.Collect("/a").Text, `data-state="scanned"`, "the page waits, though the browser is logged in")
-	assert.Contains(t, desk.Visit("/b").Text, "openid="+authtest.AliceOpenID)
+	assert.Contains(t, computer.Collect("/a").Text, `data-state="scanned"`, "the page waits, though the browser is logged in")
+	assert.Contains(t, computer.Visit("/b").Text, "openid="+authtest.AliceOpenID)
 	number := s.Confirm(bob, path)
-	failed := desk.Enter("/a", authtest.WrongNumber(number))
+	failed := computer.Enter("/a", authtest.WrongNumber(number))
 	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonScanWrongNumber), failed.Text)
 	assert.Contains(t, failed.Text, `href="/wechat/scan?next=%2Fa&amp;again=1"`)
-	assert.Contains(t, desk.Visit("/b").Text, "openid="+authtest.AliceOpenID)
+	assert.Contains(t, computer.Visit("/b").Text, "openid="+authtest.AliceOpenID)
 
-	path, _ = s.Show(desk, "/wechat/scan?next=%2Fa&again=1")
+	path, _ = s.Show(computer, "/wechat/scan?next=%2Fa&again=1")
 	s.Scan(bob, path)
-	assert.Contains(t, desk.Enter("/a", s.Confirm(bob, path)).Text, "url=/a logged-in=true openid="+authtest.BobOpenID)
-	assert.Contains(t, desk.Visit("/wechat/scan?next=%2Fa").Text, "url=/a logged-in=true openid="+authtest.BobOpenID, "without again the session is enough")
+	assert.Contains(t, computer.Enter("/a", s.Confirm(bob, path)).Text, "url=/a logged-in=true openid="+authtest.BobOpenID)
+	assert.Contains(t, computer.Visit("/wechat/scan?next=%2Fa").Text, "url=/a logged-in=true openid="+authtest.BobOpenID, "without again the session is enough")
 }
 
 func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/profile")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/profile")
 	button := phone.Visit(path)
 	require.Contains(t, button.Text, `<form method="post" action="/wechat/upgrade">`)
 	consent := phone.Post("/wechat/upgrade", url.Values{"next": {path}})
@@ -123,204 +123,204 @@ func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
 	require.NoError(t, err)
 	assert.Contains(t, phone.Visit(callback).Text, authtest.ScanButton)
-	assert.Contains(t, desk.Enter("/profile", s.Confirm(phone, path)).Text, "url=/profile logged-in=true")
-	assert.Contains(t, desk.Visit("/profile").Text, "nickname="+authtest.Person(0))
+	assert.Contains(t, computer.Enter("/profile", s.Confirm(phone, path)).Text, "url=/profile logged-in=true")
+	assert.Contains(t, computer.Visit("/profile").Text, "nickname="+authtest.Person(0))
 }
 
-// scanAttack is tried between a desk that shows a QR code and the phone of its
+// scanAttack is tried between a computer that shows a QR code and the phone of its
 // owner. It returns whether it was refused.
-type scanAttack func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool
+type scanAttack func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool
 
 func scanAttacks() map[string]scanAttack {
 	return map[string]scanAttack{
-		"scanned after two minutes": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"scanned after two minutes": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Clock.Advance(scan.TTL)
-			return authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanExpired) && authtest.RefusedFor(desk.Collect("/a"), wechatauth.ReasonScanExpired)
+			return authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanExpired) && authtest.RefusedFor(computer.Collect("/a"), wechatauth.ReasonScanExpired)
 		},
-		"confirmed after two minutes": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"confirmed after two minutes": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			s.Clock.Advance(scan.TTL)
 			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanExpired)
 		},
-		"typed long after it was confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"typed long after it was confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			s.Clock.Advance(scan.TTL + scan.Grace + time.Second)
-			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonScanExpired)
+			return authtest.RefusedFor(computer.Enter("/a", n), wechatauth.ReasonScanExpired)
 		},
-		"scanned again after the login": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"scanned again after the login": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
-			desk.Enter("/a", s.Confirm(phone, path))
+			computer.Enter("/a", s.Confirm(phone, path))
 			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanUsed)
 		},
-		"typed again with a copied cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			thief := s.Desk()
-			thief.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
+		"typed again with a copied cookie": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			thief := s.Computer()
+			thief.SetCookie(s.Cookies.ScanName(), computer.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			desk.Enter("/a", n)
+			computer.Enter("/a", n)
 			// As when the outcome, kept a minute for tabs of the same browser, is gone.
 			outcome := singleflight.Key(s.AppID, "scan "+c.State)
 			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
 			return authtest.RefusedFor(thief.Enter("/a", n), wechatauth.ReasonScanUsed) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
 		},
-		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			thief := s.Desk()
-			thief.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
+		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			thief := s.Computer()
+			thief.SetCookie(s.Cookies.ScanName(), computer.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			desk.Enter("/a", n)
+			computer.Enter("/a", n)
 			return authtest.RefusedFor(thief.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
 		},
-		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"a QR code forwarded to a victim, whose phone alone shows the number": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			guess := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber)
-			return guess && authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber) && authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonScanExpired)
+			guess := authtest.RefusedFor(computer.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber)
+			return guess && authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber) && authtest.RefusedFor(computer.Enter("/a", n), wechatauth.ReasonScanExpired)
 		},
-		"a second number after a wrong one, with a kept cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			kept := s.Desk()
-			kept.SetCookie(s.Cookies.ScanName(), desk.Cookie(s.Cookies.ScanName()).Value)
+		"a second number after a wrong one, with a kept cookie": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			kept := s.Computer()
+			kept.SetCookie(s.Cookies.ScanName(), computer.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			first := authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber)
+			first := authtest.RefusedFor(computer.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber)
 			outcome := singleflight.Key(s.AppID, "scan "+c.State)
 			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
 			return first && authtest.RefusedFor(kept.Enter("/a", n), wechatauth.ReasonScanUsed)
 		},
-		"a picture of the whole screen of the browser": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			before := desk.Collect("/a").Text
+		"a picture of the whole screen of the browser": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			before := computer.Collect("/a").Text
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			return !strings.Contains(before, ">"+n+"<") && !strings.Contains(desk.Collect("/a").Text, ">"+n+"<")
+			return !strings.Contains(before, ">"+n+"<") && !strings.Contains(computer.Collect("/a").Text, ">"+n+"<")
 		},
-		"no number": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"no number": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			s.Confirm(phone, path)
-			return authtest.RefusedFor(desk.Enter("/a", ""), wechatauth.ReasonScanWrongNumber)
+			return authtest.RefusedFor(computer.Enter("/a", ""), wechatauth.ReasonScanWrongNumber)
 		},
-		"a number before the phone has confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"a number before the phone has confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
-			got := desk.Enter("/a", "0000")
-			return strings.Contains(got.Text, `data-state="scanned"`) && s.StatusOf(desk) == `{"state":"scanned"}`
+			got := computer.Enter("/a", "0000")
+			return strings.Contains(got.Text, `data-state="scanned"`) && s.StatusOf(computer) == `{"state":"scanned"}`
 		},
-		"the number of another QR code": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			second := s.Desk()
+		"the number of another QR code": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			second := s.Computer()
 			other, _ := s.Show(second, "/b")
 			s.Scan(phone, path)
 			s.Scan(phone, other)
 			n, m := s.Confirm(phone, path), s.Confirm(phone, other)
 			for n == m {
-				third, _ := s.Show(s.Desk(), "/c")
+				third, _ := s.Show(s.Computer(), "/c")
 				s.Scan(phone, third)
 				m = s.Confirm(phone, third)
 			}
-			return authtest.RefusedFor(desk.Enter("/a", m), wechatauth.ReasonScanWrongNumber)
+			return authtest.RefusedFor(computer.Enter("/a", m), wechatauth.ReasonScanWrongNumber)
 		},
-		"another desk with a QR code of its own": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			elsewhere := s.Desk()
+		"another computer with a QR code of its own": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			elsewhere := s.Computer()
 			s.Show(elsewhere, "/b")
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			return s.StatusOf(elsewhere) == `{"state":"waiting"}` && strings.Contains(elsewhere.Enter("/b", n).Text, `data-state="waiting"`)
 		},
-		"another desk without a cookie": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"another computer without a cookie": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			elsewhere := s.Desk()
+			elsewhere := s.Computer()
 			return s.StatusOf(elsewhere) == `{"state":"scan_expired"}` && authtest.RefusedFor(elsewhere.Enter("/a", n), wechatauth.ReasonScanExpired)
 		},
-		"the cookie under another name": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			elsewhere := s.Desk()
+		"the cookie under another name": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			elsewhere := s.Computer()
 			s.Show(elsewhere, "/b")
-			elsewhere.SetCookie(s.Cookies.TrailName(), desk.Cookie(s.Cookies.ScanName()).Value)
+			elsewhere.SetCookie(s.Cookies.TrailName(), computer.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
 			elsewhere.Enter("/a", s.Confirm(phone, path))
 			return !strings.Contains(elsewhere.Visit("/public").Text, "logged-in=true")
 		},
-		"somebody else scans what is scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"somebody else scans what is scanned": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanOtherUser)
 		},
-		"somebody else confirms what is scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"somebody else confirms what is scanned": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			foreign := s.PhoneOf(authtest.Person(1))
 			foreign.Visit("/a")
-			return authtest.RefusedFor(foreign.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(desk) == `{"state":"scanned"}`
+			return authtest.RefusedFor(foreign.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(computer) == `{"state":"scanned"}`
 		},
-		"somebody else opens what is confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"somebody else opens what is confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			s.Confirm(phone, path)
 			other := s.PhoneOf(authtest.Person(1))
 			other.Visit("/a")
 			return authtest.RefusedFor(other.Visit(path), wechatauth.ReasonScanUsed) && authtest.RefusedFor(s.Browser().Visit(path), wechatauth.ReasonScanUsed)
 		},
-		"confirmed without having been scanned": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"confirmed without having been scanned": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			phone.Visit("/a")
-			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(desk) == `{"state":"waiting"}`
+			return authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(computer) == `{"state":"waiting"}`
 		},
-		"typed after the phone's user was revoked": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"typed after the phone's user was revoked": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
 			require.NoError(s.T, err)
-			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown) && !strings.Contains(desk.Visit("/public").Text, "logged-in=true")
+			return authtest.RefusedFor(computer.Enter("/a", n), wechatauth.ReasonSessionUnknown) && !strings.Contains(computer.Visit("/public").Text, "logged-in=true")
 		},
-		"typed after a logout on the phone": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"typed after a logout on the phone": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			phone.Post("/wechat/logout", nil)
-			return authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown)
+			return authtest.RefusedFor(computer.Enter("/a", n), wechatauth.ReasonSessionUnknown)
 		},
-		"confirmed by nobody": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
-			return authtest.RefusedFor(s.Browser().Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && authtest.RefusedFor(desk.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
+		"confirmed by nobody": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+			return authtest.RefusedFor(s.Browser().Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && authtest.RefusedFor(computer.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
 		},
-		"confirmed by a browser that was logged in by a scan": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"confirmed by a browser that was logged in by a scan": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
-			desk.Enter("/a", s.Confirm(phone, path))
-			next, _ := s.Show(s.Desk(), "/b")
-			return authtest.RefusedFor(desk.Post(next, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
+			computer.Enter("/a", s.Confirm(phone, path))
+			next, _ := s.Show(s.Computer(), "/b")
+			return authtest.RefusedFor(computer.Post(next, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
 		},
-		"refused, then confirmed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"refused, then confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			no := authtest.RefusedFor(phone.Post(path, url.Values{"refuse": {"1"}}), wechatauth.ReasonRefusedByUser)
-			return no && authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanUsed) && authtest.RefusedFor(desk.Collect("/a"), wechatauth.ReasonRefusedByUser)
+			return no && authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanUsed) && authtest.RefusedFor(computer.Collect("/a"), wechatauth.ReasonRefusedByUser)
 		},
-		"confirmed, then refused": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"confirmed, then refused": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			got := phone.Post(path, url.Values{"refuse": {"1"}})
-			return strings.Contains(got.Text, n) && !strings.Contains(desk.Visit("/public").Text, "logged-in=true")
+			return strings.Contains(got.Text, n) && !strings.Contains(computer.Visit("/public").Text, "logged-in=true")
 		},
-		"neither confirmed nor refused": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"neither confirmed nor refused": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
-			return strings.Contains(phone.Post(path, nil).Text, authtest.ScanButton) && s.StatusOf(desk) == `{"state":"scanned"}`
+			return strings.Contains(phone.Post(path, nil).Text, authtest.ScanButton) && s.StatusOf(computer) == `{"state":"scanned"}`
 		},
-		"confirmed by a form of another site": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"confirmed by a form of another site": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
-			return authtest.RefusedFor(foreignForm(phone, path, authtest.Confirmed), wechatauth.ReasonCrossOrigin) && s.StatusOf(desk) == `{"state":"scanned"}`
+			return authtest.RefusedFor(foreignForm(phone, path, authtest.Confirmed), wechatauth.ReasonCrossOrigin) && s.StatusOf(computer) == `{"state":"scanned"}`
 		},
-		"the number by a form of another site": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"the number by a form of another site": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
-			return authtest.RefusedFor(foreignForm(desk, "/wechat/scan", url.Values{"number": {n}}), wechatauth.ReasonCrossOrigin) && s.StatusOf(desk) == `{"state":"confirmed"}`
+			return authtest.RefusedFor(foreignForm(computer, "/wechat/scan", url.Values{"number": {n}}), wechatauth.ReasonCrossOrigin) && s.StatusOf(computer) == `{"state":"confirmed"}`
 		},
-		"a ticket that was guessed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"a ticket that was guessed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			return authtest.RefusedFor(phone.Visit("/wechat/scan/"+scan.TicketOf(flow.NewKey())), wechatauth.ReasonScanExpired)
 		},
-		"the state of a ticket that the phone's page has not sealed": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"the state of a ticket that the phone's page has not sealed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Clock.Advance(scan.Pause)
 			return phone.Fetch(http.MethodGet, "/wechat/scan/status?phone="+c.Ticket).Text == `{"state":"scan_expired"}`+"\n"
 		},
-		"a confirmation written into the store": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"a confirmation written into the store": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			box, err := seal.New("kept", []byte("not the key of this site"))
 			require.NoError(s.T, err)
 			mark := scan.Mark("end", c.Ticket)
 			forged := box.Seal([]byte(`{"i":"{}","n":"0000"}`), mark)
 			require.NoError(s.T, s.Marks().PutMark(context.Background(), mark, []byte(forged), time.Minute))
-			return authtest.RefusedFor(desk.Enter("/a", "0000"), wechatauth.ReasonScanExpired)
+			return authtest.RefusedFor(computer.Enter("/a", "0000"), wechatauth.ReasonScanExpired)
 		},
-		"every mark of the ticket put in the place of every other": func(s *authtest.ScanSite, desk, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"every mark of the ticket put in the place of every other": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			ctx, marks := context.Background(), s.Marks()
@@ -337,7 +337,7 @@ func scanAttacks() map[string]scanAttack {
 					continue
 				}
 				require.NoError(s.T, marks.PutMark(ctx, ended, value, time.Minute))
-				refused = refused && !strings.Contains(withCookiesOf(s, desk).Enter("/a", n).Text, "logged-in=true")
+				refused = refused && !strings.Contains(withCookiesOf(s, computer).Enter("/a", n).Text, "logged-in=true")
 			}
 			shown := strings.Contains(string(end), n) || strings.Contains(string(end), wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
 			return refused && !shown
@@ -346,7 +346,7 @@ func scanAttacks() map[string]scanAttack {
 }
 
 // foreignForm posts a form as another site's page would make the browser do it.
-func foreignForm(b *authtest.Browser, path string, values url.Values) authtest.Answer {
+func foreignForm(b *authtest.Browser, path string, values url.Values) authtest.Response {
 	return b.Do(b.Client, http.MethodPost, path, strings.NewReader(values.Encode()), http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"},
 	})
@@ -354,7 +354,7 @@ func foreignForm(b *authtest.Browser, path string, values url.Values) authtest.A
 
 // withCookiesOf is another browser with a copy of the scan cookie.
 func withCookiesOf(s *authtest.ScanSite, b *authtest.Browser) *authtest.Browser {
-	other := s.Desk()
+	other := s.Computer()
 	other.SetCookie(s.Cookies.ScanName(), b.Cookie(s.Cookies.ScanName()).Value)
 	return other
 }
@@ -365,9 +365,9 @@ func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
 		attacks++
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewScanSite(t)
-			desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-			path, c := s.Show(desk, "/a")
-			if assert.True(t, attack(s, desk, phone, path, c)) {
+			computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+			path, c := s.Show(computer, "/a")
+			if assert.True(t, attack(s, computer, phone, path, c)) {
 				refused++
 			}
 			assert.NotContains(t, s.Logs.String(), c.Ticket)
@@ -381,25 +381,25 @@ func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
 func TestScanFromEndedSession(t *testing.T) {
 	var logins atomic.Int64
 	s := authtest.NewScanSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { logins.Add(1); return nil }))
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
 	s.Scan(phone, path)
 	n := s.Confirm(phone, path)
 	phone.Post("/wechat/logout", nil)
 	before := logins.Load()
-	assert.True(t, authtest.RefusedFor(desk.Enter("/a", n), wechatauth.ReasonSessionUnknown))
+	assert.True(t, authtest.RefusedFor(computer.Enter("/a", n), wechatauth.ReasonSessionUnknown))
 	assert.Equal(t, before, logins.Load())
 }
 
 func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk := s.Desk()
-	path, _ := s.Show(desk, "/a")
+	computer := s.Computer()
+	path, _ := s.Show(computer, "/a")
 	phone := s.PhoneOf(authtest.Person(0))
 	s.Scan(phone, path)
-	require.Contains(t, desk.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
+	require.Contains(t, computer.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
 
-	path, _ = s.Show(desk, "/profile")
+	path, _ = s.Show(computer, "/profile")
 	stranger := s.PhoneOf(authtest.Person(1))
 	require.Contains(t, stranger.Visit(path).Text, "/wechat/upgrade")
 	consent := stranger.Post("/wechat/upgrade", url.Values{"next": {path}})
@@ -407,21 +407,21 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), consent.Request.URL.String())
 	require.NoError(t, err)
 	stranger.Visit(callback)
-	assert.True(t, authtest.RefusedFor(desk.Enter("/profile", s.Confirm(stranger, path)), wechatauth.ReasonIdentityMismatch))
+	assert.True(t, authtest.RefusedFor(computer.Enter("/profile", s.Confirm(stranger, path)), wechatauth.ReasonIdentityMismatch))
 	assert.True(t, authtest.RefusedFor(stranger.Visit(path), wechatauth.ReasonIdentityMismatch), "the phone shows why")
-	assert.Contains(t, desk.Visit("/a").Text, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)), "the session stays with whom it was")
+	assert.Contains(t, computer.Visit("/a").Text, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)), "the session stays with whom it was")
 }
 
 func TestAPhoneWhoseCodeWasUsedComesBackToTheConfirmation(t *testing.T) {
 	s := authtest.NewScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan, environment.WeChatWindows: environment.LoginScan}))
-	path, _ := s.Show(s.Desk(), "/a")
+	path, _ := s.Show(s.Computer(), "/a")
 	phone := s.PhoneOf(authtest.Person(0)).As(wechattest.Windows)
 	s.Sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163))
 	s.Scan(phone, path)
 	assert.Equal(t, 2, s.Exchanges())
 
 	second := s.PhoneOf(authtest.Person(1)).As(wechattest.Windows)
-	path, _ = s.Show(s.Desk(), "/a")
+	path, _ = s.Show(s.Computer(), "/a")
 	s.Sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163), wechattest.Errcode(40163))
 	failed := second.Visit(path)
 	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonCodeUsed), failed.Text)
@@ -436,8 +436,8 @@ func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
 		shown = p
 		return errors.New("the default page, please")
 	}))
-	desk := s.Desk()
-	path, _ := s.Show(desk, "/a")
+	computer := s.Computer()
+	path, _ := s.Show(computer, "/a")
 	assert.Equal(t, wechatauth.PageScan, shown.Kind)
 	assert.Equal(t, s.Base.String()+path, shown.URL)
 	assert.Equal(t, page.QRCode(shown.URL), shown.QR)
@@ -445,11 +445,11 @@ func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
 
 func TestOnlyWeChatOpensTheQRCode(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	path, _ := s.Show(s.Desk(), "/a")
+	path, _ := s.Show(s.Computer(), "/a")
 	camera := s.Browser().As(authtest.SafariPhone).Visit(path)
 	assert.Equal(t, http.StatusForbidden, camera.StatusCode)
 	assert.Contains(t, camera.Text, s.Base.String()+path, "to open in WeChat")
-	assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan?next=/a").Text, "url=/a logged-in=true", "the desk's page in WeChat is a login")
+	assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan?next=/a").Text, "url=/a logged-in=true", "the computer's page in WeChat is a login")
 	assert.Equal(t, http.StatusNotFound, authtest.NewSite(t).Browser().Visit("/wechat/scan?next=/a").StatusCode)
 }
 
@@ -458,18 +458,18 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 	s := authtest.NewScanSite(t, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
 		channels.Store(id.Channel, true)
 		if id.Channel == wechatauth.ChannelScan {
-			return fmt.Errorf("not on a desk: %w", wechatauth.ErrForbidden)
+			return fmt.Errorf("not on a computer: %w", wechatauth.ErrForbidden)
 		}
 		return nil
 	}))
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
 	s.Scan(phone, path)
-	got := desk.Enter("/a", s.Confirm(phone, path))
+	got := computer.Enter("/a", s.Confirm(phone, path))
 	assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonNotAuthorized), got.Text)
 	_, heard := channels.Load(wechatauth.ChannelScan)
 	assert.True(t, heard)
-	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false")
+	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false")
 }
 
 func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
@@ -480,19 +480,19 @@ func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
 		}
 		return nil
 	}))
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, c := s.Show(desk, "/orders?id=7")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(computer, "/orders?id=7")
 	s.Scan(phone, path)
-	got := desk.Enter("/orders?id=7", s.Confirm(phone, path))
+	got := computer.Enter("/orders?id=7", s.Confirm(phone, path))
 	assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
 	assert.True(t, authtest.RefusedFor(got, wechatauth.ReasonStoreUnavailable), got.Text)
 	assert.Contains(t, s.Logs.String(), "reason=store_unavailable")
 	assert.Contains(t, html.UnescapeString(got.Text), `href="/wechat/login?next=%2Forders%3Fid%3D7&again=1"`)
 
 	s.Redis.Do("CONFIG", "SET", "maxmemory", "0")
-	assert.Contains(t, desk.Visit("/public").Text, "logged-in=false", "the QR code is spent")
-	assert.Equal(t, http.StatusOK, desk.Visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").StatusCode)
-	assert.NotEqual(t, c.Ticket, s.Held(desk).Ticket, "the button leads to a new one")
+	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false", "the QR code is spent")
+	assert.Equal(t, http.StatusOK, computer.Visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").StatusCode)
+	assert.NotEqual(t, c.Ticket, s.Held(computer).Ticket, "the button leads to a new one")
 }
 
 // deafWhenArmed obeys one PutMarkNX and does not say so.
@@ -516,40 +516,40 @@ func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
 		return wechatauth.WithStore(kept)
 	}))}
 	s.Wait = s.WaitOut()
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
 	s.Scan(phone, path)
 	n := s.Confirm(phone, path)
 	kept.armed.Store(true)
-	require.Equal(t, http.StatusServiceUnavailable, desk.Enter("/a", n).StatusCode)
-	assert.Contains(t, desk.Enter("/a", n).Text, "url=/a logged-in=true")
+	require.Equal(t, http.StatusServiceUnavailable, computer.Enter("/a", n).StatusCode)
+	assert.Contains(t, computer.Enter("/a", n).Text, "url=/a logged-in=true")
 }
 
 func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, c := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(computer, "/a")
 	s.Scan(phone, path)
 	s.Confirm(phone, path)
-	desk.Post("/wechat/logout", nil)
-	next := desk.Visit("/wechat/login?next=/b")
+	computer.Post("/wechat/logout", nil)
+	next := computer.Visit("/wechat/login?next=/b")
 	assert.NotContains(t, next.Text, "logged-in=true")
-	assert.NotEqual(t, c.Ticket, s.Held(desk).Ticket, "the next person gets a QR code of his own")
+	assert.NotEqual(t, c.Ticket, s.Held(computer).Ticket, "the next person gets a QR code of his own")
 }
 
 func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
-	second, _ := s.Show(desk, "/b")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
+	second, _ := s.Show(computer, "/b")
 	require.Equal(t, path, second)
 	s.Scan(phone, path)
 	n := s.Confirm(phone, path)
 
-	cookie := desk.Cookie(s.Cookies.ScanName()).Value
+	cookie := computer.Cookie(s.Cookies.ScanName()).Value
 	got := make(chan string, 2)
 	for _, target := range []string{"/a", "/b"} {
-		tab := s.Desk()
+		tab := s.Computer()
 		tab.SetCookie(s.Cookies.ScanName(), cookie)
 		go func() { got <- tab.Enter(target, n).Text }()
 	}
@@ -586,15 +586,15 @@ func TestTwoHundredScansAtOnce(t *testing.T) {
 		all.Go(func() {
 			gate <- struct{}{}
 			defer func() { <-gate }()
-			desk, phone, target := s.Desk(), s.PhoneOf(authtest.Person(i%2)), fmt.Sprintf("/a?n=%d", i)
-			path, _ := s.Show(desk, target)
+			computer, phone, target := s.Computer(), s.PhoneOf(authtest.Person(i%2)), fmt.Sprintf("/a?n=%d", i)
+			path, _ := s.Show(computer, target)
 			meet(0)
 			s.Scan(phone, path)
 			meet(1)
 			n := s.Confirm(phone, path)
 			meet(2)
 			want := "url=" + target + " logged-in=true openid=" + wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(i%2))
-			if got := desk.Enter(target, n); assert.True(t, strings.Contains(got.Text, want), "%d: %s", i, got.Status) {
+			if got := computer.Enter(target, n); assert.True(t, strings.Contains(got.Text, want), "%d: %s", i, got.Status) {
 				done.Add(1)
 			}
 		})
@@ -618,15 +618,15 @@ func reads(s *authtest.ScanSite) (n int64) {
 // However many requests ask about one QR code, an instance looks twice a second.
 func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk := s.Desk()
-	path, _ := s.Show(desk, "/a")
+	computer := s.Computer()
+	path, _ := s.Show(computer, "/a")
 	phone := s.PhoneOf(authtest.Person(0))
 	s.Scan(phone, path)
 	s.Confirm(phone, path)
 	sealed := regexp.MustCompile(`data-status="([^"]+)"`).FindStringSubmatch(phone.Visit(path).Text)
 	require.NotNil(t, sealed)
 	polls := map[string]func() string{
-		"browser": func() string { return desk.Fetch(http.MethodGet, "/wechat/scan/status").Text },
+		"browser": func() string { return computer.Fetch(http.MethodGet, "/wechat/scan/status").Text },
 		"phone":   func() string { return phone.Fetch(http.MethodGet, html.UnescapeString(sealed[1])).Text },
 	}
 	for name, poll := range polls {
@@ -642,7 +642,7 @@ func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 		assert.EqualValues(t, 3, reads(s)-before, name)
 	}
 	before := reads(s)
-	stranger := s.Desk()
+	stranger := s.Computer()
 	for range 5 {
 		assert.Equal(t, `{"state":"scan_expired"}`, s.StatusOf(stranger))
 	}
@@ -651,22 +651,22 @@ func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
 
 func TestAFrozenStoreHoldsNoPollAndNoPage(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk := s.Desk()
-	s.Show(desk, "/a")
+	computer := s.Computer()
+	s.Show(computer, "/a")
 	s.Redis.Freeze()
 	for range 3 {
 		s.Clock.Advance(scan.Pause)
-		assert.Equal(t, http.StatusServiceUnavailable, desk.Fetch(http.MethodGet, "/wechat/scan/status").StatusCode)
+		assert.Equal(t, http.StatusServiceUnavailable, computer.Fetch(http.MethodGet, "/wechat/scan/status").StatusCode)
 	}
-	assert.Equal(t, http.StatusServiceUnavailable, desk.Visit("/wechat/scan?next=/a").StatusCode)
+	assert.Equal(t, http.StatusServiceUnavailable, computer.Visit("/wechat/scan?next=/a").StatusCode)
 	s.Redis.Thaw()
-	assert.Equal(t, http.StatusOK, desk.Visit("/a").StatusCode)
-	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(desk))
+	assert.Equal(t, http.StatusOK, computer.Visit("/a").StatusCode)
+	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(computer))
 }
 
 func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	page := s.Desk().Visit("/a")
+	page := s.Computer().Visit("/a")
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(page.Text, -1)
 	require.Len(t, scripts, 1)
 	assert.Equal(t, "default-src 'none'; style-src "+authtest.CSPHash(authtest.StyleOf(t))+"; script-src "+authtest.CSPHash(scripts[0][1])+
@@ -676,12 +676,12 @@ func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 
 func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsShown(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	got := s.Desk().Step("/orders?id=7")
+	got := s.Computer().Step("/orders?id=7")
 	assert.Equal(t, "/wechat/scan?next=%2Forders%3Fid%3D7", got.Header.Get("Location"))
 	assert.EqualValues(t, 0, s.Redis.Do("DBSIZE"))
-	desk := s.Desk()
+	computer := s.Computer()
 	for range 3 {
-		desk.Visit("/orders?id=7")
+		computer.Visit("/orders?id=7")
 	}
 	assert.EqualValues(t, 1, s.Redis.Do("DBSIZE"), "one mark for one QR code")
 }
@@ -697,8 +697,8 @@ func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
 		}
 		return longest
 	}
-	desk := s.Desk()
-	path, c := s.Show(desk, "/a")
+	computer := s.Computer()
+	path, c := s.Show(computer, "/a")
 	ticket, err := base64.RawURLEncoding.DecodeString(c.Ticket)
 	require.NoError(t, err)
 	assert.Len(t, ticket, 16)
@@ -708,10 +708,10 @@ func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
 	n := s.Confirm(phone, path)
 	assert.LessOrEqual(t, longestLife(), int64(180_000))
 	s.Clock.Advance(time.Minute)
-	assert.Contains(t, desk.Enter("/a", n).Text, "logged-in=true")
+	assert.Contains(t, computer.Enter("/a", n).Text, "logged-in=true")
 	assert.Equal(t, 500*time.Millisecond, scan.Pause)
 
-	late, _ := s.Show(s.Desk(), "/a")
+	late, _ := s.Show(s.Computer(), "/a")
 	s.Clock.Advance(2 * time.Minute)
 	assert.True(t, authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(late), wechatauth.ReasonScanExpired))
 }
@@ -722,14 +722,14 @@ func TestT96_NoPageOfTheBrowserHoldsTheNumber(t *testing.T) {
 	phone := s.PhoneOf(authtest.Person(0))
 	pages, numbers := map[string]bool{}, map[string]bool{}
 	for range 5 {
-		desk := s.Desk()
-		path, _ := s.Show(desk, "/a")
-		waiting := desk.Collect("/a")
+		computer := s.Computer()
+		path, _ := s.Show(computer, "/a")
+		waiting := computer.Collect("/a")
 		s.Scan(phone, path)
-		scanned := desk.Collect("/a")
+		scanned := computer.Collect("/a")
 		n := s.Confirm(phone, path)
-		form := desk.Collect("/a")
-		for _, page := range []authtest.Answer{waiting, scanned, form} {
+		form := computer.Collect("/a")
+		for _, page := range []authtest.Response{waiting, scanned, form} {
 			assert.NotContains(t, page.Text+fmt.Sprint(page.Header), ">"+n+"<")
 		}
 		pages[form.Text] = true
@@ -742,22 +742,22 @@ func TestT96_NoPageOfTheBrowserHoldsTheNumber(t *testing.T) {
 // The number decides, and one try is all there is.
 func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
 	s.Scan(phone, path)
 	n := s.Confirm(phone, path)
-	kept := withCookiesOf(s, desk)
-	require.True(t, authtest.RefusedFor(desk.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber))
-	assert.Nil(t, desk.Cookie(s.Cookies.ScanName()))
+	kept := withCookiesOf(s, computer)
+	require.True(t, authtest.RefusedFor(computer.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber))
+	assert.Nil(t, computer.Cookie(s.Cookies.ScanName()))
 	assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber), "the phone is told")
 	for range 3 {
 		s.Clock.Advance(authtest.FailureTTL + time.Second)
 		assert.NotContains(t, kept.Enter("/a", n).Text, "logged-in=true")
 	}
-	next, _ := s.Show(desk, "/a")
+	next, _ := s.Show(computer, "/a")
 	assert.NotEqual(t, path, next, "there is a new QR code")
 	s.Scan(phone, next)
-	assert.Contains(t, desk.Enter("/a", s.Confirm(phone, next)).Text, "logged-in=true")
+	assert.Contains(t, computer.Enter("/a", s.Confirm(phone, next)).Text, "logged-in=true")
 }
 
 // Chromium holds every redirect that follows a form to the page's policy, and on the
@@ -772,7 +772,7 @@ func TestScan_profileByRelay(t *testing.T) {
 	leads, err = relay.New(key, s.Base.String()+"/wechat/callback")
 	require.NoError(t, err)
 
-	path, _ := s.Show(s.Desk(), "/wechat/scan?next=/profile&profile=1")
+	path, _ := s.Show(s.Computer(), "/wechat/scan?next=/profile&profile=1")
 	got := s.PhoneOf(authtest.Person(0)).Visit(path)
 	assert.Contains(t, got.Text, `action="/wechat/upgrade"`)
 	assert.Contains(t, got.Header.Get("Content-Security-Policy"), "form-action 'self' "+s.Sim.URL+" "+front.URL+";")

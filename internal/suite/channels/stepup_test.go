@@ -56,14 +56,14 @@ func TestTheScopeThatCountsIsTheOneThatWeChatGranted(t *testing.T) {
 }
 
 func TestAStepUpThatIsNotAnsweredOrRefusedLeavesTheBaseSession(t *testing.T) {
-	for name, answer := range map[string]func(s *authtest.Site, b *authtest.Browser, consent authtest.Answer){
-		"closed": func(*authtest.Site, *authtest.Browser, authtest.Answer) {},
-		"refused, as WeChat does it": func(_ *authtest.Site, b *authtest.Browser, consent authtest.Answer) {
-			b.AnswerConsent(consent, "refuse")
+	for name, answer := range map[string]func(s *authtest.Site, b *authtest.Browser, consent authtest.Response){
+		"closed": func(*authtest.Site, *authtest.Browser, authtest.Response) {},
+		"refused, as WeChat does it": func(_ *authtest.Site, b *authtest.Browser, consent authtest.Response) {
+			b.RespondConsent(consent, "refuse")
 		},
-		"refused, as WeChat did it": func(s *authtest.Site, b *authtest.Browser, consent authtest.Answer) {
+		"refused, as WeChat did it": func(s *authtest.Site, b *authtest.Browser, consent authtest.Response) {
 			s.Sim.SetQuirk(wechattest.RefusalCallback, true)
-			assert.Contains(s.T, b.AnswerConsent(consent, "refuse").Text, "refused_by_user")
+			assert.Contains(s.T, b.RespondConsent(consent, "refuse").Text, "refused_by_user")
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

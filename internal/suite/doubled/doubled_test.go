@@ -264,12 +264,12 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 			}
 		},
 		"scan": func(s *authtest.ScanSite) (string, func() bool) {
-			desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-			path, c := s.Show(desk, "/a")
+			computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+			path, c := s.Show(computer, "/a")
 			s.Scan(phone, path)
 			number := s.Confirm(phone, path)
 			return singleflight.Key(wechattest.DefaultAppID, "scan "+c.State), func() bool {
-				return strings.Contains(desk.Enter("/a", number).Text, "url=/a logged-in=true")
+				return strings.Contains(computer.Enter("/a", number).Text, "url=/a logged-in=true")
 			}
 		},
 	}
@@ -445,7 +445,7 @@ func TestT88_RequestsThatWaitForALoginEndWithTheirClients(t *testing.T) {
 		<-ended
 	}
 	release := s.Sim.Block(authtest.ExchangeEndpoint)
-	won := make(chan authtest.Answer, 1)
+	won := make(chan authtest.Response, 1)
 	go func() { won <- b.Step(callback) }()
 	require.NoError(t, s.Sim.WaitForCalls(t.Context(), authtest.ExchangeEndpoint, 1))
 

@@ -449,7 +449,7 @@ func (c *cell) close(s *faultSite) {
 
 // public checks what must go on while any fault lasts.
 func (c *cell) public(s *faultSite, member *authtest.Browser) {
-	fine := func(name string, ok bool, got authtest.Answer) {
+	fine := func(name string, ok bool, got authtest.Response) {
 		if !ok {
 			c.sum.public.Add(1)
 			c.t.Errorf("%s: %d %s", name, got.StatusCode, authtest.ReasonOf(got))
@@ -474,7 +474,7 @@ func (c *cell) public(s *faultSite, member *authtest.Browser) {
 
 // in reports whether a page shows that its visitor is logged in. If he is not,
 // his login is lost.
-func (c *cell) in(got authtest.Answer, target, how string) {
+func (c *cell) in(got authtest.Response, target, how string) {
 	c.t.Helper()
 	if !strings.Contains(got.Text, "url="+target+" logged-in=true") {
 		c.sum.lost.Add(1)
@@ -483,7 +483,7 @@ func (c *cell) in(got authtest.Answer, target, how string) {
 }
 
 // unavailable is the one answer that says "later", and takes nothing away.
-func (c *cell) unavailable(got authtest.Answer) bool {
+func (c *cell) unavailable(got authtest.Response) bool {
 	c.t.Helper()
 	return assert.Equal(c.t, http.StatusServiceUnavailable, got.StatusCode, authtest.ReasonOf(got)) &&
 		assert.NotEmpty(c.t, got.Header.Get("Retry-After")) &&
@@ -566,11 +566,11 @@ func (c *cell) runProtectedHit() {
 // waysOn are what a visitor does who was told to try later.
 var waysOn = []struct {
 	name string
-	do   func(b *authtest.Browser, callback string) authtest.Answer
+	do   func(b *authtest.Browser, callback string) authtest.Response
 }{
-	{"reload", func(b *authtest.Browser, callback string) authtest.Answer { return b.Visit(callback) }},
-	{"visit", func(b *authtest.Browser, _ string) authtest.Answer { return b.Visit("/orders") }},
-	{"retry", func(b *authtest.Browser, _ string) authtest.Answer {
+	{"reload", func(b *authtest.Browser, callback string) authtest.Response { return b.Visit(callback) }},
+	{"visit", func(b *authtest.Browser, _ string) authtest.Response { return b.Visit("/orders") }},
+	{"retry", func(b *authtest.Browser, _ string) authtest.Response {
 		return b.Visit("/wechat/login?next=%2Forders&again=1")
 	}},
 }
@@ -590,7 +590,7 @@ func (w *world) lapse() {
 // what the visitor does next. If he does not end logged in, it is lost.
 func (c *cell) runCallback(way struct {
 	name string
-	do   func(b *authtest.Browser, callback string) authtest.Answer
+	do   func(b *authtest.Browser, callback string) authtest.Response
 }, soon bool) {
 	s, member := c.site()
 	b := s.Browser()
@@ -612,7 +612,7 @@ func (c *cell) runCallback(way struct {
 	s.link.fill(c.t)
 
 	s.gate.armed.Store(int32(c.phase))
-	answered := make(chan authtest.Answer, 1)
+	answered := make(chan authtest.Response, 1)
 	go func() { answered <- b.Step(callback) }()
 	<-s.gate.reached
 	c.beginFault(s, b)
@@ -667,7 +667,7 @@ func (c *cell) runLogout() {
 	s.link.fill(c.t)
 	thief := s.Browser()
 	thief.SetCookie(s.SessionCookie(), member.Cookie(s.SessionCookie()).Value)
-	submit := func() authtest.Answer { return member.Post("/wechat/logout", url.Values{"next": {"/open"}}) }
+	submit := func() authtest.Response { return member.Post("/wechat/logout", url.Values{"next": {"/open"}}) }
 	alive := func() bool {
 		got := thief.Fetch(http.MethodGet, "/a")
 		require.Contains(c.t, []int{http.StatusOK, http.StatusUnauthorized}, got.StatusCode)

@@ -197,7 +197,7 @@ func FuzzFlowCookie(f *testing.F) {
 			planted := http.Header{"Cookie": {name + "=" + value}}
 			for _, target := range []*url.URL{callback, {Path: "/orders"}, {Path: "/wechat/login"}} {
 				w := g.page(t, target, planted)
-				assert.Empty(t, authtest.Answer{Response: w.Result()}.SetOf(g.Sessions().Cookie.Name), "nobody is logged in")
+				assert.Empty(t, authtest.Response{Response: w.Result()}.SetOf(g.Sessions().Cookie.Name), "nobody is logged in")
 			}
 		}
 		assert.Zero(t, g.exchanges.Load(), "0 API")

@@ -159,11 +159,11 @@ func newStageWith(t *testing.T, inner store.Sessions, opts []wechatauth.Option, 
 
 // begin sends a request and returns when it is held. The function that it
 // returns lets the request go on, and returns the answer.
-func (s *stage) begin(b *authtest.Browser, step, method, target string) (finish func() authtest.Answer) {
+func (s *stage) begin(b *authtest.Browser, step, method, target string) (finish func() authtest.Response) {
 	h := newHold(step)
 	name := fmt.Sprintf("%p", h)
 	s.holds.Store(name, h)
-	answered := make(chan authtest.Answer, 1)
+	answered := make(chan authtest.Response, 1)
 	go func() {
 		still := *b.Client
 		still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -176,7 +176,7 @@ func (s *stage) begin(b *authtest.Browser, step, method, target string) (finish 
 	case got := <-answered:
 		require.Failf(b.T, "the request was not held", "%s %s: %d %s", method, target, got.StatusCode, authtest.ReasonOf(got))
 	}
-	return func() authtest.Answer {
+	return func() authtest.Response {
 		h.release()
 		got := <-answered
 		s.holds.Delete(name)
@@ -216,7 +216,7 @@ func (s *stage) alive(t *testing.T, token string) bool {
 }
 
 // given returns the session token that an answer gives; "" if it gives none.
-func (s *stage) given(got authtest.Answer) string {
+func (s *stage) given(got authtest.Response) string {
 	for _, c := range got.Cookies() {
 		if c.Name == s.SessionCookie() {
 			return c.Value
@@ -292,7 +292,7 @@ func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lo
 
 	// Two kinds of writer, of logout and of login, in all pairs.
 	targets := []string{"/values?a", "/values"}
-	finish := map[string]func() authtest.Answer{
+	finish := map[string]func() authtest.Response{
 		"writer": s.begin(b, holdHandler, http.MethodGet, targets[round%2]),
 		"login":  s.begin(b, []string{holdExchanged, holdCommit}[round/4%2], http.MethodGet, second),
 	}

@@ -43,7 +43,7 @@ func newWalk(t *testing.T, opts ...wechatauth.Option) *walk {
 }
 
 // comeBack goes to WeChat and asks for the callback, changed if wanted.
-func (w *walk) comeBack(change ...string) authtest.Answer {
+func (w *walk) comeBack(change ...string) authtest.Response {
 	return w.b.Step(strings.NewReplacer(change...).Replace(w.b.Authorize("/a")))
 }
 
@@ -54,7 +54,7 @@ func (w *walk) enter() *walk {
 }
 
 // form posts a form, follows nothing, and says where it comes from.
-func (w *walk) form(target, site string, form url.Values) authtest.Answer {
+func (w *walk) form(target, site string, form url.Values) authtest.Response {
 	still := *w.b.Client
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return w.b.Do(&still, http.MethodPost, target, strings.NewReader(form.Encode()), http.Header{
@@ -71,39 +71,39 @@ var exits = []struct {
 	name   string
 	status int
 	opts   []wechatauth.Option
-	take   func(w *walk) authtest.Answer
+	take   func(w *walk) authtest.Response
 }{
-	{"a page visit is sent to WeChat", 303, nil, func(w *walk) authtest.Answer { return w.b.Step("/a?b=c") }},
-	{"a page visit with a session that is no more", 303, nil, func(w *walk) authtest.Answer {
+	{"a page visit is sent to WeChat", 303, nil, func(w *walk) authtest.Response { return w.b.Step("/a?b=c") }},
+	{"a page visit with a session that is no more", 303, nil, func(w *walk) authtest.Response {
 		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.Step("/a")
 	}},
-	{"a visit on another host is sent to ours", 303, nil, func(w *walk) authtest.Answer {
+	{"a visit on another host is sent to ours", 303, nil, func(w *walk) authtest.Response {
 		return w.b.Step(strings.Replace(w.Base.String(), "127.0.0.1", "localhost", 1) + "/a")
 	}},
-	{"a script without a session", 401, nil, func(w *walk) authtest.Answer { return w.b.Fetch("GET", "/a") }},
-	{"a script with a session that is no more", 401, nil, func(w *walk) authtest.Answer {
+	{"a script without a session", 401, nil, func(w *walk) authtest.Response { return w.b.Fetch("GET", "/a") }},
+	{"a script with a session that is no more", 401, nil, func(w *walk) authtest.Response {
 		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.Fetch("GET", "/a")
 	}},
-	{"a form without a session", 401, nil, func(w *walk) authtest.Answer { return w.b.Fetch("POST", "/a") }},
-	{"a page after a logout", 401, nil, func(w *walk) authtest.Answer {
+	{"a form without a session", 401, nil, func(w *walk) authtest.Response { return w.b.Fetch("POST", "/a") }},
+	{"a page after a logout", 401, nil, func(w *walk) authtest.Response {
 		w.enter().form("/wechat/logout", "same-origin", nil)
 		return w.b.Step("/a")
 	}},
-	{"the fourth login in a row", 400, nil, func(w *walk) authtest.Answer {
+	{"the fourth login in a row", 400, nil, func(w *walk) authtest.Response {
 		w.b.Client.Jar = authtest.LossyJar{CookieJar: w.b.Client.Jar, Name: w.SessionCookie()}
 		return w.b.Visit("/a")
 	}},
-	{"a page while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"a page while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
 		return w.b.Step("/a")
 	}},
-	{"a script while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"a script while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
 		return w.b.Fetch("GET", "/a")
 	}},
-	{"a page whose session cannot be saved", 503, nil, func(w *walk) authtest.Answer {
+	{"a page whose session cannot be saved", 503, nil, func(w *walk) authtest.Response {
 		w.Handle("/put", func(rw http.ResponseWriter, r *http.Request) {
 			rw.Header().Set("Cache-Control", "public, max-age=60")
 			w.Auth.Sessions().Put(r.Context(), "a", "b")
@@ -111,60 +111,60 @@ var exits = []struct {
 		w.enter().store.ReadOnly.Store(true)
 		return w.b.Step("/put")
 	}},
-	{"a page for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Answer { return w.b.Visit("/a") }},
-	{"a script for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Answer {
+	{"a page for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response { return w.b.Visit("/a") }},
+	{"a script for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response {
 		w.b.Visit("/a")
 		return w.b.Fetch("GET", "/a")
 	}},
-	{"a page that needs the profile", 303, nil, func(w *walk) authtest.Answer { return w.enter().b.Step("/profile") }},
-	{"a script that needs the profile", 403, nil, func(w *walk) authtest.Answer { return w.enter().b.Fetch("GET", "/profile") }},
-	{"the login", 303, nil, func(w *walk) authtest.Answer { return w.b.Step("/wechat/login?next=/a") }},
-	{"the login of who is logged in", 303, nil, func(w *walk) authtest.Answer { return w.enter().b.Step("/wechat/login?next=/a") }},
-	{"the login by a script", 401, nil, func(w *walk) authtest.Answer { return w.b.Fetch("GET", "/wechat/login") }},
-	{"the login while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"a page that needs the profile", 303, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/profile") }},
+	{"a script that needs the profile", 403, nil, func(w *walk) authtest.Response { return w.enter().b.Fetch("GET", "/profile") }},
+	{"the login", 303, nil, func(w *walk) authtest.Response { return w.b.Step("/wechat/login?next=/a") }},
+	{"the login of who is logged in", 303, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/wechat/login?next=/a") }},
+	{"the login by a script", 401, nil, func(w *walk) authtest.Response { return w.b.Fetch("GET", "/wechat/login") }},
+	{"the login while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
 		return w.b.Step("/wechat/login")
 	}},
-	{"the login by POST", 405, nil, func(w *walk) authtest.Answer { return w.form("/wechat/login", "same-origin", nil) }},
-	{"the callback", 303, nil, func(w *walk) authtest.Answer { return w.comeBack() }},
-	{"the callback, again", 303, nil, func(w *walk) authtest.Answer {
+	{"the login by POST", 405, nil, func(w *walk) authtest.Response { return w.form("/wechat/login", "same-origin", nil) }},
+	{"the callback", 303, nil, func(w *walk) authtest.Response { return w.comeBack() }},
+	{"the callback, again", 303, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.b.Step(callback)
 		return w.b.Step(callback)
 	}},
-	{"the callback, again, while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"the callback, again, while the store is down", 503, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.b.Step(callback)
 		w.store.Down.Store(true)
 		return w.b.Step(callback)
 	}},
-	{"the callback by POST", 405, nil, func(w *walk) authtest.Answer { return w.form("/wechat/callback", "cross-site", nil) }},
-	{"the callback without a state", 400, nil, func(w *walk) authtest.Answer { return w.comeBack("state=", "x=") }},
-	{"the callback in another browser", 400, nil, func(w *walk) authtest.Answer { return w.Browser().Step(w.b.Authorize("/a")) }},
-	{"the callback with a flow cookie that was altered", 400, nil, func(w *walk) authtest.Answer {
+	{"the callback by POST", 405, nil, func(w *walk) authtest.Response { return w.form("/wechat/callback", "cross-site", nil) }},
+	{"the callback without a state", 400, nil, func(w *walk) authtest.Response { return w.comeBack("state=", "x=") }},
+	{"the callback in another browser", 400, nil, func(w *walk) authtest.Response { return w.Browser().Step(w.b.Authorize("/a")) }},
+	{"the callback with a flow cookie that was altered", 400, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		for _, c := range w.b.Client.Jar.Cookies(w.Base) {
 			w.b.SetCookie(c.Name, c.Value+"A")
 		}
 		return w.b.Step(callback)
 	}},
-	{"the callback after eleven minutes", 400, nil, func(w *walk) authtest.Answer {
+	{"the callback after eleven minutes", 400, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.Clock.Advance(11 * time.Minute)
 		return w.b.Step(callback)
 	}},
-	{"the callback of who refused", 403, nil, func(w *walk) authtest.Answer { return w.comeBack("code=", "error=access_denied&x=") }},
-	{"the callback while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"the callback of who refused", 403, nil, func(w *walk) authtest.Response { return w.comeBack("code=", "error=access_denied&x=") }},
+	{"the callback while the store is down", 503, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.store.Down.Store(true)
 		return w.b.Step(callback)
 	}},
-	{"the callback when the session cannot be saved", 503, nil, func(w *walk) authtest.Answer {
+	{"the callback when the session cannot be saved", 503, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.store.ReadOnly.Store(true)
 		return w.b.Step(callback)
 	}},
-	{"the visit after it, with a ticket", 303, nil, func(w *walk) authtest.Answer {
+	{"the visit after it, with a ticket", 303, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.store.ReadOnly.Store(true)
 		w.b.Step(callback)
@@ -172,7 +172,7 @@ var exits = []struct {
 		return w.b.Step("/a")
 	}},
 	{"the callback with a code that is used", 303, nil, whenWeChat(wechattest.Errcode(40163))},
-	{"the callback with a code that is used, twice", 400, nil, func(w *walk) authtest.Answer {
+	{"the callback with a code that is used, twice", 400, nil, func(w *walk) authtest.Response {
 		w.Sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163), wechattest.Errcode(40163))
 		return w.b.Visit("/a")
 	}},
@@ -181,115 +181,115 @@ var exits = []struct {
 	{"the callback when the quota is used up", 503, nil, whenWeChat(wechattest.Errcode(45009))},
 	{"the callback when the AppSecret is wrong", 500, nil, whenWeChat(wechattest.Errcode(40125))},
 	{"the callback of a user who is blocked", 403, nil, whenWeChat(wechattest.Errcode(50002))},
-	{"the callback of a user whom WithOnLogin refuses", 403, []wechatauth.Option{wechatauth.WithOnLogin(refusing)}, func(w *walk) authtest.Answer { return w.comeBack() }},
-	{"the page with the button", 200, nil, func(w *walk) authtest.Answer { return w.b.Step("/wechat/upgrade?next=/profile") }},
-	{"the page with the button while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"the callback of a user whom WithOnLogin refuses", 403, []wechatauth.Option{wechatauth.WithOnLogin(refusing)}, func(w *walk) authtest.Response { return w.comeBack() }},
+	{"the page with the button", 200, nil, func(w *walk) authtest.Response { return w.b.Step("/wechat/upgrade?next=/profile") }},
+	{"the page with the button while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
 		return w.b.Step("/wechat/upgrade")
 	}},
-	{"the button", 303, nil, func(w *walk) authtest.Answer {
+	{"the button", 303, nil, func(w *walk) authtest.Response {
 		return w.form("/wechat/upgrade", "same-origin", url.Values{"next": {"/profile"}})
 	}},
-	{"the button on another site", 403, nil, func(w *walk) authtest.Answer { return w.form("/wechat/upgrade", "cross-site", nil) }},
-	{"the button with a form of a megabyte", 400, nil, func(w *walk) authtest.Answer {
+	{"the button on another site", 403, nil, func(w *walk) authtest.Response { return w.form("/wechat/upgrade", "cross-site", nil) }},
+	{"the button with a form of a megabyte", 400, nil, func(w *walk) authtest.Response {
 		return w.form("/wechat/upgrade", "same-origin", url.Values{"next": {strings.Repeat("a", 1<<20)}})
 	}},
-	{"the logout", 303, nil, func(w *walk) authtest.Answer { return w.enter().form("/wechat/logout", "same-origin", nil) }},
-	{"the logout of who is not logged in", 303, nil, func(w *walk) authtest.Answer { return w.form("/wechat/logout", "same-origin", nil) }},
-	{"the logout on another site", 403, nil, func(w *walk) authtest.Answer { return w.enter().form("/wechat/logout", "cross-site", nil) }},
-	{"the logout by GET", 405, nil, func(w *walk) authtest.Answer { return w.enter().b.Step("/wechat/logout") }},
-	{"the logout while the store is down", 503, nil, func(w *walk) authtest.Answer {
+	{"the logout", 303, nil, func(w *walk) authtest.Response { return w.enter().form("/wechat/logout", "same-origin", nil) }},
+	{"the logout of who is not logged in", 303, nil, func(w *walk) authtest.Response { return w.form("/wechat/logout", "same-origin", nil) }},
+	{"the logout on another site", 403, nil, func(w *walk) authtest.Response { return w.enter().form("/wechat/logout", "cross-site", nil) }},
+	{"the logout by GET", 405, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/wechat/logout") }},
+	{"the logout while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
 		return w.form("/wechat/logout", "same-origin", nil)
 	}},
-	{"a path that no endpoint has", 404, nil, func(w *walk) authtest.Answer { return w.b.Step("/wechat/other") }},
-	{"the verify file", 200, nil, func(w *walk) authtest.Answer {
+	{"a path that no endpoint has", 404, nil, func(w *walk) authtest.Response { return w.b.Step("/wechat/other") }},
+	{"the verify file", 200, nil, func(w *walk) authtest.Response {
 		return authtest.NewSiteServing(w.T, func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(nil) }, wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent)).
 			AsWeChat(w.T, http.MethodGet, "/"+authtest.VerifyName)
 	}},
 	{"an application's own error handler", 400, []wechatauth.Option{wechatauth.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f wechatauth.Failure) {
 		w.WriteHeader(f.Status)
-	})}, func(w *walk) authtest.Answer { return w.comeBack("state=", "x=") }},
+	})}, func(w *walk) authtest.Response { return w.comeBack("state=", "x=") }},
 	{"an application's own page", 400, []wechatauth.Option{wechatauth.WithPages(func(w io.Writer, _ wechatauth.Page) error {
 		_, err := io.WriteString(w, "own page")
 		return err
-	})}, func(w *walk) authtest.Answer { return w.comeBack("state=", "x=") }},
+	})}, func(w *walk) authtest.Response { return w.comeBack("state=", "x=") }},
 	{"an application's own page that fails", 400, []wechatauth.Option{wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { return errRefused })},
-		func(w *walk) authtest.Answer { return w.comeBack("state=", "x=") }},
-	{"a mini program's login", 200, miniProgram, func(w *walk) authtest.Answer {
+		func(w *walk) authtest.Response { return w.comeBack("state=", "x=") }},
+	{"a mini program's login", 200, miniProgram, func(w *walk) authtest.Response {
 		return w.Request("POST", "/wechat/mini/login", "", `{"code":"`+w.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 	}},
-	{"a mini program's login with a code of nobody", 401, miniProgram, func(w *walk) authtest.Answer {
+	{"a mini program's login with a code of nobody", 401, miniProgram, func(w *walk) authtest.Response {
 		return w.Request("POST", "/wechat/mini/login", "", `{"code":"abc"}`)
 	}},
-	{"a mini program's login by GET", 405, miniProgram, func(w *walk) authtest.Answer { return w.Request("GET", "/wechat/mini/login", "", "") }},
-	{"a mini program's login while the store is down", 503, miniProgram, func(w *walk) authtest.Answer {
+	{"a mini program's login by GET", 405, miniProgram, func(w *walk) authtest.Response { return w.Request("GET", "/wechat/mini/login", "", "") }},
+	{"a mini program's login while the store is down", 503, miniProgram, func(w *walk) authtest.Response {
 		w.store.Down.Store(true)
 		return w.Request("POST", "/wechat/mini/login", "", `{"code":"`+w.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 	}},
-	{"a ticket into the web-view", 200, miniProgram, func(w *walk) authtest.Answer {
+	{"a ticket into the web-view", 200, miniProgram, func(w *walk) authtest.Response {
 		return w.Request("POST", "/wechat/mini/ticket", w.MiniLogin(authtest.Person(0)), `{"target":"/a"}`)
 	}},
-	{"a ticket into the web-view for nobody", 401, miniProgram, func(w *walk) authtest.Answer {
+	{"a ticket into the web-view for nobody", 401, miniProgram, func(w *walk) authtest.Response {
 		return w.Request("POST", "/wechat/mini/ticket", "", `{"target":"/a"}`)
 	}},
-	{enterPage, 200, miniProgram, func(w *walk) authtest.Answer { return w.b.Step(w.Ticket(w.MiniLogin(authtest.Person(0)), "/a")) }},
-	{"the way into the web-view", 303, miniProgram, func(w *walk) authtest.Answer { return w.openWebView(w.Ticket(w.MiniLogin(authtest.Person(0)), "/a")) }},
-	{"the way into the web-view, again", 401, miniProgram, func(w *walk) authtest.Answer {
+	{enterPage, 200, miniProgram, func(w *walk) authtest.Response { return w.b.Step(w.Ticket(w.MiniLogin(authtest.Person(0)), "/a")) }},
+	{"the way into the web-view", 303, miniProgram, func(w *walk) authtest.Response { return w.openWebView(w.Ticket(w.MiniLogin(authtest.Person(0)), "/a")) }},
+	{"the way into the web-view, again", 401, miniProgram, func(w *walk) authtest.Response {
 		enter := w.Ticket(w.MiniLogin(authtest.Person(0)), "/a")
 		w.openWebView(enter)
 		return w.openWebView(enter)
 	}},
-	{"a mini program where there is none", 404, nil, func(w *walk) authtest.Answer { return w.Request("POST", "/wechat/mini/login", "", `{"code":"abc"}`) }},
-	{"a desk is sent to the page of a scan", 303, desks, func(w *walk) authtest.Answer { return w.b.As(authtest.ChromeWindows).Step("/a") }},
-	{"the page of a scan", 200, desks, func(w *walk) authtest.Answer { return w.b.As(authtest.ChromeWindows).Step("/wechat/scan?next=/a") }},
-	{"the state of a scan", 200, desks, func(w *walk) authtest.Answer {
+	{"a mini program where there is none", 404, nil, func(w *walk) authtest.Response { return w.Request("POST", "/wechat/mini/login", "", `{"code":"abc"}`) }},
+	{"a computer is sent to the page of a scan", 303, desks, func(w *walk) authtest.Response { return w.b.As(authtest.ChromeWindows).Step("/a") }},
+	{"the page of a scan", 200, desks, func(w *walk) authtest.Response { return w.b.As(authtest.ChromeWindows).Step("/wechat/scan?next=/a") }},
+	{"the state of a scan", 200, desks, func(w *walk) authtest.Response {
 		w.b.As(authtest.ChromeWindows).Step("/wechat/scan?next=/a")
 		return w.b.Fetch("GET", "/wechat/scan/status")
 	}},
-	{"the state of no scan", 200, desks, func(w *walk) authtest.Answer {
+	{"the state of no scan", 200, desks, func(w *walk) authtest.Response {
 		return w.b.As(authtest.ChromeWindows).Fetch("GET", "/wechat/scan/status")
 	}},
-	{"the scan on a phone that is not logged in", 303, desks, func(w *walk) authtest.Answer {
+	{"the scan on a phone that is not logged in", 303, desks, func(w *walk) authtest.Response {
 		s := &authtest.ScanSite{Site: w.Site}
 		path, _ := s.Show(w.b.As(authtest.ChromeWindows), "/a")
 		return s.PhoneOf(authtest.Person(0)).Step(path)
 	}},
-	{confirmPage, 200, desks, func(w *walk) authtest.Answer {
+	{confirmPage, 200, desks, func(w *walk) authtest.Response {
 		s := &authtest.ScanSite{Site: w.Site}
 		path, _ := s.Show(w.b.As(authtest.ChromeWindows), "/a")
 		return s.PhoneOf(authtest.Person(0)).Visit(path)
 	}},
-	{"the answer of the phone", 200, desks, func(w *walk) authtest.Answer {
+	{"the answer of the phone", 200, desks, func(w *walk) authtest.Response {
 		_, _, got := w.scanned()
 		return got
 	}},
-	{"the scan is done", 303, desks, func(w *walk) authtest.Answer {
-		desk, number, _ := w.scanned()
-		still := *desk.Client
+	{"the scan is done", 303, desks, func(w *walk) authtest.Response {
+		computer, number, _ := w.scanned()
+		still := *computer.Client
 		still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-		return desk.Do(&still, http.MethodPost, "/wechat/scan?next=/a&number="+number, nil, http.Header{"Sec-Fetch-Site": {"same-origin"}})
+		return computer.Do(&still, http.MethodPost, "/wechat/scan?next=/a&number="+number, nil, http.Header{"Sec-Fetch-Site": {"same-origin"}})
 	}},
-	{"a scan that nobody began", 404, desks, func(w *walk) authtest.Answer {
+	{"a scan that nobody began", 404, desks, func(w *walk) authtest.Response {
 		s := &authtest.ScanSite{Site: w.Site}
 		phone := s.PhoneOf(authtest.Person(0))
 		phone.Visit("/a")
 		return phone.Step("/wechat/scan/" + flow.NewState())
 	}},
-	{"the relay", 303, nil, func(w *walk) authtest.Answer {
+	{"the relay", 303, nil, func(w *walk) authtest.Response {
 		s, _ := authtest.NewRelayedSite(w.T)
 		b := s.Browser()
 		return b.Step(b.Authorize("/a"))
 	}},
-	{"the relay asked for another origin", 400, nil, func(w *walk) authtest.Answer {
+	{"the relay asked for another origin", 400, nil, func(w *walk) authtest.Response {
 		_, front := authtest.NewRelayedSite(w.T)
 		return w.b.Step(front.URL + "/relay?code=abc&state=abc")
 	}},
-	{"the page with WeChat's QR code", 200, []wechatauth.Option{authtest.WithWebsite(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})}, func(w *walk) authtest.Answer {
+	{"the page with WeChat's QR code", 200, []wechatauth.Option{authtest.WithWebsite(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})}, func(w *walk) authtest.Response {
 		return w.b.As(wechattest.Chrome).Step("/wechat/login?next=/a")
 	}},
-	{"the page that asks to open WeChat", 403, []wechatauth.Option{wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.OpenInWeChat})}, func(w *walk) authtest.Answer { return w.b.As(wechattest.Chrome).Step("/a") }},
-	{"the callback in a frame, to be opened again", 200, []wechatauth.Option{authtest.WithWebsite()}, func(w *walk) authtest.Answer {
+	{"the page that asks to open WeChat", 403, []wechatauth.Option{wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.OpenInWeChat})}, func(w *walk) authtest.Response { return w.b.As(wechattest.Chrome).Step("/a") }},
+	{"the callback in a frame, to be opened again", 200, []wechatauth.Option{authtest.WithWebsite()}, func(w *walk) authtest.Response {
 		callback, err := w.Sim.CallbackURL(wechattest.Browser(wechattest.Chrome), w.b.As(wechattest.Chrome).Step("/a").Header.Get("Location"))
 		require.NoError(w.T, err)
 		framed := w.Browser().As(wechattest.Chrome)
@@ -298,7 +298,7 @@ var exits = []struct {
 		framed.Header.Set("Sec-Fetch-Site", "cross-site")
 		return framed.Step(callback)
 	}},
-	{"a visitor in snapshot mode", 403, []wechatauth.Option{wechatauth.WithScope(client.ScopeUserInfo)}, func(w *walk) authtest.Answer {
+	{"a visitor in snapshot mode", 403, []wechatauth.Option{wechatauth.WithScope(client.ScopeUserInfo)}, func(w *walk) authtest.Response {
 		w.Sim.SetEnvironment(wechattest.Snapshot)
 		return w.b.Visit("/a")
 	}},
@@ -311,20 +311,20 @@ var (
 
 const confirmPage = "the page on which a phone confirms"
 
-// scanned is a desk whose QR code a phone has confirmed, and what the phone is
+// scanned is a computer whose QR code a phone has confirmed, and what the phone is
 // told.
-func (w *walk) scanned() (desk *authtest.Browser, number string, told authtest.Answer) {
+func (w *walk) scanned() (computer *authtest.Browser, number string, told authtest.Response) {
 	s := &authtest.ScanSite{Site: w.Site}
-	desk = w.b.As(authtest.ChromeWindows)
-	path, _ := s.Show(desk, "/a")
+	computer = w.b.As(authtest.ChromeWindows)
+	path, _ := s.Show(computer, "/a")
 	phone := s.PhoneOf(authtest.Person(0))
 	s.Scan(phone, path)
-	return desk, s.Confirm(phone, path), phone.Visit(path)
+	return computer, s.Confirm(phone, path), phone.Visit(path)
 }
 
 // whenWeChat is a callback for which WeChat's token endpoint fails once.
-func whenWeChat(f wechattest.Fault) func(w *walk) authtest.Answer {
-	return func(w *walk) authtest.Answer {
+func whenWeChat(f wechattest.Fault) func(w *walk) authtest.Response {
+	return func(w *walk) authtest.Response {
 		w.Sim.Fail("/sns/oauth2/access_token", f)
 		return w.comeBack()
 	}
@@ -346,7 +346,7 @@ func varies(h http.Header) (n int) {
 const enterPage = "the page that opens a web-view"
 
 // openWebView opens a web-view at a ticket's URL as the mini program does.
-func (w *walk) openWebView(url string) authtest.Answer {
+func (w *walk) openWebView(url string) authtest.Response {
 	still := *w.b.Client
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return w.b.Do(&still, http.MethodGet, url, nil, http.Header{
@@ -403,7 +403,7 @@ func TestT36_VaryNamesCookieOnceWhoeverElseNamesIt(t *testing.T) {
 			})
 		})
 		b := s.Browser()
-		for _, got := range []authtest.Answer{b.Step("/a"), b.Fetch("GET", "/a"), b.Step("/wechat/callback"), b.Step("/wechat/x"), b.Visit("/a")} {
+		for _, got := range []authtest.Response{b.Step("/a"), b.Fetch("GET", "/a"), b.Step("/wechat/callback"), b.Step("/wechat/x"), b.Visit("/a")} {
 			assert.Equal(t, 1, varies(got.Header), "%q after %q", got.Header["Vary"], before)
 			for _, line := range before {
 				assert.Contains(t, strings.Join(got.Header["Vary"], ", "), line)
@@ -606,7 +606,7 @@ func TestT39_NothingOfARequestIsEchoed(t *testing.T) {
 				}
 				b.Header.Set("Accept", "text/html, "+payload)
 				b.Header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; "+s.Cookies.TrailName()+"="+p+"; "+s.SessionCookie()+"="+p)
-				for _, got := range []authtest.Answer{b.Step(target), b.Fetch("GET", target), b.Fetch("POST", target)} {
+				for _, got := range []authtest.Response{b.Step(target), b.Fetch("GET", target), b.Fetch("POST", target)} {
 					assertNotEchoed(t, got, payload, mark)
 				}
 			})
@@ -629,7 +629,7 @@ var returnTargets = regexp.MustCompile(`(href|value)="/[^"<>]*"`)
 
 // assertNotEchoed: what a request says stands in the answer at most as a return
 // target, escaped.
-func assertNotEchoed(t *testing.T, got authtest.Answer, payload, mark string) {
+func assertNotEchoed(t *testing.T, got authtest.Response, payload, mark string) {
 	t.Helper()
 	rest := returnTargets.ReplaceAllString(got.Text, "")
 	assert.False(t, strings.Contains(rest, payload) || strings.Contains(rest, mark), "the body repeats something")

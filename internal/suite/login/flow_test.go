@@ -26,12 +26,12 @@ func TestTheAddressOfWeChatsPageIsTheClientsOwn(t *testing.T) {
 		return func(state string) string { return own.AuthorizeURL(s.CallbackURL(), scope, state) }
 	}
 	for name, c := range map[string]struct {
-		begun authtest.Answer
+		begun authtest.Response
 		want  func(state string) string
 	}{
-		"a page":               {s.Browser().Step("/a"), asks(client.ScopeBase)},
-		"the profile":          {s.LoggedIn(authtest.AliceOpenID).StepPost("/wechat/upgrade", url.Values{"next": {"/profile"}}), asks(client.ScopeUserInfo)},
-		"a website, on a desk": {s.Browser().As(authtest.ChromeWindows).Step("/a"), func(state string) string { return website.QRConnectURL(s.CallbackURL(), state) }},
+		"a page":                   {s.Browser().Step("/a"), asks(client.ScopeBase)},
+		"the profile":              {s.LoggedIn(authtest.AliceOpenID).StepPost("/wechat/upgrade", url.Values{"next": {"/profile"}}), asks(client.ScopeUserInfo)},
+		"a website, on a computer": {s.Browser().As(authtest.ChromeWindows).Step("/a"), func(state string) string { return website.QRConnectURL(s.CallbackURL(), state) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			location := c.begun.Header.Get("Location")

@@ -224,7 +224,7 @@ func TestReturnURLOfOddPathInNext(t *testing.T) {
 	session := func(s *authtest.Site) string {
 		return authtest.CookieHeader(&http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)})
 	}
-	post := func(target, body string) authtest.Answer {
+	post := func(target, body string) authtest.Response {
 		return s.WireLines("POST "+target+" HTTP/1.1", "Host: "+s.Base.Host, authtest.PageHeader, session(s), "Sec-Fetch-Site: same-origin",
 			"Content-Type: application/x-www-form-urlencoded", fmt.Sprintf("Content-Length: %d", len(body)), "Connection: close", "", body)
 	}

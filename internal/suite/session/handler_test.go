@@ -64,8 +64,8 @@ func TestT85_EveryRequestThatReachesAHandlerHasASession(t *testing.T) {
 			if st == nil {
 				return
 			}
-			desk := s.Browser().As(authtest.ChromeWindows)
-			assert.Contains(t, desk.Step("/require").Text, "cart= ", "whom the policy lets pass")
+			computer := s.Browser().As(authtest.ChromeWindows)
+			assert.Contains(t, computer.Step("/require").Text, "cart= ", "whom the policy lets pass")
 			st.Fail("find", authtest.Failing)
 			assert.Contains(t, b.Step("/load").Text, "cart= ", "while the store is down")
 			got := b.Do(b.Client, http.MethodOptions, "/require", nil, preflight)

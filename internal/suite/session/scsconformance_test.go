@@ -145,7 +145,7 @@ func (s *shop) token(b *authtest.Browser) string {
 }
 
 // given is the session cookie that an answer sets; nil if none.
-func (s *shop) given(got authtest.Answer) *http.Cookie {
+func (s *shop) given(got authtest.Response) *http.Cookie {
 	for _, c := range got.Cookies() {
 		if c.Name == s.SessionCookie() {
 			return c
@@ -272,7 +272,7 @@ func TestScsRememberMeMakesTheCookieOutliveTheBrowser(t *testing.T) {
 	inEveryShop(t, func(t *testing.T, s *shop) {
 		s.m.Cookie.Persist = false
 		b := s.Browser()
-		lasts := func(got authtest.Answer) bool {
+		lasts := func(got authtest.Response) bool {
 			c := s.given(got)
 			require.NotNil(t, c, "what changes the cookie sends it")
 			assert.Equal(t, c.MaxAge > 0, !c.Expires.IsZero())

@@ -65,7 +65,7 @@ func TestARequestInFlightCannotReviveALoggedOutSession(t *testing.T) {
 			thief := s.Browser()
 			thief.SetCookie(s.SessionCookie(), b.Cookie(s.SessionCookie()).Value)
 
-			slow := make(chan authtest.Answer)
+			slow := make(chan authtest.Response)
 			go func() { slow <- thief.Step("/slow") }()
 			<-entered
 			b.Post("/wechat/logout", url.Values{"next": {"/public"}})
@@ -98,7 +98,7 @@ func TestARequestInFlightDuringALoginCannotUndoIt(t *testing.T) {
 			b := s.Browser()
 			b.Visit("/slow")
 			require.NotNil(t, b.Cookie(s.SessionCookie()), "an anonymous session")
-			slow := make(chan authtest.Answer)
+			slow := make(chan authtest.Response)
 			go func() { slow <- b.Step("/slow?wait") }()
 			<-entered
 			b.Visit("/a")
@@ -154,9 +154,9 @@ func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
 				id, _ := wechatauth.IdentityFromContext(r.Context())
 				openID = id.OpenID
 			})
-			phone, desk, other := s.Browser(), s.Browser(), s.Browser()
+			phone, computer, other := s.Browser(), s.Browser(), s.Browser()
 			phone.Visit("/a")
-			desk.Visit("/a")
+			computer.Visit("/a")
 			s.Sim.SetPerson(wechattest.DefaultPeople()[1].Name)
 			other.Visit("/a")
 			phone.Visit("/id")
@@ -166,7 +166,7 @@ func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, 2, n)
 			assert.Equal(t, http.StatusUnauthorized, phone.Fetch(http.MethodGet, "/a").StatusCode)
-			assert.Equal(t, http.StatusUnauthorized, desk.Fetch(http.MethodGet, "/a").StatusCode)
+			assert.Equal(t, http.StatusUnauthorized, computer.Fetch(http.MethodGet, "/a").StatusCode)
 			assert.Equal(t, http.StatusOK, other.Fetch(http.MethodGet, "/a").StatusCode)
 		})
 	}
@@ -182,12 +182,12 @@ func TestRevokeUserSaysWhenTheStoreCannot(t *testing.T) {
 // and the reload leads over WeChat once more, which the user does not see.
 func TestALoginWhoseSessionCouldNotBeSavedBeginsAgain(t *testing.T) {
 	for name, c := range map[string]struct {
-		next      func(b *authtest.Browser, callback string) authtest.Answer
+		next      func(b *authtest.Browser, callback string) authtest.Response
 		exchanges int
 	}{
-		"a reload of the callback": {func(b *authtest.Browser, callback string) authtest.Answer { return b.Visit(callback) }, 3}, // one finds the code used
-		"a visit of a page":        {func(b *authtest.Browser, _ string) authtest.Answer { return b.Visit("/orders") }, 2},
-		"the button": {func(b *authtest.Browser, _ string) authtest.Answer {
+		"a reload of the callback": {func(b *authtest.Browser, callback string) authtest.Response { return b.Visit(callback) }, 3}, // one finds the code used
+		"a visit of a page":        {func(b *authtest.Browser, _ string) authtest.Response { return b.Visit("/orders") }, 2},
+		"the button": {func(b *authtest.Browser, _ string) authtest.Response {
 			return b.Visit("/wechat/login?next=%2Forders&again=1")
 		}, 2},
 	} {
@@ -414,7 +414,7 @@ func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
 				authtest.Echo(w, r)
 			}))
 			b := s.Browser()
-			session := func(a authtest.Answer) (n int) {
+			session := func(a authtest.Response) (n int) {
 				for _, c := range a.Cookies() {
 					if c.Name == m.Cookie.Name {
 						n++

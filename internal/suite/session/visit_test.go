@@ -322,7 +322,7 @@ func TestASessionThatEndedIsNotRenewedThroughAnotherWallsContext(t *testing.T) {
 	b.Visit("/a")
 	thief := s.Browser()
 	thief.SetCookie(s.SessionCookie(), b.Cookie(s.SessionCookie()).Value)
-	slow := make(chan authtest.Answer)
+	slow := make(chan authtest.Response)
 	go func() { slow <- thief.Step("/slow") }()
 	<-entered
 	b.Post("/wechat/logout", url.Values{"next": {"/public"}})

@@ -197,8 +197,8 @@ func TestT76_TwoGatesOnOneManagerAreTwo(t *testing.T) {
 // makes the cookie that collects what the phone confirms.
 func TestT77_AScanCookieIsNotMadeFromTheQRCode(t *testing.T) {
 	s := authtest.NewScanSite(t)
-	desk := s.Desk()
-	_, shown := s.Show(desk, "/a")
+	computer := s.Computer()
+	_, shown := s.Show(computer, "/a")
 	for range 3 {
 		c := shown
 		c.Key = flow.NewKey()

@@ -62,7 +62,7 @@ func TestT33_NoHeaderChangesWhereWeChatSendsTheVisitorBack(t *testing.T) {
 	}
 	for name, header := range cases {
 		t.Run(name, func(t *testing.T) {
-			var got authtest.Answer
+			var got authtest.Response
 			switch name {
 			case "an absolute URL and its host":
 				got = s.WireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: evil.example", authtest.PageHeader, "Connection: close")
@@ -107,7 +107,7 @@ func TestT33_NoHeaderChangesWhereWeChatSendsTheVisitorBack(t *testing.T) {
 }
 
 // attributes are what an answer says of its cookies beside name and value.
-func attributes(a authtest.Answer) (all []string) {
+func attributes(a authtest.Response) (all []string) {
 	for _, line := range a.Header["Set-Cookie"] {
 		_, rest, _ := strings.Cut(line, ";")
 		all = append(all, rest)
@@ -210,7 +210,7 @@ func TestT38_ACallbackWithOddParametersIsOneOrNone(t *testing.T) {
 	s := authtest.NewSite(t)
 	f := s.Pending("/a")
 	cookie := authtest.CookieHeader(s.FlowCookie(f))
-	ask := func(query string) authtest.Answer {
+	ask := func(query string) authtest.Response {
 		return s.Wire(http.MethodGet, "/wechat/callback?"+query, authtest.PageHeader, cookie)
 	}
 	refused := map[string]string{

@@ -30,13 +30,13 @@ import (
 
 // channels are the ways to log in. Each logs a user in, until a hook rejects
 // or fails, and returns the answer that has the cause.
-var channels = map[string]func(s *authtest.ScanSite) authtest.Answer{
-	"callback": func(s *authtest.ScanSite) authtest.Answer { return s.Browser().Visit("/uid") },
-	"scan": func(s *authtest.ScanSite) authtest.Answer {
-		desk, number := scanned(s, "/uid")
-		return desk.Enter("/uid", number)
+var channels = map[string]func(s *authtest.ScanSite) authtest.Response{
+	"callback": func(s *authtest.ScanSite) authtest.Response { return s.Browser().Visit("/uid") },
+	"scan": func(s *authtest.ScanSite) authtest.Response {
+		computer, number := scanned(s, "/uid")
+		return computer.Enter("/uid", number)
 	},
-	"mini program": func(s *authtest.ScanSite) authtest.Answer {
+	"mini program": func(s *authtest.ScanSite) authtest.Response {
 		got := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 		_, rest, ok := strings.Cut(got.Text, `"token":"`)
 		if !ok {
@@ -49,12 +49,12 @@ var channels = map[string]func(s *authtest.ScanSite) authtest.Answer{
 
 // scanned is a browser whose QR code was confirmed, and the number. The phone's
 // own login is not what is tested: it is a session that is there.
-func scanned(s *authtest.ScanSite, target string) (desk *authtest.Browser, number string) {
+func scanned(s *authtest.ScanSite, target string) (computer *authtest.Browser, number string) {
 	s.T.Helper()
-	desk, phone := s.Desk(), s.LoggedIn(authtest.AliceOpenID)
-	path, _ := s.Show(desk, target)
+	computer, phone := s.Computer(), s.LoggedIn(authtest.AliceOpenID)
+	path, _ := s.Show(computer, target)
 	s.Scan(phone, path)
-	return desk, s.Confirm(phone, path)
+	return computer, s.Confirm(phone, path)
 }
 
 // newHookSite serves every channel, and at /uid what a hook has put.
@@ -83,7 +83,7 @@ func TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure(t *testing.T) {
 		"a database's error":   {errors.New("connection refused"), http.StatusServiceUnavailable, wechatauth.ReasonApplicationError, "ERROR"},
 		"the end of its time":  {context.DeadlineExceeded, http.StatusServiceUnavailable, wechatauth.ReasonApplicationError, "ERROR"},
 	} {
-		check := func(t *testing.T, s *authtest.Site, got authtest.Answer) {
+		check := func(t *testing.T, s *authtest.Site, got authtest.Response) {
 			t.Helper()
 			assert.Equal(t, c.status, got.StatusCode, got.Text)
 			assert.Contains(t, got.Text, string(c.reason))
@@ -241,17 +241,17 @@ func TestARejectedLoginLeavesTheSessionOfTheApplicationsManagerAsItWas(t *testin
 // leaves no claim behind: who waits, and the next try, read the cause at once.
 func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 	what := errors.New("the hook panics, because the test says so")
-	again := map[string]func(s *authtest.ScanSite) (first func() error, next func() authtest.Answer){
-		"callback": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
+	again := map[string]func(s *authtest.ScanSite) (first func() error, next func() authtest.Response){
+		"callback": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
 			b := s.Browser()
 			callback := b.Authorize("/uid")
-			return func() error { return b.TryStep(callback) }, func() authtest.Answer { return b.Visit(callback) }
+			return func() error { return b.TryStep(callback) }, func() authtest.Response { return b.Visit(callback) }
 		},
-		"scan": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
-			desk, number := scanned(s, "/uid")
-			return func() error { return tryPost(desk, "/wechat/scan?number="+number) }, func() authtest.Answer { return desk.Enter("/uid", number) }
+		"scan": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
+			computer, number := scanned(s, "/uid")
+			return func() error { return tryPost(computer, "/wechat/scan?number="+number) }, func() authtest.Response { return computer.Enter("/uid", number) }
 		},
-		"mini program": func(s *authtest.ScanSite) (func() error, func() authtest.Answer) {
+		"mini program": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
 			body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
 			try := func() error {
 				c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
@@ -261,7 +261,7 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 				}
 				return err
 			}
-			return try, func() authtest.Answer { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) }
+			return try, func() authtest.Response { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) }
 		},
 	}
 	for channel, prepare := range again {
@@ -309,15 +309,15 @@ func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
 				}
 				return nil
 			}))
-		desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-		path, _ := s.Show(desk, "/uid")
+		computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+		path, _ := s.Show(computer, "/uid")
 		s.Scan(phone, path)
 		number := s.Confirm(phone, path)
-		require.Error(t, tryPost(desk, "/wechat/scan?number="+number))
+		require.Error(t, tryPost(computer, "/wechat/scan?number="+number))
 		s.Clock.Advance(authtest.FailureTTL + time.Second)
-		assert.Equal(t, `{"state":"application_error"}`, s.StatusOf(desk))
+		assert.Equal(t, `{"state":"application_error"}`, s.StatusOf(computer))
 		assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonApplicationError), "the phone does not wait")
-		assert.True(t, authtest.RefusedFor(desk.Collect("/uid"), wechatauth.ReasonApplicationError), "nor is the browser asked for the number again")
+		assert.True(t, authtest.RefusedFor(computer.Collect("/uid"), wechatauth.ReasonApplicationError), "nor is the browser asked for the number again")
 	})
 	t.Run("before the code is spent", func(t *testing.T) {
 		var st *authtest.FaultyStore
@@ -377,7 +377,7 @@ func TestT89_ADoubledCallbackSetsTheCookieAsTheFirstDid(t *testing.T) {
 					first := s.Wire(method, target, header...)
 					second := s.Wire(method, target, header...)
 
-					session := func(a authtest.Answer) *http.Cookie {
+					session := func(a authtest.Response) *http.Cookie {
 						for _, c := range a.Cookies() {
 							if c.Name == s.SessionCookie() {
 								return c
@@ -410,9 +410,9 @@ func TestADurationIsThatOfTheLogin(t *testing.T) {
 				b.Step(callback)
 			},
 			"scan": func(s *authtest.ScanSite, wait func()) {
-				desk, number := scanned(s, "/a")
+				computer, number := scanned(s, "/a")
 				wait()
-				desk.Enter("/a", number)
+				computer.Enter("/a", number)
 			},
 			"mini program": func(s *authtest.ScanSite, _ func()) { // the hook takes the time
 				s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)

@@ -54,7 +54,7 @@ func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
 	with := func(keys ...[]byte) *wechatauth.Auth {
 		return s.Instance(wechatauth.WithStore(shared), wechatauth.WithFlowKeys(keys[0], keys[1:]...))
 	}
-	ask := func(a *wechatauth.Auth, target string, cookies ...*http.Cookie) authtest.Answer {
+	ask := func(a *wechatauth.Auth, target string, cookies ...*http.Cookie) authtest.Response {
 		w := httptest.NewRecorder()
 		r := httptest.NewRequestWithContext(context.Background(), http.MethodGet, target, nil)
 		r.Host = s.Base.Host
@@ -63,7 +63,7 @@ func TestT70_KeysAreRotatedOnThreeInstancesWithoutAFailedLogin(t *testing.T) {
 			r.AddCookie(c)
 		}
 		a.RequireWeChat(http.HandlerFunc(authtest.Echo)).ServeHTTP(w, r)
-		return authtest.Answer{Response: w.Result()}
+		return authtest.Response{Response: w.Result()}
 	}
 	type login struct {
 		state  string

@@ -467,8 +467,8 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 			look("a mini program's login")
 			s.Ticket(bearer, "/a")
 			look("an entry to the web-view")
-			desk := s.Desk()
-			path, _ := s.Show(desk, "/a")
+			computer := s.Computer()
+			path, _ := s.Show(computer, "/a")
 			phone := s.PhoneOf(authtest.Person(1))
 			s.Scan(phone, path)
 			if c := phone.Cookie(s.SessionCookie()); c != nil {
@@ -477,8 +477,8 @@ func TestT98_AReaderOfRedisFindsNoLiveToken(t *testing.T) {
 			look("a scan")
 			n := s.Confirm(phone, path)
 			look("a confirmed scan")
-			require.Contains(t, desk.Enter("/a", n).Text, "logged-in=true")
-			tokens["the scanned browser's"] = desk.Cookie(s.SessionCookie()).Value
+			require.Contains(t, computer.Enter("/a", n).Text, "logged-in=true")
+			tokens["the scanned browser's"] = computer.Cookie(s.SessionCookie()).Value
 			look("a completed scan login")
 
 			ended, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, authtest.AliceOpenID)

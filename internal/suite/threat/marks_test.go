@@ -101,12 +101,12 @@ func TestT98_NoLiveSecretInKeys(t *testing.T) {
 	secrets["ticket into the web-view"] = enter.Query().Get("ticket")
 	require.Contains(t, s.WebView().Visit(enter.String()).Text, "logged-in=true")
 
-	desk, phone := s.Desk(), s.PhoneOf(authtest.Person(0))
-	path, c := s.Show(desk, "/a")
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, c := s.Show(computer, "/a")
 	secrets["scan ticket"], secrets["state of the scan"] = c.Ticket, c.State
 	s.Scan(phone, path)
-	s.StatusOf(desk)
-	require.Contains(t, desk.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
+	s.StatusOf(computer)
+	require.Contains(t, computer.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
 
 	require.Greater(t, strings.Count(kept.all(), "\n"), 20)
 	for name, secret := range secrets {

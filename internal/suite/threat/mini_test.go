@@ -51,7 +51,7 @@ func TestT82_JunkLocksNoHonestUserOut(t *testing.T) {
 }
 
 // sent sends a GET with exactly this header, and follows nothing.
-func sent(s *authtest.Site, path, userAgent string, header http.Header, cookies ...*http.Cookie) authtest.Answer {
+func sent(s *authtest.Site, path, userAgent string, header http.Header, cookies ...*http.Cookie) authtest.Response {
 	s.T.Helper()
 	r, err := http.NewRequest(http.MethodGet, s.Base.String()+path, nil)
 	require.NoError(s.T, err)
@@ -65,7 +65,7 @@ func sent(s *authtest.Site, path, userAgent string, header http.Header, cookies 
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(s.T, err)
-	return authtest.Answer{Response: resp, Text: string(body)}
+	return authtest.Response{Response: resp, Text: string(body)}
 }
 
 // fetched is how a browser asks: what for, on whose behalf, and whether ahead of
@@ -198,7 +198,7 @@ func TestT80_AGETSpendsNothingPendingUnlessItIsAPageVisit(t *testing.T) {
 
 		if path == "" {
 			var c scan.Cookie
-			path, c = s.Show(s.Desk(), "/a")
+			path, c = s.Show(s.Computer(), "/a")
 			ticket = c.Ticket
 		}
 		got = sent(s.Site, path, wechattest.IPhone, f.header(), phone.Client.Jar.Cookies(s.Base)...)
@@ -289,7 +289,7 @@ type redisWriter struct {
 
 	session, token, enter, callback string
 	pending                         []*http.Cookie // of the callback
-	desk, number                    string         // of a scan that was confirmed: its cookie and what the phone shows
+	computer, number                string         // of a scan that was confirmed: its cookie and what the phone shows
 }
 
 func newWriter(t *testing.T, opts ...wechatauth.Option) *redisWriter {
@@ -323,11 +323,11 @@ func (x *redisWriter) logIn(i int) (secrets []string) {
 	x.session = b.Cookie(x.SessionCookie()).Value
 	x.token = x.MiniLogin(authtest.Person(i))
 	x.enter = x.Ticket(x.token, "/a")
-	desk := x.ScanSite.Desk()
-	path, _ := x.Show(desk, "/a")
+	computer := x.ScanSite.Computer()
+	path, _ := x.Show(computer, "/a")
 	x.Scan(b, path)
 	x.number = x.Confirm(b, path)
-	x.desk = desk.Cookie(x.Cookies.ScanName()).Value
+	x.computer = computer.Cookie(x.Cookies.ScanName()).Value
 	web := b.Visit("/kept").Text
 	mini := x.Request(http.MethodGet, "/kept", x.token, "").Text
 	require.NotEmpty(x.T, web)
@@ -359,9 +359,9 @@ func (x *redisWriter) everywhere() string {
 // scanned is what a browser is shown that the last person logs in by a QR code.
 func (x *redisWriter) scanned() string {
 	x.T.Helper()
-	desk := x.ScanSite.Desk()
-	desk.SetCookie(x.Cookies.ScanName(), x.desk)
-	return desk.Enter("/a", x.number).Text
+	computer := x.ScanSite.Computer()
+	computer.SetCookie(x.Cookies.ScanName(), x.computer)
+	return computer.Enter("/a", x.number).Text
 }
 
 func (x *redisWriter) dump() {

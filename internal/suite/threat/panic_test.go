@@ -91,7 +91,7 @@ func breakingOff(next http.Handler) http.Handler {
 }
 
 // twice repeats a request whose response broke off, as a user does.
-func twice(request func() authtest.Answer) (authtest.Answer, bool) {
+func twice(request func() authtest.Response) (authtest.Response, bool) {
 	got := request()
 	if got.StatusCode != broken {
 		return got, false
@@ -108,48 +108,48 @@ func TestT99_PanicInEveryCall(t *testing.T) {
 			user := s.Browser()
 			callback := user.Authorize("/a")
 			b.arm(call)
-			got, _ := twice(func() authtest.Answer { return user.Visit(callback) })
+			got, _ := twice(func() authtest.Response { return user.Visit(callback) })
 			assert.True(t, strings.Contains(got.Text, "logged-in=true") || got.StatusCode >= 400 && strings.Contains(got.Text, "/wechat/login?next="), got.Text)
 		},
 		"scan": func(t *testing.T, s *authtest.ScanSite, b *bomb, call int) {
-			desk, phone := s.Desk(), s.LoggedIn(authtest.AliceOpenID)
+			computer, phone := s.Computer(), s.LoggedIn(authtest.AliceOpenID)
 			b.arm(call)
-			shown, _ := twice(func() authtest.Answer { return desk.Visit("/a") })
+			shown, _ := twice(func() authtest.Response { return computer.Visit("/a") })
 			require.Equal(t, http.StatusOK, shown.StatusCode, shown.Text)
-			path := "/wechat/scan/" + s.Held(desk).Ticket
-			asked, _ := twice(func() authtest.Answer { return phone.Visit(path) })
+			path := "/wechat/scan/" + s.Held(computer).Ticket
+			asked, _ := twice(func() authtest.Response { return phone.Visit(path) })
 			require.Contains(t, asked.Text, authtest.ScanButton)
-			twice(func() authtest.Answer {
+			twice(func() authtest.Response {
 				s.Clock.Advance(scan.Pause)
 				return phone.Fetch(http.MethodGet, "/wechat/scan/status")
 			})
-			answered, again := twice(func() authtest.Answer { return phone.Post(path, authtest.Confirmed) })
+			answered, again := twice(func() authtest.Response { return phone.Post(path, authtest.Confirmed) })
 			number := authtest.ShownNumber.FindStringSubmatch(answered.Text)
 			if number == nil && again { // the redirect of the repeated form may be the one that broke off
 				number = authtest.ShownNumber.FindStringSubmatch(phone.Visit(path).Text)
 			}
 			require.NotNil(t, number, answered.Text)
-			state, _ := twice(func() authtest.Answer {
+			state, _ := twice(func() authtest.Response {
 				s.Clock.Advance(scan.Pause)
-				return desk.Fetch(http.MethodGet, "/wechat/scan/status")
+				return computer.Fetch(http.MethodGet, "/wechat/scan/status")
 			})
 			require.Contains(t, state.Text, "confirmed")
-			got, again := twice(func() authtest.Answer { return desk.Enter("/a", number[1]) })
-			page, _ := twice(func() authtest.Answer { return desk.Visit("/public") })
+			got, again := twice(func() authtest.Response { return computer.Enter("/a", number[1]) })
+			page, _ := twice(func() authtest.Response { return computer.Visit("/public") })
 			in := strings.Contains(page.Text, "logged-in=true")
 			if !in {
 				assert.True(t, again, got.Text)
 				assert.GreaterOrEqual(t, got.StatusCode, 400)
 				assert.Contains(t, got.Text, "/wechat/")
 			}
-			ended, _ := twice(func() authtest.Answer { return phone.Visit(path) })
+			ended, _ := twice(func() authtest.Response { return phone.Visit(path) })
 			assert.NotRegexp(t, authtest.ShownNumber, ended.Text, "the phone waits no longer")
 			assert.Equal(t, in, ended.StatusCode == http.StatusOK, "%v: %s", in, ended.Text)
 		},
 		"mini program": func(t *testing.T, s *authtest.ScanSite, b *bomb, call int) {
 			body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
 			b.arm(call)
-			got, again := twice(func() authtest.Answer { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) })
+			got, again := twice(func() authtest.Response { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) })
 			assert.True(t, got.StatusCode == http.StatusOK || again && got.StatusCode >= 400, got.Text)
 			if got.StatusCode == http.StatusOK {
 				return
@@ -160,9 +160,9 @@ func TestT99_PanicInEveryCall(t *testing.T) {
 			token := s.MiniLogin(authtest.Person(0))
 			url, view := s.Ticket(token, "/a"), s.WebView()
 			b.arm(call)
-			entered, _ := twice(func() authtest.Answer { return view.Step(url) })
+			entered, _ := twice(func() authtest.Response { return view.Step(url) })
 			require.Equal(t, "/a", entered.Header.Get("Location"), "the ticket was used up: %s", entered.Text)
-			got, _ := twice(func() authtest.Answer { return view.Visit("/a") })
+			got, _ := twice(func() authtest.Response { return view.Visit("/a") })
 			assert.Contains(t, got.Text, "logged-in=true")
 		},
 	}

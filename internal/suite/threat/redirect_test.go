@@ -40,7 +40,7 @@ func TestT20_TheCallbackShowsACodeToNobody(t *testing.T) {
 	done := b.Step(callback)
 	assert.Equal(t, http.StatusSeeOther, done.StatusCode)
 	assert.Empty(t, done.Text)
-	for name, got := range map[string]authtest.Answer{"the answer of a login": done, "the page of a login that failed": refused} {
+	for name, got := range map[string]authtest.Response{"the answer of a login": done, "the page of a login that failed": refused} {
 		assert.Equal(t, "no-referrer", got.Header.Get("Referrer-Policy"), name)
 		assert.Equal(t, "no-store", got.Header.Get("Cache-Control"), name)
 		assert.NotRegexp(t, `(?i)<(script|img|iframe|link|object|embed)|src=|url\(|@import|http-equiv`, got.Text, "%s fetches nothing", name)
@@ -176,7 +176,7 @@ func TestT22_NoNextParameterLeadsAway(t *testing.T) {
 	begun := func(next string) string {
 		resp := get(l, s, "/wechat/login?next="+next)
 		require.NotNil(t, resp)
-		cookies := authtest.Answer{Response: resp}.FlowCookies()
+		cookies := authtest.Response{Response: resp}.FlowCookies()
 		require.Len(t, cookies, 1)
 		f, err := s.Cookies.OpenFlow(cookies[0])
 		require.NoError(t, err)
@@ -313,7 +313,7 @@ func TestT28_ASealedTargetIsJudgedAgain(t *testing.T) {
 		resp := get(l, s, authtest.CallbackOf(f, "code"), authtest.CookieHeader(cookie))
 		require.NotNil(t, resp)
 		require.Equal(t, http.StatusSeeOther, resp.StatusCode, "%q", raw)
-		require.NotEmpty(t, authtest.Answer{Response: resp}.SetOf(s.SessionCookie()), "the login succeeds all the same")
+		require.NotEmpty(t, authtest.Response{Response: resp}.SetOf(s.SessionCookie()), "the login succeeds all the same")
 		n.judge(t, "sealed", kind, raw, want, resp.Header.Get("Location"))
 	})
 	require.NotZero(t, n.targets)

@@ -156,7 +156,7 @@ func TestT14_AStoreThatFailsDuringALoginCostsNothing(t *testing.T) {
 		b := s.Browser()
 		callback := b.Authorize("/a")
 		release := s.Sim.Block(authtest.ExchangeEndpoint)
-		answers := make(chan authtest.Answer)
+		answers := make(chan authtest.Response)
 		go func() { answers <- b.Step(callback) }()
 		require.NoError(t, s.Sim.WaitForCalls(context.Background(), authtest.ExchangeEndpoint, 1))
 		redis.Stop()
@@ -210,8 +210,8 @@ func newUnderway(s *authtest.Site) *underway {
 
 // during runs f while a request of the browser's is under way, and returns the
 // late answer.
-func (u *underway) during(b *authtest.Browser, what string, f func()) authtest.Answer {
-	late := make(chan authtest.Answer)
+func (u *underway) during(b *authtest.Browser, what string, f func()) authtest.Response {
+	late := make(chan authtest.Response)
 	go func() { late <- b.Step("/slow?do=" + url.QueryEscape(what)) }()
 	<-u.entered
 	f()
@@ -254,7 +254,7 @@ func TestT15_NoRequestUnderWayBringsALoggedOutSessionBack(t *testing.T) {
 
 // lateWriter has a request write to its session that was logged out meanwhile.
 // It returns the request's answer and a browser with the session's token.
-func lateWriter(s *authtest.Site, wrap func(*scs.SessionManager, *wechatauth.Auth, http.Handler) http.Handler, write func(*scs.SessionManager, *http.Request)) (authtest.Answer, *authtest.Browser) {
+func lateWriter(s *authtest.Site, wrap func(*scs.SessionManager, *wechatauth.Auth, http.Handler) http.Handler, write func(*scs.SessionManager, *http.Request)) (authtest.Response, *authtest.Browser) {
 	m := s.Auth.Sessions()
 	u := &underway{s: s, entered: make(chan struct{}), go_: make(chan struct{})}
 	s.Server.Config.Handler = wrap(m, s.Auth, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -400,7 +400,7 @@ func TestT16_AnOwnManagerThatWritesOnEveryRequestIsWarnedOf(t *testing.T) {
 func TestT17_ATossedSessionCookieIsNoLogin(t *testing.T) {
 	s := authtest.NewSite(t)
 	stale := strings.Repeat("A", session.TokenLength)
-	ask := func(tokens ...string) authtest.Answer {
+	ask := func(tokens ...string) authtest.Response {
 		var cookies []*http.Cookie
 		for _, token := range tokens {
 			cookies = append(cookies, &http.Cookie{Name: s.SessionCookie(), Value: token})
@@ -566,7 +566,7 @@ func TestT74_OneCookieAndOneRecordWhoeverElseLoadsTheSession(t *testing.T) {
 				}
 				authtest.Echo(w, r)
 			}))
-			sets := func(a authtest.Answer) (n int) {
+			sets := func(a authtest.Response) (n int) {
 				for _, c := range a.Cookies() {
 					if c.Name == m.Cookie.Name {
 						n++

@@ -86,14 +86,14 @@ func TestRevokeUser_duringLoginFromSession(t *testing.T) {
 			return wechatauth.WithStore(gatedBatches{s, whole})
 		},
 	}
-	logins := map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Answer){
-		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
+	logins := map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Response){
+		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Response) {
 			url, view := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a"), s.WebView()
-			return authtest.MiniApp, view, func() authtest.Answer { return view.Step(url) }
+			return authtest.MiniApp, view, func() authtest.Response { return view.Step(url) }
 		},
-		"scan": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
-			desk, number := scanned(s, "/a")
-			return wechattest.DefaultAppID, desk, func() authtest.Answer { return desk.Enter("/a", number) }
+		"scan": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Response) {
+			computer, number := scanned(s, "/a")
+			return wechattest.DefaultAppID, computer, func() authtest.Response { return computer.Enter("/a", number) }
 		},
 	}
 	for name, gate := range gates {
@@ -150,14 +150,14 @@ func (s *droppingStore) DeleteAndReportAllCtx(ctx context.Context, tokens []stri
 }
 
 func TestRevokeUser_loginBetweenIndexAndSource(t *testing.T) {
-	for channel, logIn := range map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Answer){
-		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
+	for channel, logIn := range map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Response){
+		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Response) {
 			url, view := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a"), s.WebView()
-			return authtest.MiniApp, view, func() authtest.Answer { return view.Step(url) }
+			return authtest.MiniApp, view, func() authtest.Response { return view.Step(url) }
 		},
-		"scan": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Answer) {
-			desk, number := scanned(s, "/a")
-			return wechattest.DefaultAppID, desk, func() authtest.Answer { return desk.Enter("/a", number) }
+		"scan": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Response) {
+			computer, number := scanned(s, "/a")
+			return wechattest.DefaultAppID, computer, func() authtest.Response { return computer.Enter("/a", number) }
 		},
 	} {
 		t.Run(channel, func(t *testing.T) {

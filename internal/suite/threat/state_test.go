@@ -216,7 +216,7 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 		r.Header.Set("Accept", "text/html")
 		r.Header.Set("User-Agent", wechattest.IPhone)
 		a.RequireWeChat(http.HandlerFunc(authtest.Echo)).ServeHTTP(w, r)
-		begun := authtest.Answer{Response: w.Result()}
+		begun := authtest.Response{Response: w.Result()}
 		require.Len(t, begun.FlowCookies(), 1)
 		return flow.Flow{State: authtest.MustParse(t, begun.Header.Get("Location")).Query().Get("state")}, begun.FlowCookies()[0]
 	}
@@ -234,7 +234,7 @@ func TestT07_APendingLoginOpensInNoOtherGate(t *testing.T) {
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			f, cookie := begin(c.host, c.opts...)
-			request := func() authtest.Answer {
+			request := func() authtest.Response {
 				return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(cookie))
 			}
 			if c.want == "" {
@@ -278,7 +278,7 @@ func TestT08_APendingLoginEndsByTheTimeInsideItsSeal(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := s.Pending("/a")
 			f.IssuedAt = c.issuedAt
-			request := func() authtest.Answer {
+			request := func() authtest.Response {
 				return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
 			}
 			if c.lives {
