@@ -2,10 +2,7 @@ package store_test
 
 import (
 	"context"
-	"fmt"
-	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
@@ -19,7 +16,7 @@ import (
 // aclOfDocs gives the server the user of docs/sessions.md, with what is added.
 func aclOfDocs(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
-	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t, "../docs/sessions.md"), more...)...)...)
+	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t), more...)...)...)
 }
 
 // asWeChat is that user's pool.
@@ -29,16 +26,6 @@ func asWeChat(t *testing.T, server *redistest.Server) *redis.Pool {
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
 	return pool
-}
-
-func TestTheStoreKeepsItsPromisesUnderTheACLOfTheREADME(t *testing.T) {
-	server := redistest.Start(t)
-	aclOfDocs(t, server, "+scan") // the promises include that of listing all sessions
-	pool := asWeChat(t, server)
-	var stores atomic.Int64
-	storetest.Run(t, func(*testing.T) store.Sessions {
-		return patient(pool, store.WithPrefix(fmt.Sprintf("scs:session:%d:", stores.Add(1))))
-	})
 }
 
 func TestTheCheckSeesAllWithWhatTheREADMEGrantsForIt(t *testing.T) {
@@ -73,30 +60,5 @@ func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
 	} {
 		_, err := conn.Do(command[0].(string), command[1:]...)
 		assert.ErrorContains(t, err, "NOPERM", "%v", command)
-	}
-}
-
-func TestCheckNamesEveryRightThatIsMissing(t *testing.T) {
-	server := redistest.Start(t)
-	storetest.MissingRights(t, storetest.ACL(t, "../docs/sessions.md"), func(t *testing.T, user []any) error {
-		server.Do("ACL", append([]any{"SETUSER"}, user...)...)
-		defer server.Do("ACL", "DELUSER", "wechat")
-		return store.New(asWeChat(t, server)).Check(context.Background())
-	})
-	keys, _ := server.Do("KEYS", "*").([]any) // of those who may not delete
-	for _, key := range keys {
-		assert.Positive(t, server.Do("PTTL", key), "what the check leaves behind ends by itself")
-	}
-}
-
-func TestCheckFindsAClockThatIsWrong(t *testing.T) {
-	server := redistest.Start(t)
-	for _, off := range []time.Duration{45 * time.Second, -45 * time.Second, 0} {
-		s := store.New(server.Pool(), store.WithClock(func() time.Time { return time.Now().Add(off) }))
-		if err := s.Check(context.Background()); off == 0 {
-			assert.NoError(t, err)
-		} else {
-			assert.ErrorContains(t, err, "45s apart")
-		}
 	}
 }

@@ -14,10 +14,6 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-func TestRedisStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
-	storetest.Run(t, redisOpener(t))
-}
-
 func TestMemoryStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Sessions { return store.NewMemory() })
 }

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alexedwards/scs/redisstore"
 	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -103,53 +102,6 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 // inRedis is a value as MONITOR shows it.
 func inRedis(key, value string) string { return storetest.Monitored(storetest.Stored(key, value)) }
 
-func TestMalformedTokensNeverReachRedis(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	s := patient(server.Pool())
-	for name, token := range storetest.MalformedTokens() {
-		t.Run(name, func(t *testing.T) {
-			assert.Empty(t, server.Commands(func() {
-				s.FindCtx(ctx, token)
-				s.Find(token)
-				s.FindTTLCtx(ctx, token)
-				s.CommitCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour))
-				s.Commit(token, []byte("r"), time.Now().Add(time.Hour))
-				s.UpdateCtx(ctx, token, []byte("r"), time.Now().Add(time.Hour))
-				s.TouchCtx(ctx, token, time.Now().Add(time.Hour))
-				s.DeleteCtx(ctx, token)
-				s.Delete(token)
-				s.AddSession(ctx, "user", token, time.Now().Add(time.Hour))
-				s.RemoveSession(ctx, "user", token)
-			}))
-		})
-	}
-}
-
-func TestNoOperationLeavesAKeyWithoutExpiry(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	for _, life := range []time.Duration{1, time.Microsecond, time.Hour, 400 * 24 * time.Hour, 1<<63 - 1} {
-		s := patient(server.Pool(), store.WithClock(atNoon), store.WithPrefix(life.String()))
-		token, until := storetest.Token(), noon.Add(life)
-		require.NoError(t, s.CommitCtx(ctx, token, []byte("r"), until))
-		_, err := s.UpdateCtx(ctx, token, []byte("r"), until)
-		require.NoError(t, err)
-		_, err = s.TouchCtx(ctx, token, until)
-		require.NoError(t, err)
-		require.NoError(t, s.AddSession(ctx, "openid", token, until))
-		_, err = s.PutMarkNX(ctx, "state", []byte("v"), life)
-		require.NoError(t, err)
-		require.NoError(t, s.PutMark(ctx, "state", []byte("v"), life))
-	}
-	keys, err := redis.Strings(server.Do("KEYS", "*"), nil)
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, len(keys), 9)
-	for _, key := range keys {
-		assert.NotEqual(t, int64(-1), server.Do("PTTL", key), key)
-	}
-}
-
 func TestASkewedClockDoesNotChangeHowLongASessionLives(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
@@ -165,23 +117,6 @@ func TestASkewedClockDoesNotChangeHowLongASessionLives(t *testing.T) {
 			assert.InDelta(t, time.Hour.Milliseconds(), ttl, float64(time.Minute.Milliseconds()))
 		})
 	}
-}
-
-func TestARecordWithoutExpiryGetsOneByATouch(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	s, token := patient(server.Pool()), storetest.Token()
-	server.Do("SET", "scs:session:"+token, "another's")
-
-	b, ttl, found, err := s.FindTTLCtx(ctx, token)
-	require.NoError(t, err)
-	assert.True(t, found)
-	assert.Equal(t, "another's", string(b))
-	assert.Zero(t, ttl)
-
-	_, err = s.TouchCtx(ctx, token, time.Now().Add(time.Hour))
-	require.NoError(t, err)
-	assert.Positive(t, server.Do("PTTL", "scs:session:"+token))
 }
 
 // lapsing is a pool whose connections let every key end before its life is
@@ -211,95 +146,6 @@ func TestARecordThatEndsBetweenItsReadingAndItsLifeIsNotFound(t *testing.T) {
 	assert.False(t, found)
 	assert.Nil(t, b)
 	assert.Zero(t, ttl)
-}
-
-func TestSessionsOfScsRedisstoreAreFoundAndBoundWhenTheyAreSaved(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	pool := server.Pool()
-	for name, stores := range map[string]struct {
-		theirs *redisstore.RedisStore
-		ours   *store.Store
-		prefix string
-	}{
-		"default prefix": {redisstore.New(pool), patient(pool), "scs:session:"},
-		"own prefix":     {redisstore.NewWithPrefix(pool, "shop:"), patient(pool, store.WithPrefix("shop:")), "shop:"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			token := storetest.Token()
-			for _, record := range []string{"", "a", "\xc1", strings.Repeat("r", 1000)} {
-				require.NoError(t, stores.theirs.Commit(token, []byte(record), time.Now().Add(time.Hour)))
-				got, found, err := stores.ours.Find(token)
-				require.NoError(t, err)
-				assert.True(t, found)
-				assert.Equal(t, record, string(got))
-
-				found, err = stores.ours.UpdateCtx(ctx, token, got, time.Now().Add(time.Hour))
-				require.NoError(t, err)
-				assert.True(t, found)
-				key := stores.prefix + token
-				assert.Equal(t, storetest.Stored(key, record), string(server.Do("GET", key).([]byte)))
-			}
-		})
-	}
-}
-
-func TestAKeyOfAnotherTypeIsNoSession(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	s, token := patient(server.Pool()), storetest.Token()
-	server.Do("LPUSH", "scs:session:"+token, "x")
-
-	_, found, err := s.FindCtx(ctx, token)
-	require.ErrorIs(t, err, store.ErrCorrupt)
-	assert.False(t, found)
-	_, _, found, err = s.FindTTLCtx(ctx, token)
-	require.ErrorIs(t, err, store.ErrCorrupt)
-	assert.False(t, found)
-	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
-	all, err := s.AllCtx(ctx)
-	require.NoError(t, err)
-	assert.Empty(t, all)
-
-	require.NoError(t, s.CommitCtx(ctx, token, []byte("healed"), time.Now().Add(time.Hour)))
-	b, found, err := s.FindCtx(ctx, token)
-	require.NoError(t, err)
-	assert.True(t, found)
-	assert.Equal(t, "healed", string(b))
-}
-
-func TestAMarkOrIndexOfAnotherTypeIsAnErrorAndNeverNothing(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	s := patient(server.Pool())
-	server.Do("LPUSH", "wechat:mark:"+digest("scs:session:\x00state"), "x")
-	server.Do("LPUSH", "wechat:user:"+digest("scs:session:\x00openid"), "x")
-
-	_, _, err := s.Mark(ctx, "state")
-	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
-	won, err := s.PutMarkNX(ctx, "state", []byte("v"), time.Minute)
-	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
-	assert.False(t, won)
-	_, err = s.SessionsOf(ctx, "openid")
-	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
-	err = s.AddSession(ctx, "openid", storetest.Token(), time.Now().Add(time.Hour))
-	assert.Equal(t, store.ClassFailClosed, store.ClassOf(err))
-}
-
-func TestARecordGrownByAnotherIsDamaged(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	s, token := patient(server.Pool()), storetest.Token()
-	server.Do("SET", "scs:session:"+token, make([]byte, 2<<20))
-	_, found, err := s.FindCtx(ctx, token)
-	require.ErrorIs(t, err, store.ErrCorrupt)
-	assert.False(t, found)
-	_, _, found, err = s.FindTTLCtx(ctx, token)
-	require.ErrorIs(t, err, store.ErrCorrupt)
-	assert.False(t, found)
-	all, err := s.AllCtx(ctx)
-	require.NoError(t, err)
-	assert.Empty(t, all)
 }
 
 func TestIterationKeepsOutOfKeysThatAreNoSessions(t *testing.T) {

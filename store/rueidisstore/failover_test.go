@@ -219,7 +219,9 @@ func TestFailoverBehindThreeSentinelsUnder50LoginsASecond(t *testing.T) {
 	group := redistest.StartSentinels(t)
 	require.Len(t, group.Addrs(), 3)
 	group.DownAfter(500 * time.Millisecond)
-	r := newRush(t, behindSentinels(group))
+	config := storetest.BehindSentinels(group)
+	config.Timeout = time.Second
+	r := newRush(t, optionOf(config))
 	stop := r.at50()
 	r.await(100)
 	r.measure()
@@ -249,7 +251,7 @@ func TestFailoverInAClusterWhileSlotsMove(t *testing.T) {
 	for _, browser := range r.in {
 		early = append(early, &storetest.Login{Token: hashed(r.session(browser))})
 	}
-	slots := slotsOf(cluster, early)
+	slots := storetest.SlotsOf(cluster, early)
 	require.NotEmpty(t, slots)
 	cluster.MoveSlots(slots, func() {
 		for n, browser := range r.in[:200] { // they meet slots on their way
@@ -267,7 +269,7 @@ func TestFailoverInAClusterWhileSlotsMove(t *testing.T) {
 	r.do(100)
 	r.verify()
 	multi := 0
-	for name := range stats(t, cluster, "commandstats") {
+	for name := range storetest.Stats(t, cluster, "commandstats") {
 		switch strings.TrimPrefix(name, "cmdstat_") {
 		case "multi", "exec", "mget", "mset", "eval", "evalsha":
 			multi++

@@ -16,6 +16,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -33,7 +34,7 @@ func TestWithANearCacheALoggedInVisitorCostsNoRoundTrip(t *testing.T) {
 	browser := wechattest.Browser(wechattest.IPhone)
 	a.visit(browser, "/")
 	b.visit(browser, "/")
-	assert.Empty(t, sent(server, func() {
+	assert.Empty(t, storetest.Sent(server, func() {
 		for range 20 {
 			assert.Equal(t, http.StatusOK, a.fetch(browser))
 			assert.Equal(t, http.StatusOK, b.fetch(browser))

@@ -2,6 +2,7 @@ package rueidisstore_test
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -35,8 +36,8 @@ func found(t *testing.T, s store.Sessions, token string) string {
 func remember(t *testing.T, server *redistest.Server, s store.Sessions, token string) {
 	t.Helper()
 	server.Do("SET", "scs:session:"+token, "record", "PX", time.Hour.Milliseconds())
-	assert.Len(t, sent(server, func() { require.Equal(t, "record", found(t, s, token)) }), 2)
-	require.Empty(t, sent(server, func() { require.Equal(t, "record", found(t, s, token)) }))
+	assert.Len(t, storetest.Sent(server, func() { require.Equal(t, "record", found(t, s, token)) }), 2)
+	require.Empty(t, storetest.Sent(server, func() { require.Equal(t, "record", found(t, s, token)) }))
 }
 
 // awaitRecord returns when the store reads the record, "" for none.
@@ -55,7 +56,7 @@ func TestWithANearCacheASessionIsReadFromRedisOnce(t *testing.T) {
 	require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), inAnHour()))
 
 	key := "scs:session:" + token
-	assert.Equal(t, []string{"GET " + key, "PTTL " + key}, sent(server, func() {
+	assert.Equal(t, []string{"GET " + key, "PTTL " + key}, storetest.Sent(server, func() {
 		for range 100 {
 			assert.Equal(t, "record", found(t, s, token))
 			b, ttl, ok, err := s.FindTTLCtx(ctx, token)
@@ -153,13 +154,17 @@ func TestALoginIsSeenAtOnceWhereItWasLookedForBefore(t *testing.T) {
 func TestAReadThatCrossesTheWordOfAChangeIsNotKept(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
-	address := newBalancer(t, server.Addr())
-	s, other := open(t, behind(address), nearCache()), open(t, one(server))
-	atOnce(50, func() { found(t, s, storetest.Token()) }) // over all connections
+	address := storetest.NewBalancer(t, server.Addr())
+	s, other := open(t, optionOf(address.Config()), nearCache()), open(t, one(server))
+	var all sync.WaitGroup
+	for range 50 { // over all connections
+		all.Go(func() { found(t, s, storetest.Token()) })
+	}
+	all.Wait()
 	for range 20 {
 		token := storetest.Token()
 		require.NoError(t, other.CommitCtx(ctx, token, []byte("record"), inAnHour()))
-		held, release := address.hold()
+		held, release := address.Hold()
 		read := make(chan string)
 		go func() { read <- found(t, s, token) }()
 		<-held
@@ -177,7 +182,7 @@ func TestTheRemainingLifeCountsDownInTheNearCache(t *testing.T) {
 	s, token := open(t, one(server), rueidisstore.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, 50*time.Minute)), storetest.Token()
 	remember(t, server, s, token)
 	clock.Advance(40 * time.Minute)
-	assert.Empty(t, sent(server, func() {
+	assert.Empty(t, storetest.Sent(server, func() {
 		_, ttl, ok, err := s.FindTTLCtx(ctx, token)
 		require.NoError(t, err)
 		assert.True(t, ok)
@@ -197,9 +202,9 @@ func TestNothingIsServedBeyondItsAgeOrItsLife(t *testing.T) {
 			s, token := open(t, one(server), rueidisstore.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, c.maxAge)), storetest.Token()
 			remember(t, server, s, token)
 			clock.Advance(c.still)
-			assert.Empty(t, sent(server, func() { found(t, s, token) }))
+			assert.Empty(t, storetest.Sent(server, func() { found(t, s, token) }))
 			clock.Advance(c.over)
-			assert.NotEmpty(t, sent(server, func() { found(t, s, token) }))
+			assert.NotEmpty(t, storetest.Sent(server, func() { found(t, s, token) }))
 		})
 	}
 }
@@ -253,7 +258,7 @@ func TestAWriteThatFailedIsForgottenToo(t *testing.T) {
 
 	server.Do("CONFIG", "SET", "maxmemory", "1")
 	require.Error(t, s.CommitCtx(ctx, token, []byte("too much"), inAnHour()))
-	assert.NotEmpty(t, sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }))
+	assert.NotEmpty(t, storetest.Sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }))
 }
 
 func TestANearCacheThatRedisCannotServeIsAMistakeOfConfiguration(t *testing.T) {

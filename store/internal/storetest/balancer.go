@@ -1,0 +1,87 @@
+package storetest
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// A Balancer is one address that leads to any server. It can swallow one reply
+// and close the connection, or hold one back.
+type Balancer struct {
+	net.Listener
+	target  atomic.Value // string
+	swallow atomic.Bool
+	holding atomic.Pointer[hold]
+}
+
+// A hold stops the first reply that comes.
+type hold struct{ held, released chan struct{} }
+
+// NewBalancer returns a balancer that leads to target and ends with the test.
+func NewBalancer(t *testing.T, target string) *Balancer {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	b := &Balancer{Listener: l}
+	b.Lead(target)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { b.serve(client) })
+		}
+	})
+	t.Cleanup(func() {
+		l.Close()
+		wg.Wait()
+	})
+	return b
+}
+
+// Config is a [Config] for the server behind the balancer.
+func (b *Balancer) Config() Config { return Config{Addrs: []string{b.Addr().String()}} }
+
+// Lead makes new connections lead to another server.
+func (b *Balancer) Lead(target string) { b.target.Store(target) }
+
+// Hold holds back the next reply and all that follow it. The channel is closed
+// when there is one; release lets it pass.
+func (b *Balancer) Hold() (held <-chan struct{}, release func()) {
+	h := &hold{make(chan struct{}), make(chan struct{})}
+	b.holding.Store(h)
+	return h.held, func() { close(h.released) }
+}
+
+func (b *Balancer) serve(client net.Conn) {
+	defer client.Close()
+	server, err := net.Dial("tcp", b.target.Load().(string))
+	if err != nil {
+		return
+	}
+	defer server.Close()
+	go func() {
+		io.Copy(server, client)
+		server.Close()
+	}()
+	reply := make([]byte, 64<<10)
+	for {
+		n, err := server.Read(reply)
+		if err != nil || b.swallow.CompareAndSwap(true, false) {
+			return
+		}
+		if h := b.holding.Swap(nil); h != nil {
+			close(h.held)
+			<-h.released
+		}
+		if _, err := client.Write(reply[:n]); err != nil {
+			return
+		}
+	}
+}

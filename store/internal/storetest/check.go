@@ -1,0 +1,95 @@
+package storetest
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
+)
+
+func testCheck(t *testing.T, c Client) {
+	ctx := context.Background()
+	t.Run("no problem", func(t *testing.T) {
+		c.Each(t, func(t *testing.T, variant string) {
+			require.NoError(t, c.Open(t, One(redistest.Start(t)).In(variant)).Check(ctx))
+		})
+	})
+	t.Run("eviction", func(t *testing.T) { testEviction(t, c) })
+	t.Run("settings that it may not read", func(t *testing.T) {
+		server := redistest.Start(t)
+		setUser(t, []*redistest.Server{server}, needed(c.rights(t, "")))
+		err := c.Open(t, One(server).asWeChat()).Check(ctx)
+		assert.ErrorContains(t, err, "the clock of Redis could not be seen")
+		assert.ErrorContains(t, err, "the eviction policy of Redis could not be seen")
+		assert.ErrorContains(t, err, "grant +time")
+		assert.ErrorContains(t, err, "grant +config|get")
+		for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
+			var found *store.Finding
+			require.ErrorAs(t, one, &found)
+			assert.True(t, found.Note, "%v", found)
+			assert.Contains(t, found.English, "could not be seen")
+			assert.Contains(t, found.Chinese, "无法查看")
+		}
+	})
+	t.Run("clocks apart", func(t *testing.T) {
+		server := redistest.Start(t)
+		for off, want := range map[time.Duration]string{
+			45 * time.Second: "45s apart", -45 * time.Second: "45s apart", -time.Hour: "1h0m0s apart", 0: "",
+		} {
+			config := One(server)
+			config.Clock = func() time.Time { return time.Now().Add(off) }
+			err := c.Open(t, config).Check(ctx)
+			if want == "" {
+				assert.NoError(t, err)
+				continue
+			}
+			assert.ErrorContains(t, err, want)
+		}
+	})
+	t.Run("a replica", func(t *testing.T) {
+		server := redistest.Start(t)
+		server.Do("REPLICAOF", "127.0.0.1", "1")
+		require.ErrorContains(t, c.Open(t, One(server)).Check(ctx), "READONLY")
+	})
+}
+
+func testEviction(t *testing.T, c Client) {
+	server := redistest.Start(t)
+	s := c.Open(t, One(server))
+	for _, tt := range []struct {
+		maxmemory, policy string
+		evicts            bool
+	}{
+		{"100mb", "noeviction", false},
+		{"100mb", "volatile-ttl", false},
+		{"100mb", "volatile-lru", true},
+		{"100mb", "volatile-lfu", true},
+		{"100mb", "volatile-random", true},
+		{"100mb", "allkeys-lru", true},
+		{"100mb", "allkeys-lfu", true},
+		{"100mb", "allkeys-random", true},
+		{"0", "allkeys-lru", false},
+		{"0", "volatile-lru", false},
+	} {
+		t.Run(tt.policy+" of "+tt.maxmemory, func(t *testing.T) {
+			server.Do("CONFIG", "SET", "maxmemory", tt.maxmemory)
+			server.Do("CONFIG", "SET", "maxmemory-policy", tt.policy)
+			err := s.Check(context.Background())
+			if !tt.evicts {
+				require.NoError(t, err)
+				return
+			}
+			var found *store.Finding
+			require.ErrorAs(t, err, &found)
+			assert.False(t, found.Note)
+			assert.Contains(t, found.English, "maxmemory-policy "+tt.policy+")")
+			assert.Contains(t, found.English, "volatile-ttl, which evicts the sessions that would end soonest")
+			assert.Contains(t, found.Chinese, "maxmemory-policy "+tt.policy+"）")
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package store_test
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+
+	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/storetest"
+)
+
+func TestStore(t *testing.T) {
+	storetest.Suite(t, storetest.Client{
+		Module:     "store",
+		New:        newPoolStore,
+		Standalone: true,
+		Conns: func(s storetest.Store) (open, idle int) {
+			pool := s.(pooled).pool
+			return pool.ActiveCount(), pool.IdleCount()
+		},
+	})
+}
+
+// pooled is a store with its pool.
+type pooled struct {
+	*store.Store
+	pool *redis.Pool
+}
+
+func newPoolStore(c storetest.Config) (storetest.Store, func(), error) {
+	var dial []redis.DialOption
+	if c.Patient() {
+		dial = append(dial, redis.DialConnectTimeout(storetest.Patience), redis.DialReadTimeout(storetest.Patience), redis.DialWriteTimeout(storetest.Patience))
+	}
+	u := url.URL{Scheme: "redis", Host: c.Addrs[0], Path: fmt.Sprint(c.Database)}
+	if c.TLS != nil {
+		u.Scheme, dial = "rediss", append(dial, redis.DialTLSConfig(c.TLS))
+	}
+	if c.Password != "" {
+		u.User = url.UserPassword(c.Username, c.Password)
+	}
+	pool, err := store.NewPool(u.String(), dial...)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := []store.Option{store.WithTimeout(c.StoreTimeout())}
+	if c.Prefix != "" {
+		opts = append(opts, store.WithPrefix(c.Prefix))
+	}
+	if c.Clock != nil {
+		opts = append(opts, store.WithClock(c.Clock))
+	}
+	return pooled{store.New(pool, opts...), pool}, func() { pool.Close() }, nil
+}
