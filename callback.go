@@ -56,15 +56,14 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 // led; a link from elsewhere leads nowhere.
 func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
 	v, err := g.load(r)
+	if err == nil && v.LoggedIn {
+		respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.State, f.Target))
+		return
+	}
 	if err != nil {
-		g.unavailable(w, r, err)
-		return
+		reason = ReasonStoreUnavailable
 	}
-	if !v.LoggedIn {
-		g.failCallback(w, r, f, reason, nil)
-		return
-	}
-	respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.State, f.Target))
+	g.failCallback(w, r, f, reason, err)
 }
 
 // targetOfOutcome returns the return URL of the login that this session came

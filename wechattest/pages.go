@@ -38,23 +38,31 @@ type view struct {
 	Person  Person
 	Ticket  string // of a consent page, or the uuid of a QR code
 
-	// QR page: the code, and the callback around its code.
-	QR                     template.HTML
-	Before, After, Refused string
-	Embedded               bool
+	qrView
+	noticeView
 
-	// Doubled delivery.
+	// Callback and AtOnce are of the page that delivers a callback twice.
 	Callback string
 	AtOnce   bool
 
-	// Notice.
+	english bool
+}
+
+// qrView is what a page with a QR code shows: the code, and the parts of the
+// callback URL before and after the authorization code.
+type qrView struct {
+	QR                     template.HTML
+	Before, After, Refused string
+	Embedded               bool
+}
+
+// noticeView is one of WeChat's own messages.
+type noticeView struct {
 	Warn          bool
 	Heading, Text string
 	Original      string // WeChat's own Chinese, beneath a translation
 	Code          int
 	Hint          string
-
-	english bool
 }
 
 // T chooses between the two languages of the pages.
@@ -154,7 +162,7 @@ func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, c *Call, why 
 	if text, ok := hints[why.code]; hint == (bilingual{}) && ok {
 		hint = text
 	}
-	v := view{english: english(r), Warn: true, Code: why.code}
+	v := view{english: english(r), noticeView: noticeView{Warn: true, Code: why.code}}
 	v.Heading, v.Text, v.Hint = v.T("抱歉，出错了", "Oops! Something went wrong"), why.text.in(v.english), hint.in(v.english)
 	v.Title = v.Heading
 	if v.english {
@@ -167,7 +175,7 @@ const openInWeChat = "请在微信客户端打开链接"
 
 func (s *Server) notWeChatPage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.outcome(c, 0, "not WeChat")
-	v := view{english: english(r), Warn: true, Hint: notWeChatHint.in(english(r))}
+	v := view{english: english(r), noticeView: noticeView{Warn: true, Hint: notWeChatHint.in(english(r))}}
 	v.Title, v.Heading = v.T("抱歉，出错了", "Oops! Something went wrong"), v.T(openInWeChat, "Open this link in WeChat")
 	if v.english {
 		v.Original = openInWeChat
@@ -177,7 +185,7 @@ func (s *Server) notWeChatPage(w http.ResponseWriter, r *http.Request, c *Call) 
 
 func (s *Server) cancelledPage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.outcome(c, 0, "refused")
-	v := view{english: english(r), Warn: true}
+	v := view{english: english(r), noticeView: noticeView{Warn: true}}
 	v.Heading, v.Hint = v.T("已取消授权", "You refused"), refusedHint.in(v.english)
 	s.show(w, r, "notice", v)
 }

@@ -53,7 +53,7 @@ func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 
 func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid string, a authorizeRequest) {
 	s.outcome(c, 0, "QR page")
-	v := view{Account: a.account, Ticket: uuid, english: english(r), Embedded: embedded(r)}
+	v := view{Account: a.account, Ticket: uuid, english: english(r), qrView: qrView{Embedded: embedded(r)}}
 	v.Title = v.T("微信登录（模拟）", "WeChat login (simulated)")
 	s.mu.Lock()
 	v.Before, v.After = s.callback(a)

@@ -48,13 +48,17 @@ type Server struct {
 	done     chan struct{} // closed by Close: whoever waits gives up
 	close    sync.Once
 
-	mu      sync.Mutex
-	changed chan struct{} // closed and replaced whenever something happened
+	mu      sync.Mutex    // guards what follows
+	changed chan struct{} // closed and replaced on every change
 	rng     *rand.Rand
-	offset  time.Duration // what Advance added to the clock
-	swept   int           // calls of sweep so far
+	swept   int // calls of sweep so far
+	visits
+	grants
+	script
+}
 
-	// What people do.
+// visits is what people do, and what is open in their browsers.
+type visits struct {
 	holder      string
 	environment Environment
 	granted     map[string]bool // people who agreed on 使用完整服务 just now
@@ -62,11 +66,12 @@ type Server struct {
 	passwords   map[string]int  // how often each person has changed it
 	snapshots   map[string]int  // snapshot visits, by person
 
-	// What is open in browsers.
 	pending map[string]*consent
 	tickets map[string]*ticket
+}
 
-	// What was given out.
+// grants is every code, token and key that the simulator has issued.
+type grants struct {
 	codes          map[string]*grant
 	logins         map[string]*login // by every access_token and refresh_token
 	keys           map[string]*sessionKey
@@ -74,8 +79,11 @@ type Server struct {
 	accountTokens  map[string]*tokens
 	byAccountToken map[string]*accountToken
 	verifyTickets  map[string]*accountToken
+}
 
-	// What is watched and scripted.
+// script is what a test has arranged, and what it can read afterwards.
+type script struct {
+	offset  time.Duration // what Advance added to the clock
 	journal journal
 	leaks   []string
 	windows map[string]window
@@ -110,34 +118,37 @@ func newServer(opts []Option) *Server {
 		panic(fmt.Sprintf("wechattest: %v", err))
 	}
 	s := &Server{
-		cfg:         cfg,
-		accounts:    map[string]Account{},
-		people:      map[string]Person{},
-		done:        make(chan struct{}),
-		changed:     make(chan struct{}),
-		rng:         rand.New(rand.NewPCG(uint64(cfg.seed), 0)),
-		holder:      cfg.people[0].Name,
-		environment: cfg.environment,
-		granted:     map[string]bool{},
-		consented:   map[string]bool{},
-		passwords:   map[string]int{},
-		snapshots:   map[string]int{},
-
-		pending: map[string]*consent{},
-		tickets: map[string]*ticket{},
-
-		codes:          map[string]*grant{},
-		logins:         map[string]*login{},
-		keys:           map[string]*sessionKey{},
-		secretKeys:     map[string]bool{},
-		accountTokens:  map[string]*tokens{},
-		byAccountToken: map[string]*accountToken{},
-		verifyTickets:  map[string]*accountToken{},
-
-		journal: journal{counts: map[string]int{}},
-		windows: map[string]window{},
-		gates:   map[string][]chan struct{}{},
-		faults:  cfg.faults,
+		cfg:      cfg,
+		accounts: map[string]Account{},
+		people:   map[string]Person{},
+		done:     make(chan struct{}),
+		changed:  make(chan struct{}),
+		rng:      rand.New(rand.NewPCG(uint64(cfg.seed), 0)),
+		visits: visits{
+			holder:      cfg.people[0].Name,
+			environment: cfg.environment,
+			granted:     map[string]bool{},
+			consented:   map[string]bool{},
+			passwords:   map[string]int{},
+			snapshots:   map[string]int{},
+			pending:     map[string]*consent{},
+			tickets:     map[string]*ticket{},
+		},
+		grants: grants{
+			codes:          map[string]*grant{},
+			logins:         map[string]*login{},
+			keys:           map[string]*sessionKey{},
+			secretKeys:     map[string]bool{},
+			accountTokens:  map[string]*tokens{},
+			byAccountToken: map[string]*accountToken{},
+			verifyTickets:  map[string]*accountToken{},
+		},
+		script: script{
+			journal: journal{counts: map[string]int{}},
+			windows: map[string]window{},
+			gates:   map[string][]chan struct{}{},
+			faults:  cfg.faults,
+		},
 	}
 	for _, a := range cfg.accounts {
 		s.accounts[a.AppID] = a

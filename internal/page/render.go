@@ -108,7 +108,12 @@ type view struct {
 	QR                template.URL
 	Reopen            bool
 
-	Waiting, Asking *Scan // for the other side; the phone's user
+	scanView
+}
+
+// scanView is what the pages of a login by scan code show.
+type scanView struct {
+	Waiting, Asking *Scan // for the other device; the phone's user
 	State           string
 	Typing          bool
 	Seconds         int

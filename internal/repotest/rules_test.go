@@ -27,7 +27,7 @@ import (
 // the number as it was measured: lower it with each change that lowers the
 // number. No limit is ever raised.
 const (
-	maxRootLines     = 5066 // goal 3800, comments and blank lines included
+	maxRootLines     = 5065 // goal 3800, comments and blank lines included
 	maxRootFiles     = 22
 	maxRootTestFiles = 8
 	maxFileCycle     = 1 // files of the root that reach each other: none does
@@ -40,9 +40,7 @@ const (
 // measured. The goal is that none is left.
 var (
 	longFunctions = map[string]int{}
-	wideStructs   = map[string]int{
-		"internal/page/view": 19, "wechattest/Server": 33, "wechattest/view": 20,
-	}
+	wideStructs   = map[string]int{}
 )
 
 // configuration are the structs that hold what a user sets. They may have any
