@@ -15,12 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// tokenPeer plays stable_token: numbered tokens, a new one when forced.
+// tokenPeer simulates stable_token: it issues numbered tokens, a new one when
+// forced.
 type tokenPeer struct {
 	*fakePeer
 	issued atomic.Int64
 	forced atomic.Int64
-	expire string // expires_in of its answers
+	expire string // expires_in of its responses
 }
 
 func newTokenPeer(t *testing.T) *tokenPeer {
@@ -39,7 +40,7 @@ func newTokenPeer(t *testing.T) *tokenPeer {
 	return p
 }
 
-// source returns the client's own source on a clock that the test turns.
+// source returns the client's own token source with a clock that the test sets.
 func (p *tokenPeer) source(t *testing.T) (*stableToken, *testClock) {
 	t.Helper()
 	s := p.client(t).accounts.(*stableToken)
@@ -64,44 +65,44 @@ func mustToken(t *testing.T, s *stableToken, stale Secret) string {
 	return token.Reveal()
 }
 
-func TestTheAccountTokenComesFromStableToken(t *testing.T) {
+func TestStableToken(t *testing.T) {
 	p := newTokenPeer(t)
 	s, _ := p.source(t)
 	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
 	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
-	assert.Equal(t, []string{"POST /cgi-bin/stable_token?"}, p.asked())
+	assert.Equal(t, []string{"POST /cgi-bin/stable_token?"}, p.requests())
 	assert.JSONEq(t, `{"grant_type":"client_credential","appid":"`+testAppID+`","secret":"`+testSecret+`","force_refresh":false}`, p.bodies[0])
 }
 
-func TestTheAccountTokenIsRenewedBeforeItEnds(t *testing.T) {
+func TestStableToken_RenewedEarly(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
 	mustToken(t, s, Secret{})
 	clock.advance(2*time.Hour - tokenMargin - time.Second)
 	mustToken(t, s, Secret{})
-	assert.Len(t, p.asked(), 1)
+	assert.Len(t, p.requests(), 1)
 	clock.advance(time.Second)
 	p.issued.Add(1)
 	assert.Equal(t, "A2", mustToken(t, s, Secret{}))
-	assert.Len(t, p.asked(), 2)
+	assert.Len(t, p.requests(), 2)
 }
 
-func TestAShortOrMissingLifeIsPutUpWith(t *testing.T) {
+func TestStableToken_ShortLifetime(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
 	p.expire = "60"
 	mustToken(t, s, Secret{})
 	clock.advance(29 * time.Second)
 	mustToken(t, s, Secret{})
-	assert.Len(t, p.asked(), 1)
+	assert.Len(t, p.requests(), 1)
 	clock.advance(time.Second)
 	p.expire = "-5"
 	mustToken(t, s, Secret{})
 	mustToken(t, s, Secret{})
-	assert.Len(t, p.asked(), 3, "a token without a life is used once")
+	assert.Len(t, p.requests(), 3, "a token without a lifetime is used once")
 }
 
-func TestATokenThatWeChatRefusesIsForcedOutOnceInFiveMinutes(t *testing.T) {
+func TestStableToken_ForceInterval(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
 	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
@@ -110,7 +111,7 @@ func TestATokenThatWeChatRefusesIsForcedOutOnceInFiveMinutes(t *testing.T) {
 	assert.EqualValues(t, 0, p.forced.Load())
 	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A2")))
 	assert.EqualValues(t, 1, p.forced.Load())
-	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A2")), "a caller with an old token gets the kept one")
+	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A2")), "a caller with an old token gets the cached one")
 	assert.Equal(t, "A3", mustToken(t, s, NewSecret("A3")), "not twice in a row: WeChat allows twenty a day")
 	assert.EqualValues(t, 1, p.forced.Load())
 	clock.advance(forceInterval)
@@ -118,7 +119,7 @@ func TestATokenThatWeChatRefusesIsForcedOutOnceInFiveMinutes(t *testing.T) {
 	assert.EqualValues(t, 2, p.forced.Load())
 }
 
-func TestTokensAreForcedOutTenTimesADayAtMost(t *testing.T) {
+func TestStableToken_ForceDailyLimit(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
 	token := mustToken(t, s, Secret{})
@@ -135,10 +136,10 @@ func TestTokensAreForcedOutTenTimesADayAtMost(t *testing.T) {
 	assert.EqualValues(t, 11, p.forced.Load(), "a day after the first")
 }
 
-func TestManyCallersShareOneQuestion(t *testing.T) {
+func TestStableToken_SharedCall(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	p := newFakePeer(t, func(*http.Request, string) string {
-		close(arrived) // a second question would panic
+		close(arrived) // a second call would panic
 		<-release
 		return `{"access_token":"A1","expires_in":7200}`
 	})
@@ -154,10 +155,10 @@ func TestManyCallersShareOneQuestion(t *testing.T) {
 	<-arrived
 	close(release)
 	callers.Wait()
-	assert.Len(t, p.asked(), 1)
+	assert.Len(t, p.requests(), 1)
 }
 
-func TestACallerThatGivesUpDoesNotStopTheOthers(t *testing.T) {
+func TestStableToken_CanceledCaller(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	p := newFakePeer(t, func(*http.Request, string) string {
 		close(arrived)
@@ -174,15 +175,15 @@ func TestACallerThatGivesUpDoesNotStopTheOthers(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 	close(release)
 	assert.Equal(t, "A1", mustToken(t, s, Secret{}))
-	assert.Len(t, p.asked(), 1)
+	assert.Len(t, p.requests(), 1)
 }
 
-func TestAFailedQuestionIsAskedAnewByTheNextCaller(t *testing.T) {
-	answers := []string{`{"errcode":40125,"errmsg":"invalid appsecret"}`, `{"access_token":"","expires_in":7200}`, `{"access_token":"A1","expires_in":7200}`}
+func TestStableToken_RetryAfterError(t *testing.T) {
+	responses := []string{`{"errcode":40125,"errmsg":"invalid appsecret"}`, `{"access_token":"","expires_in":7200}`, `{"access_token":"A1","expires_in":7200}`}
 	p := newFakePeer(t, func(*http.Request, string) string {
-		answer := answers[0]
-		answers = answers[1:]
-		return answer
+		response := responses[0]
+		responses = responses[1:]
+		return response
 	})
 	c := p.client(t)
 	s := c.accounts.(*stableToken)

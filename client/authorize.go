@@ -5,27 +5,28 @@ import (
 	"strings"
 )
 
-// Scope is what a visitor is asked to grant.
+// A Scope determines what a user grants to an account.
 type Scope string
 
 const (
-	ScopeBase     Scope = "snsapi_base"     // the openid, silently
-	ScopeUserInfo Scope = "snsapi_userinfo" // nickname and avatar too, after consent
-	ScopeLogin    Scope = "snsapi_login"    // a website application's QR login
+	ScopeBase     Scope = "snsapi_base"     // the openid, without asking the user
+	ScopeUserInfo Scope = "snsapi_userinfo" // also nickname and avatar, with the user's consent
+	ScopeLogin    Scope = "snsapi_login"    // login to a website application with a QR code
 )
 
-// Lang is the language of place names in [UserInfo], of the QR page and of
-// [Error.Text].
+// A Lang is the language of place names in [UserInfo], of the QR code page or
+// of [Error.Text].
 type Lang string
 
 const (
 	LangZhCN Lang = "zh_CN" // simplified Chinese
-	LangZhTW Lang = "zh_TW" // traditional Chinese; the QR page and Error.Text know one Chinese only
+	LangZhTW Lang = "zh_TW" // traditional Chinese; the QR code page and Error.Text use simplified Chinese instead
 	LangEN   Lang = "en"    // English
 )
 
-// AuthorizeOption adds a parameter to an authorize URL or to a QR page's URL.
-// An option that the page in question does not know is left out, and so is nil.
+// An AuthorizeOption adds a parameter to the URL of the authorization page or
+// of the QR code page. An option that does not apply to the page is ignored,
+// and so is nil.
 type AuthorizeOption func(*authorizeExtras)
 
 type authorizeExtras struct {
@@ -35,30 +36,32 @@ type authorizeExtras struct {
 	qrLang          Lang
 }
 
-// ForcePopup makes WeChat show the consent dialog even where it would agree
-// silently because the visitor did so lately. It has no effect for followers
-// who come from the account's own menu or chat.
+// ForcePopup makes WeChat show the consent dialog even if it would skip it
+// because the user consented recently. It has no effect for followers who open
+// the page from the account's own menu or chat.
 func ForcePopup() AuthorizeOption { return func(e *authorizeExtras) { e.forcePopup = true } }
 
 // ForceSnapShot makes WeChat open the page in snapshot mode, with a virtual
 // user. It is meant for testing.
 func ForceSnapShot() AuthorizeOption { return func(e *authorizeExtras) { e.forceSnapShot = true } }
 
-// ConnectRedirect adds the undocumented connect_redirect=1, which some report
-// to prevent WeChat's doubled callbacks. Do not rely on it.
+// ConnectRedirect adds the undocumented parameter connect_redirect=1, which is
+// reported to prevent duplicate callbacks. Do not rely on it.
 func ConnectRedirect() AuthorizeOption { return func(e *authorizeExtras) { e.connectRedirect = true } }
 
-// QRLang chooses the language of the QR page: English for [LangEN], Chinese
-// otherwise.
+// QRLang sets the language of the QR code page: English for [LangEN], otherwise
+// Chinese.
 func QRLang(l Lang) AuthorizeOption { return func(e *authorizeExtras) { e.qrLang = l } }
 
-// AuthorizeURL returns the address that a visitor inside WeChat is sent to for
-// a login with an official account: a link or a redirect, never a fetch.
+// AuthorizeURL returns the URL to which a browser inside WeChat is redirected
+// to log in with an official account. It must be opened by a link or a
+// redirect, not by a fetch.
 //
-// redirectURI is absolute and on the domain configured with WeChat, without a
-// port; state is 1 to 128 letters and digits, and comes back with the code.
-// Parameters are escaped and stand in WeChat's documented order, which WeChat
-// checks: https://developers.weixin.qq.com/doc/service/guide/h5/auth.html.
+// redirectURI must be absolute, on the domain configured with WeChat and
+// without a port. state must be 1 to 128 letters and digits; WeChat returns it
+// with the code. The parameters are escaped and in WeChat's documented order,
+// which WeChat checks:
+// https://developers.weixin.qq.com/doc/service/guide/h5/auth.html.
 func (c *Client) AuthorizeURL(redirectURI string, scope Scope, state string, opts ...AuthorizeOption) string {
 	extras := collect(opts)
 	u := c.loginPage("/connect/oauth2/authorize", redirectURI, scope, state)
@@ -77,9 +80,10 @@ func (c *Client) AuthorizeURL(redirectURI string, scope Scope, state string, opt
 	return u + "#wechat_redirect"
 }
 
-// QRConnectURL returns the address of the page with the QR code for a website
-// application: https://developers.weixin.qq.com/doc/oplatform/developers/dev/auth/web.html.
-// It works in desktop browsers outside WeChat. The scope is [ScopeLogin];
+// QRConnectURL returns the URL of the page that shows a website application's
+// QR code:
+// https://developers.weixin.qq.com/doc/oplatform/developers/dev/auth/web.html.
+// The page works in desktop browsers outside WeChat. The scope is [ScopeLogin];
 // redirectURI and state are as for [Client.AuthorizeURL].
 func (c *Client) QRConnectURL(redirectURI, state string, opts ...AuthorizeOption) string {
 	u := c.loginPage("/connect/qrconnect", redirectURI, ScopeLogin, state)
@@ -93,8 +97,8 @@ func (c *Client) QRConnectURL(redirectURI, state string, opts ...AuthorizeOption
 	return u + "#wechat_redirect"
 }
 
-// loginPage writes the five parameters by hand: url.Values would sort what
-// follows them in front.
+// loginPage does not use url.Values, which would sort the parameters that
+// follow before these five.
 func (c *Client) loginPage(path, redirectURI string, scope Scope, state string) string {
 	return c.endpoints.Open + path +
 		"?appid=" + escape(c.appID) +
@@ -114,5 +118,6 @@ func collect(opts []AuthorizeOption) authorizeExtras {
 	return extras
 }
 
-// escape is encodeURIComponent: a space is %20, which every decoder reads alike.
+// escape works like encodeURIComponent: a space becomes %20, which all decoders
+// read alike.
 func escape(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%20") }

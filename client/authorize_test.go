@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAuthorizeURLsHaveWeChatsOrderAndNothingUnescaped(t *testing.T) {
+func TestClient_AuthorizeURL(t *testing.T) {
 	account, err := New(testAppID, testSecret)
 	require.NoError(t, err)
 	platform, err := New(testAppID, "", WithComponent("wx0000000000000002",
@@ -23,7 +23,7 @@ func TestAuthorizeURLsHaveWeChatsOrderAndNothingUnescaped(t *testing.T) {
 			account.AuthorizeURL(callback, ScopeBase, "s1"),
 			begin + "snsapi_base&state=s1#wechat_redirect",
 		},
-		"extras follow state in a fixed order": {
+		"options follow state in a fixed order": {
 			account.AuthorizeURL(callback, ScopeUserInfo, "s1", ForceSnapShot(), ForcePopup(), ConnectRedirect()),
 			begin + "snsapi_userinfo&state=s1&connect_redirect=1&forcePopup=true&forceSnapShot=true#wechat_redirect",
 		},
@@ -40,7 +40,7 @@ func TestAuthorizeURLsHaveWeChatsOrderAndNothingUnescaped(t *testing.T) {
 			"https://open.weixin.qq.com/connect/qrconnect" + begin[len("https://open.weixin.qq.com/connect/oauth2/authorize"):] +
 				"snsapi_login&state=s1#wechat_redirect",
 		},
-		"the QR page in English, with options it does not know": {
+		"the QR page in English, with options that do not apply": {
 			account.QRConnectURL("https://a.example/", "s1", QRLang(LangEN), ForcePopup()),
 			"https://open.weixin.qq.com/connect/qrconnect?appid=" + testAppID +
 				"&redirect_uri=https%3A%2F%2Fa.example%2F&response_type=code&scope=snsapi_login&state=s1&lang=en#wechat_redirect",
@@ -60,7 +60,7 @@ func TestAuthorizeURLsHaveWeChatsOrderAndNothingUnescaped(t *testing.T) {
 	}
 }
 
-func TestANilAuthorizeOptionIsLeftOut(t *testing.T) {
+func TestClient_AuthorizeURL_NilOption(t *testing.T) {
 	c, err := New(testAppID, testSecret)
 	require.NoError(t, err)
 	const back = "https://shop.example/callback"

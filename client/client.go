@@ -1,6 +1,6 @@
 package client
 
-//lint:file-ignore SA1019 a transport of the user's may still have Dial or DialTLS
+//lint:file-ignore SA1019 a caller's transport may still set Dial or DialTLS
 
 import (
 	"context"
@@ -12,78 +12,83 @@ import (
 	"time"
 )
 
-// Client speaks for one AppID. Make one with [New] and keep it: it holds warm
-// connections. It is safe for concurrent use and prints without its secret.
+// A Client calls WeChat's API for one AppID. Create one with [New] and reuse
+// it, because it keeps idle connections. A Client is safe for concurrent use by
+// multiple goroutines. Printing it does not reveal its AppSecret.
 type Client struct {
 	appID     string
-	secret    func() string // a func, so that no printer of struct fields finds it
+	secret    func() string // a func, so that printing the struct's fields does not reveal it
 	endpoints Endpoints
 	timeout   time.Duration
 	transport http.RoundTripper
 	component *component
 	accounts  AccountTokenSource
 	pause     func(ctx context.Context, d time.Duration) error
-	told      func(ctx context.Context, call Call) // nil: nobody
+	observer  func(ctx context.Context, call Call) // nil if there is none
 
-	dial dialFunc // below transport, unless that is a RoundTripper of the user's
+	dial dialFunc // used by transport, unless that is the caller's own RoundTripper
 
-	httpClient *http.Client // as given to WithHTTPClient
-	invalid    error        // the first option that was wrong
+	httpClient *http.Client // from WithHTTPClient
+	optionErr  error        // the first error of an option
 }
 
-// Option configures a [Client] in [New].
+// An Option configures a [Client] created by [New].
 type Option func(*Client)
 
-// WithEndpoints replaces WeChat's hosts, for a simulator or a proxy. The base
-// URLs are checked as [Endpoints] says.
+// WithEndpoints replaces the base URLs of WeChat's hosts, for example with
+// those of a simulator or a proxy. See [Endpoints] for what they may contain.
 func WithEndpoints(e Endpoints) Option { return func(c *Client) { c.endpoints = e } }
 
-// WithTimeout bounds every call as a whole, repetitions included: 5 s unless
-// set, 1 ms to 1 min. Three fifths of it may pass before an answer's headers
-// have come. A context that ends sooner wins.
+// WithTimeout sets the time limit for a call, including retries. d must be
+// between 1 millisecond and 1 minute. The default is 5 seconds. The response
+// headers must arrive within three fifths of the limit. A context with an
+// earlier deadline takes precedence.
 func WithTimeout(d time.Duration) Option {
 	return func(c *Client) {
 		if d < time.Millisecond || d > time.Minute {
-			c.refuse(errors.New("WithTimeout: must be from 1ms to 1m"))
+			c.addError(errors.New("WithTimeout: must be between 1ms and 1m"))
 			return
 		}
 		c.timeout = d
 	}
 }
 
-// WithHTTPClient sends calls through hc's Transport, for a proxy, a CA of your
-// own or tracing, and no longer than hc.Timeout if that is set. The rules of
-// this package stay: no redirect is followed, no cookie kept, no code resent,
-// no compression asked for, at most 64 KiB of body read.
+// WithHTTPClient sends calls through hc.Transport, for example to use a proxy,
+// your own CA or tracing. If hc.Timeout is positive, it also limits the time of
+// a call. The rules of this package still apply: redirects are not followed,
+// cookies are not stored, codes are not resent, compression is not requested,
+// and at most 64 KiB of a body is read.
 //
-// An [*http.Transport] is cloned, and the clone held to what calls without this
-// option are held to: 2 s for a connection, 3 s for a TLS handshake of at least
-// TLS 1.2, three fifths of the timeout for an answer's headers, 64 KiB of them.
-// Its DialTLSContext and DialTLS must be nil; New refuses others.
+// An [*http.Transport] is cloned, and the clone gets the limits that the
+// default transport has: 2 seconds for a connection, 3 seconds for a TLS
+// handshake, TLS 1.2 as the lowest version, three fifths of the timeout for the
+// response headers, and 64 KiB for their size. Its DialTLSContext and DialTLS
+// must be nil; otherwise [New] returns an error.
 //
-// Any other RoundTripper sees the AppSecret in the URL, and has to keep by
-// itself what cannot be kept around it: the bounds on connecting, TLS and
+// Any other RoundTripper sees the AppSecret in the URL. It must itself enforce
+// what cannot be enforced from outside: the limits on connecting, TLS and
 // headers, and the end of a call with its context.
 func WithHTTPClient(hc *http.Client) Option {
 	return func(c *Client) {
 		if hc == nil {
-			c.refuse(errors.New("WithHTTPClient: the client is nil"))
+			c.addError(errors.New("WithHTTPClient: nil client"))
 			return
 		}
 		if t, ok := hc.Transport.(*http.Transport); ok && t == nil {
-			c.refuse(errors.New("WithHTTPClient: the Transport is a nil *http.Transport"))
+			c.addError(errors.New("WithHTTPClient: Transport is a nil *http.Transport"))
 			return
 		} else if ok && (t.DialTLSContext != nil || t.DialTLS != nil) {
-			c.refuse(errors.New("WithHTTPClient: the Transport has a DialTLSContext or DialTLS, which cannot be held to TLS 1.2; use DialContext and TLSClientConfig"))
+			c.addError(errors.New("WithHTTPClient: Transport sets DialTLSContext or DialTLS, for which TLS 1.2 cannot be enforced; use DialContext and TLSClientConfig"))
 			return
 		}
 		c.httpClient = hc
 	}
 }
 
-// New returns a client for the account or website application appID with its
-// AppSecret. The secret is empty only together with [WithComponent]. The error
-// says in one line which setting is wrong, and repeats no secret.
+// New returns a client for the account or website application with the given
+// AppID and AppSecret. The secret may be empty only with [WithComponent]. New
+// returns an error that names the invalid setting; its text does not contain
+// the secret.
 func New(appID, secret string, opts ...Option) (*Client, error) {
 	c := &Client{
 		appID:   appID,
@@ -93,7 +98,7 @@ func New(appID, secret string, opts ...Option) (*Client, error) {
 	}
 	for _, opt := range opts {
 		if opt == nil {
-			return nil, errors.New("client: an Option is nil")
+			return nil, errors.New("client: nil Option")
 		}
 		opt(c)
 	}
@@ -107,31 +112,31 @@ func New(appID, secret string, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-func (c *Client) refuse(err error) {
-	if c.invalid == nil {
-		c.invalid = err
+func (c *Client) addError(err error) {
+	if c.optionErr == nil {
+		c.optionErr = err
 	}
 }
 
 func (c *Client) validate() (err error) {
-	if c.invalid != nil {
-		return c.invalid
+	if c.optionErr != nil {
+		return c.optionErr
 	}
 	if err := checkAppID(c.appID); err != nil {
-		return fmt.Errorf("AppID: %w", err)
+		return fmt.Errorf("AppID %w", err)
 	}
 	if c.component == nil && c.secret() == "" {
-		return errors.New("AppSecret: is empty; copy it from WeChat's console")
+		return errors.New("AppSecret is empty; copy it from WeChat's console")
 	}
 	if err := checkAppSecret(c.secret()); err != nil {
-		return fmt.Errorf("AppSecret: %w", err)
+		return fmt.Errorf("AppSecret %w", err)
 	}
-	c.endpoints, err = c.endpoints.normalised()
+	c.endpoints, err = c.endpoints.normalized()
 	return err
 }
 
-// checkAppID knows no more than WeChat promises: AppIDs seen so far are "wx"
-// and 16 hex digits.
+// checkAppID checks only what WeChat promises. All AppIDs seen so far are "wx"
+// followed by 16 hexadecimal digits.
 func checkAppID(appID string) error {
 	switch {
 	case appID == "":
@@ -149,10 +154,10 @@ func checkAppSecret(secret string) error {
 		return errors.New("is longer than 128 bytes")
 	}
 	if secret != "" && !isToken(secret) {
-		return errors.New("has a space, line break or non-ASCII character in it")
+		return errors.New("contains a space, line break or non-ASCII character")
 	}
 	return nil
 }
 
-// Format writes the AppID and nothing else, whatever the verb.
+// Format writes the AppID and nothing else, regardless of the verb.
 func (c *Client) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "client.Client("+c.appID+")") }

@@ -1,6 +1,6 @@
 package client
 
-//lint:file-ignore SA1019 a transport of the user's may still have Dial or DialTLS
+//lint:file-ignore SA1019 a caller's transport may still set Dial or DialTLS
 
 import (
 	"context"
@@ -18,35 +18,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestNewSaysInOneLineWhichSettingIsWrong(t *testing.T) {
+func TestNew_Errors(t *testing.T) {
 	platform := func(context.Context) (Secret, error) { return NewSecret("t"), nil }
 	for name, row := range map[string]struct {
 		appID, secret string
 		opts          []Option
 		want          string
 	}{
-		"no AppID":                  {"", testSecret, nil, `client: AppID: is empty; copy the one that begins with "wx" from WeChat's console`},
-		"the original id":           {"gh_0123456789ab", testSecret, nil, `client: AppID: is an original id (gh_...); copy the AppID, which begins with "wx"`},
-		"an AppID with a newline":   {testAppID + "\n", testSecret, nil, "client: AppID: must be 1 to 64 letters, digits, - or _, without spaces"},
-		"an AppID of 65 bytes":      {strings.Repeat("w", 65), testSecret, nil, "client: AppID: must be 1 to 64 letters, digits, - or _, without spaces"},
-		"no AppSecret":              {testAppID, "", nil, "client: AppSecret: is empty; copy it from WeChat's console"},
-		"an AppSecret with a space": {testAppID, testSecret + " ", nil, "client: AppSecret: has a space, line break or non-ASCII character in it"},
-		"an AppSecret with newline": {testAppID, testSecret + "\n", nil, "client: AppSecret: has a space, line break or non-ASCII character in it"},
-		"a huge AppSecret":          {testAppID, strings.Repeat("s", 129), nil, "client: AppSecret: is longer than 128 bytes"},
-		"no timeout":                {testAppID, testSecret, []Option{WithTimeout(0)}, "client: WithTimeout: must be from 1ms to 1m"},
-		"an hour's timeout":         {testAppID, testSecret, []Option{WithTimeout(time.Hour)}, "client: WithTimeout: must be from 1ms to 1m"},
-		"a nil client":              {testAppID, testSecret, []Option{WithHTTPClient(nil)}, "client: WithHTTPClient: the client is nil"},
-		"a nil transport":           {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)})}, "client: WithHTTPClient: the Transport is a nil *http.Transport"},
-		"a TLS dialer of yours": {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{DialTLSContext: (&tls.Dialer{}).DialContext}})},
-			"client: WithHTTPClient: the Transport has a DialTLSContext or DialTLS, which cannot be held to TLS 1.2; use DialContext and TLSClientConfig"},
-		"an old TLS dialer of yours": {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{DialTLS: (&tls.Dialer{}).Dial}})},
-			"client: WithHTTPClient: the Transport has a DialTLSContext or DialTLS, which cannot be held to TLS 1.2; use DialContext and TLSClientConfig"},
-		"a nil source":           {testAppID, testSecret, []Option{WithAccountToken(nil)}, "client: WithAccountToken: the source is nil"},
-		"a nil option":           {testAppID, testSecret, []Option{nil}, "client: an Option is nil"},
-		"no platform AppID":      {testAppID, "", []Option{WithComponent("", platform)}, `client: WithComponent: AppID: is empty; copy the one that begins with "wx" from WeChat's console`},
-		"no platform token":      {testAppID, "", []Option{WithComponent("wx2", nil)}, "client: WithComponent: the token function is nil"},
-		"the first fault counts": {testAppID, testSecret, []Option{WithTimeout(0), WithHTTPClient(nil)}, "client: WithTimeout: must be from 1ms to 1m"},
-		"a bad endpoint":         {testAppID, testSecret, []Option{WithEndpoints(Endpoints{API: "http://api.example"})}, "client: Endpoints.API: must be https: plain http is for loopback hosts only"},
+		"no AppID":                  {"", testSecret, nil, `client: AppID is empty; copy the one that begins with "wx" from WeChat's console`},
+		"the original id":           {"gh_0123456789ab", testSecret, nil, `client: AppID is an original id (gh_...); copy the AppID, which begins with "wx"`},
+		"an AppID with a newline":   {testAppID + "\n", testSecret, nil, "client: AppID must be 1 to 64 letters, digits, - or _, without spaces"},
+		"an AppID of 65 bytes":      {strings.Repeat("w", 65), testSecret, nil, "client: AppID must be 1 to 64 letters, digits, - or _, without spaces"},
+		"no AppSecret":              {testAppID, "", nil, "client: AppSecret is empty; copy it from WeChat's console"},
+		"an AppSecret with a space": {testAppID, testSecret + " ", nil, "client: AppSecret contains a space, line break or non-ASCII character"},
+		"an AppSecret with newline": {testAppID, testSecret + "\n", nil, "client: AppSecret contains a space, line break or non-ASCII character"},
+		"a huge AppSecret":          {testAppID, strings.Repeat("s", 129), nil, "client: AppSecret is longer than 128 bytes"},
+		"no timeout":                {testAppID, testSecret, []Option{WithTimeout(0)}, "client: WithTimeout: must be between 1ms and 1m"},
+		"an hour's timeout":         {testAppID, testSecret, []Option{WithTimeout(time.Hour)}, "client: WithTimeout: must be between 1ms and 1m"},
+		"a nil client":              {testAppID, testSecret, []Option{WithHTTPClient(nil)}, "client: WithHTTPClient: nil client"},
+		"a nil transport":           {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: (*http.Transport)(nil)})}, "client: WithHTTPClient: Transport is a nil *http.Transport"},
+		"a custom TLS dialer": {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{DialTLSContext: (&tls.Dialer{}).DialContext}})},
+			"client: WithHTTPClient: Transport sets DialTLSContext or DialTLS, for which TLS 1.2 cannot be enforced; use DialContext and TLSClientConfig"},
+		"a custom DialTLS": {testAppID, testSecret, []Option{WithHTTPClient(&http.Client{Transport: &http.Transport{DialTLS: (&tls.Dialer{}).Dial}})},
+			"client: WithHTTPClient: Transport sets DialTLSContext or DialTLS, for which TLS 1.2 cannot be enforced; use DialContext and TLSClientConfig"},
+		"a nil source":                {testAppID, testSecret, []Option{WithAccountToken(nil)}, "client: WithAccountToken: nil source"},
+		"a nil option":                {testAppID, testSecret, []Option{nil}, "client: nil Option"},
+		"no platform AppID":           {testAppID, "", []Option{WithComponent("", platform)}, `client: WithComponent: AppID is empty; copy the one that begins with "wx" from WeChat's console`},
+		"no platform token":           {testAppID, "", []Option{WithComponent("wx2", nil)}, "client: WithComponent: nil token function"},
+		"the first error is returned": {testAppID, testSecret, []Option{WithTimeout(0), WithHTTPClient(nil)}, "client: WithTimeout: must be between 1ms and 1m"},
+		"a bad endpoint":              {testAppID, testSecret, []Option{WithEndpoints(Endpoints{API: "http://api.example"})}, "client: Endpoints.API must use https: http is allowed only for loopback hosts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := New(row.appID, row.secret, row.opts...)
@@ -55,13 +55,13 @@ func TestNewSaysInOneLineWhichSettingIsWrong(t *testing.T) {
 	}
 }
 
-func TestEndpointsAreWeChatsUnlessSet(t *testing.T) {
+func TestEndpoints_Defaults(t *testing.T) {
 	c, err := New(testAppID, testSecret, WithEndpoints(Endpoints{Open: "https://sim.example/wx/"}))
 	require.NoError(t, err)
 	assert.Equal(t, Endpoints{Open: "https://sim.example/wx", API: "https://api.weixin.qq.com"}, c.endpoints)
 }
 
-func TestBaseURLsThatLeadElsewhereAreRefused(t *testing.T) {
+func TestEndpoints_InvalidURLs(t *testing.T) {
 	for _, good := range []string{
 		"https://api.weixin.qq.com", "https://API.weixin.qq.com/", "https://a.example:8443", "https://a.example/p/q_1.0~x",
 		"http://localhost", "http://LOCALHOST:8081", "http://127.0.0.1:1", "http://127.1.2.3:65535/x", "http://[::1]:80", "http://[::ffff:127.0.0.1]",
@@ -90,7 +90,7 @@ func TestBaseURLsThatLeadElsewhereAreRefused(t *testing.T) {
 	}
 }
 
-func TestTheTransportHasItsLimitsByDefault(t *testing.T) {
+func TestTransport_DefaultLimits(t *testing.T) {
 	c, err := New(testAppID, testSecret)
 	require.NoError(t, err)
 	transport := c.transport.(*http.Transport)
@@ -103,7 +103,7 @@ func TestTheTransportHasItsLimitsByDefault(t *testing.T) {
 	assert.False(t, transport.DisableKeepAlives)
 }
 
-func TestATransportOfYoursIsHeldToTheLimitsAndLeftAlone(t *testing.T) {
+func TestWithHTTPClient_Limits(t *testing.T) {
 	yours := &http.Transport{MaxResponseHeaderBytes: 1 << 30, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS10, ServerName: "s"}}
 	c, err := New(testAppID, testSecret, WithHTTPClient(&http.Client{Transport: yours}))
 	require.NoError(t, err)
@@ -133,7 +133,7 @@ func TestATransportOfYoursIsHeldToTheLimitsAndLeftAlone(t *testing.T) {
 	assert.EqualValues(t, tls.VersionTLS13, transport.TLSClientConfig.MinVersion)
 }
 
-func TestADialerOfYoursHasTwoSeconds(t *testing.T) {
+func TestWithHTTPClient_DialTimeout(t *testing.T) {
 	for name, endpoint := range map[string]string{"plain": "http://localhost:1", "TLS": "https://localhost:1"} {
 		for how, proxy := range map[string]func(*http.Request) (*url.URL, error){
 			"direct":        nil,
@@ -141,10 +141,10 @@ func TestADialerOfYoursHasTwoSeconds(t *testing.T) {
 			"through HTTPS": http.ProxyURL(&url.URL{Scheme: "https", Host: "localhost:2"}),
 		} {
 			t.Run(name+" "+how, func(t *testing.T) {
-				asked := 0
+				calls := 0
 				c, err := New(testAppID, testSecret, WithTimeout(time.Minute), WithEndpoints(Endpoints{API: endpoint}),
 					WithHTTPClient(&http.Client{Transport: &http.Transport{Proxy: proxy, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-						asked++
+						calls++
 						deadline, ok := ctx.Deadline()
 						assert.True(t, ok)
 						assert.LessOrEqual(t, time.Until(deadline), 2*time.Second)
@@ -153,17 +153,17 @@ func TestADialerOfYoursHasTwoSeconds(t *testing.T) {
 				require.NoError(t, err)
 				_, err = c.Exchange(t.Context(), testCode)
 				assert.Error(t, err)
-				assert.Equal(t, 1, asked)
+				assert.Equal(t, 1, calls)
 			})
 		}
 	}
 }
 
-func TestACodeIsExchangedOverHTTP2Too(t *testing.T) {
+func TestClient_Exchange_HTTP2(t *testing.T) {
 	var protocol string
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		protocol = r.Proto
-		_, _ = w.Write([]byte(tokenAnswer))
+		_, _ = w.Write([]byte(tokenResponse))
 	}))
 	server.EnableHTTP2 = true
 	server.StartTLS()

@@ -18,7 +18,7 @@ func platformClient(t *testing.T, p *fakePeer, token func(context.Context) (Secr
 	return c
 }
 
-func TestAPlatformCallsWithItsOwnTokenAndNoSecret(t *testing.T) {
+func TestWithComponent(t *testing.T) {
 	p := newFakePeer(t, always(`{"access_token":"T","expires_in":7200,"refresh_token":"R","openid":"`+testOpenID+
 		`","scope":"snsapi_base","session_key":"`+testKey+`","is_snapshotuser":1,"nickname":"N"}`))
 	c := platformClient(t, p, func(context.Context) (Secret, error) { return NewSecret("CT"), nil })
@@ -39,11 +39,11 @@ func TestAPlatformCallsWithItsOwnTokenAndNoSecret(t *testing.T) {
 		"GET /sns/component/jscode2session?appid=" + testAppID + "&component_access_token=CT&component_appid=" +
 			testPlatform + "&grant_type=authorization_code&js_code=" + testCode,
 		"GET /sns/userinfo?access_token=" + testToken + "&lang=en&openid=" + testOpenID,
-	}, p.asked())
+	}, p.requests())
 }
 
-func TestAPlatformWithoutATokenCallsNobody(t *testing.T) {
-	p := newFakePeer(t, always(tokenAnswer))
+func TestWithComponent_NoToken(t *testing.T) {
+	p := newFakePeer(t, always(tokenResponse))
 	down := errors.New("ticket has not arrived")
 	_, err := platformClient(t, p, func(context.Context) (Secret, error) { return Secret{}, down }).Exchange(t.Context(), testCode)
 	assert.ErrorIs(t, err, down)
@@ -54,5 +54,5 @@ func TestAPlatformWithoutATokenCallsNobody(t *testing.T) {
 	err = platformClient(t, p, func(context.Context) (Secret, error) { return NewSecret("CT"), nil }).CheckSession(t.Context(), testOpenID, testKey)
 	assert.Equal(t, KindConfiguration, kindOf(t, err))
 	assert.EqualError(t, err, "wechat: wxa/checksession: not sent: no account token: set WithAccountToken")
-	assert.Empty(t, p.asked())
+	assert.Empty(t, p.requests())
 }

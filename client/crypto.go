@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// Errors of [Decrypt].
+// Errors returned by [Decrypt].
 var (
 	ErrDecrypt   = errors.New("client: decrypt: wrong session_key or damaged data")
 	ErrWatermark = errors.New("client: decrypt: data is for another AppID")
@@ -24,19 +24,19 @@ var (
 
 const maxEncrypted = 64 << 10
 
-// Decrypt opens the encryptedData that a mini program hands over with its iv,
-// and returns the JSON in it:
+// Decrypt decrypts the encryptedData that a mini program receives together with
+// iv, and returns the JSON it contains:
 // https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html.
-// All three are standard base64 without line breaks; encryptedData is at most
-// 64 KiB. Raw control bytes inside its strings come escaped and a byte order
-// mark is dropped, so that encoding/json can read the result.
+// sessionKey, encryptedData and iv are standard base64 without line breaks;
+// encryptedData is at most 64 KiB. Raw control bytes inside strings are escaped
+// and a byte order mark is removed, so that encoding/json can parse the result.
 //
-// The error is [ErrWatermark] if the data is not for appID, and [ErrDecrypt]
-// for everything else, without telling what: as a rule the session_key has
-// changed since and the mini program has to log in again. The data is not
-// authenticated by WeChat's format, only its watermark is checked; a client can
-// replay old data of its own, so look at watermark.timestamp (Unix seconds)
-// where that matters.
+// It returns [ErrWatermark] if the data is not for appID, and [ErrDecrypt] for
+// any other failure, without detail. The usual cause is that the session_key
+// has changed; the mini program must then log in again. WeChat's format does
+// not authenticate the data: only its watermark is checked, and a client can
+// replay old data of the same user. Check watermark.timestamp (Unix seconds) if
+// that matters.
 func Decrypt(sessionKey, encryptedData, iv, appID string) ([]byte, error) {
 	plaintext, ok := openCBC(sessionKey, encryptedData, iv)
 	if !ok {
@@ -44,9 +44,9 @@ func Decrypt(sessionKey, encryptedData, iv, appID string) ([]byte, error) {
 	}
 	plaintext = bytes.TrimPrefix(plaintext, []byte(byteOrderMark))
 	if bytes.HasPrefix(plaintext, []byte(byteOrderMark)) {
-		return nil, ErrDecrypt // parseObject would drop a second one, and encoding/json not
+		return nil, ErrDecrypt // parseObject would remove a second one, and encoding/json would not
 	}
-	plaintext, err := repair(plaintext)
+	plaintext, err := escapeControls(plaintext)
 	if err != nil {
 		return nil, ErrDecrypt
 	}
@@ -60,7 +60,7 @@ func Decrypt(sessionKey, encryptedData, iv, appID string) ([]byte, error) {
 	return plaintext, nil
 }
 
-// openCBC undoes AES-128-CBC with PKCS#7 padding, which it checks in full.
+// openCBC decrypts AES-128-CBC and verifies the PKCS#7 padding in full.
 func openCBC(sessionKey, encryptedData, iv string) (plaintext []byte, ok bool) {
 	key, okKey := decodeBase64(sessionKey, aes.BlockSize)
 	vector, okIV := decodeBase64(iv, aes.BlockSize)
@@ -88,8 +88,8 @@ func openCBC(sessionKey, encryptedData, iv string) (plaintext []byte, ok bool) {
 	return data[:len(data)-padding], true
 }
 
-// decodeBase64 wants standard base64 with its padding and no more than most
-// bytes in it. Go's decoder skips line breaks, so they are refused before it.
+// decodeBase64 decodes standard base64 with padding, of at most most bytes.
+// Go's decoder skips line breaks, so they are rejected first.
 func decodeBase64(s string, most int) ([]byte, bool) {
 	if len(s) > base64.StdEncoding.EncodedLen(most) || strings.ContainsAny(s, "\r\n") {
 		return nil, false
@@ -98,7 +98,7 @@ func decodeBase64(s string, most int) ([]byte, bool) {
 	return data, err == nil
 }
 
-// watermark returns the AppID that a payload is for, or "".
+// watermark returns the AppID that a payload is meant for, or "".
 func watermark(fields map[string]json.RawMessage) string {
 	raw, ok := fields["watermark"]
 	if !ok {
@@ -108,14 +108,14 @@ func watermark(fields map[string]json.RawMessage) string {
 	if err != nil {
 		return ""
 	}
-	appID, _ := (&answer{fields: inner}).strict("appid")
+	appID, _ := (&jsonObject{fields: inner}).strict("appid")
 	return appID
 }
 
-// VerifySignature reports whether signature is WeChat's for rawData, the text
-// that wx.getUserInfo hands the mini program, as received: the lower-case hex
-// SHA-1 of rawData followed by the session_key. It compares in constant time,
-// and is false for an empty session_key.
+// VerifySignature reports whether signature is WeChat's signature of rawData,
+// the text that wx.getUserInfo returns to the mini program, unchanged: the
+// lower-case hexadecimal SHA-1 of rawData followed by the session_key. The
+// comparison takes constant time. An empty session_key is never valid.
 func VerifySignature(sessionKey, rawData, signature string) bool {
 	if sessionKey == "" {
 		return false // anyone could sign
@@ -124,8 +124,9 @@ func VerifySignature(sessionKey, rawData, signature string) bool {
 	return subtle.ConstantTimeCompare([]byte(hex.EncodeToString(sum[:])), []byte(signature)) == 1
 }
 
-// signEmpty is the signature of checksession and resetusersessionkey: HMAC-
-// SHA256 over nothing, keyed with the session_key's text, not what it encodes.
+// signEmpty returns the signature for checksession and resetusersessionkey: the
+// HMAC-SHA256 of nothing, keyed with the session_key's text rather than the
+// bytes it encodes.
 func signEmpty(sessionKey string) string { return sign(sessionKey, "") }
 
 func sign(sessionKey, message string) string {

@@ -13,30 +13,30 @@ import (
 	"time"
 )
 
-// What keeps the memory for 64 KiB of JSON bounded. WeChat's answers have
-// about ten members, two levels and hardly a control byte.
+// Limits that bound the memory used for 64 KiB of JSON. WeChat's responses have
+// about ten members, two levels and hardly any control bytes.
 const (
-	maxDepth   = 16
-	maxMembers = 128
-	maxMended  = 4096     // control bytes in strings
-	maxTexts   = 32       // that are read of a list
-	maxText    = 16 << 10 // JSON of a string that is looked at
-	maxNumber  = 64       // JSON of a number
+	maxDepth    = 16
+	maxMembers  = 128
+	maxControls = 4096     // control bytes in strings
+	maxTexts    = 32       // members read from a list
+	maxText     = 16 << 10 // bytes of JSON read as a string
+	maxNumber   = 64       // bytes of JSON read as a number
 )
 
 const byteOrderMark = "\xef\xbb\xbf"
 
-// answer is one JSON object from WeChat, its values undecoded.
-type answer struct {
+// A jsonObject is a JSON object from WeChat whose values are not decoded yet.
+type jsonObject struct {
 	endpoint string
 	fields   map[string]json.RawMessage
 }
 
-// The keys that decide who somebody is, or whether a call succeeded, in answers
-// and in what mini programs decrypt. A second spelling of one of them makes a
-// text ambiguous: two parsers may read two different people in it.
+// The keys that determine the user's identity or whether a call succeeded, in
+// responses and in the data that mini programs decrypt. A second spelling of
+// one of them is ambiguous: two parsers could find two different users.
 var (
-	answerKeys = []string{
+	responseKeys = []string{
 		"openid", "unionid", "session_key", "access_token", "refresh_token",
 		"scope", "is_snapshotuser", "errcode", "phone_info",
 	}
@@ -44,13 +44,13 @@ var (
 	watermarkKeys = []string{"appid"}
 )
 
-// parseObject reads one JSON object and nothing else. Control bytes inside
-// strings, which WeChat sends in names, are read as if they were escaped. Each
-// of the decisive keys may occur once and in its own case only; of any other
-// key the last one counts.
+// parseObject parses a single JSON object. Control bytes inside strings, which
+// WeChat sends in names, are read as if they were escaped. A decisive key may
+// occur only once and only in its exact case; for any other key the last value
+// counts.
 func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, error) {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
-	body, err := repair(body)
+	body, err := escapeControls(body)
 	if err != nil {
 		return nil, err
 	}
@@ -89,32 +89,32 @@ func nextField(dec *json.Decoder, decisive []string) (key string, value json.Raw
 	}
 	for _, known := range decisive {
 		if key != known && strings.EqualFold(key, known) {
-			return "", nil, fmt.Errorf("spells the key %s in another case", known)
+			return "", nil, fmt.Errorf("has the key %s in a different case", known)
 		}
 	}
 	return key, value, nil
 }
 
-// repair escapes control bytes inside string literals, and refuses more than
-// 4,096 of them and nesting deeper than 16. It returns body itself when there is
-// nothing to mend.
-func repair(body []byte) ([]byte, error) {
-	var mended []byte
+// escapeControls escapes control bytes inside string literals. It returns an
+// error for more than 4,096 of them and for nesting deeper than 16 levels. If
+// there is nothing to escape, it returns body itself.
+func escapeControls(body []byte) ([]byte, error) {
+	var out []byte
 	done, count, depth, inString, escaped := 0, 0, 0, false, false
 	for i, c := range body {
 		switch {
 		case inString && c < 0x20:
-			if count++; count > maxMended {
+			if count++; count > maxControls {
 				return nil, errors.New("has too many control characters")
 			}
-			if mended == nil {
-				mended = make([]byte, 0, len(body)+6*min(maxMended, len(body)-i))
+			if out == nil {
+				out = make([]byte, 0, len(body)+6*min(maxControls, len(body)-i))
 			}
-			mended = append(mended, body[done:i]...)
-			if escaped { // a backslash before a raw control byte: make it a backslash of its own
-				mended = append(mended, '\\')
+			out = append(out, body[done:i]...)
+			if escaped { // a backslash before a raw control byte: escape the backslash too
+				out = append(out, '\\')
 			}
-			mended = fmt.Appendf(mended, `\u%04x`, c)
+			out = fmt.Appendf(out, `\u%04x`, c)
 			done, escaped = i+1, false
 		case escaped:
 			escaped = false
@@ -130,39 +130,40 @@ func repair(body []byte) ([]byte, error) {
 			depth--
 		}
 	}
-	if mended == nil {
+	if out == nil {
 		return body, nil
 	}
-	return append(mended, body[done:]...), nil
+	return append(out, body[done:]...), nil
 }
 
-// refused is the error for an answer that cannot be used; err completes a
-// sentence that begins with "answer".
-func (a *answer) refused(err error) *Error { return badAnswer(a.endpoint, err) }
+// badResponse returns the error for a response that cannot be used. The text of
+// err continues a sentence that begins with "response".
+func (o *jsonObject) badResponse(err error) *Error { return badResponse(o.endpoint, err) }
 
-// errcode returns the answer's errcode; absent and null count as 0.
-func (a *answer) errcode() (int, error) {
-	raw, ok := a.fields["errcode"]
+// errcode returns the response's errcode; absent and null count as 0.
+func (o *jsonObject) errcode() (int, error) {
+	raw, ok := o.fields["errcode"]
 	if !ok || string(raw) == "null" {
 		return 0, nil
 	}
-	n, ok := a.integer("errcode")
+	n, ok := o.integer("errcode")
 	if !ok || n < math.MinInt32 || n > math.MaxInt32 {
-		return 0, errors.New("has an errcode that is no number")
+		return 0, errors.New("has an errcode that is not a number")
 	}
 	return int(n), nil
 }
 
-// confirmed wants the explicit errcode 0 of answers that carry nothing else.
-func (a *answer) confirmed() error {
-	if raw, ok := a.fields["errcode"]; !ok || string(raw) == "null" {
-		return a.refused(errors.New("has no errcode"))
+// requireErrcode returns an error unless the response contains an explicit
+// errcode. It is for responses that contain nothing else.
+func (o *jsonObject) requireErrcode() error {
+	if raw, ok := o.fields["errcode"]; !ok || string(raw) == "null" {
+		return o.badResponse(errors.New("has no errcode"))
 	}
 	return nil
 }
 
-func (a *answer) requireIdentifier(key string, to *string) error {
-	if err := a.optionalIdentifier(key, to); err != nil {
+func (o *jsonObject) requireIdentifier(key string, to *string) error {
+	if err := o.optionalIdentifier(key, to); err != nil {
 		return err
 	}
 	if *to == "" {
@@ -171,8 +172,8 @@ func (a *answer) requireIdentifier(key string, to *string) error {
 	return nil
 }
 
-func (a *answer) optionalIdentifier(key string, to *string) error {
-	s, err := a.strict(key)
+func (o *jsonObject) optionalIdentifier(key string, to *string) error {
+	s, err := o.strict(key)
 	if err != nil {
 		return err
 	}
@@ -183,8 +184,8 @@ func (a *answer) optionalIdentifier(key string, to *string) error {
 	return nil
 }
 
-func (a *answer) requireToken(key string, to *Secret) error {
-	if err := a.optionalToken(key, to); err != nil {
+func (o *jsonObject) requireToken(key string, to *Secret) error {
+	if err := o.optionalToken(key, to); err != nil {
 		return err
 	}
 	if to.IsZero() {
@@ -193,8 +194,8 @@ func (a *answer) requireToken(key string, to *Secret) error {
 	return nil
 }
 
-func (a *answer) optionalToken(key string, to *Secret) error {
-	s, err := a.strict(key)
+func (o *jsonObject) optionalToken(key string, to *Secret) error {
+	s, err := o.strict(key)
 	if err != nil {
 		return err
 	}
@@ -205,9 +206,10 @@ func (a *answer) optionalToken(key string, to *Secret) error {
 	return nil
 }
 
-// strict reads a string that must not be anything else; absent and null are "".
-func (a *answer) strict(key string) (string, error) {
-	raw, ok := a.fields[key]
+// strict returns a string member, or "" if it is absent or null. Any other type
+// is an error.
+func (o *jsonObject) strict(key string) (string, error) {
+	raw, ok := o.fields[key]
 	if !ok {
 		return "", nil
 	}
@@ -216,7 +218,7 @@ func (a *answer) strict(key string) (string, error) {
 	}
 	var s *string
 	if err := json.Unmarshal(raw, &s); err != nil {
-		return "", fmt.Errorf("has a %s that is no string", key)
+		return "", fmt.Errorf("has a %s that is not a string", key)
 	}
 	if s == nil {
 		return "", nil
@@ -224,30 +226,31 @@ func (a *answer) strict(key string) (string, error) {
 	return *s, nil
 }
 
-// text reads a string or a number as text, not much more than 16 KiB of it;
-// anything else is "".
-func (a *answer) text(key string) string { return looseText(a.fields[key]) }
+// text returns a string or a number as text, at most about 16 KiB of it. For
+// anything else it returns "".
+func (o *jsonObject) text(key string) string { return looseText(o.fields[key]) }
 
-// secrets are what the answer itself brought, which its errmsg may repeat.
-func (a *answer) secrets() (values []string) {
+// secrets returns the secrets in the response itself, which its errmsg may
+// repeat.
+func (o *jsonObject) secrets() (values []string) {
 	for _, key := range []string{"session_key", "access_token", "refresh_token", "openid", "unionid"} {
-		values = append(values, a.text(key))
+		values = append(values, o.text(key))
 	}
 	return values
 }
 
-// plain reads text of printable ASCII; anything else is "".
-func (a *answer) plain(key string) string {
-	if s := a.text(key); isToken(s) {
+// plain returns text of printable ASCII; for anything else it returns "".
+func (o *jsonObject) plain(key string) string {
+	if s := o.text(key); isToken(s) {
 		return s
 	}
 	return ""
 }
 
-// texts reads the first 32 members of a list as text; anything else is an
-// empty list.
-func (a *answer) texts(key string) []string {
-	dec := json.NewDecoder(bytes.NewReader(a.fields[key]))
+// texts returns the first 32 members of a list as text; for anything else it
+// returns an empty list.
+func (o *jsonObject) texts(key string) []string {
+	dec := json.NewDecoder(bytes.NewReader(o.fields[key]))
 	if open, err := dec.Token(); err != nil || open != json.Delim('[') {
 		return nil
 	}
@@ -264,8 +267,8 @@ func (a *answer) texts(key string) []string {
 	return texts
 }
 
-// cut returns the first 16 KiB of a longer string. Where that would end within
-// an escape, it ends before it.
+// cut returns the first 16 KiB of a longer string, or a little less so as not
+// to end within an escape.
 func cut(raw json.RawMessage) json.RawMessage {
 	for end := maxText; end < len(raw) && end > maxText-len(`\u0000`); end-- {
 		if short := append(raw[:end:end], '"'); json.Valid(short) {
@@ -288,11 +291,11 @@ func looseText(raw json.RawMessage) string {
 	return ""
 }
 
-// decimal is a JSON number, a leading + and zeros apart. ParseFloat knows more:
-// hexadecimal, underscores, Inf.
+// decimal matches a JSON number, also with a leading + or leading zeros.
+// ParseFloat alone would also accept hexadecimal, underscores and Inf.
 var decimal = regexp.MustCompile(`^[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?$`)
 
-// mantissa returns how long s is without its exponent.
+// mantissa returns the length of s without its exponent.
 func mantissa(s string) int {
 	if i := strings.IndexAny(s, "eE"); i >= 0 {
 		return i
@@ -300,24 +303,24 @@ func mantissa(s string) int {
 	return len(s)
 }
 
-// integer reads a whole number in any spelling: 7200, "7200", 7200.0, 7.2e3.
-// What exceeds the range is the nearest value in it. More than 64 bytes are no
-// number: text would cut them, and leave another one.
-func (a *answer) integer(key string) (n int64, ok bool) {
-	if len(a.fields[key]) > maxNumber {
+// integer returns a whole number in any spelling: 7200, "7200", 7200.0, 7.2e3.
+// Values out of range become the nearest one in range. More than 64 bytes are
+// not a number, because text would truncate them to a different number.
+func (o *jsonObject) integer(key string) (n int64, ok bool) {
+	if len(o.fields[key]) > maxNumber {
 		return 0, false
 	}
-	s := strings.TrimSpace(a.text(key))
+	s := strings.TrimSpace(o.text(key))
 	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
 		return n, true
 	}
 	if !decimal.MatchString(s) {
 		return 0, false
 	}
-	f, _ := strconv.ParseFloat(s, 64) // what is out of range becomes an infinity
+	f, _ := strconv.ParseFloat(s, 64) // values out of range become infinite
 	switch {
 	case f == 0 && strings.ContainsAny(s[:mantissa(s)], "123456789"):
-		return 0, false // too small to tell from 0
+		return 0, false // too small to distinguish from 0
 	case f >= math.MaxInt64:
 		return math.MaxInt64, true
 	case f <= math.MinInt64:
@@ -326,9 +329,9 @@ func (a *answer) integer(key string) (n int64, ok bool) {
 	return int64(f), f == math.Trunc(f)
 }
 
-// seconds reads a duration between 0 and most; what is no number is 0.
-func (a *answer) seconds(key string, most time.Duration) time.Duration {
-	n, ok := a.integer(key)
+// seconds returns a duration between 0 and most; what is not a number is 0.
+func (o *jsonObject) seconds(key string, most time.Duration) time.Duration {
+	n, ok := o.integer(key)
 	if !ok || n <= 0 {
 		return 0
 	}
@@ -338,10 +341,10 @@ func (a *answer) seconds(key string, most time.Duration) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// flag reads 1, "1" and true alike, and 0, "0", "", false and "False". What it
-// cannot read is set: a flag warns of something.
-func (a *answer) flag(key string) bool {
-	raw, ok := a.fields[key]
+// flag reads 1, "1" and true as true, and 0, "0", "", false and "False" as
+// false. Unknown values are true, because flags are warnings.
+func (o *jsonObject) flag(key string) bool {
+	raw, ok := o.fields[key]
 	if !ok || string(raw) == "null" || string(raw) == "false" {
 		return false
 	}
@@ -351,11 +354,12 @@ func (a *answer) flag(key string) bool {
 			return false
 		}
 	}
-	n, isNumber := a.integer(key)
+	n, isNumber := o.integer(key)
 	return !isNumber || n != 0
 }
 
-// isIdentifier tells openids, unionids and AppIDs: [A-Za-z0-9_-]{1,64}.
+// isIdentifier reports whether s has the form of an openid, unionid or AppID:
+// [A-Za-z0-9_-]{1,64}.
 func isIdentifier(s string) bool {
 	if s == "" || len(s) > 64 {
 		return false
@@ -368,11 +372,12 @@ func isIdentifier(s string) bool {
 	return true
 }
 
-// isCode tells what may be a code: no length is promised, so 1 to 512 printable
-// ASCII bytes.
+// isCode reports whether s may be a code. WeChat promises no length, so 1 to
+// 512 printable ASCII bytes are accepted.
 func isCode(s string) bool { return len(s) <= 512 && isToken(s) }
 
-// isToken tells non-empty printable ASCII without spaces, up to 4 KiB.
+// isToken reports whether s is printable ASCII without spaces, 1 to 4,096 bytes
+// long.
 func isToken(s string) bool {
 	if s == "" || len(s) > 4096 {
 		return false

@@ -1,26 +1,30 @@
-// Package client speaks WeChat's HTTP API: the calls a login needs, and nothing
-// else. It is the only package here that knows WeChat's URLs and JSON.
+// Package client is a client for the parts of WeChat's HTTP API that logging in
+// needs. It is the only package of this module that knows WeChat's URLs and
+// JSON.
 //
-// A [Client] speaks for one AppID and is safe for concurrent use. It offers
+// A [Client] makes calls for one AppID and is safe for concurrent use by
+// multiple goroutines. It supports
 //
 //   - web login: [Client.AuthorizeURL], [Client.QRConnectURL],
-//     [Client.Exchange], [Client.UserInfo], [Client.Refresh], [Client.CheckToken];
+//     [Client.Exchange], [Client.UserInfo], [Client.Refresh],
+//     [Client.CheckToken];
 //   - mini programs: [Client.Code2Session], [Client.CheckSession],
-//     [Client.ResetSession], [Client.PhoneNumber], [Decrypt], [VerifySignature];
-//   - both on behalf of another account, for a third-party platform:
-//     [WithComponent].
+//     [Client.ResetSession], [Client.PhoneNumber], [Decrypt],
+//     [VerifySignature];
+//   - both for the accounts of a third-party platform: [WithComponent].
 //
-// What holds for every call:
+// Every call follows these rules:
 //
-//   - It ends within the timeout (5 s unless [WithTimeout] says otherwise) and
-//     sooner when its context does.
-//   - A code is sent at most once, on a broken connection too. Calls that may
-//     safely be repeated are repeated once, when WeChat is busy (errcode -1).
-//   - No redirect is followed and at most 64 KiB of an answer are read.
-//   - Answers are read as JSON whatever their Content-Type; odd spellings of
-//     numbers and broken display text are put up with, ambiguous identities are
-//     refused. No call returns an empty openid.
-//   - A failure is an [*Error]. [Error.Kind] says what to do next. No error text
-//     holds an AppSecret, code, token, session_key or openid, nor does a printed
-//     [Secret].
+//   - It returns within the client's timeout (5 seconds by default; see
+//     [WithTimeout]), and earlier if its context is done.
+//   - A code is sent at most once, even if the connection fails. A call that
+//     may safely be repeated is retried once if WeChat is busy (errcode -1).
+//   - Redirects are not followed, and at most 64 KiB of a response body is
+//     read.
+//   - Responses are parsed as JSON regardless of their Content-Type. They may
+//     encode numbers as strings and contain invalid display text. A response
+//     with an ambiguous identity is an error. No call returns an empty openid.
+//   - Errors are of type [*Error], and [Error.Kind] classifies them by what to
+//     do next. The text of an error never contains an AppSecret, code, token,
+//     session_key or openid, and neither does a printed [Secret].
 package client

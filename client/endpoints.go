@@ -9,33 +9,34 @@ import (
 	"strings"
 )
 
-// Endpoints are the base URLs of WeChat's two hosts. An empty field means
-// WeChat's own: https://open.weixin.qq.com and https://api.weixin.qq.com.
+// Endpoints holds the base URLs of WeChat's two hosts. An empty field means the
+// default, [DefaultOpen] or [DefaultAPI].
 //
-// A base URL is https, or http on a loopback host (localhost, 127.0.0.0/8,
-// ::1). It may have a port and a plain path, and has no userinfo, query or
-// fragment. Its host is a name, or an IP address that is public or loopback.
+// A base URL must use https, or http on a loopback host (localhost,
+// 127.0.0.0/8, ::1). It may contain a port and a plain path, but no user
+// information, query or fragment. Its host is a name, or an IP address that is
+// public or loopback.
 type Endpoints struct {
-	Open string // where browsers are sent: authorize and QR pages
-	API  string // what the client calls
+	Open string // for browsers: the authorization page and the QR code page
+	API  string // for calls by the client
 }
 
-// WeChat's own base URLs, which empty fields of [Endpoints] mean.
+// WeChat's base URLs, which are the defaults of [Endpoints].
 const (
 	DefaultOpen = "https://open.weixin.qq.com"
 	DefaultAPI  = "https://api.weixin.qq.com"
 )
 
-// normalised returns the endpoints with defaults filled in and no trailing
-// slash, or says which of the two is no base URL.
-func (e Endpoints) normalised() (Endpoints, error) {
+// normalized returns the endpoints with defaults filled in and without a
+// trailing slash. Its error names the invalid field.
+func (e Endpoints) normalized() (Endpoints, error) {
 	open, err := baseURL(e.Open, DefaultOpen)
 	if err != nil {
-		return Endpoints{}, fmt.Errorf("Endpoints.Open: %w", err)
+		return Endpoints{}, fmt.Errorf("Endpoints.Open %w", err)
 	}
 	api, err := baseURL(e.API, DefaultAPI)
 	if err != nil {
-		return Endpoints{}, fmt.Errorf("Endpoints.API: %w", err)
+		return Endpoints{}, fmt.Errorf("Endpoints.API %w", err)
 	}
 	return Endpoints{Open: open, API: api}, nil
 }
@@ -46,7 +47,7 @@ func baseURL(raw, fallback string) (string, error) {
 	}
 	u, err := url.Parse(raw)
 	if err != nil {
-		return "", errors.New("is not a URL") // the parser's error repeats the URL, password included
+		return "", errors.New("is not a URL") // the parser's error would repeat the URL, including a password
 	}
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
@@ -54,24 +55,24 @@ func baseURL(raw, fallback string) (string, error) {
 	case u.Opaque != "" || u.Host == "":
 		return "", errors.New("has no host")
 	case u.User != nil:
-		return "", errors.New("must not hold a user name or password")
+		return "", errors.New("must not contain a user name or password")
 	case u.RawQuery != "" || u.ForceQuery || strings.ContainsRune(raw, '#'):
-		return "", errors.New("must not have a query or fragment")
+		return "", errors.New("must not contain a query or fragment")
 	case !plainPath(u.EscapedPath()):
-		return "", errors.New("has a path with more than letters, digits and -._~ between its slashes")
+		return "", errors.New("has an invalid path: segments may contain only letters, digits and -._~")
 	}
 	loopback, err := checkHost(u)
 	if err != nil {
 		return "", err
 	}
 	if u.Scheme == "http" && !loopback {
-		return "", errors.New("must be https: plain http is for loopback hosts only")
+		return "", errors.New("must use https: http is allowed only for loopback hosts")
 	}
 	return u.Scheme + "://" + u.Host + strings.TrimSuffix(u.EscapedPath(), "/"), nil
 }
 
-// checkHost reports whether the host is this machine, and refuses hosts that a
-// mistaken or injected setting would aim at a private network.
+// checkHost reports whether the host is this machine. It rejects addresses of
+// private networks, to which a mistaken or injected setting could point.
 func checkHost(u *url.URL) (loopback bool, err error) {
 	host, port := u.Hostname(), u.Port()
 	if strings.HasSuffix(u.Host, ":") {
@@ -100,8 +101,9 @@ func checkHost(u *url.URL) (loopback bool, err error) {
 	return strings.EqualFold(host, "localhost"), nil
 }
 
-// hostName accepts DNS names. A last label of digits only is refused, because
-// some resolvers read such a name as an IP address.
+// hostName reports whether host is a DNS name. A last label that consists only
+// of digits is rejected, because some resolvers read such a name as an IP
+// address.
 func hostName(host string) bool {
 	if host == "" || len(host) > 253 {
 		return false

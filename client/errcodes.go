@@ -6,20 +6,21 @@ import (
 	"strings"
 )
 
-// meaning is what an errcode says: what to do, which sentinel it is, and a
+// An errcodeInfo describes an errcode: its kind, the sentinel it matches, and a
 // sentence for people.
-type meaning struct {
+type errcodeInfo struct {
 	kind   Kind
 	is     error
 	en, zh string
 }
 
-// meanings holds the errcodes that a login can meet, from WeChat's global list
-// of return codes (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html)
-// and the pages of the calls. Codes about media, menus, messages and other
-// products, such as 41005 to 41007 and 43004, are left out: their kind is
-// KindUnknown.
-var meanings = map[int]meaning{
+// errcodes holds the errcodes that a login can return, from WeChat's global
+// list of return codes
+// (https://developers.weixin.qq.com/doc/oplatform/Return_codes/Return_code_descriptions_new.html)
+// and from the documentation of the calls. Codes about media, menus, messages
+// and other products, such as 41005 to 41007 and 43004, are omitted; their kind
+// is KindUnknown.
+var errcodes = map[int]errcodeInfo{
 	-1:    {KindBusy, ErrBusy, "WeChat is busy. Try again in a moment.", "微信系统繁忙，请稍后再试。"},
 	40001: {KindConfiguration, ErrAppSecret, "The AppSecret is wrong, or the token is invalid or no longer the latest. Check the AppSecret.", "AppSecret 错误，或 token 无效、不是最新的。请检查 AppSecret。"},
 	40002: {KindConfiguration, nil, "The grant_type is invalid.", "grant_type 不合法。"},
@@ -43,7 +44,7 @@ var meanings = map[int]meaning{
 	40187: {KindConfiguration, ErrIPNotAllowed, "This server's IP address is invalid for the call. Check the allow-list.", "服务器 IP 不合法，请检查 IP 白名单。"},
 	40188: {KindConfiguration, nil, "The scope is invalid.", "scope 不合法。"},
 	40222: {KindConfiguration, nil, "This host of WeChat's API does not serve the call. Check the endpoints.", "该微信接口域名不受理此请求，请检查接口地址配置。"},
-	40226: {KindUserBlocked, ErrUserBlocked, "WeChat regards this user as high-risk and does not let him log in.", "该用户被微信判定为高风险用户，禁止登录。"},
+	40226: {KindUserBlocked, ErrUserBlocked, "WeChat regards this user as high-risk and does not let them log in.", "该用户被微信判定为高风险用户，禁止登录。"},
 	40243: {KindConfiguration, ErrAppSecret, "The AppSecret is frozen. Unfreeze it in WeChat's console.", "AppSecret 已被冻结，请在微信后台解冻。"},
 	41001: {KindConfiguration, nil, "The access token is missing.", "缺少 access_token。"},
 	41002: {KindConfiguration, nil, "The AppID is missing.", "缺少 appid。"},
@@ -115,7 +116,7 @@ var meanings = map[int]meaning{
 	87007: {KindRestart, ErrSessionKeyInvalid, "The session has expired. Log in again.", "登录状态已过期，请重新登录。"},
 	87008: {KindConfiguration, nil, "The sig_method is invalid.", "sig_method 不合法。"},
 	87009: {KindRestart, ErrSessionKeyInvalid, "The session is no longer valid. Log in again.", "登录状态已失效，请重新登录。"},
-	89501: {KindConfiguration, ErrIPNotAllowed, "The account has an unanswered request to confirm an IP address; try again after that.", "该账号有未处理的 IP 确认请求，请稍后重试。"},
+	89501: {KindConfiguration, ErrIPNotAllowed, "The account has a pending request to confirm an IP address; try again after that.", "该账号有未处理的 IP 确认请求，请稍后重试。"},
 	89502: {KindConfiguration, ErrIPNotAllowed, "Wait for an administrator of the account to confirm this server's IP address.", "请等待账号管理员确认此 IP 的调用。"},
 	89503: {KindConfiguration, ErrIPNotAllowed, "An administrator of the account must confirm this server's IP address.", "此 IP 的调用需要账号管理员确认。"},
 	89504: {KindConfiguration, ErrIPNotAllowed, "An administrator of the account has yet to confirm this server's IP address.", "账号管理员正在确认此 IP 的调用，请耐心等待。"},
@@ -124,12 +125,13 @@ var meanings = map[int]meaning{
 	89507: {KindConfiguration, ErrIPNotAllowed, "An administrator has refused this server's IP address; wait one hour.", "管理员已拒绝此 IP 的调用，请一小时后再试。"},
 }
 
-// accountFrozen is WeChat's errcode for a frozen account.
+// accountFrozen is the errcode for a frozen account.
 const accountFrozen = 50007
 
-// meaningOfKind speaks where an errcode has no sentence of its own.
-var meaningOfKind = [...]meaning{
-	KindUnknown:       {en: "WeChat's answer could not be understood.", zh: "无法识别微信的返回结果。"},
+// kindInfo is used for errcodes that have no entry in errcodes, and for errors
+// without an errcode.
+var kindInfo = [...]errcodeInfo{
+	KindUnknown:       {en: "WeChat returned an unexpected response.", zh: "无法识别微信的返回结果。"},
 	KindRetry:         {en: "WeChat could not be reached. Try again in a moment.", zh: "暂时无法连接微信，请稍后再试。"},
 	KindBusy:          {en: "WeChat is busy. Try again in a moment.", zh: "微信系统繁忙，请稍后再试。"},
 	KindRestart:       {en: "The login is no longer valid. Log in again.", zh: "登录已失效，请重新登录。"},
@@ -138,32 +140,33 @@ var meaningOfKind = [...]meaning{
 	KindRateLimited:   {en: "Too many logins at the moment. Try again later.", zh: "当前登录人数过多，请稍后再试。"},
 }
 
-// lookup returns the meaning of an errcode at an endpoint. 40001, 40014 and
-// 42001 say "token invalid" about the token that the call carries: the user's,
+// lookup returns the description of an errcode at an endpoint. 40001, 40014 and
+// 42001 mean that the token of the call is invalid. That is either the user's,
 // which a new login replaces, or the application's, which the operator must
-// replace. 50002 and 50004 mean the user, but below cgi-bin/, where a call
-// carries no user's token, the account:
+// replace. 50002 and 50004 refer to the user. Below cgi-bin/, where calls carry
+// no user's token, they refer to the account:
 // https://developers.weixin.qq.com/community/minihome/doc/000602572104c8c5b8047be636bc00
-func lookup(code int, endpoint string) meaning {
-	m, known := meanings[code]
+func lookup(code int, endpoint string) errcodeInfo {
+	m, known := errcodes[code]
 	if !known {
-		return meaningOfKind[KindUnknown]
+		return kindInfo[KindUnknown]
 	}
 	switch endpoint = strings.TrimPrefix(endpoint, "/"); {
 	case (code == 50002 || code == 50004) && strings.HasPrefix(endpoint, "cgi-bin/"):
-		return meanings[accountFrozen]
+		return errcodes[accountFrozen]
 	case code != 40001 && code != 40014 && code != 42001:
 	case code == 40001 && strings.HasPrefix(endpoint, "sns/") && !carriesAppProof(endpoint):
-		return meaning{KindRestart, ErrTokenInvalid, "The access token is invalid. Log in again.", "access_token 无效，请重新登录。"}
+		return errcodeInfo{KindRestart, ErrTokenInvalid, "The access token is invalid. Log in again.", "access_token 无效，请重新登录。"}
 	case strings.HasPrefix(endpoint, "wxa/"):
-		return meaning{KindConfiguration, ErrTokenInvalid, "The account's access token is invalid.", "账号的 access_token 无效。"}
+		return errcodeInfo{KindConfiguration, ErrTokenInvalid, "The account's access token is invalid.", "账号的 access_token 无效。"}
 	case strings.Contains(endpoint, "component/"):
-		return meaning{KindConfiguration, ErrComponent, "The third-party platform's token is invalid.", "第三方平台的 component_access_token 不合法。"}
+		return errcodeInfo{KindConfiguration, ErrComponent, "The third-party platform's token is invalid.", "第三方平台的 component_access_token 不合法。"}
 	}
 	return m
 }
 
-// carriesAppProof tells the calls of sns that prove the application, not a user.
+// carriesAppProof reports whether a call below sns/ authenticates the
+// application rather than a user.
 func carriesAppProof(endpoint string) bool {
 	switch endpoint {
 	case "sns/oauth2/access_token", "sns/jscode2session":
@@ -172,16 +175,16 @@ func carriesAppProof(endpoint string) bool {
 	return strings.Contains(endpoint, "component/")
 }
 
-// Text says in one sentence what happened and what to do, in Chinese for the
-// Chinese languages and in English otherwise. It holds nothing from the request
-// or the answer. Sentences of [KindConfiguration] are for operators; do not
-// show them to visitors.
+// Text returns a sentence that describes the error and what to do about it: in
+// Chinese if lang is a Chinese language, otherwise in English. It contains
+// nothing from the request or the response. Sentences for [KindConfiguration]
+// are meant for operators; do not show them to users.
 func (e *Error) Text(lang Lang) string {
-	m := meaningOfKind[e.Kind()]
+	m := kindInfo[e.Kind()]
 	if known := lookup(e.Code, e.Endpoint); e.Code != 0 && known.en != "" {
 		m = known
 	} else if errors.Is(e.cause, context.Canceled) {
-		m = meaning{en: "The call was cancelled.", zh: "请求已取消。"}
+		m = errcodeInfo{en: "The call was canceled.", zh: "请求已取消。"}
 	}
 	if strings.HasPrefix(string(lang), "zh") {
 		return m.zh

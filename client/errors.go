@@ -13,20 +13,20 @@ import (
 	"syscall"
 )
 
-// Kind sorts errors by what to do next.
+// A Kind classifies errors by what to do next.
 type Kind int
 
 const (
-	KindUnknown       Kind = iota // fail this login: an errcode without an entry, an answer that cannot be read, or a call that its caller cancelled
-	KindRetry                     // passing trouble: network, timeout, an HTTP status that is not 200
-	KindBusy                      // WeChat is busy (errcode -1): try again soon
-	KindRestart                   // begin the login again: code, token or session_key is spent, expired or foreign
-	KindConfiguration             // the operator has to act
-	KindUserBlocked               // this user may not log in: blocked, frozen, closed
-	KindRateLimited               // quota used up (45009, 45011, 45040, 45104, HTTP 429): not before the next minute or day
+	KindUnknown       Kind = iota // the login fails: an unknown errcode, an unreadable response, or a call canceled by the caller
+	KindRetry                     // a temporary failure: network, timeout, or an HTTP status other than 200
+	KindBusy                      // WeChat is busy (errcode -1); retry soon
+	KindRestart                   // start the login again: the code, token or session_key is used up, expired or for another account
+	KindConfiguration             // the operator must act
+	KindUserBlocked               // the user may not log in: blocked, frozen or closed
+	KindRateLimited               // quota exhausted (45009, 45011, 45040, 45104, HTTP 429); retry in the next minute or on the next day
 )
 
-// String returns the kind in one word, for logs and metrics.
+// String returns the kind as one word, for logs and metrics.
 func (k Kind) String() string {
 	names := [...]string{"unknown", "retry", "busy", "restart", "configuration", "user_blocked", "rate_limited"}
 	if k < 0 || int(k) >= len(names) {
@@ -35,16 +35,16 @@ func (k Kind) String() string {
 	return names[k]
 }
 
-// Causes that an [*Error] matches with errors.Is. 40001, 40014 and 42001 say
-// that a token is wrong; whose it is, follows from the call: at the endpoints
-// with component/ in them the platform's, at those below wxa/ the account's, at
-// the others below sns/ the user's.
+// Sentinel errors that an [*Error] matches with errors.Is. The errcodes 40001,
+// 40014 and 42001 mean that a token is invalid. Which token depends on the
+// endpoint: the third-party platform's at endpoints that contain component/,
+// the account's below wxa/, and the user's at the others below sns/.
 var (
 	ErrBusy              = errors.New("WeChat is busy")                                 // -1, 61450
 	ErrCodeInvalid       = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
 	ErrCodeUsed          = errors.New("code was used before")                           // 40163
-	ErrUserBlocked       = errors.New("WeChat blocks this user")                        // 40226, 50003; 50002 and 50004 but below cgi-bin/
-	ErrTokenInvalid      = errors.New("token is invalid or expired")                    // 40030, 42002, 42007; 40014 and 42001 but for a platform's token; 40001 for a user's or account's token
+	ErrUserBlocked       = errors.New("WeChat blocks this user")                        // 40226, 50003; 50002 and 50004, except below cgi-bin/
+	ErrTokenInvalid      = errors.New("token is invalid or expired")                    // 40030, 42002, 42007; 40014 and 42001, except for a platform's token; 40001 for a user's or account's token
 	ErrOpenIDInvalid     = errors.New("openid is invalid")                              // 40003, 46004, 49003
 	ErrSessionKeyInvalid = errors.New("session_key is invalid or expired")              // 87007, 87009
 	ErrNotAuthorized     = errors.New("the call is not authorized")                     // 42005, 43016, 43104, 45102, 45103, 45501, 48001, 48004, 48009, 50001, 50007, 60006, 61007, 61016, 61017; 50002 and 50004 below cgi-bin/
@@ -53,20 +53,20 @@ var (
 	ErrIPNotAllowed      = errors.New("this server's address is not on the allow-list") // 40090, 40164, 40187, 45032, 45035, 45073, 61004, 89501, 89502, 89503, 89504, 89505, 89506, 89507
 	ErrComponent         = errors.New("third-party platform is not authorized")         // 40089, 40091, 40094, 42006, 61000, 61001, 61003, 61005, 61006, 61009, 61010, 61011, 61014, 61015, 61023, 61024, 61028, 61029; 40001, 40014 and 42001 for a platform's token
 	ErrRateLimited       = errors.New("quota is used up")                               // 45009, 45011, 45040, 45104, HTTP 429
-	ErrBadResponse       = errors.New("answer cannot be used")                          // no JSON object, an ambiguous one, or one without an identity
+	ErrBadResponse       = errors.New("unusable response")                              // not a JSON object, ambiguous, or without an identity
 )
 
-// Error is an error answer of WeChat, or the failure to get an answer. Its
-// texts, and those of the errors it wraps, hold no secret, code, token or
-// openid. It matches the sentinels of this package, context.Canceled,
-// context.DeadlineExceeded, io.ErrUnexpectedEOF and the syscall errors for a
-// refused or reset connection with errors.Is.
+// An Error is an error response from WeChat, or a failure to get a response.
+// Its text, and that of the errors it wraps, never contains a secret, code,
+// token or openid. With errors.Is, it matches the sentinels of this package,
+// context.Canceled, context.DeadlineExceeded, io.ErrUnexpectedEOF and the
+// syscall errors for refused and reset connections.
 type Error struct {
-	Code       int    // errcode; 0 when there was no answer with one
-	Message    string // errmsg without its tail, at most 300 bytes in one line; "" if it was longer than 2 KiB
-	RID        string // WeChat's id of the request, which its support asks for; "" if it sent none
+	Code       int    // errcode; 0 if the response had none or there was no response
+	Message    string // errmsg without its tail, at most 300 bytes on one line; "" if it was longer than 2 KiB
+	RID        string // WeChat's id of the request, for its support; "" if there was none
 	Endpoint   string // such as "sns/oauth2/access_token"
-	HTTPStatus int    // 0 when there was no answer
+	HTTPStatus int    // 0 if there was no response
 
 	kind  Kind
 	cause error
@@ -93,7 +93,7 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Kind sorts the error by what to do next.
+// Kind classifies the error by what to do next.
 func (e *Error) Kind() Kind {
 	switch {
 	case e.Code != 0:
@@ -108,14 +108,14 @@ func (e *Error) Kind() Kind {
 	return KindRetry
 }
 
-// Timeout reports whether time ran out: the client's, the context's or a
-// connection's.
+// Timeout reports whether a timeout of the client, the context or the
+// connection caused the error.
 func (e *Error) Timeout() bool {
 	var t interface{ Timeout() bool }
 	return errors.As(e.cause, &t) && t.Timeout()
 }
 
-// Is matches the sentinel of the errcode.
+// Is reports whether target is the sentinel of the errcode.
 func (e *Error) Is(target error) bool {
 	if e.Code != 0 {
 		return target != nil && lookup(e.Code, e.Endpoint).is == target
@@ -123,26 +123,27 @@ func (e *Error) Is(target error) bool {
 	return target == ErrRateLimited && e.HTTPStatus == 429
 }
 
-// Unwrap returns the cause of a failure that was no errcode, or nil.
+// Unwrap returns the cause of a failure without an errcode, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// badAnswer is the error for an answer that cannot be used; err completes a
-// sentence that begins with "answer".
-func badAnswer(endpoint string, err error) *Error {
+// badResponse returns the error for a response that cannot be used. The text of
+// err continues a sentence that begins with "response".
+func badResponse(endpoint string, err error) *Error {
 	return &Error{Endpoint: endpoint, HTTPStatus: 200, kind: KindUnknown,
-		cause: &fault{text: "answer " + err.Error(), is: []error{ErrBadResponse}}}
+		cause: &fault{text: "response " + err.Error(), is: []error{ErrBadResponse}}}
 }
 
-// unsent is the error for a call that was not made, because WeChat could only
-// have refused it.
-func (req request) unsent(kind Kind, cause error) *Error {
+// notSentError returns the error for a call that was not made because WeChat
+// would reject it.
+func (req request) notSentError(kind Kind, cause error) *Error {
 	return &Error{Endpoint: req.endpoint, kind: kind,
 		cause: &fault{text: "not sent: " + cause.Error(), is: []error{cause}}}
 }
 
-// noToken is the error for a call that was not made, because the function or
-// service that supplies its token failed. What that wrote may hold anything.
-func (c *Client) noToken(req request, name string, err error) *Error {
+// tokenError returns the error for a call that was not made because the
+// function or service that supplies its token failed. The text of that failure
+// may contain anything, so it is redacted.
+func (c *Client) tokenError(req request, name string, err error) *Error {
 	kind := KindRetry
 	var inner *Error
 	if errors.As(err, &inner) {
@@ -155,16 +156,16 @@ func (c *Client) noToken(req request, name string, err error) *Error {
 		cause: &fault{text: "no " + name + ": " + shorten(text), hidden: func() error { return err }, timeout: isTimeout(err)}}
 }
 
-// transportError is the error for a call that got no answer. The error of
-// net/http is taken apart and its text written anew: it may hold the whole URL,
-// and, once the peer or a proxy has spoken, whatever that wrote.
+// transportError returns the error for a call without a response. It rewrites
+// the text of net/http's error, which may contain the whole URL and, once the
+// peer or a proxy has responded, text from there.
 func (req request) transportError(err error, peerSpoke bool) *Error {
 	var withURL *url.Error
 	for errors.As(err, &withURL) {
 		err = withURL.Err
 	}
-	text := "the answer is not HTTP or its headers are longer than 64 KiB"
-	if !peerSpoke || quotesNoPeer(err) {
+	text := "the response is not HTTP or its headers are longer than 64 KiB"
+	if !peerSpoke || isLocalError(err) {
 		text = shorten(redactURLs(err.Error(), req.sensitive()))
 	}
 	f := &fault{text: text, timeout: isTimeout(err)}
@@ -183,10 +184,10 @@ func (req request) transportError(err error, peerSpoke bool) *Error {
 	return &Error{Endpoint: req.endpoint, kind: kind, cause: f}
 }
 
-// quotesNoPeer tells errors whose text is made on this side.
-func quotesNoPeer(err error) bool {
+// isLocalError reports whether the text of err contains nothing from the peer.
+func isLocalError(err error) bool {
 	var op *net.OpError
-	var refused *connectRefused
+	var refused *proxyError
 	var certificate *tls.CertificateVerificationError
 	return isTimeout(err) || errors.As(err, &op) || errors.Is(err, context.Canceled) ||
 		errors.As(err, &refused) || errors.As(err, &certificate) ||
@@ -198,12 +199,12 @@ func isTimeout(err error) bool {
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// fault is a cause whose text was made safe. It wraps nothing but errors whose
-// texts are safe too; an error that is not can be matched, but not printed.
+// A fault is a cause with a safe text. It unwraps only to errors with safe
+// texts; the hidden error can be matched but not printed.
 type fault struct {
 	text    string
 	is      []error
-	hidden  func() error // a func, so that no printer of struct fields finds it
+	hidden  func() error // a func, so that printing the struct's fields does not reveal it
 	timeout bool
 }
 
@@ -216,13 +217,13 @@ func (f *fault) As(target any) bool   { return f.hidden != nil && errors.As(f.hi
 
 // The tails of errmsg seen so far: ", rid: X", " rid: X", " hint: [Y] rid: X",
 // ", hints: [ req_id: X ]", " hints: [X]" and " hint: [X]". Ids in brackets may
-// hold '.' and end in '!'.
+// contain '.' and end in '!'.
 var (
 	ridTail  = regexp.MustCompile(`[,\s]*\brid: ?([0-9A-Za-z_.!-]{1,64})\s*$`)
 	hintTail = regexp.MustCompile(`[,\s]*\bhints?: ?\[ *(?:req_id: *)?([0-9A-Za-z_.!-]{1,64}) *\]\s*$`)
 )
 
-// splitErrmsg separates what WeChat says from the request's id.
+// splitErrmsg separates WeChat's message from the id of the request.
 func splitErrmsg(errmsg string) (message, rid string) {
 	message = errmsg
 	if m := ridTail.FindStringSubmatchIndex(message); m != nil {

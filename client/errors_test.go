@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// everyErrcode is what WeChat's list says about each code that a login can
-// meet, where it is not told apart by endpoint.
+// everyErrcode lists what WeChat documents for each code that a login can
+// return, unless it depends on the endpoint.
 var everyErrcode = map[int]struct {
 	kind Kind
 	is   error
@@ -124,11 +124,11 @@ var sentinels = []error{
 	ErrNotAuthorized, ErrAppID, ErrAppSecret, ErrIPNotAllowed, ErrComponent, ErrRateLimited, ErrBadResponse,
 }
 
-func TestWireEveryErrcodeHasItsKindSentinelAndTexts(t *testing.T) {
+func TestWire_Errcodes(t *testing.T) {
 	for code, want := range everyErrcode {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			for call := range wireCalls {
-				err := askScripted(t, call, fmt.Sprintf(`{"errcode":%d,"errmsg":"some text, rid: 1-2-3"}`, code))
+				err := callWithBody(t, call, fmt.Sprintf(`{"errcode":%d,"errmsg":"some text, rid: 1-2-3"}`, code))
 				var e *Error
 				require.True(t, errors.As(err, &e))
 				assert.Equal(t, code, e.Code)
@@ -142,7 +142,7 @@ func TestWireEveryErrcodeHasItsKindSentinelAndTexts(t *testing.T) {
 				assertTexts(t, e)
 			}
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
@@ -155,18 +155,18 @@ func assertTexts(t *testing.T, e *Error) {
 	assert.Equal(t, en, e.Text(""))
 }
 
-func TestEveryErrcodeOfTheTableIsTested(t *testing.T) {
-	for code := range meanings {
+func TestErrcodes_AllTested(t *testing.T) {
+	for code := range errcodes {
 		_, listed := everyErrcode[code]
 		switch code {
-		case 40001, 40014, 42001: // told apart by endpoint, see below
+		case 40001, 40014, 42001: // depend on the endpoint, see below
 		default:
 			assert.True(t, listed, code)
 		}
 	}
 }
 
-func TestWireATokenErrorDependsOnWhoseTokenItIs(t *testing.T) {
+func TestWire_TokenErrcodes(t *testing.T) {
 	const account, component = "wxa/checksession", "sns/oauth2/component/access_token"
 	for _, row := range []struct {
 		code     int
@@ -201,22 +201,22 @@ func TestWireATokenErrorDependsOnWhoseTokenItIs(t *testing.T) {
 			assert.Equal(t, sentinel == row.is, errors.Is(e, sentinel), "%v: %v", row, sentinel)
 		}
 		assertTexts(t, e)
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-// otherErrcodes are codes of WeChat's list whose words resemble those of a
-// login, but which belong to other products or are too vague for a remedy.
-// The whole list was walked. A meaning have 64 of 478 codes below 50000, 6 of
-// 95 from 50000 to 60999, 19 of 669 from 61000 to 85999 and 10 of 110 from
-// 86000 to 89999 (none of the 46 up to 89249), and 40226, 40243 and 50007 of
-// the pages of the calls. Codes from 90000 on belong to billing, names, places,
-// delivery, payment and live streaming.
+// otherErrcodes are documented codes whose descriptions resemble those of a
+// login, but which belong to other products or are too vague to act on. The
+// whole list was checked. There are entries for 64 of 478 codes below 50000, 6
+// of 95 from 50000 to 60999, 19 of 669 from 61000 to 85999 and 10 of 110 from
+// 86000 to 89999 (none of the 46 up to 89249), and for 40226, 40243 and 50007,
+// which only the pages of the calls document. Codes from 90000 on belong to
+// billing, names, places, delivery, payment and live streaming.
 //
-// Four codes that read as if a login could meet them have no kind: the list does
-// not say which source 40095 means, nor whose token 48012; 61451 is of the calls
-// for customer-service accounts (61451 to 61459), and 89254 of those that create
-// mini programs (89250 to 89256).
+// Four codes that read as if a login could return them have no kind: the list
+// does not define which source 40095 means, nor whose token 48012; 61451
+// belongs to the calls for customer-service accounts (61451 to 61459), and
+// 89254 to those that create mini programs (89250 to 89256).
 var otherErrcodes = map[int]string{
 	40038: "invalid packaging type", 40095: "bad source of caller", 40099: "invalid code, this code has consumed",
 	40116: "invalid code", 40133: "invalid encryt data", 40180: "invalid client tmp token", 40185: "invalid auth_token",
@@ -234,22 +234,22 @@ var otherErrcodes = map[int]string{
 	89254: "lack of some component rights", 89256: "no component info", 90010: "no session", 94005: "invalid user token",
 }
 
-func TestErrcode_otherProducts(t *testing.T) {
+func TestErrcodes_OtherProducts(t *testing.T) {
 	for code, message := range otherErrcodes {
 		assert.Equal(t, KindUnknown, (&Error{Code: code, HTTPStatus: 200}).Kind(), "%d: %s", code, message)
 	}
 }
 
-func TestErrorsWithoutAnErrcodeHaveAKindToo(t *testing.T) {
+func TestError_Kind(t *testing.T) {
 	for name, row := range map[string]struct {
 		err  *Error
 		kind Kind
 	}{
-		"no answer":       {&Error{}, KindRetry},
+		"no response":     {&Error{}, KindRetry},
 		"a bad gateway":   {&Error{HTTPStatus: 502}, KindRetry},
 		"a redirect":      {&Error{HTTPStatus: 302}, KindRetry},
 		"too many":        {&Error{HTTPStatus: 429}, KindRateLimited},
-		"an odd answer":   {badAnswer("sns/auth", errors.New("is odd")), KindUnknown},
+		"an odd response": {badResponse("sns/auth", errors.New("is odd")), KindUnknown},
 		"an unknown code": {&Error{Code: 12345, HTTPStatus: 200}, KindUnknown},
 		"a bare 200":      {&Error{HTTPStatus: 200}, KindUnknown},
 	} {
@@ -259,7 +259,7 @@ func TestErrorsWithoutAnErrcodeHaveAKindToo(t *testing.T) {
 	}
 }
 
-func TestAKindIsOneWord(t *testing.T) {
+func TestKind_String(t *testing.T) {
 	seen := map[string]bool{}
 	for k := KindUnknown; k <= KindRateLimited; k++ {
 		assert.Regexp(t, `^[a-z_]+$`, k.String())
@@ -270,26 +270,26 @@ func TestAKindIsOneWord(t *testing.T) {
 	assert.Equal(t, "unknown", Kind(-1).String())
 }
 
-func TestACancelledCallSaysSo(t *testing.T) {
-	p := newFakePeer(t, always(tokenAnswer))
+func TestError_Canceled(t *testing.T) {
+	p := newFakePeer(t, always(tokenResponse))
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err := p.client(t).Exchange(ctx, testCode)
 	assert.ErrorIs(t, err, context.Canceled)
 	assert.False(t, isTimeout(err))
-	assert.Equal(t, KindUnknown, kindOf(t, err), "whoever repeats a call does not repeat one that he gave up")
-	assert.Equal(t, "The call was cancelled.", err.(*Error).Text(LangEN))
-	assert.Empty(t, p.asked())
+	assert.Equal(t, KindUnknown, kindOf(t, err), "retry loops must not retry a call that was canceled")
+	assert.Equal(t, "The call was canceled.", err.(*Error).Text(LangEN))
+	assert.Empty(t, p.requests())
 }
 
-func TestAnErrorReadsInOneLine(t *testing.T) {
+func TestError_Error(t *testing.T) {
 	for want, e := range map[string]*Error{
 		"wechat: sns/userinfo: HTTP status 502":                         {Endpoint: "sns/userinfo", HTTPStatus: 502},
 		"wechat: sns/userinfo: errcode 48001: api unauthorized":         {Endpoint: "sns/userinfo", HTTPStatus: 200, Code: 48001, Message: "api unauthorized"},
 		"wechat: sns/userinfo: errcode -1, rid 1-2-3":                   {Endpoint: "sns/userinfo", HTTPStatus: 200, Code: -1, RID: "1-2-3"},
-		"wechat: sns/auth: answer is odd":                               badAnswer("sns/auth", errors.New("is odd")),
-		"wechat: sns/auth: not sent: token is invalid or expired":       request{endpoint: "sns/auth"}.unsent(KindRestart, ErrTokenInvalid),
-		"wechat: sns/auth: no account token: down http://x/?[redacted]": (&Client{secret: func() string { return testSecret }}).noToken(request{endpoint: "sns/auth"}, "account token", errors.New("down http://x/?k=v")),
+		"wechat: sns/auth: response is odd":                             badResponse("sns/auth", errors.New("is odd")),
+		"wechat: sns/auth: not sent: token is invalid or expired":       request{endpoint: "sns/auth"}.notSentError(KindRestart, ErrTokenInvalid),
+		"wechat: sns/auth: no account token: down http://x/?[redacted]": (&Client{secret: func() string { return testSecret }}).tokenError(request{endpoint: "sns/auth"}, "account token", errors.New("down http://x/?k=v")),
 	} {
 		assert.EqualError(t, e, want)
 		assert.False(t, strings.Contains(e.Error(), "\n"))

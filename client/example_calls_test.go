@@ -7,10 +7,10 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// connect returns a client of a WeChat that gives one answer, and how to close
-// it.
-func connect(answer string) (*client.Client, func()) {
-	wechat := pretend(answer)
+// connect returns a client of a server that returns one response to every
+// request, and a function that closes the server.
+func connect(response string) (*client.Client, func()) {
+	wechat := pretend(response)
 	c, err := client.New("wx0000000000000001", "app-secret-for-tests",
 		client.WithEndpoints(client.Endpoints{Open: wechat.URL, API: wechat.URL}),
 		client.WithAccountToken(staticToken("99_account")))
@@ -20,7 +20,7 @@ func connect(answer string) (*client.Client, func()) {
 	return c, wechat.Close
 }
 
-// staticToken is an account's access_token that another service keeps.
+// staticToken is an account token that another service manages.
 type staticToken string
 
 func (s staticToken) AccountToken(context.Context, client.Secret) (client.Secret, error) {
@@ -30,7 +30,7 @@ func (s staticToken) AccountToken(context.Context, client.Secret) (client.Secret
 func ExampleNew() {
 	_, err := client.New("gh_0123456789ab", "app-secret-for-tests")
 	fmt.Println(err)
-	// Output: client: AppID: is an original id (gh_...); copy the AppID, which begins with "wx"
+	// Output: client: AppID is an original id (gh_...); copy the AppID, which begins with "wx"
 }
 
 func ExampleClient_QRConnectURL() {
@@ -65,7 +65,7 @@ func ExampleClient_Refresh() {
 	// Output: 2h0m0s snsapi_userinfo
 }
 
-// An access_token that a client brought along is asked about, not believed.
+// Check an access_token from a client before using it.
 func ExampleClient_CheckToken() {
 	c, done := connect(`{"errcode":40003,"errmsg":"invalid openid"}`)
 	defer done()
@@ -73,7 +73,7 @@ func ExampleClient_CheckToken() {
 	// Output: wechat: sns/auth: errcode 40003: invalid openid
 }
 
-// The code is that of the button that asks for the phone number, not of
+// The code comes from the button that requests the phone number, not from
 // wx.login.
 func ExampleClient_PhoneNumber() {
 	c, done := connect(`{"errcode":0,"errmsg":"ok","phone_info":{"phoneNumber":"13800138000","purePhoneNumber":"13800138000","countryCode":86,"watermark":{"timestamp":1637744274,"appid":"wx0000000000000001"}}}`)
@@ -86,14 +86,15 @@ func ExampleClient_PhoneNumber() {
 	// Output: 86 13800138000
 }
 
-// The vector of WeChat's documentation.
+// This example is from WeChat's documentation.
 func ExampleVerifySignature() {
 	rawData := `{"nickName":"Band","gender":1,"language":"zh_CN","city":"Guangzhou","province":"Guangdong","country":"CN","avatarUrl":"http://wx.qlogo.cn/mmopen/vi_32/1vZvI39NWFQ9XM4LtQpFrQJ1xlgZxx3w7bQxKARol6503Iuswjjn6nIGBiaycAjAtpujxyzYsrztuuICqIM5ibXQ/0"}`
 	fmt.Println(client.VerifySignature("HyVFkGl5F5OQWJZZaNzBBg==", rawData, "75e81ceda165f4ffa64f4068af58c64b8f54b88c"))
 	// Output: true
 }
 
-// The sentences are for people; those of KindConfiguration for operators only.
+// The sentences are meant for people; those of KindConfiguration only for
+// operators.
 func ExampleError_Text() {
 	e := &client.Error{Code: 40164, Endpoint: "sns/oauth2/access_token"}
 	fmt.Println(e.Text(client.LangEN))

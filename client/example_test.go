@@ -11,11 +11,11 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// pretend answers every request as WeChat would.
-func pretend(answer string) *httptest.Server {
+// pretend returns a server that sends one response to every request.
+func pretend(response string) *httptest.Server {
 	return httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain")
-		_, _ = fmt.Fprint(w, answer)
+		_, _ = fmt.Fprint(w, response)
 	}))
 }
 
@@ -35,7 +35,7 @@ func ExampleClient_Exchange() {
 	defer wechat.Close()
 
 	c, err := client.New("wx0000000000000001", "app-secret-for-tests",
-		client.WithEndpoints(client.Endpoints{API: wechat.URL})) // leave out to call WeChat itself
+		client.WithEndpoints(client.Endpoints{API: wechat.URL})) // omit this to call WeChat itself
 	if err != nil {
 		panic(err)
 	}
@@ -50,7 +50,7 @@ func ExampleClient_Exchange() {
 	// [redacted]
 }
 
-// What to do about a failure follows from its kind, not from its errcode.
+// The kind of an error, not its errcode, determines what to do.
 func ExampleError_Kind() {
 	wechat := pretend(`{"errcode":40163,"errmsg":"code been used, rid: 65c17d8c-5cf05990-781aabe9"}`)
 	defer wechat.Close()
@@ -95,7 +95,7 @@ func ExampleClient_Code2Session() {
 
 func ExampleDecrypt() {
 	const (
-		sessionKey    = "AAECAwQFBgcICQoLDA0ODw==" // of the MiniSession
+		sessionKey    = "AAECAwQFBgcICQoLDA0ODw==" // from the MiniSession
 		iv            = "EBESExQVFhcYGRobHB0eHw==" // from the mini program
 		encryptedData = "aLhedzo+Z6es5zW+YHo9susiHnaEYeAkbZXA6vB3xXwsEHApbzM53NsvIVPS8sbzE9Tu3cKoosCIaJ9ReH9c7q8xI4AFlJ8HTHrrdVC0WzSFVEG+Q/SUBzVOfvRAiCzg9pRwA0o1X/SBOShf2kiL8wNfdlkWY+I9rsvJLhx38KMuKKT/eXb9VaR4QFyKtt80/IjKxUoZr1C2aiPr9gug7g=="
 	)

@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// answerSeeds are answers as they come and as they must not.
-func answerSeeds(f *testing.F, members string) {
+// addResponseSeeds adds valid and invalid responses to the corpus.
+func addResponseSeeds(f *testing.F, members string) {
 	for _, body := range []string{
 		`{$}`, "\xef\xbb\xbf{$}", `{$}{$}`, `{$`, `null`, `[]`, ``, `{}`, `[{$}]`, `{$,$}`,
 		`{$,"errcode":0}`, `{$,"errcode":"40029","errmsg":"invalid code, rid: 1-2-3"}`, `{$,"ERRCODE":1}`,
@@ -27,10 +27,10 @@ func answerSeeds(f *testing.F, members string) {
 	f.Add([]byte(longTokens))
 }
 
-// lenient reads the members of body as encoding/json would, after the control
-// bytes in it have been mended.
+// lenient parses the members of body as encoding/json would, after escaping
+// control bytes.
 func lenient(body []byte) (members map[string]any) {
-	body, err := repair([]byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf")))
+	body, err := escapeControls([]byte(strings.TrimPrefix(string(body), "\xef\xbb\xbf")))
 	if err != nil {
 		return nil
 	}
@@ -38,16 +38,16 @@ func lenient(body []byte) (members map[string]any) {
 	return members
 }
 
-// readForFuzz reads a body, and holds errors and memory to the rules.
-func readForFuzz(t *testing.T, endpoint string, body []byte) *answer {
-	var ans *answer
+// readForFuzz parses a body and checks the error and the memory used.
+func readForFuzz(t *testing.T, endpoint string, body []byte) *jsonObject {
+	var obj *jsonObject
 	var err error
-	used := allocated(func() { ans, err = request{endpoint: endpoint}.read(body) })
-	if len(body) <= maxBody { // what is longer is not read from the wire
+	used := allocated(func() { obj, err = request{endpoint: endpoint}.read(body) })
+	if len(body) <= maxBody { // more is never read from the wire
 		assert.LessOrEqual(t, used, uint64(1<<20), "bytes allocated")
 	}
 	if err == nil {
-		return ans
+		return obj
 	}
 	var e *Error
 	require.True(t, errors.As(err, &e))
@@ -58,16 +58,16 @@ func readForFuzz(t *testing.T, endpoint string, body []byte) *answer {
 	return nil
 }
 
-func FuzzTokenAnswer(f *testing.F) {
-	answerSeeds(f, `"access_token":"T","expires_in":7200,"refresh_token":"R","openid":"oA","scope":"snsapi_base"`)
+func FuzzTokenResponse(f *testing.F) {
+	addResponseSeeds(f, `"access_token":"T","expires_in":7200,"refresh_token":"R","openid":"oA","scope":"snsapi_base"`)
 	f.Fuzz(func(t *testing.T, body []byte) {
-		ans := readForFuzz(t, "sns/oauth2/access_token", body)
-		if ans == nil {
+		obj := readForFuzz(t, "sns/oauth2/access_token", body)
+		if obj == nil {
 			return
 		}
 		var token *Token
 		var err error
-		assert.LessOrEqual(t, allocated(func() { token, err = ans.token() }), uint64(1<<20), "bytes allocated")
+		assert.LessOrEqual(t, allocated(func() { token, err = obj.token() }), uint64(1<<20), "bytes allocated")
 		if err != nil {
 			assert.Nil(t, token)
 			assert.ErrorIs(t, err, ErrBadResponse)
@@ -88,17 +88,17 @@ func FuzzTokenAnswer(f *testing.F) {
 	})
 }
 
-func FuzzUserInfoAnswer(f *testing.F) {
-	answerSeeds(f, `"openid":"oA","nickname":"N","sex":1,"headimgurl":"http://thirdwx.qlogo.cn/x/132","privilege":["a"]`)
+func FuzzUserInfoResponse(f *testing.F) {
+	addResponseSeeds(f, `"openid":"oA","nickname":"N","sex":1,"headimgurl":"http://thirdwx.qlogo.cn/x/132","privilege":["a"]`)
 	own := Endpoints{Open: DefaultOpen, API: DefaultAPI}
 	f.Fuzz(func(t *testing.T, body []byte) {
-		ans := readForFuzz(t, "sns/userinfo", body)
-		if ans == nil {
+		obj := readForFuzz(t, "sns/userinfo", body)
+		if obj == nil {
 			return
 		}
 		var info *UserInfo
 		var err error
-		used := allocated(func() { info, err = ans.userInfo("oA", own) })
+		used := allocated(func() { info, err = obj.userInfo("oA", own) })
 		assert.True(t, used <= 1<<20 || len(body) > maxBody, "%d bytes allocated", used)
 		if err != nil {
 			assert.Nil(t, info)
@@ -117,7 +117,7 @@ func FuzzUserInfoAnswer(f *testing.F) {
 	})
 }
 
-// FuzzDecrypt opens arbitrary data, and what was sealed around arbitrary text.
+// FuzzDecrypt decrypts arbitrary data, and valid encryptions of arbitrary text.
 func FuzzDecrypt(f *testing.F) {
 	f.Add(keyB, encryptedB, ivB, appB)
 	f.Add(keyC, encryptedC, ivC, appC)
@@ -130,7 +130,7 @@ func FuzzDecrypt(f *testing.F) {
 	f.Add(keyC+"\n", encryptedC, ivC, appC)
 	f.Fuzz(func(t *testing.T, key, data, iv, appID string) {
 		if len(key)+len(data)+len(iv) > 64<<10 {
-			return // what is longer takes more in proportion
+			return // longer inputs may use proportionally more memory
 		}
 		for _, v := range [][3]string{{key, data, iv}, {keyC, sealed(t, data), ivC}} {
 			var plaintext []byte
@@ -161,7 +161,7 @@ func FuzzErrmsgRedaction(f *testing.F) {
 	f.Add(base64.RawStdEncoding.EncodeToString([]byte(testSecret)), testSecret)
 	f.Fuzz(func(t *testing.T, errmsg, secret string) {
 		if len(secret) < 6 || !isToken(secret) || strings.ContainsAny(secret, "[]") || strings.Contains("..."+redacted, secret) {
-			return // shorter ones hide nothing, and the mark itself may stay
+			return // shorter ones protect nothing, and the marker itself may appear
 		}
 		body, err := json.Marshal(map[string]any{"errcode": 40029, "errmsg": errmsg})
 		require.NoError(t, err)

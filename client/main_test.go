@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-// wire counts what the wire suite (go test -v -run '^TestWire') put to the
-// client and what went wrong.
-var wire struct{ answers, faults, vectors, sentTwice, panics, leaks atomic.Int64 }
+// wire counts the responses and faults that the wire suite (go test -v -run
+// '^TestWire') sent to the client, and what went wrong.
+var wire struct{ responses, faults, vectors, sentTwice, panics, leaks atomic.Int64 }
 
-// stdlog keeps what net/http writes to the standard logger, so that a test can
-// look for secrets in it.
+// stdlog captures what net/http writes to the standard logger, so that tests
+// can look for secrets in it.
 var stdlog lockedBuffer
 
 type lockedBuffer struct {
@@ -38,9 +38,9 @@ func (l *lockedBuffer) String() string {
 func TestMain(m *testing.M) {
 	log.SetOutput(&stdlog)
 	status := m.Run()
-	if wire.answers.Load()+wire.faults.Load()+wire.vectors.Load() > 0 {
-		fmt.Printf("wire: answers %d, faults %d, vectors %d, sent-twice %d, panics %d, leaks %d\n",
-			wire.answers.Load(), wire.faults.Load(), wire.vectors.Load(),
+	if wire.responses.Load()+wire.faults.Load()+wire.vectors.Load() > 0 {
+		fmt.Printf("wire: responses %d, faults %d, vectors %d, sent-twice %d, panics %d, leaks %d\n",
+			wire.responses.Load(), wire.faults.Load(), wire.vectors.Load(),
 			wire.sentTwice.Load(), wire.panics.Load(), wire.leaks.Load())
 	}
 	os.Exit(status)

@@ -6,16 +6,17 @@ import (
 	"net/url"
 )
 
-// MiniSession is the answer to [Client.Code2Session].
+// A MiniSession is the result of [Client.Code2Session].
 type MiniSession struct {
-	OpenID     string // the user, for this mini program; never empty, [A-Za-z0-9_-]{1,64}
-	UnionID    string // the user, for the open-platform account; "" if there is none
+	OpenID     string // identifies the user for this mini program; never empty, [A-Za-z0-9_-]{1,64}
+	UnionID    string // identifies the user for the open-platform account; "" if there is none
 	SessionKey Secret // for Decrypt and VerifySignature; never send it to the mini program
 }
 
-// Code2Session turns the code of wx.login into a [MiniSession]:
+// Code2Session exchanges the code from wx.login for a [MiniSession]:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_code2session.html.
-// A code lives five minutes, works once and is sent at most once.
+// A code is valid for five minutes and for one use. Code2Session sends it at
+// most once.
 func (c *Client) Code2Session(ctx context.Context, jsCode string) (*MiniSession, error) {
 	req := request{endpoint: "sns/jscode2session", once: true, query: url.Values{
 		"appid":      {c.appID},
@@ -26,71 +27,72 @@ func (c *Client) Code2Session(ctx context.Context, jsCode string) (*MiniSession,
 		req.endpoint = "sns/component/jscode2session"
 	}
 	if !isCode(jsCode) {
-		return nil, req.unsent(KindRestart, ErrCodeInvalid)
+		return nil, req.notSentError(KindRestart, ErrCodeInvalid)
 	}
-	ans, err := c.callAsApp(ctx, req)
+	obj, err := c.callAsApp(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return ans.miniSession()
+	return obj.miniSession()
 }
 
-func (a *answer) miniSession() (*MiniSession, error) {
+func (o *jsonObject) miniSession() (*MiniSession, error) {
 	s := &MiniSession{}
 	err := firstError(
-		a.requireIdentifier("openid", &s.OpenID),
-		a.requireToken("session_key", &s.SessionKey),
-		a.optionalIdentifier("unionid", &s.UnionID),
+		o.requireIdentifier("openid", &s.OpenID),
+		o.requireToken("session_key", &s.SessionKey),
+		o.optionalIdentifier("unionid", &s.UnionID),
 	)
 	if err != nil {
-		return nil, a.refused(err)
+		return nil, o.badResponse(err)
 	}
 	return s, nil
 }
 
-// CheckSession asks WeChat whether sessionKey is still the user's valid one; if
-// not, the error is [ErrSessionKeyInvalid]:
+// CheckSession checks with WeChat that sessionKey is still the user's valid
+// one. It returns [ErrSessionKeyInvalid] if it is not:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_checksessionkey.html.
-// It needs an account token ([WithAccountToken]).
+// It requires an account token; see [WithAccountToken].
 func (c *Client) CheckSession(ctx context.Context, openID, sessionKey string) error {
 	req, err := sessionRequest("wxa/checksession", openID, sessionKey)
 	if err != nil {
 		return err
 	}
-	ans, err := c.callAsAccount(ctx, req)
+	obj, err := c.callAsAccount(ctx, req)
 	if err != nil {
 		return err
 	}
-	return ans.confirmed()
+	return obj.requireErrcode()
 }
 
-// ResetSession makes WeChat replace the user's session_key: the old one is dead
-// at once, the new one inherits its expiry:
+// ResetSession makes WeChat replace the user's session_key. The old key is
+// invalid immediately; the new one expires when the old one would have:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_resetusersessionkey.html.
-// It is sent at most once, for a lost answer loses the key. An answer about
-// another user is refused; UnionID is empty. It needs an account token
-// ([WithAccountToken]).
+// The request is sent at most once, because a lost response loses the key. A
+// response for another user is an error. The result has no UnionID. It requires
+// an account token; see [WithAccountToken].
 func (c *Client) ResetSession(ctx context.Context, openID, sessionKey string) (*MiniSession, error) {
 	req, err := sessionRequest("wxa/resetusersessionkey", openID, sessionKey)
 	if err != nil {
 		return nil, err
 	}
 	req.once = true
-	ans, err := c.callAsAccount(ctx, req)
+	obj, err := c.callAsAccount(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	s, err := ans.miniSession()
+	s, err := obj.miniSession()
 	if err != nil {
 		return nil, err
 	}
 	if s.OpenID != openID {
-		return nil, ans.refused(errors.New("is about another user"))
+		return nil, obj.badResponse(errors.New("is for another user"))
 	}
 	return s, nil
 }
 
-// sessionRequest proves that the caller has the session_key without sending it.
+// sessionRequest returns a request that proves possession of the session_key
+// without sending it.
 func sessionRequest(endpoint, openID, sessionKey string) (request, error) {
 	req := request{endpoint: endpoint, query: url.Values{
 		"openid":     {openID},
@@ -98,10 +100,10 @@ func sessionRequest(endpoint, openID, sessionKey string) (request, error) {
 		"sig_method": {"hmac_sha256"},
 	}}
 	if !isIdentifier(openID) {
-		return request{}, req.unsent(KindRestart, ErrOpenIDInvalid)
+		return request{}, req.notSentError(KindRestart, ErrOpenIDInvalid)
 	}
 	if sessionKey == "" {
-		return request{}, req.unsent(KindRestart, ErrSessionKeyInvalid)
+		return request{}, req.notSentError(KindRestart, ErrSessionKeyInvalid)
 	}
 	return req, nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fixedToken is a company's token service that hands out its tokens in turn.
+// fixedToken is a token service that returns its tokens in turn.
 type fixedToken struct {
 	tokens []Secret
 	stales []Secret
@@ -32,47 +32,47 @@ func (f *fixedToken) AccountToken(_ context.Context, stale Secret) (Secret, erro
 
 const signedByTestKey = "75c022993d64e3ac224c1c9d6f2b4c6eb53f22f6c7aa6be94428577d11d12fd5"
 
-func TestCode2SessionSendsWhatWeChatDocuments(t *testing.T) {
+func TestClient_Code2Session(t *testing.T) {
 	p := newFakePeer(t, always(`{"openid":"`+testOpenID+`","session_key":"`+testKey+`","unionid":"oU","errcode":0,"errmsg":""}`))
 	session, err := p.client(t).Code2Session(t.Context(), testCode)
 	require.NoError(t, err)
 	assert.Equal(t, &MiniSession{OpenID: testOpenID, UnionID: "oU", SessionKey: NewSecret(testKey)}, session)
 	assert.Equal(t, []string{"GET /sns/jscode2session?appid=" + testAppID +
-		"&grant_type=authorization_code&js_code=" + testCode + "&secret=" + testSecret}, p.asked())
+		"&grant_type=authorization_code&js_code=" + testCode + "&secret=" + testSecret}, p.requests())
 }
 
-func TestCheckSessionProvesTheKeyWithoutSendingIt(t *testing.T) {
+func TestClient_CheckSession(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":0,"errmsg":"ok"}`))
 	c := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}}))
 	require.NoError(t, c.CheckSession(t.Context(), testOpenID, testKey))
 	assert.Equal(t, []string{"GET /wxa/checksession?access_token=A1&openid=" + testOpenID +
-		"&sig_method=hmac_sha256&signature=" + signedByTestKey}, p.asked())
+		"&sig_method=hmac_sha256&signature=" + signedByTestKey}, p.requests())
 
 	dead := newFakePeer(t, always(`{"errcode":87009,"errmsg":"invalid signature rid: 1-2-3"}`))
 	err := dead.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).CheckSession(t.Context(), testOpenID, testKey)
 	assert.ErrorIs(t, err, ErrSessionKeyInvalid)
 }
 
-func TestResetSessionReturnsTheNewKeyOfTheSameUser(t *testing.T) {
-	ask := func(answer string) (*MiniSession, error) {
-		p := newFakePeer(t, always(answer))
+func TestClient_ResetSession(t *testing.T) {
+	call := func(response string) (*MiniSession, error) {
+		p := newFakePeer(t, always(response))
 		session, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).ResetSession(t.Context(), testOpenID, testKey)
 		assert.Equal(t, []string{"GET /wxa/resetusersessionkey?access_token=A1&openid=" + testOpenID +
-			"&sig_method=hmac_sha256&signature=" + signedByTestKey}, p.asked())
+			"&sig_method=hmac_sha256&signature=" + signedByTestKey}, p.requests())
 		return session, err
 	}
-	session, err := ask(`{"errcode":0,"errmsg":"ok","openid":"` + testOpenID + `","session_key":"bmV3IHNlc3Npb24ga2V5IQ=="}`)
+	session, err := call(`{"errcode":0,"errmsg":"ok","openid":"` + testOpenID + `","session_key":"bmV3IHNlc3Npb24ga2V5IQ=="}`)
 	require.NoError(t, err)
 	assert.Equal(t, "bmV3IHNlc3Npb24ga2V5IQ==", session.SessionKey.Reveal())
-	_, err = ask(`{"errcode":0,"errmsg":"ok","openid":"oOTHER","session_key":"x"}`)
+	_, err = call(`{"errcode":0,"errmsg":"ok","openid":"oOTHER","session_key":"x"}`)
 	assert.ErrorIs(t, err, ErrBadResponse)
-	_, err = ask(`{"errcode":0,"errmsg":"ok"}`)
+	_, err = call(`{"errcode":0,"errmsg":"ok"}`)
 	assert.ErrorIs(t, err, ErrBadResponse)
-	_, err = ask(`{"errcode":-1,"errmsg":"system error"}`)
+	_, err = call(`{"errcode":-1,"errmsg":"system error"}`)
 	assert.ErrorIs(t, err, ErrBusy)
 }
 
-func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
+func TestClient_PhoneNumber(t *testing.T) {
 	const number = `{"errcode":0,"errmsg":"ok","phone_info":{"phoneNumber":"+8613800138000","purePhoneNumber":"13800138000",` +
 		`"countryCode":86,"watermark":{"timestamp":1637744274,"appid":"` + testAppID + `"}}}`
 	p := newFakePeer(t, always(number))
@@ -80,9 +80,9 @@ func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, &PhoneNumber{Number: "+8613800138000", PureNumber: "13800138000", CountryCode: "86",
 		IssuedAt: time.Unix(1637744274, 0)}, phone)
-	assert.Equal(t, []string{"POST /wxa/business/getuserphonenumber?access_token=A1"}, p.asked())
+	assert.Equal(t, []string{"POST /wxa/business/getuserphonenumber?access_token=A1"}, p.requests())
 	assert.Equal(t, []string{`{"code":"` + testCode + `"}`}, p.bodies)
-	assert.Equal(t, "application/json", p.requests[0].Header.Get("Content-Type"))
+	assert.Equal(t, "application/json", p.received[0].Header.Get("Content-Type"))
 
 	for name, change := range map[string][2]string{
 		"another AppID":     {testAppID, "wx0000000000000009"},
@@ -98,7 +98,7 @@ func TestPhoneNumberSendsTheCodeInTheBody(t *testing.T) {
 	}
 }
 
-func TestPhoneNumbersOptionalFieldsMayBeOdd(t *testing.T) {
+func TestClient_PhoneNumber_OddFields(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":"0","phone_info":{"phoneNumber":13800138000,"countryCode":"86",`+
 		`"watermark":{"timestamp":"1637744274","appid":"`+testAppID+`"}}}`))
 	phone, err := p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{NewSecret("A1")}})).PhoneNumber(t.Context(), testCode)
@@ -106,7 +106,7 @@ func TestPhoneNumbersOptionalFieldsMayBeOdd(t *testing.T) {
 	assert.Equal(t, &PhoneNumber{Number: "13800138000", CountryCode: "86", IssuedAt: time.Unix(1637744274, 0)}, phone)
 }
 
-func TestARefusedAccountTokenIsRenewedOnce(t *testing.T) {
+func TestAccountToken_RejectedOnce(t *testing.T) {
 	for _, code := range []string{"40001", "40014", "42001"} {
 		source := &fixedToken{tokens: []Secret{NewSecret("OLD"), NewSecret("NEW")}}
 		p := newFakePeer(t, func(r *http.Request, _ string) string {
@@ -122,20 +122,20 @@ func TestARefusedAccountTokenIsRenewedOnce(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":42001,"errmsg":"m"}`))
 	err := p.client(t, WithAccountToken(source)).CheckSession(t.Context(), testOpenID, testKey)
 	assert.Equal(t, KindConfiguration, kindOf(t, err))
-	assert.Len(t, p.asked(), 2)
+	assert.Len(t, p.requests(), 2)
 	source = &fixedToken{tokens: []Secret{NewSecret("OLD")}}
 	p = newFakePeer(t, always(`{"errcode":42001,"errmsg":"m"}`))
 	err = p.client(t, WithAccountToken(source)).CheckSession(t.Context(), testOpenID, testKey)
 	assert.ErrorIs(t, err, ErrTokenInvalid)
-	assert.Len(t, p.asked(), 1, "the same token is not tried again")
+	assert.Len(t, p.requests(), 1, "the same token is not tried again")
 }
 
-func TestATokenServiceThatFailsIsReported(t *testing.T) {
+func TestAccountToken_SourceError(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":0}`))
 	err := p.client(t, WithAccountToken(&fixedToken{})).CheckSession(t.Context(), testOpenID, testKey)
 	assert.EqualError(t, err, "wechat: wxa/checksession: no account token: token service is down")
 	assert.Equal(t, KindRetry, kindOf(t, err))
 	err = p.client(t, WithAccountToken(&fixedToken{tokens: []Secret{{}}})).CheckSession(t.Context(), testOpenID, testKey)
 	assert.Equal(t, KindConfiguration, kindOf(t, err))
-	assert.Empty(t, p.asked())
+	assert.Empty(t, p.requests())
 }

@@ -5,34 +5,35 @@ import (
 	"time"
 )
 
-// Call is one call of WeChat's API, as [WithObserver] tells of it. It holds no
+// A Call describes one call of WeChat's API for [WithObserver]. It contains no
 // secret, code, token or openid.
 type Call struct {
-	// AppID is that of the [Client].
+	// AppID is the AppID of the [Client].
 	AppID string
-	// Endpoint is such as "sns/oauth2/access_token".
+	// Endpoint is the path of the call, such as "sns/oauth2/access_token".
 	Endpoint string
-	// Duration is how long it took, repetitions included.
+	// Duration is the time the call took, including retries.
 	Duration time.Duration
-	// Err is what went wrong, an [*Error]; nil where nothing did.
+	// Err is the error, an [*Error], or nil if the call succeeded.
 	Err error
 }
 
-// WithObserver tells f of each call to WeChat, after it, in the goroutine that
-// made it: f must be quick and safe for concurrent use. ctx is that of the
-// call. A call that is refused before it is made is none. Default: nobody is
-// told, and nothing is measured.
+// WithObserver sets a function that is called after every call to WeChat, in
+// the goroutine that made the call and with its context. f must be fast and
+// safe for concurrent use. It is not called for calls that fail before a
+// request is made. By default, there is none, and nothing is measured.
 func WithObserver(f func(ctx context.Context, call Call)) Option {
-	return func(c *Client) { c.told = f }
+	return func(c *Client) { c.observer = f }
 }
 
-// call makes the request within the client's timeout, and tells of it.
-func (c *Client) call(ctx context.Context, req request) (*answer, error) {
-	if c.told == nil {
-		return c.ask(ctx, req)
+// call makes the request within the client's timeout and reports it to the
+// observer.
+func (c *Client) call(ctx context.Context, req request) (*jsonObject, error) {
+	if c.observer == nil {
+		return c.do(ctx, req)
 	}
 	began := time.Now()
-	ans, err := c.ask(ctx, req)
-	c.told(ctx, Call{AppID: c.appID, Endpoint: req.endpoint, Duration: time.Since(began), Err: err})
-	return ans, err
+	obj, err := c.do(ctx, req)
+	c.observer(ctx, Call{AppID: c.appID, Endpoint: req.endpoint, Duration: time.Since(began), Err: err})
+	return obj, err
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestAnObserverIsToldOfEachCallWithItsEndpointAndError(t *testing.T) {
+func TestWithObserver(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	var calls []client.Call
@@ -21,7 +21,7 @@ func TestAnObserverIsToldOfEachCallWithItsEndpointAndError(t *testing.T) {
 
 	_, err = c.Exchange(context.Background(), "never-given-out")
 	require.Error(t, err)
-	_, _ = c.Exchange(context.Background(), "") // not sent, so not told
+	_, _ = c.Exchange(context.Background(), "") // not sent, so not reported
 
 	require.Len(t, calls, 1)
 	assert.Equal(t, wechattest.DefaultAppID, calls[0].AppID)

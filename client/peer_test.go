@@ -19,15 +19,16 @@ const (
 	testKey    = "AAECAwQFBgcICQoLDA0ODw=="
 )
 
-// fakePeer answers over HTTP in WeChat's place and keeps what it was asked.
+// fakePeer is an HTTP server in place of WeChat that records its requests.
 type fakePeer struct {
 	*httptest.Server
 	mu       sync.Mutex
-	requests []*http.Request
+	received []*http.Request
 	bodies   []string
 }
 
-// newFakePeer answers every request with the body that reply returns for it.
+// newFakePeer returns a fakePeer that responds to each request with the body
+// returned by reply.
 func newFakePeer(t *testing.T, reply func(r *http.Request, body string) string) *fakePeer {
 	t.Helper()
 	p := &fakePeer{}
@@ -35,7 +36,7 @@ func newFakePeer(t *testing.T, reply func(r *http.Request, body string) string) 
 		body := make([]byte, 4096)
 		n, _ := r.Body.Read(body)
 		p.mu.Lock()
-		p.requests = append(p.requests, r)
+		p.received = append(p.received, r)
 		p.bodies = append(p.bodies, string(body[:n]))
 		p.mu.Unlock()
 		w.Header().Set("Content-Type", "text/plain")
@@ -57,12 +58,12 @@ func (p *fakePeer) client(t *testing.T, opts ...Option) *Client {
 	return c
 }
 
-// asked returns the requests so far as "METHOD path?sorted query".
-func (p *fakePeer) asked() []string {
+// requests returns the requests so far as "METHOD path?sorted query".
+func (p *fakePeer) requests() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var lines []string
-	for _, r := range p.requests {
+	for _, r := range p.received {
 		lines = append(lines, r.Method+" "+r.URL.Path+"?"+r.URL.Query().Encode())
 	}
 	return lines

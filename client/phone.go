@@ -8,44 +8,45 @@ import (
 	"time"
 )
 
-// PhoneNumber is the answer to [Client.PhoneNumber].
+// A PhoneNumber is the result of [Client.PhoneNumber].
 type PhoneNumber struct {
-	Number      string    // with the country code if it is a foreign one
-	PureNumber  string    // without country code
+	Number      string    // with the country code if it is a foreign number
+	PureNumber  string    // without the country code
 	CountryCode string    // such as "86"
-	IssuedAt    time.Time // of the watermark; zero if WeChat sent none
+	IssuedAt    time.Time // from the watermark; zero if there is none
 }
 
-// PhoneNumber turns the code of a mini program's getPhoneNumber button into the
-// user's number. That code is not the one of wx.login; it lives five minutes,
-// works once and reaches WeChat at most once with a valid account token:
+// PhoneNumber exchanges the code from a mini program's getPhoneNumber button
+// for the user's phone number:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-info/phone-number/api_getphonenumber.html.
-// An answer for another AppID is refused.
+// This code differs from that of wx.login. It is valid for five minutes and for
+// one use, and is sent at most once with a valid account token. A response for
+// another AppID is an error.
 func (c *Client) PhoneNumber(ctx context.Context, code string) (*PhoneNumber, error) {
 	req := request{endpoint: "wxa/business/getuserphonenumber", once: true,
 		query: url.Values{}, json: map[string]any{"code": code}}
 	if !isCode(code) {
-		return nil, req.unsent(KindRestart, ErrCodeInvalid)
+		return nil, req.notSentError(KindRestart, ErrCodeInvalid)
 	}
-	ans, err := c.callAsAccount(ctx, req)
+	obj, err := c.callAsAccount(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return ans.phoneNumber(c.appID)
+	return obj.phoneNumber(c.appID)
 }
 
-func (a *answer) phoneNumber(appID string) (*PhoneNumber, error) {
-	if len(a.fields["phone_info"]) > maxText {
-		return nil, a.refused(errors.New("has a phone_info longer than 16 KiB"))
+func (o *jsonObject) phoneNumber(appID string) (*PhoneNumber, error) {
+	if len(o.fields["phone_info"]) > maxText {
+		return nil, o.badResponse(errors.New("has a phone_info longer than 16 KiB"))
 	}
-	fields, err := parseObject(a.fields["phone_info"], payloadKeys)
+	fields, err := parseObject(o.fields["phone_info"], payloadKeys)
 	if err != nil {
-		return nil, a.refused(errors.New("has no phone_info"))
+		return nil, o.badResponse(errors.New("has no phone_info"))
 	}
 	if watermark(fields) != appID {
-		return nil, a.refused(errors.New("is for another AppID"))
+		return nil, o.badResponse(errors.New("is for another AppID"))
 	}
-	info := &answer{endpoint: a.endpoint, fields: fields}
+	info := &jsonObject{endpoint: o.endpoint, fields: fields}
 	p := &PhoneNumber{
 		Number:      info.plain("phoneNumber"),
 		PureNumber:  info.plain("purePhoneNumber"),
@@ -53,7 +54,7 @@ func (a *answer) phoneNumber(appID string) (*PhoneNumber, error) {
 		IssuedAt:    issuedAt(fields["watermark"]),
 	}
 	if p.Number == "" {
-		return nil, a.refused(errors.New("has no phone number"))
+		return nil, o.badResponse(errors.New("has no phone number"))
 	}
 	return p, nil
 }
@@ -63,7 +64,7 @@ func issuedAt(watermark json.RawMessage) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	n, ok := (&answer{fields: fields}).integer("timestamp")
+	n, ok := (&jsonObject{fields: fields}).integer("timestamp")
 	if !ok || n <= 0 || n > 1<<40 {
 		return time.Time{}
 	}

@@ -13,21 +13,22 @@ import (
 
 const maxErrorText = 300
 
-// namedSecret finds secrets by their name, where one is written that was not
-// part of this call.
+// namedSecret matches secrets by name, including those that were not part of
+// the call.
 var namedSecret = regexp.MustCompile(`(?i)\b(?:\w*secret|\w*token|\w*code|session_key|signature|openid|unionid)=[^\s&"']*`)
 
-// URLs in the errors of transports: a proxy's password, and everything after a
-// question mark.
+// The parts of URLs in transport errors that may be secret: a proxy's password,
+// and everything after a question mark.
 var (
 	urlUser  = regexp.MustCompile(`//[^/\s"@]*@`)
 	urlQuery = regexp.MustCompile(`\?[^\s"]*`)
 )
 
-// public are the parameters whose values may stand in an error text.
+// public lists the parameters whose values may appear in an error text.
 var public = []string{"appid", "component_appid", "grant_type", "lang", "sig_method", "force_refresh"}
 
-// sensitive returns the values of this request that no error text may repeat.
+// sensitive returns the values of the request that must not appear in an error
+// text.
 func (req request) sensitive() []string {
 	var values []string
 	for name, list := range req.query {
@@ -43,8 +44,8 @@ func (req request) sensitive() []string {
 	return values
 }
 
-// redact returns text that a peer or a library wrote as one line without the
-// values: neither as they are nor escaped, in hex or in base64.
+// redact returns text from a peer or a library on one line and without the
+// values, whether plain, escaped, in hexadecimal or in base64.
 func redact(text string, values []string) string {
 	text = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || isDeceptive(r) {
@@ -53,7 +54,7 @@ func redact(text string, values []string) string {
 		return r
 	}, strings.ToValidUTF8(text, "?"))
 	values = slices.DeleteFunc(slices.Clone(values), func(v string) bool {
-		return len(v) > len(text) // cannot be in it, and its seven spellings cost memory
+		return len(v) > len(text) // cannot occur in text, and its seven spellings cost memory
 	})
 	for _, form := range forms(values) {
 		text = strings.ReplaceAll(text, form, redacted)
@@ -61,15 +62,15 @@ func redact(text string, values []string) string {
 	return namedSecret.ReplaceAllString(text, redacted)
 }
 
-// redactURLs is redact for texts that may hold whole URLs.
+// redactURLs is like redact, for text that may contain whole URLs.
 func redactURLs(text string, values []string) string {
 	text = redact(text, values)
 	text = urlUser.ReplaceAllString(text, "//"+redacted+"@")
 	return urlQuery.ReplaceAllString(text, "?"+redacted)
 }
 
-// shorten cuts text to at most 300 bytes. It comes after redact, which would
-// not know the first half of a secret.
+// shorten truncates text to 300 bytes. Call it after redact, which would not
+// recognize half a secret.
 func shorten(text string) string {
 	if len(text) <= maxErrorText {
 		return text
@@ -77,8 +78,9 @@ func shorten(text string) string {
 	return strings.ToValidUTF8(text[:maxErrorText-3], "") + "..."
 }
 
-// forms lists the spellings of the values, longest first. Values below six
-// bytes hide nothing and would tear ordinary words apart.
+// forms returns all spellings of the values, longest first. It skips values
+// shorter than six bytes: they protect nothing, and replacing them would garble
+// ordinary words.
 func forms(values []string) []string {
 	var all []string
 	for _, v := range values {

@@ -9,20 +9,21 @@ import (
 
 const redacted = "[redacted]"
 
-// Secret is a token, session_key or AppSecret. It prints as [redacted] in fmt,
-// JSON and slog, so that it cannot reach a log by accident; where fmt calls no
-// methods, for a verb that it does not know or a Secret in an unexported field,
-// it prints an address. encoding/gob refuses it. [Secret.Reveal] returns the
-// text. Decoding JSON into a Secret works as for a string.
+// A Secret is a token, session_key or AppSecret. It prints as [redacted] with
+// fmt, encoding/json and log/slog, so that it does not reach a log by accident.
+// Where fmt calls no methods, for an unknown verb or an unexported field, it
+// prints an address. encoding/gob returns an error. Use [Secret.Reveal] to get
+// the text. A Secret is decoded from JSON like a string.
 //
-// The zero value is the empty secret. Secrets do not compare with ==; see
-// [Secret.Equal]. A Secret is immutable and safe for concurrent use.
+// The zero value is the empty secret. Secrets cannot be compared with ==; use
+// [Secret.Equal]. A Secret is immutable and safe for concurrent use by multiple
+// goroutines.
 type Secret struct {
 	_    [0]func() // == would compare addresses
-	text *string   // a pointer, because fmt prints what unexported fields hold
+	text *string   // a pointer, because fmt prints the contents of unexported fields
 }
 
-// NewSecret returns a Secret that holds text.
+// NewSecret returns a Secret with the given text.
 func NewSecret(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -41,8 +42,8 @@ func (s Secret) Reveal() string {
 // IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.Reveal() == "" }
 
-// Equal reports whether both hold the same text. Its time tells nothing but
-// whether they are equally long.
+// Equal reports whether s and other have the same text. Its running time
+// depends only on whether their lengths are equal.
 func (s Secret) Equal(other Secret) bool {
 	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
 }
@@ -53,8 +54,8 @@ func (s Secret) String() string { return redacted }
 // GoString returns [redacted].
 func (s Secret) GoString() string { return redacted }
 
-// Format writes [redacted], whatever the verb. fmt does not ask it about %T, %p
-// and, outside of fmt.Errorf, %w.
+// Format writes [redacted], regardless of the verb. fmt does not call it for
+// %T, %p and, outside fmt.Errorf, %w.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, redacted) }
 
 // LogValue returns [redacted].
@@ -66,7 +67,7 @@ func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + redacted + `
 // MarshalText returns [redacted].
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// UnmarshalText makes text the secret. The error is always nil.
+// UnmarshalText sets the secret to text. It always returns nil.
 func (s *Secret) UnmarshalText(text []byte) error {
 	*s = NewSecret(string(text))
 	return nil

@@ -18,7 +18,7 @@ import (
 
 const canary = "CANARYsecret"
 
-// holders are values with a Secret somewhere in them.
+// holders returns values that contain a Secret.
 func holders() map[string]any {
 	s := NewSecret(canary)
 	return map[string]any{
@@ -48,7 +48,7 @@ func assertNoCanary(t *testing.T, text, how string) {
 	}
 }
 
-func TestASecretIsPrintedByNoVerb(t *testing.T) {
+func TestSecret_Format(t *testing.T) {
 	for name, v := range holders() {
 		t.Run(name, func(t *testing.T) {
 			for letter := 'A'; letter <= 'z'; letter++ {
@@ -66,7 +66,7 @@ func TestASecretIsPrintedByNoVerb(t *testing.T) {
 	}
 }
 
-func TestASecretIsWrittenByNoEncoder(t *testing.T) {
+func TestSecret_Encoders(t *testing.T) {
 	for name, v := range holders() {
 		t.Run(name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -87,7 +87,7 @@ func TestASecretIsWrittenByNoEncoder(t *testing.T) {
 	assert.Error(t, gob.NewEncoder(&bytes.Buffer{}).Encode(NewSecret(canary)))
 }
 
-func TestASecretReadsRedacted(t *testing.T) {
+func TestSecret_Redacted(t *testing.T) {
 	s := NewSecret(canary)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		assert.Equal(t, "[redacted]", fmt.Sprintf(verb, s), verb)
@@ -100,7 +100,7 @@ func TestASecretReadsRedacted(t *testing.T) {
 	assert.JSONEq(t, `{"k":"[redacted]"}`, string(data))
 }
 
-func TestSecretsAreEqualByTheirText(t *testing.T) {
+func TestSecret_Equal(t *testing.T) {
 	var zero Secret
 	assert.Equal(t, canary, NewSecret(canary).Reveal())
 	assert.Empty(t, zero.Reveal())
@@ -113,7 +113,7 @@ func TestSecretsAreEqualByTheirText(t *testing.T) {
 	assert.False(t, NewSecret(canary).Equal(zero))
 }
 
-func TestAClientPrintsWithoutItsSecret(t *testing.T) {
+func TestClient_Format(t *testing.T) {
 	c, err := New(testAppID, canary)
 	require.NoError(t, err)
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
@@ -126,7 +126,7 @@ func TestAClientPrintsWithoutItsSecret(t *testing.T) {
 	assert.NotContains(t, string(data), canary)
 }
 
-func TestASecretIsReadFromJSONLikeAString(t *testing.T) {
+func TestSecret_UnmarshalText(t *testing.T) {
 	var v struct{ Key Secret }
 	require.NoError(t, json.Unmarshal([]byte(`{"Key":"abc"}`), &v))
 	assert.Equal(t, "abc", v.Key.Reveal())

@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// sourceFunc is a function as an AccountTokenSource.
+// A sourceFunc is a function that implements AccountTokenSource.
 type sourceFunc func(ctx context.Context) (Secret, error)
 
 func (f sourceFunc) AccountToken(ctx context.Context, _ Secret) (Secret, error) { return f(ctx) }
@@ -35,7 +35,7 @@ var suppliedCalls = map[string]func(t *testing.T, timeout time.Duration, supply 
 	},
 }
 
-func TestASuppliersErrorIsAnErrorOfThisPackageWithoutSecrets(t *testing.T) {
+func TestTokenSupplier_Error(t *testing.T) {
 	down := errors.New("down")
 	for name, row := range map[string]struct {
 		err  error
@@ -46,9 +46,9 @@ func TestASuppliersErrorIsAnErrorOfThisPackageWithoutSecrets(t *testing.T) {
 		"with the AppSecret":         {fmt.Errorf("POST %s: %w", testSecret, down), KindRetry, down},
 		"with the AppSecret escaped": {fmt.Errorf("POST %s: %w", url.QueryEscape(testSecret), down), KindRetry, down},
 		"with a URL":                 {&url.Error{Op: "Post", URL: "https://u:CANARY@tokens.example/?key=CANARY", Err: down}, KindRetry, down},
-		"around one of this package": {fmt.Errorf("%s: %w", testSecret, &Error{Code: 40125, Endpoint: "cgi-bin/token", Message: testSecret}), KindConfiguration, ErrAppSecret},
-		"one of this package":        {&Error{Code: 40164, Endpoint: "cgi-bin/token", Message: testSecret + "http://x/?CANARY"}, KindConfiguration, ErrIPNotAllowed},
-		"cancelled":                  {fmt.Errorf("ask: %w", context.Canceled), KindUnknown, context.Canceled},
+		"wraps an *Error":            {fmt.Errorf("%s: %w", testSecret, &Error{Code: 40125, Endpoint: "cgi-bin/token", Message: testSecret}), KindConfiguration, ErrAppSecret},
+		"an *Error":                  {&Error{Code: 40164, Endpoint: "cgi-bin/token", Message: testSecret + "http://x/?CANARY"}, KindConfiguration, ErrIPNotAllowed},
+		"canceled":                   {fmt.Errorf("ask: %w", context.Canceled), KindUnknown, context.Canceled},
 	} {
 		for call, make := range suppliedCalls {
 			t.Run(name+", "+call, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestASuppliersErrorIsAnErrorOfThisPackageWithoutSecrets(t *testing.T) {
 	}
 }
 
-func TestASupplierThatIgnoresItsContextHoldsNoCall(t *testing.T) {
+func TestTokenSupplier_IgnoresContext(t *testing.T) {
 	for call, make := range suppliedCalls {
 		t.Run(call, func(t *testing.T) {
 			stop := newGate(t)
@@ -76,14 +76,14 @@ func TestASupplierThatIgnoresItsContextHoldsNoCall(t *testing.T) {
 	}
 }
 
-// newGate is closed when the test ends.
+// newGate returns a channel that is closed when the test ends.
 func newGate(t *testing.T) <-chan struct{} {
 	gate := make(chan struct{})
 	t.Cleanup(func() { close(gate) })
 	return gate
 }
 
-func TestASupplierThatPanicsFailsTheCallOnly(t *testing.T) {
+func TestTokenSupplier_Panic(t *testing.T) {
 	for call, make := range suppliedCalls {
 		for how, leave := range map[string]func(){
 			"panics": func() { panic(testSecret) },
@@ -103,7 +103,7 @@ type leaving struct{ leave func() }
 
 func (l leaving) RoundTrip(*http.Request) (*http.Response, error) { l.leave(); return nil, nil }
 
-func TestARoundTripperThatPanicsEndsNoProcessAndNoWait(t *testing.T) {
+func TestStableToken_RoundTripperPanic(t *testing.T) {
 	for how, leave := range map[string]func(){
 		"panics": func() { panic(testSecret) },
 		"exits":  runtime.Goexit,
@@ -111,7 +111,7 @@ func TestARoundTripperThatPanicsEndsNoProcessAndNoWait(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			c, err := New(testAppID, testSecret, WithTimeout(time.Minute), WithHTTPClient(&http.Client{Transport: leaving{leave}}))
 			require.NoError(t, err)
-			for range 2 { // the second question finds no trace of the first
+			for range 2 { // the second call is not affected by the first
 				_, err = c.PhoneNumber(t.Context(), testCode)
 				assert.Equal(t, KindRetry, kindOf(t, err))
 				assert.Equal(t, stableTokenEndpoint, err.(*Error).Endpoint)

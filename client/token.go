@@ -8,30 +8,30 @@ import (
 	"time"
 )
 
-// Token is the answer to [Client.Exchange] and [Client.Refresh]:
+// A Token is the result of [Client.Exchange] and [Client.Refresh]:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html.
 type Token struct {
 	AccessToken  Secret        // for UserInfo and CheckToken; not an account token
 	RefreshToken Secret        // for Refresh; zero if WeChat sent none
-	ExpiresIn    time.Duration // of AccessToken: 2 h as a rule, 30 days at most, 0 if WeChat did not say
-	OpenID       string        // the user, for this AppID; never empty, [A-Za-z0-9_-]{1,64}
-	UnionID      string        // the user, for the open-platform account; "" if there is none
+	ExpiresIn    time.Duration // of AccessToken: usually 2 hours, at most 30 days, 0 if WeChat sent none
+	OpenID       string        // identifies the user for this AppID; never empty, [A-Za-z0-9_-]{1,64}
+	UnionID      string        // identifies the user for the open-platform account; "" if there is none
 	Scope        Scope         // as granted, comma-separated
-	Snapshot     bool          // a snapshot page's virtual user: never log it in, never store its ids
+	Snapshot     bool          // virtual user in snapshot mode: do not log in this user, and do not store the ids
 }
 
-// HasScope reports whether s is among the granted scopes.
+// HasScope reports whether s is one of the granted scopes.
 func (t *Token) HasScope(s Scope) bool {
 	granted := strings.Split(string(t.Scope), ",")
 	return slices.ContainsFunc(granted, func(g string) bool { return strings.TrimSpace(g) == string(s) })
 }
 
-// Exchange turns the code of a callback into a [Token]:
+// Exchange exchanges the code of a callback for a [Token]:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html.
-// A code lives five minutes (ten for website applications) and works once; it
-// is sent at most once, whatever happens to the connection, because the answer
-// to a second use is [ErrCodeUsed] and the login is lost. A code that has
-// expired, is of another AppID or was never one is [ErrCodeInvalid].
+// A code is valid for five minutes (ten for website applications) and for one
+// use. Exchange sends it at most once, even if the connection fails, because
+// using it twice returns [ErrCodeUsed] and the login is lost. It returns
+// [ErrCodeInvalid] if the code is expired, malformed or for another AppID.
 func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 	req := request{endpoint: "sns/oauth2/access_token", once: true, query: url.Values{
 		"appid":      {c.appID},
@@ -42,23 +42,24 @@ func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 		req.endpoint = "sns/oauth2/component/access_token"
 	}
 	if !isCode(code) {
-		return nil, req.unsent(KindRestart, ErrCodeInvalid)
+		return nil, req.notSentError(KindRestart, ErrCodeInvalid)
 	}
-	ans, err := c.callAsApp(ctx, req)
+	obj, err := c.callAsApp(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return ans.token()
+	return obj.token()
 }
 
-// Refresh renews an access token: WeChat answers with the same one and a new
-// life, or with a new one if it has expired. Keep the refresh token of the
-// answer. Refresh tokens live 30 days, which refreshing does not extend; one that
-// has expired, or died with a changed password, is [ErrTokenInvalid] of
-// [KindRestart], and the user has to log in again:
+// Refresh renews an access token:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsrefreshtoken.html.
+// WeChat extends the access token or, if it has expired, issues a new one. Use
+// the refresh token of the result from then on. A refresh token is valid for 30
+// days, which refreshing does not extend. If it has expired or the user has
+// changed their password, the error matches [ErrTokenInvalid] and has Kind
+// [KindRestart]; the user must log in again.
 func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Token, error) {
-	req, call := request{endpoint: "sns/oauth2/refresh_token"}, c.call // takes no secret
+	req, call := request{endpoint: "sns/oauth2/refresh_token"}, c.call // needs no AppSecret
 	if c.component != nil {
 		req.endpoint, call = "sns/oauth2/component/refresh_token", c.callAsApp
 	}
@@ -68,68 +69,69 @@ func (c *Client) Refresh(ctx context.Context, refreshToken string) (*Token, erro
 		"refresh_token": {refreshToken},
 	}
 	if !isToken(refreshToken) {
-		return nil, req.unsent(KindRestart, ErrTokenInvalid)
+		return nil, req.notSentError(KindRestart, ErrTokenInvalid)
 	}
-	ans, err := call(ctx, req)
+	obj, err := call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return ans.token()
+	return obj.token()
 }
 
-// CheckToken asks WeChat whether accessToken is alive and belongs to openID:
+// CheckToken checks with WeChat that accessToken is valid and belongs to
+// openID:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsauth.html.
-// It does not tell for which AppID the token was issued, so it is no proof of
-// identity for a token that a stranger hands in.
+// It does not check which AppID the token was issued for, so it does not
+// authenticate the sender of a token.
 func (c *Client) CheckToken(ctx context.Context, accessToken, openID string) error {
 	req, err := userRequest("sns/auth", accessToken, openID)
 	if err != nil {
 		return err
 	}
-	ans, err := c.call(ctx, req)
+	obj, err := c.call(ctx, req)
 	if err != nil {
 		return err
 	}
-	return ans.confirmed()
+	return obj.requireErrcode()
 }
 
-// userRequest is a call that speaks for one user.
+// userRequest returns a request that is authenticated by a user's access token.
 func userRequest(endpoint, accessToken, openID string) (request, error) {
 	req := request{endpoint: endpoint, query: url.Values{
 		"access_token": {accessToken},
 		"openid":       {openID},
 	}}
 	if !isToken(accessToken) {
-		return request{}, req.unsent(KindRestart, ErrTokenInvalid)
+		return request{}, req.notSentError(KindRestart, ErrTokenInvalid)
 	}
 	if !isIdentifier(openID) {
-		return request{}, req.unsent(KindRestart, ErrOpenIDInvalid)
+		return request{}, req.notSentError(KindRestart, ErrOpenIDInvalid)
 	}
 	return req, nil
 }
 
 const maxExpiresIn = 30 * 24 * time.Hour
 
-func (a *answer) token() (*Token, error) {
+func (o *jsonObject) token() (*Token, error) {
 	t := &Token{}
 	err := firstError(
-		a.requireToken("access_token", &t.AccessToken),
-		a.optionalToken("refresh_token", &t.RefreshToken),
-		a.requireIdentifier("openid", &t.OpenID),
-		a.optionalIdentifier("unionid", &t.UnionID),
+		o.requireToken("access_token", &t.AccessToken),
+		o.optionalToken("refresh_token", &t.RefreshToken),
+		o.requireIdentifier("openid", &t.OpenID),
+		o.optionalIdentifier("unionid", &t.UnionID),
 	)
 	if err != nil {
-		return nil, a.refused(err)
+		return nil, o.badResponse(err)
 	}
-	t.ExpiresIn = a.seconds("expires_in", maxExpiresIn)
-	t.Scope = a.scope()
-	t.Snapshot = a.flag("is_snapshotuser")
+	t.ExpiresIn = o.seconds("expires_in", maxExpiresIn)
+	t.Scope = o.scope()
+	t.Snapshot = o.flag("is_snapshotuser")
 	return t, nil
 }
 
-// scope drops the spaces that nobody promised to leave out.
-func (a *answer) scope() Scope {
-	if s := strings.ReplaceAll(a.text("scope"), " ", ""); isToken(s) {
+// scope removes spaces, whose absence is not documented.
+func (o *jsonObject) scope() Scope {
+	if s := strings.ReplaceAll(o.text("scope"), " ", ""); isToken(s) {
 		return Scope(s)
 	}
 	return ""

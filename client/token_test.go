@@ -10,11 +10,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const tokenAnswer = `{"access_token":"` + testToken + `","expires_in":7200,"refresh_token":"` + testFresh +
+const tokenResponse = `{"access_token":"` + testToken + `","expires_in":7200,"refresh_token":"` + testFresh +
 	`","openid":"` + testOpenID + `","scope":"snsapi_userinfo","unionid":"oTESTunionid"}`
 
-func TestExchangeSendsWhatWeChatDocumentsAndReadsTheToken(t *testing.T) {
-	p := newFakePeer(t, always(tokenAnswer))
+func TestClient_Exchange(t *testing.T) {
+	p := newFakePeer(t, always(tokenResponse))
 	token, err := p.client(t).Exchange(t.Context(), testCode)
 	require.NoError(t, err)
 	assert.Equal(t, &Token{
@@ -22,29 +22,29 @@ func TestExchangeSendsWhatWeChatDocumentsAndReadsTheToken(t *testing.T) {
 		OpenID: testOpenID, UnionID: "oTESTunionid", Scope: ScopeUserInfo,
 	}, token)
 	assert.Equal(t, []string{"GET /sns/oauth2/access_token?appid=" + testAppID + "&code=" + testCode +
-		"&grant_type=authorization_code&secret=" + testSecret}, p.asked())
+		"&grant_type=authorization_code&secret=" + testSecret}, p.requests())
 }
 
-func TestRefreshSendsNoSecret(t *testing.T) {
-	p := newFakePeer(t, always(tokenAnswer))
+func TestClient_Refresh(t *testing.T) {
+	p := newFakePeer(t, always(tokenResponse))
 	token, err := p.client(t).Refresh(t.Context(), testFresh)
 	require.NoError(t, err)
 	assert.Equal(t, testToken, token.AccessToken.Reveal())
 	assert.Equal(t, []string{"GET /sns/oauth2/refresh_token?appid=" + testAppID +
-		"&grant_type=refresh_token&refresh_token=" + testFresh}, p.asked())
+		"&grant_type=refresh_token&refresh_token=" + testFresh}, p.requests())
 }
 
-func TestCheckTokenWantsAnExplicitZero(t *testing.T) {
-	ask := func(answer string) error {
-		return newFakePeer(t, always(answer)).client(t).CheckToken(t.Context(), testToken, testOpenID)
+func TestClient_CheckToken(t *testing.T) {
+	call := func(response string) error {
+		return newFakePeer(t, always(response)).client(t).CheckToken(t.Context(), testToken, testOpenID)
 	}
-	assert.NoError(t, ask(`{"errcode":0,"errmsg":"ok"}`))
-	assert.ErrorIs(t, ask(`{"errcode":40003,"errmsg":"invalid openid"}`), ErrOpenIDInvalid)
-	assert.ErrorIs(t, ask(`{}`), ErrBadResponse)
-	assert.ErrorIs(t, ask(`{"errcode":null}`), ErrBadResponse)
+	assert.NoError(t, call(`{"errcode":0,"errmsg":"ok"}`))
+	assert.ErrorIs(t, call(`{"errcode":40003,"errmsg":"invalid openid"}`), ErrOpenIDInvalid)
+	assert.ErrorIs(t, call(`{}`), ErrBadResponse)
+	assert.ErrorIs(t, call(`{"errcode":null}`), ErrBadResponse)
 }
 
-func TestAScopeIsFoundAmongSeveral(t *testing.T) {
+func TestToken_HasScope(t *testing.T) {
 	token := &Token{Scope: "snsapi_base, snsapi_userinfo"}
 	assert.True(t, token.HasScope(ScopeBase))
 	assert.True(t, token.HasScope(ScopeUserInfo))
@@ -53,8 +53,8 @@ func TestAScopeIsFoundAmongSeveral(t *testing.T) {
 	assert.False(t, (&Token{}).HasScope(ScopeBase))
 }
 
-func TestCallsThatWeChatCouldOnlyRefuseAreNotMade(t *testing.T) {
-	p := newFakePeer(t, always(tokenAnswer))
+func TestClient_InvalidArguments(t *testing.T) {
+	p := newFakePeer(t, always(tokenResponse))
 	c := p.client(t)
 	for name, call := range map[string]func() error{
 		"no code":            func() error { _, err := c.Exchange(t.Context(), ""); return err },
@@ -73,10 +73,10 @@ func TestCallsThatWeChatCouldOnlyRefuseAreNotMade(t *testing.T) {
 		assert.Equal(t, KindRestart, e.Kind(), name)
 		assert.Zero(t, e.HTTPStatus, name)
 	}
-	assert.Empty(t, p.asked())
+	assert.Empty(t, p.requests())
 }
 
-func TestAnErrorAnswerBecomesAnError(t *testing.T) {
+func TestClient_ErrorResponse(t *testing.T) {
 	p := newFakePeer(t, always(`{"errcode":40029,"errmsg":"invalid code, rid: 65c17d8c-5cf05990-781aabe9"}`))
 	_, err := p.client(t).Exchange(t.Context(), testCode)
 	var e *Error

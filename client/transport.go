@@ -17,19 +17,19 @@ import (
 )
 
 const (
-	maxBody        = 64 << 10
-	maxHeader      = 64 << 10
-	maxErrmsg      = 2 << 10 // WeChat's have about a hundred bytes
-	dialTimeout    = 2 * time.Second
-	tlsTimeout     = 3 * time.Second
-	idleTimeout    = time.Minute // below the 75 s after which common servers hang up
-	maxTries       = 2
-	pauseBeforeTry = 100 * time.Millisecond
+	maxBody     = 64 << 10
+	maxHeader   = 64 << 10
+	maxErrmsg   = 2 << 10 // WeChat's are about a hundred bytes long
+	dialTimeout = 2 * time.Second
+	tlsTimeout  = 3 * time.Second
+	idleTimeout = time.Minute // less than the 75 seconds after which common servers close idle connections
+	maxAttempts = 2
+	retryPause  = 100 * time.Millisecond
 )
 
-// newTransport builds what calls go through. RoundTrippers are used without an
-// http.Client around them: it is the http.Client that follows redirects (and
-// hands the target the URL with the AppSecret as Referer) and keeps cookies.
+// newTransport returns the transport for calls. There is no http.Client around
+// it, because an http.Client follows redirects (and sends the URL with the
+// AppSecret to the target as Referer) and stores cookies.
 func (c *Client) newTransport() http.RoundTripper {
 	var base http.RoundTripper
 	if c.httpClient != nil {
@@ -40,20 +40,20 @@ func (c *Client) newTransport() http.RoundTripper {
 	}
 	switch t := base.(type) {
 	case nil:
-		return c.tightened(&http.Transport{
+		return c.withLimits(&http.Transport{
 			Proxy:               http.ProxyFromEnvironment,
 			IdleConnTimeout:     idleTimeout,
 			MaxIdleConnsPerHost: 16,
 		})
 	case *http.Transport:
-		return c.tightened(t.Clone())
+		return c.withLimits(t.Clone())
 	default:
 		return base
 	}
 }
 
-// tightened sets the limits that t does not have or has too wide.
-func (c *Client) tightened(t *http.Transport) *http.Transport {
+// withLimits sets the limits that t lacks or that are too high.
+func (c *Client) withLimits(t *http.Transport) *http.Transport {
 	t.DisableCompression = true
 	t.MaxResponseHeaderBytes = atMost(t.MaxResponseHeaderBytes, maxHeader)
 	t.TLSHandshakeTimeout = atMost(t.TLSHandshakeTimeout, tlsTimeout)
@@ -62,16 +62,16 @@ func (c *Client) tightened(t *http.Transport) *http.Transport {
 		t.TLSClientConfig = &tls.Config{}
 	}
 	t.TLSClientConfig.MinVersion = max(t.TLSClientConfig.MinVersion, tls.VersionTLS12)
-	t.TLSClientConfig.NextProtos = nil // t sets it as far as it speaks HTTP/2
+	t.TLSClientConfig.NextProtos = nil // set by t if it supports HTTP/2
 	if t.Protocols != nil && t.Protocols.UnencryptedHTTP2() {
 		t.Protocols.SetUnencryptedHTTP2(false)
 		t.Protocols.SetHTTP1(true)
 	}
-	c.connectThrough(t)
+	c.setDialer(t)
 	return t
 }
 
-// atMost is the limit that is set, or most if it is wider or none is.
+// atMost returns set, or most if set is not positive or higher than most.
 func atMost[T int64 | time.Duration](set, most T) T {
 	if set <= 0 {
 		return most
@@ -79,35 +79,35 @@ func atMost[T int64 | time.Duration](set, most T) T {
 	return min(set, most)
 }
 
-// request is one call to the API.
+// A request is one call of the API.
 type request struct {
-	endpoint string // the path without its leading slash
+	endpoint string // the path without the leading slash
 	query    url.Values
-	json     map[string]any // a POST body; nil means GET
+	json     map[string]any // the body of a POST; nil means GET
 	once     bool           // must not reach WeChat twice
 }
 
-// ask makes the request within the client's timeout. A request that certainly
-// did not reach WeChat is repeated once; so is one that may be repeated, when
-// WeChat is busy.
-func (c *Client) ask(ctx context.Context, req request) (*answer, error) {
+// do makes the request within the client's timeout. It retries once if the
+// request certainly did not reach WeChat, or if WeChat is busy and the request
+// may be repeated.
+func (c *Client) do(ctx context.Context, req request) (*jsonObject, error) {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	for try := 1; ; try++ {
-		ans, sent, err := c.attempt(ctx, req)
+		obj, sent, err := c.attempt(ctx, req)
 		if err == nil {
-			return ans, nil
+			return obj, nil
 		}
 		again := !sent || !req.once && errors.Is(err, ErrBusy)
-		if !again || try == maxTries || c.pause(ctx, pauseBeforeTry) != nil {
+		if !again || try == maxAttempts || c.pause(ctx, retryPause) != nil {
 			return nil, err
 		}
 	}
 }
 
-// attempt sends the request once. sent is false only when WeChat cannot have
-// seen it.
-func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bool, err error) {
+// attempt sends the request once. sent is false only if WeChat cannot have
+// received it.
+func (c *Client) attempt(ctx context.Context, req request) (obj *jsonObject, sent bool, err error) {
 	var p progress
 	hr, err := c.httpRequest(httptrace.WithClientTrace(context.WithValue(ctx, progressKey{}, &p), p.trace()), req)
 	if err != nil {
@@ -115,10 +115,10 @@ func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bo
 	}
 	resp, err := c.transport.RoundTrip(hr)
 	if err != nil {
-		return nil, p.mayHaveSent(ctx, err), req.transportError(err, p.proxied.Load() || p.answerBegan.Load())
+		return nil, p.mayHaveSent(ctx, err), req.transportError(err, p.proxied.Load() || p.responseBegan.Load())
 	}
 	if resp == nil || resp.Body == nil {
-		return nil, true, req.transportError(errors.New("the RoundTripper returned no answer and no error"), false)
+		return nil, true, req.transportError(errors.New("RoundTripper returned neither a response nor an error"), false)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -128,12 +128,12 @@ func (c *Client) attempt(ctx context.Context, req request) (ans *answer, sent bo
 	if err != nil {
 		return nil, true, req.transportError(err, true)
 	}
-	ans, err = req.read(body)
-	return ans, true, err
+	obj, err = req.read(body)
+	return obj, true, err
 }
 
-// readBody reads at most a byte more than a body may have, into a buffer that
-// need not grow if the peer has told the length.
+// readBody reads at most one byte more than the limit, into a buffer that does
+// not grow if the peer sent a Content-Length.
 func readBody(resp *http.Response) ([]byte, error) {
 	var body bytes.Buffer
 	body.Grow(int(min(max(resp.ContentLength, 0), maxBody)) + bytes.MinRead)
@@ -141,29 +141,29 @@ func readBody(resp *http.Response) ([]byte, error) {
 	return body.Bytes(), err
 }
 
-// read makes of a body an answer or the error that it reports.
-func (req request) read(body []byte) (*answer, error) {
+// read parses a response body. It returns an error if the body reports one.
+func (req request) read(body []byte) (*jsonObject, error) {
 	if len(body) > maxBody {
-		return nil, badAnswer(req.endpoint, errors.New("is longer than 64 KiB"))
+		return nil, badResponse(req.endpoint, errors.New("is longer than 64 KiB"))
 	}
-	fields, err := parseObject(body, answerKeys)
+	fields, err := parseObject(body, responseKeys)
 	if err != nil {
-		return nil, badAnswer(req.endpoint, err)
+		return nil, badResponse(req.endpoint, err)
 	}
-	ans := &answer{endpoint: req.endpoint, fields: fields}
-	code, err := ans.errcode()
+	obj := &jsonObject{endpoint: req.endpoint, fields: fields}
+	code, err := obj.errcode()
 	if err != nil {
-		return nil, ans.refused(err)
+		return nil, obj.badResponse(err)
 	}
 	if code != 0 {
-		errmsg := ans.text("errmsg")
+		errmsg := obj.text("errmsg")
 		if len(errmsg) > maxErrmsg {
 			errmsg = ""
 		}
-		message, rid := splitErrmsg(redact(errmsg, append(req.sensitive(), ans.secrets()...)))
+		message, rid := splitErrmsg(redact(errmsg, append(req.sensitive(), obj.secrets()...)))
 		return nil, &Error{Code: code, Message: shorten(message), RID: rid, Endpoint: req.endpoint, HTTPStatus: http.StatusOK}
 	}
-	return ans, nil
+	return obj, nil
 }
 
 func (c *Client) httpRequest(ctx context.Context, req request) (*http.Request, error) {
@@ -183,20 +183,20 @@ func (c *Client) httpRequest(ctx context.Context, req request) (*http.Request, e
 	if req.json != nil {
 		hr.Header.Set("Content-Type", "application/json")
 	}
-	hr.Header.Set("Accept-Encoding", "identity") // keeps a transport from unpacking what we did not ask for
+	hr.Header.Set("Accept-Encoding", "identity") // keeps the transport from decompressing the response
 	hr.Header.Set("User-Agent", "wechatauth")
 	if req.once {
-		makeUnrepeatable(hr)
+		disableResend(hr)
 	}
 	return hr, nil
 }
 
-// makeUnrepeatable keeps net/http's transport from sending the request a second
-// time when a kept connection dies before the answer. The transport does so
-// with every GET unless it has a body that cannot be rewound. This body is
-// empty, and its encoding is named so that the transport need not find out:
-// nothing changes on the wire.
-func makeUnrepeatable(hr *http.Request) {
+// disableResend keeps net/http's transport from resending the request if a
+// kept-alive connection fails before the response. The transport resends every
+// GET unless it has a body that cannot be rewound. This body is empty, and its
+// encoding is set so that the transport need not determine it: nothing changes
+// on the wire.
+func disableResend(hr *http.Request) {
 	if hr.Body == nil {
 		hr.Body = io.NopCloser(eof{})
 		hr.TransferEncoding = []string{"identity"}
@@ -208,8 +208,8 @@ type eof struct{}
 
 func (eof) Read([]byte) (int, error) { return 0, io.EOF }
 
-// progress watches how far a request got.
-type progress struct{ connected, proxied, wroteHeaders, answerBegan atomic.Bool }
+// progress records how far a request got.
+type progress struct{ connected, proxied, wroteHeaders, responseBegan atomic.Bool }
 
 type progressKey struct{}
 
@@ -217,13 +217,14 @@ func (p *progress) trace() *httptrace.ClientTrace {
 	return &httptrace.ClientTrace{
 		GotConn:              func(httptrace.GotConnInfo) { p.connected.Store(true) },
 		WroteHeaders:         func() { p.wroteHeaders.Store(true) },
-		GotFirstResponseByte: func() { p.answerBegan.Store(true) },
+		GotFirstResponseByte: func() { p.responseBegan.Store(true) },
 	}
 }
 
-// mayHaveSent is false when err came before WeChat had a whole request: the
-// connection could not be made, or a kept one turned out dead before the
-// headers were written. A failure whose place is unknown counts as sent.
+// mayHaveSent returns false if err occurred before WeChat had received a whole
+// request: the connection was not established, or a kept-alive one turned out
+// closed before the headers were written. If that is unknown, the request
+// counts as sent.
 func (p *progress) mayHaveSent(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || p.wroteHeaders.Load() {
 		return true
@@ -235,14 +236,14 @@ func (p *progress) mayHaveSent(ctx context.Context, err error) bool {
 	return !errors.As(err, &op) || op.Op != "dial"
 }
 
-// pause waits for d, give or take a quarter so that clients do not come back in
-// step, or until the context ends.
+// pause waits for d, plus or minus a quarter so that clients do not retry in
+// step, or until ctx is done.
 func pause(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d*3/4 + rand.N(d/2))
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return ctx.Err() // select chooses either when both are due
+		return ctx.Err() // if both are ready, select chooses either
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -8,27 +8,27 @@ import (
 	"strings"
 )
 
-// UserInfo is a visitor's profile:
+// A UserInfo is a user's profile:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsuserinfo.html.
-// Everything but the ids is written by the visitor. WeChat has given no sex
-// and no places since October 2021: 0 and "".
+// Everything except the ids is chosen by the user. WeChat has not returned sex
+// and places since October 2021; they are 0 and "".
 type UserInfo struct {
-	OpenID    string   // the one asked for
+	OpenID    string   // the openid of the request
 	UnionID   string   // "" unless the account is bound to an open-platform account
-	Nickname  string   // valid UTF-8 in one line, at most 128 runes, no control or bidi characters; may be ""
-	AvatarURL string   // https, or ""; dead as soon as the user changes the avatar
+	Nickname  string   // valid UTF-8 on one line, at most 128 runes, without control or bidi characters; may be ""
+	AvatarURL string   // https or ""; invalid as soon as the user changes the avatar
 	Sex       int      // 1 male, 2 female, 0 unknown
-	Language  string   // as Nickname
-	City      string   // as Nickname
-	Province  string   // as Nickname
-	Country   string   // as Nickname
-	Privilege []string // such as "chinaunicom", each as Nickname; nil as a rule
+	Language  string   // like Nickname
+	City      string   // like Nickname
+	Province  string   // like Nickname
+	Country   string   // like Nickname
+	Privilege []string // such as "chinaunicom", each like Nickname; usually nil
 }
 
-// UserInfo fetches the profile of the user that accessToken and openID of a
-// [Token] name. The token's scope must have [ScopeUserInfo] or [ScopeLogin],
-// or WeChat answers 48001 ([ErrNotAuthorized]). An empty lang means [LangZhCN].
-// An answer about another user is refused.
+// UserInfo returns the profile of the user to whom accessToken and openID, both
+// from a [Token], belong. The token must have [ScopeUserInfo] or [ScopeLogin];
+// otherwise WeChat returns 48001 ([ErrNotAuthorized]). An empty lang means
+// [LangZhCN]. A response for another user is an error.
 func (c *Client) UserInfo(ctx context.Context, accessToken, openID string, lang Lang) (*UserInfo, error) {
 	req, err := userRequest("sns/userinfo", accessToken, openID)
 	if err != nil {
@@ -38,40 +38,40 @@ func (c *Client) UserInfo(ctx context.Context, accessToken, openID string, lang 
 		lang = LangZhCN
 	}
 	req.query.Set("lang", string(lang))
-	ans, err := c.call(ctx, req)
+	obj, err := c.call(ctx, req)
 	if err != nil {
 		return nil, err
 	}
-	return ans.userInfo(openID, c.endpoints)
+	return obj.userInfo(openID, c.endpoints)
 }
 
-func (a *answer) userInfo(openID string, own Endpoints) (*UserInfo, error) {
+func (o *jsonObject) userInfo(openID string, own Endpoints) (*UserInfo, error) {
 	u := &UserInfo{}
 	err := firstError(
-		a.requireIdentifier("openid", &u.OpenID),
-		a.optionalIdentifier("unionid", &u.UnionID),
+		o.requireIdentifier("openid", &u.OpenID),
+		o.optionalIdentifier("unionid", &u.UnionID),
 	)
 	if err == nil && u.OpenID != openID {
-		err = errors.New("is about another user")
+		err = errors.New("is for another user")
 	}
 	if err != nil {
-		return nil, a.refused(err)
+		return nil, o.badResponse(err)
 	}
-	u.Nickname = displayText(a.text("nickname"))
-	u.AvatarURL = avatarURL(a.text("headimgurl"), own)
-	u.Sex = a.sex()
-	u.Language = displayText(a.text("language"))
-	u.City = displayText(a.text("city"))
-	u.Province = displayText(a.text("province"))
-	u.Country = displayText(a.text("country"))
-	for _, p := range a.texts("privilege") {
+	u.Nickname = displayText(o.text("nickname"))
+	u.AvatarURL = avatarURL(o.text("headimgurl"), own)
+	u.Sex = o.sex()
+	u.Language = displayText(o.text("language"))
+	u.City = displayText(o.text("city"))
+	u.Province = displayText(o.text("province"))
+	u.Country = displayText(o.text("country"))
+	for _, p := range o.texts("privilege") {
 		u.Privilege = append(u.Privilege, displayText(p))
 	}
 	return u, nil
 }
 
-func (a *answer) sex() int {
-	if n, ok := a.integer("sex"); ok && (n == 1 || n == 2) {
+func (o *jsonObject) sex() int {
+	if n, ok := o.integer("sex"); ok && (n == 1 || n == 2) {
 		return int(n)
 	}
 	return 0
@@ -79,10 +79,10 @@ func (a *answer) sex() int {
 
 const maxAvatarURL = 1024
 
-// avatarURL upgrades an avatar's address to https, and drops what is not one:
-// other schemes, bare IP addresses, ports, user names. Addresses below the
-// configured endpoints stay as they are, so that a simulator on plain http can
-// show avatars.
+// avatarURL changes the URL of an avatar to https. It returns "" for other
+// schemes, bare IP addresses, ports and user names. URLs below the configured
+// endpoints remain unchanged, so that a simulator on plain http can show
+// avatars.
 func avatarURL(raw string, own Endpoints) string {
 	if raw == "" || len(raw) > maxAvatarURL || !isToken(raw) || strings.ContainsAny(raw, "\"'<>\\`") {
 		return ""

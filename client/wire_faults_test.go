@@ -18,17 +18,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// shortTimeout is for calls that are meant to run out of time.
+// shortTimeout is for calls that are meant to time out.
 const shortTimeout = 50 * time.Millisecond
 
-// wireFault is something that goes wrong below the answer's JSON.
+// A wireFault is a fault below the JSON of the response.
 type wireFault struct {
 	name    string
-	script  func(c *rawConn) // runs when the request has been read
+	script  func(c *rawConn) // runs after the request has been read
 	kind    Kind             // of the error; ignored when fine
-	is      error            // what errors.Is must find, if not nil
+	is      error            // what errors.Is must match, if not nil
 	timeout bool             // the error must be a timeout; the client's timeout is then short
-	fine    bool             // the call must succeed all the same
+	fine    bool             // the call must succeed anyway
 	framing int64            // bytes of HTTP between the bytes of the body
 }
 
@@ -37,14 +37,13 @@ func okHeader(lines ...string) string {
 }
 
 func status(line string, headers ...string) func(*rawConn) {
-	answer := "HTTP/1.1 " + line + "\r\n" + strings.Join(append(headers, "Content-Length: 2"), "\r\n") + "\r\n\r\n{}"
-	return func(c *rawConn) { c.write(answer) }
+	response := "HTTP/1.1 " + line + "\r\n" + strings.Join(append(headers, "Content-Length: 2"), "\r\n") + "\r\n\r\n{}"
+	return func(c *rawConn) { c.write(response) }
 }
 
-func says(answer string) func(*rawConn) { return func(c *rawConn) { c.write(answer) } }
+func writes(response string) func(*rawConn) { return func(c *rawConn) { c.write(response) } }
 
-// drip writes one byte at a time, each after the client has had the chance to
-// run out of time.
+// drip writes one byte at a time, each after the client could have timed out.
 func drip(c *rawConn, head, text string) {
 	if !c.write(head) {
 		return
@@ -81,8 +80,8 @@ func wireFaults() []wireFault {
 	compressed := gzipped([]byte(wireGood))
 	filler := strings.Repeat("x", 4096)
 	return []wireFault{
-		// Silence.
-		{name: "no answer", script: (*rawConn).hang, timeout: true},
+		// Nothing more is sent.
+		{name: "no response", script: (*rawConn).hang, timeout: true},
 		{name: "half a status line, then nothing", script: func(c *rawConn) { c.write("HTTP/1.1 2"); c.hang() }, timeout: true},
 		{name: "half the headers, then nothing", script: func(c *rawConn) { c.write("HTTP/1.1 200 OK\r\nX: y\r\n"); c.hang() }, timeout: true},
 		{name: "headers, then nothing", script: func(c *rawConn) { c.write(okHeader(length)); c.hang() }, timeout: true},
@@ -94,48 +93,48 @@ func wireFaults() []wireFault {
 		{name: "dripping chunks", script: func(c *rawConn) { drip(c, okHeader("Transfer-Encoding: chunked"), "1\r\n \r\n") }, timeout: true},
 		{name: "100 Continue, then nothing", script: func(c *rawConn) { c.write("HTTP/1.1 100 Continue\r\n\r\n"); c.hang() }, timeout: true},
 
-		// Connections that end.
-		{name: "closed without an answer", script: func(*rawConn) {}, kind: KindRetry, is: io.EOF},
-		{name: "reset without an answer", script: (*rawConn).reset, kind: KindRetry},
-		{name: "closed within the status line", script: says("HTTP/1.1 20"), kind: KindRetry},
-		{name: "closed within the headers", script: says("HTTP/1.1 200 OK\r\nX: y\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
-		{name: "closed before the body", script: says(okHeader(length)), kind: KindRetry, is: io.ErrUnexpectedEOF},
-		{name: "closed within the body", script: says(okHeader(length) + wireGood[:20]), kind: KindRetry, is: io.ErrUnexpectedEOF},
-		{name: "closed within a chunk", script: says(okHeader("Transfer-Encoding: chunked") + "20\r\n{"), kind: KindRetry, is: io.ErrUnexpectedEOF},
-		{name: "closed before the last chunk", script: says(okHeader("Transfer-Encoding: chunked") + "1\r\n{\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		// The connection ends.
+		{name: "closed without a response", script: func(*rawConn) {}, kind: KindRetry, is: io.EOF},
+		{name: "reset without a response", script: (*rawConn).reset, kind: KindRetry},
+		{name: "closed within the status line", script: writes("HTTP/1.1 20"), kind: KindRetry},
+		{name: "closed within the headers", script: writes("HTTP/1.1 200 OK\r\nX: y\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed before the body", script: writes(okHeader(length)), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed within the body", script: writes(okHeader(length) + wireGood[:20]), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed within a chunk", script: writes(okHeader("Transfer-Encoding: chunked") + "20\r\n{"), kind: KindRetry, is: io.ErrUnexpectedEOF},
+		{name: "closed before the last chunk", script: writes(okHeader("Transfer-Encoding: chunked") + "1\r\n{\r\n"), kind: KindRetry, is: io.ErrUnexpectedEOF},
 		{name: "reset within the body", script: func(c *rawConn) { c.write(okHeader(length) + wireGood[:20]); c.reset() }, kind: KindRetry},
-		{name: "closed at the end of a body of unknown length", script: says(okHeader("Connection: close") + wireGood), fine: true},
-		{name: "cut off in a body of unknown length", script: says(okHeader("Connection: close") + wireGood[:20]), kind: KindUnknown, is: ErrBadResponse},
+		{name: "closed at the end of a body of unknown length", script: writes(okHeader("Connection: close") + wireGood), fine: true},
+		{name: "cut off in a body of unknown length", script: writes(okHeader("Connection: close") + wireGood[:20]), kind: KindUnknown, is: ErrBadResponse},
 
-		// What is no HTTP.
-		{name: "HTTP/0.9", script: says(wireGood), kind: KindRetry},
-		{name: "garbage", script: says("\x00\xff\x01 garbage\r\n\r\n"), kind: KindRetry},
-		{name: "HTTP/2 frames", script: says("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), kind: KindRetry},
-		{name: "a TLS alert", script: says("\x15\x03\x01\x00\x02\x02\x28"), kind: KindRetry},
-		{name: "an SSH banner", script: says("SSH-2.0-x\r\n"), kind: KindRetry},
-		{name: "a status that is no number", script: says("HTTP/1.1 OK fine\r\n\r\n"), kind: KindRetry},
-		{name: "a status of two digits", script: says("HTTP/1.1 20 OK\r\n\r\n"), kind: KindRetry},
-		{name: "a status that repeats the request's secrets", script: says("HTTP/1.1 " + testSecret + testCode + testToken + "\r\n\r\n"), kind: KindRetry},
-		{name: "a header that repeats the request's secrets", script: says("HTTP/1.1 200 OK\r\n" + testSecret + " " + testCode + " " + testToken + "\r\n\r\n"), kind: KindRetry},
-		{name: "a header without a colon", script: says("HTTP/1.1 200 OK\r\nX\r\n\r\n"), kind: KindRetry},
-		{name: "an unknown transfer encoding with the code in it", script: says(okHeader("Transfer-Encoding: " + testCode)), kind: KindRetry},
-		{name: "a chunk size that is no number", script: says(okHeader("Transfer-Encoding: chunked") + "zz\r\n{}\r\n0\r\n\r\n"), kind: KindRetry},
-		{name: "a chunk size beyond 64 bits", script: says(okHeader("Transfer-Encoding: chunked") + "fffffffffffffffff\r\n"), kind: KindRetry},
-		{name: "a chunk longer than it says", script: says(okHeader("Transfer-Encoding: chunked") + "1\r\n{}\r\n0\r\n\r\n"), kind: KindRetry},
-		{name: "Content-Length -1", script: says(okHeader("Content-Length: -1") + wireGood), kind: KindRetry},
-		{name: "Content-Length that is no number", script: says(okHeader("Content-Length: many") + wireGood), kind: KindRetry},
-		{name: "two Content-Lengths", script: says(okHeader("Content-Length: 1", length) + wireGood), kind: KindRetry},
-		{name: "the same Content-Length twice", script: says(okHeader(length, length) + wireGood), fine: true},
-		{name: "Content-Length too short", script: says(okHeader("Content-Length: 20") + wireGood), kind: KindUnknown, is: ErrBadResponse},
-		{name: "bytes after the body", script: says(okHeader(length) + wireGood + "HTTP/1.1 200 OK\r\n\r\n"), fine: true},
+		// The response is not HTTP.
+		{name: "HTTP/0.9", script: writes(wireGood), kind: KindRetry},
+		{name: "garbage", script: writes("\x00\xff\x01 garbage\r\n\r\n"), kind: KindRetry},
+		{name: "HTTP/2 frames", script: writes("\x00\x00\x08\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"), kind: KindRetry},
+		{name: "a TLS alert", script: writes("\x15\x03\x01\x00\x02\x02\x28"), kind: KindRetry},
+		{name: "an SSH banner", script: writes("SSH-2.0-x\r\n"), kind: KindRetry},
+		{name: "a status that is not a number", script: writes("HTTP/1.1 OK fine\r\n\r\n"), kind: KindRetry},
+		{name: "a status of two digits", script: writes("HTTP/1.1 20 OK\r\n\r\n"), kind: KindRetry},
+		{name: "a status that repeats the request's secrets", script: writes("HTTP/1.1 " + testSecret + testCode + testToken + "\r\n\r\n"), kind: KindRetry},
+		{name: "a header that repeats the request's secrets", script: writes("HTTP/1.1 200 OK\r\n" + testSecret + " " + testCode + " " + testToken + "\r\n\r\n"), kind: KindRetry},
+		{name: "a header without a colon", script: writes("HTTP/1.1 200 OK\r\nX\r\n\r\n"), kind: KindRetry},
+		{name: "an unknown transfer encoding with the code in it", script: writes(okHeader("Transfer-Encoding: " + testCode)), kind: KindRetry},
+		{name: "a chunk size that is not a number", script: writes(okHeader("Transfer-Encoding: chunked") + "zz\r\n{}\r\n0\r\n\r\n"), kind: KindRetry},
+		{name: "a chunk size beyond 64 bits", script: writes(okHeader("Transfer-Encoding: chunked") + "fffffffffffffffff\r\n"), kind: KindRetry},
+		{name: "a chunk longer than its size", script: writes(okHeader("Transfer-Encoding: chunked") + "1\r\n{}\r\n0\r\n\r\n"), kind: KindRetry},
+		{name: "Content-Length -1", script: writes(okHeader("Content-Length: -1") + wireGood), kind: KindRetry},
+		{name: "Content-Length that is not a number", script: writes(okHeader("Content-Length: many") + wireGood), kind: KindRetry},
+		{name: "two Content-Lengths", script: writes(okHeader("Content-Length: 1", length) + wireGood), kind: KindRetry},
+		{name: "the same Content-Length twice", script: writes(okHeader(length, length) + wireGood), fine: true},
+		{name: "Content-Length too short", script: writes(okHeader("Content-Length: 20") + wireGood), kind: KindUnknown, is: ErrBadResponse},
+		{name: "bytes after the body", script: writes(okHeader(length) + wireGood + "HTTP/1.1 200 OK\r\n\r\n"), fine: true},
 
 		// Statuses.
-		{name: "103 and then 200", script: says("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + okHeader(length) + wireGood), fine: true},
+		{name: "103 and then 200", script: writes("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n" + okHeader(length) + wireGood), fine: true},
 		{name: "101", script: status("101 Switching Protocols", "Upgrade: x", "Connection: Upgrade"), kind: KindRetry},
 		{name: "201", script: status("201 Created"), kind: KindRetry},
-		{name: "204", script: says("HTTP/1.1 204 No Content\r\n\r\n"), kind: KindRetry},
+		{name: "204", script: writes("HTTP/1.1 204 No Content\r\n\r\n"), kind: KindRetry},
 		{name: "206", script: status("206 Partial Content"), kind: KindRetry},
-		{name: "304", script: says("HTTP/1.1 304 Not Modified\r\n\r\n"), kind: KindRetry},
+		{name: "304", script: writes("HTTP/1.1 304 Not Modified\r\n\r\n"), kind: KindRetry},
 		{name: "400", script: status("400 Bad Request"), kind: KindRetry},
 		{name: "401", script: status("401 Unauthorized", "WWW-Authenticate: Basic"), kind: KindRetry},
 		{name: "403", script: status("403 Forbidden"), kind: KindRetry},
@@ -143,8 +142,8 @@ func wireFaults() []wireFault {
 		{name: "408", script: status("408 Request Timeout"), kind: KindRetry},
 		{name: "429", script: status("429 Too Many Requests", "Retry-After: 60"), kind: KindRateLimited, is: ErrRateLimited},
 		{name: "500", script: status("500 Internal Server Error"), kind: KindRetry},
-		{name: "502 with HTML", script: says("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html>bad gateway</html>"), kind: KindRetry},
-		{name: "502 with a good answer", script: says("HTTP/1.1 502 Bad Gateway\r\n" + length + "\r\n\r\n" + wireGood), kind: KindRetry},
+		{name: "502 with HTML", script: writes("HTTP/1.1 502 Bad Gateway\r\nContent-Type: text/html\r\n\r\n<html>bad gateway</html>"), kind: KindRetry},
+		{name: "502 with a good body", script: writes("HTTP/1.1 502 Bad Gateway\r\n" + length + "\r\n\r\n" + wireGood), kind: KindRetry},
 		{name: "503", script: status("503 Service Unavailable", "Retry-After: 1"), kind: KindRetry},
 		{name: "504 with an endless body", script: func(c *rawConn) { c.write("HTTP/1.1 504 Gateway Timeout\r\n\r\n"); c.flood(filler) }, kind: KindRetry},
 		{name: "599", script: status("599 Odd"), kind: KindRetry},
@@ -183,25 +182,24 @@ func wireFaults() []wireFault {
 			c.write(okHeader("Content-Encoding: gzip, gzip", fmt.Sprintf("Content-Length: %d", len(twice))))
 			_, _ = c.Write(twice)
 		}, kind: KindUnknown, is: ErrBadResponse},
-		{name: "gzip that nobody asked for", script: func(c *rawConn) {
+		{name: "gzip that was not requested", script: func(c *rawConn) {
 			c.write(okHeader("Content-Encoding: gzip", fmt.Sprintf("Content-Length: %d", len(compressed))))
 			_, _ = c.Write(compressed)
 		}, kind: KindUnknown, is: ErrBadResponse},
-		{name: "gzip announced and not used", script: says(okHeader("Content-Encoding: gzip", length) + wireGood), fine: true},
-		{name: "br announced and not used", script: says(okHeader("Content-Encoding: br", length) + wireGood), fine: true},
+		{name: "gzip announced and not used", script: writes(okHeader("Content-Encoding: gzip", length) + wireGood), fine: true},
+		{name: "br announced and not used", script: writes(okHeader("Content-Encoding: br", length) + wireGood), fine: true},
 
 		// Headers that must not matter.
-		{name: "Content-Type text/html", script: says(okHeader("Content-Type: text/html; charset=GBK", length) + wireGood), fine: true},
-		{name: "Content-Type with encoding", script: says(okHeader("Content-Type: application/json; encoding=utf-8", length) + wireGood), fine: true},
-		{name: "a broken Content-Type", script: says(okHeader("Content-Type: ;;;", length) + wireGood), fine: true},
-		{name: "cookies", script: says(okHeader("Set-Cookie: a=b", length) + wireGood), fine: true},
+		{name: "Content-Type text/html", script: writes(okHeader("Content-Type: text/html; charset=GBK", length) + wireGood), fine: true},
+		{name: "Content-Type with encoding", script: writes(okHeader("Content-Type: application/json; encoding=utf-8", length) + wireGood), fine: true},
+		{name: "a broken Content-Type", script: writes(okHeader("Content-Type: ;;;", length) + wireGood), fine: true},
+		{name: "cookies", script: writes(okHeader("Set-Cookie: a=b", length) + wireGood), fine: true},
 	}
 }
 
-// TestWireEveryFaultHasItsClassAndSpendsTheCodeOnce runs every fault on a new
-// connection and on one that has already carried a good answer, for which Go's
-// transport would send a GET again.
-func TestWireEveryFaultHasItsClassAndSpendsTheCodeOnce(t *testing.T) {
+// TestWire_Faults runs every fault on a new connection and on one that has
+// already carried a good response, on which Go's transport would resend a GET.
+func TestWire_Faults(t *testing.T) {
 	for _, fault := range wireFaults() {
 		t.Run(fault.name, func(t *testing.T) {
 			for _, warm := range []bool{false, true} {
@@ -219,7 +217,7 @@ func TestWireEveryFaultHasItsClassAndSpendsTheCodeOnce(t *testing.T) {
 
 func faultyPeer(t *testing.T, fault wireFault, warm bool) *rawPeer {
 	return newRawPeer(t, func(c *rawConn) {
-		if warm && c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+		if warm && c.nth == 1 && (!c.read() || !c.respond(`{"errcode":0}`)) {
 			return
 		}
 		if c.read() {
@@ -228,7 +226,7 @@ func faultyPeer(t *testing.T, fault wireFault, warm bool) *rawPeer {
 	})
 }
 
-// passing is a context whose deadline passes when the channel is closed.
+// passing is a context whose deadline is exceeded when the channel is closed.
 type passing struct {
 	context.Context
 	passed chan struct{}
@@ -245,8 +243,8 @@ func (p passing) Err() error {
 	}
 }
 
-// runSilence lets time run out once the peer has read the request, so that the
-// code has left.
+// runSilence lets the deadline pass after the peer has read the request, so
+// that the code has been sent.
 func runSilence(t *testing.T, fault wireFault, call string, warm bool) {
 	p := faultyPeer(t, fault, warm)
 	c, _ := wireClient(t, p.url())
@@ -280,7 +278,7 @@ func runFault(t *testing.T, fault wireFault, call string, warm bool) {
 	assert.LessOrEqual(t, read.Load(), maxHeader+maxBody+8<<10+fault.framing, "bytes read")
 	assert.LessOrEqual(t, used, uint64(1<<20), "bytes allocated")
 	sent := countSentTwice(t, call, p)
-	if call != "UserInfo" && !fault.timeout { // when time runs out early, the code may not have left: see runSilence
+	if call != "UserInfo" && !fault.timeout { // with an early timeout the code may not have been sent: see runSilence
 		assert.EqualValues(t, 1, sent, "times the code was sent")
 	}
 	if fault.fine {
@@ -301,16 +299,16 @@ func runFault(t *testing.T, fault wireFault, call string, warm bool) {
 	}
 }
 
-func TestWireNoRedirectIsFollowed(t *testing.T) {
+func TestWire_Redirects(t *testing.T) {
 	for _, status := range []int{300, 301, 302, 303, 307, 308} {
 		for name, location := range map[string]string{
-			"another origin":    "http://%s/elsewhere",
-			"with the code":     "http://%s/?code=" + testCode,
-			"without a scheme":  "//%s/x",
-			"no URL":            "http://%%zz%s" + testCode,
-			"the same path":     "/sns/oauth2/access_token",
-			"nothing":           "",
-			"a file of our own": "file:///etc/hostname",
+			"another origin":   "http://%s/elsewhere",
+			"with the code":    "http://%s/?code=" + testCode,
+			"without a scheme": "//%s/x",
+			"no URL":           "http://%%zz%s" + testCode,
+			"the same path":    "/sns/oauth2/access_token",
+			"nothing":          "",
+			"a local file":     "file:///etc/hostname",
 		} {
 			t.Run(fmt.Sprint(status, " to ", name), func(t *testing.T) {
 				elsewhere := newRawPeer(t, func(c *rawConn) { c.read() })
@@ -336,9 +334,9 @@ func TestWireNoRedirectIsFollowed(t *testing.T) {
 	}
 }
 
-// TestWireFaultsBeforeTheRequestIsRead has faults that end a connection before
-// WeChat has read a request.
-func TestWireFaultsBeforeTheRequestIsRead(t *testing.T) {
+// TestWire_FaultsBeforeRequest tests faults that end a connection before WeChat
+// has read a request.
+func TestWire_FaultsBeforeRequest(t *testing.T) {
 	refused, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	require.NoError(t, refused.Close())
@@ -352,10 +350,10 @@ func TestWireFaultsBeforeTheRequestIsRead(t *testing.T) {
 	}{
 		{name: "refused", url: "http://" + refused.Addr().String(), is: syscall.ECONNREFUSED},
 		{name: "never accepted", script: func(*rawConn) {}, deaf: true, timeout: true},
-		{name: "closed at once", script: func(*rawConn) {}},
-		{name: "reset at once", script: (*rawConn).reset},
+		{name: "closed immediately", script: func(*rawConn) {}},
+		{name: "reset immediately", script: (*rawConn).reset},
 		{name: "never read", script: func(c *rawConn) { <-c.peer.stop }, timeout: true},
-		{name: "answered before it was asked", script: func(c *rawConn) { c.write("HTTP/1.1 408 Request Timeout\r\n\r\n") }},
+		{name: "a response before the request", script: func(c *rawConn) { c.write("HTTP/1.1 408 Request Timeout\r\n\r\n") }},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			for call := range wireCalls {

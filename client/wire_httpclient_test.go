@@ -13,9 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWireTheRulesHoldForAnHTTPClientOfYours runs faults through transports
-// that, left alone, would follow, unpack, resend or read without end.
-func TestWireTheRulesHoldForAnHTTPClientOfYours(t *testing.T) {
+// TestWire_HTTPClient runs faults through transports that by themselves would
+// follow redirects, decompress, resend or read without limit.
+func TestWire_HTTPClient(t *testing.T) {
 	bomb := gzipped(make([]byte, 4<<20))
 	scripts := map[string]func(*rawConn){
 		"gzip bomb": func(c *rawConn) {
@@ -38,7 +38,7 @@ func TestWireTheRulesHoldForAnHTTPClientOfYours(t *testing.T) {
 		for scriptName, script := range scripts {
 			t.Run(clientName+", "+scriptName, func(t *testing.T) {
 				p := newRawPeer(t, func(c *rawConn) {
-					if c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+					if c.nth == 1 && (!c.read() || !c.respond(`{"errcode":0}`)) {
 						return
 					}
 					if c.read() {
@@ -62,7 +62,7 @@ type forwarding struct{ next http.RoundTripper }
 
 func (f forwarding) RoundTrip(r *http.Request) (*http.Response, error) { return f.next.RoundTrip(r) }
 
-// unpacking asks for gzip and unpacks it, whatever the request said.
+// unpacking requests gzip and decompresses it, regardless of the request.
 type unpacking struct{ next http.RoundTripper }
 
 func (u unpacking) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -71,7 +71,7 @@ func (u unpacking) RoundTrip(r *http.Request) (*http.Response, error) {
 	return u.next.RoundTrip(r)
 }
 
-func TestWireAnHTTPClientsShorterTimeoutHolds(t *testing.T) {
+func TestWire_HTTPClientTimeout(t *testing.T) {
 	p := newRawPeer(t, func(c *rawConn) { c.read(); c.hang() })
 	c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond}))
 	err := callOnWire(t, "Exchange", c)
@@ -80,7 +80,7 @@ func TestWireAnHTTPClientsShorterTimeoutHolds(t *testing.T) {
 	wire.faults.Add(1)
 }
 
-func TestWireAProxysPasswordIsNotRepeated(t *testing.T) {
+func TestWire_ProxyPassword(t *testing.T) {
 	c, _ := wireClient(t, "http://localhost:1", WithHTTPClient(&http.Client{Transport: &http.Transport{
 		Proxy: func(r *http.Request) (*url.URL, error) {
 			return nil, fmt.Errorf("bad proxy http://user:CANARYpassword@proxy.example for %s", r.URL)

@@ -16,12 +16,12 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const cancelledCalls = 10_000
+const canceledCalls = 10_000
 
-// TestWireCancelledCallsLeaveNothingBehind cancels calls before they begin,
-// while they connect, while they wait for an answer and while they read one,
-// and then counts goroutines.
-func TestWireCancelledCallsLeaveNothingBehind(t *testing.T) {
+// TestWire_CanceledCalls cancels calls before they begin, while they connect,
+// while they wait for a response and while they read one, and then counts
+// goroutines.
+func TestWire_CanceledCalls(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var pending sync.Map // code to the cancel function of its call
 	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -39,13 +39,13 @@ func TestWireCancelledCallsLeaveNothingBehind(t *testing.T) {
 	c, err := New(testAppID, testSecret, WithEndpoints(Endpoints{API: peer.URL}), WithTimeout(time.Minute))
 	require.NoError(t, err)
 	transport := c.transport.(*http.Transport)
-	c.dial = cancellingDial
+	c.dial = cancelingDial
 
 	var workers sync.WaitGroup
 	for worker := range 20 {
 		workers.Go(func() {
-			for i := worker; i < cancelledCalls; i += 20 {
-				assert.ErrorIs(t, cancelledCall(c, &pending, i), context.Canceled)
+			for i := worker; i < canceledCalls; i += 20 {
+				assert.ErrorIs(t, canceledCall(c, &pending, i), context.Canceled)
 			}
 		})
 	}
@@ -57,7 +57,7 @@ func TestWireCancelledCallsLeaveNothingBehind(t *testing.T) {
 	assert.Zero(t, left, "goroutines left")
 }
 
-func cancelledCall(c *Client, pending *sync.Map, i int) error {
+func canceledCall(c *Client, pending *sync.Map, i int) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	code := fmt.Sprintf("%s-%d-%d", testCode, i, i%4)
@@ -66,18 +66,18 @@ func cancelledCall(c *Client, pending *sync.Map, i int) error {
 	switch i % 4 {
 	case 0:
 		cancel()
-	case 1: // unless a connection that another call left behind is at hand
+	case 1: // unless an idle connection is available
 		ctx = context.WithValue(ctx, cancelInDial{}, cancel)
 	}
 	_, err := c.Exchange(ctx, code)
 	return err
 }
 
-// cancelInDial is the key of a cancel function that is to be called when the
-// call's connection is being made.
+// cancelInDial is the context key of a cancel function to be called while the
+// connection is made.
 type cancelInDial struct{}
 
-func cancellingDial(ctx context.Context, network, addr string) (net.Conn, error) {
+func cancelingDial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if cancel, ok := ctx.Value(cancelInDial{}).(context.CancelFunc); ok {
 		cancel()
 	}
@@ -89,8 +89,8 @@ func cancellingDial(ctx context.Context, network, addr string) (net.Conn, error)
 	return conn, nil
 }
 
-// goroutinesAbove waits until no more than most goroutines run, for as long as
-// patience at most, and returns how many there are too many.
+// goroutinesAbove waits up to patience until at most most goroutines run, and
+// returns the number above that.
 func goroutinesAbove(most int, patience time.Duration) int {
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()

@@ -25,14 +25,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rawPeer speaks bare TCP in WeChat's place: it counts how often the code
-// arrives and lets a script read and write whatever it likes.
+// A rawPeer is a TCP server in place of WeChat. It counts how often the code
+// arrives and runs a script that reads and writes arbitrary bytes.
 type rawPeer struct {
 	listener net.Listener
 	script   func(c *rawConn)
 	codes    atomic.Int64 // see sent
 	requests atomic.Int64
-	quiet    chan struct{} // closed when a script has nothing more to say
+	quiet    chan struct{} // closed when a script has nothing more to send
 	hush     sync.Once
 	stop     chan struct{} // closed by end
 	running  sync.WaitGroup
@@ -40,7 +40,7 @@ type rawPeer struct {
 	serve, end func() // once
 
 	mu   sync.Mutex
-	last net.Addr // of the connection that end makes, the last of all
+	last net.Addr // of the connection made by end, the last of all
 }
 
 type rawConn struct {
@@ -57,7 +57,7 @@ func newRawPeer(t *testing.T, script func(c *rawConn)) *rawPeer {
 	return p
 }
 
-// newDeafPeer is a peer that accepts no connection before it ends.
+// newDeafPeer returns a peer that accepts no connection before it ends.
 func newDeafPeer(t *testing.T, script func(c *rawConn)) *rawPeer {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -69,8 +69,8 @@ func newDeafPeer(t *testing.T, script func(c *rawConn)) *rawPeer {
 	return p
 }
 
-// finish waits until the clients, whose calls are over, have closed their
-// connections, those included that nobody has accepted yet.
+// finish waits until the clients, whose calls have returned, have closed their
+// connections, including those not accepted yet.
 func (p *rawPeer) finish() {
 	close(p.stop)
 	p.serve()
@@ -93,8 +93,8 @@ func (p *rawPeer) isLast(conn net.Conn) bool {
 	return p.last != nil && p.last.String() == conn.RemoteAddr().String()
 }
 
-// sent ends the peer and returns how often the code has reached it, in what a
-// script read and in what nobody did.
+// sent ends the peer and returns how often it received the code, including in
+// data that no script read.
 func (p *rawPeer) sent() int64 {
 	p.end()
 	return p.codes.Load()
@@ -114,8 +114,9 @@ func (p *rawPeer) accept() {
 	}
 }
 
-// talk runs the script, hangs up and takes what the client still sends. Once
-// the peer ends it hangs up in the middle of the script.
+// talk runs the script, closes the connection and reads what the client still
+// sends. If the peer ends, the connection is closed in the middle of the
+// script.
 func (p *rawPeer) talk(c *rawConn) {
 	conn := c.Conn.(*net.TCPConn)
 	done := make(chan struct{})
@@ -123,13 +124,13 @@ func (p *rawPeer) talk(c *rawConn) {
 	go func() {
 		select {
 		case <-p.stop:
-			_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // a client that stays must not keep the test from ending
+			_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // a client that keeps the connection open must not keep the test from ending
 			_ = conn.CloseWrite()
 		case <-done:
 		}
 	}()
 	defer conn.Close()
-	if p.script != nil { // a deaf peer without one only accepts, when it ends, what a dial left in its queue
+	if p.script != nil { // a deaf peer without a script only accepts, at its end, what dialing left in its queue
 		p.script(c)
 	}
 	_ = conn.CloseWrite()
@@ -140,11 +141,11 @@ func newRawConn(p *rawPeer, conn net.Conn, nth int64) *rawConn {
 	return &rawConn{Conn: conn, peer: p, in: bufio.NewReader(&codeCounter{Reader: conn, n: &p.codes}), nth: nth}
 }
 
-// codeCounter counts the code in all that is read, whatever it stands in.
+// codeCounter counts occurrences of the code in everything read.
 type codeCounter struct {
 	io.Reader
 	n    *atomic.Int64
-	tail []byte // of what was read, too short for a code
+	tail []byte // of the data read, too short for a code
 }
 
 func (c *codeCounter) Read(p []byte) (int, error) {
@@ -157,7 +158,7 @@ func (c *codeCounter) Read(p []byte) (int, error) {
 
 func (p *rawPeer) url() string { return "http://" + p.listener.Addr().String() }
 
-// read takes one request off the connection; false means that none came.
+// read reads one request and reports whether there was one.
 func (c *rawConn) read() bool {
 	r, err := http.ReadRequest(c.in)
 	if err != nil {
@@ -173,17 +174,17 @@ func (c *rawConn) write(s string) bool {
 	return err == nil
 }
 
-// answer writes a whole, correct answer.
-func (c *rawConn) answer(body string) bool { return c.write(whole(body)) }
+// respond writes a complete, correct response.
+func (c *rawConn) respond(body string) bool { return c.write(whole(body)) }
 
 func whole(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
 }
 
-// silent tells that the script has nothing more to say.
+// silent marks that the script has nothing more to send.
 func (c *rawConn) silent() { c.peer.hush.Do(func() { close(c.peer.quiet) }) }
 
-// hang keeps the connection open until the client or the test leaves.
+// hang keeps the connection open until the client or the test closes it.
 func (c *rawConn) hang() {
 	c.silent()
 	buf := make([]byte, 256)
@@ -200,7 +201,7 @@ func (c *rawConn) reset() {
 	_ = c.Close()
 }
 
-// flood writes chunk until the client has had enough.
+// flood writes chunk until the client closes the connection.
 func (c *rawConn) flood(chunk string) {
 	data := []byte(chunk)
 	for {
@@ -210,7 +211,7 @@ func (c *rawConn) flood(chunk string) {
 	}
 }
 
-// readCounter counts the bytes that a client reads off its connections.
+// readCounter counts the bytes that a client reads from its connections.
 type readCounter struct {
 	net.Conn
 	n *atomic.Int64
@@ -222,8 +223,8 @@ func (c readCounter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// wireClient is a client of base whose reads are counted and whose pauses are
-// over at once.
+// wireClient returns a client of base that counts the bytes it reads and does
+// not pause before retries.
 func wireClient(t *testing.T, base string, opts ...Option) (*Client, *atomic.Int64) {
 	t.Helper()
 	c, err := New(testAppID, testSecret, append([]Option{
@@ -247,8 +248,8 @@ func wireClient(t *testing.T, base string, opts ...Option) (*Client, *atomic.Int
 	return c, read
 }
 
-// wireCalls are the calls that the suite puts to every script. What they
-// return besides the error is checked to hold no empty identity.
+// wireCalls are the calls that are made against every script. The returned
+// identity is checked not to be empty.
 var wireCalls = map[string]func(ctx context.Context, c *Client) (openID string, err error){
 	"Exchange": func(ctx context.Context, c *Client) (string, error) {
 		token, err := c.Exchange(ctx, testCode)
@@ -288,7 +289,7 @@ var wireCalls = map[string]func(ctx context.Context, c *Client) (openID string, 
 }
 
 // callOnWire makes one of the calls, turns a panic into a failure that the
-// summary counts, and holds every error to the rules.
+// summary counts, and checks every error.
 func callOnWire(t *testing.T, name string, c *Client) error {
 	t.Helper()
 	return callWithin(t.Context(), t, name, c)
@@ -323,8 +324,8 @@ var wireEndpoints = map[string]string{
 	"PhoneNumber":  "wxa/business/getuserphonenumber",
 }
 
-// assertNoSecrets prints err in every way that a log might and looks for
-// what must not be there.
+// assertNoSecrets prints err in every way a log could and checks that no secret
+// is in the output.
 func assertNoSecrets(t *testing.T, err error) {
 	t.Helper()
 	var texts []string

@@ -18,8 +18,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWireADialErrorIsTriedOnceMore also with the code: nothing of it was sent.
-func TestWireADialErrorIsTriedOnceMore(t *testing.T) {
+// A dial error is retried even with a code, because nothing was sent.
+func TestWire_DialErrors(t *testing.T) {
 	for _, row := range []struct {
 		name  string
 		fails int64
@@ -30,11 +30,11 @@ func TestWireADialErrorIsTriedOnceMore(t *testing.T) {
 		{"refused once", 1, true, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
 		{"refused for ever", 9, false, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
 		{"no such host", 9, false, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "api.invalid", IsNotFound: true}}, 2},
-		{"the name server is slow once", 1, true, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "api.invalid", IsTimeout: true}}, 2},
-		{"an error whose place is unknown", 9, false, errors.New("the proxy says no to " + testCode), 1},
+		{"the name server times out once", 1, true, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "api.invalid", IsTimeout: true}}, 2},
+		{"an error at an unknown stage", 9, false, errors.New("the proxy says no to " + testCode), 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(wireGood) })
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.respond(wireGood) })
 			var dials atomic.Int64
 			c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: &http.Transport{
 				DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -57,8 +57,8 @@ func TestWireADialErrorIsTriedOnceMore(t *testing.T) {
 	}
 }
 
-// deadKept is a transport whose kept connection turns out to be dead before
-// the request's headers are written, as far as httptrace can tell.
+// deadKept is a transport whose kept-alive connection turns out to be closed
+// before the request's headers are written, as far as httptrace can report.
 type deadKept struct {
 	next         http.RoundTripper
 	wroteHeaders bool
@@ -77,17 +77,17 @@ func (d *deadKept) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, io.EOF
 }
 
-func TestWireAKeptConnectionThatDiesCountsByWhatWasWritten(t *testing.T) {
+func TestWire_StaleConnection(t *testing.T) {
 	for _, row := range []struct {
 		name         string
 		wroteHeaders bool
 		tries        int
 	}{
-		{"before the headers: sent anew", false, 2},
-		{"after the headers: never again", true, 1},
+		{"before the headers: resent", false, 2},
+		{"after the headers: not resent", true, 1},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(wireGood) })
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.respond(wireGood) })
 			dead := &deadKept{next: &http.Transport{DisableKeepAlives: true}, wroteHeaders: row.wroteHeaders}
 			c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: dead}))
 			err := callOnWire(t, "Exchange", c)
@@ -98,17 +98,18 @@ func TestWireAKeptConnectionThatDiesCountsByWhatWasWritten(t *testing.T) {
 	}
 }
 
-// busy is a RoundTripper that answers -1 at once, also when the deadline has
-// passed.
-type busy struct{ asked atomic.Int64 }
+// busy is a RoundTripper that returns errcode -1 immediately, even after the
+// deadline.
+type busy struct{ calls atomic.Int64 }
 
 func (b *busy) RoundTrip(*http.Request) (*http.Response, error) {
-	b.asked.Add(1)
+	b.calls.Add(1)
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(`{"errcode":-1,"errmsg":"system error"}`))}, nil
 }
 
-// TestWireNoRetryAfterTheDeadline has the pause before a retry outlast the call.
-func TestWireNoRetryAfterTheDeadline(t *testing.T) {
+// In TestWire_NoRetryAfterDeadline the pause before the retry outlasts the
+// call.
+func TestWire_NoRetryAfterDeadline(t *testing.T) {
 	for name, limit := range map[string]struct{ client, caller time.Duration }{
 		"the client's": {20 * time.Millisecond, time.Minute},
 		"the caller's": {time.Minute, 20 * time.Millisecond},
@@ -121,17 +122,17 @@ func TestWireNoRetryAfterTheDeadline(t *testing.T) {
 			defer cancel()
 			err = callWithin(ctx, t, "CheckToken", c)
 			assert.ErrorIs(t, err, ErrBusy)
-			assert.EqualValues(t, 1, peer.asked.Load())
+			assert.EqualValues(t, 1, peer.calls.Load())
 		})
 		wire.faults.Add(1)
 	}
 }
 
-// TestWireGoWouldSendTheCodeTwice shows that the peer of this suite does catch
-// a resent request: Go's own client falls for it.
-func TestWireGoWouldSendTheCodeTwice(t *testing.T) {
+// TestWire_NetHTTPResends shows that the peer of this suite detects a resent
+// request: net/http's own client resends it.
+func TestWire_NetHTTPResends(t *testing.T) {
 	p := newRawPeer(t, func(c *rawConn) {
-		if c.nth == 1 && (!c.read() || !c.answer(`{"errcode":0}`)) {
+		if c.nth == 1 && (!c.read() || !c.respond(`{"errcode":0}`)) {
 			return
 		}
 		c.read()
@@ -149,15 +150,15 @@ func TestWireGoWouldSendTheCodeTwice(t *testing.T) {
 	assert.EqualValues(t, 2, p.sent())
 }
 
-// TestWireACodeTravelsLikeAnyGETOnAWarmConnection: what keeps it from being
-// sent twice costs neither a header nor a connection.
-func TestWireACodeTravelsLikeAnyGETOnAWarmConnection(t *testing.T) {
+// TestWire_ExchangeIsPlainGET checks that preventing a resend costs neither a
+// header nor a connection.
+func TestWire_ExchangeIsPlainGET(t *testing.T) {
 	var sent lockedBuffer
 	var connections atomic.Int64
 	p := newRawPeer(t, func(c *rawConn) {
 		connections.Add(1)
 		c.in = bufio.NewReader(io.TeeReader(c.in, &sent))
-		for c.read() && c.answer(`{"errcode":0,`+wireGood[1:]) {
+		for c.read() && c.respond(`{"errcode":0,`+wireGood[1:]) {
 		}
 	})
 	c, _ := wireClient(t, p.url())
@@ -171,10 +172,9 @@ func TestWireACodeTravelsLikeAnyGETOnAWarmConnection(t *testing.T) {
 	assert.NotContains(t, sent.String(), "gzip")
 }
 
-// starved lets the transport wait for the request's empty body until it has
-// written the headers, as it does on a machine that has no time for it. A
-// transport that waits for the body before the headers gives up after a while,
-// and writes that their length is unknown.
+// starved makes the transport wait for the request's empty body until it has
+// written the headers, as on a busy machine. A transport that waits for the
+// body before the headers eventually gives up and writes an unknown length.
 type starved struct{ next http.RoundTripper }
 
 func (s starved) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -191,12 +191,12 @@ func (gate gatedEOF) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-func TestWireACodeTravelsLikeAnyGETFromABusyMachine(t *testing.T) {
+func TestWire_ExchangeIsPlainGET_SlowBody(t *testing.T) {
 	var sent lockedBuffer
 	p := newRawPeer(t, func(c *rawConn) {
 		c.in = bufio.NewReader(io.TeeReader(c.in, &sent))
 		c.read()
-		c.answer(wireGood)
+		c.respond(wireGood)
 	})
 	c, _ := wireClient(t, p.url(), WithHTTPClient(&http.Client{Transport: starved{&http.Transport{}}}))
 	require.NoError(t, callOnWire(t, "Exchange", c))

@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWireTLSFaults(t *testing.T) {
+func TestWire_TLSFaults(t *testing.T) {
 	ca := newTestCA(t)
 	pool := x509.NewCertPool()
 	pool.AddCert(ca.cert)
@@ -29,7 +29,7 @@ func TestWireTLSFaults(t *testing.T) {
 				return
 			}
 			inner := newRawConn(c.peer, conn, c.nth)
-			for inner.read() && inner.answer(wireGood) {
+			for inner.read() && inner.respond(wireGood) {
 			}
 		}
 	}
@@ -50,7 +50,7 @@ func TestWireTLSFaults(t *testing.T) {
 		{name: "TLS 1.1", script: serve(old)},
 		{name: "another host's certificate", script: serve(with(ca.issue(t, "other.example", now.Add(-time.Hour), now.Add(time.Hour))))},
 		{name: "an expired certificate", script: serve(with(ca.issue(t, "localhost", now.Add(-2*time.Hour), now.Add(-time.Hour))))},
-		{name: "a certificate of tomorrow", script: serve(with(ca.issue(t, "localhost", now.Add(24*time.Hour), now.Add(48*time.Hour))))},
+		{name: "a certificate not valid yet", script: serve(with(ca.issue(t, "localhost", now.Add(24*time.Hour), now.Add(48*time.Hour))))},
 		{name: "an unknown authority", script: serve(with(newTestCA(t).issue(t, "localhost", now.Add(-time.Hour), now.Add(time.Hour))))},
 		{name: "plain HTTP", script: func(c *rawConn) { c.write(okHeader("Content-Length: 2") + "{}") }},
 		{name: "silence in the handshake", script: (*rawConn).hang, timeout: true},

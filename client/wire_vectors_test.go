@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Vectors of https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
-// and of its demo (A and B), and one made here (C).
+// Vectors from
+// https://developers.weixin.qq.com/miniprogram/dev/framework/open-ability/signature.html
+// and its demo (A and B), and one of this project (C).
 const (
 	rawDataA   = `{"nickName":"Band","gender":1,"language":"zh_CN","city":"Guangzhou","province":"Guangdong","country":"CN","avatarUrl":"http://wx.qlogo.cn/mmopen/vi_32/1vZvI39NWFQ9XM4LtQpFrQJ1xlgZxx3w7bQxKARol6503Iuswjjn6nIGBiaycAjAtpujxyzYsrztuuICqIM5ibXQ/0"}`
 	keyA       = "HyVFkGl5F5OQWJZZaNzBBg=="
@@ -36,7 +37,7 @@ const (
 	plaintextC = `{"phoneNumber":"13800138000","purePhoneNumber":"13800138000","countryCode":"86","watermark":{"timestamp":1700000000,"appid":"wx0000000000000001"}}`
 )
 
-func TestWireDecryptMatchesTheVectors(t *testing.T) {
+func TestWire_Decrypt(t *testing.T) {
 	for name, v := range map[string]struct{ app, key, iv, encrypted, plaintext string }{
 		"B": {appB, keyB, ivB, encryptedB, plaintextB},
 		"C": {appC, keyC, ivC, encryptedC, plaintextC},
@@ -51,7 +52,7 @@ func TestWireDecryptMatchesTheVectors(t *testing.T) {
 	assert.Len(t, plaintextB, 393)
 }
 
-func TestWireSignaturesMatchTheVectors(t *testing.T) {
+func TestWire_VerifySignature(t *testing.T) {
 	assert.True(t, VerifySignature(keyA, rawDataA, signatureA))
 	assert.True(t, VerifySignature(keyC,
 		`{"nickName":"测试用户","gender":0,"language":"","city":"","province":"","country":"","avatarUrl":""}`,
@@ -63,7 +64,7 @@ func TestWireSignaturesMatchTheVectors(t *testing.T) {
 	wire.vectors.Add(5)
 }
 
-func TestWireSignaturesThatDoNotMatch(t *testing.T) {
+func TestWire_VerifySignature_Mismatch(t *testing.T) {
 	for name, v := range map[string]struct{ key, raw, signature string }{
 		"empty signature":          {keyA, rawDataA, ""},
 		"another key":              {keyC, rawDataA, signatureA},
@@ -81,7 +82,7 @@ func TestWireSignaturesThatDoNotMatch(t *testing.T) {
 	}
 }
 
-// encrypt is the other side of Decrypt; it pads with whatever it is given.
+// encrypt is the inverse of Decrypt; it appends the given padding.
 func encrypt(t testing.TB, plaintext, padding []byte) string {
 	t.Helper()
 	key, err := base64.StdEncoding.DecodeString(keyC)
@@ -104,7 +105,7 @@ func sealed(t testing.TB, plaintext string) string {
 	return encrypt(t, []byte(plaintext), pkcs7([]byte(plaintext)))
 }
 
-func TestWireDecryptRefusesWhatIsDamaged(t *testing.T) {
+func TestWire_Decrypt_Corrupt(t *testing.T) {
 	const mark = `"watermark":{"appid":"` + appC + `"}`
 	flipped := func(s string, at int) string {
 		data, err := base64.StdEncoding.DecodeString(s)
@@ -112,7 +113,7 @@ func TestWireDecryptRefusesWhatIsDamaged(t *testing.T) {
 		data[(at+len(data))%len(data)] ^= 1
 		return base64.StdEncoding.EncodeToString(data)
 	}
-	whole := func(n int) []byte { // plaintext that leaves room for exactly n bytes of padding
+	whole := func(n int) []byte { // plaintext that leaves exactly n bytes for padding
 		text := []byte(`{` + mark + `}`)
 		for (len(text)+n)%aes.BlockSize != 0 {
 			text = append(text, ' ')
@@ -160,8 +161,8 @@ func TestWireDecryptRefusesWhatIsDamaged(t *testing.T) {
 		{"padding with a wrong first byte", keyC, encrypt(t, whole(4), []byte{0, 4, 4, 4}), ivC, appC, ErrDecrypt},
 		{"no padding", keyC, encrypt(t, whole(0), nil), ivC, appC, ErrDecrypt},
 		{"nothing but padding", keyC, sealed(t, ""), ivC, appC, ErrDecrypt},
-		{"no JSON", keyC, sealed(t, "hello"), ivC, appC, ErrDecrypt},
-		{"JSON that is no object", keyC, sealed(t, `[{`+mark+`}]`), ivC, appC, ErrDecrypt},
+		{"not JSON", keyC, sealed(t, "hello"), ivC, appC, ErrDecrypt},
+		{"JSON that is not an object", keyC, sealed(t, `[{`+mark+`}]`), ivC, appC, ErrDecrypt},
 		{"two objects", keyC, sealed(t, `{`+mark+`}{}`), ivC, appC, ErrDecrypt},
 		{"no watermark", keyC, sealed(t, `{"openId":"o"}`), ivC, appC, ErrWatermark},
 		{"an empty watermark", keyC, sealed(t, `{"watermark":{}}`), ivC, appC, ErrWatermark},
@@ -173,7 +174,7 @@ func TestWireDecryptRefusesWhatIsDamaged(t *testing.T) {
 		{"two AppIDs", keyC, sealed(t, `{"watermark":{"appid":"`+appC+`","appid":"wx2"}}`), ivC, appC, ErrWatermark},
 		{"an AppID in another case", keyC, sealed(t, `{"watermark":{"appid":"`+appC+`","appId":"wx2"}}`), ivC, appC, ErrWatermark},
 		{"two openIds", keyC, sealed(t, `{"openId":"oA","openId":"oB",`+mark+`}`), ivC, appC, ErrDecrypt},
-		{"an openid beside the openId", keyC, sealed(t, `{"openId":"oA","openid":"oB",`+mark+`}`), ivC, appC, ErrDecrypt},
+		{"an openid and an openId", keyC, sealed(t, `{"openId":"oA","openid":"oB",`+mark+`}`), ivC, appC, ErrDecrypt},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			plaintext, err := Decrypt(row.key, row.encrypted, row.iv, row.app)
@@ -184,7 +185,7 @@ func TestWireDecryptRefusesWhatIsDamaged(t *testing.T) {
 	}
 }
 
-func TestWireDecryptAcceptsEveryPaddingAndMendsControlBytes(t *testing.T) {
+func TestWire_Decrypt_Padding(t *testing.T) {
 	for n := 1; n <= aes.BlockSize; n++ {
 		text := `{"watermark":{"appid":"` + appC + `"}}`
 		for (len(text)+n)%aes.BlockSize != 0 {
@@ -200,7 +201,7 @@ func TestWireDecryptAcceptsEveryPaddingAndMendsControlBytes(t *testing.T) {
 	assert.Equal(t, `{"nickName":"a\u0014b","watermark":{"appid":"`+appC+`"}}`, string(plaintext))
 }
 
-func TestDecryptedTextIsForEncodingJSON(t *testing.T) {
+func TestDecrypt_EncodingJSON(t *testing.T) {
 	for name, text := range map[string]string{
 		"a byte order mark":                   "\xef\xbb\xbf{\"n\":\"a\",$}",
 		"a byte order mark and control bytes": "\xef\xbb\xbf{\"n\":\"\x01\x1f\",$}",
@@ -215,5 +216,5 @@ func TestDecryptedTextIsForEncodingJSON(t *testing.T) {
 		})
 	}
 	_, err := Decrypt(keyC, sealed(t, "{\"n\":\""+strings.Repeat("\x01", 4097)+`","watermark":{"appid":"`+appC+`"}}`), ivC, appC)
-	assert.ErrorIs(t, err, ErrDecrypt, "more than that is no text")
+	assert.ErrorIs(t, err, ErrDecrypt, "more control bytes are an error")
 }

@@ -22,7 +22,7 @@ func chunked(body string) string {
 	return fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x;ext=1\r\n%s\r\n1\r\n%s\r\n0\r\n\r\n", len(body)-1, body[:len(body)-1], body[len(body)-1:])
 }
 
-// secured is the script over TLS.
+// secured runs the script over TLS.
 func secured(config *tls.Config, script func(*rawConn)) func(*rawConn) {
 	return func(c *rawConn) {
 		conn := tls.Server(c.Conn, config)
@@ -32,7 +32,7 @@ func secured(config *tls.Config, script func(*rawConn)) func(*rawConn) {
 	}
 }
 
-// wirePaths are the ways from a client to a peer.
+// wirePaths are the ways to connect a client to a peer.
 func wirePaths(t *testing.T) map[string]func(t *testing.T, script func(*rawConn)) *Client {
 	ca := newTestCA(t)
 	roots := x509.NewCertPool()
@@ -60,14 +60,14 @@ func wirePaths(t *testing.T) map[string]func(t *testing.T, script func(*rawConn)
 	require.NoError(t, err)
 	return map[string]func(*testing.T, func(*rawConn)) *Client{
 		"the default transport": plain(nil),
-		"a transport of yours":  plain(&http.Transport{}),
+		"a custom transport":    plain(&http.Transport{}),
 		"net/http's own":        plain(http.DefaultTransport),
 		"TLS":                   overTLS(nil),
 		"TLS through a proxy":   overTLS(http.ProxyURL(proxy)),
 	}
 }
 
-// tunnel is a proxy that knows CONNECT.
+// tunnel is a proxy that supports CONNECT.
 func tunnel(w http.ResponseWriter, r *http.Request) {
 	to, err := net.Dial("tcp", r.Host)
 	if r.Method != http.MethodConnect || err != nil {
@@ -87,32 +87,32 @@ func tunnel(w http.ResponseWriter, r *http.Request) {
 	both.Wait()
 }
 
-// A peer that sends more than its answer loses the connection: the surplus is
-// not taken for the answer to the next call.
-func TestWireWhatAPeerSendsBeyondItsAnswerIsNoAnswer(t *testing.T) {
+// If a peer sends more than its response, the connection is closed: the surplus
+// is not used as the next response.
+func TestWire_SurplusBytes(t *testing.T) {
 	for path, connect := range wirePaths(t) {
 		for name, frame := range map[string]func(string) string{"a length": whole, "chunks": chunked} {
 			t.Run(path+", "+name, func(t *testing.T) {
 				closed := make(chan struct{})
 				c := connect(t, func(c *rawConn) {
 					if !c.read() || c.nth > 1 {
-						c.answer(`{"errcode":0}`)
+						c.respond(`{"errcode":0}`)
 						return
 					}
 					c.write(frame(`{"errcode":0}`) + whole(`{"errcode":40029}`))
-					c.hang() // until the client hangs up
+					c.hang() // until the client disconnects
 					close(closed)
 				})
 				_ = callOnWire(t, "CheckToken", c)
 				<-closed
-				assert.NoError(t, callOnWire(t, "CheckToken", c), "the next call has a connection of its own")
+				assert.NoError(t, callOnWire(t, "CheckToken", c), "the next call uses a new connection")
 			})
 			wire.faults.Add(1)
 		}
 	}
 }
 
-func TestWireConnectionsStayWarm(t *testing.T) {
+func TestWire_ConnectionReuse(t *testing.T) {
 	for path, connect := range wirePaths(t) {
 		for name, frame := range map[string]func(string) string{
 			"a length": whole,
@@ -135,38 +135,38 @@ func TestWireConnectionsStayWarm(t *testing.T) {
 	}
 }
 
-func TestWireAProxysWordsAreNotRepeated(t *testing.T) {
-	for name, answer := range map[string]string{
-		"a refusal":   "HTTP/1.1 407 Basic CANARYcredentials\r\nContent-Length: 0\r\n\r\n",
+func TestWire_ProxyErrorText(t *testing.T) {
+	for name, response := range map[string]string{
+		"a rejection": "HTTP/1.1 407 Basic CANARYcredentials\r\nContent-Length: 0\r\n\r\n",
 		"not HTTP":    "Proxy-Authorization: Basic CANARYcredentials\r\n\r\n",
 		"a bad field": "HTTP/1.1 200 OK\r\nCANARY credentials\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newRawPeer(t, func(c *rawConn) { c.read(); c.write(answer) })
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.write(response) })
 			proxy, err := url.Parse("http://user:CANARYcredentials@" + p.listener.Addr().String())
 			require.NoError(t, err)
 			c, _ := wireClient(t, "https://localhost:1", WithHTTPClient(&http.Client{Transport: &http.Transport{Proxy: http.ProxyURL(proxy)}}))
 			err = callOnWire(t, "Exchange", c)
 			assert.Equal(t, KindRetry, kindOf(t, err))
 			assert.NotContains(t, fmt.Sprintf("%+v", err), "CANARY")
-			if name == "a refusal" {
-				assert.ErrorContains(t, err, "the proxy answered CONNECT with HTTP status 407")
+			if name == "a rejection" {
+				assert.ErrorContains(t, err, "proxy rejected CONNECT with HTTP status 407")
 			}
 		})
 		wire.faults.Add(1)
 	}
 }
 
-// odd is a RoundTripper that breaks its contract.
-type odd struct{ answer *http.Response }
+// odd is a RoundTripper that violates its contract.
+type odd struct{ response *http.Response }
 
-func (o odd) RoundTrip(*http.Request) (*http.Response, error) { return o.answer, nil }
+func (o odd) RoundTrip(*http.Request) (*http.Response, error) { return o.response, nil }
 
-func TestARoundTripperWithoutAnAnswerFailsTheCall(t *testing.T) {
-	for name, answer := range map[string]*http.Response{"no answer": nil, "no body": {StatusCode: http.StatusOK}} {
+func TestWithHTTPClient_NilResponse(t *testing.T) {
+	for name, response := range map[string]*http.Response{"no response": nil, "no body": {StatusCode: http.StatusOK}} {
 		t.Run(name, func(t *testing.T) {
-			c, _ := wireClient(t, "http://localhost:1", WithHTTPClient(&http.Client{Transport: odd{answer}}))
-			assert.EqualError(t, callOnWire(t, "Exchange", c), "wechat: sns/oauth2/access_token: the RoundTripper returned no answer and no error")
+			c, _ := wireClient(t, "http://localhost:1", WithHTTPClient(&http.Client{Transport: odd{response}}))
+			assert.EqualError(t, callOnWire(t, "Exchange", c), "wechat: sns/oauth2/access_token: RoundTripper returned neither a response nor an error")
 		})
 	}
 }

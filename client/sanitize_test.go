@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestDisplayTextIsOneCleanLine(t *testing.T) {
+func TestDisplayText(t *testing.T) {
 	for name, row := range map[string]struct{ in, want string }{
 		"plain":                          {"张三", "张三"},
 		"empty":                          {"", ""},
@@ -29,7 +29,7 @@ func TestDisplayTextIsOneCleanLine(t *testing.T) {
 		"the flag of Scotland":           {"🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"},
 		"joiners only":                   {"\u200d\u200c\ufe0f", ""},
 		"fillers of Hangul only":         {"\u3164\u115f\u1160\uffa0", ""},
-		"a filler in a word stays":       {"\u3164a", "\u3164a"},
+		"a filler in a word is kept":     {"\u3164a", "\u3164a"},
 		"blanks of Braille only":         {"\u2800 \u2800", ""},
 		"Braille":                        {"\u2801\u2800\u2801", "\u2801\u2800\u2801"},
 		"marks of music only":            {"\U0001d159\U0001d173\U0001d17a", ""},
@@ -41,17 +41,17 @@ func TestDisplayTextIsOneCleanLine(t *testing.T) {
 		"combining marks only":           {"\u0301\u0302", ""},
 		"private use, as old emoji were": {"\ue001", "\ue001"},
 		"Arabic":                         {"محمد", "محمد"},
-		"128 runes stay":                 {strings.Repeat("长", 128), strings.Repeat("长", 128)},
-		"the 129th goes":                 {strings.Repeat("长", 129), strings.Repeat("长", 128)},
+		"128 runes are kept":             {strings.Repeat("长", 128), strings.Repeat("长", 128)},
+		"the 129th is cut":               {strings.Repeat("长", 129), strings.Repeat("长", 128)},
 		"no space at the end of the cut": {strings.Repeat("a", 127) + " b", strings.Repeat("a", 127)},
 		"a word fits after the space":    {strings.Repeat("a", 126) + " b", strings.Repeat("a", 126) + " b"},
-		"markup is left to the template": {`<b>"&'</b>`, `<b>"&'</b>`},
+		"markup is not escaped":          {`<b>"&'</b>`, `<b>"&'</b>`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := displayText(row.in)
 			assert.Equal(t, row.want, got)
 			assert.True(t, utf8.ValidString(got))
-			assert.Equal(t, got, displayText(got), "twice is once")
+			assert.Equal(t, got, displayText(got), "displayText is idempotent")
 		})
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// wireMembers are the members of a good answer to each call.
+// wireMembers are the members of a good response to each call.
 var wireMembers = map[string]string{
 	"Exchange": `"access_token":"` + testToken + `","expires_in":7200,"refresh_token":"` + testFresh +
 		`","openid":"` + testOpenID + `","scope":"snsapi_base"`,
@@ -27,13 +27,13 @@ var wireMembers = map[string]string{
 const wirePhone = `"phone_info":{"phoneNumber":"13800138000","purePhoneNumber":"13800138000","countryCode":86,` +
 	`"watermark":{"timestamp":1637744274,"appid":"` + testAppID + `"}}`
 
-// askScripted makes one call against a peer that gives one answer for ever.
-func askScripted(t *testing.T, call, body string) error {
+// callWithBody makes one call against a peer that always returns body.
+func callWithBody(t *testing.T, call, body string) error {
 	t.Helper()
-	answer := []byte(whole(body)) // before allocations are counted
+	response := []byte(whole(body)) // before allocations are counted
 	p := newRawPeer(t, func(c *rawConn) {
 		for c.read() {
-			if _, err := c.Write(answer); err != nil {
+			if _, err := c.Write(response); err != nil {
 				return
 			}
 		}
@@ -57,9 +57,9 @@ func countSentTwice(t *testing.T, call string, p *rawPeer) (sent int64) {
 	return sent
 }
 
-// TestWireAnswersOfAnyShape puts bodies to every call. In them $ stands for the
-// members of a good answer.
-func TestWireAnswersOfAnyShape(t *testing.T) {
+// TestWire_ResponseShapes sends bodies to every call. In them $ stands for the
+// members of a good response.
+func TestWire_ResponseShapes(t *testing.T) {
 	const good, bad = "", "bad"
 	deep := func(n int) string {
 		return `{$,"x":` + strings.Repeat("[", n-1) + strings.Repeat("]", n-1) + `}`
@@ -85,7 +85,7 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 		{"an unknown member of 1 MiB", `{$,"x":"` + strings.Repeat("a", 1<<20) + `"}`, bad},
 		{"trailing garbage", `{$}x`, bad},
 		{"a second object", `{$}{"openid":"oOTHER"}`, bad},
-		{"a second object on a line of its own", "{$}\n{}", bad},
+		{"a second object on a second line", "{$}\n{}", bad},
 		{"a NUL byte after the object", "{$}\x00", bad},
 		{"cut off", `{$`, bad},
 		{"cut off in a string", `{$,"x":"`, bad},
@@ -133,9 +133,9 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 			for call, members := range wireMembers {
 				want := row.want
 				if strings.Contains(members, "errcode") && strings.HasPrefix(row.name, "errcode") {
-					want = bad // its own errcode makes two
+					want = bad // the row's errcode makes two
 				}
-				err := askScripted(t, call, strings.Replace(row.body, "$", members, 1))
+				err := callWithBody(t, call, strings.Replace(row.body, "$", members, 1))
 				if want == good {
 					assert.NoError(t, err, call)
 					continue
@@ -144,13 +144,13 @@ func TestWireAnswersOfAnyShape(t *testing.T) {
 				assert.Equal(t, KindUnknown, kindOf(t, err), call)
 			}
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-// TestWireAnAnswerCostsAMebibyteAtMost puts 64 KiB to every call that are meant
-// to cost many times that in memory. $ stands for a good answer's members.
-func TestWireAnAnswerCostsAMebibyteAtMost(t *testing.T) {
+// TestWire_ResponseMemory sends every call 64 KiB that are designed to use many
+// times that in memory. $ stands for the members of a good response.
+func TestWire_ResponseMemory(t *testing.T) {
 	fill := func(before, repeated, after string) string {
 		return before + strings.Repeat(repeated, (63<<10)/len(repeated)) + after
 	}
@@ -183,19 +183,19 @@ func TestWireAnAnswerCostsAMebibyteAtMost(t *testing.T) {
 		"a long openid":                     fill(`{$,"unionid":"`, "\xff", `"}`),
 		"an error with long tokens":         longTokens,
 		"a watermark of control bytes": `{"errcode":0,"phone_info":{"phoneNumber":"1","watermark":{"appid":"` + testAppID + `","x":"` +
-			strings.Repeat("\x01", maxMended) + strings.Repeat("a", 56<<10) + `"}}}`,
+			strings.Repeat("\x01", maxControls) + strings.Repeat("a", 56<<10) + `"}}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			for call, members := range wireMembers {
-				_ = askScripted(t, call, strings.Replace(body, "$", members, 1)) // which looks at the bytes allocated
+				_ = callWithBody(t, call, strings.Replace(body, "$", members, 1)) // which checks the bytes allocated
 			}
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-// longTokens is an error answer with four values that are costly to spell in
-// every way, and an errmsg that could not hold one of them.
+// longTokens is an error response with four values that are expensive to spell
+// in all forms, and an errmsg too short to contain any of them.
 var longTokens = `{"errcode":40029,"errmsg":"m","session_key":"` + strings.Repeat("%", 15900) +
 	`","access_token":"` + strings.Repeat("&", 15900) + `","refresh_token":"` + strings.Repeat("+", 15900) +
 	`","openid":"` + strings.Repeat("?", 12<<10) + `"}`
@@ -207,7 +207,7 @@ func kindOf(t *testing.T, err error) Kind {
 	return e.Kind()
 }
 
-func TestWireAnErrcodeBeatsAnIdentity(t *testing.T) {
+func TestWire_ErrcodeBeatsIdentity(t *testing.T) {
 	for _, row := range []struct {
 		name, errcode string
 		code          int // 0: the call succeeds
@@ -230,7 +230,7 @@ func TestWireAnErrcodeBeatsAnIdentity(t *testing.T) {
 					`{` + wireMembers[call] + `,"errcode":` + row.errcode + `,"errmsg":"m"}`,
 					`{"errcode":` + row.errcode + `,"errmsg":"m",` + wireMembers[call] + `}`,
 				} {
-					err := askScripted(t, call, body)
+					err := callWithBody(t, call, body)
 					if row.code == 0 {
 						assert.NoError(t, err, call)
 						continue
@@ -241,11 +241,11 @@ func TestWireAnErrcodeBeatsAnIdentity(t *testing.T) {
 				}
 			}
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireNoCallReturnsAnUncertainIdentity(t *testing.T) {
+func TestWire_AmbiguousIdentity(t *testing.T) {
 	const openid = `"openid":"` + testOpenID + `"`
 	for _, row := range []struct{ name, instead string }{
 		{"missing", `"x":0`},
@@ -286,24 +286,24 @@ func TestWireNoCallReturnsAnUncertainIdentity(t *testing.T) {
 		t.Run(row.name, func(t *testing.T) {
 			for _, call := range []string{"Exchange", "Refresh", "UserInfo", "Code2Session"} {
 				body := strings.Replace("{"+wireMembers[call]+"}", openid, row.instead, 1)
-				err := askScripted(t, call, body)
+				err := callWithBody(t, call, body)
 				assert.ErrorIs(t, err, ErrBadResponse, call)
 				assert.Equal(t, KindUnknown, kindOf(t, err), call)
 			}
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireUserInfoAboutAnotherUserIsRefused(t *testing.T) {
+func TestWire_UserInfo_OtherUser(t *testing.T) {
 	for _, other := range []string{"oOTHER", strings.ToLower(testOpenID), testOpenID + "x", testOpenID[:27]} {
-		err := askScripted(t, "UserInfo", `{"openid":"`+other+`","nickname":"N"}`)
+		err := callWithBody(t, "UserInfo", `{"openid":"`+other+`","nickname":"N"}`)
 		assert.ErrorIs(t, err, ErrBadResponse, other)
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireTokensThatAreNoTokensAreRefused(t *testing.T) {
+func TestWire_MalformedTokens(t *testing.T) {
 	for _, row := range []struct{ name, call, was, is string }{
 		{"no access_token", "Exchange", `"access_token":"` + testToken + `"`, `"x":0`},
 		{"an empty access_token", "Exchange", `"access_token":"` + testToken + `"`, `"access_token":""`},
@@ -324,14 +324,14 @@ func TestWireTokensThatAreNoTokensAreRefused(t *testing.T) {
 		{"a session_key twice", "Code2Session", `"session_key"`, `"session_key":"x","session_key"`},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			err := askScripted(t, row.call, strings.Replace("{"+wireMembers[row.call]+"}", row.was, row.is, 1))
+			err := callWithBody(t, row.call, strings.Replace("{"+wireMembers[row.call]+"}", row.was, row.is, 1))
 			assert.ErrorIs(t, err, ErrBadResponse)
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
+func TestWire_TokenSpellings(t *testing.T) {
 	const members = `"access_token":"T","openid":"oU"`
 	plain := Token{AccessToken: NewSecret("T"), OpenID: "oU"}
 	with := func(change func(*Token)) Token { token := plain; change(&token); return token }
@@ -380,17 +380,17 @@ func TestWireATokenIsReadWhateverItsSpelling(t *testing.T) {
 		{`{` + members + `,"is_snapshotuser":""}`, plain},
 	} {
 		t.Run(shorten(row.body), func(t *testing.T) {
-			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(row.body) })
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.respond(row.body) })
 			c, _ := wireClient(t, p.url())
 			token, err := c.Exchange(t.Context(), testCode)
 			require.NoError(t, err)
 			assert.Equal(t, &row.want, token)
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireAProfileIsReadWhateverItsText(t *testing.T) {
+func TestWire_ProfileTexts(t *testing.T) {
 	long := strings.Repeat("长", 200)
 	for _, row := range []struct{ name, members, nickname, avatar string }{
 		{"plain", `"nickname":"Band"`, "Band", ""},
@@ -433,14 +433,14 @@ func TestWireAProfileIsReadWhateverItsText(t *testing.T) {
 		{"avatar of 10 KiB", `"headimgurl":"https://a.example/` + strings.Repeat("a", 10<<10) + `"`, "", ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			p := newRawPeer(t, func(c *rawConn) { c.read(); c.answer(`{"openid":"` + testOpenID + `",` + row.members + `}`) })
+			p := newRawPeer(t, func(c *rawConn) { c.read(); c.respond(`{"openid":"` + testOpenID + `",` + row.members + `}`) })
 			c, _ := wireClient(t, p.url())
 			info, err := c.UserInfo(t.Context(), testToken, testOpenID, "")
 			require.NoError(t, err)
 			assert.Equal(t, row.nickname, info.Nickname)
 			assert.Equal(t, row.avatar, info.AvatarURL)
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
@@ -452,7 +452,7 @@ func allControlBytes() string {
 	return b.String()
 }
 
-func TestWireTheTailsOfErrmsg(t *testing.T) {
+func TestWire_ErrmsgTails(t *testing.T) {
 	for _, row := range []struct{ errmsg, message, rid string }{
 		{"invalid code, rid: 65c17d8c-5cf05990-781aabe9", "invalid code", "65c17d8c-5cf05990-781aabe9"},
 		{"invalid signature rid: 65c17d8c-5cf05990-781aabe9", "invalid signature", "65c17d8c-5cf05990-781aabe9"},
@@ -460,7 +460,7 @@ func TestWireTheTailsOfErrmsg(t *testing.T) {
 		{"code been used, hints: [ req_id: MdoBRh4FE-_iqKea ]", "code been used", "MdoBRh4FE-_iqKea"},
 		{"not authorized hint: [BZcV0a01294731]", "not authorized", "BZcV0a01294731"},
 		{"invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist rid: 61a-b-c", "invalid ip 1.2.3.4 ipv6 ::ffff:1.2.3.4, not in whitelist", "61a-b-c"},
-		// As posted in public.
+		// As published by users.
 		{"invalid code, hints: [ req_id: uHgEgP.Ce-H8C1Va ]", "invalid code", "uHgEgP.Ce-H8C1Va"},
 		{"code been used, hints: [ req_id: g1g.Va0830s104 ]", "code been used", "g1g.Va0830s104"},
 		{"code been used, hints: [ req_id: 7_5aDa0305th56 ]", "code been used", "7_5aDa0305th56"},
@@ -483,17 +483,17 @@ func TestWireTheTailsOfErrmsg(t *testing.T) {
 		{`two\nlines\u0000and\u202emore`, "two lines and more", ""},
 	} {
 		t.Run(row.errmsg, func(t *testing.T) {
-			err := askScripted(t, "Exchange", `{"errcode":40029,"errmsg":"`+row.errmsg+`"}`)
+			err := callWithBody(t, "Exchange", `{"errcode":40029,"errmsg":"`+row.errmsg+`"}`)
 			var e *Error
 			require.True(t, errors.As(err, &e))
 			assert.Equal(t, row.message, e.Message)
 			assert.Equal(t, row.rid, e.RID)
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireWhatThePeerEchoesIsRedacted(t *testing.T) {
+func TestWire_RedactsRequestSecrets(t *testing.T) {
 	for _, template := range []string{
 		"%s", "invalid code: %s", "x%sx", "code=%s&x", "secret=%s", `{\"code\":\"%s\"}`, "rid: %s", "hint: [%s]",
 		strings.Repeat("x", 290) + "%s",
@@ -506,32 +506,32 @@ func TestWireWhatThePeerEchoesIsRedacted(t *testing.T) {
 			"Code2Session": {testCode, testSecret},
 		} {
 			for _, secret := range secrets {
-				err := askScripted(t, call, fmt.Sprintf(`{"errcode":40029,"errmsg":"`+template+`"}`, secret))
-				assert.ErrorIs(t, err, ErrCodeInvalid, "callOnWire has looked for the secret")
+				err := callWithBody(t, call, fmt.Sprintf(`{"errcode":40029,"errmsg":"`+template+`"}`, secret))
+				assert.ErrorIs(t, err, ErrCodeInvalid, "callOnWire has checked for the secret")
 			}
 		}
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireWhatThePeerRepeatsOfItsOwnAnswerIsRedacted(t *testing.T) {
+func TestWire_RedactsResponseSecrets(t *testing.T) {
 	for _, field := range []string{"session_key", "access_token", "refresh_token", "openid", "unionid"} {
 		t.Run(field, func(t *testing.T) {
-			err := askScripted(t, "Code2Session", `{"`+field+`":"secret-of-the-answer==","errcode":40029,"errmsg":"no secret-of-the-answer== here"}`)
+			err := callWithBody(t, "Code2Session", `{"`+field+`":"secret-of-the-response==","errcode":40029,"errmsg":"no secret-of-the-response== here"}`)
 			assert.ErrorIs(t, err, ErrCodeInvalid)
-			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "secret-of-the-answer")
+			assert.NotContains(t, fmt.Sprintf("%v %+v %#v", err, err, err), "secret-of-the-response")
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
 }
 
-func TestWireBusyIsAskedOnceMoreWhereThatIsSafe(t *testing.T) {
+func TestWire_RetryWhenBusy(t *testing.T) {
 	for call, want := range map[string]int64{
 		"Exchange": 1, "Code2Session": 1, "PhoneNumber": 1, "Refresh": 2, "UserInfo": 2, "CheckToken": 2,
 	} {
 		t.Run(call, func(t *testing.T) {
 			p := newRawPeer(t, func(c *rawConn) {
-				for c.read() && c.answer(`{"errcode":-1,"errmsg":"system error"}`) {
+				for c.read() && c.respond(`{"errcode":-1,"errmsg":"system error"}`) {
 				}
 			})
 			c, _ := wireClient(t, p.url())
@@ -540,18 +540,18 @@ func TestWireBusyIsAskedOnceMoreWhereThatIsSafe(t *testing.T) {
 			assert.Equal(t, KindBusy, kindOf(t, err))
 			assert.Equal(t, want, p.requests.Load())
 		})
-		wire.answers.Add(1)
+		wire.responses.Add(1)
 	}
-	t.Run("and the second answer counts", func(t *testing.T) {
+	t.Run("the second response is used", func(t *testing.T) {
 		first := true
 		p := newRawPeer(t, func(c *rawConn) {
 			for c.read() {
 				if first {
 					first = false
-					c.answer(`{"errcode":-1,"errmsg":"system error"}`)
+					c.respond(`{"errcode":-1,"errmsg":"system error"}`)
 					continue
 				}
-				c.answer("{" + wireMembers["UserInfo"] + "}")
+				c.respond("{" + wireMembers["UserInfo"] + "}")
 			}
 		})
 		c, _ := wireClient(t, p.url())

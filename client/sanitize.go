@@ -8,11 +8,11 @@ import (
 
 const maxDisplayRunes = 128
 
-// displayText makes text that a stranger wrote fit to show in one line: what is
-// not UTF-8, control characters and characters that reorder or hide text are
-// taken out, runs of white space become one space, and at most 128 runes stay.
-// Joiners and letters that look like nothing stay, because emoji and words are
-// built with them, unless nothing visible is left.
+// displayText makes untrusted text safe to show on one line. It removes invalid
+// UTF-8, control characters and characters that reorder or hide text, replaces
+// each run of white space by one space and truncates the result to 128 runes.
+// Joiners and invisible letters are kept, because emoji and words are built
+// with them, unless nothing else is left.
 func displayText(s string) string {
 	var b strings.Builder
 	runes, visible, space := 0, false, false
@@ -44,9 +44,9 @@ func displayText(s string) string {
 	return b.String()
 }
 
-// isDeceptive tells characters that change the order of text around them or
-// that nobody sees: bidi controls, zero-width spaces, soft hyphens, byte order
-// marks, line separators, noncharacters.
+// isDeceptive reports whether r is invisible or changes the order of the text
+// around it: bidi controls, zero-width spaces, soft hyphens, byte order marks,
+// line separators and noncharacters.
 func isDeceptive(r rune) bool {
 	switch {
 	case r == 0x00AD, r == 0x061C, r == 0x180E, r == 0xFEFF,
@@ -60,10 +60,10 @@ func isDeceptive(r rune) bool {
 	return false
 }
 
-// isUnseen tells characters that show nothing by themselves: joiners, variation
-// selectors, combining marks, the tags in flags, the marks of musical notation,
-// the fillers of Hangul and what Unicode keeps for more of the kind, the blanks
-// of Braille and of hieroglyphs, and the null note.
+// isUnseen reports whether r shows nothing by itself: joiners, variation
+// selectors, combining marks, the tags in flags, format characters of musical
+// notation, Hangul fillers and the code points that Unicode reserves for more
+// of these, the Braille and hieroglyphic blanks, and the null notehead.
 func isUnseen(r rune) bool {
 	switch r {
 	case 0x2800, 0x13441, 0x13442, 0x1D159:
