@@ -82,6 +82,18 @@ type processor interface {
 	Process(ctx context.Context, cmd redis.Cmder) error
 }
 
+// RoundTrip implements [resp.Transport]. After an error in a Cluster it makes
+// go-redis read again which node serves which slot. By itself go-redis does that
+// after a redirect and once a minute, but a primary that was killed redirects no
+// call.
+func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+	err := t.node.RoundTrip(ctx, x)
+	if cluster, ok := t.client.(*redis.ClusterClient); ok && err != nil {
+		cluster.ReloadState(ctx)
+	}
+	return err
+}
+
 // RoundTrip implements [resp.Transport].
 func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	x.Sent = time.Now() // or after a wait for a connection, of which go-redis does not tell
