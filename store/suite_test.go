@@ -7,19 +7,26 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/wechatauth/wechatauth/internal/suite/stores"
 	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-func TestStore(t *testing.T) {
-	storetest.Suite(t, storetest.Client{
-		Module:     "store",
-		New:        newPoolStore,
-		Standalone: true,
-		Conns: func(s storetest.Store) (open, idle int) {
-			pool := s.(pooled).pool
-			return pool.ActiveCount(), pool.IdleCount()
-		},
+var client = storetest.Client{
+	Module:     "store",
+	New:        newPoolStore,
+	Standalone: true,
+	Conns: func(s storetest.Store) (open, idle int) {
+		pool := s.(pooled).pool
+		return pool.ActiveCount(), pool.IdleCount()
+	},
+}
+
+func TestStore(t *testing.T) { storetest.Suite(t, client) }
+
+func TestLogin(t *testing.T) {
+	client.Everywhere(t, func(t *testing.T, config storetest.Config) {
+		stores.LogInAndOut(t, client.Open(t, config), client.Open(t, config))
 	})
 }
 

@@ -1,6 +1,8 @@
 package redistest
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/gomodule/redigo/redis"
@@ -98,6 +100,32 @@ func (c *Cluster) Slot(key string) int {
 	return slot
 }
 
+// SlotsOf returns up to 60 slots of the first primary that hold some of the keys,
+// from all over their list.
+func (c *Cluster) SlotsOf(keys []string) []int {
+	c.t.Helper()
+	var found []int
+	for i := 0; i < len(keys) && len(found) < 60; i += 7 {
+		slot := c.Slot(keys[i])
+		if slot < slots/3 && !slices.Contains(found, slot) {
+			found = append(found, slot)
+		}
+	}
+	return found
+}
+
+// Stats joins a section of INFO of all servers that run.
+func (c *Cluster) Stats(section string) map[string]string {
+	c.t.Helper()
+	all := map[string]string{}
+	for _, s := range c.servers {
+		if s.Running() {
+			maps.Copy(all, s.Info(section))
+		}
+	}
+	return all
+}
+
 // MoveSlots hands slots of the first primary to the second one while the cluster
 // serves. When all of them are on their way and half of their keys are there, it
 // calls halfway.
@@ -148,7 +176,7 @@ func (c *Cluster) KillPrimary(i int) {
 func (c *Cluster) AwaitFailover(i int) {
 	c.t.Helper()
 	await(c.t, "the replica is a primary", func() bool {
-		return c.servers[3+i].info("replication")["role"] == "master"
+		return c.servers[3+i].Info("replication")["role"] == "master"
 	})
 	c.awaitEach("serves again", func(s *Server) bool { return s.clusterOK() })
 }

@@ -25,7 +25,7 @@ func await(t Host, what string, holds func() bool) {
 
 // inSync reports whether the server is a replica that has its primary's data.
 func (s *Server) inSync() bool {
-	return s.info("replication")["master_link_status"] == "up"
+	return s.Info("replication")["master_link_status"] == "up"
 }
 
 // killInSync lets no more writes be acknowledged, waits until the replica has
@@ -34,13 +34,13 @@ func killInSync(t Host, primary, replica *Server) {
 	t.Helper()
 	primary.Do("CLIENT", "PAUSE", longPatience.Milliseconds(), "WRITE")
 	await(t, "the replica has everything", func() bool {
-		return primary.info("replication")["master_repl_offset"] == replica.info("replication")["slave_repl_offset"]
+		return primary.Info("replication")["master_repl_offset"] == replica.Info("replication")["slave_repl_offset"]
 	})
 	primary.Stop()
 }
 
-// info is a section of INFO.
-func (s *Server) info(section string) map[string]string {
+// Info returns the values of a section of INFO.
+func (s *Server) Info(section string) map[string]string {
 	s.t.Helper()
 	text, err := redis.String(s.Do("INFO", section), nil)
 	if err != nil {

@@ -114,6 +114,6 @@ func (g *Sentinels) AwaitFailover() {
 	g.t.Helper()
 	await(g.t, "the replica is the primary", func() bool {
 		primary := g.Primary()
-		return primary.Running() && primary.info("replication")["role"] == "master"
+		return primary.Running() && primary.Info("replication")["role"] == "master"
 	})
 }

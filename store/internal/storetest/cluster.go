@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -21,8 +20,8 @@ func BehindSentinels(g *redistest.Sentinels) Config {
 // InCluster is a [Config] for the cluster.
 func InCluster(c *redistest.Cluster) Config { return Config{Addrs: c.Addrs()[:3]} }
 
-// lastVariant is the variant that differs most from the default.
-func (c Client) lastVariant() string {
+// LastVariant is the variant that differs most from the default.
+func (c Client) LastVariant() string {
 	if len(c.Variants) == 0 {
 		return ""
 	}
@@ -32,7 +31,7 @@ func (c Client) lastVariant() string {
 // two opens a store of the default and one of the last variant.
 func (c Client) two(t *testing.T, config Config) []store.Sessions {
 	config.Timeout = time.Second
-	return []store.Sessions{c.Open(t, config), c.Open(t, config.In(c.lastVariant()))}
+	return []store.Sessions{c.Open(t, config), c.Open(t, config.In(c.LastVariant()))}
 }
 
 func testSentinels(t *testing.T, c Client) {
@@ -47,7 +46,7 @@ func testSentinels(t *testing.T, c Client) {
 			where = "behind Sentinels"
 		}
 		setUser(t, group.Servers(), c.rights(t, where))
-		Run(t, c.opener(config.In(c.lastVariant()).asWeChat(), ownPrefix))
+		Run(t, c.opener(config.In(c.LastVariant()).asWeChat(), ownPrefix))
 	})
 	t.Run("a name that they do not know", func(t *testing.T) {
 		misnamed := config
@@ -81,10 +80,10 @@ func testCluster(t *testing.T, c Client) {
 		const workers = 8
 		tr := StartTraffic(t, logins, workers, 0, c.two(t, config)...)
 		tr.Do(200)
-		early := c.Open(t, config.In(c.lastVariant()))
+		early := c.Open(t, config.In(c.LastVariant()))
 		assertAlive(t, early, logins[:200])
 		tr.Release(100)
-		cluster.MoveSlots(SlotsOf(cluster, logins), func() { tr.Do(300) })
+		cluster.MoveSlots(cluster.SlotsOf(keysOf(logins)), func() { tr.Do(300) })
 		assertAlive(t, early, logins[:200])
 		tr.Release(100)
 		cluster.KillPrimary(2)
@@ -93,19 +92,19 @@ func testCluster(t *testing.T, c Client) {
 		tr.Do(100)
 		tr.Verify(c.Open(t, config))
 		assert.Equal(t, len(logins), tr.Done)
-		assert.True(t, counted(t, cluster, "errorstats", "errorstat_ASK"), "no call met a slot on its way")
-		assert.True(t, counted(t, cluster, "errorstats", "errorstat_MOVED"), "no call met a slot that had moved")
+		assert.True(t, counted(cluster, "errorstats", "errorstat_ASK"), "no call met a slot on its way")
+		assert.True(t, counted(cluster, "errorstats", "errorstat_MOVED"), "no call met a slot that had moved")
 	})
 	t.Run("no transaction, script or command for several keys", func(t *testing.T) {
-		for name := range Stats(t, cluster, "commandstats") {
+		for name := range cluster.Stats("commandstats") {
 			command := strings.TrimPrefix(name, "cmdstat_")
 			if !strings.ContainsAny(command, "|") { // of the tests themselves and of connecting
 				assert.Contains(t, singleKeyCommands, command)
 			}
 		}
-		assert.True(t, counted(t, cluster, "commandstats", "cmdstat_set"))
+		assert.True(t, counted(cluster, "commandstats", "cmdstat_set"))
 		for _, replica := range cluster.Servers()[3:5] {
-			assert.NotContains(t, infoOf(t, replica, "commandstats"), "cmdstat_scan", "a replica was asked for sessions")
+			assert.NotContains(t, replica.Info("commandstats"), "cmdstat_scan", "a replica was asked for sessions")
 		}
 	})
 	t.Run("rights", func(t *testing.T) { testClusterRights(t, c) })
@@ -116,7 +115,7 @@ func testClusterRights(t *testing.T, c Client) {
 	rights := c.rights(t, "in a Cluster")
 	setUser(t, cluster.Servers(), rights)
 	t.Run("conformance with those of the docs", func(t *testing.T) {
-		Run(t, c.opener(InCluster(cluster).In(c.lastVariant()).asWeChat(), ownPrefix))
+		Run(t, c.opener(InCluster(cluster).In(c.LastVariant()).asWeChat(), ownPrefix))
 	})
 	t.Run("each one missing", func(t *testing.T) {
 		c.missingRights(t, InCluster(cluster), cluster.Servers(), rights)
@@ -141,34 +140,16 @@ var singleKeyCommands = []string{
 	"migrate", "restore-asking", "del", "pexpireat", "select", "replconf", "psync",
 }
 
-// SlotsOf returns slots of the first primary that hold sessions of some early and
-// some late logins.
-func SlotsOf(c *redistest.Cluster, logins []*Login) []int {
-	found := map[int]bool{}
-	var slots []int
-	for i := 0; i < len(logins) && len(slots) < 60; i += 7 {
-		slot := c.Slot("scs:session:" + logins[i].Token)
-		if slot < 16384/3 && !found[slot] {
-			found[slot] = true
-			slots = append(slots, slot)
-		}
+// keysOf returns the keys of the logins' sessions.
+func keysOf(logins []*Login) (keys []string) {
+	for _, l := range logins {
+		keys = append(keys, "scs:session:"+l.Token)
 	}
-	return slots
-}
-
-// Stats joins a section of INFO of all servers that run.
-func Stats(t *testing.T, c *redistest.Cluster, section string) map[string]string {
-	all := map[string]string{}
-	for _, s := range c.Servers() {
-		if s.Running() {
-			maps.Copy(all, infoOf(t, s, section))
-		}
-	}
-	return all
+	return keys
 }
 
 // counted reports whether any server has counted what is named.
-func counted(t *testing.T, c *redistest.Cluster, section, name string) bool {
-	_, ok := Stats(t, c, section)[name]
+func counted(c *redistest.Cluster, section, name string) bool {
+	_, ok := c.Stats(section)[name]
 	return ok
 }

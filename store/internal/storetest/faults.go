@@ -399,7 +399,7 @@ func testReadOnly(t *testing.T, c Client) {
 	s := c.Open(t, One(server))
 	require.Empty(t, recordOf(t, s, Token()))
 	require.Error(t, s.Commit(Token(), []byte("record"), soon()))
-	assert.Contains(t, infoOf(t, server, "commandstats")["cmdstat_set"], "rejected_calls=2")
+	assert.Contains(t, server.Info("commandstats")["cmdstat_set"], "rejected_calls=2")
 }
 
 // A server that is gone is not called until the deadline.
@@ -443,7 +443,7 @@ func testClosed(t *testing.T, c Client) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	before := runtime.NumGoroutine()
-	s, end, err := c.New(One(server).In(c.lastVariant()))
+	s, end, err := c.New(One(server).In(c.LastVariant()))
 	require.NoError(t, err)
 	require.NoError(t, s.CommitCtx(ctx, Token(), []byte("record"), soon()))
 	end()

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -160,6 +159,22 @@ func (c Config) In(variant string) Config {
 	return c
 }
 
+// Everywhere runs f as a sub-test for each variant with a server, and, unless the
+// client is standalone, behind Sentinels and in a Cluster.
+func (c Client) Everywhere(t *testing.T, f func(t *testing.T, config Config)) {
+	configs := map[string]func(t *testing.T) Config{"server": func(t *testing.T) Config { return One(redistest.Start(t)) }}
+	if !c.Standalone {
+		configs["sentinels"] = func(t *testing.T) Config { return BehindSentinels(redistest.StartSentinels(t)) }
+		configs["cluster"] = func(t *testing.T) Config { return InCluster(redistest.StartCluster(t)) }
+	}
+	for name, config := range configs {
+		t.Run(name, func(t *testing.T) {
+			where := config(t)
+			c.Each(t, func(t *testing.T, variant string) { f(t, where.In(variant)) })
+		})
+	}
+}
+
 func testConformance(t *testing.T, c Client) {
 	server := redistest.Start(t)
 	c.Each(t, func(t *testing.T, variant string) {
@@ -211,20 +226,6 @@ func Sent(server *redistest.Server, f func()) []string {
 		}
 	}
 	return commands
-}
-
-// infoOf returns a section of INFO.
-func infoOf(t *testing.T, s *redistest.Server, section string) map[string]string {
-	t.Helper()
-	text, err := redis.String(s.Do("INFO", section), nil)
-	require.NoError(t, err)
-	values := map[string]string{}
-	for line := range strings.Lines(text) {
-		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
-			values[name] = value
-		}
-	}
-	return values
 }
 
 // recordOf returns the record of a token, or an empty string.
