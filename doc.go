@@ -1,25 +1,25 @@
 // Package wechatauth provides net/http middleware that logs users in with WeChat
 // (OAuth 2.0, 微信网页授权) and keeps them logged in with scs sessions.
 //
-// [RequireWeChat] wraps any http.Handler. A request whose session has a WeChat
-// identity passes, with the identity in its context. An unauthenticated page visit
-// is redirected to WeChat and returns, logged in, to the URL that was requested. Any
-// other unauthenticated request, such as a fetch or a WebSocket handshake, gets a 401
-// response with the login URL in JSON. Sessions are alexedwards/scs sessions, in
-// memory by default and in Redis in production.
+// [RequireWeChat] wraps any http.Handler. A request whose session has an identity
+// passes, with the identity in its context. An unauthenticated page visit goes to
+// WeChat and returns, logged in, to the URL that was requested. Other unauthenticated
+// requests get a 401 response with the login URL in JSON. The default store is memory.
 //
 //	func main() {
+//		sim := wechattest.NewServer(wechattest.WithAnyBrowser()) // a WeChat simulator; remove it in production
 //		requireLogin := wechatauth.RequireWeChat(
-//			wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
-//			wechatauth.WithBaseURL("https://m.example.com"),
-//			wechatauth.WithRedisURL("redis://127.0.0.1:6379/0"),
+//			wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+//			wechatauth.WithBaseURL("http://127.0.0.1:8080"),
+//			wechatauth.WithEndpoints(sim.Endpoints()),
 //		)
-//		hello := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+//		log.Fatal(http.ListenAndServe("127.0.0.1:8080", requireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 //			id, _ := wechatauth.IdentityFromContext(r.Context())
 //			fmt.Fprintln(w, "Hello,", id.OpenID)
-//		})
-//		log.Fatal(http.ListenAndServe("127.0.0.1:8080", requireLogin(hello)))
+//		}))))
 //	}
+//
+// In production, leave out the simulator and [WithEndpoints], and add [WithRedisURL].
 //
 // # Several routes
 //

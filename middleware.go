@@ -35,7 +35,7 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 //
 // A script appends "?next=" and the page to return to, and navigates there. The
 // value of "error" is login_required (401), scope_required or forbidden (403),
-// unavailable (5xx) or bad_request (any other 4xx). The README lists the status
+// unavailable (5xx) or bad_request (any other 4xx). docs/errors.md lists the status
 // and the response of each reason.
 //
 // The return URL is the one that the browser requested, byte for byte. If it is

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -28,7 +29,7 @@ var errorDocs = map[string]struct {
 	reasons, errcode string // sections
 }{
 	"docs/errors.md":       {client.LangEN, "Reasons", "WeChat's errcodes"},
-	"docs/errors.zh-CN.md": {client.LangZhCN, "原因", "微信的 errcode"},
+	"docs/errors.zh-CN.md": {client.LangZhCN, "原因码", "微信的 errcode"},
 }
 
 func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.T) {
@@ -155,6 +156,12 @@ func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
 			}
 			headings[p] = translated[i]
 		}
+		for _, target := range linksOf(withoutCode(readFile(t, file))) {
+			sibling := strings.TrimSuffix(path.Join(path.Dir(file), target), ".md") + ".zh-CN.md"
+			if path.Base(target) != path.Base(original) && strings.HasSuffix(target, ".md") && !strings.HasSuffix(target, ".zh-CN.md") {
+				assert.NoFileExists(t, sibling, "%s links to the English page", file)
+			}
+		}
 	}
 	assert.NotZero(t, translations)
 	assert.NotEmpty(t, headings)
@@ -184,10 +191,10 @@ func facts(paragraph string) (all []string) {
 	all = inlineCode.FindAllString(paragraph, -1)
 	rest := inlineCode.ReplaceAllString(paragraph, "")
 	for _, target := range linksOf(rest) {
-		target = strings.Replace(target, ".zh-CN.md", ".md", 1)
+		target = strings.Replace(target, ".zh-CN.", ".", 1)
 		all = append(all, strings.ReplaceAll(target, "/lang/zh-CN/", "/spec/v2.0.0.html"))
 	}
-	rest = markdownLink.ReplaceAllString(rest, "")
+	rest = htmlLink.ReplaceAllString(markdownLink.ReplaceAllString(rest, ""), "")
 	all = append(all, numeral.FindAllString(autoLink.ReplaceAllString(rest, ""), -1)...)
 	slices.Sort(all)
 	return all
@@ -250,21 +257,24 @@ func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
 	assert.Equal(t, http.StatusSeeOther, s.step(b, "/").StatusCode)
 }
 
-// TestEveryDocIsReachedFromTheREADME: what nobody finds, nobody reads.
+// TestEveryDocIsReachedFromTheREADME: each page is in the index in both
+// languages, and a page and its translation link to each other.
 func TestEveryDocIsReachedFromTheREADME(t *testing.T) {
-	pages, err := filepath.Glob("docs/*.md")
+	pages, err := filepath.Glob("docs/*.zh-CN.md")
 	require.NoError(t, err)
-	require.NotEmpty(t, pages)
-	readme := readFile(t, "README.md")
+	originals, err := filepath.Glob("docs/*.md")
+	require.NoError(t, err)
+	require.Len(t, originals, 2*len(pages), "each page is there in both languages")
+	assert.Contains(t, readFile(t, "README.md"), "](docs/README.md)")
+	assert.Contains(t, readFile(t, "README.zh-CN.md"), "](docs/README.zh-CN.md)")
 	for _, page := range pages {
-		if strings.HasSuffix(page, ".zh-CN.md") {
-			continue // from its original
-		}
-		assert.Contains(t, readme, "]("+page+")")
-	}
-	for _, page := range pages {
-		if original, found := strings.CutSuffix(page, ".zh-CN.md"); found {
-			assert.Contains(t, readFile(t, original+".md"), "]("+filepath.Base(page)+")")
+		page = filepath.Base(page)
+		original := strings.TrimSuffix(page, ".zh-CN.md") + ".md"
+		assert.Contains(t, readFile(t, "docs/"+original), "\n[中文]("+page+")\n")
+		assert.Contains(t, readFile(t, "docs/"+page), "\n[English]("+original+")\n")
+		if original != "README.md" {
+			assert.Contains(t, readFile(t, "docs/README.md"), "]("+original+")")
+			assert.Contains(t, readFile(t, "docs/README.zh-CN.md"), "]("+page+")")
 		}
 	}
 }
@@ -289,7 +299,7 @@ func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
 		got := s.miniLogin(s.sim.WXLogin(wechattest.DefaultMiniProgramAppID, person(0)))
 		require.Contains(t, got.body, string(reason))
 		require.NotEqual(t, reasonRows(t)[reason].status, got.StatusCode, "the line need not tell it")
-		for _, file := range []string{"README.md", "README.zh-CN.md", "docs/errors.md", "docs/errors.zh-CN.md"} {
+		for _, file := range []string{"docs/errors.md", "docs/errors.zh-CN.md"} {
 			line := regexp.MustCompile("(?m)^`POST /wechat/mini/login`.*$").FindString(readFile(t, file))
 			assert.Regexp(t, "`"+string(reason)+"`[^0-9]* "+strconv.Itoa(got.StatusCode), line, file)
 		}
@@ -314,9 +324,9 @@ func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
 }
 
 func TestTheSecurityModelSaysWhatEachActorCanDo(t *testing.T) {
-	rows := tableOf(t, "docs/security.md", "Who holds what")
+	rows := tableOf(t, "docs/security.md", "What each attacker can do")
 	require.Len(t, rows, 5)
-	for i, actor := range []string{"tenant", "reader of Redis", "writer of Redis", "holder of the AppSecret", "sibling subdomain"} {
+	for i, actor := range []string{"tenant", "read access to Redis", "write access to Redis", "with the AppSecret", "sibling subdomain"} {
 		assert.Contains(t, rows[i][0], actor)
 		require.Len(t, rows[i], 3)
 		assert.NotEmpty(t, rows[i][1])
@@ -324,7 +334,7 @@ func TestTheSecurityModelSaysWhatEachActorCanDo(t *testing.T) {
 	}
 }
 
-// What docs/deployment.md says of middleware around the wall.
+// What docs/routers.md says of other middleware.
 func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
 	manager := scs.New()
 	manager.Cookie.Secure = false

@@ -7,8 +7,11 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
+	"io"
 	"io/fs"
+	"net"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -16,6 +19,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -78,10 +82,10 @@ var (
 
 // fragmentImports are the packages that a fragment may name.
 var fragmentImports = map[string]string{
-	"context": "context", "errors": "errors", "fmt": "fmt", "http": "net/http", "httputil": "net/http/httputil", "log": "log", "os": "os", "time": "time", "url": "net/url",
+	"context": "context", "errors": "errors", "fmt": "fmt", "io": "io", "template": "html/template", "http": "net/http", "httputil": "net/http/httputil", "log": "log", "os": "os", "time": "time", "url": "net/url",
 	"prometheus": "github.com/prometheus/client_golang/prometheus",
 	"wechatprom": "github.com/wechatauth/wechatauth/observe/wechatprom", "wechatotel": "github.com/wechatauth/wechatauth/observe/wechatotel",
-	"chi": "github.com/go-chi/chi/v5", "mux": "github.com/gorilla/mux",
+	"chi": "github.com/go-chi/chi/v5", "mux": "github.com/gorilla/mux", "gin": "github.com/gin-gonic/gin", "echo": "github.com/labstack/echo/v4",
 	"rueidis": "github.com/redis/rueidis", "rueidisstore": "github.com/wechatauth/wechatauth/store/rueidisstore",
 	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
 	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client", "environment": "github.com/wechatauth/wechatauth/environment",
@@ -232,18 +236,13 @@ func runGo(t *testing.T, dir string, args ...string) {
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
 }
 
-// TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage runs it in a module
-// that imports all of them, with the clone where it is, and then builds the
-// command that the docs run from such a module.
+// TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage runs the steps of
+// docs/getting-started.md in a module that imports all of them, with the clone
+// where it is, and then builds the command that the docs run from such a module.
 func TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage(t *testing.T) {
-	text, _, found := strings.Cut(readFile(t, "README.md"), "\n## ")
-	require.True(t, found)
-	root, err := os.Getwd()
-	require.NoError(t, err)
 	dir := t.TempDir()
-	head := filepath.Join(dir, "head.md")
-	writeFile(t, head, text)
-	script := strings.ReplaceAll(strings.Join(codeBlocks(t, head, "sh"), ""), "=../wechatauth", "="+root)
+	steps := sectionOf(t, "docs/getting-started.md", "Before the first release")
+	script := withClone(t, strings.Join(blocksOf(steps, "sh"), ""))
 	require.Equal(t, 1, strings.Count(script, "go mod tidy\n"))
 	script = strings.Replace(script, "go mod tidy\n", "", 1) + "go mod tidy\ngo build -o check github.com/wechatauth/wechatauth/cmd/wechatcheck\ngo vet ./...\n"
 
@@ -253,10 +252,23 @@ func TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(dir, "shop.go"), program+")\n")
 	writeFile(t, filepath.Join(dir, "go.mod"), "module shop.example.com\n\ngo 1.25\n")
-	install := exec.Command("bash", "-euc", script)
-	install.Dir = dir
-	install.Env = append(os.Environ(), "GOWORK=off", "GOFLAGS=")
-	out, err := install.CombinedOutput()
+	runScript(t, dir, script)
+}
+
+// withClone is a script in which the clone is where this one is.
+func withClone(t *testing.T, script string) string {
+	t.Helper()
+	root, err := os.Getwd()
+	require.NoError(t, err)
+	return strings.ReplaceAll(script, "=../wechatauth", "="+root)
+}
+
+// runScript runs a script in a folder outside of the workspace.
+func runScript(t *testing.T, dir, script string) {
+	t.Helper()
+	cmd := exec.Command("bash", "-euc", script)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOWORK=off", "GOFLAGS=")
+	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)
 }
 
@@ -273,6 +285,77 @@ func TestTheProgramOfTheREADMEIsTheOneOfThePackageOverviewAndHasTwelveLines(t *t
 	assert.Len(t, strings.Split(main, "\n"), 12)
 }
 
+// TestTheProgramOfTheREADMELogsInWhenItIsPasted does what the README says: the
+// steps of Install, the program in main.go, the commands of Quick start. What is
+// printed there as comments is what the requests get.
+func TestTheProgramOfTheREADMELogsInWhenItIsPasted(t *testing.T) {
+	const printed = "127.0.0.1:8080"
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr := l.Addr().String()
+
+	dir := t.TempDir()
+	install := blocksOf(sectionOf(t, "README.md", "Install"), "sh")
+	require.Len(t, install, 1)
+	runScript(t, dir, withClone(t, install[0]))
+	dir = filepath.Join(dir, "hello")
+	quickStart := sectionOf(t, "README.md", "Quick start")
+	program := blocksOf(quickStart, "go")[0]
+	require.Contains(t, program, printed)
+	writeFile(t, filepath.Join(dir, "main.go"), strings.ReplaceAll(program, printed, addr))
+	commands := blocksOf(quickStart, "sh")[0]
+	start, curl, found := strings.Cut(commands, " && go run .\n")
+	require.True(t, found)
+	runScript(t, dir, start+"\ngo build -o hello .\n")
+
+	require.NoError(t, l.Close())
+	hello := exec.Command(filepath.Join(dir, "hello"))
+	hello.Stderr = os.Stderr
+	require.NoError(t, hello.Start())
+	t.Cleanup(func() { _ = hello.Process.Kill(); _ = hello.Wait() })
+	for { // until it listens
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			require.NoError(t, conn.Close())
+			break
+		}
+		require.NoError(t, t.Context().Err())
+		runtime.Gosched()
+	}
+
+	jar, err := cookiejar.New(nil)
+	require.NoError(t, err)
+	requests := regexp.MustCompile(`(?m)^curl -s(L?) (.*?)http://127\.0\.0\.1:8080/(?: .*)?\n# (.*)$`).FindAllStringSubmatch(curl, -1)
+	require.Len(t, requests, 2)
+	for _, m := range requests {
+		redirects := 0
+		c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { redirects++; return nil }}
+		if strings.Contains(m[2], "-b jar") {
+			c.Jar = jar
+		}
+		r, err := http.NewRequest(http.MethodGet, "http://"+addr+"/", nil)
+		require.NoError(t, err)
+		r.Header = http.Header{"User-Agent": {"curl/8.0"}, "Accept": {"*/*"}}
+		if header := regexp.MustCompile(`-H 'Accept: (.*)'`).FindStringSubmatch(m[2]); header != nil {
+			r.Header.Set("Accept", header[1])
+		}
+		resp, err := c.Do(r)
+		require.NoError(t, err)
+		body, err := io.ReadAll(resp.Body)
+		require.NoError(t, err)
+		require.NoError(t, resp.Body.Close())
+		assert.Equal(t, strings.ReplaceAll(m[3], printed, addr), strings.TrimSpace(string(body)))
+		assert.Equal(t, map[string]int{"L": 3, "": 0}[m[1]], redirects)
+	}
+}
+
+// A README is read on one screen after the other, so it has few.
+func TestTheREADMEHasAtMost180Lines(t *testing.T) {
+	for _, file := range []string{"README.md", "README.zh-CN.md"} {
+		assert.LessOrEqual(t, strings.Count(readFile(t, file), "\n"), 180, file)
+	}
+}
+
 func TestTheOptionsTableListsExactlyTheOptions(t *testing.T) {
 	var want []string
 	for _, typ := range packageDoc(t, ".").Types {
@@ -283,7 +366,23 @@ func TestTheOptionsTableListsExactlyTheOptions(t *testing.T) {
 		}
 	}
 	require.NotEmpty(t, want)
-	assert.ElementsMatch(t, want, firstColumn(t, "README.md", "Options"))
+	var listed []string
+	for _, row := range optionRows(t, "docs/reference.md", "Options") {
+		listed = append(listed, strings.Trim(row[0], "`"))
+	}
+	assert.ElementsMatch(t, want, listed)
+}
+
+// optionRows are the rows of all tables of a section, which has one for each
+// group of options.
+func optionRows(t *testing.T, file, section string) (rows [][]string) {
+	t.Helper()
+	for _, row := range tableOf(t, file, section) {
+		if strings.HasPrefix(row[0], "`With") {
+			rows = append(rows, row)
+		}
+	}
+	return rows
 }
 
 // signature is a function as the table writes it: its name, and the names of
@@ -319,29 +418,11 @@ func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
 		}
 	}
 	var listed []string
-	for _, cell := range firstColumn(t, "README.md", "Endpoints") {
+	for _, cell := range firstColumn(t, "docs/reference.md", "Endpoints") {
 		endpoint, _, _ := strings.Cut(cell, "?")
 		listed = append(listed, endpoint)
 	}
 	assert.ElementsMatch(t, served, listed)
-}
-
-func TestTheReasonsTableListsExactlyTheReasonsWithTheirStatus(t *testing.T) {
-	want := map[string]int{}
-	for reason, row := range reasonRows(t) {
-		want[string(reason)] = row.status
-	}
-	got := map[string]int{}
-	for _, row := range tableOf(t, "README.md", "Reasons") {
-		for _, reason := range regexp.MustCompile("`([a-z]+(?:_[a-z]+)*)`").FindAllStringSubmatch(row[1], -1) {
-			if _, known := want[reason[1]]; !known {
-				t.Errorf("%s is no reason", reason[1])
-			} else if strings.Contains(row[0], strconv.Itoa(want[reason[1]])) {
-				got[reason[1]] = want[reason[1]]
-			}
-		}
-	}
-	assert.Equal(t, want, got)
 }
 
 func TestEveryCommandThatTheDocsNameExists(t *testing.T) {
@@ -459,13 +540,27 @@ func markdownFiles(t *testing.T) (files []string) {
 	return files
 }
 
-// codeBlocks are the fenced blocks of a language.
-func codeBlocks(t *testing.T, file, lang string) (blocks []string) {
+// codeBlocks are the fenced blocks of a language in a file.
+func codeBlocks(t *testing.T, file, lang string) []string {
 	t.Helper()
-	for _, m := range regexp.MustCompile("(?ms)^```"+lang+"\n(.*?)^```$").FindAllStringSubmatch(readFile(t, file), -1) {
+	return blocksOf(readFile(t, file), lang)
+}
+
+// blocksOf are the fenced blocks of a language in a text.
+func blocksOf(text, lang string) (blocks []string) {
+	for _, m := range regexp.MustCompile("(?ms)^```"+lang+"\n(.*?)^```$").FindAllStringSubmatch(text, -1) {
 		blocks = append(blocks, m[1])
 	}
 	return blocks
+}
+
+// sectionOf is the text below a heading, up to the next of its level.
+func sectionOf(t *testing.T, file, section string) string {
+	t.Helper()
+	_, text, found := strings.Cut(readFile(t, file), "\n## "+section+"\n")
+	require.True(t, found, "%s has no section %q", file, section)
+	text, _, _ = strings.Cut(text, "\n## ")
+	return text
 }
 
 func withoutCode(text string) string {
@@ -485,10 +580,7 @@ func firstColumn(t *testing.T, file, section string) (cells []string) {
 // tableOf are the rows of the table of a section, without its head.
 func tableOf(t *testing.T, file, section string) (rows [][]string) {
 	t.Helper()
-	_, text, found := strings.Cut(readFile(t, file), "\n## "+section+"\n")
-	require.True(t, found, "%s has no section %q", file, section)
-	text, _, _ = strings.Cut(text, "\n## ")
-	for line := range strings.Lines(text) {
+	for line := range strings.Lines(sectionOf(t, file, section)) {
 		if line = strings.TrimSpace(line); strings.HasPrefix(line, "|") {
 			cells := strings.Split(strings.Trim(line, "|"), "|")
 			for i := range cells {
@@ -552,9 +644,9 @@ func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T)
 		"WithIdleTimeout(d)":     {"0: none", "0：无"},
 		"WithScope(s)":           {"`client.ScopeBase`", "`client.ScopeBase`"},
 	}
-	for i, file := range []struct{ name, section string }{{"README.md", "Options"}, {"README.zh-CN.md", "选项"}} {
+	for i, file := range []struct{ name, section string }{{"docs/reference.md", "Options"}, {"docs/reference.zh-CN.md", "选项"}} {
 		seen := 0
-		for _, row := range tableOf(t, file.name, file.section) {
+		for _, row := range optionRows(t, file.name, file.section) {
 			if w, ok := want[strings.Trim(row[0], "`")]; ok {
 				seen++
 				assert.Equal(t, w[i], row[1], "%s: the default of %s", file.name, row[0])

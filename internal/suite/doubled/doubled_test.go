@@ -243,7 +243,7 @@ func TestT06_WhoWaitsForOneThatDiedLivesLongEnoughToTakeOver(t *testing.T) {
 
 	docs, err := os.ReadFile(filepath.Join(authtest.Root, "docs/deployment.md"))
 	require.NoError(t, err)
-	assert.Contains(t, string(docs), fmt.Sprintf("waits %.0f s at most for its claim, and then has %.0f s", singleflight.JoinTimeout.Seconds(), callbackBudget.Seconds()))
+	assert.Contains(t, string(docs), fmt.Sprintf("waits at most %.0f s for the lease, and then has %.0f s", singleflight.JoinTimeout.Seconds(), callbackBudget.Seconds()))
 	assert.Contains(t, string(docs), fmt.Sprintf("longer than %.0f s", (singleflight.JoinTimeout+callbackBudget).Seconds()))
 
 	// Each returns the claim's key, and what makes the request that waits.
