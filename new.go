@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
-
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/consent"
 	"github.com/wechatauth/wechatauth/internal/cookie"
@@ -152,7 +150,7 @@ func (a *Auth) setSessions(c *config) error {
 }
 
 // sessionStore returns the store that the options name, or one in memory.
-func (c *config) sessionStore() (scs.Store, error) {
+func (c *config) sessionStore() (session.Store, error) {
 	switch {
 	case c.storeSet:
 		return c.store, nil
@@ -168,8 +166,20 @@ func (c *config) sessionStore() (scs.Store, error) {
 	return store.NewMemory(store.WithClock(c.now)), nil
 }
 
+// encrypted wraps the store with WithSessionEncryption.
+func (c *config) encrypted(inner session.Store) (session.Store, error) {
+	if !c.sessionKeysSet {
+		return inner, nil
+	}
+	sealed, err := store.Encrypt(inner.(store.Sessions), c.sessionKeys...) // which it is: see validateSessions
+	if err != nil {
+		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
+	}
+	return sealed, nil
+}
+
 // observed wraps the store for the observer.
-func (c *config) observed(inner scs.Store) scs.Store {
+func (c *config) observed(inner session.Store) session.Store {
 	o, ok := c.observer.(CallObserver)
 	if !ok {
 		return inner

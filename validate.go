@@ -3,12 +3,10 @@ package wechatauth
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 	"time"
 
-	"github.com/alexedwards/scs/v2"
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/check"
 	"github.com/wechatauth/wechatauth/internal/redact"
@@ -112,9 +110,7 @@ func (c *config) validateSessions() (errs []error) {
 	}
 	base, _ := siteurl.Parse(c.baseURL) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
-		errs = append(errs, session.CheckCookie("WithCookie", &scs.SessionCookie{
-			Name: *c.cookieName, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
-		}, base)...)
+		errs = append(errs, session.CheckCookieName("WithCookie", *c.cookieName, base)...)
 	}
 	if c.mgrSet {
 		errs = append(errs, session.CheckManager(c.manager, base)...)
@@ -185,18 +181,6 @@ func linesOf(prefix string, err error) error {
 		return nil
 	}
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
-}
-
-// encrypted wraps the store with WithSessionEncryption.
-func (c *config) encrypted(inner scs.Store) (scs.Store, error) {
-	if !c.sessionKeysSet {
-		return inner, nil
-	}
-	sealed, err := store.Encrypt(inner.(store.Sessions), c.sessionKeys...) // which it is: see validateSessions
-	if err != nil {
-		return nil, fmt.Errorf("WithSessionEncryption: %w", err)
-	}
-	return sealed, nil
 }
 
 // text is what distinguishes two accounts: all but Pages.

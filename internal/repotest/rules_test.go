@@ -27,11 +27,11 @@ import (
 // the number as it was measured: lower it with each change that lowers the
 // number. No limit is ever raised.
 const (
-	maxRootLines     = 5065 // goal 3800, comments and blank lines included
+	maxRootLines     = 5059 // goal 3800, comments and blank lines included
 	maxRootFiles     = 22
 	maxRootTestFiles = 8
 	maxFileCycle     = 1 // files of the root that reach each other: none does
-	maxRootWithSCS   = 4 // goal 2: files of the root that import scs
+	maxRootWithSCS   = 2 // for the types of the options and of Auth.Sessions: files of the root that import scs
 	maxFunctionLines = 60
 	maxStructFields  = 15
 )

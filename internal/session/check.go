@@ -42,12 +42,20 @@ func CheckManager(m *scs.SessionManager, base *url.URL) (errs []error) {
 	if m.IdleTimeout != 0 && (m.IdleTimeout < MinLifetime || m.IdleTimeout > m.Lifetime) {
 		errs = append(errs, fmt.Errorf("WithSessionManager: IdleTimeout: %v is not between %v and the lifetime, %v", m.IdleTimeout, MinLifetime, m.Lifetime))
 	}
-	return append(errs, CheckCookie("WithSessionManager: Cookie", &m.Cookie, base)...)
+	return append(errs, checkCookie("WithSessionManager: Cookie", &m.Cookie, base)...)
 }
 
-// CheckCookie refuses a session cookie that browsers would not send back, or that
+// CheckCookieName returns what is wrong with a session cookie of that name and
+// this library's own attributes; see checkCookie.
+func CheckCookieName(option, name string, base *url.URL) []error {
+	return checkCookie(option, &scs.SessionCookie{
+		Name: name, Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: base == nil || base.Scheme == "https",
+	}, base)
+}
+
+// checkCookie rejects a session cookie that browsers would not send back, or that
 // scripts could read. base is the site, nil where it is not known.
-func CheckCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []error) {
+func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(option+": "+format, args...)) }
 	if base == nil { // any that fits
 		base = &url.URL{Scheme: map[bool]string{true: "https", false: "http"}[c.Secure], Host: strings.TrimPrefix(c.Domain, ".")}

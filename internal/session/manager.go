@@ -79,6 +79,9 @@ type Audience struct {
 	Bearer bool     // whether bearer tokens count
 }
 
+// Store is what a session manager of scs keeps its records in.
+type Store = scs.Store
+
 // A Manager finds identities in scs sessions and puts them there. Safe for
 // concurrent use.
 type Manager struct {
