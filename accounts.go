@@ -18,26 +18,26 @@ import (
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
-// of returns the gate of the request's account.
-func (a *Auth) of(r *http.Request) (*gate, error) {
-	if a.tenants == nil {
+// gateFor returns the gate of the request's account.
+func (a *Auth) gateFor(r *http.Request) (*gate, error) {
+	if a.gates == nil {
 		return a.home, nil
 	}
 	if appID, ok := a.endpointIn(r.URL.Path); ok && appID != "" {
-		return a.tenantOf(r.Context(), appID)
+		return a.gateByAppID(r.Context(), appID)
 	}
-	appID, err := a.tenants.resolver.ResolveAppID(r)
+	appID, err := a.gates.resolver.ResolveAppID(r)
 	if err != nil {
 		return nil, err
 	}
-	return a.tenantOf(r.Context(), appID)
+	return a.gateByAppID(r.Context(), appID)
 }
 
-// maxTenants bounds the memory of a process. Beyond it, gates are built anew.
-const maxTenants = 10_000
+// maxGates bounds the memory of a process. Beyond it, gates are built anew.
+const maxGates = 10_000
 
-func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
-	account, err := a.tenants.resolver.Account(ctx, appID)
+func (a *Auth) gateByAppID(ctx context.Context, appID string) (*gate, error) {
+	account, err := a.gates.resolver.Account(ctx, appID)
 	if err != nil {
 		return nil, err
 	}
@@ -45,40 +45,40 @@ func (a *Auth) tenantOf(ctx context.Context, appID string) (*gate, error) {
 		return nil, fmt.Errorf("the account of %s calls itself %s", redact.Clean(appID), redact.Clean(account.AppID))
 	}
 	text := account.text()
-	a.tenants.mu.RLock()
-	held, ok := a.tenants.gates[appID]
-	a.tenants.mu.RUnlock()
+	a.gates.mu.RLock()
+	held, ok := a.gates.gates[appID]
+	a.gates.mu.RUnlock()
 	if ok && held.account == text {
 		if account.Pages == nil {
-			account.Pages = a.tenants.config.pages
+			account.Pages = a.gates.config.pages
 		}
 		held.pages.Store(&account.Pages) // functions cannot be compared
 		return held.gate, nil
 	}
-	g, err := a.newTenant(account)
+	g, err := a.newGate(account)
 	if err != nil {
 		return nil, err
 	}
-	a.tenants.mu.Lock()
-	defer a.tenants.mu.Unlock()
-	if len(a.tenants.gates) >= maxTenants {
-		clear(a.tenants.gates)
+	a.gates.mu.Lock()
+	defer a.gates.mu.Unlock()
+	if len(a.gates.gates) >= maxGates {
+		clear(a.gates.gates)
 	}
-	a.tenants.gates[appID] = tenant{g, text}
+	a.gates.gates[appID] = cachedGate{g, text}
 	return g, nil
 }
 
-// gateOf returns the gate that an identity of this AppID has passed, or nil.
-func (a *Auth) gateOf(appID string) *gate {
-	if a.tenants == nil {
+// gateOfUser returns the gate that an identity of this AppID has passed, or nil.
+func (a *Auth) gateOfUser(appID string) *gate {
+	if a.gates == nil {
 		if slices.Contains(a.home.audience.AppIDs, appID) {
 			return a.home
 		}
 		return nil
 	}
-	a.tenants.mu.RLock()
-	defer a.tenants.mu.RUnlock()
-	for _, t := range a.tenants.gates {
+	a.gates.mu.RLock()
+	defer a.gates.mu.RUnlock()
+	for _, t := range a.gates.gates {
 		if slices.Contains(t.audience.AppIDs, appID) {
 			return t.gate
 		}
@@ -86,9 +86,9 @@ func (a *Auth) gateOf(appID string) *gate {
 	return nil
 }
 
-// newTenant returns a gate for one account.
-func (a *Auth) newTenant(account Account) (*gate, error) {
-	c, err := a.tenants.config.ofAccount(account)
+// newGate returns a gate for one account.
+func (a *Auth) newGate(account Account) (*gate, error) {
+	c, err := a.gates.config.ofAccount(account)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func (g *gate) setAccounts(c *config) error {
 	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
 		g.site = g.base.String()
 	}
-	g.audience, g.failed = c.audience(), g.respondUnsaved
+	g.audience, g.failed = c.audience(), g.rejectUnsaved
 	g.pages.Store(&c.pages)
 	var opts []client.Option
 	var errs []error
@@ -122,7 +122,7 @@ func (g *gate) setAccounts(c *config) error {
 	if c.httpClient != nil {
 		use("WithHTTPClient", client.WithHTTPClient(c.httpClient))
 	}
-	if told := c.tellsOfWeChat(); told != nil {
+	if told := c.clientObserver(); told != nil {
 		opts = append(opts, client.WithObserver(told))
 	}
 	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
@@ -175,7 +175,7 @@ func (g *gate) setFlows(c *config) error {
 		Ring: c.sealer(ring), Secure: g.base.Scheme == "https", Bound: []string{c.appID, g.callbackURL()}, Now: c.now,
 	}, cookiePrefix(g.base), g.cookieTag(c.appID))
 	g.setAuthorizePages()
-	g.claims = &singleflight.Group{Marks: g.sessions.Marks(), Keys: g.keys, Now: c.now, Wait: c.wait}
+	g.logins = &singleflight.Group{Marks: g.sessions.Marks(), Keys: g.keys, Now: c.now, Wait: c.wait}
 	return nil
 }
 
@@ -244,8 +244,8 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	return &one, errors.Join(err, wrong)
 }
 
-// tellsOfWeChat returns the observer of the clients' calls, or nil.
-func (c *config) tellsOfWeChat() func(context.Context, client.Call) {
+// clientObserver returns the observer of the clients' calls, or nil.
+func (c *config) clientObserver() func(context.Context, client.Call) {
 	o, ok := c.observer.(CallObserver)
 	if !ok {
 		return nil

@@ -28,13 +28,13 @@ import (
 // safe for concurrent use by multiple goroutines.
 type Auth struct {
 	settings
-	sessions *session.Manager
-	consents *consent.Memory
-	looks    *scan.Looks
-	origin   *http.CrossOriginProtection
+	sessions    *session.Manager
+	accessCache *consent.Memory
+	looks       *scan.Looks
+	origin      *http.CrossOriginProtection
 
-	home    *gate    // that of the only account; with WithAccounts, of none
-	tenants *tenants // nil without WithAccounts
+	home  *gate      // that of the only account; with WithAccounts, of none
+	gates *gateCache // nil without WithAccounts
 }
 
 // A gate is one official account with what belongs to it, and serves the
@@ -56,8 +56,8 @@ type gate struct {
 
 	cookies *flow.Jar
 	keys    *seal.Ring // for what the store keeps, which never sees it
-	claims  *singleflight.Group
-	failed  func(http.ResponseWriter, *http.Request, error) // respondUnsaved
+	logins  *singleflight.Group
+	failed  func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
 }
 
 // account is one of the AppIDs that visitors can log in to.
@@ -67,17 +67,17 @@ type account struct {
 	client  *client.Client
 }
 
-// tenants holds a gate for each account that was asked for. They share all
+// gateCache holds a gate for each account that was asked for. They share all
 // but what is the account's own.
-type tenants struct {
+type gateCache struct {
 	resolver AccountResolver
 	config   config // the options, without an account
 
 	mu    sync.RWMutex
-	gates map[string]tenant // by AppID
+	gates map[string]cachedGate // by AppID
 }
 
-type tenant struct {
+type cachedGate struct {
 	*gate
 	account string // its text, to see a change by
 }
@@ -120,14 +120,14 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	if i := strings.LastIndexByte(name, '/'); a.tenants != nil && i >= 0 && siteurl.IsAppID(name[i+1:]) {
+	if i := strings.LastIndexByte(name, '/'); a.gates != nil && i >= 0 && siteurl.IsAppID(name[i+1:]) {
 		name, appID = name[:i], name[i+1:]
 	}
 	ticket, isTicket := strings.CutPrefix(name, "scan/")
 	switch {
 	case name == "scan", isTicket:
 		return appID, a.scans() && (slices.Contains(ownEndpoints, name) || scan.ValidTicket(ticket))
-	case strings.HasPrefix(name, "mini/") && a.home.mini.client == nil && a.tenants == nil:
+	case strings.HasPrefix(name, "mini/") && a.home.mini.client == nil && a.gates == nil:
 		return appID, false
 	}
 	return appID, slices.Contains(ownEndpoints, name)
@@ -209,9 +209,9 @@ func (g *gate) isScanPage(path string) bool {
 	return ok
 }
 
-// confirms reports whether a login is that of a phone which goes back to confirm
+// isScanLogin reports whether a login is that of a phone which goes back to confirm
 // a QR code.
-func (g *gate) confirms(r *http.Request, target string) bool {
+func (g *gate) isScanLogin(r *http.Request, target string) bool {
 	return g.isScanPage(target) && environment.Of(r).InWeChat()
 }
 
@@ -220,17 +220,17 @@ func (a *Auth) scans() bool {
 	return a.environments.Uses(environment.LoginScan)
 }
 
-// judge decides whether a login may end at raw: at a return URL, or at the one
+// checkReturnURL decides whether a login may end at raw: at a return URL, or at the one
 // endpoint of ours where that makes sense, the phone's page of a scan.
-func (g *gate) judge(raw string) (target string, err error) {
+func (g *gate) checkReturnURL(raw string) (target string, err error) {
 	return returnto.Site{Base: g.base, Prefix: g.prefix, Endpoints: ownEndpoints, Except: g.isScanPage}.Judge(raw)
 }
 
-// landing returns where a login ends that was begun for target. It is judged
+// returnURL returns where a login ends that was begun for target. It is judged
 // again: the seal proves that it was ours, not that the release that wrote it
 // had no fault.
-func (g *gate) landing(target string) string {
-	target, err := g.judge(target)
+func (g *gate) returnURL(target string) string {
+	target, err := g.checkReturnURL(target)
 	if err != nil {
 		return "/"
 	}
@@ -256,8 +256,8 @@ func (g *gate) formActions() []string {
 	return []string{g.openOrigin(), g.relay.URL}
 }
 
-// accountOf returns the account of a callback. A mini program has none.
-func (g *gate) accountOf(appID string) (account, bool) {
+// accountByAppID returns the account of a callback. A mini program has none.
+func (g *gate) accountByAppID(appID string) (account, bool) {
 	switch {
 	case appID == "":
 		return account{}, false
@@ -331,10 +331,10 @@ func (a *Auth) isPage(r *http.Request) bool { return navigation.IsRead(r) && a.p
 // response of a page visit, and of a form.
 func (a *Auth) showsPage(r *http.Request) bool { return navigation.IsForm(r) || a.isPage(r) }
 
-// navigates is the page-visit rule for our own endpoints. They are nothing
+// isEndpointVisit is the page-visit rule for our own endpoints. They are nothing
 // but pages, so a client too old or too simple to say what it asks for is
 // believed, unless something shows that it is no person's visit.
-func (g *gate) navigates(r *http.Request) bool {
+func (g *gate) isEndpointVisit(r *http.Request) bool {
 	return g.isPage(r) || navigation.MayBePage(r)
 }
 

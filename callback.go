@@ -27,11 +27,11 @@ import (
 // leads.
 func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	if !navigation.MayNavigate(r) {
-		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
+		g.reject(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	}
 	q, f, err := g.cookies.Callback(r, g.relay)
-	acc, known := g.accountOf(f.AppID)
+	acc, known := g.accountByAppID(f.AppID)
 	if err == nil && !known {
 		err = flow.ErrMismatch
 	}
@@ -40,24 +40,24 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	case errors.Is(err, flow.ErrMissing) && navigation.InFrame(r):
 		g.reopenInTop(w, r)
 	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
-		g.comeTooLate(w, r, q, f, reasonOf(err))
+		g.serveStale(w, r, q, f, reasonOf(err))
 	case err != nil:
 		g.failCallback(w, r, f, reasonOf(err), nil)
 	case q.Refused:
 		g.cookies.Drop(w, g.cookies.CookieName(f.State))
 		g.failCallback(w, r, f, ReasonRefusedByUser, nil)
 	default:
-		g.finish(w, r, acc, f, q.Code)
+		g.settleCallback(w, r, acc, f, q.Code)
 	}
 }
 
-// comeTooLate responds to a callback for which this browser has no live pending
+// serveStale responds to a callback for which this browser has no live pending
 // login. A reload, or a step back, after the login leads to where the login
 // led; a link from elsewhere leads nowhere.
-func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
+func (g *gate) serveStale(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
 	v, err := g.load(r)
 	if err == nil && v.LoggedIn {
-		respond.Redirect(w, g.targetOfOutcome(r.Context(), v, q.State, f.Target))
+		respond.Redirect(w, g.returnURLOfResult(r.Context(), v, q.State, f.Target))
 		return
 	}
 	if err != nil {
@@ -66,30 +66,30 @@ func (g *gate) comeTooLate(w http.ResponseWriter, r *http.Request, q flow.Callba
 	g.failCallback(w, r, f, reason, err)
 }
 
-// targetOfOutcome returns the return URL of the login that this session came
+// returnURLOfResult returns the return URL of the login that this session came
 // from; if it is unknown or another browser's, fallback or "/".
-func (g *gate) targetOfOutcome(ctx context.Context, v *session.Visit, state, fallback string) string {
-	left, found := g.claims.Target(ctx, singleflight.Key(v.Identity.AppID, state), g.sessions.SessionManager().Token(v.Context()))
-	if target, err := g.judge(left); found && err == nil {
+func (g *gate) returnURLOfResult(ctx context.Context, v *session.Visit, state, fallback string) string {
+	left, found := g.logins.Target(ctx, singleflight.Key(v.Identity.AppID, state), g.sessions.SessionManager().Token(v.Context()))
+	if target, err := g.checkReturnURL(left); found && err == nil {
 		return target
 	}
-	return g.landing(fallback)
+	return g.returnURL(fallback)
 }
 
-// finish logs the user in with the code.
-func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
+// settleCallback logs the user in with the code.
+func (g *gate) settleCallback(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	var token *client.Token
 	g.settle(w, r, proof{
 		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: g.load,
 		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
-			id, token, reason, err = g.identify(ctx, acc, f, code)
+			id, token, reason, err = g.exchange(ctx, acc, f, code)
 			return id, reason, err
 		},
 		prepare: func(ctx context.Context, _ *session.Visit, _ identity.Identity) error {
 			if !g.tokens {
 				return nil
 			}
-			if err := g.keptTokens().Put(ctx, session.User(f.AppID, token.OpenID), token, g.now().Add(tokens.TTL)); err != nil {
+			if err := g.storedTokens().Put(ctx, session.User(f.AppID, token.OpenID), token, g.now().Add(tokens.TTL)); err != nil {
 				g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
 			}
 			return nil
@@ -101,14 +101,14 @@ func (g *gate) finish(w http.ResponseWriter, r *http.Request, acc account, f flo
 		case res.unopened:
 			g.failCallback(w, r, f, ReasonStateMismatch, nil)
 		default:
-			g.afterFailure(w, r, f, res.Reason, res.err)
+			g.retryOrFail(w, r, f, res.Reason, res.err)
 		}
 	})
 }
 
-// identify exchanges the code, and fetches the profile if the granted scope
+// exchange exchanges the code, and fetches the profile if the granted scope
 // includes it. A profile that cannot be fetched does not fail the login.
-func (g *gate) identify(ctx context.Context, acc account, f flow.Flow, code string) (identity.Identity, *client.Token, Reason, error) {
+func (g *gate) exchange(ctx context.Context, acc account, f flow.Flow, code string) (identity.Identity, *client.Token, Reason, error) {
 	token, err := acc.client.Exchange(ctx, code)
 	if err != nil {
 		return identity.Identity{}, nil, reasonOf(err), err
@@ -148,25 +148,25 @@ func (g *gate) enterSession(w http.ResponseWriter, r *http.Request, f flow.Flow,
 			return
 		}
 	}
-	g.leave(w, r, f, g.landing(res.Target))
+	g.endFlow(w, r, f, g.returnURL(res.Target))
 }
 
-// leave ends the pending login in the browser and redirects to target.
-func (g *gate) leave(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
+// endFlow ends the pending login in the browser and redirects to target.
+func (g *gate) endFlow(w http.ResponseWriter, r *http.Request, f flow.Flow, target string) {
 	g.cookies.DropIfSent(w, r, g.cookies.CookieName(f.State)) // a scan has none
 	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
-	g.cookies.ExtendTrail(w, r)
+	g.cookies.CountLogin(w, r)
 	respond.Redirect(w, target)
 }
 
-// afterFailure starts a login again, once, whose code WeChat no longer accepts:
+// retryOrFail starts a login again, once, whose code WeChat no longer accepts:
 // the user has done nothing wrong, and with snsapi_base sees nothing of it.
-func (g *gate) afterFailure(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
+func (g *gate) retryOrFail(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
 		g.cookies.Drop(w, g.cookies.CookieName(f.State))
 		r = cookie.Without(r, g.cookies.CookieName(f.State))
-		g.begin(w, r, nil, login{target: g.landing(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
+		g.begin(w, r, nil, loginParams{target: g.returnURL(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
 		return
 	}
 	if reason == ReasonSnapshotUser || reason == ReasonSnapshotSuspected {
@@ -184,9 +184,9 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 	switch reason {
 	case ReasonBadConfig, ReasonUserBlocked:
 	default:
-		failure.RetryURL = g.loginURL(g.landing(f.Target), true)
+		failure.RetryURL = g.loginURL(g.returnURL(f.Target), true)
 	}
-	g.stop(w, r, failure)
+	g.reject(w, r, failure)
 }
 
 // reopenInTop responds to a callback in a frame. If WeChat's page sent it
@@ -203,7 +203,7 @@ func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 func (g *gate) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason})
 	g.cookies.MarkSnapshot(w)
-	g.leave(w, r, f, g.landing(f.Target))
+	g.endFlow(w, r, f, g.returnURL(f.Target))
 }
 
 // strayCallback rejects a callback of this browser's login at a path that is

@@ -106,7 +106,7 @@ func (a *Auth) CallbackDomains() map[string]string {
 
 // checkSettings checks what needs no network.
 func (g *gate) checkSettings() (found []*store.Finding) {
-	if g.sessions.Owned() {
+	if g.sessions.IsApplications() {
 		found = check.Manager(g.sessions, g.base)
 	}
 	if g.official.client != nil && g.openOrigin() == client.DefaultOpen && g.base.Port() != "" {
@@ -117,12 +117,12 @@ func (g *gate) checkSettings() (found []*store.Finding) {
 
 // checkedGates returns the gates whose accounts Check looks at.
 func (a *Auth) checkedGates(ctx context.Context) (gates []*gate) {
-	if a.tenants == nil {
+	if a.gates == nil {
 		return []*gate{a.home}
 	}
-	accounts, _, _ := listed(a.tenants.resolver)
+	accounts, _, _ := listed(a.gates.resolver)
 	for appID := range accounts {
-		if g, err := a.tenantOf(ctx, appID); err == nil { // New has told of others
+		if g, err := a.gateByAppID(ctx, appID); err == nil { // New has told of others
 			gates = append(gates, g)
 		}
 	}

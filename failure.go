@@ -282,8 +282,8 @@ func reasonOf(err error) Reason {
 	return ReasonUpstreamError
 }
 
-// errorWord returns what a script switches on. The reason says the rest.
-func errorWord(f Failure) string {
+// jsonError returns what a script switches on. The reason says the rest.
+func jsonError(f Failure) string {
 	switch {
 	case f.Reason == ReasonScopeRequired:
 		return "scope_required"

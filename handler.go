@@ -34,7 +34,7 @@ func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.home.serveVerifyFile(w, r, content)
 		return
 	}
-	if g, ok := a.forRequest(w, r); ok {
+	if g, ok := a.gateForEndpoint(w, r); ok {
 		g.serve(w, r)
 	}
 }
@@ -75,7 +75,7 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 		g.serveScanStatus(w, r)
 	default:
 		if allow, ok := methods[name]; ok {
-			g.methodNotAllowed(w, r, allow)
+			g.rejectMethod(w, r, allow)
 			return
 		}
 		g.notFound(w, r)
@@ -92,8 +92,8 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 	if !strings.HasPrefix(r.URL.Path, g.prefix) {
 		e.Detail = "the endpoints are mounted elsewhere than at the path prefix " + g.prefix + ", or behind http.StripPrefix"
 	}
-	g.stopped(r, e)
-	g.stop(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
+	g.reportRejected(r, e)
+	g.reject(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
 }
 
 // verifyFile returns the content of the file that is asked for, if it is one.
@@ -109,7 +109,7 @@ func (a *Auth) verifyFile(r *http.Request) (string, bool) {
 
 func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content string) {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		g.methodNotAllowed(w, r, "GET, HEAD")
+		g.rejectMethod(w, r, "GET, HEAD")
 		return
 	}
 	h := w.Header()
@@ -123,19 +123,19 @@ func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content s
 	}
 }
 
-// forRequest returns the gate of the request's account, and responds if there is
+// gateForEndpoint returns the gate of the request's account, and responds if there is
 // none. A callback that a proxy has taken a prefix off still ends in its AppID.
-func (a *Auth) forRequest(w http.ResponseWriter, r *http.Request) (*gate, bool) {
-	g, err := a.of(r)
+func (a *Auth) gateForEndpoint(w http.ResponseWriter, r *http.Request) (*gate, bool) {
+	g, err := a.gateFor(r)
 	if err == nil {
 		return g, true
 	}
 	if appID := path.Base(r.URL.Path); siteurl.IsAppID(appID) {
-		if g, err := a.tenantOf(r.Context(), appID); err == nil && g.strayCallback(w, r) {
+		if g, err := a.gateByAppID(r.Context(), appID); err == nil && g.strayCallback(w, r) {
 			return nil, false
 		}
 	}
-	a.home.stopped(r, Event{Reason: ReasonUnknownAccount, Err: err})
-	a.home.stop(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
+	a.home.reportRejected(r, Event{Reason: ReasonUnknownAccount, Err: err})
+	a.home.reject(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
 	return nil, false
 }

@@ -20,8 +20,8 @@ import (
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
-// A login is what a pending login starts with.
-type login struct {
+// A loginParams is what a pending login starts with.
+type loginParams struct {
 	target  string
 	scope   client.Scope
 	openID  string // step-up: who has to come back
@@ -32,7 +32,7 @@ type login struct {
 
 // begin starts a login and redirects to WeChat. It needs no store: what must be
 // known when the browser returns is in the flow cookie.
-func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) {
+func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l loginParams) {
 	held, ok := g.breakLoop(w, r, v, l)
 	if !ok {
 		return
@@ -40,9 +40,9 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 	acc := g.official
 	act := g.loginActionFor(r)
 	switch {
-	case g.confirms(r, l.target): // the official account's, whatever WithEnvironment says
+	case g.isScanLogin(r, l.target): // the official account's, whatever WithEnvironment says
 	case act == environment.OpenInWeChat:
-		g.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(l.target)})
+		g.reject(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(l.target)})
 		return
 	case act == environment.LoginScan:
 		respond.Redirect(w, g.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v != nil && v.LoggedIn}, l.target))
@@ -63,7 +63,7 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 		IssuedAt: g.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: flow.NewKey(),
 	}
 	if err := g.cookies.Put(w, held, f); err != nil {
-		g.reportDropped(r, f.Target, err)
+		g.reportReplaced(r, f.Target, err)
 	}
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginStarted})
 	switch {
@@ -80,27 +80,27 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 
 // breakLoop rejects a login that would be one more in a redirect loop.
 // Otherwise it returns the pending logins of the browser.
-func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, l login) (held []flow.Held, ok bool) {
+func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, l loginParams) (held []flow.PendingCookie, ok bool) {
 	// Whoever is logged in, or was when he asked for a wider scope, is the proof
 	// that logins last here: several tabs may have logged in at once.
 	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.LoggedIn)
-	if t := g.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {
-		g.stopLoop(w, r, v, l.target, "")
+	if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts {
+		g.rejectLoop(w, r, v, l.target, "")
 		return nil, false
 	}
-	held = g.cookies.Held(r)
-	lost := g.lostLogins(r.Context(), held)
+	held = g.cookies.Pending(r)
+	lost := g.countFailedAttempts(r.Context(), held)
 	if len(lost) == 0 || lasts {
 		return held, true
 	}
 	if !l.again {
-		g.stopLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
+		g.rejectLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
 		return nil, false
 	}
 	for _, name := range lost {
 		g.cookies.Drop(w, name)
 	}
-	return slices.DeleteFunc(held, func(h flow.Held) bool { return slices.Contains(lost, h.Name) }), true
+	return slices.DeleteFunc(held, func(h flow.PendingCookie) bool { return slices.Contains(lost, h.Name) }), true
 }
 
 // authorizeURL returns the URL of WeChat's page. All of it but the state is the
@@ -112,9 +112,9 @@ func (g *gate) authorizeURL(acc account, scope client.Scope, state string) strin
 	return acc.client.AuthorizeURL(g.redirectURI(), scope, state)
 }
 
-// stopLoop ends a redirect loop and reports its cause: the detail, or what the
+// rejectLoop ends a redirect loop and reports its cause: the detail, or what the
 // visit shows.
-func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, target, detail string) {
+func (g *gate) rejectLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, target, detail string) {
 	reason := ReasonSessionCookieNotReturned
 	switch {
 	case detail != "":
@@ -125,57 +125,57 @@ func (g *gate) stopLoop(w http.ResponseWriter, r *http.Request, v *session.Visit
 	default:
 		detail = "the browser did not send the session cookie back after a login; "
 	}
-	g.stopped(r, Event{Reason: reason, Detail: detail + g.sessions.DescribeCookie() + ", base URL " + g.base.String() + ", request host " + redact.Clean(r.Host)})
-	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: g.loginURL(target, true)})
+	g.reportRejected(r, Event{Reason: reason, Detail: detail + g.sessions.DescribeCookie() + ", base URL " + g.base.String() + ", request host " + redact.Clean(r.Host)})
+	g.reject(w, r, Failure{Reason: reason, Page: true, RetryURL: g.loginURL(target, true)})
 }
 
 // serveLogin handles GET login: it starts a login and redirects to WeChat. With
 // again it does so even if a user is logged in, whose session lasts until
 // another one is saved.
 func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
-	target := g.nextOf(r, r.URL.Query())
-	if !g.navigates(r) {
-		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
+	target := g.nextParam(r, r.URL.Query())
+	if !g.isEndpointVisit(r) {
+		g.reject(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	}
 	again := r.URL.Query().Has("again")
-	if g.onOtherHost(r) {
-		g.hop(w, g.loginURL(target, again))
+	if g.isOtherHost(r) {
+		g.redirectToBaseURL(w, g.loginURL(target, again))
 		return
 	}
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	if again {
-		g.cookies.DropIfSent(w, r, g.cookies.TrailName())
+		g.cookies.DropIfSent(w, r, g.cookies.LoginCounterName())
 		g.cookies.DropIfSent(w, r, g.cookies.SnapshotName())
-		r = cookie.Without(r, g.cookies.TrailName(), g.cookies.SnapshotName())
+		r = cookie.Without(r, g.cookies.LoginCounterName(), g.cookies.SnapshotName())
 	}
 	if v.LoggedIn && v.Identity.Grants(g.scope) && !(again && navigation.IsOwnWish(r)) {
 		respond.Redirect(w, target)
 		return
 	}
 	if g.cookies.InSnapshot(r) {
-		g.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
+		g.reject(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
 		return
 	}
 	g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
-	g.begin(w, r, v, login{target: target, scope: g.scope, again: again})
+	g.begin(w, r, v, loginParams{target: target, scope: g.scope, again: again})
 }
 
 // serveUpgradePage explains why the profile is needed, with a button: WeChat
 // opens pages that ask without a user's action in snapshot mode.
 func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
-	target := g.nextOf(r, r.URL.Query())
-	if g.onOtherHost(r) {
-		g.hop(w, g.upgradeURL(target))
+	target := g.nextParam(r, r.URL.Query())
+	if g.isOtherHost(r) {
+		g.redirectToBaseURL(w, g.upgradeURL(target))
 		return
 	}
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	if v.LoggedIn && v.Identity.Grants(client.ScopeUserInfo) {
@@ -184,7 +184,7 @@ func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	}
 	switch g.loginActionFor(r) {
 	case environment.OpenInWeChat:
-		g.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(target)})
+		g.reject(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(target)})
 		return
 	case environment.LoginScan: // the button is on the phone
 		respond.Redirect(w, g.scanURL(target, client.ScopeUserInfo))
@@ -202,21 +202,21 @@ func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 // if the user is known by another account, such as a mini program's in its
 // web-view.
 func (g *gate) serveUpgrade(w http.ResponseWriter, r *http.Request) {
-	values, ok := g.ownForm(w, r)
+	values, ok := g.readForm(w, r)
 	if !ok {
 		return
 	}
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
-	target := g.nextOf(r, values)
+	target := g.nextParam(r, values)
 	if v.LoggedIn && v.Identity.Grants(client.ScopeUserInfo) {
 		respond.Redirect(w, target)
 		return
 	}
-	l := login{target: target, scope: client.ScopeUserInfo}
+	l := loginParams{target: target, scope: client.ScopeUserInfo}
 	switch {
 	case v.LoggedIn && v.Identity.AppID == g.accountFor(r).appID:
 		l.openID = v.Identity.OpenID
@@ -238,13 +238,13 @@ func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 	g.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
-// lostLogins returns the names of the flow cookies that a browser still has
+// countFailedAttempts returns the names of the flow cookies that a browser still has
 // although their logins succeeded within the last minute: it has kept no cookie
 // of the callbacks' responses. flow.MaxLogins of them are a loop, or as many as
 // fit into the browser if return URLs are long; fewer prove nothing. The store
 // is not read before there are so many, and if it fails there are none.
-func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
-	held = slices.DeleteFunc(slices.Clone(held), func(h flow.Held) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.TrailTTL) })
+func (g *gate) countFailedAttempts(ctx context.Context, held []flow.PendingCookie) []string {
+	held = slices.DeleteFunc(slices.Clone(held), func(h flow.PendingCookie) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.TrailTTL) })
 	size := 0
 	for _, h := range held {
 		size += h.Size
@@ -258,7 +258,7 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 	}
 	var lost []string
 	for _, h := range held {
-		o, found, err := g.claims.Find(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State), h.Flow.Key)
+		o, found, err := g.logins.Find(ctx, singleflight.Key(h.Flow.AppID, h.Flow.State), h.Flow.Key)
 		if err != nil {
 			return nil
 		}
@@ -272,11 +272,11 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.Held) []string {
 	return lost
 }
 
-// onOtherHost reports whether the browser came to another host than the base
+// isOtherHost reports whether the browser came to another host than the base
 // URL's: its cookies would be missing when WeChat redirects back. The Host
 // header decides nothing else. A proxy that rewrites Host looks the same, until
 // the browser sends the hop cookie.
-func (g *gate) onOtherHost(r *http.Request) bool {
+func (g *gate) isOtherHost(r *http.Request) bool {
 	if siteurl.Reached(g.base, r) {
 		return false
 	}
@@ -284,8 +284,8 @@ func (g *gate) onOtherHost(r *http.Request) bool {
 	return err != nil
 }
 
-// hop redirects to the base URL's host.
-func (g *gate) hop(w http.ResponseWriter, target string) {
-	g.cookies.Set(w, g.cookies.HopName(), "1", flow.HopTTL)
+// redirectToBaseURL redirects to the base URL's host.
+func (g *gate) redirectToBaseURL(w http.ResponseWriter, target string) {
+	g.cookies.Set(w, g.cookies.HopName(), "1", flow.CodeTTL)
 	respond.Redirect(w, g.absolute(target))
 }

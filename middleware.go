@@ -51,7 +51,7 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // for the endpoints are served, so the middleware may wrap a whole application.
 // Other paths below the path prefix are the application's.
 func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
-	return a.requiring(next, "")
+	return a.requireScope(next, "")
 }
 
 // RequireScope is RequireWeChat for routes that need more than the openid. With
@@ -63,11 +63,11 @@ func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 	if s != client.ScopeBase && s != client.ScopeUserInfo {
 		panic("wechatauth: RequireScope: use client.ScopeBase or client.ScopeUserInfo, not " + string(s))
 	}
-	return func(next http.Handler) http.Handler { return a.requiring(next, s) }
+	return func(next http.Handler) http.Handler { return a.requireScope(next, s) }
 }
 
-func (a *Auth) requiring(next http.Handler, want client.Scope) http.Handler {
-	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.require(w, r, next, want) })
+func (a *Auth) requireScope(next http.Handler, want client.Scope) http.Handler {
+	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.serveRequired(w, r, next, want) })
 }
 
 // LoadWeChat lets every request pass, with the identity if there is one. It
@@ -78,14 +78,14 @@ func (a *Auth) requiring(next http.Handler, want client.Scope) http.Handler {
 // requests with a session cookie do not wait for it until it responds again,
 // which is tried every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
-	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.admitAnyone(w, r, next) })
+	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.passOptional(w, r, next) })
 }
 
 // wrap serves the endpoints, passes CORS preflights to next, and calls serve
 // for every other request, with the gate of its account.
 func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.owns(r) {
+		if a.isEndpoint(r) {
 			a.ServeHTTP(w, r)
 			return
 		}
@@ -94,24 +94,24 @@ func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *h
 			next.ServeHTTP(w, a.sessions.WithEmpty(r))
 			return
 		}
-		if g, ok := a.forRequest(w, r); ok && !g.strayCallback(w, r) {
+		if g, ok := a.gateForEndpoint(w, r); ok && !g.strayCallback(w, r) {
 			serve(g, w, r)
 		}
 	})
 }
 
-// admitAnyone serves a request of LoadWeChat.
-func (g *gate) admitAnyone(w http.ResponseWriter, r *http.Request, next http.Handler) {
+// passOptional serves a request of LoadWeChat.
+func (g *gate) passOptional(w http.ResponseWriter, r *http.Request, next http.Handler) {
 	v, err := g.sessions.Load(r, &g.audience, true)
 	if err != nil {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: g.appIDFor(r), Err: err})
-		if v, err = g.sessions.StandIn(r.Context(), err); err != nil {
-			g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		if v, err = g.sessions.Unloaded(r.Context(), err); err != nil {
+			g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 			return
 		}
 	}
 	if v.LoggedIn {
-		if err := g.authorize(v.Context(), v.Identity); err != nil {
+		if err := g.checkAccess(v.Context(), v.Identity); err != nil {
 			if reason := hookReason(err); reason != ReasonNotAuthorized {
 				g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
 			}
@@ -163,36 +163,36 @@ func (g *gate) decide(r *http.Request, v *session.Visit, want client.Scope) (act
 	switch {
 	case here == environment.AllowAnonymous:
 		return actionAnonymous, ""
-	case g.onOtherHost(r):
+	case g.isOtherHost(r):
 		return actionHop, ""
 	case here == environment.OpenInWeChat:
 		return actionStop, ReasonOpenInWeChat
 	case want == client.ScopeUserInfo && g.scope != client.ScopeUserInfo:
 		return actionUpgrade, ""
-	case g.cookies.JustLoggedOut(r):
+	case g.cookies.RecentlyLoggedOut(r):
 		return actionStop, ReasonLoggedOut
 	}
 	return actionLogin, ""
 }
 
-// require serves a request of RequireWeChat and RequireScope.
-func (g *gate) require(w http.ResponseWriter, r *http.Request, next http.Handler, want client.Scope) {
+// serveRequired serves a request of RequireWeChat and RequireScope.
+func (g *gate) serveRequired(w http.ResponseWriter, r *http.Request, next http.Handler, want client.Scope) {
 	v, err := g.load(r)
 	if err != nil {
-		g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-		g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 		return
 	}
 	act, reason := g.decide(r, v, want)
 	switch act {
 	case actionPass:
-		if err := g.authorize(v.Context(), v.Identity); err != nil {
+		if err := g.checkAccess(v.Context(), v.Identity); err != nil {
 			reason := hookReason(err)
-			g.stopped(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
-			g.stop(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
+			g.reportRejected(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
+			g.reject(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
 			return
 		}
-		if g.profileDue(v) && g.isPage(r) {
+		if g.profileStale(v) && g.isPage(r) {
 			g.refreshProfile(v)
 		}
 		g.sessions.Serve(w, r, v, next, g.failed)
@@ -202,23 +202,23 @@ func (g *gate) require(w http.ResponseWriter, r *http.Request, next http.Handler
 	case actionAnonymous:
 		g.sessions.Serve(w, r, v, next, g.failed)
 	case actionHop:
-		g.hop(w, g.targetOf(r))
+		g.redirectToBaseURL(w, g.requestURL(r))
 	case actionLogin:
-		g.begin(w, r, v, login{target: g.targetOf(r), scope: g.scope})
+		g.begin(w, r, v, loginParams{target: g.requestURL(r), scope: g.scope})
 	case actionUpgrade:
-		respond.Redirect(w, g.upgradeURL(g.targetOf(r)))
+		respond.Redirect(w, g.upgradeURL(g.requestURL(r)))
 	default:
 		if r.Method == http.MethodPost && !navigation.Has(r.Header, "Cookie") && !navigation.Has(r.Header, "Authorization") {
 			first, _, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
-			g.stopped(r, Event{Reason: reason, Detail: "POST without a cookie to /" + redact.Clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
+			g.reportRejected(r, Event{Reason: reason, Detail: "POST without a cookie to /" + redact.Clean(first) + "; if it came from WeChat's servers, put its handler outside of RequireWeChat"})
 		}
-		g.refuse(w, r, reason)
+		g.rejectAnonymous(w, r, reason)
 	}
 }
 
-// owns reports whether the request is for an endpoint. Other paths below the
+// isEndpoint reports whether the request is for an endpoint. Other paths below the
 // prefix are the application's.
-func (a *Auth) owns(r *http.Request) bool {
+func (a *Auth) isEndpoint(r *http.Request) bool {
 	if _, ok := a.verifyFile(r); ok {
 		return true
 	}

@@ -24,8 +24,8 @@ import (
 
 const maxMiniBody = 4 << 10
 
-// kept returns the store of the mini program's users.
-func (g *gate) kept() mini.Store {
+// sessionKeys returns the store of the mini program's users.
+func (g *gate) sessionKeys() mini.Store {
 	return mini.Store{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.mini.appID, Now: g.now}
 }
 
@@ -43,7 +43,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		Code string `json:"code"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil || !flow.ValidCode(body.Code) {
-		g.stopMini(w, r, f, ReasonCallbackMalformed, err)
+		g.rejectMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
 	f.State, f.Key = "mini "+body.Code, []byte(body.Code)
@@ -51,7 +51,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	g.settle(w, r, proof{
 		flow: f, key: singleflight.Key(f.AppID, f.State), keep: shortTTL,
 		session: func(r *http.Request) (*session.Visit, error) {
-			v, err := g.sessions.Alone(r.Context(), &g.audience)
+			v, err := g.sessions.NewSession(r.Context(), &g.audience)
 			if err == nil {
 				v.Bearer = true
 			}
@@ -76,27 +76,27 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 		if res.unopened || res.late && res.Reason == "" { // the cause of a failure helps nobody else
 			res.Reason = ReasonCodeUsed
 		}
-		g.answerMini(w, r, f, res)
+		g.respondMini(w, r, f, res)
 	})
 }
 
 // keepSessionKey stores the newest session_key of the user, sealed.
 func (g *gate) keepSessionKey(ctx context.Context, id identity.Identity, key client.Secret) error {
-	return g.kept().PutSessionKey(ctx, session.User(id.AppID, id.OpenID), key.Reveal(), g.sessions.SessionManager().Lifetime)
+	return g.sessionKeys().PutSessionKey(ctx, session.User(id.AppID, id.OpenID), key.Reveal(), g.sessions.SessionManager().Lifetime)
 }
 
-func (g *gate) answerMini(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
+func (g *gate) respondMini(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
 	if res.Reason != "" {
-		g.stopMini(w, r, f, res.Reason, res.err)
+		g.rejectMini(w, r, f, res.Reason, res.err)
 		return
 	}
 	respond.NoStore(w.Header())
 	respond.JSON(w, http.StatusOK, respond.Text("token", session.BearerPrefix+res.Token), respond.Int("expires_in", max(0, res.Expiry-g.now().Unix())))
 }
 
-// stopMini answers a mini program that gets no token: 401 where wx.login and
+// rejectMini answers a mini program that gets no token: 401 where wx.login and
 // another try can help, 429 where waiting can, 403 where nothing can.
-func (g *gate) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
+func (g *gate) rejectMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	failure := Failure{Reason: reason, Err: err}
 	switch reason {
 	case ReasonCodeUsed, ReasonCodeExpired:
@@ -106,7 +106,7 @@ func (g *gate) stopMini(w http.ResponseWriter, r *http.Request, f flow.Flow, rea
 		w.Header().Set("Retry-After", strconv.Itoa(failure.retryAfter()))
 	}
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
-	g.stop(w, r, failure)
+	g.reject(w, r, failure)
 }
 
 func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
@@ -129,24 +129,24 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 	v, err := g.load(r)
 	switch {
 	case err != nil:
-		g.stopMini(w, r, f, ReasonStoreUnavailable, err)
+		g.rejectMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	case !v.LoggedIn || !v.Bearer:
-		g.refuse(w, r, ReasonNoSession)
+		g.rejectAnonymous(w, r, ReasonNoSession)
 		return
 	}
 	var body struct {
 		Service string `json:"target"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil {
-		g.stopMini(w, r, f, ReasonCallbackMalformed, err)
+		g.rejectMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
-	target := g.returnTo(r, body.Service)
+	target := g.readReturnURL(r, body.Service)
 	ticket := flow.NewState()
 	content := mini.Ticket{Identity: v.Identity, Target: target, Session: g.sessions.StoreKey(v.Token)}
-	if err := g.kept().Put(r.Context(), ticket, content); err != nil {
-		g.stopMini(w, r, f, ReasonStoreUnavailable, err)
+	if err := g.sessionKeys().Put(r.Context(), ticket, content); err != nil {
+		g.rejectMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
 	respond.NoStore(w.Header())
@@ -163,71 +163,71 @@ func (g *gate) enterPath(ticket string) string { return g.endpoint("mini/enter")
 func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	from := navigation.Here
 	if r.Method == http.MethodPost {
-		if _, ok := g.ownForm(w, r); !ok {
+		if _, ok := g.readForm(w, r); !ok {
 			return
 		}
 	} else if from = navigation.OpenerOf(r, environment.Of(r) == environment.MiniProgramWebView); from == navigation.Elsewhere || !IsPageVisit(r) {
-		g.stopped(r, Event{Reason: ReasonCrossOrigin})
-		g.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.isPage(r)})
+		g.reportRejected(r, Event{Reason: ReasonCrossOrigin})
+		g.reject(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.isPage(r)})
 		return
 	}
 	ticket := r.URL.Query().Get("ticket")
 	if !flow.ValidState(ticket) {
-		g.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
+		g.reject(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
 		return
 	}
-	ctx, cancel := detached(r, callbackBudget)
+	ctx, cancel := detachedContext(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(ctx)
 	e, reason, err := g.openEnter(ctx, ticket)
 	if reason != "" || err != nil {
-		g.stopEnter(w, r, e.Target, reason, err)
+		g.rejectEnter(w, r, e.Target, reason, err)
 		return
 	}
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Brought == session.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.Identity)) {
 		g.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: g.enterPath(ticket), Next: e.Target})
 		return
 	}
-	if won, err := g.kept().Use(ctx, ticket); err != nil || !won {
-		g.stopEnter(w, r, e.Target, ReasonCodeUsed, err)
+	if won, err := g.sessionKeys().Use(ctx, ticket); err != nil || !won {
+		g.rejectEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
 	saved := false
 	defer func() {
 		if !saved { // the browser got no session, so the ticket may be used again
-			_ = g.kept().Release(ctx, ticket)
+			_ = g.sessionKeys().Release(ctx, ticket)
 		}
 	}()
 	// This is not a login of its own: WithOnLogin was called for the mini program's.
 	if _, reason, err := g.saveLogin(w, r, v, proof{source: e.Session}, e.Identity); reason != "" {
-		g.stopEnter(w, r, e.Target, reason, err)
+		g.rejectEnter(w, r, e.Target, reason, err)
 		return
 	}
 	g.report(ctx, Event{Kind: EventLoginFinished, Flow: flowID(g.mini.appID, ticket), AppID: g.mini.appID, Channel: ChannelMiniProgram, OpenID: redact.OpenID(e.Identity.OpenID)})
 	saved = true // an observer that panics above leaves the browser without the session
-	respond.Redirect(w, g.landing(e.Target))
+	respond.Redirect(w, g.returnURL(e.Target))
 }
 
-// stopEnter rejects a ticket, or responds that the store is unavailable. If the
+// rejectEnter rejects a ticket, or responds that the store is unavailable. If the
 // ticket could be opened, its target is kept.
-func (g *gate) stopEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
+func (g *gate) rejectEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	g.report(r.Context(), Event{Kind: EventLoginFailed, Reason: reason, AppID: g.mini.appID, Channel: ChannelMiniProgram})
-	g.stop(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: g.loginURL(g.landing(target), true)})
+	g.reject(w, r, Failure{Reason: reason, Status: http.StatusUnauthorized, Page: true, RetryURL: g.loginURL(g.returnURL(target), true)})
 }
 
 // openEnter returns the content of a ticket, or the reason why it is not valid:
 // it is unknown or too old, or the session that asked for it has ended.
 func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, reason Reason, err error) {
-	e, found, err := g.kept().Find(ctx, ticket)
+	e, found, err := g.sessionKeys().Find(ctx, ticket)
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
 	}
@@ -262,7 +262,7 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 		return nil, ErrNotMiniProgram
 	}
 	id := v.Identity
-	g := a.gateOf(id.AppID)
+	g := a.gateOfUser(id.AppID)
 	if g == nil || g.mini.appID != id.AppID {
 		return nil, ErrNotMiniProgram
 	}
@@ -271,7 +271,7 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 
 // sessionKey returns the newest session_key of the user.
 func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
-	key, found, err := m.gate.kept().SessionKey(ctx, session.User(m.id.AppID, m.id.OpenID))
+	key, found, err := m.gate.sessionKeys().SessionKey(ctx, session.User(m.id.AppID, m.id.OpenID))
 	switch {
 	case err != nil:
 		return "", redact.Tokens(fmt.Errorf("find session_key: %w", err))

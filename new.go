@@ -48,9 +48,9 @@ func New(opts ...Option) (*Auth, error) {
 		c.logger = slog.Default()
 	}
 	a := &Auth{
-		settings: c.settings,
-		looks:    &scan.Looks{},
-		consents: &consent.Memory{Interval: c.authorizeInterval, Now: c.now},
+		settings:    c.settings,
+		looks:       &scan.Looks{},
+		accessCache: &consent.Memory{Interval: c.authorizeInterval, Now: c.now},
 	}
 	a.environments, a.onLogin, a.onRequest = maps.Clone(c.environments), c.onLogin.quiet(), c.onRequest.quiet()
 	a.home = &gate{Auth: a}
@@ -63,10 +63,10 @@ func New(opts ...Option) (*Auth, error) {
 	if !c.accountsSet {
 		return a, nil
 	}
-	a.tenants = &tenants{resolver: c.accounts, config: *c, gates: map[string]tenant{}}
+	a.gates = &gateCache{resolver: c.accounts, config: *c, gates: map[string]cachedGate{}}
 	accounts, _, _ := listed(c.accounts)
 	for appID := range accounts {
-		if _, err := a.tenantOf(context.Background(), appID); err != nil {
+		if _, err := a.gateByAppID(context.Background(), appID); err != nil {
 			return nil, err
 		}
 	}
@@ -106,7 +106,7 @@ func (c *config) validate() error {
 	if err := c.environments.Validate(); err != nil {
 		bad("WithEnvironment: %w", err)
 	}
-	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAuthorize())
+	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAccessCheck())
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
 	return errors.Join(errs...)
@@ -114,8 +114,8 @@ func (c *config) validate() error {
 
 // setSessions creates the sessions that the options describe.
 func (a *Auth) setSessions(c *config) error {
-	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.stopLoadAndSave}
-	if c.mgrSet {
+	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.rejectLoadAndSave}
+	if c.managerSet {
 		if c.manager.IdleTimeout > 0 {
 			c.logger.Warn("wechatauth: WithSessionManager: with IdleTimeout, scs writes the whole session and its cookie on every request: of two at once the later one undoes what the other put, and a response that arrives after that of a login replaces the new cookie by the old one; prefer WithIdleTimeout")
 		}
@@ -199,7 +199,7 @@ func (c *config) observed(inner session.Store) session.Store {
 // in the path does not prove where a form was posted to.
 func (a *Auth) setOrigin(c *config) error {
 	a.origin = http.NewCrossOriginProtection()
-	if c.accountsSet && !onOneHost(c.accounts) {
+	if c.accountsSet && !haveOneHost(c.accounts) {
 		return nil
 	}
 	if err := a.origin.AddTrustedOrigin(a.home.site); err != nil {

@@ -62,13 +62,13 @@ type config struct {
 	accountsSet                 bool
 	baseURL                     string
 
-	pool     *redis.Pool
-	poolSet  bool
-	redisURL *string
-	store    scs.Store
-	storeSet bool
-	manager  *scs.SessionManager
-	mgrSet   bool
+	pool       *redis.Pool
+	poolSet    bool
+	redisURL   *string
+	store      scs.Store
+	storeSet   bool
+	manager    *scs.SessionManager
+	managerSet bool
 
 	lifetime, idle *time.Duration
 	cookieName     *string
@@ -358,7 +358,7 @@ func WithStore(s scs.Store) Option {
 // a login replaces the new cookie with the old one. With the manager's
 // IdleTimeout every request writes.
 func WithSessionManager(m *scs.SessionManager) Option {
-	return func(c *config) { c.manager, c.mgrSet = m, true }
+	return func(c *config) { c.manager, c.managerSet = m, true }
 }
 
 // WithLifetime sets how long a session lasts after a login, however much it is

@@ -68,13 +68,13 @@ func (g *gate) scanCookieOf(r *http.Request) (scan.Cookie, bool) {
 // too, for another account.
 func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
-	target, scope := g.nextOf(r, q), g.scope
+	target, scope := g.nextParam(r, q), g.scope
 	if q.Has("profile") {
 		scope = client.ScopeUserInfo
 	}
 	switch {
-	case !g.navigates(r):
-		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
+	case !g.isEndpointVisit(r):
+		g.reject(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	case g.loginActionFor(r) != environment.LoginScan: // a link that was passed on to a phone
 		respond.Redirect(w, g.loginURL(target, false))
@@ -82,7 +82,7 @@ func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 	}
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	c, held := g.scanCookieOf(r)
@@ -93,25 +93,25 @@ func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if held && (c.Again || !again) {
-		r := g.ofScan(r, c.State)
-		state, err := g.lookAtScan(r.Context(), c.Ticket)
+		r := g.withScanFlow(r, c.State)
+		state, err := g.scanState(r.Context(), c.Ticket)
 		if g.nothingComes(c, state) {
 			state = string(ReasonScanExpired)
 		}
 		switch {
 		case err != nil:
-			g.unavailable(w, r, err)
+			g.rejectUnavailable(w, r, err)
 			return
 		case state == scan.Waiting || state == scan.Scanned || state == scan.Confirmed:
 			g.showScan(w, r, c, target, state)
 			return
 		case q.Has("wait"):
-			g.stopScan(w, r, c, scanReason(state), g.scanAgainURL(c, target))
+			g.rejectScan(w, r, c, scanReason(state), g.scanAgainURL(c, target))
 			return
 		}
 	}
 	if q.Has("wait") {
-		g.stopScan(w, r, c, ReasonScanExpired, g.scanURL(target, scope))
+		g.rejectScan(w, r, c, ReasonScanExpired, g.scanURL(target, scope))
 		return
 	}
 	g.beginScan(w, r, v, target, scope, again)
@@ -127,25 +127,25 @@ func scanReason(state string) Reason {
 
 // serveScanNumber handles the form with the number that the phone shows.
 func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {
-	values, ok := g.ownForm(w, r)
+	values, ok := g.readForm(w, r)
 	if !ok {
 		return
 	}
 	c, held := g.scanCookieOf(r)
-	target := g.nextOf(r, values)
+	target := g.nextParam(r, values)
 	if !held {
-		g.stopScan(w, r, c, ReasonScanExpired, g.scanURL(target, g.scope))
+		g.rejectScan(w, r, c, ReasonScanExpired, g.scanURL(target, g.scope))
 		return
 	}
-	r = g.ofScan(r, c.State)
-	end, ended, err := g.scanEnded(r.Context(), c.Ticket)
+	r = g.withScanFlow(r, c.State)
+	end, ended, err := g.scanResult(r.Context(), c.Ticket)
 	switch {
 	case err != nil:
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 	case !ended: // the phone has not answered yet
 		respond.Redirect(w, g.scanURL(target, c.Scope))
 	case end.Reason != "":
-		g.stopScan(w, r, c, Reason(end.Reason), g.scanAgainURL(c, target))
+		g.rejectScan(w, r, c, Reason(end.Reason), g.scanAgainURL(c, target))
 	default:
 		typed := strings.TrimSpace(values.Get("number"))
 		right := subtle.ConstantTimeCompare([]byte(typed), []byte(end.Number)) == 1
@@ -153,8 +153,8 @@ func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// scanEnded returns what the phone has answered, if it has.
-func (g *gate) scanEnded(ctx context.Context, ticket string) (end scan.End, ended bool, err error) {
+// scanResult returns what the phone has answered, if it has.
+func (g *gate) scanResult(ctx context.Context, ticket string) (end scan.End, ended bool, err error) {
 	end, ended, err = g.tickets().Ended(ctx, ticket)
 	if ended && end.Reason == "" && end.Identity == "" {
 		end.Reason = string(ReasonScanExpired) // the gate has not written this
@@ -167,8 +167,8 @@ func (g *gate) nothingComes(c scan.Cookie, state string) bool {
 	return (state == scan.Waiting || state == scan.Scanned) && scan.Expired(g.now(), c.IssuedAt)
 }
 
-// lookAtScan returns the state of a ticket, with one read.
-func (g *gate) lookAtScan(ctx context.Context, ticket string) (string, error) {
+// scanState returns the state of a ticket, with one read.
+func (g *gate) scanState(ctx context.Context, ticket string) (string, error) {
 	state, err := g.tickets().State(ctx, ticket)
 	if err == nil && state == "" {
 		state = string(ReasonScanExpired) // the gate has not written this
@@ -187,8 +187,8 @@ func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	state := string(ReasonScanExpired)
 	if ok {
 		var err error
-		if state, err = g.looks.At(r.Context(), g.now(), c.Ticket, g.lookAtScan); err != nil {
-			g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
+		if state, err = g.looks.At(r.Context(), g.now(), c.Ticket, g.scanState); err != nil {
+			g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
 			return
 		}
 		if g.nothingComes(c, state) {
@@ -215,7 +215,7 @@ func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visi
 		err = g.setScanCookie(w, c)
 	}
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	g.reportLogin(r.Context(), flow.Flow{State: c.State, AppID: g.official.appID, Channel: ChannelScan, Scope: scope}, Event{Kind: EventLoginStarted})
@@ -237,15 +237,15 @@ func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, t
 	})
 }
 
-// stopScan explains why there is no login, with a link to start again.
-func (g *gate) stopScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, reason Reason, again string) {
+// rejectScan explains why there is no login, with a link to start again.
+func (g *gate) rejectScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, reason Reason, again string) {
 	g.scanFailed(r.Context(), flow.Flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
 	g.cookies.DropIfSent(w, r, g.cookies.ScanName())
-	g.stop(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
+	g.reject(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
 }
 
-// ofScan returns r with the flow of a scan, for its events and calls.
-func (g *gate) ofScan(r *http.Request, state string) *http.Request {
+// withScanFlow returns r with the flow of a scan, for its events and calls.
+func (g *gate) withScanFlow(r *http.Request, state string) *http.Request {
 	return r.WithContext(withFlow(r.Context(), flow.Flow{AppID: g.official.appID, State: state}))
 }
 
@@ -270,20 +270,20 @@ func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 			spent = reason == ""
 			return id, reason, err
 		},
-		ended: func(ctx context.Context, reason Reason) { g.tellPhone(ctx, sc.Ticket, reason) },
+		ended: func(ctx context.Context, reason Reason) { g.setPhoneState(ctx, sc.Ticket, reason) },
 	}, func(w http.ResponseWriter, r *http.Request, res result) {
 		switch {
 		case res.unopened:
-			g.stopScan(w, r, sc, ReasonScanUsed, again)
+			g.rejectScan(w, r, sc, ReasonScanUsed, again)
 		case res.err != nil || res.Reason == ReasonStoreUnavailable && !res.shared:
 			if spent { // and so is the QR code
 				g.cookies.Drop(w, g.cookies.ScanName())
 			}
 			g.failCallback(w, r, f, res.Reason, res.err)
 		case res.Reason != "":
-			g.stopScan(w, r, sc, res.Reason, again)
+			g.rejectScan(w, r, sc, res.Reason, again)
 		case !right:
-			g.stopScan(w, r, sc, ReasonScanWrongNumber, again)
+			g.rejectScan(w, r, sc, ReasonScanWrongNumber, again)
 		default:
 			g.cookies.Drop(w, g.cookies.ScanName())
 			res.Target = target // a tab's own
@@ -292,9 +292,9 @@ func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 	})
 }
 
-// tellPhone sets the state that the phone's page shows once the browser's login
+// setPhoneState sets the state that the phone's page shows once the browser's login
 // has ended.
-func (g *gate) tellPhone(ctx context.Context, ticket string, reason Reason) {
+func (g *gate) setPhoneState(ctx context.Context, ticket string, reason Reason) {
 	state := scan.Done
 	switch reason {
 	case "":

@@ -21,7 +21,7 @@ func (g *gate) servePhone(w http.ResponseWriter, r *http.Request, ticket string)
 	case http.MethodPost:
 		g.serveScanAnswer(w, r, ticket)
 	default:
-		g.methodNotAllowed(w, r, "GET, POST")
+		g.rejectMethod(w, r, "GET, POST")
 	}
 }
 
@@ -29,38 +29,38 @@ func (g *gate) servePhone(w http.ResponseWriter, r *http.Request, ticket string)
 // it has the ticket; nobody else can confirm it.
 func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket string) {
 	switch {
-	case !g.navigates(r):
-		g.stop(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
+	case !g.isEndpointVisit(r):
+		g.reject(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	case !environment.Of(r).InWeChat(): // the phone's own camera opens another browser
-		g.stop(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(g.scanPath(ticket))})
+		g.reject(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(g.scanPath(ticket))})
 		return
 	case g.cookies.InSnapshot(r):
-		g.stop(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
+		g.reject(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
 		return
 	}
 	rec, end, reason, err := g.findScan(r.Context(), ticket)
 	if reason != "" {
-		g.stopPhone(w, r, rec, reason, err)
+		g.rejectPhone(w, r, rec, reason, err)
 		return
 	}
-	r = g.ofScan(r, rec.State)
+	r = g.withScanFlow(r, rec.State)
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	if end != nil {
 		g.showNumber(w, r, v, ticket, rec, *end)
 		return
 	}
-	if !g.canConfirm(v) {
+	if !g.mayConfirm(v) {
 		g.cookies.DropIfSent(w, r, g.cookies.LoggedOutName())
-		g.begin(w, r, v, login{target: g.scanPath(ticket), scope: g.scope})
+		g.begin(w, r, v, loginParams{target: g.scanPath(ticket), scope: g.scope})
 		return
 	}
-	if err := g.authorize(v.Context(), v.Identity); err != nil {
-		g.stopPhone(w, r, rec, hookReason(err), err)
+	if err := g.checkAccess(v.Context(), v.Identity); err != nil {
+		g.rejectPhone(w, r, rec, hookReason(err), err)
 		return
 	}
 	respond.NoStore(w.Header())
@@ -72,7 +72,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		return
 	}
 	if reason, err := g.bindScan(r.Context(), ticket, v.Identity, true); reason != "" {
-		g.stopPhone(w, r, rec, reason, err)
+		g.rejectPhone(w, r, rec, reason, err)
 		return
 	}
 	g.page(w, r, Page{
@@ -89,12 +89,12 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Visit, ticket string, rec scan.Record, end scan.End) {
 	state, err := g.tickets().StateAfter(r.Context(), ticket, end)
 	if err != nil {
-		g.stopPhone(w, r, rec, ReasonStoreUnavailable, err)
+		g.rejectPhone(w, r, rec, ReasonStoreUnavailable, err)
 		return
 	}
 	id, err := identity.Decode(g.official.appID, end.Identity)
-	if err != nil || !g.canConfirm(v) || v.Identity.OpenID != id.OpenID {
-		g.stopPhone(w, r, rec, ReasonScanUsed, nil)
+	if err != nil || !g.mayConfirm(v) || v.Identity.OpenID != id.OpenID {
+		g.rejectPhone(w, r, rec, ReasonScanUsed, nil)
 		return
 	}
 	respond.NoStore(w.Header())
@@ -110,57 +110,57 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 			},
 		})
 	default:
-		g.stopPhone(w, r, rec, Reason(state), nil)
+		g.rejectPhone(w, r, rec, Reason(state), nil)
 	}
 }
 
 // serveScanAnswer serves the form of PageScanConfirm: the user confirms or
 // refuses. Either ends the ticket for every other answer.
 func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket string) {
-	values, ok := g.ownForm(w, r)
+	values, ok := g.readForm(w, r)
 	if !ok {
 		return
 	}
 	rec, end, reason, err := g.findScan(r.Context(), ticket)
 	if reason != "" {
-		g.stopPhone(w, r, rec, reason, err)
+		g.rejectPhone(w, r, rec, reason, err)
 		return
 	}
-	r = g.ofScan(r, rec.State)
+	r = g.withScanFlow(r, rec.State)
 	v, err := g.load(r)
 	if err != nil {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
-	if !g.canConfirm(v) || !v.Identity.Grants(rec.Scope) {
-		g.stopPhone(w, r, rec, ReasonScanOtherUser, nil)
+	if !g.mayConfirm(v) || !v.Identity.Grants(rec.Scope) {
+		g.rejectPhone(w, r, rec, ReasonScanOtherUser, nil)
 		return
 	}
-	if err := g.authorize(v.Context(), v.Identity); err != nil {
-		g.stopPhone(w, r, rec, hookReason(err), err)
+	if err := g.checkAccess(v.Context(), v.Identity); err != nil {
+		g.rejectPhone(w, r, rec, hookReason(err), err)
 		return
 	}
 	if reason, err := g.bindScan(r.Context(), ticket, v.Identity, false); reason != "" {
-		g.stopPhone(w, r, rec, reason, err)
+		g.rejectPhone(w, r, rec, reason, err)
 		return
 	}
 	if end == nil && (values.Has("confirm") || values.Has("refuse")) {
-		if err := g.endScan(r.Context(), ticket, values.Has("refuse"), v); err != nil {
-			g.unavailable(w, r, err)
+		if err := g.confirmScan(r.Context(), ticket, values.Has("refuse"), v); err != nil {
+			g.rejectUnavailable(w, r, err)
 			return
 		}
 		if values.Has("refuse") {
-			g.stopPhone(w, r, rec, ReasonRefusedByUser, nil)
+			g.rejectPhone(w, r, rec, ReasonRefusedByUser, nil)
 			return
 		}
 	}
 	respond.Redirect(w, g.scanPath(ticket)) // a reload shows the number again
 }
 
-// canConfirm reports whether a visit is that of a user of the official account,
+// mayConfirm reports whether a visit is that of a user of the official account,
 // inside WeChat. A browser that was itself logged in by a scan confirms
 // nothing.
-func (g *gate) canConfirm(v *session.Visit) bool {
+func (g *gate) mayConfirm(v *session.Visit) bool {
 	return v.LoggedIn && !v.Bearer && v.Identity.AppID == g.official.appID && v.Identity.Channel == ChannelWeChat
 }
 
@@ -174,7 +174,7 @@ func (g *gate) findScan(ctx context.Context, ticket string) (rec scan.Record, en
 	if !found {
 		return rec, nil, ReasonScanExpired, nil
 	}
-	answer, ended, err := g.scanEnded(ctx, ticket)
+	answer, ended, err := g.scanResult(ctx, ticket)
 	switch {
 	case err != nil:
 		return rec, nil, ReasonStoreUnavailable, err
@@ -199,8 +199,8 @@ func (g *gate) bindScan(ctx context.Context, ticket string, id identity.Identity
 	return "", nil
 }
 
-// endScan ends a ticket, once: the first answer counts.
-func (g *gate) endScan(ctx context.Context, ticket string, refused bool, v *session.Visit) error {
+// confirmScan ends a ticket, once: the first answer counts.
+func (g *gate) confirmScan(ctx context.Context, ticket string, refused bool, v *session.Visit) error {
 	end := scan.End{Reason: string(ReasonRefusedByUser)}
 	if !refused {
 		end = scan.End{Identity: identity.Encode(v.Identity), Session: g.sessions.StoreKey(v.Token), Number: scan.NewNumber()}
@@ -208,13 +208,13 @@ func (g *gate) endScan(ctx context.Context, ticket string, refused bool, v *sess
 	return g.tickets().Finish(ctx, ticket, end)
 }
 
-// stopPhone explains on the phone why nothing is confirmed. The browser shows a
+// rejectPhone explains on the phone why nothing is confirmed. The browser shows a
 // new QR code.
-func (g *gate) stopPhone(w http.ResponseWriter, r *http.Request, rec scan.Record, reason Reason, err error) {
+func (g *gate) rejectPhone(w http.ResponseWriter, r *http.Request, rec scan.Record, reason Reason, err error) {
 	if reason == ReasonStoreUnavailable {
-		g.unavailable(w, r, err)
+		g.rejectUnavailable(w, r, err)
 		return
 	}
 	g.scanFailed(r.Context(), flow.Flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
-	g.stop(w, r, Failure{Reason: reason, Page: true, Err: err})
+	g.reject(w, r, Failure{Reason: reason, Page: true, Err: err})
 }

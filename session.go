@@ -26,20 +26,20 @@ func (a *Auth) reportSession(ctx context.Context, err error) {
 	a.report(ctx, e)
 }
 
-// stopLoadAndSave responds if the LoadAndSave of the gate's own manager fails.
-func (a *Auth) stopLoadAndSave(w http.ResponseWriter, r *http.Request, err error) {
+// rejectLoadAndSave responds if the LoadAndSave of the gate's own manager fails.
+func (a *Auth) rejectLoadAndSave(w http.ResponseWriter, r *http.Request, err error) {
 	a.report(r.Context(), Event{Kind: EventRejected, Reason: ReasonStoreUnavailable, Err: err, Detail: "LoadAndSave could not load or save the session"})
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
 }
 
 func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
-	values, ok := g.ownForm(w, r)
+	values, ok := g.readForm(w, r)
 	if !ok {
 		return
 	}
 	if err := g.logout(w, r); err != nil {
-		g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
-		g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "a visitor could not be logged out"})
+		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 		return
 	}
 	if _, sent := session.Bearer(r); sent && g.audience.Bearer {
@@ -47,7 +47,7 @@ func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusNoContent)
 		return
 	}
-	respond.Redirect(w, g.nextOf(r, values))
+	respond.Redirect(w, g.nextParam(r, values))
 }
 
 // Logout ends the user's session: it deletes the record from the store and the
@@ -56,7 +56,7 @@ func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
 // still be alive, and nothing was written to w. Call it before the response
 // begins. Unlike the endpoint, it does not check where the request comes from.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
-	g, err := a.of(r)
+	g, err := a.gateFor(r)
 	if err != nil {
 		return err
 	}
@@ -64,14 +64,14 @@ func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (g *gate) logout(w http.ResponseWriter, r *http.Request) error {
-	e := g.loggedOut(r)
+	e := g.loggedOutEvent(r)
 	ended, err := g.sessions.LogOut(w, r, &g.audience)
 	if err != nil {
 		return redact.Tokens(err)
 	}
 	if _, sent := session.Bearer(r); !sent || !g.audience.Bearer {
 		g.cookies.MarkLoggedOut(w)
-		g.cookies.DropIfSent(w, r, g.cookies.TrailName())
+		g.cookies.DropIfSent(w, r, g.cookies.LoginCounterName())
 		g.cookies.DropIfSent(w, r, g.cookies.ScanName()) // it may be confirmed, and would log the next person in
 	}
 	if ended {
@@ -80,9 +80,9 @@ func (g *gate) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// loggedOut returns the event of a logout. Whose the session is, is known if a
+// loggedOutEvent returns the event of a logout. Whose the session is, is known if a
 // gate has loaded it; the endpoint deletes it unread.
-func (g *gate) loggedOut(r *http.Request) Event {
+func (g *gate) loggedOutEvent(r *http.Request) Event {
 	e := Event{Kind: EventLoggedOut}
 	held := session.FromContext(r.Context())
 	_, sent := session.Bearer(r)
@@ -109,7 +109,7 @@ func (g *gate) loggedOut(r *http.Request) Event {
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.Revoke(ctx, appID, openID)
 	if err == nil {
-		err = a.forget(ctx, appID, openID)
+		err = a.endTokens(ctx, appID, openID)
 	}
 	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
 	if err != nil {
@@ -119,13 +119,13 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 	return sessions, redact.Tokens(err)
 }
 
-// authorize calls the function of WithAccessCheck, unless it accepted the user within
+// checkAccess calls the function of WithAccessCheck, unless it accepted the user within
 // the interval.
-func (a *Auth) authorize(ctx context.Context, id identity.Identity) error {
+func (a *Auth) checkAccess(ctx context.Context, id identity.Identity) error {
 	if a.onRequest == nil {
 		return nil
 	}
-	err := a.consents.Do(id.AppID, id.OpenID, func() error { return a.onRequest(ctx, Identity(id)) })
+	err := a.accessCache.Do(id.AppID, id.OpenID, func() error { return a.onRequest(ctx, Identity(id)) })
 	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}

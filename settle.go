@@ -75,7 +75,7 @@ func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 	if err != nil && r.Context().Err() != nil {
 		return // the client has gone
 	}
-	ctx, cancel := detached(r, callbackBudget)
+	ctx, cancel := detachedContext(r, callbackBudget)
 	defer cancel()
 	r = r.WithContext(withFlow(ctx, p.flow))
 	switch {
@@ -119,7 +119,7 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 		how = reason
 		return result{Reason: reason, err: err}
 	}
-	o, err := g.leaveLogin(ctx, p, c, saved)
+	o, err := g.shareResult(ctx, p, c, saved)
 	how = ""
 	if err != nil {
 		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
@@ -149,7 +149,7 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 		if err == nil {
 			break
 		}
-		if g.claims.Wait(ctx, pause) != nil {
+		if g.logins.Wait(ctx, pause) != nil {
 			return saved, ReasonStoreUnavailable, err
 		}
 	}
@@ -173,7 +173,7 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 // after that survives, unless the session that it came from is looked up once
 // more.
 func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
-	lives, err := g.sessions.Lives(ctx, source)
+	lives, err := g.sessions.Exists(ctx, source)
 	switch {
 	case err != nil:
 		return ReasonStoreUnavailable, err
@@ -183,13 +183,13 @@ func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 	return "", nil
 }
 
-// leaveLogin leaves the saved session to the duplicates.
-func (g *gate) leaveLogin(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Outcome, error) {
+// shareResult leaves the saved session to the duplicates.
+func (g *gate) shareResult(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Outcome, error) {
 	o := singleflight.Outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
 	if p.flow.Target != "" {
-		o.Target = g.landing(p.flow.Target)
+		o.Target = g.returnURL(p.flow.Target)
 	}
-	return o, c.Leave(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
+	return o, c.Share(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
 }
 
 // endLogin ends a login for those who wait for it: it leaves the reason why it
@@ -206,7 +206,7 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	switch {
 	case c.Ended:
 	case c.Spent:
-		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})
+		err = c.Share(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})
 	default:
 		err = c.Release(ctx)
 	}
@@ -215,9 +215,9 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	}
 }
 
-// detached returns r's context without its cancellation, bounded by budget, so
+// detachedContext returns r's context without its cancellation, bounded by budget, so
 // that a login completes even if the client disconnects.
-func detached(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
+func detachedContext(r *http.Request, budget time.Duration) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), budget)
 }
 
@@ -227,7 +227,7 @@ func detached(r *http.Request, budget time.Duration) (context.Context, context.C
 func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Call, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()
-	return g.claims.Join(withFlow(ctx, f), key)
+	return g.logins.Join(withFlow(ctx, f), key)
 }
 
 // admit decides whether the user may log in: a step-up must return the same

@@ -28,8 +28,8 @@ const (
 // through a mini program, or were revoked.
 var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
 
-// keptTokens returns the store of WeChat's tokens.
-func (g *gate) keptTokens() tokens.Store {
+// storedTokens returns the store of WeChat's tokens.
+func (g *gate) storedTokens() tokens.Store {
 	return tokens.Store{Marks: g.sessions.Marks(), Keys: g.keys, Now: g.now}
 }
 
@@ -42,7 +42,7 @@ func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 	if !ok {
 		return client.Secret{}, ErrNoTokens
 	}
-	g := a.gateOf(id.AppID)
+	g := a.gateOfUser(id.AppID)
 	if g == nil {
 		return client.Secret{}, ErrNoTokens
 	}
@@ -51,12 +51,12 @@ func (a *Auth) AccessToken(ctx context.Context) (client.Secret, error) {
 }
 
 func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Secret, error) {
-	acc, ok := g.accountOf(id.AppID)
+	acc, ok := g.accountByAppID(id.AppID)
 	if !ok {
 		return client.Secret{}, ErrNoTokens
 	}
 	user := session.User(id.AppID, id.OpenID)
-	kept, found, err := g.keptTokens().Find(ctx, user)
+	kept, found, err := g.storedTokens().Find(ctx, user)
 	if err != nil {
 		return client.Secret{}, fmt.Errorf("find tokens: %w", err)
 	}
@@ -78,7 +78,7 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 	if fresh.RefreshToken.IsZero() {
 		fresh.RefreshToken = kept.Refresh
 	}
-	switch err := g.keptTokens().PutRefreshed(context.WithoutCancel(ctx), user, fresh, kept.End); {
+	switch err := g.storedTokens().PutRefreshed(context.WithoutCancel(ctx), user, fresh, kept.End); {
 	case errors.Is(err, tokens.ErrRevoked): // the error says whether they could be deleted again
 		return client.Secret{}, fmt.Errorf("%w: %w", ErrNoTokens, err)
 	case err != nil:
@@ -87,18 +87,18 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 	return fresh.AccessToken, nil
 }
 
-// forget deletes what is stored for a user besides sessions: the tokens and the
+// endTokens deletes what is stored for a user besides sessions: the tokens and the
 // session_key of a mini program. Their logins stored them before the session,
 // so logins that RevokeUser has ended cannot store them again. The program that
 // revokes may have other options than the one that stored them.
-func (a *Auth) forget(ctx context.Context, appID, openID string) error {
+func (a *Auth) endTokens(ctx context.Context, appID, openID string) error {
 	user := session.User(appID, openID)
 	marks := a.sessions.Marks()
 	return errors.Join(tokens.Forget(ctx, marks, user), marks.DeleteMark(ctx, mini.SessionKeyMark(user)))
 }
 
-// profileDue reports whether a visit's profile is old enough to be fetched.
-func (g *gate) profileDue(v *session.Visit) bool {
+// profileStale reports whether a visit's profile is old enough to be fetched.
+func (g *gate) profileStale(v *session.Visit) bool {
 	return g.profileMaxAge > 0 && !v.Unsaved() && v.Identity.Channel != ChannelMiniProgram &&
 		v.Identity.Grants(client.ScopeUserInfo) && g.now().Sub(v.Identity.ProfileAt) > g.profileMaxAge
 }
@@ -122,7 +122,7 @@ func (g *gate) refreshProfile(v *session.Visit) {
 			g.report(v.Context(), Event{Kind: EventDegraded, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
 		}
 	}
-	g.sessions.Put(v, id)
+	g.sessions.UpdateIdentity(v, id)
 }
 
 func (g *gate) fetchProfile(ctx context.Context, id *identity.Identity) error {
@@ -130,7 +130,7 @@ func (g *gate) fetchProfile(ctx context.Context, id *identity.Identity) error {
 	if err != nil {
 		return err
 	}
-	acc, _ := g.accountOf(id.AppID) // there, or there would be no token
+	acc, _ := g.accountByAppID(id.AppID) // there, or there would be no token
 	info, err := acc.client.UserInfo(ctx, token.Reveal(), id.OpenID, client.LangZhCN)
 	if err != nil {
 		return err

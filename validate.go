@@ -59,7 +59,7 @@ func (c *config) validateKeys() (errs []error) {
 	}
 	checkKeys("WithFlowKeys", c.flowKeys)
 	checkKeys("WithSessionEncryption", c.sessionKeys)
-	if c.sessionKeysSet && c.mgrSet {
+	if c.sessionKeysSet && c.managerSet {
 		errs = append(errs, errors.New("WithSessionEncryption: with WithSessionManager, wrap the manager's own store with store.Encrypt instead"))
 	}
 	return errs
@@ -69,7 +69,7 @@ func (c *config) validateSessions() (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 
 	var homes []string
-	for name, set := range map[string]bool{"WithRedis": c.poolSet, "WithRedisURL": c.redisURL != nil, "WithStore": c.storeSet, "WithSessionManager": c.mgrSet} {
+	for name, set := range map[string]bool{"WithRedis": c.poolSet, "WithRedisURL": c.redisURL != nil, "WithStore": c.storeSet, "WithSessionManager": c.managerSet} {
 		if set {
 			homes = append(homes, name)
 		}
@@ -92,7 +92,7 @@ func (c *config) validateSessions() (errs []error) {
 	if c.storeSet && c.store == nil {
 		bad("WithStore: the store is nil; leave the option out to keep sessions in memory")
 	}
-	if c.mgrSet && (c.lifetime != nil || c.idle != nil || c.cookieName != nil) {
+	if c.managerSet && (c.lifetime != nil || c.idle != nil || c.cookieName != nil) {
 		bad("WithSessionManager: set Lifetime, IdleTimeout and Cookie on the manager itself instead of WithLifetime, WithIdleTimeout and WithCookie")
 	}
 	lifetime := DefaultLifetime
@@ -112,7 +112,7 @@ func (c *config) validateSessions() (errs []error) {
 	if c.cookieName != nil {
 		errs = append(errs, session.CheckCookieName("WithCookie", *c.cookieName, base)...)
 	}
-	if c.mgrSet {
+	if c.managerSet {
 		errs = append(errs, session.CheckManager(c.manager, base)...)
 	}
 	return errs
@@ -162,12 +162,12 @@ func (c *config) validateTokens() error {
 	return nil
 }
 
-const maxAuthorizeInterval = time.Hour
+const maxAccessInterval = time.Hour
 
-func (c *config) validateAuthorize() error {
+func (c *config) validateAccessCheck() error {
 	var errs []error
-	if c.authorizeInterval < 0 || c.authorizeInterval > maxAuthorizeInterval {
-		errs = append(errs, fmt.Errorf("WithAccessCheck: the interval %v is not between 0 and %v", c.authorizeInterval, maxAuthorizeInterval))
+	if c.authorizeInterval < 0 || c.authorizeInterval > maxAccessInterval {
+		errs = append(errs, fmt.Errorf("WithAccessCheck: the interval %v is not between 0 and %v", c.authorizeInterval, maxAccessInterval))
 	}
 	if c.authorizeSet && c.onRequest == nil {
 		errs = append(errs, errors.New("WithAccessCheck: the function is nil; leave the option out"))
@@ -224,8 +224,8 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	return accounts, errs, true
 }
 
-// onOneHost reports whether no account has a base URL of its own.
-func onOneHost(resolver AccountResolver) bool {
+// haveOneHost reports whether no account has a base URL of its own.
+func haveOneHost(resolver AccountResolver) bool {
 	accounts, _, ok := listed(resolver)
 	for _, account := range accounts {
 		ok = ok && account.BaseURL == ""

@@ -91,7 +91,7 @@ func (h *handler) forward(r *http.Request) (location string, ok bool) {
 	}
 	answer := url.Values{"state": {q.State}}
 	if !q.Refused {
-		answer.Set("hop", flow.SealHop(h.ring, time.Now(), callback, q))
+		answer.Set("hop", flow.SealCode(h.ring, time.Now(), callback, q))
 	}
 	return callback + "?" + answer.Encode(), true
 }

@@ -45,7 +45,7 @@ func (j *Jar) Callback(r *http.Request, relay *Relay) (Callback, Flow, error) {
 	case ok && (relay == nil || q.Refused):
 		ok = q.Hop == ""
 	case ok:
-		q.Code, ok = OpenHop(relay.Ring, j.Now(), relay.Callback, q)
+		q.Code, ok = OpenCode(relay.Ring, j.Now(), relay.Callback, q)
 	}
 	if !ok {
 		return Callback{}, j.Named(r), ErrMalformed
@@ -87,14 +87,14 @@ func ValidCode(code string) bool {
 // RelayRing returns the Ring of a relay's key.
 func RelayRing(key []byte) (*seal.Ring, error) { return seal.New("relay", key) }
 
-// SealHop seals the code of a callback that a relay redirects, for this callback
+// SealCode seals the code of a callback that a relay redirects, for this callback
 // and its state.
-func SealHop(ring *seal.Ring, now time.Time, callback string, q Callback) string {
+func SealCode(ring *seal.Ring, now time.Time, callback string, q Callback) string {
 	return ring.Seal([]byte(strconv.FormatInt(now.UnixMilli(), 10)+" "+q.Code), "hop", callback, q.State)
 }
 
-// OpenHop returns the code of a callback that came by a relay, within RelayTTL.
-func OpenHop(ring *seal.Ring, now time.Time, callback string, q Callback) (code string, ok bool) {
+// OpenCode returns the code of a callback that came by a relay, within RelayTTL.
+func OpenCode(ring *seal.Ring, now time.Time, callback string, q Callback) (code string, ok bool) {
 	plain, err := ring.Open(q.Hop, "hop", callback, q.State)
 	if err != nil {
 		return "", false

@@ -161,7 +161,7 @@ func (j *Jar) Cookies() []Cookie {
 		{j.snapshots, SnapshotTTL, true},
 		{j.scans, ScanTTL, true},
 		{j.logouts, LoggedOutTTL, false},
-		{j.hops, HopTTL, false},
+		{j.hops, CodeTTL, false},
 	}
 }
 
@@ -179,9 +179,9 @@ var ErrLarge = errors.New("too large for the cookie of a login")
 // Put sets the cookie of a new flow, and drops the oldest of those that the
 // browser holds where there are too many. The cookie is set even if Put returns
 // [ErrLarge]: the target is "/" then.
-func (j *Jar) Put(w http.ResponseWriter, held []Held, f Flow) error {
+func (j *Jar) Put(w http.ResponseWriter, held []PendingCookie, f Flow) error {
 	name, value, err := j.sealFlow(f)
-	for _, stale := range crowd(held, len(name)+len(value)) {
+	for _, stale := range evict(held, len(name)+len(value)) {
 		j.Drop(w, stale)
 	}
 	j.Set(w, name, value, Kept)
@@ -237,42 +237,42 @@ func appendText(b []byte, s string) []byte {
 	return append(append(append(b, '"'), s...), '"')
 }
 
-// A Held is a flow cookie that a request brought.
-type Held struct {
+// A PendingCookie is a flow cookie that a request brought.
+type PendingCookie struct {
 	Name string
 	Size int
 	Flow Flow // the zero flow where it does not open, or was not tried
 }
 
-// Held returns the flow cookies of a request, the newest first: browsers send
+// Pending returns the flow cookies of a request, the newest first: browsers send
 // the oldest first, and many tabs may begin within a second. What does not open
 // comes last; it is another account's, perhaps, on the same host.
-func (j *Jar) Held(r *http.Request) []Held {
+func (j *Jar) Pending(r *http.Request) []PendingCookie {
 	if !slices.ContainsFunc(r.Header["Cookie"], func(line string) bool { return strings.Contains(line, j.Prefix()) }) {
 		return nil
 	}
-	var all []Held
+	var all []PendingCookie
 	opened := 0
 	for _, c := range slices.Backward(r.Cookies()) {
 		if len(c.Name) != len(j.Prefix())+StateLength/2 || !strings.HasPrefix(c.Name, j.Prefix()) {
 			continue
 		}
-		h := Held{Name: c.Name, Size: len(c.Name) + len(c.Value)}
+		h := PendingCookie{Name: c.Name, Size: len(c.Name) + len(c.Value)}
 		if opened < cookie.MaxOpened {
 			opened++
 			h.Flow, _ = j.OpenFlow(c) // the zero flow on an error
 		}
 		all = append(all, h)
 	}
-	slices.SortStableFunc(all, func(a, b Held) int { return cmp.Compare(b.Flow.IssuedAt, a.Flow.IssuedAt) })
+	slices.SortStableFunc(all, func(a, b PendingCookie) int { return cmp.Compare(b.Flow.IssuedAt, a.Flow.IssuedAt) })
 	return all
 }
 
-// crowd returns the names of the flow cookies that have to go before one of
+// evict returns the names of the flow cookies that have to go before one of
 // size bytes is added: the last of those held. Of a flood it names
 // maxFlowsDropped: the answer has to pass the proxies in front, and the rest
 // goes with the next one.
-func crowd(held []Held, size int) []string {
+func evict(held []PendingCookie, size int) []string {
 	var drop []string
 	kept := 1
 	for _, h := range held {
@@ -323,7 +323,7 @@ func (j *Jar) Get(r *http.Request, state string) (Flow, error) {
 // query: text that was added to the state does not hide it. It is for the
 // return target of a callback that is no login; the state is not compared.
 func (j *Jar) Named(r *http.Request) Flow {
-	for _, h := range j.Held(r) {
+	for _, h := range j.Pending(r) {
 		if h.Flow.State != "" && strings.Contains(r.URL.RawQuery, strings.TrimPrefix(h.Name, j.Prefix())) {
 			return h.Flow
 		}

@@ -41,7 +41,7 @@ func TestAFlowIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
 func TestJar_Held_trail(t *testing.T) {
 	for _, tag := range []string{"", "_AbC-9_"} {
 		j := NewJar(&cookie.Jar{}, "__Host-wechat_", tag)
-		assert.Empty(t, j.Held(&http.Request{Header: http.Header{"Cookie": {j.TrailName() + "=x"}}}), tag)
+		assert.Empty(t, j.Pending(&http.Request{Header: http.Header{"Cookie": {j.LoginCounterName() + "=x"}}}), tag)
 	}
 }
 
@@ -58,7 +58,7 @@ func TestJar_Put_limit(t *testing.T) {
 		if n == 0 {
 			first = j.CookieName(f.State)
 		}
-		require.NoError(t, j.Put(w, j.Held(&http.Request{Header: header}), f))
+		require.NoError(t, j.Put(w, j.Pending(&http.Request{Header: header}), f))
 		set := w.Result().Cookies()
 		if n < MaxFlows {
 			require.Len(t, set, 1)

@@ -455,7 +455,7 @@ var mutants = []mutant{
 	{
 		name: "a wait for a claim does not end with its client", about: "claim",
 		search: "ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)",
-		broken: "ctx, cancel := detached(r, singleflight.JoinTimeout)",
+		broken: "ctx, cancel := detachedContext(r, singleflight.JoinTimeout)",
 		killer: "^TestT88_RequestsThatWait",
 	},
 	{
@@ -642,9 +642,9 @@ var mutants = []mutant{
 	},
 	{
 		name: "a sealed target is believed", about: "callback",
-		search: `	target, err := g.judge(target)
+		search: `	target, err := g.checkReturnURL(target)
 	if err != nil {`,
-		broken: `	if _, err := g.judge(target); err != nil && false {`,
+		broken: `	if _, err := g.checkReturnURL(target); err != nil && false {`,
 		killer: "^TestT28_ASealedTargetIsJudgedAgain$",
 	},
 	{
@@ -664,7 +664,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login is not counted", about: "callback",
-		search: `	g.cookies.ExtendTrail(w, r)
+		search: `	g.cookies.CountLogin(w, r)
 `,
 		broken: "",
 		killer: "^TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause$",
@@ -696,9 +696,9 @@ var mutants = []mutant{
 	{
 		name: "WithAccessCheck is not heard at the gate", about: "middleware",
 		search: `	case actionPass:
-		if err := g.authorize(v.Context(), v.Identity); err != nil {`,
+		if err := g.checkAccess(v.Context(), v.Identity); err != nil {`,
 		broken: `	case actionPass:
-		if err := g.authorize(v.Context(), v.Identity); err != nil && false {`,
+		if err := g.checkAccess(v.Context(), v.Identity); err != nil && false {`,
 		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
 	},
 	{
@@ -716,7 +716,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a logout is undone by the next page", about: "middleware",
-		search: `	case g.cookies.JustLoggedOut(r):
+		search: `	case g.cookies.RecentlyLoggedOut(r):
 		return actionStop, ReasonLoggedOut
 `,
 		broken: "",
@@ -840,12 +840,12 @@ var mutants = []mutant{
 	},
 	{
 		name: "an error of the store is an anonymous visit", about: "middleware",
-		search: `		g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-		g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		search: `		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 		return
 	}
 	act`,
-		broken: `		v, _ = g.sessions.Alone(r.Context(), &g.audience)
+		broken: `		v, _ = g.sessions.NewSession(r.Context(), &g.audience)
 	}
 	act`,
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
@@ -865,14 +865,14 @@ var mutants = []mutant{
 	},
 	{
 		name: "a next parameter is believed", about: "handler",
-		search: "	target, err := g.judge(raw)\n",
+		search: "	target, err := g.checkReturnURL(raw)\n",
 		broken: "	target, err := raw, error(nil)\n",
 		killer: "^TestT39_NothingOfARequestIsEchoed$",
 	},
 	{
 		name: "a loop goes on", about: "handler",
-		search: "if t := g.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts {",
-		broken: "if t := g.cookies.Trail(r); t.Logins >= flow.MaxLogins && !lasts && false {",
+		search: "if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts {",
+		broken: "if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -903,8 +903,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a login by a script begins a flow", about: "handler",
-		search: "if !g.navigates(r) {",
-		broken: "if !g.navigates(r) && false {",
+		search: "if !g.isEndpointVisit(r) {",
+		broken: "if !g.isEndpointVisit(r) && false {",
 		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
 	},
 	{
@@ -1310,8 +1310,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a form of the account in the path is taken", about: "auth",
-		search: "if c.accountsSet && !onOneHost(c.accounts) {",
-		broken: "if c.accountsSet && !onOneHost(c.accounts) && false {",
+		search: "if c.accountsSet && !haveOneHost(c.accounts) {",
+		broken: "if c.accountsSet && !haveOneHost(c.accounts) && false {",
 		killer: "^TestT84_",
 	},
 	{
@@ -1443,8 +1443,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a ticket into the web-view opens twice", about: "mini",
-		search: `g.kept().Use(ctx, ticket); err != nil || !won {`,
-		broken: `g.kept().Use(ctx, ticket); err != nil || (!won && false) {`,
+		search: `g.sessionKeys().Use(ctx, ticket); err != nil || !won {`,
+		broken: `g.sessionKeys().Use(ctx, ticket); err != nil || (!won && false) {`,
 	},
 	{
 		name: "a ticket into the web-view outlives its session", about: "mini",
@@ -1478,7 +1478,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a scan's followers need no number", about: "scan",
-		search: "		case !right:\n\t\t\tg.stopScan(w, r, sc, ReasonScanWrongNumber, again)\n",
+		search: "		case !right:\n\t\t\tg.rejectScan(w, r, sc, ReasonScanWrongNumber, again)\n",
 		broken: "",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1490,7 +1490,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the number's form may come from another site", about: "scan",
-		search: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := g.ownForm(w, r)",
+		search: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := g.readForm(w, r)",
 		broken: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := r.URL.Query(), r.ParseForm() == nil\n\tvalues = r.Form",
 		killer: "^TestEveryAttackOnAScan",
 	},
@@ -1566,7 +1566,7 @@ var mutants = []mutant{
 	{
 		name: "any site posts the form of an entry", about: "mini",
 		search: `	if r.Method == http.MethodPost {
-		if _, ok := g.ownForm(w, r); !ok {
+		if _, ok := g.readForm(w, r); !ok {
 			return
 		}
 	} else`,
@@ -1683,7 +1683,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a visitor of another host begins his login there", about: "middleware",
-		search: `	case g.onOtherHost(r):
+		search: `	case g.isOtherHost(r):
 		return actionHop, ""
 `,
 		broken: "",
@@ -1735,7 +1735,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the claim held", about: "claim",
-		search: "	case c.Spent:\n		err = c.Leave(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})",
+		search: "	case c.Spent:\n		err = c.Share(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})",
 		broken: "	case c.Spent:\n		_ = store.Batch{}",
 		killer: "^TestT99_APanickingHookReleasesTheLogin$",
 	},

@@ -36,7 +36,7 @@ func (s *Manager) cookieSent(r *http.Request) bool {
 // WriteCookie sets the cookie of a session that another callback of the same
 // login has saved, as that one did. The request's own session has no part in it.
 func (s *Manager) WriteCookie(w http.ResponseWriter, saved Saved) error {
-	v, err := s.Alone(context.Background(), nobody)
+	v, err := s.NewSession(context.Background(), noVisit)
 	if err != nil {
 		return err
 	}

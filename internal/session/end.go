@@ -33,7 +33,7 @@ func (s *Manager) LogOut(w http.ResponseWriter, r *http.Request, a *Audience) (e
 		}
 		ended = ended || found
 	}
-	v, err := s.empty(r.Context(), nobody)
+	v, err := s.emptyVisit(r.Context(), noVisit)
 	if err != nil {
 		return ended, err
 	}
@@ -72,7 +72,7 @@ func (s *Manager) endLoaded(ctx context.Context, token string) (found bool, err 
 		return false, err
 	}
 	// There is nothing left that scs could delete.
-	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &track{holds: true, session: s.guard.dataIn(ctx)}))
+	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &requestRecord{holds: true, session: s.guard.dataIn(ctx)}))
 }
 
 // end deletes the session of a token.

@@ -16,11 +16,11 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// guard stands between scs and the session store. scs writes whole records
+// guardedStore stands between scs and the session store. scs writes whole records
 // without asking what became of them since they were read; the guard knows
 // which record a request has read, and lets it be overwritten only while it
 // is still there.
-type guard struct {
+type guardedStore struct {
 	inner   store.Whole
 	given   scs.Store // what inner was made of
 	idle    time.Duration
@@ -28,31 +28,31 @@ type guard struct {
 	manager *scs.SessionManager // whose store it is
 	dataKey any                 // where the manager keeps a session in a context; nil if that is not known
 
-	touched recent // tokens whose records were touched
-	traces  traces // of requests without a track
+	touched tokenSet // tokens whose records were touched
+	traces  traces   // of requests without a track
 }
 
-func newGuard(given scs.Store, idle time.Duration, now func() time.Time) *guard {
-	return &guard{inner: store.Adapt(given), given: given, idle: idle, now: now, touched: recent{life: idle / touchesPerTimeout}}
+func newGuardedStore(given scs.Store, idle time.Duration, now func() time.Time) *guardedStore {
+	return &guardedStore{inner: store.Adapt(given), given: given, idle: idle, now: now, touched: tokenSet{life: idle / touchesPerTimeout}}
 }
 
 // Unwrap returns the store that the guard stands in front of.
-func (g *guard) Unwrap() scs.Store { return g.given }
+func (g *guardedStore) Unwrap() scs.Store { return g.given }
 
 // serve makes the guard that of the manager's store.
-func (g *guard) serve(m *scs.SessionManager) {
+func (g *guardedStore) serve(m *scs.SessionManager) {
 	g.manager, g.dataKey = m, dataKeyOf(m)
 	m.Store = g
 }
 
 // guardIn returns the guard in front of the store of an application's manager,
 // and puts it there unless another Auth has done so.
-func guardIn(m *scs.SessionManager, now func() time.Time) *guard {
+func guardIn(m *scs.SessionManager, now func() time.Time) *guardedStore {
 	guarding.Lock()
 	defer guarding.Unlock()
-	g, ok := m.Store.(*guard)
+	g, ok := m.Store.(*guardedStore)
 	if !ok {
-		g = newGuard(m.Store, 0, now)
+		g = newGuardedStore(m.Store, 0, now)
 		g.serve(m)
 		report := m.ErrorFunc
 		m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
@@ -92,9 +92,9 @@ func HashToken(token string) string {
 	return string(room[:TokenLength])
 }
 
-// track is what one request has read. It travels in the context, from the
+// requestRecord is what one request has read. It travels in the context, from the
 // load to the commit.
-type track struct {
+type requestRecord struct {
 	token    string
 	bytes    []byte
 	decoding bool        // scs is to have these bytes, and not to ask the store again
@@ -113,7 +113,7 @@ type track struct {
 }
 
 // hold notes a deletion that waits. It reports false where none does.
-func (t *track) hold(token string) bool {
+func (t *requestRecord) hold(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.holds {
@@ -123,21 +123,21 @@ func (t *track) hold(token string) bool {
 }
 
 // holding reports whether the deletion of this token waits.
-func (t *track) holding(token string) bool {
+func (t *requestRecord) holding(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Contains(t.held, token)
 }
 
 // decoded notes scs's data of the session.
-func (t *track) decoded(data any) {
+func (t *requestRecord) decoded(data any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.session = data
 }
 
 // isOf reports whether data is that of the session.
-func (t *track) isOf(data any) bool {
+func (t *requestRecord) isOf(data any) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.session == data
@@ -145,20 +145,20 @@ func (t *track) isOf(data any) bool {
 
 // wrote notes that the session was saved under this token: if it is saved once
 // more, the record must still be there.
-func (t *track) wrote(token string) {
+func (t *requestRecord) wrote(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.token = token
 }
 
 // merge notes that another session goes into this one.
-func (t *track) merge(token string) {
+func (t *requestRecord) merge(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.merged = append(t.merged, token)
 }
 
-func (t *track) merges() bool {
+func (t *requestRecord) merges() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.merged) > 0
@@ -166,13 +166,13 @@ func (t *track) merges() bool {
 
 // dropped notes that a record was deleted. If it had been read and was gone, the
 // session has ended.
-func (t *track) dropped(token string, found bool) {
+func (t *requestRecord) dropped(token string, found bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = t.ended || !found && (token == t.token || slices.Contains(t.merged, token))
 }
 
-func (t *track) isOver() bool {
+func (t *requestRecord) isOver() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.late || t.ended
@@ -180,14 +180,14 @@ func (t *track) isOver() bool {
 
 // restart makes what is written from now on a login's, which needs no earlier
 // session.
-func (t *track) restart() {
+func (t *requestRecord) restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.login, t.late, t.ended, t.holds = true, false, false, true
 }
 
 // takeHeld returns the tokens whose deletion waits, and forgets them.
-func (t *track) takeHeld() (held []string) {
+func (t *requestRecord) takeHeld() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held, t.held = t.held, nil
@@ -195,7 +195,7 @@ func (t *track) takeHeld() (held []string) {
 }
 
 // release ends the holding: what comes is deleted at once. It returns what waits.
-func (t *track) release() (held []string) {
+func (t *requestRecord) release() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held, t.held, t.holds = t.held, nil, false
@@ -204,31 +204,31 @@ func (t *track) release() (held []string) {
 
 // take returns the writes that are to go with the next one, which the caller
 // does.
-func (t *track) take() store.Batch {
+func (t *requestRecord) take() store.Batch {
 	with := t.with
 	t.with = store.Batch{}
 	return with
 }
 
-// tracked returns the track of the request, which has the guard as its key: gates
+// record returns the track of the request, which has the guard as its key: gates
 // with managers of their own may stand around each other. It returns false if the
 // session in the context was loaded by the manager's LoadAndSave (see traces), or
 // is not that of the request but one that the manager's Iterate visits.
-func (g *guard) tracked(ctx context.Context) (*track, bool) {
-	t, ok := ctx.Value(g).(*track)
+func (g *guardedStore) record(ctx context.Context) (*requestRecord, bool) {
+	t, ok := ctx.Value(g).(*requestRecord)
 	return t, ok && t.isOf(g.dataIn(ctx))
 }
 
-// trackOf returns the track of the request; an empty one if it has none.
-func (g *guard) trackOf(ctx context.Context) *track {
-	if t, ok := ctx.Value(g).(*track); ok {
+// recordOf returns the track of the request; an empty one if it has none.
+func (g *guardedStore) recordOf(ctx context.Context) *requestRecord {
+	if t, ok := ctx.Value(g).(*requestRecord); ok {
 		return t
 	}
-	return &track{}
+	return &requestRecord{}
 }
 
 // read reads the record of a request's session, and notes it in the track.
-func (g *guard) read(ctx context.Context, token string, t *track) (found bool, err error) {
+func (g *guardedStore) read(ctx context.Context, token string, t *requestRecord) (found bool, err error) {
 	if !ValidToken(token) {
 		return false, nil
 	}
@@ -243,11 +243,11 @@ func (g *guard) read(ctx context.Context, token string, t *track) (found bool, e
 
 // FindCtx implements scs.CtxStore. A session that is being decoded was read
 // before.
-func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+func (g *guardedStore) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	if !ValidToken(token) {
 		return nil, false, nil
 	}
-	t, isTracked := g.tracked(ctx)
+	t, isTracked := g.record(ctx)
 	switch {
 	case !isTracked && ctx.Err() != nil:
 		return nil, false, ctx.Err() // there is no telling this request from another
@@ -275,7 +275,7 @@ func (g *guard) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 
 // find reads the record, and with an idle timeout what is left of its life;
 // -1 where the store does not tell.
-func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
+func (g *guardedStore) find(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
 	if g.idle > 0 {
 		return g.inner.FindTTLCtx(ctx, token)
 	}
@@ -286,9 +286,9 @@ func (g *guard) find(ctx context.Context, token string) (b []byte, ttl time.Dura
 // CommitCtx implements scs.CtxStore. A record that this request has loaded is
 // overwritten only if it still exists, and goes on under a new token only if it
 // does until then; the same holds for those that it has merged.
-func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+func (g *guardedStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	t, ok := g.tracked(ctx)
+	t, ok := g.record(ctx)
 	if !ok {
 		return g.commitUntracked(ctx, token, b, expiry)
 	}
@@ -322,7 +322,7 @@ func (g *guard) CommitCtx(ctx context.Context, token string, b []byte, expiry ti
 }
 
 // commitLogin writes the session of a login, in one call with what goes with it.
-func (g *guard) commitLogin(ctx context.Context, t *track, token string, b []byte, expiry time.Time) error {
+func (g *guardedStore) commitLogin(ctx context.Context, t *requestRecord, token string, b []byte, expiry time.Time) error {
 	if t.with.Len() == 0 {
 		return g.inner.CommitCtx(ctx, token, b, expiry)
 	}
@@ -332,8 +332,8 @@ func (g *guard) commitLogin(ctx context.Context, t *track, token string, b []byt
 }
 
 // dropWaiting deletes the records whose deletion the request holds back.
-func (g *guard) dropWaiting(ctx context.Context) error {
-	if t, ok := g.tracked(ctx); ok {
+func (g *guardedStore) dropWaiting(ctx context.Context) error {
+	if t, ok := g.record(ctx); ok {
 		return g.dropHeld(ctx, t)
 	}
 	_, err := g.dropTraced(ctx)
@@ -342,7 +342,7 @@ func (g *guard) dropWaiting(ctx context.Context) error {
 
 // dropHeld deletes the records whose deletion waited, and notes in the track if
 // that which the request had read was gone already.
-func (g *guard) dropHeld(ctx context.Context, t *track) error {
+func (g *guardedStore) dropHeld(ctx context.Context, t *requestRecord) error {
 	held := t.takeHeld()
 	for i, token := range held {
 		found, err := g.DeleteAndReportCtx(ctx, token)
@@ -358,7 +358,7 @@ func (g *guard) dropHeld(ctx context.Context, t *track) error {
 }
 
 // overwrite writes over a record; it is an error if that is gone.
-func (g *guard) overwrite(ctx context.Context, token string, b []byte, expiry time.Time) error {
+func (g *guardedStore) overwrite(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	found, err := g.inner.UpdateCtx(ctx, token, b, expiry)
 	if err == nil && !found {
 		return ErrGone
@@ -368,8 +368,8 @@ func (g *guard) overwrite(ctx context.Context, token string, b []byte, expiry ti
 
 // touch moves the record's expiry to the idle timeout from now, at the latest
 // to deadline. Of requests at the same time one does it.
-func (g *guard) touch(ctx context.Context, token string, deadline time.Time) error {
-	if !g.touched.note(token, g.now()) {
+func (g *guardedStore) touch(ctx context.Context, token string, deadline time.Time) error {
+	if !g.touched.add(token, g.now()) {
 		return nil
 	}
 	_, err := g.inner.TouchCtx(ctx, token, g.clamp(deadline))
@@ -379,7 +379,7 @@ func (g *guard) touch(ctx context.Context, token string, deadline time.Time) err
 	return err
 }
 
-func (g *guard) clamp(expiry time.Time) time.Time {
+func (g *guardedStore) clamp(expiry time.Time) time.Time {
 	if g.idle == 0 {
 		return expiry
 	}
@@ -391,11 +391,11 @@ func (g *guard) clamp(expiry time.Time) time.Time {
 
 // DeleteCtx implements scs.CtxStore. A session that was never stored has no
 // token and needs no call.
-func (g *guard) DeleteCtx(ctx context.Context, token string) error {
+func (g *guardedStore) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	t, ok := g.tracked(ctx)
+	t, ok := g.record(ctx)
 	if !ok {
 		return g.deleteUntracked(ctx, token)
 	}
@@ -410,25 +410,27 @@ func (g *guard) DeleteCtx(ctx context.Context, token string) error {
 }
 
 // DeleteAndReportCtx deletes a record, and reports whether there was one.
-func (g *guard) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
+func (g *guardedStore) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
 	return g.inner.DeleteAndReportCtx(ctx, token)
 }
 
 // Find implements scs.Store.
-func (g *guard) Find(token string) ([]byte, bool, error) {
+func (g *guardedStore) Find(token string) ([]byte, bool, error) {
 	return g.FindCtx(context.Background(), token)
 }
 
 // Commit implements scs.Store.
-func (g *guard) Commit(token string, b []byte, expiry time.Time) error {
+func (g *guardedStore) Commit(token string, b []byte, expiry time.Time) error {
 	return g.CommitCtx(context.Background(), token, b, expiry)
 }
 
 // Delete implements scs.Store.
-func (g *guard) Delete(token string) error {
+func (g *guardedStore) Delete(token string) error {
 	return g.DeleteCtx(context.Background(), token)
 }
 
 // AllCtx implements scs.IterableCtxStore. It returns an error if the store below
 // does not.
-func (g *guard) AllCtx(ctx context.Context) (map[string][]byte, error) { return g.inner.AllCtx(ctx) }
+func (g *guardedStore) AllCtx(ctx context.Context) (map[string][]byte, error) {
+	return g.inner.AllCtx(ctx)
+}

@@ -20,7 +20,7 @@ import (
 func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error) {
 	ctx := r.Context()
 	if held := FromContext(ctx); held.isOf(s) {
-		return s.loadHeld(ctx, r, a, held)
+		return s.loadFromOuterGate(ctx, r, a, held)
 	}
 	if a.Bearer {
 		if token, ok := Bearer(r); ok {
@@ -28,15 +28,15 @@ func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error)
 		}
 	}
 	if s.has(ctx) {
-		return s.loadOuter(ctx, r, a), nil
+		return s.loadNested(ctx, r, a), nil
 	}
 	var (
 		roomForTokens [maxSessionCookies]string
 		roomForFound  [maxSessionCookies]*Visit
 	)
 	tokens, sent := s.tokens(r, roomForTokens[:0])
-	if hasty && len(tokens) > 0 && s.silent() {
-		return nil, errSilent
+	if hasty && len(tokens) > 0 && s.breakerOpen() {
+		return nil, errBreakerOpen
 	}
 	found, damaged, err := s.loadTokens(ctx, a, tokens, roomForFound[:0])
 	switch {
@@ -53,7 +53,7 @@ func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error)
 			}
 		}
 	}
-	v, err := s.fresh(ctx, a)
+	v, err := s.newSession(ctx, a)
 	switch {
 	case err != nil:
 		return nil, err
@@ -67,8 +67,8 @@ func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error)
 	return v, err
 }
 
-// loadOuter finds the session that scs's LoadAndSave around the gate has loaded.
-func (s *Manager) loadOuter(ctx context.Context, r *http.Request, a *Audience) *Visit {
+// loadNested finds the session that scs's LoadAndSave around the gate has loaded.
+func (s *Manager) loadNested(ctx context.Context, r *http.Request, a *Audience) *Visit {
 	v := &s.outerVisit(ctx, a).visit
 	v.Token, v.loaded.deadline = s.manager.Token(ctx), s.manager.Deadline(ctx)
 	v.Brought = s.broughtBy(r, v.Token)
@@ -76,10 +76,10 @@ func (s *Manager) loadOuter(ctx context.Context, r *http.Request, a *Audience) *
 	return v
 }
 
-// loadHeld finds the session that a gate further out has loaded. An identity that
+// loadFromOuterGate finds the session that a gate further out has loaded. An identity that
 // nobody can have changed is taken over, or read out of the record once more where
 // the other gate has let none count, or this one looks for those of other accounts.
-func (s *Manager) loadHeld(ctx context.Context, r *http.Request, a *Audience, held *Visit) (*Visit, error) {
+func (s *Manager) loadFromOuterGate(ctx context.Context, r *http.Request, a *Audience, held *Visit) (*Visit, error) {
 	if held.down != nil {
 		return nil, held.down
 	}
@@ -174,22 +174,22 @@ func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*V
 			return v, nil
 		}
 	}
-	v, err := s.fresh(ctx, a)
+	v, err := s.newSession(ctx, a)
 	if err == nil {
 		v.Brought, v.Bearer = Unknown, true
 	}
 	return v, err
 }
 
-// empty returns a visit with the session that the context has already, or else a
+// emptyVisit returns a visit with the session that the context has already, or else a
 // new one. No store is asked.
-func (s *Manager) empty(ctx context.Context, a *Audience) (*Visit, error) {
+func (s *Manager) emptyVisit(ctx context.Context, a *Audience) (*Visit, error) {
 	if s.has(ctx) {
 		c := s.outerVisit(ctx, a)
 		c.visit.mode = modeSaved
 		return &c.visit, nil
 	}
-	return s.fresh(ctx, a)
+	return s.newSession(ctx, a)
 }
 
 // WithEmpty returns the request with a session in its context. If it had none,
@@ -198,7 +198,7 @@ func (s *Manager) WithEmpty(r *http.Request) *http.Request {
 	if s.has(r.Context()) {
 		return r
 	}
-	v, err := s.fresh(r.Context(), nobody)
+	v, err := s.newSession(r.Context(), noVisit)
 	if err != nil {
 		return r
 	}
@@ -206,8 +206,8 @@ func (s *Manager) WithEmpty(r *http.Request) *http.Request {
 	return r.WithContext(v.ctx)
 }
 
-// fresh returns a visit with a new session, in a context that has none.
-func (s *Manager) fresh(ctx context.Context, a *Audience) (*Visit, error) {
+// newSession returns a visit with a new session, in a context that has none.
+func (s *Manager) newSession(ctx context.Context, a *Audience) (*Visit, error) {
 	c := s.newVisit(ctx, a)
 	if s.dataKey != nil {
 		return &c.visit, nil
@@ -215,19 +215,19 @@ func (s *Manager) fresh(ctx context.Context, a *Audience) (*Visit, error) {
 	return &c.visit, s.loadByScs(c, "")
 }
 
-// Alone returns a visit with a new session, whatever session the context has
+// NewSession returns a visit with a new session, whatever session the context has
 // already, such as that of the application's own LoadAndSave.
-func (s *Manager) Alone(ctx context.Context, a *Audience) (*Visit, error) {
+func (s *Manager) NewSession(ctx context.Context, a *Audience) (*Visit, error) {
 	if s.dataKey == nil {
 		ctx = context.Background() // scs would return the session of ctx
 	}
-	return s.fresh(ctx, a)
+	return s.newSession(ctx, a)
 }
 
-// StandIn returns an empty session in place of one that could not be asked
+// Unloaded returns an empty session in place of one that could not be asked
 // for. It is never saved: that would cost the visitor the session he has.
-func (s *Manager) StandIn(ctx context.Context, down error) (*Visit, error) {
-	v, err := s.empty(ctx, nobody)
+func (s *Manager) Unloaded(ctx context.Context, down error) (*Visit, error) {
+	v, err := s.emptyVisit(ctx, noVisit)
 	if err == nil {
 		v.down = down
 	}
@@ -241,7 +241,7 @@ func (s *Manager) loadToken(ctx context.Context, a *Audience, token string) (*Vi
 	}
 	c := s.newVisit(ctx, a)
 	found, err := c.guard.read(ctx, s.StoreKey(token), &c.track)
-	s.listen(ctx, err)
+	s.recordTimeout(ctx, err)
 	switch {
 	case err != nil:
 		return nil, s.unread(ctx, token, err)
@@ -251,29 +251,29 @@ func (s *Manager) loadToken(ctx context.Context, a *Audience, token string) (*Vi
 	v := &c.visit
 	v.Token = token
 	if s.lazy && s.dataKey != nil {
-		err = s.look(c, token)
+		err = s.loadIdentity(c, token)
 	} else {
 		err = s.loadWhole(c, token)
 	}
 	if err != nil {
-		return nil, s.heal(ctx, token, err)
+		return nil, s.deleteCorrupt(ctx, token, err)
 	}
-	return s.alive(v), nil
+	return s.ifNotExpired(v), nil
 }
 
-// alive returns the visit if its session's deadline is to come. The store's own
+// ifNotExpired returns the visit if its session's deadline is to come. The store's own
 // expiry is by the store's clock; a record that outlived its deadline there is
 // not honoured here.
-func (s *Manager) alive(v *Visit) *Visit {
+func (s *Manager) ifNotExpired(v *Visit) *Visit {
 	if !v.loaded.deadline.After(s.now()) {
 		return nil
 	}
 	return v
 }
 
-// Lives reports whether the session of this key in the store is there, and not
+// Exists reports whether the session of this key in the store is there, and not
 // over. What is no session lives no more.
-func (s *Manager) Lives(ctx context.Context, key string) (bool, error) {
+func (s *Manager) Exists(ctx context.Context, key string) (bool, error) {
 	b, _, found, err := s.guard.find(ctx, key)
 	if err != nil || !found {
 		return false, err
@@ -282,9 +282,9 @@ func (s *Manager) Lives(ctx context.Context, key string) (bool, error) {
 	return err == nil && deadline.After(s.now()), nil
 }
 
-// look reads what the gate asks for out of a record, and leaves the rest until a
+// loadIdentity reads what the gate asks for out of a record, and leaves the rest until a
 // handler asks for it.
-func (s *Manager) look(c *visitContext, token string) error {
+func (s *Manager) loadIdentity(c *visitContext, token string) error {
 	rec, err := record.Open(c.track.bytes)
 	switch {
 	case errors.Is(err, record.ErrGob):
@@ -326,9 +326,9 @@ func (s *Manager) loadByScs(c *visitContext, token string) error {
 	return err
 }
 
-// heal deletes a record that could not be read: otherwise its owner would be
+// deleteCorrupt deletes a record that could not be read: otherwise its owner would be
 // shut out until the cookie dies.
-func (s *Manager) heal(ctx context.Context, token string, damage error) error {
+func (s *Manager) deleteCorrupt(ctx context.Context, token string, damage error) error {
 	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join(damage, err)
 	}
@@ -345,7 +345,7 @@ func unusable(err error) bool {
 func (s *Manager) unread(ctx context.Context, token string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrCorrupt):
-		return s.heal(ctx, token, err)
+		return s.deleteCorrupt(ctx, token, err)
 	case errors.Is(err, store.ErrDecrypt):
 		s.report(ctx, ErrDecrypt)
 		return nil

@@ -8,15 +8,15 @@
 //	cookie.go    which tokens it brings as cookies, and the session cookie
 //	visit.go     what a gate knows of a request, and its context
 //	load.go      the session of a request
-//	grace.go     the session that has just taken the place of another
+//	renewed.go   the session that has just taken the place of another
 //	login.go     an identity goes in, under a new token
 //	response.go  the writer that saves before a response begins
 //	save.go      what changed
-//	silence.go   a store that gives no answer
+//	breaker.go   a store that times out
 //	end.go       logout and revocation
 //	guard.go     what stands between scs and the store
 //	traces.go    requests that only scs's LoadAndSave serves
-//	recent.go    what was just done with a token
+//	tokenset.go  what was just done with a token
 //	check.go     which managers and cookies cannot work
 package session
 
@@ -86,14 +86,14 @@ type Store = scs.Store
 // concurrent use.
 type Manager struct {
 	manager *scs.SessionManager
-	guard   *guard      // in front of the manager's store
-	own     bool        // the manager is this library's
-	lazy    bool        // records are looked into without decoding them
-	dataKey any         // where the manager keeps a session in a context; nil if that is not known
-	store   store.Whole // that of the options; its calls are observed
+	guard   *guardedStore // in front of the manager's store
+	own     bool          // the manager is this library's
+	lazy    bool          // records are looked into without decoding them
+	dataKey any           // where the manager keeps a session in a context; nil if that is not known
+	store   store.Whole   // that of the options; its calls are observed
 	idle    time.Duration
 	now     func() time.Time
-	silence *silence // what the last loads have heard of the store
+	silence *breaker // what the last loads have heard of the store
 
 	report         func(context.Context, error)
 	decodeIdentity func(appID, text string) (identity.Identity, error) // identity.Decode
@@ -101,7 +101,7 @@ type Manager struct {
 
 // New returns a Manager. It asks the store for nothing.
 func New(c Config) *Manager {
-	s := &Manager{now: c.Now, report: c.Report, silence: &silence{}, decodeIdentity: identity.Decode}
+	s := &Manager{now: c.Now, report: c.Report, silence: &breaker{}, decodeIdentity: identity.Decode}
 	observed := c.Observe
 	if observed == nil {
 		observed = func(inner scs.Store) scs.Store { return inner }
@@ -122,14 +122,14 @@ func New(c Config) *Manager {
 			c.Failed(w, r, err)
 		}
 	}
-	g := newGuard(observed(c.Store), s.idle, c.Now)
+	g := newGuardedStore(observed(c.Store), s.idle, c.Now)
 	s.store = g.inner
 	g.serve(m)
 	s.use(m, g)
 	return s
 }
 
-func (s *Manager) use(m *scs.SessionManager, g *guard) {
+func (s *Manager) use(m *scs.SessionManager, g *guardedStore) {
 	s.manager, s.guard, s.dataKey = m, g, g.dataKey
 	_, ours := m.Codec.(store.Codec)
 	// With IdleTimeout, scs writes every session that it has decoded.
@@ -169,8 +169,8 @@ func (s *Manager) Marks() store.Marks { return s.store }
 // application's own manager are not observed.
 func (s *Manager) Batcher() store.Batcher { return s.guard.inner }
 
-// Owned reports whether the manager is an application's own.
-func (s *Manager) Owned() bool { return !s.own }
+// IsApplications reports whether the manager is an application's own.
+func (s *Manager) IsApplications() bool { return !s.own }
 
 // Check looks for faults of the store: see [store.Checker].
 func (s *Manager) Check(ctx context.Context) error { return s.store.Check(ctx) }

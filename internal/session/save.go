@@ -16,15 +16,15 @@ func (s *Manager) save(w http.ResponseWriter, v *Visit) error {
 	case v.mode == modeOuter:
 		return s.saveOuter(v)
 	case v.Unsaved() || v.down != nil:
-		return s.saveNothing(v)
+		return s.rejectChanges(v)
 	}
 	token, damaged := v.Token, v.Brought == Damaged
 	if v.lost() {
-		s.giveUp(v)
+		s.deleteUnreadable(v)
 		token, damaged = "", true
 	}
 	if v.untouched() {
-		s.keep(w, v, token, damaged)
+		s.saveUnchanged(w, v, token, damaged)
 		return nil
 	}
 	switch s.manager.Status(v.ctx) {
@@ -43,14 +43,14 @@ func (s *Manager) save(w http.ResponseWriter, v *Visit) error {
 			s.manager.WriteSessionCookie(v.ctx, w, saved, expiry)
 		}
 	case scs.Destroyed:
-		if err := s.drops(v); err != nil {
+		if err := s.deleteEnded(v); err != nil {
 			return err
 		}
 		if !v.Bearer && !s.cookieSet(w) {
 			s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 		}
 	default:
-		s.keep(w, v, token, damaged)
+		s.saveUnchanged(w, v, token, damaged)
 	}
 	return nil
 }
@@ -60,16 +60,16 @@ func (s *Manager) changed(v *Visit) bool {
 	return !v.untouched() && s.manager.Status(v.ctx) != scs.Unmodified
 }
 
-// saveNothing is for a session that is to be read only. In place of one that
+// rejectChanges is for a session that is to be read only. In place of one that
 // could not be loaded, a change is an error: it is lost.
-func (s *Manager) saveNothing(v *Visit) error {
+func (s *Manager) rejectChanges(v *Visit) error {
 	switch {
 	case !s.changed(v):
 		return nil
 	case v.down != nil:
 		return v.down
 	case s.manager.Status(v.ctx) == scs.Destroyed:
-		return s.drops(v)
+		return s.deleteEnded(v)
 	}
 	return nil
 }
@@ -77,7 +77,7 @@ func (s *Manager) saveNothing(v *Visit) error {
 // saveOuter touches a session in use that scs's LoadAndSave around the gate has
 // loaded, and does not save because nothing in it has changed.
 func (s *Manager) saveOuter(v *Visit) error {
-	if _, ok := s.guard.tracked(v.ctx); ok { // a gate further out does
+	if _, ok := s.guard.record(v.ctx); ok { // a gate further out does
 		return nil
 	}
 	if s.guard.idle > 0 && v.Token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
@@ -86,8 +86,8 @@ func (s *Manager) saveOuter(v *Visit) error {
 	return nil
 }
 
-// drops deletes the records of a session that the handler has ended.
-func (s *Manager) drops(v *Visit) error {
+// deleteEnded deletes the records of a session that the handler has ended.
+func (s *Manager) deleteEnded(v *Visit) error {
 	return s.guard.dropWaiting(v.ctx)
 }
 
@@ -109,11 +109,11 @@ func (s *Manager) abandon(v *Visit) error {
 	if v.mode == modeOuter || v.untouched() || s.manager.Status(v.ctx) != scs.Destroyed {
 		return nil
 	}
-	return s.drops(v)
+	return s.deleteEnded(v)
 }
 
-// keep leaves a session that did not change as it is.
-func (s *Manager) keep(w http.ResponseWriter, v *Visit, token string, damaged bool) {
+// saveUnchanged leaves a session that did not change as it is.
+func (s *Manager) saveUnchanged(w http.ResponseWriter, v *Visit, token string, damaged bool) {
 	if damaged && !s.cookieSet(w) {
 		s.manager.WriteSessionCookie(v.ctx, w, "", time.Time{})
 	}
@@ -122,10 +122,10 @@ func (s *Manager) keep(w http.ResponseWriter, v *Visit, token string, damaged bo
 	}
 }
 
-// giveUp deletes a record that turned out to be unreadable while the request ran.
+// deleteUnreadable deletes a record that turned out to be unreadable while the request ran.
 // The session that took its place is a new one. What cannot be deleted now is
 // met by the next request.
-func (s *Manager) giveUp(v *Visit) {
+func (s *Manager) deleteUnreadable(v *Visit) {
 	s.report(v.ctx, ErrCorrupt)
 	_, _ = s.drop(v.ctx, v.Token)
 }

@@ -113,7 +113,7 @@ func TestLoad_nestedGates(t *testing.T) {
 		decoded.Add(1)
 		return identity.Decode(appID, text)
 	}
-	v, err := m.Alone(t.Context(), everybody)
+	v, err := m.NewSession(t.Context(), everybody)
 	require.NoError(t, err)
 	require.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
 	saved, err := m.SaveLogin(httptest.NewRecorder(), v)
@@ -155,12 +155,12 @@ func TestListen(t *testing.T) {
 	m := newOwn(t)
 	gone, leave := context.WithCancel(t.Context())
 	leave()
-	m.listen(gone, context.DeadlineExceeded)
-	assert.False(t, m.silent(), "the client has gone")
-	m.listen(t.Context(), errBroken)
-	assert.False(t, m.silent(), "a store that refuses has answered")
-	m.listen(t.Context(), context.DeadlineExceeded)
-	assert.True(t, m.silent())
+	m.recordTimeout(gone, context.DeadlineExceeded)
+	assert.False(t, m.breakerOpen(), "the client has gone")
+	m.recordTimeout(t.Context(), errBroken)
+	assert.False(t, m.breakerOpen(), "a store that refuses has answered")
+	m.recordTimeout(t.Context(), context.DeadlineExceeded)
+	assert.True(t, m.breakerOpen())
 }
 
 func TestNewManager(t *testing.T) {
@@ -175,7 +175,7 @@ func TestNewManager(t *testing.T) {
 }
 
 // guarded returns a manager of an application, with its guard.
-func guarded() (*scs.SessionManager, *guard) {
+func guarded() (*scs.SessionManager, *guardedStore) {
 	m := scs.New()
 	m.Store = store.NewMemory()
 	return m, guardIn(m, time.Now)
@@ -195,7 +195,7 @@ func TestGuardIn_errorFunc(t *testing.T) {
 }
 
 // traced counts the traces that are left when the garbage has been collected.
-func (g *guard) traced() int {
+func (g *guardedStore) traced() int {
 	g.traces.mu.Lock()
 	defer g.traces.mu.Unlock()
 	return len(g.traces.of)
@@ -256,7 +256,7 @@ func (untouchable) TouchCtx(context.Context, string, time.Time) (bool, error) {
 
 func TestTouch_failed(t *testing.T) {
 	m := store.NewMemory()
-	g := newGuard(untouchable{m}, time.Hour, time.Now)
+	g := newGuardedStore(untouchable{m}, time.Hour, time.Now)
 	token := strings.Repeat("t", TokenLength)
 	require.NoError(t, m.Commit(token, []byte("record"), time.Now().Add(time.Minute)))
 	for range 2 {
@@ -265,18 +265,18 @@ func TestTouch_failed(t *testing.T) {
 }
 
 func TestRecent(t *testing.T) {
-	r, now := recent{life: time.Minute}, time.Now()
-	assert.True(t, r.note("a", now))
-	assert.False(t, r.note("a", now.Add(59*time.Second)))
-	assert.True(t, r.note("a", now.Add(time.Minute)))
+	r, now := tokenSet{life: time.Minute}, time.Now()
+	assert.True(t, r.add("a", now))
+	assert.False(t, r.add("a", now.Add(59*time.Second)))
+	assert.True(t, r.add("a", now.Add(time.Minute)))
 	r.forget("a")
-	assert.True(t, r.note("a", now.Add(time.Minute)))
-	for n := range 5 * recentRoom {
-		r.note(fmt.Sprint(n), now.Add(time.Minute))
+	assert.True(t, r.add("a", now.Add(time.Minute)))
+	for n := range 5 * tokenSetSize {
+		r.add(fmt.Sprint(n), now.Add(time.Minute))
 	}
-	assert.LessOrEqual(t, len(r.young)+len(r.old), 2*recentRoom)
-	assert.False(t, r.note(fmt.Sprint(5*recentRoom-1), now.Add(time.Minute)))
-	assert.False(t, r.note(fmt.Sprint(4*recentRoom), now.Add(time.Minute)), "the younger ones are there still")
+	assert.LessOrEqual(t, len(r.young)+len(r.old), 2*tokenSetSize)
+	assert.False(t, r.add(fmt.Sprint(5*tokenSetSize-1), now.Add(time.Minute)))
+	assert.False(t, r.add(fmt.Sprint(4*tokenSetSize), now.Add(time.Minute)), "the younger ones are there still")
 }
 
 // A slowStore deletes sessions one by one, those without a record first, and lets
@@ -318,7 +318,7 @@ func TestRevoke_betweenTwoDeletions(t *testing.T) {
 		Store: s, Lifetime: time.Hour, CookieName: "session", Now: time.Now,
 		Report: func(_ context.Context, err error) { t.Error(err) },
 	})
-	v, err := m.Alone(t.Context(), everybody)
+	v, err := m.NewSession(t.Context(), everybody)
 	require.NoError(t, err)
 	require.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
 	saved, err := m.SaveLogin(httptest.NewRecorder(), v)

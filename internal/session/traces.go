@@ -78,7 +78,7 @@ func (ts *traces) lookIn(p any, f func(*trace)) {
 }
 
 // dataIn returns scs's data of the session in the context; nil if there is none.
-func (g *guard) dataIn(ctx context.Context) any {
+func (g *guardedStore) dataIn(ctx context.Context) any {
 	if g.dataKey == nil {
 		return nil
 	}
@@ -86,7 +86,7 @@ func (g *guard) dataIn(ctx context.Context) any {
 }
 
 // noteRead notes that the request has read or written a record.
-func (g *guard) noteRead(ctx context.Context, token string) {
+func (g *guardedStore) noteRead(ctx context.Context, token string) {
 	note := func(t *trace) {
 		if slices.Contains(t.read, token) {
 			return
@@ -106,7 +106,7 @@ func (g *guard) noteRead(ctx context.Context, token string) {
 }
 
 // hasRead reports whether the request has read or written the record.
-func (g *guard) hasRead(ctx context.Context, token string) (read bool) {
+func (g *guardedStore) hasRead(ctx context.Context, token string) (read bool) {
 	look := func(t *trace) { read = read || slices.Contains(t.read, token) }
 	if data := g.dataIn(ctx); data != nil {
 		g.traces.lookIn(data, look)
@@ -118,7 +118,7 @@ func (g *guard) hasRead(ctx context.Context, token string) (read bool) {
 }
 
 // isHeld reports whether the deletion of the record waits.
-func (g *guard) isHeld(ctx context.Context, token string) (held bool) {
+func (g *guardedStore) isHeld(ctx context.Context, token string) (held bool) {
 	if data := g.dataIn(ctx); data != nil {
 		g.traces.lookIn(data, func(t *trace) { held = slices.Contains(t.held, token) })
 	}
@@ -127,7 +127,7 @@ func (g *guard) isHeld(ctx context.Context, token string) (held bool) {
 
 // commitUntracked is CommitCtx without a track. The session is added to the
 // index, because no gate sees it if its token is new.
-func (g *guard) commitUntracked(ctx context.Context, token string, b []byte, expiry time.Time) error {
+func (g *guardedStore) commitUntracked(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	if err := g.indexUsers(ctx, token, b); err != nil {
 		return err
 	}
@@ -148,7 +148,7 @@ func (g *guard) commitUntracked(ctx context.Context, token string, b []byte, exp
 }
 
 // indexUsers makes a session findable by each user in it.
-func (g *guard) indexUsers(ctx context.Context, token string, b []byte) error {
+func (g *guardedStore) indexUsers(ctx context.Context, token string, b []byte) error {
 	deadline, values, err := g.manager.Codec.Decode(b)
 	if err != nil {
 		return nil // written by hand, and no session
@@ -167,7 +167,7 @@ func (g *guard) indexUsers(ctx context.Context, token string, b []byte) error {
 
 // deleteUntracked is DeleteCtx without a track. The deletion waits for the
 // session to be saved if scs is about to do that.
-func (g *guard) deleteUntracked(ctx context.Context, token string) error {
+func (g *guardedStore) deleteUntracked(ctx context.Context, token string) error {
 	_, savesNext := deleter()
 	if data := g.dataIn(ctx); data != nil && savesNext {
 		g.traces.noteIn(data, func(t *trace) { t.held = append(t.held, token) })
@@ -182,7 +182,7 @@ func (g *guard) deleteUntracked(ctx context.Context, token string) error {
 
 // dropTraced deletes the records whose deletion waited, and reports whether one
 // that the request had read was gone already.
-func (g *guard) dropTraced(ctx context.Context) (ended bool, err error) {
+func (g *guardedStore) dropTraced(ctx context.Context) (ended bool, err error) {
 	data := g.dataIn(ctx)
 	if data == nil {
 		return false, nil

@@ -65,8 +65,8 @@ func (v *Visit) Unsaved() bool { return v.mode == modeUnsaved }
 // visitKey is a pointer, so that no other package can collide with it.
 var visitKey = &struct{ name string }{"wechatauth visit"}
 
-// nobody is the audience of a session in which no identity is looked for.
-var nobody = &Audience{}
+// noVisit is the audience of a session in which no identity is looked for.
+var noVisit = &Audience{}
 
 // FromContext returns the visit of a request that has passed a gate; nil for any
 // other.
@@ -91,8 +91,8 @@ func (v *Visit) In() bool { return v.LoggedIn && !v.ended.Load() }
 type visitContext struct {
 	context.Context
 	visit  Visit
-	guard  *guard // whose track this is; nil where there is none
-	track  track
+	guard  *guardedStore // whose track this is; nil where there is none
+	track  requestRecord
 	own    sessionData // where visit.data leads, unless a gate further out has it
 	writer http1Writer
 }
@@ -165,7 +165,7 @@ func (d *sessionData) get() any {
 func (d *sessionData) decode(token string) error {
 	d.ctx.track.decoding = true
 	defer func() { d.ctx.track.decoding = false }()
-	loaded, err := d.sessions.manager.Load(undecoded{d.ctx}, token)
+	loaded, err := d.sessions.manager.Load(pendingValues{d.ctx}, token)
 	if err != nil {
 		return err
 	}
@@ -206,11 +206,11 @@ func (v *Visit) lost() bool {
 	return v.data.lost
 }
 
-// undecoded is the context of a visit whose session is just being decoded: scs
+// pendingValues is the context of a visit whose session is just being decoded: scs
 // has to find none in it.
-type undecoded struct{ *visitContext }
+type pendingValues struct{ *visitContext }
 
-func (u undecoded) Value(key any) any {
+func (u pendingValues) Value(key any) any {
 	if key == u.own.sessions.dataKey {
 		return nil
 	}
@@ -221,18 +221,18 @@ func (u undecoded) Value(key any) any {
 // that is to load a session looks first whether there is one. Nil if it does
 // not; then sessions are decoded as they are loaded.
 func dataKeyOf(m *scs.SessionManager) any {
-	asked := &askedFor{Context: context.Background()}
+	asked := &lookup{Context: context.Background()}
 	_, _ = m.Load(asked, "") // a new session cannot fail
 	return asked.key
 }
 
-// askedFor is an empty context that notes the first key it is asked for.
-type askedFor struct {
+// lookup is an empty context that notes the first key it is asked for.
+type lookup struct {
 	context.Context
 	key any
 }
 
-func (a *askedFor) Value(key any) any {
+func (a *lookup) Value(key any) any {
 	if a.key == nil {
 		a.key = key
 	}

@@ -21,11 +21,11 @@ type Outcome struct {
 	Until    int64  `json:"t"` // how long it is good: Unix milliseconds, set by Leave
 }
 
-// boxes is an Outcome as the store has it. The first box opens for the browser
+// sealedOutcome is an Outcome as the store has it. The first box opens for the browser
 // that holds the secret of the login, the second, which has only the target, for
 // the session that came of it. Both need the Group's keys too: who reads the store
 // opens neither, and who writes it makes neither.
-type boxes struct {
+type sealedOutcome struct {
 	Login   string `json:"f"`
 	Session string `json:"s,omitempty"`
 }
@@ -35,18 +35,18 @@ func (g *Group) ofSession(token string) *seal.Ring {
 	return g.Keys.With("outcome target", []byte(token))
 }
 
-// Leave leaves the outcome for the requests that wait, and for those that come
+// Share leaves the outcome for the requests that wait, and for those that come
 // within ttl. Only a request with the same secret opens it. If with is not empty, it
 // is written by batcher in the same call. A login whose Leave panics has not ended.
-func (c *Call) Leave(ctx context.Context, o Outcome, secret []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) error {
+func (c *Call) Share(ctx context.Context, o Outcome, secret []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) error {
 	o.Until = c.group.Now().Add(ttl).UnixMilli()
 	plain, _ := json.Marshal(o) // cannot fail, as below
-	b := boxes{Login: c.group.ofLogin(secret).Seal(plain, c.Key)}
+	b := sealedOutcome{Login: c.group.ofLogin(secret).Seal(plain, c.Key)}
 	if o.Token != "" {
 		b.Session = c.group.ofSession(o.Token).Seal([]byte(o.Target), "target")
 	}
 	text, _ := json.Marshal(b)
-	return c.settle(ctx, text, ttl, batcher, with)
+	return c.publish(ctx, text, ttl, batcher, with)
 }
 
 // Open opens the outcome that another request has left; seal.ErrOpen if the secret
@@ -68,7 +68,7 @@ func (g *Group) Find(ctx context.Context, key string, secret []byte) (o Outcome,
 // Target returns where a login led, for the session that came of it.
 func (g *Group) Target(ctx context.Context, key, token string) (target string, found bool) {
 	left, err := g.Outcome(ctx, key)
-	var b boxes
+	var b sealedOutcome
 	if err != nil || left == nil || json.Unmarshal(left, &b) != nil || b.Session == "" || token == "" {
 		return "", false
 	}
@@ -77,7 +77,7 @@ func (g *Group) Target(ctx context.Context, key, token string) (target string, f
 }
 
 func (g *Group) open(left []byte, key string, secret []byte) (o Outcome, err error) {
-	var b boxes
+	var b sealedOutcome
 	if err := json.Unmarshal(left, &b); err != nil {
 		return o, seal.ErrOpen
 	}

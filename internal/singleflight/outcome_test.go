@@ -28,7 +28,7 @@ func TestAnOutcomeOpensForItsLoginAndItsTargetForItsSession(t *testing.T) {
 
 	first, err := g.Join(ctx, key)
 	require.NoError(t, err)
-	require.NoError(t, first.Leave(ctx, want, secret, time.Minute, nil, store.Batch{}))
+	require.NoError(t, first.Share(ctx, want, secret, time.Minute, nil, store.Batch{}))
 	second, err := g.Join(ctx, key)
 	require.NoError(t, err)
 	got, err := second.Open(secret)

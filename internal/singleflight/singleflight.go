@@ -87,15 +87,15 @@ const (
 	markSettled = 'o' // followed by the outcome
 )
 
-// ownerSize is the length of an owner's name, which differs from those of the
+// holderSize is the length of an owner's name, which differs from those of the
 // other requests of the same login.
-const ownerSize = 12
+const holderSize = 12
 
 // Join claims a login, or waits for the outcome of the request that has the claim.
 // It returns when ctx ends at the latest. The claim of a request that died, or
 // that never received the store's reply, is free again after Lease.
 func (g *Group) Join(ctx context.Context, key string) (*Call, error) {
-	c := &Call{group: g, Key: key, owner: make([]byte, 1+ownerSize)}
+	c := &Call{group: g, Key: key, owner: make([]byte, 1+holderSize)}
 	c.owner[0] = markClaimed
 	rand.Read(c.owner[1:]) // never fails: crypto/rand ends the program instead
 	claiming := true
@@ -111,7 +111,7 @@ func (g *Group) Join(ctx context.Context, key string) (*Call, error) {
 		if won || err != nil {
 			return c, err
 		}
-		if err := c.await(ctx); err != nil || c.Outcome != nil {
+		if err := c.wait(ctx); err != nil || c.Outcome != nil {
 			return c, err
 		}
 	}
@@ -120,8 +120,8 @@ func (g *Group) Join(ctx context.Context, key string) (*Call, error) {
 // ErrBusy is returned by Join where too many requests wait already.
 var ErrBusy = errors.New("too many requests wait for the same login, or for logins in all")
 
-// enter counts a waiting request. The caller must call leave.
-func (g *Group) enter(key string) (leave func(), err error) {
+// acquire counts a waiting request. The caller must call leave.
+func (g *Group) acquire(key string) (leave func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.waiting[key] >= maxWaitingForOne || g.all >= maxWaiting {
@@ -142,9 +142,9 @@ func (g *Group) enter(key string) (leave func(), err error) {
 	}, nil
 }
 
-// await polls the claim of another request until it is settled or free.
-func (c *Call) await(ctx context.Context) error {
-	leave, err := c.group.enter(c.Key)
+// wait polls the claim of another request until it is settled or free.
+func (c *Call) wait(ctx context.Context) error {
+	leave, err := c.group.acquire(c.Key)
 	if err != nil {
 		return err
 	}
@@ -174,8 +174,8 @@ func (g *Group) Outcome(ctx context.Context, key string) ([]byte, error) {
 	return mark[1:], nil
 }
 
-// settle writes the mark of an outcome, with the writes of a batch.
-func (c *Call) settle(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) (err error) {
+// publish writes the mark of an outcome, with the writes of a batch.
+func (c *Call) publish(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) (err error) {
 	mark := append([]byte{markSettled}, outcome...)
 	if with.Len() == 0 {
 		err = c.group.Marks.PutMark(ctx, c.Key, mark, ttl)

@@ -34,7 +34,7 @@ func TestAClaimIsWonByOneCallbackOnly(t *testing.T) {
 				}
 				if c.Outcome == nil {
 					winners.Add(1)
-					assert.NoError(t, c.settle(ctx, []byte("outcome"), time.Minute, nil, store.Batch{}))
+					assert.NoError(t, c.publish(ctx, []byte("outcome"), time.Minute, nil, store.Batch{}))
 					return
 				}
 				assert.Equal(t, "outcome", string(c.Outcome))
@@ -133,7 +133,7 @@ func TestT06_WhoLostTheClaimCannotGiveItBack(t *testing.T) {
 	require.NoError(t, err)
 	assert.True(t, found && string(mark) == string(other.owner), "the claim is still the other's")
 
-	require.NoError(t, other.settle(ctx, []byte("outcome"), time.Minute, nil, store.Batch{}))
+	require.NoError(t, other.publish(ctx, []byte("outcome"), time.Minute, nil, store.Batch{}))
 	require.NoError(t, slow.Release(ctx))
 	left, err := g.Outcome(ctx, "key")
 	require.NoError(t, err)

@@ -233,7 +233,7 @@ func scanAttacks() map[string]scanAttack {
 		"the cookie under another name": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			elsewhere := s.Computer()
 			s.Show(elsewhere, "/b")
-			elsewhere.SetCookie(s.Cookies.TrailName(), computer.Cookie(s.Cookies.ScanName()).Value)
+			elsewhere.SetCookie(s.Cookies.LoginCounterName(), computer.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
 			elsewhere.Enter("/a", s.Confirm(phone, path))
 			return !strings.Contains(elsewhere.Visit("/public").Text, "logged-in=true")

@@ -191,7 +191,7 @@ func FuzzFlowCookie(f *testing.F) {
 		fl := g.pending()
 		callback := &url.URL{Path: "/wechat/callback", RawQuery: "code=code&state=" + fl.State}
 		names := map[string]string{
-			"flow": g.cookies.CookieName(fl.State), "trail": g.cookies.TrailName(), "snapshot": g.cookies.SnapshotName(),
+			"flow": g.cookies.CookieName(fl.State), "trail": g.cookies.LoginCounterName(), "snapshot": g.cookies.SnapshotName(),
 		}
 		for _, name := range names {
 			planted := http.Header{"Cookie": {name + "=" + value}}
@@ -367,9 +367,9 @@ func FuzzHeaderValues(f *testing.F) {
 		cleaned := redact.Clean(value)
 		assert.LessOrEqual(t, len(cleaned), 100)
 		assert.Regexp(t, printableASCII, cleaned)
-		looping, err := g.cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: g.clock.Now().UnixMilli()}, "trail", g.cookies.TrailName())
+		looping, err := g.cookies.Seal(flow.LoginCounter{Logins: flow.MaxLogins, At: g.clock.Now().UnixMilli()}, "trail", g.cookies.LoginCounterName())
 		require.NoError(t, err)
-		counted := g.cookies.TrailName() + "=" + looping
+		counted := g.cookies.LoginCounterName() + "=" + looping
 		for _, name := range []string{"Host", "X-Forwarded-Host", "User-Agent", "Accept-Language", "Accept", "Referer", "Origin", "Sec-Fetch-Mode", "Sec-Fetch-Dest", "Purpose", "X-Requested-With", "Cookie"} {
 			header := http.Header{"Cookie": {counted}}
 			header[name] = append(header[name], value)

@@ -339,7 +339,7 @@ func faultsOfCallbacks() (all []leakFault) {
 		}),
 		header("a cookie", func(x *leakSite, c string) http.Header {
 			q := strings.ReplaceAll(strings.SplitN(c, "?", 2)[1], "&", ".")
-			return http.Header{"Cookie": {x.SessionCookie() + "=" + q + "; " + x.Cookies.TrailName() + "=" + q + "; wechat_ticket=" + q}}
+			return http.Header{"Cookie": {x.SessionCookie() + "=" + q + "; " + x.Cookies.LoginCounterName() + "=" + q + "; wechat_ticket=" + q}}
 		}),
 		leakFault{name: "a flow cookie that was altered", want: "state_mismatch", run: func(x *leakSite) {
 			callback := x.pendingCallback()

@@ -605,7 +605,7 @@ func TestT39_NothingOfARequestIsEchoed(t *testing.T) {
 					b.Header.Set(header, payload)
 				}
 				b.Header.Set("Accept", "text/html, "+payload)
-				b.Header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; "+s.Cookies.TrailName()+"="+p+"; "+s.SessionCookie()+"="+p)
+				b.Header.Set("Cookie", "wechat_flow_"+state[:16]+"="+p+"; "+s.Cookies.LoginCounterName()+"="+p+"; "+s.SessionCookie()+"="+p)
 				for _, got := range []authtest.Response{b.Step(target), b.Fetch("GET", target), b.Fetch("POST", target)} {
 					assertNotEchoed(t, got, payload, mark)
 				}

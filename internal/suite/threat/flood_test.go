@@ -146,10 +146,10 @@ func TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost(t *testing.T) {
 		"2,900 of the callback's own name":      {authtest.CallbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
 		"2,900 pending logins at a page visit":  {"/a", cookies(2_900, state, real.Value), 303},
 		"2,900 pending logins at the login":     {"/wechat/login", cookies(2_900, state, real.Value), 303},
-		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.Cookies.TrailName() }, real.Value), 303},
+		"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.Cookies.LoginCounterName() }, real.Value), 303},
 		"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.Cookies.SnapshotName() }, real.Value), 303},
 		"a pending login of 100 KB":             {authtest.CallbackOf(f, "code"), cookies(1, own, long), 400},
-		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.Cookies.TrailName() }, long), 303},
+		"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.Cookies.LoginCounterName() }, long), 303},
 		"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.Cookies.SnapshotName() }, long), 303},
 		"names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
 	}

@@ -32,7 +32,7 @@ import (
 // cookie's name. "ticket" was one that held an identity.
 func sealedCookies(j *flow.Jar, state string) map[string]string {
 	return map[string]string{
-		"flow": j.CookieName(state), "trail": j.TrailName(), "snapshot": j.SnapshotName(), "scan": j.ScanName(),
+		"flow": j.CookieName(state), "trail": j.LoginCounterName(), "snapshot": j.SnapshotName(), "scan": j.ScanName(),
 		"ticket": strings.Replace(j.ScanName(), "scan", "ticket", 1),
 	}
 }

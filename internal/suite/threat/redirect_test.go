@@ -473,7 +473,7 @@ func TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause(t *testing.T)
 			}))
 		}, wechatauth.ReasonSessionLost, "name=wechat_session"},
 		"a planted trail, so that nothing is counted": {nil, func(s *authtest.Site, b *authtest.Browser) {
-			s.Server.Config.Handler = planting(s.Routes(), s.Cookies.TrailName()+"=x")
+			s.Server.Config.Handler = planting(s.Routes(), s.Cookies.LoginCounterName()+"=x")
 			b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.Name != s.SessionCookie() }}
 		}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
 		"an application that logs everybody out": {nil, func(s *authtest.Site, b *authtest.Browser) {
@@ -537,8 +537,8 @@ func TestT30_WhatWasCountedIsForgotten(t *testing.T) {
 		"more than that ahead":       {-10*time.Minute - time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			name := s.Cookies.TrailName()
-			value, err := s.Cookies.Seal(flow.Trail{Logins: flow.MaxLogins, At: s.Clock.Now().Add(-c.age).UnixMilli()}, "trail", name)
+			name := s.Cookies.LoginCounterName()
+			value, err := s.Cookies.Seal(flow.LoginCounter{Logins: flow.MaxLogins, At: s.Clock.Now().Add(-c.age).UnixMilli()}, "trail", name)
 			require.NoError(t, err)
 			got := s.Wire(http.MethodGet, "/a", authtest.PageHeader, authtest.CookieHeader(&http.Cookie{Name: name, Value: value}))
 			if c.counted {

@@ -396,10 +396,10 @@ func TestT09_LongerTargetsLeaveRoomForFewerTabs(t *testing.T) {
 // The trail's name begins as those of the pending logins do.
 func TestT09_TheTrailIsNoPendingLogin(t *testing.T) {
 	s := authtest.NewSite(t)
-	assert.Len(t, s.Cookies.TrailName(), len("wechat_flow_trail_AbC-9_"))
+	assert.Len(t, s.Cookies.LoginCounterName(), len("wechat_flow_trail_AbC-9_"))
 	b := s.Browser()
 	b.Visit("/a")
-	held := []*http.Cookie{b.Cookie(s.Cookies.TrailName())}
+	held := []*http.Cookie{b.Cookie(s.Cookies.LoginCounterName())}
 	require.NotNil(t, held[0])
 	for range flow.MaxFlows {
 		held = append(held, s.FlowCookie(s.Pending("/a")))

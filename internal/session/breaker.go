@@ -12,20 +12,21 @@ import (
 // the call. Who has to know the visitor waits that long; a page that would only
 // like to know does not, once one request has waited in vain.
 
-// silence is what the last loads have heard of the store.
-type silence struct {
+// breaker is what the last loads have heard of the store.
+type breaker struct {
 	until atomic.Int64 // Unix nanoseconds, by the sessions' clock; 0: it answers
 }
 
-// silenceTime is how long nobody waits who need not. Then one request tries.
+// breakerTimeout is how long optional loads fail fast before one of them probes
+// the store.
 // Whoever gets an answer meanwhile, because he has to wait, ends it.
-const silenceTime = 2 * time.Second
+const breakerTimeout = 2 * time.Second
 
-// errSilent: the store gave no answer a moment ago, and was not asked again.
-var errSilent = errors.New("the session store gave no answer a moment ago")
+// errBreakerOpen means that a load failed fast: the store timed out a moment ago.
+var errBreakerOpen = errors.New("the session store gave no answer a moment ago")
 
-// listen notes how a load has ended.
-func (s *Manager) listen(ctx context.Context, err error) {
+// recordTimeout notes how a load has ended.
+func (s *Manager) recordTimeout(ctx context.Context, err error) {
 	end, bounded := ctx.Deadline()
 	switch {
 	case err == nil:
@@ -34,12 +35,12 @@ func (s *Manager) listen(ctx context.Context, err error) {
 		}
 	case ctx.Err() != nil, bounded && !time.Now().Before(end): // the request's own time was up
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		s.silence.until.Store(s.now().Add(silenceTime).UnixNano())
+		s.silence.until.Store(s.now().Add(breakerTimeout).UnixNano())
 	}
 }
 
-// silent reports whether the store is not worth waiting for.
-func (s *Manager) silent() bool {
+// breakerOpen reports whether the store is not worth waiting for.
+func (s *Manager) breakerOpen() bool {
 	until := s.silence.until.Load()
 	if until == 0 {
 		return false
@@ -48,5 +49,5 @@ func (s *Manager) silent() bool {
 	if now.UnixNano() < until {
 		return true
 	}
-	return !s.silence.until.CompareAndSwap(until, now.Add(silenceTime).UnixNano())
+	return !s.silence.until.CompareAndSwap(until, now.Add(breakerTimeout).UnixNano())
 }

@@ -8,12 +8,12 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 )
 
-// A Trail remembers, in the browser, how many logins were completed there in
+// A LoginCounter remembers, in the browser, how many logins were completed there in
 // a row without a session that lasted. It is what ends a redirect loop: a
 // login that succeeds again and again and is never seen by the next request.
 // Its cookie has the attributes of the flow cookie, so where logins come back
 // at all, the trail does too.
-type Trail struct {
+type LoginCounter struct {
 	Logins int   `json:"n"`
 	At     int64 `json:"t"` // of the last login, Unix milliseconds
 }
@@ -25,37 +25,37 @@ const (
 	TrailTTL = 60 * time.Second
 )
 
-func (j *Jar) TrailName() string     { return j.trails }
-func (j *Jar) LoggedOutName() string { return j.logouts }
+func (j *Jar) LoginCounterName() string { return j.trails }
+func (j *Jar) LoggedOutName() string    { return j.logouts }
 
-// Trail returns what the request tells of the logins before it; the zero
+// LoginCounter returns what the request tells of the logins before it; the zero
 // trail when nothing does.
-func (j *Jar) Trail(r *http.Request) Trail {
-	plain, ok := j.Find(r, "trail", j.TrailName())
+func (j *Jar) LoginCounter(r *http.Request) LoginCounter {
+	plain, ok := j.Find(r, "trail", j.LoginCounterName())
 	if !ok {
-		return Trail{}
+		return LoginCounter{}
 	}
-	var t Trail
+	var t LoginCounter
 	if json.Unmarshal(plain, &t) != nil {
-		return Trail{}
+		return LoginCounter{}
 	}
 	// An instance whose clock is up to TTL ahead of the others still completes
 	// logins that they began, so the counter accepts as much. No browser keeps the
 	// cookie for longer.
 	if !cookie.Fresh(j.Now().Add(TTL-cookie.Skew), t.At, TrailTTL+2*TTL-cookie.Skew) {
-		return Trail{}
+		return LoginCounter{}
 	}
 	return t
 }
 
-// ExtendTrail counts one more completed login.
-func (j *Jar) ExtendTrail(w http.ResponseWriter, r *http.Request) {
-	t := Trail{Logins: j.Trail(r).Logins + 1, At: j.Now().UnixMilli()}
-	value, err := j.Seal(t, "trail", j.TrailName())
+// CountLogin counts one more completed login.
+func (j *Jar) CountLogin(w http.ResponseWriter, r *http.Request) {
+	t := LoginCounter{Logins: j.LoginCounter(r).Logins + 1, At: j.Now().UnixMilli()}
+	value, err := j.Seal(t, "trail", j.LoginCounterName())
 	if err != nil {
 		return // two integers always encode
 	}
-	j.Set(w, j.TrailName(), value, TrailTTL)
+	j.Set(w, j.LoginCounterName(), value, TrailTTL)
 }
 
 // LoggedOutTTL is how long after a logout a page visit asks before it logs
@@ -67,15 +67,15 @@ func (j *Jar) MarkLoggedOut(w http.ResponseWriter) {
 	j.Set(w, j.LoggedOutName(), "1", LoggedOutTTL)
 }
 
-func (j *Jar) JustLoggedOut(r *http.Request) bool {
+func (j *Jar) RecentlyLoggedOut(r *http.Request) bool {
 	_, err := r.Cookie(j.LoggedOutName())
 	return err == nil
 }
 
-// HopTTL is how long we remember having sent a visitor to the base URL's host.
+// CodeTTL is how long we remember having sent a visitor to the base URL's host.
 // One who still seems to be on another host then is behind a proxy that
 // rewrites Host.
-const HopTTL = time.Minute
+const CodeTTL = time.Minute
 
 func (j *Jar) HopName() string { return j.hops }
 

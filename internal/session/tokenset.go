@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// recent remembers for a while which tokens something was done with, and when.
+// tokenSet remembers for a while which tokens something was done with, and when.
 // It is this instance's own, and bounded: what is too old goes, and where more
 // tokens come than it has room for, the older half goes before its time.
-type recent struct {
+type tokenSet struct {
 	life time.Duration
 
 	mu         sync.Mutex
@@ -16,24 +16,24 @@ type recent struct {
 	since      time.Time // when young began
 }
 
-// recentRoom is how many tokens each half holds.
-const recentRoom = 1 << 14
+// tokenSetSize is how many tokens each half holds.
+const tokenSetSize = 1 << 14
 
-// note notes that it is done now. It reports false if that is already so.
-func (r *recent) note(token string, now time.Time) bool {
+// add notes that it is done now. It reports false if that is already so.
+func (r *tokenSet) add(token string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.knows(token, now) {
+	if r.has(token, now) {
 		return false
 	}
-	if r.young == nil || len(r.young) >= recentRoom || now.Sub(r.since) >= r.life {
+	if r.young == nil || len(r.young) >= tokenSetSize || now.Sub(r.since) >= r.life {
 		r.old, r.young, r.since = r.young, map[string]time.Time{}, now
 	}
 	r.young[token] = now
 	return true
 }
 
-func (r *recent) knows(token string, now time.Time) bool {
+func (r *tokenSet) has(token string, now time.Time) bool {
 	at, found := r.young[token]
 	if !found {
 		at, found = r.old[token]
@@ -42,7 +42,7 @@ func (r *recent) knows(token string, now time.Time) bool {
 }
 
 // forget takes back what was noted.
-func (r *recent) forget(token string) {
+func (r *tokenSet) forget(token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.young, token)

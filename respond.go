@@ -22,8 +22,8 @@ import (
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 )
 
-// stop responds to a rejected request.
-func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
+// reject responds to a rejected request.
+func (g *gate) reject(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == 0 {
 		f.Status = f.Reason.status()
 	}
@@ -48,7 +48,7 @@ func (g *gate) stop(w http.ResponseWriter, r *http.Request, f Failure) {
 		}
 		g.page(w, r, p)
 	default:
-		respond.JSON(w, f.Status, respond.Text("error", errorWord(f)), respond.Text("reason", string(f.Reason)), respond.Text("login_url", f.RetryURL))
+		respond.JSON(w, f.Status, respond.Text("error", jsonError(f)), respond.Text("reason", string(f.Reason)), respond.Text("login_url", f.RetryURL))
 	}
 }
 
@@ -63,58 +63,58 @@ func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	}
 }
 
-// refuse responds to a request that is neither let through nor redirected.
-func (g *gate) refuse(w http.ResponseWriter, r *http.Request, reason Reason) {
+// rejectAnonymous responds to a request that is neither let through nor redirected.
+func (g *gate) rejectAnonymous(w http.ResponseWriter, r *http.Request, reason Reason) {
 	f := Failure{Reason: reason, Page: g.showsPage(r)}
 	switch {
 	case reason == ReasonSnapshotUser: // starting again does not help
 	case reason == ReasonOpenInWeChat:
-		f.RetryURL = g.absolute(g.targetOf(r))
+		f.RetryURL = g.absolute(g.requestURL(r))
 	case f.Page && reason == ReasonScopeRequired:
-		f.RetryURL = g.upgradeURL(g.targetOf(r))
+		f.RetryURL = g.upgradeURL(g.requestURL(r))
 	case f.Page:
-		f.RetryURL = g.loginURL(g.targetOf(r), true)
+		f.RetryURL = g.loginURL(g.requestURL(r), true)
 	case reason == ReasonScopeRequired:
 		f.RetryURL = g.absolute(g.endpoint("upgrade"))
 	default:
 		f.RetryURL = g.absolute(g.endpoint("login"))
 	}
-	g.stop(w, r, f)
+	g.reject(w, r, f)
 }
 
-func (g *gate) unavailable(w http.ResponseWriter, r *http.Request, err error) {
-	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
+func (g *gate) rejectUnavailable(w http.ResponseWriter, r *http.Request, err error) {
+	g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+	g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
 }
 
-// respondUnsaved responds instead of a handler whose session could not be
+// rejectUnsaved responds instead of a handler whose session could not be
 // saved.
-func (g *gate) respondUnsaved(w http.ResponseWriter, r *http.Request, err error) {
-	g.stopped(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-	g.stop(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+func (g *gate) rejectUnsaved(w http.ResponseWriter, r *http.Request, err error) {
+	g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
+	g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 }
 
-func (g *gate) methodNotAllowed(w http.ResponseWriter, r *http.Request, allow string) {
+func (g *gate) rejectMethod(w http.ResponseWriter, r *http.Request, allow string) {
 	w.Header().Set("Allow", allow)
-	g.stop(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: g.showsPage(r)})
+	g.reject(w, r, Failure{Reason: ReasonMethodNotAllowed, Page: g.showsPage(r)})
 }
 
-// ownForm returns the values of a form that was posted from our own pages, and
+// readForm returns the values of a form that was posted from our own pages, and
 // rejects any other.
-func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
+func (g *gate) readForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	err := g.origin.Check(navigation.Origin(r))
 	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
 		// net/http compares hosts only, and anyone on the network makes such a page.
 		err = errors.New("form of a page that came by plain http")
 	}
 	if err != nil {
-		g.stopped(r, Event{Reason: ReasonCrossOrigin, Err: err})
-		g.stop(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.showsPage(r), Err: err})
+		g.reportRejected(r, Event{Reason: ReasonCrossOrigin, Err: err})
+		g.reject(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.showsPage(r), Err: err})
 		return nil, false
 	}
 	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	if err := r.ParseForm(); err != nil {
-		g.stop(w, r, Failure{Reason: ReasonCallbackMalformed, Page: g.showsPage(r), Err: err})
+		g.reject(w, r, Failure{Reason: ReasonCallbackMalformed, Page: g.showsPage(r), Err: err})
 		return nil, false
 	}
 	return r.Form, true
@@ -123,35 +123,35 @@ func (g *gate) ownForm(w http.ResponseWriter, r *http.Request) (url.Values, bool
 // maxFormBytes is the size limit of our own forms, which have one field.
 const maxFormBytes = 16 << 10
 
-// nextOf returns the return URL of a form or a query.
-func (g *gate) nextOf(r *http.Request, values url.Values) string {
-	return g.returnTo(r, values.Get("next"))
+// nextParam returns the return URL of a form or a query.
+func (g *gate) nextParam(r *http.Request, values url.Values) string {
+	return g.readReturnURL(r, values.Get("next"))
 }
 
-// returnTo returns the return URL for what a client sent, and "/" for none.
-func (g *gate) returnTo(r *http.Request, raw string) string {
-	target, err := g.judge(raw)
+// readReturnURL returns the return URL for what a client sent, and "/" for none.
+func (g *gate) readReturnURL(r *http.Request, raw string) string {
+	target, err := g.checkReturnURL(raw)
 	if err == nil {
 		return target
 	}
 	if raw != "" {
-		g.reportDropped(r, raw, err)
+		g.reportReplaced(r, raw, err)
 	}
 	return "/"
 }
 
-// targetOf returns where a login leads that a request begins: its own URL. A
+// requestURL returns where a login leads that a request begins: its own URL. A
 // form's own URL may answer no GET, so that of the page with the form; "/" where
 // neither is a return target.
-func (g *gate) targetOf(r *http.Request) string {
+func (g *gate) requestURL(r *http.Request) string {
 	if !navigation.IsRead(r) {
-		return g.returnTo(r, navigation.Header(r.Header, "Referer"))
+		return g.readReturnURL(r, navigation.Header(r.Header, "Referer"))
 	}
-	return g.returnTo(r, g.site+returnto.RequestURL(r))
+	return g.readReturnURL(r, g.site+returnto.RequestURL(r))
 }
 
-// reportDropped reports that a login ends at "/" instead.
-func (g *gate) reportDropped(r *http.Request, raw string, why error) {
+// reportReplaced reports that a login ends at "/" instead.
+func (g *gate) reportReplaced(r *http.Request, raw string, why error) {
 	g.report(r.Context(), Event{Kind: EventDegraded, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
 
@@ -218,9 +218,9 @@ func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
 	g.report(ctx, e)
 }
 
-// stopped reports that a request was rejected, with the account if the event
+// reportRejected reports that a request was rejected, with the account if the event
 // has none.
-func (g *gate) stopped(r *http.Request, e Event) {
+func (g *gate) reportRejected(r *http.Request, e Event) {
 	e.Kind = EventRejected
 	if e.AppID == "" {
 		e.AppID = g.appIDFor(r)
