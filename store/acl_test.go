@@ -55,7 +55,7 @@ func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
 	conn := pool.Get()
 	defer conn.Close()
 	for _, command := range [][]any{
-		{"GET", "another"}, {"SET", "another", "y"}, {"UNLINK", "another"},
+		{"GET", "another"}, {"SET", "another", "y"}, {"DEL", "another"},
 		{"KEYS", "*"}, {"FLUSHALL"}, {"CONFIG", "SET", "maxmemory", "1"}, {"EVAL", "return 1", 0}, {"ACL", "WHOAMI"}, {"MONITOR"},
 	} {
 		_, err := conn.Do(command[0].(string), command[1:]...)

@@ -128,12 +128,12 @@ func (s *Store) commandsOf(w write) ([]resp.Command, error) {
 		if life > 0 {
 			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, nil
 		}
-		return []resp.Command{resp.Cmd("UNLINK", s.key(w.key))}, nil
+		return []resp.Command{resp.Cmd("DEL", s.key(w.key))}, nil
 	case writeDelete:
 		if !keyspace.ValidToken(w.key) {
 			return nil, nil
 		}
-		return []resp.Command{resp.Cmd("UNLINK", s.key(w.key))}, nil
+		return []resp.Command{resp.Cmd("DEL", s.key(w.key))}, nil
 	case writePutMark:
 		if err := lasting("put mark", w.ttl); err != nil {
 			return nil, err

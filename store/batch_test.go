@@ -102,7 +102,7 @@ func TestABatchKeepsTheOrderOfItsWrites(t *testing.T) {
 		name, _, _ := strings.Cut(c, " ")
 		names = append(names, name)
 	}
-	assert.Equal(t, []string{"ZADD", "PEXPIRE", "ZREMRANGEBYSCORE", "ZRANGE", "SET", "SET", "UNLINK", "SET"}, names)
+	assert.Equal(t, []string{"ZADD", "PEXPIRE", "ZREMRANGEBYSCORE", "ZRANGE", "SET", "SET", "DEL", "SET"}, names)
 }
 
 func TestABatchOfWhichOneWriteFailsIsAnError(t *testing.T) {

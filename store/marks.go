@@ -52,7 +52,7 @@ func (s *Store) Mark(ctx context.Context, key string) ([]byte, bool, error) {
 
 // DeleteMark implements [Marks].
 func (s *Store) DeleteMark(ctx context.Context, key string) error {
-	_, err := s.do(context.WithoutCancel(ctx), "delete mark", resp.Cmd("UNLINK", s.markKey(key)))
+	_, err := s.do(context.WithoutCancel(ctx), "delete mark", resp.Cmd("DEL", s.markKey(key)))
 	return err
 }
 

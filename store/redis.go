@@ -260,7 +260,7 @@ func (s *Store) DeleteAndReportCtx(ctx context.Context, token string) (bool, err
 	if !keyspace.ValidToken(token) {
 		return false, nil
 	}
-	reply, err := s.write(ctx, "delete session", token, resp.Cmd("UNLINK", s.key(token)))
+	reply, err := s.write(ctx, "delete session", token, resp.Cmd("DEL", s.key(token)))
 	return err == nil && reply.Int == 1, err
 }
 
@@ -290,7 +290,7 @@ func (s *Store) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dro
 	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
 		cmds := make([]resp.Command, len(some))
 		for i, token := range some {
-			cmds[i] = resp.Cmd("UNLINK", s.key(token))
+			cmds[i] = resp.Cmd("DEL", s.key(token))
 		}
 		replies, err := s.do(ctx, "delete sessions", cmds...)
 		s.forget(some...) // also after an error: it may be deleted

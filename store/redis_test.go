@@ -58,14 +58,14 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 		{"commit for less than a millisecond", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon.Add(1)) },
 			[]string{"SET " + session + " " + inRedis(session, "r") + " PX 1"}},
 		{"commit at the deadline", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon) },
-			[]string{"UNLINK " + session}},
+			[]string{"DEL " + session}},
 		{"update after the deadline", func() error { _, err := s.UpdateCtx(ctx, token, []byte("r"), noon.Add(-1)); return err },
-			[]string{"UNLINK " + session}},
+			[]string{"DEL " + session}},
 		{"touch after the deadline", func() error { _, err := s.TouchCtx(ctx, token, time.Time{}); return err },
-			[]string{"UNLINK " + session}},
+			[]string{"DEL " + session}},
 		{"commit for centuries", func() error { return s.CommitCtx(ctx, token, []byte("r"), noon.AddDate(10_000, 0, 0)) },
 			[]string{"SET " + session + " " + inRedis(session, "r") + " PX 9223372036855"}},
-		{"delete", func() error { return s.DeleteCtx(ctx, token) }, []string{"UNLINK " + session}},
+		{"delete", func() error { return s.DeleteCtx(ctx, token) }, []string{"DEL " + session}},
 		{"list", func() error { _, err := s.AllCtx(ctx); return err },
 			[]string{"SCAN 0 MATCH scs:session:* COUNT 1000"}},
 
@@ -76,7 +76,7 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 		{"put a mark", func() error { return s.PutMark(ctx, "state", []byte("c"), time.Minute) },
 			[]string{"SET " + mark + " " + inRedis(mark, "c") + " PX 60000"}},
 		{"read a mark", func() error { _, _, err := s.Mark(ctx, "state"); return err }, []string{"GET " + mark}},
-		{"delete a mark", func() error { return s.DeleteMark(ctx, "state") }, []string{"UNLINK " + mark}},
+		{"delete a mark", func() error { return s.DeleteMark(ctx, "state") }, []string{"DEL " + mark}},
 
 		{"add to the index", func() error { return s.AddSession(ctx, "openid", token, inAnHour) },
 			[]string{

@@ -107,10 +107,10 @@ func life(prefix string, now time.Time) []trial {
 		{resp.Cmd("GET", session), sessions},
 		{resp.Cmd("PTTL", session), sessions},
 		{resp.Cmd("PEXPIRE", session, minute), sessions},
-		{resp.Cmd("UNLINK", session), sessions},
+		{resp.Cmd("DEL", session), sessions},
 		{resp.Set(mark, value, time.Minute, "NX"), marks},
 		{resp.Cmd("GET", mark), marks},
-		{resp.Cmd("UNLINK", mark), marks},
+		{resp.Cmd("DEL", mark), marks},
 		{resp.Cmd("ZADD", user, "XX", score, member), marks}, // adds nothing
 		{resp.Cmd("PEXPIRE", user, minute), marks},
 		{resp.Cmd("ZREMRANGEBYSCORE", user, "-inf", score), marks},

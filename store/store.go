@@ -39,9 +39,9 @@ type Toucher interface {
 	TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error)
 }
 
-// DeleteReporter deletes a record and tells whether there was one, in the same round
-// trip (Redis: the reply to UNLINK). Who finds that another was faster knows
-// that his own picture of the session is old.
+// A DeleteReporter deletes a record and reports whether there was one, in the
+// same round trip (Redis: the reply to DEL). If another request was faster, the
+// caller's copy of the session is outdated.
 type DeleteReporter interface {
 	// DeleteAndReportCtx is DeleteCtx with a report: false if there was no record of this
 	// token. It may say false of a record that this very call removed, if the

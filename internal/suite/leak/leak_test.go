@@ -730,7 +730,7 @@ func (x *leakSite) watchRedis() {
 }
 
 var (
-	sessionCommand = regexp.MustCompile(`"(?i:GET|SET|PTTL|PEXPIRE|UNLINK|DEL|PEXPIREAT)" "scs:session:`)
+	sessionCommand = regexp.MustCompile(`"(?i:GET|SET|PTTL|PEXPIRE|DEL|PEXPIREAT)" "scs:session:`)
 	indexCommand   = regexp.MustCompile(`"Z[A-Z]+" "wechat:user:`)
 )
 

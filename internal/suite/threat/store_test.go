@@ -90,17 +90,17 @@ func TestT91_ARevocationEndsWithItsContextAndCountsTheLiving(t *testing.T) {
 
 	during, cancel := context.WithCancel(ctx)
 	defer cancel()
-	unlinked := 0
+	deleted := 0
 	proxy.Edit(func(command []string, reply []byte) []byte {
-		if command[0] == "UNLINK" {
-			unlinked++
+		if command[0] == "DEL" {
+			deleted++
 			cancel()
 		}
 		return reply
 	})
 	first, err := s.Auth.RevokeUser(during, wechattest.DefaultAppID, authtest.AliceOpenID)
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, together, unlinked)
+	assert.Equal(t, together, deleted)
 
 	proxy.Edit(nil)
 	second, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)

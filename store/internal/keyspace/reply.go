@@ -120,7 +120,7 @@ func Refusal(text string) (safe string, class int) {
 }
 
 // rights are the commands that Redis may not permit.
-var rights = strings.Fields("asking auth client cluster config get hello pexpire ping pttl role scan select set time unlink zadd zrange zrem zremrangebyscore")
+var rights = strings.Fields("asking auth client cluster config del get hello pexpire ping pttl role scan select set time zadd zrange zrem zremrangebyscore")
 
 // lacking returns what a NOPERM says that is not permitted.
 func lacking(text string) string {

@@ -185,7 +185,7 @@ func (c Command) check(r Reply) error {
 		ok = r.Kind == Nil && len(c.Args) > 3 || r.Content() == "OK"
 	case "PTTL":
 		ok = r.Kind == Integer && keyspace.ValidLife(r.Int)
-	case "PEXPIRE", "UNLINK", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
+	case "PEXPIRE", "DEL", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
 		ok = r.Kind == Integer && r.Int >= 0
 	case "PING":
 		ok = r.Content() == "PONG"

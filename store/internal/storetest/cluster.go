@@ -135,7 +135,7 @@ func assertAlive(t *testing.T, s store.Sessions, logins []*Login) {
 // singleKeyCommands are the commands of the store, those of its connections, and
 // those by which servers and tests move slots.
 var singleKeyCommands = []string{
-	"get", "pttl", "set", "pexpire", "unlink", "zadd", "zrange", "zrem", "zremrangebyscore", "scan",
+	"get", "pttl", "set", "pexpire", "del", "zadd", "zrange", "zrem", "zremrangebyscore", "scan",
 	"hello", "asking", "ping", "role", "time", "info",
 	"migrate", "restore-asking", "del", "pexpireat", "select", "replconf", "psync",
 }
