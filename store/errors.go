@@ -4,12 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"syscall"
 
-	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
@@ -93,26 +93,30 @@ func ClassOf(err error) Class {
 	return classify(err)
 }
 
-// newError sorts the error, and cuts from what Redis said all that may be of a
-// key or a value.
+// newError returns err with its class, and with what to do about it if the error
+// does not say so itself.
 func newError(op string, err error) *Error {
 	var known *Error // by the transport
 	if errors.As(err, &known) {
 		return &Error{Op: op, Class: known.Class, Err: known.Err}
 	}
-	class := classify(err)
-	var refusal resp.Refusal
-	if errors.As(err, &refusal) {
-		text, _ := keyspace.Refusal(string(refusal))
-		err = resp.Refusal(text)
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) {
+		err = fmt.Errorf("%w: %s", err, cureNoTLS)
 	}
-	return &Error{Op: op, Class: class, Err: err}
+	return &Error{Op: op, Class: classify(err), Err: err}
 }
+
+const (
+	cureNoTLS = "the port does not speak TLS; use redis:// or no TLSConfig"
+	// cureClosed is for a store that has never got a reply.
+	cureClosed = "each connection ends before its first reply: a TLS port needs rediss:// or a TLSConfig; a proxy that closes on HELLO needs WithRedis"
+)
 
 func classify(err error) Class {
 	var (
-		refusal    resp.Refusal
-		unexpected *keyspace.UnexpectedReply
+		refusal    *resp.Refusal
+		unexpected *resp.UnexpectedReply
 		opError    *net.OpError
 		dnsError   *net.DNSError
 		timeout    net.Error
@@ -125,20 +129,28 @@ func classify(err error) Class {
 	}
 	switch {
 	case errors.As(err, &refusal):
-		_, class := keyspace.Refusal(string(refusal))
-		return Class(class)
+		return Class(refusal.Class)
 	case errors.As(err, &unexpected):
 		return ClassRetryFresh
 	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded),
 		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return ClassRetryNow
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
-		errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.ECONNABORTED), errors.Is(err, syscall.EPIPE):
+	case isClosed(err):
 		return ClassRetryFresh
-	case errors.As(err, &badCert), errors.As(err, &notTLS):
+	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis):
 		return ClassConfiguration
 	case errors.As(err, &opError), errors.As(err, &dnsError):
 		return ClassRetryNow
 	}
 	return ClassFailClosed
+}
+
+// isClosed reports whether the connection was closed or reset.
+func isClosed(err error) bool {
+	for _, closed := range []error{io.EOF, io.ErrUnexpectedEOF, net.ErrClosed, syscall.ECONNRESET, syscall.ECONNABORTED, syscall.EPIPE} {
+		if errors.Is(err, closed) {
+			return true
+		}
+	}
+	return false
 }

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gomodule/redigo/redis"
 
-	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
@@ -137,7 +136,10 @@ func replyOf(reply any, err error) resp.Reply {
 func ofRedigo(err error) error {
 	var reply redis.Error
 	if errors.As(err, &reply) {
-		return resp.Refusal(reply)
+		return resp.ParseRefusal(string(reply))
+	}
+	if isNoRedis(err) {
+		return resp.ErrNoRedis
 	}
 	return err
 }
@@ -147,14 +149,18 @@ func redigoClass(err error) Class {
 	var reply redis.Error
 	switch {
 	case errors.As(err, &reply):
-		_, class := keyspace.Refusal(string(reply))
-		return Class(class)
+		return Class(resp.ParseRefusal(string(reply)).Class)
 	case errors.Is(err, redis.ErrPoolExhausted):
 		return ClassRetryNow
-	case strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error"):
-		return ClassConfiguration // what speaks there is no Redis
+	case isNoRedis(err):
+		return ClassConfiguration
 	}
 	return 0
+}
+
+// isNoRedis reports whether redigo could not read a reply as one.
+func isNoRedis(err error) bool {
+	return strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error")
 }
 
 // Ordered implements [resp.Ordered].

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/alexedwards/scs/redisstore"
@@ -55,6 +56,7 @@ type Store struct {
 	prefix    string
 	timeout   time.Duration
 	now       func() time.Time
+	answered  atomic.Bool // Redis has replied to a call
 }
 
 var _ Whole = (*Store)(nil)
@@ -197,7 +199,7 @@ func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration
 	if err != nil {
 		return nil, 0, false, err
 	}
-	ttl, alive := keyspace.Life(replies[1].Int)
+	ttl, alive := resp.Life(replies[1].Int)
 	if !found || !alive {
 		return nil, 0, false, nil
 	}
@@ -350,12 +352,14 @@ func writable(op, token string, b []byte) error {
 
 var errMalformedToken = errors.New("malformed session token")
 
-// unusable tells trouble with Redis from a key that holds no session of this
-// token: that one would lock its user out for as long as it lives.
+// unusable returns [ErrCorrupt] or [ErrDecrypt] for a key that holds no session of
+// this token, and err otherwise. Such a key would lock its user out until it
+// expires.
 func unusable(op string, err error) error {
-	var other *keyspace.UnexpectedReply
+	var other *resp.UnexpectedReply
+	var refusal *resp.Refusal
 	switch {
-	case errors.Is(err, resp.Refusal("WRONGTYPE")):
+	case errors.As(err, &refusal) && refusal.Code == "WRONGTYPE":
 		return newError(op, ErrCorrupt)
 	case errors.As(err, &other) && other.Another:
 		return &Error{Op: op, Class: ClassFailClosed, Err: fmt.Errorf("%w: %w", ErrDecrypt, other)}

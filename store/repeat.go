@@ -3,10 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"time"
 
-	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
@@ -44,14 +44,32 @@ func (s *Store) doOn(ctx context.Context, op string, t resp.Transport, x *resp.E
 			err = x.Judge()
 		}
 		if err == nil {
+			if !s.answered.Load() {
+				s.answered.Store(true)
+			}
 			return x.Replies, nil
 		}
 		failure := newError(op, err)
 		if !r.worthwhile(ctx, x, failure) {
-			return nil, failure
+			return nil, s.advise(failure)
 		}
 		x.Reset()
 	}
+}
+
+// advise adds to the error of a call what may be done about it.
+func (s *Store) advise(failure *Error) *Error {
+	cure := ""
+	if isClosed(failure) && !s.answered.Load() {
+		cure = cureClosed
+	}
+	if t, ok := s.transport.(resp.Adviser); ok && failure.Class == ClassRetryNow && t.Advice() != "" {
+		cure = t.Advice()
+	}
+	if cure != "" {
+		failure.Err = fmt.Errorf("%w: %s", failure.Err, cure)
+	}
+	return failure
 }
 
 // deadline returns when a call that begins now ends: at the end of the store's
@@ -93,8 +111,8 @@ func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *
 		return false
 	}
 	var (
-		unexpected *keyspace.UnexpectedReply
-		refusal    resp.Refusal
+		unexpected *resp.UnexpectedReply
+		refusal    *resp.Refusal
 		fresh, _   = r.store.transport.(resp.Refresher)
 	)
 	switch {

@@ -69,15 +69,14 @@ func deniedRights(err error, rights ...string) error {
 // rightOf returns what to grant according to an error of Redis: "+pttl", "~" for
 // the key, or nothing if the error is another one.
 func rightOf(err error) string {
-	_, what, denied := strings.Cut(err.Error(), "NOPERM")
-	if !denied {
+	var refusal *resp.Refusal
+	switch {
+	case !errors.As(err, &refusal) || refusal.Code != "NOPERM":
 		return ""
+	case refusal.Command == "":
+		return "~"
 	}
-	if _, name, found := strings.Cut(what, "permission to run "); found {
-		name, _, _ = strings.Cut(name, ":")
-		return "+" + strings.ToLower(name)
-	}
-	return "~"
+	return "+" + strings.ToLower(refusal.Command)
 }
 
 // trial is a command of a session's life, and the pattern of its key in an ACL.

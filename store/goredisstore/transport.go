@@ -30,6 +30,7 @@ var (
 	_ resp.SilenceDropper = (*transport)(nil)
 	_ resp.Clustered      = (*transport)(nil)
 	_ resp.Connecting     = (*transport)(nil)
+	_ resp.Adviser        = (*transport)(nil)
 )
 
 func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transport, error) {
@@ -37,13 +38,9 @@ func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transpo
 	if err != nil {
 		return nil, err
 	}
-	conns, open := &wire.Conns{}, dialerOf(o)
+	conns, open := &wire.Conns{Named: o.Addrs}, dialerOf(o)
 	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := open(ctx, network, addr)
-		if err != nil {
-			return nil, err
-		}
-		return conns.Add(conn), nil
+		return conns.Dial(addr, func() (net.Conn, error) { return open(ctx, network, addr) })
 	}
 	client := newClient(&o)
 	return &transport{node: node{client}, client: client, conns: conns}, nil
@@ -172,9 +169,6 @@ func replyOf(value any) resp.Reply {
 	return resp.Reply{}
 }
 
-// errNoRedis replaces errors of go-redis that quote what was received.
-var errNoRedis = errors.New("the server does not speak the protocol of Redis")
-
 // errClosed: the store was closed.
 var errClosed = errors.New("the session store is closed")
 
@@ -188,7 +182,7 @@ func known(err error) error {
 	case errors.Is(err, redis.Nil):
 		return &store.Error{Class: store.ClassConfiguration, Err: errNoMaster}
 	case errors.As(err, &refused):
-		return resp.Refusal(refused.Error())
+		return resp.ParseRefusal(refused.Error())
 	case errors.Is(err, redis.ErrClosed):
 		return &store.Error{Class: store.ClassConfiguration, Err: errClosed}
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
@@ -196,7 +190,7 @@ func known(err error) error {
 	case err.Error() == "redis: cluster has no nodes":
 		return &store.Error{Class: store.ClassRetryFresh, Err: err}
 	case store.ClassOf(err) == store.ClassFailClosed:
-		return &store.Error{Class: store.ClassConfiguration, Err: errNoRedis}
+		return resp.ErrNoRedis
 	}
 	return err
 }
@@ -215,6 +209,9 @@ func (t *transport) Refresh(before time.Time) { t.conns.CloseOlder(before) }
 
 // DropSilent implements [resp.SilenceDropper].
 func (t *transport) DropSilent(since time.Time) { t.conns.CloseSilent(since) }
+
+// Advice implements [resp.Adviser].
+func (t *transport) Advice() string { return t.conns.Advice() }
 
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {

@@ -8,23 +8,26 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/wechatauth/wechatauth/store"
-	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // known returns what the store knows an error of rueidis as.
 func known(err error) error {
-	if errors.Is(err, rueidis.ErrNoCache) { // it begins with what Redis said
-		safe, _ := keyspace.Refusal(err.Error())
-		return &store.Error{Class: store.ClassConfiguration, Err: fmt.Errorf("%s: %w", safe, rueidis.ErrNoCache)}
+	if errors.Is(err, rueidis.ErrNoCache) { // after the text of the server
+		if refusal := resp.ParseRefusal(err.Error()); refusal.Code == "NOPERM" {
+			return refusal
+		}
+		return &store.Error{Class: store.ClassConfiguration, Err: fmt.Errorf("%w: %s", rueidis.ErrNoCache, resp.CureNearCache)}
 	}
 	var reply *rueidis.RedisError
 	if errors.As(err, &reply) {
-		return resp.Refusal(reply.Error())
+		return resp.ParseRefusal(reply.Error())
 	}
 	switch text := err.Error(); {
-	case errors.Is(err, errClosed), strings.HasPrefix(text, "received un"):
-		return &store.Error{Class: store.ClassConfiguration, Err: err} // what speaks there is no Redis
+	case strings.HasPrefix(text, "received un"):
+		return resp.ErrNoRedis
+	case errors.Is(err, errClosed):
+		return &store.Error{Class: store.ClassConfiguration, Err: err}
 	case errors.Is(err, rueidis.ErrClosing), errors.Is(err, rueidis.ErrNoSlot), text == "the redis role is not master":
 		return &store.Error{Class: store.ClassRetryFresh, Err: err} // in the middle of a failover
 	case errors.Is(err, rueidis.ErrNoAddr):

@@ -276,3 +276,14 @@ func TestANearCacheThatRedisCannotServeIsAMistakeOfConfiguration(t *testing.T) {
 		})
 	}
 }
+
+func TestNearCache_unsupported(t *testing.T) {
+	for _, command := range []string{"HELLO", "CLIENT"} {
+		t.Run("without "+command, func(t *testing.T) {
+			server := redistest.Start(t, "--rename-command", command, "")
+			_, _, err := open(t, one(server), nearCache()).Find(storetest.Token())
+			require.ErrorContains(t, err, "needs Redis 6 with RESP3 and CLIENT TRACKING; leave WithNearCache out")
+			assert.Equal(t, store.ClassConfiguration, store.ClassOf(err))
+		})
+	}
+}

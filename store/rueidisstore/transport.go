@@ -27,6 +27,7 @@ var (
 	_ resp.Clustered      = (*transport)(nil)
 	_ resp.Invalidator    = (*transport)(nil)
 	_ resp.Connecting     = (*transport)(nil)
+	_ resp.Adviser        = (*transport)(nil)
 	_ resp.Shared         = (*transport)(nil)
 )
 
@@ -35,14 +36,10 @@ func newTransport(client rueidis.ClientOption, o options) (*transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	conns, open := &wire.Conns{}, dialerOf(client)
+	conns, open := &wire.Conns{Named: option.InitAddress}, dialerOf(client)
 	option.DialFn = nil
 	option.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
-		conn, err := open(ctx, addr, dialer, config)
-		if err != nil {
-			return nil, err
-		}
-		return conns.Add(conn), nil
+		return conns.Dial(addr, func() (net.Conn, error) { return open(ctx, addr, dialer, config) })
 	}
 	return &transport{connector: &connector{option: option}, conns: conns}, nil
 }
@@ -189,6 +186,9 @@ func (t *transport) Refresh(before time.Time) { t.conns.CloseOlder(before) }
 
 // DropSilent implements [resp.SilenceDropper].
 func (t *transport) DropSilent(since time.Time) { t.conns.CloseOwing(since) }
+
+// Advice implements [resp.Adviser].
+func (t *transport) Advice() string { return t.conns.Advice() }
 
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {

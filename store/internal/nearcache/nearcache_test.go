@@ -9,7 +9,7 @@ import (
 
 	"github.com/stretchr/testify/assert"
 
-	"github.com/wechatauth/wechatauth/store/internal/keyspace"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // newToken returns a session token as scs makes it.
@@ -120,7 +120,7 @@ func TestTheEndOfALifeIsNotTakenForALifeWithoutEnd(t *testing.T) {
 		0:  {0, false},
 		1:  {time.Millisecond, true},
 	} {
-		ttl, alive := keyspace.Life(ms)
+		ttl, alive := resp.Life(ms)
 		assert.Equal(t, want.ttl, ttl, "%d", ms)
 		assert.Equal(t, want.alive, alive, "%d", ms)
 	}

@@ -33,9 +33,9 @@ type Exchange struct {
 // it; for the others there is [Refresher].
 func (x *Exchange) Fit() bool {
 	switch err := x.Judge().(type) {
-	case Refusal:
-		return !err.fresh()
-	case *keyspace.UnexpectedReply:
+	case *Refusal:
+		return err.Class != RetryFresh
+	case *UnexpectedReply:
 		return false
 	}
 	return true
@@ -119,19 +119,6 @@ const (
 	Refused
 )
 
-// A Refusal is an error that the server itself sent. In the errors of a store it
-// is cut to what may be repeated.
-type Refusal string
-
-// Error implements error.
-func (r Refusal) Error() string { return string(r) }
-
-// fresh reports whether another connection may lead to a server that serves.
-func (r Refusal) fresh() bool {
-	_, class := keyspace.Refusal(string(r))
-	return class == keyspace.RetryFresh
-}
-
 // Content is the text of a string or a refusal.
 func (r Reply) Content() string {
 	if r.Kind == Bulk {
@@ -184,14 +171,14 @@ func (c Command) check(r Reply) error {
 	case "SET":
 		ok = r.Kind == Nil && len(c.Args) > 3 || r.Content() == "OK"
 	case "PTTL":
-		ok = r.Kind == Integer && keyspace.ValidLife(r.Int)
+		ok = r.Kind == Integer && validLife(r.Int)
 	case "PEXPIRE", "DEL", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
 		ok = r.Kind == Integer && r.Int >= 0
 	case "PING":
 		ok = r.Content() == "PONG"
 	case "SCAN":
 		ok = r.Kind == Array && len(r.Array) == 2 && r.Array[0].Kind == Bulk &&
-			r.Array[1].areBulk() && keyspace.ValidCursor(r.Array[0].Bytes)
+			r.Array[1].areBulk() && validCursor(r.Array[0].Bytes)
 	case "TIME", "CONFIG":
 		ok = r.areBulk()
 	case "ROLE":
@@ -201,11 +188,11 @@ func (c Command) check(r Reply) error {
 	}
 	switch {
 	case r.Kind == Refused:
-		return Refusal(r.Text)
+		return ParseRefusal(r.Text)
 	case ok:
 		return nil
 	}
-	return &keyspace.UnexpectedReply{Command: c.Name, Got: r.typeName(), Another: another}
+	return &UnexpectedReply{Command: c.Name, Got: r.typeName(), Another: another}
 }
 
 // checkMembers looks at the reply to ZRANGE: members of the index whose key the

@@ -10,12 +10,12 @@ import (
 // and its client must not repeat by itself.
 //
 // It may implement [Ordered], [Idler], [Refresher], [SilenceDropper],
-// [Clustered], [Invalidator], [Connecting] and [Shared] too. A Transport must be
+// [Clustered], [Invalidator], [Connecting], [Adviser] and [Shared] too. A Transport must be
 // safe for concurrent use.
 type Transport interface {
 	// RoundTrip sends the commands of x in one round trip, by ctx's deadline, and
 	// sets one reply for each. A refusal is a reply. The error is one of the
-	// network or of the client library; it is a [Refusal] if the server refused
+	// network or of the client library; it is a *[Refusal] if the server refused
 	// the connection, and a *store.Error without Op if the transport knows its
 	// class better than package store.
 	RoundTrip(ctx context.Context, x *Exchange) error
@@ -69,6 +69,12 @@ type Invalidator interface {
 type Connecting interface {
 	// Connecting lists commands whose rights Check has to try.
 	Connecting() []string
+}
+
+// Adviser is a [Transport] that may know why a server cannot be reached.
+type Adviser interface {
+	// Advice returns what to do about that. It is empty if nothing is known.
+	Advice() string
 }
 
 // Shared is a [Transport] whose connections serve several calls at the same

@@ -110,6 +110,7 @@ func Suite(t *testing.T, c Client) {
 		{"check", testCheck},
 		{"faults", testFaults},
 		{"replies", testReplies},
+		{"cures", testCures},
 		{"sentinels", testSentinels},
 		{"cluster", testCluster},
 	} {

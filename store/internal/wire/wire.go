@@ -7,7 +7,9 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,8 +22,49 @@ var errNotOwed = fmt.Errorf("a reply to no command: %w", net.ErrClosed)
 
 // Conns holds the open connections of a client. The zero value is empty.
 type Conns struct {
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	// Named is the addresses that the caller gave. All others were announced by
+	// a Cluster or by Sentinels.
+	Named []string
+
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	announced map[string]bool // whether a connection was ever opened to it
+}
+
+// Dial returns a connection that dial opens to addr.
+func (d *Conns) Dial(addr string, dial func() (net.Conn, error)) (net.Conn, error) {
+	d.note(addr, false)
+	inner, err := dial()
+	if err != nil {
+		return nil, err
+	}
+	d.note(addr, true)
+	return d.Add(inner), nil
+}
+
+func (d *Conns) note(addr string, reached bool) {
+	if slices.Contains(d.Named, addr) {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.announced == nil {
+		d.announced = map[string]bool{}
+	}
+	d.announced[addr] = d.announced[addr] || reached
+}
+
+// Advice names an announced address to which no connection was ever opened. It
+// is empty if there is none.
+func (d *Conns) Advice() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, addr := range slices.Sorted(maps.Keys(d.announced)) {
+		if !d.announced[addr] {
+			return "cannot connect to " + addr + ", which a Cluster or Sentinel announces; have it announce an address that can be reached from here (cluster-announce-ip, replica-announce-ip)"
+		}
+	}
+	return ""
 }
 
 // Add returns the connection, which Conns holds until it is closed.

@@ -1,0 +1,55 @@
+package resp
+
+import (
+	"math"
+	"strconv"
+	"time"
+)
+
+// An UnexpectedReply is a reply that Redis does not give to the command: of
+// another type, or the value of another key. The connection is out of step, or
+// the server is no Redis. It holds nothing of the reply.
+type UnexpectedReply struct {
+	Command string // "GET"
+	Got     string // the type of the reply
+	Another bool   // the type is right, but the value is that of another key
+}
+
+// Error implements error.
+func (e *UnexpectedReply) Error() string {
+	if e.Another {
+		return e.Command + ": the reply is the value of another key"
+	}
+	want := "an integer"
+	switch e.Command {
+	case "GET":
+		want = "a bulk string or nil"
+	case "SET":
+		want = "OK"
+	case "PING":
+		want = "PONG"
+	case "CONFIG", "ROLE", "SCAN", "TIME", "ZRANGE":
+		want = "an array of strings"
+	}
+	return e.Command + ": unexpected reply: got " + e.Got + ", want " + want
+}
+
+// Life returns the remaining life that PTTL reports: 0 for a key without an
+// expiry. The key is not alive if there is none, or if it has less than a
+// millisecond left.
+func Life(ms int64) (life time.Duration, alive bool) {
+	const forever = -1
+	if ms == forever {
+		return 0, true
+	}
+	return time.Duration(ms) * time.Millisecond, ms > 0
+}
+
+// validLife reports whether PTTL can have replied ms.
+func validLife(ms int64) bool { return ms >= -2 && ms <= math.MaxInt64/int64(time.Millisecond) }
+
+// validCursor reports whether SCAN can have replied with the cursor.
+func validCursor(cursor []byte) bool {
+	_, err := strconv.ParseUint(string(cursor), 10, 64)
+	return err == nil
+}
