@@ -237,15 +237,19 @@ func TestAWaitForAConnectionIsNoSilenceOfTheServer(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
 	const timeout = 200 * time.Millisecond
-	s := store.New(late{pool, timeout - 20*time.Millisecond}, store.WithTimeout(timeout))
-	fill(t, pool, 40)
-	server.Freeze()
-	_, _, err = s.FindCtx(context.Background(), storetest.Token())
-	server.Thaw()
-	require.Error(t, err)
-	_, _, err = s.FindCtx(context.Background(), storetest.Token())
-	require.NoError(t, err)
-	assert.GreaterOrEqual(t, pool.ActiveCount(), 39)
+	for _, left := range []time.Duration{20 * time.Millisecond, 0} {
+		pool := &late{pool, timeout - left}
+		s := store.New(pool, store.WithTimeout(timeout))
+		fill(t, pool.Pool, 40)
+		server.Freeze()
+		_, _, err = s.FindCtx(context.Background(), storetest.Token())
+		server.Thaw()
+		require.Error(t, err)
+		pool.after = 0
+		_, _, err = s.FindCtx(context.Background(), storetest.Token())
+		require.NoError(t, err)
+		assert.GreaterOrEqual(t, pool.ActiveCount(), 39)
+	}
 }
 
 // late gives connections when little of the call's time is left.
@@ -254,9 +258,12 @@ type late struct {
 	after time.Duration
 }
 
-func (p late) GetContext(ctx context.Context) (redis.Conn, error) {
+func (p *late) GetContext(ctx context.Context) (redis.Conn, error) {
 	wait, cancel := context.WithTimeout(ctx, p.after)
 	defer cancel()
 	<-wait.Done()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return p.Pool.GetContext(ctx)
 }

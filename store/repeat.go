@@ -143,9 +143,9 @@ func (r *repetition) silence(ctx context.Context, x *resp.Exchange, failure *Err
 	quiet, ok := r.store.transport.(resp.SilenceDropper)
 	switch {
 	case !ok || !errors.Is(failure, os.ErrDeadlineExceeded) && ctx.Err() == nil:
-	case x.Sent.IsZero():
+	case r.store.shared: // which does not know when it sent
 		quiet.DropSilent(time.Now().Add(-r.store.timeout))
-	case r.own && errors.Is(failure, os.ErrDeadlineExceeded) && r.deadline.Sub(x.Sent) >= r.store.timeout/2:
+	case !x.Sent.IsZero() && r.own && errors.Is(failure, os.ErrDeadlineExceeded) && r.deadline.Sub(x.Sent) >= r.store.timeout/2:
 		quiet.DropSilent(x.Sent)
 	}
 }

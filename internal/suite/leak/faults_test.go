@@ -472,9 +472,9 @@ func faultsOfRedis() (all []leakFault) {
 			})},
 		leakFault{name: "Redis is a server that repeats everything", want: "store_unavailable", run: nothing,
 			opts: atRedis(func(t *testing.T) string { return listen(t, func(conn net.Conn) { _, _ = io.Copy(conn, conn) }) })},
-		leakFault{name: "Redis is a web server", want: "possible server error", run: nothing,
+		leakFault{name: "Redis is a web server", want: "no Redis speaks at this address", run: nothing,
 			opts: atRedis(func(t *testing.T) string { return listen(t, reply("HTTP/1.1 400 Bad Request\r\n\r\n")) })},
-		leakFault{name: "Redis repeats the password where no reply is", want: "possible server error", run: nothing,
+		leakFault{name: "Redis repeats the password where no reply is", want: "no Redis speaks at this address", run: nothing,
 			opts: atRedis(func(t *testing.T) string { return listen(t, reply("AUTH app "+canaryPassword+"\r\n")) })},
 		leakFault{name: "Redis speaks no TLS", want: "tls: ", run: nothing, opts: func(t *testing.T) []wechatauth.Option {
 			return []wechatauth.Option{wechatauth.WithStore(quickStore(t, "rediss://app:"+canaryPassword+"@"+listen(t, reply("-ERR a\r\n")), patienceForRedis))}

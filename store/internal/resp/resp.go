@@ -15,8 +15,8 @@ type Exchange struct {
 	Commands []Command
 	// Replies has an element for each of Commands, which the transport sets.
 	Replies []Reply
-	// Sent is when the commands were sent. It may stay zero, if the transport
-	// implements no [SilenceDropper] or cannot know.
+	// Sent is when the commands were sent. It stays zero if they were not. A
+	// transport that is [Shared], or no [SilenceDropper], does not set it.
 	Sent time.Time
 
 	judged bool
