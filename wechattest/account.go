@@ -11,25 +11,26 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// Kind is what sort of account an AppID belongs to. It decides which endpoints
-// and scopes the AppID may use.
+// A Kind is a kind of account. It determines which endpoints and scopes an
+// AppID may use.
 type Kind string
 
 const (
-	// OfficialAccount is a verified service account: web login inside WeChat.
+	// OfficialAccount is a verified service account, with web login inside
+	// WeChat.
 	OfficialAccount Kind = "official_account"
-	// WebsiteApp is a website application of the open platform: QR login.
+	// WebsiteApp is a website application of the open platform, with QR login.
 	WebsiteApp Kind = "website_app"
-	// MiniProgram logs in with wx.login and jscode2session.
+	// MiniProgram is a mini program, which logs in with wx.login and
+	// jscode2session.
 	MiniProgram Kind = "mini_program"
-	// Component is a third-party platform that acts for other accounts.
+	// Component is a third-party platform, which acts for other accounts.
 	Component Kind = "component"
 )
 
-// AppIDs, secrets and the open-platform account of the accounts that a
-// simulator has when WithAccount is not used. The three login accounts are
-// bound to one open-platform account, so a person has one unionid in all of
-// them.
+// AppIDs, secrets and the open-platform account of [DefaultAccounts]. The three
+// login accounts are bound to one open-platform account, so a person has the
+// same unionid in all of them.
 const (
 	DefaultAppID             = "wx00000000000000a1"
 	DefaultSecret            = "official-account-secret-for-tests"
@@ -42,47 +43,49 @@ const (
 	DefaultOpenPlatform      = "open-platform"
 )
 
-// Account is one AppID. Only AppID and Secret are required; the zero value of
-// every other field is an account without special traits.
+// An Account describes one AppID. Only AppID and Secret are required.
 type Account struct {
-	AppID  string `json:"app_id"` // "wx" and 16 lower-case hex digits
+	AppID  string `json:"app_id"` // "wx" followed by 16 lower-case hexadecimal digits
 	Secret string `json:"secret"` // the AppSecret
-	Kind   Kind   `json:"kind"`   // default OfficialAccount
-	Name   string `json:"name"`   // shown on pages; default the AppID
+	Kind   Kind   `json:"kind"`   // the default is OfficialAccount
+	Name   string `json:"name"`   // shown on pages; the default is the AppID
 
-	// OpenPlatform names the open-platform account to which this one is
-	// bound. Accounts that share it share unionids; empty means no unionid.
+	// OpenPlatform names the open-platform account to which this account is
+	// bound. Accounts bound to the same one share unionids. If it is empty,
+	// there is no unionid.
 	OpenPlatform string `json:"open_platform"`
 
-	// Domains are the callback domains, at most two: a host name, with a path
-	// prefix if wanted ("www.example.com", "www.example.com/mp"). The host has
-	// to match exactly, a port is refused, and so is a path that dot segments
-	// lead out of the prefix. Empty means that loopback hosts with any port are
-	// allowed and nothing else, or nothing at all under WithStrictDomains.
+	// Domains are the callback domains, at most two. Each is a host name,
+	// optionally with a path prefix ("www.example.com", "www.example.com/mp").
+	// The host must match exactly. A port is rejected, and so is a path that
+	// leaves the prefix by dot segments. If Domains is empty, only loopback
+	// hosts with any port are allowed, or none with WithStrictDomains.
 	Domains []string `json:"domains"`
 
-	// Scopes that the account owns. Default: all that its Kind can have.
+	// Scopes are the scopes that the account owns. The default is all scopes of
+	// its Kind.
 	Scopes []client.Scope `json:"scopes"`
 
-	// AllowedIPs are the only addresses that may send the secret; empty means
-	// any. Others get errcode 40164.
+	// AllowedIPs are the addresses that may send the secret. Others get errcode
+	// 40164. If it is empty, any address may.
 	AllowedIPs []string `json:"allowed_ips"`
 
 	// Platforms are the AppIDs of the third-party platforms that the account
-	// authorized.
+	// has authorized.
 	Platforms []string `json:"platforms"`
 
-	// Sandbox makes it a test account: only followers may log in (10006).
+	// Sandbox makes it a test account, which only followers can log in to
+	// (10006).
 	Sandbox bool `json:"sandbox"`
-	// Banned shows error page 10004 to every visitor.
+	// Banned shows error page 10004 to all users.
 	Banned bool `json:"banned"`
 	// Frozen means that the AppSecret is frozen (40243).
 	Frozen bool `json:"frozen"`
 }
 
-// DefaultAccounts returns the accounts of a simulator without WithAccount: an
+// DefaultAccounts returns the accounts of a simulator without [WithAccount]: an
 // official account, a website application, a mini program, and a third-party
-// platform that the first and the third have authorized.
+// platform that the official account and the mini program have authorized.
 func DefaultAccounts() []Account {
 	platforms := []string{DefaultComponentAppID}
 	return []Account{
@@ -98,16 +101,17 @@ func DefaultAccounts() []Account {
 
 var appIDForm = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
-// complete fills in the defaults and says what is wrong.
+// complete returns the account with defaults filled in, or an error if it is
+// invalid.
 func (a Account) complete() (Account, error) {
 	if !appIDForm.MatchString(a.AppID) {
-		return a, fmt.Errorf("account %q: an AppID is \"wx\" and 16 lower-case hex digits", a.AppID)
+		return a, fmt.Errorf("account %q: invalid AppID: must be \"wx\" followed by 16 lower-case hexadecimal digits", a.AppID)
 	}
 	if a.Secret == "" {
-		return a, fmt.Errorf("account %s: the secret is missing", a.AppID)
+		return a, fmt.Errorf("account %s: missing Secret", a.AppID)
 	}
 	if len(a.Domains) > 2 {
-		return a, fmt.Errorf("account %s: WeChat allows two domains, not %d", a.AppID, len(a.Domains))
+		return a, fmt.Errorf("account %s: %d domains: WeChat allows at most two", a.AppID, len(a.Domains))
 	}
 	for _, d := range a.Domains {
 		if err := checkDomain(d, a.Sandbox); err != nil {
@@ -135,19 +139,19 @@ func (a Account) complete() (Account, error) {
 	return a, nil
 }
 
-// checkDomain refuses what WeChat's console refuses: schemes, ports, and
-// addresses but for test accounts.
+// checkDomain rejects what WeChat's console rejects: schemes, ports, and IP
+// addresses except for test accounts.
 func checkDomain(d string, sandbox bool) error {
 	host, _, _ := strings.Cut(d, "/")
 	switch {
 	case strings.Contains(d, "://"):
-		return errors.New("a host name is wanted, without a scheme")
+		return errors.New("must be a host name without a scheme")
 	case strings.Contains(host, ":"):
-		return errors.New("a domain has no port")
+		return errors.New("must not contain a port")
 	case net.ParseIP(host) != nil && !sandbox:
-		return errors.New("an IP address is for sandbox accounts only")
+		return errors.New("IP addresses are allowed only for sandbox accounts")
 	case host == "":
-		return errors.New("the host name is missing")
+		return errors.New("missing host name")
 	}
 	return nil
 }

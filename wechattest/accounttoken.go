@@ -6,27 +6,27 @@ const (
 	tokenOverlap    = 5 * time.Minute
 	forcedInterval  = 30 * time.Second
 	forcedPerDay    = 20
-	accountTokenLen = 136 // of which WeChat promises nothing
+	accountTokenLen = 136 // WeChat promises no length
 )
 
-// accountToken is a token of an account itself, not of one of its users.
+// An accountToken is a token of an account rather than of one of its users.
 type accountToken struct {
 	token    string
 	appID    string
 	expires  time.Time
-	replaced bool // expires is when a newer one took its place
+	replaced bool // a newer token has replaced it, at expires
 }
 
-// replace ends the token at the time that a newer one takes its place, unless
-// it ends by itself before.
+// replace ends the token when a newer one replaces it, unless it expires
+// earlier.
 func (t *accountToken) replace(at time.Time) {
 	if t.expires.After(at) {
 		t.expires, t.replaced = at, true
 	}
 }
 
-// tokens are the account tokens of one AppID. cgi-bin/token and stable_token
-// do not know of each other.
+// tokens holds the account tokens of one AppID. cgi-bin/token and stable_token
+// are independent of each other.
 type tokens struct {
 	plain, stable *accountToken
 	forced        time.Time // the last forced refresh
@@ -46,7 +46,7 @@ func (s *Server) newAccountToken(appID string) *accountToken {
 	return t
 }
 
-// accountToken finds the account whose token a call carries.
+// accountToken returns the account whose token the call carries.
 func (s *Server) accountToken(c *call) (Account, int) {
 	t, ok := s.byAccountToken[c.request.URL.Query().Get("access_token")]
 	switch {
@@ -63,19 +63,19 @@ func (s *Server) accountToken(c *call) (Account, int) {
 	return s.accounts[t.appID], 0
 }
 
-func tokenFields(t *accountToken, now time.Time) answer {
+func tokenFields(t *accountToken, now time.Time) response {
 	return grantFields(field{"access_token", t.token}, field{"expires_in", int(t.expires.Sub(now) / time.Second)})
 }
 
-// plainToken is cgi-bin/token: each call makes a new one, the one before lives
-// five minutes more.
-func (s *Server) plainToken(c *call) answer {
+// plainToken serves cgi-bin/token. Each call issues a new token; the previous
+// one remains valid for five minutes.
+func (s *Server) plainToken(c *call) response {
 	if errcode := missing(c.get("appid"), c.get("secret"), c.get("grant_type")); errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	a, errcode := s.secret(c, c.get("appid"), c.get("secret"))
 	if errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	own := s.tokensOf(a.AppID)
 	if own.plain != nil {
@@ -97,22 +97,22 @@ func missing(appID, secret, grantType string) int {
 	return 0
 }
 
-// stableToken is cgi-bin/stable_token: JSON by POST, the same token until five
-// minutes before its end.
-func (s *Server) stableToken(c *call) answer {
+// stableToken serves cgi-bin/stable_token: a JSON POST that returns the same
+// token until five minutes before it expires.
+func (s *Server) stableToken(c *call) response {
 	var grantType, appID, secret string
 	var force bool
 	in := map[string]any{"grant_type": &grantType, "appid": &appID, "secret": &secret, "force_refresh": &force}
 	if len(c.body) > 0 && !readBody(c.body, in) {
-		return refuse(47001)
+		return errcodeResponse(47001)
 	}
 	c.entry.AppID = maskAppID(appID)
 	if errcode := missing(appID, secret, grantType); errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	a, errcode := s.secret(c, appID, secret)
 	if errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	own := s.tokensOf(a.AppID)
 	if force && own.stable != nil {
@@ -124,9 +124,9 @@ func (s *Server) stableToken(c *call) answer {
 	return tokenFields(own.stable, s.now())
 }
 
-// forceStable replaces the token at once, 20 times a day and not twice within
-// 30 seconds.
-func (s *Server) forceStable(own *tokens) answer {
+// forceStable replaces the token immediately, at most 20 times a day and not
+// twice within 30 seconds.
+func (s *Server) forceStable(own *tokens) response {
 	now := s.now()
 	if !own.forced.IsZero() && now.Sub(own.forced) < forcedInterval {
 		return tokenFields(own.stable, now)
@@ -135,7 +135,7 @@ func (s *Server) forceStable(own *tokens) answer {
 		own.forcedToday = 0
 	}
 	if own.forcedToday >= forcedPerDay {
-		return refuse(45009)
+		return errcodeResponse(45009)
 	}
 	own.forcedToday++
 	own.forced = now

@@ -12,44 +12,44 @@ import (
 
 const numberPath = "wxa/business/getuserphonenumber"
 
-// What WeChat says of an account token.
+// The errcodes of a call with an account token.
 const (
-	taken    = 40029 // and the code that comes with it is bad
+	taken    = 40029 // the token is valid, but the code sent with it is not
 	replaced = 40001
 	expired  = 42001
 )
 
-// judged is the errcode of a call with an account token.
+// judged returns the errcode of a call with an account token.
 func judged(t *testing.T, sim *wechattest.Server, token string) int {
 	t.Helper()
-	return tell(t, sim, numberPath+"?access_token="+token, map[string]string{"code": "0bogus"}).errcode()
+	return post(t, sim, numberPath+"?access_token="+token, map[string]string{"code": "0bogus"}).errcode()
 }
 
-func plainToken(t *testing.T, sim *wechattest.Server, change ...string) answer {
+func plainToken(t *testing.T, sim *wechattest.Server, change ...string) response {
 	t.Helper()
 	pairs := []string{"grant_type", "client_credential", "appid", miniID, "secret", miniSecret}
-	return ask(t, sim, "cgi-bin/token", with(pairs, change...)...)
+	return get(t, sim, "cgi-bin/token", with(pairs, change...)...)
 }
 
-func stable(t *testing.T, sim *wechattest.Server, force bool) answer {
+func stable(t *testing.T, sim *wechattest.Server, force bool) response {
 	t.Helper()
-	return tell(t, sim, "cgi-bin/stable_token", map[string]any{
+	return post(t, sim, "cgi-bin/stable_token", map[string]any{
 		"grant_type": "client_credential", "appid": miniID, "secret": miniSecret, "force_refresh": force,
 	})
 }
 
-func TestPlainTokenReplacesTheOneBefore(t *testing.T) {
+func TestPlainToken(t *testing.T) {
 	sim := simulator(t)
 	first := plainToken(t, sim)
 	require.EqualValues(t, 7200, first["expires_in"])
 	second := plainToken(t, sim)
 	require.NotEqual(t, first["access_token"], second["access_token"])
-	require.Equal(t, taken, judged(t, sim, first.text("access_token")), "for five minutes both are good")
+	require.Equal(t, taken, judged(t, sim, first.text("access_token")), "both are valid for five minutes")
 	sim.Advance(5 * time.Minute)
 	require.Equal(t, replaced, judged(t, sim, first.text("access_token")))
 	require.Equal(t, taken, judged(t, sim, second.text("access_token")))
 	sim.Advance(115 * time.Minute)
-	require.Equal(t, replaced, judged(t, sim, first.text("access_token")), "for ever")
+	require.Equal(t, replaced, judged(t, sim, first.text("access_token")), "permanently")
 	require.Equal(t, expired, judged(t, sim, second.text("access_token")))
 }
 
@@ -70,7 +70,7 @@ func TestPlainTokenErrcodes(t *testing.T) {
 	}
 }
 
-func TestStableTokenStaysUntilNearItsEnd(t *testing.T) {
+func TestStableToken(t *testing.T) {
 	sim := simulator(t)
 	first := stable(t, sim, false)
 	sim.Advance(time.Hour)
@@ -80,18 +80,18 @@ func TestStableTokenStaysUntilNearItsEnd(t *testing.T) {
 	sim.Advance(55 * time.Minute)
 	third := stable(t, sim, false)
 	require.NotEqual(t, first["access_token"], third["access_token"])
-	require.Equal(t, taken, judged(t, sim, first.text("access_token")), "in the last five minutes both are good")
+	require.Equal(t, taken, judged(t, sim, first.text("access_token")), "both are valid in the last five minutes")
 	sim.Advance(5 * time.Minute)
 	require.Equal(t, expired, judged(t, sim, first.text("access_token")))
 	require.Equal(t, taken, judged(t, sim, third.text("access_token")))
 }
 
-func TestForcedRefreshIsLimited(t *testing.T) {
+func TestStableToken_ForceRefresh(t *testing.T) {
 	sim := simulator(t)
 	first := stable(t, sim, true)
 	second := stable(t, sim, true)
 	require.NotEqual(t, first["access_token"], second["access_token"])
-	require.Equal(t, replaced, judged(t, sim, first.text("access_token")), "it dies at once")
+	require.Equal(t, replaced, judged(t, sim, first.text("access_token")), "invalid immediately")
 	sim.Advance(29 * time.Second)
 	require.Equal(t, second["access_token"], stable(t, sim, true)["access_token"], "not twice within 30 seconds")
 	for range 19 {
@@ -105,7 +105,7 @@ func TestForcedRefreshIsLimited(t *testing.T) {
 	require.Zero(t, stable(t, sim, true).errcode())
 }
 
-func TestTheTwoKindsOfAccountTokenAreApart(t *testing.T) {
+func TestAccountTokens_Independent(t *testing.T) {
 	sim := simulator(t)
 	plain, steady := plainToken(t, sim).text("access_token"), stable(t, sim, false).text("access_token")
 	require.NotEqual(t, plain, steady)
@@ -117,15 +117,15 @@ func TestTheTwoKindsOfAccountTokenAreApart(t *testing.T) {
 	require.Equal(t, taken, judged(t, sim, steady))
 }
 
-func TestStableTokenTakesJSONOnly(t *testing.T) {
+func TestStableToken_JSONOnly(t *testing.T) {
 	sim := simulator(t)
 	resp, err := http.Post(sim.URL+"/cgi-bin/stable_token?"+values([]string{
 		"grant_type", "client_credential", "appid", miniID, "secret", miniSecret,
 	}).Encode(), "", nil)
 	require.NoError(t, err)
 	require.Equal(t, 41002, decode(t, resp).errcode())
-	require.Equal(t, 47001, tell(t, sim, "cgi-bin/stable_token", "text").errcode())
-	require.Equal(t, 40125, tell(t, sim, "cgi-bin/stable_token", map[string]string{"grant_type": "client_credential", "appid": miniID, "secret": "wrong"}).errcode())
+	require.Equal(t, 47001, post(t, sim, "cgi-bin/stable_token", "text").errcode())
+	require.Equal(t, 40125, post(t, sim, "cgi-bin/stable_token", map[string]string{"grant_type": "client_credential", "appid": miniID, "secret": "wrong"}).errcode())
 }
 
 func TestPlatformLogin(t *testing.T) {
@@ -135,26 +135,26 @@ func TestPlatformLogin(t *testing.T) {
 	t.Run("a whole login", func(t *testing.T) {
 		sim := simulator(t)
 		token := sim.ComponentToken(platform)
-		a := ask(t, sim, exchangePath, "appid", appID, "code", code(t, sim, "snsapi_userinfo", onBehalf...), "grant_type", "authorization_code",
+		a := get(t, sim, exchangePath, "appid", appID, "code", code(t, sim, "snsapi_userinfo", onBehalf...), "grant_type", "authorization_code",
 			"component_appid", platform, "component_access_token", token)
 		require.Equal(t, wechattest.OpenID(appID, "小明"), a["openid"])
 		require.NotEmpty(t, a["unionid"])
 		require.Equal(t, "小明", profile(t, sim, a)["nickname"])
-		b := ask(t, sim, refreshPath, "appid", appID, "grant_type", "refresh_token", "refresh_token", a.text("refresh_token"),
+		b := get(t, sim, refreshPath, "appid", appID, "grant_type", "refresh_token", "refresh_token", a.text("refresh_token"),
 			"component_appid", platform, "component_access_token", token)
 		require.Equal(t, a["access_token"], b["access_token"])
 		require.Equal(t, 40030, refreshed(t, sim, a).errcode(), "the account itself cannot refresh it")
 	})
 	t.Run("mini program", func(t *testing.T) {
 		sim := simulator(t)
-		a := ask(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code",
+		a := get(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code",
 			"component_appid", platform, "component_access_token", sim.ComponentToken(platform))
 		require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
 		require.Len(t, a["session_key"], 24)
 	})
-	t.Run("the account's own endpoint wants a secret", func(t *testing.T) {
+	t.Run("the account's own endpoint requires a secret", func(t *testing.T) {
 		sim := simulator(t)
-		a := ask(t, sim, "sns/oauth2/access_token", "appid", appID, "code", "0bogus", "grant_type", "authorization_code",
+		a := get(t, sim, "sns/oauth2/access_token", "appid", appID, "code", "0bogus", "grant_type", "authorization_code",
 			"component_appid", platform, "component_access_token", sim.ComponentToken(platform))
 		require.Equal(t, 41004, a.errcode())
 	})
@@ -194,7 +194,7 @@ func TestPlatformLogin(t *testing.T) {
 				pairs = with(pairs, tt.change(sim)...)
 			}
 			sim.Advance(tt.later)
-			require.Equal(t, tt.want, ask(t, sim, exchangePath, pairs...).errcode())
+			require.Equal(t, tt.want, get(t, sim, exchangePath, pairs...).errcode())
 		})
 	}
 }
@@ -210,24 +210,24 @@ func TestPlatformToken(t *testing.T) {
 	}
 	sim := simulator(t)
 	ticket := sim.VerifyTicket(platform)
-	a := tell(t, sim, path, in(ticket))
+	a := post(t, sim, path, in(ticket))
 	require.EqualValues(t, 7200, a["expires_in"])
-	session := ask(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code",
+	session := get(t, sim, "sns/component/jscode2session", "appid", miniID, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code",
 		"component_appid", platform, "component_access_token", a.text("component_access_token"))
 	require.Zero(t, session.errcode())
 
-	require.Equal(t, 41018, tell(t, sim, path, in(ticket, "component_appid", "")).errcode())
-	require.Equal(t, 41004, tell(t, sim, path, in(ticket, "component_appsecret", "")).errcode())
-	require.Equal(t, 61011, tell(t, sim, path, in(ticket, "component_appid", appID)).errcode())
-	require.Equal(t, 40125, tell(t, sim, path, in(ticket, "component_appsecret", "wrong")).errcode())
-	require.Equal(t, 61006, tell(t, sim, path, in("bogus")).errcode())
-	require.Equal(t, 47001, tell(t, sim, path, "text").errcode())
+	require.Equal(t, 41018, post(t, sim, path, in(ticket, "component_appid", "")).errcode())
+	require.Equal(t, 41004, post(t, sim, path, in(ticket, "component_appsecret", "")).errcode())
+	require.Equal(t, 61011, post(t, sim, path, in(ticket, "component_appid", appID)).errcode())
+	require.Equal(t, 40125, post(t, sim, path, in(ticket, "component_appsecret", "wrong")).errcode())
+	require.Equal(t, 61006, post(t, sim, path, in("bogus")).errcode())
+	require.Equal(t, 47001, post(t, sim, path, "text").errcode())
 	sim.Advance(12 * time.Hour)
-	require.Equal(t, 61005, tell(t, sim, path, in(ticket)).errcode())
-	require.Equal(t, 40001, judged(t, sim, sim.ComponentToken(platform)), "a platform's token is no account token")
+	require.Equal(t, 61005, post(t, sim, path, in(ticket)).errcode())
+	require.Equal(t, 40001, judged(t, sim, sim.ComponentToken(platform)), "a platform's token is not an account token")
 }
 
-func TestPlatformCallbacksUseThePlatformsDomains(t *testing.T) {
+func TestPlatform_CallbackDomains(t *testing.T) {
 	accounts := wechattest.DefaultAccounts()
 	accounts[0].Domains = []string{"shop.example"}
 	accounts[3].Domains = []string{"platform.example"}

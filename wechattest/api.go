@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// apiEndpoints are the paths of api.weixin.qq.com that are simulated.
+// apiEndpoints are the simulated paths of api.weixin.qq.com.
 var apiEndpoints = []endpoint{
 	{"sns/oauth2/access_token", snsFamily, "GET", (*Server).exchange},
 	{"sns/oauth2/refresh_token", snsFamily, "GET", (*Server).refresh},
@@ -26,7 +26,7 @@ var apiEndpoints = []endpoint{
 	{"cgi-bin/component/api_component_token", cgiFamily, "POST", (*Server).componentToken},
 }
 
-// endpointNames are the paths that can be scripted and limited.
+// endpointNames returns the paths that can be scripted and limited.
 func endpointNames() (names []string) {
 	for _, e := range apiEndpoints {
 		names = append(names, e.path)
@@ -34,8 +34,8 @@ func endpointNames() (names []string) {
 	return append(names, "connect/oauth2/authorize", "connect/oauth2/authorize_reply", "connect/qrconnect", "connect/confirm", "connect/l/qrconnect")
 }
 
-// api serves one endpoint: note the call, wait at a gate, let a scripted fault
-// have its turn, decide, write.
+// api serves one endpoint: it records the call, waits while the endpoint is
+// blocked, applies a scripted fault, computes the response and writes it.
 func (s *Server) api(e endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c, name := readCall(r, e), e.path
@@ -69,7 +69,7 @@ func (s *Server) api(e endpoint) http.Handler {
 // readCall parses the parameters: the query, or a posted form on sns.
 func readCall(r *http.Request, e endpoint) *call {
 	c := &call{request: r, query: r.URL.Query()}
-	c.body, _ = io.ReadAll(io.LimitReader(r.Body, 64<<10)) // what is cut off does not parse later
+	c.body, _ = io.ReadAll(io.LimitReader(r.Body, 64<<10)) // a truncated body does not parse later
 	form := strings.HasPrefix(r.Header.Get("Content-Type"), "application/x-www-form-urlencoded")
 	if e.family == snsFamily && r.Method == http.MethodPost && form {
 		if posted, err := url.ParseQuery(string(c.body)); err == nil {
@@ -81,22 +81,22 @@ func readCall(r *http.Request, e endpoint) *call {
 	return c
 }
 
-func (s *Server) decide(e endpoint, c *call, f Fault) answer {
+func (s *Server) decide(e endpoint, c *call, f Fault) response {
 	switch {
 	case f.kind == faultErrcode:
-		return refuse(f.code)
+		return errcodeResponse(f.code)
 	case s.on(RequireHTTPS) && c.request.TLS == nil:
-		return refuse(43003)
+		return errcodeResponse(43003)
 	case !s.methodAllowed(e, c.request.Method):
 		if strings.HasPrefix(e.methods, "GET") {
-			return refuse(43001)
+			return errcodeResponse(43001)
 		}
-		return refuse(43002)
+		return errcodeResponse(43002)
 	}
 	if errcode := s.overQuota(e.path, s.quotaHolder(c)); errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
-	return e.answer(s, c)
+	return e.respond(s, c)
 }
 
 func (s *Server) methodAllowed(e endpoint, method string) bool {
@@ -111,7 +111,7 @@ func (s *Server) methodAllowed(e endpoint, method string) bool {
 	return false
 }
 
-func (s *Server) encode(f family, a answer, c *call) string {
+func (s *Server) encode(f family, a response, c *call) string {
 	if a.code != 0 {
 		a.fields = []field{{"errcode", a.code}, {"errmsg", s.errmsg(f, a.code, remoteIP(c.request))}}
 	}

@@ -2,10 +2,10 @@ package wechattest
 
 import "encoding/json"
 
-// readBody reads members of a JSON object into what they point to, and reports
-// whether that went well. Names count as they are written: encoding/json alone
-// also takes "Code" for "code", which WeChat does not. What is absent or null
-// leaves its target alone.
+// readBody decodes members of a JSON object into the given pointers and reports
+// whether that succeeded. Names are case-sensitive: encoding/json alone also
+// accepts "Code" for "code", which WeChat does not. Absent and null members
+// leave their targets unchanged.
 func readBody(body []byte, members map[string]any) bool {
 	var object map[string]json.RawMessage
 	if json.Unmarshal(body, &object) != nil {

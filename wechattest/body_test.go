@@ -6,7 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPostedNamesCountAsTheyAreWritten(t *testing.T) {
+func TestPostedJSON_CaseSensitive(t *testing.T) {
 	sim := simulator(t)
 	stable := map[string]any{"grant_type": "client_credential", "appid": miniID, "secret": miniSecret}
 	platformToken := map[string]any{"component_appid": platform, "component_appsecret": platformKey, "component_verify_ticket": sim.VerifyTicket(platform)}
@@ -35,21 +35,21 @@ func TestPostedNamesCountAsTheyAreWritten(t *testing.T) {
 				}
 				in[member] = value
 			}
-			require.Equal(t, tt.want, tell(t, sim, tt.path, in).errcode())
+			require.Equal(t, tt.want, post(t, sim, tt.path, in).errcode())
 		})
 	}
-	require.Equal(t, 47001, tell(t, sim, number, map[string]any{"code": 1}).errcode())
-	require.Zero(t, tell(t, sim, number, phone).errcode(), "written right it works")
+	require.Equal(t, 47001, post(t, sim, number, map[string]any{"code": 1}).errcode())
+	require.Zero(t, post(t, sim, number, phone).errcode(), "correct names work")
 }
 
-func TestPostedForceRefreshCountsAsItIsWritten(t *testing.T) {
+func TestPostedJSON_ForceRefresh(t *testing.T) {
 	sim := simulator(t)
-	ask := func(force string) string {
-		return tell(t, sim, "cgi-bin/stable_token", map[string]any{
+	call := func(force string) string {
+		return post(t, sim, "cgi-bin/stable_token", map[string]any{
 			"grant_type": "client_credential", "appid": miniID, "secret": miniSecret, force: true,
 		}).text("access_token")
 	}
-	first := ask("Force_Refresh")
-	require.Equal(t, first, ask("Force_Refresh"))
-	require.NotEqual(t, first, ask("force_refresh"))
+	first := call("Force_Refresh")
+	require.Equal(t, first, call("Force_Refresh"))
+	require.NotEqual(t, first, call("force_refresh"))
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// The paths that package client asks, besides those of sim_test.go.
+// Paths called by package client, in addition to those of sim_test.go.
 const (
 	userInfoPath          = "sns/userinfo"
 	checkTokenPath        = "sns/auth"
@@ -30,13 +30,14 @@ const (
 	platformMiniLoginPath = "sns/component/jscode2session"
 )
 
-// verdict is what package client has to make of an errcode.
+// A verdict is the error that package client must return for an errcode.
 type verdict struct {
 	kind client.Kind
-	is   error // the one sentinel that matches; nil for none
+	is   error // the only sentinel that matches; nil for none
 }
 
-// verdicts are those of the errcodes that mean the same at every endpoint.
+// verdicts are those of the errcodes that have the same meaning at every
+// endpoint.
 var verdicts = map[int]verdict{
 	-1:    {client.KindBusy, client.ErrBusy},
 	40002: {client.KindConfiguration, nil},
@@ -88,11 +89,11 @@ var verdicts = map[int]verdict{
 	89503: {client.KindConfiguration, client.ErrIPNotAllowed},
 	89506: {client.KindConfiguration, client.ErrIPNotAllowed},
 	89507: {client.KindConfiguration, client.ErrIPNotAllowed},
-	99999: {client.KindUnknown, nil}, // stands for those in no list
+	99999: {client.KindUnknown, nil}, // an errcode that no list contains
 }
 
-// What 40001, 40014 and 42001 mean depends on whose secret or token the call
-// carries.
+// The meanings of 40001, 40014 and 42001 depend on whose secret or token the
+// call carries.
 var (
 	aboutSecret       = verdict{client.KindConfiguration, client.ErrAppSecret}
 	aboutUserToken    = verdict{client.KindRestart, client.ErrTokenInvalid}
@@ -106,18 +107,18 @@ var sentinels = []error{
 	client.ErrIPNotAllowed, client.ErrComponent, client.ErrRateLimited, client.ErrBadResponse,
 }
 
-// asker asks a simulator through package client and listens to its answers.
-type asker struct {
+// A caller calls a simulator through package client and records the responses.
+type caller struct {
 	t    *testing.T
 	sim  *wechattest.Server
-	body string // the last answer, as it came
+	body string // the last response body
 }
 
-func newAsker(t *testing.T, opts ...wechattest.Option) *asker {
-	return &asker{t: t, sim: simulator(t, opts...)}
+func newCaller(t *testing.T, opts ...wechattest.Option) *caller {
+	return &caller{t: t, sim: simulator(t, opts...)}
 }
 
-func (a *asker) RoundTrip(r *http.Request) (*http.Response, error) {
+func (a *caller) RoundTrip(r *http.Request) (*http.Response, error) {
 	resp, err := http.DefaultTransport.RoundTrip(r)
 	if err != nil {
 		return nil, err
@@ -128,60 +129,61 @@ func (a *asker) RoundTrip(r *http.Request) (*http.Response, error) {
 	return resp, err
 }
 
-func (a *asker) client(appID, secret string, opts ...client.Option) *client.Client {
+func (a *caller) client(appID, secret string, opts ...client.Option) *client.Client {
 	return newClient(a.t, a.sim, appID, secret, append(opts, client.WithHTTPClient(&http.Client{Transport: a}))...)
 }
 
-func (a *asker) account() *client.Client { return a.client(appID, secret) }
-func (a *asker) mini() *client.Client    { return a.client(miniID, miniSecret) }
+func (a *caller) account() *client.Client { return a.client(appID, secret) }
+func (a *caller) mini() *client.Client    { return a.client(miniID, miniSecret) }
 
-// asPlatform acts for an account with a token of the platform's.
-func (a *asker) asPlatform(appID, token string) *client.Client {
+// asPlatform returns a client that acts for an account with a token of the
+// platform.
+func (a *caller) asPlatform(appID, token string) *client.Client {
 	return a.client(appID, "", client.WithComponent(platform, func(context.Context) (client.Secret, error) {
 		return client.NewSecret(token), nil
 	}))
 }
 
-// givenToken supplies one account token, whatever WeChat says to it.
+// givenToken always supplies the same account token.
 type givenToken string
 
 func (g givenToken) AccountToken(context.Context, client.Secret) (client.Secret, error) {
 	return client.NewSecret(string(g)), nil
 }
 
-func (a *asker) miniWith(accountToken string) *client.Client {
+func (a *caller) miniWith(accountToken string) *client.Client {
 	return a.client(miniID, miniSecret, client.WithAccountToken(givenToken(accountToken)))
 }
 
-// login is a finished login with a scope.
-func (a *asker) login(scope client.Scope) *client.Token {
+// login completes a login with a scope.
+func (a *caller) login(scope client.Scope) *client.Token {
 	token, err := a.account().Exchange(a.t.Context(), code(a.t, a.sim, string(scope)))
 	require.NoError(a.t, err)
 	return token
 }
 
-// platformCode is the code of a login that the platform asked for.
-func (a *asker) platformCode() string {
+// platformCode returns the code of a login started by the platform.
+func (a *caller) platformCode() string {
 	callback, err := a.sim.CallbackURL(phone(), a.asPlatform(appID, "unused").AuthorizeURL(loopback, client.ScopeBase, "s1"))
 	require.NoError(a.t, err)
 	return codeOf(a.t, callback)
 }
 
-func (a *asker) platformLogin() *client.Token {
+func (a *caller) platformLogin() *client.Token {
 	token, err := a.asPlatform(appID, a.sim.ComponentToken(platform)).Exchange(a.t.Context(), a.platformCode())
 	require.NoError(a.t, err)
 	return token
 }
 
-// miniLogin is a mini program login of the person who holds the phone.
-func (a *asker) miniLogin() *client.MiniSession {
+// miniLogin completes a mini program login of the current person.
+func (a *caller) miniLogin() *client.MiniSession {
 	session, err := a.mini().Code2Session(a.t.Context(), a.sim.WXLogin(miniID, "小明"))
 	require.NoError(a.t, err)
 	return session
 }
 
-// assertRefused looks at every side of an error that an errcode became.
-func (a *asker) assertRefused(err error, endpoint string, code int, want verdict) {
+// assertRejected checks all properties of the error for an errcode.
+func (a *caller) assertRejected(err error, endpoint string, code int, want verdict) {
 	a.t.Helper()
 	var e *client.Error
 	if !assert.ErrorAs(a.t, err, &e) {
@@ -199,59 +201,59 @@ func (a *asker) assertRefused(err error, endpoint string, code int, want verdict
 	assert.NotRegexp(a.t, `rid:|hint`, e.Message)
 }
 
-// TestClientKnowsEveryErrcodeOfEveryEndpoint scripts the errcodes that WeChat
-// documents for an endpoint or was seen to answer there.
-func TestClientKnowsEveryErrcodeOfEveryEndpoint(t *testing.T) {
-	var answers atomic.Int64
+// TestClient_Errcodes scripts the errcodes that WeChat documents for an
+// endpoint or that were seen there.
+func TestClient_Errcodes(t *testing.T) {
+	var responses atomic.Int64
 	everywhere := []int{-1, 40066, 43003, 45009, 45011, 61450, 99999}
 	endpoints := []struct {
 		name, path string
-		ask        func(a *asker) error
-		token      verdict // what 40001, 40014 and 42001 are about here
-		codes      []int   // besides those of everywhere
+		call       func(a *caller) error
+		token      verdict // what 40001, 40014 and 42001 mean here
+		codes      []int   // in addition to those of all endpoints
 	}{
-		{"Exchange", exchangePath, func(a *asker) error {
+		{"Exchange", exchangePath, func(a *caller) error {
 			_, err := a.account().Exchange(t.Context(), "0bogus")
 			return err
 		}, aboutSecret, []int{40001, 40002, 40013, 40029, 40125, 40163, 40164, 40243, 41002, 41004, 41008, 42003, 43001, 45035, 48004, 61004, 89503, 89506, 89507}},
-		{"Refresh", refreshPath, func(a *asker) error {
+		{"Refresh", refreshPath, func(a *caller) error {
 			_, err := a.account().Refresh(t.Context(), "bogus")
 			return err
 		}, aboutUserToken, []int{40001, 40002, 40013, 40014, 40029, 40030, 41002, 41003, 42001, 42002, 42007, 43001}},
-		{"UserInfo", userInfoPath, func(a *asker) error {
+		{"UserInfo", userInfoPath, func(a *caller) error {
 			_, err := a.account().UserInfo(t.Context(), "bogus", "o1", client.LangEN)
 			return err
 		}, aboutUserToken, []int{40001, 40003, 40014, 41001, 41009, 42001, 42007, 43001, 48001, 48004, 50001, 50002}},
-		{"CheckToken", checkTokenPath, func(a *asker) error {
+		{"CheckToken", checkTokenPath, func(a *caller) error {
 			return a.account().CheckToken(t.Context(), "bogus", "o1")
 		}, aboutUserToken, []int{40001, 40003, 40014, 41001, 41009, 42001, 42007, 43001}},
-		{"Code2Session", code2SessionPath, func(a *asker) error {
+		{"Code2Session", code2SessionPath, func(a *caller) error {
 			_, err := a.mini().Code2Session(t.Context(), "0bogus")
 			return err
 		}, aboutSecret, []int{40001, 40002, 40013, 40029, 40125, 40163, 40164, 40226, 40243, 41002, 41004, 41008, 43001, 61004}},
-		{"CheckSession", checkSessionPath, func(a *asker) error {
+		{"CheckSession", checkSessionPath, func(a *caller) error {
 			return a.mini().CheckSession(t.Context(), "o1", "key")
 		}, aboutAccountToken, []int{40001, 40003, 40014, 41001, 41009, 42001, 43001, 43104, 48001, 48004, 61007, 87007, 87008, 87009}},
-		{"ResetSession", resetSessionPath, func(a *asker) error {
+		{"ResetSession", resetSessionPath, func(a *caller) error {
 			_, err := a.mini().ResetSession(t.Context(), "o1", "key")
 			return err
 		}, aboutAccountToken, []int{40001, 40003, 40014, 41001, 41009, 42001, 43001, 43104, 48001, 48004, 61007, 87007, 87008, 87009}},
-		{"PhoneNumber", numberPath, func(a *asker) error {
+		{"PhoneNumber", numberPath, func(a *caller) error {
 			_, err := a.mini().PhoneNumber(t.Context(), "0bogus")
 			return err
 		}, aboutAccountToken, []int{40001, 40003, 40013, 40014, 40029, 41001, 42001, 43002, 43104, 44002, 47001, 48001, 48004, 61007}},
-		{"the account's token", stableTokenPath, func(a *asker) error {
+		{"the account's token", stableTokenPath, func(a *caller) error {
 			return a.mini().CheckSession(t.Context(), "o1", "key")
 		}, aboutSecret, []int{40001, 40002, 40013, 40125, 40164, 40243, 41002, 41004, 43002, 44002, 45035, 47001, 61004, 89503, 89506, 89507}},
-		{"Exchange for a platform", platformExchangePath, func(a *asker) error {
+		{"Exchange for a platform", platformExchangePath, func(a *caller) error {
 			_, err := a.asPlatform(appID, "bogus").Exchange(t.Context(), "0bogus")
 			return err
 		}, aboutPlatform, []int{40001, 40002, 40013, 40014, 40029, 40090, 40094, 40163, 41002, 41004, 41008, 41018, 41021, 42001, 43001, 48001, 61003, 61004, 61007, 61011, 61024}},
-		{"Refresh for a platform", platformRefreshPath, func(a *asker) error {
+		{"Refresh for a platform", platformRefreshPath, func(a *caller) error {
 			_, err := a.asPlatform(appID, "bogus").Refresh(t.Context(), "bogus")
 			return err
 		}, aboutPlatform, []int{40001, 40002, 40013, 40014, 40030, 40090, 40094, 41002, 41003, 41018, 41021, 42001, 42002, 42007, 43001, 61003, 61004, 61007, 61011, 61024}},
-		{"Code2Session for a platform", platformMiniLoginPath, func(a *asker) error {
+		{"Code2Session for a platform", platformMiniLoginPath, func(a *caller) error {
 			_, err := a.asPlatform(miniID, "bogus").Code2Session(t.Context(), "0bogus")
 			return err
 		}, aboutPlatform, []int{40001, 40002, 40013, 40014, 40029, 40090, 40094, 40163, 40226, 41002, 41004, 41008, 41018, 41021, 42001, 43001, 48001, 61003, 61004, 61007, 61011, 61024}},
@@ -262,19 +264,19 @@ func TestClientKnowsEveryErrcodeOfEveryEndpoint(t *testing.T) {
 				t.Parallel()
 				for _, code := range append(everywhere[:len(everywhere):len(everywhere)], e.codes...) {
 					t.Run(fmt.Sprint(code), func(t *testing.T) {
-						a := newAsker(t)
+						a := newCaller(t)
 						fault := wechattest.Errcode(code)
-						a.sim.Fail(e.path, fault, fault) // client may repeat what is busy, or ask with a new token
+						a.sim.Fail(e.path, fault, fault) // the client may retry when busy, or with a new token
 						want, known := verdicts[code]
 						if !known {
 							want = e.token
 						}
-						a.assertRefused(e.ask(a), e.path, code, want)
-						answers.Add(1)
+						a.assertRejected(e.call(a), e.path, code, want)
+						responses.Add(1)
 					})
 				}
 			})
 		}
 	})
-	t.Logf("answers %d", answers.Load())
+	t.Logf("responses %d", responses.Load())
 }

@@ -27,7 +27,7 @@ func codeOf(t *testing.T, callback string) string {
 	return u.Query().Get("code")
 }
 
-func TestClientLogsInOnTheWeb(t *testing.T) {
+func TestClient_WebLogin(t *testing.T) {
 	sim := simulator(t)
 	c := newClient(t, sim, appID, secret)
 	callback, err := sim.CallbackURL(phone(), c.AuthorizeURL(loopback, client.ScopeUserInfo, "s1"))
@@ -55,17 +55,17 @@ func TestClientLogsInOnTheWeb(t *testing.T) {
 	require.Regexp(t, `^[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`, failure.RID)
 }
 
-func TestClientLogsInByQRCode(t *testing.T) {
+func TestClient_QRLogin(t *testing.T) {
 	sim := simulator(t)
 	c := newClient(t, sim, siteID, siteSecret)
-	callback, err := sim.CallbackURL(desk(), c.QRConnectURL(loopback, "s1"))
+	callback, err := sim.CallbackURL(computer(), c.QRConnectURL(loopback, "s1"))
 	require.NoError(t, err)
 	token, err := c.Exchange(t.Context(), codeOf(t, callback))
 	require.NoError(t, err)
 	require.Equal(t, wechattest.OpenID(siteID, "小明"), token.OpenID)
 }
 
-func TestClientServesAMiniProgram(t *testing.T) {
+func TestClient_MiniProgram(t *testing.T) {
 	sim := simulator(t)
 	c := newClient(t, sim, miniID, miniSecret)
 	session, err := c.Code2Session(t.Context(), sim.WXLogin(miniID, "Lin"))
@@ -76,7 +76,7 @@ func TestClientServesAMiniProgram(t *testing.T) {
 	require.NotEmpty(t, number)
 }
 
-func TestClientActsForAnAccount(t *testing.T) {
+func TestClient_Platform(t *testing.T) {
 	sim := simulator(t)
 	c := newClient(t, sim, appID, secret, client.WithComponent(platform, func(context.Context) (client.Secret, error) {
 		return client.NewSecret(sim.ComponentToken(platform)), nil
@@ -88,7 +88,7 @@ func TestClientActsForAnAccount(t *testing.T) {
 	require.Equal(t, wechattest.OpenID(appID, "小明"), token.OpenID)
 }
 
-func TestClientPassesForcePopupAndForceSnapShot(t *testing.T) {
+func TestClient_AuthorizeOptions(t *testing.T) {
 	sim := simulator(t, wechattest.WithQuirks(wechattest.RecentConsent))
 	c := newClient(t, sim, appID, secret)
 	_, err := sim.CallbackURL(phone(), c.AuthorizeURL(loopback, client.ScopeUserInfo, "s1"))

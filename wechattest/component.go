@@ -7,9 +7,9 @@ import (
 
 const verifyTicketLife = 12 * time.Hour
 
-// VerifyTicket is the component_verify_ticket that WeChat would push to a
-// third-party platform now. It is valid for 12 hours. It panics if there is no
-// such platform.
+// VerifyTicket returns the component_verify_ticket that WeChat would push to a
+// third-party platform now. It is valid for 12 hours. VerifyTicket panics if
+// there is no such platform.
 func (s *Server) VerifyTicket(platform string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -19,8 +19,8 @@ func (s *Server) VerifyTicket(platform string) string {
 	return t
 }
 
-// ComponentToken is a component_access_token of a third-party platform, as
-// api_component_token would answer it. It panics if there is no such platform.
+// ComponentToken returns a component_access_token of a third-party platform, as
+// api_component_token would. It panics if there is no such platform.
 func (s *Server) ComponentToken(platform string) string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -30,45 +30,45 @@ func (s *Server) ComponentToken(platform string) string {
 
 func (s *Server) mustPlatform(appID string) {
 	if s.accounts[appID].Kind != Component {
-		panic("wechattest: no third-party platform has the AppID " + appID)
+		panic("wechattest: no third-party platform with AppID " + appID)
 	}
 }
 
-// componentToken is cgi-bin/component/api_component_token.
-func (s *Server) componentToken(c *call) answer {
+// componentToken serves cgi-bin/component/api_component_token.
+func (s *Server) componentToken(c *call) response {
 	var appID, secret, ticket string
 	if len(c.body) == 0 {
-		return refuse(44002)
+		return errcodeResponse(44002)
 	}
 	if !readBody(c.body, map[string]any{"component_appid": &appID, "component_appsecret": &secret, "component_verify_ticket": &ticket}) {
-		return refuse(47001)
+		return errcodeResponse(47001)
 	}
 	c.entry.AppID = maskAppID(appID)
 	a := s.accounts[appID]
 	t := s.verifyTickets[ticket]
 	switch {
 	case appID == "":
-		return refuse(41018)
+		return errcodeResponse(41018)
 	case secret == "":
-		return refuse(41004)
+		return errcodeResponse(41004)
 	case a.Kind != Component:
-		return refuse(61011)
+		return errcodeResponse(61011)
 	case a.Secret != secret:
-		return refuse(40125)
+		return errcodeResponse(40125)
 	case !addressAllowed(a, c):
-		return refuse(61004)
+		return errcodeResponse(61004)
 	case t == nil || t.appID != appID:
-		return refuse(61006)
+		return errcodeResponse(61006)
 	case !s.now().Before(t.expires):
-		return refuse(61005)
+		return errcodeResponse(61005)
 	}
 	token := s.newAccountToken(appID)
 	return grantFields(field{"component_access_token", token.token}, field{"expires_in", int(accessLife / time.Second)})
 }
 
-// onBehalf checks the parameters by which a platform acts for an account; no
+// onBehalf checks the parameters with which a platform acts for an account; no
 // secret of the account is used. value is the code or refresh_token, and
-// errcode missingValue says that it is not there.
+// missingValue is the errcode if it is absent.
 func (s *Server) onBehalf(c *call, grantType, value string, missingValue int) (Account, int) {
 	platform, token := c.get("component_appid"), c.get("component_access_token")
 	switch {
@@ -106,31 +106,31 @@ func addressAllowed(a Account, c *call) bool {
 	return len(a.AllowedIPs) == 0 || slices.Contains(a.AllowedIPs, remoteIP(c.request))
 }
 
-// componentExchange is sns/oauth2/component/access_token.
-func (s *Server) componentExchange(c *call) answer {
+// componentExchange serves sns/oauth2/component/access_token.
+func (s *Server) componentExchange(c *call) response {
 	a, errcode := s.onBehalf(c, "authorization_code", c.get("code"), 41008)
 	if errcode != 0 {
 		s.burn(c.get("code"))
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return s.webLogin(a, c.get("component_appid"), c.get("code"))
 }
 
-// componentRefresh is sns/oauth2/component/refresh_token.
-func (s *Server) componentRefresh(c *call) answer {
+// componentRefresh serves sns/oauth2/component/refresh_token.
+func (s *Server) componentRefresh(c *call) response {
 	a, errcode := s.onBehalf(c, "refresh_token", c.get("refresh_token"), 41003)
 	if errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return s.renew(c.get("refresh_token"), a.AppID, c.get("component_appid"))
 }
 
-// componentCode2Session is sns/component/jscode2session.
-func (s *Server) componentCode2Session(c *call) answer {
+// componentCode2Session serves sns/component/jscode2session.
+func (s *Server) componentCode2Session(c *call) response {
 	a, errcode := s.onBehalf(c, "authorization_code", c.get("js_code"), 41008)
 	if errcode != 0 {
 		s.burn(c.get("js_code"))
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return s.miniLogin(a, c.get("js_code"))
 }

@@ -6,25 +6,25 @@ import (
 	"time"
 )
 
-// consent is a consent page that is open in somebody's browser.
+// A consent is a consent page that is open in a browser.
 type consent struct {
 	authorizeRequest
 	opened time.Time
 }
 
-// The cookies by which one browser chooses for itself. They are sent to the
-// simulator's own pages only: on loopback all ports share one cookie jar.
+// The cookies with which a browser overrides the settings. They are sent only
+// to the simulator's own pages: on loopback, all ports share one cookie jar.
 const (
 	personCookie      = "wechatsim_person"
 	environmentCookie = "wechatsim_environment"
 )
 
-// cookiePaths are below the simulator's root.
+// cookiePaths are relative to the simulator's root.
 var cookiePaths = []string{"/connect/", "/sim/"}
 
-// visitor is the person who opened a page: chosen by cookie, or the one who
-// holds the phone. The caller holds s.mu.
-func (s *Server) visitor(r *http.Request) Person {
+// currentPerson returns the person who opened a page: the one chosen by cookie,
+// otherwise the current one. The caller holds s.mu.
+func (s *Server) currentPerson(r *http.Request) Person {
 	if c, err := r.Cookie(personCookie); err == nil {
 		if name, err := url.QueryUnescape(c.Value); err == nil {
 			if p, ok := s.people[name]; ok {
@@ -35,15 +35,16 @@ func (s *Server) visitor(r *http.Request) Person {
 	return s.people[s.holder]
 }
 
-// entrance is from where a page was opened, likewise.
-func (s *Server) entrance(r *http.Request) Environment {
+// currentEnvironment returns the environment in which a page was opened: the
+// one chosen by cookie, otherwise the current one. The caller holds s.mu.
+func (s *Server) currentEnvironment(r *http.Request) Environment {
 	if c, err := r.Cookie(environmentCookie); err == nil && knownEnvironment(Environment(c.Value)) {
 		return Environment(c.Value)
 	}
 	return s.environment
 }
 
-// choose makes this browser the phone of that person from now on.
+// choose sets the person for this browser.
 func choose(w http.ResponseWriter, r *http.Request, person string) {
 	setChoice(w, r, personCookie, url.QueryEscape(person))
 }
@@ -58,14 +59,14 @@ func setChoice(w http.ResponseWriter, r *http.Request, name, value string) {
 	}
 }
 
-// authorizeReply takes the form of the consent page: ticket, answer ("allow"
-// or "refuse") and person.
+// authorizeReply handles the form of the consent page: the ticket, the person
+// and their choice ("allow" or "refuse").
 func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.mu.Lock()
 	pending, ok := s.pending[r.PostFormValue("ticket")]
 	if r.Method != http.MethodPost || !ok {
 		s.mu.Unlock()
-		s.errorPage(w, r, c, &refusal{text: cannotOpen, hint: methodHint})
+		s.errorPage(w, r, c, &pageError{text: cannotOpen, hint: methodHint})
 		return
 	}
 	delete(s.pending, r.PostFormValue("ticket"))
@@ -74,9 +75,9 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 		a.person = p
 		choose(w, r, p.Name)
 	}
-	if refused := s.judge(a); refused != nil { // a sandbox account, and who follows it
+	if pageErr := s.judge(a); pageErr != nil { // a sandbox account, depending on who follows it
 		s.mu.Unlock()
-		s.errorPage(w, r, c, refused)
+		s.errorPage(w, r, c, pageErr)
 		return
 	}
 	var to string
@@ -85,11 +86,11 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 		s.consented[a.appID+"\x00"+a.person.Name] = true
 		to = s.allow(a, nil)
 	case s.on(RefusalCallback):
-		to = refusalCallback(a)
+		to = deniedCallback(a)
 	}
 	s.mu.Unlock()
 	if to == "" {
-		s.cancelledPage(w, r, c)
+		s.deniedPage(w, r, c)
 		return
 	}
 	s.sendBack(w, r, c, to)

@@ -11,17 +11,18 @@ import (
 	"time"
 )
 
-// controlState is what the control page shows and /sim/state answers.
+// controlState is the state shown on the control page and returned by
+// /sim/state.
 type controlState struct {
 	Now         time.Time       `json:"now"`
-	Person      string          `json:"person"`      // who this browser is
-	Environment Environment     `json:"environment"` // from where this browser opens pages
-	Holder      string          `json:"holder"`      // everybody else
-	Everywhere  Environment     `json:"everywhere"`  // everybody else
+	Person      string          `json:"person"`      // the person for this browser
+	Environment Environment     `json:"environment"` // the environment for this browser
+	Holder      string          `json:"holder"`      // the person for all other browsers
+	Everywhere  Environment     `json:"everywhere"`  // the environment for all other browsers
 	Faults      []scriptedFault `json:"faults"`
 	Switches    map[Quirk]bool  `json:"switches"`
 	Calls       int             `json:"calls"`          // journal entries so far
-	Code        string          `json:"code,omitempty"` // what was just issued
+	Code        string          `json:"code,omitempty"` // the code just issued
 }
 
 type scriptedFault struct {
@@ -29,14 +30,14 @@ type scriptedFault struct {
 	Fault    string `json:"fault"`
 }
 
-// controls are the forms of the control page, by path below /sim/. Each returns
-// what it issued, if anything.
+// controls handle the forms of the control page, by path below /sim/. Each
+// returns the code it issued, if any.
 var controls = map[string]func(*Server, http.ResponseWriter, *http.Request) (issued string, err error){
-	"hold":            (*Server).controlHold,
+	"hold":            (*Server).controlPerson,
 	"environment":     (*Server).controlEnvironment,
 	"fault":           (*Server).controlFault,
 	"clear-faults":    (*Server).controlClear,
-	"switch":          (*Server).controlSwitch,
+	"switch":          (*Server).controlQuirk,
 	"advance":         (*Server).controlAdvance,
 	"change-password": (*Server).controlPassword,
 	"js-code":         (*Server).controlMiniCode,
@@ -45,8 +46,8 @@ var controls = map[string]func(*Server, http.ResponseWriter, *http.Request) (iss
 	"verify-ticket":   (*Server).controlPlatform,
 }
 
-// controlRoutes serves the control page and its forms. Other sites' pages may
-// not post to it.
+// controlRoutes serves the control page and its forms. It rejects posts from
+// pages of other sites.
 func (s *Server) controlRoutes(mux *http.ServeMux) {
 	own := http.NewCrossOriginProtection()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
@@ -63,8 +64,8 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 	}
 }
 
-// control carries out one form and answers with the new state as JSON, or, to
-// a form without script, with the page.
+// control handles one form. It responds with the new state as JSON or, to a
+// form without script, with the page.
 func (s *Server) control(change func(*Server, http.ResponseWriter, *http.Request) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
@@ -95,13 +96,13 @@ func (s *Server) controlState(r *http.Request) controlState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	state := controlState{
-		Now: s.now(), Person: s.visitor(r).Name, Environment: s.entrance(r),
+		Now: s.now(), Person: s.currentPerson(r).Name, Environment: s.currentEnvironment(r),
 		Holder: s.holder, Everywhere: s.environment,
 		Switches: map[Quirk]bool{}, Faults: []scriptedFault{},
 		Calls: s.journal.first + len(s.journal.calls),
 	}
-	for _, sw := range switches {
-		state.Switches[sw.name] = s.on(sw.name)
+	for _, q := range quirkTexts {
+		state.Switches[q.name] = s.on(q.name)
 	}
 	for endpoint, queue := range s.faults {
 		for _, f := range queue {
@@ -112,7 +113,7 @@ func (s *Server) controlState(r *http.Request) controlState {
 	return state
 }
 
-// chosen corrects the state for a choice whose cookie is only on its way.
+// chosen adjusts the state for a choice whose cookie is being set.
 func (s *Server) chosen(state *controlState, r *http.Request) {
 	if r.PostFormValue("for") != "browser" {
 		return
@@ -128,13 +129,13 @@ func (s *Server) chosen(state *controlState, r *http.Request) {
 func (s *Server) personNamed(r *http.Request) (string, error) {
 	name := r.PostFormValue("person")
 	if _, ok := s.people[name]; !ok {
-		return "", fmt.Errorf("no person is called %q", name)
+		return "", fmt.Errorf("unknown person %q", name)
 	}
 	return name, nil
 }
 
-// controlHold takes person, and for: "browser" for the asking browser only.
-func (s *Server) controlHold(w http.ResponseWriter, r *http.Request) (string, error) {
+// controlPerson reads person, and for: "browser" to affect this browser only.
+func (s *Server) controlPerson(w http.ResponseWriter, r *http.Request) (string, error) {
 	name, err := s.personNamed(r)
 	switch {
 	case err != nil:
@@ -148,12 +149,12 @@ func (s *Server) controlHold(w http.ResponseWriter, r *http.Request) (string, er
 	return "", nil
 }
 
-// controlEnvironment takes environment, and for likewise.
+// controlEnvironment reads environment, and for, as controlPerson does.
 func (s *Server) controlEnvironment(w http.ResponseWriter, r *http.Request) (string, error) {
 	env := Environment(r.PostFormValue("environment"))
 	switch {
 	case !knownEnvironment(env):
-		return "", fmt.Errorf("no environment is called %q", env)
+		return "", fmt.Errorf("unknown environment %q", env)
 	case r.PostFormValue("for") == "browser":
 		chooseEnvironment(w, r, env)
 	default:
@@ -163,7 +164,7 @@ func (s *Server) controlEnvironment(w http.ResponseWriter, r *http.Request) (str
 	return "", nil
 }
 
-// controlFault takes endpoint, fault (a name of faultNames, or errcode:N) and
+// controlFault reads endpoint, fault (a name of faultNames, or errcode:N) and
 // times.
 func (s *Server) controlFault(w http.ResponseWriter, r *http.Request) (string, error) {
 	f, err := ParseFault(r.PostFormValue("fault"))
@@ -175,11 +176,11 @@ func (s *Server) controlFault(w http.ResponseWriter, r *http.Request) (string, e
 		times, err = 1, nil
 	}
 	if err != nil || times < 1 || times > 1000 {
-		return "", fmt.Errorf("times is a number from 1 to 1000")
+		return "", fmt.Errorf("times must be a number from 1 to 1000")
 	}
 	name := endpointName(r.PostFormValue("endpoint"))
 	if !slices.Contains(endpointNames(), name) {
-		return "", fmt.Errorf("no endpoint is called %q", name)
+		return "", fmt.Errorf("unknown endpoint %q", name)
 	}
 	s.Fail(name, slices.Repeat([]Fault{f}, times)...)
 	return "", nil
@@ -192,21 +193,21 @@ func (s *Server) controlClear(http.ResponseWriter, *http.Request) (string, error
 	return "", nil
 }
 
-// controlSwitch takes switch, and on: "true" or "false".
-func (s *Server) controlSwitch(w http.ResponseWriter, r *http.Request) (string, error) {
-	sw := Quirk(r.PostFormValue("switch"))
-	if !knownSwitch(sw) {
-		return "", fmt.Errorf("no switch is called %q", sw)
+// controlQuirk reads switch, and on: "true" or "false".
+func (s *Server) controlQuirk(w http.ResponseWriter, r *http.Request) (string, error) {
+	q := Quirk(r.PostFormValue("switch"))
+	if !knownQuirk(q) {
+		return "", fmt.Errorf("unknown quirk %q", q)
 	}
-	s.SetQuirk(sw, r.PostFormValue("on") == "true")
+	s.SetQuirk(q, r.PostFormValue("on") == "true")
 	return "", nil
 }
 
-// controlAdvance takes by, a duration such as 5m or 720h.
+// controlAdvance reads by, a duration such as 5m or 720h.
 func (s *Server) controlAdvance(w http.ResponseWriter, r *http.Request) (string, error) {
 	by, err := time.ParseDuration(r.PostFormValue("by"))
 	if err != nil || by < 0 {
-		return "", fmt.Errorf("by is a duration such as 5m or 720h")
+		return "", fmt.Errorf("by must be a duration such as 5m or 720h")
 	}
 	s.Advance(by)
 	return "", nil
@@ -221,7 +222,7 @@ func (s *Server) controlPassword(w http.ResponseWriter, r *http.Request) (string
 	return "", nil
 }
 
-// controlMiniCode takes appid and person and issues a code.
+// controlMiniCode reads appid and person, and issues a code.
 func (s *Server) controlMiniCode(w http.ResponseWriter, r *http.Request) (string, error) {
 	name, err := s.personNamed(r)
 	if err != nil {
@@ -229,7 +230,7 @@ func (s *Server) controlMiniCode(w http.ResponseWriter, r *http.Request) (string
 	}
 	appID := r.PostFormValue("appid")
 	if s.accounts[appID].Kind != MiniProgram {
-		return "", fmt.Errorf("no mini program has the AppID %q", appID)
+		return "", fmt.Errorf("no mini program with AppID %q", appID)
 	}
 	if strings.HasSuffix(r.URL.Path, "/phone-code") {
 		return s.GetPhoneNumber(appID, name), nil
@@ -237,11 +238,11 @@ func (s *Server) controlMiniCode(w http.ResponseWriter, r *http.Request) (string
 	return s.WXLogin(appID, name), nil
 }
 
-// controlPlatform takes appid of a third-party platform.
+// controlPlatform reads the appid of a third-party platform.
 func (s *Server) controlPlatform(w http.ResponseWriter, r *http.Request) (string, error) {
 	appID := r.PostFormValue("appid")
 	if s.accounts[appID].Kind != Component {
-		return "", fmt.Errorf("no third-party platform has the AppID %q", appID)
+		return "", fmt.Errorf("no third-party platform with AppID %q", appID)
 	}
 	if strings.HasSuffix(r.URL.Path, "/verify-ticket") {
 		return s.VerifyTicket(appID), nil
@@ -255,25 +256,25 @@ func forget(w http.ResponseWriter, r *http.Request, cookie string) {
 	}
 }
 
-// journalEntry is a call as the control page follows it.
+// A journalEntry is a call as shown on the control page.
 type journalEntry struct {
 	Call
 	Number int  `json:"number"` // from 1
-	Open   bool `json:"open"`   // not answered yet
+	Open   bool `json:"open"`   // without a response yet
 }
 
-// journalNews is what journalPoll answers.
+// journalNews is the response of journalPoll.
 type journalNews struct {
-	Calls []journalEntry `json:"calls"` // by number
+	Calls []journalEntry `json:"calls"` // in order of their numbers
 	Last  int            `json:"last"`  // calls so far
-	Ended int            `json:"ended"` // of them, how many have ended
+	Ended int            `json:"ended"` // the number of calls that have ended
 }
 
-// journalPoll answers the calls after the one numbered by "after", as soon as
-// there are any. Who also says in "ended" how many had ended by then gets the
-// older calls that ended since as well.
+// journalPoll responds with the calls after number "after", as soon as there
+// are any. If "ended" gives the number of calls that had ended by then, the
+// response also contains older calls that have ended since.
 func (s *Server) journalPoll(w http.ResponseWriter, r *http.Request) {
-	after, _ := strconv.Atoi(r.FormValue("after")) // absent: from the start
+	after, _ := strconv.Atoi(r.FormValue("after")) // if absent, from the beginning
 	ended, err := strconv.Atoi(r.FormValue("ended"))
 	if err != nil {
 		ended = math.MaxInt
@@ -302,12 +303,12 @@ func (s *Server) journalPoll(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// journalSince has at most the last 200 calls. The caller holds s.mu.
+// journalSince returns at most the last 200 calls. The caller holds s.mu.
 func (s *Server) journalSince(after, ended int) journalNews {
 	j := &s.journal
 	news := journalNews{Calls: []journalEntry{}, Last: j.first + len(j.calls), Ended: j.ended}
 	if after > news.Last {
-		after, ended = 0, 0 // of an earlier simulator
+		after, ended = 0, 0 // from an earlier simulator
 	}
 	for i := max(len(j.calls)-200, 0); i < len(j.calls); i++ {
 		c, number := j.calls[i], j.first+i+1
@@ -318,7 +319,7 @@ func (s *Server) journalSince(after, ended int) journalNews {
 	return news
 }
 
-// controlView is what the control page is rendered from.
+// controlView is the data of the control page.
 type controlView struct {
 	view
 	State        controlState
@@ -326,7 +327,7 @@ type controlView struct {
 	Environments []choice
 	Endpoints    []string
 	FaultNames   []choice
-	Switches     []switchText
+	Quirks       []quirkText
 	Accounts     []Account
 	Minis        []Account
 }
@@ -334,12 +335,13 @@ type controlView struct {
 type choice struct{ Name, ZH, EN, MoreZH, MoreEN string }
 
 var environments = []choice{
-	{string(Normal), "聊天里的链接", "A link in a chat", "第一次会看到授权页", "the consent page is shown"},
+	{string(Normal), "聊天里的链接", "A link in a chat", "首次打开时显示授权页", "shows the consent page"},
 	{string(FromMenu), "公众号菜单", "The account's menu", "关注者静默授权", "silent for followers"},
-	{string(Snapshot), "快照页", "A snapshot page", "虚拟身份，不是任何人", "a virtual user who is nobody"},
+	{string(Snapshot), "快照页", "A snapshot page", "虚拟账号，不对应真实用户", "a virtual user"},
 }
 
-// Outcomes are the journal's words in the language of the page.
+// Outcomes returns the texts of the journal's outcomes in the language of the
+// page.
 func (v controlView) Outcomes() map[string]string {
 	if v.english {
 		words := map[string]string{}
@@ -349,9 +351,9 @@ func (v controlView) Outcomes() map[string]string {
 		return words
 	}
 	return map[string]string{
-		"redirect to callback": "回调", "doubled callback": "回调两次", "consent page": "授权页", "QR page": "二维码页",
-		"QR picture": "二维码", "scanned": "已扫码", "confirmed": "已确认", "refused": "已拒绝", "not WeChat": "不是微信",
-		"full service": "完整服务",
+		"redirect to callback": "回调", "duplicate callback": "重复回调", "consent page": "授权页", "QR page": "二维码页",
+		"QR picture": "二维码", "scanned": "已扫码", "confirmed": "已确认", "denied": "已拒绝", "not WeChat": "非微信浏览器",
+		"full service": "使用完整服务",
 	}
 }
 
@@ -359,12 +361,12 @@ func (s *Server) controlPage(w http.ResponseWriter, r *http.Request) {
 	v := controlView{
 		view: view{english: english(r), People: s.cfg.people, Root: root(r)}, State: s.controlState(r), Base: baseURL(r),
 		Environments: environments, Endpoints: endpointNames(), FaultNames: faultNames,
-		Switches: switches, Accounts: s.cfg.accounts,
+		Quirks: quirkTexts, Accounts: s.cfg.accounts,
 	}
 	if lang := r.FormValue("lang"); lang != "" {
 		v.english = lang == "en"
 	}
-	v.Title = v.T("模拟的微信", "WeChat, simulated")
+	v.Title = v.T("微信模拟器", "WeChat simulator")
 	v.Person = Person{Name: v.State.Person}
 	for _, a := range v.Accounts {
 		if a.Kind == MiniProgram {

@@ -17,7 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// controlState is what the control page's forms answer.
+// controlState is the response to the control page's forms.
 type controlState struct {
 	Now                                     time.Time
 	Person, Environment, Holder, Everywhere string
@@ -44,7 +44,7 @@ func jar(t *testing.T) *http.Client {
 	return &http.Client{Jar: cookies}
 }
 
-func TestControlChoosesWhoHoldsThePhone(t *testing.T) {
+func TestControl_Person(t *testing.T) {
 	sim := simulator(t)
 	mine, others := jar(t), jar(t)
 	state := control(t, mine, sim, "hold", "person", "Lin", "for", "browser")
@@ -60,13 +60,13 @@ func TestControlChoosesWhoHoldsThePhone(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, wechattest.OpenID(appID, want), exchange(t, sim, codeOf(t, callback))["openid"])
 	}
-	state = control(t, mine, sim, "hold", "person", "小明", "for", "everybody")
+	state = control(t, mine, sim, "hold", "person", "小明", "for", "all")
 	require.Equal(t, "小明", state.Holder)
 	state = control(t, mine, sim, "advance", "by", "0s")
-	require.Equal(t, "小明", state.Person, "the browser's own choice is forgotten")
+	require.Equal(t, "小明", state.Person, "the browser's choice is reset")
 }
 
-func TestControlChoosesTheEnvironment(t *testing.T) {
+func TestControl_Environment(t *testing.T) {
 	sim := simulator(t)
 	mine := jar(t)
 	state := control(t, mine, sim, "environment", "environment", "snapshot", "for", "browser")
@@ -81,7 +81,7 @@ func TestControlChoosesTheEnvironment(t *testing.T) {
 	require.Equal(t, "menu", control(t, mine, sim, "environment", "environment", "menu").Everywhere)
 }
 
-func TestControlScriptsFaultsSwitchesAndTime(t *testing.T) {
+func TestControl_FaultsQuirksTime(t *testing.T) {
 	sim := simulator(t)
 	browser := jar(t)
 	state := control(t, browser, sim, "fault", "endpoint", exchangePath, "fault", "errcode:45011", "times", "2")
@@ -99,12 +99,12 @@ func TestControlScriptsFaultsSwitchesAndTime(t *testing.T) {
 	require.Equal(t, noon.Add(time.Hour), sim.Now())
 }
 
-func TestControlIssuesCodesAndTokens(t *testing.T) {
+func TestControl_CodesAndTokens(t *testing.T) {
 	sim := simulator(t)
 	browser := jar(t)
 	a := miniSession(t, sim, control(t, browser, sim, "js-code", "appid", miniID, "person", "Lin").Code)
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
-	number := tell(t, sim, numberPath+"?access_token="+accountToken(t, sim, miniID, miniSecret),
+	number := post(t, sim, numberPath+"?access_token="+accountToken(t, sim, miniID, miniSecret),
 		map[string]string{"code": control(t, browser, sim, "phone-code", "appid", miniID, "person", "Lin").Code})
 	require.Zero(t, number.errcode())
 	require.NotEmpty(t, control(t, browser, sim, "component-token", "appid", platform).Code)
@@ -115,17 +115,17 @@ func TestControlIssuesCodesAndTokens(t *testing.T) {
 	require.Equal(t, 42007, profile(t, sim, old).errcode())
 }
 
-func TestControlRefusesNonsense(t *testing.T) {
+func TestControl_InvalidForms(t *testing.T) {
 	sim := simulator(t)
 	for form, pairs := range map[string][]string{
-		"hold":            {"person", "nobody"},
+		"hold":            {"person", "unknown"},
 		"environment":     {"environment", "nowhere"},
 		"fault":           {"endpoint", exchangePath, "fault", "bogus"},
 		"switch":          {"switch", "bogus"},
 		"advance":         {"by", "-1h"},
 		"change-password": {},
 		"js-code":         {"appid", appID, "person", "Lin"},
-		"phone-code":      {"appid", miniID, "person", "nobody"},
+		"phone-code":      {"appid", miniID, "person", "unknown"},
 		"component-token": {"appid", appID},
 	} {
 		resp, err := http.PostForm(sim.URL+"/sim/"+form, values(pairs))
@@ -145,7 +145,7 @@ func TestControlRefusesNonsense(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, resp.StatusCode)
 }
 
-func TestControlIsNotForOtherSites(t *testing.T) {
+func TestControl_CrossSite(t *testing.T) {
 	sim := simulator(t)
 	req, err := http.NewRequest(http.MethodPost, sim.URL+"/sim/hold?person=Lin", nil)
 	require.NoError(t, err)
@@ -156,10 +156,10 @@ func TestControlIsNotForOtherSites(t *testing.T) {
 	require.Equal(t, http.StatusForbidden, resp.StatusCode)
 }
 
-func TestControlPageSpeaksBothLanguages(t *testing.T) {
+func TestControlPage_Languages(t *testing.T) {
 	sim := simulator(t)
 	for lang, want := range map[string]string{
-		"zh-CN,zh;q=0.9,en;q=0.8": "谁拿着手机", "en-GB,en;q=0.9": "Who holds the phone", "": "谁拿着手机",
+		"zh-CN,zh;q=0.9,en;q=0.8": "当前用户", "en-GB,en;q=0.9": "Current user", "": "当前用户",
 	} {
 		req, err := http.NewRequest(http.MethodGet, sim.URL+"/", nil)
 		require.NoError(t, err)
@@ -177,7 +177,7 @@ func TestControlPageSpeaksBothLanguages(t *testing.T) {
 	}
 }
 
-func TestControlPageShowsNoSecret(t *testing.T) {
+func TestControlPage_NoSecrets(t *testing.T) {
 	sim := simulator(t)
 	resp, err := http.Get(sim.URL + "/sim/")
 	require.NoError(t, err)
@@ -188,12 +188,12 @@ func TestControlPageShowsNoSecret(t *testing.T) {
 	}
 }
 
-func TestPeopleArePickedByTheirPictures(t *testing.T) {
+func TestControlPage_Pictures(t *testing.T) {
 	far := "http://thirdwx.example/mmopen/1/132"
 	sim := simulator(t, wechattest.WithPerson(append(wechattest.DefaultPeople(), wechattest.Person{Name: "far", AvatarURL: far}, wechattest.Person{Name: "none"})...))
 	resp, page := open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
 	found := regexp.MustCompile(`<img src="([^"]+)" alt="" referrerpolicy="no-referrer">`).FindAllStringSubmatch(page, -1)
-	require.Len(t, found, 4, "who has no picture is shown without")
+	require.Len(t, found, 4, "a person without a picture is shown without one")
 	for _, src := range found[:3] {
 		picture, err := resp.Request.URL.Parse(src[1])
 		require.NoError(t, err)
@@ -204,7 +204,7 @@ func TestPeopleArePickedByTheirPictures(t *testing.T) {
 	require.Equal(t, far, found[3][1])
 }
 
-func TestControlFormsWorkWithoutScript(t *testing.T) {
+func TestControlPage_WithoutScript(t *testing.T) {
 	sim := simulator(t)
 	resp, err := phone().PostForm(sim.URL+"/sim/hold", url.Values{"person": {"Lin"}})
 	require.NoError(t, err)
@@ -212,7 +212,7 @@ func TestControlFormsWorkWithoutScript(t *testing.T) {
 	require.Regexp(t, `value="Lin" checked`, body(t, resp))
 }
 
-func TestJournalIsFollowedByLongPoll(t *testing.T) {
+func TestJournal_LongPoll(t *testing.T) {
 	sim := simulator(t, wechattest.WithPollHold(time.Hour))
 	type page struct {
 		Calls []wechattest.Call
@@ -230,17 +230,17 @@ func TestJournalIsFollowedByLongPoll(t *testing.T) {
 	first := <-news
 	require.Equal(t, exchangePath, first.Calls[0].Endpoint)
 	go func() { news <- follow("1") }()
-	ask(t, sim, "sns/auth")
+	get(t, sim, "sns/auth")
 	require.Equal(t, page{Calls: sim.Journal()[1:], Last: 2}, <-news)
-	require.Len(t, follow("99").Calls, 2, "to whom remembers more than there is, all is new")
+	require.Len(t, follow("99").Calls, 2, "a client that knows more calls than there are gets all")
 }
 
-func TestHandlerHasNoEndpointsUntilItsURLIsSet(t *testing.T) {
+func TestNewHandler_WithoutURL(t *testing.T) {
 	sim := wechattest.NewHandler().(*wechattest.Server)
-	require.PanicsWithValue(t, "wechattest: Endpoints: this simulator does not listen itself (NewHandler): set its URL to where it is mounted",
-		func() { sim.Endpoints() }, "empty base URLs would be those of the real WeChat")
+	require.PanicsWithValue(t, "wechattest: Endpoints: URL is empty: after NewHandler, set it to the base URL of the simulator",
+		func() { sim.Endpoints() }, "empty base URLs would mean the real WeChat")
 	_, err := sim.FullService(phone(), loopback)
-	require.ErrorContains(t, err, "set its URL to where it is mounted")
+	require.ErrorContains(t, err, "set it to the base URL of the simulator")
 
 	srv := httptest.NewServer(sim)
 	t.Cleanup(srv.Close)
@@ -252,8 +252,8 @@ func TestHandlerHasNoEndpointsUntilItsURLIsSet(t *testing.T) {
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), session.OpenID)
 }
 
-// An entry is shown when a call comes, and told anew when it has its outcome.
-func TestJournalTellsHowAnOpenCallEnded(t *testing.T) {
+// An entry is sent when a call begins, and again when it has an outcome.
+func TestJournal_EndOfOpenCall(t *testing.T) {
 	sim := simulator(t, wechattest.WithPollHold(time.Hour))
 	type entry struct {
 		wechattest.Call
@@ -271,7 +271,7 @@ func TestJournalTellsHowAnOpenCallEnded(t *testing.T) {
 		return p
 	}
 	release := sim.Block(exchangePath)
-	exchanged := make(chan answer, 1)
+	exchanged := make(chan response, 1)
 	go func() { exchanged <- exchange(t, sim, "0bogus") }()
 	first := follow("after=0&ended=0")
 	require.Equal(t, 1, first.Last)
@@ -288,12 +288,12 @@ func TestJournalTellsHowAnOpenCallEnded(t *testing.T) {
 	require.Equal(t, 1, second.Ended)
 }
 
-func TestHandlerWorksBelowAPrefix(t *testing.T) {
+func TestNewHandler_Prefix(t *testing.T) {
 	sim := wechattest.NewHandler().(*wechattest.Server)
 	srv := httptest.NewServer(http.StripPrefix("/wechat", sim))
 	t.Cleanup(srv.Close)
 	sim.URL = srv.URL + "/wechat"
-	t.Run("a page is answered", func(t *testing.T) {
+	t.Run("Allow on a page", func(t *testing.T) {
 		browser := phone()
 		page, err := browser.Get(authorizeURL(sim, site(t), "snsapi_userinfo"))
 		require.NoError(t, err)
@@ -308,7 +308,7 @@ func TestHandlerWorksBelowAPrefix(t *testing.T) {
 			require.Contains(t, callback, loopback+"?code=0")
 		}
 	})
-	t.Run("a browser chooses for itself", func(t *testing.T) {
+	t.Run("a person chosen by one browser", func(t *testing.T) {
 		browser := jar(t)
 		require.Equal(t, "Lin", control(t, browser, sim, "hold", "person", "Lin", "for", "browser").Person)
 		control(t, browser, sim, "environment", "environment", "snapshot", "for", "browser")
@@ -325,10 +325,10 @@ func TestHandlerWorksBelowAPrefix(t *testing.T) {
 		control(t, browser, sim, "hold", "person", "小明")
 		control(t, browser, sim, "environment", "environment", "normal")
 		state = control(t, browser, sim, "advance", "by", "0s")
-		require.Equal(t, "小明", state.Person, "the browser's own choice is forgotten")
+		require.Equal(t, "小明", state.Person, "the browser's choice is reset")
 		require.Equal(t, "normal", state.Environment)
 	})
-	t.Run("pictures are below it too", func(t *testing.T) {
+	t.Run("pictures", func(t *testing.T) {
 		callback, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
 		require.NoError(t, err)
 		picture := profile(t, sim, exchange(t, sim, codeOf(t, callback))).text("headimgurl")
@@ -340,9 +340,8 @@ func TestHandlerWorksBelowAPrefix(t *testing.T) {
 	})
 }
 
-// TestCallbackURLStopsBeforeASiteBelowConnect also where the site has the
-// simulator's own host.
-func TestCallbackURLStopsBeforeASiteBelowConnect(t *testing.T) {
+// CallbackURL must also stop if the site has the same host as the simulator.
+func TestServer_CallbackURL_SiteBelowConnect(t *testing.T) {
 	sim := simulator(t)
 	var delivered atomic.Int64
 	mux := http.NewServeMux()
@@ -355,7 +354,7 @@ func TestCallbackURLStopsBeforeASiteBelowConnect(t *testing.T) {
 	app := httptest.NewServer(mux)
 	t.Cleanup(app.Close)
 	for _, base := range []string{sim.URL, app.URL} {
-		sim.URL = base // first on a host of its own, then on the site's
+		sim.URL = base // first on a separate host, then on the site's
 		for _, scope := range []string{"snsapi_base", "snsapi_userinfo"} {
 			callback, err := sim.CallbackURL(phone(), app.URL+"/connect/wechat/start?scope="+scope)
 			require.NoError(t, err)

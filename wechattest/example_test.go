@@ -12,7 +12,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A site that greets by openid, and a test that logs in to it.
+// This site greets users by openid, and a test logs in to it.
 func ExampleNewServer() {
 	sim := wechattest.NewServer()
 	defer sim.Close()
@@ -48,7 +48,7 @@ func ExampleNewServer() {
 	// Output: true
 }
 
-// The visitor is asked for consent, and allows.
+// WeChat asks the user for consent, and the user allows it.
 func ExampleServer_Allow() {
 	sim := wechattest.NewServer(wechattest.WithPerson(wechattest.Person{Name: "Lin"}))
 	defer sim.Close()
@@ -79,13 +79,12 @@ func ExampleServer_Allow() {
 	// Output: back with a code: true
 }
 
-// The visitor refuses: WeChat shows a page of its own, and the site hears
-// nothing.
+// The user denies consent: WeChat shows a page, and the site is not notified.
 func ExampleServer_Refuse() {
 	sim := wechattest.NewServer()
 	defer sim.Close()
-	asked := 0
-	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked++ }))
+	requests := 0
+	site := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests++ }))
 	defer site.Close()
 	wechat, err := client.New(wechattest.DefaultAppID, wechattest.DefaultSecret, client.WithEndpoints(sim.Endpoints()))
 	if err != nil {
@@ -105,17 +104,17 @@ func ExampleServer_Refuse() {
 		return
 	}
 	defer resp.Body.Close()
-	fmt.Println(resp.Request.URL.Path, asked)
+	fmt.Println(resp.Request.URL.Path, requests)
 	for _, call := range sim.Journal() {
 		fmt.Println(call.Endpoint, "-", call.Outcome)
 	}
 	// Output:
 	// /connect/oauth2/authorize_reply 0
 	// connect/oauth2/authorize - consent page
-	// connect/oauth2/authorize_reply - refused
+	// connect/oauth2/authorize_reply - denied
 }
 
-// A mini program's login needs no browser.
+// A mini program login needs no browser.
 func ExampleServer_WXLogin() {
 	sim := wechattest.NewServer()
 	defer sim.Close()
@@ -133,7 +132,7 @@ func ExampleServer_WXLogin() {
 	// Output: true
 }
 
-// A simulated WeChat below an address of one's own, as cmd/wechatsim serves it.
+// A simulator served below a prefix, as by cmd/wechatsim.
 func ExampleNewHandler() {
 	server := httptest.NewServer(wechattest.NewHandler(wechattest.WithAnyBrowser()))
 	defer server.Close()
@@ -143,7 +142,7 @@ func ExampleNewHandler() {
 		fmt.Println(err)
 		return
 	}
-	_, err = wechat.Exchange(context.Background(), "a-code-that-nobody-has")
+	_, err = wechat.Exchange(context.Background(), "a-code-never-issued")
 	fmt.Println(errors.Is(err, client.ErrCodeInvalid))
 	// Output: true
 }

@@ -13,7 +13,8 @@ import (
 	"time"
 )
 
-// Fault is something that goes wrong with one call; Fail scripts it.
+// A Fault is something that goes wrong with one call. Script it with
+// [Server.Fail].
 type Fault struct {
 	kind        faultKind
 	code        int
@@ -37,7 +38,7 @@ const (
 	faultCodeZero
 )
 
-// String names the fault: ParseFault reads most of these names.
+// String returns the name of the fault. ParseFault accepts most of these names.
 func (f Fault) String() string {
 	name := [...]string{"none", "errcode", "delay", "hang", "reset", "raw", "truncated", "errcode-as-string", "errcode-zero"}[f.kind]
 	switch {
@@ -56,31 +57,31 @@ func (f Fault) String() string {
 	return name
 }
 
-// faultNames are the faults that the control page and configuration files
-// know by name.
+// faultNames are the faults that the control page offers and configuration
+// files may name.
 var faultNames = []choice{
 	{Name: "busy", ZH: "系统繁忙 -1", EN: "busy, errcode -1"},
-	{Name: "errcode:40001", ZH: "40001（如刚换到的 token）", EN: "40001, as right after an exchange"},
+	{Name: "errcode:40001", ZH: "40001（如刚获取的 token）", EN: "40001, as right after an exchange"},
 	{Name: "errcode:40029", ZH: "40029 code 无效", EN: "40029, invalid code"},
 	{Name: "errcode:40163", ZH: "40163 code 已使用", EN: "40163, code been used"},
-	{Name: "errcode:45011", ZH: "45011 分钟配额", EN: "45011, minute quota"},
-	{Name: "delay:3s", ZH: "慢 3 秒", EN: "3 seconds slow"},
-	{Name: "delay:20s", ZH: "慢 20 秒", EN: "20 seconds slow"},
-	{Name: "hang", ZH: "不回应", EN: "no answer at all"},
+	{Name: "errcode:45011", ZH: "45011 超出每分钟配额", EN: "45011, quota per minute"},
+	{Name: "delay:3s", ZH: "延迟 3 秒", EN: "delayed by 3 seconds"},
+	{Name: "delay:20s", ZH: "延迟 20 秒", EN: "delayed by 20 seconds"},
+	{Name: "hang", ZH: "不响应", EN: "no response"},
 	{Name: "reset", ZH: "连接重置", EN: "connection reset"},
-	{Name: "reset-processed", ZH: "处理后连接重置", EN: "processed, then reset"},
-	{Name: "hang-processed", ZH: "处理后不回应", EN: "processed, then no answer"},
+	{Name: "reset-processed", ZH: "处理后重置连接", EN: "processed, then reset"},
+	{Name: "hang-processed", ZH: "处理后不响应", EN: "processed, then no response"},
 	{Name: "bad-gateway", ZH: "502 HTML", EN: "502 with HTML"},
 	{Name: "truncated", ZH: "JSON 截断", EN: "truncated JSON"},
-	{Name: "errcode-as-string", ZH: "errcode 是字符串", EN: "errcode as a string"},
-	{Name: "errcode-zero", ZH: "成功时 errcode 0", EN: "errcode 0 on success"},
+	{Name: "errcode-as-string", ZH: "errcode 为字符串", EN: "errcode as a string"},
+	{Name: "errcode-zero", ZH: "成功时返回 errcode 0", EN: "errcode 0 on success"},
 }
 
-// ParseFault reads a fault by name: busy, errcode:N, delay:DURATION, hang,
-// reset, bad-gateway, truncated, errcode-as-string, errcode-zero, and
-// hang-processed, reset-processed, bad-gateway-processed. Any other name is an
-// error, and so is a number or duration that does not parse, is zero or, for a
-// duration, negative.
+// ParseFault parses the name of a fault: busy, errcode:N, delay:DURATION, hang,
+// reset, bad-gateway, truncated, errcode-as-string, errcode-zero,
+// hang-processed, reset-processed or bad-gateway-processed. It returns an error
+// for any other name, and for a number or duration that is malformed, zero or
+// negative, except that errcodes may be negative.
 func ParseFault(name string) (Fault, error) {
 	base, processed := strings.CutSuffix(name, "-processed")
 	kind, value, _ := strings.Cut(base, ":")
@@ -91,13 +92,13 @@ func ParseFault(name string) (Fault, error) {
 	case "errcode":
 		code, err := strconv.Atoi(value)
 		if err != nil || code == 0 {
-			return Fault{}, fmt.Errorf("fault %q: errcode wants a number, as in errcode:40029", name)
+			return Fault{}, fmt.Errorf("fault %q: errcode must be a number, as in errcode:40029", name)
 		}
 		f = Errcode(code)
 	case "delay":
 		d, err := time.ParseDuration(value)
 		if err != nil || d <= 0 {
-			return Fault{}, fmt.Errorf("fault %q: delay wants a duration, as in delay:3s", name)
+			return Fault{}, fmt.Errorf("fault %q: delay must be a duration, as in delay:3s", name)
 		}
 		f = Delay(d)
 	case "hang":
@@ -113,7 +114,7 @@ func ParseFault(name string) (Fault, error) {
 	case "errcode-zero":
 		f = ErrcodeZero()
 	default:
-		return Fault{}, fmt.Errorf("no fault is called %q", name)
+		return Fault{}, fmt.Errorf("unknown fault %q", name)
 	}
 	if processed {
 		f = f.AfterProcessing()
@@ -121,52 +122,53 @@ func ParseFault(name string) (Fault, error) {
 	return f, nil
 }
 
-// Errcode answers with an errcode and does nothing else: a code that comes
-// with the call is not spent. At a page it is the number on the error page.
+// Errcode responds with an errcode and has no other effect: a code sent with
+// the call is not used up. On a page, code is the number of the error page.
 func Errcode(code int) Fault { return Fault{kind: faultErrcode, code: code} }
 
-// Busy is errcode -1.
+// Busy responds with errcode -1.
 func Busy() Fault { return Errcode(-1) }
 
-// Delay answers as usual, but d later, in real time.
+// Delay responds as usual, but d later in real time.
 func Delay(d time.Duration) Fault { return Fault{kind: faultDelay, delay: d} }
 
-// Hang never answers; the caller has to give up.
+// Hang never responds; the caller must time out.
 func Hang() Fault { return Fault{kind: faultHang} }
 
-// Reset breaks the connection without an answer.
+// Reset resets the connection without a response.
 func Reset() Fault { return Fault{kind: faultReset} }
 
-// BadGateway is a 502 with an HTML body, as from a proxy in front.
+// BadGateway responds with a 502 and an HTML body, as a proxy in front of
+// WeChat might.
 func BadGateway() Fault {
 	return Raw(http.StatusBadGateway, "text/html", "<html><head><title>502 Bad Gateway</title></head><body><center><h1>502 Bad Gateway</h1></center></body></html>\n")
 }
 
-// Raw answers with exactly this.
+// Raw responds with the given status, Content-Type and body.
 func Raw(status int, contentType, body string) Fault {
 	return Fault{kind: faultRaw, code: status, contentType: contentType, body: body}
 }
 
-// Truncated answers as usual, but only with the first half of the bytes.
+// Truncated responds as usual, but only with the first half of the bytes.
 func Truncated() Fault { return Fault{kind: faultTruncated, processed: true} }
 
-// ErrcodeAsString answers as usual with errcode as a JSON string.
+// ErrcodeAsString responds as usual, with errcode as a JSON string.
 func ErrcodeAsString() Fault { return Fault{kind: faultCodeAsString, processed: true} }
 
-// ErrcodeZero adds errcode 0 and errmsg ok to a success.
+// ErrcodeZero adds errcode 0 and errmsg ok to a successful response.
 func ErrcodeZero() Fault { return Fault{kind: faultCodeZero, processed: true} }
 
-// AfterProcessing returns the same fault for an answer that is lost on the way back:
-// the call takes effect first, so its code is spent.
+// AfterProcessing returns the same fault for a response that is lost on the
+// way: the call takes effect first, so its code is used up.
 func (f Fault) AfterProcessing() Fault {
 	f.processed = true
 	return f
 }
 
-// Fail scripts what happens to the next calls of an endpoint, one fault for
-// each call, after those scripted before. The zero Fault lets a call through.
-// At pages the faults that change JSON do nothing. It panics on an endpoint that
-// does not exist.
+// Fail scripts the next calls of an endpoint: one fault for each call, after
+// those scripted before. The zero Fault has no effect on its call. On pages,
+// faults that change JSON have no effect. Fail panics if the endpoint does not
+// exist.
 func (s *Server) Fail(endpoint string, faults ...Fault) {
 	mustEndpoint(endpoint)
 	s.mu.Lock()
@@ -175,7 +177,7 @@ func (s *Server) Fail(endpoint string, faults ...Fault) {
 	s.faults[name] = append(s.faults[name], faults...)
 }
 
-// WithFault scripts faults from the start; see Fail.
+// WithFault scripts faults from the start; see [Server.Fail].
 func WithFault(endpoint string, faults ...Fault) Option {
 	return func(c *config) {
 		name := endpointName(endpoint)
@@ -183,7 +185,8 @@ func WithFault(endpoint string, faults ...Fault) Option {
 	}
 }
 
-// nextFault is what is scripted for this call; it is noted in the journal.
+// nextFault returns the fault scripted for this call and records it in the
+// journal.
 func (s *Server) nextFault(c *Call) Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -199,8 +202,8 @@ func (s *Server) nextFault(c *Call) Fault {
 }
 
 // Block holds every call of an endpoint, after it was counted and before it
-// takes effect, until release is called. Release may be called twice. Block
-// panics on an endpoint that does not exist.
+// takes effect, until release is called. release may be called more than once.
+// Block panics if the endpoint does not exist.
 func (s *Server) Block(endpoint string) (release func()) {
 	mustEndpoint(endpoint)
 	s.mu.Lock()
@@ -222,15 +225,16 @@ func (s *Server) Block(endpoint string) (release func()) {
 	}
 }
 
-// mustEndpoint catches the typing error that would make a test wait for ever.
+// mustEndpoint panics on a typing error, which would otherwise make a test wait
+// forever.
 func mustEndpoint(endpoint string) {
 	if !slices.Contains(endpointNames(), endpointName(endpoint)) {
-		panic("wechattest: no endpoint is called " + endpoint)
+		panic("wechattest: unknown endpoint " + endpoint)
 	}
 }
 
-// pass waits at the endpoint's gates. It breaks the connection when the caller
-// is gone or the simulator closed.
+// pass waits while the endpoint is blocked. It aborts the connection if the
+// caller disconnects or the simulator is closed.
 func (s *Server) pass(r *http.Request, name string) {
 	s.mu.Lock()
 	gates := s.gates[name]
@@ -253,8 +257,8 @@ func (s *Server) wait(r *http.Request, c <-chan struct{}) bool {
 	}
 }
 
-// before carries out a fault that needs no answer first, and reports whether
-// the call is over.
+// before applies a fault that precedes the response, and reports whether the
+// call has ended.
 func (f Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	if f.kind == faultDelay {
 		elapsed := make(chan struct{})
@@ -271,7 +275,8 @@ func (f Fault) before(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	return f.spoil(s, w, r)
 }
 
-// spoil is the fault itself; false if it only changes the answer.
+// spoil applies the fault. It returns false if the fault only changes the
+// response.
 func (f Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	switch f.kind {
 	case faultHang:
@@ -288,10 +293,10 @@ func (f Fault) spoil(s *Server, w http.ResponseWriter, r *http.Request) bool {
 	default:
 		return false
 	}
-	panic(http.ErrAbortHandler) // net/http breaks the connection
+	panic(http.ErrAbortHandler) // net/http closes the connection
 }
 
-// resetConnection closes with a TCP reset, where the connection can be had.
+// resetConnection closes the connection with a TCP reset, if it is accessible.
 func resetConnection(w http.ResponseWriter) bool {
 	conn, _, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -308,7 +313,7 @@ func resetConnection(w http.ResponseWriter) bool {
 	return true
 }
 
-// write sends the answer, spoiled if the fault says so.
+// write writes the response, changed as the fault requires.
 func (f Fault) write(s *Server, w http.ResponseWriter, r *http.Request, contentType, body string) {
 	if f.processed && f.spoil(s, w, r) {
 		return

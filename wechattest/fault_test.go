@@ -17,7 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// tryExchange makes one exchange and returns whatever came of it.
+// tryExchange makes one exchange and returns its result.
 func tryExchange(ctx context.Context, sim *wechattest.Server, code string) (status int, text string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, sim.URL+"/"+exchangePath+"?"+values([]string{
 		"appid", appID, "secret", secret, "code", code, "grant_type", "authorization_code",
@@ -34,7 +34,7 @@ func tryExchange(ctx context.Context, sim *wechattest.Server, code string) (stat
 	return resp.StatusCode, string(b), err
 }
 
-func TestFaultsHitOneCallEach(t *testing.T) {
+func TestServer_Fail(t *testing.T) {
 	tests := map[string]struct {
 		fault wechattest.Fault
 		check func(t *testing.T, status int, text string, err error)
@@ -46,14 +46,14 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 		"reset": {wechattest.Reset(), func(t *testing.T, status int, text string, err error) {
 			require.ErrorIs(t, err, syscall.ECONNRESET)
 		}, false},
-		"reset after the work": {wechattest.Reset().AfterProcessing(), func(t *testing.T, status int, text string, err error) {
+		"reset after processing": {wechattest.Reset().AfterProcessing(), func(t *testing.T, status int, text string, err error) {
 			require.ErrorIs(t, err, syscall.ECONNRESET)
 		}, true},
 		"502": {wechattest.BadGateway(), func(t *testing.T, status int, text string, err error) {
 			require.Equal(t, http.StatusBadGateway, status)
 			require.Contains(t, text, "<h1>502 Bad Gateway</h1>")
 		}, false},
-		"502 after the work": {wechattest.BadGateway().AfterProcessing(), func(t *testing.T, status int, text string, err error) {
+		"502 after processing": {wechattest.BadGateway().AfterProcessing(), func(t *testing.T, status int, text string, err error) {
 			require.Equal(t, http.StatusBadGateway, status)
 		}, true},
 		"truncated": {wechattest.Truncated(), func(t *testing.T, status int, text string, err error) {
@@ -81,7 +81,7 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 			sim.Fail("/"+exchangePath, tt.fault)
 			status, text, err := tryExchange(t.Context(), sim, c)
 			tt.check(t, status, text, err)
-			a := exchange(t, sim, c) // the next call is as ever
+			a := exchange(t, sim, c) // the next call succeeds
 			require.Equal(t, tt.spent, a.errcode() == 40163, a)
 			require.Equal(t, !tt.spent, a.errcode() == 0, a)
 		})
@@ -96,7 +96,7 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 		sim := simulator(t)
 		a := token(t, sim, "snsapi_userinfo")
 		sim.Fail("sns/userinfo", wechattest.Fault{}, wechattest.Errcode(40001))
-		require.Zero(t, profile(t, sim, a).errcode(), "the zero fault lets a call through")
+		require.Zero(t, profile(t, sim, a).errcode(), "the zero Fault has no effect")
 		require.Equal(t, 40001, profile(t, sim, a).errcode())
 		calls := sim.Journal()
 		require.Equal(t, "errcode:40001", calls[len(calls)-1].Fault)
@@ -105,8 +105,8 @@ func TestFaultsHitOneCallEach(t *testing.T) {
 	})
 }
 
-func TestHangEndsWithTheCallerOrTheSimulator(t *testing.T) {
-	for name, fault := range map[string]wechattest.Fault{"hang": wechattest.Hang(), "after the work": wechattest.Hang().AfterProcessing(), "long delay": wechattest.Delay(time.Hour)} {
+func TestHang(t *testing.T) {
+	for name, fault := range map[string]wechattest.Fault{"hang": wechattest.Hang(), "after processing": wechattest.Hang().AfterProcessing(), "long delay": wechattest.Delay(time.Hour)} {
 		t.Run(name, func(t *testing.T) {
 			sim := simulator(t)
 			sim.Fail(exchangePath, fault)
@@ -132,26 +132,26 @@ func TestHangEndsWithTheCallerOrTheSimulator(t *testing.T) {
 	}
 }
 
-func TestBlockHoldsCallsUntilReleased(t *testing.T) {
+func TestServer_Block(t *testing.T) {
 	sim := simulator(t)
 	c := code(t, sim, "snsapi_base")
 	release := sim.Block(exchangePath)
-	answers := make(chan string, 1)
+	responses := make(chan string, 1)
 	go func() {
 		_, text, _ := tryExchange(t.Context(), sim, c)
-		answers <- text
+		responses <- text
 	}()
 	require.NoError(t, sim.WaitForCalls(soon(t), exchangePath, 1))
-	require.Equal(t, 1, sim.Count(exchangePath), "it is counted")
-	require.Empty(t, answers, "and held")
+	require.Equal(t, 1, sim.Count(exchangePath), "the call is counted")
+	require.Empty(t, responses, "the call is held")
 	sim.Advance(5 * time.Minute)
 	release()
 	release()
-	require.Contains(t, <-answers, "40029", "it took effect only after the release: the code had expired")
-	require.Equal(t, 40029, exchange(t, sim, c).errcode(), "the gate is gone")
+	require.Contains(t, <-responses, "40029", "the call took effect only after the release: the code had expired")
+	require.Equal(t, 40029, exchange(t, sim, c).errcode(), "later calls are not held")
 }
 
-func TestAwaitGivesUp(t *testing.T) {
+func TestServer_WaitForCalls(t *testing.T) {
 	sim := simulator(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -160,27 +160,27 @@ func TestAwaitGivesUp(t *testing.T) {
 	require.ErrorContains(t, sim.WaitForCalls(t.Context(), exchangePath, 1), "closed")
 }
 
-func TestTypingErrorsPanic(t *testing.T) {
+func TestServer_PanicsOnUnknownNames(t *testing.T) {
 	sim := simulator(t)
 	for name, f := range map[string]func(){
-		"Fail":            func() { sim.Fail("sns/oauth/access_token", wechattest.Busy()) },
-		"Block":           func() { sim.Block("sns/oauth/access_token") },
-		"Hold":            func() { sim.SetPerson("nobody") },
-		"Enter":           func() { sim.SetEnvironment("nowhere") },
-		"Switch":          func() { sim.SetQuirk("nothing", true) },
-		"JSCode, person":  func() { sim.WXLogin(miniID, "nobody") },
-		"JSCode, account": func() { sim.WXLogin(appID, "Lin") },
-		"PhoneCode":       func() { sim.GetPhoneNumber(appID, "Lin") },
-		"UserPayload":     func() { sim.UserPayload(appID, "Lin") },
-		"ComponentToken":  func() { sim.ComponentToken(appID) },
-		"VerifyTicket":    func() { sim.VerifyTicket(appID) },
-		"ChangePassword":  func() { sim.ChangePassword("nobody") },
+		"Fail":             func() { sim.Fail("sns/oauth/access_token", wechattest.Busy()) },
+		"Block":            func() { sim.Block("sns/oauth/access_token") },
+		"SetPerson":        func() { sim.SetPerson("unknown") },
+		"SetEnvironment":   func() { sim.SetEnvironment("nowhere") },
+		"SetQuirk":         func() { sim.SetQuirk("nothing", true) },
+		"WXLogin, person":  func() { sim.WXLogin(miniID, "unknown") },
+		"WXLogin, account": func() { sim.WXLogin(appID, "Lin") },
+		"GetPhoneNumber":   func() { sim.GetPhoneNumber(appID, "Lin") },
+		"UserPayload":      func() { sim.UserPayload(appID, "Lin") },
+		"ComponentToken":   func() { sim.ComponentToken(appID) },
+		"VerifyTicket":     func() { sim.VerifyTicket(appID) },
+		"ChangePassword":   func() { sim.ChangePassword("unknown") },
 	} {
 		require.Panics(t, f, name)
 	}
 }
 
-func TestParseFaultReadsWhatStringWrites(t *testing.T) {
+func TestParseFault(t *testing.T) {
 	for _, f := range []wechattest.Fault{
 		wechattest.Busy(), wechattest.Errcode(40029), wechattest.Delay(3 * time.Second), wechattest.Hang(), wechattest.Reset(),
 		wechattest.BadGateway(), wechattest.Truncated(), wechattest.ErrcodeAsString(), wechattest.ErrcodeZero(),
@@ -206,7 +206,7 @@ func TestQuotas(t *testing.T) {
 		require.Equal(t, 45011, a.errcode())
 		require.Contains(t, a.text("errmsg"), "api minute-quota reach limit mustslower retry next minute")
 		other := []string{"appid", siteID, "secret", siteSecret, "code", "0bogus", "grant_type", "authorization_code"}
-		require.Equal(t, 40029, ask(t, sim, exchangePath, other...).errcode())
+		require.Equal(t, 40029, get(t, sim, exchangePath, other...).errcode())
 		sim.Advance(time.Minute)
 		require.Equal(t, 40029, exchange(t, sim, "0bogus").errcode())
 	})
@@ -226,55 +226,55 @@ func TestQuotas(t *testing.T) {
 		sim.SetPerson("Lin")
 		code(t, sim, "snsapi_base")
 	})
-	t.Run("per AppID, where only a token or the body tells it", func(t *testing.T) {
-		user := func(path string) func(*wechattest.Server, string) answer {
-			return func(sim *wechattest.Server, id string) answer {
+	t.Run("per AppID of a token or body", func(t *testing.T) {
+		user := func(path string) func(*wechattest.Server, string) response {
+			return func(sim *wechattest.Server, id string) response {
 				a := exchange(t, sim, code(t, sim, "snsapi_userinfo"))
 				if id != appID {
-					callback, err := sim.CallbackURL(desk(), qrURL(sim, loopback))
+					callback, err := sim.CallbackURL(computer(), qrURL(sim, loopback))
 					require.NoError(t, err)
 					a = siteToken(t, sim, codeOf(t, callback))
 				}
-				return ask(t, sim, path, "access_token", a.text("access_token"), "openid", a.text("openid"))
+				return get(t, sim, path, "access_token", a.text("access_token"), "openid", a.text("openid"))
 			}
 		}
 		secrets := map[string]string{appID: secret, siteID: siteSecret}
-		signed := func(path string) func(*wechattest.Server, string) answer {
-			return func(sim *wechattest.Server, id string) answer {
-				return ask(t, sim, path, "access_token", accountToken(t, sim, id, secrets[id]))
+		signed := func(path string) func(*wechattest.Server, string) response {
+			return func(sim *wechattest.Server, id string) response {
+				return get(t, sim, path, "access_token", accountToken(t, sim, id, secrets[id]))
 			}
 		}
-		for path, call := range map[string]func(sim *wechattest.Server, id string) answer{
+		for path, call := range map[string]func(sim *wechattest.Server, id string) response{
 			"sns/userinfo":            user("sns/userinfo"),
 			"sns/auth":                user("sns/auth"),
 			"wxa/checksession":        signed("wxa/checksession"),
 			"wxa/resetusersessionkey": signed("wxa/resetusersessionkey"),
-			numberPath: func(sim *wechattest.Server, id string) answer {
-				return tell(t, sim, numberPath+"?access_token="+accountToken(t, sim, id, secrets[id]), map[string]string{"code": "0bogus"})
+			numberPath: func(sim *wechattest.Server, id string) response {
+				return post(t, sim, numberPath+"?access_token="+accountToken(t, sim, id, secrets[id]), map[string]string{"code": "0bogus"})
 			},
-			"cgi-bin/stable_token": func(sim *wechattest.Server, id string) answer {
-				return tell(t, sim, "cgi-bin/stable_token", map[string]string{"appid": id})
+			"cgi-bin/stable_token": func(sim *wechattest.Server, id string) response {
+				return post(t, sim, "cgi-bin/stable_token", map[string]string{"appid": id})
 			},
-			"cgi-bin/component/api_component_token": func(sim *wechattest.Server, id string) answer {
-				return tell(t, sim, "cgi-bin/component/api_component_token", map[string]string{"component_appid": id})
+			"cgi-bin/component/api_component_token": func(sim *wechattest.Server, id string) response {
+				return post(t, sim, "cgi-bin/component/api_component_token", map[string]string{"component_appid": id})
 			},
 		} {
 			t.Run(path, func(t *testing.T) {
 				sim := simulator(t, wechattest.WithQuota(path, wechattest.Quota{PerMinute: 1}))
 				require.NotEqual(t, 45011, call(sim, appID).errcode())
-				require.NotEqual(t, 45011, call(sim, siteID).errcode(), "another account has a quota of its own")
+				require.NotEqual(t, 45011, call(sim, siteID).errcode(), "another account has its own quota")
 				require.Equal(t, 45011, call(sim, appID).errcode())
 			})
 		}
 	})
-	t.Run("of no other page", func(t *testing.T) {
+	t.Run("not for other pages", func(t *testing.T) {
 		for _, path := range []string{"connect/oauth2/authorize_reply", "connect/qrconnect", "connect/confirm", "connect/l/qrconnect"} {
-			require.PanicsWithValue(t, `wechattest: quota: WeChat is not known to limit "`+path+`"`, func() {
+			require.PanicsWithValue(t, `wechattest: quota: WeChat has no known limit for "`+path+`"`, func() {
 				wechattest.NewHandler(wechattest.WithQuota(path, wechattest.Quota{PerMinute: 1}))
 			})
 		}
 	})
-	t.Run("of jscode2session, per AppID or per user", func(t *testing.T) {
+	t.Run("jscode2session, per AppID or per user", func(t *testing.T) {
 		minute := wechattest.WithQuota("sns/jscode2session", wechattest.Quota{PerMinute: 1})
 		perApp := simulator(t, minute)
 		require.Zero(t, miniSession(t, perApp, perApp.WXLogin(miniID, "Lin")).errcode())
@@ -286,7 +286,7 @@ func TestQuotas(t *testing.T) {
 	})
 }
 
-func TestJournalMasksSecrets(t *testing.T) {
+func TestJournal_MasksSecrets(t *testing.T) {
 	sim := simulator(t)
 	c := code(t, sim, "snsapi_userinfo", "state=s1", "state=abcdefghijkl")
 	a := exchange(t, sim, c)
@@ -312,45 +312,45 @@ func TestJournalMasksSecrets(t *testing.T) {
 	require.Equal(t, 2, sim.Count("/"+exchangePath))
 }
 
-func TestJournalMasksSecretsInTheWrongPlace(t *testing.T) {
+func TestJournal_MasksMisplacedSecrets(t *testing.T) {
 	sim := simulator(t)
 	user := token(t, sim, "snsapi_base").text("access_token")
 	key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
-	const elsewhere = "0123456789abcdef0123456789abcdef" // the AppSecret of an account that is not here
+	const elsewhere = "0123456789abcdef0123456789abcdef" // the AppSecret of an account that the simulator does not have
 	tests := map[string]struct {
-		ask  func()
-		call wechattest.Call
+		request func()
+		call    wechattest.Call
 	}{
 		"AppID and secret swapped": {
-			func() { ask(t, sim, exchangePath, "appid", secret, "secret", appID) }, wechattest.Call{Endpoint: exchangePath, AppID: "…"},
+			func() { get(t, sim, exchangePath, "appid", secret, "secret", appID) }, wechattest.Call{Endpoint: exchangePath, AppID: "…"},
 		},
 		"swapped in a body": {
-			func() { tell(t, sim, "cgi-bin/stable_token", map[string]string{"appid": miniSecret}) },
+			func() { post(t, sim, "cgi-bin/stable_token", map[string]string{"appid": miniSecret}) },
 			wechattest.Call{Method: "POST", Endpoint: "cgi-bin/stable_token", AppID: "…"},
 		},
 		"swapped in a platform's body": {
 			func() {
-				tell(t, sim, "cgi-bin/component/api_component_token", map[string]string{"component_appid": platformKey})
+				post(t, sim, "cgi-bin/component/api_component_token", map[string]string{"component_appid": platformKey})
 			},
 			wechattest.Call{Method: "POST", Endpoint: "cgi-bin/component/api_component_token", AppID: "…"},
 		},
 		"swapped at a page": {
-			func() { open(t, desk(), sim.URL+"/connect/qrconnect?appid="+siteSecret) }, wechattest.Call{Endpoint: "connect/qrconnect", AppID: "…"},
+			func() { open(t, computer(), sim.URL+"/connect/qrconnect?appid="+siteSecret) }, wechattest.Call{Endpoint: "connect/qrconnect", AppID: "…"},
 		},
-		"secret as a path":             {func() { ask(t, sim, "sns/"+secret) }, wechattest.Call{Endpoint: "…"}},
-		"secret as a path, encoded":    {func() { ask(t, sim, "sns/%256f"+secret[1:]) }, wechattest.Call{Endpoint: "…"}},
-		"another secret as a path":     {func() { ask(t, sim, "sns/"+elsewhere+"/x") }, wechattest.Call{Endpoint: "sns/…/x"}},
-		"token as a path":              {func() { ask(t, sim, "sns/"+user) }, wechattest.Call{Endpoint: "…"}},
-		"session_key as a path":        {func() { ask(t, sim, "sns/"+key) }, wechattest.Call{Endpoint: "…"}},
-		"a mistyped path is kept":      {func() { ask(t, sim, "sns/oauth/access_token") }, wechattest.Call{Endpoint: "sns/oauth/access_token"}},
-		"an unknown AppID is kept":     {func() { ask(t, sim, exchangePath, "appid", "wxffffffffffffffff") }, wechattest.Call{Endpoint: exchangePath, AppID: "wxffffffffffffffff"}},
-		"an original ID is kept":       {func() { ask(t, sim, exchangePath, "appid", "gh_0123456789ab") }, wechattest.Call{Endpoint: exchangePath, AppID: "gh_0123456789ab"}},
-		"what is not an AppID is not":  {func() { ask(t, sim, exchangePath, "appid", elsewhere) }, wechattest.Call{Endpoint: exchangePath, AppID: "…"}},
-		"one slash more is not hidden": {func() { ask(t, sim, "/sns/auth") }, wechattest.Call{Endpoint: "/sns/auth"}},
+		"secret as a path":          {func() { get(t, sim, "sns/"+secret) }, wechattest.Call{Endpoint: "…"}},
+		"secret as a path, encoded": {func() { get(t, sim, "sns/%256f"+secret[1:]) }, wechattest.Call{Endpoint: "…"}},
+		"another secret as a path":  {func() { get(t, sim, "sns/"+elsewhere+"/x") }, wechattest.Call{Endpoint: "sns/…/x"}},
+		"token as a path":           {func() { get(t, sim, "sns/"+user) }, wechattest.Call{Endpoint: "…"}},
+		"session_key as a path":     {func() { get(t, sim, "sns/"+key) }, wechattest.Call{Endpoint: "…"}},
+		"a mistyped path is kept":   {func() { get(t, sim, "sns/oauth/access_token") }, wechattest.Call{Endpoint: "sns/oauth/access_token"}},
+		"an unknown AppID is kept":  {func() { get(t, sim, exchangePath, "appid", "wxffffffffffffffff") }, wechattest.Call{Endpoint: exchangePath, AppID: "wxffffffffffffffff"}},
+		"an original ID is kept":    {func() { get(t, sim, exchangePath, "appid", "gh_0123456789ab") }, wechattest.Call{Endpoint: exchangePath, AppID: "gh_0123456789ab"}},
+		"other values are masked":   {func() { get(t, sim, exchangePath, "appid", elsewhere) }, wechattest.Call{Endpoint: exchangePath, AppID: "…"}},
+		"an extra slash is kept":    {func() { get(t, sim, "/sns/auth") }, wechattest.Call{Endpoint: "/sns/auth"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			tt.ask()
+			tt.request()
 			calls := sim.Journal()
 			last := calls[len(calls)-1]
 			if tt.call.Method == "" {
@@ -361,7 +361,7 @@ func TestJournalMasksSecretsInTheWrongPlace(t *testing.T) {
 	}
 }
 
-func TestPathsAreNotMended(t *testing.T) {
+func TestUnknownPaths(t *testing.T) {
 	sim := simulator(t)
 	stay := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	for _, path := range []string{"//cgi-bin/stable_token", "/cgi-bin//stable_token", "/cgi-bin/./stable_token", "/sns/../cgi-bin/stable_token", "//connect/oauth2/authorize"} {
@@ -373,13 +373,13 @@ func TestPathsAreNotMended(t *testing.T) {
 	sim.AssertCalls(t, "cgi-bin/stable_token", 0)
 }
 
-// failures collects what an assertion reports.
+// failures collects the failures that an assertion reports.
 type failures struct{ bytes.Buffer }
 
 func (f *failures) Helper()                           {}
 func (f *failures) Errorf(format string, args ...any) { f.WriteString(format) }
 
-func TestLeaksAreFound(t *testing.T) {
+func TestServer_Leaks(t *testing.T) {
 	sim := simulator(t)
 	a := token(t, sim, "snsapi_base")
 	key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
@@ -405,7 +405,7 @@ func TestLeaksAreFound(t *testing.T) {
 			_, err := phone().Get(sim.URL + "/sns/" + secret)
 			return err
 		}, "the AppSecret of " + appID + " in the URL of a browser's request to …"},
-		"secret beside a stray percent sign": {func() error {
+		"secret after a stray percent sign": {func() error {
 			req, _ := http.NewRequest(http.MethodGet, authorizeURL(sim, loopback, "snsapi_base"), nil)
 			req.Header.Set("Referer", "http://127.0.0.1/?off=50%&s="+strings.ReplaceAll(secret, "-", "%2D"))
 			_, err := phone().Transport.RoundTrip(req)
@@ -418,7 +418,7 @@ func TestLeaksAreFound(t *testing.T) {
 	}
 	var report failures
 	sim.AssertNoLeaks(&report)
-	require.Empty(t, report.String(), "servers may carry secrets")
+	require.Empty(t, report.String(), "servers may send secrets")
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			before := len(sim.Leaks())
@@ -432,7 +432,7 @@ func TestLeaksAreFound(t *testing.T) {
 	require.NotEmpty(t, report.String())
 }
 
-func TestShortSecretIsALeakOnlyWhereItStandsAlone(t *testing.T) {
+func TestServer_Leaks_ShortSecret(t *testing.T) {
 	for query, want := range map[string]int{
 		"/secretary": 0, "/x?secret=1": 0, "/x?a=secrets": 0, "/x?a=top-secret": 0, "/x?a=secret_1": 0,
 		"/x?a=secret": 1, "/x?a=secret&b=1": 1, "/x?a=secretary,secret": 1, "/x?a=%2Fsecret": 1, "/secret": 1,
@@ -443,7 +443,7 @@ func TestShortSecretIsALeakOnlyWhereItStandsAlone(t *testing.T) {
 	}
 }
 
-func TestAssertCalls(t *testing.T) {
+func TestServer_AssertCalls(t *testing.T) {
 	sim := simulator(t)
 	token(t, sim, "snsapi_base")
 	sim.AssertCalls(t, exchangePath, 1)
@@ -452,17 +452,17 @@ func TestAssertCalls(t *testing.T) {
 	require.NotEmpty(t, report.String())
 }
 
-func TestSeedDecidesEverything(t *testing.T) {
+func TestWithSeed(t *testing.T) {
 	run := func(seed int64) []string {
 		sim := simulator(t, wechattest.WithSeed(seed))
 		a := token(t, sim, "snsapi_userinfo")
-		return []string{a.text("access_token"), a.text("refresh_token"), sim.WXLogin(miniID, "Lin"), ask(t, sim, "sns/auth").text("errmsg")}
+		return []string{a.text("access_token"), a.text("refresh_token"), sim.WXLogin(miniID, "Lin"), get(t, sim, "sns/auth").text("errmsg")}
 	}
 	require.Equal(t, run(7), run(7))
 	require.NotEqual(t, run(7), run(8))
 }
 
-func TestConcurrentUseIsSafe(t *testing.T) {
+func TestServer_Concurrent(t *testing.T) {
 	sim := simulator(t)
 	done := make(chan error, 8)
 	for range 8 {

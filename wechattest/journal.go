@@ -10,27 +10,27 @@ import (
 	"time"
 )
 
-// Call is one request that the simulator was asked, as the journal keeps it.
-// Secrets, tokens and session keys are not kept, also where they do not belong:
-// "…" stands for an AppID of another form than WeChat's, and for a part of an
-// unknown path that is, or could be, a secret. Codes and states are masked to
-// their first four characters, those shorter than eight to "…".
+// A Call is a request to the simulator, as recorded in the journal. It contains
+// no secrets, tokens or session keys, not even if they were sent in the wrong
+// place: "…" replaces an AppID that does not have WeChat's form, and parts of
+// an unknown path that are or could be secrets. Codes and states are masked to
+// their first four characters, or to "…" if they are shorter than eight.
 type Call struct {
 	Time     time.Time `json:"time"`     // on the simulator's clock
 	Method   string    `json:"method"`   // as in the request
 	Endpoint string    `json:"endpoint"` // the path without its leading slash, masked if unknown
-	AppID    string    `json:"app_id"`   // as in the request, or that of its token; empty where none was sent
-	Code     string    `json:"code"`     // masked: code, js_code
+	AppID    string    `json:"app_id"`   // the path without the leading slash, masked if unknown
+	Code     string    `json:"code"`     // from the request or its token; empty if there was none
 	State    string    `json:"state"`    // masked
-	Person   string    `json:"person"`   // whose browser it was; empty for a server's call
-	Fault    string    `json:"fault"`    // the scripted fault that it met
-	Errcode  int       `json:"errcode"`  // as answered; for a page its error number
-	Outcome  string    `json:"outcome"`  // in a word or two, for people
+	Person   string    `json:"person"`   // whose browser sent the request; empty for a server
+	Fault    string    `json:"fault"`    // the scripted fault applied to it
+	Errcode  int       `json:"errcode"`  // of the response; for a page, its error number
+	Outcome  string    `json:"outcome"`  // a word or two for people
 
-	ended int // which call to end it was, from 1; 0 while it is open
+	ended int // the number of this call in the order of ending, from 1; 0 while it is open
 }
 
-// journalLimit is how many calls the journal keeps, about.
+// journalLimit is the approximate number of calls in the journal.
 const journalLimit = 20000
 
 type journal struct {
@@ -40,8 +40,8 @@ type journal struct {
 	ended  int // how many calls have ended
 }
 
-// Journal returns what was asked so far, oldest first; of a long run, the last
-// 15,000 calls and more.
+// Journal returns the calls so far, oldest first. After many calls, it returns
+// at least the last 15,000.
 func (s *Server) Journal() []Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,18 +53,18 @@ func (s *Server) Journal() []Call {
 	return calls
 }
 
-// Count is how often an endpoint was asked, calls that are still open
-// included. Endpoints are named by path: "sns/oauth2/access_token".
+// Count returns how often an endpoint was called, including calls that are
+// still open. Endpoints are named by path: "sns/oauth2/access_token".
 func (s *Server) Count(endpoint string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.journal.counts[endpointName(endpoint)]
 }
 
-// WaitForCalls blocks until an endpoint was asked n times, calls that are still open
-// included. It fails when ctx ends first (the error wraps ctx's) or when the
-// simulator is closed. With Block it makes tests of concurrency exact without
-// sleeping.
+// WaitForCalls blocks until an endpoint was called n times, including calls
+// that are still open. It returns an error if ctx is done first (the error
+// wraps that of ctx) or the simulator is closed. With [Server.Block], it makes
+// tests of concurrency deterministic without sleeping.
 func (s *Server) WaitForCalls(ctx context.Context, endpoint string, n int) error {
 	for {
 		s.mu.Lock()
@@ -76,14 +76,14 @@ func (s *Server) WaitForCalls(ctx context.Context, endpoint string, n int) error
 		select {
 		case <-changed:
 		case <-s.done:
-			return fmt.Errorf("await %d calls of %s: the simulator was closed after %d", n, endpoint, count)
+			return fmt.Errorf("wait for %d calls of %s: simulator closed after %d", n, endpoint, count)
 		case <-ctx.Done():
-			return fmt.Errorf("await %d calls of %s, saw %d: %w", n, endpoint, count, ctx.Err())
+			return fmt.Errorf("wait for %d calls of %s, got %d: %w", n, endpoint, count, ctx.Err())
 		}
 	}
 }
 
-// note enters a request into the journal.
+// note adds a request to the journal.
 func (s *Server) note(r *http.Request, name string, q url.Values) *Call {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -106,7 +106,7 @@ func (s *Server) note(r *http.Request, name string, q url.Values) *Call {
 	return c
 }
 
-// end enters that a call is over, answered or not.
+// end records that a call has ended, with or without a response.
 func (s *Server) end(c *Call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -115,8 +115,7 @@ func (s *Server) end(c *Call) {
 	s.wake()
 }
 
-// wake lets everybody look again who waits for something to happen. The
-// caller holds s.mu.
+// wake makes all waiters check again. The caller holds s.mu.
 func (s *Server) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -130,8 +129,8 @@ func (s *Server) outcome(c *Call, errcode int, text string) {
 
 func endpointName(path string) string { return strings.TrimPrefix(path, "/") }
 
-// maskAppID keeps what has the form of an AppID, or of an original ID. A secret
-// that was sent in its place has not.
+// maskAppID returns id if it has the form of an AppID or of an original id,
+// which a secret sent in its place does not have.
 func maskAppID(id string) string {
 	if id == "" || appIDForm.MatchString(id) || originalIDForm.MatchString(id) {
 		return id
@@ -141,8 +140,8 @@ func maskAppID(id string) string {
 
 var originalIDForm = regexp.MustCompile(`^gh_[0-9a-f]{12}$`)
 
-// maskPath names a path that is not known, without any secret in it. Words of
-// API paths are shorter than tokens, codes and AppSecrets. The caller holds
+// maskPath returns the name of an unknown path without any secret in it. Words
+// in API paths are shorter than tokens, codes and AppSecrets. The caller holds
 // s.mu.
 func (s *Server) maskPath(path string) string {
 	const longestWord = 23
@@ -158,7 +157,7 @@ func (s *Server) maskPath(path string) string {
 	return strings.Join(parts, "/")
 }
 
-// mask keeps the first four characters of what is at least twice as long.
+// mask keeps the first four characters of a string at least twice as long.
 func mask(secret string) string {
 	switch {
 	case secret == "":

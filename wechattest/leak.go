@@ -8,30 +8,30 @@ import (
 	"strings"
 )
 
-// TB is the part of testing.TB that the assertions need.
+// TB is the part of testing.TB used by the assertions.
 type TB interface {
-	// Helper marks an assertion as no line to report.
+	// Helper marks the caller as a helper.
 	Helper()
-	// Errorf reports what is wrong and lets the test go on.
+	// Errorf reports a failure and continues the test.
 	Errorf(format string, args ...any)
 }
 
-// Leaks tells of every request in which a browser carried what only a server
-// may hold: an AppSecret, a token or a session_key in the URL (path or query),
-// the Referer, a cookie or a form, as it is or under percent-encoding. An
-// AppSecret of fewer than 16 bytes, which is none of WeChat's, counts only
-// where it stands alone: "secret" is not found in "secretary", nor in
-// "?secret=". The secrets themselves are not in the texts.
+// Leaks describes every request in which a browser sent something that only a
+// server may have: an AppSecret, a token or a session_key, plain or
+// percent-encoded, in the URL (path or query), the Referer, a cookie or a form.
+// An AppSecret shorter than 16 bytes, which WeChat does not issue, is found
+// only as a separate word: "secret" is found neither in "secretary" nor in
+// "?secret=". The descriptions do not contain the secrets.
 //
-// The simulator sees what a browser sends to it, and nothing that stays between
-// the browser and the site.
+// The simulator sees only what a browser sends to it, and not what the browser
+// sends to the site.
 func (s *Server) Leaks() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return append([]string(nil), s.leaks...)
 }
 
-// AssertNoLeaks fails a test for each of Leaks.
+// AssertNoLeaks reports a test failure for each of [Server.Leaks].
 func (s *Server) AssertNoLeaks(t TB) {
 	t.Helper()
 	for _, leak := range s.Leaks() {
@@ -39,11 +39,12 @@ func (s *Server) AssertNoLeaks(t TB) {
 	}
 }
 
-// AssertCalls fails a test unless an endpoint was asked exactly n times.
+// AssertCalls reports a test failure unless an endpoint was called exactly n
+// times.
 func (s *Server) AssertCalls(t TB, endpoint string, n int) {
 	t.Helper()
 	if got := s.Count(endpoint); got != n {
-		t.Errorf("wechattest: %s was asked %d times, want %d", endpointName(endpoint), got, n)
+		t.Errorf("wechattest: %s was called %d times, want %d", endpointName(endpoint), got, n)
 	}
 }
 
@@ -52,7 +53,7 @@ var (
 	sessionKeyForm = regexp.MustCompile(`[0-9A-Za-z+/]{22}==`)
 )
 
-// inspect looks for secrets in what a browser sent. The caller holds s.mu.
+// inspect searches a browser's request for secrets. The caller holds s.mu.
 func (s *Server) inspect(r *http.Request, endpoint, posted string) {
 	places := map[string]string{
 		"URL": r.URL.EscapedPath() + "?" + r.URL.RawQuery, "Referer": r.Referer(), "Cookie": r.Header.Get("Cookie"), "form": posted,
@@ -64,7 +65,7 @@ func (s *Server) inspect(r *http.Request, endpoint, posted string) {
 	}
 }
 
-// secretIn names the first secret found in a text, also under percent-encoding.
+// secretIn names the first secret in text, plain or percent-encoded.
 func (s *Server) secretIn(text string) string {
 	for range 3 {
 		for _, a := range s.cfg.accounts {
@@ -87,17 +88,17 @@ func (s *Server) secretIn(text string) string {
 	return ""
 }
 
-// percentEncoded finds what can be decoded; url.PathUnescape gives up at a
-// percent sign that stands for itself.
+// percentEncoded matches what can be decoded. url.PathUnescape would fail at a
+// literal percent sign.
 var percentEncoded = regexp.MustCompile(`%[0-9A-Fa-f]{2}`)
 
 func decodeByte(encoded string) string {
-	b, _ := hex.DecodeString(encoded[1:]) // two hex digits
+	b, _ := hex.DecodeString(encoded[1:]) // two hexadecimal digits
 	return string(b)
 }
 
-// holds reports whether a secret is in a text; a short one only as a word of
-// its own that is not the name of a parameter.
+// holds reports whether text contains a secret; a short one counts only as a
+// separate word that is not the name of a parameter.
 func holds(text, secret string) bool {
 	const long = 16
 	if len(secret) >= long {

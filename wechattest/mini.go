@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// sessionKey is the one valid session_key of a person in a mini program.
+// A sessionKey is the valid session_key of a person in a mini program.
 type sessionKey struct {
 	key     string
 	expires time.Time
 }
 
-// WXLogin is what wx.login gives the mini program on that person's phone: a
-// code for sns/jscode2session, good for five minutes and one use. It panics if
-// there is no such mini program or person.
+// WXLogin returns the result of wx.login in the mini program on the person's
+// phone: a code for sns/jscode2session, valid for five minutes and one use. It
+// panics if there is no such mini program or person.
 func (s *Server) WXLogin(appID, person string) string { return s.miniCode(miniFlow, appID, person) }
 
-// GetPhoneNumber is what the phone number button gives the mini program: a code of
-// 64 hex digits for wxa/business/getuserphonenumber, good for five minutes and
-// one use. It panics if there is no such mini program or person.
+// GetPhoneNumber returns the result of the phone number button: a code of 64
+// hexadecimal digits for wxa/business/getuserphonenumber, valid for five
+// minutes and one use. It panics if there is no such mini program or person.
 func (s *Server) GetPhoneNumber(appID, person string) string {
 	return s.miniCode(phoneFlow, appID, person)
 }
@@ -34,24 +34,24 @@ func (s *Server) miniCode(f flow, appID, person string) string {
 	return s.newCode(&grant{flow: f, appID: appID, person: p})
 }
 
-// code2Session is sns/jscode2session.
-func (s *Server) code2Session(c *call) answer {
+// code2Session serves sns/jscode2session.
+func (s *Server) code2Session(c *call) response {
 	code := c.get("js_code")
 	a, errcode := s.credentials(c, code)
 	if errcode != 0 {
 		s.burn(code)
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return s.miniLogin(a, code)
 }
 
-func (s *Server) miniLogin(a Account, code string) answer {
+func (s *Server) miniLogin(a Account, code string) response {
 	g, errcode := s.spend(miniFlow, a.AppID, "", code)
 	switch {
 	case errcode != 0:
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	case g.person.HighRisk:
-		return refuse(40226)
+		return errcodeResponse(40226)
 	}
 	fields := []field{
 		{"session_key", s.sessionKeyOf(a.AppID, g.person.Name).key},
@@ -72,7 +72,7 @@ func (s *Server) sessionKeyOf(appID, person string) *sessionKey {
 	return s.keys[id]
 }
 
-// newSessionKey is 16 bytes in base64, 24 characters.
+// newSessionKey returns 16 bytes in base64, 24 characters.
 func (s *Server) newSessionKey() string {
 	b := make([]byte, 16)
 	for i := range b {
@@ -83,8 +83,8 @@ func (s *Server) newSessionKey() string {
 	return key
 }
 
-// signedSession checks what checksession and resetusersessionkey ask for and
-// finds the session_key they speak of.
+// signedSession checks the parameters of checksession and resetusersessionkey
+// and returns the session_key they refer to.
 func (s *Server) signedSession(c *call) (openID string, k *sessionKey, errcode int) {
 	a, errcode := s.accountToken(c)
 	if errcode != 0 {
@@ -119,46 +119,46 @@ func (s *Server) personOf(appID, openID string) (name string, ok bool) {
 	return "", false
 }
 
-// checkSession is wxa/checksession.
-func (s *Server) checkSession(c *call) answer {
+// checkSession serves wxa/checksession.
+func (s *Server) checkSession(c *call) response {
 	if _, _, errcode := s.signedSession(c); errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return statusOK
 }
 
-// resetSession is wxa/resetusersessionkey: the old key dies at once, the new
-// one inherits its expiry.
-func (s *Server) resetSession(c *call) answer {
+// resetSession serves wxa/resetusersessionkey: the old key is invalid
+// immediately, and the new one expires when the old one would have.
+func (s *Server) resetSession(c *call) response {
 	openID, k, errcode := s.signedSession(c)
 	if errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	k.key = s.newSessionKey()
 	return ok(field{"openid", openID}, field{"session_key", k.key})
 }
 
-// phoneNumber is wxa/business/getuserphonenumber. The code counts in the JSON
-// body only.
-func (s *Server) phoneNumber(c *call) answer {
+// phoneNumber serves wxa/business/getuserphonenumber. Only a code in the JSON
+// body counts.
+func (s *Server) phoneNumber(c *call) response {
 	a, errcode := s.accountToken(c)
 	if errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	var code, openID string
 	switch {
 	case len(c.body) == 0 && c.get("code") == "":
-		return refuse(44002)
+		return errcodeResponse(44002)
 	case len(c.body) > 0 && !readBody(c.body, map[string]any{"code": &code, "openid": &openID}):
-		return refuse(47001)
+		return errcodeResponse(47001)
 	}
 	c.entry.Code = mask(code)
 	if g, ok := s.codes[code]; ok && openID != "" && OpenID(a.AppID, g.person.Name) != openID {
-		return refuse(40003)
+		return errcodeResponse(40003)
 	}
 	g, errcode := s.spend(phoneFlow, a.AppID, "", code)
 	if errcode != 0 {
-		return refuse(40029) // nothing else is documented here
+		return errcodeResponse(40029) // no other errcode is documented
 	}
 	var country any = "86"
 	if s.on(CountryCodeNumber) {

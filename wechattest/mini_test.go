@@ -36,7 +36,7 @@ func TestCode2SessionErrcodes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			sim := simulator(t, tt.opts...)
 			pairs := []string{"appid", miniID, "secret", miniSecret, "js_code", sim.WXLogin(miniID, "Lin"), "grant_type", "authorization_code"}
-			a := ask(t, sim, "sns/jscode2session", with(pairs, tt.change...)...)
+			a := get(t, sim, "sns/jscode2session", with(pairs, tt.change...)...)
 			require.Equal(t, tt.want, a.errcode(), a)
 		})
 	}
@@ -48,7 +48,7 @@ func TestCode2SessionErrcodes(t *testing.T) {
 	})
 }
 
-func TestCode2SessionAnswer(t *testing.T) {
+func TestCode2Session(t *testing.T) {
 	sim := simulator(t)
 	a := miniSession(t, sim, sim.WXLogin(miniID, "Lin"))
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
@@ -63,11 +63,11 @@ func TestCode2SessionAnswer(t *testing.T) {
 	require.NotContains(t, miniSession(t, unbound, unbound.WXLogin(miniID, "Lin")), "unionid")
 }
 
-// signedCall is one call of wxa/checksession or wxa/resetusersessionkey.
-func signedCall(t *testing.T, sim *wechattest.Server, path, token, sessionKey string, change ...string) answer {
+// signedCall makes one call of wxa/checksession or wxa/resetusersessionkey.
+func signedCall(t *testing.T, sim *wechattest.Server, path, token, sessionKey string, change ...string) response {
 	t.Helper()
 	pairs := []string{"access_token", token, "openid", wechattest.OpenID(miniID, "Lin"), "sig_method", "hmac_sha256", "signature", wechattest.SignSession(sessionKey)}
-	return ask(t, sim, path, with(pairs, change...)...)
+	return get(t, sim, path, with(pairs, change...)...)
 }
 
 func TestSignedSessionErrcodes(t *testing.T) {
@@ -82,7 +82,7 @@ func TestSignedSessionErrcodes(t *testing.T) {
 			"unknown account token":   {change: []string{"access_token", "10_bogus"}, want: 40001},
 			"expired account token":   {later: 2 * time.Hour, want: 42001},
 			"no openid":               {change: []string{"-openid"}, want: 41009},
-			"openid of nobody":        {change: []string{"openid", "obogus"}, want: 40003},
+			"unknown openid":          {change: []string{"openid", "obogus"}, want: 40003},
 			"openid without a login":  {change: []string{"openid", wechattest.OpenID(miniID, "小明")}, want: 87007},
 			"no sig_method":           {change: []string{"-sig_method"}, want: 87008},
 			"sha1":                    {change: []string{"sig_method", "sha1"}, want: 87008},
@@ -99,7 +99,7 @@ func TestSignedSessionErrcodes(t *testing.T) {
 			})
 		}
 	}
-	t.Run("a user token is no account token", func(t *testing.T) {
+	t.Run("a user token", func(t *testing.T) {
 		sim := simulator(t)
 		user := token(t, sim, "snsapi_base").text("access_token")
 		key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
@@ -107,7 +107,7 @@ func TestSignedSessionErrcodes(t *testing.T) {
 	})
 }
 
-func TestResetSessionKeyKeepsTheExpiry(t *testing.T) {
+func TestResetSession(t *testing.T) {
 	sim := simulator(t)
 	old := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	sim.Advance(48 * time.Hour)
@@ -116,13 +116,13 @@ func TestResetSessionKeyKeepsTheExpiry(t *testing.T) {
 	require.Equal(t, wechattest.OpenID(miniID, "Lin"), a["openid"])
 	require.NotEqual(t, old, fresh)
 	token := accountToken(t, sim, miniID, miniSecret)
-	require.Equal(t, 87009, signedCall(t, sim, "wxa/checksession", token, old).errcode(), "the old key is dead")
+	require.Equal(t, 87009, signedCall(t, sim, "wxa/checksession", token, old).errcode(), "the old key is invalid")
 	require.Zero(t, signedCall(t, sim, "wxa/checksession", token, fresh).errcode())
 	sim.Advance(24 * time.Hour)
 	require.Equal(t, 87007, signedCall(t, sim, "wxa/checksession", accountToken(t, sim, miniID, miniSecret), fresh).errcode())
 }
 
-func TestSessionKeyStaysOrRotatesWithALogin(t *testing.T) {
+func TestSessionKeyRotates(t *testing.T) {
 	login := func(sim *wechattest.Server) string {
 		return miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	}
@@ -137,11 +137,11 @@ func TestSessionKeyStaysOrRotatesWithALogin(t *testing.T) {
 	fresh := login(rotates)
 	require.NotEqual(t, old, fresh)
 	_, err = client.Decrypt(fresh, payload.EncryptedData, payload.IV, miniID)
-	require.Error(t, err, "what was encrypted before the login does not decrypt after it")
+	require.Error(t, err, "data encrypted before the login cannot be decrypted after it")
 	require.Equal(t, 87009, signedCall(t, rotates, "wxa/checksession", accountToken(t, rotates, miniID, miniSecret), old).errcode())
 }
 
-func TestPayloadsDecryptAndVerify(t *testing.T) {
+func TestPayloads(t *testing.T) {
 	sim := simulator(t)
 	key := miniSession(t, sim, sim.WXLogin(miniID, "Lin")).text("session_key")
 	user := sim.UserPayload(miniID, "Lin")
@@ -174,7 +174,7 @@ func TestPayloadsDecryptAndVerify(t *testing.T) {
 }
 
 // The vectors are WeChat's own (A, B) and one made with openssl (C).
-func TestEncryptionMatchesPublishedVectors(t *testing.T) {
+func TestEncrypt(t *testing.T) {
 	t.Run("A, signature", func(t *testing.T) {
 		raw := `{"nickName":"Band","gender":1,"language":"zh_CN","city":"Guangzhou","province":"Guangdong","country":"CN","avatarUrl":"http://wx.qlogo.cn/mmopen/vi_32/1vZvI39NWFQ9XM4LtQpFrQJ1xlgZxx3w7bQxKARol6503Iuswjjn6nIGBiaycAjAtpujxyzYsrztuuICqIM5ibXQ/0"}`
 		require.Equal(t, "75e81ceda165f4ffa64f4068af58c64b8f54b88c", wechattest.Sign(raw, "HyVFkGl5F5OQWJZZaNzBBg=="))
@@ -211,19 +211,19 @@ func TestPhoneNumber(t *testing.T) {
 	t.Run("success", func(t *testing.T) {
 		sim := simulator(t, person)
 		token, c := accountToken(t, sim, miniID, miniSecret), sim.GetPhoneNumber(miniID, "Lin")
-		a := tell(t, sim, path+"?access_token="+token, body(c))
-		require.Equal(t, answer{"errcode": 0.0, "errmsg": "ok", "phone_info": map[string]any{
+		a := post(t, sim, path+"?access_token="+token, body(c))
+		require.Equal(t, response{"errcode": 0.0, "errmsg": "ok", "phone_info": map[string]any{
 			"phoneNumber": "13800138000", "purePhoneNumber": "13800138000", "countryCode": "86",
 			"watermark": map[string]any{"timestamp": float64(noon.Unix()), "appid": miniID},
 		}}, a)
-		require.Equal(t, 40029, tell(t, sim, path+"?access_token="+token, body(c)).errcode(), "once only")
+		require.Equal(t, 40029, post(t, sim, path+"?access_token="+token, body(c)).errcode(), "once only")
 	})
 	t.Run("countryCode as a number", func(t *testing.T) {
 		sim := simulator(t, person, wechattest.WithQuirks(wechattest.CountryCodeNumber))
-		a := tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(sim.GetPhoneNumber(miniID, "Lin")))
+		a := post(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(sim.GetPhoneNumber(miniID, "Lin")))
 		require.Equal(t, 86.0, a["phone_info"].(map[string]any)["countryCode"])
 	})
-	t.Run("the code is 64 hex digits", func(t *testing.T) {
+	t.Run("the code is 64 hexadecimal digits", func(t *testing.T) {
 		sim := simulator(t)
 		first, second := sim.GetPhoneNumber(miniID, "Lin"), sim.GetPhoneNumber(miniID, "Lin")
 		require.Regexp(t, `^[0-9a-f]{64}$`, first)
@@ -235,7 +235,7 @@ func TestPhoneNumber(t *testing.T) {
 		sim := simulator(t, person)
 		c := sim.GetPhoneNumber(miniID, "Lin")
 		sim.Advance(5 * time.Minute)
-		require.Equal(t, 40029, tell(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(c)).errcode())
+		require.Equal(t, 40029, post(t, sim, path+"?access_token="+accountToken(t, sim, miniID, miniSecret), body(c)).errcode())
 	})
 	for name, tt := range map[string]struct {
 		query, body func(sim *wechattest.Server) string
@@ -243,9 +243,9 @@ func TestPhoneNumber(t *testing.T) {
 	}{
 		"code in the query": {func(sim *wechattest.Server) string { return "&code=" + sim.GetPhoneNumber(miniID, "Lin") }, nil, 40029},
 		"no body":           {nil, nil, 44002},
-		"no JSON":           {nil, func(*wechattest.Server) string { return "code=1" }, 47001},
+		"not JSON":          {nil, func(*wechattest.Server) string { return "code=1" }, 47001},
 		"a login code":      {nil, func(sim *wechattest.Server) string { return `{"code":"` + sim.WXLogin(miniID, "Lin") + `"}` }, 40029},
-		"somebody else's": {nil, func(sim *wechattest.Server) string {
+		"another user's": {nil, func(sim *wechattest.Server) string {
 			return `{"code":"` + sim.GetPhoneNumber(miniID, "Lin") + `","openid":"o"}`
 		}, 40003},
 		"no account token":      {func(*wechattest.Server) string { return "&access_token=" }, nil, 41001},

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Option configures a simulator.
+// An Option configures a simulator.
 type Option func(*config)
 
 type config struct {
@@ -16,7 +16,7 @@ type config struct {
 	clock         func() time.Time
 	seed          int64
 	seeded        bool
-	switches      map[Quirk]bool
+	quirks        map[Quirk]bool
 	anyBrowser    bool
 	strictDomains bool
 	pollHold      time.Duration
@@ -24,52 +24,53 @@ type config struct {
 	quotas        map[string]Quota
 	faults        map[string][]Fault
 	tls           bool
-	err           error // the first mistake of an option
+	err           error // the first error of an option
 }
 
-// WithAccount declares accounts. Those that are declared replace
-// DefaultAccounts; the option may be given several times.
+// WithAccount adds accounts. They replace [DefaultAccounts]. The option may be
+// used several times.
 func WithAccount(accounts ...Account) Option {
 	return func(c *config) { c.accounts = append(c.accounts, accounts...) }
 }
 
-// WithPerson declares people. Those that are declared replace DefaultPeople;
-// the first holds the phone.
+// WithPerson adds people. They replace [DefaultPeople]; the first is the
+// current person.
 func WithPerson(people ...Person) Option {
 	return func(c *config) { c.people = append(c.people, people...) }
 }
 
-// WithClock sets the clock that lifetimes, rids and quotas go by. The default
-// is time.Now.
+// WithClock sets the clock for lifetimes, rids and quotas. The default is
+// time.Now.
 func WithClock(now func() time.Time) Option { return func(c *config) { c.clock = now } }
 
-// WithSeed makes codes, tokens, session keys and rids a function of seed and
-// the order of calls. The default is a new seed each time.
+// WithSeed makes codes, tokens, session keys and rids depend only on seed and
+// the order of calls. By default, the seed is random.
 func WithSeed(seed int64) Option {
 	return func(c *config) { c.seed, c.seeded = seed, true }
 }
 
-// WithAnyBrowser lifts the rule that the authorize page opens in WeChat only,
-// for local work with a desktop browser.
+// WithAnyBrowser allows the authorize page outside WeChat, for local
+// development with a desktop browser.
 func WithAnyBrowser() Option { return func(c *config) { c.anyBrowser = true } }
 
 // WithStrictDomains applies WeChat's rule for callbacks also to accounts
-// without Domains: no domain configured, no callback (10003). The default
-// allows them every loopback host and port.
+// without Domains: no callback is allowed (10003). By default, they may use any
+// loopback host and port.
 func WithStrictDomains() Option { return func(c *config) { c.strictDomains = true } }
 
-// WithTLS makes NewServer listen with a certificate that Server.Client trusts.
+// WithTLS makes NewServer use TLS with a certificate that [Server.Client]
+// trusts.
 func WithTLS() Option { return func(c *config) { c.tls = true } }
 
-// WithPollHold sets how long the long poll of the QR page waits for news,
-// default 25 seconds of real time.
+// WithPollHold sets how long the long poll of the QR code page waits for a
+// change. The default is 25 seconds of real time.
 func WithPollHold(d time.Duration) Option { return func(c *config) { c.pollHold = d } }
 
-// WithQuirks turns switches on.
-func WithQuirks(switches ...Quirk) Option {
+// WithQuirks turns quirks on.
+func WithQuirks(quirks ...Quirk) Option {
 	return func(c *config) {
-		for _, sw := range switches {
-			c.switches[sw] = true
+		for _, q := range quirks {
+			c.quirks[q] = true
 		}
 	}
 }
@@ -81,7 +82,7 @@ func (c *config) fail(err error) {
 }
 
 func newConfig(opts []Option) (config, error) {
-	c := config{clock: time.Now, switches: map[Quirk]bool{}, pollHold: 25 * time.Second,
+	c := config{clock: time.Now, quirks: map[Quirk]bool{}, pollHold: 25 * time.Second,
 		environment: Normal, quotas: map[string]Quota{}, faults: map[string][]Fault{}}
 	for _, opt := range opts {
 		opt(&c)
@@ -105,15 +106,15 @@ func (c *config) complete() (err error) {
 	known := endpointNames()
 	for endpoint := range c.quotas {
 		if !slices.Contains(known, endpoint) {
-			return fmt.Errorf("quota: no endpoint is called %q", endpoint)
+			return fmt.Errorf("quota: unknown endpoint %q", endpoint)
 		}
 		if strings.HasPrefix(endpoint, "connect/") && endpoint != authorizePath {
-			return fmt.Errorf("quota: WeChat is not known to limit %q", endpoint)
+			return fmt.Errorf("quota: WeChat has no known limit for %q", endpoint)
 		}
 	}
 	for endpoint := range c.faults {
 		if !slices.Contains(known, endpoint) {
-			return fmt.Errorf("fault: no endpoint is called %q", endpoint)
+			return fmt.Errorf("fault: unknown endpoint %q", endpoint)
 		}
 	}
 	apps := map[string]bool{}
@@ -122,7 +123,7 @@ func (c *config) complete() (err error) {
 			return err
 		}
 		if apps[a.AppID] {
-			return fmt.Errorf("account %s is declared twice", a.AppID)
+			return fmt.Errorf("duplicate account %s", a.AppID)
 		}
 		apps[a.AppID] = true
 	}
@@ -132,16 +133,16 @@ func (c *config) complete() (err error) {
 			return err
 		}
 		if names[p.Name] {
-			return fmt.Errorf("person %s is declared twice", p.Name)
+			return fmt.Errorf("duplicate person %s", p.Name)
 		}
 		names[p.Name] = true
 	}
 	if !knownEnvironment(c.environment) {
 		return fmt.Errorf("unknown environment %q", c.environment)
 	}
-	for sw := range c.switches {
-		if !knownSwitch(sw) {
-			return fmt.Errorf("unknown switch %q", sw)
+	for q := range c.quirks {
+		if !knownQuirk(q) {
+			return fmt.Errorf("unknown quirk %q", q)
 		}
 	}
 	return nil

@@ -21,7 +21,7 @@ func stylesheet(w http.ResponseWriter, r *http.Request) {
 	http.ServeFileFS(w, r, pageFiles, "pages/"+path.Base(r.URL.Path))
 }
 
-// initial is the first character of a name, for a face without a picture.
+// initial returns the first character of a name, shown if there is no picture.
 func initial(name string) string {
 	for _, r := range name {
 		return strings.ToUpper(string(r))
@@ -29,7 +29,7 @@ func initial(name string) string {
 	return "?"
 }
 
-// view is what a visitor's page is rendered from.
+// view is the data of a user's page.
 type view struct {
 	Title   string
 	Root    string // the relative URL of the simulator's root
@@ -41,14 +41,14 @@ type view struct {
 	qrView
 	noticeView
 
-	// Callback and AtOnce are of the page that delivers a callback twice.
+	// Callback and AtOnce are for the page that delivers a callback twice.
 	Callback string
 	AtOnce   bool
 
 	english bool
 }
 
-// qrView is what a page with a QR code shows: the code, and the parts of the
+// qrView is the data of the QR code page: the QR code, and the parts of the
 // callback URL before and after the authorization code.
 type qrView struct {
 	QR                     template.HTML
@@ -56,16 +56,16 @@ type qrView struct {
 	Embedded               bool
 }
 
-// noticeView is one of WeChat's own messages.
+// noticeView is the data of a message from WeChat.
 type noticeView struct {
 	Warn          bool
 	Heading, Text string
-	Original      string // WeChat's own Chinese, beneath a translation
+	Original      string // WeChat's own Chinese text, below a translation
 	Code          int
 	Hint          string
 }
 
-// T chooses between the two languages of the pages.
+// T returns zh or en, depending on the language of the page.
 func (v view) T(zh, en string) string {
 	if v.english {
 		return en
@@ -73,7 +73,7 @@ func (v view) T(zh, en string) string {
 	return zh
 }
 
-// Picture is the address of a person's picture, empty for none.
+// Picture returns the URL of a person's picture, or "".
 func (v view) Picture(p Person) string {
 	if strings.HasPrefix(p.AvatarURL, "/") {
 		return v.Root + p.AvatarURL[1:]
@@ -81,7 +81,7 @@ func (v view) Picture(p Person) string {
 	return p.AvatarURL
 }
 
-// About says in a few words what is special about a person.
+// About describes in a few words what is special about a person.
 func (v view) About(p Person) string {
 	var traits []string
 	for _, t := range []struct {
@@ -89,8 +89,8 @@ func (v view) About(p Person) string {
 		zh, en string
 	}{
 		{p.Follows, "已关注公众号", "follows the account"},
-		{p.Deleted, "帐号已注销", "account deleted"},
-		{p.Limited, "帐号受限", "limited"},
+		{p.Deleted, "账号已注销", "account deleted"},
+		{p.Limited, "账号受限", "account restricted"},
 		{p.HighRisk, "高风险用户", "high risk"},
 	} {
 		if t.has {
@@ -111,17 +111,17 @@ func english(r *http.Request) bool {
 func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request, *Call)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
-		r.ParseForm() // what does not parse is not there
+		r.ParseForm() // a malformed form counts as absent
 		c := s.note(r, name, r.URL.Query())
 		defer s.end(c)
 		s.mu.Lock()
 		s.inspect(r, name, r.PostForm.Encode())
-		c.Person = s.visitor(r).Name
+		c.Person = s.currentPerson(r).Name
 		s.mu.Unlock()
 		s.pass(r, name)
 		fault := s.nextFault(c)
 		if fault.kind == faultErrcode {
-			s.errorPage(w, r, c, numbered(fault.code))
+			s.errorPage(w, r, c, numberedError(fault.code))
 			return
 		}
 		if fault.before(s, w, r) {
@@ -134,12 +134,13 @@ func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request
 func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, v view) {
 	v.english, v.People, v.Root = english(r), s.cfg.people, root(r)
 	if v.Title == "" {
-		v.Title = v.T("微信（模拟）", "WeChat (simulated)")
+		v.Title = v.T("微信模拟器", "WeChat simulator")
 	}
 	s.render(w, name, v)
 }
 
-// root leads from a page to the simulator's root, wherever that is mounted.
+// root returns the relative URL from a page to the simulator's root, wherever
+// that is mounted.
 func root(r *http.Request) string { return strings.Repeat("../", strings.Count(r.URL.Path, "/")-1) }
 
 func (s *Server) render(w http.ResponseWriter, name string, v any) {
@@ -153,17 +154,17 @@ func (s *Server) render(w http.ResponseWriter, name string, v any) {
 	w.Write(b.Bytes())
 }
 
-// errorPage is WeChat's page for a visitor, with what a developer has to know
-// below it. As in the field the status is 200. WeChat's words are Chinese; they
-// stay on the page when a visitor is shown a translation.
-func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, c *Call, why *refusal) {
+// errorPage shows WeChat's error page for users, followed by a hint for
+// developers. As in the real WeChat, the status is 200. WeChat's text is in
+// Chinese; it is shown below a translation, too.
+func (s *Server) errorPage(w http.ResponseWriter, r *http.Request, c *Call, why *pageError) {
 	s.outcome(c, why.code, why.text.zh)
 	hint := why.hint
 	if text, ok := hints[why.code]; hint == (bilingual{}) && ok {
 		hint = text
 	}
 	v := view{english: english(r), noticeView: noticeView{Warn: true, Code: why.code}}
-	v.Heading, v.Text, v.Hint = v.T("抱歉，出错了", "Oops! Something went wrong"), why.text.in(v.english), hint.in(v.english)
+	v.Heading, v.Text, v.Hint = v.T("抱歉，出错了", "Something went wrong"), why.text.in(v.english), hint.in(v.english)
 	v.Title = v.Heading
 	if v.english {
 		v.Original = why.text.zh
@@ -176,24 +177,24 @@ const openInWeChat = "请在微信客户端打开链接"
 func (s *Server) notWeChatPage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.outcome(c, 0, "not WeChat")
 	v := view{english: english(r), noticeView: noticeView{Warn: true, Hint: notWeChatHint.in(english(r))}}
-	v.Title, v.Heading = v.T("抱歉，出错了", "Oops! Something went wrong"), v.T(openInWeChat, "Open this link in WeChat")
+	v.Title, v.Heading = v.T("抱歉，出错了", "Something went wrong"), v.T(openInWeChat, "Open this link in WeChat")
 	if v.english {
 		v.Original = openInWeChat
 	}
 	s.show(w, r, "notice", v)
 }
 
-func (s *Server) cancelledPage(w http.ResponseWriter, r *http.Request, c *Call) {
-	s.outcome(c, 0, "refused")
+func (s *Server) deniedPage(w http.ResponseWriter, r *http.Request, c *Call) {
+	s.outcome(c, 0, "denied")
 	v := view{english: english(r), noticeView: noticeView{Warn: true}}
-	v.Heading, v.Hint = v.T("已取消授权", "You refused"), refusedHint.in(v.english)
+	v.Heading, v.Hint = v.T("已取消授权", "Authorization canceled"), deniedHint.in(v.english)
 	s.show(w, r, "notice", v)
 }
 
 func (s *Server) confirmedPage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.outcome(c, 0, "confirmed")
 	v := view{english: english(r)}
-	v.Heading, v.Text = v.T("已确认登录", "Confirmed"), v.T("请回到电脑上的网页。", "Go back to the page on the computer.")
+	v.Heading, v.Text = v.T("已确认登录", "Login confirmed"), v.T("请返回电脑上的网页。", "Return to the page on your computer.")
 	s.show(w, r, "notice", v)
 }
 

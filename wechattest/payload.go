@@ -13,19 +13,19 @@ import (
 	"time"
 )
 
-// Payload is what a mini program gets from wx.getUserInfo or from a phone
-// number button and sends to its server.
+// A Payload is the data that a mini program gets from wx.getUserInfo or from a
+// phone number button and sends to its server.
 type Payload struct {
 	RawData       string `json:"rawData,omitempty"`   // the JSON of the public part; empty for a phone number
-	Signature     string `json:"signature,omitempty"` // of RawData, as VerifySignature checks it
-	EncryptedData string `json:"encryptedData"`       // base64; the JSON of all of it, with a watermark
+	Signature     string `json:"signature,omitempty"` // the signature of RawData, for client.VerifySignature
+	EncryptedData string `json:"encryptedData"`       // base64; all data as JSON, with a watermark
 	IV            string `json:"iv"`                  // base64; 16 bytes, new for each payload
 }
 
-// UserPayload is the profile of a person, encrypted with the session_key that
-// is valid now. As in the field the profile is anonymous (微信用户), with the
-// true openid and unionid. It panics if there is no such mini program or
-// person.
+// UserPayload returns a person's profile, encrypted with the currently valid
+// session_key. As in the real WeChat, the profile is anonymous (微信用户), with the
+// real openid and unionid. UserPayload panics if there is no such mini program
+// or person.
 func (s *Server) UserPayload(appID, person string) Payload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -45,8 +45,10 @@ func (s *Server) UserPayload(appID, person string) Payload {
 	return out
 }
 
-// PhonePayload is the phone number of a person, encrypted likewise. Newer mini
-// programs send a PhoneCode instead.
+// PhonePayload returns a person's phone number, encrypted with the currently
+// valid session_key. Newer mini programs send a code from
+// [Server.GetPhoneNumber] instead. PhonePayload panics if there is no such mini
+// program or person.
 func (s *Server) PhonePayload(appID, person string) Payload {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -75,17 +77,17 @@ func (s *Server) encrypt(sessionKey string, fields []field) Payload {
 	return Payload{EncryptedData: data, IV: base64.StdEncoding.EncodeToString(iv)}
 }
 
-// Encrypt makes encryptedData as WeChat does: AES-128-CBC with PKCS#7 padding
-// under the decoded session_key and iv, in base64. It fails unless the key and
-// the iv are 16 bytes each in padded base64.
+// Encrypt returns encryptedData as WeChat does: AES-128-CBC with PKCS#7 padding
+// under the decoded session_key and iv, in base64. It returns an error unless
+// the key and the iv are 16 bytes each in padded base64.
 func Encrypt(sessionKey, iv, plaintext string) (encryptedData string, err error) {
 	key, err := base64.StdEncoding.DecodeString(sessionKey)
 	if err != nil || len(key) != 16 {
-		return "", fmt.Errorf("encrypt: a session_key is 16 bytes in base64")
+		return "", fmt.Errorf("encrypt: session_key must be 16 bytes in base64")
 	}
 	start, err := base64.StdEncoding.DecodeString(iv)
 	if err != nil || len(start) != aes.BlockSize {
-		return "", fmt.Errorf("encrypt: an iv is %d bytes in base64", aes.BlockSize)
+		return "", fmt.Errorf("encrypt: iv must be %d bytes in base64", aes.BlockSize)
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
@@ -97,15 +99,15 @@ func Encrypt(sessionKey, iv, plaintext string) (encryptedData string, err error)
 	return base64.StdEncoding.EncodeToString(b), nil
 }
 
-// Sign makes the signature of rawData: SHA-1 over it and the text of the
-// session_key, in hex.
+// Sign returns the signature of rawData: the SHA-1 of rawData followed by the
+// text of the session_key, in hexadecimal.
 func Sign(rawData, sessionKey string) string {
 	sum := sha1.Sum([]byte(rawData + sessionKey))
 	return hex.EncodeToString(sum[:])
 }
 
-// SignSession makes the signature of checksession and resetusersessionkey: HMAC-SHA256
-// over nothing, keyed with the base64 text of the session_key.
+// SignSession returns the signature for checksession and resetusersessionkey:
+// the HMAC-SHA256 of nothing, keyed with the base64 text of the session_key.
 func SignSession(sessionKey string) string {
 	mac := hmac.New(sha256.New, []byte(sessionKey))
 	return hex.EncodeToString(mac.Sum(nil))
@@ -114,7 +116,7 @@ func SignSession(sessionKey string) string {
 func (s *Server) mustPerson(name string) Person {
 	p, ok := s.people[name]
 	if !ok {
-		panic("wechattest: no person is called " + name)
+		panic("wechattest: unknown person " + name)
 	}
 	return p
 }
@@ -123,9 +125,9 @@ func (s *Server) mustMini(appID, person string) (Account, Person) {
 	p := s.mustPerson(person)
 	a := s.accounts[appID]
 	if a.Kind != MiniProgram {
-		panic("wechattest: no mini program has the AppID " + appID)
+		panic("wechattest: no mini program with AppID " + appID)
 	}
 	return a, p
 }
 
-const sessionKeyLife = 3 * 24 * time.Hour // WeChat publishes no figure
+const sessionKeyLife = 3 * 24 * time.Hour // WeChat documents no value

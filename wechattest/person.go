@@ -9,44 +9,46 @@ import (
 	"net/http"
 )
 
-// Person is somebody with a phone and WeChat on it.
+// A Person is a WeChat user with a phone.
 type Person struct {
-	// Name is how tests, the control page and the picker call the person. It
-	// is unique, and openids and unionids are computed from it.
+	// Name identifies the person in tests, on the control page and in the
+	// picker. It must be unique; openids and unionids are derived from it.
 	Name string `json:"name"`
 
-	// Nickname is what userinfo answers. It is sent as WeChat sends it: only
+	// Nickname is the nickname in userinfo. It is sent as WeChat sends it: only
 	// quotes, backslashes and slashes are escaped, so a raw control byte or
-	// invalid UTF-8 in it makes the broken JSON that was seen in the field.
-	// Default: Name.
+	// invalid UTF-8 produces the broken JSON that occurs in practice. The
+	// default is Name.
 	Nickname string `json:"nickname"`
-	// NicknameJSON, if not empty, is put between the quotes as it stands, for
+	// NicknameJSON, if not empty, is inserted unchanged between the quotes, for
 	// escapes such as \u0007.
 	NicknameJSON string `json:"nickname_json"`
 	// NoNickname sends an empty nickname.
 	NoNickname bool `json:"no_nickname"`
 
-	// AvatarURL is the headimgurl; empty means that the person has none. One
-	// that begins with a slash is put after the simulator's own base URL,
-	// which serves a picture for those of its people.
+	// AvatarURL is the headimgurl. If it is empty, the person has none. If it
+	// begins with a slash, it is appended to the simulator's base URL, which
+	// serves pictures of its people.
 	AvatarURL string `json:"avatar_url"`
 
-	// Phone is the number that getuserphonenumber answers, without country
-	// code. Default: an invented one.
+	// Phone is the number in getuserphonenumber, without country code. The
+	// default is an invented one.
 	Phone string `json:"phone"`
 
-	// Follows says that the person follows the official accounts.
+	// Follows means that the person follows the official accounts.
 	Follows bool `json:"follows"`
-	// Deleted is an account that was closed: its nickname is 用户已经注销.
+	// Deleted means that the person has closed the account: the nickname is
+	// 用户已经注销.
 	Deleted bool `json:"deleted"`
-	// Limited is a frozen user: userinfo answers 50002.
+	// Limited means that the user is restricted: userinfo returns 50002.
 	Limited bool `json:"limited"`
-	// HighRisk is a user whose mini program login is blocked (40226).
+	// HighRisk means that the user's mini program login is blocked (40226).
 	HighRisk bool `json:"high_risk"`
 }
 
-// DefaultPeople returns the people of a simulator without WithPerson. The
-// first of them holds the phone until Hold says otherwise. All are invented.
+// DefaultPeople returns the people of a simulator without [WithPerson]. The
+// first is the current person until [Server.SetPerson] is called. All are
+// invented.
 func DefaultPeople() []Person {
 	return []Person{
 		{Name: "小明", AvatarURL: avatarOf("小明")},
@@ -57,7 +59,7 @@ func DefaultPeople() []Person {
 
 func (p Person) complete() (Person, error) {
 	if p.Name == "" {
-		return p, errors.New("a person needs a name")
+		return p, errors.New("person without a name")
 	}
 	if p.Nickname == "" {
 		p.Nickname = p.Name
@@ -90,13 +92,13 @@ func identifier(sort, realm, person string) string {
 	return "o" + base64.RawURLEncoding.EncodeToString(sum[:])[:27]
 }
 
-// avatarOf is the address of a picture that the simulator serves.
+// avatarOf returns the URL of a picture that the simulator serves.
 func avatarOf(person string) string {
 	sum := sha256.Sum256([]byte("avatar\x00" + person))
 	return "/mmopen/vi_32/" + base64.RawURLEncoding.EncodeToString(sum[:]) + "/132"
 }
 
-// avatar serves the picture of a person, and 404 for one that was changed.
+// avatar serves a person's picture, and 404 if the picture was changed.
 func (s *Server) avatar(w http.ResponseWriter, r *http.Request) {
 	for i, p := range s.cfg.people {
 		if p.AvatarURL == r.URL.Path {

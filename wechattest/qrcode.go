@@ -5,22 +5,22 @@ import (
 	"strings"
 )
 
-// One size of QR code is enough here: version 5 with error correction L, byte
-// mode, mask 0. It holds 106 bytes in 37 by 37 modules (ISO/IEC 18004).
+// One size of QR code is sufficient here: version 5 with error correction L,
+// byte mode and mask 0. It holds 106 bytes in 37 by 37 modules (ISO/IEC 18004).
 const (
 	qrSize       = 37
 	qrData       = 108 // codewords
 	qrCheck      = 26
-	qrCapacity   = qrData - 2 // less mode and length
-	qrAlign      = 30         // centre of the one alignment pattern
+	qrCapacity   = qrData - 2 // minus mode and length
+	qrAlign      = 30         // center of the one alignment pattern
 	qrFormatL0   = 0b111011111000100
 	qrPolynomial = 0x11d
 )
 
-// qrMatrix is a QR code: dark modules, and which ones carry no data.
+// A qrMatrix is a QR code: which modules are dark, and which carry no data.
 type qrMatrix struct{ dark, fixed [qrSize][qrSize]bool }
 
-// encodeQR makes the QR code of a text, or reports that it is too long.
+// encodeQR returns the QR code of a text, or false if it is too long.
 func encodeQR(text string) (*qrMatrix, bool) {
 	if len(text) > qrCapacity {
 		return nil, false
@@ -32,7 +32,7 @@ func encodeQR(text string) (*qrMatrix, bool) {
 	return m, true
 }
 
-// qrCodewords is mode, length, text, terminator and padding.
+// qrCodewords returns mode, length, text, terminator and padding.
 func qrCodewords(text string) []byte {
 	b := make([]byte, qrData)
 	b[0] = 0b0100<<4 | byte(len(text)>>4)
@@ -47,7 +47,7 @@ func qrCodewords(text string) []byte {
 	return b
 }
 
-// qrRemainder is the Reed-Solomon check of the one block.
+// qrRemainder returns the Reed-Solomon check codewords of the one block.
 func qrRemainder(data []byte) []byte {
 	generator := []byte{1}
 	root := byte(1)
@@ -88,7 +88,7 @@ func (m *qrMatrix) set(x, y int, dark bool) {
 	}
 }
 
-// patterns draws what every code of this version has.
+// patterns draws what every code of this version contains.
 func (m *qrMatrix) patterns() {
 	for i := range qrSize {
 		m.set(i, 6, i%2 == 0)
@@ -107,8 +107,8 @@ func (m *qrMatrix) patterns() {
 	m.set(8, qrSize-8, true)
 }
 
-// formatPlace is where bit i of the format stands: its row in column 8, and
-// its column in row 8.
+// formatPlace returns the position of bit i of the format: its row in column 8,
+// and its column in row 8.
 func formatPlace(i int) (x, y int) {
 	switch {
 	case i < 6:
@@ -129,7 +129,7 @@ func (m *qrMatrix) rings(cx, cy, radius int, dark func(ring int) bool) {
 	}
 }
 
-// fill lays the codewords in two-column zigzags from the lower right, masked.
+// fill places the codewords in two-column zigzags from the lower right, masked.
 func (m *qrMatrix) fill(codewords []byte) {
 	bit := 0
 	for right, up := qrSize-1, true; right > 0; right, up = right-2, !up {

@@ -12,10 +12,10 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// ticket is a QR code on somebody's screen.
+// A ticket is a QR code shown on a screen.
 type ticket struct {
 	authorizeRequest
-	status  int // what the long poll answers: 408, 404, 405, 403
+	status  int // the result of the long poll: 408, 404, 405, 403
 	code    string
 	expires time.Time
 }
@@ -24,19 +24,20 @@ const (
 	qrWaiting   = 408
 	qrScanned   = 404
 	qrConfirmed = 405
-	qrRefused   = 403
+	qrDenied    = 403
 	qrExpired   = 402
 
 	qrLife = 5 * time.Minute
 )
 
-// qrConnect is /connect/qrconnect: the page with the QR code, for any browser.
+// qrConnect serves /connect/qrconnect: the page with the QR code, for any
+// browser.
 func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.mu.Lock()
-	a, refused := s.parseQRConnect(r)
-	if refused != nil {
+	a, pageErr := s.parseQRConnect(r)
+	if pageErr != nil {
 		s.mu.Unlock()
-		s.errorPage(w, r, c, refused)
+		s.errorPage(w, r, c, pageErr)
 		return
 	}
 	uuid := s.text(16)
@@ -58,7 +59,7 @@ func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid st
 	s.mu.Lock()
 	v.Before, v.After = s.callback(a)
 	if s.on(RefusalCallback) {
-		v.Refused = refusalCallback(a)
+		v.Refused = deniedCallback(a)
 	}
 	s.mu.Unlock()
 	if m, ok := encodeQR(baseURL(r) + "/connect/confirm?uuid=" + uuid); ok {
@@ -67,13 +68,13 @@ func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid st
 	s.show(w, r, "qr", v)
 }
 
-// embedded reports whether wxLogin.js shows the page in an iframe and wants
-// the whole window to go to the callback.
+// embedded reports whether wxLogin.js shows the page in an iframe and needs the
+// top window to open the callback.
 func embedded(r *http.Request) bool {
 	return r.FormValue("login_type") == "jssdk" && r.FormValue("self_redirect") != "true"
 }
 
-// qrImage is /connect/qrcode/<uuid>, the picture alone.
+// qrImage serves /connect/qrcode/<uuid>, the picture alone.
 func (s *Server) qrImage(w http.ResponseWriter, r *http.Request, c *Call) {
 	m, ok := encodeQR(baseURL(r) + "/connect/confirm?uuid=" + r.PathValue("uuid"))
 	if !ok {
@@ -85,12 +86,12 @@ func (s *Server) qrImage(w http.ResponseWriter, r *http.Request, c *Call) {
 	io.WriteString(w, m.svg())
 }
 
-// phonePage is the phone beside the QR code, before it has scanned.
+// phonePage shows the phone next to the QR code, before it has scanned.
 func (s *Server) phonePage(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.show(w, r, "phone", view{Ticket: r.FormValue("uuid")})
 }
 
-// baseURL is how the asker reached the simulator.
+// baseURL returns the base URL at which the client reached the simulator.
 func baseURL(r *http.Request) string {
 	if r.TLS != nil {
 		return "https://" + r.Host + mount(r)
@@ -98,25 +99,26 @@ func baseURL(r *http.Request) string {
 	return "http://" + r.Host + mount(r)
 }
 
-// mount is the path below which the asker finds the simulator, such as
-// "/wechat": what http.StripPrefix took away.
+// mount returns the path at which the client reaches the simulator, such as
+// "/wechat": the prefix that http.StripPrefix removed.
 func mount(r *http.Request) string {
-	asked, _, _ := strings.Cut(r.RequestURI, "?")
-	prefix, found := strings.CutSuffix(asked, r.URL.EscapedPath())
+	path, _, _ := strings.Cut(r.RequestURI, "?")
+	prefix, found := strings.CutSuffix(path, r.URL.EscapedPath())
 	if !found || !strings.HasPrefix(prefix, "/") {
 		return ""
 	}
 	return prefix
 }
 
-// phoneWeChat reports whether the browser is WeChat's own on a phone, where a
-// website application has no rights; its desktop clients show the QR page.
+// phoneWeChat reports whether the browser is WeChat's own on a phone, which
+// website applications cannot use; WeChat's desktop clients show the QR code
+// page.
 func phoneWeChat(r *http.Request) bool {
 	agent := strings.ToLower(r.UserAgent())
 	return strings.Contains(agent, "micromessenger") && !strings.Contains(agent, "windowswechat") && !strings.Contains(agent, "macwechat")
 }
 
-func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
+func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *pageError) {
 	q := r.URL.Query()
 	a := authorizeRequest{
 		appID: q.Get("appid"), redirectURI: q.Get("redirect_uri"), scope: client.Scope(q.Get("scope")),
@@ -126,36 +128,37 @@ func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *refusal) {
 	a.account, ok = s.accounts[a.appID]
 	switch {
 	case a.appID == "":
-		return a, numbered(10012)
+		return a, numberedError(10012)
 	case a.redirectURI == "":
-		return a, numbered(10011)
+		return a, numberedError(10011)
 	case a.scope == "":
-		return a, numbered(10010)
+		return a, numberedError(10010)
 	case phoneWeChat(r):
-		return a, &refusal{code: 10005, text: pageErrors[10005], hint: insideHint}
+		return a, &pageError{code: 10005, text: pageErrors[10005], hint: insideHint}
 	case !ok:
-		return a, &refusal{text: badAppID, hint: unknownAppHint}
+		return a, &pageError{text: badAppID, hint: unknownAppHint}
 	case q.Get("response_type") != "code" && q.Get("login_type") != "jssdk", a.account.Kind != WebsiteApp, r.Method != http.MethodGet:
-		return a, &refusal{text: cannotOpen, hint: kindHint}
+		return a, &pageError{text: cannotOpen, hint: kindHint}
 	case a.scope != client.ScopeLogin || !a.account.owns(a.scope):
-		return a, &refusal{text: badScope, hint: scopeHint}
+		return a, &pageError{text: badScope, hint: scopeHint}
 	case !s.callbackAllowed(a):
-		return a, &refusal{text: cannotOpen, hint: domainHint(a, s.domains(a))}
+		return a, &pageError{text: cannotOpen, hint: domainHint(a, s.domains(a))}
 	}
 	return a, nil
 }
 
-// confirm is what the phone opens after scanning. GET marks the ticket as
-// scanned and shows the page; POST takes its form: uuid, answer, person.
+// confirm serves the page that the phone opens after scanning. GET marks the
+// ticket as scanned and shows the page; POST handles its form: the uuid, the
+// person and their choice ("allow" or "refuse").
 func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.mu.Lock()
 	t, ok := s.tickets[r.FormValue("uuid")]
-	if !ok || !s.now().Before(t.expires) || t.status == qrConfirmed || t.status == qrRefused {
+	if !ok || !s.now().Before(t.expires) || t.status == qrConfirmed || t.status == qrDenied {
 		s.mu.Unlock()
-		s.errorPage(w, r, c, &refusal{text: qrIsExpired})
+		s.errorPage(w, r, c, &pageError{text: qrIsExpired})
 		return
 	}
-	t.person = s.visitor(r)
+	t.person = s.currentPerson(r)
 	if p, ok := s.people[r.PostFormValue("person")]; ok {
 		t.person = p
 		choose(w, r, p.Name)
@@ -168,7 +171,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 		t.status = qrConfirmed
 		t.code = s.newCode(&grant{flow: webFlow, appID: t.appID, person: t.person, scope: t.scope})
 	default:
-		t.status = qrRefused
+		t.status = qrDenied
 	}
 	s.wake()
 	a := t.authorizeRequest
@@ -180,12 +183,12 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	case answer == "allow":
 		s.confirmedPage(w, r, c)
 	default:
-		s.cancelledPage(w, r, c)
+		s.deniedPage(w, r, c)
 	}
 }
 
-// qrPoll is the long poll behind the QR page. It answers as soon as there is
-// something else to say than last, and 408 after a while.
+// qrPoll serves the long poll of the QR code page. It responds as soon as the
+// status differs from last, and with 408 after a while.
 func (s *Server) qrPoll(w http.ResponseWriter, r *http.Request, c *Call) {
 	hold := time.NewTimer(s.cfg.pollHold)
 	defer hold.Stop()
@@ -230,14 +233,14 @@ func (s *Server) writePoll(w http.ResponseWriter, c *Call, status int, code stri
 	io.WriteString(w, fmt.Sprintf("window.wx_errcode=%d;window.wx_code='%s';", status, code))
 }
 
-// qrNext is where the QR page goes, empty for nowhere.
+// qrNext returns the URL that the QR code page opens next, or "".
 func (s *Server) qrNext(t *ticket) string {
 	switch {
 	case t.status == qrConfirmed:
 		before, after := s.callback(t.authorizeRequest)
 		return before + t.code + after
-	case t.status == qrRefused && s.on(RefusalCallback):
-		return refusalCallback(t.authorizeRequest)
+	case t.status == qrDenied && s.on(RefusalCallback):
+		return deniedCallback(t.authorizeRequest)
 	}
 	return ""
 }

@@ -15,17 +15,17 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func desk() *http.Client { return wechattest.Browser(wechattest.Chrome) }
+func computer() *http.Client { return wechattest.Browser(wechattest.Chrome) }
 
-func siteToken(t *testing.T, sim *wechattest.Server, code string) answer {
+func siteToken(t *testing.T, sim *wechattest.Server, code string) response {
 	t.Helper()
-	return ask(t, sim, exchangePath, "appid", siteID, "secret", siteSecret, "code", code, "grant_type", "authorization_code")
+	return get(t, sim, exchangePath, "appid", siteID, "secret", siteSecret, "code", code, "grant_type", "authorization_code")
 }
 
-func TestQRLoginInAnyBrowser(t *testing.T) {
+func TestQRLogin(t *testing.T) {
 	sim := simulator(t)
 	sim.SetPerson("Lin")
-	browser := desk()
+	browser := computer()
 	page, err := browser.Get(qrURL(sim, site(t)))
 	require.NoError(t, err)
 	resp, err := sim.Allow(browser, page)
@@ -39,7 +39,7 @@ func TestQRLoginInAnyBrowser(t *testing.T) {
 	require.Equal(t, "Lin 🌿", profile(t, sim, a)["nickname"])
 }
 
-func TestQRConnectShowsErrorPages(t *testing.T) {
+func TestQRConnect_ErrorPages(t *testing.T) {
 	strict := wechattest.Account{AppID: siteID, Secret: siteSecret, Kind: wechattest.WebsiteApp, Domains: []string{"www.example.com"}}
 	tests := map[string]struct {
 		opts   []wechattest.Option
@@ -58,7 +58,7 @@ func TestQRConnectShowsErrorPages(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			browser := desk()
+			browser := computer()
 			if name == "inside WeChat" {
 				browser = phone()
 			}
@@ -70,22 +70,22 @@ func TestQRConnectShowsErrorPages(t *testing.T) {
 	}
 }
 
-func TestQRConnectOpensInDesktopWeChat(t *testing.T) {
+func TestQRConnect_DesktopWeChat(t *testing.T) {
 	for _, agent := range []string{wechattest.Windows, wechattest.Mac} {
 		_, page := open(t, wechattest.Browser(agent), qrURL(simulator(t), loopback))
 		require.Contains(t, page, "data-uuid")
 	}
 }
 
-func TestEmbeddedQRPageLeavesTheIframe(t *testing.T) {
+func TestQRConnect_Embedded(t *testing.T) {
 	const jssdk = "response_type=code&scope=snsapi_login&state=s1"
 	for redirect, want := range map[string]bool{"true": false, "false": true} {
-		_, page := open(t, desk(), qrURL(simulator(t), loopback, jssdk, "scope=snsapi_login&state=s1&login_type=jssdk&self_redirect="+redirect))
+		_, page := open(t, computer(), qrURL(simulator(t), loopback, jssdk, "scope=snsapi_login&state=s1&login_type=jssdk&self_redirect="+redirect))
 		require.Equal(t, want, strings.Contains(page, " data-top"))
 	}
 }
 
-func TestQRConnectAcceptsWhatWxLoginAdds(t *testing.T) {
+func TestQRConnect_WxLoginParameters(t *testing.T) {
 	for name, change := range map[string][]string{
 		"wxLogin.js": {"response_type=code&scope=snsapi_login&state=s1", "scope=snsapi_login&state=s1&login_type=jssdk&self_redirect=true&style=white&href=data%3Atext%2Fcss%3Bbase64%2C"},
 		"options":    {"&state=s1", "&state=s1&lang=en&stylelite=1&fast_login=0"},
@@ -93,19 +93,19 @@ func TestQRConnectAcceptsWhatWxLoginAdds(t *testing.T) {
 		"long state": {"state=s1", "state=0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, page := open(t, desk(), qrURL(simulator(t), loopback, change...))
+			_, page := open(t, computer(), qrURL(simulator(t), loopback, change...))
 			require.Contains(t, page, "data-uuid")
 		})
 	}
 }
 
-// uuid asks for the QR page as JSON.
+// uuid opens the QR code page and returns its uuid.
 func uuid(t *testing.T, sim *wechattest.Server) string {
 	t.Helper()
 	req, err := http.NewRequest(http.MethodGet, qrURL(sim, loopback), nil)
 	require.NoError(t, err)
 	req.Header.Set("Accept", "application/json")
-	resp, err := desk().Do(req)
+	resp, err := computer().Do(req)
 	require.NoError(t, err)
 	var page struct{ UUID string }
 	require.NoError(t, json.Unmarshal([]byte(body(t, resp)), &page))
@@ -114,7 +114,7 @@ func uuid(t *testing.T, sim *wechattest.Server) string {
 
 func poll(t *testing.T, sim *wechattest.Server, uuid, last string) string {
 	t.Helper()
-	resp, text := open(t, desk(), sim.URL+"/connect/l/qrconnect?uuid="+uuid+"&last="+last+"&_=1")
+	resp, text := open(t, computer(), sim.URL+"/connect/l/qrconnect?uuid="+uuid+"&last="+last+"&_=1")
 	require.Equal(t, http.StatusOK, resp.StatusCode)
 	return text
 }
@@ -126,7 +126,7 @@ func confirm(t *testing.T, sim *wechattest.Server, uuid, answer string) {
 	resp.Body.Close()
 }
 
-func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
+func TestQRPoll(t *testing.T) {
 	hold := wechattest.WithPollHold(time.Millisecond)
 	const waiting, scanned = "window.wx_errcode=408;window.wx_code='';", "window.wx_errcode=404;window.wx_code='';"
 
@@ -137,13 +137,13 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 		_, page := open(t, phone(), sim.URL+"/connect/confirm?uuid="+id)
 		require.Contains(t, page, "确认登录网站")
 		require.Equal(t, scanned, poll(t, sim, id, ""))
-		require.Equal(t, waiting, poll(t, sim, id, "404"), "nothing new since")
+		require.Equal(t, waiting, poll(t, sim, id, "404"), "no change")
 		confirm(t, sim, id, "allow")
 		m := regexp.MustCompile(`^window\.wx_errcode=405;window\.wx_code='(\w{32})';$`).FindStringSubmatch(poll(t, sim, id, "404"))
 		require.NotNil(t, m)
 		require.Zero(t, siteToken(t, sim, m[1]).errcode())
 	})
-	t.Run("refused", func(t *testing.T) {
+	t.Run("denied", func(t *testing.T) {
 		sim := simulator(t, hold)
 		id := uuid(t, sim)
 		confirm(t, sim, id, "refuse")
@@ -158,16 +158,16 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 		require.Contains(t, page, "二维码已过期")
 		require.Equal(t, "window.wx_errcode=402;window.wx_code='';", poll(t, sim, "unknown", ""))
 	})
-	t.Run("answers at once when something happens", func(t *testing.T) {
+	t.Run("responds when the status changes", func(t *testing.T) {
 		sim := simulator(t, wechattest.WithPollHold(time.Hour))
 		id := uuid(t, sim)
-		answer := make(chan string, 1)
-		go func() { answer <- poll(t, sim, id, "") }()
+		result := make(chan string, 1)
+		go func() { result <- poll(t, sim, id, "") }()
 		require.NoError(t, sim.WaitForCalls(soon(t), "connect/l/qrconnect", 1))
 		confirm(t, sim, id, "refuse")
-		require.Contains(t, <-answer, "403")
+		require.Contains(t, <-result, "403")
 	})
-	t.Run("answers at once when time passes and the code expires", func(t *testing.T) {
+	t.Run("responds when the code expires", func(t *testing.T) {
 		for name, advance := range map[string]func(*wechattest.Server){
 			"Advance":      func(sim *wechattest.Server) { sim.Advance(10 * time.Minute) },
 			"control page": func(sim *wechattest.Server) { control(t, jar(t), sim, "advance", "by", "10m") },
@@ -178,24 +178,24 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 				ctx, polling := soon(t), sim.URL+"/connect/l/qrconnect?uuid="+id
 				req, err := http.NewRequestWithContext(ctx, http.MethodGet, polling, nil)
 				require.NoError(t, err)
-				answer := make(chan string, 1)
+				result := make(chan string, 1)
 				go func() {
-					resp, err := desk().Do(req)
+					resp, err := computer().Do(req)
 					if err != nil {
-						answer <- err.Error()
+						result <- err.Error()
 						return
 					}
 					defer resp.Body.Close()
 					text, _ := io.ReadAll(resp.Body)
-					answer <- string(text)
+					result <- string(text)
 				}()
 				require.NoError(t, sim.WaitForCalls(ctx, "connect/l/qrconnect", 1))
 				advance(sim)
-				require.Equal(t, "window.wx_errcode=402;window.wx_code='';", <-answer)
+				require.Equal(t, "window.wx_errcode=402;window.wx_code='';", <-result)
 			})
 		}
 	})
-	t.Run("is confirmed once", func(t *testing.T) {
+	t.Run("confirmed only once", func(t *testing.T) {
 		sim := simulator(t, hold)
 		id := uuid(t, sim)
 		confirm(t, sim, id, "allow")
@@ -205,19 +205,19 @@ func TestLongPollTellsWhatThePhoneDoes(t *testing.T) {
 	})
 }
 
-func TestQRRefusal(t *testing.T) {
-	t.Run("tells the site nothing", func(t *testing.T) {
+func TestQRLogin_Refuse(t *testing.T) {
+	t.Run("the site is not notified", func(t *testing.T) {
 		sim := simulator(t)
-		browser := desk()
+		browser := computer()
 		page, err := browser.Get(qrURL(sim, loopback))
 		require.NoError(t, err)
 		resp, err := sim.Refuse(browser, page)
 		require.NoError(t, err)
 		require.Contains(t, body(t, resp), "已取消授权")
 	})
-	t.Run("goes back with state only, the other way", func(t *testing.T) {
+	t.Run("RefusalCallback", func(t *testing.T) {
 		sim := simulator(t, wechattest.WithQuirks(wechattest.RefusalCallback))
-		browser := desk()
+		browser := computer()
 		page, err := browser.Get(qrURL(sim, site(t)))
 		require.NoError(t, err)
 		resp, err := sim.Refuse(browser, page)
@@ -226,8 +226,8 @@ func TestQRRefusal(t *testing.T) {
 	})
 }
 
-func TestQRPictureIsServed(t *testing.T) {
-	resp, picture := open(t, desk(), simulator(t).URL+"/connect/qrcode/0123456789abcdef")
+func TestQRPicture(t *testing.T) {
+	resp, picture := open(t, computer(), simulator(t).URL+"/connect/qrcode/0123456789abcdef")
 	require.Equal(t, "image/svg+xml", resp.Header.Get("Content-Type"))
 	require.Contains(t, picture, "<path")
 }

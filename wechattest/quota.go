@@ -5,20 +5,21 @@ import (
 	"time"
 )
 
-// Quota limits the calls of one endpoint; zero means no limit. On the API host
-// it counts per AppID, which is that of the access_token where a call carries
-// one, and answers 45011 for the minute and 45009 for the day. Calls without a
-// known token or an AppID count together. At the authorize page it counts per
-// person and shows 10009. Minutes and days are those of the simulator's clock.
+// A Quota limits the calls of one endpoint; zero means no limit. On the API
+// host, calls are counted per AppID (that of the access_token if the call
+// carries one), and the errcode is 45011 for the minute and 45009 for the day.
+// Calls without a known token or AppID are counted together. On the authorize
+// page, visits are counted per person, and page 10009 is shown. Minutes and
+// days follow the simulator's clock.
 type Quota struct {
 	PerMinute int `json:"per_minute"` // calls in a clock minute
 	PerDay    int `json:"per_day"`    // calls in a day of UTC
 }
 
 // WithQuota limits an endpoint: a path of the API host, or
-// "connect/oauth2/authorize". Of WeChat's other pages no limit is known, so a
-// quota there makes NewServer panic. The default is no limit anywhere, but for
-// stable_token's 20 forced refreshes a day.
+// "connect/oauth2/authorize". WeChat's other pages have no known limit, so a
+// quota for them makes NewServer panic. By default, nothing is limited except
+// stable_token's forced refreshes, to 20 a day.
 func WithQuota(endpoint string, q Quota) Option {
 	return func(c *config) { c.quotas[endpointName(endpoint)] = q }
 }
@@ -28,7 +29,7 @@ type window struct {
 	inMinute, inToday int
 }
 
-// overQuota counts one call and returns 45011 or 45009 if it is one too many.
+// overQuota counts one call and returns 45011 or 45009 if it exceeds the quota.
 func (s *Server) overQuota(endpoint, who string) int {
 	q, limited := s.cfg.quotas[endpoint]
 	if !limited {
@@ -55,7 +56,7 @@ func (s *Server) overQuota(endpoint, who string) int {
 	return 0
 }
 
-// quotaHolder is who a call to the API host counts for.
+// quotaHolder returns the AppID for which a call to the API host counts.
 func (s *Server) quotaHolder(c *call) string {
 	if g, ok := s.codes[c.get("js_code")]; ok && s.on(QuotaPerUser) {
 		return g.appID + "\x00" + g.person.Name

@@ -21,15 +21,15 @@ type fileConfig struct {
 	Seed          *int64              `json:"seed"`
 	Switches      []Quirk             `json:"switches"`
 	Quotas        map[string]Quota    `json:"quotas"`
-	Faults        map[string][]string `json:"faults"` // by endpoint, as ParseFault reads them
+	Faults        map[string][]string `json:"faults"` // by endpoint, parsed with ParseFault
 }
 
-// ReadConfig reads options from a JSON object or a YAML document, as
-// cmd/wechatsim takes it in -config. Its members, all optional, are accounts and people (with the fields
-// of Account and Person), any_browser, strict_domains, environment, scenario,
-// seed, switches, quotas and faults (both by endpoint). A member that is not
-// known is an error, and so are a value that NewServer would panic on and
-// anything after the object.
+// ReadConfig reads options from a JSON object or a YAML document, the format of
+// the -config file of cmd/wechatsim. Its members, all optional, are accounts
+// and people (with the fields of [Account] and [Person]), any_browser,
+// strict_domains, environment, scenario, seed, switches, quotas and faults
+// (both by endpoint). An unknown member is an error, and so are a value for
+// which NewServer would panic and anything after the object.
 func ReadConfig(r io.Reader) ([]Option, error) {
 	f, err := readFile(r)
 	if err != nil {
@@ -85,13 +85,13 @@ func readFile(r io.Reader) (f fileConfig, err error) {
 		return f, err
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return f, errors.New("something follows the JSON object")
+		return f, errors.New("unexpected data after the JSON object")
 	}
 	return f, nil
 }
 
-// jsonOf returns the one document of a YAML text as JSON, so that both forms
-// are read by the same rules.
+// jsonOf returns the single document of a YAML text as JSON, so that the same
+// rules apply to both formats.
 func jsonOf(text []byte) ([]byte, error) {
 	var document, second any
 	dec := yaml.NewDecoder(bytes.NewReader(text))
@@ -99,7 +99,7 @@ func jsonOf(text []byte) ([]byte, error) {
 		return nil, err
 	}
 	if err := dec.Decode(&second); err != io.EOF {
-		return nil, errors.New("something follows the YAML document")
+		return nil, errors.New("unexpected data after the YAML document")
 	}
 	return json.Marshal(document)
 }

@@ -37,7 +37,7 @@ faults:
 `,
 }
 
-func TestConfigurationSetsUpASimulator(t *testing.T) {
+func TestReadConfig(t *testing.T) {
 	for form, text := range sameConfiguration {
 		t.Run(form, func(t *testing.T) {
 			opts, err := wechattest.ReadConfig(strings.NewReader(text))
@@ -48,45 +48,45 @@ func TestConfigurationSetsUpASimulator(t *testing.T) {
 			require.Equal(t, wechattest.UnionID("one", "Ada"), a["unionid"])
 			require.Equal(t, 40001, profile(t, sim, a).errcode())
 			require.Equal(t, "Ada L.", profile(t, sim, a)["nickname"])
-			ask(t, sim, "sns/auth")
-			require.Equal(t, 45011, ask(t, sim, "sns/auth").errcode())
+			get(t, sim, "sns/auth")
+			require.Equal(t, 45011, get(t, sim, "sns/auth").errcode())
 			sim.AssertCalls(t, "connect/oauth2/authorize_reply", 0)
 		})
 	}
 }
 
-func TestConfigurationMistakesAreNamed(t *testing.T) {
+func TestReadConfig_Errors(t *testing.T) {
 	for in, want := range map[string]string{
 		`{`:                                   "unexpected EOF",
 		`{"accnts": []}`:                      "accnts",
-		`{"people": []} {"people": []}`:       "something follows the JSON object",
-		`{} trailing`:                         "something follows the JSON object",
-		`{}}`:                                 "something follows the JSON object",
+		`{"people": []} {"people": []}`:       "unexpected data after the JSON object",
+		`{} trailing`:                         "unexpected data after the JSON object",
+		`{}}`:                                 "unexpected data after the JSON object",
 		``:                                    "EOF",
-		"people: []\n---\npeople: []\n":       "something follows the YAML document",
+		"people: []\n---\npeople: []\n":       "unexpected data after the YAML document",
 		"people: []\npeople: []\n":            "already defined",
 		"accnts: []":                          "accnts",
-		"people: [{}]":                        "a person needs a name",
+		"people: [{}]":                        "person without a name",
 		"people: {":                           "yaml",
 		"- people":                            "cannot unmarshal array",
 		"people: [{name: 12}]":                "cannot unmarshal number",
-		`{"people": [{}]}`:                    "a person needs a name",
-		`{"scenario": "bogus"}`:               `no scenario is called "bogus"`,
-		`{"switches": ["bogus"]}`:             `unknown switch "bogus"`,
+		`{"people": [{}]}`:                    "person without a name",
+		`{"scenario": "bogus"}`:               `unknown scenario "bogus"`,
+		`{"switches": ["bogus"]}`:             `unknown quirk "bogus"`,
 		`{"environment": "bogus"}`:            `unknown environment "bogus"`,
-		`{"faults": {"sns/auth": ["bogus"]}}`: `no fault is called "bogus"`,
-		`{"faults": {"bogus": ["busy"]}}`:     `no endpoint is called "bogus"`,
-		`{"quotas": {"bogus": {}}}`:           `no endpoint is called "bogus"`,
-		`{"people": [{"name": "a"}, {"name": "a"}]}`:                            "declared twice",
-		`{"accounts": [{"app_id": "gh_1"}]}`:                                    "16 lower-case hex digits",
-		`{"accounts": [{"app_id": "wx00000000000000a1"}]}`:                      "the secret is missing",
+		`{"faults": {"sns/auth": ["bogus"]}}`: `unknown fault "bogus"`,
+		`{"faults": {"bogus": ["busy"]}}`:     `unknown endpoint "bogus"`,
+		`{"quotas": {"bogus": {}}}`:           `unknown endpoint "bogus"`,
+		`{"people": [{"name": "a"}, {"name": "a"}]}`:                            "duplicate person",
+		`{"accounts": [{"app_id": "gh_1"}]}`:                                    "16 lower-case hexadecimal digits",
+		`{"accounts": [{"app_id": "wx00000000000000a1"}]}`:                      "missing Secret",
 		account(`"kind": "bogus"`):                                              "unknown kind",
-		account(`"domains": ["a.example", "b.example", "c.example"]`):           "two domains",
+		account(`"domains": ["a.example", "b.example", "c.example"]`):           "at most two",
 		account(`"domains": ["https://a.example"]`):                             "without a scheme",
-		account(`"domains": ["a.example:8080"]`):                                "no port",
-		account(`"domains": ["192.0.2.1"]`):                                     "sandbox accounts only",
-		account(`"domains": ["/mp"]`):                                           "host name is missing",
-		account(`"name": "a"}, {"app_id": "wx00000000000000a1", "secret": "s"`): "declared twice",
+		account(`"domains": ["a.example:8080"]`):                                "must not contain a port",
+		account(`"domains": ["192.0.2.1"]`):                                     "only for sandbox accounts",
+		account(`"domains": ["/mp"]`):                                           "missing host name",
+		account(`"name": "a"}, {"app_id": "wx00000000000000a1", "secret": "s"`): "duplicate account",
 	} {
 		_, err := wechattest.ReadConfig(strings.NewReader(in))
 		require.ErrorContains(t, err, want, in)

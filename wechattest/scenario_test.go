@@ -15,15 +15,15 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// goodSite is a small site that does right: it asks WeChat once per visit, and
-// exchanges each code once.
+// goodSite is a small correct site: it redirects to WeChat once per page visit,
+// and exchanges each code once.
 type goodSite struct {
 	wechat *client.Client
 	base   string
 
 	mu     sync.Mutex
 	flows  map[string]*flow
-	called int // how often the callback was asked
+	called int // how often the callback was requested
 }
 
 type flow struct {
@@ -85,14 +85,14 @@ func (s *goodSite) login(ctx context.Context, code string) (openID string, err e
 	if token.Snapshot {
 		return "", errors.New("a snapshot page")
 	}
-	s.wechat.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, client.LangZhCN) // a login without a profile is one
+	s.wechat.UserInfo(ctx, token.AccessToken.Reveal(), token.OpenID, client.LangZhCN) // a login without a profile is still a login
 	return token.OpenID, nil
 }
 
-func TestEveryScenarioGoesAsItSays(t *testing.T) {
+func TestScenarios(t *testing.T) {
 	names := map[string]bool{}
 	for _, sc := range wechattest.Scenarios() {
-		require.False(t, names[sc.Name], "the name is used twice: %s", sc.Name)
+		require.False(t, names[sc.Name], "duplicate name %s", sc.Name)
 		names[sc.Name] = true
 		t.Run(sc.Name, func(t *testing.T) {
 			sim := simulator(t, wechattest.WithScenario(sc.Name))
@@ -112,12 +112,12 @@ func TestEveryScenarioGoesAsItSays(t *testing.T) {
 			require.Equal(t, sc.Reaches, app.called > 0)
 			require.Equal(t, sc.Reaches, text != "")
 			require.Equal(t, sc.LogsIn, strings.HasPrefix(text, "hello o"), text)
-			require.Len(t, app.flows, 1, "nobody was sent to WeChat twice")
+			require.Len(t, app.flows, 1, "no second redirect to WeChat")
 			sim.AssertNoLeaks(t)
 		})
 	}
 }
 
-func TestUnknownScenarioPanics(t *testing.T) {
-	require.PanicsWithValue(t, `wechattest: no scenario is called "bogus"`, func() { wechattest.NewHandler(wechattest.WithScenario("bogus")) })
+func TestWithScenario_Unknown(t *testing.T) {
+	require.PanicsWithValue(t, `wechattest: unknown scenario "bogus"`, func() { wechattest.NewHandler(wechattest.WithScenario("bogus")) })
 }

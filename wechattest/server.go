@@ -13,31 +13,34 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// Server is a simulated WeChat. It is an http.Handler for the paths of both of
-// WeChat's hosts. All methods are safe for concurrent use:
+// A Server is a WeChat simulator. It is an http.Handler for the paths of both
+// of WeChat's hosts. A Server is safe for concurrent use by multiple
+// goroutines. Its methods by purpose:
 //
-//   - answer a page: [Server.Allow] and [Server.Refuse]; [Server.FullService]
-//     leaves a snapshot page; [Server.CallbackURL] stops before the callback,
-//     to deliver it late, elsewhere or, with [DeliverTwice], doubled
-//   - people: [Server.SetPerson] gives the phone to somebody else, [Server.SetEnvironment]
-//     says from where pages are opened, [Server.ChangePassword] voids tokens
-//   - time: the clock of [WithClock] plus what [Server.Advance] added, as
-//     [Server.Now] tells; lifetimes are tested without waiting
-//   - what goes wrong: [Server.Fail] scripts faults, [Server.SetQuirk] turns a
-//     behaviour on or off, [Server.Block] and [Server.WaitForCalls] hold calls and
-//     wait for them; [Scenarios] are whole ways in which a login goes
-//   - what was asked: [Server.Journal], [Server.Count], [Server.AssertCalls],
-//     [Server.Leaks], [Server.AssertNoLeaks]
-//   - mini programs and platforms: [Server.WXLogin], [Server.GetPhoneNumber],
-//     [Server.UserPayload], [Server.PhonePayload], [Server.VerifyTicket],
-//     [Server.ComponentToken]
-//   - where it is: [Server.Endpoints], [Server.Client], [Server.Close]
+//   - to act on WeChat's pages: [Server.Allow] and [Server.Refuse];
+//     [Server.FullService] leaves snapshot mode; [Server.CallbackURL] stops
+//     before the callback, which a test can then open late, in another browser
+//     or, with [DeliverTwice], twice
+//   - to choose the user: [Server.SetPerson], [Server.SetEnvironment] (where
+//     pages are opened from), [Server.ChangePassword] (invalidates tokens)
+//   - to control time: [Server.Advance] and [Server.Now], on top of the clock
+//     of [WithClock]; lifetimes can be tested without waiting
+//   - to make things go wrong: [Server.Fail] scripts faults, [Server.SetQuirk]
+//     turns a quirk on or off, [Server.Block] and [Server.WaitForCalls] hold
+//     calls and wait for them; [Scenarios] returns complete ways in which a
+//     login can proceed
+//   - to inspect requests: [Server.Journal], [Server.Count],
+//     [Server.AssertCalls], [Server.Leaks], [Server.AssertNoLeaks]
+//   - for mini programs and platforms: [Server.WXLogin],
+//     [Server.GetPhoneNumber], [Server.UserPayload], [Server.PhonePayload],
+//     [Server.VerifyTicket], [Server.ComponentToken]
+//   - to connect: [Server.Endpoints], [Server.Client], [Server.Close]
 //
-// Who an openid belongs to, [OpenID] and [UnionID] tell.
+// The functions [OpenID] and [UnionID] return a person's ids.
 type Server struct {
-	// URL is the base URL without a trailing slash. NewServer sets it. What
-	// NewHandler made does not know where it is mounted: set it to where your
-	// server listens, before the first use of Endpoints and FullService.
+	// URL is the base URL without a trailing slash. NewServer sets it. A
+	// simulator from NewHandler does not know where it is mounted: set URL
+	// before the first call of Endpoints or FullService.
 	URL string
 
 	cfg      config
@@ -45,35 +48,35 @@ type Server struct {
 	people   map[string]Person
 	mux      http.Handler
 	http     *httptest.Server
-	done     chan struct{} // closed by Close: whoever waits gives up
+	done     chan struct{} // closed by Close, to release all waiters
 	close    sync.Once
 
 	mu      sync.Mutex    // guards what follows
 	changed chan struct{} // closed and replaced on every change
 	rng     *rand.Rand
-	swept   int // calls of sweep so far
+	swept   int // number of calls of sweep
 	visits
 	grants
 	script
 }
 
-// visits is what people do, and what is open in their browsers.
+// visits is the state of people, and the pages open in their browsers.
 type visits struct {
 	holder      string
 	environment Environment
-	granted     map[string]bool // people who agreed on 使用完整服务 just now
+	granted     map[string]bool // people who have just agreed to 使用完整服务
 	consented   map[string]bool // by AppID and person
-	passwords   map[string]int  // how often each person has changed it
-	snapshots   map[string]int  // snapshot visits, by person
+	passwords   map[string]int  // how often each person has changed the password
+	snapshots   map[string]int  // snapshot page visits by person
 
 	pending map[string]*consent
 	tickets map[string]*ticket
 }
 
-// grants is every code, token and key that the simulator has issued.
+// grants holds the codes, tokens and keys that the simulator has issued.
 type grants struct {
 	codes          map[string]*grant
-	logins         map[string]*login // by every access_token and refresh_token
+	logins         map[string]*login // by access_token and refresh_token
 	keys           map[string]*sessionKey
 	secretKeys     map[string]bool // every session_key
 	accountTokens  map[string]*tokens
@@ -81,7 +84,7 @@ type grants struct {
 	verifyTickets  map[string]*accountToken
 }
 
-// script is what a test has arranged, and what it can read afterwards.
+// script holds what a test has set up, and what it can inspect afterwards.
 type script struct {
 	offset  time.Duration // what Advance added to the clock
 	journal journal
@@ -92,8 +95,8 @@ type script struct {
 }
 
 // NewServer starts a simulator on a free loopback port. It panics if the
-// options are invalid, as httptest.NewServer does if it cannot listen. The
-// caller closes it.
+// options are invalid, or if it cannot listen, as httptest.NewServer does. The
+// caller must call Close.
 func NewServer(opts ...Option) *Server {
 	s := newServer(opts)
 	s.http = httptest.NewUnstartedServer(s)
@@ -106,10 +109,10 @@ func NewServer(opts ...Option) *Server {
 	return s
 }
 
-// NewHandler returns a simulator that does not listen, to be mounted at the
-// root of a server of your own, or below a prefix that http.StripPrefix takes
-// away. It is a *Server, so a type assertion gives access to its methods; set
-// its URL first. It panics if the options are invalid.
+// NewHandler returns a simulator that does not listen. Mount it at the root of
+// your server, or below a prefix removed by http.StripPrefix. It is a *Server,
+// whose methods are available by a type assertion; set its URL first.
+// NewHandler panics if the options are invalid.
 func NewHandler(opts ...Option) http.Handler { return newServer(opts) }
 
 func newServer(opts []Option) *Server {
@@ -160,7 +163,7 @@ func newServer(opts []Option) *Server {
 	return s
 }
 
-// Close stops listening, lets every held call go and waits for open ones.
+// Close stops listening, releases held calls and waits for open ones.
 func (s *Server) Close() {
 	s.close.Do(func() { close(s.done) })
 	if s.http != nil {
@@ -168,12 +171,12 @@ func (s *Server) Close() {
 	}
 }
 
-// Endpoints are the two base URLs for client.WithEndpoints. The hosts that
-// WeChat keeps apart are one here. It panics while URL is empty: to a client,
-// empty base URLs are those of the real WeChat.
+// Endpoints returns the base URLs for client.WithEndpoints. WeChat's two hosts
+// are one here. Endpoints panics if URL is empty, because a client would use
+// the real WeChat for empty base URLs.
 func (s *Server) Endpoints() client.Endpoints {
 	if s.URL == "" {
-		panic("wechattest: Endpoints: this simulator does not listen itself (NewHandler): set its URL to where it is mounted")
+		panic("wechattest: Endpoints: URL is empty: after NewHandler, set it to the base URL of the simulator")
 	}
 	return client.Endpoints{Open: s.URL, API: s.URL}
 }
@@ -186,29 +189,29 @@ func (s *Server) Client() *http.Client {
 	return s.http.Client()
 }
 
-// ServeHTTP answers for both of WeChat's hosts and for the control page.
+// ServeHTTP serves both of WeChat's hosts and the control page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Advance moves the simulator's clock forward by d, on top of WithClock.
+// Advance moves the simulator's clock forward by d.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offset += d
-	s.wake() // a long poll whose QR code has expired
+	s.wake() // a QR code of a long poll may have expired
 }
 
-// Now is the simulator's time.
+// Now returns the simulator's time.
 func (s *Server) Now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.now()
 }
 
-// now is Now for a caller who holds s.mu.
+// now is Now for callers that hold s.mu.
 func (s *Server) now() time.Time { return s.cfg.clock().Add(s.offset) }
 
-// SetPerson gives the phone to the person of that name: whoever opens a page and
-// has not chosen a person by cookie is this one. It panics on an unknown name.
+// SetPerson sets the current person, who opens all pages in browsers that have
+// not chosen one by cookie. It panics if the name is unknown.
 func (s *Server) SetPerson(name string) {
 	s.mustPerson(name)
 	s.mu.Lock()
@@ -216,8 +219,8 @@ func (s *Server) SetPerson(name string) {
 	s.holder = name
 }
 
-// sweep forgets, now and then, what expired an hour ago or earlier, so that a
-// long run does not fill the memory. The caller holds s.mu.
+// sweep occasionally deletes what expired at least an hour ago, to limit memory
+// in a long run. The caller holds s.mu.
 func (s *Server) sweep() {
 	const interval, keep = 1024, time.Hour
 	if s.swept++; s.swept%interval != 0 {
@@ -231,8 +234,8 @@ func (s *Server) sweep() {
 	maps.DeleteFunc(s.byAccountToken, func(_ string, t *accountToken) bool { return t.expires.Before(old) })
 }
 
-// routes names every path that is answered; other paths are 40066, as for a
-// mistyped API path.
+// routes registers all paths; any other path returns 40066, like a mistyped API
+// path.
 func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	for _, e := range apiEndpoints {
@@ -252,7 +255,7 @@ func (s *Server) routes() http.Handler {
 	mux.Handle("/connect/qrcode/{uuid}", s.page("connect/qrcode", s.qrImage))
 	mux.HandleFunc("/mmopen/", s.avatar)
 	s.controlRoutes(mux)
-	unknown := s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", answer: unknownPath})
+	unknown := s.api(endpoint{path: "", family: cgiFamily, methods: "GET POST", respond: unknownPath})
 	mux.Handle("/", unknown)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !clean(r.URL.EscapedPath()) {
@@ -263,7 +266,7 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// clean reports whether a path has no empty and no dot segments.
+// clean reports whether a path has no empty segments and no dot segments.
 func clean(urlPath string) bool {
 	return urlPath == path.Clean(urlPath) || urlPath == path.Clean(urlPath)+"/"
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Short names for what stands in nearly every line below.
+// Short names used throughout the tests.
 const (
 	appID, secret         = wechattest.DefaultAppID, wechattest.DefaultSecret
 	siteID, siteSecret    = wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret
@@ -28,7 +28,7 @@ const (
 	refreshPath   = "sns/oauth2/refresh_token"
 )
 
-// noon is when every simulator here starts; Advance moves on from it.
+// noon is the time at which every simulator starts; Advance adds to it.
 var noon = time.Date(2026, 3, 14, 12, 0, 0, 0, time.UTC)
 
 func simulator(t *testing.T, opts ...wechattest.Option) *wechattest.Server {
@@ -39,7 +39,7 @@ func simulator(t *testing.T, opts ...wechattest.Option) *wechattest.Server {
 	return sim
 }
 
-// site answers every callback with its query, as JSON.
+// site starts a site that responds to every callback with its query as JSON.
 func site(t *testing.T) string {
 	t.Helper()
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -56,7 +56,7 @@ func serve(t *testing.T, handle http.HandlerFunc) string {
 	return srv.URL
 }
 
-// open opens a page as a phone does and returns the answer without following
+// open opens a page as a phone does and returns the response without following
 // redirects.
 func open(t *testing.T, browser *http.Client, pageURL string) (resp *http.Response, text string) {
 	t.Helper()
@@ -69,7 +69,8 @@ func open(t *testing.T, browser *http.Client, pageURL string) (resp *http.Respon
 
 func phone() *http.Client { return wechattest.Browser(wechattest.IPhone) }
 
-// authorizeURL has the documented order of parameters; change edits the query.
+// authorizeURL returns an authorize URL with the documented order of
+// parameters; change edits the query.
 func authorizeURL(sim *wechattest.Server, callback, scope string, change ...string) string {
 	query := "appid=" + appID + "&redirect_uri=" + url.QueryEscape(callback) +
 		"&response_type=code&scope=" + scope + "&state=s1"
@@ -82,7 +83,7 @@ func qrURL(sim *wechattest.Server, callback string, change ...string) string {
 	return sim.URL + "/connect/qrconnect?" + strings.NewReplacer(change...).Replace(query) + "#wechat_redirect"
 }
 
-// code runs a login for a scope up to the callback and returns its code.
+// code runs a login with a scope up to the callback and returns the code.
 func code(t *testing.T, sim *wechattest.Server, scope string, change ...string) string {
 	t.Helper()
 	callback, err := sim.CallbackURL(phone(), authorizeURL(sim, "http://127.0.0.1/cb", scope, change...))
@@ -115,31 +116,31 @@ func values(pairs []string) url.Values {
 	return q
 }
 
-// answer is a decoded answer of the API host.
-type answer map[string]any
+// A response is a decoded response of the API host.
+type response map[string]any
 
-func (a answer) text(name string) string { s, _ := a[name].(string); return s }
+func (a response) text(name string) string { s, _ := a[name].(string); return s }
 
-func (a answer) errcode() int { n, _ := a["errcode"].(float64); return int(n) }
+func (a response) errcode() int { n, _ := a["errcode"].(float64); return int(n) }
 
-func decode(t *testing.T, resp *http.Response) answer {
+func decode(t *testing.T, resp *http.Response) response {
 	t.Helper()
 	require.Equal(t, http.StatusOK, resp.StatusCode)
-	a, text := answer{}, body(t, resp)
+	a, text := response{}, body(t, resp)
 	require.NoError(t, json.Unmarshal([]byte(text), &a), text)
 	return a
 }
 
-// ask calls an API endpoint by GET.
-func ask(t *testing.T, sim *wechattest.Server, path string, pairs ...string) answer {
+// get calls an API endpoint with GET.
+func get(t *testing.T, sim *wechattest.Server, path string, pairs ...string) response {
 	t.Helper()
 	resp, err := sim.Client().Get(sim.URL + "/" + path + "?" + values(pairs).Encode())
 	require.NoError(t, err)
 	return decode(t, resp)
 }
 
-// tell calls an API endpoint by POST with a JSON body.
-func tell(t *testing.T, sim *wechattest.Server, path string, in any) answer {
+// post calls an API endpoint with POST and a JSON body.
+func post(t *testing.T, sim *wechattest.Server, path string, in any) response {
 	t.Helper()
 	b, err := json.Marshal(in)
 	require.NoError(t, err)
@@ -148,37 +149,38 @@ func tell(t *testing.T, sim *wechattest.Server, path string, in any) answer {
 	return decode(t, resp)
 }
 
-func exchange(t *testing.T, sim *wechattest.Server, code string) answer {
+func exchange(t *testing.T, sim *wechattest.Server, code string) response {
 	t.Helper()
-	return ask(t, sim, exchangePath, "appid", appID, "secret", secret, "code", code, "grant_type", "authorization_code")
+	return get(t, sim, exchangePath, "appid", appID, "secret", secret, "code", code, "grant_type", "authorization_code")
 }
 
-// token is a whole login: the token answer for a scope.
-func token(t *testing.T, sim *wechattest.Server, scope string, change ...string) answer {
+// token completes a login with a scope and returns the token response.
+func token(t *testing.T, sim *wechattest.Server, scope string, change ...string) response {
 	t.Helper()
 	a := exchange(t, sim, code(t, sim, scope, change...))
 	require.NotEmpty(t, a.text("access_token"), a)
 	return a
 }
 
-func profile(t *testing.T, sim *wechattest.Server, token answer) answer {
+func profile(t *testing.T, sim *wechattest.Server, token response) response {
 	t.Helper()
-	return ask(t, sim, "sns/userinfo", "access_token", token.text("access_token"), "openid", token.text("openid"))
+	return get(t, sim, "sns/userinfo", "access_token", token.text("access_token"), "openid", token.text("openid"))
 }
 
-func miniSession(t *testing.T, sim *wechattest.Server, jsCode string) answer {
+func miniSession(t *testing.T, sim *wechattest.Server, jsCode string) response {
 	t.Helper()
-	return ask(t, sim, "sns/jscode2session", "appid", miniID, "secret", miniSecret, "js_code", jsCode, "grant_type", "authorization_code")
+	return get(t, sim, "sns/jscode2session", "appid", miniID, "secret", miniSecret, "js_code", jsCode, "grant_type", "authorization_code")
 }
 
 func accountToken(t *testing.T, sim *wechattest.Server, appID, secret string) string {
 	t.Helper()
-	a := tell(t, sim, "cgi-bin/stable_token", map[string]any{"grant_type": "client_credential", "appid": appID, "secret": secret})
+	a := post(t, sim, "cgi-bin/stable_token", map[string]any{"grant_type": "client_credential", "appid": appID, "secret": secret})
 	require.NotEmpty(t, a.text("access_token"), a)
 	return a.text("access_token")
 }
 
-// soon is how long a test waits for what has to happen at once.
+// soon returns a context that bounds how long a test waits for something that
+// must happen immediately.
 func soon(t *testing.T) context.Context {
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	t.Cleanup(cancel)

@@ -10,30 +10,31 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// Environment is from where a page was opened.
+// An Environment is where in WeChat a page is opened from.
 type Environment string
 
 const (
 	// Normal is a link in a chat: snsapi_userinfo shows the consent page.
 	Normal Environment = "normal"
-	// FromMenu is the account's own chat or menu: snsapi_userinfo is silent
-	// for those who follow the account.
+	// FromMenu is the account's own chat or menu: snsapi_userinfo is silent for
+	// those who follow the account.
 	FromMenu Environment = "menu"
-	// Snapshot is a snapshot page: snsapi_userinfo is silent, and the code is
-	// that of a virtual user who is nobody.
+	// Snapshot is a snapshot page (快照页): snsapi_userinfo is silent, and the
+	// code is for a virtual user.
 	//
-	// WeChat also keeps a snapshot page's cookies and storage apart and drops
-	// them when the visitor leaves. SnapshotVisit does so; a real browser cannot
-	// be made to, so use a private window there and close it.
+	// WeChat also isolates the cookies and storage of a snapshot page and
+	// deletes them when the user leaves. SnapshotVisit does the same. A real
+	// browser cannot be made to, so use a private window and close it.
 	Snapshot Environment = "snapshot"
 )
 
-// WithEnvironment says from where pages are opened at first. Default Normal.
+// WithEnvironment sets where pages are opened from at first. The default is
+// Normal.
 func WithEnvironment(env Environment) Option { return func(c *config) { c.environment = env } }
 
-// SetEnvironment says from where pages are opened from now on, by every browser that
-// has not chosen for itself on the control page. It panics on an environment
-// that does not exist.
+// SetEnvironment sets where pages are opened from, for all browsers that have
+// not chosen an environment on the control page. It panics if the environment
+// does not exist.
 func (s *Server) SetEnvironment(env Environment) {
 	if !knownEnvironment(env) {
 		panic("wechattest: unknown environment " + string(env))
@@ -47,22 +48,22 @@ func knownEnvironment(env Environment) bool {
 	return env == Normal || env == FromMenu || env == Snapshot
 }
 
-// SnapshotVisit opens a page as WeChat opens it in snapshot mode: as a virtual
-// user, and with cookies apart from those of browser, which begin empty and are
-// gone after the visit. The answer is what is shown in the end; close its body.
-// It fails if URL is not set, or if the browser does: no connection, or too many
-// redirects.
+// SnapshotVisit opens a page as WeChat does in snapshot mode: as a virtual
+// user, and with cookies separate from those of browser, which are empty at
+// first and discarded afterwards. The result is the last page shown; the caller
+// must close its body. SnapshotVisit returns an error if URL is empty, or if
+// browser cannot connect or is redirected too often.
 func (s *Server) SnapshotVisit(browser *http.Client, pageURL string) (*http.Response, error) {
 	if s.URL == "" {
-		return nil, errors.New("visit a snapshot page: this simulator does not listen itself (NewHandler): set its URL to where it is mounted")
+		return nil, errors.New("open snapshot page: URL is empty: after NewHandler, set it to the base URL of the simulator")
 	}
 	root, err := url.Parse(s.URL)
 	if err != nil {
-		return nil, fmt.Errorf("visit a snapshot page: %w", err)
+		return nil, fmt.Errorf("open snapshot page: %w", err)
 	}
 	apart := *browser
 	if apart.Jar, err = cookiejar.New(nil); err != nil {
-		return nil, fmt.Errorf("visit a snapshot page: %w", err)
+		return nil, fmt.Errorf("open snapshot page: %w", err)
 	}
 	for _, path := range cookiePaths {
 		at := root.JoinPath(path)
@@ -71,29 +72,29 @@ func (s *Server) SnapshotVisit(browser *http.Client, pageURL string) (*http.Resp
 	return apart.Get(pageURL)
 }
 
-// FullService taps 使用完整服务, which a visitor of a snapshot page does: the
-// visitor agrees, and browser opens the original page as himself. The answer is
-// what the browser is shown in the end. It fails if URL is not set, or if the
-// browser does: no connection, or too many redirects. An originalURL that is
-// not http or https is answered with an error page, which is no error.
+// FullService taps 使用完整服务 on a snapshot page: the user consents, and browser
+// opens the original page as that user. The result is the last page shown.
+// FullService returns an error if URL is empty, or if browser cannot connect or
+// is redirected too often. For an originalURL other than http or https, the
+// result is an error page and not an error.
 func (s *Server) FullService(browser *http.Client, originalURL string) (*http.Response, error) {
 	if s.URL == "" {
-		return nil, errors.New("open the full service: this simulator does not listen itself (NewHandler): set its URL to where it is mounted")
+		return nil, errors.New("open full service: URL is empty: after NewHandler, set it to the base URL of the simulator")
 	}
 	page, err := url.Parse(s.URL + "/sim/full-service")
 	if err != nil {
-		return nil, fmt.Errorf("open the full service: %w", err)
+		return nil, fmt.Errorf("open full service: %w", err)
 	}
 	return post(browser, page, "full-service", url.Values{"url": {originalURL}})
 }
 
-// virtual is the identity that a snapshot page gets instead of a person's.
+// virtual is the identity that a snapshot page gets instead of the user's.
 type virtual struct {
 	openID, unionID string
-	flagged         bool // is_snapshotuser is sent
+	flagged         bool // whether is_snapshotuser is sent
 }
 
-// virtualFor invents the identity of one snapshot visit.
+// virtualFor invents the identity for one visit of a snapshot page.
 func (s *Server) virtualFor(a authorizeRequest) *virtual {
 	visit := a.person.Name + "\x00" + s.text(16)
 	v := &virtual{
@@ -105,7 +106,7 @@ func (s *Server) virtualFor(a authorizeRequest) *virtual {
 	switch {
 	case open == "":
 	case s.on(SnapshotRealUnionID):
-		v.unionID = UnionID(open, s.somebodyElse(a.person).Name)
+		v.unionID = UnionID(open, s.otherPerson(a.person).Name)
 	case s.on(SnapshotSharedUnionID):
 		v.unionID = identifier("virtual-unionid", open, "")
 	default:
@@ -114,7 +115,7 @@ func (s *Server) virtualFor(a authorizeRequest) *virtual {
 	return v
 }
 
-func (s *Server) somebodyElse(p Person) Person {
+func (s *Server) otherPerson(p Person) Person {
 	for _, other := range s.cfg.people {
 		if other.Name != p.Name {
 			return other
@@ -123,9 +124,9 @@ func (s *Server) somebodyElse(p Person) Person {
 	return p
 }
 
-// consentNeeded reports whether the visitor is asked, and whether the code is
-// for a virtual user. Special silent cases come first; forcePopup and
-// forceSnapShot have no effect on them.
+// consentNeeded reports whether the user is asked, and whether the code is for
+// a virtual user. The silent cases come first; forcePopup and forceSnapShot
+// have no effect on them.
 func (s *Server) consentNeeded(a authorizeRequest, env Environment) (ask, snapshot bool) {
 	if a.scope == client.ScopeBase {
 		return false, env == Snapshot && s.on(SnapshotBase)
@@ -133,7 +134,7 @@ func (s *Server) consentNeeded(a authorizeRequest, env Environment) (ask, snapsh
 	id := a.appID + "\x00" + a.person.Name
 	switch {
 	case s.granted[a.person.Name]:
-		delete(s.granted, a.person.Name) // agreed on 使用完整服务 just now
+		delete(s.granted, a.person.Name) // has just agreed to 使用完整服务
 		return false, false
 	case env == FromMenu && a.person.Follows:
 		return false, false
@@ -145,15 +146,16 @@ func (s *Server) consentNeeded(a authorizeRequest, env Environment) (ask, snapsh
 	return true, false
 }
 
-// fullService is the consent of a snapshot visitor, then the original page.
+// fullService handles the consent of the user of a snapshot page, then opens
+// the original page.
 func (s *Server) fullService(w http.ResponseWriter, r *http.Request, c *Call) {
 	u, err := url.Parse(r.FormValue("url"))
 	if r.Method != http.MethodPost || err != nil || u.Scheme != "http" && u.Scheme != "https" {
-		s.errorPage(w, r, c, &refusal{text: cannotOpen})
+		s.errorPage(w, r, c, &pageError{text: cannotOpen})
 		return
 	}
 	s.mu.Lock()
-	p := s.visitor(r)
+	p := s.currentPerson(r)
 	s.granted[p.Name] = true
 	s.mu.Unlock()
 	chooseEnvironment(w, r, Normal)

@@ -10,7 +10,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestSnapshotPageGivesAVirtualUser(t *testing.T) {
+func TestSnapshot(t *testing.T) {
 	for name, begin := range map[string]func(*wechattest.Server) []string{
 		"by environment":   func(sim *wechattest.Server) []string { sim.SetEnvironment(wechattest.Snapshot); return nil },
 		"by forceSnapShot": func(*wechattest.Server) []string { return []string{"&state=s1", "&state=s1&forceSnapShot=true"} },
@@ -23,7 +23,7 @@ func TestSnapshotPageGivesAVirtualUser(t *testing.T) {
 			require.Equal(t, "snsapi_userinfo", one["scope"])
 			require.Regexp(t, `^o[A-Za-z0-9_-]{27}$`, one["openid"])
 			require.Regexp(t, `^o[A-Za-z0-9_-]{27}$`, one["unionid"])
-			require.NotEqual(t, one["openid"], two["openid"], "another visit, another openid")
+			require.NotEqual(t, one["openid"], two["openid"], "each visit has its own openid")
 			require.NotEqual(t, one["unionid"], two["unionid"])
 			for _, p := range wechattest.DefaultPeople() {
 				require.NotEqual(t, wechattest.OpenID(appID, p.Name), one["openid"])
@@ -37,23 +37,23 @@ func TestSnapshotPageGivesAVirtualUser(t *testing.T) {
 	}
 }
 
-func TestSnapshotSwitches(t *testing.T) {
-	snapshots := func(t *testing.T, sw wechattest.Quirk, scope string) (*wechattest.Server, answer, answer) {
+func TestSnapshot_Quirks(t *testing.T) {
+	snapshots := func(t *testing.T, sw wechattest.Quirk, scope string) (*wechattest.Server, response, response) {
 		sim := simulator(t, wechattest.WithEnvironment(wechattest.Snapshot), wechattest.WithQuirks(sw))
 		first := token(t, sim, scope)
 		sim.SetPerson("Lin")
 		return sim, first, token(t, sim, scope)
 	}
-	t.Run("one unionid for all", func(t *testing.T) {
+	t.Run("the same unionid for all", func(t *testing.T) {
 		_, one, two := snapshots(t, wechattest.SnapshotSharedUnionID, "snsapi_userinfo")
 		require.Equal(t, one["unionid"], two["unionid"])
 		require.NotEqual(t, one["openid"], two["openid"])
 	})
-	t.Run("somebody else's unionid", func(t *testing.T) {
+	t.Run("another user's unionid", func(t *testing.T) {
 		_, one, _ := snapshots(t, wechattest.SnapshotRealUnionID, "snsapi_userinfo")
 		require.Equal(t, wechattest.UnionID(wechattest.DefaultOpenPlatform, "Lin"), one["unionid"])
 	})
-	t.Run("no flag at first", func(t *testing.T) {
+	t.Run("no flag the first time", func(t *testing.T) {
 		sim, one, _ := snapshots(t, wechattest.SnapshotUnflagged, "snsapi_userinfo")
 		require.NotContains(t, one, "is_snapshotuser")
 		require.EqualValues(t, 1, token(t, sim, "snsapi_userinfo")["is_snapshotuser"])
@@ -62,19 +62,19 @@ func TestSnapshotSwitches(t *testing.T) {
 		sim, one, _ := snapshots(t, wechattest.SnapshotUserInfoDenied, "snsapi_userinfo")
 		require.Equal(t, 48001, profile(t, sim, one).errcode())
 	})
-	t.Run("base is spared", func(t *testing.T) {
+	t.Run("not for snsapi_base", func(t *testing.T) {
 		_, one, _ := snapshots(t, wechattest.SnapshotUserInfoDenied, "snsapi_base")
 		require.Equal(t, wechattest.OpenID(appID, "小明"), one["openid"])
 		require.NotContains(t, one, "is_snapshotuser")
 	})
-	t.Run("base too", func(t *testing.T) {
+	t.Run("SnapshotBase", func(t *testing.T) {
 		_, one, _ := snapshots(t, wechattest.SnapshotBase, "snsapi_base")
 		require.EqualValues(t, 1, one["is_snapshotuser"])
 		require.NotEqual(t, wechattest.OpenID(appID, "小明"), one["openid"])
 	})
 }
 
-func TestFullServiceReopensTheOriginalPage(t *testing.T) {
+func TestServer_FullService(t *testing.T) {
 	sim := simulator(t)
 	var app string
 	app = serve(t, func(w http.ResponseWriter, r *http.Request) {
@@ -98,10 +98,10 @@ func TestFullServiceReopensTheOriginalPage(t *testing.T) {
 		virtual = append(virtual, body(t, snapshot))
 	}
 	require.NotEqual(t, wechattest.OpenID(appID, "小明"), virtual[0])
-	require.NotEqual(t, virtual[0], virtual[1], "what the first visit stored is gone")
+	require.NotEqual(t, virtual[0], virtual[1], "the cookies of the first visit are gone")
 	at, err := url.Parse(app)
 	require.NoError(t, err)
-	require.Empty(t, browser.Jar.Cookies(at), "and never was in the browser")
+	require.Empty(t, browser.Jar.Cookies(at), "they were never in the browser")
 
 	full, err := sim.FullService(browser, app+"/article")
 	require.NoError(t, err)
@@ -109,10 +109,10 @@ func TestFullServiceReopensTheOriginalPage(t *testing.T) {
 	require.Equal(t, wechattest.OpenID(appID, "小明"), body(t, full))
 
 	resp, _ := open(t, browser, authorizeURL(sim, loopback, "snsapi_userinfo"))
-	require.Equal(t, http.StatusOK, resp.StatusCode, "consent held for one login; the browser is out of the snapshot")
+	require.Equal(t, http.StatusOK, resp.StatusCode, "the consent is for one login, and the browser has left snapshot mode")
 }
 
-func TestFullServiceOpensWebPagesOnly(t *testing.T) {
+func TestServer_FullService_Scheme(t *testing.T) {
 	sim := simulator(t)
 	for _, to := range []string{"", "javascript:alert(1)", "/relative", "ftp://example.com/"} {
 		resp, err := http.PostForm(sim.URL+"/sim/full-service", url.Values{"url": {to}})

@@ -15,7 +15,7 @@ const (
 	refreshLife     = 30 * 24 * time.Hour
 )
 
-// flow is what a code is for. One flow's code is no code to another.
+// A flow is the purpose of a code. A code is valid for one flow only.
 type flow int
 
 const (
@@ -24,19 +24,19 @@ const (
 	phoneFlow
 )
 
-// grant is a code that was given out.
+// A grant is an issued code.
 type grant struct {
 	flow     flow
 	appID    string
-	platform string // component_appid of a code asked for on behalf
+	platform string // component_appid of a code issued to a platform
 	person   Person
 	scope    client.Scope
-	snapshot *virtual // the visit was a snapshot page
+	snapshot *virtual // set if the code was issued on a snapshot page
 	expires  time.Time
 	used     bool
 }
 
-// login is what a code was exchanged for.
+// A login is the result of exchanging a code.
 type login struct {
 	appID, platform  string
 	openID, unionID  string
@@ -46,11 +46,11 @@ type login struct {
 	access, refresh  string // the latest
 	accessExpires    time.Time
 	refreshExpires   time.Time
-	passwordsChanged int // of the person, when it was issued
+	passwordsChanged int // the person's count at the time of issue
 }
 
-// newCode issues a code: 32 alphanumerics that start with 0, or for a phone
-// number 64 lower-case hex digits.
+// newCode issues a code: 32 alphanumerics that start with 0, or 64 lower-case
+// hexadecimal digits for a phone number.
 func (s *Server) newCode(g *grant) string {
 	life := codeLife
 	if s.accounts[g.appID].Kind == WebsiteApp {
@@ -66,8 +66,8 @@ func (s *Server) newCode(g *grant) string {
 	return code
 }
 
-// spend redeems a code for its AppID and flow, once. Used codes stay known, so
-// that 40163 can be told from 40029.
+// spend redeems a code for its AppID and flow, once. Used codes are kept, to
+// distinguish 40163 from 40029.
 func (s *Server) spend(f flow, appID, platform, code string) (*grant, int) {
 	g, ok := s.codes[code]
 	switch {
@@ -82,23 +82,23 @@ func (s *Server) spend(f flow, appID, platform, code string) (*grant, int) {
 	return g, 0
 }
 
-// burn spends the code of a failed exchange when FailureBurnsCode says so.
+// burn uses up the code of a failed exchange if FailureBurnsCode is on.
 func (s *Server) burn(code string) {
 	if g, ok := s.codes[code]; ok && s.on(FailureBurnsCode) {
 		g.used = true
 	}
 }
 
-// newToken is a user token: 110 characters.
+// newToken returns a user token: 110 characters.
 func (s *Server) newToken() string { return s.prefixed(110) }
 
-// prefixed is a token of n characters: two digits, an underscore, text.
+// prefixed returns a token of n characters: two digits, an underscore, text.
 func (s *Server) prefixed(n int) string {
 	return fmt.Sprintf("%02d_", 10+s.rng.IntN(90)) + s.text(n-3)
 }
 
 // credentials checks appid, secret and the caller's address, in the order in
-// which WeChat is taken to check them.
+// which WeChat is assumed to check them.
 func (s *Server) credentials(c *call, code string) (Account, int) {
 	switch {
 	case c.get("appid") == "":
@@ -132,23 +132,23 @@ func (s *Server) secret(c *call, appID, secret string) (Account, int) {
 	return a, 0
 }
 
-// exchange is sns/oauth2/access_token.
-func (s *Server) exchange(c *call) answer {
+// exchange serves sns/oauth2/access_token.
+func (s *Server) exchange(c *call) response {
 	code := c.get("code")
 	a, errcode := s.credentials(c, code)
 	if errcode != 0 {
 		s.burn(code)
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return s.webLogin(a, "", code)
 }
 
-func (s *Server) webLogin(a Account, platform, code string) answer {
+func (s *Server) webLogin(a Account, platform, code string) response {
 	g, errcode := s.spend(webFlow, a.AppID, platform, code)
 	if errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
-	return s.tokenAnswer(s.newLogin(a, g))
+	return s.tokenResponse(s.newLogin(a, g))
 }
 
 func (s *Server) newLogin(a Account, g *grant) *login {
@@ -169,7 +169,7 @@ func (s *Server) newLogin(a Account, g *grant) *login {
 	return l
 }
 
-func (s *Server) tokenAnswer(l *login) answer {
+func (s *Server) tokenResponse(l *login) response {
 	fields := loginFields(l)
 	if l.unionID != "" && (l.scope != client.ScopeBase || s.on(BaseUnionID)) {
 		fields = append(fields, field{"unionid", l.unionID})
@@ -187,31 +187,31 @@ func loginFields(l *login) []field {
 	}
 }
 
-// refresh is sns/oauth2/refresh_token: no secret. A live access_token stays
-// and its life starts anew; a dead one is replaced.
-func (s *Server) refresh(c *call) answer {
+// refresh serves sns/oauth2/refresh_token, which needs no secret. A valid
+// access_token is extended; an expired one is replaced.
+func (s *Server) refresh(c *call) response {
 	switch {
 	case c.get("appid") == "":
-		return refuse(41002)
+		return errcodeResponse(41002)
 	case c.get("refresh_token") == "":
-		return refuse(41003)
+		return errcodeResponse(41003)
 	case c.get("grant_type") != "refresh_token":
-		return refuse(40002)
+		return errcodeResponse(40002)
 	case s.accounts[c.get("appid")].AppID == "":
-		return refuse(40013)
+		return errcodeResponse(40013)
 	}
 	return s.renew(c.get("refresh_token"), c.get("appid"), "")
 }
 
-func (s *Server) renew(refreshToken, appID, platform string) answer {
+func (s *Server) renew(refreshToken, appID, platform string) response {
 	l := s.logins[refreshToken]
 	switch {
 	case l == nil || l.refresh != refreshToken || l.appID != appID || l.platform != platform:
-		return refuse(40030)
+		return errcodeResponse(40030)
 	case s.passwordChanged(l):
-		return refuse(42007)
+		return errcodeResponse(42007)
 	case !s.now().Before(l.refreshExpires):
-		return refuse(42002)
+		return errcodeResponse(42002)
 	}
 	if !s.now().Before(l.accessExpires) {
 		l.access = s.newToken()
@@ -225,7 +225,7 @@ func (s *Server) renew(refreshToken, appID, platform string) answer {
 	return grantFields(loginFields(l)...)
 }
 
-// userToken finds the login of an access_token that was given for openid.
+// userToken returns the login of an access_token that was issued for openid.
 func (s *Server) userToken(c *call, unknown int) (*login, int) {
 	token := c.get("access_token")
 	l := s.logins[token]
@@ -246,8 +246,8 @@ func (s *Server) userToken(c *call, unknown int) (*login, int) {
 	return l, 0
 }
 
-// ChangePassword voids all tokens that a person's logins have so far: 42007.
-// It panics on an unknown name.
+// ChangePassword invalidates all tokens that the person's logins have so far
+// (42007). It panics if the name is unknown.
 func (s *Server) ChangePassword(person string) {
 	s.mustPerson(person)
 	s.mu.Lock()
@@ -259,18 +259,18 @@ func (s *Server) passwordChanged(l *login) bool {
 	return l.passwordsChanged != s.passwords[l.person.Name]
 }
 
-// userInfo is sns/userinfo.
-func (s *Server) userInfo(c *call) answer {
+// userInfo serves sns/userinfo.
+func (s *Server) userInfo(c *call) response {
 	l, errcode := s.userToken(c, 40001)
 	switch {
 	case errcode != 0:
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	case l.scope == client.ScopeBase:
-		return refuse(48001)
+		return errcodeResponse(48001)
 	case l.snapshot != nil && s.on(SnapshotUserInfoDenied):
-		return refuse(48001)
+		return errcodeResponse(48001)
 	case l.person.Limited:
-		return refuse(50002)
+		return errcodeResponse(50002)
 	}
 	nickname, avatar := profile(l)
 	if strings.HasPrefix(avatar, "/") {
@@ -287,8 +287,8 @@ func (s *Server) userInfo(c *call) answer {
 	return grantFields(fields...)
 }
 
-// profile is what a login shows of its person. A snapshot visitor looks like
-// the anonymous mini program profile, for want of a better source.
+// profile returns the profile for a login. A virtual user has the anonymous
+// profile of mini programs, for lack of a better source.
 func profile(l *login) (nickname any, avatarURL string) {
 	switch {
 	case l.snapshot != nil:
@@ -299,10 +299,10 @@ func profile(l *login) (nickname any, avatarURL string) {
 	return l.person.Nickname, l.person.AvatarURL
 }
 
-// checkToken is sns/auth.
-func (s *Server) checkToken(c *call) answer {
+// checkToken serves sns/auth.
+func (s *Server) checkToken(c *call) response {
 	if _, errcode := s.userToken(c, 40014); errcode != 0 {
-		return refuse(errcode)
+		return errcodeResponse(errcode)
 	}
 	return statusOK
 }

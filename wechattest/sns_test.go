@@ -14,7 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// with edits a list of name-value pairs: "-name" drops one.
+// with edits a list of name-value pairs: "-name" removes a pair.
 func with(pairs []string, change ...string) []string {
 	q := values(pairs)
 	for i := 0; i < len(change); i++ {
@@ -38,38 +38,38 @@ func TestExchangeErrcodes(t *testing.T) {
 		change []string
 		want   int
 	}{
-		"success":                          {want: 0},
-		"no appid":                         {change: []string{"-appid"}, want: 41002},
-		"no secret":                        {change: []string{"-secret"}, want: 41004},
-		"no code":                          {change: []string{"-code"}, want: 41008},
-		"no grant_type":                    {change: []string{"-grant_type"}, want: 40002},
-		"another grant_type":               {change: []string{"grant_type", "refresh_token"}, want: 40002},
-		"unknown appid":                    {change: []string{"appid", "wxffffffffffffffff"}, want: 40013},
-		"wrong secret":                     {change: []string{"secret", "wrong"}, want: 40125},
-		"wrong secret, the other way":      {opts: []wechattest.Option{wechattest.WithQuirks(wechattest.WrongSecret40001)}, change: []string{"secret", "wrong"}, want: 40001},
-		"unknown code":                     {change: []string{"code", "0bogus"}, want: 40029},
-		"code of another account":          {change: []string{"appid", siteID, "secret", siteSecret}, want: 40029},
-		"busy":                             {opts: []wechattest.Option{wechattest.WithFault(exchangePath, wechattest.Busy())}, want: -1},
-		"appid before secret":              {change: []string{"-appid", "-secret"}, want: 41002},
-		"secret before code":               {change: []string{"-secret", "-code"}, want: 41004},
-		"missing before grant_type":        {change: []string{"-code", "grant_type", "x"}, want: 41008},
-		"grant_type before appid":          {change: []string{"grant_type", "x", "appid", "wx"}, want: 40002},
-		"appid before its secret":          {change: []string{"appid", "wx", "secret", "wrong"}, want: 40013},
-		"secret before the code's verdict": {change: []string{"secret", "wrong", "code", "0bogus"}, want: 40125},
+		"success":                        {want: 0},
+		"no appid":                       {change: []string{"-appid"}, want: 41002},
+		"no secret":                      {change: []string{"-secret"}, want: 41004},
+		"no code":                        {change: []string{"-code"}, want: 41008},
+		"no grant_type":                  {change: []string{"-grant_type"}, want: 40002},
+		"another grant_type":             {change: []string{"grant_type", "refresh_token"}, want: 40002},
+		"unknown appid":                  {change: []string{"appid", "wxffffffffffffffff"}, want: 40013},
+		"wrong secret":                   {change: []string{"secret", "wrong"}, want: 40125},
+		"wrong secret, WrongSecret40001": {opts: []wechattest.Option{wechattest.WithQuirks(wechattest.WrongSecret40001)}, change: []string{"secret", "wrong"}, want: 40001},
+		"unknown code":                   {change: []string{"code", "0bogus"}, want: 40029},
+		"code of another account":        {change: []string{"appid", siteID, "secret", siteSecret}, want: 40029},
+		"busy":                           {opts: []wechattest.Option{wechattest.WithFault(exchangePath, wechattest.Busy())}, want: -1},
+		"appid before secret":            {change: []string{"-appid", "-secret"}, want: 41002},
+		"secret before code":             {change: []string{"-secret", "-code"}, want: 41004},
+		"missing before grant_type":      {change: []string{"-code", "grant_type", "x"}, want: 41008},
+		"grant_type before appid":        {change: []string{"grant_type", "x", "appid", "wx"}, want: 40002},
+		"appid before its secret":        {change: []string{"appid", "wx", "secret", "wrong"}, want: 40013},
+		"secret before code validity":    {change: []string{"secret", "wrong", "code", "0bogus"}, want: 40125},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			sim := simulator(t, tt.opts...)
 			pairs := []string{"appid", appID, "secret", secret, "code", code(t, sim, "snsapi_base"), "grant_type", "authorization_code"}
-			a := ask(t, sim, exchangePath, with(pairs, tt.change...)...)
+			a := get(t, sim, exchangePath, with(pairs, tt.change...)...)
 			require.Equal(t, tt.want, a.errcode(), a)
 			require.Equal(t, tt.want == 0, a["access_token"] != nil)
-			require.Equal(t, tt.want == 0, a["errcode"] == nil, "errcode stands in errors only")
+			require.Equal(t, tt.want == 0, a["errcode"] == nil, "only errors contain an errcode")
 		})
 	}
 }
 
-func TestAddressesAndFrozenSecretsAreRefused(t *testing.T) {
+func TestExchange_AddressAndFrozenSecret(t *testing.T) {
 	restricted := wechattest.Account{AppID: appID, Secret: secret, AllowedIPs: []string{"192.0.2.1"}}
 	frozen := wechattest.Account{AppID: appID, Secret: secret, Frozen: true}
 	tests := map[string]struct {
@@ -77,9 +77,9 @@ func TestAddressesAndFrozenSecretsAreRefused(t *testing.T) {
 		errcode int
 		errmsg  string
 	}{
-		"address":                {[]wechattest.Option{wechattest.WithAccount(restricted)}, 40164, "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist"},
-		"address, the other way": {[]wechattest.Option{wechattest.WithAccount(restricted), wechattest.WithQuirks(wechattest.RefusedIP61004)}, 61004, "access clientip is not registered"},
-		"frozen":                 {[]wechattest.Option{wechattest.WithAccount(frozen)}, 40243, "appsecret frozen"},
+		"address":                 {[]wechattest.Option{wechattest.WithAccount(restricted)}, 40164, "invalid ip 127.0.0.1 ipv6 ::ffff:127.0.0.1, not in whitelist"},
+		"address, RefusedIP61004": {[]wechattest.Option{wechattest.WithAccount(restricted), wechattest.WithQuirks(wechattest.RefusedIP61004)}, 61004, "access clientip is not registered"},
+		"frozen":                  {[]wechattest.Option{wechattest.WithAccount(frozen)}, 40243, "appsecret frozen"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -91,7 +91,7 @@ func TestAddressesAndFrozenSecretsAreRefused(t *testing.T) {
 	}
 }
 
-func TestCodeIsSpentOnce(t *testing.T) {
+func TestCode_SingleUse(t *testing.T) {
 	t.Run("used", func(t *testing.T) {
 		sim := simulator(t)
 		c := code(t, sim, "snsapi_base")
@@ -100,37 +100,37 @@ func TestCodeIsSpentOnce(t *testing.T) {
 		require.Equal(t, 40163, a.errcode())
 		require.Regexp(t, `^code been used, rid: [0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}$`, a.text("errmsg"))
 	})
-	t.Run("used, the other way", func(t *testing.T) {
+	t.Run("used, UsedCodeInvalid", func(t *testing.T) {
 		sim := simulator(t, wechattest.WithQuirks(wechattest.UsedCodeInvalid))
 		c := code(t, sim, "snsapi_base")
 		require.Zero(t, exchange(t, sim, c).errcode())
 		require.Equal(t, 40029, exchange(t, sim, c).errcode())
 	})
-	t.Run("a failed exchange leaves it", func(t *testing.T) {
+	t.Run("a failed exchange does not use it up", func(t *testing.T) {
 		sim := simulator(t)
 		c := code(t, sim, "snsapi_base")
-		require.Equal(t, 40125, ask(t, sim, exchangePath, "appid", appID, "secret", "wrong", "code", c, "grant_type", "authorization_code").errcode())
+		require.Equal(t, 40125, get(t, sim, exchangePath, "appid", appID, "secret", "wrong", "code", c, "grant_type", "authorization_code").errcode())
 		require.Zero(t, exchange(t, sim, c).errcode())
 	})
-	t.Run("a failed exchange burns it", func(t *testing.T) {
+	t.Run("FailureBurnsCode", func(t *testing.T) {
 		sim := simulator(t, wechattest.WithQuirks(wechattest.FailureBurnsCode))
 		c := code(t, sim, "snsapi_base")
-		require.Equal(t, 40125, ask(t, sim, exchangePath, "appid", appID, "secret", "wrong", "code", c, "grant_type", "authorization_code").errcode())
+		require.Equal(t, 40125, get(t, sim, exchangePath, "appid", appID, "secret", "wrong", "code", c, "grant_type", "authorization_code").errcode())
 		require.Equal(t, 40163, exchange(t, sim, c).errcode())
 	})
-	t.Run("by ten at once, one wins", func(t *testing.T) {
+	t.Run("one of ten concurrent exchanges succeeds", func(t *testing.T) {
 		sim := simulator(t)
 		c := code(t, sim, "snsapi_base")
 		release := sim.Block(exchangePath)
-		answers := make(chan answer, 10)
+		responses := make(chan response, 10)
 		for range 10 {
-			go func() { answers <- exchange(t, sim, c) }()
+			go func() { responses <- exchange(t, sim, c) }()
 		}
 		require.NoError(t, sim.WaitForCalls(soon(t), exchangePath, 10))
 		release()
 		won := 0
 		for range 10 {
-			if a := <-answers; a.errcode() == 0 {
+			if a := <-responses; a.errcode() == 0 {
 				won++
 			}
 		}
@@ -138,26 +138,26 @@ func TestCodeIsSpentOnce(t *testing.T) {
 	})
 }
 
-func TestCodeLives(t *testing.T) {
-	website := func(t *testing.T, sim *wechattest.Server) func() answer {
-		callback, err := sim.CallbackURL(desk(), qrURL(sim, loopback))
+func TestCode_Expiry(t *testing.T) {
+	website := func(t *testing.T, sim *wechattest.Server) func() response {
+		callback, err := sim.CallbackURL(computer(), qrURL(sim, loopback))
 		require.NoError(t, err)
 		u, err := url.Parse(callback)
 		require.NoError(t, err)
-		return func() answer {
-			return ask(t, sim, exchangePath, "appid", siteID, "secret", siteSecret, "code", u.Query().Get("code"), "grant_type", "authorization_code")
+		return func() response {
+			return get(t, sim, exchangePath, "appid", siteID, "secret", siteSecret, "code", u.Query().Get("code"), "grant_type", "authorization_code")
 		}
 	}
-	official := func(t *testing.T, sim *wechattest.Server) func() answer {
+	official := func(t *testing.T, sim *wechattest.Server) func() response {
 		c := code(t, sim, "snsapi_base")
-		return func() answer { return exchange(t, sim, c) }
+		return func() response { return exchange(t, sim, c) }
 	}
-	mini := func(t *testing.T, sim *wechattest.Server) func() answer {
+	mini := func(t *testing.T, sim *wechattest.Server) func() response {
 		c := sim.WXLogin(miniID, "Lin")
-		return func() answer { return miniSession(t, sim, c) }
+		return func() response { return miniSession(t, sim, c) }
 	}
 	for name, tt := range map[string]struct {
-		begin func(*testing.T, *wechattest.Server) func() answer
+		begin func(*testing.T, *wechattest.Server) func() response
 		life  time.Duration
 	}{
 		"official account, five minutes": {official, 5 * time.Minute},
@@ -177,17 +177,17 @@ func TestCodeLives(t *testing.T) {
 	}
 }
 
-func TestCodeOfOneFlowIsNoneToAnother(t *testing.T) {
+func TestCode_OtherFlow(t *testing.T) {
 	sim := simulator(t)
 	require.Equal(t, 40029, miniSession(t, sim, code(t, sim, "snsapi_base")).errcode())
 	require.Equal(t, 40029, exchange(t, sim, sim.WXLogin(miniID, "Lin")).errcode())
 	require.Equal(t, 40029, miniSession(t, sim, sim.GetPhoneNumber(miniID, "Lin")).errcode())
 	pairs := []string{"appid", appID, "secret", secret, "grant_type", "authorization_code"}
 	onBehalf := code(t, sim, "snsapi_base", "&state=s1", "&state=s1&component_appid="+platform)
-	require.Equal(t, 40029, ask(t, sim, exchangePath, with(pairs, "code", onBehalf)...).errcode())
+	require.Equal(t, 40029, get(t, sim, exchangePath, with(pairs, "code", onBehalf)...).errcode())
 }
 
-func TestTokenAnswerIsOfWeChatsForm(t *testing.T) {
+func TestExchange_Body(t *testing.T) {
 	sim := simulator(t)
 	resp, err := http.Get(sim.URL + "/" + exchangePath + "?" + values([]string{
 		"appid", appID, "secret", secret, "code", code(t, sim, "snsapi_userinfo"), "grant_type", "authorization_code",
@@ -200,18 +200,18 @@ func TestTokenAnswerIsOfWeChatsForm(t *testing.T) {
 		`","openid":"o[0-9A-Za-z_-]{27}","scope":"snsapi_userinfo","unionid":"o[0-9A-Za-z_-]{27}"\}$`, body(t, resp))
 }
 
-func TestUnionIDNeedsABindingAndAScope(t *testing.T) {
+func TestUnionID(t *testing.T) {
 	unbound := wechattest.WithAccount(wechattest.Account{AppID: appID, Secret: secret})
 	tests := map[string]struct {
 		opts  []wechattest.Option
 		scope string
 		want  bool
 	}{
-		"userinfo":                {nil, "snsapi_userinfo", true},
-		"base":                    {nil, "snsapi_base", false},
-		"base, the other way":     {[]wechattest.Option{wechattest.WithQuirks(wechattest.BaseUnionID)}, "snsapi_base", true},
-		"userinfo of one unbound": {[]wechattest.Option{unbound}, "snsapi_userinfo", false},
-		"unbound, the other way":  {[]wechattest.Option{unbound, wechattest.WithQuirks(wechattest.BaseUnionID)}, "snsapi_base", false},
+		"userinfo":             {nil, "snsapi_userinfo", true},
+		"base":                 {nil, "snsapi_base", false},
+		"base, BaseUnionID":    {[]wechattest.Option{wechattest.WithQuirks(wechattest.BaseUnionID)}, "snsapi_base", true},
+		"userinfo, unbound":    {[]wechattest.Option{unbound}, "snsapi_userinfo", false},
+		"unbound, BaseUnionID": {[]wechattest.Option{unbound, wechattest.WithQuirks(wechattest.BaseUnionID)}, "snsapi_base", false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -227,7 +227,7 @@ func TestUnionIDNeedsABindingAndAScope(t *testing.T) {
 	}
 }
 
-func TestIdentifiersFollowPersonAndAccount(t *testing.T) {
+func TestOpenID(t *testing.T) {
 	require.Regexp(t, `^o[A-Za-z0-9_-]{27}$`, wechattest.OpenID(appID, "Lin"))
 	require.NotEqual(t, wechattest.OpenID(appID, "Lin"), wechattest.OpenID(siteID, "Lin"))
 	require.NotEqual(t, wechattest.OpenID(appID, "Lin"), wechattest.OpenID(appID, "小明"))
@@ -238,9 +238,9 @@ func TestIdentifiersFollowPersonAndAccount(t *testing.T) {
 	require.Equal(t, token(t, one, "snsapi_userinfo")["unionid"], session["unionid"])
 }
 
-func refreshed(t *testing.T, sim *wechattest.Server, a answer) answer {
+func refreshed(t *testing.T, sim *wechattest.Server, a response) response {
 	t.Helper()
-	return ask(t, sim, refreshPath, "appid", appID, "grant_type", "refresh_token", "refresh_token", a.text("refresh_token"))
+	return get(t, sim, refreshPath, "appid", appID, "grant_type", "refresh_token", "refresh_token", a.text("refresh_token"))
 }
 
 func TestRefreshErrcodes(t *testing.T) {
@@ -265,7 +265,7 @@ func TestRefreshErrcodes(t *testing.T) {
 			first := token(t, sim, "snsapi_userinfo")
 			sim.Advance(tt.later)
 			pairs := []string{"appid", appID, "grant_type", "refresh_token", "refresh_token", first.text("refresh_token")}
-			a := ask(t, sim, refreshPath, with(pairs, tt.change...)...)
+			a := get(t, sim, refreshPath, with(pairs, tt.change...)...)
 			require.Equal(t, tt.want, a.errcode(), a)
 			if tt.want == 0 {
 				require.Equal(t, first["openid"], a["openid"])
@@ -273,14 +273,14 @@ func TestRefreshErrcodes(t *testing.T) {
 			}
 		})
 	}
-	t.Run("an access_token is no refresh_token", func(t *testing.T) {
+	t.Run("an access_token", func(t *testing.T) {
 		sim := simulator(t)
 		a := token(t, sim, "snsapi_base")
-		require.Equal(t, 40030, ask(t, sim, refreshPath, "appid", appID, "grant_type", "refresh_token", "refresh_token", a.text("access_token")).errcode())
+		require.Equal(t, 40030, get(t, sim, refreshPath, "appid", appID, "grant_type", "refresh_token", "refresh_token", a.text("access_token")).errcode())
 	})
 }
 
-func TestRefreshKeepsALiveTokenAndReplacesADeadOne(t *testing.T) {
+func TestRefresh(t *testing.T) {
 	sim := simulator(t)
 	first := token(t, sim, "snsapi_userinfo")
 	sim.Advance(2*time.Hour - time.Second)
@@ -289,20 +289,20 @@ func TestRefreshKeepsALiveTokenAndReplacesADeadOne(t *testing.T) {
 	require.Equal(t, first["refresh_token"], second["refresh_token"])
 
 	sim.Advance(2*time.Hour - time.Second)
-	require.Zero(t, profile(t, sim, second).errcode(), "its life began anew")
+	require.Zero(t, profile(t, sim, second).errcode(), "its lifetime began again")
 	sim.Advance(time.Second)
 	require.Equal(t, 42001, profile(t, sim, second).errcode())
 	third := refreshed(t, sim, second)
 	require.NotEqual(t, first["access_token"], third["access_token"])
 	require.Equal(t, first["refresh_token"], third["refresh_token"])
 	require.Zero(t, profile(t, sim, third).errcode())
-	require.Equal(t, 42001, profile(t, sim, second).errcode(), "the old one stays dead")
+	require.Equal(t, 42001, profile(t, sim, second).errcode(), "the old one remains expired")
 
 	sim.Advance(30 * 24 * time.Hour)
 	require.Equal(t, 42002, refreshed(t, sim, third).errcode(), "refreshing did not extend the refresh_token")
 }
 
-func TestRefreshTokenRotatesIfAskedTo(t *testing.T) {
+func TestRotateRefreshToken(t *testing.T) {
 	sim := simulator(t, wechattest.WithQuirks(wechattest.RotateRefreshToken))
 	first := token(t, sim, "snsapi_base")
 	sim.Advance(2 * time.Hour)
@@ -312,13 +312,13 @@ func TestRefreshTokenRotatesIfAskedTo(t *testing.T) {
 	require.Zero(t, refreshed(t, sim, second).errcode())
 }
 
-func TestChangedPasswordVoidsTokens(t *testing.T) {
+func TestServer_ChangePassword(t *testing.T) {
 	sim := simulator(t)
 	old := token(t, sim, "snsapi_userinfo")
 	sim.ChangePassword("小明")
 	require.Equal(t, 42007, refreshed(t, sim, old).errcode())
 	require.Equal(t, 42007, profile(t, sim, old).errcode())
-	require.Zero(t, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode(), "a new login is good")
+	require.Zero(t, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode(), "a new login works")
 	sim.SetPerson("Lin")
 	require.Zero(t, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode())
 }
@@ -345,7 +345,7 @@ func TestUserInfoErrcodes(t *testing.T) {
 				a := token(t, sim, "snsapi_userinfo")
 				sim.Advance(tt.later)
 				pairs := []string{"access_token", a.text("access_token"), "openid", a.text("openid"), "lang", "zh_CN"}
-				require.Equal(t, tt.want, ask(t, sim, path, with(pairs, tt.change...)...).errcode())
+				require.Equal(t, tt.want, get(t, sim, path, with(pairs, tt.change...)...).errcode())
 			})
 		}
 	}
@@ -359,13 +359,13 @@ func TestUserInfoErrcodes(t *testing.T) {
 		sim := simulator(t, wechattest.WithPerson(wechattest.Person{Name: "Lin", Limited: true}))
 		require.Equal(t, 50002, profile(t, sim, token(t, sim, "snsapi_userinfo")).errcode())
 	})
-	t.Run("a refresh_token is no access_token", func(t *testing.T) {
+	t.Run("a refresh_token", func(t *testing.T) {
 		sim := simulator(t)
 		a := token(t, sim, "snsapi_userinfo")
 		a["access_token"] = a["refresh_token"]
 		require.Equal(t, 40001, profile(t, sim, a).errcode())
 	})
-	t.Run("an account token is no user token", func(t *testing.T) {
+	t.Run("an account token", func(t *testing.T) {
 		sim := simulator(t)
 		a := token(t, sim, "snsapi_userinfo")
 		a["access_token"] = accountToken(t, sim, appID, secret)
@@ -373,14 +373,14 @@ func TestUserInfoErrcodes(t *testing.T) {
 	})
 }
 
-func TestCheckTokenSaysOK(t *testing.T) {
+func TestCheckToken(t *testing.T) {
 	sim := simulator(t)
 	a := token(t, sim, "snsapi_base")
-	require.Equal(t, answer{"errcode": 0.0, "errmsg": "ok"},
-		ask(t, sim, "sns/auth", "access_token", a.text("access_token"), "openid", a.text("openid")))
+	require.Equal(t, response{"errcode": 0.0, "errmsg": "ok"},
+		get(t, sim, "sns/auth", "access_token", a.text("access_token"), "openid", a.text("openid")))
 }
 
-// rawProfile is the body of sns/userinfo for one person, byte for byte.
+// rawProfile returns the exact body of sns/userinfo for one person.
 func rawProfile(t *testing.T, p wechattest.Person) string {
 	t.Helper()
 	sim := simulator(t, wechattest.WithPerson(p))
@@ -391,7 +391,7 @@ func rawProfile(t *testing.T, p wechattest.Person) string {
 	return strings.ReplaceAll(body(t, resp), strings.ReplaceAll(sim.URL, "/", `\/`), "BASE")
 }
 
-func TestUserInfoAnswersByteForByte(t *testing.T) {
+func TestUserInfo_Body(t *testing.T) {
 	head := func(name string) string {
 		return fmt.Sprintf(`{"openid":"%s","nickname":`, wechattest.OpenID(appID, name))
 	}
@@ -401,7 +401,7 @@ func TestUserInfoAnswersByteForByte(t *testing.T) {
 	}
 	tests := map[string]struct {
 		person           wechattest.Person
-		nickname, avatar string // with their quotes
+		nickname, avatar string // including quotes
 	}{
 		"slashes are escaped":      {wechattest.Person{Name: "a", AvatarURL: "https://thirdwx.qlogo.cn/mmopen/vi_32/x/132"}, `"a"`, `"https:\/\/thirdwx.qlogo.cn\/mmopen\/vi_32\/x\/132"`},
 		"http avatar":              {wechattest.Person{Name: "a", AvatarURL: "http://wx.qlogo.cn/x/0"}, `"a"`, `"http:\/\/wx.qlogo.cn\/x\/0"`},
@@ -421,7 +421,7 @@ func TestUserInfoAnswersByteForByte(t *testing.T) {
 	}
 }
 
-func TestPicturesOfPeopleAreServed(t *testing.T) {
+func TestAvatars(t *testing.T) {
 	sim := simulator(t)
 	a := profile(t, sim, token(t, sim, "snsapi_userinfo"))
 	resp, err := http.Get(a.text("headimgurl"))
@@ -434,28 +434,28 @@ func TestPicturesOfPeopleAreServed(t *testing.T) {
 	require.Equal(t, http.StatusNotFound, gone.StatusCode)
 }
 
-func TestErrorTailsTellTheFamilyAndTheTime(t *testing.T) {
+func TestErrmsgTails(t *testing.T) {
 	sim := simulator(t)
 	rid := fmt.Sprintf("%08x-[0-9a-f]{8}-[0-9a-f]{8}$", noon.Add(time.Hour).Unix())
 	sim.Advance(time.Hour)
-	require.Regexp(t, `^appid missing, rid: `+rid, ask(t, sim, exchangePath).text("errmsg"))
-	require.Regexp(t, `^appid missing rid: `+rid, ask(t, sim, "cgi-bin/token").text("errmsg"))
-	require.Regexp(t, `^access_token missing rid: `+rid, ask(t, sim, "wxa/checksession").text("errmsg"))
-	phoneNumber := tell(t, sim, "wxa/business/getuserphonenumber?access_token="+accountToken(t, sim, miniID, miniSecret), map[string]string{"code": "bogus"})
+	require.Regexp(t, `^appid missing, rid: `+rid, get(t, sim, exchangePath).text("errmsg"))
+	require.Regexp(t, `^appid missing rid: `+rid, get(t, sim, "cgi-bin/token").text("errmsg"))
+	require.Regexp(t, `^access_token missing rid: `+rid, get(t, sim, "wxa/checksession").text("errmsg"))
+	phoneNumber := post(t, sim, "wxa/business/getuserphonenumber?access_token="+accountToken(t, sim, miniID, miniSecret), map[string]string{"code": "bogus"})
 	require.Regexp(t, `^invalid code hint: \[\w{7}-\w{6}\] rid: `+rid, phoneNumber.text("errmsg"))
 }
 
-func TestContentTypesDifferByFamily(t *testing.T) {
+func TestContentTypes(t *testing.T) {
 	const json = "application/json; encoding=utf-8"
 	for name, tt := range map[string]struct {
 		opts []wechattest.Option
 		path string
 		want string
 	}{
-		"sns":                {nil, "sns/auth", "text/plain"},
-		"sns, the other way": {[]wechattest.Option{wechattest.WithQuirks(wechattest.JSONContentType)}, "sns/auth", json},
-		"cgi-bin":            {nil, "cgi-bin/token", json},
-		"wxa":                {nil, "wxa/checksession", json},
+		"sns":                  {nil, "sns/auth", "text/plain"},
+		"sns, JSONContentType": {[]wechattest.Option{wechattest.WithQuirks(wechattest.JSONContentType)}, "sns/auth", json},
+		"cgi-bin":              {nil, "cgi-bin/token", json},
+		"wxa":                  {nil, "wxa/checksession", json},
 	} {
 		t.Run(name, func(t *testing.T) {
 			resp, err := http.Get(simulator(t, tt.opts...).URL + "/" + tt.path)
@@ -466,19 +466,19 @@ func TestContentTypesDifferByFamily(t *testing.T) {
 	}
 }
 
-func TestWrongMethodsPathsAndSchemes(t *testing.T) {
-	get := []string{exchangePath, refreshPath, "sns/userinfo", "sns/auth", "sns/jscode2session", "sns/component/jscode2session", "cgi-bin/token", "wxa/checksession"}
-	for _, path := range get {
-		require.Equal(t, 43001, tell(t, simulator(t), path, struct{}{}).errcode(), path)
+func TestMethodsPathsSchemes(t *testing.T) {
+	paths := []string{exchangePath, refreshPath, "sns/userinfo", "sns/auth", "sns/jscode2session", "sns/component/jscode2session", "cgi-bin/token", "wxa/checksession"}
+	for _, path := range paths {
+		require.Equal(t, 43001, post(t, simulator(t), path, struct{}{}).errcode(), path)
 	}
 	for _, path := range []string{"cgi-bin/stable_token", "cgi-bin/component/api_component_token", "wxa/business/getuserphonenumber"} {
-		require.Equal(t, 43002, ask(t, simulator(t), path).errcode(), path)
+		require.Equal(t, 43002, get(t, simulator(t), path).errcode(), path)
 	}
-	require.Equal(t, 40066, ask(t, simulator(t), "sns/oauth2/acces_token").errcode())
-	require.Equal(t, 43003, ask(t, simulator(t, wechattest.WithQuirks(wechattest.RequireHTTPS)), "sns/auth").errcode())
+	require.Equal(t, 40066, get(t, simulator(t), "sns/oauth2/acces_token").errcode())
+	require.Equal(t, 43003, get(t, simulator(t, wechattest.WithQuirks(wechattest.RequireHTTPS)), "sns/auth").errcode())
 }
 
-func TestExchangeByPostIfAccepted(t *testing.T) {
+func TestAcceptPost(t *testing.T) {
 	sim := simulator(t, wechattest.WithQuirks(wechattest.AcceptPost))
 	resp, err := http.PostForm(sim.URL+"/"+exchangePath, values([]string{
 		"appid", appID, "secret", secret, "code", code(t, sim, "snsapi_base"), "grant_type", "authorization_code",
@@ -487,13 +487,13 @@ func TestExchangeByPostIfAccepted(t *testing.T) {
 	require.Zero(t, decode(t, resp).errcode())
 }
 
-func TestTLSAndHTTPSOnly(t *testing.T) {
+func TestWithTLS(t *testing.T) {
 	sim := simulator(t, wechattest.WithTLS(), wechattest.WithQuirks(wechattest.RequireHTTPS))
 	require.True(t, strings.HasPrefix(sim.Endpoints().API, "https://127.0.0.1:"))
-	require.Equal(t, 41001, ask(t, sim, "sns/auth").errcode())
+	require.Equal(t, 41001, get(t, sim, "sns/auth").errcode())
 }
 
-func TestABrowserWorksWhereTheDefaultTransportWasReplaced(t *testing.T) {
+func TestBrowser_DefaultTransportReplaced(t *testing.T) {
 	sim := simulator(t)
 	replaced := http.DefaultTransport
 	t.Cleanup(func() { http.DefaultTransport = replaced })

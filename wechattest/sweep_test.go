@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhatExpiredLongAgoIsForgotten(t *testing.T) {
+func TestSweep(t *testing.T) {
 	now := time.Unix(1700000000, 0)
 	s := newServer([]Option{WithClock(func() time.Time { return now })})
 	for range 2000 {
@@ -16,7 +16,7 @@ func TestWhatExpiredLongAgoIsForgotten(t *testing.T) {
 	}
 	used := s.WXLogin(DefaultMiniProgramAppID, "Lin")
 	s.Advance(codeLife + time.Hour)
-	require.Contains(t, s.codes, used, "an hour after its end a code is still told from one never seen")
+	require.Contains(t, s.codes, used, "an hour after it expired, a used code is still known")
 	s.Advance(time.Second)
 	for range 1024 {
 		s.WXLogin(DefaultMiniProgramAppID, "Lin")
@@ -24,7 +24,7 @@ func TestWhatExpiredLongAgoIsForgotten(t *testing.T) {
 	require.LessOrEqual(t, len(s.codes), 1024)
 }
 
-func TestJournalOfALongRunIsCut(t *testing.T) {
+func TestJournal_Limit(t *testing.T) {
 	s := newServer(nil)
 	for i := range journalLimit + 1 {
 		s.journal.calls = append(s.journal.calls, &Call{State: string(rune(i))})

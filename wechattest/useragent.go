@@ -5,11 +5,11 @@ import (
 	"net/http/cookiejar"
 )
 
-// User-Agent strings as WeChat's clients send them. The desktop clients freeze
-// their version, the Mac client also says WindowsWechat, and WeCom (another
-// product) contains MicroMessenger too. Chrome, TabletBrowser and
-// TVBrowser are not WeChat: Chrome on a computer, Chrome on a tablet with
-// Android, whose User-Agent lacks "Mobile", and a TV.
+// User-Agent strings as sent by WeChat's clients. The desktop clients never
+// change their version, the Mac client also contains WindowsWechat, and WeCom
+// (a different product) contains MicroMessenger too. Chrome, TabletBrowser and
+// TVBrowser are not WeChat: Chrome on a computer, Chrome on an Android tablet,
+// whose User-Agent lacks "Mobile", and a TV.
 const (
 	IPhone             = "Mozilla/5.0 (iPhone; CPU iPhone OS 15_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148 MicroMessenger/8.0.31(0x18001f2f) NetType/WIFI Language/zh_CN"
 	IPhoneMiniProgram  = IPhone + " miniProgram/wx0123456789abcdef"
@@ -25,14 +25,14 @@ const (
 	TVBrowser          = "Mozilla/5.0 (SMART-TV; LINUX; Tizen 5.5) AppleWebKit/537.36 (KHTML, like Gecko) 69.0.3497.106.1/5.5 TV Safari/537.36"
 )
 
-// Browser returns a client that behaves like a browser with the User-Agent
-// given: it has a cookie jar of its own and sends the headers of a page visit.
-// A request that sets one of them itself keeps its own value. The client
-// shares no connection with others, so that two browsers are two machines.
+// Browser returns a client that behaves like a browser with the given
+// User-Agent: it has its own cookie jar and sends the headers of a page visit.
+// Headers set in a request take precedence. Clients share no connections, so
+// that two browsers look like two devices.
 func Browser(userAgent string) *http.Client {
-	jar, _ := cookiejar.New(nil) // fails for no options
+	jar, _ := cookiejar.New(nil) // never fails without options
 	base := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}
-	if t, ok := http.DefaultTransport.(*http.Transport); ok { // an application may have replaced it
+	if t, ok := http.DefaultTransport.(*http.Transport); ok { // the program may have replaced it
 		base = t.Clone()
 	}
 	return &http.Client{Jar: jar, Transport: &browserTransport{userAgent: userAgent, base: base}}
@@ -58,5 +58,5 @@ func (t *browserTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 	return t.base.RoundTrip(r)
 }
 
-// CloseIdleConnections makes http.Client.CloseIdleConnections work.
+// CloseIdleConnections is called by http.Client.CloseIdleConnections.
 func (t *browserTransport) CloseIdleConnections() { t.base.CloseIdleConnections() }

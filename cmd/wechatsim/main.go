@@ -1,41 +1,41 @@
-// Command wechatsim serves the simulated WeChat of package wechattest on a
-// port, for applications in any language.
+// Command wechatsim serves the WeChat simulator of package wechattest, for
+// applications in any language.
 //
 //	go run ./cmd/wechatsim -any-browser
 //
-// It listens on loopback only, 127.0.0.1:8081 unless -addr says otherwise:
-// whoever reaches it can log in as anybody. An -addr that other machines can
-// reach, as from a container, takes -expose as well; a client then needs a
-// proxy with TLS in between, for plain http is for loopback hosts.
+// It listens on 127.0.0.1:8081 by default (see -addr). Anyone who can reach it
+// can log in as any user, so it accepts only loopback addresses, unless -expose
+// is set, for example for a container. Clients then need a proxy with TLS in
+// front of it, because they accept plain http only for loopback hosts.
 //
-// It prints one line: the base URLs to use in place of
-// https://open.weixin.qq.com and https://api.weixin.qq.com, which are the same
-// here, and the control page, where one chooses who holds the phone and what
-// goes wrong next. Without -config it has the accounts of
-// wechattest.DefaultAccounts:
+// It prints one line with the base URLs that replace https://open.weixin.qq.com
+// and https://api.weixin.qq.com, which are the same here, and with the URL of
+// the control page, where you choose the current user and which faults occur.
+// Without -config it has the accounts of wechattest.DefaultAccounts:
 //
 //	official account      wx00000000000000a1  official-account-secret-for-tests
 //	website application   wx00000000000000b2  website-app-secret-for-tests
 //	mini program          wx00000000000000c3  mini-program-secret-for-tests
 //	third-party platform  wx00000000000000d4  component-secret-for-tests
 //
-// -config names a YAML or JSON file as wechattest.ReadConfig reads it:
+// -config names a YAML or JSON file in the format of wechattest.ReadConfig:
 //
-//	accounts:
-//	  - {app_id: wx0123456789abcdef, secret: secret-for-tests, domains: [www.example.com]}
-//	people:
+//		accounts:
+//	  - {app_id: wx0123456789abcdef, secret: secret-for-tests, domains:
+//	    [www.example.com]}
+//		people:
 //	  - {name: Lin}
 //	  - {name: 阿青, follows: true}
-//	faults:
-//	  sns/userinfo: ["errcode:40001"]
+//		faults:
+//		  sns/userinfo: ["errcode:40001"]
 //
-// What the control page does, a test in any language does by posting the same
-// forms, and is answered with JSON: /sim/hold (person), /sim/environment
-// (environment: normal, menu, snapshot), /sim/fault (endpoint, fault, times),
+// Tests in any language can post the forms of the control page, to which it
+// responds with JSON: /sim/hold (person), /sim/environment (environment:
+// normal, menu, snapshot), /sim/fault (endpoint, fault, times),
 // /sim/clear-faults, /sim/switch (switch, on), /sim/advance (by),
 // /sim/change-password (person), /sim/js-code and /sim/phone-code (appid,
 // person), /sim/component-token and /sim/verify-ticket (appid). GET /sim/state
-// and GET /sim/journal?after=N tell what is going on.
+// and GET /sim/journal?after=N return the state and the calls.
 package main
 
 import (
@@ -69,7 +69,7 @@ func main() {
 	}
 }
 
-// run serves until ctx ends.
+// run serves until ctx is done.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	set, err := parse(args)
 	if err != nil {
@@ -88,7 +88,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	srv := &http.Server{
 		Handler:           handler,
 		ReadHeaderTimeout: 5 * time.Second,
-		BaseContext:       func(net.Listener) context.Context { return ctx }, // lets long polls go
+		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends long polls
 	}
 	base := baseURL(listener.Addr().(*net.TCPAddr))
 	fmt.Fprintf(out, "wechatsim: open base URL %s, api base URL %s, control page %s/\n", base, base, base)
@@ -106,14 +106,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return <-stopped
 }
 
-// listen refuses an address that other machines can reach, unless expose.
+// listen returns an error for an address that other machines can reach, unless
+// expose is set.
 func listen(addr string, expose bool) (net.Listener, error) {
 	to, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
 	}
 	if !to.IP.IsLoopback() && !expose {
-		return nil, fmt.Errorf("-addr %s is not loopback: other machines could log in as anybody; say 127.0.0.1:%d, or add -expose if that is meant", addr, to.Port)
+		return nil, fmt.Errorf("-addr %s is not loopback: other machines could log in as any user; use 127.0.0.1:%d, or -expose to allow it", addr, to.Port)
 	}
 	listener, err := net.ListenTCP("tcp", to)
 	if err != nil {
@@ -122,8 +123,8 @@ func listen(addr string, expose bool) (net.Listener, error) {
 	return listener, nil
 }
 
-// baseURL is how this machine reaches an address that is listened on, which
-// may be that of all its interfaces.
+// baseURL returns the URL at which this machine reaches a listening address,
+// which may be that of all interfaces.
 func baseURL(at *net.TCPAddr) string {
 	ip := at.IP
 	if ip.IsUnspecified() {
@@ -132,8 +133,8 @@ func baseURL(at *net.TCPAddr) string {
 	return "http://" + net.JoinHostPort(ip.String(), strconv.Itoa(at.Port))
 }
 
-// simulator turns the panic of options that contradict each other, such as a
-// scenario's account and the same one in the file, into an error.
+// simulator returns as an error the panic for contradictory options, such as an
+// account that both a scenario and the file define.
 func simulator(opts []wechattest.Option) (h http.Handler, err error) {
 	defer func() {
 		if mistake := recover(); mistake != nil {
@@ -143,27 +144,27 @@ func simulator(opts []wechattest.Option) (h http.Handler, err error) {
 	return wechattest.NewHandler(opts...), nil
 }
 
-// settings are what the command line asks for.
+// settings are the settings from the command line.
 type settings struct {
 	addr   string
 	expose bool
 	opts   []wechattest.Option
 }
 
-// parse reads flags and the configuration file. Flags come after the file.
+// parse parses flags and reads the configuration file. Flags take precedence.
 func parse(args []string) (set settings, err error) {
 	flags := flag.NewFlagSet("wechatsim", flag.ContinueOnError)
 	flags.StringVar(&set.addr, "addr", "127.0.0.1:8081", "loopback `address` to listen on")
-	flags.BoolVar(&set.expose, "expose", false, "let -addr be one that other machines can reach")
+	flags.BoolVar(&set.expose, "expose", false, "allow an -addr that other machines can reach")
 	file := flags.String("config", "", "YAML or JSON `file` with accounts and people")
-	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in every browser, not in WeChat only")
-	strict := flags.Bool("strict-domains", false, "refuse callbacks to loopback hosts unless configured")
-	scenario := flags.String("scenario", "", "scenario to set up; an unknown name lists them")
+	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in all browsers, not only in WeChat")
+	strict := flags.Bool("strict-domains", false, "reject callbacks to loopback hosts unless configured")
+	scenario := flags.String("scenario", "", "`name` of a scenario; an unknown name lists all")
 	if err := flags.Parse(args); err != nil {
 		return settings{}, err
 	}
 	if flags.NArg() > 0 {
-		return settings{}, fmt.Errorf("unexpected argument %q", flags.Arg(0))
+		return settings{}, fmt.Errorf("unexpected argument %q; run wechatsim -h for usage", flags.Arg(0))
 	}
 	if *file != "" {
 		if set.opts, err = readConfig(*file); err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// start runs the program on a free port and returns its base URL and a way to
-// interrupt it.
+// start runs the program on a free port and returns its base URL and a function
+// that interrupts it.
 func start(t *testing.T, args ...string) (base string, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -48,17 +48,17 @@ func get(t *testing.T, url string) string {
 	return string(b)
 }
 
-func TestProgramServesBothHostsAndTheControlPage(t *testing.T) {
+func TestRun(t *testing.T) {
 	base, stop := start(t)
 	require.Contains(t, get(t, base+"/sns/auth"), `"errcode":41001`)
 	require.Contains(t, get(t, base+"/connect/oauth2/authorize"), "请在微信客户端打开链接")
-	require.Contains(t, get(t, base+"/"), "谁拿着手机")
+	require.Contains(t, get(t, base+"/"), "当前用户")
 	require.NoError(t, stop())
 	_, err := http.Get(base + "/")
-	require.Error(t, err, "it has stopped")
+	require.Error(t, err, "the program has stopped")
 }
 
-func TestProgramStopsWhileALongPollIsOpen(t *testing.T) {
+func TestRun_StopDuringLongPoll(t *testing.T) {
 	base, stop := start(t)
 	page := get(t, base+"/connect/qrconnect?appid="+wechattest.DefaultWebsiteAppID+
 		"&redirect_uri=http%3A%2F%2F127.0.0.1%3A1%2Fcb&response_type=code&scope=snsapi_login&state=s")
@@ -72,12 +72,12 @@ func TestProgramStopsWhileALongPollIsOpen(t *testing.T) {
 		}
 		polled <- err
 	}()
-	require.Regexp(t, `"connect/l/qrconnect".*"open":true`, get(t, base+"/sim/journal?after=1"), "it has arrived")
+	require.Regexp(t, `"connect/l/qrconnect".*"open":true`, get(t, base+"/sim/journal?after=1"), "the call has arrived")
 	require.NoError(t, stop())
 	<-polled
 }
 
-func TestProgramPrintsAnAddressThatAClientTakes(t *testing.T) {
+func TestRun_PrintedURLs(t *testing.T) {
 	for _, args := range [][]string{{"-addr", "localhost:0"}, {"-expose", "-addr", ":0"}, {"-expose", "-addr", "0.0.0.0:0"}} {
 		base, stop := start(t, args...)
 		require.Regexp(t, `^http://127\.0\.0\.1:\d+$`, base)
@@ -88,7 +88,7 @@ func TestProgramPrintsAnAddressThatAClientTakes(t *testing.T) {
 	}
 }
 
-func TestProgramTakesFlagsAndAFile(t *testing.T) {
+func TestRun_FlagsAndFile(t *testing.T) {
 	for name, text := range map[string]string{"sim.json": `{"people": [{"name": "Ada"}]}`, "sim.yaml": "people:\n  - name: Ada\n"} {
 		t.Run(name, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), name)
@@ -101,13 +101,13 @@ func TestProgramTakesFlagsAndAFile(t *testing.T) {
 	}
 }
 
-func TestProgramNamesMistakes(t *testing.T) {
+func TestRun_Errors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sim.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{}]}`), 0o600))
 	twice := filepath.Join(t.TempDir(), "twice.json")
 	require.NoError(t, os.WriteFile(twice, []byte(`{"accounts": [{"app_id": "wx00000000000000a1", "secret": "s"}]}`), 0o600))
 	over, cancel := context.WithCancel(t.Context())
-	cancel() // a mistake that is not noticed ends at once, too
+	cancel() // an unnoticed mistake ends immediately, too
 	for name, tt := range map[string]struct {
 		args []string
 		want string
@@ -115,13 +115,13 @@ func TestProgramNamesMistakes(t *testing.T) {
 		"argument":           {[]string{"serve"}, `unexpected argument "serve"`},
 		"scenario":           {[]string{"-scenario", "list"}, "snapshot-real-unionid"},
 		"no file":            {[]string{"-config", filepath.Join(t.TempDir(), "none")}, "-config"},
-		"file":               {[]string{"-config", file}, "a person needs a name"},
-		"file and scenario":  {[]string{"-config", twice, "-scenario", "account-banned"}, "declared twice"},
+		"file":               {[]string{"-config", file}, "person without a name"},
+		"file and scenario":  {[]string{"-config", twice, "-scenario", "account-banned"}, "duplicate account"},
 		"address":            {[]string{"-addr", "bogus:-1"}, "listen"},
-		"every interface":    {[]string{"-addr", ":0"}, "-addr :0 is not loopback: other machines could log in as anybody; say 127.0.0.1:0, or add -expose"},
+		"every interface":    {[]string{"-addr", ":0"}, "-addr :0 is not loopback: other machines could log in as any user; use 127.0.0.1:0, or -expose"},
 		"every IPv4 address": {[]string{"-addr", "0.0.0.0:0"}, "is not loopback"},
 		"every IPv6 address": {[]string{"-addr", "[::]:0"}, "is not loopback"},
-		"address in the way": {[]string{"-strict-domains", "-addr", "127.0.0.1:99999"}, "listen"},
+		"invalid port":       {[]string{"-strict-domains", "-addr", "127.0.0.1:99999"}, "listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			require.ErrorContains(t, run(over, tt.args, io.Discard), tt.want)

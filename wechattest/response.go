@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// family is which of WeChat's backends an endpoint belongs to. They differ in
+// A family is the WeChat backend that serves an endpoint. Families differ in
 // Content-Type and in the tail of errmsg.
 type family int
 
@@ -18,15 +18,15 @@ const (
 	phoneFamily
 )
 
-// endpoint is one path of the API host.
+// An endpoint is one path of the API host.
 type endpoint struct {
 	path    string
 	family  family
-	methods string // allowed, separated by a space
-	answer  func(*Server, *call) answer
+	methods string // allowed methods, separated by a space
+	respond func(*Server, *call) response
 }
 
-// call is one request to the API host, with its parameters parsed.
+// A call is one request to the API host with its parsed parameters.
 type call struct {
 	request *http.Request
 	query   url.Values
@@ -36,8 +36,8 @@ type call struct {
 
 func (c *call) get(name string) string { return c.query.Get(name) }
 
-// answer is what an endpoint decides: an errcode, or fields in their order.
-type answer struct {
+// A response is the result of a call: an errcode, or fields in order.
+type response struct {
 	code   int
 	fields []field
 }
@@ -47,22 +47,23 @@ type field struct {
 	value any // string, int, []string, []field, rawJSON
 }
 
-// rawJSON is a value that is written as it stands.
+// rawJSON is a value that is written unchanged.
 type rawJSON string
 
-func refuse(code int) answer        { return answer{code: code} }
-func grantFields(f ...field) answer { return answer{fields: f} }
+func errcodeResponse(code int) response { return response{code: code} }
+func grantFields(f ...field) response   { return response{fields: f} }
 
-// ok is a success that says so, as wxa and sns/auth answer.
-func ok(f ...field) answer {
-	return answer{fields: append([]field{{"errcode", 0}, {"errmsg", "ok"}}, f...)}
+// ok returns a success with an explicit errcode 0, as wxa and sns/auth send it.
+func ok(f ...field) response {
+	return response{fields: append([]field{{"errcode", 0}, {"errmsg", "ok"}}, f...)}
 }
 
 var statusOK = ok()
 
-func unknownPath(*Server, *call) answer { return refuse(40066) }
+func unknownPath(*Server, *call) response { return errcodeResponse(40066) }
 
-// errmsgs are WeChat's own words where they are known; see errmsg for the rest.
+// errmsgs are WeChat's own texts, as far as they are known; see errmsg for the
+// rest.
 var errmsgs = map[int]string{
 	-1:    "system error",
 	40001: "invalid credential, access_token is invalid or not latest",
@@ -112,7 +113,7 @@ var errmsgs = map[int]string{
 	87009: "invalid signature",
 }
 
-// errmsg is the text of an errcode with the tail of its family.
+// errmsg returns the text of an errcode with the tail of its family.
 func (s *Server) errmsg(f family, code int, ip string) string {
 	text, ok := errmsgs[code]
 	switch {
@@ -130,14 +131,15 @@ func (s *Server) errmsg(f family, code int, ip string) string {
 	return text + " rid: " + s.rid()
 }
 
-// rid is built as WeChat builds it: the first group is the time in hex.
+// rid returns a request id in WeChat's form, whose first group is the time in
+// hexadecimal.
 func (s *Server) rid() string {
 	return fmt.Sprintf("%08x-%08x-%08x", uint32(s.now().Unix()), s.rng.Uint32(), s.rng.Uint32())
 }
 
 const alphanumeric = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-// text is n random characters of [0-9A-Za-z].
+// text returns n random characters of [0-9A-Za-z].
 func (s *Server) text(n int) string {
 	b := make([]byte, n)
 	for i := range b {
@@ -146,14 +148,14 @@ func (s *Server) text(n int) string {
 	return string(b)
 }
 
-func (a answer) encode() string {
+func (a response) encode() string {
 	var b strings.Builder
 	encode(&b, a.fields)
 	return b.String()
 }
 
 // encode writes JSON as WeChat does: fields in order, slashes escaped,
-// everything else that is not a quote or a backslash raw.
+// everything else except quotes and backslashes raw.
 func encode(b *strings.Builder, value any) {
 	switch v := value.(type) {
 	case string:

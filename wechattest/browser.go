@@ -12,25 +12,25 @@ import (
 	"strings"
 )
 
-// Allow taps 允许 on the page that a browser got: a consent page, or a QR page
-// (then the phone scans and confirms). It returns what the browser is shown in
-// the end, after the callback and all its redirects. The page is read and
-// closed.
+// Allow taps 允许 on page: a consent page, or a QR code page (in which case the
+// phone scans and confirms). It reads and closes page. It returns the last page
+// that the browser shows, after the callback and all redirects.
 //
-// Where a switch doubles the callback, Allow delivers it twice, as the page's
-// script does, and returns what is shown for the second: under DuplicateCallbackAtOnce
-// both at the same time (see Twice); under DuplicateCallbackLater the second after the
-// first was answered in full, without a pause.
+// If a quirk duplicates the callback, Allow delivers it twice, as the page's
+// script does, and returns the last page of the second delivery. With
+// DuplicateCallbackAtOnce both are delivered at the same time (see
+// [DeliverTwice]); with DuplicateCallbackLater the second follows the complete
+// response to the first, without a pause.
 //
-// It fails if there is nothing to answer on the page, if the page cannot be
-// read, or if the browser fails: no connection, or too many redirects. An
-// error page of WeChat or of the site is an answer and no error.
+// Allow returns an error if page has nothing to confirm or cannot be read, or
+// if browser cannot connect or is redirected too often. An error page of WeChat
+// or of the site is a result and not an error.
 func (s *Server) Allow(browser *http.Client, page *http.Response) (*http.Response, error) {
 	return s.reply(browser, page, "allow")
 }
 
-// Refuse taps 拒绝. The answer is WeChat's page; the site is told nothing,
-// unless RefusalCallback is on. It fails as Allow does.
+// Refuse taps 拒绝. The result is WeChat's page; the site is not notified, unless
+// RefusalCallback is on. Refuse returns an error in the same cases as Allow.
 func (s *Server) Refuse(browser *http.Client, page *http.Response) (*http.Response, error) {
 	return s.reply(browser, page, "refuse")
 }
@@ -42,7 +42,7 @@ var (
 )
 
 func (s *Server) reply(browser *http.Client, page *http.Response, answer string) (*http.Response, error) {
-	n, err := s.answerPage(browser, page, answer)
+	n, err := s.replyTo(browser, page, answer)
 	switch {
 	case err != nil:
 		return nil, err
@@ -61,7 +61,7 @@ func (s *Server) reply(browser *http.Client, page *http.Response, answer string)
 	return second, nil
 }
 
-// inTurn delivers a callback, and once more when the first was answered.
+// inTurn delivers a callback, and again after the response to the first.
 func inTurn(browser *http.Client, callbackURL string) (second *http.Response, err error) {
 	first, err := browser.Get(callbackURL)
 	if err != nil {
@@ -69,20 +69,20 @@ func inTurn(browser *http.Client, callbackURL string) (second *http.Response, er
 	}
 	defer first.Body.Close()
 	if _, err := io.Copy(io.Discard, first.Body); err != nil {
-		return nil, fmt.Errorf("read what the first delivery was answered: %w", err)
+		return nil, fmt.Errorf("read the response to the first delivery: %w", err)
 	}
 	return browser.Get(callbackURL)
 }
 
-// next is what a browser does after a page was answered: it shows something,
-// or the page's script opens a URL.
+// next is what a browser does after a reply to a page: it shows a page, or the
+// page's script opens a URL.
 type next struct {
 	shown    *http.Response
 	to       string
 	delivery delivery
 }
 
-// delivery is how often, and how, a URL is opened.
+// A delivery is how a URL is opened, and how often.
 type delivery int
 
 const (
@@ -91,7 +91,7 @@ const (
 	twiceInTurn
 )
 
-func (s *Server) answerPage(browser *http.Client, page *http.Response, answer string) (next, error) {
+func (s *Server) replyTo(browser *http.Client, page *http.Response, answer string) (next, error) {
 	defer page.Body.Close()
 	body, err := io.ReadAll(page.Body)
 	if err != nil {
@@ -110,7 +110,7 @@ func (s *Server) answerPage(browser *http.Client, page *http.Response, answer st
 		}
 		return n, nil
 	}
-	return next{}, errors.New("there is nothing to answer on " + page.Request.URL.Path)
+	return next{}, errors.New("nothing to confirm on " + page.Request.URL.Path)
 }
 
 func (s *Server) consentTo(browser *http.Client, page *url.URL, ticket, answer string) (next, error) {
@@ -120,13 +120,13 @@ func (s *Server) consentTo(browser *http.Client, page *url.URL, ticket, answer s
 	}
 	stayed := shown.StatusCode == http.StatusOK && strings.HasSuffix(shown.Request.URL.Path, "/authorize_reply")
 	if stayed && answer == "allow" {
-		return s.answerPage(browser, shown, answer) // a doubled delivery
+		return s.replyTo(browser, shown, answer) // a duplicate callback
 	}
 	return next{shown: shown}, nil
 }
 
-// scan is what the phone does with a QR code, and then what the script of the
-// QR page does.
+// scan does what the phone does with a QR code, and then what the script of the
+// QR code page does.
 func (s *Server) scan(browser *http.Client, page *url.URL, uuid, answer string) (next, error) {
 	shown, err := post(browser, page, "confirm", url.Values{"uuid": {uuid}, "answer": {answer}})
 	if err != nil {
@@ -153,10 +153,10 @@ func post(browser *http.Client, page *url.URL, action string, form url.Values) (
 	return browser.Post(to.String(), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
 }
 
-// DeliverTwice delivers a callback as a WeChat client that repeats a slow navigation
-// does: two requests at the same time, from one browser. It returns what the
-// browser was shown for each, after redirects; the caller closes both. If
-// either fails it returns that error, or both joined, and no answer.
+// DeliverTwice delivers a callback as a WeChat client does that repeats a slow
+// navigation: two requests at the same time from one browser. It returns the
+// last page of each, after redirects; the caller must close both. If either
+// fails, DeliverTwice returns only the error, or both joined.
 func DeliverTwice(browser *http.Client, callbackURL string) (first, second *http.Response, err error) {
 	type shown struct {
 		resp *http.Response
@@ -180,11 +180,11 @@ func DeliverTwice(browser *http.Client, callbackURL string) (first, second *http
 	return first, repeated.resp, nil
 }
 
-// CallbackURL opens a page as the browser would, says yes to whatever WeChat
-// asks, and stops before the callback: it returns the URL that the browser
-// would open next. With it a test delivers a callback twice, late, or in
-// another browser. It fails if WeChat shows a page without anything to answer
-// instead, such as an error page, or if the browser fails.
+// CallbackURL opens a page as a browser would, allows whatever WeChat asks for,
+// and stops before the callback: it returns the URL that the browser would open
+// next. With it, a test can deliver a callback twice, late or in another
+// browser. CallbackURL returns an error if WeChat shows a page with nothing to
+// confirm, such as an error page, or if browser fails.
 func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, error) {
 	var callback string
 	stopping := *browser
@@ -206,7 +206,7 @@ func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, erro
 	if callback != "" {
 		return callback, nil
 	}
-	n, err := s.answerPage(&stopping, shown, "allow")
+	n, err := s.replyTo(&stopping, shown, "allow")
 	if err != nil {
 		return "", err
 	}
@@ -219,12 +219,12 @@ func (s *Server) CallbackURL(browser *http.Client, pageURL string) (string, erro
 	case n.to != "":
 		return n.to, nil
 	}
-	return "", errors.New("WeChat did not send the browser to a callback: " + shown.Request.URL.Path)
+	return "", errors.New("WeChat did not redirect to a callback: " + shown.Request.URL.Path)
 }
 
-// issued reports whether a URL carries a code of this simulator, as nothing but
-// a callback does. Paths and hosts do not tell the two apart: a site may have
-// pages below /connect/, and the simulator's host.
+// issued reports whether a URL carries a code from this simulator, which only a
+// callback does. Paths and hosts cannot distinguish the two: a site may have
+// pages below /connect/ and use the simulator's host.
 func (s *Server) issued(u *url.URL) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

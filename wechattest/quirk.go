@@ -1,0 +1,135 @@
+package wechattest
+
+import "slices"
+
+// A Quirk is a behavior on which the sources about WeChat disagree or that they
+// do not mention, or that only some users experience. All quirks are off by
+// default; turn them on with [WithQuirks] or [Server.SetQuirk].
+type Quirk string
+
+const (
+	// LenientOrder accepts the authorize parameters in any order.
+	LenientOrder Quirk = "lenient-order"
+	// StateRequired shows 10013 when state is missing or empty.
+	StateRequired Quirk = "state-required"
+	// OmitEmptyState omits an empty state from the callback, which otherwise
+	// contains "state=".
+	OmitEmptyState Quirk = "omit-empty-state"
+	// RefusalCallback simulates the older behavior when the user denies: the
+	// browser opens the callback with state and without code.
+	RefusalCallback Quirk = "refusal-callback"
+	// ConnectRedirect makes authorize first redirect with a 301 to the same URL
+	// with connect_redirect=1.
+	ConnectRedirect Quirk = "connect-redirect"
+	// UsedCodeInvalid returns 40029 instead of 40163 for a used code.
+	UsedCodeInvalid Quirk = "used-code-invalid"
+	// FailureBurnsCode makes a failed exchange use up the code.
+	FailureBurnsCode Quirk = "failure-burns-code"
+	// WrongSecret40001 returns 40001 instead of 40125 for a wrong secret.
+	WrongSecret40001 Quirk = "wrong-secret-40001"
+	// BaseUnionID includes the unionid in snsapi_base responses, too.
+	BaseUnionID Quirk = "base-unionid"
+	// JSONContentType sends sns responses as application/json; encoding=utf-8
+	// instead of text/plain.
+	JSONContentType Quirk = "json-content-type"
+	// AcceptPost accepts POST forms on sns endpoints.
+	AcceptPost Quirk = "accept-post"
+	// RotateRefreshToken issues a new refresh_token, and invalidates the old
+	// one, when an expired access_token is refreshed.
+	RotateRefreshToken Quirk = "rotate-refresh-token"
+	// RefusedIP61004 returns 61004 instead of 40164 to an address that is not
+	// allowed.
+	RefusedIP61004 Quirk = "refused-ip-61004"
+	// RequireHTTPS returns 43003 for API calls over plain HTTP.
+	RequireHTTPS Quirk = "require-https"
+	// QuotaPerUser counts jscode2session's quota per user instead of per AppID.
+	QuotaPerUser Quirk = "quota-per-user"
+	// RecentConsent does not ask a user twice for the same account, unless
+	// forcePopup=true.
+	RecentConsent Quirk = "recent-consent"
+
+	// DuplicateCallbackLater delivers a callback twice: in a browser that runs
+	// scripts, one second after the first; with [Server.Allow], after the
+	// response to the first.
+	DuplicateCallbackLater Quirk = "doubled-later"
+	// DuplicateCallbackAtOnce delivers a callback twice at the same time, both
+	// in a browser that runs scripts and with [Server.Allow]; see also
+	// [DeliverTwice].
+	DuplicateCallbackAtOnce Quirk = "doubled-at-once"
+
+	// SnapshotBase returns a virtual user for snsapi_base, too.
+	SnapshotBase Quirk = "snapshot-base"
+	// SnapshotUnflagged omits is_snapshotuser on a person's first visit of a
+	// snapshot page.
+	SnapshotUnflagged Quirk = "snapshot-unflagged"
+	// SnapshotUserInfoDenied returns 48001 from sns/userinfo for a virtual
+	// user.
+	SnapshotUserInfoDenied Quirk = "snapshot-userinfo-denied"
+	// SnapshotSharedUnionID gives all virtual users the same unionid.
+	SnapshotSharedUnionID Quirk = "snapshot-shared-unionid"
+	// SnapshotRealUnionID gives a virtual user another user's real unionid.
+	SnapshotRealUnionID Quirk = "snapshot-real-unionid"
+
+	// SessionKeyRotates replaces the session_key on every wx.login.
+	SessionKeyRotates Quirk = "session-key-rotates"
+	// WrongWatermark puts a different AppID into mini program payloads.
+	WrongWatermark Quirk = "wrong-watermark"
+	// CountryCodeNumber sends a phone number's countryCode as a number, as in
+	// an older example of WeChat's documentation, instead of a string.
+	CountryCodeNumber Quirk = "country-code-number"
+)
+
+// A quirkText is a quirk with its texts on the control page.
+type quirkText struct {
+	name   Quirk
+	ZH, EN string
+}
+
+// Name returns the name of the quirk in forms and files.
+func (t quirkText) Name() Quirk { return t.name }
+
+var quirkTexts = []quirkText{
+	{LenientOrder, "参数顺序不限", "accept parameters in any order"},
+	{StateRequired, "state 为空时显示 10013", "show 10013 without a state"},
+	{OmitEmptyState, "回调不带空 state", "omit an empty state from the callback"},
+	{RefusalCallback, "拒绝时带 state 回调（旧行为）", "call back with state on denial (older)"},
+	{ConnectRedirect, "先 301 跳转并添加 connect_redirect=1", "redirect with connect_redirect=1 first"},
+	{RecentConsent, "已同意的用户不再确认", "ask each user only once"},
+	{DuplicateCallbackLater, "重复回调，间隔 1 秒", "duplicate callback after one second"},
+	{DuplicateCallbackAtOnce, "重复回调，同时", "duplicate callback at the same time"},
+	{UsedCodeInvalid, "已使用的 code 返回 40029", "return 40029 for a used code"},
+	{FailureBurnsCode, "换取失败时 code 也失效", "use up the code if the exchange fails"},
+	{WrongSecret40001, "secret 错误时返回 40001", "return 40001 for a wrong secret"},
+	{BaseUnionID, "snsapi_base 也返回 unionid", "return the unionid for snsapi_base, too"},
+	{JSONContentType, "sns 使用 JSON Content-Type", "use a JSON Content-Type for sns"},
+	{AcceptPost, "sns 接受 POST", "accept POST for sns"},
+	{RotateRefreshToken, "刷新时更换 refresh_token", "rotate refresh_token"},
+	{RefusedIP61004, "IP 不在白名单时返回 61004", "return 61004 for an address not allowed"},
+	{RequireHTTPS, "接口要求 https", "require https for the API"},
+	{QuotaPerUser, "jscode2session 按用户计算配额", "count jscode2session's quota per user"},
+	{SnapshotBase, "快照页：snsapi_base 也返回虚拟账号", "snapshot: virtual user for snsapi_base, too"},
+	{SnapshotUnflagged, "快照页：首次不返回 is_snapshotuser", "snapshot: omit is_snapshotuser the first time"},
+	{SnapshotUserInfoDenied, "快照页：userinfo 返回 48001", "snapshot: return 48001 from userinfo"},
+	{SnapshotSharedUnionID, "快照页：所有用户共用一个 unionid", "snapshot: same unionid for all users"},
+	{SnapshotRealUnionID, "快照页：返回其他用户的真实 unionid", "snapshot: another user's real unionid"},
+	{SessionKeyRotates, "每次 wx.login 更换 session_key", "replace session_key on every wx.login"},
+	{WrongWatermark, "水印中的 AppID 错误", "wrong AppID in the watermark"},
+	{CountryCodeNumber, "countryCode 为数字", "countryCode as a number"},
+}
+
+func knownQuirk(q Quirk) bool {
+	return slices.ContainsFunc(quirkTexts, func(t quirkText) bool { return t.name == q })
+}
+
+// SetQuirk turns a quirk on or off. It panics if the quirk does not exist.
+func (s *Server) SetQuirk(q Quirk, on bool) {
+	if !knownQuirk(q) {
+		panic("wechattest: unknown quirk " + string(q))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cfg.quirks[q] = on
+}
+
+// on reports whether a quirk is on. The caller holds s.mu.
+func (s *Server) on(q Quirk) bool { return s.cfg.quirks[q] }
