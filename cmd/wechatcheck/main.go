@@ -1,29 +1,30 @@
-// Command wechatcheck looks at a configuration before visitors do: AppIDs and
-// AppSecrets, base URL, and the Redis of the sessions. It tells every finding
-// at once, each with what to do, and what has to stand in WeChat's console. It
-// spends nothing and disturbs no login.
+// Command wechatcheck checks a configuration before users log in: AppIDs and
+// AppSecrets, the base URL and the session store. It reports all problems at
+// once, each with what to do, and prints what to enter in WeChat's console. It
+// uses up no code and does not affect logins.
 //
 //	export WECHAT_APP_ID=wx0123456789abcdef WECHAT_APP_SECRET=…
 //	export BASE_URL=https://m.example.com REDIS_URL=redis://127.0.0.1:6379/0
 //	go run ./cmd/wechatcheck
 //
-// The settings come from the environment or, except for secrets, from flags.
-// Secrets come from the environment or from files, never from flags, which
-// other users of a machine can read, and are never printed:
+// Settings come from the environment or from flags. Secrets come from the
+// environment or from files, but not from flags, which other users of the
+// machine can read; they are never printed:
 //
 //	WECHAT_APP_ID          -app-id       the official account
-//	WECHAT_APP_SECRET      -secret-file  its AppSecret, or a file with it
+//	WECHAT_APP_SECRET      -secret-file  its AppSecret, or a file that contains it
 //	WECHAT_WEBSITE_APP_ID, WECHAT_WEBSITE_APP_SECRET   a website application
 //	WECHAT_MINI_APP_ID, WECHAT_MINI_APP_SECRET         a mini program
-//	BASE_URL               -base-url     where visitors reach the application
-//	REDIS_URL              -redis-file   the Redis of the sessions, or a file with its URL
-//	WECHAT_URL             -wechat       a simulated WeChat, such as http://127.0.0.1:8081
+//	BASE_URL               -base-url     the URL of the application
+//	REDIS_URL              -redis-file   the Redis for sessions, or a file that contains its URL
+//	WECHAT_URL             -wechat       a WeChat simulator, such as http://127.0.0.1:8081
 //
-// An account without an AppSecret, for which a third-party platform logs in, is
-// not asked about; it is the platform's 公众号开发域名 that counts then.
+// An account without an AppSecret, which logs in through a third-party
+// platform, is not checked; for it, the platform's 公众号开发域名 matters.
 //
-// It speaks the language of -lang or LANG: zh or en. It exits with 0 if nothing
-// was found, with 1 if something was, and with 2 if it was not understood.
+// The output is in Chinese or English, depending on -lang or LANG (zh or en).
+// The exit code is 0 if there are no problems, 1 if there are, and 2 if the
+// command line is invalid.
 package main
 
 import (
@@ -52,12 +53,12 @@ func main() {
 
 // Exit codes.
 const (
-	nothingFound  = 0
-	found         = 1
-	notUnderstood = 2
+	exitOK       = 0
+	exitProblems = 1
+	exitUsage    = 2
 )
 
-// settings are what is checked.
+// settings are the settings to check.
 type settings struct {
 	appID, secret string
 	baseURL       string
@@ -68,21 +69,21 @@ type settings struct {
 	getenv        func(string) string
 }
 
-// run checks, and returns the exit code.
+// run checks the settings and returns the exit code.
 func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) int {
 	s, err := parse(args, getenv, out)
 	if errors.Is(err, flag.ErrHelp) {
-		return nothingFound
+		return exitOK
 	}
 	if err != nil {
 		fmt.Fprintln(out, err)
-		return notUnderstood
+		return exitUsage
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	_, wrong := wechatauth.New(s.options()...)
 	all := append(settingFindings(wrong), s.checkRedis(ctx)...)
-	auth := s.usable()
+	auth := s.checkable()
 	if auth != nil {
 		all = append(all, findingsOf(auth.Check(ctx))...)
 	}
@@ -97,25 +98,25 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	s.chinese = strings.HasPrefix(strings.ToLower(lang), "zh")
 	flags := flag.NewFlagSet("wechatcheck", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.Usage = func() {} // told below
-	flags.StringVar(&s.appID, "app-id", getenv("WECHAT_APP_ID"), s.say("公众号的 AppID（WECHAT_APP_ID）", "AppID of the official account (WECHAT_APP_ID)"))
-	flags.StringVar(&s.baseURL, "base-url", getenv("BASE_URL"), s.say("访客访问应用的地址（BASE_URL）", "where visitors reach the application (BASE_URL)"))
-	flags.StringVar(&s.wechat, "wechat", getenv("WECHAT_URL"), s.say("用模拟微信代替真实微信（WECHAT_URL）", "a simulated WeChat in place of the real one (WECHAT_URL)"))
-	secretFile := flags.String("secret-file", "", s.say("存有 AppSecret 的文件（`file`），代替 WECHAT_APP_SECRET", "a `file` with the AppSecret, instead of WECHAT_APP_SECRET"))
-	redisFile := flags.String("redis-file", "", s.say("存有会话 Redis 的 URL 的文件（`file`），代替 REDIS_URL", "a `file` with the URL of the sessions' Redis, instead of REDIS_URL"))
-	flags.StringVar(&lang, "lang", lang, s.say("zh 或 en", "zh or en"))
-	flags.DurationVar(&s.timeout, "timeout", 15*time.Second, s.say("全部检查最多等待多久", "how long to wait for everything"))
+	flags.Usage = func() {} // printed below
+	flags.StringVar(&s.appID, "app-id", getenv("WECHAT_APP_ID"), s.text("公众号的 AppID（WECHAT_APP_ID）", "AppID of the official account (WECHAT_APP_ID)"))
+	flags.StringVar(&s.baseURL, "base-url", getenv("BASE_URL"), s.text("应用的访问地址（BASE_URL）", "URL of the application (BASE_URL)"))
+	flags.StringVar(&s.wechat, "wechat", getenv("WECHAT_URL"), s.text("用微信模拟器代替真实微信（WECHAT_URL）", "URL of a WeChat simulator (WECHAT_URL)"))
+	secretFile := flags.String("secret-file", "", s.text("存有 AppSecret 的文件（`file`），代替 WECHAT_APP_SECRET", "`file` with the AppSecret, instead of WECHAT_APP_SECRET"))
+	redisFile := flags.String("redis-file", "", s.text("存有 Redis URL 的文件（`file`），代替 REDIS_URL", "`file` with the URL of the Redis for sessions, instead of REDIS_URL"))
+	flags.StringVar(&lang, "lang", lang, s.text("zh 或 en", "zh or en"))
+	flags.DurationVar(&s.timeout, "timeout", 15*time.Second, s.text("全部检查的超时时间", "timeout for all checks"))
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(out, s.say("wechatcheck 的参数：", "Usage of wechatcheck:"))
+			fmt.Fprintln(out, s.text("wechatcheck 的参数：", "Usage of wechatcheck:"))
 			flags.SetOutput(out)
 			flags.PrintDefaults()
 			return nil, err
 		}
-		return nil, fmt.Errorf(s.say("%w；请参阅 wechatcheck -h", "%w; see wechatcheck -h"), err)
+		return nil, fmt.Errorf(s.text("%w；用法见 wechatcheck -h", "%w; run wechatcheck -h for usage"), err)
 	}
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf(s.say("无法识别 %q；只接受参数，请参阅 wechatcheck -h", "%q is not understood; there are only flags, see wechatcheck -h"), flags.Arg(0))
+		return nil, fmt.Errorf(s.text("多余的参数 %q；用法见 wechatcheck -h", "unexpected argument %q; run wechatcheck -h for usage"), flags.Arg(0))
 	}
 	for file, into := range map[string]*string{*secretFile: &s.secret, *redisFile: &s.redisURL} {
 		if file == "" {
@@ -130,7 +131,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	return s, nil
 }
 
-// langOf finds the language before anything is told.
+// langOf returns the language, which is needed before flags are defined.
 func langOf(args []string, otherwise string) string {
 	for i, arg := range args {
 		name, value, joined := strings.Cut(strings.TrimLeft(arg, "-"), "=")
@@ -145,9 +146,9 @@ func langOf(args []string, otherwise string) string {
 	return otherwise
 }
 
-// options are all settings.
+// options returns the options for all settings.
 func (s *settings) options() []wechatauth.Option {
-	opts := append(s.around(s.baseURL), s.official())
+	opts := append(s.baseOptions(s.baseURL), s.official())
 	opts = append(opts, s.others()...)
 	if s.redisURL != "" {
 		opts = append(opts, wechatauth.WithRedisURL(s.redisURL))
@@ -155,8 +156,8 @@ func (s *settings) options() []wechatauth.Option {
 	return opts
 }
 
-// around is what every gate needs beside its accounts.
-func (s *settings) around(baseURL string) []wechatauth.Option {
+// baseOptions returns the options other than accounts.
+func (s *settings) baseOptions(baseURL string) []wechatauth.Option {
 	opts := []wechatauth.Option{
 		wechatauth.WithBaseURL(baseURL),
 		wechatauth.WithLogger(slog.New(slog.DiscardHandler)),
@@ -169,7 +170,7 @@ func (s *settings) around(baseURL string) []wechatauth.Option {
 
 func (s *settings) official() wechatauth.Option { return wechatauth.WithApp(s.appID, s.secret) }
 
-// others are the accounts beside the official one.
+// others returns the options for all accounts except the official one.
 func (s *settings) others() (opts []wechatauth.Option) {
 	if id := s.getenv("WECHAT_WEBSITE_APP_ID"); id != "" {
 		opts = append(opts, wechatauth.WithWebsiteApp(id, s.getenv("WECHAT_WEBSITE_APP_SECRET")))
@@ -180,15 +181,16 @@ func (s *settings) others() (opts []wechatauth.Option) {
 	return opts
 }
 
-// standIn is a base URL for a gate that only asks WeChat about its accounts.
-const standIn = "https://example.com"
+// placeholderURL is the base URL for checking accounts if the configured one is
+// invalid.
+const placeholderURL = "https://example.com"
 
-// usable is a gate with those of the settings that are right; nil where the
-// official account's are not. One mistake shall not hide what can be checked
-// all the same. Its sessions are in memory: Redis is checked by itself.
-func (s *settings) usable() *wechatauth.Auth {
-	for _, base := range []string{s.baseURL, standIn} {
-		opts := append(s.around(base), s.official())
+// checkable returns an Auth with all valid settings, so that one mistake does
+// not prevent other checks. It returns nil if the official account's settings
+// are invalid. Sessions are stored in memory: Redis is checked separately.
+func (s *settings) checkable() *wechatauth.Auth {
+	for _, base := range []string{s.baseURL, placeholderURL} {
+		opts := append(s.baseOptions(base), s.official())
 		auth, err := wechatauth.New(opts...)
 		if err != nil {
 			continue
@@ -203,20 +205,20 @@ func (s *settings) usable() *wechatauth.Auth {
 	return nil
 }
 
-// checkRedis looks at the sessions' Redis.
+// checkRedis checks the session store.
 func (s *settings) checkRedis(ctx context.Context) []*store.Finding {
 	if s.redisURL == "" {
 		return nil
 	}
 	pool, err := store.NewPool(s.redisURL)
 	if err != nil {
-		return nil // New has said so
+		return nil // reported by New
 	}
 	defer pool.Close()
 	return findingsOf(store.New(pool).Check(ctx))
 }
 
-// findingsOf are the findings in an error.
+// findingsOf returns the findings contained in an error.
 func findingsOf(err error) (all []*store.Finding) {
 	switch e := err.(type) {
 	case nil:
@@ -232,47 +234,47 @@ func findingsOf(err error) (all []*store.Finding) {
 	return all
 }
 
-// report says what was found.
+// report prints the findings and returns the exit code.
 func (s *settings) report(out io.Writer, all []*store.Finding) (code int) {
 	n := 0
 	for _, f := range all {
 		if !f.Note {
 			n++
-			fmt.Fprintf(out, "%d. %s\n", n, s.say(f.Chinese, f.English))
+			fmt.Fprintf(out, "%d. %s\n", n, s.text(f.Chinese, f.English))
 		}
 	}
 	if n == 0 {
-		fmt.Fprintln(out, s.say("检查通过，没有发现问题。", "Nothing was found."))
+		fmt.Fprintln(out, s.text("检查通过，未发现问题。", "No problems found."))
 	} else {
-		code = found
+		code = exitProblems
 	}
 	for _, f := range all {
 		if f.Note {
-			fmt.Fprintf(out, s.say("注意：%s\n", "Note: %s\n"), s.say(f.Chinese, f.English))
+			fmt.Fprintf(out, s.text("注意：%s\n", "Note: %s\n"), s.text(f.Chinese, f.English))
 		}
 	}
 	if s.redisURL == "" {
-		fmt.Fprintln(out, s.say("未设置 REDIS_URL：会话存放在内存中，重启即失效，也不能在多个实例间共享。", "REDIS_URL is not set: sessions are in memory, end with the program, and are not shared between instances."))
+		fmt.Fprintln(out, s.text("未设置 REDIS_URL：会话存放在内存中，重启后失效，也无法在多个实例间共享。", "REDIS_URL is not set: sessions are stored in memory, are lost when the program exits and are not shared between instances."))
 	}
 	return code
 }
 
-// reportDomains says what has to stand in WeChat's consoles.
+// reportDomains prints what to enter in WeChat's console.
 func (s *settings) reportDomains(out io.Writer, auth *wechatauth.Auth) {
 	if s.appID != "" && s.secret == "" {
-		fmt.Fprintln(out, s.say("没有 AppSecret 的账号（由第三方平台代为登录）不在此检查；须填写的是第三方平台的“公众号开发域名”，而不是该账号的网页授权域名。", "An account without an AppSecret, for which a third-party platform logs in, is not asked about; what has to have the host then is the platform's own 公众号开发域名, and not the account's 网页授权域名."))
+		fmt.Fprintln(out, s.text("没有 AppSecret 的账号（由第三方平台代为登录）不在此检查；域名应填写在第三方平台的“公众号开发域名”中，而不是该账号的“网页授权域名”中。", "An account without an AppSecret, which logs in through a third-party platform, is not checked; enter the domain as the platform's 公众号开发域名 instead of the account's 网页授权域名."))
 	}
-	if auth == nil || "https://"+auth.CallbackDomain() == standIn {
-		return // the base URL is wrong
+	if auth == nil || "https://"+auth.CallbackDomain() == placeholderURL {
+		return // the base URL is invalid
 	}
-	fmt.Fprintf(out, s.say("请在微信公众平台“网页授权域名”中填写：%s\n", "In WeChat's console, enter as 网页授权域名: %s\n"), auth.CallbackDomain())
+	fmt.Fprintf(out, s.text("请在微信公众平台“网页授权域名”中填写：%s\n", "In WeChat's console, enter as 网页授权域名: %s\n"), auth.CallbackDomain())
 	if s.getenv("WECHAT_WEBSITE_APP_ID") != "" {
-		fmt.Fprintf(out, s.say("请在微信开放平台网站应用的“授权回调域”中填写：%s\n", "For the website application, enter as 授权回调域: %s\n"), auth.CallbackDomain())
+		fmt.Fprintf(out, s.text("请在微信开放平台网站应用的“授权回调域”中填写：%s\n", "For the website application, enter as 授权回调域: %s\n"), auth.CallbackDomain())
 	}
 }
 
-// say chooses between two languages.
-func (s *settings) say(chinese, english string) string {
+// text returns the text in the chosen language.
+func (s *settings) text(chinese, english string) string {
 	if s.chinese {
 		return chinese
 	}

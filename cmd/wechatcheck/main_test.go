@@ -15,7 +15,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// check runs the command with an environment that is right but for changes.
+// check runs the command in a valid environment with changes.
 func check(t *testing.T, changes map[string]string, args ...string) (code int, out string) {
 	t.Helper()
 	sim := wechattest.NewServer()
@@ -35,7 +35,7 @@ func check(t *testing.T, changes map[string]string, args ...string) (code int, o
 	return code, buf.String()
 }
 
-func TestNothingIsFoundWhereAllIsWellAndTheConsolesFieldIsTold(t *testing.T) {
+func TestRun_NoProblems(t *testing.T) {
 	redis := redistest.Start(t)
 	code, out := check(t, map[string]string{
 		"REDIS_URL":             redis.URL(),
@@ -43,16 +43,16 @@ func TestNothingIsFoundWhereAllIsWellAndTheConsolesFieldIsTold(t *testing.T) {
 		"WECHAT_MINI_APP_ID": wechattest.DefaultMiniProgramAppID, "WECHAT_MINI_APP_SECRET": wechattest.DefaultMiniProgramSecret,
 	})
 	assert.Zero(t, code)
-	assert.Equal(t, "Nothing was found.\n"+
+	assert.Equal(t, "No problems found.\n"+
 		"In WeChat's console, enter as 网页授权域名: m.example.com\n"+
 		"For the website application, enter as 授权回调域: m.example.com\n", out)
 
 	code, out = check(t, map[string]string{"REDIS_URL": redis.URL(), "LANG": "zh_CN.UTF-8"})
 	assert.Zero(t, code)
-	assert.Equal(t, "检查通过，没有发现问题。\n请在微信公众平台“网页授权域名”中填写：m.example.com\n", out)
+	assert.Equal(t, "检查通过，未发现问题。\n请在微信公众平台“网页授权域名”中填写：m.example.com\n", out)
 }
 
-func TestEveryFindingIsToldAtOnceInTheLanguageThatIsAskedFor(t *testing.T) {
+func TestRun_AllProblems(t *testing.T) {
 	redis := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	wrong := map[string]string{"REDIS_URL": redis.URL(), "WECHAT_APP_SECRET": "another-secret-for-tests"}
 
@@ -68,15 +68,15 @@ func TestEveryFindingIsToldAtOnceInTheLanguageThatIsAskedFor(t *testing.T) {
 	assert.Contains(t, out, "请检查 AppSecret")
 }
 
-func TestTheSecretComesFromAFileToo(t *testing.T) {
+func TestRun_SecretFile(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(file, []byte(wechattest.DefaultSecret+"\n"), 0o600))
 	code, out := check(t, map[string]string{"WECHAT_APP_SECRET": ""}, "-secret-file", file)
 	assert.Zero(t, code, out)
-	assert.Contains(t, out, "sessions are in memory")
+	assert.Contains(t, out, "sessions are stored in memory")
 }
 
-func TestOneWrongSettingHidesNothingElse(t *testing.T) {
+func TestRun_InvalidSetting(t *testing.T) {
 	redis := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "volatile-lru")
 	wrong := map[string]string{"REDIS_URL": redis.URL(), "BASE_URL": "http://m.example.com", "WECHAT_APP_SECRET": "another-secret-for-tests"}
 
@@ -101,14 +101,14 @@ func TestOneWrongSettingHidesNothingElse(t *testing.T) {
 	assert.Contains(t, out, "网页授权域名: m.example.com")
 }
 
-func TestEachWrongSettingIsToldInChineseToo(t *testing.T) {
+func TestRun_Chinese(t *testing.T) {
 	for name, tt := range map[string]struct {
 		changes map[string]string
 		want    string
 	}{
 		"no AppID":               {map[string]string{"WECHAT_APP_ID": ""}, "WithApp：请同时设置公众号的 AppID"},
 		"a broken AppID":         {map[string]string{"WECHAT_APP_ID": "gh 1"}, "WithApp：公众号的设置有误"},
-		"changed places":         {map[string]string{"WECHAT_APP_ID": "secret-for-tests", "WECHAT_APP_SECRET": wechattest.DefaultAppID}, "WithApp：AppSecret 的形式是 AppID"},
+		"swapped":                {map[string]string{"WECHAT_APP_ID": "secret-for-tests", "WECHAT_APP_SECRET": wechattest.DefaultAppID}, "WithApp：AppSecret 的形式是 AppID"},
 		"half a website":         {map[string]string{"WECHAT_WEBSITE_APP_ID": wechattest.DefaultWebsiteAppID}, "WithWebsiteApp：请同时设置"},
 		"half a mini program":    {map[string]string{"WECHAT_MINI_APP_ID": wechattest.DefaultMiniProgramAppID}, "WithMiniProgram：请同时设置"},
 		"one AppID for two":      {map[string]string{"WECHAT_MINI_APP_ID": wechattest.DefaultAppID, "WECHAT_MINI_APP_SECRET": "secret-for-tests"}, "WithMiniProgram：网站应用和小程序各有自己的 AppID"},
@@ -116,46 +116,46 @@ func TestEachWrongSettingIsToldInChineseToo(t *testing.T) {
 		"an address as base URL": {map[string]string{"BASE_URL": "https://203.0.113.7"}, "WithBaseURL：BASE_URL 必须使用域名"},
 		"a base URL with a port": {map[string]string{"BASE_URL": "https://m.example.com:8443"}, "WithBaseURL：BASE_URL 不能带端口"},
 		"a base URL with a path": {map[string]string{"BASE_URL": "https://m.example.com/shop"}, "WithBaseURL：BASE_URL 有误"},
-		"a Redis that is none":   {map[string]string{"REDIS_URL": "http://127.0.0.1"}, "WithRedisURL：REDIS_URL 有误"},
+		"an invalid Redis URL":   {map[string]string{"REDIS_URL": "http://127.0.0.1"}, "WithRedisURL：REDIS_URL 有误"},
 		"a WeChat on plain http": {map[string]string{"WECHAT_URL": "http://203.0.113.7"}, "WithEndpoints：WECHAT_URL 有误"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := check(t, tt.changes, "-lang", "zh")
 			assert.Equal(t, 1, code)
 			assert.Contains(t, out, "1. "+tt.want)
-			assert.NotRegexp(t, "[a-z]+ [a-z]+ [a-z]+ [a-z]+", out, "no sentence of English")
+			assert.NotRegexp(t, "[a-z]+ [a-z]+ [a-z]+ [a-z]+", out, "no English sentence")
 		})
 	}
 }
 
-func TestWhatRedisDoesNotLetItSeeIsANote(t *testing.T) {
+func TestRun_Note(t *testing.T) {
 	redis := redistest.Start(t)
 	redis.Do("ACL", "SETUSER", "default", "-config")
 	code, out := check(t, map[string]string{"REDIS_URL": redis.URL()})
 	assert.Zero(t, code)
-	assert.Contains(t, out, "Nothing was found.\nNote: session store: the eviction policy of Redis could not be seen")
+	assert.Contains(t, out, "No problems found.\nNote: session store: the eviction policy of Redis could not be seen")
 }
 
-func TestOfAnAccountWithoutSecretThePlatformsDomainCounts(t *testing.T) {
+func TestRun_ThirdPartyPlatform(t *testing.T) {
 	_, out := check(t, map[string]string{"WECHAT_APP_SECRET": ""})
 	assert.Contains(t, out, "公众号开发域名")
 }
 
-func TestWhatIsNotUnderstoodIsTold(t *testing.T) {
+func TestRun_CommandLine(t *testing.T) {
 	for name, tt := range map[string]struct {
 		changes map[string]string
 		args    []string
 		code    int
 		want    string
 	}{
-		"no settings":         {map[string]string{"WECHAT_APP_ID": "", "BASE_URL": ""}, nil, 1, "WithBaseURL"},
-		"a flag that is none": {nil, []string{"-secret", "x"}, 2, "see wechatcheck -h"},
-		"a word":              {nil, []string{"now"}, 2, "there are only flags"},
-		"a file that is none": {nil, []string{"-secret-file", "nowhere"}, 2, "nowhere"},
-		"help":                {nil, []string{"-h"}, 0, "a file with the AppSecret"},
-		"help in Chinese":     {map[string]string{"LANG": "zh_CN.UTF-8"}, []string{"-h"}, 0, "存有 AppSecret 的文件"},
-		"help, in Chinese":    {nil, []string{"-lang=zh", "-h"}, 0, "wechatcheck 的参数："},
-		"a word in Chinese":   {nil, []string{"-lang", "zh", "now"}, 2, "只接受参数"},
+		"no settings":             {map[string]string{"WECHAT_APP_ID": "", "BASE_URL": ""}, nil, 1, "WithBaseURL"},
+		"an unknown flag":         {nil, []string{"-secret", "x"}, 2, "run wechatcheck -h for usage"},
+		"an argument":             {nil, []string{"now"}, 2, "unexpected argument"},
+		"a missing file":          {nil, []string{"-secret-file", "nowhere"}, 2, "nowhere"},
+		"help":                    {nil, []string{"-h"}, 0, "file with the AppSecret"},
+		"help in Chinese":         {map[string]string{"LANG": "zh_CN.UTF-8"}, []string{"-h"}, 0, "存有 AppSecret 的文件"},
+		"help, in Chinese":        {nil, []string{"-lang=zh", "-h"}, 0, "wechatcheck 的参数："},
+		"an argument, in Chinese": {nil, []string{"-lang", "zh", "now"}, 2, "多余的参数"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := check(t, tt.changes, tt.args...)

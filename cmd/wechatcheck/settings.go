@@ -6,10 +6,10 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// inChinese says in Chinese what New says of the settings that this command has.
-// The first row counts whose option and words are in the line.
+// inChinese maps New's errors for the settings of this command to Chinese. The
+// first row whose option and words occur in the line applies.
 var inChinese = []struct{ option, words, chinese string }{
-	{"WithBaseURL", "it is required", "未设置访客访问应用的地址：请设置 BASE_URL，例如 https://m.example.com。"},
+	{"WithBaseURL", "it is required", "未设置应用的访问地址：请设置 BASE_URL，例如 https://m.example.com。"},
 	{"WithBaseURL", "10039", "BASE_URL 必须使用 https：明文 http 只能用于本机地址，开启“强制 https 校验”时微信会拒绝（10039）。"},
 	{"WithBaseURL", "IP address", "BASE_URL 必须使用域名：微信的网页授权域名不接受 IP 地址（10003）。"},
 	{"WithBaseURL", "leave out the port", "BASE_URL 不能带端口：微信会拒绝带端口的 redirect_uri（10003）。"},
@@ -26,7 +26,7 @@ var inChinese = []struct{ option, words, chinese string }{
 	{"WithMiniProgram", "", "小程序的设置有误：请检查 WECHAT_MINI_APP_ID（wx 加 16 位十六进制数）。"},
 }
 
-// settingFindings are what New says of wrong settings, one for each line.
+// settingFindings returns New's errors for invalid settings, one per line.
 func settingFindings(wrong error) (all []*store.Finding) {
 	if wrong == nil {
 		return nil
