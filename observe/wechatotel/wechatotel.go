@@ -1,19 +1,19 @@
-// Package wechatotel shows OpenTelemetry what a wechatauth gate does: spans in
-// the trace of the request for logins, other events, and calls to WeChat and to
-// the session store; and metrics of the same.
+// Package wechatotel reports the events of wechatauth to OpenTelemetry: as
+// spans in the trace of the request, for logins, other events, and calls to
+// WeChat and to the session store; and as metrics of the same.
 //
 //	telemetry, err := wechatotel.New()
 //	…
 //	auth, err := wechatauth.New(append(opts, wechatauth.WithObserver(telemetry))...)
 //
-// Names, units and attributes follow the semantic conventions where they have
-// one: error.type, db.system.name, db.operation.name, http.request.method,
-// url.template, and the metric db.client.operation.duration. What they do not
-// know begins with "wechatauth.". The attribute wechatauth.flow is the same in
-// the traces of the request that began a login and of the one that ended it, on
-// whatever instance.
+// Names, units and attributes follow the semantic conventions where those
+// define them: error.type, db.system.name, db.operation.name,
+// http.request.method, url.template, and the metric
+// db.client.operation.duration. All others begin with "wechatauth.". The
+// attribute wechatauth.flow has the same value in the traces of the requests
+// that started and that completed a login, even on different instances.
 //
-// A span or metric holds no secret, code, token or openid.
+// Spans and metrics never contain a secret, code, token or openid.
 package wechatotel
 
 import (
@@ -35,8 +35,9 @@ import (
 // Name is the instrumentation scope of all spans and metrics.
 const Name = "github.com/wechatauth/wechatauth/observe/wechatotel"
 
-// Observer makes spans and metrics. Make it with [New]. Safe for concurrent
-// use; one Observer serves any number of gates.
+// An Observer creates spans and metrics. Create one with [New]. An Observer is
+// safe for concurrent use by multiple goroutines and may be shared by several
+// Auths.
 type Observer struct {
 	tracer trace.Tracer
 	system string
@@ -49,7 +50,7 @@ type Observer struct {
 
 var _ wechatauth.CallObserver = (*Observer)(nil)
 
-// Option configures an [Observer] in [New].
+// An Option configures an [Observer] created by [New].
 type Option func(*config)
 
 type config struct {
@@ -58,25 +59,28 @@ type config struct {
 	system  string
 }
 
-// WithTracerProvider sets where spans go. Default: the global provider.
+// WithTracerProvider sets the provider for spans. The default is the global
+// provider.
 func WithTracerProvider(p trace.TracerProvider) Option { return func(c *config) { c.tracers = p } }
 
-// WithMeterProvider sets where metrics go. Default: the global provider.
+// WithMeterProvider sets the provider for metrics. The default is the global
+// provider.
 func WithMeterProvider(p metric.MeterProvider) Option { return func(c *config) { c.meters = p } }
 
-// WithDBSystem names the session store in db.system.name. Default "redis".
+// WithDBSystem sets db.system.name, the name of the session store. The default
+// is "redis".
 func WithDBSystem(name string) Option { return func(c *config) { c.system = name } }
 
-// Bucket boundaries in seconds. Those of calls are the ones that the semantic
-// conventions advise for database and HTTP clients; a login includes the
-// visitor's time on WeChat's page.
+// Bucket boundaries in seconds. Those of calls are recommended by the semantic
+// conventions for database and HTTP clients. Logins include the time that users
+// spend on WeChat's page.
 var (
 	loginBuckets  = metric.WithExplicitBucketBoundaries(1, 2, 5, 10, 20, 30, 60, 120, 300, 600)
 	wechatBuckets = metric.WithExplicitBucketBoundaries(.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10)
 	storeBuckets  = metric.WithExplicitBucketBoundaries(.001, .005, .01, .05, .1, .5, 1, 5, 10)
 )
 
-// New makes an Observer. The error is the meter provider's.
+// New returns a new Observer. It returns an error if the meter provider does.
 func New(opts ...Option) (*Observer, error) {
 	c := config{system: "redis"}
 	for _, opt := range opts {
@@ -90,26 +94,26 @@ func New(opts ...Option) (*Observer, error) {
 	}
 	o := &Observer{tracer: c.tracers.Tracer(Name), system: c.system}
 	if err := o.setMetrics(c.meters.Meter(Name)); err != nil {
-		return nil, fmt.Errorf("wechatotel: make metrics: %w", err)
+		return nil, fmt.Errorf("wechatotel: create metrics: %w", err)
 	}
 	return o, nil
 }
 
 func (o *Observer) setMetrics(m metric.Meter) (err error) {
-	if o.events, err = m.Int64Counter("wechatauth.events", metric.WithUnit("{event}"), metric.WithDescription("What happened at the login wall.")); err != nil {
+	if o.events, err = m.Int64Counter("wechatauth.events", metric.WithUnit("{event}"), metric.WithDescription("Events of logins and sessions.")); err != nil {
 		return err
 	}
-	if o.logins, err = m.Float64Histogram("wechatauth.login.duration", metric.WithUnit("s"), loginBuckets, metric.WithDescription("How long logins took, from the redirect to WeChat to their end.")); err != nil {
+	if o.logins, err = m.Float64Histogram("wechatauth.login.duration", metric.WithUnit("s"), loginBuckets, metric.WithDescription("Duration of logins, from the redirect to WeChat to their end.")); err != nil {
 		return err
 	}
-	if o.wechat, err = m.Float64Histogram("wechatauth.wechat.call.duration", metric.WithUnit("s"), wechatBuckets, metric.WithDescription("How long calls to WeChat's API took.")); err != nil {
+	if o.wechat, err = m.Float64Histogram("wechatauth.wechat.call.duration", metric.WithUnit("s"), wechatBuckets, metric.WithDescription("Duration of calls to WeChat's API.")); err != nil {
 		return err
 	}
 	o.store, err = m.Float64Histogram("db.client.operation.duration", metric.WithUnit("s"), storeBuckets, metric.WithDescription("Duration of database client operations."))
 	return err
 }
 
-// Observe implements wechatauth.Observer.
+// Observe implements [wechatauth.Observer].
 func (o *Observer) Observe(ctx context.Context, e wechatauth.Event) {
 	kind, reason := attribute.String("wechatauth.event", string(e.Kind)), attribute.String("wechatauth.reason", string(e.Reason))
 	channel := attribute.String("wechatauth.channel", string(e.Channel))
@@ -131,7 +135,7 @@ func (o *Observer) Observe(ctx context.Context, e wechatauth.Event) {
 	)
 }
 
-// ObserveCall implements wechatauth.CallObserver.
+// ObserveCall implements [wechatauth.CallObserver].
 func (o *Observer) ObserveCall(ctx context.Context, c wechatauth.Call) {
 	failure := attribute.String("error.type", errorType(c))
 	flow := attribute.String("wechatauth.flow", c.Flow)
@@ -152,7 +156,7 @@ func (o *Observer) ObserveCall(ctx context.Context, c wechatauth.Call) {
 	}
 }
 
-// span makes a span of something that has just ended.
+// span creates a span of something that has just ended.
 func (o *Observer) span(ctx context.Context, name string, kind trace.SpanKind, took time.Duration, class string, err error, attrs ...attribute.KeyValue) {
 	end := time.Now()
 	_, span := o.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithTimestamp(end.Add(-took)), trace.WithAttributes(set(attrs...)...))
@@ -164,7 +168,7 @@ func (o *Observer) span(ctx context.Context, name string, kind trace.SpanKind, t
 	span.End(trace.WithTimestamp(end))
 }
 
-// set leaves empty attributes out.
+// set returns the non-empty attributes.
 func set(attrs ...attribute.KeyValue) []attribute.KeyValue {
 	kept := make([]attribute.KeyValue, 0, len(attrs))
 	for _, a := range attrs {
@@ -175,8 +179,8 @@ func set(attrs ...attribute.KeyValue) []attribute.KeyValue {
 	return kept
 }
 
-// errorType is WeChat's errcode where there is one, as the status code is for
-// HTTP; otherwise the class.
+// errorType returns WeChat's errcode if there is one, like a status code for
+// HTTP, and otherwise the class.
 func errorType(c wechatauth.Call) string {
 	if c.Errcode != 0 {
 		return strconv.Itoa(c.Errcode)
@@ -184,8 +188,8 @@ func errorType(c wechatauth.Call) string {
 	return c.Class
 }
 
-// method of an endpoint: calls below sns/ are GET, and so are those of a
-// session_key; the others post JSON.
+// method returns the HTTP method of an endpoint: GET below sns/ and for the
+// calls with a session_key, POST with JSON for the others.
 func method(endpoint string) string {
 	if strings.HasPrefix(endpoint, "sns/") || strings.HasPrefix(endpoint, "wxa/checksession") || strings.HasPrefix(endpoint, "wxa/resetusersessionkey") {
 		return "GET"

@@ -30,10 +30,10 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A site is an application behind the gate, with Redis, a simulated WeChat, and
-// spans and metrics exported to memory. Each request has a span of its own, as
-// otelhttp makes them. There are two instances: one answers the callbacks, the
-// other everything else.
+// A site is an application behind the middleware, with Redis, a WeChat
+// simulator, and spans and metrics exported to memory. Each request has its own
+// span, as with otelhttp. There are two instances: one serves the callbacks,
+// the other everything else.
 type site struct {
 	t      *testing.T
 	sim    *wechattest.Server
@@ -69,14 +69,14 @@ func newSite(t *testing.T) *site {
 			fmt.Fprint(w, id.OpenID)
 		}))
 	}
-	wall := http.NewServeMux()
-	wall.Handle("/", instance())
-	wall.Handle("/wechat/callback", instance())
+	mux := http.NewServeMux()
+	mux.Handle("/", instance())
+	mux.Handle("/wechat/callback", instance())
 	requests := tracers.Tracer("requests")
 	s.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ctx, span := requests.Start(r.Context(), r.URL.Path, api.WithSpanKind(api.SpanKindServer))
 		defer span.End()
-		wall.ServeHTTP(w, r.WithContext(ctx))
+		mux.ServeHTTP(w, r.WithContext(ctx))
 	})
 	s.server.Start()
 	t.Cleanup(func() { s.server.Close(); s.sim.Close() })
@@ -101,8 +101,8 @@ func (s *site) get(b *http.Client, target string) *http.Response {
 	return resp
 }
 
-// refuse comes back from WeChat without a code.
-func (s *site) refuse() {
+// deny returns from WeChat without a code.
+func (s *site) deny() {
 	s.t.Helper()
 	b := s.browser()
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -112,7 +112,7 @@ func (s *site) refuse() {
 	require.Equal(s.t, http.StatusForbidden, resp.StatusCode)
 }
 
-// span returns the first span of a name that has these attributes.
+// span returns the first span with the given name and attributes.
 func (s *site) span(name string, want ...attribute.KeyValue) tracetest.SpanStub {
 	s.t.Helper()
 	for _, span := range s.spans.GetSpans() {
@@ -137,7 +137,7 @@ func flow(span tracetest.SpanStub) string {
 	return v.AsString()
 }
 
-// metrics collects what an exporter would be given, by name.
+// metrics returns the metrics that an exporter would receive, by name.
 func (s *site) metrics() map[string]metricdata.Metrics {
 	s.t.Helper()
 	var all metricdata.ResourceMetrics
@@ -175,11 +175,11 @@ func measured(t *testing.T, m metricdata.Metrics, want ...attribute.KeyValue) ui
 	return n
 }
 
-func TestSpansAndMetricsShowAWholeLoginARefusedOneAndARedisOutage(t *testing.T) {
+func TestObserver_SpansAndMetrics(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()
 	require.Equal(t, http.StatusOK, s.get(b, s.server.URL+"/orders").StatusCode)
-	s.refuse()
+	s.deny()
 	s.redis.Stop()
 	require.Equal(t, http.StatusServiceUnavailable, s.get(b, s.server.URL+"/orders").StatusCode)
 
@@ -190,14 +190,14 @@ func TestSpansAndMetricsShowAWholeLoginARefusedOneAndARedisOutage(t *testing.T) 
 	callback := s.span("/wechat/callback")
 	for _, span := range []tracetest.SpanStub{login, exchange, saved} {
 		assert.Equal(t, flow(started), flow(span), span.Name)
-		assert.Equal(t, callback.SpanContext.TraceID(), span.SpanContext.TraceID(), "%s is in the trace of its request", span.Name)
+		assert.Equal(t, callback.SpanContext.TraceID(), span.SpanContext.TraceID(), "%s is not in the trace of its request", span.Name)
 		assert.Equal(t, callback.SpanContext.SpanID(), span.Parent.SpanID(), span.Name)
 		assert.Equal(t, codes.Unset, span.Status.Code, span.Name)
 		assert.False(t, span.EndTime.Before(span.StartTime), span.Name)
 	}
 	assert.Equal(t, api.SpanKindClient, exchange.SpanKind)
-	refused := s.span("wechatauth login", attribute.String("error.type", "refused_by_user"))
-	assert.Equal(t, codes.Error, refused.Status.Code)
+	failed := s.span("wechatauth login", attribute.String("error.type", "refused_by_user"))
+	assert.Equal(t, codes.Error, failed.Status.Code)
 	down := s.span("find session", attribute.String("error.type", "retry_now"))
 	assert.Equal(t, codes.Error, down.Status.Code)
 	s.span("wechatauth rejected", attribute.String("wechatauth.reason", "store_unavailable"))
@@ -212,7 +212,7 @@ func TestSpansAndMetricsShowAWholeLoginARefusedOneAndARedisOutage(t *testing.T) 
 	assert.Positive(t, measured(t, m["db.client.operation.duration"], attribute.String("db.operation.name", "find session"), attribute.String("error.type", "retry_now")))
 }
 
-func TestTheDocsNameTheMetricsThatAreThere(t *testing.T) {
+func TestDocs_Metrics(t *testing.T) {
 	s := newSite(t)
 	s.get(s.browser(), s.server.URL+"/")
 	docs, err := os.ReadFile("../../docs/observability.md")
@@ -226,11 +226,11 @@ func TestTheDocsNameTheMetricsThatAreThere(t *testing.T) {
 	assert.ElementsMatch(t, slices.Collect(maps.Keys(s.metrics())), listed)
 }
 
-func TestTheDocsNameTheAttributesThatSpansHave(t *testing.T) {
+func TestDocs_SpanAttributes(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()
 	s.get(b, s.server.URL+"/orders")
-	s.refuse()
+	s.deny()
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
 	s.get(s.browser(), s.server.URL+"/")
 	s.redis.Stop()
@@ -254,7 +254,7 @@ func TestTheDocsNameTheAttributesThatSpansHave(t *testing.T) {
 		case set.HasValue("wechatauth.event"):
 			row = "wechatauth login"
 		default:
-			continue // of a request
+			continue // the span of a request
 		}
 		if had[row].names == nil {
 			had[row] = kindOfSpan{span.SpanKind, map[string]bool{}}
@@ -284,16 +284,16 @@ func TestTheDocsNameTheAttributesThatSpansHave(t *testing.T) {
 	}
 }
 
-func TestAnErrcodeOfWeChatIsTheTypeOfTheError(t *testing.T) {
+func TestObserver_Errcode(t *testing.T) {
 	s := newSite(t)
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
 	s.get(s.browser(), s.server.URL+"/")
-	refused := s.span("GET sns/oauth2/access_token", attribute.String("error.type", "40164"), attribute.Int("wechatauth.errcode", 40164))
-	assert.Contains(t, refused.Status.Description, "40164")
+	failed := s.span("GET sns/oauth2/access_token", attribute.String("error.type", "40164"), attribute.Int("wechatauth.errcode", 40164))
+	assert.Contains(t, failed.Status.Description, "40164")
 	assert.EqualValues(t, 1, measured(t, s.metrics()["wechatauth.wechat.call.duration"], attribute.String("error.type", "40164")))
 }
 
-func TestTheDatabaseCanBeNamed(t *testing.T) {
+func TestWithDBSystem(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	telemetry, err := wechatotel.New(wechatotel.WithDBSystem("valkey"), wechatotel.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans))))
 	require.NoError(t, err)
@@ -305,7 +305,7 @@ func TestTheDatabaseCanBeNamed(t *testing.T) {
 func ExampleNew() {
 	spans := tracetest.NewInMemoryExporter()
 	telemetry, err := wechatotel.New(
-		wechatotel.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans))), // without it, the global one
+		wechatotel.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans))), // the default is the global provider
 	)
 	if err != nil {
 		fmt.Println(err)
@@ -320,9 +320,9 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	visit := httptest.NewRequest("GET", "https://m.example.com/", nil)
-	visit.Header.Set("Accept", "text/html")
-	auth.RequireWeChat(nil).ServeHTTP(httptest.NewRecorder(), visit)
+	r := httptest.NewRequest("GET", "https://m.example.com/", nil)
+	r.Header.Set("Accept", "text/html")
+	auth.RequireWeChat(nil).ServeHTTP(httptest.NewRecorder(), r)
 	fmt.Println(spans.GetSpans()[0].Name)
 	// Output: wechatauth login_started
 }

@@ -28,9 +28,9 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	visit := httptest.NewRequest("GET", "https://m.example.com/", nil)
-	visit.Header.Set("Accept", "text/html")
-	auth.RequireWeChat(nil).ServeHTTP(httptest.NewRecorder(), visit)
+	r := httptest.NewRequest("GET", "https://m.example.com/", nil)
+	r.Header.Set("Accept", "text/html")
+	auth.RequireWeChat(nil).ServeHTTP(httptest.NewRecorder(), r)
 
 	page := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(page, httptest.NewRequest("GET", "/metrics", nil))

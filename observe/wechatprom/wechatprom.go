@@ -1,22 +1,22 @@
-// Package wechatprom shows Prometheus what a wechatauth gate does: logins with
-// their reasons and durations, calls to WeChat with their errcodes, and calls
-// to the session store with the class of their errors.
+// Package wechatprom exports the events of wechatauth to Prometheus: logins
+// with their reasons and durations, calls to WeChat with their errcodes, and
+// calls to the session store with their error classes.
 //
 //	metrics, err := wechatprom.New(prometheus.DefaultRegisterer)
 //	…
 //	auth, err := wechatauth.New(append(opts, wechatauth.WithObserver(metrics))...)
 //
-// It registers these, durations in seconds:
+// It registers these metrics; durations are in seconds:
 //
 //	wechatauth_events_total{event,reason,channel}
 //	wechatauth_login_duration_seconds{channel,reason}
 //	wechatauth_wechat_call_duration_seconds{endpoint,errcode,class}
 //	wechatauth_store_call_duration_seconds{operation,class}
 //
-// Labels come from closed lists, so the number of series is bounded, whatever
-// visitors send; AppIDs, openids and flow ids are no labels. reason, errcode and
-// class are empty where nothing went wrong. The file dashboard.json of this
-// module is a Grafana dashboard of these metrics.
+// The values of labels come from closed lists, so the number of series is
+// bounded, regardless of requests; AppIDs, openids and flow ids are not labels.
+// reason, errcode and class are empty if there was no error. The file
+// dashboard.json of this module is a Grafana dashboard for these metrics.
 package wechatprom
 
 import (
@@ -29,8 +29,9 @@ import (
 	"github.com/wechatauth/wechatauth"
 )
 
-// Observer counts and measures. Make it with [New]. Safe for concurrent use; one
-// Observer serves any number of gates.
+// An Observer counts events and measures durations. Create one with [New]. An
+// Observer is safe for concurrent use by multiple goroutines and may be shared
+// by several Auths.
 type Observer struct {
 	events *prometheus.CounterVec
 	logins *prometheus.HistogramVec
@@ -40,25 +41,25 @@ type Observer struct {
 
 var _ wechatauth.CallObserver = (*Observer)(nil)
 
-// Buckets of the histograms, in seconds. A login includes the visitor's time on
-// WeChat's page and is pending for ten minutes at most; a call to WeChat ends
-// after five seconds unless told otherwise.
+// Buckets of the histograms, in seconds. A login includes the time that the
+// user spends on WeChat's page and is pending for at most ten minutes; by
+// default, a call to WeChat ends after five seconds.
 var (
 	loginBuckets = []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600}
 	wechatBucket = []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	storeBuckets = []float64{.0001, .00025, .0005, .001, .0025, .005, .01, .05, .1, .5, 1, 5}
 )
 
-// New makes an Observer and registers its metrics. The error is the
-// registerer's, if the metrics are there already for example.
+// New returns a new Observer with its metrics registered. It returns an error
+// if the registerer does, for example if the metrics are already registered.
 func New(registerer prometheus.Registerer) (*Observer, error) {
 	o := &Observer{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "wechatauth_events_total", Help: "What happened at the login wall.",
+			Name: "wechatauth_events_total", Help: "Events of logins and sessions.",
 		}, []string{"event", "reason", "channel"}),
-		logins: histogram("wechatauth_login_duration_seconds", "How long logins took, from the redirect to WeChat to their end.", loginBuckets, "channel", "reason"),
-		wechat: histogram("wechatauth_wechat_call_duration_seconds", "How long calls to WeChat's API took.", wechatBucket, "endpoint", "errcode", "class"),
-		store:  histogram("wechatauth_store_call_duration_seconds", "How long calls to the session store took.", storeBuckets, "operation", "class"),
+		logins: histogram("wechatauth_login_duration_seconds", "Duration of logins, from the redirect to WeChat to their end.", loginBuckets, "channel", "reason"),
+		wechat: histogram("wechatauth_wechat_call_duration_seconds", "Duration of calls to WeChat's API.", wechatBucket, "endpoint", "errcode", "class"),
+		store:  histogram("wechatauth_store_call_duration_seconds", "Duration of calls to the session store.", storeBuckets, "operation", "class"),
 	}
 	for _, c := range []prometheus.Collector{o.events, o.logins, o.wechat, o.store} {
 		if err := registerer.Register(c); err != nil {
@@ -72,7 +73,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
 }
 
-// Observe implements wechatauth.Observer.
+// Observe implements [wechatauth.Observer].
 func (o *Observer) Observe(_ context.Context, e wechatauth.Event) {
 	o.events.WithLabelValues(string(e.Kind), string(e.Reason), string(e.Channel)).Inc()
 	if e.Duration > 0 && (e.Kind == wechatauth.EventLoginFinished || e.Kind == wechatauth.EventLoginFailed) {
@@ -80,7 +81,7 @@ func (o *Observer) Observe(_ context.Context, e wechatauth.Event) {
 	}
 }
 
-// ObserveCall implements wechatauth.CallObserver.
+// ObserveCall implements [wechatauth.CallObserver].
 func (o *Observer) ObserveCall(_ context.Context, c wechatauth.Call) {
 	switch c.Service {
 	case wechatauth.ServiceWeChat:
@@ -90,8 +91,8 @@ func (o *Observer) ObserveCall(_ context.Context, c wechatauth.Call) {
 	}
 }
 
-// errcode as a label. WeChat has some hundred of them; one that is far out of
-// its range is not WeChat's, and shall not make a series of its own.
+// errcode returns an errcode as a label. WeChat has several hundred; a value
+// far out of range is not WeChat's and does not get a series.
 func errcode(code int) string {
 	switch {
 	case code == 0:

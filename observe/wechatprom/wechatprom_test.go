@@ -27,8 +27,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A site is an application behind the gate, with Redis, a simulated WeChat and
-// a page for Prometheus to scrape.
+// A site is an application behind the middleware, with Redis, a WeChat
+// simulator and a page for Prometheus to scrape.
 type site struct {
 	t      *testing.T
 	sim    *wechattest.Server
@@ -63,7 +63,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// browser follows redirects as far as stop allows.
+// browser returns a client that follows redirects as far as stop allows.
 func (s *site) browser() *http.Client {
 	jar, err := cookiejar.New(nil)
 	require.NoError(s.t, err)
@@ -82,8 +82,8 @@ func (s *site) get(b *http.Client, target string) *http.Response {
 	return resp
 }
 
-// refuse comes back from WeChat without a code.
-func (s *site) refuse() {
+// deny returns from WeChat without a code.
+func (s *site) deny() {
 	s.t.Helper()
 	b := s.browser()
 	b.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -94,7 +94,7 @@ func (s *site) refuse() {
 	require.Equal(s.t, http.StatusForbidden, resp.StatusCode)
 }
 
-// scrape reads the page as Prometheus does.
+// scrape reads the metrics as Prometheus does.
 func (s *site) scrape() map[string]*dto.MetricFamily {
 	s.t.Helper()
 	resp, err := http.Get(s.server.URL + "/metrics")
@@ -106,7 +106,7 @@ func (s *site) scrape() map[string]*dto.MetricFamily {
 	return families
 }
 
-// find returns the one series of a family that has all these labels.
+// find returns the only series of a family with all given labels.
 func find(t *testing.T, families map[string]*dto.MetricFamily, family string, labels map[string]string) *dto.Metric {
 	t.Helper()
 	require.Contains(t, families, family)
@@ -125,11 +125,11 @@ func find(t *testing.T, families map[string]*dto.MetricFamily, family string, la
 	return nil
 }
 
-func TestAScrapeShowsAWholeLoginARefusedOneAndARedisOutage(t *testing.T) {
+func TestObserver_Scrape(t *testing.T) {
 	s := newSite(t)
 	b := s.browser()
 	require.Equal(t, http.StatusOK, s.get(b, s.server.URL+"/orders").StatusCode)
-	s.refuse()
+	s.deny()
 	s.redis.Stop()
 	require.Equal(t, http.StatusServiceUnavailable, s.get(b, s.server.URL+"/orders").StatusCode)
 
@@ -152,7 +152,7 @@ func TestAScrapeShowsAWholeLoginARefusedOneAndARedisOutage(t *testing.T) {
 	assert.Positive(t, down.GetHistogram().GetSampleCount())
 }
 
-func TestAFailedLoginOfAMiniProgramIsMeasuredToo(t *testing.T) {
+func TestObserver_MiniProgramFailure(t *testing.T) {
 	s := newSite(t)
 	resp, err := http.Post(s.server.URL+"/wechat/mini/login", "application/json", strings.NewReader(`{"code":"unknown"}`))
 	require.NoError(t, err)
@@ -165,7 +165,7 @@ func TestAFailedLoginOfAMiniProgramIsMeasuredToo(t *testing.T) {
 	assert.Equal(t, uint64(1), find(t, got, "wechatauth_login_duration_seconds", labels).GetHistogram().GetSampleCount())
 }
 
-func TestErrcodesOfWeChatAreLabelsAndOthersAreOne(t *testing.T) {
+func TestErrcodeLabels(t *testing.T) {
 	s := newSite(t)
 	s.sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
 	s.get(s.browser(), s.server.URL+"/")
@@ -177,7 +177,7 @@ func TestErrcodesOfWeChatAreLabelsAndOthersAreOne(t *testing.T) {
 	find(t, got, "wechatauth_wechat_call_duration_seconds", map[string]string{"errcode": "other"})
 }
 
-func TestMetricsThatAreThereAlreadyAreAnError(t *testing.T) {
+func TestNew_AlreadyRegistered(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	_, err := wechatprom.New(registry)
 	require.NoError(t, err)
@@ -191,7 +191,7 @@ var (
 	grouping = regexp.MustCompile(`by \(([^)]*)\)`)
 )
 
-func TestEveryQueryOfTheDashboardAsksForMetricsAndLabelsThatExist(t *testing.T) {
+func TestDashboard_Queries(t *testing.T) {
 	s := newSite(t)
 	s.get(s.browser(), s.server.URL+"/")
 	families := s.scrape()
@@ -206,34 +206,34 @@ func TestEveryQueryOfTheDashboardAsksForMetricsAndLabelsThatExist(t *testing.T) 
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(text, &dashboard))
 
-	asked := map[string]bool{}
+	used := map[string]bool{}
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
-			for _, name := range askedBy(t, families, target.Expr) {
-				asked[name] = true
+			for _, name := range familiesIn(t, families, target.Expr) {
+				used[name] = true
 			}
 		}
 	}
 	for name := range families {
-		assert.True(t, asked[name], "no panel shows %s", name)
+		assert.True(t, used[name], "no panel shows %s", name)
 	}
 }
 
-// askedBy are the families that a query asks for. They and the labels in it
-// have to exist.
-func askedBy(t *testing.T, families map[string]*dto.MetricFamily, query string) (names []string) {
+// familiesIn returns the families used in a query. They and the labels in the
+// query must exist.
+func familiesIn(t *testing.T, families map[string]*dto.MetricFamily, query string) (names []string) {
 	t.Helper()
 	found := selector.FindAllStringSubmatch(query, -1)
 	require.NotEmpty(t, found, query)
 	for _, m := range found {
 		family := familyOf(families, m[1])
-		require.NotNil(t, family, "%s asks for %s", query, m[1])
+		require.NotNil(t, family, "%s uses %s", query, m[1])
 		names = append(names, family.GetName())
 		known := labelsOf(family)
 		for _, l := range label.FindAllStringSubmatch(m[2], -1) {
 			assert.Contains(t, known, l[1], query)
 			for _, value := range strings.Split(l[3], "|") {
-				assert.Contains(t, valuesOf(t, l[1]), value, "%s asks for %s", query, l[1])
+				assert.Contains(t, valuesOf(t, l[1]), value, "%s uses %s", query, l[1])
 			}
 		}
 		for _, by := range grouping.FindAllStringSubmatch(query, -1) {
@@ -245,7 +245,7 @@ func askedBy(t *testing.T, families map[string]*dto.MetricFamily, query string) 
 	return names
 }
 
-// valuesOf is the closed list that a label's values come from; "" is none.
+// valuesOf returns the closed list of values of a label; "" means none.
 func valuesOf(t *testing.T, label string) []string {
 	t.Helper()
 	values := []string{""}
@@ -273,7 +273,7 @@ func valuesOf(t *testing.T, label string) []string {
 	return values
 }
 
-func TestTheClosedListsAreFound(t *testing.T) {
+func TestLabelValues(t *testing.T) {
 	assert.Contains(t, valuesOf(t, "event"), "login_failed")
 	assert.Contains(t, valuesOf(t, "reason"), "session_lost")
 	assert.Contains(t, valuesOf(t, "channel"), "mini_program")
@@ -281,7 +281,7 @@ func TestTheClosedListsAreFound(t *testing.T) {
 	assert.NotContains(t, valuesOf(t, "event"), "store")
 }
 
-func TestTheDocsNameTheMetricsAndLabelsThatAreThere(t *testing.T) {
+func TestDocs_MetricsAndLabels(t *testing.T) {
 	s := newSite(t)
 	s.get(s.browser(), s.server.URL+"/")
 	families := s.scrape()
@@ -304,11 +304,11 @@ func TestTheDocsNameTheMetricsAndLabelsThatAreThere(t *testing.T) {
 	alerts := regexp.MustCompile(`(?m)^sum\(.*$`).FindAllString(string(docs), -1)
 	require.NotEmpty(t, alerts)
 	for _, query := range alerts {
-		askedBy(t, families, query)
+		familiesIn(t, families, query)
 	}
 }
 
-// familyOf finds the family of a metric name, which a histogram has three of.
+// familyOf returns the family of a metric name; a histogram has three names.
 func familyOf(families map[string]*dto.MetricFamily, name string) *dto.MetricFamily {
 	if f, ok := families[name]; ok && f.GetType() != dto.MetricType_HISTOGRAM {
 		return f
