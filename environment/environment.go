@@ -1,5 +1,5 @@
-// Package environment tells where a page is open, by its User-Agent, and holds
-// the policy of what an anonymous page visit gets there.
+// Package environment determines from the User-Agent where a page is open, and
+// defines the policy for unauthenticated page visits in each environment.
 package environment
 
 import (
@@ -14,54 +14,56 @@ import (
 	"github.com/wechatauth/wechatauth/internal/navigation"
 )
 
-// Environment is where a page is open, as far as the User-Agent tells. It
-// decides what a visitor is shown, never what he may do: anybody can send any
-// User-Agent.
+// An Environment is where a page is open, according to the User-Agent. It
+// determines what a user is shown, but must not determine what they may do:
+// clients can send any User-Agent.
 type Environment string
 
 const (
 	// WeChatPhone is WeChat's browser on a phone or tablet.
 	WeChatPhone Environment = "wechat_phone"
-	// WeChatWindows is WeChat's browser on Windows, on Linux, whose client names
-	// Windows, and on any other computer that is no Mac.
+	// WeChatWindows is WeChat's browser on Windows, on Linux (whose client
+	// claims to be Windows) and on any other computer that is not a Mac.
 	WeChatWindows Environment = "wechat_windows"
 	// WeChatMac is WeChat's browser on macOS.
 	WeChatMac Environment = "wechat_mac"
-	// MiniProgramWebView is a web-view inside a mini program, on any device.
+	// MiniProgramWebView is a web-view in a mini program, on any device.
 	MiniProgramWebView Environment = "mini_program"
-	// WeCom is the browser of 企业微信, which names MicroMessenger too and cannot
-	// log in to an official account.
+	// WeCom is the browser of WeCom (企业微信), whose User-Agent also contains
+	// MicroMessenger and which cannot log in to an official account.
 	WeCom Environment = "wecom"
 	// DevTools is WeChat's developer tools (微信开发者工具).
 	DevTools Environment = "devtools"
-	// PhoneBrowser is any other browser on a phone, and on a tablet that sends a
-	// phone's User-Agent, as small ones do. WeChat has no login for it.
+	// PhoneBrowser is any other browser on a phone, or on a tablet that sends a
+	// phone's User-Agent, as small ones do. WeChat provides no login for it.
 	PhoneBrowser Environment = "phone_browser"
-	// TabletBrowser is any other browser on a tablet. A phone can scan its screen,
-	// and WeChat may be installed on it. A tablet in desktop mode sends a
-	// computer's User-Agent and is a DesktopBrowser; so is Safari on an iPad since
-	// iPadOS 13, unless the user has asked for the mobile website.
+	// TabletBrowser is any other browser on a tablet. A phone can scan its
+	// screen, and WeChat may be installed on it. A tablet in desktop mode sends
+	// a computer's User-Agent and is a DesktopBrowser; so is Safari on an iPad
+	// since iPadOS 13, unless the user requests the mobile website.
 	TabletBrowser Environment = "tablet_browser"
 	// TVBrowser is a browser on a TV or a set-top box.
 	TVBrowser Environment = "tv_browser"
-	// DesktopBrowser is everything else: a computer, also one with HarmonyOS.
+	// DesktopBrowser is any other browser: on a computer, including those with
+	// HarmonyOS.
 	DesktopBrowser Environment = "desktop_browser"
 )
 
-// Of tells where the page of a request is open.
+// Of returns the environment of a request.
 //
-// The rules, in their order, are those of User-Agents seen in the wild: WeCom
-// says "wxwork" beside MicroMessenger; developer tools say "wechatdevtools";
-// mini programs and their web-views say "miniProgram", with or without an AppID;
-// the Mac client says "WindowsWechat" as well. A device is what its form says,
-// whatever operating system it names for the sake of old sites: HarmonyOS on a
-// computer names Windows, on a phone Android.
+// The rules follow the User-Agents seen in practice, in this order: WeCom sends
+// "wxwork" in addition to MicroMessenger; developer tools send
+// "wechatdevtools"; mini programs and their web-views send "miniProgram", with
+// or without an AppID; the Mac client also sends "WindowsWechat". The form of a
+// device takes precedence over the operating system, which may be named only
+// for compatibility: HarmonyOS claims to be Windows on a computer and Android
+// on a phone.
 func Of(r *http.Request) Environment {
 	return of(navigation.Header(r.Header, "User-Agent"))
 }
 
-// Patterns of a User-Agent in lower case. What is in the first parentheses is
-// the device; TVs without Android often name themselves behind it.
+// Patterns for a User-Agent in lower case. The first parentheses contain the
+// device; TVs without Android are often named after them.
 var (
 	computer = regexp.MustCompile(`^[^(]*\((pc;|2in1;|ohosharmonyos|macintosh)`)
 	tv       = regexp.MustCompile(`^[^(]*\((tv;|[^)]*(\btv\b|tvbox|mitv|mi ?box|chromecast|nexus player|bravia|\batv |\bdtv|nettv|; aft[a-z0-9]|; (osca|hege)-[0-9]))|smart-?tv|googletv|hbbtv|vidaa/|netcast|crkey/`)
@@ -91,7 +93,7 @@ func of(userAgent string) Environment {
 }
 
 // deviceOf returns the environment of a browser outside WeChat. Chrome and
-// Huawei Browser say "Mobile" on a phone and not on a tablet; HarmonyOS NEXT
+// Huawei Browser send "Mobile" on phones but not on tablets. HarmonyOS NEXT
 // names the form first, and apps add "Mobile" on its tablets, too.
 func deviceOf(ua string, has func(words ...string) bool) Environment {
 	switch {
@@ -108,7 +110,7 @@ func deviceOf(ua string, has func(words ...string) bool) Environment {
 	return DesktopBrowser
 }
 
-// InWeChat reports whether the official account's login opens in e.
+// InWeChat reports whether the official account's login page opens in e.
 func (e Environment) InWeChat() bool {
 	switch e {
 	case WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, DevTools:
@@ -117,73 +119,77 @@ func (e Environment) InWeChat() bool {
 	return false
 }
 
-// Action is what an anonymous page visit gets in an environment.
-// The zero value is none of them.
+// An Action is the response to an unauthenticated page visit in an environment.
+// The zero value is not an action.
 type Action int
 
 const (
-	// LoginOfficialAccount sends the visitor to the official account's login,
-	// which works inside WeChat only; elsewhere WeChat shows a page that says so.
+	// LoginOfficialAccount starts the official account's login, which works
+	// only inside WeChat; elsewhere WeChat shows an error page.
 	LoginOfficialAccount Action = iota + 1
-	// LoginWebsite sends him to the QR code of the website application
-	// (WithWebsiteApp), which works in browsers outside WeChat whose screen a phone can scan.
+	// LoginWebsite redirects to the QR code of the website application
+	// (WithWebsiteApp). It works in browsers outside WeChat whose screen a
+	// phone can scan.
 	LoginWebsite
-	// LoginEmbeddedQR is LoginWebsite with the QR code in a page of the site, in a
-	// frame as WeChat's wxLogin.js makes one. The page runs no script; after the
-	// confirmation the frame redirects the whole window (self_redirect=false).
-	// Browsers allow that towards the site only, so it is not for WithRelay.
+	// LoginEmbeddedQR is like LoginWebsite, but shows the QR code in a page of
+	// the site, in a frame like that of WeChat's wxLogin.js. The page runs no
+	// script; after the confirmation, the frame redirects the whole window
+	// (self_redirect=false). Browsers allow such a redirect only to the site
+	// itself, so LoginEmbeddedQR cannot be used with WithRelay.
 	LoginEmbeddedQR
-	// LoginScan shows a QR code of our own, which he scans with WeChat on his
-	// phone: the phone is logged in by the official account, and confirms the
-	// login of the browser beside it. It needs no website application. The
-	// identity has the official account's AppID and Channel ChannelScan.
+	// LoginScan shows a QR code of this package's own login, which the user
+	// scans with WeChat on a phone. The phone logs in with the official account
+	// and then confirms the login of the browser. It needs no website
+	// application. The identity has the official account's AppID and the
+	// Channel ChannelScan.
 	LoginScan
-	// OpenInWeChat answers 403 with a page that asks to open the same URL in
-	// WeChat: with its QR code, and to copy.
+	// OpenInWeChat responds with 403 and a page that asks the user to open the
+	// same URL in WeChat; it shows the URL as a QR code and to copy.
 	OpenInWeChat
-	// AllowAnonymous lets page visits through without an identity, so that
-	// handlers have to expect none. Scripts get their 401 as everywhere, and a
-	// login that is asked for (GET login) begins as without a policy.
+	// AllowAnonymous serves page visits without an identity, so handlers must
+	// expect none. Other requests still get a 401 response, and an explicit
+	// login (GET login) starts as without a policy.
 	AllowAnonymous
 )
 
-// NeedsWebsite reports whether the action needs a website application.
+// NeedsWebsite reports whether the action requires a website application.
 func (a Action) NeedsWebsite() bool { return a == LoginWebsite || a == LoginEmbeddedQR }
 
-// Policy is what anonymous page visits get, by environment. An environment that
-// it does not name gets the official account's login; with a website application,
-// DesktopBrowser gets LoginWebsite, and PhoneBrowser and WeCom, where neither
-// login works, OpenInWeChat.
+// A Policy maps environments to the actions for unauthenticated page visits.
+// The default action is LoginOfficialAccount. With a website application, the
+// default is LoginWebsite for DesktopBrowser and OpenInWeChat for PhoneBrowser
+// and WeCom, where neither login works.
 //
-// TabletBrowser and TVBrowser get what DesktopBrowser gets, unless the policy
-// names them: a phone can scan their screens, the user is then logged in on the
-// device in front of them, and an iPad, which is taken for a Mac, behaves like
-// every other tablet. Where users have WeChat on their tablets and no phone at
-// hand, set TabletBrowser to OpenInWeChat.
+// By default, TabletBrowser and TVBrowser have the action of DesktopBrowser: a
+// phone can scan their screens, users are then logged in on the device they
+// use, and an iPad, which looks like a Mac, behaves like other tablets. If your
+// users have WeChat on their tablets and no phone at hand, set TabletBrowser to
+// OpenInWeChat.
 type Policy map[Environment]Action
 
-// invalidReason returns why an action is of no use in an environment, or "".
+// invalidReason explains why an action cannot work in an environment, or
+// returns "".
 func (e Environment) invalidReason(act Action) string {
 	switch {
 	case !slices.Contains(environments, e):
-		return "there is no such environment"
+		return "unknown environment"
 	case act < LoginOfficialAccount || act > AllowAnonymous:
-		return "there is no such action"
+		return "unknown action"
 	case act.NeedsWebsite() && (e == WeChatPhone || e == MiniProgramWebView):
-		return "WeChat refuses a website application there (10005)"
+		return "WeChat rejects website applications there (10005)"
 	case act.NeedsWebsite() && e == PhoneBrowser:
-		return "WeChat has no login for it; use OpenInWeChat"
+		return "WeChat provides no login there; use OpenInWeChat"
 	case act == LoginScan && (e == WeChatPhone || e == MiniProgramWebView || e == PhoneBrowser):
 		return "a phone cannot scan its own screen; use LoginOfficialAccount in WeChat and OpenInWeChat elsewhere"
 	case act == OpenInWeChat && e == WeChatPhone:
-		return "the page is open in WeChat, and nobody could log in"
+		return "the page is already open in WeChat, so users could not log in"
 	}
 	return ""
 }
 
 var environments = []Environment{WeChatPhone, WeChatWindows, WeChatMac, MiniProgramWebView, WeCom, DevTools, PhoneBrowser, TabletBrowser, TVBrowser, DesktopBrowser}
 
-// Validate returns an error that names every action that cannot work in its
+// Validate returns an error that describes every action that cannot work in its
 // environment.
 func (p Policy) Validate() error {
 	var wrong []string
@@ -204,9 +210,9 @@ func (p Policy) Uses(act Action) bool {
 	return slices.Contains(slices.Collect(maps.Values(p)), act)
 }
 
-// For returns what an anonymous page visit gets. website reports whether there
-// is a website application. Where the action is the same in all environments,
-// the User-Agent is not read.
+// For returns the action for an unauthenticated page visit. website reports
+// whether there is a website application. If the action is the same in all
+// environments, For does not read the User-Agent.
 func (p Policy) For(r *http.Request, website bool) Action {
 	if len(p) == 0 && !website {
 		return LoginOfficialAccount
@@ -214,7 +220,8 @@ func (p Policy) For(r *http.Request, website bool) Action {
 	return p.in(Of(r), website)
 }
 
-// ForLogin is For for a request to log in: it never returns AllowAnonymous.
+// ForLogin is like For, for a request to log in: it never returns
+// AllowAnonymous.
 func (p Policy) ForLogin(r *http.Request, website bool) Action {
 	if act := p.For(r, website); act != AllowAnonymous {
 		return act

@@ -25,9 +25,9 @@ func TestOf(t *testing.T) {
 		want, name, seen, userAgent := Environment(row[0]), row[1], row[2], row[3]
 		t.Run(name, func(t *testing.T) {
 			assert.Equal(t, want, of(userAgent))
-			assert.NotEmpty(t, seen, "name where it was seen")
+			assert.NotEmpty(t, seen, "note where it was seen")
 		})
-		assert.False(t, names[name], "%s is there twice", name)
+		assert.False(t, names[name], "duplicate %s", name)
 		rows[want]++
 		names[name] = true
 	}
@@ -36,7 +36,7 @@ func TestOf(t *testing.T) {
 	}
 	assert.Len(t, rows, len(environments))
 
-	assert.Equal(t, DesktopBrowser, of(""), "nothing")
+	assert.Equal(t, DesktopBrowser, of(""), "empty")
 	assert.Equal(t, WeChatPhone, of("MICROMESSENGER/8.0 (IPHONE)"), "letter case")
 	r := httptest.NewRequest("GET", "/", nil)
 	r.Header["User-Agent"] = []string{"", "MicroMessenger"}
@@ -56,11 +56,11 @@ func TestPolicyValidate(t *testing.T) {
 		"phone that scans itself":             {Policy{PhoneBrowser: LoginScan}, "cannot scan its own screen"},
 		"phone in WeChat that scans itself":   {Policy{WeChatPhone: LoginScan}, "cannot scan its own screen"},
 		"web-view that scans itself":          {Policy{MiniProgramWebView: LoginScan}, "cannot scan its own screen"},
-		"WeChat to WeChat":                    {Policy{WeChatPhone: OpenInWeChat}, "nobody could log in"},
-		"unknown environment":                 {Policy{"watch": AllowAnonymous}, `"watch", action 6: there is no such environment`},
-		"no action":                           {Policy{WeCom: 0}, "no such action"},
-		"action beyond the list":              {Policy{WeCom: AllowAnonymous + 1}, "no such action"},
-		"all mistakes at once":                {Policy{"watch": AllowAnonymous, WeCom: 0, DesktopBrowser: LoginScan}, `"watch", action 6: there is no such environment; "wecom", action 0: there is no such action`},
+		"WeChat to WeChat":                    {Policy{WeChatPhone: OpenInWeChat}, "users could not log in"},
+		"unknown environment":                 {Policy{"watch": AllowAnonymous}, `"watch", action 6: unknown environment`},
+		"no action":                           {Policy{WeCom: 0}, "unknown action"},
+		"action beyond the list":              {Policy{WeCom: AllowAnonymous + 1}, "unknown action"},
+		"all mistakes at once":                {Policy{"watch": AllowAnonymous, WeCom: 0, DesktopBrowser: LoginScan}, `"watch", action 6: unknown environment; "wecom", action 0: unknown action`},
 	} {
 		t.Run(name, func(t *testing.T) { assert.ErrorContains(t, tt.policy.Validate(), tt.want) })
 	}
@@ -86,8 +86,8 @@ func TestPolicyFor(t *testing.T) {
 	}{
 		"nothing":           {nil, false, []Action{LoginOfficialAccount, LoginOfficialAccount, LoginOfficialAccount, LoginOfficialAccount}, nil},
 		"website":           {nil, true, []Action{LoginWebsite, LoginWebsite, LoginWebsite, OpenInWeChat}, nil},
-		"as the computer":   {Policy{DesktopBrowser: LoginScan}, true, []Action{LoginScan, LoginScan, LoginScan, OpenInWeChat}, nil},
-		"each its own":      {Policy{DesktopBrowser: LoginWebsite, TabletBrowser: OpenInWeChat, TVBrowser: LoginScan}, true, []Action{OpenInWeChat, LoginScan, LoginWebsite, OpenInWeChat}, nil},
+		"like the computer": {Policy{DesktopBrowser: LoginScan}, true, []Action{LoginScan, LoginScan, LoginScan, OpenInWeChat}, nil},
+		"one action each":   {Policy{DesktopBrowser: LoginWebsite, TabletBrowser: OpenInWeChat, TVBrowser: LoginScan}, true, []Action{OpenInWeChat, LoginScan, LoginWebsite, OpenInWeChat}, nil},
 		"tablet alone":      {Policy{TabletBrowser: LoginScan}, false, []Action{LoginScan, LoginOfficialAccount, LoginOfficialAccount, LoginOfficialAccount}, nil},
 		"anonymous desktop": {Policy{DesktopBrowser: AllowAnonymous}, true, []Action{AllowAnonymous, AllowAnonymous, AllowAnonymous, OpenInWeChat}, []Action{LoginWebsite, LoginWebsite, LoginWebsite, OpenInWeChat}},
 	} {

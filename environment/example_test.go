@@ -9,7 +9,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Where a page is open decides what a user is shown.
+// Show a different page depending on where it is open.
 func ExampleOf() {
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.Header.Set("User-Agent", wechattest.IPhone)
