@@ -1,7 +1,7 @@
 // Package accounts provides resolvers for wechatauth.WithAccounts, for
-// applications that know all of their official accounts when they start. The
-// account of a request is found by its host, the beginning of its path, or a
-// header of a trusted proxy.
+// applications that know all their official accounts at startup. A resolver
+// determines the account of a request from its host, the beginning of its path,
+// or a header set by a trusted proxy.
 package accounts
 
 import (
@@ -22,9 +22,10 @@ import (
 
 var errUnknown = errors.New("no account for this request")
 
-// A Resolver finds the account of a request among those that it was made of.
-// Create one with [ByHost], [ByPathPrefix] or [ByHeader]. It implements
-// [wechatauth.AccountResolver] and is safe for concurrent use.
+// A Resolver determines which of its accounts a request is for. Create one with
+// [ByHost], [ByPathPrefix] or [ByHeader]. It implements
+// [wechatauth.AccountResolver] and is safe for concurrent use by multiple
+// goroutines.
 type Resolver struct {
 	all     []wechatauth.Account
 	byAppID map[string]wechatauth.Account
@@ -40,8 +41,8 @@ func newResolver(all []wechatauth.Account) *Resolver {
 	return f
 }
 
-// ResolveAppID returns the AppID of the account that a request is for, or an error if
-// there is none.
+// ResolveAppID returns the AppID of the account that a request is for, or an
+// error if there is none.
 func (f *Resolver) ResolveAppID(r *http.Request) (string, error) {
 	if appID := f.appIDOf(r); appID != "" {
 		return appID, nil
@@ -49,7 +50,8 @@ func (f *Resolver) ResolveAppID(r *http.Request) (string, error) {
 	return "", errUnknown
 }
 
-// Account returns the account of an AppID, or an error if there is none.
+// Account returns the account with the given AppID, or an error if there is
+// none.
 func (f *Resolver) Account(_ context.Context, appID string) (wechatauth.Account, error) {
 	if account, ok := f.byAppID[appID]; ok {
 		return account, nil
@@ -57,15 +59,15 @@ func (f *Resolver) Account(_ context.Context, appID string) (wechatauth.Account,
 	return wechatauth.Account{}, errUnknown
 }
 
-// Accounts returns all accounts, for wechatauth.New to check, and an error if
+// Accounts returns all accounts, for wechatauth.New to check, or an error if
 // they cannot be distinguished.
 func (f *Resolver) Accounts() ([]wechatauth.Account, error) {
 	return f.all, errors.Join(f.wrong...)
 }
 
-// ByHost finds accounts by the request's host. Each account needs a BaseURL,
-// and the hosts are those of the BaseURLs; a proxy in front has to pass Host
-// on.
+// ByHost returns a resolver that uses the host of the request. Each account
+// must have a BaseURL, whose host is the account's. A proxy in front must
+// preserve Host.
 func ByHost(accounts ...wechatauth.Account) *Resolver {
 	f := newResolver(accounts)
 	appIDs := map[string]string{}
@@ -73,7 +75,7 @@ func ByHost(accounts ...wechatauth.Account) *Resolver {
 		base, err := url.Parse(account.BaseURL)
 		switch {
 		case account.BaseURL == "":
-			f.wrong = append(f.wrong, fmt.Errorf("ByHost: %q needs a BaseURL that is its own", account.AppID))
+			f.wrong = append(f.wrong, fmt.Errorf("ByHost: account %q requires its own BaseURL", account.AppID))
 			continue
 		case err != nil || base.Host == "":
 			continue // New reports it
@@ -81,7 +83,7 @@ func ByHost(accounts ...wechatauth.Account) *Resolver {
 		port := map[string]string{"https": ":443", "http": ":80"}[strings.ToLower(base.Scheme)]
 		host := strings.TrimSuffix(strings.ToLower(base.Host), port)
 		if other := appIDs[host]; other != "" && other != account.AppID {
-			f.wrong = append(f.wrong, fmt.Errorf("ByHost: %q and %q have one host", other, account.AppID))
+			f.wrong = append(f.wrong, fmt.Errorf("ByHost: accounts %q and %q have the same host", other, account.AppID))
 		}
 		appIDs[host] = account.AppID
 		if base.Port() == "" || host != strings.ToLower(base.Host) {
@@ -92,16 +94,17 @@ func ByHost(accounts ...wechatauth.Account) *Resolver {
 	return f
 }
 
-// ByPathPrefix finds accounts by the beginning of the path: "/shop-a/" for one,
-// "/shop-b/" for another. Prefixes begin and end in a slash; the longest one
-// that fits counts, and "/" takes the rest. A path that a router or an upstream
-// server may read as one below another prefix has no account, such as
-// "/shop-a/../shop-b/", "/shop-a/..;/shop-b/" or "/shop-a%2Fx". Letter case counts.
+// ByPathPrefix returns a resolver that uses the beginning of the path: for
+// example "/shop-a/" for one account and "/shop-b/" for another. Prefixes must
+// begin and end with a slash. The longest matching prefix applies, and "/"
+// matches all other paths. Prefixes are case-sensitive. A path that a router or
+// an upstream server could read as a path below another prefix, such as
+// "/shop-a/../shop-b/", "/shop-a/..;/shop-b/" or "/shop-a%2Fx", has no account.
 func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 	f := newResolver(slices.Collect(maps.Values(prefixes)))
 	for prefix := range prefixes {
 		if !strings.HasPrefix(prefix, "/") || !strings.HasSuffix(prefix, "/") {
-			f.wrong = append(f.wrong, fmt.Errorf("ByPathPrefix: %q has to begin and end in a slash", prefix))
+			f.wrong = append(f.wrong, fmt.Errorf("ByPathPrefix: invalid prefix %q: must begin and end with a slash", prefix))
 		}
 	}
 	appIDOf := func(urlPath string) string {
@@ -128,21 +131,22 @@ func ByPathPrefix(prefixes map[string]wechatauth.Account) *Resolver {
 	return f
 }
 
-// isPlain reports whether every server reads a path as it stands, but for the
-// slash at its end: all of its readings are itself. Nearly all paths are plain.
+// isPlain reports whether all servers read a path literally, except for a
+// trailing slash: all its readings are the path itself. Nearly all paths are
+// plain.
 func isPlain(u *url.URL) bool {
 	return u.RawPath == "" && strings.HasPrefix(u.Path, "/") && !strings.ContainsAny(u.Path, `%;\`) &&
 		!strings.Contains(u.Path, "//") && !strings.Contains(u.Path, "/.")
 }
 
-// pathParameters are removed from each segment by servlet containers, which
-// makes a dot segment of "..;".
+// pathParameters matches what servlet containers remove from each segment,
+// which turns "..;" into a dot segment.
 var pathParameters = regexp.MustCompile(";[^/]*")
 
-// readings returns the paths that servers make of one path: with dot segments
-// resolved, with backslashes for slashes and without path parameters, decoded
-// once more, and with an escaped slash as part of its segment, as
-// [http.ServeMux] reads it.
+// readings returns the paths that servers may derive from a path: with dot
+// segments resolved, with backslashes as slashes, without path parameters,
+// decoded again, and with an escaped slash as part of its segment, as in
+// [http.ServeMux].
 func readings(u *url.URL) []string {
 	decoded := u.Path
 	if again, err := url.PathUnescape(decoded); err == nil {
@@ -161,10 +165,10 @@ func readings(u *url.URL) []string {
 
 var escapedSlash = strings.NewReplacer("%2F", "%252F", "%2f", "%252F")
 
-// ByHeader finds accounts by a header with the AppID, which a trusted proxy
-// sets: it is believed from the peers in trusted only, and a request from
-// anywhere else has no account. The proxy must remove a header of this name
-// that a client sends.
+// ByHeader returns a resolver that uses a header with the AppID, set by a
+// trusted proxy. It accepts the header only from peers in trusted; requests
+// from other peers have no account. The proxy must remove headers of this name
+// that clients send.
 func ByHeader(name string, trusted []netip.Prefix, accounts ...wechatauth.Account) *Resolver {
 	f := newResolver(accounts)
 	f.appIDOf = func(r *http.Request) string {

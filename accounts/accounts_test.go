@@ -28,7 +28,7 @@ const (
 
 var shops = [2]wechatauth.Account{{AppID: shopA, Secret: "secret-of-a"}, {AppID: shopB, Secret: "secret-of-b"}}
 
-func TestAnAccountHeaderIsBelievedFromTrustedPeersOnly(t *testing.T) {
+func TestByHeader(t *testing.T) {
 	a, b := shops[0], shops[1]
 	loopback := netip.MustParsePrefix("127.0.0.0/8")
 	elsewhere := netip.MustParsePrefix("203.0.113.0/24")
@@ -37,13 +37,13 @@ func TestAnAccountHeaderIsBelievedFromTrustedPeersOnly(t *testing.T) {
 		header  http.Header
 		want    string
 	}{
-		"from a trusted peer":     {[]netip.Prefix{loopback}, http.Header{"X-Account": {shopB}}, shopB},
-		"from another peer":       {[]netip.Prefix{elsewhere}, http.Header{"X-Account": {shopB}}, ""},
-		"from nobody's peer":      {nil, http.Header{"X-Account": {shopB}}, ""},
-		"twice":                   {[]netip.Prefix{loopback}, http.Header{"X-Account": {shopA, shopB}}, ""},
-		"empty and once":          {[]netip.Prefix{loopback}, http.Header{"X-Account": {"", shopB}}, shopB},
-		"not at all":              {[]netip.Prefix{loopback}, http.Header{}, ""},
-		"of an account like none": {[]netip.Prefix{loopback}, http.Header{"X-Account": {"wxnone"}}, "wxnone"},
+		"from a trusted peer":   {[]netip.Prefix{loopback}, http.Header{"X-Account": {shopB}}, shopB},
+		"from another peer":     {[]netip.Prefix{elsewhere}, http.Header{"X-Account": {shopB}}, ""},
+		"without trusted peers": {nil, http.Header{"X-Account": {shopB}}, ""},
+		"twice":                 {[]netip.Prefix{loopback}, http.Header{"X-Account": {shopA, shopB}}, ""},
+		"empty, then an AppID":  {[]netip.Prefix{loopback}, http.Header{"X-Account": {"", shopB}}, shopB},
+		"missing":               {[]netip.Prefix{loopback}, http.Header{}, ""},
+		"an unknown AppID":      {[]netip.Prefix{loopback}, http.Header{"X-Account": {"wxnone"}}, "wxnone"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -58,7 +58,7 @@ func TestAnAccountHeaderIsBelievedFromTrustedPeersOnly(t *testing.T) {
 	assert.ErrorIs(t, err, errUnknown)
 }
 
-func TestAccountsThatWouldMixAreRefusedAtStartUp(t *testing.T) {
+func TestResolver_InvalidAccounts(t *testing.T) {
 	one := wechatauth.Account{AppID: shopA, Secret: testSecret, BaseURL: "https://a.example.com"}
 	two := wechatauth.Account{AppID: shopB, Secret: testSecret, BaseURL: "https://b.example.com"}
 	with := func(account wechatauth.Account, change func(*wechatauth.Account)) wechatauth.Account {
@@ -69,15 +69,15 @@ func TestAccountsThatWouldMixAreRefusedAtStartUp(t *testing.T) {
 		resolver wechatauth.AccountResolver
 		want     string
 	}{
-		"one host for two":              {ByHost(one, with(two, func(a *wechatauth.Account) { a.BaseURL = one.BaseURL })), "have one host"},
-		"by host without a host":        {ByHost(one, with(two, func(a *wechatauth.Account) { a.BaseURL = "" })), "needs a BaseURL that is its own"},
+		"one host for two":              {ByHost(one, with(two, func(a *wechatauth.Account) { a.BaseURL = one.BaseURL })), "have the same host"},
+		"by host without a host":        {ByHost(one, with(two, func(a *wechatauth.Account) { a.BaseURL = "" })), "requires its own BaseURL"},
 		"one mini program for two":      {ByHost(with(one, func(a *wechatauth.Account) { a.MiniProgramAppID = miniOfA }), with(two, func(a *wechatauth.Account) { a.MiniProgramAppID = miniOfA })), "belongs to two accounts"},
 		"one website for two":           {ByHeader("X-Account", nil, with(one, func(a *wechatauth.Account) { a.WebsiteAppID = miniOfA }), with(two, func(a *wechatauth.Account) { a.WebsiteAppID = miniOfA })), "belongs to two accounts"},
 		"another's AppID for a website": {ByHeader("X-Account", nil, one, with(two, func(a *wechatauth.Account) { a.WebsiteAppID = shopA })), "belongs to two accounts"},
 		"one AppID with two secrets":    {ByPathPrefix(map[string]wechatauth.Account{"/a/": one, "/b/": with(one, func(a *wechatauth.Account) { a.Secret = "another-secret-for-tests" })}), "given twice, in two ways"},
-		"a prefix without its end":      {ByPathPrefix(map[string]wechatauth.Account{"/a": one}), "begin and end in a slash"},
-		"a prefix without its start":    {ByPathPrefix(map[string]wechatauth.Account{"a/": one}), "begin and end in a slash"},
-		"nobody":                        {ByHost(), "at least one account"},
+		"a prefix without its end":      {ByPathPrefix(map[string]wechatauth.Account{"/a": one}), "begin and end with a slash"},
+		"a prefix without its start":    {ByPathPrefix(map[string]wechatauth.Account{"a/": one}), "begin and end with a slash"},
+		"no accounts":                   {ByHost(), "at least one account"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := wechatauth.New(wechatauth.WithBaseURL(testBase), wechatauth.WithAccounts(tt.resolver))
@@ -87,10 +87,10 @@ func TestAccountsThatWouldMixAreRefusedAtStartUp(t *testing.T) {
 		})
 	}
 	_, err := wechatauth.New(wechatauth.WithBaseURL(testBase), wechatauth.WithAccounts(ByPathPrefix(map[string]wechatauth.Account{"/a/": one, "/also-a/": one, "/": two})))
-	assert.NoError(t, err, "an account may have two places")
+	assert.NoError(t, err, "an account may have two prefixes")
 }
 
-func TestAnAccountsHostIsThatOfItsBaseURLWithAndWithoutItsPort(t *testing.T) {
+func TestByHost(t *testing.T) {
 	resolver := ByHost(wechatauth.Account{AppID: shopA, BaseURL: "https://a.example.com"}, wechatauth.Account{AppID: shopB, BaseURL: "http://localhost:8080"})
 	for host, want := range map[string]string{
 		"a.example.com": shopA, "A.example.COM": shopA, "a.example.com:443": shopA, "localhost:8080": shopB,
@@ -120,8 +120,8 @@ func TestPathPrefix(t *testing.T) {
 	}
 }
 
-// A router or an upstream server must not serve the page of another account than
-// the one that the request was checked for.
+// The upstream server must not serve a page of a different account than the one
+// for which the request was checked.
 func TestPathPrefix_OtherReadings(t *testing.T) {
 	resolver := ByPathPrefix(map[string]wechatauth.Account{"/": shops[0], "/b/": shops[1]})
 	for target, want := range map[string]string{
@@ -141,10 +141,10 @@ func TestPathPrefix_OtherReadings(t *testing.T) {
 	u, err := url.ParseRequestURI("/%E5%BA%97/x")
 	require.NoError(t, err)
 	got, _ := named.ResolveAppID(&http.Request{URL: u})
-	assert.Equal(t, shopA, got, "a prefix that is not ASCII")
+	assert.Equal(t, shopA, got, "a non-ASCII prefix")
 }
 
-// http.ServeMux takes "/b%2Fx" for one segment, which is below "/".
+// http.ServeMux treats "/b%2Fx" as one segment, which is below "/".
 func TestPathPrefix_ServeMux(t *testing.T) {
 	resolver := ByPathPrefix(map[string]wechatauth.Account{"/": shops[0], "/b/": shops[1]})
 	mux := http.NewServeMux()
@@ -160,7 +160,7 @@ func TestPathPrefix_ServeMux(t *testing.T) {
 	}
 }
 
-// Each resolver leads a browser through the login of the account that it finds.
+// Each resolver must support the login of each of its accounts.
 func TestResolvers(t *testing.T) {
 	for name, tt := range map[string]struct {
 		resolver func(port string) *Resolver
@@ -189,7 +189,7 @@ func TestResolvers(t *testing.T) {
 			urls:    [2]string{"http://127.0.0.1:%s/x", "http://127.0.0.1:%s/x"},
 			headers: [2]string{shopA, shopB},
 		},
-		"by the header of anybody": {
+		"by a header from an untrusted peer": {
 			resolver: func(string) *Resolver {
 				return ByHeader("X-Account", []netip.Prefix{netip.MustParsePrefix("203.0.113.0/24")}, shops[:]...)
 			},

@@ -23,7 +23,7 @@ func ExampleByHost() {
 	// Output: <nil>
 }
 
-// A proxy on this machine tells which account is meant.
+// A proxy on the same machine sets the account.
 func ExampleByHeader() {
 	byAccount := accounts.ByHeader("X-Account", []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")},
 		wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"})
@@ -38,7 +38,8 @@ func ExampleByHeader() {
 	//  no account for this request
 }
 
-// Accounts by the beginning of the path; the example of wechatauth.WithAccounts is a whole site.
+// Accounts by path prefix. The example of wechatauth.WithAccounts is a complete
+// site.
 func ExampleByPathPrefix() {
 	byAccount := accounts.ByPathPrefix(map[string]wechatauth.Account{
 		"/north/": {AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"},

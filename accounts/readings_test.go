@@ -26,7 +26,7 @@ func BenchmarkByPathPrefix(b *testing.B) {
 	}
 }
 
-// A path that is taken for plain has one reading, whatever it is made of.
+// Every path that isPlain accepts must have exactly one reading.
 func TestIsPlain(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

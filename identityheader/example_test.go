@@ -14,8 +14,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// An upstream server, in any language, finds the openid in a header that no
-// client can send.
+// An upstream server, in any language, reads the openid from a header that
+// clients cannot send.
 func ExampleHandler() {
 	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		person := wechattest.DefaultPeople()[0].Name

@@ -19,8 +19,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A site is an application behind the middleware on a real server, with a
-// simulated WeChat of its own.
+// A site is an application behind the middleware on a real server, with its own
+// WeChat simulator.
 type site struct {
 	t      *testing.T
 	sim    *wechattest.Server
@@ -79,7 +79,7 @@ func (s *site) serve(h http.Handler) *site {
 // sessionCookie is the name of the session cookie.
 func (s *site) sessionCookie() string { return s.auth.Sessions().Cookie.Name }
 
-// A browser is a cookie jar with WeChat's User-Agent.
+// A browser is an HTTP client with a cookie jar and WeChat's User-Agent.
 type browser struct {
 	t      *testing.T
 	site   *site
@@ -93,8 +93,8 @@ func (s *site) browser() *browser {
 	return &browser{s.t, s, &http.Client{Jar: jar, Transport: s.server.Client().Transport}}
 }
 
-// answer is a response that has been read.
-type answer struct {
+// A response is an HTTP response with its body.
+type response struct {
 	*http.Response
 	body string
 }
@@ -104,22 +104,22 @@ var pageVisit = http.Header{
 	"Accept":     {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
 }
 
-// visit asks for a page as a browser's address bar does, following redirects.
-func (b *browser) visit(target string) answer {
+// visit opens a page as a browser does, following redirects.
+func (b *browser) visit(target string) response {
 	b.t.Helper()
 	return b.do(http.MethodGet, target, "", nil)
 }
 
-// step asks for a page and follows no redirect.
-func (b *browser) step(target string) answer {
+// step opens a page without following redirects.
+func (b *browser) step(target string) response {
 	b.t.Helper()
 	still := *b.client
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return (&browser{b.t, b.site, &still}).do(http.MethodGet, target, "", nil)
 }
 
-// fetch asks as a script does.
-func (b *browser) fetch(method, target string) answer {
+// fetch sends a request as a script does.
+func (b *browser) fetch(method, target string) response {
 	b.t.Helper()
 	return b.do(method, target, "", http.Header{
 		"Accept": {"*/*"}, "Sec-Fetch-Mode": {"cors"}, "Sec-Fetch-Dest": {"empty"}, "Sec-Fetch-Site": {"same-origin"},
@@ -127,7 +127,7 @@ func (b *browser) fetch(method, target string) answer {
 }
 
 // post submits a form of the site, following redirects.
-func (b *browser) post(target string, form url.Values) answer {
+func (b *browser) post(target string, form url.Values) response {
 	b.t.Helper()
 	return b.do(http.MethodPost, target, form.Encode(), http.Header{
 		"Content-Type": {"application/x-www-form-urlencoded"}, "Sec-Fetch-Site": {"same-origin"},
@@ -135,7 +135,7 @@ func (b *browser) post(target string, form url.Values) answer {
 	})
 }
 
-func (b *browser) do(method, target, body string, header http.Header) answer {
+func (b *browser) do(method, target, body string, header http.Header) response {
 	b.t.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = b.site.base.String() + target
@@ -152,16 +152,16 @@ func (b *browser) do(method, target, body string, header http.Header) answer {
 	return read(b.t, resp)
 }
 
-func read(t *testing.T, resp *http.Response) answer {
+func read(t *testing.T, resp *http.Response) response {
 	t.Helper()
 	defer resp.Body.Close()
 	text, err := io.ReadAll(resp.Body)
 	require.NoError(t, err)
-	return answer{resp, string(text)}
+	return response{resp, string(text)}
 }
 
-// authorize goes as far as WeChat's answer, and returns the callback URL
-// without asking for it.
+// authorize follows a login up to WeChat's redirect and returns the callback
+// URL without opening it.
 func (b *browser) authorize(target string) (callback string) {
 	b.t.Helper()
 	toWeChat := b.step(target)
@@ -171,7 +171,7 @@ func (b *browser) authorize(target string) (callback string) {
 	return back.Header.Get("Location")
 }
 
-// cookie returns the value of the browser's cookie of this name.
+// cookie returns the value of the browser's cookie with the given name.
 func (b *browser) cookie(name string) string {
 	for _, c := range b.client.Jar.Cookies(b.site.base) {
 		if c.Name == name {
@@ -185,7 +185,7 @@ func (b *browser) setCookie(name, value string) {
 	b.client.Jar.SetCookies(b.site.base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: b.site.base.Scheme == "https"}})
 }
 
-// cookies is the browser's Cookie header for the site.
+// cookies returns the browser's Cookie header for the site.
 func (b *browser) cookies() string {
 	var pairs []string
 	for _, c := range b.client.Jar.Cookies(b.site.base) {
@@ -194,8 +194,8 @@ func (b *browser) cookies() string {
 	return "Cookie: " + strings.Join(pairs, "; ")
 }
 
-// request asks as wx.request does: without cookies.
-func (s *site) request(method, path, token, body string) answer {
+// request sends a request as wx.request does: without cookies.
+func (s *site) request(method, path, token, body string) response {
 	s.t.Helper()
 	r, err := http.NewRequest(method, s.base.String()+path, strings.NewReader(body))
 	require.NoError(s.t, err)
@@ -220,7 +220,7 @@ func (s *site) miniLogin() string {
 	return body.Token
 }
 
-// echo answers with what the middleware let through.
+// echo responds with what the middleware passed on.
 func echo(w http.ResponseWriter, r *http.Request) {
 	_, ok := wechatauth.IdentityFromContext(r.Context())
 	fmt.Fprintf(w, "url=%s logged-in=%t", r.URL.RequestURI(), ok)

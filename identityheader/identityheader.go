@@ -1,5 +1,5 @@
-// Package identityheader passes the identity of the user to an upstream server
-// in request headers. [Handler] wraps the reverse proxy and belongs behind the
+// Package identityheader passes the user's identity to an upstream server in
+// request headers. [Handler] wraps the reverse proxy and is used behind the
 // middleware:
 //
 //	auth, err := wechatauth.New(…)
@@ -7,8 +7,8 @@
 //	proxy := httputil.NewSingleHostReverseProxy(upstream)
 //	http.ListenAndServe(addr, auth.RequireWeChat(identityheader.Handler(proxy, auth)))
 //
-// The upstream server can trust the headers if it is reachable through the
-// proxy only.
+// The upstream server can trust the headers if it is reachable only through the
+// proxy.
 package identityheader
 
 import (
@@ -23,7 +23,7 @@ import (
 )
 
 // The headers that Handler sets. Nickname is percent-encoded UTF-8, because
-// header values are ASCII. Headers of an empty value are left out.
+// header values are ASCII. Headers with empty values are omitted.
 const (
 	AppID    = "X-Wechat-Appid"
 	OpenID   = "X-Wechat-Openid"
@@ -32,26 +32,29 @@ const (
 	Nickname = "X-Wechat-Nickname"
 )
 
-// prefix is what all of them begin with. Everything that begins so comes from
-// us or not at all.
+// prefix is the common prefix of all headers. Headers with this prefix from
+// clients are always removed.
 const prefix = "x-wechat-"
 
-// Credentials of the middleware, besides the session cookie: what the names of
-// its other cookies begin with, over https and over plain http, and what the
-// tokens of mini programs begin with.
+// Credentials of the middleware, other than the session cookie: the prefixes of
+// its other cookies, over https and over plain http, and the prefix of mini
+// program tokens.
 const (
 	hostCookiePrefix = "__Host-wechat_"
 	cookiePrefix     = "wechat_"
 	tokenPrefix      = "wxm_"
 )
 
-// Handler calls next with the headers of the request's identity, which the
-// middleware of auth around it has found. Without an identity it sets none.
-// Headers and trailers that begin with "X-Wechat-", in any spelling, are removed
-// from every request first. So are the session cookie of auth, the cookies whose
-// names begin with "wechat_" or "__Host-wechat_", and bearer tokens of mini
-// programs, with which the upstream server could act as the user. next must not
-// contain middleware of auth: it would not find the session.
+// Handler calls next with headers for the request's identity, as determined by
+// the middleware of auth, which must wrap it. If there is no identity, it sets
+// none.
+//
+// Handler first removes from every request all headers and trailers that begin
+// with "X-Wechat-", in any spelling. It also removes the session cookie of
+// auth, cookies whose names begin with "wechat_" or "__Host-wechat_", and
+// bearer tokens of mini programs, because with them the upstream server could
+// act as the user. next must not contain middleware of auth, which would not
+// find the session.
 func Handler(next http.Handler, auth *wechatauth.Auth) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := wechatauth.IdentityFromContext(r.Context())
@@ -59,11 +62,11 @@ func Handler(next http.Handler, auth *wechatauth.Auth) http.Handler {
 	})
 }
 
-// withIdentity returns the request with the identity's headers and without any
-// that came from outside: in no spelling, since upstreams read
-// "X_WeChat_OpenID" and "x-wechat-openid" as one name.
+// withIdentity returns the request with headers for the identity and without
+// such headers from outside. It removes every spelling, because upstream
+// servers may treat "X_WeChat_OpenID" and "x-wechat-openid" as the same name.
 func withIdentity(r *http.Request, id wechatauth.Identity, loggedIn bool, session string) *http.Request {
-	r = r.WithContext(r.Context()) // a copy: the header map of the caller stays as it is
+	r = r.WithContext(r.Context()) // a copy: the caller's header map must not change
 	r.Header = headerForUpstream(r.Header, session)
 	stripTrailer(r)
 	if !loggedIn {
@@ -80,9 +83,9 @@ func withIdentity(r *http.Request, id wechatauth.Identity, loggedIn bool, sessio
 	return r
 }
 
-// headerForUpstream copies headers without those that claim to be ours, without
-// "Connection: X-Wechat-Openid", which would have a proxy drop ours, and without
-// our cookies and tokens.
+// headerForUpstream returns the headers without forged identity headers,
+// without "Connection: X-Wechat-Openid", which would make a proxy remove the
+// real ones, and without the middleware's cookies and tokens.
 func headerForUpstream(h http.Header, session string) http.Header {
 	kept := make(http.Header, len(h)+5)
 	for name, values := range h {
@@ -104,8 +107,8 @@ func headerForUpstream(h http.Header, session string) http.Header {
 	return kept
 }
 
-// withoutOurCookies removes the session cookie and all cookies whose names begin
-// as ours do. The others keep their order and spelling.
+// withoutOurCookies removes the session cookie and all cookies with the
+// middleware's prefixes. The order and spelling of the others remain unchanged.
 func withoutOurCookies(lines []string, session string) (kept []string) {
 	for _, line := range lines {
 		pairs := slices.DeleteFunc(strings.Split(line, ";"), func(pair string) bool {
@@ -120,14 +123,14 @@ func withoutOurCookies(lines []string, session string) (kept []string) {
 	return kept
 }
 
-// isOurToken reports whether a value of Authorization is the token of a mini
-// program.
+// isOurToken reports whether the value of an Authorization header is a mini
+// program's token.
 func isOurToken(value string) bool {
 	scheme, token, _ := strings.Cut(strings.TrimSpace(value), " ")
 	return strings.EqualFold(scheme, "Bearer") && strings.HasPrefix(strings.TrimSpace(token), tokenPrefix)
 }
 
-// withoutOurNames takes the names of our headers out of lists of names.
+// withoutOurNames removes the identity headers from lists of header names.
 func withoutOurNames(lists []string) (kept []string) {
 	for _, list := range lists {
 		names := slices.DeleteFunc(strings.Split(list, ","), claimsIdentity)
@@ -138,12 +141,12 @@ func withoutOurNames(lists []string) (kept []string) {
 	return kept
 }
 
-// stripTrailer does for the trailer what headerForUpstream does for the
-// header. A trailer is known when the body has been read, and may then have
-// more fields than were announced; net/http adds them to the announced ones.
+// stripTrailer removes forged identity headers from the trailer. The trailer is
+// known after the body has been read, and may then have more fields than were
+// announced; net/http adds them to the announced ones.
 func stripTrailer(r *http.Request) {
 	if r.Trailer == nil {
-		return // then it adds them to its own request, which nobody behind us sees
+		return // net/http then adds trailers to its own request, which next does not see
 	}
 	drop := func() {
 		maps.DeleteFunc(r.Trailer, func(name string, _ []string) bool { return claimsIdentity(name) })
@@ -154,7 +157,8 @@ func stripTrailer(r *http.Request) {
 	}
 }
 
-// bodyWithTrailer calls read when the body, and with it the trailer, was read.
+// bodyWithTrailer calls read after the body, and with it the trailer, has been
+// read.
 type bodyWithTrailer struct {
 	io.ReadCloser
 	read func()
@@ -168,16 +172,17 @@ func (b *bodyWithTrailer) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close also drops forged trailers: net/http reads the rest of the body, and
-// the trailer, when a handler closes a body that it has not read to its end.
+// Close also removes forged trailers: if a handler closes a body before its
+// end, net/http reads the rest of the body and the trailer.
 func (b *bodyWithTrailer) Close() error {
 	defer b.read()
 	return b.ReadCloser.Close()
 }
 
-// claimsIdentity compares as upstreams do: CGI, WSGI and their kind make one
-// name of all that differ in letter case and in what is no letter or digit.
-// White space around a name is no part of it.
+// claimsIdentity reports whether a header name may be read as an identity
+// header. Some servers, such as those using CGI or WSGI, ignore case and treat
+// all characters other than letters and digits alike. White space around a name
+// is ignored.
 func claimsIdentity(name string) bool {
 	name = strings.Map(func(c rune) rune {
 		if 'a' <= c && c <= 'z' || '0' <= c && c <= '9' {

@@ -26,8 +26,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// An upstream is a server behind a reverse proxy behind the gate. It remembers
-// what it was told of the visitor.
+// An upstream is a server behind a reverse proxy behind the middleware. It
+// records the requests it receives.
 type upstream struct {
 	server *httptest.Server
 
@@ -35,8 +35,8 @@ type upstream struct {
 	seen []seenRequest
 }
 
-// seenRequest is what a server that reads headers as CGI does finds out about a
-// visitor: by name, in upper case and with underscores.
+// A seenRequest holds the identity headers of a request as a CGI program sees
+// them: with names in upper case and with underscores.
 type seenRequest map[string][]string
 
 func startUpstream(t *testing.T) *upstream {
@@ -48,7 +48,7 @@ func startUpstream(t *testing.T) *upstream {
 }
 
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.Copy(io.Discard, r.Body) // the trailer comes after it
+	_, _ = io.Copy(io.Discard, r.Body) // the trailer follows it
 	got := seenRequest{}
 	got.read(r.Header)
 	got.read(r.Trailer)
@@ -60,7 +60,7 @@ func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 var notCGI = regexp.MustCompile(`[^A-Z0-9]`)
 
-// read keeps what CGI would call HTTP_X_WECHAT_….
+// read adds the headers that CGI would name HTTP_X_WECHAT_….
 func (got seenRequest) read(h http.Header) {
 	for name, values := range h {
 		name = notCGI.ReplaceAllString(strings.ToUpper(name), "_")
@@ -70,7 +70,7 @@ func (got seenRequest) read(h http.Header) {
 	}
 }
 
-// take returns what was seen since the last call.
+// take returns the requests since the last call.
 func (u *upstream) take() []seenRequest {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -79,14 +79,14 @@ func (u *upstream) take() []seenRequest {
 	return seen
 }
 
-// proxy hands requests on with net/http's own reverse proxy.
+// proxy returns net/http/httputil's reverse proxy to the upstream.
 func (u *upstream) proxy() http.Handler {
 	target, _ := url.Parse(u.server.URL)
 	return &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 }
 
-// proxySite serves pages that all come from the upstream. outside stands before
-// the middleware.
+// proxySite serves pages that all come from the upstream. outside wraps the
+// middleware.
 func proxySite(s *site, u *upstream, outside func(http.Handler) http.Handler) *site {
 	s.t.Helper()
 	behind := Handler(u.proxy(), s.auth)
@@ -97,11 +97,11 @@ func proxySite(s *site, u *upstream, outside func(http.Handler) http.Handler) *s
 	return s.serve(outside(mux))
 }
 
-// forgeries are header lines as an attacker writes them on the wire, CRLF
-// between them. refused are those that net/http answers 400 itself.
+// forgeries are header lines as sent by an attacker, separated by CRLF.
+// net/http itself responds to rejected ones with 400.
 var forgeries = []struct {
 	name, lines string
-	refused     bool
+	rejected    bool
 }{
 	{"the name as documented", "X-WeChat-OpenID: forged", false},
 	{"the name in lower case", "x-wechat-openid: forged", false},
@@ -131,11 +131,11 @@ var forgeries = []struct {
 	{"the scope", "X-WeChat-Scope: snsapi_userinfo", false},
 	{"the nickname in UTF-8", "X-WeChat-Nickname: 伪造", false},
 	{"the nickname with an escaped newline", "X-WeChat-Nickname: a%0D%0AX-WeChat-OpenID: forged", false},
-	{"a name that we do not use yet", "X-WeChat-Admin: 1", false},
+	{"an unused name with the prefix", "X-WeChat-Admin: 1", false},
 }
 
-// raw sends a request as it stands over a connection of its own, and returns
-// the status of the answer.
+// raw sends a request over a new connection exactly as given, and returns the
+// status of the response.
 func (s *site) raw(t *testing.T, method, target, lines string) int {
 	t.Helper()
 	conn, err := net.Dial("tcp", s.server.Listener.Addr().String())
@@ -155,7 +155,8 @@ func (s *site) raw(t *testing.T, method, target, lines string) int {
 	return resp.StatusCode
 }
 
-// truth is what an upstream shall see of the holder of the phone.
+// truth returns the headers that the upstream must receive for the simulator's
+// current person.
 func truth() seenRequest {
 	me := wechattest.DefaultPeople()[0]
 	return seenRequest{
@@ -165,7 +166,18 @@ func truth() seenRequest {
 	}
 }
 
-func TestT34_AnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
+func TestHandler(t *testing.T) {
+	t.Run("T34 forged headers", func(t *testing.T) { testForgedHeaders(t) })
+	t.Run("T34 header names set by an outer handler", func(t *testing.T) { testRawHeaderNames(t) })
+	t.Run("T34 forged headers over HTTP/2", func(t *testing.T) { testForgedHeadersHTTP2(t) })
+	t.Run("T34 forged trailers", func(t *testing.T) { testForgedTrailers(t) })
+	t.Run("T34 any nickname is one harmless header", func(t *testing.T) { testNicknames(t) })
+	t.Run("T34 headers are unchanged without Handler", func(t *testing.T) { testWithoutHandler(t) })
+	t.Run("T92 no credentials reach the upstream", func(t *testing.T) { testCredentials(t) })
+	t.Run("T92 outer middleware has the cookies", func(t *testing.T) { testOuterMiddleware(t) })
+}
+
+func testForgedHeaders(t *testing.T) {
 	u := startUpstream(t)
 	s := proxySite(newSite(t), u, asItIs)
 	me := s.browser()
@@ -177,14 +189,14 @@ func TestT34_AnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 
 	routes := []struct {
 		name, method, target, lines string
-		status                      int // of a request that net/http does not refuse
+		status                      int // for a request that net/http accepts
 		want                        []seenRequest
 	}{
-		{"through the gate, logged in", "GET", "/a", cookies, 200, []seenRequest{truth()}},
-		{"a form through the gate", "POST", "/a", cookies, 200, []seenRequest{truth()}},
-		{"a 401 of the gate", "GET", "/a", "Accept: */*", 401, nil},
-		{"a redirect of the gate", "GET", "/a", "Accept: text/html", 303, nil},
-		{"a preflight through the gate", "OPTIONS", "/a", preflight, 200, []seenRequest{{}}},
+		{"through RequireWeChat, logged in", "GET", "/a", cookies, 200, []seenRequest{truth()}},
+		{"a form through RequireWeChat", "POST", "/a", cookies, 200, []seenRequest{truth()}},
+		{"a 401 from RequireWeChat", "GET", "/a", "Accept: */*", 401, nil},
+		{"a redirect from RequireWeChat", "GET", "/a", "Accept: text/html", 303, nil},
+		{"a preflight through RequireWeChat", "OPTIONS", "/a", preflight, 200, []seenRequest{{}}},
 		{"a preflight with a session", "OPTIONS", "/a", preflight + "\r\n" + cookies, 200, []seenRequest{{}}},
 		{"a route with a scope that is not granted", "GET", "/profile", cookies + "\r\nAccept: */*", 403, nil},
 		{"an open route, anonymous", "GET", "/public", "Accept: text/html", 200, []seenRequest{{}}},
@@ -197,7 +209,7 @@ func TestT34_AnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 			for _, f := range forgeries {
 				status := s.raw(t, route.method, route.target, f.lines+"\r\n"+route.lines)
 				seen := u.take()
-				if f.refused {
+				if f.rejected {
 					assert.Equal(t, http.StatusBadRequest, status, f.name)
 					assert.Empty(t, seen, f.name)
 					continue
@@ -212,7 +224,7 @@ func TestT34_AnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 
 func asItIs(h http.Handler) http.Handler { return h }
 
-func TestT34_AHeaderThatAServerInFrontWroteAsItLikesIsRemoved(t *testing.T) {
+func testRawHeaderNames(t *testing.T) {
 	var forged http.Header
 	planting := func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -220,7 +232,7 @@ func TestT34_AHeaderThatAServerInFrontWroteAsItLikesIsRemoved(t *testing.T) {
 				r.Header[name] = values
 			}
 			next.ServeHTTP(w, r)
-			assert.Subset(t, r.Header, forged, "the request of the server in front stays as it was")
+			assert.Subset(t, r.Header, forged, "the original request is unchanged")
 		})
 	}
 	u := startUpstream(t)
@@ -242,7 +254,7 @@ func TestT34_AHeaderThatAServerInFrontWroteAsItLikesIsRemoved(t *testing.T) {
 	}
 }
 
-func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
+func testForgedHeadersHTTP2(t *testing.T) {
 	u := startUpstream(t)
 	s := proxySite(newTLSSite(t), u, asItIs)
 	me := s.browser()
@@ -254,8 +266,8 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 	stranger := s.browser()
 	callback := mustParse(t, s.browser().authorize("/b"))
 	for _, f := range forgeries {
-		if f.refused || strings.Contains(f.lines, "\n ") || strings.Contains(f.lines, "b\n") {
-			continue // net/http's client does not write it either
+		if f.rejected || strings.Contains(f.lines, "\n ") || strings.Contains(f.lines, "b\n") {
+			continue // net/http's client cannot send it
 		}
 		header := http.Header{}
 		for line := range strings.SplitSeq(f.lines, "\r\n") {
@@ -263,7 +275,7 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 			header[name] = append(header[name], value)
 		}
 		if header["Connection"] != nil {
-			continue // is no header of HTTP/2
+			continue // not a valid HTTP/2 header
 		}
 		delete(header, "Transfer-Encoding")
 		for _, tt := range []struct {
@@ -277,15 +289,15 @@ func TestT34_OverHTTP2TooAnUpstreamSeesOurIdentityHeadersOrNone(t *testing.T) {
 			{stranger, "/wechat/callback?code=abc&state=" + callback.Query().Get("state"), nil},
 			{stranger, "/a", nil},
 		} {
-			// Who is not let through is answered before the body is read, so
-			// there is none to send.
+			// A rejected request gets its response before the body is read, so
+			// none is sent.
 			tt.browser.overHTTP2(t, tt.target, header, tt.want != nil)
 			assert.Equal(t, tt.want, u.take(), "%s %s", f.name, tt.target)
 		}
 	}
 }
 
-// overHTTP2 sends a request, if wanted with a body and a trailer.
+// overHTTP2 sends a request, optionally with a body and a trailer.
 func (b *browser) overHTTP2(t *testing.T, target string, header http.Header, withBody bool) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, b.site.base.String()+target, nil)
@@ -307,11 +319,11 @@ func (b *browser) overHTTP2(t *testing.T, target string, header http.Header, wit
 	require.NoError(t, resp.Body.Close())
 }
 
-func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
+func testForgedTrailers(t *testing.T) {
 	for name, lines := range map[string]string{
-		"announced":     "Trailer: X-WeChat-OpenID, X-Sum",
-		"not announced": "Trailer: X-Sum",
-		"at all":        "X-A: b",
+		"announced":         "Trailer: X-WeChat-OpenID, X-Sum",
+		"not announced":     "Trailer: X-Sum",
+		"as a trailer only": "X-A: b",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var before, after http.Header
@@ -327,11 +339,11 @@ func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
 			assert.NotContains(t, before, "X-Wechat-Openid")
 			assert.NotContains(t, after, "X-Wechat-Openid")
 			if strings.Contains(lines, "X-Sum") {
-				assert.Equal(t, http.Header{"X-Sum": {"1"}}, after, "the others are there")
+				assert.Equal(t, http.Header{"X-Sum": {"1"}}, after, "other trailers are kept")
 			}
 		})
 	}
-	t.Run("of a body that was closed unread", func(t *testing.T) {
+	t.Run("body closed without reading", func(t *testing.T) {
 		var after http.Header
 		s := newSite(t)
 		s.serve(s.auth.LoadWeChat(Handler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -343,13 +355,13 @@ func TestT34_AHandlerReadsNoForgedTrailer(t *testing.T) {
 	})
 }
 
-func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
+func testNicknames(t *testing.T) {
 	tests := map[string]struct{ nickname, json, want string }{
 		"in UTF-8":           {nickname: "小明 🌿", want: "小明 🌿"},
 		"with a newline":     {json: `a\r\nX-WeChat-OpenID: forged`, want: "a X-WeChat-OpenID: forged"},
 		"with a percent":     {nickname: "100%0D%0A", want: "100%0D%0A"},
 		"of quotes and tags": {nickname: `"<script>'`, want: `"<script>'`},
-		"of nothing":         {nickname: "\u200b", want: ""},
+		"invisible":          {nickname: "\u200b", want: ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -380,7 +392,7 @@ func TestT34_TheNicknameOfAnyVisitorIsOneHarmlessHeader(t *testing.T) {
 	}
 }
 
-func TestT34_WithoutTheHandlerHeadersAreTheApplicationsOwn(t *testing.T) {
+func testWithoutHandler(t *testing.T) {
 	var got http.Header
 	s := newSite(t)
 	s.serve(s.auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got = r.Header })))
@@ -400,15 +412,15 @@ func FuzzIdentityHeaders(f *testing.F) {
 	f.Add("Cookie", "a=b; wechat_session_x=y")
 	f.Fuzz(func(t *testing.T, name, value string) {
 		if len(name)+len(value) > 64<<10 {
-			return // more than servers take
+			return // larger than servers accept
 		}
 		in := http.Header{name: {value}, "X-Forwarded-For": {"203.0.113.7"}}
 		before := in.Clone()
 		var out http.Header
 		assert.LessOrEqual(t, allocatedBy(func() { out = headerForUpstream(in, "sid") }), uint64(1<<20), "bytes allocated")
 
-		assert.Equal(t, before, in, "the caller's map stays")
-		assert.Equal(t, out, headerForUpstream(out, "sid"), "twice is once")
+		assert.Equal(t, before, in, "the caller's map is unchanged")
+		assert.Equal(t, out, headerForUpstream(out, "sid"), "headerForUpstream is idempotent")
 		assert.Contains(t, out, "X-Forwarded-For")
 		got := seenRequest{}
 		got.read(http.Header{textproto.TrimString(name): {value}})
@@ -435,7 +447,7 @@ func FuzzIdentityHeaders(f *testing.F) {
 	})
 }
 
-// isToken reports whether net/http would take a header of this name.
+// isToken reports whether net/http accepts a header with this name.
 func isToken(name string) bool {
 	return regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$").MatchString(name)
 }
@@ -449,9 +461,9 @@ func allocatedBy(call func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// An upstream server that has the user's cookie or token could act as the user at
-// this site. It receives what belongs to others as it was sent.
-func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
+// An upstream server with the user's cookie or token could act as the user at
+// this site. Cookies and tokens of others must arrive unchanged.
+func testCredentials(t *testing.T) {
 	var seen http.Header
 	upstream := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { seen = r.Header }))
 	t.Cleanup(upstream.Close)
@@ -460,10 +472,10 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 	own := scs.New()
 	own.Cookie.Name, own.Cookie.Secure = "sid", false
 	for name, start := range map[string]func() *site{
-		"the default manager": func() *site { return newSite(t) },
-		"over https":          func() *site { return newTLSSite(t) },
-		"a cookie's own name": func() *site { return newTLSSite(t, wechatauth.WithCookie("who")) },
-		"an own manager":      func() *site { return newSite(t, wechatauth.WithSessionManager(own)) },
+		"the default manager":  func() *site { return newSite(t) },
+		"over https":           func() *site { return newTLSSite(t) },
+		"a custom cookie name": func() *site { return newTLSSite(t, wechatauth.WithCookie("who")) },
+		"a custom manager":     func() *site { return newSite(t, wechatauth.WithSessionManager(own)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start()
@@ -475,8 +487,8 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			}
 			s.serve(mux)
 
-			// Every cookie that the gate sets: of a session, of logins under way, of
-			// a logout, and of a scan.
+			// All cookies that the middleware sets: for a session, for pending
+			// logins, for a logout and for a scan.
 			b := s.browser()
 			b.step("/a")
 			b.visit("/profile")
@@ -501,7 +513,7 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			}
 			seen = nil
 			b.do(http.MethodOptions, "/a", "", http.Header{"Origin": {"https://a.example"}, "Access-Control-Request-Method": {"PUT"}})
-			assert.NotContains(t, seen["Cookie"][0], b.cookie(s.sessionCookie()), "a preflight that carries cookies though it should not")
+			assert.NotContains(t, seen["Cookie"][0], b.cookie(s.sessionCookie()), "a preflight must not carry cookies")
 
 			seen = nil
 			s.request(http.MethodGet, "/a", s.miniLogin(), "")
@@ -509,15 +521,15 @@ func TestT92_AnUpstreamReceivesNoCredentialOfOurs(t *testing.T) {
 			assert.NotContains(t, seen, "Authorization")
 			for _, foreign := range []string{"Bearer another-token", "Basic dTpw"} {
 				b.do(http.MethodGet, "/public", "", http.Header{"Authorization": {foreign}})
-				assert.Equal(t, []string{foreign}, seen["Authorization"], "a token of others is the upstream's")
+				assert.Equal(t, []string{foreign}, seen["Authorization"], "other tokens are passed on")
 			}
 		})
 	}
 }
 
-// Nested middleware, its endpoints and Logout find the cookies that only the
-// upstream does not get. Each Handler removes those of its Auth.
-func TestT92_MiddlewareAroundTheHandlerHasTheCookies(t *testing.T) {
+// Nested middleware, its endpoints and Logout must find the cookies that only
+// the upstream does not receive. Each Handler removes those of its Auth.
+func testOuterMiddleware(t *testing.T) {
 	s := newSite(t)
 	inner := s.newAuth(wechatauth.WithPathPrefix("/inner/"), wechatauth.WithSessionManager(s.auth.Sessions()))
 	other := scs.New()

@@ -8,8 +8,8 @@ import (
 	"github.com/wechatauth/wechatauth/relay"
 )
 
-// A relay on the one domain that an account may name hands callbacks on to
-// applications on others, which set WithRelay.
+// A relay on the one domain configured with WeChat forwards callbacks to
+// applications on other domains, which use WithRelay.
 func ExampleNew() {
 	key := []byte("a key of 32 random bytes or more")
 	handler, err := relay.New(key, "https://shop.example.net/wechat/callback", "https://club.example.org/wechat/callback")
@@ -17,7 +17,7 @@ func ExampleNew() {
 		fmt.Println(err)
 		return
 	}
-	mux := http.NewServeMux() // of https://auth.example.com
+	mux := http.NewServeMux() // for https://auth.example.com
 	mux.Handle("GET /relay", handler)
 
 	shop, err := wechatauth.New(

@@ -1,8 +1,7 @@
-// Package relay hands WeChat's callbacks on to applications on other domains.
-// WeChat lets an account name one or two domains for its callbacks. A relay
-// stands on such a domain. It is trusted with codes, and with nothing else: it
-// knows no AppSecret and no session. The applications set
-// [github.com/wechatauth/wechatauth.WithRelay].
+// Package relay forwards WeChat's callbacks to applications on other domains.
+// WeChat accepts only one or two callback domains per account. A relay runs on
+// one of them. It handles codes, but no AppSecrets and no sessions. The
+// applications use [github.com/wechatauth/wechatauth.WithRelay].
 package relay
 
 import (
@@ -22,20 +21,20 @@ import (
 )
 
 // New returns the handler of a relay for applications with exactly these
-// callbacks, such as "https://shop.example.net/wechat/callback". A callback that
-// ends in a slash stands for those of all accounts of an application
-// (WithAccounts), which end in an AppID. The relay redirects a callback of WeChat
-// to the application's own, with the code sealed: readable for the applications
-// that hold the key, for one minute and for one state, which the application
-// takes once. Mount it at the path of WithRelay's URL. The key must have at least
-// 32 random bytes. Errors name every wrong argument.
+// callbacks, such as "https://shop.example.net/wechat/callback". A callback
+// that ends with a slash matches those of all accounts of an application
+// (WithAccounts), which end with an AppID. The relay redirects each callback to
+// the application with the code encrypted: only applications with the same key
+// can decrypt it, within one minute, for one state and once. Mount the handler
+// at the path of the URL given to WithRelay. The key must have at least 32
+// random bytes. New returns an error that describes every invalid argument.
 func New(key []byte, callbacks ...string) (http.Handler, error) {
 	var errs []error
 	if err := seal.CheckKey(key); err != nil {
 		errs = append(errs, fmt.Errorf("relay: the key %w", err))
 	}
 	if len(callbacks) == 0 {
-		errs = append(errs, errors.New("relay: no callbacks: give those of the applications"))
+		errs = append(errs, errors.New("relay: no callbacks"))
 	}
 	ring, err := flow.RelayRing(key)
 	if err != nil {
@@ -47,7 +46,7 @@ func New(key []byte, callbacks ...string) (http.Handler, error) {
 		host, endpoint, _ := strings.Cut(rest, "/")
 		base, err := siteurl.Parse(scheme + "://" + host)
 		if err != nil || siteurl.CheckPrefix("/"+strings.TrimSuffix(endpoint, "/")+"/") != nil {
-			errs = append(errs, fmt.Errorf("relay: %q is no callback, such as \"https://shop.example.net/wechat/callback\"", callback))
+			errs = append(errs, fmt.Errorf("relay: invalid callback %q: must look like \"https://shop.example.net/wechat/callback\"", callback))
 			continue
 		}
 		h.callbacks[base.String()+"/"+endpoint] = true
@@ -67,14 +66,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	location, ok := h.forward(r)
 	if !ok {
 		respond.NoStore(w.Header())
-		_ = page.Write(w, r, nil, page.Page{Lang: page.Language(r), Status: http.StatusBadRequest, Reason: "callback_malformed"}) // the embedded page does not fail
+		_ = page.Write(w, r, nil, page.Page{Lang: page.Language(r), Status: http.StatusBadRequest, Reason: "callback_malformed"}) // the built-in page cannot fail
 		return
 	}
 	respond.Redirect(w, location)
 }
 
-// forward returns where a callback goes: nowhere, unless it is one of WeChat's
-// and its target is listed.
+// forward returns the URL to which a callback is forwarded. ok is false unless
+// the request is a callback from WeChat and its target is listed.
 func (h *handler) forward(r *http.Request) (location string, ok bool) {
 	q, ok := flow.ParseCallback(r.URL.RawQuery)
 	if r.Method != http.MethodGet || !ok || q.Hop != "" {
@@ -89,9 +88,9 @@ func (h *handler) forward(r *http.Request) (location string, ok bool) {
 	if name == "" || !h.callbacks[callback] && !(h.callbacks[dir] && siteurl.IsAppID(name)) {
 		return "", false
 	}
-	answer := url.Values{"state": {q.State}}
+	params := url.Values{"state": {q.State}}
 	if !q.Refused {
-		answer.Set("hop", flow.SealCode(h.ring, time.Now(), callback, q))
+		params.Set("hop", flow.SealCode(h.ring, time.Now(), callback, q))
 	}
-	return callback + "?" + answer.Encode(), true
+	return callback + "?" + params.Encode(), true
 }

@@ -18,7 +18,15 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestARelayBringsACallbackToAnotherDomain(t *testing.T) {
+func TestRelay(t *testing.T) {
+	t.Run("login on another domain", func(t *testing.T) { testLogin(t) })
+	t.Run("T95 only listed callbacks", func(t *testing.T) { testListedCallbacks(t) })
+	t.Run("code for one state, one minute and one use", func(t *testing.T) { testRelayedCode(t) })
+	t.Run("denied consent", func(t *testing.T) { testDenied(t) })
+	t.Run("T95 all accounts of a listed application", func(t *testing.T) { testAccounts(t) })
+}
+
+func testLogin(t *testing.T) {
 	s, front := authtest.NewRelayedSite(t)
 	b := s.Browser()
 	got := b.Visit("/orders?id=7")
@@ -29,13 +37,13 @@ func TestARelayBringsACallbackToAnotherDomain(t *testing.T) {
 			seen = append(seen, step)
 		}
 		if strings.HasPrefix(step, s.Server.URL) {
-			assert.NotContains(t, step, "code=", "the code travels sealed")
+			assert.NotContains(t, step, "code=", "the code is encrypted")
 		}
 	}
 	assert.Len(t, seen, 1)
 }
 
-func TestT95_ARelayForwardsToListedCallbacksOnly(t *testing.T) {
+func testListedCallbacks(t *testing.T) {
 	s, front := authtest.NewRelayedSite(t)
 	b := s.Browser()
 	toWeChat := b.Step("/a")
@@ -43,26 +51,26 @@ func TestT95_ARelayForwardsToListedCallbacksOnly(t *testing.T) {
 	u := authtest.MustParse(t, relayed)
 	own := s.Server.URL + "/wechat/callback"
 	for name, to := range map[string]string{
-		"another path":         s.Server.URL + "/account/delete",
-		"an account's":         own + "/" + wechattest.DefaultAppID,
-		"a path below":         own + "/../../account/delete",
-		"a path above":         s.Server.URL + "/wechat/",
-		"another endpoint":     s.Server.URL + "/wechat/logout",
-		"a slash at the end":   own + "/",
-		"an encoded path":      s.Server.URL + "/wechat/%63allback",
-		"another host":         "https://evil.example/wechat/callback",
-		"a host that begins":   s.Server.URL + ".evil.example/wechat/callback",
-		"a user":               strings.Replace(own, "http://", "http://"+u.Host+"@evil.example/", 1),
-		"another scheme":       strings.Replace(own, "http://", "https://", 1),
-		"no scheme":            strings.TrimPrefix(own, "http:"),
-		"a backslash":          strings.Replace(own, "/wechat", `\@evil.example/wechat`, 1),
-		"a query":              own + "?x=1",
-		"a fragment":           own + "#x",
-		"nothing":              "",
-		"javascript":           "javascript:alert(1)",
-		"a line break":         own + "\r\nX: y",
-		"a host in upper":      strings.ToUpper(own),
-		"white space in front": " " + own,
+		"another path":                   s.Server.URL + "/account/delete",
+		"an account's callback":          own + "/" + wechattest.DefaultAppID,
+		"a path below":                   own + "/../../account/delete",
+		"a path above":                   s.Server.URL + "/wechat/",
+		"another endpoint":               s.Server.URL + "/wechat/logout",
+		"a slash at the end":             own + "/",
+		"an encoded path":                s.Server.URL + "/wechat/%63allback",
+		"another host":                   "https://evil.example/wechat/callback",
+		"a host with the same beginning": s.Server.URL + ".evil.example/wechat/callback",
+		"a user":                         strings.Replace(own, "http://", "http://"+u.Host+"@evil.example/", 1),
+		"another scheme":                 strings.Replace(own, "http://", "https://", 1),
+		"no scheme":                      strings.TrimPrefix(own, "http:"),
+		"a backslash":                    strings.Replace(own, "/wechat", `\@evil.example/wechat`, 1),
+		"a query":                        own + "?x=1",
+		"a fragment":                     own + "#x",
+		"nothing":                        "",
+		"javascript":                     "javascript:alert(1)",
+		"a line break":                   own + "\r\nX: y",
+		"a host in upper case":           strings.ToUpper(own),
+		"white space in front":           " " + own,
 	} {
 		t.Run(name, func(t *testing.T) {
 			q := u.Query()
@@ -75,7 +83,7 @@ func TestT95_ARelayForwardsToListedCallbacksOnly(t *testing.T) {
 	assert.Equal(t, http.StatusBadRequest, b.Step(front.URL+"/relay?"+u.RawQuery+"&to="+url.QueryEscape(own)).StatusCode, "two targets")
 }
 
-func TestARelayedCodeIsForOneStateOneMinuteAndOneUse(t *testing.T) {
+func testRelayedCode(t *testing.T) {
 	s, _ := authtest.NewRelayedSite(t)
 	b := s.Browser()
 	relayed := b.Step(b.Step("/a").Header.Get("Location")).Header.Get("Location")
@@ -87,22 +95,22 @@ func TestARelayedCodeIsForOneStateOneMinuteAndOneUse(t *testing.T) {
 	q := swapped.Query()
 	q.Set("state", authtest.MustParse(t, other).Query().Get("state"))
 	swapped.RawQuery = q.Encode()
-	assert.Equal(t, http.StatusBadRequest, b.Step(swapped.String()).StatusCode, "another state's")
-	assert.Equal(t, http.StatusBadRequest, b.Step(s.Server.URL+"/wechat/callback?"+authtest.MustParse(t, relayed).RawQuery).StatusCode, "a code that did not come by the relay")
+	assert.Equal(t, http.StatusBadRequest, b.Step(swapped.String()).StatusCode, "for another state")
+	assert.Equal(t, http.StatusBadRequest, b.Step(s.Server.URL+"/wechat/callback?"+authtest.MustParse(t, relayed).RawQuery).StatusCode, "a code that did not come from the relay")
 	assert.Zero(t, s.Exchanges())
 
 	assert.Equal(t, "/a", b.Step(hop).Header.Get("Location"))
-	assert.Equal(t, http.StatusBadRequest, s.Browser().Step(hop).StatusCode, "another browser's")
+	assert.Equal(t, http.StatusBadRequest, s.Browser().Step(hop).StatusCode, "in another browser")
 	assert.Equal(t, 1, s.Exchanges())
 
 	fresh := s.Browser()
 	stale := fresh.Step(fresh.Step(fresh.Step("/c").Header.Get("Location")).Header.Get("Location")).Header.Get("Location")
 	s.Clock.Advance(time.Minute + cookie.Skew + time.Second)
-	assert.Equal(t, http.StatusBadRequest, fresh.Step(stale).StatusCode, "too late")
+	assert.Equal(t, http.StatusBadRequest, fresh.Step(stale).StatusCode, "after more than a minute")
 	assert.Equal(t, 1, s.Exchanges())
 }
 
-func TestARefusalPassesTheRelay(t *testing.T) {
+func testDenied(t *testing.T) {
 	s, front := authtest.NewRelayedSite(t)
 	b := s.Browser()
 	relayed := authtest.MustParse(t, b.Step(b.Step("/a").Header.Get("Location")).Header.Get("Location"))
@@ -113,19 +121,19 @@ func TestARefusalPassesTheRelay(t *testing.T) {
 	assert.Contains(t, got.Text, "refused_by_user")
 }
 
-func TestNew_invalidArguments(t *testing.T) {
+func TestNew_InvalidArguments(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
 	for name, make := range map[string]func() (http.Handler, error){
-		"a short key":         func() (http.Handler, error) { return relay.New(key[:8], "https://a.example.com/wechat/callback") },
-		"no callbacks":        func() (http.Handler, error) { return relay.New(key) },
-		"an origin":           func() (http.Handler, error) { return relay.New(key, "https://a.example.com") },
-		"an origin's slash":   func() (http.Handler, error) { return relay.New(key, "https://a.example.com/") },
-		"a query":             func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/callback?x=1") },
-		"dots":                func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/../callback") },
-		"an encoded path":     func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/%63allback") },
-		"plain http":          func() (http.Handler, error) { return relay.New(key, "http://a.example.com/wechat/callback") },
-		"no scheme":           func() (http.Handler, error) { return relay.New(key, "a.example.com/wechat/callback") },
-		"one of several only": func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/callback", "") },
+		"a short key":          func() (http.Handler, error) { return relay.New(key[:8], "https://a.example.com/wechat/callback") },
+		"no callbacks":         func() (http.Handler, error) { return relay.New(key) },
+		"an origin":            func() (http.Handler, error) { return relay.New(key, "https://a.example.com") },
+		"an origin's slash":    func() (http.Handler, error) { return relay.New(key, "https://a.example.com/") },
+		"a query":              func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/callback?x=1") },
+		"dots":                 func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/../callback") },
+		"an encoded path":      func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/%63allback") },
+		"plain http":           func() (http.Handler, error) { return relay.New(key, "http://a.example.com/wechat/callback") },
+		"no scheme":            func() (http.Handler, error) { return relay.New(key, "a.example.com/wechat/callback") },
+		"one valid, one empty": func() (http.Handler, error) { return relay.New(key, "https://a.example.com/wechat/callback", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := make()
@@ -134,9 +142,9 @@ func TestNew_invalidArguments(t *testing.T) {
 	}
 }
 
-// The callbacks of many accounts end in an AppID. A slash at the end of a listed
-// callback stands for all of them, and for nothing below.
-func TestT95_ARelayTakesEveryAccountOfAListedApplication(t *testing.T) {
+// The callbacks of multiple accounts end with an AppID. A listed callback with
+// a trailing slash matches all of them, but nothing below them.
+func testAccounts(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
 	handler, err := relay.New(key, "https://mall.example.net:443/wechat/callback/", "https://one.example.net/wechat/callback/"+authtest.ShopA)
 	require.NoError(t, err)
