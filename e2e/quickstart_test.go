@@ -133,7 +133,7 @@ type quickstart struct {
 	server *httptest.Server // of startScanSite; nil where the site is a program
 }
 
-var openLine = regexp.MustCompile(`^Open (http://\S+) \(simulated WeChat: (http://\S+)\)$`)
+var openLine = regexp.MustCompile(`^Open (http://\S+) \(WeChat simulator: (http://\S+)\)$`)
 
 // startQuickstart starts it on free ports.
 func startQuickstart(t *testing.T, args ...string) *quickstart {

@@ -1,5 +1,5 @@
-// Command chi walls one group of a chi router in, and mounts the endpoints
-// beside it.
+// Command chi requires a login for one group of routes of a chi router, and
+// mounts the endpoints next to it.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
-		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // if empty, WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -44,5 +44,5 @@ func hello(w http.ResponseWriter, r *http.Request) {
 }
 
 func public(w http.ResponseWriter, r *http.Request) {
-	fmt.Fprintln(w, "Hello, whoever you are")
+	fmt.Fprintln(w, "Hello, guest")
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTheGroupIsWalledInAndNothingElse(t *testing.T) {
+func TestGroup(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	site := httptest.NewUnstartedServer(nil)
@@ -36,9 +36,9 @@ func TestTheGroupIsWalledInAndNothingElse(t *testing.T) {
 		body       string
 		logins     int // so far
 	}{
-		{"a public page is for everybody", "/public", http.StatusOK, "Hello, whoever you are\n", 0},
-		{"a page that is not there is just not there", "/nothing", http.StatusNotFound, "404 page not found\n", 0},
-		{"a page of the group logs in", "/?from=menu", http.StatusOK, hello, 1},
+		{"a public page", "/public", http.StatusOK, "Hello, guest\n", 0},
+		{"a missing page", "/nothing", http.StatusNotFound, "404 page not found\n", 0},
+		{"a page of the group", "/?from=menu", http.StatusOK, hello, 1},
 		{"once", "/", http.StatusOK, hello, 1},
 	}
 	for _, v := range visits {

@@ -15,9 +15,9 @@ import (
 	"github.com/wechatauth/wechatauth/examples/internal/gatetest"
 )
 
-// chi's WrapResponseWriter takes the interfaces that a writer has for what it
-// can do, and offers the same.
-func TestWhatChiNeedsOfItsWriterIsThereBehindTheGate(t *testing.T) {
+// chi's WrapResponseWriter checks which interfaces a writer implements, and
+// provides the same ones.
+func TestResponseWriter_Chi(t *testing.T) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			site := gatetest.Serve(t, http2, func(auth *wechatauth.Auth) http.Handler {

@@ -1,5 +1,5 @@
-// Command echo has two official accounts behind one wall, told apart by the
-// path, and an echo group for each.
+// Command echo serves two official accounts, distinguished by path, with an
+// echo group for each.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 	auth, err := wechatauth.New(
 		wechatauth.WithAccounts(byPath),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
-		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // if empty, WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -35,19 +35,19 @@ func app(auth *wechatauth.Auth) http.Handler {
 	e := echo.New()
 	e.Any("/wechat/*", echo.WrapHandler(auth))
 	e.GET("/", public)
-	wall := echo.WrapMiddleware(auth.RequireWeChat)
-	e.Group("/north", wall).GET("/orders", hello)
-	e.Group("/south", wall).GET("/orders", hello)
+	requireLogin := echo.WrapMiddleware(auth.RequireWeChat)
+	e.Group("/north", requireLogin).GET("/orders", hello)
+	e.Group("/south", requireLogin).GET("/orders", hello)
 	return e
 }
 
-// hello greets a visitor of one of the accounts. One user has another openid
-// with each of them.
+// hello greets a user of one of the accounts. The same user has a different
+// openid for each account.
 func hello(c echo.Context) error {
 	id, _ := wechatauth.IdentityFromContext(c.Request().Context())
 	return c.String(http.StatusOK, "Hello, "+id.OpenID+" of "+id.AppID+"\n")
 }
 
 func public(c echo.Context) error {
-	return c.String(http.StatusOK, "Hello, whoever you are\n")
+	return c.String(http.StatusOK, "Hello, guest\n")
 }

@@ -19,7 +19,7 @@ const (
 	southID, southSecret = "wx00000000000000a2", "south-secret-for-tests"
 )
 
-func TestEachGroupLogsInWithItsOwnAccount(t *testing.T) {
+func TestAccountGroups(t *testing.T) {
 	sim := wechattest.NewServer(wechattest.WithAccount(
 		wechattest.Account{AppID: northID, Secret: northSecret},
 		wechattest.Account{AppID: southID, Secret: southSecret},
@@ -50,11 +50,11 @@ func TestEachGroupLogsInWithItsOwnAccount(t *testing.T) {
 		body       string
 		logins     int // so far
 	}{
-		{"a page without a wall is for everybody", "/", http.StatusOK, "Hello, whoever you are\n", 0},
-		{"the north logs in", "/north/orders?id=7", http.StatusOK, hello(northID), 1},
+		{"a public page", "/", http.StatusOK, "Hello, guest\n", 0},
+		{"a login in the north", "/north/orders?id=7", http.StatusOK, hello(northID), 1},
 		{"once", "/north/orders", http.StatusOK, hello(northID), 1},
-		{"an identity of the north is none in the south", "/south/orders", http.StatusOK, hello(southID), 2},
-		{"it is still one in the north", "/north/orders", http.StatusOK, hello(northID), 2},
+		{"another login in the south", "/south/orders", http.StatusOK, hello(southID), 2},
+		{"still logged in in the north", "/north/orders", http.StatusOK, hello(northID), 2},
 	}
 	for _, v := range visits {
 		resp, err := browser.Get(base + v.path)

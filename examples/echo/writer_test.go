@@ -14,8 +14,8 @@ import (
 	"github.com/wechatauth/wechatauth/examples/internal/gatetest"
 )
 
-// echo's Response.Flush panics where the writer does not flush.
-func TestWhatEchoNeedsOfItsWriterIsThereBehindTheGate(t *testing.T) {
+// echo's Response.Flush panics if the writer does not implement http.Flusher.
+func TestResponseWriter_Echo(t *testing.T) {
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
 			site := gatetest.Serve(t, http2, func(auth *wechatauth.Auth) http.Handler {

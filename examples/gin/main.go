@@ -1,5 +1,5 @@
-// Command gin walls one gin engine in and mounts it, with the endpoints, in
-// another. Sessions are in Redis.
+// Command gin requires a login for one gin engine and mounts it, together with
+// the endpoints, in another. Sessions are stored in Redis.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
 		wechatauth.WithRedisURL(os.Getenv("REDIS_URL")),
-		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // if empty, WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -27,16 +27,17 @@ func main() {
 	serve.UntilInterrupted("127.0.0.1:8080", app(auth))
 }
 
-// app has its walled routes in an engine of their own: what is wrapped as an
-// http.Handler has its session saved before gin writes the first byte.
+// app has a separate engine for the routes that require a login: if the whole
+// engine is wrapped as an http.Handler, the session is saved before gin writes
+// the first byte.
 func app(auth *wechatauth.Auth) http.Handler {
-	walled := gin.New()
-	walled.GET("/", hello)
+	private := gin.New()
+	private.GET("/", hello)
 
 	r := gin.New()
 	r.Any("/wechat/*endpoint", gin.WrapH(auth))
 	r.GET("/public", public)
-	r.NoRoute(gin.WrapH(auth.RequireWeChat(walled)))
+	r.NoRoute(gin.WrapH(auth.RequireWeChat(private)))
 	return r
 }
 
@@ -46,5 +47,5 @@ func hello(c *gin.Context) {
 }
 
 func public(c *gin.Context) {
-	c.String(http.StatusOK, "Hello, whoever you are\n")
+	c.String(http.StatusOK, "Hello, guest\n")
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTheEngineIsWalledInAndItsSessionsAreInRedis(t *testing.T) {
+func TestEngine(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)
 	sim, redis := wechattest.NewServer(), redistest.Start(t)
 	defer sim.Close()
@@ -41,10 +41,10 @@ func TestTheEngineIsWalledInAndItsSessionsAreInRedis(t *testing.T) {
 		body       string
 		logins     int // so far
 	}{
-		{"a public page is for everybody", "/public", http.StatusOK, "Hello, whoever you are\n", 0},
-		{"a walled page logs in", "/?from=menu", http.StatusOK, hello, 1},
+		{"a public page", "/public", http.StatusOK, "Hello, guest\n", 0},
+		{"a page that requires a login", "/?from=menu", http.StatusOK, hello, 1},
 		{"once", "/", http.StatusOK, hello, 1},
-		{"a page that is not there is not there", "/nothing", http.StatusNotFound, "404 page not found", 1},
+		{"a missing page", "/nothing", http.StatusNotFound, "404 page not found", 1},
 	}
 	for _, v := range visits {
 		resp, err := browser.Get(base + v.path)

@@ -13,9 +13,9 @@ import (
 	"github.com/wechatauth/wechatauth/examples/internal/gatetest"
 )
 
-// gin asserts optional interfaces of the writer without asking whether they are
-// there, Context.Stream http.CloseNotifier for one.
-func TestWhatGinNeedsOfItsWriterIsThereBehindTheGate(t *testing.T) {
+// gin asserts optional interfaces of the writer without checking, for example
+// http.CloseNotifier in Context.Stream.
+func TestResponseWriter_Gin(t *testing.T) {
 	gin.SetMode(gin.ReleaseMode)
 	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
 		t.Run(name, func(t *testing.T) {
@@ -33,7 +33,7 @@ func TestWhatGinNeedsOfItsWriterIsThereBehindTheGate(t *testing.T) {
 				})
 				r.GET("/push", func(c *gin.Context) {
 					if pusher := c.Writer.Pusher(); pusher != nil {
-						_ = pusher.Push("/string", nil) // clients of today refuse
+						_ = pusher.Push("/string", nil) // current clients reject pushes
 						c.String(http.StatusOK, "pushes")
 						return
 					}

@@ -1,4 +1,4 @@
-// Command gorillamux walls a gorilla/mux router in with router.Use.
+// Command gorillamux requires a login for a gorilla/mux router with router.Use.
 package main
 
 import (
@@ -18,7 +18,7 @@ func main() {
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
-		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // if empty, WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -28,7 +28,7 @@ func main() {
 
 func app(auth *wechatauth.Auth) http.Handler {
 	router := mux.NewRouter()
-	router.PathPrefix("/wechat/").Handler(auth) // a router's Use runs only where a route matches
+	router.PathPrefix("/wechat/").Handler(auth) // Use runs only for routes that match
 	router.HandleFunc("/", hello).Methods(http.MethodGet)
 	router.Use(auth.RequireWeChat)
 	return router

@@ -13,7 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestEveryRouteOfTheRouterIsWalledIn(t *testing.T) {
+func TestRouter(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	site := httptest.NewUnstartedServer(nil)
@@ -36,8 +36,8 @@ func TestEveryRouteOfTheRouterIsWalledIn(t *testing.T) {
 		body       string
 		logins     int // so far
 	}{
-		{"a page that is not there is just not there", "/nothing", http.StatusNotFound, "404 page not found\n", 0},
-		{"a route logs in", "/?from=menu", http.StatusOK, hello, 1},
+		{"a missing page", "/nothing", http.StatusNotFound, "404 page not found\n", 0},
+		{"a route", "/?from=menu", http.StatusOK, hello, 1},
 		{"once", "/", http.StatusOK, hello, 1},
 	}
 	for _, v := range visits {

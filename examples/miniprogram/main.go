@@ -1,9 +1,9 @@
-// Command miniprogram is the server of a mini program (小程序): an API behind
-// the gate, which the mini program's pages call with a bearer token. The side
+// Command miniprogram is the server of a mini program (小程序): an API behind the
+// middleware, which the mini program's pages call with a bearer token. The part
 // that runs in WeChat is in the folder client.
 //
-// Beside what the other examples want, WECHAT_MINI_APP_ID and
-// WECHAT_MINI_APP_SECRET are the mini program's.
+// In addition to the settings of the other examples, set WECHAT_MINI_APP_ID and
+// WECHAT_MINI_APP_SECRET.
 package main
 
 import (
@@ -23,7 +23,7 @@ func main() {
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithMiniProgram(os.Getenv("WECHAT_MINI_APP_ID"), os.Getenv("WECHAT_MINI_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
-		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // if empty, WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)
@@ -43,10 +43,10 @@ func app(auth *wechatauth.Auth) http.Handler {
 
 func me(w http.ResponseWriter, r *http.Request) {
 	id, _ := wechatauth.IdentityFromContext(r.Context())
-	answer(w, http.StatusOK, map[string]any{"openid": id.OpenID, "channel": id.Channel})
+	respondJSON(w, http.StatusOK, map[string]any{"openid": id.OpenID, "channel": id.Channel})
 }
 
-// profile takes what wx.getUserInfo gives, and opens it.
+// profile decrypts the data from wx.getUserInfo.
 func profile(auth *wechatauth.Auth) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct {
@@ -54,56 +54,56 @@ func profile(auth *wechatauth.Auth) http.Handler {
 			IV            string `json:"iv"`
 		}
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 128<<10)).Decode(&body); err != nil {
-			answer(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
+			respondJSON(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
 			return
 		}
 		mini, err := auth.MiniProgram(r.Context())
 		if err != nil {
-			answer(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
+			respondJSON(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
 			return
 		}
 		plain, err := mini.Decrypt(r.Context(), body.EncryptedData, body.IV)
 		switch {
-		case errors.Is(err, wechatauth.ErrSessionKeyStale): // the client calls login, then asks for the data again
-			answer(w, http.StatusConflict, map[string]any{"error": wechatauth.ReasonSessionKeyStale})
+		case errors.Is(err, wechatauth.ErrSessionKeyStale): // the client calls login, then gets the data again
+			respondJSON(w, http.StatusConflict, map[string]any{"error": wechatauth.ReasonSessionKeyStale})
 		case errors.Is(err, client.ErrDecrypt):
-			answer(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
+			respondJSON(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
 		case err != nil:
-			log.Print(err) // has no key and no data in it
-			answer(w, http.StatusServiceUnavailable, map[string]any{"error": "unavailable"})
+			log.Print(err) // contains no key and no data
+			respondJSON(w, http.StatusServiceUnavailable, map[string]any{"error": "unavailable"})
 		default:
-			answer(w, http.StatusOK, map[string]any{"profile": json.RawMessage(plain)})
+			respondJSON(w, http.StatusOK, map[string]any{"profile": json.RawMessage(plain)})
 		}
 	})
 }
 
-// phone takes the code of the button that asks for the phone number.
+// phone exchanges the code from the button that requests the phone number.
 func phone(auth *wechatauth.Auth) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var body struct {
 			Code string `json:"code"`
 		}
 		if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, 4<<10)).Decode(&body); err != nil {
-			answer(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
+			respondJSON(w, http.StatusBadRequest, map[string]any{"error": "bad_request"})
 			return
 		}
 		mini, err := auth.MiniProgram(r.Context())
 		if errors.Is(err, wechatauth.ErrNotMiniProgram) {
-			answer(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
+			respondJSON(w, http.StatusForbidden, map[string]any{"error": "not_a_mini_program"})
 			return
 		}
 		number, err := mini.PhoneNumber(r.Context(), body.Code)
 		if err != nil {
-			log.Print(err) // has no code and no token in it
-			answer(w, http.StatusBadGateway, map[string]any{"error": "phone_unavailable"})
+			log.Print(err) // contains no code and no token
+			respondJSON(w, http.StatusBadGateway, map[string]any{"error": "phone_unavailable"})
 			return
 		}
-		answer(w, http.StatusOK, map[string]any{"phone": number.PureNumber})
+		respondJSON(w, http.StatusOK, map[string]any{"phone": number.PureNumber})
 	})
 }
 
-func answer(w http.ResponseWriter, status int, body map[string]any) {
+func respondJSON(w http.ResponseWriter, status int, body map[string]any) {
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(body) // the client may have disconnected
 }

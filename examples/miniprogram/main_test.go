@@ -18,13 +18,13 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// site is the example on a real server with a simulated WeChat, and a URL that
-// plays the phone: it gives codes, and data that WeChat has encrypted.
+// site is the example on a real server with a WeChat simulator, and a URL that
+// simulates the phone: it returns codes, and data encrypted by WeChat.
 type site struct {
 	sim         *wechattest.Server
 	base, phone string
-	sick        atomic.Bool // the server answers the next logout 503
-	replayed    atomic.Bool // the next login reaches the server twice, and the second response counts
+	sick        atomic.Bool // the server responds to the next logout with 503
+	replayed    atomic.Bool // the next login reaches the server twice, and the client gets the second response
 }
 
 const miniApp = wechattest.DefaultMiniProgramAppID
@@ -77,10 +77,10 @@ func newSite(t *testing.T) *site {
 
 var person = wechattest.DefaultPeople()[0].Name
 
-// page is what a web-view shows in the end.
+// page is the last page shown in a web-view.
 type page struct{ Path, Body string }
 
-// open opens a URL as a web-view does, which has cookies of its own.
+// open opens a URL as a web-view does, with separate cookies.
 func open(t *testing.T, url string) page {
 	jar, err := cookiejar.New(nil)
 	assert.NoError(t, err)
@@ -97,10 +97,10 @@ func open(t *testing.T, url string) page {
 	return page{resp.Request.URL.Path, string(body)}
 }
 
-// drive runs client/drive.js in Node and reads what it tells.
+// drive runs client/drive.js in Node and decodes its output.
 func (s *site) drive(t *testing.T, what string, into any) {
 	node, err := exec.LookPath("node")
-	require.NoError(t, err, "please install nodejs")
+	require.NoError(t, err, "install nodejs")
 	stdout, err := exec.Command(node, "client/drive.js", s.base, s.phone, what).Output()
 	if exit, ok := err.(*exec.ExitError); ok {
 		t.Fatalf("node: %s", exit.Stderr)
@@ -110,8 +110,8 @@ func (s *site) drive(t *testing.T, what string, into any) {
 }
 
 // The client of the mini program runs in Node against the real server and a
-// simulated WeChat.
-func TestTheMiniProgramsClientLogsInOnceAndAgainWhenItHasTo(t *testing.T) {
+// WeChat simulator.
+func TestClient(t *testing.T) {
 	s := newSite(t)
 	s.sick.Store(true)
 	var got struct {
@@ -132,17 +132,17 @@ func TestTheMiniProgramsClientLogsInOnceAndAgainWhenItHasTo(t *testing.T) {
 	assert.Equal(t, wechattest.OpenID(miniApp, person), got.OpenID)
 	assert.Equal(t, 1, got.LoginsTogether, "five requests share one wx.login")
 	assert.Equal(t, []int{200, 200, 200}, got.AfterExpiry)
-	assert.Equal(t, 2, got.LoginsAfterExpiry, "and one more where the token is no longer taken")
+	assert.Equal(t, 2, got.LoginsAfterExpiry, "one more login after the token is rejected")
 	assert.Equal(t, http.StatusServiceUnavailable, got.FailedLogout)
-	assert.True(t, got.Kept, "a session that lives still is not forgotten")
+	assert.True(t, got.Kept, "the token of a session that still exists is kept")
 	assert.Empty(t, got.Storage)
 	assert.Equal(t, http.StatusUnauthorized, got.AfterLogout)
 	assert.Equal(t, 2, s.sim.Count("/sns/jscode2session"))
 	assert.Equal(t, "/orders", got.WebView.Path)
-	assert.Contains(t, got.WebView.Body, got.OpenID, "the web-view is the same user")
+	assert.Contains(t, got.WebView.Body, got.OpenID, "the web-view has the same user")
 }
 
-func TestTheMiniProgramsClientCallsWxLoginAgainAfterAUsedCode(t *testing.T) {
+func TestClient_UsedCode(t *testing.T) {
 	s := newSite(t)
 	s.replayed.Store(true)
 	var got struct{ OpenID string }
@@ -151,8 +151,8 @@ func TestTheMiniProgramsClientCallsWxLoginAgainAfterAUsedCode(t *testing.T) {
 	assert.Equal(t, 2, s.sim.Count("/sns/jscode2session"), "one call for each code")
 }
 
-func TestAStaleSessionKeyIsToldAndTheSessionGoesOn(t *testing.T) {
-	type answer struct {
+func TestClient_StaleSessionKey(t *testing.T) {
+	type response struct {
 		StatusCode int
 		Data       struct {
 			Error, OpenID string
@@ -160,8 +160,8 @@ func TestAStaleSessionKeyIsToldAndTheSessionGoesOn(t *testing.T) {
 		}
 	}
 	var got struct {
-		Fresh, Stale, Me, Mended answer
-		Logins                   int
+		Fresh, Stale, Me, Renewed response
+		Logins                    int
 	}
 	newSite(t).drive(t, "stale", &got)
 	assert.Equal(t, http.StatusOK, got.Fresh.StatusCode)
@@ -170,6 +170,6 @@ func TestAStaleSessionKeyIsToldAndTheSessionGoesOn(t *testing.T) {
 	assert.Equal(t, "session_key_stale", got.Stale.Data.Error)
 	assert.Equal(t, http.StatusOK, got.Me.StatusCode)
 	assert.Equal(t, wechattest.OpenID(miniApp, person), got.Me.Data.OpenID)
-	assert.Equal(t, 1, got.Logins, "with the token that there was")
-	assert.Equal(t, got.Fresh, got.Mended, "a login mends it")
+	assert.Equal(t, 1, got.Logins, "the existing token was used")
+	assert.Equal(t, got.Fresh, got.Renewed, "a new login fixes it")
 }

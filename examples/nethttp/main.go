@@ -1,10 +1,10 @@
-// Command nethttp walls a whole net/http application in: one line around the
-// mux, nothing to mount.
+// Command nethttp requires a login for a whole net/http application: it wraps
+// the mux with the middleware and mounts nothing else.
 //
-// WECHAT_APP_ID, WECHAT_APP_SECRET and BASE_URL are required. REDIS_URL keeps
-// sessions in Redis, so that several instances share them; ADDR is where to
-// listen, 127.0.0.1:8080 without it; WECHAT_URL leads to a simulator, such as
-// cmd/wechatsim, instead of to WeChat.
+// WECHAT_APP_ID, WECHAT_APP_SECRET and BASE_URL are required. REDIS_URL stores
+// sessions in Redis, so that several instances share them. ADDR is the address
+// to listen on; the default is 127.0.0.1:8080. WECHAT_URL is the URL of a
+// simulator such as cmd/wechatsim, to use it instead of WeChat.
 package main
 
 import (
@@ -18,8 +18,8 @@ import (
 )
 
 func main() {
-	wall := wechatauth.RequireWeChat(options()...)
-	serve.UntilInterrupted("127.0.0.1:8080", app(wall))
+	requireLogin := wechatauth.RequireWeChat(options()...)
+	serve.UntilInterrupted("127.0.0.1:8080", app(requireLogin))
 }
 
 func options() []wechatauth.Option {
@@ -36,10 +36,10 @@ func options() []wechatauth.Option {
 	return opts
 }
 
-func app(wall func(http.Handler) http.Handler) http.Handler {
+func app(requireLogin func(http.Handler) http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", hello)
-	return wall(mux)
+	return requireLogin(mux)
 }
 
 func hello(w http.ResponseWriter, r *http.Request) {

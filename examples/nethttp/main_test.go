@@ -13,7 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestAVisitorIsLoggedInByTheWallAlone(t *testing.T) {
+func TestLogin(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	site := httptest.NewUnstartedServer(nil)

@@ -8,8 +8,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// people are the simulator's, with avatars that need no network: at WeChat
-// they are pictures on its own hosts.
+// people returns the simulator's people with avatars that need no network;
+// WeChat serves avatars from its own hosts.
 func people(sim string) []wechattest.Person {
 	all := wechattest.DefaultPeople()
 	for i := range all {
@@ -18,8 +18,8 @@ func people(sim string) []wechattest.Person {
 	return all
 }
 
-// avatar draws the landscape that stands for a person: everybody has the same
-// one, in a light of his own.
+// avatar draws a person's avatar: the same landscape for everyone, in a
+// different color.
 func avatar(w http.ResponseWriter, r *http.Request) {
 	n, err := strconv.ParseUint(r.PathValue("person"), 10, 8)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redistest"
 )
 
-// command reads the list that follows a key in a file: those of a Dockerfile
-// and of a compose file are JSON.
+// command returns the JSON list that follows a key in a Dockerfile or a compose
+// file.
 func command(t *testing.T, file, key string) (args []string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -26,14 +26,14 @@ func command(t *testing.T, file, key string) (args []string) {
 	return args
 }
 
-// TestTheCommandsOfTheContainersStartTheSite starts what the containers would,
-// on free ports, with a Redis of the options that the compose file has.
-func TestTheCommandsOfTheContainersStartTheSite(t *testing.T) {
+// TestContainers starts the commands of the containers on free ports,
+// with a Redis that has the options of the compose file.
+func TestContainers(t *testing.T) {
 	compose := "../../compose.yaml"
 	text, err := os.ReadFile(compose)
 	require.NoError(t, err)
 	all := regexp.MustCompile(`(?m)^    command: (\[.*\])$`).FindAllSubmatch(text, -1)
-	require.Len(t, all, 2, "of the site and of Redis")
+	require.Len(t, all, 2, "site and Redis")
 	var options []string
 	require.NoError(t, json.Unmarshal(all[1][1], &options))
 	require.Equal(t, "redis-server", options[0])
@@ -47,7 +47,7 @@ func TestTheCommandsOfTheContainersStartTheSite(t *testing.T) {
 			for i, arg := range args {
 				switch {
 				case strings.HasPrefix(arg, "0.0.0.0:"):
-					assert.Contains(t, string(text), `"127.0.0.1:`+strings.TrimPrefix(arg, "0.0.0.0:")+`:`, "the port is published, on this machine only")
+					assert.Contains(t, string(text), `"127.0.0.1:`+strings.TrimPrefix(arg, "0.0.0.0:")+`:`, "the port is published only on this machine")
 					args[i] = "0.0.0.0:0"
 				case strings.HasPrefix(arg, "redis://redis:6379"):
 					args[i] = redis.URL()

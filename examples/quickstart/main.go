@@ -1,10 +1,10 @@
-// Command quickstart is a small site behind the login wall, and a simulated
-// WeChat for it to log in with, in one program:
+// Command quickstart is a small site that requires a login, together with a
+// WeChat simulator:
 //
 //	go run ./examples/quickstart
 //
-// It prints the URL to open. With WECHAT_APP_ID, WECHAT_APP_SECRET and
-// BASE_URL set it talks to the real WeChat instead.
+// It prints the URL to open. If WECHAT_APP_ID, WECHAT_APP_SECRET and BASE_URL
+// are set, it uses the real WeChat instead.
 package main
 
 import (
@@ -36,27 +36,27 @@ func main() {
 	}
 }
 
-// run serves until ctx ends.
+// run serves until ctx is done.
 func run(ctx context.Context, args []string, getenv func(string) string, out, logs io.Writer) error {
 	flags := flag.NewFlagSet("quickstart", flag.ContinueOnError)
-	flags.SetOutput(io.Discard) // a mistake is told once, as the error
-	addr := flags.String("addr", "127.0.0.1:8080", "where the site listens")
-	simAddr := flags.String("sim-addr", "127.0.0.1:8081", "where the simulated WeChat listens")
-	redisURL := flags.String("redis", "", "keep sessions in the Redis at this `URL`, such as redis://127.0.0.1:6379/0 (default: in memory)")
+	flags.SetOutput(io.Discard) // main prints the error
+	addr := flags.String("addr", "127.0.0.1:8080", "`address` of the site")
+	simAddr := flags.String("sim-addr", "127.0.0.1:8081", "`address` of the WeChat simulator")
+	redisURL := flags.String("redis", "", "`URL` of a Redis for sessions, such as redis://127.0.0.1:6379/0 (default: in memory)")
 	switch err := flags.Parse(args); {
 	case errors.Is(err, flag.ErrHelp):
 		flags.SetOutput(out)
 		flags.Usage()
 		return err
 	case err != nil:
-		return fmt.Errorf("%w; see quickstart -h", err)
+		return fmt.Errorf("%w; run quickstart -h for usage", err)
 	case flags.NArg() > 0:
-		return fmt.Errorf("%q is not understood; there are only flags, see quickstart -h", flags.Arg(0))
+		return fmt.Errorf("unexpected argument %q; run quickstart -h for usage", flags.Arg(0))
 	}
 
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
-		return fmt.Errorf("the site cannot listen (-addr moves it): %w", err)
+		return fmt.Errorf("the site cannot listen; choose another -addr: %w", err)
 	}
 	defer listener.Close()
 	opts := []wechatauth.Option{
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		opts = append(opts, wechatauth.WithRedisURL(*redisURL))
 	}
 
-	if real, err := talksToWeChat(getenv); err != nil {
+	if real, err := usesWeChat(getenv); err != nil {
 		return err
 	} else if real {
 		opts = append(opts,
@@ -83,7 +83,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 
 	simListener, err := net.Listen("tcp", *simAddr)
 	if err != nil {
-		return fmt.Errorf("the simulated WeChat cannot listen (-sim-addr moves it): %w", err)
+		return fmt.Errorf("the WeChat simulator cannot listen; choose another -sim-addr: %w", err)
 	}
 	defer simListener.Close()
 	sim := "http://" + reachable(simListener.Addr())
@@ -95,7 +95,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Open http://%s (simulated WeChat: %s)\n", reachable(listener.Addr()), sim)
+	fmt.Fprintf(out, "Open http://%s (WeChat simulator: %s)\n", reachable(listener.Addr()), sim)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -109,7 +109,8 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 	return errors.Join(err, <-simDone)
 }
 
-// simulator is WeChat for every browser, with pictures of its users.
+// simulator returns a WeChat simulator for all browsers, with avatars of its
+// people.
 func simulator(base string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/", wechattest.NewHandler(wechattest.WithAnyBrowser(), wechattest.WithPerson(people(base)...)))
@@ -117,13 +118,14 @@ func simulator(base string) http.Handler {
 	return mux
 }
 
-// grace is how long requests may take to finish when the program is told to
-// stop. Browsers hold connections open that they never use.
+// grace is how long requests may take to finish after an interrupt. Browsers
+// keep connections open that they never use.
 const grace = time.Second
 
-// talksToWeChat reports whether the real WeChat is meant. Half of what it needs
-// is a mistake: a simulated login in its place would let anybody in.
-func talksToWeChat(getenv func(string) string) (bool, error) {
+// usesWeChat reports whether to use the real WeChat. If only some of its
+// settings are set, it returns an error: using the simulator instead would let
+// anyone log in.
+func usesWeChat(getenv func(string) string) (bool, error) {
 	var missing []string
 	names := []string{"WECHAT_APP_ID", "WECHAT_APP_SECRET", "BASE_URL"}
 	for _, name := range names {
@@ -132,12 +134,12 @@ func talksToWeChat(getenv func(string) string) (bool, error) {
 		}
 	}
 	if len(missing) > 0 && len(missing) < len(names) {
-		return false, fmt.Errorf("for the real WeChat set %s too; for the simulated one set none of %s", strings.Join(missing, " and "), strings.Join(names, ", "))
+		return false, fmt.Errorf("to use the real WeChat, set %s; to use the simulator, set none of %s", strings.Join(missing, " and "), strings.Join(names, ", "))
 	}
 	return len(missing) == 0, nil
 }
 
-// reachable is an address as a browser on this machine writes it.
+// reachable returns an address in the form used by a browser on this machine.
 func reachable(addr net.Addr) string {
 	host, port, err := net.SplitHostPort(addr.String())
 	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
@@ -146,7 +148,7 @@ func reachable(addr net.Addr) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// serve answers until ctx ends, and then lets open requests finish.
+// serve serves until ctx is done, and then waits for open requests.
 func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 5 * time.Second}
 	stopped := make(chan error, 1)

@@ -25,7 +25,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// TestMain is main where a test asks for the real program.
+// TestMain runs main if a test starts this binary as the real program.
 func TestMain(m *testing.M) {
 	if os.Getenv("QUICKSTART_TEST_MAIN") != "" {
 		main()
@@ -34,22 +34,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience bounds every wait. It ends a hung test with an explanation and is
-// never waited out in a good run.
+// patience bounds every wait, so that a hung test ends with an explanation. A
+// passing run never waits that long.
 const patience = time.Minute
 
 var (
 	freePorts = []string{"-addr", "127.0.0.1:0", "-sim-addr", "127.0.0.1:0"}
-	openLine  = regexp.MustCompile(`^Open (http://127\.0\.0\.1:\d+) \(simulated WeChat: (http://127\.0\.0\.1:\d+)\)\n$`)
+	openLine  = regexp.MustCompile(`^Open (http://127\.0\.0\.1:\d+) \(WeChat simulator: (http://127\.0\.0\.1:\d+)\)\n$`)
 )
 
 // program is a call of run in this process.
 type program struct {
 	t    *testing.T
-	line string // the first that it printed
+	line string // the first line printed
 	stop context.CancelFunc
 	done chan struct{} // closed when it has ended
-	err  error         // what it ended with
+	err  error         // the error it ended with
 }
 
 func start(t *testing.T, env map[string]string, args ...string) *program {
@@ -76,7 +76,7 @@ func start(t *testing.T, env map[string]string, args ...string) *program {
 	return p
 }
 
-// startSimulated starts it with a simulated WeChat on free ports.
+// startSimulated starts the program with a WeChat simulator on free ports.
 func startSimulated(t *testing.T, args ...string) (site, sim string, p *program) {
 	t.Helper()
 	p = start(t, nil, append(args, freePorts...)...)
@@ -91,11 +91,12 @@ func (p *program) await() error {
 	case <-p.done:
 		return p.err
 	case <-time.After(patience):
-		return errors.New("the program does not stop")
+		return errors.New("the program did not stop")
 	}
 }
 
-// curl is a client as `curl -L -b jar -A "…MicroMessenger…"` is one.
+// curl returns a client that behaves like `curl -L -b jar -A
+// "…MicroMessenger…"`.
 func curl(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -125,7 +126,7 @@ func get(t *testing.T, c *http.Client, url string) (*http.Response, string) {
 
 var openID = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
 
-func TestCurlWithACookieJarEndsAtThePageWithTheOpenID(t *testing.T) {
+func TestCurl(t *testing.T) {
 	site, _, _ := startSimulated(t)
 	client := curl(t)
 
@@ -143,7 +144,7 @@ func TestCurlWithACookieJarEndsAtThePageWithTheOpenID(t *testing.T) {
 	}, me)
 }
 
-func TestTheAPIAnswersWhoIsNotLoggedInWith401AndNoCookie(t *testing.T) {
+func TestAPI_Unauthenticated(t *testing.T) {
 	site, _, _ := startSimulated(t)
 
 	resp, body := get(t, curl(t), site+"/api/me")
@@ -153,7 +154,7 @@ func TestTheAPIAnswersWhoIsNotLoggedInWith401AndNoCookie(t *testing.T) {
 	assert.JSONEq(t, `{"error":"login_required","reason":"no_session","login_url":"`+site+`/wechat/login"}`, body)
 }
 
-func TestThePublicPageIsForEverybody(t *testing.T) {
+func TestPublicPage(t *testing.T) {
 	site, _, _ := startSimulated(t)
 	client := curl(t)
 
@@ -168,10 +169,10 @@ func TestThePublicPageIsForEverybody(t *testing.T) {
 	assert.Contains(t, body, openID)
 }
 
-func TestTheLanguageIsTheVisitors(t *testing.T) {
+func TestLanguage(t *testing.T) {
 	site, _, _ := startSimulated(t)
 	for accept, want := range map[string]string{
-		"zh-CN,zh;q=0.9": "公开页面", "zh-TW": "公开页面", "en-US,en;q=0.9": "A public page", "": "A public page",
+		"zh-CN,zh;q=0.9": "公开页面", "zh-TW": "公开页面", "en-US,en;q=0.9": "Public page", "": "Public page",
 	} {
 		req, err := http.NewRequest(http.MethodGet, site+"/public", nil)
 		require.NoError(t, err)
@@ -186,21 +187,21 @@ func TestTheLanguageIsTheVisitors(t *testing.T) {
 	}
 }
 
-func TestEveryPersonOfTheSimulatorHasAnAvatarThatIsServed(t *testing.T) {
+func TestAvatars_Served(t *testing.T) {
 	_, sim, _ := startSimulated(t)
 	seen := map[string]bool{}
 	for _, p := range people(sim) {
 		resp, body := get(t, http.DefaultClient, p.AvatarURL)
 		assert.Equal(t, http.StatusOK, resp.StatusCode, p.Name)
 		assert.Equal(t, "image/svg+xml", resp.Header.Get("Content-Type"), p.Name)
-		assert.False(t, seen[body], "%s looks like somebody else", p.Name)
+		assert.False(t, seen[body], "%s has another person's avatar", p.Name)
 		seen[body] = true
 	}
-	resp, _ := get(t, http.DefaultClient, sim+"/avatar/nobody")
+	resp, _ := get(t, http.DefaultClient, sim+"/avatar/unknown")
 	assert.Equal(t, http.StatusNotFound, resp.StatusCode)
 }
 
-func TestWithAnAppOfOnesOwnItTalksToTheRealWeChat(t *testing.T) {
+func TestRealWeChat(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -231,7 +232,7 @@ func TestWithAnAppOfOnesOwnItTalksToTheRealWeChat(t *testing.T) {
 	assert.NoError(t, p.await())
 }
 
-func TestItStopsWhenToldToAndGivesItsPortsBack(t *testing.T) {
+func TestStop(t *testing.T) {
 	site, sim, p := startSimulated(t)
 	p.stop()
 	require.NoError(t, p.await())
@@ -244,7 +245,7 @@ func TestItStopsWhenToldToAndGivesItsPortsBack(t *testing.T) {
 	}
 }
 
-func TestWhatCannotStartSaysWhy(t *testing.T) {
+func TestRun_StartErrors(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
@@ -257,13 +258,13 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 		want string
 	}{
 		{"an unknown flag", nil, []string{"-port", "80"}, "flag provided but not defined: -port"},
-		{"a word too many", nil, []string{"serve"}, `"serve" is not understood`},
-		{"the site's port is taken", nil, []string{"-addr", busy, "-sim-addr", "127.0.0.1:0"}, "the site cannot listen (-addr moves it)"},
-		{"the simulator's port is taken", nil, []string{"-addr", "127.0.0.1:0", "-sim-addr", busy}, "the simulated WeChat cannot listen (-sim-addr moves it)"},
-		{"a Redis URL that is none", nil, append([]string{"-redis", "localhost:6379"}, freePorts...), "WithRedisURL"},
+		{"an unexpected argument", nil, []string{"serve"}, `unexpected argument "serve"`},
+		{"the site's port is taken", nil, []string{"-addr", busy, "-sim-addr", "127.0.0.1:0"}, "the site cannot listen; choose another -addr"},
+		{"the simulator's port is taken", nil, []string{"-addr", "127.0.0.1:0", "-sim-addr", busy}, "the WeChat simulator cannot listen; choose another -sim-addr"},
+		{"an invalid Redis URL", nil, append([]string{"-redis", "localhost:6379"}, freePorts...), "WithRedisURL"},
 		{"an app without a secret", map[string]string{"WECHAT_APP_ID": "wx1234567890abcdef", "BASE_URL": "https://shop.example.com"}, freePorts, "WECHAT_APP_SECRET"},
-		{"an app without a base URL", map[string]string{"WECHAT_APP_ID": "wx1234567890abcdef", "WECHAT_APP_SECRET": "app-secret-for-tests"}, freePorts, "set BASE_URL too"},
-		{"a secret without an app", map[string]string{"WECHAT_APP_SECRET": "app-secret-for-tests", "BASE_URL": "https://shop.example.com"}, freePorts, "set WECHAT_APP_ID too"},
+		{"an app without a base URL", map[string]string{"WECHAT_APP_ID": "wx1234567890abcdef", "WECHAT_APP_SECRET": "app-secret-for-tests"}, freePorts, "set BASE_URL"},
+		{"a secret without an app", map[string]string{"WECHAT_APP_SECRET": "app-secret-for-tests", "BASE_URL": "https://shop.example.com"}, freePorts, "set WECHAT_APP_ID"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -277,7 +278,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 	}
 }
 
-func TestHelpListsItsOwnFlagsOnly(t *testing.T) {
+func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	err := run(t.Context(), []string{"-h"}, func(string) string { return "" }, &out, io.Discard)
 	require.ErrorIs(t, err, flag.ErrHelp)
@@ -288,19 +289,19 @@ func TestHelpListsItsOwnFlagsOnly(t *testing.T) {
 	assert.Equal(t, []string{"addr", "redis", "sim-addr"}, names)
 }
 
-// process runs the real program.
+// process returns a command that runs the real program.
 func process(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel) // kills what a test left behind
+	t.Cleanup(cancel) // stops the process if the test did not
 	cmd := exec.CommandContext(ctx, self, args...)
 	cmd.Env = []string{"QUICKSTART_TEST_MAIN=1"}
 	return cmd
 }
 
-func TestTheProcessEndsWellOnAnInterrupt(t *testing.T) {
+func TestProcess_Interrupt(t *testing.T) {
 	cmd := process(t, freePorts...)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
@@ -310,7 +311,7 @@ func TestTheProcessEndsWellOnAnInterrupt(t *testing.T) {
 	found := openLine.FindStringSubmatch(line)
 	require.NotNil(t, found, line)
 
-	// A browser opens connections that it may never use.
+	// Browsers open connections that they may never use.
 	u, err := url.Parse(found[1])
 	require.NoError(t, err)
 	unused, err := net.Dial("tcp", u.Host)
@@ -322,7 +323,7 @@ func TestTheProcessEndsWellOnAnInterrupt(t *testing.T) {
 	assert.NoError(t, cmd.Wait())
 }
 
-func TestTheProcessExitsWithZeroForHelpAndOneForAMistake(t *testing.T) {
+func TestProcess_ExitCode(t *testing.T) {
 	assert.NoError(t, process(t, "-h").Run())
 
 	mistaken := process(t, "-port", "80")
@@ -334,7 +335,7 @@ func TestTheProcessExitsWithZeroForHelpAndOneForAMistake(t *testing.T) {
 	assert.Equal(t, 1, bytes.Count(stderr.Bytes(), []byte("flag provided but not defined: -port")), stderr.String())
 }
 
-// freeAddr is an address that nobody listens on.
+// freeAddr returns an address on which no one listens.
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

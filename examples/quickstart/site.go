@@ -19,7 +19,8 @@ var iconSVG []byte
 
 var pages = template.Must(template.New("site").Parse(siteHTML))
 
-// site is the application: two walled pages, a public one and an API.
+// site returns the application: two pages that require a login, a public one
+// and an API.
 func site(auth *wechatauth.Auth) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", auth)
@@ -27,12 +28,12 @@ func site(auth *wechatauth.Auth) http.Handler {
 	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(page("profile")))
 	mux.Handle("GET /public", auth.LoadWeChat(page("public")))
 	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(me)))
-	mux.HandleFunc("GET /favicon.ico", icon) // browsers ask for it unasked
+	mux.HandleFunc("GET /favicon.ico", icon) // browsers request it by themselves
 	return mux
 }
 
-// isPage widens the usual rule: pages and API have different paths here, so
-// that curl, which accepts anything, can ask for a page too.
+// isPage extends the default: pages and API have different paths here, so a
+// page visit may also come from curl, which accepts anything.
 func isPage(r *http.Request) bool {
 	if wechatauth.IsPageVisit(r) {
 		return true
@@ -42,7 +43,7 @@ func isPage(r *http.Request) bool {
 		!strings.HasPrefix(r.URL.Path, "/api/")
 }
 
-// view is what the page is rendered from.
+// view is the data of the page.
 type view struct {
 	Page     string
 	Chinese  bool
@@ -50,7 +51,7 @@ type view struct {
 	Identity wechatauth.Identity
 }
 
-// T chooses between two languages.
+// T returns the text in the user's language.
 func (v view) T(chinese, english string) string {
 	if v.Chinese {
 		return chinese
@@ -65,16 +66,16 @@ func page(name string) http.Handler {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Add("Vary", "Accept-Language")
 		if err := pages.Execute(w, view{name, chinese, ok, id}); err != nil {
-			return // the visitor has gone
+			return // the client has disconnected
 		}
 	})
 }
 
-// me tells a script who is logged in.
+// me returns the identity of the user as JSON.
 func me(w http.ResponseWriter, r *http.Request) {
 	id, _ := wechatauth.IdentityFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	_ = json.NewEncoder(w).Encode(map[string]any{ // a client that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(map[string]any{ // the client may have disconnected
 		"appid":    id.AppID,
 		"openid":   id.OpenID,
 		"unionid":  id.UnionID,
@@ -86,5 +87,5 @@ func me(w http.ResponseWriter, r *http.Request) {
 func icon(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "image/svg+xml")
 	w.Header().Set("Cache-Control", "public, max-age=86400")
-	_, _ = w.Write(iconSVG) // a browser that has gone needs no icon
+	_, _ = w.Write(iconSVG) // the client may have disconnected
 }

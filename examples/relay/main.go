@@ -1,11 +1,12 @@
-// Command relay stands on the one domain that an official account may name for
-// its callbacks, and hands them on to applications on other domains:
+// Command relay runs on the one domain that an official account can configure
+// for callbacks, and forwards them to applications on other domains:
 //
 //	RELAY_KEY=… RELAY_CALLBACKS=https://shop.example.net/wechat/callback relay
 //
-// RELAY_CALLBACKS is a list with commas. Each application sets wechatauth.WithRelay with this program's URL and the
-// same key. The key has at least 32 bytes; ADDR is where to listen,
-// 127.0.0.1:8082 without it.
+// RELAY_CALLBACKS is a comma-separated list. Each application sets
+// wechatauth.WithRelay with this program's URL and the same key. The key must
+// have at least 32 bytes. ADDR is the address to listen on; the default is
+// 127.0.0.1:8082.
 package main
 
 import (

@@ -14,9 +14,9 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Two applications on domains of their own log in through one relay, the only
-// domain that their account names.
-func TestTwoApplicationsLogInThroughOneRelay(t *testing.T) {
+// Two applications on different domains log in through one relay, on the only
+// domain configured for their account.
+func TestTwoApplications(t *testing.T) {
 	const key = "relay-key-for-tests-0123456789abcdef"
 	front := httptest.NewUnstartedServer(nil)
 	sim := wechattest.NewServer()
@@ -26,11 +26,11 @@ func TestTwoApplicationsLogInThroughOneRelay(t *testing.T) {
 	for range 2 {
 		shop := httptest.NewUnstartedServer(nil)
 		base := "http://" + shop.Listener.Addr().String()
-		wall := wechatauth.RequireWeChat(
+		requireLogin := wechatauth.RequireWeChat(
 			wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
 			wechatauth.WithBaseURL(base), wechatauth.WithEndpoints(sim.Endpoints()),
 			wechatauth.WithRelay("http://"+front.Listener.Addr().String()+"/relay", []byte(key)))
-		shop.Config.Handler = wall(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shop.Config.Handler = requireLogin(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			id, _ := wechatauth.IdentityFromContext(r.Context())
 			fmt.Fprint(w, id.OpenID)
 		}))

@@ -1,7 +1,7 @@
-// Command scs is an application that had scs sessions before it had a login
-// wall. It keeps its manager and its cookie, and hands the manager in: what a
-// visitor had in his session before the login is there after it, and one session
-// cookie is sent. The wall loads and saves in place of LoadAndSave.
+// Command scs is an application that already used scs sessions. It passes its
+// session manager to wechatauth and keeps its cookie: the session's data from
+// before the login is still there after it, and only one session cookie is
+// sent. The middleware replaces LoadAndSave.
 package main
 
 import (
@@ -26,9 +26,9 @@ func main() {
 		log.Fatal(err)
 	}
 	sessions := scs.New()
-	sessions.Store = store.New(pool) // the keys are those of scs/redisstore, so old sessions live on
+	sessions.Store = store.New(pool) // keys are those of scs/redisstore, so existing sessions remain valid
 	sessions.Lifetime = 12 * time.Hour
-	if strings.HasPrefix(os.Getenv("BASE_URL"), "https://") { // otherwise it is a trial on this machine
+	if strings.HasPrefix(os.Getenv("BASE_URL"), "https://") { // otherwise plain http on this machine
 		sessions.Cookie.Name = "__Host-session"
 		sessions.Cookie.Secure = true
 	}
@@ -37,7 +37,7 @@ func main() {
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
 		wechatauth.WithSessionManager(sessions),
-		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // empty: WeChat itself
+		wechatauth.WithEndpoints(client.Endpoints{Open: os.Getenv("WECHAT_URL"), API: os.Getenv("WECHAT_URL")}), // if empty, WeChat itself
 	)
 	if err != nil {
 		log.Fatal(err)

@@ -17,7 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTheCartOfAnAnonymousVisitorIsHisAfterTheLoginUnderOneCookie(t *testing.T) {
+func TestCartSurvivesLogin(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	site := httptest.NewUnstartedServer(nil)
@@ -49,11 +49,11 @@ func TestTheCartOfAnAnonymousVisitorIsHisAfterTheLoginUnderOneCookie(t *testing.
 	require.NoError(t, err)
 	assert.Equal(t, wechattest.OpenID(wechattest.DefaultAppID, "小明")+" buys tea\n", string(body))
 	assert.Equal(t, base+"/checkout?step=1", resp.Request.URL.String())
-	assert.NotEqual(t, before, cookie(t, browser, base), "the login has given the session a new token")
+	assert.NotEqual(t, before, cookie(t, browser, base), "the login changed the session token")
 	sim.AssertNoLeaks(t)
 }
 
-// cookie is the value of the one session cookie.
+// cookie returns the value of the only session cookie.
 func cookie(t *testing.T, browser *http.Client, base string) (value string) {
 	t.Helper()
 	u, err := url.Parse(base)

@@ -1,9 +1,9 @@
 // Command spa is a single-page application with a hash router, in plain
-// JavaScript. The page is for everybody, the API behind it is walled in: a 401
-// has the URL that logs in, and the script sends the browser there and back to
-// where it was, fragment included.
+// JavaScript. The page is public, and its API requires a login: a 401 response
+// contains the login URL, and the script redirects the browser there and back
+// to where it was, including the fragment.
 //
-// Without WECHAT_APP_ID it brings a simulated WeChat along.
+// Without WECHAT_APP_ID, it starts a WeChat simulator.
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 var embedded embed.FS
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "where the site listens")
+	addr := flag.String("addr", "127.0.0.1:8080", "`address` of the site")
 	flag.Parse()
 	listener, err := net.Listen("tcp", *addr)
 	if err != nil {
@@ -60,7 +60,7 @@ func main() {
 	}
 }
 
-// simulated starts a simulated WeChat for every browser.
+// simulated starts a WeChat simulator for all browsers.
 func simulated(site string) []wechatauth.Option {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -79,7 +79,7 @@ func simulated(site string) []wechatauth.Option {
 func app(auth *wechatauth.Auth) http.Handler {
 	page, err := fs.Sub(embedded, "page")
 	if err != nil {
-		panic(err) // the folder is embedded
+		panic(err) // cannot fail: the folder is embedded
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", auth)
@@ -93,7 +93,7 @@ func me(w http.ResponseWriter, r *http.Request) {
 	id, _ := wechatauth.IdentityFromContext(r.Context())
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
-	_ = json.NewEncoder(w).Encode(map[string]string{ // a browser that has gone needs no answer
+	_ = json.NewEncoder(w).Encode(map[string]string{ // the client may have disconnected
 		"openid": id.OpenID, "nickname": id.Nickname, "avatar": id.AvatarURL,
 	})
 }

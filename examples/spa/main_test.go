@@ -16,14 +16,14 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// script is a browser whose requests are those of a page's script.
+// A script is a browser that sends requests as the script of a page does.
 type script struct {
 	*http.Client
 	t    *testing.T
 	base string
 }
 
-func (s script) fetch(path string) (status int, answer map[string]string) {
+func (s script) fetch(path string) (status int, body map[string]string) {
 	s.t.Helper()
 	req, err := http.NewRequest(http.MethodGet, s.base+path, nil)
 	require.NoError(s.t, err)
@@ -33,8 +33,8 @@ func (s script) fetch(path string) (status int, answer map[string]string) {
 	resp, err := s.Do(req)
 	require.NoError(s.t, err)
 	defer resp.Body.Close()
-	require.NoError(s.t, json.NewDecoder(resp.Body).Decode(&answer))
-	return resp.StatusCode, answer
+	require.NoError(s.t, json.NewDecoder(resp.Body).Decode(&body))
+	return resp.StatusCode, body
 }
 
 func start(t *testing.T) (script, *wechattest.Server) {
@@ -55,7 +55,7 @@ func start(t *testing.T) (script, *wechattest.Server) {
 	return script{wechattest.Browser(wechattest.IPhone), t, base}, sim
 }
 
-func TestThePageIsForEverybody(t *testing.T) {
+func TestPage(t *testing.T) {
 	s, sim := start(t)
 	for _, name := range []string{"/", "/app.js", "/style.css", "/icon.svg"} {
 		resp, err := s.Get(s.base + name)
@@ -69,23 +69,23 @@ func TestThePageIsForEverybody(t *testing.T) {
 	sim.AssertCalls(t, "sns/oauth2/access_token", 0)
 }
 
-func TestTheAPIsLoginURLLogsInAndComesBackToTheFragment(t *testing.T) {
+func TestLoginURL(t *testing.T) {
 	s, sim := start(t)
-	status, answer := s.fetch("/api/me")
+	status, body := s.fetch("/api/me")
 	require.Equal(t, http.StatusUnauthorized, status)
 
-	resp, err := s.Get(answer["login_url"] + "?next=" + url.QueryEscape("/?from=menu#/me"))
+	resp, err := s.Get(body["login_url"] + "?next=" + url.QueryEscape("/?from=menu#/me"))
 	require.NoError(t, err)
 	resp.Body.Close()
 	assert.Equal(t, s.base+"/?from=menu#/me", resp.Request.URL.String())
 
-	status, answer = s.fetch("/api/me")
+	status, body = s.fetch("/api/me")
 	assert.Equal(t, http.StatusOK, status)
-	assert.Equal(t, wechattest.OpenID(wechattest.DefaultAppID, "小明"), answer["openid"])
-	status, answer = s.fetch("/api/profile")
+	assert.Equal(t, wechattest.OpenID(wechattest.DefaultAppID, "小明"), body["openid"])
+	status, body = s.fetch("/api/profile")
 	assert.Equal(t, http.StatusForbidden, status)
-	assert.Equal(t, "scope_required", answer["error"])
-	assert.Equal(t, s.base+"/wechat/upgrade", answer["login_url"])
+	assert.Equal(t, "scope_required", body["error"])
+	assert.Equal(t, s.base+"/wechat/upgrade", body["login_url"])
 
 	resp, err = s.Post(s.base+"/wechat/logout", "application/x-www-form-urlencoded", strings.NewReader("next=%2F%23%2F"))
 	require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Package gatetest serves an application behind the gate to tests, over HTTP/1.1
-// and over HTTP/2.
+// Package gatetest serves an application behind the middleware to tests, over
+// HTTP/1.1 and over HTTP/2.
 package gatetest
 
 import (
@@ -24,8 +24,8 @@ type Site struct {
 	t *testing.T
 }
 
-// Serve starts the application that app returns, behind LoadWeChat. app puts its
-// values into the session before it writes.
+// Serve starts the application that app returns, behind LoadWeChat. app puts
+// its values into the session before it writes.
 func Serve(t *testing.T, http2 bool, app func(auth *wechatauth.Auth) http.Handler) *Site {
 	t.Helper()
 	sim := wechattest.NewServer()
@@ -50,7 +50,8 @@ func Serve(t *testing.T, http2 bool, app func(auth *wechatauth.Auth) http.Handle
 	return &Site{server, t}
 }
 
-// Get returns the body of a page, which has to come with the session's cookie.
+// Get returns the body of a page, whose response must contain the session
+// cookie.
 func (s *Site) Get(path string) string {
 	s.t.Helper()
 	resp, err := s.Client().Get(s.URL + path)
@@ -63,8 +64,8 @@ func (s *Site) Get(path string) string {
 	return string(body)
 }
 
-// Hijacked sends a request whose handler takes the connection over, and returns
-// what comes.
+// Hijacked sends a request whose handler hijacks the connection, and returns
+// what it receives.
 func (s *Site) Hijacked(path string) string {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -77,7 +78,7 @@ func (s *Site) Hijacked(path string) string {
 	return line
 }
 
-// TakeOver writes a line to a connection that was hijacked, and closes it.
+// TakeOver writes a line to a hijacked connection and closes it.
 func TakeOver(conn net.Conn, buf *bufio.ReadWriter, err error) {
 	if err != nil {
 		return

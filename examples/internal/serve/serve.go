@@ -1,5 +1,5 @@
-// Package serve is how the examples listen. An application has something of
-// its own in its place; http.ListenAndServe would do.
+// Package serve starts the HTTP servers of the examples. An application would
+// use its own code or http.ListenAndServe.
 package serve
 
 import (
@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// UntilInterrupted serves h at ADDR, or else at addr, says so, and returns
-// after an interrupt.
+// UntilInterrupted serves h at ADDR, or at addr if ADDR is not set, prints the
+// address and returns after an interrupt.
 func UntilInterrupted(addr string, h http.Handler) {
 	listener, err := net.Listen("tcp", cmp.Or(os.Getenv("ADDR"), addr))
 	if err != nil {

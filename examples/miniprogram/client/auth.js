@@ -1,11 +1,11 @@
-// The mini program's side of the login: one function in place of wx.request.
+// The mini program's part of the login: request replaces wx.request.
 //
 //   const { request, login, webViewURL, logout } = require('./auth').create({ wx, baseURL: 'https://m.example.com' })
 //   request({ url: '/api/me' }).then(res => console.log(res.data.openid))
 //
-// It logs in when it has to, keeps the token in the storage, and logs in once
-// more when the server no longer takes it. Requests that start together share
-// one wx.login: a code is good for one use.
+// It logs in when necessary, keeps the token in the storage, and logs in again
+// if the server rejects the token. Concurrent requests share one wx.login,
+// because a code is valid for one use.
 'use strict'
 
 const KEY = 'wechatauth.token'
@@ -22,8 +22,8 @@ function create({ wx, baseURL }) {
     header: { ...options.header, ...(token ? { Authorization: 'Bearer ' + token } : {}) },
   })
 
-  // login is for after an answer session_key_stale, too: ask WeChat for the data
-  // once more when it is done.
+  // login logs in again, which is also necessary after a session_key_stale
+  // response. Afterwards, get the data from WeChat again.
   const login = () => {
     const exchange = ({ code }) => send({ url: '/wechat/mini/login', method: 'POST', data: { code } })
     if (!pending) {
@@ -42,26 +42,26 @@ function create({ wx, baseURL }) {
     return pending
   }
 
-  // request is wx.request as a promise, logged in. options.url is a path.
+  // request is wx.request with a login, as a promise. options.url is a path.
   const request = async options => {
     const token = pending ? await pending : wx.getStorageSync(KEY) || await login()
     const res = await send(options, token)
     if (res.statusCode !== 401) return res
-    // Another request may have logged in again meanwhile.
+    // Another request may have logged in in the meantime.
     const now = wx.getStorageSync(KEY)
     return send(options, now && now !== token ? now : await login())
   }
 
-  // webViewURL makes a URL for <web-view src>: it opens target logged in, once,
-  // within a minute.
+  // webViewURL returns a URL for <web-view src> that opens target logged in. It
+  // is valid for one minute and one use.
   const webViewURL = async target => {
     const res = await request({ url: '/wechat/mini/ticket', method: 'POST', data: { target } })
     if (res.statusCode !== 200) throw new Error('no ticket')
     return res.data.url
   }
 
-  // logout ends the session on the server. Where that cannot be done the token
-  // stays, to try again with, and the promise is rejected.
+  // logout ends the session on the server. If that fails, the token is kept for
+  // another attempt, and the promise is rejected.
   const logout = async () => {
     const token = wx.getStorageSync(KEY)
     if (!token) return

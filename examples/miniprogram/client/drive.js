@@ -1,5 +1,5 @@
-// Runs auth.js outside WeChat, for its tests: a wx of Node's own fetch, and
-// codes and encrypted data from a URL that plays the phone.
+// Runs auth.js outside WeChat, for its tests: with a wx based on Node's fetch,
+// and with codes and encrypted data from a URL that simulates the phone.
 'use strict'
 
 const { create } = require('./auth')
@@ -21,7 +21,7 @@ const wx = {
     }).then(async r => {
       const text = await r.text()
       let data = text
-      try { data = JSON.parse(text) } catch { /* no JSON */ }
+      try { data = JSON.parse(text) } catch { /* not JSON */ }
       success({ statusCode: r.status, data })
     }).catch(fail)
   },
@@ -30,7 +30,7 @@ const wx = {
   removeStorageSync: key => storage.delete(key),
 }
 
-// stale uses data of another session_key than the server's.
+// stale sends data encrypted with a different session_key than the server's.
 async function stale() {
   const app = create({ wx, baseURL })
   const profile = async () => {
@@ -40,16 +40,16 @@ async function stale() {
   const out = {}
   await app.request({ url: '/api/me' })
   out.fresh = await profile()
-  await fetch(phone + '/login') // by somebody who does not log in here
+  await fetch(phone + '/login') // a login that does not reach this server
   out.stale = await profile()
   out.me = await app.request({ url: '/api/me' })
   out.logins = logins.count
   await app.login()
-  out.mended = await profile()
+  out.renewed = await profile()
   console.log(JSON.stringify(out))
 }
 
-// main goes through all that the client does.
+// main uses all functions of the client.
 async function main() {
   const app = create({ wx, baseURL })
   const out = {}
@@ -78,7 +78,7 @@ async function main() {
   console.log(JSON.stringify(out))
 }
 
-// login is one request, with the login that it needs.
+// login sends one request, with the login it requires.
 async function login() {
   const res = await create({ wx, baseURL }).request({ url: '/api/me' })
   console.log(JSON.stringify(res.data))

@@ -1,13 +1,13 @@
-// A hash router, and an API that may ask for a login.
+// A hash router, and an API that requires a login.
 const routes = { "/": home, "/me": account("/api/me"), "/profile": account("/api/profile") };
 
-// LoginNeeded is what the gate answers a script: 401 without a session, 403
-// where the profile is missing. Its login_url leads on.
+// LoginNeeded means that the middleware responded with 401 (no session) or 403
+// (no profile). login_url is where to log in.
 class LoginNeeded extends Error {
   constructor({ reason, login_url }) {
     super(reason);
     this.reason = reason;
-    // The server never sees what stands after "#", so it is handed over.
+    // The server never sees the fragment, so it is passed in next.
     const here = location.pathname + location.search + location.hash;
     this.url = login_url + "?next=" + encodeURIComponent(here);
   }
@@ -15,10 +15,10 @@ class LoginNeeded extends Error {
 
 async function api(path) {
   const response = await fetch(path, { headers: { Accept: "application/json" } });
-  const answer = await response.json();
-  if (response.ok) return answer;
-  if (answer.login_url) throw new LoginNeeded(answer);
-  throw new Error(answer.reason);
+  const body = await response.json();
+  if (response.ok) return body;
+  if (body.login_url) throw new LoginNeeded(body);
+  throw new Error(body.reason);
 }
 
 function show(template) {
@@ -41,9 +41,8 @@ function account(path) {
   };
 }
 
-// Whoever has just logged out is asked: he wants to stay logged out. Everybody
-// else is sent to log in at once, and in place of this page: "back" then leads
-// past the login.
+// After a logout, the page asks before it logs in again. Otherwise it redirects
+// to the login immediately. location.replace keeps the login out of the history.
 const loggedOut = "logged out";
 addEventListener("submit", () => sessionStorage.setItem(loggedOut, "yes"));
 
@@ -59,15 +58,15 @@ function login(needed) {
   $("#to-login").addEventListener("click", () => sessionStorage.removeItem(loggedOut));
 }
 
-let visit = 0; // the last one wins, however late the others answer
+let current = 0; // only the latest route is shown, even if earlier responses arrive later
 async function route() {
-  const mine = ++visit;
+  const mine = ++current;
   const path = location.hash.slice(1) || "/";
   document.querySelectorAll("nav a").forEach((a) => a.toggleAttribute("aria-current", a.hash.slice(1) === path));
   try {
     await (routes[path] ?? home)();
   } catch (error) {
-    if (mine !== visit) return;
+    if (mine !== current) return;
     if (error instanceof LoginNeeded) return login(error);
     const $ = show("trouble");
     $("p").textContent = error.message;
@@ -76,5 +75,5 @@ async function route() {
 }
 
 addEventListener("hashchange", route);
-// A page that comes out of the browser's memory may be older than a logout.
+// A page from the back/forward cache may be older than a logout.
 addEventListener("pageshow", route);
