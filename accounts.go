@@ -122,8 +122,8 @@ func (g *gate) setAccounts(c *config) error {
 	if c.httpClient != nil {
 		use("WithHTTPClient", client.WithHTTPClient(c.httpClient))
 	}
-	if told := c.clientObserver(); told != nil {
-		opts = append(opts, client.WithObserver(told))
+	if observe := c.clientObserver(); observe != nil {
+		opts = append(opts, client.WithObserver(observe))
 	}
 	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
 		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {
@@ -251,15 +251,15 @@ func (c *config) clientObserver() func(context.Context, client.Call) {
 		return nil
 	}
 	return func(ctx context.Context, call client.Call) {
-		told := Call{
+		reported := Call{
 			Service: ServiceWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
 			Duration: call.Duration, Err: call.Err,
 		}
 		var we *client.Error
 		if errors.As(call.Err, &we) {
-			told.Errcode, told.Class = we.Code, we.Kind().String()
+			reported.Errcode, reported.Class = we.Code, we.Kind().String()
 		}
-		o.ObserveCall(ctx, told)
+		o.ObserveCall(ctx, reported)
 	}
 }
 

@@ -60,15 +60,15 @@ type gate struct {
 	failed  func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
 }
 
-// account is one of the AppIDs that visitors can log in to.
+// account is an AppID that users can log in to, and its client.
 type account struct {
 	appID   string
 	channel Channel
 	client  *client.Client
 }
 
-// gateCache holds a gate for each account that was asked for. They share all
-// but what is the account's own.
+// gateCache holds a gate for each account that requests have named. The gates
+// share everything but the account.
 type gateCache struct {
 	resolver AccountResolver
 	config   config // the options, without an account
@@ -146,7 +146,7 @@ func (g *gate) absolute(target string) string {
 
 func (g *gate) callbackURL() string { return g.absolute(g.endpoint("callback")) }
 
-// redirectURI is where WeChat sends the visitor back to.
+// redirectURI is WeChat's redirect_uri: the callback, or the relay before it.
 func (g *gate) redirectURI() string {
 	if g.relay == nil {
 		return g.callbackURL()
@@ -154,9 +154,9 @@ func (g *gate) redirectURI() string {
 	return g.relay.URL + "?to=" + url.QueryEscape(g.callbackURL())
 }
 
-// loginURL is the endpoint that begins a login and returns to target. again
-// marks a visitor's own wish to try once more, which ends the counting of
-// repeated logins.
+// loginURL returns the URL that starts a login with target as its return URL.
+// again means that the user asks for another attempt, which resets the loop
+// detection.
 func (g *gate) loginURL(target string, again bool) string {
 	u := g.endpoint("login") + "?next=" + url.QueryEscape(target)
 	if again {
@@ -215,7 +215,7 @@ func (g *gate) isScanLogin(r *http.Request, target string) bool {
 	return g.isScanPage(target) && environment.Of(r).InWeChat()
 }
 
-// scans reports whether anybody logs in by scanning.
+// scans reports whether WithEnvironment uses LoginScan.
 func (a *Auth) scans() bool {
 	return a.environments.Uses(environment.LoginScan)
 }
@@ -269,8 +269,8 @@ func (g *gate) accountByAppID(appID string) (account, bool) {
 	return account{}, false
 }
 
-// accountFor picks the account by the browser. The User-Agent decides what a
-// visitor is shown, never what he may do.
+// accountFor returns the account for the browser. The User-Agent decides what is
+// shown, never what is allowed.
 func (g *gate) accountFor(r *http.Request) account {
 	if g.website.client != nil && g.loginActionFor(r).NeedsWebsite() {
 		return g.website

@@ -121,7 +121,7 @@ func (g *gate) exchange(ctx context.Context, acc account, f flow.Flow, code stri
 		Scope: token.Scope, Channel: f.Channel, LoginAt: time.Unix(g.now().Unix(), 0),
 	}
 	if id.OpenID == "" {
-		return identity.Identity{}, nil, ReasonUpstreamError, errors.New("the token answer has no openid")
+		return identity.Identity{}, nil, ReasonUpstreamError, errors.New("the token response has no openid")
 	}
 	if !id.Grants(client.ScopeUserInfo) {
 		return id, token, "", nil

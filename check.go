@@ -122,7 +122,7 @@ func (a *Auth) checkedGates(ctx context.Context) (gates []*gate) {
 	}
 	accounts, _, _ := listed(a.gates.resolver)
 	for appID := range accounts {
-		if g, err := a.gateByAppID(ctx, appID); err == nil { // New has told of others
+		if g, err := a.gateByAppID(ctx, appID); err == nil { // New has returned the errors of the others
 			gates = append(gates, g)
 		}
 	}

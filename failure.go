@@ -38,7 +38,7 @@ const (
 	// logged in again silently.
 	ReasonLoggedOut Reason = "logged_out"
 
-	// Why a callback was turned away before WeChat was asked anything.
+	// Reasons of a callback that is rejected before any call to WeChat.
 
 	// ReasonCallbackMalformed means that code or state is absent, repeated or
 	// malformed, or so is a form, a ticket or the body of a mini program's
@@ -56,7 +56,7 @@ const (
 	// ReasonRefusedByUser means that the user denied the login.
 	ReasonRefusedByUser Reason = "refused_by_user"
 
-	// Why a login failed after WeChat was asked.
+	// Reasons of a login that fails after a call to WeChat.
 
 	// ReasonCodeUsed means that WeChat reports the code as used (40163), or
 	// that a web-view's ticket or a mini program's code was used before.
@@ -96,7 +96,7 @@ const (
 	// again.
 	ReasonSessionKeyStale Reason = "session_key_stale"
 
-	// Why a scanned QR code logs nobody in (LoginScan).
+	// Reasons of a login by scan code (LoginScan) that fails.
 
 	// ReasonScanExpired means that the QR code is older than two minutes or
 	// unknown.
@@ -107,11 +107,11 @@ const (
 	// ReasonScanWrongNumber means that the number typed into the browser is not the one
 	// that the phone shows. The QR code can no longer be used.
 	ReasonScanWrongNumber Reason = "scan_wrong_number"
-	// ReasonScanOtherUser means that somebody else scanned the QR code first, or
+	// ReasonScanOtherUser means that another user scanned the QR code first, or
 	// that the response comes from a browser that did not scan it.
 	ReasonScanOtherUser Reason = "scan_other_user"
 
-	// Why a visitor was stopped otherwise.
+	// Other reasons.
 
 	// ReasonOpenInWeChat means that this browser has no login. The page shows
 	// how to open its URL in WeChat (environment.OpenInWeChat).
@@ -152,7 +152,7 @@ const (
 type reasonRow struct {
 	status int        // of HTTP
 	level  slog.Level // of the log: errors need an operator, warnings are worth a look
-	remedy string     // of docs/errors.md, for an operator, where an event has no detail of its own
+	remedy string     // of docs/errors.md, for an operator, if an event has no detail
 }
 
 var reasons = map[Reason]reasonRow{
@@ -221,8 +221,8 @@ type Failure struct {
 	Err error
 }
 
-// What a 503 tells a client to wait, in seconds: a store may be back soon;
-// WeChat's quotas are for a minute (45011), a day (45009) and a month (45040).
+// Retry-After values in seconds. A store may be back soon; WeChat's quotas are per
+// minute (45011), per day (45009) and per month (45040).
 const (
 	retryAfterSeconds       = 3
 	retryAfterMinuteSeconds = 60
@@ -316,5 +316,5 @@ func hookReason(err error) Reason {
 }
 
 // errClientGone means that the client disconnected while a function of the
-// application ran. What the function returned then is not a failure of its own.
+// application ran, so that its error is not the application's.
 var errClientGone = errors.New("client disconnected")

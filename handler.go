@@ -13,9 +13,9 @@ import (
 // ServeHTTP serves the endpoints below the path prefix. Mount it at the
 // prefix, as in mux.Handle("/wechat/", auth); not behind http.StripPrefix.
 //
-//	GET  login?next=…    begins a login and returns to next; with again=1 also where
-//	                     somebody is logged in, for another account in the same browser
-//	GET  callback        where WeChat sends the visitor back
+//	GET  login?next=…    starts a login and returns to next; with again=1 also if a
+//	                     user is logged in, to change to another account
+//	GET  callback        WeChat's redirect_uri
 //	GET  upgrade?next=…  the page with the button
 //	POST upgrade         asks WeChat for snsapi_userinfo; field next
 //	POST logout          ends the session; field next
@@ -82,8 +82,8 @@ func (g *gate) serve(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// notFound tells the operator where the mistake may be: a user who returns from
-// WeChat to a path that is not served has lost the login.
+// notFound responds with 404. A callback of this browser's login at such a path is
+// reported with its likely cause, since that login is lost.
 func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 	if g.strayCallback(w, r) {
 		return
@@ -96,9 +96,8 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 	g.reject(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
 }
 
-// verifyFile returns the content of the file that is asked for, if it is one.
-// WeChat asks from addresses of its own, without cookies, at the root of the
-// domain.
+// verifyFile returns the content of the requested verification file, if it is
+// one. WeChat requests it at the root of the domain, without cookies.
 func (a *Auth) verifyFile(r *http.Request) (string, bool) {
 	if len(a.verifyFiles) == 0 || len(r.URL.Path) < 2 {
 		return "", false
@@ -113,13 +112,13 @@ func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content s
 		return
 	}
 	h := w.Header()
-	respond.NoStore(h) // a new file shall not be shadowed by an old one in a cache
+	respond.NoStore(h) // a cache must not serve an old file after a new one is set
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
-		_, _ = w.Write([]byte(content)) // who asked has gone: nobody is left to tell
+		_, _ = w.Write([]byte(content)) // the client has disconnected
 	}
 }
 

@@ -20,14 +20,14 @@ import (
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
-// A loginParams is what a pending login starts with.
+// loginParams is what a pending login starts with.
 type loginParams struct {
 	target  string
 	scope   client.Scope
-	openID  string // step-up: who has to come back
-	unionID string // likewise, where he is known by another account
+	openID  string // step-up: the user who must consent
+	unionID string // the same, if the user is known by another account
 	attempt int    // automatic restarts so far
-	again   bool   // the visitor asks for it after a page that told him why there is no login
+	again   bool   // requested by the user, after a page that explained a failure
 }
 
 // begin starts a login and redirects to WeChat. It needs no store: what must be
@@ -52,7 +52,7 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 	}
 	embedded := acc.channel == ChannelWebsite && act == environment.LoginEmbeddedQR
 	if embedded && l.openID == "" && r.URL.Path != g.endpoint("login") {
-		respond.Redirect(w, g.loginURL(l.target, false)) // the page with the QR code has a URL of its own
+		respond.Redirect(w, g.loginURL(l.target, false)) // which shows the page with the QR code
 		return
 	}
 	if acc.channel == ChannelWebsite {
@@ -81,8 +81,8 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 // breakLoop rejects a login that would be one more in a redirect loop.
 // Otherwise it returns the pending logins of the browser.
 func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, l loginParams) (held []flow.PendingCookie, ok bool) {
-	// Whoever is logged in, or was when he asked for a wider scope, is the proof
-	// that logins last here: several tabs may have logged in at once.
+	// A user who is logged in, or was when asking for a wider scope, proves that
+	// this browser keeps cookies: several tabs may have logged in at once.
 	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.LoggedIn)
 	if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts {
 		g.rejectLoop(w, r, v, l.target, "")
@@ -94,7 +94,7 @@ func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visi
 		return held, true
 	}
 	if !l.again {
-		g.rejectLoop(w, r, v, l.target, "logins succeed, and the browser keeps no cookie of the callback's answers; does a proxy or a CDN take Set-Cookie out of them? ")
+		g.rejectLoop(w, r, v, l.target, "logins succeed, but the browser keeps no cookie of the callback's responses; check whether a proxy or a CDN removes Set-Cookie from them ")
 		return nil, false
 	}
 	for _, name := range lost {
@@ -197,10 +197,10 @@ func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// serveUpgrade asks WeChat for the profile. The openid of a logged-in user is
-// sealed into the pending login, because nobody else may return; the unionid,
-// if the user is known by another account, such as a mini program's in its
-// web-view.
+// serveUpgrade starts a login with consent. The openid of a logged-in user is
+// sealed into the pending login, because no other user may complete it; or the
+// unionid, if the user is known by another account, such as that of a mini
+// program in its web-view.
 func (g *gate) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	values, ok := g.readForm(w, r)
 	if !ok {

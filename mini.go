@@ -73,7 +73,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 			return g.keepSessionKey(ctx, id, key)
 		},
 	}, func(w http.ResponseWriter, r *http.Request, res result) {
-		if res.unopened || res.late && res.Reason == "" { // the cause of a failure helps nobody else
+		if res.unopened || res.late && res.Reason == "" { // the cause is for the request that had it
 			res.Reason = ReasonCodeUsed
 		}
 		g.respondMini(w, r, f, res)
@@ -94,8 +94,8 @@ func (g *gate) respondMini(w http.ResponseWriter, r *http.Request, f flow.Flow, 
 	respond.JSON(w, http.StatusOK, respond.Text("token", session.BearerPrefix+res.Token), respond.Int("expires_in", max(0, res.Expiry-g.now().Unix())))
 }
 
-// rejectMini answers a mini program that gets no token: 401 where wx.login and
-// another try can help, 429 where waiting can, 403 where nothing can.
+// rejectMini responds to a mini program that gets no token: with 401 if another
+// wx.login can help, with 429 if waiting can, and with 403 if nothing can.
 func (g *gate) rejectMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	failure := Failure{Reason: reason, Err: err}
 	switch reason {
@@ -203,7 +203,7 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 			_ = g.sessionKeys().Release(ctx, ticket)
 		}
 	}()
-	// This is not a login of its own: WithOnLogin was called for the mini program's.
+	// WithOnLogin was called for the mini program's login, which this continues.
 	if _, reason, err := g.saveLogin(w, r, v, proof{source: e.Session}, e.Identity); reason != "" {
 		g.rejectEnter(w, r, e.Target, reason, err)
 		return

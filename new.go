@@ -185,17 +185,17 @@ func (c *config) observed(inner session.Store) session.Store {
 		return inner
 	}
 	return store.Observe(inner, func(ctx context.Context, call store.Call) {
-		told := Call{Service: ServiceStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
+		reported := Call{Service: ServiceStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
 		if call.Err != nil {
-			told.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
+			reported.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
 		}
-		o.ObserveCall(ctx, told)
+		o.ObserveCall(ctx, reported)
 	})
 }
 
-// setOrigin accepts forms of the host that a request came to, and no others.
-// Behind a proxy that rewrites Host, that is the base URL's. If accounts have
-// hosts of their own, the proxy must pass Host on: the base URL of the account
+// setOrigin accepts forms posted from the host of the request, and no others.
+// Behind a proxy that rewrites Host, that is the host of the base URL. If accounts
+// have different hosts, the proxy must preserve Host: the base URL of the account
 // in the path does not prove where a form was posted to.
 func (a *Auth) setOrigin(c *config) error {
 	a.origin = http.NewCrossOriginProtection()

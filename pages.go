@@ -77,7 +77,7 @@ type Page struct {
 	// Next is the return URL. The forms of PageConsent and PageScanNumber send
 	// it as the hidden field "next"; on PageEnter it is for information.
 	Next string
-	// FormActions are the origins, beside the site's, that a redirect after the
+	// FormActions are the origins, besides the site's, that a redirect after the
 	// form of PageConsent may lead to: Chromium applies the page's form-action
 	// policy to such redirects. Empty means WeChat's own,
 	// https://open.weixin.qq.com.

@@ -140,9 +140,9 @@ func (g *gate) readReturnURL(r *http.Request, raw string) string {
 	return "/"
 }
 
-// requestURL returns where a login leads that a request begins: its own URL. A
-// form's own URL may answer no GET, so that of the page with the form; "/" where
-// neither is a return target.
+// requestURL returns the return URL of a login that r starts: its own URL, or for
+// a form, whose URL may not allow GET, that of the page with the form. It returns
+// "/" if that is not a valid return URL.
 func (g *gate) requestURL(r *http.Request) string {
 	if !navigation.IsRead(r) {
 		return g.readReturnURL(r, navigation.Header(r.Header, "Referer"))
@@ -202,8 +202,8 @@ func (a *Auth) report(ctx context.Context, e Event) {
 	a.logger.LogAttrs(ctx, level, "wechatauth: "+string(e.Kind), attrs...)
 }
 
-// reportLogin reports an event of a login, unless nobody receives it: an
-// anonymous page visit shall not pay for that.
+// reportLogin reports an event of a login. Without an observer and a logger it
+// does no work, so that an anonymous page visit costs nothing.
 func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
 	if g.observer == nil && !g.logger.Enabled(ctx, e.level()) {
 		return

@@ -142,7 +142,7 @@ func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		g.rejectUnavailable(w, r, err)
-	case !ended: // the phone has not answered yet
+	case !ended: // not confirmed yet
 		respond.Redirect(w, g.scanURL(target, c.Scope))
 	case end.Reason != "":
 		g.rejectScan(w, r, c, Reason(end.Reason), g.scanAgainURL(c, target))
@@ -153,7 +153,7 @@ func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// scanResult returns what the phone has answered, if it has.
+// scanResult returns whether the phone has confirmed or denied, and its result.
 func (g *gate) scanResult(ctx context.Context, ticket string) (end scan.End, ended bool, err error) {
 	end, ended, err = g.tickets().Ended(ctx, ticket)
 	if ended && end.Reason == "" && end.Identity == "" {

@@ -25,8 +25,8 @@ func (g *gate) servePhone(w http.ResponseWriter, r *http.Request, ticket string)
 	}
 }
 
-// serveScanPhone responds to the URL of the QR code. The first user who opens
-// it has the ticket; nobody else can confirm it.
+// serveScanPhone responds to the URL of the QR code. Only the first user who opens
+// it can confirm the login.
 func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket string) {
 	switch {
 	case !g.isEndpointVisit(r):
@@ -114,8 +114,8 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 	}
 }
 
-// serveScanAnswer serves the form of PageScanConfirm: the user confirms or
-// refuses. Either ends the ticket for every other answer.
+// serveScanAnswer serves the form of PageScanConfirm: the user confirms or denies.
+// The first of these ends the ticket.
 func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket string) {
 	values, ok := g.readForm(w, r)
 	if !ok {
@@ -164,8 +164,8 @@ func (g *gate) mayConfirm(v *session.Visit) bool {
 	return v.LoggedIn && !v.Bearer && v.Identity.AppID == g.official.appID && v.Identity.Channel == ChannelWeChat
 }
 
-// findScan returns the record of a ticket that can be confirmed, or the answer
-// that it has.
+// findScan returns the record of a ticket that can be confirmed, or how the ticket
+// has ended.
 func (g *gate) findScan(ctx context.Context, ticket string) (rec scan.Record, end *scan.End, reason Reason, err error) {
 	rec, found, err := g.tickets().Record(ctx, ticket)
 	if err != nil {
@@ -174,20 +174,20 @@ func (g *gate) findScan(ctx context.Context, ticket string) (rec scan.Record, en
 	if !found {
 		return rec, nil, ReasonScanExpired, nil
 	}
-	answer, ended, err := g.scanResult(ctx, ticket)
+	result, ended, err := g.scanResult(ctx, ticket)
 	switch {
 	case err != nil:
 		return rec, nil, ReasonStoreUnavailable, err
 	case ended:
-		return rec, &answer, "", nil
+		return rec, &result, "", nil
 	case scan.Expired(g.now(), rec.IssuedAt):
 		return rec, nil, ReasonScanExpired, nil
 	}
 	return rec, nil, "", nil
 }
 
-// bindScan gives the ticket to the first user who opens it, if first, and
-// rejects all others.
+// bindScan binds the ticket to the first user who opens it, if first, and rejects
+// all others.
 func (g *gate) bindScan(ctx context.Context, ticket string, id identity.Identity, first bool) (Reason, error) {
 	own, err := g.tickets().Bind(ctx, ticket, id.OpenID, first)
 	switch {
@@ -199,7 +199,7 @@ func (g *gate) bindScan(ctx context.Context, ticket string, id identity.Identity
 	return "", nil
 }
 
-// confirmScan ends a ticket, once: the first answer counts.
+// confirmScan ends a ticket, confirmed or denied. Only the first call has an effect.
 func (g *gate) confirmScan(ctx context.Context, ticket string, refused bool, v *session.Visit) error {
 	end := scan.End{Reason: string(ReasonRefusedByUser)}
 	if !refused {

@@ -36,7 +36,7 @@ const (
 type proof struct {
 	flow flow.Flow     // the pending login that it completes
 	key  string        // names the login among all instances
-	keep time.Duration // how long its outcome answers for requests that come later
+	keep time.Duration // how long its result is kept for later duplicates
 
 	// source is the session that vouches for the user, by its key in the store,
 	// or "". If it has ended when the new session is saved, the new one ends
@@ -47,8 +47,8 @@ type proof struct {
 	// verify returns who the user is, and spends what can be used once.
 	verify func(ctx context.Context) (identity.Identity, Reason, error)
 	// prepare, if it is not nil, adds to the session and stores what belongs to
-	// it, once the user is admitted and before the session is saved: see forget
-	// in tokens.go.
+	// it, once the user is admitted and before the session is saved: see
+	// endTokens in tokens.go.
 	prepare func(ctx context.Context, v *session.Visit, id identity.Identity) error
 	// ended, if not nil, is called once after verify: with a failure's Reason, or "".
 	ended func(ctx context.Context, reason Reason)
@@ -60,17 +60,17 @@ type result struct {
 	Reason               Reason // why there is none
 	err                  error  // behind Reason, where this request has done the login
 
-	shared   bool // another request has done it
-	late     bool // and before this one came
-	unopened bool // and this one cannot read how it ended: it is not of the same browser
+	shared   bool // by another request
+	late     bool // which had completed it before this one arrived
+	unopened bool // and this one cannot open it: it comes from another browser
 }
 
-// settle does a login once. WeChat's browsers bring every proof twice: the
-// first request verifies it, calls the application's hook, saves the session
-// and leaves the outcome, for which the others wait. answer is called with the
-// result and with a request that is not canceled with the client's. It is not
-// called if the client disconnects while it waits.
-func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer func(w http.ResponseWriter, r *http.Request, res result)) {
+// settle completes a login once. WeChat's browsers send every proof twice: the
+// first request, the leader, verifies it, calls the application's hook, saves the
+// session and shares the result, for which the duplicates wait. respond is called
+// with the result, and with a request whose context outlives the client's. It is
+// not called if the client disconnects while it waits.
+func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, respond func(w http.ResponseWriter, r *http.Request, res result)) {
 	c, err := g.join(r, p.flow, p.key)
 	if err != nil && r.Context().Err() != nil {
 		return // the client has gone
@@ -80,11 +80,11 @@ func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, answer fu
 	r = r.WithContext(withFlow(ctx, p.flow))
 	switch {
 	case err != nil: // nothing is spent, and a reload tries again
-		answer(w, r, result{Reason: ReasonStoreUnavailable, err: err})
+		respond(w, r, result{Reason: ReasonStoreUnavailable, err: err})
 	case c.Outcome != nil:
-		answer(w, r, g.follow(p, c))
+		respond(w, r, g.follow(p, c))
 	default:
-		answer(w, r, g.lead(w, r, p, c))
+		respond(w, r, g.lead(w, r, p, c))
 	}
 }
 
@@ -221,9 +221,8 @@ func detachedContext(r *http.Request, budget time.Duration) (context.Context, co
 	return context.WithTimeout(context.WithoutCancel(r.Context()), budget)
 }
 
-// join claims a login for a request, or waits for the one that has the claim.
-// The wait has a budget of its own, ends with the request, and takes nothing
-// from the budget of the login.
+// join makes a request the leader of a login, or waits for the leader's result.
+// The wait ends with the request, and is not part of the login's budget.
 func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Call, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)
 	defer cancel()

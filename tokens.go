@@ -19,14 +19,14 @@ const (
 	refreshBefore = 5 * time.Minute
 	// profileRetry is how long a profile that could not be fetched is left.
 	profileRetry = time.Hour
-	// profileBudget is how long a visitor waits for a fresh profile.
+	// profileBudget is how long a request waits for a fresh profile.
 	profileBudget = 2 * time.Second
 )
 
 // ErrNoTokens is returned by [Auth.AccessToken] if no tokens are stored for the
 // user: they logged in before WithTokens was set, more than 30 days ago or
 // through a mini program, or were revoked.
-var ErrNoTokens = errors.New("wechatauth: no tokens are kept for this visitor")
+var ErrNoTokens = errors.New("wechatauth: no tokens are stored for this user")
 
 // storedTokens returns the store of WeChat's tokens.
 func (g *gate) storedTokens() tokens.Store {
@@ -66,8 +66,8 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 	if g.now().Add(refreshBefore).Before(kept.Expiry) {
 		return kept.Access, nil
 	}
-	// Two requests may do this at once: WeChat answers both with the same
-	// token, so there is nothing to wait for.
+	// Two requests may do this at the same time: WeChat returns the same token to
+	// both, so neither waits for the other.
 	fresh, err := acc.client.Refresh(ctx, kept.Refresh.Reveal())
 	if err != nil {
 		return client.Secret{}, fmt.Errorf("refresh token: %w", err)
@@ -118,7 +118,7 @@ func (g *gate) refreshProfile(v *session.Visit) {
 	}
 	if id.UnionID != v.Identity.UnionID && g.onLogin != nil {
 		if err := g.onLogin(v.Context(), Identity(id)); err != nil {
-			id.UnionID = v.Identity.UnionID // to be told again
+			id.UnionID = v.Identity.UnionID // so that the hook is called again
 			g.report(v.Context(), Event{Kind: EventDegraded, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
 		}
 	}

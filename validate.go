@@ -26,7 +26,7 @@ func (c *config) validateAccount() error {
 	for option, pair := range map[string][2]string{
 		"WithApp": {c.appID, c.secret}, "WithWebsiteApp": {c.websiteAppID, c.websiteSecret}, "WithMiniProgram": {c.miniAppID, c.miniSecret},
 	} {
-		// An AppID is shown to everybody, so this one has to be found here.
+		// An AppID is public, so a swapped AppSecret must be found here.
 		if check.LooksLikeAppID(pair[1]) && !check.LooksLikeAppID(pair[0]) {
 			bad("%s: the AppSecret has the form of an AppID; give the AppID first", option)
 		}
@@ -35,7 +35,7 @@ func (c *config) validateAccount() error {
 		bad("WithWebsiteApp: set both the AppID and the AppSecret of the website application, or leave the option out")
 	}
 	if c.websiteAppID != "" && c.websiteAppID == c.appID {
-		bad("WithWebsiteApp: a website application has an AppID of its own; %s is the official account's", c.appID)
+		bad("WithWebsiteApp: %s is the official account's AppID; a website application has a different one", c.appID)
 	}
 	if c.websiteAppID == "" && (c.environments.Uses(environment.LoginWebsite) || c.environments.Uses(environment.LoginEmbeddedQR)) {
 		bad("WithEnvironment: LoginWebsite and LoginEmbeddedQR need a website application; set WithWebsiteApp")
@@ -44,7 +44,7 @@ func (c *config) validateAccount() error {
 		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program, or leave the option out")
 	}
 	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {
-		bad("WithMiniProgram: a mini program has an AppID of its own; %s is another account's", c.miniAppID)
+		bad("WithMiniProgram: %s is another account's AppID; a mini program has a different one", c.miniAppID)
 	}
 	return errors.Join(errs...)
 }
@@ -224,7 +224,7 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	return accounts, errs, true
 }
 
-// haveOneHost reports whether no account has a base URL of its own.
+// haveOneHost reports whether no account sets a base URL.
 func haveOneHost(resolver AccountResolver) bool {
 	accounts, _, ok := listed(resolver)
 	for _, account := range accounts {

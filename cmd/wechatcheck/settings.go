@@ -18,7 +18,7 @@ var inChinese = []struct{ option, words, chinese string }{
 	{"WithWebsiteApp", "set both", "请同时设置网站应用的 AppID（WECHAT_WEBSITE_APP_ID）和 AppSecret（WECHAT_WEBSITE_APP_SECRET），或都不设置。"},
 	{"WithMiniProgram", "set both", "请同时设置小程序的 AppID（WECHAT_MINI_APP_ID）和 AppSecret（WECHAT_MINI_APP_SECRET），或都不设置。"},
 	{"", "the form of an AppID", "AppSecret 的形式是 AppID：两者可能填反了。"},
-	{"", "AppID of its own", "网站应用和小程序各有自己的 AppID，不能与其他账号相同。"},
+	{"", "has a different one", "网站应用和小程序各有自己的 AppID，不能与其他账号相同。"},
 	{"WithRedisURL", "", "REDIS_URL 有误：应形如 redis://127.0.0.1:6379/0 或 rediss://用户:密码@主机:6379/0。"},
 	{"WithEndpoints", "", "WECHAT_URL 有误：必须使用 https，明文 http 只能用于本机地址。"},
 	{"WithApp", "", "公众号的设置有误：请检查 WECHAT_APP_ID（wx 加 16 位十六进制数）。"},

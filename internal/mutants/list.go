@@ -650,7 +650,7 @@ var mutants = []mutant{
 	{
 		name: "the code is exchanged before the claim is asked for", about: "callback",
 		search: `	case c.Outcome != nil:
-		answer(w, r, g.follow(p, c))
+		respond(w, r, g.follow(p, c))
 `,
 		broken: "",
 		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
