@@ -25,11 +25,11 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// What the application's own functions do to a login: reject it, fail, panic,
-// and put values into its session.
+// What the application's own functions do during a login: reject it, fail,
+// panic, and put values into its session.
 
-// channels are the ways to log in. Each logs a user in, until a hook rejects
-// or fails, and returns the answer that has the cause.
+// channels has the ways to log in. Each logs a user in until a hook rejects the
+// login or fails, and returns the response that has the reason.
 var channels = map[string]func(s *authtest.ScanSite) authtest.Response{
 	"callback": func(s *authtest.ScanSite) authtest.Response { return s.Browser().Visit("/uid") },
 	"scan": func(s *authtest.ScanSite) authtest.Response {
@@ -47,8 +47,8 @@ var channels = map[string]func(s *authtest.ScanSite) authtest.Response{
 	},
 }
 
-// scanned is a browser whose QR code was confirmed, and the number. The phone's
-// own login is not what is tested: it is a session that is there.
+// scanned returns a browser whose QR code was confirmed, and the number. The
+// phone's own login is not under test: it has a session already.
 func scanned(s *authtest.ScanSite, target string) (computer *authtest.Browser, number string) {
 	s.T.Helper()
 	computer, phone := s.Computer(), s.LoggedIn(authtest.AliceOpenID)
@@ -57,7 +57,8 @@ func scanned(s *authtest.ScanSite, target string) (computer *authtest.Browser, n
 	return computer, s.Confirm(phone, path)
 }
 
-// newHookSite serves every channel, and at /uid what a hook has put.
+// newHookSite serves every channel. The page /uid shows what a hook has put
+// into the session.
 func newHookSite(t *testing.T, opts ...wechatauth.Option) *authtest.ScanSite {
 	t.Helper()
 	opts = append([]wechatauth.Option{wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}, opts...)
@@ -71,7 +72,7 @@ func newHookSite(t *testing.T, opts ...wechatauth.Option) *authtest.ScanSite {
 	return s
 }
 
-func TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure(t *testing.T) {
+func TestHookError(t *testing.T) {
 	for name, c := range map[string]struct {
 		err    error
 		status int
@@ -119,14 +120,14 @@ func TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure(t *testing.T) {
 			check(t, s, b.Fetch(http.MethodGet, "/a"))
 			before := len(s.Logs.String())
 			assert.Contains(t, b.Visit("/public").Text, "logged-in=false")
-			assert.Equal(t, c.level == "ERROR", strings.Contains(s.Logs.String()[before:], "level=ERROR"), "an open route is served, and a failure is told")
+			assert.Equal(t, c.level == "ERROR", strings.Contains(s.Logs.String()[before:], "level=ERROR"), "an open route is served, and a failure is logged")
 			failing.Store(false)
 			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "the session is kept")
 		})
 	}
 }
 
-func TestWhatTheHookPutsIsSavedWithTheLogin(t *testing.T) {
+func TestOnLogin_PutsValues(t *testing.T) {
 	own := func(pool bool) func(t *testing.T) (wechatauth.Option, *scs.SessionManager) {
 		return func(t *testing.T) (wechatauth.Option, *scs.SessionManager) {
 			m := scs.New()
@@ -174,16 +175,16 @@ func TestWhatTheHookPutsIsSavedWithTheLogin(t *testing.T) {
 	})
 }
 
-// The hook sees what an anonymous visitor has put there, and nothing of another
-// user. A login that it rejects leaves everything as it was.
-func TestTheHookSeesTheSessionThatItsLoginGets(t *testing.T) {
+// The hook sees values that an anonymous user has put there, and none of
+// another user. A login that it rejects changes nothing.
+func TestOnLogin_SeesSession(t *testing.T) {
 	var fail atomic.Bool
 	var cart atomic.Value
 	var s *authtest.ScanSite
 	s = newHookSite(t, wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
 		cart.Store(s.Auth.Sessions().GetString(ctx, "cart"))
 		_, in := wechatauth.IdentityFromContext(ctx)
-		assert.False(t, in, "nobody is logged in yet")
+		assert.False(t, in, "no user is logged in yet")
 		s.Auth.Sessions().Put(ctx, "uid", 7)
 		if fail.Load() {
 			return wechatauth.ErrForbidden
@@ -209,12 +210,13 @@ func TestTheHookSeesTheSessionThatItsLoginGets(t *testing.T) {
 	assert.Empty(t, cart.Load())
 	assert.Equal(t, token, callback.Cookie(s.SessionCookie()).Value)
 	fail.Store(false)
-	assert.Equal(t, "uid=0 cart=", callback.Visit("/uid").Text, "nothing that it put is there")
+	assert.Equal(t, "uid=0 cart=", callback.Visit("/uid").Text, "no value of the hook is saved")
 	assert.Contains(t, callback.Visit("/a").Text, authtest.BobOpenID)
 }
 
-// Under scs's LoadAndSave the session is saved whatever comes of the login.
-func TestARejectedLoginLeavesTheSessionOfTheApplicationsManagerAsItWas(t *testing.T) {
+// Under scs's LoadAndSave the session is saved whether or not the login
+// succeeds.
+func TestOnLogin_RejectsUnderLoadAndSave(t *testing.T) {
 	m := scs.New()
 	m.Cookie.SameSite = http.SameSiteLaxMode
 	m.Store = store.NewMemory()
@@ -237,105 +239,108 @@ func TestARejectedLoginLeavesTheSessionOfTheApplicationsManagerAsItWas(t *testin
 	assert.Contains(t, b.Visit("/a").Text, authtest.BobOpenID)
 }
 
-// A panic is net/http's to handle, and the application's middleware's. It
-// leaves no claim behind: who waits, and the next try, read the cause at once.
-func TestT99_APanickingHookReleasesTheLogin(t *testing.T) {
-	what := errors.New("the hook panics, because the test says so")
-	again := map[string]func(s *authtest.ScanSite) (first func() error, next func() authtest.Response){
-		"callback": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
-			b := s.Browser()
-			callback := b.Authorize("/uid")
-			return func() error { return b.TryStep(callback) }, func() authtest.Response { return b.Visit(callback) }
-		},
-		"scan": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
-			computer, number := scanned(s, "/uid")
-			return func() error { return tryPost(computer, "/wechat/scan?number="+number) }, func() authtest.Response { return computer.Enter("/uid", number) }
-		},
-		"mini program": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
-			body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
-			try := func() error {
-				c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-				resp, err := c.Post(s.Base.String()+"/wechat/mini/login", "application/json", strings.NewReader(body))
-				if err == nil {
-					resp.Body.Close()
+func TestHookPanic(t *testing.T) {
+	// A panic is left to net/http and to the application's own middleware. It
+	// leaves no lease behind: duplicates that wait, and the next attempt, get
+	// the reason immediately.
+	t.Run("T99 lease is released", func(t *testing.T) {
+		what := errors.New("the hook panics, because the test says so")
+		again := map[string]func(s *authtest.ScanSite) (first func() error, next func() authtest.Response){
+			"callback": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
+				b := s.Browser()
+				callback := b.Authorize("/uid")
+				return func() error { return b.TryStep(callback) }, func() authtest.Response { return b.Visit(callback) }
+			},
+			"scan": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
+				computer, number := scanned(s, "/uid")
+				return func() error { return tryPost(computer, "/wechat/scan?number="+number) }, func() authtest.Response { return computer.Enter("/uid", number) }
+			},
+			"mini program": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
+				body := `{"code":"` + s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) + `"}`
+				try := func() error {
+					c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+					resp, err := c.Post(s.Base.String()+"/wechat/mini/login", "application/json", strings.NewReader(body))
+					if err == nil {
+						resp.Body.Close()
+					}
+					return err
 				}
-				return err
-			}
-			return try, func() authtest.Response { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) }
-		},
-	}
-	for channel, prepare := range again {
-		t.Run(channel, func(t *testing.T) {
-			var panics, waits atomic.Int64
-			var seen atomic.Value
+				return try, func() authtest.Response { return s.Request(http.MethodPost, "/wechat/mini/login", "", body) }
+			},
+		}
+		for channel, prepare := range again {
+			t.Run(channel, func(t *testing.T) {
+				var panics, waits atomic.Int64
+				var seen atomic.Value
+				s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+					return wechatauth.WithStore(store.NewMemory(store.WithClock(now)))
+				}),
+					wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
+						panics.Add(1)
+						panic(what)
+					}))
+				inner := s.Server.Config.Handler
+				s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					defer func() {
+						if p := recover(); p != nil {
+							seen.Store(p)
+							panic(http.ErrAbortHandler)
+						}
+					}()
+					inner.ServeHTTP(w, r)
+				})
+				first, next := prepare(s)
+				require.Zero(t, panics.Load())
+				s.Wait = func(context.Context, time.Duration) error { waits.Add(1); return context.DeadlineExceeded }
+
+				require.Error(t, first(), "the response is cut off")
+				assert.Equal(t, what, seen.Load(), "with the panic's own value")
+				got := next()
+
+				assert.Zero(t, waits.Load(), "the lease is free")
+				assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode, got.Text)
+				assert.Contains(t, got.Text, string(wechatauth.ReasonApplicationError))
+				assert.EqualValues(t, 1, panics.Load(), "it is reported once")
+			})
+		}
+		t.Run("both pages of a scan", func(t *testing.T) {
 			s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
 				return wechatauth.WithStore(store.NewMemory(store.WithClock(now)))
 			}),
-				wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
-					panics.Add(1)
-					panic(what)
-				}))
-			inner := s.Server.Config.Handler
-			s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				defer func() {
-					if p := recover(); p != nil {
-						seen.Store(p)
+				wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
+					if id.Channel == wechatauth.ChannelScan {
 						panic(http.ErrAbortHandler)
 					}
-				}()
-				inner.ServeHTTP(w, r)
-			})
-			first, next := prepare(s)
-			require.Zero(t, panics.Load())
-			s.Wait = func(context.Context, time.Duration) error { waits.Add(1); return context.DeadlineExceeded }
-
-			require.Error(t, first(), "the answer breaks off")
-			assert.Equal(t, what, seen.Load(), "with the panic's own value")
-			got := next()
-
-			assert.Zero(t, waits.Load(), "the claim is held by nobody")
-			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode, got.Text)
-			assert.Contains(t, got.Text, string(wechatauth.ReasonApplicationError))
-			assert.EqualValues(t, 1, panics.Load(), "nobody is told twice")
+					return nil
+				}))
+			computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+			path, _ := s.Show(computer, "/uid")
+			s.Scan(phone, path)
+			number := s.Confirm(phone, path)
+			require.Error(t, tryPost(computer, "/wechat/scan?number="+number))
+			s.Clock.Advance(authtest.FailureTTL + time.Second)
+			assert.Equal(t, `{"state":"application_error"}`, s.StatusOf(computer))
+			assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonApplicationError), "the phone does not wait")
+			assert.True(t, authtest.RefusedFor(computer.Collect("/uid"), wechatauth.ReasonApplicationError), "nor does the browser show the number form again")
 		})
-	}
-	t.Run("both pages of a scan", func(t *testing.T) {
-		s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
-			return wechatauth.WithStore(store.NewMemory(store.WithClock(now)))
-		}),
-			wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
-				if id.Channel == wechatauth.ChannelScan {
-					panic(http.ErrAbortHandler)
-				}
-				return nil
-			}))
-		computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
-		path, _ := s.Show(computer, "/uid")
-		s.Scan(phone, path)
-		number := s.Confirm(phone, path)
-		require.Error(t, tryPost(computer, "/wechat/scan?number="+number))
-		s.Clock.Advance(authtest.FailureTTL + time.Second)
-		assert.Equal(t, `{"state":"application_error"}`, s.StatusOf(computer))
-		assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonApplicationError), "the phone does not wait")
-		assert.True(t, authtest.RefusedFor(computer.Collect("/uid"), wechatauth.ReasonApplicationError), "nor is the browser asked for the number again")
-	})
-	t.Run("before the code is spent", func(t *testing.T) {
-		var st *authtest.FaultyStore
-		s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
-		s.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
-		s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
-		b := s.Browser()
-		b.SetCookie(s.SessionCookie(), s.SessionWith("cart", "book"))
-		callback := b.Authorize("/a")
-		st.Fail("find", func() error { panic(what) })
-		require.Error(t, b.TryStep(callback))
-		st.Fail("find", nil)
-		assert.Contains(t, b.Visit(callback).Text, "url=/a logged-in=true")
-		assert.Equal(t, 1, s.Exchanges(), "the same code")
+		t.Run("before the code is spent", func(t *testing.T) {
+			var st *authtest.FaultyStore
+			s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
+			s.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
+			s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
+			b := s.Browser()
+			b.SetCookie(s.SessionCookie(), s.SessionWith("cart", "book"))
+			callback := b.Authorize("/a")
+			st.Fail("find", func() error { panic(what) })
+			require.Error(t, b.TryStep(callback))
+			st.Fail("find", nil)
+			assert.Contains(t, b.Visit(callback).Text, "url=/a logged-in=true")
+			assert.Equal(t, 1, s.Exchanges(), "the same code")
+		})
 	})
 }
 
-// tryPost is tryStep for a form of the browser's.
+// tryPost is TryStep for a form of the browser's.
 func tryPost(b *authtest.Browser, target string) error {
 	c := http.Client{Jar: b.Client.Jar, Transport: &http.Transport{DisableKeepAlives: true}}
 	r, err := http.NewRequest(http.MethodPost, b.Site.Base.String()+target, nil)
@@ -348,58 +353,61 @@ func tryPost(b *authtest.Browser, target string) error {
 	return err
 }
 
-// scs's RememberMe makes a session cookie outlive the browser. A doubled
-// callback sets the cookie once more, and it is the last one that counts.
-func TestT89_ADoubledCallbackSetsTheCookieAsTheFirstDid(t *testing.T) {
-	for _, remember := range []bool{true, false} {
-		for _, persist := range []bool{true, false} {
-			for _, channel := range []string{"callback", "scan"} {
-				t.Run(fmt.Sprintf("%s, remember %t, persist %t", channel, remember, persist), func(t *testing.T) {
-					m := scs.New()
-					m.Cookie.SameSite = http.SameSiteLaxMode
-					m.Cookie.Persist = persist
-					m.IdleTimeout = time.Hour // its cookie ends with it
-					m.Store = store.NewMemory()
-					s := newHookSite(t, wechatauth.WithSessionManager(m), wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
-						m.RememberMe(ctx, remember)
-						return nil
-					}))
-					b, method, target := s.Browser(), http.MethodGet, ""
-					if channel == "callback" {
-						target = authtest.MustParse(t, b.Authorize("/a")).RequestURI()
-					} else {
-						var number string
-						b, number = scanned(s, "/a")
-						method, target = http.MethodPost, "/wechat/scan?next=%2Fa&number="+number
-					}
-					header := []string{authtest.PageHeader, "User-Agent: " + b.Header.Get("User-Agent"), authtest.CookieHeader(b.Client.Jar.Cookies(s.Base)...)}
-
-					first := s.Wire(method, target, header...)
-					second := s.Wire(method, target, header...)
-
-					session := func(a authtest.Response) *http.Cookie {
-						for _, c := range a.Cookies() {
-							if c.Name == s.SessionCookie() {
-								return c
-							}
+func TestRememberMe(t *testing.T) {
+	// scs's RememberMe makes a session cookie outlast the browser process. A
+	// duplicate callback sets the cookie again, and the browser keeps the last
+	// one.
+	t.Run("T89 duplicate callback sets the same cookie", func(t *testing.T) {
+		for _, remember := range []bool{true, false} {
+			for _, persist := range []bool{true, false} {
+				for _, channel := range []string{"callback", "scan"} {
+					t.Run(fmt.Sprintf("%s, remember %t, persist %t", channel, remember, persist), func(t *testing.T) {
+						m := scs.New()
+						m.Cookie.SameSite = http.SameSiteLaxMode
+						m.Cookie.Persist = persist
+						m.IdleTimeout = time.Hour // its cookie expires with it
+						m.Store = store.NewMemory()
+						s := newHookSite(t, wechatauth.WithSessionManager(m), wechatauth.WithOnLogin(func(ctx context.Context, _ wechatauth.Identity) error {
+							m.RememberMe(ctx, remember)
+							return nil
+						}))
+						b, method, target := s.Browser(), http.MethodGet, ""
+						if channel == "callback" {
+							target = authtest.MustParse(t, b.Authorize("/a")).RequestURI()
+						} else {
+							var number string
+							b, number = scanned(s, "/a")
+							method, target = http.MethodPost, "/wechat/scan?next=%2Fa&number="+number
 						}
-						require.Fail(t, "no session cookie", a.Text)
-						return nil
-					}
-					want, got := session(first), session(second)
-					assert.Equal(t, want.Value, got.Value)
-					assert.Equal(t, want.Expires, got.Expires)
-					assert.InDelta(t, want.MaxAge, got.MaxAge, 60, "a session of the browser, or one that lasts")
-					assert.Equal(t, remember || persist, got.MaxAge > 0)
-				})
+						header := []string{authtest.PageHeader, "User-Agent: " + b.Header.Get("User-Agent"), authtest.CookieHeader(b.Client.Jar.Cookies(s.Base)...)}
+
+						first := s.Wire(method, target, header...)
+						second := s.Wire(method, target, header...)
+
+						session := func(a authtest.Response) *http.Cookie {
+							for _, c := range a.Cookies() {
+								if c.Name == s.SessionCookie() {
+									return c
+								}
+							}
+							require.Fail(t, "no session cookie", a.Text)
+							return nil
+						}
+						want, got := session(first), session(second)
+						assert.Equal(t, want.Value, got.Value)
+						assert.Equal(t, want.Expires, got.Expires)
+						assert.InDelta(t, want.MaxAge, got.MaxAge, 60, "a session of the browser, or one that lasts")
+						assert.Equal(t, remember || persist, got.MaxAge > 0)
+					})
+				}
 			}
 		}
-	}
+	})
 }
 
-// The clock stands just before a full second, where whole seconds would make a
-// second of a moment.
-func TestADurationIsThatOfTheLogin(t *testing.T) {
+// The clock is just before a full second. Whole seconds would turn an instant
+// into a second.
+func TestEventDuration(t *testing.T) {
 	const took = 250 * time.Millisecond
 	for _, failing := range []bool{false, true} {
 		for channel, run := range map[string]func(s *authtest.ScanSite, wait func()){

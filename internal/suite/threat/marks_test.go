@@ -19,7 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// keyStore notes the keys that it is given.
+// A keyStore records the keys it is given.
 type keyStore struct {
 	store.Sessions
 	mu   sync.Mutex
@@ -73,45 +73,47 @@ func (s *keyStore) DeleteMark(ctx context.Context, key string) error {
 	return s.Sessions.DeleteMark(ctx, key)
 }
 
-// A store of the application's own may name a key in an error, and shows it to
-// whoever reads it.
-func TestT98_NoLiveSecretInKeys(t *testing.T) {
-	kept := &keyStore{}
-	s := newHookSite(t, wechatauth.WithTokens(0), authtest.OnClock(func(now func() time.Time) wechatauth.Option {
-		kept.Sessions = store.NewMemory(store.WithClock(now))
-		return wechatauth.WithStore(kept)
-	}))
-	secrets := map[string]string{}
+func TestMarkKeys(t *testing.T) {
+	// A store supplied by the application may put a key into an error, where
+	// operators can read it.
+	t.Run("T98 hold no valid secret", func(t *testing.T) {
+		kept := &keyStore{}
+		s := newHookSite(t, wechatauth.WithTokens(0), authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+			kept.Sessions = store.NewMemory(store.WithClock(now))
+			return wechatauth.WithStore(kept)
+		}))
+		secrets := map[string]string{}
 
-	b := s.Browser()
-	callback, err := url.Parse(b.Authorize("/a"))
-	require.NoError(t, err)
-	secrets["code"], secrets["state"] = callback.Query().Get("code"), callback.Query().Get("state")
-	require.Contains(t, b.Visit(callback.String()).Text, "logged-in=true")
-	before := b.Cookie(s.SessionCookie()).Value
-	require.Contains(t, b.Visit("/wechat/login?again=1&next=/a").Text, "logged-in=true")
-	secrets["token that was renewed"], secrets["token"] = before, b.Cookie(s.SessionCookie()).Value
+		b := s.Browser()
+		callback, err := url.Parse(b.Authorize("/a"))
+		require.NoError(t, err)
+		secrets["code"], secrets["state"] = callback.Query().Get("code"), callback.Query().Get("state")
+		require.Contains(t, b.Visit(callback.String()).Text, "logged-in=true")
+		before := b.Cookie(s.SessionCookie()).Value
+		require.Contains(t, b.Visit("/wechat/login?again=1&next=/a").Text, "logged-in=true")
+		secrets["token that was renewed"], secrets["token"] = before, b.Cookie(s.SessionCookie()).Value
 
-	require.NotEqual(t, before, b.Cookie(s.SessionCookie()).Value)
+		require.NotEqual(t, before, b.Cookie(s.SessionCookie()).Value)
 
-	token := s.MiniLogin(authtest.Person(0))
-	secrets["bearer token"] = strings.TrimPrefix(token, session.BearerPrefix)
-	enter, err := url.Parse(s.Ticket(token, "/a"))
-	require.NoError(t, err)
-	secrets["ticket into the web-view"] = enter.Query().Get("ticket")
-	require.Contains(t, s.WebView().Visit(enter.String()).Text, "logged-in=true")
+		token := s.MiniLogin(authtest.Person(0))
+		secrets["bearer token"] = strings.TrimPrefix(token, session.BearerPrefix)
+		enter, err := url.Parse(s.Ticket(token, "/a"))
+		require.NoError(t, err)
+		secrets["ticket into the web-view"] = enter.Query().Get("ticket")
+		require.Contains(t, s.WebView().Visit(enter.String()).Text, "logged-in=true")
 
-	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
-	path, c := s.Show(computer, "/a")
-	secrets["scan ticket"], secrets["state of the scan"] = c.Ticket, c.State
-	s.Scan(phone, path)
-	s.StatusOf(computer)
-	require.Contains(t, computer.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
+		computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+		path, c := s.Show(computer, "/a")
+		secrets["scan ticket"], secrets["state of the scan"] = c.Ticket, c.State
+		s.Scan(phone, path)
+		s.StatusOf(computer)
+		require.Contains(t, computer.Enter("/a", s.Confirm(phone, path)).Text, "logged-in=true")
 
-	require.Greater(t, strings.Count(kept.all(), "\n"), 20)
-	for name, secret := range secrets {
-		require.GreaterOrEqual(t, len(secret), flow.StateLength/2, name)
-		assert.NotContains(t, kept.all(), secret, name)
-	}
-	assert.NotContains(t, kept.all(), wechattest.DefaultSecret)
+		require.Greater(t, strings.Count(kept.all(), "\n"), 20)
+		for name, secret := range secrets {
+			require.GreaterOrEqual(t, len(secret), flow.StateLength/2, name)
+			assert.NotContains(t, kept.all(), secret, name)
+		}
+		assert.NotContains(t, kept.all(), wechattest.DefaultSecret)
+	})
 }

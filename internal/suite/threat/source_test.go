@@ -26,8 +26,8 @@ func memoryOnClock() wechatauth.Option {
 	})
 }
 
-// gatedStore calls a function once, before the first session that is saved after
-// arm: before it is in the index, or between index and record.
+// A gatedStore calls a function once, before the first session that is saved
+// after arm: before it is in the index, or between index and record.
 type gatedStore struct {
 	store.Sessions
 	noIndexYet bool
@@ -64,7 +64,7 @@ func (s *gatedStore) CommitCtx(ctx context.Context, token string, b []byte, expi
 	return s.Sessions.CommitCtx(ctx, token, b, expiry)
 }
 
-// gatedBatches is a gatedStore that does several writes in one call.
+// A gatedBatches is a gatedStore that does several writes in one call.
 type gatedBatches struct {
 	*gatedStore
 	all store.Batcher
@@ -75,7 +75,7 @@ func (s gatedBatches) DoBatch(ctx context.Context, b store.Batch) error {
 	return s.all.DoBatch(ctx, b)
 }
 
-func TestRevokeUser_duringLoginFromSession(t *testing.T) {
+func TestRevokeUser_DuringLoginFromSession(t *testing.T) {
 	gates := map[string]func(s *gatedStore) wechatauth.Option{
 		"before the index":         func(s *gatedStore) wechatauth.Option { s.noIndexYet = true; return wechatauth.WithStore(s) },
 		"between index and record": func(s *gatedStore) wechatauth.Option { return wechatauth.WithStore(s) },
@@ -124,7 +124,7 @@ func TestRevokeUser_duringLoginFromSession(t *testing.T) {
 					assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 					n, err := s.Auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
 					require.NoError(t, err)
-					assert.Zero(t, n, "no session is left")
+					assert.Zero(t, n, "no session remains")
 					records, err := kept.Sessions.(scs.IterableCtxStore).AllCtx(t.Context())
 					require.NoError(t, err)
 					for _, record := range records {
@@ -136,8 +136,8 @@ func TestRevokeUser_duringLoginFromSession(t *testing.T) {
 	}
 }
 
-// droppingStore calls a function once, before the sessions that were found in the
-// index are deleted.
+// A droppingStore calls a function once, before the sessions found in the index
+// are deleted.
 type droppingStore struct {
 	store.Sessions
 	once sync.Once
@@ -149,7 +149,7 @@ func (s *droppingStore) DeleteAndReportAllCtx(ctx context.Context, tokens []stri
 	return s.Sessions.DeleteAndReportAllCtx(ctx, tokens)
 }
 
-func TestRevokeUser_loginBetweenIndexAndSource(t *testing.T) {
+func TestRevokeUser_BetweenIndexAndSource(t *testing.T) {
 	for channel, logIn := range map[string]func(s *authtest.ScanSite) (appID string, b *authtest.Browser, enter func() authtest.Response){
 		"mini program's web-view": func(s *authtest.ScanSite) (string, *authtest.Browser, func() authtest.Response) {
 			url, view := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a"), s.WebView()
@@ -173,15 +173,15 @@ func TestRevokeUser_loginBetweenIndexAndSource(t *testing.T) {
 			}
 			n, err := s.Auth.RevokeUser(t.Context(), appID, wechattest.OpenID(appID, authtest.Person(0)))
 			require.NoError(t, err)
-			assert.Equal(t, 2, n, "one came of the other")
+			assert.Equal(t, 2, n, "one was created from the other")
 			assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 		})
 	}
 }
 
-// A login that is refused after it was saved leaves the session of the visitor as
-// it is, also one of another user.
-func TestRevokeUser_refusedLoginKeepsSessionBefore(t *testing.T) {
+// A login that is rejected after it was saved leaves the user's earlier session
+// as it is, even one of another user.
+func TestRevokeUser_RejectedLogin(t *testing.T) {
 	kept := &gatedStore{}
 	s := newHookSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
 		kept.Sessions = store.NewMemory(store.WithClock(now))
@@ -191,7 +191,7 @@ func TestRevokeUser_refusedLoginKeepsSessionBefore(t *testing.T) {
 	view := s.WebView()
 	before := view.VisitForToken("/a")
 	url := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")
-	require.Equal(t, http.StatusOK, view.Step(url).StatusCode, "it asks first")
+	require.Equal(t, http.StatusOK, view.Step(url).StatusCode, "it needs a confirmation")
 	kept.arm(func() {
 		_, err := s.Auth.RevokeUser(t.Context(), authtest.MiniApp, wechattest.OpenID(authtest.MiniApp, authtest.Person(0)))
 		assert.NoError(t, err)

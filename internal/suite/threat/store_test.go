@@ -22,7 +22,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// poolTo leads to a Redis at addr with the values of store.NewPool.
+// poolTo returns a pool for a Redis at addr with the settings of store.NewPool.
 func poolTo(t *testing.T, addr string) *redis.Pool {
 	t.Helper()
 	pool, err := store.NewPool("redis://"+addr, redis.DialReadTimeout(authtest.Patience))
@@ -31,88 +31,92 @@ func poolTo(t *testing.T, addr string) *redis.Pool {
 	return pool
 }
 
-func TestT83_AnOuterDeadlineThrowsNoConnectionAway(t *testing.T) {
-	server := redistest.Start(t)
-	pool := poolTo(t, server.Addr())
-	s := authtest.NewSite(t, wechatauth.WithRedis(pool))
-	routes := s.Routes()
-	s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method == http.MethodPost {
-			ctx, cancel := context.WithTimeout(r.Context(), 30*time.Millisecond)
-			defer cancel()
-			r = r.WithContext(ctx)
+func TestRedisConn(t *testing.T) {
+	t.Run("T83 survives a deadline of the caller", func(t *testing.T) {
+		server := redistest.Start(t)
+		pool := poolTo(t, server.Addr())
+		s := authtest.NewSite(t, wechatauth.WithRedis(pool))
+		routes := s.Routes()
+		s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodPost {
+				ctx, cancel := context.WithTimeout(r.Context(), 30*time.Millisecond)
+				defer cancel()
+				r = r.WithContext(ctx)
+			}
+			routes.ServeHTTP(w, r)
+		})
+		alice, stranger := s.LoggedIn(authtest.AliceOpenID), s.Browser()
+		stranger.SetCookie(s.SessionCookie(), strings.Repeat("A", 43))
+		resting := make([]redis.Conn, 39)
+		for i := range resting {
+			resting[i] = pool.Get()
+			_, err := resting[i].Do("PING")
+			require.NoError(t, err)
 		}
-		routes.ServeHTTP(w, r)
-	})
-	alice, stranger := s.LoggedIn(authtest.AliceOpenID), s.Browser()
-	stranger.SetCookie(s.SessionCookie(), strings.Repeat("A", 43))
-	resting := make([]redis.Conn, 39)
-	for i := range resting {
-		resting[i] = pool.Get()
-		_, err := resting[i].Do("PING")
-		require.NoError(t, err)
-	}
-	for _, c := range resting {
-		c.Close()
-	}
+		for _, c := range resting {
+			c.Close()
+		}
 
-	server.Freeze()
-	stranger.Post("/public", url.Values{"a": {"b"}})
-	server.Thaw()
-	require.Contains(t, alice.Step("/public").Text, authtest.AliceOpenID, "the store counts as silent")
-	require.Contains(t, alice.Step("/a").Text, authtest.AliceOpenID)
-	assert.GreaterOrEqual(t, pool.ActiveCount(), 38)
+		server.Freeze()
+		stranger.Post("/public", url.Values{"a": {"b"}})
+		server.Thaw()
+		require.Contains(t, alice.Step("/public").Text, authtest.AliceOpenID, "the store counts as down")
+		require.Contains(t, alice.Step("/a").Text, authtest.AliceOpenID)
+		assert.GreaterOrEqual(t, pool.ActiveCount(), 38)
+	})
 }
 
-func TestT91_ARevocationEndsWithItsContextAndCountsTheLiving(t *testing.T) {
-	ctx := context.Background()
-	server := redistest.Start(t)
-	proxy, err := faultproxy.StartReplies(server.Addr())
-	require.NoError(t, err)
-	t.Cleanup(proxy.Close)
-	index := store.New(poolTo(t, proxy.Addr()))
-	s := authtest.NewSite(t, wechatauth.WithStore(index))
-	user := wechattest.DefaultAppID + " " + authtest.AliceOpenID
-	const sessions, ended, together = 250, 30, 100
-	for i := range sessions {
-		key := fmt.Sprintf("%043d", i)
-		require.NoError(t, index.AddSession(ctx, user, key, s.Clock.Now().Add(time.Hour)))
-		if i >= ended {
-			require.NoError(t, s.Auth.Sessions().Store.Commit(key, []byte("record"), s.Clock.Now().Add(time.Hour)))
+func TestRevokeUser_Context(t *testing.T) {
+	t.Run("T91 ends and counts", func(t *testing.T) {
+		ctx := context.Background()
+		server := redistest.Start(t)
+		proxy, err := faultproxy.StartReplies(server.Addr())
+		require.NoError(t, err)
+		t.Cleanup(proxy.Close)
+		index := store.New(poolTo(t, proxy.Addr()))
+		s := authtest.NewSite(t, wechatauth.WithStore(index))
+		user := wechattest.DefaultAppID + " " + authtest.AliceOpenID
+		const sessions, ended, together = 250, 30, 100
+		for i := range sessions {
+			key := fmt.Sprintf("%043d", i)
+			require.NoError(t, index.AddSession(ctx, user, key, s.Clock.Now().Add(time.Hour)))
+			if i >= ended {
+				require.NoError(t, s.Auth.Sessions().Store.Commit(key, []byte("record"), s.Clock.Now().Add(time.Hour)))
+			}
 		}
-	}
 
-	over, cancel := context.WithCancel(ctx)
-	cancel()
-	n, err := s.Auth.RevokeUser(over, wechattest.DefaultAppID, authtest.AliceOpenID)
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Zero(t, n)
+		over, cancel := context.WithCancel(ctx)
+		cancel()
+		n, err := s.Auth.RevokeUser(over, wechattest.DefaultAppID, authtest.AliceOpenID)
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Zero(t, n)
 
-	during, cancel := context.WithCancel(ctx)
-	defer cancel()
-	deleted := 0
-	proxy.Edit(func(command []string, reply []byte) []byte {
-		if command[0] == "DEL" {
-			deleted++
-			cancel()
-		}
-		return reply
+		during, cancel := context.WithCancel(ctx)
+		defer cancel()
+		deleted := 0
+		proxy.Edit(func(command []string, reply []byte) []byte {
+			if command[0] == "DEL" {
+				deleted++
+				cancel()
+			}
+			return reply
+		})
+		first, err := s.Auth.RevokeUser(during, wechattest.DefaultAppID, authtest.AliceOpenID)
+		require.ErrorIs(t, err, context.Canceled)
+		assert.Equal(t, together, deleted)
+
+		proxy.Edit(nil)
+		second, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
+		require.NoError(t, err)
+		assert.Equal(t, sessions-ended, first+second)
+		third, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
+		require.NoError(t, err)
+		assert.Zero(t, third)
 	})
-	first, err := s.Auth.RevokeUser(during, wechattest.DefaultAppID, authtest.AliceOpenID)
-	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, together, deleted)
-
-	proxy.Edit(nil)
-	second, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
-	require.NoError(t, err)
-	assert.Equal(t, sessions-ended, first+second)
-	third, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, authtest.AliceOpenID)
-	require.NoError(t, err)
-	assert.Zero(t, third)
 }
 
 // A proxy between the gate and Redis sends one reply twice.
-func TestAReplyOutOfStepIsNeverAnotherUsersSession(t *testing.T) {
+func TestRedisConn_DuplicateReply(t *testing.T) {
 	server := redistest.Start(t)
 	proxy, err := faultproxy.StartReplies(server.Addr())
 	require.NoError(t, err)
