@@ -32,7 +32,7 @@ func (c firstCodec) Encode(deadline time.Time, values map[string]any) ([]byte, e
 	return append(append(b, "\x00wx1"...), sum[:8]...), err
 }
 
-func TestNobodyIsLoggedOutByAnUpgrade(t *testing.T) {
+func TestCodec_OldRecords(t *testing.T) {
 	now := time.Now().Unix()
 	identities := map[string]string{
 		"of today": textOf(t, wechatauth.Identity{OpenID: authtest.AliceOpenID, UnionID: "unionid-1", Scope: client.ScopeUserInfo, Channel: wechatauth.ChannelWeChat, Nickname: "小明", LoginAt: time.Unix(now, 0)}),
@@ -53,21 +53,21 @@ func TestNobodyIsLoggedOutByAnUpgrade(t *testing.T) {
 				require.NoError(t, err)
 				const token = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 				require.NoError(t, m.Commit(session.HashToken(token), b, s.Clock.Now().Add(time.Hour)))
-				visitor := s.Browser()
-				visitor.SetCookie(s.SessionCookie(), token)
+				user := s.Browser()
+				user.SetCookie(s.SessionCookie(), token)
 
 				for range 2 {
-					assert.Contains(t, visitor.Step("/a").Text, "logged-in=true openid="+authtest.AliceOpenID+" nickname=小明 scope=snsapi_userinfo")
+					assert.Contains(t, user.Step("/a").Text, "logged-in=true openid="+authtest.AliceOpenID+" nickname=小明 scope=snsapi_userinfo")
 				}
 				kept, _, err := m.Find(session.HashToken(token))
 				require.NoError(t, err)
-				assert.Equal(t, b, kept, "a session that does not change is not written")
-				assert.Contains(t, visitor.Step("/put").Text, "logged-in=true")
+				assert.Equal(t, b, kept, "an unchanged session is not written")
+				assert.Contains(t, user.Step("/put").Text, "logged-in=true")
 				written, _, err := m.Find(session.HashToken(token))
 				require.NoError(t, err)
 				_, err = record.Open(written)
-				assert.NoError(t, err, "and one that does, in the new form")
-				assert.Contains(t, visitor.Step("/profile").Text, "logged-in=true openid="+authtest.AliceOpenID+" nickname=小明 scope=snsapi_userinfo")
+				assert.NoError(t, err, "a changed one is written in the new form")
+				assert.Contains(t, user.Step("/profile").Text, "logged-in=true openid="+authtest.AliceOpenID+" nickname=小明 scope=snsapi_userinfo")
 				assert.Zero(t, s.Exchanges())
 			})
 		}
@@ -79,7 +79,7 @@ func textOf(t testing.TB, id wechatauth.Identity) string {
 	return authtest.EncodeIdentity(id)
 }
 
-func TestAnApplicationsOwnManagerCanUseTheCodec(t *testing.T) {
+func TestCodec_OwnManager(t *testing.T) {
 	m := scs.New()
 	m.Store, m.Codec = store.NewMemory(), store.Codec{}
 	s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
@@ -93,13 +93,13 @@ func TestAnApplicationsOwnManagerCanUseTheCodec(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-// sameIdentity is what an application that does it with scs alone would keep.
+// sameIdentity is what an application that uses scs alone would store.
 type sameIdentity struct {
 	OpenID, UnionID string
 	LoginAt         time.Time
 }
 
-func TestASessionTakesFourTenthsOfGobsBytesAndLittleOfRedis(t *testing.T) {
+func TestCodec_Size(t *testing.T) {
 	gob.Register(sameIdentity{})
 	id := wechatauth.Identity{AppID: wechattest.DefaultAppID, OpenID: "oFakeOpenidForTests000000000", UnionID: "oFakeUnionidForTests00000000", Scope: client.ScopeBase, Channel: wechatauth.ChannelWeChat, LoginAt: time.Now()}
 	deadline := time.Now().Add(wechatauth.DefaultLifetime).UTC()

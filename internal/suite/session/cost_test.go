@@ -36,7 +36,8 @@ func (c tolled) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// pool leads to the server through the tollgate. Its one connection is open.
+// pool returns a pool that dials the server through the tollgate. Its one
+// connection is open.
 func (g *tollgate) pool(t *testing.T, server *redistest.Server) *redis.Pool {
 	pool, err := store.NewPool(server.URL(), redis.DialReadTimeout(authtest.Patience),
 		redis.DialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -52,15 +53,15 @@ func (g *tollgate) pool(t *testing.T, server *redistest.Server) *redis.Pool {
 	return pool
 }
 
-// cost counts the round trips of what f does.
+// cost counts the round trips of f.
 func (g *tollgate) cost(f func()) int64 {
 	before := g.trips.Load()
 	f()
 	return g.trips.Load() - before
 }
 
-// TestWhatVisitorsCostInRoundTrips holds the numbers that README and docs name.
-func TestWhatVisitorsCostInRoundTrips(t *testing.T) {
+// TestRoundTrips checks the numbers in README and docs.
+func TestRoundTrips(t *testing.T) {
 	server, gate := redistest.Start(t), &tollgate{}
 	pool := gate.pool(t, server)
 	for kind, opts := range map[string][]wechatauth.Option{
@@ -83,7 +84,7 @@ func TestWhatVisitorsCostInRoundTrips(t *testing.T) {
 			b := s.Browser()
 			assert.Zero(t, gate.cost(func() { b.Step("/a"); b.Fetch(http.MethodGet, "/a") }), "an anonymous visit")
 			assert.LessOrEqual(t, login(b), int64(3), "a first login")
-			assert.Equal(t, int64(1), gate.cost(func() { require.Equal(t, http.StatusOK, b.Step("/a").StatusCode) }), "a request of a visitor who is logged in")
+			assert.Equal(t, int64(1), gate.cost(func() { require.Equal(t, http.StatusOK, b.Step("/a").StatusCode) }), "a request of a logged-in user")
 			assert.Equal(t, int64(1), gate.cost(func() {
 				require.Equal(t, http.StatusOK, b.Post("/wechat/logout", url.Values{"next": {"/public"}}).StatusCode)
 			}), "a logout")
@@ -92,13 +93,13 @@ func TestWhatVisitorsCostInRoundTrips(t *testing.T) {
 			assert.Equal(t, int64(1), gate.cost(func() { b.Step("/cart") }), "a first value")
 			assert.LessOrEqual(t, login(b), int64(4), "a login in a session that has values")
 			consent := b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}})
-			assert.LessOrEqual(t, gate.cost(func() { require.Equal(t, http.StatusOK, b.Allow(consent).StatusCode) }), int64(4+1), "another login of the same visitor, and the page")
+			assert.LessOrEqual(t, gate.cost(func() { require.Equal(t, http.StatusOK, b.Allow(consent).StatusCode) }), int64(4+1), "another login of the same user, and the page")
 			require.Equal(t, http.StatusOK, b.Step("/a").StatusCode)
 		})
 	}
 }
 
-func TestRevokeUser_roundTrips(t *testing.T) {
+func TestRevokeUser_RoundTrips(t *testing.T) {
 	server, gate := redistest.Start(t), &tollgate{}
 	s := authtest.NewSite(t, wechatauth.WithRedis(gate.pool(t, server)))
 	stranger := s.Browser()
@@ -116,14 +117,14 @@ func TestRevokeUser_roundTrips(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, 3, n)
 	})
-	assert.Equal(t, int64(7), trips, "four for the sessions, three for what is stored besides")
+	assert.Equal(t, int64(7), trips, "four for the sessions, three for other stored values")
 	for _, b := range browsers {
 		assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 	}
 	assert.Equal(t, http.StatusOK, stranger.Fetch(http.MethodGet, "/a").StatusCode)
 }
 
-func TestASessionTakesAtMost512BytesOfRedis(t *testing.T) {
+func TestSessionSize(t *testing.T) {
 	for kind, opts := range map[string][]wechatauth.Option{
 		"plain":  nil,
 		"sealed": {wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv"))},

@@ -21,17 +21,17 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// What is damaged is told: no damage to a session record makes another session of
-// it, or costs the process more than that one session.
+// Damage is detected: a damaged record never becomes a different session, and
+// it costs the process no more than that one session.
 
-// wreck is a site with one session in its store, of which damaged copies are
+// A wreck is a site with one session in its store, of which damaged copies are
 // made.
 type wreck struct {
 	*authtest.Site
 	memory *store.Memory
 	cookie *http.Cookie
 	record []byte
-	events []wechatauth.Event // of the requests that came one after the other
+	events []wechatauth.Event // of sequential requests
 }
 
 // Observe implements Observer.
@@ -57,7 +57,7 @@ func newWreck(t *testing.T) *wreck {
 	return w
 }
 
-// request brings the session's cookie.
+// request returns a request with the session's cookie.
 func (w *wreck) request() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, w.Server.URL+"/public", nil)
 	r.AddCookie(&http.Cookie{Name: w.cookie.Name, Value: w.cookie.Value})
@@ -69,8 +69,8 @@ func (w *wreck) put(record []byte) {
 }
 
 // load loads the session of a damaged record as the gate does, and reports
-// whether it was told from a good one.
-func (w *wreck) load(record []byte) (told bool) {
+// whether the damage was detected.
+func (w *wreck) load(record []byte) (detected bool) {
 	w.events = nil
 	w.put(record)
 	var id wechatauth.Identity
@@ -78,14 +78,14 @@ func (w *wreck) load(record []byte) (told bool) {
 	w.Auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		served = true
 		if id, loggedIn = wechatauth.IdentityFromContext(r.Context()); loggedIn {
-			w.Auth.Sessions().Put(r.Context(), "a", "b") // no session is without its map
+			w.Auth.Sessions().Put(r.Context(), "a", "b") // every session has a map
 		}
 	})).ServeHTTP(httptest.NewRecorder(), w.request())
-	require.True(w.T, served, "damage is no trouble of the store")
+	require.True(w.T, served, "damage is not a store error")
 	if !loggedIn {
 		if !slices.ContainsFunc(w.events, func(e wechatauth.Event) bool { return e.Reason == wechatauth.ReasonSessionCorrupt }) {
-			// A piece of it that is a record of its own, of a session that has
-			// ended: nothing comes of it.
+			// A part of it may be a valid record of an expired session, which
+			// is ignored.
 			deadline, _, err := w.Auth.Sessions().Codec.Decode(record)
 			require.NoError(w.T, err, "%x", record)
 			require.True(w.T, deadline.Before(time.Now()), "%x", record)
@@ -93,25 +93,26 @@ func (w *wreck) load(record []byte) (told bool) {
 		}
 		_, there, err := w.memory.Find(session.HashToken(w.cookie.Value))
 		require.NoError(w.T, err)
-		require.False(w.T, there, "the record stays: %x", record)
+		require.False(w.T, there, "the record is kept: %x", record)
 		return true
 	}
 	require.Equal(w.T, authtest.AliceOpenID, id.OpenID, "%x", record)
 	return false
 }
 
-// maxDamage is what one damaged record may make the middleware allocate, in bytes.
+// maxDamage is how many bytes the middleware may allocate for one damaged
+// record.
 const maxDamage = 64 << 10
 
-// loadAll loads damaged copies and looks at what each allocates. Asking the
-// runtime for that is slow, so several are asked for at once: what is little
-// for all is little for each.
-func (w *wreck) loadAll(copies [][]byte) (told int) {
+// loadAll loads damaged copies and checks how much each allocates. Reading that
+// from the runtime is slow, so several copies are measured together: a total
+// within the limit is within it for each.
+func (w *wreck) loadAll(copies [][]byte) (detected int) {
 	for batch := range slices.Chunk(copies, 4) {
 		allocated := authtest.AllocatedBy(func() {
 			for _, c := range batch {
 				if w.load(c) {
-					told++
+					detected++
 				}
 			}
 		})
@@ -119,16 +120,17 @@ func (w *wreck) loadAll(copies [][]byte) (told int) {
 			continue
 		}
 		for _, c := range batch {
-			// Others allocate meanwhile: the least of three is the record's.
+			// Other goroutines allocate too: the least of three measurements is
+			// the record's.
 			load := func() { w.load(c) }
 			least := min(authtest.AllocatedBy(load), authtest.AllocatedBy(load), authtest.AllocatedBy(load))
 			require.LessOrEqual(w.T, least, uint64(maxDamage), "%x", c)
 		}
 	}
-	return told
+	return detected
 }
 
-// flips are all copies that differ in one bit.
+// flips returns all copies that differ in one bit.
 func flips(record []byte) (copies [][]byte) {
 	for i := range record {
 		for bit := range 8 {
@@ -140,7 +142,7 @@ func flips(record []byte) (copies [][]byte) {
 	return copies
 }
 
-// truncations are all copies that end early.
+// truncations returns all copies that end early.
 func truncations(record []byte) (copies [][]byte) {
 	for n := range record {
 		copies = append(copies, record[:n:n])
@@ -148,7 +150,7 @@ func truncations(record []byte) (copies [][]byte) {
 	return copies
 }
 
-// mutation is a copy that was changed at random, in one of several ways.
+// mutation returns a copy with one of several kinds of random change.
 func mutation(random *rand.Rand, record []byte) []byte {
 	c := slices.Clone(record)
 	at := random.IntN(len(c))
@@ -157,21 +159,21 @@ func mutation(random *rand.Rand, record []byte) []byte {
 		some[i] = byte(random.IntN(256))
 	}
 	switch random.IntN(7) {
-	case 0: // a few bytes here and there
+	case 0: // a few bytes anywhere
 		for _, b := range some {
 			c[random.IntN(len(c))] = b
 		}
-	case 1: // a few in a row
+	case 1: // a few adjacent bytes
 		copy(c[at:], some)
-	case 2: // more of them
+	case 2: // extra bytes
 		c = slices.Insert(c, at, some...)
-	case 3: // fewer of them
+	case 3: // missing bytes
 		c = slices.Delete(c, at, min(len(c), at+len(some)))
-	case 4: // a number that claims much
+	case 4: // a number that claims a large size
 		copy(c[at:], []byte{0xf8, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}[random.IntN(8):])
 	case 5: // a part in another place
 		copy(c[at:], c[random.IntN(len(c)):])
-	case 6: // nothing of it is left
+	case 6: // empty
 		for i := range c {
 			c[i] = byte(random.IntN(256))
 		}
@@ -179,24 +181,24 @@ func mutation(random *rand.Rand, record []byte) []byte {
 	return c
 }
 
-func TestEveryFlippedBitAndEveryTruncationOfARecordIsHealedAndCostsLittle(t *testing.T) {
+func TestCorruptRecord_FlipsAndTruncations(t *testing.T) {
 	w := newWreck(t)
 	flipped, cut := flips(w.record), truncations(w.record)
-	toldFlips, toldCuts := w.loadAll(flipped), w.loadAll(cut)
-	t.Logf("records: flips %d, told %d; truncations %d, told %d", len(flipped), toldFlips, len(cut), toldCuts)
-	assert.Equal(t, len(flipped), toldFlips)
-	assert.Equal(t, len(cut), toldCuts)
-	assert.False(t, w.load(w.record), "the record itself is good")
+	detectedFlips, detectedCuts := w.loadAll(flipped), w.loadAll(cut)
+	t.Logf("records: flips %d, detected %d; truncations %d, detected %d", len(flipped), detectedFlips, len(cut), detectedCuts)
+	assert.Equal(t, len(flipped), detectedFlips)
+	assert.Equal(t, len(cut), detectedCuts)
+	assert.False(t, w.load(w.record), "the record itself is valid")
 }
 
-func TestAHundredThousandMutationsOfARecordAreHealedAndCostLittle(t *testing.T) {
+func TestCorruptRecord_Mutations(t *testing.T) {
 	w := newWreck(t)
 	random := rand.New(rand.NewPCG(3, 4))
 	total := 100_000
 	if authtest.UnderRace {
 		total = 10_000
 	}
-	told, same := 0, 0
+	detected, same := 0, 0
 	for range total / 1000 {
 		var copies [][]byte
 		for range 1000 {
@@ -206,16 +208,16 @@ func TestAHundredThousandMutationsOfARecordAreHealedAndCostLittle(t *testing.T) 
 				copies = append(copies, c)
 			}
 		}
-		told += w.loadAll(copies)
+		detected += w.loadAll(copies)
 	}
-	t.Logf("records: mutations %d, told %d, and %d that changed nothing", total, told, same)
-	assert.Equal(t, total, told+same)
+	t.Logf("records: mutations %d, detected %d, and %d that changed nothing", total, detected, same)
+	assert.Equal(t, total, detected+same)
 }
 
-// What the visitor and the operator see of it: the page, without an identity;
-// the cookie deleted, or replaced where the page puts something into the
-// session; the reason, once; and nothing is left in the store.
-func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
+// The user gets the page without an identity, and the cookie is deleted, or
+// replaced if the page puts a value into the session. The reason is reported
+// once, and nothing is left in the store.
+func TestCorruptRecord_NextRequest(t *testing.T) {
 	w := newWreck(t)
 	w.Handle("/visits", func(rw http.ResponseWriter, r *http.Request) {
 		w.Auth.Sessions().Put(r.Context(), "visits", "1")
@@ -228,7 +230,7 @@ func TestAVisitorWithADamagedRecordIsHealedByHisNextRequest(t *testing.T) {
 	}
 	for n, c := range copies {
 		if !w.load(c) {
-			continue // what it was
+			continue // unchanged
 		}
 		w.events = nil
 		w.put(c)

@@ -8,14 +8,14 @@ import (
 	"github.com/wechatauth/wechatauth"
 )
 
-// guarded is what stands in front of the session store of a manager.
+// guarded is the wrapper around the session store of a manager.
 type guarded interface {
 	scs.IterableCtxStore
 	DeleteAndReportCtx(ctx context.Context, key string) (bool, error)
 	Unwrap() scs.Store
 }
 
-// guardOf returns what stands in front of the session store.
+// guardOf returns the wrapper around the session store.
 func guardOf(a *wechatauth.Auth) guarded { return a.Sessions().Store.(guarded) }
 
 // closeNotifier is http.CloseNotifier, which is deprecated.

@@ -24,154 +24,181 @@ import (
 
 var preflight = http.Header{"Access-Control-Request-Method": {"POST"}, "Origin": {"https://app.example.com"}, "Sec-Fetch-Mode": {"cors"}}
 
-func TestT85_EveryRequestThatReachesAHandlerHasASession(t *testing.T) {
-	for kind, opts := range authtest.Keepers(t) {
-		t.Run(kind, func(t *testing.T) {
-			var st *authtest.FaultyStore
-			s := authtest.NewSite(t, opts()...)
-			if kind == "in memory" {
-				s = authtest.NewSite(t, authtest.WithFaultyStore(&st), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.AllowAnonymous}))
-			}
-			m := s.Auth.Sessions()
-			read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				cart := m.GetString(r.Context(), "cart")
-				if r.Method == http.MethodOptions {
-					m.Put(r.Context(), "cart", "of a preflight")
-					_ = m.RenewToken(r.Context())
-				}
-				fmt.Fprintf(w, "cart=%s ", cart)
-				authtest.Echo(w, r)
-			})
-			mux := s.Routes().(*http.ServeMux)
-			mux.Handle("/require", s.Auth.RequireWeChat(read))
-			mux.Handle("/load", s.Auth.LoadWeChat(read))
-			mux.Handle("/both", s.Auth.LoadWeChat(s.Auth.RequireWeChat(read)))
-			mux.Handle("/outside", m.LoadAndSave(s.Auth.RequireWeChat(read)))
-			s.Server.Config.Handler = mux
-			b := s.Browser()
-			b.VisitForToken("/a")
-			for _, path := range []string{"/require", "/load", "/both", "/outside"} {
-				for who, browser := range map[string]*authtest.Browser{"a browser": s.Browser(), "one with a session": b} {
-					got := browser.Do(browser.Client, http.MethodOptions, path, nil, preflight)
-					require.Equal(t, http.StatusOK, got.StatusCode, path+" "+who)
-					assert.Contains(t, got.Text, "cart= ", path+" "+who)
-					assert.Contains(t, got.Text, "logged-in=false")
-					if path != "/outside" {
-						assert.Empty(t, got.Cookies(), path+" "+who)
-					}
-				}
-			}
-			if st == nil {
-				return
-			}
-			computer := s.Browser().As(authtest.ChromeWindows)
-			assert.Contains(t, computer.Step("/require").Text, "cart= ", "whom the policy lets pass")
-			st.Fail("find", authtest.Failing)
-			assert.Contains(t, b.Step("/load").Text, "cart= ", "while the store is down")
-			got := b.Do(b.Client, http.MethodOptions, "/require", nil, preflight)
-			assert.Contains(t, got.Text, "cart= ", "a preflight reads no store")
-		})
-	}
-}
-
-func TestT85_APreflightCostsNoCallOfTheStore(t *testing.T) {
-	redis := redistest.Start(t)
-	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
-	b := s.Browser()
-	b.VisitForToken("/a")
-	for _, path := range []string{"/a", "/public"} {
-		s.Untouched(t, redis, func() {
-			got := b.Do(b.Client, http.MethodOptions, path, nil, preflight)
-			assert.Equal(t, http.StatusOK, got.StatusCode)
-		})
-	}
-}
-
-func TestT85_AnErrorHandlerHasASession(t *testing.T) {
-	var s *authtest.Site
-	s = authtest.NewSite(t, wechatauth.WithErrorHandler(func(w http.ResponseWriter, r *http.Request, f wechatauth.Failure) {
-		w.WriteHeader(f.Status)
-		fmt.Fprintf(w, "%s flash=%q", f.Reason, s.Auth.Sessions().PopString(r.Context(), "flash"))
-	}))
-	assert.Equal(t, `no_session flash=""`, s.Browser().Fetch(http.MethodGet, "/a").Text)
-	assert.Contains(t, s.Browser().Step("/wechat/callback?state=x").Text, `flash=""`)
-	assert.Contains(t, s.Browser().Step("/wechat/nothing").Text, `flash=""`)
-}
-
-// A handler inside of http.TimeoutHandler goes on after its response was sent, in
-// a goroutine of its own.
-func TestT90_AHandlerMayOutliveItsResponse(t *testing.T) {
-	late := map[string]func(s *authtest.Site, w http.ResponseWriter, r *http.Request){
-		"Logout": func(s *authtest.Site, w http.ResponseWriter, r *http.Request) { _ = s.Auth.Logout(w, r) },
-		"Put": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
-			s.Auth.Sessions().Put(r.Context(), "late", "yes")
-		},
-		"RenewToken": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
-			_ = s.Auth.Sessions().RenewToken(r.Context())
-		},
-		"Destroy": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
-			_ = s.Auth.Sessions().Destroy(r.Context())
-		},
-		"Commit": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
-			_, _, _ = s.Auth.Sessions().Commit(r.Context())
-		},
-		"an identity": func(_ *authtest.Site, _ http.ResponseWriter, r *http.Request) {
-			_, _ = wechatauth.IdentityFromContext(r.Context())
-		},
-		"a gate": func(s *authtest.Site, w http.ResponseWriter, r *http.Request) {
-			s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo)).ServeHTTP(w, r)
-		},
-	}
-	for kind, opts := range authtest.Keepers(t) {
-		for what, do := range late {
-			t.Run(kind+", "+what, func(t *testing.T) {
+func TestHandler(t *testing.T) {
+	t.Run("T85 always has a session", func(t *testing.T) {
+		for kind, opts := range authtest.Keepers(t) {
+			t.Run(kind, func(t *testing.T) {
+				var st *authtest.FaultyStore
 				s := authtest.NewSite(t, opts()...)
-				done := make(chan struct{})
-				given := make(chan struct{})
-				mux := s.Routes().(*http.ServeMux)
-				mux.Handle("/late", s.Auth.RequireWeChat(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					defer close(done)
-					if r.URL.Query().Has("race") { // as the response is being sent
-						<-r.Context().Done()
-					} else {
-						<-given
+				if kind == "in memory" {
+					s = authtest.NewSite(t, authtest.WithFaultyStore(&st), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.AllowAnonymous}))
+				}
+				m := s.Auth.Sessions()
+				read := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					cart := m.GetString(r.Context(), "cart")
+					if r.Method == http.MethodOptions {
+						m.Put(r.Context(), "cart", "of a preflight")
+						_ = m.RenewToken(r.Context())
 					}
-					do(s, w, r)
-				}), time.Millisecond, "too late")))
+					fmt.Fprintf(w, "cart=%s ", cart)
+					authtest.Echo(w, r)
+				})
+				mux := s.Routes().(*http.ServeMux)
+				mux.Handle("/require", s.Auth.RequireWeChat(read))
+				mux.Handle("/load", s.Auth.LoadWeChat(read))
+				mux.Handle("/both", s.Auth.LoadWeChat(s.Auth.RequireWeChat(read)))
+				mux.Handle("/outside", m.LoadAndSave(s.Auth.RequireWeChat(read)))
 				s.Server.Config.Handler = mux
 				b := s.Browser()
-				token := b.VisitForToken("/a")
-				for _, path := range []string{"/late?race", "/late"} {
-					got := b.Step(path)
-					// At the end of its time http.TimeoutHandler takes what is ready.
-					if path == "/late" || got.StatusCode != http.StatusOK {
-						require.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
-						require.Equal(t, "too late", got.Text)
-					}
-					if path == "/late" {
-						close(given)
-					}
-					<-done
-					done = make(chan struct{})
-					alive := strings.Contains(s.Holding(s.SessionCookie(), token).Step("/public").Text, "logged-in=true")
-					switch what {
-					case "Logout", "Destroy":
-						assert.False(t, alive, "what is ended late is ended")
-					case "RenewToken": // before the response or after it
-					default:
-						assert.True(t, alive)
-					}
-					if !alive {
-						b = s.Browser()
-						token = b.VisitForToken("/a")
+				b.VisitForToken("/a")
+				for _, path := range []string{"/require", "/load", "/both", "/outside"} {
+					for who, browser := range map[string]*authtest.Browser{"a browser": s.Browser(), "one with a session": b} {
+						got := browser.Do(browser.Client, http.MethodOptions, path, nil, preflight)
+						require.Equal(t, http.StatusOK, got.StatusCode, path+" "+who)
+						assert.Contains(t, got.Text, "cart= ", path+" "+who)
+						assert.Contains(t, got.Text, "logged-in=false")
+						if path != "/outside" {
+							assert.Empty(t, got.Cookies(), path+" "+who)
+						}
 					}
 				}
+				if st == nil {
+					return
+				}
+				computer := s.Browser().As(authtest.ChromeWindows)
+				assert.Contains(t, computer.Step("/require").Text, "cart= ", "allowed by the policy")
+				st.Fail("find", authtest.Failing)
+				assert.Contains(t, b.Step("/load").Text, "cart= ", "while the store is down")
+				got := b.Do(b.Client, http.MethodOptions, "/require", nil, preflight)
+				assert.Contains(t, got.Text, "cart= ", "a preflight reads no store")
 			})
 		}
-	}
+	})
+
+	t.Run("T85 preflight makes no store call", func(t *testing.T) {
+		redis := redistest.Start(t)
+		s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
+		b := s.Browser()
+		b.VisitForToken("/a")
+		for _, path := range []string{"/a", "/public"} {
+			s.Untouched(t, redis, func() {
+				got := b.Do(b.Client, http.MethodOptions, path, nil, preflight)
+				assert.Equal(t, http.StatusOK, got.StatusCode)
+			})
+		}
+	})
+
+	t.Run("T85 error handler has a session", func(t *testing.T) {
+		var s *authtest.Site
+		s = authtest.NewSite(t, wechatauth.WithErrorHandler(func(w http.ResponseWriter, r *http.Request, f wechatauth.Failure) {
+			w.WriteHeader(f.Status)
+			fmt.Fprintf(w, "%s flash=%q", f.Reason, s.Auth.Sessions().PopString(r.Context(), "flash"))
+		}))
+		assert.Equal(t, `no_session flash=""`, s.Browser().Fetch(http.MethodGet, "/a").Text)
+		assert.Contains(t, s.Browser().Step("/wechat/callback?state=x").Text, `flash=""`)
+		assert.Contains(t, s.Browser().Step("/wechat/nothing").Text, `flash=""`)
+	})
+
+	// A handler inside of http.TimeoutHandler may run, in its own goroutine,
+	// after its response was sent.
+	t.Run("T90 may return after its response", func(t *testing.T) {
+		late := map[string]func(s *authtest.Site, w http.ResponseWriter, r *http.Request){
+			"Logout": func(s *authtest.Site, w http.ResponseWriter, r *http.Request) { _ = s.Auth.Logout(w, r) },
+			"Put": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
+				s.Auth.Sessions().Put(r.Context(), "late", "yes")
+			},
+			"RenewToken": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
+				_ = s.Auth.Sessions().RenewToken(r.Context())
+			},
+			"Destroy": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
+				_ = s.Auth.Sessions().Destroy(r.Context())
+			},
+			"Commit": func(s *authtest.Site, _ http.ResponseWriter, r *http.Request) {
+				_, _, _ = s.Auth.Sessions().Commit(r.Context())
+			},
+			"an identity": func(_ *authtest.Site, _ http.ResponseWriter, r *http.Request) {
+				_, _ = wechatauth.IdentityFromContext(r.Context())
+			},
+			"a gate": func(s *authtest.Site, w http.ResponseWriter, r *http.Request) {
+				s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo)).ServeHTTP(w, r)
+			},
+		}
+		for kind, opts := range authtest.Keepers(t) {
+			for what, do := range late {
+				t.Run(kind+", "+what, func(t *testing.T) {
+					s := authtest.NewSite(t, opts()...)
+					done := make(chan struct{})
+					given := make(chan struct{})
+					mux := s.Routes().(*http.ServeMux)
+					mux.Handle("/late", s.Auth.RequireWeChat(http.TimeoutHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+						defer close(done)
+						if r.URL.Query().Has("race") { // while the response is being sent
+							<-r.Context().Done()
+						} else {
+							<-given
+						}
+						do(s, w, r)
+					}), time.Millisecond, "too late")))
+					s.Server.Config.Handler = mux
+					b := s.Browser()
+					token := b.VisitForToken("/a")
+					for _, path := range []string{"/late?race", "/late"} {
+						got := b.Step(path)
+						// At its timeout, http.TimeoutHandler sends what is ready.
+						if path == "/late" || got.StatusCode != http.StatusOK {
+							require.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
+							require.Equal(t, "too late", got.Text)
+						}
+						if path == "/late" {
+							close(given)
+						}
+						<-done
+						done = make(chan struct{})
+						alive := strings.Contains(s.Holding(s.SessionCookie(), token).Step("/public").Text, "logged-in=true")
+						switch what {
+						case "Logout", "Destroy":
+							assert.False(t, alive, "a late Destroy ends the session")
+						case "RenewToken": // before the response or after it
+						default:
+							assert.True(t, alive)
+						}
+						if !alive {
+							b = s.Browser()
+							token = b.VisitForToken("/a")
+						}
+					}
+				})
+			}
+		}
+	})
+
+	// The gate that serves the request need not be the one that begins the
+	// response.
+	t.Run("T94 page inside nested gates is private", func(t *testing.T) {
+		m := authtest.OwnManager(store.NewMemory())
+		s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
+		other, err := wechatauth.New(wechatauth.WithApp("wx00000000000000ff", wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
+			wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithPathPrefix("/other/"), wechatauth.WithSessionManager(m))
+		require.NoError(t, err)
+		for name, wrap := range map[string]func(http.Handler) http.Handler{
+			"one":   func(h http.Handler) http.Handler { return other.LoadWeChat(s.Auth.LoadWeChat(h)) },
+			"two":   func(h http.Handler) http.Handler { return other.LoadWeChat(other.LoadWeChat(s.Auth.LoadWeChat(h))) },
+			"first": func(h http.Handler) http.Handler { return s.Auth.LoadWeChat(other.LoadWeChat(h)) },
+		} {
+			t.Run(name, func(t *testing.T) {
+				s.Server.Config.Handler = wrap(http.HandlerFunc(authtest.Echo))
+				b := s.Browser()
+				b.Visit("/wechat/login?next=/a")
+				got := b.Step("/a")
+				assert.Equal(t, name != "first", strings.Contains(got.Text, "logged-in=true"))
+				assert.Equal(t, "private, no-cache", got.Header.Get("Cache-Control"))
+				assert.Empty(t, s.Browser().Step("/a").Header.Get("Cache-Control"))
+			})
+		}
+	})
 }
 
-func TestAPageIsNotShownAgainAfterItsSessionEnded(t *testing.T) {
+func TestCacheControl(t *testing.T) {
 	for name, tt := range map[string]struct {
 		handler http.HandlerFunc
 		want    string
@@ -207,37 +234,13 @@ func TestAPageIsNotShownAgainAfterItsSessionEnded(t *testing.T) {
 				assert.Equal(t, tt.want, strings.Join(b.Step(path).Header["Cache-Control"], ", "), path)
 			}
 			if tt.want == "private, no-cache" {
-				assert.Empty(t, s.Browser().Step("/load").Header.Get("Cache-Control"), "an anonymous page is the same for everybody")
+				assert.Empty(t, s.Browser().Step("/load").Header.Get("Cache-Control"), "an anonymous page is the same for all users")
 			}
 		})
 	}
 }
 
-// The gate that lets the user through need not be the one that begins the response.
-func TestT94_APageOfAGateInsideOtherGatesIsPrivate(t *testing.T) {
-	m := authtest.OwnManager(store.NewMemory())
-	s := authtest.NewSite(t, wechatauth.WithSessionManager(m))
-	other, err := wechatauth.New(wechatauth.WithApp("wx00000000000000ff", wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
-		wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithPathPrefix("/other/"), wechatauth.WithSessionManager(m))
-	require.NoError(t, err)
-	for name, wrap := range map[string]func(http.Handler) http.Handler{
-		"one":   func(h http.Handler) http.Handler { return other.LoadWeChat(s.Auth.LoadWeChat(h)) },
-		"two":   func(h http.Handler) http.Handler { return other.LoadWeChat(other.LoadWeChat(s.Auth.LoadWeChat(h))) },
-		"first": func(h http.Handler) http.Handler { return s.Auth.LoadWeChat(other.LoadWeChat(h)) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			s.Server.Config.Handler = wrap(http.HandlerFunc(authtest.Echo))
-			b := s.Browser()
-			b.Visit("/wechat/login?next=/a")
-			got := b.Step("/a")
-			assert.Equal(t, name != "first", strings.Contains(got.Text, "logged-in=true"))
-			assert.Equal(t, "private, no-cache", got.Header.Get("Cache-Control"))
-			assert.Empty(t, s.Browser().Step("/a").Header.Get("Cache-Control"))
-		})
-	}
-}
-
-func TestAnUpgradedConnectionKeepsItsHeaders(t *testing.T) {
+func TestUpgrade_Headers(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Handle("/ws", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Upgrade", "websocket")
@@ -250,8 +253,8 @@ func TestAnUpgradedConnectionKeepsItsHeaders(t *testing.T) {
 	assert.Equal(t, http.StatusSwitchingProtocols, got.StatusCode)
 }
 
-// A change that cannot be saved is no success.
-func TestAChangeOfASessionThatCannotBeLoadedIsAnError(t *testing.T) {
+// A change that cannot be saved is an error.
+func TestSave_NotLoaded(t *testing.T) {
 	var st *authtest.FaultyStore
 	s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
 	m := s.Auth.Sessions()
@@ -285,7 +288,7 @@ func TestAChangeOfASessionThatCannotBeLoadedIsAnError(t *testing.T) {
 		}
 		assert.Equal(t, http.StatusServiceUnavailable, b.Fetch(method, "/require/put").StatusCode)
 	}
-	assert.Equal(t, http.StatusOK, b.Step("/read").StatusCode, "reading needs nothing saved")
+	assert.Equal(t, http.StatusOK, b.Step("/read").StatusCode, "reading saves nothing")
 
 	before := len(s.Logs.String())
 	assert.Equal(t, "sent", b.Step("/late").Text)
@@ -302,7 +305,7 @@ func TestAChangeOfASessionThatCannotBeLoadedIsAnError(t *testing.T) {
 	assert.Contains(t, b.Step("/public").Text, "logged-in=true")
 }
 
-func TestASessionWithoutAnIdentityIsNotUnknown(t *testing.T) {
+func TestAnonymousSession(t *testing.T) {
 	for kind, opts := range authtest.Keepers(t) {
 		t.Run(kind, func(t *testing.T) {
 			s := authtest.NewSite(t, opts()...)
@@ -316,7 +319,7 @@ func TestASessionWithoutAnIdentityIsNotUnknown(t *testing.T) {
 	}
 }
 
-func TestNewLeavesNoGoroutine(t *testing.T) {
+func TestNew_Goroutines(t *testing.T) {
 	pool := redistest.Start(t).Pool()
 	for kind, opts := range map[string]func() []wechatauth.Option{
 		"over Redis": func() []wechatauth.Option { return []wechatauth.Option{wechatauth.WithRedis(pool)} },
@@ -336,17 +339,17 @@ func TestNewLeavesNoGoroutine(t *testing.T) {
 	}
 }
 
-// notifyingWriter is the writer of a middleware that flushes and notifies, and
-// does nothing else.
+// A notifyingWriter is the writer of a middleware that supports only Flush and
+// CloseNotify.
 type notifyingWriter struct {
 	http.ResponseWriter
 	http.Flusher
 	closeNotifier
 }
 
-// A framework that asserts http.CloseNotifier without asking finds it behind the
-// gate wherever it is there in front of the gate.
-func TestWhatAMiddlewareNotifiesOfReachesTheHandler(t *testing.T) {
+// A framework that asserts http.CloseNotifier unconditionally finds it behind
+// the gate if it is there in front of the gate.
+func TestCloseNotify(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Handle("/stream", func(w http.ResponseWriter, _ *http.Request) {
 		assert.NotNil(t, w.(closeNotifier).CloseNotify())

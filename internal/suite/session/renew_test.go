@@ -17,11 +17,11 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// What a handler deletes is deleted when its session is saved, so that a new
-// token that never came to be costs nobody his login.
+// A handler's deletions are carried out when its session is saved, so a new
+// token that could not be saved logs no one out.
 
-// renewing is a site with a page that gives the session a new token, and then
-// does more.
+// renewing returns a site with a page that gives the session a new token and
+// then calls more.
 func renewing(t *testing.T, form string, more func(w http.ResponseWriter)) (*authtest.Site, *authtest.FaultyStore) {
 	var st *authtest.FaultyStore
 	s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
@@ -44,7 +44,7 @@ func renewing(t *testing.T, form string, more func(w http.ResponseWriter)) (*aut
 
 func goesOn(http.ResponseWriter) {}
 
-func TestARenewedTokenTakesThePlaceOfTheOldOneWhoeverLoadsTheSession(t *testing.T) {
+func TestRenewToken(t *testing.T) {
 	for form := range authtest.Loaders {
 		t.Run(form, func(t *testing.T) {
 			s, _ := renewing(t, form, goesOn)
@@ -67,7 +67,7 @@ func TestARenewedTokenTakesThePlaceOfTheOldOneWhoeverLoadsTheSession(t *testing.
 	}
 }
 
-func TestANewTokenThatCannotBeSavedCostsNoLogin(t *testing.T) {
+func TestRenewToken_NotSaved(t *testing.T) {
 	for form := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // saves as scs does
@@ -88,7 +88,7 @@ func TestANewTokenThatCannotBeSavedCostsNoLogin(t *testing.T) {
 	}
 }
 
-func TestAPanicAfterANewTokenCostsNoLogin(t *testing.T) {
+func TestRenewToken_Panic(t *testing.T) {
 	for form := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // saves as scs does
@@ -101,12 +101,12 @@ func TestAPanicAfterANewTokenCostsNoLogin(t *testing.T) {
 			assert.NotContains(t, stored(b), "put")
 
 			assert.Error(t, b.TryStep(s.Base.String()+"/destroy"))
-			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "what was ended is ended")
+			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "the destroyed session is gone")
 		})
 	}
 }
 
-func TestASessionThatCannotBeDeletedIsNotSaidToHaveEnded(t *testing.T) {
+func TestDestroy_NotDeleted(t *testing.T) {
 	for form := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
 			continue // saves as scs does
@@ -119,7 +119,7 @@ func TestASessionThatCannotBeDeletedIsNotSaidToHaveEnded(t *testing.T) {
 			st.Fail("drop", nil)
 			assert.Equal(t, http.StatusServiceUnavailable, got.StatusCode)
 			assert.NotContains(t, got.Text, "url=/destroy")
-			if form != "LoadAndSave outside" { // scs takes the cookie away whatever the answer is
+			if form != "LoadAndSave outside" { // scs deletes the cookie regardless of the response
 				assert.Empty(t, got.Header["Set-Cookie"])
 				assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)
 			}
@@ -133,8 +133,8 @@ func TestASessionThatCannotBeDeletedIsNotSaidToHaveEnded(t *testing.T) {
 	}
 }
 
-// A handler may end the session in the middle of a long answer.
-func TestASessionThatIsDestroyedAfterTheAnswerBeganEndsAtOnce(t *testing.T) {
+// A handler may end the session in the middle of a long response.
+func TestDestroy_AfterResponseBegan(t *testing.T) {
 	s := authtest.NewSite(t)
 	m := s.Auth.Sessions()
 	var token string
@@ -151,12 +151,12 @@ func TestASessionThatIsDestroyedAfterTheAnswerBeganEndsAtOnce(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 }
 
-// A late reader has the session of the browser that has just logged in. It is not
-// his to write, to renew or to give a cookie for.
-func TestALateReaderWhoseHandlerWritesCostsNoLogin(t *testing.T) {
+// A late reader sees the session of the browser that has just logged in. It
+// must not write it, renew it or set a cookie for it.
+func TestLateReader_Writes(t *testing.T) {
 	for form, wrap := range authtest.Loaders {
 		if form == "LoadAndSave outside" {
-			continue // scs knows no grace
+			continue // scs has no grace period
 		}
 		for what, write := range map[string]func(m *scs.SessionManager, r *http.Request){
 			"put":     func(m *scs.SessionManager, r *http.Request) { m.Put(r.Context(), "late", "yes") },
@@ -182,9 +182,9 @@ func TestALateReaderWhoseHandlerWritesCostsNoLogin(t *testing.T) {
 				assert.Equal(t, http.StatusOK, got.StatusCode)
 				if what == "destroy" {
 					if form == "no LoadAndSave" {
-						assert.Empty(t, got.Header["Set-Cookie"], "it could come after that of another login")
+						assert.Empty(t, got.Header["Set-Cookie"], "it could arrive after the cookie of another login")
 					}
-					assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "it is the visitor's wish")
+					assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode, "the user asked for it")
 					return
 				}
 				assert.Empty(t, got.Header["Set-Cookie"])
@@ -195,7 +195,7 @@ func TestALateReaderWhoseHandlerWritesCostsNoLogin(t *testing.T) {
 	}
 }
 
-func TestASessionIsNotSaidToHaveEndedWhileTheStoreIsDown(t *testing.T) {
+func TestDestroy_StoreDown(t *testing.T) {
 	for name, nested := range map[string]bool{"one gate": false, "two": true} {
 		t.Run(name, func(t *testing.T) {
 			var st *authtest.FaultyStore

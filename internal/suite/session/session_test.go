@@ -24,7 +24,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// faulty is a memory store that fails writes while broken is set.
+// A faulty store is a memory store that fails writes while broken is set.
 type faulty struct {
 	*store.Memory
 	broken atomic.Bool
@@ -44,7 +44,7 @@ func (f *faulty) UpdateCtx(ctx context.Context, token string, b []byte, expiry t
 	return f.Memory.UpdateCtx(ctx, token, b, expiry)
 }
 
-func TestARequestInFlightCannotReviveALoggedOutSession(t *testing.T) {
+func TestInFlight_Logout(t *testing.T) {
 	for name, opts := range map[string][]wechatauth.Option{
 		"in memory":                nil,
 		"in memory, idle timeout":  {wechatauth.WithIdleTimeout(time.Hour)},
@@ -72,14 +72,14 @@ func TestARequestInFlightCannotReviveALoggedOutSession(t *testing.T) {
 			close(release)
 			late := <-slow
 
-			assert.Equal(t, http.StatusOK, late.StatusCode, "the request that was under way is answered")
+			assert.Equal(t, http.StatusOK, late.StatusCode, "the request in flight gets its response")
 			assert.Empty(t, late.Header["Set-Cookie"])
 			assert.Contains(t, thief.Visit("/public").Text, "logged-in=false")
 		})
 	}
 }
 
-func TestARequestInFlightDuringALoginCannotUndoIt(t *testing.T) {
+func TestInFlight_Login(t *testing.T) {
 	for name, opts := range map[string][]wechatauth.Option{
 		"without idle timeout": nil,
 		"with idle timeout":    {wechatauth.WithIdleTimeout(time.Hour)},
@@ -111,7 +111,7 @@ func TestARequestInFlightDuringALoginCannotUndoIt(t *testing.T) {
 	}
 }
 
-func TestALoginOfTheSameUserLeavesLateReadersAGrace(t *testing.T) {
+func TestGrace_SameUser(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	b.Visit("/a")
@@ -126,11 +126,11 @@ func TestALoginOfTheSameUserLeavesLateReadersAGrace(t *testing.T) {
 	assert.Empty(t, got.Header["Set-Cookie"], "it could arrive after the new cookie")
 
 	s.Clock.Advance(session.RenewedTTL + time.Second)
-	assert.Equal(t, http.StatusUnauthorized, late.Fetch(http.MethodGet, "/b").StatusCode, "the grace is over")
+	assert.Equal(t, http.StatusUnauthorized, late.Fetch(http.MethodGet, "/b").StatusCode, "the grace period is over")
 	assert.Contains(t, b.Visit("/b").Text, "logged-in=true")
 }
 
-func TestTheGraceEndsWithTheSession(t *testing.T) {
+func TestGrace_SessionEnds(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	b.Visit("/a")
@@ -142,7 +142,7 @@ func TestTheGraceEndsWithTheSession(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, late.Fetch(http.MethodGet, "/b").StatusCode)
 }
 
-func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
+func TestRevokeUser(t *testing.T) {
 	for name, opts := range map[string][]wechatauth.Option{
 		"in memory":  nil,
 		"over Redis": {wechatauth.WithRedis(redistest.Start(t).Pool())},
@@ -172,96 +172,101 @@ func TestRevokeUserEndsAllSessionsOfThatUserOnly(t *testing.T) {
 	}
 }
 
-func TestRevokeUserSaysWhenTheStoreCannot(t *testing.T) {
+func TestRevokeUser_StoreFails(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithStore(authtest.PlainStore{Store: store.NewMemory()}))
 	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o123")
 	assert.ErrorIs(t, err, store.ErrNoIndex)
 }
 
-// The code is spent then, and nothing of the login is kept: 503 with a button,
-// and the reload leads over WeChat once more, which the user does not see.
-func TestALoginWhoseSessionCouldNotBeSavedBeginsAgain(t *testing.T) {
-	for name, c := range map[string]struct {
-		next      func(b *authtest.Browser, callback string) authtest.Response
-		exchanges int
-	}{
-		"a reload of the callback": {func(b *authtest.Browser, callback string) authtest.Response { return b.Visit(callback) }, 3}, // one finds the code used
-		"a visit of a page":        {func(b *authtest.Browser, _ string) authtest.Response { return b.Visit("/orders") }, 2},
-		"the button": {func(b *authtest.Browser, _ string) authtest.Response {
-			return b.Visit("/wechat/login?next=%2Forders&again=1")
-		}, 2},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := &faulty{}
-			s := authtest.NewSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
-				f.Memory = store.NewMemory(store.WithClock(now))
-				return wechatauth.WithStore(f)
-			}))
-			s.Wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
-			b := s.Browser()
-			callback := b.Authorize("/orders")
-			f.broken.Store(true)
-			failed := b.Step(callback)
-			require.Equal(t, http.StatusServiceUnavailable, failed.StatusCode)
-			assert.NotEmpty(t, failed.Header.Get("Retry-After"))
-			assert.Contains(t, failed.Text, `href="/wechat/login?next=%2Forders&amp;again=1"`)
-			assert.Empty(t, failed.Header["Set-Cookie"], "the answer leaves nothing in the browser")
-			f.broken.Store(false)
-			s.Clock.Advance(authtest.FailureTTL + time.Second)
-
-			got := c.next(b, callback)
-
-			assert.Contains(t, got.Text, "url=/orders logged-in=true")
-			assert.Equal(t, c.exchanges, s.Exchanges())
-		})
-	}
-}
-
-func TestADamagedRecordIsAnonymousAndHealed(t *testing.T) {
-	own := func(pool *redis.Pool) []wechatauth.Option {
-		m := scs.New()
-		m.Store = store.New(pool)
-		return []wechatauth.Option{wechatauth.WithSessionManager(m)}
-	}
-	ours := func(pool *redis.Pool) []wechatauth.Option { return []wechatauth.Option{wechatauth.WithRedis(pool)} }
-	idle := func(pool *redis.Pool) []wechatauth.Option {
-		return []wechatauth.Option{wechatauth.WithRedis(pool), wechatauth.WithIdleTimeout(time.Hour)}
-	}
-	for name, with := range map[string]func(*redis.Pool) []wechatauth.Option{"ours": ours, "with an idle timeout": idle, "the application's manager": own} {
-		for kind, damage := range damages {
-			t.Run(name+", "+kind, func(t *testing.T) {
-				server := redistest.Start(t)
-				s := authtest.NewSite(t, with(server.Pool())...)
+func TestLogin_NotSaved(t *testing.T) {
+	// The code is used by then and the login is not saved. The response is a
+	// 503 with a button, and a reload redirects to WeChat again, which the user
+	// does not notice.
+	t.Run("T64 user logs in again", func(t *testing.T) {
+		for name, c := range map[string]struct {
+			next      func(b *authtest.Browser, callback string) authtest.Response
+			exchanges int
+		}{
+			"a reload of the callback": {func(b *authtest.Browser, callback string) authtest.Response { return b.Visit(callback) }, 3}, // one of them finds the code used
+			"a visit of a page":        {func(b *authtest.Browser, _ string) authtest.Response { return b.Visit("/orders") }, 2},
+			"the button": {func(b *authtest.Browser, _ string) authtest.Response {
+				return b.Visit("/wechat/login?next=%2Forders&again=1")
+			}, 2},
+		} {
+			t.Run(name, func(t *testing.T) {
+				f := &faulty{}
+				s := authtest.NewSite(t, authtest.OnClock(func(now func() time.Time) wechatauth.Option {
+					f.Memory = store.NewMemory(store.WithClock(now))
+					return wechatauth.WithStore(f)
+				}))
+				s.Wait = func(ctx context.Context, _ time.Duration) error { return context.DeadlineExceeded }
 				b := s.Browser()
-				spoil := func() (key string) {
-					key = s.StoredAt(b.Cookie(s.SessionCookie()).Value)
-					damage(server, key)
-					return key
-				}
-				b.Visit("/a")
+				callback := b.Authorize("/orders")
+				f.broken.Store(true)
+				failed := b.Step(callback)
+				require.Equal(t, http.StatusServiceUnavailable, failed.StatusCode)
+				assert.NotEmpty(t, failed.Header.Get("Retry-After"))
+				assert.Contains(t, failed.Text, `href="/wechat/login?next=%2Forders&amp;again=1"`)
+				assert.Empty(t, failed.Header["Set-Cookie"], "the response sets no cookie")
+				f.broken.Store(false)
+				s.Clock.Advance(authtest.FailureTTL + time.Second)
 
-				key := spoil()
-				page := b.Step("/public")
-				assert.Equal(t, http.StatusOK, page.StatusCode)
-				assert.Contains(t, page.Text, "logged-in=false")
-				assert.Nil(t, b.Cookie(s.SessionCookie()), "the cookie goes with the record")
-				assert.Zero(t, server.Do("EXISTS", key))
-				assert.Equal(t, 1, strings.Count(s.Logs.String(), "session_corrupt"))
+				got := c.next(b, callback)
 
-				b.Visit("/a")
-				key = spoil()
-				script := b.Fetch(http.MethodGet, "/a")
-				assert.Equal(t, http.StatusUnauthorized, script.StatusCode)
-				assert.Contains(t, script.Text, "session_corrupt")
-				assert.Zero(t, server.Do("EXISTS", key))
-
-				assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login heals it")
+				assert.Contains(t, got.Text, "url=/orders logged-in=true")
+				assert.Equal(t, c.exchanges, s.Exchanges())
 			})
 		}
-	}
+	})
 }
 
-// damages are what can befall a record in Redis.
+func TestCorruptRecord(t *testing.T) {
+	t.Run("T67 anonymous and deleted", func(t *testing.T) {
+		own := func(pool *redis.Pool) []wechatauth.Option {
+			m := scs.New()
+			m.Store = store.New(pool)
+			return []wechatauth.Option{wechatauth.WithSessionManager(m)}
+		}
+		ours := func(pool *redis.Pool) []wechatauth.Option { return []wechatauth.Option{wechatauth.WithRedis(pool)} }
+		idle := func(pool *redis.Pool) []wechatauth.Option {
+			return []wechatauth.Option{wechatauth.WithRedis(pool), wechatauth.WithIdleTimeout(time.Hour)}
+		}
+		for name, with := range map[string]func(*redis.Pool) []wechatauth.Option{"ours": ours, "with an idle timeout": idle, "the application's manager": own} {
+			for kind, damage := range damages {
+				t.Run(name+", "+kind, func(t *testing.T) {
+					server := redistest.Start(t)
+					s := authtest.NewSite(t, with(server.Pool())...)
+					b := s.Browser()
+					spoil := func() (key string) {
+						key = s.StoredAt(b.Cookie(s.SessionCookie()).Value)
+						damage(server, key)
+						return key
+					}
+					b.Visit("/a")
+
+					key := spoil()
+					page := b.Step("/public")
+					assert.Equal(t, http.StatusOK, page.StatusCode)
+					assert.Contains(t, page.Text, "logged-in=false")
+					assert.Nil(t, b.Cookie(s.SessionCookie()), "the cookie is deleted with the record")
+					assert.Zero(t, server.Do("EXISTS", key))
+					assert.Equal(t, 1, strings.Count(s.Logs.String(), "session_corrupt"))
+
+					b.Visit("/a")
+					key = spoil()
+					script := b.Fetch(http.MethodGet, "/a")
+					assert.Equal(t, http.StatusUnauthorized, script.StatusCode)
+					assert.Contains(t, script.Text, "session_corrupt")
+					assert.Zero(t, server.Do("EXISTS", key))
+
+					assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login replaces it")
+				})
+			}
+		}
+	})
+}
+
+// damages has the ways to damage a record in Redis.
 var damages = map[string]func(server *redistest.Server, key string){
 	"overwritten":     func(server *redistest.Server, key string) { server.Do("SET", key, "garbage", "EX", 600) },
 	"of another type": func(server *redistest.Server, key string) { server.Do("DEL", key); server.Do("LPUSH", key, "x") },
@@ -270,9 +275,9 @@ var damages = map[string]func(server *redistest.Server, key string){
 	},
 }
 
-// While keys are being rotated, an instance meets records whose key it does not
-// have yet. It must not delete them.
-func TestARecordThatNoKeyOpensIsAnonymousReportedAndLeft(t *testing.T) {
+// During a key rotation, an instance reads records whose key it does not have
+// yet. It must not delete them.
+func TestCorruptRecord_UnknownKey(t *testing.T) {
 	old, young := []byte("0123456789abcdefghijklmnopqrstuv"), []byte("vutsrqponmlkjihgfedcba9876543210")
 	for kind, damage := range map[string]func(server *redistest.Server, key string){
 		"sealed with a key to come": func(*redistest.Server, string) {},
@@ -300,15 +305,15 @@ func TestARecordThatNoKeyOpensIsAnonymousReportedAndLeft(t *testing.T) {
 			assert.Contains(t, b.Fetch(http.MethodGet, "/a").Text, "session_unknown")
 
 			if kind == "sealed with a key to come" {
-				assert.Contains(t, member.Step("/a").Text, "logged-in=true", "who has the key goes on")
+				assert.Contains(t, member.Step("/a").Text, "logged-in=true", "the instance with the key accepts it")
 			}
-			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login heals it")
+			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login replaces it")
 		})
 	}
 }
 
-// Sealed or not, what is no box at all is deleted: no key could open it.
-func TestASealedRecordThatIsNoRecordIsHealed(t *testing.T) {
+// A value that is not sealed at all is deleted: no key could open it.
+func TestCorruptRecord_Sealed(t *testing.T) {
 	for _, kind := range []string{"of another type", "grown"} {
 		server := redistest.Start(t)
 		s := authtest.NewSite(t, wechatauth.WithRedis(server.Pool()), wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
@@ -323,9 +328,9 @@ func TestASealedRecordThatIsNoRecordIsHealed(t *testing.T) {
 	}
 }
 
-// Where scs itself asks for the session, an error would be a 500 for as long as
-// the key lives.
-func TestTheApplicationsLoadAndSaveMeetsNoErrorWhereThereIsNoSession(t *testing.T) {
+// If scs loads the session itself, an error would be a 500 response until the
+// key expires.
+func TestCorruptRecord_LoadAndSave(t *testing.T) {
 	server := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(server.Pool()))
 	inner := s.Server.Config.Handler
@@ -341,8 +346,8 @@ func TestTheApplicationsLoadAndSaveMeetsNoErrorWhereThereIsNoSession(t *testing.
 	}
 }
 
-func TestAFailedSaveIsOneClean503(t *testing.T) {
-	for name, answer := range map[string]func(w http.ResponseWriter){
+func TestSave_Fails(t *testing.T) {
+	for name, respond := range map[string]func(w http.ResponseWriter){
 		"a page":               func(w http.ResponseWriter) { _, _ = w.Write([]byte("protected")) },
 		"a redirect":           func(w http.ResponseWriter) { w.Header().Set("Location", "/x"); w.WriteHeader(302) },
 		"a flush":              func(w http.ResponseWriter) { _ = http.NewResponseController(w).Flush() },
@@ -363,7 +368,7 @@ func TestAFailedSaveIsOneClean503(t *testing.T) {
 			s.Handle("/put", func(w http.ResponseWriter, r *http.Request) {
 				s.Auth.Sessions().Put(r.Context(), "a", "b")
 				w.Header().Set("X-Handler", "was here")
-				answer(w)
+				respond(w)
 			})
 			b := s.Browser()
 			f.broken.Store(true)
@@ -377,8 +382,8 @@ func TestAFailedSaveIsOneClean503(t *testing.T) {
 	}
 }
 
-func TestTheSessionIsSavedBeforeTheAnswerHoweverItBegins(t *testing.T) {
-	for name, answer := range map[string]func(w http.ResponseWriter){
+func TestSave_BeforeResponse(t *testing.T) {
+	for name, respond := range map[string]func(w http.ResponseWriter){
 		"Write":       func(w http.ResponseWriter) { _, _ = w.Write([]byte("x")) },
 		"WriteHeader": func(w http.ResponseWriter) { w.WriteHeader(204) },
 		"Flush":       func(w http.ResponseWriter) { w.(http.Flusher).Flush() },
@@ -390,7 +395,7 @@ func TestTheSessionIsSavedBeforeTheAnswerHoweverItBegins(t *testing.T) {
 			s := authtest.NewSite(t)
 			s.Handle("/put", func(w http.ResponseWriter, r *http.Request) {
 				s.Auth.Sessions().Put(r.Context(), "a", "b")
-				answer(w)
+				respond(w)
 			})
 			s.Handle2("/get", func(w http.ResponseWriter, r *http.Request) {
 				_, _ = w.Write([]byte(s.Auth.Sessions().GetString(r.Context(), "a")))
@@ -403,7 +408,7 @@ func TestTheSessionIsSavedBeforeTheAnswerHoweverItBegins(t *testing.T) {
 	}
 }
 
-func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
+func TestLoadAndSave_OwnManager(t *testing.T) {
 	for form, wrap := range authtest.Loaders {
 		t.Run(form, func(t *testing.T) {
 			m := scs.New()
@@ -428,7 +433,7 @@ func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
 			page := b.Step("/a")
 			assert.Contains(t, page.Text, "logged-in=true")
 			if form == "no LoadAndSave" {
-				assert.Equal(t, 0, session(page), "the browser knows it")
+				assert.Equal(t, 0, session(page), "the browser has it already")
 			} else {
 				assert.Equal(t, 1, session(page), "scs sends it with every write")
 			}
@@ -438,7 +443,7 @@ func TestAnApplicationsOwnLoadAndSaveKeepsOneCookie(t *testing.T) {
 	}
 }
 
-func TestSessionsEndByTheirLifetime(t *testing.T) {
+func TestWithLifetime(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithLifetime(time.Hour))
 	b := s.Browser()
 	b.Visit("/a")
@@ -448,7 +453,7 @@ func TestSessionsEndByTheirLifetime(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
 }
 
-func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
+func TestWithIdleTimeout_Touch(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithIdleTimeout(time.Hour))
 	b := s.Browser()
@@ -468,7 +473,7 @@ func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
 	}
 	assert.Zero(t, writes(), "nothing is due yet")
 
-	// A twentieth of the timeout later by Redis's clock: three minutes are gone.
+	// A twentieth of the timeout, three minutes, passes by Redis's clock.
 	conn := redis.Pool().Get()
 	defer conn.Close()
 	key := s.StoredAt(b.Cookie(s.SessionCookie()).Value)
@@ -477,9 +482,8 @@ func TestAnIdleTimeoutIsATouchAndNoRewrite(t *testing.T) {
 	assert.Equal(t, 1, writes(), "one touch for twenty requests")
 }
 
-// Requests at the same time all find that a touch is due. Each instance touches
-// once.
-func TestAnIdleTimeoutIsOneTouchAlsoForRequestsAtTheSameTime(t *testing.T) {
+// Concurrent requests all find that a touch is due. Each instance touches once.
+func TestWithIdleTimeout_Concurrent(t *testing.T) {
 	const together = 6
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithIdleTimeout(time.Hour))
@@ -487,14 +491,14 @@ func TestAnIdleTimeoutIsOneTouchAlsoForRequestsAtTheSameTime(t *testing.T) {
 	b.Visit("/a")
 	key := s.StoredAt(b.Cookie(s.SessionCookie()).Value)
 	touches := func() (n int) {
-		var loaded, answered sync.WaitGroup // all have loaded the session before the first of them saves it
+		var loaded, done sync.WaitGroup // all load the session before the first of them saves it
 		loaded.Add(together)
 		s.Handle("/img", func(http.ResponseWriter, *http.Request) { loaded.Done(); loaded.Wait() })
 		for _, command := range redis.Commands(func() {
 			for range together {
-				answered.Go(func() { b.Step("/img") })
+				done.Go(func() { b.Step("/img") })
 			}
-			answered.Wait()
+			done.Wait()
 		}) {
 			if strings.HasPrefix(command, "PEXPIRE") {
 				n++
@@ -510,8 +514,8 @@ func TestAnIdleTimeoutIsOneTouchAlsoForRequestsAtTheSameTime(t *testing.T) {
 	}
 }
 
-// A touch that did not work is tried again by the next request.
-func TestSessionEncryptionHidesTheIdentityFromTheStore(t *testing.T) {
+// The next request retries a touch that failed.
+func TestWithSessionEncryption(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithSessionEncryption([]byte("0123456789abcdefghijklmnopqrstuv")))
 	b := s.Browser()
@@ -523,7 +527,7 @@ func TestSessionEncryptionHidesTheIdentityFromTheStore(t *testing.T) {
 	assert.NotContains(t, string(record.([]byte)), "snsapi_base")
 }
 
-func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
+func TestResponseWriter(t *testing.T) {
 	s := authtest.NewSite(t)
 	var failures []string
 	s.Handle("/w", func(w http.ResponseWriter, r *http.Request) {
@@ -548,8 +552,8 @@ func TestTheResponseWriterKeepsWhatItWraps(t *testing.T) {
 	assert.Empty(t, failures)
 }
 
-// readingFrom notes that the inner writer reads by itself, as net/http's does to
-// have the kernel send a file.
+// A readingFrom records that the inner writer reads by itself, as net/http's
+// does to let the kernel send a file.
 type readingFrom struct {
 	http.ResponseWriter
 	read *int64
@@ -561,7 +565,7 @@ func (w readingFrom) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
-func TestACopyReachesTheInnerWritersReadFrom(t *testing.T) {
+func TestResponseWriter_ReadFrom(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Handle("/file", func(w http.ResponseWriter, r *http.Request) {
 		s.Auth.Sessions().Put(r.Context(), "a", "b")
@@ -580,7 +584,7 @@ func TestACopyReachesTheInnerWritersReadFrom(t *testing.T) {
 
 func is[T any](v any) bool { _, ok := v.(T); return ok }
 
-func TestAHijackedConnectionHasItsSessionSaved(t *testing.T) {
+func TestResponseWriter_Hijack(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Handle("/ws", func(w http.ResponseWriter, r *http.Request) {
 		s.Auth.Sessions().Put(r.Context(), "a", "b")

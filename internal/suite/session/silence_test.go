@@ -17,7 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// muteStore gives no answer in time while it is mute, and counts who asks.
+// A muteStore times out while it is mute, and counts its calls.
 type muteStore struct {
 	*store.Memory
 	mute  atomic.Bool
@@ -32,14 +32,14 @@ func (s *muteStore) FindCtx(ctx context.Context, token string) ([]byte, bool, er
 	return s.Memory.FindCtx(ctx, token)
 }
 
-// askedBy counts the calls of what f does.
+// askedBy counts the store calls of f.
 func (s *muteStore) askedBy(f func()) int64 {
 	before := s.asked.Load()
 	f()
 	return s.asked.Load() - before
 }
 
-func TestASilentStoreHoldsUpOnePublicPageAndNotAll(t *testing.T) {
+func TestLoadWeChat_StoreTimeout(t *testing.T) {
 	inner := &muteStore{Memory: store.NewMemory()}
 	s := authtest.NewSite(t, wechatauth.WithStore(inner))
 	b := s.Browser()
@@ -61,16 +61,16 @@ func TestASilentStoreHoldsUpOnePublicPageAndNotAll(t *testing.T) {
 
 	inner.mute.Store(true)
 	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=false")), "the first one waits")
-	assert.Zero(t, inner.askedBy(many), "and nobody after it")
+	assert.Zero(t, inner.askedBy(many), "and no one after it")
 	s.Clock.Advance(2 * time.Second)
-	assert.Equal(t, int64(1), inner.askedBy(many), "then one of them tries again")
+	assert.Equal(t, int64(1), inner.askedBy(many), "then one of them probes the store")
 	assert.Equal(t, int64(1), inner.askedBy(func() {
 		assert.Equal(t, http.StatusServiceUnavailable, b.Step("/a").StatusCode)
 	}), "a protected page asks always")
-	assert.NotNil(t, b.Cookie(s.SessionCookie()), "nobody is logged out by it")
+	assert.NotNil(t, b.Cookie(s.SessionCookie()), "it logs no one out")
 
 	inner.mute.Store(false)
 	assert.Zero(t, inner.askedBy(public("logged-in=false")))
 	assert.Equal(t, http.StatusOK, b.Step("/a").StatusCode)
-	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=true")), "an answer to anybody ends it")
+	assert.Equal(t, int64(1), inner.askedBy(public("logged-in=true")), "any successful call ends it")
 }

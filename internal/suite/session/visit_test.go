@@ -23,7 +23,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// countingCodec counts what it decodes, and can be told to fail.
+// A countingCodec counts what it decodes, and can fail.
 type countingCodec struct {
 	store.Codec
 	decoded *atomic.Int64
@@ -38,14 +38,14 @@ func (c countingCodec) Decode(b []byte) (time.Time, map[string]any, error) {
 	return c.Codec.Decode(b)
 }
 
-// counted has the site's sessions decoded by a codec that counts.
+// counted makes the site decode its sessions with a codec that counts.
 func counted(s *authtest.Site) countingCodec {
 	c := countingCodec{decoded: &atomic.Int64{}, fails: &atomic.Bool{}}
 	s.Auth.Sessions().Codec = c
 	return c
 }
 
-func TestASessionIsDecodedWhenSomebodyAsksForItAndOnce(t *testing.T) {
+func TestSession_DecodedOnce(t *testing.T) {
 	s := authtest.NewSite(t)
 	sessions := s.Auth.Sessions()
 	s.Handle("/nested", s.Auth.RequireWeChat(s.Auth.LoadWeChat(http.HandlerFunc(authtest.Echo))).ServeHTTP)
@@ -65,8 +65,8 @@ func TestASessionIsDecodedWhenSomebodyAsksForItAndOnce(t *testing.T) {
 		defer cancel()
 		assert.Equal(t, "v", sessions.GetString(ctx, "k"))
 		assert.Equal(t, "mine", ctx.Value(key{}))
-		assert.NotNil(t, ctx.Value(http.ServerContextKey), "what the server put there")
-		assert.Nil(t, ctx.Value("nobody's"))
+		assert.NotNil(t, ctx.Value(http.ServerContextKey), "the server's own values")
+		assert.Nil(t, ctx.Value("unknown"))
 		_, ok := wechatauth.IdentityFromContext(context.WithoutCancel(ctx))
 		assert.True(t, ok)
 		authtest.Echo(w, r)
@@ -95,7 +95,7 @@ func TestASessionIsDecodedWhenSomebodyAsksForItAndOnce(t *testing.T) {
 		assert.Equal(t, want, codec.decoded.Load(), path)
 	}
 	assert.Equal(t, "v", stored(b)["k"])
-	assert.Equal(t, 32, len(stored(b))-2, "what all of them put is saved")
+	assert.Equal(t, 32, len(stored(b))-2, "every put is saved")
 
 	codec.decoded.Store(0)
 	anonymous := s.Browser()
@@ -103,7 +103,7 @@ func TestASessionIsDecodedWhenSomebodyAsksForItAndOnce(t *testing.T) {
 	assert.Zero(t, codec.decoded.Load())
 }
 
-// stored returns the values of the browser's session as they stand in the store.
+// stored returns the values of the browser's session as they are in the store.
 func stored(b *authtest.Browser) map[string]any {
 	b.T.Helper()
 	raw, found, err := b.Site.Auth.Sessions().Store.Find(b.Site.StoreKey(b.Cookie(b.Site.SessionCookie()).Value))
@@ -114,7 +114,7 @@ func stored(b *authtest.Browser) map[string]any {
 	return values
 }
 
-func TestAnAuthenticatedRequestIsOneReadOfTheStore(t *testing.T) {
+func TestSession_OneRead(t *testing.T) {
 	server := redistest.Start(t)
 	for name, c := range map[string]struct {
 		opts []wechatauth.Option
@@ -145,12 +145,12 @@ func TestAnAuthenticatedRequestIsOneReadOfTheStore(t *testing.T) {
 	}
 }
 
-// A record whose sum is right can still be beyond decoding: it has a type that
+// A record with a valid checksum may still fail to decode: it has a type that
 // this build of the application does not know.
-func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
+func TestCorruptRecord_Undecodable(t *testing.T) {
 	for name, c := range map[string]struct {
 		handler func(m *scs.SessionManager, w http.ResponseWriter, r *http.Request)
-		after   bool // a new session takes its place
+		after   bool // a new session replaces it
 	}{
 		"a handler that reads": {func(m *scs.SessionManager, w http.ResponseWriter, r *http.Request) {
 			assert.Empty(t, m.GetString(r.Context(), "k"))
@@ -172,7 +172,7 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 			b.Visit("/a")
 			old := b.Cookie(s.SessionCookie()).Value
 			counted(s).fails.Store(true)
-			assert.Contains(t, b.Step("/a").Text, "logged-in=true", "who he is can be read")
+			assert.Contains(t, b.Step("/a").Text, "logged-in=true", "the identity can be read")
 
 			got := b.Step("/session")
 
@@ -185,7 +185,7 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 			counted(s)
 			assert.Equal(t, c.after, b.Cookie(s.SessionCookie()) != nil)
 			assert.Contains(t, b.Step("/public").Text, "logged-in=false")
-			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login heals it")
+			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login replaces it")
 			if c.after {
 				assert.Equal(t, "new", stored(b)["k"])
 			}
@@ -193,8 +193,8 @@ func TestASessionThatCannotBeDecodedWhenItIsAskedForIsHealed(t *testing.T) {
 	}
 }
 
-// Logging a context is a mistake that shall cost nobody his session.
-func TestAContextThatIsPrintedShowsNoTokenAndNoOpenid(t *testing.T) {
+// Logging a context by mistake must not expose a session.
+func TestContext_Format(t *testing.T) {
 	s := authtest.NewSite(t)
 	var printed string
 	s.Handle("/print", func(w http.ResponseWriter, r *http.Request) {
@@ -210,12 +210,12 @@ func TestAContextThatIsPrintedShowsNoTokenAndNoOpenid(t *testing.T) {
 	b.Step("/print")
 	require.NotEmpty(t, printed)
 	token := b.Cookie(s.SessionCookie()).Value
-	printed = strings.ReplaceAll(printed, s.SessionCookie()+"="+token, "") // what the request's own header shows
+	printed = strings.ReplaceAll(printed, s.SessionCookie()+"="+token, "") // the request's own header
 	assert.NotContains(t, printed, authtest.AliceOpenID)
 	assert.NotContains(t, printed, token)
 }
 
-func TestASessionThatARequestHasDestroyedIsNotMergedBack(t *testing.T) {
+func TestMergeSession_Destroyed(t *testing.T) {
 	s := authtest.NewSite(t)
 	m := s.Auth.Sessions()
 	s.Handle("/merge", func(w http.ResponseWriter, r *http.Request) {
@@ -230,7 +230,7 @@ func TestASessionThatARequestHasDestroyedIsNotMergedBack(t *testing.T) {
 	assert.Contains(t, b.Step("/public").Text, "logged-in=false")
 }
 
-func TestAHandlerThatPanicsHasItsSessionUnsaved(t *testing.T) {
+func TestSave_HandlerPanics(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Handle("/panic", func(w http.ResponseWriter, r *http.Request) {
 		s.Auth.Sessions().Put(r.Context(), "k", "v")
@@ -247,8 +247,9 @@ func TestAHandlerThatPanicsHasItsSessionUnsaved(t *testing.T) {
 	assert.Contains(t, b.Step("/a").Text, "logged-in=true")
 }
 
-// The wall's own manager has a LoadAndSave too, and an application may use it.
-func TestLoadAndSaveOfTheWallsOwnManagerKeepsOneCookie(t *testing.T) {
+// The middleware's own manager has a LoadAndSave too, which an application may
+// use.
+func TestLoadAndSave(t *testing.T) {
 	for name, wrap := range map[string]func(a *wechatauth.Auth, h http.Handler) http.Handler{
 		"outside": func(a *wechatauth.Auth, h http.Handler) http.Handler {
 			return a.Sessions().LoadAndSave(a.RequireWeChat(h))
@@ -281,7 +282,7 @@ func TestLoadAndSaveOfTheWallsOwnManagerKeepsOneCookie(t *testing.T) {
 	}
 }
 
-func TestLoadAndSaveOfTheWallsOwnManagerTellsOfAStoreThatIsDown(t *testing.T) {
+func TestLoadAndSave_StoreDown(t *testing.T) {
 	for form, wrap := range authtest.Loaders {
 		t.Run(form, func(t *testing.T) {
 			var st *authtest.FaultyStore
@@ -305,9 +306,9 @@ func TestLoadAndSaveOfTheWallsOwnManagerTellsOfAStoreThatIsDown(t *testing.T) {
 	}
 }
 
-// Two walls with sessions of their own, one around the other: what one of them
-// has read is not taken for what the other has.
-func TestASessionThatEndedIsNotRenewedThroughAnotherWallsContext(t *testing.T) {
+// Two gates with separate sessions, one inside the other: what one of them has
+// read does not count as the other's.
+func TestNestedGates_EndedSession(t *testing.T) {
 	s := authtest.NewSite(t)
 	inner, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()), wechatauth.WithEndpoints(s.Sim.Endpoints()),
 		wechatauth.WithPathPrefix("/inner/"), wechatauth.WithCookie("inner"))
@@ -331,7 +332,7 @@ func TestASessionThatEndedIsNotRenewedThroughAnotherWallsContext(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, thief.Fetch(http.MethodGet, "/a").StatusCode)
 }
 
-func TestAnAuthenticatedRequestAllocatesLittle(t *testing.T) {
+func TestSession_Allocs(t *testing.T) {
 	w := authtest.NewBlank()
 	count := func(h http.Handler, r *http.Request) float64 {
 		return testing.AllocsPerRun(200, func() { w.Ask(h, r) })
