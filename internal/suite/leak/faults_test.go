@@ -28,17 +28,17 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A leakFault is one thing that goes wrong. After run has brought it about, a
-// visitor goes on his tour.
+// A leakFault is one thing that goes wrong. After run has caused it, a user
+// takes the tour.
 type leakFault struct {
 	name  string
-	want  string        // what is logged when the fault is met
+	want  string        // what is logged when the fault occurs
 	redis time.Duration // how long its store waits for it; 0 without
 	opts  func(t *testing.T) []wechatauth.Option
 	made  func(t *testing.T) *leakSite // in place of redis and opts
 	run   func(x *leakSite)
 
-	endpoint string // of WeChat's, where only that one fails
+	endpoint string // of WeChat's, if only that one fails
 }
 
 func (f leakFault) site(t *testing.T) *leakSite {
@@ -73,8 +73,8 @@ func with(opts ...wechatauth.Option) func(*testing.T) []wechatauth.Option {
 	return func(*testing.T) []wechatauth.Option { return opts }
 }
 
-// some are the names of the faults that an endpoint has: all of them where a
-// code is exchanged, every third at the others, which share its code.
+// some returns the names of the faults of an endpoint: all of them for the
+// exchange of a code, every third for the others, which share its code.
 func some[V any](endpoint string, faults map[string]V) (names []string) {
 	for i, name := range slices.Sorted(maps.Keys(faults)) {
 		if endpoint == authtest.TokenEndpoint || i%3 == 0 {
@@ -84,58 +84,58 @@ func some[V any](endpoint string, faults map[string]V) (names []string) {
 	return names
 }
 
-// faultsOfWeChat are the simulator's, at both endpoints.
+// faultsOfWeChat returns the simulator's faults, at both endpoints.
 func faultsOfWeChat() (all []leakFault) {
 	for _, endpoint := range []string{authtest.TokenEndpoint, authtest.ProfileEndpoint, authtest.MiniEndpoint, authtest.RefreshEndpoint} {
-		answers := map[string]struct {
+		responses := map[string]struct {
 			fault wechattest.Fault
 			want  string
 		}{
-			"is busy":                           {wechattest.Busy(), "errcode=-1"},
-			"says the code is invalid":          {wechattest.Errcode(40029), "errcode=40029"},
-			"says the code is used":             {wechattest.Errcode(40163), "errcode=40163"},
-			"says the AppSecret is wrong":       {wechattest.Errcode(40125), "errcode=40125"},
-			"says the AppID is wrong":           {wechattest.Errcode(40013), "errcode=40013"},
-			"refuses the server's address":      {wechattest.Errcode(40164), "errcode=40164"},
-			"says the quota is used up":         {wechattest.Errcode(45009), "errcode=45009"},
-			"says the user is limited":          {wechattest.Errcode(50002), "errcode=50002"},
-			"says an errcode that nobody knows": {wechattest.Errcode(99999), "errcode=99999"},
-			"breaks the connection":             {wechattest.Reset(), "endpoint=sns/"},
-			"breaks it after the work is done":  {wechattest.Reset().AfterProcessing(), "endpoint=sns/"},
-			"answers 502":                       {wechattest.BadGateway(), "HTTP status 502"},
-			"answers half of it":                {wechattest.Truncated(), "endpoint=sns/"},
-			"answers with an errcode in quotes": {wechattest.Errcode(40001), "errcode=40001"},
-			"answers nothing":                   {wechattest.Raw(200, "text/plain", ""), "answer "},
-			"answers null":                      {wechattest.Raw(200, "text/plain", "null"), "answer "},
-			"answers a page":                    {wechattest.Raw(200, "text/html", "<html>"), "answer "},
-			"answers 429":                       {wechattest.Raw(429, "text/plain", "slow down"), "HTTP status 429"},
-			"answers too much":                  {wechattest.Raw(200, "text/plain", strings.Repeat("a", 70<<10)), "longer than 64 KiB"},
+			"is busy":                          {wechattest.Busy(), "errcode=-1"},
+			"says the code is invalid":         {wechattest.Errcode(40029), "errcode=40029"},
+			"says the code is used":            {wechattest.Errcode(40163), "errcode=40163"},
+			"says the AppSecret is wrong":      {wechattest.Errcode(40125), "errcode=40125"},
+			"says the AppID is wrong":          {wechattest.Errcode(40013), "errcode=40013"},
+			"refuses the server's address":     {wechattest.Errcode(40164), "errcode=40164"},
+			"says the quota is used up":        {wechattest.Errcode(45009), "errcode=45009"},
+			"says the user is limited":         {wechattest.Errcode(50002), "errcode=50002"},
+			"returns an unknown errcode":       {wechattest.Errcode(99999), "errcode=99999"},
+			"breaks the connection":            {wechattest.Reset(), "endpoint=sns/"},
+			"breaks it after the work is done": {wechattest.Reset().AfterProcessing(), "endpoint=sns/"},
+			"responds with 502":                {wechattest.BadGateway(), "HTTP status 502"},
+			"sends half of it":                 {wechattest.Truncated(), "endpoint=sns/"},
+			"returns an errcode in quotes":     {wechattest.Errcode(40001), "errcode=40001"},
+			"sends nothing":                    {wechattest.Raw(200, "text/plain", ""), "response "},
+			"sends null":                       {wechattest.Raw(200, "text/plain", "null"), "response "},
+			"sends a page":                     {wechattest.Raw(200, "text/html", "<html>"), "response "},
+			"responds with 429":                {wechattest.Raw(429, "text/plain", "slow down"), "HTTP status 429"},
+			"sends too much":                   {wechattest.Raw(200, "text/plain", strings.Repeat("a", 70<<10)), "longer than 64 KiB"},
 		}
-		for _, name := range some(endpoint, answers) {
-			a := answers[name]
+		for _, name := range some(endpoint, responses) {
+			a := responses[name]
 			all = append(all, leakFault{name: "WeChat's " + endpoint + " " + name, want: a.want, endpoint: endpoint, run: func(x *leakSite) {
-				// Twice: a code that is no good begins the login once more.
+				// Twice, because an unusable code restarts the login.
 				x.Sim.Fail(endpoint, a.fault, a.fault)
 			}})
 		}
 	}
 	return append(all,
-		leakFault{name: "WeChat does not answer", want: "upstream_timeout", opts: with(wechatauth.WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
+		leakFault{name: "WeChat does not respond", want: "upstream_timeout", opts: with(wechatauth.WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
 			run: func(x *leakSite) { x.Sim.Fail(authtest.TokenEndpoint, wechattest.Hang()) }},
-		leakFault{name: "WeChat does not answer for the profile", want: "endpoint=sns/userinfo", opts: with(wechatauth.WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
+		leakFault{name: "WeChat does not respond for the profile", want: "endpoint=sns/userinfo", opts: with(wechatauth.WithHTTPClient(&http.Client{Timeout: 50 * time.Millisecond})),
 			run: func(x *leakSite) {
 				x.Sim.Fail(authtest.ProfileEndpoint, wechattest.Hang(), wechattest.Hang(), wechattest.Hang())
 			}},
 		leakFault{name: "WeChat gives a virtual user", want: "snapshot_user", run: func(x *leakSite) { x.Sim.SetEnvironment(wechattest.Snapshot) }},
-		leakFault{name: "WeChat answers for somebody else", want: "answer ", run: func(x *leakSite) {
+		leakFault{name: "WeChat responds for another user", want: "response ", run: func(x *leakSite) {
 			x.Sim.Fail(authtest.ProfileEndpoint, wechattest.Raw(200, "text/plain", `{"openid":"oSomebodyElse0123","nickname":"a"}`))
 		}},
 	)
 }
 
-// hostile are peers that repeat what they were sent: a proxy's error page, a
+// hostile has peers that repeat what they were sent: a proxy's error page, a
 // server of another protocol, an attacker in WeChat's place.
-var hostile = map[string]func(said string) string{ // all bytes of the answer; said is what was asked for
+var hostile = map[string]func(said string) string{ // all bytes of the response; said is the request
 	"in errmsg":             func(s string) string { return ok(`{"errcode":40125,"errmsg":"invalid ` + s + `"}`) },
 	"in errmsg, in hex":     func(s string) string { return ok(`{"errcode":40125,"errmsg":"` + hexValues(s) + `"}`) },
 	"in errmsg, with lines": func(s string) string { return ok(`{"errcode":99999,"errmsg":"a\n` + forgedLine + `\n` + s + `"}`) },
@@ -146,8 +146,8 @@ var hostile = map[string]func(said string) string{ // all bytes of the answer; s
 	"in expires_in": func(s string) string {
 		return ok(`{"access_token":{"` + s + `":1},"openid":"` + s + `","expires_in":"` + s + `"}`)
 	},
-	"after the answer":       func(s string) string { return ok(`{"errcode":0} ` + s) },
-	"in place of an answer":  ok,
+	"after the response":     func(s string) string { return ok(`{"errcode":0} ` + s) },
+	"in place of a response": ok,
 	"on a 502":               func(s string) string { return status("502 Bad Gateway", s) },
 	"in the reason of a 500": func(s string) string { return status("500 "+s, s) },
 	"in the status line":     func(s string) string { return "HTTP/1.1 " + s + "\r\n\r\n" },
@@ -193,7 +193,7 @@ func status(line, body string) string {
 	return fmt.Sprintf("HTTP/1.1 %s\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%s", line, len(body), body)
 }
 
-// secretsIn are the values of a query that are secret, the longest first.
+// secretsIn returns the values of a query that are secret, the longest first.
 func secretsIn(query string) (all []string) {
 	q, _ := url.ParseQuery(query)
 	for _, name := range []string{"access_token", "refresh_token", "secret", "code", "js_code", "openid"} {
@@ -215,15 +215,15 @@ func faultsOfPeers() (all []leakFault) {
 		for _, name := range some(endpoint, hostile) {
 			peer := hostile[name]
 			all = append(all, leakFault{name: "a peer in place of WeChat repeats " + endpoint + "'s query " + name, want: "endpoint=" + endpoint[1:], endpoint: endpoint, run: func(x *leakSite) {
-				x.answerFor(endpoint, peer)
+				x.respondFor(endpoint, peer)
 			}})
 		}
 	}
 	return all
 }
 
-// answerFor writes an answer byte for byte in place of WeChat's.
-func (x *leakSite) answerFor(endpoint string, answer func(said string) string) {
+// respondFor sends a response byte for byte in place of WeChat's.
+func (x *leakSite) respondFor(endpoint string, respond func(said string) string) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.peer = func(w http.ResponseWriter, r *http.Request) bool {
@@ -234,7 +234,7 @@ func (x *leakSite) answerFor(endpoint string, answer func(said string) string) {
 		if err != nil {
 			return false
 		}
-		_, _ = io.WriteString(conn, answer(r.URL.RawQuery)) // a peer that hung up early is what some of these want
+		_, _ = io.WriteString(conn, respond(r.URL.RawQuery)) // some of these test a peer that hangs up early
 		_ = conn.Close()
 		return true
 	}
@@ -244,7 +244,7 @@ func transport(rt http.RoundTripper) func(*testing.T) []wechatauth.Option {
 	return with(wechatauth.WithHTTPClient(&http.Client{Transport: rt}))
 }
 
-// faultsOfTheNetwork are what stands between us and WeChat.
+// faultsOfTheNetwork returns faults between the application and WeChat.
 func faultsOfTheNetwork() []leakFault {
 	proxy := func(u string) *http.Transport {
 		return &http.Transport{Proxy: func(*http.Request) (*url.URL, error) { return url.Parse(u) }}
@@ -283,8 +283,8 @@ type brokenReader struct{ err error }
 
 func (r brokenReader) Read([]byte) (int, error) { return 0, r.err }
 
-// faultsOfCallbacks are what a browser that is not the visitor's, or not one
-// at all, makes of a callback.
+// faultsOfCallbacks returns the callbacks of another browser, or of a client
+// that is no browser.
 func faultsOfCallbacks() (all []leakFault) {
 	const foreign = "flow_cookie_missing"
 	changed := map[string]struct {
@@ -353,7 +353,7 @@ func faultsOfCallbacks() (all []leakFault) {
 			x.Clock.Advance(11 * time.Minute)
 			x.get(callback)
 		}},
-		leakFault{name: "a visitor who refuses", want: "refused_by_user", run: func(x *leakSite) {
+		leakFault{name: "a user who denies consent", want: "refused_by_user", run: func(x *leakSite) {
 			x.get(strings.Replace(x.pendingCallback(), "code=", "code=authdeny&x=", 1))
 		}},
 		leakFault{name: "a session cookie of another's", want: "callback_malformed", run: func(x *leakSite) {
@@ -389,7 +389,7 @@ func faultsOfCallbacks() (all []leakFault) {
 	)
 }
 
-// pendingCallback goes to WeChat, and returns the callback without opening it.
+// pendingCallback goes to WeChat and returns the callback without opening it.
 func (x *leakSite) pendingCallback() string {
 	still := *x.b.Client
 	still.CheckRedirect = func(r *http.Request, via []*http.Request) error {
@@ -405,7 +405,8 @@ func (x *leakSite) pendingCallback() string {
 	return x.lastCallback()
 }
 
-// faultsOfRedis happen before a login, and between the exchange and the save.
+// faultsOfRedis returns faults before a login, and between the exchange and the
+// save.
 func faultsOfRedis() (all []leakFault) {
 	breaks := map[string]struct {
 		do   func(x *leakSite)
@@ -487,13 +488,14 @@ func faultsOfRedis() (all []leakFault) {
 	)
 }
 
-// newUser changes what the application's user may do, and has it log in again.
+// newUser changes the rules of the application's Redis user, and makes it
+// authenticate again.
 func (x *leakSite) newUser(rules ...any) {
 	x.do("ACL", append([]any{"SETUSER", "app"}, rules...)...)
 	x.do("CLIENT", "KILL", "USER", "app")
 }
 
-// spoilKeys puts lists where values were.
+// spoilKeys replaces values with lists.
 func (x *leakSite) spoilKeys(pattern string) {
 	x.do("EVAL", `for _, k in ipairs(redis.call("KEYS", ARGV[1])) do redis.call("DEL", k); redis.call("LPUSH", k, "a") end`, 0, pattern)
 }
@@ -540,7 +542,7 @@ func listen(t *testing.T, serve func(net.Conn)) (addr string) {
 	return l.Addr().String()
 }
 
-// reply answers the first line with this, and hangs up.
+// reply responds to the first line with a text, and hangs up.
 func reply(text string) func(net.Conn) {
 	return func(conn net.Conn) {
 		r := bufio.NewReader(conn)
@@ -549,8 +551,8 @@ func reply(text string) func(net.Conn) {
 	}
 }
 
-// faultsOfForeignStores: scs's own store repeats what Redis says, and Redis
-// repeats the session's key.
+// faultsOfForeignStores returns faults of scs's own store, whose errors repeat
+// the error of Redis, which repeats the session's key.
 func faultsOfForeignStores() []leakFault {
 	stores := map[string]func(x *leakSite) wechatauth.Option{
 		"WithStore": func(x *leakSite) wechatauth.Option { return wechatauth.WithStore(redisstore.New(x.plainPool())) },
@@ -590,7 +592,7 @@ func renamed(t *testing.T, option func(*leakSite) wechatauth.Option) *leakSite {
 	return renamedCommand(t, "GET", option)
 }
 
-// redisForLeaks is a Redis without a site.
+// redisForLeaks starts a Redis without a site.
 func redisForLeaks(t *testing.T, args ...string) *leakSite {
 	t.Helper()
 	x := &leakSite{Site: &authtest.Site{T: t}, canaries: newCanaries(), sinks: newSinks()}
@@ -598,7 +600,8 @@ func redisForLeaks(t *testing.T, args ...string) *leakSite {
 	return x
 }
 
-// renamedCommand has a Redis that does not know a command under its own name.
+// renamedCommand starts a Redis that does not know a command under its own
+// name.
 func renamedCommand(t *testing.T, command string, option func(*leakSite) wechatauth.Option) *leakSite {
 	redisOnly := redisForLeaks(t, "--rename-command", command, "HIDDEN"+command)
 	x := newLeakSiteOver(t, 0, option(redisOnly))
@@ -607,7 +610,7 @@ func renamedCommand(t *testing.T, command string, option func(*leakSite) wechata
 	return x
 }
 
-// faultsOfHooks are those of the application's own functions.
+// faultsOfHooks returns faults of the application's own functions.
 func faultsOfHooks() []leakFault {
 	said := func(id wechatauth.Identity) error { return fmt.Errorf("no user for %q of %s", id.OpenID, id.UnionID) }
 	failingPages := func(_ io.Writer, p wechatauth.Page) error { return fmt.Errorf("no page for %+v", p) }
@@ -643,7 +646,7 @@ func faultsOfHooks() []leakFault {
 	}
 }
 
-// badVisits are stopped for different reasons.
+// badVisits makes requests that are rejected for different reasons.
 func badVisits(x *leakSite) {
 	callback := x.pendingCallback()
 	x.getAs(x.person(), callback)
@@ -654,7 +657,7 @@ func badVisits(x *leakSite) {
 	x.script(x.person(), http.MethodGet, "/api")
 }
 
-// printingFailures hands each Failure to a handler that prints all of it.
+// printingFailures passes each Failure to a handler that prints all of it.
 func printingFailures(t *testing.T) *leakSite {
 	var x *leakSite
 	x = newLeakSite(t, 0, wechatauth.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f wechatauth.Failure) {
@@ -666,7 +669,7 @@ func printingFailures(t *testing.T) *leakSite {
 	return x
 }
 
-// talkative is a store that says too much.
+// A talkative store puts too much into its errors.
 type talkative struct{ *authtest.SwitchableStore }
 
 func (s talkative) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -682,5 +685,5 @@ func (s talkative) FindTTLCtx(ctx context.Context, token string) ([]byte, time.D
 	return b, 0, found, err
 }
 
-// oddValue is of a type that encoding/gob was not told of.
+// An oddValue is of a type that is not registered with encoding/gob.
 type oddValue struct{ Path string }

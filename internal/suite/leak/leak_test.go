@@ -36,7 +36,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A kind of value that must not be seen where it does not belong.
+// A kind of value that must not appear outside of its place.
 type kind string
 
 const (
@@ -60,7 +60,8 @@ const (
 	forgedLine     = "level=ERROR msg=forged" // what a nickname or a Host tries to write into a log
 )
 
-// canaries are the values of one test, some planted and some found on the way.
+// canaries holds the values of one test, some planted and some learned from
+// responses.
 type canaries struct {
 	mu     sync.Mutex
 	values map[string]kind
@@ -78,7 +79,7 @@ func (c *canaries) plant(k kind, values ...string) {
 	}
 }
 
-// one is a canary of a kind; empty if there is none.
+// one returns a canary of a kind, or "" if there is none.
 func (c *canaries) one(k kind) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -90,8 +91,8 @@ func (c *canaries) one(k kind) string {
 	return ""
 }
 
-// hits names the canaries in a text, in any form, but for those that are at
-// home there.
+// hits returns the canaries in a text, in any form, except those that belong
+// there.
 func (c *canaries) hits(text string, atHome ...kind) (found []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,9 +112,9 @@ func (c *canaries) hits(text string, atHome ...kind) (found []string) {
 	return found
 }
 
-// formsOf are the forms in which a value could stand in a text: as it is,
-// base64 in both alphabets and at each of the three places where it can begin
-// inside of something larger, hex, and escaped for a URL.
+// formsOf returns the forms in which a value could be in a text: as it is,
+// base64 in both alphabets and at each of the three offsets inside of a longer
+// value, hex, and escaped for a URL.
 func formsOf(v string) map[string]string {
 	all := map[string]string{
 		"plain":      v,
@@ -127,29 +128,29 @@ func formsOf(v string) map[string]string {
 	}
 	for before := range 3 {
 		padded := append(make([]byte, before), v...)
-		from, to := (before*8+5)/6, len(padded)*8/6 // what depends on v alone
+		from, to := (before*8+5)/6, len(padded)*8/6 // the part that depends on v alone
 		all[fmt.Sprintf("base64 at %d", before)] = base64.RawStdEncoding.EncodeToString(padded)[from:to]
 		all[fmt.Sprintf("base64url at %d", before)] = base64.RawURLEncoding.EncodeToString(padded)[from:to]
 	}
 	return all
 }
 
-// A sighting is a text that somebody could read.
+// A sighting is a text that someone could read.
 type sighting struct {
 	sink, text string
-	atHome     []kind // what may stand in it
+	atHome     []kind // what may be in it
 }
 
-// sinks are all places where a text can come out.
+// sinks has all places where a text can come out.
 type sinks struct {
 	mu   sync.Mutex
 	logs map[string]*bytes.Buffer
-	seen map[string]*sighting // by all that is in it: most texts come many times
+	seen map[string]*sighting // by their content: most texts come many times
 }
 
 func newSinks() *sinks { return &sinks{logs: map[string]*bytes.Buffer{}, seen: map[string]*sighting{}} }
 
-// sink is a writer into one of them.
+// A sink is a writer into one of them.
 type sink struct {
 	to   *sinks
 	name string
@@ -170,7 +171,7 @@ func (s *sinks) add(sink, text string, atHome ...kind) {
 	s.seen[fmt.Sprint(sink, atHome, text)] = &sighting{sink, text, atHome}
 }
 
-// all are the texts, those of one sink that may hold the same in one.
+// all returns the texts, those of one sink with the same permissions joined.
 func (s *sinks) all() []sighting {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -193,7 +194,7 @@ func (s *sinks) all() []sighting {
 	return all
 }
 
-// log is what operators read.
+// log returns what operators read.
 func (s *sinks) log() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -203,8 +204,7 @@ func (s *sinks) log() string {
 	return s.logs["log"].String()
 }
 
-// spill prints a value in every way that somebody may, and so each error that
-// it wraps.
+// spill prints a value with every verb, and each error that it wraps.
 func (s *sinks) spill(sink string, v any) {
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 		s.add(sink, fmt.Sprintf(verb, v))
@@ -228,8 +228,8 @@ func (s *sinks) spill(sink string, v any) {
 	}
 }
 
-// A leakSite is an application with canaries in every secret place and a
-// reader at every sink.
+// A leakSite is an application with canaries in every secret place and a reader
+// at every sink.
 type leakSite struct {
 	*authtest.Site
 	canaries *canaries
@@ -243,28 +243,29 @@ type leakSite struct {
 	watching <-chan struct{} // closed when the monitor has seen all
 
 	mu       sync.Mutex
-	peer     func(w http.ResponseWriter, r *http.Request) bool // answers for WeChat where it returns true
+	peer     func(w http.ResponseWriter, r *http.Request) bool // responds for WeChat if it returns true
 	observe  func(wechatauth.Event)
-	onLogin  func()                       // is run between exchange and save
-	callback string                       // the last that WeChat sent a browser to
+	onLogin  func()                       // called between exchange and save
+	callback string                       // the last one that WeChat redirected to
 	owners   map[string]*authtest.Browser // of session tokens
 }
 
-// visitor logs in with a nickname that tries to write a log line of its own.
-// He follows the account and comes from its menu, so that his profile is given
-// without a question.
-func visitor() wechattest.Person {
+// leakUser is a person whose nickname tries to write its own log line. They
+// follow the account and come from its menu, so that WeChat returns the profile
+// without asking.
+func leakUser() wechattest.Person {
 	return wechattest.Person{Name: "p", Follows: true, NicknameJSON: canaryNickname + `\n` + forgedLine + `\u001b[31m`}
 }
 
-// newLeakSite starts one, with sessions in memory; or in Redis, if there is
-// patience for a store that does not answer.
+// newLeakSite starts a leakSite with sessions in memory; or in Redis, with
+// patience as the timeout of a store that does not respond.
 func newLeakSite(t *testing.T, patience time.Duration, opts ...wechatauth.Option) *leakSite {
 	t.Helper()
 	return newLeakSiteOver(t, patience, nil, opts...)
 }
 
-// newLeakSiteOver is newLeakSite with sessions where this option keeps them.
+// newLeakSiteOver is newLeakSite with the sessions where this option stores
+// them.
 func newLeakSiteOver(t *testing.T, patience time.Duration, sessions wechatauth.Option, opts ...wechatauth.Option) *leakSite {
 	t.Helper()
 	x := &leakSite{
@@ -272,7 +273,7 @@ func newLeakSiteOver(t *testing.T, patience time.Duration, sessions wechatauth.O
 		store: authtest.NewSwitchableStore(), owners: map[string]*authtest.Browser{}, onLogin: func() {},
 		Site: &authtest.Site{
 			T: t, Server: httptest.NewUnstartedServer(nil), Logs: &authtest.Buffer{}, Clock: authtest.NewClock(),
-			Sim: wechattest.NewServer(wechattest.WithPerson(visitor()), wechattest.WithEnvironment(wechattest.FromMenu)),
+			Sim: wechattest.NewServer(wechattest.WithPerson(leakUser()), wechattest.WithEnvironment(wechattest.FromMenu)),
 		},
 	}
 	x.canaries.plant(theSecret, wechattest.DefaultSecret, wechattest.DefaultWebsiteSecret, wechattest.DefaultMiniProgramSecret)
@@ -282,7 +283,7 @@ func newLeakSiteOver(t *testing.T, patience time.Duration, sessions wechatauth.O
 		wechattest.OpenID(wechattest.DefaultAppID, "p"), wechattest.UnionID(wechattest.DefaultOpenPlatform, "p"))
 	x.captureProcess()
 	x.front = httptest.NewUnstartedServer(http.HandlerFunc(x.wechat))
-	x.front.Config.ErrorLog = log.New(io.Discard, "", 0) // WeChat's own trouble
+	x.front.Config.ErrorLog = log.New(io.Discard, "", 0) // WeChat's own errors
 	x.front.Start()
 	t.Cleanup(x.front.Close)
 	x.api = httptest.NewUnstartedServer(x.front.Config.Handler)
@@ -328,7 +329,7 @@ func (s *sinks) spillError(sink string, err error) {
 	}
 }
 
-// bothFormats writes each record as text and as JSON.
+// A bothFormats handler writes each record as text and as JSON.
 type bothFormats struct{ text, json slog.Handler }
 
 func (h bothFormats) Enabled(ctx context.Context, l slog.Level) bool { return h.text.Enabled(ctx, l) }
@@ -362,11 +363,12 @@ func (x *leakSite) captureProcess() {
 	})
 }
 
-// app is the application: pages that say nothing of their visitor, and log him.
+// app returns the application: pages that show nothing about their user, and
+// log it.
 func (x *leakSite) app() http.Handler {
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := wechatauth.IdentityFromContext(r.Context())
-		slog.Info("page", "ok", ok, "visitor", id)
+		slog.Info("page", "ok", ok, "user", id)
 		if r.URL.Query().Has("put") {
 			x.Auth.Sessions().Put(r.Context(), "seen", r.URL.Query().Get("put"))
 		}
@@ -394,7 +396,7 @@ func (x *leakSite) app() http.Handler {
 	return mux
 }
 
-// wechat passes calls on to the simulator and reads what comes back.
+// wechat passes calls to the simulator and reads the responses.
 func (x *leakSite) wechat(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	if strings.HasPrefix(r.URL.Path, "/sns/") {
@@ -414,7 +416,7 @@ func (x *leakSite) wechat(w http.ResponseWriter, r *http.Request) {
 	x.Sim.ServeHTTP(tee, r)
 }
 
-// teeWriter keeps what is written.
+// A teeWriter keeps what is written.
 type teeWriter struct {
 	http.ResponseWriter
 	body bytes.Buffer
@@ -429,7 +431,7 @@ func (w *teeWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 var answeredFields = regexp.MustCompile(`"(access_token|refresh_token|openid|unionid|session_key)":"([^"]+)"`)
 
-// learn plants what WeChat gave out.
+// learn plants what WeChat returned.
 func (x *leakSite) learn(body string) {
 	for _, m := range answeredFields.FindAllStringSubmatch(body, -1) {
 		switch m[1] {
@@ -443,14 +445,14 @@ func (x *leakSite) learn(body string) {
 	}
 }
 
-// person is a browser whose answers are all read.
+// person returns a browser whose responses are all read.
 func (x *leakSite) person() *authtest.Browser {
 	b := x.Browser()
 	b.Client.Transport = &reader{x: x, b: b, inner: b.Client.Transport}
 	return b
 }
 
-// reader reads what a browser is answered.
+// A reader reads the responses to a browser.
 type reader struct {
 	x     *leakSite
 	b     *authtest.Browser
@@ -471,8 +473,8 @@ func (t *reader) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	if r.URL.Host == t.x.Base.Host {
 		t.x.canaries.plant(theState, location.Query().Get("state"))
-		t.x.sinks.add("answers", t.body(r, string(body)))
-		t.x.sinks.add("answers", t.headers(resp))
+		t.x.sinks.add("responses", t.body(r, string(body)))
+		t.x.sinks.add("responses", t.headers(resp))
 		return resp, err
 	}
 	if code := location.Query().Get("code"); code != "" {
@@ -489,7 +491,8 @@ var (
 	ticketField = regexp.MustCompile(`ticket=(\w+)`)
 )
 
-// body is what an answer says, but for what a mini program asks for and gets.
+// body returns the body of a response, without what a mini program requests and
+// gets.
 func (t *reader) body(r *http.Request, body string) string {
 	if m := bearerField.FindStringSubmatch(body); m != nil && strings.HasSuffix(r.URL.Path, "/mini/login") && t.x.owns(t.b, m[1]) {
 		return bearerField.ReplaceAllString(body, "")
@@ -501,9 +504,9 @@ func (t *reader) body(r *http.Request, body string) string {
 	return body
 }
 
-// headers prints them, but for the two places where a canary belongs: the
-// state in the redirect to WeChat, and the session cookie in the browser whose
-// session it is.
+// headers prints the headers, except for the two places where a canary belongs:
+// the state in the redirect to WeChat, and the session cookie in the browser
+// that owns the session.
 func (t *reader) headers(resp *http.Response) string {
 	h := resp.Header.Clone()
 	if to := h.Get("Location"); strings.HasPrefix(to, t.x.front.URL+"/connect/") || strings.HasPrefix(to, "https://open.example.com/connect/") {
@@ -517,8 +520,8 @@ func (t *reader) headers(resp *http.Response) string {
 	return fmt.Sprintf("%s %q", resp.Status, map[string][]string(h))
 }
 
-// owns reports whether a session token is this browser's: that of the first
-// one that got it.
+// owns reports whether a session token belongs to this browser, the first one
+// that got it.
 func (x *leakSite) owns(b *authtest.Browser, token string) bool {
 	x.canaries.plant(theSession, token)
 	x.mu.Lock()
@@ -529,8 +532,8 @@ func (x *leakSite) owns(b *authtest.Browser, token string) bool {
 	return x.owners[token] == b
 }
 
-// open asks for something and follows redirects. It may fail: many a fault
-// breaks connections.
+// open sends a request and follows redirects. It may fail: many faults break
+// connections.
 func (x *leakSite) open(b *authtest.Browser, method, target string, body io.Reader, header http.Header) {
 	if strings.HasPrefix(target, "/") {
 		target = x.Base.String() + target
@@ -551,7 +554,7 @@ func (x *leakSite) open(b *authtest.Browser, method, target string, body io.Read
 	}
 }
 
-// calls are those that the application makes itself.
+// calls makes the calls that the application makes itself.
 func (x *leakSite) calls() {
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
@@ -561,8 +564,8 @@ func (x *leakSite) calls() {
 	x.sinks.spillError("RevokeUser", err)
 }
 
-// miniProgram logs a mini program in, asks the application something, and
-// opens its web-view. What it gets it knows from the canaries.
+// miniProgram logs a mini program in, sends requests to the application and
+// opens its web-view. It takes the values it needs from the canaries.
 func (x *leakSite) miniProgram() {
 	app := x.person()
 	app.Client.Jar = nil
@@ -584,7 +587,7 @@ func (x *leakSite) miniProgram() {
 	x.open(app, http.MethodGet, "/api", nil, signedIn)
 }
 
-// tokenOf is a session token that a browser got; empty if it got none.
+// tokenOf returns the session token of a browser, or "" if it has none.
 func (x *leakSite) tokenOf(b *authtest.Browser) string {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -611,8 +614,8 @@ func (x *leakSite) submit(b *authtest.Browser, target string, form url.Values) {
 	})
 }
 
-// visitsDuring are those that meet a fault of one endpoint, and what follows
-// from it.
+// visitsDuring makes the visits that a fault of one endpoint affects, and those
+// that follow.
 func (x *leakSite) visitsDuring(endpoint string) {
 	x.get("/a?b=c")
 	switch endpoint {
@@ -629,8 +632,8 @@ func (x *leakSite) visitsDuring(endpoint string) {
 	}
 }
 
-// tour is what a visitor does in a day, and a stranger who has seen his URLs
-// tries after him.
+// tour does what a user does in a day, and what a stranger tries who has seen
+// the user's URLs.
 func (x *leakSite) tour() {
 	x.get("/a?b=c")
 	x.get("/a?put=1")
@@ -649,7 +652,7 @@ func (x *leakSite) tour() {
 		x.script(stranger, http.MethodGet, x.lastCallback())
 	}
 	x.miniProgram()
-	x.Clock.Advance(3 * time.Hour) // the access_token is stale by then
+	x.Clock.Advance(3 * time.Hour) // the access_token has expired by then
 	x.get("/a?token=1")
 	x.calls()
 	x.submit(x.b, "/wechat/logout", url.Values{"next": {"/public"}})
@@ -662,7 +665,7 @@ func (x *leakSite) lastCallback() string {
 	return x.callback
 }
 
-// scan looks through all sinks, and returns how much it has read.
+// scan searches all sinks and returns how much it has read.
 func (x *leakSite) scan() (hits, bytes int) {
 	x.T.Helper()
 	x.finishRedis()
@@ -682,8 +685,7 @@ func (x *leakSite) scan() (hits, bytes int) {
 	return hits, bytes
 }
 
-// startRedis runs a Redis that lets nobody in without the canary, and watches
-// it.
+// startRedis runs a Redis whose password is the canary, and watches it.
 func (x *leakSite) startRedis(args ...string) {
 	x.canaries.plant(thePassword, canaryPassword)
 	x.redis = redistest.Start(x.T, args...)
@@ -701,7 +703,7 @@ func (x *leakSite) do(command string, args ...any) {
 	require.NoError(x.T, err)
 }
 
-// redisURL is how the application finds it.
+// redisURL returns the URL that the application uses.
 func (x *leakSite) redisURL() string {
 	return "redis://app:" + canaryPassword + "@" + x.redis.Addr() + "/0"
 }
@@ -734,8 +736,8 @@ var (
 	indexCommand   = regexp.MustCompile(`"Z[A-Z]+" "wechat:user:`)
 )
 
-// atHomeInRedis: a session is kept under its token, and holds who it belongs
-// to; the index of a user lists the tokens.
+// atHomeInRedis returns what belongs into a line: a session is stored under its
+// token and holds its user; the index of a user lists the tokens.
 func atHomeInRedis(line string) []kind {
 	switch {
 	case strings.Contains(line, " lua] "): // the test's own
@@ -748,8 +750,8 @@ func atHomeInRedis(line string) []kind {
 	return nil
 }
 
-// finishRedis waits until the monitor has shown everything, if there is a
-// Redis that can still speak.
+// finishRedis waits until the monitor has shown everything, if there is a Redis
+// that still responds.
 func (x *leakSite) finishRedis() {
 	if x.watching == nil {
 		return
@@ -759,98 +761,102 @@ func (x *leakSite) finishRedis() {
 	}
 }
 
-func TestT40_TheScannerFindsEachCanaryInEachForm(t *testing.T) {
-	c := newCanaries()
-	c.plant(theSecret, "CANARY_secret-/+0123")
-	const value = "CANARY_secret-/+0123"
-	texts := map[string]string{
-		"plain":                 "secret=" + value + "&",
-		"base64":                base64.StdEncoding.EncodeToString([]byte(value)),
-		"base64 inside, 1":      base64.StdEncoding.EncodeToString([]byte("a" + value + "b")),
-		"base64url inside, 2":   base64.URLEncoding.EncodeToString([]byte("ab" + value + "bcd")),
-		"base64url inside, 3":   base64.RawURLEncoding.EncodeToString([]byte("abc" + value)),
-		"hex":                   fmt.Sprintf("%x", value),
-		"HEX":                   fmt.Sprintf("%X", value),
-		"escaped for a query":   url.QueryEscape(value),
-		"escaped for a path":    url.PathEscape("/" + value),
-		"escaped byte for byte": "%43%41%4e%41%52%59%5f%73%65%63%72%65%74%2d%2f%2b%30%31%32%33",
-		"as a Go byte slice":    fmt.Sprint([]byte("a" + value + "b")),
-		"quoted":                fmt.Sprintf("%q", value),
-		"in JSON in an error":   fmt.Errorf("a: %w", errors.New(value)).Error(),
-	}
-	for name, text := range texts {
-		t.Run(name, func(t *testing.T) {
-			assert.NotEmpty(t, c.hits(text))
-			assert.Empty(t, c.hits(text, theSecret), "it is at home here")
-		})
-	}
-	assert.NotEmpty(t, c.hits("a\n"+forgedLine))
-	assert.Empty(t, c.hits("CANARY_secret-/+012 and other text"))
-}
+func TestScanner(t *testing.T) {
+	t.Run("T40 finds each canary in each form", func(t *testing.T) {
+		c := newCanaries()
+		c.plant(theSecret, "CANARY_secret-/+0123")
+		const value = "CANARY_secret-/+0123"
+		texts := map[string]string{
+			"plain":                 "secret=" + value + "&",
+			"base64":                base64.StdEncoding.EncodeToString([]byte(value)),
+			"base64 inside, 1":      base64.StdEncoding.EncodeToString([]byte("a" + value + "b")),
+			"base64url inside, 2":   base64.URLEncoding.EncodeToString([]byte("ab" + value + "bcd")),
+			"base64url inside, 3":   base64.RawURLEncoding.EncodeToString([]byte("abc" + value)),
+			"hex":                   fmt.Sprintf("%x", value),
+			"HEX":                   fmt.Sprintf("%X", value),
+			"escaped for a query":   url.QueryEscape(value),
+			"escaped for a path":    url.PathEscape("/" + value),
+			"escaped byte for byte": "%43%41%4e%41%52%59%5f%73%65%63%72%65%74%2d%2f%2b%30%31%32%33",
+			"as a Go byte slice":    fmt.Sprint([]byte("a" + value + "b")),
+			"quoted":                fmt.Sprintf("%q", value),
+			"in JSON in an error":   fmt.Errorf("a: %w", errors.New(value)).Error(),
+		}
+		for name, text := range texts {
+			t.Run(name, func(t *testing.T) {
+				assert.NotEmpty(t, c.hits(text))
+				assert.Empty(t, c.hits(text, theSecret), "it belongs here")
+			})
+		}
+		assert.NotEmpty(t, c.hits("a\n"+forgedLine))
+		assert.Empty(t, c.hits("CANARY_secret-/+012 and other text"))
+	})
 
-func TestT40_ALeakIntoAnySinkIsFound(t *testing.T) {
-	leak := map[string]func(x *leakSite){
-		"log":          func(x *leakSite) { x.Log.Error("a", "b", canaryPassword) },
-		"standard log": func(*leakSite) { log.Print(canaryPassword) },
-		"default slog": func(*leakSite) { slog.Error("a", "b", errors.New(canaryPassword)) },
-		"ErrorLog":     func(x *leakSite) { x.Server.Config.ErrorLog.Print(canaryPassword) },
-		"stderr":       func(*leakSite) { fmt.Fprint(os.Stderr, canaryPassword) },
-		"events": func(x *leakSite) {
-			x.observe(wechatauth.Event{Err: fmt.Errorf("a: %w", errors.New(canaryPassword))})
-		},
-		"answers": func(x *leakSite) { x.get("/wechat/login?next=/a%3Fb=" + canaryPassword) },
-		"MONITOR": func(x *leakSite) { x.do("GET", canaryPassword) },
-	}
-	for name, f := range leak {
-		t.Run(name, func(t *testing.T) {
-			x := newLeakSite(t, patienceForRedis)
-			x.tour()
-			f(x)
-			x.finishRedis()
-			stderr, err := os.ReadFile(os.Stderr.Name())
-			require.NoError(t, err)
-			x.sinks.add("stderr", string(stderr))
-			found := map[string]bool{}
-			for _, s := range x.sinks.all() {
-				if len(x.canaries.hits(s.text, s.atHome...)) > 0 {
-					found[s.sink] = true
-				}
-			}
-			assert.Contains(t, found, name)
-		})
-	}
-}
-
-func TestT40_NoSecretReachesAnySinkWhateverFails(t *testing.T) {
-	require.GreaterOrEqual(t, len(leakFaults), 60)
-	points, hits, read := 0, 0, 0
-	planted := map[kind]int{}
-	for _, fault := range leakFaults {
-		t.Run(fault.name, func(t *testing.T) {
-			x := fault.site(t)
-			fault.run(x)
-			if fault.endpoint != "" {
-				x.visitsDuring(fault.endpoint)
-			} else {
+	t.Run("T40 finds a leak into each sink", func(t *testing.T) {
+		leak := map[string]func(x *leakSite){
+			"log":          func(x *leakSite) { x.Log.Error("a", "b", canaryPassword) },
+			"standard log": func(*leakSite) { log.Print(canaryPassword) },
+			"default slog": func(*leakSite) { slog.Error("a", "b", errors.New(canaryPassword)) },
+			"ErrorLog":     func(x *leakSite) { x.Server.Config.ErrorLog.Print(canaryPassword) },
+			"stderr":       func(*leakSite) { fmt.Fprint(os.Stderr, canaryPassword) },
+			"events": func(x *leakSite) {
+				x.observe(wechatauth.Event{Err: fmt.Errorf("a: %w", errors.New(canaryPassword))})
+			},
+			"responses": func(x *leakSite) { x.get("/wechat/login?next=/a%3Fb=" + canaryPassword) },
+			"MONITOR":   func(x *leakSite) { x.do("GET", canaryPassword) },
+		}
+		for name, f := range leak {
+			t.Run(name, func(t *testing.T) {
+				x := newLeakSite(t, patienceForRedis)
 				x.tour()
-			}
-			if !strings.Contains(x.sinks.log()+x.processLog(), fault.want) {
-				t.Errorf("the fault was not met: nobody logged %q", fault.want)
-			}
-			h, n := x.scan()
-			points, hits, read = points+1, hits+h, read+n
-			for _, k := range x.canaries.values {
-				planted[k]++
-			}
-		})
-	}
-	for _, k := range []kind{theSecret, theFlowKey, thePassword, theCode, theState, theToken, theSession, theUser, theNickname, theKey, theTicket} {
-		assert.GreaterOrEqual(t, planted[k], points/8, "%s", k)
-	}
-	t.Logf("canaries: fault points %d, hits %d, bytes read %d, values %v", points, hits, read, planted)
+				f(x)
+				x.finishRedis()
+				stderr, err := os.ReadFile(os.Stderr.Name())
+				require.NoError(t, err)
+				x.sinks.add("stderr", string(stderr))
+				found := map[string]bool{}
+				for _, s := range x.sinks.all() {
+					if len(x.canaries.hits(s.text, s.atHome...)) > 0 {
+						found[s.sink] = true
+					}
+				}
+				assert.Contains(t, found, name)
+			})
+		}
+	})
 }
 
-// processLog is what net/http and others have logged.
+func TestLeak(t *testing.T) {
+	t.Run("T40 no secret reaches any sink", func(t *testing.T) {
+		require.GreaterOrEqual(t, len(leakFaults), 60)
+		points, hits, read := 0, 0, 0
+		planted := map[kind]int{}
+		for _, fault := range leakFaults {
+			t.Run(fault.name, func(t *testing.T) {
+				x := fault.site(t)
+				fault.run(x)
+				if fault.endpoint != "" {
+					x.visitsDuring(fault.endpoint)
+				} else {
+					x.tour()
+				}
+				if !strings.Contains(x.sinks.log()+x.processLog(), fault.want) {
+					t.Errorf("the fault did not occur: no record has %q", fault.want)
+				}
+				h, n := x.scan()
+				points, hits, read = points+1, hits+h, read+n
+				for _, k := range x.canaries.values {
+					planted[k]++
+				}
+			})
+		}
+		for _, k := range []kind{theSecret, theFlowKey, thePassword, theCode, theState, theToken, theSession, theUser, theNickname, theKey, theTicket} {
+			assert.GreaterOrEqual(t, planted[k], points/8, "%s", k)
+		}
+		t.Logf("canaries: fault points %d, hits %d, bytes read %d, values %v", points, hits, read, planted)
+	})
+}
+
+// processLog returns what net/http and others have logged.
 func (x *leakSite) processLog() string {
 	x.sinks.mu.Lock()
 	defer x.sinks.mu.Unlock()

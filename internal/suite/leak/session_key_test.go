@@ -24,14 +24,14 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A keySite is a leakSite whose application uses all that Auth.MiniProgram
-// gives, and prints whatever goes wrong.
+// A keySite is a leakSite whose application uses all methods of
+// Auth.MiniProgram and prints every error.
 type keySite struct {
 	*leakSite
 	app   *authtest.Browser // the mini program: no cookies
-	token string            // its own
+	token string            // the mini program's own
 
-	broken bool // WeChat's answers hold brokenKey
+	broken bool // WeChat's responses hold brokenKey
 
 	opened, stale, called atomic.Int64 // data, and phone numbers
 	leak                  func(ctx context.Context, m *wechatauth.MiniProgram, w http.ResponseWriter)
@@ -51,24 +51,24 @@ func newKeySite(t *testing.T, patience time.Duration, opts ...wechatauth.Option)
 	return x
 }
 
-// data does everything with what it is sent, and answers and logs each error.
+// data uses everything it is sent, and responds with and logs each error.
 func (x *keySite) data(w http.ResponseWriter, r *http.Request) {
 	m, err := x.Auth.MiniProgram(r.Context())
 	if err != nil {
-		x.tell(w, err)
+		x.report(w, err)
 		return
 	}
 	x.sinks.spill("MiniProgram", m)
 	x.sinks.spill("MiniProgram", *m)
 	q := r.URL.Query()
 	_, err = m.Decrypt(r.Context(), q.Get("data"), q.Get("iv"))
-	x.tell(w, err)
+	x.report(w, err)
 	count(&x.opened, err == nil)
 	count(&x.stale, errors.Is(err, wechatauth.ErrSessionKeyStale))
-	x.tell(w, m.VerifySignature(r.Context(), q.Get("raw"), q.Get("sig")))
+	x.report(w, m.VerifySignature(r.Context(), q.Get("raw"), q.Get("sig")))
 	if q.Has("phone") {
 		_, err = m.PhoneNumber(r.Context(), q.Get("phone"))
-		x.tell(w, err)
+		x.report(w, err)
 		count(&x.called, err == nil)
 	}
 	x.leak(r.Context(), m, w)
@@ -80,7 +80,7 @@ func count(n *atomic.Int64, one bool) {
 	}
 }
 
-func (x *keySite) tell(w http.ResponseWriter, err error) {
+func (x *keySite) report(w http.ResponseWriter, err error) {
 	if err == nil {
 		return
 	}
@@ -105,8 +105,8 @@ func (x *keySite) asApp() http.Header {
 	return http.Header{"Authorization": {"Bearer " + session.BearerPrefix + x.token}}
 }
 
-// use asks for the data that WeChat would hand to the mini program now, and
-// for the same spoilt in each of its parts.
+// use requests the data that WeChat would give the mini program now, and the
+// same damaged in each of its parts.
 func (x *keySite) use() {
 	p := x.Sim.UserPayload(authtest.MiniApp, "p")
 	good := url.Values{"data": {p.EncryptedData}, "iv": {p.IV}, "raw": {p.RawData}, "sig": {p.Signature}, "phone": {x.Sim.GetPhoneNumber(authtest.MiniApp, "p")}}
@@ -122,14 +122,14 @@ func (x *keySite) use() {
 	}
 }
 
-// live is the life of a mini program's login: made, used, gone stale, carried
-// into a web-view, ended and revoked.
+// live plays all of a mini program's login: made, used, expired, moved into a
+// web-view, ended and revoked.
 func (x *keySite) live() {
 	x.login()
 	x.open(x.app, http.MethodGet, "/api", nil, x.asApp())
 	x.use()
 	x.Sim.SetQuirk(wechattest.SessionKeyRotates, true)
-	x.Sim.WXLogin(authtest.MiniApp, "p") // wx.login without logging in: what is kept is stale
+	x.Sim.WXLogin(authtest.MiniApp, "p") // wx.login without a login here: the stored key is stale
 	x.Sim.SetQuirk(wechattest.SessionKeyRotates, false)
 	x.use()
 	x.login()
@@ -151,7 +151,7 @@ func (x *keySite) live() {
 }
 
 // keyLeaks counts where a session_key can be read, as text or as the bytes it
-// stands for, in every spelling that the scanner knows; and how many there were.
+// encodes, in every form that the scanner knows; and how many keys there were.
 func (x *keySite) keyLeaks() (leaks, keys int) {
 	x.T.Helper()
 	x.finishRedis()
@@ -193,8 +193,8 @@ func (x *keySite) keyLeaks() (leaks, keys int) {
 	return leaks, keys
 }
 
-// dumpAll is what somebody finds who can read Redis, whatever types its keys
-// have.
+// dumpAll returns everything that a reader of Redis finds, whatever types its
+// keys have.
 func (x *keySite) dumpAll() string {
 	var all bytes.Buffer
 	reply, err := x.control.Do("KEYS", "*")
@@ -208,23 +208,23 @@ func (x *keySite) dumpAll() string {
 	return all.String()
 }
 
-const brokenKey = "Q0FOQVJZLWtleS0wMTIz" + "NA==" // what a broken answer of WeChat's holds
+const brokenKey = "Q0FOQVJZLWtleS0wMTIz" + "NA==" // what a broken response of WeChat holds
 
-// brokenAnswers are answers of WeChat that hold a session_key and are no good.
-var brokenAnswers = map[string]string{
-	"cut off":                      `{"session_key":"` + brokenKey + `","openid":`,
-	"without an openid":            `{"session_key":"` + brokenKey + `"}`,
-	"with an errcode":              `{"session_key":"` + brokenKey + `","openid":"o","errcode":40029,"errmsg":"` + brokenKey + `"}`,
-	"with an errcode nobody knows": `{"session_key":"` + brokenKey + `","errcode":"` + brokenKey + `"}`,
-	"with a list":                  `{"session_key":["` + brokenKey + `"],"openid":"o"}`,
-	"with a name":                  `{"session_key":{"` + brokenKey + `":1},"openid":"o"}`,
-	"with the key for an openid":   `{"session_key":"` + brokenKey + `","openid":"` + brokenKey + `"}`,
-	"with a key that is too long":  `{"session_key":"` + brokenKey + brokenKey + `","openid":"o"}`,
-	"nothing but the key":          brokenKey,
-	"with something after it":      `{"session_key":"` + brokenKey + `","openid":"o"}` + brokenKey,
+// brokenResponses are invalid responses of WeChat that hold a session_key.
+var brokenResponses = map[string]string{
+	"cut off":                     `{"session_key":"` + brokenKey + `","openid":`,
+	"without an openid":           `{"session_key":"` + brokenKey + `"}`,
+	"with an errcode":             `{"session_key":"` + brokenKey + `","openid":"o","errcode":40029,"errmsg":"` + brokenKey + `"}`,
+	"with an unknown errcode":     `{"session_key":"` + brokenKey + `","errcode":"` + brokenKey + `"}`,
+	"with a list":                 `{"session_key":["` + brokenKey + `"],"openid":"o"}`,
+	"with a name":                 `{"session_key":{"` + brokenKey + `":1},"openid":"o"}`,
+	"with the key for an openid":  `{"session_key":"` + brokenKey + `","openid":"` + brokenKey + `"}`,
+	"with a key that is too long": `{"session_key":"` + brokenKey + brokenKey + `","openid":"o"}`,
+	"nothing but the key":         brokenKey,
+	"with something after it":     `{"session_key":"` + brokenKey + `","openid":"o"}` + brokenKey,
 }
 
-// keyFaults are what goes wrong around a login of a mini program.
+// keyFaults returns faults around a login of a mini program.
 func keyFaults() map[string]func(t *testing.T) *keySite {
 	in := func(patience time.Duration, before func(x *keySite), opts ...wechatauth.Option) func(t *testing.T) *keySite {
 		return func(t *testing.T) *keySite {
@@ -256,14 +256,14 @@ func keyFaults() map[string]func(t *testing.T) *keySite {
 		"a store that takes nothing": in(0, onLogin(func(x *keySite) { x.store.ReadOnly.Store(true) })),
 		"a store that fails":         in(0, afterLogin(func(x *keySite) { x.store.Down.Store(true) })),
 	}
-	for name, answer := range brokenAnswers {
-		all["an answer "+name] = in(patienceForRedis, func(x *keySite) {
+	for name, resp := range brokenResponses {
+		all["a response "+name] = in(patienceForRedis, func(x *keySite) {
 			x.broken = true
-			x.Sim.Fail(authtest.MiniEndpoint, wechattest.Raw(200, "text/plain", answer), wechattest.Raw(502, "text/html", answer), wechattest.Raw(200, "application/json", answer))
+			x.Sim.Fail(authtest.MiniEndpoint, wechattest.Raw(200, "text/plain", resp), wechattest.Raw(502, "text/html", resp), wechattest.Raw(200, "application/json", resp))
 		})
 	}
 	for name, fault := range map[string]wechattest.Fault{
-		"half of an answer": wechattest.Truncated(), "a reset after the work": wechattest.Reset().AfterProcessing(), "a used code": wechattest.Errcode(40163),
+		"half of a response": wechattest.Truncated(), "a reset after the work": wechattest.Reset().AfterProcessing(), "a used code": wechattest.Errcode(40163),
 		"a blocked user": wechattest.Errcode(40226), "a wrong secret": wechattest.Errcode(40125), "a gateway": wechattest.BadGateway(),
 	} {
 		all[name] = in(patienceForRedis, func(x *keySite) { x.Sim.Fail(authtest.MiniEndpoint, fault) })
@@ -271,7 +271,7 @@ func keyFaults() map[string]func(t *testing.T) *keySite {
 	return all
 }
 
-func TestTheSessionKeyIsSeenNowhereWhateverAMiniProgramDoes(t *testing.T) {
+func TestSessionKey_Leaks(t *testing.T) {
 	leaks, keys, places := 0, 0, 0
 	for name, start := range keyFaults() {
 		t.Run(name, func(t *testing.T) {
@@ -279,10 +279,10 @@ func TestTheSessionKeyIsSeenNowhereWhateverAMiniProgramDoes(t *testing.T) {
 			x.live()
 			l, k := x.keyLeaks()
 			assert.Zero(t, l)
-			assert.Positive(t, k, "WeChat gave a key to look for")
+			assert.Positive(t, k, "WeChat returned a key to search for")
 			leaks, keys, places = leaks+l, keys+k, places+1
 			if name == "nothing" {
-				assert.EqualValues(t, 3, x.called.Load(), "phone numbers, which no stale key stops")
+				assert.EqualValues(t, 3, x.called.Load(), "phone numbers, which need no session_key")
 				assert.Greater(t, x.opened.Load(), int64(2), "data")
 				assert.Greater(t, x.stale.Load(), int64(2), "data of another key")
 			}
@@ -292,10 +292,10 @@ func TestTheSessionKeyIsSeenNowhereWhateverAMiniProgramDoes(t *testing.T) {
 	t.Logf("session-keys %d at %d fault points, session-key-leaks %d", keys, places, leaks)
 }
 
-// Without this the count could be 0 because nothing is looked at.
-func TestASessionKeyThatLeaksIsCounted(t *testing.T) {
+// Without this test, the count could be 0 because nothing is searched.
+func TestSessionKey_LeakIsCounted(t *testing.T) {
 	leaks := map[string]func(x *keySite, key string, w http.ResponseWriter){
-		"an answer":           func(_ *keySite, key string, w http.ResponseWriter) { fmt.Fprint(w, key) },
+		"a response":          func(_ *keySite, key string, w http.ResponseWriter) { fmt.Fprint(w, key) },
 		"its bytes in base64": func(_ *keySite, key string, w http.ResponseWriter) { fmt.Fprintf(w, "%x", key) },
 		"a cookie": func(_ *keySite, key string, w http.ResponseWriter) {
 			http.SetCookie(w, &http.Cookie{Name: "a", Value: url.QueryEscape(key)})

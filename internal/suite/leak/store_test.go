@@ -21,7 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// dump is all that somebody finds who can read Redis.
+// dump returns everything that a reader of Redis finds.
 func (x *leakSite) dump() string {
 	x.T.Helper()
 	var all strings.Builder
@@ -52,13 +52,13 @@ func (x *leakSite) valueOf(key string) string {
 	return value
 }
 
-// everything is done that leaves something in Redis: logins, one on top of the
-// other, with and without the profile, by hand and by the mini program, and
-// none of it is undone.
+// everything does everything that leaves data in Redis: logins, one after
+// another, with and without the profile, in a browser and by the mini program,
+// and ends none of them.
 func (x *leakSite) everything() {
 	first, second := x.pendingCallback(), x.pendingCallback()
 	x.get(first)
-	x.get(second) // the same user once more: a new token
+	x.get(second) // the same user again: a new token
 	x.get("/a?put=1")
 	x.get("/profile")
 	x.submit(x.b, "/wechat/upgrade", url.Values{"next": {"/profile"}})
@@ -66,39 +66,85 @@ func (x *leakSite) everything() {
 	x.get("/a?token=1")
 }
 
-func TestT45_WeChatsTokensAndOurSecretsAreStoredNowhere(t *testing.T) {
-	x := newLeakSite(t, patienceForRedis)
-	x.everything()
-	found := x.dump()
-	require.Contains(t, found, "scs:session:")
-	require.Contains(t, found, "wechat:mark:")
-	for _, k := range []kind{theToken, theSecret, theKey} {
-		require.NotEmpty(t, x.canaries.one(k), "%s", k)
-	}
-	assert.Empty(t, x.canaries.hits(found, theSession, theUser, theNickname))
-
-	// Nor in what browsers keep for us, when it is opened.
-	for _, c := range x.b.Client.Jar.Cookies(x.Base) {
-		for _, place := range []string{"flow", "trail", "ticket", "snapshot"} {
-			plain, _ := x.Cookies.Ring.Open(c.Value, append([]string{place, c.Name}, x.Cookies.Bound...)...)
-			assert.Empty(t, x.canaries.hits(string(plain), theState, theUser, theNickname), c.Name)
-		}
-	}
-}
-
-func TestT44_WhoReadsRedisFindsNoCookieAndNoUserWhereTokensAreHashedAndRecordsEncrypted(t *testing.T) {
-	x := sealedSite(t)
-	for range 10 {
-		x.b = x.person()
+func TestLeakStore(t *testing.T) {
+	t.Run("T45 no tokens or secrets", func(t *testing.T) {
+		x := newLeakSite(t, patienceForRedis)
 		x.everything()
-	}
-	found := x.dump()
-	require.GreaterOrEqual(t, strings.Count(found, "scs:session:"), 10)
-	require.NotEmpty(t, x.canaries.one(theSession))
-	assert.Empty(t, x.canaries.hits(found))
+		found := x.dump()
+		require.Contains(t, found, "scs:session:")
+		require.Contains(t, found, "wechat:mark:")
+		for _, k := range []kind{theToken, theSecret, theKey} {
+			require.NotEmpty(t, x.canaries.one(k), "%s", k)
+		}
+		assert.Empty(t, x.canaries.hits(found, theSession, theUser, theNickname))
+
+		// The same holds for the content of our cookies.
+		for _, c := range x.b.Client.Jar.Cookies(x.Base) {
+			for _, place := range []string{"flow", "trail", "ticket", "snapshot"} {
+				plain, _ := x.Cookies.Ring.Open(c.Value, append([]string{place, c.Name}, x.Cookies.Bound...)...)
+				assert.Empty(t, x.canaries.hits(string(plain), theState, theUser, theNickname), c.Name)
+			}
+		}
+	})
+
+	t.Run("T44 hashed and encrypted", func(t *testing.T) {
+		x := sealedSite(t)
+		for range 10 {
+			x.b = x.person()
+			x.everything()
+		}
+		found := x.dump()
+		require.GreaterOrEqual(t, strings.Count(found, "scs:session:"), 10)
+		require.NotEmpty(t, x.canaries.one(theSession))
+		assert.Empty(t, x.canaries.hits(found))
+	})
+
+	t.Run("T44 encrypted", func(t *testing.T) {
+		x := newLeakSite(t, patienceForRedis, wechatauth.WithSessionEncryption(authtest.SessionKeyForTests))
+		x.everything()
+		found := x.dump()
+		require.Contains(t, found, "scs:session:")
+		assert.Empty(t, x.canaries.hits(found, theSession))
+	})
+
+	t.Run("T44 web-view ticket", func(t *testing.T) {
+		seen := &keysSeen{SwitchableStore: authtest.NewSwitchableStore()}
+		x := newLeakSite(t, 0, wechatauth.WithStore(seen))
+		x.everything()
+		require.NotEmpty(t, x.canaries.one(theTicket))
+		assert.NotEmpty(t, seen.keys)
+		assert.Empty(t, x.canaries.hits(strings.Join(seen.keys, "\n"), theUser), "not even in the name of a mark")
+	})
+
+	t.Run("T40 error of another index", func(t *testing.T) {
+		s := authtest.NewSite(t, wechatauth.WithStore(talkativeStore{store.NewMemory()}), wechatauth.WithTokens(0), wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret))
+		var tokens, sessionKey error
+		s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			mini, err := s.Auth.MiniProgram(r.Context())
+			if err != nil {
+				_, tokens = s.Auth.AccessToken(r.Context())
+				return
+			}
+			sessionKey = mini.VerifySignature(r.Context(), "{}", "")
+		}))
+		openID := wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0))
+
+		s.Browser().Visit("/a")
+		assert.Contains(t, s.Logs.String(), openID[:6]+"…", "the error is logged")
+		_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
+		require.ErrorContains(t, err, "list sessions of")
+		assert.NotContains(t, err.Error(), openID)
+		assert.NotContains(t, s.Logs.String(), openID)
+		require.ErrorContains(t, tokens, "get tokens")
+		assert.NotContains(t, tokens.Error(), openID)
+		s.Request(http.MethodGet, "/a", s.MiniLogin(authtest.Person(0)), "")
+		require.ErrorContains(t, sessionKey, "get session_key")
+		assert.NotContains(t, sessionKey.Error(), wechattest.OpenID(wechattest.DefaultMiniProgramAppID, authtest.Person(0)))
+	})
 }
 
-// sealedSite keeps sessions under hashed tokens and encrypted.
+// sealedSite returns a site whose sessions are encrypted and stored under
+// hashed tokens.
 func sealedSite(t *testing.T) *leakSite {
 	redisOnly := redisForLeaks(t)
 	sealed, err := store.Encrypt(quickStore(t, redisOnly.redisURL(), patienceForRedis), authtest.SessionKeyForTests)
@@ -110,24 +156,7 @@ func sealedSite(t *testing.T) *leakSite {
 	return x
 }
 
-func TestT44_WithSessionEncryptionWhoReadsRedisFindsNoUser(t *testing.T) {
-	x := newLeakSite(t, patienceForRedis, wechatauth.WithSessionEncryption(authtest.SessionKeyForTests))
-	x.everything()
-	found := x.dump()
-	require.Contains(t, found, "scs:session:")
-	assert.Empty(t, x.canaries.hits(found, theSession))
-}
-
-func TestT44_TheTicketIntoTheWebViewIsInNoStore(t *testing.T) {
-	seen := &keysSeen{SwitchableStore: authtest.NewSwitchableStore()}
-	x := newLeakSite(t, 0, wechatauth.WithStore(seen))
-	x.everything()
-	require.NotEmpty(t, x.canaries.one(theTicket))
-	assert.NotEmpty(t, seen.keys)
-	assert.Empty(t, x.canaries.hits(strings.Join(seen.keys, "\n"), theUser), "not even as the name of a mark")
-}
-
-// keysSeen remembers the names of marks.
+// keysSeen records the names of marks.
 type keysSeen struct {
 	*authtest.SwitchableStore
 	mu   sync.Mutex
@@ -169,30 +198,4 @@ func (s talkativeStore) Mark(ctx context.Context, key string) ([]byte, bool, err
 		return nil, false, fmt.Errorf("get %s", key)
 	}
 	return s.Memory.Mark(ctx, key)
-}
-
-func TestT40_AForeignIndexPrintsNoOpenID(t *testing.T) {
-	s := authtest.NewSite(t, wechatauth.WithStore(talkativeStore{store.NewMemory()}), wechatauth.WithTokens(0), wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret))
-	var tokens, sessionKey error
-	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		mini, err := s.Auth.MiniProgram(r.Context())
-		if err != nil {
-			_, tokens = s.Auth.AccessToken(r.Context())
-			return
-		}
-		sessionKey = mini.VerifySignature(r.Context(), "{}", "")
-	}))
-	openID := wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0))
-
-	s.Browser().Visit("/a")
-	assert.Contains(t, s.Logs.String(), openID[:6]+"…", "the error is there")
-	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, openID)
-	require.ErrorContains(t, err, "list sessions of")
-	assert.NotContains(t, err.Error(), openID)
-	assert.NotContains(t, s.Logs.String(), openID)
-	require.ErrorContains(t, tokens, "get tokens")
-	assert.NotContains(t, tokens.Error(), openID)
-	s.Request(http.MethodGet, "/a", s.MiniLogin(authtest.Person(0)), "")
-	require.ErrorContains(t, sessionKey, "get session_key")
-	assert.NotContains(t, sessionKey.Error(), wechattest.OpenID(wechattest.DefaultMiniProgramAppID, authtest.Person(0)))
 }
