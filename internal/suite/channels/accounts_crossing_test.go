@@ -29,16 +29,16 @@ const (
 	miniOfB = "wx0000000000000b99"
 )
 
-// A stall is one account of an application that serves two, and where it is.
+// A stall is one account of an application that serves two, and its location.
 type stall struct {
 	account wechatauth.Account
 	origin  string // scheme and host
-	page    string // the path of a page of its own
+	page    string // the path of the account's own page
 }
 
 func (s stall) appIDs() []string { return []string{s.account.AppID, s.account.MiniProgramAppID} }
 
-// A mall is an application that serves two accounts, and finds out by itself,
+// A mall is an application that serves two accounts and determines itself,
 // without the gate, whose page it serves.
 type mall struct {
 	*authtest.Site
@@ -48,8 +48,8 @@ type mall struct {
 	crossings atomic.Int64 // of those, pages of one account with the identity of another
 }
 
-// newMall builds one. The layout tells where its accounts are, how the gate
-// tells them apart, and how the application does.
+// newMall returns a mall. The layout has the locations of its accounts, and the
+// ways in which the gate and the application distinguish them.
 func newMall(t *testing.T, layout mallLayout, opts ...wechatauth.Option) *mall {
 	t.Helper()
 	kinds := func(appID, secret string, kind wechattest.Kind) wechattest.Account {
@@ -90,7 +90,7 @@ func mallLayouts() map[string]mallLayout {
 				m.shops[0].page, m.shops[1].page = "/a/x", "/b/x"
 				return authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": m.shops[0].account, "/b/": m.shops[1].account})
 			},
-			// As http.FileServer and many a router do.
+			// As http.FileServer and many routers do.
 			shopOf: func(_ *mall, r *http.Request) int {
 				if strings.HasPrefix(path.Clean("/"+r.URL.Path), "/b/") {
 					return 1
@@ -116,7 +116,7 @@ func mallLayouts() map[string]mallLayout {
 	}
 }
 
-// at is the site as a stall's visitors know it, with the cookies of the stall.
+// at returns the site as a stall's users see it, with the cookies of the stall.
 func (m *mall) at(s stall, flowKey string) *authtest.Site {
 	site := *m.Site
 	site.AppID, site.Base = s.account.AppID, authtest.MustParse(m.T, s.origin)
@@ -124,26 +124,27 @@ func (m *mall) at(s stall, flowKey string) *authtest.Site {
 	return &site
 }
 
-// A member is what somebody has who is logged in at a stall.
+// A member has everything that a user who is logged in at a stall has.
 type member struct {
-	cookies []*http.Cookie // of the browser: session, scan, and a login that is under way
+	cookies []*http.Cookie // of the browser: session, scan, and a pending login
 	session string         // the session cookie's value
 	token   string         // the mini program's
 	ticket  string         // into the web-view, unused
 	pending string         // a callback URL, unused
 }
 
-// join logs somebody in at a stall in every way, and begins what can be begun.
+// join logs a user in at a stall in every way, and leaves pending whatever can
+// be.
 func (m *mall) join(at stall) member {
 	m.T.Helper()
 	b := m.Browser()
 	require.Contains(m.T, b.Visit(at.origin+at.page).Text, "logged-in=true")
 	got := member{token: m.miniToken(at)}
-	answer := m.ask(http.MethodPost, at.origin+"/wechat/mini/ticket/"+at.account.AppID, nil, http.Header{"Authorization": {"Bearer " + got.token}}, `{"target":"`+at.page+`"}`)
+	resp := m.ask(http.MethodPost, at.origin+"/wechat/mini/ticket/"+at.account.AppID, nil, http.Header{"Authorization": {"Bearer " + got.token}}, `{"target":"`+at.page+`"}`)
 	var body struct {
 		URL string `json:"url"`
 	}
-	require.NoError(m.T, json.Unmarshal([]byte(answer.Text), &body), answer.Text)
+	require.NoError(m.T, json.Unmarshal([]byte(resp.Text), &body), resp.Text)
 	got.ticket = authtest.MustParse(m.T, body.URL).Query().Get("ticket")
 
 	// A second visit in the same browser, for the pending cookies.
@@ -172,8 +173,8 @@ func (m *mall) miniToken(at stall) string {
 	return body.Token
 }
 
-// ask sends a request exactly as given, and follows nothing. "Host" among the
-// headers is the request's own.
+// ask sends a request exactly as given, and follows no redirect. "Host" among
+// the headers is the request's Host.
 func (m *mall) ask(method, target string, cookies []*http.Cookie, header http.Header, body string) authtest.Response {
 	m.T.Helper()
 	r, err := http.NewRequest(method, target, strings.NewReader(body))
@@ -204,24 +205,25 @@ type crossing struct {
 	header  http.Header
 }
 
-// allCrossings are what somebody may try at a stall with what he has at another.
+// allCrossings returns everything that a user may try at one stall with what
+// they have at another.
 func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossing {
 	page := to.origin + to.page
 	all := map[string]crossing{
 		"all cookies":     {page, have.cookies, nil},
 		"a session alone": {page, []*http.Cookie{{Name: m.SessionCookie(), Value: have.session}}, nil},
 		"a bearer token":  {page, nil, http.Header{"Authorization": {"Bearer " + have.token}}},
-		"a bearer token and the right cookies of nobody": {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.Repeat("A", session.TokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
-		"a bearer token as a cookie":                     {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.TrimPrefix(have.token, session.BearerPrefix)}}, nil},
-		"a session as a bearer token":                    {page, nil, http.Header{"Authorization": {"Bearer " + session.BearerPrefix + have.session}}},
-		"a ticket into the other's web-view":             {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
-		"a callback to the other's endpoint":             {strings.Replace(strings.Replace(have.pending, from.origin, to.origin, 1), from.account.AppID, to.account.AppID, 1), have.cookies, nil},
-		"the other's state with this callback's code":    {strings.Replace(own.pending, queryOf(m, own.pending, "code"), queryOf(m, have.pending, "code"), 1), have.cookies, nil},
-		"the other's scan page with this one's cookie":   {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {authtest.ChromeWindows}}},
-		"the account's name in the query":                {page + "?appid=" + from.account.AppID, have.cookies, nil},
-		"the account's name at the end of the path":      {page + "/" + from.account.AppID, have.cookies, nil},
-		"the same below the endpoints' prefix":           {to.origin + "/wechat/.." + page[len(to.origin):] + "/" + from.account.AppID, have.cookies, nil},
-		"a page below the endpoints' prefix":             {to.origin + "/wechat/orders/" + from.account.AppID, have.cookies, nil},
+		"a bearer token and valid cookies of no user":  {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.Repeat("A", session.TokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
+		"a bearer token as a cookie":                   {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.TrimPrefix(have.token, session.BearerPrefix)}}, nil},
+		"a session as a bearer token":                  {page, nil, http.Header{"Authorization": {"Bearer " + session.BearerPrefix + have.session}}},
+		"a ticket into the other's web-view":           {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
+		"a callback to the other's endpoint":           {strings.Replace(strings.Replace(have.pending, from.origin, to.origin, 1), from.account.AppID, to.account.AppID, 1), have.cookies, nil},
+		"the other's state with this callback's code":  {strings.Replace(own.pending, queryOf(m, own.pending, "code"), queryOf(m, have.pending, "code"), 1), have.cookies, nil},
+		"the other's scan page with this one's cookie": {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {authtest.ChromeWindows}}},
+		"the account's name in the query":              {page + "?appid=" + from.account.AppID, have.cookies, nil},
+		"the account's name at the end of the path":    {page + "/" + from.account.AppID, have.cookies, nil},
+		"the same below the endpoints' prefix":         {to.origin + "/wechat/.." + page[len(to.origin):] + "/" + from.account.AppID, have.cookies, nil},
+		"a page below the endpoints' prefix":           {to.origin + "/wechat/orders/" + from.account.AppID, have.cookies, nil},
 	}
 	fromHost := authtest.MustParse(m.T, from.origin).Host
 	for _, name := range []string{"X-Forwarded-Host", "X-Forwarded-Server", "X-Original-Host", "X-Host", "Forwarded", "X-Http-Host-Override"} {
@@ -244,7 +246,7 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 	for _, detour := range []string{path.Dir(from.page) + up, path.Dir(from.page) + strings.ReplaceAll(up, "..", "%2e%2e"), path.Dir(from.page) + strings.ReplaceAll(up, "..", ".%2E"), "/.", "/", path.Dir(from.page) + "/." + up, path.Dir(from.page) + "//.." + up} {
 		all["by way of "+detour] = crossing{to.origin + strings.TrimSuffix(detour, "/") + to.page, have.cookies, nil}
 	}
-	// Each value under each name that this stall reads.
+	// Each value under each cookie name that this stall reads.
 	jar := m.at(to, to.account.Secret).Cookies
 	names := []string{m.SessionCookie(), jar.ScanName(), jar.LoginCounterName(), jar.HopName(), jar.SnapshotName(), jar.CookieName(queryOf(m, own.pending, "state"))}
 	for _, name := range names {
@@ -258,9 +260,8 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 
 func queryOf(m *mall, raw, name string) string { return authtest.MustParse(m.T, raw).Query().Get(name) }
 
-// What somebody has at one account is worth nothing at another, however he
-// presents it.
-func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
+// Nothing that a user has at one account is accepted at another, in any form.
+func TestAccounts_Crossing(t *testing.T) {
 	attempts, crossings := 0, int64(0)
 	for name, layout := range mallLayouts() {
 		t.Run(name, func(t *testing.T) {
@@ -281,8 +282,8 @@ func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
 						assert.Empty(t, got.SetOf(m.SessionCookie()), what)
 					}
 				}
-				assert.Equal(t, before, m.served.Load(), "no page was served to anybody")
-				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, own.cookies, nil, "").Text, "logged-in=true", "who belongs there still is")
+				assert.Equal(t, before, m.served.Load(), "no page was served to a user")
+				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, own.cookies, nil, "").Text, "logged-in=true", "its own user is still logged in")
 				assert.Contains(t, m.ask(http.MethodGet, to.origin+to.page, nil, http.Header{"Authorization": {"Bearer " + own.token}}, "").Text, "logged-in=true")
 			}
 			crossings += m.crossings.Load()
@@ -292,42 +293,45 @@ func TestNothingOfOneAccountPassesAnothersGate(t *testing.T) {
 	t.Logf("crossing-attempts %d account-crossings %d", attempts, crossings)
 }
 
-// The accounts share the keys of the store. A QR code of one account that a user of
-// another confirms would be an identity that WeChat never gave.
-func TestT76_AUserOfAnotherAccountConfirmsNoQRCode(t *testing.T) {
-	for name, layout := range mallLayouts() {
-		const flowKey = "flow-key-for-tests-0123456789abcdefgh"
-		for keys, shared := range map[string][]wechatauth.Option{
-			"a key for each account": nil, "flow keys": {wechatauth.WithFlowKeys([]byte(flowKey))},
-			"sessions encrypted": {wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)},
-		} {
-			t.Run(name+", "+keys, func(t *testing.T) {
-				m := newMall(t, layout, shared...)
-				for i, at := range m.shops {
-					for j, of := range m.shops {
-						computer, phone := m.Browser().As(authtest.ChromeWindows), m.Browser()
-						shown := authtest.MustParse(t, computer.Visit(at.origin+at.page).Request.URL.String())
-						require.Equal(t, "/wechat/scan/"+at.account.AppID, shown.Path)
-						require.Contains(t, phone.Visit(of.origin+of.page).Text, "logged-in=true")
-						key := at.account.Secret
-						if keys == "flow keys" {
-							key = flowKey
-						}
-						computer.Site = m.at(at, key)
-						c := (&authtest.ScanSite{Site: computer.Site}).Held(computer)
-						path := of.origin + "/wechat/scan/" + c.Ticket + "/" + of.account.AppID
-						phone.Visit(path)
-						number := authtest.ShownNumber.FindStringSubmatch(phone.Post(path, authtest.Confirmed).Text)
-						assert.Equal(t, i == j, number != nil, "shown to a user of shop %d by a QR code of shop %d", j, i)
-						if number != nil {
-							end := computer.Post("/wechat/scan/"+at.account.AppID, url.Values{"next": {at.page}, "number": {number[1]}})
-							assert.Equal(t, i == j, strings.Contains(end.Text, "logged-in=true"), end.Text)
+func TestAccounts_QRCode(t *testing.T) {
+	// The accounts share the keys of the store. If a user of one account
+	// confirmed a QR code of another, the identity would be one that WeChat
+	// never returned.
+	t.Run("T76 user of another account", func(t *testing.T) {
+		for name, layout := range mallLayouts() {
+			const flowKey = "flow-key-for-tests-0123456789abcdefgh"
+			for keys, shared := range map[string][]wechatauth.Option{
+				"a key for each account": nil, "flow keys": {wechatauth.WithFlowKeys([]byte(flowKey))},
+				"sessions encrypted": {wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)},
+			} {
+				t.Run(name+", "+keys, func(t *testing.T) {
+					m := newMall(t, layout, shared...)
+					for i, at := range m.shops {
+						for j, of := range m.shops {
+							computer, phone := m.Browser().As(authtest.ChromeWindows), m.Browser()
+							shown := authtest.MustParse(t, computer.Visit(at.origin+at.page).Request.URL.String())
+							require.Equal(t, "/wechat/scan/"+at.account.AppID, shown.Path)
+							require.Contains(t, phone.Visit(of.origin+of.page).Text, "logged-in=true")
+							key := at.account.Secret
+							if keys == "flow keys" {
+								key = flowKey
+							}
+							computer.Site = m.at(at, key)
+							c := (&authtest.ScanSite{Site: computer.Site}).Held(computer)
+							path := of.origin + "/wechat/scan/" + c.Ticket + "/" + of.account.AppID
+							phone.Visit(path)
+							number := authtest.ShownNumber.FindStringSubmatch(phone.Post(path, authtest.Confirmed).Text)
+							assert.Equal(t, i == j, number != nil, "shown to a user of shop %d by a QR code of shop %d", j, i)
+							if number != nil {
+								end := computer.Post("/wechat/scan/"+at.account.AppID, url.Values{"next": {at.page}, "number": {number[1]}})
+								assert.Equal(t, i == j, strings.Contains(end.Text, "logged-in=true"), end.Text)
+							}
 						}
 					}
-				}
-			})
+				})
+			}
 		}
-	}
+	})
 }
 
 func withScriptHeaders(h http.Header) http.Header {
@@ -338,8 +342,9 @@ func withScriptHeaders(h http.Header) http.Header {
 	return h
 }
 
-// Without this the count of crossings could be 0 because nothing counts them.
-func TestACrossingIsCounted(t *testing.T) {
+// Without this test, the count of crossings could be 0 because nothing counts
+// them.
+func TestAccounts_CrossingIsCounted(t *testing.T) {
 	for name, layout := range mallLayouts() {
 		t.Run(name, func(t *testing.T) {
 			wrong := layout
@@ -351,69 +356,71 @@ func TestACrossingIsCounted(t *testing.T) {
 	}
 }
 
-func TestRevokingAUserOfOneAccountEndsTheSessionThatALoginToAnotherHasMovedOn(t *testing.T) {
+func TestAccounts_RevokeUser(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
-	visitor := s.Browser()
-	visitor.Visit("/a/x")
-	visitor.Visit("/b/x")
-	require.Equal(t, http.StatusOK, visitor.Fetch(http.MethodGet, "/a/x").StatusCode)
+	user := s.Browser()
+	user.Visit("/a/x")
+	user.Visit("/b/x")
+	require.Equal(t, http.StatusOK, user.Fetch(http.MethodGet, "/a/x").StatusCode)
 
 	n, err := s.Auth.RevokeUser(context.Background(), authtest.ShopA, wechattest.OpenID(authtest.ShopA, authtest.Person(0)))
 	require.NoError(t, err)
 	assert.Positive(t, n)
-	assert.Equal(t, http.StatusUnauthorized, visitor.Fetch(http.MethodGet, "/a/x").StatusCode)
+	assert.Equal(t, http.StatusUnauthorized, user.Fetch(http.MethodGet, "/a/x").StatusCode)
 }
 
-// A page of one tenant posts to another tenant's host, and names its own account
-// in the path. Every endpoint that takes a form is tried.
-func TestT84_AFormOfAnotherTenantsHostIsRefusedWhicheverAccountThePathNames(t *testing.T) {
-	m := newMall(t, mallLayouts()["two hosts"])
-	attacker, victim := m.shops[0], m.shops[1]
-	b := m.Browser()
-	require.Contains(t, b.Visit(victim.origin+victim.page).Text, "logged-in=true")
-	cookies := b.Client.Jar.Cookies(authtest.MustParse(t, victim.origin))
-	form := "application/x-www-form-urlencoded"
-	tried := 0
-	for name, header := range map[string]http.Header{
-		"a browser of today":  {"Origin": {attacker.origin}, "Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}},
-		"an old browser":      {"Origin": {attacker.origin}},
-		"from the base URL":   {"Origin": {m.Base.String()}, "Sec-Fetch-Site": {"same-site"}},
-		"from it, of old":     {"Origin": {m.Base.String()}},
-		"from another domain": {"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}},
-	} {
-		header.Set("Content-Type", form)
-		for _, account := range []string{attacker.account.AppID, victim.account.AppID} {
-			for _, endpoint := range []string{"logout", "upgrade", "scan/" + strings.Repeat("A", 22)} {
-				tried++
-				got := m.ask(http.MethodPost, victim.origin+"/wechat/"+endpoint+"/"+account, cookies, header, "next=%2Fx")
-				assert.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, got.StatusCode, "%s: %s/%s", name, endpoint, account)
-				assert.Empty(t, got.SetOf(m.SessionCookie()), "%s: %s/%s", name, endpoint, account)
-				assert.Empty(t, got.Header.Get("Location"), "%s: %s/%s", name, endpoint, account)
+func TestAccounts_Form(t *testing.T) {
+	// A page of one tenant posts to another tenant's host and names its own
+	// account in the path. The test tries every endpoint that accepts a form.
+	t.Run("T84 from another tenant", func(t *testing.T) {
+		m := newMall(t, mallLayouts()["two hosts"])
+		attacker, victim := m.shops[0], m.shops[1]
+		b := m.Browser()
+		require.Contains(t, b.Visit(victim.origin+victim.page).Text, "logged-in=true")
+		cookies := b.Client.Jar.Cookies(authtest.MustParse(t, victim.origin))
+		form := "application/x-www-form-urlencoded"
+		tried := 0
+		for name, header := range map[string]http.Header{
+			"a browser of today":  {"Origin": {attacker.origin}, "Sec-Fetch-Site": {"same-site"}, "Sec-Fetch-Mode": {"navigate"}},
+			"an old browser":      {"Origin": {attacker.origin}},
+			"from the base URL":   {"Origin": {m.Base.String()}, "Sec-Fetch-Site": {"same-site"}},
+			"from it, of old":     {"Origin": {m.Base.String()}},
+			"from another domain": {"Origin": {"https://evil.example"}, "Sec-Fetch-Site": {"cross-site"}},
+		} {
+			header.Set("Content-Type", form)
+			for _, account := range []string{attacker.account.AppID, victim.account.AppID} {
+				for _, endpoint := range []string{"logout", "upgrade", "scan/" + strings.Repeat("A", 22)} {
+					tried++
+					got := m.ask(http.MethodPost, victim.origin+"/wechat/"+endpoint+"/"+account, cookies, header, "next=%2Fx")
+					assert.Contains(t, []int{http.StatusForbidden, http.StatusNotFound}, got.StatusCode, "%s: %s/%s", name, endpoint, account)
+					assert.Empty(t, got.SetOf(m.SessionCookie()), "%s: %s/%s", name, endpoint, account)
+					assert.Empty(t, got.Header.Get("Location"), "%s: %s/%s", name, endpoint, account)
+				}
 			}
 		}
-	}
-	assert.Equal(t, 30, tried)
-	still := m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "")
-	require.Contains(t, still.Text, "logged-in=true", "the session is still there")
+		assert.Equal(t, 30, tried)
+		still := m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "")
+		require.Contains(t, still.Text, "logged-in=true", "the session is still there")
 
-	// The tenant's own pages end it, in browsers of today and of old.
-	own := m.ask(http.MethodPost, victim.origin+"/wechat/logout/"+victim.account.AppID, cookies, http.Header{"Origin": {victim.origin}, "Content-Type": {form}}, "")
-	assert.Equal(t, http.StatusSeeOther, own.StatusCode, own.Text)
-	assert.Equal(t, http.StatusSeeOther, m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "").StatusCode)
-}
+		// The tenant's own pages end it, in current and in old browsers.
+		own := m.ask(http.MethodPost, victim.origin+"/wechat/logout/"+victim.account.AppID, cookies, http.Header{"Origin": {victim.origin}, "Content-Type": {form}}, "")
+		assert.Equal(t, http.StatusSeeOther, own.StatusCode, own.Text)
+		assert.Equal(t, http.StatusSeeOther, m.ask(http.MethodGet, victim.origin+victim.page, cookies, nil, "").StatusCode)
+	})
 
-// Accounts that share the base URL's host log out behind a proxy that rewrites
-// Host, as a single account does.
-func TestT84_AFormOfTheBaseURLIsAcceptedBehindAProxyThatRewritesHost(t *testing.T) {
-	m := newMall(t, mallLayouts()["one host"])
-	at := m.shops[1]
-	b := m.Browser()
-	require.Contains(t, b.Visit(at.origin+at.page).Text, "logged-in=true")
-	cookies := b.Client.Jar.Cookies(authtest.MustParse(t, at.origin))
-	header := http.Header{"Origin": {at.origin}, "Host": {"app:8080"}, "Content-Type": {"application/x-www-form-urlencoded"}}
-	got := m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "")
-	assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.Text)
-	header.Set("Origin", "https://evil.example")
-	assert.Equal(t, http.StatusForbidden, m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "").StatusCode)
+	// Accounts that share the base URL's host can log out behind a proxy that
+	// rewrites Host, as a single account can.
+	t.Run("T84 behind a proxy that rewrites Host", func(t *testing.T) {
+		m := newMall(t, mallLayouts()["one host"])
+		at := m.shops[1]
+		b := m.Browser()
+		require.Contains(t, b.Visit(at.origin+at.page).Text, "logged-in=true")
+		cookies := b.Client.Jar.Cookies(authtest.MustParse(t, at.origin))
+		header := http.Header{"Origin": {at.origin}, "Host": {"app:8080"}, "Content-Type": {"application/x-www-form-urlencoded"}}
+		got := m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "")
+		assert.Equal(t, http.StatusSeeOther, got.StatusCode, got.Text)
+		header.Set("Origin", "https://evil.example")
+		assert.Equal(t, http.StatusForbidden, m.ask(http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, cookies, header, "").StatusCode)
+	})
 }

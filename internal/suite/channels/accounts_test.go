@@ -18,36 +18,36 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTwoAccountsOnOneHostNeverPassEachOthersGate(t *testing.T) {
+func TestAccounts_OneHost(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
-	visitor := s.Browser()
+	user := s.Browser()
 
-	inA := visitor.Visit("/a/x")
+	inA := user.Visit("/a/x")
 	require.Contains(t, inA.Text, "url=/a/x logged-in=true")
-	assert.Equal(t, http.StatusUnauthorized, visitor.Fetch(http.MethodGet, "/b/x").StatusCode, "the identity is of another account")
-	inB := visitor.Visit("/b/x")
+	assert.Equal(t, http.StatusUnauthorized, user.Fetch(http.MethodGet, "/b/x").StatusCode, "the identity is of another account")
+	inB := user.Visit("/b/x")
 	require.Contains(t, inB.Text, "url=/b/x logged-in=true")
 	openid := regexp.MustCompile(`openid=\S+`)
 	assert.NotEqual(t, openid.FindString(inA.Text), openid.FindString(inB.Text))
-	assert.Equal(t, http.StatusOK, visitor.Fetch(http.MethodGet, "/a/x").StatusCode, "both are logged in now")
-	assert.Equal(t, http.StatusNotFound, visitor.Visit("/c").StatusCode)
-	assert.Equal(t, http.StatusNotFound, visitor.Visit("/wechat/login/wxnobody").StatusCode)
+	assert.Equal(t, http.StatusOK, user.Fetch(http.MethodGet, "/a/x").StatusCode, "both are logged in now")
+	assert.Equal(t, http.StatusNotFound, user.Visit("/c").StatusCode)
+	assert.Equal(t, http.StatusNotFound, user.Visit("/wechat/login/wxunknown").StatusCode)
 }
 
-func TestAPendingLoginOfOneAccountIsWorthNothingForAnother(t *testing.T) {
+func TestAccounts_PendingLogin(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}))
-	visitor := s.Browser()
-	callback := visitor.Authorize("/a/x")
+	user := s.Browser()
+	callback := user.Authorize("/a/x")
 	crossed := regexp.MustCompile(authtest.ShopA).ReplaceAllString(callback, authtest.ShopB)
-	got := visitor.Step(crossed)
+	got := user.Step(crossed)
 	assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 	assert.Zero(t, s.Exchanges())
-	assert.Contains(t, visitor.Visit(callback).Text, "url=/a/x logged-in=true")
+	assert.Contains(t, user.Visit(callback).Text, "url=/a/x logged-in=true")
 }
 
-func TestAccounts_strayCallback(t *testing.T) {
+func TestAccounts_StrayCallback(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}), wechatauth.WithPathPrefix("/app/wechat/"))
 	s.Server.Config.Handler = http.StripPrefix("/app", s.Server.Config.Handler)
@@ -57,34 +57,34 @@ func TestAccounts_strayCallback(t *testing.T) {
 
 	assert.Equal(t, http.StatusInternalServerError, got.StatusCode)
 	assert.Contains(t, got.Text, string(wechatauth.ReasonBadConfig))
-	assert.Zero(t, s.Exchanges(), "the code is not spent")
+	assert.Zero(t, s.Exchanges(), "the code is not used")
 	assert.Regexp(t, `level=ERROR .*reason=bad_config`, s.Logs.String())
 	assert.Contains(t, s.Logs.String(), "arrived at /wechat/callback/"+authtest.ShopA+" instead of /app/wechat/callback/"+authtest.ShopA)
 	assert.Equal(t, http.StatusNotFound, s.Browser().Step(got.Request.URL.String()).StatusCode, "another browser's")
 }
 
-func TestTwoAccountsOnTwoHosts(t *testing.T) {
+func TestAccounts_TwoHosts(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	server := httptest.NewUnstartedServer(nil)
 	u, err := url.Parse("http://" + server.Listener.Addr().String())
 	require.NoError(t, err)
 	a.BaseURL, b.BaseURL = "http://127.0.0.1:"+u.Port(), "http://localhost:"+u.Port()
 	s := authtest.NewShopsSite(t, sim, server, authtest.ByHost(a, b))
-	visitor := s.Browser()
+	user := s.Browser()
 
-	assert.Contains(t, visitor.Visit(a.BaseURL+"/x").Text, "url=/x logged-in=true")
-	cookie := visitor.Cookie(s.SessionCookie())
+	assert.Contains(t, user.Visit(a.BaseURL+"/x").Text, "url=/x logged-in=true")
+	cookie := user.Cookie(s.SessionCookie())
 	require.NotNil(t, cookie)
 	atB := s.Browser()
 	bURL, err := url.Parse(b.BaseURL)
 	require.NoError(t, err)
 	atB.Client.Jar.SetCookies(bURL, []*http.Cookie{{Name: cookie.Name, Value: cookie.Value, Path: "/"}})
-	assert.Equal(t, http.StatusUnauthorized, atB.Fetch(http.MethodGet, b.BaseURL+"/x").StatusCode, "a session carried over is not enough")
+	assert.Equal(t, http.StatusUnauthorized, atB.Fetch(http.MethodGet, b.BaseURL+"/x").StatusCode, "a copied session cookie is not enough")
 	assert.Contains(t, atB.Visit(b.BaseURL+"/x").Text, "url=/x logged-in=true")
 	assert.Equal(t, "localhost:"+u.Port(), authtest.MustParse(t, atB.Trail[len(atB.Trail)-1]).Host)
 }
 
-// changing is a resolver whose one account can be changed.
+// A changing resolver has one account, which can be changed.
 type changing struct{ account wechatauth.Account }
 
 func (c *changing) ResolveAppID(*http.Request) (string, error) { return c.account.AppID, nil }
@@ -96,7 +96,7 @@ func (c *changing) Account(_ context.Context, appID string) (wechatauth.Account,
 	return c.account, nil
 }
 
-func TestEachAccountHasItsOwnPagesAndEndpoints(t *testing.T) {
+func TestAccounts_Pages(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	elsewhere, _, _ := authtest.NewShops(t)
 	defer elsewhere.Close()
@@ -118,7 +118,7 @@ func TestEachAccountHasItsOwnPagesAndEndpoints(t *testing.T) {
 	assert.Equal(t, "the page of B callback_malformed", s.Browser().Visit("/wechat/callback/"+authtest.ShopB).Text)
 }
 
-func TestAnAccountsOtherPagesTakeEffectWithTheNextRequest(t *testing.T) {
+func TestAccounts_ChangedPages(t *testing.T) {
 	sim, a, _ := authtest.NewShops(t)
 	page := func(text string) wechatauth.PageFunc {
 		return func(w io.Writer, _ wechatauth.Page) error { _, err := io.WriteString(w, text); return err }
@@ -133,16 +133,16 @@ func TestAnAccountsOtherPagesTakeEffectWithTheNextRequest(t *testing.T) {
 	assert.Contains(t, s.Browser().Visit("/wechat/callback/"+authtest.ShopA).Text, "callback_malformed", "the embedded page")
 }
 
-func TestAChangedAccountTakesEffectWithTheNextRequest(t *testing.T) {
+func TestAccounts_Changed(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	resolver := &changing{account: a}
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), resolver, wechatauth.WithEndpoints(sim.Endpoints()))
-	visitor := s.Browser()
-	assert.Contains(t, visitor.Visit("/x").Text, "logged-in=true")
+	user := s.Browser()
+	assert.Contains(t, user.Visit("/x").Text, "logged-in=true")
 	resolver.account = b
-	assert.Contains(t, visitor.Visit("/x").Text, "logged-in=true")
+	assert.Contains(t, user.Visit("/x").Text, "logged-in=true")
 	assert.Equal(t, 2, s.Exchanges())
 	resolver.account = wechatauth.Account{AppID: authtest.ShopB}
-	assert.Equal(t, http.StatusNotFound, visitor.Visit("/x").StatusCode, "an account without a secret is none")
+	assert.Equal(t, http.StatusNotFound, user.Visit("/x").StatusCode, "an account without a secret is not served")
 	assert.Contains(t, s.Logs.String(), "both are required")
 }

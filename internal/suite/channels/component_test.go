@@ -19,7 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// tokenOf is a source of one token.
+// A tokenOf is a source of one token.
 type tokenOf string
 
 func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
@@ -29,8 +29,8 @@ func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
 	return client.NewSecret(string(t)), nil
 }
 
-// newPlatformSite is a site of an account and a mini program that have
-// authorized a platform, and have given no secret to anybody.
+// newPlatformSite returns a site of an account and a mini program that have
+// authorized a platform and whose secrets are not configured anywhere.
 func newPlatformSite(t *testing.T, opts ...wechatauth.Option) *authtest.Site {
 	t.Helper()
 	sim := wechattest.NewServer()
@@ -42,7 +42,7 @@ func newPlatformSite(t *testing.T, opts ...wechatauth.Option) *authtest.Site {
 	}, opts...)...)
 }
 
-func TestAPlatformLogsInOnBehalfOfAnAccountAndItsMiniProgram(t *testing.T) {
+func TestPlatform_Account(t *testing.T) {
 	s := newPlatformSite(t, wechatauth.WithTokens(0))
 	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) {
 		_, err := s.Auth.AccessToken(r.Context())
@@ -53,7 +53,7 @@ func TestAPlatformLogsInOnBehalfOfAnAccountAndItsMiniProgram(t *testing.T) {
 	location := b.Step("/a").Header.Get("Location")
 	assert.True(t, strings.HasSuffix(location, "&component_appid="+wechattest.DefaultComponentAppID+"#wechat_redirect"), "last, in the documented order: %s", location)
 
-	// The simulator refuses any other order, as WeChat does.
+	// The simulator rejects any other order, as WeChat does.
 	u := authtest.MustParse(t, location)
 	var pairs []string
 	for _, pair := range strings.Split(u.RawQuery, "&") {
@@ -71,10 +71,10 @@ func TestAPlatformLogsInOnBehalfOfAnAccountAndItsMiniProgram(t *testing.T) {
 	s.Sim.Advance(116 * time.Minute)
 	assert.Contains(t, b.Visit("/token").Text, "token: <nil>")
 	assert.Equal(t, 1, s.Sim.Count("/sns/oauth2/component/refresh_token"))
-	assert.Zero(t, s.Exchanges()+s.Sim.Count("/sns/oauth2/refresh_token"), "nothing was asked without the platform")
+	assert.Zero(t, s.Exchanges()+s.Sim.Count("/sns/oauth2/refresh_token"), "no call was made without the platform")
 }
 
-func TestAPlatformsMiniProgramLogsInAndOpensItsData(t *testing.T) {
+func TestPlatform_MiniProgram(t *testing.T) {
 	s := newPlatformSite(t)
 	s.Handle("/data", func(w http.ResponseWriter, r *http.Request) {
 		m, err := s.Auth.MiniProgram(r.Context())
@@ -91,7 +91,7 @@ func TestAPlatformsMiniProgramLogsInAndOpensItsData(t *testing.T) {
 	assert.Zero(t, s.Sim.Count("/sns/jscode2session"))
 }
 
-func TestManyAccountsLogInThroughOnePlatform(t *testing.T) {
+func TestPlatform_ManyAccounts(t *testing.T) {
 	kinds := func(appID string) wechattest.Account {
 		return wechattest.Account{AppID: appID, Secret: "not-given-to-us", Kind: wechattest.OfficialAccount, Platforms: []string{wechattest.DefaultComponentAppID}}
 	}
@@ -99,23 +99,23 @@ func TestManyAccountsLogInThroughOnePlatform(t *testing.T) {
 	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": {AppID: authtest.ShopA}, "/b/": {AppID: authtest.ShopB}}),
 		wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, source), wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
-	visitor := s.Browser()
+	user := s.Browser()
 	for path, appID := range map[string]string{"/a/x": authtest.ShopA, "/b/x": authtest.ShopB} {
-		assert.Contains(t, visitor.Visit(path).Text, "logged-in=true openid="+wechattest.OpenID(appID, authtest.Person(0)))
+		assert.Contains(t, user.Visit(path).Text, "logged-in=true openid="+wechattest.OpenID(appID, authtest.Person(0)))
 	}
 	assert.Equal(t, 2, sim.Count("/sns/oauth2/component/access_token"))
 }
 
-func TestAnAccountWithASecretOfItsOwnNeedsNoPlatform(t *testing.T) {
+func TestPlatform_OwnSecret(t *testing.T) {
 	s := newPlatformSite(t, wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret))
 	s.MiniLogin(authtest.Person(0))
 	assert.Equal(t, 1, s.Sim.Count("/sns/jscode2session"))
 	assert.Zero(t, s.Sim.Count("/sns/component/jscode2session"))
 }
 
-// A platform without a token, or with one that WeChat does not take, fails the
-// login and tells nobody the token.
-func TestAPlatformsTroubleFailsTheLoginOnly(t *testing.T) {
+// If the platform has no token, or one that WeChat rejects, the login fails and
+// no response contains the token.
+func TestPlatform_TokenError(t *testing.T) {
 	for name, tt := range map[string]struct {
 		source tokenOf
 		status int
@@ -133,7 +133,7 @@ func TestAPlatformsTroubleFailsTheLoginOnly(t *testing.T) {
 			if tt.source != "" {
 				assert.NotContains(t, got.Text+mini.Text+s.Logs.String(), string(tt.source))
 			}
-			assert.Contains(t, s.Browser().Visit("/public").Text, "logged-in=false", "the rest goes on")
+			assert.Contains(t, s.Browser().Visit("/public").Text, "logged-in=false", "the rest still works")
 		})
 	}
 }

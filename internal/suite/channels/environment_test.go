@@ -18,13 +18,14 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// userAgentRow is one of the User-Agents that package environment is tested with.
+// A userAgentRow is one of the User-Agents that package environment is tested
+// with.
 type userAgentRow struct {
 	environment environment.Environment
 	userAgent   string
 }
 
-// realUserAgents returns them by name.
+// realUserAgents returns the User-Agents by name.
 func realUserAgents(t *testing.T) map[string]userAgentRow {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(authtest.Root, "environment/testdata/useragents.tsv"))
@@ -39,14 +40,14 @@ func realUserAgents(t *testing.T) map[string]userAgentRow {
 	return rows
 }
 
-// policyActions are all that an environment's page visits can get.
+// policyActions has every action for page visits of an environment.
 var policyActions = map[string]environment.Action{
 	"nothing said": 0, "official account": environment.LoginOfficialAccount, "website": environment.LoginWebsite, "scan": environment.LoginScan, "open in WeChat": environment.OpenInWeChat, "pass": environment.AllowAnonymous,
 }
 
-// Every client, with every policy that New takes for its environment, from the
-// first page visit to the page that was asked for.
-func TestEachEnvironmentIsDrivenToItsPageUnderEachPolicy(t *testing.T) {
+// Every client, under every policy that New accepts for its environment, from
+// the first page visit to the requested page.
+func TestEnvironment_Policies(t *testing.T) {
 	const target = "/orders?id=7"
 	clients := realUserAgents(t)
 	driven, journeys := map[environment.Environment]bool{}, 0
@@ -73,8 +74,9 @@ func TestEachEnvironmentIsDrivenToItsPageUnderEachPolicy(t *testing.T) {
 	t.Logf("environments %d, user-agents %d, journeys %d", len(driven), len(clients), journeys)
 }
 
-// journey takes a browser from a page visit to the page, in the way that an
-// action has; where WeChat has no login, to the page that says so.
+// journey takes a browser from a page visit to the page, in the way of an
+// action. If WeChat has no login for it, the journey ends at the page that says
+// so.
 func journey(s *authtest.Site, t *testing.T, b *authtest.Browser, act environment.Action, target string) {
 	t.Helper()
 	there := "url=" + target + " logged-in=true openid="
@@ -92,7 +94,7 @@ func journey(s *authtest.Site, t *testing.T, b *authtest.Browser, act environmen
 		toWeChat := b.Step(target).Header.Get("Location")
 		require.Contains(t, toWeChat, s.Sim.URL+"/connect/qrconnect?appid="+wechattest.DefaultWebsiteAppID)
 		if page := b.Visit(toWeChat).Text; inWeChat && !strings.Contains(b.Header.Get("User-Agent"), "Wechat") {
-			assert.Contains(t, page, "10005", "what WeChat says to its own browser on a phone, and to whoever looks like it")
+			assert.Contains(t, page, "10005", "WeChat's response to its own browser on a phone, and to any that looks like it")
 			return
 		}
 		callback, err := s.Sim.CallbackURL(wechattest.Browser(b.Header.Get("User-Agent")), toWeChat)
@@ -116,14 +118,14 @@ func journey(s *authtest.Site, t *testing.T, b *authtest.Browser, act environmen
 		shown := regexp.MustCompile(`id="url">([^<]+)<`).FindStringSubmatch(page.Text)
 		require.Len(t, shown, 2)
 		phone := s.Browser()
-		assert.Contains(t, phone.Visit(html.UnescapeString(shown[1])).Text, there, "the URL that is shown, in WeChat")
+		assert.Contains(t, phone.Visit(html.UnescapeString(shown[1])).Text, there, "the URL on the page, opened in WeChat")
 	case environment.AllowAnonymous:
 		assert.Contains(t, b.Visit(target).Text, "url="+target+" logged-in=false openid= ")
 		assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, target).StatusCode, "scripts get their 401")
 	}
 }
 
-func TestPoliciesThatCannotWorkAreRefused(t *testing.T) {
+func TestEnvironment_InvalidPolicies(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts []wechatauth.Option
 		want string

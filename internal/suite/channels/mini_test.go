@@ -29,7 +29,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestAMiniProgramLogsInAndPassesWithItsBearerToken(t *testing.T) {
+func TestMini_Login(t *testing.T) {
 	for name, opts := range map[string][]wechatauth.Option{
 		"in memory":  nil,
 		"over Redis": {wechatauth.WithRedis(redistest.Start(t).Pool())},
@@ -52,7 +52,7 @@ func TestAMiniProgramLogsInAndPassesWithItsBearerToken(t *testing.T) {
 	}
 }
 
-func TestABearerTokenIsNoCookieAndACookieIsNoBearerToken(t *testing.T) {
+func TestMini_BearerAndCookie(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	token := s.MiniLogin(authtest.Person(0))
 	b := s.Browser()
@@ -67,7 +67,8 @@ func TestABearerTokenIsNoCookieAndACookieIsNoBearerToken(t *testing.T) {
 		got := s.Request(http.MethodGet, "/a", value, "")
 		assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 	}
-	// A request with both is the bearer's, and with a bad one nobody's.
+	// The bearer token decides if a request has both; with an invalid one the
+	// request is unauthenticated.
 	both := func(token string) string {
 		return b.Do(b.Client, http.MethodGet, "/public", nil, http.Header{"Authorization": {"Bearer " + token}}).Text
 	}
@@ -77,7 +78,7 @@ func TestABearerTokenIsNoCookieAndACookieIsNoBearerToken(t *testing.T) {
 	assert.Contains(t, both("wxm_nothing"), "logged-in=false")
 }
 
-func TestABearerTokenIsOneUnderTheManagersOwnLoadAndSaveToo(t *testing.T) {
+func TestMini_BearerUnderLoadAndSave(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	s.Server.Config.Handler = s.Auth.Sessions().LoadAndSave(s.Server.Config.Handler)
 	token := s.MiniLogin(authtest.Person(0))
@@ -92,7 +93,7 @@ func TestABearerTokenIsOneUnderTheManagersOwnLoadAndSaveToo(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, s.Request(http.MethodGet, "/a", token, "").StatusCode)
 }
 
-func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
+func TestMini_ConcurrentLogins(t *testing.T) {
 	for name, tt := range map[string]struct {
 		opts      []wechatauth.Option
 		instances int
@@ -101,7 +102,7 @@ func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 		"two instances on one Redis":  {[]wechatauth.Option{wechatauth.WithRedis(redistest.Start(t).Pool())}, 2},
 		"Redis, and session at rest":  {[]wechatauth.Option{wechatauth.WithRedis(redistest.Start(t).Pool()), wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)}, 2},
 		"a hook that takes its time":  {[]wechatauth.Option{wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { runtime.Gosched(); return nil })}, 1},
-		"a client that goes on alone": {[]wechatauth.Option{wechatauth.WithIdleTimeout(time.Hour)}, 1},
+		"a client that is not shared": {[]wechatauth.Option{wechatauth.WithIdleTimeout(time.Hour)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewMiniSite(t, tt.opts...)
@@ -133,13 +134,13 @@ func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 			close(settled)
 			wg.Wait()
 			close(bodies)
-			answers := map[string]bool{}
+			distinct := map[string]bool{}
 			for body := range bodies {
-				answers[body] = true
+				distinct[body] = true
 			}
-			require.Len(t, answers, 1)
+			require.Len(t, distinct, 1)
 			assert.Equal(t, 1, s.Sim.Count("/sns/jscode2session"))
-			for body := range answers {
+			for body := range distinct {
 				var got struct{ Token string }
 				require.NoError(t, json.Unmarshal([]byte(body), &got), body)
 				for range 2 * tt.instances {
@@ -150,7 +151,7 @@ func TestFiftyLoginsWithOneCodeAtOnceAreOneCallAndOneToken(t *testing.T) {
 	}
 }
 
-func TestWeChatsAnswersToAMiniProgramHaveTheirStatus(t *testing.T) {
+func TestMini_Status(t *testing.T) {
 	tests := map[string]struct {
 		fault  wechattest.Fault
 		status int
@@ -175,7 +176,7 @@ func TestWeChatsAnswersToAMiniProgramHaveTheirStatus(t *testing.T) {
 	}
 }
 
-func TestABadMiniLoginNeverReachesWeChat(t *testing.T) {
+func TestMini_InvalidRequest(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	for name, body := range map[string]string{
 		"nothing":     "",
@@ -196,7 +197,7 @@ func TestABadMiniLoginNeverReachesWeChat(t *testing.T) {
 	assert.Empty(t, s.Sim.Journal())
 }
 
-func TestTheSessionKeyStaysOnTheServerAndOpensData(t *testing.T) {
+func TestMini_SessionKey(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
 	type result struct {
@@ -230,7 +231,7 @@ func TestTheSessionKeyStaysOnTheServerAndOpensData(t *testing.T) {
 	assert.ErrorIs(t, got.forged, wechatauth.ErrSessionKeyStale)
 
 	s.Sim.SetQuirk(wechattest.SessionKeyRotates, true)
-	s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) // wx.login without logging in: WeChat has another key now
+	s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0)) // wx.login without a login here: WeChat now has another key
 	s.Sim.SetQuirk(wechattest.SessionKeyRotates, false)
 	s.Sim.Count("x")
 	fresh := s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))
@@ -244,11 +245,11 @@ func TestTheSessionKeyStaysOnTheServerAndOpensData(t *testing.T) {
 
 	b := s.Browser()
 	b.Visit("/data")
-	assert.ErrorIs(t, got.err, wechatauth.ErrNotMiniProgram, "a browser's visitor has no session_key")
+	assert.ErrorIs(t, got.err, wechatauth.ErrNotMiniProgram, "a browser's user has no session_key")
 	assert.NotContains(t, s.Logs.String(), "session_key ")
 }
 
-func TestDataThatNoKeyWouldOpenIsNoStaleKey(t *testing.T) {
+func TestMini_InvalidData(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	var got error
 	s.Handle("/data", func(w http.ResponseWriter, r *http.Request) {
@@ -274,10 +275,10 @@ func TestDataThatNoKeyWouldOpenIsNoStaleKey(t *testing.T) {
 		assert.ErrorIs(t, err, client.ErrDecrypt, name)
 		assert.NotErrorIs(t, err, wechatauth.ErrSessionKeyStale, name)
 	}
-	assert.ErrorIs(t, ask(p.EncryptedData[:64], p.IV), wechatauth.ErrSessionKeyStale, "whole blocks, of another key perhaps")
+	assert.ErrorIs(t, ask(p.EncryptedData[:64], p.IV), wechatauth.ErrSessionKeyStale, "whole blocks, possibly of another key")
 }
 
-func TestAWebViewsStepUpIsRefusedToAnotherPerson(t *testing.T) {
+func TestMini_StepUpOfAnotherUser(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	for i, want := range []string{"url=/profile logged-in=true", string(wechatauth.ReasonIdentityMismatch)} {
 		view := s.Browser().As(wechattest.AndroidMiniProgram)
@@ -290,7 +291,7 @@ func TestAWebViewsStepUpIsRefusedToAnotherPerson(t *testing.T) {
 	}
 }
 
-func TestPhoneNumber(t *testing.T) {
+func TestMini_PhoneNumber(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	var number string
 	var failed error
@@ -312,9 +313,9 @@ func TestPhoneNumber(t *testing.T) {
 	assert.NotEmpty(t, number)
 }
 
-// A proxy in front, or the application's own scripts, may send a bearer token that
-// is none of ours. It hides no cookie.
-func TestBearerOfAnother(t *testing.T) {
+// A proxy in front, or the application's own scripts, may send a bearer token
+// that is not ours. It does not hide the session cookie.
+func TestMini_ForeignBearer(t *testing.T) {
 	for name, opts := range map[string][]wechatauth.Option{"in memory": nil, "over Redis": {wechatauth.WithRedis(redistest.Start(t).Pool())}} {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewMiniSite(t, opts...)
@@ -332,13 +333,13 @@ func TestBearerOfAnother(t *testing.T) {
 			assert.Nil(t, b.Cookie(s.SessionCookie()))
 			b.Header.Del("Authorization")
 			b.SetCookie(s.SessionCookie(), held)
-			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/api").StatusCode, "the session has ended, and not only its cookie")
+			assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/api").StatusCode, "the session has ended, not only its cookie")
 			assert.Equal(t, http.StatusUnauthorized, s.Request(http.MethodGet, "/api", "eyJhbGciOiJIUzI1NiJ9", "").StatusCode)
 		})
 	}
 }
 
-func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
+func TestWebView_TicketOnce(t *testing.T) {
 	for name, opts := range map[string][]wechatauth.Option{"in memory": nil, "over Redis": {wechatauth.WithRedis(redistest.Start(t).Pool())}} {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewMiniSite(t, opts...)
@@ -350,21 +351,21 @@ func TestATicketCarriesTheLoginIntoTheWebViewOnce(t *testing.T) {
 			assert.Contains(t, got.Text, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(authtest.MiniApp, authtest.Person(0)), "the mini program's own user")
 			assert.Equal(t, s.Base.String()+"/orders?id=7", got.Request.URL.String(), "a clean URL")
 			assert.Contains(t, view.Visit("/b").Text, "logged-in=true")
-			assert.Equal(t, http.StatusOK, s.Request(http.MethodGet, "/api", token, "").StatusCode, "and the mini program is logged in still")
+			assert.Equal(t, http.StatusOK, s.Request(http.MethodGet, "/api", token, "").StatusCode, "and the mini program is still logged in")
 			assert.Zero(t, s.Sim.Count("/connect/oauth2/authorize"))
 
 			for _, again := range []*authtest.Browser{s.WebView(), view} {
 				second := again.Step(enter)
 				assert.Equal(t, http.StatusUnauthorized, second.StatusCode)
 				assert.True(t, authtest.RefusedFor(second, wechatauth.ReasonCodeUsed), "used")
-				assert.Contains(t, second.Text, authtest.RetryWanted, "a web-view that is loaded again goes on to its page")
+				assert.Contains(t, second.Text, authtest.RetryWanted, "a web-view that is loaded again offers its page")
 				assert.Empty(t, second.SetOf(s.SessionCookie()))
 			}
 		})
 	}
 }
 
-func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
+func TestWebView_InvalidTicket(t *testing.T) {
 	type attempt func(s *authtest.Site, token string) authtest.Response
 	malformed := map[string]bool{"none": true, "the bearer token itself": true}
 	for name, try := range map[string]attempt{
@@ -419,7 +420,7 @@ func TestATicketThatIsNotOnesOwnLogsNobodyIn(t *testing.T) {
 	}
 }
 
-func TestATicketIsGoodUntilTheLastSecondAndForATargetOfTheSiteOnly(t *testing.T) {
+func TestWebView_TicketExpiryAndReturnURL(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	token := s.MiniLogin(authtest.Person(0))
 	enter := s.Ticket(token, "/a")
@@ -433,10 +434,10 @@ func TestATicketIsGoodUntilTheLastSecondAndForATargetOfTheSiteOnly(t *testing.T)
 	assert.Equal(t, http.StatusUnauthorized, got.StatusCode)
 	b := s.Browser()
 	b.Visit("/a")
-	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodPost, "/wechat/mini/ticket").StatusCode, "a cookie makes no ticket")
+	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodPost, "/wechat/mini/ticket").StatusCode, "a cookie gets no ticket")
 }
 
-func TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt(t *testing.T) {
+func TestWebView_TicketOfEndedSession(t *testing.T) {
 	for name, end := range map[string]func(s *authtest.Site, token string){
 		"revoked": func(s *authtest.Site, _ string) {
 			_, err := s.Auth.RevokeUser(context.Background(), authtest.MiniApp, wechattest.OpenID(authtest.MiniApp, authtest.Person(0)))
@@ -475,15 +476,15 @@ func TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt(t *testing.T) {
 				assert.Empty(t, got.SetOf(s.SessionCookie()))
 				if name != "over" {
 					view := s.WebView()
-					assert.Contains(t, view.Visit(others).Text, "logged-in=true", "another's is another's")
-					assert.True(t, authtest.RefusedFor(view.Step(enter), wechatauth.ReasonSessionUnknown), "without a question")
+					assert.Contains(t, view.Visit(others).Text, "logged-in=true", "another user's ticket still works")
+					assert.True(t, authtest.RefusedFor(view.Step(enter), wechatauth.ReasonSessionUnknown), "without a confirmation page")
 				}
 			})
 		}
 	}
 }
 
-func TestAGuessedTicketCostsTheStoreNothing(t *testing.T) {
+func TestWebView_GuessedTicket(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
 	for range 20 {
@@ -492,7 +493,7 @@ func TestAGuessedTicketCostsTheStoreNothing(t *testing.T) {
 	assert.EqualValues(t, 0, redis.Do("DBSIZE"))
 }
 
-func TestATicketWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
+func TestWebView_NotSaved(t *testing.T) {
 	redis := redistest.Start(t)
 	kept := &gatedSaves{Store: store.New(redis.Pool())}
 	s := authtest.NewMiniSite(t, wechatauth.WithStore(kept))
@@ -507,7 +508,7 @@ func TestATicketWhoseSessionCannotBeSavedIsNotLost(t *testing.T) {
 	assert.True(t, authtest.RefusedFor(s.WebView().Step(enter), wechatauth.ReasonCodeUsed), "once")
 }
 
-// gatedSaves is a store that saves no session while it is full.
+// A gatedSaves is a store that saves no session while it is full.
 type gatedSaves struct {
 	*store.Store
 	full atomic.Bool
@@ -527,7 +528,7 @@ func (g *gatedSaves) DoBatch(ctx context.Context, b store.Batch) error {
 	return g.Store.DoBatch(ctx, b)
 }
 
-func TestOnlyABearerTokenHasAMiniProgram(t *testing.T) {
+func TestMini_RequestOfBrowser(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	var got error
 	data := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, got = s.Auth.MiniProgram(r.Context()) })
@@ -538,26 +539,26 @@ func TestOnlyABearerTokenHasAMiniProgram(t *testing.T) {
 	require.Contains(t, view.Visit(s.Ticket(token, "/a")).Text, "logged-in=true openid="+wechattest.OpenID(authtest.MiniApp, authtest.Person(0)))
 	for _, path := range []string{"/data", "/within"} {
 		view.Visit(path)
-		assert.ErrorIs(t, got, wechatauth.ErrNotMiniProgram, "a web-view's session is a cookie's")
+		assert.ErrorIs(t, got, wechatauth.ErrNotMiniProgram, "a web-view's session is in a cookie")
 		s.Request(http.MethodGet, path, token, "")
 		assert.NoError(t, got)
 	}
 }
 
-func TestAWebViewsLoginIsTold(t *testing.T) {
-	var told atomic.Int64
-	s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { told.Add(1); return nil }))
+func TestWebView_OnLogin(t *testing.T) {
+	var calls atomic.Int64
+	s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { calls.Add(1); return nil }))
 	enter := s.Ticket(s.MiniLogin(authtest.Person(0)), "/a")
 	before := strings.Count(s.Logs.String(), "event=login_finished")
 	s.WebView().Visit(enter)
 	assert.Equal(t, before+1, strings.Count(s.Logs.String(), "event=login_finished"))
-	assert.EqualValues(t, 1, told.Load(), "it is the mini program's login, which the hook has heard of")
+	assert.EqualValues(t, 1, calls.Load(), "the hook was called for the mini program's login")
 	s.WebView().Visit(enter)
 	assert.Contains(t, s.Logs.String(), "event=login_failed reason=code_used")
 	assert.NotContains(t, s.Logs.String(), strings.TrimPrefix(enter[strings.Index(enter, "="):], "="))
 }
 
-func TestTheStoreForgetsATicketWithItsMinute(t *testing.T) {
+func TestWebView_TicketTTL(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()))
 	token := s.MiniLogin(authtest.Person(0))
@@ -573,7 +574,7 @@ func TestTheStoreForgetsATicketWithItsMinute(t *testing.T) {
 	assert.Len(t, redis.Do("KEYS", "wechat:mark:*"), len(before)+1)
 }
 
-func TestRevokeUserEndsAMiniProgramsSessionsToo(t *testing.T) {
+func TestMini_RevokeUser(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	var openID string
 	s.Handle("/id", func(w http.ResponseWriter, r *http.Request) {
@@ -588,7 +589,7 @@ func TestRevokeUserEndsAMiniProgramsSessionsToo(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, s.Request(http.MethodGet, "/a", token, "").StatusCode)
 }
 
-func TestOnLoginMayRefuseAMiniProgramsUser(t *testing.T) {
+func TestMini_OnLogin(t *testing.T) {
 	s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
 		return fmt.Errorf("not here: %w", wechatauth.ErrForbidden)
 	}))

@@ -19,7 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// led tells what a page visit to /a?b=c led to.
+// led returns where a page visit to /a?b=c was redirected, or the page it got.
 func led(s *authtest.Site, got authtest.Response) string {
 	to := got.Header.Get("Location")
 	switch {
@@ -35,7 +35,7 @@ func led(s *authtest.Site, got authtest.Response) string {
 	return to + " " + got.Text
 }
 
-func TestEachEnvironmentGetsItsLogin(t *testing.T) {
+func TestEnvironment_Default(t *testing.T) {
 	tests := map[string]struct {
 		opts []wechatauth.Option
 		want map[environment.Environment]string // default "official account"
@@ -63,22 +63,22 @@ func TestEachEnvironmentGetsItsLogin(t *testing.T) {
 				}
 				assert.Equal(t, want, led(s, s.Browser().As(userAgent).Step("/a?b=c")), e)
 				script := s.Browser().As(userAgent).Fetch(http.MethodGet, "/a?b=c")
-				assert.Equal(t, http.StatusUnauthorized, script.StatusCode, "scripts get their 401 in %s", e)
+				assert.Equal(t, http.StatusUnauthorized, script.StatusCode, "a fetch gets its 401 in %s", e)
 			}
 		})
 	}
 }
 
-func TestAPolicyOfPassingLetsWhoWantsToLogInDoSo(t *testing.T) {
+func TestEnvironment_AllowAnonymous(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithEnvironment(environment.Policy{environment.WeChatPhone: environment.AllowAnonymous}))
 	b := s.Browser()
 	assert.Contains(t, b.Visit("/a").Text, "logged-in=false")
-	assert.Contains(t, b.Visit("/profile").Text, "logged-in=false", "handlers have to expect nobody")
+	assert.Contains(t, b.Visit("/profile").Text, "logged-in=false", "handlers must handle anonymous users")
 	assert.Contains(t, b.Visit("/wechat/login?next=/a").Text, "logged-in=true")
 	assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
 }
 
-func TestThePageToOpenInWeChatShowsTheURLOfTheBaseURLAsTextAndQRCode(t *testing.T) {
+func TestOpenInWeChat_URL(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite())
 	for name, target := range map[string]string{
 		"a path":              "/orders",
@@ -100,7 +100,7 @@ func TestThePageToOpenInWeChatShowsTheURLOfTheBaseURLAsTextAndQRCode(t *testing.
 			assert.Empty(t, u.Query().Get("code"))
 			assert.NotContains(t, got.Text, "evil.example")
 			assert.NotContains(t, got.Text, "<script>alert")
-			assert.Empty(t, got.Header["Set-Cookie"], "nothing is begun")
+			assert.Empty(t, got.Header["Set-Cookie"], "no login is started")
 
 			pictures := regexp.MustCompile(`<img class="qr" src="data:image/svg\+xml;base64,([^"]+)"`).FindStringSubmatch(html.UnescapeString(got.Text))
 			if len(shown) > page.MaxQRText {
@@ -117,7 +117,7 @@ func TestThePageToOpenInWeChatShowsTheURLOfTheBaseURLAsTextAndQRCode(t *testing.
 	assert.Empty(t, s.Sim.Journal())
 }
 
-func TestThePageToOpenInWeChatAllowsItsOwnScriptAndNothingElse(t *testing.T) {
+func TestOpenInWeChat_CSP(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite())
 	got := s.Browser().As(authtest.SafariPhone).Step("/a")
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(got.Text, -1)
@@ -126,7 +126,7 @@ func TestThePageToOpenInWeChatAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 		"; img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'", got.Header.Get("Content-Security-Policy"))
 }
 
-func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
+func TestEmbedded_CSP(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}))
 	b := s.Browser().As(wechattest.Chrome)
 	page := b.Visit("/a?b=c")
@@ -144,7 +144,7 @@ func TestTheEmbeddedQRCodeIsWeChatsFrameInAPageOfOurs(t *testing.T) {
 	assert.Equal(t, http.StatusSeeOther, s.Browser().Step("/a").StatusCode, "inside WeChat nothing changes")
 }
 
-func TestACallbackInAFrameIsOpenedAgainInTheWholeWindowWithItsCodeUnspent(t *testing.T) {
+func TestEmbedded_CallbackInFrame(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite())
 	b := s.Browser().As(wechattest.Chrome)
 	callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.Chrome), b.Step("/a").Header.Get("Location"))
@@ -166,10 +166,10 @@ func TestACallbackInAFrameIsOpenedAgainInTheWholeWindowWithItsCodeUnspent(t *tes
 
 	assert.Contains(t, b.Visit(callback).Text, "url=/a logged-in=true", "the top window has the cookie")
 	framed.Header.Set("Sec-Fetch-Dest", "document")
-	assert.Equal(t, http.StatusBadRequest, framed.Step(callback).StatusCode, "not opened again for ever")
+	assert.Equal(t, http.StatusBadRequest, framed.Step(callback).StatusCode, "it is reopened only once")
 }
 
-func TestErrorHandlersHearOfPagesToOpenInWeChat(t *testing.T) {
+func TestOpenInWeChat_ErrorHandler(t *testing.T) {
 	var heard wechatauth.Failure
 	s := authtest.NewSite(t, authtest.WithWebsite(), wechatauth.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f wechatauth.Failure) {
 		heard = f

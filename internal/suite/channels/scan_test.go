@@ -36,7 +36,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
+func TestScan(t *testing.T) {
 	s := authtest.NewScanSite(t, wechatauth.WithScanLocation(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
 	path, c := s.Show(computer, "/orders?id=7")
@@ -54,29 +54,29 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	assert.Contains(t, computer.Collect("/orders?id=7").Text, `data-state="scanned"`)
 
 	number := s.Confirm(phone, path)
-	assert.Equal(t, number, s.Confirm(phone, path), "a form sent again shows the same")
+	assert.Equal(t, number, s.Confirm(phone, path), "sending the form again shows the same number")
 	assert.Equal(t, `{"state":"confirmed"}`, s.StatusOf(computer))
 	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false")
 	form := computer.Collect("/orders?id=7")
 	assert.Contains(t, form.Text, `<input type="hidden" name="next" value="/orders?id=7">`)
 	assert.Contains(t, form.Text, `<input id="number" name="number"`)
 	assert.Equal(t, "same-origin", form.Header.Get("Referrer-Policy"))
-	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false", "the phone's number is asked for")
+	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false", "the page asks for the phone's number")
 
 	done := computer.Enter("/orders?id=7", " "+number+" ")
 	assert.Contains(t, done.Text, "url=/orders?id=7 logged-in=true openid="+wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)))
 	assert.Contains(t, phone.Visit(path).Text, "另一台设备已登录")
 	assert.Contains(t, done.Text, "scope=snsapi_base")
 	assert.Nil(t, computer.Cookie(s.Cookies.ScanName()))
-	assert.Contains(t, phone.Visit("/public").Text, "logged-in=true", "the phone has a session of its own")
+	assert.Contains(t, phone.Visit("/public").Text, "logged-in=true", "the phone has its own session")
 	assert.NotEqual(t, phone.Cookie(s.SessionCookie()).Value, computer.Cookie(s.SessionCookie()).Value)
 	assert.NotContains(t, s.Logs.String(), c.Ticket)
 	assert.Contains(t, s.Logs.String(), "channel=scan")
 }
 
-// Another account in the same browser: a browser that is logged in gets a QR code
-// if its user asks for one, and the session stays until another one is saved.
-func TestScanAgain(t *testing.T) {
+// Another account in the same browser: a logged-in browser gets a QR code if
+// its user asks for one, and keeps its session until another one is saved.
+func TestScan_Again(t *testing.T) {
 	const again = "/wechat/login?next=%2Fa&again=1"
 	s := authtest.NewScanSite(t)
 	computer, alice, bob := s.Computer(), s.PhoneOf(authtest.Person(0)), s.PhoneOf(authtest.Person(1))
@@ -111,7 +111,7 @@ func TestScanAgain(t *testing.T) {
 	assert.Contains(t, computer.Visit("/wechat/scan?next=%2Fa").Text, "url=/a logged-in=true openid="+authtest.BobOpenID, "without again the session is enough")
 }
 
-func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
+func TestScan_StepUp(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
 	path, _ := s.Show(computer, "/profile")
@@ -127,8 +127,8 @@ func TestAScanWidensTheScopeOnThePhone(t *testing.T) {
 	assert.Contains(t, computer.Visit("/profile").Text, "nickname="+authtest.Person(0))
 }
 
-// scanAttack is tried between a computer that shows a QR code and the phone of its
-// owner. It returns whether it was refused.
+// A scanAttack is an attack between a computer that shows a QR code and the
+// phone of its owner. It reports whether the attack was rejected.
 type scanAttack func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool
 
 func scanAttacks() map[string]scanAttack {
@@ -159,7 +159,8 @@ func scanAttacks() map[string]scanAttack {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			computer.Enter("/a", n)
-			// As when the outcome, kept a minute for tabs of the same browser, is gone.
+			// As if the result, kept for a minute for tabs of the same browser,
+			// had expired.
 			outcome := singleflight.Key(s.AppID, "scan "+c.State)
 			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
 			return authtest.RefusedFor(thief.Enter("/a", n), wechatauth.ReasonScanUsed) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
@@ -217,7 +218,7 @@ func scanAttacks() map[string]scanAttack {
 			}
 			return authtest.RefusedFor(computer.Enter("/a", m), wechatauth.ReasonScanWrongNumber)
 		},
-		"another computer with a QR code of its own": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"another computer with another QR code": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			elsewhere := s.Computer()
 			s.Show(elsewhere, "/b")
 			s.Scan(phone, path)
@@ -238,17 +239,17 @@ func scanAttacks() map[string]scanAttack {
 			elsewhere.Enter("/a", s.Confirm(phone, path))
 			return !strings.Contains(elsewhere.Visit("/public").Text, "logged-in=true")
 		},
-		"somebody else scans what is scanned": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"another user scans a scanned code": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			return authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(path), wechatauth.ReasonScanOtherUser)
 		},
-		"somebody else confirms what is scanned": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"another user confirms a scanned code": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			foreign := s.PhoneOf(authtest.Person(1))
 			foreign.Visit("/a")
 			return authtest.RefusedFor(foreign.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && s.StatusOf(computer) == `{"state":"scanned"}`
 		},
-		"somebody else opens what is confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"another user opens a confirmed code": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			s.Confirm(phone, path)
 			other := s.PhoneOf(authtest.Person(1))
@@ -272,7 +273,7 @@ func scanAttacks() map[string]scanAttack {
 			phone.Post("/wechat/logout", nil)
 			return authtest.RefusedFor(computer.Enter("/a", n), wechatauth.ReasonSessionUnknown)
 		},
-		"confirmed by nobody": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"not confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			return authtest.RefusedFor(s.Browser().Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser) && authtest.RefusedFor(computer.Post(path, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
 		},
 		"confirmed by a browser that was logged in by a scan": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
@@ -352,14 +353,14 @@ func foreignForm(b *authtest.Browser, path string, values url.Values) authtest.R
 	})
 }
 
-// withCookiesOf is another browser with a copy of the scan cookie.
+// withCookiesOf returns another browser with a copy of the scan cookie.
 func withCookiesOf(s *authtest.ScanSite, b *authtest.Browser) *authtest.Browser {
 	other := s.Computer()
 	other.SetCookie(s.Cookies.ScanName(), b.Cookie(s.Cookies.ScanName()).Value)
 	return other
 }
 
-func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
+func TestScan_Attacks(t *testing.T) {
 	attacks, refused := 0, 0
 	for name, attack := range scanAttacks() {
 		attacks++
@@ -377,8 +378,8 @@ func TestEveryAttackOnAScanIsRefusedAndLogsNobodyIn(t *testing.T) {
 	t.Logf("scan-attacks %d refused %d", attacks, refused)
 }
 
-// A session that has ended vouches for nobody: no hook hears of the login.
-func TestScanFromEndedSession(t *testing.T) {
+// A session that has ended cannot start a login, and no hook is called.
+func TestScan_EndedSession(t *testing.T) {
 	var logins atomic.Int64
 	s := authtest.NewScanSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { logins.Add(1); return nil }))
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
@@ -391,7 +392,7 @@ func TestScanFromEndedSession(t *testing.T) {
 	assert.Equal(t, before, logins.Load())
 }
 
-func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
+func TestScan_StepUpOfAnotherUser(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	computer := s.Computer()
 	path, _ := s.Show(computer, "/a")
@@ -409,10 +410,10 @@ func TestAStepUpByAScanIsRefusedToAnotherPerson(t *testing.T) {
 	stranger.Visit(callback)
 	assert.True(t, authtest.RefusedFor(computer.Enter("/profile", s.Confirm(stranger, path)), wechatauth.ReasonIdentityMismatch))
 	assert.True(t, authtest.RefusedFor(stranger.Visit(path), wechatauth.ReasonIdentityMismatch), "the phone shows why")
-	assert.Contains(t, computer.Visit("/a").Text, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)), "the session stays with whom it was")
+	assert.Contains(t, computer.Visit("/a").Text, wechattest.OpenID(wechattest.DefaultAppID, authtest.Person(0)), "the session still belongs to the same user")
 }
 
-func TestAPhoneWhoseCodeWasUsedComesBackToTheConfirmation(t *testing.T) {
+func TestScan_UsedCode(t *testing.T) {
 	s := authtest.NewScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan, environment.WeChatWindows: environment.LoginScan}))
 	path, _ := s.Show(s.Computer(), "/a")
 	phone := s.PhoneOf(authtest.Person(0)).As(wechattest.Windows)
@@ -427,10 +428,10 @@ func TestAPhoneWhoseCodeWasUsedComesBackToTheConfirmation(t *testing.T) {
 	require.True(t, authtest.RefusedFor(failed, wechatauth.ReasonCodeUsed), failed.Text)
 	again := regexp.MustCompile(`href="(/wechat/login[^"]*)"`).FindStringSubmatch(failed.Text)
 	require.NotNil(t, again)
-	s.Scan(second, html.UnescapeString(again[1])) // and so does who tries again himself
+	s.Scan(second, html.UnescapeString(again[1])) // and so does a user who tries again
 }
 
-func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
+func TestScan_OwnPage(t *testing.T) {
 	var shown wechatauth.Page
 	s := authtest.NewScanSite(t, wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
 		shown = p
@@ -443,17 +444,17 @@ func TestOnesOwnScanPageCanDrawTheQRCodeItself(t *testing.T) {
 	assert.Equal(t, page.QRCode(shown.URL), shown.QR)
 }
 
-func TestOnlyWeChatOpensTheQRCode(t *testing.T) {
+func TestScan_OtherBrowser(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	path, _ := s.Show(s.Computer(), "/a")
 	camera := s.Browser().As(authtest.SafariPhone).Visit(path)
 	assert.Equal(t, http.StatusForbidden, camera.StatusCode)
 	assert.Contains(t, camera.Text, s.Base.String()+path, "to open in WeChat")
-	assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan?next=/a").Text, "url=/a logged-in=true", "the computer's page in WeChat is a login")
+	assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan?next=/a").Text, "url=/a logged-in=true", "the computer's page, opened in WeChat, starts a login")
 	assert.Equal(t, http.StatusNotFound, authtest.NewSite(t).Browser().Visit("/wechat/scan?next=/a").StatusCode)
 }
 
-func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
+func TestScan_Hooks(t *testing.T) {
 	var channels sync.Map
 	s := authtest.NewScanSite(t, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
 		channels.Store(id.Channel, true)
@@ -472,7 +473,7 @@ func TestHooksHearOfAScanAndMayRefuseIt(t *testing.T) {
 	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false")
 }
 
-func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
+func TestScan_NotSaved(t *testing.T) {
 	var s *authtest.ScanSite
 	s = authtest.NewScanSite(t, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
 		if id.Channel == wechatauth.ChannelScan {
@@ -490,12 +491,12 @@ func TestAScanWhoseSessionCannotBeSavedBeginsAgain(t *testing.T) {
 	assert.Contains(t, html.UnescapeString(got.Text), `href="/wechat/login?next=%2Forders%3Fid%3D7&again=1"`)
 
 	s.Redis.Do("CONFIG", "SET", "maxmemory", "0")
-	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false", "the QR code is spent")
+	assert.Contains(t, computer.Visit("/public").Text, "logged-in=false", "the QR code is used")
 	assert.Equal(t, http.StatusOK, computer.Visit("/wechat/login?next=%2Forders%3Fid%3D7&again=1").StatusCode)
 	assert.NotEqual(t, c.Ticket, s.Held(computer).Ticket, "the button leads to a new one")
 }
 
-// deafWhenArmed obeys one PutMarkNX and does not say so.
+// A deafWhenArmed store executes one PutMarkNX and loses its reply.
 type deafWhenArmed struct {
 	*store.Memory
 	armed atomic.Bool
@@ -509,7 +510,7 @@ func (d *deafWhenArmed) PutMarkNX(ctx context.Context, key string, value []byte,
 	return won, err
 }
 
-func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
+func TestScan_LostReply(t *testing.T) {
 	kept := &deafWhenArmed{}
 	s := &authtest.ScanSite{Site: authtest.NewSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}), authtest.OnClock(func(now func() time.Time) wechatauth.Option {
 		kept.Memory = store.NewMemory(store.WithClock(now))
@@ -525,7 +526,7 @@ func TestAScanWhoseClaimsReplyWasLostIsFreeAfterItsLease(t *testing.T) {
 	assert.Contains(t, computer.Enter("/a", n).Text, "url=/a logged-in=true")
 }
 
-func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
+func TestScan_Logout(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
 	path, c := s.Show(computer, "/a")
@@ -534,10 +535,10 @@ func TestALogoutLeavesNoConfirmedQRCodeForTheNextPersonAtTheDesk(t *testing.T) {
 	computer.Post("/wechat/logout", nil)
 	next := computer.Visit("/wechat/login?next=/b")
 	assert.NotContains(t, next.Text, "logged-in=true")
-	assert.NotEqual(t, c.Ticket, s.Held(computer).Ticket, "the next person gets a QR code of his own")
+	assert.NotEqual(t, c.Ticket, s.Held(computer).Ticket, "the next user gets a new QR code")
 }
 
-func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
+func TestScan_Tabs(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
 	path, _ := s.Show(computer, "/a")
@@ -558,11 +559,11 @@ func TestTabsOfOneBrowserShareAQRCodeAndLandEachOnItsOwnTarget(t *testing.T) {
 	assert.Contains(t, all, "url=/b logged-in=true")
 }
 
-// Two hundred browsers show a QR code while all codes are scanned, confirmed and
-// used, by as many requests at a time as the machine can serve. The store has the
-// time that a busy machine needs: a second, its default, is too little for a
-// process that waits for its turn.
-func TestTwoHundredScansAtOnce(t *testing.T) {
+// Two hundred browsers show a QR code while all codes are scanned, confirmed
+// and used, by as many concurrent requests as the machine can serve. The store
+// has a longer timeout: its default of a second is too little for a process
+// that waits for CPU time on a busy machine.
+func TestScan_TwoHundred(t *testing.T) {
 	const scans = 200
 	atATime := 2 * runtime.GOMAXPROCS(0)
 	patient := func(pool *redis.Pool) wechatauth.Option {
@@ -570,7 +571,7 @@ func TestTwoHundredScansAtOnce(t *testing.T) {
 	}
 	s := authtest.NewScanSiteWith(t, patient, authtest.WithScanLook(time.Minute))
 	var done atomic.Int64
-	var steps [3]sync.WaitGroup // no one goes on before all have come so far
+	var steps [3]sync.WaitGroup // each step starts when all have finished the one before
 	for i := range steps {
 		steps[i].Add(scans)
 	}
@@ -603,7 +604,7 @@ func TestTwoHundredScansAtOnce(t *testing.T) {
 	assert.EqualValues(t, scans, done.Load())
 }
 
-// reads is how many GETs Redis has executed.
+// reads returns how many GETs Redis has executed.
 func reads(s *authtest.ScanSite) (n int64) {
 	s.T.Helper()
 	stats, err := redis.String(s.Redis.Do("INFO", "commandstats"), nil)
@@ -615,41 +616,44 @@ func reads(s *authtest.ScanSite) (n int64) {
 	return n
 }
 
-// However many requests ask about one QR code, an instance looks twice a second.
-func TestT88_PollsOfOneTicketCostOneReadAPause(t *testing.T) {
-	s := authtest.NewScanSite(t)
-	computer := s.Computer()
-	path, _ := s.Show(computer, "/a")
-	phone := s.PhoneOf(authtest.Person(0))
-	s.Scan(phone, path)
-	s.Confirm(phone, path)
-	sealed := regexp.MustCompile(`data-status="([^"]+)"`).FindStringSubmatch(phone.Visit(path).Text)
-	require.NotNil(t, sealed)
-	polls := map[string]func() string{
-		"browser": func() string { return computer.Fetch(http.MethodGet, "/wechat/scan/status").Text },
-		"phone":   func() string { return phone.Fetch(http.MethodGet, html.UnescapeString(sealed[1])).Text },
-	}
-	for name, poll := range polls {
-		before := reads(s)
-		for range 3 {
-			s.Clock.Advance(scan.Pause)
-			var all sync.WaitGroup
-			for range 50 {
-				all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`+"\n", poll()) })
-			}
-			all.Wait()
+func TestScan_Polls(t *testing.T) {
+	// However many requests poll one QR code, an instance reads the store twice
+	// a second.
+	t.Run("T88 one read per pause", func(t *testing.T) {
+		s := authtest.NewScanSite(t)
+		computer := s.Computer()
+		path, _ := s.Show(computer, "/a")
+		phone := s.PhoneOf(authtest.Person(0))
+		s.Scan(phone, path)
+		s.Confirm(phone, path)
+		sealed := regexp.MustCompile(`data-status="([^"]+)"`).FindStringSubmatch(phone.Visit(path).Text)
+		require.NotNil(t, sealed)
+		polls := map[string]func() string{
+			"browser": func() string { return computer.Fetch(http.MethodGet, "/wechat/scan/status").Text },
+			"phone":   func() string { return phone.Fetch(http.MethodGet, html.UnescapeString(sealed[1])).Text },
 		}
-		assert.EqualValues(t, 3, reads(s)-before, name)
-	}
-	before := reads(s)
-	stranger := s.Computer()
-	for range 5 {
-		assert.Equal(t, `{"state":"scan_expired"}`, s.StatusOf(stranger))
-	}
-	assert.EqualValues(t, before, reads(s), "without a ticket of its own a request costs nothing")
+		for name, poll := range polls {
+			before := reads(s)
+			for range 3 {
+				s.Clock.Advance(scan.Pause)
+				var all sync.WaitGroup
+				for range 50 {
+					all.Go(func() { assert.Equal(t, `{"state":"confirmed"}`+"\n", poll()) })
+				}
+				all.Wait()
+			}
+			assert.EqualValues(t, 3, reads(s)-before, name)
+		}
+		before := reads(s)
+		stranger := s.Computer()
+		for range 5 {
+			assert.Equal(t, `{"state":"scan_expired"}`, s.StatusOf(stranger))
+		}
+		assert.EqualValues(t, before, reads(s), "without a scan code a request costs nothing")
+	})
 }
 
-func TestAFrozenStoreHoldsNoPollAndNoPage(t *testing.T) {
+func TestScan_FrozenStore(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	computer := s.Computer()
 	s.Show(computer, "/a")
@@ -664,7 +668,7 @@ func TestAFrozenStoreHoldsNoPollAndNoPage(t *testing.T) {
 	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(computer))
 }
 
-func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
+func TestScan_CSP(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	page := s.Computer().Visit("/a")
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(page.Text, -1)
@@ -674,7 +678,7 @@ func TestTheScanPageAllowsItsOwnScriptAndNothingElse(t *testing.T) {
 	assert.Contains(t, page.Text, `<noscript><meta http-equiv="refresh" content="3; url=/wechat/scan?next=%2Fa&amp;wait=1"></noscript>`, "without script")
 }
 
-func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsShown(t *testing.T) {
+func TestScan_AnonymousPageVisit(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	got := s.Computer().Step("/orders?id=7")
 	assert.Equal(t, "/wechat/scan?next=%2Forders%3Fid%3D7", got.Header.Get("Location"))
@@ -686,13 +690,13 @@ func TestAnAnonymousPageVisitOfAScanSiteCostsTheStoreNothingBeforeItsQRCodeIsSho
 	assert.EqualValues(t, 1, s.Redis.Do("DBSIZE"), "one mark for one QR code")
 }
 
-// The numbers are written out here, so that changing one is noticed.
-func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
+// The numbers are written out here, so a change of one is noticed.
+func TestScan_Limits(t *testing.T) {
 	s := authtest.NewScanSite(t)
 	longestLife := func() (longest int64) {
 		for _, key := range s.Redis.Do("KEYS", "wechat:mark:*").([]any) {
 			left := s.Redis.Do("PTTL", string(key.([]byte))).(int64)
-			require.Positive(t, left, "no mark stays")
+			require.Positive(t, left, "every mark has an expiry")
 			longest = max(longest, left)
 		}
 		return longest
@@ -716,53 +720,56 @@ func TestAQRCodeHas128BitsTwoMinutesAndAMinuteForTheNumber(t *testing.T) {
 	assert.True(t, authtest.RefusedFor(s.PhoneOf(authtest.Person(1)).Visit(late), wechatauth.ReasonScanExpired))
 }
 
-// A screenshot of the browser, taken at any time, shows nothing that logs it in.
-func TestT96_NoPageOfTheBrowserHoldsTheNumber(t *testing.T) {
-	s := authtest.NewScanSite(t)
-	phone := s.PhoneOf(authtest.Person(0))
-	pages, numbers := map[string]bool{}, map[string]bool{}
-	for range 5 {
-		computer := s.Computer()
-		path, _ := s.Show(computer, "/a")
-		waiting := computer.Collect("/a")
-		s.Scan(phone, path)
-		scanned := computer.Collect("/a")
-		n := s.Confirm(phone, path)
-		form := computer.Collect("/a")
-		for _, page := range []authtest.Response{waiting, scanned, form} {
-			assert.NotContains(t, page.Text+fmt.Sprint(page.Header), ">"+n+"<")
+func TestScan_Number(t *testing.T) {
+	// A screenshot of the browser, taken at any time, contains nothing that
+	// completes its login.
+	t.Run("T96 not on the browser's pages", func(t *testing.T) {
+		s := authtest.NewScanSite(t)
+		phone := s.PhoneOf(authtest.Person(0))
+		pages, numbers := map[string]bool{}, map[string]bool{}
+		for range 5 {
+			computer := s.Computer()
+			path, _ := s.Show(computer, "/a")
+			waiting := computer.Collect("/a")
+			s.Scan(phone, path)
+			scanned := computer.Collect("/a")
+			n := s.Confirm(phone, path)
+			form := computer.Collect("/a")
+			for _, page := range []authtest.Response{waiting, scanned, form} {
+				assert.NotContains(t, page.Text+fmt.Sprint(page.Header), ">"+n+"<")
+			}
+			pages[form.Text] = true
+			numbers[n] = true
 		}
-		pages[form.Text] = true
-		numbers[n] = true
-	}
-	require.Greater(t, len(numbers), 1)
-	assert.Len(t, pages, 1, "the form is the same for every number")
+		require.Greater(t, len(numbers), 1)
+		assert.Len(t, pages, 1, "the form is the same for every number")
+	})
+
+	// The number must be right at the first attempt.
+	t.Run("T96 one attempt", func(t *testing.T) {
+		s := authtest.NewScanSite(t)
+		computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+		path, _ := s.Show(computer, "/a")
+		s.Scan(phone, path)
+		n := s.Confirm(phone, path)
+		kept := withCookiesOf(s, computer)
+		require.True(t, authtest.RefusedFor(computer.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber))
+		assert.Nil(t, computer.Cookie(s.Cookies.ScanName()))
+		assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber), "the phone shows it")
+		for range 3 {
+			s.Clock.Advance(authtest.FailureTTL + time.Second)
+			assert.NotContains(t, kept.Enter("/a", n).Text, "logged-in=true")
+		}
+		next, _ := s.Show(computer, "/a")
+		assert.NotEqual(t, path, next, "there is a new QR code")
+		s.Scan(phone, next)
+		assert.Contains(t, computer.Enter("/a", s.Confirm(phone, next)).Text, "logged-in=true")
+	})
 }
 
-// The number decides, and one try is all there is.
-func TestT96_TheNumberOfThePhoneIsAskedForOnce(t *testing.T) {
-	s := authtest.NewScanSite(t)
-	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
-	path, _ := s.Show(computer, "/a")
-	s.Scan(phone, path)
-	n := s.Confirm(phone, path)
-	kept := withCookiesOf(s, computer)
-	require.True(t, authtest.RefusedFor(computer.Enter("/a", authtest.WrongNumber(n)), wechatauth.ReasonScanWrongNumber))
-	assert.Nil(t, computer.Cookie(s.Cookies.ScanName()))
-	assert.True(t, authtest.RefusedFor(phone.Visit(path), wechatauth.ReasonScanWrongNumber), "the phone is told")
-	for range 3 {
-		s.Clock.Advance(authtest.FailureTTL + time.Second)
-		assert.NotContains(t, kept.Enter("/a", n).Text, "logged-in=true")
-	}
-	next, _ := s.Show(computer, "/a")
-	assert.NotEqual(t, path, next, "there is a new QR code")
-	s.Scan(phone, next)
-	assert.Contains(t, computer.Enter("/a", s.Confirm(phone, next)).Text, "logged-in=true")
-}
-
-// Chromium holds every redirect that follows a form to the page's policy, and on the
-// way back from WeChat there is the relay.
-func TestScan_profileByRelay(t *testing.T) {
+// Chromium applies a page's form-action to every redirect that follows a form,
+// and the relay is on the way back from WeChat.
+func TestScan_ProfileByRelay(t *testing.T) {
 	key := []byte("a relay key of thirty-two bytes ..")
 	var leads http.Handler
 	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { leads.ServeHTTP(w, r) }))

@@ -12,7 +12,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestASnapshotVisitorIsNeverLoggedInAndSentToWeChatOnce(t *testing.T) {
+func TestSnapshot(t *testing.T) {
 	tests := map[string]struct {
 		policy   wechatauth.SnapshotPolicy
 		status   int
@@ -20,7 +20,7 @@ func TestASnapshotVisitorIsNeverLoggedInAndSentToWeChatOnce(t *testing.T) {
 		scripted int
 	}{
 		"a page that explains, by default": {wechatauth.SnapshotPage, http.StatusForbidden, "使用完整服务", http.StatusUnauthorized},
-		"through as nobody":                {wechatauth.SnapshotAnonymous, http.StatusOK, "url=/a logged-in=false openid= ", http.StatusUnauthorized},
+		"anonymous":                        {wechatauth.SnapshotAnonymous, http.StatusOK, "url=/a logged-in=false openid= ", http.StatusUnauthorized},
 		"refused":                          {wechatauth.SnapshotReject, http.StatusForbidden, "snapshot_user", http.StatusForbidden},
 	}
 	for name, tt := range tests {
@@ -42,7 +42,7 @@ func TestASnapshotVisitorIsNeverLoggedInAndSentToWeChatOnce(t *testing.T) {
 	}
 }
 
-func TestAProfileThatIsGrantedAndRefusedIsSuspectedToBeASnapshot(t *testing.T) {
+func TestSnapshot_Suspected(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithScope(client.ScopeUserInfo))
 	s.Sim.Fail("/sns/userinfo", wechattest.Errcode(48001))
 	b := s.Browser()
@@ -52,7 +52,7 @@ func TestAProfileThatIsGrantedAndRefusedIsSuspectedToBeASnapshot(t *testing.T) {
 	assert.Nil(t, b.Cookie(s.SessionCookie()))
 }
 
-func TestABrokenProfileBreaksNoLogin(t *testing.T) {
+func TestProfile_Invalid(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithScope(client.ScopeUserInfo))
 	s.Sim.Fail("/sns/userinfo", wechattest.BadGateway(), wechattest.BadGateway(), wechattest.BadGateway())
 	b := s.Browser()
@@ -61,7 +61,7 @@ func TestABrokenProfileBreaksNoLogin(t *testing.T) {
 	assert.Contains(t, got.Text, "nickname= ")
 }
 
-func TestAGuestIsToldFromSomebodyWhoIsNotLoggedIn(t *testing.T) {
+func TestSnapshot_IsSnapshot(t *testing.T) {
 	var seen []wechatauth.Identity
 	s := authtest.NewSite(t, wechatauth.WithSnapshotPolicy(wechatauth.SnapshotAnonymous))
 	s.Handle("/who", func(_ http.ResponseWriter, r *http.Request) {

@@ -19,8 +19,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTheScopeThatCountsIsTheOneThatWeChatGranted(t *testing.T) {
-	answer := func(scope string) wechattest.Fault {
+func TestStepUp_GrantedScope(t *testing.T) {
+	respond := func(scope string) wechattest.Fault {
 		return wechattest.Raw(http.StatusOK, "text/plain", `{"access_token":"access-token-for-tests","expires_in":7200,"refresh_token":"refresh-token-for-tests","openid":"`+authtest.AliceOpenID+`","scope":"`+scope+`"}`)
 	}
 	for name, tt := range map[string]struct {
@@ -28,16 +28,16 @@ func TestTheScopeThatCountsIsTheOneThatWeChatGranted(t *testing.T) {
 		granted string
 		profile bool
 	}{
-		"less than was asked for":  {client.ScopeUserInfo, "snsapi_base", false},
+		"less than requested":      {client.ScopeUserInfo, "snsapi_base", false},
 		"nothing":                  {client.ScopeUserInfo, "", false},
 		"something else":           {client.ScopeUserInfo, "snsapi_userinfo_x", false},
-		"more than was asked for":  {client.ScopeBase, "snsapi_base,snsapi_userinfo", true},
-		"what was asked for":       {client.ScopeUserInfo, "snsapi_userinfo", true},
+		"more than requested":      {client.ScopeBase, "snsapi_base,snsapi_userinfo", true},
+		"as requested":             {client.ScopeUserInfo, "snsapi_userinfo", true},
 		"the base that was wanted": {client.ScopeBase, "snsapi_base", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewSite(t, wechatauth.WithScope(tt.asked))
-			s.Sim.Fail(authtest.ExchangeEndpoint, answer(tt.granted))
+			s.Sim.Fail(authtest.ExchangeEndpoint, respond(tt.granted))
 			s.Sim.Fail(authtest.ProfileEndpoint, wechattest.Raw(http.StatusOK, "text/plain", `{"openid":"`+authtest.AliceOpenID+`","nickname":"Alice"}`))
 			b := s.Browser()
 			callback, err := s.Sim.CallbackURL(wechattest.Browser(wechattest.IPhone), b.Step("/a").Header.Get("Location"))
@@ -50,13 +50,13 @@ func TestTheScopeThatCountsIsTheOneThatWeChatGranted(t *testing.T) {
 				return
 			}
 			assert.NotEqual(t, http.StatusOK, profile.StatusCode)
-			assert.Zero(t, s.Sim.Count(authtest.ProfileEndpoint), "what was not granted is not asked for")
+			assert.Zero(t, s.Sim.Count(authtest.ProfileEndpoint), "a profile that was not granted is not requested")
 		})
 	}
 }
 
-func TestAStepUpThatIsNotAnsweredOrRefusedLeavesTheBaseSession(t *testing.T) {
-	for name, answer := range map[string]func(s *authtest.Site, b *authtest.Browser, consent authtest.Response){
+func TestStepUp_Denied(t *testing.T) {
+	for name, respond := range map[string]func(s *authtest.Site, b *authtest.Browser, consent authtest.Response){
 		"closed": func(*authtest.Site, *authtest.Browser, authtest.Response) {},
 		"refused, as WeChat does it": func(_ *authtest.Site, b *authtest.Browser, consent authtest.Response) {
 			b.RespondConsent(consent, "refuse")
@@ -70,27 +70,27 @@ func TestAStepUpThatIsNotAnsweredOrRefusedLeavesTheBaseSession(t *testing.T) {
 			s := authtest.NewSite(t)
 			b := s.Browser()
 			before := b.Visit("/a")
-			answer(s, b, b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+			respond(s, b, b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
 			assert.Equal(t, before.Text, b.Visit("/a").Text)
 			assert.Contains(t, b.Visit("/profile").Text, `action="/wechat/upgrade"`, "the button is still there")
 		})
 	}
 }
 
-func TestAWalledPageAsksForNoProfileUntilTheVisitorDoes(t *testing.T) {
+func TestStepUp_Button(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	for range 3 {
 		assert.Contains(t, b.Visit("/profile").Text, `<form method="post" action="/wechat/upgrade">`)
 	}
-	assert.Zero(t, s.Sim.Count(authtest.AuthorizeEndpoint), "neither is a stranger sent to WeChat for it")
+	assert.Zero(t, s.Sim.Count(authtest.AuthorizeEndpoint), "an anonymous user is not redirected to WeChat for it")
 	cross := b.Do(b.Client, http.MethodPost, "/wechat/upgrade", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Origin": {"https://evil.example"}})
-	assert.Equal(t, http.StatusForbidden, cross.StatusCode, "nor by another site's form")
-	assert.Equal(t, http.StatusOK, b.Visit("/wechat/upgrade?next=/profile").StatusCode, "nor by a link")
+	assert.Equal(t, http.StatusForbidden, cross.StatusCode, "nor does another site's form")
+	assert.Equal(t, http.StatusOK, b.Visit("/wechat/upgrade?next=/profile").StatusCode, "nor does a link")
 	assert.Zero(t, s.Sim.Count(authtest.AuthorizeEndpoint))
 }
 
-// heard collects what a hook was told.
+// A heard collects the identities that a hook receives.
 type heard struct {
 	mu  sync.Mutex
 	all []wechatauth.Identity
@@ -113,7 +113,7 @@ func (h *heard) unionIDs() (ids []string) {
 	return ids
 }
 
-func TestTheHookHearsWhenAUnionIDAppears(t *testing.T) {
+func TestUnionID_OnLogin(t *testing.T) {
 	union := wechattest.UnionID(wechattest.DefaultOpenPlatform, authtest.Person(0))
 	t.Run("with the consent", func(t *testing.T) {
 		h := &heard{}
@@ -122,9 +122,9 @@ func TestTheHookHearsWhenAUnionIDAppears(t *testing.T) {
 		b.Visit("/a")
 		b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
 		assert.Equal(t, []string{"", union}, h.unionIDs())
-		assert.Equal(t, h.all[0].OpenID, h.all[1].OpenID, "the same user, known better")
+		assert.Equal(t, h.all[0].OpenID, h.all[1].OpenID, "the same user, with a unionid")
 	})
-	t.Run("in the mini program, which has it at once", func(t *testing.T) {
+	t.Run("in the mini program, at the first login", func(t *testing.T) {
 		h := &heard{}
 		s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(h.hook))
 		s.MiniLogin(authtest.Person(0))
@@ -146,25 +146,25 @@ func TestTheHookHearsWhenAUnionIDAppears(t *testing.T) {
 			require.Contains(t, b.Visit("/a").Text, "logged-in=true")
 		}
 		refresh()
-		assert.Equal(t, []string{""}, h.unionIDs(), "a fresh profile without one is no news")
+		assert.Equal(t, []string{""}, h.unionIDs(), "a fresh profile without one is not reported")
 		h.err = errors.New("not now")
 		refresh()
 		h.err = nil
 		refresh()
-		assert.Equal(t, []string{"", "oUnion-for-tests", "oUnion-for-tests"}, h.unionIDs(), "a hook that fails is told again")
+		assert.Equal(t, []string{"", "oUnion-for-tests", "oUnion-for-tests"}, h.unionIDs(), "a hook that fails is called again")
 		refresh()
-		assert.Len(t, h.unionIDs(), 3, "and one that has heard is not")
+		assert.Len(t, h.unionIDs(), 3, "and one that succeeded is not")
 	})
 }
 
-func TestAUnionIDLinksThePersonAtTwoAccounts(t *testing.T) {
+func TestUnionID_TwoAccounts(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	h := &heard{}
 	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": a, "/b/": b}), wechatauth.WithOnLogin(h.hook))
 	sim.SetQuirk(wechattest.BaseUnionID, true)
-	visitor := s.Browser()
-	visitor.Visit("/a/x")
-	visitor.Visit("/b/x")
+	user := s.Browser()
+	user.Visit("/a/x")
+	user.Visit("/b/x")
 	require.Len(t, h.all, 2)
 	assert.Equal(t, []string{authtest.ShopA, authtest.ShopB}, []string{h.all[0].AppID, h.all[1].AppID}, "identities carry their AppID")
 	assert.NotEqual(t, h.all[0].OpenID, h.all[1].OpenID)

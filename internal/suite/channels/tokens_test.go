@@ -21,7 +21,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
+func TestWithTokens(t *testing.T) {
 	redis := redistest.Start(t)
 	sim := wechattest.NewServer()
 	clock := authtest.NewClock()
@@ -63,7 +63,7 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	b.Visit("/token")
 	require.NoError(t, failed)
 	assert.Equal(t, 1, sim.Count("/sns/oauth2/refresh_token"))
-	longest := int64(0) // the tokens' mark: all others are of minutes
+	longest := int64(0) // the tokens' mark: all others last minutes
 	for _, key := range redis.Do("KEYS", "wechat:mark:*").([]any) {
 		longest = max(longest, redis.Do("PTTL", string(key.([]byte))).(int64))
 	}
@@ -74,13 +74,13 @@ func TestTokensAreKeptOnRequestOnlySealedAndRefreshedBeforeUse(t *testing.T) {
 	require.NoError(t, err)
 	_, found, err = marks.Mark(t.Context(), "tokens "+user)
 	require.NoError(t, err)
-	assert.False(t, found, "who is revoked leaves no tokens")
+	assert.False(t, found, "a revoked user has no tokens left")
 
 	s.Browser().Visit("/token")
 	assert.ErrorIs(t, failed, wechatauth.ErrNoTokens)
 }
 
-func TestWithoutTheOptionNoTokenIsKept(t *testing.T) {
+func TestWithTokens_Default(t *testing.T) {
 	s := authtest.NewSite(t)
 	var failed error
 	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.Auth.AccessToken(r.Context()) })
@@ -90,7 +90,7 @@ func TestWithoutTheOptionNoTokenIsKept(t *testing.T) {
 	assert.ErrorIs(t, failed, wechatauth.ErrNoTokens)
 }
 
-func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
+func TestProfile_Refresh(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithTokens(24*time.Hour), wechatauth.WithLifetime(30*24*time.Hour))
 	b := s.Browser()
 	b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
@@ -102,7 +102,7 @@ func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
 
 	s.Clock.Advance(2 * time.Hour)
 	b.Fetch(http.MethodGet, "/api")
-	assert.Equal(t, 1, s.Sim.Count("/sns/userinfo"), "scripts do not wait for a picture")
+	assert.Equal(t, 1, s.Sim.Count("/sns/userinfo"), "a fetch does not wait for a profile")
 	assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
 	b.Visit("/a")
 	assert.Equal(t, 2, s.Sim.Count("/sns/userinfo"), "once")
@@ -111,14 +111,14 @@ func TestAProfileIsFetchedAgainAtItsAge(t *testing.T) {
 	s.Sim.Fail("/sns/userinfo", wechattest.BadGateway(), wechattest.BadGateway())
 	got := b.Visit("/a")
 	assert.Contains(t, got.Text, "logged-in=true")
-	assert.NotContains(t, got.Text, "nickname= ", "the old one stays")
+	assert.NotContains(t, got.Text, "nickname= ", "the old one is kept")
 	b.Visit("/a")
 	asked := s.Sim.Count("/sns/userinfo")
 	b.Visit("/a")
-	assert.Equal(t, asked, s.Sim.Count("/sns/userinfo"), "not again within the hour")
+	assert.Equal(t, asked, s.Sim.Count("/sns/userinfo"), "no retry within the hour")
 }
 
-func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
+func TestProfile_RefreshUnderLoadAndSave(t *testing.T) {
 	m := scs.New()
 	for name, tt := range map[string]struct {
 		opts []wechatauth.Option
@@ -138,12 +138,12 @@ func TestAProfileIsFetchedAgainWhoeverHasLoadedTheSession(t *testing.T) {
 			for range 2 {
 				assert.Contains(t, b.Visit("/a").Text, "nickname="+authtest.Person(0))
 			}
-			assert.Equal(t, 2, s.Sim.Count("/sns/userinfo"), "once, and that was saved")
+			assert.Equal(t, 2, s.Sim.Count("/sns/userinfo"), "one call, whose result was saved")
 		})
 	}
 }
 
-func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
+func TestWithTokens_Expiry(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithTokens(0), wechatauth.WithLifetime(60*24*time.Hour))
 	var failed error
 	s.Handle("/token", func(w http.ResponseWriter, r *http.Request) { _, failed = s.Auth.AccessToken(r.Context()) })
@@ -158,13 +158,13 @@ func TestTokensEndWithTheRefreshTokenBySitesOwnClock(t *testing.T) {
 	s.Clock.Advance(24 * time.Hour)
 	b.Visit("/token")
 	assert.ErrorIs(t, failed, wechatauth.ErrNoTokens)
-	assert.Equal(t, 2, s.Sim.Count("/sns/oauth2/refresh_token"), "WeChat is not asked for what has ended")
+	assert.Equal(t, 2, s.Sim.Count("/sns/oauth2/refresh_token"), "an expired token is not sent to WeChat")
 }
 
-// What is stored for a user besides sessions goes with them, and what began
-// before RevokeUser does not bring it back.
-func TestRevokeUser_storedSecrets(t *testing.T) {
-	// Marks of a RevokeUser are kept for five minutes.
+// Values stored for a user besides sessions are deleted with them, and a call
+// that began before RevokeUser does not restore them.
+func TestRevokeUser_StoredSecrets(t *testing.T) {
+	// Marks of RevokeUser are kept for five minutes.
 	newStored := func(t *testing.T, opts ...wechatauth.Option) (s *authtest.Site, keys func() []string, server *redistest.Server) {
 		server = redistest.Start(t)
 		s = authtest.NewMiniSite(t, append([]wechatauth.Option{wechatauth.WithRedis(server.Pool()), wechatauth.WithTokens(0)}, opts...)...)
@@ -202,7 +202,7 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		assert.Empty(t, keys())
 		b.Visit("/a")
 		b.Step("/token")
-		assert.NoError(t, <-failed, "the next login stores its own")
+		assert.NoError(t, <-failed, "the next login stores new tokens")
 	})
 	t.Run("refresh in flight, and a store that fails then", func(t *testing.T) {
 		var st *authtest.FaultyStore
@@ -216,7 +216,7 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		err := <-failed
 		<-visited
 		require.ErrorIs(t, err, wechatauth.ErrNoTokens)
-		assert.ErrorIs(t, err, authtest.ErrFault, "the tokens are in the store again, and nobody would know")
+		assert.ErrorIs(t, err, authtest.ErrFault, "otherwise the tokens would be in the store again, unnoticed")
 	})
 	t.Run("by a program without the options", func(t *testing.T) {
 		s, keys, server := newStored(t)
@@ -231,7 +231,7 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 		}
 		assert.Empty(t, keys())
 	})
-	t.Run("refused login", func(t *testing.T) {
+	t.Run("rejected login", func(t *testing.T) {
 		s, keys, _ := newStored(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { return wechatauth.ErrForbidden }))
 		assert.Equal(t, http.StatusForbidden, s.Browser().Visit("/a").StatusCode)
 		s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
@@ -239,8 +239,8 @@ func TestRevokeUser_storedSecrets(t *testing.T) {
 	})
 }
 
-// browserWithOldToken logs a browser in and lets its access_token expire. Each visit of
-// /token sends what AccessToken returned.
+// browserWithOldToken logs a browser in and lets its access_token expire. Each
+// visit of /token sends the error of AccessToken to the channel.
 func browserWithOldToken(s *authtest.Site) (b *authtest.Browser, failed <-chan error) {
 	errs := make(chan error, 1)
 	s.Handle("/token", func(_ http.ResponseWriter, r *http.Request) {
@@ -253,7 +253,7 @@ func browserWithOldToken(s *authtest.Site) (b *authtest.Browser, failed <-chan e
 	return b, errs
 }
 
-// visitToken visits /token and returns once WeChat has its refresh.
+// visitToken visits /token and returns once WeChat has received the refresh.
 func visitToken(t *testing.T, s *authtest.Site, b *authtest.Browser) (visited <-chan struct{}) {
 	t.Helper()
 	done := make(chan struct{})

@@ -14,7 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
-func TestWeChatFindsItsVerifyFileAtTheRootWithoutALogin(t *testing.T) {
+func TestVerifyFile(t *testing.T) {
 	file := wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent)
 	page := http.HandlerFunc(authtest.Echo)
 	apps := map[string]func(*wechatauth.Auth) http.Handler{
@@ -30,7 +30,7 @@ func TestWeChatFindsItsVerifyFileAtTheRootWithoutALogin(t *testing.T) {
 
 			got := s.AsWeChat(t, http.MethodGet, "/"+authtest.VerifyName)
 			assert.Equal(t, http.StatusOK, got.StatusCode)
-			assert.Equal(t, authtest.VerifyContent, got.Text, "exactly what the console gave, and no byte more")
+			assert.Equal(t, authtest.VerifyContent, got.Text, "exactly the content from the console")
 			assert.Equal(t, "text/plain; charset=utf-8", got.Header.Get("Content-Type"))
 			assert.Equal(t, "nosniff", got.Header.Get("X-Content-Type-Options"))
 			assert.EqualValues(t, len(authtest.VerifyContent), got.ContentLength)
@@ -55,7 +55,7 @@ func TestWeChatFindsItsVerifyFileAtTheRootWithoutALogin(t *testing.T) {
 	}
 }
 
-// mounted is an application that gives the Auth its paths itself.
+// mounted returns an application that mounts the paths of the Auth itself.
 func mounted(a *wechatauth.Auth, page http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", a)
@@ -65,7 +65,7 @@ func mounted(a *wechatauth.Auth, page http.Handler) http.Handler {
 	return mux
 }
 
-func TestTheVerifyFileOpensNoOtherPath(t *testing.T) {
+func TestVerifyFile_OtherPaths(t *testing.T) {
 	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(http.HandlerFunc(authtest.Echo)) }, wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent))
 	for _, path := range []string{
 		"/MP_verify_0123456789abcdee.txt", "/MP_verify_0123456789abcdef.txt/", "/MP_verify_0123456789abcdef", "/mp_verify_0123456789abcdef.txt",
@@ -78,7 +78,7 @@ func TestTheVerifyFileOpensNoOtherPath(t *testing.T) {
 	}
 }
 
-func TestTheVerifyFileIsThereWhileRedisIsDown(t *testing.T) {
+func TestVerifyFile_StoreDown(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(http.HandlerFunc(authtest.Echo)) },
 		wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent), wechatauth.WithRedis(redis.Pool()))
@@ -89,7 +89,7 @@ func TestTheVerifyFileIsThereWhileRedisIsDown(t *testing.T) {
 	assert.Equal(t, authtest.VerifyContent, b.Step("/"+authtest.VerifyName).Text)
 }
 
-func TestOnlyWhatWeChatsConsoleGivesIsAVerifyFile(t *testing.T) {
+func TestVerifyFile_InvalidName(t *testing.T) {
 	long := strings.Repeat("a", 1024)
 	tests := map[string]struct {
 		name, content string
