@@ -34,12 +34,12 @@ import (
 type phase int
 
 const (
-	startUp        phase = iota // before the gate is made
-	anonymousHit                // before a visitor without a session comes
-	protectedHit                // before the session of a visitor is loaded
-	callbackLoad                // before a callback loads the session, with the claim in hand
-	callbackClaim               // before a callback claims its login
-	afterExchange               // after WeChat has taken the code
+	startUp        phase = iota // before the gate is created
+	anonymousHit                // before a request without a session
+	protectedHit                // before a session is loaded
+	callbackLoad                // before a callback that has the lease loads the session
+	callbackClaim               // before a callback acquires the lease
+	afterExchange               // after WeChat has accepted the code
 	callbackCommit              // before the session is written
 	logout                      // before a session is deleted
 	numberOfPhases = 8
@@ -49,46 +49,48 @@ var phaseNames = [numberOfPhases]string{"start-up", "anonymous", "protected", "l
 
 func (p phase) String() string { return phaseNames[p] }
 
-// What Redis still does for the sessions under test while a fault lasts.
+// A does says whether Redis still works for the sessions under test during a
+// fault.
 type does int
 
 const (
-	refuses does = iota // every try fails
+	refuses does = iota // every attempt fails
 	works               // the fault is not noticed
 	may                 // either
 )
 
-// A fault is one row of the matrix; its cases are ways in which it shows.
+// A fault is one row of the matrix. Its cases are variants of it.
 type fault struct {
 	name  string
 	cases []faultCase
 }
 
-// faultCase begins and ends a fault in a world. Between the two, reads, writes
-// and deletions do what is said here.
+// A faultCase begins and ends a fault in a world. Its fields say how reads,
+// writes and deletions behave in between.
 type faultCase struct {
-	name    string // empty where there is one case only
+	name    string // empty if there is only one case
 	args    []string
 	prepare func(w *world)
-	begin   func(w *world, key string) // key: the record of the visitor's session
+	begin   func(w *world, key string) // key: the record of the user's session
 	end     func(w *world)
 
 	reads, writes, deletes does
 
-	silent  bool // Redis does not refuse but is silent: tests do not wait long for it
-	forgets bool // what was saved before the fault is gone after it
+	silent  bool // Redis does not respond at all: tests do not wait long for it
+	forgets bool // what was saved before the fault is lost after it
 }
 
-// world is a Redis, and the way to it, that several sites come and go in.
+// A world is a Redis, and the way to it, that several sites use one after
+// another.
 type world struct {
 	t      *testing.T
 	redis  *redistest.Server
 	proxy  *faultproxy.Proxy
-	dial   atomic.Value // address that new connections go to
+	dial   atomic.Value // the address of new connections
 	silent atomic.Bool
 	other  *redistest.Server
-	clock  atomic.Int64 // nanoseconds that the application's clock is off
-	undo   func()       // ends what begin began
+	clock  atomic.Int64 // nanoseconds by which the application's clock is off
+	undo   func()       // undoes begin
 }
 
 const redisUser, redisPassword = "app", "password-for-tests"
@@ -108,7 +110,7 @@ func newWorld(t *testing.T, c faultCase) *world {
 	return w
 }
 
-// own returns a connection of the fault's own, straight to Redis.
+// own returns a connection for the fault itself, straight to Redis.
 func (w *world) own() redis.Conn {
 	c, err := redis.Dial("tcp", w.redis.Addr())
 	require.NoError(w.t, err)
@@ -116,10 +118,10 @@ func (w *world) own() redis.Conn {
 	return c
 }
 
-// haste is what the tests grant a Redis that is silent.
+// haste is the time limit of the tests for a Redis that does not respond.
 const haste = 40 * time.Millisecond
 
-// link is the pool of one site. It counts what it hands out.
+// A link is the pool of one site. It counts the connections it provides.
 type link struct {
 	*redis.Pool
 	taken atomic.Int64
@@ -142,7 +144,8 @@ func (l *link) GetContext(ctx context.Context) (redis.Conn, error) {
 	return l.Pool.GetContext(ctx)
 }
 
-// hasty gives up early on a Redis that is silent by intent.
+// A hasty connection has a short timeout while Redis deliberately does not
+// respond.
 type hasty struct {
 	net.Conn
 	world *world
@@ -155,7 +158,7 @@ func (c hasty) SetReadDeadline(t time.Time) error {
 	return c.Conn.SetReadDeadline(t)
 }
 
-// fill leaves idle connections in the pool, which a fault may break.
+// fill puts idle connections into the pool, which a fault may break.
 func (l *link) fill(t *testing.T) {
 	conns := make([]redis.Conn, 5)
 	for i := range conns {
@@ -168,13 +171,13 @@ func (l *link) fill(t *testing.T) {
 	}
 }
 
-// gatedStore stops at one step of a request until the test lets it go on.
+// A gatedStore blocks at one step of a request until the test continues it.
 type gatedStore struct {
 	*store.Store
 	gate *gate
 }
 
-// gate is armed for one step; whoever reaches it first stops there.
+// A gate is armed for one step; the first request to reach it blocks there.
 type gate struct {
 	armed   atomic.Int32 // phase
 	reached chan struct{}
@@ -214,13 +217,13 @@ func (s gatedStore) DoBatch(ctx context.Context, b store.Batch) error {
 	return s.Store.DoBatch(ctx, b)
 }
 
-// faultSite is a site in a world.
+// A faultSite is a site in a world.
 type faultSite struct {
 	*authtest.Site
 	world *world
 	link  *link
 	gate  *gate
-	pause atomic.Value // func() error: what a callback's pauses do
+	pause atomic.Value // func() error: called for a callback's pauses
 }
 
 func (w *world) site(t *testing.T, sum *tally) *faultSite {
@@ -229,8 +232,8 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 	now := func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
 	s.Site = authtest.NewSite(t,
 		authtest.WithClock(now),
-		// Less than any budget of the gate's, as the default is: only the store's
-		// own timeout shows that a server is silent.
+		// This is less than any time limit of the gate's, as the default is:
+		// only the store's own timeout shows that a server does not respond.
 		wechatauth.WithStore(gatedStore{store.New(s.link, store.WithTimeout(authtest.Patience/4), store.WithClock(now)), s.gate}),
 		wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { s.gate.pass(afterExchange); return nil }))
 	s.pause.Store(func() error { return context.DeadlineExceeded })
@@ -240,8 +243,8 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 	mux.Handle("/cart", s.Auth.LoadWeChat(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		s.Auth.Sessions().Put(r.Context(), "cart", "full")
 	})))
-	// Behind the wall: a page of LoadWeChat would show an empty cart where Redis
-	// has not answered in time.
+	// This page requires a login: a page of LoadWeChat would show an empty cart
+	// if Redis timed out.
 	mux.Handle("/checkout", s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(w, "cart=%s", s.Auth.Sessions().GetString(r.Context(), "cart"))
 	})))
@@ -257,7 +260,7 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 	return s
 }
 
-// key is where Redis has the browser's session.
+// key returns the key in Redis of the browser's session.
 func (s *faultSite) key(b *authtest.Browser) string {
 	c := b.Cookie(s.SessionCookie())
 	if c == nil {
@@ -266,16 +269,16 @@ func (s *faultSite) key(b *authtest.Browser) string {
 	return s.StoredAt(c.Value)
 }
 
-// tally is what the matrix counts. Faults run side by side.
+// A tally holds the counts of the matrix. Faults run in parallel.
 type tally struct {
 	lost, panics, leaks, public, made atomic.Int64 // made: sites
 
 	mu    sync.Mutex
 	shown map[string]*[numberOfPhases]string
-	ended map[string]*[numberOfPhases]int // how many cases of a cell have come to their end
+	ended map[string]*[numberOfPhases]int // how many cases of a cell have finished
 }
 
-// TestFaultMatrix lets each fault begin in each phase of a login, over a real
+// TestFaultMatrix begins each fault in each phase of a login, over a real
 // redis-server. The last line that it prints counts what went wrong.
 func TestFaultMatrix(t *testing.T) {
 	sum := &tally{shown: map[string]*[numberOfPhases]string{}, ended: map[string]*[numberOfPhases]int{}}
@@ -314,7 +317,7 @@ func (s *tally) matrix(faults []fault) string {
 	return text.String()
 }
 
-// show notes what happened in a cell, once for each thing that did.
+// show records what happened in a cell, once for each kind of event.
 func (s *tally) show(f fault, p phase, what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -327,7 +330,7 @@ func (s *tally) show(f fault, p phase, what string) {
 	}
 }
 
-// cells counts those of which every case has come to its end.
+// cells returns the number of cells of which every case has finished.
 func (s *tally) cells(faults []fault) (n int) {
 	for _, f := range faults {
 		for _, ended := range s.ended[f.name] {
@@ -339,18 +342,18 @@ func (s *tally) cells(faults []fault) (n int) {
 	return n
 }
 
-// end notes that one case of a cell has come to its end.
+// end records that one case of a cell has finished.
 func (s *tally) end(f fault, p phase) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.ended[f.name][p]++
 }
 
-// goroutines counts what runs, but for the cleaner that each scs.New starts and
-// nobody can stop.
+// goroutines returns the number of goroutines, without the cleaner that each
+// scs.New starts and that cannot be stopped.
 func (s *tally) goroutines() int { return runtime.NumGoroutine() - int(s.made.Load()) }
 
-// settle lets what is ending end, and returns how many goroutines stay.
+// settle waits for goroutines that are ending, and returns how many remain.
 func (s *tally) settle(want int) int {
 	for deadline := time.Now().Add(authtest.Patience); ; runtime.Gosched() {
 		if n := s.goroutines(); n <= want || time.Now().After(deadline) {
@@ -364,7 +367,7 @@ func stacks() string {
 	return string(buf[:runtime.Stack(buf, true)])
 }
 
-// runFault lets one fault begin in each phase.
+// runFault begins one fault in each phase.
 func runFault(t *testing.T, sum *tally, f fault, c faultCase) {
 	w := newWorld(t, c)
 	for p := range phase(numberOfPhases) {
@@ -377,7 +380,7 @@ func runFault(t *testing.T, sum *tally, f fault, c faultCase) {
 	}
 }
 
-// cell is one fault in one phase.
+// A cell is one fault in one phase.
 type cell struct {
 	t     *testing.T
 	world *world
@@ -410,7 +413,7 @@ func (c *cell) run() {
 	c.sum.end(c.fault, c.phase)
 }
 
-// beginFault puts the fault in place, endFault takes it away.
+// beginFault begins the fault, endFault ends it.
 func (c *cell) beginFault(s *faultSite, b *authtest.Browser) {
 	c.world.silent.Store(c.silent)
 	c.begin(c.world, s.key(b))
@@ -423,7 +426,7 @@ func (c *cell) endFault() {
 	c.world.silent.Store(false)
 }
 
-// site starts one, with a browser that is logged in to it.
+// site starts a site, with a browser that is logged in to it.
 func (c *cell) site() (*faultSite, *authtest.Browser) {
 	s := c.world.site(c.t, c.sum)
 	b := s.Browser()
@@ -431,11 +434,11 @@ func (c *cell) site() (*faultSite, *authtest.Browser) {
 	return s, b
 }
 
-// close ends a site and says whether it kept a connection in use.
+// close ends a site and fails the test if a connection is still in use.
 func (c *cell) close(s *faultSite) {
 	if active, idle := s.link.ActiveCount(), s.link.IdleCount(); active != idle {
 		c.sum.leaks.Add(1)
-		c.t.Errorf("%d connections, %d of them idle, and nobody is there", active, idle)
+		c.t.Errorf("%d connections, %d of them idle, after the last request", active, idle)
 	}
 	s.link.Close()
 	for deadline := time.Now().Add(authtest.Patience); c.world.proxy.Links() > 0; runtime.Gosched() {
@@ -447,7 +450,7 @@ func (c *cell) close(s *faultSite) {
 	}
 }
 
-// public checks what must go on while any fault lasts.
+// public checks what must work during any fault.
 func (c *cell) public(s *faultSite, member *authtest.Browser) {
 	fine := func(name string, ok bool, got authtest.Response) {
 		if !ok {
@@ -458,22 +461,22 @@ func (c *cell) public(s *faultSite, member *authtest.Browser) {
 	stranger := s.Browser()
 	asked := s.link.taken.Load()
 	got := stranger.Step("/open")
-	fine("a route of its own", got.StatusCode == 200 && got.Text == "open", got)
+	fine("an ungated route", got.StatusCode == 200 && got.Text == "open", got)
 	got = stranger.Step("/public")
 	fine("a public route", got.StatusCode == 200 && strings.Contains(got.Text, "logged-in=false"), got)
 	got = stranger.Step("/orders?id=7")
 	fine("an anonymous page visit", got.StatusCode == 303 && strings.HasPrefix(got.Header.Get("Location"), s.Sim.URL), got)
 	got = stranger.Fetch(http.MethodGet, "/orders")
 	fine("an anonymous script", got.StatusCode == 401, got)
-	assert.Equal(c.t, asked, s.link.taken.Load(), "visitors without a session cost Redis nothing")
+	assert.Equal(c.t, asked, s.link.taken.Load(), "requests without a session cost Redis nothing")
 	got = member.Step("/open")
-	fine("a route of its own, with a session", got.StatusCode == 200, got)
+	fine("an ungated route, with a session", got.StatusCode == 200, got)
 	got = member.Step("/public")
 	fine("a public route, with a session", got.StatusCode == 200, got)
 }
 
-// in reports whether a page shows that its visitor is logged in. If he is not,
-// his login is lost.
+// in reports whether a page shows that its user is logged in. Otherwise it
+// counts a lost login.
 func (c *cell) in(got authtest.Response, target, how string) {
 	c.t.Helper()
 	if !strings.Contains(got.Text, "url="+target+" logged-in=true") {
@@ -482,7 +485,8 @@ func (c *cell) in(got authtest.Response, target, how string) {
 	}
 }
 
-// unavailable is the one answer that says "later", and takes nothing away.
+// unavailable reports whether the response is the 503 that asks to retry and
+// changes nothing.
 func (c *cell) unavailable(got authtest.Response) bool {
 	c.t.Helper()
 	return assert.Equal(c.t, http.StatusServiceUnavailable, got.StatusCode, authtest.ReasonOf(got)) &&
@@ -490,7 +494,7 @@ func (c *cell) unavailable(got authtest.Response) bool {
 		assert.Empty(c.t, got.Header.Get("Location"))
 }
 
-// protected asks for a protected page while the fault lasts.
+// protected requests a protected page during the fault.
 func (c *cell) protected(s *faultSite, member *authtest.Browser, target string) {
 	had := member.Cookie(s.SessionCookie())
 	got := member.Step(target)
@@ -500,7 +504,7 @@ func (c *cell) protected(s *faultSite, member *authtest.Browser, target string) 
 		c.show("200")
 		return
 	case c.forgets && c.reads == works:
-		assert.Equal(c.t, http.StatusSeeOther, got.StatusCode, "the session is gone, and a login is on its way")
+		assert.Equal(c.t, http.StatusSeeOther, got.StatusCode, "the session is gone, and a login starts")
 		c.show("303")
 		return
 	}
@@ -508,18 +512,18 @@ func (c *cell) protected(s *faultSite, member *authtest.Browser, target string) 
 		c.t.Errorf("the fault is noticed: %d", got.StatusCode)
 	}
 	c.unavailable(got)
-	assert.Equal(c.t, had.Value, member.Cookie(s.SessionCookie()).Value, "nobody is logged out")
+	assert.Equal(c.t, had.Value, member.Cookie(s.SessionCookie()).Value, "no user is logged out")
 	c.show("503")
 }
 
-// after checks that a visitor who was logged in before the fault is so after
-// it, or that he gets in by one visit where Redis has forgotten him.
+// after checks that a user who was logged in before the fault still is after
+// it, or logs in with one visit if Redis lost the session.
 func (c *cell) after(s *faultSite, member *authtest.Browser, target string) {
 	exchanges := s.Exchanges()
 	got := member.Visit(target)
 	c.in(got, target, "after the fault")
 	if !c.forgets {
-		assert.Equal(c.t, exchanges, s.Exchanges(), "his session was kept")
+		assert.Equal(c.t, exchanges, s.Exchanges(), "the session was kept")
 	}
 }
 
@@ -533,7 +537,7 @@ func (c *cell) runStartUp() {
 	c.public(s, b)
 	c.endFault()
 	c.after(s, b, "/orders")
-	c.in(s.Browser().Visit("/new"), "/new", "a new visitor")
+	c.in(s.Browser().Visit("/new"), "/new", "a new user")
 	old.link.Close()
 	c.close(s)
 }
@@ -563,7 +567,7 @@ func (c *cell) runProtectedHit() {
 	c.close(s)
 }
 
-// waysOn are what a visitor does who was told to try later.
+// waysOn has what a user does after a 503.
 var waysOn = []struct {
 	name string
 	do   func(b *authtest.Browser, callback string) authtest.Response
@@ -575,8 +579,8 @@ var waysOn = []struct {
 	}},
 }
 
-// lapse is ten seconds later, for the leases of callbacks that Redis left in
-// the lurch.
+// lapse advances the clock by ten seconds, for the leases of callbacks whose
+// Redis failed.
 func (w *world) lapse() {
 	keys, err := redis.Strings(w.redis.Do("KEYS", "wechat:mark:*"), nil)
 	require.NoError(w.t, err)
@@ -585,9 +589,9 @@ func (w *world) lapse() {
 	}
 }
 
-// runCallback begins the fault inside a callback. The login has to be finished
-// when the fault is over: by the callback itself, if that is soon, or else by
-// what the visitor does next. If he does not end logged in, it is lost.
+// runCallback begins the fault inside a callback. After the fault, the login
+// must be completed: by the callback itself, if that is soon, or by the user's
+// next step. If the user is not logged in then, it is lost.
 func (c *cell) runCallback(way struct {
 	name string
 	do   func(b *authtest.Browser, callback string) authtest.Response
@@ -612,12 +616,12 @@ func (c *cell) runCallback(way struct {
 	s.link.fill(c.t)
 
 	s.gate.armed.Store(int32(c.phase))
-	answered := make(chan authtest.Response, 1)
-	go func() { answered <- b.Step(callback) }()
+	done := make(chan authtest.Response, 1)
+	go func() { done <- b.Step(callback) }()
 	<-s.gate.reached
 	c.beginFault(s, b)
 	s.gate.open <- struct{}{}
-	got := <-answered
+	got := <-done
 
 	finished := got.StatusCode == http.StatusSeeOther
 	switch {
@@ -629,11 +633,11 @@ func (c *cell) runCallback(way struct {
 	first := s.Exchanges() - spent
 	if !finished {
 		c.unavailable(got)
-		assert.Equal(c.t, anonymous.Value, b.Cookie(s.SessionCookie()).Value, "what he had is his")
+		assert.Equal(c.t, anonymous.Value, b.Cookie(s.SessionCookie()).Value, "the anonymous session is kept")
 		c.show("503+" + way.name)
 	}
 	if c.phase == callbackClaim && c.writes == refuses || c.phase == callbackLoad && c.reads == refuses {
-		assert.Zero(c.t, first, "no code is spent where the login cannot be saved")
+		assert.Zero(c.t, first, "no code is used if the login cannot be saved")
 	}
 	if !soon {
 		c.public(s, member)
@@ -646,8 +650,8 @@ func (c *cell) runCallback(way struct {
 	} else {
 		c.world.lapse()
 		got = way.do(b, callback)
-		// A code that was spent for nothing costs a second one, which WeChat
-		// gives without a question; a reload finds out by exchanging it again.
+		// A code used for nothing costs a second one, which WeChat issues
+		// silently; a reload finds out by exchanging the first one again.
 		if first == 1 && way.name == "reload" {
 			want++
 		}
@@ -656,12 +660,13 @@ func (c *cell) runCallback(way struct {
 	c.in(got, "/orders", way.name)
 	assert.Equal(c.t, want, s.Exchanges()-spent)
 	if !c.forgets {
-		assert.Equal(c.t, "cart=full", b.Visit("/checkout").Text, "what he had is still his")
+		assert.Equal(c.t, "cart=full", b.Visit("/checkout").Text, "the session's values are kept")
 	}
 	c.close(s)
 }
 
-// runLogout: "logged out" is said when the session is dead, and not before.
+// runLogout checks that the response is "logged out" only after the session is
+// deleted.
 func (c *cell) runLogout() {
 	s, member := c.site()
 	s.link.fill(c.t)
@@ -682,63 +687,64 @@ func (c *cell) runLogout() {
 		c.show("out")
 	} else {
 		c.unavailable(got)
-		require.NotNil(c.t, member.Cookie(s.SessionCookie()), "he is not told that he is out")
+		require.NotNil(c.t, member.Cookie(s.SessionCookie()), "the response does not claim a logout")
 		c.show("503")
 	}
 	switch c.deletes {
 	case works:
 		assert.True(c.t, done, "the fault is noticed")
 	case refuses:
-		assert.False(c.t, done, "he is told that he is out")
+		assert.False(c.t, done, "the response claims a logout")
 	}
 	c.public(s, member)
 	c.endFault()
 
 	if done {
-		assert.False(c.t, alive(), "he was told that he is out")
+		assert.False(c.t, alive(), "the response claimed a logout")
 	}
 	assert.Equal(c.t, http.StatusOK, submit().StatusCode)
 	assert.False(c.t, alive())
 	c.close(s)
 }
 
-// direct makes pool connections go straight to Redis, so that they see what the
-// kernel says of a port where nobody listens.
+// direct makes pool connections go straight to Redis, so that they get the
+// kernel's error for a port without a listener.
 func direct(w *world) { w.dial.Store(w.redis.Addr()) }
 
-// command is a step of a fault that is one command of Redis.
+// command returns a step of a fault that is one command of Redis.
 func command(name string, args ...any) func(*world, string) {
 	return func(w *world, _ string) { w.redis.Do(name, args...) }
 }
 
-// only drops the key from a step that has no use for it.
+// only adapts a step that does not need the key.
 func only(f func(*world)) func(*world, string) { return func(w *world, _ string) { f(w) } }
 
 func end(name string, args ...any) func(*world) {
 	return func(w *world) { w.redis.Do(name, args...) }
 }
 
-// undone ends what begin began.
+// undone undoes begin.
 func undone(w *world) { w.undo() }
 
 func pass(w *world) { w.proxy.Pass() }
 
-// lead breaks every connection and leads new ones to target.
+// lead breaks every connection and directs new ones to target.
 func (w *world) lead(target string) {
 	w.proxy.Retarget(target)
 	w.proxy.Reset()
 	w.proxy.Pass()
 }
 
-// keepsData: what was answered has been written to the file, and the file
-// outlives the process. With the policy that is Redis's default, everysec, an
-// answer may come before that while the disk is busy, and a kill then loses it:
-// that is a fault of another kind.
+// keepsData makes Redis write every acknowledged command to a file that
+// outlives the process. Under Redis's default policy, everysec, a reply may
+// precede that while the disk is busy, and a kill then loses the write: that is
+// a different fault.
 var keepsData = []string{"--appendonly", "yes", "--appendfsync", "no"}
 
-// faultTable has the 26 faults. Sentinel's failover is had from two servers and
-// an address that moves, as Sentinel would move it; the redirections of a
-// cluster from one or two nodes whose slots are given away.
+// faultTable returns the 26 faults. A failover of Sentinel consists of two
+// servers and an address that moves, as Sentinel would move it; the
+// redirections of a cluster come from one or two nodes whose slots are
+// reassigned.
 func faultTable() []fault {
 	one := func(name string, c faultCase) fault { return fault{name, []faultCase{c}} }
 	return []fault{
@@ -759,7 +765,7 @@ func faultTable() []fault {
 		one("busy script", faultCase{args: []string{"--lua-time-limit", "1"}, begin: only(runEndlessScript), end: undone}),
 		one("loading", faultCase{
 			args: []string{"--enable-debug-command", "yes", "--loading-process-events-interval-bytes", "1024",
-				"--rdbcompression", "no", "--key-load-delay", "2000"}, // microseconds for each key
+				"--rdbcompression", "no", "--key-load-delay", "2000"}, // microseconds per key
 			prepare: func(w *world) { w.redis.Do("DEBUG", "POPULATE", 3000, "key", 1000) },
 			begin:   only(loadSlowly), end: undone}),
 		one("out of memory", faultCase{reads: works, deletes: works,
@@ -787,7 +793,7 @@ func faultTable() []fault {
 			{name: "all the time", reads: may, writes: may, deletes: may, begin: only(killClients), end: undone},
 			{name: "by RST", begin: only(func(w *world) { w.proxy.Reset() }), end: pass},
 		}},
-		{"answer cut", cuts()},
+		{"reply cut", cuts()},
 		{"silence", []faultCase{
 			{name: "on all connections", silent: true,
 				begin: only(func(w *world) { w.proxy.Blackhole() }), end: pass},
@@ -845,14 +851,14 @@ func faultTable() []fault {
 	}
 }
 
-// cuts ends each connection after so many bytes: in the answer to AUTH, which
-// has five, and in those to the commands after it.
+// cuts ends each connection after a number of bytes: within the reply to AUTH,
+// which has five, and within those to later commands.
 func cuts() []faultCase {
 	var all []faultCase
 	for _, n := range []int{0, 3, 5, 8, 13, 40} {
 		c := faultCase{name: fmt.Sprintf("after %d bytes", n), reads: may, writes: may, deletes: may,
 			begin: only(func(w *world) { w.proxy.Cut(n) }), end: pass}
-		if n < 4 { // the shortest answer, ":1", has four
+		if n < 4 { // the shortest reply, ":1", has four
 			c.reads, c.writes, c.deletes = refuses, refuses, refuses
 		}
 		all = append(all, c)
@@ -861,7 +867,7 @@ func cuts() []faultCase {
 		begin: only(func(w *world) { w.proxy.CutOnce(0) }), end: pass})
 }
 
-// await asks until Redis says so.
+// await polls until the reply of Redis is the expected one.
 func (w *world) await(ok func(reply string, err error) bool, name string, args ...any) {
 	for {
 		c := w.own()
@@ -880,12 +886,12 @@ func says(text string) func(string, error) bool {
 	}
 }
 
-// restartWithData kills Redis and starts it again. If it does not have then what
-// it had, the test's own ground has given way.
+// restartWithData kills Redis and starts it again. If it has lost data, the
+// test itself is broken.
 func restartWithData(w *world, key string) {
 	had := w.redis.Do("EXISTS", key)
 	w.redis.Restart()
-	assert.Equal(w.t, had, w.redis.Do("EXISTS", key), "Redis did not keep what it had answered for")
+	assert.Equal(w.t, had, w.redis.Do("EXISTS", key), "Redis did not keep what it had acknowledged")
 }
 
 func runEndlessScript(w *world) {
@@ -922,7 +928,7 @@ func loadSlowly(w *world) {
 	}
 }
 
-// evict fills the memory until the session has to go.
+// evict fills the memory until the session is evicted.
 func evict(w *world, key string) {
 	c := w.own()
 	defer c.Close()
@@ -942,12 +948,13 @@ func evict(w *world, key string) {
 	w.redis.Do("CONFIG", "SET", "maxmemory", 0)
 }
 
-// second starts another server like the first.
+// second starts another server with the same options.
 func (w *world) second(args ...string) *redistest.Server {
 	return redistest.Start(w.t, append(args, redisUserArgs...)...)
 }
 
-// follow makes the other server a replica of the first, and waits until it is.
+// follow makes the other server a replica of the first, and waits until it is
+// in sync.
 func (w *world) follow() {
 	w.redis.Do("CONFIG", "SET", "repl-diskless-sync-delay", "0")
 	w.other.Do("REPLICAOF", "127.0.0.1", w.redis.Port())
@@ -956,7 +963,8 @@ func (w *world) follow() {
 	}
 }
 
-// loseThePrimary kills it when its replica has all that was written.
+// loseThePrimary kills the primary when its replica has everything that was
+// written.
 func loseThePrimary(w *world) {
 	c := w.own()
 	_, err := c.Do("SET", "synced", "yes")
@@ -986,8 +994,8 @@ func formCluster(w *world) {
 
 func (w *world) awaitCluster() { w.await(says("cluster_state:ok"), "CLUSTER", "INFO") }
 
-// joinCluster makes the server a cluster with a second node, which serves
-// nothing yet.
+// joinCluster makes the server a cluster with a second node, which serves no
+// slots yet.
 func joinCluster(w *world) {
 	w.other = w.second(clusterNode...)
 	w.redis.Do("CLUSTER", "MEET", "127.0.0.1", w.other.Port())
@@ -999,13 +1007,13 @@ func joinCluster(w *world) {
 
 func (w *world) nodeID(s *redistest.Server) string { return string(s.Do("CLUSTER", "MYID").([]byte)) }
 
-// slots says of every slot what CLUSTER SETSLOT can say of one, all at once.
+// slots sends CLUSTER SETSLOT with this state for every slot, in one batch.
 func (w *world) slots(state ...any) {
 	const all = "for slot = 0, 16383 do redis.call('CLUSTER', 'SETSLOT', slot, unpack(ARGV)) end"
 	w.redis.Do("EVAL", append([]any{all, 0}, state...)...)
 }
 
-// killClients closes every connection but its own, again and again.
+// killClients closes every connection but its own, repeatedly.
 func killClients(w *world) {
 	c := w.own()
 	stop, stopped := make(chan struct{}), make(chan struct{})
@@ -1025,7 +1033,7 @@ func killClients(w *world) {
 	w.undo = func() { close(stop); <-stopped; c.Close() }
 }
 
-// occupy leaves room for no client but one that is there.
+// occupy leaves room for no client but one that is connected.
 func occupy(w *world) {
 	c := w.own()
 	_, err := c.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
@@ -1039,7 +1047,7 @@ func occupy(w *world) {
 	}
 }
 
-// failSnapshot takes the server's folder away and lets it try to write there.
+// failSnapshot removes the server's folder and lets it try to write there.
 func failSnapshot(w *world) {
 	dir, err := redis.StringMap(w.redis.Do("CONFIG", "GET", "dir"), nil)
 	require.NoError(w.t, err)

@@ -35,7 +35,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A fuzzGate is a gate without a network: WeChat grants every code.
+// A fuzzGate is a gate without a network: its WeChat accepts every code.
 type fuzzGate struct {
 	*wechatauth.Auth
 	handler   http.Handler
@@ -67,7 +67,7 @@ func newFuzzGate(f *testing.F) *fuzzGate {
 	return g
 }
 
-// RoundTrip is WeChat.
+// RoundTrip responds as WeChat.
 func (g *fuzzGate) RoundTrip(r *http.Request) (*http.Response, error) {
 	g.exchanges.Add(1)
 	return &http.Response{
@@ -92,8 +92,8 @@ func (g *fuzzGate) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// next lets two minutes pass, so that what one input left in the store does
-// not meet the next; after half a day it starts over.
+// next advances the clock by two minutes, so that no input meets what an
+// earlier one has stored; after half a day it starts over.
 func (g *fuzzGate) next() {
 	if g.clock.Advance(2 * time.Minute); g.clock.Now().Sub(g.began) > 12*time.Hour {
 		g.clock.Advance(-12 * time.Hour)
@@ -111,7 +111,7 @@ func (g *fuzzGate) pending() flow.Flow {
 	}
 }
 
-// page asks as a browser does, past all checks of a server.
+// page sends a request as a browser does, without the checks of a server.
 func (g *fuzzGate) page(t *testing.T, target *url.URL, header http.Header) *httptest.ResponseRecorder {
 	t.Helper()
 	r := &http.Request{Method: http.MethodGet, URL: target, Host: "app.example.com", Header: http.Header{"Accept": {"text/html"}}, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1}
@@ -124,14 +124,14 @@ func (g *fuzzGate) page(t *testing.T, target *url.URL, header http.Header) *http
 	}
 	w := httptest.NewRecorder()
 	allocated := authtest.AllocatedBy(func() { g.handler.ServeHTTP(w, r) })
-	assert.LessOrEqual(t, allocated, uint64(1<<20), "bytes for one answer")
+	assert.LessOrEqual(t, allocated, uint64(1<<20), "bytes for one response")
 	g.check(t, w)
 	return w
 }
 
 var printableASCII = regexp.MustCompile(`^[ -~]*$`)
 
-// check asserts what holds for every answer.
+// check asserts what holds for every response.
 func (g *fuzzGate) check(t *testing.T, w *httptest.ResponseRecorder) {
 	t.Helper()
 	assert.Less(t, w.Code, http.StatusInternalServerError)
@@ -141,7 +141,7 @@ func (g *fuzzGate) check(t *testing.T, w *httptest.ResponseRecorder) {
 		}
 	}
 	assert.LessOrEqual(t, len(w.Header()["Set-Cookie"]), 30)
-	if body := w.Body.Bytes(); !bytes.HasPrefix(body, []byte("url=")) { // what the handler wrote is its own
+	if body := w.Body.Bytes(); !bytes.HasPrefix(body, []byte("url=")) { // the handler's own response
 		assert.True(t, utf8.Valid(body))
 	}
 	location := w.Header().Get("Location")
@@ -150,7 +150,7 @@ func (g *fuzzGate) check(t *testing.T, w *httptest.ResponseRecorder) {
 	}
 }
 
-// checkLog asserts that what came from a request is fit for a log.
+// checkLog asserts that values of a request are safe to log.
 func (g *fuzzGate) checkLog(t *testing.T) {
 	t.Helper()
 	g.mu.Lock()
@@ -161,14 +161,13 @@ func (g *fuzzGate) checkLog(t *testing.T) {
 	}
 }
 
-// faultsOf judges a Location of the site.
+// faultsOf checks a Location of the site.
 func faultsOf(location string) []string {
 	base, _ := url.Parse(returntotest.Origin)
 	return returntotest.Faults(location, "/wechat/", returnto.Site{Base: base, Prefix: "/wechat/", Endpoints: authtest.Endpoints}.Judge)
 }
 
-// Whatever a browser sends as one of our cookies: it begins no login that was
-// not begun here, and ends none.
+// An arbitrary cookie starts no login that was not started here, and ends none.
 func FuzzFlowCookie(f *testing.F) {
 	g := newFuzzGate(f)
 	real := g.pending()
@@ -197,12 +196,13 @@ func FuzzFlowCookie(f *testing.F) {
 			planted := http.Header{"Cookie": {name + "=" + value}}
 			for _, target := range []*url.URL{callback, {Path: "/orders"}, {Path: "/wechat/login"}} {
 				w := g.page(t, target, planted)
-				assert.Empty(t, authtest.Response{Response: w.Result()}.SetOf(g.Sessions().Cookie.Name), "nobody is logged in")
+				assert.Empty(t, authtest.Response{Response: w.Result()}.SetOf(g.Sessions().Cookie.Name), "no user is logged in")
 			}
 		}
 		assert.Zero(t, g.exchanges.Load(), "0 API")
 
-		// And whatever another release may have sealed, with the real key.
+		// The same holds for anything that another release may have sealed with
+		// the real key.
 		plain = bytes.ReplaceAll(plain, []byte("STATE"), []byte(fl.State))
 		plain = bytes.ReplaceAll(plain, []byte("NOW"), strconv.AppendInt(nil, fl.IssuedAt, 10))
 		for purpose, name := range names {
@@ -216,7 +216,7 @@ func FuzzFlowCookie(f *testing.F) {
 
 var stateForm = regexp.MustCompile(`^[A-Za-z0-9]{32}\z`)
 
-// Whatever comes as a state: it has our form and one meaning, or it is none.
+// An arbitrary state either has our form and one meaning, or is invalid.
 func FuzzState(f *testing.F) {
 	g := newFuzzGate(f)
 	for _, state := range []string{
@@ -225,7 +225,7 @@ func FuzzState(f *testing.F) {
 	} {
 		f.Add(state)
 	}
-	done := map[string]bool{} // logins that would be joined if they came once more
+	done := map[string]bool{} // logins that a repeated state would join
 	f.Fuzz(func(t *testing.T, state string) {
 		g.next()
 		valid := stateForm.MatchString(state)
@@ -255,16 +255,16 @@ func FuzzState(f *testing.F) {
 
 var codeForm = regexp.MustCompile(`^[A-Za-z0-9_-]{1,128}\z`)
 
-// exchangeable reports whether a query is one with which WeChat sends a user back
-// who has allowed the login of a state.
+// exchangeable reports whether WeChat redirects with this query after the user
+// has allowed the login of a state.
 func exchangeable(query, state string) bool {
 	values, err := url.ParseQuery(query)
 	return err == nil && len(query) <= 8<<10 && slices.Equal(values["state"], []string{state}) && !values.Has("error") &&
 		len(values["code"]) == 1 && codeForm.MatchString(values.Get("code")) && values.Get("code") != "authdeny"
 }
 
-// Whatever comes to the callback: without the flow cookie of its state nothing
-// reaches WeChat, and with it only the one code of a well-formed query does.
+// An arbitrary callback never reaches WeChat without the flow cookie of its
+// state. With it, only the one code of a well-formed query does.
 func FuzzCallback(f *testing.F) {
 	g := newFuzzGate(f)
 	for _, query := range []string{
@@ -289,19 +289,19 @@ func FuzzCallback(f *testing.F) {
 		w := g.page(t, &url.URL{Path: "/wechat/callback", RawQuery: query}, header)
 
 		if g.exchanges.Load() > 0 {
-			assert.True(t, own && exchangeable(query, fl.State), "WeChat was asked for %q", query)
+			assert.True(t, own && exchangeable(query, fl.State), "WeChat was called for %q", query)
 			assert.Equal(t, int64(1), g.exchanges.Load())
 		}
 		if w.Code == http.StatusSeeOther {
 			assert.Equal(t, "/orders?id=7", w.Header().Get("Location"))
-			assert.Equal(t, int64(1), g.exchanges.Load(), "nobody gets in without WeChat's word")
+			assert.Equal(t, int64(1), g.exchanges.Load(), "no login without WeChat's confirmation")
 		}
 		g.checkLog(t)
 	})
 }
 
-// Whatever stands in the store under a visitor's token: he is logged in by a
-// record of ours, or anonymous; the record is never the end of him.
+// With arbitrary bytes in the store under a user's token, the user is logged in
+// by a valid record or anonymous, and can always log in again.
 func FuzzSessionRecord(f *testing.F) {
 	g := newFuzzGate(f)
 	good := aRecord(f, store.Codec{})
@@ -330,7 +330,7 @@ func FuzzSessionRecord(f *testing.F) {
 			return w.Body.String()
 		}
 		if len(record) <= 1<<20 {
-			// Arbitrary bytes may be scs's own records, which have no sum.
+			// Arbitrary bytes may be scs's own records, which have no checksum.
 			assert.LessOrEqual(t, authtest.AllocatedBy(func() { load(record) }), uint64(max(1<<20, 64*len(record))))
 		}
 		damaged := append([]byte(nil), good...)
@@ -339,7 +339,7 @@ func FuzzSessionRecord(f *testing.F) {
 			body := ""
 			assert.LessOrEqual(t, authtest.AllocatedBy(func() { body = load(b) }), uint64(1<<20))
 			if _, _, err := (store.Codec{}).Decode(b); err != nil {
-				assert.Contains(t, body, "logged-in=false", "a damaged record is nobody's")
+				assert.Contains(t, body, "logged-in=false", "a damaged record has no user")
 			}
 		}
 
@@ -352,8 +352,8 @@ func FuzzSessionRecord(f *testing.F) {
 	})
 }
 
-// Whatever headers say: what of them gets into logs is short and printable, and
-// no answer carries any of it.
+// Arbitrary header values are logged short and printable, and no response
+// contains them.
 func FuzzHeaderValues(f *testing.F) {
 	g := newFuzzGate(f)
 	for _, value := range []string{
@@ -390,7 +390,7 @@ func FuzzHeaderValues(f *testing.F) {
 	})
 }
 
-// aRecord is a session record with an identity in it.
+// aRecord returns a session record with an identity in it.
 func aRecord(f *testing.F, codec scs.Codec) []byte {
 	f.Helper()
 	b, err := codec.Encode(time.Unix(1_800_000_000, 0), map[string]any{

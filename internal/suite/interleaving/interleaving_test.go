@@ -24,7 +24,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A hold stops one request at one step, until it is let go.
+// A hold stops one request at one step, until it is released.
 type hold struct {
 	step    string
 	once    sync.Once
@@ -42,22 +42,22 @@ func newHold(step string) *hold {
 // The steps at which requests are held.
 const (
 	holdHandler   = "handler"   // the session is loaded, nothing is written
-	holdExchanged = "exchanged" // WeChat has vouched for the visitor
+	holdExchanged = "exchanged" // WeChat has confirmed the identity
 	holdCommit    = "commit"    // before a session is written
 	holdDrop      = "drop"      // before a session is deleted
 )
 
 type holdKey struct{}
 
-// at stops the context's request if it is to be held at this step.
+// at blocks the context's request if it is to be held at this step.
 func at(ctx context.Context, step string) {
 	if h, ok := ctx.Value(holdKey{}).(*hold); ok && h.step == step {
 		h.once.Do(func() { close(h.reached); <-h.open })
 	}
 }
 
-// heldStore holds requests before they write, and says that every record is
-// due to be touched.
+// A heldStore holds requests before they write, and reports every record as due
+// for a touch.
 type heldStore struct{ store.Sessions }
 
 func (s heldStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
@@ -65,8 +65,8 @@ func (s heldStore) CommitCtx(ctx context.Context, token string, b []byte, expiry
 	return s.Sessions.CommitCtx(ctx, token, b, expiry)
 }
 
-// heldBatcher is one for stores that write several things in one call. A login
-// begins with the call that saves its session.
+// A heldBatcher is a heldStore for stores that write several values in one
+// call. A login begins with the call that saves its session.
 type heldBatcher struct {
 	heldStore
 	inner store.Batcher
@@ -94,12 +94,12 @@ func (s heldStore) FindTTLCtx(ctx context.Context, token string) ([]byte, time.D
 	return b, ttl / 2, found, err
 }
 
-// stage is a site whose requests can be held.
+// A stage is a site whose requests can be held.
 type stage struct {
 	*authtest.Site
 	store store.Sessions
 	holds sync.Map // by name
-	sends bool     // an answer may repeat the session cookie that the request brought
+	sends bool     // a response may repeat the session cookie of the request
 }
 
 const holdHeader = "X-Hold"
@@ -108,8 +108,8 @@ func newStage(t *testing.T, inner store.Sessions, opts ...wechatauth.Option) *st
 	return newStageWith(t, inner, append(opts, wechatauth.WithStore(held(inner))), nil)
 }
 
-// newOwnStage is a stage with an application's own manager. With byScs its
-// LoadAndSave serves the pages that write, and no gate.
+// newOwnStage returns a stage with an application's own manager. With byScs,
+// its LoadAndSave serves the pages that write, without a gate.
 func newOwnStage(t *testing.T, inner store.Sessions, idle time.Duration, byScs bool) *stage {
 	m := authtest.OwnManager(held(inner))
 	m.IdleTimeout = idle
@@ -122,7 +122,8 @@ func newOwnStage(t *testing.T, inner store.Sessions, idle time.Duration, byScs b
 	return s
 }
 
-// newStageWith has the pages that write behind wrap; behind the gate if it is nil.
+// newStageWith puts the pages that write behind wrap, or behind the gate if it
+// is nil.
 func newStageWith(t *testing.T, inner store.Sessions, opts []wechatauth.Option, wrap func(http.Handler) http.Handler) *stage {
 	s := &stage{store: inner}
 	s.Site = authtest.NewSite(t, append([]wechatauth.Option{
@@ -131,7 +132,7 @@ func newStageWith(t *testing.T, inner store.Sessions, opts []wechatauth.Option, 
 	if wrap == nil {
 		wrap = s.Auth.LoadWeChat
 	}
-	// A test that fails in between leaves nobody waiting.
+	// A test that fails in between must release every request.
 	t.Cleanup(func() { s.holds.Range(func(_, h any) bool { h.(*hold).release(); return true }) })
 	mux := s.Routes().(*http.ServeMux)
 	mux.Handle("/values", wrap(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -158,35 +159,35 @@ func newStageWith(t *testing.T, inner store.Sessions, opts []wechatauth.Option, 
 }
 
 // begin sends a request and returns when it is held. The function that it
-// returns lets the request go on, and returns the answer.
+// returns releases the request and returns the response.
 func (s *stage) begin(b *authtest.Browser, step, method, target string) (finish func() authtest.Response) {
 	h := newHold(step)
 	name := fmt.Sprintf("%p", h)
 	s.holds.Store(name, h)
-	answered := make(chan authtest.Response, 1)
+	done := make(chan authtest.Response, 1)
 	go func() {
 		still := *b.Client
 		still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		header := http.Header{holdHeader: {name}, "Sec-Fetch-Site": {"same-origin"},
 			"Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}}
-		answered <- b.Do(&still, method, target, strings.NewReader(""), header)
+		done <- b.Do(&still, method, target, strings.NewReader(""), header)
 	}()
 	select {
 	case <-h.reached:
-	case got := <-answered:
+	case got := <-done:
 		require.Failf(b.T, "the request was not held", "%s %s: %d %s", method, target, got.StatusCode, authtest.ReasonOf(got))
 	}
 	return func() authtest.Response {
 		h.release()
-		got := <-answered
+		got := <-done
 		s.holds.Delete(name)
 		return got
 	}
 }
 
-// pending gives the browser a pending login, and returns the callback URL to
-// which WeChat would send it. It asks the two servers' handlers directly: this
-// is only the way to what is under test.
+// pending gives the browser a pending login and returns the callback URL to
+// which WeChat would redirect it. It calls the handlers of the two servers
+// directly: they are not under test here.
 func (s *stage) pending(b *authtest.Browser) (callback string) {
 	ask := func(h http.Handler, target string) *http.Response {
 		r := httptest.NewRequest(http.MethodGet, target, nil)
@@ -197,7 +198,7 @@ func (s *stage) pending(b *authtest.Browser) (callback string) {
 	}
 	toWeChat := ask(s.Auth, s.Base.String()+"/wechat/login?next=%2Fa")
 	b.Client.Jar.SetCookies(s.Base, toWeChat.Cookies())
-	authorize, _, _ := strings.Cut(toWeChat.Header.Get("Location"), "#") // browsers keep it to themselves
+	authorize, _, _ := strings.Cut(toWeChat.Header.Get("Location"), "#") // browsers do not send it
 	back := ask(s.Sim, authorize)
 	require.Equal(b.T, http.StatusFound, back.StatusCode)
 	return back.Header.Get("Location")
@@ -215,7 +216,7 @@ func (s *stage) alive(t *testing.T, token string) bool {
 	return found
 }
 
-// given returns the session token that an answer gives; "" if it gives none.
+// given returns the session token that a response sets, or "".
 func (s *stage) given(got authtest.Response) string {
 	for _, c := range got.Cookies() {
 		if c.Name == s.SessionCookie() {
@@ -226,8 +227,8 @@ func (s *stage) given(got authtest.Response) string {
 }
 
 // rounds is how often an interleaving is played: 200 times. The race detector
-// makes each several times dearer and sees a race in any of them, so with it a
-// few have to do.
+// makes each several times slower and finds a race in any of them, so a few are
+// enough with it.
 func rounds() int {
 	if info, ok := debug.ReadBuildInfo(); ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
 		return 24
@@ -235,7 +236,7 @@ func rounds() int {
 	return 200
 }
 
-// kinds are the stores and timeouts that every interleaving runs with.
+// kinds returns the stores and timeouts that every interleaving runs with.
 func kinds(t *testing.T) map[string]func(t *testing.T) *stage {
 	redis := redistest.Start(t)
 	idle := wechatauth.WithIdleTimeout(time.Hour)
@@ -256,33 +257,152 @@ func kinds(t *testing.T) map[string]func(t *testing.T) *stage {
 	}
 }
 
-// Three requests of one browser are under way at the same time: one that writes
-// to the session or only reads it, a login and a logout. Whatever the order in
-// which they come to their end, the last of login and logout counts, no session
-// that ended comes back, and no answer of the writer's touches the cookie.
-func TestLoginLogoutAndLateWriterEndRightInEveryOrder(t *testing.T) {
-	orders := []string{"writer login logout", "writer logout login", "login writer logout",
-		"login logout writer", "logout writer login", "logout login writer"}
-	for kind, open := range kinds(t) {
-		for _, order := range orders {
-			t.Run(kind+"/"+order, func(t *testing.T) {
+func TestInterleaving(t *testing.T) {
+	// Three requests of one browser are in flight: one that writes to the
+	// session or only reads it, a login and a logout. In whatever order they
+	// end, the last of login and logout counts, no session that ended is
+	// restored, and no response of the writer sets the cookie.
+	t.Run("T72 login, logout and late writer", func(t *testing.T) {
+		orders := []string{"writer login logout", "writer logout login", "login writer logout",
+			"login logout writer", "logout writer login", "logout login writer"}
+		for kind, open := range kinds(t) {
+			for _, order := range orders {
+				t.Run(kind+"/"+order, func(t *testing.T) {
+					t.Parallel()
+					s := open(t)
+					resurrections, lost := 0, 0
+					for round := range rounds() {
+						back, gone := s.play(t, strings.Fields(order), round)
+						resurrections += back
+						lost += gone
+					}
+					t.Logf("interleavings: rounds %d, resurrections %d, lost-logins %d", rounds(), resurrections, lost)
+					assert.Zero(t, resurrections, "resurrections")
+					assert.Zero(t, lost, "lost logins")
+				})
+			}
+		}
+	})
+
+	// Two tabs log in at the same time, as two users. The browser is logged in
+	// as the last one, and no value of the other remains.
+	t.Run("T72 two logins", func(t *testing.T) {
+		alice, bob := wechattest.DefaultPeople()[0].Name, wechattest.DefaultPeople()[1].Name
+		for kind, open := range kinds(t) {
+			t.Run(kind, func(t *testing.T) {
 				t.Parallel()
 				s := open(t)
-				resurrections, lost := 0, 0
 				for round := range rounds() {
-					back, gone := s.play(t, strings.Fields(order), round)
-					resurrections += back
-					lost += gone
+					b := s.Browser()
+					s.Sim.SetPerson(alice)
+					before, asAlice := s.pending(b), s.pending(b)
+					s.Sim.SetPerson(bob)
+					asBob := s.pending(b)
+					if round%2 == 0 { // Alice is logged in already, with a value in the session
+						require.Equal(t, http.StatusSeeOther, b.Step(before).StatusCode)
+						b.Step("/values?of-alice")
+					}
+					finishAlice := s.begin(b, holdExchanged, http.MethodGet, asAlice)
+					finishBob := s.begin(b, []string{holdExchanged, holdCommit}[round/2%2], http.MethodGet, asBob)
+
+					if round%3 == 0 {
+						finishBob()
+						finishAlice()
+						require.Contains(t, s.identityOf(b), wechattest.OpenID(wechattest.DefaultAppID, alice))
+						continue
+					}
+					finishAlice()
+					finishBob()
+					got := s.identityOf(b)
+					require.Contains(t, got, wechattest.OpenID(wechattest.DefaultAppID, bob))
+					require.NotContains(t, got, "of-alice")
 				}
-				t.Logf("interleavings: rounds %d, resurrections %d, lost-logins %d", rounds(), resurrections, lost)
-				assert.Zero(t, resurrections, "resurrections")
-				assert.Zero(t, lost, "lost logins")
 			})
 		}
-	}
+	})
+
+	t.Run("T72 revocation and request in flight", func(t *testing.T) {
+		alice := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+		for kind, open := range kinds(t) {
+			t.Run(kind, func(t *testing.T) {
+				t.Parallel()
+				s := open(t)
+				for round := range rounds() {
+					b := s.Browser()
+					require.Equal(t, http.StatusSeeOther, b.Step(s.pending(b)).StatusCode)
+					token := b.Cookie(s.SessionCookie()).Value
+					finish := s.begin(b, holdHandler, http.MethodGet, []string{"/values?a", "/values"}[round%2])
+					n, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
+					require.NoError(t, err)
+					require.Equal(t, 1, n)
+					got := finish()
+					require.Empty(t, s.given(got))
+					require.False(t, s.alive(t, token))
+					require.False(t, s.in(b))
+				}
+			})
+		}
+	})
+
+	// A login that is saved while its user is being revoked counts as a login
+	// after the revocation. The next revocation must find it.
+	t.Run("T72 revocation and login", func(t *testing.T) {
+		alice := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
+		for kind, open := range kinds(t) {
+			t.Run(kind, func(t *testing.T) {
+				t.Parallel()
+				s := open(t)
+				revoke := func() {
+					_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
+					require.NoError(t, err)
+				}
+				for range rounds() / 4 {
+					b := s.Browser()
+					finish := s.begin(b, holdCommit, http.MethodGet, s.pending(b))
+					revoke()
+					finish()
+					require.True(t, s.in(b))
+					revoke()
+					require.False(t, s.in(b))
+				}
+			})
+		}
+	})
+
+	// The values of two concurrent requests are not merged: the whole record of
+	// the one that ends last is kept. The identity is in every record, and a
+	// request that began before a login cannot overwrite the login's record.
+	t.Run("T72 two writers", func(t *testing.T) {
+		for kind, open := range kinds(t) {
+			t.Run(kind, func(t *testing.T) {
+				t.Parallel()
+				s := open(t)
+				for range rounds() / 4 {
+					b := s.Browser()
+					b.Visit("/a")
+					before := s.identityOf(b)
+					first := s.begin(b, holdHandler, http.MethodGet, "/values?first")
+					last := s.begin(b, holdHandler, http.MethodGet, "/values?last")
+					first()
+					last()
+					got := s.identityOf(b)
+					require.Contains(t, got, "last")
+					require.NotContains(t, got, "first")
+					require.Equal(t, strings.Fields(before)[0], strings.Fields(got)[0])
+
+					stale := s.begin(b, holdHandler, http.MethodGet, "/values?stale")
+					b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
+					stale()
+					got = s.identityOf(b)
+					require.Contains(t, got, "snsapi_userinfo", "the login that was in flight")
+					require.NotContains(t, got, "stale")
+				}
+			})
+		}
+	})
 }
 
-// play is one round. It returns how many sessions came back and how many
+// play is one round. It returns how many sessions were restored and how many
 // logins were lost.
 func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lost int) {
 	b := s.Browser()
@@ -290,7 +410,7 @@ func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lo
 	require.Equal(t, http.StatusSeeOther, b.Step(first).StatusCode)
 	old := b.Cookie(s.SessionCookie()).Value
 
-	// Two kinds of writer, of logout and of login, in all pairs.
+	// Two kinds of writer, of logout and of login, in all combinations.
 	targets := []string{"/values?a", "/values"}
 	finish := map[string]func() authtest.Response{
 		"writer": s.begin(b, holdHandler, http.MethodGet, targets[round%2]),
@@ -308,7 +428,7 @@ func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lo
 		case "writer":
 			assert.Equal(t, http.StatusOK, got.StatusCode)
 			if token := s.given(got); !s.sends || token != old {
-				assert.Empty(t, token, "the writer's answer has a session cookie")
+				assert.Empty(t, token, "the writer's response has a session cookie")
 			}
 		case "login":
 			assert.Equal(t, http.StatusSeeOther, got.StatusCode)
@@ -331,127 +451,10 @@ func (s *stage) play(t *testing.T, order []string, round int) (resurrections, lo
 	return resurrections, lost
 }
 
-// identityOf asks who the browser's session is, and what is in it.
+// identityOf returns the identity and the values of the browser's session.
 func (s *stage) identityOf(b *authtest.Browser) string { return b.Fetch(http.MethodGet, "/who").Text }
 
-// Two tabs log in at the same time, as two users. Whoever comes last is who the
-// browser is then, and nothing that the other put is left.
-func TestOfTwoLoginsAtOnceTheLastOneCountsAndNothingIsMixed(t *testing.T) {
-	alice, bob := wechattest.DefaultPeople()[0].Name, wechattest.DefaultPeople()[1].Name
-	for kind, open := range kinds(t) {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := open(t)
-			for round := range rounds() {
-				b := s.Browser()
-				s.Sim.SetPerson(alice)
-				before, asAlice := s.pending(b), s.pending(b)
-				s.Sim.SetPerson(bob)
-				asBob := s.pending(b)
-				if round%2 == 0 { // Alice is logged in already, and has put something
-					require.Equal(t, http.StatusSeeOther, b.Step(before).StatusCode)
-					b.Step("/values?of-alice")
-				}
-				finishAlice := s.begin(b, holdExchanged, http.MethodGet, asAlice)
-				finishBob := s.begin(b, []string{holdExchanged, holdCommit}[round/2%2], http.MethodGet, asBob)
-
-				if round%3 == 0 {
-					finishBob()
-					finishAlice()
-					require.Contains(t, s.identityOf(b), wechattest.OpenID(wechattest.DefaultAppID, alice))
-					continue
-				}
-				finishAlice()
-				finishBob()
-				got := s.identityOf(b)
-				require.Contains(t, got, wechattest.OpenID(wechattest.DefaultAppID, bob))
-				require.NotContains(t, got, "of-alice")
-			}
-		})
-	}
-}
-
-func TestARevocationEndsRequestsUnderWayAndWhatTheyWrite(t *testing.T) {
-	alice := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
-	for kind, open := range kinds(t) {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := open(t)
-			for round := range rounds() {
-				b := s.Browser()
-				require.Equal(t, http.StatusSeeOther, b.Step(s.pending(b)).StatusCode)
-				token := b.Cookie(s.SessionCookie()).Value
-				finish := s.begin(b, holdHandler, http.MethodGet, []string{"/values?a", "/values"}[round%2])
-				n, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
-				require.NoError(t, err)
-				require.Equal(t, 1, n)
-				got := finish()
-				require.Empty(t, s.given(got))
-				require.False(t, s.alive(t, token))
-				require.False(t, s.in(b))
-			}
-		})
-	}
-}
-
-// A login that is about to be saved while its user is revoked is a login after
-// the revocation. The next revocation has to find it.
-func TestALoginUnderWayDuringARevocationIsFoundByTheNext(t *testing.T) {
-	alice := wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
-	for kind, open := range kinds(t) {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := open(t)
-			revoke := func() {
-				_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, alice)
-				require.NoError(t, err)
-			}
-			for range rounds() / 4 {
-				b := s.Browser()
-				finish := s.begin(b, holdCommit, http.MethodGet, s.pending(b))
-				revoke()
-				finish()
-				require.True(t, s.in(b))
-				revoke()
-				require.False(t, s.in(b))
-			}
-		})
-	}
-}
-
-// What two requests put at the same time is not merged: the whole record of
-// the one that ends last is what stays. The identity is in every record, and a
-// request that began before a login cannot write an older one over it.
-func TestOfTwoWritersAtOnceTheLastRecordStaysAndTheIdentityIsKept(t *testing.T) {
-	for kind, open := range kinds(t) {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			s := open(t)
-			for range rounds() / 4 {
-				b := s.Browser()
-				b.Visit("/a")
-				before := s.identityOf(b)
-				first := s.begin(b, holdHandler, http.MethodGet, "/values?first")
-				last := s.begin(b, holdHandler, http.MethodGet, "/values?last")
-				first()
-				last()
-				got := s.identityOf(b)
-				require.Contains(t, got, "last")
-				require.NotContains(t, got, "first")
-				require.Equal(t, strings.Fields(before)[0], strings.Fields(got)[0])
-
-				stale := s.begin(b, holdHandler, http.MethodGet, "/values?stale")
-				b.Allow(b.Post("/wechat/upgrade", url.Values{"next": {"/profile"}}))
-				stale()
-				got = s.identityOf(b)
-				require.Contains(t, got, "snsapi_userinfo", "the login that was under way meanwhile")
-				require.NotContains(t, got, "stale")
-			}
-		})
-	}
-}
-
-// finished is told of every login that is done.
+// A finished observer receives every login that has completed.
 type finished chan struct{}
 
 func (f finished) Observe(_ context.Context, e wechatauth.Event) {
@@ -460,62 +463,64 @@ func (f finished) Observe(_ context.Context, e wechatauth.Event) {
 	}
 }
 
-func TestAClientThatGoesAwayDuringALoginFindsItOnReload(t *testing.T) {
-	for kind, open := range map[string]func() store.Sessions{
-		"in memory": func() store.Sessions { return store.NewMemory() },
-		"over Redis": func() store.Sessions {
-			return store.New(redistest.Start(t).Pool(), store.WithTimeout(authtest.Patience))
-		},
-	} {
-		for name, where := range map[string]struct {
-			step string
-			goes func(s *stage) (arrived func(), release func())
-		}{
-			"while WeChat is asked": {goes: func(s *stage) (func(), func()) {
-				release := s.Sim.Block("sns/oauth2/access_token")
-				return func() { require.NoError(t, s.Sim.WaitForCalls(context.Background(), "sns/oauth2/access_token", 1)) }, release
-			}},
-			"after the exchange":            {step: holdExchanged},
-			"before the session is written": {step: holdCommit},
+func TestClientDisconnects(t *testing.T) {
+	t.Run("T65 reload finds the login", func(t *testing.T) {
+		for kind, open := range map[string]func() store.Sessions{
+			"in memory": func() store.Sessions { return store.NewMemory() },
+			"over Redis": func() store.Sessions {
+				return store.New(redistest.Start(t).Pool(), store.WithTimeout(authtest.Patience))
+			},
 		} {
-			t.Run(kind+", "+name, func(t *testing.T) {
-				done := make(finished, 1)
-				s := newStage(t, open(), wechatauth.WithObserver(done))
-				b := s.Browser()
-				callback := b.Authorize("/orders?id=7")
+			for name, where := range map[string]struct {
+				step string
+				goes func(s *stage) (arrived func(), release func())
+			}{
+				"during the call to WeChat": {goes: func(s *stage) (func(), func()) {
+					release := s.Sim.Block("sns/oauth2/access_token")
+					return func() { require.NoError(t, s.Sim.WaitForCalls(context.Background(), "sns/oauth2/access_token", 1)) }, release
+				}},
+				"after the exchange":            {step: holdExchanged},
+				"before the session is written": {step: holdCommit},
+			} {
+				t.Run(kind+", "+name, func(t *testing.T) {
+					done := make(finished, 1)
+					s := newStage(t, open(), wechatauth.WithObserver(done))
+					b := s.Browser()
+					callback := b.Authorize("/orders?id=7")
 
-				ctx, leave := context.WithCancel(context.Background())
-				h := newHold(where.step)
-				s.holds.Store("gone", h)
-				arrived, release := func() { <-h.reached }, h.release
-				if where.goes != nil {
-					arrived, release = where.goes(s)
-				}
-				gone := make(chan error)
-				go func() {
-					r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
-					assert.NoError(t, err)
-					r.Header = b.Header.Clone()
-					r.Header.Set(holdHeader, "gone")
-					for _, c := range b.Client.Jar.Cookies(s.Base) {
-						r.AddCookie(c)
+					ctx, leave := context.WithCancel(context.Background())
+					h := newHold(where.step)
+					s.holds.Store("gone", h)
+					arrived, release := func() { <-h.reached }, h.release
+					if where.goes != nil {
+						arrived, release = where.goes(s)
 					}
-					resp, err := s.Server.Client().Transport.RoundTrip(r)
-					if err == nil {
-						resp.Body.Close()
-					}
-					gone <- err
-				}()
-				arrived()
-				leave()
-				require.ErrorIs(t, <-gone, context.Canceled)
-				require.Nil(t, b.Cookie(s.SessionCookie()), "he got no answer")
-				release()
-				<-done
+					gone := make(chan error)
+					go func() {
+						r, err := http.NewRequestWithContext(ctx, http.MethodGet, callback, nil)
+						assert.NoError(t, err)
+						r.Header = b.Header.Clone()
+						r.Header.Set(holdHeader, "gone")
+						for _, c := range b.Client.Jar.Cookies(s.Base) {
+							r.AddCookie(c)
+						}
+						resp, err := s.Server.Client().Transport.RoundTrip(r)
+						if err == nil {
+							resp.Body.Close()
+						}
+						gone <- err
+					}()
+					arrived()
+					leave()
+					require.ErrorIs(t, <-gone, context.Canceled)
+					require.Nil(t, b.Cookie(s.SessionCookie()), "the response was lost")
+					release()
+					<-done
 
-				assert.Contains(t, b.Visit(callback).Text, "url=/orders?id=7 logged-in=true")
-				assert.Equal(t, 1, s.Exchanges())
-			})
+					assert.Contains(t, b.Visit(callback).Text, "url=/orders?id=7 logged-in=true")
+					assert.Equal(t, 1, s.Exchanges())
+				})
+			}
 		}
-	}
+	})
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/authtest"
 )
 
-func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
+func TestWithAccessCheck(t *testing.T) {
 	var banned atomic.Bool
 	s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
 		if banned.Load() {
@@ -41,12 +41,12 @@ func TestAuthorizeStopsWhoIsNotWanted(t *testing.T) {
 	assert.Contains(t, b.Visit("/a").Text, "logged-in=true")
 }
 
-func TestAuthorizeIsAskedOncePerIntervalAndARefusalIsNotRemembered(t *testing.T) {
+func TestWithAccessCheck_Cached(t *testing.T) {
 	var asked atomic.Int32
-	var answer atomic.Pointer[error]
+	var result atomic.Pointer[error]
 	s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error {
 		asked.Add(1)
-		if err := answer.Load(); err != nil {
+		if err := result.Load(); err != nil {
 			return *err
 		}
 		return nil
@@ -58,16 +58,16 @@ func TestAuthorizeIsAskedOncePerIntervalAndARefusalIsNotRemembered(t *testing.T)
 	assert.EqualValues(t, 1, asked.Load())
 	s.Clock.Advance(time.Minute)
 	refusal := wechatauth.ErrForbidden
-	answer.Store(&refusal)
+	result.Store(&refusal)
 	for range 5 {
 		assert.Equal(t, http.StatusForbidden, b.Visit("/a").StatusCode)
 	}
 	assert.EqualValues(t, 6, asked.Load())
-	answer.Store(nil)
+	result.Store(nil)
 	assert.Equal(t, http.StatusOK, b.Visit("/a").StatusCode)
 }
 
-func TestOnLoginMayRefuseALogin(t *testing.T) {
+func TestWithOnLogin_Forbidden(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error {
 		return fmt.Errorf("no account here: %w", wechatauth.ErrForbidden)
 	}))
@@ -79,8 +79,9 @@ func TestOnLoginMayRefuseALogin(t *testing.T) {
 	assert.Nil(t, b.Cookie(s.SessionCookie()))
 }
 
-// A client that disconnects while the function asks a database is not an error.
-func TestWithAuthorize_clientGone(t *testing.T) {
+// If the client disconnects while the function queries a database, that is not
+// an error.
+func TestWithAccessCheck_Disconnect(t *testing.T) {
 	asking, ended := make(chan struct{}), make(chan struct{})
 	var failure atomic.Bool
 	s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(ctx context.Context, _ wechatauth.Identity) error {

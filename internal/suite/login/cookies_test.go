@@ -44,7 +44,8 @@ func recording(h http.Handler) (recorded http.Handler, cookies func() []*http.Co
 	}
 }
 
-// Every cookie that is set is in the table, with its life, and nothing else is.
+// Every cookie that is set is in the table, with its lifetime, and nothing else
+// is.
 func TestCookies(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}), wechatauth.WithScope(client.ScopeUserInfo))
 	handler, set := recording(s.Server.Config.Handler)

@@ -16,7 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestTheAddressOfWeChatsPageIsTheClientsOwn(t *testing.T) {
+func TestAuthorizeURL(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginWebsite}))
 	own, err := client.New(s.AppID, "any", client.WithEndpoints(s.Sim.Endpoints()))
 	require.NoError(t, err)
@@ -40,8 +40,8 @@ func TestTheAddressOfWeChatsPageIsTheClientsOwn(t *testing.T) {
 	}
 }
 
-// What one answer's headers are made of is that answer's alone.
-func TestAHeaderThatAHandlerChangesIsNotTheNextAnswers(t *testing.T) {
+// The header values of one response are not shared with any other.
+func TestResponseHeader_NotShared(t *testing.T) {
 	h, r := authtest.NewGate(t)
 	spoil := func(w http.ResponseWriter) {
 		for _, values := range w.Header() {
@@ -66,7 +66,7 @@ func TestAHeaderThatAHandlerChangesIsNotTheNextAnswers(t *testing.T) {
 	}
 }
 
-func TestAnAnonymousRequestAllocatesLittle(t *testing.T) {
+func TestAnonymousRequest_Allocs(t *testing.T) {
 	h, _ := authtest.NewGate(t)
 	w := authtest.NewBlank()
 	for name, c := range map[string]struct {

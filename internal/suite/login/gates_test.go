@@ -21,8 +21,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Two gates of two accounts on one host, made without knowing of each other.
-func TestTwoGatesOnOneHostKeepTheirSessionsApart(t *testing.T) {
+// Two gates of two accounts on one host, created independently.
+func TestTwoGates(t *testing.T) {
 	sim := wechattest.NewServer(wechattest.WithAccount(
 		wechattest.Account{AppID: wechattest.DefaultAppID, Secret: wechattest.DefaultSecret, Kind: wechattest.OfficialAccount},
 		wechattest.Account{AppID: authtest.ShopB, Secret: "secret-of-b", Kind: wechattest.OfficialAccount}))
@@ -46,7 +46,7 @@ func TestTwoGatesOnOneHostKeepTheirSessionsApart(t *testing.T) {
 	assert.Contains(t, s.Browser().Visit("/both").Text, "logged-in=true", "one inside the other")
 }
 
-func TestNewTellsEveryWrongOptionAtOnceAndANilOne(t *testing.T) {
+func TestNew_Errors(t *testing.T) {
 	_, err := wechatauth.New(wechatauth.WithApp("gh_0123456789ab", authtest.TestSecret), wechatauth.WithBaseURL("m.example.com"), wechatauth.WithPathPrefix("wechat"),
 		wechatauth.WithLifetime(time.Second), wechatauth.WithRedisURL("foo"), wechatauth.WithFlowKeys([]byte("short")), wechatauth.WithSessionEncryption([]byte("s")))
 	require.Error(t, err)
@@ -59,7 +59,7 @@ func TestNewTellsEveryWrongOptionAtOnceAndANilOne(t *testing.T) {
 	assert.ErrorContains(t, err, "option 3 is nil")
 }
 
-func TestQuotasAreGivenTheirTime(t *testing.T) {
+func TestRetryAfter(t *testing.T) {
 	for name, tt := range map[string]struct {
 		code int
 		want string
@@ -74,7 +74,7 @@ func TestQuotasAreGivenTheirTime(t *testing.T) {
 	}
 }
 
-func TestEndpointsMountedBehindStripPrefixAreToldToTheOperator(t *testing.T) {
+func TestStripPrefix(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Server.Config.Handler = http.StripPrefix("/wechat", s.Auth)
 	got := s.Browser().Step("/wechat/login")
@@ -82,8 +82,8 @@ func TestEndpointsMountedBehindStripPrefixAreToldToTheOperator(t *testing.T) {
 	assert.Contains(t, s.Logs.String(), "http.StripPrefix")
 }
 
-// A proxy that removes a prefix sends the callback to a path where there is no
-// endpoint. A login that began there would come back to it for ever.
+// A proxy that removes a prefix sends the callback to a path without an
+// endpoint. A login started there would return to it forever.
 func TestStrayCallback(t *testing.T) {
 	for name, mount := range map[string]func(s *authtest.Site) http.Handler{
 		"RequireWeChat": func(s *authtest.Site) http.Handler { return s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo)) },
@@ -125,13 +125,13 @@ func TestStrayCallback(t *testing.T) {
 			assert.Contains(t, got.Text, string(wechatauth.ReasonBadConfig))
 			assert.NotContains(t, got.Text, "/app/wechat/callback")
 			assert.Equal(t, 1, s.Sim.Count(authtest.AuthorizeEndpoint))
-			assert.Zero(t, s.Exchanges(), "the code is not spent")
+			assert.Zero(t, s.Exchanges(), "the code is not used")
 			record := s.Logs.String()
 			assert.Regexp(t, `level=ERROR .*reason=bad_config`, record)
 			assert.Contains(t, record, "arrived at /wechat/callback instead of /app/wechat/callback")
 			assert.NotContains(t, record, "code=")
 
-			other := s.Browser() // whose login it is not
+			other := s.Browser() // of another login
 			assert.NotEqual(t, http.StatusInternalServerError, other.Step(got.Request.URL.String()).StatusCode)
 		})
 	}
@@ -164,8 +164,8 @@ func TestStrayCallback(t *testing.T) {
 	})
 }
 
-// The application's own handlers may stand below the path prefix: those of
-// WeChat's servers often do.
+// The application's own handlers may be below the path prefix, as handlers for
+// WeChat's servers often are.
 func TestPathsBelowThePrefix(t *testing.T) {
 	own := http.NewServeMux()
 	own.HandleFunc("POST /wechat/message", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "success") })

@@ -18,9 +18,9 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
-// Where the user wanted to go is not lost with the pending login.
+// The return URL outlives the pending login.
 
-func TestACallbackThatIsNoLoginLeadsToTheTargetAllTheSame(t *testing.T) {
+func TestInvalidCallback_ReturnURL(t *testing.T) {
 	for name, spoil := range map[string]func(query, state string) string{
 		"text behind the state":      func(q, s string) string { return strings.Replace(q, s, s+"%23wechat_redirect", 1) },
 		"letters behind the state":   func(q, s string) string { return strings.Replace(q, s, s+"from", 1) },
@@ -58,9 +58,9 @@ func TestACallbackThatIsNoLoginLeadsToTheTargetAllTheSame(t *testing.T) {
 	})
 }
 
-// A pending login ends after ten minutes; its cookie does not, because it has
-// the target. The browser of this test drops what has ended.
-func TestALateReturnLeadsToTheTarget(t *testing.T) {
+// A pending login expires after ten minutes. Its cookie does not, because it
+// holds the return URL. The browser of this test drops expired cookies.
+func TestLateCallback(t *testing.T) {
 	for _, late := range []time.Duration{10*time.Minute + time.Second, time.Hour, 23 * time.Hour} {
 		s := authtest.NewSite(t)
 		begun := s.Wire(http.MethodGet, authtest.Wanted, authtest.PageHeader)
@@ -68,20 +68,20 @@ func TestALateReturnLeadsToTheTarget(t *testing.T) {
 		require.Len(t, cookies, 1)
 		back := s.Browser().Step(begun.Header.Get("Location")).Header.Get("Location")
 		s.Clock.Advance(late)
-		require.Greater(t, time.Duration(cookies[0].MaxAge)*time.Second, late, "the browser has it still")
+		require.Greater(t, time.Duration(cookies[0].MaxAge)*time.Second, late, "the browser still has it")
 
 		got := s.Wire(http.MethodGet, authtest.MustParse(t, back).RequestURI(), authtest.PageHeader, authtest.CookieHeader(cookies...))
 
 		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 		assert.Contains(t, got.Text, string(wechatauth.ReasonStateExpired))
 		assert.Contains(t, got.Text, authtest.RetryWanted)
-		assert.Empty(t, got.SetOf(s.SessionCookie()), "it is no login")
+		assert.Empty(t, got.SetOf(s.SessionCookie()), "it is not a login")
 		assert.Zero(t, s.Exchanges())
 	}
 }
 
 // reachedByHTTP serves a site on https at the same host by http too, behind a
-// proxy that says so, and returns a browser for both.
+// proxy that reports the protocol, and returns a browser for both.
 func reachedByHTTP(t *testing.T, proto func(r *http.Request) string) *authtest.Browser {
 	t.Helper()
 	s := authtest.NewTLSSite(t)
@@ -110,8 +110,8 @@ func reachedByHTTP(t *testing.T, proto func(r *http.Request) string) *authtest.B
 	return b
 }
 
-// A browser drops Secure cookies that come by http, so none is set there.
-func TestAVisitByHTTPGoesToHTTPSBeforeItsLoginBegins(t *testing.T) {
+// A browser drops Secure cookies that arrive by http, so none is set there.
+func TestPlainHTTP(t *testing.T) {
 	actual := func(r *http.Request) string {
 		if r.TLS == nil {
 			return "http"
@@ -128,7 +128,7 @@ func TestAVisitByHTTPGoesToHTTPSBeforeItsLoginBegins(t *testing.T) {
 		assert.Contains(t, b.Visit(insecure+page).Text, "url="+authtest.Wanted+" logged-in=true")
 	}
 
-	// A proxy that is behind another one says http of everybody.
+	// A proxy behind another one reports http for every request.
 	b := reachedByHTTP(t, func(*http.Request) string { return "http" })
 	assert.Contains(t, b.Visit(authtest.Wanted).Text, "url="+authtest.Wanted+" logged-in=true")
 	b = reachedByHTTP(t, func(*http.Request) string { return "https, http" })

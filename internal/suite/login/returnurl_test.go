@@ -17,9 +17,9 @@ import (
 	"github.com/wechatauth/wechatauth/internal/returnto/returntotest"
 )
 
-// Every byte, raw and encoded, in a path and in a query: the login ends at the URL
-// that was asked for, byte for byte as a browser writes it.
-func TestReturnURLRoundTrip(t *testing.T) {
+// Every byte, raw and encoded, in a path and in a query: the login ends at the
+// requested URL, byte for byte as a browser writes it.
+func TestReturnURL_RoundTrip(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
 	base, ended := s.Base.String(), 0
@@ -55,9 +55,9 @@ func TestReturnURLRoundTrip(t *testing.T) {
 	assert.Equal(t, "/files/a%2Fb|c", s.LoginOf(s.Wire(http.MethodGet, "/files/a%2Fb|c", authtest.PageHeader)).Header.Get("Location"))
 }
 
-// Routers and http.StripPrefix in front may change r.URL; the browser asked for
-// what it asked for.
-func TestReturnURLBehindRouters(t *testing.T) {
+// Routers and http.StripPrefix in front may change r.URL. The return URL is the
+// one that the browser requested.
+func TestReturnURL_Routers(t *testing.T) {
 	s := authtest.NewSite(t)
 	gate := s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
 	rewritten := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -76,9 +76,9 @@ func TestReturnURLBehindRouters(t *testing.T) {
 	assert.Equal(t, "/app/a%2Fb|c", s.LoginOf(absolute).Header.Get("Location"))
 }
 
-// JSON and base64 make more of some characters, and browsers keep 4,096 bytes of
-// a cookie.
-func TestReturnURLTooLargeForTheCookie(t *testing.T) {
+// JSON and base64 lengthen some characters, and browsers keep 4,096 bytes of a
+// cookie.
+func TestReturnURL_TooLarge(t *testing.T) {
 	s := authtest.NewSite(t)
 	for _, path := range []string{"/wanted?", "/wechat/login?next=/wanted%3F"} {
 		for quotes, dropped := range map[int]bool{1000: false, 1600: true} {
@@ -96,9 +96,9 @@ func TestReturnURLTooLargeForTheCookie(t *testing.T) {
 	}
 }
 
-// A return URL may have the site's own origin in front. What is refused is
-// logged, with the reason and the length and nothing of what it holds.
-func TestReturnURLWithOrigin(t *testing.T) {
+// A return URL may begin with the site's own origin. A rejected one is logged
+// with the reason and its length, and without its content.
+func TestReturnURL_Origin(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
 	base := s.Base.String()
@@ -171,7 +171,7 @@ func TestReturnURLWithOrigin(t *testing.T) {
 	assert.Contains(t, form.Text, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "the page with the form, which a GET shows")
 	callback := "code=" + strings.Repeat("0a", 16) + "&state=" + strings.Repeat("b1", 16)
 	form = s.Wire(http.MethodPost, "/pay", authtest.PageHeader, "Content-Length: 0", "Referer: "+base+"/cart?"+callback+"&id=7")
-	assert.Contains(t, form.Text, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "without the code of a link that somebody else made")
+	assert.Contains(t, form.Text, `href="/wechat/login?next=%2Fcart%3Fid%3D7&amp;again=1"`, "without the code of another user's link")
 	login := s.Wire(http.MethodGet, "/wechat/login?next="+url.QueryEscape("/cart?id=7&"+callback+"#a"), authtest.PageHeader)
 	assert.Equal(t, "/cart?id=7#a", s.LoginOf(login).Header.Get("Location"), "nor a script's")
 	logged = len(s.Logs.String())
@@ -188,9 +188,9 @@ func TestReturnURLWithOrigin(t *testing.T) {
 	assert.Equal(t, "/orders?id=7", s.Wire(http.MethodGet, strings.TrimPrefix(entry.URL, base), authtest.PageHeader, "Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document").Header.Get("Location"))
 }
 
-// A request's own path that a browser could take for another host's ends at itself,
-// behind the base URL.
-func TestReturnURLOfOddPath(t *testing.T) {
+// A request's own path that a browser could resolve to another host ends at
+// itself, behind the base URL.
+func TestReturnURL_OddPath(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
 	base := s.Base.String()
@@ -215,8 +215,8 @@ func TestReturnURLOfOddPath(t *testing.T) {
 	}
 }
 
-// An odd path keeps its way through every link and form that carries it as next.
-func TestReturnURLOfOddPathInNext(t *testing.T) {
+// An unusual path is preserved by every link and form that carries it as next.
+func TestReturnURL_OddPathInNext(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Server.Config.Handler = s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo))
 	odd := s.Base.String() + "//orders?id=7"
