@@ -32,14 +32,14 @@ func NewShops(t *testing.T) (sim *wechattest.Server, a, b wechatauth.Account) {
 	return sim, wechatauth.Account{AppID: ShopA, Secret: "secret-of-a"}, wechatauth.Account{AppID: ShopB, Secret: "secret-of-b"}
 }
 
-// NewShopsSite is a site that serves both.
+// NewShopsSite starts a site that serves both.
 func NewShopsSite(t *testing.T, sim *wechattest.Server, server *httptest.Server, resolver wechatauth.AccountResolver, opts ...wechatauth.Option) *Site {
 	t.Helper()
 	return StartSite(t, sim, server, append([]wechatauth.Option{wechatauth.WithApp("", ""), wechatauth.WithAccounts(resolver)}, opts...)...)
 }
 
-// FixedAccounts is a resolver of the tests. Those of package accounts, which imports this
-// one, have tests there.
+// FixedAccounts is a resolver for tests. The resolvers of package accounts,
+// which imports this one, are tested there.
 type FixedAccounts struct {
 	accounts []wechatauth.Account
 	appIDOf  func(r *http.Request) string
@@ -63,7 +63,7 @@ func (f FixedAccounts) Account(_ context.Context, appID string) (wechatauth.Acco
 
 func (f FixedAccounts) Accounts() ([]wechatauth.Account, error) { return f.accounts, nil }
 
-// ByHost finds accounts by their BaseURLs.
+// ByHost resolves accounts by their BaseURLs.
 func ByHost(accounts ...wechatauth.Account) wechatauth.AccountResolver {
 	return FixedAccounts{accounts, func(r *http.Request) string {
 		for _, account := range accounts {
@@ -75,8 +75,8 @@ func ByHost(accounts ...wechatauth.Account) wechatauth.AccountResolver {
 	}}
 }
 
-// ByPathPrefix finds accounts by the first segment of the path, where path.Clean
-// leaves it as it is.
+// ByPathPrefix resolves accounts by the first segment of the path, if
+// path.Clean does not change it.
 func ByPathPrefix(prefixes map[string]wechatauth.Account) wechatauth.AccountResolver {
 	first := func(p string) string { return prefixes[p[:strings.IndexByte(p[1:]+"/", '/')+1]+"/"].AppID }
 	return FixedAccounts{slices.Collect(maps.Values(prefixes)), func(r *http.Request) string {

@@ -16,7 +16,7 @@ func WithWebsite() wechatauth.Option {
 	return wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret)
 }
 
-// As is the browser with another User-Agent.
+// As sets the browser's User-Agent and returns the browser.
 func (b *Browser) As(userAgent string) *Browser {
 	b.Header.Set("User-Agent", userAgent)
 	return b

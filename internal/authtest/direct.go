@@ -17,15 +17,15 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A Blank is a ResponseWriter that is used again and again, for tests that count
-// allocations or need many responses. Times are measured by the module in bench.
+// A Blank is a reusable ResponseWriter, for tests that count allocations or
+// need many responses. The module in bench measures times.
 type Blank struct {
 	Body   []byte
 	Status int
 	header http.Header
 }
 
-// NewBlank returns an empty one.
+// NewBlank returns an empty Blank.
 func NewBlank() *Blank { return &Blank{header: http.Header{}} }
 
 // Header implements [http.ResponseWriter].
@@ -40,22 +40,22 @@ func (b *Blank) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Ask lets a handler respond to the same request again.
+// Ask calls a handler with the same request again.
 func (b *Blank) Ask(h http.Handler, r *http.Request) {
 	clear(b.header)
 	b.Body, b.Status = b.Body[:0], http.StatusOK
 	h.ServeHTTP(b, r)
 }
 
-// NewGate returns a handler behind a login, without a server, and the request of
-// a user who is logged in. The response is the openid.
+// NewGate returns a handler behind a login, without a server, and a request of
+// a logged-in user. The handler responds with the openid.
 func NewGate(t testing.TB, opts ...wechatauth.Option) (http.Handler, *http.Request) {
 	t.Helper()
 	return NewGateWith(t, 0, opts...)
 }
 
-// NewGateWith is [NewGate] with so many values in the session that no handler
-// reads.
+// NewGateWith is [NewGate] with this number of values in the session, which no
+// handler reads.
 func NewGateWith(t testing.TB, values int, opts ...wechatauth.Option) (http.Handler, *http.Request) {
 	t.Helper()
 	a, err := wechatauth.New(append([]wechatauth.Option{
@@ -82,7 +82,7 @@ func NewGateWith(t testing.TB, values int, opts ...wechatauth.Option) (http.Hand
 	})), r
 }
 
-// Bare is a handler without any gate, and a request to it.
+// Bare returns a handler without a gate, and a request to it.
 func Bare() (http.Handler, *http.Request) {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { hello(w, AliceOpenID) }), PageRequest()
 }
@@ -93,7 +93,8 @@ func hello(w http.ResponseWriter, openID string) {
 	_, _ = w.Write([]byte(openID))
 }
 
-// PageRequest is a page visit from inside WeChat, to the site of [NewGate].
+// PageRequest returns a page visit from inside WeChat, to the site of
+// [NewGate].
 func PageRequest() *http.Request {
 	r := httptest.NewRequest(http.MethodGet, "https://app.example.com/orders?id=7", nil)
 	r.Header.Set("User-Agent", wechattest.IPhone)
@@ -102,7 +103,7 @@ func PageRequest() *http.Request {
 	return r
 }
 
-// ScriptRequest is a request of a page's script.
+// ScriptRequest returns a request of a page's script.
 func ScriptRequest() *http.Request {
 	r := PageRequest()
 	r.Header.Set("Accept", "*/*")

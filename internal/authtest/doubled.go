@@ -23,12 +23,12 @@ const (
 	RefreshEndpoint = "/sns/oauth2/refresh_token"
 )
 
-// RoundTripper is a RoundTripper of the application's own.
+// A RoundTripper is a RoundTripper supplied by the application.
 type RoundTripper func(*http.Request) (*http.Response, error)
 
 func (f RoundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// Instance is another instance of the site, for the same visitors.
+// Instance returns another instance of the site, for the same users.
 func (s *Site) Instance(opts ...wechatauth.Option) *wechatauth.Auth {
 	s.T.Helper()
 	a, err := wechatauth.New(append([]wechatauth.Option{
@@ -40,7 +40,7 @@ func (s *Site) Instance(opts ...wechatauth.Option) *wechatauth.Auth {
 	return a
 }
 
-// Conn is a connection that is kept open, for one request after the other.
+// A Conn is a kept-alive connection for requests in sequence.
 type Conn struct {
 	conn net.Conn
 	in   *bufio.Reader
@@ -54,7 +54,7 @@ func Dial(t *testing.T, address string) *Conn {
 	return &Conn{conn, bufio.NewReader(conn)}
 }
 
-// Ask sends a request as it stands; nil if there is no answer.
+// Ask sends a request as it is, and returns nil if there is no response.
 func (l *Conn) Ask(request string) *http.Response {
 	if _, err := io.WriteString(l.conn, request); err != nil {
 		return nil
@@ -68,8 +68,8 @@ func (l *Conn) Ask(request string) *http.Response {
 	return resp
 }
 
-// WaitOut returns a wait that takes no time: the site's clock goes on, and with
-// it what is left until the context's deadline.
+// WaitOut returns a wait that takes no time: it advances the site's clock, and
+// shortens what is left until the context's deadline.
 func (s *Site) WaitOut() func(ctx context.Context, d time.Duration) error {
 	var mu sync.Mutex
 	waited := map[context.Context]time.Duration{}
@@ -85,8 +85,8 @@ func (s *Site) WaitOut() func(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// TryStep is step where no answer is expected. The connection is a new one: a
-// request on a kept one that dies is sent again by net/http.
+// TryStep is Step without an expected response. The connection is a new one:
+// net/http repeats a request on a kept-alive connection that breaks.
 func (b *Browser) TryStep(target string) error {
 	still := http.Client{Jar: b.Client.Jar, Transport: &http.Transport{DisableKeepAlives: true}}
 	still.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }

@@ -10,8 +10,9 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// A FaultyStore keeps sessions in memory, on the site's clock, so that leases and
-// lifetimes pass without waiting; a test makes single steps fail or panic.
+// A FaultyStore keeps sessions in memory, on the site's clock, so that leases
+// and lifetimes pass without waiting. A test can make single steps fail or
+// panic.
 type FaultyStore struct {
 	*store.Memory
 	mu     sync.Mutex
@@ -23,7 +24,7 @@ func NewFaultyStore(now func() time.Time) *FaultyStore {
 	return &FaultyStore{Memory: store.NewMemory(store.WithClock(now)), faults: map[string]func() error{}}
 }
 
-// WithFaultyStore stores sessions in a FaultyStore, which made is set to.
+// WithFaultyStore stores sessions in a FaultyStore, and sets made to it.
 func WithFaultyStore(made **FaultyStore) wechatauth.Option {
 	return OnClock(func(now func() time.Time) wechatauth.Option {
 		*made = NewFaultyStore(now)
@@ -31,15 +32,15 @@ func WithFaultyStore(made **FaultyStore) wechatauth.Option {
 	})
 }
 
-// Fail makes a step ("find", "commit", "drop", "claim", "settle",
-// "delete") do f from now on; nil repairs it.
+// Fail makes a step ("find", "commit", "drop", "claim", "settle", "delete")
+// call f from now on. A nil f repairs it.
 func (s *FaultyStore) Fail(step string, f func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults[step] = f
 }
 
-// Fault does what the step was made to do.
+// Fault calls the function that Fail has set for the step.
 func (s *FaultyStore) Fault(step string) error {
 	s.mu.Lock()
 	f := s.faults[step]

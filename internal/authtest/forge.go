@@ -26,7 +26,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// AllocatedBy returns how many bytes of heap a call took, roughly.
+// AllocatedBy returns approximately how many bytes of heap a call allocated.
 func AllocatedBy(call func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -35,12 +35,12 @@ func AllocatedBy(call func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// Patience is more than a busy machine needs. It is never waited out in a good
+// Patience is longer than a busy machine needs. It is never reached in a good
 // run.
 const Patience = 20 * time.Second
 
-// LoginOf finishes a login that an answer began, and returns the answer to the
-// callback.
+// LoginOf finishes a login that a response started, and returns the response of
+// the callback.
 func (s *Site) LoginOf(begun Response) Response {
 	s.T.Helper()
 	require.Equal(s.T, http.StatusSeeOther, begun.StatusCode, begun.Text)
@@ -51,8 +51,8 @@ func (s *Site) LoginOf(begun Response) Response {
 	return s.Wire(http.MethodGet, strings.TrimPrefix(back.Header.Get("Location"), s.Base.String()), PageHeader, CookieHeader(cookies...))
 }
 
-// Flood is how many requests make one: n, or a twentieth of it under the race
-// detector.
+// Flood returns the number of requests of a flood: n, or a twentieth of it
+// under the race detector.
 func Flood(n int) int {
 	if UnderRace {
 		return n / 20
@@ -66,8 +66,8 @@ const (
 	AuthorizeEndpoint = "/connect/oauth2/authorize"
 )
 
-// Wire sends one request through a socket of its own, byte for byte, and reads
-// the answer. Host is the base URL's unless the header lines bring one.
+// Wire sends one request through a new socket, byte for byte, and reads the
+// response. Host is the base URL's unless the header lines have one.
 func (s *Site) Wire(method, target string, header ...string) Response {
 	s.T.Helper()
 	lines := []string{method + " " + target + " HTTP/1.1"}
@@ -96,7 +96,7 @@ func (s *Site) WireLines(lines ...string) Response {
 	return Response{resp, string(body)}
 }
 
-// PageHeader is what makes a raw request a page visit.
+// PageHeader makes a raw request a page visit.
 const PageHeader = "Accept: text/html"
 
 // CookieHeader writes cookies as one header line.
@@ -108,7 +108,7 @@ func CookieHeader(cookies ...*http.Cookie) string {
 	return "Cookie: " + strings.Join(pairs, "; ")
 }
 
-// Pending is a pending login as a page visit begins it, not sealed yet.
+// Pending returns a pending login as a page visit begins it, not sealed yet.
 func (s *Site) Pending(target string) flow.Flow {
 	return flow.Flow{
 		State: flow.NewState(), Target: target, AppID: wechattest.DefaultAppID, Scope: client.ScopeBase,
@@ -141,13 +141,14 @@ func (w CookieWriter) WriteHeader(int) {}
 // Endpoints are the paths below the path prefix that the middleware serves.
 var Endpoints = []string{"login", "callback", "upgrade", "logout", "mini/login", "mini/ticket", "mini/enter", "scan", "scan/status"}
 
-// CallbackOf is where WeChat would send the browser of a pending login.
+// CallbackOf returns the URL to which WeChat would redirect the browser of a
+// pending login.
 func CallbackOf(f flow.Flow, code string) string {
 	return "/wechat/callback?code=" + url.QueryEscape(code) + "&state=" + f.State
 }
 
-// Grant makes WeChat's next answers to an exchange good ones, whatever the
-// code is, so that a test needs no authorize page.
+// Grant makes WeChat's next responses to an exchange successful, for any code,
+// so that a test needs no authorize page.
 func (s *Site) Grant(times int) {
 	for range times {
 		s.Sim.Fail(ExchangeEndpoint, wechattest.Raw(http.StatusOK, "text/plain",
@@ -155,7 +156,7 @@ func (s *Site) Grant(times int) {
 	}
 }
 
-// Two people whom the simulator knows; the first holds the phone.
+// Two people of the simulator; the first holds the phone.
 var (
 	AliceOpenID = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[0].Name)
 	BobOpenID   = wechattest.OpenID(wechattest.DefaultAppID, wechattest.DefaultPeople()[1].Name)
@@ -168,7 +169,7 @@ func (s *Site) Session(openID string) string {
 	return s.SessionWith(identity.Key(wechattest.DefaultAppID), text)
 }
 
-// StoreKey is the key of the session of a token in the store.
+// StoreKey returns the key in the store of the session of a token.
 func (s *Site) StoreKey(token string) string {
 	if s.Auth.Sessions().HashTokenInStore {
 		return session.HashToken(token)
@@ -176,10 +177,11 @@ func (s *Site) StoreKey(token string) string {
 	return token
 }
 
-// FailureTTL is how long the result of a failed login is kept for its duplicates.
+// FailureTTL is how long the result of a failed login is shared with its
+// duplicates.
 const FailureTTL = 3 * time.Second
 
-// StoredAt is the key in Redis of the session of a token.
+// StoredAt returns the key in Redis of the session of a token.
 func (s *Site) StoredAt(token string) string { return "scs:session:" + s.StoreKey(token) }
 
 // SessionWith puts a session with one value into the store.
@@ -194,7 +196,7 @@ func (s *Site) SessionWith(key string, value any) string {
 	return token
 }
 
-// LoggedIn is a browser with a logged-in session.
+// LoggedIn returns a browser with a logged-in session.
 func (s *Site) LoggedIn(openID string) *Browser {
 	s.T.Helper()
 	b := s.Browser()
@@ -202,7 +204,8 @@ func (s *Site) LoggedIn(openID string) *Browser {
 	return b
 }
 
-// ReasonOf is the reason on a page of the middleware, or the whole text of another.
+// ReasonOf returns the reason on a page of the middleware, or the whole text of
+// another page.
 func ReasonOf(got Response) string {
 	if _, reason, ok := strings.Cut(got.Text, "<code>"); ok {
 		reason, _, _ = strings.Cut(reason, "<")
@@ -211,7 +214,7 @@ func ReasonOf(got Response) string {
 	return got.Text
 }
 
-// SetOf returns the Set-Cookie line of this name; empty if there is none.
+// SetOf returns the Set-Cookie line with this name, or "" if there is none.
 func (a Response) SetOf(name string) string {
 	for _, line := range a.Header["Set-Cookie"] {
 		if strings.HasPrefix(line, name+"=") {
@@ -221,10 +224,11 @@ func (a Response) SetOf(name string) string {
 	return ""
 }
 
-// FlowCookies are the flow cookies that an answer sets, not those it clears.
+// FlowCookies returns the flow cookies that a response sets, without those it
+// clears.
 func (a Response) FlowCookies() (set []*http.Cookie) {
 	for _, c := range a.Cookies() {
-		// The trail's name has not so many letters.
+		// The name of the login counter is shorter.
 		if _, state, ok := strings.Cut(c.Name, "wechat_flow_"); ok && len(state) == flow.StateLength/2 && c.MaxAge > 0 {
 			set = append(set, c)
 		}
@@ -234,14 +238,14 @@ func (a Response) FlowCookies() (set []*http.Cookie) {
 
 var statePart = regexp.MustCompile(`state=[A-Za-z0-9]{32}\b`)
 
-// WithoutState blanks the state of an authorize URL: the rest has to be the
-// same in every login.
+// WithoutState blanks the state of an authorize URL: the rest must be the same
+// in every login.
 func WithoutState(authorizeURL string) string {
 	return statePart.ReplaceAllString(authorizeURL, "state=STATE")
 }
 
-// Untouched runs f and asserts that neither WeChat's API nor Redis was asked
-// anything. It logs what it counted, for .ci/suite to add up.
+// Untouched runs f and asserts that it makes no call to WeChat's API or Redis.
+// It logs its counts, which .ci/suite adds up.
 func (s *Site) Untouched(t *testing.T, redis *redistest.Server, f func()) {
 	t.Helper()
 	before := s.apiCalls()
@@ -252,8 +256,8 @@ func (s *Site) Untouched(t *testing.T, redis *redistest.Server, f func()) {
 	t.Logf("api-calls %d, redis-commands %d", calls, len(commands))
 }
 
-// apiCalls is how often WeChat's API was asked anything at all: what the
-// journal has beside the pages that a browser sees.
+// apiCalls counts the calls to WeChat's API: the entries of the journal except
+// for the pages that a browser loads.
 func (s *Site) apiCalls() (calls int) {
 	for _, call := range s.Sim.Journal() {
 		if !strings.HasPrefix(call.Endpoint, "connect/") {
@@ -263,12 +267,12 @@ func (s *Site) apiCalls() (calls int) {
 	return calls
 }
 
-// Holding is a browser in which a cookie was planted.
+// Holding returns a browser with a planted cookie.
 func (s *Site) Holding(name, value string) *Browser {
 	b := s.Browser()
 	b.SetCookie(name, value)
 	return b
 }
 
-// EncodeIdentity returns an identity as it stands in a session.
+// EncodeIdentity returns an identity as it is stored in a session.
 func EncodeIdentity(id wechatauth.Identity) string { return identity.Encode(identity.Identity(id)) }

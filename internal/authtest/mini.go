@@ -24,7 +24,7 @@ func NewMiniSite(t *testing.T, opts ...wechatauth.Option) *Site {
 	return NewSite(t, append([]wechatauth.Option{wechatauth.WithMiniProgram(MiniApp, wechattest.DefaultMiniProgramSecret)}, opts...)...)
 }
 
-// Request asks as wx.request does: without cookies.
+// Request sends a request as wx.request does: without cookies.
 func (s *Site) Request(method, path, token, body string) Response {
 	s.T.Helper()
 	r, err := http.NewRequest(method, s.Base.String()+path, strings.NewReader(body))
@@ -50,15 +50,15 @@ func (s *Site) MiniLogin(who string) string {
 	require.Equal(s.T, http.StatusOK, got.StatusCode, got.Text)
 	var body map[string]any
 	require.NoError(s.T, json.Unmarshal([]byte(got.Text), &body))
-	require.Len(s.T, body, 2, "a token and its life, and nothing else")
-	// The session's deadline is by the machine's clock, the answer by the site's,
-	// which stood still meanwhile.
+	require.Len(s.T, body, 2, "a token and its lifetime, and nothing else")
+	// The session's deadline is by the machine's clock, the response by the
+	// site's, which did not advance.
 	assert.InDelta(s.T, 86400, body["expires_in"], 60)
 	assert.Empty(s.T, got.Header["Set-Cookie"])
 	return body["token"].(string)
 }
 
-// Ticket asks for the URL of a web-view.
+// Ticket requests the URL of a web-view.
 func (s *Site) Ticket(token, target string) string {
 	s.T.Helper()
 	got := s.Request(http.MethodPost, "/wechat/mini/ticket", token, `{"target":"`+target+`"}`)
@@ -72,11 +72,11 @@ func (s *Site) Ticket(token, target string) string {
 	return body.URL
 }
 
-// WebView is a mini program's web-view that sends no Sec-Fetch headers.
+// WebView returns a mini program's web-view that sends no Sec-Fetch headers.
 func (s *Site) WebView() *Browser { return s.Browser().As(wechattest.IPhoneMiniProgram) }
 
-// Instances makes the site n processes, which take turns, and returns what each
-// of them is.
+// Instances makes the site n processes that serve in turn, and returns the Auth
+// of each.
 func (s *Site) Instances(n int, opts ...wechatauth.Option) (auths []*wechatauth.Auth) {
 	s.T.Helper()
 	auths = append(auths, s.Auth)

@@ -9,12 +9,12 @@ import (
 	"github.com/wechatauth/wechatauth"
 )
 
-// ObserverFunc is a function as an Observer.
+// An ObserverFunc is a function as an Observer.
 type ObserverFunc func(wechatauth.Event)
 
 func (f ObserverFunc) Observe(_ context.Context, e wechatauth.Event) { f(e) }
 
-// Recorder is an observer of everything.
+// A Recorder is an observer that records everything.
 type Recorder struct {
 	mu     sync.Mutex
 	Events []wechatauth.Event

@@ -17,12 +17,13 @@ const (
 	TestBase   = "https://m.example.com"
 )
 
-// RightOptions returns options that New takes, followed by more.
+// RightOptions returns options that New accepts, followed by more.
 func RightOptions(more ...wechatauth.Option) []wechatauth.Option {
 	return append([]wechatauth.Option{wechatauth.WithApp(TestAppID, TestSecret), wechatauth.WithBaseURL(TestBase)}, more...)
 }
 
-// ManagerOption returns an scs manager that New takes for testBase, changed by f.
+// ManagerOption returns an scs manager that New accepts for testBase, changed
+// by f.
 func ManagerOption(f func(*scs.SessionManager)) wechatauth.Option {
 	m := scs.New()
 	m.Cookie.Secure = true
@@ -38,7 +39,7 @@ func WithWait(wait func(ctx context.Context, d time.Duration) error) wechatauth.
 	return turn(knob.Knobs{Wait: wait})
 }
 
-// WithScanLook bounds one look of the scan pages at the store.
+// WithScanLook sets the time limit for one read of the store by the scan pages.
 func WithScanLook(d time.Duration) wechatauth.Option { return turn(knob.Knobs{ScanLook: d}) }
 
 // WithSealer wraps the encryption of the cookies.

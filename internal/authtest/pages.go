@@ -10,13 +10,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// CSPHash is the source of a Content-Security-Policy that allows a text.
+// CSPHash returns the source of a Content-Security-Policy that allows a text.
 func CSPHash(text string) string {
 	sum := sha256.Sum256([]byte(text))
 	return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 }
 
-// StyleOf is the style sheet of the pages.
+// StyleOf returns the style sheet of the pages.
 func StyleOf(t *testing.T) string {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(Root, "internal/page/page.css"))

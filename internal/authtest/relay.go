@@ -11,7 +11,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// NewRelayedSite starts a site whose account may name the relay's domain only.
+// NewRelayedSite starts a site whose account is configured for the relay's
+// domain only.
 func NewRelayedSite(t *testing.T) (*Site, *httptest.Server) {
 	t.Helper()
 	key := []byte("0123456789abcdefghijklmnopqrstuv")

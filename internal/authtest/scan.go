@@ -21,8 +21,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// ScanSite is a site of two instances on one Redis: desktop browsers talk to
-// the first one, phones to the second.
+// A ScanSite is a site of two instances on one Redis: desktop browsers use the
+// first one, phones the second.
 type ScanSite struct {
 	*Site
 	Redis *redistest.Server
@@ -33,7 +33,7 @@ func NewScanSite(t *testing.T, opts ...wechatauth.Option) *ScanSite {
 	return NewScanSiteWith(t, wechatauth.WithRedis, opts...)
 }
 
-// NewScanSiteWith has each instance keep its sessions in Redis in this way.
+// NewScanSiteWith makes each instance store its sessions in Redis in this way.
 func NewScanSiteWith(t *testing.T, sessions func(*redis.Pool) wechatauth.Option, opts ...wechatauth.Option) *ScanSite {
 	t.Helper()
 	server := redistest.Start(t)
@@ -59,19 +59,19 @@ func NewScanSiteWith(t *testing.T, sessions func(*redis.Pool) wechatauth.Option,
 	return s
 }
 
-// Marks are those of the site, as they are in Redis.
+// Marks returns the site's marks in Redis.
 func (s *ScanSite) Marks() store.Marks { return store.New(s.Redis.Pool()) }
 
 func (s *ScanSite) Computer() *Browser { return s.Browser().As(ChromeWindows) }
 
-// PhoneOf is the phone of a person of the simulator.
+// PhoneOf returns the phone of a person of the simulator.
 func (s *ScanSite) PhoneOf(person string) *Browser {
 	b := s.Browser()
 	b.SetCookie("wechatsim_person", url.QueryEscape(person))
 	return b
 }
 
-// Held is what a browser's scan cookie holds.
+// Held returns the content of a browser's scan cookie.
 func (s *ScanSite) Held(b *Browser) scan.Cookie {
 	s.T.Helper()
 	c := b.Cookie(s.Cookies.ScanName())
@@ -95,7 +95,8 @@ func (s *Site) SealScanCookie(c scan.Cookie) *http.Cookie {
 	return &http.Cookie{Name: s.Cookies.ScanName(), Value: value}
 }
 
-// Show opens a page in a desktop browser and returns what the QR code there stands for.
+// Show opens a page in a desktop browser and returns the content of the QR code
+// there.
 func (s *ScanSite) Show(computer *Browser, target string) (path string, c scan.Cookie) {
 	s.T.Helper()
 	shown := computer.Visit(target)
@@ -103,14 +104,15 @@ func (s *ScanSite) Show(computer *Browser, target string) (path string, c scan.C
 	c = s.Held(computer)
 	path = "/wechat/scan/" + c.Ticket
 	body := html.UnescapeString(shown.Text)
-	require.Contains(s.T, body, string(page.QRCode(s.Base.String()+path)), "the QR code is the phone's page")
+	require.Contains(s.T, body, string(page.QRCode(s.Base.String()+path)), "the QR code has the URL of the phone's page")
 	require.NotContains(s.T, strings.ReplaceAll(body, string(page.QRCode(s.Base.String()+path)), ""), c.Ticket)
 	return path, c
 }
 
 const ScanButton = `<button type="submit" name="confirm" value="1">`
 
-// Scan opens the QR code on a phone, which asks whether to log the browser in.
+// Scan opens the QR code on a phone, which shows whether to log in on the
+// computer.
 func (s *ScanSite) Scan(phone *Browser, path string) {
 	s.T.Helper()
 	page := phone.Visit(path)
@@ -132,12 +134,12 @@ func (s *ScanSite) Confirm(phone *Browser, path string) (number string) {
 	return shown[1]
 }
 
-// Enter types a number into the page of the browser, whose target it has.
+// Enter submits a number in the page of the browser, which has a return URL.
 func (b *Browser) Enter(target, number string) Response {
 	return b.Post("/wechat/scan", url.Values{"next": {target}, "number": {number}})
 }
 
-// WrongNumber returns a number that is not the right one.
+// WrongNumber returns a number other than the right one.
 func WrongNumber(right string) string {
 	if right == "0000" {
 		return "0001"
@@ -145,14 +147,14 @@ func WrongNumber(right string) string {
 	return "0000"
 }
 
-// StatusOf asks as the page's script does, when the last look is no longer good.
+// StatusOf polls as the page's script does, after the cached state has expired.
 func (s *ScanSite) StatusOf(b *Browser) string {
 	s.T.Helper()
 	s.Clock.Advance(scan.Pause)
 	return strings.TrimSpace(b.Fetch(http.MethodGet, "/wechat/scan/status").Text)
 }
 
-// Collect loads the page of the QR code again, as its script does.
+// Collect reloads the page of the QR code, as its script does.
 func (b *Browser) Collect(target string) Response {
 	return b.Visit("/wechat/scan?next=" + url.QueryEscape(target) + "&wait=1")
 }

@@ -1,7 +1,7 @@
-// Package authtest is a harness for tests of whole logins: an application
-// behind the middleware on a real server, a simulated WeChat, and browsers that
-// visit both. It reaches the root package through its exported names and
-// internal/knob only, and knows what an attacker with the AppSecret knows.
+// Package authtest is a harness for tests of whole logins: an application that
+// requires a login on a real server, a WeChat simulator, and browsers that
+// visit both. It uses only the root package's exported names and internal/knob,
+// and knows what an attacker with the AppSecret knows.
 package authtest
 
 import (
@@ -31,11 +31,11 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Root is where the module is, for tests of a suite that read its files.
+// Root is the path of the module, for tests of a suite that read its files.
 const Root = "../../.."
 
-// A Site is an application behind the middleware on a real server, with its
-// own simulated WeChat.
+// A Site is an application that requires a login, on a real server with its own
+// WeChat simulator.
 type Site struct {
 	T      *testing.T
 	Sim    *wechattest.Server
@@ -47,7 +47,7 @@ type Site struct {
 	Base    *url.URL     // of the site: scheme and host
 	AppID   string       // of its official account
 	Log     *slog.Logger // writes into Logs
-	Cookies *flow.Jar    // as an attacker with the AppSecret makes it; see [Site.Jar]
+	Cookies *flow.Jar    // as an attacker with the AppSecret makes them; see [Site.Jar]
 
 	// Wait is how duplicates of a login wait for its leader. A test may replace
 	// it before the first request.
@@ -134,7 +134,8 @@ func NewJar(t testing.TB, base *url.URL, appID, key, callback string, now func()
 	}, flow.Prefix(secure), flow.Tag(appID, callback))
 }
 
-// CallbackURL is where WeChat sends the browsers of the site.
+// CallbackURL returns the URL to which WeChat redirects the browsers of the
+// site.
 func (s *Site) CallbackURL() string { return s.Base.String() + "/wechat/callback" }
 
 // Routes returns the pages of the site; see [NewSite].
@@ -147,19 +148,19 @@ func (s *Site) Routes() http.Handler {
 	return mux
 }
 
-// Echo responds with the identity that the middleware found.
+// Echo responds with the identity of the request.
 func Echo(w http.ResponseWriter, r *http.Request) {
 	id, ok := wechatauth.IdentityFromContext(r.Context())
 	fmt.Fprintf(w, "url=%s logged-in=%t openid=%s nickname=%s scope=%s", r.URL.RequestURI(), ok, id.OpenID, id.Nickname, id.Scope)
 }
 
-// Clock is the application's clock; the simulator and Redis have their own.
+// A Clock is the application's clock. The simulator and Redis have their own.
 type Clock struct {
 	mu  sync.Mutex
 	now time.Time
 }
 
-// NewClock returns a clock that stands at the present time.
+// NewClock returns a clock that shows the present time.
 func NewClock() *Clock { return &Clock{now: time.Now()} }
 
 // Now returns the time of the clock.
@@ -201,7 +202,7 @@ type Browser struct {
 	T      *testing.T
 	Site   *Site
 	Client *http.Client
-	Trail  []string // every URL asked for, since the last visit began
+	Trail  []string // every URL requested since the last visit began
 	Header http.Header
 }
 
@@ -237,13 +238,13 @@ type Response struct {
 	Text string
 }
 
-// Visit asks for a page as a browser's address bar does, following redirects.
+// Visit requests a page as a browser's address bar does, following redirects.
 func (b *Browser) Visit(target string) Response {
 	b.T.Helper()
 	return b.Do(b.Client, http.MethodGet, target, nil, nil)
 }
 
-// Step asks for a page and follows nothing.
+// Step requests a page and follows no redirect.
 func (b *Browser) Step(target string) Response {
 	b.T.Helper()
 	still := *b.Client
@@ -251,7 +252,7 @@ func (b *Browser) Step(target string) Response {
 	return b.Do(&still, http.MethodGet, target, nil, nil)
 }
 
-// Fetch asks as a script does.
+// Fetch sends a request as a script does.
 func (b *Browser) Fetch(method, target string) Response {
 	b.T.Helper()
 	still := *b.Client
@@ -270,7 +271,7 @@ func (b *Browser) Post(target string, form url.Values) Response {
 	})
 }
 
-// StepPost submits a form of the site's own, and follows nothing.
+// StepPost submits a form of the site's own, and follows no redirect.
 func (b *Browser) StepPost(target string, form url.Values) Response {
 	b.T.Helper()
 	still := *b.Client
@@ -305,7 +306,7 @@ func (b *Browser) Do(c *http.Client, method, target string, body io.Reader, head
 	return Response{resp, string(text)}
 }
 
-// Cookie returns the browser's cookie of this name for the site; nil if it
+// Cookie returns the browser's cookie with this name for the site, or nil if it
 // has none.
 func (b *Browser) Cookie(name string) *http.Cookie {
 	for _, c := range b.Client.Jar.Cookies(b.Site.Base) {
@@ -321,8 +322,8 @@ func (b *Browser) SetCookie(name, value string) {
 	b.Client.Jar.SetCookies(b.Site.Base, []*http.Cookie{{Name: name, Value: value, Path: "/", Secure: b.Site.Base.Scheme == "https"}})
 }
 
-// Authorize goes as far as WeChat's answer, and returns the callback URL
-// without asking for it.
+// Authorize goes as far as WeChat's redirect, and returns the callback URL
+// without requesting it.
 func (b *Browser) Authorize(target string) (callback string) {
 	b.T.Helper()
 	toWeChat := b.Step(target)
@@ -332,16 +333,16 @@ func (b *Browser) Authorize(target string) (callback string) {
 	return back.Header.Get("Location")
 }
 
-// Exchanges is how often WeChat was asked to exchange a code.
+// Exchanges counts the calls to WeChat that exchange a code.
 func (s *Site) Exchanges() int { return s.Sim.Count("/sns/oauth2/access_token") }
 
-// SessionCookie is the name of the session cookie.
+// SessionCookie returns the name of the session cookie.
 func (s *Site) SessionCookie() string { return s.Auth.Sessions().Cookie.Name }
 
-// trailMu lets a browser be used by many goroutines at once.
+// trailMu lets many goroutines use a browser concurrently.
 var trailMu sync.Mutex
 
-// Allow agrees on the simulator's consent page that a browser was shown.
+// Allow agrees on the simulator's consent page.
 func (b *Browser) Allow(consent Response) Response {
 	b.T.Helper()
 	return b.RespondConsent(consent, "allow")
@@ -351,12 +352,12 @@ func (b *Browser) Allow(consent Response) Response {
 func (b *Browser) RespondConsent(consent Response, choice string) Response {
 	b.T.Helper()
 	ticket := regexp.MustCompile(`name="ticket" value="([^"]+)"`).FindStringSubmatch(consent.Text)
-	require.NotNil(b.T, ticket, "this is no consent page: %s", consent.Text)
+	require.NotNil(b.T, ticket, "this is not a consent page: %s", consent.Text)
 	form := url.Values{"ticket": {ticket[1]}, "answer": {choice}}
 	return b.Post(b.Site.Sim.URL+"/connect/oauth2/authorize_reply", form)
 }
 
-// LossyJar is a jar that loses one cookie.
+// A LossyJar is a jar that loses one cookie.
 type LossyJar struct {
 	http.CookieJar
 	Name string // of the cookie

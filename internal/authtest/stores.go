@@ -19,8 +19,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A SwitchableStore store is in memory, and fails as a whole, or only when it is to
-// write, while it is told to.
+// A SwitchableStore keeps sessions in memory. A test can make all calls fail,
+// or only writes.
 type SwitchableStore struct {
 	*store.Memory
 	Down     atomic.Bool // every step fails
@@ -30,7 +30,7 @@ type SwitchableStore struct {
 // ErrSwitchedOff is the error of a [SwitchableStore].
 var ErrSwitchedOff = errors.New("the store is switched off for this test")
 
-// NewSwitchableStore returns an empty one, which does not fail.
+// NewSwitchableStore returns an empty store, which does not fail.
 func NewSwitchableStore() *SwitchableStore { return &SwitchableStore{Memory: store.NewMemory()} }
 
 func (s *SwitchableStore) fails(write bool) error {
@@ -106,8 +106,8 @@ func (s *Site) Handle2(pattern string, h http.HandlerFunc) {
 	s.Server.Config.Handler.(*http.ServeMux).Handle(pattern, s.Auth.LoadWeChat(h))
 }
 
-// Keepers are the ways in which sessions are kept: by the gate's manager and by
-// an application's, over stores that do much and little.
+// Keepers returns the ways to keep sessions: with the gate's manager or an
+// application's, over stores with and without optional interfaces.
 func Keepers(t *testing.T) map[string]func() []wechatauth.Option {
 	own := func(set func(m *scs.SessionManager)) func() []wechatauth.Option {
 		return func() []wechatauth.Option {
@@ -141,8 +141,8 @@ func (b *Browser) VisitForToken(target string) string {
 	return b.Cookie(b.Site.SessionCookie()).Value
 }
 
-// Loaders are the ways in which an application's LoadAndSave and the wall can
-// stand to each other.
+// Loaders has the ways to combine an application's LoadAndSave with the
+// middleware.
 var Loaders = map[string]func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler{
 	"no LoadAndSave": func(_ *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler {
 		return a.RequireWeChat(h)
@@ -158,14 +158,14 @@ var Loaders = map[string]func(m *scs.SessionManager, a *wechatauth.Auth, h http.
 	},
 }
 
-// OwnManager is one of an application's, over a store.
+// OwnManager returns a manager of an application's, over a store.
 func OwnManager(s scs.Store) *scs.SessionManager {
 	m := scs.New()
 	m.Store = s
 	return m
 }
 
-// Ungated are the ways in which scs's own LoadAndSave serves a request.
+// Ungated has the ways in which scs's own LoadAndSave serves a request.
 var Ungated = map[string]func(m *scs.SessionManager, a *wechatauth.Auth, h http.Handler) http.Handler{
 	"no gate": func(m *scs.SessionManager, _ *wechatauth.Auth, h http.Handler) http.Handler { return m.LoadAndSave(h) },
 	"no gate, a timeout inside": func(m *scs.SessionManager, _ *wechatauth.Auth, h http.Handler) http.Handler {
@@ -182,7 +182,7 @@ var Ungated = map[string]func(m *scs.SessionManager, a *wechatauth.Auth, h http.
 	},
 }
 
-// UngatedKeepers are managers whose LoadAndSave serves requests.
+// UngatedKeepers returns managers whose LoadAndSave serves requests.
 func UngatedKeepers(t *testing.T) map[string]func() []wechatauth.Option {
 	redis := redistest.Start(t)
 	sites := 0
@@ -213,7 +213,7 @@ func (s *Site) ServeUngated(wrap func(*scs.SessionManager, *wechatauth.Auth, htt
 	s.Server.Config.Handler = mux
 }
 
-// Endings are the ways in which another request ends a session.
+// Endings has the ways in which another request ends a session.
 var Endings = map[string]func(s *Site, token string) error{
 	"revoked": func(s *Site, _ string) error {
 		_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, AliceOpenID)

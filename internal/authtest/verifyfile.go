@@ -10,7 +10,7 @@ const (
 	VerifyContent = "0123456789abcdef"
 )
 
-// AsWeChat is WeChat's check of a domain: no cookies, no Accept, no browser.
+// AsWeChat sends WeChat's check of a domain: no cookies, no Accept, no browser.
 func (s *Site) AsWeChat(t *testing.T, method, target string) Response {
 	t.Helper()
 	b := s.Browser()

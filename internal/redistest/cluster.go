@@ -8,16 +8,16 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// slots is how many a Redis Cluster has.
+// slots is the number of slots of a Redis Cluster.
 const slots = 16384
 
-// Cluster is a Redis Cluster of three primaries, each with a replica. A node
-// that was silent for two seconds is taken for dead. Its methods end the test
-// when they fail, and are meant for the test's own goroutine.
+// A Cluster is a Redis Cluster of three primaries, each with a replica. A node
+// that does not respond for two seconds is considered down. Its methods end the
+// test when they fail, and must be called from the test's own goroutine.
 type Cluster struct {
 	t       Host
 	servers []*Server // three primaries, then the replica of each
-	ids     []string  // the servers' names for each other
+	ids     []string  // the ids that the servers have for each other
 }
 
 // StartCluster runs the six processes and returns when all slots are served and
@@ -83,14 +83,14 @@ func (s *Server) clusterOK() bool {
 	return lines(text)["cluster_state"] == "ok"
 }
 
-// Addrs are the addresses of all servers.
+// Addrs returns the addresses of all servers.
 func (c *Cluster) Addrs() []string { return addrs(c.servers) }
 
-// Servers are the three servers that began as primaries, then the replica of
-// each.
+// Servers returns the three servers that began as primaries, then the replica
+// of each.
 func (c *Cluster) Servers() []*Server { return c.servers }
 
-// Slot is the slot of a key.
+// Slot returns the slot of a key.
 func (c *Cluster) Slot(key string) int {
 	c.t.Helper()
 	slot, err := redis.Int(c.servers[1].Do("CLUSTER", "KEYSLOT", key), nil)
@@ -101,7 +101,7 @@ func (c *Cluster) Slot(key string) int {
 }
 
 // SlotsOf returns up to 60 slots of the first primary that hold some of the keys,
-// from all over their list.
+// spread over their list.
 func (c *Cluster) SlotsOf(keys []string) []int {
 	c.t.Helper()
 	var found []int
@@ -114,7 +114,7 @@ func (c *Cluster) SlotsOf(keys []string) []int {
 	return found
 }
 
-// Stats joins a section of INFO of all servers that run.
+// Stats merges a section of INFO of all running servers.
 func (c *Cluster) Stats(section string) map[string]string {
 	c.t.Helper()
 	all := map[string]string{}
@@ -126,9 +126,9 @@ func (c *Cluster) Stats(section string) map[string]string {
 	return all
 }
 
-// MoveSlots hands slots of the first primary to the second one while the cluster
-// serves. When all of them are on their way and half of their keys are there, it
-// calls halfway.
+// MoveSlots moves slots of the first primary to the second one while the
+// cluster serves. When all of them are being moved and half of their keys have
+// arrived, it calls halfway.
 func (c *Cluster) MoveSlots(slots []int, halfway func()) {
 	c.t.Helper()
 	const from, to = 0, 1
@@ -164,15 +164,15 @@ func (c *Cluster) moveKeys(slot int, source, target *Server, some func(n int) in
 }
 
 // KillPrimary kills one of the first three servers, by its number, when its
-// replica has everything that it has acknowledged, and returns at once: the
-// failover is still to come.
+// replica has every acknowledged write, and returns without waiting for the
+// failover.
 func (c *Cluster) KillPrimary(i int) {
 	c.t.Helper()
 	killInSync(c.t, c.servers[i], c.servers[3+i])
 }
 
-// AwaitFailover returns when the replica of a killed primary serves in its place
-// and every living server knows.
+// AwaitFailover returns when the replica of a killed primary serves in its
+// place and every running server knows.
 func (c *Cluster) AwaitFailover(i int) {
 	c.t.Helper()
 	await(c.t, "the replica is a primary", func() bool {

@@ -11,8 +11,8 @@ func endWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }
 
-// awaitStopped returns when the child has taken its SIGSTOP: the signal is sent
-// asynchronously, and a server still running could answer one more command.
+// awaitStopped returns when the child has received its SIGSTOP: the signal is
+// asynchronous, and a running server could execute one more command.
 func awaitStopped(pid int) error {
 	const (
 		byPID   = 1          // P_PID

@@ -1,8 +1,8 @@
-// Package redistest runs a real redis-server for one test, or another [Host]: on
-// a free loopback port, in a temporary folder, ended with the test. It can be
-// stopped, restarted and frozen, and it tells which commands it saw. Several
-// servers make a replicated pair with Sentinels ([StartSentinels]) or a Redis
-// Cluster ([StartCluster]).
+// Package redistest runs a real redis-server for one test, or another [Host]:
+// on a free loopback port, in a temporary folder, until the test ends. The
+// server can be stopped, restarted and frozen, and its commands can be
+// recorded. Several servers make a replicated pair with Sentinels
+// ([StartSentinels]) or a Redis Cluster ([StartCluster]).
 package redistest
 
 import (
@@ -22,20 +22,20 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// Ports are taken at random from below the range that kernels hand out to
-// outgoing connections, so that a port stays free between Stop and Restart.
-// The bus of a Redis Cluster listens 10,000 above.
+// Ports are chosen at random below the range from which kernels assign ports to
+// outgoing connections, so a port stays free between Stop and Restart. The bus
+// of a Redis Cluster listens 10,000 above.
 const (
 	firstPort = 10_000
 	lastPort  = 29_999
 )
 
 // patience bounds every wait of this package for the server. It ends a hung
-// test with an explanation and is never waited out in a good run.
+// test with an explanation and is never reached in a good run.
 const patience = 10 * time.Second
 
-// Host is what servers are started for: a test, or a program that stands in for
-// one. It is the part of testing.TB that this package needs.
+// A Host is a test, or a program that takes the place of one. It is the part of
+// testing.TB that this package needs.
 type Host interface {
 	Helper()
 	Cleanup(f func())
@@ -44,9 +44,9 @@ type Host interface {
 	Fatalf(format string, args ...any)
 }
 
-// Server is a running redis-server. Its methods end the test when they fail.
-// They are meant for the test's own goroutine; Addr and URL may be called from
-// any.
+// A Server is a running redis-server. Its methods end the test when they fail.
+// They must be called from the test's own goroutine; Addr and URL may be called
+// from any.
 type Server struct {
 	t    Host
 	args []string
@@ -60,7 +60,8 @@ type Server struct {
 // and is killed when the test ends. The args are options of redis-server, two
 // words each; they cannot change port, address, folder or log.
 //
-// A machine without redis-server fails the test: what is not run is not proved.
+// Without a redis-server on the machine, Start fails the test: it is never
+// skipped.
 func Start(t Host, args ...string) *Server {
 	t.Helper()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -69,8 +70,8 @@ func Start(t Host, args ...string) *Server {
 	return onFreePort(t, args, launch)
 }
 
-// onFreePort launches a server on the first port that nobody holds:
-// redis-server says so and exits where another process does.
+// onFreePort launches a server on the first free port. If another process has
+// the port, redis-server reports it and exits.
 func onFreePort(t Host, args []string, launch func(port int, dir string, args []string) (*process, error)) *Server {
 	t.Helper()
 	s := &Server{t: t, args: args, dir: t.TempDir()}
@@ -89,19 +90,20 @@ func onFreePort(t Host, args []string, launch func(port int, dir string, args []
 	return nil
 }
 
-// Addr is the server's address, host:port.
+// Addr returns the server's address, host:port.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// Port is the server's TCP port. It stays the same over Restart.
+// Port returns the server's TCP port. Restart does not change it.
 func (s *Server) Port() int { return s.port }
 
-// URL is the server's address in the form of a Redis URL.
+// URL returns the server's address as a Redis URL.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
 // Pool returns a new pool of connections to the server, closed when the test
-// ends: 64 connections at most, whoever finds none waits, 10 s for dialling,
-// reading and writing, so that a busy machine fails no test. It tests nothing on
-// borrowing, so a restart leaves stale connections in it.
+// ends. It has at most 64 connections, waits for a free one, and allows 10 s
+// for dialing, reading and writing, so that a busy machine fails no test. It
+// does not test connections on borrowing, so a restart leaves stale connections
+// in it.
 func (s *Server) Pool() *redis.Pool {
 	p := &redis.Pool{
 		MaxIdle:   64,
@@ -118,8 +120,8 @@ func (s *Server) Pool() *redis.Pool {
 	return p
 }
 
-// Do sends one command on a connection of its own and returns the reply. An
-// error of the server ends the test.
+// Do sends one command on a new connection and returns the reply. An error of
+// the server ends the test.
 func (s *Server) Do(command string, args ...any) any {
 	s.t.Helper()
 	conn := s.dial()
@@ -131,8 +133,8 @@ func (s *Server) Do(command string, args ...any) any {
 	return reply
 }
 
-// Stop kills the server, frozen or not. Connections to it break, and what it
-// did not keep on disk is gone. Stopping a stopped server does nothing.
+// Stop kills the server, frozen or not. Connections to it break, and data that
+// is not on disk is lost. Stopping a stopped server does nothing.
 func (s *Server) Stop() {
 	if s.proc == nil {
 		return
@@ -158,8 +160,7 @@ func (s *Server) Restart() {
 }
 
 // Freeze stops the server's process (SIGSTOP) without ending it: connections
-// stay open, new ones are accepted by the kernel, and nothing answers until
-// Thaw.
+// stay open, the kernel accepts new ones, and nothing responds until Thaw.
 func (s *Server) Freeze() {
 	s.t.Helper()
 	if err := s.signal(syscall.SIGSTOP); err != nil {
@@ -170,8 +171,8 @@ func (s *Server) Freeze() {
 	}
 }
 
-// Thaw lets a frozen server go on (SIGCONT). It then answers what it was asked
-// meanwhile.
+// Thaw resumes a frozen server (SIGCONT). It then executes the commands that
+// have arrived meanwhile.
 func (s *Server) Thaw() {
 	s.t.Helper()
 	if err := s.signal(syscall.SIGCONT); err != nil {
@@ -187,9 +188,9 @@ func (s *Server) signal(sig syscall.Signal) error {
 }
 
 // Commands runs f and returns the commands that the server executed meanwhile,
-// from every client, in order: "SET key value PX 1000". An argument stands as
-// MONITOR shows it (bytes that cannot be printed are escaped). Commands that
-// carry a password (AUTH, HELLO) are hidden by the server.
+// from every client, in order: "SET key value PX 1000". Arguments are as in
+// MONITOR (unprintable bytes are escaped). The server hides commands that carry
+// a password (AUTH, HELLO).
 func (s *Server) Commands(f func()) []string {
 	s.t.Helper()
 	monitor, control := s.dial(), s.dial()
@@ -201,7 +202,7 @@ func (s *Server) Commands(f func()) []string {
 
 	f()
 
-	// What was executed before the marker is shown before it.
+	// MONITOR shows everything executed before the marker before it.
 	marker := fmt.Sprintf("redistest-%d", rand.Uint64())
 	if _, err := control.Do("ECHO", marker); err != nil {
 		s.t.Fatalf("redistest: send marker: %v", err)
@@ -220,7 +221,7 @@ func (s *Server) Commands(f func()) []string {
 	}
 }
 
-// monitored takes the command out of a line of MONITOR:
+// monitored returns the command in a line of MONITOR:
 //
 //	1700000000.123456 [0 127.0.0.1:50000] "SET" "key" "a \"b\""
 func monitored(line string) string {
@@ -254,7 +255,7 @@ func (s *Server) dial() redis.Conn {
 	return conn
 }
 
-// process is one run of redis-server.
+// A process is one run of redis-server.
 type process struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed when the process has ended
@@ -263,20 +264,20 @@ type process struct {
 	log []string
 }
 
-// launch starts redis-server and waits for its own word that it listens:
-// connecting to the port would not tell it from a stranger.
+// launch starts redis-server and waits for its log line that it listens: a
+// connection to the port would not prove that it is this server's.
 func launch(port int, dir string, args []string) (*process, error) {
 	args = append([]string{"--save", ""}, args...)
 	return start("Ready to accept connections", append(args, fixed(port, dir)...)...)
 }
 
-// fixed are the options that no test may change.
+// fixed returns the options that no test may change.
 func fixed(port int, dir string) []string {
 	return []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir,
 		"--daemonize", "no", "--logfile", "", "--loglevel", "notice"}
 }
 
-// start runs redis-server and waits until it says the word.
+// start runs redis-server and waits until it logs the word.
 func start(word string, args ...string) (*process, error) {
 	cmd := exec.Command("redis-server", args...)
 	cmd.SysProcAttr = endWithParent()
@@ -306,8 +307,8 @@ func start(word string, args ...string) (*process, error) {
 	}
 }
 
-// read keeps the last lines of the log, closes ready when the server has said
-// the word, and collects the process when its output ends.
+// read keeps the last lines of the log, closes ready when the server has logged
+// the word, and reaps the process when its output ends.
 func (p *process) read(out io.Reader, word string, ready chan<- struct{}) {
 	said := false
 	for lines := bufio.NewScanner(out); lines.Scan(); {
@@ -329,7 +330,7 @@ func (p *process) tail() string {
 	return strings.Join(p.log, "\n")
 }
 
-// kill ends the process, also a frozen one, and waits until it has ended.
+// kill ends the process, even a frozen one, and waits until it has ended.
 func (p *process) kill() {
 	_ = p.cmd.Process.Kill()
 	<-p.done

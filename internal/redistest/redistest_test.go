@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestCommandsShowsExactlyWhatRanMeanwhile(t *testing.T) {
+func TestServer_Commands(t *testing.T) {
 	s := Start(t)
 	s.Do("SET", "before", "1")
 	got := s.Commands(func() {
@@ -30,7 +30,7 @@ func TestCommandsShowsExactlyWhatRanMeanwhile(t *testing.T) {
 	}, got)
 }
 
-func TestCommandsSeesEveryCommandOfManyClients(t *testing.T) {
+func TestServer_Commands_ManyClients(t *testing.T) {
 	s := Start(t)
 	pool := s.Pool()
 	got := s.Commands(func() {
@@ -48,11 +48,11 @@ func TestCommandsSeesEveryCommandOfManyClients(t *testing.T) {
 	assert.Len(t, got, 20)
 }
 
-func TestCommandsIsEmptyWhenNothingRan(t *testing.T) {
+func TestServer_Commands_None(t *testing.T) {
 	assert.Empty(t, Start(t).Commands(func() {}))
 }
 
-func TestRestartKeepsThePortAndForgetsTheData(t *testing.T) {
+func TestServer_Restart(t *testing.T) {
 	s := Start(t)
 	addr := s.Addr()
 	s.Do("SET", "k", "v")
@@ -61,7 +61,7 @@ func TestRestartKeepsThePortAndForgetsTheData(t *testing.T) {
 	assert.Nil(t, s.Do("GET", "k"))
 }
 
-func TestRestartKeepsTheDataOfAnAppendOnlyServer(t *testing.T) {
+func TestServer_Restart_AppendOnly(t *testing.T) {
 	s := Start(t, "--appendonly", "yes")
 	s.Do("SET", "k", "v")
 	s.Stop()
@@ -69,7 +69,7 @@ func TestRestartKeepsTheDataOfAnAppendOnlyServer(t *testing.T) {
 	assert.Equal(t, []byte("v"), s.Do("GET", "k"))
 }
 
-func TestStopRefusesConnections(t *testing.T) {
+func TestServer_Stop(t *testing.T) {
 	s := Start(t)
 	s.Stop()
 	s.Stop()
@@ -77,7 +77,7 @@ func TestStopRefusesConnections(t *testing.T) {
 	require.Error(t, err)
 }
 
-func TestFrozenServerIsSilentAndAnswersAfterThaw(t *testing.T) {
+func TestServer_Freeze(t *testing.T) {
 	s := Start(t)
 	conn, err := redis.Dial("tcp", s.Addr())
 	require.NoError(t, err)
@@ -88,7 +88,7 @@ func TestFrozenServerIsSilentAndAnswersAfterThaw(t *testing.T) {
 	require.NoError(t, conn.Flush())
 	probe := s.Pool().Get()
 	_, err = redis.DoWithTimeout(probe, 50*time.Millisecond, "PING")
-	require.True(t, errors.Is(err, os.ErrDeadlineExceeded), "a frozen server answered: %v", err)
+	require.True(t, errors.Is(err, os.ErrDeadlineExceeded), "a frozen server responded: %v", err)
 	probe.Close()
 
 	s.Thaw()
@@ -97,14 +97,14 @@ func TestFrozenServerIsSilentAndAnswersAfterThaw(t *testing.T) {
 	assert.Equal(t, "PONG", reply)
 }
 
-func TestServersOfOneTestDoNotMeet(t *testing.T) {
+func TestStart_Two(t *testing.T) {
 	a, b := Start(t), Start(t)
 	a.Do("SET", "k", "a")
 	assert.NotEqual(t, a.Addr(), b.Addr())
 	assert.Nil(t, b.Do("GET", "k"))
 }
 
-func TestAPortThatIsTakenIsReportedBeforeItIsUsed(t *testing.T) {
+func TestLaunch_PortTaken(t *testing.T) {
 	s := Start(t)
 	_, err := launch(s.port, t.TempDir(), nil)
 	require.ErrorContains(t, err, "Address already in use")

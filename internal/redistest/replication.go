@@ -7,11 +7,11 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// longPatience bounds the waits for what several servers have to agree on.
+// longPatience bounds the waits for several servers to agree.
 const longPatience = time.Minute
 
-// await asks until the condition holds. It ends a hung test and is never waited
-// out in a good run.
+// await polls until the condition holds. It ends a hung test, and its limit is
+// never reached in a good run.
 func await(t Host, what string, holds func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
@@ -28,8 +28,8 @@ func (s *Server) inSync() bool {
 	return s.Info("replication")["master_link_status"] == "up"
 }
 
-// killInSync lets no more writes be acknowledged, waits until the replica has
-// them all, and kills the primary.
+// killInSync stops the acknowledgment of writes, waits until the replica has
+// all acknowledged ones, and kills the primary.
 func killInSync(t Host, primary, replica *Server) {
 	t.Helper()
 	primary.Do("CLIENT", "PAUSE", longPatience.Milliseconds(), "WRITE")
@@ -49,7 +49,7 @@ func (s *Server) Info(section string) map[string]string {
 	return lines(text)
 }
 
-// lines reads "name:value" lines.
+// lines parses lines of the form "name:value".
 func lines(text string) map[string]string {
 	values := map[string]string{}
 	for line := range strings.Lines(text) {
@@ -60,7 +60,7 @@ func lines(text string) map[string]string {
 	return values
 }
 
-// fields is a reply of names and values.
+// fields returns a reply of names and values as a map.
 func (s *Server) fields(command string, args ...any) map[string]string {
 	s.t.Helper()
 	values, err := redis.StringMap(s.Do(command, args...), nil)

@@ -11,16 +11,16 @@ import (
 )
 
 // Sentinels is a primary with one replica, watched by three Sentinels, of which
-// two must agree. They take a primary for dead that was silent for a second.
-// Its methods end the test when they fail, and are meant for the test's own
-// goroutine.
+// two must agree. They consider a primary down if it does not respond for a
+// second. Its methods end the test when they fail, and must be called from the
+// test's own goroutine.
 type Sentinels struct {
 	t         Host
 	servers   []*Server
 	sentinels []*Server
 }
 
-// MasterSet is the name under which the Sentinels know the primary.
+// MasterSet is the name of the primary in the Sentinels' configuration.
 const MasterSet = "sessions"
 
 // StartSentinels runs the five processes and returns when the replica is in
@@ -59,14 +59,14 @@ func launchSentinel(port int, dir string, lines []string) (*process, error) {
 	return start("+monitor master", append([]string{config, "--sentinel"}, fixed(port, dir)...)...)
 }
 
-// Addrs are the addresses of the Sentinels.
+// Addrs returns the addresses of the Sentinels.
 func (g *Sentinels) Addrs() []string { return addrs(g.sentinels) }
 
-// Servers are the primary and the replica, in the roles that they began with.
+// Servers returns the primary and the replica, in their initial roles.
 func (g *Sentinels) Servers() []*Server { return g.servers }
 
-// DownAfter makes the Sentinels take a primary for dead that was silent for so
-// long, instead of a second.
+// DownAfter sets how long a primary may fail to respond before the Sentinels
+// consider it down. It is a second otherwise.
 func (g *Sentinels) DownAfter(d time.Duration) {
 	g.t.Helper()
 	for _, s := range g.sentinels {
@@ -74,7 +74,7 @@ func (g *Sentinels) DownAfter(d time.Duration) {
 	}
 }
 
-// Primary is the server that all Sentinels name.
+// Primary returns the server that all Sentinels name.
 func (g *Sentinels) Primary() *Server {
 	g.t.Helper()
 	var primary *Server
@@ -97,8 +97,8 @@ func (g *Sentinels) Primary() *Server {
 	return primary
 }
 
-// KillPrimary kills the primary when its replica has everything that it has
-// acknowledged, and returns at once: the failover is still to come.
+// KillPrimary kills the primary when its replica has every acknowledged write,
+// and returns without waiting for the failover.
 func (g *Sentinels) KillPrimary() {
 	g.t.Helper()
 	primary := g.Primary()

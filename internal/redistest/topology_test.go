@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSentinelsMakeTheReplicaThePrimaryWithAllThatWasAcknowledged(t *testing.T) {
+func TestSentinels_Failover(t *testing.T) {
 	g := StartSentinels(t)
 	assert.Len(t, g.Addrs(), 3)
 	old := g.Primary()
@@ -23,7 +23,7 @@ func TestSentinelsMakeTheReplicaThePrimaryWithAllThatWasAcknowledged(t *testing.
 	assert.EqualValues(t, 1000, g.Primary().Do("DBSIZE"))
 }
 
-func TestAClusterMovesSlotsAndReplacesAKilledPrimary(t *testing.T) {
+func TestCluster_Failover(t *testing.T) {
 	c := StartCluster(t)
 	assert.Len(t, c.Addrs(), 6)
 	slot, keys := keysOfTheFirstPrimary(c)
@@ -34,11 +34,11 @@ func TestAClusterMovesSlotsAndReplacesAKilledPrimary(t *testing.T) {
 	called := false
 	c.MoveSlots([]int{slot}, func() {
 		called = true
-		answers := map[string]int{}
+		replies := map[string]int{}
 		for _, key := range keys {
-			answers[ask(t, c.servers[0], key)]++
+			replies[ask(t, c.servers[0], key)]++
 		}
-		assert.Equal(t, map[string]int{"v": 2, fmt.Sprintf("ASK %d %s", slot, c.servers[1].Addr()): 2}, answers)
+		assert.Equal(t, map[string]int{"v": 2, fmt.Sprintf("ASK %d %s", slot, c.servers[1].Addr()): 2}, replies)
 	})
 	assert.True(t, called)
 	assert.Equal(t, "v", ask(t, c.servers[1], keys[0]))
@@ -51,19 +51,19 @@ func TestAClusterMovesSlotsAndReplacesAKilledPrimary(t *testing.T) {
 	}
 }
 
-// ask returns what a server says of a key, be it an error.
+// ask returns a server's reply for a key, which may be an error.
 func ask(t *testing.T, s *Server, key string) string {
 	conn, err := redis.Dial("tcp", s.Addr())
 	require.NoError(t, err)
 	defer conn.Close()
-	answer, err := redis.String(conn.Do("GET", key))
+	reply, err := redis.String(conn.Do("GET", key))
 	if err != nil {
 		return err.Error()
 	}
-	return answer
+	return reply
 }
 
-// keysOfTheFirstPrimary are four keys of one slot.
+// keysOfTheFirstPrimary returns four keys of one slot.
 func keysOfTheFirstPrimary(c *Cluster) (slot int, keys []string) {
 	for tag := 0; ; tag++ {
 		keys = keys[:0]

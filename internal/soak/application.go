@@ -25,24 +25,24 @@ import (
 // setupVariable makes this program the application under test.
 const setupVariable = "SOAK_APPLICATION"
 
-// setup is what the application is told.
+// setup is the configuration of the application.
 type setup struct {
 	RedisURL  string
 	Endpoints client.Endpoints
 	Idle      time.Duration
 }
 
-// ready is what the application answers: where it serves visitors, and where it
-// tells its state.
+// ready is the first line of the application: the URLs of the site and of its
+// state.
 type ready struct{ Site, State string }
 
-// state is what a process costs.
+// A state is the resource use of a process.
 type state struct {
 	Goroutines int
 	Resident   int64 // bytes of memory
 }
 
-// serve is the application under test. It ends with its standard input.
+// serve runs the application under test. It ends with its standard input.
 func serve(text string) error {
 	var s setup
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
@@ -77,7 +77,7 @@ func serve(text string) error {
 		return err
 	}
 	go http.Serve(site, routes(auth))
-	go http.Serve(own, tellState(toWeChat))
+	go http.Serve(own, serveState(toWeChat))
 	if err := json.NewEncoder(os.Stdout).Encode(ready{"http://" + site.Addr().String(), "http://" + own.Addr().String()}); err != nil {
 		return err
 	}
@@ -85,8 +85,8 @@ func serve(text string) error {
 	return err
 }
 
-// routes has a page behind the wall that keeps a value in the session, one that
-// loads the session if there is one, and one that knows of no wall.
+// routes has a page that requires a login and keeps a value in the session, one
+// that loads the session if there is one, and one without middleware.
 func routes(auth *wechatauth.Auth) http.Handler {
 	sessions := auth.Sessions()
 	page := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -104,10 +104,10 @@ func routes(auth *wechatauth.Auth) http.Handler {
 	return mux
 }
 
-// tellState answers with the state of this process. With the memory in question,
-// it closes idle connections and gives back to the system what it does not use,
-// so that growth is what is kept and not what waits for its end.
-func tellState(toWeChat *http.Transport) http.Handler {
+// serveState responds with the state of this process. Before it reads the
+// memory, it closes idle connections and returns free memory to the system, so
+// that growth is what is retained and not what waits to be freed.
+func serveState(toWeChat *http.Transport) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		s := state{Goroutines: runtime.NumGoroutine()}
 		if r.URL.Path == "/memory" {
@@ -124,7 +124,7 @@ func tellState(toWeChat *http.Transport) http.Handler {
 	})
 }
 
-// residentMemory asks Linux; its second number counts pages.
+// residentMemory reads Linux's statm, whose second number counts pages.
 func residentMemory() (int64, error) {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
@@ -138,7 +138,7 @@ func residentMemory() (int64, error) {
 	return pages * int64(os.Getpagesize()), err
 }
 
-// application is the process under test, as this one sees it.
+// An application is the process under test, seen from this one.
 type application struct {
 	h      *host
 	site   string
@@ -171,10 +171,10 @@ func startApplication(h *host, s setup) *application {
 		asking: &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}}
 }
 
-// state asks for the number of goroutines, which counts those that answer.
+// state returns the number of goroutines, including those that respond.
 func (a *application) state() state { return a.ask("/") }
 
-// memory asks for the resident memory too.
+// memory returns the resident memory too.
 func (a *application) memory() state { return a.ask("/memory") }
 
 func (a *application) ask(path string) state {

@@ -11,15 +11,15 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// The bounds of a frozen Redis.
+// The limits for a frozen Redis.
 const (
-	maxProtected = 1200 * time.Millisecond // 99 of 100 answers of 503
-	maxPublic    = 20 * time.Millisecond   // 99 of 100 answers of public pages, but see judge
-	onceIn       = 2 * time.Second         // one visitor of a public page may wait, when some have
-	maxThaw      = 5 * time.Second         // until the goroutines are as many as before
+	maxProtected = 1200 * time.Millisecond // 99 of 100 responses with status 503
+	maxPublic    = 20 * time.Millisecond   // 99 of 100 responses of public pages, but see judge
+	onceIn       = 2 * time.Second         // one user of a public page may wait this often, if some have to
+	maxThaw      = 5 * time.Second         // until the number of goroutines is as before
 )
 
-// sample is one request's.
+// A sample is the result of one request.
 type sample struct {
 	kind   kind
 	asked  time.Time
@@ -27,22 +27,22 @@ type sample struct {
 	status int
 }
 
-// kind is what is asked, and by whom.
+// A kind is a page together with the state of its user.
 type kind int
 
 const (
-	protected      kind = iota // behind the wall, with a session
-	publicStranger             // a page of LoadWeChat, without a session
-	unwalled                   // a page that no wall is around
-	anonymous                  // behind the wall, without a session
-	publicVisitor              // a page of LoadWeChat, with a session
+	protected       kind = iota // requires a login, with a session
+	publicAnonymous             // a page of LoadWeChat, without a session
+	ungated                     // a page without middleware
+	anonymous                   // requires a login, without a session
+	publicUser                  // a page of LoadWeChat, with a session
 	kinds
 )
 
-// load is a steady stream of requests.
+// A load is a steady stream of requests.
 type load struct {
 	crowd   *crowd
-	members []*visitor
+	members []*user
 	wg      sync.WaitGroup
 	done    chan struct{}
 
@@ -51,19 +51,19 @@ type load struct {
 }
 
 // runFrozen freezes Redis under load. Requests keep coming at the same rate,
-// whether those before them have been answered or not.
+// regardless of earlier responses.
 func runFrozen(h *host, ice time.Duration, rate int) bool {
 	redis := redistest.Start(h)
 	sim := wechattest.NewServer()
 	h.Cleanup(sim.Close)
 	app := startApplication(h, setup{RedisURL: redis.URL(), Endpoints: sim.Endpoints()})
 	crowd := newCrowd(app.site)
-	crowd.street.DisableKeepAlives = true // a connection's goroutine goes with its request
+	crowd.street.DisableKeepAlives = true // a connection's goroutine ends with its request
 	l := &load{crowd: crowd, done: make(chan struct{})}
 	for range 20 {
-		v := crowd.visitor()
+		v := crowd.user()
 		if !v.logIn() {
-			h.Fatal("nobody gets in")
+			h.Fatal("no user can log in")
 		}
 		l.members = append(l.members, v)
 	}
@@ -92,8 +92,8 @@ func runFrozen(h *host, ice time.Duration, rate int) bool {
 	return l.judge(froze, thawed, rate, most, peak, back)
 }
 
-// comesBack measures how long it takes until there are no more goroutines than
-// that, while the load goes on.
+// comesBack measures how long it takes until there are no more than most
+// goroutines, under continued load.
 func (a *application) comesBack(most int, patience time.Duration) time.Duration {
 	began := time.Now()
 	for a.state().Goroutines > most && time.Since(began) < patience {
@@ -102,15 +102,15 @@ func (a *application) comesBack(most int, patience time.Duration) time.Duration 
 	return time.Since(began)
 }
 
-// send begins the stream: six of ten requests are of visitors who are logged in,
-// for protected pages.
+// send starts the stream: six of ten requests are from logged-in users, for
+// protected pages.
 func (l *load) send(rate int) {
-	mix := []kind{protected, publicStranger, protected, unwalled, protected, publicVisitor, protected, anonymous, protected, protected}
+	mix := []kind{protected, publicAnonymous, protected, ungated, protected, publicUser, protected, anonymous, protected, protected}
 	l.wg.Go(func() {
 		began := time.Now()
 		for n := 0; ; n++ {
 			due := began.Add(time.Duration(n) * time.Second / time.Duration(rate))
-			wait(time.Until(due)) // not at all where the machine is late
+			wait(time.Until(due)) // immediately if the machine is late
 			select {
 			case <-l.done:
 				return
@@ -121,11 +121,11 @@ func (l *load) send(rate int) {
 	})
 }
 
-func (l *load) ask(k kind, member *visitor) {
-	target := map[kind]string{protected: "/orders", publicStranger: "/public", unwalled: "/open", anonymous: "/orders", publicVisitor: "/public"}[k]
+func (l *load) ask(k kind, member *user) {
+	target := map[kind]string{protected: "/orders", publicAnonymous: "/public", ungated: "/open", anonymous: "/orders", publicUser: "/public"}[k]
 	v := member
-	if k == publicStranger || k == anonymous {
-		v = &visitor{crowd: l.crowd, client: &http.Client{Transport: page{l.crowd.street}, Timeout: 30 * time.Second}}
+	if k == publicAnonymous || k == anonymous {
+		v = &user{crowd: l.crowd, client: &http.Client{Transport: page{l.crowd.street}, Timeout: 30 * time.Second}}
 	}
 	s := sample{kind: k, asked: time.Now()}
 	got, err := v.ask(http.MethodGet, target, false)
@@ -138,11 +138,12 @@ func (l *load) ask(k kind, member *visitor) {
 	l.samples = append(l.samples, s)
 }
 
-// judge prints what was measured, and tells whether it is within the bounds.
+// judge prints the measurements, and reports whether they are within the
+// limits.
 //
-// Visitors of public pages who have a session are looked for in Redis until one
-// request has waited there in vain. So those of the first moments wait, and are
-// counted and not among the 99 of 100; all later ones are.
+// Users of public pages who have a session are looked up in Redis until one
+// request has timed out there. So the requests of the first moments wait. They
+// are counted separately and are not among the 99 of 100; all later ones are.
 func (l *load) judge(froze, thawed time.Time, rate, most, peak int, back time.Duration) bool {
 	times := make([][]time.Duration, kinds)
 	counted, wrong, after, early := 0, 0, 0, 0
@@ -154,12 +155,12 @@ func (l *load) judge(froze, thawed time.Time, rate, most, peak int, back time.Du
 			counted++
 			times[s.kind] = append(times[s.kind], s.took)
 			switch {
-			case s.kind == publicVisitor && s.asked.Before(froze.Add(maxProtected)):
+			case s.kind == publicUser && s.asked.Before(froze.Add(maxProtected)):
 				early++
 			case s.kind != protected:
 				public = append(public, s.took)
 			}
-			// Who asks in the last second may still get his page.
+			// A request in the last second may still get its page.
 			if late := s.asked.After(thawed.Add(-maxProtected)); !s.expected(late) {
 				wrong++
 			}
@@ -167,22 +168,22 @@ func (l *load) judge(froze, thawed time.Time, rate, most, peak int, back time.Du
 			after++
 		}
 	}
-	waited := longerThan(times[publicVisitor], 500*time.Millisecond)
+	waited := longerThan(times[publicUser], 500*time.Millisecond)
 	mayWait := early + int(thawed.Sub(froze)/onceIn)
 	enough := int(0.9 * float64(rate) * thawed.Sub(froze).Seconds())
 	fmt.Printf("frozen for %v: %d requests; goroutines %d at most before, %d during\n",
 		thawed.Sub(froze).Round(time.Second), counted, most, peak)
-	fmt.Printf("public pages for visitors with a session: %d of %d waited for Redis, %d of them may; 99 of 100 took at most %d ms\n",
-		waited, len(times[publicVisitor]), mayWait, percentile99(times[publicVisitor]).Milliseconds())
-	fmt.Printf("answers that were not to be expected: %d during, %d from a second after\n", wrong, after)
+	fmt.Printf("public pages for users with a session: %d of %d waited for Redis, %d of them may; 99 of 100 took at most %d ms\n",
+		waited, len(times[publicUser]), mayWait, percentile99(times[publicUser]).Milliseconds())
+	fmt.Printf("unexpected responses: %d during, %d from a second after\n", wrong, after)
 	slow, fast := percentile99(times[protected]), percentile99(public)
-	fmt.Printf("frozen: seconds %.0f, requests %d, protected-p99-ms %d, public-p99-ms %.1f, goroutines-back-ms %d, wrong-answers %d, public-waited %d\n",
+	fmt.Printf("frozen: seconds %.0f, requests %d, protected-p99-ms %d, public-p99-ms %.1f, goroutines-back-ms %d, wrong-responses %d, public-waited %d\n",
 		thawed.Sub(froze).Seconds(), counted, slow.Milliseconds(), float64(fast.Microseconds())/1000, back.Milliseconds(), wrong+after, waited)
 	return counted >= enough && waited <= mayWait && slow <= maxProtected && fast <= maxPublic && back <= maxThaw && wrong+after == 0
 }
 
-// expected tells whether an answer is the right one while Redis is frozen, or,
-// with late, when it may have come back.
+// expected reports whether a response is the right one while Redis is frozen
+// or, with late, when it may have resumed.
 func (s sample) expected(late bool) bool {
 	switch s.kind {
 	case protected:

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// host is what redistest starts its servers for. A server that does not start
+// A host is what redistest starts its servers for. A server that does not start
 // ends the program.
 type host struct{ cleanups []func() }
 

@@ -1,21 +1,27 @@
-// Command soak shows that sessions hold for a long time while Redis is in
-// trouble. The application under test is a process of its own: the login wall
-// on a real net/http server, with a real redis-server behind a proxy that fails
-// on command. This process plays WeChat, the visitors and the trouble.
+// Command soak checks that sessions survive faults of Redis over a long time. The
+// application under test is a separate process: the middleware on a real
+// net/http server, with a real redis-server behind a proxy that fails on
+// command. This process runs WeChat, the users and the faults.
 //
 //	go run ./internal/soak -for 10m
 //
-// has visitors log in, come back and log out, floods of strangers, and a fault
-// of Redis every 20 seconds. It ends with exit code 1 if a login or a value of a
-// session was lost, a session outlived its logout, a stranger or a public page
-// got another answer than its own, a visitor got one that is neither his page nor
-// a 503, the application has more goroutines than after the warm-up or 5 MB more
-// memory, or if strangers have left keys in Redis. Its last line has the counts.
+// makes users log in, come back and log out, sends floods of strangers, and
+// causes a fault of Redis every 20 seconds. It ends with exit code 1 if
+//
+//   - a login or a value of a session was lost,
+//   - a session outlived its logout,
+//   - a stranger or a public page got a wrong response,
+//   - a user got a response that is neither their page nor a 503,
+//   - the application has more goroutines than after the warm-up, or 5 MB more
+//     memory, or
+//   - strangers have left keys in Redis.
+//
+// Its last line has the counts.
 //
 //	go run ./internal/soak -frozen
 //
-// freezes Redis for 30 seconds under 200 requests a second and measures who
-// waits how long.
+// freezes Redis for 30 seconds under 200 requests a second and measures which
+// requests wait, and how long.
 //
 // It needs redis-server and, for the memory of a process, Linux.
 package main
@@ -37,9 +43,9 @@ func main() {
 	}
 
 	var (
-		mixed     = flag.Duration("for", 10*time.Minute, "how long visitors come")
+		mixed     = flag.Duration("for", 10*time.Minute, "how long users log in")
 		pause     = flag.Duration("every", 20*time.Second, "time from one fault to the next")
-		visitors  = flag.Int("visitors", 16, "how many visitors there are at a time")
+		users     = flag.Int("users", 16, "number of concurrent users")
 		strangers = flag.Int("strangers", 100_000, "hits without a session whose keys are counted at the end")
 		frozen    = flag.Bool("frozen", false, "freeze Redis under load, instead")
 		ice       = flag.Duration("ice", 30*time.Second, "with -frozen: how long")
@@ -54,7 +60,7 @@ func main() {
 			ok = runFrozen(h, *ice, *rate)
 			return
 		}
-		ok = runSoak(h, plan{mixed: *mixed, pause: *pause, visitors: *visitors, strangers: *strangers})
+		ok = runSoak(h, plan{mixed: *mixed, pause: *pause, users: *users, strangers: *strangers})
 	}()
 	if !ok {
 		os.Exit(1)

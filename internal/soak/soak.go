@@ -8,10 +8,10 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// plan is what a soak is asked to do.
+// A plan describes a soak.
 type plan struct {
 	mixed, pause time.Duration
-	visitors     int
+	users        int
 	strangers    int
 }
 
@@ -25,10 +25,11 @@ func runSoak(h *host, p plan) bool {
 	h.Cleanup(sim.Close)
 	app := startApplication(h, setup{RedisURL: "redis://" + g.proxy.Addr(), Endpoints: sim.Endpoints(), Idle: time.Hour})
 	crowd := newCrowd(app.site)
-	crowd.come(p.visitors)
+	crowd.come(p.users)
 	crowd.flood()
 
-	// All faults once: what they make the application keep is not growth.
+	// First, all faults once: what they make the application retain does not
+	// count as growth.
 	faults := g.faults()
 	warmUp := min(p.mixed/5, time.Duration(len(faults))*p.pause)
 	began := time.Now()
@@ -48,9 +49,9 @@ func runSoak(h *host, p plan) bool {
 		fmt.Println(note)
 	}
 	grown := after.Resident - before.Resident
-	fmt.Printf("at the end: %d goroutines, %.1f MB resident; %d visits, %d answers of 503, %d of other kinds, %d of strangers\n",
+	fmt.Printf("at the end: %d goroutines, %.1f MB resident; %d visits, %d responses with 503, %d with other errors, %d to strangers\n",
 		after.Goroutines, megabytes(after.Resident), c.visits, c.refused, c.odd, c.strangers)
-	fmt.Printf("values lost: %d, sessions that outlived their logout: %d, strangers and public pages answered wrongly: %d, strangers answered in the flood: %d of %d\n",
+	fmt.Printf("values lost: %d, sessions that outlived their logout: %d, wrong responses to strangers and of public pages: %d, responses to strangers in the flood: %d of %d\n",
 		c.lostValues, c.revived, c.wrong, flooded, p.strangers)
 	goroutines := after.Goroutines - before.Goroutines
 	fmt.Printf("soak: minutes %.0f, logins %d, lost-logins %d, goroutine-growth %d, rss-growth-mb %.1f, anonymous-keys %d\n",
@@ -59,8 +60,8 @@ func runSoak(h *host, p plan) bool {
 		goroutines <= 0 && grown <= maxGrowth && flooded == p.strangers && keys == 0
 }
 
-// trouble brings one fault after the other until the time is over. It returns
-// which one would be next.
+// trouble causes one fault after another until the time is over. It returns the
+// number of the next one.
 func trouble(faults []fault, next int, until time.Time, pause time.Duration) int {
 	for {
 		f := faults[next%len(faults)]
@@ -78,8 +79,8 @@ func trouble(faults []fault, next int, until time.Time, pause time.Duration) int
 	}
 }
 
-// atRest measures the application when nobody asks it anything, after what was
-// under way has ended.
+// atRest measures the application without load, after all requests in flight
+// have ended.
 func atRest(app *application, crowd *crowd) state {
 	goOn := crowd.hush()
 	defer goOn()
@@ -96,8 +97,8 @@ func atRest(app *application, crowd *crowd) state {
 }
 
 // flushAndFlood empties Redis, sends the strangers and counts the keys that
-// they have left. How many got the answer that is theirs is among the counts:
-// one that was not answered shows nothing.
+// they have left. Their right responses are counted too: a request without a
+// response proves nothing.
 func flushAndFlood(g *ground, crowd *crowd, strangers int) int64 {
 	g.redis.Do("FLUSHALL")
 	const lanes = 4

@@ -7,10 +7,11 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redistest"
 )
 
-// keepsData: what Redis has answered for is in a file that outlives its process.
+// keepsData makes Redis write every acknowledged command to a file that
+// outlives its process.
 var keepsData = []string{"--appendonly", "yes", "--appendfsync", "no"}
 
-// ground is the Redis under test and the way to it.
+// A ground is the Redis under test and the way to it.
 type ground struct {
 	redis *redistest.Server
 	proxy *faultproxy.Proxy
@@ -25,15 +26,15 @@ func newGround(h *host) *ground {
 	return g
 }
 
-// fault is something that goes wrong with Redis for a while.
+// A fault is something that goes wrong with Redis for a while.
 type fault struct {
 	name       string
 	lasts      time.Duration
 	begin, end func()
 }
 
-// faults are those that sessions survive in Redis. Nothing that was acknowledged
-// may be gone after one of them.
+// faults returns the faults that sessions in Redis survive. No acknowledged
+// write may be lost after one of them.
 func (g *ground) faults() []fault {
 	do := func(command string, args ...any) func() { return func() { g.redis.Do(command, args...) } }
 	nothing := func() {}
@@ -46,11 +47,11 @@ func (g *ground) faults() []fault {
 		{"open connections forgotten", 0, g.proxy.HalfOpen, nothing},
 		{"slow", 5 * time.Second, func() { g.proxy.Delay(200 * time.Millisecond) }, g.proxy.Pass},
 		{"no memory", 4 * time.Second, do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0")},
-		{"answers cut", 3 * time.Second, func() { g.proxy.Cut(40) }, g.proxy.Pass},
+		{"replies cut", 3 * time.Second, func() { g.proxy.Cut(40) }, g.proxy.Pass},
 		{"stopped", 5 * time.Second, g.redis.Stop, g.redis.Restart},
 		{"connections killed", 0, do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"), nothing},
 		{"too slow", 5 * time.Second, func() { g.proxy.Delay(3 * time.Second) }, g.proxy.Pass},
 		{"no replicas", 4 * time.Second, do("CONFIG", "SET", "min-replicas-to-write", "1"), do("CONFIG", "SET", "min-replicas-to-write", "0")},
-		{"one answer cut", 0, func() { g.proxy.CutOnce(0) }, nothing},
+		{"one reply cut", 0, func() { g.proxy.CutOnce(0) }, nothing},
 	}
 }

@@ -16,18 +16,18 @@ import (
 const (
 	// grace is how long after the end of a fault a login may take.
 	grace = 2 * time.Minute
-	// again is the pause before a visitor who was told to come later does.
+	// again is the pause before a user retries after a 503.
 	again = 500 * time.Millisecond
-	// step is the pause between two things that a visitor does.
+	// step is the pause between two actions of a user.
 	step = 200 * time.Millisecond
 )
 
-// counts is what a soak has seen.
+// counts holds the counts of a soak.
 type counts struct {
 	mu                              sync.Mutex
 	logins, visits, refused         int
 	lostLogins, lostValues, revived int
-	strangers, odd, wrong           int // wrong: of answers that no fault may change
+	strangers, odd, wrong           int // wrong: responses that no fault may change
 	notes                           []string
 }
 
@@ -40,7 +40,7 @@ func (c *counts) add(n *int, note string) {
 	}
 }
 
-// crowd is the visitors and strangers of one soak. They can be stopped between
+// A crowd is the users and strangers of one soak. They can be stopped between
 // two of their steps, for a measurement.
 type crowd struct {
 	site   string
@@ -48,7 +48,7 @@ type crowd struct {
 	street *http.Transport // all connections to the application
 	wg     sync.WaitGroup
 
-	quiet sync.RWMutex // held for writing: nobody asks anything
+	quiet sync.RWMutex // held for writing: no requests
 	done  chan struct{}
 }
 
@@ -65,7 +65,7 @@ func (c *crowd) over() bool {
 	}
 }
 
-// rest waits for d; not longer than the soak.
+// rest waits for d, but not longer than the soak.
 func (c *crowd) rest(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -83,23 +83,23 @@ func (c *crowd) hush() (goOn func()) {
 	return c.quiet.Unlock
 }
 
-// answer is what a visitor sees.
-type answer struct {
+// A response is what a user sees.
+type response struct {
 	status int
 	at     string // URL
 	body   string
 }
 
-// visitor is one browser with its cookies.
-type visitor struct {
+// A user is one browser with its cookies.
+type user struct {
 	crowd  *crowd
 	client *http.Client
 	name   string
 }
 
-func (c *crowd) visitor() *visitor {
+func (c *crowd) user() *user {
 	browser := wechattest.Browser(wechattest.IPhone)
-	v := &visitor{crowd: c, name: fmt.Sprintf("v%d", rand.Uint64())}
+	v := &user{crowd: c, name: fmt.Sprintf("v%d", rand.Uint64())}
 	v.client = &http.Client{Jar: browser.Jar, Transport: page{c.street}, Timeout: 30 * time.Second}
 	return v
 }
@@ -120,8 +120,8 @@ func (p page) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.base.RoundTrip(r)
 }
 
-// ask sends one request; with follow it goes wherever it is led.
-func (v *visitor) ask(method, target string, follow bool) (answer, error) {
+// ask sends one request, and with follow also follows redirects.
+func (v *user) ask(method, target string, follow bool) (response, error) {
 	v.crowd.quiet.RLock()
 	defer v.crowd.quiet.RUnlock()
 	client := *v.client
@@ -133,22 +133,22 @@ func (v *visitor) ask(method, target string, follow bool) (answer, error) {
 	}
 	r, err := http.NewRequest(method, target, strings.NewReader(""))
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	if method == http.MethodPost {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	resp, err := client.Do(r)
 	if err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
-	return answer{status: resp.StatusCode, at: resp.Request.URL.String(), body: string(body)}, err
+	return response{status: resp.StatusCode, at: resp.Request.URL.String(), body: string(body)}, err
 }
 
-// session is the visitor's session cookie; nil without one.
-func (v *visitor) session() *http.Cookie {
+// session returns the user's session cookie, or nil.
+func (v *user) session() *http.Cookie {
 	site, _ := url.Parse(v.crowd.site)
 	for _, c := range v.client.Jar.Cookies(site) {
 		if strings.Contains(c.Name, "session") {
@@ -158,21 +158,21 @@ func (v *visitor) session() *http.Cookie {
 	return nil
 }
 
-// live is a visitor's life: he logs in, puts something into his cart, comes back
-// some times and logs out. What he was answered 503, he tries again.
-func (v *visitor) live() {
+// live logs in, puts a value into the cart, comes back several times and logs
+// out. It retries each step that gets a 503.
+func (v *user) live() {
 	if !v.logIn() {
 		return
 	}
 	cart := v.name
-	if !v.until("put", func(got answer) bool { return got.status == http.StatusOK }, http.MethodGet, "/cart?put="+cart) {
+	if !v.until("put", func(got response) bool { return got.status == http.StatusOK }, http.MethodGet, "/cart?put="+cart) {
 		return
 	}
 	for range 3 + rand.IntN(6) {
 		v.crowd.rest(step)
 		v.public()
-		var got answer
-		if !v.until("visit", func(a answer) bool { got = a; return a.status == http.StatusOK }, http.MethodGet, "/orders") {
+		var got response
+		if !v.until("visit", func(a response) bool { got = a; return a.status == http.StatusOK }, http.MethodGet, "/orders") {
 			return
 		}
 		v.crowd.counts.add(&v.crowd.counts.visits, "")
@@ -184,8 +184,8 @@ func (v *visitor) live() {
 	v.logOut()
 }
 
-// public asks for a page that anybody gets, whatever Redis does.
-func (v *visitor) public() {
+// public requests a page whose response does not depend on Redis.
+func (v *user) public() {
 	counts := v.crowd.counts
 	got, err := v.ask(http.MethodGet, "/public", false)
 	switch {
@@ -196,9 +196,9 @@ func (v *visitor) public() {
 	}
 }
 
-// logIn visits the wall until it is let through. It goes on by reloading where
-// it is and by visiting anew, in turns.
-func (v *visitor) logIn() bool {
+// logIn visits a page that requires a login until it is logged in. It reloads
+// the current URL and starts again in turn.
+func (v *user) logIn() bool {
 	counts := v.crowd.counts
 	target, began := "/orders", time.Now()
 	for try := 0; ; try++ {
@@ -216,7 +216,7 @@ func (v *visitor) logIn() bool {
 			counts.add(&counts.odd, fmt.Sprintf("a login: %d at %s", got.status, path(got.at)))
 		}
 		if time.Since(began) > grace {
-			counts.add(&counts.lostLogins, "a visitor did not get in")
+			counts.add(&counts.lostLogins, "a user could not log in")
 			return false
 		}
 		target = "/orders"
@@ -227,9 +227,10 @@ func (v *visitor) logIn() bool {
 	}
 }
 
-// until asks without following until the answer is good. Only 503 may come
-// before: whoever is sent to log in again has lost his login.
-func (v *visitor) until(what string, good func(answer) bool, method, target string) bool {
+// until repeats a request, without following redirects, until the response is
+// good. Only a 503 may precede it: a redirect to a login means that the session
+// is lost.
+func (v *user) until(what string, good func(response) bool, method, target string) bool {
 	counts := v.crowd.counts
 	for began := time.Now(); ; wait(again) {
 		got, err := v.ask(method, target, false)
@@ -241,25 +242,25 @@ func (v *visitor) until(what string, good func(answer) bool, method, target stri
 		case got.status == http.StatusServiceUnavailable:
 			counts.add(&counts.refused, "")
 		default:
-			counts.add(&counts.lostLogins, fmt.Sprintf("%s: answered %d, and was logged in", what, got.status))
+			counts.add(&counts.lostLogins, fmt.Sprintf("%s: status %d for a logged-in user", what, got.status))
 			return false
 		}
 		if time.Since(began) > grace {
-			counts.add(&counts.lostLogins, what+": no answer but 503 in two minutes")
+			counts.add(&counts.lostLogins, what+": only 503 for two minutes")
 			return false
 		}
 	}
 }
 
-// logOut ends the session, and looks whether a copy of its cookie is worth
-// anything.
-func (v *visitor) logOut() {
+// logOut ends the session, and checks that a copy of its cookie is no longer
+// accepted.
+func (v *user) logOut() {
 	counts := v.crowd.counts
 	copied := v.session()
-	if !v.until("logout", func(a answer) bool { return a.status == http.StatusSeeOther }, http.MethodPost, "/wechat/logout") {
+	if !v.until("logout", func(a response) bool { return a.status == http.StatusSeeOther }, http.MethodPost, "/wechat/logout") {
 		return
 	}
-	thief := v.crowd.visitor()
+	thief := v.crowd.user()
 	site, _ := url.Parse(v.crowd.site)
 	thief.client.Jar.SetCookies(site, []*http.Cookie{copied})
 	for began := time.Now(); time.Since(began) < grace; wait(again) {
@@ -274,12 +275,12 @@ func (v *visitor) logOut() {
 	}
 }
 
-// come sets n visitors going; when one leaves, another comes.
+// come starts n users; when one ends, another starts.
 func (c *crowd) come(n int) {
 	for range n {
 		c.wg.Go(func() {
 			for !c.over() {
-				c.visitor().live()
+				c.user().live()
 				c.rest(step)
 			}
 		})
@@ -300,10 +301,10 @@ func (c *crowd) flood() {
 	})
 }
 
-// stranger sends one request without a session, of one of the kinds that cost
-// Redis nothing.
+// stranger sends one request without a session, of a kind that costs Redis
+// nothing.
 func (c *crowd) stranger() {
-	v := &visitor{crowd: c, client: &http.Client{Transport: page{c.street}, Timeout: 30 * time.Second}}
+	v := &user{crowd: c, client: &http.Client{Transport: page{c.street}, Timeout: 30 * time.Second}}
 	kinds := []struct {
 		target string
 		status int
@@ -326,13 +327,13 @@ func (c *crowd) stranger() {
 	}
 }
 
-// leave lets everybody come to an end.
+// leave ends the soak and waits for every user.
 func (c *crowd) leave() {
 	close(c.done)
 	c.wg.Wait()
 }
 
-// path is a URL without what may be secret in it.
+// path returns a URL's path, which has no secrets.
 func path(at string) string {
 	u, err := url.Parse(at)
 	if err != nil {
