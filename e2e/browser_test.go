@@ -27,12 +27,12 @@ type browser struct {
 	started bool
 }
 
-// openBrowser starts one, which reaches loopback and nothing else. When the
-// test ends, whatever its tabs complained about fails the test.
+// openBrowser starts a browser that reaches only loopback addresses. Any
+// problem that its tabs have reported fails the test at its end.
 func openBrowser(t *testing.T) *browser { return openBrowserFor(t, patience) }
 
-// openBrowserForLooks starts one whose windows have all looks, one after the
-// other: to start Chromium for each takes longer than all that is looked at.
+// openBrowserForLooks starts a browser whose windows have all looks in turn:
+// starting Chromium for each takes longer than the test.
 func openBrowserForLooks(t *testing.T) *browser { return openBrowserFor(t, 4*patience) }
 
 func openBrowserFor(t *testing.T, life time.Duration) *browser {
@@ -43,10 +43,10 @@ func openBrowserFor(t *testing.T, life time.Duration) *browser {
 	t.Cleanup(cancel)
 	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(path),
-		chromedp.NoSandbox, // which Chromium cannot have as root, in a container
+		chromedp.NoSandbox, // Chromium cannot have it as root, in a container
 		chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
-		// Going back asks the server again, as on a phone that is short of memory.
+		// Going back requests the page again, as on a phone with little memory.
 		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache"),
 	)...)
 	t.Cleanup(cancelAllocator) // waits for the process, and removes its profile
@@ -70,7 +70,7 @@ func (b *browser) tab() *tab {
 	tb.ctx = ctx
 	if b.started {
 		b.t.Cleanup(cancel)
-	} else { // the first tab starts the browser, the others live in it
+	} else { // the first tab starts the browser, the others run in it
 		b.ctx, b.started = ctx, true
 		b.t.Cleanup(func() { assert.NoError(b.t, chromedp.Cancel(ctx), "close the browser") })
 	}
@@ -79,7 +79,7 @@ func (b *browser) tab() *tab {
 	return tb
 }
 
-// window opens a tab with cookies of its own, as a fresh profile has, for a test
+// window opens a tab with separate cookies, as a fresh profile has, for a test
 // within the browser's.
 func (b *browser) window(t *testing.T) *tab {
 	t.Helper()
@@ -101,12 +101,12 @@ type tab struct {
 	ctx context.Context
 
 	mu       sync.Mutex
-	requests []string // every URL asked for, redirects included
+	requests []string // every URL requested, including redirects
 	problems []string // what a developer would see in red
 }
 
-// hear collects what the browser tells. It runs between two messages of the
-// browser and must not wait.
+// hear collects what the browser reports. It runs between two messages of the
+// browser and must not block.
 func (tb *tab) hear(ev any) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
@@ -118,7 +118,7 @@ func (tb *tab) hear(ev any) {
 		}
 	case *log.EventEntryAdded:
 		if strings.HasSuffix(ev.Entry.URL, "/favicon.ico") {
-			return // fetched at a time of its own, perhaps when the program has gone
+			return // fetched at any time, possibly after the program has ended
 		}
 		if ev.Entry.Level == log.EntryLevelError || ev.Entry.Level == log.EntryLevelWarning {
 			tb.problems = append(tb.problems, fmt.Sprintf("%s: %s (%s)", ev.Entry.Source, ev.Entry.Text, ev.Entry.URL))
@@ -130,19 +130,19 @@ func (tb *tab) hear(ev any) {
 	}
 }
 
-// forgive takes the one problem out that holds text: that of a page that the
-// test knows to be served with an error status.
+// forgive removes the one problem that contains text: the error status of a
+// page that the test expects.
 func (tb *tab) forgive(text string) {
 	tb.t.Helper()
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
 	i := slices.IndexFunc(tb.problems, func(p string) bool { return strings.Contains(p, text) })
-	if assert.GreaterOrEqual(tb.t, i, 0, "no complaint about %q in %q", text, tb.problems) {
+	if assert.GreaterOrEqual(tb.t, i, 0, "no problem with %q in %q", text, tb.problems) {
 		tb.problems = slices.Delete(tb.problems, i, i+1)
 	}
 }
 
-// complaints takes all problems out.
+// complaints removes and returns all problems.
 func (tb *tab) complaints() []string {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
@@ -153,10 +153,10 @@ func (tb *tab) complaints() []string {
 
 func (tb *tab) assertQuiet() {
 	tb.t.Helper()
-	assert.Empty(tb.t, tb.complaints(), "what the browser complained about")
+	assert.Empty(tb.t, tb.complaints(), "problems that the browser reported")
 }
 
-// asked is how often a URL beginning so was asked for.
+// asked counts the requests for URLs with this prefix.
 func (tb *tab) asked(prefix string) (n int) {
 	tb.mu.Lock()
 	defer tb.mu.Unlock()
@@ -195,7 +195,7 @@ func (tb *tab) after(navigation chromedp.Action[chromedp.Void]) shown {
 	return shown{response.Status, response.URL}
 }
 
-// text is the text of the first element that matches.
+// text returns the text of the first element that matches.
 func (tb *tab) text(selector string) string {
 	tb.t.Helper()
 	return eval[string](tb, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What the other tests rely on: that a fault of a page is heard.
-func TestABrowserReportsWhatAPageDoesWrong(t *testing.T) {
+// The other tests rely on this: a problem of a page is reported.
+func TestBrowser_ReportsProblems(t *testing.T) {
 	t.Parallel()
 	faults := []struct{ name, body, complaint string }{
 		{"an inline style that the policy forbids", `<style>p{color:red}</style>`, "Content Security Policy"},
@@ -39,12 +39,12 @@ func TestABrowserReportsWhatAPageDoesWrong(t *testing.T) {
 	tb := openBrowser(t).tab()
 	for i, f := range faults {
 		tb.open(fmt.Sprintf("%s/%d", server.URL, i))
-		eval[bool](tb, "true") // what the page complained about comes before the answer
+		eval[bool](tb, "true") // the page's problems arrive before the result
 		assert.Contains(t, strings.Join(tb.complaints(), "\n"), f.complaint, f.name)
 	}
 }
 
-func TestFaultsOfAPageAreFound(t *testing.T) {
+func TestBrowser_FindsFaults(t *testing.T) {
 	t.Parallel()
 	pages := []struct{ name, html, fault string }{
 		{"wider than the screen", `<title>x</title><div style="width: 200vw">wide</div>`, "scrolls sideways"},
@@ -66,7 +66,7 @@ func TestFaultsOfAPageAreFound(t *testing.T) {
 	}
 }
 
-func TestAMachineWithoutChromiumIsToldWhatToInstall(t *testing.T) {
+func TestBrowser_NoChromium(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	_, err := findChromium()
 	require.ErrorContains(t, err, "apt-get install chromium")

@@ -26,8 +26,8 @@ import (
 
 // An example is a row of the table of examples/README.md.
 type example struct {
-	env  []string // beside what the README exports for all of them
-	page string   // where it is, as a path
+	env  []string // in addition to what the README exports for all of them
+	page string   // the path of its page
 }
 
 var (
@@ -37,7 +37,7 @@ var (
 )
 
 // readExamples reads what a user reads: the settings for all examples, and what
-// each wants beside them.
+// each one needs in addition.
 func readExamples(t *testing.T) (common []string, all map[string]example) {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "examples", "README.md"))
@@ -67,11 +67,12 @@ func readExamples(t *testing.T) (common []string, all map[string]example) {
 	return common, all
 }
 
-// portsTaken counts the ports that tests of this process were given.
+// portsTaken counts the ports that tests of this process have used.
 var portsTaken atomic.Int32
 
 // freeAddress returns an address to listen on. Its port is below those that the
-// kernel gives to others, who could otherwise get it before the program listens.
+// kernel assigns to others, which could otherwise take it before the program
+// listens.
 func freeAddress(t *testing.T) string {
 	t.Helper()
 	for {
@@ -84,7 +85,7 @@ func freeAddress(t *testing.T) string {
 	}
 }
 
-// buildExamples builds all of them, and returns their folder.
+// buildExamples builds all examples and returns their folder.
 func buildExamples(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -95,10 +96,10 @@ func buildExamples(t *testing.T) string {
 	return dir
 }
 
-// TestEveryExampleIsStartedLoggedInAndStopped: with the settings that their
-// README tells, on ports of the test's own. How they end is looked at by stop,
-// which startProgram leaves to the end of the test.
-func TestEveryExampleIsStartedLoggedInAndStopped(t *testing.T) {
+// TestExamples starts every example with the settings of the README, on free
+// ports, and logs in. At the end of the test, startProgram stops each one and
+// checks its exit.
+func TestExamples(t *testing.T) {
 	t.Parallel()
 	common, table := readExamples(t)
 	entries, err := os.ReadDir(filepath.Join("..", "examples"))
@@ -121,7 +122,7 @@ func TestEveryExampleIsStartedLoggedInAndStopped(t *testing.T) {
 				tb.forgive("401")
 			default:
 				row, found := table[e.Name()]
-				require.True(t, found, "examples/README.md does not say what it wants")
+				require.True(t, found, "examples/README.md does not say what it needs")
 				sim := startWechatsim(t, "-any-browser")
 				exampleRuns(t, filepath.Join(dir, e.Name()), sim, common, row)
 			}
@@ -137,8 +138,8 @@ func exampleRuns(t *testing.T, binary string, sim *wechatsim, common []string, r
 	if strings.Contains(strings.Join(row.env, " "), "REDIS_URL=") {
 		here["REDIS_URL"] = redistest.Start(t).URL()
 	}
-	env := []string{"ADDR=" + addr, "GIN_MODE=release"} // gin talks on stdout otherwise
-	var client *walledSite
+	env := []string{"ADDR=" + addr, "GIN_MODE=release"} // otherwise gin writes to stdout
+	var client *protectedSite
 	for _, v := range slices.Concat(common, row.env) {
 		name, value, _ := strings.Cut(v, "=")
 		if name == "RELAY_KEY" {
@@ -153,7 +154,7 @@ func exampleRuns(t *testing.T, binary string, sim *wechatsim, common []string, r
 	p := startProgramIn(t, env, binary)
 	assert.Equal(t, "Listening on "+site, p.first)
 	switch filepath.Base(binary) {
-	case "relay": // has no page of its own: an application logs in by way of it
+	case "relay": // has no page: an application logs in through it
 		assert.Equal(t, 1, logsIn(t, client.url+"/", "#openid").asked(site+row.page))
 	case "miniprogram":
 		miniProgramLogsIn(t, site, sim)
@@ -163,7 +164,7 @@ func exampleRuns(t *testing.T, binary string, sim *wechatsim, common []string, r
 	}
 }
 
-// logsIn opens a page in a browser, which comes back to it with the openid.
+// logsIn opens a page in a browser, which returns to it with the openid.
 func logsIn(t *testing.T, page, selector string) *tab {
 	t.Helper()
 	tb := openBrowser(t).tab()

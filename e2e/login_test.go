@@ -11,7 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// What the buttons are found by.
+// Selectors of the buttons.
 const (
 	upgradeButton = "form[action='/wechat/upgrade'] button"
 	allowButton   = "button[value=allow]"
@@ -20,12 +20,12 @@ const (
 	loginLink     = "a[href*='/wechat/login']"
 )
 
-// The first person of the simulator holds the phone.
+// The first person of the simulator, who holds the phone.
 var person = wechattest.DefaultPeople()[0].Name
 
 func openIDOf(person string) string { return wechattest.OpenID(wechattest.DefaultAppID, person) }
 
-func TestAVisitorIsLoggedInOnTheWayToThePageAskedFor(t *testing.T) {
+func TestLogin(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -39,10 +39,10 @@ func TestAVisitorIsLoggedInOnTheWayToThePageAskedFor(t *testing.T) {
 
 	tb.open(site.url + "/")
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))
-	assert.Equal(t, 1, tb.asked(site.sim+"/connect/oauth2/authorize"), "a visitor who is logged in is not sent to WeChat")
+	assert.Equal(t, 1, tb.asked(site.sim+"/connect/oauth2/authorize"), "a logged-in user is not redirected to WeChat")
 }
 
-func TestAVisitorSharesNicknameAndAvatarByTwoButtons(t *testing.T) {
+func TestStepUp(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -59,7 +59,7 @@ func TestAVisitorSharesNicknameAndAvatarByTwoButtons(t *testing.T) {
 	assert.Positive(t, eval[int](tb, "document.querySelector('#avatar').naturalWidth"), "the avatar is a picture")
 }
 
-func TestAVisitorWhoRefusesConsentStaysLoggedInAsBefore(t *testing.T) {
+func TestStepUp_Denied(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -68,7 +68,7 @@ func TestAVisitorWhoRefusesConsentStaysLoggedInAsBefore(t *testing.T) {
 	tb.click(upgradeButton)
 
 	refused := tb.click(refuseButton)
-	assert.True(t, strings.HasPrefix(refused.url, site.sim), "the site is not told: %s", refused.url)
+	assert.True(t, strings.HasPrefix(refused.url, site.sim), "there is no callback: %s", refused.url)
 	assert.EqualValues(t, 200, refused.status)
 
 	assert.Equal(t, shown{200, site.url + "/"}, tb.open(site.url+"/"))
@@ -76,12 +76,12 @@ func TestAVisitorWhoRefusesConsentStaysLoggedInAsBefore(t *testing.T) {
 	assert.Equal(t, "snsapi_base", tb.text("#scope"))
 	assert.Equal(t, 1, tb.asked(site.url+"/wechat/callback"), "callbacks, with the one of the first login")
 
-	assert.Equal(t, shown{200, site.url + "/wechat/upgrade?next=%2Fprofile"}, tb.open(site.url+"/profile"), "he may change his mind")
+	assert.Equal(t, shown{200, site.url + "/wechat/upgrade?next=%2Fprofile"}, tb.open(site.url+"/profile"), "the user may still allow it")
 	tb.click(upgradeButton)
 	assert.Equal(t, shown{200, site.url + "/profile"}, tb.click(allowButton))
 }
 
-func TestALogoutLastsUntilTheVisitorLogsInAgain(t *testing.T) {
+func TestLogout(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -101,7 +101,7 @@ func TestALogoutLastsUntilTheVisitorLogsInAgain(t *testing.T) {
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))
 }
 
-func TestGoingBackAfterALogoutDoesNotShowThePageAgain(t *testing.T) {
+func TestLogout_Back(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -114,18 +114,18 @@ func TestGoingBackAfterALogoutDoesNotShowThePageAgain(t *testing.T) {
 	assert.False(t, tb.has("#openid"))
 }
 
-func TestTheLoginLinkOfAPublicPageLogsIn(t *testing.T) {
+func TestLogin_Link(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
 
 	assert.Equal(t, shown{200, site.url + "/public"}, tb.open(site.url+"/public"))
-	assert.Zero(t, tb.asked(site.sim), "a public page asks nothing of WeChat")
+	assert.Zero(t, tb.asked(site.sim), "a public page makes no request to WeChat")
 	assert.Equal(t, shown{200, site.url + "/"}, tb.click(loginLink))
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))
 }
 
-func TestBackForwardAndReloadNeverShowAnError(t *testing.T) {
+func TestLogin_History(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -152,7 +152,7 @@ func TestBackForwardAndReloadNeverShowAnError(t *testing.T) {
 	assert.Equal(t, person, tb.text("#nickname"))
 }
 
-func TestTwoTabsAtOnceLogInEachToItsOwnTarget(t *testing.T) {
+func TestTabs_Login(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	b := openBrowser(t)
@@ -175,7 +175,7 @@ func TestTwoTabsAtOnceLogInEachToItsOwnTarget(t *testing.T) {
 	}
 }
 
-func TestTwoTabsMayBeAtTheConsentPageAtTheSameTime(t *testing.T) {
+func TestTabs_Consent(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	b := openBrowser(t)
@@ -193,7 +193,7 @@ func TestTwoTabsMayBeAtTheConsentPageAtTheSameTime(t *testing.T) {
 	}
 }
 
-func TestAStepUpAsAnotherPersonIsToldSo(t *testing.T) {
+func TestStepUp_OtherUser(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	tb := openBrowser(t).tab()
@@ -206,5 +206,5 @@ func TestAStepUpAsAnotherPersonIsToldSo(t *testing.T) {
 	assert.EqualValues(t, 403, tb.click(allowButton).status)
 	tb.forgive("status of 403")
 	tb.open(site.url + "/")
-	assert.Equal(t, openIDOf(person), tb.text("#openid"), "the session stays with whom it was")
+	assert.Equal(t, openIDOf(person), tb.text("#openid"), "the session still belongs to the same user")
 }

@@ -32,7 +32,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// box is the place of an element in the window, in CSS pixels.
+// box is the position of an element in the window, in CSS pixels.
 type box struct{ X, Y, Width, Height float64 }
 
 // boxJS returns the box of the element that a selector finds.
@@ -53,8 +53,8 @@ func (tb *tab) readQR() string {
 	return tb.readQRAt(func() box { return tb.box(".qr") })
 }
 
-// readFramedQR reads the QR code in the frame of a page. Another site's frame has
-// a target of its own.
+// readFramedQR reads the QR code in the frame of a page. A frame of another
+// site has its own target.
 func (tb *tab) readFramedQR() string {
 	tb.t.Helper()
 	targets, err := chromedp.Targets(tb.ctx)
@@ -77,8 +77,8 @@ func (tb *tab) readFramedQR() string {
 	})
 }
 
-// readQRAt looks until there is a code to read, as a camera does: a page that has
-// been loaded may not be drawn yet. It ends with the browser.
+// readQRAt retries until there is a code to read, as a camera does: a loaded
+// page may not be drawn yet. It ends with the browser.
 func (tb *tab) readQRAt(place func() box) string {
 	tb.t.Helper()
 	for {
@@ -104,7 +104,7 @@ func (tb *tab) screenshot() []byte {
 	return picture
 }
 
-// screen is the picture that the window shows.
+// screen returns the picture that the window shows.
 func (tb *tab) screen() image.RGBA64Image {
 	tb.t.Helper()
 	screen, err := png.Decode(bytes.NewReader(tb.screenshot()))
@@ -113,11 +113,11 @@ func (tb *tab) screen() image.RGBA64Image {
 	return screen.(image.RGBA64Image)
 }
 
-// readCode reads the QR code at a place of the screen. Readers for cameras guess
-// where a code is and how large its modules are, and now and then guess wrong
-// about a code that a phone reads. Here both are measured: the dark pixels are the
-// code, its upper left pattern is seven modules wide, and dark and light modules
-// alternate in row 6 (ISO/IEC 18004), which makes them countable.
+// readCode reads the QR code at a position of the screen. Readers for cameras
+// guess where a code is and how large its modules are, and sometimes misread a
+// code that a phone reads. Here both are measured: the dark pixels are the
+// code, its upper left pattern is seven modules wide, and dark and light
+// modules alternate in row 6 (ISO/IEC 18004), so they can be counted.
 func readCode(screen image.RGBA64Image, place box, scale float64) (string, error) {
 	const inset = 6 // CSS pixels: the rounded corners of the picture's own border
 	dark := func(x, y int) bool {
@@ -196,9 +196,9 @@ func randomFor(t *testing.T) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// galleryJS replaces the page by copies of its QR code, each with another picture,
-// at the sizes of a computer and of a phone, and a fraction of a pixel further
-// along. It returns the boxes of all, once all are drawn.
+// galleryJS replaces the page with copies of its QR code, each with another
+// picture, at the sizes of a computer and of a phone, and shifted by a fraction
+// of a pixel. It returns the boxes of all, once all are drawn.
 const galleryJS = `(async (pictures) => {
   const code = document.querySelector(".qr");
   const copies = pictures.map((picture, i) => {
@@ -217,8 +217,8 @@ const galleryJS = `(async (pictures) => {
 })(%s)`
 
 // Codes as Chromium draws them in a page: on screens of any resolution, in both
-// color schemes. E2E_CODES is how many; of 2,000 none may be unread.
-func TestEveryQRCodeOnAScreenIsRead(t *testing.T) {
+// color schemes. E2E_CODES is their number; of 2,000 none may be unread.
+func TestReadCode(t *testing.T) {
 	t.Parallel()
 	const perGallery = 25
 	codes := 9 * perGallery // one gallery for each scale
@@ -260,7 +260,7 @@ func TestEveryQRCodeOnAScreenIsRead(t *testing.T) {
 	t.Logf("codes %d, unread %d", codes, unread)
 }
 
-// randomText is 1 to 64 characters long, so that the codes have several sizes.
+// randomText returns 1 to 64 characters, so that the codes have several sizes.
 func randomText(random *rand.Rand) string {
 	const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	text := make([]byte, 1+random.IntN(64))
@@ -272,8 +272,8 @@ func randomText(random *rand.Rand) string {
 
 var codePicture = regexp.MustCompile(`data:image/svg\+xml;base64,[A-Za-z0-9+/=]*`)
 
-// drawnFor is the picture of the QR code that a site shows at one of its URLs to
-// a browser that has to open it in WeChat.
+// drawnFor returns the QR code that a site shows at one of its URLs to a
+// browser that must open it in WeChat.
 func drawnFor(t *testing.T, url string) string {
 	t.Helper()
 	r, err := http.NewRequest(http.MethodGet, url, nil)

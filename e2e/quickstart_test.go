@@ -21,7 +21,7 @@ import (
 )
 
 // patience bounds every wait for another process. It ends a hung test with an
-// explanation and is never waited out in a good run.
+// explanation and is never reached in a good run.
 const patience = 2 * time.Minute
 
 // The programs under test, built once.
@@ -64,8 +64,8 @@ type program struct {
 }
 
 // startProgram starts a program and returns when it has printed a line. When
-// the test ends it is stopped as a user would, with an interrupt, and has to
-// end well.
+// the test ends it is stopped as a user would, with an interrupt, and must exit
+// with status 0.
 func startProgram(t *testing.T, binary string, args ...string) *program {
 	t.Helper()
 	return startProgramIn(t, nil, binary, args...)
@@ -97,14 +97,14 @@ func startProgramIn(t *testing.T, env []string, binary string, args ...string) *
 	select {
 	case p.first = <-line:
 	case <-p.exited:
-		require.FailNow(t, p.name+" ended at once", p.stderr.String())
+		require.FailNow(t, p.name+" ended immediately", p.stderr.String())
 	case <-time.After(patience):
-		require.FailNow(t, p.name+" says nothing", p.stderr.String())
+		require.FailNow(t, p.name+" prints nothing", p.stderr.String())
 	}
 	return p
 }
 
-// stop interrupts the process, waits for its end, and looks at how it ended.
+// stop interrupts the process, waits for its end and checks its exit status.
 func (p *program) stop() {
 	p.t.Helper()
 	if err := p.cmd.Process.Signal(os.Interrupt); errors.Is(err, os.ErrProcessDone) {
@@ -117,7 +117,7 @@ func (p *program) stop() {
 		<-p.exited
 		p.t.Errorf("%s does not stop on an interrupt", p.name)
 	}
-	assert.Zero(p.t, p.cmd.ProcessState.ExitCode(), "%s ended badly", p.name)
+	assert.Zero(p.t, p.cmd.ProcessState.ExitCode(), "%s failed", p.name)
 	assert.NotContains(p.t, p.stderr.String(), "DATA RACE")
 	if p.t.Failed() {
 		p.t.Logf("the log of %s:\n%s", p.name, p.stderr)
@@ -130,12 +130,12 @@ type quickstart struct {
 	url string // of the site, without a trailing slash
 	sim string // of the simulated WeChat
 
-	server *httptest.Server // of startScanSite; nil where the site is a program
+	server *httptest.Server // of startScanSite; nil if the site is a program
 }
 
 var openLine = regexp.MustCompile(`^Open (http://\S+) \(WeChat simulator: (http://\S+)\)$`)
 
-// startQuickstart starts it on free ports.
+// startQuickstart starts the quickstart on free ports.
 func startQuickstart(t *testing.T, args ...string) *quickstart {
 	t.Helper()
 	p := startProgram(t, quickstartBinary, append([]string{"-addr", "127.0.0.1:0", "-sim-addr", "127.0.0.1:0"}, args...)...)
@@ -144,8 +144,8 @@ func startQuickstart(t *testing.T, args ...string) *quickstart {
 	return &quickstart{program: p, url: found[1], sim: found[2]}
 }
 
-// environmentWithoutApp is our environment without what would make the
-// quickstart talk to the real WeChat.
+// environmentWithoutApp returns our environment without the variables that
+// would make the quickstart use the real WeChat.
 func environmentWithoutApp() []string {
 	var env []string
 	for _, v := range os.Environ() {

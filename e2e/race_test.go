@@ -2,5 +2,5 @@
 
 package e2e
 
-// Tests with the race detector run a program with the race detector.
+// Under the race detector, the programs are built with it too.
 var buildFlags = []string{"-race"}

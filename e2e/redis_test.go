@@ -8,18 +8,19 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redistest"
 )
 
-func TestWithRedisALoginOutlivesTheProgram(t *testing.T) {
+func TestRedis_Restart(t *testing.T) {
 	t.Parallel()
 	redis := redistest.Start(t)
 	tb := openBrowser(t).tab()
 	before := startQuickstart(t, "-redis", redis.URL())
 	tb.open(before.url + "/public")
-	assert.EqualValues(t, 0, redis.Do("DBSIZE"), "who is not logged in costs no memory")
+	assert.EqualValues(t, 0, redis.Do("DBSIZE"), "an anonymous user costs no memory")
 	tb.open(before.url + "/")
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))
 	before.stop()
 
-	// Cookies know no ports: the new one has a new port, and is the same host.
+	// Cookies do not depend on ports: the new program has another port on the
+	// same host.
 	after := startQuickstart(t, "-redis", redis.URL())
 	assert.Equal(t, shown{200, after.url + "/"}, tb.open(after.url+"/"))
 	assert.Equal(t, openIDOf(person), tb.text("#openid"))

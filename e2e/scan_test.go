@@ -27,8 +27,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// startScanSite runs two instances of a site on one Redis: phones talk to one,
-// desks to the other.
+// startScanSite runs two instances of a site on one Redis: phones use one,
+// computers the other.
 func startScanSite(t *testing.T, opts ...wechatauth.Option) *quickstart {
 	t.Helper()
 	return startScanSiteOn(t, wechattest.NewServer(), opts...)
@@ -53,13 +53,13 @@ func startScanSiteOn(t *testing.T, sim *wechattest.Server, opts ...wechatauth.Op
 			fmt.Fprintf(w, `<!doctype html><title>in</title><p id="openid">%s</p><p id="channel">%s</p>`, html.EscapeString(id.OpenID), id.Channel)
 		}))
 	}
-	desks, phones := instance(), instance()
+	computers, phones := instance(), instance()
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if strings.Contains(r.UserAgent(), "MicroMessenger") {
 			phones.ServeHTTP(w, r)
 			return
 		}
-		desks.ServeHTTP(w, r)
+		computers.ServeHTTP(w, r)
 	})
 	server.Start()
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
@@ -70,8 +70,8 @@ func withScan() wechatauth.Option {
 	return wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})
 }
 
-// until waits until the page says so. The page may be another one by then, and
-// in the background, where nothing is drawn.
+// until waits until a condition holds in the page. By then the page may be
+// another one, and in the background, where nothing is drawn.
 func (tb *tab) until(condition string) {
 	tb.t.Helper()
 	for {
@@ -100,7 +100,7 @@ func (tb *tab) put(selector, text string) {
 	require.NoError(tb.t, err)
 }
 
-func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
+func TestScan(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
@@ -142,7 +142,7 @@ func TestAPhoneLogsInTheBrowserBesideIt(t *testing.T) {
 	}
 }
 
-func TestAWrongNumberLogsNobodyInAndBothScreensSaySo(t *testing.T) {
+func TestScan_WrongNumber(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
 	computer, phone := openBrowser(t).tab(), openBrowser(t).tab()
@@ -166,10 +166,10 @@ func TestAWrongNumberLogsNobodyInAndBothScreensSaySo(t *testing.T) {
 	phone.until("document.querySelector('footer code')?.innerText === 'scan_wrong_number'")
 	phone.forgive("status of 403")
 	computer.click("a.button")
-	assert.NotEmpty(t, computer.readQR(), "there is a new one")
+	assert.NotEmpty(t, computer.readQR(), "there is a new code")
 }
 
-func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
+func TestOpenInWeChat(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.WeChatWindows: environment.OpenInWeChat}))
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
@@ -195,7 +195,7 @@ func TestAPhoneBrowserIsAskedToOpenThePageInWeChat(t *testing.T) {
 	}
 }
 
-func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
+func TestEmbedded_Page(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR}))
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
@@ -211,9 +211,9 @@ func TestTheEmbeddedQRCodeIsShownInAPageOfTheSite(t *testing.T) {
 	}
 }
 
-// startEmbeddingSite runs a site on another site than WeChat's is on, as browsers
-// count: localhost, while the simulator is on 127.0.0.1.
-// callbacks are where callbacks are asked for: in a document, or an iframe.
+// startEmbeddingSite runs a site that browsers consider another site than
+// WeChat's: localhost, while the simulator is on 127.0.0.1. callbacks returns
+// the destinations of callback requests: document or iframe.
 func startEmbeddingSite(t *testing.T) (base string, callbacks func() []string) {
 	t.Helper()
 	sim := wechattest.NewServer()
@@ -254,8 +254,8 @@ func startEmbeddingSite(t *testing.T) (base string, callbacks func() []string) {
 	}
 }
 
-// openWideDesk is a computer whose window has room for the whole frame.
-func openWideDesk(t *testing.T) *tab {
+// openWideDesktop opens a computer's window with room for the whole frame.
+func openWideDesktop(t *testing.T) *tab {
 	t.Helper()
 	computer := openBrowser(t).tab()
 	for _, l := range looks() {
@@ -266,7 +266,7 @@ func openWideDesk(t *testing.T) *tab {
 	return computer
 }
 
-// confirmEmbedded scans what the frame of a page shows, and confirms it.
+// confirmEmbedded scans the code in the frame of a page, and confirms it.
 func confirmEmbedded(t *testing.T, computer *tab) {
 	t.Helper()
 	phone := openBrowser(t).tab()
@@ -275,10 +275,10 @@ func confirmEmbedded(t *testing.T, computer *tab) {
 	phone.click(allowButton)
 }
 
-func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
+func TestEmbedded_Login(t *testing.T) {
 	t.Parallel()
 	base, callbacks := startEmbeddingSite(t)
-	computer := openWideDesk(t)
+	computer := openWideDesktop(t)
 	computer.open(base + "/orders?id=7")
 	require.True(t, computer.has("iframe"))
 	confirmEmbedded(t, computer)
@@ -288,12 +288,13 @@ func TestTheEmbeddedQRCodeLogsTheWholeWindowIn(t *testing.T) {
 	assert.Equal(t, []string{"document"}, callbacks())
 }
 
-// An application's own page with wxLogin.js may leave self_redirect at true: the
-// callback is then asked for in the frame, where browsers keep Lax cookies back.
-func TestACallbackInAFrameIsReopenedOnTop(t *testing.T) {
+// An application's own page with wxLogin.js may keep self_redirect true. The
+// callback is then requested in the frame, where browsers do not send Lax
+// cookies.
+func TestEmbedded_CallbackInFrame(t *testing.T) {
 	t.Parallel()
 	base, callbacks := startEmbeddingSite(t)
-	computer := openWideDesk(t)
+	computer := openWideDesktop(t)
 	computer.open(base + "/orders?id=7")
 	frame := eval[string](computer, "document.querySelector('iframe').src")
 	require.Contains(t, frame, "self_redirect=false")
@@ -305,9 +306,9 @@ func TestACallbackInAFrameIsReopenedOnTop(t *testing.T) {
 	assert.Equal(t, []string{"iframe", "document"}, callbacks())
 }
 
-// What a visitor is shown whom nobody can log in, or who did not want to be, at
-// the width of a phone and of a computer.
-func TestGuestsAndRefusedVisitorsReadWhyAndHowToGoOn(t *testing.T) {
+// The pages for users who cannot log in, or have denied consent, at the width
+// of a phone and of a computer.
+func TestRejectedPages(t *testing.T) {
 	t.Parallel()
 	guests := wechattest.NewServer()
 	guests.SetEnvironment(wechattest.Snapshot)
@@ -342,7 +343,7 @@ func TestGuestsAndRefusedVisitorsReadWhyAndHowToGoOn(t *testing.T) {
 	}
 }
 
-func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
+func TestScan_Expired(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
@@ -370,7 +371,7 @@ func TestAQRCodeThatHasHadItsTimeSaysSoOnBothScreens(t *testing.T) {
 			computer.forgive("status of 403")
 			l.see(computer, "24-scan-ended")
 			computer.click("a.button")
-			assert.NotEmpty(t, computer.readQR(), "there is a new one")
+			assert.NotEmpty(t, computer.readQR(), "there is a new code")
 		})
 	}
 }

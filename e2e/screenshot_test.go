@@ -21,10 +21,10 @@ import (
 //go:embed faults.js
 var faultsJS string
 
-// look is a screen, a colour scheme and a language that pages are seen in.
+// look is a screen, a color scheme and a language in which pages are viewed.
 type look struct {
 	device, scheme, lang string
-	agent                string // User-Agent; empty is the browser's own
+	agent                string // User-Agent; the browser's own if empty
 	width, height        int64
 	scale                float64
 	options              []chromedp.EmulateViewportOption
@@ -44,7 +44,7 @@ func looks() (all []look) {
 	return all
 }
 
-// put makes the tab look so. The phone is in WeChat.
+// put gives the tab this look. The phone is in WeChat.
 func (l look) put(tb *tab) error {
 	return chromedp.Do(tb.ctx,
 		chromedp.EmulateViewport(l.width, l.height, append(l.options, chromedp.EmulateScale(l.scale))...),
@@ -64,8 +64,8 @@ func (l look) put(tb *tab) error {
 		}))
 }
 
-// see keeps a picture of the page that is shown, and fails for what a visitor
-// would stumble over.
+// see saves a picture of the current page, and fails the test for anything that
+// would hinder a user.
 func (l look) see(tb *tab, name string) {
 	tb.t.Helper()
 	picture := tb.screenshot()
@@ -75,7 +75,7 @@ func (l look) see(tb *tab, name string) {
 	assert.Empty(tb.t, eval[[]string](tb, faultsJS), name)
 }
 
-func TestEveryPageIsReadableOnEveryScreenInEveryLanguage(t *testing.T) {
+func TestPages(t *testing.T) {
 	t.Parallel()
 	site := startQuickstart(t)
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))

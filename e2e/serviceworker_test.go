@@ -14,8 +14,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A service worker that passes every request on, as one that caches does for
-// what it has not.
+// A service worker that passes every request on, as a caching one does for what
+// it has not cached.
 const passingWorker = `
 addEventListener("install", () => skipWaiting());
 addEventListener("activate", e => e.waitUntil(clients.claim()));
@@ -23,7 +23,7 @@ addEventListener("fetch", e => e.respondWith(fetch(e.request)));
 `
 
 // startWorkerSite starts a site with that service worker. The function returns
-// what the Sec-Fetch-Dest headers of the requests for a path were.
+// the Sec-Fetch-Dest headers of the requests for a path.
 func startWorkerSite(t *testing.T) (url string, destinations func(path string) []string) {
 	t.Helper()
 	sim := wechattest.NewServer(wechattest.WithAnyBrowser())
@@ -70,12 +70,12 @@ func startWorkerSite(t *testing.T) (url string, destinations func(path string) [
 	}
 }
 
-// A visit that a service worker passes on is a visit, though its destination is
-// not said any more.
-func TestServiceWorkerPassesVisitsOn(t *testing.T) {
+// A page visit passed on by a service worker is still a page visit, though it
+// no longer has its destination.
+func TestServiceWorker(t *testing.T) {
 	t.Parallel()
 	for name, path := range map[string]string{
-		"walled page":    "/orders?id=7",
+		"protected page": "/orders?id=7",
 		"login endpoint": "/wechat/login?next=%2Forders%3Fid%3D7",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -93,7 +93,7 @@ func TestServiceWorkerPassesVisitsOn(t *testing.T) {
 				first = "/wechat/login"
 			}
 			require.NotEmpty(t, destinations(first))
-			assert.Equal(t, "navigate empty", destinations(first)[0], "the service worker asked, not the tab")
+			assert.Equal(t, "navigate empty", destinations(first)[0], "the request is the service worker's, not the tab's")
 		})
 	}
 }

@@ -17,7 +17,7 @@ func startSPA(t *testing.T) (url string) {
 	return url
 }
 
-// tap clicks without waiting for a page: a hash router needs none.
+// tap clicks without waiting for a page: a hash router loads none.
 func (tb *tab) tap(selector string) {
 	tb.t.Helper()
 	eval[bool](tb, `document.querySelector("`+selector+`").click(), true`)
@@ -28,13 +28,13 @@ const (
 	onAccount = `location.hash === "#/me" && document.querySelector("#openid")?.innerText.startsWith("o")`
 )
 
-// where is the address without the host.
+// where returns the URL without the host.
 func (tb *tab) where() string {
 	tb.t.Helper()
 	return eval[string](tb, "location.pathname + location.search + location.hash")
 }
 
-func TestASinglePageApplicationLogsInWhereItsRouterIsAndBackLeadsPastTheLogin(t *testing.T) {
+func TestSPA_Login(t *testing.T) {
 	site := startSPA(t)
 	tb := openBrowser(t).tab()
 	tb.open(site + "/?from=menu#/")
@@ -43,19 +43,19 @@ func TestASinglePageApplicationLogsInWhereItsRouterIsAndBackLeadsPastTheLogin(t 
 	tb.tap("#to-me") // 401, to WeChat, and back
 	tb.until(onAccount)
 	tb.forgive("401")
-	assert.Equal(t, "/?from=menu#/me", tb.where(), "the fragment has come back")
+	assert.Equal(t, "/?from=menu#/me", tb.where(), "the fragment is preserved")
 	logins := tb.asked(site + "/wechat/login")
 	assert.Equal(t, 1, logins)
 
 	eval[bool](tb, "history.back(), true")
 	tb.until(onHome)
-	assert.Equal(t, "/?from=menu#/", tb.where(), "back leads past WeChat")
+	assert.Equal(t, "/?from=menu#/", tb.where(), "Back skips WeChat")
 	tb.tap("#to-me")
 	tb.until(onAccount)
-	assert.Equal(t, logins, tb.asked(site+"/wechat/login"), "the session lasts")
+	assert.Equal(t, logins, tb.asked(site+"/wechat/login"), "the session is kept")
 }
 
-func TestASinglePageApplicationAsksAfterALogoutAndLogsInAgain(t *testing.T) {
+func TestSPA_Logout(t *testing.T) {
 	site := startSPA(t)
 	tb := openBrowser(t).tab()
 	tb.open(site + "/#/me")
@@ -68,14 +68,14 @@ func TestASinglePageApplicationAsksAfterALogoutAndLogsInAgain(t *testing.T) {
 	tb.tap("#to-me")
 	tb.until(`document.querySelector("h1")?.innerText === "You are logged out"`)
 	tb.forgive("401")
-	assert.Equal(t, logins, tb.asked(site+"/wechat/login"), "nobody is logged in again unasked")
+	assert.Equal(t, logins, tb.asked(site+"/wechat/login"), "there is no login without the user's request")
 
 	tb.tap("#to-login")
 	tb.until(onAccount)
 	assert.Equal(t, "/#/me", tb.where())
 }
 
-func TestASinglePageApplicationShowsTheProfileAfterConsent(t *testing.T) {
+func TestSPA_Profile(t *testing.T) {
 	site := startSPA(t)
 	tb := openBrowser(t).tab()
 	tb.open(site + "/#/me")

@@ -50,7 +50,7 @@ func (s *wechatsim) post(form string, fields url.Values) {
 	require.Equal(s.t, http.StatusOK, resp.StatusCode)
 }
 
-// count is how often an endpoint was asked.
+// count returns how often an endpoint was called.
 func (s *wechatsim) count(endpoint string) (n int) {
 	s.t.Helper()
 	resp, err := http.Get(s.url + "/sim/journal?after=0")
@@ -66,15 +66,15 @@ func (s *wechatsim) count(endpoint string) (n int) {
 	return n
 }
 
-// walledSite is a small site behind the login wall, in this process.
-type walledSite struct {
+// protectedSite is a small site that requires a login, in this process.
+type protectedSite struct {
 	url    string
 	logins atomic.Int64
 }
 
-func startSite(t *testing.T, sim *wechatsim, opts ...wechatauth.Option) *walledSite {
+func startSite(t *testing.T, sim *wechatsim, opts ...wechatauth.Option) *protectedSite {
 	t.Helper()
-	s := &walledSite{}
+	s := &protectedSite{}
 	server := httptest.NewUnstartedServer(nil)
 	s.url = "http://" + server.Listener.Addr().(*net.TCPAddr).String()
 	auth, err := wechatauth.New(append([]wechatauth.Option{
@@ -97,7 +97,7 @@ func startSite(t *testing.T, sim *wechatsim, opts ...wechatauth.Option) *walledS
 	return s
 }
 
-// arranged waits until the simulator's state is such that a condition on s holds.
+// arranged waits until a condition on the simulator's state s holds.
 func (tb *tab) arranged(condition string) {
 	tb.t.Helper()
 	script := fmt.Sprintf("(async () => { for (let s; ; ) { s = await (await fetch('state')).json(); if (%s) return true; } })()", condition)
@@ -105,7 +105,7 @@ func (tb *tab) arranged(condition string) {
 	require.NoError(tb.t, err, condition)
 }
 
-// press clicks on what changes the page without a navigation.
+// press clicks on an element that changes the page without a navigation.
 func (tb *tab) press(selector string) {
 	tb.t.Helper()
 	require.NoError(tb.t, chromedp.Do(tb.ctx, chromedp.Click(chromedp.CSS(selector))), selector)
@@ -117,7 +117,7 @@ func (tb *tab) choose(selector, value string) {
 	require.NoError(tb.t, chromedp.Do(tb.ctx, chromedp.SetValue(chromedp.CSS(selector), value)), selector)
 }
 
-// forgetCookies makes the browser a new visitor.
+// forgetCookies makes the browser a new user's.
 func (tb *tab) forgetCookies() {
 	tb.t.Helper()
 	require.NoError(tb.t, chromedp.Do(tb.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
@@ -126,12 +126,13 @@ func (tb *tab) forgetCookies() {
 	})))
 }
 
-// inPhone is an expression for an element in the simulated phone of a QR page.
+// inPhone returns an expression for an element in the simulated phone of a QR
+// page.
 func inPhone(selector string) string {
 	return fmt.Sprintf("document.querySelector('.phone iframe')?.contentDocument?.querySelector(%q)", selector)
 }
 
-// phoneLook is a phone in WeChat.
+// phoneLook returns the look of a phone in WeChat.
 func phoneLook() look { return looks()[2] }
 
 // openOnPhone opens a tab in WeChat on a phone.
@@ -143,7 +144,7 @@ func openOnPhone(t *testing.T) (control, phone *tab) {
 	return control, phone
 }
 
-// visitAnew opens a page as somebody who was never there.
+// visitAnew opens a page in a browser without cookies.
 func (tb *tab) visitAnew(url string) shown {
 	tb.t.Helper()
 	tb.forgetCookies()
@@ -157,7 +158,7 @@ func (tb *tab) journalShows(endpoint, result string) {
 	tb.until(fmt.Sprintf("(t => t.includes(%q) && t.includes(%q))(document.querySelector('#journal li').innerText)", endpoint, result))
 }
 
-func TestALoginGoesAsTheControlPageSays(t *testing.T) {
+func TestSimulator_Login(t *testing.T) {
 	t.Parallel()
 	sim := startWechatsim(t)
 	site := startSite(t, sim, wechatauth.WithScope(client.ScopeUserInfo))
@@ -177,7 +178,7 @@ func TestALoginGoesAsTheControlPageSays(t *testing.T) {
 	control.press("input[name=person][value=阿青]")
 	control.press("input[name=environment][value=menu]")
 	control.arranged("s.holder === '阿青' && s.everywhere === 'menu'")
-	assert.Equal(t, shown{200, site.url + "/"}, phone.visitAnew(site.url+"/"), "a follower is asked nothing")
+	assert.Equal(t, shown{200, site.url + "/"}, phone.visitAnew(site.url+"/"), "a follower sees no consent page")
 	assert.Equal(t, openIDOf("阿青"), phone.text("#openid"))
 
 	control.press("input[name=environment][value=snapshot]")
@@ -186,10 +187,10 @@ func TestALoginGoesAsTheControlPageSays(t *testing.T) {
 	phone.forgive("status of 403")
 	assert.Contains(t, phone.text("body"), "使用完整服务")
 	assert.False(t, phone.has("#openid"))
-	assert.EqualValues(t, 2, site.logins.Load(), "a virtual user is nobody")
+	assert.EqualValues(t, 2, site.logins.Load(), "a virtual user is not logged in")
 }
 
-func TestAFaultAndASwitchOfTheControlPageTakeEffect(t *testing.T) {
+func TestSimulator_ControlPage(t *testing.T) {
 	t.Parallel()
 	sim := startWechatsim(t)
 	site := startSite(t, sim, wechatauth.WithScope(client.ScopeUserInfo))
@@ -214,7 +215,7 @@ func TestAFaultAndASwitchOfTheControlPageTakeEffect(t *testing.T) {
 	control.arranged("s.switches['refusal-callback']")
 	phone.open(site.url + "/")
 	refused := phone.click(refuseButton)
-	assert.True(t, strings.HasPrefix(refused.url, site.url+"/wechat/callback?state="), "the site is told: %s", refused.url)
+	assert.True(t, strings.HasPrefix(refused.url, site.url+"/wechat/callback?state="), "the site gets a callback: %s", refused.url)
 	assert.Equal(t, "refused_by_user", phone.text("footer code"))
 	phone.forgive(fmt.Sprintf("status of %d", refused.status))
 	assert.Zero(t, site.logins.Load())
@@ -226,20 +227,20 @@ func TestAFaultAndASwitchOfTheControlPageTakeEffect(t *testing.T) {
 	assert.NotRegexp(t, `\d\d_\w{20}`, page, "a token")
 }
 
-func TestWhoRefusesStaysWithWeChat(t *testing.T) {
+func TestSimulator_Denied(t *testing.T) {
 	t.Parallel()
 	sim := startWechatsim(t)
 	site := startSite(t, sim, wechatauth.WithScope(client.ScopeUserInfo))
 	_, phone := openOnPhone(t)
 	phone.open(site.url + "/")
 	assert.Equal(t, shown{200, sim.url + "/connect/oauth2/authorize_reply"}, phone.click(refuseButton))
-	assert.Zero(t, phone.asked(site.url+"/wechat/callback"), "the site is not told")
+	assert.Zero(t, phone.asked(site.url+"/wechat/callback"), "the site gets no callback")
 	phone.open(site.url + "/")
-	assert.Equal(t, shown{200, site.url + "/"}, phone.click(allowButton), "he may change his mind")
+	assert.Equal(t, shown{200, site.url + "/"}, phone.click(allowButton), "the user may still allow it")
 	assert.Equal(t, openIDOf(person), phone.text("#openid"))
 }
 
-func TestAQRCodeIsScannedAndConfirmed(t *testing.T) {
+func TestSimulator_QRCode(t *testing.T) {
 	t.Parallel()
 	sim := startWechatsim(t)
 	site := startSite(t, sim, wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret))
@@ -254,8 +255,8 @@ func TestAQRCodeIsScannedAndConfirmed(t *testing.T) {
 	assert.Equal(t, 1, sim.count("sns/oauth2/access_token"))
 }
 
-// scan makes the phone on a QR page scan the code, and waits until both have
-// noticed.
+// scan makes the phone on a QR page scan the code, and waits until both pages
+// show it.
 func scan(tb *tab) {
 	tb.t.Helper()
 	tb.until(inPhone("a.button") + " != null")
@@ -264,7 +265,7 @@ func scan(tb *tab) {
 	tb.until("!document.querySelector('[data-when=\"404\"]').hidden")
 }
 
-func TestADoubledCallbackIsOneLogin(t *testing.T) {
+func TestSimulator_DuplicateCallback(t *testing.T) {
 	t.Parallel()
 	for _, doubled := range []wechattest.Quirk{wechattest.DuplicateCallbackAtOnce, wechattest.DuplicateCallbackLater} {
 		t.Run(string(doubled), func(t *testing.T) {
@@ -285,7 +286,7 @@ func TestADoubledCallbackIsOneLogin(t *testing.T) {
 	}
 }
 
-func TestEveryPageOfTheSimulatorIsReadable(t *testing.T) {
+func TestSimulator_Pages(t *testing.T) {
 	t.Parallel()
 	sim := startWechatsim(t)
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
@@ -294,7 +295,7 @@ func TestEveryPageOfTheSimulatorIsReadable(t *testing.T) {
 	qrconnect := sim.url + "/connect/qrconnect?appid=" + wechattest.DefaultWebsiteAppID + "&redirect_uri=" + callback + "&response_type=code&scope=snsapi_login&state=s"
 	sim.post("fault", url.Values{"endpoint": {"sns/userinfo"}, "fault": {"busy"}, "times": {"2"}})
 	for _, page := range []string{authorize + "snsapi_base", qrconnect, sim.url + "/sns/userinfo", sim.url + "/sns/auth"} {
-		resp, err := http.Get(page) // something for the journal
+		resp, err := http.Get(page) // an entry for the journal
 		require.NoError(t, err)
 		resp.Body.Close()
 	}
