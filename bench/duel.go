@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// A duel is a goal: what ours takes by what theirs takes, in one figure.
+// A duel is a goal: the ratio of our figure to theirs.
 type duel struct {
 	name         string
 	goal         float64
 	ours, theirs func(n int) (figure float64, err error) // of n times
 }
 
-// slice is how long one contender works until it is the other's turn: short
-// enough that most slices meet nothing else that the machine does. No slice is
-// long enough to make the garbage collector run, and so its work is in no ratio.
+// slice is how long one contender works before the other's turn: short enough
+// that most slices are undisturbed by other work of the machine. No slice is
+// long enough to make the garbage collector run, so its work is in no ratio.
 const slice = 5 * time.Millisecond
 
-// ratio lets both work in turns, each for about that long in all, and compares
-// the medians of their slices.
+// ratio lets both work in turns, each for about length in all, and compares the
+// medians of their slices.
 func (d duel) ratio(length time.Duration) (float64, error) {
 	sides := [2]struct {
 		run     func(int) (float64, error)
@@ -34,7 +34,7 @@ func (d duel) ratio(length time.Duration) (float64, error) {
 	}
 	for range max(11, int(length/slice)) {
 		for i := range sides {
-			runtime.GC() // nobody pays for the other's garbage
+			runtime.GC() // neither pays for the other's garbage
 			figure, err := sides[i].run(sides[i].n)
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", d.name, err)
@@ -45,7 +45,7 @@ func (d duel) ratio(length time.Duration) (float64, error) {
 	return median(sides[0].figures) / median(sides[1].figures), nil
 }
 
-// fitting is how many times fill a slice.
+// fitting returns how many times fill a slice.
 func fitting(run func(int) (float64, error)) (int, error) {
 	for n := 1; ; n *= 2 {
 		start := time.Now()
@@ -58,7 +58,7 @@ func fitting(run func(int) (float64, error)) (int, error) {
 	}
 }
 
-// meanTime is that of one visitor's requests, in nanoseconds.
+// meanTime returns the mean time of one user's requests, in nanoseconds.
 func meanTime(c *contender) func(int) (float64, error) {
 	return func(n int) (float64, error) {
 		start := time.Now()
@@ -67,8 +67,8 @@ func meanTime(c *contender) func(int) (float64, error) {
 	}
 }
 
-// slowest is the time within which 99 of 100 requests are answered while
-// maxVisitors ask at once.
+// slowest returns the time within which 99 of 100 requests get a response with
+// maxVisitors concurrent users.
 func slowest(c *contender) func(int) (float64, error) {
 	return func(n int) (float64, error) {
 		n = max(n, 10*maxVisitors)
@@ -78,7 +78,7 @@ func slowest(c *contender) func(int) (float64, error) {
 	}
 }
 
-// ownTime is the site's own in a login.
+// ownTime returns the site's own time in a login.
 func (s *loginSite) ownTime(n int) (float64, error) {
 	before := s.own.Load()
 	err := each(1, n, nil, func(int) error {

@@ -29,12 +29,12 @@ type field struct {
 	scripts []*contender // anonymous requests of scripts
 
 	cookies []string // of ours in Redis
-	index   int      // bytes that Redis takes for a user with one session, beside it
+	index   int      // bytes that Redis uses for a user with one session, besides the session
 	closers []func()
 }
 
-// newField sets everything up. What it returns is to be closed, also after an
-// error.
+// newField creates all contenders. The caller must close the result, even after
+// an error.
 func newField(ctx context.Context) (f *field, err error) {
 	f = &field{wechat: newWeChat()}
 	if f.redis, err = redisserver.Start(ctx); err != nil {
@@ -109,21 +109,21 @@ func (f *field) setAnonymous() error {
 	}
 	f.visits = []*contender{
 		scsVisits(f.pool),
-		anonymous("wechatauth", ours, http.StatusSeeOther, func() *visitor { return newVisitor("") }),
+		anonymous("wechatauth", ours, http.StatusSeeOther, func() *user { return newVisitor("") }),
 	}
 	f.scripts = []*contender{
-		anonymous("bare", sameAnswer(ours, false), http.StatusUnauthorized, newScript),
-		anonymous("bare-prepared", sameAnswer(ours, true), http.StatusUnauthorized, newScript),
+		anonymous("bare", sameResponse(ours, false), http.StatusUnauthorized, newScript),
+		anonymous("bare-prepared", sameResponse(ours, true), http.StatusUnauthorized, newScript),
 		anonymous("wechatauth", ours, http.StatusUnauthorized, newScript),
 	}
 	return nil
 }
 
-// sameAnswer writes the very headers and bytes with which a handler answers an
-// anonymous script, and does nothing else: as handlers do, with Header.Set, or
-// with lists of values that were made once.
-func sameAnswer(h http.Handler, prepared bool) http.Handler {
-	model := newAnswer()
+// sameResponse sends the same headers and bytes as a handler's response to an
+// anonymous fetch, and does nothing else: as handlers do, with Header.Set, or
+// with lists of values made in advance.
+func sameResponse(h http.Handler, prepared bool) http.Handler {
+	model := newResponse()
 	h.ServeHTTP(model, newScript().request)
 	type line struct {
 		name   string
@@ -148,9 +148,9 @@ func sameAnswer(h http.Handler, prepared bool) http.Handler {
 	})
 }
 
-// newLoginSites are ours and goth's, each with a simulator of its own, because
-// one remembers all its logins. Their sessions are in Redis. trips counts
-// ours' round trips.
+// newLoginSites returns our site and goth's, each with its own simulator,
+// because a simulator remembers all its logins. Their sessions are in Redis.
+// trips counts our round trips.
 func (f *field) newLoginSites() (gothic, ours *loginSite, trips *atomic.Int64, err error) {
 	wc := newWeChat()
 	h, err := newGothic(wc, f.pool)
@@ -171,12 +171,12 @@ func (f *field) newLoginSites() (gothic, ours *loginSite, trips *atomic.Int64, e
 	return gothic, newLoginSite("wechatauth", wc, h), trips, nil
 }
 
-// visitWith asks once with a cookie, to see whether it is one of a visitor who
-// is logged in.
+// visitWith sends one request with a cookie, to find out whether it belongs to
+// a logged-in user.
 func visitWith(h http.Handler, cookie string) (body string, err error) {
 	v := newVisitor(cookie)
 	if err := v.ask(h, http.StatusOK); err != nil {
 		return "", fmt.Errorf("a visit after the login: %w", err)
 	}
-	return v.answer.body.String(), nil
+	return v.response.body.String(), nil
 }

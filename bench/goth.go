@@ -14,8 +14,8 @@ import (
 )
 
 // officialAccount is goth's provider for an official account with snsapi_base.
-// The one that goth has does website logins only, which take a QR code and a
-// profile call: with this one, goth has no more to do than ours.
+// The provider that goth has does only website logins, which need a QR code and
+// a profile call: with this one, goth has no more to do than our site.
 type officialAccount struct{ wechat *weChat }
 
 const gothProvider = "official-account"
@@ -38,7 +38,7 @@ func (officialAccount) UnmarshalSession(text string) (goth.Session, error) {
 	return s, json.Unmarshal([]byte(text), s)
 }
 
-// FetchUser is asked once before the code is exchanged, and once after.
+// FetchUser is called once before the code is exchanged, and once after.
 func (p officialAccount) FetchUser(session goth.Session) (goth.User, error) {
 	s := session.(*gothSession)
 	if s.AccessToken == "" {
@@ -47,7 +47,7 @@ func (p officialAccount) FetchUser(session goth.Session) (goth.User, error) {
 	return goth.User{Provider: gothProvider, UserID: s.OpenID, AccessToken: s.AccessToken, RawData: map[string]any{"unionid": s.UnionID}}, nil
 }
 
-// gothSession is what goth keeps of a login under way.
+// gothSession is what goth stores of a pending login.
 type gothSession struct {
 	AuthURL     string
 	AccessToken string `json:",omitempty"`
@@ -86,10 +86,10 @@ func (s *gothSession) Authorize(provider goth.Provider, params goth.Params) (str
 	return s.AccessToken, nil
 }
 
-// newGothic is an application with goth as its documentation shows it: gothic
-// around the login, and the application's own session for who is logged in.
-// Both sessions are in Redis. gothic keeps its store in a global: there is one
-// such application in a process.
+// newGothic returns an application with goth as its documentation shows it:
+// gothic around the login, and the application's own session for the logged-in
+// user. Both sessions are in Redis. gothic keeps its store in a global, so
+// there is one such application in a process.
 func newGothic(wc *weChat, pool *redis.Pool) (http.Handler, error) {
 	store, err := newRedistore(pool)
 	if err != nil {

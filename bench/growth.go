@@ -17,14 +17,14 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// memoryFigures prints what a session costs in this process, and an instance
-// that nobody visits.
+// memoryFigures prints the memory of a session in this process, and of an
+// unused instance.
 func (f *field) memoryFigures(rs *rounds) error {
 	record, err := redis.Bytes(f.redis.Do("GET", ourKey(f.cookies[0])))
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
-	theirs, err := redis.Bytes(f.redis.Do("GET", scsKey(named(f.stored, "scs").visitors[0].request.Header.Get("Cookie"))))
+	theirs, err := redis.Bytes(f.redis.Do("GET", scsKey(named(f.stored, "scs").users[0].request.Header.Get("Cookie"))))
 	if err != nil {
 		return fmt.Errorf("read a session record: %w", err)
 	}
@@ -64,7 +64,7 @@ func (f *field) memoryFigures(rs *rounds) error {
 	return nil
 }
 
-// heapAfter is by how much the heap grows by what f makes and holds.
+// heapAfter returns by how much the heap grows by what f makes and holds.
 func heapAfter(f func() any) int64 {
 	before := heap()
 	held := f()
@@ -86,25 +86,25 @@ func (rs *rounds) figure(name, unit string, value float64) {
 	rs.print(name, testing.BenchmarkResult{N: 1, Extra: map[string]float64{unit: value}}, false)
 }
 
-// tokenOf is a token of scs's form.
+// tokenOf returns a token of scs's form.
 func tokenOf(n int) string { return fmt.Sprintf("%043d", n) }
 
-// growth measures the authenticated request while Redis holds ever more
-// sessions, and while ever more visitors ask at once.
+// growth measures the authenticated request with a growing number of sessions
+// in Redis, and of concurrent users.
 func (f *field) growth(rs *rounds, set settings) error {
 	sessions := []int{1, 1_000, 1_000_000}
-	visitors := []int{1, 100, 10_000}
+	users := []int{1, 100, 10_000}
 	if set.quick() {
 		sessions[2] = 100_000
 	}
 	if err := f.growSessions(rs, sessions); err != nil {
 		return err
 	}
-	return f.growVisitors(rs, visitors)
+	return f.growVisitors(rs, users)
 }
 
-// growSessions fills Redis with copies of a real record, under tokens of their
-// own, and lets visitors with any of these tokens ask.
+// growSessions fills Redis with copies of a real record, under different
+// tokens, and measures users with any of these tokens.
 func (f *field) growSessions(rs *rounds, sizes []int) error {
 	record, err := redis.Bytes(f.redis.Do("GET", ourKey(f.cookies[0])))
 	if err != nil {
@@ -128,13 +128,13 @@ func (f *field) growSessions(rs *rounds, sizes []int) error {
 			return err
 		}
 		if size == 1 {
-			start = used // with what the connection takes
+			start = used // including what the connection uses
 		}
 		v, i := newVisitor(""), 0
 		err = rs.run(measurement{
-			name: fmt.Sprintf("Growth/sessions=%d/who=wechatauth", size), visitors: 1,
+			name: fmt.Sprintf("Growth/sessions=%d/who=wechatauth", size), users: 1,
 			visit: func(int) error {
-				i = (i + 7919) % size // a prime: all of them come, in no order
+				i = (i + 7919) % size // a prime: all of them come, unordered
 				v.request.Header.Set("Cookie", name+"="+tokenOf(i))
 				return v.ask(h, 200)
 			},
@@ -151,8 +151,8 @@ func (f *field) growSessions(rs *rounds, sizes []int) error {
 	return nil
 }
 
-// boundTo is a record of package store with the sum of another key: a byte, eight
-// bytes of the key's SHA-256, and the session.
+// boundTo returns a record of package store with the checksum of another key: a
+// byte, eight bytes of the key's SHA-256, and the session.
 func boundTo(key string, record []byte) []byte {
 	sum := sha256.Sum256([]byte(key))
 	bound := append([]byte{record[0]}, sum[:8]...)
@@ -182,7 +182,8 @@ func fill(conn redis.Conn, record []byte, from, to int) error {
 	return nil
 }
 
-// growVisitors lets ever more visitors ask at the same time, each three times.
+// growVisitors measures a growing number of concurrent users, each with three
+// requests.
 func (f *field) growVisitors(rs *rounds, sizes []int) error {
 	for _, size := range sizes {
 		for _, who := range []string{"scs", "wechatauth", "wechatauth-near"} {
@@ -196,19 +197,19 @@ func (f *field) growVisitors(rs *rounds, sizes []int) error {
 	return nil
 }
 
-// rush lets all visitors of a contender ask at the same time, n times together.
-// Whoever waits for Redis longer than its store allows is told so, with a 503:
-// these are counted, and are none of the requests per second. Another wrong answer
-// is an error.
+// rush makes all users of a contender send requests at the same time, n in all.
+// A request that waits for Redis longer than its store allows gets a 503: these
+// are counted, and are not among the requests per second. Any other wrong
+// response is an error.
 func rush(crowd *contender, n int) (testing.BenchmarkResult, error) {
-	size := len(crowd.visitors)
+	size := len(crowd.users)
 	times := newTimes(size, n)
 	var refused atomic.Int64
 	runtime.GC()
 	start := time.Now()
-	err := each(size, n, times, func(visitor int) error {
-		err := crowd.visit(visitor)
-		if err != nil && crowd.visitors[visitor].answer.status == http.StatusServiceUnavailable {
+	err := each(size, n, times, func(user int) error {
+		err := crowd.visit(user)
+		if err != nil && crowd.users[user].response.status == http.StatusServiceUnavailable {
 			refused.Add(1)
 			return nil
 		}
@@ -222,12 +223,13 @@ func rush(crowd *contender, n int) (testing.BenchmarkResult, error) {
 	}}, err
 }
 
-// crowdOf gives each of so many visitors a request of his own.
+// crowdOf returns a contender with this number of users, each with their own
+// request.
 func crowdOf(c *contender, size int) *contender {
 	crowd := *c
-	crowd.visitors = make([]*visitor, size)
-	for n := range crowd.visitors {
-		crowd.visitors[n] = newVisitor(c.visitors[n%len(c.visitors)].request.Header.Get("Cookie"))
+	crowd.users = make([]*user, size)
+	for n := range crowd.users {
+		crowd.users[n] = newVisitor(c.users[n%len(c.users)].request.Header.Get("Cookie"))
 	}
 	return &crowd
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A loginSite is an application that visitors log in to: from the page they
-// want, through WeChat, to the session.
+// A loginSite is an application that users log in to: from the page they
+// request, through WeChat, to the session.
 type loginSite struct {
 	name    string
 	wechat  *weChat
@@ -25,9 +25,9 @@ func newLoginSite(name string, wc *weChat, h http.Handler) *loginSite {
 	return &loginSite{name: name, wechat: wc, handler: h}
 }
 
-// login is one visitor's, and returns what his browser sends from then on. The
-// site's own time is that of its two answers, without what WeChat's API took in
-// the second.
+// login logs one user in, and returns what the browser sends from then on. The
+// site's own time is that of its two responses, without the time of WeChat's
+// API in the second.
 func (s *loginSite) login(person int) (cookies string, err error) {
 	inside, _, cookies, err := s.step(s.handler, baseURL+pageTarget, "")
 	if err != nil {
@@ -47,7 +47,7 @@ func (s *loginSite) login(person int) (cookies string, err error) {
 	return cookies, nil
 }
 
-// step opens one URL, which has to redirect.
+// step opens one URL, which must redirect.
 func (s *loginSite) step(h http.Handler, target, have string) (location string, status int, cookies string, err error) {
 	r := httptest.NewRequest(http.MethodGet, target, nil)
 	r.Header.Set("User-Agent", wechattest.IPhone)
@@ -55,7 +55,7 @@ func (s *loginSite) step(h http.Handler, target, have string) (location string, 
 	if have != "" {
 		r.Header.Set("Cookie", have)
 	}
-	a := newAnswer()
+	a := newResponse()
 	start, wechat := time.Now(), s.wechat.spent.Load()
 	h.ServeHTTP(a, r)
 	if h != s.wechat.sim {
@@ -63,7 +63,7 @@ func (s *loginSite) step(h http.Handler, target, have string) (location string, 
 	}
 	location = a.header.Get("Location")
 	if a.status < 300 || a.status > 399 || location == "" {
-		return "", a.status, "", fmt.Errorf("the answer is %d: %.300s", a.status, a.body.String())
+		return "", a.status, "", fmt.Errorf("the response is %d: %.300s", a.status, a.body.String())
 	}
 	location, _, _ = strings.Cut(location, "#")
 	return location, a.status, cookieHeader(a.header, have), nil

@@ -76,7 +76,7 @@ func readSettings() (settings, error) {
 	return s, nil
 }
 
-// quick is a run that is to be over in under a minute.
+// quick reports whether the run should take less than a minute.
 func (s settings) quick() bool { return s.benchtime <= 100*time.Millisecond }
 
 func run(ctx context.Context, out io.Writer) error {
@@ -119,7 +119,7 @@ func run(ctx context.Context, out io.Writer) error {
 	return set.judge(missed)
 }
 
-// judge is the end of a run that missed these goals.
+// judge returns the error of a run that missed these goals.
 func (s settings) judge(missed []string) error {
 	if s.must && len(missed) > 0 {
 		return fmt.Errorf("goals missed: %s", strings.Join(missed, ", "))

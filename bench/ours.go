@@ -14,8 +14,8 @@ import (
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 )
 
-// newOurs is an application behind the gate. What is logged goes nowhere, as
-// with the peers, which log nothing.
+// newOurs returns an application behind the middleware. Its log is discarded,
+// because the peers log nothing.
 func newOurs(wc *weChat, opts ...wechatauth.Option) (*wechatauth.Auth, http.Handler, error) {
 	auth, err := wechatauth.New(append([]wechatauth.Option{
 		wechatauth.WithApp(appID, appSecret),
@@ -33,20 +33,20 @@ func newOurs(wc *weChat, opts ...wechatauth.Option) (*wechatauth.Auth, http.Hand
 	})), nil
 }
 
-// loginAll logs every visitor in and returns what each sends as Cookie.
+// loginAll logs every user in and returns what each sends as Cookie.
 func loginAll(wc *weChat, h http.Handler) ([]string, error) {
 	site := newLoginSite("wechatauth", wc, h)
 	cookies := make([]string, maxVisitors)
 	for n := range cookies {
 		var err error
 		if cookies[n], err = site.login(n); err != nil {
-			return nil, fmt.Errorf("log visitor %d in: %w", n, err)
+			return nil, fmt.Errorf("log user %d in: %w", n, err)
 		}
 	}
 	return cookies, nil
 }
 
-// oursInMemory is the gate without a store option.
+// oursInMemory returns the middleware without a store option.
 func oursInMemory(wc *weChat) (*contender, error) {
 	_, h, err := newOurs(wc)
 	if err != nil {
@@ -59,7 +59,7 @@ func oursInMemory(wc *weChat) (*contender, error) {
 	return withCookies("wechatauth", h, cookies), nil
 }
 
-// oursInRedis is the gate with a pool of redigo's.
+// oursInRedis returns the middleware with a pool of redigo's.
 func oursInRedis(wc *weChat, pool *redis.Pool) (*contender, []string, error) {
 	_, h, err := newOurs(wc, wechatauth.WithRedis(pool))
 	if err != nil {
@@ -72,8 +72,8 @@ func oursInRedis(wc *weChat, pool *redis.Pool) (*contender, []string, error) {
 	return withCookies("wechatauth", h, cookies), cookies, nil
 }
 
-// oursNear is the gate with the near cache of rueidisstore, over the same
-// sessions.
+// oursNear returns the middleware with the near cache of rueidisstore, over the
+// same sessions.
 func oursNear(wc *weChat, addr string, cookies []string) (*contender, *rueidisstore.Store, error) {
 	near, err := rueidisstore.New(rueidis.ClientOption{InitAddress: []string{addr}}, rueidisstore.WithNearCache(32<<20, time.Minute))
 	if err != nil {

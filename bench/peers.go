@@ -20,15 +20,15 @@ import (
 	"github.com/gorilla/sessions"
 )
 
-// The name is the one that gob gives a type of a program's package main, the
-// shortest there is: it stands in every record.
+// This is the name that gob gives a type of a program's package main, the
+// shortest there is: it is in every record.
 func init() { gob.RegisterName("main.identity", identity{}) }
 
-// scsIdentity is where an application of scs keeps the visitor.
+// scsIdentity is the key under which an application of scs stores the user.
 const scsIdentity = "identity"
 
-// newSCS is scs as its README shows it: LoadAndSave around the application, and
-// one struct in the session.
+// newSCS returns scs as its README shows it: LoadAndSave around the
+// application, and one struct in the session.
 func newSCS(store scs.Store) (*scs.SessionManager, http.Handler) {
 	m := scs.New()
 	if store != nil {
@@ -44,7 +44,7 @@ func newSCS(store scs.Store) (*scs.SessionManager, http.Handler) {
 	}))
 }
 
-// scsContender has its visitors logged in.
+// scsContender returns scs with logged-in users.
 func scsContender(store scs.Store) (*contender, error) {
 	m, h := newSCS(store)
 	cookies := make([]string, maxVisitors)
@@ -63,8 +63,8 @@ func scsContender(store scs.Store) (*contender, error) {
 	return withCookies("scs", h, cookies), nil
 }
 
-// scsVisits keeps the state of an anonymous visit in a new session, and sends
-// the visitor to WeChat.
+// scsVisits stores the state of an anonymous visit in a new session, and
+// redirects to WeChat.
 func scsVisits(pool *redis.Pool) *contender {
 	m := scs.New()
 	m.Store = redisstore.New(pool)
@@ -78,10 +78,10 @@ func scsVisits(pool *redis.Pool) *contender {
 		}
 		http.Redirect(w, r, wechatURL+"/connect/oauth2/authorize?"+q.Encode()+"#wechat_redirect", http.StatusSeeOther)
 	}))
-	return anonymous("scs", h, http.StatusSeeOther, func() *visitor { return newVisitor("") })
+	return anonymous("scs", h, http.StatusSeeOther, func() *user { return newVisitor("") })
 }
 
-// newRedistore keeps gorilla's sessions in Redis.
+// newRedistore returns gorilla's sessions in Redis.
 func newRedistore(pool *redis.Pool) (*redistore.RediStore, error) {
 	s, err := redistore.NewRediStoreWithPool(pool, []byte("session-authentication-key-tests"))
 	if err != nil {
@@ -94,7 +94,7 @@ func newRedistore(pool *redis.Pool) (*redistore.RediStore, error) {
 
 const gorillaSession = "app"
 
-// gorillaPage answers a visitor who is logged in, and sends others to login.
+// gorillaPage responds to logged-in users, and redirects others to a login.
 func gorillaPage(store sessions.Store, login http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		session, err := store.Get(r, gorillaSession)
@@ -113,7 +113,7 @@ func gorillaPage(store sessions.Store, login http.HandlerFunc) http.HandlerFunc 
 
 func unauthorized(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }
 
-// gorillaContender has its visitors logged in.
+// gorillaContender returns gorilla with logged-in users.
 func gorillaContender(pool *redis.Pool) (*contender, error) {
 	store, err := newRedistore(pool)
 	if err != nil {
@@ -127,16 +127,16 @@ func gorillaContender(pool *redis.Pool) (*contender, error) {
 			return nil, fmt.Errorf("redistore: %w", err)
 		}
 		session.Values[scsIdentity] = identityOf(n)
-		if err := session.Save(v.request, v.answer); err != nil {
+		if err := session.Save(v.request, v.response); err != nil {
 			return nil, fmt.Errorf("redistore: %w", err)
 		}
-		cookies[n] = cookieHeader(v.answer.header, "")
+		cookies[n] = cookieHeader(v.response.header, "")
 	}
 	return withCookies("gorilla", gorillaPage(store, unauthorized), cookies), nil
 }
 
-// jwtContender has the identity in a signed cookie: nothing is stored, and
-// nobody can be logged out.
+// jwtContender returns an application with the identity in a signed cookie:
+// nothing is stored, and no one can be logged out.
 func jwtContender() (*contender, error) {
 	ja := jwtauth.New("HS256", []byte("token-signing-key-for-tests-only"), nil)
 	h := jwtauth.Verifier(ja)(jwtauth.Authenticator(ja)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -158,8 +158,8 @@ func jwtContender() (*contender, error) {
 	return withCookies("jwt", h, cookies), nil
 }
 
-// scsKey is the key of the session of a cookie in Redis, as scs has it, and
-// ourKey is that of ours, which hashes tokens.
+// scsKey returns the key in Redis of the session of a cookie, as scs has it,
+// and ourKey that of ours, which hashes tokens.
 func scsKey(cookies string) string {
 	_, token := sessionCookie(cookies)
 	return keyPrefix + token
@@ -177,7 +177,7 @@ func hashed(token string) string {
 	return base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// sessionCookie finds the session in what a browser sends.
+// sessionCookie returns the session among a browser's cookies.
 func sessionCookie(cookies string) (name, token string) {
 	for pair := range strings.SplitSeq(cookies, "; ") {
 		if name, token, ok := strings.Cut(pair, "="); ok && strings.Contains(name, "session") {
@@ -187,8 +187,8 @@ func sessionCookie(cookies string) (name, token string) {
 	panic("bench: no session cookie in " + cookies)
 }
 
-// redigoContender asks Redis for the same records, and does nothing with them:
-// no session in Redis can be read for less.
+// redigoContender reads the same records from Redis, and does nothing with
+// them: no session in Redis can be read for less.
 func redigoContender(pool *redis.Pool, cookies []string) *contender {
 	key, openID := ourKey(cookies[0]), openIDOf(0)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -201,10 +201,11 @@ func redigoContender(pool *redis.Pool, cookies []string) *contender {
 		}
 		page(w, openID)
 	})
-	return anonymous("redigo", h, http.StatusOK, func() *visitor { return newVisitor(cookies[0]) })
+	return anonymous("redigo", h, http.StatusOK, func() *user { return newVisitor(cookies[0]) })
 }
 
-// cookieHeader is what a browser sends after an answer, on top of what it has.
+// cookieHeader returns what a browser sends after a response, in addition to
+// what it has.
 func cookieHeader(h http.Header, have string) string {
 	jar := map[string]string{}
 	var order []string

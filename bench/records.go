@@ -6,14 +6,14 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// A footprint is what one session of a contender takes in Redis.
+// A footprint is what one session of a contender uses in Redis.
 type footprint struct {
 	bytes int // of the record itself
 	redis int // of the key with the record, as MEMORY USAGE counts
 }
 
-// footprintOf reads the session of a key. The openid, unionid and time in it are those of
-// the same visitor for all contenders.
+// footprintOf reads the session of a key. Its openid, unionid and time are
+// those of the same user for all contenders.
 func (f *field) footprintOf(key string) (footprint, error) {
 	record, err := redis.Bytes(f.redis.Do("GET", key))
 	if err != nil {
@@ -26,12 +26,12 @@ func (f *field) footprintOf(key string) (footprint, error) {
 	return footprint{bytes: len(record), redis: usage}, nil
 }
 
-// footprints are those of a session of ours and of scs.
+// footprints returns those of a session of ours and of scs.
 func (f *field) footprints() (ours, scs footprint, err error) {
 	if ours, err = f.footprintOf(ourKey(f.cookies[0])); err != nil {
 		return ours, scs, err
 	}
-	scs, err = f.footprintOf(scsKey(named(f.stored, "scs").visitors[0].request.Header.Get("Cookie")))
+	scs, err = f.footprintOf(scsKey(named(f.stored, "scs").users[0].request.Header.Get("Cookie")))
 	return ours, scs, err
 }
 
@@ -44,8 +44,9 @@ func named(all []*contender, name string) *contender {
 	panic("bench: no contender " + name)
 }
 
-// indexUsage is what Redis holds for a user with one session, beside the session:
-// the index by which RevokeUser finds it. It is asked while nobody has more.
+// indexUsage returns the bytes that Redis holds for a user with one session,
+// besides the session: the index by which RevokeUser finds it. It must be
+// called while every user has one session.
 func (f *field) indexUsage() (int, error) {
 	page, err := redis.Values(f.redis.Do("SCAN", 0, "COUNT", 100_000, "TYPE", "zset"))
 	if err != nil {
@@ -53,7 +54,7 @@ func (f *field) indexUsage() (int, error) {
 	}
 	keys, err := redis.Strings(page[1], nil)
 	if err != nil || len(keys) != maxVisitors {
-		return 0, fmt.Errorf("find an index: %d instead of one for each visitor: %w", len(keys), err)
+		return 0, fmt.Errorf("find an index: %d instead of one for each user: %w", len(keys), err)
 	}
 	usage, err := redis.Int(f.redis.Do("MEMORY", "USAGE", keys[0]))
 	if err != nil {

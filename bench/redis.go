@@ -11,8 +11,8 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// countingPool counts round trips: redigo writes once for each, whatever number
-// of commands is in it.
+// countingPool counts round trips: redigo writes once for each, however many
+// commands it has.
 func countingPool(server *redisserver.Server, trips *atomic.Int64) (*redis.Pool, error) {
 	dialer := &net.Dialer{}
 	return store.NewPool(server.URL(), redis.DialContextFunc(func(ctx context.Context, network, addr string) (net.Conn, error) {

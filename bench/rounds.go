@@ -12,18 +12,18 @@ import (
 	"time"
 )
 
-// A measurement is one line of the output: a contender at its work, with so
-// many visitors at once.
+// A measurement is one line of the output: a contender with this number of
+// concurrent users.
 type measurement struct {
-	name     string // after "Benchmark"
-	visitors int
-	visit    func(visitor int) error
-	extra    func(b *testing.B) // more figures of the run; may be nil
-	begin    func()             // before each run; may be nil
+	name  string // after "Benchmark"
+	users int
+	visit func(user int) error
+	extra func(b *testing.B) // more figures of the run; may be nil
+	begin func()             // before each run; may be nil
 }
 
-// rounds measures groups in turns: in each round everything once, those of a
-// group one after another, so that what the machine does besides meets all of
+// rounds measures groups in turns: everything once in each round, those of a
+// group one after another, so that other work of the machine affects all of
 // them alike.
 type rounds struct {
 	out io.Writer
@@ -34,7 +34,7 @@ func (rs *rounds) measure(groups ...[]measurement) error {
 	for round := range rs.n {
 		for _, group := range groups {
 			for i := range group {
-				// Each round begins with another one.
+				// Each round begins with a different one.
 				if err := rs.run(group[(i+round)%len(group)]); err != nil {
 					return err
 				}
@@ -52,11 +52,11 @@ func (rs *rounds) run(m measurement) error {
 			m.begin()
 		}
 		var times *times
-		if m.visitors == maxVisitors {
-			times = newTimes(m.visitors, b.N)
+		if m.users == maxVisitors {
+			times = newTimes(m.users, b.N)
 		}
 		b.ResetTimer()
-		failed = each(m.visitors, b.N, times, m.visit)
+		failed = each(m.users, b.N, times, m.visit)
 		b.StopTimer()
 		if times != nil {
 			b.ReportMetric(float64(times.quantile(0.50)), "p50-ns")
@@ -73,8 +73,8 @@ func (rs *rounds) run(m measurement) error {
 	return nil
 }
 
-// print writes a line as "go test -bench" does; counted says that allocations
-// were.
+// print writes a line as "go test -bench" does; counted reports whether
+// allocations were counted.
 func (rs *rounds) print(name string, result testing.BenchmarkResult, counted bool) {
 	line := result.String()
 	if counted {
@@ -83,10 +83,10 @@ func (rs *rounds) print(name string, result testing.BenchmarkResult, counted boo
 	fmt.Fprintf(rs.out, "Benchmark%s-%d\t%s\n", name, runtime.GOMAXPROCS(0), line)
 }
 
-// each lets so many visitors ask at the same time, n times in all. times may be
-// nil: then nobody looks at the clock.
-func each(visitors, n int, times *times, visit func(int) error) error {
-	if visitors == 1 {
+// each runs this number of concurrent users, with n requests in all. If times
+// is nil, nothing is timed.
+func each(users, n int, times *times, visit func(int) error) error {
+	if users == 1 {
 		for range n {
 			start := times.now()
 			if err := visit(0); err != nil {
@@ -99,8 +99,8 @@ func each(visitors, n int, times *times, visit func(int) error) error {
 	var left atomic.Int64
 	left.Store(int64(n))
 	var wg sync.WaitGroup
-	errs := make([]error, visitors)
-	for v := range visitors {
+	errs := make([]error, users)
+	for v := range users {
 		wg.Go(func() {
 			for left.Add(-1) >= 0 && errs[v] == nil {
 				start := times.now()
@@ -118,14 +118,14 @@ func each(visitors, n int, times *times, visit func(int) error) error {
 	return nil
 }
 
-// times are how long answers took, kept apart by visitor while they are
-// measured.
+// times holds the durations of responses, separately for each user while they
+// are measured.
 type times struct{ by [][]time.Duration }
 
-func newTimes(visitors, n int) *times {
-	t := &times{by: make([][]time.Duration, visitors)}
+func newTimes(users, n int) *times {
+	t := &times{by: make([][]time.Duration, users)}
 	for v := range t.by {
-		t.by[v] = make([]time.Duration, 0, 2*n/visitors+1)
+		t.by[v] = make([]time.Duration, 0, 2*n/users+1)
 	}
 	return t
 }
@@ -137,13 +137,13 @@ func (t *times) now() (now time.Time) {
 	return now
 }
 
-func (t *times) add(visitor int, start time.Time) {
+func (t *times) add(user int, start time.Time) {
 	if t != nil {
-		t.by[visitor] = append(t.by[visitor], time.Since(start))
+		t.by[user] = append(t.by[user], time.Since(start))
 	}
 }
 
-// quantile is the time within which that share of the answers came.
+// quantile returns the time within which that share of the responses arrived.
 func (t *times) quantile(share float64) time.Duration {
 	all := slices.Concat(t.by...)
 	if len(all) == 0 {

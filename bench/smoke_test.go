@@ -24,13 +24,13 @@ func newTestField(t *testing.T) *field {
 	return f
 }
 
-func TestEveryContenderDoesTheSameWork(t *testing.T) {
+func TestContenders(t *testing.T) {
 	f := newTestField(t)
 	for name, all := range map[string][]*contender{"memory": f.memory, "redis": f.stored} {
 		for _, c := range all {
 			t.Run(name+" "+c.name, func(t *testing.T) {
 				require.NoError(t, c.visit(0))
-				assert.Equal(t, openIDOf(0), c.visitors[0].answer.body.String())
+				assert.Equal(t, openIDOf(0), c.users[0].response.body.String())
 			})
 		}
 	}
@@ -39,15 +39,15 @@ func TestEveryContenderDoesTheSameWork(t *testing.T) {
 			t.Run("anonymous "+name+" "+c.name, func(t *testing.T) { require.NoError(t, c.visit(0)) })
 		}
 	}
-	want := named(f.scripts, "wechatauth").visitors[0].answer
+	want := named(f.scripts, "wechatauth").users[0].response
 	for _, name := range []string{"bare", "bare-prepared"} {
-		got := named(f.scripts, name).visitors[0].answer
+		got := named(f.scripts, name).users[0].response
 		assert.Equal(t, want.body.String(), got.body.String(), name)
 		assert.Equal(t, want.header, got.header, name)
 	}
 }
 
-func TestALoginOfEitherEndsInASessionOfThatVisitor(t *testing.T) {
+func TestLoginSites(t *testing.T) {
 	pair, err := newTestField(t).newLoginPair()
 	require.NoError(t, err)
 	for _, site := range []*loginSite{pair.gothic, pair.ours} {
@@ -62,7 +62,7 @@ func TestALoginOfEitherEndsInASessionOfThatVisitor(t *testing.T) {
 	}
 }
 
-func TestAllocationsStayWithinTheirBounds(t *testing.T) {
+func TestAllocs(t *testing.T) {
 	f := newTestField(t)
 	for name, row := range map[string]struct {
 		ours  *contender
@@ -83,7 +83,7 @@ func TestAllocationsStayWithinTheirBounds(t *testing.T) {
 	}
 }
 
-func TestRedisIsAskedNoMoreThanNeeded(t *testing.T) {
+func TestRedisCommands(t *testing.T) {
 	f := newTestField(t)
 	pair, err := f.newLoginPair()
 	require.NoError(t, err)
@@ -113,11 +113,11 @@ func TestRedisIsAskedNoMoreThanNeeded(t *testing.T) {
 		trips := pair.trips.Load() - before
 		t.Logf("a login: %d round trips, commands %v", trips, called)
 		assert.LessOrEqual(t, trips, int64(3), "round trips")
-		assert.NotContains(t, slices.Collect(maps.Keys(called)), "get", "an anonymous visitor has no session to look for")
+		assert.NotContains(t, slices.Collect(maps.Keys(called)), "get", "an anonymous user has no session to look up")
 	})
 }
 
-// visits asks ten times, as the same visitor.
+// visits sends ten requests of the same user.
 func visits(c *contender) func() error {
 	return func() error {
 		for range 10 {
@@ -129,7 +129,7 @@ func visits(c *contender) func() error {
 	}
 }
 
-func TestARecordOfOursIsMuchSmallerThanThatOfSCS(t *testing.T) {
+func TestRecordSize(t *testing.T) {
 	ours, scs, err := newTestField(t).footprints()
 	require.NoError(t, err)
 	t.Logf("record: ours %d bytes, scs %d; in Redis: ours %d, scs %d", ours.bytes, scs.bytes, ours.redis, scs.redis)
@@ -137,13 +137,13 @@ func TestARecordOfOursIsMuchSmallerThanThatOfSCS(t *testing.T) {
 	assert.LessOrEqual(t, ours.redis, 512)
 }
 
-func TestTheMedianAndTheQuantilesAreThoseOfTheRounds(t *testing.T) {
+func TestQuantiles(t *testing.T) {
 	assert.Equal(t, 3.0, median([]float64{9, 1, 3}))
 	assert.Equal(t, 2.0, median([]float64{9, 1, 3, 1}))
 	assert.Equal(t, "a=1; c=3", cookieHeader(http.Header{"Set-Cookie": {"c=3; Path=/", "b=; Max-Age=0"}}, "a=1; b=2"))
 }
 
-func TestTheOutputEndsWithALineForEachGoal(t *testing.T) {
+func TestOutput_Goals(t *testing.T) {
 	f := newTestField(t)
 	pair, err := f.newLoginPair()
 	require.NoError(t, err)
@@ -176,13 +176,13 @@ func TestTheOutputEndsWithALineForEachGoal(t *testing.T) {
 			"anonymous_script 4.00", "login 0.60", "p99_64_visitors 0.80", "record_bytes 0.42",
 		},
 	}, goals)
-	assert.Equal(t, "record_bytes", last[1], "they are at the end")
+	assert.Equal(t, "record_bytes", last[1], "the goals are at the end")
 	for _, name := range over {
 		assert.Contains(t, missed, name)
 	}
 }
 
-func TestGoalsThatAreMissedFailTheRunWhereTheyMustBeReached(t *testing.T) {
+func TestGoals_Missed(t *testing.T) {
 	missed := []string{"login", "record_bytes"}
 	t.Setenv("GOALS", "")
 	set, err := readSettings()
@@ -202,7 +202,7 @@ func TestGoalsThatAreMissedFailTheRunWhereTheyMustBeReached(t *testing.T) {
 
 // The form is that of golang.org/design/14313-benchmark-format: a name, a number
 // of times, and pairs of a figure and its unit.
-func TestEveryMeasurementIsALineThatBenchstatReads(t *testing.T) {
+func TestOutput_Benchstat(t *testing.T) {
 	testing.Init()
 	before := flag.Lookup("test.benchtime").Value.String()
 	require.NoError(t, flag.Set("test.benchtime", "1x"))
@@ -231,13 +231,13 @@ func TestEveryMeasurementIsALineThatBenchstatReads(t *testing.T) {
 	assert.Len(t, names, 3*(4+5+2+3+2)+5+2+2*3+2, "one line for each")
 }
 
-func TestWhoeverIsRefusedIsCountedAndNotServed(t *testing.T) {
-	crowd := func(statuses ...int) *contender { // answers in turns
+func TestRush_Rejected(t *testing.T) {
+	crowd := func(statuses ...int) *contender { // responds with each status in turn
 		var asked atomic.Int64
 		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(statuses[int(asked.Add(1))%len(statuses)])
 		})
-		return anonymous("crowd", h, http.StatusOK, func() *visitor { return newVisitor("") })
+		return anonymous("crowd", h, http.StatusOK, func() *user { return newVisitor("") })
 	}
 	result, err := rush(crowd(200, 503, 503, 503), 400)
 	require.NoError(t, err)
@@ -245,10 +245,10 @@ func TestWhoeverIsRefusedIsCountedAndNotServed(t *testing.T) {
 	assert.InEpsilon(t, 100/result.T.Seconds(), result.Extra["req/s"], 1e-9)
 
 	_, err = rush(crowd(200, 503, 500), 400)
-	assert.ErrorContains(t, err, "the answer is 500")
+	assert.ErrorContains(t, err, "the response is 500")
 }
 
-func TestOnlyWhatIsAskedForIsMeasured(t *testing.T) {
+func TestOnly(t *testing.T) {
 	f := newTestField(t)
 	pair, err := f.newLoginPair()
 	require.NoError(t, err)

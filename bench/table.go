@@ -10,33 +10,33 @@ import (
 	"time"
 )
 
-// parallel is how many visitors ask at once.
+// parallel has the numbers of concurrent users.
 var parallel = []int{1, 2, maxVisitors}
 
-// authenticated names a measurement of visitors who are logged in.
-func authenticated(store, who string, visitors int) string {
-	return fmt.Sprintf("Authenticated/store=%s/visitors=%d/who=%s", store, visitors, who)
+// authenticated returns the name of a measurement of logged-in users.
+func authenticated(store, who string, users int) string {
+	return fmt.Sprintf("Authenticated/store=%s/visitors=%d/who=%s", store, users, who)
 }
 
-func anonymousName(what, who string, visitors int) string {
-	return fmt.Sprintf("Anonymous/%s/visitors=%d/who=%s", what, visitors, who)
+func anonymousName(what, who string, users int) string {
+	return fmt.Sprintf("Anonymous/%s/visitors=%d/who=%s", what, users, who)
 }
 
-func loginName(who string, visitors int) string {
-	return fmt.Sprintf("Login/visitors=%d/who=%s", visitors, who)
+func loginName(who string, users int) string {
+	return fmt.Sprintf("Login/visitors=%d/who=%s", users, who)
 }
 
-// groups are what is measured in turns; those whose name matches, if only is not
-// nil.
+// groups returns what is measured in turns, and only the names that only
+// matches unless it is nil.
 func (f *field) groups(pair *loginPair, only *regexp.Regexp) [][]measurement {
 	var groups [][]measurement
-	for _, visitors := range parallel {
+	for _, users := range parallel {
 		groups = append(groups,
-			group(f.memory, visitors, func(who string) string { return authenticated("memory", who, visitors) }),
-			group(f.stored, visitors, func(who string) string { return authenticated("redis", who, visitors) }),
-			group(f.visits, visitors, func(who string) string { return anonymousName("page", who, visitors) }),
-			group(f.scripts, visitors, func(who string) string { return anonymousName("script", who, visitors) }),
-			[]measurement{pair.gothic.measurement(visitors), pair.ours.measurement(visitors)})
+			group(f.memory, users, func(who string) string { return authenticated("memory", who, users) }),
+			group(f.stored, users, func(who string) string { return authenticated("redis", who, users) }),
+			group(f.visits, users, func(who string) string { return anonymousName("page", who, users) }),
+			group(f.scripts, users, func(who string) string { return anonymousName("script", who, users) }),
+			[]measurement{pair.gothic.measurement(users), pair.ours.measurement(users)})
 	}
 	if only != nil {
 		for i := range groups {
@@ -46,28 +46,28 @@ func (f *field) groups(pair *loginPair, only *regexp.Regexp) [][]measurement {
 	return groups
 }
 
-func group(all []*contender, visitors int, name func(who string) string) []measurement {
+func group(all []*contender, users int, name func(who string) string) []measurement {
 	var ms []measurement
 	for _, c := range all {
-		ms = append(ms, measurement{name: name(c.name), visitors: visitors, visit: c.visit, extra: perSecond})
+		ms = append(ms, measurement{name: name(c.name), users: users, visit: c.visit, extra: perSecond})
 	}
 	return ms
 }
 
 func perSecond(b *testing.B) { b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "req/s") }
 
-// measurement is visitors logging in, another each time. own-ns is the site's
+// measurement logs users in, a different one each time. own-ns is the site's
 // own time in a login; the rest is the simulator's and the browser's.
-func (s *loginSite) measurement(visitors int) measurement {
+func (s *loginSite) measurement(users int) measurement {
 	return measurement{
-		name: loginName(s.name, visitors), visitors: visitors,
+		name: loginName(s.name, users), users: users,
 		begin: func() { s.own.Store(0) },
 		visit: func(int) error {
 			_, err := s.login(int(s.count.Add(1)) % maxVisitors)
 			return err
 		},
 		extra: func(b *testing.B) {
-			if visitors == 1 { // others are waited for in between
+			if users == 1 { // with several users, the waits of others are in between
 				b.ReportMetric(float64(s.own.Load())/float64(b.N), "own-ns")
 			}
 			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "logins/s")
@@ -75,7 +75,7 @@ func (s *loginSite) measurement(visitors int) measurement {
 	}
 }
 
-// loginPair is ours and goth's.
+// A loginPair is our site and goth's.
 type loginPair struct {
 	gothic, ours *loginSite
 	trips        *atomic.Int64 // round trips of ours
@@ -86,8 +86,8 @@ func (f *field) newLoginPair() (*loginPair, error) {
 	return &loginPair{gothic: gothic, ours: ours, trips: trips}, err
 }
 
-// conclude prints the counts, and after them the goals: for each, both
-// contenders work for that long. It returns the names of those that were missed.
+// conclude prints the counts, and then the goals: for each, both contenders
+// work for length. It returns the names of those that were missed.
 func (f *field) conclude(rs *rounds, pair *loginPair, length time.Duration) (missed []string, err error) {
 	ours, scs, err := f.footprints()
 	if err != nil {
@@ -130,7 +130,7 @@ func (f *field) conclude(rs *rounds, pair *loginPair, length time.Duration) (mis
 	return missed, nil
 }
 
-// duels are the goals that are times.
+// duels returns the goals that are times.
 func (f *field) duels(pair *loginPair) []duel {
 	return []duel{
 		{"authenticated_memory", 0.10, meanTime(named(f.memory, "wechatauth")), meanTime(named(f.memory, "scs"))},
@@ -143,7 +143,7 @@ func (f *field) duels(pair *loginPair) []duel {
 	}
 }
 
-// counts do not jitter.
+// counts are exact.
 type counts struct {
 	allocsAboveBare int
 	visitCommands   int
@@ -170,7 +170,7 @@ func (f *field) counts(pair *loginPair) (c counts, err error) {
 	return c, err
 }
 
-// allocs is how many allocations one visit takes.
+// allocs returns how many allocations one visit makes.
 func allocs(c *contender) int {
 	return int(testing.AllocsPerRun(200, func() {
 		if err := c.visit(0); err != nil {

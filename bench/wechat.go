@@ -14,15 +14,15 @@ const (
 	appID     = wechattest.DefaultAppID
 	appSecret = wechattest.DefaultSecret
 
-	// wechatURL stands for the simulator. Nothing listens there: it is called
-	// directly, as the sites are.
+	// wechatURL is the URL of the simulator. Nothing listens there: it is
+	// called directly, as the sites are.
 	wechatURL = "http://127.0.0.1:8081"
 
-	// personCookie tells the simulator whose phone a browser is.
+	// personCookie selects the person whose phone a browser is.
 	personCookie = "wechatsim_person"
 )
 
-func personName(n int) string { return fmt.Sprintf("visitor-%d", n) }
+func personName(n int) string { return fmt.Sprintf("user-%d", n) }
 
 func openIDOf(n int) string { return wechattest.OpenID(appID, personName(n)) }
 
@@ -30,15 +30,16 @@ func unionIDOf(n int) string {
 	return wechattest.UnionID(wechattest.DefaultOpenPlatform, personName(n))
 }
 
-// weChat is a simulator in this process, and a Transport that leads there. It
-// measures its own time, which is WeChat's and none of the site's.
+// A weChat is a simulator in this process, and the Transport to it. It measures
+// its own time, which is WeChat's and not the site's.
 type weChat struct {
 	sim   http.Handler
 	spent atomic.Int64 // nanoseconds
 }
 
-// newWeChat knows maxVisitors people. It gives unionids with snsapi_base too,
-// so that the smallest login has a whole identity.
+// newWeChat returns a simulator with maxVisitors people. It also returns
+// unionids with snsapi_base, so that the smallest login has a complete
+// identity.
 func newWeChat() *weChat {
 	people := make([]wechattest.Person, maxVisitors)
 	for n := range people {
@@ -51,7 +52,7 @@ func newWeChat() *weChat {
 func (wc *weChat) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 	defer func() { wc.spent.Add(int64(time.Since(start))) }()
-	a, asked := newAnswer(), *r
+	a, asked := newResponse(), *r
 	if asked.Body == nil {
 		asked.Body = http.NoBody // as a server has it
 	}
@@ -63,5 +64,5 @@ func (wc *weChat) RoundTrip(r *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// client calls WeChat's API.
+// client returns a client for WeChat's API.
 func (wc *weChat) client() *http.Client { return &http.Client{Transport: wc, Timeout: 5 * time.Second} }

@@ -15,9 +15,10 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func personName(n int) string { return fmt.Sprintf("visitor-%d", n) }
+func personName(n int) string { return fmt.Sprintf("user-%d", n) }
 
-// What the site is asked for. What the simulator is asked for is not measured.
+// The kinds of requests to the site. Requests to the simulator are not
+// measured.
 const (
 	kindBegin    = "page, anonymous"
 	kindCallback = "callback"
@@ -28,11 +29,11 @@ const (
 
 var kinds = []string{kindBegin, kindCallback, kindPage, kindLogout, kindAfter}
 
-// A browser is a cookie jar with WeChat's User-Agent, and one person's.
+// A browser is a cookie jar with WeChat's User-Agent, for one person.
 type browser struct {
 	openID string
 	client *http.Client
-	times  map[string][]time.Duration // of the site's answers
+	times  map[string][]time.Duration // of the site's responses
 	robin  http.RoundTripper
 	in     bool // logged in
 }
@@ -52,7 +53,7 @@ func newBrowser(n int, wechatURL string, robin http.RoundTripper) (*browser, err
 	return b, nil
 }
 
-// RoundTrip measures each answer of the site until its last byte.
+// RoundTrip measures each response of the site until its last byte.
 func (b *browser) RoundTrip(r *http.Request) (*http.Response, error) {
 	start := time.Now()
 	resp, err := b.robin.RoundTrip(r)
@@ -88,7 +89,7 @@ func (b *browser) kindOf(r *http.Request) string {
 	return kindBegin
 }
 
-// visit opens a page, which the first time leads through WeChat.
+// visit opens a page, which redirects through WeChat the first time.
 func (b *browser) visit(ctx context.Context, target string) error {
 	resp, body, err := b.do(ctx, http.MethodGet, target, map[string]string{
 		"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "Accept-Language": "zh-CN,zh-Hans;q=0.9",
@@ -97,12 +98,12 @@ func (b *browser) visit(ctx context.Context, target string) error {
 		return fmt.Errorf("visit: %w", err)
 	}
 	if resp.StatusCode != http.StatusOK || body != "Hello, "+b.openID+"\n" || resp.Request.URL.RequestURI() != target {
-		return fmt.Errorf("visit: answered %d at %s: %.100q", resp.StatusCode, resp.Request.URL.Path, body)
+		return fmt.Errorf("visit: status %d at %s: %.100q", resp.StatusCode, resp.Request.URL.Path, body)
 	}
 	return nil
 }
 
-// leave logs out, and sees that it worked.
+// leave logs out, and checks that it worked.
 func (b *browser) leave(ctx context.Context) error {
 	stay := b.client.CheckRedirect
 	b.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -115,7 +116,7 @@ func (b *browser) leave(ctx context.Context) error {
 		return fmt.Errorf("logout: %w", err)
 	}
 	if resp.StatusCode != http.StatusSeeOther {
-		return fmt.Errorf("logout: answered %d: %.100q", resp.StatusCode, body)
+		return fmt.Errorf("logout: status %d: %.100q", resp.StatusCode, body)
 	}
 	resp, body, err = b.do(ctx, http.MethodGet, "/", map[string]string{
 		"Accept": "*/*", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty", "Sec-Fetch-Site": "same-origin",
@@ -124,7 +125,7 @@ func (b *browser) leave(ctx context.Context) error {
 		return fmt.Errorf("after logout: %w", err)
 	}
 	if resp.StatusCode != http.StatusUnauthorized {
-		return fmt.Errorf("after logout: answered %d: %.100q", resp.StatusCode, body)
+		return fmt.Errorf("after logout: status %d: %.100q", resp.StatusCode, body)
 	}
 	return nil
 }
@@ -147,14 +148,15 @@ func (b *browser) do(ctx context.Context, method, target string, header map[stri
 	return resp, string(body), err
 }
 
-// A pace is when browsers ask. The zero pace is as fast as they are answered.
+// A pace says when browsers send requests. The zero pace sends each one as soon
+// as the last has a response.
 type pace struct {
-	arrivals time.Duration // over which the browsers come, evenly
+	arrivals time.Duration // over which the browsers start, evenly
 	pause    time.Duration // of a browser, from one step to the next
 }
 
-// paceOf asks the site about rate times in a second, once the first browsers are
-// about to leave. Half of all browsers are there at once then.
+// paceOf returns a pace with about rate requests to the site per second, once
+// the first browsers are about to finish. Half of all browsers are active then.
 func paceOf(rate float64, browsers, pages int) pace {
 	if rate <= 0 {
 		return pace{}
@@ -163,11 +165,12 @@ func paceOf(rate float64, browsers, pages int) pace {
 	return pace{arrivals: arrivals, pause: arrivals / 2 / time.Duration(pages+1)}
 }
 
-// requestsOf is how often one browser asks the site: the page, the callback and
-// the page again, the other pages, the logout, and the script after it.
+// requestsOf returns how many requests one browser sends to the site: the page,
+// the callback and the page again, the other pages, the logout, and the fetch
+// after it.
 func requestsOf(pages int) int { return 3 + pages + 2 }
 
-// live is a browser's whole life.
+// live runs all steps of a browser.
 func (b *browser) live(ctx context.Context, n, pages int, start time.Time, pause time.Duration) error {
 	for page := range pages + 1 { // the first is the login's
 		if err := await(ctx, start.Add(time.Duration(page)*pause)); err != nil {
@@ -198,8 +201,8 @@ func await(ctx context.Context, at time.Time) error {
 	}
 }
 
-// drive lets all browsers live, asking about rate times in a second together; 0
-// is all at once, and as fast as they are answered.
+// drive runs all browsers, with about rate requests per second in all; 0 starts
+// all at once and sends requests without pauses.
 func (p *plant) drive(ctx context.Context, name string, set settings, rate float64) (*report, error) {
 	pace := paceOf(rate, set.browsers, set.pages)
 	browsers := make([]*browser, set.browsers)

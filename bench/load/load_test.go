@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAFewBrowsersAreServedWithoutError(t *testing.T) {
+func TestMeasure(t *testing.T) {
 	p, err := startPlant(t.Context(), 3)
 	t.Cleanup(p.close)
 	require.NoError(t, err)
@@ -37,7 +37,7 @@ func TestAFewBrowsersAreServedWithoutError(t *testing.T) {
 		`flat out: 3 browsers, each a login, 2 pages and a logout`,
 		`paced: 3 browsers, each a login, 2 pages and a logout, up to [0-9]+ requests/s`,
 		`  21 requests to the site in [0-9.]+ s: [0-9]+ requests/s, [0-9]+ logins/s`,
-		`  milliseconds          answers       p50       p99     p99.9   longest`,
+		`  milliseconds         responses       p50       p99     p99.9   longest`,
 		`  page, anonymous             3( +[0-9]+\.[0-9]{2}){4}`,
 		`  callback                    3( +[0-9]+\.[0-9]{2}){4}`,
 		`  page, logged in             9( +[0-9]+\.[0-9]{2}){4}`,
@@ -54,32 +54,32 @@ func TestAFewBrowsersAreServedWithoutError(t *testing.T) {
 	assert.Contains(t, string(drawn), "<svg")
 }
 
-func TestOneWrongAnswerFailsTheRunAfterAllIsTold(t *testing.T) {
+func TestMeasure_WrongResponse(t *testing.T) {
 	p, err := startPlant(t.Context(), 2)
 	t.Cleanup(p.close)
 	require.NoError(t, err)
 	var out bytes.Buffer
-	err = p.measure(t.Context(), &out, settings{browsers: 3, pages: 1}) // the third is nobody that WeChat knows
+	err = p.measure(t.Context(), &out, settings{browsers: 3, pages: 1}) // WeChat has no third person
 	assert.EqualError(t, err, "2 errors; 0 are allowed")
 	assert.Contains(t, out.String(), "paced: ")
 	assert.Equal(t, 2, strings.Count(out.String(), "  errors: 1\n    visit: "))
 }
 
-func TestARunWithoutBrowsersIsRefused(t *testing.T) {
+func TestRun_NoBrowsers(t *testing.T) {
 	assert.ErrorContains(t, run(t.Context(), io.Discard, settings{pages: 1}), "-browsers 0")
 }
 
-func TestAnAnswerOfAnotherPersonIsAnError(t *testing.T) {
+func TestBrowser_OtherUser(t *testing.T) {
 	p, err := startPlant(t.Context(), 1)
 	t.Cleanup(p.close)
 	require.NoError(t, err)
 	b, err := newBrowser(0, p.wechatURL, p.robin)
 	require.NoError(t, err)
-	b.openID = "somebody-else"
-	assert.ErrorContains(t, b.live(t.Context(), 0, 1, time.Now(), 0), "visit: answered 200")
+	b.openID = "other-user"
+	assert.ErrorContains(t, b.live(t.Context(), 0, 1, time.Now(), 0), "visit: status 200")
 }
 
-func TestAPaceReachesItsRateAndNoMore(t *testing.T) {
+func TestPaceOf(t *testing.T) {
 	p := paceOf(100, 40, 20)
 	assert.Equal(t, 10*time.Second, p.arrivals, "40 browsers with 25 requests each")
 	perBrowser := float64(requestsOf(20)) / (time.Duration(21) * p.pause).Seconds()
@@ -88,7 +88,7 @@ func TestAPaceReachesItsRateAndNoMore(t *testing.T) {
 	assert.Zero(t, paceOf(0, 40, 20))
 }
 
-func TestProcessorTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
+func TestStatTimes(t *testing.T) {
 	const tail = " S 1 2 3 4 5 6 7 8 9 10 120 30 0 0 20 0 1 0 1 1 1 1\n"
 	for name, program := range map[string]string{"plain": "(nethttp)", "spaces and parentheses": "(a) R 1 (b)", "a line break": "(a\nb)"} {
 		t.Run(name, func(t *testing.T) {
@@ -101,7 +101,7 @@ func TestProcessorTimeIsReadWhateverTheProgramIsCalled(t *testing.T) {
 	assert.Error(t, err)
 }
 
-func TestQuantilesAreThoseOfTheAnswers(t *testing.T) {
+func TestQuantile(t *testing.T) {
 	times := make([]time.Duration, 1000)
 	for i := range times {
 		times[i] = time.Duration(i+1) * time.Millisecond
@@ -112,7 +112,7 @@ func TestQuantilesAreThoseOfTheAnswers(t *testing.T) {
 	assert.Zero(t, quantile(nil, 0.5))
 }
 
-func TestThePlotIsWellFormedAndNamesEveryCurve(t *testing.T) {
+func TestPlot(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, plot(&out, "a < b", "c & d", []curve{
 		{"one & only", "#000000", []time.Duration{time.Millisecond, 2 * time.Millisecond}},
@@ -129,7 +129,7 @@ func TestThePlotIsWellFormedAndNamesEveryCurve(t *testing.T) {
 			words += string(text) + "\n"
 		}
 	}
-	for _, want := range []string{"a < b", "c & d", "one & only", "nothing measured", "1 ms", "2 ms", "99.9 %", "time until the answer"} {
+	for _, want := range []string{"a < b", "c & d", "one & only", "nothing measured", "1 ms", "2 ms", "99.9 %", "time until the response"} {
 		assert.Contains(t, words, want)
 	}
 }

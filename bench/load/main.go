@@ -1,9 +1,9 @@
-// Command load drives real processes over loopback: a redis-server, two
-// instances of examples/nethttp that share it, and the simulated WeChat of
-// cmd/wechatsim. Simulated browsers log in, read pages and log out; their
-// requests go to the two instances in turns. See bench/README.md.
+// Command load runs real processes over loopback: a redis-server, two instances
+// of examples/nethttp that share it, and the WeChat simulator cmd/wechatsim.
+// Simulated browsers log in, read pages and log out; their requests go to the
+// two instances in turn. See bench/README.md.
 //
-// It ends with an error if a single answer is wrong.
+// It fails if a single response is wrong.
 package main
 
 import (
@@ -35,8 +35,8 @@ type settings struct {
 	plot            string
 }
 
-// paceShare is at which share of the throughput that was reached browsers ask
-// when they take their time.
+// paceShare is the share of the measured throughput at which the paced browsers
+// send requests.
 const paceShare = 0.5
 
 // run starts everything, drives it, and ends it.
@@ -52,10 +52,11 @@ func run(ctx context.Context, out io.Writer, set settings) error {
 	return p.measure(ctx, out, set)
 }
 
-// measure has two parts. First all browsers ask as fast as they are answered:
-// that gives the throughput, and latencies that are those of a queue. Then they
-// ask at half of that rate: these latencies are what visitors see. A wrong answer
-// in either is an error, after all is told.
+// measure has two parts. In the first, all browsers send requests without
+// pauses: that gives the throughput, and latencies that are those of a queue.
+// In the second, they send half of that rate: these latencies are what users
+// see. A wrong response in either is an error, after everything has been
+// printed.
 func (p *plant) measure(ctx context.Context, out io.Writer, set settings) error {
 	flatOut, err := p.drive(ctx, "flat out", set, 0)
 	if err != nil {

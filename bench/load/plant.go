@@ -22,17 +22,17 @@ import (
 )
 
 const (
-	// siteHost is the host of the site. No name server is asked for it: the
-	// round robin dials the instances.
+	// siteHost is the host of the site. No name server resolves it: the round
+	// robin dials the instances.
 	siteHost = "site.localhost"
 	siteURL  = "http://" + siteHost
 
 	instances = 2
 
-	patience = 15 * time.Second // for a process to begin
+	patience = 15 * time.Second // for a process to start
 )
 
-// A plant is all the processes, and the way to them.
+// A plant has all processes, and the connections to them.
 type plant struct {
 	dir       string
 	redis     *redisserver.Server
@@ -42,8 +42,8 @@ type plant struct {
 	robin     *roundRobin
 }
 
-// startPlant builds and starts everything. What it returns is to be closed, also
-// after an error.
+// startPlant builds and starts everything. The caller must close the result,
+// even after an error.
 func startPlant(ctx context.Context, people int) (p *plant, err error) {
 	p = &plant{}
 	if p.dir, err = os.MkdirTemp("", "load-"); err != nil {
@@ -64,7 +64,7 @@ func startPlant(ctx context.Context, people int) (p *plant, err error) {
 	return p, p.startSites(ctx)
 }
 
-// startWeChat starts the simulator with so many people.
+// startWeChat starts the simulator with this number of people.
 func (p *plant) startWeChat(ctx context.Context, people int) error {
 	all := make([]map[string]string, people)
 	for n := range all {
@@ -160,7 +160,7 @@ func (p *plant) close() {
 	}
 }
 
-// process is one that was started here.
+// A process is one that was started here.
 type process struct{ cmd *exec.Cmd }
 
 func (p *process) end() {
@@ -171,8 +171,8 @@ func (p *process) end() {
 	_ = p.cmd.Wait()
 }
 
-// cpuTime is the processor time that a process has used so far, in steps of
-// 10 ms, as Linux tells it in /proc.
+// cpuTime returns the processor time that a process has used so far, in steps
+// of 10 ms, from Linux's /proc.
 func cpuTime(pid int) (time.Duration, error) {
 	const perSecond = 100 // USER_HZ
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -183,8 +183,8 @@ func cpuTime(pid int) (time.Duration, error) {
 	return (user + system) * time.Second / perSecond, err
 }
 
-// statTimes are the 14th and 15th field of /proc/PID/stat; the second is a name
-// in parentheses, which may hold anything.
+// statTimes matches the 14th and 15th field of /proc/PID/stat; the second is a
+// name in parentheses, which may contain anything.
 var statTimes = regexp.MustCompile(`(?s)^\d+ \(.*\) \S+(?: \S+){10} (\d+) (\d+) `)
 
 func parseStat(line string) (user, system time.Duration, err error) {
@@ -228,8 +228,8 @@ func (u usage) since(before usage) usage {
 	return usage{u.sites - before.sites, u.redis - before.redis, u.wechat - before.wechat, u.driver - before.driver}
 }
 
-// roundRobin sends requests for the site to its instances in turns, over
-// connections that are kept, and others where they belong.
+// A roundRobin sends requests for the site to its instances in turn, over
+// kept-alive connections, and other requests to their hosts.
 type roundRobin struct {
 	next    atomic.Uint64
 	sites   []*http.Transport

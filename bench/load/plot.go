@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A curve is how long the answers of one kind took.
+// A curve holds the durations of the responses of one kind.
 type curve struct {
 	label  string
 	color  string
@@ -25,10 +25,10 @@ func writePlot(set settings, flatOut, paced *report) error {
 	if err != nil {
 		return fmt.Errorf("draw the latencies: %w", err)
 	}
-	err = plot(file, "Time until an answer, by share of the answers",
+	err = plot(file, "Time until a response, by share of the responses",
 		fmt.Sprintf("%d browsers, two instances behind a round robin, sessions in Redis, all on one machine", set.browsers),
 		[]curve{
-			{fmt.Sprintf("page, all at once and as fast as answered, %.0f requests/s", flatOut.throughput()), "#c2410c", flatOut.times[kindPage]},
+			{fmt.Sprintf("page, all at once without pauses, %.0f requests/s", flatOut.throughput()), "#c2410c", flatOut.times[kindPage]},
 			{fmt.Sprintf("callback of a login, at up to %.0f requests/s", paced.rate), "#7c3aed", paced.times[kindCallback]},
 			{fmt.Sprintf("page, at up to %.0f requests/s", paced.rate), "#0f766e", paced.times[kindPage]},
 		})
@@ -49,8 +49,8 @@ const (
 	innerWidth, innerHeight = plotWidth - left - right, plotHeight - top - bottom
 )
 
-// nines is the abscissa: 0 for none of the answers, 1 for 90 %, 2 for 99 %. What
-// is rare gets as much room as what is common.
+// nines is the abscissa: 0 for none of the responses, 1 for 90 %, 2 for 99 %.
+// Rare responses get as much room as common ones.
 func nines(share float64) float64 { return -math.Log10(1 - share) }
 
 const mostNines = 3 // 99.9 %
@@ -60,8 +60,8 @@ func xOf(share float64) float64 { return left + innerWidth*nines(share)/mostNine
 // scale is the ordinate, logarithmic, in milliseconds.
 type scale struct{ low, high float64 }
 
-// scaleFor holds all curves but the fastest hundredth of their answers, from one
-// power of ten to another.
+// scaleFor returns a scale for all curves except the fastest hundredth of their
+// responses, from one power of ten to another.
 func scaleFor(curves []curve) scale {
 	s := scale{math.Inf(1), math.Inf(-1)}
 	for _, c := range curves {
@@ -82,7 +82,7 @@ func (s scale) y(ms float64) float64 {
 	return top + innerHeight*(1-math.Log10(max(ms, s.low)/s.low)/math.Log10(s.high/s.low))
 }
 
-// plot writes an SVG picture: latencies upwards, rarer answers to the right.
+// plot writes an SVG picture: latencies upwards, rarer responses to the right.
 func plot(w io.Writer, title, subtitle string, curves []curve) error {
 	var b strings.Builder
 	s := scaleFor(curves)
@@ -128,13 +128,13 @@ func drawGrid(b *strings.Builder, s scale) {
 		line(b, xOf(tick.share), top, xOf(tick.share), plotHeight-bottom, "#e2e8f0")
 		text(b, xOf(tick.share), plotHeight-bottom+20, 12, "#475569", "middle", "400", tick.label)
 	}
-	text(b, left+innerWidth/2, plotHeight-18, 13, "#334155", "middle", "400", "share of the answers that came within the time")
+	text(b, left+innerWidth/2, plotHeight-18, 13, "#334155", "middle", "400", "share of the responses that arrived within the time")
 	fmt.Fprintf(b, `<g transform="translate(20 %.1f) rotate(-90)">`, top+innerHeight/2)
-	text(b, 0, 0, 13, "#334155", "middle", "400", "time until the answer")
+	text(b, 0, 0, 13, "#334155", "middle", "400", "time until the response")
 	b.WriteString("</g>\n")
 }
 
-// drawCurve has a point for each hundredth of a nine.
+// drawCurve draws a point for each hundredth of a nine.
 func drawCurve(b *strings.Builder, s scale, c curve) {
 	if len(c.sorted) == 0 {
 		return
@@ -147,10 +147,10 @@ func drawCurve(b *strings.Builder, s scale, c curve) {
 	b.WriteString(`"/>` + "\n")
 }
 
-// marked are the shares at which the curves have their figures.
+// marked has the shares at which the curves show their figures.
 var marked = []float64{0.5, 0.99, 0.999}
 
-// drawMarks writes each curve's figure at one share, none over another.
+// drawMarks writes each curve's figure at one share, without overlaps.
 func drawMarks(b *strings.Builder, s scale, curves []curve, share float64) {
 	const lineHeight = 13
 	byHeight := slices.DeleteFunc(slices.Clone(curves), func(c curve) bool { return len(c.sorted) == 0 })

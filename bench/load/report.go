@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// state is what can be counted from outside at one moment.
+// A state is what can be counted from outside at one moment.
 type state struct {
 	usage usage
 	calls map[string]int
@@ -33,13 +33,13 @@ func (s state) commandsSince(before state) map[string]int {
 	return commands
 }
 
-// report is what one part of the run was like.
+// A report has the results of one part of the run.
 type report struct {
 	name            string
-	rate            float64 // asked for; 0 for as fast as answered
+	rate            float64 // requested; 0 for no pauses
 	browsers, pages int
 	took            time.Duration
-	times           map[string][]time.Duration // of the site's answers, by kind, sorted
+	times           map[string][]time.Duration // of the site's responses, by kind, sorted
 	cpu             usage
 	commands        map[string]int // of Redis
 	errors          []error
@@ -51,7 +51,7 @@ func (r *report) sort() {
 	}
 }
 
-// requests is how often the site answered.
+// requests returns the number of responses of the site.
 func (r *report) requests() (n int) {
 	for _, times := range r.times {
 		n += len(times)
@@ -59,10 +59,10 @@ func (r *report) requests() (n int) {
 	return n
 }
 
-// throughput is in requests to the site per second.
+// throughput returns the requests to the site per second.
 func (r *report) throughput() float64 { return float64(r.requests()) / r.took.Seconds() }
 
-// quantile of sorted times: that share of the answers took no longer.
+// quantile returns the longest of this share of sorted times.
 func quantile(sorted []time.Duration, share float64) time.Duration {
 	if len(sorted) == 0 {
 		return 0
@@ -83,7 +83,7 @@ func (r *report) print(w io.Writer) {
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "  %d requests to the site in %.1f s: %.0f requests/s, %.0f logins/s\n",
 		r.requests(), r.took.Seconds(), r.throughput(), float64(len(r.times[kindCallback]))/r.took.Seconds())
-	fmt.Fprintf(w, "  %-20s %8s %9s %9s %9s %9s\n", "milliseconds", "answers", "p50", "p99", "p99.9", "longest")
+	fmt.Fprintf(w, "  %-20s %8s %9s %9s %9s %9s\n", "milliseconds", "responses", "p50", "p99", "p99.9", "longest")
 	for _, kind := range kinds {
 		times := r.times[kind]
 		fmt.Fprintf(w, "  %-20s %8d %9.2f %9.2f %9.2f %9.2f\n", kind, len(times), milliseconds(quantile(times, 0.50)),

@@ -1,5 +1,5 @@
-// Package redisserver runs a real redis-server for as long as a measurement
-// takes, on a free loopback port, and tells what it was asked.
+// Package redisserver runs a real redis-server for the duration of a
+// measurement, on a free loopback port, and counts its commands.
 package redisserver
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
-// patience bounds the wait for the server's first word.
+// patience bounds the wait for the server's first log line.
 const patience = 10 * time.Second
 
 // Server is a running redis-server that keeps nothing on disk.
@@ -49,12 +49,12 @@ func Start(ctx context.Context) (*Server, error) {
 	return nil, err
 }
 
-// taken reports whether a server ended because another process has its port: by
-// its last line, which the reason comes before.
+// taken reports whether a server ended because another process has its port, by
+// its last log line, which follows the reason.
 func taken(err error) bool { return strings.Contains(err.Error(), "Failed listening on port") }
 
-// launch waits for the server's own word that it listens: connecting to the
-// port would not tell it from a stranger.
+// launch waits for the server's own log line that it listens: a connection to
+// the port would not prove that it is this server's.
 func (s *Server) launch(ctx context.Context) error {
 	s.cmd = exec.CommandContext(ctx, "redis-server", "--save", "", "--appendonly", "no", "--bind", "127.0.0.1",
 		"--port", strconv.Itoa(s.port), "--dir", s.dir, "--daemonize", "no", "--logfile", "")
@@ -98,16 +98,16 @@ func (s *Server) Close() {
 	os.RemoveAll(s.dir)
 }
 
-// Addr is the server's address, host:port.
+// Addr returns the server's address, host:port.
 func (s *Server) Addr() string { return "127.0.0.1:" + strconv.Itoa(s.port) }
 
-// URL is the server's address in the form of a Redis URL.
+// URL returns the server's address as a Redis URL.
 func (s *Server) URL() string { return "redis://" + s.Addr() }
 
-// PID is the server's process.
+// PID returns the id of the server's process.
 func (s *Server) PID() int { return s.cmd.Process.Pid }
 
-// Do sends one command on a connection of its own.
+// Do sends one command on a new connection.
 func (s *Server) Do(command string, args ...any) (any, error) {
 	conn, err := redis.Dial("tcp", s.Addr())
 	if err != nil {
@@ -121,9 +121,8 @@ func (s *Server) Do(command string, args ...any) (any, error) {
 	return reply, nil
 }
 
-// Calls returns how often each command was called so far, of those that a
-// client sends for its own sake: connecting, testing a connection and asking
-// for these counts are left out.
+// Calls returns how often each command was called so far. It leaves out
+// connecting, testing a connection and reading these counts.
 func (s *Server) Calls() (map[string]int, error) {
 	text, err := redis.String(s.Do("INFO", "commandstats"))
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAPortThatIsTakenIsToldFromOtherTrouble(t *testing.T) {
+func TestTaken(t *testing.T) {
 	first, err := Start(t.Context())
 	require.NoError(t, err)
 	t.Cleanup(first.Close)
