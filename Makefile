@@ -1,18 +1,18 @@
 # make test   installs what is missing and runs every test
 # make check  format, vet, lint, known vulnerabilities
-# make gate   the threat suite alone, and its counts
-# make channels everyone who logs in: phones, desks, mini programs, many accounts
+# make gate   the threat suite, and its counts
+# make channels all ways to log in: phones, computers, mini programs, many accounts
 # make wire   client and simulator, and their counts
 # make faults a login under 26 faults of Redis in 8 phases
-# make sessions login, logout and late writers in every order; damaged records; scs's own tests
-# make soak   visitors for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
+# make sessions login, logout and late writers in every order; corrupt records; scs's own tests
+# make soak   users for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
-# make failover logins while a primary whose replica is up to date is killed, behind Sentinels and in a Cluster
+# make failover logins while a primary with an up-to-date replica is killed, behind Sentinels and in a Cluster
 # make docs   the docs: their code, links, headings and tables; the surface
-# make links  asks every site that the docs link to
-# make api    writes the exported surface down, after a line in CHANGELOG.md
+# make links  requests every site that the docs link to
+# make api    records the exported surface, after a line in CHANGELOG.md
 # make fuzz   every fuzz target for FUZZTIME
-# make bench  side by side with peers; make bench-smoke counts without a clock
+# make bench  side by side with peers; make bench-smoke counts and measures no time
 # make load   real processes under simulated browsers
 SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
@@ -28,8 +28,8 @@ test: setup
 .PHONY: check
 check: fmt vet lint vuln
 
-# What the tests run for real. As root it is installed; otherwise this says
-# what to install.
+# The programs that the tests run. As root, setup installs them; otherwise it
+# prints what to install.
 .PHONY: setup
 setup:
 	@missing=""; \
@@ -52,8 +52,8 @@ fmt:
 vet:
 	@for m in $(CHECKED); do (cd $$m && go vet ./...); done
 
-# Tools are pinned in a module of their own, so that nobody who imports the
-# library inherits them.
+# The tools are pinned in a separate module, so that importers of the library do
+# not inherit them.
 bin/staticcheck bin/govulncheck: tools/go.mod tools/go.sum
 	@mkdir -p bin
 	@cd tools && GOWORK=off go build -o ../bin/staticcheck honnef.co/go/tools/cmd/staticcheck
@@ -64,8 +64,8 @@ bin/staticcheck bin/govulncheck: tools/go.mod tools/go.sum
 lint: bin/staticcheck
 	@for m in $(CHECKED); do (cd $$m && $(CURDIR)/bin/staticcheck ./...); done
 
-# The vulnerability database is on the network; where it cannot be reached
-# this says so and goes on.
+# The vulnerability database is on the network; if it cannot be reached, vuln
+# says so and succeeds.
 .PHONY: vuln
 vuln: bin/govulncheck
 	@out=$$(./bin/govulncheck ./... 2>&1) && echo "$$out" || { \
@@ -79,7 +79,7 @@ FUZZTIME ?= 20s
 fuzz:
 	@FUZZTIME=$(FUZZTIME) .ci/suite fuzz
 
-# The threat suite alone, with the mutants of the security code.
+# The threat suite, with the mutants of the security code.
 .PHONY: gate
 gate: setup
 	@.ci/suite gate
@@ -112,8 +112,8 @@ wire: setup
 bench: setup
 	@cd bench && go run .
 
-# The benchmarks once, with their allocations and Redis commands counted and no
-# time measured; the race detector allocates, so it is off.
+# The benchmarks once, counting allocations and Redis commands and measuring no
+# time; the race detector allocates, so it is off.
 .PHONY: bench-smoke
 bench-smoke: setup
 	@cd bench && go test -count=1 ./...
@@ -129,18 +129,18 @@ load: setup
 docs: setup
 	@.ci/suite docs
 
-# Asks every site that the docs link to. A test holds the list against the docs.
+# Requests every site that the docs link to. A test compares the list with the docs.
 .PHONY: links
 links:
 	@while read -r url; do \
 		curl -fsSL -o /dev/null --max-time 30 "$$url" || { echo "links: $$url" >&2; exit 1; }; \
-	done < testdata/links.txt; echo "links: $$(wc -l < testdata/links.txt) answered"
+	done < testdata/links.txt; echo "links: $$(wc -l < testdata/links.txt) reached"
 
-# Writes the exported surface down in testdata/api. It refuses a change that
-# CHANGELOG.md says nothing of.
+# Records the exported surface in testdata/api. It rejects a change that
+# CHANGELOG.md does not name.
 .PHONY: api
 api:
-	@UPDATE_API=1 go test -count=1 -run '^TestTheExportedSurface' ./internal/repotest
+	@UPDATE_API=1 go test -count=1 -run '^TestSurface$$' ./internal/repotest
 
 # Environments, scans, mini programs, accounts, platforms, and their pages.
 .PHONY: channels

@@ -1,82 +1,82 @@
 package main
 
-// mutants are faults that somebody could make, or make up as an improvement, by
-// file. Each takes away or weakens one thing that an attack meets.
+// mutants are faults that a change could introduce by mistake or as a supposed
+// improvement, by file. Each removes or weakens one defense.
 var mutants = []mutant{
 	{
-		name: "a return target may begin with two slashes", about: "returnto",
+		name: "a return URL may begin with two slashes", about: "returnto",
 		search: "return !strings.HasPrefix(p, \"//\") &&",
 		broken: "return",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may have a backslash", about: "returnto",
+		name: "a return URL may have a backslash", about: "returnto",
 		search: "&& !strings.Contains(p, `\\`) ",
 		broken: "",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may have control bytes in its path", about: "returnto",
+		name: "a return URL may have control bytes in its path", about: "returnto",
 		search: "if hasControl(p) ||",
 		broken: "if",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may have a line end of Unicode", about: "returnto",
+		name: "a return URL may have a Unicode line separator", about: "returnto",
 		search: " || hasC1Control(p)",
 		broken: "",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target is judged as it stands only", about: "returnto", in: "internal/returnto",
+		name: "a return URL is checked without decoding", about: "returnto", in: "internal/returnto",
 		search: "for range 3 {",
 		broken: "for range 1 {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target is decoded once only", about: "returnto", in: "internal/returnto",
+		name: "a return URL is decoded only once", about: "returnto", in: "internal/returnto",
 		search: "for range 3 {",
 		broken: "for range 2 {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may have dot segments", about: "returnto",
+		name: "a return URL may have dot segments", about: "returnto",
 		search: `if segment == "." || segment == ".." {`,
 		broken: `if segment == "." && segment == ".." {`,
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may lead to an endpoint of ours", about: "returnto",
+		name: "a return URL may lead to an endpoint", about: "returnto",
 		search: "case s.isOwnEndpoint(decoded):",
 		broken: "case false:",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "endpoints are recognised in their own case only", about: "returnto",
+		name: "endpoints are recognized in lower case only", about: "returnto",
 		search: "p = strings.ToLower(path.Clean(p))",
 		broken: "p = path.Clean(p)",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may have control bytes in its query", about: "returnto",
+		name: "a return URL may have control bytes in its query", about: "returnto",
 		search: " || hasControl(rest) {",
 		broken: " {",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a return target may be twice as long", about: "returnto",
+		name: "a return URL may be twice as long", about: "returnto",
 		search: "const MaxBytes = 2048",
 		broken: "const MaxBytes = 4096",
 		killer: "^TestReturnTargetLengthIsCountedAsItStandsInLocation$",
 	},
 	{
-		name: "a return target need not begin with a slash", about: "returnto",
+		name: "a return URL need not begin with a slash", about: "returnto",
 		search: `if !strings.HasPrefix(rawPath, "/") {`,
 		broken: `if !strings.HasPrefix(rawPath, "/") && raw == "" {`,
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a half escape is let through", about: "returnto",
+		name: "an incomplete escape is accepted", about: "returnto",
 		search: " || !validEscapes(rawPath)",
 		broken: "",
 		killer: "^TestHostileReturnTargetsAreRefused$",
@@ -88,40 +88,40 @@ var mutants = []mutant{
 		killer: "^TestHonestReturnTargetsAreAccepted$",
 	},
 	{
-		name: "a slash of another script is let through", about: "returnto",
+		name: "a slash of another script is accepted", about: "returnto",
 		search: " && !isSlashLookalike(second)",
 		broken: " && second != '\\\\'",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "code and state stay in the return target", about: "returnto",
+		name: "code and state stay in the return URL", about: "returnto",
 		search: "stripPair(query, looksLikeCode, looksLikeState); ok {",
 		broken: "stripPair(query, looksLikeCode, looksLikeState); ok && false {",
 		killer: "^TestRawRequestTargetsBecomeReturnTargets$",
 	},
 	{
-		name: "a code of WeChat's stays beside a state that is none of WeChat's", about: "returnto",
+		name: "a code of WeChat's stays if the state is not WeChat's", about: "returnto",
 		search: "stripPair(query, looksLikeWeChatCode, isAnything)",
 		broken: "stripPair(query, looksLikeWeChatCode, looksLikeCode)",
-		killer: "^TestT21_",
+		killer: "^TestCode/T21_on_another_page_is_removed_and_not_used$|^TestCode_Application/T21_parameter_named_code_is_not_touched$",
 	},
 	{
-		name: "an odd target loses its origin", about: "returnto",
+		name: "an unusual return URL loses its origin", about: "returnto",
 		search: "return s.origin() + target, nil",
 		broken: "return target, nil",
 		killer: "^TestOddReturnURLs$",
 	},
 	{
-		name: "an odd target needs no origin", about: "returnto",
+		name: "an unusual return URL needs no origin", about: "returnto",
 		search: "case odd && !absolute:",
 		broken: "case odd && !absolute && raw == target:",
 		killer: "^TestHostileReturnTargetsAreRefused$",
 	},
 	{
-		name: "a request's URL is written anew", about: "returnto",
+		name: "a request's URL is re-encoded", about: "returnto",
 		search: "	raw := r.RequestURI\n",
 		broken: "	raw := r.URL.RequestURI()\n",
-		killer: "^TestReturnURLRoundTrip$",
+		killer: "^TestReturnURL_RoundTrip$",
 	},
 	{
 		name: "a form may be a page visit", about: "navigation",
@@ -160,19 +160,19 @@ var mutants = []mutant{
 		killer: "^TestPreflightsAreRecognised$",
 	},
 	{
-		name: "an iframe is a page", about: "navigation",
+		name: "an iframe is a page visit", about: "navigation",
 		search: `return dest == "document" || `,
 		broken: "return true || ",
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
-		name: "a fetch that says it navigates nowhere is a page", about: "navigation",
+		name: "a fetch without a destination is a page visit", about: "navigation",
 		search: `(dest == "" || dest == "empty") && acceptsType(h, "text/html")`,
 		broken: `(dest == "" || dest == "empty")`,
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
-		name: "a bearer token of ours may be a page visit", about: "middleware",
+		name: "a request with our bearer token may be a page visit", about: "middleware",
 		search: `return token == "" && navigation.IsPageVisit(r)`,
 		broken: `return token != "x" && navigation.IsPageVisit(r)`,
 		killer: "^TestIsPageVisit$",
@@ -190,13 +190,13 @@ var mutants = []mutant{
 		killer: "^TestIsPageVisitTellsVisitsFromTheRest$",
 	},
 	{
-		name: "a script's POST is shown a page", about: "navigation",
+		name: "a fetch with POST gets a page", about: "navigation",
 		search: ` && (mode == "" || mode == "navigate")`,
 		broken: ` && (mode == "" || mode != "")`,
 		killer: "^TestRulesOfNavigation$",
 	},
 	{
-		name: "a seal is not bound to its place", about: "seal",
+		name: "a sealed value is not bound to its context", about: "seal",
 		search: `		ad = append(ad, part...)
 `,
 		broken: `		_ = part
@@ -204,7 +204,7 @@ var mutants = []mutant{
 		killer: "^TestRing_place$",
 	},
 	{
-		name: "the parts of a place run together", about: "seal",
+		name: "the parts of a context are not separated", about: "seal",
 		search: `		ad = binary.BigEndian.AppendUint32(ad, uint32(len(part)))
 `,
 		broken: `		_ = binary.BigEndian
@@ -212,7 +212,7 @@ var mutants = []mutant{
 		killer: "^TestRing_place$",
 	},
 	{
-		name: "a seal's version is not looked at", about: "seal",
+		name: "the version of a sealed value is not checked", about: "seal",
 		search: " || box[0] != sealVersion",
 		broken: "",
 		killer: "^TestRing_Open_corrupt$",
@@ -224,7 +224,7 @@ var mutants = []mutant{
 		killer: "^TestNew_purpose$",
 	},
 	{
-		name: "the newest key only opens", about: "seal",
+		name: "only the newest key opens", about: "seal",
 		search: "for _, k := range ring.keys {",
 		broken: "for _, k := range ring.keys[:1] {",
 	},
@@ -234,7 +234,7 @@ var mutants = []mutant{
 		broken: "k := ring.keys[len(ring.keys)-1]",
 	},
 	{
-		name: "every box has the same nonce", about: "seal",
+		name: "every sealed value has the same nonce", about: "seal",
 		search: `	rand.Read(nonce) //`,
 		broken: `	_ = rand.Reader //`,
 	},
@@ -252,32 +252,32 @@ var mutants = []mutant{
 		name: "the state of a flow is not compared", about: "flow",
 		search: "subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) != 1",
 		broken: "subtle.ConstantTimeCompare([]byte(f.State), []byte(state)) > 1",
-		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
+		killer: "^TestInvalidCallback/T24_never_reaches_WeChat_or_Redis$",
 	},
 	{
-		name: "a flow lives for ever", about: "flow",
+		name: "a pending login never expires", about: "flow",
 		search: "return age <= ttl && ",
 		broken: "return ",
 		killer: "^TestAFlowCookieCounts$",
 	},
 	{
-		name: "a flow may come from the future", about: "flow",
+		name: "a pending login may be from the future", about: "flow",
 		search: "age <= ttl && age >= -Skew",
 		broken: "age <= ttl",
 		killer: "^TestAFlowCookieCounts$",
 	},
 	{
-		name: "a flow lives twice as long", about: "flow",
+		name: "a pending login lasts twice as long", about: "flow",
 		search: "\tTTL = 10 * time.Minute",
 		broken: "\tTTL = 20 * time.Minute",
-		killer: "^TestALateReturnLeadsToTheTarget$",
+		killer: "^TestLateCallback$",
 	},
 	{
 		name: "a flow cookie can be read by scripts", about: "flow",
 		search: `	line.WriteString("; HttpOnly")
 `,
 		broken: "",
-		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
+		killer: "^TestCallback/T02_planted_pending_login$",
 	},
 	{
 		name: "a flow cookie goes over plain http", about: "flow",
@@ -285,7 +285,7 @@ var mutants = []mutant{
 		line`,
 		broken: `	if j.Secure && false {
 		line`,
-		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
+		killer: "^TestCallback/T02_planted_pending_login$",
 	},
 	{
 		name: "a flow cookie is sent from other sites", about: "flow",
@@ -293,13 +293,13 @@ var mutants = []mutant{
 	w.Header()`,
 		broken: `"; SameSite=None")
 	w.Header()`,
-		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
+		killer: "^TestCallback/T02_planted_pending_login$",
 	},
 	{
 		name: "the oldest flows are opened first", about: "flow",
 		search: "range slices.Backward(r.Cookies()) {",
 		broken: "range slices.All(r.Cookies()) {",
-		killer: "^TestT09_TheNewestFiveStay",
+		killer: "^TestTabs/T09_newest_five_of_one_second_are_kept$",
 	},
 	{
 		name: "any number of flows", about: "flow",
@@ -311,7 +311,7 @@ var mutants = []mutant{
 		name: "any size of flow cookies", about: "flow",
 		search: " || size > cookie.MaxBytes {",
 		broken: " {",
-		killer: "^TestT09_TabsDoNotOverwriteEachOther$",
+		killer: "^TestTabs/T09_do_not_overwrite_each_other$",
 	},
 	{
 		name: "any number of decryptions for one state", about: "flow",
@@ -321,7 +321,7 @@ var mutants = []mutant{
 `,
 		broken: `		tried++
 `,
-		killer: "^TestT59_ACookieFloodCostsEightDecryptionsOfEachKindAtMost$",
+		killer: "^TestFlood/T59_eight_decryptions_of_each_kind_at_most$",
 	},
 	{
 		name: "the oldest flows stay", about: "flow",
@@ -330,14 +330,14 @@ var mutants = []mutant{
 		killer: "^TestTwentyTabsKeepTheNewestFive$",
 	},
 	{
-		name: "a planted flow cookie hides ours", about: "flow",
+		name: "a planted flow cookie hides the real one", about: "flow",
 		search: `			continue
 		}
 		if subtle.`,
 		broken: `			break
 		}
 		if subtle.`,
-		killer: "^TestT02_APlantedPendingLoginIsOfNoUse$",
+		killer: "^TestCallback/T02_planted_pending_login$",
 	},
 	{
 		name: "a state of any length", about: "flow",
@@ -369,58 +369,58 @@ var mutants = []mutant{
 		broken: "return append(append(make([]string, 0, 2+len(j.Bound)), purpose, name), j.Bound[:0]...)",
 	},
 	{
-		name: "a loop is never stopped", about: "trail",
+		name: "a loop is never rejected", about: "trail",
 		search: "MaxLogins = 3",
 		broken: "MaxLogins = 1000",
 		killer: "^TestARedirectLoopEndsWithItsCause$",
 	},
 	{
-		name: "a trail lives for ever", about: "trail",
+		name: "the login counter never expires", about: "trail",
 		search: "t.At, TrailTTL+2*TTL-cookie.Skew)",
 		broken: "t.At, 1<<62)",
 	},
 	{
-		name: "logins that a browser never learns of are not counted", about: "trail",
+		name: "logins whose response was lost are not counted", about: "trail",
 		search: "if found && o.Token != \"\" {",
 		broken: "if found && o.Token != \"\" && false {",
-		killer: "^TestT30_ALoginThatDoesNotLast",
+		killer: "^TestRedirectLoop/T30_rejected_after_three_logins$|^TestRedirectLoop/T30_long_return_URLs$",
 	},
 	{
-		name: "a logout is forgotten at once", about: "trail",
+		name: "a logout is not remembered", about: "trail",
 		search: `	j.Set(w, j.LoggedOutName(), "1", LoggedOutTTL)
 `,
 		broken: "",
 		killer: "^TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently$",
 	},
 	{
-		name: "every callback wins the claim", about: "claim",
+		name: "every callback gets the lease", about: "claim",
 		search: `		if won || err != nil {`,
 		broken: `		if won || err != nil || true {`,
 		killer: "^TestAClaimOfAnotherIsNeverTakenOver$",
 	},
 	{
-		name: "a claim is for ever", about: "claim",
+		name: "a lease never ends", about: "claim",
 		search: "Lease = 10 * time.Second",
 		broken: "Lease = 10 * time.Hour",
-		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
+		killer: "^TestDuplicateCallback/T06_leader_dies$",
 	},
 	{
-		name: "who waits for a claim gives up before its lease ends", about: "claim",
+		name: "a duplicate gives up before the lease ends", about: "claim",
 		search: "JoinTimeout = Lease + 2*time.Second",
 		broken: "JoinTimeout = Lease - 2*time.Second",
-		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDiesAnotherFinishesTheLogin$",
+		killer: "^TestDuplicateCallback/T06_leader_dies$",
 	},
 	{
 		name: "a refresh stores tokens of a user who was revoked meanwhile", about: "tokens",
 		search: "case err == nil && !revoked:",
 		broken: "case err == nil && (revoked || !revoked):",
-		killer: "^TestRevokeUser_storedSecrets$",
+		killer: "^TestRevokeUser_StoredSecrets$",
 	},
 	{
-		name: "RevokeUser leaves a session_key", about: "tokens",
+		name: "RevokeUser does not delete the session_key", about: "tokens",
 		search: "mini.SessionKeyMark(user)",
 		broken: "mini.SessionKeyMark(\"\")",
-		killer: "^TestRevokeUser_storedSecrets$",
+		killer: "^TestRevokeUser_StoredSecrets$",
 	},
 	{
 		name: "any number of requests wait for one login", about: "claim",
@@ -435,106 +435,106 @@ var mutants = []mutant{
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
-		name: "a request that waited is counted for ever", about: "claim",
+		name: "a request that waited is counted forever", about: "claim",
 		search: "\t\tg.all--\n",
 		broken: "",
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
-		name: "a request that waits looks as often as at first", about: "claim",
+		name: "a request that waits polls without backoff", about: "claim",
 		search: "pause = min(pause*3/2, MaxPoll)",
 		broken: "pause = min(pause, MaxPoll)",
 		killer: "^TestT88_WaitingForALogin",
 	},
 	{
-		name: "looks at QR codes are never dropped", about: "scan",
+		name: "cached states of QR codes are never dropped", about: "scan",
 		search: "if now.Sub(l.at).Abs() < Pause {",
 		broken: "if l != nil {",
 		killer: "^TestT88_ALook",
 	},
 	{
-		name: "a wait for a claim does not end with its client", about: "claim",
+		name: "a wait does not end when the client disconnects", about: "claim",
 		search: "ctx, cancel := context.WithTimeout(r.Context(), singleflight.JoinTimeout)",
 		broken: "ctx, cancel := detachedContext(r, singleflight.JoinTimeout)",
-		killer: "^TestT88_RequestsThatWait",
+		killer: "^TestDuplicateCallback/T88_waiting_ends_when_the_client_disconnects$",
 	},
 	{
-		name: "a page of a gate inside another is for everybody", about: "headers",
+		name: "a page of a gate inside another may be cached for all users", about: "headers",
 		search: "(w.visit.In() || w.visit.shows.Load())",
 		broken: "w.visit.In()",
-		killer: "^TestT94_APageOfAGate",
+		killer: "^TestHandler/T94_page_inside_nested_gates_is_private$",
 	},
 	{
-		name: "a scan whose hook panics goes on", about: "scan",
+		name: "a scan whose hook panics stays pending", about: "scan",
 		search: "if c.Spent && p.ended != nil {",
 		broken: "if c.Spent && p.ended != nil && false {",
-		killer: "^TestT99_",
+		killer: "^TestHookPanic/T99_lease_is_released$|^TestPanic/T99_in_every_call$",
 	},
 	{
-		name: "a login that is done is an error on the phone", about: "scan",
+		name: "a completed login is an error on the phone", about: "scan",
 		search: "	how = \"\"\n\tif err != nil {",
 		broken: "	if err != nil {",
-		killer: "^TestT99_PanicInEveryCall$",
+		killer: "^TestPanic/T99_in_every_call$",
 	},
 	{
-		name: "a panic in a look at a QR code ends the process", about: "scan",
+		name: "a panic while reading a QR code's state ends the process", about: "scan",
 		search: "defer func() { l.panicked = recover() }()",
 		broken: "",
-		killer: "^TestT99_PanicInEveryCall$",
+		killer: "^TestPanic/T99_in_every_call$",
 	},
 	{
 		name: "a confirmation whose state was lost shows no number", about: "scan",
 		search: "(state == Waiting || state == Scanned || state == \"\") {",
 		broken: "state == \"forged\" {",
-		killer: "^TestT99_PanicInEveryCall$",
+		killer: "^TestPanic/T99_in_every_call$",
 	},
 	{
-		name: "a panic in a call that claims leaves the claim held", about: "claim",
+		name: "a panic while acquiring the lease leaves it held", about: "claim",
 		search: "		if claiming {",
 		broken: "		if claiming && false {",
-		killer: "^TestT99_PanicInEveryCall$",
+		killer: "^TestPanic/T99_in_every_call$",
 	},
 	{
-		name: "a panic in a call that uses a web-view's ticket leaves it used", about: "mini",
+		name: "a panic while using a web-view ticket leaves it used", about: "mini",
 		search: "		if answered {\n			return\n",
 		broken: "		if answered || true {\n			return\n",
-		killer: "^TestT99_PanicInEveryCall$",
+		killer: "^TestPanic/T99_in_every_call$",
 	},
 	{
-		name: "a ticket whose session reached no browser is used", about: "mini",
+		name: "a web-view ticket without a saved session is used", about: "mini",
 		search: "	saved = true // an",
 		broken: "	// an",
-		killer: "^TestT86|^TestATicketIntoTheWebView|^TestT80_|^TestT99_PanicInEveryCall$",
+		killer: "^TestMiniLogin/T86|^TestWebView_TicketOfEndedSession$|^TestGET/T80|^TestWebViewTicket/T80|^TestPanic/T99",
 	},
 	{
-		name: "each poll looks through all QR codes", about: "scan",
+		name: "each poll scans all QR codes", about: "scan",
 		search: "max(maxLooks, 2*s.kept)",
 		broken: "max(maxLooks, s.kept)",
 		killer: "^TestT88_Dropping",
 	},
 	{
-		name: "the claim is given back by anybody", about: "claim",
+		name: "any callback can release the lease", about: "claim",
 		search: "!bytes.Equal(mark, c.owner)",
 		broken: "bytes.Equal(mark, nil)",
 	},
 	{
-		name: "the state stands in the store", about: "claim", in: "internal/singleflight",
+		name: "the state is in the store", about: "claim", in: "internal/singleflight",
 		search: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil))",
 		broken: "return base64.RawURLEncoding.EncodeToString(h.Sum(nil)) + state",
-		killer: "^TestT44_TheTicketIntoTheWebViewIsInNoStore$",
+		killer: "^TestLeakStore/T44_web-view_ticket$",
 	},
 	{
-		name: "claims of all accounts are one", about: "claim",
+		name: "all accounts share a lease", about: "claim",
 		search: "[]string{appID, state}",
 		broken: `[]string{"", state}`,
 	},
 	{
-		name: "an outcome lasts an hour", about: "claim",
+		name: "a shared result is kept for an hour", about: "claim",
 		search: "outcomeTTL = time.Minute",
 		broken: "outcomeTTL = time.Hour",
 	},
 	{
-		name: "a failed login is kept for a minute", about: "claim",
+		name: "the result of a failed login is kept for a minute", about: "claim",
 		search: "shortTTL = 3 * time.Second",
 		broken: "shortTTL = time.Minute",
 	},
@@ -572,7 +572,7 @@ var mutants = []mutant{
 		name: "a code may be of any length", about: "callback",
 		search: " && len(code) <= maxCodeBytes",
 		broken: "",
-		killer: "^TestT24_WhatIsNoCallbackNeverReachesWeChatOrRedis$",
+		killer: "^TestInvalidCallback/T24_never_reaches_WeChat_or_Redis$",
 	},
 	{
 		name: "a query of a callback may be of any length", about: "callback",
@@ -584,7 +584,7 @@ var mutants = []mutant{
 		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
 	},
 	{
-		name: "a refusal is exchanged", about: "callback",
+		name: "a denial of consent is exchanged", about: "callback",
 		search: ` || q.Code == "authdeny"`,
 		broken: "",
 		killer: "^TestAVisitorWhoRefusesIsToldSoAndMayTryAgain$",
@@ -593,10 +593,10 @@ var mutants = []mutant{
 		name: "an error is exchanged", about: "callback",
 		search: `if values.Has("error") || q.Code == ""`,
 		broken: `if q.Code == ""`,
-		killer: "^TestT24_ARefusalIsToldAndNeverReachesWeChatOrRedis$",
+		killer: "^TestInvalidCallback/T24_denied_by_the_user$",
 	},
 	{
-		name: "a flow of another AppID is finished", about: "callback",
+		name: "a pending login of another AppID is finished", about: "callback",
 		search: `	if err == nil && !known {
 		err = flow.ErrMismatch
 	}
@@ -606,7 +606,7 @@ var mutants = []mutant{
 		killer: "^FuzzFlowCookie$",
 	},
 	{
-		name: "a pending login that has ended is an error to who is logged in", about: "callback",
+		name: "an expired pending login is an error for a logged-in user", about: "callback",
 		search: "errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):",
 		broken: "errors.Is(err, flow.ErrMissing):",
 	},
@@ -617,10 +617,10 @@ var mutants = []mutant{
 		killer: "^TestStepUpRefusesAnotherUserAndKeepsTheFirst$",
 	},
 	{
-		name: "WithOnLogin is not heard", about: "callback",
+		name: "an error of WithOnLogin is ignored", about: "callback",
 		search: "	return hookReason(err), err",
 		broken: `	return "", err`,
-		killer: "OnLoginMayRefuse",
+		killer: "^TestMini_OnLogin$|^TestWithOnLogin_Forbidden$",
 	},
 	{
 		name: "a virtual user is logged in", about: "callback",
@@ -629,90 +629,90 @@ var mutants = []mutant{
 	}
 `,
 		broken: "",
-		killer: "^TestASnapshotVisitorIsNeverLoggedInAndSentToWeChatOnce$",
+		killer: "^TestSnapshot$",
 	},
 	{
-		name: "a session is not saved before the answer", about: "callback",
+		name: "a session is not saved before the response", about: "callback",
 		search: `		saved, err = g.sessions.SaveLogin(w, v)
 `,
 		broken: `		saved, _ = g.sessions.SaveLogin(w, v)
 		err = nil
 `,
-		killer: "^TestALoginWhoseSessionCouldNotBeSavedBeginsAgain$",
+		killer: "^TestLogin_NotSaved/T64_user_logs_in_again$",
 	},
 	{
-		name: "a sealed target is believed", about: "callback",
+		name: "a sealed return URL is not checked", about: "callback",
 		search: `	target, err := g.checkReturnURL(target)
 	if err != nil {`,
 		broken: `	if _, err := g.checkReturnURL(target); err != nil && false {`,
-		killer: "^TestT28_ASealedTargetIsJudgedAgain$",
+		killer: "^TestReturnURL/T28_sealed_value_is_checked_again$",
 	},
 	{
-		name: "the code is exchanged before the claim is asked for", about: "callback",
+		name: "the code is exchanged before the shared result is read", about: "callback",
 		search: `	case c.Outcome != nil:
 		respond(w, r, g.follow(p, c))
 `,
 		broken: "",
-		killer: "^TestAClientThatGoesAwayDuringALoginFindsItOnReload$",
+		killer: "^TestClientDisconnects/T65_reload_finds_the_login$",
 	},
 	{
 		name: "the flow cookie stays after a login", about: "callback",
 		search: `	g.cookies.DropIfSent(w, r, g.cookies.CookieName(f.State)) // a scan has none
 `,
 		broken: "",
-		killer: "^TestT05_ACallbackOnceMoreInTheSameBrowserLeadsToTheTarget$",
+		killer: "^TestCallback/T05_repeated_in_the_same_browser$",
 	},
 	{
 		name: "a login is not counted", about: "callback",
 		search: `	g.cookies.CountLogin(w, r)
 `,
 		broken: "",
-		killer: "^TestT30_ALoginThatDoesNotLastEndsAfterThreeVisitsWithItsCause$",
+		killer: "^TestRedirectLoop/T30_rejected_after_three_logins$",
 	},
 	{
-		name: "a spent code begins login after login", about: "callback",
+		name: "a used code restarts the login again and again", about: "callback",
 		search: " && f.Attempt == 0 {",
 		broken: " {",
-		killer: "^TestT25_EveryErrorOfTheExchangeEndsTheRightWay$",
+		killer: "^TestExchange/T25_errors$",
 	},
 	{
-		name: "an outcome opens with any key", about: "callback", in: "internal/singleflight",
+		name: "a shared result opens with any key", about: "callback", in: "internal/singleflight",
 		search: `g.Keys.With("outcome", secret)`,
 		broken: `g.Keys.With("outcome", secret[:0])`,
 		killer: "^TestAnOutcomeOpensForItsLogin",
 	},
 	{
-		name: "the outcome's target opens for every session", about: "callback", in: "internal/singleflight",
+		name: "the return URL of a shared result opens for every session", about: "callback", in: "internal/singleflight",
 		search: `g.Keys.With("outcome target", []byte(token))`,
 		broken: `g.Keys.With("outcome target", []byte(token[:1]))`,
 		killer: "^TestAnOutcomeOpensForItsLogin",
 	},
 	{
-		name: "the outcome is left in clear", about: "callback", in: "internal/singleflight",
+		name: "a shared result is stored in clear", about: "callback", in: "internal/singleflight",
 		search: ".Seal(plain, c.Key)}",
 		broken: ".Seal(plain, c.Key) + string(plain)}",
 		killer: "^TestAnOutcomeOpensForItsLogin",
 	},
 	{
-		name: "WithAccessCheck is not heard at the gate", about: "middleware",
+		name: "RequireWeChat ignores WithAccessCheck", about: "middleware",
 		search: `	case actionPass:
 		if err := g.checkAccess(v.Context(), v.Identity); err != nil {`,
 		broken: `	case actionPass:
 		if err := g.checkAccess(v.Context(), v.Identity); err != nil && false {`,
-		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
+		killer: "^TestWithAccessCheck$",
 	},
 	{
-		name: "WithAccessCheck is not heard on open routes", about: "middleware",
+		name: "LoadWeChat ignores WithAccessCheck", about: "middleware",
 		search: `			v.LoggedIn = false
 `,
 		broken: "",
-		killer: "^TestAuthorizeStopsWhoIsNotWanted$",
+		killer: "^TestWithAccessCheck$",
 	},
 	{
 		name: "a narrower scope passes", about: "middleware",
 		search: "if v.LoggedIn && v.Identity.Grants(want) {",
 		broken: "if v.LoggedIn {",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
 		name: "a logout is undone by the next page", about: "middleware",
@@ -720,35 +720,35 @@ var mutants = []mutant{
 		return actionStop, ReasonLoggedOut
 `,
 		broken: "",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
-		name: "a script is redirected", about: "middleware",
+		name: "a fetch is redirected", about: "middleware",
 		search: `	case !page:
 		return actionStop, ReasonNoSession
 `,
 		broken: "",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
-		name: "an own page rule may redirect forms", about: "middleware",
+		name: "WithPageVisit may redirect forms", about: "middleware",
 		search: "return navigation.IsRead(r) && a.pageVisit(r)",
 		broken: "return a.pageVisit(r)",
 	},
 	{
-		name: "an image of an old browser begins a login at the login's address", about: "navigation",
+		name: "an image of an old browser starts a login at the login endpoint", about: "navigation",
 		search: `return accept == "" || accept == "*/*" ||`,
 		broken: `return accept != "" ||`,
 		killer: "^TestRulesOfNavigation$",
 	},
 	{
-		name: "a callback at a wrong path begins another login", about: "middleware",
+		name: "a callback at a wrong path starts another login", about: "middleware",
 		search: "ok && !g.strayCallback(w, r) {",
 		broken: "ok {",
 		killer: "^TestStrayCallback$",
 	},
 	{
-		name: "another browser's callback is a misconfiguration", about: "middleware",
+		name: "another browser's callback is reported as a misconfiguration", about: "middleware",
 		search: `if err != nil && !errors.Is(err, flow.ErrExpired) {`,
 		broken: `if err != nil && !errors.Is(err, flow.ErrExpired) && false {`,
 		killer: "^TestStrayCallback$",
@@ -760,13 +760,13 @@ var mutants = []mutant{
 		killer: "^TestPathsBelowThePrefix$",
 	},
 	{
-		name: "a prefetch spends a code", about: "navigation",
+		name: "a prefetch uses a code", about: "navigation",
 		search: `return !isSpeculative(r.Header) && (mode == ""`,
 		broken: `return (mode == ""`,
 		killer: "^TestRulesOfNavigation$",
 	},
 	{
-		name: "an image spends a code", about: "navigation",
+		name: "an image uses a code", about: "navigation",
 		search: `(mode == "" || strings.HasSuffix(mode, "navigate"))`,
 		broken: `(mode == "" || mode != "")`,
 		killer: "^TestRulesOfNavigation$",
@@ -775,7 +775,7 @@ var mutants = []mutant{
 		name: "a page's path selects the account", about: "accounts",
 		search: `ok && appID != "" {`,
 		broken: `(ok || true) && appID != "" {`,
-		killer: "^TestNothingOfOneAccountPassesAnothersGate$",
+		killer: "^TestAccounts_Crossing$",
 	},
 	{
 		name: "an anonymous request carries forged identity headers", about: "upstream",
@@ -786,43 +786,43 @@ var mutants = []mutant{
 		name: "a personal page may be cached", about: "middleware",
 		search: "if !said && (w.visit.In() || w.visit.shows.Load()) {",
 		broken: "if !said && false {",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
 		name: "a personal page is shown again without a request", about: "response",
 		search: `w.cacheControl[0] = "private, no-cache"`,
 		broken: `w.cacheControl[0] = "private"`,
-		killer: "^TestAPageIsNotShownAgainAfterItsSessionEnded$",
+		killer: "^TestCacheControl$",
 	},
 	{
 		name: "a session cookie may be cached", about: "middleware",
 		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {",
 		broken: "if w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {",
-		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
+		killer: "^TestCacheControl/T94_public_page_with_a_session_cookie$",
 	},
 	{
 		name: "a session cookie that scs sets may be cached", about: "response",
 		search: "if w.visit.sessions.cookieSet(w.ResponseWriter) || w.visit.mode == modeOuter && w.visit.sessions.changed(w.visit) {",
 		broken: "if w.visit.sessions.cookieSet(w.ResponseWriter) {",
-		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
+		killer: "^TestCacheControl/T94_public_page_with_a_session_cookie$",
 	},
 	{
-		name: "public stays beside a session cookie", about: "response",
+		name: "public stays with a session cookie", about: "response",
 		search: `return name == "public" || name`,
 		broken: `return name`,
-		killer: "^TestT94_APublicPageWithASessionCookieIsPrivate$",
+		killer: "^TestCacheControl/T94_public_page_with_a_session_cookie$",
 	},
 	{
 		name: "a preflight has no session", about: "middleware",
 		search: "next.ServeHTTP(w, a.sessions.WithEmpty(r))",
 		broken: "next.ServeHTTP(w, r)",
-		killer: "^TestT85_EveryRequestThatReachesAHandlerHasASession$",
+		killer: "^TestHandler/T85_always_has_a_session$",
 	},
 	{
 		name: "an error handler has no session", about: "failure",
 		search: "g.errorHandler(w, g.sessions.WithEmpty(r), f)",
 		broken: "g.errorHandler(w, r, f)",
-		killer: "^TestT85_AnErrorHandlerHasASession$",
+		killer: "^TestHandler/T85_error_handler_has_a_session$",
 	},
 	{
 		name: "a change of a session that could not be loaded is lost", about: "session",
@@ -830,16 +830,16 @@ var mutants = []mutant{
 		return v.down
 `,
 		broken: "",
-		killer: "^TestT63_AStandInForASessionIsNeverSaved$",
+		killer: "^TestStoreDown_Session/T63_empty_session_is_not_saved$",
 	},
 	{
 		name: "scs's own Cache-Control counts as the handler's", about: "middleware",
 		search: "d != `no-cache=\"Set-Cookie\"` && ",
 		broken: "",
-		killer: "^TestT36_BehindASharedCacheEverybodySeesHisOwnPages$",
+		killer: "^TestCacheControl/T36_behind_a_shared_cache$",
 	},
 	{
-		name: "an error of the store is an anonymous visit", about: "middleware",
+		name: "a store error makes a request anonymous", about: "middleware",
 		search: `		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
 		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
 		return
@@ -848,35 +848,35 @@ var mutants = []mutant{
 		broken: `		v, _ = g.sessions.NewSession(r.Context(), &g.audience)
 	}
 	act`,
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
-		name: "forms of other sites are taken", about: "handler",
+		name: "forms of other sites are accepted", about: "handler",
 		search: "err := g.origin.Check(navigation.Origin(r))\n",
 		broken: "err := g.origin.Check(navigation.Origin(r))\n\terr = nil\n",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
 		name: "a form may be of any size", about: "handler",
 		search: `	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 `,
 		broken: "",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
-		name: "a next parameter is believed", about: "handler",
+		name: "a next parameter is not checked", about: "handler",
 		search: "	target, err := g.checkReturnURL(raw)\n",
 		broken: "	target, err := raw, error(nil)\n",
-		killer: "^TestT39_NothingOfARequestIsEchoed$",
+		killer: "^TestPage/T39_echoes_nothing_of_the_request$",
 	},
 	{
-		name: "a loop goes on", about: "handler",
+		name: "a loop continues", about: "handler",
 		search: "if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts {",
 		broken: "if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts && false {",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
-		name: "a step-up forgets who began it", about: "handler",
+		name: "a step-up forgets its user", about: "handler",
 		search: `		l.openID = v.Identity.OpenID
 `,
 		broken: `		_ = v.Identity.OpenID
@@ -887,13 +887,13 @@ var mutants = []mutant{
 		name: "a logout by GET", about: "handler",
 		search: `case "logout POST":`,
 		broken: `case "logout POST", "logout GET":`,
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
 		name: "a callback by POST", about: "handler",
 		search: `case "callback GET":`,
 		broken: `case "callback GET", "callback POST":`,
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
 		name: "another site makes a logged-in browser log in again", about: "handler",
@@ -902,10 +902,10 @@ var mutants = []mutant{
 		killer: "^TestLoginAgain$",
 	},
 	{
-		name: "a login by a script begins a flow", about: "handler",
+		name: "a fetch starts a login", about: "handler",
 		search: "if !g.isEndpointVisit(r) {",
 		broken: "if !g.isEndpointVisit(r) && false {",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
 		name: "a logout deletes nothing", about: "handler",
@@ -913,20 +913,20 @@ var mutants = []mutant{
 		broken: "ended, err := false, error(nil)",
 	},
 	{
-		name: "a logout leaves no mark", about: "handler",
+		name: "a logout is not marked", about: "handler",
 		search: `	g.cookies.MarkLoggedOut(w)
 `,
 		broken: "",
-		killer: "^TestT36_NoAnswerOfOursMayBeCached$",
+		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
-		name: "what was begun ends with the request", about: "handler",
+		name: "a login is canceled with its request", about: "handler",
 		search: "context.WithoutCancel(r.Context())",
 		broken: "r.Context()",
-		killer: "^TestT06_WhenTheCallbackThatHasTheClaimDies",
+		killer: "^TestDuplicateCallback/T06_leader_dies$",
 	},
 	{
-		name: "a Host writes into the log", about: "handler",
+		name: "a Host writes control characters into the log", about: "handler",
 		search: "if c < 0x20 || c > 0x7e {",
 		broken: "if c == 0 {",
 		killer: "^FuzzHeaderValues$",
@@ -938,21 +938,21 @@ var mutants = []mutant{
 	}
 	for`,
 		broken: `	for`,
-		killer: "ALoginRenewsTheSessionToken|T13",
+		killer: "ALoginRenewsTheSessionToken|^TestLogin/T13_planted_session$",
 	},
 	{
-		name: "a login keeps what another user had", about: "session",
+		name: "a login keeps another user's values", about: "session",
 		search: "	if v.LoggedIn && !same {",
 		broken: "	if v.LoggedIn && !same && false {",
 	},
 	{
-		name: "an identity of another AppID passes", about: "session",
+		name: "an identity of another AppID is accepted", about: "session",
 		search: "return record.Prefix + appID",
 		broken: "return record.Prefix + appID[:0]",
 		killer: "^TestKey$",
 	},
 	{
-		name: "a session lives as long as the store keeps it", about: "session",
+		name: "a session lasts as long as the store keeps it", about: "session",
 		search: "if !v.loaded.deadline.After(s.now()) {",
 		broken: "if !v.loaded.deadline.After(s.now()) && false {",
 	},
@@ -960,22 +960,22 @@ var mutants = []mutant{
 		name: "two users in one request", about: "session",
 		search: "case len(found) > 0 && ofOneUser(found):",
 		broken: "case len(found) > 0:",
-		killer: "^TestT17_ATossedSessionCookieIsNoLogin$",
+		killer: "^TestSessionCookie/T17_tossed_by_another_host$",
 	},
 	{
 		name: "any number of session cookies", about: "session",
 		search: "&& len(tokens) < maxSessionCookies ",
 		broken: "",
-		killer: "^TestT17_ATossedSessionCookieIsNoLogin$",
+		killer: "^TestSessionCookie/T17_tossed_by_another_host$",
 	},
 	{
 		name: "a session cookie may be anything", about: "session",
 		search: "if ValidToken(value) && ",
 		broken: "if ",
-		killer: "^TestT18_WhatIsNoSessionTokenNeverReachesRedis$",
+		killer: "^TestSessionCookie/T18_invalid_token_never_reaches_Redis$",
 	},
 	{
-		name: "a damaged record stays", about: "session",
+		name: "a corrupt record is kept", about: "session",
 		search: `	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join`,
 		broken: `	if _, err := s.drop(ctx, ""); err != nil {
@@ -997,13 +997,13 @@ var mutants = []mutant{
 		broken: "if v.mode != modeOuter {",
 	},
 	{
-		name: "a late reader writes", about: "session",
+		name: "a late reader may write", about: "session",
 		search: "case v.Unsaved() || v.down != nil:",
 		broken: "case v.down != nil:",
-		killer: "^TestALateReaderWhoseHandlerWritesCostsNoLogin$",
+		killer: "^TestLateReader_Writes$",
 	},
 	{
-		name: "a stand-in is saved", about: "session",
+		name: "an empty session is saved while the store is down", about: "session",
 		search: "case v.Unsaved() || v.down != nil:",
 		broken: "case v.Unsaved():",
 	},
@@ -1013,60 +1013,60 @@ var mutants = []mutant{
 		broken: `return []byte(token + renewedRing(old).Seal(append(plain, token...), "token"))`,
 	},
 	{
-		name: "a login is not in the index", about: "session",
+		name: "a login is not added to the index", about: "session",
 		search: `return User(appID, id.OpenID), err == nil`,
 		broken: `return User(appID, id.OpenID+"another"), err == nil`,
 	},
 	{
-		name: "a logout that failed counts as one", about: "session",
+		name: "a failed logout is reported as successful", about: "session",
 		search: `		if err != nil {
 			return ended, fmt.Errorf("delete session: %w", err)`,
 		broken: `		if err != nil && token == "" {
 			return ended, fmt.Errorf("delete session: %w", err)`,
 	},
 	{
-		name: "a session that ended is written again", about: "guard",
+		name: "a session that has ended is written", about: "guard",
 		search: "if err == nil && !found {\n		return ErrGone",
 		broken: "if err == nil && !found && false {\n		return ErrGone",
 	},
 	{
-		name: "scs writes a session that ended again", about: "guard",
+		name: "scs writes a session that has ended", about: "guard",
 		search: "write = g.overwrite",
 		broken: "write = g.inner.CommitCtx",
-		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
+		killer: "^TestUngated/T79_ended_session_is_not_written$",
 	},
 	{
 		name: "scs writes a session that ended under a new token", about: "guard",
 		search: "ended = ended || !found && g.hasRead(ctx, token)",
 		broken: "_ = found",
-		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
+		killer: "^TestUngated/T79_ended_session_is_not_written$",
 	},
 	{
 		name: "scs deletes a session before its successor is saved", about: "guard",
 		search: "data != nil && savesNext {",
 		broken: "data != nil && savesNext && false {",
-		killer: "^TestT79_NoSessionThatEndedComesBackOnARouteWithoutTheGate$",
+		killer: "^TestUngated/T79_ended_session_is_not_written$",
 	},
 	{
 		name: "a session that scs gave another token is not in the index", about: "guard",
 		search: "g.inner.AddSession(ctx, user, token, deadline)",
 		broken: "g.inner.AddSession(ctx, user, token+token, deadline)",
-		killer: "^TestT79_WithoutTheGateALivingSessionIsSaved$",
+		killer: "^TestUngated/T79_live_session_is_saved$",
 	},
 	{
-		name: "what a request has read is never forgotten", about: "guard",
+		name: "the tokens that a request has read are never freed", about: "guard",
 		search: "runtime.AddCleanup(memory, ts.forget, key)",
 		broken: "runtime.AddCleanup(memory, func(traceKey) {}, key)",
 		killer: "^TestTraces_garbage$",
 	},
 	{
-		name: "a context remembers all that it has read", about: "guard",
+		name: "a context remembers any number of tokens", about: "guard",
 		search: "if len(t.read) == maxTraced {",
 		broken: "if false {",
 		killer: "^TestTraces_bound$",
 	},
 	{
-		name: "a session that ended goes on under a new token", about: "guard",
+		name: "a session that has ended continues under a new token", about: "guard",
 		search: "t.ended = t.ended || !found && (token == t.token || slices.Contains(t.merged, token))",
 		broken: "_ = found",
 	},
@@ -1074,61 +1074,61 @@ var mutants = []mutant{
 		name: "a merged session that ended is forgotten", about: "guard",
 		search: "(token == t.token || slices.Contains(t.merged, token))",
 		broken: "(token == t.token)",
-		killer: "^TestT79_NoSuccessorOfASessionThatEnded$",
+		killer: "^TestEndedSession/T79_has_no_successor$",
 	},
 	{
-		name: "an own manager is not guarded", about: "guard",
+		name: "an application's manager is not guarded", about: "guard",
 		search: "		g.serve(m)\n",
 		broken: "		g.manager, g.dataKey = m, dataKeyOf(m)\n",
-		killer: "^TestT79_NoSuccessorOfASessionThatEnded$",
+		killer: "^TestEndedSession/T79_has_no_successor$",
 	},
 	{
 		name: "a merged user is not in the index", about: "session",
 		search: " || t.merges() {",
 		broken: " {",
-		killer: "^TestT79_AMergedUserIsRevokedToo$",
+		killer: "^TestRevokeUser/T79_merged_session$",
 	},
 	{
 		name: "a session that a handler has saved comes back", about: "guard",
 		search: "	t.wrote(token)\n",
 		broken: "",
-		killer: "^TestSave_committedByHandler$",
+		killer: "^TestSave_CommittedByHandler$",
 	},
 	{
 		name: "a session that a handler gave another token is not in the index", about: "guard",
 		search: "t.token != \"\" && t.token != token || t.merges()",
 		broken: "t.merges()",
-		killer: "^TestSave_committedByHandler$",
+		killer: "^TestSave_CommittedByHandler$",
 	},
 	{
-		name: "another session is taken for the request's", about: "guard",
+		name: "another session is treated as the request's", about: "guard",
 		search: "ok && t.isOf(g.dataIn(ctx))",
 		broken: "ok",
-		killer: "^TestDelete_otherSessions$",
+		killer: "^TestDelete_OtherSessions$",
 	},
 	{
-		name: "what the application deletes waits", about: "guard",
+		name: "deletions of the application are delayed", about: "guard",
 		search: "byScs && t.hold(token)",
 		broken: "(byScs || !byScs) && t.hold(token)",
-		killer: "^TestDelete_otherSessions$",
+		killer: "^TestDelete_OtherSessions$",
 	},
 	{
-		name: "a client that has gone loads a session without a trace", about: "guard",
+		name: "a canceled request loads a session without recording it", about: "guard",
 		search: "case !isTracked && ctx.Err() != nil:",
 		broken: "case false:",
-		killer: "^TestGuard_canceledLoad$",
+		killer: "^TestUngated_CanceledLoad$",
 	},
 	{
 		name: "a login keeps a revoked identity of another account", about: "session",
 		search: "err != nil || !t.isOver() {",
 		broken: "err != nil || true {",
-		killer: "^TestT79_ALoginElsewhereKeepsNoRevokedIdentity$",
+		killer: "^TestRevokeUser/T79_login_at_another_gate_meanwhile$",
 	},
 	{
 		name: "a revocation reads the index once", about: "session",
 		search: "if len(keys) == 0 {\n\t\t\treturn n, nil",
 		broken: "if len(keys) == 0 || len(tried) > 0 {\n\t\t\treturn n, nil",
-		killer: "^TestT79_ASessionThatMovesDuringARevocationEndsWithTheOthers$",
+		killer: "^TestRevokeUser/T79_session_that_gets_a_new_token_meanwhile$",
 	},
 	{
 		name: "a key without a record is tried once", about: "revoke",
@@ -1140,39 +1140,39 @@ var mutants = []mutant{
 		name: "a bearer token is a cookie behind two gates", about: "session",
 		search: "if s.manager.GetBool(v.ctx, BearerKey) != v.Bearer {",
 		broken: "if false {",
-		killer: "^TestT87_ABearerTokenIsNoCookieBehindAnyGates$",
+		killer: "^TestBearer/T87_not_accepted_as_a_cookie_behind_nested_gates$",
 	},
 	{
 		name: "a gate without a mini program takes bearer tokens", about: "session",
 		search: "if held.Bearer && !a.Bearer {",
 		broken: "if false {",
-		killer: "^TestT87_AGateThatTakesNoBearerTokensTakesNoneFromAnother$",
+		killer: "^TestBearer/T87_not_inherited_by_a_gate_without_a_mini_program$",
 	},
 	{
-		name: "tokens stand in the store", about: "session", in: "internal/session",
+		name: "tokens are stored in clear", about: "session", in: "internal/session",
 		search: "m.HashTokenInStore = true",
 		broken: "m.HashTokenInStore = false",
-		killer: "^TestT98_AReaderOfRedisFindsNoLiveToken$",
+		killer: "^TestRedisReader/T98_finds_no_valid_token$",
 	},
 	{
 		name: "scripts may read the session cookie", about: "options",
 		search: "	if !c.HttpOnly {",
 		broken: "	if false {",
-		killer: "^TestT93_NewRefusesUnsafeCookiesOfAnOwnManager$",
+		killer: "^TestWithSessionManager/T93_unsafe_cookie_settings$",
 	},
 	{
 		name: "SameSite may be unset", about: "options",
 		search: "	case http.SameSiteLaxMode:\n	case http.SameSiteStrictMode:\n",
 		broken: "	case http.SameSiteLaxMode, 0, http.SameSiteDefaultMode:\n	case http.SameSiteStrictMode:\n",
-		killer: "^TestT93_NewRefusesUnsafeCookiesOfAnOwnManager$",
+		killer: "^TestWithSessionManager/T93_unsafe_cookie_settings$",
 	},
 	{
-		name: "a late reader goes on under a token of his own", about: "guard",
+		name: "a late reader continues under another token", about: "guard",
 		search: "return t.late || t.ended",
 		broken: "return t.ended",
 	},
 	{
-		name: "an idle session lives on", about: "guard",
+		name: "an idle session does not expire", about: "guard",
 		search: "if idle := g.now().Add(g.idle); idle.Before(expiry) {",
 		broken: "if idle := g.now().Add(g.idle); idle.Before(expiry) && false {",
 	},
@@ -1187,7 +1187,7 @@ var mutants = []mutant{
 		broken: "held, t.held = nil, nil\n	return",
 	},
 	{
-		name: "an answer begins before its session is saved", about: "response",
+		name: "a response begins before its session is saved", about: "response",
 		search: `	if w.begin() == nil {
 		w.ResponseWriter.WriteHeader(status)
 	}
@@ -1221,17 +1221,17 @@ var mutants = []mutant{
 		broken: "",
 	},
 	{
-		name: "answers may be cached", about: "failure",
+		name: "responses may be cached", about: "failure",
 		search: `"no-store", "no-cache", "no-referrer"}`,
 		broken: `"no-cache", "no-cache", "no-referrer"}`,
 	},
 	{
-		name: "answers may be cached by old caches", about: "failure",
+		name: "responses may be cached by old caches", about: "failure",
 		search: `h["Cache-Control"], h["Pragma"], h["Referrer-Policy"] = values[0:1:1], values[1:2:2], values[2:3:3]`,
 		broken: `h["Cache-Control"], h["Referrer-Policy"] = values[0:1:1], values[2:3:3]`,
 	},
 	{
-		name: "answers tell their URL", about: "failure",
+		name: "responses leak their URL in Referer", about: "failure",
 		search: `h["Cache-Control"], h["Pragma"], h["Referrer-Policy"] = values[0:1:1], values[1:2:2], values[2:3:3]`,
 		broken: `h["Cache-Control"], h["Pragma"] = values[0:1:1], values[1:2:2]`,
 	},
@@ -1241,7 +1241,7 @@ var mutants = []mutant{
 		broken: `h["Content-Type"], h["Content-Length"] = values[0:1:1], values[2:3:3]`,
 	},
 	{
-		name: "a login goes on as POST", about: "failure", in: "internal/respond",
+		name: "a redirect keeps the method POST", about: "failure", in: "internal/respond",
 		search: "w.WriteHeader(http.StatusSeeOther)",
 		broken: "w.WriteHeader(http.StatusTemporaryRedirect)",
 	},
@@ -1309,19 +1309,19 @@ var mutants = []mutant{
 		killer: "/T92_",
 	},
 	{
-		name: "a form of the account in the path is taken", about: "auth",
+		name: "a form for the account in the path is accepted", about: "auth",
 		search: "if c.accountsSet && !haveOneHost(c.accounts) {",
 		broken: "if c.accountsSet && !haveOneHost(c.accounts) && false {",
-		killer: "^TestT84_",
+		killer: "^TestAccounts_Form/T84_from_another_tenant$|^TestAccounts_Form/T84_behind_a_proxy_that_rewrites_Host$",
 	},
 	{
-		name: "a relay leads to any path", about: "relay",
+		name: "a relay redirects to any path", about: "relay",
 		search: "!h.callbacks[callback] && !(h.callbacks[dir] && siteurl.IsAppID(name))",
 		broken: "!h.callbacks[callback] && !(h.callbacks[dir] && siteurl.IsAppID(name)) && !strings.HasPrefix(callback, dir)",
 		killer: "/T95_",
 	},
 	{
-		name: "a relay takes any account", about: "relay",
+		name: "a relay accepts any account", about: "relay",
 		search: "(h.callbacks[dir] && siteurl.IsAppID(name))",
 		broken: "h.callbacks[dir]",
 		killer: "/T95_",
@@ -1396,14 +1396,14 @@ var mutants = []mutant{
 		broken: `segment == "" ||`,
 	},
 	{
-		name: "an error repeats a session token", about: "observe",
+		name: "an error contains a session token", about: "observe",
 		search: `	e.Err = redact.Tokens(e.Err)
 `,
 		broken: "",
-		killer: "T40_NoSecret",
+		killer: "^TestLeak/T40_no_secret_reaches_any_sink$",
 	},
 	{
-		name: "a hook's error repeats the openid", about: "redact",
+		name: "a hook's error contains the openid", about: "redact",
 		search: "text = strings.ReplaceAll(text, whole, OpenID(whole))",
 		broken: "text = strings.ReplaceAll(text, whole, whole)",
 		killer: "^TestOpenIDs$",
@@ -1414,157 +1414,157 @@ var mutants = []mutant{
 		broken: "return openID",
 	},
 	{
-		name: "a verify file for everybody's name", about: "verifyfile",
+		name: "a verify file of any name", about: "verifyfile",
 		search: "if !verifyFile.MatchString(name) {",
 		broken: `if name == "" {`,
 	},
 	{
-		name: "a ticket into the web-view stands in the store", about: "mini",
+		name: "a web-view ticket is in the store", about: "mini",
 		search: `return kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])`,
 		broken: `_ = sum; return kind + " " + ticket`,
 	},
 	{
-		name: "a scan's ticket stands in the store", about: "scan",
+		name: "a scan code is in the store", about: "scan",
 		search: `return "scan " + kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])`,
 		broken: `return "scan " + kind + " " + ticket + string(sum[:0])`,
-		killer: "^TestT98_NoLiveSecretInKeys$",
+		killer: "^TestMarkKeys/T98_hold_no_valid_secret$",
 	},
 	{
-		name: "an outcome that is put back logs in", about: "mini", in: "internal/singleflight",
+		name: "a restored result logs in", about: "mini", in: "internal/singleflight",
 		search: "|| g.Now().Add(-cookie.Skew).UnixMilli() > o.Until {",
 		broken: "|| g.Now().Add(-cookie.Skew).UnixMilli() < 0 {",
-		killer: "^TestT86_AnOutcomeThatIsPutBackGivesNobodyAToken$",
+		killer: "^TestMiniLogin/T86_restored_result$",
 	},
 	{
-		name: "a replaced token leads on as long as a writer of the store likes", about: "session",
+		name: "a replaced token leads to its successor as long as the store keeps it", about: "session",
 		search: "return token, fresh && ValidToken(token)",
 		broken: "_ = fresh; return token, ValidToken(token)",
-		killer: "^TestT81_AReplacedTokenLeadsOnForSeconds$",
+		killer: "^TestRedisWriter_ReplacedToken/T81_valid_for_seconds$",
 	},
 	{
-		name: "a ticket into the web-view opens twice", about: "mini",
+		name: "a web-view ticket can be used twice", about: "mini",
 		search: `g.sessionKeys().Use(ctx, ticket); err != nil || !won {`,
 		broken: `g.sessionKeys().Use(ctx, ticket); err != nil || (!won && false) {`,
 	},
 	{
-		name: "a ticket into the web-view outlives its session", about: "mini",
+		name: "a web-view ticket outlives its session", about: "mini",
 		search: "	reason, err = g.checkSource(ctx, e.Session)\n",
 		broken: "",
-		killer: "^TestATicketIntoTheWebViewEndsWithTheSessionThatAskedForIt$",
+		killer: "^TestWebView_TicketOfEndedSession$",
 	},
 	{
 		name: "a confirmed QR code outlives the phone's session", about: "mini",
 		search: "if reason, err := g.checkSource(ctx, end.Session); reason != \"\" {",
 		broken: "if reason, err := g.checkSource(ctx, end.Session); err != nil {",
-		killer: "^TestScanFromEndedSession$",
+		killer: "^TestScan_EndedSession$",
 	},
 	{
 		name: "a login outlives the session that it came from", about: "revoke",
 		search: "	reason, err = g.checkSource(ctx, p.source)\n",
 		broken: "",
-		killer: "^TestRevokeUser_duringLoginFromSession$",
+		killer: "^TestRevokeUser_DuringLoginFromSession$",
 	},
 	{
 		name: "any number logs the browser in", about: "scan",
 		search: "	if !right {\n\t\treturn identity.Identity{}, ReasonScanWrongNumber, nil\n\t}\n",
 		broken: "",
-		killer: "^TestT96_TheNumberOfThePhone",
+		killer: "^TestScan_Number/T96_one_attempt$",
 	},
 	{
-		name: "a number may be tried again", about: "scan",
+		name: "a number may be entered again", about: "scan",
 		search: "\tif !won {\n\t\treturn identity.Identity{}, ReasonScanUsed, nil\n\t}\n",
 		broken: "\t_ = won\n",
-		killer: "^TestEveryAttackOnAScan",
+		killer: "^TestScan_Attacks$",
 	},
 	{
-		name: "a scan's followers need no number", about: "scan",
+		name: "duplicates of a scan need no number", about: "scan",
 		search: "		case !right:\n\t\t\tg.rejectScan(w, r, sc, ReasonScanWrongNumber, again)\n",
 		broken: "",
-		killer: "^TestEveryAttackOnAScan",
+		killer: "^TestScan_Attacks$",
 	},
 	{
 		name: "the phone of another user sees the number", about: "scan",
 		search: " || v.Identity.OpenID != id.OpenID {",
 		broken: " || id.OpenID == \"\" {",
-		killer: "^TestEveryAttackOnAScan",
+		killer: "^TestScan_Attacks$",
 	},
 	{
 		name: "the number's form may come from another site", about: "scan",
 		search: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := g.readForm(w, r)",
 		broken: "func (g *gate) serveScanNumber(w http.ResponseWriter, r *http.Request) {\n\tvalues, ok := r.URL.Query(), r.ParseForm() == nil\n\tvalues = r.Form",
-		killer: "^TestEveryAttackOnAScan",
+		killer: "^TestScan_Attacks$",
 	},
 	{
-		name: "the marks of a scan open in each other's place", about: "scan",
+		name: "the marks of a scan are interchangeable", about: "scan",
 		search: "box := []byte(t.Keys.Seal(plain, mark, t.AppID))",
 		broken: "box := []byte(t.Keys.Seal(plain, \"scan\", t.AppID))",
-		killer: "^TestAPhoneLogsIn",
+		killer: "^TestScan$",
 	},
 	{
-		name: "any text names the phone's ticket", about: "scan",
+		name: "any text names the phone's scan code", about: "scan",
 		search: "plain, err := g.keys.Open(sealed, scanPhonePlace, g.official.appID)",
 		broken: "plain, err := []byte(sealed), error(nil)",
-		killer: "^TestEveryAttackOnAScan",
+		killer: "^TestScan_Attacks$",
 	},
 	{
 		name: "each poll of a scan reads the store", about: "scan",
 		search: "fresh := ok && now.Sub(l.at).Abs() < Pause; !fresh",
 		broken: "fresh := false && ok; !fresh",
-		killer: "^TestT88_Polls",
+		killer: "^TestScan_Polls/T88_one_read_per_pause$",
 	},
 	{
-		name: "a look ends with the request that began it", about: "scan",
+		name: "a shared read ends with the request that started it", about: "scan",
 		search: "state(context.WithoutCancel(ctx), ticket)",
 		broken: "state(ctx, ticket)",
 		killer: "^TestT88_ALook",
 	},
 	{
-		name: "a logout leaves the QR code", about: "handler",
+		name: "a logout keeps the QR code", about: "handler",
 		search: "\t\tg.cookies.DropIfSent(w, r, g.cookies.ScanName()) // it may be confirmed, and would log the next person in\n",
 		broken: "",
-		killer: "^TestALogoutLeavesNoConfirmedQRCode",
+		killer: "^TestScan_Logout$",
 	},
 	{
-		name: "a ticket is written down before it is known", about: "mini",
+		name: "a web-view ticket is written before it is checked", about: "mini",
 		search: `	e, reason, err := g.openEnter(ctx, ticket)
 `,
 		broken: `	e, reason, err := g.openEnter(ctx, ticket)
 	_ = g.sessions.Marks().PutMark(ctx, "seen "+ticket, []byte("1"), mini.TTL)
 `,
-		killer: "^TestAGuessedTicketCostsTheStoreNothing$",
+		killer: "^TestWebView_GuessedTicket$",
 	},
 	{
 		name: "a web-view's cookie is a mini program's token", about: "mini",
 		search: "|| !v.LoggedIn || !v.Bearer {\n\t\treturn nil, ErrNotMiniProgram",
 		broken: "|| !v.LoggedIn {\n\t\treturn nil, ErrNotMiniProgram",
-		killer: "^TestOnlyABearerTokenHasAMiniProgram$",
+		killer: "^TestMini_RequestOfBrowser$",
 	},
 	{
-		name: "a ticket into the web-view opens from another site", about: "mini",
+		name: "a web-view ticket can be used from another site", about: "mini",
 		search: `return site == "" || site == "none" || site == "same-origin"`,
 		broken: `return site == "" || site != ""`,
 		killer: "^TestRulesOfNavigation$",
 	},
 	{
-		name: "a ticket into the web-view is spent by an image", about: "mini",
+		name: "a web-view ticket is used by an image", about: "mini",
 		search: `from == navigation.Elsewhere || !IsPageVisit(r) {`,
 		broken: `from == navigation.Elsewhere {`,
-		killer: "^TestT80_AGETChangesNothing",
+		killer: "^TestGET/T80_changes_nothing_unless_it_is_a_page_visit$",
 	},
 	{
-		name: "an old browser enters without a question", about: "mini",
+		name: "an old browser needs no confirmation", about: "mini",
 		search: ` || !Has(r.Header, "Sec-Fetch-Site") && !miniProgramWebView:`,
 		broken: ":",
 		killer: "^TestRulesOfNavigation$",
 	},
 	{
-		name: "another user's session is replaced unasked", about: "mini",
+		name: "another user's session is replaced without confirmation", about: "mini",
 		search: ` || v.LoggedIn && !v.Identity.SameUser(e.Identity)`,
 		broken: "",
-		killer: "^TestT80_AnotherUsers",
+		killer: "^TestWebViewTicket/T80_session_of_another_user_needs_a_confirmation$",
 	},
 	{
-		name: "any site posts the form of an entry", about: "mini",
+		name: "any site can post the confirmation of a web-view", about: "mini",
 		search: `	if r.Method == http.MethodPost {
 		if _, ok := g.readForm(w, r); !ok {
 			return
@@ -1575,37 +1575,37 @@ var mutants = []mutant{
 	}
 	if r.Method == http.MethodPost {
 	} else`,
-		killer: "^TestT80_AnotherUsers",
+		killer: "^TestWebViewTicket/T80_session_of_another_user_needs_a_confirmation$",
 	},
 	{
-		name: "what the store keeps opens with what comes with it", about: "seal",
+		name: "stored values open without the flow key", about: "seal",
 		search: "secrets[i] = append(slices.Clone(k.key), key...)",
 		broken: "secrets[i] = append(slices.Clone(k.key[:0]), key...)",
 		killer: "^TestRing_With$",
 	},
 	{
-		name: "the AppSecret seals what the store keeps", about: "auth",
+		name: "the AppSecret seals stored values", about: "auth",
 		search: "		secrets = c.sessionKeys //",
 		broken: "		_ = c.sessionKeys //",
-		killer: "^TestT78_NoKey",
+		killer: "^TestRedisWriter/T78_cannot_choose_a_key$",
 	},
 	{
-		name: "an entry in the store has no time", about: "mini",
+		name: "a web-view ticket in the store has no expiry", about: "mini",
 		search: ` || !cookie.Fresh(s.Now(), r.IssuedAt, TTL+cookie.Skew) {`,
 		broken: " {",
-		killer: "^TestT81_AnEntryThat",
+		killer: "^TestWebViewTicket/T81_expires_even_if_the_store_keeps_it$",
 	},
 	{
-		name: "a used entry is forgotten early", about: "mini",
+		name: "a used web-view ticket is forgotten early", about: "mini",
 		search: "usedTTL = TTL + 2*cookie.Skew",
 		broken: "usedTTL = TTL",
-		killer: "^TestT81_AnEntryIs",
+		killer: "^TestWebViewTicket/T81_use_is_remembered_until_it_has_expired$",
 	},
 	{
-		name: "a used code gives a token", about: "mini",
+		name: "a used code gets a token", about: "mini",
 		search: "res.unopened || res.late && res.Reason == \"\" {",
 		broken: "res.unopened {",
-		killer: "^TestT86_",
+		killer: "^TestMiniLogin/T86",
 	},
 	{
 		name: "a session_key is kept in clear", about: "mini",
@@ -1613,7 +1613,7 @@ var mutants = []mutant{
 		broken: `[]byte(s.Keys.Seal([]byte(key), "session_key", user) + key)`,
 	},
 	{
-		name: "a visitor in snapshot mode is let through as somebody", about: "snapshot",
+		name: "a user in snapshot mode is logged in", about: "snapshot",
 		search: "v.Identity = identity.Identity{Snapshot: true}",
 		broken: "v.Identity, v.LoggedIn = identity.Identity{Snapshot: true}, true",
 	},
@@ -1636,7 +1636,7 @@ var mutants = []mutant{
 		killer: "^TestPageHeadersAreExact$",
 	},
 	{
-		name: "a page may be kept", about: "pages",
+		name: "a page may be cached", about: "pages",
 		search: `	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
 	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
@@ -1648,7 +1648,7 @@ var mutants = []mutant{
 		killer: "^TestPageHeadersAreExact$",
 	},
 	{
-		name: "a page tells its URL, which may have a code", about: "pages",
+		name: "a page leaks its URL, which may have a code", about: "pages",
 		search: `	return "no-referrer"
 `,
 		broken: `	return "origin-when-cross-origin"
@@ -1662,7 +1662,7 @@ var mutants = []mutant{
 		killer: "^TestLinksThatLeadNowhereGoodAreNotShown$",
 	},
 	{
-		name: "a page names any word as its reason", about: "pages",
+		name: "a page shows any text as its reason", about: "pages",
 		search: `		return texts.Unknown, ""
 `,
 		broken: `		return texts.Unknown, p.Reason
@@ -1670,24 +1670,24 @@ var mutants = []mutant{
 		killer: "^TestReasonOutsideTheListIsNotShown$",
 	},
 	{
-		name: "a wrong AppSecret is tried again and again", about: "failure",
+		name: "a wrong AppSecret is retried forever", about: "failure",
 		search: `		return ReasonBadConfig
 	case client.KindUserBlocked`,
 		broken: `		return ReasonCodeExpired
 	case client.KindUserBlocked`,
 	},
 	{
-		name: "a 503 does not say when to come back", about: "failure",
+		name: "a 503 has no Retry-After", about: "failure",
 		search: "	if f.Status == http.StatusServiceUnavailable {\n",
 		broken: "	if f.Status == http.StatusServiceUnavailable && false {\n",
 	},
 	{
-		name: "a visitor of another host begins his login there", about: "middleware",
+		name: "a login on another host starts there", about: "middleware",
 		search: `	case g.isOtherHost(r):
 		return actionHop, ""
 `,
 		broken: "",
-		killer: "^TestT33_NoHeaderChangesWhereWeChatSendsTheVisitorBack$",
+		killer: "^TestRequestHeaders/T33_redirect_uri_does_not_depend_on_them$",
 	},
 	{
 		name: "a proxy that rewrites Host makes a loop", about: "middleware",
@@ -1695,86 +1695,86 @@ var mutants = []mutant{
 	return err != nil
 `,
 		broken: "	return true\n",
-		killer: "^TestT30_AProxyThatRewritesHostIsNoLoop$",
+		killer: "^TestOtherHost/T30_proxy_that_rewrites_Host$",
 	},
 	{
-		name: "a login begins on plain http, where its cookie is dropped", about: "middleware",
+		name: "a login starts on plain http, where its cookie is dropped", about: "middleware",
 		search: `if base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http") {`,
 		broken: `if base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "never") {`,
-		killer: "^TestAVisitByHTTPGoesToHTTPSBeforeItsLoginBegins$",
+		killer: "^TestPlainHTTP$",
 	},
 	{
-		name: "the target is forgotten with the pending login", about: "flow",
+		name: "the return URL expires with the pending login", about: "flow",
 		search: "Kept = 24 * time.Hour",
 		broken: "Kept = 10 * time.Minute",
-		killer: "^TestALateReturnLeadsToTheTarget$",
+		killer: "^TestLateCallback$",
 	},
 	{
-		name: "whoever sees a QR code can make its cookie", about: "seal",
+		name: "the cookie of a QR code can be forged", about: "seal",
 		search: "return own && flow",
 		broken: "return (own || true) && flow",
-		killer: "^TestT77_AScanCookieIsNotMadeFromTheQRCode$",
+		killer: "^TestForgedCookies/T77_scan_cookie_from_a_QR_code$",
 	},
 	{
-		name: "every error of a hook is a refusal", about: "callback",
+		name: "every error of a hook is a rejection", about: "callback",
 		search: "	case errors.Is(err, ErrForbidden):",
 		broken: "	case errors.Is(err, err):",
-		killer: "^TestOneErrorOfAHookIsARefusalAndEveryOtherIsAFailure$",
+		killer: "^TestHookError$",
 	},
 	{
-		name: "what a hook has put outlives its refusal", about: "session",
+		name: "values of a hook outlive its rejection", about: "session",
 		search: "	_ = s.manager.Clear(v.ctx) // in memory, and without an error\n",
 		broken: "",
-		killer: "^TestARejectedLoginLeavesTheSessionOfTheApplicationsManagerAsItWas$",
+		killer: "^TestOnLogin_RejectsUnderLoadAndSave$",
 	},
 	{
 		name: "a hook sees another user's values", about: "session",
 		search: "	if wasIn && !v.isUser(id) {",
 		broken: "	if wasIn && !v.isUser(id) && false {",
-		killer: "^TestTheHookSeesTheSessionThatItsLoginGets$",
+		killer: "^TestOnLogin_SeesSession$",
 	},
 	{
-		name: "a panic leaves the claim held", about: "claim",
+		name: "a panic leaves the lease held", about: "claim",
 		search: "	case c.Spent:\n		err = c.Share(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})",
 		broken: "	case c.Spent:\n		_ = store.Batch{}",
-		killer: "^TestT99_APanickingHookReleasesTheLogin$",
+		killer: "^TestHookPanic/T99_lease_is_released$",
 	},
 	{
-		name: "a panic before the code is spent leaves the claim held", about: "claim",
+		name: "a panic before the code is used leaves the lease held", about: "claim",
 		search: "	default:\n		err = c.Release(ctx)",
 		broken: "	default:",
-		killer: "^TestT99_APanickingHookReleasesTheLogin$",
+		killer: "^TestHookPanic/T99_lease_is_released$",
 	},
 	{
-		name: "a doubled callback loses RememberMe", about: "callback",
+		name: "a duplicate callback loses RememberMe", about: "callback",
 		search: "	if saved.Remember {",
 		broken: "	if saved.Remember && false {",
-		killer: "^TestT89_ADoubledCallbackSetsTheCookieAsTheFirstDid$",
+		killer: "^TestRememberMe/T89_duplicate_callback_sets_the_same_cookie$",
 	},
 }
 
-// likely are the tests of a file: those that are asked first.
+// likely has the tests to run first, by subject.
 var likely = map[string]string{
-	"returnto":   "ReturnTarget|RequestTarget|T2[1267]|T31|HonestLinks",
-	"navigation": "PageVisit|Preflight|Navigation|T10|T32",
+	"returnto":   "ReturnTarget|RequestTarget|ReturnURL|T2[1267]|T31|HonestLinks|T03",
+	"navigation": "PageVisit|Preflight|preflight|Navigation|T10|T32|T80_(changes|finishes)",
 	"seal":       "Box|NewestKey|T0[1-5]|T0[789]|T24|AFlowCookie|T34",
-	"flow":       "T0[1-5]|T0[789]|T13|T24|T58|T59|AFlowCookie|Tabs|UsesHostCookies",
+	"flow":       "T0[1-5]|T0[789]|T13|T24|T58|T59|AFlowCookie|Tabs|several_tabs|UsesHostCookies",
 	"trail":      "T30|Loop|Logout|T11",
-	"claim":      "AClaim|AnOutcome|AFailedLogin|T0[56]_A|T06_W|ALoginIs|HundredCallbacks|WeChatsTokens|TestT45|Reload|TwoAccounts",
-	"callback":   "T0[1-5]|T0[6789]_A[no]|T0[789]|T1[39]|T2[0-9]|T30|T38|Callback|Refus|StepUp|Reload|OnLogin|Snapshot|CouldNotBeSaved|T14|TestT45",
-	"middleware": "T10|T11|T3[0-9]|Authorize|Script|StepUp|RedisIsDown|TestT36",
-	"handler":    "T0[1-5]|T0[789]|T1[01]|T2[26]|T3[0-9]|Logout|AnotherSite|StepUp|AbortedRequests|Loop|T73|T75",
-	"session":    "T1[3-9]|T4[45]|T74|Session|Bearer|Login|Damaged|InFlight|Revoke|Grace|Accounts",
-	"guard":      "T1[4-8]|InFlight|IdleTimeout|LoggedOut|Renews|NewToken|LateReader|CostsNothing",
-	"response":   "Save|Response|Hijack|T36|T74",
-	"pages":      "Page|T36|T39|T43|Policy|Reason|LinksThat",
-	"failure":    "T3[69]|T43|Callback|Script|TestT36",
+	"claim":      "AClaim|AnOutcome|AFailedLogin|Lease|T0[56]|T07_a|T45|T65|T70|T86_restored|ALoginIs|HundredCallbacks|Reload|TwoAccounts|Accounts_(One|Two)Host",
+	"callback":   "T0[1-9]|T1[349]|T2[0-9]|T30|T38|T45|T6[45]|Callback|Refus|Hook|StepUp|Reload|OnLogin|Snapshot|NotSaved|CouldNotBeSaved",
+	"middleware": "T10|T11|T3[0-9]|AccessCheck|Authorize|Script|StepUp|RedisIsDown",
+	"handler":    "T0[1-5]|T0[789]|T1[01]|T2[26]|T3[0-9]|T43|Logout|AnotherSite|StepUp|AbortedRequests|Loop|T73|T75",
+	"session":    "T0[68]|T1[3-9]|T2[36]|T3[013]|T4[45]|T58|T6[578]|T7[04689]|T8[578]|T9[49]|Session|Bearer|Login|Damaged|Corrupt|RenewToken|Destroy|LateReader|Save|SCS|InFlight|Revoke|Grace|Accounts|WithLifetime|WithIdleTimeout",
+	"guard":      "T1[4-8]|InFlight|IdleTimeout|LoggedOut|Renews|RenewToken|NewToken|LateReader|Grace|SCS/(idle|deadline)|CostsNothing",
+	"response":   "Save|Response|Hijack|SCS|OnLogin_Puts|T36|T63|T74|T79|T90",
+	"pages":      "Page|CSP|CacheControl|OpenInWeChat|T32|T36|T39|T43|T80|T9[46]|Policy|Reason|LinksThat",
+	"failure":    "T20|T3[69]|T43|T89|Callback|Script",
 	"upstream":   "T34|FuzzIdentity",
 	"options":    "Configuration|T42|Lifetime",
 	"observe":    "T40",
-	"redact":     "T40|OpenIDs|Tokens",
-	"identity":   "T23|T40_ALeak|Authorize|T40",
+	"redact":     "T4[045]|OpenIDs|Tokens|HashToken",
+	"identity":   "T23|T40|AccessCheck|Authorize",
 	"verifyfile": "Verify",
-	"mini":       "Mini|TestATicket|T4[45]|SessionKey",
+	"mini":       "Mini|WebView|TestATicket|T4[45]|SessionKey|Platform_Account",
 	"snapshot":   "T19|Snapshot",
 }

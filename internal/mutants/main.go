@@ -1,19 +1,20 @@
 // Command mutants breaks the security code of the root module on purpose, one
-// line at a time, and asks the tests whether they notice:
+// line at a time, and checks that the tests notice:
 //
 //	go run ./internal/mutants            # from the root of the module
 //	go run ./internal/mutants -run flow  # only those whose name or subject matches
 //	go run ./internal/mutants -check     # only whether all of them fit the code and compile
 //
 // Each mutant replaces a text that occurs exactly once in the module's code, or
-// in the package that the mutant names. The tree stays as it is: the go command
+// in the package that the mutant names. The tree is not changed: the go command
 // reads the broken file through an overlay. The tests named for a mutant run
 // first, those of the broken package before those of the root and the suites, in
 // a program that has only the tests of the mutant's subject. If none of them
 // fails, all other tests of these packages run.
-// A mutant that no test kills fails the run; so does one that no longer fits
-// the code, that does not compile, or that makes no other program. The last
-// line is "mutants: killed N/N".
+//
+// The command fails if a mutant is not killed by any test, does not fit the
+// code, does not compile or does not change the program. The last line is
+// "mutants: killed N/N".
 package main
 
 import (
@@ -33,7 +34,7 @@ import (
 	"strings"
 )
 
-// A mutant is one fault, and the test that is expected to find it.
+// A mutant is one fault, and the test that should find it.
 type mutant struct {
 	name   string
 	about  string // the subject, which is likely's key
@@ -123,15 +124,15 @@ func check(root string, chosen []mutant) error {
 	var errs []error
 	for _, m := range chosen {
 		if names[m.name] {
-			errs = append(errs, fmt.Errorf("%s: there are two of this name", m.name))
+			errs = append(errs, fmt.Errorf("%s: two mutants have this name", m.name))
 		}
 		names[m.name] = true
 		if m.search == m.broken {
-			errs = append(errs, fmt.Errorf("%s: nothing is broken", m.name))
+			errs = append(errs, fmt.Errorf("%s: it changes nothing", m.name))
 		}
 		file, _, err := m.apply(files)
 		if err == nil {
-			_, err = m.asked(file, tests)
+			_, err = m.firstIn(file, tests)
 		}
 		if err != nil {
 			errs = append(errs, err)
@@ -141,7 +142,7 @@ func check(root string, chosen []mutant) error {
 	return errors.Join(errs...)
 }
 
-// first is the pattern of the tests to ask first.
+// first returns the pattern of the tests to run first.
 func (m mutant) first() string {
 	if m.killer != "" {
 		return m.killer
@@ -149,8 +150,8 @@ func (m mutant) first() string {
 	return likely[m.about]
 }
 
-// skipped is what is left out of those tests: nothing where the mutant names
-// them itself.
+// skipped returns the pattern of those to leave out, which is empty if the
+// mutant names its tests itself.
 func (m mutant) skipped() string {
 	if m.killer != "" {
 		return ""
@@ -166,7 +167,7 @@ func sources(root string) (map[string]string, error) {
 	})
 }
 
-// goFiles returns the files of the module that wanted accepts, by their path
+// goFiles returns the files of the module that wanted accepts, by their paths
 // below root. Modules inside the module are not part of it.
 func goFiles(root string, wanted func(file string) bool) (map[string]string, error) {
 	files := map[string]string{}
@@ -226,9 +227,9 @@ var (
 	subtestName = regexp.MustCompile(`^\tt\.Run\("([^"\\]+)", func\(`)
 )
 
-// testsOf returns the names of each package's tests, one a line, by the path of
-// the package. The names of sub-tests follow those of their tests, as in
-// TestCallback/T05_again, where the source has them as literals.
+// testsOf returns the names of each package's tests, one per line, by the path
+// of the package. Each test is followed by those of its sub-tests whose names
+// are literals, as in TestCallback/T05_repeated.
 func testsOf(root string) (map[string]string, error) {
 	files, err := goFiles(root, func(file string) bool { return strings.HasSuffix(file, "_test.go") })
 	names := map[string]string{}
@@ -246,7 +247,7 @@ func testsOf(root string) (map[string]string, error) {
 	return names, err
 }
 
-// matching returns those of the names, one a line, in which the pattern matches.
+// matching returns the names, one per line, that the pattern matches.
 func matching(names string, pattern *regexp.Regexp) (found []string) {
 	for name := range strings.Lines(names) {
 		if name = strings.TrimSpace(name); pattern.MatchString(name) {
@@ -270,11 +271,11 @@ func exactly(names []string) string {
 	return strings.Join(patterns, "|")
 }
 
-// suites is where the tests of whole logins are.
+// suites is the folder of the tests of whole logins.
 const suites = "internal/suite/"
 
 // packages returns the packages whose tests may kill a mutant of the file: its
-// own, whose tests are smaller and faster, the root and the suites.
+// own package, whose tests are smaller and faster, the root and the suites.
 func packages(file string, tests map[string]string) []string {
 	dirs := []string{path.Dir(file)}
 	for _, dir := range slices.Sorted(maps.Keys(tests)) {
@@ -285,9 +286,9 @@ func packages(file string, tests map[string]string) []string {
 	return dirs
 }
 
-// asked returns those of the packages that have tests to ask first. After the
-// broken package, those with most of them come first.
-func (m mutant) asked(file string, tests map[string]string) ([]string, error) {
+// firstIn returns the packages that have tests to run first. After the broken
+// package, those with most of them come first.
+func (m mutant) firstIn(file string, tests map[string]string) ([]string, error) {
 	first, err := regexp.Compile(m.first())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", m.name, err)
@@ -302,7 +303,7 @@ func (m mutant) asked(file string, tests map[string]string) ([]string, error) {
 	count[path.Dir(file)] = math.MaxInt
 	slices.SortStableFunc(dirs, func(a, b string) int { return cmp.Compare(count[b], count[a]) })
 	if len(dirs) == 0 {
-		return nil, fmt.Errorf("%s: there is no test to ask first", m.name)
+		return nil, fmt.Errorf("%s: there is no test to run first", m.name)
 	}
 	return dirs, nil
 }

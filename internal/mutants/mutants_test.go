@@ -10,14 +10,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestEveryMutantFitsTheCode(t *testing.T) {
+func TestMutants(t *testing.T) {
 	root, err := moduleRoot()
 	require.NoError(t, err)
-	require.NoError(t, check(root, mutants), "whoever changes the code changes its mutants too, in internal/mutants")
+	require.NoError(t, check(root, mutants), "if you change a line that a mutant modifies, update the mutant in internal/mutants")
 	require.GreaterOrEqual(t, len(mutants), 60)
 }
 
-func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
+func TestCheck(t *testing.T) {
 	root, err := moduleRoot()
 	require.NoError(t, err)
 	fitting := mutants[0]
@@ -28,10 +28,10 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 		"a text that is not there":  {func(m *mutant) { m.search = "not in this file" }, "occurs 0 times"},
 		"a text that is everywhere": {func(m *mutant) { m.search = "\n" }, "times in the module"},
 		"a text of another package": {func(m *mutant) { m.in = "store" }, "occurs 0 times in store"},
-		"a subject without tests":   {func(m *mutant) { m.about, m.killer = "weather", "" }, "no test to ask first"},
-		"a fault that is none":      {func(m *mutant) { m.broken = m.search }, "nothing is broken"},
-		"a test of another package": {func(m *mutant) { m.killer = "^TestEveryMutantFitsTheCode$" }, "no test to ask first"},
-		"a test that is gone":       {func(m *mutant) { m.killer = "TestThatIsGone" }, "no test to ask first"},
+		"a subject without tests":   {func(m *mutant) { m.about, m.killer = "weather", "" }, "no test to run first"},
+		"a fault that is none":      {func(m *mutant) { m.broken = m.search }, "it changes nothing"},
+		"a test of another package": {func(m *mutant) { m.killer = "^TestMutants$" }, "no test to run first"},
+		"a test that is gone":       {func(m *mutant) { m.killer = "TestThatIsGone" }, "no test to run first"},
 		"a type error":              {func(m *mutant) { m.broken = "return missing &&" }, "does not compile"},
 		"a syntax error":            {func(m *mutant) { m.broken = "return } &&" }, "does not compile"},
 		"no pattern":                {func(m *mutant) { m.killer = "(" }, "missing closing"},
@@ -42,12 +42,12 @@ func TestAMutantThatDoesNotFitIsTold(t *testing.T) {
 			require.ErrorContains(t, check(root, []mutant{m}), tc.says)
 		})
 	}
-	require.ErrorContains(t, check(root, []mutant{fitting, fitting}), "two of this name")
+	require.ErrorContains(t, check(root, []mutant{fitting, fitting}), "two mutants have this name")
 }
 
-// A mutant of a package below the root is killed by the tests of that package,
-// or by those of the root or a suite where it has none that notice.
-func TestPackagesBelowTheRoot(t *testing.T) {
+// A mutant of a package below the root is killed by the tests of that package
+// or, if none of them fails, by those of the root or a suite.
+func TestKill(t *testing.T) {
 	root := t.TempDir()
 	for file, text := range map[string]string{
 		"go.mod":                     "module example.com/m\n\ngo 1.25\n",
@@ -82,13 +82,13 @@ func TestPackagesBelowTheRoot(t *testing.T) {
 		require.NoError(t, err, m.name)
 		by = append(by, test)
 	}
-	require.Equal(t, []string{"TestOne", "TestThree", "TestThree (not among those asked first)", "TestSuite", ""}, by)
+	require.Equal(t, []string{"TestOne", "TestThree", "TestThree (not among those run first)", "TestSuite", ""}, by)
 	require.Equal(t, 4, r.all(broken, 2))
 	unused := mutant{name: "unused", search: "return 4 }", broken: "return 5 }", killer: "^TestOne$"}
 	r.dir = t.TempDir()
 	require.NoError(t, r.prepare([]mutant{unused}))
 	_, err = r.kill("unused", unused)
-	require.ErrorContains(t, err, "no other program")
+	require.ErrorContains(t, err, "does not change the program")
 }
 
 func TestReduce(t *testing.T) {

@@ -17,10 +17,10 @@ type declaration struct{ uses map[string]bool }
 var testFunction = regexp.MustCompile(`^(Test|Fuzz|Example|Benchmark)`)
 
 // reduce returns a package's test files with only the tests that wanted matches
-// and the declarations they need. The compiler takes most of a mutant's time,
-// and most of that code is tests that do not run. Whatever may run without being
-// named is kept: init, TestMain, variables initialized by a call, and every
-// method of a type that is kept.
+// and the declarations they need. Compiling takes most of a mutant's time, and
+// most of that code is tests that do not run. Declarations that may run without
+// being named are kept: init, TestMain, variables initialized by a call, and
+// every method of a type that is kept.
 func reduce(files map[string]string, wanted *regexp.Regexp) (map[string]string, error) {
 	fset := token.NewFileSet()
 	parsed := map[string]*ast.File{}
@@ -98,8 +98,9 @@ func blankUnused(files map[string]string, compiler string) (n int) {
 	return n
 }
 
-// declared returns the names by which others need a declaration (a method's is
-// its type's), and reports whether it is needed even if nothing names it.
+// declared returns the names by which others need a declaration (a method's
+// name is its type's), and reports whether it is needed even if nothing names
+// it.
 func declared(node ast.Decl, wanted *regexp.Regexp) (names []string, needed bool) {
 	switch node := node.(type) {
 	case *ast.FuncDecl:
@@ -124,7 +125,7 @@ func declared(node ast.Decl, wanted *regexp.Regexp) (names []string, needed bool
 			case *ast.ValueSpec:
 				for i, n := range spec.Names {
 					names = append(names, n.Name)
-					// An initializer may do more than give a value.
+					// An initializer may have side effects.
 					needed = needed || n.Name == "_" || i < len(spec.Values) && calls(spec.Values[i])
 				}
 			}

@@ -25,8 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// surface are the packages whose exported names users compile against, the root
-// first: every folder with Go code that is not a program or internal.
+// surface returns the packages whose exported names users compile against, the
+// root first: every folder with Go code that is neither a program nor internal.
 var surface = sync.OnceValue(publicPackages)
 
 func publicPackages() []string {
@@ -52,14 +52,14 @@ func publicPackages() []string {
 
 const (
 	apiDir       = "testdata/api"
-	apiChangelog = apiDir + "/changelog.sha256" // of what stood under Unreleased
+	apiChangelog = apiDir + "/changelog.sha256" // of the text under Unreleased
 	apiSurface   = apiDir + "/surface.sha256"   // of the files themselves
 )
 
-// TestTheExportedSurfaceIsTheOneThatIsWrittenDown compares the exported names
-// with testdata/api. After a change, say it under Unreleased in CHANGELOG.md
-// and run "make api", which refuses to write a change down that is not there.
-func TestTheExportedSurfaceIsTheOneThatIsWrittenDown(t *testing.T) {
+// TestSurface compares the exported names with testdata/api. After a change,
+// describe it under Unreleased in CHANGELOG.md and run "make api", which
+// refuses to record a change that is not there.
+func TestSurface(t *testing.T) {
 	var unsaid []string
 	updating := os.Getenv("UPDATE_API") != ""
 	files := map[string]string{}
@@ -71,7 +71,7 @@ func TestTheExportedSurfaceIsTheOneThatIsWrittenDown(t *testing.T) {
 		changed = changed || string(written) != files[file]
 		if !updating {
 			require.NoError(t, err)
-			assert.Equal(t, string(written), files[file], "the surface of %s has changed: say so in CHANGELOG.md, then run: make api", dir)
+			assert.Equal(t, string(written), files[file], "the surface of %s has changed: describe it in CHANGELOG.md, then run: make api", dir)
 			continue
 		}
 		for _, name := range changedNames(t, string(written), files[file]) {
@@ -83,16 +83,16 @@ func TestTheExportedSurfaceIsTheOneThatIsWrittenDown(t *testing.T) {
 	sum := sumOfSurface(files)
 	recorded, _ := os.ReadFile(apiSurface)
 	if !updating {
-		assert.Equal(t, sum, string(recorded), "the files of testdata/api were edited by hand, or two changes met: run make api")
+		assert.Equal(t, sum, string(recorded), "the files of testdata/api were edited by hand, or two changes were merged: run make api")
 		return
 	}
 	if !changed && sum == string(recorded) {
 		return
 	}
-	require.Empty(t, unsaid, "CHANGELOG.md has to name these under Unreleased, in backquotes")
+	require.Empty(t, unsaid, "CHANGELOG.md must name these under Unreleased, in backquotes")
 	digest := sha256Line(unreleased(t))
 	last, _ := os.ReadFile(apiChangelog)
-	require.NotEqual(t, string(last), digest, "the surface has changed, and CHANGELOG.md has not: say under Unreleased what users have to know")
+	require.NotEqual(t, string(last), digest, "the surface has changed, and CHANGELOG.md has not: describe the change under Unreleased")
 	require.NoError(t, os.MkdirAll(apiDir, 0o755))
 	for file, text := range files {
 		writeFile(t, file, text)
@@ -108,7 +108,8 @@ func surfaceFile(dir string) string {
 	return filepath.Join(apiDir, strings.ReplaceAll(dir, "/", "_")+".txt")
 }
 
-// unreleased is what CHANGELOG.md says of what has no version yet.
+// unreleased returns the text of CHANGELOG.md about changes that have no
+// version yet.
 func unreleased(t *testing.T) string {
 	t.Helper()
 	_, text, found := strings.Cut(readFile(t, "CHANGELOG.md"), "\n## [Unreleased]\n")
@@ -130,13 +131,14 @@ func sumOfSurface(files map[string]string) string {
 	return sha256Line(all.String())
 }
 
-// saysName: a line names it in backquotes, with its type where it has one.
+// saysName reports whether a line has the name in backquotes, with its type if
+// it has one.
 func saysName(text, name string) bool {
 	return regexp.MustCompile("`[^`\n]*\\b" + regexp.QuoteMeta(name) + "\\b[^`\n]*`").MatchString(text)
 }
 
-// changedNames are those that only one of two surfaces has, or that they
-// declare differently. Methods and fields stand behind their type, as in
+// changedNames returns the names that only one of two surfaces has, or that
+// they declare differently. Methods and fields follow their type, as in
 // Auth.Check.
 func changedNames(t *testing.T, before, after string) (names []string) {
 	t.Helper()
@@ -155,12 +157,12 @@ func changedNames(t *testing.T, before, after string) (names []string) {
 	return names
 }
 
-// declared are the names of a surface, each with its declaration.
+// declared returns the names of a surface, each with its declaration.
 func declared(t *testing.T, text string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	if text == "" {
-		return all // a package that is new
+		return all // a new package
 	}
 	file, err := parser.ParseFile(token.NewFileSet(), "", text, 0)
 	require.NoError(t, err)
@@ -225,7 +227,7 @@ func receiver(typ ast.Expr) string {
 	return typ.(*ast.Ident).Name
 }
 
-func TestAChangeOfTheSurfaceIsNamedInTheChangelog(t *testing.T) {
+func TestSurface_ChangedNames(t *testing.T) {
 	const before = "package p\n\nconst A = 1\n\ntype T struct {\n\tOld int\n}\n\nfunc (t *T) Stay()\n\nfunc F(a int)\n"
 	for name, tt := range map[string]struct {
 		after string
@@ -244,11 +246,11 @@ func TestAChangeOfTheSurfaceIsNamedInTheChangelog(t *testing.T) {
 	}
 	assert.True(t, saysName("- `T.New`, which says", "T.New"))
 	assert.True(t, saysName("- `T.New(ctx)`, which says", "T.New"))
-	assert.False(t, saysName("- New in T.New", "T.New"), "without backquotes it is a word")
+	assert.False(t, saysName("- New in T.New", "T.New"), "without backquotes it is only a word")
 	assert.False(t, saysName("- `T.Newer`", "T.New"))
 }
 
-// exported is what go doc lists of a package, without the comments.
+// exported returns what go doc lists of a package, without the comments.
 func exported(t *testing.T, dir string) string {
 	t.Helper()
 	p := packageDoc(t, dir)

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// packageDoc is what go doc shows of the package in a directory.
+// packageDoc returns what go doc shows of the package in a directory.
 func packageDoc(t *testing.T, dir string) *doc.Package {
 	t.Helper()
 	fset := token.NewFileSet()
@@ -35,7 +35,7 @@ func packageDoc(t *testing.T, dir string) *doc.Package {
 	return p
 }
 
-func TestEveryExportedNameIsDocumented(t *testing.T) {
+func TestExportedNames(t *testing.T) {
 	for _, dir := range surface() {
 		t.Run(dir, func(t *testing.T) {
 			p := packageDoc(t, dir)
@@ -50,9 +50,9 @@ func TestEveryExportedNameIsDocumented(t *testing.T) {
 	}
 }
 
-// TestEveryPackageOverviewFitsAPage: what go doc shows before the names. The
-// root's tells where everything else is.
-func TestEveryPackageOverviewFitsAPage(t *testing.T) {
+// TestPackageOverview checks the length of what go doc shows before the names.
+// The root's overview must name everything else.
+func TestPackageOverview(t *testing.T) {
 	for _, dir := range surface() {
 		lines := strings.Count(packageDoc(t, dir).Doc, "\n")
 		assert.LessOrEqual(t, lines, 60, "the overview of %s", dir)
@@ -86,7 +86,7 @@ func declarations(p *doc.Package) (all []declaration) {
 	return all
 }
 
-// begins: a comment on a name begins with it.
+// begins reports whether a comment begins with the name it is on.
 func begins(comment, name string) bool {
 	return regexp.MustCompile(`^(An? |The )?` + name + `\b`).MatchString(comment)
 }
@@ -100,7 +100,8 @@ func functions(prefix string, funcs []*doc.Func) (all []declaration) {
 
 func said(c *ast.CommentGroup) bool { return strings.TrimSpace(c.Text()) != "" }
 
-// values: constants and variables may share one comment.
+// values returns the names of a group. Constants and variables may share one
+// comment.
 func values(groups []*doc.Value) (all []declaration) {
 	for _, group := range groups {
 		for _, spec := range group.Decl.Specs {
@@ -115,7 +116,7 @@ func values(groups []*doc.Value) (all []declaration) {
 	return all
 }
 
-// members are the fields of a struct and the methods of an interface.
+// members returns the fields of a struct and the methods of an interface.
 func members(typ *doc.Type) (all []declaration) {
 	var fields *ast.FieldList
 	switch x := typ.Decl.Specs[0].(*ast.TypeSpec).Type.(type) {
@@ -136,10 +137,10 @@ func members(typ *doc.Type) (all []declaration) {
 	return all
 }
 
-// TestEveryEntryPointHasARunnableExample: functions, constructors and the
-// methods of the types that users hold in their hands. Options and small
-// getters are shown inside of them.
-func TestEveryEntryPointHasARunnableExample(t *testing.T) {
+// TestExamples_EntryPoints requires an example for functions, constructors and
+// the methods of the types that users handle. Options and small getters are
+// shown inside of them.
+func TestExamples_EntryPoints(t *testing.T) {
 	for _, dir := range surface() {
 		p := packageDoc(t, dir)
 		mainTypes := map[string]string{".": "Auth", "client": "Client"}
@@ -164,15 +165,16 @@ func TestEveryEntryPointHasARunnableExample(t *testing.T) {
 				continue // they print, or are for a mini program's server that this library already has
 			}
 			if dir == "wechattest" && !strings.HasPrefix(name, "New") {
-				continue // its package overview and README walk through them
+				continue // its package overview and README show them
 			}
 			assert.Contains(t, shown, name, "package %s", p.Name)
 		}
 	}
 }
 
-// TestEveryExampleHasAnOutputSoThatItRuns: go test compiles the others only.
-func TestEveryExampleHasAnOutputSoThatItRuns(t *testing.T) {
+// TestExamples_Output requires an output comment: go test only compiles the
+// other examples.
+func TestExamples_Output(t *testing.T) {
 	examples := 0
 	for _, dir := range surface() {
 		files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
@@ -189,7 +191,7 @@ func TestEveryExampleHasAnOutputSoThatItRuns(t *testing.T) {
 	assert.NotZero(t, examples)
 }
 
-// exampleNames are the examples of the package in a directory.
+// exampleNames returns the examples of the package in a directory.
 func exampleNames(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))

@@ -32,7 +32,7 @@ var errorDocs = map[string]struct {
 	"docs/errors.zh-CN.md": {client.LangZhCN, "原因码", "微信的 errcode"},
 }
 
-func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.T) {
+func TestDocs_Reasons(t *testing.T) {
 	all := reasonRows(t)
 	for file, doc := range errorDocs {
 		listed := map[wechatauth.Reason]bool{}
@@ -50,8 +50,9 @@ func TestTheDocsOfErrorsHaveEveryReasonWithItsStatusACauseAndARemedy(t *testing.
 	}
 }
 
-// The log says what docs/errors.md says, so that nobody has to look it up.
-func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
+// The log has the remedies of docs/errors.md, so that operators need not look
+// them up.
+func TestDocs_Remedies(t *testing.T) {
 	rows := map[string]string{}
 	for _, row := range tableOf(t, "docs/errors.md", errorDocs["docs/errors.md"].reasons) {
 		rows[row[0]] = strings.ReplaceAll(row[3], "`", "")
@@ -76,7 +77,7 @@ func TestARemedyInTheLogIsThatOfTheDocs(t *testing.T) {
 	}
 }
 
-// tampered spoils the pending login of a callback, and returns the callback.
+// tampered damages the pending login of a callback, and returns the callback.
 func (s *site) tampered(b *http.Client, callback string) string {
 	s.t.Helper()
 	u, err := url.Parse(callback)
@@ -92,7 +93,7 @@ func (s *site) tampered(b *http.Client, callback string) string {
 	return callback
 }
 
-func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
+func TestDocs_Errcodes(t *testing.T) {
 	codes := regexp.MustCompile(`(?m)^\t(-?\d+): +\{`).FindAllStringSubmatch(readFile(t, "client/errcodes.go"), -1)
 	require.NotEmpty(t, codes)
 	reasons := map[string]string{} // that WeChat's errcodes lead to
@@ -128,11 +129,11 @@ func TestTheDocsOfErrorsHaveEveryErrcodeOfTheClientInItsOwnWords(t *testing.T) {
 	}
 }
 
-// TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals: a translation has
-// the same headings, the same blocks of code, and paragraph by paragraph, item
-// by item and row by row the same code, numbers and links. A heading of several
-// pages has one translation, and a Chinese page links to Chinese pages.
-func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
+// TestDocs_Translations checks that a translation has the same headings, the
+// same blocks of code, and paragraph by paragraph, item by item and row by row
+// the same code, numbers and links. A heading of several pages has one
+// translation, and a Chinese page links to Chinese pages.
+func TestDocs_Translations(t *testing.T) {
 	headings := map[string]string{} // with the translation of each
 	translations := 0
 	for _, file := range markdownFiles(t) {
@@ -168,8 +169,8 @@ func TestTranslationsHaveTheHeadingsAndTheCodeOfTheirOriginals(t *testing.T) {
 	t.Logf("headings %d", len(headings))
 }
 
-// paragraphs are the lines of a file that is no code: its headings, rows, items
-// and paragraphs.
+// paragraphs returns the lines of a file that are not code: its headings, rows,
+// items and paragraphs.
 func paragraphs(t *testing.T, file string) (all []string) {
 	t.Helper()
 	text := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(readFile(t, file), "")
@@ -186,7 +187,7 @@ var (
 	numeral    = regexp.MustCompile(`\d+(?:[.,]\d+)*`)
 )
 
-// facts are what a translation must not change: code, links and numbers.
+// facts returns what a translation must not change: code, links and numbers.
 func facts(paragraph string) (all []string) {
 	all = inlineCode.FindAllString(paragraph, -1)
 	rest := inlineCode.ReplaceAllString(paragraph, "")
@@ -200,8 +201,8 @@ func facts(paragraph string) (all []string) {
 	return all
 }
 
-// outline is the structure of a file: the levels of its headings, and how many
-// rows of tables and items of lists stand under each.
+// outline returns the structure of a file: the levels of its headings, and the
+// number of table rows and list items under each.
 func outline(t *testing.T, file string) (all []string) {
 	t.Helper()
 	text := regexp.MustCompile("(?ms)^```.*?^```$").ReplaceAllString(readFile(t, file), "```")
@@ -227,13 +228,13 @@ func outline(t *testing.T, file string) (all []string) {
 	return all
 }
 
-// allBlocks are the fenced blocks of a file, whatever their language.
+// allBlocks returns the fenced blocks of a file in any language.
 func allBlocks(t *testing.T, file string) (blocks []string) {
 	t.Helper()
 	return regexp.MustCompile("(?ms)^```.*?^```$").FindAllString(readFile(t, file), -1)
 }
 
-func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
+func TestDocs_ACL(t *testing.T) {
 	line := regexp.MustCompile(`(?m)^ACL SETUSER (.*)$`).FindStringSubmatch(readFile(t, "docs/sessions.md"))
 	require.NotNil(t, line)
 	redis := redistest.Start(t)
@@ -257,9 +258,9 @@ func TestTheACLOfTheDocsIsEnoughForALogin(t *testing.T) {
 	assert.Equal(t, http.StatusSeeOther, s.step(b, "/").StatusCode)
 }
 
-// TestEveryDocIsReachedFromTheREADME: each page is in the index in both
-// languages, and a page and its translation link to each other.
-func TestEveryDocIsReachedFromTheREADME(t *testing.T) {
+// TestDocs_Linked checks that each page is in the index in both languages, and
+// that a page and its translation link to each other.
+func TestDocs_Linked(t *testing.T) {
 	pages, err := filepath.Glob("docs/*.zh-CN.md")
 	require.NoError(t, err)
 	originals, err := filepath.Glob("docs/*.md")
@@ -279,7 +280,7 @@ func TestEveryDocIsReachedFromTheREADME(t *testing.T) {
 	}
 }
 
-func TestTheThreatListNamesTestsThatAreThere(t *testing.T) {
+func TestDocs_ThreatTests(t *testing.T) {
 	files := 0
 	for _, row := range tableOf(t, "SECURITY.md", "Threats that are tested") {
 		for _, m := range regexp.MustCompile("`([a-z_/]+\\.go)`").FindAllStringSubmatch(row[1], -1) {
@@ -290,15 +291,15 @@ func TestTheThreatListNamesTestsThatAreThere(t *testing.T) {
 	assert.NotZero(t, files)
 }
 
-// TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise: some statuses of
-// mini/login are not those of the tables, and a line below these tells them.
-func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
+// TestDocs_MiniProgramStatus checks the line below the tables about the
+// statuses of mini/login that differ from them.
+func TestDocs_MiniProgramStatus(t *testing.T) {
 	for reason, errcode := range map[wechatauth.Reason]int{wechatauth.ReasonCodeUsed: 40163, wechatauth.ReasonCodeExpired: 40029, wechatauth.ReasonRateLimited: 45011} {
 		s := newSite(t, withMiniProgram())
 		s.sim.Fail("/sns/jscode2session", wechattest.Errcode(errcode))
 		got := s.miniLogin(s.sim.WXLogin(wechattest.DefaultMiniProgramAppID, person(0)))
 		require.Contains(t, got.body, string(reason))
-		require.NotEqual(t, reasonRows(t)[reason].status, got.StatusCode, "the line need not tell it")
+		require.NotEqual(t, reasonRows(t)[reason].status, got.StatusCode, "the line need not mention it")
 		for _, file := range []string{"docs/errors.md", "docs/errors.zh-CN.md"} {
 			line := regexp.MustCompile("(?m)^`POST /wechat/mini/login`.*$").FindString(readFile(t, file))
 			assert.Regexp(t, "`"+string(reason)+"`[^0-9]* "+strconv.Itoa(got.StatusCode), line, file)
@@ -306,9 +307,9 @@ func TestTheDocsTellHowAMiniProgramIsAnsweredOtherwise(t *testing.T) {
 	}
 }
 
-// TestTheRemarksOfErrcodesFitThem: what is missing in a call is what this
+// TestDocs_ErrcodeRemarks checks that a missing parameter is one that this
 // library sends, and only that.
-func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
+func TestDocs_ErrcodeRemarks(t *testing.T) {
 	for file, words := range map[string][2]string{
 		"docs/errors.md": {"missing", "this library sends it"}, "docs/errors.zh-CN.md": {"缺少", "本库会带上它"},
 	} {
@@ -323,7 +324,7 @@ func TestTheRemarksOfErrcodesFitThem(t *testing.T) {
 	}
 }
 
-func TestTheSecurityModelSaysWhatEachActorCanDo(t *testing.T) {
+func TestDocs_SecurityModel(t *testing.T) {
 	rows := tableOf(t, "docs/security.md", "What each attacker can do")
 	require.Len(t, rows, 5)
 	for i, actor := range []string{"tenant", "read access to Redis", "write access to Redis", "with the AppSecret", "sibling subdomain"} {
@@ -334,8 +335,8 @@ func TestTheSecurityModelSaysWhatEachActorCanDo(t *testing.T) {
 	}
 }
 
-// What docs/routers.md says of other middleware.
-func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
+// The middleware that docs/routers.md names works around RequireWeChat.
+func TestDocs_OuterMiddleware(t *testing.T) {
 	manager := scs.New()
 	manager.Cookie.Secure = false
 	manager.ErrorFunc = func(http.ResponseWriter, *http.Request, error) { t.Error("the manager's ErrorFunc is called") }
@@ -343,11 +344,11 @@ func TestMiddlewareThatTheDocsNameMayStandAroundTheWall(t *testing.T) {
 	manager.Store = store.New(redis.Pool())
 	s := newSite(t, wechatauth.WithSessionManager(manager))
 	var logged []string
-	wall := s.server.Config.Handler
+	requireLogin := s.server.Config.Handler
 	s.server.Config.Handler = http.NewCrossOriginProtection().Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		logged = append(logged, r.URL.Path)
 		r.Body = http.MaxBytesReader(w, r.Body, 16<<10) // as the docs say
-		wall.ServeHTTP(w, r)
+		requireLogin.ServeHTTP(w, r)
 	}))
 	b := wechattest.Browser(wechattest.IPhone)
 	require.Contains(t, s.visit(b, "/a").body, "logged-in=true")

@@ -21,9 +21,9 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// TestTheTablesOfLogRecordsAreTrue makes each kind of event happen and holds
-// the records against the table.
-func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
+// TestDocs_LogRecords produces each kind of event and compares the records with
+// the table.
+func TestDocs_LogRecords(t *testing.T) {
 	const file = "docs/observability.md"
 	rows := map[string][]string{}
 	for _, row := range tableOf(t, file, "Log records")[:7] {
@@ -42,7 +42,7 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 	mux := http.NewServeMux()
 	inner := s.Server.Config.Handler
 	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.Clock.Advance(time.Millisecond) // so that a login takes a while
+		s.Clock.Advance(time.Millisecond) // so that a login has a duration
 		inner.ServeHTTP(w, r)
 	}))
 	mux.Handle("/leave", s.Auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +51,7 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 	s.Server.Config.Handler = mux
 	b := s.Browser()
 	b.Visit("/leave")
-	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-unknown")
 	require.NoError(t, err)
 	s.Sim.Fail("sns/oauth2/access_token", wechattest.Errcode(40164))
 	s.Browser().Visit("/")
@@ -67,7 +67,7 @@ func TestTheTablesOfLogRecordsAreTrue(t *testing.T) {
 	s.Show(computer, "/a")
 	s.Redis.Stop()
 	computer.Collect("/a")
-	_, err = s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	_, err = s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-unknown")
 	require.Error(t, err)
 
 	seen, had := map[string]bool{}, map[string]bool{}

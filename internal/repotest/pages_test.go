@@ -15,14 +15,14 @@ import (
 	"github.com/wechatauth/wechatauth/internal/page"
 )
 
-// pageWords are those of internal/page/texts.json.
+// pageWords are the texts of internal/page/texts.json.
 type pageWords struct {
 	Title string   `json:"title"`
 	Text  []string `json:"text"`
 	Retry string   `json:"retry"`
 }
 
-func TestEveryReasonHasATextInBothLanguages(t *testing.T) {
+func TestPageTexts(t *testing.T) {
 	var texts struct {
 		Reasons map[wechatauth.Reason]map[string]json.RawMessage `json:"reasons"`
 	}
@@ -30,7 +30,7 @@ func TestEveryReasonHasATextInBothLanguages(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(b, &texts))
 	reasons := reasonNames(t)
-	assert.Len(t, texts.Reasons, len(reasons), "a text for each reason of the list and no others")
+	assert.Len(t, texts.Reasons, len(reasons), "a text for each reason, and no other texts")
 	titles := map[string]wechatauth.Reason{}
 	for _, reason := range reasons {
 		t.Run(string(reason), func(t *testing.T) {
@@ -63,7 +63,7 @@ func TestEveryReasonHasATextInBothLanguages(t *testing.T) {
 	}
 }
 
-func TestTheKindsOfPagesAreThoseOfTheTemplates(t *testing.T) {
+func TestPageKinds(t *testing.T) {
 	for kind, template := range map[wechatauth.PageKind]page.Kind{
 		wechatauth.PageMessage: page.Message, wechatauth.PageConsent: page.Upgrade, wechatauth.PageLoggedOut: page.LoggedOut, wechatauth.PageOpenInWeChat: page.OpenInWeChat,
 		wechatauth.PageEmbeddedQR: page.EmbeddedQR, wechatauth.PageScan: page.ScanCode, wechatauth.PageScanConfirm: page.ScanConfirm, wechatauth.PageScanConfirmed: page.ScanConfirmed,

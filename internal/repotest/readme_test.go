@@ -35,12 +35,12 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Each block of Go in the docs is put into a package of its own, in a module
-// that the repository's go.work is extended by, outside of the repository.
-// A block that begins with a package clause is a whole file, and a test file
-// if it has a test. Any other block is a fragment: declarations if it begins
-// with "func", statements otherwise. A fragment sees the variables of
-// fragmentScope, imports nothing itself, and may leave variables unused.
+// Each block of Go in the docs becomes a package, in a module outside of the
+// repository that is added to the repository's go.work. A block that begins
+// with a package clause is a whole file, and a test file if it has a test. Any
+// other block is a fragment: declarations if it begins with "func", statements
+// otherwise. A fragment sees the variables of fragmentScope, imports nothing
+// itself, and may leave variables unused.
 const fragmentScope = `package fragment
 
 import (
@@ -80,7 +80,7 @@ var (
 )
 `
 
-// fragmentImports are the packages that a fragment may name.
+// fragmentImports has the packages that a fragment may name.
 var fragmentImports = map[string]string{
 	"context": "context", "errors": "errors", "fmt": "fmt", "io": "io", "template": "html/template", "http": "net/http", "httputil": "net/http/httputil", "log": "log", "os": "os", "time": "time", "url": "net/url",
 	"prometheus": "github.com/prometheus/client_golang/prometheus",
@@ -93,12 +93,12 @@ var fragmentImports = map[string]string{
 	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
 }
 
-func TestEveryGoBlockOfTheDocsCompilesAndItsTestsPass(t *testing.T) {
+func TestDocs_GoBlocks(t *testing.T) {
 	dir := t.TempDir()
 	blocks := 0
 	for _, file := range markdownFiles(t) {
 		if strings.HasSuffix(file, ".zh-CN.md") {
-			continue // has the blocks of its original, which another test proves
+			continue // has the blocks of its original, as another test checks
 		}
 		name := strings.ToLower(strings.NewReplacer("/", "_", ".", "_", "-", "_").Replace(file))
 		for i, block := range codeBlocks(t, file, "go") {
@@ -109,15 +109,15 @@ func TestEveryGoBlockOfTheDocsCompilesAndItsTestsPass(t *testing.T) {
 	require.NotZero(t, blocks)
 	t.Logf("blocks %d", blocks)
 	writeWorkspace(t, dir)
-	// A fragment may end in a return, behind which its variables are used.
+	// A fragment may end in a return, after which its variables are used.
 	runGo(t, dir, "vet", "-unreachable=false", "./...")
 	runGo(t, dir, "test", "./...")
 }
 
-// blockChecks are what looks at a block of each language besides the test
-// above. nginx and caddy are not at hand where the tests run, and what redis
-// names is tried by the tests of the stores. A block without a language is
-// PromQL, whose names a test of observe/wechatprom knows.
+// blockChecks has the checks of blocks of each language other than Go. nginx
+// and caddy are not available where the tests run, and the tests of the stores
+// use what the redis blocks contain. A block without a language is PromQL,
+// whose names a test of observe/wechatprom checks.
 var blockChecks = map[string]struct {
 	file    string
 	command []string
@@ -127,7 +127,7 @@ var blockChecks = map[string]struct {
 	"sh": {"block.sh", []string{"bash", "-n"}},
 }
 
-func TestEveryBlockOfTheDocsIsOfAKnownLanguageAndReadsAsSuch(t *testing.T) {
+func TestDocs_Blocks(t *testing.T) {
 	blocks := 0
 	for _, file := range markdownFiles(t) {
 		for _, block := range allBlocks(t, file) {
@@ -162,7 +162,7 @@ func writeBlock(t *testing.T, dir, block string) {
 	}
 }
 
-// wholeFragment makes a file of a fragment.
+// wholeFragment returns the file of a fragment.
 func wholeFragment(t *testing.T, block string) string {
 	t.Helper()
 	body := block
@@ -236,10 +236,10 @@ func runGo(t *testing.T, dir string, args ...string) {
 	require.NoError(t, err, "go %s:\n%s", strings.Join(args, " "), out)
 }
 
-// TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage runs the steps of
-// docs/getting-started.md in a module that imports all of them, with the clone
-// where it is, and then builds the command that the docs run from such a module.
-func TestTheInstallStepOfTheREADMELetsAModuleUseEveryPackage(t *testing.T) {
+// TestREADME_Install runs the steps of docs/getting-started.md in a module that
+// imports all packages, with the clone where it is, and then builds the command
+// that the docs run from such a module.
+func TestREADME_Install(t *testing.T) {
 	dir := t.TempDir()
 	steps := sectionOf(t, "docs/getting-started.md", "Before the first release")
 	script := withClone(t, strings.Join(blocksOf(steps, "sh"), ""))
@@ -272,7 +272,7 @@ func runScript(t *testing.T, dir, script string) {
 	require.NoError(t, err, "%s", out)
 }
 
-func TestTheProgramOfTheREADMEIsTheOneOfThePackageOverviewAndHasTwelveLines(t *testing.T) {
+func TestREADME_Program(t *testing.T) {
 	program := codeBlocks(t, "README.md", "go")[0]
 	_, main, found := strings.Cut(program, "\nfunc main()")
 	require.True(t, found)
@@ -285,10 +285,9 @@ func TestTheProgramOfTheREADMEIsTheOneOfThePackageOverviewAndHasTwelveLines(t *t
 	assert.Len(t, strings.Split(main, "\n"), 12)
 }
 
-// TestTheProgramOfTheREADMELogsInWhenItIsPasted does what the README says: the
-// steps of Install, the program in main.go, the commands of Quick start. What is
-// printed there as comments is what the requests get.
-func TestTheProgramOfTheREADMELogsInWhenItIsPasted(t *testing.T) {
+// TestREADME_QuickStart follows the README: the steps of Install, the program in
+// main.go, the commands of Quick start. The responses are those in its comments.
+func TestREADME_QuickStart(t *testing.T) {
 	const printed = "127.0.0.1:8080"
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -349,14 +348,13 @@ func TestTheProgramOfTheREADMELogsInWhenItIsPasted(t *testing.T) {
 	}
 }
 
-// A README is read on one screen after the other, so it has few.
-func TestTheREADMEHasAtMost180Lines(t *testing.T) {
+func TestREADME_Length(t *testing.T) {
 	for _, file := range []string{"README.md", "README.zh-CN.md"} {
 		assert.LessOrEqual(t, strings.Count(readFile(t, file), "\n"), 180, file)
 	}
 }
 
-func TestTheOptionsTableListsExactlyTheOptions(t *testing.T) {
+func TestDocs_Options(t *testing.T) {
 	var want []string
 	for _, typ := range packageDoc(t, ".").Types {
 		for _, f := range typ.Funcs {
@@ -385,8 +383,8 @@ func optionRows(t *testing.T, file, section string) (rows [][]string) {
 	return rows
 }
 
-// signature is a function as the table writes it: its name, and the names of
-// its parameters.
+// signature returns a function as the table writes it: its name, and the names
+// of its parameters.
 func signature(f *doc.Func) string {
 	var params []string
 	for _, field := range f.Decl.Type.Params.List {
@@ -402,7 +400,7 @@ func signature(f *doc.Func) string {
 	return f.Name + "(" + strings.Join(params, ", ") + ")"
 }
 
-func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
+func TestDocs_Endpoints(t *testing.T) {
 	s := newSite(t, withMiniProgram(), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
 	var served []string
 	for _, name := range texts(t, rootDecl(t, "methods")) {
@@ -425,7 +423,7 @@ func TestTheEndpointsTableListsExactlyTheEndpoints(t *testing.T) {
 	assert.ElementsMatch(t, served, listed)
 }
 
-func TestEveryCommandThatTheDocsNameExists(t *testing.T) {
+func TestDocs_Commands(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")
 	require.NoError(t, err)
 	commands := 0
@@ -458,10 +456,10 @@ var (
 	referenceLink = regexp.MustCompile(`(?m)\[[^\]]+\]\[[^\]]*\]|^ *\[[^\]]+\]:`)
 )
 
-// TestEveryLinkOfTheDocsLeadsSomewhere: links into the repository lead to a
-// file and a heading, links to other sites are those of testdata/links.txt,
-// which "make links" asks. Links by reference would be seen by neither.
-func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
+// TestDocs_Links checks that links into the repository lead to a file and a
+// heading, and that links to other sites are those of testdata/links.txt, which
+// "make links" requests. It rejects reference links, which neither would see.
+func TestDocs_Links(t *testing.T) {
 	links := 0
 	var outside []string
 	for _, file := range markdownFiles(t) {
@@ -484,7 +482,7 @@ func TestEveryLinkOfTheDocsLeadsSomewhere(t *testing.T) {
 	t.Logf("links %d", links)
 }
 
-// linksOf are the targets of all links in a text without code.
+// linksOf returns the targets of all links in a text without code.
 func linksOf(text string) (targets []string) {
 	for _, kind := range []*regexp.Regexp{markdownLink, htmlLink, autoLink} {
 		for _, m := range kind.FindAllStringSubmatch(text, -1) {
@@ -507,7 +505,7 @@ func checkRelativeLink(t *testing.T, file string, u *url.URL) {
 	}
 }
 
-// anchors are the fragments that code hosts give the headings of a file.
+// anchors returns the fragments that code hosts give the headings of a file.
 func anchors(t *testing.T, file string) (all []string) {
 	for _, m := range regexp.MustCompile(`(?m)^#+ +(.+)$`).FindAllStringSubmatch(withoutCode(readFile(t, file)), -1) {
 		kept := strings.Map(func(c rune) rune {
@@ -524,7 +522,7 @@ func anchors(t *testing.T, file string) (all []string) {
 	return all
 }
 
-// markdownFiles are those of the repository.
+// markdownFiles returns the Markdown files of the repository.
 func markdownFiles(t *testing.T) (files []string) {
 	t.Helper()
 	require.NoError(t, fs.WalkDir(os.DirFS("."), ".", func(file string, d fs.DirEntry, err error) error {
@@ -540,7 +538,7 @@ func markdownFiles(t *testing.T) (files []string) {
 	return files
 }
 
-// codeBlocks are the fenced blocks of a language in a file.
+// codeBlocks returns the fenced blocks of a language in a file.
 func codeBlocks(t *testing.T, file, lang string) []string {
 	t.Helper()
 	return blocksOf(readFile(t, file), lang)
@@ -568,7 +566,7 @@ func withoutCode(text string) string {
 	return regexp.MustCompile("`[^`\n]*`").ReplaceAllString(text, "")
 }
 
-// firstColumn is the code in the first cell of each row.
+// firstColumn returns the code in the first cell of each row.
 func firstColumn(t *testing.T, file, section string) (cells []string) {
 	t.Helper()
 	for _, row := range tableOf(t, file, section) {
@@ -577,7 +575,7 @@ func firstColumn(t *testing.T, file, section string) (cells []string) {
 	return cells
 }
 
-// tableOf are the rows of the table of a section, without its head.
+// tableOf returns the rows of the table of a section, without its head.
 func tableOf(t *testing.T, file, section string) (rows [][]string) {
 	t.Helper()
 	for line := range strings.Lines(sectionOf(t, file, section)) {
@@ -605,9 +603,9 @@ func writeFile(t *testing.T, file, text string) {
 	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
 }
 
-// TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions holds the
-// column against what New makes, for the options whose default can be seen.
-func TestTheDefaultsOfTheOptionsTableAreThoseOfAGateWithoutOptions(t *testing.T) {
+// TestDocs_Defaults compares the column with the result of New, for the options
+// whose default is visible.
+func TestDocs_Defaults(t *testing.T) {
 	gate := func(opts ...wechatauth.Option) *wechatauth.Auth {
 		auth, err := wechatauth.New(opts...)
 		require.NoError(t, err)

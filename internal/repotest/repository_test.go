@@ -15,7 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// modules are the folders of go.work.
+// modules returns the folders of go.work.
 func modules(t *testing.T) (dirs []string) {
 	t.Helper()
 	for _, m := range regexp.MustCompile(`(?m)^\t(\.\S*)$`).FindAllStringSubmatch(readFile(t, "go.work"), -1) {
@@ -25,19 +25,19 @@ func modules(t *testing.T) (dirs []string) {
 	return dirs
 }
 
-func TestEveryModuleIsTestedAndKeptUpToDate(t *testing.T) {
+func TestModules(t *testing.T) {
 	makefile, updates := readFile(t, "Makefile"), readFile(t, ".github/dependabot.yml")
 	tested := regexp.MustCompile(`(?m)^MODULES := (.*)$`).FindStringSubmatch(makefile)
 	require.NotNil(t, tested)
 	for _, dir := range modules(t) {
-		if dir != "bench" { // which measures, and has a make target of its own
+		if dir != "bench" { // bench measures, and has a make target
 			assert.Contains(t, strings.Fields(tested[1]), dir, "MODULES of the Makefile")
 		}
 		assert.Contains(t, updates, "      - /"+strings.TrimPrefix(dir, ".")+"\n", ".github/dependabot.yml")
 	}
 }
 
-// readYAML reads a file of YAML, in which every key must be one that into has.
+// readYAML reads a YAML file in which every key must be one that into has.
 func readYAML(t *testing.T, file string, into any) {
 	t.Helper()
 	dec := yaml.NewDecoder(strings.NewReader(readFile(t, file)))
@@ -72,7 +72,7 @@ type workflow struct {
 	}
 }
 
-func TestTheWorkflowRunsWhatAMachineRuns(t *testing.T) {
+func TestWorkflow(t *testing.T) {
 	var w workflow
 	readYAML(t, ".github/workflows/ci.yml", &w)
 	require.Len(t, w.Jobs, 1)
@@ -86,13 +86,13 @@ func TestTheWorkflowRunsWhatAMachineRuns(t *testing.T) {
 			assert.Equal(t, "${{ matrix.go }}", step.With["go-version"])
 		case step.Run == "bash .ci/run":
 			ran = true
-			assert.Equal(t, "auto", step.Env["GOTOOLCHAIN"], "setup-go has set it to local, and tools/ may need a newer Go than the matrix has")
+			assert.Equal(t, "auto", step.Env["GOTOOLCHAIN"], "setup-go sets it to local, and tools/ may need a newer Go than the matrix has")
 		}
 	}
 	assert.True(t, ran)
 }
 
-func TestEveryFileOfGitHubIsYAML(t *testing.T) {
+func TestGitHubYAML(t *testing.T) {
 	files := 0
 	for _, pattern := range []string{".github/*.yml", ".github/*/*.yml"} {
 		found, err := filepath.Glob(pattern)
@@ -121,7 +121,7 @@ type composition struct {
 	}
 }
 
-func TestTheComposeFileHasServicesThatFitTogether(t *testing.T) {
+func TestComposeFile(t *testing.T) {
 	var c composition
 	readYAML(t, "compose.yaml", &c)
 	site := c.Services["site"]
@@ -131,19 +131,19 @@ func TestTheComposeFileHasServicesThatFitTogether(t *testing.T) {
 		service, ok := c.Services[name]
 		require.True(t, ok, name)
 		assert.Equal(t, "service_healthy", need.Condition)
-		assert.NotEmpty(t, service.Healthcheck.Test, "%s is never healthy without a check", name)
+		assert.NotEmpty(t, service.Healthcheck.Test, "%s needs a check to become healthy", name)
 		assert.Contains(t, strings.Join(site.Command, " "), "redis://"+name+":6379/")
 	}
 	require.NotEmpty(t, site.Ports)
 	for _, port := range site.Ports {
-		assert.Regexp(t, `^127\.0\.0\.1:`, port, "whoever reaches a simulator can log in as anybody")
+		assert.Regexp(t, `^127\.0\.0\.1:`, port, "a client that can reach a simulator can log in as any user")
 	}
 }
 
-// The instructions of a Dockerfile that this one may use.
+// The instructions that this Dockerfile may use.
 var dockerInstruction = regexp.MustCompile(`^(FROM \S+( AS \S+)?|WORKDIR /\S*|COPY (--from=\S+ )?\S+ \S+|RUN .+|USER \S+|EXPOSE [\d ]+|(ENTRYPOINT|CMD) \[.*\])$`)
 
-func TestTheDockerfileBuildsWithTheToolchainThatTheModulesAskForAndRunsUnprivileged(t *testing.T) {
+func TestDockerfile(t *testing.T) {
 	text := readFile(t, "Dockerfile")
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
@@ -159,10 +159,10 @@ func TestTheDockerfileBuildsWithTheToolchainThatTheModulesAskForAndRunsUnprivile
 	assert.Contains(t, text, "\nUSER nobody\n")
 }
 
-// TestTheDockerfileCopiesWhatItsStagesMakeAndBuildsWithWhatIsNotIgnored follows
-// the file: stages have names before they are copied from, and its command
-// builds the program in a copy of what the builder is sent.
-func TestTheDockerfileCopiesWhatItsStagesMakeAndBuildsWithWhatIsNotIgnored(t *testing.T) {
+// TestDockerfile_Copies follows the file: stages have names before they are
+// copied from, and its command builds the program in a copy of what the builder
+// is sent.
+func TestDockerfile_Copies(t *testing.T) {
 	text := readFile(t, "Dockerfile")
 	var stages, commands []string
 	made := map[string]bool{} // paths in the last stage
@@ -177,7 +177,7 @@ func TestTheDockerfileCopiesWhatItsStagesMakeAndBuildsWithWhatIsNotIgnored(t *te
 			from, found := strings.CutPrefix(words[1], "--from=")
 			require.True(t, found, line)
 			assert.Contains(t, stages, from, line)
-			assert.Contains(t, strings.Join(commands, "\n"), " -o "+words[2]+" ", "no stage makes what is copied")
+			assert.Contains(t, strings.Join(commands, "\n"), " -o "+words[2]+" ", "no stage makes the copied file")
 			made[words[3]] = true
 		}
 	}
@@ -195,8 +195,8 @@ func TestTheDockerfileCopiesWhatItsStagesMakeAndBuildsWithWhatIsNotIgnored(t *te
 	assert.FileExists(t, filepath.Join(out, entry[1]))
 }
 
-// copyContext copies what a builder is sent: everything but what .dockerignore
-// names. Ours are names of folders, without patterns.
+// copyContext copies what a builder is sent: everything except what
+// .dockerignore names. Ours are names of folders, without patterns.
 func copyContext(t *testing.T, dir string) {
 	t.Helper()
 	ignored := strings.Fields(readFile(t, ".dockerignore"))
@@ -218,7 +218,7 @@ func copyContext(t *testing.T, dir string) {
 	}
 }
 
-func TestTheMakefilesTargetsAreInTheTableOfCommands(t *testing.T) {
+func TestMakefileTargets(t *testing.T) {
 	var targets, listed []string
 	for _, m := range regexp.MustCompile(`(?m)^([a-z-]+):`).FindAllStringSubmatch(readFile(t, "Makefile"), -1) {
 		targets = append(targets, m[1])
@@ -233,9 +233,9 @@ func TestTheMakefilesTargetsAreInTheTableOfCommands(t *testing.T) {
 	assert.Equal(t, targets, slices.Compact(listed))
 }
 
-// TestTheLayoutNamesEveryFileAndFolder: of the root, and of internal, where
-// somebody would not look by himself.
-func TestTheLayoutNamesEveryFileAndFolder(t *testing.T) {
+// TestLayout checks that CONTRIBUTING.md names every file and folder of the
+// root and of internal.
+func TestLayout(t *testing.T) {
 	var patterns []string
 	for _, row := range tableOf(t, "CONTRIBUTING.md", "Layout") {
 		for _, m := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(row[0], -1) {
@@ -248,7 +248,7 @@ func TestTheLayoutNamesEveryFileAndFolder(t *testing.T) {
 	}
 	entries := append(readDir(t, "."), readDir(t, "internal")...)
 	for _, name := range append(entries, ".ci", ".github") {
-		if name == "bin" || name == "internal" { // tools that were built, and what is listed by its folders
+		if name == "bin" || name == "internal" { // built tools, and the folder whose subfolders are listed
 			continue
 		}
 		named := slices.ContainsFunc(patterns, func(p string) bool {
@@ -259,8 +259,8 @@ func TestTheLayoutNamesEveryFileAndFolder(t *testing.T) {
 	}
 }
 
-// readDir are the folders of a folder and its files of Go that are no tests,
-// without what begins with a dot.
+// readDir returns the folders of a folder and its Go files that are not tests,
+// without names that begin with a dot.
 func readDir(t *testing.T, dir string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
@@ -274,9 +274,9 @@ func readDir(t *testing.T, dir string) (names []string) {
 	return names
 }
 
-// A suite that fails shows all that its failing tests wrote, whatever it looks
-// like, and nothing of the tests that passed.
-func TestAFailingSuiteShowsTheWholeOfWhatFailed(t *testing.T) {
+// A suite that fails shows everything that its failing tests wrote, in any
+// form, and nothing of the tests that passed.
+func TestSuiteFailures(t *testing.T) {
 	dir := t.TempDir()
 	for name, text := range map[string]string{
 		"go.mod": "module fixture\n\ngo 1.25\n",
@@ -292,7 +292,7 @@ func TestPasses(t *testing.T) { fmt.Println("said by one that passes"); t.Log("l
 func TestFails(t *testing.T) {
 	fmt.Println("no form that a pattern knows")
 	t.Run("a case", func(t *testing.T) { t.Error("first line\nsecond line") })
-	t.Run("another", func(t *testing.T) { t.Parallel(); t.Log("beside it") })
+	t.Run("another", func(t *testing.T) { t.Parallel(); t.Log("in parallel") })
 }
 
 func TestPassesToo(t *testing.T) { t.Log("logged by another that passes") }
@@ -308,7 +308,7 @@ import (
 	"testing"
 )
 
-func TestRaces(t *testing.T) { fmt.Println("WARNING: DATA RACE\nof two that go on"); t.Log("and pass") }
+func TestRaces(t *testing.T) { fmt.Println("WARNING: DATA RACE\nof two that continue"); t.Log("and pass") }
 
 func TestFails(t *testing.T) { t.Log("one of this name passes") }
 
@@ -327,15 +327,15 @@ func TestEnds(t *testing.T) { t.Run("inside", func(*testing.T) { fmt.Println("la
 	shown, err := exec.Command(".ci/failures", file).Output()
 	require.NoError(t, err)
 	for _, want := range []string{
-		"no form that a pattern knows", "first line\n", "second line\n", "beside it", "--- FAIL: TestFails", "--- FAIL: TestFails/a_case",
+		"no form that a pattern knows", "first line\n", "second line\n", "in parallel", "--- FAIL: TestFails", "--- FAIL: TestFails/a_case",
 		"panic: with its stack", "goroutine ", "no number", "FAIL\tfixture/one", "FAIL\tfixture/two", "FAIL\tfixture/ends",
-		"of two that go on", "=== RUN   TestEnds/inside\nlast words\n",
+		"of two that continue", "=== RUN   TestEnds/inside\nlast words\n",
 	} {
 		assert.Contains(t, string(shown), want)
 	}
 	assert.NotContains(t, strings.ReplaceAll(string(shown), "one of this name passes", ""), "passes")
 
-	// A go that fails in each suite.
+	// A go command that fails in each suite.
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\ncat '"+file+"'\nexit 1\n"), 0o755))
 	suites := regexp.MustCompile(`(?m)^([a-z]+)\)$`).FindAllStringSubmatch(readFile(t, ".ci/suite"), -1)
 	require.Len(t, suites, 8)
@@ -343,7 +343,7 @@ func TestEnds(t *testing.T) { t.Run("inside", func(*testing.T) { fmt.Println("la
 		cmd := exec.Command(".ci/suite", suite[1])
 		cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
 		output, err := cmd.CombinedOutput()
-		if suite[1] == "fuzz" { // has shown nothing to fuzz
+		if suite[1] == "fuzz" { // has nothing to fuzz
 			continue
 		}
 		assert.ErrorContains(t, err, "exit status 1", suite[1])

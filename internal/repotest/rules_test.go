@@ -23,9 +23,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The limits of the architecture. Where a comment has a goal, the limit is
-// the number as it was measured: lower it with each change that lowers the
-// number. No limit is ever raised.
+// The limits of the architecture. If a comment has a goal, the limit is the
+// measured number: lower it with each change that lowers the number. No limit
+// is ever raised.
 const (
 	maxRootLines     = 5059 // goal 3800, comments and blank lines included
 	maxRootFiles     = 22
@@ -36,24 +36,24 @@ const (
 	maxStructFields  = 15
 )
 
-// Functions and structs above the limits, with their sizes as they were
-// measured. The goal is that none is left.
+// Functions and structs above the limits, with their measured sizes. The goal
+// is to have none.
 var (
 	longFunctions = map[string]int{}
 	wideStructs   = map[string]int{}
 )
 
-// configuration are the structs that hold what a user sets. They may have any
+// configuration has the structs that hold a user's settings. They may have any
 // number of fields.
 var configuration = map[string]bool{"config": true, "settings": true, "Account": true}
 
 const module = "github.com/wechatauth/wechatauth"
 
-// aboveRoot are the packages of internal that use the root: tests, their
+// aboveRoot matches the packages of internal that use the root: tests, their
 // harness, and programs. Others are below it.
 var aboveRoot = regexp.MustCompile(`^internal/(authtest|suite|repotest|soak|mutants)(/|$)`)
 
-// A listedPackage is what go list says of a package of this module.
+// A listedPackage is what go list reports about a package of this module.
 type listedPackage struct {
 	ImportPath                               string
 	Export                                   string
@@ -154,7 +154,7 @@ func TestArchitectureWeChatURLs(t *testing.T) {
 			}
 		}
 	}
-	assert.Empty(t, found, "only client knows WeChat's URLs")
+	assert.Empty(t, found, "only client has WeChat's URLs")
 }
 
 func TestArchitectureSizes(t *testing.T) {
@@ -176,7 +176,7 @@ func TestArchitectureSizes(t *testing.T) {
 	assert.LessOrEqual(t, tests, maxRootTestFiles, "test files of the root")
 
 	for dir := range listPackages(t, "./...") {
-		if dir == "store/internal/storetest" { // whose functions are tests
+		if dir == "store/internal/storetest" { // its functions are tests
 			continue
 		}
 		fset, files := packageFiles(t, dir)
@@ -205,8 +205,8 @@ func TestArchitectureSizes(t *testing.T) {
 	t.Logf("longest function: %d lines; widest struct: %d fields", longest, widest)
 }
 
-// filesOf are the files of a package that are no tests; none where it has only
-// tests.
+// filesOf returns the files of a package that are not tests, or none if it has
+// only tests.
 func filesOf(t *testing.T, dir string) map[string]*ast.File {
 	t.Helper()
 	_, files := packageFiles(t, dir)

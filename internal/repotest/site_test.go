@@ -66,14 +66,14 @@ func openIDOf(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "logged-in=%t openid=%s", ok, id.OpenID)
 }
 
-// An answer is a response that has been read.
-type answer struct {
+// A response is an HTTP response whose body has been read.
+type response struct {
 	*http.Response
 	body string
 }
 
 // visit requests a page and follows redirects.
-func (s *site) visit(browser *http.Client, path string) answer {
+func (s *site) visit(browser *http.Client, path string) response {
 	s.t.Helper()
 	resp, err := browser.Get(s.server.URL + path)
 	require.NoError(s.t, err)
@@ -81,7 +81,7 @@ func (s *site) visit(browser *http.Client, path string) answer {
 }
 
 // step requests a page, or another URL, and follows no redirect.
-func (s *site) step(browser *http.Client, target string) answer {
+func (s *site) step(browser *http.Client, target string) response {
 	s.t.Helper()
 	if strings.HasPrefix(target, "/") {
 		target = s.server.URL + target
@@ -101,22 +101,22 @@ func (s *site) authorize(browser *http.Client, path string) (callback string) {
 }
 
 // miniLogin sends a code to the login endpoint of mini programs.
-func (s *site) miniLogin(code string) answer {
+func (s *site) miniLogin(code string) response {
 	s.t.Helper()
 	resp, err := s.server.Client().Post(s.server.URL+"/wechat/mini/login", "application/json", strings.NewReader(`{"code":"`+code+`"}`))
 	require.NoError(s.t, err)
 	return s.read(resp)
 }
 
-func (s *site) read(resp *http.Response) answer {
+func (s *site) read(resp *http.Response) response {
 	s.t.Helper()
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)
 	require.NoError(s.t, err)
-	return answer{resp, string(body)}
+	return response{resp, string(body)}
 }
 
-// withMiniProgram is the simulated WeChat's mini program.
+// withMiniProgram configures the simulator's mini program.
 func withMiniProgram() wechatauth.Option {
 	return wechatauth.WithMiniProgram(wechattest.DefaultMiniProgramAppID, wechattest.DefaultMiniProgramSecret)
 }

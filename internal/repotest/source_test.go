@@ -15,9 +15,9 @@ import (
 	"github.com/wechatauth/wechatauth"
 )
 
-// Facts that stand in the source of the root package only.
+// Facts that only the source of the root package has.
 
-// packageFiles parses the files of a folder that are no tests.
+// packageFiles parses the files of a folder that are not tests.
 func packageFiles(t *testing.T, dir string) (*token.FileSet, map[string]*ast.File) {
 	t.Helper()
 	names, err := filepath.Glob(filepath.Join(dir, "*.go"))
@@ -62,7 +62,7 @@ func rootDecl(t *testing.T, name string) (found ast.Node) {
 	return found
 }
 
-// texts are the string literals in a node.
+// texts returns the string literals in a node.
 func texts(t *testing.T, n ast.Node) (all []string) {
 	t.Helper()
 	ast.Inspect(n, func(n ast.Node) bool {
@@ -76,7 +76,7 @@ func texts(t *testing.T, n ast.Node) (all []string) {
 	return all
 }
 
-// reasonNames are the constants of type Reason, by name.
+// reasonNames returns the constants of type Reason, by name.
 func reasonNames(t *testing.T) map[string]wechatauth.Reason {
 	t.Helper()
 	all := map[string]wechatauth.Reason{}
@@ -95,14 +95,14 @@ func reasonNames(t *testing.T) map[string]wechatauth.Reason {
 	return all
 }
 
-// A reasonRow is what the root's table has of a reason.
+// A reasonRow is a row of the root's table of reasons.
 type reasonRow struct {
 	status        int
 	level, remedy string
 }
 
-// reasonRows reads the table of reasons, which has every reason. The requests of
-// the suites get the statuses that it has.
+// reasonRows reads the table of reasons, which has every reason. The suites
+// check the statuses of responses against it.
 func reasonRows(t *testing.T) map[wechatauth.Reason]reasonRow {
 	t.Helper()
 	statuses := map[string]int{
