@@ -18,7 +18,7 @@ import (
 
 // Errors returned by [Decrypt].
 var (
-	ErrDecrypt   = errors.New("client: decrypt: wrong session_key or damaged data")
+	ErrDecrypt   = errors.New("client: decrypt: wrong session_key or corrupt data")
 	ErrWatermark = errors.New("client: decrypt: data is for another AppID")
 )
 
