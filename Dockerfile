@@ -1,4 +1,4 @@
-# The quickstart, with its simulated WeChat: docker compose up
+# The quickstart with its WeChat simulator: docker compose up
 FROM golang:1.26-alpine AS build
 WORKDIR /src
 COPY . .
