@@ -50,7 +50,7 @@ func (o *jsonObject) miniSession() (*MiniSession, error) {
 }
 
 // CheckSession checks with WeChat that sessionKey is still the user's valid
-// one. It returns [ErrSessionKeyInvalid] if it is not:
+// one. If it is not, the error matches [ErrSessionKeyInvalid]:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_checksessionkey.html.
 // It requires an account token; see [WithAccountToken].
 func (c *Client) CheckSession(ctx context.Context, openID, sessionKey string) error {

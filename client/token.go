@@ -29,9 +29,9 @@ func (t *Token) HasScope(s Scope) bool {
 // Exchange exchanges the code of a callback for a [Token]:
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html.
 // A code is valid for five minutes (ten for website applications) and for one
-// use. Exchange sends it at most once, even if the connection fails, because
-// using it twice returns [ErrCodeUsed] and the login is lost. It returns
-// [ErrCodeInvalid] if the code is expired, malformed or for another AppID.
+// use. Exchange sends it at most once, even if the connection fails, because a
+// second use fails with [ErrCodeUsed] and the login is lost. If the code is
+// expired, malformed or for another AppID, the error matches [ErrCodeInvalid].
 func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 	req := request{endpoint: "sns/oauth2/access_token", once: true, query: url.Values{
 		"appid":      {c.appID},
