@@ -9,6 +9,7 @@
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make failover logins while a primary with an up-to-date replica is killed, behind Sentinels and in a Cluster
 # make docs   the docs: their code, links, headings and tables; the surface
+# make pictures takes the pictures of the docs from the real pages
 # make links  requests every site that the docs link to
 # make api    records the exported surface, after a line in CHANGELOG.md
 # make fuzz   every fuzz target for FUZZTIME
@@ -128,6 +129,11 @@ load: setup
 .PHONY: docs
 docs: setup
 	@.ci/suite docs
+
+# The pictures of the docs, taken from the real pages by a real browser.
+.PHONY: pictures
+pictures: setup
+	@cd e2e && WRITE_PICTURES=1 go test -count=1 -run '^TestPictures$$' .
 
 # Requests every site that the docs link to. A test compares the list with the docs.
 .PHONY: links

@@ -92,9 +92,13 @@ func (tb *tab) readQRAt(place func() box) string {
 }
 
 // screenshot returns a PNG of the window, encoded for speed.
-func (tb *tab) screenshot() []byte {
+func (tb *tab) screenshot() []byte { tb.t.Helper(); return tb.capture(true) }
+
+// smallScreenshot is a screenshot of fewer bytes, which takes longer.
+func (tb *tab) smallScreenshot() []byte { tb.t.Helper(); return tb.capture(false) }
+
+func (tb *tab) capture(fast bool) []byte {
 	tb.t.Helper()
-	fast := true
 	var picture []byte
 	require.NoError(tb.t, chromedp.Do(tb.ctx, chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 		result, err := cdp.Call(ctx, t, page.CaptureScreenshot, page.CaptureScreenshotParams{OptimizeForSpeed: &fast})
