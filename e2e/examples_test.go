@@ -46,7 +46,7 @@ func readExamples(t *testing.T) (common []string, all map[string]example) {
 		common = append(common, strings.Fields(m[1])...)
 	}
 	require.NotEmpty(t, common)
-	_, table, found := strings.Cut(string(text), "\n| Program | Wants beside that | Where |\n")
+	_, table, found := strings.Cut(string(text), "\n| Program | Additional settings | URL |\n")
 	require.True(t, found)
 	all = map[string]example{}
 	for line := range strings.Lines(table) {
