@@ -43,7 +43,7 @@ func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 		return ofRedigo(err)
 	}
 	defer conn.Close()
-	if err := exchange(ctx, conn, x); err != nil {
+	if err := safely(ctx, conn, x); err != nil {
 		if err = ofRedigo(err); ClassOf(err) == ClassRetryFresh {
 			drop(conn)
 		}
@@ -53,6 +53,18 @@ func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 		drop(conn)
 	}
 	return nil
+}
+
+// safely is exchange for a server that sends a length that redigo cannot
+// allocate: it panics.
+func safely(ctx context.Context, conn redis.Conn, x *resp.Exchange) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			drop(conn)
+			err = resp.ErrNoRedis
+		}
+	}()
+	return exchange(ctx, conn, x)
 }
 
 // exchange sends the commands and reads all their replies before the context's
@@ -199,6 +211,11 @@ func silentSince(ctx context.Context, lastUsed time.Time) bool {
 // it starts.
 func drop(conn redis.Conn) {
 	for conn.Err() == nil { // replies that are there already are still read
-		_, _ = redis.ReceiveWithTimeout(conn, -time.Nanosecond)
+		readLate(conn)
 	}
+}
+
+func readLate(conn redis.Conn) {
+	defer func() { _ = recover() }() // see safely
+	_, _ = redis.ReceiveWithTimeout(conn, -time.Nanosecond)
 }

@@ -22,6 +22,9 @@ const (
 	// sentinelRefresh is how often the Sentinels are asked for the primary,
 	// beside what they tell by themselves: a message of theirs can be missed.
 	sentinelRefresh = 5 * time.Second
+
+	// lifetime makes connections follow a name whose address has changed.
+	lifetime = 30 * time.Minute
 )
 
 // Option changes a store from its defaults.
@@ -93,6 +96,7 @@ func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.Cl
 	c.Sentinel.Dialer.KeepAlive = orDefault(c.Sentinel.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
 	c.Sentinel.TopologyRefreshInterval = orDefault(c.Sentinel.TopologyRefreshInterval, sentinelRefresh)
 	c.ConnWriteTimeout = orDefault(c.ConnWriteTimeout, max(timeout, defaultTimeout))
+	c.ConnLifetime = orDefault(c.ConnLifetime, lifetime)
 	c.ReadBufferEachConn = orDefault(c.ReadBufferEachConn, bufferSize)
 	c.WriteBufferEachConn = orDefault(c.WriteBufferEachConn, bufferSize)
 

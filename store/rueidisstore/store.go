@@ -25,7 +25,8 @@ var _ store.Whole = (*Store)(nil)
 //
 // Of client, what is not set gets values fit for a web server: the store's
 // timeout (1 s) for dialling and for silence, also towards Sentinels, which are
-// asked for the primary every 5 s; buffers of 64 KiB. The store itself decides
+// asked for the primary every 5 s; connections that live for at most 30 minutes,
+// so that they follow a name whose address has changed; buffers of 64 KiB. The store itself decides
 // about repetitions, pipelining and client-side caching (DisableRetry,
 // AlwaysPipelining, DisableAutoPipelining, DisableCache, NewCacheStoreFn,
 // OnInvalidations, ClientTrackingOptions are overwritten), and refuses what

@@ -60,6 +60,13 @@ func misreplies() map[string]string {
 		"big number":                     "(" + canary + "\r\n",
 		"verbatim string":                fmt.Sprintf("=%d\r\ntxt:%s\r\n", len(canary)+4, canary),
 		"blob error":                     fmt.Sprintf("!%d\r\n%s\r\n", len(canary), canary),
+		"negative length":                "$-7\r\n",
+		"length of all memory":           "$9223372036854775807\r\n",
+		"negative array":                 "*-7\r\n",
+		"array of all memory":            "*9223372036854775807\r\n",
+		"negative map":                   "%-1\r\n",
+		"streamed string":                "$?\r\n;5\r\nhello\r\n;0\r\n",
+		"subscription":                   ">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n",
 		"reply with attributes":          "|1\r\n" + bulk + bulk + bulk,
 	}
 }

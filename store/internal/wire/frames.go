@@ -5,22 +5,38 @@ import (
 	"strconv"
 )
 
-// frames counts the commands or replies in a stream of RESP that comes in
-// pieces. rueidis ends the process when a reply comes that it owes no one, so
-// the connection has to know first.
+const (
+	maxString   = 512 << 20 // bytes, as Redis itself allows
+	maxElements = 1 << 20
+	maxDepth    = 16
+	maxLine     = 64 << 10
+	maxKind     = 32
+)
+
+// frames counts the commands or replies in a stream of RESP that arrives in
+// pieces. rueidis panics in a goroutine of its own when it gets a length that no
+// reply has, or a reply that it does not expect, and go-redis allocates what a
+// length asks for. So the connection checks each frame first.
 type frames struct {
-	header []byte // the line that has begun
+	line   []byte // the line that has begun
 	skip   int    // bytes of a string that are to come
 	open   []int  // elements to come of the arrays that have begun
 	push   bool   // this frame is no reply
-	lost   bool   // this is no RESP that Redis sends; nothing is counted any more
+	kind   []byte // the beginning of a push's first element
+	wanted bool   // the next element is the kind
+	bad    bool   // Redis sends no such frame; nothing is counted any more
+
+	subscription bool // a push about a subscription has come
 }
 
 // feed returns the number of frames that end in b.
 func (f *frames) feed(b []byte) (ended int) {
-	for len(b) > 0 && !f.lost {
+	for len(b) > 0 && !f.bad {
 		if f.skip > 0 {
 			n := min(f.skip, len(b))
+			if f.wanted {
+				f.kind = append(f.kind, b[:min(n, maxKind-len(f.kind))]...)
+			}
 			b, f.skip = b[n:], f.skip-n
 			if f.skip == 0 {
 				ended += f.element()
@@ -29,17 +45,21 @@ func (f *frames) feed(b []byte) (ended int) {
 		}
 		end := bytes.IndexByte(b, '\n')
 		if end < 0 {
-			f.header = append(f.header, b...)
+			f.line = append(f.line, b...)
+			f.bad = len(f.line) > maxLine
 			break
 		}
 		line := b[:end]
-		if len(f.header) > 0 {
-			f.header = append(f.header, line...)
-			line = f.header
+		if len(f.line) > 0 {
+			f.line = append(f.line, line...)
+			line = f.line
 		}
 		b = b[end+1:]
-		ended += f.begin(bytes.TrimSuffix(line, []byte("\r")))
-		f.header = f.header[:0]
+		line, ok := bytes.CutSuffix(line, []byte("\r"))
+		if f.bad = !ok || len(line) == 0 || len(line) > maxLine; !f.bad {
+			ended += f.begin(line)
+		}
+		f.line = f.line[:0]
 	}
 	return ended
 }
@@ -47,27 +67,19 @@ func (f *frames) feed(b []byte) (ended int) {
 // begin takes the first line of a frame or element, and returns the number of
 // frames that it ends.
 func (f *frames) begin(line []byte) int {
-	if len(line) == 0 {
-		f.lost = true
-		return 0
-	}
 	if len(f.open) == 0 {
-		f.push = line[0] == '>'
+		f.push, f.wanted, f.kind = line[0] == '>', false, f.kind[:0]
 	}
-	n := 0
-	switch line[0] {
-	case '$', '!', '=', '*', '~', '>', '%':
-		var err error
-		if n, err = strconv.Atoi(string(line[1:])); err != nil {
-			f.lost = true
-			return 0
-		}
-	case '+', '-', ':', '_', ',', '#', '(':
-	default: // attributes too
-		f.lost = true
+	if !f.valid(line) {
+		f.bad = true
 		return 0
 	}
+	n, _ := strconv.Atoi(string(line[1:]))
 	switch line[0] {
+	case '+':
+		if f.wanted {
+			f.kind = append(f.kind, line[1:min(len(line), maxKind)]...)
+		}
 	case '$', '!', '=':
 		if n >= 0 {
 			f.skip = n + len("\r\n")
@@ -77,6 +89,7 @@ func (f *frames) begin(line []byte) int {
 		n *= 2
 		fallthrough
 	case '*', '~', '>':
+		f.wanted = line[0] == '>'
 		if n > 0 {
 			f.open = append(f.open, n)
 			return 0
@@ -85,9 +98,34 @@ func (f *frames) begin(line []byte) int {
 	return f.element()
 }
 
+// valid reports whether Redis begins a frame or element with the line.
+func (f *frames) valid(line []byte) bool {
+	n, err := strconv.Atoi(string(line[1:]))
+	switch line[0] {
+	case '+', '-', ',', '(':
+		return true
+	case '_':
+		return len(line) == 1
+	case '#':
+		return string(line) == "#t" || string(line) == "#f"
+	case ':':
+		return err == nil
+	case '$', '!', '=':
+		return err == nil && n >= -1 && n <= maxString
+	case '*', '~':
+		return err == nil && n >= -1 && n <= maxElements && len(f.open) < maxDepth
+	case '%':
+		return err == nil && n >= 0 && n <= maxElements && len(f.open) < maxDepth
+	case '>':
+		return err == nil && n >= 1 && n <= maxElements && len(f.open) == 0
+	}
+	return false // attributes and streamed types, which Redis does not send
+}
+
 // element notes the end of an element, and returns the number of frames that it
 // ends.
 func (f *frames) element() int {
+	f.wanted = false
 	for len(f.open) > 0 {
 		last := len(f.open) - 1
 		if f.open[last]--; f.open[last] > 0 {
@@ -96,6 +134,8 @@ func (f *frames) element() int {
 		f.open = f.open[:last]
 	}
 	if f.push {
+		kind := bytes.TrimSpace(f.kind) // with the line break of a bulk string
+		f.subscription = f.subscription || bytes.HasSuffix(kind, []byte("subscribe"))
 		return 0
 	}
 	return 1

@@ -1,7 +1,7 @@
 // Package wire keeps an eye on the connections of a client library: it closes
 // those that do not break by themselves but lead nowhere, to a server that has
 // become a replica, or to one that has fallen silent, or whose replies are out of
-// step.
+// step or malformed.
 package wire
 
 import (
@@ -14,11 +14,16 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 // errNotOwed: a reply came that no command had. What follows it belongs to
 // other commands, too.
 var errNotOwed = fmt.Errorf("a reply to no command: %w", net.ErrClosed)
+
+// errMalformed: a frame came that Redis does not send.
+var errMalformed = fmt.Errorf("a malformed reply: %w", net.ErrClosed)
 
 // Conns holds the open connections of a client. The zero value is empty.
 type Conns struct {
@@ -131,6 +136,7 @@ type conn struct {
 	heard  atomic.Int64 // when something came last
 
 	sent, received frames
+	replied        bool         // a whole reply has come
 	owed           atomic.Int64 // replies
 	subscribed     atomic.Bool  // messages come unasked, and in RESP2 they look like replies
 }
@@ -146,15 +152,31 @@ func (c *conn) Write(b []byte) (int, error) {
 
 func (c *conn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
-	if n > 0 {
-		c.asked.Store(0)
-		c.heard.Store(time.Now().UnixNano())
-		if c.owed.Add(-int64(c.received.feed(b[:n]))) < 0 && !c.subscribed.Load() {
-			c.Close()
-			return 0, errNotOwed
-		}
+	if n == 0 {
+		return n, err
+	}
+	c.asked.Store(0)
+	c.heard.Store(time.Now().UnixNano())
+	if bad := c.check(b[:n]); bad != nil {
+		c.Close()
+		return 0, bad
 	}
 	return n, err
+}
+
+// check returns an error if the client library must not read b.
+func (c *conn) check(b []byte) error {
+	ended := c.received.feed(b)
+	c.replied = c.replied || ended > 0
+	switch owed := c.owed.Add(-int64(ended)); {
+	case c.received.bad && !c.replied:
+		return resp.ErrNoRedis
+	case c.received.bad:
+		return errMalformed
+	case !c.subscribed.Load() && (owed < 0 || c.received.subscription):
+		return errNotOwed
+	}
+	return nil
 }
 
 func (c *conn) Close() error {

@@ -2,11 +2,15 @@ package wire
 
 import (
 	"net"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 func TestFrames(t *testing.T) {
@@ -43,6 +47,59 @@ func TestFrames(t *testing.T) {
 	}
 }
 
+func TestFrames_malformed(t *testing.T) {
+	for name, stream := range map[string]string{
+		"negative string":      "$-2\r\n",
+		"huge string":          "$9223372036854775807\r\n",
+		"larger than any":      "$99999999999999999999\r\n",
+		"negative array":       "*-2\r\n",
+		"huge array":           "*9223372036854775807\r\n",
+		"negative map":         "%-1\r\n",
+		"huge map":             "%4611686018427387904\r\n",
+		"negative set":         "~-2\r\n",
+		"length that is none":  "*a\r\n",
+		"no length":            "*\r\n",
+		"streamed string":      "$?\r\n",
+		"integer that is none": ":1a\r\n",
+		"boolean that is none": "#x\r\n",
+		"null with a text":     "_a\r\n",
+		"no carriage return":   "+OK\n",
+		"empty line":           "\r\n",
+		"unknown type":         "?a\r\n",
+		"attributes":           "|1\r\n+a\r\n+b\r\n+OK\r\n",
+		"end of a stream":      ".\r\n",
+		"push in an array":     "*2\r\n+a\r\n>2\r\n+invalidate\r\n_\r\n",
+		"empty push":           ">0\r\n",
+		"deep":                 strings.Repeat("*1\r\n", 1000),
+		"endless line":         strings.Repeat("+", 1<<17),
+	} {
+		for _, size := range []int{1, 3, len(stream)} {
+			var f frames
+			for chunk := range slices.Chunk([]byte(stream), size) {
+				f.feed(chunk)
+			}
+			assert.True(t, f.bad, "%s in pieces of %d", name, size)
+		}
+	}
+}
+
+func FuzzFrames(f *testing.F) {
+	f.Add([]byte("+OK\r\n*2\r\n$1\r\na\r\n:1\r\n"), uint8(3))
+	f.Add([]byte(">2\r\n$9\r\nsubscribe\r\n_\r\n"), uint8(1))
+	f.Fuzz(func(t *testing.T, stream []byte, size uint8) {
+		var whole, pieces frames
+		want, got := whole.feed(stream), 0
+		for chunk := range slices.Chunk(stream, int(size)+1) {
+			got += pieces.feed(chunk)
+		}
+		require.Equal(t, want, got)
+		require.Equal(t, whole.subscription, pieces.subscription)
+		if !whole.bad && !pieces.bad { // a line without an end may be too long in one of them only
+			require.Equal(t, whole.open, pieces.open)
+		}
+	})
+}
+
 // pipe is a connection in conns, and its other end.
 func pipe(t *testing.T, conns *Conns) (ours, theirs net.Conn) {
 	a, b := net.Pipe()
@@ -77,6 +134,25 @@ func TestConns(t *testing.T) {
 		require.NoError(t, say(ours, theirs, "+PONG\r\n"))
 		require.ErrorIs(t, say(ours, theirs, "+PONG\r\n"), net.ErrClosed)
 		assert.Empty(t, conns.conns)
+	})
+	t.Run("so does a malformed reply, and one about a subscription that it does not have", func(t *testing.T) {
+		for reply, want := range map[string]error{
+			"$-2\r\n": net.ErrClosed,
+			">3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n":      net.ErrClosed,
+			">3\r\n+punsubscribe\r\n$1\r\na\r\n:1\r\n+OK\r\n": net.ErrClosed,
+		} {
+			var conns Conns
+			ours, theirs := pipe(t, &conns)
+			ask(t, ours, theirs)
+			require.NoError(t, say(ours, theirs, "+PONG\r\n"))
+			ask(t, ours, theirs)
+			require.ErrorIs(t, say(ours, theirs, reply), want, "%q", reply)
+			assert.Empty(t, conns.conns)
+		}
+		var conns Conns
+		ours, theirs := pipe(t, &conns)
+		ask(t, ours, theirs)
+		require.ErrorIs(t, say(ours, theirs, "HTTP/1.1 400 Bad Request\r\n"), resp.ErrNoRedis)
 	})
 	t.Run("a message to a subscriber does not", func(t *testing.T) {
 		for _, name := range []string{"SUBSCRIBE", "subscribe"} {
