@@ -11,7 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// A Kind is a kind of account. It determines which endpoints and scopes an
+// A Kind is the kind of an account. It determines which endpoints and scopes an
 // AppID may use.
 type Kind string
 
