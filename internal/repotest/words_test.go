@@ -2,10 +2,12 @@ package repotest
 
 import (
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // Words that the docs do without, with the words of the glossary in their place.
@@ -32,4 +34,28 @@ func TestDocsWords(t *testing.T) {
 		}
 	}
 	t.Logf("pages %d", pages)
+}
+
+// TestDocs_Flow: the drawings of a login are the same in both languages, and
+// their text has at least 11 pixels on a phone, which is 360 pixels wide.
+func TestDocs_Flow(t *testing.T) {
+	const phone, readable = 360, 11
+	steps := map[string]int{}
+	for _, file := range []string{"docs/flow.svg", "docs/flow.zh-CN.svg"} {
+		text := readFile(t, file)
+		width := regexp.MustCompile(`viewBox="0 0 (\d+) \d+"`).FindStringSubmatch(text)
+		require.NotNil(t, width, file)
+		sizes := regexp.MustCompile(`font-size: (\d+)px`).FindAllStringSubmatch(text, -1)
+		require.NotEmpty(t, sizes, file)
+		wide, err := strconv.Atoi(width[1])
+		require.NoError(t, err)
+		for _, m := range sizes {
+			size, err := strconv.Atoi(m[1])
+			require.NoError(t, err)
+			assert.GreaterOrEqual(t, size*phone/wide, readable, "%s: %s", file, m[0])
+		}
+		steps[file] = strings.Count(text, "<circle")
+	}
+	assert.NotZero(t, steps["docs/flow.svg"])
+	assert.Equal(t, steps["docs/flow.svg"], steps["docs/flow.zh-CN.svg"])
 }
