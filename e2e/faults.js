@@ -1,5 +1,5 @@
-// What a visitor would stumble over on the page that is shown: a list of
-// sentences, empty if there is nothing.
+// Problems for a user of the current page: a list of sentences, empty if there
+// are none.
 (() => {
   const faults = [];
   const root = document.scrollingElement;

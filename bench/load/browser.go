@@ -24,7 +24,7 @@ const (
 	kindCallback = "callback"
 	kindPage     = "page, logged in"
 	kindLogout   = "logout"
-	kindAfter    = "script, logged out"
+	kindAfter    = "fetch, logged out"
 )
 
 var kinds = []string{kindBegin, kindCallback, kindPage, kindLogout, kindAfter}

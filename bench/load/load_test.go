@@ -42,7 +42,7 @@ func TestMeasure(t *testing.T) {
 		`  callback                    3( +[0-9]+\.[0-9]{2}){4}`,
 		`  page, logged in             9( +[0-9]+\.[0-9]{2}){4}`,
 		`  logout                      3( +[0-9]+\.[0-9]{2}){4}`,
-		`  script, logged out          3( +[0-9]+\.[0-9]{2}){4}`,
+		`  fetch, logged out           3( +[0-9]+\.[0-9]{2}){4}`,
 		`  processor time for each request: site [0-9]+ µs, Redis [0-9]+ µs, WeChat [0-9]+ µs, this driver [0-9]+ µs`,
 		`  Redis commands for each request: [0-9.]+ \(.*get 9.*\)`,
 		`  errors: 0`,

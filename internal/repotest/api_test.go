@@ -228,19 +228,19 @@ func receiver(typ ast.Expr) string {
 }
 
 func TestSurface_ChangedNames(t *testing.T) {
-	const before = "package p\n\nconst A = 1\n\ntype T struct {\n\tOld int\n}\n\nfunc (t *T) Stay()\n\nfunc F(a int)\n"
+	const before = "package p\n\nconst A = 1\n\ntype T struct {\n\tGone int\n}\n\nfunc (t *T) Stay()\n\nfunc F(a int)\n"
 	for name, tt := range map[string]struct {
 		after string
 		names []string
 	}{
 		"nothing":              {before, nil},
 		"a constant's value":   {strings.Replace(before, "= 1", "= 2", 1), []string{"A"}},
-		"a field":              {strings.Replace(before, "Old int", "Old int\n\tNew int", 1), []string{"T.New"}},
-		"a field that goes":    {strings.Replace(before, "\tOld int\n", "", 1), []string{"T.Old"}},
-		"a field's type":       {strings.Replace(before, "Old int", "Old string", 1), []string{"T.Old"}},
+		"a field":              {strings.Replace(before, "Gone int", "Gone int\n\tNew int", 1), []string{"T.New"}},
+		"a field that goes":    {strings.Replace(before, "\tGone int\n", "", 1), []string{"T.Gone"}},
+		"a field's type":       {strings.Replace(before, "Gone int", "Gone string", 1), []string{"T.Gone"}},
 		"a method's signature": {strings.Replace(before, "Stay()", "Stay() error", 1), []string{"T.Stay"}},
 		"a function's name":    {strings.Replace(before, "F(", "G(", 1), []string{"F", "G"}},
-		"a package":            {"package p\n", []string{"A", "F", "T", "T.Old", "T.Stay"}},
+		"a package":            {"package p\n", []string{"A", "F", "T", "T.Gone", "T.Stay"}},
 	} {
 		assert.Equal(t, tt.names, changedNames(t, before, tt.after), name)
 	}

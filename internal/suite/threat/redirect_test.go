@@ -650,7 +650,7 @@ func planting(h http.Handler, cookie string) http.Handler {
 
 func TestOtherHost(t *testing.T) {
 	// A proxy that rewrites Host makes every page visit look like one on
-	// another host. A single redirect to the base URL tells them apart.
+	// another host. A single redirect to the base URL distinguishes them.
 	t.Run("T30 proxy that rewrites Host", func(t *testing.T) {
 		s := authtest.NewSite(t)
 		gate := s.Routes()
