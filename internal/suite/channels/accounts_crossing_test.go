@@ -216,7 +216,7 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 		"a bearer token and valid cookies of no user":  {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.Repeat("A", session.TokenLength)}}, http.Header{"Authorization": {"Bearer " + have.token}}},
 		"a bearer token as a cookie":                   {page, []*http.Cookie{{Name: m.SessionCookie(), Value: strings.TrimPrefix(have.token, session.BearerPrefix)}}, nil},
 		"a session as a bearer token":                  {page, nil, http.Header{"Authorization": {"Bearer " + session.BearerPrefix + have.session}}},
-		"a ticket into the other's web-view":           {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
+		"a web-view ticket of the other account":       {to.origin + "/wechat/mini/enter/" + to.account.AppID + "?ticket=" + have.ticket, nil, nil},
 		"a callback to the other's endpoint":           {strings.Replace(strings.Replace(have.pending, from.origin, to.origin, 1), from.account.AppID, to.account.AppID, 1), have.cookies, nil},
 		"the other's state with this callback's code":  {strings.Replace(own.pending, queryOf(m, own.pending, "code"), queryOf(m, have.pending, "code"), 1), have.cookies, nil},
 		"the other's scan page with this one's cookie": {to.origin + "/wechat/scan/" + to.account.AppID + "?wait=1&next=" + to.page, have.cookies, http.Header{"User-Agent": {authtest.ChromeWindows}}},

@@ -120,9 +120,9 @@ func TestPlatform_TokenError(t *testing.T) {
 		source tokenOf
 		status int
 	}{
-		"no token":     {"", http.StatusBadGateway},
-		"a wrong one":  {"component-token-that-is-wrong", http.StatusInternalServerError},
-		"another kind": {"an access token\r\nX-Injected: 1", http.StatusInternalServerError},
+		"no token":      {"", http.StatusBadGateway},
+		"a wrong token": {"component-token-that-is-wrong", http.StatusInternalServerError},
+		"another kind":  {"an access token\r\nX-Injected: 1", http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newPlatformSite(t, wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, tt.source))

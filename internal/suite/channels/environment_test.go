@@ -132,8 +132,8 @@ func TestEnvironment_InvalidPolicies(t *testing.T) {
 	}{
 		"a website login without a website application": {authtest.RightOptions(wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginWebsite})), "set WithWebsiteApp"},
 		"an embedded QR code without one":               {authtest.RightOptions(wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginEmbeddedQR})), "set WithWebsiteApp"},
-		"what cannot work in an environment":            {authtest.RightOptions(wechatauth.WithEnvironment(environment.Policy{environment.PhoneBrowser: environment.LoginScan})), `WithEnvironment: "phone_browser", action 4: a phone cannot scan its own screen`},
-		"a website login for an account that has none": {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: authtest.TestBase})),
+		"a login that an environment does not support":  {authtest.RightOptions(wechatauth.WithEnvironment(environment.Policy{environment.PhoneBrowser: environment.LoginScan})), `WithEnvironment: "phone_browser", action 4: a phone cannot scan its own screen`},
+		"a website login for an account without a website application": {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: authtest.TestBase})),
 			wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginWebsite})}, "set WithWebsiteApp"},
 	} {
 		t.Run(name, func(t *testing.T) {

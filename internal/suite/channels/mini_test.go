@@ -101,7 +101,7 @@ func TestMini_ConcurrentLogins(t *testing.T) {
 		"in memory":                   {nil, 1},
 		"two instances on one Redis":  {[]wechatauth.Option{wechatauth.WithRedis(redistest.Start(t).Pool())}, 2},
 		"Redis, and session at rest":  {[]wechatauth.Option{wechatauth.WithRedis(redistest.Start(t).Pool()), wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)}, 2},
-		"a hook that takes its time":  {[]wechatauth.Option{wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { runtime.Gosched(); return nil })}, 1},
+		"a slow hook":                 {[]wechatauth.Option{wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { runtime.Gosched(); return nil })}, 1},
 		"a client that is not shared": {[]wechatauth.Option{wechatauth.WithIdleTimeout(time.Hour)}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -374,10 +374,10 @@ func TestWebView_InvalidTicket(t *testing.T) {
 			s.Clock.Advance(time.Minute)
 			return s.WebView().Step(enter)
 		},
-		"a guessed one": func(s *authtest.Site, _ string) authtest.Response {
+		"a guessed ticket": func(s *authtest.Site, _ string) authtest.Response {
 			return s.WebView().Step("/wechat/mini/enter?ticket=" + flow.NewState())
 		},
-		"an altered one": func(s *authtest.Site, token string) authtest.Response {
+		"an altered ticket": func(s *authtest.Site, token string) authtest.Response {
 			enter := s.Ticket(token, "/a")
 			last := enter[len(enter)-1]
 			return s.WebView().Step(enter[:len(enter)-1] + string(rune('a'+(last-'a'+1)%26)))

@@ -165,7 +165,7 @@ func scanAttacks() map[string]scanAttack {
 			require.NoError(s.T, s.Marks().DeleteMark(context.Background(), outcome))
 			return authtest.RefusedFor(thief.Enter("/a", n), wechatauth.ReasonScanUsed) && !strings.Contains(thief.Visit("/public").Text, "logged-in=true")
 		},
-		"typed wrongly with a copied cookie, while the outcome of the login is there": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"a wrong number with a copied cookie, while the shared result is there": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			thief := s.Computer()
 			thief.SetCookie(s.Cookies.ScanName(), computer.Cookie(s.Cookies.ScanName()).Value)
 			s.Scan(phone, path)
@@ -282,18 +282,18 @@ func scanAttacks() map[string]scanAttack {
 			next, _ := s.Show(s.Computer(), "/b")
 			return authtest.RefusedFor(computer.Post(next, authtest.Confirmed), wechatauth.ReasonScanOtherUser)
 		},
-		"refused, then confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"denied, then confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			no := authtest.RefusedFor(phone.Post(path, url.Values{"refuse": {"1"}}), wechatauth.ReasonRefusedByUser)
 			return no && authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanUsed) && authtest.RefusedFor(computer.Collect("/a"), wechatauth.ReasonRefusedByUser)
 		},
-		"confirmed, then refused": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"confirmed, then denied": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			got := phone.Post(path, url.Values{"refuse": {"1"}})
 			return strings.Contains(got.Text, n) && !strings.Contains(computer.Visit("/public").Text, "logged-in=true")
 		},
-		"neither confirmed nor refused": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"neither confirmed nor denied": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			return strings.Contains(phone.Post(path, nil).Text, authtest.ScanButton) && s.StatusOf(computer) == `{"state":"scanned"}`
 		},
@@ -321,7 +321,7 @@ func scanAttacks() map[string]scanAttack {
 			require.NoError(s.T, s.Marks().PutMark(context.Background(), mark, []byte(forged), time.Minute))
 			return authtest.RefusedFor(computer.Enter("/a", "0000"), wechatauth.ReasonScanExpired)
 		},
-		"every mark of the ticket put in the place of every other": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
+		"every mark of the scan code exchanged with every other": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			n := s.Confirm(phone, path)
 			ctx, marks := context.Background(), s.Marks()

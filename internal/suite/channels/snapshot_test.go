@@ -21,7 +21,7 @@ func TestSnapshot(t *testing.T) {
 	}{
 		"a page that explains, by default": {wechatauth.SnapshotPage, http.StatusForbidden, "使用完整服务", http.StatusUnauthorized},
 		"anonymous":                        {wechatauth.SnapshotAnonymous, http.StatusOK, "url=/a logged-in=false openid= ", http.StatusUnauthorized},
-		"refused":                          {wechatauth.SnapshotReject, http.StatusForbidden, "snapshot_user", http.StatusForbidden},
+		"rejected":                         {wechatauth.SnapshotReject, http.StatusForbidden, "snapshot_user", http.StatusForbidden},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

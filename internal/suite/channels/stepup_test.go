@@ -58,10 +58,10 @@ func TestStepUp_GrantedScope(t *testing.T) {
 func TestStepUp_Denied(t *testing.T) {
 	for name, respond := range map[string]func(s *authtest.Site, b *authtest.Browser, consent authtest.Response){
 		"closed": func(*authtest.Site, *authtest.Browser, authtest.Response) {},
-		"refused, as WeChat does it": func(_ *authtest.Site, b *authtest.Browser, consent authtest.Response) {
+		"denied, as WeChat does it now": func(_ *authtest.Site, b *authtest.Browser, consent authtest.Response) {
 			b.RespondConsent(consent, "refuse")
 		},
-		"refused, as WeChat did it": func(s *authtest.Site, b *authtest.Browser, consent authtest.Response) {
+		"denied, as WeChat did it earlier": func(s *authtest.Site, b *authtest.Browser, consent authtest.Response) {
 			s.Sim.SetQuirk(wechattest.RefusalCallback, true)
 			assert.Contains(s.T, b.RespondConsent(consent, "refuse").Text, "refused_by_user")
 		},

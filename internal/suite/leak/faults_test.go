@@ -92,13 +92,13 @@ func faultsOfWeChat() (all []leakFault) {
 			want  string
 		}{
 			"is busy":                          {wechattest.Busy(), "errcode=-1"},
-			"says the code is invalid":         {wechattest.Errcode(40029), "errcode=40029"},
-			"says the code is used":            {wechattest.Errcode(40163), "errcode=40163"},
-			"says the AppSecret is wrong":      {wechattest.Errcode(40125), "errcode=40125"},
-			"says the AppID is wrong":          {wechattest.Errcode(40013), "errcode=40013"},
-			"refuses the server's address":     {wechattest.Errcode(40164), "errcode=40164"},
-			"says the quota is used up":        {wechattest.Errcode(45009), "errcode=45009"},
-			"says the user is limited":         {wechattest.Errcode(50002), "errcode=50002"},
+			"reports an invalid code":          {wechattest.Errcode(40029), "errcode=40029"},
+			"reports a used code":              {wechattest.Errcode(40163), "errcode=40163"},
+			"reports a wrong AppSecret":        {wechattest.Errcode(40125), "errcode=40125"},
+			"reports a wrong AppID":            {wechattest.Errcode(40013), "errcode=40013"},
+			"rejects the server's address":     {wechattest.Errcode(40164), "errcode=40164"},
+			"reports an exceeded quota":        {wechattest.Errcode(45009), "errcode=45009"},
+			"reports a limited user":           {wechattest.Errcode(50002), "errcode=50002"},
 			"returns an unknown errcode":       {wechattest.Errcode(99999), "errcode=99999"},
 			"breaks the connection":            {wechattest.Reset(), "endpoint=sns/"},
 			"breaks it after the work is done": {wechattest.Reset().AfterProcessing(), "endpoint=sns/"},
@@ -173,7 +173,7 @@ var hostile = map[string]func(said string) string{ // all bytes of the response;
 	"in switching protocols": func(s string) string {
 		return "HTTP/1.1 101 " + s + "\r\nUpgrade: " + s + "\r\nConnection: Upgrade\r\n\r\n"
 	},
-	"in what it did not ask": func(s string) string {
+	"in an unrequested response": func(s string) string {
 		return "HTTP/1.1 401 a\r\nWWW-Authenticate: Basic realm=\"" + s + "\"\r\nContent-Length: 0\r\n\r\n"
 	},
 	"before it hangs up":     func(s string) string { return "HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n{\"openid\":\"" + s },
@@ -412,16 +412,16 @@ func faultsOfRedis() (all []leakFault) {
 		do   func(x *leakSite)
 		want string
 	}{
-		"is gone":                   {func(x *leakSite) { x.redis.Stop() }, "connection refused"},
-		"is frozen":                 {func(x *leakSite) { x.redis.Freeze() }, "timeout"},
-		"is a replica by now":       {func(x *leakSite) { x.do("REPLICAOF", "127.0.0.1", "1") }, "READONLY"},
-		"is full":                   {func(x *leakSite) { x.do("CONFIG", "SET", "maxmemory", "1") }, "OOM"},
-		"has another password":      {func(x *leakSite) { x.newUser("resetpass", ">anotherPassword") }, "WRONGPASS"},
-		"has no such user any more": {func(x *leakSite) { x.do("ACL", "DELUSER", "app") }, "WRONGPASS"},
-		"forbids SET":               {func(x *leakSite) { x.newUser("-set") }, "NOPERM"},
-		"forbids the keys":          {func(x *leakSite) { x.newUser("resetkeys", "~other:*") }, "NOPERM"},
-		"forbids everything":        {func(x *leakSite) { x.newUser("-@all") }, "NOPERM"},
-		"wants more replicas":       {func(x *leakSite) { x.do("CONFIG", "SET", "min-replicas-to-write", "1") }, "NOREPLICAS"},
+		"is down":                {func(x *leakSite) { x.redis.Stop() }, "connection refused"},
+		"is frozen":              {func(x *leakSite) { x.redis.Freeze() }, "timeout"},
+		"is a replica by now":    {func(x *leakSite) { x.do("REPLICAOF", "127.0.0.1", "1") }, "READONLY"},
+		"is full":                {func(x *leakSite) { x.do("CONFIG", "SET", "maxmemory", "1") }, "OOM"},
+		"has another password":   {func(x *leakSite) { x.newUser("resetpass", ">anotherPassword") }, "WRONGPASS"},
+		"has lost the user":      {func(x *leakSite) { x.do("ACL", "DELUSER", "app") }, "WRONGPASS"},
+		"forbids SET":            {func(x *leakSite) { x.newUser("-set") }, "NOPERM"},
+		"forbids the keys":       {func(x *leakSite) { x.newUser("resetkeys", "~other:*") }, "NOPERM"},
+		"forbids everything":     {func(x *leakSite) { x.newUser("-@all") }, "NOPERM"},
+		"requires more replicas": {func(x *leakSite) { x.do("CONFIG", "SET", "min-replicas-to-write", "1") }, "NOREPLICAS"},
 	}
 	for name, br := range breaks {
 		patience := patienceForRedis
@@ -615,11 +615,11 @@ func faultsOfHooks() []leakFault {
 	said := func(id wechatauth.Identity) error { return fmt.Errorf("no user for %q of %s", id.OpenID, id.UnionID) }
 	failingPages := func(_ io.Writer, p wechatauth.Page) error { return fmt.Errorf("no page for %+v", p) }
 	return []leakFault{
-		{name: "WithOnLogin refuses", want: "no user", opts: with(wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return said(id) })), run: nothing},
+		{name: "WithOnLogin rejects", want: "no user", opts: with(wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return said(id) })), run: nothing},
 		{name: "WithOnLogin panics", want: "panics", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
 		{name: "WithOnLogin panics with nothing", want: "nil pointer", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { var p *wechatauth.Identity; return said(*p) })), run: nothing},
-		{name: "WithAccessCheck refuses", want: "no user", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return said(id) }, 0)), run: nothing},
-		{name: "WithAccessCheck refuses with an error in an error", want: "outer", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
+		{name: "WithAccessCheck rejects", want: "no user", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return said(id) }, 0)), run: nothing},
+		{name: "WithAccessCheck rejects with a wrapped error", want: "outer", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
 			return errors.Join(errors.New("outer"), fmt.Errorf("inner: %w", said(id)))
 		}, 0)), run: nothing},
 		{name: "WithAccessCheck panics", want: "panics", opts: with(wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},

@@ -62,7 +62,7 @@ func (w *walk) form(target, site string, form url.Values) authtest.Response {
 	})
 }
 
-var errRefused = errors.New("refused by the hook of this test")
+var errRefused = errors.New("rejected by the hook of this test")
 
 func refusing(context.Context, wechatauth.Identity) error { return wechatauth.ErrForbidden }
 
@@ -78,7 +78,7 @@ var exits = []struct {
 		w.b.SetCookie(w.SessionCookie(), strings.Repeat("a", session.TokenLength))
 		return w.b.Step("/a")
 	}},
-	{"a visit on another host is sent to ours", 303, nil, func(w *walk) authtest.Response {
+	{"a visit on another host is redirected", 303, nil, func(w *walk) authtest.Response {
 		return w.b.Step(strings.Replace(w.Base.String(), "127.0.0.1", "localhost", 1) + "/a")
 	}},
 	{"a script without a session", 401, nil, func(w *walk) authtest.Response { return w.b.Fetch("GET", "/a") }},
@@ -111,15 +111,15 @@ var exits = []struct {
 		w.enter().store.ReadOnly.Store(true)
 		return w.b.Step("/put")
 	}},
-	{"a page for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response { return w.b.Visit("/a") }},
-	{"a script for which WithAccessCheck refuses", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response {
+	{"a page that WithAccessCheck rejects", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response { return w.b.Visit("/a") }},
+	{"a fetch that WithAccessCheck rejects", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response {
 		w.b.Visit("/a")
 		return w.b.Fetch("GET", "/a")
 	}},
 	{"a page that needs the profile", 303, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/profile") }},
 	{"a script that needs the profile", 403, nil, func(w *walk) authtest.Response { return w.enter().b.Fetch("GET", "/profile") }},
 	{"the login", 303, nil, func(w *walk) authtest.Response { return w.b.Step("/wechat/login?next=/a") }},
-	{"the login of who is logged in", 303, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/wechat/login?next=/a") }},
+	{"a login while logged in", 303, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/wechat/login?next=/a") }},
 	{"the login by a script", 401, nil, func(w *walk) authtest.Response { return w.b.Fetch("GET", "/wechat/login") }},
 	{"the login while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
@@ -153,7 +153,7 @@ var exits = []struct {
 		w.Clock.Advance(11 * time.Minute)
 		return w.b.Step(callback)
 	}},
-	{"the callback of who refused", 403, nil, func(w *walk) authtest.Response { return w.comeBack("code=", "error=access_denied&x=") }},
+	{"the callback after a denial", 403, nil, func(w *walk) authtest.Response { return w.comeBack("code=", "error=access_denied&x=") }},
 	{"the callback while the store is down", 503, nil, func(w *walk) authtest.Response {
 		callback := w.b.Authorize("/a")
 		w.store.Down.Store(true)
@@ -181,7 +181,7 @@ var exits = []struct {
 	{"the callback when the quota is used up", 503, nil, whenWeChat(wechattest.Errcode(45009))},
 	{"the callback when the AppSecret is wrong", 500, nil, whenWeChat(wechattest.Errcode(40125))},
 	{"the callback of a user who is blocked", 403, nil, whenWeChat(wechattest.Errcode(50002))},
-	{"the callback of a user whom WithOnLogin refuses", 403, []wechatauth.Option{wechatauth.WithOnLogin(refusing)}, func(w *walk) authtest.Response { return w.comeBack() }},
+	{"the callback that WithOnLogin rejects", 403, []wechatauth.Option{wechatauth.WithOnLogin(refusing)}, func(w *walk) authtest.Response { return w.comeBack() }},
 	{"the page with the button", 200, nil, func(w *walk) authtest.Response { return w.b.Step("/wechat/upgrade?next=/profile") }},
 	{"the page with the button while the store is down", 503, nil, func(w *walk) authtest.Response {
 		w.enter().store.Down.Store(true)
@@ -195,7 +195,7 @@ var exits = []struct {
 		return w.form("/wechat/upgrade", "same-origin", url.Values{"next": {strings.Repeat("a", 1<<20)}})
 	}},
 	{"the logout", 303, nil, func(w *walk) authtest.Response { return w.enter().form("/wechat/logout", "same-origin", nil) }},
-	{"the logout of who is not logged in", 303, nil, func(w *walk) authtest.Response { return w.form("/wechat/logout", "same-origin", nil) }},
+	{"a logout while logged out", 303, nil, func(w *walk) authtest.Response { return w.form("/wechat/logout", "same-origin", nil) }},
 	{"the logout on another site", 403, nil, func(w *walk) authtest.Response { return w.enter().form("/wechat/logout", "cross-site", nil) }},
 	{"the logout by GET", 405, nil, func(w *walk) authtest.Response { return w.enter().b.Step("/wechat/logout") }},
 	{"the logout while the store is down", 503, nil, func(w *walk) authtest.Response {
@@ -240,7 +240,7 @@ var exits = []struct {
 		w.openWebView(enter)
 		return w.openWebView(enter)
 	}},
-	{"a mini program where there is none", 404, nil, func(w *walk) authtest.Response { return w.Request("POST", "/wechat/mini/login", "", `{"code":"abc"}`) }},
+	{"a mini program's login without WithMiniProgram", 404, nil, func(w *walk) authtest.Response { return w.Request("POST", "/wechat/mini/login", "", `{"code":"abc"}`) }},
 	{"a computer is redirected to the scan page", 303, computers, func(w *walk) authtest.Response { return w.b.As(authtest.ChromeWindows).Step("/a") }},
 	{"the page of a scan", 200, computers, func(w *walk) authtest.Response { return w.b.As(authtest.ChromeWindows).Step("/wechat/scan?next=/a") }},
 	{"the state of a scan", 200, computers, func(w *walk) authtest.Response {
@@ -250,7 +250,7 @@ var exits = []struct {
 	{"the state of no scan", 200, computers, func(w *walk) authtest.Response {
 		return w.b.As(authtest.ChromeWindows).Fetch("GET", "/wechat/scan/status")
 	}},
-	{"the scan on a phone that is not logged in", 303, computers, func(w *walk) authtest.Response {
+	{"the scan on a logged-out phone", 303, computers, func(w *walk) authtest.Response {
 		s := &authtest.ScanSite{Site: w.Site}
 		path, _ := s.Show(w.b.As(authtest.ChromeWindows), "/a")
 		return s.PhoneOf(authtest.Person(0)).Step(path)
@@ -281,7 +281,7 @@ var exits = []struct {
 		b := s.Browser()
 		return b.Step(b.Authorize("/a"))
 	}},
-	{"the relay asked for another origin", 400, nil, func(w *walk) authtest.Response {
+	{"the relay with another origin", 400, nil, func(w *walk) authtest.Response {
 		_, front := authtest.NewRelayedSite(w.T)
 		return w.b.Step(front.URL + "/relay?code=abc&state=abc")
 	}},

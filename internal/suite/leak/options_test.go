@@ -63,7 +63,7 @@ func TestNewError(t *testing.T) {
 			"a database that is none":          "redis://:" + canaryPassword + "@127.0.0.1:6379/" + canaryPassword,
 			"no host":                          "redis://:" + canaryPassword + "@/0",
 			"a query with it":                  "redis://127.0.0.1:6379/0?password=" + canaryPassword,
-			"nothing but it":                   canaryPassword,
+			"nothing else":                     canaryPassword,
 			"a Redis 6 user and two colons":    "redis://app:" + canaryPassword + "%:@127.0.0.1:6379/0",
 			"an address of IPv6 that is wrong": "redis://:" + canaryPassword + "@[::1/0",
 		} {

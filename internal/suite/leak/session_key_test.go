@@ -243,17 +243,17 @@ func keyFaults() map[string]func(t *testing.T) *keySite {
 		"nothing":                       in(patienceForRedis, func(*keySite) {}),
 		"sessions in memory":            in(0, func(*keySite) {}),
 		"sessions that are encrypted":   in(patienceForRedis, func(*keySite) {}, wechatauth.WithSessionEncryption(authtest.SessionKeyForTests)),
-		"a hook that refuses":           in(patienceForRedis, func(*keySite) {}, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) })),
-		"a user who is kept out":        in(patienceForRedis, func(*keySite) {}, wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) }, 0)),
-		"Redis gone after the exchange": in(patienceForRedis, onLogin(func(x *keySite) { x.redis.Stop() })),
-		"Redis gone after the login":    in(patienceForRedis, afterLogin(func(x *keySite) { x.redis.Stop() })),
+		"a hook that rejects":           in(patienceForRedis, func(*keySite) {}, wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) })),
+		"a user who is rejected":        in(patienceForRedis, func(*keySite) {}, wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return fmt.Errorf("not %+v", id) }, 0)),
+		"Redis down after the exchange": in(patienceForRedis, onLogin(func(x *keySite) { x.redis.Stop() })),
+		"Redis down after the login":    in(patienceForRedis, afterLogin(func(x *keySite) { x.redis.Stop() })),
 		"Redis frozen":                  in(30*time.Millisecond, onLogin(func(x *keySite) { x.redis.Freeze() })),
 		"Redis full":                    in(patienceForRedis, onLogin(func(x *keySite) { x.do("CONFIG", "SET", "maxmemory", "1") })),
 		"Redis with lists for marks":    in(patienceForRedis, afterLogin(func(x *keySite) { x.spoilKeys("wechat:*") })),
 		"Redis with damaged marks": in(patienceForRedis, afterLogin(func(x *keySite) {
 			x.do("EVAL", `for _, k in ipairs(redis.call("KEYS", "wechat:mark:*")) do redis.call("SET", k, "x" .. redis.call("GET", k), "EX", 60) end`, 0)
 		})),
-		"a store that takes nothing": in(0, onLogin(func(x *keySite) { x.store.ReadOnly.Store(true) })),
+		"a store that saves nothing": in(0, onLogin(func(x *keySite) { x.store.ReadOnly.Store(true) })),
 		"a store that fails":         in(0, afterLogin(func(x *keySite) { x.store.Down.Store(true) })),
 	}
 	for name, resp := range brokenResponses {

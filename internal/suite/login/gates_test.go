@@ -137,7 +137,7 @@ func TestStrayCallback(t *testing.T) {
 	}
 	for name, spoil := range map[string]func(query, state string) string{
 		"text behind the state": func(q, s string) string { return strings.Replace(q, s, s+"%23wechat_redirect", 1) },
-		"a code that is none":   func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },
+		"an invalid code":       func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },
 		"another end of the state": func(q, s string) string {
 			return strings.Replace(q, s, s[:flow.StateLength/2]+flow.NewState()[:flow.StateLength/2], 1)
 		},

@@ -31,9 +31,9 @@ func TestInvalidCallback_ReturnURL(t *testing.T) {
 		"another end of the state": func(q, s string) string {
 			return strings.Replace(q, s, s[:flow.StateLength/2]+flow.NewState()[:flow.StateLength/2], 1)
 		},
-		"the code twice":         func(q, _ string) string { return q + "&code=x" },
-		"a code that is none":    func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },
-		"an escape that is none": func(q, _ string) string { return q + "&x=%zz" },
+		"the code twice":    func(q, _ string) string { return q + "&code=x" },
+		"an invalid code":   func(q, _ string) string { return strings.Replace(q, "code=", "code=%00", 1) },
+		"an invalid escape": func(q, _ string) string { return q + "&x=%zz" },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := authtest.NewSite(t)

@@ -280,9 +280,9 @@ var damages = map[string]func(server *redistest.Server, key string){
 func TestCorruptRecord_UnknownKey(t *testing.T) {
 	old, young := []byte("0123456789abcdefghijklmnopqrstuv"), []byte("vutsrqponmlkjihgfedcba9876543210")
 	for kind, damage := range map[string]func(server *redistest.Server, key string){
-		"sealed with a key to come": func(*redistest.Server, string) {},
-		"overwritten":               func(server *redistest.Server, key string) { server.Do("SETRANGE", key, 3, "\xff\x00") },
-		"not sealed":                func(server *redistest.Server, key string) { server.Do("SET", key, "garbage", "EX", 600) },
+		"sealed with a future key": func(*redistest.Server, string) {},
+		"overwritten":              func(server *redistest.Server, key string) { server.Do("SETRANGE", key, 3, "\xff\x00") },
+		"not sealed":               func(server *redistest.Server, key string) { server.Do("SET", key, "garbage", "EX", 600) },
 	} {
 		t.Run(kind, func(t *testing.T) {
 			server := redistest.Start(t)
@@ -304,7 +304,7 @@ func TestCorruptRecord_UnknownKey(t *testing.T) {
 			assert.Equal(t, int64(1), server.Do("EXISTS", key), "it is not deleted")
 			assert.Contains(t, b.Fetch(http.MethodGet, "/a").Text, "session_unknown")
 
-			if kind == "sealed with a key to come" {
+			if kind == "sealed with a future key" {
 				assert.Contains(t, member.Step("/a").Text, "logged-in=true", "the instance with the key accepts it")
 			}
 			assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a login replaces it")

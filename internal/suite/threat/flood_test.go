@@ -62,7 +62,7 @@ func TestParameterLimits(t *testing.T) {
 			}
 			assert.Equal(t, 2, s.Exchanges())
 		})
-		t.Run("return target", func(t *testing.T) {
+		t.Run("return URL", func(t *testing.T) {
 			s := authtest.NewSite(t)
 			for n, want := range map[int]string{returnto.MaxBytes - 1: "itself", returnto.MaxBytes: "itself", returnto.MaxBytes + 1: "/", 500_000: "/"} {
 				target := "/" + strings.Repeat("a", n-1)
@@ -75,7 +75,7 @@ func TestParameterLimits(t *testing.T) {
 				assert.Equal(t, want, s.LoginOf(begun).Header.Get("Location"), "%d", n)
 			}
 		})
-		t.Run("return target that takes room where it is sealed", func(t *testing.T) {
+		t.Run("return URL that grows when it is sealed", func(t *testing.T) {
 			s := authtest.NewSite(t)
 			for name, c := range map[string]struct{ target, want string }{
 				"ampersands":   {"/?" + strings.Repeat("&", returnto.MaxBytes-2), ""},
@@ -146,16 +146,16 @@ func TestFlood(t *testing.T) {
 			target, cookies string
 			status          int
 		}{
-			"10,000 of the callback's own name":     {authtest.CallbackOf(f, "code"), cookies(10_000, own, real.Value), 400},
-			"2,900 of the callback's own name":      {authtest.CallbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
-			"2,900 pending logins at a page visit":  {"/a", cookies(2_900, state, real.Value), 303},
-			"2,900 pending logins at the login":     {"/wechat/login", cookies(2_900, state, real.Value), 303},
-			"2,900 trails":                          {"/a", cookies(2_900, func(int) string { return s.Cookies.LoginCounterName() }, real.Value), 303},
-			"2,900 snapshot marks":                  {"/a", cookies(2_900, func(int) string { return s.Cookies.SnapshotName() }, real.Value), 303},
-			"a pending login of 100 KB":             {authtest.CallbackOf(f, "code"), cookies(1, own, long), 400},
-			"eight trails of 100 KB":                {"/a", cookies(8, func(int) string { return s.Cookies.LoginCounterName() }, long), 303},
-			"eight snapshot marks of 100 KB":        {"/a", cookies(8, func(int) string { return s.Cookies.SnapshotName() }, long), 303},
-			"names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
+			"10,000 of the callback's own name":            {authtest.CallbackOf(f, "code"), cookies(10_000, own, real.Value), 400},
+			"2,900 of the callback's own name":             {authtest.CallbackOf(f, "code"), cookies(2_900, own, real.Value), 400},
+			"2,900 pending logins at a page visit":         {"/a", cookies(2_900, state, real.Value), 303},
+			"2,900 pending logins at the login":            {"/wechat/login", cookies(2_900, state, real.Value), 303},
+			"2,900 login counters":                         {"/a", cookies(2_900, func(int) string { return s.Cookies.LoginCounterName() }, real.Value), 303},
+			"2,900 snapshot marks":                         {"/a", cookies(2_900, func(int) string { return s.Cookies.SnapshotName() }, real.Value), 303},
+			"a pending login of 100 KB":                    {authtest.CallbackOf(f, "code"), cookies(1, own, long), 400},
+			"eight login counters of 100 KB":               {"/a", cookies(8, func(int) string { return s.Cookies.LoginCounterName() }, long), 303},
+			"eight snapshot marks of 100 KB":               {"/a", cookies(8, func(int) string { return s.Cookies.SnapshotName() }, long), 303},
+			"cookie names of ours with a megabyte of name": {"/a", cookies(1, func(int) string { return "wechat_flow_" + strings.Repeat("x", 1<<20) }, "x"), 303},
 		}
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {

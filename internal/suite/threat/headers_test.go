@@ -26,40 +26,40 @@ func TestRequestHeaders(t *testing.T) {
 		require.Equal(t, http.StatusSeeOther, clean.StatusCode)
 		host := s.Base.Host
 		cases := map[string][]string{
-			"another host":                    {"Host: evil.example"},
-			"another port":                    {"Host: 127.0.0.1:443"},
-			"no port":                         {"Host: 127.0.0.1"},
-			"a dot behind":                    {"Host: " + host + "."},
-			"capitals":                        {"Host: " + strings.ToUpper(host)},
-			"user information":                {"Host: " + host + "@evil.example"},
-			"a fragment":                      {"Host: evil.example#" + host},
-			"a path":                          {"Host: evil.example/" + host},
-			"nothing":                         {"Host: "},
-			"two hosts":                       {"Host: " + host, "Host: evil.example"},
-			"X-Forwarded-Host":                {"X-Forwarded-Host: evil.example"},
-			"X-Forwarded-Host, twice":         {"X-Forwarded-Host: evil.example", "X-Forwarded-Host: " + host},
-			"X-Forwarded-Host, a list":        {"X-Forwarded-Host: evil.example, " + host},
-			"X-Forwarded-Host that is right":  {"Host: evil.example", "X-Forwarded-Host: " + host},
-			"X-Forwarded-Proto http":          {"X-Forwarded-Proto: http"},
-			"X-Forwarded-Proto https":         {"X-Forwarded-Proto: https"},
-			"X-Forwarded-Proto javascript":    {"X-Forwarded-Proto: javascript"},
-			"X-Forwarded-Proto, a list":       {"X-Forwarded-Proto: https,http"},
-			"X-Forwarded-Port":                {"X-Forwarded-Port: 1"},
-			"X-Forwarded-Prefix":              {"X-Forwarded-Prefix: //evil.example"},
-			"X-Forwarded-Uri":                 {"X-Forwarded-Uri: /public"},
-			"X-Forwarded-Method":              {"X-Forwarded-Method: OPTIONS"},
-			"X-Forwarded-For":                 {"X-Forwarded-For: 127.0.0.1"},
-			"Forwarded":                       {"Forwarded: for=127.0.0.1;host=evil.example;proto=http"},
-			"X-Original-Host":                 {"X-Original-Host: evil.example"},
-			"X-Host":                          {"X-Host: evil.example"},
-			"X-Real-Host":                     {"X-Real-Host: evil.example"},
-			"X-Original-URL":                  {"X-Original-URL: //evil.example"},
-			"X-Rewrite-URL":                   {"X-Rewrite-URL: //evil.example"},
-			"Referer":                         {"Referer: https://evil.example/"},
-			"Origin":                          {"Origin: https://evil.example"},
-			"all of them at once":             {"X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http", "X-Forwarded-Port: 1", "Forwarded: host=evil.example", "X-Original-URL: //evil.example"},
-			"an absolute URL and its host":    nil,
-			"an absolute URL and another one": nil,
+			"another host":                     {"Host: evil.example"},
+			"another port":                     {"Host: 127.0.0.1:443"},
+			"no port":                          {"Host: 127.0.0.1"},
+			"a dot behind":                     {"Host: " + host + "."},
+			"capitals":                         {"Host: " + strings.ToUpper(host)},
+			"user information":                 {"Host: " + host + "@evil.example"},
+			"a fragment":                       {"Host: evil.example#" + host},
+			"a path":                           {"Host: evil.example/" + host},
+			"nothing":                          {"Host: "},
+			"two hosts":                        {"Host: " + host, "Host: evil.example"},
+			"X-Forwarded-Host":                 {"X-Forwarded-Host: evil.example"},
+			"X-Forwarded-Host, twice":          {"X-Forwarded-Host: evil.example", "X-Forwarded-Host: " + host},
+			"X-Forwarded-Host, a list":         {"X-Forwarded-Host: evil.example, " + host},
+			"X-Forwarded-Host that is right":   {"Host: evil.example", "X-Forwarded-Host: " + host},
+			"X-Forwarded-Proto http":           {"X-Forwarded-Proto: http"},
+			"X-Forwarded-Proto https":          {"X-Forwarded-Proto: https"},
+			"X-Forwarded-Proto javascript":     {"X-Forwarded-Proto: javascript"},
+			"X-Forwarded-Proto, a list":        {"X-Forwarded-Proto: https,http"},
+			"X-Forwarded-Port":                 {"X-Forwarded-Port: 1"},
+			"X-Forwarded-Prefix":               {"X-Forwarded-Prefix: //evil.example"},
+			"X-Forwarded-Uri":                  {"X-Forwarded-Uri: /public"},
+			"X-Forwarded-Method":               {"X-Forwarded-Method: OPTIONS"},
+			"X-Forwarded-For":                  {"X-Forwarded-For: 127.0.0.1"},
+			"Forwarded":                        {"Forwarded: for=127.0.0.1;host=evil.example;proto=http"},
+			"X-Original-Host":                  {"X-Original-Host: evil.example"},
+			"X-Host":                           {"X-Host: evil.example"},
+			"X-Real-Host":                      {"X-Real-Host: evil.example"},
+			"X-Original-URL":                   {"X-Original-URL: //evil.example"},
+			"X-Rewrite-URL":                    {"X-Rewrite-URL: //evil.example"},
+			"Referer":                          {"Referer: https://evil.example/"},
+			"Origin":                           {"Origin: https://evil.example"},
+			"all of them at once":              {"X-Forwarded-Host: evil.example", "X-Forwarded-Proto: http", "X-Forwarded-Port: 1", "Forwarded: host=evil.example", "X-Original-URL: //evil.example"},
+			"an absolute URL and its host":     nil,
+			"an absolute URL and another Host": nil,
 		}
 		for name, header := range cases {
 			t.Run(name, func(t *testing.T) {
@@ -67,7 +67,7 @@ func TestRequestHeaders(t *testing.T) {
 				switch name {
 				case "an absolute URL and its host":
 					got = s.WireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: evil.example", authtest.PageHeader, "Connection: close")
-				case "an absolute URL and another one":
+				case "an absolute URL and another Host":
 					got = s.WireLines("GET http://evil.example"+target+" HTTP/1.1", "Host: "+host, authtest.PageHeader, "Connection: close")
 				default:
 					got = s.Wire(http.MethodGet, target, append(header, authtest.PageHeader)...)

@@ -48,7 +48,7 @@ func TestSharedResult(t *testing.T) {
 					assert.Equal(t, 1, s.Exchanges())
 					return
 				}
-				assert.Empty(t, got.SetOf(s.SessionCookie()), "no session is shared any more")
+				assert.Empty(t, got.SetOf(s.SessionCookie()), "no session is shared after that")
 				assert.Contains(t, got.Header.Get("Location"), authtest.AuthorizeEndpoint, "the spent code starts the login once more")
 			})
 		}

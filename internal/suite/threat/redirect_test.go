@@ -54,9 +54,9 @@ func TestCode(t *testing.T) {
 	t.Run("T21 on another page is removed and not used", func(t *testing.T) {
 		const code, ours = "071AbCdEfGhIjKlMnOpQrStUvWxYz012", "0123456789abcdefghijklmnopqrstuv"
 		cases := map[string]struct{ asked, next string }{
-			"a state of ours":                    {"/shop?code=" + code + "&state=" + ours + "&a=1", "/shop?a=1"},
-			"a short code with a state of ours":  {"/shop?code=X&state=" + ours + "&a=1", "/shop?a=1"},
-			"a state that the stranger chose":    {"/shop?code=" + code + "&state=Y&a=1", "/shop?a=1"},
+			"our own state":                      {"/shop?code=" + code + "&state=" + ours + "&a=1", "/shop?a=1"},
+			"a short code with our own state":    {"/shop?code=X&state=" + ours + "&a=1", "/shop?a=1"},
+			"a state of the link's author":       {"/shop?code=" + code + "&state=Y&a=1", "/shop?a=1"},
 			"a long state of the link's author":  {"/shop?code=" + code + "&state=" + strings.Repeat("z", 128) + "&a=1", "/shop?a=1"},
 			"no state, as WeChat leaves it":      {"/shop?a=1&code=" + code + "&state=", "/shop?a=1"},
 			"the state first":                    {"/shop?state=STATE&a=1&code=" + code, "/shop?a=1"},
@@ -426,11 +426,11 @@ func TestRedirectLoop(t *testing.T) {
 			}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
 			"a CDN that removes the cookies of callback responses": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				s.Server.Config.Handler = withoutCallbackCookies(s.Routes())
-			}, wechatauth.ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
+			}, wechatauth.ReasonSessionCookieNotReturned, "removes Set-Cookie from them"},
 			"such a CDN, and a session that is over": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				b.SetCookie(s.SessionCookie(), flow.NewState())
 				s.Server.Config.Handler = withoutCallbackCookies(s.Routes())
-			}, wechatauth.ReasonSessionCookieNotReturned, "take Set-Cookie out of them"},
+			}, wechatauth.ReasonSessionCookieNotReturned, "removes Set-Cookie from them"},
 			"callbacks on an instance whose clock is seven minutes ahead": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				here := s.Routes()
 				ahead := s.Instance(authtest.WithClock(func() time.Time { return s.Clock.Now().Add(7 * time.Minute) }))
@@ -448,7 +448,7 @@ func TestRedirectLoop(t *testing.T) {
 			}, wechatauth.ReasonSessionCookieNotReturned, "Secure=true"},
 			"a path outside of the pages": {nil, cookie(func(c *scs.SessionCookie) { c.Path = "/admin" }), wechatauth.ReasonSessionCookieNotReturned, `Path=\"/admin\"`},
 			"another domain":              {nil, cookie(func(c *scs.SessionCookie) { c.Domain = "other.example" }), wechatauth.ReasonSessionCookieNotReturned, `Domain=\"other.example\"`},
-			"a name that is none":         {nil, cookie(func(c *scs.SessionCookie) { c.Name = "my session" }), wechatauth.ReasonSessionCookieNotReturned, "name=my session"},
+			"an invalid name":             {nil, cookie(func(c *scs.SessionCookie) { c.Name = "my session" }), wechatauth.ReasonSessionCookieNotReturned, "name=my session"},
 			"SameSite=Strict": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				s.Auth.Sessions().Cookie.SameSite = http.SameSiteStrictMode
 				b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.SameSite != http.SameSiteStrictMode }}
@@ -479,7 +479,7 @@ func TestRedirectLoop(t *testing.T) {
 					gate.ServeHTTP(w, r)
 				}))
 			}, wechatauth.ReasonSessionLost, "name=wechat_session"},
-			"a planted trail, so that nothing is counted": {nil, func(s *authtest.Site, b *authtest.Browser) {
+			"a planted login counter": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				s.Server.Config.Handler = planting(s.Routes(), s.Cookies.LoginCounterName()+"=x")
 				b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.Name != s.SessionCookie() }}
 			}, wechatauth.ReasonSessionCookieNotReturned, "did not send the session cookie back"},
@@ -522,7 +522,7 @@ func TestRedirectLoop(t *testing.T) {
 				assert.LessOrEqual(t, s.Sim.Count(authtest.AuthorizeEndpoint), flow.MaxLogins, "redirects to WeChat")
 				assert.Equal(t, http.StatusBadRequest, got.StatusCode)
 				assert.Contains(t, got.Text, string(wechatauth.ReasonSessionCookieNotReturned))
-				assert.Contains(t, s.Logs.String(), "take Set-Cookie out of them")
+				assert.Contains(t, s.Logs.String(), "removes Set-Cookie from them")
 			})
 		}
 	})

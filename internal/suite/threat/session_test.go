@@ -124,7 +124,7 @@ func TestLogin(t *testing.T) {
 			require.NotZero(t, written)
 			assert.Greater(t, deleted, written)
 		})
-		t.Run("a store that refuses to write", func(t *testing.T) {
+		t.Run("a store that rejects writes", func(t *testing.T) {
 			var st *authtest.FaultyStore
 			s := authtest.NewSite(t, authtest.WithFaultyStore(&st))
 			s.Wait = func(context.Context, time.Duration) error { return context.DeadlineExceeded }
@@ -397,7 +397,7 @@ func TestLogout(t *testing.T) {
 		}{
 			"an image":                      {http.MethodGet, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"image"}, "Sec-Fetch-Mode": {"no-cors"}}},
 			"a link":                        {http.MethodGet, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Dest": {"document"}, "Sec-Fetch-Mode": {"navigate"}}},
-			"a link of ours":                {http.MethodGet, http.Header{"Sec-Fetch-Site": {"same-origin"}}},
+			"a link on the site":            {http.MethodGet, http.Header{"Sec-Fetch-Site": {"same-origin"}}},
 			"HEAD":                          {http.MethodHead, nil},
 			"a form":                        {http.MethodPost, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Content-Type": {form}}},
 			"a form of a neighbour":         {http.MethodPost, http.Header{"Sec-Fetch-Site": {"same-site"}, "Content-Type": {form}}},
