@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -11,6 +12,9 @@ import (
 
 // scanCount is how many keys one step of a scan looks at.
 const scanCount = int64(1000)
+
+// cureNoScan is for a connection that ends at each SCAN.
+const cureNoScan = "a proxy that closes on SCAN cannot list sessions; use the servers behind it"
 
 // AllCtx implements scs.IterableCtxStore. It walks over all keys of the server,
 // in a Cluster of all primaries, in steps (SCAN), each with a deadline of its own,
@@ -36,6 +40,9 @@ func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 func (s *Store) collect(ctx context.Context, op string, primary resp.Transport, all map[string][]byte) error {
 	for cursor := "0"; ; {
 		reply, err := s.ask(ctx, op, primary, resp.Cmd("SCAN", "", cursor, "MATCH", globLiteral(s.prefix)+"*", "COUNT", scanCount))
+		if err != nil && isClosed(err) {
+			return &Error{Op: op, Class: ClassOf(err), Err: fmt.Errorf("%w: %s", errors.Unwrap(err), cureNoScan)}
+		}
 		if err != nil {
 			return err
 		}
@@ -55,8 +62,9 @@ func (s *Store) collect(ctx context.Context, op string, primary resp.Transport, 
 	}
 }
 
-// primaries lists the servers that hold sessions. In a Cluster each node says
-// itself what it is; otherwise there is one, to which the transport leads.
+// primaries lists the servers that hold sessions. Of several nodes of a Cluster
+// each reports its role. Otherwise there is one server, to which the transport
+// leads.
 func (s *Store) primaries(ctx context.Context, op string) ([]resp.Transport, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, newError(op, err)
@@ -72,7 +80,7 @@ func (s *Store) primaries(ctx context.Context, op string) ([]resp.Transport, err
 	if err != nil {
 		return nil, newError(op, err)
 	}
-	if len(nodes) == 0 {
+	if len(nodes) < 2 {
 		return []resp.Transport{s.transport}, nil
 	}
 	var primaries []resp.Transport
