@@ -8,6 +8,7 @@
 # make soak   users for ten minutes, a fault of Redis every 20 s (SOAK=30m before a release)
 # make frozen Redis frozen for 30 s under 200 requests a second
 # make failover logins while a primary with an up-to-date replica is killed, behind Sentinels and in a Cluster
+# make stores every store against every server and service that teams use
 # make docs   the docs: their code, links, headings and tables; the surface
 # make pictures takes the pictures of the docs from the real pages
 # make links  requests every site that the docs link to
@@ -19,7 +20,7 @@ SHELL := /usr/bin/env bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 
-MODULES := . store/goredisstore store/rueidisstore observe/wechatprom observe/wechatotel examples e2e
+MODULES := . store/goredisstore store/rueidisstore store/internal/servers observe/wechatprom observe/wechatotel examples e2e
 CHECKED := $(MODULES) bench
 
 .PHONY: test
@@ -30,14 +31,18 @@ test: setup
 check: fmt vet lint vuln
 
 # The programs that the tests run. As root, setup installs them; otherwise it
-# prints what to install.
+# prints what to install. Valkey is tested where the distribution has it.
 .PHONY: setup
 setup:
 	@missing=""; \
 	command -v redis-server >/dev/null || missing="$$missing redis-server"; \
+	command -v nutcracker >/dev/null || [ -x /usr/sbin/nutcracker ] || missing="$$missing nutcracker"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
 	fc-list :lang=zh 2>/dev/null | grep -q . || missing="$$missing fontconfig fonts-noto-cjk"; \
+	if [ "$$(id -u)" = 0 ] && ! command -v valkey-server >/dev/null && apt-cache show valkey-server >/dev/null 2>&1; then \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends valkey-server || true; \
+	fi; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
@@ -92,7 +97,7 @@ faults: setup
 
 # Sessions over a long time, and Redis frozen under load; see internal/soak.
 SOAK ?= 10m
-.PHONY: sessions soak frozen failover
+.PHONY: sessions soak frozen failover stores
 sessions: setup
 	@.ci/suite sessions
 soak: setup
@@ -101,6 +106,8 @@ frozen: setup
 	@go run ./internal/soak -frozen
 failover: setup
 	@.ci/suite failover
+stores: setup
+	@.ci/suite stores
 
 # The client against hostile peers, and the simulator; fuzzing included.
 .PHONY: wire

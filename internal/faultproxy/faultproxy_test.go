@@ -10,10 +10,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gomodule/redigo/redis"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/faultproxy"
+	"github.com/wechatauth/wechatauth/internal/redistest"
 )
 
 // patience ends a hung test and is never waited out in a good run.
@@ -206,4 +208,33 @@ func TestClosingLeavesNothing(t *testing.T) {
 	assert.Zero(t, p.Links())
 	_, err = net.Dial("tcp", p.Addr())
 	assert.Error(t, err)
+}
+
+func TestReplies_Reject(t *testing.T) {
+	server := redistest.Start(t)
+	p, err := faultproxy.StartReplies(server.Addr())
+	require.NoError(t, err)
+	t.Cleanup(p.Close)
+	p.Reject(func(command []string) string {
+		if command[0] == "SET" {
+			return "ERR command 'SET' is not allowed"
+		}
+		return ""
+	})
+	conn, err := redis.Dial("tcp", p.Addr())
+	require.NoError(t, err)
+	defer conn.Close()
+	for _, c := range [][]any{{"ECHO", "first"}, {"SET", "k", "v"}, {"ECHO", "second"}} {
+		require.NoError(t, conn.Send(c[0].(string), c[1:]...))
+	}
+	require.NoError(t, conn.Flush())
+	first, err := redis.String(conn.Receive())
+	require.NoError(t, err)
+	assert.Equal(t, "first", first)
+	_, err = conn.Receive()
+	assert.EqualError(t, err, "ERR command 'SET' is not allowed")
+	second, err := redis.String(conn.Receive())
+	require.NoError(t, err)
+	assert.Equal(t, "second", second)
+	assert.Zero(t, server.Do("EXISTS", "k"), "a rejected command was executed")
 }

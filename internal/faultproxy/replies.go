@@ -19,6 +19,7 @@ type Replies struct {
 	mu     sync.Mutex
 	target string
 	edit   func(command []string, reply []byte) []byte
+	reject func(command []string) string
 	conns  map[net.Conn]struct{}
 	closed bool
 }
@@ -62,6 +63,32 @@ func (p *Replies) Edit(f func(command []string, reply []byte) []byte) {
 	p.edit = f
 }
 
+// Reject sets which commands never reach the Redis from now on: f returns the line
+// of the error to reply with, without its "-", or an empty string. nil rejects
+// none.
+func (p *Replies) Reject(f func(command []string) string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.reject = f
+}
+
+// rejection returns the reply to a command that is rejected, or nil.
+func (p *Replies) rejection(command []string) []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reject == nil {
+		return nil
+	}
+	if text := p.reject(command); text != "" {
+		return []byte("-" + text + "\r\n")
+	}
+	return nil
+}
+
+// placeholder is sent in place of a command that is rejected, so that its reply
+// keeps its turn.
+const placeholder = "*1\r\n$4\r\nPING\r\n"
+
 // Close stops listening, breaks all connections and waits until nothing of the
 // proxy runs any more.
 func (p *Replies) Close() {
@@ -95,31 +122,22 @@ func (p *Replies) serve(client net.Conn) {
 	if closed {
 		return
 	}
-	asked := make(chan []string, 1<<16) // more than any client sends ahead
+	asked := make(chan sent, 1<<16) // more than any client sends ahead
 	var up sync.WaitGroup
-	up.Go(func() {
-		defer server.Close()
-		for r := bufio.NewReader(client); ; {
-			raw, err := frame(r)
-			if err != nil {
-				return
-			}
-			asked <- words(raw)
-			if _, err := server.Write(raw); err != nil {
-				return
-			}
-		}
-	})
+	up.Go(func() { p.forward(client, server, asked) })
 	for r := bufio.NewReader(server); ; {
 		raw, err := frame(r)
 		if err != nil {
 			break
 		}
 		if raw[0] != '>' { // what Redis says unasked is no reply
-			command := <-asked
+			one := <-asked
+			if one.rejection != nil {
+				raw = one.rejection
+			}
 			p.mu.Lock()
 			if p.edit != nil {
-				raw = p.edit(command, raw)
+				raw = p.edit(one.command, raw)
 			}
 			p.mu.Unlock()
 		}
@@ -129,6 +147,31 @@ func (p *Replies) serve(client net.Conn) {
 	}
 	client.Close()
 	up.Wait()
+}
+
+// A sent command waits for its reply.
+type sent struct {
+	command   []string
+	rejection []byte // nil if the command was passed on
+}
+
+// forward sends the commands of the client to the server.
+func (p *Replies) forward(client, server net.Conn, asked chan<- sent) {
+	defer server.Close()
+	for r := bufio.NewReader(client); ; {
+		raw, err := frame(r)
+		if err != nil {
+			return
+		}
+		one := sent{command: words(raw)}
+		if one.rejection = p.rejection(one.command); one.rejection != nil {
+			raw = []byte(placeholder)
+		}
+		asked <- one
+		if _, err := server.Write(raw); err != nil {
+			return
+		}
+	}
 }
 
 // frame reads one command or reply as it is on the wire.
