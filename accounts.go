@@ -105,7 +105,7 @@ func (g *gate) setAccounts(c *config) error {
 	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
 		g.site = g.base.String()
 	}
-	g.audience, g.failed = c.audience(), g.rejectUnsaved
+	g.audience, g.unsaved = c.audience(), g.rejectUnsaved
 	g.pages.Store(&c.pages)
 	var opts []client.Option
 	var errs []error

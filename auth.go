@@ -57,7 +57,7 @@ type gate struct {
 	cookies *flow.Jar
 	keys    *seal.Ring // for what the store keeps, which never sees it
 	logins  *singleflight.Group
-	failed  func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
+	unsaved func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
 }
 
 // account is an AppID that users can log in to, and its client.

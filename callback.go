@@ -80,7 +80,7 @@ func (g *gate) returnURLOfResult(ctx context.Context, v *session.Visit, state, f
 func (g *gate) settleCallback(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, code string) {
 	var token *client.Token
 	g.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, f.State), keep: outcomeTTL, session: g.load,
+		flow: f, key: singleflight.Key(f.AppID, f.State), keep: resultTTL, session: g.load,
 		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
 			id, token, reason, err = g.exchange(ctx, acc, f, code)
 			return id, reason, err

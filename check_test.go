@@ -72,7 +72,7 @@ func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 	err := s.Auth.Check(context.Background())
 	require.Error(t, err)
 	assert.Contains(t, err.Error(), "Redis cannot be written")
-	assert.Contains(t, err.Error(), "WeChat's API did not answer")
+	assert.Contains(t, err.Error(), "WeChat's API did not respond")
 }
 
 func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {

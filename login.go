@@ -244,7 +244,7 @@ func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 // fit into the browser if return URLs are long; fewer prove nothing. The store
 // is not read before there are so many, and if it fails there are none.
 func (g *gate) countFailedAttempts(ctx context.Context, held []flow.PendingCookie) []string {
-	held = slices.DeleteFunc(slices.Clone(held), func(h flow.PendingCookie) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.TrailTTL) })
+	held = slices.DeleteFunc(slices.Clone(held), func(h flow.PendingCookie) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.LoginCounterTTL) })
 	size := 0
 	for _, h := range held {
 		size += h.Size
@@ -280,12 +280,12 @@ func (g *gate) isOtherHost(r *http.Request) bool {
 	if siteurl.Reached(g.base, r) {
 		return false
 	}
-	_, err := r.Cookie(g.cookies.HopName())
+	_, err := r.Cookie(g.cookies.OtherHostName())
 	return err != nil
 }
 
 // redirectToBaseURL redirects to the base URL's host.
 func (g *gate) redirectToBaseURL(w http.ResponseWriter, target string) {
-	g.cookies.Set(w, g.cookies.HopName(), "1", flow.CodeTTL)
+	g.cookies.Set(w, g.cookies.OtherHostName(), "1", flow.OtherHostTTL)
 	respond.Redirect(w, g.absolute(target))
 }

@@ -44,7 +44,8 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // another host is first redirected to that of the base URL. For five minutes
 // after a logout a page visit gets a 401 page with a link instead of a
 // redirect. While the session store is unavailable, the response is a 503, and
-// no session ends.
+// no session ends; package store waits at most one second for Redis (see
+// [store.WithTimeout] and [store.NewPool]).
 //
 // CORS preflight requests, which browsers send without cookies, pass without an
 // identity and with an empty session: do nothing but CORS for OPTIONS. Requests
@@ -118,7 +119,7 @@ func (g *gate) passOptional(w http.ResponseWriter, r *http.Request, next http.Ha
 			v.LoggedIn = false
 		}
 	}
-	g.sessions.Serve(w, r, v, next, g.failed)
+	g.sessions.Serve(w, r, v, next, g.unsaved)
 }
 
 // An action is what a request gets.
@@ -195,12 +196,12 @@ func (g *gate) serveRequired(w http.ResponseWriter, r *http.Request, next http.H
 		if g.profileStale(v) && g.isPage(r) {
 			g.refreshProfile(v)
 		}
-		g.sessions.Serve(w, r, v, next, g.failed)
+		g.sessions.Serve(w, r, v, next, g.unsaved)
 	case actionGuest:
 		v.Identity = identity.Identity{Snapshot: true}
-		g.sessions.Serve(w, r, v, next, g.failed)
+		g.sessions.Serve(w, r, v, next, g.unsaved)
 	case actionAnonymous:
-		g.sessions.Serve(w, r, v, next, g.failed)
+		g.sessions.Serve(w, r, v, next, g.unsaved)
 	case actionHop:
 		g.redirectToBaseURL(w, g.requestURL(r))
 	case actionLogin:

@@ -109,10 +109,10 @@ func TestAFlowCookieCounts(t *testing.T) {
 		age  time.Duration
 		want wechatauth.Reason
 	}{
-		"just before ten minutes":                   {flow.TTL - time.Second, ""},
-		"for exactly ten minutes":                   {flow.TTL, ""},
-		"not a second longer":                       {flow.TTL + time.Second, wechatauth.ReasonStateExpired},
-		"not an hour longer":                        {flow.TTL + time.Hour, wechatauth.ReasonStateExpired},
+		"just before ten minutes":                   {flow.LoginTTL - time.Second, ""},
+		"for exactly ten minutes":                   {flow.LoginTTL, ""},
+		"not a second longer":                       {flow.LoginTTL + time.Second, wechatauth.ReasonStateExpired},
+		"not an hour longer":                        {flow.LoginTTL + time.Hour, wechatauth.ReasonStateExpired},
 		"also where this clock is four minutes off": {-4 * time.Minute, ""},
 		"not where it is six minutes off":           {-6 * time.Minute, wechatauth.ReasonStateExpired},
 	}

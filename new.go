@@ -50,9 +50,9 @@ func New(opts ...Option) (*Auth, error) {
 	a := &Auth{
 		settings:    c.settings,
 		looks:       &scan.Looks{},
-		accessCache: &consent.Memory{Interval: c.authorizeInterval, Now: c.now},
+		accessCache: &consent.Memory{Interval: c.accessInterval, Now: c.now},
 	}
-	a.environments, a.onLogin, a.onRequest = maps.Clone(c.environments), c.onLogin.quiet(), c.onRequest.quiet()
+	a.environments, a.onLogin, a.accessCheck = maps.Clone(c.environments), c.onLogin.redacted(), c.accessCheck.redacted()
 	a.home = &gate{Auth: a}
 	if err := errors.Join(append(errs, c.validate(), a.home.setAccounts(c))...); err != nil {
 		return nil, linesOf("wechatauth: ", err)

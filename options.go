@@ -38,7 +38,7 @@ type settings struct {
 	pageVisit    func(*http.Request) bool
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
 	onLogin      hook
-	onRequest    hook
+	accessCheck  hook
 	observer     Observer
 	logger       *slog.Logger
 	now          func() time.Time
@@ -77,11 +77,11 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
-	pages             PageFunc
-	authorizeInterval time.Duration
-	authorizeSet      bool
-	httpClient        *http.Client
-	endpoints         client.Endpoints
+	pages          PageFunc
+	accessInterval time.Duration
+	accessSet      bool
+	httpClient     *http.Client
+	endpoints      client.Endpoints
 
 	// What only tests set, through internal/knob; so is settings.now.
 	wait   func(ctx context.Context, d time.Duration) error
@@ -92,7 +92,7 @@ type config struct {
 type hook func(context.Context, Identity) error
 
 // quiet removes the openid and the unionid from the errors of a hook.
-func (h hook) quiet() hook {
+func (h hook) redacted() hook {
 	if h == nil {
 		return nil
 	}
@@ -437,7 +437,7 @@ func WithOnLogin(f func(ctx context.Context, id Identity) error) Option {
 // request. An error is never cached. f must be safe for concurrent use. By
 // default, no function is called.
 func WithAccessCheck(f func(ctx context.Context, id Identity) error, interval time.Duration) Option {
-	return func(c *config) { c.onRequest, c.authorizeInterval, c.authorizeSet = f, interval, true }
+	return func(c *config) { c.accessCheck, c.accessInterval, c.accessSet = f, interval, true }
 }
 
 // WithTokens stores the tokens that WeChat returns with a login, sealed, for

@@ -264,7 +264,7 @@ func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie
 	}
 	again, spent := g.scanAgainURL(sc, target), false
 	g.settle(w, r, proof{
-		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: outcomeTTL, source: end.Session, session: g.load,
+		flow: f, key: singleflight.Key(f.AppID, "scan "+f.State), keep: resultTTL, source: end.Session, session: g.load,
 		verify: func(ctx context.Context) (id identity.Identity, reason Reason, err error) {
 			id, reason, err = g.spendScan(ctx, sc, end, right)
 			spent = reason == ""

@@ -100,10 +100,10 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 // RevokeUser ends every session of a user, in all browsers, and returns the
 // number of sessions that were alive. It also deletes the user's stored tokens
 // (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
-// Auth has no option that stores them. A request in flight cannot restore them,
-// nor a session, unless an scs manager loaded the session with a context that
-// is never canceled. The user can log in again unless [WithAccessCheck] rejects
-// them. It requires a store with store.Index, such as those of package store,
+// Auth has no option that stores them. A request in flight cannot restore a
+// session, unless an scs manager loaded it with a context that is never
+// canceled. The user can log in again, and a login with a code from WeChat that is
+// in flight completes, unless [WithAccessCheck] rejects the user. It requires a store with store.Index, such as those of package store,
 // and ends with ctx. If it returns an error, some sessions may still be alive:
 // call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
@@ -122,10 +122,10 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 // checkAccess calls the function of WithAccessCheck, unless it accepted the user within
 // the interval.
 func (a *Auth) checkAccess(ctx context.Context, id identity.Identity) error {
-	if a.onRequest == nil {
+	if a.accessCheck == nil {
 		return nil
 	}
-	err := a.accessCache.Do(id.AppID, id.OpenID, func() error { return a.onRequest(ctx, Identity(id)) })
+	err := a.accessCache.Do(id.AppID, id.OpenID, func() error { return a.accessCheck(ctx, Identity(id)) })
 	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("%w: %w", errClientGone, err)
 	}

@@ -16,15 +16,14 @@ import (
 )
 
 const (
-	// outcomeTTL is how long the outcome of a login is kept for late callbacks
-	// and for reloads.
-	outcomeTTL = time.Minute
-	// shortTTL is how long the outcome of a failed login is kept for those who
-	// wait for it, and that of a mini program's login, whose used code is not
-	// valid.
+	// resultTTL is how long the result of a login is kept for late callbacks and
+	// for reloads.
+	resultTTL = time.Minute
+	// shortTTL is how long a failure is kept for the duplicates that wait, and the
+	// result of a mini program's login, whose code is used.
 	shortTTL = 3 * time.Second
-	// callbackBudget bounds a login from the claim, once it is won, to the
-	// response, whatever the browser does meanwhile.
+	// callbackBudget bounds a login from the lease to the response, even if the
+	// client disconnects.
 	callbackBudget = 8 * time.Second
 	// saveBudget is how long a login tries to save a session for which a code
 	// was spent.
@@ -56,9 +55,9 @@ type proof struct {
 
 // A result is how a login ended.
 type result struct {
-	singleflight.Outcome        // the session, if Reason is ""
-	Reason               Reason // why there is none
-	err                  error  // behind Reason, where this request has done the login
+	singleflight.Result        // the session, if Reason is ""
+	Reason              Reason // why there is none
+	err                 error  // behind Reason, where this request has done the login
 
 	shared   bool // by another request
 	late     bool // which had completed it before this one arrived
@@ -81,26 +80,26 @@ func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, respond f
 	switch {
 	case err != nil: // nothing is spent, and a reload tries again
 		respond(w, r, result{Reason: ReasonStoreUnavailable, err: err})
-	case c.Outcome != nil:
+	case c.Sealed != nil:
 		respond(w, r, g.follow(p, c))
 	default:
 		respond(w, r, g.lead(w, r, p, c))
 	}
 }
 
-// follow returns the outcome that another request has left.
+// follow returns the leader's result.
 func (g *gate) follow(p proof, c *singleflight.Call) result {
 	o, err := c.Open(p.flow.Key)
 	if err != nil {
 		return result{Reason: ReasonStateMismatch, shared: true, unopened: true}
 	}
-	return result{Outcome: o, Reason: Reason(o.Reason), shared: true, late: !c.Waited}
+	return result{Result: o, Reason: Reason(o.Reason), shared: true, late: !c.Waited}
 }
 
-// lead does the login that this request has claimed.
+// lead completes the login as the leader of its duplicates.
 func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singleflight.Call) result {
 	ctx := r.Context()
-	how := ReasonApplicationError // unless something else is known, its code has panicked
+	how := ReasonApplicationError // stays if the application's code panics
 	defer g.endLogin(ctx, p, c, &how)
 	v, err := p.session(r)
 	if err != nil {
@@ -122,12 +121,12 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	o, err := g.shareResult(ctx, p, c, saved)
 	how = ""
 	if err != nil {
-		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "the outcome could not be left for doubled callbacks"})
+		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "result not saved for duplicate callbacks"})
 	}
 	f := p.flow
 	f.AppID, f.Channel, f.Scope = id.AppID, id.Channel, id.Scope // what was granted
 	g.reportLogin(ctx, f, Event{Kind: EventLoginFinished, OpenID: redact.OpenID(id.OpenID)})
-	return result{Outcome: o}
+	return result{Result: o}
 }
 
 // saveLogin saves the session, and retries for a while, because the code is
@@ -157,8 +156,8 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 		reason, err = g.checkSource(ctx, p.source)
 	}
 	if reason == "" {
-		if p.key == "" { // it leaves no outcome, with which the rest would go
-			_ = g.sessions.Batcher().DoBatch(ctx, saved.Rest) // not worth a failure of the login
+		if p.key == "" { // no result is shared, with which the rest would be written
+			_ = g.sessions.Batcher().DoBatch(ctx, saved.Rest) // a failure here must not fail the login
 		}
 		return saved, "", nil
 	}
@@ -168,34 +167,35 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 	return session.Saved{}, reason, errors.Join(err, failed)
 }
 
-// checkSource returns ReasonSessionUnknown if a session has ended. RevokeUser
-// deletes the sessions that it finds in the index. A session that is saved
-// after that survives, unless the session that it came from is looked up once
-// more.
+// checkSource returns ReasonSessionUnknown if the source session has ended.
+// RevokeUser deletes the sessions that it finds in the index, and cannot find one
+// that is saved later. A new session that vouches by an older one is therefore
+// ended if the older one has ended. A login by a fresh code has no source: it is a
+// new login, and survives.
 func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
-	lives, err := g.sessions.Exists(ctx, source)
+	exists, err := g.sessions.Exists(ctx, source)
 	switch {
 	case err != nil:
 		return ReasonStoreUnavailable, err
-	case !lives:
+	case !exists:
 		return ReasonSessionUnknown, nil
 	}
 	return "", nil
 }
 
-// shareResult leaves the saved session to the duplicates.
-func (g *gate) shareResult(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Outcome, error) {
-	o := singleflight.Outcome{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
+// shareResult shares the saved session with the duplicates.
+func (g *gate) shareResult(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Result, error) {
+	o := singleflight.Result{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
 	if p.flow.Target != "" {
 		o.Target = g.returnURL(p.flow.Target)
 	}
 	return o, c.Share(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
 }
 
-// endLogin ends a login for those who wait for it: it leaves the reason why it
-// failed, or releases a claim for which nothing was spent, and calls p.ended.
-// It is deferred, and each of the two happens even if the application's code
-// panicked before or does in the other one.
+// endLogin ends a login for the duplicates that wait: it shares the reason of a
+// failure, or releases the lease if nothing was spent, and calls p.ended. It is
+// deferred, and each of the two happens even if the application's code panicked
+// before or panics in the other one.
 func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how *Reason) {
 	defer func() {
 		if c.Spent && p.ended != nil {
@@ -206,7 +206,7 @@ func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how 
 	switch {
 	case c.Ended:
 	case c.Spent:
-		err = c.Share(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})
+		err = c.Share(ctx, singleflight.Result{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})
 	default:
 		err = c.Release(ctx)
 	}
@@ -229,10 +229,14 @@ func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Cal
 	return g.logins.Join(withFlow(ctx, f), key)
 }
 
-// admit decides whether the user may log in: a step-up must return the same
-// user, and the application's hook must agree.
+// admit decides whether the user may log in: a step-up must return the same user,
+// and WithOnLogin's function must accept them. A user known by another account can
+// be compared only if WeChat returns a unionid; without one, the login is that of
+// another user, to whose session nothing of the old one passes.
 func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
-	if f.OpenID != "" && f.OpenID != id.OpenID || f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID {
+	otherOpenID := f.OpenID != "" && f.OpenID != id.OpenID
+	otherUnionID := f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID
+	if otherOpenID || otherUnionID {
 		return ReasonIdentityMismatch, nil
 	}
 	if g.onLogin == nil {

@@ -88,9 +88,9 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 }
 
 // endTokens deletes what is stored for a user besides sessions: the tokens and the
-// session_key of a mini program. Their logins stored them before the session,
-// so logins that RevokeUser has ended cannot store them again. The program that
-// revokes may have other options than the one that stored them.
+// session_key of a mini program. A login stores them before its session, so one whose
+// session RevokeUser has found cannot store them again. The program that revokes may
+// have other options than the one that stored them.
 func (a *Auth) endTokens(ctx context.Context, appID, openID string) error {
 	user := session.User(appID, openID)
 	marks := a.sessions.Marks()

@@ -166,10 +166,10 @@ const maxAccessInterval = time.Hour
 
 func (c *config) validateAccessCheck() error {
 	var errs []error
-	if c.authorizeInterval < 0 || c.authorizeInterval > maxAccessInterval {
-		errs = append(errs, fmt.Errorf("WithAccessCheck: the interval %v is not between 0 and %v", c.authorizeInterval, maxAccessInterval))
+	if c.accessInterval < 0 || c.accessInterval > maxAccessInterval {
+		errs = append(errs, fmt.Errorf("WithAccessCheck: the interval %v is not between 0 and %v", c.accessInterval, maxAccessInterval))
 	}
-	if c.authorizeSet && c.onRequest == nil {
+	if c.accessSet && c.accessCheck == nil {
 		errs = append(errs, errors.New("WithAccessCheck: the function is nil; leave the option out"))
 	}
 	return errors.Join(errs...)

@@ -29,7 +29,7 @@ func Manager(m *session.Manager, base *url.URL) (found []*store.Finding) {
 	}
 	if !m.SessionManager().HashTokenInStore {
 		found = append(found, &store.Finding{
-			English: "WithSessionManager: the keys of the session store are the session tokens, so whoever reads the store can take over every session; set HashTokenInStore, which ends the sessions from before",
+			English: "WithSessionManager: the keys of the session store are the session tokens, so an attacker who can read the store can take over every session; set HashTokenInStore, which ends existing sessions",
 			Chinese: "WithSessionManager：会话存储的键就是会话令牌，能读取存储的人可以接管所有会话；请设置 HashTokenInStore（此前的会话将失效）。",
 			Note:    true,
 		})
@@ -40,7 +40,7 @@ func Manager(m *session.Manager, base *url.URL) (found []*store.Finding) {
 // Port is what WeChat would say of a base URL with a port.
 func Port(base *url.URL) *store.Finding {
 	return &store.Finding{
-		English: fmt.Sprintf("WithBaseURL: WeChat sends nobody back to %s: its console takes no port (10003); use the https address that leads here, or a simulated WeChat (WithEndpoints)", base),
+		English: fmt.Sprintf("WithBaseURL: WeChat does not redirect to %s: its console accepts no port (10003); use the https URL of this site, or the WeChat simulator (WithEndpoints)", base),
 		Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用模拟微信（WithEndpoints）。", base),
 	}
 }
@@ -79,7 +79,7 @@ func Account(ctx context.Context, option, appID string, exchange func(ctx contex
 		})
 	default:
 		found = append(found, &store.Finding{
-			English: fmt.Sprintf("%s: WeChat's API did not answer as it should: %v; check the way out to the network", option, err),
+			English: fmt.Sprintf("%s: WeChat's API did not respond as expected: %v; check outbound network access", option, err),
 			Chinese: fmt.Sprintf("%s：微信接口没有正常应答（%v）；请检查出网网络（DNS、代理、防火墙）。", option, err),
 			Err:     err,
 		})

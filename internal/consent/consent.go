@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// maxUsers bounds the memory of an instance. Beyond it, the application is asked
+// maxUsers bounds the memory of an instance. Beyond it, the application is called
 // more often.
 const maxUsers = 100_000
 

@@ -36,7 +36,7 @@ type Sealer interface {
 type Jar struct {
 	Ring   Sealer
 	Secure bool
-	Bound  []string // what every seal is bound to, beside the cookie's name
+	Bound  []string // what every seal is bound to, besides the cookie's name
 	Now    func() time.Time
 }
 

@@ -31,34 +31,34 @@ var (
 	ErrExpired   = errors.New("flow: pending login has expired")
 )
 
-// A Flow is one pending login. It lives in a cookie of the browser that began
-// it, sealed and named after its state, and nowhere else: a visitor who never
-// comes back from WeChat costs no memory, tabs do not disturb each other, and
-// any instance can finish what another one began.
+// A Flow is a pending login. It is stored only in a cookie of the browser that
+// started it, sealed and named after its state: a login that is never completed
+// costs no memory, tabs do not disturb each other, and any instance can complete
+// what another one started.
 type Flow struct {
 	State    string           `json:"s"`
-	Target   string           `json:"r"`           // return target
+	Target   string           `json:"r"`           // return URL
 	AppID    string           `json:"a"`           // whom the code is for
 	Scope    client.Scope     `json:"p"`           // as asked
 	Channel  identity.Channel `json:"-"`           // of the account
 	IssuedAt int64            `json:"t"`           // Unix milliseconds
 	Attempt  int              `json:"n,omitempty"` // automatic restarts before this one
-	OpenID   string           `json:"o,omitempty"` // step-up: who has to come back
-	UnionID  string           `json:"u,omitempty"` // likewise, where he is known by another account
-	Key      []byte           `json:"k"`           // opens the login's outcome
+	OpenID   string           `json:"o,omitempty"` // step-up: the user who must consent
+	UnionID  string           `json:"u,omitempty"` // the same, if the user is known by another account
+	Key      []byte           `json:"k"`           // opens the login's result
 }
 
 const (
-	// TTL is twice what WeChat gives a code, and as long as it takes to
-	// read a consent page. The limit is inside the seal, because Max-Age binds
-	// only honest browsers.
-	TTL = 10 * time.Minute
-	// Kept is how long the browser keeps the cookie. After TTL it is
-	// no login, but it still has the return target.
-	Kept = 24 * time.Hour
+	// LoginTTL is how long a pending login can be completed: twice the life of a
+	// code, and time to read a consent page. The limit is inside the seal, because
+	// only honest browsers respect Max-Age.
+	LoginTTL = 10 * time.Minute
+	// CookieLife is how long the browser keeps the cookie. After LoginTTL the login
+	// cannot be completed, but its return URL is still known.
+	CookieLife = 24 * time.Hour
 
-	// Five tabs are more than anybody opens before the first comes back, and
-	// cookie.MaxBytes leaves room in the 8 KiB that servers give all headers.
+	// MaxFlows is more tabs than a user opens before the first login completes, and
+	// with cookie.MaxBytes leaves room in the 8 KiB that servers allow for headers.
 	MaxFlows = 5
 
 	maxFlowsDropped = 20
@@ -110,7 +110,7 @@ type Jar struct {
 	*cookie.Jar
 
 	// Names that every anonymous request is searched for.
-	flows, trails, snapshots, logouts, hops, scans string
+	flows, counters, snapshots, logouts, otherHosts, scans string
 }
 
 // NewJar returns the cookies of an account. Their names begin with prefix, and
@@ -118,11 +118,11 @@ type Jar struct {
 func NewJar(j *cookie.Jar, prefix, tag string) *Jar {
 	return &Jar{
 		Jar: j,
-		// Whoever lets cookies through by the beginning of their names lets the
-		// trail through with the flows: a login that comes back is counted.
-		// Behind that beginning a flow's name has 16 letters, the trail's 5 or 12.
-		flows: prefix + "flow_", trails: prefix + "flow_trail" + tag,
-		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, hops: prefix + "hop" + tag, scans: prefix + "scan" + tag,
+		// A proxy that passes cookies on by a prefix passes the login counter with the
+		// flow cookies, so a login that completes is counted. After that prefix a
+		// flow cookie's name has 16 letters, the counter's 5 or 12.
+		flows: prefix + "flow_", counters: prefix + "flow_trail" + tag,
+		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, otherHosts: prefix + "hop" + tag, scans: prefix + "scan" + tag,
 	}
 }
 
@@ -146,25 +146,6 @@ func Tag(appID, callback string) string {
 	return "_" + base64.RawURLEncoding.EncodeToString(sum[:])[:6]
 }
 
-// A Cookie describes a cookie that the middleware sets.
-type Cookie struct {
-	Name   string // of a pending login: what its name begins with
-	Life   time.Duration
-	Sealed bool
-}
-
-// Cookies returns every cookie that the middleware sets, except the session's.
-func (j *Jar) Cookies() []Cookie {
-	return []Cookie{
-		{j.flows, Kept, true},
-		{j.trails, TrailTTL, true},
-		{j.snapshots, SnapshotTTL, true},
-		{j.scans, ScanTTL, true},
-		{j.logouts, LoggedOutTTL, false},
-		{j.hops, CodeTTL, false},
-	}
-}
-
 // CookieName names the cookie after its state, so that tabs do not
 // overwrite each other. Half the state tells logins apart well enough.
 func (j *Jar) CookieName(state string) string {
@@ -184,7 +165,7 @@ func (j *Jar) Put(w http.ResponseWriter, held []PendingCookie, f Flow) error {
 	for _, stale := range evict(held, len(name)+len(value)) {
 		j.Drop(w, stale)
 	}
-	j.Set(w, name, value, Kept)
+	j.Set(w, name, value, CookieLife)
 	return err
 }
 
@@ -268,10 +249,9 @@ func (j *Jar) Pending(r *http.Request) []PendingCookie {
 	return all
 }
 
-// evict returns the names of the flow cookies that have to go before one of
-// size bytes is added: the last of those held. Of a flood it names
-// maxFlowsDropped: the answer has to pass the proxies in front, and the rest
-// goes with the next one.
+// evict returns the names of the flow cookies to delete before one of size bytes is
+// added: the oldest of those held. It returns at most maxFlowsDropped, because the
+// response must pass the proxies in front; the next response deletes more.
 func evict(held []PendingCookie, size int) []string {
 	var drop []string
 	kept := 1
@@ -290,7 +270,7 @@ func evict(held []PendingCookie, size int) []string {
 
 // Get returns the pending login of a state from the request's cookies. If it
 // returns [ErrMissing], [ErrMismatch] or [ErrExpired], the flow is good for its
-// return target only.
+// return URL only.
 func (j *Jar) Get(r *http.Request, state string) (Flow, error) {
 	name := j.CookieName(state)
 	tried, other := 0, Flow{}
@@ -298,8 +278,8 @@ func (j *Jar) Get(r *http.Request, state string) (Flow, error) {
 		if tried++; tried > cookie.MaxOpened {
 			break
 		}
-		// A neighbour on the same host can plant a cookie of this name beside
-		// ours: the first one that opens is ours.
+		// Another application on the same host can set a cookie of this name too: the
+		// first one that opens is ours.
 		f, err := j.OpenFlow(c)
 		if err != nil {
 			continue
@@ -321,7 +301,7 @@ func (j *Jar) Get(r *http.Request, state string) (Flow, error) {
 
 // Named returns the newest pending login whose cookie's name occurs in the
 // query: text that was added to the state does not hide it. It is for the
-// return target of a callback that is no login; the state is not compared.
+// return URL of a callback that is no login; the state is not compared.
 func (j *Jar) Named(r *http.Request) Flow {
 	for _, h := range j.Pending(r) {
 		if h.Flow.State != "" && strings.Contains(r.URL.RawQuery, strings.TrimPrefix(h.Name, j.Prefix())) {
@@ -344,4 +324,4 @@ func (j *Jar) OpenFlow(c *http.Cookie) (Flow, error) {
 	return f, nil
 }
 
-func (j *Jar) expired(f Flow) bool { return !cookie.Fresh(j.Now(), f.IssuedAt, TTL) }
+func (j *Jar) expired(f Flow) bool { return !cookie.Fresh(j.Now(), f.IssuedAt, LoginTTL) }

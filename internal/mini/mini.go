@@ -91,17 +91,17 @@ func (s Store) Find(ctx context.Context, ticket string) (content Ticket, found b
 // fails, or an observer of it panics, the store may have set the mark all the
 // same; Use deletes it then, so that the ticket is as it was.
 func (s Store) Use(ctx context.Context, ticket string) (won bool, err error) {
-	mark, owner, answered := Mark("entered", ticket), flow.NewKey(), false
+	mark, holder, replied := Mark("entered", ticket), flow.NewKey(), false
 	defer func() {
-		if answered {
+		if replied {
 			return
 		}
-		if value, found, failed := s.Marks.Mark(ctx, mark); failed == nil && found && bytes.Equal(value, owner) {
+		if value, found, failed := s.Marks.Mark(ctx, mark); failed == nil && found && bytes.Equal(value, holder) {
 			_ = s.Release(ctx, ticket) // the mark ends by itself
 		}
 	}()
-	won, err = s.Marks.PutMarkNX(ctx, mark, owner, usedTTL)
-	answered = err == nil
+	won, err = s.Marks.PutMarkNX(ctx, mark, holder, usedTTL)
+	replied = err == nil
 	return won, err
 }
 

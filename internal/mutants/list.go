@@ -268,8 +268,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a pending login lasts twice as long", about: "flow",
-		search: "\tTTL = 10 * time.Minute",
-		broken: "\tTTL = 20 * time.Minute",
+		search: "\tLoginTTL = 10 * time.Minute",
+		broken: "\tLoginTTL = 20 * time.Minute",
 		killer: "^TestLateCallback$",
 	},
 	{
@@ -376,7 +376,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the login counter never expires", about: "trail",
-		search: "t.At, TrailTTL+2*TTL-cookie.Skew)",
+		search: "t.At, LoginCounterTTL+2*LoginTTL-cookie.Skew)",
 		broken: "t.At, 1<<62)",
 	},
 	{
@@ -496,8 +496,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic while using a web-view ticket leaves it used", about: "mini",
-		search: "		if answered {\n			return\n",
-		broken: "		if answered || true {\n			return\n",
+		search: "		if replied {\n			return\n",
+		broken: "		if replied || true {\n			return\n",
 		killer: "^TestPanic/T99_in_every_call$",
 	},
 	{
@@ -514,7 +514,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "any callback can release the lease", about: "claim",
-		search: "!bytes.Equal(mark, c.owner)",
+		search: "!bytes.Equal(mark, c.holder)",
 		broken: "bytes.Equal(mark, nil)",
 	},
 	{
@@ -530,8 +530,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a shared result is kept for an hour", about: "claim",
-		search: "outcomeTTL = time.Minute",
-		broken: "outcomeTTL = time.Hour",
+		search: "resultTTL = time.Minute",
+		broken: "resultTTL = time.Hour",
 	},
 	{
 		name: "the result of a failed login is kept for a minute", about: "claim",
@@ -649,7 +649,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "the code is exchanged before the shared result is read", about: "callback",
-		search: `	case c.Outcome != nil:
+		search: `	case c.Sealed != nil:
 		respond(w, r, g.follow(p, c))
 `,
 		broken: "",
@@ -1691,7 +1691,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a proxy that rewrites Host makes a loop", about: "middleware",
-		search: `	_, err := r.Cookie(g.cookies.HopName())
+		search: `	_, err := r.Cookie(g.cookies.OtherHostName())
 	return err != nil
 `,
 		broken: "	return true\n",
@@ -1705,8 +1705,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "the return URL expires with the pending login", about: "flow",
-		search: "Kept = 24 * time.Hour",
-		broken: "Kept = 10 * time.Minute",
+		search: "CookieLife = 24 * time.Hour",
+		broken: "CookieLife = 10 * time.Minute",
 		killer: "^TestLateCallback$",
 	},
 	{
@@ -1735,7 +1735,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a panic leaves the lease held", about: "claim",
-		search: "	case c.Spent:\n		err = c.Share(ctx, singleflight.Outcome{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})",
+		search: "	case c.Spent:\n		err = c.Share(ctx, singleflight.Result{Reason: string(*how)}, p.flow.Key, shortTTL, nil, store.Batch{})",
 		broken: "	case c.Spent:\n		_ = store.Batch{}",
 		killer: "^TestHookPanic/T99_lease_is_released$",
 	},

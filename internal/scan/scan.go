@@ -32,7 +32,7 @@ const (
 	// spentTTL outlives every cookie of a ticket, on skewed clocks too.
 	spentTTL = TTL + Grace + 2*cookie.Skew
 
-	// Pause is how long a look at a ticket answers for the next ones. The
+	// Pause is how long a read of a ticket is reused. The
 	// page of the browser and that of the phone ask once a second.
 	Pause = 500 * time.Millisecond
 	// Budget bounds a look at the store, and with it how long a store
@@ -62,7 +62,7 @@ type Record struct {
 	IssuedAt int64        `json:"t"`
 }
 
-// End is how the phone answered: with an identity, or for a reason. One with
+// End is how the phone ended the ticket: with an identity, or a reason. One with
 // neither is not from here.
 type End struct {
 	Reason   string `json:"x,omitempty"`
@@ -171,7 +171,7 @@ func (e End) state() string {
 	return Confirmed
 }
 
-// Finish ends a ticket, once: the first answer counts.
+// Finish ends a ticket. Only the first call has an effect.
 func (t Tickets) Finish(ctx context.Context, ticket string, end End) error {
 	plain, err := json.Marshal(end)
 	if err != nil {
@@ -184,7 +184,7 @@ func (t Tickets) Finish(ctx context.Context, ticket string, end End) error {
 	return err
 }
 
-// Ended returns what the phone has answered, if it has.
+// Ended returns how the phone has ended the ticket, if it has.
 func (t Tickets) Ended(ctx context.Context, ticket string) (end End, ended bool, err error) {
 	plain, found, err := t.read(ctx, Mark("end", ticket))
 	if err != nil || !found {

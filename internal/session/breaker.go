@@ -30,18 +30,18 @@ func (s *Manager) recordTimeout(ctx context.Context, err error) {
 	end, bounded := ctx.Deadline()
 	switch {
 	case err == nil:
-		if s.silence.until.Load() != 0 {
-			s.silence.until.Store(0)
+		if s.breaker.until.Load() != 0 {
+			s.breaker.until.Store(0)
 		}
 	case ctx.Err() != nil, bounded && !time.Now().Before(end): // the request's own time was up
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		s.silence.until.Store(s.now().Add(breakerTimeout).UnixNano())
+		s.breaker.until.Store(s.now().Add(breakerTimeout).UnixNano())
 	}
 }
 
 // breakerOpen reports whether the store is not worth waiting for.
 func (s *Manager) breakerOpen() bool {
-	until := s.silence.until.Load()
+	until := s.breaker.until.Load()
 	if until == 0 {
 		return false
 	}
@@ -49,5 +49,5 @@ func (s *Manager) breakerOpen() bool {
 	if now.UnixNano() < until {
 		return true
 	}
-	return !s.silence.until.CompareAndSwap(until, now.Add(breakerTimeout).UnixNano())
+	return !s.breaker.until.CompareAndSwap(until, now.Add(breakerTimeout).UnixNano())
 }

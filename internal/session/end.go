@@ -72,7 +72,7 @@ func (s *Manager) endLoaded(ctx context.Context, token string) (found bool, err 
 		return false, err
 	}
 	// There is nothing left that scs could delete.
-	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &requestRecord{holds: true, session: s.guard.dataIn(ctx)}))
+	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &requestTrack{holds: true, session: s.guard.dataIn(ctx)}))
 }
 
 // end deletes the session of a token.
@@ -101,12 +101,14 @@ func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err
 	return false, nil
 }
 
-// Revoke ends all sessions of a user and returns how many were alive. A session
-// that a request under way gives another token, or that comes of one of these, is
-// in the index before its record is written, and that is written before the other
-// one is deleted. So the index is read until it has nothing to try. A key without a
-// record is tried twice: if the record is written only after the second time, the
-// other one was there during the first, and the request finds it gone.
+// Revoke ends all sessions of a user and returns how many were alive. A request in
+// flight may renew the token of one of them, or create a session from it (a scan, a
+// web-view). The new key is in the index before its record is written, and its record
+// is written before the old one is deleted. So the index is read until no key is left
+// to try. A key without a record is tried twice: if its record is written only after
+// the second try, the old record still existed during the first, and the request
+// finds that Revoke has deleted it. A login with a code from WeChat has no older
+// session and is not Revoke's.
 func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err error) {
 	const twice = 2
 	user, tried := User(appID, openID), map[string]int{}

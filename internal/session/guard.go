@@ -94,7 +94,7 @@ func HashToken(token string) string {
 
 // requestRecord is what one request has read. It travels in the context, from the
 // load to the commit.
-type requestRecord struct {
+type requestTrack struct {
 	token    string
 	bytes    []byte
 	decoding bool        // scs is to have these bytes, and not to ask the store again
@@ -113,7 +113,7 @@ type requestRecord struct {
 }
 
 // hold notes a deletion that waits. It reports false where none does.
-func (t *requestRecord) hold(token string) bool {
+func (t *requestTrack) hold(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.holds {
@@ -123,21 +123,21 @@ func (t *requestRecord) hold(token string) bool {
 }
 
 // holding reports whether the deletion of this token waits.
-func (t *requestRecord) holding(token string) bool {
+func (t *requestTrack) holding(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return slices.Contains(t.held, token)
 }
 
 // decoded notes scs's data of the session.
-func (t *requestRecord) decoded(data any) {
+func (t *requestTrack) decoded(data any) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.session = data
 }
 
 // isOf reports whether data is that of the session.
-func (t *requestRecord) isOf(data any) bool {
+func (t *requestTrack) isOf(data any) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.session == data
@@ -145,20 +145,20 @@ func (t *requestRecord) isOf(data any) bool {
 
 // wrote notes that the session was saved under this token: if it is saved once
 // more, the record must still be there.
-func (t *requestRecord) wrote(token string) {
+func (t *requestTrack) wrote(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.token = token
 }
 
 // merge notes that another session goes into this one.
-func (t *requestRecord) merge(token string) {
+func (t *requestTrack) merge(token string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.merged = append(t.merged, token)
 }
 
-func (t *requestRecord) merges() bool {
+func (t *requestTrack) merges() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return len(t.merged) > 0
@@ -166,13 +166,13 @@ func (t *requestRecord) merges() bool {
 
 // dropped notes that a record was deleted. If it had been read and was gone, the
 // session has ended.
-func (t *requestRecord) dropped(token string, found bool) {
+func (t *requestTrack) dropped(token string, found bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = t.ended || !found && (token == t.token || slices.Contains(t.merged, token))
 }
 
-func (t *requestRecord) isOver() bool {
+func (t *requestTrack) isOver() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.late || t.ended
@@ -180,14 +180,14 @@ func (t *requestRecord) isOver() bool {
 
 // restart makes what is written from now on a login's, which needs no earlier
 // session.
-func (t *requestRecord) restart() {
+func (t *requestTrack) restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.login, t.late, t.ended, t.holds = true, false, false, true
 }
 
 // takeHeld returns the tokens whose deletion waits, and forgets them.
-func (t *requestRecord) takeHeld() (held []string) {
+func (t *requestTrack) takeHeld() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held, t.held = t.held, nil
@@ -195,7 +195,7 @@ func (t *requestRecord) takeHeld() (held []string) {
 }
 
 // release ends the holding: what comes is deleted at once. It returns what waits.
-func (t *requestRecord) release() (held []string) {
+func (t *requestTrack) release() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	held, t.held, t.holds = t.held, nil, false
@@ -204,7 +204,7 @@ func (t *requestRecord) release() (held []string) {
 
 // take returns the writes that are to go with the next one, which the caller
 // does.
-func (t *requestRecord) take() store.Batch {
+func (t *requestTrack) take() store.Batch {
 	with := t.with
 	t.with = store.Batch{}
 	return with
@@ -214,21 +214,21 @@ func (t *requestRecord) take() store.Batch {
 // with managers of their own may stand around each other. It returns false if the
 // session in the context was loaded by the manager's LoadAndSave (see traces), or
 // is not that of the request but one that the manager's Iterate visits.
-func (g *guardedStore) record(ctx context.Context) (*requestRecord, bool) {
-	t, ok := ctx.Value(g).(*requestRecord)
+func (g *guardedStore) track(ctx context.Context) (*requestTrack, bool) {
+	t, ok := ctx.Value(g).(*requestTrack)
 	return t, ok && t.isOf(g.dataIn(ctx))
 }
 
 // recordOf returns the track of the request; an empty one if it has none.
-func (g *guardedStore) recordOf(ctx context.Context) *requestRecord {
-	if t, ok := ctx.Value(g).(*requestRecord); ok {
+func (g *guardedStore) trackOf(ctx context.Context) *requestTrack {
+	if t, ok := ctx.Value(g).(*requestTrack); ok {
 		return t
 	}
-	return &requestRecord{}
+	return &requestTrack{}
 }
 
 // read reads the record of a request's session, and notes it in the track.
-func (g *guardedStore) read(ctx context.Context, token string, t *requestRecord) (found bool, err error) {
+func (g *guardedStore) read(ctx context.Context, token string, t *requestTrack) (found bool, err error) {
 	if !ValidToken(token) {
 		return false, nil
 	}
@@ -247,7 +247,7 @@ func (g *guardedStore) FindCtx(ctx context.Context, token string) ([]byte, bool,
 	if !ValidToken(token) {
 		return nil, false, nil
 	}
-	t, isTracked := g.record(ctx)
+	t, isTracked := g.track(ctx)
 	switch {
 	case !isTracked && ctx.Err() != nil:
 		return nil, false, ctx.Err() // there is no telling this request from another
@@ -288,7 +288,7 @@ func (g *guardedStore) find(ctx context.Context, token string) (b []byte, ttl ti
 // does until then; the same holds for those that it has merged.
 func (g *guardedStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
-	t, ok := g.record(ctx)
+	t, ok := g.track(ctx)
 	if !ok {
 		return g.commitUntracked(ctx, token, b, expiry)
 	}
@@ -322,7 +322,7 @@ func (g *guardedStore) CommitCtx(ctx context.Context, token string, b []byte, ex
 }
 
 // commitLogin writes the session of a login, in one call with what goes with it.
-func (g *guardedStore) commitLogin(ctx context.Context, t *requestRecord, token string, b []byte, expiry time.Time) error {
+func (g *guardedStore) commitLogin(ctx context.Context, t *requestTrack, token string, b []byte, expiry time.Time) error {
 	if t.with.Len() == 0 {
 		return g.inner.CommitCtx(ctx, token, b, expiry)
 	}
@@ -333,7 +333,7 @@ func (g *guardedStore) commitLogin(ctx context.Context, t *requestRecord, token 
 
 // dropWaiting deletes the records whose deletion the request holds back.
 func (g *guardedStore) dropWaiting(ctx context.Context) error {
-	if t, ok := g.record(ctx); ok {
+	if t, ok := g.track(ctx); ok {
 		return g.dropHeld(ctx, t)
 	}
 	_, err := g.dropTraced(ctx)
@@ -342,7 +342,7 @@ func (g *guardedStore) dropWaiting(ctx context.Context) error {
 
 // dropHeld deletes the records whose deletion waited, and notes in the track if
 // that which the request had read was gone already.
-func (g *guardedStore) dropHeld(ctx context.Context, t *requestRecord) error {
+func (g *guardedStore) dropHeld(ctx context.Context, t *requestTrack) error {
 	held := t.takeHeld()
 	for i, token := range held {
 		found, err := g.DeleteAndReportCtx(ctx, token)
@@ -395,7 +395,7 @@ func (g *guardedStore) DeleteCtx(ctx context.Context, token string) error {
 	if token == "" {
 		return nil
 	}
-	t, ok := g.record(ctx)
+	t, ok := g.track(ctx)
 	if !ok {
 		return g.deleteUntracked(ctx, token)
 	}

@@ -81,10 +81,10 @@ func (s *Manager) UpdateIdentity(v *Visit, id identity.Identity) {
 // deleted after the new one is saved: a store that fails between the two must
 // not cost the visitor what he had.
 func (s *Manager) renew(v *Visit) error {
-	if _, ok := s.guard.record(v.ctx); !ok { // LoadAndSave around the gate has loaded it
+	if _, ok := s.guard.track(v.ctx); !ok { // LoadAndSave around the gate has loaded it
 		v.ctx.guard, v.ctx.track.token, v.ctx.track.session = s.guard, s.StoreKey(v.Token), s.guard.dataIn(v.ctx)
 	}
-	s.guard.recordOf(v.ctx).restart()
+	s.guard.trackOf(v.ctx).restart()
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
 	}
@@ -96,7 +96,7 @@ func (s *Manager) renew(v *Visit) error {
 // further out saves the session too, the cookie is left to him. The caller
 // writes what is left to do, Saved.Rest: together with an outcome, or alone.
 func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit) (Saved, error) {
-	t := s.guard.recordOf(v.ctx) // that of a gate further out, where there is one
+	t := s.guard.trackOf(v.ctx) // that of a gate further out, where there is one
 	t.with = s.indexWrites(v)
 	token, expiry, err := s.manager.Commit(v.ctx)
 	t.take()
@@ -136,7 +136,7 @@ type Saved struct {
 // finds the new one by it. None of it is worth a failure of the login: an old record that
 // cannot be deleted now ends by its own expiry.
 func (s *Manager) deleteReplaced(v *Visit, token string) (rest store.Batch) {
-	t := s.guard.recordOf(v.ctx)
+	t := s.guard.trackOf(v.ctx)
 	old := t.takeHeld()
 	t.login = false
 	if replaced := v.ctx.track.replaced; replaced != "" {
@@ -154,7 +154,7 @@ func (s *Manager) dropOthers(v *Visit) error {
 	if len(s.usersIn(v)) < 2 {
 		return nil
 	}
-	t := s.guard.recordOf(v.ctx)
+	t := s.guard.trackOf(v.ctx)
 	if err := s.guard.dropHeld(v.ctx, t); err != nil || !t.isOver() {
 		return err
 	}

@@ -93,7 +93,7 @@ type Manager struct {
 	store   store.Whole   // that of the options; its calls are observed
 	idle    time.Duration
 	now     func() time.Time
-	silence *breaker // what the last loads have heard of the store
+	breaker *breaker // what the last loads have heard of the store
 
 	report         func(context.Context, error)
 	decodeIdentity func(appID, text string) (identity.Identity, error) // identity.Decode
@@ -101,7 +101,7 @@ type Manager struct {
 
 // New returns a Manager. It asks the store for nothing.
 func New(c Config) *Manager {
-	s := &Manager{now: c.Now, report: c.Report, silence: &breaker{}, decodeIdentity: identity.Decode}
+	s := &Manager{now: c.Now, report: c.Report, breaker: &breaker{}, decodeIdentity: identity.Decode}
 	observed := c.Observe
 	if observed == nil {
 		observed = func(inner scs.Store) scs.Store { return inner }

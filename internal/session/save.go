@@ -77,7 +77,7 @@ func (s *Manager) rejectChanges(v *Visit) error {
 // saveOuter touches a session in use that scs's LoadAndSave around the gate has
 // loaded, and does not save because nothing in it has changed.
 func (s *Manager) saveOuter(v *Visit) error {
-	if _, ok := s.guard.record(v.ctx); ok { // a gate further out does
+	if _, ok := s.guard.track(v.ctx); ok { // a gate further out does
 		return nil
 	}
 	if s.guard.idle > 0 && v.Token != "" && s.manager.Status(v.ctx) == scs.Unmodified {

@@ -92,7 +92,7 @@ type visitContext struct {
 	context.Context
 	visit  Visit
 	guard  *guardedStore // whose track this is; nil where there is none
-	track  requestRecord
+	track  requestTrack
 	own    sessionData // where visit.data leads, unless a gate further out has it
 	writer http1Writer
 }

@@ -24,7 +24,7 @@ func TestAnOutcomeOpensForItsLoginAndItsTargetForItsSession(t *testing.T) {
 	clock := func() time.Time { return now }
 	g := &Group{Marks: marks, Keys: keys, Now: clock, Wait: Sleep}
 	key, secret := Key("wx1", "state"), []byte("what the browser holds")
-	want := Outcome{Token: "the session's token", Expiry: 1_700_000_000, Target: "/orders?id=7"}
+	want := Result{Token: "the session's token", Expiry: 1_700_000_000, Target: "/orders?id=7"}
 
 	first, err := g.Join(ctx, key)
 	require.NoError(t, err)
@@ -42,8 +42,8 @@ func TestAnOutcomeOpensForItsLoginAndItsTargetForItsSession(t *testing.T) {
 		assert.False(t, found, "%q", wrong)
 		assert.NoError(t, err)
 	}
-	assert.NotContains(t, string(second.Outcome), want.Token)
-	assert.NotContains(t, string(second.Outcome), "orders")
+	assert.NotContains(t, string(second.Sealed), want.Token)
+	assert.NotContains(t, string(second.Sealed), "orders")
 
 	target, found := g.Target(ctx, key, want.Token)
 	assert.True(t, found)

@@ -1,12 +1,12 @@
-// Package singleflight does a login once, however many requests ask for it at
-// once or a moment later, on whichever instance.
+// Package singleflight completes a login once, however many duplicate requests
+// arrive at the same time or a moment later, on any instance.
 //
 // WeChat's browsers request a callback twice, at the same time or a second
 // apart, and show the response to the last request; a code is good for one
-// exchange. So the requests of one login hold a claim, which is a mark in the
-// store: the first one does the login and leaves its outcome there, and the
-// others wait for the outcome. The name is that of golang.org/x/sync/singleflight,
-// which does the same within one process.
+// exchange. So one request of a login, the leader, holds a lease, which is a mark
+// in the store. It completes the login and stores the result in the mark; the
+// duplicates wait for it. The name is that of golang.org/x/sync/singleflight, which
+// does the same within one process.
 package singleflight
 
 import (
@@ -24,11 +24,11 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// A Group does each login once among all instances that share its marks. A Group
+// A Group completes each login once among all instances that share its marks. It
 // must not be copied, and is safe for concurrent use.
 type Group struct {
 	Marks store.Marks
-	// Keys seal the outcomes. The store never sees them.
+	// Keys seal the results. The store never sees them.
 	Keys *seal.Ring
 	// Now is the clock.
 	Now func() time.Time
@@ -41,14 +41,14 @@ type Group struct {
 }
 
 const (
-	// Lease is how long a claim lasts. After it, another request takes over from
-	// one that died.
+	// Lease is how long a request leads. After it, a duplicate takes over from a
+	// leader that has crashed.
 	Lease = 10 * time.Second
-	// JoinTimeout is how long a request should wait for a claim: longer than the
-	// lease, because only the end of the lease shows that its holder has died.
+	// JoinTimeout is how long a duplicate should wait: longer than the lease,
+	// because only the end of the lease shows that the leader has crashed.
 	JoinTimeout = Lease + 2*time.Second
-	// poll is the first pause between two looks at the claim of another request.
-	// Each pause is half as long again as the one before, up to MaxPoll.
+	// poll is the first pause between two reads of the leader's mark. Each pause is
+	// half as long again as the one before, up to MaxPoll.
 	poll    = 50 * time.Millisecond
 	MaxPoll = 500 * time.Millisecond
 	// maxWaitingForOne and maxWaiting bound the requests of an instance that wait,
@@ -68,60 +68,59 @@ func Key(appID, state string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// A Call is a request's part in a login. If Outcome is nil the request has the
-// claim: it does the login, and then calls Leave or Release. Otherwise another
-// request has left Outcome.
+// A Call is a request's part in a login. If Sealed is nil, the request leads: it
+// completes the login, and then calls Share or Release. Otherwise Sealed is the
+// leader's result.
 type Call struct {
-	Key     string
-	Outcome []byte
-	Waited  bool // the login was not settled when this request came
-	Spent   bool // for the caller: what can be used once, such as a code, may have been used
-	Ended   bool // Leave or Release was called
+	Key    string
+	Sealed []byte
+	Waited bool // the login was in progress when this request arrived
+	Spent  bool // for the caller: what can be used once, such as a code, may have been used
+	Ended  bool // Share or Release was called
 
-	group *Group
-	owner []byte
+	group  *Group
+	holder []byte
 }
 
 const (
-	markClaimed = 'c' // followed by the owner
-	markSettled = 'o' // followed by the outcome
+	markLeased = 'c' // followed by the holder
+	markDone   = 'o' // followed by the result
 )
 
-// holderSize is the length of an owner's name, which differs from those of the
-// other requests of the same login.
+// holderSize is the length of the random name of a lease's holder.
 const holderSize = 12
 
-// Join claims a login, or waits for the outcome of the request that has the claim.
-// It returns when ctx ends at the latest. The claim of a request that died, or
-// that never received the store's reply, is free again after Lease.
+// Join makes the request the leader of a login, or waits for the leader's result.
+// It returns when ctx ends at the latest. A leader that has crashed, or that never
+// received the store's reply, is replaced after Lease.
 func (g *Group) Join(ctx context.Context, key string) (*Call, error) {
-	c := &Call{group: g, Key: key, owner: make([]byte, 1+holderSize)}
-	c.owner[0] = markClaimed
-	rand.Read(c.owner[1:]) // never fails: crypto/rand ends the program instead
+	c := &Call{group: g, Key: key, holder: make([]byte, 1+holderSize)}
+	c.holder[0] = markLeased
+	rand.Read(c.holder[1:]) // never fails: crypto/rand ends the program instead
 	claiming := true
 	defer func() {
-		if claiming { // the store panicked, and may have obeyed before
+		if claiming { // the store panicked, and may have written before
 			_ = c.Release(ctx)
 		}
 	}()
 	for {
 		claiming = true
-		won, err := g.Marks.PutMarkNX(ctx, key, c.owner, Lease)
+		won, err := g.Marks.PutMarkNX(ctx, key, c.holder, Lease)
 		claiming = false
 		if won || err != nil {
 			return c, err
 		}
-		if err := c.wait(ctx); err != nil || c.Outcome != nil {
+		if err := c.wait(ctx); err != nil || c.Sealed != nil {
 			return c, err
 		}
 	}
 }
 
-// ErrBusy is returned by Join where too many requests wait already.
+// ErrBusy is returned by Join if too many requests wait already.
 var ErrBusy = errors.New("too many requests wait for the same login, or for logins in all")
 
-// acquire counts a waiting request. The caller must call leave.
-func (g *Group) acquire(key string) (leave func(), err error) {
+// acquire counts a waiting request. The caller must call done.
+func (g *Group) acquire(key string) (done func(), err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.waiting[key] >= maxWaitingForOne || g.all >= maxWaiting {
@@ -142,20 +141,20 @@ func (g *Group) acquire(key string) (leave func(), err error) {
 	}, nil
 }
 
-// wait polls the claim of another request until it is settled or free.
+// wait polls the leader's mark until it has a result or is deleted.
 func (c *Call) wait(ctx context.Context) error {
-	leave, err := c.group.acquire(c.Key)
+	done, err := c.group.acquire(c.Key)
 	if err != nil {
 		return err
 	}
-	defer leave()
+	defer done()
 	for pause := poll; ; pause = min(pause*3/2, MaxPoll) {
 		mark, found, err := c.group.Marks.Mark(ctx, c.Key)
 		if err != nil || !found { // released, or the lease ran out
 			return err
 		}
-		if len(mark) > 0 && mark[0] == markSettled {
-			c.Outcome = mark[1:]
+		if len(mark) > 0 && mark[0] == markDone {
+			c.Sealed = mark[1:]
 			return nil
 		}
 		c.Waited = true
@@ -165,18 +164,19 @@ func (c *Call) wait(ctx context.Context) error {
 	}
 }
 
-// Outcome returns the outcome of a login without claiming it; nil if there is none.
-func (g *Group) Outcome(ctx context.Context, key string) ([]byte, error) {
+// Sealed returns the sealed result of a login, or nil if there is none. It takes no
+// lease.
+func (g *Group) Sealed(ctx context.Context, key string) ([]byte, error) {
 	mark, found, err := g.Marks.Mark(ctx, key)
-	if err != nil || !found || len(mark) == 0 || mark[0] != markSettled {
+	if err != nil || !found || len(mark) == 0 || mark[0] != markDone {
 		return nil, err
 	}
 	return mark[1:], nil
 }
 
-// publish writes the mark of an outcome, with the writes of a batch.
+// publish stores a result in the mark, with the writes of a batch.
 func (c *Call) publish(ctx context.Context, outcome []byte, ttl time.Duration, batcher store.Batcher, with store.Batch) (err error) {
-	mark := append([]byte{markSettled}, outcome...)
+	mark := append([]byte{markDone}, outcome...)
 	if with.Len() == 0 {
 		err = c.group.Marks.PutMark(ctx, c.Key, mark, ttl)
 	} else {
@@ -187,12 +187,12 @@ func (c *Call) publish(ctx context.Context, outcome []byte, ttl time.Duration, b
 	return err
 }
 
-// Release gives the claim back, for another request to do the login. A claim that
-// has passed to another request is left alone.
+// Release ends the lease without a result, so that another request can lead. A
+// lease that another request has taken over is left alone.
 func (c *Call) Release(ctx context.Context) error {
 	c.Ended = true
 	mark, found, err := c.group.Marks.Mark(ctx, c.Key)
-	if err != nil || !found || !bytes.Equal(mark, c.owner) {
+	if err != nil || !found || !bytes.Equal(mark, c.holder) {
 		return err
 	}
 	return c.group.Marks.DeleteMark(ctx, c.Key)

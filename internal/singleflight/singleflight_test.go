@@ -32,12 +32,12 @@ func TestAClaimIsWonByOneCallbackOnly(t *testing.T) {
 				if !assert.NoError(t, err) {
 					return
 				}
-				if c.Outcome == nil {
+				if c.Sealed == nil {
 					winners.Add(1)
 					assert.NoError(t, c.publish(ctx, []byte("outcome"), time.Minute, nil, store.Batch{}))
 					return
 				}
-				assert.Equal(t, "outcome", string(c.Outcome))
+				assert.Equal(t, "outcome", string(c.Sealed))
 			})
 		}
 		wg.Wait()
@@ -126,20 +126,20 @@ func TestT06_WhoLostTheClaimCannotGiveItBack(t *testing.T) {
 	clock = clock.Add(Lease + time.Second)
 	other, err := g.Join(ctx, "key")
 	require.NoError(t, err)
-	require.Nil(t, other.Outcome)
+	require.Nil(t, other.Sealed)
 
 	require.NoError(t, slow.Release(ctx))
 	mark, found, err := g.Marks.Mark(ctx, "key")
 	require.NoError(t, err)
-	assert.True(t, found && string(mark) == string(other.owner), "the claim is still the other's")
+	assert.True(t, found && string(mark) == string(other.holder), "the claim is still the other's")
 
 	require.NoError(t, other.publish(ctx, []byte("outcome"), time.Minute, nil, store.Batch{}))
 	require.NoError(t, slow.Release(ctx))
-	left, err := g.Outcome(ctx, "key")
+	left, err := g.Sealed(ctx, "key")
 	require.NoError(t, err)
 	assert.Equal(t, "outcome", string(left))
 	require.NoError(t, other.Release(ctx))
-	left, err = g.Outcome(ctx, "key")
+	left, err = g.Sealed(ctx, "key")
 	require.NoError(t, err)
 	assert.Equal(t, "outcome", string(left), "nor is what is settled taken back")
 }

@@ -248,7 +248,7 @@ func (m *mall) allCrossings(from, to stall, have, own member) map[string]crossin
 	}
 	// Each value under each cookie name that this stall reads.
 	jar := m.at(to, to.account.Secret).Cookies
-	names := []string{m.SessionCookie(), jar.ScanName(), jar.LoginCounterName(), jar.HopName(), jar.SnapshotName(), jar.CookieName(queryOf(m, own.pending, "state"))}
+	names := []string{m.SessionCookie(), jar.ScanName(), jar.LoginCounterName(), jar.OtherHostName(), jar.SnapshotName(), jar.CookieName(queryOf(m, own.pending, "state"))}
 	for _, name := range names {
 		for _, c := range have.cookies {
 			all["the value of "+c.Name+" as "+name] = crossing{page, []*http.Cookie{{Name: name, Value: c.Value}}, nil}

@@ -79,7 +79,7 @@ func TestDuplicateCallback(t *testing.T) {
 				require.NoError(t, err)
 				won, err := (&singleflight.Group{Marks: st, Wait: s.Wait}).Join(context.Background(), singleflight.Key(wechattest.DefaultAppID, u.URL.Query().Get("state")))
 				require.NoError(t, err)
-				require.Nil(t, won.Outcome)
+				require.Nil(t, won.Sealed)
 			}, 1, 0, true},
 			"because its own session could not be read": {func(t *testing.T, s *authtest.Site, st *authtest.FaultyStore, callback string, b *authtest.Browser) {
 				b.SetCookie(s.SessionCookie(), s.SessionWith("cart", "book"))

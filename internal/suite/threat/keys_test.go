@@ -106,7 +106,7 @@ func TestWithFlowKeys(t *testing.T) {
 
 		// The old key is removed when everything it sealed has expired.
 		late := begin(with(current))
-		s.Clock.Advance(flow.TTL + time.Second)
+		s.Clock.Advance(flow.LoginTTL + time.Second)
 		fresh := begin(with(next, current))
 		last := with(next)
 		s.Grant(1)

@@ -109,7 +109,7 @@ func TestPendingLogin(t *testing.T) {
 	t.Run("T08 expired and already logged in", func(t *testing.T) {
 		s := authtest.NewSite(t)
 		f := s.Pending("/orders?id=7")
-		f.IssuedAt -= (flow.TTL + time.Minute).Milliseconds()
+		f.IssuedAt -= (flow.LoginTTL + time.Minute).Milliseconds()
 		b := s.LoggedIn(authtest.AliceOpenID)
 		cookie := s.FlowCookie(f)
 		b.SetCookie(cookie.Name, cookie.Value)

@@ -131,7 +131,7 @@ func TestCallback(t *testing.T) {
 			assert.Equal(t, "/", c.Path)
 			assert.Empty(t, c.Domain)
 			assert.Equal(t, http.SameSiteLaxMode, c.SameSite)
-			assert.Equal(t, int(flow.Kept/time.Second), c.MaxAge)
+			assert.Equal(t, int(flow.CookieLife/time.Second), c.MaxAge)
 		})
 	})
 
@@ -264,10 +264,10 @@ func TestFlowCookie(t *testing.T) {
 			lives    bool
 		}{
 			"now":                     {at(0), true},
-			"a second before its end": {at(time.Second - flow.TTL), true},
-			"exactly ten minutes ago": {at(-flow.TTL) + 1, true},
-			"a second after its end":  {at(-flow.TTL - time.Second), false},
-			"an hour after its end":   {at(-flow.TTL - time.Hour), false},
+			"a second before its end": {at(time.Second - flow.LoginTTL), true},
+			"exactly ten minutes ago": {at(-flow.LoginTTL) + 1, true},
+			"a second after its end":  {at(-flow.LoginTTL - time.Second), false},
+			"an hour after its end":   {at(-flow.LoginTTL - time.Hour), false},
 			"in 1970":                 {0, false},
 			"in seconds":              {now.Unix(), false},
 			"in the year 1":           {time.Time{}.UnixMilli(), false},

@@ -23,7 +23,7 @@ const (
 type Callback struct {
 	Code, State string
 	Hop         string // the code, sealed by a relay, instead of the code
-	Refused     bool   // no code: the visitor did not allow the login
+	Refused     bool   // no code: the user denied the login
 }
 
 // A Relay is what an application knows of the relay that its callbacks come by.
@@ -56,7 +56,7 @@ func (j *Jar) Callback(r *http.Request, relay *Relay) (Callback, Flow, error) {
 
 // ParseCallback accepts a query that WeChat could have sent: exactly one
 // well-formed state, at most one code. An empty code, or "authdeny" in its
-// place, has been seen where a visitor refused.
+// place, has been seen when a user denied the login.
 func ParseCallback(rawQuery string) (Callback, bool) {
 	if len(rawQuery) > maxQueryBytes {
 		return Callback{}, false
