@@ -44,8 +44,7 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // another host is first redirected to that of the base URL. For five minutes
 // after a logout a page visit gets a 401 page with a link instead of a
 // redirect. While the session store is unavailable, the response is a 503, and
-// no session ends; package store waits at most one second for Redis (see
-// [store.WithTimeout] and [store.NewPool]).
+// no session ends; package store waits for at most one second by default.
 //
 // CORS preflight requests, which browsers send without cookies, pass without an
 // identity and with an empty session: do nothing but CORS for OPTIONS. Requests

@@ -234,9 +234,7 @@ func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Cal
 // be compared only if WeChat returns a unionid; without one, the login is that of
 // another user, to whose session nothing of the old one passes.
 func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
-	otherOpenID := f.OpenID != "" && f.OpenID != id.OpenID
-	otherUnionID := f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID
-	if otherOpenID || otherUnionID {
+	if (f.OpenID != "" && f.OpenID != id.OpenID) || (f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID) {
 		return ReasonIdentityMismatch, nil
 	}
 	if g.onLogin == nil {
