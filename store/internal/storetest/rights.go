@@ -49,7 +49,7 @@ func (c Client) rights(t *testing.T, where string) (rights []any) {
 	text := sessionsPage(t)
 	patterns := []string{"needs `([^`]+)` too"}
 	if c.Module != "store" {
-		patterns = append(patterns, "`"+c.Module+"` needs also `([^`]+)`")
+		patterns = append(patterns, "`"+c.Module+"` also needs `([^`]+)`")
 	}
 	if where != "" {
 		patterns = append(patterns, where+" `([^`]+)`")
