@@ -134,6 +134,9 @@ func check(root string, chosen []mutant) error {
 		if err == nil {
 			_, err = m.firstIn(file, tests)
 		}
+		if err == nil {
+			err = m.checkKiller(file, tests)
+		}
 		if err != nil {
 			errs = append(errs, err)
 		}
@@ -306,6 +309,28 @@ func (m mutant) firstIn(file string, tests map[string]string) ([]string, error) 
 		return nil, fmt.Errorf("%s: there is no test to run first", m.name)
 	}
 	return dirs, nil
+}
+
+// checkKiller returns an error if a part of the killer, between two bars, names
+// no test.
+func (m mutant) checkKiller(file string, tests map[string]string) error {
+	if m.killer == "" {
+		return nil
+	}
+	var names strings.Builder
+	for _, dir := range packages(file, tests) {
+		names.WriteString(tests[dir])
+	}
+	for part := range strings.SplitSeq(m.killer, "|") {
+		pattern, err := regexp.Compile(part)
+		if err != nil {
+			return fmt.Errorf("%s: each alternative of the killer must be a pattern: %w", m.name, err)
+		}
+		if len(matching(names.String(), pattern)) == 0 {
+			return fmt.Errorf("%s: no test matches %q", m.name, part)
+		}
+	}
+	return nil
 }
 
 func moduleRoot() (string, error) {

@@ -34,6 +34,7 @@ func TestCheck(t *testing.T) {
 		"a test that is gone":       {func(m *mutant) { m.killer = "TestThatIsGone" }, "no test to run first"},
 		"a type error":              {func(m *mutant) { m.broken = "return missing &&" }, "does not compile"},
 		"a syntax error":            {func(m *mutant) { m.broken = "return } &&" }, "does not compile"},
+		"one of two tests is gone":  {func(m *mutant) { m.killer += "|^TestThatIsGone$" }, "no test matches"},
 		"no pattern":                {func(m *mutant) { m.killer = "(" }, "missing closing"},
 	} {
 		t.Run(name, func(t *testing.T) {
