@@ -8,15 +8,15 @@ import (
 )
 
 const (
-	// BearerPrefix begins the bearer tokens of mini programs.
+	// BearerPrefix is the prefix of the bearer tokens of mini programs.
 	BearerPrefix = "wxm_"
-	// BearerKey marks, in the session, that it is no browser's.
+	// BearerKey is the session key that marks a session as not a browser's.
 	BearerKey = "wechatauth.bearer"
 )
 
 // Bearer returns the session token of the request's Authorization header, and
-// whether it has one. A token without the prefix of ours is another's, such as a
-// proxy's in front, and hides no cookie.
+// whether it has one. A token without [BearerPrefix] is not ours, but for
+// example that of a proxy in front, and does not make the cookies ignored.
 func Bearer(r *http.Request) (token string, sent bool) {
 	scheme, rest, _ := strings.Cut(navigation.Header(r.Header, "Authorization"), " ")
 	token, ours := strings.CutPrefix(strings.TrimSpace(rest), BearerPrefix)

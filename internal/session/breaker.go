@@ -8,24 +8,24 @@ import (
 	"time"
 )
 
-// A store that is silent costs each request that asks it the whole deadline of
-// the call. Who has to know the visitor waits that long; a page that would only
-// like to know does not, once one request has waited in vain.
+// A store that does not respond costs each request the whole deadline of the
+// call. A request that requires the identity waits that long; one for which it
+// is optional fails fast once another request has timed out.
 
-// breaker is what the last loads have heard of the store.
+// A breaker records whether the last loads got a response from the store.
 type breaker struct {
-	until atomic.Int64 // Unix nanoseconds, by the sessions' clock; 0: it answers
+	until atomic.Int64 // Unix nanoseconds, by the sessions' clock; 0: it responds
 }
 
 // breakerTimeout is how long optional loads fail fast before one of them probes
-// the store.
-// Whoever gets an answer meanwhile, because he has to wait, ends it.
+// the store. A required load that gets a response in the meantime closes the
+// breaker.
 const breakerTimeout = 2 * time.Second
 
 // errBreakerOpen means that a load failed fast: the store timed out a moment ago.
-var errBreakerOpen = errors.New("the session store gave no answer a moment ago")
+var errBreakerOpen = errors.New("the session store timed out a moment ago")
 
-// recordTimeout notes how a load has ended.
+// recordTimeout records whether a load timed out.
 func (s *Manager) recordTimeout(ctx context.Context, err error) {
 	end, bounded := ctx.Deadline()
 	switch {
@@ -33,13 +33,13 @@ func (s *Manager) recordTimeout(ctx context.Context, err error) {
 		if s.breaker.until.Load() != 0 {
 			s.breaker.until.Store(0)
 		}
-	case ctx.Err() != nil, bounded && !time.Now().Before(end): // the request's own time was up
+	case ctx.Err() != nil, bounded && !time.Now().Before(end): // the request's own deadline expired
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		s.breaker.until.Store(s.now().Add(breakerTimeout).UnixNano())
 	}
 }
 
-// breakerOpen reports whether the store is not worth waiting for.
+// breakerOpen reports whether an optional load fails fast.
 func (s *Manager) breakerOpen() bool {
 	until := s.breaker.until.Load()
 	if until == 0 {

@@ -14,14 +14,14 @@ import (
 )
 
 const (
-	// MinLifetime is the shortest life of a session, and of one that is not used.
+	// MinLifetime is the minimum session lifetime and the minimum idle timeout.
 	MinLifetime = time.Minute
 	// maxLifetime: browsers cap cookies at 400 days, and far larger values
 	// overflow in stores.
 	maxLifetime = 400 * 24 * time.Hour
 )
 
-// CheckLifetime checks the life of a session.
+// CheckLifetime checks a session lifetime.
 func CheckLifetime(option string, d time.Duration) (errs []error) {
 	if d < MinLifetime || d > maxLifetime {
 		errs = append(errs, fmt.Errorf("%s: %v is not between %v and 400 days", option, d, MinLifetime))
@@ -29,8 +29,9 @@ func CheckLifetime(option string, d time.Duration) (errs []error) {
 	return errs
 }
 
-// CheckManager refuses a manager whose sessions could not last: each of these
-// settings makes logins succeed and never be seen again, which is a loop.
+// CheckManager returns errors for a manager whose sessions could not last: with
+// each of these settings logins succeed but their sessions are never found,
+// which causes a login loop.
 func CheckManager(m *scs.SessionManager, base *url.URL) (errs []error) {
 	if m == nil {
 		return []error{errors.New("WithSessionManager: the manager is nil; make one with scs.New()")}
@@ -45,7 +46,7 @@ func CheckManager(m *scs.SessionManager, base *url.URL) (errs []error) {
 	return append(errs, checkCookie("WithSessionManager: Cookie", &m.Cookie, base)...)
 }
 
-// CheckCookieName returns what is wrong with a session cookie of that name and
+// CheckCookieName returns the errors of a session cookie with that name and
 // this library's own attributes; see checkCookie.
 func CheckCookieName(option, name string, base *url.URL) []error {
 	return checkCookie(option, &scs.SessionCookie{
@@ -53,8 +54,8 @@ func CheckCookieName(option, name string, base *url.URL) []error {
 	}, base)
 }
 
-// checkCookie rejects a session cookie that browsers would not send back, or that
-// scripts could read. base is the site, nil where it is not known.
+// checkCookie rejects a session cookie that browsers would not send back, or
+// that scripts could read. base is the site, or nil if it is not known.
 func checkCookie(option string, c *scs.SessionCookie, base *url.URL) (errs []error) {
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(option+": "+format, args...)) }
 	if base == nil { // any that fits

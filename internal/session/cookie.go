@@ -9,11 +9,11 @@ import (
 	"github.com/wechatauth/wechatauth/internal/cookie"
 )
 
-// maxSessionCookies of the name are tried: a neighbour may have planted one
-// beside ours.
+// maxSessionCookies is how many cookies of the name are tried: a site on a
+// sibling domain may have set one in addition to ours.
 const maxSessionCookies = 4
 
-// tokens appends the well-formed session tokens that the request brings.
+// tokens appends the well-formed session tokens of the request.
 func (s *Manager) tokens(r *http.Request, tokens []string) (_ []string, sent bool) {
 	for value := range cookie.Values(r.Header, s.manager.Cookie.Name) {
 		sent = true
@@ -24,8 +24,8 @@ func (s *Manager) tokens(r *http.Request, tokens []string) (_ []string, sent boo
 	return tokens, sent
 }
 
-// cookieSent reports whether the request brings a session cookie, of whatever
-// value.
+// cookieSent reports whether the request has a session cookie, even one with an
+// invalid value.
 func (s *Manager) cookieSent(r *http.Request) bool {
 	for range cookie.Values(r.Header, s.manager.Cookie.Name) {
 		return true
@@ -34,7 +34,8 @@ func (s *Manager) cookieSent(r *http.Request) bool {
 }
 
 // WriteCookie sets the cookie of a session that another callback of the same
-// login has saved, as that one did. The request's own session has no part in it.
+// login has saved, exactly as that callback did. The request's own session is
+// not affected.
 func (s *Manager) WriteCookie(w http.ResponseWriter, saved Saved) error {
 	v, err := s.NewSession(context.Background(), noVisit)
 	if err != nil {
@@ -47,8 +48,8 @@ func (s *Manager) WriteCookie(w http.ResponseWriter, saved Saved) error {
 	return nil
 }
 
-// cookieSet reports whether the answer has the session cookie already, from
-// the application's own LoadAndSave inside of the gate.
+// cookieSet reports whether the response already has the session cookie, set by
+// the application's own LoadAndSave inside the gate.
 func (s *Manager) cookieSet(w http.ResponseWriter) bool {
 	for _, line := range w.Header()["Set-Cookie"] {
 		if rest, ok := strings.CutPrefix(line, s.manager.Cookie.Name); ok && strings.HasPrefix(rest, "=") {

@@ -41,8 +41,8 @@ func (s *Manager) LogOut(w http.ResponseWriter, r *http.Request, a *Audience) (e
 	return ended, nil
 }
 
-// logoutLoaded ends the session that the request's context holds. Whoever
-// loaded it writes the cookie when the answer begins.
+// logoutLoaded ends the session in the request's context. The middleware that
+// loaded it writes the cookie when the response begins.
 func (s *Manager) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended bool, err error) {
 	held := FromContext(r.Context())
 	if held.isOf(s) && held.down != nil {
@@ -61,7 +61,7 @@ func (s *Manager) logoutLoaded(w http.ResponseWriter, r *http.Request) (ended bo
 	return ended, nil
 }
 
-// endLoaded deletes the session that the context holds, and has scs forget it.
+// endLoaded deletes the session in the context, and clears scs's data of it.
 func (s *Manager) endLoaded(ctx context.Context, token string) (found bool, err error) {
 	if token != "" {
 		if found, err = s.end(ctx, token); err != nil {
@@ -71,7 +71,7 @@ func (s *Manager) endLoaded(ctx context.Context, token string) (found bool, err 
 	if err := s.guard.dropWaiting(ctx); err != nil { // the token was a new one
 		return false, err
 	}
-	// There is nothing left that scs could delete.
+	// Nothing is left for scs to delete.
 	return found, s.manager.Destroy(context.WithValue(ctx, s.guard, &requestTrack{holds: true, session: s.guard.dataIn(ctx)}))
 }
 
@@ -84,8 +84,8 @@ func (s *Manager) end(ctx context.Context, token string) (found bool, err error)
 	return s.endRenewed(ctx, token)
 }
 
-// endRenewed deletes the session that a login of the same user has just given
-// another token: that one is what the visitor wants to end.
+// endRenewed deletes the session whose token a login of the same user has just
+// replaced: that is the session the user means to end.
 func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err error) {
 	for range maxSessionCookies {
 		next, err := s.renewed(ctx, token)
@@ -101,14 +101,15 @@ func (s *Manager) endRenewed(ctx context.Context, token string) (found bool, err
 	return false, nil
 }
 
-// Revoke ends all sessions of a user and returns how many were alive. A request in
-// flight may renew the token of one of them, or create a session from it (a scan, a
-// web-view). The new key is in the index before its record is written, and its record
-// is written before the old one is deleted. So the index is read until no key is left
-// to try. A key without a record is tried twice: if its record is written only after
-// the second try, the old record still existed during the first, and the request
-// finds that Revoke has deleted it. A login with a code from WeChat has no older
-// session and is not Revoke's.
+// Revoke ends all sessions of a user and returns how many were still valid. A
+// request in flight may renew the token of one of them, or create a session
+// from it (a scan, a web-view). The new key is in the index before its record
+// is written, and its record is written before the old one is deleted. So the
+// index is read until no key is left to try. A key without a record is tried
+// twice: if its record is written only after the second try, the old record
+// still existed during the first, and the request finds that Revoke has deleted
+// it. A login with a code from WeChat has no older session and is not affected
+// by Revoke.
 func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err error) {
 	const twice = 2
 	user, tried := User(appID, openID), map[string]int{}
@@ -129,8 +130,9 @@ func (s *Manager) Revoke(ctx context.Context, appID, openID string) (n int, err 
 		if err != nil {
 			return n, fmt.Errorf("delete sessions: %w", err)
 		}
-		// A key without a record ended long ago, or its login is about to save it:
-		// the index has to have it then. What has ended leaves the index by itself.
+		// A key without a record belongs to a session that ended long ago or
+		// that a login is about to save, in which case the index must keep it.
+		// Keys of ended sessions expire from the index.
 		if err := s.store.RemoveSession(ctx, user, ended...); err != nil {
 			return n, fmt.Errorf("remove sessions from index: %w", err)
 		}

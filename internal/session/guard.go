@@ -16,13 +16,13 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// guardedStore stands between scs and the session store. scs writes whole records
-// without asking what became of them since they were read; the guard knows
-// which record a request has read, and lets it be overwritten only while it
-// is still there.
+// guardedStore sits between scs and the session store. scs writes whole records
+// without checking whether they have changed since they were read; the guard
+// records which record a request has read, and overwrites it only if it still
+// exists.
 type guardedStore struct {
 	inner   store.Whole
-	given   scs.Store // what inner was made of
+	given   scs.Store // inner is made from it
 	idle    time.Duration
 	now     func() time.Time
 	manager *scs.SessionManager // whose store it is
@@ -36,17 +36,17 @@ func newGuardedStore(given scs.Store, idle time.Duration, now func() time.Time) 
 	return &guardedStore{inner: store.Adapt(given), given: given, idle: idle, now: now, touched: tokenSet{life: idle / touchesPerTimeout}}
 }
 
-// Unwrap returns the store that the guard stands in front of.
+// Unwrap returns the store that the guard wraps.
 func (g *guardedStore) Unwrap() scs.Store { return g.given }
 
-// serve makes the guard that of the manager's store.
+// serve installs the guard as the manager's store.
 func (g *guardedStore) serve(m *scs.SessionManager) {
 	g.manager, g.dataKey = m, dataKeyOf(m)
 	m.Store = g
 }
 
-// guardIn returns the guard in front of the store of an application's manager,
-// and puts it there unless another Auth has done so.
+// guardIn returns the guard that wraps the store of an application's manager,
+// and installs one unless another Auth has done so.
 func guardIn(m *scs.SessionManager, now func() time.Time) *guardedStore {
 	guarding.Lock()
 	defer guarding.Unlock()
@@ -78,7 +78,8 @@ const (
 	tokenAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 )
 
-// ValidToken keeps what cannot be a token away from the store.
+// ValidToken reports whether s has the form of a token, so that no other value
+// reaches the store.
 func ValidToken(s string) bool {
 	return len(s) == TokenLength && strings.Trim(s, tokenAlphabet) == ""
 }
@@ -92,12 +93,12 @@ func HashToken(token string) string {
 	return string(room[:TokenLength])
 }
 
-// requestRecord is what one request has read. It travels in the context, from the
+// requestRecord is what one request has read. The context carries it from the
 // load to the commit.
 type requestTrack struct {
 	token    string
 	bytes    []byte
-	decoding bool        // scs is to have these bytes, and not to ask the store again
+	decoding bool        // scs gets these bytes instead of reading the store again
 	touchDue bool        // the record's expiry is to be moved
 	replaced string      // the token that a login of the same user replaced
 	late     bool        // what the request writes is not saved
@@ -112,7 +113,7 @@ type requestTrack struct {
 	merged  []string   // tokens that MergeSession has read
 }
 
-// hold notes a deletion that waits. It reports false where none does.
+// hold defers a deletion. It returns false if deletions are not deferred.
 func (t *requestTrack) hold(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -122,7 +123,7 @@ func (t *requestTrack) hold(token string) bool {
 	return t.holds
 }
 
-// holding reports whether the deletion of this token waits.
+// holding reports whether the deletion of this token is deferred.
 func (t *requestTrack) holding(token string) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -178,15 +179,14 @@ func (t *requestTrack) isOver() bool {
 	return t.late || t.ended
 }
 
-// restart makes what is written from now on a login's, which needs no earlier
-// session.
+// restart marks all later writes as a login's, which needs no earlier session.
 func (t *requestTrack) restart() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.login, t.late, t.ended, t.holds = true, false, false, true
 }
 
-// takeHeld returns the tokens whose deletion waits, and forgets them.
+// takeHeld returns and clears the tokens whose deletion is deferred.
 func (t *requestTrack) takeHeld() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -194,7 +194,8 @@ func (t *requestTrack) takeHeld() (held []string) {
 	return held
 }
 
-// release ends the holding: what comes is deleted at once. It returns what waits.
+// release stops deferring: later deletions take effect immediately. It returns
+// the deferred ones.
 func (t *requestTrack) release() (held []string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -202,18 +203,18 @@ func (t *requestTrack) release() (held []string) {
 	return held
 }
 
-// take returns the writes that are to go with the next one, which the caller
-// does.
+// take returns the writes to be batched with the next one, which the caller
+// executes.
 func (t *requestTrack) take() store.Batch {
 	with := t.with
 	t.with = store.Batch{}
 	return with
 }
 
-// record returns the track of the request, which has the guard as its key: gates
-// with managers of their own may stand around each other. It returns false if the
-// session in the context was loaded by the manager's LoadAndSave (see traces), or
-// is not that of the request but one that the manager's Iterate visits.
+// record returns the track of the request, which has the guard as its key:
+// gates that have different managers may be nested. It returns false if the
+// session in the context was loaded by the manager's LoadAndSave (see traces),
+// or is not that of the request but one that the manager's Iterate visits.
 func (g *guardedStore) track(ctx context.Context) (*requestTrack, bool) {
 	t, ok := ctx.Value(g).(*requestTrack)
 	return t, ok && t.isOf(g.dataIn(ctx))
@@ -250,7 +251,7 @@ func (g *guardedStore) FindCtx(ctx context.Context, token string) ([]byte, bool,
 	t, isTracked := g.track(ctx)
 	switch {
 	case !isTracked && ctx.Err() != nil:
-		return nil, false, ctx.Err() // there is no telling this request from another
+		return nil, false, ctx.Err() // this request cannot be identified
 	case !isTracked && g.isHeld(ctx, token):
 		return nil, false, nil
 	case !isTracked:
@@ -261,7 +262,7 @@ func (g *guardedStore) FindCtx(ctx context.Context, token string) ([]byte, bool,
 	}
 	b, _, found, err := g.find(ctx, token)
 	if unusable(err) {
-		return nil, false, nil // the application's own LoadAndSave would answer 500
+		return nil, false, nil // the application's own LoadAndSave would respond with 500
 	}
 	switch {
 	case !found || err != nil:
@@ -273,8 +274,8 @@ func (g *guardedStore) FindCtx(ctx context.Context, token string) ([]byte, bool,
 	return b, found && err == nil, err
 }
 
-// find reads the record, and with an idle timeout what is left of its life;
-// -1 where the store does not tell.
+// find reads the record and, with an idle timeout, its remaining time to live,
+// or -1 if the store does not report it.
 func (g *guardedStore) find(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
 	if g.idle > 0 {
 		return g.inner.FindTTLCtx(ctx, token)
@@ -284,8 +285,8 @@ func (g *guardedStore) find(ctx context.Context, token string) (b []byte, ttl ti
 }
 
 // CommitCtx implements scs.CtxStore. A record that this request has loaded is
-// overwritten only if it still exists, and goes on under a new token only if it
-// does until then; the same holds for those that it has merged.
+// overwritten only if it still exists, and moves to a new token only if it has
+// existed until then; the same applies to merged records.
 func (g *guardedStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	expiry = g.clamp(expiry)
 	t, ok := g.track(ctx)
@@ -331,7 +332,7 @@ func (g *guardedStore) commitLogin(ctx context.Context, t *requestTrack, token s
 	return g.inner.DoBatch(ctx, together)
 }
 
-// dropWaiting deletes the records whose deletion the request holds back.
+// dropWaiting deletes the records whose deletion the request has deferred.
 func (g *guardedStore) dropWaiting(ctx context.Context) error {
 	if t, ok := g.track(ctx); ok {
 		return g.dropHeld(ctx, t)
@@ -340,8 +341,8 @@ func (g *guardedStore) dropWaiting(ctx context.Context) error {
 	return err
 }
 
-// dropHeld deletes the records whose deletion waited, and notes in the track if
-// that which the request had read was gone already.
+// dropHeld deletes the records whose deletion was deferred, and notes in the
+// track if the one that the request had read was already gone.
 func (g *guardedStore) dropHeld(ctx context.Context, t *requestTrack) error {
 	held := t.takeHeld()
 	for i, token := range held {
@@ -357,7 +358,7 @@ func (g *guardedStore) dropHeld(ctx context.Context, t *requestTrack) error {
 	return nil
 }
 
-// overwrite writes over a record; it is an error if that is gone.
+// overwrite replaces a record; it returns an error if the record is gone.
 func (g *guardedStore) overwrite(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	found, err := g.inner.UpdateCtx(ctx, token, b, expiry)
 	if err == nil && !found {
@@ -367,7 +368,7 @@ func (g *guardedStore) overwrite(ctx context.Context, token string, b []byte, ex
 }
 
 // touch moves the record's expiry to the idle timeout from now, at the latest
-// to deadline. Of requests at the same time one does it.
+// to deadline. Of concurrent requests, one does it.
 func (g *guardedStore) touch(ctx context.Context, token string, deadline time.Time) error {
 	if !g.touched.add(token, g.now()) {
 		return nil

@@ -11,12 +11,12 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// Load finds the visitor's session. An error means that the store could not
-// be asked: the visitor is neither logged in nor anonymous. A damaged record
-// is no error; its owner is anonymous and the record is deleted.
+// Load finds the session of the request. An error means that the store is
+// unavailable: it is not known whether the user is logged in. A corrupt record
+// is not an error; the user is anonymous and the record is deleted.
 //
-// With hasty, a store that was silent a moment ago is not waited for: that is an
-// error too.
+// If hasty is set and the store timed out a moment ago, Load returns an error
+// immediately.
 func (s *Manager) Load(r *http.Request, a *Audience, hasty bool) (*Visit, error) {
 	ctx := r.Context()
 	if held := FromContext(ctx); held.isOf(s) {
@@ -76,9 +76,10 @@ func (s *Manager) loadNested(ctx context.Context, r *http.Request, a *Audience) 
 	return v
 }
 
-// loadFromOuterGate finds the session that a gate further out has loaded. An identity that
-// nobody can have changed is taken over, or read out of the record once more where
-// the other gate has let none count, or this one looks for those of other accounts.
+// loadFromOuterGate finds the session that a gate further out has loaded. An
+// identity that cannot have changed since is reused, or read from the record
+// again if the other gate accepted none or this gate looks for those of other
+// accounts.
 func (s *Manager) loadFromOuterGate(ctx context.Context, r *http.Request, a *Audience, held *Visit) (*Visit, error) {
 	if held.down != nil {
 		return nil, held.down
@@ -105,8 +106,8 @@ func (s *Manager) loadFromOuterGate(ctx context.Context, r *http.Request, a *Aud
 	return v, nil
 }
 
-// broughtBy is what a request brings whose session somebody further out has
-// loaded: that of token, or none.
+// broughtBy returns what a request brings if outer middleware has loaded its
+// session: that of token, or none.
 func (s *Manager) broughtBy(r *http.Request, token string) Brought {
 	switch {
 	case token != "":
@@ -118,7 +119,7 @@ func (s *Manager) broughtBy(r *http.Request, token string) Brought {
 }
 
 // loadTokens appends the sessions of a request's cookies, the logged-in ones
-// first. A browser that is left alone sends one.
+// first. A browser normally sends one.
 func (s *Manager) loadTokens(ctx context.Context, a *Audience, tokens []string, found []*Visit) (_ []*Visit, damaged bool, err error) {
 	for _, token := range tokens {
 		v, err := s.loadToken(ctx, a, token)
@@ -144,9 +145,9 @@ func (s *Manager) loadTokens(ctx context.Context, a *Audience, tokens []string, 
 	return found, damaged, nil
 }
 
-// ofOneUser reports whether sessions are not those of two users. If they are,
-// somebody has planted one beside the visitor's own: there is no telling which,
-// so neither counts.
+// ofOneUser reports whether no two sessions belong to different users. If two
+// do, an attacker has planted one of them; it is not known which, so neither
+// counts.
 func ofOneUser(found []*Visit) bool {
 	for _, v := range found {
 		if v.LoggedIn && (v.Identity.AppID != found[0].Identity.AppID || v.Identity.OpenID != found[0].Identity.OpenID) {
@@ -156,9 +157,8 @@ func ofOneUser(found []*Visit) bool {
 	return true
 }
 
-// loadBearer finds the session of a bearer token. The request's cookies, if it
-// has any, are not looked at: two identities in one request would be one too
-// many.
+// loadBearer finds the session of a bearer token. The request's cookies, if
+// any, are ignored: a request has at most one identity.
 func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*Visit, error) {
 	if token != "" {
 		v, err := s.loadToken(ctx, a, token)
@@ -181,8 +181,8 @@ func (s *Manager) loadBearer(ctx context.Context, a *Audience, token string) (*V
 	return v, err
 }
 
-// emptyVisit returns a visit with the session that the context has already, or else a
-// new one. No store is asked.
+// emptyVisit returns a visit with the session that the context has already, or
+// else a new one. It does not access the store.
 func (s *Manager) emptyVisit(ctx context.Context, a *Audience) (*Visit, error) {
 	if s.has(ctx) {
 		c := s.outerVisit(ctx, a)
@@ -224,8 +224,8 @@ func (s *Manager) NewSession(ctx context.Context, a *Audience) (*Visit, error) {
 	return s.newSession(ctx, a)
 }
 
-// Unloaded returns an empty session in place of one that could not be asked
-// for. It is never saved: that would cost the visitor the session he has.
+// Unloaded returns an empty session in place of one that could not be loaded.
+// It is never saved, which would cost the user their existing session.
 func (s *Manager) Unloaded(ctx context.Context, down error) (*Visit, error) {
 	v, err := s.emptyVisit(ctx, noVisit)
 	if err == nil {
@@ -261,9 +261,9 @@ func (s *Manager) loadToken(ctx context.Context, a *Audience, token string) (*Vi
 	return s.ifNotExpired(v), nil
 }
 
-// ifNotExpired returns the visit if its session's deadline is to come. The store's own
-// expiry is by the store's clock; a record that outlived its deadline there is
-// not honoured here.
+// ifNotExpired returns the visit if its session's deadline has not passed. The
+// store's own expiry is by the store's clock; a record that the store keeps
+// beyond its deadline is not accepted here.
 func (s *Manager) ifNotExpired(v *Visit) *Visit {
 	if !v.loaded.deadline.After(s.now()) {
 		return nil
@@ -271,8 +271,8 @@ func (s *Manager) ifNotExpired(v *Visit) *Visit {
 	return v
 }
 
-// Exists reports whether the session of this key in the store is there, and not
-// over. What is no session lives no more.
+// Exists reports whether the store has a session under this key that has not
+// expired. It returns false for a record that is not a session.
 func (s *Manager) Exists(ctx context.Context, key string) (bool, error) {
 	b, _, found, err := s.guard.find(ctx, key)
 	if err != nil || !found {
@@ -282,8 +282,8 @@ func (s *Manager) Exists(ctx context.Context, key string) (bool, error) {
 	return err == nil && deadline.After(s.now()), nil
 }
 
-// loadIdentity reads what the gate asks for out of a record, and leaves the rest until a
-// handler asks for it.
+// loadIdentity reads only the identity out of a record; the rest is decoded
+// when a handler first uses it.
 func (s *Manager) loadIdentity(c *visitContext, token string) error {
 	rec, err := record.Open(c.track.bytes)
 	switch {
@@ -299,7 +299,8 @@ func (s *Manager) loadIdentity(c *visitContext, token string) error {
 	return nil
 }
 
-// loadWhole decodes a session that cannot be looked into without.
+// loadWhole decodes a session whose identity cannot be read without decoding
+// it.
 func (s *Manager) loadWhole(c *visitContext, token string) error {
 	if err := s.loadByScs(c, token); err != nil {
 		return err
@@ -310,8 +311,8 @@ func (s *Manager) loadWhole(c *visitContext, token string) error {
 	return nil
 }
 
-// loadByScs lets scs load the session now. Where it is not known under which key
-// it keeps it, the context becomes scs's own.
+// loadByScs lets scs load the session now. If the context key that scs uses is
+// not known, the context becomes scs's own.
 func (s *Manager) loadByScs(c *visitContext, token string) error {
 	if s.dataKey != nil {
 		c.own.token = token
@@ -326,8 +327,8 @@ func (s *Manager) loadByScs(c *visitContext, token string) error {
 	return err
 }
 
-// deleteCorrupt deletes a record that could not be read: otherwise its owner would be
-// shut out until the cookie dies.
+// deleteCorrupt deletes a record that could not be read: otherwise the user
+// would be locked out until the cookie expires.
 func (s *Manager) deleteCorrupt(ctx context.Context, token string, damage error) error {
 	if _, err := s.drop(ctx, token); err != nil {
 		return errors.Join(damage, err)
@@ -335,13 +336,14 @@ func (s *Manager) deleteCorrupt(ctx context.Context, token string, damage error)
 	return ErrCorrupt
 }
 
-// unusable reports whether the store has something under a token, and no session.
+// unusable reports whether the store has a record under a token that is not a
+// session.
 func unusable(err error) bool {
 	return errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrDecrypt)
 }
 
-// unread is what comes of a session that the store did not hand out. One that no
-// key opens is as good as none, and stays: see store.Encrypt.
+// unread returns the result for a session that the store did not return. One
+// that no key opens counts as none and is not deleted: see store.Encrypt.
 func (s *Manager) unread(ctx context.Context, token string, err error) error {
 	switch {
 	case errors.Is(err, store.ErrCorrupt):
@@ -353,8 +355,8 @@ func (s *Manager) unread(ctx context.Context, token string, err error) error {
 	return err
 }
 
-// identify reads the identity out of a loaded session. One that a bearer token
-// opens counts where it came as such, and only there.
+// identify reads the identity out of a loaded session. The identity of a bearer
+// token's session counts only if the token came as a bearer token.
 func (s *Manager) identify(v *Visit) {
 	if s.manager.GetBool(v.ctx, BearerKey) != v.Bearer {
 		return

@@ -16,9 +16,9 @@ func (v *Visit) isUser(id identity.Identity) bool {
 	return v.LoggedIn && v.Identity.AppID == id.AppID && v.Identity.OpenID == id.OpenID
 }
 
-// Admit calls f with a context that has the session of the login to come: what
-// f puts is saved with it. Another user's values are removed first. If f
-// returns an error, the session is as it was.
+// Admit calls f with a context that has the session of the pending login:
+// values that f puts are saved with it. Another user's values are removed
+// first. If f returns an error, the session is as it was.
 func (s *Manager) Admit(v *Visit, id identity.Identity, f func(context.Context) error) error {
 	before := map[string]any{}
 	for _, key := range s.manager.Keys(v.ctx) {
@@ -44,8 +44,8 @@ func (s *Manager) Admit(v *Visit, id identity.Identity, f func(context.Context) 
 }
 
 // LogIn puts an identity into the visit's session under a new token, so that
-// whoever knew the old one is out. What the visitor had in his session stays,
-// unless it was somebody else's.
+// the old token, which others may know, is of no use. The session's other
+// values are kept, unless they belong to a different user.
 func (s *Manager) LogIn(v *Visit, id identity.Identity) error {
 	same := v.isUser(id)
 	if v.LoggedIn && !same {
@@ -70,16 +70,16 @@ func (s *Manager) LogIn(v *Visit, id identity.Identity) error {
 	return nil
 }
 
-// UpdateIdentity writes an identity anew that is the visit's own: the same user, known
-// better.
+// UpdateIdentity replaces the visit's identity by a more complete one of the
+// same user.
 func (s *Manager) UpdateIdentity(v *Visit, id identity.Identity) {
 	s.manager.Put(v.ctx, identity.Key(id.AppID), identity.Encode(id))
 	v.Identity = id
 }
 
-// renew gives the session a new token. The record under the old one is
-// deleted after the new one is saved: a store that fails between the two must
-// not cost the visitor what he had.
+// renew gives the session a new token. The record under the old one is deleted
+// after the new one is saved: a store that fails between the two must not cost
+// the user their existing session.
 func (s *Manager) renew(v *Visit) error {
 	if _, ok := s.guard.track(v.ctx); !ok { // LoadAndSave around the gate has loaded it
 		v.ctx.guard, v.ctx.track.token, v.ctx.track.session = s.guard, s.StoreKey(v.Token), s.guard.dataIn(v.ctx)
@@ -91,10 +91,11 @@ func (s *Manager) renew(v *Visit) error {
 	return nil
 }
 
-// SaveLogin commits a login before anything is answered: first the index, so
-// that no session is ever missing from it, then the session. Where somebody
-// further out saves the session too, the cookie is left to him. The caller
-// writes what is left to do, Saved.Rest: together with an outcome, or alone.
+// SaveLogin commits a login before the response begins: first the index, so
+// that no session is ever missing from it, then the session. If outer
+// middleware saves the session too, it also writes the cookie. The caller
+// executes the remaining writes, Saved.Rest, together with a shared result or
+// alone.
 func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit) (Saved, error) {
 	t := s.guard.trackOf(v.ctx) // that of a gate further out, where there is one
 	t.with = s.indexWrites(v)
@@ -104,7 +105,7 @@ func (s *Manager) SaveLogin(w http.ResponseWriter, v *Visit) (Saved, error) {
 		return Saved{}, err
 	}
 	saved := Saved{Token: token, Expiry: expiry, Remember: s.manager.GetBool(v.ctx, rememberKey)}
-	if v.mode == modeOuter { // somebody further out writes it once more, if it is still there
+	if v.mode == modeOuter { // outer middleware writes it again, if it still exists
 		s.guard.noteRead(v.ctx, s.StoreKey(token))
 	}
 	if v.Bearer { // which has no cookie, so it ends with the record
@@ -131,10 +132,10 @@ type Saved struct {
 	Rest     store.Batch // what is left to write
 }
 
-// deleteReplaced returns the writes that delete the record that the login has taken the
-// place of, and leave a grace for late readers; a logout that misses the old record
-// finds the new one by it. None of it is worth a failure of the login: an old record that
-// cannot be deleted now ends by its own expiry.
+// deleteReplaced returns the writes that delete the record that the login has
+// replaced, and leave a mark for late readers; a logout that misses the old
+// record finds the new one by it. None of these writes makes the login fail: an
+// old record that cannot be deleted now expires.
 func (s *Manager) deleteReplaced(v *Visit, token string) (rest store.Batch) {
 	t := s.guard.trackOf(v.ctx)
 	old := t.takeHeld()

@@ -1,23 +1,23 @@
-// Package session finds identities in scs sessions, and puts them there. It loads
-// and saves by scs's public calls instead of its LoadAndSave, because a gate has to
-// tell "the store is down" from "not logged in" from "this record is damaged", and
-// has to have the session saved before the response begins:
+// Package session reads and writes identities in scs sessions. It loads and
+// saves with scs's public methods instead of LoadAndSave, because a gate must
+// distinguish "the store is down", "not logged in" and "this record is
+// corrupt", and must save the session before the response begins:
 //
-//	manager.go   where sessions are kept
-//	bearer.go    which bearer token a request brings
-//	cookie.go    which tokens it brings as cookies, and the session cookie
-//	visit.go     what a gate knows of a request, and its context
+//	manager.go   the store of sessions
+//	bearer.go    the bearer token of a request
+//	cookie.go    the tokens in its cookies, and the session cookie
+//	visit.go     a request with its session, and its context
 //	load.go      the session of a request
-//	renewed.go   the session that has just taken the place of another
-//	login.go     an identity goes in, under a new token
+//	renewed.go   the session that has just replaced another
+//	login.go     saves an identity under a new token
 //	response.go  the writer that saves before a response begins
-//	save.go      what changed
-//	breaker.go   a store that times out
+//	save.go      saves changes
+//	breaker.go   fails fast after the store has timed out
 //	end.go       logout and revocation
-//	guard.go     what stands between scs and the store
+//	guard.go     the store wrapper between scs and the store
 //	traces.go    requests that only scs's LoadAndSave serves
-//	tokenset.go  what was just done with a token
-//	check.go     which managers and cookies cannot work
+//	tokenset.go  the tokens that were handled recently
+//	check.go     rejects managers and cookies that cannot work
 package session
 
 import (
@@ -35,7 +35,7 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// Config is what a Manager is made of.
+// Config configures a Manager.
 type Config struct {
 	// Manager is an application's own. If it is nil, the Manager makes one with the
 	// fields of the next group.
@@ -46,7 +46,7 @@ type Config struct {
 	Idle       time.Duration // 0 for no idle timeout
 	CookieName string
 	Secure     bool
-	// Failed responds where scs's LoadAndSave could not load or save.
+	// Failed responds if scs's LoadAndSave could not load or save.
 	Failed func(w http.ResponseWriter, r *http.Request, err error)
 
 	// Observe wraps a store so that its calls are observed. It may be nil.
@@ -59,12 +59,12 @@ type Config struct {
 
 // The errors that a Manager reports.
 var (
-	// ErrCorrupt means that a record could not be read and was deleted. Its owner
-	// is anonymous.
-	ErrCorrupt = errors.New("a session record could not be read and was deleted; its owner is anonymous")
+	// ErrCorrupt means that a record could not be read and was deleted. The
+	// user is anonymous.
+	ErrCorrupt = errors.New("a session record could not be read and was deleted; the user is anonymous")
 	// ErrDecrypt means that no key opens a record. It stays, because another
 	// instance may have its key.
-	ErrDecrypt = errors.New("no key opens a session record; it was not deleted, because another instance may have its key; its owner is anonymous")
+	ErrDecrypt = errors.New("no key opens a session record; it was not deleted, because another instance may have its key; the user is anonymous")
 	// ErrLost means that a handler changed a session that could not be loaded,
 	// after its response had begun.
 	ErrLost = errors.New("a handler changed a session that could not be loaded, after its response had begun; the change is lost")
@@ -73,7 +73,7 @@ var (
 	ErrAbandoned = errors.New("a handler panicked, and the session that it had ended could not be deleted")
 )
 
-// An Audience is whose sessions count.
+// An Audience describes whose sessions count.
 type Audience struct {
 	AppIDs []string // of the identities that are looked at
 	Bearer bool     // whether bearer tokens count
@@ -82,8 +82,8 @@ type Audience struct {
 // Store is what a session manager of scs keeps its records in.
 type Store = scs.Store
 
-// A Manager finds identities in scs sessions and puts them there. Safe for
-// concurrent use.
+// A Manager reads and writes identities in scs sessions. It is safe for
+// concurrent use by multiple goroutines.
 type Manager struct {
 	manager *scs.SessionManager
 	guard   *guardedStore // in front of the manager's store
@@ -93,13 +93,13 @@ type Manager struct {
 	store   store.Whole   // that of the options; its calls are observed
 	idle    time.Duration
 	now     func() time.Time
-	breaker *breaker // what the last loads have heard of the store
+	breaker *breaker // whether the store responds
 
 	report         func(context.Context, error)
 	decodeIdentity func(appID, text string) (identity.Identity, error) // identity.Decode
 }
 
-// New returns a Manager. It asks the store for nothing.
+// New returns a Manager. It does not access the store.
 func New(c Config) *Manager {
 	s := &Manager{now: c.Now, report: c.Report, breaker: &breaker{}, decodeIdentity: identity.Decode}
 	observed := c.Observe
@@ -114,7 +114,7 @@ func New(c Config) *Manager {
 	s.own, s.idle = true, c.Idle
 	m := newManager()
 	m.Codec = store.Codec{}
-	m.HashTokenInStore = true // a reader of the store finds no token
+	m.HashTokenInStore = true // so that an attacker with read access to the store finds no token
 	m.Lifetime = c.Lifetime
 	m.Cookie.Name, m.Cookie.Secure = c.CookieName, c.Secure
 	m.ErrorFunc = func(w http.ResponseWriter, r *http.Request, err error) {
@@ -162,10 +162,10 @@ func (s *Manager) StoreKey(token string) string {
 // SessionManager returns scs's manager.
 func (s *Manager) SessionManager() *scs.SessionManager { return s.manager }
 
-// Marks returns the marks that stand in the same store.
+// Marks returns the marks kept in the same store.
 func (s *Manager) Marks() store.Marks { return s.store }
 
-// Batcher returns what writes batches to the same store. The calls of an
+// Batcher returns the writer of batches to the same store. The calls of an
 // application's own manager are not observed.
 func (s *Manager) Batcher() store.Batcher { return s.guard.inner }
 
@@ -175,16 +175,16 @@ func (s *Manager) IsApplications() bool { return !s.own }
 // Check looks for faults of the store: see [store.Checker].
 func (s *Manager) Check(ctx context.Context) error { return s.store.Check(ctx) }
 
-// DescribeCookie tells an operator what the browser was given.
+// DescribeCookie describes the session cookie for an operator.
 func (s *Manager) DescribeCookie() string {
 	c := s.manager.Cookie
 	return fmt.Sprintf("session cookie name=%s Secure=%t Domain=%q Path=%q SameSite=%d", c.Name, c.Secure, c.Domain, c.Path, c.SameSite)
 }
 
-// User names a user in the store.
+// User returns the name of a user in the store.
 func User(appID, openID string) string { return appID + " " + openID }
 
-// expiry is when the visit's session ends if it is not used again.
+// expiry returns when the visit's session expires if it is not used again.
 func (s *Manager) expiry(v *Visit) time.Time {
 	deadline := s.manager.Deadline(v.ctx)
 	if s.idle == 0 {

@@ -11,12 +11,12 @@ import (
 )
 
 // RenewedTTL is how long a token that was renewed leads to the new session:
-// long enough for the requests that were under way with the old cookie.
+// long enough for the requests that were in flight with the old cookie.
 const RenewedTTL = 20 * time.Second
 
 // loadRenewed finds the session of a token that a login of the same user has
-// just replaced. The late reader sees it; he neither writes nor gets a cookie,
-// which could arrive after the new one and undo the login.
+// just replaced. The returned session is read-only: saving it or sending its
+// cookie, which could arrive after the new one, could undo the login.
 func (s *Manager) loadRenewed(ctx context.Context, a *Audience, old string) (*Visit, error) {
 	token, err := s.renewed(ctx, old)
 	if err != nil || token == "" {
@@ -33,8 +33,8 @@ func (s *Manager) loadRenewed(ctx context.Context, a *Audience, old string) (*Vi
 	return v, err
 }
 
-// renewed returns the token that took an old one's place a moment ago; "" if
-// none did.
+// renewed returns the token that has just replaced an old one, or "" if none
+// has.
 func (s *Manager) renewed(ctx context.Context, old string) (string, error) {
 	box, found, err := s.store.Mark(ctx, renewedKey(old))
 	if err != nil || !found {
@@ -47,8 +47,8 @@ func (s *Manager) renewed(ctx context.Context, old string) (string, error) {
 	return token, nil
 }
 
-// renewedKey names the mark. Tokens stay out of the store where HashTokenInStore
-// keeps them out: the old one is hashed, and opens the new one.
+// renewedKey returns the name of the mark. If HashTokenInStore keeps tokens out
+// of the store, so does the mark: the old one is hashed, and opens the new one.
 func renewedKey(old string) string { return "renewed " + HashToken(old) }
 
 // sealRenewed seals the new token with the time, because a writer of the store

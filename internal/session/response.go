@@ -19,8 +19,9 @@ import (
 // error in place of the handler's response. Informational responses (1xx) do not
 // count as a beginning.
 //
-// The types below add what the writer around it can do, and nothing that it
-// cannot: routers take an optional interface for the ability.
+// The types below add exactly the optional interfaces that the underlying
+// writer implements: routers take an optional interface as proof of the
+// ability.
 type responseWriter struct {
 	http.ResponseWriter
 	failed  func(http.ResponseWriter, *http.Request, error)
@@ -45,7 +46,7 @@ func (s *Manager) Serve(w http.ResponseWriter, r *http.Request, v *Visit, next h
 		for outer := around; v.In() && outer != nil; outer = outer.around {
 			outer.shows.Store(true)
 		}
-		next.ServeHTTP(w, r) // a gate around this one does the rest
+		next.ServeHTTP(w, r) // an outer gate does the rest
 		return
 	}
 	rw := &v.ctx.writer
@@ -81,8 +82,8 @@ type http2Writer struct{ *flushWriter }
 // as that of http.TimeoutHandler.
 type pushWriter struct{ *responseWriter }
 
-// wrap makes w the writer of a handler's response, and returns what the handler
-// gets.
+// wrap makes w the writer of a handler's response and returns the writer to
+// pass to the handler.
 func (w *http1Writer) wrap(inner http.ResponseWriter, failed func(http.ResponseWriter, *http.Request, error), r *http.Request, v *Visit) http.ResponseWriter {
 	w.ResponseWriter, w.failed, w.request, w.visit = inner, failed, r, v
 	h := inner.Header()
@@ -109,11 +110,11 @@ func (w *http1Writer) wrap(inner http.ResponseWriter, failed func(http.ResponseW
 	return &w.responseWriter
 }
 
-// closeNotifier is http.CloseNotifier, which routers ask for though it is
+// closeNotifier is http.CloseNotifier, which routers look for although it is
 // deprecated.
 type closeNotifier interface{ CloseNotify() <-chan bool }
 
-// ability returns the first writer that is a T, of w and those that it wraps.
+// ability returns the first of w and the writers it wraps that is a T.
 func ability[T any](w http.ResponseWriter) (T, bool) {
 	for {
 		if able, ok := w.(T); ok {
@@ -153,7 +154,7 @@ func (w *responseWriter) begin() error {
 	return nil
 }
 
-// addVary says that the answer depends on the cookie.
+// addVary adds Vary: Cookie, because the response depends on the cookie.
 func (w *responseWriter) addVary(h http.Header) {
 	if len(h["Vary"]) > 0 {
 		respond.AddVary(h, "Cookie")
@@ -163,8 +164,8 @@ func (w *responseWriter) addVary(h http.Header) {
 	h["Vary"] = w.vary[:]
 }
 
-// addPrivate keeps what a logged-in user is shown out of caches that many
-// share, and has the browser ask again: the session may have ended.
+// addPrivate keeps the response to a logged-in user out of shared caches and
+// makes the browser revalidate it, because the session may have ended.
 func (w *responseWriter) addPrivate(h http.Header) {
 	if navigation.Has(h, "Cache-Control") {
 		h.Add("Cache-Control", "private, no-cache")
@@ -174,9 +175,9 @@ func (w *responseWriter) addPrivate(h http.Header) {
 	h["Cache-Control"] = w.cacheControl[:]
 }
 
-// saysWhoMayKeep reports whether a handler has said how long its response may
-// be kept. A header without a value and "no-transform" do not. What scs adds with
-// a cookie does not count either: many caches ignore it.
+// saysWhoMayKeep reports whether a handler has set how its response may be
+// cached. A header without a value and "no-transform" do not. What scs adds
+// with a cookie does not count either: many caches ignore it.
 func saysWhoMayKeep(h http.Header) bool {
 	return navigation.Has(h, "Expires") || slices.ContainsFunc(h["Cache-Control"], func(line string) bool {
 		return slices.ContainsFunc(splitDirectives(line), func(d string) bool {
@@ -185,8 +186,9 @@ func saysWhoMayKeep(h http.Header) bool {
 	})
 }
 
-// keepPrivate keeps a response with a session cookie out of caches that many
-// share, whatever the handler says. The headers that only such caches read go.
+// keepPrivate keeps a response with a session cookie out of shared caches,
+// whatever the handler has set. It deletes the headers that only shared caches
+// read.
 func keepPrivate(h http.Header) {
 	private := false
 	var kept []string

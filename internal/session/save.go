@@ -8,8 +8,8 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// save commits what changed in the visit's session and puts its cookie into
-// w's headers. What the handler deletes after that is deleted at once.
+// save commits what changed in the visit's session and puts its cookie into w's
+// headers. Later deletions by the handler take effect immediately.
 func (s *Manager) save(w http.ResponseWriter, v *Visit) error {
 	defer s.release(v)
 	switch {
@@ -60,8 +60,8 @@ func (s *Manager) changed(v *Visit) bool {
 	return !v.untouched() && s.manager.Status(v.ctx) != scs.Unmodified
 }
 
-// rejectChanges is for a session that is to be read only. In place of one that
-// could not be loaded, a change is an error: it is lost.
+// rejectChanges handles a read-only session. If the session replaces one that
+// could not be loaded, a change is an error, because it is lost.
 func (s *Manager) rejectChanges(v *Visit) error {
 	switch {
 	case !s.changed(v):
@@ -77,7 +77,7 @@ func (s *Manager) rejectChanges(v *Visit) error {
 // saveOuter touches a session in use that scs's LoadAndSave around the gate has
 // loaded, and does not save because nothing in it has changed.
 func (s *Manager) saveOuter(v *Visit) error {
-	if _, ok := s.guard.track(v.ctx); ok { // a gate further out does
+	if _, ok := s.guard.track(v.ctx); ok { // an outer gate does
 		return nil
 	}
 	if s.guard.idle > 0 && v.Token != "" && s.manager.Status(v.ctx) == scs.Unmodified {
@@ -91,9 +91,9 @@ func (s *Manager) deleteEnded(v *Visit) error {
 	return s.guard.dropWaiting(v.ctx)
 }
 
-// release has deletions take effect at once from now on. Of those that still
-// wait, a handler that outlives its response may have asked for one just now; what
-// a failed save has kept back stays.
+// release makes all later deletions take effect immediately. Of those still
+// deferred, one may come from a handler that is still running after its
+// response; those that a failed save has deferred are not executed.
 func (s *Manager) release(v *Visit) {
 	for _, key := range v.ctx.track.release() {
 		if s.manager.Status(v.ctx) == scs.Destroyed {
@@ -102,7 +102,7 @@ func (s *Manager) release(v *Visit) {
 	}
 }
 
-// abandon is for a handler that panicked: what it put is not saved, but a
+// abandon handles a panic of the handler: its changes are not saved, but a
 // session that it ended is ended.
 func (s *Manager) abandon(v *Visit) error {
 	defer s.release(v)
@@ -122,22 +122,24 @@ func (s *Manager) saveUnchanged(w http.ResponseWriter, v *Visit, token string, d
 	}
 }
 
-// deleteUnreadable deletes a record that turned out to be unreadable while the request ran.
-// The session that took its place is a new one. What cannot be deleted now is
-// met by the next request.
+// deleteUnreadable deletes a record that turned out to be unreadable while the
+// request ran. The session that replaces it is new. If the record cannot be
+// deleted now, the next request deletes it.
 func (s *Manager) deleteUnreadable(v *Visit) {
 	s.report(v.ctx, ErrCorrupt)
 	_, _ = s.drop(v.ctx, v.Token)
 }
 
-// cookieDue reports whether the browser needs the cookie of a session again that
-// was saved under the same token. If nothing about it changed it is not sent: the
-// answer could arrive after that of a login, and put the old token in the new
-// one's place. With the idle timeout of the application's own manager the cookie
-// ends with the record, and has to be sent again to last.
+// cookieDue reports whether the browser needs the cookie of a session again
+// that was saved under the same token. If nothing about it changed it is not
+// sent: the response could arrive after that of a login and replace the new
+// token with the old one. With the idle timeout of the application's own
+// manager the cookie expires with the record, and must be sent again to be
+// kept.
 func (s *Manager) cookieDue(v *Visit) bool {
 	return s.manager.IdleTimeout > 0 || !s.manager.Deadline(v.ctx).Equal(v.loaded.deadline) || s.manager.GetBool(v.ctx, rememberKey) != v.remembered()
 }
 
-// rememberKey is where scs notes RememberMe, which changes the cookie.
+// rememberKey is the key under which scs stores RememberMe, which changes the
+// cookie.
 const rememberKey = "__rememberMe"

@@ -30,11 +30,11 @@ const (
 )
 
 var (
-	everybody = &Audience{AppIDs: []string{appID}}
+	anyUser   = &Audience{AppIDs: []string{appID}}
 	errBroken = errors.New("broken on purpose")
 )
 
-// newOwn returns a Manager of its own over a store in memory.
+// newOwn returns a Manager that owns its store, which is in memory.
 func newOwn(t *testing.T) *Manager {
 	t.Helper()
 	return New(Config{
@@ -47,7 +47,7 @@ func newOwn(t *testing.T) *Manager {
 // page responds with the openid and the number of visits. /login logs in.
 func (m *Manager) page(t *testing.T) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		v, err := m.Load(r, everybody, false)
+		v, err := m.Load(r, anyUser, false)
 		if !assert.NoError(t, err) {
 			return
 		}
@@ -113,7 +113,7 @@ func TestLoad_nestedGates(t *testing.T) {
 		decoded.Add(1)
 		return identity.Decode(appID, text)
 	}
-	v, err := m.NewSession(t.Context(), everybody)
+	v, err := m.NewSession(t.Context(), anyUser)
 	require.NoError(t, err)
 	require.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
 	saved, err := m.SaveLogin(httptest.NewRecorder(), v)
@@ -124,17 +124,17 @@ func TestLoad_nestedGates(t *testing.T) {
 		want    int64
 	}{
 		"one":                     {nil, nil, 1},
-		"two":                     {[]*Audience{everybody}, nil, 1},
-		"three":                   {[]*Audience{everybody, everybody}, nil, 1},
+		"two":                     {[]*Audience{anyUser}, nil, 1},
+		"three":                   {[]*Audience{anyUser, anyUser}, nil, 1},
 		"another audience inside": {[]*Audience{{AppIDs: []string{"wx1", appID}}}, nil, 2},
 		// It could have been the identity.
-		"a value put in between": {[]*Audience{everybody}, func(ctx context.Context) { m.manager.Put(ctx, "k", "v") }, 2},
+		"a value put in between": {[]*Audience{anyUser}, func(ctx context.Context) { m.manager.Put(ctx, "k", "v") }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			decoded.Store(0)
 			r := httptest.NewRequest(http.MethodGet, "/", nil)
 			r.AddCookie(&http.Cookie{Name: "session", Value: saved.Token})
-			v, err := m.Load(r, everybody, false)
+			v, err := m.Load(r, anyUser, false)
 			require.NoError(t, err)
 			for _, a := range c.inner {
 				require.Equal(t, openID, v.Identity.OpenID)
@@ -158,7 +158,7 @@ func TestListen(t *testing.T) {
 	m.recordTimeout(gone, context.DeadlineExceeded)
 	assert.False(t, m.breakerOpen(), "the client has gone")
 	m.recordTimeout(t.Context(), errBroken)
-	assert.False(t, m.breakerOpen(), "a store that refuses has answered")
+	assert.False(t, m.breakerOpen(), "a store that returns an error has responded")
 	m.recordTimeout(t.Context(), context.DeadlineExceeded)
 	assert.True(t, m.breakerOpen())
 }
@@ -318,7 +318,7 @@ func TestRevoke_betweenTwoDeletions(t *testing.T) {
 		Store: s, Lifetime: time.Hour, CookieName: "session", Now: time.Now,
 		Report: func(_ context.Context, err error) { t.Error(err) },
 	})
-	v, err := m.NewSession(t.Context(), everybody)
+	v, err := m.NewSession(t.Context(), anyUser)
 	require.NoError(t, err)
 	require.NoError(t, m.LogIn(v, identity.Identity{AppID: appID, OpenID: openID, LoginAt: time.Now()}))
 	saved, err := m.SaveLogin(httptest.NewRecorder(), v)
@@ -326,7 +326,7 @@ func TestRevoke_betweenTwoDeletions(t *testing.T) {
 
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	r.AddCookie(&http.Cookie{Name: "session", Value: saved.Token})
-	v, err = m.Load(r, everybody, false)
+	v, err = m.Load(r, anyUser, false)
 	require.NoError(t, err)
 	require.True(t, v.LoggedIn)
 	require.NoError(t, m.manager.RenewToken(v.Context()))

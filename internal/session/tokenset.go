@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// tokenSet remembers for a while which tokens something was done with, and when.
-// It is this instance's own, and bounded: what is too old goes, and where more
-// tokens come than it has room for, the older half goes before its time.
+// A tokenSet records for a while which tokens were handled, and when. It is
+// local to this process and bounded: old tokens are dropped, and if there are
+// more tokens than fit, the older half is dropped early.
 type tokenSet struct {
 	life time.Duration
 
@@ -16,10 +16,10 @@ type tokenSet struct {
 	since      time.Time // when young began
 }
 
-// tokenSetSize is how many tokens each half holds.
+// tokenSetSize is the maximum number of tokens in each half.
 const tokenSetSize = 1 << 14
 
-// add notes that it is done now. It reports false if that is already so.
+// add records a token as handled now. It returns false if it already is.
 func (r *tokenSet) add(token string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -41,7 +41,7 @@ func (r *tokenSet) has(token string, now time.Time) bool {
 	return found && now.Sub(at) < r.life
 }
 
-// forget takes back what was noted.
+// forget removes a token.
 func (r *tokenSet) forget(token string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

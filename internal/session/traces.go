@@ -12,12 +12,12 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// traces stand in for the tracks of requests whose session scs's LoadAndSave
-// loads: on a route without a gate, or around one. Such a request is known by
+// traces replace the tracks of requests whose session scs's LoadAndSave loads:
+// on a route without a gate, or around one. Such a request is identified by
 // what its contexts have in common. The contexts of LoadAndSave share the Done
-// channel of the request, and all that are derived from them share scs's data of
-// the session. A context that is never done, such as context.Background, has no
-// such channel; what it has read is not known.
+// channel of the request, and all that are derived from them share scs's data
+// of the session. A context that is never done, such as context.Background, has
+// no such channel; what it has read is not known.
 type traces struct {
 	mu sync.Mutex
 	of map[traceKey]*trace
@@ -117,7 +117,7 @@ func (g *guardedStore) hasRead(ctx context.Context, token string) (read bool) {
 	return read
 }
 
-// isHeld reports whether the deletion of the record waits.
+// isHeld reports whether the deletion of the record is deferred.
 func (g *guardedStore) isHeld(ctx context.Context, token string) (held bool) {
 	if data := g.dataIn(ctx); data != nil {
 		g.traces.lookIn(data, func(t *trace) { held = slices.Contains(t.held, token) })
@@ -151,7 +151,7 @@ func (g *guardedStore) commitUntracked(ctx context.Context, token string, b []by
 func (g *guardedStore) indexUsers(ctx context.Context, token string, b []byte) error {
 	deadline, values, err := g.manager.Codec.Decode(b)
 	if err != nil {
-		return nil // written by hand, and no session
+		return nil // written by hand, not a session
 	}
 	for name, value := range values {
 		user, ok := userOf(name, value)
@@ -180,8 +180,8 @@ func (g *guardedStore) deleteUntracked(ctx context.Context, token string) error 
 	return err
 }
 
-// dropTraced deletes the records whose deletion waited, and reports whether one
-// that the request had read was gone already.
+// dropTraced deletes the records whose deletion was deferred, and reports
+// whether one that the request had read was already gone.
 func (g *guardedStore) dropTraced(ctx context.Context) (ended bool, err error) {
 	data := g.dataIn(ctx)
 	if data == nil {
@@ -200,11 +200,12 @@ func (g *guardedStore) dropTraced(ctx context.Context) (ended bool, err error) {
 	return ended, nil
 }
 
-// deleter reports whether scs itself deletes a record, in a method of its manager,
-// and whether it saves the session after that, as RenewToken and MergeSession do
-// and Destroy does not. Scs's store is not told; the calling function is. A caller
-// without a name, as in a program that was stripped of them, is not scs: what it
-// deletes is deleted at once.
+// deleter reports whether scs itself deletes a record, in a method of its
+// manager, and whether it saves the session after that, as RenewToken and
+// MergeSession do and Destroy does not. The store interface does not show this,
+// so the name of the calling function is used. A caller without a name, as in a
+// stripped program, is not taken for scs: its deletions take effect
+// immediately.
 func deleter() (byScs, savesNext bool) {
 	var callers [8]uintptr
 	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers[:])])

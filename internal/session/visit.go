@@ -11,8 +11,8 @@ import (
 	"github.com/wechatauth/wechatauth/internal/identity"
 )
 
-// A Visit is one request with its session: what the gate decides by, and what
-// the request's context holds.
+// A Visit is one request with its session. The gate decides by it, and the
+// request's context carries it.
 type Visit struct {
 	Identity identity.Identity // if LoggedIn
 	LoggedIn bool              // as loaded
@@ -23,14 +23,14 @@ type Visit struct {
 	sessions *Manager
 	audience *Audience     // whose identities were looked for
 	ctx      *visitContext // with the session's data
-	data     *sessionData  // nil where scs has loaded it already
+	data     *sessionData  // nil if scs has loaded it already
 	loaded   loaded
 	mode     mode
-	down     error // why the store could not be asked; the session is a stand-in then
+	down     error // why the store could not be read; the session is a placeholder then
 
-	ended  atomic.Bool // by LogOut, perhaps of a handler that outlives its response
+	ended  atomic.Bool // by LogOut, perhaps from a handler still running after its response
 	around *Visit      // that of the gate of the same manager around this one
-	shows  atomic.Bool // a gate inside has let a logged-in user through
+	shows  atomic.Bool // an inner gate has served a logged-in user
 }
 
 // Brought is what a request brings in its cookies or as a bearer token.
@@ -50,13 +50,13 @@ type mode int
 const (
 	modeSaved   mode = iota // they are saved before the response begins
 	modeUnsaved             // they are not saved: another request has just given the session a new token
-	modeOuter               // somebody further out saves them
+	modeOuter               // outer middleware saves them
 )
 
 // loaded is what a session had when it was loaded.
 type loaded struct {
 	deadline time.Time
-	remember bool // RememberMe, where the session was decoded at once
+	remember bool // RememberMe, if the session was decoded when loaded
 }
 
 // Unsaved reports whether changes of the session are not saved.
@@ -82,12 +82,12 @@ func (v *Visit) Context() context.Context { return v.ctx }
 // share a manager.
 func (v *Visit) isOf(s *Manager) bool { return v != nil && v.sessions.manager == s.manager }
 
-// In reports whether the visitor is logged in now.
+// In reports whether the user is logged in now.
 func (v *Visit) In() bool { return v.LoggedIn && !v.ended.Load() }
 
-// visitContext is the context that handlers get, and all that the gate keeps of
-// one request, in one piece. It answers for what is ours by itself; what is
-// asked for most, the identity, is found without a search.
+// visitContext is the context that handlers get, and all state that the gate
+// keeps for one request, in one allocation. It resolves this package's own keys
+// itself; the most frequent one, the identity, is found without a search.
 type visitContext struct {
 	context.Context
 	visit  Visit
@@ -98,7 +98,7 @@ type visitContext struct {
 }
 
 // newVisit returns a visit whose session is new, or still to be found. Scs's
-// data of it is made when it is asked for.
+// data of it is created on first use.
 func (s *Manager) newVisit(ctx context.Context, a *Audience) *visitContext {
 	c := &visitContext{Context: ctx}
 	c.guard = s.guard
@@ -115,7 +115,7 @@ func (s *Manager) outerVisit(ctx context.Context, a *Audience) *visitContext {
 	return c
 }
 
-// String keeps tokens and openids out of logs that somebody writes contexts to.
+// String keeps tokens and openids out of logs of contexts.
 func (c *visitContext) String() string { return "wechatauth.visit" }
 
 // GoString is String, for %#v.
@@ -134,34 +134,35 @@ func (c *visitContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// sessionData is scs's data of a session, decoded when somebody asks for it: a
-// route that only wants to know who the visitor is does not. Safe for concurrent
-// use.
+// sessionData is scs's data of a session, decoded on first use: a route that
+// only needs the identity never decodes it. It is safe for concurrent use by
+// multiple goroutines.
 type sessionData struct {
 	sessions *Manager
 	ctx      *visitContext
 	token    string // whose record the visit has read; empty for a new session
 
 	mu       sync.Mutex
-	decoded  any  // as scs keeps it in a context; nil until asked for
+	decoded  any  // as scs keeps it in a context; nil until first used
 	remember bool // as loaded: RememberMe
 	lost     bool // the record could not be decoded, and this is a new session
 }
 
-// get decodes the session, once. Of a record whose sum is right only what gob
-// has to decode can be beyond reading, such as a type that this build does not
-// know. It is too late for an error then: the handler gets an empty session.
+// get decodes the session, once. In a record whose checksum is right, only
+// values encoded with gob can be unreadable, such as a type that this build
+// does not know. It is too late for an error then: the handler gets an empty
+// session.
 func (d *sessionData) get() any {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.decoded == nil && d.decode(d.token) != nil {
 		d.lost = true
-		_ = d.decode("") // asks for nothing that could fail
+		_ = d.decode("") // decodes nothing that could fail
 	}
 	return d.decoded
 }
 
-// decode lets scs make its data of what the visit has read.
+// decode makes scs decode the record that the visit has read.
 func (d *sessionData) decode(token string) error {
 	d.ctx.track.decoding = true
 	defer func() { d.ctx.track.decoding = false }()
@@ -175,8 +176,8 @@ func (d *sessionData) decode(token string) error {
 	return nil
 }
 
-// untouched reports whether nobody has asked for the session. Then there is
-// nothing in it that its record has not.
+// untouched reports whether the session has not been used. Then it has no
+// values that its record does not have.
 func (v *Visit) untouched() bool {
 	if v.data == nil {
 		return false
@@ -196,7 +197,7 @@ func (v *Visit) remembered() bool {
 	return v.data.remember
 }
 
-// lost reports whether the session was asked for and could not be decoded.
+// lost reports whether the session was used but could not be decoded.
 func (v *Visit) lost() bool {
 	if v.data == nil {
 		return false
@@ -217,16 +218,16 @@ func (u pendingValues) Value(key any) any {
 	return u.visitContext.Value(key)
 }
 
-// dataKeyOf finds out under which key of a context scs keeps its data: a manager
-// that is to load a session looks first whether there is one. Nil if it does
-// not; then sessions are decoded as they are loaded.
+// dataKeyOf finds out under which key of a context scs keeps its data: a
+// manager that is to load a session looks first whether there is one. It
+// returns nil if the manager does not; then sessions are decoded when loaded.
 func dataKeyOf(m *scs.SessionManager) any {
 	asked := &lookup{Context: context.Background()}
 	_, _ = m.Load(asked, "") // a new session cannot fail
 	return asked.key
 }
 
-// lookup is an empty context that notes the first key it is asked for.
+// lookup is an empty context that records the first key passed to Value.
 type lookup struct {
 	context.Context
 	key any
