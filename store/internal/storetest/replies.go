@@ -142,7 +142,8 @@ func Misreplies(t *testing.T, commands []string, open func(t *testing.T, addr st
 							"%s, where %s is answered with %s", method, name, kind)
 					}
 				}
-				if kind == "error of a moved key" && name != "CLIENT" {
+				// go-redis does without HELLO, and then nothing has failed.
+				if kind == "error of a moved key" && name != "CLIENT" && (name != "HELLO" || said != "") {
 					assert.Contains(t, said, "MOVED", "%s", kind)
 				}
 				if kind == "array of nil" && name != "CONFIG" && name != "HELLO" && name != "CLIENT" {
