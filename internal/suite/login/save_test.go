@@ -13,9 +13,9 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// A code has been spent when the session is saved, so a save is retried for
+// The code is used by the time the session is saved, so a save is retried for
 // three seconds, unless Redis denies it: that lasts until an operator acts.
-func TestCallback_saveDenied(t *testing.T) {
+func TestCallback_SaveDenied(t *testing.T) {
 	server := redistest.Start(t)
 	server.Do("ACL", "SETUSER", "wechat", "on", ">password-for-tests", "~*", "+@all", "-zadd")
 	pool, err := store.NewPool("redis://wechat:password-for-tests@" + server.Addr())
