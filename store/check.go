@@ -34,22 +34,20 @@ func (f *Finding) Error() string { return f.English }
 // Unwrap gives the error behind it, for errors.Is and errors.As.
 func (f *Finding) Unwrap() error { return f.Err }
 
-// Check implements [Checker]: it tries each command of a session's life, and of
-// every primary it compares the clock and reads the eviction policy where it may
-// (TIME and CONFIG are often denied, which is a note).
+// Check implements [Checker]. It tries each command of the store, takes a made-up
+// session through its whole life under a key of its own, and compares the clock
+// and reads the eviction policy of every primary, if it may: TIME and CONFIG are
+// often denied, which is a note. A finding names the command that failed, and the
+// right that it needs or what the server is, as far as that is known.
 func (s *Store) Check(ctx context.Context) error {
-	denied, err := s.rights(ctx)
-	switch {
-	case err != nil:
-		return unwritable(err) // the rest would say the same again
-	case denied != nil:
-		return denied
+	if err := s.rights(ctx); err != nil {
+		return err // the rest would say the same again
 	}
 	primaries, err := s.primaries(ctx, "list servers")
 	if err != nil {
 		return unlisted(err)
 	}
-	findings := []error{s.kept(ctx)}
+	findings := []error{s.lived(ctx)}
 	for _, primary := range primaries {
 		if len(primaries) > 1 { // a Cluster, where a key on its way is asked for with ASKING
 			if _, err := s.ask(ctx, "check", primary, resp.Cmd("ASKING", "")); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/base64"
@@ -21,11 +22,10 @@ import (
 // other instances read.
 const maxClockSkew = 10 * time.Second
 
-// rights tries every command of a session's life, from its login to its
-// revocation, and those of connecting, and returns all that Redis does not permit
-// in one finding. The error is another one, for which the commands could not be
-// tried.
-func (s *Store) rights(ctx context.Context) (finding, err error) {
+// rights tries every command of a session, from its login to its revocation, and
+// those of connecting. It returns everything that Redis does not permit in one
+// finding, or the first other error with the command that failed.
+func (s *Store) rights(ctx context.Context) error {
 	var lacking []string
 	var denied error
 	commands := life(s.prefix, s.now())
@@ -45,7 +45,7 @@ func (s *Store) rights(ctx context.Context) (finding, err error) {
 		case right == "" && i >= needed: // there is a connection all the same
 			continue
 		case right == "":
-			return nil, err
+			return unwritable(c.Name, err)
 		}
 		if right == "~" {
 			right += c.pattern
@@ -55,9 +55,9 @@ func (s *Store) rights(ctx context.Context) (finding, err error) {
 		}
 	}
 	if lacking == nil {
-		return nil, nil
+		return nil
 	}
-	return deniedRights(denied, lacking...), nil
+	return deniedRights(denied, lacking...)
 }
 
 // deniedRights is the finding that Redis does not permit something.
@@ -93,10 +93,8 @@ type trial struct {
 // what they write lives a minute at most.
 func life(prefix string, now time.Time) []trial {
 	const minute = int64(60000)
-	token := make([]byte, 32)
-	rand.Read(token)
 	var (
-		session  = keyspace.Session(prefix, base64.RawURLEncoding.EncodeToString(token))
+		session  = keyspace.Session(prefix, newToken())
 		mark     = keyspace.Mark(prefix, "check "+rand.Text())
 		user     = keyspace.User(prefix, "check "+rand.Text())
 		sessions = prefix + "*"
@@ -123,23 +121,92 @@ func life(prefix string, now time.Time) []trial {
 	}
 }
 
-// kept finds out whether a value is still there after it was written.
-func (s *Store) kept(ctx context.Context) error {
-	key, value := "check "+rand.Text(), []byte(rand.Text())
-	if err := s.PutMark(ctx, key, value, time.Minute); err != nil {
-		return unwritable(err)
-	}
-	got, found, err := s.Mark(ctx, key)
-	if err == nil && (!found || string(got) != string(value)) {
-		return &Finding{
-			English: "session store: value not found right after writing it; check the eviction policy and that reads go to the primary",
-			Chinese: "会话存储：刚写入 Redis 的值立刻丢失；请检查是否发生了淘汰，或读写是否走了不同的服务器。",
+// lived takes a made-up session through its whole life, with a key, a user and a
+// mark of its own, and compares what is read with what was written.
+func (s *Store) lived(ctx context.Context) error {
+	made := &madeUp{s, newToken(), "check " + rand.Text()}
+	for _, step := range made.life(ctx) {
+		works, err := step.works()
+		switch {
+		case err != nil:
+			return unwritable(step.command, err)
+		case !works:
+			return &Finding{
+				English: fmt.Sprintf("session store: %s returned what no primary of Redis returns: send reads to the primary, not to a replica or through a proxy that splits reads from writes; turn off the query cache of a proxy; and check the eviction policy", step.command),
+				Chinese: fmt.Sprintf("会话存储：%s 返回了 Redis 主节点不会返回的结果：请让读取也走主节点，不要走只读副本或读写分离代理；关闭代理的查询缓存；并检查淘汰策略。", step.command),
+			}
 		}
 	}
-	if err = errors.Join(err, s.DeleteMark(ctx, key)); err != nil {
-		return unwritable(err)
-	}
 	return nil
+}
+
+// madeUp is a session that only a check has.
+type madeUp struct {
+	store       *Store
+	token, user string
+}
+
+// step is one of its life. It works if Redis returns what a primary returns.
+type step struct {
+	command string
+	works   func() (bool, error)
+}
+
+func (m *madeUp) life(ctx context.Context) []step {
+	const minute = time.Minute
+	one, two := []byte("one"), []byte("two")
+	in := func(d time.Duration) time.Time { return m.store.now().Add(d) }
+	done := func(err error) (bool, error) { return true, err }
+	s, token, user := m.store, m.token, m.user
+	return []step{
+		{"SET", func() (bool, error) { return done(s.CommitCtx(ctx, token, one, in(minute))) }},
+		{"GET after SET", func() (bool, error) { return is(one)(s.FindCtx(ctx, token)) }},
+		{"SET XX", func() (bool, error) { return s.UpdateCtx(ctx, token, two, in(minute)) }},
+		{"GET after SET XX", func() (bool, error) { return is(two)(s.FindCtx(ctx, token)) }},
+		{"PTTL after SET PX", func() (bool, error) { return m.lasts(ctx, 0, minute) }},
+		{"PEXPIRE", func() (bool, error) { return s.TouchCtx(ctx, token, in(3*minute)) }},
+		{"PTTL after PEXPIRE", func() (bool, error) { return m.lasts(ctx, minute, 3*minute) }},
+		{"ZADD", func() (bool, error) { return done(s.AddSession(ctx, user, token, in(minute))) }},
+		{"ZRANGE after ZADD", func() (bool, error) { return m.indexed(ctx, token) }},
+		{"SET NX", func() (bool, error) { return s.PutMarkNX(ctx, user, one, minute) }},
+		{"GET after SET NX", func() (bool, error) { return is(one)(s.Mark(ctx, user)) }},
+		{"a batch of ZREM, SET and DEL", func() (bool, error) {
+			var b Batch
+			b.RemoveSession(user, token)
+			b.PutMark(user, two, minute)
+			b.Delete(token)
+			return done(s.DoBatch(ctx, b))
+		}},
+		{"ZRANGE after ZREM", func() (bool, error) { return m.indexed(ctx) }},
+		{"GET after SET in a batch", func() (bool, error) { return is(two)(s.Mark(ctx, user)) }},
+		{"GET after DEL in a batch", func() (bool, error) { return is(nil)(s.FindCtx(ctx, token)) }},
+		{"DEL", func() (bool, error) { return done(s.DeleteMark(ctx, user)) }},
+		{"GET after DEL", func() (bool, error) { return is(nil)(s.Mark(ctx, user)) }},
+	}
+}
+
+// is returns a function that reports whether want was found, or nothing for nil.
+func is(want []byte) func(b []byte, found bool, err error) (bool, error) {
+	return func(b []byte, found bool, err error) (bool, error) {
+		return found == (want != nil) && bytes.Equal(b, want), err
+	}
+}
+
+func (m *madeUp) lasts(ctx context.Context, longerThan, atMost time.Duration) (bool, error) {
+	_, ttl, found, err := m.store.FindTTLCtx(ctx, m.token)
+	return found && longerThan < ttl && ttl <= atMost, err
+}
+
+func (m *madeUp) indexed(ctx context.Context, want ...string) (bool, error) {
+	tokens, err := m.store.SessionsOf(ctx, m.user)
+	return slices.Equal(tokens, want), err
+}
+
+// newToken returns a token of no session.
+func newToken() string {
+	b := make([]byte, 32)
+	rand.Read(b)
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 // unlisted is the finding that not every server of a Cluster can be asked.
@@ -154,11 +221,12 @@ func unlisted(err error) error {
 	}
 }
 
-// unwritable is the finding that Redis refuses, or cannot be reached.
-func unwritable(err error) error {
+// unwritable is the finding that a command failed. The error says what to do, if
+// that is known.
+func unwritable(command string, err error) error {
 	return &Finding{
-		English: fmt.Sprintf("session store: Redis cannot be written: %v; check its address, password and ACL, and that it is no replica", err),
-		Chinese: fmt.Sprintf("会话存储：无法写入 Redis（%v）；请检查其地址、密码和 ACL，并确认它不是只读副本。", err),
+		English: fmt.Sprintf("session store: Redis cannot be written: %s: %v; check its address, password and ACL, and that it is no replica", command, err),
+		Chinese: fmt.Sprintf("会话存储：无法写入 Redis（%s：%v）；请检查其地址、密码和 ACL，并确认它不是只读副本。", command, err),
 		Err:     err,
 	}
 }

@@ -2,12 +2,14 @@ package storetest
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/faultproxy"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
 )
@@ -51,6 +53,18 @@ func testCheck(t *testing.T, c Client) {
 			assert.ErrorContains(t, err, want)
 		}
 	})
+	t.Run("a Sentinel", func(t *testing.T) {
+		group := redistest.StartSentinels(t)
+		config := Config{Addrs: group.Addrs()[:1]}
+		err := c.Open(t, config).Check(ctx)
+		require.ErrorContains(t, err, "SET: check: ERR unknown command SET: the server is a Sentinel")
+	})
+	t.Run("a database that is not there", func(t *testing.T) {
+		config := One(redistest.Start(t))
+		config.Database = 9999
+		require.ErrorContains(t, c.Open(t, config).Check(ctx), "use database 0")
+	})
+	t.Run("proxies", func(t *testing.T) { testCheckProxies(t, c) })
 	t.Run("a replica", func(t *testing.T) {
 		server := redistest.Start(t)
 		server.Do("REPLICAOF", "127.0.0.1", "1")
@@ -90,6 +104,73 @@ func testEviction(t *testing.T, c Client) {
 			assert.Contains(t, found.English, "maxmemory-policy "+tt.policy+")")
 			assert.Contains(t, found.English, "volatile-ttl, which evicts the sessions that would end soonest")
 			assert.Contains(t, found.Chinese, "maxmemory-policy "+tt.policy+"）")
+		})
+	}
+}
+
+// testCheckProxies checks through proxies that return other replies than Redis.
+func testCheckProxies(t *testing.T, c Client) {
+	proxy, err := faultproxy.StartReplies(redistest.Start(t).Addr())
+	require.NoError(t, err)
+	t.Cleanup(proxy.Close)
+	const nothing = "$-1\r\n"
+	for name, p := range map[string]struct {
+		says string
+		edit func() func(command []string, reply []byte) []byte
+	}{
+		"a query cache": {"GET after SET XX returned what no primary of Redis returns", func() func([]string, []byte) []byte {
+			cache := map[string][]byte{}
+			return func(command []string, reply []byte) []byte {
+				if command[0] != "GET" {
+					return reply
+				}
+				if cache[command[1]] == nil {
+					cache[command[1]] = slices.Clone(reply)
+				}
+				return cache[command[1]]
+			}
+		}},
+		"reads from a replica that is behind": {"GET after SET returned what no primary of Redis returns", func() func([]string, []byte) []byte {
+			return func(command []string, reply []byte) []byte {
+				if command[0] == "GET" {
+					return []byte(nothing)
+				}
+				return reply
+			}
+		}},
+		"no expiry": {"PEXPIRE returned what no primary of Redis returns", func() func([]string, []byte) []byte {
+			return func(command []string, reply []byte) []byte {
+				if command[0] == "PEXPIRE" {
+					return []byte(":0\r\n")
+				}
+				return reply
+			}
+		}},
+		"a command that it does not have": {"ZADD: check: ERR unknown command ZADD: the server, or a proxy in front of it", func() func([]string, []byte) []byte {
+			return func(command []string, reply []byte) []byte {
+				if command[0] == "ZADD" {
+					return []byte("-ERR unknown command 'ZADD'\r\n")
+				}
+				return reply
+			}
+		}},
+		"an old server": {"SET: check: ERR syntax error: the server is too old", func() func([]string, []byte) []byte {
+			return func(command []string, reply []byte) []byte {
+				if command[0] == "SET" {
+					return []byte("-ERR syntax error\r\n")
+				}
+				return reply
+			}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy.Edit(p.edit())
+			err := c.Open(t, at(proxy.Addr())).Check(context.Background())
+			require.ErrorContains(t, err, p.says)
+			var found *store.Finding
+			require.ErrorAs(t, err, &found)
+			assert.False(t, found.Note)
+			assert.NotEmpty(t, found.Chinese)
 		})
 	}
 }
