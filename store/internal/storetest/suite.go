@@ -195,6 +195,7 @@ func testReplies(t *testing.T, c Client) {
 		}
 		t.Run("mistyped", func(t *testing.T) { Misreplies(t, commands, open) })
 		t.Run("doubled", func(t *testing.T) { Doubled(t, open) })
+		t.Run("out of step", func(t *testing.T) { testOutOfStep(t, c, variant) })
 	})
 }
 
