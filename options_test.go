@@ -27,7 +27,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		want string
 	}{
 		"nothing at all but a base URL":    {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase)}, "WithApp: set the AppID and the AppSecret"},
-		"no base URL":                      {[]wechatauth.Option{wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret)}, "WithBaseURL: set where visitors reach the application"},
+		"no base URL":                      {[]wechatauth.Option{wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret)}, "WithBaseURL: set the URL at which users reach the application"},
 		"an AppID without its secret":      {authtest.RightOptions(wechatauth.WithApp(authtest.TestAppID, "")), "WithApp: set the AppID and the AppSecret"},
 		"a secret without its AppID":       {authtest.RightOptions(wechatauth.WithApp("", authtest.TestSecret)), "WithApp: set the AppID and the AppSecret"},
 		"an original id as AppID":          {authtest.RightOptions(wechatauth.WithApp("gh_0123456789ab", authtest.TestSecret)), "WithApp: "},
@@ -236,7 +236,7 @@ func TestRightConfigurations(t *testing.T) {
 }
 
 func TestRequireWeChatPanicsOnInvalidOptions(t *testing.T) {
-	assert.PanicsWithError(t, "wechatauth: WithBaseURL: set where visitors reach the application, such as \"https://m.example.com\"; it is required", func() {
+	assert.PanicsWithError(t, "wechatauth: WithBaseURL: set the URL at which users reach the application, such as \"https://m.example.com\"; it is required", func() {
 		wechatauth.RequireWeChat(wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret))
 	})
 }

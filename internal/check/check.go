@@ -1,4 +1,4 @@
-// Package check words what Auth.Check finds, in English and in Chinese.
+// Package check phrases the findings of Auth.Check, in English and in Chinese.
 package check
 
 import (
@@ -13,14 +13,14 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// LooksLikeAppID reports whether s has the form that AppIDs have had so far. WeChat
-// promises nothing.
+// LooksLikeAppID reports whether s has the form of all AppIDs seen so far.
+// WeChat does not guarantee it.
 func LooksLikeAppID(s string) bool { return appIDShape.MatchString(s) }
 
 var appIDShape = regexp.MustCompile(`^wx[0-9a-f]{16}$`)
 
-// Manager looks again at an application's own session manager, which may have changed
-// since New.
+// Manager checks an application's own session manager again, because it may
+// have changed since New.
 func Manager(m *session.Manager, base *url.URL) (found []*store.Finding) {
 	for _, err := range session.CheckManager(m.SessionManager(), base) {
 		found = append(found, &store.Finding{
@@ -37,7 +37,7 @@ func Manager(m *session.Manager, base *url.URL) (found []*store.Finding) {
 	return found
 }
 
-// Port is what WeChat would say of a base URL with a port.
+// Port returns the finding for a base URL with a port, which WeChat rejects.
 func Port(base *url.URL) *store.Finding {
 	return &store.Finding{
 		English: fmt.Sprintf("WithBaseURL: WeChat does not redirect to %s: its console accepts no port (10003); use the https URL of this site, or the WeChat simulator (WithEndpoints)", base),
@@ -45,9 +45,9 @@ func Port(base *url.URL) *store.Finding {
 	}
 }
 
-// Account asks WeChat about an account: exchange is called with a code that no one
-// ever had. As far as is known WeChat looks at AppID and AppSecret first, and then
-// does not know the code.
+// Account tests an account with WeChat: exchange is called with a code that was
+// never issued. As far as is known, WeChat checks AppID and AppSecret first and
+// only then rejects the code.
 func Account(ctx context.Context, option, appID string, exchange func(ctx context.Context, code string) error) (found []*store.Finding) {
 	if !LooksLikeAppID(appID) {
 		found = append(found, &store.Finding{
@@ -87,7 +87,7 @@ func Account(ctx context.Context, option, appID string, exchange func(ctx contex
 	return found
 }
 
-// Findings are those of a store's check.
+// Findings returns the findings of a store's check.
 func Findings(err error) (found []*store.Finding) {
 	switch e := err.(type) {
 	case nil:

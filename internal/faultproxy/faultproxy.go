@@ -1,6 +1,6 @@
-// Package faultproxy is a TCP proxy that fails on command, for tests and soaks
-// of what stands behind a network: answers that come late, stop in the middle
-// or never come, and connections that break.
+// Package faultproxy provides a TCP proxy that fails on command, for tests and
+// soaks of network services: responses that are late, are cut short or never
+// arrive, and connections that break.
 package faultproxy
 
 import (
@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// Proxy passes TCP connections on to a target, until it is told to do
-// otherwise. Safe for concurrent use.
+// A Proxy forwards TCP connections to a target, until a method sets a fault. It
+// is safe for concurrent use by multiple goroutines.
 type Proxy struct {
 	listener net.Listener
 	workers  sync.WaitGroup
@@ -22,7 +22,7 @@ type Proxy struct {
 	closed bool
 }
 
-// mode is what happens to bytes that come from the target.
+// A mode determines what happens to bytes from the target.
 type mode struct {
 	kind  kind
 	delay time.Duration
@@ -40,8 +40,8 @@ const (
 	resetting
 )
 
-// Start listens on a free loopback port and passes connections on to target,
-// host:port. Close it.
+// Start listens on a free loopback port and forwards connections to target,
+// host:port. The caller must call Close.
 func Start(target string) (*Proxy, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -52,44 +52,45 @@ func Start(target string) (*Proxy, error) {
 	return p, nil
 }
 
-// Addr is where the proxy listens, host:port.
+// Addr returns the address of the proxy, host:port.
 func (p *Proxy) Addr() string { return p.listener.Addr().String() }
 
-// Links is how many connections pass through the proxy now.
+// Links returns the number of connections that are open now.
 func (p *Proxy) Links() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
 }
 
-// Retarget leads new connections elsewhere. Those that are open stay.
+// Retarget forwards new connections to another target. Open connections are not
+// affected.
 func (p *Proxy) Retarget(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Pass ends whatever fault there was. A connection that has lost bytes by it
-// stays useless.
+// Pass ends any fault. A connection that has lost bytes remains unusable.
 func (p *Proxy) Pass() { p.set(mode{}) }
 
-// Delay lets everything from the target arrive d later.
+// Delay delays everything from the target by d.
 func (p *Proxy) Delay(d time.Duration) { p.set(mode{kind: delaying, delay: d}) }
 
 // Cut closes each connection, open or new, as soon as the target has sent more
-// than n bytes on it from now on; the first n arrive. What the client sent
-// before has reached the target.
+// than n bytes on it from now on; the first n arrive. All bytes that the client
+// sent before have reached the target.
 func (p *Proxy) Cut(n int) { p.set(mode{kind: cutting, bytes: n}) }
 
-// CutOnce is Cut for the first connection that gets so far; then it is Pass.
+// CutOnce cuts the first connection that sends more than n bytes, as Cut does,
+// and then acts like Pass.
 func (p *Proxy) CutOnce(n int) { p.set(mode{kind: cutting, bytes: n, once: true}) }
 
-// Blackhole loses everything that either side sends, on all connections, and
-// tells nobody. New connections are accepted.
+// Blackhole silently drops everything that either side sends, on all
+// connections. New connections are accepted.
 func (p *Proxy) Blackhole() { p.set(mode{kind: swallowing}) }
 
-// HalfOpen makes the connections that are open now lose everything, for good,
-// as when a firewall has forgotten them. New ones pass.
+// HalfOpen makes the connections that are open now drop everything permanently,
+// as when a firewall has lost their state. New ones pass.
 func (p *Proxy) HalfOpen() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -110,8 +111,8 @@ func (p *Proxy) Reset() {
 	}
 }
 
-// Close stops listening, breaks all connections and waits until nothing of the
-// proxy runs any more.
+// Close stops listening, breaks all connections and waits until all goroutines
+// of the proxy have ended.
 func (p *Proxy) Close() {
 	p.listener.Close()
 	p.mu.Lock()
@@ -197,8 +198,8 @@ func (p *Proxy) serve(client net.Conn) {
 	up.Wait()
 }
 
-// pump moves bytes until the link ends. The rule says how many of them arrive,
-// and what then becomes of the link.
+// pump moves bytes until the link ends. The rule determines how many of them
+// arrive and what then happens to the link.
 func (p *Proxy) pump(l *link, to, from net.Conn, rule func(*link, []byte) (arrive int, end func())) {
 	defer l.close()
 	buf := make([]byte, 32<<10)
@@ -259,7 +260,7 @@ func (p *Proxy) fromServer(l *link, b []byte) (int, func()) {
 	return len(b), nil
 }
 
-// wait lets d pass, or the link end.
+// wait returns after d, or when the link ends.
 func (l *link) wait(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()

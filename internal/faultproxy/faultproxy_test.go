@@ -21,8 +21,8 @@ import (
 // patience ends a hung test and is never waited out in a good run.
 const patience = 10 * time.Second
 
-// echo is a server that sends back what it gets, and tells how many bytes that
-// were.
+// echo is a server that sends back what it receives, and reports how many bytes
+// that were.
 func echo(t *testing.T) (addr string, got func() int) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -73,7 +73,7 @@ func dial(t *testing.T, p *faultproxy.Proxy) net.Conn {
 	return c
 }
 
-// ask sends six bytes and returns what came back before the end.
+// ask sends six bytes and returns what was received before the end.
 func ask(c net.Conn) (string, error) {
 	if _, err := c.Write([]byte("abcdef")); err != nil {
 		return "", err
@@ -83,7 +83,8 @@ func ask(c net.Conn) (string, error) {
 	return string(b[:n]), err
 }
 
-func TestWithoutAFaultAllBytesPassBothWays(t *testing.T) {
+// TestProxy_Pass checks that without a fault all bytes pass in both directions.
+func TestProxy_Pass(t *testing.T) {
 	p, _ := through(t)
 	c := dial(t, p)
 	for range 3 {
@@ -94,7 +95,8 @@ func TestWithoutAFaultAllBytesPassBothWays(t *testing.T) {
 	assert.Equal(t, 1, p.Links())
 }
 
-func TestACutComesAfterExactlySoManyBytesAndAfterTheServerGotAll(t *testing.T) {
+// TestProxy_Cut cuts after exactly n bytes, and after the server has received everything.
+func TestProxy_Cut(t *testing.T) {
 	for n := range 6 {
 		p, served := through(t)
 		open := dial(t, p)
@@ -114,7 +116,8 @@ func TestACutComesAfterExactlySoManyBytesAndAfterTheServerGotAll(t *testing.T) {
 	}
 }
 
-func TestACutOnceHitsOneConnection(t *testing.T) {
+// TestProxy_CutOnce cuts only one connection.
+func TestProxy_CutOnce(t *testing.T) {
 	p, _ := through(t)
 	p.CutOnce(2)
 	got, err := ask(dial(t, p))
@@ -124,7 +127,7 @@ func TestACutOnceHitsOneConnection(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestABlackholeLosesAllAndSaysNothing(t *testing.T) {
+func TestProxy_Blackhole(t *testing.T) {
 	p, served := through(t)
 	open := dial(t, p)
 	_, err := ask(open)
@@ -144,7 +147,8 @@ func TestABlackholeLosesAllAndSaysNothing(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestHalfOpenConnectionsAreDeadAndNewOnesAreNot(t *testing.T) {
+// TestProxy_HalfOpen breaks open connections but not new ones.
+func TestProxy_HalfOpen(t *testing.T) {
 	p, _ := through(t)
 	open := dial(t, p)
 	_, err := ask(open)
@@ -157,7 +161,7 @@ func TestHalfOpenConnectionsAreDeadAndNewOnesAreNot(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestAResetIsAnRST(t *testing.T) {
+func TestProxy_Reset(t *testing.T) {
 	p, _ := through(t)
 	open := dial(t, p)
 	_, err := ask(open)
@@ -172,7 +176,8 @@ func TestAResetIsAnRST(t *testing.T) {
 	assert.NoError(t, err)
 }
 
-func TestADelayedAnswerComesWhole(t *testing.T) {
+// TestProxy_Delay delays a response, which arrives complete.
+func TestProxy_Delay(t *testing.T) {
 	p, _ := through(t)
 	p.Delay(50 * time.Millisecond)
 	c := dial(t, p)
@@ -183,7 +188,7 @@ func TestADelayedAnswerComesWhole(t *testing.T) {
 	assert.GreaterOrEqual(t, time.Since(begun), 50*time.Millisecond)
 }
 
-func TestNewConnectionsGoToTheNewTarget(t *testing.T) {
+func TestProxy_Retarget(t *testing.T) {
 	p, first := through(t)
 	addr, second := echo(t)
 	open := dial(t, p)
@@ -198,7 +203,8 @@ func TestNewConnectionsGoToTheNewTarget(t *testing.T) {
 	assert.Equal(t, 6, second())
 }
 
-func TestClosingLeavesNothing(t *testing.T) {
+// TestProxy_Close leaves no goroutine and no connection.
+func TestProxy_Close(t *testing.T) {
 	p, _ := through(t)
 	c := dial(t, p)
 	_, err := ask(c)

@@ -10,8 +10,8 @@ import (
 	"sync"
 )
 
-// Replies is a proxy before a Redis that changes single replies. It is safe for
-// concurrent use.
+// Replies is a proxy in front of a Redis that changes single replies. It is
+// safe for concurrent use.
 type Replies struct {
 	listener net.Listener
 	workers  sync.WaitGroup
@@ -24,8 +24,8 @@ type Replies struct {
 	closed bool
 }
 
-// StartReplies listens on a free loopback port and passes commands on to the
-// Redis at target, host:port. Close it.
+// StartReplies listens on a free loopback port and forwards commands to the
+// Redis at target, host:port. The caller must call Close.
 func StartReplies(target string) (*Replies, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -44,7 +44,7 @@ func StartReplies(target string) (*Replies, error) {
 	return p, nil
 }
 
-// Addr is where the proxy listens, host:port.
+// Addr returns the address of the proxy, host:port.
 func (p *Replies) Addr() string { return p.listener.Addr().String() }
 
 // Links returns the number of clients that are connected now.
@@ -54,9 +54,9 @@ func (p *Replies) Links() int {
 	return len(p.conns) / 2
 }
 
-// Edit sets what becomes of the reply to each command from now on: f returns the
-// bytes to send in its place. nil passes replies on. f is called for one reply
-// at a time.
+// Edit sets a function that is called for the reply to each command from now on
+// and returns the bytes to send in its place. If f is nil, replies are
+// forwarded unchanged. f is called for one reply at a time.
 func (p *Replies) Edit(f func(command []string, reply []byte) []byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -89,8 +89,8 @@ func (p *Replies) rejection(command []string) []byte {
 // keeps its turn.
 const placeholder = "*1\r\n$4\r\nPING\r\n"
 
-// Close stops listening, breaks all connections and waits until nothing of the
-// proxy runs any more.
+// Close stops listening, breaks all connections and waits until all goroutines
+// of the proxy have ended.
 func (p *Replies) Close() {
 	p.listener.Close()
 	p.mu.Lock()
@@ -130,7 +130,7 @@ func (p *Replies) serve(client net.Conn) {
 		if err != nil {
 			break
 		}
-		if raw[0] != '>' { // what Redis says unasked is no reply
+		if raw[0] != '>' { // a push message of Redis is not a reply
 			one := <-asked
 			if one.rejection != nil {
 				raw = one.rejection
@@ -211,7 +211,7 @@ func frame(r *bufio.Reader) ([]byte, error) {
 	return line, nil
 }
 
-// words are the strings of a command.
+// words returns the strings of a command.
 func words(raw []byte) (all []string) {
 	r := bufio.NewReader(bytes.NewReader(raw))
 	if _, err := r.ReadBytes('\n'); err != nil {

@@ -1,4 +1,4 @@
-// Package identity encodes an identity as it stands in a session.
+// Package identity encodes an identity as it is stored in a session.
 package identity
 
 import (
@@ -28,8 +28,8 @@ type Identity struct {
 	Snapshot  bool // such an identity is not encoded
 }
 
-// Grants reports whether the identity's scope is enough for a route that asks
-// for want. A website login (snsapi_login) includes the profile.
+// Grants reports whether the identity's scope is sufficient for a route that
+// requires want. A website login (snsapi_login) includes the profile.
 func (id Identity) Grants(want client.Scope) bool {
 	granted := client.Token{Scope: id.Scope}
 	switch want {
@@ -41,8 +41,8 @@ func (id Identity) Grants(want client.Scope) bool {
 	return granted.HasScope(want)
 }
 
-// SameUser reports whether two identities are of one person, as far as WeChat
-// says so.
+// SameUser reports whether two identities belong to the same person, as far as
+// WeChat's ids show it.
 func (id Identity) SameUser(as Identity) bool {
 	return id.AppID == as.AppID && id.OpenID == as.OpenID || id.UnionID != "" && id.UnionID == as.UnionID
 }
@@ -60,7 +60,7 @@ const (
 	fieldCount = 8
 )
 
-// shortWords stand for the words that nearly every identity has.
+// shortWords abbreviate the words that nearly every identity has.
 var shortWords = map[string]string{
 	string(client.ScopeBase): "b", string(client.ScopeUserInfo): "u", string(client.ScopeLogin): "l",
 	"wechat": "w", "website": "q", "scan": "s", "mini_program": "m",

@@ -13,7 +13,8 @@ import (
 
 const openID = "oAlicePqZ0123456789abcdefABC"
 
-func TestAnIdentityComesBackFromItsText(t *testing.T) {
+// TestEncode decodes what Encode returned.
+func TestEncode(t *testing.T) {
 	at := time.Unix(1_800_000_000, 0)
 	for name, id := range map[string]Identity{
 		"openid only":        {OpenID: "o1", LoginAt: at},

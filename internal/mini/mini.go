@@ -1,6 +1,6 @@
-// Package mini is what a mini program's login keeps in the store, without HTTP:
-// tickets that log in its web-views, and the session_key of each user. All of it
-// is sealed under a key that the store never sees.
+// Package mini implements what a mini program's login keeps in the store,
+// without HTTP: tickets that log in its web-views, and the session_key of each
+// user. All of it is sealed under a key that the store never sees.
 package mini
 
 import (
@@ -20,10 +20,10 @@ import (
 )
 
 const (
-	// TTL is the life of a ticket into the web-view.
+	// TTL is how long a web-view ticket is valid.
 	TTL = time.Minute
-	// usedTTL is the life of the mark that a ticket was used. It is longer
-	// than the life of any ticket, by whichever clock.
+	// usedTTL is how long the mark that a ticket was used is kept. It is longer
+	// than any ticket is valid, by whichever clock.
 	usedTTL = TTL + 2*cookie.Skew
 )
 
@@ -35,7 +35,7 @@ type Store struct {
 	Now   func() time.Time
 }
 
-// A Ticket is what a ticket into the web-view stands for.
+// A Ticket is the content of a web-view ticket.
 type Ticket struct {
 	Identity identity.Identity
 	Target   string
@@ -50,8 +50,8 @@ type record struct {
 	IssuedAt int64  `json:"t"` // Unix milliseconds
 }
 
-// Mark returns the name of a mark of a ticket: "enter" has its content, "entered"
-// says that it was used. The ticket itself is not in the store.
+// Mark returns the name of a mark of a ticket: "enter" has its content,
+// "entered" means that it was used. The ticket itself is not in the store.
 func Mark(kind, ticket string) string {
 	sum := sha256.Sum256([]byte(ticket))
 	return kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])

@@ -1,5 +1,6 @@
-// Package navigation reads what a browser says about a request: whether it is a
-// page visit, what started it, and whether a user sees the response.
+// Package navigation interprets a browser's request headers: whether the
+// request is a page visit, what started it, and whether a user sees the
+// response.
 package navigation
 
 import (
@@ -19,8 +20,8 @@ func IsRead(r *http.Request) bool {
 	return r.Method == http.MethodGet || r.Method == http.MethodHead
 }
 
-// breaksOnRedirect reports whether what asks cannot follow a redirect to a
-// page of WeChat's, or nobody has asked.
+// breaksOnRedirect reports whether the client cannot follow a redirect to a
+// page of WeChat's, or the request was not started by a user.
 func breaksOnRedirect(r *http.Request) bool {
 	h := r.Header
 	return hasOwnCredentials(r) || Has(h, "Upgrade") || isSpeculative(h) || acceptsType(h, "text/event-stream")
@@ -44,8 +45,8 @@ func IsForm(r *http.Request) bool {
 	return !IsRead(r) && acceptsType(r.Header, "text/html") && !isXMLHttpRequest(r.Header) && (mode == "" || mode == "navigate")
 }
 
-// MayBePage reports whether a browser without Sec-Fetch headers leaves open
-// that it asks for a page: the Accept header names pages, or anything at all.
+// MayBePage reports whether a request without Sec-Fetch headers may be for a
+// page: the Accept header names pages, or any type.
 func MayBePage(r *http.Request) bool {
 	h := r.Header
 	if sendsFetchMetadata(h) || isXMLHttpRequest(h) || breaksOnRedirect(r) {
@@ -55,8 +56,8 @@ func MayBePage(r *http.Request) bool {
 	return accept == "" || accept == "*/*" || acceptsType(h, "text/html")
 }
 
-// isTopLevelNavigation reports whether the browser says, or its silence leaves
-// possible, that the answer becomes the page of a tab.
+// isTopLevelNavigation reports whether the response becomes the page of a tab,
+// according to the browser, or may become one if the browser does not say.
 func isTopLevelNavigation(h http.Header) bool {
 	if !sendsFetchMetadata(h) {
 		return acceptsType(h, "text/html")
@@ -72,14 +73,14 @@ func sendsFetchMetadata(h http.Header) bool {
 	return Has(h, "Sec-Fetch-Mode") || Has(h, "Sec-Fetch-Dest") || Has(h, "Sec-Fetch-Site") || Has(h, "Sec-Fetch-User")
 }
 
-// IsOwnWish reports whether no other site sent the browser here, as far as the
-// browser says: the address bar, or a page of this origin.
+// IsOwnWish reports whether, according to the browser, no other site started
+// the request: it comes from the address bar or a page of this origin.
 func IsOwnWish(r *http.Request) bool {
 	site := Header(r.Header, "Sec-Fetch-Site")
 	return site == "" || site == "none" || site == "same-origin"
 }
 
-// isSpeculative reports whether the browser fetches ahead of a visit that may
+// isSpeculative reports whether the browser prefetches for a visit that may
 // never happen.
 func isSpeculative(h http.Header) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
@@ -93,31 +94,31 @@ func isSpeculative(h http.Header) bool {
 	return false
 }
 
-// MayNavigate reports whether the browser leaves open that somebody sees the
-// response, in a tab or in a frame. Chromium 76 to 79 call the visit of a frame
-// "nested-navigate".
+// MayNavigate reports whether a user may see the response, in a tab or in a
+// frame, as far as the browser's headers show. Chromium 76 to 79 call the visit
+// of a frame "nested-navigate".
 func MayNavigate(r *http.Request) bool {
 	mode := Header(r.Header, "Sec-Fetch-Mode")
 	return !isSpeculative(r.Header) && (mode == "" || strings.HasSuffix(mode, "navigate"))
 }
 
-// An Opener is what made a browser ask for a page.
+// An Opener is what made a browser request a page.
 type Opener int
 
-// What made a browser ask for a page.
+// The values of Opener.
 const (
 	Elsewhere Opener = iota // another origin
 	Perhaps                 // the browser does not say
 	Here                    // the user, the app around a web-view, or this origin
 )
 
-// OpenerOf returns what made a browser ask for the page that r visits. "none" is
-// said of a visit that no page has started, as the address bar and a mini program
-// do, and never of a frame. Browsers without Sec-Fetch headers do not say; a mini
-// program's web-view (WKWebView before iOS 16.4) shows nothing but pages of its
-// own account's domains, and no page elsewhere can take on its User-Agent.
-// A service worker's fetch of a page is its own site's, whichever page started
-// the visit.
+// OpenerOf returns what made a browser request the page that r visits. Browsers
+// send "none" for a visit that no page has started, as the address bar and a
+// mini program do, and never for a frame. Browsers without Sec-Fetch headers do
+// not say; a mini program's web-view (WKWebView before iOS 16.4) shows only
+// pages of the account's domains, and no page of another origin can set its
+// User-Agent. A service worker's fetch of a page counts as its own site's,
+// whichever page started the visit.
 func OpenerOf(r *http.Request, miniProgramWebView bool) Opener {
 	switch {
 	case !IsOwnWish(r):
@@ -134,10 +135,10 @@ func InFrame(r *http.Request) bool {
 	return dest == "iframe" || dest == "frame"
 }
 
-// IsPreflight reports whether r is a CORS preflight: the browser asks, without
-// cookies, whether a script may send the request it has in mind. It can never
-// be logged in, so the application's CORS handler has to answer it.
-// See https://fetch.spec.whatwg.org/#cors-preflight-request.
+// IsPreflight reports whether r is a CORS preflight, with which a browser asks,
+// without cookies, whether a script may send a request. It can never be
+// authenticated, so the application's CORS handler must respond to it. See
+// https://fetch.spec.whatwg.org/#cors-preflight-request.
 func IsPreflight(r *http.Request) bool {
 	return r.Method == http.MethodOptions && Has(r.Header, "Origin") && Has(r.Header, "Access-Control-Request-Method")
 }
@@ -172,8 +173,8 @@ func Header(h http.Header, name string) string {
 	return ""
 }
 
-// Origin returns a request with nothing but what r says about its origin.
-// [http.CrossOriginProtection] reads the first line of a header only.
+// Origin returns a request that has only the headers of r that describe its
+// origin. [http.CrossOriginProtection] reads the first line of a header only.
 func Origin(r *http.Request) *http.Request {
 	said := http.Header{}
 	for _, name := range [...]string{"Origin", "Sec-Fetch-Site"} {

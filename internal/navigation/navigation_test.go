@@ -21,8 +21,8 @@ const (
 	androidAccept = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/wxpic,image/tpg,image/webp,image/apng,*/*;q=0.8,application/signed-exchange;v=b3;q=0.7"
 )
 
-// What browsers and other clients send, as "Name: value" lines.
-func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
+// The requests are those of browsers and other clients, as "Name: value" lines.
+func TestIsPageVisit(t *testing.T) {
 	navigation := []string{"Sec-Fetch-Site: none", "Sec-Fetch-Mode: navigate", "Sec-Fetch-User: ?1", "Sec-Fetch-Dest: document"}
 	with := func(base []string, more ...string) []string { return append(slices.Clone(base), more...) }
 	android := with(navigation, "User-Agent: "+androidWeChat, "Accept: "+androidAccept, "X-Requested-With: com.tencent.mm", "Upgrade-Insecure-Requests: 1")
@@ -163,7 +163,7 @@ func TestIsPageVisitTellsVisitsFromTheRest(t *testing.T) {
 	}
 }
 
-func TestPreflightsAreRecognised(t *testing.T) {
+func TestIsPreflight(t *testing.T) {
 	cases := []struct {
 		name   string
 		method string
@@ -181,7 +181,7 @@ func TestPreflightsAreRecognised(t *testing.T) {
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			assert.Equal(t, c.want, IsPreflight(read(t, c.method, c.header)))
-			assert.False(t, c.want && IsPageVisit(read(t, c.method, c.header)), "a preflight is no visit")
+			assert.False(t, c.want && IsPageVisit(read(t, c.method, c.header)), "a preflight is not a visit")
 		})
 	}
 }
@@ -232,8 +232,8 @@ func FuzzIsPageVisit(f *testing.F) {
 	})
 }
 
-// What the other rules say of what browsers send.
-func TestRulesOfNavigation(t *testing.T) {
+// TestRules tests the other rules with requests as browsers send them.
+func TestRules(t *testing.T) {
 	const site, mode, dest, accept = "Sec-Fetch-Site: ", "Sec-Fetch-Mode: ", "Sec-Fetch-Dest: ", "Accept: "
 	rules := map[string]func(*http.Request) bool{
 		"IsForm": IsForm, "MayBePage": MayBePage, "MayNavigate": MayNavigate, "IsOwnWish": IsOwnWish, "InFrame": InFrame,

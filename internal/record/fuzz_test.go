@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a session holds, it comes back as it does from gob.
+// A session of any values is decoded exactly as gob decodes it.
 func FuzzRoundTrip(f *testing.F) {
 	f.Add("wechatauth.wx00000000000000a1", "2sy1nq8\no1", "n", int64(-7), []byte{0, 255}, uint64(0x7ff8000000000123), int64(1_800_000_000), int64(1), 28_800)
 	f.Add("", "", "", int64(0), []byte{}, uint64(0), int64(0), int64(0), 0)
@@ -36,8 +36,8 @@ func FuzzRoundTrip(f *testing.F) {
 	})
 }
 
-// Whatever stands where a record should: it takes little memory, and it is
-// refused, or it is the one record of the session that is read out of it.
+// Any bytes in place of a record take little memory to decode, and are either
+// rejected or the only record of the session that is decoded from them.
 func FuzzDecode(f *testing.F) {
 	for _, values := range []map[string]any{{}, {"wechatauth.wx00000000000000a1": "2sy1nq8\no1", "n": 1, "t": noon, "f": 0.5, "b": []byte{1}}, {"wechatauth.b": []byte("no text")}} {
 		b, err := Encode(noon, values)
@@ -82,9 +82,9 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// assertAsByGob: a session comes back as it does from gob, and is refused where
-// gob refuses it: some zones have no binary form, and some another one when they
-// are written a second time.
+// assertAsByGob asserts that a session is decoded as gob decodes it, and
+// rejected if gob rejects it: some zones have no binary form, and some have
+// another one when they are written a second time.
 func assertAsByGob(t *testing.T, deadline time.Time, values map[string]any) {
 	t.Helper()
 	if _, err := (scs.GobCodec{}).Encode(deadline, values); err != nil {

@@ -9,14 +9,16 @@ import (
 )
 
 // Records in gob are those of scs's own codec, and those of this library's
-// first releases, which have a sum of their own at the end: gob does not look
-// behind its value.
+// first releases, which end in a separate checksum: gob ignores bytes after its
+// value.
 //
-// encoding/gob is not made for damaged bytes: a few of them changed make it
-// reserve gigabytes, or return a session without a map. A sum tells before it is
-// asked; where there is none, or somebody made it, plainGob does.
+// encoding/gob is not made for damaged bytes: a few changed bytes make it
+// reserve gigabytes, or return a session without a map. A checksum detects
+// damage before gob is called; if there is none, or an attacker has computed
+// it, plainGob does.
 
-// oldMark stands between record and sum, oldSumSize bytes of its SHA-256.
+// oldMark separates the record from its checksum, oldSumSize bytes of its
+// SHA-256.
 const oldMark = "\x00wx1"
 
 const oldSumSize = 8

@@ -6,17 +6,17 @@ import (
 	"math/bits"
 )
 
-// encoding/gob is not made for bytes of others: it makes room for as many entries
-// of a map as are claimed, and what it has no field for it skips by a length that
-// need not be the value's. So a record in gob is followed to its end first, by the
-// format that the package's documentation gives, and gob gets what was followed,
+// encoding/gob is not made for untrusted bytes: it allocates as many map
+// entries as the bytes claim, and skips a value without a field by a length
+// that need not be the value's. So a record in gob is first parsed to its end,
+// by the format in that package's documentation, and gob gets the parsed data
 // in its plainest form: the definitions of types, each a message, and then the
-// value in one. What is claimed and not there is not followed to an end.
+// value in one. A record that claims more than it has is not parsed to its end.
 
-// The numbers of types: those that need no definition, and where those that do
-// begin.
+// The numbers of the types that need no definition, and the first number of
+// those that do.
 const (
-	gobBool      = 1 // to gobFloat: one number, as it stands
+	gobBool      = 1 // to gobFloat: one number, as it is
 	gobFloat     = 4
 	gobBytes     = 5
 	gobString    = 6
@@ -31,7 +31,7 @@ const (
 	gobSlice
 	gobStruct
 	gobMap
-	gobEncoder // this and the two below: bytes of the type's own making
+	gobEncoder // this and the two below: bytes encoded by the type itself
 	gobBinary
 	gobText
 )
@@ -39,8 +39,8 @@ const (
 // gobParts is how many types make one of each kind but structs.
 var gobParts = [...]int{gobArray: 1, gobSlice: 1, gobMap: 2, gobText: 0}
 
-// maxGobDepth is how deep values may be nested in each other. It is how far gob
-// goes itself in a value that it skips.
+// maxGobDepth is how deep values may be nested. It is gob's own limit for a
+// value that it skips.
 const maxGobDepth = 10_000
 
 // A gobType is the definition of a type.
@@ -50,7 +50,7 @@ type gobType struct {
 	seen  int     // see work
 }
 
-// A gobForm follows one value, and writes it anew.
+// A gobForm parses one value and rewrites it.
 type gobForm struct {
 	in    reader // the rest of a message
 	next  []byte // the messages behind it
@@ -60,7 +60,8 @@ type gobForm struct {
 	defs, value []byte // what is written
 }
 
-// plainGob returns the plain form of a value in gob; false if it is none.
+// plainGob returns the plain form of a value in gob, or false if it is not
+// valid.
 func plainGob(b []byte) ([]byte, bool) {
 	f := gobForm{next: b, types: map[int64]*gobType{}, value: make([]byte, 0, len(b)+32)}
 	f.whole(f.typeID())
@@ -70,10 +71,10 @@ func plainGob(b []byte) ([]byte, bool) {
 	return append(appendGobUint(f.defs, uint64(len(f.value))), f.value...), true
 }
 
-// work is what gob may prepare before it decodes a value: for each field of a
-// struct anew, everything between it and the next struct. A field of a real type
-// has more bytes in its definition than it has types to go through. What is more
-// than most is not counted to its end.
+// work is how much gob may prepare before it decodes a value: for each field of
+// a struct, everything between it and the next struct. A field of a real type
+// has more bytes in its definition than it has types to go through. Counting
+// stops above most.
 func (f *gobForm) work(most int) (n int) {
 	var todo []int64
 	fields := 0
@@ -98,8 +99,8 @@ func (f *gobForm) work(most int) (n int) {
 }
 
 // typeID reads the number of a value's type, and the definitions that come
-// before it. A definition ends a message, and what it interrupted goes on in the
-// next one.
+// before it. A definition ends a message, and the interrupted value continues
+// in the next one.
 func (f *gobForm) typeID() int64 {
 	for !f.in.bad {
 		if len(f.in.b) == 0 {
@@ -120,7 +121,7 @@ func (f *gobForm) typeID() int64 {
 	return 0
 }
 
-// message goes on with the next message.
+// message continues with the next message.
 func (f *gobForm) message() {
 	r := reader{b: f.next}
 	f.in.b = r.take(r.gobUint())
@@ -146,7 +147,7 @@ func (f *gobForm) define(id int64) {
 					t.parts = append(t.parts, f.in.gobHead())
 				}
 			case kind == gobArray && n == 3:
-				f.in.gobInt() // its length, which stands in each value again
+				f.in.gobInt() // its length, which each value repeats
 			default:
 				t.parts = append(t.parts, f.in.gobInt())
 			}
@@ -159,8 +160,8 @@ func (f *gobForm) define(id int64) {
 	f.types[id] = t
 }
 
-// whole follows a value that is not part of another: what is no struct stands
-// behind a zero.
+// whole parses a value that is not part of another: a value that is not a
+// struct follows a zero.
 func (f *gobForm) whole(id int64) {
 	if t := f.types[id]; (t == nil || t.kind != gobStruct) && f.copyUint() != 0 {
 		f.in.fail()
@@ -168,8 +169,8 @@ func (f *gobForm) whole(id int64) {
 	f.follow(id)
 }
 
-// follow goes through a value. Every value has a byte at least, and so no number
-// of them takes longer than there are bytes.
+// follow parses a value. Every value has at least one byte, so parsing time is
+// bounded by the number of bytes.
 func (f *gobForm) follow(id int64) {
 	if f.depth++; f.depth > maxGobDepth {
 		f.in.fail()
@@ -195,7 +196,7 @@ func (f *gobForm) follow(id int64) {
 			f.follow(t.parts[n-1])
 		}
 	case len(t.parts) == 0:
-		f.copyBytes() // of the type's own making
+		f.copyBytes() // encoded by the type itself
 	default:
 		for left := f.copyUint(); left > 0 && !f.in.bad; left-- {
 			for _, part := range t.parts {
@@ -206,8 +207,8 @@ func (f *gobForm) follow(id int64) {
 	f.depth--
 }
 
-// followInterface goes through the name of a type, its number, and a message with
-// the value. If there are definitions inside it, it is spread over several.
+// followInterface parses the name of a type, its number, and a message with the
+// value. If there are definitions inside it, it is spread over several.
 func (f *gobForm) followInterface() {
 	if len(f.copyBytes()) == 0 {
 		return // nil
@@ -240,7 +241,8 @@ func (f *gobForm) copyBytes() []byte {
 	return b
 }
 
-// copyField goes on to a struct's next field, counted from 1; false at its end.
+// copyField advances to a struct's next field, counted from 1. It returns false
+// at the end.
 func (f *gobForm) copyField(n *int) bool {
 	from := f.in.b
 	more := f.in.gobField(n)
@@ -258,8 +260,8 @@ func (r *reader) gobField(n *int) bool {
 	return step != 0 && !r.bad
 }
 
-// gobHead reads a name and a number, in which definitions begin, and all that is
-// said of a struct's field.
+// gobHead reads a name and a number, in which definitions begin, and the whole
+// description of a struct's field.
 func (r *reader) gobHead() (id int64) {
 	for n := 0; r.gobField(&n); {
 		switch n {

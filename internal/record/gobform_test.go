@@ -65,7 +65,7 @@ func applications() map[string]map[string]any {
 	return map[string]map[string]any{
 		"maps in each other":          {"t": tree{"a": {"b": {}, "": nil}, "c": nil}},
 		"a long chain":                {"c": *long},
-		"bytes of its own":            {"s": secret{"你好"}, "t": secret{}},
+		"its own bytes":               {"s": secret{"你好"}, "t": secret{}},
 		"types within interfaces":     {"m": map[string]any{"h": holder{Extra: []any{cart{[]string{"x"}}, books, nil, map[string]any{"s": secret{"s"}}}}}},
 		"a type twice":                {"a": holder{Extra: books}, "b": books, "c": []any{books, holder{}}},
 		"many values without a field": {"c": make([]cart, 1000)},
@@ -76,7 +76,8 @@ func applications() map[string]map[string]any {
 	}
 }
 
-func TestWhatGobDecodesOfAnApplicationsTypesIsDecoded(t *testing.T) {
+// TestDecode_gobTypes decodes whatever gob decodes of an application's types.
+func TestDecode_gobTypes(t *testing.T) {
 	for name, values := range applications() {
 		t.Run(name, func(t *testing.T) {
 			for range 20 { // gob writes a map in any order
@@ -94,9 +95,9 @@ func TestWhatGobDecodesOfAnApplicationsTypesIsDecoded(t *testing.T) {
 	}
 }
 
-// An earlier version of an application had a field that is gone. Gob loses its
-// way in one whose value brings a type that is new to it; the plain form has none.
-func TestAFieldThatIsGoneIsSkipped(t *testing.T) {
+// An earlier version of an application had a field that is gone. Gob fails on
+// one whose value defines a new type; the plain form has no such definition.
+func TestDecode_gobMissingField(t *testing.T) {
 	for name, extra := range map[string]any{
 		"a number": 7, "a map": map[string]string{"a": "b"}, "types within interfaces": []any{"x", shelf{map[string]string{"a": "b"}}, chain{Name: "c"}},
 	} {
@@ -127,7 +128,8 @@ func rewrite(t *testing.T, b []byte, old, forged string) []byte {
 	}
 }
 
-func TestNoMapInARecordClaimsMoreThanItsBytes(t *testing.T) {
+// TestDecode_gobMapSize covers maps that claim more entries than they have bytes.
+func TestDecode_gobMapSize(t *testing.T) {
 	for name, row := range map[string]struct {
 		value any
 		// The number of entries, from the length before it on.
@@ -165,8 +167,8 @@ func TestNoMapInARecordClaimsMoreThanItsBytes(t *testing.T) {
 	})
 }
 
-// forge is a session with one value, of a type that is registered, and
-// definitions of one's own. Numbers of types are from 64 on.
+// forge is a session with one value, of a type that is registered, and custom
+// definitions. Numbers of types are from 64 on.
 func forge(definitions [][]byte, typeName string, id int, value string) []byte {
 	var b []byte
 	message := func(parts ...[]byte) {
@@ -193,7 +195,8 @@ func number(n int) []byte {
 
 const here = "github.com/wechatauth/wechatauth/internal/record."
 
-func TestDefinitionsOfTypesClaimNoMoreThanTheyHave(t *testing.T) {
+// TestDecode_gobTypeSize covers type definitions that claim more than they have.
+func TestDecode_gobTypeSize(t *testing.T) {
 	chainOf := func(fields, length int) []byte { // a struct whose fields are slices of slices of ...
 		var all [][]byte
 		elem := 2
@@ -224,7 +227,8 @@ func TestDefinitionsOfTypesClaimNoMoreThanTheyHave(t *testing.T) {
 	}
 }
 
-func TestValuesAreNestedNoDeeperThanGobSkips(t *testing.T) {
+// TestDecode_gobDepth limits nesting to the depth that gob skips.
+func TestDecode_gobDepth(t *testing.T) {
 	for depth, ok := range map[int]bool{maxGobDepth / 2: true, maxGobDepth + 1: false} {
 		deep := &chain{}
 		for range depth {
@@ -238,7 +242,7 @@ func TestValuesAreNestedNoDeeperThanGobSkips(t *testing.T) {
 }
 
 // Each of the maps claims what all bytes behind it could be.
-func TestMapsInEachOtherDoNotShareTheirBytes(t *testing.T) {
+func TestDecode_gobNestedMaps(t *testing.T) {
 	const depth = 2000
 	var value strings.Builder
 	for n := range depth {

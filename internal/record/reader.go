@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// A reader takes a record apart. What is not of its form makes it bad, and it
-// reads nothing more.
+// A reader parses a record. Malformed input makes it bad, after which it reads
+// nothing.
 type reader struct {
 	b   []byte
 	bad bool
 }
 
-// fail ends the reading.
+// fail marks the reader as bad.
 func (r *reader) fail() { r.b, r.bad = nil, true }
 
 func (r *reader) byte() byte {
@@ -35,7 +35,7 @@ func (r *reader) take(n uint64) []byte {
 	return b
 }
 
-// chunk returns the bytes that stand behind their length.
+// chunk returns bytes that follow their length.
 func (r *reader) chunk() []byte {
 	n, size := binary.Uvarint(r.b)
 	if size <= 0 {
@@ -56,8 +56,8 @@ func (r *reader) varint() int64 {
 	return n
 }
 
-// time returns a time of this kind as it stands there, in a form that
-// decodeTime can read.
+// time returns the bytes of a time of this kind, in a form that decodeTime can
+// read.
 func (r *reader) time(kind byte) []byte {
 	switch kind {
 	case kindUTC:
@@ -81,9 +81,9 @@ func decodeTime(kind byte, b []byte) (t time.Time) {
 	return t
 }
 
-// An entry is one value as it stands in a record.
+// An entry is one value of a record, not yet decoded.
 type entry struct {
-	own   bool   // the name goes on behind Prefix
+	own   bool   // the name continues after Prefix
 	kind  byte   //
 	name  []byte //
 	value []byte // of a string, of bytes and of a time
@@ -114,7 +114,7 @@ func (r *reader) entry() (e entry) {
 	return e
 }
 
-// before reports whether e may stand before next.
+// before reports whether e may precede next.
 func (e entry) before(next entry) bool {
 	if e.own != next.own {
 		return e.own

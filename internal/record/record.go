@@ -1,11 +1,11 @@
-// Package record is how a session stands in the store: a deadline and values
-// by name, in few bytes, with a check sum.
+// Package record encodes a session for the store: a deadline and named values,
+// in few bytes, with a checksum.
 //
 //	record   = version deadline {entry} [rest] sum
 //	version  = 0x81
 //	deadline = kind value                      a time
 //	entry    = kind name value
-//	rest     = 0xff gob                        what has no kind of its own
+//	rest     = 0xff gob                        values without a kind
 //	sum      = CRC-64 (ECMA) of all before it, 8 bytes, big-endian
 //
 //	name, string, bytes = length (uvarint) and so many bytes
@@ -17,12 +17,12 @@
 // the bit 0x40. Such entries come first, and names ascend, so that there is one
 // record for each session and none with two values of one name.
 //
-// The first byte tells a record from those of encoding/gob, which begin below
-// 0x80 or above 0xf7.
+// The first byte distinguishes a record from those of encoding/gob, which begin
+// below 0x80 or above 0xf7.
 //
-// The sum detects damage: every burst of up to 64 bits, and of anything else all
-// but one in 2^64. It is no protection from somebody who writes records on
-// purpose; see store.Encrypt.
+// The sum detects damage: every burst of up to 64 bits, and all but one in 2^64
+// of any other damage. It does not protect against an attacker who writes
+// records deliberately; see store.Encrypt.
 package record
 
 import (
@@ -38,14 +38,14 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// Prefix begins the names of this library's own values.
+// Prefix is the prefix of the names of this library's own values.
 const Prefix = "wechatauth."
 
-// ErrCorrupt: these bytes are no session record, or a damaged one.
+// ErrCorrupt means that the bytes are not a session record, or a damaged one.
 var ErrCorrupt = errors.New("not a session record, or a damaged one")
 
-// ErrGob: the bytes are a record that was written by encoding/gob, before there
-// were others.
+// ErrGob means that the bytes are a record written by encoding/gob, the format
+// of earlier releases.
 var ErrGob = errors.New("a record in gob")
 
 const (
@@ -73,10 +73,11 @@ const (
 var sums = crc64.MakeTable(crc64.ECMA)
 
 // Encode returns the record of a session. Values of the types nil, bool, int,
-// int32, int64, float64, string, []byte and time.Time come back as they would
-// from gob: exactly, but an empty []byte comes back nil, and a time without its
-// monotonic clock reading and the name of its zone. All others are left to gob,
-// which wants their types registered and says so.
+// int32, int64, float64, string, []byte and time.Time are decoded as by gob:
+// exactly, except that an empty []byte becomes nil, and a time loses its
+// monotonic clock reading and the name of its zone. All others are encoded by
+// gob, which requires their types to be registered and otherwise returns an
+// error.
 func Encode(deadline time.Time, values map[string]any) ([]byte, error) {
 	names, rest := make([]string, 0, len(values)), map[string]any(nil)
 	for name, value := range values {
@@ -121,7 +122,8 @@ func compareNames(a, b string) int {
 	return strings.Compare(a, b)
 }
 
-// kindOf sorts a value by its type; a named type is not its underlying one.
+// kindOf returns the kind of a value by its type; a named type is not its
+// underlying one.
 func kindOf(value any) byte {
 	switch v := value.(type) {
 	case nil:
@@ -166,7 +168,7 @@ func appendHead(b []byte, kind byte, name string) []byte {
 	return append(b, name...)
 }
 
-// appendValue writes what a kind does not say already.
+// appendValue writes the part of a value that its kind does not determine.
 func appendValue(b []byte, value any) ([]byte, error) {
 	switch v := value.(type) {
 	case int:
@@ -191,23 +193,24 @@ func appendValue(b []byte, value any) ([]byte, error) {
 	return b, nil
 }
 
-// appendGob leaves values to gob, as a record of scs's own: so there is one way
-// to read gob.
+// appendGob encodes values with gob, as a record of scs's own, so that there is
+// only one way to read gob.
 func appendGob(b []byte, values map[string]any) ([]byte, error) {
 	g, err := scs.GobCodec{}.Encode(time.Time{}, values)
 	return append(append(b, kindGob), g...), err
 }
 
-// A Record is one that was checked as a whole: its sum is right and its form is
-// sound. Its values are read where they stand.
+// A Record is a record that was checked as a whole: its sum is right and it is
+// well-formed. Its values are read in place.
 type Record struct {
 	deadline time.Time
 	entries  []byte
 	gob      []byte // nil if there is none
 }
 
-// Open checks a record without decoding its values, and allocates nothing.
-// ErrGob if it is one of gob's, ErrCorrupt if it is none at all.
+// Open checks a record without decoding its values, and allocates nothing. It
+// returns [ErrGob] if it is one of gob's and [ErrCorrupt] if it is not a
+// record.
 func Open(b []byte) (Record, error) {
 	if len(b) == 0 || b[0] != version {
 		return Record{}, ErrGob
@@ -236,11 +239,12 @@ func Open(b []byte) (Record, error) {
 	return rec, nil
 }
 
-// Deadline is when the session ends at the latest.
+// Deadline returns the latest time at which the session ends.
 func (rec Record) Deadline() time.Time { return rec.deadline }
 
 // String returns the text of one of our own values, whose name begins with
-// Prefix; false if there is none, or no text. It is of the record's own bytes.
+// Prefix; false if there is none, or it is not text. The text shares the
+// record's memory.
 func (rec Record) String(name string) ([]byte, bool) {
 	e, found := rec.find(name)
 	if !found || e.kind != kindString {

@@ -23,7 +23,7 @@ type cart struct{ Items []string }
 type word string
 
 func init() {
-	gob.Register(time.Time{}) // for scs's codec; this one needs no telling
+	gob.Register(time.Time{}) // for scs's codec; this one needs no registration
 	gob.Register(cart{})
 	gob.Register(word(""))
 	gob.Register(map[string]string{})
@@ -33,7 +33,7 @@ var noon = time.Date(2030, 1, 2, 12, 0, 0, 123_456_789, time.UTC)
 
 var now = time.Now()
 
-// specimens are values with a kind of their own, and some that gob has to take.
+// specimens are values that have a kind, and some that need gob.
 func specimens() map[string]any {
 	return map[string]any{
 		"wechatauth.wx00000000000000a1": "2sy1nq8\noFakeOpenidForTests000000000\noFakeUnionidForTests00000000\nb\nw",
@@ -52,7 +52,7 @@ func specimens() map[string]any {
 
 func init() { gob.Register([]any{}) }
 
-// byGob is what scs's own codec makes of a session.
+// byGob returns a session as encoded and decoded by scs's own codec.
 func byGob(t testing.TB, deadline time.Time, values map[string]any) (time.Time, map[string]any) {
 	t.Helper()
 	b, err := scs.GobCodec{}.Encode(deadline, values)
@@ -96,7 +96,8 @@ func roundTrip(t testing.TB, deadline time.Time, values map[string]any) (time.Ti
 	return deadline, values
 }
 
-func TestEveryValueComesBackAsItDoesFromGob(t *testing.T) {
+// TestEncode_values covers every kind of value: it is decoded as gob decodes it.
+func TestEncode_values(t *testing.T) {
 	for name, value := range specimens() {
 		t.Run(name, func(t *testing.T) {
 			values := map[string]any{name: value}
@@ -122,7 +123,8 @@ func TestEveryValueComesBackAsItDoesFromGob(t *testing.T) {
 	}
 }
 
-func TestRandomSessionsComeBackAsTheyDoFromGob(t *testing.T) {
+// TestEncode_random round-trips random sessions: they are decoded as gob decodes them.
+func TestEncode_random(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	var all []any
 	for _, value := range specimens() {
@@ -147,7 +149,8 @@ func TestRandomSessionsComeBackAsTheyDoFromGob(t *testing.T) {
 	}
 }
 
-func TestASessionHasOneRecord(t *testing.T) {
+// TestEncode_deterministic checks that a session has exactly one record.
+func TestEncode_deterministic(t *testing.T) {
 	values := map[string]any{}
 	for i := range 100 {
 		values[fmt.Sprint(i)], values[Prefix+fmt.Sprint(i)] = i, fmt.Sprint(i)
@@ -161,13 +164,14 @@ func TestASessionHasOneRecord(t *testing.T) {
 	}
 }
 
-func TestWhatCannotBeWrittenIsAnError(t *testing.T) {
+// TestEncode_errors covers values that cannot be encoded.
+func TestEncode_errors(t *testing.T) {
 	type unknown struct{ A int }
 	far := noon.In(time.FixedZone("", 40_000*60))
 	for name, values := range map[string]map[string]any{
-		"a type that gob was not told of": {"a": unknown{1}},
-		"a function":                      {"a": func() {}},
-		"a time in an impossible zone":    {"a": far, "b": 1},
+		"a type not registered with gob": {"a": unknown{1}},
+		"a function":                     {"a": func() {}},
+		"a time in an impossible zone":   {"a": far, "b": 1},
 	} {
 		_, err := Encode(noon, values)
 		assert.Error(t, err, name)
@@ -176,7 +180,8 @@ func TestWhatCannotBeWrittenIsAnError(t *testing.T) {
 	assert.Error(t, err, "such a deadline")
 }
 
-func TestOwnValuesAreReadWithoutDecodingTheOthers(t *testing.T) {
+// TestRecord_ownValues reads this library's values without decoding the others.
+func TestRecord_ownValues(t *testing.T) {
 	b, err := Encode(noon, specimens())
 	require.NoError(t, err)
 	rec, err := Open(b)
@@ -212,7 +217,8 @@ func sumOld(b []byte) []byte {
 	return append(append(bytes.Clone(b), oldMark...), sum[:oldSumSize]...)
 }
 
-func TestWhatGobWroteIsRead(t *testing.T) {
+// TestDecode_gob reads records that gob wrote.
+func TestDecode_gob(t *testing.T) {
 	for _, values := range []map[string]any{nil, {}, {"a": "b"}, specimens()} {
 		wantDeadline, want := byGob(t, noon, values)
 		plain, err := scs.GobCodec{}.Encode(noon, values)
@@ -228,7 +234,7 @@ func TestWhatGobWroteIsRead(t *testing.T) {
 }
 
 // Gob writes values in any order, and interrupts them to define a type.
-func TestWhatGobWroteIsReadWhereverATypeIsDefined(t *testing.T) {
+func TestDecode_gobTypePosition(t *testing.T) {
 	values := map[string]any{"cart": cart{[]string{"book"}}, "named": word("w")}
 	for i := range 50 {
 		values[fmt.Sprint(i)] = nil
@@ -244,7 +250,8 @@ func TestWhatGobWroteIsReadWhereverATypeIsDefined(t *testing.T) {
 	}
 }
 
-func TestARecordInGobWithAWrongSumIsNotRead(t *testing.T) {
+// TestDecode_gobWrongSum rejects a record in gob with a wrong checksum.
+func TestDecode_gobWrongSum(t *testing.T) {
 	b := oldRecord(t, noon, map[string]any{"a": "b"})
 	for i := range b {
 		for bit := range 8 {
@@ -270,10 +277,11 @@ func allocated(call func()) uint64 {
 // maxAllocated is what damage may cost.
 const maxAllocated = 64 << 10
 
-// mostFor is what a record of that length may cost that somebody wrote on purpose.
+// mostFor is what a deliberately forged record of that length may cost.
 func mostFor(length int) int { return maxAllocated + 64*length }
 
-func TestEveryFlippedBitAndEveryTruncationIsDetected(t *testing.T) {
+// TestOpen_damage flips every bit and truncates at every length: each is detected.
+func TestOpen_damage(t *testing.T) {
 	b, err := Encode(noon, specimens())
 	require.NoError(t, err)
 	assert.LessOrEqual(t, allocated(func() {
@@ -292,7 +300,8 @@ func TestEveryFlippedBitAndEveryTruncationIsDetected(t *testing.T) {
 	}), uint64(maxAllocated), "for all of them together")
 }
 
-func TestOfAHundredThousandMutationsEachIsDetected(t *testing.T) {
+// TestOpen_mutations applies a hundred thousand mutations: each is detected.
+func TestOpen_mutations(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	b, err := Encode(noon, specimens())
 	require.NoError(t, err)
@@ -318,7 +327,8 @@ func resum(body []byte) []byte {
 	return binary.BigEndian.AppendUint64(bytes.Clone(body), crc64.Checksum(body, sums))
 }
 
-func TestWhoeverWritesRecordsOnPurposeTakesNoMoreMemoryThanTheyHave(t *testing.T) {
+// TestDecode_memory decodes forged records, which take no more memory than their size allows.
+func TestDecode_memory(t *testing.T) {
 	random := rand.New(rand.NewPCG(5, 6))
 	own := specimens()
 	for name, value := range own {
@@ -349,7 +359,8 @@ func TestWhoeverWritesRecordsOnPurposeTakesNoMoreMemoryThanTheyHave(t *testing.T
 	}
 }
 
-func TestARecordOfAnotherFormIsRefusedThoughItsSumIsRight(t *testing.T) {
+// TestOpen_wrongForm rejects malformed records even if their checksum is right.
+func TestOpen_wrongForm(t *testing.T) {
 	const when = "\x0a\x00\x00\x00\x00\x00\x00\x00\x00"
 	gobOf := func(values map[string]any) string {
 		b, err := scs.GobCodec{}.Encode(time.Time{}, values)

@@ -8,15 +8,15 @@ import (
 	"strings"
 )
 
-// tokenForm is what session tokens look like, and their hashes.
+// tokenForm matches session tokens and their hashes.
 var tokenForm = regexp.MustCompile(`[A-Za-z0-9_-]{43,}`)
 
-// userForm is how marks and indexes of users name one: AppID and openid.
+// userForm matches the name of a user in marks and indexes: AppID and openid.
 var userForm = regexp.MustCompile(`\b(wx[A-Za-z0-9]+ [A-Za-z0-9_-]{6})[A-Za-z0-9_-]{14,}`)
 
-// Tokens returns err fit for a log: a session store that is not ours may
-// repeat the key that it was asked for, as Redis does for a command that it
-// does not know. The key is a token, or names a user.
+// Tokens returns err fit for a log: a session store that is not ours may repeat
+// the requested key, as Redis does for an unknown command. The key is a token,
+// or names a user.
 func Tokens(err error) error {
 	if err == nil {
 		return nil
@@ -47,8 +47,8 @@ func OpenIDs(err error, ids ...string) error {
 	return &retold{text, func() error { return err }}
 }
 
-// retold is an error in other words. errors.Is and errors.As find what it
-// stands for; no verb prints it.
+// retold replaces the text of an error. errors.Is and errors.As still find the
+// error; no verb prints it.
 type retold struct {
 	text string
 	err  func() error // a func, so that no printer of struct fields finds it
@@ -60,8 +60,8 @@ func (e *retold) Is(target error) bool { return errors.Is(e.err(), target) }
 
 func (e *retold) As(target any) bool { return errors.As(e.err(), target) }
 
-// OpenID keeps enough of an openid to tell two apart in a log, and too little
-// to be one.
+// OpenID shortens an openid: enough is left to distinguish two in a log, too
+// little to use it.
 func OpenID(openID string) string {
 	if len(openID) <= 8 {
 		return "…"

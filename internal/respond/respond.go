@@ -1,4 +1,4 @@
-// Package respond writes the responses that have no page, and their headers.
+// Package respond writes responses without a page, and their headers.
 package respond
 
 import (
@@ -78,7 +78,7 @@ func JSON(w http.ResponseWriter, status int, fields ...Field) {
 	h := w.Header()
 	h["Content-Type"], h["X-Content-Type-Options"], h["Content-Length"] = values[0:1:1], values[1:2:2], values[2:3:3]
 	w.WriteHeader(status)
-	_, _ = w.Write(b) // a client that has gone needs no answer
+	_, _ = w.Write(b) // the client may have disconnected
 }
 
 // appendString appends a string as encoding/json writes it.

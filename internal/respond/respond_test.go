@@ -43,7 +43,8 @@ func TestRedirect(t *testing.T) {
 	assert.Empty(t, w.Body.String())
 }
 
-func TestJSONIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+// TestJSON compares the output with that of encoding/json.
+func TestJSON(t *testing.T) {
 	for _, text := range []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)} {
 		want, err := json.Marshal(struct {
 			Error    string `json:"error"`

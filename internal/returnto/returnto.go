@@ -1,5 +1,5 @@
-// Package returnto decides where a browser may be sent after a login, a logout
-// or a step-up.
+// Package returnto validates return URLs: where a browser may be redirected
+// after a login, a logout or a step-up.
 package returnto
 
 import (
@@ -11,12 +11,13 @@ import (
 	"unicode/utf8"
 )
 
-// MaxBytes is the longest return target in bytes, counted as it stands
-// in Location behind the origin. Sealed into the flow cookie it still leaves room below the
-// 4,096 bytes that browsers keep of one cookie.
+// MaxBytes is the maximum length of a return URL in bytes, counted as in
+// Location, after the origin. Sealed into the flow cookie it still leaves room
+// below the 4,096 bytes that browsers keep of one cookie.
 const MaxBytes = 2048
 
-// Why a URL is not a return URL. The texts hold nothing of the URL.
+// The reasons why a URL is not a return URL. The texts contain no part of the
+// URL.
 var (
 	errLong      = errors.New("longer than 2048 bytes")
 	errOutside   = errors.New("not a path of the base URL's host")
@@ -25,7 +26,7 @@ var (
 	errPath      = errors.New("a path with a space, a control character, a dot segment or an invalid escape")
 )
 
-// A Site is where return URLs may lead.
+// A Site describes where return URLs may lead.
 type Site struct {
 	Base      *url.URL               // the origin, with no path
 	Prefix    string                 // of the middleware's endpoints, such as "/wechat/"
@@ -37,33 +38,32 @@ type Site struct {
 // a step-up, and returns the bytes to put into Location.
 //
 // raw comes from a next parameter, already query-decoded, from a request, or
-// from a flow cookie. A sealed target is judged again, because another release
-// may have sealed it.
+// from a flow cookie. A sealed URL is judged again, because another release may
+// have sealed it.
 //
-// Accepted is a path on the site's origin, optionally with the origin in front,
-// which is removed, and optionally with a query and a fragment. What a browser
-// makes of the path, and what a proxy or a framework makes of it that decodes it
-// once or twice more, must stay on that origin, so the path is judged strictly.
-// Query and fragment cannot leave the origin and are opaque: a link in them,
-// `//`, or a stray percent sign is the application's business.
+// Judge accepts a path on the site's origin, optionally with the origin in
+// front, which is removed, and optionally with a query and a fragment. As a
+// browser resolves the path, and as a proxy or framework that decodes it once
+// or twice more does, it must stay on that origin, so the path is judged
+// strictly. Query and fragment cannot leave the origin and are opaque: a link
+// in them, `//`, or a stray percent sign is left to the application.
 //
-// An odd path, such as "//orders", is one on the site's origin only behind the
-// origin itself. It is accepted with the origin in front, and keeps it.
+// An odd path, such as "//orders", is on the site's origin only if it follows
+// the origin. It is accepted with the origin in front, which it then keeps.
 //
-// One thing is taken out. WeChat appends code and state to whatever
-// redirect_uri an authorize link names, on our domain, so a link made by
-// somebody else can leave a live code in the address of any page. A code and a
-// state that together have the form of such an answer are removed, all other
-// parameters keep their bytes and their order. A code that stands alone, or
-// that is of another form beside a state of another form, is the application's
-// own.
+// One thing is removed. WeChat appends code and state to any redirect_uri on
+// our domain that an authorize link names, so a link made by an attacker can
+// leave a valid code in the URL of any page. A code and a state that together
+// have the form of such a callback are removed; all other parameters keep their
+// bytes and their order. A code without a state, or one of another form with a
+// state of another form, belongs to the application.
 //
-// The target is meant to be set as Location directly. [http.Redirect] cleans
-// the path after any check, which changes honest targets (/a//b becomes /a/b)
-// and makes escapes of rejected ones.
+// Set the result as Location directly. [http.Redirect] cleans the path after
+// any check, which changes valid URLs (/a//b becomes /a/b) and turns rejected
+// ones into escapes from the origin.
 //
-// Judge is pure, and returns its own results unchanged. Its errors hold nothing
-// of raw.
+// Judge is pure, and returns its own results unchanged. Its errors contain no
+// part of raw.
 func (s Site) Judge(raw string) (target string, err error) {
 	raw, absolute := s.withoutOrigin(withoutCallback(raw))
 	if len(raw) > MaxBytes {
@@ -80,7 +80,7 @@ func (s Site) Judge(raw string) (target string, err error) {
 		return "", errPath
 	}
 	odd, decoded := false, rawPath
-	for range 3 { // as it stands, decoded once, decoded twice
+	for range 3 { // as it is, decoded once, decoded twice
 		switch {
 		case !isPlain(decoded):
 			return "", errPath
@@ -130,13 +130,13 @@ func (s Site) withoutOrigin(raw string) (rest string, had bool) {
 	return rest, true
 }
 
-// RequestURL returns path and query of a request as its client wrote them, so
-// that a page visit ends where it began.
+// RequestURL returns path and query of a request as its client sent them, so
+// that a login ends at the URL where it started.
 //
-// That is r.RequestURI: r.URL.EscapedPath writes a path anew that holds a byte it
-// does not allow, "a%2Fb|c" as "a/b%7Cc", and a router or http.StripPrefix in
-// front may have changed r.URL. In absolute form the host is the client's word,
-// as r.Host is, and is left out.
+// It uses r.RequestURI: r.URL.EscapedPath re-encodes a path that contains a
+// byte it does not allow, "a%2Fb|c" as "a/b%7Cc", and a router or
+// http.StripPrefix in front may have changed r.URL. In absolute form the host
+// is chosen by the client, as r.Host is, and is removed.
 func RequestURL(r *http.Request) string {
 	raw := r.RequestURI
 	switch {
@@ -182,9 +182,9 @@ func cutBefore(s, bytes string) (before, from string) {
 }
 
 // stripCallbackPair removes the code and state parameters of a WeChat callback
-// from a raw query, if both are there: a state of ours beside anything that may
-// be a code, or a code of the form that WeChat's have beside any state, since
-// whoever makes the link chooses it and no WeChat has to have carried it.
+// from a raw query, if both are present: a state of ours with anything that may
+// be a code, or a code of the form that WeChat's have with any state, since the
+// author of the link chooses the state and WeChat need not have been involved.
 func stripCallbackPair(query string) string {
 	if rest, ok := stripPair(query, looksLikeCode, looksLikeState); ok {
 		return rest
@@ -220,24 +220,25 @@ const (
 	codeAlphabet = alphanumeric + "-_"
 )
 
-// looksLikeCode: 1 to 128 letters, digits, "-" and "_", which is all that is
-// ever taken for a code.
+// looksLikeCode reports whether s is 1 to 128 letters, digits, "-" and "_";
+// nothing else is ever taken for a code.
 func looksLikeCode(s string) bool {
 	return 1 <= len(s) && len(s) <= 128 && strings.Trim(s, codeAlphabet) == ""
 }
 
-// looksLikeState: 32 letters and digits, the form of every state of ours.
+// looksLikeState reports whether s is 32 letters and digits, the form of every
+// state of ours.
 func looksLikeState(s string) bool { return len(s) == 32 && strings.Trim(s, alphanumeric) == "" }
 
-// looksLikeWeChatCode: 32 letters and digits, the form of every code seen so
-// far.
+// looksLikeWeChatCode reports whether s is 32 letters and digits, the form of
+// every code seen so far.
 func looksLikeWeChatCode(s string) bool { return looksLikeState(s) }
 
 func isAnything(string) bool { return true }
 
 // isPlain reports whether a path, in one of its readings, has no control
-// character (browsers drop tabs and line ends, which joins slashes that stood
-// apart) and no dot segment.
+// character (browsers drop tabs and line ends, which joins separated slashes)
+// and no dot segment.
 func isPlain(p string) bool {
 	if hasControl(p) || hasC1Control(p) {
 		return false
@@ -258,10 +259,10 @@ func staysOnOrigin(p string) bool {
 }
 
 // isOwnEndpoint reports whether a path, in one of its readings, leads to an
-// endpoint of ours or to the prefix itself: a visitor sent there would log in
-// again, log out, or see nothing. The routing in front of us may ignore case,
-// doubled slashes and a slash at the end, so this does too. Other paths below
-// the prefix are the application's.
+// endpoint of ours or to the prefix itself: a user redirected there would log
+// in again, log out, or see nothing. A router or proxy in front may ignore
+// case, doubled slashes and a trailing slash, so isOwnEndpoint does too. Other
+// paths below the prefix are the application's.
 func (s Site) isOwnEndpoint(p string) bool {
 	prefix := s.Prefix
 	if i := strings.IndexAny(p, "?#"); i >= 0 {
@@ -289,14 +290,14 @@ func (s Site) isOwnEndpoint(p string) bool {
 	return false
 }
 
-// isSlashLookalike: characters that Unicode normalization turns into a slash
-// or a backslash, or that stand for one. They matter right after the first
-// slash only, where they would make "//".
+// isSlashLookalike reports whether Unicode normalization turns r into a slash
+// or a backslash, or r represents one. They matter right after the first slash
+// only, where they would make "//".
 func isSlashLookalike(r rune) bool {
 	return strings.ContainsRune("\u2044\u2215\u29f5\u29f8\ufe68\uff0f\uff3c", r)
 }
 
-// hasControl reports an ASCII control byte.
+// hasControl reports whether s contains an ASCII control byte.
 func hasControl(s string) bool {
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] == 0x7f {
@@ -306,7 +307,8 @@ func hasControl(s string) bool {
 	return false
 }
 
-// hasC1Control reports one of U+0080 to U+009F, among them the line end U+0085.
+// hasC1Control reports whether s contains one of U+0080 to U+009F, which
+// include the line end U+0085.
 func hasC1Control(s string) bool {
 	for _, r := range s {
 		if 0x80 <= r && r <= 0x9f {

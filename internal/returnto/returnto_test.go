@@ -31,7 +31,7 @@ func returnTarget(raw, prefix string) (target string, ok bool) {
 	return target, err == nil
 }
 
-func TestHostileReturnTargetsAreRefused(t *testing.T) {
+func TestJudge_hostile(t *testing.T) {
 	rows := returntotest.Read(t, "hostile.txt")
 	accepted := 0
 	for _, row := range rows {
@@ -45,22 +45,23 @@ func TestHostileReturnTargetsAreRefused(t *testing.T) {
 	t.Logf("targets %d, accepted %d", len(rows), accepted)
 }
 
-func TestHonestReturnTargetsAreAccepted(t *testing.T) {
+func TestJudge_honest(t *testing.T) {
 	rows := returntotest.Read(t, "honest.txt")
-	refused := 0
+	rejected := 0
 	for _, row := range rows {
 		target, ok := returnTarget(row.Raw, "/wechat/")
 		if !ok {
-			refused++
+			rejected++
 		}
-		assert.True(t, ok, "refused %q", row.Raw)
+		assert.True(t, ok, "rejected %q", row.Raw)
 		assert.Equal(t, row.Want, target, "%q", row.Raw)
 		assertHarmless(t, row.Raw, "/wechat/")
 	}
-	t.Logf("targets %d, honest-refused %d", len(rows), refused)
+	t.Logf("targets %d, honest-rejected %d", len(rows), rejected)
 }
 
-func TestNoSpellingOfAReturnTargetLeavesTheOrigin(t *testing.T) {
+// TestJudge_spellings rejects every spelling of a URL that leaves the origin.
+func TestJudge_spellings(t *testing.T) {
 	targets, accepted, escapes := 0, 0, 0
 	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
 		for _, row := range returntotest.Read(t, file) {
@@ -77,15 +78,15 @@ func TestNoSpellingOfAReturnTargetLeavesTheOrigin(t *testing.T) {
 			}
 		}
 	}
-	require.NotZero(t, accepted, "every spelling was refused, so nothing was proved")
+	require.NotZero(t, accepted, "every spelling was rejected, so nothing was proved")
 	t.Logf("targets %d, accepted %d, escapes %d", targets, accepted, escapes)
 }
 
 // Links as an application writes them: text of any script, escaped as
 // net/url does it.
-func TestGeneratedHonestLinksComeBackUnchanged(t *testing.T) {
+func TestJudge_generated(t *testing.T) {
 	const links = 20_000
-	refused := 0
+	rejected := 0
 	random := rand.New(rand.NewPCG(1, 2))
 	text := func() string {
 		alphabet := []rune("abcXYZ019-._~!$&'()*+,;=:@/?#[]%<>\"{}|^` 你好微信éß🎁\u3000")
@@ -97,7 +98,7 @@ func TestGeneratedHonestLinksComeBackUnchanged(t *testing.T) {
 	}
 	segment := func() string {
 		for {
-			// Text that is an escape or a dot segment of its own is refused.
+			// Text that by itself is an escape or a dot segment is rejected.
 			s := text()
 			if !strings.Contains(s, "%") && !strings.HasPrefix(s, "/") && !strings.Contains("/"+s+"/", "/./") && !strings.Contains("/"+s+"/", "/../") {
 				return url.PathEscape(s)
@@ -117,15 +118,16 @@ func TestGeneratedHonestLinksComeBackUnchanged(t *testing.T) {
 		}
 		target, ok := returnTarget(link, "/wechat/")
 		if !ok {
-			refused++
+			rejected++
 		}
-		assert.True(t, ok, "refused %q", link)
+		assert.True(t, ok, "rejected %q", link)
 		assert.Equal(t, link, target)
 	}
-	t.Logf("targets %d, honest-refused %d", links, refused)
+	t.Logf("targets %d, honest-rejected %d", links, rejected)
 }
 
-func TestReturnTargetLengthIsCountedAsItStandsInLocation(t *testing.T) {
+// TestJudge_length counts the length of a return URL as it is sent in Location.
+func TestJudge_length(t *testing.T) {
 	cases := map[string]struct {
 		raw string
 		ok  bool
@@ -154,7 +156,8 @@ func TestReturnTargetLengthIsCountedAsItStandsInLocation(t *testing.T) {
 	}
 }
 
-func TestNoControlByteGetsIntoAReturnTarget(t *testing.T) {
+// TestJudge_controlBytes lets no control byte into a return URL.
+func TestJudge_controlBytes(t *testing.T) {
 	const path, rest = "/a/b", "?c=d#e"
 	for c := range 0x80 {
 		if c >= 0x20 && c != 0x7f {
@@ -176,7 +179,8 @@ func TestNoControlByteGetsIntoAReturnTarget(t *testing.T) {
 	}
 }
 
-func TestOwnEndpointsAreNoReturnTargetUnderAnyPrefix(t *testing.T) {
+// TestJudge_endpoints rejects the endpoints of the middleware under any prefix.
+func TestJudge_endpoints(t *testing.T) {
 	cases := []struct {
 		prefix string
 		raw    string
@@ -224,7 +228,7 @@ func TestOddReturnURLs(t *testing.T) {
 		own + "?a=//evil.example":     "/?a=//evil.example",
 	} {
 		target, ok := returnTarget(raw, "/wechat/")
-		assert.True(t, ok, "refused %q", raw)
+		assert.True(t, ok, "rejected %q", raw)
 		assert.Equal(t, want, target, "%q", raw)
 		assertHarmless(t, raw, "/wechat/")
 	}
@@ -234,7 +238,8 @@ func TestOddReturnURLs(t *testing.T) {
 	}
 }
 
-func TestHugeReturnTargetsAreRefusedWithoutCopyingThem(t *testing.T) {
+// TestJudge_huge rejects huge URLs without copying them.
+func TestJudge_huge(t *testing.T) {
 	huge := strings.Repeat("/%41", 4<<20)
 	hugeQuery := "/?" + huge
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
@@ -273,9 +278,9 @@ func TestHugeReturnTargetsAreRefusedWithoutCopyingThem(t *testing.T) {
 	}
 }
 
-// Request targets as they stand on the wire, and what a visitor is sent back to.
-func TestRawRequestTargetsBecomeReturnTargets(t *testing.T) {
-	const refused = "" // the fallback
+// TestRequestURL maps request targets as sent on the wire to return URLs.
+func TestRequestURL(t *testing.T) {
+	const rejected = "" // the fallback
 	state := strings.Repeat("aB3", 10) + "xy"
 	cases := []struct {
 		name string
@@ -299,40 +304,40 @@ func TestRawRequestTargetsBecomeReturnTargets(t *testing.T) {
 		{"hash in the query is no fragment", "/a?x=1#//evil.example", "/a?x=1%23//evil.example"},
 		{"doubled question mark", "/a??b", "/a??b"},
 
-		{"two slashes", "//evil.example/a", refused},
-		{"two slashes and no path", "//evil.example", refused},
-		{"two slashes, encoded host", "//%65vil.example/", refused},
-		{"two slashes, address", "//[::1]/", refused},
-		{"two slashes, encoded slash", "//evil.example%2f..", refused},
-		{"two slashes and a backslash", `//evil.example\@app/`, refused},
-		{"three slashes", "///evil.example", refused},
-		{"slash and backslash", `/\evil.example`, refused},
-		{"slash and encoded backslash", "/%5cevil.example", refused},
-		{"slash and encoded slash", "/%2fevil.example", refused},
-		{"slash, encoded slash, slash", "/%2f/evil.example", refused},
-		{"slash, encoded tab, slash", "/%09/evil.example", refused},
-		{"slash and twice encoded slash", "/%252fevil.example", refused},
-		{"dot segment", "/.//evil.example", refused},
-		{"dots segment", "/..//evil.example", refused},
-		{"dots segment behind a name", "/a/..//evil.example", refused},
-		{"encoded dots segment", "/%2e%2e//evil.example", refused},
-		{"encoded NUL", "/a%00b", refused},
-		{"encoded line end", "/a%0d%0aSet-Cookie:x=1", refused},
-		{"asterisk", "*", refused},
-		{"own endpoint", "/wechat/callback?code=1&state=2", refused},
-		{"own endpoint, encoded", "/wechat%2flogout", refused},
-		{"too long", "/" + strings.Repeat("a", 2048), refused},
-		{"query too long", "/?" + strings.Repeat("a", 4097), refused},
+		{"two slashes", "//evil.example/a", rejected},
+		{"two slashes and no path", "//evil.example", rejected},
+		{"two slashes, encoded host", "//%65vil.example/", rejected},
+		{"two slashes, address", "//[::1]/", rejected},
+		{"two slashes, encoded slash", "//evil.example%2f..", rejected},
+		{"two slashes and a backslash", `//evil.example\@app/`, rejected},
+		{"three slashes", "///evil.example", rejected},
+		{"slash and backslash", `/\evil.example`, rejected},
+		{"slash and encoded backslash", "/%5cevil.example", rejected},
+		{"slash and encoded slash", "/%2fevil.example", rejected},
+		{"slash, encoded slash, slash", "/%2f/evil.example", rejected},
+		{"slash, encoded tab, slash", "/%09/evil.example", rejected},
+		{"slash and twice encoded slash", "/%252fevil.example", rejected},
+		{"dot segment", "/.//evil.example", rejected},
+		{"dots segment", "/..//evil.example", rejected},
+		{"dots segment behind a name", "/a/..//evil.example", rejected},
+		{"encoded dots segment", "/%2e%2e//evil.example", rejected},
+		{"encoded NUL", "/a%00b", rejected},
+		{"encoded line end", "/a%0d%0aSet-Cookie:x=1", rejected},
+		{"asterisk", "*", rejected},
+		{"own endpoint", "/wechat/callback?code=1&state=2", rejected},
+		{"own endpoint, encoded", "/wechat%2flogout", rejected},
+		{"too long", "/" + strings.Repeat("a", 2048), rejected},
+		{"query too long", "/?" + strings.Repeat("a", 4097), rejected},
 
 		{"absolute form", "http://evil.example/x?y=1", "/x?y=1"},
 		{"absolute form, own host", "https://app.example.com/x", "/x"},
 		{"absolute form without a path", "http://evil.example", "/"},
 		{"absolute form without a path, with a query", "http://evil.example?x=1", "/?x=1"},
-		{"absolute form, two slashes", "http://evil.example//x", refused},
-		{"absolute form, slash and backslash", `http://evil.example/\x`, refused},
+		{"absolute form, two slashes", "http://evil.example//x", rejected},
+		{"absolute form, slash and backslash", `http://evil.example/\x`, rejected},
 		{"absolute form, user information", "http://a:b@evil.example/x", "/x"},
-		{"absolute form, opaque", "http:evil.example", refused},
-		{"script", "javascript:alert(1)", refused},
+		{"absolute form, opaque", "http:evil.example", rejected},
+		{"script", "javascript:alert(1)", rejected},
 
 		{"callback pair alone", "/shop?code=071AbC_-x&state=" + state, "/shop"},
 		{"callback pair in front", "/shop?code=071AbC&state=" + state + "&a=1", "/shop?a=1"},
@@ -358,18 +363,19 @@ func TestRawRequestTargetsBecomeReturnTargets(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			response := sendRaw(t, server, http.MethodGet, c.raw)
 			require.Equal(t, http.StatusSeeOther, response.StatusCode)
-			if c.want == refused {
-				assert.Equal(t, "refused", response.Header.Get("Verdict"), "Location %q", response.Header.Get("Location"))
+			if c.want == rejected {
+				assert.Equal(t, "rejected", response.Header.Get("Verdict"), "Location %q", response.Header.Get("Location"))
 				return
 			}
 			assert.Equal(t, c.want, response.Header.Get("Location"))
 			again := sendRaw(t, server, http.MethodGet, response.Header.Get("Location"))
-			assert.Equal(t, c.want, again.Header.Get("Location"), "the browser asks for its target and is sent elsewhere")
+			assert.Equal(t, c.want, again.Header.Get("Location"), "the browser requests its return URL and is redirected elsewhere")
 		})
 	}
 }
 
-func TestNoRequestOnTheWireIsSentToAnotherOrigin(t *testing.T) {
+// TestRequestURL_origin sends request targets over a socket: none leads to another origin.
+func TestRequestURL_origin(t *testing.T) {
 	server := startReturnTargetServer(t)
 	targets, accepted, escapes := 0, 0, 0
 	for _, file := range []string{"hostile.txt", "either.txt", "honest.txt"} {
@@ -383,7 +389,7 @@ func TestNoRequestOnTheWireIsSentToAnotherOrigin(t *testing.T) {
 			response := sendRaw(t, server, http.MethodGet, row.Raw)
 			targets++
 			if response.StatusCode == http.StatusBadRequest {
-				assert.NotEqual(t, "honest.txt", file, "the server refused %q", row.Raw)
+				assert.NotEqual(t, "honest.txt", file, "the server rejected %q", row.Raw)
 				continue
 			}
 			location := response.Header.Get("Location")
@@ -432,7 +438,7 @@ func FuzzRequestTarget(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + raw + " HTTP/1.1\r\nHost: app.example.com\r\n\r\n")))
 		if err != nil {
-			return // net/http answers it
+			return // net/http responds to it
 		}
 		for _, prefix := range returntotest.Prefixes {
 			var target string
@@ -447,7 +453,7 @@ func FuzzRequestTarget(f *testing.F) {
 			assert.NotContains(t, target, "#", "a request target has no fragment")
 			assert.False(t, callbackPair.MatchString(target), "%q kept a code and a state", target)
 			again, ok := requestTarget(httptest.NewRequest(http.MethodGet, target, nil), prefix)
-			assert.True(t, ok, "%q is refused when asked for", target)
+			assert.True(t, ok, "%q is rejected when asked for", target)
 			assert.Equal(t, target, again)
 		}
 	})
@@ -459,7 +465,7 @@ func FuzzRequestURL(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw string) {
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader("GET " + raw + " HTTP/1.1\r\nHost: app.example.com\r\n\r\n")))
 		if err != nil || r.RequestURI != raw || !strings.HasPrefix(raw, "/") || strings.ContainsAny(raw, "#\\") || strings.Contains(raw, "code=") {
-			return // net/http answers it, a browser does not write it, or something is taken out
+			return // net/http responds to it, a browser does not write it, or something is taken out
 		}
 		if target, ok := requestTarget(r, "/wechat/"); ok {
 			assert.Equal(t, returntotest.BrowserWrites(raw), target)
@@ -481,7 +487,7 @@ func judge(raw, prefix string) (accepted bool, faults []string) {
 		return true, returntotest.Faults(target, prefix, siteAt(prefix).Judge)
 	}
 	if target != "" {
-		faults = append(faults, fmt.Sprintf("refused, and yet %q is returned", target))
+		faults = append(faults, fmt.Sprintf("rejected, and yet %q is returned", target))
 	}
 	return false, faults
 }
@@ -540,15 +546,15 @@ func requestTarget(r *http.Request, prefix string) (target string, ok bool) {
 	return returnTarget(RequestURL(r), prefix)
 }
 
-// startReturnTargetServer answers every request with 303 to its own target,
-// and with the fallback where that is refused.
+// startReturnTargetServer redirects every request with 303 to its own URL, or
+// to the fallback if that is rejected.
 func startReturnTargetServer(t *testing.T) (address string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target, ok := requestTarget(r, "/wechat/")
 		verdict := "accepted"
 		if !ok {
-			target, verdict = "/", "refused"
+			target, verdict = "/", "rejected"
 		}
 		w.Header().Set("Location", target)
 		w.Header().Set("Verdict", verdict)

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// Looks bounds what requests about tickets cost: however many come, one ticket
-// is looked at twice a second. The zero value is ready; it is safe for concurrent
-// use.
+// Looks limits the cost of requests about tickets: however many requests come,
+// one ticket is read at most twice a second. The zero value is ready to use. It
+// is safe for concurrent use by multiple goroutines.
 type Looks struct {
 	mu    sync.Mutex
 	looks map[string]*look
@@ -46,7 +46,7 @@ func (s *Looks) At(ctx context.Context, now time.Time, ticket string, state func
 		}
 		l = &look{at: now, done: make(chan struct{})}
 		s.looks[ticket] = l
-		go func() { // its caller may go, and others wait for it; it ends with the budget of a look
+		go func() { // the caller may leave while others wait for it; it ends with the budget of a look
 			defer close(l.done)
 			defer func() { l.panicked = recover() }() // it would end the process here
 			l.state, l.err = state(context.WithoutCancel(ctx), ticket)

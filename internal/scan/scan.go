@@ -1,7 +1,7 @@
-// Package scan is the protocol of a login by QR code, without HTTP: the browser
-// shows a ticket, a phone confirms it, and a number of the phone's is typed into
-// the browser. All that the two share is in marks of the session store, each of
-// one key, sealed under a key that the store never sees.
+// Package scan implements the protocol of a login by QR code, without HTTP: the
+// browser shows a ticket, a phone confirms it, and a number of the phone's is
+// typed into the browser. All shared state is in marks of the session store,
+// each of one key, sealed under a key that the store never sees.
 package scan
 
 import (
@@ -27,13 +27,13 @@ import (
 const (
 	// TTL is how long a QR code can be scanned and confirmed.
 	TTL = 2 * time.Minute
-	// Grace is how much later the number may still be typed.
+	// Grace is how much longer the number may still be typed.
 	Grace = flow.ScanTTL - TTL
 	// spentTTL outlives every cookie of a ticket, on skewed clocks too.
 	spentTTL = TTL + Grace + 2*cookie.Skew
 
-	// Pause is how long a read of a ticket is reused. The
-	// page of the browser and that of the phone ask once a second.
+	// Pause is how long a read of a ticket is reused. The page of the browser
+	// and that of the phone poll once a second.
 	Pause = 500 * time.Millisecond
 	// Budget bounds a look at the store, and with it how long a store
 	// that hangs can hold a request.
@@ -47,10 +47,10 @@ type Cookie struct {
 	Ticket   string       `json:"q"`
 	State    string       `json:"s"` // names the login, as in a flow
 	Scope    client.Scope `json:"p"`
-	OpenID   string       `json:"o,omitempty"` // step-up: who has to confirm
+	OpenID   string       `json:"o,omitempty"` // step-up: the user who must confirm
 	Again    bool         `json:"g,omitempty"` // for another account than the session's
 	IssuedAt int64        `json:"t"`           // Unix milliseconds
-	Key      []byte       `json:"k"`           // opens the login's outcome, and makes the ticket
+	Key      []byte       `json:"k"`           // opens the login's result, and derives the ticket
 }
 
 // Record describes the browser to the phone.
@@ -84,13 +84,13 @@ func Mark(kind, ticket string) string {
 const (
 	Waiting   = "waiting"
 	Scanned   = "scanned"   // the phone has it open
-	Confirmed = "confirmed" // the browser asks for the number
+	Confirmed = "confirmed" // the browser prompts for the number
 	Done      = "done"      // the browser is logged in
 )
 
-// TicketOf derives the ticket from the browser's key. The ticket is shown
-// to the world as a QR code; with the AppSecret it does not make a cookie that
-// collects the login, because the key is in the browser alone.
+// TicketOf derives the ticket from the browser's key. The ticket is public, as
+// a QR code; even with the AppSecret it does not yield a cookie that receives
+// the login, because only the browser has the key.
 func TicketOf(key []byte) string {
 	sum := sha256.Sum256(append([]byte("wechatauth scan ticket "), key...))
 	return base64.RawURLEncoding.EncodeToString(sum[:ticketSize])
@@ -120,7 +120,7 @@ func NewNumber() string {
 	return fmt.Sprintf("%04d", n)
 }
 
-// Tickets are those of one account.
+// Tickets manages the tickets of one account.
 type Tickets struct {
 	Marks  store.Marks
 	Keys   *seal.Ring
@@ -196,13 +196,13 @@ func (t Tickets) Ended(ctx context.Context, ticket string) (end End, ended bool,
 	return end, true, nil
 }
 
-// Spend takes a ticket, once for all time, and reports whether it did.
+// Spend uses a ticket, at most once ever, and reports whether it did.
 func (t Tickets) Spend(ctx context.Context, ticket string) (won bool, err error) {
 	return t.Marks.PutMarkNX(ctx, Mark("spent", ticket), flow.NewKey(), spentTTL)
 }
 
-// SetState is for the pages of both sides. The first state gives way to every
-// other one.
+// SetState sets the state that the pages of both sides show. Scanned, the first
+// state, never replaces another one.
 func (t Tickets) SetState(ctx context.Context, ticket, state string) error {
 	_, err := t.write(ctx, Mark("state", ticket), []byte(state), TTL+Grace, state == Scanned)
 	return err
@@ -257,7 +257,8 @@ func (t Tickets) write(ctx context.Context, mark string, plain []byte, ttl time.
 	return true, t.Marks.PutMark(ctx, mark, box, ttl)
 }
 
-// PlainText keeps what can be printed, up to so many characters.
+// PlainText removes characters that cannot be printed and limits the number of
+// characters.
 func PlainText(s string, most int) string {
 	var kept []rune
 	for _, c := range strings.ToValidUTF8(s, "") {

@@ -11,10 +11,10 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redact"
 )
 
-// Reached reports whether a request came to the host of the base URL. A proxy that
-// rewrites Host may betray itself by X-Forwarded-Host. A request that came to a
-// proxy by plain http has not reached a site on https: browsers drop its Secure
-// cookies.
+// Reached reports whether a request came to the host of the base URL. A proxy
+// that rewrites Host can be detected by X-Forwarded-Host. A request that came
+// to a proxy by plain http has not reached a site on https: browsers drop its
+// Secure cookies.
 func Reached(base *url.URL, r *http.Request) bool {
 	proto, _, _ := strings.Cut(navigation.Header(r.Header, "X-Forwarded-Proto"), ",") // the client's comes first
 	if base.Scheme == "https" && strings.EqualFold(strings.TrimSpace(proto), "http") {
@@ -40,7 +40,8 @@ var verifyFile = regexp.MustCompile(`^((MP|WW)_verify_[A-Za-z0-9]{8,64}|[A-Za-z0
 
 const maxVerifyFile = 1024
 
-// CheckVerifyFile refuses what WeChat's check of a domain would not find.
+// CheckVerifyFile returns an error for a file that WeChat's check of a domain
+// would not find.
 func CheckVerifyFile(name, content string) (errs []error) {
 	if !verifyFile.MatchString(name) {
 		errs = append(errs, fmt.Errorf("%q is not the name of WeChat's file, such as \"MP_verify_0123456789abcdef.txt\"", redact.Clean(name)))

@@ -1,6 +1,7 @@
-// Package siteurl checks the URLs and paths that a program is configured with: base
-// URLs, path prefixes, the AppIDs at the end of paths, and the files that prove who
-// owns a domain. It tells whether a request came to a base URL.
+// Package siteurl checks the URLs and paths that a program is configured with:
+// base URLs, path prefixes, the AppIDs at the end of paths, and the files that
+// prove who owns a domain. It also reports whether a request came to a base
+// URL.
 package siteurl
 
 import (
@@ -16,11 +17,11 @@ import (
 
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-// Parse parses a base URL: scheme and host, and nothing that WeChat would refuse.
-// The error has a line for each fault.
+// Parse parses a base URL: scheme and host, and nothing that WeChat would
+// reject. The error has a line for each fault.
 func Parse(raw string) (*url.URL, error) {
 	if raw == "" {
-		return nil, errors.New("set where visitors reach the application, such as \"https://m.example.com\"; it is required")
+		return nil, errors.New("set the URL at which users reach the application, such as \"https://m.example.com\"; it is required")
 	}
 	u, err := url.Parse(raw)
 	if err != nil || u.Opaque != "" || u.Host == "" || strings.ContainsAny(raw, " \t\r\n\\") {
@@ -138,7 +139,7 @@ func CheckPrefix(prefix string) error {
 }
 
 // IsAppID reports whether the end of a path is an AppID, as all that WeChat has
-// given so far are: an endpoint's name and a ticket are not.
+// issued so far are: an endpoint's name and a ticket are not.
 func IsAppID(s string) bool {
 	return strings.HasPrefix(s, "wx") && strings.Trim(s, alphanumeric) == ""
 }

@@ -1,5 +1,5 @@
-// Package returntotest judges where a browser is sent: a browser of its own, and
-// return URLs that were meant well and ill.
+// Package returntotest checks where a browser is redirected: it provides a
+// model of a browser, and honest and hostile return URLs.
 package returntotest
 
 import (
@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Origin is the site's own. Prefixes are what its endpoints may stand below.
+// Origin is the origin of the site.
 const Origin = "https://app.example.com"
 
-// Prefixes that an application may choose for our endpoints.
+// Prefixes are path prefixes that an application may choose for our endpoints.
 var Prefixes = []string{"/wechat/", "/", "/auth/wx/"}
 
 // Faults returns what is wrong with a Location: a browser stays on Origin with
@@ -119,7 +119,7 @@ func cutScheme(s string) (scheme, rest string, ok bool) {
 
 var regexpScheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
-// browserGoesToHost reads an authority, however many slashes stand before it.
+// browserGoesToHost reads an authority, after any number of slashes.
 func browserGoesToHost(s string) (path string, same bool) {
 	authority, tail := strings.TrimLeft(s, `/\`), ""
 	if i := strings.IndexAny(authority, `/\?#`); i >= 0 {
@@ -138,7 +138,8 @@ func browserGoesToHost(s string) (path string, same bool) {
 	return resolveDots(tail), domainToASCII(host) == "app.example.com"
 }
 
-// domainToASCII does as much of it as can turn a text into the own host.
+// domainToASCII does the part of domain-to-ASCII that can turn a text into the
+// site's host.
 func domainToASCII(host string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

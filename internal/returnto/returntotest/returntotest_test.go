@@ -10,7 +10,7 @@ import (
 // The browser of these tests against what Node.js 20's WHATWG URL parser made
 // of the same strings. The file records, for each string, the path on the own
 // origin that it leads to, or "elsewhere".
-func TestTheBrowserOfTheseTestsReadsLocationsAsRealOnesDo(t *testing.T) {
+func TestBrowserGoesTo(t *testing.T) {
 	elsewhere := 0
 	rows := Read(t, "browser.txt")
 	for _, row := range rows {
