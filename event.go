@@ -60,7 +60,7 @@ type Event struct {
 	// user took, and is 0 unless Kind is EventLoginFinished or
 	// EventLoginFailed.
 	Duration time.Duration
-	// Detail tells an operator what to check, in English. It may be empty.
+	// Detail says what to check, in English. It may be empty.
 	Detail string
 	// Err is the error, or nil. A *client.Error in it has WeChat's errcode and
 	// rid.

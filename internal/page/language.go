@@ -17,7 +17,7 @@ const (
 // send less than a tenth of it.
 const maxAcceptLanguage = 1024
 
-// Language returns the language to write to r's visitor in, by RFC 9110,
+// Language returns the language of the page for r, by RFC 9110,
 // section 12.5.4: the better liked of Chinese (of any kind) and English, and
 // of two liked alike the first. Who asks for neither reads English; who asks
 // for nothing comes from WeChat and reads Chinese.
@@ -29,7 +29,7 @@ func Language(r *http.Request) string {
 	}
 
 	lang, best := "", 0.0
-	elsewhere := false // another language is asked for, or Chinese is refused
+	elsewhere := false // another language is preferred, or Chinese has quality 0
 	for item := range strings.SplitSeq(header, ",") {
 		language, q, ok := parseLanguageElement(item)
 		if !ok {

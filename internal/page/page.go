@@ -1,4 +1,4 @@
-// Package page writes the pages that visitors see: a closed set, in Chinese and
+// Package page writes the pages that users see: a closed set, in Chinese and
 // English, each with a Content-Security-Policy that allows what it holds and
 // nothing else.
 package page
@@ -17,9 +17,9 @@ import (
 type Kind int
 
 const (
-	Message       Kind = iota // why the visitor was not let through
+	Message       Kind = iota // why a request was rejected
 	Upgrade                   // a button that leads to WeChat's consent
-	LoggedOut                 // the visitor is logged out
+	LoggedOut                 // the user is logged out
 	OpenInWeChat              // the URL to open in WeChat, and its QR code
 	EmbeddedQR                // WeChat's frame with its QR code
 	ScanCode                  // a QR code for a phone
@@ -40,7 +40,7 @@ type Page struct {
 	RetryURL    string
 	ActionURL   string   // of the form
 	Next        string   // in the form
-	FormActions []string // origins that the answer to the form of Upgrade may redirect to
+	FormActions []string // origins that the response to the form of Upgrade may redirect to
 	URL         string   // to be opened in WeChat, or the frame's
 	QR          template.URL
 	Scan        Scan
@@ -60,10 +60,10 @@ type Scan struct {
 // A Renderer writes the HTML of one page.
 type Renderer func(w io.Writer) error
 
-// Write answers r with the page p, rendered by own or, if that is nil or fails,
-// by the embedded template. Headers that were set before (Set-Cookie,
-// Retry-After) are kept. The error says why own was not used; the visitor has a
-// whole page nevertheless.
+// Write responds to r with the page p, rendered by own or, if that is nil or
+// fails, by the embedded template. Headers that are already set (Set-Cookie,
+// Retry-After) are kept. The error says why own was not used; the response is a
+// whole page in any case.
 func Write(w http.ResponseWriter, r *http.Request, own Renderer, p Page) error {
 	body, policy, err := render(own, p)
 
@@ -86,7 +86,7 @@ func Write(w http.ResponseWriter, r *http.Request, own Renderer, p Page) error {
 
 	w.WriteHeader(status(p))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the visitor has gone: nobody is left to tell
+		_, _ = w.Write(body) // the client has disconnected
 	}
 	return err
 }
@@ -101,10 +101,10 @@ func status(p Page) int {
 	return http.StatusOK
 }
 
-// referrerPolicy keeps the URL of a page, which may hold a code, away from
-// everybody. Pages with a form are the exception, towards our own origin only:
-// under "no-referrer" a browser posts the form with "Origin: null", and one without
-// Sec-Fetch-Site could then not be told from a foreign site.
+// referrerPolicy keeps the URL of a page, which may contain a code, out of every
+// Referer. Pages with a form send it to our own origin only: under "no-referrer" a
+// browser posts the form with "Origin: null", and without Sec-Fetch-Site that is
+// indistinguishable from another site.
 func referrerPolicy(kind Kind) string {
 	if kind == Upgrade || kind == ScanConfirm || kind == ScanNumber || kind == Enter {
 		return "same-origin"
@@ -113,7 +113,7 @@ func referrerPolicy(kind Kind) string {
 }
 
 // Link returns rawURL if it is an http(s) URL or an absolute path, and
-// nothing otherwise, so that no page shows a link that leads nowhere good.
+// "" otherwise, so that no page shows an unsafe link.
 func Link(rawURL string) string {
 	u, err := url.Parse(rawURL)
 	switch {
@@ -127,8 +127,8 @@ func Link(rawURL string) string {
 	return ""
 }
 
-// vary joins what answers vary on already with what pages vary on, each
-// field once.
+// vary joins the fields of Vary that are already set with those of pages, each
+// once.
 func vary(present []string) string {
 	var fields []string
 	seen := map[string]bool{}
