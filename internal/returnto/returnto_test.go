@@ -57,7 +57,7 @@ func TestJudge_honest(t *testing.T) {
 		assert.Equal(t, row.Want, target, "%q", row.Raw)
 		assertHarmless(t, row.Raw, "/wechat/")
 	}
-	t.Logf("targets %d, honest-rejected %d", len(rows), rejected)
+	t.Logf("targets %d, honest-refused %d", len(rows), rejected)
 }
 
 // TestJudge_spellings rejects every spelling of a URL that leaves the origin.
@@ -123,7 +123,7 @@ func TestJudge_generated(t *testing.T) {
 		assert.True(t, ok, "rejected %q", link)
 		assert.Equal(t, link, target)
 	}
-	t.Logf("targets %d, honest-rejected %d", links, rejected)
+	t.Logf("targets %d, honest-refused %d", links, rejected)
 }
 
 // TestJudge_length counts the length of a return URL as it is sent in Location.
