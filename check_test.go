@@ -19,13 +19,15 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestCheckFindsNothingWhereAllIsWell(t *testing.T) {
+func TestCheck(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithWebsiteApp(wechattest.DefaultWebsiteAppID, wechattest.DefaultWebsiteSecret))
 	assert.NoError(t, s.Auth.Check(context.Background()))
 }
 
-func TestCheckTellsEveryFindingAtOnceAndWhatToDo(t *testing.T) {
+// TestCheck_everyFinding checks that Check reports all findings together, with
+// what to do.
+func TestCheck_everyFinding(t *testing.T) {
 	redis := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithApp(wechattest.DefaultAppID, "another-secret-for-tests"))
 	s.Clock.Advance(time.Hour)
@@ -41,7 +43,9 @@ func TestCheckTellsEveryFindingAtOnceAndWhatToDo(t *testing.T) {
 	assert.Len(t, strings.Split(text, "\n"), 3)
 }
 
-func TestWhatCheckMayNotSeeOfRedisIsNotedInTheLogAndNoFinding(t *testing.T) {
+// TestCheck_hiddenSettings checks that Redis settings that Check may not read
+// are logged and are not findings.
+func TestCheck_hiddenSettings(t *testing.T) {
 	redis := redistest.Start(t)
 	redis.Do("ACL", "SETUSER", "default", "-time", "-config")
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
@@ -50,7 +54,8 @@ func TestWhatCheckMayNotSeeOfRedisIsNotedInTheLogAndNoFinding(t *testing.T) {
 	assert.Contains(t, s.Logs.String(), "the eviction policy of Redis could not be seen")
 }
 
-func TestCheckNotesTokensThatAreNotHashedInTheStore(t *testing.T) {
+// TestCheck_plainTokens checks that unhashed tokens in the store are noted.
+func TestCheck_plainTokens(t *testing.T) {
 	const note = "the keys of the session store are the session tokens"
 	for _, hashed := range []bool{false, true} {
 		m := scs.New()
@@ -64,7 +69,8 @@ func TestCheckNotesTokensThatAreNotHashedInTheStore(t *testing.T) {
 	assert.NotContains(t, s.Logs.String(), note)
 }
 
-func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
+// TestCheck_unavailable covers Redis or WeChat being down.
+func TestCheck_unavailable(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	redis.Stop()
@@ -75,7 +81,8 @@ func TestCheckTellsThatRedisOrWeChatIsAway(t *testing.T) {
 	assert.Contains(t, err.Error(), "WeChat's API did not respond")
 }
 
-func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {
+// TestCheck_accounts checks every account of a middleware that has many.
+func TestCheck_accounts(t *testing.T) {
 	sim := wechattest.NewServer()
 	defer sim.Close()
 	auth, err := wechatauth.New(
@@ -93,7 +100,8 @@ func TestCheckLooksAtEveryAccountOfAWallWithMany(t *testing.T) {
 	assert.ErrorIs(t, found, client.ErrAppID)
 }
 
-func TestCheckTellsThatWeChatIsBusyOrLimitsTheAccount(t *testing.T) {
+// TestCheck_busy covers WeChat being busy or limiting the account.
+func TestCheck_busy(t *testing.T) {
 	for _, tt := range []struct {
 		code             int
 		english, chinese string
@@ -114,7 +122,7 @@ func TestCheckTellsThatWeChatIsBusyOrLimitsTheAccount(t *testing.T) {
 	}
 }
 
-func TestCheckTellsWhatIsNoAppID(t *testing.T) {
+func TestCheck_malformedAppID(t *testing.T) {
 	const upper = "WX00000000000000A1"
 	sim := wechattest.NewServer()
 	defer sim.Close()
@@ -130,7 +138,9 @@ func TestCheckTellsWhatIsNoAppID(t *testing.T) {
 	assert.Contains(t, found.Findings[0].Chinese+found.Findings[1].Chinese, upper+" 不像 AppID")
 }
 
-func TestCheckLooksAtTheCookieOfTheApplicationsManagerAgain(t *testing.T) {
+// TestCheck_managerCookie checks that the cookie of the application's manager
+// is checked again.
+func TestCheck_managerCookie(t *testing.T) {
 	m := scs.New()
 	m.Cookie.Secure = true
 	m.Store = store.NewMemory()
@@ -146,7 +156,7 @@ func TestCheckLooksAtTheCookieOfTheApplicationsManagerAgain(t *testing.T) {
 	assert.Contains(t, err.(*wechatauth.CheckError).Findings[0].Chinese, "会话")
 }
 
-func TestCheckTellsThatWeChatTakesNoPort(t *testing.T) {
+func TestCheck_port(t *testing.T) {
 	auth, err := wechatauth.New(wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://127.0.0.1:8080"),
 		wechatauth.WithHTTPClient(&http.Client{Transport: authtest.RoundTripper(func(*http.Request) (*http.Response, error) { return nil, authtest.ErrFault })}))
 	require.NoError(t, err)
@@ -160,7 +170,7 @@ func TestCheckTellsThatWeChatTakesNoPort(t *testing.T) {
 	assert.Contains(t, found[0], "10003")
 }
 
-func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
+func TestCallbackDomain(t *testing.T) {
 	for want, opts := range map[string][]wechatauth.Option{
 		"m.example.com":    authtest.RightOptions(),
 		"127.0.0.1":        authtest.RightOptions(wechatauth.WithBaseURL("http://127.0.0.1:8080")),
@@ -172,7 +182,7 @@ func TestTheCallbackDomainIsWhatWeChatsConsoleTakes(t *testing.T) {
 	}
 }
 
-func TestEachAccountOfManyHasItsCallbackDomain(t *testing.T) {
+func TestCallbackDomains(t *testing.T) {
 	const a, b = "wx00000000000000a1", "wx00000000000000f7"
 	many, err := wechatauth.New(wechatauth.WithBaseURL("https://example.com"), wechatauth.WithAccounts(authtest.ByHost(
 		wechatauth.Account{AppID: a, Secret: authtest.TestSecret, BaseURL: "https://a.example.com", WebsiteAppID: "wx00000000000000b2", WebsiteSecret: authtest.TestSecret},

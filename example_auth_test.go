@@ -13,7 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// The Auth serves its endpoints wherever a router passes the path prefix on.
+// An Auth serves its endpoints wherever a router routes the path prefix to it.
 func ExampleAuth_ServeHTTP() {
 	s := newSite()
 	defer s.stop()
@@ -31,7 +31,7 @@ func ExampleAuth_ServeHTTP() {
 	// Output: 200 /orders true
 }
 
-// An application may end a session by itself, besides the endpoint that does.
+// An application may end a session itself, in addition to the logout endpoint.
 func ExampleAuth_Logout() {
 	s := newSite()
 	defer s.stop()
@@ -53,17 +53,18 @@ func ExampleAuth_Logout() {
 	mux.Handle("/wechat/", auth)
 	s.serve(mux)
 
-	visitor := wechattest.Browser(wechattest.IPhone)
-	s.show(visitor, "/in")
-	s.show(visitor, "/bye")
-	s.show(visitor, "/me")
+	browser := wechattest.Browser(wechattest.IPhone)
+	s.show(browser, "/in")
+	s.show(browser, "/bye")
+	s.show(browser, "/me")
 	// Output:
 	// 200 /in true
 	// 200 bye
 	// 200 /me false
 }
 
-// WithTokens keeps what WeChat gave with the login, for calls of package client.
+// WithTokens keeps the tokens that WeChat returned with the login, for calls of
+// package client.
 func ExampleAuth_AccessToken() {
 	s := newSite()
 	defer s.stop()
@@ -74,14 +75,14 @@ func ExampleAuth_AccessToken() {
 	}
 	s.serve(auth.RequireWeChat(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := auth.AccessToken(r.Context())
-		fmt.Fprint(w, token, " ", err) // token.Reveal() is what client's calls take
+		fmt.Fprint(w, token, " ", err) // pass token.Reveal() to the calls of client
 	})))
 
 	s.show(wechattest.Browser(wechattest.IPhone), "/")
 	// Output: 200 [redacted] <nil>
 }
 
-// What has to stand in WeChat's console.
+// CallbackDomain returns the domain to enter in WeChat's console.
 func ExampleAuth_CallbackDomain() {
 	auth, err := wechatauth.New(
 		wechatauth.WithApp("wx00000000000000a1", "app-secret-for-tests"),
@@ -112,7 +113,7 @@ func ExampleAuth_CallbackDomains() {
 }
 
 // A mini program logs in with the code of wx.login and sends the token with
-// each request. What needs its session_key is done on the server.
+// each request. Operations that need its session_key are done on the server.
 func ExampleAuth_MiniProgram() {
 	s := newSite()
 	defer s.stop()
@@ -154,16 +155,16 @@ func ExampleAuth_MiniProgram() {
 	}
 	ask, _ := http.NewRequest(http.MethodPost, s.URL+"/api/phone?code="+s.wechat.GetPhoneNumber(app, person), nil)
 	ask.Header.Set("Authorization", "Bearer "+session.Token)
-	answer, err := http.DefaultClient.Do(ask)
+	resp, err := http.DefaultClient.Do(ask)
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	answer.Body.Close()
+	resp.Body.Close()
 	// Output: 86
 }
 
-// The identity is in the context of what the wall lets through.
+// The middleware adds the identity to the request's context.
 func ExampleIdentityFromContext() {
 	s := newSite()
 	defer s.stop()
@@ -187,7 +188,8 @@ func ExampleIsPageVisit() {
 	// Output: true false
 }
 
-// printer is an observer that prints the names of what it is told.
+// printer is an observer that prints the kinds of events and the names of
+// calls.
 type printer struct{}
 
 func (printer) Observe(_ context.Context, e wechatauth.Event) { fmt.Println(e.Kind) }
@@ -198,7 +200,7 @@ func (printer) ObserveCall(_ context.Context, c wechatauth.Call) {
 	}
 }
 
-// An observer that implements ObserveCall too is told of calls.
+// An observer that also implements ObserveCall receives calls.
 func ExampleMultiObserver() {
 	s := newSite()
 	defer s.stop()

@@ -19,8 +19,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A site is a web server with a simulated WeChat, which stands in for the real
-// one in these examples.
+// A site is a web server and a WeChat simulator, which replaces WeChat in these
+// examples.
 type site struct {
 	*httptest.Server
 	wechat *wechattest.Server
@@ -30,7 +30,7 @@ func newSite(opts ...wechattest.Option) *site {
 	return &site{httptest.NewUnstartedServer(nil), wechattest.NewServer(opts...)}
 }
 
-// options are those that an application reads from its configuration.
+// options returns the options that an application reads from its configuration.
 func (s *site) options(more ...wechatauth.Option) []wechatauth.Option {
 	return append([]wechatauth.Option{
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
@@ -66,8 +66,8 @@ func hello(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintf(w, "%s %t %s", r.URL, ok, id.Nickname)
 }
 
-// A whole application behind the wall: one line around its handler. A visitor
-// of a page comes back, logged in, to the URL he asked for.
+// A whole application behind the middleware, with one line around its handler.
+// A user who visits a page returns to its URL, logged in.
 func ExampleRequireWeChat() {
 	s := newSite()
 	defer s.stop()
@@ -78,8 +78,9 @@ func ExampleRequireWeChat() {
 	// Output: 200 /orders?id=7 true
 }
 
-// A script cannot be sent to WeChat. It gets a 401 with the URL to send the
-// browser to; "?next=" and the page to return to are appended to it.
+// A script cannot be redirected to WeChat. It gets a 401 response with the
+// login URL; append "?next=" and the page to return to, and navigate the
+// browser there.
 func ExampleAuth_RequireWeChat() {
 	s := newSite()
 	defer s.stop()
@@ -97,8 +98,8 @@ func ExampleAuth_RequireWeChat() {
 	// Output: 401 {"error":"login_required","reason":"no_session","login_url":"https://m.example.com/wechat/login"}
 }
 
-// One page asks for nickname and avatar; all others need the openid only. The
-// visitor presses a button first, then WeChat asks for his consent.
+// One page requires nickname and avatar; all others need the openid only. The
+// user presses a button first, then WeChat asks for consent.
 func ExampleAuth_RequireScope() {
 	s := newSite()
 	defer s.stop()
@@ -112,17 +113,17 @@ func ExampleAuth_RequireScope() {
 	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(http.HandlerFunc(hello)))
 	s.serve(mux)
 
-	visitor := wechattest.Browser(wechattest.IPhone)
-	if _, err := visitor.Get(s.URL + "/profile"); err != nil { // shows the button
+	browser := wechattest.Browser(wechattest.IPhone)
+	if _, err := browser.Get(s.URL + "/profile"); err != nil { // shows the button
 		fmt.Println(err)
 		return
 	}
-	consent, err := visitor.PostForm(s.URL+"/wechat/upgrade", url.Values{"next": {"/profile"}})
+	consent, err := browser.PostForm(s.URL+"/wechat/upgrade", url.Values{"next": {"/profile"}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	page, err := s.wechat.Allow(visitor, consent)
+	page, err := s.wechat.Allow(browser, consent)
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -133,7 +134,7 @@ func ExampleAuth_RequireScope() {
 	// Output: true
 }
 
-// A page that everybody may read, and that knows who is logged in.
+// A public page that shows whether a user is logged in.
 func ExampleAuth_LoadWeChat() {
 	s := newSite()
 	defer s.stop()
@@ -144,16 +145,16 @@ func ExampleAuth_LoadWeChat() {
 	}
 	s.serve(auth.LoadWeChat(http.HandlerFunc(hello)))
 
-	visitor := wechattest.Browser(wechattest.IPhone)
-	s.show(visitor, "/news")
-	s.show(visitor, "/wechat/login?next=/news")
+	browser := wechattest.Browser(wechattest.IPhone)
+	s.show(browser, "/news")
+	s.show(browser, "/wechat/login?next=/news")
 	// Output:
 	// 200 /news false
 	// 200 /news true
 }
 
-// The application's own values live in the same session and need nothing
-// else: they are saved before the answer begins.
+// The application's own values are kept in the same session and need no further
+// setup: they are saved before the response begins.
 func ExampleAuth_Sessions() {
 	s := newSite()
 	defer s.stop()
@@ -169,15 +170,15 @@ func ExampleAuth_Sessions() {
 	}
 	s.serve(auth.RequireWeChat(http.HandlerFunc(count)))
 
-	visitor := wechattest.Browser(wechattest.IPhone)
-	s.show(visitor, "/")
-	s.show(visitor, "/")
+	browser := wechattest.Browser(wechattest.IPhone)
+	s.show(browser, "/")
+	s.show(browser, "/")
 	// Output:
 	// 200 1
 	// 200 2
 }
 
-// All sessions of a user are ended at once, in every browser.
+// RevokeUser ends all sessions of a user, in every browser.
 func ExampleAuth_RevokeUser() {
 	s := newSite()
 	defer s.stop()
@@ -198,7 +199,7 @@ func ExampleAuth_RevokeUser() {
 	// 2 <nil>
 }
 
-// Every wrong option gets a line that says what to set.
+// The error has a line for every wrong option, which says what to set.
 func ExampleNew() {
 	_, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, ""),
@@ -210,8 +211,8 @@ func ExampleNew() {
 	// wechatauth: WithBaseURL: give scheme and host only, without user, path, query or fragment
 }
 
-// What only the network can tell is asked at start-up: the session store, and
-// whether WeChat knows the account.
+// Check finds problems that need the network, at start-up: it tests the session
+// store, and whether WeChat knows the account.
 func ExampleAuth_Check() {
 	s := newSite()
 	defer s.stop()
@@ -224,8 +225,8 @@ func ExampleAuth_Check() {
 	// Output: <nil>
 }
 
-// Two official accounts on one site, each with its own part of it. Whoever is
-// logged in to one is a stranger to the other.
+// Two official accounts on one site, each with its own part of it. A user who
+// is logged in to one is anonymous to the other.
 func ExampleWithAccounts() {
 	north := wechatauth.Account{AppID: "wx00000000000000e1", Secret: "north-secret-for-tests"}
 	south := wechatauth.Account{AppID: "wx00000000000000e2", Secret: "south-secret-for-tests"}
@@ -244,15 +245,16 @@ func ExampleWithAccounts() {
 		fmt.Fprint(w, r.URL, " ", id.AppID)
 	})))
 
-	visitor := wechattest.Browser(wechattest.IPhone)
-	s.show(visitor, "/north/orders")
-	s.show(visitor, "/south/orders")
+	browser := wechattest.Browser(wechattest.IPhone)
+	s.show(browser, "/north/orders")
+	s.show(browser, "/south/orders")
 	// Output:
 	// 200 /north/orders wx00000000000000e1
 	// 200 /south/orders wx00000000000000e2
 }
 
-// The place to find or create the application's own user, and to reject one.
+// WithOnLogin is used to find or create the application's own user, or to
+// reject one.
 func ExampleWithOnLogin() {
 	s := newSite()
 	defer s.stop()
@@ -277,8 +279,8 @@ func ExampleWithOnLogin() {
 	// Output: 403 not_authorized
 }
 
-// An application that uses scs already hands in its manager. The wall loads and
-// saves.
+// An application that already uses scs passes its manager. The middleware loads
+// and saves the sessions.
 func ExampleWithSessionManager() {
 	s := newSite()
 	defer s.stop()

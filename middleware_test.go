@@ -24,7 +24,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestAnAnonymousPageVisitComesBackLoggedInToItsURL(t *testing.T) {
+// TestLogin checks that an anonymous page visit ends, logged in, at its URL.
+func TestLogin(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 
@@ -40,7 +41,8 @@ func TestAnAnonymousPageVisitComesBackLoggedInToItsURL(t *testing.T) {
 	assert.Len(t, b.Trail, 1, "the second page needs no redirect")
 }
 
-func TestTheLoginOfHTTPSUsesHostCookies(t *testing.T) {
+// TestLogin_hostCookies checks that a login over HTTPS uses __Host- cookies.
+func TestLogin_hostCookies(t *testing.T) {
 	s := authtest.NewTLSSite(t)
 	b := s.Browser()
 
@@ -51,7 +53,7 @@ func TestTheLoginOfHTTPSUsesHostCookies(t *testing.T) {
 	assert.True(t, strings.HasPrefix(s.SessionCookie(), "__Host-wechat_session_"))
 }
 
-func TestAScriptGets401ItCanActOn(t *testing.T) {
+func TestRequireWeChat_script(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
@@ -66,7 +68,9 @@ func TestAScriptGets401ItCanActOn(t *testing.T) {
 	assert.Empty(t, s.Sim.Journal())
 }
 
-func TestACallbackWithoutItsFlowCookieNeverReachesWeChat(t *testing.T) {
+// TestCallback_noFlowCookie checks that a callback without its flow cookie
+// never reaches WeChat.
+func TestCallback_noFlowCookie(t *testing.T) {
 	s := authtest.NewSite(t)
 	alice, mallory := s.Browser(), s.Browser()
 	callback := alice.Authorize("/a")
@@ -80,7 +84,7 @@ func TestACallbackWithoutItsFlowCookieNeverReachesWeChat(t *testing.T) {
 	}{
 		"from a browser that began nothing":      {s.Browser(), callback, wechatauth.ReasonFlowCookieMissing},
 		"from a browser that began another one":  {mallory, callback, wechatauth.ReasonFlowCookieMissing},
-		"with a state that nobody began":         {alice, "/wechat/callback?code=abc&state=" + flow.NewState(), wechatauth.ReasonFlowCookieMissing},
+		"with a state that was never issued":     {alice, "/wechat/callback?code=abc&state=" + flow.NewState(), wechatauth.ReasonFlowCookieMissing},
 		"with an invented state":                 {alice, "/wechat/callback?code=abc&state=null", wechatauth.ReasonCallbackMalformed},
 		"without a state":                        {alice, "/wechat/callback?code=abc", wechatauth.ReasonCallbackMalformed},
 		"with two states":                        {alice, callback + "&state=" + other.Query().Get("state"), wechatauth.ReasonCallbackMalformed},
@@ -104,7 +108,7 @@ func TestACallbackWithoutItsFlowCookieNeverReachesWeChat(t *testing.T) {
 	assert.Contains(t, got.Text, "url=/a logged-in=true", "after all that, the real callback still works")
 }
 
-func TestAFlowCookieCounts(t *testing.T) {
+func TestCallback_flowCookie(t *testing.T) {
 	tests := map[string]struct {
 		age  time.Duration
 		want wechatauth.Reason
@@ -135,7 +139,9 @@ func TestAFlowCookieCounts(t *testing.T) {
 	}
 }
 
-func TestAVisitorWhoRefusesIsToldSoAndMayTryAgain(t *testing.T) {
+// TestCallback_denied checks that a user who denies consent sees why and can
+// try again.
+func TestCallback_denied(t *testing.T) {
 	tests := map[string]string{
 		"without a code": `code=\w+&`,
 		"an empty code":  `code=\w+`,
@@ -172,7 +178,9 @@ func TestAVisitorWhoRefusesIsToldSoAndMayTryAgain(t *testing.T) {
 	})
 }
 
-func TestReloadAndBackAfterALoginLeadToItsTarget(t *testing.T) {
+// TestCallback_reload checks that reload and back after a login lead to its
+// return URL.
+func TestCallback_reload(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	callback := b.Authorize("/orders?id=7")
@@ -187,10 +195,12 @@ func TestReloadAndBackAfterALoginLeadToItsTarget(t *testing.T) {
 	stranger := s.Browser()
 	assert.Equal(t, http.StatusBadRequest, stranger.Step(callback).StatusCode, "the link is worth nothing elsewhere")
 	stranger.Visit("/b")
-	assert.Equal(t, "/", stranger.Step(callback).Header.Get("Location"), "nor does it tell another user where it led")
+	assert.Equal(t, "/", stranger.Step(callback).Header.Get("Location"), "nor does it reveal to another user where it led")
 }
 
-func TestAHundredCallbacksAtOnceAreOneExchangeAndAHundredLogins(t *testing.T) {
+// TestCallback_duplicates sends a hundred concurrent callbacks: one exchange, a
+// hundred logins.
+func TestCallback_duplicates(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	callback := b.Authorize("/a")
@@ -243,7 +253,7 @@ func TestAHundredCallbacksAtOnceAreOneExchangeAndAHundredLogins(t *testing.T) {
 	}
 }
 
-func TestFiveTabsLogInSideBySide(t *testing.T) {
+func TestLogin_fiveTabs(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	var callbacks []string
@@ -257,7 +267,8 @@ func TestFiveTabsLogInSideBySide(t *testing.T) {
 	assert.Contains(t, b.Visit("/6").Text, "logged-in=true")
 }
 
-func TestTwentyTabsKeepTheNewestFive(t *testing.T) {
+// TestLogin_twentyTabs checks that of twenty tabs the newest five are kept.
+func TestLogin_twentyTabs(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	var callbacks []string
@@ -280,7 +291,9 @@ func TestTwentyTabsKeepTheNewestFive(t *testing.T) {
 	assert.Equal(t, 5+1, s.Exchanges())
 }
 
-func TestALoginBegunOnOneInstanceIsFinishedOnAnother(t *testing.T) {
+// TestLogin_instances starts a login on one instance and completes it on
+// another.
+func TestLogin_instances(t *testing.T) {
 	redis := redistest.Start(t)
 	one := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	other, err := wechatauth.New(
@@ -300,7 +313,9 @@ func TestALoginBegunOnOneInstanceIsFinishedOnAnother(t *testing.T) {
 	assert.Contains(t, b.Visit(second.URL+"/b").Text, "logged-in=true", "and so does the second")
 }
 
-func TestAnAnonymousVisitAsksRedisNothingAndALoggedInOneOnce(t *testing.T) {
+// TestRedisCalls_visit checks that an anonymous visit makes no Redis call, an
+// authenticated one makes one.
+func TestRedisCalls_visit(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	b := s.Browser()
@@ -317,7 +332,9 @@ func TestAnAnonymousVisitAsksRedisNothingAndALoggedInOneOnce(t *testing.T) {
 	assert.Contains(t, strings.ToUpper(commands[0]), "GET")
 }
 
-func TestALoginClaimsIndexesSavesAndSettlesInThisOrder(t *testing.T) {
+// TestRedisCalls_login checks the order of a login's calls: lease, index,
+// session, shared result.
+func TestRedisCalls_login(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	b := s.Browser()
@@ -336,7 +353,9 @@ func TestALoginClaimsIndexesSavesAndSettlesInThisOrder(t *testing.T) {
 	}
 }
 
-func TestWhileRedisIsDownNobodyWithASessionIsLoggedOutOrSentToWeChat(t *testing.T) {
+// TestRequireWeChat_storeDown checks that while Redis is down no user with a
+// session is logged out or redirected to WeChat.
+func TestRequireWeChat_storeDown(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	b := s.Browser()
@@ -372,7 +391,9 @@ func TestWhileRedisIsDownNobodyWithASessionIsLoggedOutOrSentToWeChat(t *testing.
 	assert.Contains(t, stranger.Visit(callback).Text, "url=/c logged-in=true", "a reload finishes the login")
 }
 
-func TestStepUpAsksForConsentOnAButtonAndKeepsTheUser(t *testing.T) {
+// TestStepUp checks that a step-up asks for consent on a button and keeps the
+// user.
+func TestStepUp(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	base := b.Visit("/a")
@@ -380,7 +401,7 @@ func TestStepUpAsksForConsentOnAButtonAndKeepsTheUser(t *testing.T) {
 	explained := b.Visit("/profile")
 	require.Equal(t, http.StatusOK, explained.StatusCode)
 	assert.Contains(t, explained.Text, `action="/wechat/upgrade"`)
-	assert.Equal(t, 1, s.Sim.Count("/connect/oauth2/authorize"), "nothing was asked of WeChat yet")
+	assert.Equal(t, 1, s.Sim.Count("/connect/oauth2/authorize"), "WeChat has not been called yet")
 
 	script := b.Fetch(http.MethodGet, "/profile")
 	assert.Equal(t, http.StatusForbidden, script.StatusCode)
@@ -394,7 +415,9 @@ func TestStepUpAsksForConsentOnAButtonAndKeepsTheUser(t *testing.T) {
 	assert.Equal(t, openid.FindString(base.Text), openid.FindString(profile.Text))
 }
 
-func TestStepUpRefusesAnotherUserAndKeepsTheFirst(t *testing.T) {
+// TestStepUp_otherUser checks that a step-up rejects another user and keeps the
+// first.
+func TestStepUp_otherUser(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	base := b.Visit("/a")
@@ -411,7 +434,9 @@ func TestStepUpRefusesAnotherUserAndKeepsTheFirst(t *testing.T) {
 	assert.Equal(t, strings.Replace(base.Text, "/a", "/b", 1), b.Visit("/b").Text)
 }
 
-func TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently(t *testing.T) {
+// TestLogout checks that logout ends the session and is not followed by a
+// silent login.
+func TestLogout(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	b := s.Browser()
@@ -432,7 +457,7 @@ func TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently(t *testing.T) {
 	assert.Equal(t, http.StatusUnauthorized, thief.Fetch(http.MethodGet, "/a").StatusCode, "the old cookie is worth nothing")
 }
 
-func TestAnotherSiteCannotLogAVisitorOut(t *testing.T) {
+func TestLogout_crossSite(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	b.Visit("/a")
@@ -449,7 +474,7 @@ func TestAnotherSiteCannotLogAVisitorOut(t *testing.T) {
 	assert.Equal(t, http.StatusMethodNotAllowed, b.Step("/wechat/logout").StatusCode, "nor does a link")
 }
 
-func TestALoginRenewsTheSessionToken(t *testing.T) {
+func TestLogin_renewsToken(t *testing.T) {
 	redis := redistest.Start(t)
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()))
 	s.Server.Config.Handler = func() http.Handler {
@@ -469,13 +494,15 @@ func TestALoginRenewsTheSessionToken(t *testing.T) {
 	b.Visit("/a")
 
 	assert.NotEqual(t, planted, b.Cookie(s.SessionCookie()).Value)
-	assert.Equal(t, "cart=book", b.Visit("/cart").Text, "what the visitor had stays")
+	assert.Equal(t, "cart=book", b.Visit("/cart").Text, "the user's values are kept")
 	attacker := s.Browser()
 	attacker.SetCookie(s.SessionCookie(), planted)
 	assert.Contains(t, attacker.Visit("/public").Text, "logged-in=false")
 }
 
-func TestARedirectLoopEndsWithItsCause(t *testing.T) {
+// TestRedirectLoop checks that a redirect loop ends with a page that names its
+// cause.
+func TestRedirectLoop(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	// A browser that drops the session cookie and keeps all others.
@@ -489,7 +516,9 @@ func TestARedirectLoopEndsWithItsCause(t *testing.T) {
 	assert.Contains(t, s.Logs.String(), "session cookie name="+s.SessionCookie()+" Secure=false")
 }
 
-func TestWithCookiesOffThereIsOneVisitToWeChat(t *testing.T) {
+// TestRedirectLoop_cookiesOff checks that with cookies off there is only one
+// redirect to WeChat.
+func TestRedirectLoop_cookiesOff(t *testing.T) {
 	s := authtest.NewSite(t)
 	b := s.Browser()
 	b.Client.Jar = nil
@@ -503,7 +532,7 @@ func TestWithCookiesOffThereIsOneVisitToWeChat(t *testing.T) {
 
 // A person who submits a form after the session has ended reads the response; a
 // script reads JSON.
-func TestAPersonWhoseFormComesTooLateReadsAPage(t *testing.T) {
+func TestRequireWeChat_lateForm(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	ended := "Cookie: " + s.SessionCookie() + "=" + strings.Repeat("x", 43)
 	form := []string{authtest.PageHeader, "Content-Type: application/x-www-form-urlencoded", "Content-Length: 0"}
@@ -549,8 +578,8 @@ func TestAPersonWhoseFormComesTooLateReadsAPage(t *testing.T) {
 	}
 }
 
-// What a proxy blanks instead of removing is not there.
-func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
+// A header that a proxy blanks instead of removing counts as absent.
+func TestRequireWeChat_emptyHeader(t *testing.T) {
 	s := authtest.NewMiniSite(t)
 	t.Run("Authorization", func(t *testing.T) {
 		bearer := "Authorization: Bearer " + s.MiniLogin(authtest.Person(0))
@@ -599,8 +628,8 @@ func TestAnEmptyHeaderIsAnAbsentOne(t *testing.T) {
 	})
 }
 
-// Another account in the same browser: the login asks WeChat again, and the session
-// stays until another one is saved.
+// Another account in the same browser: the login goes to WeChat again, and the
+// session stays until another one is saved.
 func TestLoginAgain(t *testing.T) {
 	const again = "/wechat/login?next=%2Fa&again=1"
 	s := authtest.NewSite(t)
@@ -641,7 +670,7 @@ func TestLoginAgain(t *testing.T) {
 	other := asks.Browser()
 	other.Allow(other.Visit("/a"))
 	require.Contains(t, other.Visit("/a").Text, "logged-in=true")
-	assert.Contains(t, other.Step(again).Header.Get("Location"), "&forcePopup=true#wechat_redirect", "who has agreed before is asked again")
+	assert.Contains(t, other.Step(again).Header.Get("Location"), "&forcePopup=true#wechat_redirect", "consent is requested again, even after an earlier one")
 	assert.NotContains(t, asks.Browser().Step(again).Header.Get("Location"), "forcePopup")
 }
 

@@ -24,7 +24,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestAnObserverSeesEachStepOfALoginAndItsCalls(t *testing.T) {
+func TestObserver(t *testing.T) {
 	redis := redistest.Start(t)
 	seen := &authtest.Recorder{}
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithObserver(seen))
@@ -55,12 +55,14 @@ func TestAnObserverSeesEachStepOfALoginAndItsCalls(t *testing.T) {
 	b.Post("/wechat/logout", url.Values{"next": {"/public"}})
 	seen.Event(t, wechatauth.EventLoggedOut)
 
-	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-somebody")
+	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o-unknown")
 	require.NoError(t, err)
 	seen.Event(t, wechatauth.EventRevoked)
 }
 
-func TestAnObserverSeesHowLongALoginTookThatFailed(t *testing.T) {
+// TestObserver_failedLogin checks that an observer receives the duration of a
+// failed login.
+func TestObserver_failedLogin(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewSite(t, wechatauth.WithObserver(seen))
 	b := s.Browser()
@@ -79,7 +81,9 @@ func TestAnObserverSeesHowLongALoginTookThatFailed(t *testing.T) {
 	assert.NotEmpty(t, failed.Flow)
 }
 
-func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
+// TestObserver_miniProgram checks that an observer receives the duration of a
+// mini program login.
+func TestObserver_miniProgram(t *testing.T) {
 	seen := &authtest.Recorder{}
 	var s *authtest.Site
 	wait := func(context.Context, wechatauth.Identity) error { s.Clock.Advance(1500 * time.Millisecond); return nil }
@@ -104,7 +108,9 @@ func TestAnObserverSeesHowLongALoginOfAMiniProgramTook(t *testing.T) {
 	assert.Equal(t, wechatauth.ChannelMiniProgram, failed.Channel)
 }
 
-func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
+// TestObserver_scan checks that an observer receives the duration of a scan on
+// both sides.
+func TestObserver_scan(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewScanSite(t, wechatauth.WithObserver(seen))
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
@@ -128,7 +134,7 @@ func TestAnObserverSeesHowLongAScanTookOnBothSides(t *testing.T) {
 	}
 }
 
-func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
+func TestObserver_scanFlow(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewScanSite(t, wechatauth.WithObserver(seen))
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
@@ -142,7 +148,9 @@ func TestTheCallsOfAScanHaveItsFlow(t *testing.T) {
 	assert.Equal(t, flow, seen.Call(t, "commit session").Flow)
 }
 
-func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
+// TestObserver_endedUser checks that events name the user whose session was
+// ended, if known.
+func TestObserver_endedUser(t *testing.T) {
 	seen := &authtest.Recorder{}
 	last := func() wechatauth.Event {
 		e := seen.Event(t, wechatauth.EventLoggedOut)
@@ -180,7 +188,9 @@ func TestAnObserverSeesWhoseSessionWasEndedAsFarAsItIsKnown(t *testing.T) {
 	assert.Equal(t, wechatauth.Event{AppID: authtest.MiniApp, Channel: wechatauth.ChannelMiniProgram}, last())
 }
 
-func TestWhoIsStoppedIsToldWithHisAccount(t *testing.T) {
+// TestObserver_rejectedAccount checks that events of rejected requests name the
+// account.
+func TestObserver_rejectedAccount(t *testing.T) {
 	seen := &authtest.Recorder{}
 	redis := redistest.Start(t)
 	s := authtest.NewMiniSite(t, wechatauth.WithObserver(seen), wechatauth.WithRedis(redis.Pool()))
@@ -201,7 +211,9 @@ func TestWhoIsStoppedIsToldWithHisAccount(t *testing.T) {
 	assert.Equal(t, wechattest.DefaultAppID, seen.Event(t, wechatauth.EventDegraded).AppID)
 }
 
-func TestARecordHasNoErrcodeWhereWeChatGaveNone(t *testing.T) {
+// TestObserver_noErrcode checks that a record has no errcode if WeChat returned
+// none.
+func TestObserver_noErrcode(t *testing.T) {
 	s := authtest.NewSite(t)
 	s.Sim.Fail("sns/oauth2/access_token", wechattest.Truncated())
 	s.Browser().Visit("/")
@@ -212,7 +224,7 @@ func TestARecordHasNoErrcodeWhereWeChatGaveNone(t *testing.T) {
 	assert.NotContains(t, logs, "rid=")
 }
 
-func TestAnObserverSeesErrcodesAndTheClassesOfStoreErrors(t *testing.T) {
+func TestObserver_errorClasses(t *testing.T) {
 	redis := redistest.Start(t)
 	seen := &authtest.Recorder{}
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithObserver(seen), wechatauth.WithApp(wechattest.DefaultAppID, "another-secret-for-tests"))
@@ -231,7 +243,7 @@ func TestAnObserverSeesErrcodesAndTheClassesOfStoreErrors(t *testing.T) {
 	assert.Equal(t, wechatauth.ReasonStoreUnavailable, seen.Event(t, wechatauth.EventLoginFailed).Reason)
 }
 
-func TestAnObserverSeesThatALoopWasStopped(t *testing.T) {
+func TestObserver_loop(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewSite(t, wechatauth.WithObserver(seen))
 	b := s.Browser()
@@ -240,7 +252,7 @@ func TestAnObserverSeesThatALoopWasStopped(t *testing.T) {
 	assert.Equal(t, wechatauth.ReasonSessionCookieNotReturned, seen.Event(t, wechatauth.EventRejected).Reason)
 }
 
-func TestTheFlowIDFollowsALoginAcrossInstancesInEventsAndLogs(t *testing.T) {
+func TestObserver_flowAcrossInstances(t *testing.T) {
 	redis := redistest.Start(t)
 	one, two := &authtest.Recorder{}, &authtest.Recorder{}
 	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithObserver(one))
@@ -254,7 +266,7 @@ func TestTheFlowIDFollowsALoginAcrossInstancesInEventsAndLogs(t *testing.T) {
 	b := s.Browser()
 	callback := b.Authorize("/")
 
-	s.Server.Config.Handler = other // from now on, the other instance answers
+	s.Server.Config.Handler = other // from now on, the other instance responds
 	b.Visit(callback)
 
 	flow := one.Event(t, wechatauth.EventLoginStarted).Flow
@@ -264,14 +276,16 @@ func TestTheFlowIDFollowsALoginAcrossInstancesInEventsAndLogs(t *testing.T) {
 	assert.Contains(t, logs.String(), "flow="+flow)
 }
 
-func TestObserversTellAllAndMeasureOnlyForThoseWhoWantIt(t *testing.T) {
-	var told []string
+// TestMultiObserver checks that all observers receive events, and calls are
+// measured only for those that receive calls.
+func TestMultiObserver(t *testing.T) {
+	var seen []string
 	note := func(name string) wechatauth.Observer {
-		return authtest.ObserverFunc(func(e wechatauth.Event) { told = append(told, name) })
+		return authtest.ObserverFunc(func(e wechatauth.Event) { seen = append(seen, name) })
 	}
 	first := wechatauth.MultiObserver(note("a"), nil, note("b"))
 	first.Observe(context.Background(), wechatauth.Event{})
-	assert.Equal(t, []string{"a", "b"}, told)
+	assert.Equal(t, []string{"a", "b"}, seen)
 	_, ok := first.(wechatauth.CallObserver)
 	assert.False(t, ok)
 
@@ -284,7 +298,7 @@ func TestObserversTellAllAndMeasureOnlyForThoseWhoWantIt(t *testing.T) {
 	assert.Len(t, all.Events, 1)
 }
 
-func TestTheCallsOfAPlainScsStoreAreTold(t *testing.T) {
+func TestObserver_plainStore(t *testing.T) {
 	seen := &authtest.Recorder{}
 	s := authtest.NewSite(t, wechatauth.WithStore(memstore.NewWithCleanupInterval(0)), wechatauth.WithObserver(seen))
 	b := s.Browser()
@@ -293,7 +307,9 @@ func TestTheCallsOfAPlainScsStoreAreTold(t *testing.T) {
 	seen.Call(t, "find session")
 }
 
-func TestWithTheApplicationsOwnManagerMarksAreToldAndItsStoreIsAskedAsItIs(t *testing.T) {
+// TestObserver_ownManager checks that with the application's own manager, marks
+// are reported and its store is used unwrapped.
+func TestObserver_ownManager(t *testing.T) {
 	inner := store.NewMemory()
 	m := scs.New()
 	m.Store = inner

@@ -20,7 +20,9 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
+// TestNew_wrongOptions checks that each wrong configuration gets one line that
+// says what to set.
+func TestNew_wrongOptions(t *testing.T) {
 	key := []byte("0123456789abcdefghijklmnopqrstuv")
 	tests := map[string]struct {
 		opts []wechatauth.Option
@@ -108,13 +110,13 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 		"a relay without a key":            {authtest.RightOptions(wechatauth.WithRelay("https://auth.example.com/relay", nil)), "WithRelay: the key has 0 bytes"},
 		"half a mini program":              {authtest.RightOptions(wechatauth.WithMiniProgram("wx00000000000000c3", "")), "WithMiniProgram: set both"},
 		"a mini program that is the app":   {authtest.RightOptions(wechatauth.WithMiniProgram(authtest.TestAppID, authtest.TestSecret)), "WithMiniProgram: " + authtest.TestAppID + " is another account's AppID"},
-		"accounts from nobody":             {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(nil)}, "WithAccounts: the resolver is nil"},
+		"a nil resolver":                   {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(nil)}, "WithAccounts: the resolver is nil"},
 		"an account's AppID without wx":    {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: "gh_0000000000bb", Secret: authtest.TestSecret, BaseURL: authtest.TestBase}))}, "does not begin with \"wx\""},
 		"an account's AppID with a slash":  {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: "wx/login", Secret: authtest.TestSecret, BaseURL: authtest.TestBase}))}, "does not begin with \"wx\""},
 		"no accounts at all":               {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost())}, "WithAccounts: give at least one account"},
 		"an account without a secret":      {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, BaseURL: authtest.TestBase}))}, "both are required"},
 		"an account on plain http":         {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: "http://localhost:80"}))}, "is not https"},
-		"accounts beside an app":           {authtest.RightOptions(wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: authtest.TestBase}))), "leave WithApp, WithWebsiteApp and WithMiniProgram out"},
+		"accounts and an app":              {authtest.RightOptions(wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: authtest.TestBase}))), "leave WithApp, WithWebsiteApp and WithMiniProgram out"},
 		"a snapshot policy that is none":   {authtest.RightOptions(wechatauth.WithSnapshotPolicy(7)), "WithSnapshotPolicy: "},
 		"an interval without a function":   {authtest.RightOptions(wechatauth.WithAccessCheck(nil, time.Minute)), "WithAccessCheck: the function is nil"},
 		"an interval of two hours":         {authtest.RightOptions(wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { return nil }, 2*time.Hour)), "WithAccessCheck: the interval 2h0m0s is not between"},
@@ -151,7 +153,7 @@ func TestEachWrongConfigurationGetsOneLineThatSaysWhatToSet(t *testing.T) {
 }
 
 // Every wrong option has its line, whatever else is wrong: the base URL, too.
-func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
+func TestNew_severalWrongOptions(t *testing.T) {
 	_, err := wechatauth.New(wechatauth.WithBaseURL("http://m.example.com"), wechatauth.WithScope("x"))
 	require.Error(t, err)
 	assert.Len(t, strings.Split(err.Error(), "\n"), 3, "%s", err)
@@ -195,7 +197,7 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	}
 
 	_, err = wechatauth.New(wechatauth.WithBaseURL("http://m.example.com"), wechatauth.WithSessionManager(&scs.SessionManager{}), wechatauth.WithCookie("a b"))
-	assert.ErrorContains(t, err, "make it with scs.New()", "a manager is looked at beside a wrong base URL")
+	assert.ErrorContains(t, err, "make it with scs.New()", "a manager is checked even if the base URL is wrong")
 	_, err = wechatauth.New(authtest.RightOptions(wechatauth.WithFlowKeys(short), wechatauth.WithStore(authtest.PlainStore{Store: store.NewMemory()}), wechatauth.WithSessionEncryption(short))...)
 	for _, want := range []string{"WithFlowKeys: key 1", "WithSessionEncryption: key 1", "WithSessionEncryption: authtest.PlainStore does less"} {
 		assert.ErrorContains(t, err, want, "a key says nothing about the store")
@@ -208,24 +210,24 @@ func TestSeveralWrongOptionsAreToldTogether(t *testing.T) {
 	}
 }
 
-func TestRightConfigurations(t *testing.T) {
+func TestNew_rightOptions(t *testing.T) {
 	tests := map[string][]wechatauth.Option{
-		"the least":                    authtest.RightOptions(),
-		"loopback by name":             {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://localhost:8080")},
-		"loopback by address":          {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://127.0.0.1:8080/")},
-		"loopback by IPv6":             {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://[::1]:8080")},
-		"https with its own port":      {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("https://m.example.com:443")},
-		"upper case":                   {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("HTTPS://M.Example.COM")},
-		"another prefix":               authtest.RightOptions(wechatauth.WithPathPrefix("/auth/wx/")),
-		"a manager of scs":             authtest.RightOptions(authtest.ManagerOption(func(*scs.SessionManager) {})),
-		"a manager for the domain":     authtest.RightOptions(authtest.ManagerOption(func(m *scs.SessionManager) { m.Cookie.Domain = "example.com" })),
-		"nil where nothing is wanted":  authtest.RightOptions(wechatauth.WithPages(nil), wechatauth.WithLogger(nil), wechatauth.WithPageVisit(nil), wechatauth.WithObserver(nil), wechatauth.WithHTTPClient(nil)),
-		"an idle timeout of nought":    authtest.RightOptions(wechatauth.WithIdleTimeout(0)),
-		"a Redis that is not there":    authtest.RightOptions(wechatauth.WithRedisURL("redis://127.0.0.1:1/0")),
-		"the profile from the start":   authtest.RightOptions(wechatauth.WithScope(client.ScopeUserInfo)),
-		"a file of WeChat's console":   authtest.RightOptions(wechatauth.WithVerifyFile("MP_verify_0123456789abcdef.txt", "0123456789abcdef")),
-		"keys of thirty-two bytes":     authtest.RightOptions(wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"))),
-		"a website application beside": authtest.RightOptions(wechatauth.WithWebsiteApp("wx00000000000000b2", authtest.TestSecret)),
+		"the least":                   authtest.RightOptions(),
+		"loopback by name":            {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://localhost:8080")},
+		"loopback by address":         {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://127.0.0.1:8080/")},
+		"loopback by IPv6":            {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("http://[::1]:8080")},
+		"https with its own port":     {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("https://m.example.com:443")},
+		"upper case":                  {wechatauth.WithApp(authtest.TestAppID, authtest.TestSecret), wechatauth.WithBaseURL("HTTPS://M.Example.COM")},
+		"another prefix":              authtest.RightOptions(wechatauth.WithPathPrefix("/auth/wx/")),
+		"a manager of scs":            authtest.RightOptions(authtest.ManagerOption(func(*scs.SessionManager) {})),
+		"a manager for the domain":    authtest.RightOptions(authtest.ManagerOption(func(m *scs.SessionManager) { m.Cookie.Domain = "example.com" })),
+		"nil where nothing is wanted": authtest.RightOptions(wechatauth.WithPages(nil), wechatauth.WithLogger(nil), wechatauth.WithPageVisit(nil), wechatauth.WithObserver(nil), wechatauth.WithHTTPClient(nil)),
+		"an idle timeout of nought":   authtest.RightOptions(wechatauth.WithIdleTimeout(0)),
+		"a Redis that is not there":   authtest.RightOptions(wechatauth.WithRedisURL("redis://127.0.0.1:1/0")),
+		"the profile from the start":  authtest.RightOptions(wechatauth.WithScope(client.ScopeUserInfo)),
+		"a file of WeChat's console":  authtest.RightOptions(wechatauth.WithVerifyFile("MP_verify_0123456789abcdef.txt", "0123456789abcdef")),
+		"keys of thirty-two bytes":    authtest.RightOptions(wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"))),
+		"a website application too":   authtest.RightOptions(wechatauth.WithWebsiteApp("wx00000000000000b2", authtest.TestSecret)),
 	}
 	for name, opts := range tests {
 		t.Run(name, func(t *testing.T) {

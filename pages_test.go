@@ -28,8 +28,8 @@ func servePage(t *testing.T, pages PageFunc, p Page) (*http.Response, string) {
 	return resp, string(body)
 }
 
-// What leads nowhere good is a table in internal/page; here it is asked for every link.
-func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
+// The rejected URLs are a table in internal/page; this test covers every link.
+func TestPages_links(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
 		shown bool
@@ -59,7 +59,9 @@ func TestLinksThatLeadNowhereGoodAreNotShown(t *testing.T) {
 	}
 }
 
-func TestAPageOfTheUsersOwnGetsAllThatThePageIsMadeOf(t *testing.T) {
+// TestPages_custom checks that a custom page gets all data of the built-in
+// page.
+func TestPages_custom(t *testing.T) {
 	given := Page{
 		Kind: PageConsent, Lang: page.English, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
 		FormActions: []string{"https://sim.example"},

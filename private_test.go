@@ -16,7 +16,9 @@ import (
 // The tests here and in pages_test.go reach private functions of this package.
 // All others import it.
 
-func TestWithoutAnObserverNothingIsMeasuredAndAnEventCostsNothing(t *testing.T) {
+// TestObserver_none checks that without an observer nothing is measured and an
+// event allocates nothing.
+func TestObserver_none(t *testing.T) {
 	app, base := WithApp("wx00000000000000a1", "app-secret-for-tests"), WithBaseURL("https://m.example.com")
 	storeOf := func(a *Auth) any { return a.Sessions().Store.(interface{ Unwrap() scs.Store }).Unwrap() }
 	quiet := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))

@@ -128,7 +128,7 @@ func (p *program) stop() {
 type quickstart struct {
 	*program
 	url string // of the site, without a trailing slash
-	sim string // of the simulated WeChat
+	sim string // of the WeChat simulator
 
 	server *httptest.Server // of startScanSite; nil if the site is a program
 }

@@ -258,13 +258,13 @@ var mutants = []mutant{
 		name: "a pending login never expires", about: "flow",
 		search: "return age <= ttl && ",
 		broken: "return ",
-		killer: "^TestAFlowCookieCounts$",
+		killer: "^TestCallback_flowCookie$",
 	},
 	{
 		name: "a pending login may be from the future", about: "flow",
 		search: "age <= ttl && age >= -Skew",
 		broken: "age <= ttl",
-		killer: "^TestAFlowCookieCounts$",
+		killer: "^TestCallback_flowCookie$",
 	},
 	{
 		name: "a pending login lasts twice as long", about: "flow",
@@ -327,7 +327,7 @@ var mutants = []mutant{
 		name: "the oldest flows stay", about: "flow",
 		search: "return cmp.Compare(b.Flow.IssuedAt, a.Flow.IssuedAt)",
 		broken: "return cmp.Compare(a.Flow.IssuedAt, b.Flow.IssuedAt)",
-		killer: "^TestTwentyTabsKeepTheNewestFive$",
+		killer: "^TestLogin_twentyTabs$",
 	},
 	{
 		name: "a planted flow cookie hides the real one", about: "flow",
@@ -361,7 +361,7 @@ var mutants = []mutant{
 		name: "a state that does not vary", about: "flow",
 		search: `		rand.Read(buf) // never`,
 		broken: `		_ = rand.Reader // never`,
-		killer: "^TestFiveTabsLogInSideBySide$",
+		killer: "^TestLogin_fiveTabs$",
 	},
 	{
 		name: "a flow is not bound to AppID and callback", about: "flow",
@@ -372,7 +372,7 @@ var mutants = []mutant{
 		name: "a loop is never rejected", about: "trail",
 		search: "MaxLogins = 3",
 		broken: "MaxLogins = 1000",
-		killer: "^TestARedirectLoopEndsWithItsCause$",
+		killer: "^TestRedirectLoop$",
 	},
 	{
 		name: "the login counter never expires", about: "trail",
@@ -390,7 +390,7 @@ var mutants = []mutant{
 		search: `	j.Set(w, j.LoggedOutName(), "1", LoggedOutTTL)
 `,
 		broken: "",
-		killer: "^TestLogoutEndsTheSessionAndDoesNotLogInAgainSilently$",
+		killer: "^TestLogout$",
 	},
 	{
 		name: "every callback gets the lease", about: "claim",
@@ -542,13 +542,13 @@ var mutants = []mutant{
 		name: "a callback may have two states", about: "callback",
 		search: `len(values["state"]) != 1`,
 		broken: `len(values["state"]) < 1`,
-		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
+		killer: "^TestCallback_noFlowCookie$",
 	},
 	{
 		name: "a callback may have two codes", about: "callback",
 		search: ` || len(values["code"]) > 1`,
 		broken: "",
-		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
+		killer: "^TestCallback_noFlowCookie$",
 	},
 	{
 		name: "a state of a callback may be anything of 32 bytes", about: "callback",
@@ -566,7 +566,7 @@ var mutants = []mutant{
 		name: "a code may be anything", about: "callback",
 		search: ` && strings.Trim(code, stateAlphabet+"-_") == ""`,
 		broken: ` && !strings.Contains(code, "\x00")`,
-		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
+		killer: "^TestCallback_noFlowCookie$",
 	},
 	{
 		name: "a code may be of any length", about: "callback",
@@ -581,13 +581,13 @@ var mutants = []mutant{
 	}
 `,
 		broken: "",
-		killer: "^TestACallbackWithoutItsFlowCookieNeverReachesWeChat$",
+		killer: "^TestCallback_noFlowCookie$",
 	},
 	{
 		name: "a denial of consent is exchanged", about: "callback",
 		search: ` || q.Code == "authdeny"`,
 		broken: "",
-		killer: "^TestAVisitorWhoRefusesIsToldSoAndMayTryAgain$",
+		killer: "^TestCallback_denied$",
 	},
 	{
 		name: "an error is exchanged", about: "callback",
@@ -614,7 +614,7 @@ var mutants = []mutant{
 		name: "another user may come back from a step-up", about: "callback",
 		search: `f.OpenID != "" && f.OpenID != id.OpenID`,
 		broken: `f.OpenID != "" && f.OpenID == ""`,
-		killer: "^TestStepUpRefusesAnotherUserAndKeepsTheFirst$",
+		killer: "^TestStepUp_otherUser$",
 	},
 	{
 		name: "an error of WithOnLogin is ignored", about: "callback",
@@ -881,7 +881,7 @@ var mutants = []mutant{
 `,
 		broken: `		_ = v.Identity.OpenID
 `,
-		killer: "^TestStepUpRefusesAnotherUserAndKeepsTheFirst$",
+		killer: "^TestStepUp_otherUser$",
 	},
 	{
 		name: "a logout by GET", about: "handler",
@@ -938,7 +938,7 @@ var mutants = []mutant{
 	}
 	for`,
 		broken: `	for`,
-		killer: "ALoginRenewsTheSessionToken|^TestLogin/T13_planted_session$",
+		killer: "^TestLogin_renewsToken$|^TestLogin/T13_planted_session$",
 	},
 	{
 		name: "a login keeps another user's values", about: "session",
@@ -1659,7 +1659,7 @@ var mutants = []mutant{
 		name: "a page's link may be a script", about: "pages",
 		search: "page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)",
 		broken: "p.RetryURL, p.ActionURL, p.URL",
-		killer: "^TestLinksThatLeadNowhereGoodAreNotShown$",
+		killer: "^TestPages_links$",
 	},
 	{
 		name: "a page shows any text as its reason", about: "pages",

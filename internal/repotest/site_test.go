@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 }
 
 // A site is an application that requires a login, on a real server, with a
-// simulated WeChat.
+// WeChat simulator.
 type site struct {
 	t      *testing.T
 	sim    *wechattest.Server

@@ -41,7 +41,7 @@ var threatsElsewhere = map[string][]string{
 	"T53": {"client/FuzzTokenResponse", "client/FuzzUserInfoResponse"},
 	"T54": {"client/TestWire_TLSFaults"},
 	"T55": {"client/TestWire_CanceledCalls"},
-	"T63": {"TestWhileRedisIsDownNobodyWithASessionIsLoggedOutOrSentToWeChat"},
+	"T63": {"TestRequireWeChat_storeDown"},
 	"T64": {"TestFaultMatrix"},
 	"T66": {"store/TestStore"}, // refusals, a failover behind one address
 	"T67": {"internal/record/FuzzDecode", "internal/identity/FuzzDecode", "FuzzSessionRecord"},
