@@ -41,7 +41,7 @@ func Manager(m *session.Manager, base *url.URL) (found []*store.Finding) {
 func Port(base *url.URL) *store.Finding {
 	return &store.Finding{
 		English: fmt.Sprintf("WithBaseURL: WeChat does not redirect to %s: its console accepts no port (10003); use the https URL of this site, or the WeChat simulator (WithEndpoints)", base),
-		Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用模拟微信（WithEndpoints）。", base),
+		Chinese: fmt.Sprintf("WithBaseURL：微信不会跳转回 %s，后台的网页授权域名不能带端口（10003）；请改用能访问到本服务的 https 地址，或使用微信模拟器（WithEndpoints）。", base),
 	}
 }
 
