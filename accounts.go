@@ -252,7 +252,7 @@ func (c *config) clientObserver() func(context.Context, client.Call) {
 	}
 	return func(ctx context.Context, call client.Call) {
 		reported := Call{
-			Service: ServiceWeChat, Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
+			Service: "wechat", Name: call.Endpoint, AppID: call.AppID, Flow: flowOf(ctx),
 			Duration: call.Duration, Err: call.Err,
 		}
 		var we *client.Error

@@ -77,21 +77,12 @@ type Observer interface {
 	Observe(ctx context.Context, e Event)
 }
 
-// A Service is what was called.
-type Service string
-
-const (
-	// ServiceWeChat is WeChat's API.
-	ServiceWeChat Service = "wechat"
-	// ServiceStore is the session store.
-	ServiceStore Service = "store"
-)
-
 // A Call describes a call that a request needed, to WeChat's API or to the
 // session store. It contains no secret, code, token, key or openid.
 type Call struct {
-	// Target is what was called.
-	Service Service
+	// Service is what was called: "wechat" for WeChat's API, "store" for the
+	// session store.
+	Service string
 	// Name is WeChat's endpoint, such as "sns/oauth2/access_token", or the
 	// operation of the store, such as "find session" (store.Call has the list).
 	Name string
@@ -125,9 +116,9 @@ type CallObserver interface {
 	ObserveCall(ctx context.Context, c Call)
 }
 
-// MultiObserver returns an observer that passes everything to several others, in
-// their order. It ignores nil ones.
-func MultiObserver(all ...Observer) Observer {
+// multiObserver returns an observer that passes everything to several others, in
+// their order. It ignores nil ones, and returns nil if there is no other.
+func multiObserver(all []Observer) Observer {
 	var o observers
 	for _, one := range all {
 		if one == nil {
@@ -138,7 +129,10 @@ func MultiObserver(all ...Observer) Observer {
 			o.calls = append(o.calls, c)
 		}
 	}
-	if len(o.calls) == 0 {
+	switch {
+	case len(o.events) == 0:
+		return nil
+	case len(o.calls) == 0:
 		return eventsOnly{o}
 	}
 	return o

@@ -195,17 +195,17 @@ type printer struct{}
 func (printer) Observe(_ context.Context, e wechatauth.Event) { fmt.Println(e.Kind) }
 
 func (printer) ObserveCall(_ context.Context, c wechatauth.Call) {
-	if c.Service == wechatauth.ServiceWeChat {
+	if c.Service == "wechat" {
 		fmt.Println(c.Name, c.Errcode)
 	}
 }
 
 // An observer that also implements ObserveCall receives calls.
-func ExampleMultiObserver() {
+func ExampleWithObserver() {
 	s := newSite()
 	defer s.stop()
 	requireLogin := wechatauth.RequireWeChat(s.options(
-		wechatauth.WithObserver(wechatauth.MultiObserver(printer{}, nil)), // and others, such as those of observe/wechatprom
+		wechatauth.WithObserver(printer{}), // and others, such as those of observe/wechatprom
 	)...)
 	s.serve(requireLogin(http.HandlerFunc(hello)))
 

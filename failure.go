@@ -297,12 +297,29 @@ func jsonError(f Failure) string {
 	return "bad_request"
 }
 
-// ErrForbidden is returned by the functions of WithOnLogin and WithAccessCheck to
-// reject a user: the request gets 403 Forbidden with ReasonNotAuthorized. An
-// error may wrap it; its text is logged and not shown. Any other error means
-// that the function failed: the request gets 503 with ReasonApplicationError
-// and Retry-After, and the error is logged at level ERROR.
-var ErrForbidden = errors.New("wechatauth: forbidden")
+// Errors, for errors.Is.
+var (
+	// ErrForbidden is returned by the functions of WithOnLogin and WithAccessCheck to
+	// reject a user: the request gets 403 Forbidden with ReasonNotAuthorized. An
+	// error may wrap it; its text is logged and not shown. Any other error means
+	// that the function failed: the request gets 503 with ReasonApplicationError
+	// and Retry-After, and the error is logged at level ERROR.
+	ErrForbidden = errors.New("wechatauth: forbidden")
+	// ErrNotMiniProgram is returned by [Auth.MiniProgram] if the request has no
+	// bearer token of a mini program's user. The session of a web-view is a
+	// cookie's and has none.
+	ErrNotMiniProgram = errors.New("wechatauth: no mini program is logged in here")
+	// ErrSessionKeyStale means that data was encrypted or signed with another
+	// session_key than the newest one that is stored, as happens if wx.login was
+	// called after it, or before without logging in. The mini program has to call
+	// wx.login, log in again, and ask for the data again. Use
+	// [ReasonSessionKeyStale] in responses of your own.
+	ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
+	// ErrNoTokens is returned by [Auth.AccessToken] if no tokens are stored for the
+	// user: they logged in before WithTokens was set, more than 30 days ago or
+	// through a mini program, or were revoked.
+	ErrNoTokens = errors.New("wechatauth: no tokens are stored for this user")
+)
 
 // hookReason returns the reason for the error of a hook.
 func hookReason(err error) Reason {

@@ -136,13 +136,13 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var body struct {
-		Service string `json:"target"`
+		Target string `json:"target"`
 	}
 	if err := readMiniBody(w, r, &body); err != nil {
 		g.rejectMini(w, r, f, ReasonCallbackMalformed, err)
 		return
 	}
-	target := g.readReturnURL(r, body.Service)
+	target := g.readReturnURL(r, body.Target)
 	ticket := flow.NewState()
 	content := mini.Ticket{Identity: v.Identity, Target: target, Session: g.sessions.StoreKey(v.Token)}
 	if err := g.sessionKeys().Put(r.Context(), ticket, content); err != nil {
@@ -234,18 +234,6 @@ func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, rea
 	reason, err = g.checkSource(ctx, e.Session)
 	return e, reason, err
 }
-
-// ErrNotMiniProgram is returned by [Auth.MiniProgram] if the request has no
-// bearer token of a mini program's user. The session of a web-view is a
-// cookie's and has none.
-var ErrNotMiniProgram = errors.New("wechatauth: no mini program is logged in here")
-
-// ErrSessionKeyStale means that data was encrypted or signed with another
-// session_key than the newest one that is stored, as happens if wx.login was
-// called after it, or before without logging in. The mini program has to call
-// wx.login, log in again, and ask for the data again. Use
-// [ReasonSessionKeyStale] in responses of your own.
-var ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
 
 // A MiniProgram gives access to what WeChat offers for the mini program's user
 // of a request. It is safe for concurrent use by multiple goroutines.

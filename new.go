@@ -185,7 +185,7 @@ func (c *config) observed(inner session.Store) session.Store {
 		return inner
 	}
 	return store.Observe(inner, func(ctx context.Context, call store.Call) {
-		reported := Call{Service: ServiceStore, Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
+		reported := Call{Service: "store", Name: call.Op, Flow: flowOf(ctx), Duration: call.Duration, Err: redact.Tokens(call.Err)}
 		if call.Err != nil {
 			reported.Class = strings.ReplaceAll(store.ClassOf(call.Err).String(), " ", "_")
 		}

@@ -38,13 +38,13 @@ func TestObserver(t *testing.T) {
 	assert.Equal(t, wechatauth.ChannelWeChat, finished.Channel)
 	exchange := seen.Call(t, "sns/oauth2/access_token")
 	assert.Equal(t, wechatauth.Call{
-		Service: wechatauth.ServiceWeChat, Name: "sns/oauth2/access_token", AppID: wechattest.DefaultAppID,
+		Service: "wechat", Name: "sns/oauth2/access_token", AppID: wechattest.DefaultAppID,
 		Flow: started.Flow, Duration: exchange.Duration,
 	}, exchange)
 	assert.Positive(t, exchange.Duration)
 	for _, op := range []string{"claim mark", "add to index", "commit session"} {
 		call := seen.Call(t, op)
-		assert.Equal(t, wechatauth.ServiceStore, call.Service)
+		assert.Equal(t, "store", call.Service)
 		assert.Equal(t, started.Flow, call.Flow, op)
 		assert.Positive(t, call.Duration, op)
 	}
@@ -276,26 +276,18 @@ func TestObserver_flowAcrossInstances(t *testing.T) {
 	assert.Contains(t, logs.String(), "flow="+flow)
 }
 
-// TestMultiObserver checks that all observers receive events, and calls are
-// measured only for those that receive calls.
-func TestMultiObserver(t *testing.T) {
-	var seen []string
+// TestWithObserver checks that all observers receive events, in their order.
+func TestWithObserver(t *testing.T) {
+	var got []string
 	note := func(name string) wechatauth.Observer {
-		return authtest.ObserverFunc(func(e wechatauth.Event) { seen = append(seen, name) })
+		return authtest.ObserverFunc(func(e wechatauth.Event) { got = append(got, name+" "+string(e.Kind)) })
 	}
-	first := wechatauth.MultiObserver(note("a"), nil, note("b"))
-	first.Observe(context.Background(), wechatauth.Event{})
-	assert.Equal(t, []string{"a", "b"}, seen)
-	_, ok := first.(wechatauth.CallObserver)
-	assert.False(t, ok)
-
 	all := &authtest.Recorder{}
-	second, ok := wechatauth.MultiObserver(note("c"), all).(wechatauth.CallObserver)
-	require.True(t, ok)
-	second.ObserveCall(context.Background(), wechatauth.Call{Name: "find session"})
-	second.Observe(context.Background(), wechatauth.Event{Kind: wechatauth.EventRevoked})
-	assert.Len(t, all.Calls, 1)
-	assert.Len(t, all.Events, 1)
+	s := authtest.NewSite(t, wechatauth.WithObserver(note("a"), nil, note("b"), all))
+	require.Contains(t, s.Browser().Visit("/").Text, "logged-in=true")
+	assert.Equal(t, []string{"a login_started", "b login_started", "a login_finished", "b login_finished"}, got)
+	assert.Len(t, all.Events, 2)
+	all.Call(t, "sns/oauth2/access_token")
 }
 
 func TestObserver_plainStore(t *testing.T) {

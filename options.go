@@ -450,10 +450,10 @@ func WithTokens(profileMaxAge time.Duration) Option {
 	return func(c *config) { c.tokens, c.profileMaxAge = true, profileMaxAge }
 }
 
-// WithObserver sets an observer that receives every event. By default, there is
-// none.
-func WithObserver(o Observer) Option {
-	return func(c *config) { c.observer = o }
+// WithObserver sets observers that receive every event, in this order. Nil ones are
+// ignored. By default, there is none.
+func WithObserver(all ...Observer) Option {
+	return func(c *config) { c.observer = multiObserver(all) }
 }
 
 // WithLogger sets the logger. Each event is one record. Records never contain

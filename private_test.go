@@ -30,7 +30,7 @@ func TestObserver_none(t *testing.T) {
 		auth.report(ctx, Event{Kind: EventLoginStarted, Flow: "flow", AppID: "wx00000000000000a1"})
 	}))
 
-	events, err := New(app, base, WithLogger(quiet), WithObserver(silent{}))
+	events, err := New(app, base, WithLogger(quiet), WithObserver(silent{}, nil, silent{}))
 	require.NoError(t, err)
 	assert.IsType(t, &store.Memory{}, storeOf(events), "events alone need no wrapper")
 	assert.Zero(t, testing.AllocsPerRun(100, func() {

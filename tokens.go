@@ -23,11 +23,6 @@ const (
 	profileBudget = 2 * time.Second
 )
 
-// ErrNoTokens is returned by [Auth.AccessToken] if no tokens are stored for the
-// user: they logged in before WithTokens was set, more than 30 days ago or
-// through a mini program, or were revoked.
-var ErrNoTokens = errors.New("wechatauth: no tokens are stored for this user")
-
 // storedTokens returns the store of WeChat's tokens.
 func (g *gate) storedTokens() tokens.Store {
 	return tokens.Store{Marks: g.sessions.Marks(), Keys: g.keys, Now: g.now}

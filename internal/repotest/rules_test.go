@@ -27,7 +27,7 @@ import (
 // measured number: lower it with each change that lowers the number. No limit
 // is ever raised.
 const (
-	maxRootLines     = 5059 // goal 3800, comments and blank lines included
+	maxRootLines     = 5053 // goal 3800, comments and blank lines included
 	maxRootFiles     = 22
 	maxRootTestFiles = 8
 	maxFileCycle     = 1 // files of the root that reach each other: none does

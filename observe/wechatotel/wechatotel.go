@@ -140,7 +140,7 @@ func (o *Observer) ObserveCall(ctx context.Context, c wechatauth.Call) {
 	failure := attribute.String("error.type", errorType(c))
 	flow := attribute.String("wechatauth.flow", c.Flow)
 	switch c.Service {
-	case wechatauth.ServiceWeChat:
+	case "wechat":
 		attrs := []attribute.KeyValue{attribute.String("url.template", c.Name), failure}
 		if c.Errcode != 0 {
 			attrs = append(attrs, attribute.Int("wechatauth.errcode", c.Errcode))
@@ -149,7 +149,7 @@ func (o *Observer) ObserveCall(ctx context.Context, c wechatauth.Call) {
 		method := method(c.Name)
 		attrs = append(attrs, attribute.String("http.request.method", method), attribute.String("wechatauth.appid", c.AppID), flow)
 		o.span(ctx, method+" "+c.Name, trace.SpanKindClient, c.Duration, c.Class, c.Err, attrs...)
-	case wechatauth.ServiceStore:
+	case "store":
 		attrs := []attribute.KeyValue{attribute.String("db.system.name", o.system), attribute.String("db.operation.name", c.Name), failure}
 		o.store.Record(ctx, c.Duration.Seconds(), metric.WithAttributes(set(attrs...)...))
 		o.span(ctx, c.Name, trace.SpanKindClient, c.Duration, c.Class, c.Err, append(attrs, flow)...)

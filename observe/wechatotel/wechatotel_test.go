@@ -297,7 +297,7 @@ func TestWithDBSystem(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	telemetry, err := wechatotel.New(wechatotel.WithDBSystem("valkey"), wechatotel.WithTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans))))
 	require.NoError(t, err)
-	telemetry.ObserveCall(context.Background(), wechatauth.Call{Service: wechatauth.ServiceStore, Name: "find session"})
+	telemetry.ObserveCall(context.Background(), wechatauth.Call{Service: "store", Name: "find session"})
 	require.Len(t, spans.GetSpans(), 1)
 	assert.Contains(t, spans.GetSpans()[0].Attributes, attribute.String("db.system.name", "valkey"))
 }

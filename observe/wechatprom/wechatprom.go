@@ -84,9 +84,9 @@ func (o *Observer) Observe(_ context.Context, e wechatauth.Event) {
 // ObserveCall implements [wechatauth.CallObserver].
 func (o *Observer) ObserveCall(_ context.Context, c wechatauth.Call) {
 	switch c.Service {
-	case wechatauth.ServiceWeChat:
+	case "wechat":
 		o.wechat.WithLabelValues(c.Name, errcode(c.Errcode), c.Class).Observe(c.Duration.Seconds())
-	case wechatauth.ServiceStore:
+	case "store":
 		o.store.WithLabelValues(c.Name, c.Class).Observe(c.Duration.Seconds())
 	}
 }
