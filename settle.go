@@ -148,7 +148,7 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 		if err == nil {
 			break
 		}
-		if store.ClassOf(err) == store.ClassConfiguration || g.logins.Wait(ctx, pause) != nil {
+		if g.logins.Wait(ctx, pause) != nil {
 			return saved, ReasonStoreUnavailable, err
 		}
 	}
