@@ -40,7 +40,7 @@ type Event struct {
 	// Kind is what happened.
 	Kind EventKind
 	// Reason is why a login failed or a request was rejected, and of an
-	// EventDegraded what failed, where there is a word for it. It is empty
+	// EventDegraded what failed, if there is a word for it. It is empty
 	// otherwise.
 	Reason Reason
 	// Flow identifies the login in all events, on all instances. It is empty if

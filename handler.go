@@ -97,7 +97,8 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 // verifyFile returns the content of the requested verification file, if it is
-// one. WeChat requests it at the root of the domain, without cookies.
+// one. WeChat requests it from its own servers, without cookies, at the root of
+// the domain.
 func (a *Auth) verifyFile(r *http.Request) (string, bool) {
 	if len(a.verifyFiles) == 0 || len(r.URL.Path) < 2 {
 		return "", false
@@ -118,7 +119,7 @@ func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content s
 	h.Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(http.StatusOK)
 	if r.Method == http.MethodGet {
-		_, _ = w.Write([]byte(content)) // the client has disconnected
+		_, _ = w.Write([]byte(content)) // the client may have disconnected
 	}
 }
 

@@ -24,7 +24,7 @@ import (
 type loginParams struct {
 	target  string
 	scope   client.Scope
-	openID  string // step-up: the user who must consent
+	openID  string // step-up: the user who must complete it
 	unionID string // the same, if the user is known by another account
 	attempt int    // automatic restarts so far
 	again   bool   // requested by the user, after a page that explained a failure

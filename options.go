@@ -91,7 +91,7 @@ type config struct {
 // A hook is a function of the application that may reject an identity.
 type hook func(context.Context, Identity) error
 
-// quiet removes the openid and the unionid from the errors of a hook.
+// redacted removes the openid and the unionid from the errors of a hook.
 func (h hook) redacted() hook {
 	if h == nil {
 		return nil

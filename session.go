@@ -100,12 +100,13 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 // RevokeUser ends every session of a user, in all browsers, and returns the
 // number of sessions that were alive. It also deletes the user's stored tokens
 // (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
-// Auth has no option that stores them. A request in flight cannot restore a
-// session, unless an scs manager loaded it with a context that is never
-// canceled. The user can log in again, and a login with a code from WeChat that is
-// in flight completes, unless [WithAccessCheck] rejects the user. It requires a store with store.Index, such as those of package store,
-// and ends with ctx. If it returns an error, some sessions may still be alive:
-// call it again.
+// Auth has no option that stores them. A request in flight cannot restore
+// them, nor a session, unless an scs manager loaded the session with a context
+// that is never canceled. But a login with a code from WeChat that is in flight
+// completes, and the user can log in again: use [WithAccessCheck] to reject the
+// user. RevokeUser requires a store with store.Index, such as those of package
+// store, and ends with ctx. If it returns an error, some sessions may still be
+// alive: call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.Revoke(ctx, appID, openID)
 	if err == nil {

@@ -88,8 +88,8 @@ func openCBC(sessionKey, encryptedData, iv string) (plaintext []byte, ok bool) {
 	return data[:len(data)-padding], true
 }
 
-// decodeBase64 decodes standard base64 with padding, of at most most bytes.
-// Go's decoder skips line breaks, so they are rejected first.
+// decodeBase64 decodes standard base64 with padding, which must contain no more
+// than most bytes. Go's decoder skips line breaks, so they are rejected first.
 func decodeBase64(s string, most int) ([]byte, bool) {
 	if len(s) > base64.StdEncoding.EncodedLen(most) || strings.ContainsAny(s, "\r\n") {
 		return nil, false

@@ -30,8 +30,9 @@ func (t *Token) HasScope(s Scope) bool {
 // https://developers.weixin.qq.com/doc/service/api/webdev/access/api_snsaccesstoken.html.
 // A code is valid for five minutes (ten for website applications) and for one
 // use. Exchange sends it at most once, even if the connection fails, because a
-// second use fails with [ErrCodeUsed] and the login is lost. If the code is
-// expired, malformed or for another AppID, the error matches [ErrCodeInvalid].
+// second use fails with [ErrCodeUsed] and the login is lost. If the code
+// has expired, was never issued or is for another AppID, the error matches
+// [ErrCodeInvalid].
 func (c *Client) Exchange(ctx context.Context, code string) (*Token, error) {
 	req := request{endpoint: "sns/oauth2/access_token", once: true, query: url.Values{
 		"appid":      {c.appID},

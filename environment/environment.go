@@ -137,11 +137,10 @@ const (
 	// (self_redirect=false). Browsers allow such a redirect only to the site
 	// itself, so LoginEmbeddedQR cannot be used with WithRelay.
 	LoginEmbeddedQR
-	// LoginScan shows a QR code of this package's own login, which the user
-	// scans with WeChat on a phone. The phone logs in with the official account
-	// and then confirms the login of the browser. It needs no website
-	// application. The identity has the official account's AppID and the
-	// Channel ChannelScan.
+	// LoginScan shows a QR code of the site itself, which the user scans with
+	// WeChat on a phone. The phone logs in with the official account and then
+	// confirms the login of the browser. It needs no website application. The
+	// identity has the official account's AppID and the Channel ChannelScan.
 	LoginScan
 	// OpenInWeChat responds with 403 and a page that asks the user to open the
 	// same URL in WeChat; it shows the URL as a QR code and to copy.

@@ -43,7 +43,7 @@ type Flow struct {
 	Channel  identity.Channel `json:"-"`           // of the account
 	IssuedAt int64            `json:"t"`           // Unix milliseconds
 	Attempt  int              `json:"n,omitempty"` // automatic restarts before this one
-	OpenID   string           `json:"o,omitempty"` // step-up: the user who must consent
+	OpenID   string           `json:"o,omitempty"` // step-up: the user who must complete it
 	UnionID  string           `json:"u,omitempty"` // the same, if the user is known by another account
 	Key      []byte           `json:"k"`           // opens the login's result
 }
@@ -97,7 +97,7 @@ func ValidState(s string) bool {
 	return strings.Trim(s, stateAlphabet) == ""
 }
 
-// NewKey returns a random key for the outcome of a login.
+// NewKey returns a random key for the result of a login.
 func NewKey() []byte {
 	key := make([]byte, KeySize)
 	rand.Read(key) // never fails: crypto/rand ends the program instead
@@ -250,8 +250,9 @@ func (j *Jar) Pending(r *http.Request) []PendingCookie {
 }
 
 // evict returns the names of the flow cookies to delete before one of size bytes is
-// added: the oldest of those held. It returns at most maxFlowsDropped, because the
-// response must pass the proxies in front; the next response deletes more.
+// added: the last of those held, for which there is no room. It returns at most
+// maxFlowsDropped, because the response must pass the proxies in front; the next
+// response deletes more.
 func evict(held []PendingCookie, size int) []string {
 	var drop []string
 	kept := 1

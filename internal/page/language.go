@@ -19,8 +19,8 @@ const maxAcceptLanguage = 1024
 
 // Language returns the language of the page for r, by RFC 9110,
 // section 12.5.4: the better liked of Chinese (of any kind) and English, and
-// of two liked alike the first. Who asks for neither reads English; who asks
-// for nothing comes from WeChat and reads Chinese.
+// of two liked alike the first. A client that accepts only other languages gets
+// English. One that names no language comes from WeChat and gets Chinese.
 func Language(r *http.Request) string {
 	header := strings.Join(r.Header.Values("Accept-Language"), ",")
 	if len(header) > maxAcceptLanguage {

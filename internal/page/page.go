@@ -86,7 +86,7 @@ func Write(w http.ResponseWriter, r *http.Request, own Renderer, p Page) error {
 
 	w.WriteHeader(status(p))
 	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client has disconnected
+		_, _ = w.Write(body) // the client may have disconnected
 	}
 	return err
 }

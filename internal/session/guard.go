@@ -93,7 +93,7 @@ func HashToken(token string) string {
 	return string(room[:TokenLength])
 }
 
-// requestRecord is what one request has read. The context carries it from the
+// A requestTrack is what one request has read. The context carries it from the
 // load to the commit.
 type requestTrack struct {
 	token    string
@@ -211,7 +211,7 @@ func (t *requestTrack) take() store.Batch {
 	return with
 }
 
-// record returns the track of the request, which has the guard as its key:
+// track returns the track of the request, which has the guard as its key:
 // gates that have different managers may be nested. It returns false if the
 // session in the context was loaded by the manager's LoadAndSave (see traces),
 // or is not that of the request but one that the manager's Iterate visits.
@@ -220,7 +220,7 @@ func (g *guardedStore) track(ctx context.Context) (*requestTrack, bool) {
 	return t, ok && t.isOf(g.dataIn(ctx))
 }
 
-// recordOf returns the track of the request; an empty one if it has none.
+// trackOf returns the track of the request, or an empty one if it has none.
 func (g *guardedStore) trackOf(ctx context.Context) *requestTrack {
 	if t, ok := ctx.Value(g).(*requestTrack); ok {
 		return t

@@ -141,7 +141,7 @@ func (g *Group) acquire(key string) (done func(), err error) {
 	}, nil
 }
 
-// wait polls the leader's mark until it has a result or is deleted.
+// wait polls the leader's mark until it has a result, or is deleted or expires.
 func (c *Call) wait(ctx context.Context) error {
 	done, err := c.group.acquire(c.Key)
 	if err != nil {
