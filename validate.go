@@ -124,10 +124,10 @@ func (c *config) validateComponent() error {
 	}
 	var errs []error
 	if c.componentAppID == "" || c.component == nil {
-		errs = append(errs, errors.New("WithComponent: set the platform's AppID and the source of its token; both are required"))
+		errs = append(errs, errors.New("WithThirdPartyPlatform: set the platform's AppID and the source of its token; both are required"))
 	}
 	if !c.flowKeysSet {
-		errs = append(errs, errors.New("WithComponent: set WithFlowKeys too; there is no AppSecret to derive keys from"))
+		errs = append(errs, errors.New("WithThirdPartyPlatform: set WithFlowKeys too; there is no AppSecret to derive keys from"))
 	}
 	return errors.Join(errs...)
 }
