@@ -15,7 +15,7 @@ import (
 // Pool hands out connections: a *redis.Pool, or whatever wraps one.
 //
 // The connections must support timeouts (redis.ConnWithTimeout), as all of
-// redigo's do. Timeouts for dialling and writing are the getter's own business;
+// redigo's do. Timeouts for dialling and writing are the pool's own business;
 // [NewPool] sets them.
 type Pool interface {
 	// GetContext returns a connection for one call, which gives it back with
@@ -178,7 +178,7 @@ func isNoRedis(err error) bool {
 // Ordered implements [resp.Ordered].
 func (t *redigo) Ordered() bool { return true }
 
-// IdleCount implements [resp.Idler]. Only a pool knows; other getters do not tell.
+// IdleCount implements [resp.Idler]. A *redis.Pool knows it; what wraps one may not.
 func (t *redigo) IdleCount() int {
 	if pool, ok := t.conns.(resp.Idler); ok {
 		return pool.IdleCount()

@@ -30,8 +30,8 @@ const (
 	indexGrace = 24 * time.Hour
 )
 
-// Store keeps sessions in one Redis server (5 or newer), or in the primary of a
-// Sentinel group if the getter leads there. It is safe for concurrent use.
+// Store keeps sessions in one Redis server (3.2 or newer), or in the primary of a
+// Sentinel group if the pool leads there. It is safe for concurrent use.
 //
 // Each call is one round trip with one deadline ([WithTimeout]) for waiting,
 // dialling and the answer. Sending has the connection's own write timeout beside

@@ -122,7 +122,8 @@ func life(prefix string, now time.Time) []trial {
 }
 
 // lived takes a made-up session through its whole life, with a key, a user and a
-// mark of its own, and compares what is read with what was written.
+// mark of its own, and compares what is read with what was written. It ends at the
+// first mistake; what is left then expires within three minutes.
 func (s *Store) lived(ctx context.Context) error {
 	made := &madeUp{s, newToken(), "check " + rand.Text()}
 	for _, step := range made.life(ctx) {
