@@ -100,7 +100,7 @@ func (f *frames) begin(line []byte) int {
 
 // valid reports whether Redis begins a frame or element with the line.
 func (f *frames) valid(line []byte) bool {
-	n, err := strconv.Atoi(string(line[1:]))
+	n, err := strconv.ParseInt(string(line[1:]), 10, 64) // PTTL can exceed an int of 32 bits
 	switch line[0] {
 	case '+', '-', ',', '(':
 		return true
