@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -60,11 +61,20 @@ func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 func safely(ctx context.Context, conn redis.Conn, x *resp.Exchange) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
+			onlyLength(p)
 			drop(conn)
 			err = resp.ErrNoRedis
 		}
 	}()
 	return exchange(ctx, conn, x)
+}
+
+// onlyLength panics again, unless p is about a length that cannot be allocated. Any
+// other panic is that of a caller's connection, and must be seen.
+func onlyLength(p any) {
+	if err, ok := p.(runtime.Error); !ok || !strings.Contains(err.Error(), "makeslice") {
+		panic(p)
+	}
 }
 
 // exchange sends the commands and reads all their replies before the context's
@@ -216,6 +226,10 @@ func drop(conn redis.Conn) {
 }
 
 func readLate(conn redis.Conn) {
-	defer func() { _ = recover() }() // see safely
+	defer func() { // see safely
+		if p := recover(); p != nil {
+			onlyLength(p)
+		}
+	}()
 	_, _ = redis.ReceiveWithTimeout(conn, -time.Nanosecond)
 }
