@@ -33,7 +33,7 @@ type Conns struct {
 
 	mu        sync.Mutex
 	conns     map[*conn]struct{}
-	announced map[string]bool // whether a connection was ever opened to it
+	announced map[string]time.Time // when the last try to connect began; zero once one succeeded
 }
 
 // Dial returns a connection that dial opens to addr.
@@ -54,18 +54,28 @@ func (d *Conns) note(addr string, reached bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.announced == nil {
-		d.announced = map[string]bool{}
+		d.announced = map[string]time.Time{}
 	}
-	d.announced[addr] = d.announced[addr] || reached
+	last, known := d.announced[addr]
+	switch {
+	case reached:
+		d.announced[addr] = time.Time{}
+	case !known || !last.IsZero():
+		d.announced[addr] = time.Now()
+	}
 }
 
-// Advice names an announced address to which no connection was ever opened. It
-// is empty if there is none.
+// adviceTime is how long a failed try counts: the address of a server that has been
+// removed is not tried again.
+const adviceTime = time.Minute
+
+// Advice names an announced address that was tried within the last minute, and to
+// which no connection was ever opened. It is empty if there is none.
 func (d *Conns) Advice() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, addr := range slices.Sorted(maps.Keys(d.announced)) {
-		if !d.announced[addr] {
+		if time.Since(d.announced[addr]) < adviceTime {
 			return "cannot connect to " + addr + ", which a Cluster or Sentinel announces; have it announce an address that can be reached from here (cluster-announce-ip, replica-announce-ip)"
 		}
 	}
