@@ -89,7 +89,7 @@ func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visi
 		return nil, false
 	}
 	held = g.cookies.Pending(r)
-	lost := g.countFailedAttempts(r.Context(), held)
+	lost := g.lostLogins(r.Context(), held)
 	if len(lost) == 0 || lasts {
 		return held, true
 	}
@@ -238,12 +238,12 @@ func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 	g.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
-// countFailedAttempts returns the names of the flow cookies that a browser still has
+// lostLogins returns the names of the flow cookies that a browser still has
 // although their logins succeeded within the last minute: it has kept no cookie
 // of the callbacks' responses. flow.MaxLogins of them are a loop, or as many as
 // fit into the browser if return URLs are long; fewer prove nothing. The store
 // is not read before there are so many, and if it fails there are none.
-func (g *gate) countFailedAttempts(ctx context.Context, held []flow.PendingCookie) []string {
+func (g *gate) lostLogins(ctx context.Context, held []flow.PendingCookie) []string {
 	held = slices.DeleteFunc(slices.Clone(held), func(h flow.PendingCookie) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.LoginCounterTTL) })
 	size := 0
 	for _, h := range held {

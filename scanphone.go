@@ -145,7 +145,7 @@ func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket st
 		return
 	}
 	if end == nil && (values.Has("confirm") || values.Has("refuse")) {
-		if err := g.confirmScan(r.Context(), ticket, values.Has("refuse"), v); err != nil {
+		if err := g.endTicket(r.Context(), ticket, values.Has("refuse"), v); err != nil {
 			g.rejectUnavailable(w, r, err)
 			return
 		}
@@ -199,8 +199,8 @@ func (g *gate) bindScan(ctx context.Context, ticket string, id identity.Identity
 	return "", nil
 }
 
-// confirmScan ends a ticket, confirmed or denied. Only the first call has an effect.
-func (g *gate) confirmScan(ctx context.Context, ticket string, refused bool, v *session.Visit) error {
+// endTicket ends a ticket, confirmed or denied. Only the first call has an effect.
+func (g *gate) endTicket(ctx context.Context, ticket string, refused bool, v *session.Visit) error {
 	end := scan.End{Reason: string(ReasonRefusedByUser)}
 	if !refused {
 		end = scan.End{Identity: identity.Encode(v.Identity), Session: g.sessions.StoreKey(v.Token), Number: scan.NewNumber()}

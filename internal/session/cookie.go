@@ -37,7 +37,7 @@ func (s *Manager) cookieSent(r *http.Request) bool {
 // login has saved, exactly as that callback did. The request's own session is
 // not affected.
 func (s *Manager) WriteCookie(w http.ResponseWriter, saved Saved) error {
-	v, err := s.NewSession(context.Background(), noVisit)
+	v, err := s.NewSession(context.Background(), noAudience)
 	if err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ func (s *Manager) LogOut(w http.ResponseWriter, r *http.Request, a *Audience) (e
 		}
 		ended = ended || found
 	}
-	v, err := s.emptyVisit(r.Context(), noVisit)
+	v, err := s.emptyVisit(r.Context(), noAudience)
 	if err != nil {
 		return ended, err
 	}

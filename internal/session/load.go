@@ -198,7 +198,7 @@ func (s *Manager) WithEmpty(r *http.Request) *http.Request {
 	if s.has(r.Context()) {
 		return r
 	}
-	v, err := s.newSession(r.Context(), noVisit)
+	v, err := s.newSession(r.Context(), noAudience)
 	if err != nil {
 		return r
 	}
@@ -227,7 +227,7 @@ func (s *Manager) NewSession(ctx context.Context, a *Audience) (*Visit, error) {
 // Unloaded returns an empty session in place of one that could not be loaded.
 // It is never saved, which would cost the user their existing session.
 func (s *Manager) Unloaded(ctx context.Context, down error) (*Visit, error) {
-	v, err := s.emptyVisit(ctx, noVisit)
+	v, err := s.emptyVisit(ctx, noAudience)
 	if err == nil {
 		v.down = down
 	}

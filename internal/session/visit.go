@@ -65,8 +65,8 @@ func (v *Visit) Unsaved() bool { return v.mode == modeUnsaved }
 // visitKey is a pointer, so that no other package can collide with it.
 var visitKey = &struct{ name string }{"wechatauth visit"}
 
-// noVisit is the audience of a session in which no identity is looked for.
-var noVisit = &Audience{}
+// noAudience is the audience of a session in which no identity is looked for.
+var noAudience = &Audience{}
 
 // FromContext returns the visit of a request that has passed a gate; nil for any
 // other.
