@@ -24,8 +24,8 @@ import (
 
 const maxMiniBody = 4 << 10
 
-// sessionKeys returns the store of the mini program's users.
-func (g *gate) sessionKeys() mini.Store {
+// miniStore returns the store of web-view tickets and of session_keys.
+func (g *gate) miniStore() mini.Store {
 	return mini.Store{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.mini.appID, Now: g.now}
 }
 
@@ -82,7 +82,7 @@ func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 
 // keepSessionKey stores the newest session_key of the user, sealed.
 func (g *gate) keepSessionKey(ctx context.Context, id identity.Identity, key client.Secret) error {
-	return g.sessionKeys().PutSessionKey(ctx, session.User(id.AppID, id.OpenID), key.Reveal(), g.sessions.SessionManager().Lifetime)
+	return g.miniStore().PutSessionKey(ctx, session.User(id.AppID, id.OpenID), key.Reveal(), g.sessions.SessionManager().Lifetime)
 }
 
 func (g *gate) respondMini(w http.ResponseWriter, r *http.Request, f flow.Flow, res result) {
@@ -145,7 +145,7 @@ func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
 	target := g.readReturnURL(r, body.Target)
 	ticket := flow.NewState()
 	content := mini.Ticket{Identity: v.Identity, Target: target, Session: g.sessions.StoreKey(v.Token)}
-	if err := g.sessionKeys().Put(r.Context(), ticket, content); err != nil {
+	if err := g.miniStore().Put(r.Context(), ticket, content); err != nil {
 		g.rejectMini(w, r, f, ReasonStoreUnavailable, err)
 		return
 	}
@@ -193,14 +193,14 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		g.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: g.enterPath(ticket), Next: e.Target})
 		return
 	}
-	if won, err := g.sessionKeys().Use(ctx, ticket); err != nil || !won {
+	if won, err := g.miniStore().Use(ctx, ticket); err != nil || !won {
 		g.rejectEnter(w, r, e.Target, ReasonCodeUsed, err)
 		return
 	}
 	saved := false
 	defer func() {
 		if !saved { // the browser got no session, so the ticket may be used again
-			_ = g.sessionKeys().Release(ctx, ticket)
+			_ = g.miniStore().Release(ctx, ticket)
 		}
 	}()
 	// WithOnLogin was called for the mini program's login, which this continues.
@@ -227,7 +227,7 @@ func (g *gate) rejectEnter(w http.ResponseWriter, r *http.Request, target string
 // openEnter returns the content of a ticket, or the reason why it is not valid:
 // it is unknown or too old, or the session that asked for it has ended.
 func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, reason Reason, err error) {
-	e, found, err := g.sessionKeys().Find(ctx, ticket)
+	e, found, err := g.miniStore().Find(ctx, ticket)
 	if err != nil || !found {
 		return e, ReasonCodeUsed, err
 	}
@@ -259,7 +259,7 @@ func (a *Auth) MiniProgram(ctx context.Context) (*MiniProgram, error) {
 
 // sessionKey returns the newest session_key of the user.
 func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
-	key, found, err := m.gate.sessionKeys().SessionKey(ctx, session.User(m.id.AppID, m.id.OpenID))
+	key, found, err := m.gate.miniStore().SessionKey(ctx, session.User(m.id.AppID, m.id.OpenID))
 	switch {
 	case err != nil:
 		return "", redact.Tokens(fmt.Errorf("find session_key: %w", err))

@@ -1443,8 +1443,8 @@ var mutants = []mutant{
 	},
 	{
 		name: "a web-view ticket can be used twice", about: "mini",
-		search: `g.sessionKeys().Use(ctx, ticket); err != nil || !won {`,
-		broken: `g.sessionKeys().Use(ctx, ticket); err != nil || (!won && false) {`,
+		search: `g.miniStore().Use(ctx, ticket); err != nil || !won {`,
+		broken: `g.miniStore().Use(ctx, ticket); err != nil || (!won && false) {`,
 	},
 	{
 		name: "a web-view ticket outlives its session", about: "mini",
