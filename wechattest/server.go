@@ -192,7 +192,8 @@ func (s *Server) Client() *http.Client {
 // ServeHTTP serves both of WeChat's hosts and the control page.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.mux.ServeHTTP(w, r) }
 
-// Advance moves the simulator's clock forward by d, on top of [WithClock].
+// Advance moves the simulator's clock forward by d, on top of the
+// clock of [WithClock].
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,11 +26,11 @@ var _ store.Whole = (*Store)(nil)
 // Of client, what is not set gets values fit for a web server: the store's
 // timeout (1 s) for dialling and for silence, also towards Sentinels, which are
 // asked for the primary every 5 s; connections that live for at most 30 minutes,
-// so that they follow a name whose address has changed; buffers of 64 KiB. The store itself decides
-// about repetitions, pipelining and client-side caching (DisableRetry,
-// AlwaysPipelining, DisableAutoPipelining, DisableCache, NewCacheStoreFn,
-// OnInvalidations, ClientTrackingOptions are overwritten), and refuses what
-// would read from replicas.
+// so that they follow a name whose address has changed; buffers of 64 KiB. The
+// store itself decides about repetitions, pipelining and client-side caching
+// (DisableRetry, AlwaysPipelining, DisableAutoPipelining, DisableCache,
+// NewCacheStoreFn, OnInvalidations, ClientTrackingOptions are overwritten), and
+// refuses what would read from replicas.
 func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
 	o := resolve(opts)
 	t, err := newTransport(client, o)
