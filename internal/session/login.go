@@ -135,7 +135,7 @@ type Saved struct {
 // deleteReplaced returns the writes that delete the record that the login has
 // replaced, and leave a mark for late readers; a logout that misses the old
 // record finds the new one by it. None of these writes makes the login fail: an
-// old record that cannot be deleted now expires.
+// old record that cannot be deleted now ends by its own expiry.
 func (s *Manager) deleteReplaced(v *Visit, token string) (rest store.Batch) {
 	t := s.guard.trackOf(v.ctx)
 	old := t.takeHeld()

@@ -10,8 +10,8 @@ import (
 // and its client must not repeat by itself.
 //
 // It may implement [Ordered], [Idler], [Refresher], [SilenceDropper],
-// [Clustered], [Invalidator], [Connecting], [Adviser] and [Shared] too. A Transport must be
-// safe for concurrent use.
+// [Clustered], [Invalidator], [Connecting], [Adviser] and [Shared] too. A
+// Transport must be safe for concurrent use.
 type Transport interface {
 	// RoundTrip sends the commands of x in one round trip, by ctx's deadline, and
 	// sets one reply for each. A refusal is a reply. The error is one of the
