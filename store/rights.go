@@ -65,7 +65,7 @@ func deniedRights(err error, rights ...string) error {
 	grant := strings.Join(rights, " ")
 	return &Finding{
 		English: fmt.Sprintf("session store: the ACL of Redis denies what the store needs (%v): grant %s", err, grant),
-		Chinese: fmt.Sprintf("会话存储：Redis 的 ACL 拒绝了本存储需要的权限（%v）；请授予 %s。", err, grant),
+		Chinese: fmt.Sprintf("会话存储：Redis 的 ACL 没有授予会话存储所需的权限（%v）；请授予 %s。", err, grant),
 		Err:     err,
 	}
 }
@@ -134,7 +134,7 @@ func (s *Store) lived(ctx context.Context) error {
 		case !works:
 			return &Finding{
 				English: fmt.Sprintf("session store: %s returned what no primary of Redis returns: send reads to the primary, not to a replica or through a proxy that splits reads from writes; turn off the query cache of a proxy; and check the eviction policy", step.command),
-				Chinese: fmt.Sprintf("会话存储：%s 返回了 Redis 主节点不会返回的结果：请让读取也走主节点，不要走只读副本或读写分离代理；关闭代理的查询缓存；并检查淘汰策略。", step.command),
+				Chinese: fmt.Sprintf("会话存储：%s 返回了 Redis 主节点不会返回的结果：请从主节点读取，不要使用只读副本或读写分离代理；请关闭代理的查询缓存，并检查淘汰策略。", step.command),
 			}
 		}
 	}
@@ -217,7 +217,7 @@ func unlisted(err error) error {
 	}
 	return &Finding{
 		English: fmt.Sprintf("session store: not all servers can be asked: %v; check that each of them can be reached from here", err),
-		Chinese: fmt.Sprintf("会话存储：有服务器无法访问（%v）；请确认本机能连到每一台。", err),
+		Chinese: fmt.Sprintf("会话存储：有服务器无法访问（%v）；请确认本机可以连接每台服务器。", err),
 		Err:     err,
 	}
 }
@@ -280,7 +280,7 @@ func (s *Store) eviction(ctx context.Context, server resp.Transport) error {
 	}
 	return &Finding{
 		English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis of their own volatile-ttl, which evicts the sessions that would end soonest", policy),
-		Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下被登出；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（它只先淘汰最快到期的会话）。", policy),
+		Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下退出登录；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（优先淘汰最早过期的会话）。", policy),
 	}
 }
 

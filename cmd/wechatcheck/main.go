@@ -254,7 +254,7 @@ func (s *settings) report(out io.Writer, all []*store.Finding) (code int) {
 		}
 	}
 	if s.redisURL == "" {
-		fmt.Fprintln(out, s.text("未设置 REDIS_URL：会话存放在内存中，重启后失效，也无法在多个实例间共享。", "REDIS_URL is not set: sessions are stored in memory, are lost when the program exits and are not shared between instances."))
+		fmt.Fprintln(out, s.text("未设置 REDIS_URL：会话保存在内存中，重启后失效，也无法在多个实例间共享。", "REDIS_URL is not set: sessions are stored in memory, are lost when the program exits and are not shared between instances."))
 	}
 	return code
 }
@@ -262,7 +262,7 @@ func (s *settings) report(out io.Writer, all []*store.Finding) (code int) {
 // reportDomains prints what to enter in WeChat's console.
 func (s *settings) reportDomains(out io.Writer, auth *wechatauth.Auth) {
 	if s.appID != "" && s.secret == "" {
-		fmt.Fprintln(out, s.text("没有 AppSecret 的账号（由第三方平台代为登录）不在此检查；域名应填写在第三方平台的“公众号开发域名”中，而不是该账号的“网页授权域名”中。", "An account without an AppSecret, which logs in through a third-party platform, is not checked; enter the domain as the platform's 公众号开发域名 instead of the account's 网页授权域名."))
+		fmt.Fprintln(out, s.text("没有 AppSecret 的账号通过第三方平台登录，不做检查；请将域名填写在第三方平台的“公众号开发域名”中，而不是该账号的“网页授权域名”中。", "An account without an AppSecret, which logs in through a third-party platform, is not checked; enter the domain as the platform's 公众号开发域名 instead of the account's 网页授权域名."))
 	}
 	if auth == nil || "https://"+auth.CallbackDomain() == placeholderURL {
 		return // the base URL is invalid
