@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -20,16 +21,20 @@ type Whole interface {
 }
 
 // Adapt returns any store of scs as a [Whole] one. A store that is one is returned
-// as it is. What another one lacks is done in several steps, which are not atomic:
-// an update, a touch and a drop read the record first, a batch writes one after the
-// other, and FindTTLCtx does not know the time left (-1). Marks are kept in the
+// as it is. What another one lacks is done in several steps: an update, a touch and
+// DeleteAndReportCtx read the record first, which is atomic within the process
+// only; a batch writes one after the other; and FindTTLCtx does not know the time
+// left (-1). Marks are kept in the
 // memory of this process. Without an index, sessions are added to none, and
 // SessionsOf returns [ErrNoIndex]. Without a [Checker], Check finds nothing.
 func Adapt(inner scs.Store) Whole {
 	if whole, ok := inner.(Whole); ok {
 		return whole
 	}
-	a := &adapted{inner: inner}
+	a := &adapted{inner: inner, seed: maphash.MakeSeed()}
+	for i := range a.locks {
+		a.locks[i] = make(chan struct{}, 1)
+	}
 	var ok bool
 	if a.CtxStore, ok = inner.(scs.CtxStore); !ok {
 		a.CtxStore = withoutContext{inner}
@@ -59,6 +64,39 @@ type adapted struct {
 	dropper DeleteReporter
 	ttls    TTLFinder
 	batcher Batcher
+
+	seed  maphash.Seed
+	locks [64]chan struct{} // a session's writes in this process, one after the other
+}
+
+// lock waits for the other writes of a session. The caller must call unlock if err
+// is nil.
+func (a *adapted) lock(ctx context.Context, token string) (unlock func(), err error) {
+	l := a.locks[maphash.String(a.seed, token)%uint64(len(a.locks))]
+	select {
+	case l <- struct{}{}:
+		return func() { <-l }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (a *adapted) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
+	unlock, err := a.lock(ctx, token)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return a.CtxStore.CommitCtx(ctx, token, b, expiry)
+}
+
+func (a *adapted) DeleteCtx(ctx context.Context, token string) error {
+	unlock, err := a.lock(ctx, token)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	return a.CtxStore.DeleteCtx(ctx, token)
 }
 
 func (a *adapted) FindTTLCtx(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
@@ -73,16 +111,26 @@ func (a *adapted) UpdateCtx(ctx context.Context, token string, b []byte, expiry 
 	if a.updater != nil {
 		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
+	unlock, err := a.lock(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	if _, found, err = a.FindCtx(ctx, token); err != nil || !found {
 		return false, err
 	}
-	return true, a.CommitCtx(ctx, token, b, expiry)
+	return true, a.CtxStore.CommitCtx(ctx, token, b, expiry)
 }
 
 func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error) {
 	if a.toucher != nil {
 		return a.toucher.TouchCtx(ctx, token, expiry)
 	}
+	unlock, err := a.lock(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	b, found, err := a.FindCtx(ctx, token)
 	switch {
 	case err != nil || !found:
@@ -90,7 +138,7 @@ func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) 
 	case a.updater != nil: // which brings back no record that is gone
 		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
-	return true, a.CommitCtx(ctx, token, b, expiry)
+	return true, a.CtxStore.CommitCtx(ctx, token, b, expiry)
 }
 
 // DeleteAndReportCtx deletes what is no session record too.
@@ -98,11 +146,16 @@ func (a *adapted) DeleteAndReportCtx(ctx context.Context, token string) (found b
 	if a.dropper != nil {
 		return a.dropper.DeleteAndReportCtx(ctx, token)
 	}
+	unlock, err := a.lock(ctx, token)
+	if err != nil {
+		return false, err
+	}
+	defer unlock()
 	_, found, err = a.FindCtx(ctx, token)
 	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDecrypt) {
 		return false, err
 	}
-	return found, a.DeleteCtx(ctx, token)
+	return found, a.CtxStore.DeleteCtx(ctx, token)
 }
 
 func (a *adapted) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {

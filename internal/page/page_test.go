@@ -21,7 +21,8 @@ import (
 // allTexts is every text by the name it has in the file of texts.
 func allTexts() map[string]textSet {
 	all := map[string]textSet{"upgrade": texts.Upgrade, "embedded": texts.Embedded,
-		"scan": texts.Scan, "confirm": texts.Confirm, "done": texts.Done, "reopen": texts.Reopen, "unknown": texts.Unknown}
+		"scan": texts.Scan, "confirm": texts.Confirm, "done": texts.Done, "reopen": texts.Reopen, "unknown": texts.Unknown,
+		"enter": texts.Enter, "typed": texts.Typed, "number": texts.Number}
 	for reason, text := range texts.Reasons {
 		all[reason] = text
 	}
