@@ -97,8 +97,7 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 // verifyFile returns the content of the requested verification file, if it is
-// one. WeChat requests it from its own servers, without cookies, at the root of
-// the domain.
+// one. WeChat's servers request it at the root of the domain, without cookies.
 func (a *Auth) verifyFile(r *http.Request) (string, bool) {
 	if len(a.verifyFiles) == 0 || len(r.URL.Path) < 2 {
 		return "", false

@@ -69,33 +69,21 @@ type adapted struct {
 	locks [64]chan struct{} // a session's writes in this process, one after the other
 }
 
-// lock waits for the other writes of a session. The caller must call unlock if err
-// is nil.
-func (a *adapted) lock(ctx context.Context, token string) (unlock func(), err error) {
+// lock waits for the other writes of a session, and returns how to unlock it. A
+// canceled request waits too, because its writes are done all the same.
+func (a *adapted) lock(token string) (unlock func()) {
 	l := a.locks[maphash.String(a.seed, token)%uint64(len(a.locks))]
-	select {
-	case l <- struct{}{}:
-		return func() { <-l }, nil
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
+	l <- struct{}{}
+	return func() { <-l }
 }
 
 func (a *adapted) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	unlock, err := a.lock(ctx, token)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	defer a.lock(token)()
 	return a.CtxStore.CommitCtx(ctx, token, b, expiry)
 }
 
 func (a *adapted) DeleteCtx(ctx context.Context, token string) error {
-	unlock, err := a.lock(ctx, token)
-	if err != nil {
-		return err
-	}
-	defer unlock()
+	defer a.lock(token)()
 	return a.CtxStore.DeleteCtx(ctx, token)
 }
 
@@ -111,11 +99,7 @@ func (a *adapted) UpdateCtx(ctx context.Context, token string, b []byte, expiry 
 	if a.updater != nil {
 		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
-	unlock, err := a.lock(ctx, token)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
+	defer a.lock(token)()
 	if _, found, err = a.FindCtx(ctx, token); err != nil || !found {
 		return false, err
 	}
@@ -126,11 +110,7 @@ func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) 
 	if a.toucher != nil {
 		return a.toucher.TouchCtx(ctx, token, expiry)
 	}
-	unlock, err := a.lock(ctx, token)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
+	defer a.lock(token)()
 	b, found, err := a.FindCtx(ctx, token)
 	switch {
 	case err != nil || !found:
@@ -146,11 +126,7 @@ func (a *adapted) DeleteAndReportCtx(ctx context.Context, token string) (found b
 	if a.dropper != nil {
 		return a.dropper.DeleteAndReportCtx(ctx, token)
 	}
-	unlock, err := a.lock(ctx, token)
-	if err != nil {
-		return false, err
-	}
-	defer unlock()
+	defer a.lock(token)()
 	_, found, err = a.FindCtx(ctx, token)
 	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDecrypt) {
 		return false, err
