@@ -9,51 +9,52 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// Batcher does several writes in one round trip. A login needs that: it saves
-// the session and notes it in the index, and then leaves its outcome, deletes
-// the old session and says where it went. So does a revocation, which takes all
-// sessions of a user out of the index.
+// Batcher performs several writes in one round trip. A login uses it to save
+// the session and add it to the index, and then to save its result, delete the
+// old session and record the token that replaces it. A revocation uses it to
+// remove all sessions of a user from the index.
 //
-// It is not part of [Sessions]: a store that does without it is asked for one
-// write after the other, such as one over several servers, which could not keep
-// the order. One that has it does all that Sessions asks for.
+// It is not part of [Sessions]. Without it, the writes are made one after the
+// other, for example in a store over several servers, which could not preserve
+// their order. A store that implements it also implements all of Sessions.
 type Batcher interface {
-	// DoBatch does the writes in their order. After an error some of them may be
-	// done, also of those behind the one that failed, and all may be repeated.
+	// DoBatch performs the writes in order. After an error some of them may
+	// be done, including those after the one that failed, and all of them
+	// may be retried.
 	DoBatch(ctx context.Context, b Batch) error
 }
 
-// Batch is writes for a [Batcher]. The zero value has none. Not safe for
-// concurrent use.
+// Batch is a list of writes for a [Batcher]. The zero value is an empty batch.
+// A Batch is not safe for concurrent use.
 type Batch struct{ writes []write }
 
-// AddSession adds what Index.AddSession does.
+// AddSession adds a write that is equivalent to Index.AddSession.
 func (b *Batch) AddSession(user, token string, expiry time.Time) {
 	b.add(write{kind: writeAddSession, user: user, key: token, expiry: expiry})
 }
 
-// Commit adds what scs.CtxStore.CommitCtx does.
+// Commit adds a write that is equivalent to scs.CtxStore.CommitCtx.
 func (b *Batch) Commit(token string, record []byte, expiry time.Time) {
 	b.add(write{kind: writeCommit, key: token, value: record, expiry: expiry})
 }
 
-// Delete adds what scs.CtxStore.DeleteCtx does.
+// Delete adds a write that is equivalent to scs.CtxStore.DeleteCtx.
 func (b *Batch) Delete(token string) { b.add(write{kind: writeDelete, key: token}) }
 
-// PutMark adds what Marks.PutMark does.
+// PutMark adds a write that is equivalent to Marks.PutMark.
 func (b *Batch) PutMark(key string, value []byte, ttl time.Duration) {
 	b.add(write{kind: writePutMark, key: key, value: value, ttl: ttl})
 }
 
-// RemoveSession adds what Index.RemoveSession does.
+// RemoveSession adds a write that is equivalent to Index.RemoveSession.
 func (b *Batch) RemoveSession(user, token string) {
 	b.add(write{kind: writeRemoveSession, user: user, key: token})
 }
 
-// Len is how many writes there are.
+// Len returns the number of writes.
 func (b Batch) Len() int { return len(b.writes) }
 
-// add leaves other copies of the batch as they are.
+// add appends w without changing other copies of the batch.
 func (b *Batch) add(w write) { b.writes = append(slices.Clip(b.writes), w) }
 
 // write is one of a batch.
@@ -75,15 +76,15 @@ const (
 	writeRemoveSession
 )
 
-// DoBatch implements [Batcher]. Where the transport does not keep the order of
-// commands ([resp.Ordered]), it is one round trip for each write.
+// DoBatch implements [Batcher]. If the transport does not preserve the order of
+// commands ([resp.Ordered]), it makes one round trip for each write.
 func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	const op = "batch"
 	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
 		return oneByOne(ctx, s, b)
 	}
 	var cmds []resp.Command
-	added := map[int]write{} // by the place of the reply that tells the index's last expiry
+	added := map[int]write{} // by the position of the reply with the index's last expiry
 	for _, w := range b.writes {
 		these, err := s.commandsOf(w)
 		if err != nil {
@@ -101,7 +102,7 @@ func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	replies, err := s.do(ctx, op, cmds...)
 	for _, w := range b.writes {
 		if w.kind == writeCommit || w.kind == writeDelete {
-			s.forget(w.key) // also after an error: it may be written
+			s.forget(w.key) // even after an error: the write may have been made
 		}
 	}
 	if err != nil {
@@ -115,7 +116,8 @@ func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	return nil
 }
 
-// commandsOf are the commands of one write; none where there is nothing to do.
+// commandsOf returns the commands of one write, or none if there is nothing to
+// do.
 func (s *Store) commandsOf(w write) ([]resp.Command, error) {
 	life := w.expiry.Sub(s.now())
 	switch w.kind {
@@ -157,19 +159,19 @@ func (s *sealed) DoBatch(ctx context.Context, b Batch) error {
 	return s.Whole.DoBatch(ctx, hidden)
 }
 
-// DoBatch implements [Batcher]. Each of the writes is told as a call, with the
-// duration and the error of all.
+// DoBatch implements [Batcher]. Each of the writes is reported as a call, with
+// the duration and the error of the whole batch.
 func (s *observed) DoBatch(ctx context.Context, b Batch) error {
 	began := time.Now()
 	err := s.Whole.DoBatch(ctx, b)
 	took := time.Since(began)
 	for _, w := range b.writes {
-		s.told(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})
+		s.f(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})
 	}
 	return err
 }
 
-// opOf is what a write is called where calls are observed.
+// opOf is the Op of each kind of write in a [Call].
 var opOf = map[writeKind]string{
 	writeAddSession: "add to index", writeCommit: "commit session",
 	writeDelete: "delete session", writePutMark: "put mark", writeRemoveSession: "remove from index",

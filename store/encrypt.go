@@ -13,24 +13,24 @@ import (
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
-// Encrypt wraps a store so that session records are encrypted and bound to
-// their token (XChaCha20-Poly1305 with random nonces of 192 bits, under a key
-// derived from the given one by HKDF-SHA256, the token as additional data).
-// Who can read the store learns
-// nothing from a record, and who can write to it cannot make a session, alter
-// one, or put one in the place of another. He can still delete sessions or
-// bring back an old record of the same token, and he sees the tokens, which are
-// as good as the cookies unless SessionManager.HashTokenInStore is set.
+// Encrypt returns a store that encrypts session records and binds them to their
+// token. It uses XChaCha20-Poly1305 with random nonces of 192 bits, a key that
+// is derived from the given one by HKDF-SHA256, and the token as additional
+// data. An attacker with read access to the store learns nothing from a record;
+// one with write access cannot create a session, alter one, or put one in the
+// place of another. They can still delete sessions, restore an old record of
+// the same token, and read the tokens, which are as good as the cookies unless
+// SessionManager.HashTokenInStore is set.
 //
-// Each key is at least 32 random bytes. The first seals, all of them open, so
-// that keys are rotated by putting the new one first and dropping the old one
-// after a session's lifetime. For a record that no key opens, among them every
-// record written before encryption was turned on, the error is [ErrDecrypt]. It
-// is left where it is, also by the gate, which takes its visitor for anonymous
-// and reports session_corrupt: while keys are being rotated it may well be a good
-// one, sealed by an instance that has the new key already.
+// Each key must be at least 32 random bytes. The first one seals, and all of
+// them open. To rotate keys, put the new one first and remove the old one after
+// a session's lifetime. If no key opens a record, which includes every record
+// written before encryption was enabled, the error is [ErrDecrypt]. The record
+// is not deleted, not even by the middleware, which treats the user as
+// anonymous and reports session_corrupt: during a key rotation it may well be
+// valid and sealed by an instance that already has the new key.
 //
-// Marks and the index are passed on as they are. A record grows by 41 bytes.
+// Marks and the index are passed through unchanged. A record grows by 41 bytes.
 func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
 	if len(keys) == 0 {
 		return nil, errors.New("encrypt sessions: no key")
@@ -49,12 +49,12 @@ func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
 	return s, nil
 }
 
-// sealedV2 is the first byte of a record. The nonce, the ciphertext and the tag
-// of the construction that Encrypt describes follow.
+// sealedV2 is the first byte of a record. It is followed by the nonce, the
+// ciphertext and the tag of the construction that Encrypt describes.
 const sealedV2 = 2
 
-// sealed is a store whose records are encrypted. What it does not override, the
-// inner store does.
+// sealed is a store whose records are encrypted. Methods that it does not
+// override are those of the inner store.
 type sealed struct {
 	Whole
 	keys []cipher.AEAD // first seals, all open
@@ -120,8 +120,8 @@ func (s *sealed) seal(token string, b []byte) []byte {
 	return s.keys[0].Seal(box, box[1:], b, []byte(token))
 }
 
-// open tries all keys. There are few of them, and the tag fails for a wrong
-// one.
+// open tries all keys. There are only a few, and the tag does not verify with a
+// wrong one.
 func (s *sealed) open(token string, box []byte) ([]byte, error) {
 	const head = 1 + chacha20poly1305.NonceSizeX
 	if len(box) >= head && box[0] == sealedV2 {
@@ -134,8 +134,8 @@ func (s *sealed) open(token string, box []byte) ([]byte, error) {
 	return nil, newError("open session", ErrDecrypt)
 }
 
-// recordCipher derives the key that records are encrypted with from a key of the
-// application, which may be used elsewhere too.
+// recordCipher derives the key for encrypting records from a key of the
+// application, which may also be used for other purposes.
 func recordCipher(key []byte) (cipher.AEAD, error) {
 	derived, err := hkdf.Key(sha256.New, key, nil, "wechatauth session record v2", chacha20poly1305.KeySize)
 	if err != nil {
@@ -144,7 +144,8 @@ func recordCipher(key []byte) (cipher.AEAD, error) {
 	return chacha20poly1305.NewX(derived)
 }
 
-// uniform reports whether all bytes are the same: a key that was never filled.
+// uniform reports whether all bytes are the same, which means that the key was
+// never filled.
 func uniform(key []byte) bool {
 	for _, b := range key {
 		if b != key[0] {

@@ -10,17 +10,17 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// scanCount is how many keys one step of a scan looks at.
+// scanCount is the number of keys that one step of a scan examines.
 const scanCount = int64(1000)
 
-// cureNoScan is for a connection that ends at each SCAN.
+// cureNoScan is the advice for a connection that closes on each SCAN.
 const cureNoScan = "a proxy that closes on SCAN cannot list sessions; use the servers behind it"
 
-// AllCtx implements scs.IterableCtxStore. It walks over all keys of the server,
-// in a Cluster of all primaries, in steps (SCAN), each with a deadline of its own,
-// and holds every session in memory: a tool for the operator, not for a request.
-// In a Cluster that is moving slots at the moment a session on its way may be
-// missing.
+// AllCtx implements [scs.IterableCtxStore]. It iterates over all keys of the
+// server, or of all primaries of a Cluster, in steps (SCAN) that each have a
+// separate deadline, and holds every session in memory. It is meant for an
+// operator's tools, not for requests. While a Cluster is moving slots, a
+// session that is being moved may be missing.
 func (s *Store) AllCtx(ctx context.Context) (map[string][]byte, error) {
 	const op = "list sessions"
 	primaries, err := s.primaries(ctx, op)
@@ -62,9 +62,9 @@ func (s *Store) collect(ctx context.Context, op string, primary resp.Transport, 
 	}
 }
 
-// primaries lists the servers that hold sessions. Of several nodes of a Cluster
-// each reports its role. Otherwise there is one server, to which the transport
-// leads.
+// primaries returns the servers that hold sessions. If there are several nodes
+// of a Cluster, each reports its role. Otherwise there is one server, the one
+// that the transport connects to.
 func (s *Store) primaries(ctx context.Context, op string) ([]resp.Transport, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, newError(op, err)
@@ -105,7 +105,7 @@ func (s *Store) ask(ctx context.Context, op string, node resp.Transport, c resp.
 	return replies[0], nil
 }
 
-// globLiteral escapes what MATCH would take for a pattern.
+// globLiteral escapes the characters that MATCH would interpret as a pattern.
 func globLiteral(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`).Replace(s)
 }

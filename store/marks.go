@@ -10,8 +10,8 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// PutMarkNX implements [Marks]. Who loses reads the mark in a second round
-// trip, to tell its own mark from another's.
+// PutMarkNX implements [Marks]. If there is a mark already, it makes a second
+// round trip to read the mark and compare it with value.
 func (s *Store) PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (bool, error) {
 	const op = "claim mark"
 	if err := lasting(op, ttl); err != nil {
@@ -46,7 +46,7 @@ func (s *Store) Mark(ctx context.Context, key string) ([]byte, bool, error) {
 	if err != nil || replies[0].Kind == resp.Nil {
 		return nil, false, err
 	}
-	value, _ := keyspace.Unbind(s.markKey(key), replies[0].Bytes) // do has looked at it
+	value, _ := keyspace.Unbind(s.markKey(key), replies[0].Bytes) // do has checked it
 	return value, true, nil
 }
 
@@ -58,8 +58,8 @@ func (s *Store) DeleteMark(ctx context.Context, key string) error {
 
 func (s *Store) markKey(key string) string { return keyspace.Mark(s.prefix, key) }
 
-// lasting refuses a mark without a life: it would be gone at once, or stay for
-// ever.
+// lasting returns an error unless ttl is positive. Otherwise the mark would
+// expire immediately or never.
 func lasting(op string, ttl time.Duration) error {
 	if ttl > 0 {
 		return nil

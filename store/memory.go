@@ -9,11 +9,12 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 )
 
-// Memory keeps sessions in the memory of this process: for one instance, for
-// local work and for tests. They end with the process, and other instances do
-// not see them. It needs no goroutine: what has expired is not found, and is
-// removed a little at a time as others write. It is safe for concurrent use,
-// and it shares no bytes with its callers.
+// Memory keeps sessions in the memory of this process. Use it for a single
+// instance, for local development and for tests: sessions end with the process,
+// and other instances do not see them. It needs no goroutine: an expired entry
+// is not found, and later writes remove a few expired entries each. A Memory is
+// safe for concurrent use by multiple goroutines and shares no bytes with its
+// callers.
 type Memory struct {
 	now func() time.Time
 
@@ -25,8 +26,8 @@ type Memory struct {
 
 var _ Sessions = (*Memory)(nil)
 
-// NewMemory returns an empty store. Of the options only [WithClock] concerns
-// it.
+// NewMemory returns an empty store. Of the options, only [WithClock] has an
+// effect.
 func NewMemory(opts ...Option) *Memory {
 	return &Memory{now: resolve(opts).now}
 }
@@ -84,8 +85,8 @@ func (m *Memory) TouchCtx(_ context.Context, token string, expiry time.Time) (bo
 	return m.change(token, func(e *entry[[]byte]) []byte { return e.value }, expiry), nil
 }
 
-// change writes the session anew if it still lives, and reports whether it
-// lives on.
+// change rewrites the session if it has not expired, and reports whether it is
+// still valid afterwards.
 func (m *Memory) change(token string, value func(*entry[[]byte]) []byte, expiry time.Time) bool {
 	now := m.now()
 	m.mu.Lock()
@@ -259,7 +260,7 @@ func (m *Memory) RemoveSession(_ context.Context, user string, tokens ...string)
 }
 
 // setTokens writes the index of a user without the sessions that have ended.
-// It lives as long as the last of the others.
+// The index expires with the last of the others.
 func (m *Memory) setTokens(user string, tokens map[string]time.Time, now time.Time) {
 	var last time.Time
 	for token, expiry := range tokens {
@@ -272,6 +273,6 @@ func (m *Memory) setTokens(user string, tokens map[string]time.Time, now time.Ti
 	m.users.set(user, tokens, last, now)
 }
 
-// copied is b in memory of its own. Unlike bytes.Clone it keeps a nil record a
-// record, as Redis does.
+// copied returns a copy of b. Unlike bytes.Clone, it returns a non-nil slice
+// for a nil record, which remains a record, as in Redis.
 func copied(b []byte) []byte { return append([]byte{}, b...) }

@@ -12,39 +12,41 @@ import (
 )
 
 const (
-	// ioTimeout bounds dialling, the TLS handshake, each write and, where a
-	// call sets no deadline of its own, each read.
+	// ioTimeout limits dialing, the TLS handshake, each write and, if a
+	// call sets no read deadline, each read.
 	ioTimeout = time.Second
 
 	poolSize = 64
 
 	// idleTimeout is less than the 5 minutes after which load balancers and
-	// servers ("timeout 300") commonly cut an idle connection.
+	// servers ("timeout 300") commonly close an idle connection.
 	idleTimeout = 4 * time.Minute
 
-	// lifetime makes connections follow a name that leads elsewhere by now.
+	// lifetime makes connections follow a host name whose address has
+	// changed.
 	lifetime = 30 * time.Minute
 
-	// testAfter is how long a connection may rest unproved.
+	// testAfter is how long a connection may be idle before it is tested.
 	testAfter = 30 * time.Second
 )
 
 // NewPool returns a pool of connections for [New] with values fit for a web
-// server: 1 s for dialling, reading and writing; at most 64 connections, all of
-// which may idle, for 4 minutes; whoever finds none free waits (as long as the
-// context of the call allows); a connection lives 30 minutes, and is tried with
-// PING if it has rested for more than 30 s. When a server gives no answer in
-// time, the connections that rested meanwhile are not used again by the store
-// that waited. The fields of the pool may be changed before its first use.
+// server. The timeout for dialing, reading and writing is 1 second. There are
+// at most 64 connections, all of which may be idle, for up to 4 minutes. If
+// none is free, a call waits as long as its context allows. A connection is
+// used for at most 30 minutes, and is tested with PING if it has been idle for
+// more than 30 seconds. After a server has not replied in time, the store that
+// waited does not use the connections again that were idle meanwhile. The
+// fields of the pool may be changed before its first use.
 //
 // The URL is redis://[[user]:password@]host[:port][/database], with the scheme
 // rediss for TLS; port and database default to 6379 and 0. Characters such as
-// "/", "#" and "%" in a password are percent-encoded. The options come after
-// those of NewPool and before what the URL says; redis.DialTLSConfig is one of
-// use.
+// "/", "#" and "%" in a password must be percent-encoded. The options are
+// applied after those of NewPool and before the settings in the URL; one that
+// is useful is redis.DialTLSConfig.
 //
 // NewPool does not connect. Its errors never contain any part of the URL, which
-// holds the password.
+// contains the password.
 func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 	if err := checkURL(rawURL); err != nil {
 		return nil, fmt.Errorf("parse Redis URL: %w", err)
@@ -62,8 +64,9 @@ func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 	}, nil
 }
 
-// defaults are the options of one dialling. Redigo minds the context in all of
-// it but the TLS handshake, which therefore gets what time is left.
+// defaults returns the options for dialing once. Redigo observes the context
+// throughout, except in the TLS handshake, which is therefore limited to the
+// remaining time.
 func defaults(ctx context.Context) []redis.DialOption {
 	handshake := ioTimeout
 	if deadline, ok := ctx.Deadline(); ok {
@@ -77,17 +80,16 @@ func defaults(ctx context.Context) []redis.DialOption {
 	}
 }
 
-// remaining is the time until the deadline, and never 0, which redigo takes for
-// "without limit".
+// remaining returns the time until the deadline. It never returns 0, which
+// redigo interprets as "without limit".
 func remaining(deadline time.Time) time.Duration {
 	return max(time.Until(deadline), time.Nanosecond)
 }
 
 var databasePath = regexp.MustCompile(`^(/\d{0,5})?$`)
 
-// checkURL finds what redigo would find when it dials, and what it would take
-// for something else: an unescaped "#" or "?" in a password silently ends the
-// host.
+// checkURL rejects what redigo would reject when it dials, and what it would
+// misinterpret: an unescaped "#" or "?" in a password silently ends the host.
 func checkURL(rawURL string) error {
 	u, err := url.Parse(rawURL)
 	if err != nil {
@@ -109,12 +111,12 @@ func checkURL(rawURL string) error {
 	return nil
 }
 
-var errRestedInSilence = errors.New("the connection rested while the server did not answer")
+var errRestedInSilence = errors.New("the connection was idle while the server did not respond")
 
-// testOnBorrow tries a connection that has rested, within the deadline of the
-// call that wants it. When that has passed, the connection is handed over
-// unproved: closing it would be no fault of its own, and the pool would go on
-// to close all others in the same way.
+// testOnBorrow tests a connection that has been idle, within the deadline of
+// the call that uses it. If the deadline has passed, the connection is returned
+// untested: it is not known to be bad, and after closing it the pool would
+// close all others in the same way.
 func testOnBorrow(ctx context.Context, conn redis.Conn, lastUsed time.Time) error {
 	if silentSince(ctx, lastUsed) {
 		return errRestedInSilence
