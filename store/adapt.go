@@ -9,24 +9,26 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// ErrNoIndex is returned by SessionsOf of a store that [Adapt] has fitted and that
-// has no [Index] of its own: it cannot tell which sessions are a user's.
+// ErrNoIndex is returned by SessionsOf of a store that [Adapt] has adapted and
+// that does not implement [Index], so that the sessions of a user are not
+// known.
 var ErrNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
 
-// Whole is a store that can do everything. [Adapt] makes one of any store.
+// Whole combines all interfaces of this package. [Adapt] returns one for any
+// store.
 type Whole interface {
 	Sessions
 	Batcher
 	Checker
 }
 
-// Adapt returns any store of scs as a [Whole] one. A store that is one is returned
-// as it is. What another one lacks is done in several steps: an update, a touch and
-// DeleteAndReportCtx read the record first, which is atomic within the process
-// only; a batch writes one after the other; and FindTTLCtx does not know the time
-// left (-1). Marks are kept in the
-// memory of this process. Without an index, sessions are added to none, and
-// SessionsOf returns [ErrNoIndex]. Without a [Checker], Check finds nothing.
+// Adapt returns any scs store as a [Whole] store. A store that already is one
+// is returned unchanged. Missing operations are performed in several steps: an
+// update, a touch and DeleteAndReportCtx read the record first, which is atomic
+// only within the process; a batch makes one write after the other; and
+// FindTTLCtx does not know the remaining lifetime (-1). Marks are kept in the
+// memory of this process. Without an index, sessions are not indexed, and
+// SessionsOf returns [ErrNoIndex]. Without a [Checker], Check returns nil.
 func Adapt(inner scs.Store) Whole {
 	if whole, ok := inner.(Whole); ok {
 		return whole
@@ -53,7 +55,8 @@ func Adapt(inner scs.Store) Whole {
 	return a
 }
 
-// adapted is a store that lacks something: what is nil.
+// adapted adds to a store what it lacks. The fields of missing interfaces are
+// nil.
 type adapted struct {
 	scs.CtxStore
 	Marks
@@ -66,11 +69,12 @@ type adapted struct {
 	batcher Batcher
 
 	seed  maphash.Seed
-	locks [64]chan struct{} // a session's writes in this process, one after the other
+	locks [64]chan struct{} // serialize a session's writes in this process
 }
 
-// lock waits for the other writes of a session, and returns how to unlock it. A
-// canceled request waits too, because its writes are done all the same.
+// lock waits for the other writes of a session, and returns the function that
+// unlocks it. A canceled request also waits, because its writes are made all
+// the same.
 func (a *adapted) lock(token string) (unlock func()) {
 	l := a.locks[maphash.String(a.seed, token)%uint64(len(a.locks))]
 	l <- struct{}{}
@@ -115,13 +119,13 @@ func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) 
 	switch {
 	case err != nil || !found:
 		return false, err
-	case a.updater != nil: // which brings back no record that is gone
+	case a.updater != nil: // which does not restore a deleted record
 		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
 	return true, a.CtxStore.CommitCtx(ctx, token, b, expiry)
 }
 
-// DeleteAndReportCtx deletes what is no session record too.
+// DeleteAndReportCtx also deletes a value that is not a session record.
 func (a *adapted) DeleteAndReportCtx(ctx context.Context, token string) (found bool, err error) {
 	if a.dropper != nil {
 		return a.dropper.DeleteAndReportCtx(ctx, token)
@@ -173,10 +177,10 @@ func (a *adapted) DoBatch(ctx context.Context, b Batch) (err error) {
 	return oneByOne(ctx, a, b)
 }
 
-// oneByOne does the writes of a batch in their order, each with a call of its
-// own. After an error it writes no session any more, which could be missing from
-// the index. The rest is worth a try: a deletion that fails shall not cost the
-// outcome of a login.
+// oneByOne performs the writes of a batch in order, each with a separate call.
+// After an error it writes no more sessions, which might be missing from the
+// index. The other writes are still tried: a deletion that fails must not cost
+// the result of a login.
 func oneByOne(ctx context.Context, s Whole, b Batch) (err error) {
 	for _, w := range b.writes {
 		if err != nil && w.kind == writeCommit {
@@ -209,7 +213,7 @@ func (a *adapted) Check(ctx context.Context) error {
 	return nil
 }
 
-// withoutContext is a store whose calls take no context.
+// withoutContext adapts a store whose methods have no context.
 type withoutContext struct{ scs.Store }
 
 func (s withoutContext) FindCtx(_ context.Context, token string) ([]byte, bool, error) {
@@ -222,7 +226,7 @@ func (s withoutContext) CommitCtx(_ context.Context, token string, b []byte, exp
 
 func (s withoutContext) DeleteCtx(_ context.Context, token string) error { return s.Delete(token) }
 
-// noIndex has no sessions.
+// noIndex is an index without sessions.
 type noIndex struct{}
 
 func (noIndex) AddSession(context.Context, string, string, time.Time) error { return nil }

@@ -7,41 +7,43 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// Checker looks at the store behind an interface, at start-up.
+// Checker checks the store behind an interface, at startup.
 type Checker interface {
-	// Check returns what would make sessions fail or vanish, all of it joined
-	// in one error, each line saying what to do; nil if nothing was found. The
-	// errors may be of type *Finding; one that is a note is no fault.
+	// Check returns everything that would make sessions fail or disappear,
+	// joined in one error, each line with how to fix it. It returns nil if
+	// it finds no problems. The errors may be of type *Finding; one that is
+	// a note is not a fault.
 	Check(ctx context.Context) error
 }
 
-// Finding is one thing that a check has found. As an error it is its English
-// text. It holds no secret, key or token.
+// Finding is one result of a check. Its error text is English. It contains no
+// secret, key or token.
 type Finding struct {
-	// English says in one line what is wrong and what to do.
+	// English is one line that names the problem and how to fix it.
 	English string
-	// Chinese says the same in simplified Chinese.
+	// Chinese is the same in simplified Chinese.
 	Chinese string
-	// Err is the error behind it; nil where there is none.
+	// Err is the underlying error, or nil if there is none.
 	Err error
-	// Note: nothing is known to be wrong; something could not be looked at.
+	// Note is true if nothing is known to be wrong, but something could not
+	// be checked.
 	Note bool
 }
 
 // Error implements error.
 func (f *Finding) Error() string { return f.English }
 
-// Unwrap gives the error behind it, for errors.Is and errors.As.
+// Unwrap returns the underlying error, for errors.Is and errors.As.
 func (f *Finding) Unwrap() error { return f.Err }
 
-// Check implements [Checker]. It tries each command of the store, takes a made-up
-// session through its whole life under a key of its own, and compares the clock
-// and reads the eviction policy of every primary, if it may: TIME and CONFIG are
-// often denied, which is a note. A finding names the command that failed, and the
-// right that it needs or what the server is, as far as that is known.
+// Check implements [Checker]. It tries each command of the store, runs a test
+// session through its whole life under a separate key, compares the clock of
+// every primary, and reads the eviction policy of each. TIME and CONFIG are
+// often denied, which is a note. A finding names the command that failed, and
+// the permission that it needs or what the server is, as far as that is known.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.rights(ctx); err != nil {
-		return err // the rest would say the same again
+		return err // the other checks would fail in the same way
 	}
 	primaries, err := s.primaries(ctx, "list servers")
 	if err != nil {
@@ -49,7 +51,7 @@ func (s *Store) Check(ctx context.Context) error {
 	}
 	findings := []error{s.lived(ctx)}
 	for _, primary := range primaries {
-		if len(primaries) > 1 { // a Cluster, where a key on its way is asked for with ASKING
+		if len(primaries) > 1 { // a Cluster, where a key that is being moved is read with ASKING
 			if _, err := s.ask(ctx, "check", primary, resp.Cmd("ASKING", "")); err != nil {
 				findings = append(findings, unlisted(err))
 			}
@@ -59,5 +61,6 @@ func (s *Store) Check(ctx context.Context) error {
 	return errors.Join(findings...)
 }
 
-// Check implements [Checker]: memory is always there.
+// Check implements [Checker]. It returns nil, because memory is always
+// available.
 func (m *Memory) Check(context.Context) error { return nil }

@@ -8,45 +8,47 @@ import (
 	"github.com/wechatauth/wechatauth/internal/record"
 )
 
-// Codec is how sessions are written to the store: in a compact record with a
-// check sum, where scs has encoding/gob. The gate's own manager has it; an
-// application that brings its own (WithSessionManager) can set it:
+// Codec encodes sessions for the store in a compact record with a checksum, in
+// place of scs's encoding/gob. The middleware's own manager uses it; an
+// application that supplies a manager (WithSessionManager) can set it:
 //
 //	manager.Codec = store.Codec{}
 //
 // Values of the types that scs has getters for (string, bool, int, int32,
-// int64, float64, []byte, time.Time) come back exactly as they do from gob, and
-// time.Time needs no gob.Register. Values of all other types are left to gob,
-// which has to know them (gob.Register), and cost as much as they do there.
+// int64, float64, []byte, time.Time) are decoded exactly as gob would decode
+// them, and time.Time needs no gob.Register. Values of all other types are
+// encoded with gob, must be registered (gob.Register), and cost as much as they
+// do there.
 //
-// It reads what gob wrote, for scs's own codec or in an earlier version of this
-// library, so that nobody is logged out when it comes; such a record stays as it
-// is until the session changes. Neither scs's own codec nor an earlier version
-// reads what this one writes. An instance that is set back to one of them, or
-// runs beside this one, takes new sessions for damaged ones: it deletes them,
-// and their visitors log in again, which inside WeChat they do not notice. To go
-// back without that, replace all instances at once.
+// A Codec decodes gob records, written by scs's own codec or by an earlier
+// version of this library, so that an upgrade logs no one out. Such a record
+// stays unchanged until the session changes. Neither scs's own codec nor an
+// earlier version decodes the records of this one. An instance that is reverted
+// to one of them, or runs alongside this one, treats new sessions as corrupt
+// and deletes them. Their users log in again, which they do not notice inside
+// WeChat. To revert without that, replace all instances at the same time.
 //
-// A record that was damaged is told by its sum before anything is made of it,
-// and is an error. The sum is no secret: who can write to the store can make
-// records, unless WithSessionEncryption is set.
+// A corrupt record is detected by its checksum before anything is decoded, and
+// is an error. The checksum is not a secret: an attacker who can write to the
+// store can create records, unless WithSessionEncryption is set.
 //
-// Safe for concurrent use.
+// A Codec is safe for concurrent use by multiple goroutines.
 type Codec struct{}
 
 var _ scs.Codec = Codec{}
 
-// Encode implements scs.Codec. The error is gob's, for a value of a type that
-// it does not know, or time's, for one in a zone that cannot be written.
+// Encode implements [scs.Codec]. It returns gob's error for a value of a type
+// that is not registered, and the error of package time for a time in a zone
+// that cannot be encoded.
 func (Codec) Encode(deadline time.Time, values map[string]any) ([]byte, error) {
 	return record.Encode(deadline, values)
 }
 
-// Decode implements scs.Codec. Whoever wrote the record, it takes memory in
-// proportion to len(b): what is left to gob is followed to its end before gob is
-// asked, and a number of entries that are not there is an error. By how much the
-// proportion is depends on the application's types: an element of a slice has one
-// byte of the record at least, and takes as much memory as its type does.
+// Decode implements [scs.Codec]. Even for a record from an untrusted source, it
+// uses memory in proportion to len(b): the gob part of a record is scanned to
+// its end before gob decodes it, and a count of entries that are missing is an
+// error. The factor depends on the application's types: an element of a slice
+// takes at least one byte of the record, and as much memory as its type.
 func (Codec) Decode(b []byte) (deadline time.Time, values map[string]any, err error) {
 	return record.Decode(b)
 }

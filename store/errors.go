@@ -13,32 +13,35 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// Class says what can be done about an error of a store.
+// Class describes how to handle an error of a store.
 type Class int
 
 const (
-	// ClassRetryNow: the store cannot be reached or is busy, and that may pass.
-	// Repeat after a short pause, as long as the visitor can wait: connection
-	// refused, no answer in time, no free connection in the pool, BUSY,
-	// TRYAGAIN. A request that was given up belongs here too.
+	// ClassRetryNow means that the store is unreachable or busy, perhaps
+	// only for a moment. Retry after a short pause, as long as the user can
+	// wait. The errors are: connection refused, no reply in time, no free
+	// connection in the pool, BUSY, TRYAGAIN. A canceled request also
+	// belongs here.
 	ClassRetryNow Class = iota + 1
-	// ClassRetryFresh: the connection was dead or led to a server that does not
-	// serve (any more), and it was dropped. A repetition goes over another one:
-	// connection closed or reset, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN,
-	// too many clients, a reply to another command. The store has repeated
-	// already.
+	// ClassRetryFresh means that the connection was dead, or led to a
+	// server that does not serve or no longer serves, and was closed. A
+	// retry uses another connection. The errors are: connection closed or
+	// reset, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, too many clients,
+	// a reply to another command. The store has already retried.
 	ClassRetryFresh
-	// ClassFailClosed: the store answers and refuses, and repeating does not
-	// help: OOM, MISCONF, NOREPLICAS, WRONGTYPE, and everything unknown.
+	// ClassFailClosed means that the store responds with an error that a
+	// retry does not fix: OOM, MISCONF, NOREPLICAS, WRONGTYPE, and every
+	// unknown error.
 	ClassFailClosed
-	// ClassConfiguration: only the operator can mend it: wrong password or
-	// right (NOAUTH, WRONGPASS, NOPERM), a cluster behind a client for one
-	// server (MOVED, ASK, CROSSSLOT), a Redis too old, a certificate that does
-	// not fit, no Redis at this address, a record or token that is no good.
+	// ClassConfiguration means that only the operator can fix the error: a
+	// wrong password or missing permission (NOAUTH, WRONGPASS, NOPERM), a
+	// cluster behind a client for one server (MOVED, ASK, CROSSSLOT), a
+	// Redis that is too old, a certificate that does not match, no Redis at
+	// this address, an invalid record or token.
 	ClassConfiguration
 )
 
-// String names the class for logs.
+// String returns the name of the class for logs.
 func (c Class) String() string {
 	switch c {
 	case ClassRetryNow:
@@ -53,35 +56,36 @@ func (c Class) String() string {
 	return "none"
 }
 
-// What a store finds under a token and cannot hand out as a session. Both come
-// inside an [Error].
+// These errors are returned for a value under a token that is not a usable
+// session. Both are wrapped in an [Error].
 var (
-	// ErrCorrupt: a key of another type, or a record of more than 1 MiB. No
-	// session store has written that, so it may be deleted.
+	// ErrCorrupt means that the key has the wrong type or the record
+	// exceeds 1 MiB. No session store has written it, so it may be deleted.
 	ErrCorrupt = errors.New("this is no session record")
-	// ErrDecrypt: no key of [Encrypt] opens the record. It is damaged, or is
-	// older than its encryption, or another instance has its key already, or
-	// still; so it is not to be deleted. It is also the error for a record that
-	// was stored under another token.
+	// ErrDecrypt means that no key of [Encrypt] opens the record. It may be
+	// corrupt, or older than its encryption, or sealed with a key that only
+	// another instance has already, or still has; so it must not be
+	// deleted. It is also the error for a record that was stored under
+	// another token.
 	ErrDecrypt = errors.New("no key opens this session record")
 )
 
-// Error is trouble with the store. Its text names what was being done and what
-// Redis or the network said, never a key, token or value.
+// Error describes a failed call of a store. Its text names the operation and
+// what Redis or the network reported, and never contains a key, token or value.
 type Error struct {
-	Op    string // what was being done: "find session", "claim mark" …
-	Class Class  // what can be done about it
-	Err   error  // what was said; never nil
+	Op    string // the operation: "find session", "claim mark" …
+	Class Class  // how to handle it
+	Err   error  // the cause; never nil
 }
 
 // Error implements error.
 func (e *Error) Error() string { return e.Op + ": " + e.Err.Error() }
 
-// Unwrap gives the cause, for errors.Is and errors.As.
+// Unwrap returns the cause, for errors.Is and errors.As.
 func (e *Error) Unwrap() error { return e.Err }
 
-// ClassOf tells the class of an error of this package or, as far as it can be
-// told, of any other store on redigo. It is 0 for nil.
+// ClassOf returns the class of an error of this package or, as far as it can be
+// determined, of any other store on redigo. It returns 0 for nil.
 func ClassOf(err error) Class {
 	if err == nil {
 		return 0
@@ -93,10 +97,10 @@ func ClassOf(err error) Class {
 	return classify(err)
 }
 
-// newError returns err with its class, and with what to do about it if the error
-// does not say so itself.
+// newError returns err with its class, and with how to fix it if the error does
+// not already include that.
 func newError(op string, err error) *Error {
-	var known *Error // by the transport
+	var known *Error // from the transport
 	if errors.As(err, &known) {
 		return &Error{Op: op, Class: known.Class, Err: known.Err}
 	}
@@ -109,7 +113,7 @@ func newError(op string, err error) *Error {
 
 const (
 	cureNoTLS = "the port does not speak TLS; use redis:// or no TLSConfig"
-	// cureClosed is for a store that has never got a reply.
+	// cureClosed is the advice for a store that has never received a reply.
 	cureClosed = "each connection ends before its first reply: a TLS port needs rediss:// or a TLSConfig; a proxy that closes on HELLO needs WithRedis"
 )
 

@@ -5,13 +5,13 @@ import (
 	"time"
 )
 
-// purgePerWrite is how many expired entries a write removes at most. More than
-// one, so that the garbage shrinks however fast entries come; not many, so that
-// no write pays for an hour of silence.
+// purgePerWrite is the maximum number of expired entries that a write removes.
+// It is more than one, so that expired entries decrease however fast new ones
+// are added, and small, so that no write has to clean up after an idle hour.
 const purgePerWrite = 8
 
-// expiring is a map whose entries end at a time. It is not safe for concurrent
-// use while it is written to.
+// expiring is a map whose entries expire. Reads may run concurrently, but not
+// with a write.
 type expiring[V any] struct {
 	entries map[string]*entry[V]
 	queue   queue[V]
@@ -24,8 +24,8 @@ type entry[V any] struct {
 	place  int // in the queue
 }
 
-// get gives the entry if it has not ended. It writes nothing, so that readers
-// can run side by side.
+// get returns the entry if it has not expired. It writes nothing, so that
+// readers can run concurrently.
 func (m *expiring[V]) get(key string, now time.Time) (*entry[V], bool) {
 	e, ok := m.entries[key]
 	if !ok || !e.expiry.After(now) {
@@ -34,7 +34,7 @@ func (m *expiring[V]) get(key string, now time.Time) (*entry[V], bool) {
 	return e, true
 }
 
-// set writes the entry. One that is not to live any more is removed.
+// set writes the entry. If its expiry has been reached, the entry is removed.
 func (m *expiring[V]) set(key string, value V, expiry, now time.Time) {
 	m.purge(now)
 	if !expiry.After(now) {
@@ -70,7 +70,7 @@ func (m *expiring[V]) purge(now time.Time) {
 	}
 }
 
-// queue is a heap of entries, the first to end on top.
+// queue is a heap of entries, with the first to expire on top.
 type queue[V any] []*entry[V]
 
 func (q queue[V]) Len() int           { return len(q) }

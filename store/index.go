@@ -10,10 +10,10 @@ import (
 )
 
 // AddSession implements [Index]. The index of a user is a sorted set of tokens,
-// scored by expiry in milliseconds, which lives as long as its last member.
+// scored by expiry in milliseconds, which expires with its last member.
 //
-// A second round trip is needed only where an earlier session outlives the new
-// one, that is after the sessions' lifetime was shortened.
+// A second round trip is needed only if an earlier session expires after the
+// new one, that is, after the lifetime of sessions was shortened.
 func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.Time) error {
 	const op = "add session to index"
 	cmds, err := s.addSession(user, token, expiry)
@@ -28,9 +28,9 @@ func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.
 	return s.outlive(ctx, user, expiry, replies[len(replies)-1])
 }
 
-// addSession are the commands that note a session, of which the last one asks
-// for what lives longest. For a session that has ended it is the one that
-// forgets it.
+// addSession returns the commands that add a session to the index. The last one
+// reads the member with the latest expiry. For a session that has ended, it
+// returns the single command that removes it.
 func (s *Store) addSession(user, token string, expiry time.Time) ([]resp.Command, error) {
 	if !keyspace.ValidToken(token) {
 		return nil, &Error{Op: "add session to index", Class: ClassConfiguration, Err: errMalformedToken}
@@ -48,8 +48,8 @@ func (s *Store) addSession(user, token string, expiry time.Time) ([]resp.Command
 	}, nil
 }
 
-// outlive gives the index the life of the session that lives longest, if that
-// is not the one with this expiry.
+// outlive extends the expiry of the index to the latest expiry of its sessions,
+// if that is later than expiry.
 func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, longest resp.Reply) error {
 	const op = "add session to index"
 	last := lastScore(longest)
@@ -60,7 +60,8 @@ func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, long
 	return err
 }
 
-// lastScore is the score of the one member in the reply, 0 if there is none.
+// lastScore returns the score of the only member in the reply, or 0 if there is
+// none.
 func lastScore(reply resp.Reply) int64 {
 	members, _ := reply.Members(true)
 	if len(members) != 1 {
@@ -81,7 +82,7 @@ func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
 	members, _ := replies[0].Members(false)
 	tokens := make([]string, len(members))
 	for i, m := range members {
-		tokens[i], _ = keyspace.TokenOf(key, m.Name) // do has looked at it
+		tokens[i], _ = keyspace.TokenOf(key, m.Name) // do has checked it
 	}
 	return tokens, nil
 }

@@ -13,18 +13,19 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// Pool hands out connections: a *redis.Pool, or whatever wraps one.
+// Pool provides connections. It is a *redis.Pool or a type that wraps one.
 //
 // The connections must support timeouts (redis.ConnWithTimeout), as all of
-// redigo's do. Timeouts for dialling and writing are the pool's own business;
-// [NewPool] sets them.
+// redigo's do. The pool itself sets the timeouts for dialing and writing;
+// [NewPool] does.
 type Pool interface {
-	// GetContext returns a connection for one call, which gives it back with
-	// Close. It waits for a free one no longer than ctx lasts.
+	// GetContext returns a connection for one call, which returns it to the
+	// pool with Close. If none is free, it waits until ctx is done at the
+	// latest.
 	GetContext(ctx context.Context) (redis.Conn, error)
 }
 
-// redigo is the [resp.Transport] over a pool of redigo's.
+// redigo is the [resp.Transport] over a redigo pool.
 type redigo struct {
 	conns   Pool
 	silence silence
@@ -36,8 +37,8 @@ var (
 	_ resp.SilenceDropper = (*redigo)(nil)
 )
 
-// RoundTrip implements [resp.Transport]. It drops the connection if another one might
-// do better.
+// RoundTrip implements [resp.Transport]. It closes the connection if another
+// one might succeed.
 func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	conn, err := t.conns.GetContext(context.WithValue(ctx, silenceKey{}, &t.silence))
 	if err != nil {
@@ -56,8 +57,8 @@ func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	return nil
 }
 
-// safely is exchange for a server that sends a length that redigo cannot
-// allocate: it panics.
+// safely is like exchange, but returns an error if the server sends a length
+// that redigo cannot allocate, at which redigo panics.
 func safely(ctx context.Context, conn redis.Conn, x *resp.Exchange) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -69,8 +70,8 @@ func safely(ctx context.Context, conn redis.Conn, x *resp.Exchange) (err error) 
 	return exchange(ctx, conn, x)
 }
 
-// onlyLength panics again, unless p is about a length that cannot be allocated. Any
-// other panic is that of a caller's connection, and must be seen.
+// onlyLength panics again unless p is about a length that cannot be allocated.
+// Any other panic comes from a caller's connection and must not be hidden.
 func onlyLength(p any) {
 	if err, ok := p.(runtime.Error); !ok || !strings.Contains(err.Error(), "makeslice") {
 		panic(p)
@@ -78,8 +79,8 @@ func onlyLength(p any) {
 }
 
 // exchange sends the commands and reads all their replies before the context's
-// deadline. The context's cancellation does not interrupt it: that would cost a
-// healthy connection.
+// deadline. Cancellation of the context does not interrupt it, because that
+// would cost a healthy connection.
 func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 	deadline, _ := ctx.Deadline()
 	x.Sent = time.Now()
@@ -110,7 +111,7 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 	return nil
 }
 
-// argsOf returns the arguments of the command as redigo wants them.
+// argsOf returns the arguments of the command in the form that redigo expects.
 func argsOf(c resp.Command) []any {
 	if c.Key == "" {
 		return c.Args
@@ -120,7 +121,7 @@ func argsOf(c resp.Command) []any {
 	return append(args, c.Args...)
 }
 
-// unlessRefusal returns the error if it is not one of the server.
+// unlessRefusal returns err unless it was sent by the server.
 func unlessRefusal(err error) error {
 	if _, ok := err.(redis.Error); ok {
 		return nil
@@ -128,7 +129,7 @@ func unlessRefusal(err error) error {
 	return err
 }
 
-// replyOf returns the reply that redigo returned as one of two values.
+// replyOf returns the reply for the two results of redigo, of which one is set.
 func replyOf(reply any, err error) resp.Reply {
 	if refusal, ok := err.(redis.Error); ok {
 		reply = refusal
@@ -154,7 +155,7 @@ func replyOf(reply any, err error) resp.Reply {
 	return resp.Reply{}
 }
 
-// ofRedigo returns what the store knows the error as.
+// ofRedigo returns the store's equivalent of an error of redigo.
 func ofRedigo(err error) error {
 	var reply redis.Error
 	if errors.As(err, &reply) {
@@ -166,7 +167,8 @@ func ofRedigo(err error) error {
 	return err
 }
 
-// redigoClass returns the class of an error of redigo, 0 if it is none.
+// redigoClass returns the class of an error of redigo, or 0 for any other
+// error.
 func redigoClass(err error) Class {
 	var reply redis.Error
 	switch {
@@ -180,7 +182,7 @@ func redigoClass(err error) Class {
 	return 0
 }
 
-// isNoRedis reports whether redigo could not read a reply as one.
+// isNoRedis reports whether redigo could not parse a reply.
 func isNoRedis(err error) bool {
 	return strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error")
 }
@@ -188,7 +190,8 @@ func isNoRedis(err error) bool {
 // Ordered implements [resp.Ordered].
 func (t *redigo) Ordered() bool { return true }
 
-// IdleCount implements [resp.Idler]. A *redis.Pool knows it; what wraps one may not.
+// IdleCount implements [resp.Idler]. A *redis.Pool has this method; a type that
+// wraps one may not.
 func (t *redigo) IdleCount() int {
 	if pool, ok := t.conns.(resp.Idler); ok {
 		return pool.IdleCount()
@@ -196,31 +199,31 @@ func (t *redigo) IdleCount() int {
 	return 0
 }
 
-// DropSilent implements [resp.SilenceDropper]. [NewPool] does not hand out again what
-// has rested since before: each of these connections would cost one call its
-// whole deadline.
+// DropSilent implements [resp.SilenceDropper]. [NewPool] does not use a
+// connection again that has been idle since before that time, because each of
+// them would cost one call its whole deadline.
 func (t *redigo) DropSilent(since time.Time) { t.silence.Store(since.UnixNano()) }
 
-// silenceKey is where a call's context has the silence of its store.
+// silenceKey is the context key for the silence of the store that makes the
+// call.
 type silenceKey struct{}
 
-// silence is when a command was sent that got no reply in time, in Unix
-// nanoseconds; 0 for never.
+// silence is the time at which a command was sent that got no reply in time, in
+// Unix nanoseconds, or 0 if there is none.
 type silence struct{ atomic.Int64 }
 
-// silentSince reports whether a store has been left without a reply since the
-// connection was last used.
+// silentSince reports whether the store has sent a command without getting a
+// reply in time since the connection was last used.
 func silentSince(ctx context.Context, lastUsed time.Time) bool {
 	s, ok := ctx.Value(silenceKey{}).(*silence)
 	return ok && lastUsed.UnixNano() < s.Load()
 }
 
 // drop makes a healthy connection unusable, so that its pool closes it instead
-// of handing it out again. Redigo has no call for this, but gives up every
-// connection on which a read failed; the time for the read is up before
-// it starts.
+// of reusing it. Redigo has no call for this, but discards every connection on
+// which a read failed; the deadline of this read has passed before it starts.
 func drop(conn redis.Conn) {
-	for conn.Err() == nil { // replies that are there already are still read
+	for conn.Err() == nil { // replies that have already arrived are still read
 		readLate(conn)
 	}
 }

@@ -18,35 +18,40 @@ import (
 )
 
 const (
-	// defaultTimeout is the time for one call, unless WithTimeout says other.
+	// defaultTimeout is the time limit for a call, unless WithTimeout sets
+	// another.
 	defaultTimeout = time.Second
 
-	// maxRecord bounds a session record. A larger one is refused when it is
-	// written and not handed to a decoder when it is read.
+	// maxRecord is the maximum size of a session record in bytes. A larger
+	// one is an error when it is written and is not decoded when it is
+	// read.
 	maxRecord = 1 << 20
 
 	// indexGrace is how long an ended session stays in its user's index, so
-	// that an instance whose clock is ahead does not drop a live one.
+	// that an instance whose clock is ahead does not remove a valid one.
 	indexGrace = 24 * time.Hour
 )
 
-// Store keeps sessions in one Redis server (3.2 or newer), or in the primary of a
-// Sentinel group if the pool leads there. It is safe for concurrent use.
+// Store keeps sessions in one Redis server (3.2 or later), or in the primary of
+// a Sentinel group if the pool connects to that. It is safe for concurrent use
+// by multiple goroutines.
 //
 // Each call is one round trip with one deadline ([WithTimeout]) for waiting,
-// dialling and the answer. Sending has the connection's own write timeout beside
-// it ([NewPool]: 1 s), which counts where the network takes nothing more: at worst
-// a call ends that much after its deadline. Reads end early when their context does, before they
-// take a connection; writes are detached from the context's end, because a
-// visitor who goes away must not lose the login that WeChat has already
-// granted. A call that meets a dead connection, or a server that cannot serve
-// (READONLY, LOADING …), drops that connection and repeats on another: every
-// command here may be executed twice without harm.
+// dialing and the reply. Sending has the connection's write timeout in addition
+// ([NewPool]: 1 second), which matters if the network accepts no more data: in
+// the worst case a call ends that much after its deadline. Reads return early
+// when their context is done, but only before they get a connection. Writes are
+// not canceled with their context, because a user whose browser disconnects
+// must not lose the login that WeChat has already granted. A call that uses a
+// dead connection, or reaches a server that cannot serve (READONLY, LOADING …),
+// closes that connection and retries on another: every command here may be
+// executed twice without harm.
 //
-// The keys are those of scs/redisstore, whose records are read, and a record
-// never lacks an expiry. A value names its key: a reply that belongs to another
-// key is an error, for which the connection is dropped and nothing deleted. The
-// embedded RedisStore is there for its type; all its methods are replaced.
+// The keys are those of scs/redisstore, whose records can be read, and a record
+// always has an expiry. A value names its key: a reply that belongs to another
+// key is an error, for which the connection is closed and nothing is deleted.
+// The embedded RedisStore only provides its type; all its methods are
+// overridden.
 type Store struct {
 	*redisstore.RedisStore
 
@@ -61,7 +66,7 @@ type Store struct {
 
 var _ Whole = (*Store)(nil)
 
-// Option changes a store from its defaults.
+// Option changes a setting of a store.
 type Option func(*options)
 
 type options struct {
@@ -70,18 +75,19 @@ type options struct {
 	now     func() time.Time
 }
 
-// WithPrefix sets what session keys begin with; the default is "scs:session:",
-// as in scs/redisstore. Applications that share a Redis need different ones.
-// Marks and indexes are kept apart by it too. It does not concern NewMemory.
+// WithPrefix sets the prefix of session keys. Applications that share a Redis
+// need different prefixes. It also keeps marks and indexes apart. The default
+// is "scs:session:", as in scs/redisstore. It has no effect on NewMemory.
 func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
 
-// WithTimeout sets the time for one call, waiting for a connection and
-// repeating included, sending not (see [Store]); the default is 1 s, and what is not positive means the
-// default. It does not concern NewMemory.
+// WithTimeout sets the time limit for a call, including waiting for a
+// connection and retries, but not sending (see [Store]). The default is 1
+// second, which also replaces a d that is not positive. It has no effect on
+// NewMemory.
 func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
 
-// WithClock sets the clock that tells how far off an expiry is; the default is
-// time.Now. It must be safe for concurrent use.
+// WithClock sets the clock by which expiries are converted to lifetimes. It
+// must be safe for concurrent use. The default is time.Now.
 func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
 
 func resolve(opts []Option) options {
@@ -98,15 +104,16 @@ func resolve(opts []Option) options {
 	return o
 }
 
-// New returns a store on the connections of pool. It does not connect yet.
+// New returns a store on the connections of pool. It does not connect until the
+// first call.
 func New(pool Pool, opts ...Option) *Store {
 	base, _ := pool.(*redis.Pool)
 	return newStore(&redigo{conns: pool}, base, resolve(opts))
 }
 
 // Over returns a store over any transport; the modules below this package call
-// it with theirs. It does not connect yet. A near cache (nil for none) needs a
-// resp.Invalidator.
+// it with theirs. It does not connect until the first call. A near cache
+// requires a resp.Invalidator; if near is nil, there is none.
 func Over(t resp.Transport, near *nearcache.Limits, opts ...Option) (*Store, error) {
 	s := newStore(t, nil, resolve(opts))
 	if near == nil {
@@ -138,8 +145,8 @@ func newStore(t resp.Transport, base *redis.Pool, o options) *Store {
 	}
 }
 
-// FindCtx implements scs.CtxStore. For a key that holds something else than a
-// record, or a record of more than 1 MiB, the error is [ErrCorrupt].
+// FindCtx implements [scs.CtxStore]. If the key has another type, or the record
+// exceeds 1 MiB, the error is [ErrCorrupt].
 func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
 	if s.near == nil {
 		return s.get(ctx, token)
@@ -148,7 +155,7 @@ func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error)
 	return b, found, err
 }
 
-// get asks Redis for a record.
+// get reads a record from Redis.
 func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
 	const op = "find session"
 	if !keyspace.ValidToken(token) {
@@ -161,8 +168,8 @@ func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
 	return s.record(op, token, replies[0])
 }
 
-// FindTTLCtx implements [TTLFinder]. The remaining life of a record from the near
-// cache is counted down from what Redis said.
+// FindTTLCtx implements [TTLFinder]. The remaining lifetime of a record from
+// the near cache is counted down from the value that Redis reported.
 func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
 	if !keyspace.ValidToken(token) {
 		return nil, 0, false, nil
@@ -187,7 +194,7 @@ func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dura
 	return b, ttl, true, nil
 }
 
-// getTTL asks Redis for a record and its remaining life.
+// getTTL reads a record and its remaining lifetime from Redis.
 func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
 	const op = "find session"
 	key := s.key(token)
@@ -266,8 +273,8 @@ func (s *Store) DeleteAndReportCtx(ctx context.Context, token string) (bool, err
 	return err == nil && reply.Int == 1, err
 }
 
-// write changes one record. What the near cache holds of it is forgotten after,
-// also if the write failed: it may have been executed all the same.
+// write changes one record. It then removes the record from the near cache,
+// even if the write failed, because it may have been executed all the same.
 func (s *Store) write(ctx context.Context, op, token string, c resp.Command) (resp.Reply, error) {
 	defer s.forget(token)
 	replies, err := s.do(context.WithoutCancel(ctx), op, c)
@@ -277,7 +284,7 @@ func (s *Store) write(ctx context.Context, op, token string, c resp.Command) (re
 	return replies[0], nil
 }
 
-// forget drops what the near cache holds of the records.
+// forget removes the records from the near cache.
 func (s *Store) forget(tokens ...string) {
 	if s.near != nil {
 		for _, token := range tokens {
@@ -286,8 +293,8 @@ func (s *Store) forget(tokens ...string) {
 	}
 }
 
-// DeleteAndReportAllCtx implements [DeleteReporter]. In a Cluster the servers are asked at the same
-// time.
+// DeleteAndReportAllCtx implements [DeleteReporter]. In a Cluster, the commands
+// are sent to the servers at the same time.
 func (s *Store) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
 		cmds := make([]resp.Command, len(some))
@@ -295,7 +302,7 @@ func (s *Store) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dro
 			cmds[i] = resp.Cmd("DEL", s.key(token))
 		}
 		replies, err := s.do(ctx, "delete sessions", cmds...)
-		s.forget(some...) // also after an error: it may be deleted
+		s.forget(some...) // even after an error: the records may be deleted
 		if err != nil {
 			return dropped, err
 		}
@@ -326,19 +333,19 @@ func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Backg
 
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
 
-// record takes a session record from the reply to GET.
+// record returns the session record in the reply to GET.
 func (s *Store) record(op, token string, reply resp.Reply) (b []byte, found bool, err error) {
 	if reply.Kind == resp.Nil {
 		return nil, false, nil
 	}
-	b, _ = keyspace.Unbind(s.key(token), reply.Bytes) // do has looked at it
+	b, _ = keyspace.Unbind(s.key(token), reply.Bytes) // do has checked it
 	if len(b) > maxRecord {
 		return nil, false, newError(op, ErrCorrupt)
 	}
 	return b, true, nil
 }
 
-// writable tells why a record cannot be stored under the token.
+// writable returns an error if the record cannot be stored under the token.
 func writable(op, token string, b []byte) error {
 	if !keyspace.ValidToken(token) {
 		return &Error{Op: op, Class: ClassConfiguration, Err: errMalformedToken}
@@ -352,9 +359,9 @@ func writable(op, token string, b []byte) error {
 
 var errMalformedToken = errors.New("malformed session token")
 
-// unusable returns [ErrCorrupt] or [ErrDecrypt] for a key that holds no session of
-// this token, and err otherwise. Such a key would lock its user out until it
-// expires.
+// unusable returns [ErrCorrupt] or [ErrDecrypt] for a key whose value is not a
+// session of this token, and err otherwise. Such a key would lock its user out
+// until it expires.
 func unusable(op string, err error) error {
 	var other *resp.UnexpectedReply
 	var refusal *resp.Refusal

@@ -10,23 +10,24 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// maxRepetitions is how often a call is repeated when connections turn out to be
-// dead, over a transport that does not know how many may be.
+// maxRepetitions is the maximum number of retries when connections turn out to
+// be dead, for a transport that does not know how many may be.
 const maxRepetitions = 4
 
 // do executes the commands in one round trip and returns their replies, none of
-// which is a refusal. All of them must bear repetition: when a connection turns
-// out to be dead, or its server unfit, do repeats them over another one.
+// which is a refusal. All commands must be safe to execute twice: if a
+// connection turns out to be dead, or its server unfit, do retries them over
+// another one.
 //
-// After a restart of Redis every idle connection is dead, and which ones are is
-// only known by trying. So as many tries are granted as there are idle
-// connections, and one more for the fresh one that comes after them; each dead
-// one costs no more than the attempt to write.
+// After a restart of Redis every idle connection is dead, and only using one
+// shows whether it is. So the number of tries is the number of idle
+// connections, plus one for the new connection that comes after them. Each dead
+// connection costs no more than the attempt to write to it.
 func (s *Store) do(ctx context.Context, op string, cmds ...resp.Command) ([]resp.Reply, error) {
 	return s.doOn(ctx, op, s.transport, resp.NewExchange(cmds))
 }
 
-// doOn is do over the transport to one server of several.
+// doOn is like do, but over the transport to one of several servers.
 func (s *Store) doOn(ctx context.Context, op string, t resp.Transport, x *resp.Exchange) ([]resp.Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, newError(op, err)
@@ -57,7 +58,7 @@ func (s *Store) doOn(ctx context.Context, op string, t resp.Transport, x *resp.E
 	}
 }
 
-// advise adds to the error of a call what may be done about it.
+// advise adds to the error of a call how to fix the problem.
 func (s *Store) advise(failure *Error) *Error {
 	cure := ""
 	if isClosed(failure) && !s.answered.Load() {
@@ -72,8 +73,9 @@ func (s *Store) advise(failure *Error) *Error {
 	return failure
 }
 
-// deadline returns when a call that begins now ends: at the end of the store's
-// own time, which own reports, or at the deadline of ctx if that is earlier.
+// deadline returns the time at which a call that starts now must end: after the
+// store's timeout, in which case own is true, or at the deadline of ctx if that
+// is earlier.
 func (s *Store) deadline(ctx context.Context, now time.Time) (deadline time.Time, own bool) {
 	deadline = now.Add(s.timeout)
 	if earlier, ok := ctx.Deadline(); ok && earlier.Before(deadline) {
@@ -82,19 +84,20 @@ func (s *Store) deadline(ctx context.Context, now time.Time) (deadline time.Time
 	return deadline, true
 }
 
-// repetition is what one call knows of its tries.
+// repetition is the state of the retries of one call.
 type repetition struct {
 	store    *Store
 	began    time.Time
 	deadline time.Time
 	own      bool // the deadline is the store's
 	left     int  // tries; -1 before the first failure
-	misled   bool // a reply was another's
+	misled   bool // a reply belonged to another key
 	refused  bool
 }
 
-// worthwhile reports whether another try may succeed, and sees to it that it
-// goes over another connection where this one led to a server that refuses.
+// worthwhile reports whether another try may succeed. If this connection led to
+// a server that refuses commands, it ensures that the next try uses another
+// one.
 func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *Error) bool {
 	if r.left < 0 {
 		r.left = r.store.repetitions()
@@ -105,7 +108,7 @@ func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *
 	}
 	r.left--
 	if errors.Is(failure, context.Canceled) || errors.Is(failure, context.DeadlineExceeded) {
-		return true // of another call, which had opened a connection for all that waited
+		return true // of another call, which opened a connection for all waiting calls
 	}
 	if failure.Class != ClassRetryFresh {
 		return false
@@ -117,8 +120,9 @@ func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *
 	)
 	switch {
 	case errors.As(failure, &unexpected):
-		// A value that is still another's over the next connection stands so in
-		// Redis. No more connections are dropped for it.
+		// A value that belongs to another key over the next connection
+		// as well is stored like that in Redis. No more connections are
+		// dropped for it.
 		if r.misled {
 			return false
 		}
@@ -136,21 +140,21 @@ func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *
 	return true
 }
 
-// silence makes the transport give up connections after a call that got no reply
-// in time. The caller's deadline, or what was left of the store's own after the
-// wait for a connection, says nothing about the server.
+// silence makes the transport drop connections after a call that got no reply
+// in time. Neither the caller's deadline nor the rest of the store's timeout
+// after the wait for a connection indicates anything about the server.
 func (r *repetition) silence(ctx context.Context, x *resp.Exchange, failure *Error) {
 	quiet, ok := r.store.transport.(resp.SilenceDropper)
 	switch {
 	case !ok || !errors.Is(failure, os.ErrDeadlineExceeded) && ctx.Err() == nil:
-	case r.store.shared: // which does not know when it sent
+	case r.store.shared: // which does not know when the commands were sent
 		quiet.DropSilent(time.Now().Add(-r.store.timeout))
 	case !x.Sent.IsZero() && r.own && errors.Is(failure, os.ErrDeadlineExceeded) && r.deadline.Sub(x.Sent) >= r.store.timeout/2:
 		quiet.DropSilent(x.Sent)
 	}
 }
 
-// repetitions is how often a call may be repeated.
+// repetitions returns how often a call may be retried.
 func (s *Store) repetitions() int {
 	if idler, ok := s.transport.(resp.Idler); ok {
 		return 1 + idler.IdleCount()

@@ -16,15 +16,15 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// maxClockSkew is how far apart the clocks of an instance and of Redis may be.
-// Expiries are relative, so nothing in Redis breaks. But what is wrong with the
-// clock of an instance is wrong with the times in its sealed cookies, which
-// other instances read.
+// maxClockSkew is the maximum difference between the clocks of an instance and
+// of Redis. Expiries are relative, so nothing in Redis breaks. But if the clock
+// of an instance is wrong, so are the times in its sealed cookies, which other
+// instances read.
 const maxClockSkew = 10 * time.Second
 
-// rights tries every command of a session, from its login to its revocation, and
-// those of connecting. It returns everything that Redis does not permit in one
-// finding, or the first other error with the command that failed.
+// rights tries every command of a session, from its login to its revocation,
+// and those for connecting. It returns everything that Redis does not permit in
+// one finding, or the first other error with the command that failed.
 func (s *Store) rights(ctx context.Context) error {
 	var lacking []string
 	var denied error
@@ -42,7 +42,7 @@ func (s *Store) rights(ctx context.Context) error {
 		}
 		right := rightOf(err)
 		switch {
-		case right == "" && i >= needed: // there is a connection all the same
+		case right == "" && i >= needed: // the connection works all the same
 			continue
 		case right == "":
 			return unwritable(c.Name, err)
@@ -60,7 +60,7 @@ func (s *Store) rights(ctx context.Context) error {
 	return deniedRights(denied, lacking...)
 }
 
-// deniedRights is the finding that Redis does not permit something.
+// deniedRights returns the finding that Redis denies permissions.
 func deniedRights(err error, rights ...string) error {
 	grant := strings.Join(rights, " ")
 	return &Finding{
@@ -70,8 +70,8 @@ func deniedRights(err error, rights ...string) error {
 	}
 }
 
-// rightOf returns what to grant according to an error of Redis: "+pttl", "~" for
-// the key, or nothing if the error is another one.
+// rightOf returns the permission to grant according to an error of Redis:
+// "+pttl", "~" for the key, or "" if it is a different error.
 func rightOf(err error) string {
 	var refusal *resp.Refusal
 	switch {
@@ -83,14 +83,15 @@ func rightOf(err error) string {
 	return "+" + strings.ToLower(refusal.Command)
 }
 
-// trial is a command of a session's life, and the pattern of its key in an ACL.
+// trial is a command of a session's life, with the pattern of its key in an
+// ACL.
 type trial struct {
 	resp.Command
 	pattern string
 }
 
-// life returns commands that leave nothing behind, whichever of them are denied:
-// what they write lives a minute at most.
+// life returns commands that leave nothing behind, even if some of them are
+// denied: what they write expires after at most a minute.
 func life(prefix string, now time.Time) []trial {
 	const minute = int64(60000)
 	var (
@@ -121,9 +122,9 @@ func life(prefix string, now time.Time) []trial {
 	}
 }
 
-// lived takes a made-up session through its whole life, with a key, a user and a
-// mark of its own, and compares what is read with what was written. It ends at the
-// first mistake; what is left then expires within three minutes.
+// lived runs a test session through its whole life, with a separate key, user
+// and mark, and compares what is read with what was written. It stops at the
+// first mismatch; what is left then expires within three minutes.
 func (s *Store) lived(ctx context.Context) error {
 	made := &madeUp{s, newToken(), "check " + rand.Text()}
 	for _, step := range made.life(ctx) {
@@ -141,13 +142,14 @@ func (s *Store) lived(ctx context.Context) error {
 	return nil
 }
 
-// madeUp is a session that only a check has.
+// madeUp is a session that exists only for a check.
 type madeUp struct {
 	store       *Store
 	token, user string
 }
 
-// step is one of its life. It works if Redis returns what a primary returns.
+// step is one step of the session's life. It works if Redis returns what a
+// primary returns.
 type step struct {
 	command string
 	works   func() (bool, error)
@@ -186,7 +188,8 @@ func (m *madeUp) life(ctx context.Context) []step {
 	}
 }
 
-// is returns a function that reports whether want was found, or nothing for nil.
+// is returns a function that reports whether want was found, or, if want is
+// nil, whether nothing was.
 func is(want []byte) func(b []byte, found bool, err error) (bool, error) {
 	return func(b []byte, found bool, err error) (bool, error) {
 		return found == (want != nil) && bytes.Equal(b, want), err
@@ -203,14 +206,15 @@ func (m *madeUp) indexed(ctx context.Context, want ...string) (bool, error) {
 	return slices.Equal(tokens, want), err
 }
 
-// newToken returns a token of no session.
+// newToken returns a token that belongs to no session.
 func newToken() string {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// unlisted is the finding that not every server of a Cluster can be asked.
+// unlisted returns the finding that not every server of a Cluster can be
+// queried.
 func unlisted(err error) error {
 	if right := rightOf(err); right != "" {
 		return deniedRights(err, right)
@@ -222,8 +226,8 @@ func unlisted(err error) error {
 	}
 }
 
-// unwritable is the finding that a command failed. The error says what to do, if
-// that is known.
+// unwritable returns the finding that a command failed. The error includes how
+// to fix it, if that is known.
 func unwritable(command string, err error) error {
 	return &Finding{
 		English: fmt.Sprintf("session store: Redis cannot be written: %s: %v; check its address, password and ACL, and that it is no replica", command, err),
@@ -232,7 +236,7 @@ func unwritable(command string, err error) error {
 	}
 }
 
-// clock compares the clock of this machine with that of a server.
+// clock compares the clock of this machine with the clock of a server.
 func (s *Store) clock(ctx context.Context, server resp.Transport) error {
 	before := s.now()
 	reply, err := s.ask(ctx, "read clock", server, resp.Cmd("TIME", ""))
@@ -255,10 +259,11 @@ func (s *Store) clock(ctx context.Context, server resp.Transport) error {
 	}
 }
 
-// eviction looks at the eviction policy of a server.
+// eviction checks the eviction policy of a server.
 //
-// Sessions all have an expiry, so that each policy volatile-… concerns them like
-// those of allkeys-…; volatile-ttl takes the ones that would end soonest.
+// All sessions have an expiry, so each volatile-… policy affects them like the
+// allkeys-… policies; volatile-ttl evicts the sessions that would expire
+// soonest.
 func (s *Store) eviction(ctx context.Context, server resp.Transport) error {
 	reply, err := s.ask(ctx, "read eviction policy", server, resp.Cmd("CONFIG", "", "GET", "maxmemory*"))
 	if err != nil {
@@ -284,7 +289,7 @@ func (s *Store) eviction(ctx context.Context, server resp.Transport) error {
 	}
 }
 
-// unseenEviction is the note that the eviction policy could not be looked at.
+// unseenEviction returns the note that the eviction policy could not be read.
 func unseenEviction(err error) error {
 	return unseen("eviction policy", "淘汰策略", "+config|get", err)
 }
