@@ -284,7 +284,7 @@ func (s *Store) eviction(ctx context.Context, server resp.Transport) error {
 		policy = "unknown"
 	}
 	return &Finding{
-		English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis of their own volatile-ttl, which evicts the sessions that would end soonest", policy),
+		English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis only for sessions volatile-ttl, which evicts the sessions that would end soonest", policy),
 		Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下退出登录；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（优先淘汰最早过期的会话）。", policy),
 	}
 }

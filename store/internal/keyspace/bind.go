@@ -16,9 +16,9 @@ import (
 // This detects accidents. It does not stop an attacker who can write to Redis;
 // store.Encrypt does.
 
-// bound begins a value of this form. No record of scs begins like this:
-// encoding/gob begins below 0x80 or above 0xf7, text and MessagePack never with
-// 0xc1.
+// bound is the first byte of a value of this form. No record of scs starts with
+// it: the first byte of encoding/gob is below 0x80 or above 0xf7, and that of
+// text or MessagePack is never 0xc1.
 const bound = 0xc1
 
 const (
@@ -30,7 +30,7 @@ const (
 
 func sum(key string) [sha256.Size]byte { return sha256.Sum256([]byte(key)) }
 
-// Bind returns the value as it is stored under the key.
+// Bind returns the value in the form in which it is stored under the key.
 func Bind(key string, value []byte) []byte {
 	s := sum(key)
 	b := make([]byte, 0, boundSize+len(value))
@@ -38,11 +38,11 @@ func Bind(key string, value []byte) []byte {
 	return append(b, value...)
 }
 
-// Unbind returns the value that Bind was called with. It reports false for a
+// Unbind returns the value that was passed to Bind. It reports false for a
 // value that was stored under another key.
 //
 // A session that names no key was written by scs/redisstore or another store
-// with its layout, and is returned as it is. A mark always names its key.
+// with its layout, and is returned unchanged. A mark always names its key.
 func Unbind(key string, stored []byte) (value []byte, ok bool) {
 	if len(stored) < boundSize || stored[0] != bound {
 		return stored, !strings.HasPrefix(key, markPrefix) && !isStatus(stored)
@@ -52,7 +52,7 @@ func Unbind(key string, stored []byte) (value []byte, ok bool) {
 }
 
 // isStatus reports whether b is the reply to a command that reads nothing,
-// which a client library may not tell from a value.
+// which a client library may not distinguish from a value.
 func isStatus(b []byte) bool {
 	switch string(b) {
 	case "OK", "PONG", "QUEUED":
@@ -61,15 +61,15 @@ func isStatus(b []byte) bool {
 	return false
 }
 
-// Member returns the token as it is stored in the index of a user, whose key is
-// given.
+// Member returns the token in the form in which it is stored in the index of a
+// user.
 func Member(userKey, token string) string {
 	s := sum(userKey)
 	return token + base64.RawURLEncoding.EncodeToString(s[:memberSum])
 }
 
-// TokenOf returns the token of a member. It reports false for a member of the
-// index of another user.
+// TokenOf returns the token of a member. It reports false for a member of
+// another user's index.
 func TokenOf(userKey, member string) (token string, ok bool) {
 	if len(member) < tokenLength {
 		return "", false

@@ -1,5 +1,6 @@
-// Package keyspace is the layout of the keys in Redis, shared by the stores of
-// every client library so that instances of different build can work together.
+// Package keyspace defines the layout of the keys in Redis. The stores for all
+// client libraries share it, so that instances of different builds can work
+// together.
 package keyspace
 
 import (
@@ -9,22 +10,23 @@ import (
 	"time"
 )
 
-// DefaultPrefix is scs/redisstore's: sessions written by it are found.
+// DefaultPrefix is the prefix of scs/redisstore, so that its sessions are
+// found.
 const DefaultPrefix = "scs:session:"
 
-// Marks and indexes stand under prefixes of their own, so that a scan over the
-// sessions never meets them and an ACL can name them: ~wechat:*.
+// Marks and indexes have separate prefixes, so that a scan over the sessions
+// does not return them and an ACL can name them: ~wechat:*.
 const (
 	markPrefix = "wechat:mark:"
 	userPrefix = "wechat:user:"
 )
 
-// tokenLength is that of 32 bytes in base64url without padding: scs's tokens
-// and its hashed tokens alike.
+// tokenLength is the length of 32 bytes in base64url without padding, which
+// scs's tokens and its hashed tokens have in common.
 const tokenLength = 43
 
-// ValidToken reports whether token has the form of scs's tokens. What comes in
-// a cookie and has not is never made part of a key.
+// ValidToken reports whether token has the form of scs's tokens. Any other
+// value of a cookie never becomes part of a key.
 func ValidToken(token string) bool {
 	if len(token) != tokenLength {
 		return false
@@ -38,7 +40,7 @@ func ValidToken(token string) bool {
 	return true
 }
 
-// ValidTokens returns those of the tokens that are valid.
+// ValidTokens returns the valid tokens in tokens.
 func ValidTokens(tokens []string) []string {
 	return slices.DeleteFunc(slices.Clone(tokens), func(token string) bool { return !ValidToken(token) })
 }
@@ -46,18 +48,17 @@ func ValidTokens(tokens []string) []string {
 // BatchSize is the number of commands that are sent in one round trip.
 const BatchSize = 100
 
-// Session is the key of a session record, as scs/redisstore makes it.
+// Session returns the key of a session record, as in scs/redisstore.
 func Session(prefix, token string) string { return prefix + token }
 
-// Mark is the key of a mark.
+// Mark returns the key of a mark.
 func Mark(prefix, key string) string { return markPrefix + digest(prefix, key) }
 
-// User is the key of the index of a user's sessions.
+// User returns the key of the index of a user's sessions.
 func User(prefix, user string) string { return userPrefix + digest(prefix, user) }
 
-// digest hides the name, bounds its length, and keeps apart what belongs to
-// different session prefixes: two applications on one Redis must not end each
-// other's index.
+// digest hides the name, limits its length, and separates different session
+// prefixes: two applications on one Redis must not delete each other's index.
 func digest(prefix, name string) string {
 	h := sha256.New()
 	h.Write([]byte(prefix))
@@ -66,8 +67,8 @@ func digest(prefix, name string) string {
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))
 }
 
-// Millis is a life in whole milliseconds for PX and PEXPIRE, rounded up: a life
-// of a few microseconds must not become 0, which Redis refuses.
+// Millis returns a lifetime in whole milliseconds for PX and PEXPIRE, rounded
+// up: a lifetime of a few microseconds must not become 0, which Redis rejects.
 func Millis(life time.Duration) int64 {
 	ms := life / time.Millisecond
 	if life%time.Millisecond > 0 {

@@ -1,4 +1,4 @@
-// Package nearcache keeps records that were read from Redis in memory.
+// Package nearcache caches records that were read from Redis in memory.
 package nearcache
 
 import (
@@ -10,16 +10,16 @@ import (
 	"time"
 )
 
-// bookkeeping is what a kept record takes beside its bytes and its token: the
-// map's and the list's share of it.
+// bookkeeping is the overhead of a cached record in the map and the list, in
+// addition to its bytes and its token.
 const bookkeeping = 250
 
-// Cache holds records that were read from Redis while Redis promises to say
-// when they change. It is safe for concurrent use.
+// Cache holds records that were read from Redis for as long as Redis reports
+// their changes. It is safe for concurrent use by multiple goroutines.
 //
-// A read and the word of a change may cross on their way to the cache. So each
-// read is announced before it is sent, and what changes meanwhile spoils it:
-// its record is handed to the reader and not kept.
+// A read and the report of a change may cross on their way to the cache. So
+// each read is announced before it is sent, and a change in the meantime spoils
+// it: its record is returned to the reader and not cached.
 type Cache struct {
 	prefix string
 	limits Limits
@@ -31,28 +31,28 @@ type Cache struct {
 	readings map[string]*Reading // by token
 }
 
-// kept is one record.
+// kept is a cached record.
 type kept struct {
 	token  string
 	record []byte
-	ends   time.Time // of its life in Redis; zero for never
-	until  time.Time // which it may be served
+	ends   time.Time // when it expires in Redis; zero for never
+	until  time.Time // the end of the time in which it may be served
 }
 
-// Reading is one or more reads of a record that are under way.
+// Reading is one or more reads of a record that are in progress.
 type Reading struct {
 	token   string
 	readers int
 	spoiled bool
 }
 
-// Limits bounds what a cache holds.
+// Limits limits the size of a cache and the age of its records.
 type Limits struct {
 	MaxBytes int           // including keys and bookkeeping
 	MaxAge   time.Duration // since a record was read from Redis
 }
 
-// Validate returns an error if there is no room or no time.
+// Validate returns an error unless both limits are positive.
 func (l Limits) Validate() error {
 	if l.MaxBytes <= 0 || l.MaxAge <= 0 {
 		return fmt.Errorf("WithNearCache: maxBytes %d and maxAge %v must both be positive", l.MaxBytes, l.MaxAge)
@@ -60,7 +60,7 @@ func (l Limits) Validate() error {
 	return nil
 }
 
-// New returns an empty cache of the records whose keys begin with the prefix.
+// New returns an empty cache of the records whose keys start with the prefix.
 func New(prefix string, limits Limits) *Cache {
 	return &Cache{
 		prefix: prefix, limits: limits,
@@ -68,8 +68,8 @@ func New(prefix string, limits Limits) *Cache {
 	}
 }
 
-// Get returns a copy of the record and what is left of its life, 0 for a record
-// without an end.
+// Get returns a copy of the record and its remaining lifetime, which is 0 for a
+// record without an expiry.
 func (n *Cache) Get(token string, now time.Time) (b []byte, ttl time.Duration, found bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -89,7 +89,7 @@ func (n *Cache) Get(token string, now time.Time) (b []byte, ttl time.Duration, f
 	return bytes.Clone(k.record), ttl, true
 }
 
-// Begin announces a read. It is followed by Keep or Abandon.
+// Begin announces a read. The caller must then call Keep or Abandon.
 func (n *Cache) Begin(token string) *Reading {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -102,15 +102,16 @@ func (n *Cache) Begin(token string) *Reading {
 	return r
 }
 
-// Abandon ends a read that found nothing to keep.
+// Abandon ends a read that found nothing to cache.
 func (n *Cache) Abandon(r *Reading) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.end(r)
 }
 
-// Keep ends a read with the record, which must not change any more, and the life
-// it had when or after it was asked for.
+// Keep ends a read and caches its record, which must not be modified
+// afterwards. ttl is the record's remaining lifetime at some time not before
+// asked, when the read was sent.
 func (n *Cache) Keep(r *Reading, record []byte, ttl time.Duration, asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -142,15 +143,16 @@ func (n *Cache) end(r *Reading) {
 	}
 }
 
-// Forget drops the record, and spoils the reads of it that are under way.
+// Forget removes the record, and spoils its reads in progress.
 func (n *Cache) Forget(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.forgetOne(token)
 }
 
-// Invalidate is told by the transport what has changed; nil means everything,
-// because the data was dropped or a connection ended.
+// Invalidate removes the records of changed keys. The transport calls it. If
+// keys is nil, it removes everything, because the data was dropped or a
+// connection ended.
 func (n *Cache) Invalidate(keys []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -190,5 +192,5 @@ func (n *Cache) remove(e *list.Element) {
 	n.bytes -= k.size()
 }
 
-// size allows an eighth for the allocator, which rounds up.
+// size adds an eighth for the allocator, which rounds up.
 func (k *kept) size() int { return len(k.record)*9/8 + len(k.token) + bookkeeping }

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// The classes of errors, with the numbers of store.Class.
+// These are the classes of errors, with the values of store.Class.
 const (
 	RetryNow = iota + 1
 	RetryFresh
@@ -14,14 +14,14 @@ const (
 	Configuration
 )
 
-// A Refusal is an error that the server itself sent, cut to what may be repeated:
-// the rest of its text may hold anything, such as the key and the value of a
-// command that the server does not know.
+// A Refusal is an error that the server itself sent, reduced to what may be
+// repeated: the rest of its text may contain anything, such as the key and the
+// value of a command that the server does not know.
 type Refusal struct {
-	Code    string // how it begins: "NOPERM", "ERR unknown command"
-	Command string // that is denied or unknown; empty if the server does not name one of the store's
+	Code    string // how the text starts: "NOPERM", "ERR unknown command"
+	Command string // the denied or unknown command; empty if the server names none of the store's
 	Class   int
-	Cure    string // what to do; empty if nothing can be recommended
+	Cure    string // how to fix it; empty if nothing can be recommended
 }
 
 // Error implements error.
@@ -44,9 +44,9 @@ const (
 	cureProxy    = "the server, or a proxy in front of it, does not offer what the store needs"
 )
 
-// refusals are the errors of Redis that a store distinguishes, by how they begin.
-// The codes are part of its protocol. The texts after ERR are not, so the few here
-// are those that have not changed since Redis 3.2.
+// refusals lists the errors of Redis that a store distinguishes, by how they
+// start. The codes are part of its protocol. The texts after ERR are not, so
+// the few here are those that have not changed since Redis 3.2.
 var refusals = []Refusal{
 	{Code: "READONLY", Class: RetryFresh, Cure: "the server is a replica; connect to its primary"},
 	{Code: "LOADING", Class: RetryFresh},
@@ -80,7 +80,8 @@ var refusals = []Refusal{
 	{Code: "ERR No such master", Class: Configuration, Cure: "the Sentinels do not know this name of a primary"},
 }
 
-// elsewhere are errors of proxies and of cloud services, by what they contain.
+// elsewhere lists errors of proxies and of cloud services, by what they
+// contain.
 var elsewhere = []Refusal{
 	{Code: "unsupported command", Class: Configuration, Cure: cureProxy},
 	{Code: "not support for normal user", Class: Configuration, Cure: cureProxy},
@@ -88,7 +89,7 @@ var elsewhere = []Refusal{
 	{Code: "illegal address", Class: Configuration, Cure: "add the address of this machine to the allowlist of the Redis instance"},
 }
 
-// ParseRefusal returns the error that begins with the text of the server.
+// ParseRefusal returns the Refusal for the error text that the server sent.
 func ParseRefusal(text string) *Refusal {
 	for _, r := range refusals {
 		bare := strings.TrimPrefix(r.Code, "ERR ") // rueidis removes it
@@ -104,11 +105,11 @@ func ParseRefusal(text string) *Refusal {
 	return &Refusal{Code: "an error that the store does not know", Class: FailClosed}
 }
 
-// commands are all that the store and its client libraries send.
+// commands lists everything that the store and its client libraries send.
 var commands = strings.Fields("ASKING AUTH CLIENT CLUSTER CONFIG DEL GET HELLO PEXPIRE PING PTTL ROLE SCAN SELECT SENTINEL SET TIME WAIT ZADD ZRANGE ZREM ZREMRANGEBYSCORE")
 
-// about returns r with what the text says about a command, and with the cure for
-// that.
+// about returns a copy of r with the command that the text names, and with the
+// advice for that command.
 func (r Refusal) about(text string) *Refusal {
 	if r.Class != Configuration {
 		return &r
@@ -138,5 +139,5 @@ func (r Refusal) about(text string) *Refusal {
 // ErrNoRedis replaces errors of client libraries that quote what was received.
 var ErrNoRedis = errors.New("no Redis speaks at this address: check it, and use rediss:// or a TLSConfig for a TLS port")
 
-// CureNearCache is for a server that does not track what was read.
+// CureNearCache is the advice for a server that does not support tracking.
 const CureNearCache = "the near cache needs Redis 6 with RESP3 and CLIENT TRACKING; leave WithNearCache out"

@@ -1,6 +1,6 @@
-// Package resp is what a store and a client library exchange: commands, replies,
-// and the small interfaces by which the client library carries them to Redis. It
-// checks that a reply is one that Redis gives to its command.
+// Package resp defines what a store and a client library exchange: commands,
+// replies, and the small interfaces through which the client library sends them
+// to Redis. It checks that a reply is one that Redis sends to its command.
 package resp
 
 import (
@@ -13,24 +13,26 @@ import (
 // An Exchange holds the commands of one round trip and their replies.
 type Exchange struct {
 	Commands []Command
-	// Replies has an element for each of Commands, which the transport sets.
+	// Replies has an element for each of Commands, which the transport
+	// sets.
 	Replies []Reply
-	// Sent is when the commands were sent. It stays zero if they were not. A
+	// Sent is when the commands were sent. It is zero if they were not. A
 	// transport that is [Shared], or no [SilenceDropper], does not set it.
 	Sent time.Time
 
 	judged bool
 	err    error
 
-	// The backing of an exchange of few commands, which is most of them.
+	// commands and replies are the backing arrays of an exchange of few
+	// commands, which is the common case.
 	commands [2]Command
 	replies  [2]Reply
 }
 
-// Fit reports whether the connection that the replies came over may be used
-// again. It may not if a reply belongs to another command, or if the server
-// cannot serve any more. A transport that knows which connection that is closes
-// it; for the others there is [Refresher].
+// Fit reports whether the connection of the replies may be used again. It may
+// not if a reply belongs to another command, or if the server can no longer
+// serve. A transport that knows which connection that is closes it; for the
+// others there is [Refresher].
 func (x *Exchange) Fit() bool {
 	switch err := x.Judge().(type) {
 	case *Refusal:
@@ -41,7 +43,7 @@ func (x *Exchange) Fit() bool {
 	return true
 }
 
-// Judge returns the first refusal, or the first reply that Redis does not give
+// Judge returns the first refusal, or the first reply that Redis does not send
 // to its command.
 func (x *Exchange) Judge() error {
 	if x.judged {
@@ -64,7 +66,7 @@ func NewExchange(commands []Command) *Exchange {
 	return x
 }
 
-// Reset makes the exchange ready for another try.
+// Reset prepares the exchange for another try.
 func (x *Exchange) Reset() {
 	x.Replies = slices.Grow(x.replies[:0], len(x.Commands))[:len(x.Commands)]
 	clear(x.Replies)
@@ -78,17 +80,17 @@ type Command struct {
 	Args []any  // string, []byte or int64, without the key
 }
 
-// Cmd returns a command with the arguments.
+// Cmd returns a command with the given arguments.
 func Cmd(name, key string, args ...any) Command { return Command{name, key, args} }
 
-// Set stores a value under a key, to which it is bound.
+// Set returns a command that stores a value under a key, to which it is bound.
 func Set(key string, value []byte, life time.Duration, condition ...any) Command {
 	args := make([]any, 0, 4)
 	args = append(args, keyspace.Bind(key, value), "PX", keyspace.Millis(life))
 	return Command{"SET", key, append(args, condition...)}
 }
 
-// A Reply is what Redis answered to one command.
+// A Reply is the reply of Redis to one command.
 type Reply struct {
 	Kind  Kind
 	Bytes []byte  // of a bulk string
@@ -101,25 +103,26 @@ type Reply struct {
 type Kind int
 
 const (
-	// Other is a reply of a type that no command of the store has. It is the
-	// zero value.
+	// Other is a reply of a type that no command of the store returns. It
+	// is the zero value.
 	Other Kind = iota
 	// Nil is a null of RESP2 or RESP3.
 	Nil
 	// Status is a simple string.
 	Status
-	// Bulk is a bulk string, and any string if the client library does not
-	// distinguish them. A double of RESP3 is one too, in decimal.
+	// Bulk is a bulk string, or any string if the client library does not
+	// distinguish them. A double of RESP3 is also one, in decimal.
 	Bulk
 	// Integer is an integer.
 	Integer
-	// Array is an array or set, or a map of RESP3 as keys and values in turns.
+	// Array is an array, a set, or a map of RESP3 as alternating keys and
+	// values.
 	Array
 	// Refused is an error of the server.
 	Refused
 )
 
-// Content is the text of a string or a refusal.
+// Content returns the text of a string or a refusal.
 func (r Reply) Content() string {
 	if r.Kind == Bulk {
 		return string(r.Bytes)
@@ -158,8 +161,8 @@ func (r Reply) typeName() string {
 	return "another type"
 }
 
-// check returns an error if the reply is a refusal, or none that Redis gives to
-// the command.
+// check returns an error if the reply is a refusal, or not one that Redis sends
+// to the command.
 func (c Command) check(r Reply) error {
 	ok, another := true, false
 	switch c.Name {
@@ -195,8 +198,8 @@ func (c Command) check(r Reply) error {
 	return &UnexpectedReply{Command: c.Name, Got: r.typeName(), Another: another}
 }
 
-// checkMembers looks at the reply to ZRANGE: members of the index whose key the
-// command has, each with its score if the command wants scores.
+// checkMembers checks the reply to ZRANGE: members of the index with the
+// command's key, each with its score if the command requests scores.
 func (c Command) checkMembers(r Reply) (ok, another bool) {
 	members, ok := r.Members(c.Args[len(c.Args)-1] == "WITHSCORES")
 	for _, m := range members {
@@ -207,11 +210,11 @@ func (c Command) checkMembers(r Reply) (ok, another bool) {
 	return ok, false
 }
 
-// Member is one of an index, with its score if that was read too.
+// Member is a member of an index, with its score if that was read too.
 type Member struct{ Name, Score string }
 
-// Members takes the reply to ZRANGE apart: scores follow their members in RESP2,
-// and each pair is an array in RESP3.
+// Members parses the reply to ZRANGE. In RESP2 each score follows its member;
+// in RESP3 each pair is an array.
 func (r Reply) Members(scores bool) (members []Member, ok bool) {
 	if r.Kind != Array {
 		return nil, false

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// An UnexpectedReply is a reply that Redis does not give to the command: of
+// An UnexpectedReply is a reply that Redis does not send to the command: one of
 // another type, or the value of another key. The connection is out of step, or
-// the server is no Redis. It holds nothing of the reply.
+// the server is not Redis. It contains nothing of the reply.
 type UnexpectedReply struct {
 	Command string // "GET"
 	Got     string // the type of the reply
@@ -34,8 +34,8 @@ func (e *UnexpectedReply) Error() string {
 	return e.Command + ": unexpected reply: got " + e.Got + ", want " + want
 }
 
-// Life returns the remaining life that PTTL reports: 0 for a key without an
-// expiry. The key is not alive if there is none, or if it has less than a
+// Life returns the remaining lifetime that PTTL reports, or 0 for a key without
+// an expiry. alive is false if there is no such key, or if it has less than a
 // millisecond left.
 func Life(ms int64) (life time.Duration, alive bool) {
 	const forever = -1
@@ -45,10 +45,10 @@ func Life(ms int64) (life time.Duration, alive bool) {
 	return time.Duration(ms) * time.Millisecond, ms > 0
 }
 
-// validLife reports whether PTTL can have replied ms.
+// validLife reports whether ms is a valid reply to PTTL.
 func validLife(ms int64) bool { return ms >= -2 && ms <= math.MaxInt64/int64(time.Millisecond) }
 
-// validCursor reports whether SCAN can have replied with the cursor.
+// validCursor reports whether cursor is a valid reply to SCAN.
 func validCursor(cursor []byte) bool {
 	_, err := strconv.ParseUint(string(cursor), 10, 64)
 	return err == nil

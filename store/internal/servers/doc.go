@@ -1,4 +1,4 @@
 // Package servers tests every store against the servers and services that teams
-// use: those that Debian and a Go module offer run for real, and of the others it
-// repeats what they reject.
+// use. Servers that are available from Debian or as a Go module are run; for
+// the others, it reproduces what they reject.
 package servers

@@ -14,9 +14,9 @@ const (
 )
 
 // frames counts the commands or replies in a stream of RESP that arrives in
-// pieces. rueidis panics in a goroutine of its own when it gets a length that no
-// reply has, or a reply that it does not expect, and go-redis allocates what a
-// length asks for. So the connection checks each frame first.
+// pieces. rueidis panics in a separate goroutine when it receives a length that
+// no reply has, or a reply that it does not expect, and go-redis allocates
+// whatever a length claims. So the connection checks each frame first.
 type frames struct {
 	line   []byte // the line that has begun
 	skip   int    // bytes of a string that are to come
@@ -64,8 +64,8 @@ func (f *frames) feed(b []byte) (ended int) {
 	return ended
 }
 
-// begin takes the first line of a frame or element, and returns the number of
-// frames that it ends.
+// begin processes the first line of a frame or element, and returns the number
+// of frames that it ends.
 func (f *frames) begin(line []byte) int {
 	if len(f.open) == 0 {
 		f.push, f.wanted, f.kind = line[0] == '>', false, f.kind[:0]
@@ -98,7 +98,8 @@ func (f *frames) begin(line []byte) int {
 	return f.element()
 }
 
-// valid reports whether Redis begins a frame or element with the line.
+// valid reports whether the line is one with which Redis starts a frame or
+// element.
 func (f *frames) valid(line []byte) bool {
 	n, err := strconv.ParseInt(string(line[1:]), 10, 64) // PTTL can exceed an int of 32 bits
 	switch line[0] {
@@ -122,8 +123,8 @@ func (f *frames) valid(line []byte) bool {
 	return false // attributes and streamed types, which Redis does not send
 }
 
-// element notes the end of an element, and returns the number of frames that it
-// ends.
+// element records the end of an element, and returns the number of frames that
+// it ends.
 func (f *frames) element() int {
 	f.wanted = false
 	for len(f.open) > 0 {

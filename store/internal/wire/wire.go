@@ -1,7 +1,7 @@
-// Package wire keeps an eye on the connections of a client library: it closes
-// those that do not break by themselves but lead nowhere, to a server that has
-// become a replica, or to one that has fallen silent, or whose replies are out of
-// step or malformed.
+// Package wire monitors the connections of a client library. It closes
+// connections that do not break by themselves but are useless: those to a
+// server that has become a replica or no longer responds, and those whose
+// replies are out of step or malformed.
 package wire
 
 import (
@@ -18,17 +18,17 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// errNotOwed: a reply came that no command had. What follows it belongs to
-// other commands, too.
+// errNotOwed means that a reply arrived that belongs to no command. The replies
+// after it also belong to other commands.
 var errNotOwed = fmt.Errorf("a reply to no command: %w", net.ErrClosed)
 
-// errMalformed: a frame came that Redis does not send.
+// errMalformed means that a frame arrived that Redis does not send.
 var errMalformed = fmt.Errorf("a malformed reply: %w", net.ErrClosed)
 
 // Conns holds the open connections of a client. The zero value is empty.
 type Conns struct {
-	// Named is the addresses that the caller gave. All others were announced by
-	// a Cluster or by Sentinels.
+	// Named lists the addresses that the caller configured. All others were
+	// announced by a Cluster or by Sentinels.
 	Named []string
 
 	mu        sync.Mutex
@@ -65,12 +65,13 @@ func (d *Conns) note(addr string, reached bool) {
 	}
 }
 
-// adviceTime is how long a failed try counts: the address of a server that has been
-// removed is not tried again.
+// adviceTime is how long a failed try counts, because the address of a server
+// that has been removed is not tried again.
 const adviceTime = time.Minute
 
-// Advice names an announced address that was tried within the last minute, and to
-// which no connection was ever opened. It is empty if there is none.
+// Advice returns a message about an announced address that was tried within the
+// last minute and to which no connection was ever opened. It is empty if there
+// is none.
 func (d *Conns) Advice() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -82,7 +83,7 @@ func (d *Conns) Advice() string {
 	return ""
 }
 
-// Add returns the connection, which Conns holds until it is closed.
+// Add wraps a connection, which Conns then holds until it is closed.
 func (d *Conns) Add(inner net.Conn) net.Conn {
 	c := &conn{Conn: inner, home: d, opened: time.Now()}
 	c.heard.Store(c.opened.UnixNano())
@@ -98,7 +99,7 @@ func (d *Conns) Add(inner net.Conn) net.Conn {
 	return c
 }
 
-// rawConn lets a client library look whether a connection has ended.
+// rawConn allows a client library to check whether a connection has ended.
 type rawConn struct {
 	*conn
 	syscall.Conn
@@ -117,8 +118,8 @@ func (d *Conns) CloseOwing(t time.Time) {
 	})
 }
 
-// CloseSilent closes every connection from which nothing has come since t,
-// unless it was asked for something only later.
+// CloseSilent closes every connection from which nothing has been read since t,
+// unless the first write since its last read was after t.
 func (d *Conns) CloseSilent(t time.Time) {
 	d.close(func(c *conn) bool { return c.heard.Load() <= t.UnixNano() && c.asked.Load() <= t.UnixNano() })
 }
@@ -137,18 +138,18 @@ func (d *Conns) close(unfit func(*conn) bool) {
 	}
 }
 
-// conn knows since when it has owed a reply, and how many.
+// conn records how many replies the server owes, and since when.
 type conn struct {
 	net.Conn
 	home   *Conns
 	opened time.Time
-	asked  atomic.Int64 // when the first write since the last read began; 0 for none
-	heard  atomic.Int64 // when something came last
+	asked  atomic.Int64 // when the first write since the last read started; 0 for none
+	heard  atomic.Int64 // time of the last read
 
 	sent, received frames
 	replied        bool         // a whole reply has come
 	owed           atomic.Int64 // replies
-	subscribed     atomic.Bool  // messages come unasked, and in RESP2 they look like replies
+	subscribed     atomic.Bool  // messages arrive unrequested, and in RESP2 they look like replies
 }
 
 func (c *conn) Write(b []byte) (int, error) {
