@@ -19,14 +19,16 @@ const (
 	// ("timeout 300") commonly close an idle connection.
 	idleTime = 4 * time.Minute
 
-	// lifetime makes connections follow a name whose address has changed.
+	// lifetime makes connections follow a host name whose address has
+	// changed.
 	lifetime = 30 * time.Minute
 
-	// respVersion is what the store needs: RESP3 brings nothing that it uses.
+	// respVersion is the RESP version that the store needs; it uses nothing
+	// that RESP3 adds.
 	respVersion = 2
 )
 
-// Option changes a store from its defaults.
+// Option changes a setting of a store.
 type Option func(*options)
 
 type options struct {
@@ -39,7 +41,7 @@ type options struct {
 // "scs:session:", as in package store.
 func WithPrefix(prefix string) Option { return common(store.WithPrefix(prefix)) }
 
-// WithTimeout sets the time limit for a call, including connecting and repeating.
+// WithTimeout sets the time limit for a call, including connecting and retries.
 // The default is 1 second, which also replaces a d that is not positive.
 func WithTimeout(d time.Duration) Option {
 	return func(o *options) {
@@ -87,13 +89,13 @@ func clientOptions(given redis.UniversalOptions, timeout time.Duration) (redis.U
 	o.ConnMaxIdleTime = orDefault(o.ConnMaxIdleTime, idleTime)
 	o.ConnMaxLifetime = orDefault(o.ConnMaxLifetime, lifetime)
 
-	// A call ends at its deadline. The store repeats by itself, writes too, and
-	// within that deadline.
+	// A call ends at its deadline. The store retries by itself, including
+	// writes, and within that deadline.
 	o.ContextTimeoutEnabled = true
 	o.MaxRetries, o.DialerRetries = -1, 1
 
-	// Neither CLIENT SETINFO nor CLIENT MAINT_NOTIFICATIONS, which proxies refuse
-	// and an ACL would have to allow.
+	// Send neither CLIENT SETINFO nor CLIENT MAINT_NOTIFICATIONS, which
+	// proxies reject and an ACL would have to allow.
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return o, nil

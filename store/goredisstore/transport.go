@@ -16,7 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/wire"
 )
 
-// transport is the way to Redis through go-redis.
+// transport is the [resp.Transport] through go-redis.
 type transport struct {
 	node
 	client redis.UniversalClient
@@ -58,7 +58,8 @@ func newClient(o *redis.UniversalOptions) redis.UniversalClient {
 	return redis.NewClient(o.Simple())
 }
 
-// dialerOf returns the caller's dialer, or one that dials as the options say.
+// dialerOf returns the caller's dialer, or one that dials as the options
+// specify.
 func dialerOf(o redis.UniversalOptions) func(ctx context.Context, network, addr string) (net.Conn, error) {
 	if o.Dialer != nil {
 		return o.Dialer
@@ -70,8 +71,8 @@ func dialerOf(o redis.UniversalOptions) func(ctx context.Context, network, addr 
 	return dialer.DialContext
 }
 
-// node is the way to the servers of one client: to one node of a Cluster, or to
-// all.
+// node sends commands to the servers of one client: to one node of a Cluster,
+// or to all.
 type node struct{ redis.Cmdable }
 
 // processor executes any command; every client and pipeline is one.
@@ -80,9 +81,9 @@ type processor interface {
 }
 
 // RoundTrip implements [resp.Transport]. After an error in a Cluster it makes
-// go-redis read again which node serves which slot. By itself go-redis does that
-// after a redirect and once a minute, but a primary that was killed redirects no
-// call.
+// go-redis read again which node serves which slot. By itself, go-redis does
+// that after a redirect and once a minute, but a primary that was killed
+// redirects no call.
 func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	err := t.node.RoundTrip(ctx, x)
 	if cluster, ok := t.client.(*redis.ClusterClient); ok && err != nil {
@@ -93,7 +94,7 @@ func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 
 // RoundTrip implements [resp.Transport].
 func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
-	x.Sent = time.Now() // or after a wait for a connection, of which go-redis does not tell
+	x.Sent = time.Now() // or later, after a wait for a connection, which go-redis does not report
 	if len(x.Commands) == 1 {
 		cmd := build(ctx, x.Commands[0])
 		_ = n.Cmdable.(processor).Process(ctx, cmd)
@@ -169,13 +170,13 @@ func replyOf(value any) resp.Reply {
 	return resp.Reply{}
 }
 
-// errClosed: the store was closed.
+// errClosed is returned by calls after Close.
 var errClosed = errors.New("the session store is closed")
 
 // errNoMaster replaces what go-redis returns if no Sentinel knows the name.
 var errNoMaster = errors.New("no Sentinel knows a primary of this MasterName")
 
-// known returns what the store knows an error of go-redis as.
+// known returns the store's equivalent of an error of go-redis.
 func known(err error) error {
 	var refused redis.Error
 	switch {
@@ -232,6 +233,6 @@ func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err erro
 	return nodes, nil
 }
 
-// Connecting implements [resp.Connecting]. The right to HELLO is not asked for
-// until a connection has its user.
+// Connecting implements [resp.Connecting]. The permission for HELLO is not
+// checked until a connection has its user.
 func (t *transport) Connecting() []string { return []string{"HELLO"} }

@@ -8,29 +8,30 @@ import (
 	"github.com/redis/rueidis"
 )
 
-// errClosed: the store was closed.
+// errClosed is returned by calls after Close.
 var errClosed = errors.New("the session store is closed")
 
-// connector makes the client when it is first needed, and tries again with the
+// connector creates the client for the first call, and tries again with the
 // next call if that fails: an application with public pages can start before
-// its Redis does. From then on rueidis connects by itself.
+// its Redis does. After that, rueidis reconnects by itself.
 type connector struct {
 	option rueidis.ClientOption
 
 	mu      sync.Mutex
 	client  rueidis.Client // nil until connected
-	pending *attempt       // nil if none is under way
+	pending *attempt       // nil if none is in progress
 	closed  bool
 }
 
-// attempt is one attempt to connect, for everybody who waits for it.
+// attempt is one attempt to connect, shared by all calls that wait for it.
 type attempt struct {
 	done chan struct{} // closed at its end
 	err  error
 }
 
-// get returns the client, connecting first if need be. rueidis cannot be told
-// to stop connecting, so that goes on when ctx ends, for the next call.
+// get returns the client, connecting first if necessary. rueidis has no way to
+// stop connecting, so the attempt continues after ctx is done, for the next
+// call.
 func (c *connector) get(ctx context.Context) (rueidis.Client, error) {
 	c.mu.Lock()
 	if c.closed {
@@ -59,7 +60,7 @@ func (c *connector) get(ctx context.Context) (rueidis.Client, error) {
 	return c.get(ctx)
 }
 
-// connected returns the client, nil before the first connection.
+// connected returns the client, or nil before the first connection.
 func (c *connector) connected() rueidis.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()

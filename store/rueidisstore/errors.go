@@ -11,7 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// known returns what the store knows an error of rueidis as.
+// known returns the store's equivalent of an error of rueidis.
 func known(err error) error {
 	if errors.Is(err, rueidis.ErrNoCache) { // after the text of the server
 		if refusal := resp.ParseRefusal(err.Error()); refusal.Code == "NOPERM" {

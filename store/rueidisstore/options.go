@@ -12,22 +12,24 @@ import (
 )
 
 const (
-	// defaultTimeout is the time for one call, unless WithTimeout says other.
+	// defaultTimeout is the time limit for a call, unless WithTimeout sets
+	// another.
 	defaultTimeout = time.Second
 
-	// bufferSize replaces rueidis's half a megabyte for each direction of each
-	// connection. Sessions are small.
+	// bufferSize replaces rueidis's buffers of half a megabyte for each
+	// direction of each connection. Sessions are small.
 	bufferSize = 64 << 10
 
-	// sentinelRefresh is how often the Sentinels are asked for the primary,
-	// beside what they tell by themselves: a message of theirs can be missed.
+	// sentinelRefresh is how often the primary is looked up from the
+	// Sentinels, in addition to their own messages, which can be missed.
 	sentinelRefresh = 5 * time.Second
 
-	// lifetime makes connections follow a name whose address has changed.
+	// lifetime makes connections follow a host name whose address has
+	// changed.
 	lifetime = 30 * time.Minute
 )
 
-// Option changes a store from its defaults.
+// Option changes a setting of a store.
 type Option func(*options)
 
 type options struct {
@@ -36,13 +38,13 @@ type options struct {
 	common  []store.Option
 }
 
-// WithPrefix sets what session keys begin with; the default is "scs:session:",
-// as in package store. Applications that share a Redis need different ones.
-// Marks and indexes are kept apart by it too.
+// WithPrefix sets the prefix of session keys. Applications that share a Redis
+// need different prefixes. It also keeps marks and indexes apart. The default
+// is "scs:session:", as in package store.
 func WithPrefix(prefix string) Option { return common(store.WithPrefix(prefix)) }
 
-// WithTimeout sets the time for one call, connecting and repeating included;
-// the default is 1 s, and what is not positive means the default.
+// WithTimeout sets the time limit for a call, including connecting and retries.
+// The default is 1 second, which also replaces a d that is not positive.
 func WithTimeout(d time.Duration) Option {
 	return func(o *options) {
 		o.timeout = d
@@ -50,20 +52,21 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithClock sets the clock that tells how far off an expiry is and how old what
-// the near cache holds; the default is time.Now. It must be safe for concurrent
-// use.
+// WithClock sets the clock by which expiries are converted to lifetimes, and
+// the age of the near cache's records is measured. It must be safe for
+// concurrent use. The default is time.Now.
 func WithClock(now func() time.Time) Option { return common(store.WithClock(now)) }
 
 func common(opt store.Option) Option {
 	return func(o *options) { o.common = append(o.common, opt) }
 }
 
-// WithNearCache answers reads of sessions from memory while Redis has not told
-// of a change; the package comment says what is promised. It holds at most
-// maxBytes, counting keys and bookkeeping (a session takes its record's size
-// and about 300 bytes), and nothing for longer than maxAge. Both must be
-// positive. 32 MiB and a minute are values to begin with.
+// WithNearCache enables reading sessions from memory while Redis has not
+// reported a change; the package comment lists what is guaranteed. The cache
+// holds at most maxBytes, including keys and bookkeeping (a session uses its
+// record's size and about 300 bytes), and nothing for longer than maxAge. Both
+// must be positive. 32 MiB and a minute are good initial values. By default,
+// there is no near cache.
 func WithNearCache(maxBytes int, maxAge time.Duration) Option {
 	return func(o *options) { o.near = &nearcache.Limits{MaxBytes: maxBytes, MaxAge: maxAge} }
 }
@@ -79,8 +82,8 @@ func resolve(opts []Option) options {
 	return o
 }
 
-// clientOption is the caller's option with what a session store needs and with
-// values fit for a web server where the caller has set none.
+// clientOption returns the caller's option with what a session store needs, and
+// with values fit for a web server where the caller has set none.
 func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.ClientOption, error) {
 	switch {
 	case len(given.InitAddress) == 0:
@@ -100,10 +103,11 @@ func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.Cl
 	c.ReadBufferEachConn = orDefault(c.ReadBufferEachConn, bufferSize)
 	c.WriteBufferEachConn = orDefault(c.WriteBufferEachConn, bufferSize)
 
-	// A connection that is always read from is known to be dead before it is
-	// used, and a call that gives up leaves the others on it alone.
+	// A connection that is always read from is known to be dead before it
+	// is used, and a call that gives up does not affect the others on it.
 	c.AlwaysPipelining, c.DisableAutoPipelining = true, false
-	// The store repeats by itself, writes too, and within one deadline.
+	// The store retries by itself, including writes, and within one
+	// deadline.
 	c.DisableRetry = true
 
 	c.NewCacheStoreFn, c.OnInvalidations, c.ClientTrackingOptions = nil, nil, nil

@@ -9,8 +9,9 @@ import (
 )
 
 // Store keeps sessions in Redis. Its methods are those of package store. A read
-// ends early at the deadline of its context, but not when that is canceled: what
-// is in progress is of use to other calls. It is safe for concurrent use.
+// returns early at the deadline of its context, but not when that is canceled,
+// because what is in progress is of use to other calls. A Store is safe for
+// concurrent use by multiple goroutines.
 type Store struct {
 	*store.Store
 
@@ -19,18 +20,19 @@ type Store struct {
 
 var _ store.Whole = (*Store)(nil)
 
-// New returns a store for the Redis that client names, and does not connect
-// yet: it does with the first call, and with each further one until it has
-// succeeded. Close it when it is no longer used.
+// New returns a store for the Redis that client names. It does not connect
+// until the first call; if that fails, each further call tries again until one
+// succeeds. Close it when it is no longer used.
 //
-// Of client, what is not set gets values fit for a web server: the store's
-// timeout (1 s) for dialling and for silence, also towards Sentinels, which are
-// asked for the primary every 5 s; connections that live for at most 30 minutes,
-// so that they follow a name whose address has changed; buffers of 64 KiB. The
-// store itself decides about repetitions, pipelining and client-side caching
-// (DisableRetry, AlwaysPipelining, DisableAutoPipelining, DisableCache,
-// NewCacheStoreFn, OnInvalidations, ClientTrackingOptions are overwritten), and
-// refuses what would read from replicas.
+// A field of client that is not set gets a value fit for a web server: the
+// store's timeout (1 second) for dialing and for the wait for a reply, also for
+// Sentinels, from which the primary is looked up every 5 seconds; connections
+// that are used for at most 30 minutes, so that they follow a host name whose
+// address has changed; buffers of 64 KiB. The store itself controls retries,
+// pipelining and client-side caching: it overwrites DisableRetry,
+// AlwaysPipelining, DisableAutoPipelining, DisableCache, NewCacheStoreFn,
+// OnInvalidations and ClientTrackingOptions. It returns an error if client
+// would read from replicas.
 func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
 	o := resolve(opts)
 	t, err := newTransport(client, o)
@@ -44,6 +46,6 @@ func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
 	return &Store{Store: s, transport: t}, nil
 }
 
-// Close ends all connections after what is under way, and waits a second for
-// each at most where Redis is silent. Later calls fail.
+// Close closes all connections after the calls in progress, and waits at most a
+// second for each of them if Redis does not respond. Later calls fail.
 func (s *Store) Close() { s.transport.connector.close() }

@@ -14,7 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/wire"
 )
 
-// transport is the way to Redis through rueidis.
+// transport is the [resp.Transport] through rueidis.
 type transport struct {
 	connector *connector
 	conns     *wire.Conns
@@ -46,7 +46,8 @@ func newTransport(client rueidis.ClientOption, o options) (*transport, error) {
 
 type dialFunc func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
 
-// dialerOf dials as the option says.
+// dialerOf returns the caller's dialer, or one that dials as the option
+// specifies.
 func dialerOf(o rueidis.ClientOption) dialFunc {
 	switch {
 	case o.DialCtxFn != nil:
@@ -74,8 +75,8 @@ func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	return node{client}.RoundTrip(ctx, x)
 }
 
-// node is the way to the servers of one client: to one node of a Cluster, or to
-// all.
+// node sends commands to the servers of one client: to one node of a Cluster,
+// or to all.
 type node struct{ rueidis.Client }
 
 // RoundTrip implements [resp.Transport].
@@ -160,7 +161,7 @@ func array(all []rueidis.RedisMessage) resp.Reply {
 	return r
 }
 
-// mapOf returns the keys and values of a map in turns.
+// mapOf returns the keys and values of a map alternately.
 func mapOf(m rueidis.RedisMessage) resp.Reply {
 	all, err := m.AsMap()
 	if err != nil {
@@ -173,7 +174,7 @@ func mapOf(m rueidis.RedisMessage) resp.Reply {
 	return r
 }
 
-// Ordered implements [resp.Ordered]: one server has one connection for the
+// Ordered implements [resp.Ordered]. One server has one connection for the
 // commands of one round trip. Before the first connection it is not known how
 // many servers there are.
 func (t *transport) Ordered() bool {
@@ -211,8 +212,8 @@ func (t *transport) OnInvalidation(changed func(keys []string)) error {
 	if o.AlwaysRESP2 {
 		return errors.New("AlwaysRESP2: the near cache needs RESP3")
 	}
-	// Not OPTIN: a read that a cluster node redirects must be tracked where it is
-	// answered, too. rueidis's own cache stays empty.
+	// Not OPTIN, because a read that a Cluster node redirects must also be
+	// tracked by the node that replies. rueidis's own cache stays empty.
 	o.DisableCache, o.ClientTrackingOptions = false, []string{"OPTOUT"}
 	o.OnInvalidations = func(messages []rueidis.RedisMessage) {
 		if messages == nil {
@@ -230,8 +231,8 @@ func (t *transport) OnInvalidation(changed func(keys []string)) error {
 	return nil
 }
 
-// Connecting implements [resp.Connecting]. The right to HELLO is not asked for
-// until a connection has its user.
+// Connecting implements [resp.Connecting]. The permission for HELLO is not
+// checked until a connection has its user.
 func (t *transport) Connecting() []string { return []string{"HELLO"} }
 
 // Shared implements [resp.Shared].
