@@ -96,7 +96,7 @@ func (s *Store) primaries(ctx context.Context, op string) ([]resp.Transport, err
 	return primaries, nil
 }
 
-// ask executes one command on one server.
+// ask runs one command on one server.
 func (s *Store) ask(ctx context.Context, op string, node resp.Transport, c resp.Command) (resp.Reply, error) {
 	replies, err := s.doOn(ctx, op, node, resp.NewExchange([]resp.Command{c}))
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 )
 
 const (
-	// defaultTimeout is the time for one call, unless WithTimeout sets another.
+	// defaultTimeout is the time limit for a call, unless WithTimeout sets
+	// another.
 	defaultTimeout = time.Second
 
 	// idleTime is less than the 5 minutes after which load balancers and servers

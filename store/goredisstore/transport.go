@@ -127,7 +127,7 @@ func build(ctx context.Context, c resp.Command) *redis.Cmd {
 func setReply(reply *resp.Reply, cmd *redis.Cmd) error {
 	value, err := cmd.Result()
 	switch {
-	case err == nil, err == redis.Nil: // one that is wrapped was a Sentinel's
+	case err == nil, err == redis.Nil: // a wrapped one is from a Sentinel
 		*reply = replyOf(value)
 		return nil
 	case isRefusal(err):

@@ -13,7 +13,7 @@ import (
 
 // known returns the store's equivalent of an error of rueidis.
 func known(err error) error {
-	if errors.Is(err, rueidis.ErrNoCache) { // after the text of the server
+	if errors.Is(err, rueidis.ErrNoCache) { // follows the text of the server
 		if refusal := resp.ParseRefusal(err.Error()); refusal.Code == "NOPERM" {
 			return refusal
 		}

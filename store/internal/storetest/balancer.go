@@ -10,8 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A Balancer is one address that leads to any server. It can swallow one reply
-// and close the connection, or hold one back.
+// A Balancer forwards one address to any server. It can drop one reply and
+// close the connection, or delay one.
 type Balancer struct {
 	net.Listener
 	target  atomic.Value // string
@@ -19,10 +19,11 @@ type Balancer struct {
 	holding atomic.Pointer[hold]
 }
 
-// A hold stops the first reply that comes.
+// A hold delays the first reply that arrives.
 type hold struct{ held, released chan struct{} }
 
-// NewBalancer returns a balancer that leads to target and ends with the test.
+// NewBalancer returns a balancer that forwards to target and is closed at the
+// end of the test.
 func NewBalancer(t *testing.T, target string) *Balancer {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -45,14 +46,14 @@ func NewBalancer(t *testing.T, target string) *Balancer {
 	return b
 }
 
-// Config is a [Config] for the server behind the balancer.
+// Config returns a [Config] for the server behind the balancer.
 func (b *Balancer) Config() Config { return Config{Addrs: []string{b.Addr().String()}} }
 
-// Lead makes new connections lead to another server.
+// Lead forwards new connections to another server.
 func (b *Balancer) Lead(target string) { b.target.Store(target) }
 
-// Hold holds back the next reply and all that follow it. The channel is closed
-// when there is one; release lets it pass.
+// Hold delays the next reply and all that follow it. The channel is closed when
+// the reply arrives; release forwards it.
 func (b *Balancer) Hold() (held <-chan struct{}, release func()) {
 	h := &hold{make(chan struct{}), make(chan struct{})}
 	b.holding.Store(h)

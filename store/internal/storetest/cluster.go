@@ -12,15 +12,15 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// BehindSentinels is a [Config] for the primary of the group.
+// BehindSentinels returns a [Config] for the primary of the group.
 func BehindSentinels(g *redistest.Sentinels) Config {
 	return Config{Addrs: g.Addrs(), MasterSet: redistest.MasterSet}
 }
 
-// InCluster is a [Config] for the cluster.
+// InCluster returns a [Config] for the cluster.
 func InCluster(c *redistest.Cluster) Config { return Config{Addrs: c.Addrs()[:3]} }
 
-// LastVariant is the variant that differs most from the default.
+// LastVariant returns the variant that differs most from the default.
 func (c Client) LastVariant() string {
 	if len(c.Variants) == 0 {
 		return ""

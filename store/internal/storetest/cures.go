@@ -19,7 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// testCures proves that the errors of a store say what to do about them.
+// testCures checks that the errors of a store include how to fix them.
 func testCures(t *testing.T, c Client) {
 	t.Run("replies", func(t *testing.T) { testReplyCures(t, c) })
 	t.Run("each connection closes", func(t *testing.T) {
@@ -86,8 +86,8 @@ func testReplyCures(t *testing.T, c Client) {
 	}
 }
 
-// closing is the address of a server that ends each connection when something
-// comes over it.
+// closing returns the address of a server that closes each connection when it
+// receives anything.
 func closing(t *testing.T) string {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -107,8 +107,8 @@ func closing(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// testAnnounced proves that an error names an address that a Cluster announces and
-// that cannot be reached.
+// testAnnounced checks that an error names an unreachable address that a
+// Cluster announces.
 func testAnnounced(t *testing.T, c Client) {
 	server := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1", "--cluster-announce-port", "1")
 	server.Do("CLUSTER", "ADDSLOTSRANGE", 0, 16383)

@@ -15,9 +15,9 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// Doubled proves that a reply that is out of step, because a proxy sends an
-// earlier one twice, is never taken for that of another key, and that nothing
-// is deleted for it. open returns a store for the Redis at addr.
+// Doubled checks that a reply that is out of step, because a proxy sends an
+// earlier one twice, is never used for another key, and that nothing is deleted
+// because of it. open returns a store for the Redis at addr.
 func Doubled(t *testing.T, open func(t *testing.T, addr string) store.Sessions) {
 	ctx := context.Background()
 	server := redistest.Start(t)

@@ -19,7 +19,8 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// testFaults covers servers that refuse, are silent, restart or go away.
+// testFaults covers servers that reject commands, do not respond, restart or
+// disappear.
 func testFaults(t *testing.T, c Client) {
 	for _, test := range []struct {
 		name string
@@ -312,9 +313,9 @@ func testCutConnections(t *testing.T, c Client) {
 	}
 }
 
-// Every call ends at its deadline. So do 10,000 at once: a rueidis connection has
-// room for about a thousand calls that wait, and more than that must not wait
-// for the server without end.
+// Every call ends at its deadline, even if 10,000 are made concurrently: a
+// rueidis connection has room for about a thousand waiting calls, and calls
+// beyond that must not wait for the server forever.
 func testFrozen(t *testing.T, c Client) {
 	ctx := context.Background()
 	server := redistest.Start(t)
@@ -356,7 +357,7 @@ func testFrozen(t *testing.T, c Client) {
 	assert.Equal(t, "record", recordOf(t, s, token))
 }
 
-// The deadline of a request ends a read, but not a write.
+// The deadline of a request cancels a read, but not a write.
 func testShorterDeadline(t *testing.T, c Client) {
 	server := redistest.Start(t)
 	s := c.Open(t, One(server))
@@ -392,7 +393,7 @@ func testMovedAddress(t *testing.T, c Client) {
 	}
 }
 
-// A server that stays read-only is tried twice, and not until the deadline.
+// A server that stays read-only is tried twice, not until the deadline.
 func testReadOnly(t *testing.T, c Client) {
 	server := redistest.Start(t)
 	server.Do("REPLICAOF", "127.0.0.1", "1")
@@ -402,7 +403,7 @@ func testReadOnly(t *testing.T, c Client) {
 	assert.Contains(t, server.Info("commandstats")["cmdstat_set"], "rejected_calls=2")
 }
 
-// A server that is gone is not called until the deadline.
+// A server that is down is not retried until the deadline.
 func testGone(t *testing.T, c Client) {
 	server := redistest.Start(t)
 	config := One(server)
@@ -414,7 +415,7 @@ func testGone(t *testing.T, c Client) {
 	assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%v", err)
 }
 
-// A call whose reply is lost is repeated.
+// A call whose reply is lost is retried.
 func testLostReply(t *testing.T, c Client) {
 	ctx := context.Background()
 	server := redistest.Start(t)
@@ -438,7 +439,7 @@ func testLostReply(t *testing.T, c Client) {
 	assert.False(t, address.swallow.Load())
 }
 
-// A store that is closed returns errors and leaves no goroutine behind.
+// A closed store returns errors and leaves no goroutine running.
 func testClosed(t *testing.T, c Client) {
 	ctx := context.Background()
 	server := redistest.Start(t)

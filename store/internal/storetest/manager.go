@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testSessionManager drives the store through scs itself, behind a real server
-// and with a browser's cookie jar.
+// testSessionManager uses the store through scs itself, with a real server and
+// a browser's cookie jar.
 func testSessionManager(t *testing.T, open Opener) {
 	for name, configure := range map[string]func(*scs.SessionManager){
 		"with scs's defaults":     func(*scs.SessionManager) {},

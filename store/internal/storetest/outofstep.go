@@ -16,8 +16,8 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// misorder returns what a proxy makes of the first reply to a command, and of
-// those after it. hit reports whether there was one.
+// misorder returns what a proxy sends in place of the first reply to a command
+// and of those after it. hit reports whether there was one.
 type misorder func(name string) (edit func(command []string, reply []byte) []byte, hit func() bool)
 
 // misorders are faults that put the replies of a connection out of step.
@@ -77,15 +77,15 @@ type user struct {
 	t           *testing.T
 }
 
-// visit makes all calls of the user once. Each of them may fail, but what is read
-// belongs to the user.
+// visit makes each call of the user once. Each of them may fail, but a value
+// that is read must belong to the user.
 func (u user) visit(s store.Sessions) {
 	ctx, t := context.Background(), u.t
 	b, found, err := s.FindCtx(ctx, u.token)
 	assert.True(t, err != nil || found && string(b) == u.name, "FindCtx of %s: %q", u.name, b)
 	b, _, found, err = s.FindTTLCtx(ctx, u.token)
-	// The integer of another command can pass as the life of a session, which then
-	// seems to have expired: the user logs in again.
+	// The integer of another command can pass as the lifetime of a session,
+	// which then seems to have expired: the user logs in again.
 	assert.True(t, err != nil || !found || string(b) == u.name, "FindTTLCtx of %s: %q", u.name, b)
 	b, found, err = s.Mark(ctx, u.name)
 	assert.True(t, err != nil || found && string(b) == u.name, "Mark of %s: %q", u.name, b)
@@ -109,8 +109,8 @@ func (u user) write(s store.Sessions) error {
 	return s.AddSession(ctx, u.name, u.token, soon())
 }
 
-// testOutOfStep proves for each command and each such fault that no user reads
-// what is another's, and that nothing is deleted.
+// testOutOfStep checks for each command and each such fault that no user reads
+// another user's value, and that nothing is deleted.
 func testOutOfStep(t *testing.T, c Client, variant string) {
 	server := redistest.Start(t)
 	proxy, err := faultproxy.StartReplies(server.Addr())

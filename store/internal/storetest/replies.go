@@ -21,7 +21,7 @@ import (
 // canary is in every reply that a command does not expect.
 const canary = "oCanary-of-a-whole-openid-28"
 
-// misreplies are one reply of each type, and of what looks like one.
+// misreplies has one reply of each type, and some that look like one.
 func misreplies() map[string]string {
 	bulk := fmt.Sprintf("$%d\r\n%s\r\n", len(canary), canary)
 	return map[string]string{
@@ -112,9 +112,9 @@ func calls(s store.Sessions, token string) map[string]func() error {
 	return all
 }
 
-// Misreplies proves that no error of a store holds anything of a reply: for each
-// of the commands that it sends and each type of reply, with all of its methods.
-// open returns a store for the Redis at addr.
+// Misreplies checks that no error of a store contains any part of a reply, for
+// each of the commands that it sends and each type of reply, with all of its
+// methods. open returns a store for the Redis at addr.
 func Misreplies(t *testing.T, commands []string, open func(t *testing.T, addr string) store.Sessions) {
 	server := redistest.Start(t)
 	proxy, err := faultproxy.StartReplies(server.Addr())
@@ -142,7 +142,8 @@ func Misreplies(t *testing.T, commands []string, open func(t *testing.T, addr st
 							"%s, where %s is answered with %s", method, name, kind)
 					}
 				}
-				// go-redis does without HELLO, and then nothing has failed.
+				// go-redis works without HELLO, so nothing has
+				// failed.
 				if kind == "error of a moved key" && name != "CLIENT" && (name != "HELLO" || said != "") {
 					assert.Contains(t, said, "MOVED", "%s", kind)
 				}

@@ -42,8 +42,8 @@ func ACL(t *testing.T) (words []any) {
 	return words
 }
 
-// rights returns the rights that docs/sessions.md lists for iteration and for this
-// store, and those that follow where, if it is not empty.
+// rights returns the permissions that docs/sessions.md lists for iteration and
+// for this store, and those that follow where, if it is not empty.
 func (c Client) rights(t *testing.T, where string) (rights []any) {
 	t.Helper()
 	text := sessionsPage(t)
@@ -64,13 +64,14 @@ func (c Client) rights(t *testing.T, where string) (rights []any) {
 	return rights
 }
 
-// needed returns the rights that a login needs. Redis 7 permits HELLO to all
-// users.
+// needed returns the permissions that a login needs. Redis 7 permits HELLO to
+// all users.
 func needed(rights []any) []any {
 	return slices.DeleteFunc(rights, func(right any) bool { return right == "+scan" || right == "+hello" })
 }
 
-// setUser creates the user of docs/sessions.md on the servers, with more rights.
+// setUser creates the user of docs/sessions.md on the servers, with additional
+// permissions.
 func setUser(t *testing.T, servers []*redistest.Server, more []any) {
 	t.Helper()
 	for _, s := range servers {
@@ -84,7 +85,7 @@ func (c Config) asWeChat() Config {
 	return c
 }
 
-// ownPrefix are prefixes whose keys that user may touch.
+// ownPrefix lists prefixes whose keys that user may access.
 const ownPrefix = "scs:session:%d:"
 
 func testRights(t *testing.T, c Client) {
@@ -105,11 +106,11 @@ func testRights(t *testing.T, c Client) {
 	})
 }
 
-// connecting are rights without which there is no connection.
+// connecting lists permissions without which there is no connection.
 var connecting = []string{"+client", "+cluster", "+asking", "+role"}
 
-// missingRights proves that Check names each missing right, and together all
-// those without which a store can still connect.
+// missingRights checks that Check names each missing permission, and all
+// together those without which a store can still connect.
 func (c Client) missingRights(t *testing.T, config Config, servers []*redistest.Server, more []any) {
 	config = config.asWeChat()
 	if len(c.Variants) > 0 {

@@ -7,19 +7,20 @@ import (
 	"strings"
 )
 
-// Stored is a value as it is stored in Redis under the key.
+// Stored returns a value in the form in which it is stored in Redis under the
+// key.
 func Stored(key, value string) string {
 	sum := sha256.Sum256([]byte(key))
 	return "\xc1" + string(sum[:8]) + value
 }
 
-// Member is a token as it is stored in the index of a user.
+// Member returns a token in the form in which it is stored in a user's index.
 func Member(userKey, token string) string {
 	sum := sha256.Sum256([]byte(userKey))
 	return token + base64.RawURLEncoding.EncodeToString(sum[:6])
 }
 
-// Monitored is text as MONITOR shows it.
+// Monitored returns text as MONITOR shows it.
 func Monitored(text string) string {
 	var b strings.Builder
 	for _, c := range []byte(text) {

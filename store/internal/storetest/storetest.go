@@ -1,5 +1,5 @@
-// Package storetest is what every store of sessions has to keep, whatever it
-// keeps them in.
+// Package storetest tests that a session store keeps the guarantees of package
+// store, wherever it stores the sessions.
 package storetest
 
 import (
@@ -18,10 +18,10 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// Opener returns an empty store. Its clock is the wall clock.
+// Opener returns an empty store that uses the real time.
 type Opener func(t *testing.T) store.Sessions
 
-// Run proves that the stores that open returns keep the promises of package
+// Run checks that the stores that open returns keep the guarantees of package
 // store's interfaces.
 func Run(t *testing.T, open Opener) {
 	for _, group := range []struct {
@@ -50,7 +50,7 @@ func Token() string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// MalformedTokens are strings that are no tokens.
+// MalformedTokens lists strings that are not tokens.
 func MalformedTokens() map[string]string {
 	token := Token()
 	return map[string]string{

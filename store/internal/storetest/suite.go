@@ -97,7 +97,7 @@ func (c Config) StoreTimeout() time.Duration {
 	return c.Timeout
 }
 
-// Suite runs the tests that every store over Redis has to pass.
+// Suite runs the tests that every store over Redis must pass.
 func Suite(t *testing.T, c Client) {
 	for _, group := range []struct {
 		name string
@@ -151,7 +151,7 @@ func (c Client) opener(config Config, prefix string) Opener {
 	}
 }
 
-// One is a [Config] for one server.
+// One returns a [Config] for one server.
 func One(server *redistest.Server) Config { return Config{Addrs: []string{server.Addr()}} }
 
 // In returns the config with a variant.
@@ -176,8 +176,8 @@ func (c Client) Everywhere(t *testing.T, f func(t *testing.T, config Config)) {
 	}
 }
 
-// testConformance runs on a server without UNLINK, as Redis 3.2 and some proxies
-// are.
+// testConformance uses a server without UNLINK, like Redis 3.2 and some
+// proxies.
 func testConformance(t *testing.T, c Client) {
 	server := redistest.Start(t, "--rename-command", "UNLINK", "")
 	c.Each(t, func(t *testing.T, variant string) {

@@ -12,15 +12,15 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// Login is what one login leaves in Redis.
+// Login is what one login stores in Redis.
 type Login struct {
 	state, attempt, user, Token string
 	record                      []byte
 	LoggedOut                   bool
 }
 
-// newLogin makes the login of this number. Four belong to one user, the fourth
-// of whom logs out again.
+// newLogin returns the login with this number. Four belong to one user; the
+// fourth of them logs out again.
 func newLogin(n int) *Login {
 	return &Login{
 		state:   fmt.Sprintf("state %d", n),
@@ -33,7 +33,7 @@ func newLogin(n int) *Login {
 	}
 }
 
-// steps are the calls that a login makes, and a visit after it.
+// steps returns the calls that a login makes, and a page visit after it.
 func (l *Login) steps(s store.Sessions, expect func(ok bool, what string)) []func() error {
 	ctx := context.Background()
 	steps := []func() error{
@@ -65,7 +65,7 @@ func (l *Login) steps(s store.Sessions, expect func(ok bool, what string)) []fun
 }
 
 // Traffic is a stream of logins through several stores. Each call that fails is
-// repeated until it succeeds, as the login wall does.
+// retried until it succeeds, as the middleware does.
 type Traffic struct {
 	t      *testing.T
 	logins []*Login
@@ -82,7 +82,7 @@ type Traffic struct {
 	stopped  bool
 }
 
-// StartTraffic sets workers to do logins that are released, each of them one
+// StartTraffic starts workers that perform released logins, each of them one
 // after the other and, if every is not 0, not faster than that.
 func StartTraffic(t *testing.T, logins []*Login, workers int, every time.Duration, stores ...store.Sessions) *Traffic {
 	tr := &Traffic{t: t, logins: logins, last: time.Now()}
@@ -121,7 +121,7 @@ func (tr *Traffic) work(s store.Sessions, every time.Duration) {
 	}
 }
 
-// begin waits for a login that is released.
+// begin waits for a login to be released.
 func (tr *Traffic) begin() (*Login, bool) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -144,8 +144,8 @@ func (tr *Traffic) complete() {
 	tr.changed.Broadcast()
 }
 
-// failed counts a call that failed. No fault of these tests is one of those that
-// Do not pass.
+// failed counts a call that failed. Every fault in these tests is temporary, and
+// its class must be one that permits a retry.
 func (tr *Traffic) failed(err error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -153,7 +153,7 @@ func (tr *Traffic) failed(err error) {
 	assert.Contains(tr.t, []store.Class{store.ClassRetryNow, store.ClassRetryFresh}, store.ClassOf(err), "%v", err)
 }
 
-// Release lets n more logins begin.
+// Release allows n more logins to start.
 func (tr *Traffic) Release(n int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -161,7 +161,7 @@ func (tr *Traffic) Release(n int) {
 	tr.changed.Broadcast()
 }
 
-// Await returns when n more of the logins that were released are complete.
+// Await returns when n more of the released logins are complete.
 func (tr *Traffic) Await(n int) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -176,7 +176,7 @@ func (tr *Traffic) Do(n int) {
 	tr.Await(len(tr.logins))
 }
 
-// stop ends the traffic after the logins that have begun.
+// stop ends the traffic after the logins that have started.
 func (tr *Traffic) stop() {
 	tr.mu.Lock()
 	tr.stopped = true
@@ -185,7 +185,7 @@ func (tr *Traffic) stop() {
 	tr.wg.Wait()
 }
 
-// Verify ends the traffic and looks for all that the logins have left.
+// Verify ends the traffic and checks everything that the logins have stored.
 func (tr *Traffic) Verify(s store.Sessions) {
 	t, ctx := tr.t, context.Background()
 	tr.stop()
@@ -220,7 +220,7 @@ func (tr *Traffic) Verify(s store.Sessions) {
 	}
 }
 
-// NewLogins makes n logins.
+// NewLogins returns n logins.
 func NewLogins(n int) []*Login {
 	logins := make([]*Login, n)
 	for i := range logins {

@@ -18,15 +18,15 @@ const (
 // no reply has, or a reply that it does not expect, and go-redis allocates
 // whatever a length claims. So the connection checks each frame first.
 type frames struct {
-	line   []byte // the line that has begun
-	skip   int    // bytes of a string that are to come
-	open   []int  // elements to come of the arrays that have begun
+	line   []byte // the incomplete line
+	skip   int    // remaining bytes of a string
+	open   []int  // remaining elements of the open arrays
 	push   bool   // this frame is no reply
 	kind   []byte // the beginning of a push's first element
 	wanted bool   // the next element is the kind
-	bad    bool   // Redis sends no such frame; nothing is counted any more
+	bad    bool   // Redis sends no such frame; counting has stopped
 
-	subscription bool // a push about a subscription has come
+	subscription bool // a push about a subscription has arrived
 }
 
 // feed returns the number of frames that end in b.

@@ -147,7 +147,7 @@ type conn struct {
 	heard  atomic.Int64 // time of the last read
 
 	sent, received frames
-	replied        bool         // a whole reply has come
+	replied        bool         // a complete reply has arrived
 	owed           atomic.Int64 // replies
 	subscribed     atomic.Bool  // messages arrive unrequested, and in RESP2 they look like replies
 }
