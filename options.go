@@ -83,7 +83,7 @@ type config struct {
 	httpClient     *http.Client
 	endpoints      client.Endpoints
 
-	// What only tests set, through internal/knob; so is settings.now.
+	// Set only by tests, through internal/knob; so is settings.now.
 	wait   func(ctx context.Context, d time.Duration) error
 	sealer func(cookie.Sealer) cookie.Sealer
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// aclOfDocs gives the server the user of docs/sessions.md, with what is added.
+// aclOfDocs creates the user of docs/sessions.md on the server, with more rights.
 func aclOfDocs(t *testing.T, server *redistest.Server, more ...any) {
 	t.Helper()
 	server.Do("ACL", append([]any{"SETUSER"}, append(storetest.ACL(t), more...)...)...)
 }
 
-// asWeChat is that user's pool.
+// asWeChat returns a pool that connects as that user.
 func asWeChat(t *testing.T, server *redistest.Server) *redis.Pool {
 	t.Helper()
 	pool, err := store.NewPool("redis://wechat:password@" + server.Addr())
@@ -28,7 +28,9 @@ func asWeChat(t *testing.T, server *redistest.Server) *redis.Pool {
 	return pool
 }
 
-func TestTheCheckSeesAllWithWhatTheREADMEGrantsForIt(t *testing.T) {
+// With the rights that docs/sessions.md adds for Check, Check sees all
+// settings.
+func TestACL_check(t *testing.T) {
 	server := redistest.Start(t, "--maxmemory", "100mb", "--maxmemory-policy", "allkeys-lru")
 	aclOfDocs(t, server, "+time", "+config|get")
 	err := store.New(asWeChat(t, server)).Check(context.Background())
@@ -36,7 +38,9 @@ func TestTheCheckSeesAllWithWhatTheREADMEGrantsForIt(t *testing.T) {
 	assert.NotContains(t, err.Error(), "could not be seen")
 }
 
-func TestTheACLOfTheREADMEAllowsTheCheckAndNothingElse(t *testing.T) {
+// The ACL of docs/sessions.md permits Check, apart from its notes, and no
+// access to other keys and commands.
+func TestACL(t *testing.T) {
 	server := redistest.Start(t)
 	aclOfDocs(t, server)
 	server.Do("SET", "another", "x")

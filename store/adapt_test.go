@@ -16,10 +16,10 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// token is a well-formed token of one letter.
+// token returns a well-formed token of one letter.
 func token(letter string) string { return strings.Repeat(letter, 43) }
 
-// withContext is a store of scs whose calls take a context.
+// withContext is an scs store whose methods take a context.
 type withContext struct{ *memstore.MemStore }
 
 func (s withContext) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -35,7 +35,7 @@ func (s withContext) CommitCtx(_ context.Context, token string, b []byte, expiry
 
 func (s withContext) DeleteCtx(_ context.Context, token string) error { return s.Delete(token) }
 
-// damaged has a record that is none.
+// damaged has a corrupt record.
 type damaged struct{ withContext }
 
 func (damaged) FindCtx(context.Context, string) ([]byte, bool, error) {
@@ -53,7 +53,7 @@ func TestAdapt(t *testing.T) {
 			s := store.Adapt(inner)
 			found, err := s.UpdateCtx(ctx, token("a"), []byte("1"), hour)
 			require.NoError(t, err)
-			assert.False(t, found, "nothing is written where nothing was")
+			assert.False(t, found, "an update created a session")
 			require.NoError(t, s.CommitCtx(ctx, token("a"), []byte("1"), hour))
 			found, err = s.UpdateCtx(ctx, token("a"), []byte("2"), hour)
 			require.NoError(t, err)
@@ -86,7 +86,7 @@ func TestAdapt(t *testing.T) {
 			require.NoError(t, err)
 			assert.False(t, found)
 			assert.NoError(t, s.Check(ctx))
-			assert.Equal(t, s, store.Adapt(s), "once is enough")
+			assert.Equal(t, s, store.Adapt(s), "an adapted store was adapted again")
 		})
 	}
 }
@@ -101,7 +101,7 @@ func TestAdapt_limits(t *testing.T) {
 	_, err = s.SessionsOf(t.Context(), "user")
 	assert.ErrorIs(t, err, store.ErrNoIndex)
 	_, err = s.AllCtx(t.Context())
-	assert.Error(t, err, "it cannot be iterated")
+	assert.Error(t, err, "the inner store cannot be iterated")
 
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
@@ -109,13 +109,13 @@ func TestAdapt_limits(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 
 	_, err = store.Adapt(damaged{withContext{memstore.NewWithCleanupInterval(0)}}).DeleteAndReportCtx(t.Context(), token("a"))
-	assert.NoError(t, err, "what is no record is deleted too")
+	assert.NoError(t, err, "a corrupt record is deleted too")
 	_, err = store.Adapt(withContext{memstore.NewWithCleanupInterval(0)}).DeleteAndReportCtx(gone, token("a"))
 	assert.True(t, errors.Is(err, context.Canceled))
 }
 
-// updating is a store that updates, and does nothing else that scs does not ask
-// for. Another request deletes a record once it was read.
+// updating is an scs store with only UpdateCtx in addition. Another request
+// deletes a record after it was read.
 type updating struct{ withContext }
 
 func (s updating) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
@@ -138,10 +138,10 @@ func TestAdapt_touchOfRecordThatIsGone(t *testing.T) {
 	assert.False(t, found)
 	_, found, err = inner.Find(token("a"))
 	require.NoError(t, err)
-	assert.False(t, found, "a session that was ended meanwhile stays ended")
+	assert.False(t, found, "a touch restored a deleted session")
 }
 
-// interrupted calls a function before its first deletion.
+// interrupted is a store that calls a function before its first deletion.
 type interrupted struct {
 	withContext
 	before func()
@@ -174,7 +174,7 @@ func TestAdapt_concurrent(t *testing.T) {
 		require.NoError(t, err)
 		synctest.Wait()
 		assert.True(t, first)
-		assert.False(t, deleted || updated || touched, "each found the session that is deleted")
+		assert.False(t, deleted || updated || touched, "a second call found the deleted session")
 		_, found, err := s.FindCtx(ctx, token("a"))
 		require.NoError(t, err)
 		assert.False(t, found)

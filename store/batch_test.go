@@ -14,7 +14,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// loginBatches are what a login writes, in two batches.
+// loginBatches returns the writes of a login, in two batches.
 func loginBatches(token, old string) []store.Batch {
 	var save, settle store.Batch
 	save.AddSession("user", token, inAnHour())
@@ -25,7 +25,7 @@ func loginBatches(token, old string) []store.Batch {
 	return []store.Batch{save, settle}
 }
 
-// batch makes one by the functions.
+// batch returns a batch with the writes that the functions add.
 func batch(adds ...func(b *store.Batch)) (b store.Batch) {
 	for _, add := range adds {
 		add(&b)
@@ -33,10 +33,11 @@ func batch(adds ...func(b *store.Batch)) (b store.Batch) {
 	return b
 }
 
-// oneByOne hides that a store can do several writes in one call.
+// oneByOne hides DoBatch.
 type oneByOne struct{ store.Sessions }
 
-func TestABatchDoesWhatItsWritesDoAloneWhateverIsAroundTheStore(t *testing.T) {
+// A batch has the effect of its separate writes, also on wrapped stores.
+func TestBatch(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	quiet := func(context.Context, store.Call) {}
@@ -89,7 +90,7 @@ func TestABatchDoesWhatItsWritesDoAloneWhateverIsAroundTheStore(t *testing.T) {
 	}
 }
 
-func TestABatchKeepsTheOrderOfItsWrites(t *testing.T) {
+func TestBatch_order(t *testing.T) {
 	server := redistest.Start(t)
 	s, token, old := patient(server.Pool()), storetest.Token(), storetest.Token()
 	commands := server.Commands(func() {
@@ -105,7 +106,9 @@ func TestABatchKeepsTheOrderOfItsWrites(t *testing.T) {
 	assert.Equal(t, []string{"ZADD", "PEXPIRE", "ZREMRANGEBYSCORE", "ZRANGE", "SET", "SET", "DEL", "SET"}, names)
 }
 
-func TestABatchOfWhichOneWriteFailsIsAnError(t *testing.T) {
+// A batch fails if one of its writes fails. If a write is invalid, none is
+// made.
+func TestBatch_failedWrite(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, token := patient(server.Pool()), storetest.Token()
@@ -127,11 +130,12 @@ func TestABatchOfWhichOneWriteFailsIsAnError(t *testing.T) {
 		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%s: %v", name, err)
 		_, found, err := s.Mark(ctx, "before")
 		require.NoError(t, err)
-		assert.False(t, found, "%s: what cannot be done is told before anything is", name)
+		assert.False(t, found, "%s: a batch with an invalid write was made in part", name)
 	}
 }
 
-func TestABatchOverDeadConnectionsIsRepeated(t *testing.T) {
+// A batch is retried after a restart of the server.
+func TestBatch_deadConnections(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	pool := server.Pool()
@@ -144,7 +148,8 @@ func TestABatchOverDeadConnectionsIsRepeated(t *testing.T) {
 	assert.True(t, found)
 }
 
-func TestAnIndexWrittenInABatchOutlivesItsLongestSession(t *testing.T) {
+// An index written in a batch expires no sooner than its longest session.
+func TestBatch_indexExpiry(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, long, short := patient(server.Pool()), storetest.Token(), storetest.Token()
@@ -163,10 +168,11 @@ func TestAnIndexWrittenInABatchOutlivesItsLongestSession(t *testing.T) {
 	save(long, time.Now().Add(-time.Hour))
 	tokens, err := s.SessionsOf(ctx, "user")
 	require.NoError(t, err)
-	assert.Equal(t, []string{short}, tokens, "one that has ended is forgotten")
+	assert.Equal(t, []string{short}, tokens, "an expired session is still in the index")
 }
 
-func TestABatchThatWasCopiedGoesItsOwnWay(t *testing.T) {
+// Copies of a batch are independent.
+func TestBatch_copy(t *testing.T) {
 	one := batch(func(b *store.Batch) { b.Delete(storetest.Token()) })
 	two, three := one, one
 	two.Delete(storetest.Token())

@@ -14,21 +14,21 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-func TestMemoryStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+func TestMemory(t *testing.T) {
 	storetest.Run(t, func(*testing.T) store.Sessions { return store.NewMemory() })
 }
 
-func TestEncryptedRedisStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+func TestEncrypt_redis(t *testing.T) {
 	open := redisOpener(t)
 	storetest.Run(t, func(t *testing.T) store.Sessions { return encrypted(t, open(t), 1) })
 }
 
-func TestEncryptedMemoryStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+func TestEncrypt_memory(t *testing.T) {
 	storetest.Run(t, func(t *testing.T) store.Sessions { return encrypted(t, store.NewMemory(), 1) })
 }
 
-// redisOpener gives every caller a prefix of his own on one server, so that
-// each store is empty, and has to keep out of the others' sight.
+// redisOpener returns an opener of stores on one server with different prefixes,
+// so that each is empty and must not see the keys of the others.
 func redisOpener(t *testing.T) storetest.Opener {
 	pool := redistest.Start(t).Pool()
 	var stores atomic.Int64
@@ -37,7 +37,8 @@ func redisOpener(t *testing.T) storetest.Opener {
 	}
 }
 
-// patient is a store that does not take a busy machine for a dead Redis.
+// patient returns a store with a long timeout, for calls that must not fail on a
+// busy machine.
 func patient(pool store.Pool, opts ...store.Option) *store.Store {
 	return store.New(pool, append([]store.Option{store.WithTimeout(time.Minute)}, opts...)...)
 }

@@ -13,9 +13,11 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-const secret = "an openid that nobody should read"
+const secret = "an openid that must stay secret"
 
-func TestAnEncryptedRecordShowsNothingAndNeverLooksTheSame(t *testing.T) {
+// Sealed records do not contain the plain text, and two of the same text
+// differ.
+func TestEncrypt_ciphertext(t *testing.T) {
 	inner, token := store.NewMemory(), storetest.Token()
 	s := encrypted(t, inner, 1)
 	require.NoError(t, s.Commit(token, []byte(secret), inAnHour()))
@@ -31,7 +33,9 @@ func TestAnEncryptedRecordShowsNothingAndNeverLooksTheSame(t *testing.T) {
 	assert.Len(t, first, len(secret)+41)
 }
 
-func TestAnAlteredRecordIsNoSession(t *testing.T) {
+// An altered record does not open: not with one bit flipped, truncated,
+// extended or in plain text.
+func TestEncrypt_alteredRecord(t *testing.T) {
 	inner, token := store.NewMemory(), storetest.Token()
 	s := encrypted(t, inner, 1)
 	require.NoError(t, s.Commit(token, []byte(secret), inAnHour()))
@@ -66,10 +70,11 @@ func TestAnAlteredRecordIsNoSession(t *testing.T) {
 	require.NoError(t, inner.Commit(token, good, inAnHour()))
 	_, found, err := s.Find(token)
 	require.NoError(t, err)
-	assert.True(t, found, "the unaltered record does not open either: the test shows nothing")
+	assert.True(t, found, "the unaltered record does not open")
 }
 
-func TestARecordDoesNotOpenUnderAnotherToken(t *testing.T) {
+// A record copied to another token does not open.
+func TestEncrypt_anotherToken(t *testing.T) {
 	inner, mine, yours := store.NewMemory(), storetest.Token(), storetest.Token()
 	s := encrypted(t, inner, 1)
 	require.NoError(t, s.Commit(yours, []byte(secret), inAnHour()))
@@ -81,7 +86,8 @@ func TestARecordDoesNotOpenUnderAnotherToken(t *testing.T) {
 	assert.False(t, found)
 }
 
-func TestKeysAreRotatedWithoutLosingASession(t *testing.T) {
+// While both keys are configured, no session is lost.
+func TestEncrypt_keyRotation(t *testing.T) {
 	inner, early, late := store.NewMemory(), storetest.Token(), storetest.Token()
 	require.NoError(t, encrypted(t, inner, 1).Commit(early, []byte(secret), inAnHour()))
 	both := encrypted(t, inner, 2, 1)
@@ -103,7 +109,7 @@ func TestKeysAreRotatedWithoutLosingASession(t *testing.T) {
 	assert.False(t, finds(encrypted(t, inner, 1), late))
 }
 
-func TestEncryptRefusesKeysThatAreNone(t *testing.T) {
+func TestEncrypt_invalidKeys(t *testing.T) {
 	good := append(bytes.Repeat([]byte{1}, 31), 2)
 	for name, keys := range map[string][][]byte{
 		"no key":        nil,
@@ -121,7 +127,8 @@ func TestEncryptRefusesKeysThatAreNone(t *testing.T) {
 	}
 }
 
-func TestTroubleWithTheInnerStoreIsPassedOn(t *testing.T) {
+// Errors of the inner store keep their class.
+func TestEncrypt_innerErrors(t *testing.T) {
 	s := encrypted(t, store.NewMemory(), 1)
 	ctx, cancel := context.WithTimeout(context.Background(), -time.Second)
 	defer cancel()

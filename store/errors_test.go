@@ -15,9 +15,9 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// What a real server refuses is in faults_test.go; here are the rest, which
-// need a cluster or a failing disk, and what the network says.
-func TestEveryErrorHasItsClass(t *testing.T) {
+// The errors of real servers are in storetest; these need a cluster or a
+// failing disk, or are errors of the network.
+func TestClassOf(t *testing.T) {
 	for _, c := range []struct {
 		err  error
 		want store.Class
@@ -63,7 +63,7 @@ func TestEveryErrorHasItsClass(t *testing.T) {
 	}
 }
 
-func TestClassesHaveNamesForLogs(t *testing.T) {
+func TestClass_String(t *testing.T) {
 	for class, want := range map[store.Class]string{
 		store.ClassRetryNow: "retry now", store.ClassRetryFresh: "retry fresh",
 		store.ClassFailClosed: "fail closed", store.ClassConfiguration: "configuration", 0: "none",

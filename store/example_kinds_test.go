@@ -35,14 +35,14 @@ func ExampleNewMemory() {
 	// Output: false <nil>
 }
 
-// Whoever can write to the store below cannot make a session.
+// An attacker with write access to the inner store cannot forge a session.
 func ExampleEncrypt() {
 	_, err := store.Encrypt(store.NewMemory(), []byte("too short"))
 	fmt.Println(err)
 	// Output: encrypt sessions: key 1 must be at least 32 random bytes
 }
 
-// Every call of a store, told to whoever measures.
+// Measure every call of a store.
 func ExampleObserve() {
 	sessions := store.Observe(store.NewMemory(), func(_ context.Context, c store.Call) {
 		fmt.Println(c.Op, c.Err)
@@ -51,7 +51,7 @@ func ExampleObserve() {
 	// Output: find session <nil>
 }
 
-// What can be done about an error follows from its class.
+// The class of an error determines whether a call may be repeated.
 func ExampleClassOf() {
 	fmt.Println(store.ClassOf(redis.Error("NOAUTH Authentication required.")))
 	fmt.Println(store.ClassOf(context.DeadlineExceeded))

@@ -39,7 +39,7 @@ func ExampleUpdater() {
 	// Output: false
 }
 
-// Ending all sessions of a user, as a ban or a change of password asks for.
+// End all sessions of a user, for example after a ban or a change of password.
 func ExampleIndex() {
 	ctx := context.Background()
 	var sessions store.Sessions = store.NewMemory()
@@ -64,7 +64,7 @@ func ExampleIndex() {
 	// Output: 1 false
 }
 
-// A store of another package does what all of this package's do, in more steps.
+// A store of another package has the same methods, which make more calls.
 func ExampleAdapt() {
 	sessions := store.Adapt(memstore.NewWithCleanupInterval(0))
 	token := strings.Repeat("a", 43)

@@ -39,7 +39,7 @@ func fill(t *testing.T, pool *redis.Pool, n int) {
 	require.Equal(t, n, pool.IdleCount())
 }
 
-// poolTo is a pool whose address may change.
+// poolTo returns a pool whose address may change.
 func poolTo(t *testing.T, addr func() string, opts ...redis.DialOption) *redis.Pool {
 	opts = append([]redis.DialOption{redis.DialConnectTimeout(time.Minute), redis.DialWriteTimeout(time.Minute)}, opts...)
 	pool := &redis.Pool{
@@ -52,7 +52,8 @@ func poolTo(t *testing.T, addr func() string, opts ...redis.DialOption) *redis.P
 	return pool
 }
 
-func TestTooManyClientsIsPassing(t *testing.T) {
+// Too many clients is a temporary error, and the connection is closed.
+func TestStore_tooManyClients(t *testing.T) {
 	server := redistest.Start(t)
 	pool := server.Pool()
 	occupant, err := redis.Dial("tcp", server.Addr())
@@ -66,7 +67,8 @@ func TestTooManyClientsIsPassing(t *testing.T) {
 	assert.Zero(t, pool.ActiveCount())
 }
 
-func TestAnExhaustedPoolEndsTheCallAtItsDeadline(t *testing.T) {
+// A call ends at its deadline if the pool is exhausted.
+func TestStore_exhaustedPool(t *testing.T) {
 	server := redistest.Start(t)
 	for _, wait := range []bool{true, false} {
 		pool := server.Pool()
@@ -80,7 +82,8 @@ func TestAnExhaustedPoolEndsTheCallAtItsDeadline(t *testing.T) {
 	}
 }
 
-func TestAfterARestartNoCallIsLostToStaleConnections(t *testing.T) {
+// No call fails because the pool has connections from before a restart.
+func TestStore_restart(t *testing.T) {
 	ctx := context.Background()
 	for _, idle := range []int{1, 5, 64} {
 		server := redistest.Start(t, "--appendonly", "yes")
@@ -108,7 +111,8 @@ func mustFind(s *store.Store, token string) error {
 	return err
 }
 
-func TestAfterARestartManyCallsAtOnceLoseNothing(t *testing.T) {
+// Nor do 200 concurrent calls.
+func TestStore_restartConcurrent(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes")
 	pool := server.Pool()
 	s, token := patient(pool), storetest.Token()
@@ -122,7 +126,9 @@ func TestAfterARestartManyCallsAtOnceLoseNothing(t *testing.T) {
 	wg.Wait()
 }
 
-func TestACancelledRequestBurnsNoConnection(t *testing.T) {
+// With a canceled context, a read does not reach the server, a write does, and
+// the connection stays open.
+func TestStore_canceledRequest(t *testing.T) {
 	server := redistest.Start(t)
 	token := storetest.Token()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -141,14 +147,14 @@ func TestACancelledRequestBurnsNoConnection(t *testing.T) {
 					require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), inAnHour()))
 				}
 			})
-			assert.Len(t, commands, 10, "a read of nobody's went to the server, or a write did not")
+			assert.Len(t, commands, 10, "the server executes the 10 writes and no read")
 			assert.Equal(t, 1, pool.ActiveCount())
 			assert.Equal(t, 1, pool.IdleCount())
 		})
 	}
 }
 
-// gate is a getter that tells when a connection has been handed out.
+// gate is a pool that sends on got after each connection it returns.
 type gate struct {
 	*redis.Pool
 	got chan struct{}
@@ -160,7 +166,8 @@ func (g gate) GetContext(ctx context.Context) (redis.Conn, error) {
 	return conn, err
 }
 
-func TestARequestCancelledWhileRedisIsAskedStillGetsItsAnswer(t *testing.T) {
+// A read returns its reply although its context was canceled during the call.
+func TestStore_canceledDuringCall(t *testing.T) {
 	server := redistest.Start(t)
 	pool := server.Pool()
 	token := storetest.Token()
@@ -183,8 +190,8 @@ func TestARequestCancelledWhileRedisIsAskedStillGetsItsAnswer(t *testing.T) {
 	assert.Equal(t, 1, pool.IdleCount())
 }
 
-// cutter is a TCP proxy that cuts its first connection when the server has
-// answered a number of bytes, and lets all others pass.
+// cutter is a TCP proxy that cuts its first connection after the first bytes of
+// the reply, and passes on all others.
 type cutter struct {
 	net.Listener
 	target string
@@ -227,7 +234,7 @@ func (c *cutter) serve(client net.Conn) {
 	if c.served.Add(1) == 1 {
 		io.CopyN(client, server, c.first)
 		if c.first == 0 {
-			// The command is to be executed all the same.
+			// The server must still execute the command.
 			server.Read(make([]byte, 1))
 		}
 		return
@@ -235,7 +242,9 @@ func (c *cutter) serve(client net.Conn) {
 	io.Copy(client, server)
 }
 
-func TestAnAnswerCutAnywhereIsNeitherBelievedNorTheEnd(t *testing.T) {
+// A call whose reply is cut after any number of bytes is repeated on another
+// connection.
+func TestStore_truncatedReply(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	direct := patient(server.Pool())
@@ -257,7 +266,8 @@ func TestAnAnswerCutAnywhereIsNeitherBelievedNorTheEnd(t *testing.T) {
 	}
 }
 
-func TestAClaimWhoseAnswerIsLostIsStillWonByItsOwner(t *testing.T) {
+// A mark belongs to the caller that put it, even if the reply was lost.
+func TestStore_PutMarkNX(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	for cut := range len("+OK\r\n") {
@@ -276,7 +286,8 @@ func TestAClaimWhoseAnswerIsLostIsStillWonByItsOwner(t *testing.T) {
 	}
 }
 
-func TestNoFaultLeavesAConnectionBehind(t *testing.T) {
+// After any fault, every open connection is back in the pool.
+func TestStore_connectionLeak(t *testing.T) {
 	server := redistest.Start(t)
 	pool := server.Pool()
 	s := store.New(pool, store.WithTimeout(200*time.Millisecond))
@@ -303,28 +314,31 @@ func TestNoFaultLeavesAConnectionBehind(t *testing.T) {
 	storm()
 	server.Do("REPLICAOF", "127.0.0.1", "1")
 	storm()
-	assert.Equal(t, pool.ActiveCount(), pool.IdleCount(), "connections that nobody uses and nobody can")
+	assert.Equal(t, pool.ActiveCount(), pool.IdleCount(), "connections outside the pool")
 }
 
-func TestANewConnectionThatIsCutIsNotTheEndOfACall(t *testing.T) {
+// A call is repeated if a new connection closes during its handshake.
+func TestStore_cutHandshake(t *testing.T) {
 	server := redistest.Start(t, "--requirepass", "password-for-tests")
 	proxy, err := faultproxy.Start(server.Addr())
 	require.NoError(t, err)
 	defer proxy.Close()
-	for n := range len("+OK\r\n") { // which answers AUTH
+	for n := range len("+OK\r\n") { // the reply to AUTH
 		proxy.CutOnce(n)
 		_, _, err := patient(newPool(t, "redis://:password-for-tests@"+proxy.Addr())).Find(storetest.Token())
 		require.NoError(t, err, "cut after %d bytes", n)
 	}
 }
 
-func TestConnectionsThatTheNetworkForgotCostOneCallAndNotOneEach(t *testing.T) {
+// Connections that the network has dropped silently cost one call together, not
+// one each.
+func TestStore_forgottenConnections(t *testing.T) {
 	server := redistest.Start(t)
 	proxy, err := faultproxy.Start(server.Addr())
 	require.NoError(t, err)
 	defer proxy.Close()
 	pool := newPool(t, "redis://"+proxy.Addr())
-	s, token := store.New(pool), storetest.Token() // the store's own timeout says that the server is silent
+	s, token := store.New(pool), storetest.Token() // the timeout of the store detects the silent server
 	require.NoError(t, s.Commit(token, []byte("record"), inAnHour()))
 	fill(t, pool, 8)
 
@@ -335,5 +349,5 @@ func TestConnectionsThatTheNetworkForgotCostOneCallAndNotOneEach(t *testing.T) {
 	require.NoError(t, mustFind(s, token))
 	assert.Equal(t, 1, pool.ActiveCount(), "a forgotten connection is still in the pool")
 	require.NoError(t, mustFind(s, token))
-	assert.Equal(t, 1, pool.ActiveCount(), "a connection that works was thrown away")
+	assert.Equal(t, 1, pool.ActiveCount(), "a working connection was closed")
 }

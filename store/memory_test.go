@@ -15,7 +15,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// handClock is a clock that stands until it is set.
+// handClock is a clock that only Advance moves.
 type handClock struct {
 	mu  sync.Mutex
 	now time.Time
@@ -33,7 +33,8 @@ func (c *handClock) Advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func TestInMemoryWhatHasExpiredIsGoneToTheNanosecond(t *testing.T) {
+// Sessions, marks and index entries expire to the nanosecond.
+func TestMemory_expiry(t *testing.T) {
 	ctx := context.Background()
 	clock := &handClock{now: noon}
 	m := store.NewMemory(store.WithClock(clock.Now))
@@ -58,11 +59,11 @@ func TestInMemoryWhatHasExpiredIsGoneToTheNanosecond(t *testing.T) {
 
 	clock.Advance(time.Minute - 1)
 	session, mark, index := lives()
-	assert.True(t, session && mark && index, "ended too early")
+	assert.True(t, session && mark && index, "expired too early")
 
 	clock.Advance(1)
 	session, mark, index = lives()
-	assert.False(t, session || mark || index, "lives too long")
+	assert.False(t, session || mark || index, "expired too late")
 	all, err := m.AllCtx(ctx)
 	require.NoError(t, err)
 	assert.Empty(t, all)
@@ -75,10 +76,11 @@ func TestInMemoryWhatHasExpiredIsGoneToTheNanosecond(t *testing.T) {
 	assert.False(t, found, "a touch brought an expired session back")
 	won, err := m.PutMarkNX(ctx, "k", []byte("next"), time.Minute)
 	require.NoError(t, err)
-	assert.True(t, won, "an expired mark still holds")
+	assert.True(t, won, "an expired mark still counts")
 }
 
-func TestInMemoryATouchMovesTheEnd(t *testing.T) {
+// A touch extends a session.
+func TestMemory_TouchCtx(t *testing.T) {
 	ctx := context.Background()
 	clock := &handClock{now: noon}
 	m := store.NewMemory(store.WithClock(clock.Now))
@@ -96,7 +98,8 @@ func TestInMemoryATouchMovesTheEnd(t *testing.T) {
 	assert.False(t, found)
 }
 
-func TestInMemoryTheIndexDropsWhatHasEnded(t *testing.T) {
+// The index drops sessions that have expired.
+func TestMemory_index(t *testing.T) {
 	ctx := context.Background()
 	clock := &handClock{now: noon}
 	m := store.NewMemory(store.WithClock(clock.Now))
@@ -115,11 +118,12 @@ func TestInMemoryTheIndexDropsWhatHasEnded(t *testing.T) {
 	assert.Empty(t, tokens)
 }
 
-func TestInMemoryEndedEntriesDoNotPileUp(t *testing.T) {
+// Expired entries do not accumulate.
+func TestMemory_cleanup(t *testing.T) {
 	ctx := context.Background()
 	clock := &handClock{now: noon}
 	m := store.NewMemory(store.WithClock(clock.Now))
-	// A session that is kept alive must not hold up the clearing of others.
+	// A session that is extended must not delay the removal of others.
 	kept := storetest.Token()
 	require.NoError(t, m.CommitCtx(ctx, kept, nil, noon.Add(time.Second)))
 	for range 10 {
@@ -152,7 +156,7 @@ func TestInMemoryEndedEntriesDoNotPileUp(t *testing.T) {
 	runtime.KeepAlive(m)
 }
 
-func TestInMemoryReadersAndWritersRunSideBySide(t *testing.T) {
+func TestMemory_concurrent(t *testing.T) {
 	ctx := context.Background()
 	clock := &handClock{now: noon}
 	m := store.NewMemory(store.WithClock(clock.Now))

@@ -32,7 +32,7 @@ func newPool(t *testing.T, url string, opts ...redis.DialOption) *redis.Pool {
 	return pool
 }
 
-func TestNewPoolHasValuesFitForAWebServer(t *testing.T) {
+func TestNewPool_defaults(t *testing.T) {
 	pool := newPool(t, "redis://localhost")
 	assert.Equal(t, 64, pool.MaxIdle)
 	assert.Equal(t, 64, pool.MaxActive)
@@ -41,7 +41,8 @@ func TestNewPoolHasValuesFitForAWebServer(t *testing.T) {
 	assert.Equal(t, 30*time.Minute, pool.MaxConnLifetime)
 }
 
-func TestNewPoolFollowsUserPasswordAndDatabaseOfTheURL(t *testing.T) {
+// The user, the password and the database of the URL are used.
+func TestNewPool_credentials(t *testing.T) {
 	server := redistest.Start(t)
 	server.Do("ACL", "SETUSER", "shop", "on", ">p/w#for?tests%", "~*", "+@all")
 	server.Do("CONFIG", "SET", "requirepass", "default-for-tests")
@@ -63,7 +64,8 @@ func TestNewPoolFollowsUserPasswordAndDatabaseOfTheURL(t *testing.T) {
 	}
 }
 
-func TestNewPoolRefusesABadURLAndKeepsItsPasswordToItself(t *testing.T) {
+// The error for an invalid URL does not contain its password.
+func TestNewPool_invalidURL(t *testing.T) {
 	const part = "fakepw"
 	for name, url := range map[string]string{
 		"empty":                     "",
@@ -97,7 +99,9 @@ func TestNewPoolRefusesABadURLAndKeepsItsPasswordToItself(t *testing.T) {
 	}
 }
 
-func TestNewPoolDoesNotConnectAndAFailingDialKeepsThePasswordToItself(t *testing.T) {
+// NewPool does not connect, and the error of a failed dial does not contain the
+// password.
+func TestNewPool_dialError(t *testing.T) {
 	server := redistest.Start(t)
 	addr := server.Addr()
 	server.Stop()
@@ -108,7 +112,9 @@ func TestNewPoolDoesNotConnectAndAFailingDialKeepsThePasswordToItself(t *testing
 	assert.Equal(t, store.ClassRetryNow, store.ClassOf(err))
 }
 
-func TestNewPoolTriesWhatHasRestedAndNothingElse(t *testing.T) {
+// Only connections that were idle for more than 30 seconds are checked before
+// use.
+func TestNewPool_idleCheck(t *testing.T) {
 	server := redistest.Start(t)
 	pool := newPool(t, server.URL())
 	conn := pool.Get()
@@ -126,7 +132,7 @@ func TestNewPoolTriesWhatHasRestedAndNothingElse(t *testing.T) {
 		{"used just now", waiting, 0, []string{}},
 		{"rested for 29 s", waiting, 29 * time.Second, []string{}},
 		{"rested for 31 s", waiting, 31 * time.Second, []string{"PING"}},
-		{"rested, but nobody waits any more", ended, time.Hour, []string{}},
+		{"rested, but the caller has gone", ended, time.Hour, []string{}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got := server.Commands(func() {
@@ -141,7 +147,7 @@ func TestNewPoolTriesWhatHasRestedAndNothingElse(t *testing.T) {
 	assert.Error(t, pool.TestOnBorrowContext(ctx, conn, time.Now().Add(-time.Hour)), "a silent server passed the test")
 }
 
-func TestNewPoolChecksTheCertificate(t *testing.T) {
+func TestNewPool_certificate(t *testing.T) {
 	server := redistest.Start(t)
 	web := httptest.NewTLSServer(http.NotFoundHandler())
 	defer web.Close()
@@ -158,14 +164,15 @@ func TestNewPoolChecksTheCertificate(t *testing.T) {
 		s := patient(newPool(t, "rediss://"+front, redis.DialTLSConfig(&tls.Config{RootCAs: roots})))
 		require.NoError(t, s.Commit(storetest.Token(), []byte("record"), inAnHour()))
 	})
-	t.Run("a server that never answers the handshake", func(t *testing.T) {
+	t.Run("a server that does not respond to the handshake", func(t *testing.T) {
 		s := store.New(newPool(t, "rediss://"+server.Addr()), store.WithTimeout(20*time.Millisecond))
 		_, _, err := s.Find(storetest.Token())
 		assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%v", err)
 	})
 }
 
-// tlsFront speaks TLS before a server that does not.
+// tlsFront runs a TLS proxy in front of a server without TLS, and returns its
+// address.
 func tlsFront(t *testing.T, cert tls.Certificate, target string) string {
 	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{cert}})
 	require.NoError(t, err)
@@ -198,7 +205,8 @@ func tlsFront(t *testing.T, cert tls.Certificate, target string) string {
 	return l.Addr().String()
 }
 
-func TestACallersDeadlineLeavesTheRestOfThePool(t *testing.T) {
+// The deadline of a caller closes at most one connection of the pool.
+func TestNewPool_deadline(t *testing.T) {
 	server := redistest.Start(t)
 	pool, err := store.NewPool(server.URL(), redis.DialReadTimeout(time.Minute))
 	require.NoError(t, err)
@@ -231,7 +239,9 @@ func TestACallersDeadlineLeavesTheRestOfThePool(t *testing.T) {
 	}
 }
 
-func TestAWaitForAConnectionIsNoSilenceOfTheServer(t *testing.T) {
+// A call that times out because it waited for a connection closes at most one
+// connection of the pool.
+func TestStore_waitForConnection(t *testing.T) {
 	server := redistest.Start(t)
 	pool, err := store.NewPool(server.URL())
 	require.NoError(t, err)
@@ -252,7 +262,7 @@ func TestAWaitForAConnectionIsNoSilenceOfTheServer(t *testing.T) {
 	}
 }
 
-// late gives connections when little of the call's time is left.
+// late is a pool that returns connections when little of the call's time is left.
 type late struct {
 	*redis.Pool
 	after time.Duration

@@ -124,7 +124,7 @@ func Over(t resp.Transport, near *nearcache.Limits, opts ...Option) (*Store, err
 	}
 	i, ok := t.(resp.Invalidator)
 	if !ok {
-		return nil, errors.New("WithNearCache: this client library does not tell of changes in Redis")
+		return nil, errors.New("WithNearCache: this client library does not report changes in Redis")
 	}
 	s.near = nearcache.New(s.prefix, *near)
 	if err := i.OnInvalidation(s.near.Invalidate); err != nil {

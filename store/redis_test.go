@@ -23,7 +23,8 @@ var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func atNoon() time.Time { return noon }
 
-func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
+// Each operation is one round trip of these commands.
+func TestStore_commands(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s := patient(server.Pool(), store.WithClock(atNoon))
@@ -35,7 +36,7 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 	inAnHour := noon.Add(time.Hour)
 	ms := inAnHour.UnixMilli()
 
-	// The cases build on each other: a session lives from its commit on.
+	// The cases build on each other: a session exists after its commit.
 	for _, c := range []struct {
 		name string
 		call func() error
@@ -99,10 +100,11 @@ func TestEachOperationIsOneRoundTripOfTheseCommands(t *testing.T) {
 	}
 }
 
-// inRedis is a value as MONITOR shows it.
+// inRedis returns a stored value as MONITOR shows it.
 func inRedis(key, value string) string { return storetest.Monitored(storetest.Stored(key, value)) }
 
-func TestASkewedClockDoesNotChangeHowLongASessionLives(t *testing.T) {
+// The lifetime of a session does not depend on the clock of the application.
+func TestStore_skewedClock(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	for name, skew := range map[string]time.Duration{
@@ -119,8 +121,7 @@ func TestASkewedClockDoesNotChangeHowLongASessionLives(t *testing.T) {
 	}
 }
 
-// lapsing is a pool whose connections let every key end before its life is
-// asked for.
+// lapsing is a pool for whose connections every key expires before PTTL.
 type lapsing struct{ *redis.Pool }
 
 func (l lapsing) GetContext(ctx context.Context) (redis.Conn, error) {
@@ -137,7 +138,8 @@ func (c lapsingConn) Send(command string, args ...any) error {
 	return c.ConnWithTimeout.Send(command, args...)
 }
 
-func TestARecordThatEndsBetweenItsReadingAndItsLifeIsNotFound(t *testing.T) {
+// A record that expires between GET and PTTL is not found.
+func TestStore_FindTTLCtx(t *testing.T) {
 	ctx := context.Background()
 	s, token := patient(lapsing{redistest.Start(t).Pool()}), storetest.Token()
 	require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), time.Now().Add(time.Hour)))
@@ -148,7 +150,8 @@ func TestARecordThatEndsBetweenItsReadingAndItsLifeIsNotFound(t *testing.T) {
 	assert.Zero(t, ttl)
 }
 
-func TestIterationKeepsOutOfKeysThatAreNoSessions(t *testing.T) {
+// Keys that are not sessions are left out.
+func TestStore_AllCtx(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, token := patient(server.Pool(), store.WithPrefix("a[b]c:")), storetest.Token()
@@ -162,7 +165,7 @@ func TestIterationKeepsOutOfKeysThatAreNoSessions(t *testing.T) {
 	assert.Equal(t, map[string][]byte{token: []byte("r")}, all)
 }
 
-func TestIterationNeedsOneConnectionOnly(t *testing.T) {
+func TestIteration_oneConnection(t *testing.T) {
 	ctx := context.Background()
 	pool := redistest.Start(t).Pool()
 	pool.MaxActive = 1
@@ -173,7 +176,8 @@ func TestIterationNeedsOneConnectionOnly(t *testing.T) {
 	assert.Len(t, all, 1)
 }
 
-func TestTheIndexLivesAsLongAsItsLastSession(t *testing.T) {
+// The index expires with the last of its sessions.
+func TestIndex_expiry(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	now := noon
@@ -187,7 +191,7 @@ func TestTheIndexLivesAsLongAsItsLastSession(t *testing.T) {
 	require.NoError(t, s.AddSession(ctx, "openid", short, now.Add(time.Hour)))
 	assert.InDelta(t, 10*time.Hour, ttl(), float64(time.Minute), "a shorter session must not shorten the index")
 
-	// What has ended is dropped by the next login, a day later and not sooner.
+	// The next login removes expired sessions, a day later and not sooner.
 	now = now.Add(24 * time.Hour)
 	require.NoError(t, s.AddSession(ctx, "openid", later, now.Add(time.Hour)))
 	tokens, err := s.SessionsOf(ctx, "openid")
@@ -201,7 +205,8 @@ func TestTheIndexLivesAsLongAsItsLastSession(t *testing.T) {
 	assert.InDelta(t, 2*time.Hour, ttl(), float64(time.Minute))
 }
 
-func TestNoKeyShowsAnOpenid(t *testing.T) {
+// No key contains an openid.
+func TestKeys_openid(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, token := patient(server.Pool()), storetest.Token()
@@ -214,7 +219,8 @@ func TestNoKeyShowsAnOpenid(t *testing.T) {
 	assert.NotContains(t, strings.Join(keys, " "), openid)
 }
 
-func TestApplicationsWithDifferentPrefixesShareNothing(t *testing.T) {
+// Applications with different prefixes share no data.
+func TestWithPrefix(t *testing.T) {
 	ctx := context.Background()
 	pool := redistest.Start(t).Pool()
 	a, b, token := patient(pool), patient(pool, store.WithPrefix("staging:")), storetest.Token()

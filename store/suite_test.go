@@ -30,7 +30,7 @@ func TestLogin(t *testing.T) {
 	})
 }
 
-// pooled is a store with its pool.
+// pooled is a store and its pool.
 type pooled struct {
 	*store.Store
 	pool *redis.Pool

@@ -75,7 +75,8 @@ func over(t *testing.T, transport resp.Transport, opts ...store.Option) *store.S
 	return s
 }
 
-func TestOverABareTransportTheStoreKeepsThePromisesOfTheInterfaces(t *testing.T) {
+// A transport needs none of the optional interfaces.
+func TestOver(t *testing.T) {
 	pool := redistest.Start(t).Pool()
 	var stores atomic.Int64
 	storetest.Run(t, func(t *testing.T) store.Sessions {
@@ -83,7 +84,8 @@ func TestOverABareTransportTheStoreKeepsThePromisesOfTheInterfaces(t *testing.T)
 	})
 }
 
-func TestOverABareTransportABatchIsOneRoundTripForEachWrite(t *testing.T) {
+// Without the optional interfaces, a batch is one round trip for each write.
+func TestOver_batch(t *testing.T) {
 	ctx := context.Background()
 	var trips atomic.Int64
 	s := over(t, counted{bare{redistest.Start(t).Pool()}, &trips})
@@ -106,9 +108,10 @@ func (t counted) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	return t.Transport.RoundTrip(ctx, x)
 }
 
-func TestANearCacheNeedsATransportThatTellsOfChanges(t *testing.T) {
+// A near cache requires a transport that reports changes.
+func TestOver_nearCache(t *testing.T) {
 	_, err := store.Over(bare{}, &nearcache.Limits{MaxBytes: 1, MaxAge: time.Minute})
-	require.ErrorContains(t, err, "WithNearCache: this client library does not tell of changes")
+	require.ErrorContains(t, err, "WithNearCache: this client library does not report changes")
 }
 
 // empty is a transport to a Redis without any key.

@@ -41,8 +41,8 @@ var (
 	uuidField   = regexp.MustCompile(`data-uuid="(\w+)"`)
 )
 
-func (s *Server) reply(browser *http.Client, page *http.Response, answer string) (*http.Response, error) {
-	n, err := s.replyTo(browser, page, answer)
+func (s *Server) reply(browser *http.Client, page *http.Response, choice string) (*http.Response, error) {
+	n, err := s.replyTo(browser, page, choice)
 	switch {
 	case err != nil:
 		return nil, err
@@ -91,17 +91,17 @@ const (
 	twiceInTurn
 )
 
-func (s *Server) replyTo(browser *http.Client, page *http.Response, answer string) (next, error) {
+func (s *Server) replyTo(browser *http.Client, page *http.Response, choice string) (next, error) {
 	defer page.Body.Close()
 	body, err := io.ReadAll(page.Body)
 	if err != nil {
 		return next{}, fmt.Errorf("read WeChat's page: %w", err)
 	}
 	if m := ticketField.FindSubmatch(body); m != nil {
-		return s.consentTo(browser, page.Request.URL, string(m[1]), answer)
+		return s.consentTo(browser, page.Request.URL, string(m[1]), choice)
 	}
 	if m := uuidField.FindSubmatch(body); m != nil {
-		return s.scan(browser, page.Request.URL, string(m[1]), answer)
+		return s.scan(browser, page.Request.URL, string(m[1]), choice)
 	}
 	if m := onceMore.FindSubmatch(body); m != nil {
 		n := next{to: html.UnescapeString(string(m[1])), delivery: twiceInTurn}
@@ -113,22 +113,22 @@ func (s *Server) replyTo(browser *http.Client, page *http.Response, answer strin
 	return next{}, errors.New("nothing to confirm on " + page.Request.URL.Path)
 }
 
-func (s *Server) consentTo(browser *http.Client, page *url.URL, ticket, answer string) (next, error) {
-	shown, err := post(browser, page, "authorize_reply", url.Values{"ticket": {ticket}, "answer": {answer}})
+func (s *Server) consentTo(browser *http.Client, page *url.URL, ticket, choice string) (next, error) {
+	shown, err := post(browser, page, "authorize_reply", url.Values{"ticket": {ticket}, "answer": {choice}})
 	if err != nil {
 		return next{}, err
 	}
 	stayed := shown.StatusCode == http.StatusOK && strings.HasSuffix(shown.Request.URL.Path, "/authorize_reply")
-	if stayed && answer == "allow" {
-		return s.replyTo(browser, shown, answer) // a duplicate callback
+	if stayed && choice == "allow" {
+		return s.replyTo(browser, shown, choice) // a duplicate callback
 	}
 	return next{shown: shown}, nil
 }
 
 // scan does what the phone does with a QR code, and then what the script of the
 // QR code page does.
-func (s *Server) scan(browser *http.Client, page *url.URL, uuid, answer string) (next, error) {
-	shown, err := post(browser, page, "confirm", url.Values{"uuid": {uuid}, "answer": {answer}})
+func (s *Server) scan(browser *http.Client, page *url.URL, uuid, choice string) (next, error) {
+	shown, err := post(browser, page, "confirm", url.Values{"uuid": {uuid}, "answer": {choice}})
 	if err != nil {
 		return next{}, err
 	}

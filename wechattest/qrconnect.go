@@ -163,11 +163,11 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 		t.person = p
 		choose(w, r, p.Name)
 	}
-	answer := r.PostFormValue("answer")
+	choice := r.PostFormValue("answer")
 	switch {
 	case r.Method != http.MethodPost:
 		t.status = qrScanned
-	case answer == "allow":
+	case choice == "allow":
 		t.status = qrConfirmed
 		t.code = s.newCode(&grant{flow: webFlow, appID: t.appID, person: t.person, scope: t.scope})
 	default:
@@ -180,7 +180,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	case r.Method != http.MethodPost:
 		s.outcome(c, 0, "scanned")
 		s.show(w, r, "confirm", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: r.FormValue("uuid")})
-	case answer == "allow":
+	case choice == "allow":
 		s.confirmedPage(w, r, c)
 	default:
 		s.deniedPage(w, r, c)

@@ -119,9 +119,9 @@ func poll(t *testing.T, sim *wechattest.Server, uuid, last string) string {
 	return text
 }
 
-func confirm(t *testing.T, sim *wechattest.Server, uuid, answer string) {
+func confirm(t *testing.T, sim *wechattest.Server, uuid, choice string) {
 	t.Helper()
-	resp, err := phone().PostForm(sim.URL+"/connect/confirm", url.Values{"uuid": {uuid}, "answer": {answer}})
+	resp, err := phone().PostForm(sim.URL+"/connect/confirm", url.Values{"uuid": {uuid}, "answer": {choice}})
 	require.NoError(t, err)
 	resp.Body.Close()
 }

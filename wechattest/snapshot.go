@@ -124,8 +124,8 @@ func (s *Server) otherPerson(p Person) Person {
 	return p
 }
 
-// consentNeeded reports whether the user is asked, and whether the code is for
-// a virtual user. The silent cases come first; forcePopup and forceSnapShot
+// consentNeeded reports whether the consent page is shown, and whether the code
+// is for a virtual user. The silent cases come first; forcePopup and forceSnapShot
 // have no effect on them.
 func (s *Server) consentNeeded(a authorizeRequest, env Environment) (ask, snapshot bool) {
 	if a.scope == client.ScopeBase {

@@ -53,8 +53,8 @@ func (j *Jar) Open(name, value, purpose string) ([]byte, error) {
 	return j.Ring.Open(value, j.Place(purpose, name)...)
 }
 
-// Find opens the cookie of this name. A neighbour on the same host can plant
-// one beside ours: the first that opens is ours.
+// Find opens the cookie of this name. Another application on the same host
+// can set a second one: the first that opens is returned.
 func (j *Jar) Find(r *http.Request, purpose, name string) ([]byte, bool) {
 	tried := 0
 	for value := range Values(r.Header, name) {

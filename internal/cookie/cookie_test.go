@@ -11,7 +11,8 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-func TestOurCookiesAreWrittenAsNetHTTPWritesThem(t *testing.T) {
+// Our cookies are written as net/http writes them.
+func TestJar_netHTTP(t *testing.T) {
 	for _, secure := range []bool{false, true} {
 		j := Jar{Secure: secure}
 		for _, value := range []string{"1", "", "AbC-_09"} {
@@ -25,7 +26,8 @@ func TestOurCookiesAreWrittenAsNetHTTPWritesThem(t *testing.T) {
 	}
 }
 
-func TestSessionCookiesAreReadAsNetHTTPReadsThem(t *testing.T) {
+// Session cookies are read as net/http reads them.
+func TestValues(t *testing.T) {
 	for _, line := range []string{
 		"", "s=1", "s=1; s=2", "a=b; s=1;c=d", "s", "s=", " s = 1 ", "s=1;;s=2;", `s="1"`, `s="1`, `s=""`, `s="`, "S=1", "ss=1", "s=1=2", "s=a b", "s=a\tb", "s=é", "s=a\\b", "s=a,b",
 		"s;s=1", "=s", "s\t=\t1\t", "\ts=1", "s=1\r\n", "a=\"s=1\"; s=2", "s= 1", `s=a"b`, "s\x00=1", ";;;", "s=1; " + strings.Repeat("x=y; ", 100) + "s=2",

@@ -147,7 +147,7 @@ func Tag(appID, callback string) string {
 }
 
 // CookieName names the cookie after its state, so that tabs do not
-// overwrite each other. Half the state tells logins apart well enough.
+// overwrite each other. Half the state is enough to distinguish logins.
 func (j *Jar) CookieName(state string) string {
 	return j.Prefix() + state[:StateLength/2]
 }

@@ -19,7 +19,8 @@ import (
 
 var oddTexts = []string{"", "/", "/orders?id=7&a=b", "/<script>", `/"\`, "/你好", "/\u2028\u2029", "/\xff\xfe", "/\x00\x1f\x7f\t\n", strings.Repeat(`"`, 300)}
 
-func TestAFlowIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+// A flow is encoded as encoding/json encodes it.
+func TestFlow_json(t *testing.T) {
 	for _, text := range oddTexts {
 		for name, f := range map[string]Flow{
 			"the least": {State: NewState(), Target: text, Key: NewKey()},

@@ -396,7 +396,7 @@ var mutants = []mutant{
 		name: "every callback gets the lease", about: "claim",
 		search: `		if won || err != nil {`,
 		broken: `		if won || err != nil || true {`,
-		killer: "^TestAClaimOfAnotherIsNeverTakenOver$",
+		killer: "^TestGroup_Join_waits$",
 	},
 	{
 		name: "a lease never ends", about: "claim",
@@ -426,25 +426,25 @@ var mutants = []mutant{
 		name: "any number of requests wait for one login", about: "claim",
 		search: "g.waiting[key] >= maxWaitingForOne || ",
 		broken: "",
-		killer: "^TestT88_WaitingForALogin",
+		killer: "^TestT88_Wait",
 	},
 	{
 		name: "any number of requests wait for logins", about: "claim",
 		search: " || g.all >= maxWaiting {",
 		broken: " {",
-		killer: "^TestT88_WaitingForALogin",
+		killer: "^TestT88_Wait",
 	},
 	{
 		name: "a request that waited is counted forever", about: "claim",
 		search: "\t\tg.all--\n",
 		broken: "",
-		killer: "^TestT88_WaitingForALogin",
+		killer: "^TestT88_Wait",
 	},
 	{
 		name: "a request that waits polls without backoff", about: "claim",
 		search: "pause = min(pause*3/2, MaxPoll)",
 		broken: "pause = min(pause, MaxPoll)",
-		killer: "^TestT88_WaitingForALogin",
+		killer: "^TestT88_Wait",
 	},
 	{
 		name: "cached states of QR codes are never dropped", about: "scan",
@@ -679,19 +679,19 @@ var mutants = []mutant{
 		name: "a shared result opens with any key", about: "callback", in: "internal/singleflight",
 		search: `g.Keys.With("outcome", secret)`,
 		broken: `g.Keys.With("outcome", secret[:0])`,
-		killer: "^TestAnOutcomeOpensForItsLogin",
+		killer: "^TestOutcome_open",
 	},
 	{
 		name: "the return URL of a shared result opens for every session", about: "callback", in: "internal/singleflight",
 		search: `g.Keys.With("outcome target", []byte(token))`,
 		broken: `g.Keys.With("outcome target", []byte(token[:1]))`,
-		killer: "^TestAnOutcomeOpensForItsLogin",
+		killer: "^TestOutcome_open",
 	},
 	{
 		name: "a shared result is stored in clear", about: "callback", in: "internal/singleflight",
 		search: ".Seal(plain, c.Key)}",
 		broken: ".Seal(plain, c.Key) + string(plain)}",
-		killer: "^TestAnOutcomeOpensForItsLogin",
+		killer: "^TestOutcome_open",
 	},
 	{
 		name: "RequireWeChat ignores WithAccessCheck", about: "middleware",
@@ -1621,19 +1621,19 @@ var mutants = []mutant{
 		name: "a page may load anything", about: "pages",
 		search: `	policy := "default-src 'none'; style-src "`,
 		broken: `	policy := "style-src "`,
-		killer: "^TestPageHeadersAreExact$",
+		killer: "^TestWrite_headers$",
 	},
 	{
 		name: "a page may be framed", about: "pages",
 		search: `; base-uri 'none'; frame-ancestors " + ancestors`,
 		broken: `; base-uri 'none'; frame-ancestors *" + ancestors[:0]`,
-		killer: "^TestPageHeadersAreExact$",
+		killer: "^TestWrite_headers$",
 	},
 	{
 		name: "a page may send its form anywhere", about: "pages",
 		search: `	return "; form-action " + actions + "; base-uri`,
 		broken: `	return "; base-uri`,
-		killer: "^TestPageHeadersAreExact$",
+		killer: "^TestWrite_headers$",
 	},
 	{
 		name: "a page may be cached", about: "pages",
@@ -1645,7 +1645,7 @@ var mutants = []mutant{
 	h.Set("Pragma", "no-cache")
 	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
 `,
-		killer: "^TestPageHeadersAreExact$",
+		killer: "^TestWrite_headers$",
 	},
 	{
 		name: "a page leaks its URL, which may have a code", about: "pages",
@@ -1653,7 +1653,7 @@ var mutants = []mutant{
 `,
 		broken: `	return "origin-when-cross-origin"
 `,
-		killer: "^TestPageHeadersAreExact$",
+		killer: "^TestWrite_headers$",
 	},
 	{
 		name: "a page's link may be a script", about: "pages",
@@ -1667,7 +1667,7 @@ var mutants = []mutant{
 `,
 		broken: `		return texts.Unknown, p.Reason
 `,
-		killer: "^TestReasonOutsideTheListIsNotShown$",
+		killer: "^TestPage_unknownReason$",
 	},
 	{
 		name: "a wrong AppSecret is retried forever", about: "failure",

@@ -51,7 +51,7 @@ type Scan struct {
 	Number     string
 	Scanned    bool // the phone has the QR code
 	RefreshURL string
-	StatusURL  string // asked by scan.js
+	StatusURL  string // polled by scan.js
 	Browser    string
 	Location   string
 	Age        time.Duration

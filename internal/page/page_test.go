@@ -51,7 +51,8 @@ func rendered(t *testing.T, p Page) string {
 	return buf.String()
 }
 
-func TestChineseTextsAreChineseAndEnglishTextsAreEnglish(t *testing.T) {
+// Chinese texts are Chinese, and English texts are English.
+func TestTexts_language(t *testing.T) {
 	han := regexp.MustCompile(`\p{Han}`)
 	for name, text := range allTexts() {
 		for _, s := range text.Chinese.all() {
@@ -81,7 +82,7 @@ func (w words) all() []string {
 	return all
 }
 
-func TestTextsAreFreeOfJargon(t *testing.T) {
+func TestTexts_jargon(t *testing.T) {
 	jargon := regexp.MustCompile(`(?i)\b(session|token|state|callback|scope|code|openid|unionid|oauth|redirect|server|http|upstream|timeout|error|invalid|forbidden)\b|会话|令牌|回调|作用域|重定向|服务器|非法|错误|参数`)
 	for name, text := range allTexts() {
 		for _, words := range []words{text.Chinese, text.English} {
@@ -94,7 +95,7 @@ func TestTextsAreFreeOfJargon(t *testing.T) {
 
 // The style sheet keeps Chinese clauses whole, so each has to fit a line of the
 // narrowest phone: 320 px less the margins, at 17 px (title: about 20 px).
-func TestChineseClausesFitANarrowPhone(t *testing.T) {
+func TestTexts_width(t *testing.T) {
 	breaks := regexp.MustCompile(`[，。、；：？！”]|“`)
 	width := func(clause string) float64 {
 		w := 1.0 // the mark that was split off
@@ -117,7 +118,8 @@ func TestChineseClausesFitANarrowPhone(t *testing.T) {
 	}
 }
 
-func TestSnapshotPageNamesTheButtonToTapAndWhereItIs(t *testing.T) {
+// The snapshot page names the button and its place.
+func TestPage_snapshot(t *testing.T) {
 	zh := rendered(t, Page{Lang: Chinese, Reason: "snapshot_user"})
 	assert.Contains(t, zh, "使用完整服务")
 	assert.Contains(t, zh, "右下角")
@@ -126,20 +128,23 @@ func TestSnapshotPageNamesTheButtonToTapAndWhereItIs(t *testing.T) {
 	assert.Contains(t, en, "bottom right")
 }
 
-func TestPagesThatCookiesCauseSaySo(t *testing.T) {
+// A page for a reason that cookies cause mentions cookies.
+func TestPage_cookies(t *testing.T) {
 	for _, reason := range []string{"loop", "session_cookie_not_returned", "flow_cookie_missing"} {
 		assert.Contains(t, rendered(t, Page{Lang: Chinese, Reason: reason}), "Cookie")
 		assert.Contains(t, strings.ToLower(rendered(t, Page{Lang: English, Reason: reason})), "allow cookies")
 	}
 }
 
-func TestPageWithoutRetryURLHasNoLink(t *testing.T) {
+// A page without a RetryURL has no link.
+func TestPage_noRetryURL(t *testing.T) {
 	for reason := range texts.Reasons {
 		assert.NotContains(t, rendered(t, Page{Lang: Chinese, Reason: reason}), "<a ")
 	}
 }
 
-func TestUpgradePageIsAFormThatCarriesTheReturnTarget(t *testing.T) {
+// The consent page is a form with the return URL.
+func TestPage_upgrade(t *testing.T) {
 	for lang, submit := range map[string]string{Chinese: "前往微信确认", English: "Continue to WeChat"} {
 		_, page := servePage(t, nil, Page{
 			Kind: Upgrade, Lang: lang, ActionURL: "/wechat/upgrade", Next: "/orders?id=7&a=%22#top",
@@ -153,7 +158,8 @@ func TestUpgradePageIsAFormThatCarriesTheReturnTarget(t *testing.T) {
 	}
 }
 
-func TestLoggedOutPageOffersToLogInAgain(t *testing.T) {
+// The page after a logout has a link to log in again.
+func TestPage_loggedOut(t *testing.T) {
 	resp, page := servePage(t, nil, Page{Kind: LoggedOut, Lang: English, Reason: "logged_out", RetryURL: "/wechat/login"})
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.Contains(t, page, "<h1>You are logged out</h1>")
@@ -161,7 +167,8 @@ func TestLoggedOutPageOffersToLogInAgain(t *testing.T) {
 	assert.NotContains(t, page, "<footer>", "nothing went wrong")
 }
 
-func TestReasonOutsideTheListIsNotShown(t *testing.T) {
+// An unknown reason is not shown.
+func TestPage_unknownReason(t *testing.T) {
 	for _, reason := range []string{"", "made_up", "upgrade", "unknown", "<script>"} {
 		_, page := servePage(t, nil, Page{Lang: English, Reason: reason})
 		assert.Contains(t, page, "<h1>Your login was not completed</h1>")
@@ -170,13 +177,15 @@ func TestReasonOutsideTheListIsNotShown(t *testing.T) {
 	}
 }
 
-func TestUnknownLanguageIsChinese(t *testing.T) {
+// The page of an unknown language is in Chinese.
+func TestPage_unknownLanguage(t *testing.T) {
 	for _, lang := range []string{"", "fr", "zh", `"><script>`} {
 		assert.Contains(t, rendered(t, Page{Lang: lang, Reason: "loop"}), `<html lang="zh-CN">`)
 	}
 }
 
-func TestNothingOfAHostilePageBreaksOut(t *testing.T) {
+// Hostile values are escaped.
+func TestPage_escaping(t *testing.T) {
 	hostile := []string{
 		`"><script>alert(1)</script>`, `'><img src=x onerror=alert(1)>`, `</style><script>alert(1)</script>`,
 		`</title><svg onload=alert(1)>`, `" onmouseover="alert(1)`, `<!--`, `{{.}}`, "\x00<b>", "\xff\xfe<b>", `javascript:alert(1)//<b>`,
@@ -204,7 +213,8 @@ func TestNothingOfAHostilePageBreaksOut(t *testing.T) {
 	}
 }
 
-func TestLinksThatLeadNowhereGoodAreRefused(t *testing.T) {
+// Links with an unsafe URL are not shown.
+func TestPage_links(t *testing.T) {
 	for name, c := range map[string]struct {
 		url   string
 		shown bool
@@ -236,7 +246,8 @@ func TestLinksThatLeadNowhereGoodAreRefused(t *testing.T) {
 	}
 }
 
-func TestPageHeadersAreExact(t *testing.T) {
+// The headers of a page are exactly these.
+func TestWrite_headers(t *testing.T) {
 	policy := func(formAction string) string {
 		return "default-src 'none'; style-src " + cssHash + "; form-action " + formAction + "; base-uri 'none'; frame-ancestors 'none'"
 	}
@@ -279,7 +290,8 @@ func TestPageHeadersAreExact(t *testing.T) {
 	}
 }
 
-func TestPolicyAllowsExactlyTheStyleThatIsServed(t *testing.T) {
+// The Content-Security-Policy allows exactly the style that is served.
+func TestWrite_stylePolicy(t *testing.T) {
 	resp, body := servePage(t, nil, Page{Lang: English, Reason: "loop", RetryURL: "/"})
 	styles := styleElements.FindAllStringSubmatch(body, -1)
 	require.Len(t, styles, 1)
@@ -291,14 +303,15 @@ func TestPolicyAllowsExactlyTheStyleThatIsServed(t *testing.T) {
 	assert.NotContains(t, body, "src=", "nothing is fetched")
 }
 
-func TestStyleHashIsTheOneOfTheStandard(t *testing.T) {
+func TestCSPHash(t *testing.T) {
 	// printf 'p { color: red }' | openssl dgst -sha256 -binary | base64
 	want := "'sha256-ngewhhP73WDIbgwseeu52VAAJgKdGUsu1IUQQsAm8m4='"
 	assert.Equal(t, want, cspHash([]byte("p { color: red }")))
 	assert.Equal(t, cspHash([]byte("a\nb\nc")), cspHash([]byte("a\r\nb\rc")), "browsers turn line ends into \\n before they hash")
 }
 
-func TestVaryIsOneLineThatNamesEachFieldOnce(t *testing.T) {
+// Vary is one line that names each field once.
+func TestWrite_vary(t *testing.T) {
 	for name, c := range map[string]struct {
 		before []string
 		want   string
@@ -321,7 +334,8 @@ func TestVaryIsOneLineThatNamesEachFieldOnce(t *testing.T) {
 	}
 }
 
-func TestHeadersSetBeforeAreKeptOrReplaced(t *testing.T) {
+// Headers set before Write are kept or replaced.
+func TestWrite_earlierHeaders(t *testing.T) {
 	w := httptest.NewRecorder()
 	w.Header().Set("Set-Cookie", "a=; Max-Age=0")
 	w.Header().Set("Retry-After", "5")
@@ -337,14 +351,16 @@ func TestHeadersSetBeforeAreKeptOrReplaced(t *testing.T) {
 	assert.Equal(t, strconv.Itoa(w.Body.Len()), w.Header().Get("Content-Length"))
 }
 
-func TestLengthIsLeftToAMiddlewareThatCompresses(t *testing.T) {
+// With a Content-Encoding, Write sets no Content-Length.
+func TestWrite_compressed(t *testing.T) {
 	w := httptest.NewRecorder()
 	w.Header().Set("Content-Encoding", "gzip")
 	require.NoError(t, Write(w, httptest.NewRequest("GET", "/", nil), nil, Page{Reason: "loop"}))
 	assert.Empty(t, w.Header().Get("Content-Length"))
 }
 
-func TestHeadGetsTheHeadersOfGetAndNoBody(t *testing.T) {
+// The response to HEAD has the headers of GET and no body.
+func TestWrite_head(t *testing.T) {
 	p := Page{Lang: Chinese, Reason: "refused_by_user", Status: 403, RetryURL: "/wechat/login"}
 	get, head := httptest.NewRecorder(), httptest.NewRecorder()
 	require.NoError(t, Write(get, httptest.NewRequest("GET", "/", nil), nil, p))
@@ -355,7 +371,8 @@ func TestHeadGetsTheHeadersOfGetAndNoBody(t *testing.T) {
 	assert.Zero(t, head.Body.Len())
 }
 
-func TestStatusThatNoPageCanHaveIsReplaced(t *testing.T) {
+// A status that a page cannot have is replaced.
+func TestWrite_invalidStatus(t *testing.T) {
 	for name, c := range map[string]struct {
 		page Page
 		want int
@@ -375,7 +392,8 @@ func TestStatusThatNoPageCanHaveIsReplaced(t *testing.T) {
 	}
 }
 
-func TestReplacedPagesAreServed(t *testing.T) {
+// A custom page is served.
+func TestWrite_customPage(t *testing.T) {
 	given := Page{Kind: Upgrade, Lang: English, Status: 202, FormActions: []string{"https://sim.example"}}
 	resp, body := servePage(t, func(w io.Writer) error {
 		_, err := io.WriteString(w, "<style>a{}</style><STYLE media=\"print\">b{}\n</STYLE ><styles>c{}</styles><p>ours</p>")
@@ -389,7 +407,8 @@ func TestReplacedPagesAreServed(t *testing.T) {
 	assert.Equal(t, "no-store", resp.Header.Get("Cache-Control"))
 }
 
-func TestReplacedPagesThatFailGiveWayToAWholeDefaultPage(t *testing.T) {
+// If a custom page fails, the complete default page is served.
+func TestWrite_customPageFails(t *testing.T) {
 	cause := errors.New("template is broken")
 	p := Page{Lang: English, Reason: "store_unavailable", Status: 503, RetryURL: "/wechat/login"}
 	wantResp, wantBody := servePage(t, nil, p)
@@ -413,13 +432,14 @@ func TestReplacedPagesThatFailGiveWayToAWholeDefaultPage(t *testing.T) {
 	}
 }
 
-func TestErrorOfReplacedPagesCanBeUnwrapped(t *testing.T) {
+// The error of a custom page is wrapped.
+func TestWrite_customPageError(t *testing.T) {
 	cause := errors.New("template is broken")
 	err := Write(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), func(io.Writer) error { return cause }, Page{})
 	assert.ErrorIs(t, err, cause)
 }
 
-func TestPagesAreRenderedByManyAtOnce(t *testing.T) {
+func TestWrite_concurrent(t *testing.T) {
 	want := rendered(t, Page{Lang: Chinese, Reason: "loop"})
 	var wg sync.WaitGroup
 	for range 16 {
@@ -432,7 +452,8 @@ func TestPagesAreRenderedByManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-func TestPageLanguageFollowsAcceptLanguage(t *testing.T) {
+// The language of a page is negotiated with Accept-Language.
+func TestLanguage(t *testing.T) {
 	filler := strings.Repeat("fr;q=0.1,", 1+maxAcceptLanguage/len("fr;q=0.1,"))
 	for name, c := range map[string]struct {
 		header []string

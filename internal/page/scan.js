@@ -9,7 +9,7 @@
     else setTimeout(poll, 1000);
   };
   const poll = () => fetch(status, { cache: "no-store" })
-    .then((answer) => (answer.ok ? answer.json() : main.dataset))
+    .then((response) => (response.ok ? response.json() : main.dataset))
     .catch(() => main.dataset)
     .then(({ state }) => show(state));
   poll();

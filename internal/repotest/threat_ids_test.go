@@ -45,7 +45,7 @@ var threatsElsewhere = map[string][]string{
 	"T64": {"TestFaultMatrix"},
 	"T66": {"store/TestStore"}, // refusals, a failover behind one address
 	"T67": {"internal/record/FuzzDecode", "internal/identity/FuzzDecode", "FuzzSessionRecord"},
-	"T69": {"store/TestASkewedClockDoesNotChangeHowLongASessionLives", "TestFlowCookie/T08 expires by its sealed time"},
+	"T69": {"store/TestStore_skewedClock", "TestFlowCookie/T08 expires by its sealed time"},
 }
 
 func TestEveryThreat(t *testing.T) {

@@ -20,9 +20,8 @@ func testRing(t *testing.T, secrets ...string) *Ring {
 	return ring
 }
 
-// Two boxes of one nonce under one key give both contents away, and the key
-// that authenticates them.
-func TestNoTwoBoxesHaveTheSameNonce(t *testing.T) {
+// No two sealed values have the same nonce.
+func TestRing_Seal_nonce(t *testing.T) {
 	ring := testRing(t, "a key for tests, of 32 bytes or more")
 	seen := map[string]bool{}
 	var last string
@@ -43,7 +42,8 @@ func TestNoTwoBoxesHaveTheSameNonce(t *testing.T) {
 	}
 }
 
-func TestTheNewestKeySealsAndEveryKeyOpens(t *testing.T) {
+// The newest key seals, and every key opens.
+func TestRing_rotation(t *testing.T) {
 	const current, old = "the current key, of 32 bytes or more", "the previous key, of 32 bytes or more"
 	rotated := testRing(t, current, old)
 	box := rotated.Seal([]byte("content"), "place")
@@ -58,9 +58,9 @@ func TestTheNewestKeySealsAndEveryKeyOpens(t *testing.T) {
 	assert.Equal(t, "content", string(plain))
 }
 
-// Base64 leaves bits of its last letter unused, and line ends aside: a box has
-// one text all the same, so that nobody can write it anew.
-func TestABoxHasOneText(t *testing.T) {
+// Base64 ignores unused bits of its last letter, and line ends. A sealed value
+// still has only one valid text, so that it cannot be rewritten.
+func TestRing_Open_encoding(t *testing.T) {
 	ring := testRing(t, "a key for tests, of 32 bytes or more")
 	for length := range 3 {
 		text := ring.Seal(make([]byte, length), "place")

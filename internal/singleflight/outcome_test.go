@@ -13,7 +13,9 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-func TestAnOutcomeOpensForItsLoginAndItsTargetForItsSession(t *testing.T) {
+// A shared result opens only for its login, and its return URL only for its
+// session.
+func TestOutcome_open(t *testing.T) {
 	ctx := context.Background()
 	keys, err := seal.New("kept", []byte("a secret of thirty-two bytes ....."))
 	require.NoError(t, err)

@@ -20,7 +20,8 @@ func yield(ctx context.Context, _ time.Duration) error {
 	return ctx.Err()
 }
 
-func TestAClaimIsWonByOneCallbackOnly(t *testing.T) {
+// Exactly one callback becomes the leader.
+func TestGroup_Join_leader(t *testing.T) {
 	ctx := context.Background()
 	for range 50 {
 		g := &Group{Marks: store.NewMemory(), Wait: yield}
@@ -45,7 +46,8 @@ func TestAClaimIsWonByOneCallbackOnly(t *testing.T) {
 	}
 }
 
-func TestAClaimOfAnotherIsNeverTakenOver(t *testing.T) {
+// A callback that waits does not take the lease of the leader.
+func TestGroup_Join_waits(t *testing.T) {
 	g := &Group{Marks: store.NewMemory(), Wait: yield}
 	_, err := g.Join(context.Background(), "key")
 	require.NoError(t, err)
@@ -62,9 +64,9 @@ func TestAClaimOfAnotherIsNeverTakenOver(t *testing.T) {
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
-// Requests that wait for a login are counted, look less and less often, and end
-// with their clients.
-func TestT88_WaitingForALoginIsBoundedAndEndsWithTheClient(t *testing.T) {
+// Requests that wait for a login are counted, poll less and less often, and end
+// when their client disconnects.
+func TestT88_Wait(t *testing.T) {
 	clock, looks := time.Unix(1, 0), 0
 	g := &Group{Marks: store.NewMemory(store.WithClock(func() time.Time { return clock }))}
 	g.Wait = func(_ context.Context, d time.Duration) error {
@@ -115,9 +117,9 @@ func TestT88_WaitingForALoginIsBoundedAndEndsWithTheClient(t *testing.T) {
 	assert.Zero(t, g.all)
 }
 
-// A callback that was slow and lost its claim must not take it from who has it
-// now.
-func TestT06_WhoLostTheClaimCannotGiveItBack(t *testing.T) {
+// A callback that lost its lease must not release the lease of the callback
+// that holds it now.
+func TestT06_LostLease(t *testing.T) {
 	ctx := context.Background()
 	clock := time.Unix(1, 0)
 	g := &Group{Marks: store.NewMemory(store.WithClock(func() time.Time { return clock })), Wait: yield}

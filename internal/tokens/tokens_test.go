@@ -13,7 +13,8 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-func TestTokensAreSealedForTheirUserAndEndWithTheirRefreshToken(t *testing.T) {
+// Tokens are sealed for their user and expire with their refresh token.
+func TestTokens_seal(t *testing.T) {
 	ctx := context.Background()
 	keys, err := seal.New("kept", []byte("a secret of thirty-two bytes ....."))
 	require.NoError(t, err)
@@ -42,7 +43,8 @@ func TestTokensAreSealedForTheirUserAndEndWithTheirRefreshToken(t *testing.T) {
 	assert.False(t, found, "the refresh_token has ended")
 }
 
-func TestARefreshStoresNothingForAUserWhoWasRevoked(t *testing.T) {
+// A refresh stores no tokens for a revoked user.
+func TestTokens_refreshAfterRevoke(t *testing.T) {
 	ctx := context.Background()
 	keys, err := seal.New("kept", []byte("a secret of thirty-two bytes ....."))
 	require.NoError(t, err)

@@ -63,7 +63,7 @@ func testDeadline(t *testing.T) {
 		})
 	}
 	all.Wait()
-	assert.LessOrEqual(t, len(dials), 1, "connections were closed that the server had not forgotten")
+	assert.LessOrEqual(t, len(dials), 1, "working connections were closed")
 }
 
 // dialed returns options that send on the channel for each dial.

@@ -10,7 +10,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/goredisstore"
 )
 
-// Sessions in the primary that the Sentinels name. Password is that of Redis,
+// Store sessions behind Sentinel. Password is the password of Redis,
 // SentinelPassword that of the Sentinels, if they have one.
 func ExampleNew() {
 	sessions, err := goredisstore.New(redis.UniversalOptions{

@@ -24,7 +24,7 @@ func TestSharedConnection(t *testing.T) {
 	t.Run("a call gives up", testGivenUp)
 }
 
-// One call connects for all that wait. Its end must not end the others.
+// One call connects for all that wait. Its cancellation must not affect them.
 func testCanceledDial(t *testing.T) {
 	server := redistest.Start(t)
 	dials := make(chan struct{}, 100)
@@ -59,7 +59,7 @@ func testCanceledDial(t *testing.T) {
 	wg.Wait()
 }
 
-// A call that gives up leaves its connection to the others.
+// A call that gives up does not close the connection of the others.
 func testGivenUp(t *testing.T) {
 	server := redistest.Start(t)
 	var dials atomic.Int64

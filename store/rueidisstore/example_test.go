@@ -11,8 +11,8 @@ import (
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 )
 
-// Sessions behind Sentinel. The password is that of Redis; the Sentinels have
-// one of their own, if any.
+// Store sessions behind Sentinel. Password is the password of Redis; set
+// Sentinel.Password if the Sentinels have one.
 func ExampleNew() {
 	sessions, err := rueidisstore.New(rueidis.ClientOption{
 		InitAddress: []string{"sentinel-1:26379", "sentinel-2:26379", "sentinel-3:26379"},
@@ -31,8 +31,8 @@ func ExampleNew() {
 	// Output: *rueidisstore.Store connects with the first session
 }
 
-// Sessions in a Redis Cluster, of which a few nodes are enough to find the
-// others, read from memory for at most a minute.
+// Store sessions in a Redis Cluster, of which a few nodes are enough to find the
+// others, and read them from memory for at most a minute.
 func ExampleWithNearCache() {
 	sessions, err := rueidisstore.New(
 		rueidis.ClientOption{InitAddress: []string{"redis-1:6379", "redis-2:6379"}},

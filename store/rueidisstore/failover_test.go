@@ -11,7 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// TestFailover measures, so it has a build tag and a make target of its own.
+// TestFailover measures, so it has a build tag and a separate make target.
 func TestFailover(t *testing.T) {
 	t.Run("sentinels", func(t *testing.T) {
 		group := redistest.StartSentinels(t)

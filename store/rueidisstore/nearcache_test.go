@@ -17,13 +17,13 @@ import (
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 )
 
-// handClock is the wall clock, moved on by hand.
+// handClock is the system clock, which Advance moves forward.
 type handClock struct{ ahead atomic.Int64 }
 
 func (c *handClock) Now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *handClock) Advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
-// found reads the record; "" if there is none.
+// found returns the record, or "" if there is none.
 func found(t *testing.T, s store.Sessions, token string) string {
 	t.Helper()
 	b, _, err := s.FindCtx(context.Background(), token)
@@ -31,8 +31,8 @@ func found(t *testing.T, s store.Sessions, token string) string {
 	return string(b)
 }
 
-// remember lets the store read a session of an hour, and makes sure that it
-// answers from memory then.
+// remember makes the store read a session of an hour, and asserts that the next
+// read is from memory.
 func remember(t *testing.T, server *redistest.Server, s store.Sessions, token string) {
 	t.Helper()
 	server.Do("SET", "scs:session:"+token, "record", "PX", time.Hour.Milliseconds())
@@ -40,7 +40,7 @@ func remember(t *testing.T, server *redistest.Server, s store.Sessions, token st
 	require.Empty(t, storetest.Sent(server, func() { require.Equal(t, "record", found(t, s, token)) }))
 }
 
-// awaitRecord returns when the store reads the record, "" for none.
+// awaitRecord returns when the store finds the record, or none if want is "".
 func awaitRecord(t *testing.T, s store.Sessions, token, want string) {
 	t.Helper()
 	require.Eventually(t, func() bool {
@@ -49,7 +49,8 @@ func awaitRecord(t *testing.T, s store.Sessions, token, want string) {
 	}, patience, time.Millisecond)
 }
 
-func TestWithANearCacheASessionIsReadFromRedisOnce(t *testing.T) {
+// A session is read from Redis once.
+func TestNearCache(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, token := open(t, one(server), nearCache()), storetest.Token()
@@ -64,12 +65,13 @@ func TestWithANearCacheASessionIsReadFromRedisOnce(t *testing.T) {
 			assert.True(t, ok)
 			assert.Equal(t, "record", string(b))
 			assert.InDelta(t, time.Hour, ttl, float64(time.Minute))
-			b[0] = 'X' // is the caller's
+			b[0] = 'X' // belongs to the caller
 		}
 	}))
 }
 
-func TestWhatOthersDoIsSeenWhenRedisHasTold(t *testing.T) {
+// A change by another instance is visible once Redis has reported it.
+func TestNearCache_otherInstances(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, other := open(t, one(server), nearCache()), open(t, one(server), nearCache())
@@ -109,7 +111,8 @@ func TestWhatOthersDoIsSeenWhenRedisHasTold(t *testing.T) {
 	})
 }
 
-func TestWhatTheStoreItselfDoesIsSeenAtOnce(t *testing.T) {
+// A write of the store is visible immediately.
+func TestNearCache_ownWrites(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s := open(t, one(server), nearCache())
@@ -140,7 +143,8 @@ func TestWhatTheStoreItselfDoesIsSeenAtOnce(t *testing.T) {
 	}
 }
 
-func TestALoginIsSeenAtOnceWhereItWasLookedForBefore(t *testing.T) {
+// A session that was not found is read again: its absence is not cached.
+func TestNearCache_absentRecord(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	s, other, token := open(t, one(server), nearCache()), open(t, one(server)), storetest.Token()
@@ -149,9 +153,9 @@ func TestALoginIsSeenAtOnceWhereItWasLookedForBefore(t *testing.T) {
 	assert.Equal(t, "record", found(t, s, token))
 }
 
-// The answer to a read and the word that the record has changed may arrive
-// together; the reader gets what there was, and nobody after him.
-func TestAReadThatCrossesTheWordOfAChangeIsNotKept(t *testing.T) {
+// The reply to a read and the report of a change may arrive together. The read
+// returns the old record, which is not cached.
+func TestNearCache_overtakenRead(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	address := storetest.NewBalancer(t, server.Addr())
@@ -175,7 +179,8 @@ func TestAReadThatCrossesTheWordOfAChangeIsNotKept(t *testing.T) {
 	}
 }
 
-func TestTheRemainingLifeCountsDownInTheNearCache(t *testing.T) {
+// The remaining lifetime of a cached record decreases.
+func TestNearCache_remainingLife(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	clock := &handClock{}
@@ -190,7 +195,8 @@ func TestTheRemainingLifeCountsDownInTheNearCache(t *testing.T) {
 	}))
 }
 
-func TestNothingIsServedBeyondItsAgeOrItsLife(t *testing.T) {
+// No record is served after maxAge or its expiry.
+func TestNearCache_maxAge(t *testing.T) {
 	server := redistest.Start(t)
 	for name, c := range map[string]struct{ maxAge, still, over time.Duration }{
 		"older than maxAge":  {time.Minute, 50 * time.Second, 11 * time.Second},
@@ -209,7 +215,8 @@ func TestNothingIsServedBeyondItsAgeOrItsLife(t *testing.T) {
 	}
 }
 
-func TestLostTrackingMeansReadingThrough(t *testing.T) {
+// If tracking is lost, records are read from Redis.
+func TestNearCache_lostTracking(t *testing.T) {
 	server := redistest.Start(t)
 	for name, lose := range map[string]func(){
 		"the server kills the connections": func() { server.Do("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes") },
@@ -219,14 +226,16 @@ func TestLostTrackingMeansReadingThrough(t *testing.T) {
 			s, token := open(t, one(server), nearCache()), storetest.Token()
 			remember(t, server, s, token)
 			lose()
-			// Nobody is told of this any more.
+			// Redis does not report this change.
 			server.Do("SET", "scs:session:"+token, "changed", "PX", 60_000)
 			awaitRecord(t, s, token, "changed")
 		})
 	}
 }
 
-func TestAnInstanceCutOffFromRedisServesWhatItHoldsUntilItNotices(t *testing.T) {
+// An instance without a connection serves cached records until it detects the
+// loss, and then returns errors.
+func TestNearCache_frozenServer(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	option := rueidis.ClientOption{InitAddress: []string{server.Addr()}, ConnWriteTimeout: 500 * time.Millisecond}
@@ -248,7 +257,8 @@ func TestAnInstanceCutOffFromRedisServesWhatItHoldsUntilItNotices(t *testing.T) 
 	awaitRecord(t, s, token, "record")
 }
 
-func TestAWriteThatFailedIsForgottenToo(t *testing.T) {
+// A failed write removes the record from the cache too.
+func TestNearCache_failedWrite(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	option := one(server)
@@ -261,7 +271,8 @@ func TestAWriteThatFailedIsForgottenToo(t *testing.T) {
 	assert.NotEmpty(t, storetest.Sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }))
 }
 
-func TestANearCacheThatRedisCannotServeIsAMistakeOfConfiguration(t *testing.T) {
+// A Redis that cannot report changes is a configuration error.
+func TestNearCache_misconfigured(t *testing.T) {
 	for name, server := range map[string]*redistest.Server{
 		"a Redis without RESP3": redistest.Start(t, "--rename-command", "HELLO", "HELL0"),
 		"CLIENT not permitted":  redistest.Start(t),

@@ -20,7 +20,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// What handlers behind the gate may do with the session and the response.
+// Effects of handlers behind the middleware on the session and the response.
 
 var preflight = http.Header{"Access-Control-Request-Method": {"POST"}, "Origin": {"https://app.example.com"}, "Sec-Fetch-Mode": {"cors"}}
 

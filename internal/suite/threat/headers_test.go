@@ -16,7 +16,7 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// What requests claim about themselves, and what caches do with responses.
+// Claims that requests make about themselves, and caching of responses.
 
 func TestRequestHeaders(t *testing.T) {
 	t.Run("T33 redirect_uri does not depend on them", func(t *testing.T) {

@@ -25,8 +25,8 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// What the application's own functions do during a login: reject it, fail,
-// panic, and put values into its session.
+// The application's functions during a login: they reject it, fail, panic, and put
+// values into its session.
 
 // channels has the ways to log in. Each logs a user in until a hook rejects the
 // login or fails, and returns the response that has the reason.

@@ -12,14 +12,14 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// newToken returns a session token as scs makes it.
+// newToken returns a session token as scs generates it.
 func newToken() string {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
-// read is a read of a record that was not there before.
+// read puts a record into the cache that was not there before.
 func (n *Cache) read(token string, size int) {
 	n.Keep(n.Begin(token), make([]byte, size), time.Hour, time.Now())
 }
@@ -36,7 +36,8 @@ func heapInUse() uint64 {
 	return m.HeapAlloc
 }
 
-func TestTheNearCacheTakesNoMoreMemoryThanItMay(t *testing.T) {
+// The cache takes no more memory than its limit.
+func TestCache_memory(t *testing.T) {
 	const maxBytes = 8 << 20
 	for name, size := range map[string]int{"small records": 100, "large records": 10_000} {
 		t.Run(name, func(t *testing.T) {
@@ -46,15 +47,16 @@ func TestTheNearCacheTakesNoMoreMemoryThanItMay(t *testing.T) {
 				n.read(newToken(), size)
 			}
 			taken := int64(heapInUse()) - int64(before)
-			t.Log(taken*100/maxBytes, "% of what it may")
+			t.Log(taken*100/maxBytes, "% of the limit")
 			assert.Less(t, taken, int64(maxBytes))
-			assert.Greater(t, taken, int64(maxBytes/3), "it holds far less than it may")
+			assert.Greater(t, taken, int64(maxBytes/3), "it uses far less than the limit")
 			runtime.KeepAlive(n)
 		})
 	}
 }
 
-func TestTheNearCacheGivesUpWhatWasNotUsedForLongest(t *testing.T) {
+// The least recently used record is evicted first.
+func TestCache_eviction(t *testing.T) {
 	n := New("scs:session:", Limits{10 * (112 + 43 + bookkeeping), time.Hour})
 	used := newToken()
 	n.read(used, 100)
@@ -72,7 +74,8 @@ func TestTheNearCacheGivesUpWhatWasNotUsedForLongest(t *testing.T) {
 	assert.Empty(t, n.records)
 }
 
-func TestTheNearCacheIsEmptyAgainWhenEverythingIsForgotten(t *testing.T) {
+// Invalidate(nil) empties the cache.
+func TestCache_Invalidate(t *testing.T) {
 	n := New("scs:session:", Limits{1 << 20, time.Hour})
 	token := newToken()
 	n.read(token, 100)
@@ -86,7 +89,8 @@ func TestTheNearCacheIsEmptyAgainWhenEverythingIsForgotten(t *testing.T) {
 	assert.Empty(t, n.readings)
 }
 
-func TestAReadThatAChangeHasOvertakenIsNotKept(t *testing.T) {
+// The result of a read that began before a change is not kept.
+func TestCache_Keep(t *testing.T) {
 	for name, change := range map[string]func(n *Cache, token string){
 		"a change of the record": func(n *Cache, token string) { n.Forget(token) },
 		"a lost connection":      func(n *Cache, _ string) { n.Invalidate(nil) },
@@ -110,7 +114,8 @@ func TestAReadThatAChangeHasOvertakenIsNotKept(t *testing.T) {
 	}
 }
 
-func TestTheEndOfALifeIsNotTakenForALifeWithoutEnd(t *testing.T) {
+// A PTTL of 0 is the end of a record, not the lack of an expiry.
+func TestLife(t *testing.T) {
 	for ms, want := range map[int64]struct {
 		ttl   time.Duration
 		alive bool

@@ -19,7 +19,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
-// A tally counts what must not happen in any case.
+// A tally counts failures that must not happen in any case.
 type tally struct {
 	cases, rejected               int
 	lost, foreign, stale, unclear int
@@ -34,7 +34,7 @@ type trial struct {
 	tally *tally
 }
 
-// cases are what a login, a page visit, a logout and the operator do.
+// cases cover a login, a page visit, a logout and the operator.
 var cases = []struct {
 	name string
 	run  func(*trial) error
@@ -105,7 +105,7 @@ func testStore(t *testing.T, server server, a address, name string, open func(*t
 	}
 }
 
-// advice are the words by which an error names its cure.
+// advice are the words with which an error names its fix.
 var advice = []string{"use ", "leave ", "grant ", "add ", "set ", "check ", "needs "}
 
 // isClear reports whether an error says what to do.
@@ -115,7 +115,7 @@ func isClear(err error) bool {
 
 func inAnHour() time.Time { return time.Now().Add(time.Hour) }
 
-// expect reads a session and counts one that is not what was saved.
+// expect reads a session and counts a record that differs from the saved one.
 func (x *trial) expect(s store.Sessions, token, want string) error {
 	b, _, found, err := s.FindTTLCtx(context.Background(), token)
 	switch {
@@ -160,7 +160,7 @@ func (x *trial) update() error {
 	if err != nil {
 		return err
 	}
-	assert.False(x.t, found, "an update has brought a session back")
+	assert.False(x.t, found, "an update has restored a session")
 	if err := x.s.CommitCtx(ctx, token, []byte("old"), inAnHour()); err != nil {
 		return err
 	}
@@ -209,7 +209,7 @@ func (x *trial) marks() error {
 	return errors.Join(err, x.s.DeleteMark(ctx, key))
 }
 
-// claims lets 50 callers want the same mark. One of them gets it.
+// claims has 50 callers claim the same mark. Exactly one gets it.
 func (x *trial) claims() error {
 	const callers = 50
 	var mu sync.Mutex

@@ -18,7 +18,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/redistest"
 )
 
-// A server is one that the stores are tested against.
+// A server is a server that the stores are tested against.
 type server struct {
 	name     string
 	topology bool // only for stores that support Sentinels and a Cluster

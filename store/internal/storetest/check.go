@@ -22,7 +22,7 @@ func testCheck(t *testing.T, c Client) {
 		})
 	})
 	t.Run("eviction", func(t *testing.T) { testEviction(t, c) })
-	t.Run("settings that it may not read", func(t *testing.T) {
+	t.Run("settings without the right to read them", func(t *testing.T) {
 		server := redistest.Start(t)
 		setUser(t, []*redistest.Server{server}, needed(c.rights(t, "")))
 		err := c.Open(t, One(server).asWeChat()).Check(ctx)
@@ -59,7 +59,7 @@ func testCheck(t *testing.T, c Client) {
 		err := c.Open(t, config).Check(ctx)
 		require.ErrorContains(t, err, "SET: check: ERR unknown command SET: the server is a Sentinel")
 	})
-	t.Run("a database that is not there", func(t *testing.T) {
+	t.Run("a missing database", func(t *testing.T) {
 		config := One(redistest.Start(t))
 		config.Database = 9999
 		require.ErrorContains(t, c.Open(t, config).Check(ctx), "use database 0")

@@ -48,7 +48,7 @@ func testSentinels(t *testing.T, c Client) {
 		setUser(t, group.Servers(), c.rights(t, where))
 		Run(t, c.opener(config.In(c.LastVariant()).asWeChat(), ownPrefix))
 	})
-	t.Run("a name that they do not know", func(t *testing.T) {
+	t.Run("an unknown name", func(t *testing.T) {
 		misnamed := config
 		misnamed.MasterSet = "another"
 		_, _, err := c.Open(t, misnamed).Find(Token())
@@ -104,7 +104,7 @@ func testCluster(t *testing.T, c Client) {
 		}
 		assert.True(t, counted(cluster, "commandstats", "cmdstat_set"))
 		for _, replica := range cluster.Servers()[3:5] {
-			assert.NotContains(t, replica.Info("commandstats"), "cmdstat_scan", "a replica was asked for sessions")
+			assert.NotContains(t, replica.Info("commandstats"), "cmdstat_scan", "a replica executed SCAN")
 		}
 	})
 	t.Run("rights", func(t *testing.T) { testClusterRights(t, c) })

@@ -102,7 +102,7 @@ func Doubled(t *testing.T, open func(t *testing.T, addr string) store.Sessions) 
 			}
 		}
 	}
-	t.Run("a record that stands under another token", func(t *testing.T) {
+	t.Run("a record under another token", func(t *testing.T) {
 		proxy.Edit(nil)
 		server.Do("FLUSHALL")
 		s := open(t, proxy.Addr())

@@ -49,7 +49,7 @@ func testFaults(t *testing.T, c Client) {
 
 const fine = store.Class(0)
 
-// A refusal is a server that rejects calls, and the classes of the errors.
+// A refusal is a server that rejects calls, with the classes of the errors.
 type refusal struct {
 	name        string
 	args        []string
@@ -280,7 +280,7 @@ func testStartedFirst(t *testing.T, c Client) {
 	assert.Equal(t, "record", recordOf(t, s, token))
 }
 
-// No call may fail because connections from before the restart are dead.
+// No call may fail because of connections from before the restart.
 func testRestart(t *testing.T, c Client) {
 	server := redistest.Start(t, "--appendonly", "yes")
 	c.Each(t, func(t *testing.T, variant string) {
@@ -426,7 +426,7 @@ func testLostReply(t *testing.T, c Client) {
 	address.swallow.Store(true)
 	won, err := s.PutMarkNX(ctx, "state", []byte("mine"), time.Hour)
 	require.NoError(t, err)
-	assert.True(t, won, "its own mark was taken for another's")
+	assert.True(t, won, "the mark was put by the same caller")
 	assert.False(t, address.swallow.Load())
 	won, err = other.PutMarkNX(ctx, "state", []byte("another's"), time.Hour)
 	require.NoError(t, err)

@@ -17,7 +17,7 @@ import (
 )
 
 // testKeys covers keys that another program has written: an instance with
-// another store, scs/redisstore, or one that has nothing to do with sessions.
+// another store, scs/redisstore, or a program without sessions.
 func testKeys(t *testing.T, c Client) {
 	server := redistest.Start(t)
 	t.Run("shared with package store", func(t *testing.T) {

@@ -30,7 +30,7 @@ func testSessionManager(t *testing.T, open Opener) {
 			configure(sm)
 			app := newApp(t, sm)
 
-			assert.Equal(t, "nobody", app.get("/who"))
+			assert.Equal(t, "anonymous", app.get("/who"))
 			app.get("/login")
 			assert.Equal(t, "someone", app.get("/who"))
 
@@ -48,7 +48,7 @@ func testSessionManager(t *testing.T, open Opener) {
 			assert.Equal(t, 1, sessions)
 
 			app.get("/logout")
-			assert.Equal(t, "nobody", app.get("/who"))
+			assert.Equal(t, "anonymous", app.get("/who"))
 			all, err := sm.Store.(scs.IterableStore).All()
 			require.NoError(t, err)
 			assert.Empty(t, all)
@@ -65,7 +65,7 @@ func testSessionManager(t *testing.T, open Opener) {
 	})
 }
 
-// app is a web application with sessions, and a browser to visit it.
+// app is a web application with sessions, and a browser.
 type app struct {
 	t      *testing.T
 	server *httptest.Server
@@ -80,7 +80,7 @@ func newApp(t *testing.T, sm *scs.SessionManager) *app {
 	mux.HandleFunc("/who", func(w http.ResponseWriter, r *http.Request) {
 		who := sm.GetString(r.Context(), "who")
 		if who == "" {
-			who = "nobody"
+			who = "anonymous"
 		}
 		io.WriteString(w, who)
 	})

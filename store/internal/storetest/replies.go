@@ -18,7 +18,7 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// canary is in every reply that a command does not expect.
+// canary is part of every unexpected reply.
 const canary = "oCanary-of-a-whole-openid-28"
 
 // misreplies has one reply of each type, and some that look like one.
@@ -139,7 +139,7 @@ func Misreplies(t *testing.T, commands []string, open func(t *testing.T, addr st
 					for err := range chain(call()) {
 						said += err.Error() + "\n"
 						assert.NotContains(t, strings.ToLower(err.Error()), strings.ToLower(canary),
-							"%s, where %s is answered with %s", method, name, kind)
+							"%s, where the reply to %s is %s", method, name, kind)
 					}
 				}
 				// go-redis works without HELLO, so nothing has

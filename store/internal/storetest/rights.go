@@ -30,11 +30,11 @@ func sessionsPage(t *testing.T) string {
 	return ""
 }
 
-// ACL returns the words of the Redis user in docs/sessions.md, its name first.
+// ACL returns the arguments of ACL SETUSER in docs/sessions.md, the name first.
 func ACL(t *testing.T) (words []any) {
 	t.Helper()
 	_, line, found := strings.Cut(sessionsPage(t), "\nACL SETUSER ")
-	require.True(t, found, "the page has no line of an ACL")
+	require.True(t, found, "the page has no ACL line")
 	line, _, _ = strings.Cut(line, "\n")
 	for _, word := range strings.Fields(line) {
 		words = append(words, word)
@@ -101,7 +101,7 @@ func testRights(t *testing.T, c Client) {
 		c.missingRights(t, One(server), []*redistest.Server{server}, c.rights(t, ""))
 		keys, _ := server.Do("KEYS", "*").([]any) // left behind without the right to delete
 		for _, key := range keys {
-			assert.Positive(t, server.Do("PTTL", key), "what the check leaves behind expires")
+			assert.Positive(t, server.Do("PTTL", key), "the keys of the check expire")
 		}
 	})
 }

@@ -33,7 +33,7 @@ func Run(t *testing.T, open Opener) {
 		{"touches", testTouches},
 		{"drops", testDrops},
 		{"malformed tokens", testMalformedTokens},
-		{"cancelled requests", testCancelled},
+		{"canceled requests", testCanceled},
 		{"iteration", testIteration},
 		{"marks", testMarks},
 		{"index", testIndex},
@@ -43,7 +43,7 @@ func Run(t *testing.T, open Opener) {
 	}
 }
 
-// Token returns a new session token as scs makes it.
+// Token returns a new session token as scs generates it.
 func Token() string {
 	b := make([]byte, 32)
 	rand.Read(b)
@@ -96,7 +96,7 @@ func testRecords(t *testing.T, open Opener) {
 			assert.Equal(t, want, b, name)
 		}
 	})
-	t.Run("a commit replaces what was there", func(t *testing.T) {
+	t.Run("a commit replaces the record", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("old"), soon()))
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("new"), soon()))
@@ -124,7 +124,7 @@ func testRecords(t *testing.T, open Opener) {
 		require.NoError(t, s.DeleteCtx(ctx, token))
 		assertGone(t, s, token)
 	})
-	t.Run("dropping a record tells whether there was one", func(t *testing.T) {
+	t.Run("deleting a record reports whether there was one", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), soon()))
 		for _, want := range []bool{true, false} {
@@ -148,13 +148,13 @@ func testRecords(t *testing.T, open Opener) {
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("never"), time.Time{}))
 		assertGone(t, s, token)
 	})
-	t.Run("a record of more than 1 MiB is refused", func(t *testing.T) {
+	t.Run("a record of more than 1 MiB is an error", func(t *testing.T) {
 		s, token := open(t), Token()
 		err := s.CommitCtx(ctx, token, make([]byte, 1<<20+1), soon())
 		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err), "%v", err)
 		assertGone(t, s, token)
 	})
-	t.Run("the remaining life comes with the record", func(t *testing.T) {
+	t.Run("the remaining lifetime is returned with the record", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), soon()))
 		b, ttl, found, err := s.FindTTLCtx(ctx, token)
@@ -186,7 +186,7 @@ func testRecords(t *testing.T, open Opener) {
 func testUpdates(t *testing.T, open Opener) {
 	ctx := context.Background()
 
-	t.Run("an update replaces a record that lives, and its expiry", func(t *testing.T) {
+	t.Run("an update replaces a record and its expiry", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("old"), time.Now().Add(time.Minute)))
 		found, err := s.UpdateCtx(ctx, token, []byte("new"), soon())
@@ -197,7 +197,7 @@ func testUpdates(t *testing.T, open Opener) {
 		require.NoError(t, err)
 		assert.Greater(t, ttl, time.Minute)
 	})
-	t.Run("an update does not bring a deleted session back", func(t *testing.T) {
+	t.Run("an update does not restore a deleted session", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("old"), soon()))
 		require.NoError(t, s.DeleteCtx(ctx, token))
@@ -214,7 +214,7 @@ func testUpdates(t *testing.T, open Opener) {
 		assert.False(t, found)
 		assertGone(t, s, token)
 	})
-	t.Run("of a hundred updates against one logout none survives it", func(t *testing.T) {
+	t.Run("none of a hundred updates survives a concurrent logout", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("old"), soon()))
 		var wg sync.WaitGroup
@@ -236,7 +236,7 @@ func testUpdates(t *testing.T, open Opener) {
 }
 
 func testDrops(t *testing.T, open Opener) {
-	t.Run("of many tokens those that had a record are returned", func(t *testing.T) {
+	t.Run("deleting many tokens returns those that had a record", func(t *testing.T) {
 		s, ctx := open(t), context.Background()
 		var tokens, alive []string
 		for i := range 250 {
@@ -273,7 +273,7 @@ func testDrops(t *testing.T, open Opener) {
 func testTouches(t *testing.T, open Opener) {
 	ctx := context.Background()
 
-	t.Run("a touch moves the expiry and leaves the record alone", func(t *testing.T) {
+	t.Run("a touch changes the expiry and not the record", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), time.Now().Add(time.Minute)))
 		for _, life := range []time.Duration{time.Hour, time.Second * 30} {
@@ -287,7 +287,7 @@ func testTouches(t *testing.T, open Opener) {
 		}
 		assertRecord(t, s, token, "record")
 	})
-	t.Run("a touch does not bring a deleted session back", func(t *testing.T) {
+	t.Run("a touch does not restore a deleted session", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.CommitCtx(ctx, token, []byte("record"), soon()))
 		require.NoError(t, s.DeleteCtx(ctx, token))
@@ -344,40 +344,40 @@ func testMalformedTokens(t *testing.T, open Opener) {
 	}
 }
 
-func testCancelled(t *testing.T, open Opener) {
-	cancelled, cancel := context.WithCancel(context.Background())
+func testCanceled(t *testing.T, open Opener) {
+	canceled, cancel := context.WithCancel(context.Background())
 	cancel()
 
-	t.Run("every write is done all the same", func(t *testing.T) {
+	t.Run("every write is made", func(t *testing.T) {
 		s, token := open(t), Token()
-		require.NoError(t, s.CommitCtx(cancelled, token, []byte("record"), soon()))
+		require.NoError(t, s.CommitCtx(canceled, token, []byte("record"), soon()))
 		assertRecord(t, s, token, "record")
-		found, err := s.UpdateCtx(cancelled, token, []byte("new"), soon())
+		found, err := s.UpdateCtx(canceled, token, []byte("new"), soon())
 		require.NoError(t, err)
 		assert.True(t, found)
-		found, err = s.TouchCtx(cancelled, token, soon())
+		found, err = s.TouchCtx(canceled, token, soon())
 		require.NoError(t, err)
 		assert.True(t, found)
-		require.NoError(t, s.AddSession(cancelled, "user", token, soon()))
-		won, err := s.PutMarkNX(cancelled, "k", []byte("v"), time.Hour)
+		require.NoError(t, s.AddSession(canceled, "user", token, soon()))
+		won, err := s.PutMarkNX(canceled, "k", []byte("v"), time.Hour)
 		require.NoError(t, err)
 		assert.True(t, won)
-		won, err = s.PutMarkNX(cancelled, "k", []byte("other"), time.Hour)
+		won, err = s.PutMarkNX(canceled, "k", []byte("other"), time.Hour)
 		require.NoError(t, err)
 		assert.False(t, won)
-		require.NoError(t, s.PutMark(cancelled, "k", []byte("w"), time.Hour))
-		require.NoError(t, s.DeleteMark(cancelled, "k"))
-		require.NoError(t, s.RemoveSession(cancelled, "user", token))
-		require.NoError(t, s.DeleteCtx(cancelled, token))
+		require.NoError(t, s.PutMark(canceled, "k", []byte("w"), time.Hour))
+		require.NoError(t, s.DeleteMark(canceled, "k"))
+		require.NoError(t, s.RemoveSession(canceled, "user", token))
+		require.NoError(t, s.DeleteCtx(canceled, token))
 		assertGone(t, s, token)
 	})
-	t.Run("every read says so, and never that there is nothing", func(t *testing.T) {
+	t.Run("every read returns the error, never not found", func(t *testing.T) {
 		s, token := open(t), Token()
-		_, _, findErr := s.FindCtx(cancelled, token)
-		_, _, _, ttlErr := s.FindTTLCtx(cancelled, token)
-		_, allErr := s.AllCtx(cancelled)
-		_, _, markErr := s.Mark(cancelled, "k")
-		_, indexErr := s.SessionsOf(cancelled, "user")
+		_, _, findErr := s.FindCtx(canceled, token)
+		_, _, _, ttlErr := s.FindTTLCtx(canceled, token)
+		_, allErr := s.AllCtx(canceled)
+		_, _, markErr := s.Mark(canceled, "k")
+		_, indexErr := s.SessionsOf(canceled, "user")
 		for _, err := range []error{findErr, ttlErr, allErr, markErr, indexErr} {
 			require.ErrorIs(t, err, context.Canceled)
 			assert.Equal(t, store.ClassRetryNow, store.ClassOf(err))
@@ -388,13 +388,13 @@ func testCancelled(t *testing.T, open Opener) {
 func testIteration(t *testing.T, open Opener) {
 	ctx := context.Background()
 
-	t.Run("an empty store gives an empty map", func(t *testing.T) {
+	t.Run("an empty store returns an empty map", func(t *testing.T) {
 		all, err := open(t).AllCtx(ctx)
 		require.NoError(t, err)
 		assert.NotNil(t, all)
 		assert.Empty(t, all)
 	})
-	t.Run("every session is there, and neither marks nor indexes are", func(t *testing.T) {
+	t.Run("every session is returned, and no mark or index", func(t *testing.T) {
 		s, want := open(t), map[string][]byte{}
 		for i := range 250 {
 			token := Token()
@@ -427,7 +427,7 @@ func testMarks(t *testing.T, open Opener) {
 		assert.False(t, won)
 		assertMark(t, s, "k", "first")
 	})
-	t.Run("a claim that is repeated with its own value has won", func(t *testing.T) {
+	t.Run("a repeated claim with the same value wins", func(t *testing.T) {
 		s := open(t)
 		for range 2 {
 			won, err := s.PutMarkNX(ctx, "k", []byte("mine"), time.Hour)
@@ -435,7 +435,7 @@ func testMarks(t *testing.T, open Opener) {
 			assert.True(t, won)
 		}
 	})
-	t.Run("of a hundred claims at once exactly one wins", func(t *testing.T) {
+	t.Run("exactly one of a hundred concurrent claims wins", func(t *testing.T) {
 		s := open(t)
 		wins := make(chan int, 100)
 		var wg sync.WaitGroup
@@ -478,7 +478,7 @@ func testMarks(t *testing.T, open Opener) {
 		require.NoError(t, s.PutMark(ctx, "empty", nil, time.Hour))
 		assertMark(t, s, "empty", "")
 	})
-	t.Run("a mark without a life is refused", func(t *testing.T) {
+	t.Run("a mark without a lifetime is an error", func(t *testing.T) {
 		s := open(t)
 		_, err := s.PutMarkNX(ctx, "k", []byte("v"), 0)
 		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err))
@@ -488,7 +488,7 @@ func testMarks(t *testing.T, open Opener) {
 		require.NoError(t, err)
 		assert.False(t, found)
 	})
-	t.Run("marks and sessions do not meet", func(t *testing.T) {
+	t.Run("marks and sessions have separate keys", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.PutMark(ctx, token, []byte("mark"), time.Hour))
 		assertGone(t, s, token)
@@ -499,11 +499,11 @@ func testIndex(t *testing.T, open Opener) {
 	ctx := context.Background()
 
 	t.Run("an unknown user has no sessions", func(t *testing.T) {
-		tokens, err := open(t).SessionsOf(ctx, "nobody")
+		tokens, err := open(t).SessionsOf(ctx, "unknown")
 		require.NoError(t, err)
 		assert.Empty(t, tokens)
 	})
-	t.Run("each user has his own sessions", func(t *testing.T) {
+	t.Run("sessions are listed by user", func(t *testing.T) {
 		s := open(t)
 		a1, a2, b1 := Token(), Token(), Token()
 		require.NoError(t, s.AddSession(ctx, "a", a1, soon()))
@@ -518,18 +518,18 @@ func testIndex(t *testing.T, open Opener) {
 		require.NoError(t, s.AddSession(ctx, "a", token, soon().Add(time.Hour)))
 		assertIndex(t, s, "a", token)
 	})
-	t.Run("removing takes one session out and leaves its record", func(t *testing.T) {
+	t.Run("removing deletes one session from the index, not its record", func(t *testing.T) {
 		s, gone, stays := open(t), Token(), Token()
 		require.NoError(t, s.CommitCtx(ctx, gone, []byte("record"), soon()))
 		require.NoError(t, s.AddSession(ctx, "a", gone, soon()))
 		require.NoError(t, s.AddSession(ctx, "a", stays, soon()))
 		require.NoError(t, s.RemoveSession(ctx, "a", gone))
 		require.NoError(t, s.RemoveSession(ctx, "a", gone))
-		require.NoError(t, s.RemoveSession(ctx, "nobody", gone))
+		require.NoError(t, s.RemoveSession(ctx, "unknown", gone))
 		assertIndex(t, s, "a", stays)
 		assertRecord(t, s, gone, "record")
 	})
-	t.Run("a session that has ended is not added", func(t *testing.T) {
+	t.Run("an expired session is not added", func(t *testing.T) {
 		s, token := open(t), Token()
 		require.NoError(t, s.AddSession(ctx, "a", token, past()))
 		assertIndex(t, s, "a")
@@ -540,7 +540,7 @@ func testIndex(t *testing.T, open Opener) {
 		require.NoError(t, s.AddSession(ctx, "a", short, time.Now().Add(time.Minute)))
 		assertIndex(t, s, "a", long, short)
 	})
-	t.Run("sessions added at once are all kept", func(t *testing.T) {
+	t.Run("sessions added concurrently are all kept", func(t *testing.T) {
 		s := open(t)
 		tokens := make([]string, 50)
 		var wg sync.WaitGroup
@@ -565,7 +565,7 @@ func assertGone(t *testing.T, s store.Sessions, token string) {
 	t.Helper()
 	_, found, err := s.FindCtx(context.Background(), token)
 	require.NoError(t, err)
-	assert.False(t, found, "the session is alive")
+	assert.False(t, found, "the session still exists")
 }
 
 func assertMark(t *testing.T, s store.Sessions, key, want string) {

@@ -198,7 +198,7 @@ func (tr *Traffic) Verify(s store.Sessions) {
 		b, found, err := s.FindCtx(ctx, l.Token)
 		assert.NoError(t, err)
 		if l.LoggedOut {
-			assert.False(t, found, "logged out and alive")
+			assert.False(t, found, "a session exists after logout")
 		} else {
 			users[l.user] = append(users[l.user], l.Token)
 			if !found || string(b) != string(l.record) {

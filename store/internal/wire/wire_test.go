@@ -108,7 +108,7 @@ func pipe(t *testing.T, conns *Conns) (ours, theirs net.Conn) {
 	return ours, b
 }
 
-// ask sends a command, which the other end reads.
+// ask sends a command and reads it at the other end.
 func ask(t *testing.T, ours, theirs net.Conn) {
 	t.Helper()
 	const command = "*1\r\n$4\r\nPING\r\n"
@@ -182,7 +182,7 @@ func TestConns(t *testing.T) {
 
 		conns.CloseSilent(before)
 		assert.True(t, isClosed(idle))
-		assert.False(t, isClosed(asked), "it was asked later")
+		assert.False(t, isClosed(asked), "it was used later")
 
 		conns.CloseOlder(before)
 		assert.False(t, isClosed(asked))
