@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"hash/maphash"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -23,20 +22,17 @@ type Whole interface {
 }
 
 // Adapt returns any scs store as a [Whole] store. A store that already is one
-// is returned unchanged. Missing operations are performed in several steps: an
-// update, a touch and DeleteAndReportCtx read the record first, which is atomic
-// only within the process; a batch makes one write after the other; and
-// FindTTLCtx does not know the remaining lifetime (-1). Marks are kept in the
+// is returned unchanged. Missing operations are performed in several steps, which
+// are not atomic: an update, a touch and DeleteAndReportCtx read the record first;
+// a batch makes one write after the other; and FindTTLCtx does not know the
+// remaining lifetime (-1). Marks are kept in the
 // memory of this process. Without an index, sessions are not indexed, and
 // SessionsOf returns [ErrNoIndex]. Without a [Checker], Check returns nil.
 func Adapt(inner scs.Store) Whole {
 	if whole, ok := inner.(Whole); ok {
 		return whole
 	}
-	a := &adapted{inner: inner, seed: maphash.MakeSeed()}
-	for i := range a.locks {
-		a.locks[i] = make(chan struct{}, 1)
-	}
+	a := &adapted{inner: inner}
 	var ok bool
 	if a.CtxStore, ok = inner.(scs.CtxStore); !ok {
 		a.CtxStore = withoutContext{inner}
@@ -67,28 +63,6 @@ type adapted struct {
 	dropper DeleteReporter
 	ttls    TTLFinder
 	batcher Batcher
-
-	seed  maphash.Seed
-	locks [64]chan struct{} // serialize a session's writes in this process
-}
-
-// lock waits for the other writes of a session, and returns the function that
-// unlocks it. A canceled request also waits, because its writes are made all
-// the same.
-func (a *adapted) lock(token string) (unlock func()) {
-	l := a.locks[maphash.String(a.seed, token)%uint64(len(a.locks))]
-	l <- struct{}{}
-	return func() { <-l }
-}
-
-func (a *adapted) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	defer a.lock(token)()
-	return a.CtxStore.CommitCtx(ctx, token, b, expiry)
-}
-
-func (a *adapted) DeleteCtx(ctx context.Context, token string) error {
-	defer a.lock(token)()
-	return a.CtxStore.DeleteCtx(ctx, token)
 }
 
 func (a *adapted) FindTTLCtx(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
@@ -103,18 +77,16 @@ func (a *adapted) UpdateCtx(ctx context.Context, token string, b []byte, expiry 
 	if a.updater != nil {
 		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
-	defer a.lock(token)()
 	if _, found, err = a.FindCtx(ctx, token); err != nil || !found {
 		return false, err
 	}
-	return true, a.CtxStore.CommitCtx(ctx, token, b, expiry)
+	return true, a.CommitCtx(ctx, token, b, expiry)
 }
 
 func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error) {
 	if a.toucher != nil {
 		return a.toucher.TouchCtx(ctx, token, expiry)
 	}
-	defer a.lock(token)()
 	b, found, err := a.FindCtx(ctx, token)
 	switch {
 	case err != nil || !found:
@@ -122,7 +94,7 @@ func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) 
 	case a.updater != nil: // which does not restore a deleted record
 		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
-	return true, a.CtxStore.CommitCtx(ctx, token, b, expiry)
+	return true, a.CommitCtx(ctx, token, b, expiry)
 }
 
 // DeleteAndReportCtx also deletes a value that is not a session record.
@@ -130,12 +102,11 @@ func (a *adapted) DeleteAndReportCtx(ctx context.Context, token string) (found b
 	if a.dropper != nil {
 		return a.dropper.DeleteAndReportCtx(ctx, token)
 	}
-	defer a.lock(token)()
 	_, found, err = a.FindCtx(ctx, token)
 	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDecrypt) {
 		return false, err
 	}
-	return found, a.CtxStore.DeleteCtx(ctx, token)
+	return found, a.DeleteCtx(ctx, token)
 }
 
 func (a *adapted) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {

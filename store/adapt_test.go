@@ -5,7 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/alexedwards/scs/v2"
@@ -139,44 +138,4 @@ func TestAdapt_touchOfRecordThatIsGone(t *testing.T) {
 	_, found, err = inner.Find(token("a"))
 	require.NoError(t, err)
 	assert.False(t, found, "a touch restored a deleted session")
-}
-
-// interrupted is a store that calls a function before its first deletion.
-type interrupted struct {
-	withContext
-	before func()
-}
-
-func (s *interrupted) DeleteCtx(ctx context.Context, token string) error {
-	if f := s.before; f != nil {
-		s.before = nil
-		f()
-	}
-	return s.withContext.DeleteCtx(ctx, token)
-}
-
-// Of two deletions of a session in one process, one reports it, and a write in
-// between does not restore it.
-func TestAdapt_concurrent(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		ctx, hour := t.Context(), time.Now().Add(time.Hour)
-		inner := &interrupted{withContext: withContext{memstore.NewWithCleanupInterval(0)}}
-		s := store.Adapt(inner)
-		require.NoError(t, s.CommitCtx(ctx, token("a"), []byte("1"), hour))
-		deleted, updated, touched := false, false, false
-		inner.before = func() {
-			go func() { deleted, _ = s.DeleteAndReportCtx(ctx, token("a")) }()
-			go func() { updated, _ = s.UpdateCtx(ctx, token("a"), []byte("2"), hour) }()
-			go func() { touched, _ = s.TouchCtx(ctx, token("a"), hour) }()
-			synctest.Wait()
-		}
-		first, err := s.DeleteAndReportCtx(ctx, token("a"))
-		require.NoError(t, err)
-		synctest.Wait()
-		assert.True(t, first)
-		assert.False(t, deleted || updated || touched, "a second call found the deleted session")
-		_, found, err := s.FindCtx(ctx, token("a"))
-		require.NoError(t, err)
-		assert.False(t, found)
-	})
 }

@@ -185,7 +185,13 @@ func TestUngated(t *testing.T) {
 					in := slices.DeleteFunc(browsers, func(b *authtest.Browser) bool {
 						return strings.Contains(b.Step("/public").Text, "logged-in=false")
 					})
-					assert.Len(t, in, 1)
+					if strings.Contains(kind, "does least") {
+						// Its deletion does not report whether there was a session (see
+						// store.Adapt), so both can succeed.
+						assert.NotEmpty(t, in)
+					} else {
+						assert.Len(t, in, 1)
+					}
 					assert.Contains(t, s.Holding(s.SessionCookie(), token).Step("/public").Text, "logged-in=false")
 				})
 			}
