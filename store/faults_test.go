@@ -194,43 +194,17 @@ func TestStore_canceledDuringCall(t *testing.T) {
 // the reply, and passes on all others.
 type cutter struct {
 	net.Listener
-	target string
 	first  int64
 	served atomic.Int64
 }
 
 func newCutter(t *testing.T, target string, first int) *cutter {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	c := &cutter{Listener: l, target: target, first: int64(first)}
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		for {
-			client, err := l.Accept()
-			if err != nil {
-				return
-			}
-			wg.Go(func() { c.serve(client) })
-		}
-	})
-	t.Cleanup(func() {
-		l.Close()
-		wg.Wait()
-	})
+	c := &cutter{first: int64(first)}
+	c.Listener = storetest.Forward(t, func() string { return target }, c.forward)
 	return c
 }
 
-func (c *cutter) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", c.target)
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go func() {
-		io.Copy(server, client)
-		server.Close()
-	}()
+func (c *cutter) forward(client, server net.Conn) {
 	if c.served.Add(1) == 1 {
 		io.CopyN(client, server, c.first)
 		if c.first == 0 {

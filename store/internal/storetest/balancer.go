@@ -25,10 +25,31 @@ type hold struct{ held, released chan struct{} }
 // NewBalancer returns a balancer that forwards to target and is closed at the
 // end of the test.
 func NewBalancer(t *testing.T, target string) *Balancer {
+	b := &Balancer{}
+	b.Lead(target)
+	b.Listener = Forward(t, func() string { return b.target.Load().(string) }, b.forward)
+	return b
+}
+
+// Forward accepts connections until the end of the test. For each it dials target,
+// forwards what the client sends, and calls replies to forward what the server
+// replies; both connections are closed when replies returns.
+func Forward(t *testing.T, target func() string, replies func(client, server net.Conn)) net.Listener {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	b := &Balancer{Listener: l}
-	b.Lead(target)
+	serve := func(client net.Conn) {
+		defer client.Close()
+		server, err := net.Dial("tcp", target())
+		if err != nil {
+			return
+		}
+		defer server.Close()
+		go func() {
+			io.Copy(server, client)
+			server.Close()
+		}()
+		replies(client, server)
+	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		for {
@@ -36,14 +57,14 @@ func NewBalancer(t *testing.T, target string) *Balancer {
 			if err != nil {
 				return
 			}
-			wg.Go(func() { b.serve(client) })
+			wg.Go(func() { serve(client) })
 		}
 	})
 	t.Cleanup(func() {
 		l.Close()
 		wg.Wait()
 	})
-	return b
+	return l
 }
 
 // Config returns a [Config] for the server behind the balancer.
@@ -60,17 +81,7 @@ func (b *Balancer) Hold() (held <-chan struct{}, release func()) {
 	return h.held, func() { close(h.released) }
 }
 
-func (b *Balancer) serve(client net.Conn) {
-	defer client.Close()
-	server, err := net.Dial("tcp", b.target.Load().(string))
-	if err != nil {
-		return
-	}
-	defer server.Close()
-	go func() {
-		io.Copy(server, client)
-		server.Close()
-	}()
+func (b *Balancer) forward(client, server net.Conn) {
 	reply := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(reply)

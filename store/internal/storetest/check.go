@@ -26,17 +26,7 @@ func testCheck(t *testing.T, c Client) {
 		server := redistest.Start(t)
 		setUser(t, []*redistest.Server{server}, needed(c.rights(t, "")))
 		err := c.Open(t, One(server).asWeChat()).Check(ctx)
-		assert.ErrorContains(t, err, "the clock of Redis could not be seen")
-		assert.ErrorContains(t, err, "the eviction policy of Redis could not be seen")
-		assert.ErrorContains(t, err, "grant +time")
-		assert.ErrorContains(t, err, "grant +config|get")
-		for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
-			var found *store.Finding
-			require.ErrorAs(t, one, &found)
-			assert.True(t, found.Note, "%v", found)
-			assert.Contains(t, found.English, "could not be seen")
-			assert.Contains(t, found.Chinese, "无法查看")
-		}
+		AssertNotes(t, err)
 	})
 	t.Run("clocks apart", func(t *testing.T) {
 		server := redistest.Start(t)
@@ -172,5 +162,22 @@ func testCheckProxies(t *testing.T, c Client) {
 			assert.False(t, found.Note)
 			assert.NotEmpty(t, found.Chinese)
 		})
+	}
+}
+
+// AssertNotes asserts that err is what Check returns without the right to read the
+// clock and the eviction policy: a note for each, with the right to grant.
+func AssertNotes(t *testing.T, err error) {
+	t.Helper()
+	assert.ErrorContains(t, err, "the clock of Redis could not be seen")
+	assert.ErrorContains(t, err, "the eviction policy of Redis could not be seen")
+	assert.ErrorContains(t, err, "grant +time")
+	assert.ErrorContains(t, err, "grant +config|get")
+	for _, one := range err.(interface{ Unwrap() []error }).Unwrap() {
+		var found *store.Finding
+		require.ErrorAs(t, one, &found)
+		assert.True(t, found.Note, "%v", found)
+		assert.Contains(t, found.English, "could not be seen")
+		assert.Contains(t, found.Chinese, "无法查看")
 	}
 }
