@@ -237,19 +237,7 @@ func TestFlowCookie(t *testing.T) {
 		for name, c := range cases {
 			t.Run(name, func(t *testing.T) {
 				f, cookie := begin(c.host, c.opts...)
-				request := func() authtest.Response {
-					return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(cookie))
-				}
-				if c.want == "" {
-					s.Grant(1)
-					assert.Equal(t, "/a", request().Header.Get("Location"))
-					return
-				}
-				s.Untouched(t, redis, func() {
-					got := request()
-					assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-					assert.Contains(t, got.Text, string(c.want))
-				})
+				assertCallback(t, s, redis, f, cookie, c.want)
 			})
 		}
 	})
@@ -281,19 +269,11 @@ func TestFlowCookie(t *testing.T) {
 			t.Run(name, func(t *testing.T) {
 				f := s.Pending("/a")
 				f.IssuedAt = c.issuedAt
-				request := func() authtest.Response {
-					return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(s.FlowCookie(f)))
-				}
+				want := wechatauth.ReasonStateExpired
 				if c.lives {
-					s.Grant(1)
-					assert.Equal(t, "/a", request().Header.Get("Location"))
-					return
+					want = ""
 				}
-				s.Untouched(t, redis, func() {
-					got := request()
-					assert.Equal(t, http.StatusBadRequest, got.StatusCode)
-					assert.Contains(t, got.Text, string(wechatauth.ReasonStateExpired))
-				})
+				assertCallback(t, s, redis, f, s.FlowCookie(f), want)
 			})
 		}
 	})
@@ -936,4 +916,24 @@ func flipBit(sealed string, at int) string {
 	}
 	raw[at%len(raw)] ^= 1 << (at % 8)
 	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// assertCallback sends the callback of a pending login to /a with its cookie, and
+// asserts that the login completes or, with a reason, that it is rejected with
+// neither WeChat nor Redis touched.
+func assertCallback(t *testing.T, s *authtest.Site, redis *redistest.Server, f flow.Flow, cookie *http.Cookie, want wechatauth.Reason) {
+	t.Helper()
+	request := func() authtest.Response {
+		return s.Wire(http.MethodGet, authtest.CallbackOf(f, "code"), authtest.PageHeader, authtest.CookieHeader(cookie))
+	}
+	if want == "" {
+		s.Grant(1)
+		assert.Equal(t, "/a", request().Header.Get("Location"))
+		return
+	}
+	s.Untouched(t, redis, func() {
+		got := request()
+		assert.Equal(t, http.StatusBadRequest, got.StatusCode)
+		assert.Contains(t, got.Text, string(want))
+	})
 }
