@@ -129,9 +129,9 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 	return result{Result: o}
 }
 
-// saveLogin saves the session, and retries for a while, because the code is
-// spent. If it cannot be saved, a reload finds the code used and starts the
-// login again.
+// saveLogin saves the session, and retries errors that are not configuration
+// errors for a while, because the code is spent. If the session cannot be saved,
+// a reload finds the code used and starts the login again.
 func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visit, p proof, id identity.Identity) (saved session.Saved, reason Reason, err error) {
 	ctx, cancel := context.WithTimeout(r.Context(), saveBudget)
 	defer cancel()
@@ -148,7 +148,7 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 		if err == nil {
 			break
 		}
-		if g.logins.Wait(ctx, pause) != nil {
+		if store.ClassOf(err) == store.ClassConfiguration || g.logins.Wait(ctx, pause) != nil {
 			return saved, ReasonStoreUnavailable, err
 		}
 	}

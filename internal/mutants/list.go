@@ -641,6 +641,12 @@ var mutants = []mutant{
 		killer: "^TestLogin_NotSaved/T64_user_logs_in_again$",
 	},
 	{
+		name: "a save that was denied is retried", about: "callback",
+		search: "store.ClassOf(err) == store.ClassConfiguration || g.logins.Wait(ctx, pause) != nil",
+		broken: "g.logins.Wait(ctx, pause) != nil",
+		killer: "^TestLogin_SaveRejected$",
+	},
+	{
 		name: "a sealed return URL is not checked", about: "callback",
 		search: `	target, err := g.checkReturnURL(target)
 	if err != nil {`,

@@ -78,6 +78,7 @@ type faultCase struct {
 
 	silent  bool // Redis does not respond at all: tests do not wait long for it
 	forgets bool // what was saved before the fault is lost after it
+	setting bool // only the operator can end it, so a save is not retried
 }
 
 // A world is a Redis, and the way to it, that several sites use one after
@@ -180,6 +181,7 @@ type gatedStore struct {
 // A gate is armed for one step; the first request to reach it blocks there.
 type gate struct {
 	armed   atomic.Int32 // phase
+	saves   atomic.Int64 // how often a session was saved, or failed to be
 	reached chan struct{}
 	open    chan struct{}
 }
@@ -209,11 +211,13 @@ func (s gatedStore) PutMarkNX(ctx context.Context, key string, value []byte, ttl
 
 func (s gatedStore) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
 	s.gate.pass(callbackCommit)
+	s.gate.saves.Add(1)
 	return s.Store.CommitCtx(ctx, token, b, expiry)
 }
 
 func (s gatedStore) DoBatch(ctx context.Context, b store.Batch) error {
 	s.gate.pass(callbackCommit)
+	s.gate.saves.Add(1)
 	return s.Store.DoBatch(ctx, b)
 }
 
@@ -591,7 +595,9 @@ func (w *world) lapse() {
 
 // runCallback begins the fault inside a callback. After the fault, the login
 // must be completed: by the callback itself, if that is soon, or by the user's
-// next step. If the user is not logged in then, it is lost.
+// next step. If the user is not logged in then, it is lost. A fault that only
+// the operator can end makes the callback fail after one attempt to save, even
+// if it ends soon.
 func (c *cell) runCallback(way struct {
 	name string
 	do   func(b *authtest.Browser, callback string) authtest.Response
@@ -615,6 +621,7 @@ func (c *cell) runCallback(way struct {
 	}
 	s.link.fill(c.t)
 
+	saved := s.gate.saves.Load()
 	s.gate.armed.Store(int32(c.phase))
 	done := make(chan authtest.Response, 1)
 	go func() { done <- b.Step(callback) }()
@@ -623,12 +630,15 @@ func (c *cell) runCallback(way struct {
 	s.gate.open <- struct{}{}
 	got := <-done
 
-	finished := got.StatusCode == http.StatusSeeOther
+	finished, retried := got.StatusCode == http.StatusSeeOther, soon && !c.setting
 	switch {
-	case finished && (soon || c.writes != refuses):
+	case finished && (retried || c.writes != refuses):
 		c.show("ok")
-	case soon || (c.writes == works && c.reads == works):
+	case finished, retried, c.writes == works && c.reads == works:
 		c.t.Errorf("the fault was not to be noticed: %d %s", got.StatusCode, authtest.ReasonOf(got))
+	}
+	if c.setting && c.phase >= afterExchange {
+		assert.EqualValues(c.t, 1, s.gate.saves.Load()-saved, "attempts to save the session")
 	}
 	first := s.Exchanges() - spent
 	if !finished {
@@ -776,10 +786,10 @@ func faultTable() []fault {
 			begin: command("REPLICAOF", "127.0.0.1", "1"), end: end("REPLICAOF", "NO", "ONE")}),
 		one("failover", faultCase{prepare: func(w *world) { w.other = w.second(); w.follow() },
 			begin: only(loseThePrimary), end: promoteTheReplica}),
-		one("moved", faultCase{args: clusterNode, prepare: joinCluster,
+		one("moved", faultCase{setting: true, args: clusterNode, prepare: joinCluster,
 			begin: only(func(w *world) { w.lead(w.other.Addr()) }),
 			end:   func(w *world) { w.lead(w.redis.Addr()) }}),
-		one("migrating", faultCase{args: clusterNode, prepare: joinCluster, reads: works, deletes: works,
+		one("migrating", faultCase{setting: true, args: clusterNode, prepare: joinCluster, reads: works, deletes: works,
 			begin: only(func(w *world) { w.slots("MIGRATING", w.nodeID(w.other)) }),
 			end:   func(w *world) { w.slots("STABLE") }}),
 		one("cluster down", faultCase{args: clusterNode, prepare: formCluster,
@@ -801,13 +811,13 @@ func faultTable() []fault {
 				begin: only(func(w *world) { w.proxy.HalfOpen() })},
 		}},
 		one("too many clients", faultCase{begin: only(occupy), end: undone}),
-		one("password changed", faultCase{
+		one("password changed", faultCase{setting: true,
 			begin: only(func(w *world) {
 				w.redis.Do("ACL", "SETUSER", redisUser, "resetpass", ">another-password-for-tests")
 				w.redis.Do("CLIENT", "KILL", "USER", redisUser)
 			}),
 			end: end("ACL", "SETUSER", redisUser, "resetpass", ">"+redisPassword)}),
-		one("command denied", faultCase{reads: works,
+		one("command denied", faultCase{setting: true, reads: works,
 			begin: command("ACL", "SETUSER", redisUser, "-set", "-del"),
 			end:   end("ACL", "SETUSER", redisUser, "+set", "+del")}),
 		one("no replicas", faultCase{reads: works,
@@ -827,7 +837,7 @@ func faultTable() []fault {
 			{name: "grown", reads: works, writes: works, deletes: works, forgets: true,
 				begin: func(w *world, key string) { w.redis.Do("SET", key, make([]byte, 2<<20), "KEEPTTL") }},
 		}},
-		one("another service", faultCase{
+		one("another service", faultCase{setting: true,
 			begin: only(func(w *world) {
 				web := httptest.NewServer(http.NotFoundHandler())
 				w.lead(web.Listener.Addr().String())

@@ -18,6 +18,7 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/internal/faultproxy"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
@@ -218,6 +219,56 @@ func TestLogin_NotSaved(t *testing.T) {
 			})
 		}
 	})
+}
+
+// A save that only the operator can make possible is tried once: the user does
+// not wait for a retry that cannot succeed.
+func TestLogin_SaveRejected(t *testing.T) {
+	for reply, cure := range map[string]string{
+		"NOPERM User app has no permissions to run the 'set' command": "grant +set",
+		"NOPERM No permissions to access a key":                       "grant the pattern of the key",
+		"ERR unsupported command 'SET'":                               "does not offer what the store needs",
+		"ERR command 'set' not support for normal user":               "does not offer what the store needs",
+		"ERR this command is not allowed":                             "does not offer what the store needs",
+		"ERR illegal address: 192.0.2.1:4711":                         "allowlist",
+	} {
+		t.Run(reply, func(t *testing.T) {
+			proxy, err := faultproxy.StartReplies(redistest.Start(t).Addr())
+			require.NoError(t, err)
+			t.Cleanup(proxy.Close)
+			pool, err := store.NewPool("redis://" + proxy.Addr())
+			require.NoError(t, err)
+			t.Cleanup(func() { pool.Close() })
+			s := authtest.NewSite(t, wechatauth.WithStore(store.New(pool, store.WithTimeout(authtest.Patience))))
+			var saves, pauses atomic.Int64
+			s.Wait = func(context.Context, time.Duration) error {
+				if pauses.Add(1) == 3 {
+					return context.DeadlineExceeded
+				}
+				return nil
+			}
+			proxy.Reject(func(command []string) string {
+				if command[0] != "SET" || !strings.HasPrefix(command[1], "scs:session:") {
+					return ""
+				}
+				saves.Add(1)
+				return reply
+			})
+			b := s.Browser()
+
+			failed := b.Step(b.Authorize("/orders"))
+
+			require.Equal(t, http.StatusServiceUnavailable, failed.StatusCode)
+			assert.NotEmpty(t, failed.Header.Get("Retry-After"))
+			assert.Equal(t, string(wechatauth.ReasonStoreUnavailable), authtest.ReasonOf(failed))
+			assert.EqualValues(t, 1, saves.Load(), "attempts to save the session")
+			assert.Zero(t, pauses.Load())
+			assert.Contains(t, s.Logs.String(), cure)
+
+			proxy.Reject(nil)
+			assert.Contains(t, b.Visit("/orders").Text, "url=/orders logged-in=true")
+		})
+	}
 }
 
 func TestCorruptRecord(t *testing.T) {
