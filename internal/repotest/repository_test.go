@@ -351,3 +351,37 @@ func TestEnds(t *testing.T) { t.Run("inside", func(*testing.T) { fmt.Println("la
 		assert.NotContains(t, string(output), "said by one that passes", suite[1])
 	}
 }
+
+// The gate fails unless every test that TestEveryThreat lists has passed.
+func TestSuiteGate(t *testing.T) {
+	const listed = `    ids_test.go:1: threat-test TestA/T01 a b
+    ids_test.go:1: threat-test internal/record/FuzzB
+`
+	for name, c := range map[string]struct{ output, missing string }{
+		"all have":        {listed + "--- PASS: FuzzB (0.00s)\n    --- PASS: TestA/T01_a_b (0.00s)\n", ""},
+		"deeper":          {listed + "--- PASS: FuzzB (0.00s)\n        --- PASS: TestA/inside/T01_a_b (0.00s)\n", ""},
+		"one has not run": {listed + "--- PASS: FuzzB (0.00s)\n    --- PASS: TestA/T01_a (0.00s)\n", "TestA/T01_a_b has not passed"},
+		"one has failed":  {listed + "--- FAIL: FuzzB (0.00s)\n    --- PASS: TestA/T01_a_b (0.00s)\n", "FuzzB has not passed"},
+		"another test's":  {listed + "--- PASS: FuzzB (0.00s)\n    --- PASS: TestC/T01_a_b (0.00s)\n", "TestA/T01_a_b has not passed"},
+		"none are listed": {"--- PASS: FuzzB (0.00s)\n", "no threat is listed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			output := c.output + "anonymous requests 100000, loops 10000,\n"
+			for _, counter := range []string{"targets", "bad-callbacks", "fault points", "escapes", "honest-refused", "api-calls", "redis-commands", "hits"} {
+				output += counter + " 1\n"
+			}
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "out"), []byte(output+"ids 1/1\nmutants: killed 1/1\n"), 0o644))
+			require.NoError(t, os.WriteFile(filepath.Join(dir, "go"), []byte("#!/bin/sh\ncat '"+dir+"/out'\n"), 0o755))
+			cmd := exec.Command(".ci/suite", "gate")
+			cmd.Env = append(os.Environ(), "PATH="+dir+":"+os.Getenv("PATH"))
+			shown, err := cmd.CombinedOutput()
+			if c.missing == "" {
+				assert.Contains(t, string(shown), "gate: ids 1/1, ")
+				return
+			}
+			assert.ErrorContains(t, err, "exit status 1")
+			assert.Contains(t, string(shown), c.missing)
+		})
+	}
+}

@@ -63,6 +63,9 @@ func TestEveryThreat(t *testing.T) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(tests)) {
 		assert.Regexp(t, `^T(0[1-9]|[1-9][0-9])$`, id, "no threat has this id: %v", tests[id])
+		for _, name := range tests[id] {
+			t.Logf("threat-test %s", name) // which make gate must have run
+		}
 	}
 	t.Logf("ids %d/%d", covered, len(threatIDs))
 }
