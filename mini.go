@@ -112,7 +112,7 @@ func (g *gate) rejectMini(w http.ResponseWriter, r *http.Request, f flow.Flow, r
 func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMiniBody))
 	if err != nil {
-		return errors.New("the body is longer than 4 KiB, or broke off")
+		return fmt.Errorf("read request body: %w", err)
 	}
 	if json.Unmarshal(b, into) != nil {
 		return errors.New("the body is no JSON object of the right form")

@@ -107,14 +107,14 @@ func (g *gate) readForm(w http.ResponseWriter, r *http.Request) (url.Values, boo
 		// net/http compares hosts only, and anyone on the network makes such a page.
 		err = errors.New("form of a page that came by plain http")
 	}
-	if err != nil {
-		g.reportRejected(r, Event{Reason: ReasonCrossOrigin, Err: err})
-		g.reject(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.showsPage(r), Err: err})
-		return nil, false
+	reason := ReasonCrossOrigin
+	if err == nil {
+		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
+		reason, err = ReasonCallbackMalformed, r.ParseForm()
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
-	if err := r.ParseForm(); err != nil {
-		g.reject(w, r, Failure{Reason: ReasonCallbackMalformed, Page: g.showsPage(r), Err: err})
+	if err != nil {
+		g.reportRejected(r, Event{Reason: reason, Err: err})
+		g.reject(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
 		return nil, false
 	}
 	return r.Form, true

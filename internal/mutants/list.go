@@ -870,6 +870,12 @@ var mutants = []mutant{
 		killer: "^TestResponse/T36_is_not_cached$",
 	},
 	{
+		name: "a rejected form leaves no record", about: "handler",
+		search: "		g.reportRejected(r, Event{Reason: reason, Err: err})\n",
+		broken: "",
+		killer: "^TestMaxBytesReader$",
+	},
+	{
 		name: "a next parameter is not checked", about: "handler",
 		search: "	target, err := g.checkReturnURL(raw)\n",
 		broken: "	target, err := raw, error(nil)\n",
