@@ -24,10 +24,11 @@ const maxClockSkew = 10 * time.Second
 
 // rights tries every command of a session, from its login to its revocation,
 // and those for connecting. It returns everything that Redis does not permit in
-// one finding, or the first other error with the command that failed.
+// one finding, and the first other error with the command that failed, after
+// which it tries no more.
 func (s *Store) rights(ctx context.Context) error {
 	var lacking []string
-	var denied error
+	var denied, failed error
 	commands := life(s.prefix, s.now())
 	needed := len(commands)
 	if t, ok := s.transport.(resp.Connecting); ok {
@@ -37,27 +38,26 @@ func (s *Store) rights(ctx context.Context) error {
 	}
 	for i, c := range commands {
 		_, err := s.do(ctx, "check", c.Command)
-		if err == nil {
-			continue
-		}
 		right := rightOf(err)
 		switch {
-		case right == "" && i >= needed: // the connection works all the same
+		case err == nil, right == "" && i >= needed: // the connection works all the same
 			continue
 		case right == "":
-			return unwritable(c.Name, err)
-		}
-		if right == "~" {
+			failed = unwritable(c.Name, err)
+		case right == "~":
 			right += c.pattern
+		}
+		if failed != nil {
+			break
 		}
 		if denied = err; !slices.Contains(lacking, right) {
 			lacking = append(lacking, right)
 		}
 	}
-	if lacking == nil {
-		return nil
+	if lacking != nil {
+		denied = deniedRights(denied, lacking...)
 	}
-	return deniedRights(denied, lacking...)
+	return errors.Join(denied, failed)
 }
 
 // deniedRights returns the finding that Redis denies permissions.

@@ -77,6 +77,7 @@ var refusals = []Refusal{
 	{Code: "ERR invalid password", Class: Configuration, Cure: curePassword},
 	{Code: "ERR DB index is out of range", Class: Configuration, Cure: cureDatabase},
 	{Code: "ERR invalid DB index", Class: Configuration, Cure: cureDatabase},
+	{Code: "ERR SELECT is not allowed in cluster mode", Class: Configuration, Cure: cureDatabase},
 	{Code: "ERR No such master", Class: Configuration, Cure: "the Sentinels do not know this name of a primary"},
 }
 

@@ -54,6 +54,29 @@ func testCheck(t *testing.T, c Client) {
 		config.Database = 9999
 		require.ErrorContains(t, c.Open(t, config).Check(ctx), "use database 0")
 	})
+	t.Run("a database of a Cluster", func(t *testing.T) {
+		server := redistest.Start(t, "--cluster-enabled", "yes")
+		config := One(server)
+		config.Database, config.Single = 1, true
+		err := c.Open(t, config).Check(ctx)
+		require.ErrorContains(t, err, "SELECT is not allowed in cluster mode: use database 0")
+		assert.Equal(t, store.ClassConfiguration, store.ClassOf(err))
+	})
+	t.Run("rights and another error", func(t *testing.T) {
+		proxy, err := faultproxy.StartReplies(redistest.Start(t).Addr())
+		require.NoError(t, err)
+		t.Cleanup(proxy.Close)
+		proxy.Reject(func(command []string) string {
+			return map[string]string{
+				"GET":  "NOPERM User wechat has no permissions to run the 'get' command",
+				"PTTL": "NOPERM User wechat has no permissions to run the 'pttl' command",
+				"ZADD": "ERR unsupported command 'ZADD'",
+			}[command[0]]
+		})
+		err = c.Open(t, at(proxy.Addr())).Check(ctx)
+		require.ErrorContains(t, err, "grant +get +pttl\n")
+		require.ErrorContains(t, err, "ZADD: check: unsupported command ZADD: the server, or a proxy in front of it")
+	})
 	t.Run("proxies", func(t *testing.T) { testCheckProxies(t, c) })
 	t.Run("a replica", func(t *testing.T) {
 		server := redistest.Start(t)
