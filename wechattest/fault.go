@@ -61,7 +61,7 @@ func (f Fault) String() string {
 // files may name.
 var faultNames = []choice{
 	{Name: "busy", ZH: "系统繁忙 -1", EN: "busy, errcode -1"},
-	{Name: "errcode:40001", ZH: "40001（如刚获取的 token）", EN: "40001, as right after an exchange"},
+	{Name: "errcode:40001", ZH: "40001（刚换取令牌后可能出现）", EN: "40001, as right after an exchange"},
 	{Name: "errcode:40029", ZH: "40029 code 无效", EN: "40029, invalid code"},
 	{Name: "errcode:40163", ZH: "40163 code 已使用", EN: "40163, code been used"},
 	{Name: "errcode:45011", ZH: "45011 超出每分钟配额", EN: "45011, quota per minute"},

@@ -45,7 +45,7 @@ var (
 		"扫码登录需使用网站应用的 AppID、GET 请求和 response_type=code。",
 		"QR login requires the AppID of a website application, a GET request and response_type=code.",
 	}
-	methodHint = bilingual{"此页面不接受该请求：请求方法有误，或该页面已使用过。", "This page does not accept the request: the method is wrong, or the page has already been used."}
+	methodHint = bilingual{"此页面不接受该请求：请求方法有误，或页面已提交过。", "This page does not accept the request: the method is wrong, or the page has already been used."}
 )
 
 // hints explain how to fix the error, by the number of the error page.

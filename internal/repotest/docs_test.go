@@ -311,7 +311,7 @@ func TestDocs_MiniProgramStatus(t *testing.T) {
 // library sends, and only that.
 func TestDocs_ErrcodeRemarks(t *testing.T) {
 	for file, words := range map[string][2]string{
-		"docs/errors.md": {"missing", "this library sends it"}, "docs/errors.zh-CN.md": {"缺少", "本库会带上它"},
+		"docs/errors.md": {"missing", "this library sends it"}, "docs/errors.zh-CN.md": {"缺少", "本库总会带上该参数"},
 	} {
 		remarks := 0
 		for _, row := range tableOf(t, file, errorDocs[file].errcode) {
