@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 )
 
@@ -29,7 +30,7 @@ var _ Sessions = (*Memory)(nil)
 // NewMemory returns an empty store. Of the options, only [WithClock] has an
 // effect.
 func NewMemory(opts ...Option) *Memory {
-	return &Memory{now: resolve(opts).now}
+	return &Memory{now: config.Resolve(opts).Now}
 }
 
 // FindCtx implements scs.CtxStore.

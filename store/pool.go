@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/wechatauth/wechatauth/store/internal/config"
 )
 
 const (
@@ -17,14 +19,6 @@ const (
 	ioTimeout = time.Second
 
 	poolSize = 64
-
-	// idleTimeout is less than the 5 minutes after which load balancers and
-	// servers ("timeout 300") commonly close an idle connection.
-	idleTimeout = 4 * time.Minute
-
-	// lifetime makes connections follow a host name whose address has
-	// changed.
-	lifetime = 30 * time.Minute
 
 	// testAfter is how long a connection may be idle before it is tested.
 	testAfter = 30 * time.Second
@@ -59,8 +53,8 @@ func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 		MaxIdle:             poolSize,
 		MaxActive:           poolSize,
 		Wait:                true,
-		IdleTimeout:         idleTimeout,
-		MaxConnLifetime:     lifetime,
+		IdleTimeout:         config.IdleTimeout,
+		MaxConnLifetime:     config.ConnLifetime,
 	}, nil
 }
 

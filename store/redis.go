@@ -12,16 +12,13 @@ import (
 	"github.com/alexedwards/scs/redisstore"
 	"github.com/gomodule/redigo/redis"
 
+	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/nearcache"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 const (
-	// defaultTimeout is the time limit for a call, unless WithTimeout sets
-	// another.
-	defaultTimeout = time.Second
-
 	// maxRecord is the maximum size of a session record in bytes. A larger
 	// one is an error when it is written and is not decoded when it is
 	// read.
@@ -67,81 +64,62 @@ type Store struct {
 var _ Whole = (*Store)(nil)
 
 // Option changes a setting of a store.
-type Option func(*options)
-
-type options struct {
-	prefix  string
-	timeout time.Duration
-	now     func() time.Time
-}
+type Option func(*config.Options)
 
 // WithPrefix sets the prefix of session keys. Applications that share a Redis
 // need different prefixes. It also keeps marks and indexes apart. The default
 // is "scs:session:", as in scs/redisstore. It has no effect on NewMemory.
-func WithPrefix(prefix string) Option { return func(o *options) { o.prefix = prefix } }
+func WithPrefix(prefix string) Option { return func(o *config.Options) { o.Prefix = prefix } }
 
 // WithTimeout sets the time limit for a call, including waiting for a
 // connection and retries, but not sending (see [Store]). The default is 1
 // second, which also replaces a d that is not positive. It has no effect on
 // NewMemory.
-func WithTimeout(d time.Duration) Option { return func(o *options) { o.timeout = d } }
+func WithTimeout(d time.Duration) Option { return func(o *config.Options) { o.Timeout = d } }
 
-// WithClock sets the clock by which expiries are converted to lifetimes. It
-// must be safe for concurrent use. The default is time.Now.
-func WithClock(now func() time.Time) Option { return func(o *options) { o.now = now } }
-
-func resolve(opts []Option) options {
-	o := options{prefix: keyspace.DefaultPrefix}
-	for _, opt := range opts {
-		opt(&o)
-	}
-	if o.timeout <= 0 {
-		o.timeout = defaultTimeout
-	}
-	if o.now == nil {
-		o.now = time.Now
-	}
-	return o
-}
+// WithClock sets the clock by which expiries are converted to lifetimes, and by
+// which a near cache measures time. It must be safe for concurrent use. The
+// default is time.Now.
+func WithClock(now func() time.Time) Option { return func(o *config.Options) { o.Now = now } }
 
 // New returns a store on the connections of pool. It does not connect until the
 // first call.
 func New(pool Pool, opts ...Option) *Store {
 	base, _ := pool.(*redis.Pool)
-	return newStore(&redigo{conns: pool}, base, resolve(opts))
+	return newStore(&redigo{conns: pool}, base, config.Resolve(opts))
 }
 
 // Over returns a store over any transport; the modules below this package call
 // it with theirs. It does not connect until the first call. A near cache
-// requires a resp.Invalidator; if near is nil, there is none.
-func Over(t resp.Transport, near *nearcache.Limits, opts ...Option) (*Store, error) {
-	s := newStore(t, nil, resolve(opts))
-	if near == nil {
+// requires a resp.Invalidator.
+func Over(t resp.Transport, o config.Options) (*Store, error) {
+	s := newStore(t, nil, o)
+	if o.Near == nil {
 		return s, nil
 	}
-	if err := near.Validate(); err != nil {
+	if err := o.Near.Validate(); err != nil {
 		return nil, err
 	}
 	i, ok := t.(resp.Invalidator)
 	if !ok {
 		return nil, errors.New("WithNearCache: this client library does not report changes in Redis")
 	}
-	s.near = nearcache.New(s.prefix, *near)
+	s.near = nearcache.New(s.prefix, *o.Near)
 	if err := i.OnInvalidation(s.near.Invalidate); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-func newStore(t resp.Transport, base *redis.Pool, o options) *Store {
+func newStore(t resp.Transport, base *redis.Pool, o config.Options) *Store {
 	_, shared := t.(resp.Shared)
 	return &Store{
-		RedisStore: redisstore.NewWithPrefix(base, o.prefix),
+		RedisStore: redisstore.NewWithPrefix(base, o.Prefix),
 		transport:  t,
 		shared:     shared,
-		prefix:     o.prefix,
-		timeout:    o.timeout,
-		now:        o.now,
+		prefix:     o.Prefix,
+		timeout:    o.Timeout,
+		now:        o.Now,
 	}
 }
 

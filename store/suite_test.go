@@ -52,12 +52,5 @@ func newPoolStore(c storetest.Config) (storetest.Store, func(), error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	opts := []store.Option{store.WithTimeout(c.StoreTimeout())}
-	if c.Prefix != "" {
-		opts = append(opts, store.WithPrefix(c.Prefix))
-	}
-	if c.Clock != nil {
-		opts = append(opts, store.WithClock(c.Clock))
-	}
-	return pooled{store.New(pool, opts...), pool}, func() { pool.Close() }, nil
+	return pooled{store.New(pool, c.Options()...), pool}, func() { pool.Close() }, nil
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/nearcache"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
@@ -70,7 +71,7 @@ func replyOf(reply any) resp.Reply {
 
 func over(t *testing.T, transport resp.Transport, opts ...store.Option) *store.Store {
 	t.Helper()
-	s, err := store.Over(transport, nil, append(opts, store.WithTimeout(time.Minute))...)
+	s, err := store.Over(transport, config.Resolve(append(opts, store.WithTimeout(time.Minute))))
 	require.NoError(t, err)
 	return s
 }
@@ -110,7 +111,7 @@ func (t counted) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 
 // A near cache requires a transport that reports changes.
 func TestOver_nearCache(t *testing.T) {
-	_, err := store.Over(bare{}, &nearcache.Limits{MaxBytes: 1, MaxAge: time.Minute})
+	_, err := store.Over(bare{}, config.Options{Near: &nearcache.Limits{MaxBytes: 1, MaxAge: time.Minute}})
 	require.ErrorContains(t, err, "WithNearCache: this client library does not report changes")
 }
 
@@ -127,7 +128,7 @@ func (empty) RoundTrip(_ context.Context, x *resp.Exchange) error {
 // Each of the modules below this package has a transport over its client
 // library.
 func ExampleOver() {
-	sessions, err := store.Over(empty{}, nil)
+	sessions, err := store.Over(empty{}, config.Resolve([]store.Option{store.WithPrefix("shop:")}))
 	if err != nil {
 		log.Fatal(err)
 	}

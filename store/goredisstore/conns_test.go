@@ -30,7 +30,7 @@ func testForgotten(t *testing.T) {
 	require.NoError(t, err)
 	defer proxy.Close()
 	option, dials := dialed(redis.UniversalOptions{Addrs: []string{proxy.Addr()}, DialTimeout: patience})
-	s := open(t, option, goredisstore.WithTimeout(time.Second)) // the store's own timeout says that the server is silent
+	s := open(t, option, store.WithTimeout(time.Second)) // the store's own timeout says that the server is silent
 	fill(t, server, s, dials, 8)
 
 	proxy.HalfOpen()

@@ -1,6 +1,7 @@
 package goredisstore
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -8,67 +9,12 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/config"
 )
 
-const (
-	// defaultTimeout is the time limit for a call, unless WithTimeout sets
-	// another.
-	defaultTimeout = time.Second
-
-	// idleTime is less than the 5 minutes after which load balancers and servers
-	// ("timeout 300") commonly close an idle connection.
-	idleTime = 4 * time.Minute
-
-	// lifetime makes connections follow a host name whose address has
-	// changed.
-	lifetime = 30 * time.Minute
-
-	// respVersion is the RESP version that the store needs; it uses nothing
-	// that RESP3 adds.
-	respVersion = 2
-)
-
-// Option changes a setting of a store.
-type Option func(*options)
-
-type options struct {
-	timeout time.Duration
-	common  []store.Option
-}
-
-// WithPrefix sets what session keys begin with. Applications that share a Redis
-// need different prefixes. It also keeps marks and indexes apart. The default is
-// "scs:session:", as in package store.
-func WithPrefix(prefix string) Option { return common(store.WithPrefix(prefix)) }
-
-// WithTimeout sets the time limit for a call, including connecting and retries.
-// The default is 1 second, which also replaces a d that is not positive.
-func WithTimeout(d time.Duration) Option {
-	return func(o *options) {
-		o.timeout = d
-		o.common = append(o.common, store.WithTimeout(d))
-	}
-}
-
-// WithClock sets the clock by which expiries are converted to lifetimes. It must
-// be safe for concurrent use. The default is time.Now.
-func WithClock(now func() time.Time) Option { return common(store.WithClock(now)) }
-
-func common(opt store.Option) Option {
-	return func(o *options) { o.common = append(o.common, opt) }
-}
-
-func resolve(opts []Option) options {
-	var o options
-	for _, opt := range opts {
-		opt(&o)
-	}
-	if o.timeout <= 0 {
-		o.timeout = defaultTimeout
-	}
-	return o
-}
+// respVersion is the RESP version that the store needs; it uses nothing that
+// RESP3 adds.
+const respVersion = 2
 
 // clientOptions returns the caller's options with what a session store needs, and
 // with values fit for a web server where the caller has set none.
@@ -83,12 +29,12 @@ func clientOptions(given redis.UniversalOptions, timeout time.Duration) (redis.U
 	}
 	o := given
 	o.Addrs = slices.Clone(given.Addrs)
-	o.Protocol = orDefault(o.Protocol, respVersion)
-	o.DialTimeout = orDefault(o.DialTimeout, timeout)
-	o.ReadTimeout = orDefault(o.ReadTimeout, max(timeout, defaultTimeout))
-	o.WriteTimeout = orDefault(o.WriteTimeout, max(timeout, defaultTimeout))
-	o.ConnMaxIdleTime = orDefault(o.ConnMaxIdleTime, idleTime)
-	o.ConnMaxLifetime = orDefault(o.ConnMaxLifetime, lifetime)
+	o.Protocol = cmp.Or(o.Protocol, respVersion)
+	o.DialTimeout = cmp.Or(o.DialTimeout, timeout)
+	o.ReadTimeout = cmp.Or(o.ReadTimeout, max(timeout, config.DefaultTimeout))
+	o.WriteTimeout = cmp.Or(o.WriteTimeout, max(timeout, config.DefaultTimeout))
+	o.ConnMaxIdleTime = cmp.Or(o.ConnMaxIdleTime, config.IdleTimeout)
+	o.ConnMaxLifetime = cmp.Or(o.ConnMaxLifetime, config.ConnLifetime)
 
 	// A call ends at its deadline. The store retries by itself, including
 	// writes, and within that deadline.
@@ -100,11 +46,4 @@ func clientOptions(given redis.UniversalOptions, timeout time.Duration) (redis.U
 	o.DisableIdentity = true
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	return o, nil
-}
-
-func orDefault[T int | time.Duration](given, otherwise T) T {
-	if given == 0 {
-		return otherwise
-	}
-	return given
 }

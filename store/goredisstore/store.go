@@ -6,6 +6,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/config"
 )
 
 // A Store keeps sessions in Redis. Its methods are those of package store. It is
@@ -27,13 +28,13 @@ var _ store.Whole = (*Store)(nil)
 // 30. The store sets ContextTimeoutEnabled, MaxRetries, DialerRetries,
 // DisableIdentity and MaintNotificationsConfig itself. It returns an error if
 // client would read from replicas, or names no address.
-func New(client redis.UniversalOptions, opts ...Option) (*Store, error) {
-	o := resolve(opts)
-	t, err := newTransport(client, o.timeout)
+func New(client redis.UniversalOptions, opts ...store.Option) (*Store, error) {
+	o := config.Resolve(opts)
+	t, err := newTransport(client, o.Timeout)
 	if err != nil {
 		return nil, fmt.Errorf("new session store: %w", err)
 	}
-	s, err := store.Over(t, nil, o.common...)
+	s, err := store.Over(t, o)
 	if err != nil {
 		return nil, fmt.Errorf("new session store: %w", err)
 	}

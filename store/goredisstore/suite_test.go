@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/store/goredisstore"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
@@ -23,14 +24,7 @@ var client = storetest.Client{
 func TestStore(t *testing.T) { storetest.Suite(t, client) }
 
 func newStore(c storetest.Config) (storetest.Store, func(), error) {
-	opts := []goredisstore.Option{goredisstore.WithTimeout(c.StoreTimeout())}
-	if c.Prefix != "" {
-		opts = append(opts, goredisstore.WithPrefix(c.Prefix))
-	}
-	if c.Clock != nil {
-		opts = append(opts, goredisstore.WithClock(c.Clock))
-	}
-	s, err := goredisstore.New(optionsOf(c), opts...)
+	s, err := goredisstore.New(optionsOf(c), c.Options()...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -73,9 +67,9 @@ func one(server *redistest.Server) redis.UniversalOptions {
 	return patient(redis.UniversalOptions{Addrs: []string{server.Addr()}})
 }
 
-func open(t testing.TB, client redis.UniversalOptions, opts ...goredisstore.Option) *goredisstore.Store {
+func open(t testing.TB, client redis.UniversalOptions, opts ...store.Option) *goredisstore.Store {
 	t.Helper()
-	s, err := goredisstore.New(client, append([]goredisstore.Option{goredisstore.WithTimeout(patience)}, opts...)...)
+	s, err := goredisstore.New(client, append([]store.Option{store.WithTimeout(patience)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 )
 
@@ -28,7 +29,7 @@ func TestConnLifetime(t *testing.T) {
 			dials.Add(1)
 			return d.DialContext(ctx, "tcp", addr)
 		},
-	}, WithTimeout(storetest.Patience))
+	}, store.WithTimeout(storetest.Patience))
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	for dials.Load() < 10 { // no call fails while connections are replaced

@@ -184,7 +184,7 @@ func TestNearCache_remainingLife(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
 	clock := &handClock{}
-	s, token := open(t, one(server), rueidisstore.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, 50*time.Minute)), storetest.Token()
+	s, token := open(t, one(server), store.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, 50*time.Minute)), storetest.Token()
 	remember(t, server, s, token)
 	clock.Advance(40 * time.Minute)
 	assert.Empty(t, storetest.Sent(server, func() {
@@ -205,7 +205,7 @@ func TestNearCache_maxAge(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			clock := &handClock{}
-			s, token := open(t, one(server), rueidisstore.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, c.maxAge)), storetest.Token()
+			s, token := open(t, one(server), store.WithClock(clock.Now), rueidisstore.WithNearCache(1<<20, c.maxAge)), storetest.Token()
 			remember(t, server, s, token)
 			clock.Advance(c.still)
 			assert.Empty(t, storetest.Sent(server, func() { found(t, s, token) }))
@@ -240,7 +240,7 @@ func TestNearCache_frozenServer(t *testing.T) {
 	server := redistest.Start(t)
 	option := rueidis.ClientOption{InitAddress: []string{server.Addr()}, ConnWriteTimeout: 500 * time.Millisecond}
 	option.Dialer.Timeout, option.Dialer.KeepAlive = patience, 500*time.Millisecond
-	s, token := open(t, option, rueidisstore.WithTimeout(100*time.Millisecond), nearCache()), storetest.Token()
+	s, token := open(t, option, store.WithTimeout(100*time.Millisecond), nearCache()), storetest.Token()
 	server.Do("SET", "scs:session:"+token, "record", "PX", time.Hour.Milliseconds())
 	awaitRecord(t, s, token, "record")
 
@@ -263,7 +263,7 @@ func TestNearCache_failedWrite(t *testing.T) {
 	server := redistest.Start(t)
 	option := one(server)
 	option.Dialer.KeepAlive = time.Hour
-	s, token := open(t, option, rueidisstore.WithTimeout(time.Second), nearCache()), storetest.Token()
+	s, token := open(t, option, store.WithTimeout(time.Second), nearCache()), storetest.Token()
 	remember(t, server, s, token)
 
 	server.Do("CONFIG", "SET", "maxmemory", "1")

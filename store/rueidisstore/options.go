@@ -1,6 +1,7 @@
 package rueidisstore
 
 import (
+	"cmp"
 	"errors"
 	"slices"
 	"time"
@@ -8,14 +9,11 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/nearcache"
 )
 
 const (
-	// defaultTimeout is the time limit for a call, unless WithTimeout sets
-	// another.
-	defaultTimeout = time.Second
-
 	// bufferSize replaces rueidis's buffers of half a megabyte for each
 	// direction of each connection. Sessions are small.
 	bufferSize = 64 << 10
@@ -23,43 +21,7 @@ const (
 	// sentinelRefresh is how often the primary is looked up from the
 	// Sentinels, in addition to their own messages, which can be missed.
 	sentinelRefresh = 5 * time.Second
-
-	// lifetime makes connections follow a host name whose address has
-	// changed.
-	lifetime = 30 * time.Minute
 )
-
-// Option changes a setting of a store.
-type Option func(*options)
-
-type options struct {
-	timeout time.Duration
-	near    *nearcache.Limits
-	common  []store.Option
-}
-
-// WithPrefix sets the prefix of session keys. Applications that share a Redis
-// need different prefixes. It also keeps marks and indexes apart. The default
-// is "scs:session:", as in package store.
-func WithPrefix(prefix string) Option { return common(store.WithPrefix(prefix)) }
-
-// WithTimeout sets the time limit for a call, including connecting and retries.
-// The default is 1 second, which also replaces a d that is not positive.
-func WithTimeout(d time.Duration) Option {
-	return func(o *options) {
-		o.timeout = d
-		o.common = append(o.common, store.WithTimeout(d))
-	}
-}
-
-// WithClock sets the clock by which expiries are converted to lifetimes, and
-// the age of the near cache's records is measured. It must be safe for
-// concurrent use. The default is time.Now.
-func WithClock(now func() time.Time) Option { return common(store.WithClock(now)) }
-
-func common(opt store.Option) Option {
-	return func(o *options) { o.common = append(o.common, opt) }
-}
 
 // WithNearCache enables reading sessions from memory while Redis has not
 // reported a change; the package comment lists what is guaranteed. The cache
@@ -67,19 +29,8 @@ func common(opt store.Option) Option {
 // record's size and about 300 bytes), and nothing for longer than maxAge. Both
 // must be positive. 32 MiB and a minute are good initial values. By default,
 // there is no near cache.
-func WithNearCache(maxBytes int, maxAge time.Duration) Option {
-	return func(o *options) { o.near = &nearcache.Limits{MaxBytes: maxBytes, MaxAge: maxAge} }
-}
-
-func resolve(opts []Option) options {
-	var o options
-	for _, opt := range opts {
-		opt(&o)
-	}
-	if o.timeout <= 0 {
-		o.timeout = defaultTimeout
-	}
-	return o
+func WithNearCache(maxBytes int, maxAge time.Duration) store.Option {
+	return func(o *config.Options) { o.Near = &nearcache.Limits{MaxBytes: maxBytes, MaxAge: maxAge} }
 }
 
 // clientOption returns the caller's option with what a session store needs, and
@@ -93,15 +44,15 @@ func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.Cl
 	}
 	c := given
 	c.InitAddress = slices.Clone(given.InitAddress)
-	c.Dialer.Timeout = orDefault(c.Dialer.Timeout, timeout)
-	c.Dialer.KeepAlive = orDefault(c.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
-	c.Sentinel.Dialer.Timeout = orDefault(c.Sentinel.Dialer.Timeout, timeout)
-	c.Sentinel.Dialer.KeepAlive = orDefault(c.Sentinel.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
-	c.Sentinel.TopologyRefreshInterval = orDefault(c.Sentinel.TopologyRefreshInterval, sentinelRefresh)
-	c.ConnWriteTimeout = orDefault(c.ConnWriteTimeout, max(timeout, defaultTimeout))
-	c.ConnLifetime = orDefault(c.ConnLifetime, lifetime)
-	c.ReadBufferEachConn = orDefault(c.ReadBufferEachConn, bufferSize)
-	c.WriteBufferEachConn = orDefault(c.WriteBufferEachConn, bufferSize)
+	c.Dialer.Timeout = cmp.Or(c.Dialer.Timeout, timeout)
+	c.Dialer.KeepAlive = cmp.Or(c.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
+	c.Sentinel.Dialer.Timeout = cmp.Or(c.Sentinel.Dialer.Timeout, timeout)
+	c.Sentinel.Dialer.KeepAlive = cmp.Or(c.Sentinel.Dialer.KeepAlive, rueidis.DefaultTCPKeepAlive)
+	c.Sentinel.TopologyRefreshInterval = cmp.Or(c.Sentinel.TopologyRefreshInterval, sentinelRefresh)
+	c.ConnWriteTimeout = cmp.Or(c.ConnWriteTimeout, max(timeout, config.DefaultTimeout))
+	c.ConnLifetime = cmp.Or(c.ConnLifetime, config.ConnLifetime)
+	c.ReadBufferEachConn = cmp.Or(c.ReadBufferEachConn, bufferSize)
+	c.WriteBufferEachConn = cmp.Or(c.WriteBufferEachConn, bufferSize)
 
 	// A connection that is always read from is known to be dead before it
 	// is used, and a call that gives up does not affect the others on it.
@@ -113,11 +64,4 @@ func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.Cl
 	c.NewCacheStoreFn, c.OnInvalidations, c.ClientTrackingOptions = nil, nil, nil
 	c.DisableCache = true // unless there is a near cache
 	return c, nil
-}
-
-func orDefault[T int | time.Duration](given, otherwise T) T {
-	if given == 0 {
-		return otherwise
-	}
-	return given
 }

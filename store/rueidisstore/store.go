@@ -6,6 +6,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/store/internal/config"
 )
 
 // Store keeps sessions in Redis. Its methods are those of package store. A read
@@ -33,13 +34,13 @@ var _ store.Whole = (*Store)(nil)
 // AlwaysPipelining, DisableAutoPipelining, DisableCache, NewCacheStoreFn,
 // OnInvalidations and ClientTrackingOptions. It returns an error if client
 // would read from replicas.
-func New(client rueidis.ClientOption, opts ...Option) (*Store, error) {
-	o := resolve(opts)
-	t, err := newTransport(client, o)
+func New(client rueidis.ClientOption, opts ...store.Option) (*Store, error) {
+	o := config.Resolve(opts)
+	t, err := newTransport(client, o.Timeout)
 	if err != nil {
 		return nil, fmt.Errorf("new session store: %w", err)
 	}
-	s, err := store.Over(t, o.near, o.common...)
+	s, err := store.Over(t, o)
 	if err != nil {
 		return nil, fmt.Errorf("new session store: %w", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/internal/redistest"
+	"github.com/wechatauth/wechatauth/store"
 	"github.com/wechatauth/wechatauth/store/internal/storetest"
 	"github.com/wechatauth/wechatauth/store/rueidisstore"
 )
@@ -30,15 +31,9 @@ var client = storetest.Client{
 func TestStore(t *testing.T) { storetest.Suite(t, client) }
 
 func newStore(c storetest.Config) (storetest.Store, func(), error) {
-	opts := []rueidisstore.Option{rueidisstore.WithTimeout(c.StoreTimeout())}
+	opts := c.Options()
 	if c.Variant == withNearCache {
 		opts = append(opts, nearCache())
-	}
-	if c.Prefix != "" {
-		opts = append(opts, rueidisstore.WithPrefix(c.Prefix))
-	}
-	if c.Clock != nil {
-		opts = append(opts, rueidisstore.WithClock(c.Clock))
 	}
 	s, err := rueidisstore.New(optionOf(c), opts...)
 	if err != nil {
@@ -81,11 +76,11 @@ func one(server *redistest.Server) rueidis.ClientOption {
 	return patient(rueidis.ClientOption{InitAddress: []string{server.Addr()}})
 }
 
-func nearCache() rueidisstore.Option { return rueidisstore.WithNearCache(8<<20, time.Hour) }
+func nearCache() store.Option { return rueidisstore.WithNearCache(8<<20, time.Hour) }
 
-func open(t testing.TB, client rueidis.ClientOption, opts ...rueidisstore.Option) *rueidisstore.Store {
+func open(t testing.TB, client rueidis.ClientOption, opts ...store.Option) *rueidisstore.Store {
 	t.Helper()
-	s, err := rueidisstore.New(client, append([]rueidisstore.Option{rueidisstore.WithTimeout(patience)}, opts...)...)
+	s, err := rueidisstore.New(client, append([]store.Option{store.WithTimeout(patience)}, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s

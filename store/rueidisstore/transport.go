@@ -31,8 +31,8 @@ var (
 	_ resp.Shared         = (*transport)(nil)
 )
 
-func newTransport(client rueidis.ClientOption, o options) (*transport, error) {
-	option, err := clientOption(client, o.timeout)
+func newTransport(client rueidis.ClientOption, timeout time.Duration) (*transport, error) {
+	option, err := clientOption(client, timeout)
 	if err != nil {
 		return nil, err
 	}

@@ -57,16 +57,16 @@ func openRedigo(t *testing.T, a address, prefix string) fullStore {
 
 func openGoRedis(t *testing.T, a address, prefix string, protocol int) fullStore {
 	s, err := goredisstore.New(redis.UniversalOptions{Addrs: a.addrs, MasterName: a.masterSet, Protocol: protocol},
-		goredisstore.WithPrefix(prefix), goredisstore.WithTimeout(patience))
+		store.WithPrefix(prefix), store.WithTimeout(patience))
 	require.NoError(t, err)
 	t.Cleanup(func() { s.Close() })
 	return s
 }
 
-func openRueidis(t *testing.T, a address, prefix string, resp2 bool, opts ...rueidisstore.Option) fullStore {
+func openRueidis(t *testing.T, a address, prefix string, resp2 bool, opts ...store.Option) fullStore {
 	option := rueidis.ClientOption{InitAddress: a.addrs, AlwaysRESP2: resp2}
 	option.Sentinel.MasterSet = a.masterSet
-	s, err := rueidisstore.New(option, append(opts, rueidisstore.WithPrefix(prefix), rueidisstore.WithTimeout(patience))...)
+	s, err := rueidisstore.New(option, append(opts, store.WithPrefix(prefix), store.WithTimeout(patience))...)
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s

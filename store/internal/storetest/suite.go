@@ -97,6 +97,18 @@ func (c Config) StoreTimeout() time.Duration {
 	return c.Timeout
 }
 
+// Options returns the options of a store for this config.
+func (c Config) Options() []store.Option {
+	opts := []store.Option{store.WithTimeout(c.StoreTimeout())}
+	if c.Prefix != "" {
+		opts = append(opts, store.WithPrefix(c.Prefix))
+	}
+	if c.Clock != nil {
+		opts = append(opts, store.WithClock(c.Clock))
+	}
+	return opts
+}
+
 // Suite runs the tests that every store over Redis must pass.
 func Suite(t *testing.T, c Client) {
 	for _, group := range []struct {
