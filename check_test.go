@@ -96,7 +96,7 @@ func TestCheck_accounts(t *testing.T) {
 	var found *wechatauth.CheckError
 	require.ErrorAs(t, auth.Check(context.Background()), &found)
 	require.Len(t, found.Findings, 1)
-	assert.Contains(t, found.Findings[0].English, "wx00000000000000f7: WeChat refuses the account")
+	assert.Contains(t, found.Findings[0].English, "wx00000000000000f7: WeChat rejects the account")
 	assert.ErrorIs(t, found, client.ErrAppID)
 }
 

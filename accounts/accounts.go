@@ -66,8 +66,8 @@ func (f *Resolver) Accounts() ([]wechatauth.Account, error) {
 }
 
 // ByHost returns a resolver that uses the host of the request. Each account
-// must have a BaseURL, whose host is the account's. A proxy in front must
-// preserve Host.
+// must have a BaseURL; requests for its host belong to the account. A proxy in
+// front must preserve Host.
 func ByHost(accounts ...wechatauth.Account) *Resolver {
 	f := newResolver(accounts)
 	appIDs := map[string]string{}
@@ -165,7 +165,7 @@ func readings(u *url.URL) []string {
 
 var escapedSlash = strings.NewReplacer("%2F", "%252F", "%2f", "%252F")
 
-// ByHeader returns a resolver that uses a header with the AppID, set by a
+// ByHeader returns a resolver that reads the AppID from a header set by a
 // trusted proxy. It accepts the header only from peers in trusted; requests
 // from other peers have no account. The proxy must remove headers of this name
 // that clients send.

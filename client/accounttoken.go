@@ -9,9 +9,9 @@ import (
 )
 
 // An AccountTokenSource supplies the account's access_token, which
-// CheckSession, ResetSession and PhoneNumber need. WeChat issues one valid
-// token per account, so implement it if you already run a token service. It
-// must be safe for concurrent use.
+// CheckSession, ResetSession and PhoneNumber need. An account has only one
+// valid token at a time, so set a source if you already run a service that gets
+// the account's tokens. It must be safe for concurrent use.
 type AccountTokenSource interface {
 	// AccountToken returns a valid token. stale is the token that WeChat has
 	// just rejected, or the zero Secret. If the returned token equals stale,

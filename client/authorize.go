@@ -57,7 +57,7 @@ func QRLang(l Lang) AuthorizeOption { return func(e *authorizeExtras) { e.qrLang
 // to log in with an official account. It must be opened by a link or a
 // redirect, not by a fetch.
 //
-// redirectURI must be absolute, on the domain configured with WeChat and
+// redirectURI must be absolute, on the domain entered in WeChat's console, and
 // without a port. state must be 1 to 128 letters and digits; WeChat returns it
 // with the code. The parameters are escaped and in WeChat's documented order,
 // which WeChat checks:

@@ -13,8 +13,8 @@ import (
 )
 
 // A Client calls WeChat's API for one AppID. Create one with [New] and reuse
-// it, because it keeps idle connections. A Client is safe for concurrent use by
-// multiple goroutines. Printing it does not reveal its AppSecret.
+// it, because it reuses idle connections. A Client is safe for concurrent use
+// by multiple goroutines. Printing it does not reveal its AppSecret.
 type Client struct {
 	appID     string
 	secret    func() string // a func, so that printing the struct's fields does not reveal it

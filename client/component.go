@@ -17,11 +17,12 @@ type component struct {
 // platform's AppID and component_access_token instead of the AppSecret:
 // https://developers.weixin.qq.com/doc/oplatform/Third-party_Platforms/2.0/api/Before_Develop/Official_Accounts/official_account_website_authorization.html.
 //
-// token is called for every call. It should cache the token, which is valid for
-// two hours, and must be safe for concurrent use. If it returns an error, the
-// call returns an [*Error] that matches it with errors.Is and errors.As. A call
-// does not wait for token beyond its own deadline. Calls that need an account
-// token use the authorizer_access_token from [WithAccountToken].
+// token is called once for each call of WeChat's API. It should cache the
+// token, which is valid for two hours, and must be safe for concurrent use. If
+// it returns an error, the call returns an [*Error] that matches it with
+// errors.Is and errors.As. A call does not wait for token beyond its own
+// deadline. Calls that need an account token use the authorizer_access_token
+// from [WithAccountToken].
 func WithComponent(componentAppID string, token func(ctx context.Context) (Secret, error)) Option {
 	return func(c *Client) {
 		if err := checkAppID(componentAppID); err != nil {

@@ -1,5 +1,5 @@
-// Package client is a client for the parts of WeChat's HTTP API that logging in
-// needs. It is the only package of this module that knows WeChat's URLs and
+// Package client is a client for the parts of WeChat's HTTP API that a login
+// needs. It is the only package of this module that contains WeChat's URLs and
 // JSON.
 //
 // A [Client] makes calls for one AppID and is safe for concurrent use by

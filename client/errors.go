@@ -63,8 +63,8 @@ var (
 // syscall errors for refused and reset connections.
 type Error struct {
 	Code       int    // errcode; 0 if the response had none or there was no response
-	Message    string // errmsg without its tail, at most 300 bytes on one line; "" if it was longer than 2 KiB
-	RID        string // WeChat's id of the request, for its support; "" if there was none
+	Message    string // errmsg without the request ID or hint at its end, at most 300 bytes on one line; "" if it was longer than 2 KiB
+	RID        string // WeChat's ID of the request, which its support asks for; "" if there was none
 	Endpoint   string // such as "sns/oauth2/access_token"
 	HTTPStatus int    // 0 if there was no response
 

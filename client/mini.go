@@ -49,8 +49,8 @@ func (o *jsonObject) miniSession() (*MiniSession, error) {
 	return s, nil
 }
 
-// CheckSession checks with WeChat that sessionKey is still the user's valid
-// one. If it is not, the error matches [ErrSessionKeyInvalid]:
+// CheckSession checks with WeChat that sessionKey is still valid for the user.
+// If it is not, the error matches [ErrSessionKeyInvalid]:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_checksessionkey.html.
 // It requires an account token; see [WithAccountToken].
 func (c *Client) CheckSession(ctx context.Context, openID, sessionKey string) error {
@@ -68,9 +68,9 @@ func (c *Client) CheckSession(ctx context.Context, openID, sessionKey string) er
 // ResetSession makes WeChat replace the user's session_key. The old key is
 // invalid immediately; the new one expires when the old one would have:
 // https://developers.weixin.qq.com/miniprogram/dev/server/API/user-login/api_resetusersessionkey.html.
-// The request is sent at most once, because a lost response loses the key. A
-// response for another user is an error. The result has no UnionID. It requires
-// an account token; see [WithAccountToken].
+// The request is sent at most once, because if the response is lost, so is the
+// new key. A response for another user is an error. The result has no UnionID.
+// It requires an account token; see [WithAccountToken].
 func (c *Client) ResetSession(ctx context.Context, openID, sessionKey string) (*MiniSession, error) {
 	req, err := sessionRequest("wxa/resetusersessionkey", openID, sessionKey)
 	if err != nil {

@@ -21,7 +21,8 @@ type Call struct {
 // WithObserver sets a function that is called after every call to WeChat, in
 // the goroutine that made the call and with its context. f must be fast and
 // safe for concurrent use. It is not called for calls that fail before a
-// request is made. By default, there is none, and nothing is measured.
+// request is made. By default, there is no such function, and calls are not
+// measured.
 func WithObserver(f func(ctx context.Context, call Call)) Option {
 	return func(c *Client) { c.observer = f }
 }

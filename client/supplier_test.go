@@ -48,7 +48,7 @@ func TestTokenSupplier_Error(t *testing.T) {
 		"with a URL":                 {&url.Error{Op: "Post", URL: "https://u:CANARY@tokens.example/?key=CANARY", Err: down}, KindRetry, down},
 		"wraps an *Error":            {fmt.Errorf("%s: %w", testSecret, &Error{Code: 40125, Endpoint: "cgi-bin/token", Message: testSecret}), KindConfiguration, ErrAppSecret},
 		"an *Error":                  {&Error{Code: 40164, Endpoint: "cgi-bin/token", Message: testSecret + "http://x/?CANARY"}, KindConfiguration, ErrIPNotAllowed},
-		"canceled":                   {fmt.Errorf("ask: %w", context.Canceled), KindUnknown, context.Canceled},
+		"canceled":                   {fmt.Errorf("token service: %w", context.Canceled), KindUnknown, context.Canceled},
 	} {
 		for call, make := range suppliedCalls {
 			t.Run(name+", "+call, func(t *testing.T) {

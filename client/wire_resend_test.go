@@ -28,7 +28,7 @@ func TestWire_DialErrors(t *testing.T) {
 		dials int64
 	}{
 		{"refused once", 1, true, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
-		{"refused for ever", 9, false, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
+		{"always refused", 9, false, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, 2},
 		{"no such host", 9, false, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "api.invalid", IsNotFound: true}}, 2},
 		{"the name server times out once", 1, true, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", Name: "api.invalid", IsTimeout: true}}, 2},
 		{"an error at an unknown stage", 9, false, errors.New("the proxy says no to " + testCode), 1},

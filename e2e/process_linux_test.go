@@ -2,7 +2,7 @@ package e2e
 
 import "syscall"
 
-// endWithParent makes the kernel end a program when the test binary dies
+// endWithParent makes the kernel end a program when the test binary exits
 // without cleaning up, as it does after a test's time limit.
 func endWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

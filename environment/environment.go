@@ -1,5 +1,6 @@
-// Package environment determines from the User-Agent where a page is open, and
-// defines the policy for unauthenticated page visits in each environment.
+// Package environment determines from the User-Agent in which kind of browser a
+// page is open, and defines the policy for unauthenticated page visits in each
+// of these environments.
 package environment
 
 import (
@@ -14,9 +15,9 @@ import (
 	"github.com/wechatauth/wechatauth/internal/navigation"
 )
 
-// An Environment is where a page is open, according to the User-Agent. It
-// determines what a user is shown, but must not determine what they may do:
-// clients can send any User-Agent.
+// An Environment is the kind of browser that a page is open in, according to
+// the User-Agent. It determines what a user is shown, but must not determine
+// what they may do: clients can send any User-Agent.
 type Environment string
 
 const (
@@ -44,8 +45,8 @@ const (
 	TabletBrowser Environment = "tablet_browser"
 	// TVBrowser is a browser on a TV or a set-top box.
 	TVBrowser Environment = "tv_browser"
-	// DesktopBrowser is any other browser: on a computer, including those with
-	// HarmonyOS.
+	// DesktopBrowser is any other browser, such as one on a computer, including
+	// those with HarmonyOS.
 	DesktopBrowser Environment = "desktop_browser"
 )
 

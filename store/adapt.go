@@ -9,8 +9,8 @@ import (
 )
 
 // ErrNoIndex is returned by SessionsOf of a store that [Adapt] has adapted and
-// that does not implement [Index], so that the sessions of a user are not
-// known.
+// that does not implement [Index], so it does not record the sessions of a
+// user.
 var ErrNoIndex = errors.New("wechatauth: this session store has no index of users (store.Index); use a store of package store")
 
 // Whole combines all interfaces of this package. [Adapt] returns one for any
@@ -22,10 +22,10 @@ type Whole interface {
 }
 
 // Adapt returns any scs store as a [Whole] store. A store that already is one
-// is returned unchanged. Missing operations are performed in several steps, which
-// are not atomic: an update, a touch and DeleteAndReportCtx read the record first;
-// a batch makes one write after the other; and FindTTLCtx does not know the
-// remaining lifetime (-1). Marks are kept in the
+// is returned unchanged. Missing operations are performed in several steps,
+// which are not atomic: an update, a touch and DeleteAndReportCtx read the
+// record first; a batch makes one write after the other; and FindTTLCtx returns
+// -1 for the remaining lifetime, which it does not know. Marks are kept in the
 // memory of this process. Without an index, sessions are not indexed, and
 // SessionsOf returns [ErrNoIndex]. Without a [Checker], Check returns nil.
 func Adapt(inner scs.Store) Whole {

@@ -7,7 +7,7 @@ import (
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
-// Checker checks the store behind an interface, at startup.
+// A Checker tests its store, for example at startup.
 type Checker interface {
 	// Check returns everything that would make sessions fail or disappear,
 	// joined in one error, each line with how to fix it. It returns nil if
@@ -36,11 +36,12 @@ func (f *Finding) Error() string { return f.English }
 // Unwrap returns the underlying error, for errors.Is and errors.As.
 func (f *Finding) Unwrap() error { return f.Err }
 
-// Check implements [Checker]. It tries each command of the store, runs a test
-// session through its whole life under a separate key, compares the clock of
-// every primary, and reads the eviction policy of each. TIME and CONFIG are
-// often denied, which is a note. A finding names the command that failed, and
-// the permission that it needs or what the server is, as far as that is known.
+// Check implements [Checker]. It tries each command of the store, saves,
+// updates and deletes a test session under a separate key, compares the clock
+// of every primary, and reads the eviction policy of each. If TIME or CONFIG is
+// denied, as is common, the finding is a note. A finding names the command that
+// failed, and the permission that it needs or what the server is, as far as
+// that is known.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.rights(ctx); err != nil {
 		return err // the other checks would fail in the same way

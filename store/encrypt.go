@@ -22,13 +22,13 @@ import (
 // the same token, and read the tokens, which are as good as the cookies unless
 // SessionManager.HashTokenInStore is set.
 //
-// Each key must be at least 32 random bytes. The first one seals, and all of
-// them open. To rotate keys, put the new one first and remove the old one after
-// a session's lifetime. If no key opens a record, which includes every record
-// written before encryption was enabled, the error is [ErrDecrypt]. The record
-// is not deleted, not even by the middleware, which treats the user as
-// anonymous and reports session_corrupt: during a key rotation it may well be
-// valid and sealed by an instance that already has the new key.
+// Each key must be at least 32 random bytes. The first one encrypts, and all of
+// them decrypt. To rotate keys, put the new one first and remove the old one
+// after a session's lifetime. If no key decrypts a record, which includes every
+// record written before encryption was enabled, the error is [ErrDecrypt]. The
+// record is not deleted, not even by the middleware, which treats the user as
+// anonymous and reports session_corrupt: during a key rotation, the record may
+// be valid and encrypted by an instance that already has the new key.
 //
 // Marks and the index are passed through unchanged. A record grows by 41 bytes.
 func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {

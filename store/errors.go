@@ -56,17 +56,17 @@ func (c Class) String() string {
 	return "none"
 }
 
-// These errors are returned for a value under a token that is not a usable
-// session. Both are wrapped in an [Error].
+// These errors are returned if the record of a token is not a usable session.
+// An [Error] wraps them.
 var (
 	// ErrCorrupt means that the key has the wrong type or the record
 	// exceeds 1 MiB. No session store has written it, so it may be deleted.
 	ErrCorrupt = errors.New("this is no session record")
-	// ErrDecrypt means that no key of [Encrypt] opens the record. It may be
-	// corrupt, or older than its encryption, or sealed with a key that only
-	// another instance has already, or still has; so it must not be
-	// deleted. It is also the error for a record that was stored under
-	// another token.
+	// ErrDecrypt means that no key of [Encrypt] opens the record. The record
+	// may be corrupt, from before encryption was enabled, or, while keys are
+	// being rotated, encrypted with a key that only other instances have; so it
+	// must not be deleted. A record that was stored under another token causes
+	// the same error.
 	ErrDecrypt = errors.New("no key opens this session record")
 )
 

@@ -14,7 +14,7 @@ import (
 // instance, for local development and for tests: sessions end with the process,
 // and other instances do not see them. It needs no goroutine: an expired entry
 // is not found, and later writes remove a few expired entries each. A Memory is
-// safe for concurrent use by multiple goroutines and shares no bytes with its
+// safe for concurrent use by multiple goroutines and shares no memory with its
 // callers.
 type Memory struct {
 	now func() time.Time

@@ -24,20 +24,20 @@ const (
 	testAfter = 30 * time.Second
 )
 
-// NewPool returns a pool of connections for [New] with values fit for a web
+// NewPool returns a pool of connections for [New] with settings that suit a web
 // server. The timeout for dialing, reading and writing is 1 second. There are
 // at most 64 connections, all of which may be idle, for up to 4 minutes. If
 // none is free, a call waits as long as its context allows. A connection is
 // used for at most 30 minutes, and is tested with PING if it has been idle for
-// more than 30 seconds. After a server has not replied in time, the store that
-// waited does not use the connections again that were idle meanwhile. The
-// fields of the pool may be changed before its first use.
+// more than 30 seconds. After a call to a server has timed out, the store no
+// longer uses the connections that were idle at the time. The fields of the
+// pool may be changed before its first use.
 //
 // The URL is redis://[[user]:password@]host[:port][/database], with the scheme
 // rediss for TLS; port and database default to 6379 and 0. Characters such as
-// "/", "#" and "%" in a password must be percent-encoded. The options are
-// applied after those of NewPool and before the settings in the URL; one that
-// is useful is redis.DialTLSConfig.
+// "/", "#" and "%" in a password must be percent-encoded. The options, such as
+// redis.DialTLSConfig, are applied after those of NewPool and before the
+// settings in the URL.
 //
 // NewPool does not connect. Its errors never contain any part of the URL, which
 // contains the password.

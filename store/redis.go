@@ -45,10 +45,10 @@ const (
 // executed twice without harm.
 //
 // The keys are those of scs/redisstore, whose records can be read, and a record
-// always has an expiry. A value names its key: a reply that belongs to another
-// key is an error, for which the connection is closed and nothing is deleted.
-// The embedded RedisStore only provides its type; all its methods are
-// overridden.
+// always has an expiry. Each value contains a hash of its key: if a reply
+// belongs to another key, the call fails, its connection is closed, and nothing
+// is deleted. The embedded RedisStore only provides its type; all its methods
+// are overridden.
 type Store struct {
 	*redisstore.RedisStore
 

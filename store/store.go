@@ -24,7 +24,8 @@ import (
 
 // Updater overwrites a session record only if it still exists (Redis: SET … PX
 // … XX). A request that loads its session before a logout and saves it
-// afterwards cannot restore the session this way, as it can with CommitCtx.
+// afterwards cannot restore the session with UpdateCtx, as it can with
+// CommitCtx.
 type Updater interface {
 	// UpdateCtx replaces the record and its expiry. It reports false, and
 	// writes nothing, if the token no longer has a record.
@@ -76,13 +77,13 @@ type TTLFinder interface {
 // not be readable in Redis. A ttl is rounded up to milliseconds and must be
 // positive.
 type Marks interface {
-	// PutMarkNX sets the mark if there is none and reports whether the mark
-	// now has the given value (Redis: SET … NX PX). The value must differ
-	// from attempt to attempt (16 random bytes will do), because a command
-	// that is retried after a broken connection recognizes its own mark by
-	// it. A caller that finds exactly its value has won, and so has one
-	// that calls again after an error. Two callers with the same value both
-	// win.
+	// PutMarkNX sets the mark if there is none and reports whether the mark now
+	// has the given value (Redis: SET … NX PX). The value must differ from
+	// attempt to attempt (16 random bytes will do), because a command that is
+	// retried after a broken connection recognizes its own mark by it. A caller
+	// has won if the mark has exactly its value; this includes a caller that
+	// calls again, with the same value, after an error. Two callers with the
+	// same value both win.
 	PutMarkNX(ctx context.Context, key string, value []byte, ttl time.Duration) (won bool, err error)
 
 	// PutMark sets the mark, whether or not there was one.

@@ -74,8 +74,8 @@ type Account struct {
 	// has authorized.
 	Platforms []string `json:"platforms"`
 
-	// Sandbox makes it a test account, which only followers can log in to
-	// (10006).
+	// Sandbox makes the account a sandbox account (测试号), to which only
+	// followers can log in (10006).
 	Sandbox bool `json:"sandbox"`
 	// Banned shows error page 10004 to all users.
 	Banned bool `json:"banned"`

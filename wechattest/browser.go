@@ -153,9 +153,9 @@ func post(browser *http.Client, page *url.URL, action string, form url.Values) (
 	return browser.Post(to.String(), "application/x-www-form-urlencoded", strings.NewReader(form.Encode()))
 }
 
-// DeliverTwice delivers a callback as a WeChat client does that repeats a slow
-// navigation: two requests at the same time from one browser. It returns the
-// last page of each, after redirects; the caller must close both. If either
+// DeliverTwice delivers a callback as WeChat's clients do when they repeat a
+// slow navigation: two requests at the same time from one browser. It returns
+// the last page of each, after redirects; the caller must close both. If either
 // fails, DeliverTwice returns only the error, or both joined.
 func DeliverTwice(browser *http.Client, callbackURL string) (first, second *http.Response, err error) {
 	type shown struct {

@@ -20,11 +20,11 @@
 //	sim.AssertCalls(t, "sns/oauth2/access_token", 1)
 //	sim.AssertNoLeaks(t)
 //
-// [Server] lists its methods by purpose. [Scenarios] returns complete ways in
-// which a login can proceed. The control page at / is for real browsers. A real
-// browser treats the redirect as cross-site only if site and simulator have
-// different host names: use localhost for one of them and 127.0.0.1 for the
-// other.
+// The comment of [Server] lists its methods by purpose. [Scenarios] returns the
+// courses that a login can take. The control page at / is for real browsers. A
+// real browser treats the redirect as cross-site only if site and simulator
+// have different host names: use localhost for one of them and 127.0.0.1 for
+// the other.
 //
 // The simulator never connects to WeChat, and it is not secure: use it only for
 // tests and local development.

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// A Fault is something that goes wrong with one call. Script it with
-// [Server.Fail].
+// A Fault is a failure or an abnormal response, simulated for one call. Script
+// it with [Server.Fail].
 type Fault struct {
 	kind        faultKind
 	code        int

@@ -18,8 +18,8 @@ import (
 type Call struct {
 	Time     time.Time `json:"time"`     // on the simulator's clock
 	Method   string    `json:"method"`   // as in the request
-	Endpoint string    `json:"endpoint"` // the path without its leading slash, masked if unknown
-	AppID    string    `json:"app_id"`   // the path without the leading slash, masked if unknown
+	Endpoint string    `json:"endpoint"` // the path without the leading slash, masked if unknown
+	AppID    string    `json:"app_id"`   // from the request; "…" if it does not have WeChat's form
 	Code     string    `json:"code"`     // from the request or its token; empty if there was none
 	State    string    `json:"state"`    // masked
 	Person   string    `json:"person"`   // whose browser sent the request; empty for a server

@@ -107,7 +107,8 @@ func Sign(rawData, sessionKey string) string {
 }
 
 // SignSession returns the signature for checksession and resetusersessionkey:
-// the HMAC-SHA256 of nothing, keyed with the base64 text of the session_key.
+// the HMAC-SHA256 of the empty string, keyed with the base64 text of the
+// session_key.
 func SignSession(sessionKey string) string {
 	mac := hmac.New(sha256.New, []byte(sessionKey))
 	return hex.EncodeToString(mac.Sum(nil))

@@ -37,8 +37,8 @@ type Person struct {
 
 	// Follows means that the person follows the official accounts.
 	Follows bool `json:"follows"`
-	// Deleted means that the person has closed the account: the nickname is
-	// 用户已经注销.
+	// Deleted means that the person has deleted their WeChat account: the
+	// nickname is 用户已经注销.
 	Deleted bool `json:"deleted"`
 	// Limited means that the user is restricted: userinfo returns 50002.
 	Limited bool `json:"limited"`

@@ -2,7 +2,7 @@ package wechattest
 
 import "slices"
 
-// A Quirk is a behavior on which the sources about WeChat disagree or that they
+// A Quirk is a behavior on which the sources about WeChat disagree, that they
 // do not mention, or that only some users experience. All quirks are off by
 // default; turn them on with [WithQuirks] or [Server.SetQuirk].
 type Quirk string

@@ -8,8 +8,8 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// A Scenario is one way in which a login can proceed, in practice or according
-// to the sources. To test a site, run a login under each of [Scenarios].
+// A Scenario is one course that a login can take, in practice or according to
+// the sources. To test a site, run a login under each of [Scenarios].
 type Scenario struct {
 	Name    string   // the name for WithScenario
 	About   string   // a description

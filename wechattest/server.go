@@ -25,10 +25,9 @@ import (
 //     pages are opened from), [Server.ChangePassword] (invalidates tokens)
 //   - to control time: [Server.Advance] and [Server.Now], on top of the clock
 //     of [WithClock]; lifetimes can be tested without waiting
-//   - to make things go wrong: [Server.Fail] scripts faults, [Server.SetQuirk]
-//     turns a quirk on or off, [Server.Block] and [Server.WaitForCalls] hold
-//     calls and wait for them; [Scenarios] returns complete ways in which a
-//     login can proceed
+//   - to cause faults: [Server.Fail] scripts them, [Server.SetQuirk] turns a
+//     quirk on or off, [Server.Block] and [Server.WaitForCalls] hold calls and
+//     wait for them; [Scenarios] returns the courses that a login can take
 //   - to inspect requests: [Server.Journal], [Server.Count],
 //     [Server.AssertCalls], [Server.Leaks], [Server.AssertNoLeaks]
 //   - for mini programs and platforms: [Server.WXLogin],

@@ -23,8 +23,9 @@ const (
 	// code is for a virtual user.
 	//
 	// WeChat also isolates the cookies and storage of a snapshot page and
-	// deletes them when the user leaves. SnapshotVisit does the same. A real
-	// browser cannot be made to, so use a private window and close it.
+	// deletes them when the user leaves. SnapshotVisit does the same. The
+	// simulator cannot make a real browser do so; use a private window and
+	// close it.
 	Snapshot Environment = "snapshot"
 )
 

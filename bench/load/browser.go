@@ -148,8 +148,8 @@ func (b *browser) do(ctx context.Context, method, target string, header map[stri
 	return resp, string(body), err
 }
 
-// A pace says when browsers send requests. The zero pace sends each one as soon
-// as the last has a response.
+// A pace determines when browsers send requests. The zero pace sends each one
+// as soon as the last has a response.
 type pace struct {
 	arrivals time.Duration // over which the browsers start, evenly
 	pause    time.Duration // of a browser, from one step to the next

@@ -59,7 +59,7 @@ func TestRun_AllProblems(t *testing.T) {
 	code, out := check(t, wrong, "-lang", "en")
 	assert.Equal(t, 1, code)
 	assert.Contains(t, out, "1. session store: Redis evicts sessions")
-	assert.Contains(t, out, "2. WithApp: WeChat refuses the account")
+	assert.Contains(t, out, "2. WithApp: WeChat rejects the account")
 
 	code, out = check(t, wrong, "-lang", "zh")
 	assert.Equal(t, 1, code)
@@ -84,7 +84,7 @@ func TestRun_InvalidSetting(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Contains(t, out, "1. WithBaseURL: use https")
 	assert.Contains(t, out, "2. session store: Redis evicts sessions")
-	assert.Contains(t, out, "3. WithApp: WeChat refuses the account")
+	assert.Contains(t, out, "3. WithApp: WeChat rejects the account")
 	assert.NotContains(t, out, "example.com\n", "no domain to enter is known")
 
 	wrong["LANG"] = "zh_CN.UTF-8"
@@ -97,7 +97,7 @@ func TestRun_InvalidSetting(t *testing.T) {
 	_, out = check(t, half)
 	assert.Contains(t, out, "WithMiniProgram: set both")
 	assert.Contains(t, out, "WithRedisURL: ")
-	assert.Contains(t, out, "WithApp: WeChat refuses the account")
+	assert.Contains(t, out, "WithApp: WeChat rejects the account")
 	assert.Contains(t, out, "网页授权域名: m.example.com")
 }
 

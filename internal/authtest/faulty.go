@@ -108,7 +108,7 @@ func (s *FaultyStore) DeleteMark(ctx context.Context, key string) error {
 }
 
 // ErrFault is the error of [Failing].
-var ErrFault = errors.New("the store fails, because the test says so")
+var ErrFault = errors.New("the store fails on purpose")
 
 // Failing makes a step of a [FaultyStore] fail.
 func Failing() error { return ErrFault }

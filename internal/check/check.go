@@ -61,7 +61,7 @@ func Account(ctx context.Context, option, appID string, exchange func(ctx contex
 	case err == nil || errors.As(err, &we) && we.Kind() == client.KindRestart:
 	case errors.As(err, &we) && we.Kind() == client.KindConfiguration:
 		found = append(found, &store.Finding{
-			English: fmt.Sprintf("%s: WeChat refuses the account: %v; check AppID, AppSecret and the IP list (IP白名单) in WeChat's console", option, err),
+			English: fmt.Sprintf("%s: WeChat rejects the account: %v; check AppID, AppSecret and the IP list (IP白名单) in WeChat's console", option, err),
 			Chinese: fmt.Sprintf("%s：微信拒绝了该账号（%v）：%s请在微信后台核对 AppID、AppSecret 和 IP 白名单。", option, err, we.Text(client.LangZhCN)),
 			Err:     err,
 		})

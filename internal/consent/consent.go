@@ -1,5 +1,5 @@
-// Package consent remembers for whom the application gave its consent, so that it
-// is not asked for every request of a user.
+// Package consent caches which users the access check of the application has
+// accepted, so that the check is not called for every request of a user.
 package consent
 
 import (

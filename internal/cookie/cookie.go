@@ -70,7 +70,7 @@ func (j *Jar) Find(r *http.Request, purpose, name string) ([]byte, bool) {
 }
 
 // Seal returns v as the value of a cookie. JSON's escapes for HTML are left
-// out: they would make six bytes of each "&" in a return target.
+// out: they would make six bytes of each "&" in a return URL.
 func (j *Jar) Seal(v any, purpose, name string) (string, error) {
 	var plain bytes.Buffer
 	e := json.NewEncoder(&plain)
@@ -81,7 +81,7 @@ func (j *Jar) Seal(v any, purpose, name string) (string, error) {
 	return j.Ring.Seal(plain.Bytes(), j.Place(purpose, name)...), nil
 }
 
-// DropIfSent clears a cookie, and says nothing of one that is not there.
+// DropIfSent deletes the named cookie if the request contains it.
 func (j *Jar) DropIfSent(w http.ResponseWriter, r *http.Request, name string) {
 	if _, err := r.Cookie(name); err == nil {
 		j.Drop(w, name)

@@ -1,6 +1,6 @@
-// Package mini implements what a mini program's login keeps in the store,
-// without HTTP: tickets that log in its web-views, and the session_key of each
-// user. All of it is sealed under a key that the store never sees.
+// Package mini implements what a mini program's login stores, without HTTP:
+// tickets that log in its web-views, and the session_key of each user. All of
+// it is sealed under a key that the store never sees.
 package mini
 
 import (

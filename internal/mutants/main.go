@@ -109,7 +109,7 @@ func choose(from []mutant, only string) ([]mutant, error) {
 	return chosen, nil
 }
 
-// check finds mutants that do not fit the code any more or do not compile, and
+// check finds mutants that no longer fit the code or do not compile, and
 // killers that do not exist.
 func check(root string, chosen []mutant) error {
 	files, err := sources(root)

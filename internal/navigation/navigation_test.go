@@ -173,7 +173,7 @@ func TestIsPreflight(t *testing.T) {
 		{"preflight", "OPTIONS", []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: POST", "Access-Control-Request-Headers: content-type", "Sec-Fetch-Mode: cors"}, true},
 		{"preflight from a sandbox", "OPTIONS", []string{"Origin: null", "Access-Control-Request-Method: DELETE"}, true},
 		{"no origin", "OPTIONS", []string{"Access-Control-Request-Method: POST"}, false},
-		{"no method asked for", "OPTIONS", []string{"Origin: https://spa.example.com"}, false},
+		{"no method requested", "OPTIONS", []string{"Origin: https://spa.example.com"}, false},
 		{"plain OPTIONS", "OPTIONS", nil, false},
 		{"GET with the headers of one", "GET", []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: POST"}, false},
 		{"POST with the headers of one", "POST", []string{"Origin: https://spa.example.com", "Access-Control-Request-Method: POST"}, false},
@@ -214,7 +214,7 @@ func FuzzIsPageVisit(f *testing.F) {
 		}
 		navigates := Header(r.Header, "Sec-Fetch-Mode") == "navigate" && Header(r.Header, "Sec-Fetch-Dest") == "document"
 		if visit && !navigates && !strings.Contains(strings.ToLower(strings.Join(r.Header["Accept"], ",")), "text/html") {
-			t.Error("neither says that it navigates nor accepts a page, and is a visit")
+			t.Error("a visit, without navigation headers and without text/html in Accept")
 		}
 		navigation := Header(r.Header, "Sec-Fetch-Mode") == "navigate"
 		if visit && (Has(r.Header, "Upgrade") || Has(r.Header, "Authorization") && !navigation) {

@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// endWithParent makes the kernel end the server when the test binary dies
+// endWithParent makes the kernel end the server when the test binary exits
 // without cleaning up, as it does after a test's time limit.
 func endWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}

@@ -300,7 +300,7 @@ func start(word string, args ...string) (*process, error) {
 	case <-ready:
 		return p, nil
 	case <-p.done:
-		return nil, fmt.Errorf("redis-server ended at once:\n%s", p.tail())
+		return nil, fmt.Errorf("redis-server exited immediately:\n%s", p.tail())
 	case <-timer.C:
 		p.kill()
 		return nil, fmt.Errorf("redis-server is not ready after %v:\n%s", patience, p.tail())

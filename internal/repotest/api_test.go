@@ -57,8 +57,8 @@ const (
 )
 
 // TestSurface compares the exported names with testdata/api. After a change,
-// describe it under Unreleased in CHANGELOG.md and run "make api", which
-// refuses to record a change that is not there.
+// describe it under Unreleased in CHANGELOG.md and run "make api", which does
+// not record a change without an entry there.
 func TestSurface(t *testing.T) {
 	var unsaid []string
 	updating := os.Getenv("UPDATE_API") != ""

@@ -244,9 +244,9 @@ func TestJudge_huge(t *testing.T) {
 	hugeQuery := "/?" + huge
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	cases := map[string]func() bool{
-		"a return target":            func() bool { _, ok := returnTarget(huge, "/wechat/"); return ok },
-		"a return target, all query": func() bool { _, ok := returnTarget(hugeQuery, "/wechat/"); return ok },
-		"a request target, path":     func() bool { r.RequestURI = huge; _, ok := requestTarget(r, "/wechat/"); return ok },
+		"a return URL":            func() bool { _, ok := returnTarget(huge, "/wechat/"); return ok },
+		"a return URL, all query": func() bool { _, ok := returnTarget(hugeQuery, "/wechat/"); return ok },
+		"a request target, path":  func() bool { r.RequestURI = huge; _, ok := requestTarget(r, "/wechat/"); return ok },
 		"a request target, query": func() bool {
 			r.RequestURI = hugeQuery
 			_, ok := requestTarget(r, "/wechat/")

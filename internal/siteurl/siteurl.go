@@ -46,7 +46,7 @@ func Parse(raw string) (*url.URL, error) {
 			bad("use http or https, not %q", parsed.Scheme)
 		}
 	case parsed.Scheme != "https":
-		bad("use https: plain http is for loopback hosts, and WeChat refuses it where 强制 https 校验 is on (10039)")
+		bad("use https: plain http is for loopback hosts, and WeChat rejects it if 强制 https 校验 is on (10039)")
 	}
 	if _, err := netip.ParseAddr(host); err == nil && !IsLoopback(host) {
 		bad("use a host name: WeChat accepts no IP address as 网页授权域名 (10003)")
@@ -58,7 +58,7 @@ func Parse(raw string) (*url.URL, error) {
 	case port == "443":
 		parsed.Host = host
 	default:
-		bad("leave out the port: WeChat refuses a redirect_uri that has one (10003)")
+		bad("leave out the port: WeChat rejects a redirect_uri that has one (10003)")
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)

@@ -1,5 +1,5 @@
-// Package tokens keeps the tokens that WeChat gave for a user in the store, sealed
-// under a key that the store never sees.
+// Package tokens stores the tokens that WeChat issued for a user, sealed with a
+// key that the store never sees.
 package tokens
 
 import (
@@ -14,8 +14,8 @@ import (
 )
 
 const (
-	// TTL is the life of a refresh_token, from the login: refreshing does not
-	// extend it.
+	// TTL is the lifetime of a refresh_token, from the login: refreshing does
+	// not extend it.
 	TTL = 30 * 24 * time.Hour
 	// revokedTTL is longer than a refresh takes: its call to WeChat ends within a
 	// minute (see [client.WithTimeout]), and calls to the store have timeouts.
@@ -32,7 +32,7 @@ type Store struct {
 	Now   func() time.Time
 }
 
-// Kept is what is kept for a user.
+// Kept is what is stored for a user.
 type Kept struct {
 	Access, Refresh client.Secret
 	Expiry          time.Time // of Access
@@ -50,7 +50,8 @@ type record struct {
 func mark(user string) string        { return "tokens " + user }
 func revokedMark(user string) string { return "revoked " + user }
 
-// Put stores what an exchange or a refresh gave, until the refresh_token ends.
+// Put stores the tokens from an exchange or a refresh until the refresh_token
+// expires.
 func (s Store) Put(ctx context.Context, user string, t *client.Token, end time.Time) error {
 	plain, err := json.Marshal(record{t.AccessToken.Reveal(), t.RefreshToken.Reveal(), s.Now().Add(t.ExpiresIn).Unix(), end.Unix()})
 	if err != nil {
@@ -59,8 +60,8 @@ func (s Store) Put(ctx context.Context, user string, t *client.Token, end time.T
 	return s.Marks.PutMark(ctx, mark(user), []byte(s.Keys.Seal(plain, "tokens", user)), end.Sub(s.Now()))
 }
 
-// Find returns what is kept for a user, and reports whether anything is whose
-// refresh_token has not ended.
+// Find returns what is stored for a user. It reports false if nothing is, or if
+// the refresh_token has expired.
 func (s Store) Find(ctx context.Context, user string) (kept Kept, found bool, err error) {
 	sealed, found, err := s.Marks.Mark(ctx, mark(user))
 	if err != nil || !found {

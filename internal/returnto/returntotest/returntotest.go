@@ -77,10 +77,10 @@ func reachesEndpoint(path, prefix string) bool {
 	return endpoints[prefix].MatchString(path)
 }
 
-// BrowserGoesTo says where a browser goes that gets location from a page of
-// https://app.example.com/wechat/: the path, and whether the origin is the
-// same. It follows https://url.spec.whatwg.org/#url-parsing, which differs from
-// net/url wherever it matters here.
+// BrowserGoesTo returns the path to which a browser goes if
+// https://app.example.com/wechat/ redirects it to location, and reports whether
+// the origin is the same. It follows https://url.spec.whatwg.org/#url-parsing,
+// which differs from net/url wherever it matters here.
 func BrowserGoesTo(location string) (path string, same bool) {
 	s := strings.TrimFunc(location, func(r rune) bool { return r <= ' ' })
 	s = strings.NewReplacer("\t", "", "\n", "", "\r", "").Replace(s)

@@ -42,7 +42,7 @@ func realUserAgents(t *testing.T) map[string]userAgentRow {
 
 // policyActions has every action for page visits of an environment.
 var policyActions = map[string]environment.Action{
-	"nothing said": 0, "official account": environment.LoginOfficialAccount, "website": environment.LoginWebsite, "scan": environment.LoginScan, "open in WeChat": environment.OpenInWeChat, "pass": environment.AllowAnonymous,
+	"no action": 0, "official account": environment.LoginOfficialAccount, "website": environment.LoginWebsite, "scan": environment.LoginScan, "open in WeChat": environment.OpenInWeChat, "pass": environment.AllowAnonymous,
 }
 
 // Every client, under every policy that New accepts for its environment, from
@@ -75,8 +75,8 @@ func TestEnvironment_Policies(t *testing.T) {
 }
 
 // journey takes a browser from a page visit to the page, in the way of an
-// action. If WeChat has no login for it, the journey ends at the page that says
-// so.
+// action. If WeChat has no login for it, the journey ends at the page that
+// explains this.
 func journey(s *authtest.Site, t *testing.T, b *authtest.Browser, act environment.Action, target string) {
 	t.Helper()
 	there := "url=" + target + " logged-in=true openid="

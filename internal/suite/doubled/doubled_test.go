@@ -126,13 +126,13 @@ func TestDuplicateCallback(t *testing.T) {
 				s.Clock.Advance(authtest.FailureTTL + time.Second)
 			}, 3, 1, false},
 			"by a panic in the store": {func(t *testing.T, s *authtest.Site, st *authtest.FaultyStore, callback string, b *authtest.Browser) {
-				st.Fail("commit", func() error { panic("the store fails, because the test says so") })
+				st.Fail("commit", func() error { panic("the store fails on purpose") })
 				assert.Error(t, b.TryStep(callback))
 				st.Fail("commit", nil)
 				s.Clock.Advance(authtest.FailureTTL + time.Second)
 			}, 3, 1, false},
 			"after the session was saved, before the result was published": {func(t *testing.T, s *authtest.Site, st *authtest.FaultyStore, callback string, b *authtest.Browser) {
-				st.Fail("settle", func() error { panic("the store fails, because the test says so") })
+				st.Fail("settle", func() error { panic("the store fails on purpose") })
 				assert.Error(t, b.TryStep(callback))
 				st.Fail("settle", nil)
 			}, 3, 1, true},
@@ -142,7 +142,7 @@ func TestDuplicateCallback(t *testing.T) {
 				var st *authtest.FaultyStore
 				s := authtest.NewSite(t, authtest.WithFaultyStore(&st), wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
 					if panics.Swap(false) {
-						panic("the application fails, because the test says so")
+						panic("the application fails on purpose")
 					}
 					return nil
 				}))

@@ -49,7 +49,7 @@ var phaseNames = [numberOfPhases]string{"start-up", "anonymous", "protected", "l
 
 func (p phase) String() string { return phaseNames[p] }
 
-// A does says whether Redis still works for the sessions under test during a
+// A does is whether Redis still works for the sessions under test during a
 // fault.
 type does int
 

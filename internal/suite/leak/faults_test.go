@@ -275,7 +275,7 @@ func faultsOfTheNetwork() []leakFault {
 				return &http.Response{StatusCode: 200, Body: io.NopCloser(brokenReader{fmt.Errorf("cut off while reading %s", r.URL)})}, nil
 			}))},
 		{name: "a transport that panics", want: "panics", run: nothing,
-			opts: transport(authtest.RoundTripper(func(*http.Request) (*http.Response, error) { panic("the transport panics, because the test says so") }))},
+			opts: transport(authtest.RoundTripper(func(*http.Request) (*http.Response, error) { panic("the transport panics on purpose") }))},
 	}
 }
 
@@ -616,22 +616,22 @@ func faultsOfHooks() []leakFault {
 	failingPages := func(_ io.Writer, p wechatauth.Page) error { return fmt.Errorf("no page for %+v", p) }
 	return []leakFault{
 		{name: "WithOnLogin rejects", want: "no user", opts: with(wechatauth.WithOnLogin(func(_ context.Context, id wechatauth.Identity) error { return said(id) })), run: nothing},
-		{name: "WithOnLogin panics", want: "panics", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") })), run: nothing},
+		{name: "WithOnLogin panics", want: "panics", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { panic("the hook panics on purpose") })), run: nothing},
 		{name: "WithOnLogin panics with nothing", want: "nil pointer", opts: with(wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { var p *wechatauth.Identity; return said(*p) })), run: nothing},
 		{name: "WithAccessCheck rejects", want: "no user", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error { return said(id) }, 0)), run: nothing},
 		{name: "WithAccessCheck rejects with a wrapped error", want: "outer", opts: with(wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
 			return errors.Join(errors.New("outer"), fmt.Errorf("inner: %w", said(id)))
 		}, 0)), run: nothing},
-		{name: "WithAccessCheck panics", want: "panics", opts: with(wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { panic("the hook panics, because the test says so") }, 0)), run: nothing},
-		{name: "the observer panics", want: "panics", opts: with(wechatauth.WithObserver(authtest.ObserverFunc(func(wechatauth.Event) { panic("the observer panics, because the test says so") }))), run: nothing},
+		{name: "WithAccessCheck panics", want: "panics", opts: with(wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { panic("the hook panics on purpose") }, 0)), run: nothing},
+		{name: "the observer panics", want: "panics", opts: with(wechatauth.WithObserver(authtest.ObserverFunc(func(wechatauth.Event) { panic("the observer panics on purpose") }))), run: nothing},
 		{name: "the error handler prints everything", want: "callback_malformed", made: printingFailures, run: badVisits},
 		{name: "the error handler panics", want: "panics", opts: with(wechatauth.WithErrorHandler(func(http.ResponseWriter, *http.Request, wechatauth.Failure) {
-			panic("the handler panics, because the test says so")
+			panic("the handler panics on purpose")
 		})), run: badVisits},
 		{name: "the pages fail", want: "no page", opts: with(wechatauth.WithPages(failingPages)), run: badVisits},
-		{name: "the pages panic", want: "render page: panic", opts: with(wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { panic("the pages panic, because the test says so") })), run: badVisits},
+		{name: "the pages panic", want: "render page: panic", opts: with(wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { panic("the pages panic on purpose") })), run: badVisits},
 		{name: "the pages write nothing", want: "nothing was written", opts: with(wechatauth.WithPages(func(io.Writer, wechatauth.Page) error { return nil })), run: badVisits},
-		{name: "the page-visit rule panics", want: "panics", opts: with(wechatauth.WithPageVisit(func(*http.Request) bool { panic("the rule panics, because the test says so") })), run: nothing},
+		{name: "the page-visit rule panics", want: "panics", opts: with(wechatauth.WithPageVisit(func(*http.Request) bool { panic("the rule panics on purpose") })), run: nothing},
 		{name: "a handler panics", want: "panics", run: func(x *leakSite) { x.get("/a"); x.get("/a?panic=1"); x.get("/public?panic=1&put=1") }},
 		{name: "the store fails", want: "switched off", run: func(x *leakSite) { x.get("/a"); x.store.Down.Store(true) }},
 		{name: "the store takes nothing", want: "switched off", run: func(x *leakSite) { x.get("/a"); x.store.ReadOnly.Store(true); x.get("/a?put=1") }},

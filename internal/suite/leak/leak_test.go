@@ -385,7 +385,7 @@ func (x *leakSite) app() http.Handler {
 			x.Auth.Sessions().Put(r.Context(), "odd", oddValue{r.URL.Path})
 		}
 		if r.URL.Query().Has("panic") {
-			panic("the handler panics, because the test says so")
+			panic("the handler panics on purpose")
 		}
 		_, _ = io.WriteString(w, "a page")
 	})

@@ -94,7 +94,7 @@ func TestRenewToken_Panic(t *testing.T) {
 			continue // saves as scs does
 		}
 		t.Run(form, func(t *testing.T) {
-			s, _ := renewing(t, form, func(http.ResponseWriter) { panic("because the test says so") })
+			s, _ := renewing(t, form, func(http.ResponseWriter) { panic("injected by the test") })
 			b := s.LoggedIn(authtest.AliceOpenID)
 			assert.Error(t, b.TryStep(s.Base.String()+"/renew"))
 			assert.Equal(t, http.StatusOK, b.Fetch(http.MethodGet, "/a").StatusCode)

@@ -66,7 +66,7 @@ func TestLoadWeChat_StoreTimeout(t *testing.T) {
 	assert.Equal(t, int64(1), inner.askedBy(many), "then one of them probes the store")
 	assert.Equal(t, int64(1), inner.askedBy(func() {
 		assert.Equal(t, http.StatusServiceUnavailable, b.Step("/a").StatusCode)
-	}), "a protected page asks always")
+	}), "a protected page always calls the store")
 	assert.NotNil(t, b.Cookie(s.SessionCookie()), "it logs no one out")
 
 	inner.mute.Store(false)

@@ -244,7 +244,7 @@ func TestHookPanic(t *testing.T) {
 	// leaves no lease behind: duplicates that wait, and the next attempt, get
 	// the reason immediately.
 	t.Run("T99 lease is released", func(t *testing.T) {
-		what := errors.New("the hook panics, because the test says so")
+		what := errors.New("the hook panics on purpose")
 		again := map[string]func(s *authtest.ScanSite) (first func() error, next func() authtest.Response){
 			"callback": func(s *authtest.ScanSite) (func() error, func() authtest.Response) {
 				b := s.Browser()

@@ -52,7 +52,7 @@ func (b *bomb) tick(where string) {
 	}
 	b.mu.Unlock()
 	if now {
-		panic("the application panics, because the test says so: " + where)
+		panic("the application panics on purpose: " + where)
 	}
 }
 

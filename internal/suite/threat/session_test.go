@@ -205,7 +205,7 @@ func TestLogin(t *testing.T) {
 	})
 
 	t.Run("T75 application panics", func(t *testing.T) {
-		boom := func() { panic("the application fails, because the test says so") }
+		boom := func() { panic("the application fails on purpose") }
 		s := authtest.NewSite(t)
 		s.Server.Config.ErrorLog = log.New(io.Discard, "", 0)
 		cases := map[string]http.HandlerFunc{

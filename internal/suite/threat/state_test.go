@@ -464,7 +464,7 @@ func TestPageVisit(t *testing.T) {
 					case c.method != http.MethodGet && c.method != http.MethodHead:
 						want = http.StatusMethodNotAllowed
 					case name == "anything" || name == "no Accept":
-						want = http.StatusSeeOther // the login is a page: a request that cannot say what it wants is treated as a page visit
+						want = http.StatusSeeOther // the login is a page: a request without a usable Accept is treated as a page visit
 					}
 					assert.Equal(t, want, got.StatusCode)
 					assert.Equal(t, want == http.StatusSeeOther, len(got.Header["Set-Cookie"]) > 0)
@@ -561,7 +561,7 @@ func TestLoggedOut(t *testing.T) {
 		assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/api").StatusCode)
 		assert.Equal(t, started, s.Sim.Count(authtest.AuthorizeEndpoint), "there was no redirect to WeChat")
 
-		assert.Contains(t, b.Visit("/wechat/login?next=%2Fa&again=1").Text, "url=/a logged-in=true", "until the user wants to")
+		assert.Contains(t, b.Visit("/wechat/login?next=%2Fa&again=1").Text, "url=/a logged-in=true", "until the user asks for it")
 		b.Post("/wechat/logout", url.Values{})
 		b.Client.Jar = s.Browser().Client.Jar
 		assert.Contains(t, b.Visit("/a").Text, "logged-in=true", "a browser without cookies remembers no logout")
