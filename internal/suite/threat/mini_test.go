@@ -8,6 +8,8 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -95,7 +97,13 @@ func TestMiniLogin(t *testing.T) {
 // sent sends a GET with exactly this header, and follows no redirect.
 func sent(s *authtest.Site, path, userAgent string, header http.Header, cookies ...*http.Cookie) authtest.Response {
 	s.T.Helper()
-	r, err := http.NewRequest(http.MethodGet, s.Base.String()+path, nil)
+	return sentBy(s, http.MethodGet, path, userAgent, header, cookies...)
+}
+
+// sentBy is sent with another method.
+func sentBy(s *authtest.Site, method, path, userAgent string, header http.Header, cookies ...*http.Cookie) authtest.Response {
+	s.T.Helper()
+	r, err := http.NewRequest(method, s.Base.String()+path, nil)
 	require.NoError(s.T, err)
 	r.Header = header.Clone()
 	r.Header.Set("User-Agent", userAgent)
@@ -153,6 +161,20 @@ func newKeys(redis *redistest.Server, before []any) (names []string) {
 	return names
 }
 
+// endpointsOf returns the endpoints below the path prefix, from the source.
+func endpointsOf(t *testing.T) (names []string) {
+	t.Helper()
+	source, err := os.ReadFile(filepath.Join(authtest.Root, "auth.go"))
+	require.NoError(t, err)
+	table := regexp.MustCompile(`(?s)\nvar methods = map\[string\]string\{\n(.*?)\n\}`).FindSubmatch(source)
+	require.NotNil(t, table)
+	for _, row := range regexp.MustCompile(`(?m)^\t"([^"]+)":`).FindAllSubmatch(table[1], -1) {
+		names = append(names, string(row[1]))
+	}
+	require.ElementsMatch(t, authtest.Endpoints, names)
+	return names
+}
+
 func (f fetched) isVisit() bool { return f.dest == "document" && f.purpose == "" }
 
 func allFetched() (all []fetched) {
@@ -172,49 +194,65 @@ func TestGET(t *testing.T) {
 		s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}),
 			wechatauth.WithVerifyFile("MP_verify_abcdefghijklmnop.txt", "abcdefghijklmnop"))
 		token := s.MiniLogin(authtest.Person(0))
+		session := &http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)}
 		anyVisit := fetched.isVisit
 		ownVisit := func(f fetched) bool { return f.isVisit() && (f.site == "none" || f.site == "same-origin") }
 		never := func(fetched) bool { return false }
 		enter := "" // unused so far
-		for name, get := range map[string]struct {
-			path      func() string
-			userAgent string
-			may       func(fetched) bool
+		all := map[string]struct {
+			path           func() string
+			userAgent      string
+			get, head, own func(fetched) bool // a GET, a HEAD, and a GET of a logged-in user
 		}{
-			"login":          {func() string { return "/wechat/login?next=/a" }, wechattest.IPhone, anyVisit},
-			"login again":    {func() string { return "/wechat/login?next=/a&again=1" }, wechattest.IPhone, anyVisit},
-			"protected page": {func() string { return "/a" }, wechattest.IPhone, anyVisit},
-			"scan":           {func() string { return "/wechat/scan?next=/a" }, authtest.ChromeWindows, anyVisit},
-			"scan, waiting":  {func() string { return "/wechat/scan?next=/a&wait=1" }, authtest.ChromeWindows, never},
-			"scan status":    {func() string { return "/wechat/scan/status" }, authtest.ChromeWindows, never},
-			"phone's page":   {func() string { return "/wechat/scan/" + scan.TicketOf(flow.NewKey()) }, wechattest.IPhone, never},
-			"callback":       {func() string { return "/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState() }, wechattest.IPhone, never},
-			"upgrade":        {func() string { return "/wechat/upgrade?next=/profile" }, wechattest.IPhone, never},
-			"logout":         {func() string { return "/wechat/logout" }, wechattest.IPhone, never},
-			"mini login":     {func() string { return "/wechat/mini/login" }, wechattest.IPhone, never},
-			"mini ticket":    {func() string { return "/wechat/mini/ticket" }, wechattest.IPhone, never},
-			"verify file":    {func() string { return "/MP_verify_abcdefghijklmnop.txt" }, wechattest.IPhone, never},
+			"login":          {func() string { return "/wechat/login?next=/a" }, wechattest.IPhone, anyVisit, anyVisit, never},
+			"login again":    {func() string { return "/wechat/login?next=/a&again=1" }, wechattest.IPhone, anyVisit, anyVisit, ownVisit},
+			"protected page": {func() string { return "/a" }, wechattest.IPhone, anyVisit, anyVisit, never},
+			"scan":           {func() string { return "/wechat/scan?next=/a" }, authtest.ChromeWindows, anyVisit, never, never},
+			"scan again":     {func() string { return "/wechat/scan?next=/a&again=1" }, authtest.ChromeWindows, anyVisit, never, ownVisit},
+			"scan, waiting":  {func() string { return "/wechat/scan?next=/a&wait=1" }, authtest.ChromeWindows, never, never, never},
+			"scan status":    {func() string { return "/wechat/scan/status" }, authtest.ChromeWindows, never, never, never},
+			"phone's page":   {func() string { return "/wechat/scan/" + scan.TicketOf(flow.NewKey()) }, wechattest.IPhone, never, never, never},
+			"callback": {func() string { return "/wechat/callback?code=" + flow.NewState() + "&state=" + flow.NewState() },
+				wechattest.IPhone, never, never, never},
+			"upgrade":     {func() string { return "/wechat/upgrade?next=/profile" }, wechattest.IPhone, never, never, never},
+			"logout":      {func() string { return "/wechat/logout" }, wechattest.IPhone, never, never, never},
+			"mini login":  {func() string { return "/wechat/mini/login" }, wechattest.IPhone, never, never, never},
+			"mini ticket": {func() string { return "/wechat/mini/ticket" }, wechattest.IPhone, never, never, never},
+			"verify file": {func() string { return "/MP_verify_abcdefghijklmnop.txt" }, wechattest.IPhone, never, never, never},
 			"mini enter": {func() string {
 				if enter == "" {
 					enter = strings.TrimPrefix(s.Ticket(token, "/a"), s.Base.String())
 				}
 				return enter
-			}, wechattest.AndroidMiniProgram, ownVisit},
-		} {
+			}, wechattest.AndroidMiniProgram, ownVisit, never, never},
+		}
+		requested := map[string]bool{}
+		for name, c := range all {
+			requested[strings.TrimPrefix(authtest.MustParse(t, c.path()).Path, "/wechat/")] = true
 			t.Run(name, func(t *testing.T) {
 				for _, f := range allFetched() {
-					path := get.path()
-					before := redis.Do("KEYS", "*").([]any)
-					got := sent(s, path, get.userAgent, f.header())
-					changed := len(got.Header["Set-Cookie"]) > 0 || len(newKeys(redis, before)) > 0
-					assert.Equal(t, get.may(f), changed, "%+v: %s", f, got.Status)
-					if path == enter && got.StatusCode == http.StatusSeeOther {
-						enter = ""
+					for _, by := range []struct {
+						method  string
+						may     func(fetched) bool
+						cookies []*http.Cookie
+					}{{http.MethodHead, c.head, nil}, {http.MethodGet, c.own, []*http.Cookie{session}}, {http.MethodGet, c.get, nil}} {
+						path := c.path()
+						before := redis.Do("KEYS", "*").([]any)
+						got := sentBy(s, by.method, path, c.userAgent, f.header(), by.cookies...)
+						changed := len(got.Header["Set-Cookie"]) > 0 || len(newKeys(redis, before)) > 0
+						assert.Equal(t, by.may(f), changed, "%s %+v %v: %s", by.method, f, by.cookies, got.Status)
+						if path == enter && got.StatusCode == http.StatusSeeOther {
+							enter = ""
+						}
 					}
 				}
 			})
 		}
+		for _, endpoint := range endpointsOf(t) {
+			assert.True(t, requested[endpoint], "no request for %s", endpoint)
+		}
 		assert.Contains(t, s.WebView().Visit(s.Ticket(token, "/a")).Text, "logged-in=true")
+		assert.Contains(t, s.Holding(session.Name, session.Value).Visit("/a").Text, "logged-in=true")
 	})
 
 	// The same holds for pending logins: a callback with its code, and a QR
