@@ -784,3 +784,27 @@ func TestScan_ProfileByRelay(t *testing.T) {
 	assert.Contains(t, got.Text, `action="/wechat/upgrade"`)
 	assert.Contains(t, got.Header.Get("Content-Security-Policy"), "form-action 'self' "+s.Sim.URL+" "+front.URL+";")
 }
+
+// No QR code stops a page that shows a live one and asks for the number, as
+// docs/security.md says. What it advises does: a second proof for the channel.
+func TestScan_Relayed(t *testing.T) {
+	var proved atomic.Bool
+	for _, second := range []bool{false, true} {
+		s := authtest.NewScanSite(t, wechatauth.WithAccessCheck(func(_ context.Context, id wechatauth.Identity) error {
+			if second && id.Channel == wechatauth.ChannelScan && !proved.Load() {
+				return wechatauth.ErrForbidden
+			}
+			return nil
+		}, 0))
+		attacker, victim := s.Computer(), s.PhoneOf(authtest.Person(0))
+		path, _ := s.Show(attacker, "/a")
+		s.Scan(victim, path)
+		relayed := s.Confirm(victim, path)
+		got := attacker.Enter("/a", relayed)
+		assert.Equal(t, !second, strings.Contains(got.Text, "logged-in=true openid="+authtest.AliceOpenID), got.Text)
+		assert.Contains(t, victim.Visit("/a").Text, "logged-in=true")
+		proved.Store(true)
+		assert.Contains(t, attacker.Visit("/a").Text, "logged-in=true")
+		proved.Store(false)
+	}
+}
