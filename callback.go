@@ -57,23 +57,17 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 func (g *gate) serveStale(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
 	v, err := g.load(r)
 	if err == nil && v.LoggedIn {
-		respond.Redirect(w, g.returnURLOfResult(r.Context(), v, q.State, f.Target))
+		target, ofThisSession := g.logins.Target(r.Context(), singleflight.Key(v.Identity.AppID, q.State), g.sessions.SessionManager().Token(v.Context()))
+		if !ofThisSession {
+			target = f.Target
+		}
+		respond.Redirect(w, g.returnURL(target))
 		return
 	}
 	if err != nil {
 		reason = ReasonStoreUnavailable
 	}
 	g.failCallback(w, r, f, reason, err)
-}
-
-// returnURLOfResult returns the return URL of the login that this session came
-// from; if it is unknown or another browser's, fallback or "/".
-func (g *gate) returnURLOfResult(ctx context.Context, v *session.Visit, state, fallback string) string {
-	left, found := g.logins.Target(ctx, singleflight.Key(v.Identity.AppID, state), g.sessions.SessionManager().Token(v.Context()))
-	if target, err := g.checkReturnURL(left); found && err == nil {
-		return target
-	}
-	return g.returnURL(fallback)
 }
 
 // settleCallback logs the user in with the code.
@@ -101,7 +95,7 @@ func (g *gate) settleCallback(w http.ResponseWriter, r *http.Request, acc accoun
 		case res.unopened:
 			g.failCallback(w, r, f, ReasonStateMismatch, nil)
 		default:
-			g.retryOrFail(w, r, f, res.Reason, res.err)
+			g.retryOrFail(w, r, acc, f, res.Reason, res.err)
 		}
 	})
 }
@@ -161,32 +155,35 @@ func (g *gate) endFlow(w http.ResponseWriter, r *http.Request, f flow.Flow, targ
 
 // retryOrFail starts a login again, once, whose code WeChat no longer accepts:
 // the user has done nothing wrong, and with snsapi_base sees nothing of it.
-func (g *gate) retryOrFail(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
+func (g *gate) retryOrFail(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
-		g.cookies.Drop(w, g.cookies.CookieName(f.State))
-		r = cookie.Without(r, g.cookies.CookieName(f.State))
-		g.begin(w, r, nil, loginParams{target: g.returnURL(f.Target), scope: f.Scope, openID: f.OpenID, unionID: f.UnionID, attempt: f.Attempt + 1})
-		return
-	}
-	if reason == ReasonSnapshotUser || reason == ReasonSnapshotSuspected {
-		g.leaveAsSnapshot(w, r, f, reason)
+		name := g.cookies.CookieName(f.State)
+		g.cookies.Drop(w, name)
+		f.Attempt++
+		_, wechat := g.start(r.Context(), w, g.cookies.Pending(cookie.Without(r, name)), acc, f)
+		respond.Redirect(w, wechat)
 		return
 	}
 	g.failCallback(w, r, f, reason, err)
 }
 
 // failCallback explains why there is no login, with a link to try again if that
-// can help. A session that the user has stays as it is.
+// can help. A login with a virtual identity ends at its return URL, which is what
+// "使用完整服务" opens. A session that the user has stays as it is.
 func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 	failure := Failure{Reason: reason, Page: true, Err: err}
 	switch reason {
+	case ReasonSnapshotUser, ReasonSnapshotSuspected:
+		g.cookies.MarkSnapshot(w)
+		g.endFlow(w, r, f, g.returnURL(f.Target))
+		return
 	case ReasonBadConfig, ReasonUserBlocked:
 	default:
 		failure.RetryURL = g.loginURL(g.returnURL(f.Target), true)
 	}
-	g.reject(w, r, failure)
+	g.reject(w, r.WithContext(withFlow(r.Context(), f)), failure)
 }
 
 // reopenInTop responds to a callback in a frame. If WeChat's page sent it
@@ -196,14 +193,6 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
 	respond.NoStore(w.Header())
 	_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}) // ours does not fail
-}
-
-// leaveAsSnapshot ends a login with a virtual identity at its return URL, which
-// is what "使用完整服务" opens.
-func (g *gate) leaveAsSnapshot(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason) {
-	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason})
-	g.cookies.MarkSnapshot(w)
-	g.endFlow(w, r, f, g.returnURL(f.Target))
 }
 
 // strayCallback rejects a callback of this browser's login at a path that is

@@ -26,7 +26,6 @@ type loginParams struct {
 	scope   client.Scope
 	openID  string // step-up: the user who must complete it
 	unionID string // the same, if the user is known by another account
-	attempt int    // automatic restarts so far
 	again   bool   // requested by the user, after a page that explained a failure
 }
 
@@ -58,24 +57,27 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 	if acc.channel == ChannelWebsite {
 		l.scope = client.ScopeLogin
 	}
-	f := flow.Flow{
-		State: flow.NewState(), Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel,
-		IssuedAt: g.now().UnixMilli(), Attempt: l.attempt, OpenID: l.openID, UnionID: l.unionID, Key: flow.NewKey(),
-	}
-	if err := g.cookies.Put(w, held, f); err != nil {
-		g.reportReplaced(r, f.Target, err)
-	}
-	g.reportLogin(r.Context(), f, Event{Kind: EventLoginStarted})
+	f, wechat := g.start(r.Context(), w, held, acc, flow.Flow{Target: l.target, AppID: acc.appID, Scope: l.scope, Channel: acc.channel, OpenID: l.openID, UnionID: l.unionID})
 	switch {
 	case embedded:
 		g.showEmbeddedQR(w, r, acc, f)
-	case acc.channel == ChannelWebsite:
-		respond.Redirect(w, acc.client.QRConnectURL(g.redirectURI(), f.State))
 	case l.again && v.LoggedIn && f.Scope == client.ScopeUserInfo: // another account, perhaps: WeChat shall ask
 		respond.Redirect(w, acc.client.AuthorizeURL(g.redirectURI(), f.Scope, f.State, client.ForcePopup()))
 	default:
-		respond.Redirect(w, g.authorizeURL(acc, f.Scope, f.State))
+		respond.Redirect(w, wechat)
 	}
+}
+
+// start makes f a pending login of the browser, with a new state and a new key,
+// and returns it with the URL of WeChat's page.
+func (g *gate) start(ctx context.Context, w http.ResponseWriter, held []flow.PendingCookie, acc account, f flow.Flow) (started flow.Flow, wechat string) {
+	f.State, f.Key, f.IssuedAt = flow.NewState(), flow.NewKey(), g.now().UnixMilli()
+	wechat = g.authorizeURL(acc, f)
+	if err := g.cookies.Put(w, held, f); err != nil {
+		g.reportReplaced(ctx, f.AppID, f.Target, err)
+	}
+	g.reportLogin(ctx, f, Event{Kind: EventLoginStarted})
+	return f, wechat
 }
 
 // breakLoop rejects a login that would be one more in a redirect loop.
@@ -105,11 +107,14 @@ func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visi
 
 // authorizeURL returns the URL of WeChat's page. All of it but the state is the
 // same for all users.
-func (g *gate) authorizeURL(acc account, scope client.Scope, state string) string {
-	if page, ok := g.authorizePages[scope]; ok && acc == g.official {
-		return page.before + state + page.after
+func (g *gate) authorizeURL(acc account, f flow.Flow) string {
+	if acc.channel == ChannelWebsite {
+		return acc.client.QRConnectURL(g.redirectURI(), f.State)
 	}
-	return acc.client.AuthorizeURL(g.redirectURI(), scope, state)
+	if page, ok := g.authorizePages[f.Scope]; ok && acc == g.official {
+		return page.before + f.State + page.after
+	}
+	return acc.client.AuthorizeURL(g.redirectURI(), f.Scope, f.State)
 }
 
 // rejectLoop ends a redirect loop and reports its cause: the detail, or what the

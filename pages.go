@@ -68,6 +68,10 @@ type Page struct {
 	// Reason is why the page is shown. It is set for PageMessage, PageLoggedOut
 	// and PageOpenInWeChat.
 	Reason Reason
+	// Reference is what the user can send to the operator, who finds it in the
+	// log: the time and, if the page is about a login, its flow, such as
+	// "2026-11-30 20:45:12 UTC a1b2c3d4e5f6".
+	Reference string
 	// RetryURL is the link to try again: an http(s) URL or an absolute path. It
 	// is empty if that cannot help.
 	RetryURL string
@@ -136,7 +140,7 @@ func writePage(w http.ResponseWriter, r *http.Request, pages PageFunc, p Page) e
 		own = func(w io.Writer) error { return pages(w, p) }
 	}
 	return page.Write(w, r, own, page.Page{
-		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason),
+		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason), Reference: p.Reference,
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, FormActions: p.FormActions, URL: p.URL, QR: p.QR,
 		Scan: page.Scan{
 			Number: p.Scan.Number, Scanned: p.Scan.Scanned, RefreshURL: p.Scan.RefreshURL, StatusURL: p.Scan.statusURL,

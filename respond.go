@@ -1,6 +1,7 @@
 package wechatauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -36,9 +37,7 @@ func (g *gate) reject(w http.ResponseWriter, r *http.Request, f Failure) {
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	switch {
-	case g.errorHandler != nil:
-		g.errorHandler(w, g.sessions.WithEmpty(r), f)
-	case f.Page:
+	case f.Page && g.errorHandler == nil:
 		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
 		switch f.Reason {
 		case ReasonLoggedOut:
@@ -47,6 +46,8 @@ func (g *gate) reject(w http.ResponseWriter, r *http.Request, f Failure) {
 			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
 		}
 		g.page(w, r, p)
+	case g.errorHandler != nil:
+		g.errorHandler(w, g.sessions.WithEmpty(r), f)
 	default:
 		respond.JSON(w, f.Status, respond.Text("error", jsonError(f)), respond.Text("reason", string(f.Reason)), respond.Text("login_url", f.RetryURL))
 	}
@@ -58,6 +59,7 @@ const challenge = "WeChat"
 
 // page writes a page.
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
+	p.Reference = strings.TrimSpace(g.now().UTC().Format("2006-01-02 15:04:05 UTC ") + flowOf(r.Context()))
 	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
 	}
@@ -135,7 +137,7 @@ func (g *gate) readReturnURL(r *http.Request, raw string) string {
 		return target
 	}
 	if raw != "" {
-		g.reportReplaced(r, raw, err)
+		g.reportReplaced(r.Context(), g.appIDFor(r), raw, err)
 	}
 	return "/"
 }
@@ -151,8 +153,8 @@ func (g *gate) requestURL(r *http.Request) string {
 }
 
 // reportReplaced reports that a login ends at "/" instead.
-func (g *gate) reportReplaced(r *http.Request, raw string, why error) {
-	g.report(r.Context(), Event{Kind: EventDegraded, AppID: g.appIDFor(r), Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
+func (g *gate) reportReplaced(ctx context.Context, appID, raw string, why error) {
+	g.report(ctx, Event{Kind: EventDegraded, AppID: appID, Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
 
 // report logs the event and passes it to the observer.
@@ -161,9 +163,7 @@ func (a *Auth) report(ctx context.Context, e Event) {
 	if e.Detail == "" {
 		e.Detail = reasons[e.Reason].remedy
 	}
-	if e.Flow == "" {
-		e.Flow = flowOf(ctx)
-	}
+	e.Flow = cmp.Or(e.Flow, flowOf(ctx))
 	if a.observer != nil {
 		a.observer.Observe(ctx, e)
 	}
@@ -212,10 +212,7 @@ func (g *gate) reportLogin(ctx context.Context, f flow.Flow, e Event) {
 	if f.IssuedAt != 0 && e.Kind != EventLoginStarted { // the clocks of two instances may differ
 		e.Duration = max(0, g.now().Sub(time.UnixMilli(f.IssuedAt)).Truncate(time.Millisecond))
 	}
-	if f.State != "" {
-		e.Flow = flowID(f.AppID, f.State)
-	}
-	g.report(ctx, e)
+	g.report(withFlow(ctx, f), e)
 }
 
 // reportRejected reports that a request was rejected, with the account if the event
@@ -239,9 +236,12 @@ func (g *gate) appIDFor(r *http.Request) string {
 // flowKey is a pointer, which no other package can have.
 var flowKey = &struct{ name string }{"wechatauth flow"}
 
-// withFlow notes in the context which login is completed, for its events and
-// calls.
+// withFlow notes in the context which login is completed, for its events, calls
+// and pages.
 func withFlow(ctx context.Context, f flow.Flow) context.Context {
+	if f.State == "" {
+		return ctx
+	}
 	return context.WithValue(ctx, flowKey, flowID(f.AppID, f.State))
 }
 

@@ -118,7 +118,11 @@ func (g *gate) lead(w http.ResponseWriter, r *http.Request, p proof, c *singlefl
 		how = reason
 		return result{Reason: reason, err: err}
 	}
-	o, err := g.shareResult(ctx, p, c, saved)
+	o := singleflight.Result{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
+	if p.flow.Target != "" {
+		o.Target = g.returnURL(p.flow.Target)
+	}
+	err = c.Share(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
 	how = ""
 	if err != nil {
 		g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: p.flow.AppID, Err: err, Detail: "result not saved for duplicate callbacks"})
@@ -181,15 +185,6 @@ func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 		return ReasonSessionUnknown, nil
 	}
 	return "", nil
-}
-
-// shareResult shares the saved session with the duplicates.
-func (g *gate) shareResult(ctx context.Context, p proof, c *singleflight.Call, saved session.Saved) (singleflight.Result, error) {
-	o := singleflight.Result{Token: saved.Token, Expiry: saved.Expiry.Unix(), Remember: saved.Remember}
-	if p.flow.Target != "" {
-		o.Target = g.returnURL(p.flow.Target)
-	}
-	return o, c.Share(ctx, o, p.flow.Key, p.keep, g.sessions.Batcher(), saved.Rest)
 }
 
 // endLogin ends a login for the duplicates that wait: it shares the reason of a

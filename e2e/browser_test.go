@@ -201,6 +201,12 @@ func (tb *tab) text(selector string) string {
 	return eval[string](tb, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
 }
 
+// reason returns the reason of the page, which its user does not see.
+func (tb *tab) reason() string {
+	tb.t.Helper()
+	return eval[string](tb, "document.querySelector('footer')?.dataset.reason ?? ''")
+}
+
 // has reports whether an element matches.
 func (tb *tab) has(selector string) bool {
 	tb.t.Helper()

@@ -162,8 +162,8 @@ func TestScan_WrongNumber(t *testing.T) {
 	computer.put("#number", wrong)
 	assert.EqualValues(t, 403, computer.click("form button").status)
 	computer.forgive("status of 403")
-	assert.Equal(t, "scan_wrong_number", computer.text("footer code"))
-	phone.until("document.querySelector('footer code')?.innerText === 'scan_wrong_number'")
+	assert.Equal(t, "scan_wrong_number", computer.reason())
+	phone.until("document.querySelector('footer')?.dataset.reason === 'scan_wrong_number'")
 	phone.forgive("status of 403")
 	computer.click("a.button")
 	assert.NotEmpty(t, computer.readQR(), "there is a new code")
@@ -338,7 +338,7 @@ func TestRejectedPages(t *testing.T) {
 			tb.click(refuseButton)
 			tb.forgive("status of 403")
 			l.see(tb, "19-refused")
-			assert.Equal(t, "refused_by_user", tb.text("footer code"))
+			assert.Equal(t, "refused_by_user", tb.reason())
 		})
 	}
 }
@@ -367,7 +367,7 @@ func TestScan_Expired(t *testing.T) {
 			phone.forgive("status of 400")
 			l.see(phone, "23-scan-used")
 
-			computer.until("document.querySelector('footer code')?.innerText === 'refused_by_user'")
+			computer.until("document.querySelector('footer')?.dataset.reason === 'refused_by_user'")
 			computer.forgive("status of 403")
 			l.see(computer, "24-scan-ended")
 			computer.click("a.button")

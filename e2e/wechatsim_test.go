@@ -216,7 +216,7 @@ func TestSimulator_ControlPage(t *testing.T) {
 	phone.open(site.url + "/")
 	refused := phone.click(refuseButton)
 	assert.True(t, strings.HasPrefix(refused.url, site.url+"/wechat/callback?state="), "the site gets a callback: %s", refused.url)
-	assert.Equal(t, "refused_by_user", phone.text("footer code"))
+	assert.Equal(t, "refused_by_user", phone.reason())
 	phone.forgive(fmt.Sprintf("status of %d", refused.status))
 	assert.Zero(t, site.logins.Load())
 

@@ -207,8 +207,8 @@ func (s *Site) LoggedIn(openID string) *Browser {
 // ReasonOf returns the reason on a page of the middleware, or the whole text of
 // another page.
 func ReasonOf(got Response) string {
-	if _, reason, ok := strings.Cut(got.Text, "<code>"); ok {
-		reason, _, _ = strings.Cut(reason, "<")
+	if _, reason, ok := strings.Cut(got.Text, `data-reason="`); ok {
+		reason, _, _ = strings.Cut(reason, `"`)
 		return reason
 	}
 	return got.Text

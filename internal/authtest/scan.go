@@ -161,5 +161,5 @@ func (b *Browser) Collect(target string) Response {
 
 // RefusedFor reports whether a response rejects a request for a reason.
 func RefusedFor(got Response, reason wechatauth.Reason) bool {
-	return got.StatusCode >= 400 && strings.Contains(got.Text, "<code>"+string(reason)+"</code>")
+	return got.StatusCode >= 400 && strings.Contains(got.Text, `data-reason="`+string(reason)+`"`)
 }

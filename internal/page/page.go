@@ -37,6 +37,7 @@ type Page struct {
 	Lang        string // Chinese or English
 	Status      int
 	Reason      string // key of the text of a Message
+	Reference   string // shown with it, for the operator
 	RetryURL    string
 	ActionURL   string   // of the form
 	Next        string   // in the form

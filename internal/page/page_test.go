@@ -148,31 +148,41 @@ func TestPage_upgrade(t *testing.T) {
 	for lang, submit := range map[string]string{Chinese: "前往微信确认", English: "Continue to WeChat"} {
 		_, page := servePage(t, nil, Page{
 			Kind: Upgrade, Lang: lang, ActionURL: "/wechat/upgrade", Next: "/orders?id=7&a=%22#top",
-			RetryURL: "/wechat/login", Reason: "loop",
+			RetryURL: "/wechat/login", Reason: "loop", Reference: "1234",
 		})
 		assert.Contains(t, page, `<form method="post" action="/wechat/upgrade">`)
 		assert.Contains(t, page, `<input type="hidden" name="next" value="/orders?id=7&amp;a=%22#top">`)
 		assert.Contains(t, page, `<button type="submit">`+submit+`</button>`)
 		assert.NotContains(t, page, "<a ", "one way on")
-		assert.NotContains(t, page, "<footer>", "nothing went wrong")
+		assert.NotContains(t, page, "<footer", "nothing went wrong")
 	}
 }
 
 // The page after a logout has a link to log in again.
 func TestPage_loggedOut(t *testing.T) {
-	resp, page := servePage(t, nil, Page{Kind: LoggedOut, Lang: English, Reason: "logged_out", RetryURL: "/wechat/login"})
+	resp, page := servePage(t, nil, Page{Kind: LoggedOut, Lang: English, Reason: "logged_out", Reference: "1234", RetryURL: "/wechat/login"})
 	assert.Equal(t, http.StatusOK, resp.StatusCode)
 	assert.Contains(t, page, "<h1>You are logged out</h1>")
 	assert.Contains(t, page, `<a class="button" href="/wechat/login">Log in again</a>`)
-	assert.NotContains(t, page, "<footer>", "nothing went wrong")
+	assert.NotContains(t, page, "<footer", "nothing went wrong")
 }
 
-// An unknown reason is not shown.
+// A message has the operator's reference, and no word of the reason that a user
+// sees.
+func TestPage_reference(t *testing.T) {
+	for lang, label := range map[string]string{Chinese: "编号：", English: "Reference: "} {
+		_, page := servePage(t, nil, Page{Lang: lang, Reason: "store_unavailable", Reference: "2026-11-30 20:45:12 UTC a1b2c3d4e5f6"})
+		assert.Contains(t, page, `<footer data-reason="store_unavailable">`+label+`<code>2026-11-30 20:45:12 UTC a1b2c3d4e5f6</code></footer>`)
+		assert.Equal(t, 1, strings.Count(page, "store_unavailable"))
+	}
+}
+
+// An unknown reason has the general text, and a reference too.
 func TestPage_unknownReason(t *testing.T) {
 	for _, reason := range []string{"", "made_up", "upgrade", "unknown", "<script>"} {
-		_, page := servePage(t, nil, Page{Lang: English, Reason: reason})
+		_, page := servePage(t, nil, Page{Lang: English, Reason: reason, Reference: "1234"})
 		assert.Contains(t, page, "<h1>Your login was not completed</h1>")
-		assert.NotContains(t, page, "<footer>")
+		assert.Contains(t, page, `<footer data-reason="">Reference: <code>1234</code></footer>`)
 		assert.NotContains(t, page, "<form")
 	}
 }

@@ -70,16 +70,18 @@ type words struct {
 // embedded is the Renderer of this library.
 func embedded(w io.Writer, p Page) error {
 	text, reason := textFor(p)
-	lang, words, reasonLabel := Chinese, text.Chinese, "原因："
+	lang, words := Chinese, text.Chinese
 	if p.Lang == English {
-		lang, words, reasonLabel = English, text.English, "Reason: "
+		lang, words = English, text.English
 	}
 	view := view{
-		words: words, Lang: lang, Icon: text.Icon, ReasonLabel: reasonLabel, Reason: reason,
+		words: words, Lang: lang, Icon: text.Icon, Reason: reason,
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
 		CSS: template.CSS(css), Script: scripts[p.Kind].text,
 	}
 	switch p.Kind {
+	case Message:
+		view.Reference = p.Reference
 	case OpenInWeChat:
 		view.OpenURL, view.QR = p.URL, p.QR
 	case EmbeddedQR:
@@ -99,9 +101,9 @@ func embedded(w io.Writer, p Page) error {
 // view is what page.html shows.
 type view struct {
 	words
-	Lang, Icon, RetryURL, ActionURL, Next, ReasonLabel string
+	Lang, Icon, RetryURL, ActionURL, Next string
 
-	Reason            string
+	Reason, Reference string // the reason is for tests; users see the reference
 	CSS               template.CSS
 	Script            template.JS
 	OpenURL, FrameURL string

@@ -181,7 +181,7 @@ func TestPanic(t *testing.T) {
 						wechatauth.WithScanLocation(func(*http.Request) string { b.tick("WithScanLocation"); return "" }),
 						wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
 							b.tick("WithPages")
-							_, err := fmt.Fprintf(w, "<code>%s</code> %s %s %s", p.Reason, p.RetryURL, p.ActionURL, map[bool]string{true: authtest.ScanButton}[p.Kind == wechatauth.PageScanConfirm])
+							_, err := fmt.Fprintf(w, `<footer data-reason="%s"> %s %s %s`, p.Reason, p.RetryURL, p.ActionURL, map[bool]string{true: authtest.ScanButton}[p.Kind == wechatauth.PageScanConfirm])
 							if p.Kind == wechatauth.PageScanConfirmed {
 								_, err = fmt.Fprintf(w, `<p class="number"><strong>%s</strong></p>`, p.Scan.Number)
 							}
