@@ -50,7 +50,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err != nil {
 		return unlisted(err)
 	}
-	findings := []error{s.lived(ctx)}
+	findings := []error{s.lived(ctx), s.confirmed(ctx)}
 	for _, primary := range primaries {
 		if len(primaries) > 1 { // a Cluster, where a key that is being moved is read with ASKING
 			if _, err := s.ask(ctx, "check", primary, resp.Cmd("ASKING", "")); err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,7 @@ type Store struct {
 	shared    bool             // the transport is resp.Shared
 	prefix    string
 	timeout   time.Duration
+	acks      int
 	now       func() time.Time
 	answered  atomic.Bool // Redis has replied to a call
 }
@@ -82,6 +84,14 @@ func WithTimeout(d time.Duration) Option { return func(o *config.Options) { o.Ti
 // default is time.Now.
 func WithClock(now func() time.Time) Option { return func(o *config.Options) { o.Now = now } }
 
+// WithReplicaAcks makes DeleteAndReportAllCtx, and so RevokeUser, wait until n
+// replicas have the deletions (Redis: WAIT), because a replica that lacks one
+// restores the session if it becomes the primary. It waits for half of the
+// call's time at most. If fewer replicas have them then, the sessions are
+// deleted and the error says how many have. The default, 0, does not wait. It
+// has no effect on NewMemory.
+func WithReplicaAcks(n int) Option { return func(o *config.Options) { o.Acks = n } }
+
 // New returns a store on the connections of pool. It does not connect until the
 // first call.
 func New(pool Pool, opts ...Option) *Store {
@@ -94,6 +104,9 @@ func New(pool Pool, opts ...Option) *Store {
 // requires a resp.Invalidator.
 func Over(t resp.Transport, o config.Options) (*Store, error) {
 	s := newStore(t, nil, o)
+	if o.Acks > 0 && strings.ContainsAny(o.Prefix, "{}") {
+		return nil, errors.New("WithReplicaAcks: the prefix must not contain { or }")
+	}
 	if o.Near == nil {
 		return s, nil
 	}
@@ -119,6 +132,7 @@ func newStore(t resp.Transport, base *redis.Pool, o config.Options) *Store {
 		shared:     shared,
 		prefix:     o.Prefix,
 		timeout:    o.Timeout,
+		acks:       o.Acks,
 		now:        o.Now,
 	}
 }
@@ -274,12 +288,10 @@ func (s *Store) forget(tokens ...string) {
 // DeleteAndReportAllCtx implements [DeleteReporter]. In a Cluster, the commands
 // are sent to the servers at the same time.
 func (s *Store) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
-	for some := range slices.Chunk(keyspace.ValidTokens(tokens), keyspace.BatchSize) {
-		cmds := make([]resp.Command, len(some))
-		for i, token := range some {
-			cmds[i] = resp.Cmd("DEL", s.key(token))
-		}
-		replies, err := s.do(ctx, "delete sessions", cmds...)
+	const op = "delete sessions"
+	tokens = keyspace.ValidTokens(tokens)
+	for some := range slices.Chunk(tokens, keyspace.BatchSize) {
+		replies, err := s.do(ctx, op, s.deletions(some)...)
 		s.forget(some...) // even after an error: the records may be deleted
 		if err != nil {
 			return dropped, err
@@ -290,7 +302,47 @@ func (s *Store) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dro
 			}
 		}
 	}
-	return dropped, nil
+	return dropped, s.confirm(ctx, op, tokens)
+}
+
+func (s *Store) deletions(tokens []string) (cmds []resp.Command) {
+	for _, token := range tokens {
+		cmds = append(cmds, resp.Cmd("DEL", s.key(token)))
+	}
+	return cmds
+}
+
+// confirm waits until replicas have the deletions of these records
+// ([WithReplicaAcks]). WAIT is about the writes of its own connection, so the
+// records are deleted once more on that one; and Redis does not replicate a
+// deletion that finds nothing, so a write that it does replicate follows. A
+// Cluster is called for one record at a time, whose node has all three commands.
+func (s *Store) confirm(ctx context.Context, op string, tokens []string) error {
+	if s.acks <= 0 {
+		return nil
+	}
+	size := keyspace.BatchSize
+	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
+		size = 1
+	}
+	for some := range slices.Chunk(tokens, size) {
+		deadline, _ := s.deadline(ctx, time.Now())
+		replies, err := s.do(ctx, op, append(s.deletions(some),
+			resp.Set(keyspace.Fence(s.key(some[0])), nil, time.Second),
+			resp.Cmd("WAIT", "", int64(s.acks), max(1, time.Until(deadline).Milliseconds()/2)))...)
+		var refusal *resp.Refusal
+		switch {
+		case errors.As(err, &refusal) && (refusal.Code == "MOVED" || refusal.Code == "ASK"):
+			err = &Error{Op: op, Class: ClassRetryNow, Err: errors.New("a slot of the Cluster has moved meanwhile")}
+		case err == nil && replies[len(replies)-1].Int < int64(s.acks):
+			err = &Error{Op: op, Class: ClassRetryNow, Err: fmt.Errorf("the sessions are deleted, but %d of %d replicas have confirmed it: a failover may restore them",
+				replies[len(replies)-1].Int, s.acks)}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Find is FindCtx without a context.

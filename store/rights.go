@@ -30,6 +30,9 @@ func (s *Store) rights(ctx context.Context) error {
 	var lacking []string
 	var denied, failed error
 	commands := life(s.prefix, s.now())
+	if s.acks > 0 {
+		commands = append(commands, trial{Command: resp.Cmd("WAIT", "", int64(0), int64(1))})
+	}
 	needed := len(commands)
 	if t, ok := s.transport.(resp.Connecting); ok {
 		for _, name := range t.Connecting() {
@@ -211,6 +214,19 @@ func newToken() string {
 	b := make([]byte, 32)
 	rand.Read(b)
 	return base64.RawURLEncoding.EncodeToString(b)
+}
+
+// confirmed checks that there are as many replicas as [WithReplicaAcks] names.
+func (s *Store) confirmed(ctx context.Context) error {
+	err := s.confirm(ctx, "check", []string{newToken()})
+	if err == nil {
+		return nil
+	}
+	return &Finding{
+		English: fmt.Sprintf("session store: replicas do not confirm a revocation: %v; connect more replicas, or lower WithReplicaAcks", err),
+		Chinese: fmt.Sprintf("会话存储：从节点未能确认强制下线（%v）；请增加从节点，或调低 WithReplicaAcks。", err),
+		Err:     err,
+	}
 }
 
 // unlisted returns the finding that not every server of a Cluster can be

@@ -85,8 +85,23 @@ type processor interface {
 // that after a redirect and once a minute, but a primary that was killed
 // redirects no call.
 func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
-	err := t.node.RoundTrip(ctx, x)
-	if cluster, ok := t.client.(*redis.ClusterClient); ok && err != nil {
+	cluster, ok := t.client.(*redis.ClusterClient)
+	if !ok {
+		return t.node.RoundTrip(ctx, x)
+	}
+	server := t.node
+	var err error
+	if x.Waits() {
+		var client *redis.Client
+		if client, err = cluster.MasterForKey(ctx, x.Commands[0].Key); err != nil {
+			err = known(err)
+		}
+		server = node{client}
+	}
+	if err == nil {
+		err = server.RoundTrip(ctx, x)
+	}
+	if err != nil {
 		cluster.ReloadState(ctx)
 	}
 	return err

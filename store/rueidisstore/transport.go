@@ -88,7 +88,13 @@ func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	for i, c := range x.Commands {
 		built[i] = build(n.B(), c)
 	}
-	for i, result := range n.DoMulti(ctx, built...) {
+	var results []rueidis.RedisResult
+	if x.Waits() {
+		_ = n.Dedicated(func(c rueidis.DedicatedClient) error { results = c.DoMulti(ctx, built...); return nil })
+	} else {
+		results = n.DoMulti(ctx, built...)
+	}
+	for i, result := range results {
 		if err := setReply(&x.Replies[i], result); err != nil {
 			return err
 		}

@@ -173,6 +173,39 @@ func TestRevokeUser(t *testing.T) {
 	}
 }
 
+// A replica that missed a revocation would restore the sessions if it became the
+// primary.
+func TestRevokeUser_Replica(t *testing.T) {
+	ctx := context.Background()
+	primary, replica := redistest.Start(t, "--repl-diskless-sync-delay", "0"), redistest.Start(t)
+	replica.Do("REPLICAOF", "127.0.0.1", primary.Port())
+	require.Eventually(t, func() bool {
+		return strings.Contains(primary.Info("replication")["slave0"], "state=online")
+	}, authtest.Patience, time.Millisecond)
+	s := authtest.NewSite(t, wechatauth.WithStore(store.New(primary.Pool(), store.WithReplicaAcks(1), store.WithTimeout(2*time.Second))))
+	var openID string
+	s.Handle("/id", func(_ http.ResponseWriter, r *http.Request) {
+		id, _ := wechatauth.IdentityFromContext(r.Context())
+		openID = id.OpenID
+	})
+	b := s.Browser()
+	b.Visit("/a")
+	b.Visit("/id")
+
+	replica.Freeze()
+	n, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, openID)
+	require.ErrorContains(t, err, "the sessions are deleted, but 0 of 1 replicas have confirmed it: a failover may restore them")
+	assert.Equal(t, 1, n)
+	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
+
+	replica.Thaw()
+	require.Eventually(t, func() bool {
+		_, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, openID)
+		return err == nil
+	}, authtest.Patience, time.Millisecond)
+	assert.Empty(t, replica.Do("KEYS", "scs:session:*"))
+}
+
 func TestRevokeUser_StoreFails(t *testing.T) {
 	s := authtest.NewSite(t, wechatauth.WithStore(authtest.PlainStore{Store: store.NewMemory()}))
 	_, err := s.Auth.RevokeUser(context.Background(), wechattest.DefaultAppID, "o123")

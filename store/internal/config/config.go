@@ -28,6 +28,7 @@ type Options struct {
 	Prefix  string
 	Timeout time.Duration
 	Now     func() time.Time
+	Acks    int               // of replicas, for which a revocation waits
 	Near    *nearcache.Limits // nil for no near cache
 }
 

@@ -57,6 +57,11 @@ func Mark(prefix, key string) string { return markPrefix + digest(prefix, key) }
 // User returns the key of the index of a user's sessions.
 func User(prefix, user string) string { return userPrefix + digest(prefix, user) }
 
+// Fence returns the key of a value that is of no use but that it is replicated,
+// in the same slot of a Cluster as the key of a session, which contains no
+// braces.
+func Fence(key string) string { return "wechat:fence:{" + key + "}" }
+
 // digest hides the name, limits its length, and separates different session
 // prefixes: two applications on one Redis must not delete each other's index.
 func digest(prefix, name string) string {

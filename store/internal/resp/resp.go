@@ -43,6 +43,13 @@ func (x *Exchange) Fit() bool {
 	return true
 }
 
+// Waits reports whether the exchange waits for replicas (WAIT). Its commands are
+// then for one server, and sent over one connection, which no other call shares
+// meanwhile; a redirect is not followed.
+func (x *Exchange) Waits() bool {
+	return len(x.Commands) > 1 && x.Commands[len(x.Commands)-1].Name == "WAIT"
+}
+
 // Judge returns the first refusal, or the first reply that Redis does not send
 // to its command.
 func (x *Exchange) Judge() error {
@@ -175,7 +182,7 @@ func (c Command) check(r Reply) error {
 		ok = r.Kind == Nil && len(c.Args) > 3 || r.Content() == "OK"
 	case "PTTL":
 		ok = r.Kind == Integer && validLife(r.Int)
-	case "PEXPIRE", "DEL", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
+	case "PEXPIRE", "DEL", "WAIT", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
 		ok = r.Kind == Integer && r.Int >= 0
 	case "PING":
 		ok = r.Content() == "PONG"

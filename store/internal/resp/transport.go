@@ -14,7 +14,8 @@ import (
 // must be safe for concurrent use.
 type Transport interface {
 	// RoundTrip sends the commands of x in one round trip, before ctx's
-	// deadline, and sets one reply for each. A refusal is a reply. The
+	// deadline, and sets one reply for each. See [Exchange.Waits] for those
+	// that must share a connection. A refusal is a reply. The
 	// error is one of the network or of the client library. It is a
 	// *[Refusal] if the server refused the connection, and a *store.Error
 	// without Op if the transport knows its class better than package

@@ -70,6 +70,7 @@ type Config struct {
 	Variant   string // the default if empty
 	Prefix    string // the default if empty
 	Clock     func() time.Time
+	Acks      int // of replicas, for which a revocation waits
 
 	// Timeout is the time limit of a call of the store. The default is [Patience],
 	// for the client library as well.
@@ -106,6 +107,9 @@ func (c Config) Options() []store.Option {
 	if c.Clock != nil {
 		opts = append(opts, store.WithClock(c.Clock))
 	}
+	if c.Acks != 0 {
+		opts = append(opts, store.WithReplicaAcks(c.Acks))
+	}
 	return opts
 }
 
@@ -125,6 +129,7 @@ func Suite(t *testing.T, c Client) {
 		{"cures", testCures},
 		{"sentinels", testSentinels},
 		{"cluster", testCluster},
+		{"replicas", testReplicas},
 	} {
 		if c.Standalone && (group.name == "sentinels" || group.name == "cluster") {
 			continue
