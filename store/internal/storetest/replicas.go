@@ -20,6 +20,25 @@ func testReplicas(t *testing.T, c Client) {
 		replica.Do("REPLICAOF", "127.0.0.1", primary.Port())
 		config := One(primary)
 		testAcks(t, c, config, []*redistest.Server{primary}, []*redistest.Server{replica})
+		t.Run("commands", func(t *testing.T) {
+			config := config
+			config.Acks = 1
+			s, token := c.Open(t, config), Token()
+			revoke := func() {
+				_, err := s.DeleteAndReportAllCtx(context.Background(), []string{token})
+				require.NoError(t, err)
+			}
+			revoke() // which connects
+			sent := Sent(primary, revoke)
+			for i, c := range sent {
+				words := strings.Fields(c)
+				sent[i] = strings.Join(words[:min(2, len(words))], " ")
+			}
+			key := "scs:session:" + token
+			// From 7.2, Redis does not wait if the connection's commands
+			// changed nothing.
+			assert.Equal(t, []string{"DEL " + key, "DEL " + key, "SET wechat:fence:{" + key + "}", "WAIT 1"}, sent)
+		})
 		t.Run("check", func(t *testing.T) {
 			config.Acks = 2
 			config.Timeout = 2 * time.Second
