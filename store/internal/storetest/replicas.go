@@ -29,10 +29,12 @@ func testReplicas(t *testing.T, c Client) {
 				require.NoError(t, err)
 			}
 			revoke() // which connects
-			sent := Sent(primary, revoke)
-			for i, c := range sent {
-				words := strings.Fields(c)
-				sent[i] = strings.Join(words[:min(2, len(words))], " ")
+			var sent []string
+			for _, c := range Sent(primary, revoke) {
+				// rueidis sends a few more before it reuses a connection.
+				if words := strings.Fields(c); len(words) > 1 {
+					sent = append(sent, words[0]+" "+words[1])
+				}
 			}
 			key := "scs:session:" + token
 			// From 7.2, Redis does not wait if the connection's commands
