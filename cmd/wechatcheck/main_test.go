@@ -101,7 +101,9 @@ func TestRun_InvalidSetting(t *testing.T) {
 	assert.Contains(t, out, "网页授权域名: m.example.com")
 }
 
+// New's errors are recognized by their words. Each row of inChinese has a case.
 func TestRun_Chinese(t *testing.T) {
+	all := ""
 	for name, tt := range map[string]struct {
 		changes map[string]string
 		want    string
@@ -113,6 +115,9 @@ func TestRun_Chinese(t *testing.T) {
 		"half a mini program":    {map[string]string{"WECHAT_MINI_APP_ID": wechattest.DefaultMiniProgramAppID}, "WithMiniProgram：请同时设置"},
 		"one AppID for two":      {map[string]string{"WECHAT_MINI_APP_ID": wechattest.DefaultAppID, "WECHAT_MINI_APP_SECRET": "secret-for-tests"}, "WithMiniProgram：网站应用和小程序各有自己的 AppID"},
 		"no base URL":            {map[string]string{"BASE_URL": ""}, "WithBaseURL：未设置"},
+		"a base URL of http":     {map[string]string{"BASE_URL": "http://m.example.com"}, "WithBaseURL：BASE_URL 必须使用 https"},
+		"a broken website":       {map[string]string{"WECHAT_WEBSITE_APP_ID": "gh 1", "WECHAT_WEBSITE_APP_SECRET": "secret-for-tests"}, "WithWebsiteApp：网站应用的设置有误"},
+		"a broken mini program":  {map[string]string{"WECHAT_MINI_APP_ID": "gh 1", "WECHAT_MINI_APP_SECRET": "secret-for-tests"}, "WithMiniProgram：小程序的设置有误"},
 		"an address as base URL": {map[string]string{"BASE_URL": "https://203.0.113.7"}, "WithBaseURL：BASE_URL 必须使用域名"},
 		"a base URL with a port": {map[string]string{"BASE_URL": "https://m.example.com:8443"}, "WithBaseURL：BASE_URL 不能带端口"},
 		"a base URL with a path": {map[string]string{"BASE_URL": "https://m.example.com/shop"}, "WithBaseURL：BASE_URL 有误"},
@@ -121,10 +126,14 @@ func TestRun_Chinese(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := check(t, tt.changes, "-lang", "zh")
+			all += out
 			assert.Equal(t, 1, code)
 			assert.Contains(t, out, "1. "+tt.want)
 			assert.NotRegexp(t, "[a-z]+ [a-z]+ [a-z]+ [a-z]+", out, "no English sentence")
 		})
+	}
+	for _, row := range inChinese {
+		assert.Contains(t, all, row.chinese, "no case shows it")
 	}
 }
 
