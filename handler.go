@@ -134,7 +134,6 @@ func (a *Auth) gateForEndpoint(w http.ResponseWriter, r *http.Request) (*gate, b
 			return nil, false
 		}
 	}
-	a.home.reportRejected(r, Event{Reason: ReasonUnknownAccount, Err: err})
-	a.home.reject(w, r, Failure{Reason: ReasonUnknownAccount, Page: a.showsPage(r), Err: err})
+	a.home.rejectReported(w, r, Event{Reason: ReasonUnknownAccount, Err: err}, a.showsPage(r))
 	return nil, false
 }

@@ -179,17 +179,14 @@ func (g *gate) decide(r *http.Request, v *session.Visit, want client.Scope) (act
 func (g *gate) serveRequired(w http.ResponseWriter, r *http.Request, next http.Handler, want client.Scope) {
 	v, err := g.load(r)
 	if err != nil {
-		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err}, g.showsPage(r))
 		return
 	}
 	act, reason := g.decide(r, v, want)
 	switch act {
 	case actionPass:
 		if err := g.checkAccess(v.Context(), v.Identity); err != nil {
-			reason := hookReason(err)
-			g.reportRejected(r, Event{Reason: reason, AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err})
-			g.reject(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
+			g.rejectReported(w, r, Event{Reason: hookReason(err), AppID: v.Identity.AppID, OpenID: redact.OpenID(v.Identity.OpenID), Err: err}, g.showsPage(r))
 			return
 		}
 		if g.profileStale(v) && g.isPage(r) {

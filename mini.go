@@ -167,13 +167,12 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	} else if from = navigation.OpenerOf(r, environment.Of(r) == environment.MiniProgramWebView); from == navigation.Elsewhere || !IsPageVisit(r) {
-		g.reportRejected(r, Event{Reason: ReasonCrossOrigin})
-		g.reject(w, r, Failure{Reason: ReasonCrossOrigin, Page: g.isPage(r)})
+		g.rejectReported(w, r, Event{Reason: ReasonCrossOrigin}, g.isPage(r))
 		return
 	}
 	ticket := r.URL.Query().Get("ticket")
 	if !flow.ValidState(ticket) {
-		g.reject(w, r, Failure{Reason: ReasonCallbackMalformed, Page: true})
+		g.rejectReported(w, r, Event{Reason: ReasonCallbackMalformed, AppID: g.mini.appID}, true)
 		return
 	}
 	ctx, cancel := detachedContext(r, callbackBudget)

@@ -84,16 +84,20 @@ func (g *gate) rejectAnonymous(w http.ResponseWriter, r *http.Request, reason Re
 	g.reject(w, r, f)
 }
 
+// rejectReported rejects a request and reports why.
+func (g *gate) rejectReported(w http.ResponseWriter, r *http.Request, e Event, page bool) {
+	g.reportRejected(r, e)
+	g.reject(w, r, Failure{Reason: e.Reason, Page: page, Err: e.Err})
+}
+
 func (g *gate) rejectUnavailable(w http.ResponseWriter, r *http.Request, err error) {
-	g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-	g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: true, Err: err})
+	g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err}, true)
 }
 
 // rejectUnsaved responds instead of a handler whose session could not be
 // saved.
 func (g *gate) rejectUnsaved(w http.ResponseWriter, r *http.Request, err error) {
-	g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"})
-	g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+	g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "the session could not be saved"}, g.showsPage(r))
 }
 
 func (g *gate) rejectMethod(w http.ResponseWriter, r *http.Request, allow string) {
@@ -115,8 +119,7 @@ func (g *gate) readForm(w http.ResponseWriter, r *http.Request) (url.Values, boo
 		reason, err = ReasonCallbackMalformed, r.ParseForm()
 	}
 	if err != nil {
-		g.reportRejected(r, Event{Reason: reason, Err: err})
-		g.reject(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})
+		g.rejectReported(w, r, Event{Reason: reason, Err: err}, g.showsPage(r))
 		return nil, false
 	}
 	return r.Form, true

@@ -188,7 +188,7 @@ func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	if ok {
 		var err error
 		if state, err = g.looks.At(r.Context(), g.now(), c.Ticket, g.scanState); err != nil {
-			g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
+			g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err}, false)
 			return
 		}
 		if g.nothingComes(c, state) {

@@ -38,8 +38,7 @@ func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if err := g.logout(w, r); err != nil {
-		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "logout failed"})
-		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err, Detail: "logout failed"}, g.showsPage(r))
 		return
 	}
 	if _, sent := session.Bearer(r); sent && g.audience.Bearer {

@@ -846,8 +846,7 @@ var mutants = []mutant{
 	},
 	{
 		name: "a store error makes a request anonymous", about: "middleware",
-		search: `		g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
-		g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Page: g.showsPage(r), Err: err})
+		search: `		g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err}, g.showsPage(r))
 		return
 	}
 	act`,
@@ -871,9 +870,15 @@ var mutants = []mutant{
 	},
 	{
 		name: "a rejected form leaves no record", about: "handler",
-		search: "		g.reportRejected(r, Event{Reason: reason, Err: err})\n",
-		broken: "",
+		search: "		g.rejectReported(w, r, Event{Reason: reason, Err: err}, g.showsPage(r))\n",
+		broken: "		g.reject(w, r, Failure{Reason: reason, Page: g.showsPage(r), Err: err})\n",
 		killer: "^TestMaxBytesReader$",
+	},
+	{
+		name: "a rejection leaves no record", about: "handler",
+		search: "	g.reportRejected(r, e)\n	g.reject(w, r, Failure{Reason: e.Reason,",
+		broken: "	g.reject(w, r, Failure{Reason: e.Reason,",
+		killer: "^TestRejected_Records$",
 	},
 	{
 		name: "a next parameter is not checked", about: "handler",
