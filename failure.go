@@ -282,6 +282,17 @@ func reasonOf(err error) Reason {
 	return ReasonUpstreamError
 }
 
+// hookReason returns the reason for the error of a hook.
+func hookReason(err error) Reason {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, ErrForbidden):
+		return ReasonNotAuthorized
+	}
+	return ReasonApplicationError
+}
+
 // jsonError returns what a script switches on. The reason says the rest.
 func jsonError(f Failure) string {
 	switch {
@@ -320,17 +331,6 @@ var (
 	// through a mini program, or were revoked.
 	ErrNoTokens = errors.New("wechatauth: no tokens are stored for this user")
 )
-
-// hookReason returns the reason for the error of a hook.
-func hookReason(err error) Reason {
-	switch {
-	case err == nil:
-		return ""
-	case errors.Is(err, ErrForbidden):
-		return ReasonNotAuthorized
-	}
-	return ReasonApplicationError
-}
 
 // errClientGone means that the client disconnected while a function of the
 // application ran, so that its error is not the application's.

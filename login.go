@@ -29,8 +29,9 @@ type loginParams struct {
 	again   bool   // requested by the user, after a page that explained a failure
 }
 
-// begin starts a login and redirects to WeChat. It needs no store: what must be
-// known when the browser returns is in the flow cookie.
+// begin starts a login and redirects to WeChat. What must be known when the
+// browser returns is in the flow cookie; the store is read only by lostLogins,
+// which ignores its errors.
 func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l loginParams) {
 	held, ok := g.breakLoop(w, r, v, l)
 	if !ok {

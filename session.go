@@ -103,8 +103,12 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 // them, nor a session, unless an scs manager loaded the session with a context
 // that is never canceled. But a login with a code from WeChat that is in flight
 // completes, and the user can log in again: use [WithAccessCheck] to reject the
-// user. It requires a store with store.Index, such as those of package store, and
-// ends with ctx. If it returns an error, some sessions may remain: call it again.
+// user. Sessions of the same person with another AppID are another user's. A near
+// cache that has lost Redis serves a session until its maximum age.
+//
+// RevokeUser requires a store with store.Index, such as those of package store,
+// and ends with ctx. If it returns an error, some sessions may remain: call it
+// again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.Revoke(ctx, appID, openID)
 	if err == nil {

@@ -235,6 +235,6 @@ func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reaso
 	if g.onLogin == nil {
 		return "", nil
 	}
-	err := g.sessions.Admit(v, id, func(ctx context.Context) error { return g.onLogin(ctx, Identity(id)) })
+	err := g.sessions.Try(v, id, func(ctx context.Context) error { return g.onLogin(ctx, Identity(id)) })
 	return hookReason(err), err
 }

@@ -3,7 +3,40 @@ package flow
 import (
 	"net/http"
 	"time"
+
+	"github.com/wechatauth/wechatauth/internal/cookie"
 )
+
+// A Jar sets and reads the cookies that logins of one account leave in the
+// browser.
+type Jar struct {
+	*cookie.Jar
+
+	// Names that every anonymous request is searched for.
+	flows, counters, snapshots, logouts, otherHosts, scans string
+}
+
+// NewJar returns the cookies of an account. Their names begin with prefix, and
+// those that are not a flow's end in tag.
+func NewJar(j *cookie.Jar, prefix, tag string) *Jar {
+	return &Jar{
+		Jar: j,
+		// A proxy that passes cookies on by a prefix passes the login counter with the
+		// flow cookies, so a login that completes is counted. After that prefix a
+		// flow cookie's name has 16 letters, the counter's 5 or 12.
+		flows: prefix + "flow_", counters: prefix + "flow_trail" + tag,
+		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, otherHosts: prefix + "hop" + tag, scans: prefix + "scan" + tag,
+	}
+}
+
+// Prefix is how the names of the cookies begin. It is __Host- where browsers
+// allow that: no neighbouring domain and no plain-http page can then plant one.
+func Prefix(secure bool) string {
+	if secure {
+		return "__Host-wechat_"
+	}
+	return "wechat_"
+}
 
 // A Cookie describes a cookie that the middleware sets.
 type Cookie struct {
@@ -27,8 +60,19 @@ func (j *Jar) Cookies() []Cookie {
 	}
 }
 
-// Lives of the small cookies.
+// Lives of the cookies.
 const (
+	// LoginTTL is how long a pending login can be completed: twice the life of a
+	// code, and time to read a consent page. The limit is inside the seal, because
+	// only honest browsers respect Max-Age.
+	LoginTTL = 10 * time.Minute
+	// CookieLife is how long the browser keeps the cookie. After LoginTTL the login
+	// cannot be completed, but its return URL is still known.
+	CookieLife = 24 * time.Hour
+
+	// LoginCounterTTL is the time after a login within which the next one counts as
+	// its repetition.
+	LoginCounterTTL = 60 * time.Second
 	// LoggedOutTTL is how long after a logout a page visit gets a page with a
 	// login link. snsapi_base needs no consent, so without it a logout would last
 	// no longer than the next page.

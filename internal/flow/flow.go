@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/cookie"
@@ -49,14 +48,6 @@ type Flow struct {
 }
 
 const (
-	// LoginTTL is how long a pending login can be completed: twice the life of a
-	// code, and time to read a consent page. The limit is inside the seal, because
-	// only honest browsers respect Max-Age.
-	LoginTTL = 10 * time.Minute
-	// CookieLife is how long the browser keeps the cookie. After LoginTTL the login
-	// cannot be completed, but its return URL is still known.
-	CookieLife = 24 * time.Hour
-
 	// MaxFlows is more tabs than a user opens before the first login completes, and
 	// with cookie.MaxBytes leaves room in the 8 KiB that servers allow for headers.
 	MaxFlows = 5
@@ -102,37 +93,6 @@ func NewKey() []byte {
 	key := make([]byte, KeySize)
 	rand.Read(key) // never fails: crypto/rand ends the program instead
 	return key
-}
-
-// A Jar sets and reads the cookies that logins of one account leave in the
-// browser.
-type Jar struct {
-	*cookie.Jar
-
-	// Names that every anonymous request is searched for.
-	flows, counters, snapshots, logouts, otherHosts, scans string
-}
-
-// NewJar returns the cookies of an account. Their names begin with prefix, and
-// those that are not a flow's end in tag.
-func NewJar(j *cookie.Jar, prefix, tag string) *Jar {
-	return &Jar{
-		Jar: j,
-		// A proxy that passes cookies on by a prefix passes the login counter with the
-		// flow cookies, so a login that completes is counted. After that prefix a
-		// flow cookie's name has 16 letters, the counter's 5 or 12.
-		flows: prefix + "flow_", counters: prefix + "flow_trail" + tag,
-		snapshots: prefix + "snapshot" + tag, logouts: prefix + "out" + tag, otherHosts: prefix + "hop" + tag, scans: prefix + "scan" + tag,
-	}
-}
-
-// Prefix is how the names of the cookies begin. It is __Host- where browsers
-// allow that: no neighbouring domain and no plain-http page can then plant one.
-func Prefix(secure bool) string {
-	if secure {
-		return "__Host-wechat_"
-	}
-	return "wechat_"
 }
 
 // Tag is how the names of an account's cookies end, so that accounts on one host
@@ -325,4 +285,6 @@ func (j *Jar) OpenFlow(c *http.Cookie) (Flow, error) {
 	return f, nil
 }
 
+// expired reports whether the login can no longer be completed. cookie.Fresh
+// forgives clocks that differ only for a login that seems to be in the future.
 func (j *Jar) expired(f Flow) bool { return !cookie.Fresh(j.Now(), f.IssuedAt, LoginTTL) }

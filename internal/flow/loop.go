@@ -3,7 +3,6 @@ package flow
 import (
 	"encoding/json"
 	"net/http"
-	"time"
 
 	"github.com/wechatauth/wechatauth/internal/cookie"
 )
@@ -21,9 +20,6 @@ const (
 	// MaxLogins is how many logins in a row redirect to WeChat; the next one is
 	// rejected.
 	MaxLogins = 3
-	// LoginCounterTTL is the time after a login within which the next one counts as
-	// its repetition.
-	LoginCounterTTL = 60 * time.Second
 )
 
 // LoginCounter returns the counter that the request carries, or the zero counter.

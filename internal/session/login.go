@@ -16,10 +16,10 @@ func (v *Visit) isUser(id identity.Identity) bool {
 	return v.LoggedIn && v.Identity.AppID == id.AppID && v.Identity.OpenID == id.OpenID
 }
 
-// Admit calls f with a context that has the session of the pending login:
+// Try calls f with a context that has the session of the pending login:
 // values that f puts are saved with it. Another user's values are removed
 // first. If f returns an error, the session is as it was.
-func (s *Manager) Admit(v *Visit, id identity.Identity, f func(context.Context) error) error {
+func (s *Manager) Try(v *Visit, id identity.Identity, f func(context.Context) error) error {
 	before := map[string]any{}
 	for _, key := range s.manager.Keys(v.ctx) {
 		before[key] = s.manager.Get(v.ctx, key)

@@ -8,8 +8,22 @@ import (
 	"github.com/alexedwards/scs/v2"
 )
 
-// save commits what changed in the visit's session and puts its cookie into w's
-// headers. Later deletions by the handler take effect immediately.
+// save writes the visit's session once, before the response begins, and puts its
+// cookie into w's headers. What is written:
+//
+//	outer middleware saves  nothing; a touch, if scs's LoadAndSave will not write
+//	the store is down, or   nothing; an error if the handler changed the session
+//	a renewed token         (rejectChanges)
+//	a corrupt record        it is deleted, and what the handler put gets a new token
+//	unchanged               a touch, if more than 1/20 of the idle timeout is used
+//	                        (saveUnchanged, requestTrack.touchDue)
+//	modified                the index of a new token, then the record, if the one that
+//	                        was read is still there (guardedStore.CommitCtx); the
+//	                        cookie, if the token or the expiry changed
+//	destroyed               the records are deleted, then the cookie
+//
+// A login writes before: see LogIn and SaveLogin. Later deletions by the handler
+// take effect immediately.
 func (s *Manager) save(w http.ResponseWriter, v *Visit) error {
 	defer s.release(v)
 	switch {

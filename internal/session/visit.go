@@ -50,7 +50,7 @@ type mode int
 const (
 	modeSaved   mode = iota // they are saved before the response begins
 	modeUnsaved             // they are not saved: another request has just given the session a new token
-	modeOuter               // outer middleware saves them
+	modeOuter               // outer middleware saves them: scs's LoadAndSave, or another gate
 )
 
 // loaded is what a session had when it was loaded.
