@@ -11,7 +11,7 @@ const redacted = "[redacted]"
 
 // A Secret is a token, session_key or AppSecret. It prints as [redacted] with
 // fmt, encoding/json and log/slog, so that it does not reach a log by accident.
-// Where fmt calls no methods, for an unknown verb or an unexported field, it
+// If fmt calls no methods, as for an unknown verb or an unexported field, it
 // prints an address. encoding/gob returns an error. Use [Secret.Reveal] to get
 // the text. A Secret is decoded from JSON like a string.
 //

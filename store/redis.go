@@ -313,10 +313,11 @@ func (s *Store) deletions(tokens []string) (cmds []resp.Command) {
 }
 
 // confirm waits until replicas have the deletions of these records
-// ([WithReplicaAcks]). WAIT is about the writes of its own connection, so the
+// ([WithReplicaAcks]). WAIT waits for the writes of its connection only, so the
 // records are deleted once more on that one; and Redis does not replicate a
 // deletion that finds nothing, so a write that it does replicate follows. A
-// Cluster is called for one record at a time, whose node has all three commands.
+// Cluster is called for one record at a time, whose node has all three
+// commands.
 func (s *Store) confirm(ctx context.Context, op string, tokens []string) error {
 	if s.acks <= 0 {
 		return nil

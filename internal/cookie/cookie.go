@@ -96,7 +96,7 @@ func Fresh(now time.Time, issuedAt int64, ttl time.Duration) bool {
 	return age <= ttl && age >= -Skew
 }
 
-// Set gives the browser a cookie. The line is written by hand, as
+// Set adds a cookie to the response. The line is written by hand, as
 // http.Cookie.String writes it, because values are ours: base64url, or "1".
 func (j *Jar) Set(w http.ResponseWriter, name, value string, life time.Duration) {
 	const most = len("=; Path=/; Max-Age=; HttpOnly; Secure; SameSite=Lax") + 20
@@ -122,9 +122,9 @@ func (j *Jar) Drop(w http.ResponseWriter, name string) {
 	})
 }
 
-// Values are the values of the cookies of this name, as
-// http.Request.CookiesNamed reads them, and without making anything of the
-// others: a browser sends all cookies of a site with each request.
+// Values returns the values of the cookies of this name, as
+// http.Request.CookiesNamed reads them, but without parsing the others: a
+// browser sends all cookies of a site with each request.
 func Values(h http.Header, name string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for _, line := range h["Cookie"] {
@@ -143,8 +143,8 @@ func Values(h http.Header, name string) iter.Seq[string] {
 	}
 }
 
-// cookieValue takes the quotes off a value. One with bytes that no cookie has
-// is not ok.
+// cookieValue removes the quotes from a value. It reports false for a value
+// with bytes that no cookie has.
 func cookieValue(s string) (value string, ok bool) {
 	if len(s) > 1 && s[0] == '"' && s[len(s)-1] == '"' {
 		s = s[1 : len(s)-1]

@@ -54,8 +54,8 @@ func Key(appID string) string { return record.Prefix + appID }
 const (
 	// version is the first character, because a session may outlive the release
 	// that wrote it. The fields follow, each on a line: login time, openid,
-	// unionid, scope, channel, nickname, picture, time of the profile. Empty ones
-	// at the end are omitted. Times are Unix seconds in base 36.
+	// unionid, scope, channel, nickname, avatar, time of the profile. Empty
+	// ones at the end are omitted. Times are Unix seconds in base 36.
 	version    = '2'
 	fieldCount = 8
 )

@@ -14,9 +14,9 @@ var tokenForm = regexp.MustCompile(`[A-Za-z0-9_-]{43,}`)
 // userForm matches the name of a user in marks and indexes: AppID and openid.
 var userForm = regexp.MustCompile(`\b(wx[A-Za-z0-9]+ [A-Za-z0-9_-]{6})[A-Za-z0-9_-]{14,}`)
 
-// Tokens returns err fit for a log: a session store that is not ours may repeat
-// the requested key, as Redis does for an unknown command. The key is a token,
-// or names a user.
+// Tokens returns err without session tokens, so that it can be logged: a
+// session store that is not ours may repeat the requested key, as Redis does
+// for an unknown command. The key is a token, or names a user.
 func Tokens(err error) error {
 	if err == nil {
 		return nil

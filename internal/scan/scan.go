@@ -1,7 +1,7 @@
 // Package scan implements the protocol of a login by QR code, without HTTP: the
-// browser shows a ticket, a phone confirms it, and a number of the phone's is
-// typed into the browser. All shared state is in marks of the session store,
-// each of one key, sealed under a key that the store never sees.
+// browser shows a ticket, a phone confirms it, and a number that the phone
+// shows is typed into the browser. All shared state is in marks of the session
+// store, each of one key, sealed under a key that the store never sees.
 package scan
 
 import (
@@ -29,7 +29,8 @@ const (
 	TTL = 2 * time.Minute
 	// Grace is how much longer the number may still be typed.
 	Grace = flow.ScanTTL - TTL
-	// spentTTL outlives every cookie of a ticket, on skewed clocks too.
+	// spentTTL is longer than every cookie of a ticket is valid, even if clocks
+	// differ.
 	spentTTL = TTL + Grace + 2*cookie.Skew
 
 	// Pause is how long a read of a ticket is reused. The page of the browser
@@ -62,8 +63,8 @@ type Record struct {
 	IssuedAt int64        `json:"t"`
 }
 
-// End is how the phone ended the ticket: with an identity, or a reason. One with
-// neither is not from here.
+// End is how the phone ended the ticket: with an identity, or a reason. One
+// with neither was not written by this package.
 type End struct {
 	Reason   string `json:"x,omitempty"`
 	Identity string `json:"i,omitempty"`
@@ -79,8 +80,8 @@ func Mark(kind, ticket string) string {
 	return "scan " + kind + " " + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-// The states of a ticket, for the pages of both sides. They decide nothing. A
-// ticket that has failed has its reason as state.
+// The states of a ticket, for the pages on both devices. They do not affect
+// what is allowed. A ticket that has failed has its reason as state.
 const (
 	Waiting   = "waiting"
 	Scanned   = "scanned"   // the phone has it open
@@ -147,8 +148,8 @@ func (t Tickets) Record(ctx context.Context, ticket string) (rec Record, found b
 	return rec, true, nil
 }
 
-// Bind gives the ticket to the first person who opens it, if first. It reports
-// whether the ticket is this person's.
+// Bind reports whether the ticket belongs to this user. With first, it gives a
+// ticket that no user has opened yet to this one.
 func (t Tickets) Bind(ctx context.Context, ticket, openID string, first bool) (own bool, err error) {
 	if first {
 		won, err := t.write(ctx, Mark("by", ticket), []byte(openID), TTL, true)
@@ -163,7 +164,7 @@ func (t Tickets) Bind(ctx context.Context, ticket, openID string, first bool) (o
 	return err == nil && string(plain) == openID, err
 }
 
-// state is that of a ticket which has ended so.
+// state returns the state of a ticket that has ended with e.
 func (e End) state() string {
 	if e.Reason != "" {
 		return e.Reason
@@ -201,15 +202,15 @@ func (t Tickets) Spend(ctx context.Context, ticket string) (won bool, err error)
 	return t.Marks.PutMarkNX(ctx, Mark("spent", ticket), flow.NewKey(), spentTTL)
 }
 
-// SetState sets the state that the pages of both sides show. Scanned, the first
-// state, never replaces another one.
+// SetState sets the state that the pages on both devices show. Scanned, the
+// first state, never replaces another one.
 func (t Tickets) SetState(ctx context.Context, ticket, state string) error {
 	_, err := t.write(ctx, Mark("state", ticket), []byte(state), TTL+Grace, state == Scanned)
 	return err
 }
 
 // State returns the state of a ticket, at the cost of one read. It is empty if
-// what the store has is not from here.
+// this package did not write what the store has.
 func (t Tickets) State(ctx context.Context, ticket string) (string, error) {
 	plain, found, err := t.read(ctx, Mark("state", ticket))
 	switch {
@@ -222,8 +223,8 @@ func (t Tickets) State(ctx context.Context, ticket string) (string, error) {
 }
 
 // StateAfter returns the state of a ticket that has ended. If Finish was
-// interrupted before it set the state, or the state is not from here, StateAfter
-// sets it.
+// interrupted before it set the state, or this package did not write the state,
+// StateAfter sets it.
 func (t Tickets) StateAfter(ctx context.Context, ticket string, end End) (string, error) {
 	state, err := t.State(ctx, ticket)
 	if err == nil && (state == Waiting || state == Scanned || state == "") {
@@ -233,7 +234,7 @@ func (t Tickets) StateAfter(ctx context.Context, ticket string, end End) (string
 	return state, err
 }
 
-// read opens a mark. One that does not open is there, and empty.
+// read opens a mark. A mark that cannot be opened is found, and empty.
 func (t Tickets) read(ctx context.Context, mark string) (plain []byte, found bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, t.Budget)
 	defer cancel()

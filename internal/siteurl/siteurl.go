@@ -79,8 +79,8 @@ func validPort(p string) bool {
 	return err == nil && n > 0
 }
 
-// asciiHost returns a host name as net/http would send it: in Punycode where it
-// is not ASCII. It returns an empty string for one that cannot be sent.
+// asciiHost returns a host name as net/http would send it: in Punycode if it is
+// not ASCII. It returns an empty string for one that cannot be sent.
 func asciiHost(host string) string {
 	var wire strings.Builder
 	r := http.Request{URL: &url.URL{Scheme: "http", Host: host, Path: "/"}}

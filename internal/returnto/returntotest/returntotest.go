@@ -157,8 +157,8 @@ func domainToASCII(host string) string {
 	}, DecodeOnce(host))
 }
 
-// resolveDots resolves dot segments, which a browser also sees where the dots
-// are escaped and the slashes are backslashes.
+// resolveDots resolves dot segments, as a browser does, even if the dots are
+// escaped or the slashes are backslashes.
 func resolveDots(path string) string {
 	var out []string
 	segments := strings.Split(strings.TrimPrefix(strings.ReplaceAll(path, `\`, "/"), "/"), "/")

@@ -264,8 +264,7 @@ func newLeakSite(t *testing.T, patience time.Duration, opts ...wechatauth.Option
 	return newLeakSiteOver(t, patience, nil, opts...)
 }
 
-// newLeakSiteOver is newLeakSite with the sessions where this option stores
-// them.
+// newLeakSiteOver is like newLeakSite, but stores sessions as the option sets.
 func newLeakSiteOver(t *testing.T, patience time.Duration, sessions wechatauth.Option, opts ...wechatauth.Option) *leakSite {
 	t.Helper()
 	x := &leakSite{
