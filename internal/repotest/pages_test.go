@@ -47,7 +47,7 @@ func TestPageTexts(t *testing.T) {
 
 				w := httptest.NewRecorder()
 				require.NoError(t, page.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), nil,
-					page.Page{Kind: page.Message, Lang: lang, Reason: string(reason), RetryURL: "/wechat/login?next=%2Fa"}))
+					page.Page{Kind: page.Message, Lang: lang, Reason: string(reason), Reference: "1234", RetryURL: "/wechat/login?next=%2Fa"}))
 				body := w.Body.String()
 				assert.Contains(t, body, `<html lang="`+lang+`">`)
 				assert.Contains(t, body, "<title>"+html.EscapeString(words.Title)+"</title>")
@@ -56,7 +56,9 @@ func TestPageTexts(t *testing.T) {
 					assert.Contains(t, body, "<p>"+html.EscapeString(paragraph)+"</p>")
 				}
 				assert.Contains(t, body, `<a class="button" href="/wechat/login?next=%2Fa">`+html.EscapeString(words.Retry)+"</a>")
-				assert.Contains(t, body, "<code>"+string(reason)+"</code>")
+				assert.Contains(t, body, `<footer data-reason="`+string(reason)+`">`)
+				assert.Contains(t, body, "<code>1234</code>")
+				assert.NotContains(t, body, ">"+string(reason)+"<", "users see the reference only")
 				assert.NotContains(t, body, "<form")
 			}
 		})
