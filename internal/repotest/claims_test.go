@@ -72,7 +72,7 @@ var attackClaims = []claim{
 	{"become a user by writing to Redis", "通过写入 Redis 冒充用户", []string{"TestRedisWriter/T78 cannot become another user", "TestRedisWriter/T78 cannot choose a key"}},
 	{"through a virtual identity", "通过虚拟账号", []string{"TestSnapshot/T19 virtual user is not logged in"}},
 	{"duplicates, drops or reorders replies", "重复、丢失或打乱响应", []string{"TestRedisConn_DuplicateReply", "store/TestStore"}},
-	{"Redis fails over to a replica that missed it", "Redis 故障转移到没有收到删除的从节点", []string{"TestRevokeUser_Replica", "store/TestStore"}},
+	{"Redis fails over to a replica that missed it", "Redis 故障转移到尚未收到删除操作的从节点", []string{"TestRevokeUser_Replica", "store/TestStore"}},
 	{"read secrets in logs", "从日志中读取敏感信息", []string{"TestLeak/T40 no secret reaches any sink"}},
 	{"fill Redis with anonymous visits", "用未登录的请求填满 Redis", []string{"TestFlood/T56 anonymous requests store nothing in Redis", "TestScan_AnonymousPageVisit", "TestScan_Limits"}},
 	{"a forwarded QR code, a screenshot", "转发的二维码、截图", []string{"TestScan_Number/T96 not on the browser's pages", "TestScan_Number/T96 one attempt", "TestScan_Attacks"}},
