@@ -74,9 +74,10 @@ func (a *Auth) requireScope(next http.Handler, want client.Scope) http.Handler {
 // never redirects and never rejects, except that it serves the endpoints as
 // RequireWeChat does. While the session store is unavailable, requests have no
 // identity, and a handler that changes the session gets a 503 as its response,
-// because the change cannot be saved. After a call of the store timed out,
-// requests with a session cookie do not wait for it until it responds again,
-// which is tried every two seconds.
+// because the change cannot be saved. Remove, Pop and Clear find nothing then, so
+// they are no change: put a value instead, or use RequireWeChat. After a call of
+// the store timed out, requests with a session cookie do not wait for it until it
+// responds again, which is tried every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.passOptional(w, r, next) })
 }

@@ -207,7 +207,8 @@ func keepPrivate(h http.Header) {
 	}
 	h["Cache-Control"] = kept
 	for name := range h {
-		if strings.HasSuffix(name, "Cdn-Cache-Control") || name == "Surrogate-Control" || name == "X-Accel-Expires" {
+		switch lower := strings.ToLower(name); {
+		case strings.HasSuffix(lower, "-cache-control"), lower == "surrogate-control", lower == "edge-control", lower == "x-accel-expires":
 			delete(h, name)
 		}
 	}

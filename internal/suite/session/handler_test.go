@@ -266,6 +266,9 @@ func TestSave_NotLoaded(t *testing.T) {
 		},
 		"/destroy": func(w http.ResponseWriter, r *http.Request) { _ = m.Destroy(r.Context()); fmt.Fprint(w, "bye") },
 		"/read":    func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, m.GetString(r.Context(), "cart")) },
+		"/remove":  func(w http.ResponseWriter, r *http.Request) { m.Remove(r.Context(), "cart") },
+		"/pop":     func(w http.ResponseWriter, r *http.Request) { _ = m.PopString(r.Context(), "cart") },
+		"/clear":   func(w http.ResponseWriter, r *http.Request) { _ = m.Clear(r.Context()) },
 		"/late": func(w http.ResponseWriter, r *http.Request) {
 			fmt.Fprint(w, "sent")
 			m.Put(r.Context(), "cart", "book")
@@ -287,6 +290,10 @@ func TestSave_NotLoaded(t *testing.T) {
 			assert.Empty(t, got.Cookies())
 		}
 		assert.Equal(t, http.StatusServiceUnavailable, b.Fetch(method, "/require/put").StatusCode)
+		for _, path := range []string{"/remove", "/pop", "/clear"} {
+			assert.Equal(t, http.StatusOK, b.Fetch(method, path).StatusCode, "as LoadWeChat says: there is nothing to remove")
+			assert.Equal(t, http.StatusServiceUnavailable, b.Fetch(method, "/require"+path).StatusCode)
+		}
 	}
 	assert.Equal(t, http.StatusOK, b.Step("/read").StatusCode, "reading saves nothing")
 
