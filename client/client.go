@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// A Client calls WeChat's API for one AppID. Create one with [New] and reuse
-// it, because it reuses idle connections. A Client is safe for concurrent use
-// by multiple goroutines. Printing it does not reveal its AppSecret.
+// A Client calls WeChat's API for one AppID. Create one with [New] and share
+// it, because it keeps idle connections open. A Client is safe for concurrent
+// use by multiple goroutines. Printing it does not reveal its AppSecret.
 type Client struct {
 	appID     string
 	secret    func() string // a func, so that printing the struct's fields does not reveal it

@@ -125,8 +125,8 @@ func VerifySignature(sessionKey, rawData, signature string) bool {
 }
 
 // signEmpty returns the signature for checksession and resetusersessionkey: the
-// HMAC-SHA256 of nothing, keyed with the session_key's text rather than the
-// bytes it encodes.
+// HMAC-SHA256 of the empty string, keyed with the session_key's text rather
+// than the bytes it encodes.
 func signEmpty(sessionKey string) string { return sign(sessionKey, "") }
 
 func sign(sessionKey, message string) string {

@@ -400,7 +400,7 @@ func TestLogout(t *testing.T) {
 			"a link on the site":            {http.MethodGet, http.Header{"Sec-Fetch-Site": {"same-origin"}}},
 			"HEAD":                          {http.MethodHead, nil},
 			"a form":                        {http.MethodPost, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Content-Type": {form}}},
-			"a form of a neighbour":         {http.MethodPost, http.Header{"Sec-Fetch-Site": {"same-site"}, "Content-Type": {form}}},
+			"a form of a sibling domain":    {http.MethodPost, http.Header{"Sec-Fetch-Site": {"same-site"}, "Content-Type": {form}}},
 			"a form of an old browser":      {http.MethodPost, http.Header{"Origin": {"https://evil.example"}, "Content-Type": {form}}},
 			"a form without an origin":      {http.MethodPost, http.Header{"Origin": {"null"}, "Content-Type": {form}}},
 			"a form of our host by http":    {http.MethodPost, http.Header{"Origin": {"http://" + s.Base.Hostname() + ":1"}, "Content-Type": {form}}},

@@ -121,7 +121,7 @@ func TestCallback(t *testing.T) {
 			assert.NotEqual(t, planted.Name, got.FlowCookies()[0].Name)
 			assert.NotContains(t, got.Header.Get("Location"), f.State)
 		})
-		t.Run("on https no neighbour can plant one at all", func(t *testing.T) {
+		t.Run("on https no sibling domain can plant one at all", func(t *testing.T) {
 			s := authtest.NewTLSSite(t)
 			set := s.Browser().Step("/a").FlowCookies()
 			require.Len(t, set, 1)
