@@ -173,8 +173,10 @@ func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dura
 		return nil, 0, false, newError("find session", err)
 	}
 	asked := s.now()
-	if b, ttl, found := s.near.Get(token, asked); found {
-		return b, ttl, true, nil
+	if s.transport.(resp.Invalidator).Fresh() {
+		if b, ttl, found := s.near.Get(token, asked); found {
+			return b, ttl, true, nil
+		}
 	}
 	reading := s.near.Begin(token)
 	b, ttl, found, err := s.getTTL(ctx, token)

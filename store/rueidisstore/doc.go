@@ -40,10 +40,17 @@
 //   - When a connection ends, the whole cache is cleared and sessions are read
 //     again, and no read in progress is cached.
 //   - An instance that is cut off from Redis without noticing serves what it
-//     has cached until the connection is found dead (the keep-alive interval
-//     twice and ConnWriteTimeout once: 3 seconds by default) or maxAge is over,
-//     whichever comes first. After that, reads fail as they do without a near
-//     cache.
+//     has cached for at most three keep-alive intervals (Dialer.KeepAlive: 3
+//     seconds by default) after the last word on each connection over which it
+//     reads. After that, it reads from Redis, which fails as it does without a
+//     near cache. This costs no read a round trip, because rueidis sends PING
+//     after an interval in which nothing has arrived.
+//   - In a split brain, an instance reads from the primary that its client is
+//     connected to, and does not know of a revocation by way of the other one,
+//     with a near cache or without. The whole cache is cleared when a connection
+//     ends and when the client connects to another server, so what it has read
+//     from the old primary is not served once it uses the new one. If it was
+//     connected to both already, maxAge is the limit.
 //   - A session that does not exist is not cached as missing: all instances see
 //     a login immediately.
 //   - Its memory is limited to maxBytes; the least recently used records are

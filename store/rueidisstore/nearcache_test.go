@@ -257,13 +257,65 @@ func TestNearCache_frozenServer(t *testing.T) {
 	awaitRecord(t, s, token, "record")
 }
 
+// A cached record is served for three keep-alive intervals after the last word
+// from the server, which may have revoked the session meanwhile.
+func TestNearCache_lastWord(t *testing.T) {
+	const bound = 3 * time.Minute
+	ctx := context.Background()
+	server, clock := redistest.Start(t), &handClock{}
+	option := one(server)
+	option.Dialer.KeepAlive = bound / 3
+	option.PipelineMultiplex = -1 // one connection for all
+	s := open(t, option, store.WithClock(clock.Now), store.WithTimeout(time.Second), rueidisstore.WithNearCache(8<<20, 24*time.Hour))
+	token, other := storetest.Token(), storetest.Token()
+	remember(t, server, s, token)
+
+	clock.Advance(bound)
+	assert.Len(t, storetest.Sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }), 2, "one read asks the server")
+	assert.Empty(t, storetest.Sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }))
+	clock.Advance(bound - time.Second)
+	assert.Empty(t, storetest.Sent(server, func() { assert.Equal(t, "record", found(t, s, token)) }))
+	assert.Empty(t, found(t, s, other), "any reply is a word")
+
+	server.Freeze()
+	clock.Advance(bound - time.Second)
+	assert.Equal(t, "record", found(t, s, token))
+	clock.Advance(time.Second)
+	_, _, err := s.FindCtx(ctx, token)
+	require.Error(t, err)
+	assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%v", err)
+	server.Thaw()
+	awaitRecord(t, s, token, "record")
+}
+
+// A connection to another server may be one to a new primary, which does not
+// report what was read from the old one.
+func TestNearCache_anotherServer(t *testing.T) {
+	cluster := redistest.StartCluster(t)
+	first := cluster.Servers()[0]
+	s := open(t, one(first), nearCache())
+	tokenOn := func(from, to int) string {
+		for {
+			token := storetest.Token()
+			if slot := cluster.Slot("scs:session:" + token); from <= slot && slot < to {
+				require.NoError(t, s.CommitCtx(context.Background(), token, []byte("record"), inAnHour()))
+				return token
+			}
+		}
+	}
+	const third = 16384 / 3
+	token := tokenOn(0, third)
+	require.Equal(t, "record", found(t, s, token))
+	require.Empty(t, storetest.Sent(first, func() { require.Equal(t, "record", found(t, s, token)) }))
+	tokenOn(third+1, 2*third)
+	assert.Len(t, storetest.Sent(first, func() { assert.Equal(t, "record", found(t, s, token)) }), 2)
+}
+
 // A failed write removes the record from the cache too.
 func TestNearCache_failedWrite(t *testing.T) {
 	ctx := context.Background()
 	server := redistest.Start(t)
-	option := one(server)
-	option.Dialer.KeepAlive = time.Hour
-	s, token := open(t, option, store.WithTimeout(time.Second), nearCache()), storetest.Token()
+	s, token := open(t, one(server), store.WithTimeout(time.Second), nearCache()), storetest.Token()
 	remember(t, server, s, token)
 
 	server.Do("CONFIG", "SET", "maxmemory", "1")

@@ -36,7 +36,7 @@ var _ store.Whole = (*Store)(nil)
 // would read from replicas.
 func New(client rueidis.ClientOption, opts ...store.Option) (*Store, error) {
 	o := config.Resolve(opts)
-	t, err := newTransport(client, o.Timeout)
+	t, err := newTransport(client, o)
 	if err != nil {
 		return nil, fmt.Errorf("new session store: %w", err)
 	}

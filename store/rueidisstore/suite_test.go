@@ -51,7 +51,6 @@ func optionOf(c storetest.Config) rueidis.ClientOption {
 	o.Sentinel.MasterSet = c.MasterSet
 	if c.Patient() {
 		o = patient(o)
-		o.Dialer.KeepAlive = time.Hour // or rueidis itself would notice a server that is silent
 	}
 	if c.Dialed != nil {
 		o.DialCtxFn = func(ctx context.Context, addr string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
@@ -69,6 +68,7 @@ const patience = storetest.Patience
 func patient(option rueidis.ClientOption) rueidis.ClientOption {
 	option.Dialer.Timeout, option.ConnWriteTimeout = patience, patience
 	option.Sentinel.Dialer.Timeout = patience
+	option.Dialer.KeepAlive = time.Hour // or rueidis itself would notice a server that is silent
 	return option
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/rueidis"
 
+	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 	"github.com/wechatauth/wechatauth/store/internal/wire"
 )
@@ -31,12 +32,15 @@ var (
 	_ resp.Shared         = (*transport)(nil)
 )
 
-func newTransport(client rueidis.ClientOption, timeout time.Duration) (*transport, error) {
-	option, err := clientOption(client, timeout)
+func newTransport(client rueidis.ClientOption, o config.Options) (*transport, error) {
+	option, err := clientOption(client, o.Timeout)
 	if err != nil {
 		return nil, err
 	}
 	conns, open := &wire.Conns{Named: option.InitAddress}, dialerOf(client)
+	if start := o.Now(); o.Near != nil {
+		conns.Clock = func() time.Duration { return o.Now().Sub(start) }
+	}
 	option.DialFn = nil
 	option.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 		return conns.Dial(addr, func() (net.Conn, error) { return open(ctx, addr, dialer, config) })
@@ -234,7 +238,20 @@ func (t *transport) OnInvalidation(changed func(keys []string)) error {
 		}
 		changed(keys)
 	}
+	// The primary may be another one now, which reports nothing that was read
+	// from the old one.
+	t.conns.OnServer = func() { changed(nil) }
 	return nil
+}
+
+// Fresh implements [resp.Invalidator]. rueidis sends PING after an interval in
+// which nothing arrives, so that a connection is silent for two at most.
+func (t *transport) Fresh() bool {
+	interval := t.connector.option.Dialer.KeepAlive
+	if interval <= 0 {
+		interval = rueidis.DefaultTCPKeepAlive
+	}
+	return t.conns.Silence() < 3*interval
 }
 
 // Connecting implements [resp.Connecting]. The permission for HELLO is not

@@ -67,6 +67,10 @@ type Invalidator interface {
 	// or a connection ended. It is called before the first round trip.
 	// Every read must be tracked.
 	OnInvalidation(changed func(keys []string)) error
+
+	// Fresh reports whether each server has sent something recently, so that
+	// its reports have arrived unless they are on their way.
+	Fresh() bool
 }
 
 // Connecting is a [Transport] whose connections require additional commands.

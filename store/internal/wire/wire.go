@@ -31,6 +31,12 @@ type Conns struct {
 	// announced by a Cluster or by Sentinels.
 	Named []string
 
+	// Clock returns the time since some moment. Silence needs it.
+	Clock func() time.Duration
+	// OnServer, if not nil, is called when a connection is opened to another
+	// server than those to which there are connections already.
+	OnServer func()
+
 	mu        sync.Mutex
 	conns     map[*conn]struct{}
 	announced map[string]time.Time // when the last try to connect began; zero once one succeeded
@@ -44,7 +50,11 @@ func (d *Conns) Dial(addr string, dial func() (net.Conn, error)) (net.Conn, erro
 		return nil, err
 	}
 	d.note(addr, true)
-	return d.Add(inner), nil
+	c, another := d.add(addr, inner)
+	if another && d.OnServer != nil {
+		d.OnServer()
+	}
+	return c, nil
 }
 
 func (d *Conns) note(addr string, reached bool) {
@@ -83,20 +93,39 @@ func (d *Conns) Advice() string {
 	return ""
 }
 
-// Add wraps a connection, which Conns then holds until it is closed.
-func (d *Conns) Add(inner net.Conn) net.Conn {
-	c := &conn{Conn: inner, home: d, opened: time.Now()}
-	c.heard.Store(c.opened.UnixNano())
+// add wraps a connection, which Conns then holds until it is closed, and reports
+// whether all others are to other servers.
+func (d *Conns) add(addr string, inner net.Conn) (wrapped net.Conn, another bool) {
+	c := &conn{Conn: inner, home: d, addr: addr, opened: time.Now()}
+	c.hear()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.conns == nil {
 		d.conns = map[*conn]struct{}{}
 	}
+	another = len(d.conns) > 0
+	for other := range d.conns {
+		another = another && other.addr != addr
+	}
 	d.conns[c] = struct{}{}
 	if raw, ok := inner.(syscall.Conn); ok {
-		return rawConn{c, raw}
+		return rawConn{c, raw}, another
 	}
-	return c
+	return c, another
+}
+
+// Silence returns the longest time for which nothing has been received over any
+// connection over which GET was sent.
+func (d *Conns) Silence() (longest time.Duration) {
+	now := d.Clock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.conns {
+		if c.reads.Load() {
+			longest = max(longest, now-time.Duration(c.word.Load()))
+		}
+	}
+	return longest
 }
 
 // rawConn allows a client library to check whether a connection has ended.
@@ -142,9 +171,12 @@ func (d *Conns) close(unfit func(*conn) bool) {
 type conn struct {
 	net.Conn
 	home   *Conns
+	addr   string
 	opened time.Time
 	asked  atomic.Int64 // when the first write since the last read started; 0 for none
 	heard  atomic.Int64 // time of the last read
+	word   atomic.Int64 // time of the last read, by the clock of home
+	reads  atomic.Bool  // GET was sent
 
 	sent, received frames
 	replied        bool         // a complete reply has arrived
@@ -157,8 +189,19 @@ func (c *conn) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte("SUBSCRIBE\r\n")) || bytes.Contains(b, []byte("subscribe\r\n")) {
 		c.subscribed.Store(true)
 	}
+	if c.home.Clock != nil && !c.reads.Load() && bytes.Contains(b, []byte("\r\nGET\r\n")) {
+		c.reads.Store(true)
+	}
 	c.owed.Add(int64(c.sent.feed(b)))
 	return c.Conn.Write(b)
+}
+
+// hear records that something was read.
+func (c *conn) hear() {
+	c.heard.Store(time.Now().UnixNano())
+	if c.home.Clock != nil {
+		c.word.Store(int64(c.home.Clock()))
+	}
 }
 
 func (c *conn) Read(b []byte) (int, error) {
@@ -167,7 +210,7 @@ func (c *conn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	c.asked.Store(0)
-	c.heard.Store(time.Now().UnixNano())
+	c.hear()
 	if bad := c.check(b[:n]); bad != nil {
 		c.Close()
 		return 0, bad

@@ -103,7 +103,7 @@ func FuzzFrames(f *testing.F) {
 // pipe is a connection in conns, and its other end.
 func pipe(t *testing.T, conns *Conns) (ours, theirs net.Conn) {
 	a, b := net.Pipe()
-	ours = conns.Add(a)
+	ours, _ = conns.add("", a)
 	t.Cleanup(func() { ours.Close(); b.Close() })
 	return ours, b
 }
@@ -165,6 +165,42 @@ func TestConns(t *testing.T) {
 				require.NoError(t, say(ours, theirs, "*1\r\n+message\r\n"))
 			}
 		}
+	})
+	t.Run("another server", func(t *testing.T) {
+		servers := 0
+		conns := Conns{OnServer: func() { servers++ }}
+		open := func(addr string) {
+			_, err := conns.Dial(addr, func() (net.Conn, error) { ours, _ := net.Pipe(); return ours, nil })
+			require.NoError(t, err)
+		}
+		open("a")
+		open("a")
+		assert.Zero(t, servers)
+		open("b")
+		assert.Equal(t, 1, servers)
+		open("a")
+		assert.Equal(t, 1, servers)
+		open("c")
+		assert.Equal(t, 2, servers)
+	})
+	t.Run("silence of those that read", func(t *testing.T) {
+		var now time.Duration
+		conns := Conns{Clock: func() time.Duration { return now }}
+		pipe(t, &conns) // sends no GET, as one to a Sentinel
+		reading, other := pipe(t, &conns)
+		now = time.Minute
+		assert.Zero(t, conns.Silence())
+		const get = "*2\r\n$3\r\nGET\r\n$1\r\na\r\n"
+		go reading.Write([]byte(get))
+		_, err := other.Read(make([]byte, len(get)))
+		require.NoError(t, err)
+		assert.Equal(t, time.Minute, conns.Silence())
+		require.NoError(t, say(reading, other, "$-1\r\n"))
+		assert.Zero(t, conns.Silence())
+		now += time.Second
+		assert.Equal(t, time.Second, conns.Silence())
+		reading.Close()
+		assert.Zero(t, conns.Silence())
 	})
 	t.Run("by age, by debt and by silence", func(t *testing.T) {
 		var conns Conns
