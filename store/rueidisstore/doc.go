@@ -37,24 +37,18 @@
 //     even if that report is lost, and never beyond the lifetime it had then.
 //     So maxAge limits how long a revoked session can remain valid on any
 //     instance.
-//   - When a connection ends, the whole cache is cleared and sessions are read
-//     again, and no read in progress is cached.
-//   - An instance that is cut off from Redis without noticing serves what it
-//     has cached for at most three keep-alive intervals (Dialer.KeepAlive: 3
-//     seconds by default) after the last word on each connection over which it
-//     reads. After that, it reads from Redis, which fails as it does without a
-//     near cache. This costs no read a round trip, because rueidis sends PING
-//     after an interval in which nothing has arrived.
-//   - In a split brain, an instance reads from the primary that its client is
-//     connected to, and does not know of a revocation by way of the other one,
-//     with a near cache or without. The whole cache is cleared when a connection
-//     ends and when the client connects to another server, so what it has read
-//     from the old primary is not served once it uses the new one. If it was
-//     connected to both already, maxAge is the limit.
-//   - A session that does not exist is not cached as missing: all instances see
-//     a login immediately.
-//   - Its memory is limited to maxBytes; the least recently used records are
-//     removed first.
+//   - When a connection ends, or one to another server is opened, the cache is
+//     cleared and no read in progress is cached.
+//   - An instance that is cut off from Redis serves what it has cached for at
+//     most three keep-alive intervals (Dialer.KeepAlive; 3 seconds by default)
+//     after the last word on each connection over which it reads. rueidis sends
+//     PING once nothing has arrived for an interval. After that, it reads from
+//     Redis, which fails as it does without a near cache.
+//   - In a split brain, an instance does not know of a revocation at the primary
+//     to which it is not connected, with a near cache or without. Once it is
+//     connected to that one, maxAge is the limit.
+//   - A missing session is not cached: all instances see a login immediately.
+//   - It holds at most maxBytes; the least recently used records go first.
 //
 // The remaining lifetime of a cached record counts down from the value that
 // Redis reported, so a session is touched neither too late nor more often than
