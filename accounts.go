@@ -263,7 +263,7 @@ func (c *config) clientObserver() func(context.Context, client.Call) {
 	}
 }
 
-// validateAccounts checks the accounts that are known at start-up.
+// validateAccounts checks the accounts that are known at startup.
 func (c *config) validateAccounts() (errs []error) {
 	accounts, wrong, ok := listed(c.accounts)
 	if !ok {

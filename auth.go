@@ -283,9 +283,9 @@ func (g *gate) loginActionFor(r *http.Request) environment.Action {
 	return g.environments.ForLogin(r, g.website.client != nil)
 }
 
-// IsPageVisit reports whether r is a page visit: a browser's request for a page
-// that a person will see, because they opened a URL, followed a link or
-// reloaded. Only a page visit can be redirected to WeChat. Other
+// IsPageVisit reports whether r is a page visit: a browser's request for a
+// document that the user will see, because they opened a URL, followed a link
+// or reloaded. Only a page visit can be redirected to WeChat. Other
 // unauthenticated requests get a status code, because a script cannot follow a
 // redirect to another origin.
 //

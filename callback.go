@@ -84,7 +84,7 @@ func (g *gate) settleCallback(w http.ResponseWriter, r *http.Request, acc accoun
 				return nil
 			}
 			if err := g.storedTokens().Put(ctx, session.User(f.AppID, token.OpenID), token, g.now().Add(tokens.TTL)); err != nil {
-				g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in without keeping the tokens", Err: err})
+				g.report(ctx, Event{Kind: EventDegraded, Reason: ReasonStoreUnavailable, AppID: f.AppID, Detail: "logged in; the tokens could not be stored", Err: err})
 			}
 			return nil
 		},
@@ -157,7 +157,7 @@ func (g *gate) endFlow(w http.ResponseWriter, r *http.Request, f flow.Flow, targ
 // the user has done nothing wrong, and with snsapi_base sees nothing of it.
 func (g *gate) retryOrFail(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
-		g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: f.AppID, Err: err, Detail: "started once more"})
+		g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: f.AppID, Err: err, Detail: "login restarted once"})
 		name := g.cookies.CookieName(f.State)
 		g.cookies.Drop(w, name)
 		f.Attempt++

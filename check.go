@@ -10,10 +10,10 @@ import (
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// A CheckError has everything that [Auth.Check] has found.
+// A CheckError contains all problems that [Auth.Check] found.
 type CheckError struct {
-	// Findings are never empty. Each says in one line what is wrong and what to
-	// do, in English and in Chinese.
+	// Findings has at least one element. Each describes in one line what is
+	// wrong and what to do, in English and in Chinese.
 	Findings []*store.Finding
 }
 
@@ -35,19 +35,19 @@ func (e *CheckError) Unwrap() []error {
 	return all
 }
 
-// Check looks for problems that New cannot see without a network: whether the
-// session store can be reached and written and keeps what it is given, whether
-// its clock agrees, and whether WeChat knows the AppIDs and AppSecrets. It
-// looks again at the cookie of an application's own session manager, which may
-// have changed since New, and at what WeChat would reject in the base URL. It
-// spends nothing and disturbs no login. Check returns nil if it finds no
-// problems, and otherwise a *CheckError with all of them. What Redis does not
-// permit it to look at is logged, and so is an own manager that does not hash
-// tokens in the store.
+// Check looks for problems that New cannot find without a network. It tests
+// whether the session store can be reached, stores values and returns them;
+// whether the store's clock agrees; and whether WeChat accepts the AppIDs and
+// AppSecrets. It also checks the cookie of the application's own session
+// manager again, which may have changed since New, and whether WeChat would
+// reject the base URL. It uses up no code and does not affect logins. Check
+// returns nil if it finds no problems, and otherwise a *CheckError with all of
+// them. It logs what Redis does not permit it to check, and a session manager
+// that does not hash tokens in the store.
 //
-// Call it at start-up, or from a health check that runs rarely: it makes one
+// Call it at startup, or from a health check that runs rarely: it makes one
 // call to WeChat for each account, with WithAccounts for each that the resolver
-// lists (see [AccountResolver]). It cannot see WeChat's console:
+// lists (see [AccountResolver]). It cannot check WeChat's console:
 // [Auth.CallbackDomain], and [Auth.CallbackDomains] for many accounts, return
 // what must be entered there.
 func (a *Auth) Check(ctx context.Context) error {
@@ -89,9 +89,9 @@ func (g *gate) callbackDomain() string {
 	return host
 }
 
-// CallbackDomains returns the CallbackDomain of each AppID that has one:
-// official accounts and website applications, those that the resolver of
-// WithAccounts lists too.
+// CallbackDomains returns the CallbackDomain of each AppID that has one: of
+// official accounts and website applications, including those that the resolver
+// of WithAccounts lists.
 func (a *Auth) CallbackDomains() map[string]string {
 	domains := map[string]string{}
 	for _, g := range a.checkedGates(context.Background()) {

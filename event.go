@@ -9,7 +9,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 )
 
-// An EventKind says what happened. The list is closed.
+// An EventKind is the kind of an [Event]. The list is closed.
 type EventKind string
 
 const (
@@ -26,9 +26,9 @@ const (
 	// EventRevoked means that all sessions of a user were ended.
 	EventRevoked EventKind = "revoked"
 	// EventRejected means that a request was rejected for a reason that may
-	// interest an operator, which is in Reason. What users meet every day is
-	// not reported: a 401 response, a scope that is still missing, a page that
-	// asks to open WeChat, an unsupported method.
+	// interest an operator, which is in Reason. Everyday rejections are not
+	// reported: a 401 response, a missing scope, a page that asks the user to
+	// open WeChat, an unsupported method.
 	EventRejected EventKind = "rejected"
 	// EventDegraded means that something failed but the request succeeded.
 	EventDegraded EventKind = "degraded"
@@ -39,19 +39,19 @@ const (
 type Event struct {
 	// Kind is what happened.
 	Kind EventKind
-	// Reason is why a login failed or a request was rejected, and of an
-	// EventDegraded what failed, if there is a word for it. It is empty
-	// otherwise.
+	// Reason is why a login failed or a request was rejected. For an
+	// EventDegraded, it is what failed, if there is a Reason for that. It is
+	// empty otherwise.
 	Reason Reason
-	// Flow identifies the login in all events, on all instances. It is empty if
-	// there is none.
+	// Flow is the flow ID, which is the same in all events of a login, on all
+	// instances. It is empty if there is no login.
 	Flow string
-	// AppID is the account's, or empty if no account is concerned.
+	// AppID is that of the account, or empty if the event concerns none.
 	AppID string
-	// Channel is the login's, or empty if there is none.
+	// Channel is that of the login, or empty if there is none.
 	Channel Channel
-	// Scope is what the login asks for and, once it has finished, what was
-	// granted. It is empty if there is no login.
+	// Scope is the scope that the login requests and, once it has finished, the
+	// granted one. It is empty if there is no login.
 	Scope client.Scope
 	// OpenID is the first characters of the openid, or empty if it is unknown.
 	OpenID string
@@ -60,7 +60,8 @@ type Event struct {
 	// user took, and is 0 unless Kind is EventLoginFinished or
 	// EventLoginFailed.
 	Duration time.Duration
-	// Detail says what to check, in English. It may be empty.
+	// Detail describes what happened or what to check, in English. It may be
+	// empty.
 	Detail string
 	// Err is the error, or nil. A *client.Error in it has WeChat's errcode and
 	// rid.
@@ -68,8 +69,8 @@ type Event struct {
 }
 
 // An Observer receives every event, in the goroutine of the request. It must be
-// quick and safe for concurrent use. One that is a [CallObserver] receives
-// calls too. The modules observe/wechatprom and observe/wechatotel provide
+// fast and safe for concurrent use. One that implements [CallObserver] also
+// receives calls. The modules observe/wechatprom and observe/wechatotel provide
 // observers for Prometheus and OpenTelemetry.
 type Observer interface {
 	// Observe is called once for each event. ctx has the values of the
@@ -88,7 +89,7 @@ type Call struct {
 	Name string
 	// AppID is the account of a call to WeChat, and empty otherwise.
 	AppID string
-	// Flow is that of the login that the call is part of, or empty.
+	// Flow is the flow ID of the login that the call is part of, or empty.
 	Flow string
 	// Duration is the time the call took, including retries.
 	Duration time.Duration
@@ -103,7 +104,7 @@ type Call struct {
 	Err error
 }
 
-// A CallObserver is an [Observer] that receives each call too. Without one,
+// A CallObserver is an [Observer] that also receives each call. Without one,
 // calls are not measured.
 //
 // Calls that an application's own session manager makes (WithSessionManager)
@@ -111,7 +112,7 @@ type Call struct {
 type CallObserver interface {
 	Observer
 	// ObserveCall is called after each call, in the goroutine that made it. It
-	// must be quick and safe for concurrent use. ctx has the values of the
+	// must be fast and safe for concurrent use. ctx has the values of the
 	// request's context.
 	ObserveCall(ctx context.Context, c Call)
 }

@@ -211,7 +211,7 @@ func ExampleNew() {
 	// wechatauth: WithBaseURL: give scheme and host only, without user, path, query or fragment
 }
 
-// Check finds problems that need the network, at start-up: it tests the session
+// Check finds problems that need the network, at startup: it tests the session
 // store, and whether WeChat knows the account.
 func ExampleAuth_Check() {
 	s := newSite()

@@ -9,9 +9,9 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 )
 
-// A Reason says in one word why a request was rejected or a login failed. The
+// A Reason is one word for why a request was rejected or a login failed. The
 // list is closed: pages, JSON, log records and observers use these and no
-// others, so that a support question can be found in the log and in a graph.
+// others, so that what a user reports can be found in logs and metrics.
 type Reason string
 
 // The reasons, in the order in which a login meets them.
@@ -20,11 +20,12 @@ const (
 	// gets when it is no page visit.
 
 	// ReasonNoSession means that the request has no session cookie, or that no
-	// user of this account is logged in to its session, as in a shopping cart.
+	// user of this account is logged in to its session, which may still have
+	// values such as a shopping cart.
 	ReasonNoSession Reason = "no_session"
 	// ReasonSessionUnknown means that the session of the request has ended, was
-	// revoked, or was evicted from the store; or that this is so of the session
-	// that confirmed a QR code or asked for a ticket.
+	// revoked, or was evicted from the store; or that this is true of the
+	// session that confirmed a QR code or requested a web-view ticket.
 	ReasonSessionUnknown Reason = "session_unknown"
 	// ReasonSessionCorrupt means that the session record could not be read. It
 	// was deleted, so the next login succeeds. A record that no key of
@@ -41,14 +42,14 @@ const (
 	// Reasons of a callback that is rejected before any call to WeChat.
 
 	// ReasonCallbackMalformed means that code or state is absent, repeated or
-	// malformed, or so is a form, a ticket or the body of a mini program's
-	// request.
+	// malformed, or that a form, a web-view ticket or the body of a mini
+	// program's request is malformed.
 	ReasonCallbackMalformed Reason = "callback_malformed"
 	// ReasonFlowCookieMissing means that the browser has no pending login for
-	// the state: cookies are off, or the link comes from another browser.
+	// the state: cookies are disabled, or the link comes from another browser.
 	ReasonFlowCookieMissing Reason = "flow_cookie_missing"
-	// ReasonStateMismatch means that the pending login in the browser cannot be
-	// opened, was altered, or belongs to another state.
+	// ReasonStateMismatch means that the pending login in the browser was not
+	// issued here, was altered, or belongs to another state.
 	ReasonStateMismatch Reason = "state_mismatch"
 	// ReasonStateExpired means that the pending login is older than ten
 	// minutes.
@@ -68,14 +69,13 @@ const (
 	// returned a virtual identity.
 	ReasonSnapshotUser Reason = "snapshot_user"
 	// ReasonSnapshotSuspected means that the profile was granted and then
-	// denied (48001), as has been seen where WeChat did not flag a virtual
-	// identity.
+	// denied (48001), as seen with virtual identities that WeChat did not mark.
 	ReasonSnapshotSuspected Reason = "snapshot_suspected"
-	// ReasonIdentityMismatch means that another WeChat user returned than the
-	// one whose scope was to be extended.
+	// ReasonIdentityMismatch means that a WeChat user other than the one who is
+	// logged in gave the consent.
 	ReasonIdentityMismatch Reason = "identity_mismatch"
 	// ReasonUserBlocked means that WeChat does not let the user log in (40226,
-	// 50002).
+	// 50002 to 50005).
 	ReasonUserBlocked Reason = "user_blocked"
 	// ReasonRateLimited means that WeChat's quota for the account is exceeded
 	// (45009, 45011).
@@ -101,22 +101,22 @@ const (
 	// ReasonScanExpired means that the QR code is older than two minutes or
 	// unknown.
 	ReasonScanExpired Reason = "scan_expired"
-	// ReasonScanUsed means that it was refused before, was confirmed by another
-	// user, or has logged a browser in.
+	// ReasonScanUsed means that the login was denied on the phone, was
+	// confirmed by another user, or has been completed already.
 	ReasonScanUsed Reason = "scan_used"
 	// ReasonScanWrongNumber means that the number typed into the browser is not the one
 	// that the phone shows. The QR code can no longer be used.
 	ReasonScanWrongNumber Reason = "scan_wrong_number"
 	// ReasonScanOtherUser means that another user scanned the QR code first, or
-	// that the response comes from a browser that did not scan it.
+	// that the form was posted by a browser that did not scan it.
 	ReasonScanOtherUser Reason = "scan_other_user"
 
 	// Other reasons.
 
-	// ReasonOpenInWeChat means that this browser has no login. The page shows
-	// how to open its URL in WeChat (environment.OpenInWeChat).
+	// ReasonOpenInWeChat means that no login is possible in this browser. The
+	// page shows how to open its URL in WeChat (environment.OpenInWeChat).
 	ReasonOpenInWeChat Reason = "open_in_wechat"
-	// ReasonLoop means that too many logins followed one another without a
+	// ReasonLoop means that there were too many logins in a row without a
 	// session that lasts, for an unknown cause.
 	ReasonLoop Reason = "loop"
 	// ReasonSessionCookieNotReturned means that logins succeed but the browser
@@ -189,7 +189,7 @@ var reasons = map[Reason]reasonRow{
 	ReasonNotAuthorized:            {http.StatusForbidden, slog.LevelInfo, ""},
 	ReasonApplicationError:         {http.StatusServiceUnavailable, slog.LevelError, ""},
 	ReasonUnknownAccount:           {http.StatusNotFound, slog.LevelInfo, "Check whether the proxy passes Host, the path or the header unchanged"},
-	ReasonCrossOrigin:              {http.StatusForbidden, slog.LevelInfo, "Post it from a page under the base URL; the host in the browser must be the base URL's"},
+	ReasonCrossOrigin:              {http.StatusForbidden, slog.LevelInfo, "Post the form from a page under the base URL; the host in the browser must be the base URL's"},
 	ReasonMethodNotAllowed:         {http.StatusMethodNotAllowed, slog.LevelInfo, ""},
 	ReasonNotFound:                 {http.StatusNotFound, slog.LevelInfo, "If WeChat redirects here: check whether the Auth is mounted elsewhere, or behind http.StripPrefix"},
 }
@@ -204,17 +204,17 @@ func (r Reason) status() int {
 
 // A Failure describes a rejected request and the response to it.
 type Failure struct {
-	// Reason is one of the closed list.
+	// Reason is why the request was rejected.
 	Reason Reason
 	// Status is the HTTP status of the reason: 4xx if the user or the browser
 	// can change something, 5xx otherwise.
 	Status int
-	// Page reports whether the response is a page: to a page visit or a form.
-	// Others are JSON.
+	// Page reports whether the response is a page, as it is to a page visit or
+	// a form. Other responses are JSON.
 	Page bool
-	// RetryURL is where to try again, and empty if that cannot help. For JSON
-	// it is the absolute URL of the endpoint that logs in or, for a missing
-	// scope, upgrades. For ReasonOpenInWeChat it is the URL to open in WeChat.
+	// RetryURL is the URL at which to try again, or empty if that cannot help.
+	// For JSON it is the absolute URL of the endpoint login or, for a missing
+	// scope, upgrade. For ReasonOpenInWeChat it is the URL to open in WeChat.
 	RetryURL string
 	// Err is the error for the operator, or nil. It contains no secret, code or
 	// token.
@@ -316,14 +316,15 @@ var (
 	// that the function failed: the request gets 503 with ReasonApplicationError
 	// and Retry-After, and the error is logged at level ERROR.
 	ErrForbidden = errors.New("wechatauth: forbidden")
-	// ErrNotMiniProgram is returned by [Auth.MiniProgram] if the request has no
-	// bearer token of a mini program's user. The session of a web-view is a
-	// cookie's and has none.
-	ErrNotMiniProgram = errors.New("wechatauth: no mini program is logged in here")
-	// ErrSessionKeyStale means that data was encrypted or signed with another
-	// session_key than the newest one that is stored, as happens if wx.login was
-	// called after it, or before without logging in. The mini program has to call
-	// wx.login, log in again, and ask for the data again. Use
+	// ErrNotMiniProgram is returned by [Auth.MiniProgram] if the request was
+	// not authenticated with a mini program's bearer token. A web-view is
+	// authenticated with a cookie, so it has none.
+	ErrNotMiniProgram = errors.New("wechatauth: the request is not a logged-in mini program's")
+	// ErrSessionKeyStale means that data was encrypted or signed with a
+	// session_key other than the newest one that is stored. This happens if the
+	// mini program called wx.login after it got the data, or before that
+	// without sending the code to POST mini/login. The mini program must call
+	// wx.login, log in again, and request the data from WeChat again. Use
 	// [ReasonSessionKeyStale] in responses of your own.
 	ErrSessionKeyStale = errors.New("wechatauth: session_key is stale")
 	// ErrNoTokens is returned by [Auth.AccessToken] if no tokens are stored for the

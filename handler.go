@@ -14,21 +14,21 @@ import (
 // prefix, as in mux.Handle("/wechat/", auth); not behind http.StripPrefix.
 //
 //	GET  login?next=…    starts a login and returns to next; with again=1 also if a
-//	                     user is logged in, to change to another account
+//	                     user is logged in, to switch users
 //	GET  callback        WeChat's redirect_uri
 //	GET  upgrade?next=…  the page with the button
 //	POST upgrade         asks WeChat for snsapi_userinfo; field next
 //	POST logout          ends the session; field next
 //	POST mini/login      WithMiniProgram: {"code":…} gives {"token":…,"expires_in":…}
-//	POST mini/ticket     {"target":…} gives the {"url":…} that logs a web-view in, once
+//	POST mini/ticket     {"target":…} gives the {"url":…} that logs in a web-view, once
 //	GET  mini/enter      that URL
-//	POST mini/enter      the form of PageEnter, where a GET has to ask first
+//	POST mini/enter      the form of PageEnter, which confirms that login
 //	GET  scan?next=…     LoginScan: the page with the QR code, which the phone opens and
-//	                     confirms at scan/ and the ticket
-//	POST scan            its form: the number that the phone shows
-//	GET  scan/status     what has become of that QR code, as JSON
+//	                     confirms at scan/ and its id
+//	POST scan            the form of that page: the number shown on the phone
+//	GET  scan/status     the state of the QR code as JSON
 //
-// A missing or refused next means "/".
+// If next is missing or rejected, "/" is used.
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if content, ok := a.verifyFile(r); ok {
 		a.home.serveVerifyFile(w, r, content)

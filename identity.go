@@ -27,8 +27,8 @@ const (
 	ChannelMiniProgram Channel = "mini_program"
 )
 
-// An Identity is who a user is to WeChat. Store users by AppID and OpenID;
-// nicknames are neither unique nor stable.
+// An Identity is what WeChat returned about a user. Use AppID and OpenID
+// together as the key of a user; nicknames are neither unique nor stable.
 type Identity struct {
 	// AppID is the account that the user logged in to. The same user has
 	// another OpenID for another AppID.
@@ -47,15 +47,15 @@ type Identity struct {
 	// control characters, at most 128 runes. It is empty with snsapi_base.
 	Nickname string
 	// AvatarURL is an https URL, or empty. It stops working when the user
-	// changes the picture.
+	// changes the avatar.
 	AvatarURL string
 	// ProfileAt is when Nickname and AvatarURL were fetched, to the second, or
 	// the zero time.
 	ProfileAt time.Time
 	// LoginAt is when the login was completed, to the second.
 	LoginAt time.Time
-	// Snapshot is true only if a user in WeChat's snapshot mode was let pass
-	// without a login (SnapshotAnonymous). All else is empty then.
+	// Snapshot is true only if WeChat opened the page in snapshot mode and the
+	// policy is SnapshotAnonymous. All other fields are then empty.
 	Snapshot bool
 }
 
@@ -70,10 +70,10 @@ func (id Identity) LogValue() slog.Value {
 }
 
 // IdentityFromContext returns the identity of the user. Behind RequireWeChat
-// and RequireScope there is one, except for CORS preflight requests and for
-// users whom [SnapshotAnonymous] lets pass: then it returns false, and for the
-// latter an Identity with only Snapshot set. Behind LoadWeChat there is one if
-// the user is logged in.
+// and RequireScope there is one, except for CORS preflight requests and, with
+// [SnapshotAnonymous], for users in snapshot mode: then it returns false, and
+// for the latter an Identity with only Snapshot set. Behind LoadWeChat there is
+// one if the user is logged in.
 func IdentityFromContext(ctx context.Context) (Identity, bool) {
 	v := session.FromContext(ctx)
 	switch {

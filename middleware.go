@@ -14,9 +14,9 @@ import (
 )
 
 // RequireWeChat combines [New] and [Auth.RequireWeChat]: it returns a
-// middleware that lets only requests with a WeChat identity pass, and that
-// serves the endpoints. It panics on invalid options, like regexp.MustCompile,
-// so use it at start-up only.
+// middleware that passes only requests with a WeChat identity to the handler,
+// and that serves the endpoints. It panics on invalid options, like
+// regexp.MustCompile, so use it at startup only.
 func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 	a, err := New(opts...)
 	if err != nil {
@@ -25,8 +25,8 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 	return a.RequireWeChat
 }
 
-// RequireWeChat lets requests pass whose session has a WeChat identity, which
-// [IdentityFromContext] returns. An unauthenticated page visit (see
+// RequireWeChat calls next for requests whose session has a WeChat identity,
+// which [IdentityFromContext] returns. An unauthenticated page visit (see
 // [IsPageVisit]) is redirected to WeChat and returns, logged in, to the URL
 // that was requested. Any other unauthenticated request gets a 401: a form that
 // a page submits gets a page with a link, everything else JSON:
@@ -46,10 +46,10 @@ func RequireWeChat(opts ...Option) func(http.Handler) http.Handler {
 // redirect. While the session store is unavailable, the response is a 503, and
 // no session ends; package store waits for at most one second by default.
 //
-// CORS preflight requests, which browsers send without cookies, pass without an
-// identity and with an empty session: do nothing but CORS for OPTIONS. Requests
-// for the endpoints are served, so the middleware may wrap a whole application.
-// Other paths below the path prefix are the application's.
+// CORS preflight requests, which browsers send without cookies, reach next
+// without an identity and with an empty session: for OPTIONS, do nothing but
+// CORS. Requests for the endpoints are served, so the middleware may wrap a
+// whole application. Other paths below the path prefix are the application's.
 func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
 	return a.requireScope(next, "")
 }
@@ -57,8 +57,9 @@ func (a *Auth) RequireWeChat(next http.Handler) http.Handler {
 // RequireScope is RequireWeChat for routes that need more than the openid. With
 // client.ScopeUserInfo, a user whose identity has no profile is shown a page
 // with a button, because WeChat requires a user's action before it asks for
-// consent. Scripts get a 403 with the error "scope_required". It needs no
-// RequireWeChat around it. It panics if s cannot be asked for.
+// consent. Scripts get a 403 with the error "scope_required". It includes
+// RequireWeChat. It panics unless s is client.ScopeBase or
+// client.ScopeUserInfo.
 func (a *Auth) RequireScope(s client.Scope) func(http.Handler) http.Handler {
 	if s != client.ScopeBase && s != client.ScopeUserInfo {
 		panic("wechatauth: RequireScope: use client.ScopeBase or client.ScopeUserInfo, not " + string(s))
@@ -70,14 +71,14 @@ func (a *Auth) requireScope(next http.Handler, want client.Scope) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.serveRequired(w, r, next, want) })
 }
 
-// LoadWeChat lets every request pass, with the identity if there is one. It
-// never redirects and never rejects, except that it serves the endpoints as
+// LoadWeChat calls next for every request, with the identity if there is one.
+// It never redirects and never rejects, except that it serves the endpoints as
 // RequireWeChat does. While the session store is unavailable, requests have no
 // identity, and a handler that changes the session gets a 503 as its response,
 // because the change cannot be saved. Remove, Pop and Clear find nothing then, so
 // they are no change: put a value instead, or use RequireWeChat. After a call of
-// the store timed out, requests with a session cookie do not wait for it until it
-// responds again, which is tried every two seconds.
+// the store timed out, requests with a session cookie do not wait for the store
+// until it responds again, which one request tests every two seconds.
 func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.passOptional(w, r, next) })
 }

@@ -234,8 +234,9 @@ func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, rea
 	return e, reason, err
 }
 
-// A MiniProgram gives access to what WeChat offers for the mini program's user
-// of a request. It is safe for concurrent use by multiple goroutines.
+// A MiniProgram decrypts data, verifies signatures and returns phone numbers
+// for the user of a mini program's request. It is safe for concurrent use by
+// multiple goroutines.
 type MiniProgram struct {
 	gate *gate
 	id   identity.Identity
@@ -271,8 +272,8 @@ func (m *MiniProgram) sessionKey(ctx context.Context) (string, error) {
 // Decrypt decrypts the encryptedData that wx.getUserInfo and similar calls give
 // to the mini program, and checks that it is for this AppID; see
 // client.Decrypt. It returns [ErrSessionKeyStale] if the data cannot be
-// decrypted. For what WeChat cannot have created it returns client.ErrDecrypt:
-// respond with 400, because a new login does not help.
+// decrypted. If WeChat cannot have created the data, it returns
+// client.ErrDecrypt: respond with 400, because a new login does not help.
 func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]byte, error) {
 	if !mini.IsCiphertext(encryptedData, iv) {
 		return nil, errNoCiphertext

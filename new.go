@@ -22,7 +22,7 @@ import (
 )
 
 // New checks the options and returns an Auth. The error has one line for each
-// wrong option, which says what to set. New makes no network connections, so a
+// invalid option, with what to set. New makes no network connections, so a
 // program can start while Redis or WeChat is unavailable; [Auth.Check] tests
 // both.
 func New(opts ...Option) (*Auth, error) {

@@ -141,9 +141,10 @@ func WithMiniProgram(appID, secret string) Option {
 
 // WithAccounts serves many official accounts with one middleware. An identity
 // is valid for its own account only; sessions and hooks are shared, and a
-// browser may be logged in to several accounts. The endpoints then end in the
-// AppID, as in "/wechat/callback/wx…", so that WeChat redirects to the account
-// of the login. WithApp may be omitted. Package accounts provides resolvers.
+// browser may be logged in with several accounts. The paths of the endpoints
+// then end in the AppID, as in "/wechat/callback/wx…", so that a callback names
+// the account of its login. WithApp may be omitted. Package accounts provides
+// resolvers.
 func WithAccounts(resolver AccountResolver) Option {
 	return func(c *config) { c.accounts, c.accountsSet = resolver, true }
 }
@@ -164,7 +165,7 @@ type Account struct {
 	BaseURL string
 	// Endpoints are WeChat's hosts for this account.
 	Endpoints client.Endpoints
-	// Pages are this account's own.
+	// Pages renders this account's pages.
 	Pages PageFunc
 }
 
@@ -178,11 +179,11 @@ func (a Account) Format(f fmt.State, _ rune) {
 func (a Account) LogValue() slog.Value { return slog.StringValue(a.AppID) }
 
 // An AccountResolver finds the account of a request. Both methods are called
-// for every request, must be quick, and must be safe for concurrent use. If one
+// for every request and must be fast and safe for concurrent use. If one
 // returns an error, the request is rejected with 404 and
 // [ReasonUnknownAccount].
 //
-// A resolver that knows all accounts at start-up, such as those of package
+// A resolver that knows all accounts at startup, such as those of package
 // accounts, also has a method Accounts() ([]Account, error). New and
 // [Auth.Check] check the accounts it returns.
 type AccountResolver interface {
@@ -223,9 +224,9 @@ func WithBaseURL(u string) Option {
 	return func(c *config) { c.baseURL = u }
 }
 
-// WithPathPrefix sets the path below which the endpoints are. It must begin and
-// end with a slash; segments may contain ASCII letters, digits, '-', '_' and
-// '.'. The default is "/wechat/".
+// WithPathPrefix sets the path below which the endpoints are served. It must
+// begin and end with a slash; segments may contain ASCII letters, digits, '-',
+// '_' and '.'. The default is "/wechat/".
 func WithPathPrefix(prefix string) Option {
 	return func(c *config) { c.prefix = prefix }
 }
@@ -252,11 +253,12 @@ func WithVerifyFile(name, content string) Option {
 	}
 }
 
-// WithScope sets what a login asks for: client.ScopeBase, which is silent and
-// gives the openid, or client.ScopeUserInfo, which asks for consent and gives
-// nickname and avatar. WeChat opens pages that ask for snsapi_userinfo right
-// away in snapshot mode, so prefer ScopeBase here and use [Auth.RequireScope]
-// where the profile is needed. The default is client.ScopeBase.
+// WithScope sets the scope that a login requests: client.ScopeBase, which is
+// silent and returns the openid, or client.ScopeUserInfo, which asks for
+// consent and returns nickname and avatar. WeChat opens pages that request
+// snsapi_userinfo right away in snapshot mode, so prefer ScopeBase here and use
+// [Auth.RequireScope] where the profile is needed. The default is
+// client.ScopeBase.
 func WithScope(s client.Scope) Option {
 	return func(c *config) { c.scope = s }
 }
@@ -269,10 +271,10 @@ func WithEnvironment(policy environment.Policy) Option {
 	return func(c *config) { c.environments = policy }
 }
 
-// WithScanLocation sets a function that returns the location of the browser being
-// logged in, such as a city or an office, to be shown on the phone that
-// confirms the login (environment.LoginScan). It returns "" for an unknown one,
-// must be quick, and must be safe for concurrent use. By default, no location
+// WithScanLocation sets a function that returns the location of the browser
+// being logged in, such as a city or an office, to be shown on the phone that
+// confirms the login (environment.LoginScan). f returns "" if the location is
+// unknown. It must be fast and safe for concurrent use. By default, no location
 // is shown.
 func WithScanLocation(f func(r *http.Request) string) Option {
 	return func(c *config) { c.scanPlace = f }
@@ -294,18 +296,18 @@ const (
 	// SnapshotPage shows a page that explains the button "使用完整服务", with which
 	// the user opens the URL in full. It is the default.
 	SnapshotPage SnapshotPolicy = iota
-	// SnapshotAnonymous lets page visits pass without an identity:
+	// SnapshotAnonymous serves page visits without an identity:
 	// IdentityFromContext returns false, and an Identity with Snapshot set.
 	SnapshotAnonymous
 	// SnapshotReject rejects every request with 403 and ReasonSnapshotUser.
 	SnapshotReject
 )
 
-// WithPageVisit replaces [IsPageVisit], which distinguishes page visits, which
-// are redirected, from other requests, which get a 401. It is called for GET
-// and HEAD requests; other methods are never redirected. No other rule applies,
-// so call IsPageVisit in it to widen or narrow the default. It must be safe for
-// concurrent use.
+// WithPageVisit sets the function that distinguishes page visits, which are
+// redirected, from other requests, which get a 401. rule is called for GET and
+// HEAD requests; other methods are never redirected. It replaces [IsPageVisit],
+// so call IsPageVisit in it to widen or narrow the default. rule must be safe
+// for concurrent use.
 func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
 }
@@ -333,15 +335,15 @@ func WithRedis(pool *redis.Pool) Option {
 
 // WithRedisURL stores sessions in the Redis at a URL such as
 // "redis://:password@127.0.0.1:6379/0", or "rediss://…" for TLS. The pool is
-// one of store.NewPool and is never closed.
+// created with store.NewPool and is never closed.
 func WithRedisURL(u string) Option {
 	return func(c *config) { c.redisURL = &u }
 }
 
-// WithStore stores sessions in any scs store. What package store promises holds
-// for a store that implements its optional interfaces. With any other, a
-// request in flight during a logout may restore the session, and duplicate
-// callbacks are joined within one process only.
+// WithStore stores sessions in any scs store. The guarantees of package store
+// hold for a store that implements its optional interfaces. With any other
+// store, a request in flight during a logout may restore the session, and
+// duplicate callbacks share a result within one process only.
 func WithStore(s scs.Store) Option {
 	return func(c *config) { c.store, c.storeSet = s, true }
 }
@@ -389,9 +391,9 @@ func WithCookie(name string) Option {
 // their token, so that an attacker with access to the store can neither read
 // nor create a session. Keys have at least 32 random bytes. The current key
 // encrypts, and the previous ones still decrypt. Sessions from before it was
-// enabled end. Everything else in the store that decides who a user is is
-// sealed with keys derived from these too, so that neither write access to the
-// store nor the AppSecret suffices to create it. It requires WithRedis,
+// enabled end. Everything else in the store on which a user's identity depends
+// is sealed with keys derived from these too, so that neither write access to
+// the store nor the AppSecret suffices to forge it. It requires WithRedis,
 // WithRedisURL, a store of package store, or sessions in memory.
 func WithSessionEncryption(current []byte, previous ...[]byte) Option {
 	return func(c *config) {
@@ -416,9 +418,9 @@ func WithFlowKeys(current []byte, previous ...[]byte) Option {
 // auth.Sessions().Put(ctx, "uid", 7) is saved with the login. If f returns
 // [ErrForbidden], the login is rejected with 403 and [ReasonNotAuthorized]; if
 // it returns any other error or panics, the login fails with 503 and
-// [ReasonApplicationError]. What f has put is not saved then. ctx has the
-// values of the request's context. It is not canceled when the client
-// disconnects; its deadline is at most eight seconds away.
+// [ReasonApplicationError]. Values that f put into the session are then not
+// saved. ctx has the values of the request's context. It is not canceled when
+// the client disconnects; its deadline is at most eight seconds away.
 //
 // f is not called for a web-view that a mini program opens, which continues the
 // login of the mini program. It is called again, with the context of the page's
@@ -443,9 +445,9 @@ func WithAccessCheck(f func(ctx context.Context, id Identity) error, interval ti
 // WithTokens stores the tokens that WeChat returns with a login, sealed, for
 // calls of WeChat's API: see [Auth.AccessToken]. If profileMaxAge is not 0,
 // nickname and avatar are fetched again when a logged-in user opens a page and
-// they are older; it must be between one hour and 30 days. A profile that
-// cannot be fetched stays as it was, and is retried an hour later. By default,
-// tokens are discarded after login.
+// they are older than that; profileMaxAge must be 0 or between one hour and 30
+// days. A profile that cannot be fetched stays as it was, and is retried an
+// hour later. By default, tokens are discarded after login.
 func WithTokens(profileMaxAge time.Duration) Option {
 	return func(c *config) { c.tokens, c.profileMaxAge = true, profileMaxAge }
 }
@@ -463,8 +465,8 @@ func WithLogger(l *slog.Logger) Option {
 }
 
 // WithHTTPClient sets the HTTP client for calls of WeChat's API, such as one
-// with a proxy or tracing. See client.WithHTTPClient for what of it is used.
-// The default has a timeout of five seconds for each call.
+// with a proxy or tracing. See client.WithHTTPClient for which of its settings
+// are used. The default has a timeout of five seconds for each call.
 func WithHTTPClient(h *http.Client) Option {
 	return func(c *config) { c.httpClient = h }
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/page"
 )
 
-// A PageKind says what a page is for.
+// A PageKind is the purpose of a page.
 type PageKind int
 
 const (
@@ -49,8 +49,8 @@ const (
 	PageScanDone
 	// PageEnter asks whether to log in as the user of the mini program that
 	// opened this page in a web-view (WithMiniProgram): another user is logged
-	// in, or the browser does not say what opened the page. Its form is posted
-	// to Page.ActionURL.
+	// in, or the browser does not report what opened the page. Its form is
+	// posted to Page.ActionURL.
 	PageEnter
 
 	pageReopen // asks for its own URL again, in the whole window
@@ -59,7 +59,7 @@ const (
 // A Page is what a page is rendered from. It contains nothing of the request
 // but URLs that were checked or built by this package.
 type Page struct {
-	// Kind is what the page is for.
+	// Kind is the purpose of the page.
 	Kind PageKind
 	// Lang is the language of the page: "zh-CN" or "en".
 	Lang string
@@ -107,10 +107,11 @@ type ScanDetails struct {
 	// RefreshURL is what PageScan and PageScanConfirmed request to learn what
 	// the other side has done.
 	RefreshURL string
-	// Browser is the browser being logged in, such as "Chrome · Windows". It is
-	// empty if unknown.
+	// Browser describes the browser being logged in, such as "Chrome ·
+	// Windows". It is empty if unknown.
 	Browser string
-	// Place is its location (WithScanLocation). It is empty if unknown.
+	// Location is the location of that browser (WithScanLocation). It is empty
+	// if unknown.
 	Location string
 	// Age is how old the QR code is, in whole seconds.
 	Age time.Duration
@@ -118,9 +119,9 @@ type ScanDetails struct {
 	statusURL string // for the script of the embedded page
 }
 
-// PageFunc writes the HTML of p to w. It is called once for each response, from
-// many goroutines at once. What it writes is held back until it returns: if it
-// fails or panics, the built-in page is used instead.
+// PageFunc writes the HTML of p to w. It is called once for each response and
+// must be safe for concurrent use. Its output is buffered: if it returns an
+// error or panics, the built-in page is used instead.
 //
 // Use html/template, which escapes the URLs of p. The Content-Security-Policy
 // of a page allows its own <style> elements, and style sheets, images and fonts

@@ -61,7 +61,7 @@ const challenge = "WeChat"
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	p.Reference = strings.TrimSpace(g.now().UTC().Format("2006-01-02 15:04:05 UTC ") + flowOf(r.Context()))
 	if err := writePage(w, r, *g.pages.Load(), p); err != nil {
-		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the embedded page was shown instead"})
+		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the built-in page was shown instead"})
 	}
 }
 

@@ -52,8 +52,9 @@ func (g *gate) serveLogout(w http.ResponseWriter, r *http.Request) {
 // Logout ends the user's session: it deletes the record from the store and the
 // cookie from the browser. For five minutes, page visits then get a page with a
 // login link instead of a silent login. If it returns an error, the session may
-// still be alive, and nothing was written to w. Call it before the response
-// begins. Unlike the endpoint, it does not check where the request comes from.
+// still be valid, and nothing was written to w. Call it before the response
+// begins. Unlike the endpoint POST logout, it does not check which site the
+// request comes from.
 func (a *Auth) Logout(w http.ResponseWriter, r *http.Request) error {
 	g, err := a.gateFor(r)
 	if err != nil {
@@ -96,15 +97,15 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 	return e
 }
 
-// RevokeUser ends every session of a user, in all browsers, and returns the
-// number of sessions that were alive. It also deletes the user's stored tokens
-// (see [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this
-// Auth has no option that stores them. A request in flight cannot restore
-// them, nor a session, unless an scs manager loaded the session with a context
-// that is never canceled. But a login with a code from WeChat that is in flight
+// RevokeUser ends every session of a user, in all browsers, and returns how
+// many sessions it ended. It also deletes the user's stored tokens (see
+// [WithTokens]) and session_key (see [Auth.MiniProgram]), even if this Auth has
+// no option that stores them. A request in flight cannot restore them, nor a
+// session, unless an scs manager loaded the session with a context that is
+// never canceled. But a login with a code from WeChat that is in flight
 // completes, and the user can log in again: use [WithAccessCheck] to reject the
-// user. Sessions of the same person with another AppID are another user's. A near
-// cache that has lost Redis serves a session until its maximum age.
+// user. Sessions of the same person with another AppID are another user's. A
+// near cache that has lost Redis serves a session until its maximum age.
 //
 // RevokeUser requires a store with store.Index, such as those of package store,
 // and ends with ctx. If it returns an error, some sessions may remain: call it

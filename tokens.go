@@ -114,7 +114,7 @@ func (g *gate) refreshProfile(v *session.Visit) {
 	if id.UnionID != v.Identity.UnionID && g.onLogin != nil {
 		if err := g.onLogin(v.Context(), Identity(id)); err != nil {
 			id.UnionID = v.Identity.UnionID // so that the hook is called again
-			g.report(v.Context(), Event{Kind: EventDegraded, Reason: hookReason(err), AppID: id.AppID, Detail: "WithOnLogin's function rejected a unionid that appeared", Err: err})
+			g.report(v.Context(), Event{Kind: EventDegraded, Reason: hookReason(err), AppID: id.AppID, Detail: "the WithOnLogin function rejected a newly available unionid", Err: err})
 		}
 	}
 	g.sessions.UpdateIdentity(v, id)

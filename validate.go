@@ -188,7 +188,7 @@ func (a Account) text() string {
 	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
 }
 
-// An accountLister is a resolver that knows its accounts at start-up.
+// An accountLister is a resolver that knows its accounts at startup.
 type accountLister interface {
 	Accounts() ([]Account, error)
 }

@@ -60,7 +60,7 @@ func (j *Jar) Cookies() []Cookie {
 	}
 }
 
-// Lives of the cookies.
+// Lifetimes of the cookies.
 const (
 	// LoginTTL is how long a pending login can be completed: twice the life of a
 	// code, and time to read a consent page. The limit is inside the seal, because

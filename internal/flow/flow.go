@@ -37,8 +37,8 @@ var (
 type Flow struct {
 	State    string           `json:"s"`
 	Target   string           `json:"r"`           // return URL
-	AppID    string           `json:"a"`           // whom the code is for
-	Scope    client.Scope     `json:"p"`           // as asked
+	AppID    string           `json:"a"`           // of the account that the code is for
+	Scope    client.Scope     `json:"p"`           // as requested
 	Channel  identity.Channel `json:"-"`           // of the account
 	IssuedAt int64            `json:"t"`           // Unix milliseconds
 	Attempt  int              `json:"n,omitempty"` // automatic restarts before this one
@@ -114,7 +114,7 @@ func (j *Jar) CookieName(state string) string {
 
 func (j *Jar) Prefix() string { return j.flows }
 
-// ErrLarge is returned by [Jar.Put] if the return target was left out.
+// ErrLarge is returned by [Jar.Put] if the return URL was left out.
 var ErrLarge = errors.New("too large for the cookie of a login")
 
 // Put sets the cookie of a new flow, and drops the oldest of those that the
@@ -164,7 +164,7 @@ func (f Flow) json() []byte {
 }
 
 // appendText appends a string as JSON. The escapes for HTML are left out: they
-// would make six bytes of each "&" in a return target.
+// would make six bytes of each "&" in a return URL.
 func appendText(b []byte, s string) []byte {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
@@ -182,7 +182,7 @@ func appendText(b []byte, s string) []byte {
 type PendingCookie struct {
 	Name string
 	Size int
-	Flow Flow // the zero flow where it does not open, or was not tried
+	Flow Flow // the zero flow if it cannot be opened, or was not tried
 }
 
 // Pending returns the flow cookies of a request, the newest first: browsers send

@@ -79,7 +79,8 @@ func ParseCallback(rawQuery string) (Callback, bool) {
 	return q, ValidCode(q.Code)
 }
 
-// ValidCode keeps what cannot be a code away from WeChat, which counts calls.
+// ValidCode reports whether code can be a code of WeChat. Other values are not
+// sent, because WeChat counts calls.
 func ValidCode(code string) bool {
 	return code != "" && len(code) <= maxCodeBytes && strings.Trim(code, stateAlphabet+"-_") == ""
 }

@@ -42,7 +42,7 @@ func Language(r *http.Request) string {
 			elsewhere = elsewhere || q == 0
 		case "en":
 			candidate = English
-		case "*": // any language: says nothing
+		case "*": // any language: no preference
 		default:
 			elsewhere = elsewhere || q > 0
 		}

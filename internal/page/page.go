@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// Kind says what a page is for.
+// Kind is the purpose of a page.
 type Kind int
 
 const (
@@ -28,7 +28,7 @@ const (
 	ScanNumber                // in the browser: the field for that number
 	ScanDone                  // on the phone: the browser is logged in
 	Enter                     // log in as the mini program's user?
-	Reopen                    // asks for its own URL again, in the whole window
+	Reopen                    // requests its own URL again, in the whole window
 )
 
 // Page is what a page is rendered from. Its links have been through Link.

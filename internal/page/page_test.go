@@ -145,7 +145,7 @@ func TestPage_noRetryURL(t *testing.T) {
 
 // The consent page is a form with the return URL.
 func TestPage_upgrade(t *testing.T) {
-	for lang, submit := range map[string]string{Chinese: "前往微信确认", English: "Continue to WeChat"} {
+	for lang, submit := range map[string]string{Chinese: "前往微信授权", English: "Continue to WeChat"} {
 		_, page := servePage(t, nil, Page{
 			Kind: Upgrade, Lang: lang, ActionURL: "/wechat/upgrade", Next: "/orders?id=7&a=%22#top",
 			RetryURL: "/wechat/login", Reason: "loop", Reference: "1234",

@@ -27,7 +27,7 @@ import (
 // measured number: lower it with each change that lowers the number. No limit
 // is ever raised.
 const (
-	maxRootLines     = 5053 // goal 3800, comments and blank lines included
+	maxRootLines     = 3593 // of code: neither blank nor a comment, so that a doc comment may say what it has to
 	maxRootFiles     = 22
 	maxRootTestFiles = 8
 	maxFileCycle     = 1 // files of the root that reach each other: none does
@@ -158,7 +158,7 @@ func TestArchitectureWeChatURLs(t *testing.T) {
 }
 
 func TestArchitectureSizes(t *testing.T) {
-	lines, tests, longest, widest := 0, 0, 0, 0
+	lines, all, tests, longest, widest := 0, 0, 0, 0, 0
 	entries, err := os.ReadDir(".")
 	require.NoError(t, err)
 	for _, e := range entries {
@@ -168,10 +168,15 @@ func TestArchitectureSizes(t *testing.T) {
 	}
 	root := filesOf(t, ".")
 	for name := range root {
-		lines += strings.Count(readFile(t, name), "\n")
+		for line := range strings.Lines(readFile(t, name)) {
+			all++
+			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "//") {
+				lines++
+			}
+		}
 	}
-	t.Logf("root: %d lines, %d files, %d test files", lines, len(root), tests)
-	assert.LessOrEqual(t, lines, maxRootLines, "lines of the root")
+	t.Logf("root: %d lines of code, %d with comments, %d files, %d test files", lines, all, len(root), tests)
+	assert.LessOrEqual(t, lines, maxRootLines, "lines of code of the root")
 	assert.LessOrEqual(t, len(root), maxRootFiles, "files of the root")
 	assert.LessOrEqual(t, tests, maxRootTestFiles, "test files of the root")
 

@@ -59,7 +59,7 @@ type Audience struct {
 	Bearer bool     // whether bearer tokens count
 }
 
-// Store is what a session manager of scs keeps its records in.
+// Store is where a session manager of scs stores its records.
 type Store = scs.Store
 
 // A Manager reads and writes identities in scs sessions. It is safe for
