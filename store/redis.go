@@ -86,10 +86,10 @@ func WithClock(now func() time.Time) Option { return func(o *config.Options) { o
 
 // WithReplicaAcks makes DeleteAndReportAllCtx, and so RevokeUser, wait until n
 // replicas have the deletions (Redis: WAIT), because a replica that lacks one
-// restores the session if it becomes the primary. It waits for half of the
-// call's time at most. If fewer replicas have them then, the sessions are
-// deleted and the error says how many have. The default, 0, does not wait. It
-// has no effect on NewMemory.
+// restores the session if it becomes the primary. It waits for at most half of
+// the call's timeout. If fewer replicas have them by then, the sessions are
+// deleted, and the error states how many have them. The default, 0, does not
+// wait. It has no effect on NewMemory.
 func WithReplicaAcks(n int) Option { return func(o *config.Options) { o.Acks = n } }
 
 // New returns a store on the connections of pool. It does not connect until the

@@ -13,10 +13,10 @@
 //	wechatauth_wechat_call_duration_seconds{endpoint,errcode,class}
 //	wechatauth_store_call_duration_seconds{operation,class}
 //
-// The values of labels come from closed lists, so the number of series is
-// bounded, regardless of requests; AppIDs, openids and flow ids are not labels.
-// reason, errcode and class are empty if there was no error. The file
-// dashboard.json of this module is a Grafana dashboard for these metrics.
+// Label values come from fixed lists, so the number of time series is bounded,
+// whatever is requested; AppIDs, openids and flow ids are not labels. reason,
+// errcode and class are empty if there was no error. The file dashboard.json of
+// this module is a Grafana dashboard for these metrics.
 package wechatprom
 
 import (

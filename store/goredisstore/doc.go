@@ -10,7 +10,6 @@
 //	redis.UniversalOptions{Addrs: someNodes}                              // Cluster
 //	redis.UniversalOptions{Addrs: []string{entry}, IsClusterMode: true}   // Cluster
 //
-// Replication is asynchronous: a primary that fails may take its last logins
-// with it, and those users log in again. See package rueidisstore for a near
-// cache.
+// Replication is asynchronous: a primary that fails may lose its last logins,
+// and those users log in again. See package rueidisstore for a near cache.
 package goredisstore

@@ -16,8 +16,8 @@ import (
 // RESP3 adds.
 const respVersion = 2
 
-// clientOptions returns the caller's options with what a session store needs, and
-// with values fit for a web server where the caller has set none.
+// clientOptions returns the caller's options with what a session store needs,
+// and with values that suit a web server if the caller has set none.
 func clientOptions(given redis.UniversalOptions, timeout time.Duration) (redis.UniversalOptions, error) {
 	switch {
 	case len(given.Addrs) == 0:

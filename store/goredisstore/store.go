@@ -22,7 +22,7 @@ var _ store.Whole = (*Store)(nil)
 // New returns a store for the Redis that client names. It does not connect
 // until the first call. Close it when it is no longer used.
 //
-// A field of client that is not set gets a value fit for a web server: the
+// A field of client that is not set gets a value that suits a web server: the
 // store's timeout (1 second) for dialing, reading and writing, RESP2, and
 // connections that may be idle for at most 4 minutes and are used for at most
 // 30. The store sets ContextTimeoutEnabled, MaxRetries, DialerRetries,

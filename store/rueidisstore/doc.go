@@ -14,10 +14,10 @@
 // so the password: do not log it.
 //
 // Replication is asynchronous: Redis acknowledges a write before a replica has
-// it, so a primary that fails may take its last logins with it, and one that is
-// cut off continues to accept logins, which are lost when it reconnects. Those
-// users log in again. "min-replicas-to-write 1" limits the latter to ten
-// seconds (min-replicas-max-lag), and rejects logins while there is no replica.
+// it, so a primary that fails may lose its last logins, and one that is cut off
+// continues to accept logins, which are lost when it reconnects. Those users
+// log in again. "min-replicas-to-write 1" limits the latter to ten seconds
+// (min-replicas-max-lag), and rejects logins while there is no replica.
 //
 // # Near cache
 //
@@ -41,9 +41,9 @@
 //     cleared and no read in progress is cached.
 //   - An instance that is cut off from Redis serves what it has cached for at
 //     most three keep-alive intervals (Dialer.KeepAlive; 3 seconds by default)
-//     after the last word on each connection over which it reads. rueidis sends
-//     PING once nothing has arrived for an interval. After that, it reads from
-//     Redis, which fails as it does without a near cache.
+//     after it last received anything on each connection over which it reads.
+//     rueidis sends PING once nothing has arrived for an interval. After that,
+//     it reads from Redis, which fails as it does without a near cache.
 //   - In a split brain, an instance does not know of a revocation at the primary
 //     to which it is not connected, with a near cache or without. Once it is
 //     connected to that one, maxAge is the limit.
@@ -54,8 +54,8 @@
 // Redis reported, so a session is touched neither too late nor more often than
 // without the cache. Leases, marks and indexes are never cached.
 //
-// Redis records which connection has read which token, at about 170 bytes each
-// (Redis 7.0), also for tokens that do not exist. It does so for at most
-// tracking-table-max-keys of them (1,000,000 by default); lower that if a flood
-// of made-up tokens must not cost so much memory.
+// Redis records which connection has read which token, in about 170 bytes each
+// (Redis 7.0), even for tokens that do not exist. It does so for at most
+// tracking-table-max-keys tokens (1,000,000 by default); lower this setting if
+// a flood of made-up tokens must not use so much memory.
 package rueidisstore

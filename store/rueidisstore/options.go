@@ -34,7 +34,7 @@ func WithNearCache(maxBytes int, maxAge time.Duration) store.Option {
 }
 
 // clientOption returns the caller's option with what a session store needs, and
-// with values fit for a web server where the caller has set none.
+// with values that suit a web server if the caller has set none.
 func clientOption(given rueidis.ClientOption, timeout time.Duration) (rueidis.ClientOption, error) {
 	switch {
 	case len(given.InitAddress) == 0:

@@ -25,7 +25,7 @@ var _ store.Whole = (*Store)(nil)
 // until the first call; if that fails, each further call tries again until one
 // succeeds. Close it when it is no longer used.
 //
-// A field of client that is not set gets a value fit for a web server: the
+// A field of client that is not set gets a value that suits a web server: the
 // store's timeout (1 second) for dialing and for the wait for a reply, also for
 // Sentinels, from which the primary is looked up every 5 seconds; connections
 // that are used for at most 30 minutes, so that they follow a host name whose
