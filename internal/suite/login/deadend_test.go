@@ -1,0 +1,155 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"html"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/internal/authtest"
+	"github.com/wechatauth/wechatauth/wechattest"
+)
+
+var (
+	hrefs       = regexp.MustCompile(`<a [^>]*href="([^"]+)"`)
+	postForms   = regexp.MustCompile(`(?s)<form method="post" action="([^"]+)"(.*?)</form>`)
+	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+)
+
+// onward follows the first link of a page, or submits its form, as the browser
+// that shows it does. It returns false if there is neither.
+func onward(b *authtest.Browser, page authtest.Response) (authtest.Response, bool) {
+	b.T.Helper()
+	for name, value := range map[string]string{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"} {
+		b.Header.Set(name, value)
+		defer b.Header.Del(name)
+	}
+	if m := hrefs.FindStringSubmatch(page.Text); m != nil {
+		return b.Visit(html.UnescapeString(m[1])), true
+	}
+	if m := postForms.FindStringSubmatch(page.Text); m != nil {
+		values := url.Values{}
+		for _, field := range hiddenField.FindAllStringSubmatch(m[2], -1) {
+			values.Set(field[1], html.UnescapeString(field[2]))
+		}
+		return b.Post(html.UnescapeString(m[1]), values), true
+	}
+	return authtest.Response{}, false
+}
+
+// Every page that explains why there is no login leads on: its link or button,
+// once the cause is gone, ends logged in at the page that the user wanted. A
+// browser that has no pending login cannot know it, and ends at "/". A wrong
+// configuration has no link, because trying again cannot help.
+func TestNoDeadEnd(t *testing.T) {
+	const wanted, exchange = "/orders?id=7&q=%E4%BD%A0", "/sns/oauth2/access_token"
+	var databaseDown atomic.Bool
+	failing := func(faults ...wechattest.Fault) func(*authtest.Site, *authtest.Browser) authtest.Response {
+		return func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			s.Sim.Fail(exchange, faults...)
+			return b.Visit(wanted)
+		}
+	}
+	lateForm := func(s *authtest.Site, b *authtest.Browser, path string) authtest.Response {
+		return b.Do(b.Client, http.MethodPost, path, nil, http.Header{"Referer": {s.Base.String() + wanted}, "Accept": {"text/html"}})
+	}
+	stateOf := func(callback string) string { return authtest.MustParse(t, callback).Query().Get("state") }
+	for name, c := range map[string]struct {
+		fail func(s *authtest.Site, b *authtest.Browser) authtest.Response
+		ends string // "" for a page without a link
+	}{
+		"another browser": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			return b.Visit(s.Browser().Authorize("/elsewhere"))
+		}, "/"},
+		"text at the end of the state": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			return b.Visit(b.Authorize(wanted) + "wx")
+		}, wanted},
+		"expired": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			callback := b.Authorize(wanted)
+			s.Clock.Advance(time.Hour)
+			return b.Visit(callback)
+		}, wanted},
+		"denied": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			return b.Visit("/wechat/callback?state=" + stateOf(b.Authorize(wanted)))
+		}, wanted},
+		"denied with a code": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			return b.Visit("/wechat/callback?code=authdeny&state=" + stateOf(b.Authorize(wanted)))
+		}, wanted},
+		"code used":       {failing(wechattest.Errcode(40163), wechattest.Errcode(40163)), wanted},
+		"code expired":    {failing(wechattest.Errcode(40029), wechattest.Errcode(40029)), wanted},
+		"quota":           {failing(wechattest.Errcode(45011)), wanted},
+		"WeChat down":     {failing(wechattest.Raw(http.StatusBadGateway, "text/html", "bad gateway")), wanted},
+		"unknown errcode": {failing(wechattest.Errcode(99999)), wanted},
+		"wrong AppSecret": {failing(wechattest.Errcode(40125)), ""},
+		"hook fails": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			databaseDown.Store(true)
+			defer databaseDown.Store(false)
+			return b.Visit(wanted)
+		}, wanted},
+		"logged out": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			b.Visit("/a")
+			b.Post("/wechat/logout", nil)
+			return b.Visit(wanted)
+		}, wanted},
+		"loop": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			jar := b.Client.Jar
+			b.Client.Jar = authtest.LossyJar{CookieJar: jar, Name: s.SessionCookie()}
+			defer func() { b.Client.Jar = jar }()
+			return b.Visit(wanted)
+		}, wanted},
+		"late form": {func(s *authtest.Site, b *authtest.Browser) authtest.Response { return lateForm(s, b, "/pay") }, wanted},
+		"form that needs the profile": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			b.Visit("/a")
+			return lateForm(s, b, "/profile")
+		}, wanted},
+		"ticket used": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			ticket := s.Ticket(s.MiniLogin(authtest.Person(0)), wanted)
+			require.Contains(t, s.WebView().Visit(ticket).Text, "logged-in=true")
+			return b.Visit(ticket)
+		}, wanted},
+		"ticket of an ended session": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
+			token := s.MiniLogin(authtest.Person(0))
+			ticket := s.Ticket(token, wanted)
+			require.Equal(t, http.StatusNoContent, s.Request(http.MethodPost, "/wechat/logout", token, "").StatusCode)
+			return b.Visit(ticket)
+		}, wanted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
+				if databaseDown.Load() {
+					return errors.New("the database is down")
+				}
+				return nil
+			}))
+			b := s.Browser()
+			page := c.fail(s, b)
+			s.Clock.Advance(authtest.FailureTTL + time.Second)
+			for range 3 { // a consent, or a question, may come first
+				require.Equal(t, "text/html; charset=utf-8", page.Header.Get("Content-Type"), page.Text)
+				next, found := onward(b, page)
+				if c.ends == "" {
+					assert.False(t, found)
+					return
+				}
+				require.True(t, found, "%s leads nowhere", authtest.ReasonOf(page))
+				if page = next; strings.Contains(page.Text, `name="ticket"`) && page.Request.URL.Host != s.Base.Host {
+					page = b.Allow(page) // WeChat's own page
+				}
+				if strings.HasPrefix(page.Text, "url=") {
+					break
+				}
+			}
+			assert.True(t, strings.HasPrefix(page.Text, "url="+c.ends+" logged-in=true"), page.Text)
+		})
+	}
+}
