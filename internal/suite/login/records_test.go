@@ -1,6 +1,8 @@
 package login
 
 import (
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -85,5 +87,43 @@ func TestRejected_Records(t *testing.T) {
 		require.Equal(t, http.StatusServiceUnavailable, got.StatusCode, "%s: %s", name, got.Text)
 		assert.Equal(t, 1, strings.Count(records, "level=ERROR"), "%s: %s", name, records)
 		assert.Contains(t, records, "reason="+string(wechatauth.ReasonStoreUnavailable), name)
+		assert.NotEmpty(t, got.Header.Get("Retry-After"), name)
+	}
+}
+
+// A return URL that is not used leaves a record with the cause and its length,
+// from wherever it came.
+func TestReturnURL_Records(t *testing.T) {
+	s := authtest.NewScanSite(t, wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret))
+	token := s.MiniLogin(authtest.Person(0))
+	for _, raw := range []string{"https://evil.example/a", "/" + strings.Repeat("a", 2100), `/a\..\b`, "/a\x01b", "/wechat/logout"} {
+		next := url.Values{"next": {raw}}
+		for name, send := range map[string]func() authtest.Response{
+			"login": func() authtest.Response { return s.Browser().Step("/wechat/login?" + next.Encode()) },
+			"login again": func() authtest.Response {
+				return s.LoggedIn(authtest.AliceOpenID).Step("/wechat/login?again=1&" + next.Encode())
+			},
+			"consent": func() authtest.Response {
+				return s.LoggedIn(authtest.AliceOpenID).Step("/wechat/upgrade?" + next.Encode())
+			},
+			"consent form": func() authtest.Response {
+				return s.LoggedIn(authtest.AliceOpenID).StepPost("/wechat/upgrade", next)
+			},
+			"logout": func() authtest.Response { return s.LoggedIn(authtest.AliceOpenID).StepPost("/wechat/logout", next) },
+			"scan":   func() authtest.Response { return s.Computer().Step("/wechat/scan?" + next.Encode()) },
+			"number": func() authtest.Response { return s.Computer().StepPost("/wechat/scan", next) },
+			"ticket": func() authtest.Response {
+				body, _ := json.Marshal(map[string]string{"target": raw})
+				return s.Request(http.MethodPost, "/wechat/mini/ticket", token, string(body))
+			},
+		} {
+			before := len(s.Logs.String())
+			got := send()
+			records := s.Logs.String()[before:]
+			assert.Less(t, got.StatusCode, 500, name)
+			assert.Equal(t, 1, strings.Count(records, "return URL replaced by /"), "%s with %.40q: %s", name, raw, records)
+			assert.Contains(t, records, fmt.Sprintf("%d bytes", len(raw)), "%s with %.40q", name, raw)
+			assert.NotContains(t, records, "evil.example")
+		}
 	}
 }
