@@ -55,6 +55,19 @@ var claims = map[string][]claim{
 	},
 }
 
+// protectionClaims has one claim for each item of what is protected, in its order.
+var protectionClaims = []claim{
+	{"**The callback.**", "**回调。**", []string{"TestCallback/T01 login of another browser", "TestCallback/T04 captured URL in another browser", "TestFlowCookie/T08 expires by its sealed time", "TestInvalidCallback/T24 never reaches WeChat or Redis"}},
+	{"**The session.**", "**会话。**", []string{"TestLogin/T13 planted session", "TestLogin_hostCookies", "TestLogout/T15 request in flight"}},
+	{"**Redirects.**", "**跳转。**", []string{"TestReturnURL/T26 rejected and login still succeeds", "TestReturnURL/T28 sealed value is checked again", "TestRequestHeaders/T33 redirect_uri does not depend on them"}},
+	{"**Duplicate callbacks.**", "**重复回调。**", []string{"TestDuplicateCallback/T06 hundred at once", "TestDuplicateCallback/T06 leader dies"}},
+	{"**Snapshot mode.**", "**快照页。**", []string{"TestSnapshot/T19 virtual user is not logged in"}},
+	{"**Redirect loops.**", "**循环跳转。**", []string{"TestRedirectLoop/T30 rejected after three logins"}},
+	{"**Failures.**", "**故障。**", []string{"TestRequireWeChat_storeDown", "TestFaultMatrix", "TestProfile_Invalid"}},
+	{"**Caches.**", "**缓存。**", []string{"TestResponse/T36 is not cached", "TestCacheControl/T36 set by the handler", "TestCacheControl/T94 public page with a session cookie"}},
+	{"**Secrets.**", "**敏感信息。**", []string{"TestLeak/T40 no secret reaches any sink"}},
+}
+
 // attackClaims has one claim for each row of the table of attacks, in its order.
 var attackClaims = []claim{
 	{"login CSRF", "登录 CSRF", []string{"TestCallback/T01 login of another browser", "TestCallback/T02 planted pending login"}},
@@ -117,7 +130,24 @@ func TestDocs_Claims(t *testing.T) {
 			check(c, strings.Join(english[i], " "), strings.Join(chinese[i], " "))
 		}
 	}
+	english, chinese := itemsOf(t, "docs/security.md", "What is protected"), itemsOf(t, "docs/security.zh-CN.md", "已防护的内容")
+	require.Len(t, english, len(protectionClaims), "items without a claim, or claims without an item")
+	require.Len(t, chinese, len(protectionClaims))
+	for i, c := range protectionClaims {
+		check(c, english[i], chinese[i])
+	}
 	t.Logf("claims %d", count)
+}
+
+// itemsOf returns the items of a section's list.
+func itemsOf(t *testing.T, file, section string) (items []string) {
+	t.Helper()
+	for line := range strings.Lines(sectionOf(t, file, section)) {
+		if strings.HasPrefix(line, "- ") {
+			items = append(items, line)
+		}
+	}
+	return items
 }
 
 func TestDocs_IPAddress(t *testing.T) {
