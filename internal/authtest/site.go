@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
@@ -355,6 +356,38 @@ func (b *Browser) RespondConsent(consent Response, choice string) Response {
 	require.NotNil(b.T, ticket, "this is not a consent page: %s", consent.Text)
 	form := url.Values{"ticket": {ticket[1]}, "answer": {choice}}
 	return b.Post(b.Site.Sim.URL+"/connect/oauth2/authorize_reply", form)
+}
+
+var (
+	linkTarget  = regexp.MustCompile(`<a [^>]*href="([^"]+)"`)
+	postForm    = regexp.MustCompile(`(?s)<form method="post" action="([^"]+)"(.*?)</form>`)
+	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
+)
+
+// Onward follows the first link of a page, or submits its form, as the browser that
+// shows it does. It returns false if there is neither.
+func (b *Browser) Onward(page Response) (Response, bool) {
+	b.T.Helper()
+	for name, value := range map[string]string{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"} {
+		b.Header.Set(name, value)
+		defer b.Header.Del(name)
+	}
+	absolute := func(target string) string {
+		u, err := page.Request.URL.Parse(html.UnescapeString(target))
+		require.NoError(b.T, err)
+		return u.String()
+	}
+	if m := linkTarget.FindStringSubmatch(page.Text); m != nil {
+		return b.Visit(absolute(m[1])), true
+	}
+	if m := postForm.FindStringSubmatch(page.Text); m != nil {
+		values := url.Values{}
+		for _, field := range hiddenField.FindAllStringSubmatch(m[2], -1) {
+			values.Set(field[1], html.UnescapeString(field[2]))
+		}
+		return b.Post(absolute(m[1]), values), true
+	}
+	return Response{}, false
 }
 
 // A LossyJar is a jar that loses one cookie.

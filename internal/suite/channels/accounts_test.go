@@ -8,7 +8,9 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -145,4 +147,55 @@ func TestAccounts_Changed(t *testing.T) {
 	resolver.account = wechatauth.Account{AppID: authtest.ShopB}
 	assert.Equal(t, http.StatusNotFound, user.Visit("/x").StatusCode, "an account without a secret is not served")
 	assert.Contains(t, s.Logs.String(), "both are required")
+}
+
+// Every page that explains a failure leads back to the account and the page where
+// the user was, on one host and on several.
+func TestAccounts_NoDeadEnd(t *testing.T) {
+	for layout, of := range mallLayouts() {
+		for name, fail := range map[string]func(m *mall, b *authtest.Browser, at stall) authtest.Response{
+			"text at the end of the state": func(_ *mall, b *authtest.Browser, at stall) authtest.Response {
+				return b.Visit(b.Authorize(at.origin+at.page) + "wx")
+			},
+			"expired": func(m *mall, b *authtest.Browser, at stall) authtest.Response {
+				callback := b.Authorize(at.origin + at.page)
+				m.Clock.Advance(time.Hour)
+				return b.Visit(callback)
+			},
+			"code used": func(m *mall, b *authtest.Browser, at stall) authtest.Response {
+				m.Sim.Fail("/sns/oauth2/access_token", wechattest.Errcode(40163), wechattest.Errcode(40163))
+				return b.Visit(at.origin + at.page)
+			},
+			"logged out": func(_ *mall, b *authtest.Browser, at stall) authtest.Response {
+				b.Visit(at.origin + at.page)
+				b.Do(b.Client, http.MethodPost, at.origin+"/wechat/logout/"+at.account.AppID, nil, http.Header{"Origin": {at.origin}})
+				return b.Visit(at.origin + at.page)
+			},
+			"late form": func(_ *mall, b *authtest.Browser, at stall) authtest.Response {
+				return b.Do(b.Client, http.MethodPost, at.origin+at.page+"/pay", nil, http.Header{"Referer": {at.origin + at.page}})
+			},
+			"ticket used": func(m *mall, b *authtest.Browser, at stall) authtest.Response {
+				ticket := m.join(at).ticket
+				enter := at.origin + "/wechat/mini/enter/" + at.account.AppID + "?ticket=" + ticket
+				m.WebView().Visit(enter)
+				return b.Visit(enter)
+			},
+		} {
+			t.Run(layout+", "+name, func(t *testing.T) {
+				m := newMall(t, of)
+				at, b := m.shops[1], m.Browser()
+				page := fail(m, b, at)
+				m.Clock.Advance(authtest.FailureTTL + time.Second)
+				for range 3 { // a question may come first
+					next, found := b.Onward(page)
+					require.True(t, found, page.Text)
+					if page = next; strings.HasPrefix(page.Text, "url=") {
+						break
+					}
+				}
+				assert.Equal(t, at.origin+at.page, page.Request.URL.String())
+				assert.Contains(t, page.Text, "logged-in=true openid="+wechattest.OpenID(at.account.AppID, authtest.Person(0)))
+			})
+		}
+	}
 }

@@ -3,10 +3,7 @@ package login
 import (
 	"context"
 	"errors"
-	"html"
 	"net/http"
-	"net/url"
-	"regexp"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -19,33 +16,6 @@ import (
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
-
-var (
-	hrefs       = regexp.MustCompile(`<a [^>]*href="([^"]+)"`)
-	postForms   = regexp.MustCompile(`(?s)<form method="post" action="([^"]+)"(.*?)</form>`)
-	hiddenField = regexp.MustCompile(`<input type="hidden" name="([^"]+)" value="([^"]*)">`)
-)
-
-// onward follows the first link of a page, or submits its form, as the browser
-// that shows it does. It returns false if there is neither.
-func onward(b *authtest.Browser, page authtest.Response) (authtest.Response, bool) {
-	b.T.Helper()
-	for name, value := range map[string]string{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document", "Sec-Fetch-User": "?1"} {
-		b.Header.Set(name, value)
-		defer b.Header.Del(name)
-	}
-	if m := hrefs.FindStringSubmatch(page.Text); m != nil {
-		return b.Visit(html.UnescapeString(m[1])), true
-	}
-	if m := postForms.FindStringSubmatch(page.Text); m != nil {
-		values := url.Values{}
-		for _, field := range hiddenField.FindAllStringSubmatch(m[2], -1) {
-			values.Set(field[1], html.UnescapeString(field[2]))
-		}
-		return b.Post(html.UnescapeString(m[1]), values), true
-	}
-	return authtest.Response{}, false
-}
 
 // Every page that explains why there is no login leads on: its link or button,
 // once the cause is gone, ends logged in at the page that the user wanted. A
@@ -136,7 +106,7 @@ func TestNoDeadEnd(t *testing.T) {
 			s.Clock.Advance(authtest.FailureTTL + time.Second)
 			for range 3 { // a consent, or a question, may come first
 				require.Equal(t, "text/html; charset=utf-8", page.Header.Get("Content-Type"), page.Text)
-				next, found := onward(b, page)
+				next, found := b.Onward(page)
 				if c.ends == "" {
 					assert.False(t, found)
 					return
