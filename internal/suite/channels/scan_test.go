@@ -808,3 +808,63 @@ func TestScan_Relayed(t *testing.T) {
 		proved.Store(false)
 	}
 }
+
+// A QR code that ends without a login leads to a new one, and that to the page
+// that the user wanted.
+func TestScan_NoDeadEnd(t *testing.T) {
+	const wanted = "/orders?id=7"
+	for name, end := range map[string]func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string) authtest.Response{
+		"expired": func(s *authtest.ScanSite, computer, _ *authtest.Browser, _ string) authtest.Response {
+			s.Clock.Advance(time.Hour)
+			return computer.Visit("/wechat/scan?wait=1&next=" + url.QueryEscape(wanted))
+		},
+		"denied": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string) authtest.Response {
+			s.Scan(phone, path)
+			phone.Post(path, url.Values{"refuse": {"1"}})
+			return computer.Visit("/wechat/scan?wait=1&next=" + url.QueryEscape(wanted))
+		},
+		"wrong number": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string) authtest.Response {
+			s.Scan(phone, path)
+			return computer.Enter(wanted, authtest.WrongNumber(s.Confirm(phone, path)))
+		},
+		"used elsewhere": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string) authtest.Response {
+			s.Scan(phone, path)
+			other := withCookiesOf(s, computer)
+			other.Enter(wanted, authtest.WrongNumber(s.Confirm(phone, path)))
+			s.Clock.Advance(time.Minute)
+			return computer.Enter(wanted, "0000")
+		},
+		"phone logged out": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string) authtest.Response {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			phone.Post("/wechat/logout", nil)
+			return computer.Enter(wanted, n)
+		},
+		"late number": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string) authtest.Response {
+			s.Scan(phone, path)
+			n := s.Confirm(phone, path)
+			s.Clock.Advance(time.Hour)
+			return computer.Enter(wanted, n)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := authtest.NewScanSite(t)
+			computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+			path, _ := s.Show(computer, wanted)
+			page := end(s, computer, phone, path)
+			require.GreaterOrEqual(t, page.StatusCode, 400, page.Text)
+			shown, found := computer.Onward(page)
+			require.True(t, found, page.Text)
+			require.Contains(t, shown.Text, `class="qr"`)
+			next := "/wechat/scan/" + s.Held(computer).Ticket
+			require.NotEqual(t, path, next)
+			owner := s.PhoneOf(authtest.Person(0))
+			s.Scan(owner, next)
+			number := s.Confirm(owner, next)
+			form := computer.Visit(shown.Request.URL.String())
+			target := regexp.MustCompile(`name="next" value="([^"]*)"`).FindStringSubmatch(form.Text)
+			require.NotNil(t, target, form.Text)
+			assert.Contains(t, computer.Enter(html.UnescapeString(target[1]), number).Text, "url="+wanted+" logged-in=true")
+		})
+	}
+}
