@@ -1,11 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -53,4 +58,61 @@ func TestGroup(t *testing.T) {
 		sim.AssertCalls(t, "sns/oauth2/access_token", v.logins)
 	}
 	sim.AssertNoLeaks(t)
+}
+
+// chi's Logger writes the code of a callback that it wraps. A group with the
+// Logger, next to the mounted Auth, does not.
+func TestLogger(t *testing.T) {
+	for name, c := range map[string]struct {
+		routes func(r chi.Router, logger func(http.Handler) http.Handler, auth *wechatauth.Auth)
+		leaks  bool
+	}{
+		"around all": {func(r chi.Router, logger func(http.Handler) http.Handler, auth *wechatauth.Auth) {
+			r.Use(logger)
+			r.Mount("/wechat/", auth)
+			r.With(auth.RequireWeChat).Get("/", hello)
+		}, true},
+		"in the group": {func(r chi.Router, logger func(http.Handler) http.Handler, auth *wechatauth.Auth) {
+			r.Mount("/wechat/", auth)
+			r.Group(func(r chi.Router) {
+				r.Use(logger, auth.RequireWeChat)
+				r.Get("/", hello)
+			})
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sim := wechattest.NewServer()
+			defer sim.Close()
+			site := httptest.NewUnstartedServer(nil)
+			defer site.Close()
+			base := "http://" + site.Listener.Addr().String()
+			auth, err := wechatauth.New(
+				wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
+				wechatauth.WithBaseURL(base),
+				wechatauth.WithEndpoints(sim.Endpoints()),
+			)
+			require.NoError(t, err)
+			var logged bytes.Buffer
+			r := chi.NewRouter()
+			c.routes(r, middleware.RequestLogger(&middleware.DefaultLogFormatter{Logger: log.New(&logged, "", 0), NoColor: true}), auth)
+			site.Config.Handler = r
+			site.Start()
+			browser := wechattest.Browser(wechattest.IPhone)
+			code := ""
+			browser.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+				if r.URL.Path == "/wechat/callback" {
+					code = r.URL.Query().Get("code")
+				}
+				return nil
+			}
+			resp, err := browser.Get(base + "/")
+			require.NoError(t, err)
+			resp.Body.Close()
+			site.Close() // the Logger writes after the response
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			require.NotEmpty(t, code)
+			assert.Contains(t, logged.String(), base+"/ ")
+			assert.Equal(t, c.leaks, strings.Contains(logged.String(), code), logged.String())
+		})
+	}
 }
