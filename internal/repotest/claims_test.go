@@ -48,6 +48,7 @@ var claims = map[string][]claim{
 			[]string{"internal/repotest/TestDocs_AccessLog"},
 		},
 		{"nginx writes the whole request to its error log too", "nginx 还会把整个请求写入错误日志", []string{"internal/repotest/TestDocs_AccessLog"}},
+		{"(in chi, use a `Group` for the other routes)", "（在 chi 中，把其他路由放进 `Group`）", []string{"examples/chi/TestLogger"}},
 		{"Log only paths", "请只记录路径", []string{"internal/repotest/TestDocs_AccessLog", "internal/repotest/TestDocs_OuterMiddleware"}},
 	},
 	"routers": {
