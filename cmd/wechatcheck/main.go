@@ -23,13 +23,12 @@
 // platform, is not checked; for it, the platform's 公众号开发域名 matters.
 //
 // The output is in Chinese or English, depending on -lang or LANG (zh or en).
-// The exit code is 0 if there are no problems, 1 if there are, and 2 if the
-// command line is invalid.
+// Its last line is PASS if there are no problems, and FAIL if there are. The
+// exit code is 0 for PASS, 1 for FAIL, and 2 if the command line is invalid.
 package main
 
 import (
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,20 +41,28 @@ import (
 
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/command"
 	"github.com/wechatauth/wechatauth/store"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout))
+	os.Exit(run(ctx, os.Args[1:], os.Getenv, os.Stdout, os.Stderr))
 }
 
-// Exit codes.
 const (
-	exitOK       = 0
-	exitProblems = 1
-	exitUsage    = 2
+	about = `Usage: wechatcheck [flags]
+
+Checks AppIDs and AppSecrets, the base URL and the session store before users
+log in, and prints what to enter in WeChat's console. Settings come from the
+environment or from flags; AppSecrets come from the environment or from files.
+`
+	aboutChinese = `用法：wechatcheck [参数]
+
+在用户登录之前检查 AppID 和 AppSecret、base URL 和会话存储，并打印应在微信后台
+填写的内容。设置来自环境变量或参数，AppSecret 只来自环境变量或文件。
+`
 )
 
 // settings are the settings to check.
@@ -70,35 +77,40 @@ type settings struct {
 }
 
 // run checks the settings and returns the exit code.
-func run(ctx context.Context, args []string, getenv func(string) string, out io.Writer) int {
+func run(ctx context.Context, args []string, getenv func(string) string, out, errs io.Writer) int {
 	s, err := parse(args, getenv, out)
-	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
-	}
 	if err != nil {
-		fmt.Fprintln(out, err)
-		return exitUsage
+		return command.Code(errs, "wechatcheck", err, s.text("用法见 wechatcheck -h。", ""))
 	}
+	all, auth := s.check(ctx, errs)
+	ok := s.report(out, all)
+	s.reportDomains(out, auth)
+	return command.Verdict(out, ok)
+}
+
+// check returns all findings, and an Auth with all valid settings, if there is
+// one.
+func (s *settings) check(ctx context.Context, errs io.Writer) (all []*store.Finding, auth *wechatauth.Auth) {
+	progress := command.StartProgress(errs, func(elapsed time.Duration) string {
+		return fmt.Sprintf(s.text("正在检查：%v，最多 %v", "checking for %v of at most %v"), elapsed, s.timeout)
+	})
+	defer progress.Stop()
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	_, wrong := wechatauth.New(s.options()...)
-	all := append(settingFindings(wrong), s.checkRedis(ctx)...)
-	auth := s.checkable()
-	if auth != nil {
+	all = append(settingFindings(wrong), s.checkRedis(ctx)...)
+	if auth = s.checkable(); auth != nil {
 		all = append(all, findingsOf(auth.Check(ctx))...)
 	}
-	code := s.report(out, all)
-	s.reportDomains(out, auth)
-	return code
+	return all, auth
 }
 
+// parse returns settings with a language even with an error.
 func parse(args []string, getenv func(string) string, out io.Writer) (*settings, error) {
 	s := &settings{getenv: getenv, secret: getenv("WECHAT_APP_SECRET"), redisURL: getenv("REDIS_URL")}
 	lang := langOf(args, getenv("LANG"))
 	s.chinese = strings.HasPrefix(strings.ToLower(lang), "zh")
 	flags := flag.NewFlagSet("wechatcheck", flag.ContinueOnError)
-	flags.SetOutput(io.Discard)
-	flags.Usage = func() {} // printed below
 	flags.StringVar(&s.appID, "app-id", getenv("WECHAT_APP_ID"), s.text("公众号的 AppID（WECHAT_APP_ID）", "AppID of the official account (WECHAT_APP_ID)"))
 	flags.StringVar(&s.baseURL, "base-url", getenv("BASE_URL"), s.text("应用的访问地址（BASE_URL）", "URL of the application (BASE_URL)"))
 	flags.StringVar(&s.wechat, "wechat", getenv("WECHAT_URL"), s.text("用微信模拟器代替真实微信（WECHAT_URL）", "URL of a WeChat simulator (WECHAT_URL)"))
@@ -106,17 +118,11 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	redisFile := flags.String("redis-file", "", s.text("存有 Redis URL 的文件（`file`），代替 REDIS_URL", "`file` with the URL of the Redis for sessions, instead of REDIS_URL"))
 	flags.StringVar(&lang, "lang", lang, s.text("zh 或 en", "zh or en"))
 	flags.DurationVar(&s.timeout, "timeout", 15*time.Second, s.text("全部检查的超时时间", "timeout for all checks"))
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(out, s.text("wechatcheck 的参数：", "Usage of wechatcheck:"))
-			flags.SetOutput(out)
-			flags.PrintDefaults()
-			return nil, err
-		}
-		return nil, fmt.Errorf(s.text("%w；用法见 wechatcheck -h", "%w; run wechatcheck -h for usage"), err)
+	if err := command.Parse(flags, args, s.text(aboutChinese, about), out); err != nil {
+		return s, err
 	}
 	if flags.NArg() > 0 {
-		return nil, fmt.Errorf(s.text("多余的参数 %q；用法见 wechatcheck -h", "unexpected argument %q; run wechatcheck -h for usage"), flags.Arg(0))
+		return s, command.Usagef(s.text("多余的参数 %q", "unexpected argument %q"), flags.Arg(0))
 	}
 	for file, into := range map[string]*string{*secretFile: &s.secret, *redisFile: &s.redisURL} {
 		if file == "" {
@@ -124,7 +130,7 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 		}
 		text, err := os.ReadFile(file)
 		if err != nil {
-			return nil, err
+			return s, &command.UsageError{Err: err}
 		}
 		*into = strings.TrimSpace(string(text))
 	}
@@ -234,8 +240,8 @@ func findingsOf(err error) (all []*store.Finding) {
 	return all
 }
 
-// report prints the findings and returns the exit code.
-func (s *settings) report(out io.Writer, all []*store.Finding) (code int) {
+// report prints the findings, and reports whether none of them is a problem.
+func (s *settings) report(out io.Writer, all []*store.Finding) (ok bool) {
 	n := 0
 	for _, f := range all {
 		if !f.Note {
@@ -245,8 +251,6 @@ func (s *settings) report(out io.Writer, all []*store.Finding) (code int) {
 	}
 	if n == 0 {
 		fmt.Fprintln(out, s.text("检查通过，未发现问题。", "No problems found."))
-	} else {
-		code = exitProblems
 	}
 	for _, f := range all {
 		if f.Note {
@@ -256,7 +260,7 @@ func (s *settings) report(out io.Writer, all []*store.Finding) (code int) {
 	if s.redisURL == "" {
 		fmt.Fprintln(out, s.text("未设置 REDIS_URL：会话保存在内存中，重启后失效，也无法在多个实例间共享。", "REDIS_URL is not set: sessions are stored in memory, are lost when the program exits and are not shared between instances."))
 	}
-	return code
+	return n == 0
 }
 
 // reportDomains prints what to enter in WeChat's console.

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth/internal/command/commandtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -25,8 +26,8 @@ func check(t *testing.T, changes map[string]string, args ...string) (code int, o
 		"BASE_URL": "https://m.example.com", "WECHAT_URL": sim.URL, "LANG": "en_US.UTF-8",
 	}
 	maps.Copy(env, changes)
-	var buf bytes.Buffer
-	code = run(context.Background(), args, func(name string) string { return env[name] }, &buf)
+	var buf bytes.Buffer // stdout and stderr
+	code = run(context.Background(), args, func(name string) string { return env[name] }, &buf, &buf)
 	for _, name := range []string{"WECHAT_APP_SECRET", "WECHAT_WEBSITE_APP_SECRET", "WECHAT_MINI_APP_SECRET"} {
 		if env[name] != "" {
 			assert.NotContains(t, buf.String(), env[name])
@@ -45,11 +46,11 @@ func TestRun_NoProblems(t *testing.T) {
 	assert.Zero(t, code)
 	assert.Equal(t, "No problems found.\n"+
 		"In WeChat's console, enter as 网页授权域名: m.example.com\n"+
-		"For the website application, enter as 授权回调域: m.example.com\n", out)
+		"For the website application, enter as 授权回调域: m.example.com\nPASS\n", out)
 
 	code, out = check(t, map[string]string{"REDIS_URL": redis.URL(), "LANG": "zh_CN.UTF-8"})
 	assert.Zero(t, code)
-	assert.Equal(t, "检查通过，未发现问题。\n请在微信公众平台“网页授权域名”中填写：m.example.com\n", out)
+	assert.Equal(t, "检查通过，未发现问题。\n请在微信公众平台“网页授权域名”中填写：m.example.com\nPASS\n", out)
 }
 
 func TestRun_AllProblems(t *testing.T) {
@@ -60,6 +61,7 @@ func TestRun_AllProblems(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Contains(t, out, "1. session store: Redis evicts sessions")
 	assert.Contains(t, out, "2. WithApp: WeChat rejects the account")
+	assert.Regexp(t, "\nFAIL\n$", out)
 
 	code, out = check(t, wrong, "-lang", "zh")
 	assert.Equal(t, 1, code)
@@ -158,13 +160,13 @@ func TestRun_CommandLine(t *testing.T) {
 		want    string
 	}{
 		"no settings":             {map[string]string{"WECHAT_APP_ID": "", "BASE_URL": ""}, nil, 1, "WithBaseURL"},
-		"an unknown flag":         {nil, []string{"-secret", "x"}, 2, "run wechatcheck -h for usage"},
+		"an unknown flag":         {nil, []string{"-secret", "x"}, 2, "Run wechatcheck -h for usage."},
 		"an argument":             {nil, []string{"now"}, 2, "unexpected argument"},
 		"a missing file":          {nil, []string{"-secret-file", "nowhere"}, 2, "nowhere"},
 		"help":                    {nil, []string{"-h"}, 0, "file with the AppSecret"},
 		"help in Chinese":         {map[string]string{"LANG": "zh_CN.UTF-8"}, []string{"-h"}, 0, "存有 AppSecret 的文件"},
-		"help, in Chinese":        {nil, []string{"-lang=zh", "-h"}, 0, "wechatcheck 的参数："},
-		"an argument, in Chinese": {nil, []string{"-lang", "zh", "now"}, 2, "多余的参数"},
+		"help, in Chinese":        {nil, []string{"-lang=zh", "-h"}, 0, "用法：wechatcheck"},
+		"an argument, in Chinese": {nil, []string{"-lang", "zh", "now"}, 2, "wechatcheck: 多余的参数 \"now\"\n用法见 wechatcheck -h。\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			code, out := check(t, tt.changes, tt.args...)
@@ -172,4 +174,24 @@ func TestRun_CommandLine(t *testing.T) {
 			assert.Contains(t, out, tt.want)
 		})
 	}
+}
+
+func TestCommand(t *testing.T) {
+	program := commandtest.Build(t, "wechatcheck")
+	program.Usage(t, []string{"-secret-file", "nowhere"}, []string{"-timeout", "soon"})
+
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	env := []string{"WECHAT_APP_ID=" + wechattest.DefaultAppID, "WECHAT_APP_SECRET=" + wechattest.DefaultSecret,
+		"BASE_URL=https://m.example.com", "WECHAT_URL=" + sim.URL, "REDIS_URL=", "LANG=en_US.UTF-8"}
+	passed := program.Run(t, env)
+	assert.Zero(t, passed.Code)
+	assert.Equal(t, "PASS", passed.LastLine())
+	assert.Empty(t, passed.Stderr)
+
+	failed := program.Run(t, append(env, "BASE_URL=http://m.example.com"))
+	assert.Equal(t, 1, failed.Code)
+	assert.Equal(t, "FAIL", failed.LastLine())
+	assert.Contains(t, failed.Stdout, "1. WithBaseURL: ")
+	assert.Empty(t, failed.Stderr)
 }

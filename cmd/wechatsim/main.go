@@ -36,6 +36,9 @@
 // /sim/change-password (person), /sim/js-code and /sim/phone-code (appid,
 // person), /sim/component-token and /sim/verify-ticket (appid). GET /sim/state
 // and GET /sim/journal?after=N return the state and the calls.
+//
+// The exit code is 0 after an interrupt, 1 if the simulator cannot serve, and 2
+// if the command line or the file of -config is invalid.
 package main
 
 import (
@@ -53,25 +56,19 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/wechatauth/wechatauth/internal/command"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:], os.Stdout)
-	if errors.Is(err, flag.ErrHelp) {
-		return
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "wechatsim:", err)
-		os.Exit(1)
-	}
+	os.Exit(command.Code(os.Stderr, "wechatsim", run(ctx, os.Args[1:], os.Stdout), ""))
 }
 
 // run serves until ctx is done.
 func run(ctx context.Context, args []string, out io.Writer) error {
-	set, err := parse(args)
+	set, err := parse(args, out)
 	if err != nil {
 		return err
 	}
@@ -111,10 +108,10 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 func listen(addr string, expose bool) (net.Listener, error) {
 	to, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
-		return nil, fmt.Errorf("listen: %w", err)
+		return nil, command.Usagef("listen: %w", err)
 	}
 	if !to.IP.IsLoopback() && !expose {
-		return nil, fmt.Errorf("-addr %s is not loopback: other machines could log in as any user; use 127.0.0.1:%d, or -expose to allow it", addr, to.Port)
+		return nil, command.Usagef("-addr %s is not loopback: other machines could log in as any user; use 127.0.0.1:%d, or -expose to allow it", addr, to.Port)
 	}
 	listener, err := net.ListenTCP("tcp", to)
 	if err != nil {
@@ -138,7 +135,7 @@ func baseURL(at *net.TCPAddr) string {
 func simulator(opts []wechattest.Option) (h http.Handler, err error) {
 	defer func() {
 		if mistake := recover(); mistake != nil {
-			err = fmt.Errorf("%v", mistake)
+			err = command.Usagef("%v", mistake)
 		}
 	}()
 	return wechattest.NewHandler(opts...), nil
@@ -151,8 +148,15 @@ type settings struct {
 	opts   []wechattest.Option
 }
 
+const about = `Usage: wechatsim [flags]
+
+Serves a WeChat simulator for applications in any language, until it is
+interrupted. It prints the base URLs to use instead of WeChat's, and the URL of
+its control page.
+`
+
 // parse parses flags and reads the configuration file. Flags take precedence.
-func parse(args []string) (set settings, err error) {
+func parse(args []string, out io.Writer) (set settings, err error) {
 	flags := flag.NewFlagSet("wechatsim", flag.ContinueOnError)
 	flags.StringVar(&set.addr, "addr", "127.0.0.1:8081", "loopback `address` to listen on")
 	flags.BoolVar(&set.expose, "expose", false, "allow an -addr that other machines can reach")
@@ -160,11 +164,11 @@ func parse(args []string) (set settings, err error) {
 	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in all browsers, not only in WeChat")
 	strict := flags.Bool("strict-domains", false, "reject callbacks to loopback hosts unless configured")
 	scenario := flags.String("scenario", "", "`name` of a scenario; an unknown name lists all")
-	if err := flags.Parse(args); err != nil {
+	if err := command.Parse(flags, args, about, out); err != nil {
 		return settings{}, err
 	}
-	if flags.NArg() > 0 {
-		return settings{}, fmt.Errorf("unexpected argument %q; run wechatsim -h for usage", flags.Arg(0))
+	if err := command.NoArguments(flags); err != nil {
+		return settings{}, err
 	}
 	if *file != "" {
 		if set.opts, err = readConfig(*file); err != nil {
@@ -179,7 +183,7 @@ func parse(args []string) (set settings, err error) {
 	}
 	if *scenario != "" {
 		if !scenarioExists(*scenario) {
-			return settings{}, fmt.Errorf("-scenario: choose one of\n%s", scenarioList())
+			return settings{}, command.Usagef("-scenario: choose one of\n%s", scenarioList())
 		}
 		set.opts = append(set.opts, wechattest.WithScenario(*scenario))
 	}
@@ -189,12 +193,12 @@ func parse(args []string) (set settings, err error) {
 func readConfig(name string) ([]wechattest.Option, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return nil, fmt.Errorf("-config: %w", err)
+		return nil, command.Usagef("-config: %w", err)
 	}
 	defer f.Close()
 	opts, err := wechattest.ReadConfig(f)
 	if err != nil {
-		return nil, fmt.Errorf("-config %s: %w", name, err)
+		return nil, command.Usagef("-config %s: %w", name, err)
 	}
 	return opts, nil
 }
@@ -213,5 +217,5 @@ func scenarioList() string {
 	for _, s := range wechattest.Scenarios() {
 		fmt.Fprintf(&b, "  %-26s %s\n", s.Name, s.About)
 	}
-	return b.String()
+	return strings.TrimSuffix(b.String(), "\n")
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/internal/command"
+	"github.com/wechatauth/wechatauth/internal/command/commandtest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -124,7 +127,27 @@ func TestRun_Errors(t *testing.T) {
 		"invalid port":       {[]string{"-strict-domains", "-addr", "127.0.0.1:99999"}, "listen"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			require.ErrorContains(t, run(over, tt.args, io.Discard), tt.want)
+			err := run(over, tt.args, io.Discard)
+			require.ErrorContains(t, err, tt.want)
+			require.ErrorAs(t, err, new(*command.UsageError))
 		})
 	}
+}
+
+func TestCommand(t *testing.T) {
+	program := commandtest.Build(t, "wechatsim")
+	program.Usage(t, []string{"-addr", "0.0.0.0:0"}, []string{"-config", filepath.Join(t.TempDir(), "none")})
+
+	unknown := program.Run(t, nil, "-scenario", "list")
+	require.Equal(t, 2, unknown.Code)
+	require.Empty(t, unknown.Stdout)
+	require.Regexp(t, `^wechatsim: -scenario: choose one of\n(  [a-z0-9-]+ +\S.*\n)+Run wechatsim -h for usage\.\n$`, unknown.Stderr)
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer taken.Close()
+	failed := program.Run(t, nil, "-addr", taken.Addr().String())
+	require.Equal(t, 1, failed.Code)
+	require.Empty(t, failed.Stdout)
+	require.Regexp(t, `^wechatsim: listen: .*address already in use\n$`, failed.Stderr)
 }
