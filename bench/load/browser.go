@@ -216,6 +216,7 @@ func (p *plant) drive(ctx context.Context, name string, set settings, rate float
 	if err != nil {
 		return nil, err
 	}
+	p.part.Store(&part{name, p.robin.next.Load(), uint64(set.browsers * requestsOf(set.pages))})
 	start := time.Now()
 	errs := make([]error, len(browsers))
 	var wg sync.WaitGroup

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/command/commandtest"
 )
 
 func TestMeasure(t *testing.T) {
@@ -29,6 +31,7 @@ func TestMeasure(t *testing.T) {
 	assert.Len(t, r.times[kindPage], 3*(1+2), "the page after the login, and two more")
 	assert.Len(t, r.times[kindLogout], 3)
 	assert.Len(t, r.times[kindAfter], 3)
+	assert.Equal(t, "flat out: 21 of 21 requests", p.status())
 	assert.Equal(t, 9, r.commands["get"], "one for each page")
 
 	var out bytes.Buffer
@@ -65,8 +68,19 @@ func TestMeasure_WrongResponse(t *testing.T) {
 	assert.Equal(t, 2, strings.Count(out.String(), "  errors: 1\n    visit: "))
 }
 
-func TestRun_NoBrowsers(t *testing.T) {
-	assert.ErrorContains(t, run(t.Context(), io.Discard, settings{pages: 1}), "-browsers 0")
+func TestCommand(t *testing.T) {
+	program := commandtest.Build(t, "load")
+	program.Usage(t, []string{"-browsers", "0"}, []string{"-pages", "0"}, []string{"-browsers", "many"})
+
+	passed := program.Run(t, nil, "-browsers", "2", "-pages", "1")
+	assert.Zero(t, passed.Code)
+	assert.Equal(t, 2, strings.Count(passed.Stdout, "  errors: 0\n"))
+	assert.Equal(t, "PASS", passed.LastLine())
+
+	failed := program.Run(t, []string{"PATH="}) // neither go nor redis-server
+	assert.Equal(t, 1, failed.Code)
+	assert.Equal(t, "FAIL\n", failed.Stdout)
+	assert.Regexp(t, `^load: build examples/nethttp: .*\n$`, failed.Stderr)
 }
 
 func TestBrowser_OtherUser(t *testing.T) {

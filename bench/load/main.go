@@ -3,7 +3,9 @@
 // Simulated browsers log in, read pages and log out; their requests go to the
 // two instances in turn. See bench/README.md.
 //
-// It fails if a single response is wrong.
+// It fails if a single response is wrong. Its last line is PASS or FAIL; its
+// progress and errors are on stderr. The exit code is 0 for PASS, 1 for FAIL,
+// and 2 if the command line is invalid.
 package main
 
 import (
@@ -13,21 +15,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"sync/atomic"
 	"syscall"
+	"time"
+
+	"github.com/wechatauth/wechatauth/internal/command"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	set := settings{}
-	flag.IntVar(&set.browsers, "browsers", 1000, "how many browsers there are")
-	flag.IntVar(&set.pages, "pages", 20, "how many pages each reads")
-	flag.StringVar(&set.plot, "plot", "", "`file` to draw the latencies into, as SVG")
-	flag.Parse()
-	if err := run(ctx, os.Stdout, set); err != nil {
-		fmt.Fprintln(os.Stderr, "load:", err)
-		os.Exit(1)
-	}
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 type settings struct {
@@ -39,17 +37,52 @@ type settings struct {
 // send requests.
 const paceShare = 0.5
 
-// run starts everything, drives it, and ends it.
-func run(ctx context.Context, out io.Writer, set settings) error {
+const about = `Usage: load [flags]
+
+Runs Redis, two instances of an application and the WeChat simulator as
+processes, under simulated browsers. It prints PASS or FAIL at the end.
+`
+
+func parse(args []string, out io.Writer) (set settings, err error) {
+	flags := flag.NewFlagSet("load", flag.ContinueOnError)
+	flags.IntVar(&set.browsers, "browsers", 1000, "how many browsers there are")
+	flags.IntVar(&set.pages, "pages", 20, "how many pages each reads")
+	flags.StringVar(&set.plot, "plot", "", "`file` to draw the latencies into, as SVG")
+	if err := command.Parse(flags, args, about, out); err != nil {
+		return set, err
+	}
 	if set.browsers < 1 || set.pages < 1 {
-		return fmt.Errorf("-browsers %d and -pages %d must be positive", set.browsers, set.pages)
+		return set, command.Usagef("-browsers %d and -pages %d must be positive", set.browsers, set.pages)
 	}
-	p, err := startPlant(ctx, set.browsers)
-	defer p.close()
+	return set, command.NoArguments(flags)
+}
+
+// run starts everything, drives it, and ends it. It returns the exit code.
+func run(ctx context.Context, args []string, out, errs io.Writer) int {
+	set, err := parse(args, out)
 	if err != nil {
-		return err
+		return command.Code(errs, "load", err, "")
 	}
-	return p.measure(ctx, out, set)
+	var started atomic.Pointer[plant]
+	progress := command.StartProgress(errs, func(elapsed time.Duration) string {
+		now := "starting"
+		if p := started.Load(); p != nil {
+			now = p.status()
+		}
+		return fmt.Sprintf("load: %v: %s", elapsed, now)
+	})
+	err = func() error {
+		p, err := startPlant(ctx, set.browsers)
+		defer p.close()
+		if err != nil {
+			return err
+		}
+		started.Store(p)
+		return p.measure(ctx, progress.Writer(out), set)
+	}()
+	progress.Stop()
+	command.Code(errs, "load", err, "")
+	return command.Verdict(out, err == nil)
 }
 
 // measure has two parts. In the first, all browsers send requests without

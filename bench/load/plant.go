@@ -40,6 +40,22 @@ type plant struct {
 	sites     []*process
 	wechatURL string
 	robin     *roundRobin
+	part      atomic.Pointer[part] // the running one
+}
+
+// A part is one of the two parts of the run.
+type part struct {
+	name             string
+	before, requests uint64 // to the site: before it began, and in it
+}
+
+// status returns a line for the progress.
+func (p *plant) status() string {
+	now := p.part.Load()
+	if now == nil {
+		return "started"
+	}
+	return fmt.Sprintf("%s: %d of %d requests", now.name, p.robin.next.Load()-now.before, now.requests)
 }
 
 // startPlant builds and starts everything. The caller must close the result,

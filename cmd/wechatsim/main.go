@@ -217,5 +217,5 @@ func scenarioList() string {
 	for _, s := range wechattest.Scenarios() {
 		fmt.Fprintf(&b, "  %-26s %s\n", s.Name, s.About)
 	}
-	return strings.TrimSuffix(b.String(), "\n")
+	return b.String()
 }

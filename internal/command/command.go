@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Exit codes.
@@ -60,7 +61,7 @@ func Code(out io.Writer, name string, err error, hint string) int {
 	if err == nil || errors.Is(err, flag.ErrHelp) {
 		return OK
 	}
-	fmt.Fprintf(out, "%s: %v\n", name, err)
+	fmt.Fprintf(out, "%s: %s\n", name, strings.TrimSpace(err.Error()))
 	var usage *UsageError
 	if !errors.As(err, &usage) {
 		return Failed

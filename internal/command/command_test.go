@@ -20,6 +20,7 @@ func TestCode(t *testing.T) {
 		"success":          {nil, "", OK, ""},
 		"help":             {flag.ErrHelp, "", OK, ""},
 		"failure":          {errors.New("out of order"), "", Failed, "prog: out of order\n"},
+		"line break":       {errors.New("go build\n"), "", Failed, "prog: go build\n"},
 		"usage":            {Usagef("-n %d is negative", -1), "", Usage, "prog: -n -1 is negative\nRun prog -h for usage.\n"},
 		"wrapped":          {fmt.Errorf("start: %w", Usagef("no file")), "", Usage, "prog: start: no file\nRun prog -h for usage.\n"},
 		"another language": {Usagef("多余的参数"), "用法见 prog -h。", Usage, "prog: 多余的参数\n用法见 prog -h。\n"},

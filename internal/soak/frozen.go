@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -67,6 +66,7 @@ func runFrozen(h *host, ice time.Duration, rate int) bool {
 		}
 		l.members = append(l.members, v)
 	}
+	h.enter("%d requests a second", rate)
 	l.send(rate)
 
 	const warm = 5 * time.Second
@@ -77,6 +77,7 @@ func runFrozen(h *host, ice time.Duration, rate int) bool {
 		}
 	}
 	froze := time.Now()
+	h.enter("Redis is frozen for %v", ice)
 	redis.Freeze()
 	peak := 0
 	for time.Since(froze) < ice {
@@ -84,12 +85,13 @@ func runFrozen(h *host, ice time.Duration, rate int) bool {
 		wait(100 * time.Millisecond)
 	}
 	thawed := time.Now()
+	h.enter("Redis is back")
 	redis.Thaw()
 	back := app.comesBack(most, 2*maxThaw)
 	wait(time.Until(thawed.Add(maxThaw)))
 	close(l.done)
 	l.wg.Wait()
-	return l.judge(froze, thawed, rate, most, peak, back)
+	return l.judge(h, froze, thawed, rate, most, peak, back)
 }
 
 // comesBack measures how long it takes until there are no more than most
@@ -144,7 +146,7 @@ func (l *load) ask(k kind, member *user) {
 // Users of public pages who have a session are looked up in Redis until one
 // request has timed out there. So the requests of the first moments wait. They
 // are counted separately and are not among the 99 of 100; all later ones are.
-func (l *load) judge(froze, thawed time.Time, rate, most, peak int, back time.Duration) bool {
+func (l *load) judge(h *host, froze, thawed time.Time, rate, most, peak int, back time.Duration) bool {
 	times := make([][]time.Duration, kinds)
 	counted, wrong, after, early := 0, 0, 0, 0
 	var public []time.Duration
@@ -171,13 +173,13 @@ func (l *load) judge(froze, thawed time.Time, rate, most, peak int, back time.Du
 	waited := longerThan(times[publicUser], 500*time.Millisecond)
 	mayWait := early + int(thawed.Sub(froze)/onceIn)
 	enough := int(0.9 * float64(rate) * thawed.Sub(froze).Seconds())
-	fmt.Printf("frozen for %v: %d requests; goroutines %d at most before, %d during\n",
+	h.printf("frozen for %v: %d requests; goroutines %d at most before, %d during",
 		thawed.Sub(froze).Round(time.Second), counted, most, peak)
-	fmt.Printf("public pages for users with a session: %d of %d waited for Redis, %d of them may; 99 of 100 took at most %d ms\n",
+	h.printf("public pages for users with a session: %d of %d waited for Redis, %d of them may; 99 of 100 took at most %d ms",
 		waited, len(times[publicUser]), mayWait, percentile99(times[publicUser]).Milliseconds())
-	fmt.Printf("unexpected responses: %d during, %d from a second after\n", wrong, after)
+	h.printf("unexpected responses: %d during, %d from a second after", wrong, after)
 	slow, fast := percentile99(times[protected]), percentile99(public)
-	fmt.Printf("frozen: seconds %.0f, requests %d, protected-p99-ms %d, public-p99-ms %.1f, goroutines-back-ms %d, wrong-responses %d, public-waited %d\n",
+	h.printf("frozen: seconds %.0f, requests %d, protected-p99-ms %d, public-p99-ms %.1f, goroutines-back-ms %d, wrong-responses %d, public-waited %d",
 		thawed.Sub(froze).Seconds(), counted, slow.Milliseconds(), float64(fast.Microseconds())/1000, back.Milliseconds(), wrong+after, waited)
 	return counted >= enough && waited <= mayWait && slow <= maxProtected && fast <= maxPublic && back <= maxThaw && wrong+after == 0
 }

@@ -4,11 +4,44 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync"
+	"time"
+
+	"github.com/wechatauth/wechatauth/internal/command"
 )
 
 // A host is what redistest starts its servers for. A server that does not start
-// ends the program.
-type host struct{ cleanups []func() }
+// ends the program. It also shows the progress, and prints.
+type host struct {
+	cleanups []func()
+	progress *command.Progress
+
+	mu    sync.Mutex
+	phase string
+}
+
+func newHost() *host {
+	h := &host{phase: "starting"}
+	h.progress = command.StartProgress(os.Stderr, func(elapsed time.Duration) string {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return fmt.Sprintf("soak: %v: %s", elapsed, h.phase)
+	})
+	h.Cleanup(h.progress.Stop)
+	return h
+}
+
+// enter sets the text of the progress.
+func (h *host) enter(format string, args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.phase = fmt.Sprintf(format, args...)
+}
+
+// printf prints one line.
+func (h *host) printf(format string, args ...any) {
+	fmt.Fprintf(h.progress.Writer(os.Stdout), format+"\n", args...)
+}
 
 func (h *host) Helper() {}
 
@@ -24,9 +57,10 @@ func (h *host) TempDir() string {
 }
 
 func (h *host) Fatal(args ...any) {
+	h.progress.Stop()
 	fmt.Fprintln(os.Stderr, append([]any{"soak:"}, args...)...)
 	h.close()
-	os.Exit(1)
+	os.Exit(command.Verdict(os.Stdout, false))
 }
 
 func (h *host) Fatalf(format string, args ...any) { h.Fatal(fmt.Sprintf(format, args...)) }

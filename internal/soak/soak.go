@@ -33,36 +33,41 @@ func runSoak(h *host, p plan) bool {
 	faults := g.faults()
 	warmUp := min(p.mixed/5, time.Duration(len(faults))*p.pause)
 	began := time.Now()
-	next := trouble(faults, 0, began.Add(warmUp), p.pause)
+	next := h.trouble(fmt.Sprintf("warm-up until %v", warmUp), faults, 0, began.Add(warmUp), p.pause)
+	h.enter("memory is measured")
 	before := atRest(app, crowd)
-	fmt.Printf("after the warm-up of %v: %d goroutines, %.1f MB resident\n",
+	h.printf("after the warm-up of %v: %d goroutines, %.1f MB resident",
 		time.Since(began).Round(time.Second), before.Goroutines, megabytes(before.Resident))
-	trouble(faults, next, began.Add(p.mixed), p.pause)
+	h.trouble(fmt.Sprintf("users until %v", p.mixed), faults, next, began.Add(p.mixed), p.pause)
+	h.enter("memory is measured")
 	after := atRest(app, crowd)
 	minutes := time.Since(began).Minutes()
+	h.enter("users finish")
 	crowd.leave()
 	c := crowd.counts
 	during := c.strangers
+	h.enter("a flood of %d strangers", p.strangers)
 	keys := flushAndFlood(g, crowd, p.strangers)
 	flooded := c.strangers - during
 	for _, note := range c.notes {
-		fmt.Println(note)
+		h.printf("%s", note)
 	}
 	grown := after.Resident - before.Resident
-	fmt.Printf("at the end: %d goroutines, %.1f MB resident; %d visits, %d responses with 503, %d with other errors, %d to strangers\n",
+	h.printf("at the end: %d goroutines, %.1f MB resident; %d visits, %d responses with 503, %d with other errors, %d to strangers",
 		after.Goroutines, megabytes(after.Resident), c.visits, c.refused, c.odd, c.strangers)
-	fmt.Printf("values lost: %d, sessions that outlived their logout: %d, wrong responses to strangers and of public pages: %d, responses to strangers in the flood: %d of %d\n",
+	h.printf("values lost: %d, sessions that outlived their logout: %d, wrong responses to strangers and of public pages: %d, responses to strangers in the flood: %d of %d",
 		c.lostValues, c.revived, c.wrong, flooded, p.strangers)
 	goroutines := after.Goroutines - before.Goroutines
-	fmt.Printf("soak: minutes %.0f, logins %d, lost-logins %d, goroutine-growth %d, rss-growth-mb %.1f, anonymous-keys %d\n",
+	h.printf("soak: minutes %.0f, logins %d, lost-logins %d, goroutine-growth %d, rss-growth-mb %.1f, anonymous-keys %d",
 		minutes, c.logins, c.lostLogins, goroutines, megabytes(grown), keys)
 	return c.logins > 0 && c.lostLogins+c.lostValues+c.revived+c.odd+c.wrong == 0 &&
 		goroutines <= 0 && grown <= maxGrowth && flooded == p.strangers && keys == 0
 }
 
 // trouble causes one fault after another until the time is over. It returns the
-// number of the next one.
-func trouble(faults []fault, next int, until time.Time, pause time.Duration) int {
+// number of the next one. The progress names the fault.
+func (h *host) trouble(phase string, faults []fault, next int, until time.Time, pause time.Duration) int {
+	h.enter("%s", phase)
 	for {
 		f := faults[next%len(faults)]
 		begins := time.Now().Add(pause - f.lasts)
@@ -71,10 +76,12 @@ func trouble(faults []fault, next int, until time.Time, pause time.Duration) int
 			return next
 		}
 		wait(time.Until(begins))
-		fmt.Printf("%s fault: %s\n", time.Now().UTC().Format("15:04:05"), f.name)
+		h.printf("%s fault: %s", time.Now().UTC().Format("15:04:05"), f.name)
+		h.enter("%s; now: %s", phase, f.name)
 		f.begin()
 		wait(f.lasts)
 		f.end()
+		h.enter("%s", phase)
 		next++
 	}
 }
