@@ -53,6 +53,11 @@ var claims = map[string][]claim{
 	},
 	"routers": {
 		{"these requests fail with `callback_malformed`", "请求会因 `callback_malformed` 失败", []string{"TestMaxBytesReader"}},
+		{"works without configuration, inside `RequireWeChat` or around it", "无需配置，放在 `RequireWeChat` 之内或之外均可", []string{"examples/internal/csrf/TestForms"}},
+		{
+			"the endpoints' forms have no token", "各接口的表单没有这种 token",
+			[]string{"examples/internal/csrf/TestForms", "examples/internal/csrf/TestForms_NotExempt"},
+		},
 	},
 }
 
