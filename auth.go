@@ -52,7 +52,7 @@ type gate struct {
 
 	authorizePages map[client.Scope]authorizePage // of the official account
 	relay          *flow.Relay                    // nil without WithRelay
-	pages          atomic.Pointer[PageFunc]       // nil for those of this library
+	pages          atomic.Pointer[pageFunc]       // nil for those of this library
 
 	cookies *flow.Jar
 	keys    *seal.Ring // for what the store keeps, which never sees it

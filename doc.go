@@ -54,8 +54,8 @@
 // Package client implements WeChat's HTTP API. Package store keeps sessions in
 // Redis, store/goredisstore and store/rueidisstore with Sentinel or Cluster.
 // Package accounts determines the account of a request, environment the kind of
-// browser; identityheader passes the identity to an upstream server behind a
-// reverse proxy, and relay passes callbacks to applications on other domains.
+// browser; identityheader passes the identity to an upstream server, relay passes
+// callbacks to other domains, and verifyfile serves WeChat's files for a domain.
 // Package wechattest (with cmd/wechatsim) simulates WeChat. observe/wechatprom
 // and observe/wechatotel are observers, and cmd/wechatcheck calls [Auth.Check].
 package wechatauth

@@ -178,6 +178,26 @@ func ExampleIdentityFromContext() {
 	// Output: 200 true wx00000000000000a1 wechat snsapi_base
 }
 
+// A test calls a handler as any user, without a login.
+func ExampleContextWithIdentity() {
+	orders := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id, ok := wechatauth.IdentityFromContext(r.Context())
+		fmt.Fprint(w, ok, " ", id.Nickname)
+	})
+	for _, user := range []wechatauth.Identity{
+		{AppID: wechattest.DefaultAppID, OpenID: "o1", Nickname: "Lin"},
+		{}, // not logged in
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		w := httptest.NewRecorder()
+		orders.ServeHTTP(w, r.WithContext(wechatauth.ContextWithIdentity(r.Context(), user)))
+		fmt.Println(w.Body)
+	}
+	// Output:
+	// true Lin
+	// false
+}
+
 // Page visits are redirected to WeChat; everything else gets a 401.
 func ExampleIsPageVisit() {
 	page := httptest.NewRequest(http.MethodGet, "/", nil)

@@ -3,10 +3,8 @@ package wechatauth
 import (
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 
-	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/siteurl"
 )
 
@@ -30,10 +28,7 @@ import (
 //
 // If next is missing or rejected, "/" is used.
 func (a *Auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if content, ok := a.verifyFile(r); ok {
-		a.home.serveVerifyFile(w, r, content)
-		return
-	}
+	r = withoutIdentity(r)
 	if g, ok := a.gateForEndpoint(w, r); ok {
 		g.serve(w, r)
 	}
@@ -94,32 +89,6 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 	}
 	g.reportRejected(r, e)
 	g.reject(w, r, Failure{Reason: ReasonNotFound, Page: g.showsPage(r)})
-}
-
-// verifyFile returns the content of the requested verification file, if it is
-// one. WeChat's servers request it at the root of the domain, without cookies.
-func (a *Auth) verifyFile(r *http.Request) (string, bool) {
-	if len(a.verifyFiles) == 0 || len(r.URL.Path) < 2 {
-		return "", false
-	}
-	content, ok := a.verifyFiles[r.URL.Path[1:]]
-	return content, ok
-}
-
-func (g *gate) serveVerifyFile(w http.ResponseWriter, r *http.Request, content string) {
-	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		g.rejectMethod(w, r, "GET, HEAD")
-		return
-	}
-	h := w.Header()
-	respond.NoStore(h) // a cache must not serve an old file after a new one is set
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Set("Content-Length", strconv.Itoa(len(content)))
-	w.WriteHeader(http.StatusOK)
-	if r.Method == http.MethodGet {
-		_, _ = w.Write([]byte(content)) // the client may have disconnected
-	}
 }
 
 // gateForEndpoint returns the gate of the request's account, and responds if there is

@@ -3,6 +3,7 @@ package wechatauth
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -78,9 +79,33 @@ func IdentityFromContext(ctx context.Context) (Identity, bool) {
 	v := session.FromContext(ctx)
 	switch {
 	case v == nil:
+		if id, _ := ctx.Value(identityKey{}).(*Identity); id != nil {
+			return *id, id.OpenID != ""
+		}
 		return Identity{}, false
 	case v.In():
 		return Identity(v.Identity), true // does not compile if they differ
 	}
 	return Identity{Snapshot: v.Identity.Snapshot}, false
+}
+
+// identityKey is the key of the identity of ContextWithIdentity.
+type identityKey struct{}
+
+// ContextWithIdentity returns a context for tests of a handler without a login:
+// [IdentityFromContext] returns id, and true if it has an OpenID. It creates no
+// session, so methods of [Auth.Sessions] have none to read. A handler behind
+// RequireWeChat, RequireScope or LoadWeChat never gets id: there, an identity
+// comes from a session only. See wechattest.Login for tests of whole logins.
+func ContextWithIdentity(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey{}, &id)
+}
+
+// withoutIdentity removes an identity of ContextWithIdentity from a request, so
+// that behind a gate no function of the application gets it.
+func withoutIdentity(r *http.Request) *http.Request {
+	if id, _ := r.Context().Value(identityKey{}).(*Identity); id == nil {
+		return r
+	}
+	return r.WithContext(context.WithValue(r.Context(), identityKey{}, (*Identity)(nil)))
 }

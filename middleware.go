@@ -87,6 +87,7 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 // for every other request, with the gate of its account.
 func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = withoutIdentity(r)
 		if a.isEndpoint(r) {
 			a.ServeHTTP(w, r)
 			return
@@ -218,9 +219,6 @@ func (g *gate) serveRequired(w http.ResponseWriter, r *http.Request, next http.H
 // isEndpoint reports whether the request is for an endpoint. Other paths below the
 // prefix are the application's.
 func (a *Auth) isEndpoint(r *http.Request) bool {
-	if _, ok := a.verifyFile(r); ok {
-		return true
-	}
 	_, ok := a.endpointIn(r.URL.Path)
 	return ok
 }

@@ -47,6 +47,9 @@ func New(opts ...Option) (*Auth, error) {
 	if c.logger == nil {
 		c.logger = slog.Default()
 	}
+	if c.now == nil {
+		c.now = time.Now
+	}
 	a := &Auth{
 		settings:    c.settings,
 		looks:       &scan.Looks{},
@@ -97,11 +100,6 @@ func (c *config) validate() error {
 	}
 	if c.snapshot < SnapshotPage || c.snapshot > SnapshotReject {
 		bad("WithSnapshotPolicy: use SnapshotPage, SnapshotAnonymous or SnapshotReject, not %d", c.snapshot)
-	}
-	for name, content := range c.verifyFiles {
-		for _, err := range siteurl.CheckVerifyFile(name, content) {
-			bad("WithVerifyFile: %w", err)
-		}
 	}
 	if err := c.environments.Validate(); err != nil {
 		bad("WithEnvironment: %w", err)

@@ -259,7 +259,7 @@ func TestObserver_flowAcrossInstances(t *testing.T) {
 	logs := &authtest.Buffer{}
 	other, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()), wechatauth.WithEndpoints(s.Sim.Endpoints()),
-		wechatauth.WithRedis(redis.Pool()), wechatauth.WithObserver(two), authtest.WithClock(s.Clock.Now),
+		wechatauth.WithRedis(redis.Pool()), wechatauth.WithObserver(two), wechatauth.WithClock(s.Clock.Now),
 		wechatauth.WithLogger(slog.New(slog.NewTextHandler(logs, nil))),
 	)
 	require.NoError(t, err)

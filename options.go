@@ -33,7 +33,6 @@ type settings struct {
 	tokens        bool
 	profileMaxAge time.Duration
 	snapshot      SnapshotPolicy
-	verifyFiles   map[string]string // content by name
 
 	pageVisit    func(*http.Request) bool
 	errorHandler func(http.ResponseWriter, *http.Request, Failure)
@@ -77,13 +76,13 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
-	pages          PageFunc
+	pages          pageFunc
 	accessInterval time.Duration
 	accessSet      bool
 	httpClient     *http.Client
 	endpoints      client.Endpoints
 
-	// Set only by tests, through internal/knob; so is settings.now.
+	// Set only by tests, through internal/knob.
 	wait   func(ctx context.Context, d time.Duration) error
 	sealer func(cookie.Sealer) cookie.Sealer
 }
@@ -166,7 +165,7 @@ type Account struct {
 	// Endpoints are WeChat's hosts for this account.
 	Endpoints client.Endpoints
 	// Pages renders this account's pages.
-	Pages PageFunc
+	Pages func(w io.Writer, p Page) error
 }
 
 // Format writes the AppID only, whatever the verb, so that no secret gets into
@@ -239,20 +238,6 @@ func WithRelay(relayURL string, key []byte) Option {
 	return func(c *config) { c.relayURL, c.relayKey, c.relaySet = relayURL, key, true }
 }
 
-// WithVerifyFile serves the file with which WeChat's console verifies a domain,
-// at the root of the site and without a login. Its name is "MP_verify_" or
-// "WW_verify_" and 16 characters, or ten characters alone, and ".txt". If the
-// middleware does not wrap the whole application, mount the Auth at that path
-// too. It may be given several times.
-func WithVerifyFile(name, content string) Option {
-	return func(c *config) {
-		if c.verifyFiles == nil {
-			c.verifyFiles = map[string]string{}
-		}
-		c.verifyFiles[name] = content
-	}
-}
-
 // WithScope sets the scope that a login requests: client.ScopeBase, which is
 // silent and returns the openid, or client.ScopeUserInfo, which asks for
 // consent and returns nickname and avatar. WeChat opens pages that request
@@ -312,10 +297,18 @@ func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
 }
 
-// WithPages sets the function that renders HTML pages. The built-in pages are
-// in Chinese or English, as negotiated with Accept-Language.
-func WithPages(p PageFunc) Option {
-	return func(c *config) { c.pages = p }
+// WithPages sets a function that writes the HTML of a page to w. It is called
+// once for each response, and must be safe for concurrent use. Its output is
+// buffered: if it returns an error or panics, the built-in page is used instead.
+// The built-in pages are in Chinese or English, as negotiated with
+// Accept-Language.
+//
+// Use html/template, which escapes the URLs of p. The Content-Security-Policy
+// of a page allows its own <style> elements, and style sheets, images and fonts
+// of the site, but no script and no style attribute. Users who are not logged
+// in must be able to load them.
+func WithPages(f func(w io.Writer, p Page) error) Option {
+	return func(c *config) { c.pages = f }
 }
 
 // WithErrorHandler sets a function that responds to every rejected request,
@@ -477,12 +470,20 @@ func WithEndpoints(e client.Endpoints) Option {
 	return func(c *config) { c.endpoints = e }
 }
 
+// WithClock sets the clock, for tests of expiry. A store that New creates uses it
+// too. A store of WithStore and WeChat's simulator have their own clocks
+// (store.WithClock, wechattest.WithClock): give all of them the same function.
+// Redis deletes records by the real time, which no option changes, so test
+// WithIdleTimeout with sessions in memory. scs counts the lifetime of a session
+// without a login by the real time, too. now must be safe for concurrent use.
+// The default is time.Now.
+func WithClock(now func() time.Time) Option {
+	return func(c *config) { c.now = now }
+}
+
 func init() {
 	knob.Option = func(k knob.Knobs) any {
 		return Option(func(c *config) {
-			if k.Now != nil {
-				c.now = k.Now
-			}
 			if k.Wait != nil {
 				c.wait = k.Wait
 			}

@@ -136,8 +136,6 @@ func TestNew_wrongOptions(t *testing.T) {
 		"a host in Unicode capitals":       {authtest.RightOptions(wechatauth.WithBaseURL("https://MÜNCHEN.example")), `"xn--mnchen-3ya.example"`},
 		"an account's base URL by http":    {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: "http://m.example.com"}))}, "10039"},
 		"an account's endpoints":           {[]wechatauth.Option{wechatauth.WithBaseURL(authtest.TestBase), wechatauth.WithAccounts(authtest.ByHost(wechatauth.Account{AppID: authtest.TestAppID, Secret: authtest.TestSecret, BaseURL: authtest.TestBase, Endpoints: client.Endpoints{API: "file:///etc"}}))}, "WithAccounts: " + authtest.TestAppID + ": WithEndpoints: "},
-		"a verify file by another name":    {authtest.RightOptions(wechatauth.WithVerifyFile("../secret.txt", "x")), "WithVerifyFile: "},
-		"an empty verify file":             {authtest.RightOptions(wechatauth.WithVerifyFile("MP_verify_0123456789abcdef.txt", "")), "WithVerifyFile: "},
 	}
 	require.GreaterOrEqual(t, len(tests), 40)
 	for name, tt := range tests {
@@ -167,7 +165,6 @@ func TestNew_severalWrongOptions(t *testing.T) {
 		"WithPathPrefix":     wechatauth.WithPathPrefix("wechat"),
 		"WithScope":          wechatauth.WithScope("x"),
 		"WithSnapshotPolicy": wechatauth.WithSnapshotPolicy(7),
-		"WithVerifyFile":     wechatauth.WithVerifyFile("../x", "y"),
 		"WithRelay":          wechatauth.WithRelay("ftp://x", []byte("0123456789abcdefghijklmnopqrstuv")),
 		"WithFlowKeys":       wechatauth.WithFlowKeys(short),
 		"WithAccessCheck":    wechatauth.WithAccessCheck(nil, time.Minute),
@@ -221,11 +218,10 @@ func TestNew_rightOptions(t *testing.T) {
 		"another prefix":              authtest.RightOptions(wechatauth.WithPathPrefix("/auth/wx/")),
 		"a manager of scs":            authtest.RightOptions(authtest.ManagerOption(func(*scs.SessionManager) {})),
 		"a manager for the domain":    authtest.RightOptions(authtest.ManagerOption(func(m *scs.SessionManager) { m.Cookie.Domain = "example.com" })),
-		"nil where nothing is wanted": authtest.RightOptions(wechatauth.WithPages(nil), wechatauth.WithLogger(nil), wechatauth.WithPageVisit(nil), wechatauth.WithObserver(nil), wechatauth.WithHTTPClient(nil)),
+		"nil where nothing is wanted": authtest.RightOptions(wechatauth.WithPages(nil), wechatauth.WithLogger(nil), wechatauth.WithPageVisit(nil), wechatauth.WithClock(nil), wechatauth.WithObserver(nil), wechatauth.WithHTTPClient(nil)),
 		"an idle timeout of nought":   authtest.RightOptions(wechatauth.WithIdleTimeout(0)),
 		"a Redis that is not there":   authtest.RightOptions(wechatauth.WithRedisURL("redis://127.0.0.1:1/0")),
 		"the profile from the start":  authtest.RightOptions(wechatauth.WithScope(client.ScopeUserInfo)),
-		"a file of WeChat's console":  authtest.RightOptions(wechatauth.WithVerifyFile("MP_verify_0123456789abcdef.txt", "0123456789abcdef")),
 		"keys of thirty-two bytes":    authtest.RightOptions(wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"))),
 		"a website application too":   authtest.RightOptions(wechatauth.WithWebsiteApp("wx00000000000000b2", authtest.TestSecret)),
 	}
@@ -258,10 +254,9 @@ func TestNew_everyFaultOfAnOption(t *testing.T) {
 		wechatauth.WithApp("wx0123456789abcdef", "app-secret-for-tests"),
 		wechatauth.WithBaseURL("http://203.0.113.7:8080/shop"),
 		wechatauth.WithPathPrefix("we chat"),
-		wechatauth.WithVerifyFile("verify.html", ""),
 	)
 	require.Error(t, err)
-	for option, want := range map[string]int{"WithBaseURL: ": 4, "WithPathPrefix: ": 2, "WithVerifyFile: ": 2} {
+	for option, want := range map[string]int{"WithBaseURL: ": 4, "WithPathPrefix: ": 2} {
 		assert.Equal(t, want, strings.Count(err.Error(), "wechatauth: "+option), "%s%v", option, err)
 	}
 }

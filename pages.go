@@ -119,20 +119,13 @@ type ScanDetails struct {
 	statusURL string // for the script of the embedded page
 }
 
-// PageFunc writes the HTML of p to w. It is called once for each response and
-// must be safe for concurrent use. Its output is buffered: if it returns an
-// error or panics, the built-in page is used instead.
-//
-// Use html/template, which escapes the URLs of p. The Content-Security-Policy
-// of a page allows its own <style> elements, and style sheets, images and fonts
-// of the site, but no script and no style attribute. Users who are not logged
-// in must be able to load them.
-type PageFunc func(w io.Writer, p Page) error
+// A pageFunc is a function of WithPages.
+type pageFunc = func(w io.Writer, p Page) error
 
 // writePage responds with p, rendered by pages or, if that is nil or fails, by
 // the built-in template. Headers that were set before (Set-Cookie, Retry-After)
 // are kept. The error says why pages was not used.
-func writePage(w http.ResponseWriter, r *http.Request, pages PageFunc, p Page) error {
+func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page) error {
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))

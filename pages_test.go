@@ -14,7 +14,7 @@ import (
 )
 
 // servePage serves p from a real server and returns what a browser gets.
-func servePage(t *testing.T, pages PageFunc, p Page) (*http.Response, string) {
+func servePage(t *testing.T, pages pageFunc, p Page) (*http.Response, string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_ = writePage(w, r, pages, p)

@@ -33,7 +33,7 @@ func (s *Site) Instance(opts ...wechatauth.Option) *wechatauth.Auth {
 	s.T.Helper()
 	a, err := wechatauth.New(append([]wechatauth.Option{
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
-		wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithLogger(s.Log), WithClock(s.Clock.Now),
+		wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithLogger(s.Log), wechatauth.WithClock(s.Clock.Now),
 		WithWait(func(ctx context.Context, d time.Duration) error { return s.Wait(ctx, d) }),
 	}, opts...)...)
 	require.NoError(s.T, err)

@@ -31,9 +31,6 @@ func ManagerOption(f func(*scs.SessionManager)) wechatauth.Option {
 	return wechatauth.WithSessionManager(m)
 }
 
-// WithClock sets the clock of the application.
-func WithClock(now func() time.Time) wechatauth.Option { return turn(knob.Knobs{Now: now}) }
-
 // WithWait sets how duplicates of a login wait for its leader.
 func WithWait(wait func(ctx context.Context, d time.Duration) error) wechatauth.Option {
 	return turn(knob.Knobs{Wait: wait})

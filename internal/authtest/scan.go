@@ -44,7 +44,7 @@ func NewScanSiteWith(t *testing.T, sessions func(*redis.Pool) wechatauth.Option,
 	second.Auth = nil
 	auth, err := wechatauth.New(append([]wechatauth.Option{
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
-		wechatauth.WithEndpoints(s.Sim.Endpoints()), WithClock(s.Clock.Now), wechatauth.WithLogger(s.Log),
+		wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithClock(s.Clock.Now), wechatauth.WithLogger(s.Log),
 	}, append(opts, sessions(server.Pool()))...)...)
 	require.NoError(t, err)
 	second.Auth = auth

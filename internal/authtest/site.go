@@ -106,7 +106,7 @@ func (s *Site) Start(base string, opts ...wechatauth.Option) {
 		wechatauth.WithBaseURL(base),
 		wechatauth.WithEndpoints(s.Sim.Endpoints()),
 		wechatauth.WithLogger(s.Log),
-		WithClock(s.Clock.Now),
+		wechatauth.WithClock(s.Clock.Now),
 		WithWait(func(ctx context.Context, d time.Duration) error { return s.Wait(ctx, d) }),
 	}, opts...)
 	auth, err := wechatauth.New(opts...)

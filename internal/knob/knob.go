@@ -11,8 +11,6 @@ import (
 
 // Knobs are the settings. A field that is not set keeps the default.
 type Knobs struct {
-	// Now is the clock of the application. The default is time.Now.
-	Now func() time.Time
 	// Wait is how duplicates of a login wait for its leader. The default sleeps.
 	Wait func(ctx context.Context, d time.Duration) error
 	// ScanLook bounds one look of the scan pages at the store.

@@ -1431,8 +1431,20 @@ var mutants = []mutant{
 		broken: "return openID",
 	},
 	{
+		name: "an identity of a context passes a gate", about: "identity",
+		search: "r.Context().Value(identityKey{}).(*Identity); id == nil {",
+		broken: "r.Context().Value(identityKey{}).(*Identity); id == nil || id.OpenID != \"\" {",
+		killer: "^TestContextWithIdentity_Gate$",
+	},
+	{
+		name: "a login lasts by another clock", about: "session",
+		search: "s.manager.SetDeadline(v.ctx, s.now().Add(s.manager.Lifetime).UTC()) // scs's clock is time.Now",
+		broken: "",
+		killer: "^TestWithClock$",
+	},
+	{
 		name: "a verify file of any name", about: "verifyfile",
-		search: "if !verifyFile.MatchString(name) {",
+		search: "if !fileName.MatchString(name) {",
 		broken: `if name == "" {`,
 	},
 	{

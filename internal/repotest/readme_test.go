@@ -90,7 +90,7 @@ var fragmentImports = map[string]string{
 	"redis": "github.com/gomodule/redigo/redis", "scs": "github.com/alexedwards/scs/v2",
 	"wechatauth": "github.com/wechatauth/wechatauth", "client": "github.com/wechatauth/wechatauth/client", "environment": "github.com/wechatauth/wechatauth/environment",
 	"accounts": "github.com/wechatauth/wechatauth/accounts", "identityheader": "github.com/wechatauth/wechatauth/identityheader", "relay": "github.com/wechatauth/wechatauth/relay",
-	"store": "github.com/wechatauth/wechatauth/store", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
+	"store": "github.com/wechatauth/wechatauth/store", "verifyfile": "github.com/wechatauth/wechatauth/verifyfile", "wechattest": "github.com/wechatauth/wechatauth/wechattest",
 }
 
 func TestDocs_GoBlocks(t *testing.T) {

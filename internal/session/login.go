@@ -88,6 +88,7 @@ func (s *Manager) renew(v *Visit) error {
 	if err := s.manager.RenewToken(v.ctx); err != nil {
 		return fmt.Errorf("renew session token: %w", err)
 	}
+	s.manager.SetDeadline(v.ctx, s.now().Add(s.manager.Lifetime).UTC()) // scs's clock is time.Now
 	return nil
 }
 

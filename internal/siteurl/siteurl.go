@@ -1,7 +1,6 @@
 // Package siteurl checks the URLs and paths that a program is configured with:
-// base URLs, path prefixes, the AppIDs at the end of paths, and the files that
-// prove who owns a domain. It also reports whether a request came to a base
-// URL.
+// base URLs, path prefixes, and the AppIDs at the end of paths. It also reports
+// whether a request came to a base URL.
 package siteurl
 
 import (

@@ -102,7 +102,7 @@ func TestAccounts_Pages(t *testing.T) {
 	sim, a, b := authtest.NewShops(t)
 	elsewhere, _, _ := authtest.NewShops(t)
 	defer elsewhere.Close()
-	pages := func(text string) wechatauth.PageFunc {
+	pages := func(text string) func(io.Writer, wechatauth.Page) error {
 		return func(w io.Writer, p wechatauth.Page) error {
 			_, err := io.WriteString(w, text+" "+string(p.Reason))
 			return err
@@ -122,7 +122,7 @@ func TestAccounts_Pages(t *testing.T) {
 
 func TestAccounts_ChangedPages(t *testing.T) {
 	sim, a, _ := authtest.NewShops(t)
-	page := func(text string) wechatauth.PageFunc {
+	page := func(text string) func(io.Writer, wechatauth.Page) error {
 		return func(w io.Writer, _ wechatauth.Page) error { _, err := io.WriteString(w, text); return err }
 	}
 	resolver := &changing{account: a}

@@ -25,7 +25,7 @@ func TestWithTokens(t *testing.T) {
 	redis := redistest.Start(t)
 	sim := wechattest.NewServer()
 	clock := authtest.NewClock()
-	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithTokens(0), wechatauth.WithEndpoints(sim.Endpoints()), authtest.WithClock(clock.Now))
+	s := authtest.NewSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithTokens(0), wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithClock(clock.Now))
 	defer sim.Close()
 	var token client.Secret
 	var failed error

@@ -1,6 +1,7 @@
 package channels
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -12,21 +13,37 @@ import (
 	"github.com/wechatauth/wechatauth/internal/authtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/internal/session"
+	"github.com/wechatauth/wechatauth/verifyfile"
 )
 
+// withFiles serves verification files around an application.
+func withFiles(t *testing.T, app http.Handler, files map[string]string) http.Handler {
+	t.Helper()
+	all, err := verifyfile.Handler(app, files)
+	require.NoError(t, err)
+	return all
+}
+
+var oneFile = map[string]string{authtest.VerifyName: authtest.VerifyContent}
+
 func TestVerifyFile(t *testing.T) {
-	file := wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent)
+	files := map[string]string{authtest.VerifyName: authtest.VerifyContent, "WW_verify_fedcba9876543210.txt": "second"}
 	page := http.HandlerFunc(authtest.Echo)
 	apps := map[string]func(*wechatauth.Auth) http.Handler{
-		"through the gate":        func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(page) },
-		"through LoadWeChat":      func(a *wechatauth.Auth) http.Handler { return a.LoadWeChat(page) },
-		"from a mounted Auth":     func(a *wechatauth.Auth) http.Handler { return mounted(a, page) },
-		"from the Auth alone":     func(a *wechatauth.Auth) http.Handler { return a },
-		"behind a gate in a gate": func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(a.RequireWeChat(page)) },
+		"around RequireWeChat":   func(a *wechatauth.Auth) http.Handler { return withFiles(t, a.RequireWeChat(page), files) },
+		"around LoadWeChat":      func(a *wechatauth.Auth) http.Handler { return withFiles(t, a.LoadWeChat(page), files) },
+		"next to a mounted Auth": func(a *wechatauth.Auth) http.Handler { return mounted(a, page, withFiles(t, nil, files)) },
+		"around the Auth":        func(a *wechatauth.Auth) http.Handler { return withFiles(t, a, files) },
+		"around a gate in a gate": func(a *wechatauth.Auth) http.Handler {
+			return withFiles(t, a.RequireWeChat(a.RequireWeChat(page)), files)
+		},
+		"once in another": func(a *wechatauth.Auth) http.Handler {
+			return withFiles(t, withFiles(t, a.RequireWeChat(page), files), nil)
+		},
 	}
 	for name, app := range apps {
 		t.Run(name, func(t *testing.T) {
-			s := authtest.NewSiteServing(t, app, file, wechatauth.WithVerifyFile("WW_verify_fedcba9876543210.txt", "second"))
+			s := authtest.NewSiteServing(t, app)
 
 			got := s.AsWeChat(t, http.MethodGet, "/"+authtest.VerifyName)
 			assert.Equal(t, http.StatusOK, got.StatusCode)
@@ -55,18 +72,21 @@ func TestVerifyFile(t *testing.T) {
 	}
 }
 
-// mounted returns an application that mounts the paths of the Auth itself.
-func mounted(a *wechatauth.Auth, page http.Handler) http.Handler {
+// mounted returns an application that mounts the paths of the Auth and of the
+// files itself.
+func mounted(a *wechatauth.Auth, page, files http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", a)
-	mux.Handle("/"+authtest.VerifyName, a)
-	mux.Handle("/WW_verify_fedcba9876543210.txt", a)
+	mux.Handle("/"+authtest.VerifyName, files)
+	mux.Handle("/WW_verify_fedcba9876543210.txt", files)
 	mux.Handle("/", a.RequireWeChat(page))
 	return mux
 }
 
 func TestVerifyFile_OtherPaths(t *testing.T) {
-	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(http.HandlerFunc(authtest.Echo)) }, wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent))
+	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler {
+		return withFiles(t, a.RequireWeChat(http.HandlerFunc(authtest.Echo)), oneFile)
+	})
 	for _, path := range []string{
 		"/MP_verify_0123456789abcdee.txt", "/MP_verify_0123456789abcdef.txt/", "/MP_verify_0123456789abcdef", "/mp_verify_0123456789abcdef.txt",
 		"/a/" + authtest.VerifyName, "//" + authtest.VerifyName, "/./" + authtest.VerifyName, "/" + authtest.VerifyName + "/../admin", "/" + authtest.VerifyName + "%00", "/" + authtest.VerifyName + "/admin",
@@ -80,8 +100,9 @@ func TestVerifyFile_OtherPaths(t *testing.T) {
 
 func TestVerifyFile_StoreDown(t *testing.T) {
 	redis := redistest.Start(t)
-	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(http.HandlerFunc(authtest.Echo)) },
-		wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent), wechatauth.WithRedis(redis.Pool()))
+	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler {
+		return withFiles(t, a.RequireWeChat(http.HandlerFunc(authtest.Echo)), oneFile)
+	}, wechatauth.WithRedis(redis.Pool()))
 	require.Empty(t, redis.Commands(func() { s.AsWeChat(t, http.MethodGet, "/"+authtest.VerifyName) }))
 	redis.Stop()
 	b := s.Browser()
@@ -115,8 +136,23 @@ func TestVerifyFile_InvalidName(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := wechatauth.New(authtest.RightOptions(wechatauth.WithVerifyFile(tt.name, tt.content))...)
+			_, err := verifyfile.Handler(http.NotFoundHandler(), map[string]string{tt.name: tt.content})
 			assert.Equal(t, tt.ok, err == nil, "%v", err)
+			if err != nil {
+				assert.True(t, strings.HasPrefix(err.Error(), "verifyfile: "), "%s", err)
+			}
 		})
 	}
+	_, err := verifyfile.Handler(nil, map[string]string{"verify.html": "", authtest.VerifyName: "", "8512046523.txt": "right"})
+	assert.Len(t, strings.Split(err.Error(), "\n"), 3, "one line for each mistake: %s", err)
+}
+
+func TestVerifyFile_LaterChange(t *testing.T) {
+	files := maps.Clone(oneFile)
+	s := authtest.NewSiteServing(t, func(a *wechatauth.Auth) http.Handler {
+		return withFiles(t, a.RequireWeChat(http.HandlerFunc(authtest.Echo)), files)
+	})
+	files["admin"] = "not checked"
+	assert.Equal(t, http.StatusUnauthorized, s.AsWeChat(t, http.MethodGet, "/admin").StatusCode)
+	assert.Equal(t, authtest.VerifyContent, s.AsWeChat(t, http.MethodGet, "/"+authtest.VerifyName).Text)
 }

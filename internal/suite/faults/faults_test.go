@@ -235,7 +235,7 @@ func (w *world) site(t *testing.T, sum *tally) *faultSite {
 	s := &faultSite{world: w, link: w.link(t), gate: newGate()}
 	now := func() time.Time { return time.Now().Add(time.Duration(w.clock.Load())) }
 	s.Site = authtest.NewSite(t,
-		authtest.WithClock(now),
+		wechatauth.WithClock(now),
 		// This is less than any time limit of the gate's, as the default is:
 		// only the store's own timeout shows that a server does not respond.
 		wechatauth.WithStore(gatedStore{store.New(s.link, store.WithTimeout(authtest.Patience/4), store.WithClock(now)), s.gate}),

@@ -56,7 +56,7 @@ func newFuzzGate(f *testing.F) *fuzzGate {
 	g.sessions = store.NewMemory(store.WithClock(g.clock.Now))
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("https://app.example.com"), wechatauth.WithStore(g.sessions),
-		wechatauth.WithHTTPClient(&http.Client{Transport: g}), wechatauth.WithLogger(slog.New(g)), authtest.WithClock(g.clock.Now))
+		wechatauth.WithHTTPClient(&http.Client{Transport: g}), wechatauth.WithLogger(slog.New(g)), wechatauth.WithClock(g.clock.Now))
 	require.NoError(f, err)
 	g.Auth = auth
 	g.cookies = authtest.NewJar(f, authtest.MustParse(f, "https://app.example.com"), wechattest.DefaultAppID, wechattest.DefaultSecret, "/wechat/callback", g.clock.Now)

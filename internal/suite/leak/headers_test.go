@@ -24,6 +24,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/verifyfile"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -37,7 +38,7 @@ type walk struct {
 func newWalk(t *testing.T, opts ...wechatauth.Option) *walk {
 	t.Helper()
 	st := authtest.NewSwitchableStore()
-	s := authtest.NewSite(t, append([]wechatauth.Option{wechatauth.WithStore(st), wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent)}, opts...)...)
+	s := authtest.NewSite(t, append([]wechatauth.Option{wechatauth.WithStore(st)}, opts...)...)
 	s.Wait = func(context.Context, time.Duration) error { return authtest.ErrSwitchedOff }
 	return &walk{Site: s, b: s.Browser(), store: st}
 }
@@ -204,8 +205,11 @@ var exits = []struct {
 	}},
 	{"a path that no endpoint has", 404, nil, func(w *walk) authtest.Response { return w.b.Step("/wechat/other") }},
 	{"the verify file", 200, nil, func(w *walk) authtest.Response {
-		return authtest.NewSiteServing(w.T, func(a *wechatauth.Auth) http.Handler { return a.RequireWeChat(nil) }, wechatauth.WithVerifyFile(authtest.VerifyName, authtest.VerifyContent)).
-			AsWeChat(w.T, http.MethodGet, "/"+authtest.VerifyName)
+		return authtest.NewSiteServing(w.T, func(a *wechatauth.Auth) http.Handler {
+			h, err := verifyfile.Handler(a.RequireWeChat(nil), map[string]string{authtest.VerifyName: authtest.VerifyContent})
+			require.NoError(w.T, err)
+			return h
+		}).AsWeChat(w.T, http.MethodGet, "/"+authtest.VerifyName)
 	}},
 	{"an application's own error handler", 400, []wechatauth.Option{wechatauth.WithErrorHandler(func(w http.ResponseWriter, _ *http.Request, f wechatauth.Failure) {
 		w.WriteHeader(f.Status)

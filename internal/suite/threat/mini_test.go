@@ -31,6 +31,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 	"github.com/wechatauth/wechatauth/internal/singleflight"
 	"github.com/wechatauth/wechatauth/store"
+	"github.com/wechatauth/wechatauth/verifyfile"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
@@ -191,8 +192,10 @@ func allFetched() (all []fetched) {
 func TestGET(t *testing.T) {
 	t.Run("T80 changes nothing unless it is a page visit", func(t *testing.T) {
 		redis := redistest.Start(t)
-		s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}),
-			wechatauth.WithVerifyFile("MP_verify_abcdefghijklmnop.txt", "abcdefghijklmnop"))
+		s := authtest.NewMiniSite(t, wechatauth.WithRedis(redis.Pool()), wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan}))
+		withFile, err := verifyfile.Handler(s.Server.Config.Handler, map[string]string{"MP_verify_abcdefghijklmnop.txt": "abcdefghijklmnop"})
+		require.NoError(t, err)
+		s.Server.Config.Handler = withFile
 		token := s.MiniLogin(authtest.Person(0))
 		session := &http.Cookie{Name: s.SessionCookie(), Value: s.Session(authtest.AliceOpenID)}
 		anyVisit := fetched.isVisit

@@ -433,7 +433,7 @@ func TestRedirectLoop(t *testing.T) {
 			}, wechatauth.ReasonSessionCookieNotReturned, "removes Set-Cookie from them"},
 			"callbacks on an instance whose clock is seven minutes ahead": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				here := s.Routes()
-				ahead := s.Instance(authtest.WithClock(func() time.Time { return s.Clock.Now().Add(7 * time.Minute) }))
+				ahead := s.Instance(wechatauth.WithClock(func() time.Time { return s.Clock.Now().Add(7 * time.Minute) }))
 				s.Server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 					if r.URL.Path == "/wechat/callback" {
 						ahead.ServeHTTP(w, r)
@@ -454,10 +454,10 @@ func TestRedirectLoop(t *testing.T) {
 				b.Client.Jar = choosyJar{b.Client.Jar, func(c *http.Cookie) bool { return c.SameSite != http.SameSiteStrictMode }}
 			}, wechatauth.ReasonSessionCookieNotReturned, "SameSite=3"},
 			"a store that evicts everything": {[]wechatauth.Option{wechatauth.WithStore(forgetful{store.NewMemory()})}, func(*authtest.Site, *authtest.Browser) {}, wechatauth.ReasonSessionLost, "evicting"},
-			"a clock that is a day ahead": {[]wechatauth.Option{wechatauth.WithLifetime(time.Hour)}, func(s *authtest.Site, b *authtest.Browser) {
-				s.Auth.Sessions().Lifetime = time.Hour
-				s.Clock.Advance(25 * time.Hour)
-			}, wechatauth.ReasonSessionLost, "no such session"},
+			"a store whose clock is a day ahead": {[]wechatauth.Option{
+				wechatauth.WithLifetime(time.Hour),
+				wechatauth.WithStore(store.NewMemory(store.WithClock(func() time.Time { return time.Now().Add(25 * time.Hour) }))),
+			}, func(*authtest.Site, *authtest.Browser) {}, wechatauth.ReasonSessionLost, "no such session"},
 			"two instances without a common store": {nil, func(s *authtest.Site, b *authtest.Browser) {
 				one, two := s.Auth.RequireWeChat(http.HandlerFunc(authtest.Echo)), s.Instance().RequireWeChat(http.HandlerFunc(authtest.Echo))
 				var n atomic.Int64

@@ -210,7 +210,7 @@ func TestFlowCookie(t *testing.T) {
 		begin := func(host string, opts ...wechatauth.Option) (f flow.Flow, cookie *http.Cookie) {
 			a, err := wechatauth.New(append([]wechatauth.Option{
 				wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("http://" + host),
-				wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithFlowKeys(key), wechatauth.WithRedis(redis.Pool()), authtest.WithClock(s.Clock.Now),
+				wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithFlowKeys(key), wechatauth.WithRedis(redis.Pool()), wechatauth.WithClock(s.Clock.Now),
 			}, opts...)...)
 			require.NoError(t, err)
 			w := httptest.NewRecorder()
@@ -851,7 +851,7 @@ func TestInvalidCallback(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				a, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL(s.Base.String()),
-					wechatauth.WithEndpoints(s.Sim.Endpoints()), authtest.WithClock(s.Clock.Now), c.keys)
+					wechatauth.WithEndpoints(s.Sim.Endpoints()), wechatauth.WithClock(s.Clock.Now), c.keys)
 				require.NoError(t, err)
 				s.Grant(1)
 				got := httptest.NewRecorder()
