@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/wechatauth/wechatauth/store/internal/config"
+	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
 const (
@@ -42,12 +44,32 @@ const (
 // NewPool does not connect. Its errors never contain any part of the URL, which
 // contains the password.
 func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
-	if err := checkURL(rawURL); err != nil {
+	u, err := checkURL(rawURL)
+	if err != nil {
 		return nil, fmt.Errorf("parse Redis URL: %w", err)
 	}
+	first := greeting(u)
+	u.User, u.Path = nil, ""
 	return &redis.Pool{
 		DialContext: func(ctx context.Context) (redis.Conn, error) {
-			return redis.DialURLContext(ctx, rawURL, append(defaults(ctx), opts...)...)
+			conn, err := redis.DialURLContext(ctx, u.String(), append(defaults(ctx), opts...)...)
+			if err != nil || len(first) == 0 {
+				return conn, err
+			}
+			if _, ok := ctx.Deadline(); !ok {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, ioTimeout)
+				defer cancel()
+			}
+			x := resp.NewExchange(first)
+			if err = safely(ctx, conn, x); err == nil {
+				err = x.Judge()
+			}
+			if err != nil {
+				conn.Close()
+				return nil, err
+			}
+			return conn, nil
 		},
 		TestOnBorrowContext: testOnBorrow,
 		MaxIdle:             poolSize,
@@ -56,6 +78,24 @@ func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 		IdleTimeout:         config.IdleTimeout,
 		MaxConnLifetime:     config.ConnLifetime,
 	}, nil
+}
+
+// greeting returns the commands that the URL requires on each connection. Redigo
+// would send them from another goroutine, where the panic at a length that it
+// cannot allocate ends the process; see safely.
+func greeting(u *url.URL) (cmds []resp.Command) {
+	if password, _ := u.User.Password(); password != "" {
+		auth := resp.Cmd("AUTH", "")
+		if name := u.User.Username(); name != "" {
+			auth.Args = append(auth.Args, name)
+		}
+		auth.Args = append(auth.Args, password)
+		cmds = append(cmds, auth)
+	}
+	if database := strings.TrimLeft(u.Path, "/0"); database != "" {
+		cmds = append(cmds, resp.Cmd("SELECT", "", database))
+	}
+	return cmds
 }
 
 // defaults returns the options for dialing once. Redigo observes the context
@@ -82,27 +122,28 @@ func remaining(deadline time.Time) time.Duration {
 
 var databasePath = regexp.MustCompile(`^(/\d{0,5})?$`)
 
-// checkURL rejects what redigo would reject when it dials, and what it would
-// misinterpret: an unescaped "#" or "?" in a password silently ends the host.
-func checkURL(rawURL string) error {
+// checkURL parses the URL. It rejects what redigo would reject when it dials, and
+// what it would misinterpret: an unescaped "#" or "?" in a password silently ends
+// the host.
+func checkURL(rawURL string) (*url.URL, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return errors.New("not a URL; characters such as / # ? % in a password must be percent-encoded")
+		return nil, errors.New("not a URL; characters such as / # ? % in a password must be percent-encoded")
 	}
 	switch u.Scheme {
 	case "redis", "rediss", "valkey", "valkeys":
 	default:
-		return errors.New("the scheme must be redis or, for TLS, rediss")
+		return nil, errors.New("the scheme must be redis or, for TLS, rediss")
 	}
 	switch {
 	case u.Opaque != "" || u.Hostname() == "":
-		return errors.New("no host; the form is redis://:password@host:port/database")
+		return nil, errors.New("no host; the form is redis://:password@host:port/database")
 	case !databasePath.MatchString(u.Path):
-		return errors.New("the path must be a database number")
+		return nil, errors.New("the path must be a database number")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return errors.New("no query or fragment is understood; # and ? in a password must be percent-encoded")
+		return nil, errors.New("no query or fragment is understood; # and ? in a password must be percent-encoded")
 	}
-	return nil
+	return u, nil
 }
 
 var errRestedInSilence = errors.New("the connection was idle while the server did not respond")

@@ -24,7 +24,12 @@ import (
 // bare is a transport without any of the optional interfaces.
 type bare struct{ pool *redis.Pool }
 
-func (t bare) RoundTrip(ctx context.Context, x *resp.Exchange) error {
+func (t bare) RoundTrip(ctx context.Context, x *resp.Exchange) (err error) {
+	defer func() { // redigo panics at a length that cannot be allocated
+		if recover() != nil {
+			err = resp.ErrNoRedis
+		}
+	}()
 	conn, err := t.pool.GetContext(ctx)
 	if err != nil {
 		return err
@@ -107,6 +112,26 @@ type counted struct {
 func (t counted) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	t.trips.Add(1)
 	return t.Transport.RoundTrip(ctx, x)
+}
+
+// twoNodes is a transport to a Cluster of two nodes, both of which are one server.
+type twoNodes struct{ bare }
+
+func (t twoNodes) Nodes(context.Context) ([]resp.Transport, error) {
+	return []resp.Transport{t.bare, t.bare}, nil
+}
+
+// No error contains any part of a reply of a node.
+func TestOver_nodeReplies(t *testing.T) {
+	ofNodes := []string{"ASKING", "ROLE"}
+	sent := storetest.Misreplies(t, redistest.Start(t), ofNodes, func(t *testing.T, addr string) store.Sessions {
+		pool, err := store.NewPool("redis://" + addr)
+		require.NoError(t, err)
+		t.Cleanup(func() { pool.Close() })
+		pool.MaxIdle = 0 // no connection is used twice
+		return over(t, twoNodes{bare{pool}})
+	})
+	assert.Subset(t, sent, ofNodes)
 }
 
 // A near cache requires a transport that reports changes.

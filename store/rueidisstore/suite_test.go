@@ -23,7 +23,7 @@ var client = storetest.Client{
 	Module:         "store/rueidisstore",
 	New:            newStore,
 	Variants:       []string{"without near cache", withNearCache},
-	Commands:       []string{"CLIENT", "HELLO"},
+	Commands:       []string{"CLIENT", "CLUSTER", "HELLO"},
 	DetectsCluster: true,
 	SentinelRights: true,
 }

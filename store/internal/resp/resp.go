@@ -184,6 +184,8 @@ func (c Command) check(r Reply) error {
 		ok = r.Kind == Integer && validLife(r.Int)
 	case "PEXPIRE", "DEL", "WAIT", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
 		ok = r.Kind == Integer && r.Int >= 0
+	case "ASKING", "AUTH", "SELECT":
+		ok = r.Content() == "OK"
 	case "PING":
 		ok = r.Content() == "PONG"
 	case "SCAN":

@@ -24,7 +24,7 @@ func (e *UnexpectedReply) Error() string {
 	switch e.Command {
 	case "GET":
 		want = "a bulk string or nil"
-	case "SET":
+	case "ASKING", "AUTH", "SELECT", "SET":
 		want = "OK"
 	case "PING":
 		want = "PONG"

@@ -17,7 +17,7 @@ import (
 func testReplicas(t *testing.T, c Client) {
 	t.Run("server", func(t *testing.T) {
 		primary, replica := redistest.Start(t, "--repl-diskless-sync-delay", "0"), redistest.Start(t)
-		replica.Do("REPLICAOF", "127.0.0.1", primary.Port())
+		awaitReplica(t, primary, replica)
 		config := One(primary)
 		testAcks(t, c, config, []*redistest.Server{primary}, []*redistest.Server{replica})
 		t.Run("commands", func(t *testing.T) {
@@ -65,12 +65,23 @@ func testReplicas(t *testing.T, c Client) {
 	})
 }
 
+// awaitReplica makes a server the replica of another, and waits until it is
+// online.
+func awaitReplica(t *testing.T, primary, replica *redistest.Server) {
+	replica.Do("REPLICAOF", "127.0.0.1", primary.Port())
+	awaitOnline(t, primary)
+}
+
+func awaitOnline(t *testing.T, primary *redistest.Server) {
+	require.Eventually(t, func() bool {
+		return strings.Contains(primary.Info("replication")["slave0"], "state=online")
+	}, Patience, time.Millisecond)
+}
+
 func testAcks(t *testing.T, c Client, config Config, primaries, replicas []*redistest.Server) {
 	ctx := context.Background()
 	for _, primary := range primaries {
-		require.Eventually(t, func() bool {
-			return strings.Contains(primary.Info("replication")["slave0"], "state=online")
-		}, Patience, time.Millisecond)
+		awaitOnline(t, primary)
 	}
 	config.Acks, config.OnlyStore = 1, true
 	config.Timeout = 2 * time.Second // half of which a store waits for a replica that is frozen
