@@ -20,7 +20,7 @@ import (
 type transport struct {
 	node
 	client redis.UniversalClient
-	conns  *wire.Conns
+	*wire.Conns
 }
 
 var (
@@ -43,7 +43,7 @@ func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transpo
 		return conns.Dial(addr, func() (net.Conn, error) { return open(ctx, network, addr) })
 	}
 	client := newClient(&o)
-	return &transport{node: node{client}, client: client, conns: conns}, nil
+	return &transport{node: node{client}, client: client, Conns: conns}, nil
 }
 
 func newClient(o *redis.UniversalOptions) redis.UniversalClient {
@@ -90,17 +90,14 @@ func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 		return t.node.RoundTrip(ctx, x)
 	}
 	server := t.node
-	var err error
 	if x.Waits() {
-		var client *redis.Client
-		if client, err = cluster.MasterForKey(ctx, x.Commands[0].Key); err != nil {
-			err = known(err)
+		primary, err := cluster.MasterForKey(ctx, x.Commands[0].Key)
+		if err != nil {
+			return known(err)
 		}
-		server = node{client}
+		server = node{primary}
 	}
-	if err == nil {
-		err = server.RoundTrip(ctx, x)
-	}
+	err := server.RoundTrip(ctx, x)
 	if err != nil {
 		cluster.ReloadState(ctx)
 	}
@@ -220,14 +217,8 @@ func (t *transport) Ordered() bool {
 // IdleCount implements [resp.Idler].
 func (t *transport) IdleCount() int { return int(t.client.PoolStats().IdleConns) }
 
-// Refresh implements [resp.Refresher].
-func (t *transport) Refresh(before time.Time) { t.conns.CloseOlder(before) }
-
 // DropSilent implements [resp.SilenceDropper].
-func (t *transport) DropSilent(since time.Time) { t.conns.CloseSilent(since) }
-
-// Advice implements [resp.Adviser].
-func (t *transport) Advice() string { return t.conns.Advice() }
+func (t *transport) DropSilent(since time.Time) { t.CloseSilent(since) }
 
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {

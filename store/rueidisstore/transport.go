@@ -18,7 +18,7 @@ import (
 // transport is the [resp.Transport] through rueidis.
 type transport struct {
 	connector *connector
-	conns     *wire.Conns
+	*wire.Conns
 }
 
 var (
@@ -45,7 +45,7 @@ func newTransport(client rueidis.ClientOption, o config.Options) (*transport, er
 	option.DialCtxFn = func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error) {
 		return conns.Dial(addr, func() (net.Conn, error) { return open(ctx, addr, dialer, config) })
 	}
-	return &transport{connector: &connector{option: option}, conns: conns}, nil
+	return &transport{connector: &connector{option: option}, Conns: conns}, nil
 }
 
 type dialFunc func(ctx context.Context, addr string, dialer *net.Dialer, config *tls.Config) (net.Conn, error)
@@ -192,14 +192,8 @@ func (t *transport) Ordered() bool {
 	return client != nil && client.Mode() != rueidis.ClientModeCluster
 }
 
-// Refresh implements [resp.Refresher].
-func (t *transport) Refresh(before time.Time) { t.conns.CloseOlder(before) }
-
 // DropSilent implements [resp.SilenceDropper].
-func (t *transport) DropSilent(since time.Time) { t.conns.CloseOwing(since) }
-
-// Advice implements [resp.Adviser].
-func (t *transport) Advice() string { return t.conns.Advice() }
+func (t *transport) DropSilent(since time.Time) { t.CloseOwing(since) }
 
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
@@ -240,7 +234,7 @@ func (t *transport) OnInvalidation(changed func(keys []string)) error {
 	}
 	// The primary may be another one now, which reports nothing that was read
 	// from the old one.
-	t.conns.OnServer = func() { changed(nil) }
+	t.OnServer = func() { changed(nil) }
 	return nil
 }
 
@@ -251,7 +245,7 @@ func (t *transport) Fresh() bool {
 	if interval <= 0 {
 		interval = rueidis.DefaultTCPKeepAlive
 	}
-	return t.conns.Silence() < 3*interval
+	return t.Silence() < 3*interval
 }
 
 // Connecting implements [resp.Connecting]. The permission for HELLO is not

@@ -134,8 +134,8 @@ type rawConn struct {
 	syscall.Conn
 }
 
-// CloseOlder closes every connection that was opened before t.
-func (d *Conns) CloseOlder(t time.Time) {
+// Refresh closes every connection that was opened before t.
+func (d *Conns) Refresh(t time.Time) {
 	d.close(func(c *conn) bool { return c.opened.Before(t) })
 }
 

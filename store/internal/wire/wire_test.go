@@ -220,9 +220,9 @@ func TestConns(t *testing.T) {
 		assert.True(t, isClosed(idle))
 		assert.False(t, isClosed(asked), "it was used later")
 
-		conns.CloseOlder(before)
+		conns.Refresh(before)
 		assert.False(t, isClosed(asked))
-		conns.CloseOlder(time.Now().Add(time.Second))
+		conns.Refresh(time.Now().Add(time.Second))
 		assert.True(t, isClosed(asked))
 		assert.Empty(t, conns.conns)
 	})
