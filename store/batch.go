@@ -79,13 +79,17 @@ const (
 // DoBatch implements [Batcher]. If the transport does not preserve the order of
 // commands ([resp.Ordered]), it makes one round trip for each write.
 func (s *Store) DoBatch(ctx context.Context, b Batch) error {
-	const op = "batch"
 	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
 		return oneByOne(ctx, s, b)
 	}
+	return s.writeAll(ctx, "batch", b.writes...)
+}
+
+// writeAll performs the writes in order, in one round trip.
+func (s *Store) writeAll(ctx context.Context, op string, writes ...write) error {
 	var cmds []resp.Command
 	added := map[int]write{} // by the position of the reply with the index's last expiry
-	for _, w := range b.writes {
+	for _, w := range writes {
 		these, err := s.commandsOf(w)
 		if err != nil {
 			return err
@@ -100,7 +104,7 @@ func (s *Store) DoBatch(ctx context.Context, b Batch) error {
 	}
 	ctx = context.WithoutCancel(ctx)
 	replies, err := s.do(ctx, op, cmds...)
-	for _, w := range b.writes {
+	for _, w := range writes {
 		if w.kind == writeCommit || w.kind == writeDelete {
 			s.forget(w.key) // even after an error: the write may have been made
 		}

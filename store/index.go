@@ -15,17 +15,7 @@ import (
 // A second round trip is needed only if an earlier session expires after the
 // new one, that is, after the lifetime of sessions was shortened.
 func (s *Store) AddSession(ctx context.Context, user, token string, expiry time.Time) error {
-	const op = "add session to index"
-	cmds, err := s.addSession(user, token, expiry)
-	if err != nil {
-		return err
-	}
-	ctx = context.WithoutCancel(ctx)
-	replies, err := s.do(ctx, op, cmds...)
-	if err != nil || len(cmds) == 1 {
-		return err
-	}
-	return s.outlive(ctx, user, expiry, replies[len(replies)-1])
+	return s.writeAll(ctx, "add session to index", write{kind: writeAddSession, user: user, key: token, expiry: expiry})
 }
 
 // addSession returns the commands that add a session to the index. The last one

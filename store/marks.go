@@ -31,12 +31,7 @@ func (s *Store) PutMarkNX(ctx context.Context, key string, value []byte, ttl tim
 
 // PutMark implements [Marks].
 func (s *Store) PutMark(ctx context.Context, key string, value []byte, ttl time.Duration) error {
-	const op = "put mark"
-	if err := lasting(op, ttl); err != nil {
-		return err
-	}
-	_, err := s.do(context.WithoutCancel(ctx), op, resp.Set(s.markKey(key), value, ttl))
-	return err
+	return s.writeAll(ctx, "put mark", write{kind: writePutMark, key: key, value: value, ttl: ttl})
 }
 
 // Mark implements [Marks].
