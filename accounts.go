@@ -212,7 +212,7 @@ func (c *config) forAccount(secret string, opts []client.Option) []client.Option
 	if !c.componentSet || c.component == nil || secret != "" {
 		return opts
 	}
-	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component.ComponentToken))
+	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component))
 }
 
 // ofAccount returns the options for one account, with what is wrong with them.

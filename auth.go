@@ -209,12 +209,6 @@ func (g *gate) isScanPage(path string) bool {
 	return ok
 }
 
-// isScanLogin reports whether a login is that of a phone which goes back to confirm
-// a QR code.
-func (g *gate) isScanLogin(r *http.Request, target string) bool {
-	return g.isScanPage(target) && environment.Of(r).InWeChat()
-}
-
 // scans reports whether WithEnvironment uses LoginScan.
 func (a *Auth) scans() bool {
 	return a.environments.Uses(environment.LoginScan)

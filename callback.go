@@ -38,7 +38,11 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	f.Channel = acc.channel
 	switch {
 	case errors.Is(err, flow.ErrMissing) && navigation.InFrame(r):
-		g.reopenInTop(w, r)
+		// If WeChat's page sent it into a frame, browsers withhold Lax cookies, and
+		// with them the pending login. The page requests the same URL in the whole
+		// window, where they are sent. The code is not spent.
+		respond.NoStore(w.Header())
+		_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}) // ours does not fail
 	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
 		g.serveStale(w, r, q, f, reasonOf(err))
 	case err != nil:
@@ -184,15 +188,6 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 		failure.RetryURL = g.loginURL(g.returnURL(f.Target), true)
 	}
 	g.reject(w, r.WithContext(withFlow(r.Context(), f)), failure)
-}
-
-// reopenInTop responds to a callback in a frame. If WeChat's page sent it
-// there, browsers withhold Lax cookies, and with them the pending login. The
-// page requests the same URL in the whole window, where they are sent. The code
-// is not spent.
-func (g *gate) reopenInTop(w http.ResponseWriter, r *http.Request) {
-	respond.NoStore(w.Header())
-	_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}) // ours does not fail
 }
 
 // strayCallback rejects a callback of this browser's login at a path that is

@@ -40,7 +40,7 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 	acc := g.official
 	act := g.loginActionFor(r)
 	switch {
-	case g.isScanLogin(r, l.target): // the official account's, whatever WithEnvironment says
+	case g.isScanPage(l.target) && environment.Of(r).InWeChat(): // a phone that confirms a QR code: the official account's, whatever WithEnvironment says
 	case act == environment.OpenInWeChat:
 		g.reject(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(l.target)})
 		return

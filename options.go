@@ -55,7 +55,7 @@ type config struct {
 	relayKey                    []byte
 	relaySet                    bool
 	componentAppID              string
-	component                   PlatformTokenSource
+	component                   func(context.Context) (client.Secret, error)
 	componentSet                bool
 	accounts                    AccountResolver
 	accountsSet                 bool
@@ -194,23 +194,18 @@ type AccountResolver interface {
 }
 
 // WithThirdPartyPlatform logs in on behalf of accounts that have authorized a
-// third-party platform: official accounts and mini programs with an empty
-// AppSecret in WithApp, WithMiniProgram or WithAccounts. The host of the base
-// URL must be the platform's 公众号开发域名. WithFlowKeys is required, because there
-// is no AppSecret to derive keys from.
-func WithThirdPartyPlatform(componentAppID string, source PlatformTokenSource) Option {
-	return func(c *config) { c.componentAppID, c.component, c.componentSet = componentAppID, source, true }
-}
-
-// A PlatformTokenSource supplies the component_access_token of a third-party
-// platform (第三方平台), which WeChat renews every two hours from a ticket that it
-// pushes to the platform. It is called for each login, so it should cache the
-// token, and it must be safe for concurrent use. Platform operators usually
-// already run a service that provides it.
-type PlatformTokenSource interface {
-	// ComponentToken returns a valid token. If it returns an error, the login
-	// fails.
-	ComponentToken(ctx context.Context) (client.Secret, error)
+// third-party platform (第三方平台): official accounts and mini programs with an
+// empty AppSecret in WithApp, WithMiniProgram or WithAccounts. The host of the
+// base URL must be the platform's 公众号开发域名. WithFlowKeys is required, because
+// there is no AppSecret to derive keys from.
+//
+// token returns the platform's component_access_token, which WeChat renews every
+// two hours from a ticket that it pushes to the platform; if it returns an error,
+// the login fails. It is called for each login, so it should cache the token, and
+// it must be safe for concurrent use. Platform operators usually already run a
+// service that provides it.
+func WithThirdPartyPlatform(componentAppID string, token func(context.Context) (client.Secret, error)) Option {
+	return func(c *config) { c.componentAppID, c.component, c.componentSet = componentAppID, token, true }
 }
 
 // WithBaseURL sets where users reach the application: scheme and host, such as

@@ -239,14 +239,14 @@ func TestRequireWeChatPanicsOnInvalidOptions(t *testing.T) {
 	})
 }
 
-// tokenOf is a source of one token.
-type tokenOf string
-
-func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
-	if t == "" {
-		return client.Secret{}, errors.New("no token in this test")
+// tokenOf returns a source of one token, or of none.
+func tokenOf(token string) func(context.Context) (client.Secret, error) {
+	return func(context.Context) (client.Secret, error) {
+		if token == "" {
+			return client.Secret{}, errors.New("no token in this test")
+		}
+		return client.NewSecret(token), nil
 	}
-	return client.NewSecret(string(t)), nil
 }
 
 func TestNew_everyFaultOfAnOption(t *testing.T) {

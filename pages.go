@@ -72,6 +72,17 @@ type Page struct {
 	// log: the time and, if the page is about a login, its flow, such as
 	// "2026-11-30 20:45:12 UTC a1b2c3d4e5f6".
 	Reference string
+	// Title, Text (its paragraphs) and Labels (of links, buttons and fields, by
+	// the names in the built-in page) are the texts of the built-in page in
+	// Lang. They belong to this page: the function of WithPages may change
+	// them and call [DefaultPages].
+	Title  string
+	Text   []string
+	Labels map[string]string
+	// Script is the script of the built-in page, or empty: on PageOpenInWeChat it
+	// copies the URL, on PageScan and PageScanConfirmed it follows the scan. The
+	// Content-Security-Policy allows it in a <script> element, and no other.
+	Script template.JS
 	// RetryURL is the link to try again: an http(s) URL or an absolute path. It
 	// is empty if that cannot help.
 	RetryURL string
@@ -107,6 +118,8 @@ type ScanDetails struct {
 	// RefreshURL is what PageScan and PageScanConfirmed request to learn what
 	// the other side has done.
 	RefreshURL string
+	// StatusURL is what Page.Script requests.
+	StatusURL string
 	// Browser describes the browser being logged in, such as "Chrome ·
 	// Windows". It is empty if unknown.
 	Browser string
@@ -115,12 +128,24 @@ type ScanDetails struct {
 	Location string
 	// Age is how old the QR code is, in whole seconds.
 	Age time.Duration
-
-	statusURL string // for the script of the embedded page
 }
 
 // A pageFunc is a function of WithPages.
 type pageFunc = func(w io.Writer, p Page) error
+
+// DefaultPages writes the built-in page of p, with the texts of p. Call it in the
+// function of [WithPages] for the pages that it does not replace.
+func DefaultPages(w io.Writer, p Page) error { return page.Embedded(w, inner(p)) }
+
+// inner returns p as package page has it.
+func inner(p Page) page.Page {
+	return page.Page{
+		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason), Reference: p.Reference,
+		Title: p.Title, Text: p.Text, Labels: p.Labels,
+		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, FormActions: p.FormActions, URL: p.URL, QR: p.QR,
+		Scan: page.Scan(p.Scan),
+	}
+}
 
 // writePage responds with p, rendered by pages or, if that is nil or fails, by
 // the built-in template. Headers that were set before (Set-Cookie, Retry-After)
@@ -129,16 +154,12 @@ func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page) e
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))
+	ours := inner(p)
 	var own page.Renderer
 	if pages != nil {
+		worded := page.Worded(ours)
+		p.Title, p.Text, p.Labels, p.Script = worded.Title, worded.Text, worded.Labels, page.Script(ours.Kind)
 		own = func(w io.Writer) error { return pages(w, p) }
 	}
-	return page.Write(w, r, own, page.Page{
-		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason), Reference: p.Reference,
-		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, FormActions: p.FormActions, URL: p.URL, QR: p.QR,
-		Scan: page.Scan{
-			Number: p.Scan.Number, Scanned: p.Scan.Scanned, RefreshURL: p.Scan.RefreshURL, StatusURL: p.Scan.statusURL,
-			Browser: p.Scan.Browser, Location: p.Scan.Location, Age: p.Scan.Age,
-		},
-	})
+	return page.Write(w, r, own, ours)
 }

@@ -72,8 +72,43 @@ func TestPages_custom(t *testing.T) {
 		_, err := io.WriteString(w, "<p>ours</p>")
 		return err
 	}, given)
+	assert.Equal(t, "Your WeChat nickname and avatar", got.Title)
+	assert.Len(t, got.Text, 2)
+	assert.Equal(t, map[string]string{"submit": "Continue to WeChat"}, got.Labels)
+	got.Title, got.Text, got.Labels = "", nil, nil
 	assert.Equal(t, given, got)
 	assert.Equal(t, 202, resp.StatusCode)
 	assert.Equal(t, "<p>ours</p>", body)
 	assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "form-action 'self' https://sim.example;")
+}
+
+// One text of a page can be changed, or one kind of page replaced, without a
+// warning, and without an effect on other pages.
+func TestDefaultPages(t *testing.T) {
+	ours := func(w io.Writer, p Page) error {
+		if p.Kind == PageConsent {
+			p.Title, p.Text[0], p.Labels["submit"] = "Our shop", "One text", "Go on"
+		}
+		return DefaultPages(w, p)
+	}
+	consent := Page{Kind: PageConsent, Lang: page.English, ActionURL: "/a", Next: "/n"}
+	for range 2 {
+		_, body := servePage(t, ours, consent)
+		assert.Contains(t, body, "<title>Our shop</title>")
+		assert.Contains(t, body, "<p>One text</p>\n<p>WeChat requires")
+		assert.Contains(t, body, `<button type="submit">Go on</button>`)
+	}
+	_, body := servePage(t, nil, consent)
+	assert.Contains(t, body, "<h1>Your WeChat nickname and avatar</h1>")
+	assert.Contains(t, body, "Continue to WeChat")
+	for kind := PageMessage; kind <= PageEnter; kind++ {
+		p := Page{Kind: kind, Lang: page.English, Reason: ReasonLoop, Reference: "1234", RetryURL: "/r"}
+		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p))
+		if kind == PageConsent {
+			continue
+		}
+		_, want := servePage(t, nil, p)
+		_, body := servePage(t, ours, p)
+		assert.Equal(t, want, body)
+	}
 }

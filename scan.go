@@ -233,7 +233,7 @@ func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, t
 	phone := g.absolute(g.scanPath(c.Ticket))
 	g.page(w, r, Page{
 		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: page.QRCode(phone),
-		Scan: ScanDetails{Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", statusURL: g.endpoint("scan/status")},
+		Scan: ScanDetails{Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", StatusURL: g.endpoint("scan/status")},
 	})
 }
 

@@ -106,7 +106,7 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 			Kind: PageScanConfirmed, Status: http.StatusOK,
 			Scan: ScanDetails{
 				Number: end.Number, RefreshURL: g.scanPath(ticket),
-				statusURL: g.endpoint("scan/status") + "?phone=" + g.keys.Seal([]byte(ticket), scanPhonePlace, g.official.appID),
+				StatusURL: g.endpoint("scan/status") + "?phone=" + g.keys.Seal([]byte(ticket), scanPhonePlace, g.official.appID),
 			},
 		})
 	default:

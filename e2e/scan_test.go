@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"html"
+	"html/template"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -140,6 +142,32 @@ func TestScan(t *testing.T) {
 			phoneLook.see(phone, "14-scan-done")
 		})
 	}
+}
+
+// A page of the application's follows the scan with the script of the built-in
+// one.
+func TestScan_OwnPage(t *testing.T) {
+	t.Parallel()
+	own := template.Must(template.New("scan").Parse(`<!doctype html><html lang="{{.Lang}}"><title>{{.Title}}</title>
+<main data-state="waiting" data-refresh="{{.Scan.RefreshURL}}" data-status="{{.Scan.StatusURL}}">
+<h1>Our shop</h1><img class="qr" src="{{.QR}}" alt="{{.Labels.qr}}" width="240" height="240">
+</main><script>{{.Script}}</script></html>`))
+	site := startScanSite(t, withScan(), wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
+		if p.Kind != wechatauth.PageScan {
+			return wechatauth.DefaultPages(w, p)
+		}
+		return own.Execute(w, p)
+	}))
+	computer, phone := openBrowser(t).tab(), openBrowser(t).tab()
+	require.NoError(t, phone.pretend(wechattest.IPhone, "en"))
+	computer.open(site.url + "/")
+	assert.Equal(t, "Our shop", computer.text("h1"))
+	phone.open(computer.readQR())
+	phone.click(confirmButton)
+	computer.until("document.querySelector('#number') !== null")
+	computer.put("#number", phone.text(".number strong"))
+	computer.click("form button")
+	assert.NotEmpty(t, computer.text("#openid"))
 }
 
 func TestScan_WrongNumber(t *testing.T) {

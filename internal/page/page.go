@@ -4,10 +4,13 @@
 package page
 
 import (
+	"cmp"
 	"html/template"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +40,9 @@ type Page struct {
 	Lang        string // Chinese or English
 	Status      int
 	Reason      string // key of the text of a Message
+	Title       string // this and the next two are from Worded, unless set
+	Text        []string
+	Labels      map[string]string
 	Reference   string // shown with it, for the operator
 	RetryURL    string
 	ActionURL   string   // of the form
@@ -46,6 +52,26 @@ type Page struct {
 	QR          template.URL
 	Scan        Scan
 }
+
+// Worded returns p with the texts that it has none of.
+func Worded(p Page) Page {
+	set, _ := textFor(p)
+	own := set.Chinese
+	if p.Lang == English {
+		own = set.English
+	}
+	p.Title = cmp.Or(p.Title, own.Title)
+	if p.Text == nil {
+		p.Text = slices.Clone(own.Text)
+	}
+	if p.Labels == nil {
+		p.Labels = maps.Clone(own.Labels)
+	}
+	return p
+}
+
+// Script returns the script of the built-in page of a kind, or "".
+func Script(kind Kind) template.JS { return scripts[kind].text }
 
 // Scan is what the pages of a scan login show.
 type Scan struct {

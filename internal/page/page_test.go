@@ -47,7 +47,7 @@ func servePage(t *testing.T, own Renderer, p Page) (*http.Response, string) {
 func rendered(t *testing.T, p Page) string {
 	t.Helper()
 	var buf bytes.Buffer
-	require.NoError(t, embedded(&buf, p))
+	require.NoError(t, Embedded(&buf, p))
 	return buf.String()
 }
 
@@ -71,11 +71,6 @@ func TestTexts_language(t *testing.T) {
 // all is everything that the words say.
 func (w words) all() []string {
 	all := append([]string{w.Title}, w.Text...)
-	for _, s := range []string{w.Retry, w.Submit} {
-		if s != "" {
-			all = append(all, s)
-		}
-	}
 	for _, s := range w.Labels {
 		all = append(all, s)
 	}
@@ -400,6 +395,18 @@ func TestWrite_invalidStatus(t *testing.T) {
 			assert.Equal(t, c.want, resp.StatusCode)
 		})
 	}
+}
+
+// A custom page may have the script of the built-in page, and no other.
+func TestWrite_customScript(t *testing.T) {
+	for kind, connect := range map[Kind]string{OpenInWeChat: "", ScanCode: "; connect-src 'self'", ScanConfirmed: "; connect-src 'self'"} {
+		resp, _ := servePage(t, func(w io.Writer) error {
+			_, err := io.WriteString(w, "<script>alert(1)</script><script>"+string(Script(kind))+"</script>")
+			return err
+		}, Page{Kind: kind})
+		assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "; script-src "+cspHash([]byte(Script(kind)))+connect+"; form-action")
+	}
+	assert.Empty(t, Script(Message))
 }
 
 // A custom page is served.

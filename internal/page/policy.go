@@ -11,17 +11,22 @@ import (
 )
 
 func defaultPolicy(p Page) string {
-	policy := "default-src 'none'; style-src " + cssHash
-	if script, ok := scripts[p.Kind]; ok {
-		policy += "; script-src " + script.hash
-	}
-	if p.Kind == ScanCode || p.Kind == ScanConfirmed {
-		policy += "; connect-src 'self'"
-	}
+	policy := "default-src 'none'; style-src " + cssHash + scriptPolicy(p)
 	if p.QR != "" {
 		policy += "; img-src data:"
 	}
 	return policy + framePolicy(p) + formPolicy(p)
+}
+
+// scriptPolicy allows the script of the built-in page, and no other.
+func scriptPolicy(p Page) (policy string) {
+	if script, ok := scripts[p.Kind]; ok {
+		policy = "; script-src " + script.hash
+	}
+	if p.Kind == ScanCode || p.Kind == ScanConfirmed {
+		policy += "; connect-src 'self'"
+	}
+	return policy
 }
 
 // framePolicy allows the one frame of EmbeddedQR.
@@ -38,7 +43,7 @@ func replacedPolicy(p Page, body []byte) string {
 		styles += " " + cspHash(element[1])
 	}
 	return "default-src 'none'; style-src " + styles +
-		"; img-src 'self' data:; font-src 'self'" + framePolicy(p) + formPolicy(p)
+		"; img-src 'self' data:; font-src 'self'" + scriptPolicy(p) + framePolicy(p) + formPolicy(p)
 }
 
 func formPolicy(p Page) string {

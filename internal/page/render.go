@@ -59,25 +59,24 @@ type textSet struct {
 }
 
 type words struct {
-	Title  string   `json:"title"`
-	Text   []string `json:"text"`             // paragraphs
-	Retry  string   `json:"retry,omitempty"`  // label of the link to RetryURL
-	Submit string   `json:"submit,omitempty"` // label of the button of Upgrade
+	Title string   `json:"title"`
+	Text  []string `json:"text"` // paragraphs
 
-	Labels map[string]string `json:"labels,omitempty"` // of what else the page has
+	Labels map[string]string `json:"labels"` // of links, buttons and fields
 }
 
-// embedded is the Renderer of this library.
-func embedded(w io.Writer, p Page) error {
+// Embedded writes the page of this library.
+func Embedded(w io.Writer, p Page) error {
+	p = Worded(p)
 	text, reason := textFor(p)
-	lang, words := Chinese, text.Chinese
+	lang := Chinese
 	if p.Lang == English {
-		lang, words = English, text.English
+		lang = English
 	}
 	view := view{
-		words: words, Lang: lang, Icon: text.Icon, Reason: reason,
+		words: words{p.Title, p.Text, p.Labels}, Lang: lang, Icon: text.Icon, Reason: reason,
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
-		CSS: template.CSS(css), Script: scripts[p.Kind].text,
+		CSS: template.CSS(css), Script: Script(p.Kind),
 	}
 	switch p.Kind {
 	case Message:
@@ -173,7 +172,7 @@ func render(own Renderer, p Page) (body []byte, policy string, err error) {
 			return body, replacedPolicy(p, body), nil
 		}
 	}
-	body, embeddedErr := run(func(w io.Writer) error { return embedded(w, p) })
+	body, embeddedErr := run(func(w io.Writer) error { return Embedded(w, p) })
 	return body, defaultPolicy(p), errors.Join(err, embeddedErr)
 }
 

@@ -61,7 +61,6 @@ var (
 	sessions *scs.SessionManager
 	sim      *wechattest.Server
 	user     wechatauth.Identity
-	source   wechatauth.PlatformTokenSource
 
 	key, previousKey []byte
 	saveUser         func(ctx context.Context, appID, openID, unionID string) error
@@ -76,7 +75,7 @@ var (
 	appID, secret, state, code string
 	otherAppID, otherSecret    string
 	componentAppID             string
-	tokens                     wechatauth.PlatformTokenSource
+	token                      func(context.Context) (client.Secret, error)
 )
 `
 

@@ -19,14 +19,14 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// A tokenOf is a source of one token.
-type tokenOf string
-
-func (t tokenOf) ComponentToken(context.Context) (client.Secret, error) {
-	if t == "" {
-		return client.Secret{}, errors.New("no token in this test")
+// tokenOf returns a source of one token, or of none.
+func tokenOf(token string) func(context.Context) (client.Secret, error) {
+	return func(context.Context) (client.Secret, error) {
+		if token == "" {
+			return client.Secret{}, errors.New("no token in this test")
+		}
+		return client.NewSecret(token), nil
 	}
-	return client.NewSecret(string(t)), nil
 }
 
 // newPlatformSite returns a site of an account and a mini program that have
@@ -117,7 +117,7 @@ func TestPlatform_OwnSecret(t *testing.T) {
 // no response contains the token.
 func TestPlatform_TokenError(t *testing.T) {
 	for name, tt := range map[string]struct {
-		source tokenOf
+		source string
 		status int
 	}{
 		"no token":      {"", http.StatusBadGateway},
@@ -125,13 +125,13 @@ func TestPlatform_TokenError(t *testing.T) {
 		"another kind":  {"an access token\r\nX-Injected: 1", http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newPlatformSite(t, wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, tt.source))
+			s := newPlatformSite(t, wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, tokenOf(tt.source)))
 			got := s.Browser().Visit("/a")
 			assert.Equal(t, tt.status, got.StatusCode)
 			mini := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
 			assert.Equal(t, tt.status, mini.StatusCode)
 			if tt.source != "" {
-				assert.NotContains(t, got.Text+mini.Text+s.Logs.String(), string(tt.source))
+				assert.NotContains(t, got.Text+mini.Text+s.Logs.String(), tt.source)
 			}
 			assert.Contains(t, s.Browser().Visit("/public").Text, "logged-in=false", "the rest still works")
 		})
