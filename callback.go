@@ -42,7 +42,7 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 		// with them the pending login. The page requests the same URL in the whole
 		// window, where they are sent. The code is not spent.
 		respond.NoStore(w.Header())
-		_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}) // ours does not fail
+		_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}, nil) // ours does not fail
 	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
 		g.serveStale(w, r, q, f, reasonOf(err))
 	case err != nil:

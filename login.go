@@ -199,7 +199,7 @@ func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	respond.NoStore(w.Header())
 	g.page(w, r, Page{
 		Kind: PageConsent, Status: http.StatusOK,
-		ActionURL: g.endpoint("upgrade"), Next: target, FormActions: g.formActions(),
+		ActionURL: g.endpoint("upgrade"), Next: target,
 	})
 }
 

@@ -300,8 +300,8 @@ func WithPageVisit(rule func(*http.Request) bool) Option {
 //
 // Use html/template, which escapes the URLs of p. The Content-Security-Policy
 // of a page allows its own <style> elements, and style sheets, images and fonts
-// of the site, but no script and no style attribute. Users who are not logged
-// in must be able to load them.
+// of the site, but no style attribute and no script but Page.Script. Users who
+// are not logged in must be able to load them.
 func WithPages(f func(w io.Writer, p Page) error) Option {
 	return func(c *config) { c.pages = f }
 }

@@ -92,11 +92,6 @@ type Page struct {
 	// Next is the return URL. The forms of PageConsent and PageScanNumber send
 	// it as the hidden field "next"; on PageEnter it is for information.
 	Next string
-	// FormActions are the origins, besides the site's, that a redirect after the
-	// form of PageConsent may lead to: Chromium applies the page's form-action
-	// policy to such redirects. Empty means WeChat's own,
-	// https://open.weixin.qq.com.
-	FormActions []string
 	// URL is the URL to open in WeChat (PageOpenInWeChat), that of the QR code
 	// (PageScan), or that of the frame (PageEmbeddedQR). It is empty on other
 	// pages.
@@ -142,19 +137,22 @@ func inner(p Page) page.Page {
 	return page.Page{
 		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason), Reference: p.Reference,
 		Title: p.Title, Text: p.Text, Labels: p.Labels,
-		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, FormActions: p.FormActions, URL: p.URL, QR: p.QR,
+		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, URL: p.URL, QR: p.QR,
 		Scan: page.Scan(p.Scan),
 	}
 }
 
 // writePage responds with p, rendered by pages or, if that is nil or fails, by
 // the built-in template. Headers that were set before (Set-Cookie, Retry-After)
-// are kept. The error says why pages was not used.
-func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page) error {
+// are kept. The response to the form of a PageConsent may redirect to the origins of
+// formActions: Chromium applies the page's form-action policy to redirects. The
+// error says why pages was not used.
+func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page, formActions []string) error {
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))
 	ours := inner(p)
+	ours.FormActions = formActions
 	var own page.Renderer
 	if pages != nil {
 		worded := page.Worded(ours)

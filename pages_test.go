@@ -17,7 +17,7 @@ import (
 func servePage(t *testing.T, pages pageFunc, p Page) (*http.Response, string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = writePage(w, r, pages, p)
+		_ = writePage(w, r, pages, p, []string{"https://sim.example"})
 	}))
 	defer server.Close()
 	resp, err := server.Client().Get(server.URL)
@@ -64,7 +64,6 @@ func TestPages_links(t *testing.T) {
 func TestPages_custom(t *testing.T) {
 	given := Page{
 		Kind: PageConsent, Lang: page.English, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
-		FormActions: []string{"https://sim.example"},
 	}
 	var got Page
 	resp, body := servePage(t, func(w io.Writer, p Page) error {
@@ -103,7 +102,7 @@ func TestDefaultPages(t *testing.T) {
 	assert.Contains(t, body, "Continue to WeChat")
 	for kind := PageMessage; kind <= PageEnter; kind++ {
 		p := Page{Kind: kind, Lang: page.English, Reason: ReasonLoop, Reference: "1234", RetryURL: "/r"}
-		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p))
+		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p, nil))
 		if kind == PageConsent {
 			continue
 		}

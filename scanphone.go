@@ -67,7 +67,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	if !v.Identity.Grants(rec.Scope) {
 		g.page(w, r, Page{
 			Kind: PageConsent, Status: http.StatusOK,
-			ActionURL: g.endpoint("upgrade"), Next: g.scanPath(ticket), FormActions: g.formActions(),
+			ActionURL: g.endpoint("upgrade"), Next: g.scanPath(ticket),
 		})
 		return
 	}
