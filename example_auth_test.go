@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -206,6 +207,22 @@ func ExampleIsPageVisit() {
 	script.Header.Set("Sec-Fetch-Mode", "cors")
 	fmt.Println(wechatauth.IsPageVisit(page), wechatauth.IsPageVisit(script))
 	// Output: true false
+}
+
+// One text of the page that is shown after a logout, in both languages.
+func ExampleDefaultPages() {
+	pages := func(w io.Writer, p wechatauth.Page) error {
+		if p.Kind == wechatauth.PageLoggedOut {
+			p.Title = "Goodbye"
+		}
+		return wechatauth.DefaultPages(w, p)
+	}
+	var page strings.Builder
+	if err := pages(&page, wechatauth.Page{Kind: wechatauth.PageLoggedOut, Lang: "en", Status: http.StatusUnauthorized}); err != nil {
+		panic(err)
+	}
+	fmt.Println(strings.Contains(page.String(), "<h1>Goodbye</h1>"))
+	// Output: true
 }
 
 // printer is an observer that prints the kinds of events and the names of

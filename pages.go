@@ -72,12 +72,13 @@ type Page struct {
 	// log: the time and, if the page is about a login, its flow, such as
 	// "2026-11-30 20:45:12 UTC a1b2c3d4e5f6".
 	Reference string
-	// Title, Text (its paragraphs) and Labels (of links, buttons and fields, by
-	// the names in the built-in page) are the texts of the built-in page in
-	// Lang. They belong to this page: the function of WithPages may change
-	// them and call [DefaultPages].
-	Title  string
-	Text   []string
+	// Title is the title of the built-in page in Lang. This and the next two
+	// belong to this page: the function of WithPages may change them and call
+	// [DefaultPages].
+	Title string
+	// Text is the paragraphs of the built-in page.
+	Text []string
+	// Labels are its links, buttons and fields, such as "retry" and "submit".
 	Labels map[string]string
 	// Script is the script of the built-in page, or empty: on PageOpenInWeChat it
 	// copies the URL, on PageScan and PageScanConfirmed it follows the scan. The

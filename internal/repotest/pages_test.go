@@ -17,9 +17,9 @@ import (
 
 // pageWords are the texts of internal/page/texts.json.
 type pageWords struct {
-	Title string   `json:"title"`
-	Text  []string `json:"text"`
-	Retry string   `json:"retry"`
+	Title  string            `json:"title"`
+	Text   []string          `json:"text"`
+	Labels map[string]string `json:"labels"`
 }
 
 func TestPageTexts(t *testing.T) {
@@ -41,7 +41,7 @@ func TestPageTexts(t *testing.T) {
 				require.NoError(t, json.Unmarshal(text[lang], &words))
 				require.NotEmpty(t, words.Title, lang)
 				require.NotEmpty(t, words.Text, lang)
-				require.NotEmpty(t, words.Retry, lang)
+				require.NotEmpty(t, words.Labels["retry"], lang)
 				assert.Empty(t, titles[words.Title], "another reason has this title")
 				titles[words.Title] = reason
 
@@ -55,7 +55,7 @@ func TestPageTexts(t *testing.T) {
 				for _, paragraph := range words.Text {
 					assert.Contains(t, body, "<p>"+html.EscapeString(paragraph)+"</p>")
 				}
-				assert.Contains(t, body, `<a class="button" href="/wechat/login?next=%2Fa">`+html.EscapeString(words.Retry)+"</a>")
+				assert.Contains(t, body, `<a class="button" href="/wechat/login?next=%2Fa">`+html.EscapeString(words.Labels["retry"])+"</a>")
 				assert.Contains(t, body, `<footer data-reason="`+string(reason)+`">`)
 				assert.Contains(t, body, "<code>1234</code>")
 				assert.NotContains(t, body, ">"+string(reason)+"<", "users see the reference only")

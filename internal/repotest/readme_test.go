@@ -51,6 +51,7 @@ import (
 	"github.com/gomodule/redigo/redis"
 
 	"github.com/wechatauth/wechatauth"
+	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
