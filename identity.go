@@ -96,7 +96,7 @@ type identityKey struct{}
 // [IdentityFromContext] returns id, and true if it has an OpenID. It creates no
 // session, so methods of [Auth.Sessions] have none to read. A handler behind
 // RequireWeChat, RequireScope or LoadWeChat never gets id: there, an identity
-// comes from a session only. See wechattest.Login for tests of whole logins.
+// comes from a session only. Use wechattest.Login to test whole logins.
 func ContextWithIdentity(ctx context.Context, id Identity) context.Context {
 	return context.WithValue(ctx, identityKey{}, &id)
 }

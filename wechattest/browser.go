@@ -114,7 +114,7 @@ func (s *Server) replyTo(browser *http.Client, page *http.Response, choice strin
 }
 
 func (s *Server) consentTo(browser *http.Client, page *url.URL, ticket, choice string) (next, error) {
-	shown, err := post(browser, page, "authorize_reply", url.Values{"ticket": {ticket}, "answer": {choice}})
+	shown, err := postConsent(browser, page, ticket, choice)
 	if err != nil {
 		return next{}, err
 	}
@@ -143,6 +143,10 @@ func (s *Server) scan(browser *http.Client, page *url.URL, uuid, choice string) 
 	}
 	shown.Body.Close()
 	return next{to: to}, nil
+}
+
+func postConsent(browser *http.Client, page *url.URL, ticket, choice string) (*http.Response, error) {
+	return post(browser, page, "authorize_reply", url.Values{"ticket": {ticket}, "answer": {choice}})
 }
 
 func post(browser *http.Client, page *url.URL, action string, form url.Values) (*http.Response, error) {

@@ -20,6 +20,8 @@
 //	sim.AssertCalls(t, "sns/oauth2/access_token", 1)
 //	sim.AssertNoLeaks(t)
 //
+// [Login] does all of this, and returns a browser in which a person is logged in.
+//
 // The comment of [Server] lists its methods by purpose. [Scenarios] returns the
 // courses that a login can take. The control page at / is for real browsers. A
 // real browser treats the redirect as cross-site only if site and simulator

@@ -378,6 +378,7 @@ type failures struct{ bytes.Buffer }
 
 func (f *failures) Helper()                           {}
 func (f *failures) Errorf(format string, args ...any) { f.WriteString(format) }
+func (f *failures) Fatalf(format string, args ...any) { f.WriteString(format) }
 
 func TestServer_Leaks(t *testing.T) {
 	sim := simulator(t)

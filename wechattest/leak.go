@@ -8,12 +8,14 @@ import (
 	"strings"
 )
 
-// TB is the part of testing.TB used by the assertions.
+// TB is the part of testing.TB used by the assertions and by [Login].
 type TB interface {
 	// Helper marks the caller as a helper.
 	Helper()
 	// Errorf reports a failure and continues the test.
 	Errorf(format string, args ...any)
+	// Fatalf reports a failure and ends the test.
+	Fatalf(format string, args ...any)
 }
 
 // Leaks describes every request in which a browser sent something that only a
