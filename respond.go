@@ -60,7 +60,11 @@ const challenge = "WeChat"
 // page writes a page.
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	p.Reference = strings.TrimSpace(g.now().UTC().Format("2006-01-02 15:04:05 UTC ") + flowOf(r.Context()))
-	if err := writePage(w, r, *g.pages.Load(), p, g.formActions()); err != nil {
+	var actions []string
+	if p.Kind == PageConsent {
+		actions = g.formActions()
+	}
+	if err := writePage(w, r, *g.pages.Load(), p, actions); err != nil {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the built-in page was shown instead"})
 	}
 }
