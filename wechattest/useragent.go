@@ -27,8 +27,9 @@ const (
 
 // Browser returns a client that behaves like a browser with the given
 // User-Agent: it has its own cookie jar and sends the headers of a page visit.
-// Headers set in a request take precedence. Clients share no connections, so
-// that two browsers look like two devices.
+// Headers set in a request take precedence. It connects with the settings of
+// http.DefaultTransport, such as its TLSClientConfig for a test's certificate.
+// Clients share no connections, so that two browsers look like two devices.
 func Browser(userAgent string) *http.Client {
 	jar, _ := cookiejar.New(nil) // never fails without options
 	base := &http.Transport{Proxy: http.ProxyFromEnvironment, ForceAttemptHTTP2: true}

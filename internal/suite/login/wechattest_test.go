@@ -81,6 +81,15 @@ func TestWechattestLogin(t *testing.T) {
 		assert.Contains(t, got, wechattest.OpenID(s.AppID, authtest.Person(1)))
 	})
 
+	t.Run("on https", func(t *testing.T) {
+		s := authtest.NewTLSSite(t)
+		before := http.DefaultTransport
+		t.Cleanup(func() { http.DefaultTransport = before })
+		http.DefaultTransport = s.Server.Client().Transport // which trusts the site's certificate
+		_, got := fetched(t, wechattest.Login(t, s.Base.String()+"/profile", "Lin"), http.MethodGet, s.Base.String()+"/profile", nil)
+		assert.Contains(t, got, "nickname=Lin")
+	})
+
 	t.Run("a simulator below a prefix", func(t *testing.T) {
 		sim := httptest.NewServer(http.StripPrefix("/below", wechattest.NewHandler()))
 		defer sim.Close()
