@@ -165,7 +165,7 @@ func TestPage_loggedOut(t *testing.T) {
 // A message has the operator's reference, and no word of the reason that a user
 // sees.
 func TestPage_reference(t *testing.T) {
-	for lang, label := range map[string]string{Chinese: "编号：", English: "Reference: "} {
+	for lang, label := range map[string]string{Chinese: "问题编号：", English: "Reference: "} {
 		_, page := servePage(t, nil, Page{Lang: lang, Reason: "store_unavailable", Reference: "2026-11-30 20:45:12 UTC a1b2c3d4e5f6"})
 		assert.Contains(t, page, `<footer data-reason="store_unavailable">`+label+`<code>2026-11-30 20:45:12 UTC a1b2c3d4e5f6</code></footer>`)
 		assert.Equal(t, 1, strings.Count(page, "store_unavailable"))

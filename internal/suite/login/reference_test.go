@@ -19,7 +19,7 @@ func TestPage_Reference(t *testing.T) {
 	var events authtest.Recorder
 	s := authtest.NewSite(t, wechatauth.WithObserver(&events))
 	reference := func(page authtest.Response) string {
-		found := regexp.MustCompile(`编号：<code>([^<]+)</code>`).FindStringSubmatch(page.Text)
+		found := regexp.MustCompile(`问题编号：<code>([^<]+)</code>`).FindStringSubmatch(page.Text)
 		require.NotNil(t, found, page.Text)
 		return found[1]
 	}
