@@ -33,7 +33,8 @@ func (a *Auth) gateFor(r *http.Request) (*gate, error) {
 	return a.gateByAppID(r.Context(), appID)
 }
 
-// maxGates bounds the memory of a process. Beyond it, gates are built anew.
+// maxGates bounds the memory of a process. When it is reached, all gates are
+// dropped, and each is created again when a request needs it.
 const maxGates = 10_000
 
 func (a *Auth) gateByAppID(ctx context.Context, appID string) (*gate, error) {
@@ -68,7 +69,8 @@ func (a *Auth) gateByAppID(ctx context.Context, appID string) (*gate, error) {
 	return g, nil
 }
 
-// gateOfUser returns the gate that an identity of this AppID has passed, or nil.
+// gateOfUser returns the gate that accepts identities of this AppID, or nil if
+// there is none yet.
 func (a *Auth) gateOfUser(appID string) *gate {
 	if a.gates == nil {
 		if slices.Contains(a.home.audience.AppIDs, appID) {
@@ -99,8 +101,8 @@ func (a *Auth) newGate(account Account) (*gate, error) {
 	return g, g.setFlows(c)
 }
 
-// setAccounts sets what belongs to the account, above all its clients. What
-// validate reports is skipped, so that each wrong option has one line.
+// setAccounts sets the fields that depend on the account, above all its clients. It
+// skips errors that validate reports, so that each invalid option has one line.
 func (g *gate) setAccounts(c *config) error {
 	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
 		g.site = g.base.String()
@@ -144,7 +146,7 @@ func (g *gate) setAccounts(c *config) error {
 	return errors.Join(errs...)
 }
 
-// setFlows sets the secrets of the account and what is sealed with them:
+// setFlows sets the keys of the account and the fields that seal with them: for
 // pending logins, their results, and what a relay sends.
 func (g *gate) setFlows(c *config) error {
 	secrets := c.flowKeys
@@ -179,8 +181,8 @@ func (g *gate) setFlows(c *config) error {
 	return nil
 }
 
-// cookieTag ends the names of an account's cookies. It is empty for a gate
-// without an account.
+// cookieTag returns the suffix of the names of an account's cookies. It is empty for
+// a gate without an account.
 func (g *gate) cookieTag(appID string) string { return flow.Tag(appID, g.endpoint("callback")) }
 
 func (g *gate) setAuthorizePages() {
@@ -195,7 +197,8 @@ func (g *gate) setAuthorizePages() {
 	}
 }
 
-// audience returns whose identities pass the gate.
+// audience returns the AppIDs whose identities the gate accepts, and whether it
+// accepts bearer tokens.
 func (c *config) audience() session.Audience {
 	appIDs := []string{c.appID}
 	for _, more := range []string{c.websiteAppID, c.miniAppID} {
@@ -215,7 +218,7 @@ func (c *config) forAccount(secret string, opts []client.Option) []client.Option
 	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component))
 }
 
-// ofAccount returns the options for one account, with what is wrong with them.
+// ofAccount returns the options for one account, and an error if any are invalid.
 func (c *config) ofAccount(account Account) (*config, error) {
 	one := *c
 	one.appID, one.secret = account.AppID, account.Secret

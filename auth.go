@@ -37,8 +37,8 @@ type Auth struct {
 	gates *gateCache // nil without WithAccounts
 }
 
-// A gate is one official account with what belongs to it, and serves the
-// endpoints. What it shares with other accounts is in Auth.
+// A gate is the Auth of one official account: it decides about the requests for
+// that account and serves its endpoints. What the accounts share is in Auth.
 type gate struct {
 	*Auth
 	base *url.URL // scheme and host
@@ -55,7 +55,7 @@ type gate struct {
 	pages          atomic.Pointer[pageFunc]       // nil for those of this library
 
 	cookies *flow.Jar
-	keys    *seal.Ring // for what the store keeps, which never sees it
+	keys    *seal.Ring // seal what the store keeps; the store never sees them
 	logins  *singleflight.Group
 	unsaved func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
 }
@@ -67,8 +67,8 @@ type account struct {
 	client  *client.Client
 }
 
-// gateCache holds a gate for each account that requests have named. The gates
-// share everything but the account.
+// gateCache holds a gate for each account that New or a request has looked up.
+// The gates share everything but the account.
 type gateCache struct {
 	resolver AccountResolver
 	config   config // the options, without an account
@@ -79,10 +79,11 @@ type gateCache struct {
 
 type cachedGate struct {
 	*gate
-	account string // its text, to see a change by
+	account string // Account.text, to detect a change of the account
 }
 
-// authorizePage is the address of WeChat's page around the state.
+// authorizePage is the URL of WeChat's authorization page, split where the state
+// goes.
 type authorizePage struct{ before, after string }
 
 // Sessions returns the session manager, for the application's own values.
@@ -95,8 +96,8 @@ type authorizePage struct{ before, after string }
 // may arrive after the login's.
 func (a *Auth) Sessions() *scs.SessionManager { return a.sessions.SessionManager() }
 
-// methods are the endpoints below the path prefix, and the methods of each. There
-// is one more for each QR code: scan/ and its ticket.
+// methods maps each endpoint below the path prefix to the HTTP methods that it
+// supports. There is one more endpoint for each QR code: scan/ and its ticket.
 var methods = map[string]string{
 	"login":       "GET, HEAD",
 	"callback":    "GET",
@@ -109,12 +110,12 @@ var methods = map[string]string{
 	"scan/status": "GET",
 }
 
-// ownEndpoints are the names of methods.
+// ownEndpoints has the keys of methods, sorted.
 var ownEndpoints = slices.Sorted(maps.Keys(methods))
 
 // endpointIn reports whether a path is that of an endpoint, and returns the AppID
-// at its end. On every other path the AppID is a part of the application's: it
-// must not select the account.
+// at its end. Any other path belongs to the application, and an AppID in it must
+// not select the account.
 func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 	name, ok := strings.CutPrefix(urlPath, a.prefix)
 	if !ok {
@@ -136,7 +137,8 @@ func (a *Auth) endpointIn(urlPath string) (appID string, ok bool) {
 // endpoint returns the path of one of our endpoints.
 func (g *gate) endpoint(name string) string { return g.prefix + name + g.path }
 
-// absolute returns the URL of a path on our host, and an absolute target as it is.
+// absolute returns the URL of a path on our host. A target that is such a URL
+// already is returned unchanged.
 func (g *gate) absolute(target string) string {
 	if strings.HasPrefix(target, g.site) {
 		return target
@@ -146,7 +148,8 @@ func (g *gate) absolute(target string) string {
 
 func (g *gate) callbackURL() string { return g.absolute(g.endpoint("callback")) }
 
-// redirectURI is WeChat's redirect_uri: the callback, or the relay before it.
+// redirectURI returns the redirect_uri for WeChat: the URL of the callback or,
+// with WithRelay, that of the relay, which redirects to the callback.
 func (g *gate) redirectURI() string {
 	if g.relay == nil {
 		return g.callbackURL()
@@ -169,7 +172,7 @@ func (g *gate) upgradeURL(target string) string {
 	return g.endpoint("upgrade") + "?next=" + url.QueryEscape(target)
 }
 
-// scanURL is the page with the QR code.
+// scanURL returns the URL of the page with the QR code.
 func (g *gate) scanURL(target string, scope client.Scope) string {
 	u := g.endpoint("scan") + "?next=" + url.QueryEscape(target)
 	if scope == client.ScopeUserInfo && g.scope != client.ScopeUserInfo {
@@ -178,7 +181,8 @@ func (g *gate) scanURL(target string, scope client.Scope) string {
 	return u
 }
 
-// scanAgainURL is scanURL for the browser that has this cookie.
+// scanAgainURL returns the scanURL for the scope of the cookie c. If c.Again is
+// set, it also keeps the user's wish to log in with another account.
 func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
 	u := g.scanURL(target, c.Scope)
 	if c.Again {
@@ -187,7 +191,7 @@ func (g *gate) scanAgainURL(c scan.Cookie, target string) string {
 	return u
 }
 
-// scanPath is what the phone opens.
+// scanPath returns the path that the phone opens.
 func (g *gate) scanPath(ticket string) string { return g.endpoint("scan/" + ticket) }
 
 // scanTicketIn returns the ticket in the path of a phone's page.
@@ -214,15 +218,15 @@ func (a *Auth) scans() bool {
 	return a.environments.Uses(environment.LoginScan)
 }
 
-// checkReturnURL decides whether a login may end at raw: at a return URL, or at the one
-// endpoint of ours where that makes sense, the phone's page of a scan.
+// checkReturnURL returns raw as a return URL, or an error if no login may end
+// there. The phone's page of a scan is the only endpoint at which a login may end.
 func (g *gate) checkReturnURL(raw string) (target string, err error) {
 	return returnto.Site{Base: g.base, Prefix: g.prefix, Endpoints: ownEndpoints, Except: g.isScanPage}.Judge(raw)
 }
 
-// returnURL returns where a login ends that was begun for target. It is judged
-// again: the seal proves that it was ours, not that the release that wrote it
-// had no fault.
+// returnURL returns the return URL of a login that was started for target, or "/"
+// if target is not valid. The check is repeated because the seal proves only that
+// this library wrote target, not that the release that did so was free of bugs.
 func (g *gate) returnURL(target string) string {
 	target, err := g.checkReturnURL(target)
 	if err != nil {
@@ -231,8 +235,8 @@ func (g *gate) returnURL(target string) string {
 	return target
 }
 
-// openOrigin is where WeChat's authorize page is: the form's redirect has to
-// be allowed to go there.
+// openOrigin returns the origin of WeChat's authorization page, to which the form
+// of PageConsent must be allowed to redirect.
 func (g *gate) openOrigin() string {
 	u, err := url.Parse(g.official.client.AuthorizeURL(g.redirectURI(), client.ScopeBase, "x"))
 	if err != nil {
@@ -241,8 +245,9 @@ func (g *gate) openOrigin() string {
 	return u.Scheme + "://" + u.Host
 }
 
-// formActions are the origins that the button's form leads over: WeChat's, and
-// the relay's on the way back where consent was given before.
+// formActions returns the origins to which the form of PageConsent may redirect:
+// WeChat's and the relay's. WeChat redirects to the relay without showing a page
+// if the user gave consent before.
 func (g *gate) formActions() []string {
 	if g.relay == nil {
 		return []string{g.openOrigin()}
@@ -250,7 +255,9 @@ func (g *gate) formActions() []string {
 	return []string{g.openOrigin(), g.relay.URL}
 }
 
-// accountByAppID returns the account of a callback. A mini program has none.
+// accountByAppID returns the account that logs in with a callback and has this
+// AppID: the official account or the website application. A mini program has no
+// callback.
 func (g *gate) accountByAppID(appID string) (account, bool) {
 	switch {
 	case appID == "":
@@ -272,7 +279,8 @@ func (g *gate) accountFor(r *http.Request) account {
 	return g.official
 }
 
-// loginActionFor returns what a request to log in gets.
+// loginActionFor returns the action of WithEnvironment for a request to log in. It
+// is never AllowAnonymous.
 func (g *gate) loginActionFor(r *http.Request) environment.Action {
 	return g.environments.ForLogin(r, g.website.client != nil)
 }
@@ -317,17 +325,18 @@ func IsPageVisit(r *http.Request) bool {
 	return token == "" && navigation.IsPageVisit(r)
 }
 
-// isPage applies the page-visit rule. Where the application has a rule, only the
-// method comes before it.
+// isPage reports whether r is a page visit: a GET or HEAD request that the rule of
+// WithPageVisit accepts, which is IsPageVisit by default.
 func (a *Auth) isPage(r *http.Request) bool { return navigation.IsRead(r) && a.pageVisit(r) }
 
-// showsPage reports whether a failure is shown as a page: a person sees the
-// response of a page visit, and of a form.
+// showsPage reports whether a failure is shown as a page, because a person sees
+// the response: r is a page visit or a submitted form.
 func (a *Auth) showsPage(r *http.Request) bool { return navigation.IsForm(r) || a.isPage(r) }
 
-// isEndpointVisit is the page-visit rule for our own endpoints. They are nothing
-// but pages, so a client too old or too simple to say what it asks for is
-// believed, unless something shows that it is no person's visit.
+// isEndpointVisit is the page-visit rule for our own endpoints that show pages or
+// redirect. They serve nothing else, so a client that is too old or too simple to
+// send Sec-Fetch headers, or to name a type in Accept, is accepted too, unless
+// another header shows that it is a script.
 func (g *gate) isEndpointVisit(r *http.Request) bool {
 	return g.isPage(r) || navigation.MayBePage(r)
 }

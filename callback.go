@@ -23,8 +23,8 @@ import (
 // serveCallback handles the redirect from WeChat. It checks in this order, and
 // spends the code only after the last check: the browser navigates, and does
 // not prefetch; the query is WeChat's; this browser has the pending login of
-// the state; it has not expired; the user has not denied it; this callback
-// leads.
+// the state; the pending login has not expired; the user has not denied it; this
+// callback is the leader of its duplicates.
 func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	if !navigation.MayNavigate(r) {
 		g.reject(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
@@ -38,9 +38,9 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	f.Channel = acc.channel
 	switch {
 	case errors.Is(err, flow.ErrMissing) && navigation.InFrame(r):
-		// If WeChat's page sent it into a frame, browsers withhold Lax cookies, and
-		// with them the pending login. The page requests the same URL in the whole
-		// window, where they are sent. The code is not spent.
+		// If WeChat's page redirected a frame to the callback, browsers withhold Lax
+		// cookies, and with them the pending login. The page written here requests
+		// the same URL in the whole window, where they are sent. The code is not spent.
 		respond.NoStore(w.Header())
 		_ = writePage(w, r, nil, Page{Kind: pageReopen, Status: http.StatusOK}, nil) // ours does not fail
 	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
@@ -55,9 +55,11 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// serveStale responds to a callback for which this browser has no live pending
-// login. A reload, or a step back, after the login leads to where the login
-// led; a link from elsewhere leads nowhere.
+// serveStale responds to a callback whose pending login this browser does not have,
+// or whose pending login has expired. If a user is logged in, a reload or a step
+// back is redirected to the return URL of the login that created the session; any
+// other callback to that of the expired login, or to "/". Without a user, the login
+// fails.
 func (g *gate) serveStale(w http.ResponseWriter, r *http.Request, q flow.Callback, f flow.Flow, reason Reason) {
 	v, err := g.load(r)
 	if err == nil && v.LoggedIn {
@@ -157,8 +159,9 @@ func (g *gate) endFlow(w http.ResponseWriter, r *http.Request, f flow.Flow, targ
 	respond.Redirect(w, target)
 }
 
-// retryOrFail starts a login again, once, whose code WeChat no longer accepts:
-// the user has done nothing wrong, and with snsapi_base sees nothing of it.
+// retryOrFail restarts, once, a login whose code WeChat no longer accepts. The user
+// has done nothing wrong and, with snsapi_base, does not notice it. Any other
+// failure ends the login.
 func (g *gate) retryOrFail(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow, reason Reason, err error) {
 	if (reason == ReasonCodeUsed || reason == ReasonCodeExpired) && f.Attempt == 0 {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: reason, AppID: f.AppID, Err: err, Detail: "login restarted once"})
@@ -174,7 +177,7 @@ func (g *gate) retryOrFail(w http.ResponseWriter, r *http.Request, acc account, 
 
 // failCallback explains why there is no login, with a link to try again if that
 // can help. A login with a virtual identity ends at its return URL, which is what
-// "使用完整服务" opens. A session that the user has stays as it is.
+// "使用完整服务" opens. An existing session of the user is not changed.
 func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	g.reportLogin(r.Context(), f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 	failure := Failure{Reason: reason, Page: true, Err: err}
@@ -190,8 +193,9 @@ func (g *gate) failCallback(w http.ResponseWriter, r *http.Request, f flow.Flow,
 	g.reject(w, r.WithContext(withFlow(r.Context(), f)), failure)
 }
 
-// strayCallback rejects a callback of this browser's login at a path that is
-// not an endpoint: another login would return to the same place.
+// strayCallback reports whether the request is a callback of this browser's pending
+// login that arrived at a path other than that of the endpoint. If so, it rejects
+// the request, because WeChat would redirect another login to the same path.
 func (g *gate) strayCallback(w http.ResponseWriter, r *http.Request) bool {
 	if r.Method != http.MethodGet || !strings.Contains(r.URL.RawQuery, "state=") {
 		return false

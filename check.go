@@ -104,7 +104,7 @@ func (a *Auth) CallbackDomains() map[string]string {
 	return domains
 }
 
-// checkSettings checks what needs no network.
+// checkSettings checks the settings that need no network.
 func (g *gate) checkSettings() (found []*store.Finding) {
 	if g.sessions.IsApplications() {
 		found = check.Manager(g.sessions, g.base)
@@ -115,7 +115,7 @@ func (g *gate) checkSettings() (found []*store.Finding) {
 	return found
 }
 
-// checkedGates returns the gates whose accounts Check looks at.
+// checkedGates returns the gates of all accounts that are known without a request.
 func (a *Auth) checkedGates(ctx context.Context) (gates []*gate) {
 	if a.gates == nil {
 		return []*gate{a.home}

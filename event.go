@@ -117,8 +117,8 @@ type CallObserver interface {
 	ObserveCall(ctx context.Context, c Call)
 }
 
-// multiObserver returns an observer that passes everything to several others, in
-// their order. It ignores nil ones, and returns nil if there is no other.
+// multiObserver returns an observer that passes events and calls to all of these,
+// in order. It ignores nil observers, and returns nil if there are no others.
 func multiObserver(all []Observer) Observer {
 	var o observers
 	for _, one := range all {

@@ -16,8 +16,8 @@ type Reason string
 
 // The reasons, in the order in which a login meets them.
 const (
-	// Why a request is anonymous. These stand in the 401 that an anonymous request
-	// gets when it is no page visit.
+	// Reasons of a request without a session, or without one that suffices for the
+	// route.
 
 	// ReasonNoSession means that the request has no session cookie, or that no
 	// user of this account is logged in to its session, which may still have
@@ -148,7 +148,7 @@ const (
 	ReasonNotFound Reason = "not_found"
 )
 
-// A reasonRow is what goes with a reason.
+// A reasonRow has the properties of a reason.
 type reasonRow struct {
 	status int        // of HTTP
 	level  slog.Level // of the log: errors need an operator, warnings are worth a look
@@ -293,7 +293,8 @@ func hookReason(err error) Reason {
 	return ReasonApplicationError
 }
 
-// jsonError returns what a script switches on. The reason says the rest.
+// jsonError returns the value of "error" in a JSON response. Scripts switch on it;
+// the reason is more precise.
 func jsonError(f Failure) string {
 	switch {
 	case f.Reason == ReasonScopeRequired:

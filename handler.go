@@ -92,7 +92,8 @@ func (g *gate) notFound(w http.ResponseWriter, r *http.Request) {
 }
 
 // gateForEndpoint returns the gate of the request's account, and responds if there is
-// none. A callback that a proxy has taken a prefix off still ends in its AppID.
+// none. A callback from whose path a proxy has removed a prefix still ends in its
+// AppID, so that strayCallback can report the cause.
 func (a *Auth) gateForEndpoint(w http.ResponseWriter, r *http.Request) (*gate, bool) {
 	g, err := a.gateFor(r)
 	if err == nil {

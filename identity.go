@@ -102,7 +102,7 @@ func ContextWithIdentity(ctx context.Context, id Identity) context.Context {
 }
 
 // withoutIdentity removes an identity of ContextWithIdentity from a request, so
-// that behind a gate no function of the application gets it.
+// that no handler or hook behind the middleware gets it.
 func withoutIdentity(r *http.Request) *http.Request {
 	if id, _ := r.Context().Value(identityKey{}).(*Identity); id == nil {
 		return r

@@ -84,8 +84,9 @@ func (g *gate) start(ctx context.Context, w http.ResponseWriter, held []flow.Pen
 // breakLoop rejects a login that would be one more in a redirect loop.
 // Otherwise it returns the pending logins of the browser.
 func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visit, l loginParams) (held []flow.PendingCookie, ok bool) {
-	// A user who is logged in, or was when asking for a wider scope, proves that
-	// this browser keeps cookies: several tabs may have logged in at once.
+	// A user who is logged in, or was when the step-up began, proves that this
+	// browser keeps cookies. Many logins are then no loop: several tabs may have
+	// logged in at the same time.
 	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.LoggedIn)
 	if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts {
 		g.rejectLoop(w, r, v, l.target, "")
@@ -136,8 +137,8 @@ func (g *gate) rejectLoop(w http.ResponseWriter, r *http.Request, v *session.Vis
 }
 
 // serveLogin handles GET login: it starts a login and redirects to WeChat. With
-// again it does so even if a user is logged in, whose session lasts until
-// another one is saved.
+// the parameter again it does so even if a user is logged in, unless another site
+// started the request. The user's session lasts until another one is saved.
 func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
 	target := g.nextParam(r, r.URL.Query())
 	if !g.isEndpointVisit(r) {
@@ -171,8 +172,8 @@ func (g *gate) serveLogin(w http.ResponseWriter, r *http.Request) {
 	g.begin(w, r, v, loginParams{target: target, scope: g.scope, again: again})
 }
 
-// serveUpgradePage explains why the profile is needed, with a button: WeChat
-// opens pages that ask without a user's action in snapshot mode.
+// serveUpgradePage explains why the profile is needed, with a button: if a page
+// requests the profile without a user's action, WeChat opens it in snapshot mode.
 func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	target := g.nextParam(r, r.URL.Query())
 	if g.isOtherHost(r) {
@@ -233,7 +234,7 @@ func (g *gate) serveUpgrade(w http.ResponseWriter, r *http.Request) {
 	g.begin(w, r, v, l)
 }
 
-// showEmbeddedQR responds with the page with WeChat's frame.
+// showEmbeddedQR responds with the page that has WeChat's QR code in a frame.
 func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc account, f flow.Flow) {
 	lang := client.LangZhCN
 	if page.Language(r) == page.English {
@@ -248,7 +249,8 @@ func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 // although their logins succeeded within the last minute: it has kept no cookie
 // of the callbacks' responses. flow.MaxLogins of them are a loop, or as many as
 // fit into the browser if return URLs are long; fewer prove nothing. The store
-// is not read before there are so many, and if it fails there are none.
+// is read only if the browser has that many. If the store fails, lostLogins
+// returns nil.
 func (g *gate) lostLogins(ctx context.Context, held []flow.PendingCookie) []string {
 	held = slices.DeleteFunc(slices.Clone(held), func(h flow.PendingCookie) bool { return !cookie.Fresh(g.now(), h.Flow.IssuedAt, flow.LoginCounterTTL) })
 	size := 0
@@ -281,7 +283,7 @@ func (g *gate) lostLogins(ctx context.Context, held []flow.PendingCookie) []stri
 // isOtherHost reports whether the browser came to another host than the base
 // URL's: its cookies would be missing when WeChat redirects back. The Host
 // header decides nothing else. A proxy that rewrites Host looks the same, until
-// the browser sends the hop cookie.
+// the browser sends the cookie that redirectToBaseURL sets.
 func (g *gate) isOtherHost(r *http.Request) bool {
 	if siteurl.Reached(g.base, r) {
 		return false

@@ -83,8 +83,9 @@ func (a *Auth) LoadWeChat(next http.Handler) http.Handler {
 	return a.wrap(next, func(g *gate, w http.ResponseWriter, r *http.Request) { g.passOptional(w, r, next) })
 }
 
-// wrap serves the endpoints, passes CORS preflights to next, and calls serve
-// for every other request, with the gate of its account.
+// wrap serves the endpoints, passes CORS preflights to next, and rejects stray
+// callbacks. For every other request it calls serve with the gate of the
+// request's account.
 func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *http.Request)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = withoutIdentity(r)
@@ -93,7 +94,8 @@ func (a *Auth) wrap(next http.Handler, serve func(*gate, http.ResponseWriter, *h
 			return
 		}
 		if navigation.IsPreflight(r) {
-			// Browsers send it without cookies, and ignore those that it sets.
+			// Browsers send preflights without cookies, and ignore Set-Cookie in the
+			// responses.
 			next.ServeHTTP(w, a.sessions.WithEmpty(r))
 			return
 		}
@@ -124,7 +126,8 @@ func (g *gate) passOptional(w http.ResponseWriter, r *http.Request, next http.Ha
 	g.sessions.Serve(w, r, v, next, g.unsaved)
 }
 
-// An action is what a request gets.
+// An action is what happens to a request. The comments complete "the request
+// goes …".
 type action int
 
 const (
@@ -137,8 +140,9 @@ const (
 	actionStop                    // no further, for a reason
 )
 
-// decide makes the whole decision. It writes nothing, and uses nothing but the
-// request, the visit and the cookies.
+// decide returns the action for a request and, for actionStop, the reason. It
+// writes nothing, and depends only on the options, the visit and the request
+// with its cookies.
 func (g *gate) decide(r *http.Request, v *session.Visit, want client.Scope) (action, Reason) {
 	if v.LoggedIn && v.Identity.Grants(want) {
 		return actionPass, ""

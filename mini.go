@@ -33,10 +33,10 @@ func (g *gate) miniStore() mini.Store {
 //
 //	{"code":"…"}  →  {"token":"wxm_…","expires_in":86400}
 //
-// Mini programs sometimes send one code in parallel requests. Those that arrive
-// before the first has its response get the same token: their sender had the
-// code while it was unused, and could have been the first. A request that comes
-// later gets ReasonCodeUsed, because a used code may have leaked.
+// Mini programs sometimes send one code in parallel requests. Requests that arrive
+// before the first has its result get the same token: their sender had the code
+// while it was unused, and could have been the first. A later request gets
+// ReasonCodeUsed, because a used code may have leaked.
 func (g *gate) serveMiniLogin(w http.ResponseWriter, r *http.Request) {
 	f := flow.Flow{AppID: g.mini.appID, Channel: ChannelMiniProgram, IssuedAt: g.now().UnixMilli()}
 	var body struct {
@@ -95,7 +95,8 @@ func (g *gate) respondMini(w http.ResponseWriter, r *http.Request, f flow.Flow, 
 }
 
 // rejectMini responds to a mini program that gets no token: with 401 if another
-// wx.login can help, with 429 if waiting can, and with 403 if nothing can.
+// wx.login can help, with 429 if waiting can, and otherwise with the status of the
+// reason.
 func (g *gate) rejectMini(w http.ResponseWriter, r *http.Request, f flow.Flow, reason Reason, err error) {
 	failure := Failure{Reason: reason, Err: err}
 	switch reason {
@@ -120,8 +121,7 @@ func readMiniBody(w http.ResponseWriter, r *http.Request, into any) error {
 	return nil
 }
 
-// serveMiniTicket makes a URL by which the mini program's web-view is logged
-// in too:
+// serveMiniTicket responds with a URL that logs the mini program's web-view in too:
 //
 //	{"target":"/orders"}  →  {"url":"https://…/wechat/mini/enter?ticket=…","expires_in":60}
 func (g *gate) serveMiniTicket(w http.ResponseWriter, r *http.Request) {
@@ -212,8 +212,9 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 	respond.Redirect(w, g.returnURL(e.Target))
 }
 
-// rejectEnter rejects a ticket, or responds that the store is unavailable. If the
-// ticket could be opened, its target is kept.
+// rejectEnter rejects a ticket or, if err is not nil, responds that the store is
+// unavailable. The login that the page offers leads to target, which is empty if the
+// ticket could not be opened.
 func (g *gate) rejectEnter(w http.ResponseWriter, r *http.Request, target string, reason Reason, err error) {
 	if err != nil {
 		g.rejectUnavailable(w, r, err)
@@ -224,7 +225,7 @@ func (g *gate) rejectEnter(w http.ResponseWriter, r *http.Request, target string
 }
 
 // openEnter returns the content of a ticket, or the reason why it is not valid:
-// it is unknown or too old, or the session that asked for it has ended.
+// it is unknown or has expired, or the session that requested it has ended.
 func (g *gate) openEnter(ctx context.Context, ticket string) (e mini.Ticket, reason Reason, err error) {
 	e, found, err := g.miniStore().Find(ctx, ticket)
 	if err != nil || !found {
@@ -289,7 +290,7 @@ func (m *MiniProgram) Decrypt(ctx context.Context, encryptedData, iv string) ([]
 	return plain, nil
 }
 
-// errNoCiphertext is returned for what no session_key decrypts.
+// errNoCiphertext is returned for data that no session_key can decrypt.
 var errNoCiphertext = fmt.Errorf("wechatauth: encryptedData and iv are not base64 of whole blocks and of one: %w", client.ErrDecrypt)
 
 // VerifySignature verifies the signature of rawData, both as the mini program

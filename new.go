@@ -76,8 +76,8 @@ func New(opts ...Option) (*Auth, error) {
 	return a, nil
 }
 
-// validate collects everything that is wrong, one line each, which says what to
-// set.
+// validate returns an error with one line for each invalid option, which says what
+// to set.
 func (c *config) validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
@@ -191,10 +191,11 @@ func (c *config) observed(inner session.Store) session.Store {
 	})
 }
 
-// setOrigin accepts forms posted from the host of the request, and no others.
-// Behind a proxy that rewrites Host, that is the host of the base URL. If accounts
-// have different hosts, the proxy must preserve Host: the base URL of the account
-// in the path does not prove where a form was posted to.
+// setOrigin sets from which pages forms are accepted: from the host of the request
+// and, because a proxy may rewrite Host, from the base URL. If accounts have
+// different hosts, only the host of the request counts, and the proxy must preserve
+// Host: the base URL of the account in the path does not prove where a form was
+// posted to.
 func (a *Auth) setOrigin(c *config) error {
 	a.origin = http.NewCrossOriginProtection()
 	if c.accountsSet && !haveOneHost(c.accounts) {

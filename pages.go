@@ -133,7 +133,7 @@ type pageFunc = func(w io.Writer, p Page) error
 // function of [WithPages] for the pages that it does not replace.
 func DefaultPages(w io.Writer, p Page) error { return page.Embedded(w, inner(p)) }
 
-// inner returns p as package page has it.
+// inner returns p as the type of package page.
 func inner(p Page) page.Page {
 	return page.Page{
 		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason), Reference: p.Reference,

@@ -69,7 +69,8 @@ func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 	}
 }
 
-// rejectAnonymous responds to a request that is neither let through nor redirected.
+// rejectAnonymous rejects a request for a reason that decide found, with the
+// RetryURL that fits the reason.
 func (g *gate) rejectAnonymous(w http.ResponseWriter, r *http.Request, reason Reason) {
 	f := Failure{Reason: reason, Page: g.showsPage(r)}
 	switch {
@@ -114,7 +115,8 @@ func (g *gate) rejectMethod(w http.ResponseWriter, r *http.Request, allow string
 func (g *gate) readForm(w http.ResponseWriter, r *http.Request) (url.Values, bool) {
 	err := g.origin.Check(navigation.Origin(r))
 	if err == nil && g.base.Scheme == "https" && strings.HasPrefix(strings.ToLower(navigation.Header(r.Header, "Origin")), "http://") {
-		// net/http compares hosts only, and anyone on the network makes such a page.
+		// net/http compares hosts only, and anyone on the network path can forge a
+		// page that comes by plain http.
 		err = errors.New("form of a page that came by plain http")
 	}
 	reason := ReasonCrossOrigin
@@ -137,7 +139,8 @@ func (g *gate) nextParam(r *http.Request, values url.Values) string {
 	return g.readReturnURL(r, values.Get("next"))
 }
 
-// readReturnURL returns the return URL for what a client sent, and "/" for none.
+// readReturnURL returns the return URL that a client sent, or "/" if it sent none
+// or an invalid one.
 func (g *gate) readReturnURL(r *http.Request, raw string) string {
 	target, err := g.checkReturnURL(raw)
 	if err == nil {
@@ -159,7 +162,7 @@ func (g *gate) requestURL(r *http.Request) string {
 	return g.readReturnURL(r, g.site+returnto.RequestURL(r))
 }
 
-// reportReplaced reports that a login ends at "/" instead.
+// reportReplaced reports that a login ends at "/" instead of at raw.
 func (g *gate) reportReplaced(ctx context.Context, appID, raw string, why error) {
 	g.report(ctx, Event{Kind: EventDegraded, AppID: appID, Detail: fmt.Sprintf("return URL replaced by /: %v, %d bytes", why, len(raw))})
 }
@@ -240,11 +243,11 @@ func (g *gate) appIDFor(r *http.Request) string {
 	return g.accountFor(r).appID
 }
 
-// flowKey is a pointer, which no other package can have.
+// flowKey is a pointer, so that no other package can collide with it.
 var flowKey = &struct{ name string }{"wechatauth flow"}
 
-// withFlow notes in the context which login is completed, for its events, calls
-// and pages.
+// withFlow returns a context with the flow ID of f, for the events, calls and pages
+// of that login.
 func withFlow(ctx context.Context, f flow.Flow) context.Context {
 	if f.State == "" {
 		return ctx
@@ -258,6 +261,6 @@ func flowOf(ctx context.Context) string {
 	return id
 }
 
-// flowID is what logs show of a login: enough to follow it, and useless to
-// complete it.
+// flowID returns the id of a login for logs: enough to follow the login, and
+// useless for completing it.
 func flowID(appID, state string) string { return singleflight.Key(appID, state)[:12] }

@@ -26,24 +26,24 @@ import (
 // The phone opens the code inside WeChat, is logged in there by the official
 // account, shows which browser is about to be logged in, and asks the user to
 // confirm. It then shows a number, which the user types into the browser. One
-// try is allowed: a QR code that was forwarded, and a picture of the screen, log
-// no browser in without the number on the phone that confirmed.
+// try is allowed. A forwarded QR code or a picture of the screen is therefore not
+// enough: the number is shown only on the phone that confirmed.
 //
-// All that the two sides share is in marks of the session store, each of one
-// key, so they may talk to different instances. The marks are sealed under a key
-// that the store never sees.
+// All that the browser and the phone share is in marks of the session store, so
+// their requests may reach different instances. Each mark has one key. The marks
+// are sealed under a key that the store never sees.
 
-// scanPhonePlace is where a ticket is sealed that the phone's page sends to
-// learn the state.
+// scanPhonePlace is the place for which a ticket is sealed that the phone's page
+// sends to learn the state.
 const scanPhonePlace = "scan phone"
 
-// tickets returns the account's tickets.
+// tickets returns the store of the account's tickets.
 func (g *gate) tickets() scan.Tickets {
 	return scan.Tickets{Marks: g.sessions.Marks(), Keys: g.keys, AppID: g.official.appID, Budget: g.scanLook}
 }
 
-// setScanCookie gives the browser its side of a ticket. The seal has the time
-// of issue, so setting it again does not extend it.
+// setScanCookie sets the cookie with the browser's side of a ticket. The sealed
+// value has the time of issue, so setting the cookie again does not extend it.
 func (g *gate) setScanCookie(w http.ResponseWriter, c scan.Cookie) error {
 	value, err := g.cookies.Seal(c, "scan", g.cookies.ScanName())
 	if err == nil {
@@ -63,9 +63,9 @@ func (g *gate) scanCookieOf(r *http.Request) (scan.Cookie, bool) {
 	return c, cookie.Fresh(g.now(), c.IssuedAt, flow.ScanTTL)
 }
 
-// serveScan responds with the browser's page. With "wait" it is that page's own
-// request, and makes no new ticket. With "again" a logged-in browser gets one
-// too, for another account.
+// serveScan responds with the browser's page. With the parameter "wait", the page
+// itself makes the request, and gets no new ticket. With "again", a browser that is
+// logged in gets a ticket too, to switch users.
 func (g *gate) serveScan(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	target, scope := g.nextParam(r, q), g.scope
@@ -162,7 +162,8 @@ func (g *gate) scanResult(ctx context.Context, ticket string) (end scan.End, end
 	return end, ended, err
 }
 
-// nothingComes reports whether a ticket is too old for what it waits for.
+// nothingComes reports whether a ticket that was neither confirmed nor denied has
+// become too old for that.
 func (g *gate) nothingComes(c scan.Cookie, state string) bool {
 	return (state == scan.Waiting || state == scan.Scanned) && scan.Expired(g.now(), c.IssuedAt)
 }
@@ -176,8 +177,8 @@ func (g *gate) scanState(ctx context.Context, ticket string) (string, error) {
 	return state, err
 }
 
-// serveScanStatus responds with {"state":"waiting"}, or another state. The
-// browser has its cookie; the phone's page sends its ticket, sealed.
+// serveScanStatus responds with {"state":"waiting"}, or another state. The ticket is
+// that of the browser's cookie, or the sealed one that the phone's page sends.
 func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	c, ok := g.scanCookieOf(r)
 	if sealed := r.URL.Query().Get("phone"); sealed != "" {
@@ -199,7 +200,7 @@ func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	respond.JSON(w, http.StatusOK, respond.Text("state", state))
 }
 
-// beginScan makes a ticket.
+// beginScan creates a ticket and shows its QR code.
 func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visit, target string, scope client.Scope, again bool) {
 	c := scan.Cookie{State: flow.NewState(), Scope: scope, Again: again, IssuedAt: g.now().UnixMilli(), Key: flow.NewKey()}
 	c.Ticket = scan.TicketOf(c.Key)
@@ -255,8 +256,8 @@ func (g *gate) scanFailed(ctx context.Context, f flow.Flow, reason Reason, err e
 	g.reportLogin(ctx, f, Event{Kind: EventLoginFailed, Reason: reason, Err: err})
 }
 
-// finishScan logs the browser in, once. Tabs that ask at the same moment get
-// the same session.
+// finishScan logs the browser in, once. Tabs that post the number at the same
+// moment get the same session.
 func (g *gate) finishScan(w http.ResponseWriter, r *http.Request, sc scan.Cookie, end scan.End, right bool, target string) {
 	f := flow.Flow{
 		State: sc.State, Target: target, AppID: g.official.appID, Scope: sc.Scope, Channel: ChannelScan,
@@ -308,7 +309,8 @@ func (g *gate) setPhoneState(ctx context.Context, ticket string, reason Reason) 
 	}
 }
 
-// spendScan takes the identity of a confirmed ticket, which works once.
+// spendScan spends a confirmed ticket, which works once, and returns the identity
+// of the user who confirmed it. A wrong number spends the ticket too.
 func (g *gate) spendScan(ctx context.Context, sc scan.Cookie, end scan.End, right bool) (identity.Identity, Reason, error) {
 	if reason, err := g.checkSource(ctx, end.Session); reason != "" {
 		return identity.Identity{}, reason, err

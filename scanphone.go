@@ -114,8 +114,8 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 	}
 }
 
-// serveScanAnswer serves the form of PageScanConfirm: the user confirms or denies.
-// The first of these ends the ticket.
+// serveScanAnswer serves the form of PageScanConfirm, with which the user confirms
+// or denies the login. The first choice ends the ticket.
 func (g *gate) serveScanAnswer(w http.ResponseWriter, r *http.Request, ticket string) {
 	values, ok := g.readForm(w, r)
 	if !ok {
@@ -208,8 +208,8 @@ func (g *gate) endTicket(ctx context.Context, ticket string, refused bool, v *se
 	return g.tickets().Finish(ctx, ticket, end)
 }
 
-// rejectPhone explains on the phone why nothing is confirmed. The browser shows a
-// new QR code.
+// rejectPhone explains on the phone why the login was not confirmed. There is no
+// RetryURL, because only the browser can start again, with a new QR code.
 func (g *gate) rejectPhone(w http.ResponseWriter, r *http.Request, rec scan.Record, reason Reason, err error) {
 	if reason == ReasonStoreUnavailable {
 		g.rejectUnavailable(w, r, err)

@@ -12,7 +12,7 @@ import (
 	"github.com/wechatauth/wechatauth/internal/session"
 )
 
-// load returns the visit of a request.
+// load returns the visit of a request, which is the request with its session.
 func (g *gate) load(r *http.Request) (*session.Visit, error) {
 	return g.sessions.Load(r, &g.audience, false)
 }
@@ -26,7 +26,8 @@ func (a *Auth) reportSession(ctx context.Context, err error) {
 	a.report(ctx, e)
 }
 
-// rejectLoadAndSave responds if the LoadAndSave of the gate's own manager fails.
+// rejectLoadAndSave responds if the LoadAndSave of a session manager that New
+// created fails.
 func (a *Auth) rejectLoadAndSave(w http.ResponseWriter, r *http.Request, err error) {
 	a.report(r.Context(), Event{Kind: EventRejected, Reason: ReasonStoreUnavailable, Err: err, Detail: "LoadAndSave could not load or save the session"})
 	http.Error(w, http.StatusText(http.StatusServiceUnavailable), http.StatusServiceUnavailable)
@@ -80,8 +81,8 @@ func (g *gate) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// loggedOutEvent returns the event of a logout. Whose the session is, is known if a
-// gate has loaded it; the endpoint deletes it unread.
+// loggedOutEvent returns the event of a logout. Its user is known only if the
+// middleware has loaded the session: the endpoint deletes the record unread.
 func (g *gate) loggedOutEvent(r *http.Request) Event {
 	e := Event{Kind: EventLoggedOut}
 	held := session.FromContext(r.Context())

@@ -30,26 +30,28 @@ const (
 	saveBudget = 3 * time.Second
 )
 
-// A proof shows who a user is. Each channel makes one; what becomes of it is
-// the same for all, and is written in settle.
+// A proof shows who a user is. Each channel creates its own; the rest of the login
+// is the same for all channels, and is in settle.
 type proof struct {
 	flow flow.Flow     // the pending login that it completes
 	key  string        // names the login among all instances
 	keep time.Duration // how long its result is kept for later duplicates
 
-	// source is the session that vouches for the user, by its key in the store,
-	// or "". If it has ended when the new session is saved, the new one ends
-	// too.
+	// source is the store key of the session from which the new one is created,
+	// such as that of the phone, or "". If the source has ended when the new
+	// session is saved, the new one ends too.
 	source string
 	// session loads the user's current session.
 	session func(r *http.Request) (*session.Visit, error)
-	// verify returns who the user is, and spends what can be used once.
+	// verify returns the user's identity, and spends what can be used only once,
+	// such as a code.
 	verify func(ctx context.Context) (identity.Identity, Reason, error)
-	// prepare, if it is not nil, adds to the session and stores what belongs to
-	// it, once the user is admitted and before the session is saved: see
-	// endTokens in tokens.go.
+	// prepare, if not nil, is called after the user is admitted and before the
+	// session is saved. It adds values to the session and stores what must be in
+	// the store before it: see endTokens in tokens.go.
 	prepare func(ctx context.Context, v *session.Visit, id identity.Identity) error
-	// ended, if not nil, is called once after verify: with a failure's Reason, or "".
+	// ended, if not nil, is called once, when the login has ended, if verify was
+	// called: with the Reason of a failure, or "".
 	ended func(ctx context.Context, reason Reason)
 }
 
@@ -64,11 +66,12 @@ type result struct {
 	unopened bool // and this one cannot open it: it comes from another browser
 }
 
-// settle completes a login once. WeChat's browsers send every proof twice: the
-// first request, the leader, verifies it, calls the application's hook, saves the
+// settle completes a login once, even if its proof arrives several times: WeChat's
+// browsers send a callback twice, and mini programs may repeat a code. The first
+// request, the leader, verifies the proof, calls the application's hook, saves the
 // session and shares the result, for which the duplicates wait. respond is called
 // with the result, and with a request whose context outlives the client's. It is
-// not called if the client disconnects while it waits.
+// not called if the client disconnects while its request waits for the leader.
 func (g *gate) settle(w http.ResponseWriter, r *http.Request, p proof, respond func(w http.ResponseWriter, r *http.Request, res result)) {
 	c, err := g.join(r, p.flow, p.key)
 	if err != nil && r.Context().Err() != nil {
@@ -173,9 +176,9 @@ func (g *gate) saveLogin(w http.ResponseWriter, r *http.Request, v *session.Visi
 
 // checkSource returns ReasonSessionUnknown if the source session has ended.
 // RevokeUser deletes the sessions that it finds in the index, and cannot find one
-// that is saved later. A new session that vouches by an older one is therefore
-// ended if the older one has ended. A login by a fresh code has no source: it is a
-// new login, and survives.
+// that is saved later. A session that was created from an older one therefore ends
+// if the older one has ended. A login with a code from WeChat has no source, so a
+// concurrent RevokeUser does not end its session.
 func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 	exists, err := g.sessions.Exists(ctx, source)
 	switch {
@@ -188,9 +191,9 @@ func (g *gate) checkSource(ctx context.Context, source string) (Reason, error) {
 }
 
 // endLogin ends a login for the duplicates that wait: it shares the reason of a
-// failure, or releases the lease if nothing was spent, and calls p.ended. It is
-// deferred, and each of the two happens even if the application's code panicked
-// before or panics in the other one.
+// failure, or releases the lease if nothing was spent, and then calls p.ended. It
+// is deferred, so both happen even if the application's code has panicked. p.ended
+// is called even if the store panics while the reason is shared.
 func (g *gate) endLogin(ctx context.Context, p proof, c *singleflight.Call, how *Reason) {
 	defer func() {
 		if c.Spent && p.ended != nil {
@@ -226,8 +229,8 @@ func (g *gate) join(r *http.Request, f flow.Flow, key string) (*singleflight.Cal
 
 // admit decides whether the user may log in: a step-up must return the same user,
 // and WithOnLogin's function must accept them. A user known by another account can
-// be compared only if WeChat returns a unionid; without one, the login is that of
-// another user, to whose session nothing of the old one passes.
+// be compared only if WeChat returns a unionid. Without one, the login counts as
+// that of another user, whose session gets nothing from the old one.
 func (g *gate) admit(f flow.Flow, v *session.Visit, id identity.Identity) (Reason, error) {
 	if (f.OpenID != "" && f.OpenID != id.OpenID) || (f.UnionID != "" && id.UnionID != "" && f.UnionID != id.UnionID) {
 		return ReasonIdentityMismatch, nil

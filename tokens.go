@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// refreshBefore is how much life an access_token has to have left.
+	// refreshBefore is how long before its expiry an access_token is refreshed.
 	refreshBefore = 5 * time.Minute
-	// profileRetry is how long a profile that could not be fetched is left.
+	// profileRetry is the time after which fetching a profile that failed is
+	// retried.
 	profileRetry = time.Hour
 	// profileBudget is how long a request waits for a fresh profile.
 	profileBudget = 2 * time.Second
@@ -83,9 +84,9 @@ func (g *gate) accessToken(ctx context.Context, id identity.Identity) (client.Se
 }
 
 // endTokens deletes what is stored for a user besides sessions: the tokens and the
-// session_key of a mini program. A login stores them before its session, so one whose
-// session RevokeUser has found cannot store them again. The program that revokes may
-// have other options than the one that stored them.
+// session_key of a mini program. A login stores them before its session, so a login
+// whose session RevokeUser has found cannot store them again. They are deleted
+// whatever the options: another program with other options may have stored them.
 func (a *Auth) endTokens(ctx context.Context, appID, openID string) error {
 	user := session.User(appID, openID)
 	marks := a.sessions.Marks()
@@ -99,8 +100,8 @@ func (g *gate) profileStale(v *session.Visit) bool {
 }
 
 // refreshProfile fetches the profile of a visit again. If that fails, the
-// request goes through with the old one. An outer LoadAndSave saves the
-// session, as modified.
+// request proceeds with the old one. If the application's LoadAndSave wraps the
+// middleware, it saves the session.
 func (g *gate) refreshProfile(v *session.Visit) {
 	ctx, cancel := context.WithTimeout(v.Context(), profileBudget)
 	defer cancel()
@@ -108,7 +109,7 @@ func (g *gate) refreshProfile(v *session.Visit) {
 	err := g.fetchProfile(ctx, &id)
 	if err != nil {
 		g.report(v.Context(), Event{Kind: EventDegraded, AppID: id.AppID, OpenID: redact.OpenID(id.OpenID), Detail: "the profile could not be fetched again", Err: err})
-		// Next time in an hour.
+		// The profile is then stale again after profileRetry.
 		id.ProfileAt = g.now().Add(profileRetry - g.profileMaxAge)
 	}
 	if id.UnionID != v.Identity.UnionID && g.onLogin != nil {

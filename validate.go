@@ -183,7 +183,8 @@ func linesOf(prefix string, err error) error {
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
-// text is what distinguishes two accounts: all but Pages.
+// text returns all fields but Pages, which is a function and cannot be compared, to
+// distinguish two accounts. It contains secrets.
 func (a Account) text() string {
 	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
 }
@@ -193,8 +194,8 @@ type accountLister interface {
 	Accounts() ([]Account, error)
 }
 
-// listed returns the accounts of an accountLister by AppID, with what is wrong
-// with them, and whether the resolver is one.
+// listed returns the accounts of a resolver by AppID, with an error for each
+// problem. ok reports whether the resolver is an accountLister.
 func listed(resolver AccountResolver) (accounts map[string]Account, errs []error, ok bool) {
 	lister, ok := resolver.(accountLister)
 	if !ok {
@@ -224,7 +225,7 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	return accounts, errs, true
 }
 
-// haveOneHost reports whether no account sets a base URL.
+// haveOneHost reports whether all accounts are known and none sets a base URL.
 func haveOneHost(resolver AccountResolver) bool {
 	accounts, _, ok := listed(resolver)
 	for _, account := range accounts {
