@@ -229,7 +229,7 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	}
 	err := one.validateAccount()
 	if !siteurl.IsAppID(account.AppID) {
-		err = errors.Join(err, fmt.Errorf("the AppID %s does not begin with \"wx\" and go on in letters and digits, and endpoints that end in it would not be found", redact.Clean(account.AppID)))
+		err = errors.Join(err, errors.New("invalid AppID: must be \"wx\" followed by letters and digits"))
 	}
 	if account.Pages != nil {
 		one.pages = account.Pages

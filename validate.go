@@ -75,7 +75,7 @@ func (c *config) validateSessions() (errs []error) {
 		}
 	}
 	if len(homes) > 1 {
-		bad("sessions have one home: use one of WithRedis, WithRedisURL, WithStore and WithSessionManager, not %d of them", len(homes))
+		bad("WithRedis, WithRedisURL, WithStore and WithSessionManager are mutually exclusive (%d set): leave all but one out", len(homes))
 	}
 	if c.poolSet && c.pool == nil {
 		bad("WithRedis: the pool is nil; store.NewPool makes one")
@@ -210,7 +210,7 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	for _, account := range list {
 		if held, ok := accounts[account.AppID]; ok {
 			if held.text() != account.text() {
-				errs = append(errs, fmt.Errorf("%s is given twice, in two ways", redact.Clean(account.AppID)))
+				errs = append(errs, fmt.Errorf("conflicting definitions of account %s", redact.Clean(account.AppID)))
 			}
 			continue
 		}

@@ -74,7 +74,7 @@ func TestResolver_InvalidAccounts(t *testing.T) {
 		"one mini program for two":      {ByHost(with(one, func(a *wechatauth.Account) { a.MiniProgramAppID = miniOfA }), with(two, func(a *wechatauth.Account) { a.MiniProgramAppID = miniOfA })), "belongs to two accounts"},
 		"one website for two":           {ByHeader("X-Account", nil, with(one, func(a *wechatauth.Account) { a.WebsiteAppID = miniOfA }), with(two, func(a *wechatauth.Account) { a.WebsiteAppID = miniOfA })), "belongs to two accounts"},
 		"another's AppID for a website": {ByHeader("X-Account", nil, one, with(two, func(a *wechatauth.Account) { a.WebsiteAppID = shopA })), "belongs to two accounts"},
-		"one AppID with two secrets":    {ByPathPrefix(map[string]wechatauth.Account{"/a/": one, "/b/": with(one, func(a *wechatauth.Account) { a.Secret = "another-secret-for-tests" })}), "given twice, in two ways"},
+		"one AppID with two secrets":    {ByPathPrefix(map[string]wechatauth.Account{"/a/": one, "/b/": with(one, func(a *wechatauth.Account) { a.Secret = "another-secret-for-tests" })}), "conflicting definitions of account"},
 		"a prefix without its end":      {ByPathPrefix(map[string]wechatauth.Account{"/a": one}), "begin and end with a slash"},
 		"a prefix without its start":    {ByPathPrefix(map[string]wechatauth.Account{"a/": one}), "begin and end with a slash"},
 		"no accounts":                   {ByHost(), "at least one account"},
