@@ -72,9 +72,10 @@ type Page struct {
 	// log: the time and, if the page is about a login, its flow, such as
 	// "2026-11-30 20:45:12 UTC a1b2c3d4e5f6".
 	Reference string
-	// Title is the title of the built-in page in Lang. This and the next two
-	// belong to this page: the function of WithPages may change them and call
-	// [DefaultPages].
+	// Title is the title of the built-in page in Lang. The function of WithPages
+	// may change it, Text and Labels, and call [DefaultPages]; what it empties gets
+	// the built-in text again. The other fields must stay as they are: Kind and
+	// Lang go with the texts, the policy and the forms.
 	Title string
 	// Text is the paragraphs of the built-in page.
 	Text []string

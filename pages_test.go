@@ -102,6 +102,11 @@ func TestDefaultPages(t *testing.T) {
 	assert.Contains(t, body, "Continue to WeChat")
 	for kind := PageMessage; kind <= PageEnter; kind++ {
 		p := Page{Kind: kind, Lang: page.English, Reason: ReasonLoop, Reference: "1234", RetryURL: "/r"}
+		_, relabelled := servePage(t, func(w io.Writer, p Page) error {
+			p.Labels["submit"] = "Go on"
+			return DefaultPages(w, p)
+		}, p)
+		assert.Equal(t, kind == PageScanNumber, strings.Contains(relabelled, "Go on"), "a label does not make a form")
 		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p, nil))
 		if kind == PageConsent {
 			continue

@@ -109,13 +109,11 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 // near cache that has lost Redis serves a session until its maximum age.
 //
 // RevokeUser requires a store with store.Index, such as those of package store,
-// and ends with ctx. If it returns an error, some sessions may remain: call it
-// again.
+// and makes no new call once ctx has ended. If it returns an error, some sessions
+// may remain: call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.Revoke(ctx, appID, openID)
-	if err == nil {
-		err = a.endTokens(ctx, appID, openID)
-	}
+	err = errors.Join(err, a.endTokens(ctx, appID, openID)) // even if replicas do not confirm the sessions
 	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
 	if err != nil {
 		e.Kind, e.Reason, e.Err = EventDegraded, ReasonStoreUnavailable, err

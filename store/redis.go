@@ -88,8 +88,12 @@ func WithClock(now func() time.Time) Option { return func(o *config.Options) { o
 // replicas have the deletions (Redis: WAIT), because a replica that lacks one
 // restores the session if it becomes the primary. It waits for at most half of
 // the call's timeout. If fewer replicas have them by then, the sessions are
-// deleted, and the error states how many have them. The default, 0, does not
+// deleted, and the error states how many have. The default, 0, does not
 // wait. It has no effect on NewMemory.
+//
+// Every program that revokes needs the option: one without it leaves nothing to
+// wait for. Only sessions are waited for, not tokens. A read timeout of the
+// client library must be longer than half of the call's timeout.
 func WithReplicaAcks(n int) Option { return func(o *config.Options) { o.Acks = n } }
 
 // New returns a store on the connections of pool. It does not connect until the

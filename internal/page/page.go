@@ -65,7 +65,8 @@ func Worded(p Page) Page {
 		p.Text = slices.Clone(own.Text)
 	}
 	if p.Labels == nil {
-		p.Labels = maps.Clone(own.Labels)
+		p.Labels = map[string]string{} // which a function of WithPages may write to
+		maps.Copy(p.Labels, own.Labels)
 	}
 	return p
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,6 +100,9 @@ func (t *transport) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 		server = node{primary}
 	}
 	err := server.RoundTrip(ctx, x)
+	if err == nil && slices.ContainsFunc(x.Replies, isRedirect) {
+		err = &store.Error{Class: store.ClassRetryNow, Err: errMoving}
+	}
 	if err != nil {
 		cluster.ReloadState(ctx)
 	}
@@ -184,6 +189,15 @@ func replyOf(value any) resp.Reply {
 
 // errClosed is returned by calls after Close.
 var errClosed = errors.New("the session store is closed")
+
+// errMoving is returned if a redirect leads to another redirect: the nodes do
+// not agree yet which of them has the slot.
+var errMoving = errors.New("the nodes of the Cluster reply MOVED or ASK for a slot that is being moved")
+
+// isRedirect reports whether a node redirects to another one.
+func isRedirect(r resp.Reply) bool {
+	return r.Kind == resp.Refused && (strings.HasPrefix(r.Text, "MOVED ") || strings.HasPrefix(r.Text, "ASK "))
+}
 
 // errNoMaster replaces what go-redis returns if no Sentinel knows the name.
 var errNoMaster = errors.New("no Sentinel knows a primary of this MasterName")

@@ -14,8 +14,9 @@ import (
 // known returns the store's equivalent of an error of rueidis.
 func known(err error) error {
 	if errors.Is(err, rueidis.ErrNoCache) { // follows the text of the server
-		if refusal := resp.ParseRefusal(err.Error()); refusal.Code == "NOPERM" {
-			return refusal
+		refusal := resp.ParseRefusal(err.Error())
+		if refusal.Code == "NOPERM" || refusal.Class == resp.RetryNow || refusal.Class == resp.RetryFresh {
+			return refusal // the server is busy or loading, and has tracking
 		}
 		return &store.Error{Class: store.ClassConfiguration, Err: fmt.Errorf("%w: %s", rueidis.ErrNoCache, resp.CureNearCache)}
 	}

@@ -340,6 +340,28 @@ func TestNearCache_misconfigured(t *testing.T) {
 	}
 }
 
+// A new connection cannot turn tracking on while a script runs. That passes, and
+// is not a reason to leave WithNearCache out.
+func TestNearCache_busy(t *testing.T) {
+	server := redistest.Start(t, "--busy-reply-threshold", "10")
+	s := open(t, one(server), nearCache())
+	script, admin := server.Pool().Get(), server.Pool().Get()
+	_, err := admin.Do("PING")
+	require.NoError(t, err)
+	ended := make(chan struct{})
+	go func() { defer close(ended); _, _ = script.Do("EVAL", "while true do end", 0) }()
+	require.Eventually(t, func() bool { _, err := admin.Do("PING"); return err != nil }, patience, time.Millisecond)
+	_, _, err = s.Find(storetest.Token())
+	require.ErrorContains(t, err, "BUSY")
+	assert.Equal(t, store.ClassRetryNow, store.ClassOf(err))
+	_, err = admin.Do("SCRIPT", "KILL")
+	require.NoError(t, err)
+	<-ended
+	_, found, err := s.Find(storetest.Token())
+	require.NoError(t, err)
+	assert.False(t, found)
+}
+
 func TestNearCache_unsupported(t *testing.T) {
 	for _, command := range []string{"HELLO", "CLIENT"} {
 		t.Run("without "+command, func(t *testing.T) {

@@ -182,7 +182,7 @@ func TestRevokeUser_Replica(t *testing.T) {
 	require.Eventually(t, func() bool {
 		return strings.Contains(primary.Info("replication")["slave0"], "state=online")
 	}, authtest.Patience, time.Millisecond)
-	s := authtest.NewSite(t, wechatauth.WithStore(store.New(primary.Pool(), store.WithReplicaAcks(1), store.WithTimeout(2*time.Second))))
+	s := authtest.NewSite(t, wechatauth.WithStore(store.New(primary.Pool(), store.WithReplicaAcks(1), store.WithTimeout(2*time.Second))), wechatauth.WithTokens(0))
 	var openID string
 	s.Handle("/id", func(_ http.ResponseWriter, r *http.Request) {
 		id, _ := wechatauth.IdentityFromContext(r.Context())
@@ -191,12 +191,19 @@ func TestRevokeUser_Replica(t *testing.T) {
 	b := s.Browser()
 	b.Visit("/a")
 	b.Visit("/id")
+	tokensKept := func() bool {
+		_, kept, err := store.New(primary.Pool()).Mark(ctx, "tokens "+wechattest.DefaultAppID+" "+openID)
+		require.NoError(t, err)
+		return kept
+	}
+	require.True(t, tokensKept())
 
 	replica.Freeze()
 	n, err := s.Auth.RevokeUser(ctx, wechattest.DefaultAppID, openID)
 	require.ErrorContains(t, err, "the sessions are deleted, but 0 of 1 replicas have confirmed it: a failover may restore them")
 	assert.Equal(t, 1, n)
 	assert.Equal(t, http.StatusUnauthorized, b.Fetch(http.MethodGet, "/a").StatusCode)
+	assert.False(t, tokensKept(), "tokens are deleted in any case")
 
 	replica.Thaw()
 	require.Eventually(t, func() bool {
