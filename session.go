@@ -113,7 +113,9 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 // may remain: call it again.
 func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions int, err error) {
 	sessions, err = a.sessions.Revoke(ctx, appID, openID)
-	err = errors.Join(err, a.endTokens(ctx, appID, openID)) // even if replicas do not confirm the sessions
+	if ctx.Err() == nil { // even if replicas do not confirm the sessions
+		err = errors.Join(err, a.endTokens(ctx, appID, openID))
+	}
 	e := Event{Kind: EventRevoked, AppID: appID, OpenID: redact.OpenID(openID)}
 	if err != nil {
 		e.Kind, e.Reason, e.Err = EventDegraded, ReasonStoreUnavailable, err
