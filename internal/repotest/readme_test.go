@@ -116,8 +116,7 @@ func TestDocs_GoBlocks(t *testing.T) {
 
 // blockChecks has the checks of blocks of each language other than Go. nginx
 // and caddy are not available where the tests run, and the tests of the stores
-// use what the redis blocks contain. A block without a language is PromQL,
-// whose names a test of observe/wechatprom checks.
+// use what the redis blocks contain. A block without a language is plain text.
 var blockChecks = map[string]struct {
 	file    string
 	command []string

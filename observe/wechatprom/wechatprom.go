@@ -16,7 +16,8 @@
 // Label values come from fixed lists, so the number of time series is bounded,
 // whatever is requested; AppIDs, openids and flow ids are not labels. reason,
 // errcode and class are empty if there was no error. The file dashboard.json of
-// this module is a Grafana dashboard for these metrics.
+// this module is a Grafana dashboard for these metrics, and alerts.yml has alerts
+// for Prometheus.
 package wechatprom
 
 import (
