@@ -23,7 +23,8 @@ async function api(path) {
 
 function show(template) {
   const main = document.querySelector("main");
-  main.replaceChildren(document.getElementById(template).content.cloneNode(true));
+  main.textContent = "";
+  main.append(document.getElementById(template).content.cloneNode(true));
   return (selector) => main.querySelector(selector);
 }
 
@@ -64,7 +65,7 @@ async function route() {
   const path = location.hash.slice(1) || "/";
   document.querySelectorAll("nav a").forEach((a) => a.toggleAttribute("aria-current", a.hash.slice(1) === path));
   try {
-    await (routes[path] ?? home)();
+    await (routes[path] || home)();
   } catch (error) {
     if (mine !== current) return;
     if (error instanceof LoginNeeded) return login(error);
