@@ -45,7 +45,7 @@ func (g *gate) begin(w http.ResponseWriter, r *http.Request, v *session.Visit, l
 		g.reject(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(l.target)})
 		return
 	case act == environment.LoginScan:
-		respond.Redirect(w, g.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v != nil && v.LoggedIn}, l.target))
+		respond.Redirect(w, g.scanAgainURL(scan.Cookie{Scope: l.scope, Again: l.again && v.LoggedIn}, l.target))
 		return
 	default:
 		acc = g.accountFor(r)
@@ -87,7 +87,7 @@ func (g *gate) breakLoop(w http.ResponseWriter, r *http.Request, v *session.Visi
 	// A user who is logged in, or was when the step-up began, proves that this
 	// browser keeps cookies. Many logins are then no loop: several tabs may have
 	// logged in at the same time.
-	lasts := l.openID != "" || l.unionID != "" || (v != nil && v.LoggedIn)
+	lasts := l.openID != "" || l.unionID != "" || v.LoggedIn
 	if t := g.cookies.LoginCounter(r); t.Logins >= flow.MaxLogins && !lasts {
 		g.rejectLoop(w, r, v, l.target, "")
 		return nil, false
@@ -125,9 +125,9 @@ func (g *gate) rejectLoop(w http.ResponseWriter, r *http.Request, v *session.Vis
 	reason := ReasonSessionCookieNotReturned
 	switch {
 	case detail != "":
-	case v != nil && v.Brought == session.Ambiguous:
+	case v.Brought == session.Ambiguous:
 		reason, detail = ReasonLoop, "the browser sends two sessions of different users under one cookie name, and neither counts; did another host of the domain plant one? "
-	case v != nil && v.Brought != session.Nothing:
+	case v.Brought != session.Nothing:
 		reason, detail = ReasonSessionLost, "the browser sent a session cookie, but the store has no such session; is it evicting, or shared between instances? "
 	default:
 		detail = "the browser did not send the session cookie back after a login; "

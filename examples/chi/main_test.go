@@ -18,18 +18,24 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-func TestGroup(t *testing.T) {
-	sim := wechattest.NewServer()
-	defer sim.Close()
-	site := httptest.NewUnstartedServer(nil)
-	defer site.Close()
-	base := "http://" + site.Listener.Addr().String()
+// newSite returns a simulator, a server that has not started, and an Auth for it.
+func newSite(t *testing.T) (sim *wechattest.Server, site *httptest.Server, auth *wechatauth.Auth) {
+	t.Helper()
+	sim = wechattest.NewServer()
+	t.Cleanup(sim.Close)
+	site = httptest.NewUnstartedServer(nil)
+	t.Cleanup(site.Close)
 	auth, err := wechatauth.New(
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-		wechatauth.WithBaseURL(base),
+		wechatauth.WithBaseURL("http://"+site.Listener.Addr().String()),
 		wechatauth.WithEndpoints(sim.Endpoints()),
 	)
 	require.NoError(t, err)
+	return sim, site, auth
+}
+
+func TestGroup(t *testing.T) {
+	sim, site, auth := newSite(t)
 	site.Config.Handler = app(auth)
 	site.Start()
 	browser := wechattest.Browser(wechattest.IPhone)
@@ -47,14 +53,14 @@ func TestGroup(t *testing.T) {
 		{"once", "/", http.StatusOK, hello, 1},
 	}
 	for _, v := range visits {
-		resp, err := browser.Get(base + v.path)
+		resp, err := browser.Get(site.URL + v.path)
 		require.NoError(t, err, v.name)
 		body, err := io.ReadAll(resp.Body)
 		resp.Body.Close()
 		require.NoError(t, err, v.name)
 		assert.Equal(t, v.status, resp.StatusCode, v.name)
 		assert.Equal(t, v.body, string(body), v.name)
-		assert.Equal(t, base+v.path, resp.Request.URL.String(), v.name)
+		assert.Equal(t, site.URL+v.path, resp.Request.URL.String(), v.name)
 		sim.AssertCalls(t, "sns/oauth2/access_token", v.logins)
 	}
 	sim.AssertNoLeaks(t)
@@ -81,17 +87,7 @@ func TestLogger(t *testing.T) {
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			sim := wechattest.NewServer()
-			defer sim.Close()
-			site := httptest.NewUnstartedServer(nil)
-			defer site.Close()
-			base := "http://" + site.Listener.Addr().String()
-			auth, err := wechatauth.New(
-				wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-				wechatauth.WithBaseURL(base),
-				wechatauth.WithEndpoints(sim.Endpoints()),
-			)
-			require.NoError(t, err)
+			_, site, auth := newSite(t)
 			var logged bytes.Buffer
 			r := chi.NewRouter()
 			c.routes(r, middleware.RequestLogger(&middleware.DefaultLogFormatter{Logger: log.New(&logged, "", 0), NoColor: true}), auth)
@@ -105,13 +101,13 @@ func TestLogger(t *testing.T) {
 				}
 				return nil
 			}
-			resp, err := browser.Get(base + "/")
+			resp, err := browser.Get(site.URL + "/")
 			require.NoError(t, err)
 			resp.Body.Close()
 			site.Close() // the Logger writes after the response
 			require.Equal(t, http.StatusOK, resp.StatusCode)
 			require.NotEmpty(t, code)
-			assert.Contains(t, logged.String(), base+"/ ")
+			assert.Contains(t, logged.String(), site.URL+"/ ")
 			assert.Equal(t, c.leaks, strings.Contains(logged.String(), code), logged.String())
 		})
 	}
