@@ -25,7 +25,7 @@ CHECKED := $(MODULES) bench
 
 .PHONY: test
 test: setup
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && go test -race -timeout 12m ./...); done
+	@MODULES="$(MODULES)" .ci/suite test
 
 .PHONY: check
 check: fmt vet lint vuln
