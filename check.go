@@ -2,15 +2,18 @@ package wechatauth
 
 import (
 	"context"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/check"
+	"github.com/wechatauth/wechatauth/internal/site"
 	"github.com/wechatauth/wechatauth/store"
 )
 
-// A CheckError contains all problems that [Auth.Check] found.
+// A CheckError contains all problems that [Auth.Check] or [Auth.CheckSite]
+// found.
 type CheckError struct {
 	// Findings has at least one element. Each describes in one line what is
 	// wrong and what to do, in English and in Chinese.
@@ -51,8 +54,15 @@ func (e *CheckError) Unwrap() []error {
 // [Auth.CallbackDomain], and [Auth.CallbackDomains] for many accounts, return
 // what must be entered there.
 func (a *Auth) Check(ctx context.Context) error {
-	all := a.home.checkSettings()
-	all = append(all, check.Findings(a.sessions.Check(ctx))...)
+	all := append(a.home.checkSettings(), check.Findings(a.sessions.Check(ctx))...)
+	for _, g := range a.checkedGates(ctx) {
+		all = append(all, g.checkAccounts(ctx)...)
+	}
+	return a.checkError(all)
+}
+
+// checkError returns the findings as an error, and logs those that are notes.
+func (a *Auth) checkError(all []*store.Finding) error {
 	var findings []*store.Finding
 	for _, f := range all {
 		if f.Note {
@@ -61,13 +71,45 @@ func (a *Auth) Check(ctx context.Context) error {
 		}
 		findings = append(findings, f)
 	}
-	for _, g := range a.checkedGates(ctx) {
-		findings = append(findings, g.checkAccounts(ctx)...)
-	}
 	if len(findings) == 0 {
 		return nil
 	}
 	return &CheckError{findings}
+}
+
+// CheckSite looks for problems between users and the middleware. It requests
+// the endpoints below the base URL as a browser does, and tests whether they
+// are mounted there; whether the servers on the way pass path, query, host,
+// scheme, forms and large headers; whether they pass cookies in both
+// directions; whether they cache responses; and whether the process that
+// responds has the same keys and clock. Each finding names what to change in
+// nginx, in Caddy and in a CDN. CheckSite returns nil if it finds no problems,
+// and otherwise a *CheckError with all of them.
+//
+// The server must be running: call it from another process, or after the server
+// has begun to listen. It takes the way that this machine takes to the base URL;
+// the command wechatcheck does the same from anywhere (-site). It starts a few
+// logins and cancels one, without a call to WeChat; observers and the log of
+// the application have them as [EventLoginStarted] and [ReasonRefusedByUser].
+// With WithAccounts, it checks each base URL once, with one of the accounts that
+// the resolver lists (see [AccountResolver]). It uses the Transport of
+// WithHTTPClient.
+func (a *Auth) CheckSite(ctx context.Context) error {
+	var all []*store.Finding
+	checked := map[string]bool{}
+	for _, g := range a.checkedGates(ctx) {
+		authorize, err := url.Parse(g.official.client.AuthorizeURL(g.redirectURI(), g.scope, "x"))
+		if err != nil || checked[g.site] {
+			continue
+		}
+		checked[g.site] = true
+		s := site.Site{Base: g.base, Prefix: g.prefix, Account: g.path, Authorize: authorize, Cookies: g.cookies}
+		if a.httpClient != nil {
+			s.Transport = a.httpClient.Transport
+		}
+		all = append(all, s.Check(ctx)...)
+	}
+	return a.checkError(all)
 }
 
 // CallbackDomain returns the domain to enter in WeChat's console: as 网页授权域名 for

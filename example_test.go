@@ -2,6 +2,7 @@ package wechatauth_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -223,6 +224,28 @@ func ExampleAuth_Check() {
 	}
 	fmt.Println(auth.Check(context.Background()))
 	// Output: <nil>
+}
+
+// CheckSite finds what is changed between users and the middleware. Here, the
+// program itself removes the path prefix of the endpoints.
+func ExampleAuth_CheckSite() {
+	s := newSite()
+	defer s.stop()
+	auth, err := wechatauth.New(s.options()...)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	s.serve(http.StripPrefix("/wechat", auth.RequireWeChat(http.HandlerFunc(hello))))
+
+	err = auth.CheckSite(context.Background())
+	if found := new(wechatauth.CheckError); errors.As(err, &found) {
+		for _, f := range found.Findings {
+			problem, _, _ := strings.Cut(f.English, ";") // before what to change
+			fmt.Println(strings.ReplaceAll(problem, s.URL, "https://m.example.com"))
+		}
+	}
+	// Output: site https://m.example.com: path prefix is removed: requests to /wechat/ arrive without /wechat, so every login ends with bad_config
 }
 
 // Two official accounts on one site, each with its own part of it. A user who

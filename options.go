@@ -41,6 +41,7 @@ type settings struct {
 	observer     Observer
 	logger       *slog.Logger
 	now          func() time.Time
+	httpClient   *http.Client
 }
 
 // config holds the options before New has checked them.
@@ -79,7 +80,6 @@ type config struct {
 	pages          pageFunc
 	accessInterval time.Duration
 	accessSet      bool
-	httpClient     *http.Client
 	endpoints      client.Endpoints
 
 	// Set only by tests, through internal/knob.
@@ -454,7 +454,8 @@ func WithLogger(l *slog.Logger) Option {
 
 // WithHTTPClient sets the HTTP client for calls of WeChat's API, such as one
 // with a proxy or tracing. See client.WithHTTPClient for which of its settings
-// are used. The default has a timeout of five seconds for each call.
+// are used. The default has a timeout of five seconds for each call. Its
+// Transport also sends the requests of [Auth.CheckSite].
 func WithHTTPClient(h *http.Client) Option {
 	return func(c *config) { c.httpClient = h }
 }

@@ -18,6 +18,12 @@
 //	BASE_URL               -base-url     the URL of the application
 //	REDIS_URL              -redis-file   the Redis for sessions, or a file that contains its URL
 //	WECHAT_URL             -wechat       a WeChat simulator, such as http://127.0.0.1:8081
+//	PATH_PREFIX            -path-prefix  the prefix of WithPathPrefix
+//
+// With -site, the command instead requests the base URL as a browser does, and
+// finds what a proxy or a CDN changes in a login: see Auth.CheckSite. Run it
+// where users are, outside of the network of the application. It needs only the
+// AppID and the base URL; with the AppSecret, it also compares keys and clocks.
 //
 // An account without an AppSecret, which logs in through a third-party
 // platform, is not checked; for it, the platform's 公众号开发域名 matters.
@@ -28,7 +34,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -42,6 +50,7 @@ import (
 	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/command"
+	"github.com/wechatauth/wechatauth/internal/site"
 	"github.com/wechatauth/wechatauth/store"
 )
 
@@ -62,6 +71,9 @@ environment or from flags; AppSecrets come from the environment or from files.
 
 在用户登录之前检查 AppID 和 AppSecret、base URL 和会话存储，并打印应在微信后台
 填写的内容。设置来自环境变量或参数，AppSecret 只来自环境变量或文件。
+
+使用 -site 时，改为像浏览器一样访问 BASE_URL，报告应用之前的 nginx、Caddy 或 CDN
+需要修改的配置。请在应用的网络之外运行，需要 WECHAT_APP_ID 和 BASE_URL。
 `
 )
 
@@ -71,6 +83,8 @@ type settings struct {
 	baseURL       string
 	redisURL      string
 	wechat        string
+	prefix        string
+	site          bool // check the way to the base URL only
 	chinese       bool
 	timeout       time.Duration
 	getenv        func(string) string
@@ -84,7 +98,9 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, er
 	}
 	all, auth := s.check(ctx, errs)
 	ok := s.report(out, all)
-	s.reportDomains(out, auth)
+	if !s.site {
+		s.reportSettings(out, auth)
+	}
 	return command.Verdict(out, ok)
 }
 
@@ -97,6 +113,9 @@ func (s *settings) check(ctx context.Context, errs io.Writer) (all []*store.Find
 	defer progress.Stop()
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	if s.site {
+		return s.checkSite(ctx), nil
+	}
 	_, wrong := wechatauth.New(s.options()...)
 	all = append(settingFindings(wrong), s.checkRedis(ctx)...)
 	if auth = s.checkable(); auth != nil {
@@ -116,6 +135,8 @@ func parse(args []string, getenv func(string) string, out io.Writer) (*settings,
 	flags.StringVar(&s.wechat, "wechat", getenv("WECHAT_URL"), s.text("用微信模拟器代替真实微信（WECHAT_URL）", "URL of a WeChat simulator (WECHAT_URL)"))
 	secretFile := flags.String("secret-file", "", s.text("存有 AppSecret 的文件（`file`），代替 WECHAT_APP_SECRET", "`file` with the AppSecret, instead of WECHAT_APP_SECRET"))
 	redisFile := flags.String("redis-file", "", s.text("存有 Redis URL 的文件（`file`），代替 REDIS_URL", "`file` with the URL of the Redis for sessions, instead of REDIS_URL"))
+	flags.StringVar(&s.prefix, "path-prefix", cmp.Or(getenv("PATH_PREFIX"), wechatauth.DefaultPathPrefix), s.text("WithPathPrefix 的路径前缀（PATH_PREFIX）", "prefix of WithPathPrefix (PATH_PREFIX)"))
+	flags.BoolVar(&s.site, "site", false, s.text("只检查从外部访问 BASE_URL 的路径", "check only the way from outside to BASE_URL"))
 	flags.StringVar(&lang, "lang", lang, s.text("zh 或 en", "zh or en"))
 	flags.DurationVar(&s.timeout, "timeout", 15*time.Second, s.text("全部检查的超时时间", "timeout for all checks"))
 	if err := command.Parse(flags, args, s.text(aboutChinese, about), out); err != nil {
@@ -165,7 +186,7 @@ func (s *settings) options() []wechatauth.Option {
 // baseOptions returns the options other than accounts.
 func (s *settings) baseOptions(baseURL string) []wechatauth.Option {
 	opts := []wechatauth.Option{
-		wechatauth.WithBaseURL(baseURL),
+		wechatauth.WithBaseURL(baseURL), wechatauth.WithPathPrefix(s.prefix),
 		wechatauth.WithLogger(slog.New(slog.DiscardHandler)),
 	}
 	if s.wechat != "" {
@@ -209,6 +230,29 @@ func (s *settings) checkable() *wechatauth.Auth {
 		return auth
 	}
 	return nil
+}
+
+// unknownSecret stands for an AppSecret that is not set.
+const unknownSecret = "unknown-to-wechatcheck"
+
+// checkSite checks the way to the base URL. The application may have keys that
+// are not settings of this command, so a cookie that cannot be opened is a note.
+func (s *settings) checkSite(ctx context.Context) []*store.Finding {
+	auth, err := wechatauth.New(append(s.baseOptions(s.baseURL), wechatauth.WithApp(s.appID, cmp.Or(s.secret, unknownSecret)))...)
+	if err != nil {
+		return settingFindings(err)
+	}
+	all := findingsOf(auth.CheckSite(ctx))
+	for i, f := range all {
+		if errors.Is(f, site.ErrKeys) {
+			all[i] = &store.Finding{
+				English: "keys and clocks were not compared: the AppSecret is not set or not the application's, or the application has WithFlowKeys, for which it can call Auth.CheckSite itself",
+				Chinese: "未比较密钥和时钟：未设置 AppSecret，或与应用的不同，或应用使用了 WithFlowKeys（可在应用中调用 Auth.CheckSite）。",
+				Note:    true,
+			}
+		}
+	}
+	return all
 }
 
 // checkRedis checks the session store.
@@ -257,14 +301,15 @@ func (s *settings) report(out io.Writer, all []*store.Finding) (ok bool) {
 			fmt.Fprintf(out, s.text("注意：%s\n", "Note: %s\n"), s.text(f.Chinese, f.English))
 		}
 	}
-	if s.redisURL == "" {
-		fmt.Fprintln(out, s.text("未设置 REDIS_URL：会话保存在内存中，重启后失效，也无法在多个实例间共享。", "REDIS_URL is not set: sessions are stored in memory, are lost when the program exits and are not shared between instances."))
-	}
 	return n == 0
 }
 
-// reportDomains prints what to enter in WeChat's console.
-func (s *settings) reportDomains(out io.Writer, auth *wechatauth.Auth) {
+// reportSettings prints what follows from the settings: where sessions are, and
+// what to enter in WeChat's console.
+func (s *settings) reportSettings(out io.Writer, auth *wechatauth.Auth) {
+	if s.redisURL == "" {
+		fmt.Fprintln(out, s.text("未设置 REDIS_URL：会话保存在内存中，重启后失效，也无法在多个实例间共享。", "REDIS_URL is not set: sessions are stored in memory, are lost when the program exits and are not shared between instances."))
+	}
 	if s.appID != "" && s.secret == "" {
 		fmt.Fprintln(out, s.text("没有 AppSecret 的账号通过第三方平台登录，不做检查；请将域名填写在第三方平台的“公众号开发域名”中，而不是该账号的“网页授权域名”中。", "An account without an AppSecret, which logs in through a third-party platform, is not checked; enter the domain as the platform's 公众号开发域名 instead of the account's 网页授权域名."))
 	}

@@ -3,7 +3,10 @@ package main
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"maps"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"testing"
@@ -11,7 +14,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/wechatauth/wechatauth"
 	"github.com/wechatauth/wechatauth/internal/command/commandtest"
+	"github.com/wechatauth/wechatauth/internal/nginxtest"
 	"github.com/wechatauth/wechatauth/internal/redistest"
 	"github.com/wechatauth/wechatauth/wechattest"
 )
@@ -124,6 +129,7 @@ func TestRun_Chinese(t *testing.T) {
 		"a base URL with a port": {map[string]string{"BASE_URL": "https://m.example.com:8443"}, "WithBaseURL：BASE_URL 不能带端口"},
 		"a base URL with a path": {map[string]string{"BASE_URL": "https://m.example.com/shop"}, "WithBaseURL：BASE_URL 有误"},
 		"an invalid Redis URL":   {map[string]string{"REDIS_URL": "http://127.0.0.1"}, "WithRedisURL：REDIS_URL 有误"},
+		"an invalid prefix":      {map[string]string{"PATH_PREFIX": "wechat"}, "WithPathPrefix：PATH_PREFIX 有误"},
 		"a WeChat on plain http": {map[string]string{"WECHAT_URL": "http://203.0.113.7"}, "WithEndpoints：WECHAT_URL 有误"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -145,6 +151,44 @@ func TestRun_Note(t *testing.T) {
 	code, out := check(t, map[string]string{"REDIS_URL": redis.URL()})
 	assert.Zero(t, code)
 	assert.Contains(t, out, "No problems found.\nNote: session store: the eviction policy of Redis could not be seen")
+}
+
+// TestRun_site checks the way to an application through nginx, with and without
+// its AppSecret, and with a fault.
+func TestRun_site(t *testing.T) {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	start := func(fault string) (env map[string]string) {
+		app := httptest.NewUnstartedServer(nil)
+		t.Cleanup(app.Close)
+		nginx := nginxtest.Start(t, "server { listen 80; location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $http_host; proxy_buffer_size 16k; proxy_buffers 8 16k; "+fault+" } }", app.Listener.Addr().String())
+		auth, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("http://"+nginx.HTTP),
+			wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithPathPrefix("/shop/wechat/"), wechatauth.WithLogger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		app.Config.Handler = auth.RequireWeChat(http.NotFoundHandler())
+		app.Start()
+		return map[string]string{"BASE_URL": "http://" + nginx.HTTP, "WECHAT_URL": sim.URL, "PATH_PREFIX": "/shop/wechat/"}
+	}
+	env := start("")
+	code, out := check(t, env, "-site")
+	assert.Zero(t, code)
+	assert.Equal(t, "No problems found.\nPASS\n", out)
+
+	env["WECHAT_APP_SECRET"] = ""
+	code, out = check(t, env, "-site")
+	assert.Zero(t, code)
+	assert.Contains(t, out, "No problems found.\nNote: keys and clocks were not compared")
+	_, out = check(t, env, "-site", "-lang", "zh")
+	assert.Contains(t, out, "检查通过，未发现问题。\n注意：未比较密钥和时钟")
+
+	env["WECHAT_APP_ID"] = ""
+	code, out = check(t, env, "-site")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, out, "1. WithApp: ")
+
+	code, out = check(t, start("proxy_hide_header Set-Cookie;"), "-site", "-lang", "zh")
+	assert.Equal(t, 1, code)
+	assert.Regexp(t, "^1. 站点 http://127.0.0.1:[0-9]+：Set-Cookie 被删除：.*\nFAIL\n$", out)
 }
 
 func TestRun_ThirdPartyPlatform(t *testing.T) {

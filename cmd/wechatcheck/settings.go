@@ -21,6 +21,7 @@ var inChinese = []struct{ option, words, chinese string }{
 	{"", "has a different one", "网站应用和小程序各有自己的 AppID，不能与其他账号共用。"},
 	{"WithRedisURL", "", "REDIS_URL 有误：应形如 redis://127.0.0.1:6379/0 或 rediss://用户:密码@主机:6379/0。"},
 	{"WithEndpoints", "", "WECHAT_URL 有误：必须使用 https，明文 http 只能用于本机地址。"},
+	{"WithPathPrefix", "", "PATH_PREFIX 有误：路径前缀以斜杠开头和结尾，例如 /wechat/。"},
 	{"WithApp", "", "公众号的设置有误：请检查 WECHAT_APP_ID（wx 加 16 位十六进制数）。"},
 	{"WithWebsiteApp", "", "网站应用的设置有误：请检查 WECHAT_WEBSITE_APP_ID（wx 加 16 位十六进制数）。"},
 	{"WithMiniProgram", "", "小程序的设置有误：请检查 WECHAT_MINI_APP_ID（wx 加 16 位十六进制数）。"},
