@@ -51,11 +51,11 @@
 //
 // # Other packages
 //
-// Package client implements WeChat's HTTP API. Package store keeps sessions in
-// Redis, store/goredisstore and store/rueidisstore with Sentinel or Cluster.
-// Package accounts determines the account of a request, environment the kind of
-// browser; identityheader passes the identity to an upstream server, relay passes
+// Package client implements WeChat's HTTP API, client/wecom WeCom's. Package store
+// keeps sessions in Redis, store/goredisstore and store/rueidisstore with Sentinel
+// or Cluster. Package accounts determines the account of a request, environment the
+// kind of browser; identityheader passes the identity to an upstream server, relay
 // callbacks to other domains, and verifyfile serves WeChat's files for a domain.
-// Package wechattest (with cmd/wechatsim) simulates WeChat. observe/wechatprom
-// and observe/wechatotel are observers, and cmd/wechatcheck calls [Auth.Check].
+// Package wechattest (with cmd/wechatsim) simulates WeChat. observe/wechatprom and
+// observe/wechatotel are observers, and cmd/wechatcheck calls [Auth.Check].
 package wechatauth

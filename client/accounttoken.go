@@ -6,6 +6,9 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/wechatauth/wechatauth/client/internal/api"
+	"github.com/wechatauth/wechatauth/client/internal/tokencache"
 )
 
 // An AccountTokenSource supplies the account's access_token, which
@@ -62,8 +65,10 @@ func (c *Client) callAsAccount(ctx context.Context, req request) (*jsonObject, e
 
 func (c *Client) accountToken(ctx context.Context, req request, stale Secret) (Secret, error) {
 	token, err := callSupplier(ctx, func() (Secret, error) { return c.accounts.AccountToken(ctx, stale) })
-	if e, ok := err.(*Error); ok && c.usesStableToken() {
-		return Secret{}, e
+	if _, own := c.accounts.(api.RedactedSource); own {
+		if e, ok := err.(*Error); ok {
+			return Secret{}, e
+		}
 	}
 	if err != nil {
 		return Secret{}, c.tokenError(req, "account token", err)
@@ -72,12 +77,6 @@ func (c *Client) accountToken(ctx context.Context, req request, stale Secret) (S
 		return Secret{}, req.notSentError(KindConfiguration, errors.New("account token is empty or malformed"))
 	}
 	return token, nil
-}
-
-// usesStableToken reports whether the client gets account tokens itself.
-func (c *Client) usesStableToken() bool {
-	_, own := c.accounts.(*stableToken)
-	return own
 }
 
 // callSupplier calls a caller's token function. If that ignores the context or
@@ -89,7 +88,7 @@ func callSupplier(ctx context.Context, f func() (Secret, error)) (Secret, error)
 	}
 	results := make(chan result, 1)
 	go func() {
-		a := result{err: errPanicked} // remains if f does not return
+		a := result{err: tokencache.ErrPanicked} // remains if f does not return
 		defer func() {
 			_ = recover()
 			results <- a
@@ -104,75 +103,42 @@ func callSupplier(ctx context.Context, f func() (Secret, error)) (Secret, error)
 	}
 }
 
-// errPanicked omits the value of the panic, which may contain anything.
-var errPanicked = errors.New("called function panicked")
-
 // stableToken caches the token of cgi-bin/stable_token. That endpoint is
 // isolated from cgi-bin/token: neither invalidates the other's token.
 type stableToken struct {
 	client *Client
 	now    func() time.Time
+	cache  tokencache.Cache[Secret]
 
-	mu         sync.Mutex
-	token      Secret
-	expires    time.Time
-	forced     []time.Time // when WeChat was made to issue a new token, within forceWindow
-	refreshing *refreshCall
-}
-
-// A refreshCall is a call to WeChat that any number of callers wait for.
-type refreshCall struct {
-	done  chan struct{}
-	token Secret
-	err   error
+	mu     sync.Mutex
+	forced []time.Time // when WeChat was made to issue a new token, within forceWindow
 }
 
 const (
-	tokenMargin   = 2 * time.Minute // WeChat issues the next token 5 minutes before this one expires, and both are valid until then
 	maxTokenLife  = 2 * time.Hour
 	forceInterval = 5 * time.Minute
 	forceWindow   = 24 * time.Hour
 	maxForced     = 10 // within forceWindow; WeChat allows 20 a day per account, for all its servers together
 )
 
-func newStableToken(c *Client) *stableToken { return &stableToken{client: c, now: time.Now} }
+func newStableToken(c *Client) *stableToken {
+	s := &stableToken{client: c, now: time.Now}
+	s.cache.Fetch, s.cache.Now = s.renew, func() time.Time { return s.now() }
+	return s
+}
 
 // AccountToken returns the cached token, or waits for the single call to WeChat
 // that gets a new one. If a caller gives up, the call continues for the others.
 func (s *stableToken) AccountToken(ctx context.Context, stale Secret) (Secret, error) {
-	s.mu.Lock()
-	if !s.token.IsZero() && !s.token.Equal(stale) && s.now().Before(s.expires) {
-		defer s.mu.Unlock()
-		return s.token, nil
+	token, err := s.cache.Get(ctx, stale)
+	if _, ok := err.(*Error); err != nil && !ok {
+		return Secret{}, request{endpoint: stableTokenEndpoint}.transportError(err, false)
 	}
-	call := s.refreshing
-	if call == nil {
-		call = &refreshCall{done: make(chan struct{})}
-		s.refreshing = call
-		go s.refresh(context.WithoutCancel(ctx), call, stale)
-	}
-	s.mu.Unlock()
-	select {
-	case <-call.done:
-		return call.token, call.err
-	case <-ctx.Done():
-		return Secret{}, request{endpoint: stableTokenEndpoint}.transportError(ctx.Err(), false)
-	}
+	return token, err
 }
 
-// refresh gets a token and wakes the waiters. It recovers because the caller's
-// RoundTripper may panic, and in this goroutine no one else could recover.
-func (s *stableToken) refresh(ctx context.Context, call *refreshCall, stale Secret) {
-	ctx, cancel := context.WithTimeout(ctx, s.client.timeout)
-	defer cancel()
-	var life time.Duration
-	call.err = request{endpoint: stableTokenEndpoint}.transportError(errPanicked, false) // remains if renew does not return
-	defer func() {
-		_ = recover()
-		s.done(call, life)
-	}()
-	call.token, life, call.err = s.renew(ctx, stale)
-}
+// RedactedErrors implements [api.RedactedSource].
+func (s *stableToken) RedactedErrors() {}
 
 func (s *stableToken) renew(ctx context.Context, stale Secret) (Secret, time.Duration, error) {
 	token, life, err := s.fetch(ctx, false)
@@ -180,17 +146,6 @@ func (s *stableToken) renew(ctx context.Context, stale Secret) (Secret, time.Dur
 		return s.fetch(ctx, true)
 	}
 	return token, life, err
-}
-
-func (s *stableToken) done(call *refreshCall, life time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if call.err == nil {
-		s.token = call.token
-		s.expires = s.now().Add(life - min(tokenMargin, life/2))
-	}
-	s.refreshing = nil
-	close(call.done)
 }
 
 // mayForce reports whether WeChat may be made to replace a token that it keeps

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client/internal/tokencache"
 )
 
 // tokenPeer simulates stable_token: it issues numbered tokens, a new one when
@@ -78,7 +80,7 @@ func TestStableToken_RenewedEarly(t *testing.T) {
 	p := newTokenPeer(t)
 	s, clock := p.source(t)
 	mustToken(t, s, Secret{})
-	clock.advance(2*time.Hour - tokenMargin - time.Second)
+	clock.advance(2*time.Hour - tokencache.Margin - time.Second)
 	mustToken(t, s, Secret{})
 	assert.Len(t, p.requests(), 1)
 	clock.advance(time.Second)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/client/internal/api"
 )
 
 func TestNew_Errors(t *testing.T) {
@@ -67,7 +69,7 @@ func TestEndpoints_InvalidURLs(t *testing.T) {
 		"http://localhost", "http://LOCALHOST:8081", "http://127.0.0.1:1", "http://127.1.2.3:65535/x", "http://[::1]:80", "http://[::ffff:127.0.0.1]",
 		"https://localhost", "https://203.0.113.7", "https://xn--fiqs8s.example", "https://api",
 	} {
-		_, err := baseURL(good, "")
+		_, err := api.BaseURL(good, "")
 		assert.NoError(t, err, good)
 	}
 	for _, bad := range []string{
@@ -82,7 +84,7 @@ func TestEndpoints_InvalidURLs(t *testing.T) {
 		"https://a..example", "https://.example", "https://a.example.", "https://-a.example", "https://a_b.example", "https://a*.example", "https://пример.example",
 		"https://" + strings.Repeat("a", 64) + ".example", "https://" + strings.Repeat("a.", 127) + "example", " https://a.example", "https://a.example ", "https://a.example\n", "http://localhost.evil.example", "http://127.0.0.1.evil.example", "http://localhost.",
 	} {
-		_, err := baseURL(bad, "")
+		_, err := api.BaseURL(bad, "")
 		if assert.Error(t, err, bad) {
 			assert.NotContains(t, err.Error(), "u:p")
 			assert.NotContains(t, err.Error(), "\n")

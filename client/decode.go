@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/wechatauth/wechatauth/client/internal/api"
 )
 
 // Limits that bound the memory used for 64 KiB of JSON. WeChat's responses have
@@ -49,6 +51,12 @@ var (
 // occur only once and only in its exact case; for any other key the last value
 // counts.
 func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, error) {
+	return parseKeys(body, decisive, false)
+}
+
+// parseKeys is like parseObject. With anyCase, a decisive key counts in any case
+// and only once among all its spellings; fields has it as in decisive.
+func parseKeys(body []byte, decisive []string, anyCase bool) (map[string]json.RawMessage, error) {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 	body, err := escapeControls(body)
 	if err != nil {
@@ -66,7 +74,7 @@ func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, er
 		if members == maxMembers {
 			return nil, errors.New("has too many members")
 		}
-		key, value, err := nextField(dec, decisive)
+		key, value, err := nextField(dec, decisive, anyCase)
 		if err != nil {
 			return nil, err
 		}
@@ -78,7 +86,7 @@ func parseObject(body []byte, decisive []string) (map[string]json.RawMessage, er
 	return fields, nil
 }
 
-func nextField(dec *json.Decoder, decisive []string) (key string, value json.RawMessage, err error) {
+func nextField(dec *json.Decoder, decisive []string, anyCase bool) (key string, value json.RawMessage, err error) {
 	token, err := dec.Token()
 	if err != nil {
 		return "", nil, errors.New("is not JSON")
@@ -89,6 +97,9 @@ func nextField(dec *json.Decoder, decisive []string) (key string, value json.Raw
 	}
 	for _, known := range decisive {
 		if key != known && strings.EqualFold(key, known) {
+			if anyCase {
+				return known, value, nil
+			}
 			return "", nil, fmt.Errorf("has the key %s in a different case", known)
 		}
 	}
@@ -233,7 +244,7 @@ func (o *jsonObject) text(key string) string { return looseText(o.fields[key]) }
 // secrets returns the secrets in the response itself, which its errmsg may
 // repeat.
 func (o *jsonObject) secrets() (values []string) {
-	for _, key := range []string{"session_key", "access_token", "refresh_token", "openid", "unionid"} {
+	for _, key := range []string{"session_key", "access_token", "refresh_token", "openid", "unionid", "userid", "user_ticket", "external_userid"} {
 		values = append(values, o.text(key))
 	}
 	return values
@@ -365,7 +376,7 @@ func isIdentifier(s string) bool {
 		return false
 	}
 	for i := range len(s) {
-		if c := s[i]; !isAlphanumeric(c) && c != '_' && c != '-' {
+		if c := s[i]; !api.IsAlphanumeric(c) && c != '_' && c != '-' {
 			return false
 		}
 	}

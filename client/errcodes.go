@@ -147,6 +147,9 @@ var kindInfo = [...]errcodeInfo{
 // no user's token, they refer to the account:
 // https://developers.weixin.qq.com/community/minihome/doc/000602572104c8c5b8047be636bc00
 func lookup(code int, endpoint string) errcodeInfo {
+	if weComEndpoints[strings.TrimPrefix(endpoint, "/")] {
+		return lookupWeCom(code, strings.TrimPrefix(endpoint, "/"))
+	}
 	m, known := errcodes[code]
 	if !known {
 		return kindInfo[KindUnknown]

@@ -38,7 +38,8 @@ func (k Kind) String() string {
 // Sentinel errors that an [*Error] matches with errors.Is. The errcodes 40001,
 // 40014 and 42001 mean that a token is invalid. Which token depends on the
 // endpoint: the third-party platform's at endpoints that contain component/,
-// the account's below wxa/, and the user's at the others below sns/.
+// the account's below wxa/, and the user's at the others below sns/. At the endpoints of package
+// wecom, the errcodes have WeCom's meanings.
 var (
 	ErrBusy              = errors.New("WeChat is busy")                                 // -1, 61450
 	ErrCodeInvalid       = errors.New("code is invalid or expired")                     // 40029, 41008, 42003
@@ -53,6 +54,10 @@ var (
 	ErrIPNotAllowed      = errors.New("this server's address is not on the allow-list") // 40090, 40164, 40187, 45032, 45035, 45073, 61004, 89501, 89502, 89503, 89504, 89505, 89506, 89507
 	ErrComponent         = errors.New("third-party platform is not authorized")         // 40089, 40091, 40094, 42006, 61000, 61001, 61003, 61005, 61006, 61009, 61010, 61011, 61014, 61015, 61023, 61024, 61028, 61029; 40001, 40014 and 42001 for a platform's token
 	ErrRateLimited       = errors.New("quota is used up")                               // 45009, 45011, 45040, 45104, HTTP 429
+	ErrUserID            = errors.New("userid is unknown")                              // WeCom: 40003, 60111
+	ErrOutOfRange        = errors.New("member is outside the app's visible range")      // WeCom: 50002, 60011, 60030
+	ErrTrustedDomain     = errors.New("domain is not a trusted one of the app")         // WeCom: 50001, 80001, 85004
+	ErrTicketInvalid     = errors.New("user_ticket is invalid or expired")              // WeCom: 84014, 84015
 	ErrBadResponse       = errors.New("unusable response")                              // not a JSON object, ambiguous, or without an identity
 )
 
@@ -215,6 +220,10 @@ func (f *fault) Unwrap() []error { return f.is }
 func (f *fault) Is(target error) bool { return f.hidden != nil && errors.Is(f.hidden(), target) }
 func (f *fault) As(target any) bool   { return f.hidden != nil && errors.As(f.hidden(), target) }
 
+// weComTail matches the tail of WeCom's errmsg: ", hint: [X], from ip: A, more
+// info at URL". The address remains: the operator has to allow it.
+var weComTail = regexp.MustCompile(`[,\s]*\bhint: ?\[([0-9A-Za-z_.-]{1,64})\](, from ip: ?[0-9A-Fa-f.:]{1,45})?(?:, more info at \S*)?\s*$`)
+
 // The tails of errmsg seen so far: ", rid: X", " rid: X", " hint: [Y] rid: X",
 // ", hints: [ req_id: X ]", " hints: [X]" and " hint: [X]". Ids in brackets may
 // contain '.' and end in '!'.
@@ -225,6 +234,9 @@ var (
 
 // splitErrmsg separates WeChat's message from the id of the request.
 func splitErrmsg(errmsg string) (message, rid string) {
+	if m := weComTail.FindStringSubmatch(errmsg); m != nil {
+		return strings.TrimSpace(strings.TrimSuffix(errmsg, m[0])) + m[2], m[1]
+	}
 	message = errmsg
 	if m := ridTail.FindStringSubmatchIndex(message); m != nil {
 		message, rid = message[:m[0]], message[m[2]:m[3]]

@@ -15,7 +15,7 @@ const maxErrorText = 300
 
 // namedSecret matches secrets by name, including those that were not part of
 // the call.
-var namedSecret = regexp.MustCompile(`(?i)\b(?:\w*secret|\w*token|\w*code|session_key|signature|openid|unionid)=[^\s&"']*`)
+var namedSecret = regexp.MustCompile(`(?i)\b(?:\w*secret|\w*token|\w*code|\w*ticket|session_key|signature|openid|unionid|\w*userid)=[^\s&"']*`)
 
 // The parts of URLs in transport errors that may be secret: a proxy's password,
 // and everything after a question mark.
@@ -25,7 +25,7 @@ var (
 )
 
 // public lists the parameters whose values may appear in an error text.
-var public = []string{"appid", "component_appid", "grant_type", "lang", "sig_method", "force_refresh"}
+var public = []string{"appid", "component_appid", "corpid", "grant_type", "lang", "sig_method", "force_refresh"}
 
 // sensitive returns the values of the request that must not appear in an error
 // text.

@@ -85,6 +85,7 @@ type request struct {
 	query    url.Values
 	json     map[string]any // the body of a POST; nil means GET
 	once     bool           // must not reach WeChat twice
+	keys     []string       // the decisive keys of a WeCom response, in any case; nil means WeChat's responseKeys
 }
 
 // do makes the request within the client's timeout. It retries once if the
@@ -146,7 +147,11 @@ func (req request) read(body []byte) (*jsonObject, error) {
 	if len(body) > maxBody {
 		return nil, badResponse(req.endpoint, errors.New("is longer than 64 KiB"))
 	}
-	fields, err := parseObject(body, responseKeys)
+	decisive := responseKeys
+	if req.keys != nil {
+		decisive = req.keys
+	}
+	fields, err := parseKeys(body, decisive, req.keys != nil)
 	if err != nil {
 		return nil, badResponse(req.endpoint, err)
 	}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"github.com/wechatauth/wechatauth/client/internal/api"
 )
 
 // A UserInfo is a user's profile:
@@ -91,7 +93,7 @@ func avatarURL(raw string, own Endpoints) string {
 		return raw
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.User != nil || u.Port() != "" || !hostName(u.Host) || !strings.Contains(u.Host, ".") {
+	if err != nil || u.User != nil || u.Port() != "" || !api.HostName(u.Host) || !strings.Contains(u.Host, ".") {
 		return ""
 	}
 	if _, err := netip.ParseAddr(u.Host); err == nil {
