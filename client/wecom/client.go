@@ -139,12 +139,12 @@ func (e Endpoints) normalized() (n Endpoints, err error) {
 		raw, fallback string
 		to            *string
 	}{
-		{"Open", e.Open, DefaultOpen, &n.Open},
-		{"Login", e.Login, DefaultLogin, &n.Login},
-		{"API", e.API, DefaultAPI, &n.API},
+		{"Endpoints.Open", e.Open, DefaultOpen, &n.Open},
+		{"Endpoints.Login", e.Login, DefaultLogin, &n.Login},
+		{"Endpoints.API", e.API, DefaultAPI, &n.API},
 	} {
 		if *field.to, err = api.BaseURL(field.raw, field.fallback); err != nil {
-			return Endpoints{}, fmt.Errorf("Endpoints.%s %w", field.name, err)
+			return Endpoints{}, fmt.Errorf("%s %w", field.name, err)
 		}
 	}
 	return n, nil
