@@ -89,8 +89,9 @@ func (a *Auth) checkError(all []*store.Finding) error {
 // The server must be running: call it from another process, or after the server
 // has begun to listen. It takes the way that this machine takes to the base URL;
 // the command wechatcheck does the same from anywhere (-site). It starts a few
-// logins and cancels one, without a call to WeChat; observers and the log of
-// the application have them as [EventLoginStarted] and [ReasonRefusedByUser].
+// logins, cancels one and posts a form as another site, without a call to
+// WeChat; observers and the log of the application have them as
+// [EventLoginStarted], [ReasonRefusedByUser] and [ReasonCrossOrigin].
 // With WithAccounts, it checks each base URL once, with one of the accounts that
 // the resolver lists (see [AccountResolver]). It uses the Transport of
 // WithHTTPClient.

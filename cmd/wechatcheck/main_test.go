@@ -220,8 +220,34 @@ func TestRun_CommandLine(t *testing.T) {
 	}
 }
 
+// testSite checks the command over TLS, with and without trust in the
+// certificate.
+func testSite(t *testing.T, program commandtest.Program) {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	app := httptest.NewUnstartedServer(nil)
+	defer app.Close()
+	nginx := nginxtest.Start(t, "server { listen 443 ssl; location / { proxy_pass http://127.0.0.1:8080; proxy_set_header Host $http_host; proxy_buffer_size 8k; } }", app.Listener.Addr().String())
+	auth, err := wechatauth.New(wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret), wechatauth.WithBaseURL("https://"+nginx.HTTPS),
+		wechatauth.WithEndpoints(sim.Endpoints()), wechatauth.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	app.Config.Handler = auth
+	app.Start()
+
+	env := []string{"WECHAT_APP_ID=" + wechattest.DefaultAppID, "WECHAT_APP_SECRET=" + wechattest.DefaultSecret,
+		"BASE_URL=https://" + nginx.HTTPS, "WECHAT_URL=" + sim.URL, "PATH_PREFIX=", "LANG=en_US.UTF-8"}
+	passed := program.Run(t, append(env, "SSL_CERT_FILE="+nginx.Certificate), "-site")
+	assert.Equal(t, "No problems found.\nPASS\n", passed.Stdout)
+	assert.Zero(t, passed.Code)
+
+	failed := program.Run(t, env, "-site")
+	assert.Equal(t, 1, failed.Code)
+	assert.Contains(t, failed.Stdout, "cannot be reached: tls: failed to verify certificate")
+}
+
 func TestCommand(t *testing.T) {
 	program := commandtest.Build(t, "wechatcheck")
+	t.Run("site", func(t *testing.T) { testSite(t, program) })
 	program.Usage(t, []string{"-secret-file", "nowhere"}, []string{"-timeout", "soon"})
 
 	sim := wechattest.NewServer()

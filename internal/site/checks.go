@@ -163,16 +163,17 @@ func (c *check) caches(login *response) {
 	query := login.url.Query()
 	second := c.send(request{name: "login", query: query})
 	switch {
-	case second.state() != "" && second.state() == login.state() || hit(second.header):
+	case second.state() != "" && second.state() == login.state() || hit(login.header):
 		c.add(cached)
 	case !slices.ContainsFunc(login.header.Values("Cache-Control"), func(line string) bool { return strings.Contains(line, "no-store") }):
 		c.add(cacheControl, clean(strings.Join(login.header.Values("Cache-Control"), ", ")))
 	}
 }
 
-// hit reports whether a cache says that it has sent the response.
+// hit reports whether a cache says that it has sent the response: the URL was
+// not requested before, so it ignores the query.
 func hit(h http.Header) bool {
-	for _, name := range []string{"Cache-Status", "Cf-Cache-Status", "X-Cache", "X-Cache-Lookup", "X-Cache-Status", "X-Proxy-Cache"} {
+	for _, name := range []string{"Cache-Status", "Cf-Cache-Status", "X-Cache", "X-Cache-Status", "X-Proxy-Cache"} {
 		if value := strings.ToLower(h.Get(name)); strings.Contains(value, "hit") {
 			return true
 		}
@@ -229,14 +230,23 @@ func (c *check) large() {
 	}
 }
 
-// post checks that a form arrives: a logout, without a session.
+// post checks that a form arrives, a logout without a session, and that the
+// form of another site is rejected. Browsers in WeChat may send no Sec-Fetch-Site.
 func (c *check) post() {
 	if c.noHost || slices.Contains(c.faults, otherRedirect) {
 		return // the application may not know the form's page as its own
 	}
 	next := newNext()
-	if r := c.send(request{name: "logout", form: url.Values{"next": {next}}}); !strings.HasSuffix(r.header.Get("Location"), next) {
-		c.add(noPost, bare(r.url), r.text())
+	logout := func(header map[string]string) (r *response, ok bool) {
+		r = c.send(request{name: "logout", form: url.Values{"next": {next}}, header: header})
+		return r, strings.HasSuffix(r.header.Get("Location"), next)
+	}
+	if r, ok := logout(nil); !ok {
+		c.add(noPost, r.text())
+		return
+	}
+	if _, ok := logout(map[string]string{"Origin": "https://another.example"}); ok {
+		c.add(originRemoved)
 	}
 }
 

@@ -72,8 +72,12 @@ var (
 		"较大的头部被拒绝：请求头 5 KiB、响应头 6 KiB 时得到 %v，多个登录同时进行时会出现这样的大小；nginx：proxy_buffer_size 16k、proxy_buffers 8 16k，large_client_header_buffers 不小于 8k；Caddy：max_header_size 和 max_response_header 不低于 16KB；CDN：提高请求头和响应头的上限。",
 	}
 	noPost = &fault{
-		"POST does not arrive: the form of %v gets %v instead of a redirect, so users can neither log out nor give consent; nginx: no limit_except, and no return or rewrite for POST; Caddy: no method matcher before reverse_proxy; CDN: allow POST, and forward its body and Origin",
-		"POST 没有到达：%v 的表单得到 %v 而不是跳转，用户无法退出登录，也无法授权；nginx：不用 limit_except，不对 POST 使用 return 或 rewrite；Caddy：reverse_proxy 之前没有 method 匹配；CDN：允许 POST，并传递正文和 Origin。",
+		"POST does not arrive: a form gets %v instead of a redirect, so users can neither log out nor give consent; nginx: no limit_except, and no return or rewrite for POST; Caddy: no method matcher before reverse_proxy; CDN: allow POST, and forward its body and Origin",
+		"POST 没有到达：表单得到 %v 而不是跳转，用户无法退出登录，也无法授权；nginx：不用 limit_except，不对 POST 使用 return 或 rewrite；Caddy：reverse_proxy 之前没有 method 匹配；CDN：允许 POST，并传递正文和 Origin。",
+	}
+	originRemoved = &fault{
+		"Origin is removed: a form of another site is accepted, because the header Origin does not arrive, so in browsers without Sec-Fetch-Site any site can post forms for a user; nginx: remove proxy_set_header Origin; Caddy: remove header_up -Origin; CDN: forward Origin to the application",
+		"Origin 被删除：请求头 Origin 没有到达，其他网站的表单因此被接受；在不发送 Sec-Fetch-Site 的浏览器中，任何网站都可以代用户提交表单；nginx：删除 proxy_set_header Origin；Caddy：删除 header_up -Origin；CDN：回源时传递 Origin。",
 	}
 	plainHTTP = &fault{
 		"plain http is not redirected: a login starts over http, where browsers reject its cookies, and ends with flow_cookie_missing; nginx: return 301 https://$host$request_uri in the server that listens on 80; Caddy: no auto_https disable_redirects; CDN: redirect http to https",

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -177,6 +178,7 @@ func TestCheckSite(t *testing.T) {
 		"Cache-Control":          {changes: []string{passHost, passHost + ` proxy_hide_header Cache-Control; add_header Cache-Control "public, max-age=600" always;`}, want: []string{"Cache-Control is changed"}},
 		"small response buffer":  {changes: []string{bigBuffer, "proxy_buffer_size 4k;"}, want: []string{"large headers are rejected"}},
 		"small request buffer":   {changes: []string{inHTTPS, "large_client_header_buffers 4 2k; " + inHTTPS}, want: []string{"large headers are rejected"}},
+		"Origin":                 {changes: []string{passHost, passHost + ` proxy_set_header Origin "";`}, want: []string{"Origin is removed"}},
 		"no POST":                {changes: []string{passPath, passPath + " limit_except GET { deny all; }"}, want: []string{"POST does not arrive"}},
 		"http":                   {changes: []string{toHTTPS, "location / { " + passPath + " " + passHost + " proxy_buffer_size 16k; proxy_buffers 8 16k; }"}, want: []string{"plain http is not redirected"}},
 		"http, scheme forwarded": {changes: []string{toHTTPS, "location / { " + passPath + " " + passHost + " proxy_buffer_size 16k; proxy_buffers 8 16k; proxy_set_header X-Forwarded-Proto $scheme; }"}},
@@ -208,6 +210,64 @@ func TestCheckSite(t *testing.T) {
 	}
 }
 
+// TestCheckSite_instances checks a load balancer whose second instance has other
+// keys. Requests alternate.
+func TestCheckSite_instances(t *testing.T) {
+	sim := wechattest.NewServer()
+	defer sim.Close()
+	first := serve(t, wrapped, options(sim))
+	second := serve(t, wrapped, options(sim, wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"))))
+	for _, tt := range []struct {
+		servers string
+		want    []string
+	}{
+		{"server " + first + "; server " + first + ";", nil},
+		{"server " + first + "; server " + second + ";", []string{"callback does not arrive"}},
+		{"server " + second + "; server " + first + ";", []string{"callback does not arrive", "flow keys differ"}},
+	} {
+		config := "upstream app { " + tt.servers + " }\n" + documented(t, passPath, "proxy_pass http://app;")
+		nginx := nginxtest.Start(t, config, "")
+		assert.Equal(t, tt.want, checkSite(t, nginx.Client(t), options(sim)), tt.servers)
+	}
+}
+
+// TestCheckSite_docs checks that the docs list every finding, and that the table
+// above has each.
+func TestCheckSite_docs(t *testing.T) {
+	file := func(name string) string {
+		text, err := os.ReadFile(filepath.Join(authtest.Root, name))
+		require.NoError(t, err)
+		return string(text)
+	}
+	names := func(pattern, text string) (all []string) {
+		for _, m := range regexp.MustCompile(pattern).FindAllStringSubmatch(text, -1) {
+			all = append(all, m[1])
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	all := names(`(?m)^\t\t"([\w ,-]+): `, file("internal/site/findings.go"))
+	assert.Len(t, all, 20)
+	var shown []string
+	for _, m := range regexp.MustCompile(`want: +\[\]string\{(.*?)\}`).FindAllStringSubmatch(file("internal/suite/site/site_test.go"), -1) {
+		shown = append(shown, names(`"([^"]+)"`, m[1])...)
+	}
+	slices.Sort(shown)
+	assert.Equal(t, all, slices.Compact(shown), "TestCheckSite")
+	for _, page := range []string{"docs/deployment.md", "docs/deployment.zh-CN.md"} {
+		_, table, _ := strings.Cut(file(page), "wechatcheck -site\n```")
+		table, _, _ = strings.Cut(table, "```")
+		var rows []string
+		for line := range strings.Lines(table) {
+			if cell, _, ok := strings.Cut(strings.TrimPrefix(line, "| "), " |"); ok && strings.HasPrefix(line, "| `") {
+				rows = append(rows, names("`([^`]+)`", cell)...)
+			}
+		}
+		slices.Sort(rows)
+		assert.Equal(t, all, rows, page)
+	}
+}
+
 // TestCheckSite_events checks that a check makes no call to WeChat or to the
 // session store, and what observers of the application receive.
 func TestCheckSite_events(t *testing.T) {
@@ -222,10 +282,10 @@ func TestCheckSite_events(t *testing.T) {
 	counts := map[wechatauth.EventKind]int{}
 	for _, e := range seen.Events {
 		counts[e.Kind]++
-		assert.Empty(t, e.Err)
 	}
-	assert.Equal(t, map[wechatauth.EventKind]int{wechatauth.EventLoginStarted: 3, wechatauth.EventLoginFailed: 1}, counts)
+	assert.Equal(t, map[wechatauth.EventKind]int{wechatauth.EventLoginStarted: 3, wechatauth.EventLoginFailed: 1, wechatauth.EventRejected: 1}, counts)
 	assert.Equal(t, wechatauth.ReasonRefusedByUser, seen.Event(t, wechatauth.EventLoginFailed).Reason)
+	assert.Equal(t, wechatauth.ReasonCrossOrigin, seen.Event(t, wechatauth.EventRejected).Reason)
 }
 
 // TestCheckSite_accounts checks each base URL once, and names the one with a
