@@ -82,17 +82,22 @@ type Page struct {
 	// Labels are its links, buttons and fields, such as "retry" and "submit".
 	Labels map[string]string
 	// Script is the script of the built-in page, or empty: on PageOpenInWeChat it
-	// copies the URL, on PageScan and PageScanConfirmed it follows the scan. The
+	// copies the URL, on PageScan and PageScanConfirmed it follows the scan, on a
+	// PageMessage with the label "wait" it requests RetryURL after that time, and
+	// with the label "close", as on PageScanDone, it closes WeChat's browser. The
 	// Content-Security-Policy allows it in a <script> element, and no other.
 	Script template.JS
-	// RetryURL is the link to try again: an http(s) URL or an absolute path. It
-	// is empty if that cannot help.
+	// RetryURL is the link to try again: an http(s) URL or an absolute path. On
+	// PageScan it leads to a new QR code. It is empty if trying again cannot help.
 	RetryURL string
 	// ActionURL is where the form of PageConsent, PageScanConfirm,
-	// PageScanNumber or PageEnter is posted. It is empty on other pages.
+	// PageScanNumber or PageEnter is posted. On a PageMessage with
+	// ReasonNotAuthorized it is that of the form with which the user logs out. It is
+	// empty on other pages.
 	ActionURL string
-	// Next is the return URL. The forms of PageConsent and PageScanNumber send
-	// it as the hidden field "next"; on PageEnter it is for information.
+	// Next is the return URL. The forms of PageConsent, PageScanNumber and
+	// PageMessage send it as the hidden field "next"; on PageEnter it is for
+	// information.
 	Next string
 	// URL is the URL to open in WeChat (PageOpenInWeChat), that of the QR code
 	// (PageScan), or that of the frame (PageEmbeddedQR). It is empty on other
@@ -100,7 +105,8 @@ type Page struct {
 	URL string
 	// QR is a QR code, black on white, as a data: URL: of the URL to open on
 	// PageOpenInWeChat, of the phone's page on PageScan. It is empty if the URL
-	// is too long for a phone's camera.
+	// is too long for a phone's camera, and in a phone's browser, which cannot scan
+	// its own screen.
 	QR template.URL
 	// Scan is for the pages of a login by QR code.
 	Scan ScanDetails
@@ -125,6 +131,8 @@ type ScanDetails struct {
 	Location string
 	// Age is how old the QR code is, in whole seconds.
 	Age time.Duration
+	// Left is how much longer the QR code of PageScan is valid, in whole seconds.
+	Left time.Duration
 }
 
 // A pageFunc is a function of WithPages.
@@ -147,18 +155,18 @@ func inner(p Page) page.Page {
 // writePage responds with p, rendered by pages or, if that is nil or fails, by
 // the built-in template. Headers that were set before (Set-Cookie, Retry-After)
 // are kept. The response to the form of a PageConsent may redirect to the origins of
-// formActions: Chromium applies the page's form-action policy to redirects. The
-// error says why pages was not used.
-func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page, formActions []string) error {
+// hints.FormActions: Chromium applies the page's form-action policy to redirects.
+// The error says why pages was not used.
+func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page, hints page.Hints) error {
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))
 	ours := inner(p)
-	ours.FormActions = formActions
+	ours.Hints = hints
 	var own page.Renderer
 	if pages != nil {
 		worded := page.Worded(ours)
-		p.Title, p.Text, p.Labels, p.Script = worded.Title, worded.Text, worded.Labels, page.Script(ours.Kind)
+		p.Title, p.Text, p.Labels, p.Script = worded.Title, worded.Text, worded.Labels, page.Script(worded)
 		own = func(w io.Writer) error { return pages(w, p) }
 	}
 	return page.Write(w, r, own, ours)

@@ -17,7 +17,7 @@ import (
 func servePage(t *testing.T, pages pageFunc, p Page) (*http.Response, string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = writePage(w, r, pages, p, []string{"https://sim.example"})
+		_ = writePage(w, r, pages, p, page.Hints{FormActions: []string{"https://sim.example"}})
 	}))
 	defer server.Close()
 	resp, err := server.Client().Get(server.URL)
@@ -107,7 +107,7 @@ func TestDefaultPages(t *testing.T) {
 			return DefaultPages(w, p)
 		}, p)
 		assert.Equal(t, kind == PageScanNumber, strings.Contains(relabelled, "Go on"), "a label does not make a form")
-		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p, nil))
+		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p, page.Hints{}))
 		if kind == PageConsent {
 			continue
 		}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
+	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/page"
@@ -25,6 +26,11 @@ import (
 
 // reject responds to a rejected request.
 func (g *gate) reject(w http.ResponseWriter, r *http.Request, f Failure) {
+	g.rejectVariant(w, r, f, "")
+}
+
+// rejectVariant is reject with a variant of the page's text.
+func (g *gate) rejectVariant(w http.ResponseWriter, r *http.Request, f Failure, variant string) {
 	if f.Status == 0 {
 		f.Status = f.Reason.status()
 	}
@@ -33,19 +39,34 @@ func (g *gate) reject(w http.ResponseWriter, r *http.Request, f Failure) {
 	if f.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", strconv.Itoa(f.retryAfter()))
 	}
+	denied := f.Reason == ReasonNotAuthorized && f.RetryURL == "" // a user who is logged in; a login that fails has a RetryURL
+	if f.Page && f.RetryURL == "" {
+		f.RetryURL = g.wayOn(r, f)
+	}
 	if f.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	switch {
 	case f.Page && g.errorHandler == nil:
-		p := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}
-		switch f.Reason {
-		case ReasonLoggedOut:
+		p, hints := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}, page.Hints{Variant: variant}
+		switch {
+		case f.Reason == ReasonLoggedOut:
 			p.Kind = PageLoggedOut
-		case ReasonOpenInWeChat:
-			p.Kind, p.RetryURL, p.URL, p.QR = PageOpenInWeChat, "", f.RetryURL, page.QRCode(f.RetryURL)
+		case f.Reason == ReasonOpenInWeChat:
+			p.Kind, p.RetryURL, p.URL = PageOpenInWeChat, "", f.RetryURL
+			if environment.Of(r) != environment.PhoneBrowser { // which cannot scan its own screen
+				p.QR = page.QRCode(f.RetryURL)
+			}
+		case denied:
+			p.ActionURL, p.Next = g.endpoint("logout"), g.requestURL(r)
 		}
-		g.page(w, r, p)
+		if f.Reason == ReasonNotAuthorized && p.RetryURL != "" && g.loginActionFor(r) != environment.LoginOfficialAccount {
+			hints.Variant = page.OtherAccount
+		}
+		if wait := f.retryAfter(); f.Status == http.StatusServiceUnavailable && navigation.IsRead(r) && p.RetryURL != "" && wait <= retryAfterMinuteSeconds {
+			hints.Wait = wait
+		}
+		g.pageWith(w, r, p, hints)
 	case g.errorHandler != nil:
 		g.errorHandler(w, g.sessions.WithEmpty(r), f)
 	default:
@@ -57,14 +78,32 @@ func (g *gate) reject(w http.ResponseWriter, r *http.Request, f Failure) {
 // knows the scheme, so none shows a dialog.
 const challenge = "WeChat"
 
+// wayOn returns the RetryURL of a page whose rejection has none: the page again if
+// the cause may pass, or a login as another user. Inside WeChat that would be the
+// same user.
+func (g *gate) wayOn(r *http.Request, f Failure) string {
+	switch {
+	case f.Status == http.StatusServiceUnavailable && g.isEndpoint(r) && navigation.IsRead(r) && r.URL.Path != g.endpoint("callback"):
+		return r.URL.RequestURI()
+	case f.Status == http.StatusServiceUnavailable:
+		return g.requestURL(r)
+	case f.Reason == ReasonNotAuthorized && g.loginActionFor(r) != environment.LoginOfficialAccount:
+		return g.loginURL(g.requestURL(r), true)
+	}
+	return ""
+}
+
 // page writes a page.
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
+	g.pageWith(w, r, p, page.Hints{})
+}
+
+func (g *gate) pageWith(w http.ResponseWriter, r *http.Request, p Page, hints page.Hints) {
 	p.Reference = strings.TrimSpace(g.now().UTC().Format("2006-01-02 15:04:05 UTC ") + flowOf(r.Context()))
-	var actions []string
 	if p.Kind == PageConsent {
-		actions = g.formActions()
+		hints.FormActions = g.formActions()
 	}
-	if err := writePage(w, r, *g.pages.Load(), p, actions); err != nil {
+	if err := writePage(w, r, *g.pages.Load(), p, hints); err != nil {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the built-in page was shown instead"})
 	}
 }

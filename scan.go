@@ -189,7 +189,10 @@ func (g *gate) serveScanStatus(w http.ResponseWriter, r *http.Request) {
 	if ok {
 		var err error
 		if state, err = g.looks.At(r.Context(), g.now(), c.Ticket, g.scanState); err != nil {
-			g.rejectReported(w, r, Event{Reason: ReasonStoreUnavailable, Err: err}, false)
+			if g.looks.Complains(g.now()) {
+				g.reportRejected(r, Event{Reason: ReasonStoreUnavailable, Err: err})
+			}
+			g.reject(w, r, Failure{Reason: ReasonStoreUnavailable, Err: err})
 			return
 		}
 		if g.nothingComes(c, state) {
@@ -234,7 +237,11 @@ func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, t
 	phone := g.absolute(g.scanPath(c.Ticket))
 	g.page(w, r, Page{
 		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: page.QRCode(phone),
-		Scan: ScanDetails{Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", StatusURL: g.endpoint("scan/status")},
+		RetryURL: g.scanAgainURL(c, target),
+		Scan: ScanDetails{
+			Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", StatusURL: g.endpoint("scan/status"),
+			Left: max(0, scan.TTL-g.now().Sub(time.UnixMilli(c.IssuedAt))).Truncate(time.Second),
+		},
 	})
 }
 
@@ -242,7 +249,7 @@ func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, t
 func (g *gate) rejectScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, reason Reason, again string) {
 	g.scanFailed(r.Context(), flow.Flow{State: c.State, Scope: c.Scope, IssuedAt: c.IssuedAt}, reason, nil)
 	g.cookies.DropIfSent(w, r, g.cookies.ScanName())
-	g.reject(w, r, Failure{Reason: reason, Page: true, RetryURL: again})
+	g.rejectVariant(w, r, Failure{Reason: reason, Page: true, RetryURL: again}, page.OnComputer)
 }
 
 // withScanFlow returns r with the flow of a scan, for its events and calls.

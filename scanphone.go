@@ -8,10 +8,23 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/identity"
+	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/session"
 )
+
+// endSeenBy returns the reason for a user who cannot have the number: that of the
+// end for the user who denied the login, and ReasonScanUsed for all others.
+func (g *gate) endSeenBy(ctx context.Context, v *session.Visit, ticket string, end scan.End) Reason {
+	if end.Reason != string(ReasonRefusedByUser) || !g.mayConfirm(v) {
+		return ReasonScanUsed
+	}
+	if reason, err := g.bindScan(ctx, ticket, v.Identity, false); reason != "" || err != nil {
+		return ReasonScanUsed
+	}
+	return ReasonRefusedByUser
+}
 
 // servePhone serves the pages of the phone that has scanned a QR code.
 func (g *gate) servePhone(w http.ResponseWriter, r *http.Request, ticket string) {
@@ -33,7 +46,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		g.reject(w, r, Failure{Reason: ReasonNoSession, RetryURL: g.absolute(g.endpoint("login"))})
 		return
 	case !environment.Of(r).InWeChat(): // the phone's own camera opens another browser
-		g.reject(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(g.scanPath(ticket))})
+		g.rejectVariant(w, r, Failure{Reason: ReasonOpenInWeChat, Page: true, RetryURL: g.absolute(g.scanPath(ticket))}, page.ByCamera)
 		return
 	case g.cookies.InSnapshot(r):
 		g.reject(w, r, Failure{Reason: ReasonSnapshotUser, Page: true})
@@ -94,7 +107,7 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 	}
 	id, err := identity.Decode(g.official.appID, end.Identity)
 	if err != nil || !g.mayConfirm(v) || v.Identity.OpenID != id.OpenID {
-		g.rejectPhone(w, r, rec, ReasonScanUsed, nil)
+		g.rejectPhone(w, r, rec, g.endSeenBy(r.Context(), v, ticket, end), nil)
 		return
 	}
 	respond.NoStore(w.Header())
@@ -216,5 +229,5 @@ func (g *gate) rejectPhone(w http.ResponseWriter, r *http.Request, rec scan.Reco
 		return
 	}
 	g.scanFailed(r.Context(), flow.Flow{State: rec.State, Scope: rec.Scope, IssuedAt: rec.IssuedAt}, reason, err)
-	g.reject(w, r, Failure{Reason: reason, Page: true, Err: err})
+	g.rejectVariant(w, r, Failure{Reason: reason, Page: true, Err: err}, page.OnPhone)
 }

@@ -5,6 +5,7 @@ package page
 
 import (
 	"cmp"
+	"fmt"
 	"html/template"
 	"io"
 	"maps"
@@ -36,43 +37,70 @@ const (
 
 // Page is what a page is rendered from. Its links have been through Link.
 type Page struct {
-	Kind        Kind
-	Lang        string // Chinese or English
-	Status      int
-	Reason      string // key of the text of a Message
-	Title       string // this and the next two are from Worded, unless set
-	Text        []string
-	Labels      map[string]string
-	Reference   string // shown with it, for the operator
-	RetryURL    string
-	ActionURL   string   // of the form
-	Next        string   // in the form
-	FormActions []string // origins that the response to the form of Upgrade may redirect to
-	URL         string   // to be opened in WeChat, or the frame's
-	QR          template.URL
-	Scan        Scan
+	Kind      Kind
+	Lang      string // Chinese or English
+	Status    int
+	Reason    string // key of the text of a Message
+	Title     string // this and the next two are from Worded, unless set
+	Text      []string
+	Labels    map[string]string
+	Reference string // shown with it, for the operator
+	RetryURL  string
+	ActionURL string // of the form
+	Next      string // in the form
+	Hints     Hints
+	URL       string // to be opened in WeChat, or the frame's
+	QR        template.URL
+	Scan      Scan
 }
+
+// Hints are what the texts, the script and the policy of a page also depend on.
+// They are not known to a function of WithPages, which gets the texts.
+type Hints struct {
+	Variant     string   // of the text for Reason: one of the constants below
+	Wait        int      // seconds until the page requests RetryURL by itself; 0: never
+	FormActions []string // origins that the response to the form of Upgrade may redirect to
+}
+
+// Variants of texts.
+const (
+	OnPhone      = "phone"    // the phone that has scanned a QR code
+	OnComputer   = "computer" // the browser that has shown it
+	ByCamera     = "camera"   // a QR code was scanned by the phone's own camera
+	OtherAccount = "other"    // RetryURL leads to a login as another user
+	linkOnly     = "link"     // there is no QR code
+)
 
 // Worded returns p with the texts that it has none of.
 func Worded(p Page) Page {
 	set, _ := textFor(p)
-	own := set.Chinese
+	own, common := set.Chinese, texts.Common.Chinese
 	if p.Lang == English {
-		own = set.English
+		own, common = set.English, texts.Common.English
 	}
 	p.Title = cmp.Or(p.Title, own.Title)
 	if p.Text == nil {
 		p.Text = slices.Clone(own.Text)
 	}
-	if p.Labels == nil {
-		p.Labels = map[string]string{} // which a function of WithPages may write to
-		maps.Copy(p.Labels, own.Labels)
+	if p.Labels != nil {
+		return p
+	}
+	p.Labels = map[string]string{} // which a function of WithPages may write to
+	maps.Copy(p.Labels, own.Labels)
+	switch {
+	case p.Kind == ScanCode:
+		p.Labels["left"] = fmt.Sprintf(own.Labels["left"], p.Scan.Left/time.Second)
+	case p.Kind == Message && p.Hints.Wait > 0:
+		p.Labels["wait"] = fmt.Sprintf(common["wait"], p.Hints.Wait)
+	case p.Kind == Message && p.Hints.Variant == OnPhone:
+		p.Labels["close"] = common["close"]
 	}
 	return p
 }
 
-// Script returns the script of the built-in page of a kind, or "".
-func Script(kind Kind) template.JS { return scripts[kind].text }
+// Script returns the script of the built-in page p, or "". On a Message, that is
+// one for what its labels name.
+func Script(p Page) template.JS { return scriptFor(p).text }
 
 // Scan is what the pages of a scan login show.
 type Scan struct {
@@ -83,6 +111,7 @@ type Scan struct {
 	Browser    string
 	Location   string
 	Age        time.Duration
+	Left       time.Duration
 }
 
 // A Renderer writes the HTML of one page.
@@ -93,13 +122,14 @@ type Renderer func(w io.Writer) error
 // Retry-After) are kept. The error says why own was not used; the response is a
 // whole page in any case.
 func Write(w http.ResponseWriter, r *http.Request, own Renderer, p Page) error {
+	p = Worded(p)
 	body, policy, err := render(own, p)
 
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
+	h.Set("Referrer-Policy", referrerPolicy(p))
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")
 	if p.Kind == Reopen {
@@ -133,8 +163,8 @@ func status(p Page) int {
 // Referer. Pages with a form send it to our own origin only: under "no-referrer" a
 // browser posts the form with "Origin: null", and without Sec-Fetch-Site that is
 // indistinguishable from another site.
-func referrerPolicy(kind Kind) string {
-	if kind == Upgrade || kind == ScanConfirm || kind == ScanNumber || kind == Enter {
+func referrerPolicy(p Page) string {
+	if p.Kind == Upgrade || p.Kind == ScanConfirm || p.Kind == ScanNumber || p.Kind == Enter || p.Kind == Message && p.ActionURL != "" {
 		return "same-origin"
 	}
 	return "no-referrer"

@@ -26,6 +26,9 @@ func allTexts() map[string]textSet {
 	for reason, text := range texts.Reasons {
 		all[reason] = text
 	}
+	for variant, text := range texts.Variants {
+		all[variant] = text
+	}
 	return all
 }
 
@@ -206,7 +209,7 @@ func TestPage_escaping(t *testing.T) {
 			harmless := Page{Kind: kind, Lang: English, Reason: "loop", RetryURL: "/r", ActionURL: "/a", Next: "/n"}
 			page := rendered(t, Page{
 				Kind: kind, Lang: English, Reason: "loop",
-				RetryURL: evil, ActionURL: evil, Next: evil, FormActions: []string{evil},
+				RetryURL: evil, ActionURL: evil, Next: evil, Hints: Hints{FormActions: []string{evil}},
 			})
 			assert.Equal(t, shape(rendered(t, harmless)), shape(page), "kind %d, %q", kind, evil)
 			assert.NotContains(t, page, `href="javascript:`)
@@ -260,18 +263,18 @@ func TestWrite_headers(t *testing.T) {
 		page             Page
 		policy, referrer string
 	}{
-		"message":    {Page{Kind: Message, Status: 400, Reason: "loop", FormActions: []string{"https://a.example"}}, policy("'self'"), "no-referrer"},
+		"message":    {Page{Kind: Message, Status: 400, Reason: "loop", Hints: Hints{FormActions: []string{"https://a.example"}}}, policy("'self'"), "no-referrer"},
 		"logged out": {Page{Kind: LoggedOut, Status: 200, Reason: "logged_out"}, policy("'self'"), "no-referrer"},
 		"upgrade":    {Page{Kind: Upgrade, Status: 200, ActionURL: "/u"}, policy("'self' https://open.weixin.qq.com"), "same-origin"},
 		"enter":      {Page{Kind: Enter, Status: 200, ActionURL: "/e"}, policy("'self'"), "same-origin"},
 		"upgrade at another authorize host": {
-			Page{Kind: Upgrade, Status: 200, ActionURL: "/u", FormActions: []string{"http://127.0.0.1:8099/open", "https://[::1]:7"}},
+			Page{Kind: Upgrade, Status: 200, ActionURL: "/u", Hints: Hints{FormActions: []string{"http://127.0.0.1:8099/open", "https://[::1]:7"}}},
 			policy("'self' http://127.0.0.1:8099 https://[::1]:7"), "same-origin",
 		},
 		"upgrade with origins that would break the policy": {
-			Page{Kind: Upgrade, Status: 200, ActionURL: "/u", FormActions: []string{
+			Page{Kind: Upgrade, Status: 200, ActionURL: "/u", Hints: Hints{FormActions: []string{
 				"", "*", "https:", "javascript:alert(1)", "https://a.example; script-src *", "https://*.example", "https://a.example\r\nX: y", "data:text/html,x", "https://ok.example/a b",
-			}},
+			}}},
 			policy("'self' https://ok.example"), "same-origin",
 		},
 	} {
@@ -401,17 +404,17 @@ func TestWrite_invalidStatus(t *testing.T) {
 func TestWrite_customScript(t *testing.T) {
 	for kind, connect := range map[Kind]string{OpenInWeChat: "", ScanCode: "; connect-src 'self'", ScanConfirmed: "; connect-src 'self'"} {
 		resp, _ := servePage(t, func(w io.Writer) error {
-			_, err := io.WriteString(w, "<script>alert(1)</script><script>"+string(Script(kind))+"</script>")
+			_, err := io.WriteString(w, "<script>alert(1)</script><script>"+string(Script(Page{Kind: kind}))+"</script>")
 			return err
 		}, Page{Kind: kind})
-		assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "; script-src "+cspHash([]byte(Script(kind)))+connect+"; form-action")
+		assert.Contains(t, resp.Header.Get("Content-Security-Policy"), "; script-src "+cspHash([]byte(Script(Page{Kind: kind})))+connect+"; form-action")
 	}
-	assert.Empty(t, Script(Message))
+	assert.Empty(t, Script(Page{Kind: Message}))
 }
 
 // A custom page is served.
 func TestWrite_customPage(t *testing.T) {
-	given := Page{Kind: Upgrade, Lang: English, Status: 202, FormActions: []string{"https://sim.example"}}
+	given := Page{Kind: Upgrade, Lang: English, Status: 202, Hints: Hints{FormActions: []string{"https://sim.example"}}}
 	resp, body := servePage(t, func(w io.Writer) error {
 		_, err := io.WriteString(w, "<style>a{}</style><STYLE media=\"print\">b{}\n</STYLE ><styles>c{}</styles><p>ours</p>")
 		return err

@@ -20,7 +20,7 @@ func defaultPolicy(p Page) string {
 
 // scriptPolicy allows the script of the built-in page, and no other.
 func scriptPolicy(p Page) (policy string) {
-	if script, ok := scripts[p.Kind]; ok {
+	if script := scriptFor(p); script.text != "" {
 		policy = "; script-src " + script.hash
 	}
 	if p.Kind == ScanCode || p.Kind == ScanConfirmed {
@@ -49,7 +49,7 @@ func replacedPolicy(p Page, body []byte) string {
 func formPolicy(p Page) string {
 	actions := "'self'"
 	if p.Kind == Upgrade {
-		origins := p.FormActions
+		origins := p.Hints.FormActions
 		if len(origins) == 0 {
 			origins = []string{client.DefaultOpen}
 		}

@@ -21,9 +21,11 @@ var (
 	scripts      = map[Kind]script{
 		OpenInWeChat: newScript("copy.js"),
 		ScanCode:     newScript("scan.js"), ScanConfirmed: newScript("scan.js"),
-		Reopen: newScript("reopen.js"),
+		ScanDone: newScript("close.js"),
+		Reopen:   newScript("reopen.js"),
 	}
-	texts = mustParseTexts(mustReadFile("texts.json"))
+	retryScript = newScript("retry.js")
+	texts       = mustParseTexts(mustReadFile("texts.json"))
 )
 
 // script is a script of ours in a page, and what allows it to run.
@@ -37,19 +39,36 @@ func newScript(name string) script {
 	return script{text: template.JS(text), hash: cspHash(text)}
 }
 
+// scriptFor returns the script of the built-in page p, or none. The label wait
+// names the countdown, and the label close the button of a phone.
+func scriptFor(p Page) script {
+	switch {
+	case p.Kind == Message && p.Labels["wait"] != "":
+		return retryScript
+	case p.Kind == Message && p.Labels["close"] != "":
+		return scripts[ScanDone]
+	}
+	return scripts[p.Kind]
+}
+
 // textFile is texts.json: what the pages say.
 type textFile struct {
 	Reasons  map[string]textSet `json:"reasons"`
-	Upgrade  textSet            `json:"upgrade"`  // Upgrade
-	Embedded textSet            `json:"embedded"` // EmbeddedQR
-	Scan     textSet            `json:"scan"`     // ScanCode
-	Confirm  textSet            `json:"confirm"`  // ScanConfirm
-	Typed    textSet            `json:"typed"`    // ScanConfirmed
-	Number   textSet            `json:"number"`   // ScanNumber
-	Done     textSet            `json:"done"`     // ScanDone
-	Enter    textSet            `json:"enter"`    // Enter
-	Reopen   textSet            `json:"reopen"`   // Reopen
-	Unknown  textSet            `json:"unknown"`  // a Reason that is not in the list
+	Variants map[string]textSet `json:"variants"` // by reason and variant
+	Common   struct {
+		Chinese map[string]string `json:"zh-CN"`
+		English map[string]string `json:"en"`
+	} `json:"common"` // labels
+	Upgrade  textSet `json:"upgrade"`  // Upgrade
+	Embedded textSet `json:"embedded"` // EmbeddedQR
+	Scan     textSet `json:"scan"`     // ScanCode
+	Confirm  textSet `json:"confirm"`  // ScanConfirm
+	Typed    textSet `json:"typed"`    // ScanConfirmed
+	Number   textSet `json:"number"`   // ScanNumber
+	Done     textSet `json:"done"`     // ScanDone
+	Enter    textSet `json:"enter"`    // Enter
+	Reopen   textSet `json:"reopen"`   // Reopen
+	Unknown  textSet `json:"unknown"`  // a Reason that is not in the list
 }
 
 type textSet struct {
@@ -76,13 +95,18 @@ func Embedded(w io.Writer, p Page) error {
 	view := view{
 		words: words{p.Title, p.Text, p.Labels}, Lang: lang, Icon: text.Icon, Reason: reason,
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
-		CSS: template.CSS(css), Script: Script(p.Kind),
+		CSS: template.CSS(css), Script: Script(p),
 	}
 	switch p.Kind {
 	case Message:
 		view.Reference = p.Reference
+	case Upgrade: // one way on
+		view.RetryURL = ""
 	case OpenInWeChat:
 		view.OpenURL, view.QR = p.URL, p.QR
+		if len(p.Text) > 1 {
+			view.Text, view.Steps = p.Text[:1], p.Text[1:]
+		}
 	case EmbeddedQR:
 		view.FrameURL = p.URL
 	case ScanCode, ScanConfirmed:
@@ -106,6 +130,7 @@ type view struct {
 	CSS               template.CSS
 	Script            template.JS
 	OpenURL, FrameURL string
+	Steps             []string
 	QR                template.URL
 	Reopen            bool
 
@@ -140,7 +165,7 @@ func textFor(p Page) (textSet, string) {
 	case LoggedOut:
 		return texts.Reasons["logged_out"], ""
 	case OpenInWeChat:
-		return texts.Reasons["open_in_wechat"], ""
+		return openTextFor(p), ""
 	case EmbeddedQR:
 		return texts.Embedded, ""
 	case ScanCode:
@@ -162,7 +187,22 @@ func textFor(p Page) (textSet, string) {
 	if !ok {
 		return texts.Unknown, ""
 	}
+	if variant, ok := texts.Variants[p.Reason+" "+p.Hints.Variant]; ok {
+		text = variant
+	}
 	return text, p.Reason
+}
+
+// openTextFor returns the text of OpenInWeChat, which names a QR code only if
+// there is one.
+func openTextFor(p Page) textSet {
+	switch {
+	case p.Hints.Variant == ByCamera:
+		return texts.Variants["open_in_wechat "+ByCamera]
+	case p.QR == "":
+		return texts.Variants["open_in_wechat "+linkOnly]
+	}
+	return texts.Reasons["open_in_wechat"]
 }
 
 // render returns the HTML of p and its Content-Security-Policy.

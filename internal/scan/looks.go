@@ -13,6 +13,8 @@ type Looks struct {
 	mu    sync.Mutex
 	looks map[string]*look
 	kept  int // looks that were still needed when the old ones were dropped last
+
+	complained time.Time
 }
 
 type look struct {
@@ -28,6 +30,22 @@ type look struct {
 // If more are needed at the same time, it is twice their number: dropping goes
 // through all of them.
 const maxLooks = 1024
+
+// Quiet is how long a store that fails is not reported again. The pages of both
+// devices poll once a second.
+const Quiet = 10 * time.Second
+
+// Complains reports whether a failed look is to be reported: at most one in
+// [Quiet] is.
+func (s *Looks) Complains(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now.Sub(s.complained).Abs() < Quiet {
+		return false
+	}
+	s.complained = now
+	return true
+}
 
 // At returns the state of a ticket as state returns it, or did within the last
 // [Pause].
