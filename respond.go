@@ -82,8 +82,9 @@ const challenge = "WeChat"
 // the cause may pass, or a login as another user. Inside WeChat that would be the
 // same user.
 func (g *gate) wayOn(r *http.Request, f Failure) string {
+	_, endpoint := g.endpointIn(r.URL.Path)
 	switch {
-	case f.Status == http.StatusServiceUnavailable && g.isEndpoint(r) && navigation.IsRead(r) && r.URL.Path != g.endpoint("callback"):
+	case f.Status == http.StatusServiceUnavailable && endpoint && navigation.IsRead(r) && r.URL.Path != g.endpoint("callback"):
 		return r.URL.RequestURI()
 	case f.Status == http.StatusServiceUnavailable:
 		return g.requestURL(r)

@@ -18,6 +18,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/wechatauth/wechatauth/internal/redistest"
 )
 
 // patience bounds every wait for another process. It ends a hung test with an
@@ -130,7 +132,8 @@ type quickstart struct {
 	url string // of the site, without a trailing slash
 	sim string // of the WeChat simulator
 
-	server *httptest.Server // of startScanSite; nil if the site is a program
+	server *httptest.Server  // of startScanSite; nil if the site is a program
+	redis  *redistest.Server // likewise
 }
 
 var openLine = regexp.MustCompile(`^Open (http://\S+) \(WeChat simulator: (http://\S+)\)$`)

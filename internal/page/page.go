@@ -100,7 +100,7 @@ func Worded(p Page) Page {
 
 // Script returns the script of the built-in page p, or "". On a Message, that is
 // one for what its labels name.
-func Script(p Page) template.JS { return scriptFor(p).text }
+func Script(p Page) template.JS { return scriptFor(Worded(p)).text }
 
 // Scan is what the pages of a scan login show.
 type Scan struct {

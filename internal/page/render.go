@@ -39,10 +39,12 @@ func newScript(name string) script {
 	return script{text: template.JS(text), hash: cspHash(text)}
 }
 
-// scriptFor returns the script of the built-in page p, or none. The label wait
-// names the countdown, and the label close the button of a phone.
+// scriptFor returns the script of the built-in page p, or none: that of what its
+// labels name.
 func scriptFor(p Page) script {
 	switch {
+	case p.Kind == OpenInWeChat && p.Labels["copy"] == "":
+		return script{}
 	case p.Kind == Message && p.Labels["wait"] != "":
 		return retryScript
 	case p.Kind == Message && p.Labels["close"] != "":
@@ -104,9 +106,6 @@ func Embedded(w io.Writer, p Page) error {
 		view.RetryURL = ""
 	case OpenInWeChat:
 		view.OpenURL, view.QR = p.URL, p.QR
-		if len(p.Text) > 1 {
-			view.Text, view.Steps = p.Text[:1], p.Text[1:]
-		}
 	case EmbeddedQR:
 		view.FrameURL = p.URL
 	case ScanCode, ScanConfirmed:
@@ -130,7 +129,6 @@ type view struct {
 	CSS               template.CSS
 	Script            template.JS
 	OpenURL, FrameURL string
-	Steps             []string
 	QR                template.URL
 	Reopen            bool
 

@@ -89,7 +89,7 @@ func TestOpenInWeChat_URL(t *testing.T) {
 		"too long to be read": "/orders?a=" + strings.Repeat("a", 1700),
 	} {
 		t.Run(name, func(t *testing.T) {
-			b := s.Browser().As(authtest.SafariPhone)
+			b := s.Browser().As(authtest.UserAgents[environment.WeCom])
 			b.Header.Set("X-Forwarded-Host", "evil.example")
 			got := b.Step(target)
 			require.Equal(t, http.StatusForbidden, got.StatusCode)
@@ -105,6 +105,7 @@ func TestOpenInWeChat_URL(t *testing.T) {
 			pictures := regexp.MustCompile(`<img class="qr" src="data:image/svg\+xml;base64,([^"]+)"`).FindStringSubmatch(html.UnescapeString(got.Text))
 			if len(shown) > page.MaxQRText {
 				assert.Empty(t, pictures)
+				assert.NotContains(t, got.Text, "扫描", "there is no QR code")
 				return
 			}
 			require.Len(t, pictures, 2)
@@ -117,9 +118,26 @@ func TestOpenInWeChat_URL(t *testing.T) {
 	assert.Empty(t, s.Sim.Journal())
 }
 
+// A phone cannot scan its own screen: its page has steps, and no QR code.
+func TestOpenInWeChat_Phone(t *testing.T) {
+	s := authtest.NewSite(t, authtest.WithWebsite())
+	for lang, scan := range map[string]string{"zh-CN": "扫", "en": "scan"} {
+		b := s.Browser().As(authtest.SafariPhone)
+		b.Header.Set("Accept-Language", lang)
+		body := strings.ToLower(b.Step("/a?b=c").Text)
+		_, body, _ = strings.Cut(body, "</style>")
+		body, _, _ = strings.Cut(body, "<script>")
+		assert.NotContains(t, body, "<img")
+		assert.NotContains(t, body, scan)
+		assert.Contains(t, body, s.Base.String()+"/a?b=c</p>")
+		assert.Contains(t, body, `id="copy"`)
+		assert.Equal(t, 3, strings.Count(body, "<li>"), "steps")
+	}
+}
+
 func TestOpenInWeChat_CSP(t *testing.T) {
 	s := authtest.NewSite(t, authtest.WithWebsite())
-	got := s.Browser().As(authtest.SafariPhone).Step("/a")
+	got := s.Browser().As(authtest.UserAgents[environment.WeCom]).Step("/a")
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllStringSubmatch(got.Text, -1)
 	require.Len(t, scripts, 1)
 	assert.Equal(t, "default-src 'none'; style-src "+authtest.CSPHash(authtest.StyleOf(t))+"; script-src "+authtest.CSPHash(scripts[0][1])+

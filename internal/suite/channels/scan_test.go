@@ -285,7 +285,7 @@ func scanAttacks() map[string]scanAttack {
 		"denied, then confirmed": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
 			no := authtest.RefusedFor(phone.Post(path, url.Values{"refuse": {"1"}}), wechatauth.ReasonRefusedByUser)
-			return no && authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonScanUsed) && authtest.RefusedFor(computer.Collect("/a"), wechatauth.ReasonRefusedByUser)
+			return no && authtest.RefusedFor(phone.Post(path, authtest.Confirmed), wechatauth.ReasonRefusedByUser) && authtest.RefusedFor(computer.Collect("/a"), wechatauth.ReasonRefusedByUser)
 		},
 		"confirmed, then denied": func(s *authtest.ScanSite, computer, phone *authtest.Browser, path string, c scan.Cookie) bool {
 			s.Scan(phone, path)
@@ -449,7 +449,9 @@ func TestScan_OtherBrowser(t *testing.T) {
 	path, _ := s.Show(s.Computer(), "/a")
 	camera := s.Browser().As(authtest.SafariPhone).Visit(path)
 	assert.Equal(t, http.StatusForbidden, camera.StatusCode)
-	assert.Contains(t, camera.Text, s.Base.String()+path, "to open in WeChat")
+	assert.Contains(t, camera.Text, "请用微信扫码登录")
+	assert.NotContains(t, camera.Text, "<img", "a phone cannot scan its own screen")
+	assert.NotContains(t, camera.Text, "<script", "there is nothing to copy")
 	assert.Contains(t, s.PhoneOf(authtest.Person(0)).Visit("/wechat/scan?next=/a").Text, "url=/a logged-in=true", "the computer's page, opened in WeChat, starts a login")
 	assert.Equal(t, http.StatusNotFound, authtest.NewSite(t).Browser().Visit("/wechat/scan?next=/a").StatusCode)
 }

@@ -112,7 +112,7 @@ var exits = []struct {
 		w.enter().store.ReadOnly.Store(true)
 		return w.b.Step("/put")
 	}},
-	{"a page that WithAccessCheck rejects", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response { return w.b.Visit("/a") }},
+	{forbiddenPage, 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response { return w.b.Visit("/a") }},
 	{"a fetch that WithAccessCheck rejects", 403, []wechatauth.Option{wechatauth.WithAccessCheck(refusing, 0)}, func(w *walk) authtest.Response {
 		w.b.Visit("/a")
 		return w.b.Fetch("GET", "/a")
@@ -313,6 +313,9 @@ var (
 	computers   = []wechatauth.Option{wechatauth.WithEnvironment(environment.Policy{environment.DesktopBrowser: environment.LoginScan})}
 )
 
+// forbiddenPage has a form with which the user logs out.
+const forbiddenPage = "a page that WithAccessCheck rejects"
+
 const confirmPage = "the page on which a phone confirms"
 
 // scanned returns a computer whose QR code a phone has confirmed, and the
@@ -386,7 +389,7 @@ func TestResponse(t *testing.T) {
 			t.Run(exit.name, func(t *testing.T) {
 				got := exit.take(newWalk(t, exit.opts...))
 				want := "no-referrer"
-				if exit.name == "the page with the button" || exit.name == confirmPage || exit.name == enterPage {
+				if exit.name == "the page with the button" || exit.name == confirmPage || exit.name == enterPage || exit.name == forbiddenPage {
 					want = "same-origin" // its form needs an Origin
 				}
 				assert.Equal(t, []string{want}, got.Header["Referrer-Policy"])
