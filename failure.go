@@ -54,7 +54,8 @@ const (
 	// ReasonStateExpired means that the pending login is older than ten
 	// minutes.
 	ReasonStateExpired Reason = "state_expired"
-	// ReasonRefusedByUser means that the user denied the login.
+	// ReasonRefusedByUser means that the user denied the login, with WeChat or on
+	// the phone that scanned a QR code.
 	ReasonRefusedByUser Reason = "refused_by_user"
 
 	// Reasons of a login that fails after a call to WeChat.
@@ -101,8 +102,8 @@ const (
 	// ReasonScanExpired means that the QR code is older than two minutes or
 	// unknown.
 	ReasonScanExpired Reason = "scan_expired"
-	// ReasonScanUsed means that the login was denied on the phone, was
-	// confirmed by another user, or has been completed already.
+	// ReasonScanUsed means that the login was denied or confirmed by another
+	// user, or has been completed already.
 	ReasonScanUsed Reason = "scan_used"
 	// ReasonScanWrongNumber means that the number typed into the browser is not the one
 	// that the phone shows. The QR code can no longer be used.
@@ -212,7 +213,8 @@ type Failure struct {
 	// Page reports whether the response is a page, as it is to a page visit or
 	// a form. Other responses are JSON.
 	Page bool
-	// RetryURL is the URL at which to try again, or empty if that cannot help.
+	// RetryURL is the URL at which to try again, or at which another user can log
+	// in if the reason is ReasonNotAuthorized; it is empty if that cannot help.
 	// For JSON it is the absolute URL of the endpoint login or, for a missing
 	// scope, upgrade. For ReasonOpenInWeChat it is the URL to open in WeChat.
 	RetryURL string

@@ -240,7 +240,7 @@ func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, t
 		RetryURL: g.scanAgainURL(c, target),
 		Scan: ScanDetails{
 			Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", StatusURL: g.endpoint("scan/status"),
-			Left: max(0, scan.TTL-g.now().Sub(time.UnixMilli(c.IssuedAt))).Truncate(time.Second),
+			Left: max(0, scan.TTL-g.now().Sub(time.UnixMilli(c.IssuedAt))).Round(time.Second),
 		},
 	})
 }

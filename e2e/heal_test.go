@@ -98,7 +98,7 @@ func TestHeal_RetryBound(t *testing.T) {
 	assert.True(t, eval[bool](phone, "document.querySelector('#wait').hidden"))
 }
 
-// What remains of the two minutes is shown, and not announced. An expired QR
+// The rest of the two minutes is shown, and not announced. An expired QR
 // code is replaced by one tap, which leaves no page to go back to.
 func TestHeal_Renew(t *testing.T) {
 	t.Parallel()

@@ -133,7 +133,7 @@ type quickstart struct {
 	sim string // of the WeChat simulator
 
 	server *httptest.Server  // of startScanSite; nil if the site is a program
-	redis  *redistest.Server // likewise
+	redis  *redistest.Server // of that site
 }
 
 var openLine = regexp.MustCompile(`^Open (http://\S+) \(WeChat simulator: (http://\S+)\)$`)

@@ -1740,11 +1740,11 @@ var mutants = []mutant{
 		name: "a page may be cached", about: "pages",
 		search: `	h.Set("Cache-Control", "no-store")
 	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
+	h.Set("Referrer-Policy", referrerPolicy(p))
 `,
 		broken: `	h.Set("Cache-Control", "private")
 	h.Set("Pragma", "no-cache")
-	h.Set("Referrer-Policy", referrerPolicy(p.Kind))
+	h.Set("Referrer-Policy", referrerPolicy(p))
 `,
 		killer: "^TestWrite_headers$",
 	},
