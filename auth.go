@@ -12,7 +12,7 @@ import (
 	"github.com/alexedwards/scs/v2"
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/environment"
-	"github.com/wechatauth/wechatauth/internal/consent"
+	"github.com/wechatauth/wechatauth/internal/access"
 	"github.com/wechatauth/wechatauth/internal/flow"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/returnto"
@@ -29,7 +29,7 @@ import (
 type Auth struct {
 	settings
 	sessions    *session.Manager
-	accessCache *consent.Memory
+	accessCache *access.Cache
 	looks       *scan.Looks
 	origin      *http.CrossOriginProtection
 

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
-	"github.com/wechatauth/wechatauth/internal/consent"
+	"github.com/wechatauth/wechatauth/internal/access"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/scan"
@@ -53,7 +53,7 @@ func New(opts ...Option) (*Auth, error) {
 	a := &Auth{
 		settings:    c.settings,
 		looks:       &scan.Looks{},
-		accessCache: &consent.Memory{Interval: c.accessInterval, Now: c.now},
+		accessCache: &access.Cache{Interval: c.accessInterval, Now: c.now},
 	}
 	a.environments, a.onLogin, a.accessCheck = maps.Clone(c.environments), c.onLogin.redacted(), c.accessCheck.redacted()
 	a.home = &gate{Auth: a}
@@ -110,7 +110,9 @@ func (c *config) validate() error {
 	return errors.Join(errs...)
 }
 
-// setSessions creates the sessions that the options describe.
+// setSessions creates the sessions that the options describe. The session cookie
+// is a random token, not sealed; WithIdleTimeout shortens the life of the record,
+// not of the cookie.
 func (a *Auth) setSessions(c *config) error {
 	made := session.Config{Observe: c.observed, Now: c.now, Report: a.reportSession, Failed: a.rejectLoadAndSave}
 	if c.managerSet {

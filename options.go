@@ -405,9 +405,9 @@ func WithFlowKeys(current []byte, previous ...[]byte) Option {
 // create your own user record. ctx holds the session, so
 // auth.Sessions().Put(ctx, "uid", 7) is saved with the login. If f returns
 // [ErrForbidden], the login is rejected with 403 and [ReasonNotAuthorized]; if
-// it returns any other error or panics, the login fails with 503 and
-// [ReasonApplicationError]. Values that f put into the session are then not
-// saved. ctx has the values of the request's context. It is not canceled when
+// it returns any other error, the login fails with 503 and
+// [ReasonApplicationError]. If f panics, so does the request, and its duplicates
+// get that 503. Values that f put into the session are then not saved. ctx has the values of the request's context. It is not canceled when
 // the client disconnects; its deadline is at most eight seconds away.
 //
 // f is not called for a web-view that a mini program opens, which continues the

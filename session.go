@@ -3,10 +3,8 @@ package wechatauth
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
-	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/respond"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -104,9 +102,12 @@ func (g *gate) loggedOutEvent(r *http.Request) Event {
 // no option that stores them. A request in flight cannot restore them, nor a
 // session, unless an scs manager loaded the session with a context that is
 // never canceled. But a login with a code from WeChat that is in flight
-// completes, and the user can log in again: use [WithAccessCheck] to reject the
-// user. Sessions of the same person with another AppID are another user's. A
-// near cache that has lost Redis serves a session until its maximum age.
+// completes, with a session as long as any, and the user can log in again: use
+// [WithAccessCheck] to reject the user. Sessions of the same person with another
+// AppID are another user's. Requests that have begun continue. A near cache
+// that has lost Redis serves a session until its maximum age
+// (rueidisstore.WithNearCache), and a primary that fails before a replica has the
+// deletion restores the session (store.WithReplicaAcks).
 //
 // RevokeUser requires a store with store.Index, such as those of package store,
 // and makes no new call once ctx has ended. If it returns an error, some sessions
@@ -122,17 +123,4 @@ func (a *Auth) RevokeUser(ctx context.Context, appID, openID string) (sessions i
 	}
 	a.report(ctx, e)
 	return sessions, redact.Tokens(err)
-}
-
-// checkAccess calls the function of WithAccessCheck, unless it accepted the user within
-// the interval.
-func (a *Auth) checkAccess(ctx context.Context, id identity.Identity) error {
-	if a.accessCheck == nil {
-		return nil
-	}
-	err := a.accessCache.Do(id.AppID, id.OpenID, func() error { return a.accessCheck(ctx, Identity(id)) })
-	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("%w: %w", errClientGone, err)
-	}
-	return err
 }

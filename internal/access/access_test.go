@@ -1,4 +1,4 @@
-package consent
+package access
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func TestDo(t *testing.T) {
 		{"after an error", time.Minute, 0, errors.New("no"), 2},
 	} {
 		asked = 0
-		m := Memory{Interval: tt.interval, Now: func() time.Time { return now }}
+		m := Cache{Interval: tt.interval, Now: func() time.Time { return now }}
 		assert.Equal(t, tt.first, m.Do("app", "user", func() error { asked++; return tt.first }), tt.name)
 		now = now.Add(tt.passes)
 		assert.NoError(t, m.Do("app", "user", func() error { asked++; return nil }), tt.name)
@@ -33,8 +33,8 @@ func TestDo(t *testing.T) {
 	}
 }
 
-func TestTheMemoryIsBounded(t *testing.T) {
-	m := Memory{Interval: time.Hour, Now: time.Now}
+func TestTheCacheIsBounded(t *testing.T) {
+	m := Cache{Interval: time.Hour, Now: time.Now}
 	for i := range maxUsers + 10 {
 		assert.NoError(t, m.Do("app", strconv.Itoa(i), func() error { return nil }))
 	}
@@ -42,7 +42,7 @@ func TestTheMemoryIsBounded(t *testing.T) {
 }
 
 func TestDo_cost(t *testing.T) {
-	m := Memory{Now: time.Now}
+	m := Cache{Now: time.Now}
 	openID := strconv.Itoa(1_700_000_000) + "ABCDEFGHIJKLMNOPQR"
 	assert.Zero(t, testing.AllocsPerRun(10, func() {
 		_ = m.Do("wx00000000000000a1", openID, func() error { return nil })

@@ -1,6 +1,6 @@
-// Package consent caches which users the access check of the application has
+// Package access caches which users the access check of the application has
 // accepted, so that the check is not called for every request of a user.
-package consent
+package access
 
 import (
 	"sync"
@@ -11,10 +11,11 @@ import (
 // more often.
 const maxUsers = 100_000
 
-// Memory remembers consents. The zero value with Now set remembers none. It is
+// A Cache holds the users that the check has accepted. The zero value with Now
+// set holds none. It is
 // safe for concurrent use.
-type Memory struct {
-	// Interval is how long a consent lasts; 0 to remember none.
+type Cache struct {
+	// Interval is how long a user is accepted; 0 to ask each time.
 	Interval time.Duration
 	// Now is the clock.
 	Now func() time.Time
@@ -25,7 +26,7 @@ type Memory struct {
 
 // Do calls ask, unless it returned nil for the same user within the interval. An
 // error is never remembered.
-func (m *Memory) Do(appID, openID string, ask func() error) error {
+func (m *Cache) Do(appID, openID string, ask func() error) error {
 	if m.Interval == 0 {
 		return ask()
 	}
