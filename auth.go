@@ -1,6 +1,9 @@
 package wechatauth
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/url"
@@ -14,6 +17,7 @@ import (
 	"github.com/wechatauth/wechatauth/environment"
 	"github.com/wechatauth/wechatauth/internal/access"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/identity"
 	"github.com/wechatauth/wechatauth/internal/navigation"
 	"github.com/wechatauth/wechatauth/internal/returnto"
 	"github.com/wechatauth/wechatauth/internal/scan"
@@ -342,3 +346,16 @@ func (g *gate) isEndpointVisit(r *http.Request) bool {
 }
 
 func cookiePrefix(base *url.URL) string { return flow.Prefix(base.Scheme == "https") }
+
+// checkAccess calls the function of WithAccessCheck, unless it accepted the user within
+// the interval.
+func (a *Auth) checkAccess(ctx context.Context, id identity.Identity) error {
+	if a.accessCheck == nil {
+		return nil
+	}
+	err := a.accessCache.Do(id.AppID, id.OpenID, func() error { return a.accessCheck(ctx, Identity(id)) })
+	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
+		return fmt.Errorf("%w: %w", errClientGone, err)
+	}
+	return err
+}

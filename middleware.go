@@ -1,9 +1,6 @@
 package wechatauth
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 
@@ -228,17 +225,4 @@ func (g *gate) serveRequired(w http.ResponseWriter, r *http.Request, next http.H
 func (a *Auth) isEndpoint(r *http.Request) bool {
 	_, ok := a.endpointIn(r.URL.Path)
 	return ok
-}
-
-// checkAccess calls the function of WithAccessCheck, unless it accepted the user within
-// the interval.
-func (a *Auth) checkAccess(ctx context.Context, id identity.Identity) error {
-	if a.accessCheck == nil {
-		return nil
-	}
-	err := a.accessCache.Do(id.AppID, id.OpenID, func() error { return a.accessCheck(ctx, Identity(id)) })
-	if err != nil && !errors.Is(err, ErrForbidden) && errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("%w: %w", errClientGone, err)
-	}
-	return err
 }
