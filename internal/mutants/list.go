@@ -1763,6 +1763,36 @@ var mutants = []mutant{
 		killer: "^TestPages_links$",
 	},
 	{
+		name: "a page repeats a form's request by itself", about: "pages",
+		search: "f.Status == http.StatusServiceUnavailable && navigation.IsRead(r) && p.RetryURL",
+		broken: "f.Status == http.StatusServiceUnavailable && p.RetryURL",
+		killer: "^TestHeal_Retry/T100_only_where_a_reload_is_harmless$",
+	},
+	{
+		name: "a page repeats a login for which the quota of the day is used up", about: "pages",
+		search: " && wait <= retryAfterMinuteSeconds {",
+		broken: " && wait > 0 {",
+		killer: "^TestHeal_Retry/T100_only_where_a_reload_is_harmless$",
+	},
+	{
+		name: "old browsers send the form to log out without an origin", about: "pages",
+		search: ` || p.Kind == Message && p.ActionURL != "" {`,
+		broken: " {",
+		killer: "^TestHeal_Logout/T102_form_to_log_out_is_of_this_site_only$",
+	},
+	{
+		name: "any user learns that a login was denied", about: "scan",
+		search: `if reason, err := g.bindScan(ctx, ticket, v.Identity, false); reason != "" || err != nil {`,
+		broken: `if reason, err := g.bindScan(ctx, ticket, v.Identity, false); reason != "" && err != nil {`,
+		killer: "^TestScan_Denied$",
+	},
+	{
+		name: "each failed poll is reported", about: "scan",
+		search: "if now.Sub(s.complained).Abs() < Quiet {",
+		broken: "if now.Sub(s.complained).Abs() < 0 {",
+		killer: "^TestScan_PollsReported$",
+	},
+	{
 		name: "a page shows any text as its reason", about: "pages",
 		search: `		return texts.Unknown, ""
 `,

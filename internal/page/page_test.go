@@ -412,6 +412,63 @@ func TestWrite_customScript(t *testing.T) {
 	assert.Empty(t, Script(Page{Kind: Message}))
 }
 
+// The labels of a message choose its script: that of the countdown, or that of
+// the button which closes WeChat's browser.
+func TestWrite_labelScripts(t *testing.T) {
+	for name, c := range map[string]struct {
+		page Page
+		want string // in the body and in the policy
+	}{
+		"a page that tries again":      {Page{Lang: English, Reason: "store_unavailable", RetryURL: "/a", Hints: Hints{Wait: 3}}, "retry.js"},
+		"on the phone":                 {Page{Lang: English, Reason: "scan_expired", Hints: Hints{Variant: OnPhone}}, "close.js"},
+		"the phone's last page":        {Page{Kind: ScanDone, Lang: English}, "close.js"},
+		"on the computer":              {Page{Lang: English, Reason: "scan_expired", Hints: Hints{Variant: OnComputer}}, ""},
+		"scanned by a camera":          {Page{Kind: OpenInWeChat, Lang: English, URL: "/a", Hints: Hints{Variant: ByCamera}}, ""},
+		"a page without a time":        {Page{Lang: English, Reason: "store_unavailable", RetryURL: "/a"}, ""},
+		"texts that were set before":   {Page{Lang: English, Reason: "loop", Labels: map[string]string{"wait": "in 7 s"}}, "retry.js"},
+		"an address to open in WeChat": {Page{Kind: OpenInWeChat, Lang: English, URL: "/a"}, "copy.js"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			resp, body := servePage(t, nil, c.page)
+			policy := resp.Header.Get("Content-Security-Policy")
+			if c.want == "" {
+				assert.NotContains(t, body, "<script")
+				assert.NotContains(t, policy, "script-src")
+				return
+			}
+			script := mustReadFile(c.want)
+			assert.Contains(t, body, "<script>"+string(script)+"</script>")
+			assert.Contains(t, policy, "; script-src "+cspHash(script)+";")
+		})
+	}
+}
+
+// A text that says "scan" has a QR code, and the other way round.
+func TestPage_openInWeChat(t *testing.T) {
+	qr := QRCode("https://m.example.com/a")
+	for lang, scan := range map[string]string{Chinese: "扫", English: "scan"} {
+		for _, c := range []struct {
+			page  Page
+			scans bool
+			copy  bool
+		}{
+			{Page{QR: qr}, true, true},
+			{Page{}, false, true},
+			{Page{Hints: Hints{Variant: ByCamera}}, true, false}, // that of the computer
+		} {
+			c.page.Kind, c.page.Lang, c.page.URL = OpenInWeChat, lang, "https://m.example.com/a"
+			body := rendered(t, c.page)
+			_, body, _ = strings.Cut(body, "<main")
+			body, _, _ = strings.Cut(body, "<script>")
+			assert.Equal(t, c.scans, strings.Contains(strings.ToLower(body), scan), body)
+			assert.Equal(t, c.copy, strings.Contains(body, `id="copy"`))
+			assert.Equal(t, c.copy, strings.Contains(body, "https://m.example.com/a</p>"))
+			assert.Equal(t, c.page.QR != "", strings.Contains(body, "<img"))
+			assert.Equal(t, 3, strings.Count(body, "<li>"), "steps")
+		}
+	}
+}
+
 // A custom page is served.
 func TestWrite_customPage(t *testing.T) {
 	given := Page{Kind: Upgrade, Lang: English, Status: 202, Hints: Hints{FormActions: []string{"https://sim.example"}}}

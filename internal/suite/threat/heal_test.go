@@ -141,7 +141,7 @@ func TestHeal_Renew(t *testing.T) {
 }
 
 func TestHeal_Logout(t *testing.T) {
-	t.Run("T102 the form to log out is of this site only", func(t *testing.T) {
+	t.Run("T102 form to log out is of this site only", func(t *testing.T) {
 		s := authtest.NewSite(t, wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { return wechatauth.ErrForbidden }, 0))
 		b := s.Browser()
 		page := b.Visit("/orders?id=7")
