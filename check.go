@@ -110,6 +110,9 @@ func (a *Auth) CheckSite(ctx context.Context) error {
 		}
 		all = append(all, s.Check(ctx)...)
 	}
+	if len(checked) == 0 {
+		all = append(all, site.Unlisted())
+	}
 	return a.checkError(all)
 }
 

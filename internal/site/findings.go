@@ -68,8 +68,8 @@ var (
 		"Cache-Control 被修改：其值是 %q，没有 no-store，浏览器和缓存可能会保存登录的响应；nginx：删除 proxy_hide_header Cache-Control、expires 和 add_header Cache-Control；Caddy：删除 header Cache-Control；CDN：不设置浏览器缓存时间。",
 	}
 	tooLarge = &fault{
-		"large headers are rejected: %v for a request with 5 KiB and a response with 6 KiB of headers, as several pending logins make; nginx: proxy_buffer_size 16k and proxy_buffers 8 16k, and at least 8k in large_client_header_buffers; Caddy: no max_header_size or max_response_header below 16KB; CDN: raise the limits of request and response headers",
-		"较大的头部被拒绝：请求头 5 KiB、响应头 6 KiB 时得到 %v，多个登录同时进行时会出现这样的大小；nginx：proxy_buffer_size 16k、proxy_buffers 8 16k，large_client_header_buffers 不小于 8k；Caddy：max_header_size 和 max_response_header 不低于 16KB；CDN：提高请求头和响应头的上限。",
+		"large headers are rejected: %v for a request and a response with 5 KiB of headers each, as several pending logins make; nginx: proxy_buffer_size 16k and proxy_buffers 8 16k, and at least 8k in large_client_header_buffers; Caddy: no max_header_size or max_response_header below 16KB; CDN: raise the limits of request and response headers",
+		"较大的头部被拒绝：请求头和响应头各 5 KiB 时得到 %v，多个登录同时进行时会出现这样的大小；nginx：proxy_buffer_size 16k、proxy_buffers 8 16k，large_client_header_buffers 不小于 8k；Caddy：max_header_size 和 max_response_header 不低于 16KB；CDN：提高请求头和响应头的上限。",
 	}
 	noPost = &fault{
 		"POST does not arrive: a form gets %v instead of a redirect, so users can neither log out nor give consent; nginx: no limit_except, and no return or rewrite for POST; Caddy: no method matcher before reverse_proxy; CDN: allow POST, and forward its body and Origin",
@@ -88,10 +88,19 @@ var (
 		"登录密钥不一致：本进程的密钥不能解密登录 Cookie，说明响应的实例使用其他 AppID、AppSecret、WithFlowKeys 或 WithPathPrefix，或者是其他应用；请让所有实例使用相同的设置；nginx：检查 upstream 中的服务器；Caddy：检查 reverse_proxy 的地址；CDN：检查源站。",
 	}
 	clockDiffers = &fault{
-		"clocks differ: %v has a time that differs by %v from this machine's, so logins expire too early; synchronize the clocks with NTP on all machines; nginx: also on its machine; Caddy: also on its machine; CDN: if only Date differs, the response may be an old one from its cache",
-		"时钟不一致：%v 中的时间与本机相差 %v，登录会过早过期；请在所有机器上用 NTP 同步时钟；nginx：包括其所在的机器；Caddy：包括其所在的机器；CDN：如果只有 Date 不同，可能是缓存中的旧响应。",
+		"clocks differ: the header %v has a time that differs by %v from this machine's, so logins expire too early; synchronize the clocks with NTP on all machines; nginx: also on its machine; Caddy: also on its machine; CDN: if only Date differs, the response may be an old one from its cache",
+		"时钟不一致：响应头 %v 中的时间与本机相差 %v，登录会过早过期；请在所有机器上用 NTP 同步时钟；nginx：包括其所在的机器；Caddy：包括其所在的机器；CDN：如果只有 Date 不同，可能是缓存中的旧响应。",
 	}
 )
+
+// Unlisted returns the finding of a program with many accounts, none of which
+// is known.
+func Unlisted() *store.Finding {
+	return &store.Finding{
+		English: "site: nothing was checked: the resolver of WithAccounts lists no accounts, so no base URL has a login to check; give it the method Accounts, see AccountResolver",
+		Chinese: "站点：未做检查：WithAccounts 的解析器没有列出账号，没有可以检查登录的 base URL；请为它实现 Accounts 方法，参见 AccountResolver。",
+	}
+}
 
 // add adds a finding.
 func (c *check) add(f *fault, args ...any) {

@@ -207,9 +207,13 @@ func (r *response) deletes(name string) bool {
 	return ok && c.MaxAge < 0
 }
 
-// text is the status of the response, for a finding.
+// text is the status of the response and where it redirects to, for a finding.
 func (r *response) text() string {
-	return strings.TrimSpace(strconv.Itoa(r.status) + " " + http.StatusText(r.status))
+	text := strings.TrimSpace(strconv.Itoa(r.status) + " " + http.StatusText(r.status))
+	if to := r.location(); to.Host != "" {
+		text += " (" + bare(to) + ")"
+	}
+	return text
 }
 
 // bare returns a URL without its query, which may have a state, as text that

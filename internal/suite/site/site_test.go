@@ -327,6 +327,16 @@ func TestCheckSite_accounts(t *testing.T) {
 	assert.Equal(t, map[string]int{a.AppID: 2, b.AppID: 1}, failed, "the third account has the base URL of the first")
 }
 
+// TestCheckSite_unlisted checks that a resolver without a list of accounts is no
+// success.
+func TestCheckSite_unlisted(t *testing.T) {
+	_, a, _ := authtest.NewShops(t)
+	auth, err := wechatauth.New(wechatauth.WithAccounts(struct{ wechatauth.AccountResolver }{accounts.ByPathPrefix(map[string]wechatauth.Account{"/a/": a})}),
+		wechatauth.WithBaseURL(base), wechatauth.WithLogger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	assert.ErrorContains(t, auth.CheckSite(context.Background()), "site: nothing was checked: ")
+}
+
 // TestCheckSite_baseURLs checks base URLs with a port and an IPv6 address.
 func TestCheckSite_baseURLs(t *testing.T) {
 	sim := wechattest.NewServer()
