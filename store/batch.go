@@ -79,10 +79,15 @@ const (
 // DoBatch implements [Batcher]. If the transport does not preserve the order of
 // commands ([resp.Ordered]), it makes one round trip for each write.
 func (s *Store) DoBatch(ctx context.Context, b Batch) error {
-	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
+	if !s.ordered() {
 		return oneByOne(ctx, s, b)
 	}
 	return s.writeAll(ctx, "batch", b.writes...)
+}
+
+func (s *Store) ordered() bool {
+	t, ok := s.transport.(resp.Ordered)
+	return ok && t.Ordered()
 }
 
 // writeAll performs the writes in order, in one round trip.
@@ -122,34 +127,27 @@ func (s *Store) writeAll(ctx context.Context, op string, writes ...write) error 
 
 // commandsOf returns the commands of one write, or none if there is nothing to
 // do.
-func (s *Store) commandsOf(w write) ([]resp.Command, error) {
-	life := w.expiry.Sub(s.now())
+func (s *Store) commandsOf(w write) (cmds []resp.Command, err error) {
+	life, valid := w.expiry.Sub(s.now()), keyspace.ValidToken(w.key)
 	switch w.kind {
 	case writeAddSession:
 		return s.addSession(w.user, w.key, w.expiry)
-	case writeCommit:
-		if err := writable("commit session", w.key, w.value); err != nil {
-			return nil, err
-		}
-		if life > 0 {
-			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, nil
-		}
-		return []resp.Command{resp.Cmd("DEL", s.key(w.key))}, nil
-	case writeDelete:
-		if !keyspace.ValidToken(w.key) {
-			return nil, nil
-		}
-		return []resp.Command{resp.Cmd("DEL", s.key(w.key))}, nil
 	case writePutMark:
-		if err := lasting("put mark", w.ttl); err != nil {
-			return nil, err
+		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, lasting("put mark", w.ttl)
+	case writeCommit:
+		if err = writable("commit session", w.key, w.value); life > 0 {
+			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, err
 		}
-		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, nil
+	case writeRemoveSession:
+		if valid {
+			cmds = []resp.Command{s.removeSession(w.user, w.key)}
+		}
+		return cmds, nil
 	}
-	if keyspace.ValidToken(w.key) { // writeRemoveSession
-		return []resp.Command{s.removeSession(w.user, w.key)}, nil
+	if valid { // a deletion, or a record that has already expired
+		cmds = []resp.Command{resp.Cmd("DEL", s.key(w.key))}
 	}
-	return nil, nil
+	return cmds, err
 }
 
 // DoBatch implements [Batcher].

@@ -210,45 +210,31 @@ func (c Command) check(r Reply) error {
 // checkMembers checks the reply to ZRANGE: members of the index with the
 // command's key, each with its score if the command requests scores.
 func (c Command) checkMembers(r Reply) (ok, another bool) {
-	members, ok := r.Members(c.Args[len(c.Args)-1] == "WITHSCORES")
-	for _, m := range members {
-		if _, ok := keyspace.TokenOf(c.Key, m.Name); !ok {
+	all, each := r, 1
+	if c.Args[len(c.Args)-1] == "WITHSCORES" {
+		all, each = r.Pairs(), 2
+	}
+	if !all.areBulk() || len(all.Array)%each != 0 {
+		return false, false
+	}
+	for i := 0; i < len(all.Array); i += each {
+		if _, ok := keyspace.TokenOf(c.Key, all.Array[i].Content()); !ok {
 			return false, true
 		}
 	}
-	return ok, false
+	return true, false
 }
 
-// Member is a member of an index, with its score if that was read too.
-type Member struct{ Name, Score string }
-
-// Members parses the reply to ZRANGE. In RESP2 each score follows its member;
-// in RESP3 each pair is an array.
-func (r Reply) Members(scores bool) (members []Member, ok bool) {
-	if r.Kind != Array {
-		return nil, false
-	}
-	for rest := r.Array; len(rest) > 0; {
-		pair := rest[:1]
-		switch {
-		case scores && rest[0].Kind == Array:
-			pair = rest[0].Array
-			rest = rest[1:]
-		case scores:
-			pair = rest[:min(2, len(rest))]
-			rest = rest[len(pair):]
-		default:
-			rest = rest[1:]
+// Pairs returns the reply to ZRANGE WITHSCORES as one array, in which each score
+// follows its member. In RESP3, each pair is an array of its own.
+func (r Reply) Pairs() Reply {
+	flat := Reply{Kind: r.Kind}
+	for _, one := range r.Array {
+		if one.Kind == Array {
+			flat.Array = append(flat.Array, one.Array...)
+		} else {
+			flat.Array = append(flat.Array, one)
 		}
-		m := Member{}
-		switch {
-		case scores && (len(pair) != 2 || pair[1].Kind != Bulk), len(pair) == 0, pair[0].Kind != Bulk:
-			return nil, false
-		case scores:
-			m.Score = pair[1].Content()
-		}
-		m.Name = pair[0].Content()
-		members = append(members, m)
 	}
-	return members, true
+	return flat
 }
