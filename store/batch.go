@@ -66,14 +66,15 @@ type write struct {
 	ttl       time.Duration
 }
 
-type writeKind int
+// writeKind is the Op of a [Call] with the write.
+type writeKind string
 
 const (
-	writeAddSession writeKind = iota
-	writeCommit
-	writeDelete
-	writePutMark
-	writeRemoveSession
+	writeAddSession    writeKind = "add to index"
+	writeCommit        writeKind = "commit session"
+	writeDelete        writeKind = "delete session"
+	writePutMark       writeKind = "put mark"
+	writeRemoveSession writeKind = "remove from index"
 )
 
 // DoBatch implements [Batcher]. If the transport does not preserve the order of
@@ -133,9 +134,9 @@ func (s *Store) commandsOf(w write) (cmds []resp.Command, err error) {
 	case writeAddSession:
 		return s.addSession(w.user, w.key, w.expiry)
 	case writePutMark:
-		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, lasting("put mark", w.ttl)
+		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, lasting(string(w.kind), w.ttl)
 	case writeCommit:
-		if err = writable("commit session", w.key, w.value); life > 0 {
+		if err = writable(string(w.kind), w.key, w.value); life > 0 {
 			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, err
 		}
 	case writeRemoveSession:
@@ -168,13 +169,7 @@ func (s *observed) DoBatch(ctx context.Context, b Batch) error {
 	err := s.Whole.DoBatch(ctx, b)
 	took := time.Since(began)
 	for _, w := range b.writes {
-		s.f(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})
+		s.f(ctx, Call{Op: string(w.kind), Duration: took, Err: err})
 	}
 	return err
-}
-
-// opOf is the Op of each kind of write in a [Call].
-var opOf = map[writeKind]string{
-	writeAddSession: "add to index", writeCommit: "commit session",
-	writeDelete: "delete session", writePutMark: "put mark", writeRemoveSession: "remove from index",
 }

@@ -158,33 +158,13 @@ func replyOf(reply any, err error) resp.Reply {
 // ofRedigo returns the store's equivalent of an error of redigo.
 func ofRedigo(err error) error {
 	var reply redis.Error
-	if errors.As(err, &reply) {
+	switch text := err.Error(); {
+	case errors.As(err, &reply):
 		return resp.ParseRefusal(string(reply))
-	}
-	if isNoRedis(err) {
+	case strings.Contains(text, "redigo: ") && strings.Contains(text, "possible server error"): // a reply that it could not parse
 		return resp.ErrNoRedis
 	}
 	return err
-}
-
-// redigoClass returns the class of an error of redigo, or 0 for any other
-// error.
-func redigoClass(err error) Class {
-	var reply redis.Error
-	switch {
-	case errors.As(err, &reply):
-		return Class(resp.ParseRefusal(string(reply)).Class)
-	case errors.Is(err, redis.ErrPoolExhausted):
-		return ClassRetryNow
-	case isNoRedis(err):
-		return ClassConfiguration
-	}
-	return 0
-}
-
-// isNoRedis reports whether redigo could not parse a reply.
-func isNoRedis(err error) bool {
-	return strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error")
 }
 
 // Ordered implements [resp.Ordered].

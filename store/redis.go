@@ -55,7 +55,7 @@ type Store struct {
 
 	transport resp.Transport
 	near      *nearcache.Cache // nil without
-	shared    bool             // the transport is resp.Shared
+	idle      resp.Idler       // nil if the transport is none
 	prefix    string
 	timeout   time.Duration
 	acks      int
@@ -129,11 +129,11 @@ func Over(t resp.Transport, o config.Options) (*Store, error) {
 }
 
 func newStore(t resp.Transport, base *redis.Pool, o config.Options) *Store {
-	_, shared := t.(resp.Shared)
+	idle, _ := t.(resp.Idler)
 	return &Store{
 		RedisStore: redisstore.NewWithPrefix(base, o.Prefix),
 		transport:  t,
-		shared:     shared,
+		idle:       idle,
 		prefix:     o.Prefix,
 		timeout:    o.Timeout,
 		acks:       o.Acks,

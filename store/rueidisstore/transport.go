@@ -29,7 +29,6 @@ var (
 	_ resp.Invalidator    = (*transport)(nil)
 	_ resp.Connecting     = (*transport)(nil)
 	_ resp.Adviser        = (*transport)(nil)
-	_ resp.Shared         = (*transport)(nil)
 )
 
 func newTransport(client rueidis.ClientOption, o config.Options) (*transport, error) {
@@ -251,6 +250,3 @@ func (t *transport) Fresh() bool {
 // Connecting implements [resp.Connecting]. The permission for HELLO is not
 // checked until a connection has its user.
 func (t *transport) Connecting() []string { return []string{"HELLO"} }
-
-// Shared implements [resp.Shared].
-func (t *transport) Shared() {}

@@ -17,7 +17,7 @@ type Exchange struct {
 	// sets.
 	Replies []Reply
 	// Sent is when the commands were sent. It is zero if they were not. A
-	// transport that is [Shared], or no [SilenceDropper], does not set it.
+	// transport that is no [Idler], or no [SilenceDropper], does not set it.
 	Sent time.Time
 
 	judged bool
@@ -151,23 +151,6 @@ func (r Reply) areBulk() bool {
 	return r.Kind == Array && !slices.ContainsFunc(r.Array, func(one Reply) bool { return one.Kind != Bulk })
 }
 
-// typeName names the type of a reply in an error.
-func (r Reply) typeName() string {
-	switch r.Kind {
-	case Nil:
-		return "nil"
-	case Status:
-		return "a simple string"
-	case Bulk:
-		return "a bulk string"
-	case Integer:
-		return "an integer"
-	case Array:
-		return "an array"
-	}
-	return "another type"
-}
-
 // check returns an error if the reply is a refusal, or not one that Redis sends
 // to the command.
 func (c Command) check(r Reply) error {
@@ -204,7 +187,7 @@ func (c Command) check(r Reply) error {
 	case ok:
 		return nil
 	}
-	return &UnexpectedReply{Command: c.Name, Got: r.typeName(), Another: another}
+	return &UnexpectedReply{Command: c.Name, Got: typeNames[r.Kind], Another: another}
 }
 
 // checkMembers checks the reply to ZRANGE: members of the index with the
