@@ -89,12 +89,12 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 		return context.DeadlineExceeded
 	}
 	if len(x.Commands) == 1 {
-		reply, err := redis.DoWithTimeout(conn, left, x.Commands[0].Name, argsOf(x.Commands[0])...)
+		reply, err := redis.DoWithTimeout(conn, left, x.Commands[0].Name, x.Commands[0].Arguments()...)
 		x.Replies[0] = replyOf(reply, err)
 		return unlessRefusal(err)
 	}
 	for _, c := range x.Commands {
-		if err := conn.Send(c.Name, argsOf(c)...); err != nil {
+		if err := conn.Send(c.Name, c.Arguments()...); err != nil {
 			return err
 		}
 	}
@@ -111,16 +111,6 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 	return nil
 }
 
-// argsOf returns the arguments of the command in the form that redigo expects.
-func argsOf(c resp.Command) []any {
-	if c.Key == "" {
-		return c.Args
-	}
-	args := make([]any, 1, 1+len(c.Args))
-	args[0] = c.Key
-	return append(args, c.Args...)
-}
-
 // unlessRefusal returns err unless it was sent by the server.
 func unlessRefusal(err error) error {
 	if _, ok := err.(redis.Error); ok {
@@ -134,25 +124,7 @@ func replyOf(reply any, err error) resp.Reply {
 	if refusal, ok := err.(redis.Error); ok {
 		reply = refusal
 	}
-	switch r := reply.(type) {
-	case nil:
-		return resp.Reply{Kind: resp.Nil}
-	case string:
-		return resp.Reply{Kind: resp.Status, Text: r}
-	case []byte:
-		return resp.Reply{Kind: resp.Bulk, Bytes: r}
-	case int64:
-		return resp.Reply{Kind: resp.Integer, Int: r}
-	case redis.Error:
-		return resp.Reply{Kind: resp.Refused, Text: string(r)}
-	case []any:
-		all := make([]resp.Reply, len(r))
-		for i, one := range r {
-			all[i] = replyOf(one, nil)
-		}
-		return resp.Reply{Kind: resp.Array, Array: all}
-	}
-	return resp.Reply{}
+	return resp.ReplyOf(reply, resp.Status)
 }
 
 // ofRedigo returns the store's equivalent of an error of redigo.

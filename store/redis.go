@@ -10,9 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/alexedwards/scs/redisstore"
-	"github.com/gomodule/redigo/redis"
-
 	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/nearcache"
@@ -48,11 +45,8 @@ const (
 // The keys are those of scs/redisstore, whose records can be read, and a record
 // always has an expiry. Each value contains a hash of its key: if a reply
 // belongs to another key, the call fails, its connection is closed, and nothing
-// is deleted. The embedded RedisStore only provides its type; all its methods
-// are overridden.
+// is deleted.
 type Store struct {
-	*redisstore.RedisStore
-
 	transport resp.Transport
 	near      *nearcache.Cache // nil without
 	idle      resp.Idler       // nil if the transport is none
@@ -99,16 +93,19 @@ func WithReplicaAcks(n int) Option { return func(o *config.Options) { o.Acks = n
 // New returns a store on the connections of pool. It does not connect until the
 // first call.
 func New(pool Pool, opts ...Option) *Store {
-	base, _ := pool.(*redis.Pool)
-	return newStore(&redigo{conns: pool}, base, config.Resolve(opts))
+	o := config.Resolve(opts)
+	o.Near = nil // redigo does not report changes
+	s, _ := Over(&redigo{conns: pool}, o)
+	return s
 }
 
 // Over returns a store over any transport; the modules below this package call
 // it with theirs. It does not connect until the first call. A near cache
 // requires a resp.Invalidator.
 func Over(t resp.Transport, o config.Options) (*Store, error) {
-	s := newStore(t, nil, o)
-	if o.Acks > 0 && strings.ContainsAny(o.Prefix, "{}") {
+	idle, _ := t.(resp.Idler)
+	s := &Store{transport: t, idle: idle, prefix: o.Prefix, timeout: o.Timeout, acks: o.Acks, now: o.Now}
+	if _, clustered := t.(resp.Clustered); clustered && o.Acks > 0 && strings.ContainsAny(o.Prefix, "{}") {
 		return nil, errors.New("WithReplicaAcks: the prefix must not contain { or }")
 	}
 	if o.Near == nil {
@@ -122,23 +119,7 @@ func Over(t resp.Transport, o config.Options) (*Store, error) {
 		return nil, errors.New("WithNearCache: this client library does not report changes in Redis")
 	}
 	s.near = nearcache.New(s.prefix, *o.Near)
-	if err := i.OnInvalidation(s.near.Invalidate); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func newStore(t resp.Transport, base *redis.Pool, o config.Options) *Store {
-	idle, _ := t.(resp.Idler)
-	return &Store{
-		RedisStore: redisstore.NewWithPrefix(base, o.Prefix),
-		transport:  t,
-		idle:       idle,
-		prefix:     o.Prefix,
-		timeout:    o.Timeout,
-		acks:       o.Acks,
-		now:        o.Now,
-	}
+	return s, i.OnInvalidation(s.near.Invalidate)
 }
 
 // FindCtx implements [scs.CtxStore]. If the key has another type, or the record

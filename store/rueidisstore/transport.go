@@ -154,33 +154,24 @@ func replyOf(m rueidis.RedisMessage) resp.Reply {
 		}
 		return resp.Reply{Kind: resp.Bulk, Bytes: strconv.AppendFloat(nil, f, 'f', -1, 64)}
 	case m.IsArray():
+		r := resp.Reply{Kind: resp.Array}
 		all, _ := m.ToArray()
-		return array(all)
+		for _, one := range all {
+			r.Array = append(r.Array, replyOf(one))
+		}
+		return r
 	case m.IsMap():
-		return mapOf(m)
+		all, err := m.AsMap()
+		if err != nil {
+			return resp.Reply{}
+		}
+		r := resp.Reply{Kind: resp.Array}
+		for key, value := range all {
+			r.Array = append(r.Array, resp.Reply{Kind: resp.Bulk, Bytes: []byte(key)}, replyOf(value))
+		}
+		return r
 	}
 	return resp.Reply{}
-}
-
-func array(all []rueidis.RedisMessage) resp.Reply {
-	r := resp.Reply{Kind: resp.Array, Array: make([]resp.Reply, len(all))}
-	for i, one := range all {
-		r.Array[i] = replyOf(one)
-	}
-	return r
-}
-
-// mapOf returns the keys and values of a map alternately.
-func mapOf(m rueidis.RedisMessage) resp.Reply {
-	all, err := m.AsMap()
-	if err != nil {
-		return resp.Reply{}
-	}
-	r := resp.Reply{Kind: resp.Array}
-	for key, value := range all {
-		r.Array = append(r.Array, resp.Reply{Kind: resp.Bulk, Bytes: []byte(key)}, replyOf(value))
-	}
-	return r
 }
 
 // Ordered implements [resp.Ordered]. One server has one connection for the

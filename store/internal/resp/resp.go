@@ -5,6 +5,7 @@ package resp
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
@@ -19,9 +20,6 @@ type Exchange struct {
 	// Sent is when the commands were sent. It is zero if they were not. A
 	// transport that is no [Idler], or no [SilenceDropper], does not set it.
 	Sent time.Time
-
-	judged bool
-	err    error
 
 	// commands and replies are the backing arrays of an exchange of few
 	// commands, which is the common case.
@@ -53,16 +51,12 @@ func (x *Exchange) Waits() bool {
 // Judge returns the first refusal, or the first reply that Redis does not send
 // to its command.
 func (x *Exchange) Judge() error {
-	if x.judged {
-		return x.err
-	}
-	x.judged = true
 	for i, c := range x.Commands {
-		if x.err = c.check(x.Replies[i]); x.err != nil {
-			break
+		if err := c.check(x.Replies[i]); err != nil {
+			return err
 		}
 	}
-	return x.err
+	return nil
 }
 
 // NewExchange returns an exchange without replies.
@@ -77,7 +71,7 @@ func NewExchange(commands []Command) *Exchange {
 func (x *Exchange) Reset() {
 	x.Replies = slices.Grow(x.replies[:0], len(x.Commands))[:len(x.Commands)]
 	clear(x.Replies)
-	x.Sent, x.judged, x.err = time.Time{}, false, nil
+	x.Sent = time.Time{}
 }
 
 // A Command is a command for one key, or for none.
@@ -89,6 +83,14 @@ type Command struct {
 
 // Cmd returns a command with the given arguments.
 func Cmd(name, key string, args ...any) Command { return Command{name, key, args} }
+
+// Arguments returns the key, if there is one, and the arguments.
+func (c Command) Arguments() []any {
+	if c.Key == "" {
+		return c.Args
+	}
+	return slices.Concat([]any{c.Key}, c.Args)
+}
 
 // Set returns a command that stores a value under a key, to which it is bound.
 func Set(key string, value []byte, life time.Duration, condition ...any) Command {
@@ -128,6 +130,41 @@ const (
 	// Refused is an error of the server.
 	Refused
 )
+
+// ReplyOf returns the reply for a value of a client library, whose strings are of
+// the given kind.
+func ReplyOf(value any, strings Kind) Reply {
+	switch v := value.(type) {
+	case nil:
+		return Reply{Kind: Nil}
+	case string:
+		if strings == Bulk {
+			return Reply{Kind: Bulk, Bytes: []byte(v)}
+		}
+		return Reply{Kind: strings, Text: v}
+	case []byte:
+		return Reply{Kind: Bulk, Bytes: v}
+	case int64:
+		return Reply{Kind: Integer, Int: v}
+	case float64:
+		return Reply{Kind: Bulk, Bytes: strconv.AppendFloat(nil, v, 'f', -1, 64)}
+	case error:
+		return Reply{Kind: Refused, Text: v.Error()}
+	case []any:
+		all := make([]Reply, len(v))
+		for i, one := range v {
+			all[i] = ReplyOf(one, strings)
+		}
+		return Reply{Kind: Array, Array: all}
+	case map[any]any:
+		r := Reply{Kind: Array}
+		for key, value := range v {
+			r.Array = append(r.Array, ReplyOf(key, strings), ReplyOf(value, strings))
+		}
+		return r
+	}
+	return Reply{}
+}
 
 // Content returns the text of a string or a refusal.
 func (r Reply) Content() string {
