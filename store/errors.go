@@ -133,7 +133,7 @@ func classify(err error) Class {
 		return ClassRetryNow
 	case isClosed(err):
 		return ClassRetryFresh
-	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis):
+	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis), errors.Is(err, resp.ErrClosed):
 		return ClassConfiguration
 	case errors.As(err, &opError), errors.As(err, &dnsError):
 		return ClassRetryNow

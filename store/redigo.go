@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -45,16 +46,13 @@ func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 		return ofRedigo(err)
 	}
 	defer conn.Close()
-	if err := safely(ctx, conn, x); err != nil {
-		if err = ofRedigo(err); ClassOf(err) == ClassRetryFresh {
-			drop(conn)
-		}
-		return err
+	if err = safely(ctx, conn, x); err != nil {
+		err = ofRedigo(err)
 	}
-	if !x.Fit() {
+	if ClassOf(cmp.Or(err, x.Judge())) == ClassRetryFresh {
 		drop(conn)
 	}
-	return nil
+	return err
 }
 
 // safely is like exchange, but returns an error if the server sends a length
@@ -82,14 +80,12 @@ func onlyLength(p any) {
 // deadline. Cancellation of the context does not interrupt it, because that
 // would cost a healthy connection.
 func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
-	deadline, _ := ctx.Deadline()
-	x.Sent = time.Now()
-	left := deadline.Sub(x.Sent)
-	if left <= 0 {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
 		return context.DeadlineExceeded
 	}
+	x.Sent = time.Now()
 	if len(x.Commands) == 1 {
-		reply, err := redis.DoWithTimeout(conn, left, x.Commands[0].Name, x.Commands[0].Arguments()...)
+		reply, err := redis.DoWithTimeout(conn, remaining(ctx), x.Commands[0].Name, x.Commands[0].Arguments()...)
 		x.Replies[0] = replyOf(reply, err)
 		return unlessRefusal(err)
 	}
@@ -102,7 +98,7 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 		return err
 	}
 	for i := range x.Replies {
-		reply, err := redis.ReceiveWithTimeout(conn, remaining(deadline))
+		reply, err := redis.ReceiveWithTimeout(conn, remaining(ctx))
 		x.Replies[i] = replyOf(reply, err)
 		if err := unlessRefusal(err); err != nil {
 			return err
@@ -130,11 +126,11 @@ func replyOf(reply any, err error) resp.Reply {
 // ofRedigo returns the store's equivalent of an error of redigo.
 func ofRedigo(err error) error {
 	var reply redis.Error
-	switch text := err.Error(); {
-	case errors.As(err, &reply):
+	if errors.As(err, &reply) {
 		return resp.ParseRefusal(string(reply))
-	case strings.Contains(text, "redigo: ") && strings.Contains(text, "possible server error"): // a reply that it could not parse
-		return resp.ErrNoRedis
+	}
+	if text := err.Error(); strings.Contains(text, "redigo: ") && strings.Contains(text, "possible server error") {
+		return resp.ErrNoRedis // it could not parse a reply
 	}
 	return err
 }

@@ -25,13 +25,9 @@ type transport struct {
 }
 
 var (
-	_ resp.Ordered        = (*transport)(nil)
-	_ resp.Idler          = (*transport)(nil)
-	_ resp.Refresher      = (*transport)(nil)
-	_ resp.SilenceDropper = (*transport)(nil)
-	_ resp.Clustered      = (*transport)(nil)
-	_ resp.Connecting     = (*transport)(nil)
-	_ resp.Adviser        = (*transport)(nil)
+	_ resp.Ordered   = (*transport)(nil)
+	_ resp.Idler     = (*transport)(nil)
+	_ resp.Clustered = (*transport)(nil)
 )
 
 func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transport, error) {
@@ -147,9 +143,6 @@ func setReply(reply *resp.Reply, cmd *redis.Cmd) error {
 	return nil
 }
 
-// errClosed is returned by calls after Close.
-var errClosed = errors.New("the session store is closed")
-
 // errMoving is returned if a redirect leads to another redirect: the nodes do
 // not agree yet which of them has the slot.
 var errMoving = errors.New("the nodes of the Cluster reply MOVED or ASK for a slot that is being moved")
@@ -171,7 +164,7 @@ func known(err error) error {
 	case errors.As(err, &refused):
 		return resp.ParseRefusal(refused.Error())
 	case errors.Is(err, redis.ErrClosed):
-		return &store.Error{Class: store.ClassConfiguration, Err: errClosed}
+		return resp.ErrClosed
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return &store.Error{Class: store.ClassRetryNow, Err: err}
 	case err.Error() == "redis: cluster has no nodes":
@@ -191,9 +184,6 @@ func (t *transport) Ordered() bool {
 // IdleCount implements [resp.Idler].
 func (t *transport) IdleCount() int { return int(t.client.PoolStats().IdleConns) }
 
-// DropSilent implements [resp.SilenceDropper].
-func (t *transport) DropSilent(since time.Time) { t.CloseSilent(since) }
-
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
 	cluster, ok := t.client.(*redis.ClusterClient)
@@ -212,7 +202,3 @@ func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err erro
 	}
 	return nodes, nil
 }
-
-// Connecting implements [resp.Connecting]. The permission for HELLO is not
-// checked until a connection has its user.
-func (t *transport) Connecting() []string { return []string{"HELLO"} }

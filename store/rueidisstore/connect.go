@@ -2,14 +2,12 @@ package rueidisstore
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/redis/rueidis"
-)
 
-// errClosed is returned by calls after Close.
-var errClosed = errors.New("the session store is closed")
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+)
 
 // connector creates the client for the first call, and tries again with the
 // next call if that fails: an application with public pages can start before
@@ -36,7 +34,7 @@ func (c *connector) get(ctx context.Context) (rueidis.Client, error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, errClosed
+		return nil, resp.ErrClosed
 	}
 	if c.client != nil {
 		defer c.mu.Unlock()

@@ -22,13 +22,9 @@ type transport struct {
 }
 
 var (
-	_ resp.Ordered        = (*transport)(nil)
-	_ resp.Refresher      = (*transport)(nil)
-	_ resp.SilenceDropper = (*transport)(nil)
-	_ resp.Clustered      = (*transport)(nil)
-	_ resp.Invalidator    = (*transport)(nil)
-	_ resp.Connecting     = (*transport)(nil)
-	_ resp.Adviser        = (*transport)(nil)
+	_ resp.Ordered     = (*transport)(nil)
+	_ resp.Clustered   = (*transport)(nil)
+	_ resp.Invalidator = (*transport)(nil)
 )
 
 func newTransport(client rueidis.ClientOption, o config.Options) (*transport, error) {
@@ -36,7 +32,7 @@ func newTransport(client rueidis.ClientOption, o config.Options) (*transport, er
 	if err != nil {
 		return nil, err
 	}
-	conns, open := &wire.Conns{Named: option.InitAddress}, dialerOf(client)
+	conns, open := &wire.Conns{Named: option.InitAddress, Shared: true}, dialerOf(client)
 	if start := o.Now(); o.Near != nil {
 		conns.Clock = func() time.Duration { return o.Now().Sub(start) }
 	}
@@ -182,9 +178,6 @@ func (t *transport) Ordered() bool {
 	return client != nil && client.Mode() != rueidis.ClientModeCluster
 }
 
-// DropSilent implements [resp.SilenceDropper].
-func (t *transport) DropSilent(since time.Time) { t.CloseOwing(since) }
-
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
 	client, err := t.connector.get(ctx)
@@ -237,7 +230,3 @@ func (t *transport) Fresh() bool {
 	}
 	return t.Silence() < 3*interval
 }
-
-// Connecting implements [resp.Connecting]. The permission for HELLO is not
-// checked until a connection has its user.
-func (t *transport) Connecting() []string { return []string{"HELLO"} }

@@ -134,5 +134,8 @@ func (r Refusal) about(text string) *Refusal {
 // ErrNoRedis replaces errors of client libraries that quote what was received.
 var ErrNoRedis = errors.New("no Redis speaks at this address: check it, and use rediss:// or a TLSConfig for a TLS port")
 
+// ErrClosed is returned by calls after Close.
+var ErrClosed = errors.New("the session store is closed")
+
 // CureNearCache is the advice for a server that does not support tracking.
 const CureNearCache = "the near cache needs Redis 6 with RESP3 and CLIENT TRACKING; leave WithNearCache out"

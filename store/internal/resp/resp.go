@@ -27,20 +27,6 @@ type Exchange struct {
 	replies  [2]Reply
 }
 
-// Fit reports whether the connection of the replies may be used again. It may
-// not if a reply belongs to another command, or if the server can no longer
-// serve. A transport that knows which connection that is closes it; for the
-// others there is [Refresher].
-func (x *Exchange) Fit() bool {
-	switch err := x.Judge().(type) {
-	case *Refusal:
-		return err.Class != RetryFresh
-	case *UnexpectedReply:
-		return false
-	}
-	return true
-}
-
 // Waits reports whether the exchange waits for replicas (WAIT). Its commands are
 // then for one server, and sent over one connection, which no other call shares
 // meanwhile; a redirect is not followed.
@@ -49,7 +35,10 @@ func (x *Exchange) Waits() bool {
 }
 
 // Judge returns the first refusal, or the first reply that Redis does not send
-// to its command.
+// to its command. If the class of that error is RetryFresh, the connection of the
+// replies must not be used again: they belong to other commands, or the server
+// can no longer serve. A transport that knows which connection that is closes it;
+// for the others there is [Refresher].
 func (x *Exchange) Judge() error {
 	for i, c := range x.Commands {
 		if err := c.check(x.Replies[i]); err != nil {
