@@ -164,16 +164,13 @@ func (d *Conns) DropSilent(t time.Time) {
 func (d *Conns) Connecting() []string { return []string{"HELLO"} }
 
 func (d *Conns) close(unfit func(*conn) bool) {
-	var drop []*conn
 	d.mu.Lock()
-	for c := range d.conns {
-		if unfit(c) {
-			drop = append(drop, c)
-		}
-	}
+	open := maps.Clone(d.conns)
 	d.mu.Unlock()
-	for _, c := range drop {
-		c.Close()
+	for c := range open {
+		if unfit(c) {
+			c.Close()
+		}
 	}
 }
 
