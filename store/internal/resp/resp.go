@@ -235,7 +235,7 @@ func (c Command) checkMembers(r Reply) (ok, another bool) {
 }
 
 // Pairs returns the reply to ZRANGE WITHSCORES as one array, in which each score
-// follows its member. In RESP3, each pair is an array of its own.
+// follows its member. In RESP3, each pair is a nested array.
 func (r Reply) Pairs() Reply {
 	flat := Reply{Kind: r.Kind}
 	for _, one := range r.Array {
