@@ -11,6 +11,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/cookie"
 	"github.com/wechatauth/wechatauth/internal/flow"
+	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/seal"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -49,7 +50,7 @@ func (a *Auth) gateByAppID(ctx context.Context, appID string) (*gate, error) {
 	a.gates.mu.RLock()
 	held, ok := a.gates.gates[appID]
 	a.gates.mu.RUnlock()
-	if ok && held.account == text {
+	if ok && held.account == text && held.brand == account.Brand {
 		if account.Pages == nil {
 			account.Pages = a.gates.config.pages
 		}
@@ -65,7 +66,7 @@ func (a *Auth) gateByAppID(ctx context.Context, appID string) (*gate, error) {
 	if len(a.gates.gates) >= maxGates {
 		clear(a.gates.gates)
 	}
-	a.gates.gates[appID] = cachedGate{g, text}
+	a.gates.gates[appID] = cachedGate{g, text, account.Brand}
 	return g, nil
 }
 
@@ -105,7 +106,7 @@ func (a *Auth) newGate(account Account) (*gate, error) {
 // skips errors that validate reports, so that each invalid option has one line.
 func (g *gate) setAccounts(c *config) error {
 	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
-		g.site = g.base.String()
+		g.site, g.brand = g.base.String(), Brand(page.Brand(c.brand).At(g.base))
 	}
 	g.audience, g.unsaved = c.audience(), g.rejectUnsaved
 	g.pages.Store(&c.pages)
@@ -227,7 +228,10 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	if account.Endpoints != (client.Endpoints{}) {
 		one.endpoints = account.Endpoints
 	}
-	err := one.validateAccount()
+	if account.Brand != (Brand{}) {
+		one.brand = account.Brand
+	}
+	err := errors.Join(one.validateAccount(), linesOf("WithBrand: ", page.Brand(account.Brand).Check()))
 	if !siteurl.IsAppID(account.AppID) {
 		err = errors.Join(err, errors.New("invalid AppID: must be \"wx\" followed by letters and digits"))
 	}

@@ -56,12 +56,18 @@ type gate struct {
 
 	authorizePages map[client.Scope]authorizePage // of the official account
 	relay          *flow.Relay                    // nil without WithRelay
-	pages          atomic.Pointer[pageFunc]       // nil for those of this library
+	look
 
 	cookies *flow.Jar
 	keys    *seal.Ring // seal what the store keeps; the store never sees them
 	logins  *singleflight.Group
 	unsaved func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
+}
+
+// look is how the pages of an account look.
+type look struct {
+	pages atomic.Pointer[pageFunc] // nil for those of this library
+	brand Brand                    // with the defaults of its empty fields
 }
 
 // account is an AppID that users can log in to, and its client.
@@ -83,7 +89,8 @@ type gateCache struct {
 
 type cachedGate struct {
 	*gate
-	account string // Account.text, to detect a change of the account
+	account string // Account.text and Account.Brand, to detect a change of the account
+	brand   Brand
 }
 
 // authorizePage is the URL of WeChat's authorization page, split where the state

@@ -218,7 +218,7 @@ func ExampleDefaultPages() {
 		return wechatauth.DefaultPages(w, p)
 	}
 	var page strings.Builder
-	if err := pages(&page, wechatauth.Page{Kind: wechatauth.PageLoggedOut, Lang: "en", Status: http.StatusUnauthorized}); err != nil {
+	if err := pages(&page, wechatauth.Page{Kind: wechatauth.PageLoggedOut, Lang: "en"}); err != nil {
 		panic(err)
 	}
 	fmt.Println(strings.Contains(page.String(), "<h1>Goodbye</h1>"))

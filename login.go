@@ -199,7 +199,7 @@ func (g *gate) serveUpgradePage(w http.ResponseWriter, r *http.Request) {
 	}
 	respond.NoStore(w.Header())
 	g.page(w, r, Page{
-		Kind: PageConsent, Status: http.StatusOK,
+		Kind:      PageConsent,
 		ActionURL: g.endpoint("upgrade"), Next: target,
 	})
 }
@@ -242,7 +242,7 @@ func (g *gate) showEmbeddedQR(w http.ResponseWriter, r *http.Request, acc accoun
 	}
 	frame, _, _ := strings.Cut(acc.client.QRConnectURL(g.redirectURI(), f.State, client.QRLang(lang)), "#")
 	respond.NoStore(w.Header())
-	g.page(w, r, Page{Kind: PageEmbeddedQR, Status: http.StatusOK, URL: frame + "&login_type=jssdk&self_redirect=false"})
+	g.page(w, r, Page{Kind: PageEmbeddedQR, URL: frame + "&login_type=jssdk&self_redirect=false"})
 }
 
 // lostLogins returns the names of the flow cookies that a browser still has

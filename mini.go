@@ -189,7 +189,7 @@ func (g *gate) serveMiniEnter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if r.Method == http.MethodGet && (from == navigation.Perhaps || v.Brought == session.Ambiguous || v.LoggedIn && !v.Identity.SameUser(e.Identity)) {
-		g.page(w, r, Page{Kind: PageEnter, Status: http.StatusOK, ActionURL: g.enterPath(ticket), Next: e.Target})
+		g.page(w, r, Page{Kind: PageEnter, ActionURL: g.enterPath(ticket), Next: e.Target})
 		return
 	}
 	if won, err := g.miniStore().Use(ctx, ticket); err != nil || !won {

@@ -13,6 +13,7 @@ import (
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/access"
 	"github.com/wechatauth/wechatauth/internal/cookie"
+	"github.com/wechatauth/wechatauth/internal/page"
 	"github.com/wechatauth/wechatauth/internal/redact"
 	"github.com/wechatauth/wechatauth/internal/scan"
 	"github.com/wechatauth/wechatauth/internal/session"
@@ -94,7 +95,7 @@ func (c *config) validate() error {
 		errs = append(errs, c.validateAccount())
 	}
 	_, err := siteurl.Parse(c.baseURL)
-	errs = append(errs, linesOf("WithBaseURL: ", err), linesOf("WithPathPrefix: ", siteurl.CheckPrefix(c.prefix)))
+	errs = append(errs, linesOf("WithBaseURL: ", err), linesOf("WithBrand: ", page.Brand(c.brand).Check()), linesOf("WithPathPrefix: ", siteurl.CheckPrefix(c.prefix)))
 	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
 		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)
 	}

@@ -77,6 +77,7 @@ type config struct {
 	sessionKeys    [][]byte
 	sessionKeysSet bool
 
+	brand          Brand
 	pages          pageFunc
 	accessInterval time.Duration
 	accessSet      bool
@@ -164,6 +165,9 @@ type Account struct {
 	BaseURL string
 	// Endpoints are WeChat's hosts for this account.
 	Endpoints client.Endpoints
+	// Brand is the site of this account's pages. If any of its fields is set, those
+	// of WithBrand do not count.
+	Brand Brand
 	// Pages renders this account's pages.
 	Pages func(w io.Writer, p Page) error
 }
@@ -290,6 +294,12 @@ const (
 // for concurrent use.
 func WithPageVisit(rule func(*http.Request) bool) Option {
 	return func(c *config) { c.pageVisit = rule }
+}
+
+// WithBrand sets the name, logo and color of your site, and where its pages lead.
+// They are on every page of this library. The default is the host of the base URL.
+func WithBrand(b Brand) Option {
+	return func(c *config) { c.brand = b }
 }
 
 // WithPages sets a function that writes the HTML of a page to w. It is called

@@ -63,8 +63,6 @@ type Page struct {
 	Kind PageKind
 	// Lang is the language of the page: "zh-CN" or "en".
 	Lang string
-	// Status is the HTTP status of the response.
-	Status int
 	// Reason is why the page is shown. It is set for PageMessage, PageLoggedOut
 	// and PageOpenInWeChat.
 	Reason Reason
@@ -109,31 +107,58 @@ type Page struct {
 	// its own screen.
 	QR template.URL
 	// Scan is for the pages of a login by QR code.
-	Scan ScanDetails
+	Scan struct {
+		// Number is the four digits of PageScanConfirmed.
+		Number string
+		// Scanned reports on PageScan whether a phone has scanned the QR code.
+		Scanned bool
+		// RefreshURL is what PageScan and PageScanConfirmed request to learn what
+		// the other side has done.
+		RefreshURL string
+		// StatusURL is what Page.Script requests.
+		StatusURL string
+		// Browser describes the browser being logged in, such as "Chrome ·
+		// Windows". It is empty if unknown.
+		Browser string
+		// Location is the location of that browser (WithScanLocation). It is empty
+		// if unknown.
+		Location string
+		// Age is how old the QR code is, in whole seconds.
+		Age time.Duration
+		// Left is how much longer the QR code of PageScan is valid, in whole seconds.
+		Left time.Duration
+	}
+	// Brand is the site that the page belongs to: that of WithBrand or of the
+	// account, with the defaults of its empty fields.
+	Brand Brand
 }
 
-// ScanDetails is what the pages of a login by QR code show.
-type ScanDetails struct {
-	// Number is the four digits of PageScanConfirmed.
-	Number string
-	// Scanned reports on PageScan whether a phone has scanned the QR code.
-	Scanned bool
-	// RefreshURL is what PageScan and PageScanConfirmed request to learn what
-	// the other side has done.
-	RefreshURL string
-	// StatusURL is what Page.Script requests.
-	StatusURL string
-	// Browser describes the browser being logged in, such as "Chrome ·
-	// Windows". It is empty if unknown.
-	Browser string
-	// Location is the location of that browser (WithScanLocation). It is empty
-	// if unknown.
-	Location string
-	// Age is how old the QR code is, in whole seconds.
-	Age time.Duration
-	// Left is how much longer the QR code of PageScan is valid, in whole seconds.
-	Left time.Duration
+// A Brand is the site that pages belong to, for [WithBrand].
+type Brand struct {
+	// Name is the name of the site, of at most 40 characters. The default is the
+	// host of the base URL.
+	Name string
+	// Logo is an image, or where it is: an SVG, PNG, JPEG or WebP image of at most
+	// 32 KB, as go:embed reads it into a string; a data: URL of one; an absolute
+	// path; or an http(s) URL, whose origin the Content-Security-Policy of the pages
+	// then allows. It is also the icon in the browser's tab. Users who are not logged
+	// in must be able to load it. By default, there is none.
+	Logo string
+	// Accent is the color of buttons, such as "#07803f", in light and dark mode
+	// alike. White text, or else dark text, must have a contrast of 4.5:1 on it.
+	// The default is green.
+	Accent string
+	// HomeURL is where users start again: an http(s) URL or an absolute path. The
+	// default is "/".
+	HomeURL string
+	// SupportURL is where users get help: an http(s) or mailto: URL or an absolute
+	// path. By default, no page has a link to it.
+	SupportURL string
 }
+
+// LogoURL returns Logo as the src of an <img> in a template, or "". In a Page, Logo
+// is a URL too, but html/template accepts no data: URL in a string.
+func (b Brand) LogoURL() template.URL { return page.LogoURL(b.Logo) }
 
 // A pageFunc is a function of WithPages.
 type pageFunc = func(w io.Writer, p Page) error
@@ -145,10 +170,10 @@ func DefaultPages(w io.Writer, p Page) error { return page.Embedded(w, inner(p))
 // inner returns p as the type of package page.
 func inner(p Page) page.Page {
 	return page.Page{
-		Kind: page.Kind(p.Kind), Lang: p.Lang, Status: p.Status, Reason: string(p.Reason), Reference: p.Reference,
-		Title: p.Title, Text: p.Text, Labels: p.Labels,
+		Kind: page.Kind(p.Kind), Lang: p.Lang, Reason: string(p.Reason), Reference: p.Reference,
+		Words:    page.Words{Title: p.Title, Text: p.Text, Labels: p.Labels},
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, URL: p.URL, QR: p.QR,
-		Scan: page.Scan(p.Scan),
+		Scan: p.Scan, Brand: page.Brand(p.Brand),
 	}
 }
 
@@ -157,12 +182,12 @@ func inner(p Page) page.Page {
 // are kept. The response to the form of a PageConsent may redirect to the origins of
 // hints.FormActions: Chromium applies the page's form-action policy to redirects.
 // The error says why pages was not used.
-func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page, hints page.Hints) error {
+func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page, status int, hints page.Hints) error {
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))
 	ours := inner(p)
-	ours.Hints = hints
+	ours.Status, ours.Hints = status, hints
 	var own page.Renderer
 	if pages != nil {
 		worded := page.Worded(ours)

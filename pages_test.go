@@ -17,7 +17,7 @@ import (
 func servePage(t *testing.T, pages pageFunc, p Page) (*http.Response, string) {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_ = writePage(w, r, pages, p, page.Hints{FormActions: []string{"https://sim.example"}})
+		_ = writePage(w, r, pages, p, 202, page.Hints{FormActions: []string{"https://sim.example"}})
 	}))
 	defer server.Close()
 	resp, err := server.Client().Get(server.URL)
@@ -63,7 +63,7 @@ func TestPages_links(t *testing.T) {
 // page.
 func TestPages_custom(t *testing.T) {
 	given := Page{
-		Kind: PageConsent, Lang: page.English, Status: 202, RetryURL: "/r", ActionURL: "/a", Next: "/n",
+		Kind: PageConsent, Lang: page.English, RetryURL: "/r", ActionURL: "/a", Next: "/n",
 	}
 	var got Page
 	resp, body := servePage(t, func(w io.Writer, p Page) error {
@@ -107,7 +107,7 @@ func TestDefaultPages(t *testing.T) {
 			return DefaultPages(w, p)
 		}, p)
 		assert.Equal(t, kind == PageScanNumber, strings.Contains(relabelled, "Go on"), "a label does not make a form")
-		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p, page.Hints{}))
+		require.NoError(t, writePage(httptest.NewRecorder(), httptest.NewRequest("GET", "/", nil), ours, p, 200, page.Hints{}))
 		if kind == PageConsent {
 			continue
 		}

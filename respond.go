@@ -48,7 +48,7 @@ func (g *gate) rejectVariant(w http.ResponseWriter, r *http.Request, f Failure, 
 	}
 	switch {
 	case f.Page && g.errorHandler == nil:
-		p, hints := Page{Kind: PageMessage, Status: f.Status, Reason: f.Reason, RetryURL: f.RetryURL}, page.Hints{Variant: variant}
+		p, hints := Page{Kind: PageMessage, Reason: f.Reason, RetryURL: f.RetryURL}, page.Hints{Variant: variant}
 		switch {
 		case f.Reason == ReasonLoggedOut:
 			p.Kind = PageLoggedOut
@@ -66,7 +66,7 @@ func (g *gate) rejectVariant(w http.ResponseWriter, r *http.Request, f Failure, 
 		if wait := f.retryAfter(); f.Status == http.StatusServiceUnavailable && navigation.IsRead(r) && p.RetryURL != "" && wait <= retryAfterMinuteSeconds {
 			hints.Wait = wait
 		}
-		g.pageWith(w, r, p, hints)
+		g.pageWith(w, r, p, f.Status, hints)
 	case g.errorHandler != nil:
 		g.errorHandler(w, g.sessions.WithEmpty(r), f)
 	default:
@@ -96,15 +96,16 @@ func (g *gate) wayOn(r *http.Request, f Failure) string {
 
 // page writes a page.
 func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
-	g.pageWith(w, r, p, page.Hints{})
+	g.pageWith(w, r, p, http.StatusOK, page.Hints{})
 }
 
-func (g *gate) pageWith(w http.ResponseWriter, r *http.Request, p Page, hints page.Hints) {
+func (g *gate) pageWith(w http.ResponseWriter, r *http.Request, p Page, status int, hints page.Hints) {
+	p.Brand, hints.Host = g.brand, g.base.Host
 	p.Reference = strings.TrimSpace(g.now().UTC().Format("2006-01-02 15:04:05 UTC ") + flowOf(r.Context()))
 	if p.Kind == PageConsent {
 		hints.FormActions = g.formActions()
 	}
-	if err := writePage(w, r, *g.pages.Load(), p, hints); err != nil {
+	if err := writePage(w, r, *g.pages.Load(), p, status, hints); err != nil {
 		g.report(r.Context(), Event{Kind: EventDegraded, Reason: p.Reason, Err: err, Detail: "the built-in page was shown instead"})
 	}
 }

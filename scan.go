@@ -231,14 +231,14 @@ func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visi
 func (g *gate) showScan(w http.ResponseWriter, r *http.Request, c scan.Cookie, target, state string) {
 	respond.NoStore(w.Header())
 	if state == scan.Confirmed {
-		g.page(w, r, Page{Kind: PageScanNumber, Status: http.StatusOK, ActionURL: g.endpoint("scan"), Next: target})
+		g.page(w, r, Page{Kind: PageScanNumber, ActionURL: g.endpoint("scan"), Next: target})
 		return
 	}
 	phone := g.absolute(g.scanPath(c.Ticket))
 	g.page(w, r, Page{
-		Kind: PageScan, Status: http.StatusOK, URL: phone, QR: page.QRCode(phone),
+		Kind: PageScan, URL: phone, QR: page.QRCode(phone),
 		RetryURL: g.scanAgainURL(c, target),
-		Scan: ScanDetails{
+		Scan: page.Scan{
 			Scanned: state == scan.Scanned, RefreshURL: g.scanURL(target, c.Scope) + "&wait=1", StatusURL: g.endpoint("scan/status"),
 			Left: max(0, scan.TTL-g.now().Sub(time.UnixMilli(c.IssuedAt))).Round(time.Second),
 		},

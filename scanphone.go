@@ -79,7 +79,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	respond.NoStore(w.Header())
 	if !v.Identity.Grants(rec.Scope) {
 		g.page(w, r, Page{
-			Kind: PageConsent, Status: http.StatusOK,
+			Kind:      PageConsent,
 			ActionURL: g.endpoint("upgrade"), Next: g.scanPath(ticket),
 		})
 		return
@@ -89,8 +89,8 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		return
 	}
 	g.page(w, r, Page{
-		Kind: PageScanConfirm, Status: http.StatusOK, ActionURL: g.scanPath(ticket),
-		Scan: ScanDetails{
+		Kind: PageScanConfirm, ActionURL: g.scanPath(ticket),
+		Scan: page.Scan{
 			Browser: rec.Browser, Location: rec.Place,
 			Age: max(0, g.now().Sub(time.UnixMilli(rec.IssuedAt)).Truncate(time.Second)),
 		},
@@ -113,11 +113,11 @@ func (g *gate) showNumber(w http.ResponseWriter, r *http.Request, v *session.Vis
 	respond.NoStore(w.Header())
 	switch state {
 	case scan.Done:
-		g.page(w, r, Page{Kind: PageScanDone, Status: http.StatusOK})
+		g.page(w, r, Page{Kind: PageScanDone})
 	case scan.Confirmed:
 		g.page(w, r, Page{
-			Kind: PageScanConfirmed, Status: http.StatusOK,
-			Scan: ScanDetails{
+			Kind: PageScanConfirmed,
+			Scan: page.Scan{
 				Number: end.Number, RefreshURL: g.scanPath(ticket),
 				StatusURL: g.endpoint("scan/status") + "?phone=" + g.keys.Seal([]byte(ticket), scanPhonePlace, g.official.appID),
 			},

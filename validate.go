@@ -183,8 +183,8 @@ func linesOf(prefix string, err error) error {
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
-// text returns all fields but Pages, which is a function and cannot be compared, to
-// distinguish two accounts. It contains secrets.
+// text returns all fields but Pages, which is a function and cannot be compared, and
+// Brand, which can, to distinguish two accounts. It contains secrets.
 func (a Account) text() string {
 	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
 }
@@ -209,7 +209,7 @@ func listed(resolver AccountResolver) (accounts map[string]Account, errs []error
 	taken := map[string]bool{} // AppIDs of whatever kind
 	for _, account := range list {
 		if held, ok := accounts[account.AppID]; ok {
-			if held.text() != account.text() {
+			if held.text() != account.text() || held.Brand != account.Brand {
 				errs = append(errs, fmt.Errorf("conflicting definitions of account %s", redact.Clean(account.AppID)))
 			}
 			continue

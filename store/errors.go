@@ -10,8 +10,6 @@ import (
 	"os"
 	"syscall"
 
-	"github.com/gomodule/redigo/redis"
-
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
@@ -45,10 +43,17 @@ const (
 
 // String returns the name of the class for logs.
 func (c Class) String() string {
-	if c < ClassRetryNow || c > ClassConfiguration {
-		return "none"
+	switch c {
+	case ClassRetryNow:
+		return "retry now"
+	case ClassRetryFresh:
+		return "retry fresh"
+	case ClassFailClosed:
+		return "fail closed"
+	case ClassConfiguration:
+		return "configuration"
 	}
-	return [...]string{"retry now", "retry fresh", "fail closed", "configuration"}[c-ClassRetryNow]
+	return "none"
 }
 
 // These errors are returned if the record of a token is not a usable session.
@@ -121,19 +126,22 @@ func classify(err error) Class {
 		timeout    net.Error
 		badCert    *tls.CertificateVerificationError
 		notTLS     tls.RecordHeaderError
+		isTimeout  = errors.As(err, &timeout) && timeout.Timeout()
 	)
-	err = ofRedigo(err) // of another store on redigo
+	if class := redigoClass(err); class != 0 {
+		return class
+	}
 	switch {
 	case errors.As(err, &refusal):
 		return Class(refusal.Class)
 	case errors.As(err, &unexpected):
 		return ClassRetryFresh
-	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrPoolExhausted):
+	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return ClassRetryNow
 	case isClosed(err):
 		return ClassRetryFresh
-	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis), errors.Is(err, resp.ErrClosed):
+	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis):
 		return ClassConfiguration
 	case errors.As(err, &opError), errors.As(err, &dnsError):
 		return ClassRetryNow

@@ -37,13 +37,11 @@ const (
 
 // Page is what a page is rendered from. Its links have been through Link.
 type Page struct {
+	Words
 	Kind      Kind
 	Lang      string // Chinese or English
 	Status    int
 	Reason    string // key of the text of a Message
-	Title     string // this and the next two are from Worded, unless set
-	Text      []string
-	Labels    map[string]string
 	Reference string // shown with it, for the operator
 	RetryURL  string
 	ActionURL string // of the form
@@ -52,12 +50,22 @@ type Page struct {
 	URL       string // to be opened in WeChat, or the frame's
 	QR        template.URL
 	Scan      Scan
+	Brand     Brand
+}
+
+// Words are the texts of a page.
+type Words struct {
+	Title string   `json:"title"`
+	Text  []string `json:"text"` // paragraphs
+
+	Labels map[string]string `json:"labels"` // of links, buttons and fields
 }
 
 // Hints are what the texts, the script and the policy of a page also depend on.
 // They are not known to a function of WithPages, which gets the texts.
 type Hints struct {
 	Variant     string   // of the text for Reason: one of the constants below
+	Host        string   // of the site
 	Wait        int      // seconds until the page requests RetryURL by itself; 0: never
 	FormActions []string // origins that the response to the form of Upgrade may redirect to
 }
@@ -87,6 +95,9 @@ func Worded(p Page) Page {
 	}
 	p.Labels = map[string]string{} // which a function of WithPages may write to
 	maps.Copy(p.Labels, own.Labels)
+	if p.Kind == ScanCode || p.Kind == ScanConfirm {
+		p.Labels["site"] = fmt.Sprintf(common["site"], site(p))
+	}
 	switch {
 	case p.Kind == ScanCode:
 		p.Labels["left"] = fmt.Sprintf(own.Labels["left"], p.Scan.Left/time.Second)
@@ -96,6 +107,15 @@ func Worded(p Page) Page {
 		p.Labels["close"] = common["close"]
 	}
 	return p
+}
+
+// site returns the name and the host of the site. A name alone can be that of
+// another site.
+func site(p Page) string {
+	if p.Brand.Name == "" || p.Brand.Name == p.Hints.Host {
+		return p.Hints.Host
+	}
+	return p.Brand.Name + " · " + p.Hints.Host
 }
 
 // Script returns the script of the built-in page p, or "". On a Message, that is

@@ -72,7 +72,7 @@ func TestTexts_language(t *testing.T) {
 }
 
 // all is everything that the words say.
-func (w words) all() []string {
+func (w Words) all() []string {
 	all := append([]string{w.Title}, w.Text...)
 	for _, s := range w.Labels {
 		all = append(all, s)
@@ -83,7 +83,7 @@ func (w words) all() []string {
 func TestTexts_jargon(t *testing.T) {
 	jargon := regexp.MustCompile(`(?i)\b(session|token|state|callback|scope|code|openid|unionid|oauth|redirect|server|http|upstream|timeout|error|invalid|forbidden)\b|会话|令牌|回调|作用域|重定向|服务器|非法|错误|参数`)
 	for name, text := range allTexts() {
-		for _, words := range []words{text.Chinese, text.English} {
+		for _, words := range []Words{text.Chinese, text.English} {
 			for _, s := range words.all() {
 				assert.NotRegexp(t, jargon, strings.ReplaceAll(s, "QR code", ""), name)
 			}
@@ -425,7 +425,7 @@ func TestWrite_labelScripts(t *testing.T) {
 		"on the computer":              {Page{Lang: English, Reason: "scan_expired", Hints: Hints{Variant: OnComputer}}, ""},
 		"scanned by a camera":          {Page{Kind: OpenInWeChat, Lang: English, URL: "/a", Hints: Hints{Variant: ByCamera}}, ""},
 		"a page without a time":        {Page{Lang: English, Reason: "store_unavailable", RetryURL: "/a"}, ""},
-		"texts that were set before":   {Page{Lang: English, Reason: "loop", Labels: map[string]string{"wait": "in 7 s"}}, "retry.js"},
+		"texts that were set before":   {Page{Lang: English, Reason: "loop", Words: Words{Labels: map[string]string{"wait": "in 7 s"}}}, "retry.js"},
 		"an address to open in WeChat": {Page{Kind: OpenInWeChat, Lang: English, URL: "/a"}, "copy.js"},
 	} {
 		t.Run(name, func(t *testing.T) {

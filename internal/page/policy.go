@@ -6,14 +6,27 @@ import (
 	"encoding/base64"
 	"net/url"
 	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/wechatauth/wechatauth/client"
 )
 
 func defaultPolicy(p Page) string {
-	policy := "default-src 'none'; style-src " + cssHash + scriptPolicy(p)
+	policy := "default-src 'none'; style-src " + cssHash
+	if accent := accentCSS(p.Brand.Accent); accent != "" {
+		policy += " " + cspHash([]byte(accent))
+	}
+	policy += scriptPolicy(p)
+	images, logo := []string{}, p.Brand.logoSource()
 	if p.QR != "" {
-		policy += "; img-src data:"
+		images = append(images, "data:")
+	}
+	if logo != "" && !slices.Contains(images, logo) {
+		images = append(images, logo)
+	}
+	if len(images) > 0 {
+		policy += "; img-src " + strings.Join(images, " ")
 	}
 	return policy + framePolicy(p) + formPolicy(p)
 }
@@ -42,8 +55,12 @@ func replacedPolicy(p Page, body []byte) string {
 	for _, element := range styleElements.FindAllSubmatch(body, -1) {
 		styles += " " + cspHash(element[1])
 	}
+	images := "'self' data:"
+	if logo := p.Brand.logoSource(); logo != "" && !strings.Contains(images, logo) {
+		images += " " + logo
+	}
 	return "default-src 'none'; style-src " + styles +
-		"; img-src 'self' data:; font-src 'self'" + scriptPolicy(p) + framePolicy(p) + formPolicy(p)
+		"; img-src " + images + "; font-src 'self'" + scriptPolicy(p) + framePolicy(p) + formPolicy(p)
 }
 
 func formPolicy(p Page) string {

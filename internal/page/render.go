@@ -75,15 +75,8 @@ type textFile struct {
 
 type textSet struct {
 	Icon    string `json:"icon"` // one of those that page.html draws
-	Chinese words  `json:"zh-CN"`
-	English words  `json:"en"`
-}
-
-type words struct {
-	Title string   `json:"title"`
-	Text  []string `json:"text"` // paragraphs
-
-	Labels map[string]string `json:"labels"` // of links, buttons and fields
+	Chinese Words  `json:"zh-CN"`
+	English Words  `json:"en"`
 }
 
 // Embedded writes the page of this library.
@@ -95,9 +88,10 @@ func Embedded(w io.Writer, p Page) error {
 		lang = English
 	}
 	view := view{
-		words: words{p.Title, p.Text, p.Labels}, Lang: lang, Icon: text.Icon, Reason: reason,
+		Words: p.Words, Lang: lang, Icon: text.Icon, Reason: reason,
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next,
-		CSS: template.CSS(css), Script: Script(p),
+		Script:    Script(p),
+		brandView: brandView{p.Brand, LogoURL(p.Brand.Logo), template.CSS(css), accentCSS(p.Brand.Accent)},
 	}
 	switch p.Kind {
 	case Message:
@@ -122,17 +116,24 @@ func Embedded(w io.Writer, p Page) error {
 
 // view is what page.html shows.
 type view struct {
-	words
+	Words
 	Lang, Icon, RetryURL, ActionURL, Next string
 
 	Reason, Reference string // the reason is for tests; users see the reference
-	CSS               template.CSS
 	Script            template.JS
 	OpenURL, FrameURL string
 	QR                template.URL
 	Reopen            bool
 
+	brandView
 	scanView
+}
+
+// brandView is what all pages of a site show.
+type brandView struct {
+	Brand          Brand
+	Logo           template.URL
+	CSS, AccentCSS template.CSS
 }
 
 // scanView is what the pages of a login by scan code show.

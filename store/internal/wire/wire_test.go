@@ -211,14 +211,12 @@ func TestConns(t *testing.T) {
 		asked, another := pipe(t, &conns)
 		ask(t, asked, another)
 
-		conns.Shared = true
-		conns.DropSilent(before)
+		conns.CloseOwing(before)
 		assert.True(t, isClosed(owing))
 		assert.False(t, isClosed(idle))
 		assert.False(t, isClosed(asked))
 
-		conns.Shared = false
-		conns.DropSilent(before)
+		conns.CloseSilent(before)
 		assert.True(t, isClosed(idle))
 		assert.False(t, isClosed(asked), "it was used later")
 
