@@ -32,92 +32,88 @@ func Adapt(inner scs.Store) Whole {
 	if whole, ok := inner.(Whole); ok {
 		return whole
 	}
-	a := &adapted{inner: inner}
-	var ok bool
-	if a.CtxStore, ok = inner.(scs.CtxStore); !ok {
-		a.CtxStore = withoutContext{inner}
-	}
-	if a.Marks, ok = inner.(Marks); !ok {
-		a.Marks = NewMemory()
-	}
-	if a.Index, ok = inner.(Index); !ok {
-		a.Index = noIndex{}
-	}
-	a.updater, _ = inner.(Updater)
-	a.toucher, _ = inner.(Toucher)
-	a.dropper, _ = inner.(DeleteReporter)
-	a.ttls, _ = inner.(TTLFinder)
-	a.batcher, _ = inner.(Batcher)
+	a := &adapted{CtxStore: or[scs.CtxStore](inner, withoutContext{inner})}
+	missing := steps{a, inner}
+	a.Updater = or[Updater](inner, missing)
+	a.Toucher = or[Toucher](inner, missing)
+	a.DeleteReporter = or[DeleteReporter](inner, missing)
+	a.TTLFinder = or[TTLFinder](inner, missing)
+	a.Batcher = or[Batcher](inner, missing)
+	a.Checker = or[Checker](inner, missing)
+	a.IterableCtxStore = or[scs.IterableCtxStore](inner, missing)
+	a.Index = or[Index](inner, noIndex{})
+	a.Marks = or[Marks](inner, NewMemory())
 	return a
 }
 
-// adapted adds to a store what it lacks. The fields of missing interfaces are
-// nil.
-type adapted struct {
-	scs.CtxStore
-	Marks
-	Index
-	inner   scs.Store
-	updater Updater
-	toucher Toucher
-	dropper DeleteReporter
-	ttls    TTLFinder
-	batcher Batcher
+// or returns the store if it implements T, and otherwise its substitute.
+func or[T any](inner scs.Store, substitute T) T {
+	if t, ok := inner.(T); ok {
+		return t
+	}
+	return substitute
 }
 
-func (a *adapted) FindTTLCtx(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
-	if a.ttls != nil {
-		return a.ttls.FindTTLCtx(ctx, token)
-	}
-	b, found, err = a.FindCtx(ctx, token)
+// adapted is a store with a substitute for each interface that it lacks.
+type adapted struct {
+	scs.CtxStore
+	Updater
+	Toucher
+	DeleteReporter
+	TTLFinder
+	Batcher
+	Checker
+	scs.IterableCtxStore
+	Marks
+	Index
+}
+
+func (a *adapted) All() (map[string][]byte, error) { return a.AllCtx(context.Background()) }
+
+// steps implements what a store lacks by its other operations.
+type steps struct {
+	*adapted
+	inner scs.Store
+}
+
+func (s steps) FindTTLCtx(ctx context.Context, token string) (b []byte, ttl time.Duration, found bool, err error) {
+	b, found, err = s.FindCtx(ctx, token)
 	return b, -1, found, err
 }
 
-func (a *adapted) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (found bool, err error) {
-	if a.updater != nil {
-		return a.updater.UpdateCtx(ctx, token, b, expiry)
-	}
-	if _, found, err = a.FindCtx(ctx, token); err != nil || !found {
+func (s steps) UpdateCtx(ctx context.Context, token string, b []byte, expiry time.Time) (found bool, err error) {
+	if _, found, err = s.FindCtx(ctx, token); err != nil || !found {
 		return false, err
 	}
-	return true, a.CommitCtx(ctx, token, b, expiry)
+	return true, s.CommitCtx(ctx, token, b, expiry)
 }
 
-func (a *adapted) TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error) {
-	if a.toucher != nil {
-		return a.toucher.TouchCtx(ctx, token, expiry)
-	}
-	b, found, err := a.FindCtx(ctx, token)
-	switch {
-	case err != nil || !found:
+func (s steps) TouchCtx(ctx context.Context, token string, expiry time.Time) (found bool, err error) {
+	b, found, err := s.FindCtx(ctx, token)
+	if err != nil || !found {
 		return false, err
-	case a.updater != nil: // which does not restore a deleted record
-		return a.updater.UpdateCtx(ctx, token, b, expiry)
 	}
-	return true, a.CommitCtx(ctx, token, b, expiry)
+	if _, missing := s.Updater.(steps); !missing { // it does not restore a deleted record
+		return s.Updater.UpdateCtx(ctx, token, b, expiry)
+	}
+	return true, s.CommitCtx(ctx, token, b, expiry)
 }
 
 // DeleteAndReportCtx also deletes a value that is not a session record.
-func (a *adapted) DeleteAndReportCtx(ctx context.Context, token string) (found bool, err error) {
-	if a.dropper != nil {
-		return a.dropper.DeleteAndReportCtx(ctx, token)
-	}
-	_, found, err = a.FindCtx(ctx, token)
+func (s steps) DeleteAndReportCtx(ctx context.Context, token string) (found bool, err error) {
+	_, found, err = s.FindCtx(ctx, token)
 	if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDecrypt) {
 		return false, err
 	}
-	return found, a.DeleteCtx(ctx, token)
+	return found, s.DeleteCtx(ctx, token)
 }
 
-func (a *adapted) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
-	if a.dropper != nil {
-		return a.dropper.DeleteAndReportAllCtx(ctx, tokens)
-	}
+func (s steps) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (dropped []string, err error) {
 	for _, token := range tokens {
 		if err := ctx.Err(); err != nil {
 			return dropped, err
 		}
-		found, err := a.DeleteAndReportCtx(ctx, token)
+		found, err := s.DeleteAndReportCtx(ctx, token)
 		if err != nil {
 			return dropped, err
 		}
@@ -128,25 +124,16 @@ func (a *adapted) DeleteAndReportAllCtx(ctx context.Context, tokens []string) (d
 	return dropped, nil
 }
 
-func (a *adapted) AllCtx(ctx context.Context) (map[string][]byte, error) {
-	switch s := a.inner.(type) {
-	case scs.IterableCtxStore:
-		return s.AllCtx(ctx)
-	case scs.IterableStore:
-		return s.All()
+func (s steps) AllCtx(context.Context) (map[string][]byte, error) {
+	if i, ok := s.inner.(scs.IterableStore); ok {
+		return i.All()
 	}
 	return nil, errors.New("wechatauth: this session store cannot be iterated")
 }
 
-func (a *adapted) All() (map[string][]byte, error) { return a.AllCtx(context.Background()) }
+func (s steps) DoBatch(ctx context.Context, b Batch) (err error) { return oneByOne(ctx, s.adapted, b) }
 
-// DoBatch implements [Batcher].
-func (a *adapted) DoBatch(ctx context.Context, b Batch) (err error) {
-	if a.batcher != nil {
-		return a.batcher.DoBatch(ctx, b)
-	}
-	return oneByOne(ctx, a, b)
-}
+func (steps) Check(context.Context) error { return nil }
 
 // oneByOne performs the writes of a batch in order, each with a separate call.
 // After an error it writes no more sessions, which might be missing from the
@@ -174,14 +161,6 @@ func (w write) do(ctx context.Context, s Whole) error {
 		return s.PutMark(ctx, w.key, w.value, w.ttl)
 	}
 	return s.RemoveSession(ctx, w.user, w.key) // writeRemoveSession
-}
-
-// Check implements [Checker].
-func (a *adapted) Check(ctx context.Context) error {
-	if c, ok := a.inner.(Checker); ok {
-		return c.Check(ctx)
-	}
-	return nil
 }
 
 // withoutContext adapts a store whose methods have no context.

@@ -66,23 +66,29 @@ type write struct {
 	ttl       time.Duration
 }
 
-type writeKind int
+// writeKind is the Op of a [Call] with the write.
+type writeKind string
 
 const (
-	writeAddSession writeKind = iota
-	writeCommit
-	writeDelete
-	writePutMark
-	writeRemoveSession
+	writeAddSession    writeKind = "add to index"
+	writeCommit        writeKind = "commit session"
+	writeDelete        writeKind = "delete session"
+	writePutMark       writeKind = "put mark"
+	writeRemoveSession writeKind = "remove from index"
 )
 
 // DoBatch implements [Batcher]. If the transport does not preserve the order of
 // commands ([resp.Ordered]), it makes one round trip for each write.
 func (s *Store) DoBatch(ctx context.Context, b Batch) error {
-	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
+	if !s.ordered() {
 		return oneByOne(ctx, s, b)
 	}
 	return s.writeAll(ctx, "batch", b.writes...)
+}
+
+func (s *Store) ordered() bool {
+	t, ok := s.transport.(resp.Ordered)
+	return ok && t.Ordered()
 }
 
 // writeAll performs the writes in order, in one round trip.
@@ -122,34 +128,27 @@ func (s *Store) writeAll(ctx context.Context, op string, writes ...write) error 
 
 // commandsOf returns the commands of one write, or none if there is nothing to
 // do.
-func (s *Store) commandsOf(w write) ([]resp.Command, error) {
-	life := w.expiry.Sub(s.now())
+func (s *Store) commandsOf(w write) (cmds []resp.Command, err error) {
+	life, valid := w.expiry.Sub(s.now()), keyspace.ValidToken(w.key)
 	switch w.kind {
 	case writeAddSession:
 		return s.addSession(w.user, w.key, w.expiry)
-	case writeCommit:
-		if err := writable("commit session", w.key, w.value); err != nil {
-			return nil, err
-		}
-		if life > 0 {
-			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, nil
-		}
-		return []resp.Command{resp.Cmd("DEL", s.key(w.key))}, nil
-	case writeDelete:
-		if !keyspace.ValidToken(w.key) {
-			return nil, nil
-		}
-		return []resp.Command{resp.Cmd("DEL", s.key(w.key))}, nil
 	case writePutMark:
-		if err := lasting("put mark", w.ttl); err != nil {
-			return nil, err
+		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, lasting(string(w.kind), w.ttl)
+	case writeCommit:
+		if err = writable(string(w.kind), w.key, w.value); life > 0 {
+			return []resp.Command{resp.Set(s.key(w.key), w.value, life)}, err
 		}
-		return []resp.Command{resp.Set(s.markKey(w.key), w.value, w.ttl)}, nil
+	case writeRemoveSession:
+		if valid {
+			cmds = []resp.Command{s.removeSession(w.user, w.key)}
+		}
+		return cmds, nil
 	}
-	if keyspace.ValidToken(w.key) { // writeRemoveSession
-		return []resp.Command{s.removeSession(w.user, w.key)}, nil
+	if valid { // a deletion, or a record that has already expired
+		cmds = []resp.Command{resp.Cmd("DEL", s.key(w.key))}
 	}
-	return nil, nil
+	return cmds, err
 }
 
 // DoBatch implements [Batcher].
@@ -170,13 +169,7 @@ func (s *observed) DoBatch(ctx context.Context, b Batch) error {
 	err := s.Whole.DoBatch(ctx, b)
 	took := time.Since(began)
 	for _, w := range b.writes {
-		s.f(ctx, Call{Op: opOf[w.kind], Duration: took, Err: err})
+		s.f(ctx, Call{Op: string(w.kind), Duration: took, Err: err})
 	}
 	return err
-}
-
-// opOf is the Op of each kind of write in a [Call].
-var opOf = map[writeKind]string{
-	writeAddSession: "add to index", writeCommit: "commit session",
-	writeDelete: "delete session", writePutMark: "put mark", writeRemoveSession: "remove from index",
 }

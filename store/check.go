@@ -43,14 +43,15 @@ func (f *Finding) Unwrap() error { return f.Err }
 // failed, and the permission that it needs or what the server is, as far as
 // that is known.
 func (s *Store) Check(ctx context.Context) error {
-	if err := s.rights(ctx); err != nil {
+	wrong, err := s.live(ctx)
+	if err != nil {
 		return err // the other checks would fail in the same way
 	}
 	primaries, err := s.primaries(ctx, "list servers")
 	if err != nil {
 		return unlisted(err)
 	}
-	findings := []error{s.lived(ctx), s.confirmed(ctx)}
+	findings := []error{wrong, s.confirmed(ctx)}
 	for _, primary := range primaries {
 		if len(primaries) > 1 { // a Cluster, where a key that is being moved is read with ASKING
 			if _, err := s.ask(ctx, "check", primary, resp.Cmd("ASKING", "")); err != nil {

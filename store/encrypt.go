@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/cipher"
 	"crypto/hkdf"
@@ -37,7 +38,7 @@ func Encrypt(inner Sessions, keys ...[]byte) (Sessions, error) {
 	}
 	s := &sealed{Whole: Adapt(inner)}
 	for i, key := range keys {
-		if len(key) < 32 || uniform(key) {
+		if len(key) < 32 || bytes.Count(key, key[:1]) == len(key) { // which was never filled
 			return nil, fmt.Errorf("encrypt sessions: key %d must be at least 32 random bytes", i+1)
 		}
 		aead, err := recordCipher(key)
@@ -142,15 +143,4 @@ func recordCipher(key []byte) (cipher.AEAD, error) {
 		return nil, err
 	}
 	return chacha20poly1305.NewX(derived)
-}
-
-// uniform reports whether all bytes are the same, which means that the key was
-// never filled.
-func uniform(key []byte) bool {
-	for _, b := range key {
-		if b != key[0] {
-			return false
-		}
-	}
-	return true
 }

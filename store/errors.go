@@ -10,6 +10,8 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/gomodule/redigo/redis"
+
 	"github.com/wechatauth/wechatauth/store/internal/resp"
 )
 
@@ -43,17 +45,10 @@ const (
 
 // String returns the name of the class for logs.
 func (c Class) String() string {
-	switch c {
-	case ClassRetryNow:
-		return "retry now"
-	case ClassRetryFresh:
-		return "retry fresh"
-	case ClassFailClosed:
-		return "fail closed"
-	case ClassConfiguration:
-		return "configuration"
+	if c < ClassRetryNow || c > ClassConfiguration {
+		return "none"
 	}
-	return "none"
+	return [...]string{"retry now", "retry fresh", "fail closed", "configuration"}[c-ClassRetryNow]
 }
 
 // These errors are returned if the record of a token is not a usable session.
@@ -126,22 +121,19 @@ func classify(err error) Class {
 		timeout    net.Error
 		badCert    *tls.CertificateVerificationError
 		notTLS     tls.RecordHeaderError
-		isTimeout  = errors.As(err, &timeout) && timeout.Timeout()
 	)
-	if class := redigoClass(err); class != 0 {
-		return class
-	}
+	err = ofRedigo(err) // of another store on redigo
 	switch {
 	case errors.As(err, &refusal):
 		return Class(refusal.Class)
 	case errors.As(err, &unexpected):
 		return ClassRetryFresh
-	case isTimeout, errors.Is(err, os.ErrDeadlineExceeded),
-		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+	case errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrPoolExhausted):
 		return ClassRetryNow
 	case isClosed(err):
 		return ClassRetryFresh
-	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis):
+	case errors.As(err, &badCert), errors.As(err, &notTLS), errors.Is(err, resp.ErrNoRedis), errors.Is(err, resp.ErrClosed):
 		return ClassConfiguration
 	case errors.As(err, &opError), errors.As(err, &dnsError):
 		return ClassRetryNow

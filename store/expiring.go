@@ -1,27 +1,26 @@
 package store
 
-import (
-	"container/heap"
-	"time"
-)
+import "time"
 
-// purgePerWrite is the maximum number of expired entries that a write removes.
-// It is more than one, so that expired entries decrease however fast new ones
-// are added, and small, so that no write has to clean up after an idle hour.
+// purgePerWrite is the number of entries that a write examines to remove those
+// that have expired. It is more than one, so that expired entries decrease
+// however fast new ones are added, and small, so that no write has to clean up
+// after an idle hour.
 const purgePerWrite = 8
 
 // expiring is a map whose entries expire. Reads may run concurrently, but not
 // with a write.
 type expiring[V any] struct {
 	entries map[string]*entry[V]
-	queue   queue[V]
+	ring    []*entry[V] // all entries, which writes examine in turn
+	next    int         // the one that is examined next
 }
 
 type entry[V any] struct {
 	key    string
 	value  V
 	expiry time.Time
-	place  int // in the queue
+	place  int // in the ring
 }
 
 // get returns the entry if it has not expired. It writes nothing, so that
@@ -43,53 +42,34 @@ func (m *expiring[V]) set(key string, value V, expiry, now time.Time) {
 	}
 	if e, ok := m.entries[key]; ok {
 		e.value, e.expiry = value, expiry
-		heap.Fix(&m.queue, e.place)
 		return
 	}
 	if m.entries == nil {
 		m.entries = map[string]*entry[V]{}
 	}
-	e := &entry[V]{key: key, value: value, expiry: expiry}
-	m.entries[key] = e
-	heap.Push(&m.queue, e)
+	e := &entry[V]{key, value, expiry, len(m.ring)}
+	m.entries[key], m.ring = e, append(m.ring, e)
 }
 
+// remove removes the entry. The last one of the ring takes its place.
 func (m *expiring[V]) remove(key string) {
-	if e, ok := m.entries[key]; ok {
-		heap.Remove(&m.queue, e.place)
-		delete(m.entries, key)
+	e, ok := m.entries[key]
+	if !ok {
+		return
 	}
+	last := len(m.ring) - 1
+	m.ring[e.place], m.ring[last].place = m.ring[last], e.place
+	m.ring[last], m.ring = nil, m.ring[:last]
+	delete(m.entries, key)
 }
 
 func (m *expiring[V]) purge(now time.Time) {
-	for range purgePerWrite {
-		if len(m.queue) == 0 || m.queue[0].expiry.After(now) {
-			return
+	for range min(purgePerWrite, len(m.ring)) {
+		m.next %= len(m.ring)
+		if e := m.ring[m.next]; e.expiry.After(now) {
+			m.next++
+		} else {
+			m.remove(e.key)
 		}
-		m.remove(m.queue[0].key)
 	}
-}
-
-// queue is a heap of entries, with the first to expire on top.
-type queue[V any] []*entry[V]
-
-func (q queue[V]) Len() int           { return len(q) }
-func (q queue[V]) Less(i, j int) bool { return q[i].expiry.Before(q[j].expiry) }
-func (q queue[V]) Swap(i, j int) {
-	q[i], q[j] = q[j], q[i]
-	q[i].place, q[j].place = i, j
-}
-
-func (q *queue[V]) Push(x any) {
-	e := x.(*entry[V])
-	e.place = len(*q)
-	*q = append(*q, e)
-}
-
-func (q *queue[V]) Pop() any {
-	last := len(*q) - 1
-	e := (*q)[last]
-	(*q)[last] = nil
-	*q = (*q)[:last]
-	return e
 }

@@ -39,40 +39,30 @@ func (s *Store) addSession(user, token string, expiry time.Time) ([]resp.Command
 }
 
 // outlive extends the expiry of the index to the latest expiry of its sessions,
-// if that is later than expiry.
-func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, longest resp.Reply) error {
-	const op = "add session to index"
-	last := lastScore(longest)
-	if last <= expiry.UnixMilli() {
+// if that is later than expiry. latest is the reply with that session.
+func (s *Store) outlive(ctx context.Context, user string, expiry time.Time, latest resp.Reply) error {
+	pair := latest.Pairs().Contents()
+	if len(pair) != 2 {
 		return nil
 	}
-	_, err := s.do(ctx, op, resp.Cmd("PEXPIRE", s.userKey(user), last-s.now().UnixMilli()))
-	return err
-}
-
-// lastScore returns the score of the only member in the reply, or 0 if there is
-// none.
-func lastScore(reply resp.Reply) int64 {
-	members, _ := reply.Members(true)
-	if len(members) != 1 {
-		return 0
+	score, _ := strconv.ParseFloat(pair[1], 64)
+	if int64(score) <= expiry.UnixMilli() {
+		return nil
 	}
-	score, _ := strconv.ParseFloat(members[0].Score, 64)
-	return int64(score)
+	_, err := s.do(ctx, "add session to index", resp.Cmd("PEXPIRE", s.userKey(user), int64(score)-s.now().UnixMilli()))
+	return err
 }
 
 // SessionsOf implements [Index].
 func (s *Store) SessionsOf(ctx context.Context, user string) ([]string, error) {
-	const op = "read index of sessions"
 	key := s.userKey(user)
-	replies, err := s.do(ctx, op, resp.Cmd("ZRANGE", key, int64(0), int64(-1)))
+	replies, err := s.do(ctx, "read index of sessions", resp.Cmd("ZRANGE", key, int64(0), int64(-1)))
 	if err != nil {
 		return nil, err
 	}
-	members, _ := replies[0].Members(false)
-	tokens := make([]string, len(members))
-	for i, m := range members {
-		tokens[i], _ = keyspace.TokenOf(key, m.Name) // do has checked it
+	tokens := replies[0].Contents()
+	for i, member := range tokens {
+		tokens[i], _ = keyspace.TokenOf(key, member) // do has checked it
 	}
 	return tokens, nil
 }

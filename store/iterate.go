@@ -48,7 +48,7 @@ func (s *Store) collect(ctx context.Context, op string, primary resp.Transport, 
 		}
 		for _, key := range reply.Array[1].Contents() {
 			token := strings.TrimPrefix(key, s.prefix)
-			b, found, err := s.get(ctx, token)
+			b, _, found, err := s.read(ctx, token, "GET")
 			if err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrDecrypt) {
 				return err
 			}

@@ -41,17 +41,21 @@ func (m *Memory) FindCtx(ctx context.Context, token string) ([]byte, bool, error
 
 // FindTTLCtx implements [TTLFinder].
 func (m *Memory) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
-	const op = "find session"
 	if !keyspace.ValidToken(token) {
 		return nil, 0, false, nil
 	}
+	return m.read(ctx, "find session", &m.sessions, token)
+}
+
+// read returns a copy of a value, and its remaining lifetime.
+func (m *Memory) read(ctx context.Context, op string, from *expiring[[]byte], key string) (b []byte, ttl time.Duration, found bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, false, newError(op, err)
 	}
 	now := m.now()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	e, found := m.sessions.get(token, now)
+	e, found := from.get(key, now)
 	if !found {
 		return nil, 0, false, nil
 	}
@@ -191,17 +195,8 @@ func (m *Memory) PutMark(_ context.Context, key string, value []byte, ttl time.D
 
 // Mark implements [Marks].
 func (m *Memory) Mark(ctx context.Context, key string) ([]byte, bool, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, false, newError("read mark", err)
-	}
-	now := m.now()
-	m.mu.RLock()
-	defer m.mu.RUnlock()
-	e, found := m.marks.get(key, now)
-	if !found {
-		return nil, false, nil
-	}
-	return bytes.Clone(e.value), true, nil
+	b, _, found, err := m.read(ctx, "read mark", &m.marks, key)
+	return b, found, err
 }
 
 // DeleteMark implements [Marks].

@@ -56,11 +56,6 @@ func NewPool(rawURL string, opts ...redis.DialOption) (*redis.Pool, error) {
 			if err != nil || len(first) == 0 {
 				return conn, err
 			}
-			if _, ok := ctx.Deadline(); !ok {
-				var cancel context.CancelFunc
-				ctx, cancel = context.WithTimeout(ctx, ioTimeout)
-				defer cancel()
-			}
 			x := resp.NewExchange(first)
 			if err = safely(ctx, conn, x); err == nil {
 				err = x.Judge()
@@ -102,21 +97,21 @@ func greeting(u *url.URL) (cmds []resp.Command) {
 // throughout, except in the TLS handshake, which is therefore limited to the
 // remaining time.
 func defaults(ctx context.Context) []redis.DialOption {
-	handshake := ioTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		handshake = remaining(deadline)
-	}
 	return []redis.DialOption{
 		redis.DialConnectTimeout(ioTimeout),
-		redis.DialTLSHandshakeTimeout(handshake),
+		redis.DialTLSHandshakeTimeout(remaining(ctx)),
 		redis.DialReadTimeout(ioTimeout),
 		redis.DialWriteTimeout(ioTimeout),
 	}
 }
 
-// remaining returns the time until the deadline. It never returns 0, which
-// redigo interprets as "without limit".
-func remaining(deadline time.Time) time.Duration {
+// remaining returns the time until the deadline of ctx, or ioTimeout if there is
+// none. It never returns 0, which redigo interprets as "without limit".
+func remaining(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return ioTimeout
+	}
 	return max(time.Until(deadline), time.Nanosecond)
 }
 
@@ -159,10 +154,6 @@ func testOnBorrow(ctx context.Context, conn redis.Conn, lastUsed time.Time) erro
 	if time.Since(lastUsed) < testAfter || ctx.Err() != nil {
 		return nil
 	}
-	timeout := ioTimeout
-	if deadline, ok := ctx.Deadline(); ok {
-		timeout = remaining(deadline)
-	}
-	_, err := redis.DoWithTimeout(conn, timeout, "PING")
+	_, err := redis.DoWithTimeout(conn, remaining(ctx), "PING")
 	return err
 }

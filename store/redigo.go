@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"runtime"
@@ -45,16 +46,13 @@ func (t *redigo) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 		return ofRedigo(err)
 	}
 	defer conn.Close()
-	if err := safely(ctx, conn, x); err != nil {
-		if err = ofRedigo(err); ClassOf(err) == ClassRetryFresh {
-			drop(conn)
-		}
-		return err
+	if err = safely(ctx, conn, x); err != nil {
+		err = ofRedigo(err)
 	}
-	if !x.Fit() {
+	if ClassOf(cmp.Or(err, x.Judge())) == ClassRetryFresh {
 		drop(conn)
 	}
-	return nil
+	return err
 }
 
 // safely is like exchange, but returns an error if the server sends a length
@@ -82,19 +80,17 @@ func onlyLength(p any) {
 // deadline. Cancellation of the context does not interrupt it, because that
 // would cost a healthy connection.
 func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
-	deadline, _ := ctx.Deadline()
-	x.Sent = time.Now()
-	left := deadline.Sub(x.Sent)
-	if left <= 0 {
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 {
 		return context.DeadlineExceeded
 	}
+	x.Sent = time.Now()
 	if len(x.Commands) == 1 {
-		reply, err := redis.DoWithTimeout(conn, left, x.Commands[0].Name, argsOf(x.Commands[0])...)
+		reply, err := redis.DoWithTimeout(conn, remaining(ctx), x.Commands[0].Name, x.Commands[0].Arguments()...)
 		x.Replies[0] = replyOf(reply, err)
 		return unlessRefusal(err)
 	}
 	for _, c := range x.Commands {
-		if err := conn.Send(c.Name, argsOf(c)...); err != nil {
+		if err := conn.Send(c.Name, c.Arguments()...); err != nil {
 			return err
 		}
 	}
@@ -102,23 +98,13 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 		return err
 	}
 	for i := range x.Replies {
-		reply, err := redis.ReceiveWithTimeout(conn, remaining(deadline))
+		reply, err := redis.ReceiveWithTimeout(conn, remaining(ctx))
 		x.Replies[i] = replyOf(reply, err)
 		if err := unlessRefusal(err); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// argsOf returns the arguments of the command in the form that redigo expects.
-func argsOf(c resp.Command) []any {
-	if c.Key == "" {
-		return c.Args
-	}
-	args := make([]any, 1, 1+len(c.Args))
-	args[0] = c.Key
-	return append(args, c.Args...)
 }
 
 // unlessRefusal returns err unless it was sent by the server.
@@ -134,25 +120,7 @@ func replyOf(reply any, err error) resp.Reply {
 	if refusal, ok := err.(redis.Error); ok {
 		reply = refusal
 	}
-	switch r := reply.(type) {
-	case nil:
-		return resp.Reply{Kind: resp.Nil}
-	case string:
-		return resp.Reply{Kind: resp.Status, Text: r}
-	case []byte:
-		return resp.Reply{Kind: resp.Bulk, Bytes: r}
-	case int64:
-		return resp.Reply{Kind: resp.Integer, Int: r}
-	case redis.Error:
-		return resp.Reply{Kind: resp.Refused, Text: string(r)}
-	case []any:
-		all := make([]resp.Reply, len(r))
-		for i, one := range r {
-			all[i] = replyOf(one, nil)
-		}
-		return resp.Reply{Kind: resp.Array, Array: all}
-	}
-	return resp.Reply{}
+	return resp.ReplyOf(reply, resp.Status)
 }
 
 // ofRedigo returns the store's equivalent of an error of redigo.
@@ -161,30 +129,10 @@ func ofRedigo(err error) error {
 	if errors.As(err, &reply) {
 		return resp.ParseRefusal(string(reply))
 	}
-	if isNoRedis(err) {
-		return resp.ErrNoRedis
+	if text := err.Error(); strings.Contains(text, "redigo: ") && strings.Contains(text, "possible server error") {
+		return resp.ErrNoRedis // it could not parse a reply
 	}
 	return err
-}
-
-// redigoClass returns the class of an error of redigo, or 0 for any other
-// error.
-func redigoClass(err error) Class {
-	var reply redis.Error
-	switch {
-	case errors.As(err, &reply):
-		return Class(resp.ParseRefusal(string(reply)).Class)
-	case errors.Is(err, redis.ErrPoolExhausted):
-		return ClassRetryNow
-	case isNoRedis(err):
-		return ClassConfiguration
-	}
-	return 0
-}
-
-// isNoRedis reports whether redigo could not parse a reply.
-func isNoRedis(err error) bool {
-	return strings.Contains(err.Error(), "redigo: ") && strings.Contains(err.Error(), "possible server error")
 }
 
 // Ordered implements [resp.Ordered].

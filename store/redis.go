@@ -10,9 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/alexedwards/scs/redisstore"
-	"github.com/gomodule/redigo/redis"
-
 	"github.com/wechatauth/wechatauth/store/internal/config"
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
 	"github.com/wechatauth/wechatauth/store/internal/nearcache"
@@ -48,14 +45,11 @@ const (
 // The keys are those of scs/redisstore, whose records can be read, and a record
 // always has an expiry. Each value contains a hash of its key: if a reply
 // belongs to another key, the call fails, its connection is closed, and nothing
-// is deleted. The embedded RedisStore only provides its type; all its methods
-// are overridden.
+// is deleted.
 type Store struct {
-	*redisstore.RedisStore
-
 	transport resp.Transport
 	near      *nearcache.Cache // nil without
-	shared    bool             // the transport is resp.Shared
+	idle      resp.Idler       // nil if the transport is none
 	prefix    string
 	timeout   time.Duration
 	acks      int
@@ -99,16 +93,19 @@ func WithReplicaAcks(n int) Option { return func(o *config.Options) { o.Acks = n
 // New returns a store on the connections of pool. It does not connect until the
 // first call.
 func New(pool Pool, opts ...Option) *Store {
-	base, _ := pool.(*redis.Pool)
-	return newStore(&redigo{conns: pool}, base, config.Resolve(opts))
+	o := config.Resolve(opts)
+	o.Near = nil // redigo does not report changes
+	s, _ := Over(&redigo{conns: pool}, o)
+	return s
 }
 
 // Over returns a store over any transport; the modules below this package call
 // it with theirs. It does not connect until the first call. A near cache
 // requires a resp.Invalidator.
 func Over(t resp.Transport, o config.Options) (*Store, error) {
-	s := newStore(t, nil, o)
-	if o.Acks > 0 && strings.ContainsAny(o.Prefix, "{}") {
+	idle, _ := t.(resp.Idler)
+	s := &Store{transport: t, idle: idle, prefix: o.Prefix, timeout: o.Timeout, acks: o.Acks, now: o.Now}
+	if _, clustered := t.(resp.Clustered); clustered && o.Acks > 0 && strings.ContainsAny(o.Prefix, "{}") {
 		return nil, errors.New("WithReplicaAcks: the prefix must not contain { or }")
 	}
 	if o.Near == nil {
@@ -122,56 +119,25 @@ func Over(t resp.Transport, o config.Options) (*Store, error) {
 		return nil, errors.New("WithNearCache: this client library does not report changes in Redis")
 	}
 	s.near = nearcache.New(s.prefix, *o.Near)
-	if err := i.OnInvalidation(s.near.Invalidate); err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func newStore(t resp.Transport, base *redis.Pool, o config.Options) *Store {
-	_, shared := t.(resp.Shared)
-	return &Store{
-		RedisStore: redisstore.NewWithPrefix(base, o.Prefix),
-		transport:  t,
-		shared:     shared,
-		prefix:     o.Prefix,
-		timeout:    o.Timeout,
-		acks:       o.Acks,
-		now:        o.Now,
-	}
+	return s, i.OnInvalidation(s.near.Invalidate)
 }
 
 // FindCtx implements [scs.CtxStore]. If the key has another type, or the record
 // exceeds 1 MiB, the error is [ErrCorrupt].
-func (s *Store) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
-	if s.near == nil {
-		return s.get(ctx, token)
+func (s *Store) FindCtx(ctx context.Context, token string) (b []byte, found bool, err error) {
+	if s.near != nil {
+		b, _, found, err = s.FindTTLCtx(ctx, token)
+	} else {
+		b, _, found, err = s.read(ctx, token, "GET")
 	}
-	b, _, found, err := s.FindTTLCtx(ctx, token)
 	return b, found, err
-}
-
-// get reads a record from Redis.
-func (s *Store) get(ctx context.Context, token string) ([]byte, bool, error) {
-	const op = "find session"
-	if !keyspace.ValidToken(token) {
-		return nil, false, nil
-	}
-	replies, err := s.do(ctx, op, resp.Cmd("GET", s.key(token)))
-	if err != nil {
-		return nil, false, unusable(op, err)
-	}
-	return s.record(op, token, replies[0])
 }
 
 // FindTTLCtx implements [TTLFinder]. The remaining lifetime of a record from
 // the near cache is counted down from the value that Redis reported.
 func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
-	if !keyspace.ValidToken(token) {
-		return nil, 0, false, nil
-	}
-	if s.near == nil {
-		return s.getTTL(ctx, token)
+	if s.near == nil || !keyspace.ValidToken(token) {
+		return s.read(ctx, token, "GET", "PTTL")
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, 0, false, newError("find session", err)
@@ -182,30 +148,37 @@ func (s *Store) FindTTLCtx(ctx context.Context, token string) ([]byte, time.Dura
 			return b, ttl, true, nil
 		}
 	}
-	reading := s.near.Begin(token)
-	b, ttl, found, err := s.getTTL(ctx, token)
-	if err != nil || !found {
-		s.near.Abandon(reading)
-		return nil, 0, false, err
+	changes := s.near.Begin(token)
+	b, ttl, found, err := s.read(ctx, token, "GET", "PTTL")
+	if found {
+		s.near.Keep(token, changes, bytes.Clone(b), ttl, asked)
 	}
-	s.near.Keep(reading, bytes.Clone(b), ttl, asked)
-	return b, ttl, true, nil
+	return b, ttl, found, err
 }
 
-// getTTL reads a record and its remaining lifetime from Redis.
-func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration, bool, error) {
+// read reads a record from Redis by GET, and by PTTL its remaining lifetime.
+func (s *Store) read(ctx context.Context, token string, commands ...string) (b []byte, ttl time.Duration, found bool, err error) {
 	const op = "find session"
-	key := s.key(token)
-	replies, err := s.do(ctx, op, resp.Cmd("GET", key), resp.Cmd("PTTL", key))
+	if !keyspace.ValidToken(token) {
+		return nil, 0, false, nil
+	}
+	key, cmds := s.key(token), make([]resp.Command, 0, 2)
+	for _, name := range commands {
+		cmds = append(cmds, resp.Cmd(name, key))
+	}
+	replies, err := s.do(ctx, op, cmds...)
 	if err != nil {
 		return nil, 0, false, unusable(op, err)
 	}
-	b, found, err := s.record(op, token, replies[0])
-	if err != nil {
-		return nil, 0, false, err
+	alive := true
+	if len(replies) > 1 {
+		ttl, alive = resp.Life(replies[1].Int)
 	}
-	ttl, alive := resp.Life(replies[1].Int)
-	if !found || !alive {
+	b, _ = keyspace.Unbind(key, replies[0].Bytes) // do has checked it
+	switch {
+	case len(b) > maxRecord:
+		return nil, 0, false, newError(op, ErrCorrupt)
+	case replies[0].Kind == resp.Nil || !alive:
 		return nil, 0, false, nil
 	}
 	return b, ttl, true, nil
@@ -213,16 +186,7 @@ func (s *Store) getTTL(ctx context.Context, token string) ([]byte, time.Duration
 
 // CommitCtx implements scs.CtxStore.
 func (s *Store) CommitCtx(ctx context.Context, token string, b []byte, expiry time.Time) error {
-	const op = "commit session"
-	if err := writable(op, token, b); err != nil {
-		return err
-	}
-	life := expiry.Sub(s.now())
-	if life <= 0 {
-		return s.DeleteCtx(ctx, token)
-	}
-	_, err := s.write(ctx, op, token, resp.Set(s.key(token), b, life))
-	return err
+	return s.writeAll(ctx, "commit session", write{kind: writeCommit, key: token, value: b, expiry: expiry})
 }
 
 // UpdateCtx implements [Updater].
@@ -235,25 +199,13 @@ func (s *Store) UpdateCtx(ctx context.Context, token string, b []byte, expiry ti
 		return false, err
 	}
 	life := expiry.Sub(s.now())
-	if life <= 0 {
-		return false, s.DeleteCtx(ctx, token)
-	}
-	reply, err := s.write(ctx, op, token, resp.Set(s.key(token), b, life, "XX"))
-	return err == nil && reply.Kind != resp.Nil, err
+	return s.change(ctx, op, token, life, resp.Set(s.key(token), b, life, "XX"))
 }
 
 // TouchCtx implements [Toucher].
 func (s *Store) TouchCtx(ctx context.Context, token string, expiry time.Time) (bool, error) {
-	const op = "touch session"
-	if !keyspace.ValidToken(token) {
-		return false, nil
-	}
 	life := expiry.Sub(s.now())
-	if life <= 0 {
-		return false, s.DeleteCtx(ctx, token)
-	}
-	reply, err := s.write(ctx, op, token, resp.Cmd("PEXPIRE", s.key(token), keyspace.Millis(life)))
-	return err == nil && reply.Int == 1, err
+	return s.change(ctx, "touch session", token, life, resp.Cmd("PEXPIRE", s.key(token), keyspace.Millis(life)))
 }
 
 // DeleteCtx implements scs.CtxStore.
@@ -264,22 +216,22 @@ func (s *Store) DeleteCtx(ctx context.Context, token string) error {
 
 // DeleteAndReportCtx implements [DeleteReporter].
 func (s *Store) DeleteAndReportCtx(ctx context.Context, token string) (bool, error) {
-	if !keyspace.ValidToken(token) {
-		return false, nil
-	}
-	reply, err := s.write(ctx, "delete session", token, resp.Cmd("DEL", s.key(token)))
-	return err == nil && reply.Int == 1, err
+	return s.change(ctx, "delete session", token, 1, resp.Cmd("DEL", s.key(token)))
 }
 
-// write changes one record. It then removes the record from the near cache,
-// even if the write failed, because it may have been executed all the same.
-func (s *Store) write(ctx context.Context, op, token string, c resp.Command) (resp.Reply, error) {
+// change changes a record that then lives for the given time, and reports
+// whether there was one. It then removes the record from the near cache, even if
+// the command failed, because it may have been executed all the same.
+func (s *Store) change(ctx context.Context, op, token string, life time.Duration, c resp.Command) (found bool, err error) {
+	switch {
+	case !keyspace.ValidToken(token):
+		return false, nil
+	case life <= 0:
+		return false, s.DeleteCtx(ctx, token)
+	}
 	defer s.forget(token)
 	replies, err := s.do(context.WithoutCancel(ctx), op, c)
-	if err != nil {
-		return resp.Reply{}, err
-	}
-	return replies[0], nil
+	return err == nil && done(replies[0]), err
 }
 
 // forget removes the records from the near cache.
@@ -329,7 +281,7 @@ func (s *Store) confirm(ctx context.Context, op string, tokens []string) error {
 		return nil
 	}
 	size := keyspace.BatchSize
-	if t, ok := s.transport.(resp.Ordered); !ok || !t.Ordered() {
+	if !s.ordered() {
 		size = 1
 	}
 	for some := range slices.Chunk(tokens, size) {
@@ -369,18 +321,6 @@ func (s *Store) Delete(token string) error { return s.DeleteCtx(context.Backgrou
 func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
 
 func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
-
-// record returns the session record in the reply to GET.
-func (s *Store) record(op, token string, reply resp.Reply) (b []byte, found bool, err error) {
-	if reply.Kind == resp.Nil {
-		return nil, false, nil
-	}
-	b, _ = keyspace.Unbind(s.key(token), reply.Bytes) // do has checked it
-	if len(b) > maxRecord {
-		return nil, false, newError(op, ErrCorrupt)
-	}
-	return b, true, nil
-}
 
 // writable returns an error if the record cannot be stored under the token.
 func writable(op, token string, b []byte) error {

@@ -34,7 +34,7 @@ func (s *Store) doOn(ctx context.Context, op string, t resp.Transport, x *resp.E
 	}
 	r := repetition{store: s, began: time.Now(), left: -1}
 	r.deadline, r.own = s.deadline(ctx, r.began)
-	if s.shared {
+	if s.idle == nil {
 		ctx = context.WithoutCancel(ctx)
 	}
 	ctx, cancel := context.WithDeadline(ctx, r.deadline)
@@ -147,7 +147,7 @@ func (r *repetition) silence(ctx context.Context, x *resp.Exchange, failure *Err
 	quiet, ok := r.store.transport.(resp.SilenceDropper)
 	switch {
 	case !ok || !errors.Is(failure, os.ErrDeadlineExceeded) && ctx.Err() == nil:
-	case r.store.shared: // which does not know when the commands were sent
+	case r.store.idle == nil: // it is not known when the commands were sent
 		quiet.DropSilent(time.Now().Add(-r.store.timeout))
 	case !x.Sent.IsZero() && r.own && errors.Is(failure, os.ErrDeadlineExceeded) && r.deadline.Sub(x.Sent) >= r.store.timeout/2:
 		quiet.DropSilent(x.Sent)
@@ -156,8 +156,8 @@ func (r *repetition) silence(ctx context.Context, x *resp.Exchange, failure *Err
 
 // repetitions returns how often a call may be retried.
 func (s *Store) repetitions() int {
-	if idler, ok := s.transport.(resp.Idler); ok {
-		return 1 + idler.IdleCount()
+	if s.idle != nil {
+		return 1 + s.idle.IdleCount()
 	}
 	return maxRepetitions
 }

@@ -22,55 +22,21 @@ import (
 // instances read.
 const maxClockSkew = 10 * time.Second
 
-// rights tries every command of a session, from its login to its revocation,
-// and those for connecting. It returns everything that Redis does not permit in
-// one finding, and the first other error with the command that failed, after
-// which it tries no more.
-func (s *Store) rights(ctx context.Context) error {
-	var lacking []string
-	var denied, failed error
-	commands := life(s.prefix, s.now())
-	if s.acks > 0 {
-		commands = append(commands, trial{Command: resp.Cmd("WAIT", "", int64(0), int64(1))})
+// found returns a finding in both languages. Its last argument is the error, if
+// there is one.
+func found(english, chinese string, args ...any) *Finding {
+	f := &Finding{
+		English: "session store: " + fmt.Sprintf(english, args...),
+		Chinese: "会话存储：" + fmt.Sprintf(chinese, args...),
 	}
-	needed := len(commands)
-	if t, ok := s.transport.(resp.Connecting); ok {
-		for _, name := range t.Connecting() {
-			commands = append(commands, trial{Command: resp.Cmd(name, "")})
-		}
-	}
-	for i, c := range commands {
-		_, err := s.do(ctx, "check", c.Command)
-		right := rightOf(err)
-		switch {
-		case err == nil, right == "" && i >= needed: // the connection works all the same
-			continue
-		case right == "":
-			failed = unwritable(c.Name, err)
-		case right == "~":
-			right += c.pattern
-		}
-		if failed != nil {
-			break
-		}
-		if denied = err; !slices.Contains(lacking, right) {
-			lacking = append(lacking, right)
-		}
-	}
-	if lacking != nil {
-		denied = deniedRights(denied, lacking...)
-	}
-	return errors.Join(denied, failed)
+	f.Err, _ = args[len(args)-1].(error)
+	return f
 }
 
-// deniedRights returns the finding that Redis denies permissions.
-func deniedRights(err error, rights ...string) error {
-	grant := strings.Join(rights, " ")
-	return &Finding{
-		English: fmt.Sprintf("session store: the ACL of Redis denies what the store needs (%v): grant %s", err, grant),
-		Chinese: fmt.Sprintf("会话存储：Redis 的 ACL 没有授予会话存储所需的权限（%v）；请授予 %s。", err, grant),
-		Err:     err,
-	}
+// denied returns the finding that Redis denies permissions.
+func denied(rights []string, err error) error {
+	return found("the ACL of Redis denies what the store needs (%[2]v): grant %[1]s",
+		"Redis 的 ACL 没有授予会话存储所需的权限（%[2]v）；请授予 %[1]s。", strings.Join(rights, " "), err)
 }
 
 // rightOf returns the permission to grant according to an error of Redis:
@@ -86,127 +52,141 @@ func rightOf(err error) string {
 	return "+" + strings.ToLower(refusal.Command)
 }
 
-// trial is a command of a session's life, with the pattern of its key in an
-// ACL.
-type trial struct {
-	resp.Command
-	pattern string
-}
-
-// life returns commands that leave nothing behind, even if some of them are
-// denied: what they write expires after at most a minute.
-func life(prefix string, now time.Time) []trial {
-	const minute = int64(60000)
-	var (
-		session  = keyspace.Session(prefix, newToken())
-		mark     = keyspace.Mark(prefix, "check "+rand.Text())
-		user     = keyspace.User(prefix, "check "+rand.Text())
-		sessions = prefix + "*"
-		marks    = "wechat:*"
-		score    = now.UnixMilli()
-		member   = keyspace.Member(user, strings.Repeat("-", 43))
-		value    = []byte("check")
-	)
-	return []trial{
-		{resp.Set(session, value, time.Minute), sessions},
-		{resp.Cmd("GET", session), sessions},
-		{resp.Cmd("PTTL", session), sessions},
-		{resp.Cmd("PEXPIRE", session, minute), sessions},
-		{resp.Cmd("DEL", session), sessions},
-		{resp.Set(mark, value, time.Minute, "NX"), marks},
-		{resp.Cmd("GET", mark), marks},
-		{resp.Cmd("DEL", mark), marks},
-		{resp.Cmd("ZADD", user, "XX", score, member), marks}, // adds nothing
-		{resp.Cmd("PEXPIRE", user, minute), marks},
-		{resp.Cmd("ZREMRANGEBYSCORE", user, "-inf", score), marks},
-		{resp.Cmd("ZRANGE", user, int64(-1), int64(-1), "WITHSCORES"), marks},
-		{resp.Cmd("ZREM", user, member), marks},
-		{resp.Cmd("PING", ""), ""},
-	}
-}
-
-// lived runs a test session through its whole life, with a separate key, user
-// and mark, and compares what is read with what was written. It stops at the
-// first mismatch; what is left then expires within three minutes.
-func (s *Store) lived(ctx context.Context) error {
-	made := &madeUp{s, newToken(), "check " + rand.Text()}
-	for _, step := range made.life(ctx) {
-		works, err := step.works()
+// live takes a test session through its whole life, with a separate key, user
+// and mark, and compares what is read with what was written. wrong is the first
+// reply that no primary of Redis sends. err is everything that Redis does not
+// permit, in one finding, and the first other error, after which it tries no
+// more.
+func (s *Store) live(ctx context.Context) (wrong, err error) {
+	var lacking []string
+	var refused, failed error
+	for _, t := range s.trials() {
+		if failed != nil || t.last && refused != nil {
+			break
+		}
+		reply, err := s.inTurn(ctx, t.commands)
+		right := rightOf(err)
+		if right == "~" {
+			right += t.keys
+		}
 		switch {
-		case err != nil:
-			return unwritable(step.command, err)
-		case !works:
-			return &Finding{
-				English: fmt.Sprintf("session store: %s returned what no primary of Redis returns: send reads to the primary, not to a replica or through a proxy that splits reads from writes; turn off the query cache of a proxy; and check the eviction policy", step.command),
-				Chinese: fmt.Sprintf("会话存储：%s 返回了 Redis 主节点不会返回的结果：请从主节点读取，不要使用只读副本或读写分离代理；请关闭代理的查询缓存，并检查淘汰策略。", step.command),
+		case right != "":
+			if refused = err; !slices.Contains(lacking, right) {
+				lacking = append(lacking, right)
 			}
+		case t.want == nil: // the connection works all the same
+		case err != nil:
+			failed = unwritable(t.commands[0].Name, err)
+		case wrong == nil && refused == nil && !t.want(reply):
+			wrong = found("%s returned what no primary of Redis returns: send reads to the primary, not to a replica or through a proxy that splits reads from writes; turn off the query cache of a proxy; and check the eviction policy",
+				"%s 返回了 Redis 主节点不会返回的结果：请从主节点读取，不要使用只读副本或读写分离代理；请关闭代理的查询缓存，并检查淘汰策略。", t.name)
 		}
 	}
-	return nil
-}
-
-// madeUp is a session that exists only for a check.
-type madeUp struct {
-	store       *Store
-	token, user string
-}
-
-// step is one step of the session's life. It works if Redis returns what a
-// primary returns.
-type step struct {
-	command string
-	works   func() (bool, error)
-}
-
-func (m *madeUp) life(ctx context.Context) []step {
-	const minute = time.Minute
-	one, two := []byte("one"), []byte("two")
-	in := func(d time.Duration) time.Time { return m.store.now().Add(d) }
-	done := func(err error) (bool, error) { return true, err }
-	s, token, user := m.store, m.token, m.user
-	return []step{
-		{"SET", func() (bool, error) { return done(s.CommitCtx(ctx, token, one, in(minute))) }},
-		{"GET after SET", func() (bool, error) { return is(one)(s.FindCtx(ctx, token)) }},
-		{"SET XX", func() (bool, error) { return s.UpdateCtx(ctx, token, two, in(minute)) }},
-		{"GET after SET XX", func() (bool, error) { return is(two)(s.FindCtx(ctx, token)) }},
-		{"PTTL after SET PX", func() (bool, error) { return m.lasts(ctx, 0, minute) }},
-		{"PEXPIRE", func() (bool, error) { return s.TouchCtx(ctx, token, in(3*minute)) }},
-		{"PTTL after PEXPIRE", func() (bool, error) { return m.lasts(ctx, minute, 3*minute) }},
-		{"ZADD", func() (bool, error) { return done(s.AddSession(ctx, user, token, in(minute))) }},
-		{"ZRANGE after ZADD", func() (bool, error) { return m.indexed(ctx, token) }},
-		{"SET NX", func() (bool, error) { return s.PutMarkNX(ctx, user, one, minute) }},
-		{"GET after SET NX", func() (bool, error) { return is(one)(s.Mark(ctx, user)) }},
-		{"a batch of ZREM, SET and DEL", func() (bool, error) {
-			var b Batch
-			b.RemoveSession(user, token)
-			b.PutMark(user, two, minute)
-			b.Delete(token)
-			return done(s.DoBatch(ctx, b))
-		}},
-		{"ZRANGE after ZREM", func() (bool, error) { return m.indexed(ctx) }},
-		{"GET after SET in a batch", func() (bool, error) { return is(two)(s.Mark(ctx, user)) }},
-		{"GET after DEL in a batch", func() (bool, error) { return is(nil)(s.FindCtx(ctx, token)) }},
-		{"DEL", func() (bool, error) { return done(s.DeleteMark(ctx, user)) }},
-		{"GET after DEL", func() (bool, error) { return is(nil)(s.Mark(ctx, user)) }},
+	if refused != nil {
+		refused = denied(lacking, refused)
 	}
+	return wrong, errors.Join(refused, failed)
 }
 
-// is returns a function that reports whether want was found, or, if want is
-// nil, whether nothing was.
-func is(want []byte) func(b []byte, found bool, err error) (bool, error) {
-	return func(b []byte, found bool, err error) (bool, error) {
-		return found == (want != nil) && bytes.Equal(b, want), err
+// inTurn executes the commands in order, in one round trip if the transport
+// preserves it, and returns the last reply.
+func (s *Store) inTurn(ctx context.Context, cmds []resp.Command) (resp.Reply, error) {
+	if len(cmds) > 1 && !s.ordered() {
+		for _, c := range cmds[:len(cmds)-1] {
+			if _, err := s.do(ctx, "check", c); err != nil {
+				return resp.Reply{}, err
+			}
+		}
+		cmds = cmds[len(cmds)-1:]
 	}
+	replies, err := s.do(ctx, "check", cmds...)
+	if err != nil {
+		return resp.Reply{}, err
+	}
+	return replies[len(replies)-1], nil
 }
 
-func (m *madeUp) lasts(ctx context.Context, longerThan, atMost time.Duration) (bool, error) {
-	_, ttl, found, err := m.store.FindTTLCtx(ctx, m.token)
-	return found && longerThan < ttl && ttl <= atMost, err
+// trial is a step in the life of a test session.
+type trial struct {
+	name     string                // in a finding
+	keys     string                // the pattern of its key in an ACL
+	want     func(resp.Reply) bool // whether a primary returns that; nil if the command may fail
+	commands []resp.Command
+	last     bool // only if everything before is permitted
 }
 
-func (m *madeUp) indexed(ctx context.Context, want ...string) (bool, error) {
-	tokens, err := m.store.SessionsOf(ctx, m.user)
-	return slices.Equal(tokens, want), err
+// trials returns the life of a session, and the commands for connecting. Whatever
+// is denied, what they leave behind expires within three minutes: a member is
+// added to the index only in the last ones.
+func (s *Store) trials() (all []trial) {
+	const minute = int64(60000)
+	var (
+		token    = newToken()
+		session  = s.key(token)
+		mark     = s.markKey("check " + rand.Text())
+		user     = s.userKey("check " + rand.Text())
+		member   = keyspace.Member(user, token)
+		now      = s.now().UnixMilli()
+		one, two = []byte("one"), []byte("two")
+	)
+	keys, last := s.prefix+"*", false
+	try := func(name string, want func(resp.Reply) bool, commands ...resp.Command) {
+		all = append(all, trial{name, keys, want, commands, last})
+	}
+	try("SET", done, resp.Set(session, one, time.Minute))
+	try("GET after SET", is(session, one), resp.Cmd("GET", session))
+	try("SET XX", done, resp.Set(session, two, time.Minute, "XX"))
+	try("GET after SET XX", is(session, two), resp.Cmd("GET", session))
+	try("PTTL after SET PX", between(1, minute), resp.Cmd("PTTL", session))
+	try("PEXPIRE", done, resp.Cmd("PEXPIRE", session, 3*minute))
+	try("PTTL after PEXPIRE", between(minute+1, 3*minute), resp.Cmd("PTTL", session))
+	keys = "wechat:*"
+	try("SET NX", done, resp.Set(mark, one, time.Minute, "NX"))
+	try("GET after SET NX", is(mark, one), resp.Cmd("GET", mark))
+	try("DEL", done, resp.Cmd("DEL", mark))
+	try("GET after DEL", nothing, resp.Cmd("GET", mark))
+	try("ZADD", anything, resp.Cmd("ZADD", user, "XX", now, member)) // adds nothing
+	try("PEXPIRE", anything, resp.Cmd("PEXPIRE", user, minute))
+	try("ZREMRANGEBYSCORE", anything, resp.Cmd("ZREMRANGEBYSCORE", user, "-inf", now))
+	try("ZRANGE", members(), resp.Cmd("ZRANGE", user, int64(-1), int64(-1), "WITHSCORES"))
+	try("ZREM", anything, resp.Cmd("ZREM", user, member))
+	try("PING", anything, resp.Cmd("PING", ""))
+	if s.acks > 0 {
+		try("WAIT", anything, resp.Cmd("WAIT", "", int64(0), int64(1)))
+	}
+	if t, ok := s.transport.(resp.Connecting); ok {
+		for _, name := range t.Connecting() {
+			try(name, nil, resp.Cmd(name, ""))
+		}
+	}
+	last = true
+	try("ZADD", done, resp.Cmd("ZADD", user, now, member), resp.Cmd("PEXPIRE", user, minute))
+	try("ZRANGE after ZADD", members(member), resp.Cmd("ZRANGE", user, int64(0), int64(-1)))
+	try("a batch of ZREM, SET and DEL", done,
+		resp.Cmd("ZREM", user, member), resp.Set(mark, two, time.Minute), resp.Cmd("DEL", session))
+	try("ZRANGE after ZREM", members(), resp.Cmd("ZRANGE", user, int64(0), int64(-1)))
+	try("GET after SET in a batch", is(mark, two), resp.Cmd("GET", mark))
+	try("GET after DEL in a batch", nothing, resp.Cmd("GET", session))
+	try("DEL", done, resp.Cmd("DEL", mark))
+	return all
+}
+
+func anything(resp.Reply) bool  { return true }
+func nothing(r resp.Reply) bool { return r.Kind == resp.Nil }
+func done(r resp.Reply) bool    { return r.Int == 1 || r.Content() == "OK" }
+
+func between(atLeast, atMost int64) func(resp.Reply) bool {
+	return func(r resp.Reply) bool { return atLeast <= r.Int && r.Int <= atMost }
+}
+
+// is returns a function that reports whether a reply is the value that was bound
+// to the key.
+func is(key string, value []byte) func(resp.Reply) bool {
+	return func(r resp.Reply) bool { return bytes.Equal(r.Bytes, keyspace.Bind(key, value)) }
+}
+
+func members(want ...string) func(resp.Reply) bool {
+	return func(r resp.Reply) bool { return slices.Equal(r.Contents(), want) }
 }
 
 // newToken returns a token that belongs to no session.
@@ -222,34 +202,25 @@ func (s *Store) confirmed(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
-	return &Finding{
-		English: fmt.Sprintf("session store: replicas do not confirm a revocation: %v; connect more replicas, or lower WithReplicaAcks", err),
-		Chinese: fmt.Sprintf("会话存储：从节点未能确认强制下线（%v）；请增加从节点，或调低 WithReplicaAcks。", err),
-		Err:     err,
-	}
+	return found("replicas do not confirm a revocation: %v; connect more replicas, or lower WithReplicaAcks",
+		"从节点未能确认强制下线（%v）；请增加从节点，或调低 WithReplicaAcks。", err)
 }
 
 // unlisted returns the finding that not every server of a Cluster can be
 // queried.
 func unlisted(err error) error {
 	if right := rightOf(err); right != "" {
-		return deniedRights(err, right)
+		return denied([]string{right}, err)
 	}
-	return &Finding{
-		English: fmt.Sprintf("session store: not all servers can be asked: %v; check that each of them can be reached from here", err),
-		Chinese: fmt.Sprintf("会话存储：有服务器无法访问（%v）；请确认本机可以连接每台服务器。", err),
-		Err:     err,
-	}
+	return found("not all servers can be asked: %v; check that each of them can be reached from here",
+		"有服务器无法访问（%v）；请确认本机可以连接每台服务器。", err)
 }
 
 // unwritable returns the finding that a command failed. The error includes how
 // to fix it, if that is known.
 func unwritable(command string, err error) error {
-	return &Finding{
-		English: fmt.Sprintf("session store: Redis cannot be written: %s: %v; check its address, password and ACL, and that it is no replica", command, err),
-		Chinese: fmt.Sprintf("会话存储：无法写入 Redis（%s：%v）；请检查其地址、密码和 ACL，并确认它不是只读副本。", command, err),
-		Err:     err,
-	}
+	return found("Redis cannot be written: %s: %v; check its address, password and ACL, and that it is no replica",
+		"无法写入 Redis（%s：%v）；请检查其地址、密码和 ACL，并确认它不是只读副本。", command, err)
 }
 
 // clock compares the clock of this machine with the clock of a server.
@@ -269,10 +240,8 @@ func (s *Store) clock(ctx context.Context, server resp.Transport) error {
 	if err1 != nil || err2 != nil || apart <= maxClockSkew {
 		return nil
 	}
-	return &Finding{
-		English: fmt.Sprintf("session store: the clocks of Redis and of this machine are %v apart; set both by NTP", apart),
-		Chinese: fmt.Sprintf("会话存储：Redis 与本机的时钟相差 %v；请用 NTP 校准两者。", apart),
-	}
+	return found("the clocks of Redis and of this machine are %v apart; set both by NTP",
+		"Redis 与本机的时钟相差 %v；请用 NTP 校准两者。", apart)
 }
 
 // eviction checks the eviction policy of a server.
@@ -282,38 +251,31 @@ func (s *Store) clock(ctx context.Context, server resp.Transport) error {
 // soonest.
 func (s *Store) eviction(ctx context.Context, server resp.Transport) error {
 	reply, err := s.ask(ctx, "read eviction policy", server, resp.Cmd("CONFIG", "", "GET", "maxmemory*"))
-	if err != nil {
-		return unseenEviction(err)
-	}
 	settings := map[string]string{}
 	for pair := range slices.Chunk(reply.Contents(), 2) {
 		settings[pair[0]] = pair[len(pair)-1]
 	}
 	policy := settings["maxmemory-policy"]
+	if err == nil && policy == "" {
+		err = errors.New("CONFIG GET returned no maxmemory-policy")
+	}
 	switch {
-	case policy == "":
-		return unseenEviction(errors.New("CONFIG GET returned no maxmemory-policy"))
+	case err != nil:
+		return unseen("eviction policy", "淘汰策略", "+config|get", err)
 	case policy == "noeviction", policy == "volatile-ttl", settings["maxmemory"] == "0":
 		return nil
 	}
 	if strings.Trim(policy, "abcdefghijklmnopqrstuvwxyz-") != "" || len(policy) > 30 {
 		policy = "unknown"
 	}
-	return &Finding{
-		English: fmt.Sprintf("session store: Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis only for sessions volatile-ttl, which evicts the sessions that would end soonest", policy),
-		Chinese: fmt.Sprintf("会话存储：内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下退出登录；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（优先淘汰最早过期的会话）。", policy),
-	}
+	return found("Redis evicts sessions when its memory is full (maxmemory-policy %s): users are logged out then without an error; use noeviction, or in a Redis only for sessions volatile-ttl, which evicts the sessions that would end soonest",
+		"内存写满时 Redis 会淘汰会话（maxmemory-policy %s），用户会在没有任何报错的情况下退出登录；请改用 noeviction，或为会话单独部署 Redis 并使用 volatile-ttl（优先淘汰最早过期的会话）。", policy)
 }
 
-// unseenEviction returns the note that the eviction policy could not be read.
-func unseenEviction(err error) error {
-	return unseen("eviction policy", "淘汰策略", "+config|get", err)
-}
-
+// unseen returns the note that something could not be read.
 func unseen(english, chinese, right string, err error) error {
-	return &Finding{
-		English: fmt.Sprintf("session store: the %s of Redis could not be seen: %v; to have it checked, grant %s", english, err, right),
-		Chinese: fmt.Sprintf("会话存储：无法查看 Redis 的%s（%v）；如需检查，请授予 %s。", chinese, err, right),
-		Err:     err, Note: true,
-	}
+	note := found("the %[1]s of Redis could not be seen: %[4]v; to have it checked, grant %[3]s",
+		"无法查看 Redis 的%[2]s（%[4]v）；如需检查，请授予 %[3]s。", english, chinese, right, err)
+	note.Note = true
+	return note
 }

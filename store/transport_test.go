@@ -47,31 +47,9 @@ func (t bare) RoundTrip(ctx context.Context, x *resp.Exchange) (err error) {
 		} else if err != nil {
 			return err
 		}
-		x.Replies[i] = replyOf(reply)
+		x.Replies[i] = resp.ReplyOf(reply, resp.Status)
 	}
 	return nil
-}
-
-func replyOf(reply any) resp.Reply {
-	switch r := reply.(type) {
-	case nil:
-		return resp.Reply{Kind: resp.Nil}
-	case string:
-		return resp.Reply{Kind: resp.Status, Text: r}
-	case []byte:
-		return resp.Reply{Kind: resp.Bulk, Bytes: r}
-	case int64:
-		return resp.Reply{Kind: resp.Integer, Int: r}
-	case redis.Error:
-		return resp.Reply{Kind: resp.Refused, Text: string(r)}
-	case []any:
-		array := resp.Reply{Kind: resp.Array}
-		for _, one := range r {
-			array.Array = append(array.Array, replyOf(one))
-		}
-		return array
-	}
-	return resp.Reply{}
 }
 
 func over(t *testing.T, transport resp.Transport, opts ...store.Option) *store.Store {

@@ -233,8 +233,8 @@ func (c *check) large() {
 // post checks that a form arrives, a logout without a session, and that the
 // form of another site is rejected. Browsers in WeChat may send no Sec-Fetch-Site.
 func (c *check) post() {
-	if c.noHost || slices.Contains(c.faults, otherRedirect) {
-		return // the application may not know the form's page as its own
+	if c.noHost && c.Account != "" || slices.Contains(c.faults, otherRedirect) {
+		return // the application may not know the form's page as its own: see hostRewritten
 	}
 	next := newNext()
 	logout := func(header map[string]string) (r *response, ok bool) {

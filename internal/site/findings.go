@@ -32,7 +32,7 @@ var (
 		"redirect_uri 不一致：登录跳转到 %v，而不是 %v；请检查响应请求的进程是否使用相同的 WithApp、WithBaseURL、WithRelay 和 WithEndpoints；nginx：proxy_redirect off；Caddy：不用 header_down Location；CDN：不改写 Location。",
 	}
 	hostRewritten = &fault{
-		"Host is rewritten: the application does not see the base URL's, so the first page visit takes another redirect, and with ByHost no form is accepted; nginx: proxy_set_header Host $host; Caddy: remove header_up Host; CDN: send the Host of the request to the origin",
+		"Host is rewritten: the application gets another host than the base URL's, so the first page visit takes another redirect, and with ByHost no form is accepted; nginx: proxy_set_header Host $host; Caddy: remove header_up Host; CDN: send the Host of the request to the origin",
 		"Host 被改写：应用得到的不是 base URL 的域名，首次页面请求会多跳转一次，使用 ByHost 时表单全部被拒绝；nginx：proxy_set_header Host $host；Caddy：删除 header_up Host；CDN：回源 Host 使用请求的域名。",
 	}
 	schemeRewritten = &fault{

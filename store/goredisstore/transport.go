@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -26,13 +25,9 @@ type transport struct {
 }
 
 var (
-	_ resp.Ordered        = (*transport)(nil)
-	_ resp.Idler          = (*transport)(nil)
-	_ resp.Refresher      = (*transport)(nil)
-	_ resp.SilenceDropper = (*transport)(nil)
-	_ resp.Clustered      = (*transport)(nil)
-	_ resp.Connecting     = (*transport)(nil)
-	_ resp.Adviser        = (*transport)(nil)
+	_ resp.Ordered   = (*transport)(nil)
+	_ resp.Idler     = (*transport)(nil)
+	_ resp.Clustered = (*transport)(nil)
 )
 
 func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transport, error) {
@@ -132,63 +127,21 @@ func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 }
 
 func build(ctx context.Context, c resp.Command) *redis.Cmd {
-	args := make([]any, 1, 2+len(c.Args))
-	args[0] = c.Name
-	if c.Key != "" {
-		args = append(args, c.Key)
-	}
-	return redis.NewCmd(ctx, append(args, c.Args...)...)
+	return redis.NewCmd(ctx, slices.Concat([]any{c.Name}, c.Arguments())...)
 }
 
 // setReply sets the reply of one command. The error is one of the connection.
 func setReply(reply *resp.Reply, cmd *redis.Cmd) error {
 	value, err := cmd.Result()
-	switch {
-	case err == nil, err == redis.Nil: // a wrapped one is from a Sentinel
-		*reply = replyOf(value)
-		return nil
-	case isRefusal(err):
-		*reply = replyOf(err)
-		return nil
+	if refusal, refused := err.(redis.Error); refused && err != redis.Nil { // a wrapped one is from a Sentinel
+		value, err = refusal, nil
 	}
-	return known(err)
-}
-
-func isRefusal(err error) bool {
-	_, refused := err.(redis.Error)
-	return refused
-}
-
-func replyOf(value any) resp.Reply {
-	switch v := value.(type) {
-	case nil:
-		return resp.Reply{Kind: resp.Nil}
-	case string:
-		return resp.Reply{Kind: resp.Bulk, Bytes: []byte(v)}
-	case int64:
-		return resp.Reply{Kind: resp.Integer, Int: v}
-	case float64:
-		return resp.Reply{Kind: resp.Bulk, Bytes: strconv.AppendFloat(nil, v, 'f', -1, 64)}
-	case []any:
-		all := make([]resp.Reply, len(v))
-		for i, one := range v {
-			all[i] = replyOf(one)
-		}
-		return resp.Reply{Kind: resp.Array, Array: all}
-	case map[any]any:
-		r := resp.Reply{Kind: resp.Array}
-		for key, value := range v {
-			r.Array = append(r.Array, replyOf(key), replyOf(value))
-		}
-		return r
-	case error:
-		return resp.Reply{Kind: resp.Refused, Text: v.Error()}
+	if err != nil && err != redis.Nil {
+		return known(err)
 	}
-	return resp.Reply{}
+	*reply = resp.ReplyOf(value, resp.Bulk)
+	return nil
 }
-
-// errClosed is returned by calls after Close.
-var errClosed = errors.New("the session store is closed")
 
 // errMoving is returned if a redirect leads to another redirect: the nodes do
 // not agree yet which of them has the slot.
@@ -211,7 +164,7 @@ func known(err error) error {
 	case errors.As(err, &refused):
 		return resp.ParseRefusal(refused.Error())
 	case errors.Is(err, redis.ErrClosed):
-		return &store.Error{Class: store.ClassConfiguration, Err: errClosed}
+		return resp.ErrClosed
 	case errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
 		return &store.Error{Class: store.ClassRetryNow, Err: err}
 	case err.Error() == "redis: cluster has no nodes":
@@ -231,9 +184,6 @@ func (t *transport) Ordered() bool {
 // IdleCount implements [resp.Idler].
 func (t *transport) IdleCount() int { return int(t.client.PoolStats().IdleConns) }
 
-// DropSilent implements [resp.SilenceDropper].
-func (t *transport) DropSilent(since time.Time) { t.CloseSilent(since) }
-
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
 	cluster, ok := t.client.(*redis.ClusterClient)
@@ -252,7 +202,3 @@ func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err erro
 	}
 	return nodes, nil
 }
-
-// Connecting implements [resp.Connecting]. The permission for HELLO is not
-// checked until a connection has its user.
-func (t *transport) Connecting() []string { return []string{"HELLO"} }

@@ -2,14 +2,12 @@ package rueidisstore
 
 import (
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/redis/rueidis"
-)
 
-// errClosed is returned by calls after Close.
-var errClosed = errors.New("the session store is closed")
+	"github.com/wechatauth/wechatauth/store/internal/resp"
+)
 
 // connector creates the client for the first call, and tries again with the
 // next call if that fails: an application with public pages can start before
@@ -17,16 +15,16 @@ var errClosed = errors.New("the session store is closed")
 type connector struct {
 	option rueidis.ClientOption
 
-	mu      sync.Mutex
-	client  rueidis.Client // nil until connected
-	pending *attempt       // nil if none is in progress
-	closed  bool
+	mu     sync.Mutex
+	last   *attempt // in progress or successful; nil if there is none
+	closed bool
 }
 
 // attempt is one attempt to connect, shared by all calls that wait for it.
 type attempt struct {
-	done chan struct{} // closed at its end
-	err  error
+	done   chan struct{} // closed at its end
+	client rueidis.Client
+	err    error
 }
 
 // get returns the client, connecting first if necessary. rueidis has no way to
@@ -36,35 +34,31 @@ func (c *connector) get(ctx context.Context) (rueidis.Client, error) {
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, errClosed
+		return nil, resp.ErrClosed
 	}
-	if c.client != nil {
-		defer c.mu.Unlock()
-		return c.client, nil
+	if c.last == nil {
+		c.last = &attempt{done: make(chan struct{})}
+		go c.connect(c.last)
 	}
-	if c.pending == nil {
-		c.pending = &attempt{done: make(chan struct{})}
-		go c.connect(c.pending)
-	}
-	pending := c.pending
+	a := c.last
 	c.mu.Unlock()
 
 	select {
-	case <-pending.done:
+	case <-a.done:
+		return a.client, a.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if pending.err != nil {
-		return nil, pending.err
-	}
-	return c.get(ctx)
 }
 
 // connected returns the client, or nil before the first connection.
 func (c *connector) connected() rueidis.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.client
+	if c.last == nil {
+		return nil
+	}
+	return c.last.client
 }
 
 func (c *connector) connect(a *attempt) {
@@ -74,23 +68,24 @@ func (c *connector) connect(a *attempt) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending, a.err = nil, err
 	switch {
 	case err != nil:
+		c.last, a.err = nil, err
 	case c.closed:
+		a.err = resp.ErrClosed
 		client.Close()
 	default:
-		c.client = client
+		a.client = client
 	}
 	close(a.done)
 }
 
 func (c *connector) close() {
 	c.mu.Lock()
-	client := c.client
-	c.client, c.closed = nil, true
+	last := c.last
+	c.last, c.closed = nil, true
 	c.mu.Unlock()
-	if client != nil {
-		client.Close()
+	if last != nil && last.client != nil { // nothing sets it any more
+		last.client.Close()
 	}
 }

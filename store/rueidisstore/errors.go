@@ -27,8 +27,6 @@ func known(err error) error {
 	switch text := err.Error(); {
 	case strings.HasPrefix(text, "received un"):
 		return resp.ErrNoRedis
-	case errors.Is(err, errClosed):
-		return &store.Error{Class: store.ClassConfiguration, Err: err}
 	case errors.Is(err, rueidis.ErrClosing), errors.Is(err, rueidis.ErrNoSlot), text == "the redis role is not master":
 		return &store.Error{Class: store.ClassRetryFresh, Err: err} // in the middle of a failover
 	case errors.Is(err, rueidis.ErrNoAddr):

@@ -22,14 +22,9 @@ type transport struct {
 }
 
 var (
-	_ resp.Ordered        = (*transport)(nil)
-	_ resp.Refresher      = (*transport)(nil)
-	_ resp.SilenceDropper = (*transport)(nil)
-	_ resp.Clustered      = (*transport)(nil)
-	_ resp.Invalidator    = (*transport)(nil)
-	_ resp.Connecting     = (*transport)(nil)
-	_ resp.Adviser        = (*transport)(nil)
-	_ resp.Shared         = (*transport)(nil)
+	_ resp.Ordered     = (*transport)(nil)
+	_ resp.Clustered   = (*transport)(nil)
+	_ resp.Invalidator = (*transport)(nil)
 )
 
 func newTransport(client rueidis.ClientOption, o config.Options) (*transport, error) {
@@ -37,7 +32,7 @@ func newTransport(client rueidis.ClientOption, o config.Options) (*transport, er
 	if err != nil {
 		return nil, err
 	}
-	conns, open := &wire.Conns{Named: option.InitAddress}, dialerOf(client)
+	conns, open := &wire.Conns{Named: option.InitAddress, Shared: true}, dialerOf(client)
 	if start := o.Now(); o.Near != nil {
 		conns.Clock = func() time.Duration { return o.Now().Sub(start) }
 	}
@@ -155,33 +150,24 @@ func replyOf(m rueidis.RedisMessage) resp.Reply {
 		}
 		return resp.Reply{Kind: resp.Bulk, Bytes: strconv.AppendFloat(nil, f, 'f', -1, 64)}
 	case m.IsArray():
+		r := resp.Reply{Kind: resp.Array}
 		all, _ := m.ToArray()
-		return array(all)
+		for _, one := range all {
+			r.Array = append(r.Array, replyOf(one))
+		}
+		return r
 	case m.IsMap():
-		return mapOf(m)
+		all, err := m.AsMap()
+		if err != nil {
+			return resp.Reply{}
+		}
+		r := resp.Reply{Kind: resp.Array}
+		for key, value := range all {
+			r.Array = append(r.Array, resp.Reply{Kind: resp.Bulk, Bytes: []byte(key)}, replyOf(value))
+		}
+		return r
 	}
 	return resp.Reply{}
-}
-
-func array(all []rueidis.RedisMessage) resp.Reply {
-	r := resp.Reply{Kind: resp.Array, Array: make([]resp.Reply, len(all))}
-	for i, one := range all {
-		r.Array[i] = replyOf(one)
-	}
-	return r
-}
-
-// mapOf returns the keys and values of a map alternately.
-func mapOf(m rueidis.RedisMessage) resp.Reply {
-	all, err := m.AsMap()
-	if err != nil {
-		return resp.Reply{}
-	}
-	r := resp.Reply{Kind: resp.Array}
-	for key, value := range all {
-		r.Array = append(r.Array, resp.Reply{Kind: resp.Bulk, Bytes: []byte(key)}, replyOf(value))
-	}
-	return r
 }
 
 // Ordered implements [resp.Ordered]. One server has one connection for the
@@ -191,9 +177,6 @@ func (t *transport) Ordered() bool {
 	client := t.connector.connected()
 	return client != nil && client.Mode() != rueidis.ClientModeCluster
 }
-
-// DropSilent implements [resp.SilenceDropper].
-func (t *transport) DropSilent(since time.Time) { t.CloseOwing(since) }
 
 // Nodes implements [resp.Clustered].
 func (t *transport) Nodes(ctx context.Context) (nodes []resp.Transport, err error) {
@@ -247,10 +230,3 @@ func (t *transport) Fresh() bool {
 	}
 	return t.Silence() < 3*interval
 }
-
-// Connecting implements [resp.Connecting]. The permission for HELLO is not
-// checked until a connection has its user.
-func (t *transport) Connecting() []string { return []string{"HELLO"} }
-
-// Shared implements [resp.Shared].
-func (t *transport) Shared() {}

@@ -192,9 +192,10 @@ func TestCheckSite(t *testing.T) {
 				wrapped(a).ServeHTTP(w, r)
 			})
 		}, changes: []string{passHost, passHost + " proxy_pass_header Date;"}, want: []string{"clocks differ"}},
-		"Host and Cookie":         {changes: []string{passHost, `proxy_set_header Cookie "";`}, want: []string{"Host is rewritten", "Cookie is removed"}},
-		"Host, prefix and Path":   {changes: []string{inHTTPS, "location /wechat/ { proxy_pass http://127.0.0.1:8080/; proxy_buffer_size 16k; proxy_buffers 8 16k; proxy_cookie_path / /app/; } " + inHTTPS}, app: routed("/wechat/"), want: []string{"path prefix is removed", "Host is rewritten", "Set-Cookie is changed"}},
-		"scheme, buffer and POST": {changes: []string{passHost, passHost + " proxy_set_header X-Forwarded-Proto http; limit_except GET { deny all; }", bigBuffer, ""}, want: []string{"scheme is rewritten", "large headers are rejected", "POST does not arrive"}},
+		"a bare proxy_pass and more": {changes: []string{passHost, "proxy_cookie_path / /app/; limit_except GET { deny all; }", bigBuffer, ""}, want: []string{"Host is rewritten", "Set-Cookie is changed", "large headers are rejected", "POST does not arrive"}},
+		"Host and Cookie":            {changes: []string{passHost, `proxy_set_header Cookie "";`}, want: []string{"Host is rewritten", "Cookie is removed"}},
+		"Host, prefix and Path":      {changes: []string{inHTTPS, "location /wechat/ { proxy_pass http://127.0.0.1:8080/; proxy_buffer_size 16k; proxy_buffers 8 16k; proxy_cookie_path / /app/; } " + inHTTPS}, app: routed("/wechat/"), want: []string{"path prefix is removed", "Host is rewritten", "Set-Cookie is changed"}},
+		"scheme, buffer and POST":    {changes: []string{passHost, passHost + " proxy_set_header X-Forwarded-Proto http; limit_except GET { deny all; }", bigBuffer, ""}, want: []string{"scheme is rewritten", "large headers are rejected", "POST does not arrive"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"container/list"
 	"fmt"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"time"
@@ -18,17 +19,20 @@ const bookkeeping = 250
 // their changes. It is safe for concurrent use by multiple goroutines.
 //
 // A read and the report of a change may cross on their way to the cache. So
-// each read is announced before it is sent, and a change in the meantime spoils
-// it: its record is returned to the reader and not cached.
+// changes are counted, and the record of a read during which one was counted is
+// returned to the reader and not cached.
 type Cache struct {
 	prefix string
 	limits Limits
+	seed   maphash.Seed
 
-	mu       sync.Mutex
-	records  map[string]*list.Element // by token; the values are *kept
-	recent   *list.List               // the most recently used first
-	bytes    int
-	readings map[string]*Reading // by token
+	mu      sync.Mutex
+	records map[string]*list.Element // by token; the values are *kept
+	recent  *list.List               // the most recently used first
+	bytes   int
+	// changes has a count for all tokens with the same hash, so that few of
+	// the reads are those of another token than the one that has changed.
+	changes [1024]uint64
 }
 
 // kept is a cached record.
@@ -37,13 +41,6 @@ type kept struct {
 	record []byte
 	ends   time.Time // when it expires in Redis; zero for never
 	until  time.Time // the end of the time in which it may be served
-}
-
-// Reading is one or more reads of a record that are in progress.
-type Reading struct {
-	token   string
-	readers int
-	spoiled bool
 }
 
 // Limits limits the size of a cache and the age of its records.
@@ -63,8 +60,8 @@ func (l Limits) Validate() error {
 // New returns an empty cache of the records whose keys start with the prefix.
 func New(prefix string, limits Limits) *Cache {
 	return &Cache{
-		prefix: prefix, limits: limits,
-		records: map[string]*list.Element{}, recent: list.New(), readings: map[string]*Reading{},
+		prefix: prefix, limits: limits, seed: maphash.MakeSeed(),
+		records: map[string]*list.Element{}, recent: list.New(),
 	}
 }
 
@@ -79,7 +76,7 @@ func (n *Cache) Get(token string, now time.Time) (b []byte, ttl time.Duration, f
 	}
 	k := e.Value.(*kept)
 	if !now.Before(k.until) {
-		n.remove(e)
+		n.remove(token)
 		return nil, 0, false
 	}
 	n.recent.MoveToFront(e)
@@ -89,65 +86,46 @@ func (n *Cache) Get(token string, now time.Time) (b []byte, ttl time.Duration, f
 	return bytes.Clone(k.record), ttl, true
 }
 
-// Begin announces a read. The caller must then call Keep or Abandon.
-func (n *Cache) Begin(token string) *Reading {
+// Begin returns the number of changes before a read, for Keep.
+func (n *Cache) Begin(token string) (changes uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	r, found := n.readings[token]
-	if !found {
-		r = &Reading{token: token}
-		n.readings[token] = r
-	}
-	r.readers++
-	return r
+	return *n.changesOf(token)
 }
 
-// Abandon ends a read that found nothing to cache.
-func (n *Cache) Abandon(r *Reading) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.end(r)
+func (n *Cache) changesOf(token string) *uint64 {
+	return &n.changes[maphash.String(n.seed, token)%uint64(len(n.changes))]
 }
 
-// Keep ends a read and caches its record, which must not be modified
-// afterwards. ttl is the record's remaining lifetime at some time not before
-// asked, when the read was sent.
-func (n *Cache) Keep(r *Reading, record []byte, ttl time.Duration, asked time.Time) {
+// Keep caches the record of a read, which must not be modified afterwards, if
+// there was no change since Begin. ttl is the record's remaining lifetime at some
+// time not before asked, when the read was sent.
+func (n *Cache) Keep(token string, changes uint64, record []byte, ttl time.Duration, asked time.Time) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.end(r)
-	if r.spoiled {
+	if changes != *n.changesOf(token) {
 		return
 	}
-	k := &kept{token: r.token, record: record, until: asked.Add(n.limits.MaxAge)}
+	k := &kept{token: token, record: record, until: asked.Add(n.limits.MaxAge)}
 	if ttl > 0 {
 		k.ends = asked.Add(ttl)
 		if k.ends.Before(k.until) {
 			k.until = k.ends
 		}
 	}
-	if e, found := n.records[r.token]; found {
-		n.remove(e)
-	}
-	n.records[r.token] = n.recent.PushFront(k)
+	n.remove(token)
+	n.records[token] = n.recent.PushFront(k)
 	n.bytes += k.size()
 	for n.bytes > n.limits.MaxBytes {
-		n.remove(n.recent.Back())
+		n.remove(n.recent.Back().Value.(*kept).token)
 	}
 }
 
-func (n *Cache) end(r *Reading) {
-	r.readers--
-	if r.readers == 0 && n.readings[r.token] == r {
-		delete(n.readings, r.token)
-	}
-}
-
-// Forget removes the record, and spoils its reads in progress.
+// Forget removes the record, and that of a read in progress is not cached.
 func (n *Cache) Forget(token string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.forgetOne(token)
+	n.change(token)
 }
 
 // Invalidate removes the records of changed keys. The transport calls it. If
@@ -156,40 +134,30 @@ func (n *Cache) Forget(token string) {
 func (n *Cache) Invalidate(keys []string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if keys == nil {
-		n.forgetAll()
-		return
-	}
 	for _, key := range keys {
 		if token, ours := strings.CutPrefix(key, n.prefix); ours {
-			n.forgetOne(token)
+			n.change(token)
+		}
+	}
+	if keys == nil {
+		n.records, n.bytes = map[string]*list.Element{}, 0
+		n.recent.Init()
+		for i := range n.changes {
+			n.changes[i]++
 		}
 	}
 }
 
-func (n *Cache) forgetOne(token string) {
+func (n *Cache) change(token string) {
+	*n.changesOf(token)++
+	n.remove(token)
+}
+
+func (n *Cache) remove(token string) {
 	if e, found := n.records[token]; found {
-		n.remove(e)
+		n.bytes -= n.recent.Remove(e).(*kept).size()
+		delete(n.records, token)
 	}
-	if r, found := n.readings[token]; found {
-		r.spoiled = true
-		delete(n.readings, token)
-	}
-}
-
-func (n *Cache) forgetAll() {
-	n.records, n.bytes = map[string]*list.Element{}, 0
-	n.recent.Init()
-	for _, r := range n.readings {
-		r.spoiled = true
-	}
-	n.readings = map[string]*Reading{}
-}
-
-func (n *Cache) remove(e *list.Element) {
-	k := n.recent.Remove(e).(*kept)
-	delete(n.records, k.token)
-	n.bytes -= k.size()
 }
 
 // size adds an eighth for the allocator, which rounds up.

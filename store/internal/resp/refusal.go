@@ -22,6 +22,8 @@ type Refusal struct {
 	Command string // the denied or unknown command; empty if the server names none of the store's
 	Class   int
 	Cure    string // how to fix it; empty if nothing can be recommended
+
+	anywhere bool // Code is in the text, in upper or lower case
 }
 
 // Error implements error.
@@ -79,27 +81,19 @@ var refusals = []Refusal{
 	{Code: "ERR invalid DB index", Class: Configuration, Cure: cureDatabase},
 	{Code: "ERR SELECT is not allowed in cluster mode", Class: Configuration, Cure: cureDatabase},
 	{Code: "ERR No such master", Class: Configuration, Cure: "the Sentinels do not know this name of a primary"},
-}
 
-// elsewhere lists errors of proxies and of cloud services, by what they
-// contain.
-var elsewhere = []Refusal{
-	{Code: "unsupported command", Class: Configuration, Cure: cureProxy},
-	{Code: "not support for normal user", Class: Configuration, Cure: cureProxy},
-	{Code: "is not allowed", Class: Configuration, Cure: cureProxy},
-	{Code: "illegal address", Class: Configuration, Cure: "add the address of this machine to the allowlist of the Redis instance"},
+	// Errors of proxies and of cloud services.
+	{Code: "unsupported command", Class: Configuration, Cure: cureProxy, anywhere: true},
+	{Code: "not support for normal user", Class: Configuration, Cure: cureProxy, anywhere: true},
+	{Code: "is not allowed", Class: Configuration, Cure: cureProxy, anywhere: true},
+	{Code: "illegal address", Class: Configuration, Cure: "add the address of this machine to the allowlist of the Redis instance", anywhere: true},
 }
 
 // ParseRefusal returns the Refusal for the error text that the server sent.
 func ParseRefusal(text string) *Refusal {
 	for _, r := range refusals {
 		bare := strings.TrimPrefix(r.Code, "ERR ") // rueidis removes it
-		if strings.HasPrefix(text, r.Code) || strings.HasPrefix(text, bare) {
-			return r.about(text)
-		}
-	}
-	for _, r := range elsewhere {
-		if strings.Contains(strings.ToLower(text), r.Code) {
+		if strings.HasPrefix(text, r.Code) || strings.HasPrefix(text, bare) || r.anywhere && strings.Contains(strings.ToLower(text), r.Code) {
 			return r.about(text)
 		}
 	}
@@ -139,6 +133,9 @@ func (r Refusal) about(text string) *Refusal {
 
 // ErrNoRedis replaces errors of client libraries that quote what was received.
 var ErrNoRedis = errors.New("no Redis speaks at this address: check it, and use rediss:// or a TLSConfig for a TLS port")
+
+// ErrClosed is returned by calls after Close.
+var ErrClosed = errors.New("the session store is closed")
 
 // CureNearCache is the advice for a server that does not support tracking.
 const CureNearCache = "the near cache needs Redis 6 with RESP3 and CLIENT TRACKING; leave WithNearCache out"

@@ -5,6 +5,7 @@ package resp
 
 import (
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/wechatauth/wechatauth/store/internal/keyspace"
@@ -17,30 +18,13 @@ type Exchange struct {
 	// sets.
 	Replies []Reply
 	// Sent is when the commands were sent. It is zero if they were not. A
-	// transport that is [Shared], or no [SilenceDropper], does not set it.
+	// transport that is no [Idler], or no [SilenceDropper], does not set it.
 	Sent time.Time
-
-	judged bool
-	err    error
 
 	// commands and replies are the backing arrays of an exchange of few
 	// commands, which is the common case.
 	commands [2]Command
 	replies  [2]Reply
-}
-
-// Fit reports whether the connection of the replies may be used again. It may
-// not if a reply belongs to another command, or if the server can no longer
-// serve. A transport that knows which connection that is closes it; for the
-// others there is [Refresher].
-func (x *Exchange) Fit() bool {
-	switch err := x.Judge().(type) {
-	case *Refusal:
-		return err.Class != RetryFresh
-	case *UnexpectedReply:
-		return false
-	}
-	return true
 }
 
 // Waits reports whether the exchange waits for replicas (WAIT). Its commands are
@@ -51,18 +35,17 @@ func (x *Exchange) Waits() bool {
 }
 
 // Judge returns the first refusal, or the first reply that Redis does not send
-// to its command.
+// to its command. If the class of that error is RetryFresh, the connection of the
+// replies must not be used again: they belong to other commands, or the server
+// can no longer serve. A transport that knows which connection that is closes it;
+// for the others there is [Refresher].
 func (x *Exchange) Judge() error {
-	if x.judged {
-		return x.err
-	}
-	x.judged = true
 	for i, c := range x.Commands {
-		if x.err = c.check(x.Replies[i]); x.err != nil {
-			break
+		if err := c.check(x.Replies[i]); err != nil {
+			return err
 		}
 	}
-	return x.err
+	return nil
 }
 
 // NewExchange returns an exchange without replies.
@@ -77,7 +60,7 @@ func NewExchange(commands []Command) *Exchange {
 func (x *Exchange) Reset() {
 	x.Replies = slices.Grow(x.replies[:0], len(x.Commands))[:len(x.Commands)]
 	clear(x.Replies)
-	x.Sent, x.judged, x.err = time.Time{}, false, nil
+	x.Sent = time.Time{}
 }
 
 // A Command is a command for one key, or for none.
@@ -89,6 +72,14 @@ type Command struct {
 
 // Cmd returns a command with the given arguments.
 func Cmd(name, key string, args ...any) Command { return Command{name, key, args} }
+
+// Arguments returns the key, if there is one, and the arguments.
+func (c Command) Arguments() []any {
+	if c.Key == "" {
+		return c.Args
+	}
+	return slices.Concat([]any{c.Key}, c.Args)
+}
 
 // Set returns a command that stores a value under a key, to which it is bound.
 func Set(key string, value []byte, life time.Duration, condition ...any) Command {
@@ -129,6 +120,41 @@ const (
 	Refused
 )
 
+// ReplyOf returns the reply for a value of a client library, whose strings are of
+// the given kind.
+func ReplyOf(value any, strings Kind) Reply {
+	switch v := value.(type) {
+	case nil:
+		return Reply{Kind: Nil}
+	case string:
+		if strings == Bulk {
+			return Reply{Kind: Bulk, Bytes: []byte(v)}
+		}
+		return Reply{Kind: strings, Text: v}
+	case []byte:
+		return Reply{Kind: Bulk, Bytes: v}
+	case int64:
+		return Reply{Kind: Integer, Int: v}
+	case float64:
+		return Reply{Kind: Bulk, Bytes: strconv.AppendFloat(nil, v, 'f', -1, 64)}
+	case error:
+		return Reply{Kind: Refused, Text: v.Error()}
+	case []any:
+		all := make([]Reply, len(v))
+		for i, one := range v {
+			all[i] = ReplyOf(one, strings)
+		}
+		return Reply{Kind: Array, Array: all}
+	case map[any]any:
+		r := Reply{Kind: Array}
+		for key, value := range v {
+			r.Array = append(r.Array, ReplyOf(key, strings), ReplyOf(value, strings))
+		}
+		return r
+	}
+	return Reply{}
+}
+
 // Content returns the text of a string or a refusal.
 func (r Reply) Content() string {
 	if r.Kind == Bulk {
@@ -149,23 +175,6 @@ func (r Reply) Contents() []string {
 // areBulk reports whether r is an array of bulk strings.
 func (r Reply) areBulk() bool {
 	return r.Kind == Array && !slices.ContainsFunc(r.Array, func(one Reply) bool { return one.Kind != Bulk })
-}
-
-// typeName names the type of a reply in an error.
-func (r Reply) typeName() string {
-	switch r.Kind {
-	case Nil:
-		return "nil"
-	case Status:
-		return "a simple string"
-	case Bulk:
-		return "a bulk string"
-	case Integer:
-		return "an integer"
-	case Array:
-		return "an array"
-	}
-	return "another type"
 }
 
 // check returns an error if the reply is a refusal, or not one that Redis sends
@@ -204,51 +213,37 @@ func (c Command) check(r Reply) error {
 	case ok:
 		return nil
 	}
-	return &UnexpectedReply{Command: c.Name, Got: r.typeName(), Another: another}
+	return &UnexpectedReply{Command: c.Name, Got: typeNames[r.Kind], Another: another}
 }
 
 // checkMembers checks the reply to ZRANGE: members of the index with the
 // command's key, each with its score if the command requests scores.
 func (c Command) checkMembers(r Reply) (ok, another bool) {
-	members, ok := r.Members(c.Args[len(c.Args)-1] == "WITHSCORES")
-	for _, m := range members {
-		if _, ok := keyspace.TokenOf(c.Key, m.Name); !ok {
+	all, each := r, 1
+	if c.Args[len(c.Args)-1] == "WITHSCORES" {
+		all, each = r.Pairs(), 2
+	}
+	if !all.areBulk() || len(all.Array)%each != 0 {
+		return false, false
+	}
+	for i := 0; i < len(all.Array); i += each {
+		if _, ok := keyspace.TokenOf(c.Key, all.Array[i].Content()); !ok {
 			return false, true
 		}
 	}
-	return ok, false
+	return true, false
 }
 
-// Member is a member of an index, with its score if that was read too.
-type Member struct{ Name, Score string }
-
-// Members parses the reply to ZRANGE. In RESP2 each score follows its member;
-// in RESP3 each pair is an array.
-func (r Reply) Members(scores bool) (members []Member, ok bool) {
-	if r.Kind != Array {
-		return nil, false
-	}
-	for rest := r.Array; len(rest) > 0; {
-		pair := rest[:1]
-		switch {
-		case scores && rest[0].Kind == Array:
-			pair = rest[0].Array
-			rest = rest[1:]
-		case scores:
-			pair = rest[:min(2, len(rest))]
-			rest = rest[len(pair):]
-		default:
-			rest = rest[1:]
+// Pairs returns the reply to ZRANGE WITHSCORES as one array, in which each score
+// follows its member. In RESP3, each pair is a nested array.
+func (r Reply) Pairs() Reply {
+	flat := Reply{Kind: r.Kind}
+	for _, one := range r.Array {
+		if one.Kind == Array {
+			flat.Array = append(flat.Array, one.Array...)
+		} else {
+			flat.Array = append(flat.Array, one)
 		}
-		m := Member{}
-		switch {
-		case scores && (len(pair) != 2 || pair[1].Kind != Bulk), len(pair) == 0, pair[0].Kind != Bulk:
-			return nil, false
-		case scores:
-			m.Score = pair[1].Content()
-		}
-		m.Name = pair[0].Content()
-		members = append(members, m)
 	}
-	return members, true
+	return flat
 }

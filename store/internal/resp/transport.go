@@ -10,8 +10,8 @@ import (
 // and its client must not retry by itself.
 //
 // It may also implement [Ordered], [Idler], [Refresher], [SilenceDropper],
-// [Clustered], [Invalidator], [Connecting], [Adviser] and [Shared]. A Transport
-// must be safe for concurrent use.
+// [Clustered], [Invalidator], [Connecting] and [Adviser]. A Transport must be
+// safe for concurrent use.
 type Transport interface {
 	// RoundTrip sends the commands of x in one round trip, before ctx's
 	// deadline, and sets one reply for each. See [Exchange.Waits] for those
@@ -31,9 +31,13 @@ type Ordered interface {
 	Ordered() bool
 }
 
-// Idler is a [Transport] that knows how many of its connections are idle. After
-// a restart of the server each of them may be dead, so a call is tried that
-// many times and once more. Over any other transport it is tried five times.
+// Idler is a [Transport] whose connections each serve one call at a time, and
+// that knows how many of them are idle. After a restart of the server each of
+// those may be dead, so a call is tried that many times and once more.
+//
+// The connections of any other transport serve several calls at the same time. A
+// call is tried five times, and ends at its deadline, not when its context is
+// canceled: what is in progress is of use to other calls.
 type Idler interface{ IdleCount() int }
 
 // Refresher is a [Transport] that can close connections by their age.
@@ -84,8 +88,3 @@ type Adviser interface {
 	// Advice returns how to fix that, or "" if nothing is known.
 	Advice() string
 }
-
-// Shared is a [Transport] whose connections serve several calls at the same
-// time. A call then ends at its deadline, and not when its context is canceled:
-// what is in progress is of use to other calls.
-type Shared interface{ Shared() }

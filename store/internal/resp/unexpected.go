@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"time"
@@ -20,19 +21,21 @@ func (e *UnexpectedReply) Error() string {
 	if e.Another {
 		return e.Command + ": the reply is the value of another key"
 	}
-	want := "an integer"
-	switch e.Command {
-	case "GET":
-		want = "a bulk string or nil"
-	case "ASKING", "AUTH", "SELECT", "SET":
-		want = "OK"
-	case "PING":
-		want = "PONG"
-	case "CONFIG", "ROLE", "SCAN", "TIME", "ZRANGE":
-		want = "an array of strings"
-	}
-	return e.Command + ": unexpected reply: got " + e.Got + ", want " + want
+	return e.Command + ": unexpected reply: got " + e.Got + ", want " + cmp.Or(wanted[e.Command], "an integer")
 }
+
+var typeNames = [...]string{
+	Other: "another type", Nil: "nil", Status: "a simple string", Bulk: "a bulk string",
+	Integer: "an integer", Array: "an array", Refused: "an error",
+}
+
+// wanted lists the replies to commands to which an integer is not the reply.
+var wanted = map[string]string{
+	"ASKING": "OK", "AUTH": "OK", "SELECT": "OK", "SET": "OK", "PING": "PONG", "GET": "a bulk string or nil",
+	"CONFIG": allStrings, "ROLE": allStrings, "SCAN": allStrings, "TIME": allStrings, "ZRANGE": allStrings,
+}
+
+const allStrings = "an array of strings"
 
 // Life returns the remaining lifetime that PTTL reports, or 0 for a key without
 // an expiry. alive is false if there is no such key, or if it has less than a

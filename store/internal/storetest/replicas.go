@@ -62,7 +62,45 @@ func testReplicas(t *testing.T, c Client) {
 	t.Run("cluster", func(t *testing.T) {
 		cluster := redistest.StartCluster(t)
 		testAcks(t, c, InCluster(cluster), cluster.Servers()[:3], cluster.Servers()[3:])
+		t.Run("while slots move", func(t *testing.T) { testMovingAcks(t, c, cluster) })
 	})
+}
+
+// testMovingAcks revokes sessions whose slots are being moved or have just been
+// moved. They are deleted all the same, and a retry then succeeds.
+func testMovingAcks(t *testing.T, c Client, cluster *redistest.Cluster) {
+	ctx := context.Background()
+	config := InCluster(cluster)
+	config.Acks, config.OnlyStore, config.Timeout = 1, true, 2*time.Second
+	s := c.Open(t, config.In(c.LastVariant()))
+	var logins []*Login
+	for range 100 {
+		logins = append(logins, &Login{Token: Token()})
+	}
+	var tokens []string
+	revoke := func(some []*Login) (err error) {
+		t.Helper()
+		tokens = tokens[:0]
+		for _, l := range some {
+			tokens = append(tokens, l.Token)
+		}
+		if _, err = s.DeleteAndReportAllCtx(ctx, tokens); err != nil {
+			assert.Equal(t, store.ClassRetryNow, store.ClassOf(err), "%v", err)
+		}
+		for _, token := range tokens {
+			assertGone(t, s, token)
+		}
+		return err
+	}
+	for _, l := range logins {
+		require.NoError(t, s.CommitCtx(ctx, l.Token, []byte("record"), soon()))
+	}
+	cluster.MoveSlots(cluster.SlotsOf(keysOf(logins)), func() { _ = revoke(logins[:50]) })
+	_ = revoke(logins[50:])
+	require.Eventually(t, func() bool { return revoke(logins) == nil }, Patience, time.Millisecond)
+	for _, replica := range cluster.Servers()[3:] {
+		assert.Empty(t, replica.Do("KEYS", "scs:session:*"))
+	}
 }
 
 // awaitReplica makes a server the replica of another, and waits until it is

@@ -31,6 +31,9 @@ type Conns struct {
 	// announced by a Cluster or by Sentinels.
 	Named []string
 
+	// Shared is true if a connection serves several calls at the same time.
+	Shared bool
+
 	// Clock returns the time since some moment. Silence needs it.
 	Clock func() time.Duration
 	// OnServer, if not nil, is called when a connection is opened to another
@@ -41,6 +44,13 @@ type Conns struct {
 	conns     map[*conn]struct{}
 	announced map[string]time.Time // when the last try to connect began; zero once one succeeded
 }
+
+var (
+	_ resp.Refresher      = (*Conns)(nil)
+	_ resp.SilenceDropper = (*Conns)(nil)
+	_ resp.Connecting     = (*Conns)(nil)
+	_ resp.Adviser        = (*Conns)(nil)
+)
 
 // Dial returns a connection that dial opens to addr.
 func (d *Conns) Dial(addr string, dial func() (net.Conn, error)) (net.Conn, error) {
@@ -139,31 +149,28 @@ func (d *Conns) Refresh(t time.Time) {
 	d.close(func(c *conn) bool { return c.opened.Before(t) })
 }
 
-// CloseOwing closes every connection that has owed a reply since t or longer.
-func (d *Conns) CloseOwing(t time.Time) {
+// DropSilent closes every connection from which nothing has been read since t,
+// unless the first write since its last read was after t. If calls share
+// connections, it only closes those that owe a reply.
+func (d *Conns) DropSilent(t time.Time) {
 	d.close(func(c *conn) bool {
 		asked := c.asked.Load()
-		return asked != 0 && asked <= t.UnixNano()
+		return asked <= t.UnixNano() && c.heard.Load() <= t.UnixNano() && (asked != 0 || !d.Shared)
 	})
 }
 
-// CloseSilent closes every connection from which nothing has been read since t,
-// unless the first write since its last read was after t.
-func (d *Conns) CloseSilent(t time.Time) {
-	d.close(func(c *conn) bool { return c.heard.Load() <= t.UnixNano() && c.asked.Load() <= t.UnixNano() })
-}
+// Connecting returns the command that both client libraries send first. The
+// permission for it is not checked until a connection has its user.
+func (d *Conns) Connecting() []string { return []string{"HELLO"} }
 
 func (d *Conns) close(unfit func(*conn) bool) {
-	var drop []*conn
 	d.mu.Lock()
-	for c := range d.conns {
-		if unfit(c) {
-			drop = append(drop, c)
-		}
-	}
+	open := maps.Clone(d.conns)
 	d.mu.Unlock()
-	for _, c := range drop {
-		c.Close()
+	for c := range open {
+		if unfit(c) {
+			c.Close()
+		}
 	}
 }
 

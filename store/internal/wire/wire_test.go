@@ -211,12 +211,14 @@ func TestConns(t *testing.T) {
 		asked, another := pipe(t, &conns)
 		ask(t, asked, another)
 
-		conns.CloseOwing(before)
+		conns.Shared = true
+		conns.DropSilent(before)
 		assert.True(t, isClosed(owing))
 		assert.False(t, isClosed(idle))
 		assert.False(t, isClosed(asked))
 
-		conns.CloseSilent(before)
+		conns.Shared = false
+		conns.DropSilent(before)
 		assert.True(t, isClosed(idle))
 		assert.False(t, isClosed(asked), "it was used later")
 
