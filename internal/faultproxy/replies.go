@@ -122,7 +122,7 @@ func (p *Replies) serve(client net.Conn) {
 	if closed {
 		return
 	}
-	asked := make(chan sent, 1<<16) // more than any client sends ahead
+	asked := make(chan sent, 1<<11) // more than any client sends ahead
 	var up sync.WaitGroup
 	up.Go(func() { p.forward(client, server, asked) })
 	for r := bufio.NewReader(server); ; {

@@ -47,6 +47,9 @@ func optionOf(c storetest.Config) rueidis.ClientOption {
 	o := rueidis.ClientOption{
 		InitAddress: c.Addrs, Username: c.Username, Password: c.Password, SelectDB: c.Database,
 		TLSConfig: c.TLS, ForceSingleClient: c.Single,
+		// rueidis holds the memory of a closed client for a second, and the suite
+		// opens a thousand.
+		RingScaleEachConn: 6, ReadBufferEachConn: 16 << 10, WriteBufferEachConn: 16 << 10,
 	}
 	o.Sentinel.MasterSet = c.MasterSet
 	if c.Patient() {
