@@ -365,7 +365,8 @@ var (
 )
 
 // Onward follows the first link of a page, or submits its form, as the browser that
-// shows it does. It returns false if there is neither.
+// shows it does; without either, it follows the first of the links home and to
+// the support. It returns false if there is none.
 func (b *Browser) Onward(page Response) (Response, bool) {
 	b.T.Helper()
 	for name, value := range map[string]string{"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"} {
@@ -377,7 +378,8 @@ func (b *Browser) Onward(page Response) (Response, bool) {
 		require.NoError(b.T, err)
 		return u.String()
 	}
-	if m := linkTarget.FindStringSubmatch(page.Text); m != nil {
+	steps, more, _ := strings.Cut(page.Text, `<p class="more">`)
+	if m := linkTarget.FindStringSubmatch(steps); m != nil {
 		return b.Visit(absolute(m[1])), true
 	}
 	if m := postForm.FindStringSubmatch(page.Text); m != nil {
@@ -386,6 +388,9 @@ func (b *Browser) Onward(page Response) (Response, bool) {
 			values.Set(field[1], html.UnescapeString(field[2]))
 		}
 		return b.Post(absolute(m[1]), values), true
+	}
+	if m := linkTarget.FindStringSubmatch(more); m != nil {
+		return b.Visit(absolute(m[1])), true
 	}
 	return Response{}, false
 }

@@ -222,7 +222,7 @@ func TestPage_brandEscaping(t *testing.T) {
 		} {
 			page := rendered(t, Page{Kind: kind, Lang: English, Brand: Brand{Name: evil, Logo: harmless.Logo, Accent: evil, HomeURL: evil, SupportURL: evil}})
 			assert.Equal(t, want, shape(page), "kind %d, %q", kind, evil)
-			page = rendered(t, Page{Kind: kind, Lang: English, Brand: Brand{Name: "a", Logo: evil}})
+			page = rendered(t, Page{Kind: kind, Lang: English, Brand: Brand{Name: "a", Logo: evil, HomeURL: "/", SupportURL: "/"}})
 			if LogoURL(evil) == "" {
 				assert.NotContains(t, page, "<header><img")
 				continue

@@ -98,6 +98,9 @@ func Worded(p Page) Page {
 	if p.Kind == ScanCode || p.Kind == ScanConfirm {
 		p.Labels["site"] = fmt.Sprintf(common["site"], site(p))
 	}
+	if p.Kind == Message || p.Kind == LoggedOut || p.Kind == OpenInWeChat {
+		p.Labels["home"], p.Labels["support"] = common["home"], common["support"]
+	}
 	switch {
 	case p.Kind == ScanCode:
 		p.Labels["left"] = fmt.Sprintf(own.Labels["left"], p.Scan.Left/time.Second)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,13 +18,22 @@ import (
 	"github.com/wechatauth/wechatauth/wechattest"
 )
 
-// Every page that explains why there is no login leads on: its link or button,
-// once the cause is gone, ends logged in at the page that the user wanted. A
-// browser that has no pending login cannot know it, and ends at "/". A wrong
-// configuration has no link, because trying again cannot help.
+// Every page that explains a rejection leads on: its first link or button, once
+// the cause is gone, ends logged in at the page that the user wanted. A browser
+// that has no pending login cannot know it, and ends at "/", as do pages for which
+// trying again cannot help: they lead home.
 func TestNoDeadEnd(t *testing.T) {
 	const wanted, exchange = "/orders?id=7&q=%E4%BD%A0", "/sns/oauth2/access_token"
-	var databaseDown atomic.Bool
+	var databaseDown, denied atomic.Bool
+	check := func(context.Context, wechatauth.Identity) error {
+		switch {
+		case databaseDown.Load():
+			return errors.New("the database is down")
+		case denied.Load():
+			return wechatauth.ErrForbidden
+		}
+		return nil
+	}
 	failing := func(faults ...wechattest.Fault) func(*authtest.Site, *authtest.Browser) authtest.Response {
 		return func(s *authtest.Site, b *authtest.Browser) authtest.Response {
 			s.Sim.Fail(exchange, faults...)
@@ -36,7 +46,7 @@ func TestNoDeadEnd(t *testing.T) {
 	stateOf := func(callback string) string { return authtest.MustParse(t, callback).Query().Get("state") }
 	for name, c := range map[string]struct {
 		fail func(s *authtest.Site, b *authtest.Browser) authtest.Response
-		ends string // "" for a page without a link
+		ends string
 	}{
 		"another browser": {func(s *authtest.Site, b *authtest.Browser) authtest.Response {
 			return b.Visit(s.Browser().Authorize("/elsewhere"))
@@ -60,7 +70,30 @@ func TestNoDeadEnd(t *testing.T) {
 		"quota":           {failing(wechattest.Errcode(45011)), wanted},
 		"WeChat down":     {failing(wechattest.Raw(http.StatusBadGateway, "text/html", "bad gateway")), wanted},
 		"unknown errcode": {failing(wechattest.Errcode(99999)), wanted},
-		"wrong AppSecret": {failing(wechattest.Errcode(40125)), ""},
+		"wrong AppSecret": {failing(wechattest.Errcode(40125)), "/"},
+		"blocked":         {failing(wechattest.Errcode(40226)), "/"},
+		"no endpoint":     {func(_ *authtest.Site, b *authtest.Browser) authtest.Response { return b.Visit("/wechat/unknown") }, "/"},
+		"logout by GET":   {func(_ *authtest.Site, b *authtest.Browser) authtest.Response { return b.Visit("/wechat/logout") }, "/"},
+		"form of another site": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			return b.Do(b.Client, http.MethodPost, "/wechat/logout", nil, http.Header{"Sec-Fetch-Site": {"cross-site"}, "Sec-Fetch-Mode": {"navigate"}, "Sec-Fetch-Dest": {"document"}, "Accept": {"text/html"}})
+		}, "/"},
+		"access check fails": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			b.Visit("/a")
+			databaseDown.Store(true)
+			defer databaseDown.Store(false)
+			return b.Visit(wanted)
+		}, wanted},
+		"no access": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			b.Visit("/a")
+			denied.Store(true)
+			defer denied.Store(false)
+			return b.Visit(wanted)
+		}, wanted},
+		"login without access": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
+			denied.Store(true)
+			defer denied.Store(false)
+			return b.Visit("/wechat/login?next=" + url.QueryEscape(wanted))
+		}, wanted},
 		"hook fails": {func(_ *authtest.Site, b *authtest.Browser) authtest.Response {
 			databaseDown.Store(true)
 			defer databaseDown.Store(false)
@@ -95,22 +128,13 @@ func TestNoDeadEnd(t *testing.T) {
 		}, wanted},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error {
-				if databaseDown.Load() {
-					return errors.New("the database is down")
-				}
-				return nil
-			}))
+			s := authtest.NewMiniSite(t, wechatauth.WithOnLogin(check), wechatauth.WithAccessCheck(check, 0))
 			b := s.Browser()
 			page := c.fail(s, b)
 			s.Clock.Advance(authtest.FailureTTL + time.Second)
 			for range 3 { // a consent, or a question, may come first
 				require.Equal(t, "text/html; charset=utf-8", page.Header.Get("Content-Type"), page.Text)
 				next, found := b.Onward(page)
-				if c.ends == "" {
-					assert.False(t, found)
-					return
-				}
 				require.True(t, found, "%s leads nowhere", authtest.ReasonOf(page))
 				if page = next; strings.Contains(page.Text, `name="ticket"`) && page.Request.URL.Host != s.Base.Host {
 					page = b.Allow(page) // WeChat's own page
