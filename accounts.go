@@ -54,7 +54,8 @@ func (a *Auth) gateByAppID(ctx context.Context, appID string) (*gate, error) {
 		if account.Pages == nil {
 			account.Pages = a.gates.config.pages
 		}
-		held.pages.Store(&account.Pages) // functions cannot be compared
+		held.pages.Store(&account.Pages)
+		held.platformToken.Store(&account.PlatformToken)
 		return held.gate, nil
 	}
 	g, err := a.newGate(account)
@@ -110,6 +111,7 @@ func (g *gate) setAccounts(c *config) error {
 	}
 	g.audience, g.unsaved = c.audience(), g.rejectUnsaved
 	g.pages.Store(&c.pages)
+	g.platformToken.Store(&c.platformToken)
 	var opts []client.Option
 	var errs []error
 	use := func(option string, opt client.Option) {
@@ -129,7 +131,7 @@ func (g *gate) setAccounts(c *config) error {
 		opts = append(opts, client.WithObserver(observe))
 	}
 	open := func(option, appID, secret string, channel Channel, opts []client.Option) account {
-		if appID == "" || (secret == "" && len(c.forAccount(secret, nil)) == 0) {
+		if appID == "" || (secret == "" && c.platformToken == nil) {
 			return account{} // there is none, or validate has said what is missing
 		}
 		made, err := client.New(appID, secret, opts...)
@@ -139,8 +141,8 @@ func (g *gate) setAccounts(c *config) error {
 		}
 		return account{appID: appID, channel: channel, client: made}
 	}
-	g.official = open("WithApp", c.appID, c.secret, ChannelWeChat, c.forAccount(c.secret, opts))
-	g.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, c.forAccount(c.miniSecret, opts))
+	g.official = open("WithApp", c.appID, c.secret, ChannelWeChat, g.clientOptions(c, c.secret, opts))
+	g.mini = open("WithMiniProgram", c.miniAppID, c.miniSecret, ChannelMiniProgram, g.clientOptions(c, c.miniSecret, opts))
 	if c.websiteSecret != "" {
 		g.website = open("WithWebsiteApp", c.websiteAppID, c.websiteSecret, ChannelWebsite, opts)
 	}
@@ -210,13 +212,14 @@ func (c *config) audience() session.Audience {
 	return session.Audience{AppIDs: appIDs, Bearer: c.miniAppID != ""}
 }
 
-// forAccount returns the client options of an account: those of the platform if
-// it has no secret.
-func (c *config) forAccount(secret string, opts []client.Option) []client.Option {
-	if !c.componentSet || c.component == nil || secret != "" {
+// clientOptions returns the options of the client of an account: those of the
+// platform if it has no secret.
+func (g *gate) clientOptions(c *config, secret string, opts []client.Option) []client.Option {
+	if c.platformAppID == "" || secret != "" {
 		return opts
 	}
-	return append(opts[:len(opts):len(opts)], client.WithComponent(c.componentAppID, c.component))
+	token := func(ctx context.Context) (client.Secret, error) { return (*g.platformToken.Load())(ctx) }
+	return append(opts[:len(opts):len(opts)], client.WithComponent(c.platformAppID, token))
 }
 
 // ofAccount returns the options for one account, and an error if any are invalid.
@@ -225,6 +228,7 @@ func (c *config) ofAccount(account Account) (*config, error) {
 	one.appID, one.secret = account.AppID, account.Secret
 	one.websiteAppID, one.websiteSecret = account.WebsiteAppID, account.WebsiteSecret
 	one.miniAppID, one.miniSecret = account.MiniProgramAppID, account.MiniProgramSecret
+	one.platformAppID, one.platformToken = account.PlatformAppID, account.PlatformToken
 	if account.Endpoints != (client.Endpoints{}) {
 		one.endpoints = account.Endpoints
 	}

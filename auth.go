@@ -56,7 +56,7 @@ type gate struct {
 
 	authorizePages map[client.Scope]authorizePage // of the official account
 	relay          *flow.Relay                    // nil without WithRelay
-	look
+	byAccount
 
 	cookies *flow.Jar
 	keys    *seal.Ring // seal what the store keeps; the store never sees them
@@ -64,10 +64,12 @@ type gate struct {
 	unsaved func(http.ResponseWriter, *http.Request, error) // rejectUnsaved
 }
 
-// look is how the pages of an account look.
-type look struct {
-	pages atomic.Pointer[pageFunc] // nil for those of this library
-	brand Brand                    // with the defaults of its empty fields
+// byAccount is what an Account sets besides its clients. Its functions cannot be
+// compared, so each request sets them.
+type byAccount struct {
+	brand         Brand                    // with the defaults of its empty fields
+	pages         atomic.Pointer[pageFunc] // nil for those of this library
+	platformToken atomic.Pointer[tokenFunc]
 }
 
 // account is an AppID that users can log in to, and its client.

@@ -119,8 +119,8 @@ func (a *Auth) CheckSite(ctx context.Context) error {
 // CallbackDomain returns the domain to enter in WeChat's console: as 网页授权域名 for
 // an official account, as 授权回调域 for a website application. It is the host of
 // the base URL or of the relay (WithRelay), without scheme, port and path.
-// Accounts of ByHost have different hosts: see CallbackDomains. With
-// WithThirdPartyPlatform it must be entered as the platform's 公众号开发域名.
+// Accounts of ByHost have different hosts: see CallbackDomains. That of an
+// account with PlatformAppID must be entered as the platform's 公众号开发域名.
 func (a *Auth) CallbackDomain() string { return a.home.callbackDomain() }
 
 func (g *gate) callbackDomain() string {

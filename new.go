@@ -105,7 +105,7 @@ func (c *config) validate() error {
 	if err := c.environments.Validate(); err != nil {
 		bad("WithEnvironment: %w", err)
 	}
-	errs = append(errs, c.validateComponent(), c.validateRelay(), c.validateTokens(), c.validateAccessCheck())
+	errs = append(errs, c.validateRelay(), c.validateTokens(), c.validateAccessCheck())
 	errs = append(errs, c.validateKeys()...)
 	errs = append(errs, c.validateSessions()...)
 	return errors.Join(errs...)

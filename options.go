@@ -55,9 +55,8 @@ type config struct {
 	relayURL                    string
 	relayKey                    []byte
 	relaySet                    bool
-	componentAppID              string
-	component                   func(context.Context) (client.Secret, error)
-	componentSet                bool
+	platformAppID               string
+	platformToken               tokenFunc
 	accounts                    AccountResolver
 	accountsSet                 bool
 	baseURL                     string
@@ -87,6 +86,9 @@ type config struct {
 	wait   func(ctx context.Context, d time.Duration) error
 	sealer func(cookie.Sealer) cookie.Sealer
 }
+
+// A tokenFunc is Account.PlatformToken.
+type tokenFunc = func(context.Context) (client.Secret, error)
 
 // A hook is a function of the application that may reject an identity.
 type hook func(context.Context, Identity) error
@@ -165,6 +167,18 @@ type Account struct {
 	BaseURL string
 	// Endpoints are WeChat's hosts for this account.
 	Endpoints client.Endpoints
+	// PlatformAppID is the AppID of a third-party platform (第三方平台) that the
+	// account has authorized, which then logs in on its behalf: Secret or
+	// MiniProgramSecret, or both, may be empty. The host of BaseURL must be the
+	// platform's 公众号开发域名. WithFlowKeys is required, because there is no AppSecret
+	// to derive keys from.
+	PlatformAppID string
+	// PlatformToken returns the platform's component_access_token, which WeChat
+	// renews every two hours from a ticket that it pushes to the platform. If it
+	// returns an error, the login fails. It is called for each login, so it should
+	// cache the token, and it must be safe for concurrent use. Platform operators
+	// usually already run a service that provides it.
+	PlatformToken func(context.Context) (client.Secret, error)
 	// Brand is the site of this account's pages. If any of its fields is set, those
 	// of WithBrand do not count.
 	Brand Brand
@@ -195,21 +209,6 @@ type AccountResolver interface {
 	// Account returns the account of an AppID. A changed result takes effect
 	// with the next request.
 	Account(ctx context.Context, appID string) (Account, error)
-}
-
-// WithThirdPartyPlatform logs in on behalf of accounts that have authorized a
-// third-party platform (第三方平台): official accounts and mini programs with an
-// empty AppSecret in WithApp, WithMiniProgram or WithAccounts. The host of the
-// base URL must be the platform's 公众号开发域名. WithFlowKeys is required, because
-// there is no AppSecret to derive keys from.
-//
-// token returns the platform's component_access_token, which WeChat renews every
-// two hours from a ticket that it pushes to the platform; if it returns an error,
-// the login fails. It is called for each login, so it should cache the token, and
-// it must be safe for concurrent use. Platform operators usually already run a
-// service that provides it.
-func WithThirdPartyPlatform(componentAppID string, token func(context.Context) (client.Secret, error)) Option {
-	return func(c *config) { c.componentAppID, c.component, c.componentSet = componentAppID, token, true }
 }
 
 // WithBaseURL sets where users reach the application: scheme and host, such as

@@ -20,7 +20,7 @@ import (
 func (c *config) validateAccount() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if c.appID == "" || (c.secret == "" && !c.componentSet) {
+	if c.appID == "" || (c.secret == "" && c.platformAppID == "") {
 		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
 	}
 	for option, pair := range map[string][2]string{
@@ -40,11 +40,17 @@ func (c *config) validateAccount() error {
 	if c.websiteAppID == "" && (c.environments.Uses(environment.LoginWebsite) || c.environments.Uses(environment.LoginEmbeddedQR)) {
 		bad("WithEnvironment: LoginWebsite and LoginEmbeddedQR need a website application; set WithWebsiteApp")
 	}
-	if ((c.miniAppID == "") != (c.miniSecret == "") && !c.componentSet) || (c.miniSet && c.miniAppID == "") {
+	if (c.miniAppID == "" && (c.miniSecret != "" || c.miniSet)) || (c.miniAppID != "" && c.miniSecret == "" && c.platformAppID == "") {
 		bad("WithMiniProgram: set both the AppID and the AppSecret of the mini program, or leave the option out")
 	}
 	if c.miniAppID != "" && (c.miniAppID == c.appID || c.miniAppID == c.websiteAppID) {
 		bad("WithMiniProgram: %s is another account's AppID; a mini program has a different one", c.miniAppID)
+	}
+	if (c.platformAppID == "") != (c.platformToken == nil) {
+		bad("PlatformAppID: set PlatformToken too, the source of the platform's token; both are required")
+	}
+	if c.platformAppID != "" && !c.flowKeysSet {
+		bad("PlatformAppID: set WithFlowKeys too; there is no AppSecret to derive keys from")
 	}
 	return errors.Join(errs...)
 }
@@ -118,20 +124,6 @@ func (c *config) validateSessions() (errs []error) {
 	return errs
 }
 
-func (c *config) validateComponent() error {
-	if !c.componentSet {
-		return nil
-	}
-	var errs []error
-	if c.componentAppID == "" || c.component == nil {
-		errs = append(errs, errors.New("WithThirdPartyPlatform: set the platform's AppID and the source of its token; both are required"))
-	}
-	if !c.flowKeysSet {
-		errs = append(errs, errors.New("WithThirdPartyPlatform: set WithFlowKeys too; there is no AppSecret to derive keys from"))
-	}
-	return errors.Join(errs...)
-}
-
 func (c *config) validateRelay() error {
 	if !c.relaySet {
 		return nil
@@ -183,10 +175,10 @@ func linesOf(prefix string, err error) error {
 	return errors.New(prefix + strings.ReplaceAll(err.Error(), "\n", "\n"+prefix))
 }
 
-// text returns all fields but Pages, which is a function and cannot be compared, and
-// Brand, which can, to distinguish two accounts. It contains secrets.
+// text returns all fields but the functions, which cannot be compared, and Brand,
+// which can, to distinguish two accounts. It contains secrets.
 func (a Account) text() string {
-	return fmt.Sprintf("%q", []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
+	return fmt.Sprintf("%t %q", a.PlatformToken == nil, []string{a.AppID, a.Secret, a.WebsiteAppID, a.WebsiteSecret, a.MiniProgramAppID, a.MiniProgramSecret, a.PlatformAppID, a.BaseURL, a.Endpoints.Open, a.Endpoints.API})
 }
 
 // An accountLister is a resolver that knows its accounts at startup.

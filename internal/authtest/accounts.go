@@ -63,6 +63,11 @@ func (f FixedAccounts) Account(_ context.Context, appID string) (wechatauth.Acco
 
 func (f FixedAccounts) Accounts() ([]wechatauth.Account, error) { return f.accounts, nil }
 
+// OneAccount resolves every request to one account.
+func OneAccount(account wechatauth.Account) wechatauth.AccountResolver {
+	return FixedAccounts{[]wechatauth.Account{account}, func(*http.Request) string { return account.AppID }}
+}
+
 // ByHost resolves accounts by their BaseURLs.
 func ByHost(accounts ...wechatauth.Account) wechatauth.AccountResolver {
 	return FixedAccounts{accounts, func(r *http.Request) string {

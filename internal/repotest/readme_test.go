@@ -75,7 +75,7 @@ var (
 
 	appID, secret, state, code string
 	otherAppID, otherSecret    string
-	componentAppID             string
+	platformAppID              string
 	token                      func(context.Context) (client.Secret, error)
 )
 `

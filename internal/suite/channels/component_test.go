@@ -33,13 +33,19 @@ func tokenOf(token string) func(context.Context) (client.Secret, error) {
 // authorized a platform and whose secrets are not configured anywhere.
 func newPlatformSite(t *testing.T, opts ...wechatauth.Option) *authtest.Site {
 	t.Helper()
+	return startPlatformSite(t, func(*wechatauth.Account) {}, opts...)
+}
+
+func startPlatformSite(t *testing.T, change func(*wechatauth.Account), opts ...wechatauth.Option) *authtest.Site {
+	t.Helper()
 	sim := wechattest.NewServer()
-	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
-	return authtest.StartSite(t, sim, httptest.NewUnstartedServer(nil), append([]wechatauth.Option{
-		wechatauth.WithApp(wechattest.DefaultAppID, ""), wechatauth.WithMiniProgram(authtest.MiniApp, ""),
-		wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, source),
-		wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")),
-	}, opts...)...)
+	account := wechatauth.Account{
+		AppID: wechattest.DefaultAppID, MiniProgramAppID: authtest.MiniApp,
+		PlatformAppID: wechattest.DefaultComponentAppID, PlatformToken: tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID)),
+	}
+	change(&account)
+	return authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.OneAccount(account),
+		append([]wechatauth.Option{wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv"))}, opts...)...)
 }
 
 func TestPlatform_Account(t *testing.T) {
@@ -96,9 +102,11 @@ func TestPlatform_ManyAccounts(t *testing.T) {
 		return wechattest.Account{AppID: appID, Secret: "not-given-to-us", Kind: wechattest.OfficialAccount, Platforms: []string{wechattest.DefaultComponentAppID}}
 	}
 	sim := wechattest.NewServer(wechattest.WithAccount(append(wechattest.DefaultAccounts(), kinds(authtest.ShopA), kinds(authtest.ShopB))...))
-	source := tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
-	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": {AppID: authtest.ShopA}, "/b/": {AppID: authtest.ShopB}}),
-		wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, source), wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
+	of := func(appID string) wechatauth.Account {
+		return wechatauth.Account{AppID: appID, PlatformAppID: wechattest.DefaultComponentAppID, PlatformToken: tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))}
+	}
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), authtest.ByPathPrefix(map[string]wechatauth.Account{"/a/": of(authtest.ShopA), "/b/": of(authtest.ShopB)}),
+		wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
 	user := s.Browser()
 	for path, appID := range map[string]string{"/a/x": authtest.ShopA, "/b/x": authtest.ShopB} {
 		assert.Contains(t, user.Visit(path).Text, "logged-in=true openid="+wechattest.OpenID(appID, authtest.Person(0)))
@@ -106,8 +114,22 @@ func TestPlatform_ManyAccounts(t *testing.T) {
 	assert.Equal(t, 2, sim.Count("/sns/oauth2/component/access_token"))
 }
 
+// A resolver may return another function for the token, for the next login.
+func TestPlatform_NewToken(t *testing.T) {
+	sim := wechattest.NewServer()
+	account := wechatauth.Account{AppID: wechattest.DefaultAppID, PlatformAppID: wechattest.DefaultComponentAppID, PlatformToken: tokenOf("")}
+	resolver := &changing{account}
+	s := authtest.NewShopsSite(t, sim, httptest.NewUnstartedServer(nil), resolver, wechatauth.WithFlowKeys([]byte("0123456789abcdefghijklmnopqrstuv")))
+	assert.Equal(t, http.StatusBadGateway, s.Browser().Visit("/a").StatusCode)
+	resolver.account.PlatformToken = tokenOf(sim.ComponentToken(wechattest.DefaultComponentAppID))
+	assert.Contains(t, s.Browser().Visit("/a").Text, "logged-in=true")
+	resolver.account.PlatformToken = nil
+	assert.Equal(t, http.StatusNotFound, s.Browser().Visit("/a").StatusCode)
+	assert.Contains(t, s.Logs.String(), "PlatformAppID: set PlatformToken too")
+}
+
 func TestPlatform_OwnSecret(t *testing.T) {
-	s := newPlatformSite(t, wechatauth.WithMiniProgram(authtest.MiniApp, wechattest.DefaultMiniProgramSecret))
+	s := startPlatformSite(t, func(a *wechatauth.Account) { a.MiniProgramSecret = wechattest.DefaultMiniProgramSecret })
 	s.MiniLogin(authtest.Person(0))
 	assert.Equal(t, 1, s.Sim.Count("/sns/jscode2session"))
 	assert.Zero(t, s.Sim.Count("/sns/component/jscode2session"))
@@ -125,7 +147,7 @@ func TestPlatform_TokenError(t *testing.T) {
 		"another kind":  {"an access token\r\nX-Injected: 1", http.StatusInternalServerError},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := newPlatformSite(t, wechatauth.WithThirdPartyPlatform(wechattest.DefaultComponentAppID, tokenOf(tt.source)))
+			s := startPlatformSite(t, func(a *wechatauth.Account) { a.PlatformToken = tokenOf(tt.source) })
 			got := s.Browser().Visit("/a")
 			assert.Equal(t, tt.status, got.StatusCode)
 			mini := s.Request(http.MethodPost, "/wechat/mini/login", "", `{"code":"`+s.Sim.WXLogin(authtest.MiniApp, authtest.Person(0))+`"}`)
