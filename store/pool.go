@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/gomodule/redigo/redis"
@@ -148,7 +149,7 @@ var errRestedInSilence = errors.New("the connection was idle while the server di
 // untested: it is not known to be bad, and after closing it the pool would
 // close all others in the same way.
 func testOnBorrow(ctx context.Context, conn redis.Conn, lastUsed time.Time) error {
-	if silentSince(ctx, lastUsed) {
+	if silence, ok := ctx.Value(silenceKey{}).(*atomic.Int64); ok && lastUsed.UnixNano() < silence.Load() {
 		return errRestedInSilence
 	}
 	if time.Since(lastUsed) < testAfter || ctx.Err() != nil {

@@ -29,7 +29,7 @@ type Pool interface {
 // redigo is the [resp.Transport] over a redigo pool.
 type redigo struct {
 	conns   Pool
-	silence silence
+	silence atomic.Int64 // see silenceKey
 }
 
 var (
@@ -86,8 +86,7 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 	x.Sent = time.Now()
 	if len(x.Commands) == 1 {
 		reply, err := redis.DoWithTimeout(conn, remaining(ctx), x.Commands[0].Name, x.Commands[0].Arguments()...)
-		x.Replies[0] = replyOf(reply, err)
-		return unlessRefusal(err)
+		return setReply(&x.Replies[0], reply, err)
 	}
 	for _, c := range x.Commands {
 		if err := conn.Send(c.Name, c.Arguments()...); err != nil {
@@ -99,28 +98,21 @@ func exchange(ctx context.Context, conn redis.Conn, x *resp.Exchange) error {
 	}
 	for i := range x.Replies {
 		reply, err := redis.ReceiveWithTimeout(conn, remaining(ctx))
-		x.Replies[i] = replyOf(reply, err)
-		if err := unlessRefusal(err); err != nil {
+		if err := setReply(&x.Replies[i], reply, err); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// unlessRefusal returns err unless it was sent by the server.
-func unlessRefusal(err error) error {
-	if _, ok := err.(redis.Error); ok {
-		return nil
-	}
-	return err
-}
-
-// replyOf returns the reply for the two results of redigo, of which one is set.
-func replyOf(reply any, err error) resp.Reply {
+// setReply sets the reply from the results of redigo. The error is one of the
+// connection, not one that the server sent.
+func setReply(reply *resp.Reply, value any, err error) error {
 	if refusal, ok := err.(redis.Error); ok {
-		reply = refusal
+		value, err = refusal, nil
 	}
-	return resp.ReplyOf(reply, resp.Status)
+	*reply = resp.ReplyOf(value, resp.Status)
+	return err
 }
 
 // ofRedigo returns the store's equivalent of an error of redigo.
@@ -152,20 +144,10 @@ func (t *redigo) IdleCount() int {
 // them would cost one call its whole deadline.
 func (t *redigo) DropSilent(since time.Time) { t.silence.Store(since.UnixNano()) }
 
-// silenceKey is the context key for the silence of the store that makes the
-// call.
+// silenceKey is the context key for the time at which the store that makes the
+// call sent a command that got no reply in time: an *atomic.Int64 of Unix
+// nanoseconds, 0 if there is none.
 type silenceKey struct{}
-
-// silence is the time at which a command was sent that got no reply in time, in
-// Unix nanoseconds, or 0 if there is none.
-type silence struct{ atomic.Int64 }
-
-// silentSince reports whether the store has sent a command without getting a
-// reply in time since the connection was last used.
-func silentSince(ctx context.Context, lastUsed time.Time) bool {
-	s, ok := ctx.Value(silenceKey{}).(*silence)
-	return ok && lastUsed.UnixNano() < s.Load()
-}
 
 // drop makes a healthy connection unusable, so that its pool closes it instead
 // of reusing it. Redigo has no call for this, but discards every connection on

@@ -320,7 +320,7 @@ func (s *Store) Delete(token string) error { return s.DeleteCtx(context.Backgrou
 // All is AllCtx without a context.
 func (s *Store) All() (map[string][]byte, error) { return s.AllCtx(context.Background()) }
 
-func (s *Store) key(token string) string { return keyspace.Session(s.prefix, token) }
+func (s *Store) key(token string) string { return s.prefix + token }
 
 // writable returns an error if the record cannot be stored under the token.
 func writable(op, token string, b []byte) error {

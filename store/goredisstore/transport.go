@@ -20,7 +20,6 @@ import (
 // transport is the [resp.Transport] through go-redis.
 type transport struct {
 	node
-	client redis.UniversalClient
 	*wire.Conns
 }
 
@@ -39,8 +38,7 @@ func newTransport(given redis.UniversalOptions, timeout time.Duration) (*transpo
 	o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return conns.Dial(addr, func() (net.Conn, error) { return open(ctx, network, addr) })
 	}
-	client := newClient(&o)
-	return &transport{node: node{client}, client: client, Conns: conns}, nil
+	return &transport{node{newClient(&o)}, conns}, nil
 }
 
 func newClient(o *redis.UniversalOptions) redis.UniversalClient {
@@ -70,12 +68,7 @@ func dialerOf(o redis.UniversalOptions) func(ctx context.Context, network, addr 
 
 // node sends commands to the servers of one client: to one node of a Cluster,
 // or to all.
-type node struct{ redis.Cmdable }
-
-// processor executes any command; every client and pipeline is one.
-type processor interface {
-	Process(ctx context.Context, cmd redis.Cmder) error
-}
+type node struct{ client redis.UniversalClient }
 
 // RoundTrip implements [resp.Transport]. After an error in a Cluster it makes
 // go-redis read again which node serves which slot. By itself, go-redis does
@@ -109,10 +102,10 @@ func (n node) RoundTrip(ctx context.Context, x *resp.Exchange) error {
 	x.Sent = time.Now() // or later, after a wait for a connection, which go-redis does not report
 	if len(x.Commands) == 1 {
 		cmd := build(ctx, x.Commands[0])
-		_ = n.Cmdable.(processor).Process(ctx, cmd)
+		_ = n.client.Process(ctx, cmd)
 		return setReply(&x.Replies[0], cmd)
 	}
-	pipeline, cmds := n.Pipeline(), make([]*redis.Cmd, len(x.Commands))
+	pipeline, cmds := n.client.Pipeline(), make([]*redis.Cmd, len(x.Commands))
 	for i, c := range x.Commands {
 		cmds[i] = build(ctx, c)
 		_ = pipeline.Process(ctx, cmds[i])

@@ -48,9 +48,6 @@ func ValidTokens(tokens []string) []string {
 // BatchSize is the number of commands that are sent in one round trip.
 const BatchSize = 100
 
-// Session returns the key of a session record, as in scs/redisstore.
-func Session(prefix, token string) string { return prefix + token }
-
 // Mark returns the key of a mark.
 func Mark(prefix, key string) string { return markPrefix + digest(prefix, key) }
 
