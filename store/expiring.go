@@ -3,9 +3,9 @@ package store
 import "time"
 
 // purgePerWrite is the number of entries that a write examines to remove those
-// that have expired. It is more than one, so that expired entries decrease
-// however fast new ones are added, and small, so that no write has to clean up
-// after an idle hour.
+// that have expired. It is more than one, so that expired entries do not
+// accumulate however fast new ones are added, and small, so that no write has to
+// clean up after an idle hour.
 const purgePerWrite = 8
 
 // expiring is a map whose entries expire. Reads may run concurrently, but not

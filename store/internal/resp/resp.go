@@ -180,32 +180,36 @@ func (r Reply) areBulk() bool {
 // check returns an error if the reply is a refusal, or not one that Redis sends
 // to the command.
 func (c Command) check(r Reply) error {
-	ok, another := true, false
+	const texts = "an array of strings"
+	want, ok, another := "an integer", r.Kind == Integer && r.Int >= 0, false
 	switch c.Name {
+	case "PEXPIRE", "DEL", "WAIT", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
+	case "PTTL":
+		ok = r.Kind == Integer && validLife(r.Int)
 	case "GET":
-		if ok = r.Kind == Nil; r.Kind == Bulk {
+		want, ok = "a bulk string or nil", r.Kind == Nil
+		if r.Kind == Bulk {
 			_, ok = keyspace.Unbind(c.Key, r.Bytes)
 			another = !ok
 		}
 	case "SET":
-		ok = r.Kind == Nil && len(c.Args) > 3 || r.Content() == "OK"
-	case "PTTL":
-		ok = r.Kind == Integer && validLife(r.Int)
-	case "PEXPIRE", "DEL", "WAIT", "ZADD", "ZREM", "ZREMRANGEBYSCORE":
-		ok = r.Kind == Integer && r.Int >= 0
+		want, ok = "OK", r.Kind == Nil && len(c.Args) > 3 || r.Content() == "OK"
 	case "ASKING", "AUTH", "SELECT":
-		ok = r.Content() == "OK"
+		want, ok = "OK", r.Content() == "OK"
 	case "PING":
-		ok = r.Content() == "PONG"
+		want, ok = "PONG", r.Content() == "PONG"
 	case "SCAN":
-		ok = r.Kind == Array && len(r.Array) == 2 && r.Array[0].Kind == Bulk &&
+		want, ok = texts, r.Kind == Array && len(r.Array) == 2 && r.Array[0].Kind == Bulk &&
 			r.Array[1].areBulk() && validCursor(r.Array[0].Bytes)
 	case "TIME", "CONFIG":
-		ok = r.areBulk()
+		want, ok = texts, r.areBulk()
 	case "ROLE":
-		ok = r.Kind == Array && len(r.Array) > 0 && r.Array[0].Kind == Bulk
+		want, ok = texts, r.Kind == Array && len(r.Array) > 0 && r.Array[0].Kind == Bulk
 	case "ZRANGE":
+		want = texts
 		ok, another = c.checkMembers(r)
+	default:
+		ok = true
 	}
 	switch {
 	case r.Kind == Refused:
@@ -213,7 +217,7 @@ func (c Command) check(r Reply) error {
 	case ok:
 		return nil
 	}
-	return &UnexpectedReply{Command: c.Name, Got: typeNames[r.Kind], Another: another}
+	return &UnexpectedReply{Command: c.Name, Got: typeNames[r.Kind], Want: want, Another: another}
 }
 
 // checkMembers checks the reply to ZRANGE: members of the index with the

@@ -1,7 +1,6 @@
 package resp
 
 import (
-	"cmp"
 	"math"
 	"strconv"
 	"time"
@@ -13,7 +12,8 @@ import (
 type UnexpectedReply struct {
 	Command string // "GET"
 	Got     string // the type of the reply
-	Another bool   // the type is right, but the value is that of another key
+	Want    string
+	Another bool // the type is right, but the value is that of another key
 }
 
 // Error implements error.
@@ -21,21 +21,13 @@ func (e *UnexpectedReply) Error() string {
 	if e.Another {
 		return e.Command + ": the reply is the value of another key"
 	}
-	return e.Command + ": unexpected reply: got " + e.Got + ", want " + cmp.Or(wanted[e.Command], "an integer")
+	return e.Command + ": unexpected reply: got " + e.Got + ", want " + e.Want
 }
 
 var typeNames = [...]string{
 	Other: "another type", Nil: "nil", Status: "a simple string", Bulk: "a bulk string",
-	Integer: "an integer", Array: "an array", Refused: "an error",
+	Integer: "an integer", Array: "an array",
 }
-
-// wanted lists the replies to commands to which an integer is not the reply.
-var wanted = map[string]string{
-	"ASKING": "OK", "AUTH": "OK", "SELECT": "OK", "SET": "OK", "PING": "PONG", "GET": "a bulk string or nil",
-	"CONFIG": allStrings, "ROLE": allStrings, "SCAN": allStrings, "TIME": allStrings, "ZRANGE": allStrings,
-}
-
-const allStrings = "an array of strings"
 
 // Life returns the remaining lifetime that PTTL reports, or 0 for a key without
 // an expiry. alive is false if there is no such key, or if it has less than a
