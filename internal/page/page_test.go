@@ -443,6 +443,34 @@ func TestWrite_labelScripts(t *testing.T) {
 	}
 }
 
+// Each page of a rejection has a link home and one to the support. The link home
+// is its button if nothing else can help.
+func TestPage_nextStep(t *testing.T) {
+	brand := Brand{HomeURL: "https://m.example.com/", SupportURL: "mailto:help@example.com"}
+	const home, support = `<a href="https://m.example.com/"`, `<a href="mailto:help@example.com">`
+	for _, lang := range []string{Chinese, English} {
+		for reason := range texts.Reasons {
+			alone := rendered(t, Page{Lang: lang, Reason: reason, Brand: brand})
+			assert.Contains(t, alone, home+` class="button">`, reason)
+			assert.Contains(t, alone, support, reason)
+			for name, p := range map[string]Page{
+				"a link":     {RetryURL: "/a"},
+				"a form":     {ActionURL: "/wechat/logout"},
+				"a button":   {Hints: Hints{Variant: OnPhone}},
+				"an address": {Kind: OpenInWeChat, URL: "/a"},
+				"logged out": {Kind: LoggedOut, RetryURL: "/a"},
+			} {
+				p.Lang, p.Reason, p.Brand = lang, reason, brand
+				body := rendered(t, p)
+				assert.Contains(t, body, home+">", name)
+				assert.Contains(t, body, support, name)
+			}
+		}
+	}
+	none := rendered(t, Page{Lang: English, Reason: "loop", Brand: Brand{HomeURL: "/"}, Words: Words{Labels: map[string]string{}}})
+	assert.NotContains(t, none, "<a ", "a function of WithPages has removed the labels")
+}
+
 // A text that says "scan" has a QR code, and the other way round.
 func TestPage_openInWeChat(t *testing.T) {
 	qr := QRCode("https://m.example.com/a")

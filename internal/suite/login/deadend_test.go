@@ -134,6 +134,9 @@ func TestNoDeadEnd(t *testing.T) {
 			s.Clock.Advance(authtest.FailureTTL + time.Second)
 			for range 3 { // a consent, or a question, may come first
 				require.Equal(t, "text/html; charset=utf-8", page.Header.Get("Content-Type"), page.Text)
+				if authtest.ReasonOf(page) != page.Text {
+					assert.Contains(t, page.Text, ">返回首页</a>")
+				}
 				next, found := b.Onward(page)
 				require.True(t, found, "%s leads nowhere", authtest.ReasonOf(page))
 				if page = next; strings.Contains(page.Text, `name="ticket"`) && page.Request.URL.Host != s.Base.Host {
