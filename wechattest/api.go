@@ -8,7 +8,8 @@ import (
 	"strings"
 )
 
-// apiEndpoints are the simulated paths of api.weixin.qq.com.
+// apiEndpoints are the simulated paths of api.weixin.qq.com and, from gettoken
+// on, of WeCom's qyapi.weixin.qq.com.
 var apiEndpoints = []endpoint{
 	{"sns/oauth2/access_token", snsFamily, "GET", (*Server).exchange},
 	{"sns/oauth2/refresh_token", snsFamily, "GET", (*Server).refresh},
@@ -24,6 +25,12 @@ var apiEndpoints = []endpoint{
 	{"cgi-bin/token", cgiFamily, "GET", (*Server).plainToken},
 	{"cgi-bin/stable_token", cgiFamily, "POST", (*Server).stableToken},
 	{"cgi-bin/component/api_component_token", cgiFamily, "POST", (*Server).componentToken},
+	{"cgi-bin/gettoken", corpFamily, "GET", (*Server).corpGetToken},
+	{"cgi-bin/auth/getuserinfo", corpFamily, "GET", (*Server).corpUserInfo},
+	{"cgi-bin/user/getuserinfo", corpFamily, "GET", (*Server).corpUserInfoOld},
+	{"cgi-bin/auth/getuserdetail", corpFamily, "POST", (*Server).corpUserDetail},
+	{"cgi-bin/user/get", corpFamily, "GET", (*Server).corpMember},
+	{"cgi-bin/miniprogram/jscode2session", corpFamily, "GET", (*Server).corpCode2Session},
 }
 
 // endpointNames returns the paths that can be scripted and limited.
@@ -31,7 +38,8 @@ func endpointNames() (names []string) {
 	for _, e := range apiEndpoints {
 		names = append(names, e.path)
 	}
-	return append(names, "connect/oauth2/authorize", "connect/oauth2/authorize_reply", "connect/qrconnect", "connect/confirm", "connect/l/qrconnect")
+	return append(names, "connect/oauth2/authorize", "connect/oauth2/authorize_reply", "connect/qrconnect", "connect/confirm", "connect/l/qrconnect",
+		"wwlogin/sso/login", "wwlogin/sso/confirm", "wwlogin/sso/l/qrconnect", "wwopen/sso/qrConnect")
 }
 
 // api serves one endpoint: it records the call, waits while the endpoint is
@@ -59,6 +67,9 @@ func (s *Server) api(e endpoint) http.Handler {
 		s.mu.Lock()
 		a := s.decide(e, c, fault)
 		c.entry.Errcode = a.code
+		if e.family == corpFamily {
+			a = s.corpHeaders(w, e, c, a)
+		}
 		body, contentType := s.encode(e.family, a, c), s.contentType(e.family)
 		s.wake()
 		s.mu.Unlock()
@@ -112,7 +123,7 @@ func (s *Server) methodAllowed(e endpoint, method string) bool {
 }
 
 func (s *Server) encode(f family, a response, c *call) string {
-	if a.code != 0 {
+	if a.code != 0 && f != corpFamily {
 		a.fields = []field{{"errcode", a.code}, {"errmsg", s.errmsg(f, a.code, remoteIP(c.request))}}
 	}
 	return a.encode()
@@ -121,6 +132,9 @@ func (s *Server) encode(f family, a response, c *call) string {
 func (s *Server) contentType(f family) string {
 	if f == snsFamily && !s.on(JSONContentType) {
 		return "text/plain"
+	}
+	if f == corpFamily {
+		return "application/json; charset=UTF-8"
 	}
 	return "application/json; encoding=utf-8"
 }

@@ -22,6 +22,7 @@ type authorizeRequest struct {
 	forcePopup  bool
 	forceSnap   bool
 	person      Person
+	corp        *corpRequest // set for WeCom
 }
 
 // A pageError is an error page: WeChat's number, or 0 if there is none, and its
@@ -125,6 +126,9 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *p
 
 // judge applies the account's own rules.
 func (s *Server) judge(a authorizeRequest) *pageError {
+	if a.corp != nil {
+		return s.judgeCorp(a)
+	}
 	switch {
 	case len(a.state) > 128:
 		return &pageError{text: stateTooBig, hint: stateHint}
@@ -218,6 +222,10 @@ func separator(uri string) string {
 
 // authorize serves /connect/oauth2/authorize.
 func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
+	if isCorp(r) {
+		s.corpAuthorize(w, r, c)
+		return
+	}
 	if r.Method != http.MethodGet {
 		s.errorPage(w, r, c, &pageError{text: cannotOpen, hint: methodHint})
 		return
@@ -273,9 +281,16 @@ func (s *Server) connectRedirect(w http.ResponseWriter, r *http.Request, c *Call
 // callback URL. The caller holds s.mu.
 func (s *Server) allow(a authorizeRequest, v *virtual) string {
 	before, after := s.callback(a)
-	return before + s.newCode(&grant{
+	return before + s.newGrant(a, v) + after
+}
+
+func (s *Server) newGrant(a authorizeRequest, v *virtual) (code string) {
+	if a.corp != nil {
+		return s.grantCorp(a)
+	}
+	return s.newCode(&grant{
 		flow: webFlow, appID: a.appID, platform: a.platform, person: a.person, scope: a.scope, snapshot: v,
-	}) + after
+	})
 }
 
 // sendBack redirects the browser to the callback with a 302, as WeChat is

@@ -20,7 +20,7 @@ const (
 )
 
 // cookiePaths are relative to the simulator's root.
-var cookiePaths = []string{"/connect/", "/sim/"}
+var cookiePaths = []string{"/connect/", "/wwlogin/", "/wwopen/", "/sim/"}
 
 // currentPerson returns the person who opened a page: the one chosen by cookie,
 // otherwise the current one. The caller holds s.mu.

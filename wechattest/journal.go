@@ -132,7 +132,7 @@ func endpointName(path string) string { return strings.TrimPrefix(path, "/") }
 // maskAppID returns id if it has the form of an AppID or of an original id,
 // which a secret sent in its place does not have.
 func maskAppID(id string) string {
-	if id == "" || appIDForm.MatchString(id) || originalIDForm.MatchString(id) {
+	if id == "" || appIDForm.MatchString(id) || corpIDForm.MatchString(id) || originalIDForm.MatchString(id) {
 		return id
 	}
 	return "…"

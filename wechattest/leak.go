@@ -75,6 +75,9 @@ func (s *Server) secretIn(text string) string {
 				return "the AppSecret of " + a.AppID
 			}
 		}
+		if what := s.secretOfCorp(text); what != "" {
+			return what
+		}
 		for _, t := range tokenForm.FindAllString(text, -1) {
 			if s.logins[t] != nil || s.byAccountToken[t] != nil {
 				return "a token"

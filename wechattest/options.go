@@ -13,6 +13,7 @@ type Option func(*config)
 type config struct {
 	accounts      []Account
 	people        []Person
+	corps         []Corp
 	clock         func() time.Time
 	seed          int64
 	seeded        bool
@@ -93,6 +94,9 @@ func newConfig(opts []Option) (config, error) {
 	if c.people == nil {
 		c.people = DefaultPeople()
 	}
+	if c.corps == nil {
+		c.corps = DefaultCorps()
+	}
 	if !c.seeded {
 		c.seed = time.Now().UnixNano()
 	}
@@ -136,6 +140,9 @@ func (c *config) complete() (err error) {
 			return fmt.Errorf("duplicate person %s", p.Name)
 		}
 		names[p.Name] = true
+	}
+	if err := c.completeCorps(); err != nil {
+		return err
 	}
 	if !knownEnvironment(c.environment) {
 		return fmt.Errorf("unknown environment %q", c.environment)

@@ -37,6 +37,7 @@ type view struct {
 	People  []Person
 	Person  Person
 	Ticket  string // of a consent page, or the uuid of a QR code
+	WeCom   bool   // the page is WeCom's
 
 	qrView
 	noticeView
@@ -200,5 +201,5 @@ func (s *Server) confirmedPage(w http.ResponseWriter, r *http.Request, c *Call) 
 
 func (s *Server) consentPage(w http.ResponseWriter, r *http.Request, c *Call, id string, a authorizeRequest) {
 	s.outcome(c, 0, "consent page")
-	s.show(w, r, "consent", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: id})
+	s.show(w, r, "consent", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: id, WeCom: a.corp != nil})
 }

@@ -40,9 +40,7 @@ func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 		s.errorPage(w, r, c, pageErr)
 		return
 	}
-	uuid := s.text(16)
-	s.tickets[uuid] = &ticket{authorizeRequest: a, status: qrWaiting, expires: s.now().Add(qrLife)}
-	s.sweep()
+	uuid := s.newTicket(a)
 	s.mu.Unlock()
 	if strings.HasPrefix(r.Header.Get("Accept"), "application/json") {
 		w.Header().Set("Content-Type", "application/json")
@@ -52,13 +50,24 @@ func (s *Server) qrConnect(w http.ResponseWriter, r *http.Request, c *Call) {
 	s.qrPage(w, r, c, uuid, a)
 }
 
+// newTicket returns the uuid of a new QR code. The caller holds s.mu.
+func (s *Server) newTicket(a authorizeRequest) (uuid string) {
+	uuid = s.text(16)
+	s.tickets[uuid] = &ticket{authorizeRequest: a, status: qrWaiting, expires: s.now().Add(qrLife)}
+	s.sweep()
+	return uuid
+}
+
 func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid string, a authorizeRequest) {
 	s.outcome(c, 0, "QR page")
 	v := view{Account: a.account, Ticket: uuid, english: english(r), qrView: qrView{Embedded: embedded(r)}}
 	v.Title = v.T("微信登录（模拟）", "WeChat login (simulated)")
+	if v.WeCom = a.corp != nil; v.WeCom {
+		v.Title, v.Embedded = v.T("企业微信登录（模拟）", "WeCom login (simulated)"), panel(r)
+	}
 	s.mu.Lock()
 	v.Before, v.After = s.callback(a)
-	if s.on(RefusalCallback) {
+	if s.refusalCallback(a) {
 		v.Refused = deniedCallback(a)
 	}
 	s.mu.Unlock()
@@ -72,6 +81,18 @@ func (s *Server) qrPage(w http.ResponseWriter, r *http.Request, c *Call, uuid st
 // top window to open the callback.
 func embedded(r *http.Request) bool {
 	return r.FormValue("login_type") == "jssdk" && r.FormValue("self_redirect") != "true"
+}
+
+// panel reports whether a panel of @wecom/jssdk shows the page in a frame and
+// needs the top window to open the callback, which is the default.
+func panel(r *http.Request) bool {
+	return r.FormValue("version") != "" && r.FormValue("redirect_type") != "self"
+}
+
+// refusalCallback reports whether a denial leads to the callback, with state and
+// without code. WeCom documents that for its older page.
+func (s *Server) refusalCallback(a authorizeRequest) bool {
+	return s.on(RefusalCallback) || a.corp != nil && a.corp.oldPage
 }
 
 // qrImage serves /connect/qrcode/<uuid>, the picture alone.
@@ -164,12 +185,17 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 		choose(w, r, p.Name)
 	}
 	choice := r.PostFormValue("answer")
+	if pageErr := s.judgeScan(t); pageErr != nil && choice == "allow" {
+		s.mu.Unlock()
+		s.errorPage(w, r, c, pageErr)
+		return
+	}
 	switch {
 	case r.Method != http.MethodPost:
 		t.status = qrScanned
 	case choice == "allow":
 		t.status = qrConfirmed
-		t.code = s.newCode(&grant{flow: webFlow, appID: t.appID, person: t.person, scope: t.scope})
+		t.code = s.newGrant(t.authorizeRequest, nil)
 	default:
 		t.status = qrDenied
 	}
@@ -179,12 +205,21 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 	switch {
 	case r.Method != http.MethodPost:
 		s.outcome(c, 0, "scanned")
-		s.show(w, r, "confirm", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: r.FormValue("uuid")})
+		s.show(w, r, "confirm", view{Title: a.account.Name, Account: a.account, Person: a.person, Ticket: r.FormValue("uuid"), WeCom: a.corp != nil})
 	case choice == "allow":
 		s.confirmedPage(w, r, c)
 	default:
 		s.deniedPage(w, r, c)
 	}
+}
+
+// judgeScan returns the error page for a person outside the visible range of
+// WeCom's app. They see it when they confirm: the form may choose another person.
+func (s *Server) judgeScan(t *ticket) *pageError {
+	if t.corp == nil {
+		return nil
+	}
+	return s.judgeCorp(t.authorizeRequest)
 }
 
 // qrPoll serves the long poll of the QR code page. It responds as soon as the
@@ -239,7 +274,7 @@ func (s *Server) qrNext(t *ticket) string {
 	case t.status == qrConfirmed:
 		before, after := s.callback(t.authorizeRequest)
 		return before + t.code + after
-	case t.status == qrDenied && s.on(RefusalCallback):
+	case t.status == qrDenied && s.refusalCallback(t.authorizeRequest):
 		return deniedCallback(t.authorizeRequest)
 	}
 	return ""

@@ -70,6 +70,29 @@ const (
 	// SnapshotRealUnionID gives a virtual user another user's real unionid.
 	SnapshotRealUnionID Quirk = "snapshot-real-unionid"
 
+	// WeComUsedCode42022 makes WeCom return 42022 instead of 40029 for a used code.
+	WeComUsedCode42022 Quirk = "wecom-used-code-42022"
+	// WeComExpiredCode42003 makes WeCom return 42003 instead of 40029 for an
+	// expired code.
+	WeComExpiredCode42003 Quirk = "wecom-expired-code-42003"
+	// WeComExpiredToken42001 makes WeCom return 42001 instead of 40014 for an
+	// expired access_token.
+	WeComExpiredToken42001 Quirk = "wecom-expired-token-42001"
+	// WeComNewToken makes every gettoken of WeCom issue a new token. The others
+	// remain valid.
+	WeComNewToken Quirk = "wecom-new-token"
+	// WeComOldTokenDies makes every gettoken of WeCom issue a new token and
+	// invalidate the others.
+	WeComOldTokenDies Quirk = "wecom-old-token-dies"
+	// WeComOldKeys makes WeCom's getuserinfo return UserId, OpenId and DeviceId, as
+	// its older path does.
+	WeComOldKeys Quirk = "wecom-old-keys"
+	// WeComGenderNumber sends a member's gender as a number instead of a string.
+	WeComGenderNumber Quirk = "wecom-gender-number"
+	// WeComAgentIDRequired shows an error page for snsapi_privateinfo without
+	// agentid, which is otherwise treated as snsapi_base.
+	WeComAgentIDRequired Quirk = "wecom-agentid-required"
+
 	// SessionKeyRotates replaces the session_key on every wx.login.
 	SessionKeyRotates Quirk = "session-key-rotates"
 	// WrongWatermark puts a different AppID into mini program payloads.
@@ -112,6 +135,14 @@ var quirkTexts = []quirkText{
 	{SnapshotUserInfoDenied, "快照页：userinfo 返回 48001", "snapshot: return 48001 from userinfo"},
 	{SnapshotSharedUnionID, "快照页：所有用户共用一个 unionid", "snapshot: same unionid for all users"},
 	{SnapshotRealUnionID, "快照页：返回其他用户的真实 unionid", "snapshot: another user's real unionid"},
+	{WeComUsedCode42022, "企业微信：已使用的 code 返回 42022", "WeCom: return 42022 for a used code"},
+	{WeComExpiredCode42003, "企业微信：过期的 code 返回 42003", "WeCom: return 42003 for an expired code"},
+	{WeComExpiredToken42001, "企业微信：过期的 token 返回 42001", "WeCom: return 42001 for an expired token"},
+	{WeComNewToken, "企业微信：每次 gettoken 返回新 token", "WeCom: new token from every gettoken"},
+	{WeComOldTokenDies, "企业微信：新 token 使旧 token 失效", "WeCom: a new token invalidates the old one"},
+	{WeComOldKeys, "企业微信：返回 UserId、OpenId（旧接口）", "WeCom: keys UserId and OpenId (older)"},
+	{WeComGenderNumber, "企业微信：gender 为数字", "WeCom: gender as a number"},
+	{WeComAgentIDRequired, "企业微信：privateinfo 缺少 agentid 时报错", "WeCom: require agentid for privateinfo"},
 	{SessionKeyRotates, "每次 wx.login 更换 session_key", "replace session_key on every wx.login"},
 	{WrongWatermark, "水印中的 AppID 错误", "wrong AppID in the watermark"},
 	{CountryCodeNumber, "countryCode 为数字", "countryCode as a number"},

@@ -14,6 +14,7 @@ import (
 type fileConfig struct {
 	Accounts      []Account           `json:"accounts"`
 	People        []Person            `json:"people"`
+	Corps         []Corp              `json:"corps"`
 	AnyBrowser    bool                `json:"any_browser"`
 	StrictDomains bool                `json:"strict_domains"`
 	Environment   Environment         `json:"environment"`
@@ -25,8 +26,8 @@ type fileConfig struct {
 }
 
 // ReadConfig reads options from a JSON object or a YAML document, the format of
-// the -config file of cmd/wechatsim. Its members, all optional, are accounts
-// and people (with the fields of [Account] and [Person]), any_browser,
+// the -config file of cmd/wechatsim. Its members, all optional, are accounts,
+// people and corps (with the fields of [Account], [Person] and [Corp]), any_browser,
 // strict_domains, environment, scenario, seed, switches, quotas and faults
 // (both by endpoint). An unknown member is an error, and so are a value for
 // which NewServer would panic and anything after the object.
@@ -35,7 +36,7 @@ func ReadConfig(r io.Reader) ([]Option, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read configuration: %w", err)
 	}
-	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), WithQuirks(f.Switches...)}
+	opts := []Option{WithAccount(f.Accounts...), WithPerson(f.People...), WithCorp(f.Corps...), WithQuirks(f.Switches...)}
 	if f.Scenario != "" {
 		opts = append(opts, WithScenario(f.Scenario))
 	}

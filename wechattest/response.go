@@ -16,6 +16,7 @@ const (
 	snsFamily family = iota
 	cgiFamily
 	phoneFamily
+	corpFamily // WeCom
 )
 
 // An endpoint is one path of the API host.

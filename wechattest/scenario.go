@@ -30,12 +30,13 @@ type Scenario struct {
 // scenario.
 func WithScenario(name string) Option {
 	return func(c *config) {
-		i := slices.IndexFunc(Scenarios(), func(s Scenario) bool { return s.Name == name })
+		all := slices.Concat(Scenarios(), WeComScenarios())
+		i := slices.IndexFunc(all, func(s Scenario) bool { return s.Name == name })
 		if i < 0 {
 			c.fail(fmt.Errorf("unknown scenario %q", name))
 			return
 		}
-		for _, opt := range Scenarios()[i].Options {
+		for _, opt := range all[i].Options {
 			opt(c)
 		}
 	}

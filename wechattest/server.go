@@ -30,6 +30,8 @@ import (
 //     wait for them; [Scenarios] returns the courses that a login can take
 //   - to inspect requests: [Server.Journal], [Server.Count],
 //     [Server.AssertCalls], [Server.Leaks], [Server.AssertNoLeaks]
+//   - for WeCom: [Server.WeComEndpoints], [Server.QYLogin],
+//     [Server.EndCorpTokens]
 //   - for mini programs and platforms: [Server.WXLogin],
 //     [Server.GetPhoneNumber], [Server.UserPayload], [Server.PhonePayload],
 //     [Server.VerifyTicket], [Server.ComponentToken]
@@ -56,6 +58,7 @@ type Server struct {
 	swept   int // number of calls of sweep
 	visits
 	grants
+	weCom
 	script
 }
 
@@ -145,6 +148,7 @@ func newServer(opts []Option) *Server {
 			byAccountToken: map[string]*accountToken{},
 			verifyTickets:  map[string]*accountToken{},
 		},
+		weCom: newWeCom(),
 		script: script{
 			journal: journal{counts: map[string]int{}},
 			windows: map[string]window{},
@@ -231,6 +235,8 @@ func (s *Server) sweep() {
 	maps.DeleteFunc(s.pending, func(_ string, c *consent) bool { return c.opened.Before(old) })
 	maps.DeleteFunc(s.tickets, func(_ string, t *ticket) bool { return t.expires.Before(old) })
 	maps.DeleteFunc(s.logins, func(_ string, l *login) bool { return l.refreshExpires.Before(old) })
+	maps.DeleteFunc(s.corpTokens, func(_ string, t *corpToken) bool { return t.expires.Before(old) })
+	maps.DeleteFunc(s.corpTickets, func(_ string, t *userTicket) bool { return t.expires.Before(old) })
 	maps.DeleteFunc(s.byAccountToken, func(_ string, t *accountToken) bool { return t.expires.Before(old) })
 }
 
@@ -248,6 +254,14 @@ func (s *Server) routes() http.Handler {
 		"connect/confirm":                s.confirm,
 		"connect/l/qrconnect":            s.qrPoll,
 		"connect/phone":                  s.phonePage,
+		"wwlogin/sso/login":              s.corpLogin,
+		"wwlogin/sso/confirm":            s.confirm,
+		"wwlogin/sso/l/qrconnect":        s.qrPoll,
+		"wwlogin/sso/phone":              s.phonePage,
+		"wwopen/sso/qrConnect":           s.corpLogin,
+		"wwopen/sso/confirm":             s.confirm,
+		"wwopen/sso/l/qrconnect":         s.qrPoll,
+		"wwopen/sso/phone":               s.phonePage,
 		"sim/full-service":               s.fullService,
 	} {
 		mux.Handle("/"+name, s.page(name, serve))

@@ -22,6 +22,8 @@ const (
 	webFlow flow = iota
 	miniFlow
 	phoneFlow
+	corpFlow     // WeCom: authorize and web login
+	corpMiniFlow // WeCom: wx.qy.login
 )
 
 // A grant is an issued code.
@@ -31,7 +33,8 @@ type grant struct {
 	platform string // component_appid of a code issued to a platform
 	person   Person
 	scope    client.Scope
-	snapshot *virtual // set if the code was issued on a snapshot page
+	snapshot *virtual     // set if the code was issued on a snapshot page
+	corp     *corpRequest // of corpFlow
 	expires  time.Time
 	used     bool
 }
@@ -60,6 +63,9 @@ func (s *Server) newCode(g *grant) string {
 	code := "0" + s.text(31)
 	if g.flow == phoneFlow {
 		code = fmt.Sprintf("%016x%016x%016x%016x", s.rng.Uint64(), s.rng.Uint64(), s.rng.Uint64(), s.rng.Uint64())
+	}
+	if g.flow == corpFlow || g.flow == corpMiniFlow {
+		code = s.base64URL(43)
 	}
 	s.codes[code] = g
 	s.sweep()

@@ -36,7 +36,7 @@ const (
 	// that has timed out find a token.
 	fetchTimeout = 20 * time.Second
 	// rejectedTime is how long WeCom is not called again after it has rejected the
-	// configuration, or a token that it has just issued. WeCom bans the address of
+	// configuration, or a token that replaced a rejected one. WeCom bans the address of
 	// a server that repeats a wrong secret for an hour (45009).
 	rejectedTime = time.Minute
 )
@@ -52,6 +52,8 @@ type tokenSource struct {
 	err   error         // why WeCom rejected the configuration
 	at    time.Time     // of the last result
 	end   time.Time     // of token
+
+	forced bool // token replaced a rejected one
 }
 
 func newTokenSource(c *Client) *tokenSource {
@@ -77,12 +79,17 @@ func (s *tokenSource) next(ctx context.Context, stale client.Secret) (client.Sec
 		return cache.Token(ctx, s.key, stale, s.fetch)
 	}
 	s.mu.Lock()
-	if !stale.IsZero() && s.token.Equal(stale) && s.recent() {
+	replaces := !stale.IsZero() && s.token.Equal(stale)
+	if replaces && s.forced && s.recent() {
 		defer s.mu.Unlock()
 		return s.token, s.end.Sub(s.cached.Now()), nil
 	}
 	s.mu.Unlock()
-	return s.fetch(ctx)
+	token, life, err := s.fetch(ctx)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.forced = replaces
+	return token, life, err
 }
 
 // recent reports whether the last result of fetch counts for now.

@@ -44,7 +44,7 @@ const (
 	margin = 5 * time.Minute
 	jitter = 5 * time.Minute
 	// rejectedTime is how long no instance calls WeCom after it has rejected the
-	// configuration, or a token that it has just issued.
+	// configuration, or a token that replaced a rejected one.
 	rejectedTime = time.Minute
 	// meanwhile is how long an instance uses the current token before it looks
 	// again, while another one gets the next.
@@ -64,6 +64,7 @@ type record struct {
 	Message  string `json:"m,omitempty"`
 	Hint     string `json:"h,omitempty"`
 	Endpoint string `json:"p,omitempty"`
+	Forced   bool   `json:"s,omitempty"` // Token replaced a stale one
 	Fetched  int64  `json:"f"`
 	Expires  int64  `json:"e"`
 }
@@ -72,8 +73,8 @@ func tokenMark(key string) string { return "wecom token " + key }
 func leaseMark(key string) string { return "wecom lease " + key }
 
 // Token implements [wecom.TokenCache]. Of all instances, one calls fetch. A token
-// that is reported stale within a minute of its issue is returned again: WeCom
-// would issue no better one.
+// that replaced a stale one and is reported stale within a minute is returned
+// again: WeCom would issue no better one.
 func (c *Cache) Token(ctx context.Context, key string, stale client.Secret, fetch func(context.Context) (client.Secret, time.Duration, error)) (client.Secret, time.Duration, error) {
 	for pause := firstPoll; ; pause = min(pause*3/2, maxPoll) {
 		r, err := c.find(ctx, key)
@@ -122,7 +123,7 @@ func (c *Cache) valid(r record, stale client.Secret) bool {
 	if r.Token == "" || !now.Before(time.UnixMilli(r.Expires)) {
 		return false
 	}
-	return !stale.Equal(client.NewSecret(r.Token)) || now.Before(time.UnixMilli(r.Fetched).Add(rejectedTime))
+	return !stale.Equal(client.NewSecret(r.Token)) || r.Forced && now.Before(time.UnixMilli(r.Fetched).Add(rejectedTime))
 }
 
 // refresh gets a token under a lease. If that fails while there is a valid token,
@@ -142,7 +143,8 @@ func (c *Cache) refresh(ctx context.Context, key string, stale client.Secret, ho
 	if err != nil && c.valid(current, stale) {
 		return client.NewSecret(current.Token), meanwhile, nil
 	}
-	next := record{Token: token.Reveal(), Fetched: c.Now().UnixMilli()}
+	forced := current.Token != "" && stale.Equal(client.NewSecret(current.Token))
+	next := record{Token: token.Reveal(), Forced: forced, Fetched: c.Now().UnixMilli()}
 	if err != nil {
 		life = rejectedTime
 		if e := (*client.Error)(nil); wecom.Rejected(err) && errors.As(err, &e) {

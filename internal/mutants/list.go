@@ -1473,9 +1473,21 @@ var mutants = []mutant{
 	},
 	{
 		name: "a stale token of a WeCom app is kept", about: "wecom",
-		search: "return !stale.Equal(client.NewSecret(r.Token)) || now.Before(",
-		broken: "return true || now.Before(",
+		search: "return !stale.Equal(client.NewSecret(r.Token)) || r.Forced &&",
+		broken: "return true || r.Forced &&",
 		killer: "^TestCache_Stale$",
+	},
+	{
+		name: "instances replace a rejected token of a WeCom app without end", about: "wecom",
+		search: "|| r.Forced && now.Before(time.UnixMilli(r.Fetched).Add(rejectedTime))",
+		broken: "",
+		killer: "^TestCache_Stale$",
+	},
+	{
+		name: "an instance replaces a rejected token of a WeCom app without end", about: "wecom",
+		search: "if replaces && s.forced && s.recent() {",
+		broken: "if replaces && s.forced && !s.recent() {",
+		killer: "^TestToken_NoLoop$",
 	},
 	{
 		name: "instances repeat a wrong secret of a WeCom app", about: "wecom",
