@@ -21,7 +21,7 @@ const (
 type Corp struct {
 	CorpID string `json:"corp_id"` // "ww" followed by 16 lower-case hexadecimal digits
 	Name   string `json:"name"`    // shown on pages; the default is the corp ID
-	Apps   []App  `json:"apps"`
+	Apps   []App  `json:"apps"`    // at least one
 
 	// Members are the people who log in with a userid. Others log in with an
 	// openid of the company.
@@ -34,8 +34,8 @@ type Corp struct {
 // An App is a self-built app of a company. Only AgentID and Secret are required.
 type App struct {
 	AgentID int    `json:"agent_id"` // unique in the company
-	Secret  string `json:"secret"`
-	Name    string `json:"name"` // shown on pages; the default is the AgentId
+	Secret  string `json:"secret"`   // unique in the company
+	Name    string `json:"name"`     // shown on pages; the default is the AgentId
 
 	// Domains are the trusted domains: hosts, with a port unless it is the
 	// default one. The host of a callback must equal one of them exactly. If
@@ -128,6 +128,9 @@ func (c *config) completeCorps() error {
 func (c Corp) complete() (Corp, error) {
 	if !corpIDForm.MatchString(c.CorpID) {
 		return c, errors.New(`invalid corp ID: must be "ww" followed by 16 lower-case hexadecimal digits`)
+	}
+	if len(c.Apps) == 0 {
+		return c, errors.New("no apps")
 	}
 	if c.Name == "" {
 		c.Name = c.CorpID

@@ -58,7 +58,6 @@ type Server struct {
 	swept   int // number of calls of sweep
 	visits
 	grants
-	weCom
 	script
 }
 
@@ -84,6 +83,8 @@ type grants struct {
 	accountTokens  map[string]*tokens
 	byAccountToken map[string]*accountToken
 	verifyTickets  map[string]*accountToken
+
+	weCom
 }
 
 // script holds what a test has set up, and what it can inspect afterwards.
@@ -147,8 +148,8 @@ func newServer(opts []Option) *Server {
 			accountTokens:  map[string]*tokens{},
 			byAccountToken: map[string]*accountToken{},
 			verifyTickets:  map[string]*accountToken{},
+			weCom:          newWeCom(),
 		},
-		weCom: newWeCom(),
 		script: script{
 			journal: journal{counts: map[string]int{}},
 			windows: map[string]window{},

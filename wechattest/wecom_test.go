@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -172,7 +173,7 @@ func TestWeCom_PrivateInfo(t *testing.T) {
 	for _, person := range []string{"Lin", "阿青"} {
 		sim.SetPerson(person)
 		_, text = open(t, weComPhone(), page)
-		assert.Contains(t, text, "你没有权限登录此应用")
+		assert.Contains(t, text, "没有权限登录此应用")
 	}
 	sim.SetPerson("小明")
 	page = strings.Replace(page, "&agentid=1000002", "", 1)
@@ -228,7 +229,7 @@ func TestWeCom_WebLogin(t *testing.T) {
 	require.NoError(t, err)
 	denied, err := sim.Allow(browser, shown)
 	require.NoError(t, err)
-	assert.Contains(t, body(t, denied), "你没有权限登录此应用")
+	assert.Contains(t, body(t, denied), "没有权限登录此应用")
 
 	for _, bad := range []string{
 		strings.Replace(page, "CorpApp", "ServiceApp", 1), strings.Replace(page, "agentid=1000002", "agentid=7", 1),
@@ -414,15 +415,15 @@ func TestWeComScenarios(t *testing.T) {
 			names[scenario.Name] = true
 			sim := simulator(t, wechattest.WithScenario(scenario.Name))
 			c := weComClient(t, sim, agentID, corpSecret)
-			reached, loggedIn := false, false
+			var reached, loggedIn atomic.Bool
 			callback := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				reached = true
+				reached.Store(true)
 				user, err := c.UserInfo(r.Context(), r.URL.Query().Get("code"))
 				if err != nil || !user.IsMember() {
 					return
 				}
 				if _, err = c.Member(r.Context(), user.UserID); err == nil {
-					loggedIn = true
+					loggedIn.Store(true)
 				}
 			})
 			browser := weComPhone()
@@ -433,8 +434,8 @@ func TestWeComScenarios(t *testing.T) {
 				require.NoError(t, err)
 			}
 			page.Body.Close()
-			assert.Equal(t, scenario.Reaches, reached)
-			assert.Equal(t, scenario.LogsIn, loggedIn)
+			assert.Equal(t, scenario.Reaches, reached.Load())
+			assert.Equal(t, scenario.LogsIn, loggedIn.Load())
 			sim.AssertNoLeaks(t)
 		})
 	}
@@ -465,6 +466,7 @@ func TestWithCorp_Errors(t *testing.T) {
 		"AgentId":        corp(func(c *wechattest.Corp) { c.Apps[0].AgentID = 0 }),
 		"AgentId twice":  corp(func(c *wechattest.Corp) { c.Apps = append(c.Apps, wechattest.App{AgentID: agentID, Secret: "x"}) }),
 		"secret":         corp(func(c *wechattest.Corp) { c.Apps[0].Secret = "" }),
+		"no apps":        corp(func(c *wechattest.Corp) { c.Apps = nil }),
 		"domain":         corp(func(c *wechattest.Corp) { c.Apps[0].Domains = []string{"https://oa.example.com"} }),
 		"userid":         corp(func(c *wechattest.Corp) { c.Members[0].UserID = "a b" }),
 		"userid by case": corp(func(c *wechattest.Corp) { c.Members[1].UserID = "xIAOmING" }),

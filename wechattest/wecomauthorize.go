@@ -30,7 +30,7 @@ var (
 	untrusted      = bilingual{"redirect_uri 需使用应用可信域名", "redirect_uri must use a trusted domain of the app"}
 	badAgentID     = bilingual{"无效的agentid参数", "Invalid agentid"}
 	noCorp         = bilingual{"appid 参数错误", "Invalid appid"}
-	noPermission   = bilingual{"你没有权限登录此应用", "You have no permission to log in to this app"}
+	noPermission   = bilingual{"没有权限登录此应用", "You have no permission to log in to this app"}
 	weComHint      = bilingual{"授权页只能在企业微信（或微信）中打开，而请求的 User-Agent 两者都不是。桌面浏览器请使用 /wwlogin/sso/login。", "The authorize page opens only in WeCom (or WeChat), and the User-Agent is of neither. In a desktop browser, use /wwlogin/sso/login."}
 	rangeHint      = bilingual{"该用户不是成员，或不在应用的可见范围内。", "This person is not a member, or is outside the app's visible range."}
 	weComLoginHint = bilingual{"需要 login_type=CorpApp、appid（企业 ID）、agentid 和 redirect_uri；redirect_type=callback 未模拟。", "The page requires login_type=CorpApp, appid (the corp ID), agentid and redirect_uri. redirect_type=callback is not simulated."}
