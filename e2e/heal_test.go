@@ -107,7 +107,7 @@ func TestHeal_Renew(t *testing.T) {
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
 	b := openBrowserForLooks(t)
 	for _, l := range looks() {
-		if l.device != "desktop" {
+		if l.device != "desktop" || (l.scheme == "dark") != (l.lang == "en") {
 			continue
 		}
 		t.Run(l.String(), func(t *testing.T) {
@@ -151,28 +151,24 @@ func TestHeal_ScanAway(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan())
 	require.NoError(t, os.MkdirAll("screenshots", 0o755))
-	b := openBrowserForLooks(t)
-	for _, lang := range []string{"zh-CN", "en"} {
-		t.Run(lang, func(t *testing.T) {
-			computer, phone := b.window(t), b.window(t)
-			l := lookOf("desktop", lang)
-			require.NoError(t, l.put(computer))
-			require.NoError(t, lookOf("phone", lang).put(phone))
-			computer.open(site.url + "/")
-			code := computer.readQR()
-			site.redis.Freeze()
-			computer.until("document.querySelector('main').classList.contains('away')")
-			l.see(computer, "27-scan-away")
-			site.redis.Thaw()
-			computer.until("!document.querySelector('main').classList.contains('away')")
-			computer.complaints() // one for each 503
-			phone.open(code)
-			computer.until("document.querySelector('main').dataset.state === 'scanned'")
-			assert.True(t, eval[bool](computer, "document.querySelector('svg.done').checkVisibility()"), "a check mark")
-			phone.click(confirmButton)
-			computer.until("document.querySelector('#number') !== null")
-		})
-	}
+	computer, phone := openBrowser(t).tab(), openBrowser(t).tab()
+	l := lookOf("desktop", "zh-CN")
+	require.NoError(t, l.put(computer))
+	require.NoError(t, lookOf("phone", "zh-CN").put(phone))
+	computer.open(site.url + "/")
+	code := computer.readQR()
+	site.redis.Freeze()
+	computer.until("document.querySelector('main').classList.contains('away')")
+	assert.Equal(t, "暂时无法连接，正在重试", computer.text(".status .away"))
+	l.see(computer, "27-scan-away")
+	site.redis.Thaw()
+	computer.until("!document.querySelector('main').classList.contains('away')")
+	computer.complaints() // one for each 503
+	phone.open(code)
+	computer.until("document.querySelector('main').dataset.state === 'scanned'")
+	assert.True(t, eval[bool](computer, "document.querySelector('svg.done').checkVisibility()"), "a check mark")
+	phone.click(confirmButton)
+	computer.until("document.querySelector('#number') !== null")
 }
 
 const bridge = `window.WeixinJSBridge = { call(name) { document.title = name; } };`
