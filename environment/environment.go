@@ -144,7 +144,8 @@ const (
 	// identity has the official account's AppID and the Channel ChannelScan.
 	LoginScan
 	// OpenInWeChat responds with 403 and a page that asks the user to open the
-	// same URL in WeChat; it shows the URL as a QR code and to copy.
+	// same URL in WeChat; it shows the steps, the URL to copy and,
+	// except on phones, its QR code.
 	OpenInWeChat
 	// AllowAnonymous serves page visits without an identity, so handlers must
 	// expect none. Other requests still get a 401 response, and an explicit

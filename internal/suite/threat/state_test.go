@@ -629,6 +629,7 @@ func TestSource(t *testing.T) {
 			"f.State != \"\"":                                 "empty or not",
 			"(c.websiteAppID == \"\") != (c.websiteSecret == \"\")": "empty or not",
 			"(c.miniAppID == \"\") != (c.miniSecret == \"\")":       "empty or not",
+			"(c.platformAppID == \"\") != (c.platformToken == nil)": "a function, set or not",
 			"c.miniSecret == \"\"":                                  "empty or not",
 			"c.websiteSecret == \"\"":                               "empty or not",
 			"b.Session == \"\"":                                     "empty or not",
