@@ -11,8 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/wechatauth/wechatauth/client/internal/api"
 )
 
 // Limits that bound the memory used for 64 KiB of JSON. WeChat's responses have
@@ -367,38 +365,6 @@ func (o *jsonObject) flag(key string) bool {
 	}
 	n, isNumber := o.integer(key)
 	return !isNumber || n != 0
-}
-
-// isIdentifier reports whether s has the form of an openid, unionid or AppID:
-// [A-Za-z0-9_-]{1,64}.
-func isIdentifier(s string) bool {
-	if s == "" || len(s) > 64 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !api.IsAlphanumeric(c) && c != '_' && c != '-' {
-			return false
-		}
-	}
-	return true
-}
-
-// isCode reports whether s may be a code. WeChat promises no length, so 1 to
-// 512 printable ASCII bytes are accepted.
-func isCode(s string) bool { return len(s) <= 512 && isToken(s) }
-
-// isToken reports whether s is printable ASCII without spaces, 1 to 4,096 bytes
-// long.
-func isToken(s string) bool {
-	if s == "" || len(s) > 4096 {
-		return false
-	}
-	for i := range len(s) {
-		if s[i] <= ' ' || s[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 func firstError(errs ...error) error {

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/wechatauth/wechatauth/client/internal/api"
 )
 
 const maxDisplayRunes = 128
@@ -70,4 +72,36 @@ func isUnseen(r rune) bool {
 		return true
 	}
 	return unicode.In(r, unicode.M, unicode.Cf, unicode.Other_Default_Ignorable_Code_Point)
+}
+
+// isIdentifier reports whether s has the form of an openid, unionid or AppID:
+// [A-Za-z0-9_-]{1,64}.
+func isIdentifier(s string) bool {
+	if s == "" || len(s) > 64 {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !api.IsAlphanumeric(c) && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isCode reports whether s may be a code. WeChat promises no length, so 1 to
+// 512 printable ASCII bytes are accepted.
+func isCode(s string) bool { return len(s) <= 512 && isToken(s) }
+
+// isToken reports whether s is printable ASCII without spaces, 1 to 4,096 bytes
+// long.
+func isToken(s string) bool {
+	if s == "" || len(s) > 4096 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
