@@ -329,6 +329,7 @@ type controlView struct {
 	FaultNames   []choice
 	Quirks       []quirkText
 	Accounts     []Account
+	Corps        []Corp
 	Minis        []Account
 }
 
@@ -361,7 +362,7 @@ func (s *Server) controlPage(w http.ResponseWriter, r *http.Request) {
 	v := controlView{
 		view: view{english: english(r), People: s.cfg.people, Root: root(r)}, State: s.controlState(r), Base: baseURL(r),
 		Environments: environments, Endpoints: endpointNames(), FaultNames: faultNames,
-		Quirks: quirkTexts, Accounts: s.cfg.accounts,
+		Quirks: quirkTexts, Accounts: s.cfg.accounts, Corps: s.cfg.corps,
 	}
 	if lang := r.FormValue("lang"); lang != "" {
 		v.english = lang == "en"

@@ -455,6 +455,16 @@ func TestWeCom_Leaks(t *testing.T) {
 	}
 }
 
+// The control page lists companies, apps and members, without a secret.
+func TestWeCom_ControlPage(t *testing.T) {
+	sim := simulator(t)
+	_, text := open(t, wechattest.Browser(wechattest.Chrome), sim.URL+"/sim/?lang=en")
+	for _, want := range []string{corpID, "1000002", "XiaoMing", "lin.chen", "customer", "wecom-new-token"} {
+		assert.Contains(t, text, want)
+	}
+	assert.NotContains(t, text, corpSecret)
+}
+
 func TestWithCorp_Errors(t *testing.T) {
 	corp := func(change func(*wechattest.Corp)) wechattest.Corp {
 		c := wechattest.DefaultCorps()[0]
