@@ -1731,6 +1731,48 @@ var mutants = []mutant{
 		broken: "v.Identity, v.LoggedIn = identity.Identity{Snapshot: true}, true",
 	},
 	{
+		name: "an accent may hide the text on buttons", about: "pages",
+		search: `if c.contrast(textOn(c)) >= minRatio {`,
+		broken: `if true {`,
+		killer: "^TestBrand_Check$",
+	},
+	{
+		name: "a logo may be an HTML page", about: "pages",
+		search: `case !strings.HasPrefix(rest, "<?xml") && !strings.HasPrefix(rest, "<!DOCTYPE svg"):`,
+		broken: `case false:`,
+		killer: "^TestBrand_Check$",
+	},
+	{
+		name: "a logo extends the policy of a page", about: "pages",
+		search: "return cspOrigin(logo)\n",
+		broken: "return logo\n",
+		killer: "^TestPage_logoPolicy$",
+	},
+	{
+		name: "a link to the home page may be a script", about: "pages",
+		search: `if b.HomeURL != "" && Link(b.HomeURL) == "" {`,
+		broken: `if false {`,
+		killer: "^TestBrand_Check$",
+	},
+	{
+		name: "a name may reverse the text after it", about: "pages",
+		search: `unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r)`,
+		broken: `unicode.IsControl(r)`,
+		killer: "^TestBrand_Check$",
+	},
+	{
+		name: "the phone shows a name without its host", about: "pages",
+		search: `return p.Brand.Name + " · " + p.Hints.Host`,
+		broken: `return p.Brand.Name`,
+		killer: "^TestPage_brand$",
+	},
+	{
+		name: "the brand of an account is not checked", about: "pages",
+		search: `, linesOf("WithBrand: ", page.Brand(account.Brand).Check()))`,
+		broken: `)`,
+		killer: "^TestNew_wrongOptions$",
+	},
+	{
 		name: "a page may load anything", about: "pages",
 		search: `	policy := "default-src 'none'; style-src "`,
 		broken: `	policy := "style-src "`,

@@ -96,6 +96,7 @@ var attackClaims = []claim{
 	{"fill Redis with anonymous visits", "用未登录的请求填满 Redis", []string{"TestFlood/T56 anonymous requests store nothing in Redis", "TestScan_AnonymousPageVisit", "TestScan_Limits"}},
 	{"a forwarded QR code, a screenshot", "转发的二维码、截图", []string{"TestScan_Number/T96 not on the browser's pages", "TestScan_Number/T96 one attempt", "TestScan_Attacks"}},
 	{"by scanning its QR code first", "抢先扫描受害者浏览器的二维码", []string{"TestScan_Attacks"}},
+	{"through the brand of an account", "通过账号的品牌设置", []string{"TestBrand/T103 markup in a name", "TestBrand/T103 script in an SVG", "TestBrand/T104 schemes", "TestBrand/T104 a logo allows images of its origin"}},
 	{"in a redirect loop", "陷入循环跳转", []string{"TestRedirectLoop/T30 rejected after three logins"}},
 }
 
