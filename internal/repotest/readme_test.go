@@ -74,6 +74,7 @@ var (
 	home, public               http.HandlerFunc
 
 	appID, secret, state, code string
+	logo                       string
 	otherAppID, otherSecret    string
 	platformAppID              string
 	token                      func(context.Context) (client.Secret, error)
@@ -113,6 +114,69 @@ func TestDocs_GoBlocks(t *testing.T) {
 	runGo(t, dir, "vet", "-unreachable=false", "./...")
 	runGo(t, dir, "test", "./...")
 }
+
+// TestDocs_Pages runs the worked examples of docs/pages.md: what each changes is on
+// the page after a logout or on that of a rejected callback.
+func TestDocs_Pages(t *testing.T) {
+	dir := t.TempDir()
+	for name, c := range map[string]struct{ section, path, want string }{
+		"brand":    {"Show your brand", "/wechat/callback", `<header><img src="data:image/svg+xml;base64,PHN2Zz4=" alt=""><span>青竹书店</span></header>`},
+		"text":     {"Change one text", "/", "<h1>See you soon</h1>"},
+		"template": {"Use your templates", "/wechat/callback", `<link rel="stylesheet" href="/static/shop.css">`},
+	} {
+		blocks := blocksOf(sectionOf(t, "docs/pages.md", c.section), "go")
+		require.Len(t, blocks, 1, c.section)
+		writeBlock(t, filepath.Join(dir, name), blocks[0])
+		writeFile(t, filepath.Join(dir, name, "page_test.go"), fmt.Sprintf(pageTest, c.path, c.want))
+	}
+	writeWorkspace(t, dir)
+	runGo(t, dir, "test", "./...")
+}
+
+// pageTest is a test of a fragment that adds to opts: the page at a path has a text.
+const pageTest = `package fragment
+
+import (
+	"html"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/wechatauth/wechatauth"
+)
+
+func TestPage(t *testing.T) {
+	logo = "<svg>"
+	opts = append(opts, wechatauth.WithApp("wx00000000000000a1", "app-secret-for-tests"),
+		wechatauth.WithBaseURL("http://localhost:8080"), wechatauth.WithLogger(slog.New(slog.DiscardHandler)))
+	if err := fragment(); err != nil {
+		t.Fatal(err)
+	}
+	auth, err := wechatauth.New(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	login := auth.RequireWeChat(http.NotFoundHandler())
+	visit := func(method, path string, cookies []*http.Cookie) *httptest.ResponseRecorder {
+		r := httptest.NewRequest(method, "http://localhost:8080"+path, nil)
+		r.Header.Set("Accept", "text/html")
+		r.Header.Set("Accept-Language", "en")
+		r.Header.Set("Origin", "http://localhost:8080")
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		login.ServeHTTP(w, r)
+		return w
+	}
+	page := visit(http.MethodGet, %q, visit(http.MethodPost, "/wechat/logout", nil).Result().Cookies()).Body.String()
+	if want := %q; !strings.Contains(html.UnescapeString(page), want) {
+		t.Errorf("the page does not contain %%s:\n%%s", want, page)
+	}
+}
+`
 
 // blockChecks has the checks of blocks of each language other than Go. nginx
 // and caddy are not available where the tests run, and the tests of the stores
