@@ -106,7 +106,7 @@ func (a *Auth) newGate(account Account) (*gate, error) {
 // setAccounts sets the fields that depend on the account, above all its clients. It
 // skips errors that validate reports, so that each invalid option has one line.
 func (g *gate) setAccounts(c *config) error {
-	if g.base, _ = siteurl.Parse(c.baseURL); g.base != nil {
+	if g.base, _ = siteurl.Parse(c.baseURL, c.sandbox); g.base != nil {
 		g.site, g.brand = g.base.String(), Brand(page.Brand(c.brand).At(g.base))
 	}
 	g.audience, g.unsaved = c.audience(), g.rejectUnsaved
@@ -246,9 +246,9 @@ func (c *config) ofAccount(account Account) (*config, error) {
 		return &one, err
 	}
 	one.baseURL = account.BaseURL
-	base, wrong := siteurl.Parse(account.BaseURL)
+	base, wrong := siteurl.Parse(account.BaseURL, c.sandbox)
 	wrong = linesOf("WithBaseURL: ", wrong)
-	shared, unknown := siteurl.Parse(c.baseURL)
+	shared, unknown := siteurl.Parse(c.baseURL, c.sandbox)
 	if wrong == nil && unknown == nil && base.Scheme != shared.Scheme {
 		wrong = fmt.Errorf("the base URL of %s is not %s as that of WithBaseURL, whose cookies it shares", redact.Clean(account.AppID), shared.Scheme)
 	}

@@ -43,7 +43,7 @@ func (g *gate) serveCallback(w http.ResponseWriter, r *http.Request) {
 		// cookies, and with them the pending login. The page written here requests
 		// the same URL in the whole window, where they are sent. The code is not spent.
 		respond.NoStore(w.Header())
-		_ = writePage(w, r, nil, Page{Kind: pageReopen, Brand: g.brand}, http.StatusOK, page.Hints{}) // ours does not fail
+		_ = writePage(w, r, nil, Page{Kind: pageReopen, Brand: g.brand}, http.StatusOK, page.Hints{Sandbox: g.sandbox != ""}) // ours does not fail
 	case errors.Is(err, flow.ErrMissing) || errors.Is(err, flow.ErrExpired):
 		g.serveStale(w, r, q, f, reasonOf(err))
 	case err != nil:

@@ -64,6 +64,9 @@ func New(opts ...Option) (*Auth, error) {
 	if err := errors.Join(a.setSessions(c), a.home.setFlows(c), a.setOrigin(c)); err != nil {
 		return nil, linesOf("wechatauth: ", err)
 	}
+	if a.sandbox != "" {
+		c.logger.Warn("wechatauth: WithSandbox: " + a.home.site + " is for trials in a private network; leave the option out in production")
+	}
 	if !c.accountsSet {
 		return a, nil
 	}
@@ -94,7 +97,10 @@ func (c *config) validate() error {
 	} else {
 		errs = append(errs, c.validateAccount())
 	}
-	_, err := siteurl.Parse(c.baseURL)
+	base, err := siteurl.Parse(c.baseURL, c.sandbox)
+	if c.sandboxSet {
+		errs = append(errs, linesOf("WithSandbox: ", siteurl.CheckSandbox(c.sandbox, base)))
+	}
 	errs = append(errs, linesOf("WithBaseURL: ", err), linesOf("WithBrand: ", page.Brand(c.brand).Check()), linesOf("WithPathPrefix: ", siteurl.CheckPrefix(c.prefix)))
 	if c.scope != client.ScopeBase && c.scope != client.ScopeUserInfo {
 		bad("WithScope: use client.ScopeBase or client.ScopeUserInfo, not %q", c.scope)

@@ -28,7 +28,7 @@ type settings struct {
 	prefix        string // "/wechat/"
 	scope         client.Scope
 	environments  environment.Policy
-	scanPlace     func(*http.Request) string
+	sandbox       string        // host
 	scanLook      time.Duration // how long one look at the store may take
 	tokens        bool
 	profileMaxAge time.Duration
@@ -80,6 +80,7 @@ type config struct {
 	pages          pageFunc
 	accessInterval time.Duration
 	accessSet      bool
+	sandboxSet     bool
 	endpoints      client.Endpoints
 
 	// Set only by tests, through internal/knob.
@@ -221,6 +222,16 @@ func WithBaseURL(u string) Option {
 	return func(c *config) { c.baseURL = u }
 }
 
+// WithSandbox lets phones in a private network try the application, without a
+// certificate: for host, a private IP address such as "192.168.1.20", [WithBaseURL]
+// accepts plain http and a port, and [WithEndpoints] plain http for Open, the pages
+// of a simulator. New rejects a host that is not that of the base URL. Whoever can read the network
+// can take over the sessions, so use test accounts: every page says so, and New
+// logs a warning.
+func WithSandbox(host string) Option {
+	return func(c *config) { c.sandbox, c.sandboxSet = host, true }
+}
+
 // WithPathPrefix sets the path below which the endpoints are served. It must
 // begin and end with a slash; segments may contain ASCII letters, digits, '-',
 // '_' and '.'. The default is "/wechat/".
@@ -252,15 +263,6 @@ func WithScope(s client.Scope) Option {
 // phone that should scan it. The defaults are those of [environment.Policy].
 func WithEnvironment(policy environment.Policy) Option {
 	return func(c *config) { c.environments = policy }
-}
-
-// WithScanLocation sets a function that returns the location of the browser
-// being logged in, such as a city or an office, to be shown on the phone that
-// confirms the login (environment.LoginScan). f returns "" if the location is
-// unknown. It must be fast and safe for concurrent use. By default, no location
-// is shown.
-func WithScanLocation(f func(r *http.Request) string) Option {
-	return func(c *config) { c.scanPlace = f }
 }
 
 // WithSnapshotPolicy sets what is shown to users in snapshot mode. The default

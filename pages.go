@@ -120,9 +120,6 @@ type Page struct {
 		// Browser describes the browser being logged in, such as "Chrome ·
 		// Windows". It is empty if unknown.
 		Browser string
-		// Location is the location of that browser (WithScanLocation). It is empty
-		// if unknown.
-		Location string
 		// Age is how old the QR code is, in whole seconds.
 		Age time.Duration
 		// Left is how much longer the QR code of PageScan is valid, in whole seconds.

@@ -100,7 +100,7 @@ func (g *gate) page(w http.ResponseWriter, r *http.Request, p Page) {
 }
 
 func (g *gate) pageWith(w http.ResponseWriter, r *http.Request, p Page, status int, hints page.Hints) {
-	p.Brand, hints.Host = g.brand, g.base.Host
+	p.Brand, hints.Host, hints.Sandbox = g.brand, g.base.Host, g.sandbox != ""
 	p.Reference = strings.TrimSpace(g.now().UTC().Format("2006-01-02 15:04:05 UTC ") + flowOf(r.Context()))
 	if p.Kind == PageConsent {
 		hints.FormActions = g.formActions()

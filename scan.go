@@ -211,9 +211,6 @@ func (g *gate) beginScan(w http.ResponseWriter, r *http.Request, v *session.Visi
 	if v.LoggedIn && v.Identity.AppID == g.official.appID && !again {
 		c.OpenID = v.Identity.OpenID
 	}
-	if g.scanPlace != nil {
-		rec.Place = scan.PlainText(g.scanPlace(r), 60)
-	}
 	err := g.tickets().Put(r.Context(), c.Ticket, rec)
 	if err == nil {
 		err = g.setScanCookie(w, c)

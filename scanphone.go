@@ -91,7 +91,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 	g.page(w, r, Page{
 		Kind: PageScanConfirm, ActionURL: g.scanPath(ticket),
 		Scan: page.Scan{
-			Browser: rec.Browser, Location: rec.Place,
+			Browser: rec.Browser,
 			Age: max(0, g.now().Sub(time.UnixMilli(rec.IssuedAt)).Truncate(time.Second)),
 		},
 	})

@@ -23,6 +23,7 @@ func (c *config) validateAccount() error {
 	if c.appID == "" || (c.secret == "" && c.platformAppID == "") {
 		bad("WithApp: set the AppID and the AppSecret of the official account; both are required")
 	}
+	errs = append(errs, linesOf("WithEndpoints: ", siteurl.CheckOpen(c.endpoints.Open, c.sandbox)))
 	for option, pair := range map[string][2]string{
 		"WithApp": {c.appID, c.secret}, "WithWebsiteApp": {c.websiteAppID, c.websiteSecret}, "WithMiniProgram": {c.miniAppID, c.miniSecret},
 	} {
@@ -114,7 +115,7 @@ func (c *config) validateSessions() (errs []error) {
 	if _, whole := c.store.(store.Sessions); c.store != nil && c.sessionKeysSet && !whole {
 		bad("WithSessionEncryption: %T does less than store.Sessions asks for; use a store of package store", c.store)
 	}
-	base, _ := siteurl.Parse(c.baseURL) // nil if it is wrong, which validate reports
+	base, _ := siteurl.Parse(c.baseURL, c.sandbox) // nil if it is wrong, which validate reports
 	if c.cookieName != nil {
 		errs = append(errs, session.CheckCookieName("WithCookie", *c.cookieName, base)...)
 	}

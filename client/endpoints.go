@@ -12,7 +12,8 @@ import (
 // A base URL must use https, or http on a loopback host (localhost,
 // 127.0.0.0/8, ::1). It may contain a port and a plain path, but no user
 // information, query or fragment. Its host is a name, or an IP address that is
-// public or loopback.
+// public or loopback. Open, which only browsers request, may also have a private IP
+// address, with http or https.
 type Endpoints struct {
 	Open string // for browsers: the authorization page and the QR code page
 	API  string // for calls by the client
@@ -27,7 +28,7 @@ const (
 // normalized returns the endpoints with defaults filled in and without a
 // trailing slash. Its error names the invalid field.
 func (e Endpoints) normalized() (Endpoints, error) {
-	openURL, err := api.BaseURL(e.Open, DefaultOpen)
+	openURL, err := api.PageURL(e.Open, DefaultOpen)
 	if err != nil {
 		return Endpoints{}, fmt.Errorf("Endpoints.Open %w", err)
 	}

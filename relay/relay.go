@@ -44,7 +44,7 @@ func New(key []byte, callbacks ...string) (http.Handler, error) {
 	for _, callback := range callbacks {
 		scheme, rest, _ := strings.Cut(callback, "://")
 		host, endpoint, _ := strings.Cut(rest, "/")
-		base, err := siteurl.Parse(scheme + "://" + host)
+		base, err := siteurl.Parse(scheme+"://"+host, "")
 		if err != nil || siteurl.CheckPrefix("/"+strings.TrimSuffix(endpoint, "/")+"/") != nil {
 			errs = append(errs, fmt.Errorf("relay: invalid callback %q: must look like \"https://shop.example.net/wechat/callback\"", callback))
 			continue

@@ -59,7 +59,8 @@ type Account struct {
 	// optionally with a path prefix ("www.example.com", "www.example.com/mp").
 	// The host must match exactly. A port is rejected, and so is a path that
 	// leaves the prefix by dot segments. If Domains is empty, only loopback
-	// hosts with any port are allowed, or none with WithStrictDomains.
+	// hosts and private IP addresses with any port are allowed, or none with
+	// WithStrictDomains.
 	Domains []string `json:"domains"`
 
 	// Scopes are the scopes that the account owns. The default is all scopes of

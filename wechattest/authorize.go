@@ -158,7 +158,7 @@ func (s *Server) callbackAllowed(a authorizeRequest) bool {
 	}
 	domains := s.domains(a)
 	if len(domains) == 0 {
-		return !s.cfg.strictDomains && loopback(u.Hostname())
+		return !s.cfg.strictDomains && local(u.Hostname())
 	}
 	for _, d := range domains {
 		host, prefix, _ := strings.Cut(d, "/")
@@ -186,9 +186,10 @@ func below(urlPath, prefix string) bool {
 	return prefix == "/" || resolved == prefix || strings.HasPrefix(resolved, prefix+"/")
 }
 
-func loopback(host string) bool {
+// local reports whether a host is this machine or has a private IP address.
+func local(host string) bool {
 	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback() || host == "localhost" || strings.HasSuffix(host, ".localhost")
+	return ip != nil && (ip.IsLoopback() || ip.IsPrivate()) || host == "localhost" || strings.HasSuffix(host, ".localhost")
 }
 
 // callback returns the callback URL: redirect_uri with code and state appended,

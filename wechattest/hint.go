@@ -66,7 +66,7 @@ func domainHint(a authorizeRequest, domains []string) bilingual {
 	if allowed == "" {
 		return bilingual{
 			"回调地址是 " + a.redirectURI + "。该账号未配置域名，因此只允许本机回调（启用 WithStrictDomains 时均不允许）。",
-			"The callback is " + a.redirectURI + ". No domain is configured for the account, so only loopback callbacks are allowed (none with WithStrictDomains).",
+			"The callback is " + a.redirectURI + ". No domain is configured for the account, so only callbacks at loopback hosts and private IP addresses are allowed (none with WithStrictDomains).",
 		}
 	}
 	return bilingual{

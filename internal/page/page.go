@@ -66,6 +66,7 @@ type Words struct {
 type Hints struct {
 	Variant     string   // of the text for Reason: one of the constants below
 	Host        string   // of the site
+	Sandbox     bool     // the page says that it is for trials only
 	Wait        int      // seconds until the page requests RetryURL by itself; 0: never
 	FormActions []string // origins that the response to the form of Upgrade may redirect to
 }
@@ -132,7 +133,6 @@ type Scan struct {
 	RefreshURL string
 	StatusURL  string // polled by scan.js
 	Browser    string
-	Location   string
 	Age        time.Duration
 	Left       time.Duration
 }

@@ -206,6 +206,9 @@ func openTextFor(p Page) textSet {
 
 // render returns the HTML of p and its Content-Security-Policy.
 func render(own Renderer, p Page) (body []byte, policy string, err error) {
+	if p.Hints.Sandbox {
+		defer func() { body = withBanner(body, p.Lang) }()
+	}
 	if own != nil {
 		if body, err = run(own); err == nil {
 			return body, replacedPolicy(p, body), nil

@@ -13,9 +13,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
-	"strings"
 	"time"
-	"unicode"
 
 	"github.com/wechatauth/wechatauth/client"
 	"github.com/wechatauth/wechatauth/internal/cookie"
@@ -58,7 +56,6 @@ type Cookie struct {
 type Record struct {
 	State    string       `json:"s"`
 	Browser  string       `json:"b,omitempty"`
-	Place    string       `json:"l,omitempty"`
 	Scope    client.Scope `json:"p"`
 	IssuedAt int64        `json:"t"`
 }
@@ -256,19 +253,4 @@ func (t Tickets) write(ctx context.Context, mark string, plain []byte, ttl time.
 		return t.Marks.PutMarkNX(ctx, mark, box, ttl)
 	}
 	return true, t.Marks.PutMark(ctx, mark, box, ttl)
-}
-
-// PlainText removes characters that cannot be printed and limits the number of
-// characters.
-func PlainText(s string, most int) string {
-	var kept []rune
-	for _, c := range strings.ToValidUTF8(s, "") {
-		if len(kept) == most {
-			break
-		}
-		if unicode.IsPrint(c) {
-			kept = append(kept, c)
-		}
-	}
-	return string(kept)
 }

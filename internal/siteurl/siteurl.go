@@ -17,8 +17,9 @@ import (
 const alphanumeric = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // Parse parses a base URL: scheme and host, and nothing that WeChat would
-// reject. The error has a line for each fault.
-func Parse(raw string) (*url.URL, error) {
+// reject. The error has a line for each fault. If the host is sandbox, plain http,
+// an IP address and a port are accepted.
+func Parse(raw, sandbox string) (*url.URL, error) {
 	if raw == "" {
 		return nil, errors.New("set the URL at which users reach the application, such as \"https://m.example.com\"; it is required")
 	}
@@ -39,21 +40,22 @@ func Parse(raw string) (*url.URL, error) {
 		bad("%q is no host name", u.Hostname())
 	}
 	parsed := &url.URL{Scheme: strings.ToLower(u.Scheme), Host: strings.ToLower(u.Host)}
+	local := IsLoopback(host) || sandbox != "" && host == sandbox
 	switch {
-	case IsLoopback(host):
+	case local:
 		if parsed.Scheme != "http" && parsed.Scheme != "https" {
 			bad("use http or https, not %q", parsed.Scheme)
 		}
 	case parsed.Scheme != "https":
 		bad("use https: plain http is for loopback hosts, and WeChat rejects it if 强制 https 校验 is on (10039)")
 	}
-	if _, err := netip.ParseAddr(host); err == nil && !IsLoopback(host) {
+	if _, err := netip.ParseAddr(host); err == nil && !local {
 		bad("use a host name: WeChat accepts no IP address as 网页授权域名 (10003)")
 	}
 	switch port := u.Port(); {
 	case strings.HasSuffix(u.Host, ":") || port != "" && !validPort(port):
 		bad("%q has no valid port", u.Host)
-	case IsLoopback(host) || port == "":
+	case local || port == "":
 	case port == "443":
 		parsed.Host = host
 	default:
@@ -117,6 +119,31 @@ func IsLoopback(host string) bool {
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsLoopback()
+}
+
+// CheckSandbox checks the host of a sandbox, a private IP address. It must be the
+// host of base, unless that is nil.
+func CheckSandbox(host string, base *url.URL) error {
+	if addr, err := netip.ParseAddr(host); err != nil || !addr.IsPrivate() {
+		return fmt.Errorf("%q is no private IP address, such as \"192.168.1.20\"", host)
+	}
+	if base != nil && base.Hostname() != host {
+		return fmt.Errorf("%q is not the host of the base URL; leave the option out in production", host)
+	}
+	return nil
+}
+
+// CheckOpen checks the URL of WeChat's pages, which may be in the sandbox, and
+// leaves everything else to the client.
+func CheckOpen(open, sandbox string) error {
+	u, err := url.Parse(open)
+	if err != nil {
+		return nil
+	}
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil && addr.IsPrivate() && u.Hostname() != sandbox {
+		return errors.New("Endpoints.Open has a private IP address, which only WithSandbox allows")
+	}
+	return nil
 }
 
 // CheckPrefix checks the path prefix of the endpoints. The error has a line for

@@ -26,8 +26,10 @@ func TestParse(t *testing.T) {
 		"https://[::1]:8443":         "https://[::1]:8443",
 		"https://xn--fiqs8s.example": "https://xn--fiqs8s.example",
 		"http://LOCALHOST:80/":       "http://localhost:80",
+		"http://192.168.1.20:8080":   "http://192.168.1.20:8080",
+		"https://192.168.1.20":       "https://192.168.1.20",
 	} {
-		u, err := Parse(raw)
+		u, err := Parse(raw, "192.168.1.20")
 		if assert.NoError(t, err, raw) {
 			assert.Equal(t, want, u.String(), raw)
 		}
@@ -47,9 +49,11 @@ func TestParse_everyFault(t *testing.T) {
 		"ftp://-m.example.com/a#b":             {"without user, path", "is no host name", "use https"},
 		"http://b\u00fccher.example/a":         {"without user, path", `as "xn--bcher-kva.example"`, "use https"},
 		"https://[2001:db8::1]":                {"no IP address"},
+		"http://192.168.1.21:8080":             {"use https", "no IP address", "leave out the port"},
+		"ftp://192.168.1.20":                   {"use http or https"},
 		"ftp://localhost/a":                    {"without user, path", "use http or https"},
 	} {
-		u, err := Parse(raw)
+		u, err := Parse(raw, "192.168.1.20")
 		assert.Nil(t, u, raw)
 		assert.Equal(t, len(faults), lines(err), "%q: %v", raw, err)
 		for _, fault := range faults {

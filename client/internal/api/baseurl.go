@@ -13,7 +13,13 @@ import (
 // BaseURL returns a base URL without a trailing slash, or fallback if raw is
 // empty. The text of its error continues a sentence that begins with the name of
 // the setting.
-func BaseURL(raw, fallback string) (string, error) {
+func BaseURL(raw, fallback string) (string, error) { return baseURL(raw, fallback, false) }
+
+// PageURL is BaseURL for pages that only browsers request. It also accepts a
+// private IP address, with http or https.
+func PageURL(raw, fallback string) (string, error) { return baseURL(raw, fallback, true) }
+
+func baseURL(raw, fallback string, page bool) (string, error) {
 	if raw == "" {
 		return fallback, nil
 	}
@@ -33,19 +39,20 @@ func BaseURL(raw, fallback string) (string, error) {
 	case !plainPath(u.EscapedPath()):
 		return "", errors.New("has an invalid path: segments may contain only letters, digits and -._~")
 	}
-	loopback, err := checkHost(u)
+	local, err := checkHost(u, page)
 	if err != nil {
 		return "", err
 	}
-	if u.Scheme == "http" && !loopback {
+	if u.Scheme == "http" && !local {
 		return "", errors.New("must use https: http is allowed only for loopback hosts")
 	}
 	return u.Scheme + "://" + u.Host + strings.TrimSuffix(u.EscapedPath(), "/"), nil
 }
 
-// checkHost reports whether the host is this machine. It rejects addresses of
-// private networks, to which a mistaken or injected setting could point.
-func checkHost(u *url.URL) (loopback bool, err error) {
+// checkHost reports whether the host may be used with http: this machine and, for a
+// page, an address of a private network. Otherwise it rejects such addresses, to
+// which a mistaken or injected setting could point.
+func checkHost(u *url.URL, page bool) (local bool, err error) {
 	host, port := u.Hostname(), u.Port()
 	if strings.HasSuffix(u.Host, ":") {
 		return false, errors.New("has a colon but no port")
@@ -60,7 +67,7 @@ func checkHost(u *url.URL) (loopback bool, err error) {
 		switch {
 		case addr.Zone() != "":
 			return false, errors.New("has an IP address with a zone")
-		case addr.IsLoopback():
+		case addr.IsLoopback(), page && addr.IsPrivate():
 			return true, nil
 		case !addr.IsGlobalUnicast() || addr.IsPrivate():
 			return false, errors.New("has an IP address of a private or special range")

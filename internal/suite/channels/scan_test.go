@@ -37,7 +37,7 @@ import (
 )
 
 func TestScan(t *testing.T) {
-	s := authtest.NewScanSite(t, wechatauth.WithScanLocation(func(*http.Request) string { return "杭州\x00" + strings.Repeat("x", 90) }))
+	s := authtest.NewScanSite(t)
 	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
 	path, c := s.Show(computer, "/orders?id=7")
 	assert.Equal(t, `{"state":"waiting"}`, s.StatusOf(computer))
@@ -47,7 +47,6 @@ func TestScan(t *testing.T) {
 	s.Scan(phone, path)
 	confirm := phone.Visit(path)
 	assert.Contains(t, confirm.Text, "Chrome · Windows")
-	assert.Contains(t, confirm.Text, "<dd>杭州"+strings.Repeat("x", 58)+"</dd>")
 	assert.Contains(t, confirm.Text, "20 秒前")
 	assert.Equal(t, "same-origin", confirm.Header.Get("Referrer-Policy"))
 	assert.Equal(t, `{"state":"scanned"}`, s.StatusOf(computer))

@@ -178,7 +178,6 @@ func TestPanic(t *testing.T) {
 						wechatauth.WithOnLogin(func(context.Context, wechatauth.Identity) error { b.tick("WithOnLogin"); return nil }),
 						wechatauth.WithAccessCheck(func(context.Context, wechatauth.Identity) error { b.tick("WithAccessCheck"); return nil }, 0),
 						wechatauth.WithPageVisit(func(r *http.Request) bool { b.tick("WithPageVisit"); return wechatauth.IsPageVisit(r) }),
-						wechatauth.WithScanLocation(func(*http.Request) string { b.tick("WithScanLocation"); return "" }),
 						wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
 							b.tick("WithPages")
 							_, err := fmt.Fprintf(w, `<footer data-reason="%s"> %s %s %s`, p.Reason, p.RetryURL, p.ActionURL, map[bool]string{true: authtest.ScanButton}[p.Kind == wechatauth.PageScanConfirm])
