@@ -225,7 +225,7 @@ func WithBaseURL(u string) Option {
 // WithSandbox lets phones in a private network try the application, without a
 // certificate: for host, a private IP address such as "192.168.1.20", [WithBaseURL]
 // accepts plain http and a port, and [WithEndpoints] plain http for Open, the pages
-// of a simulator. New rejects a host that is not that of the base URL. Whoever can read the network
+// of a simulator. New rejects a host that is not that of the base URL. Anyone who can read the network
 // can take over the sessions, so use test accounts: every page says so, and New
 // logs a warning.
 func WithSandbox(host string) Option {

@@ -92,7 +92,7 @@ func (g *gate) serveScanPhone(w http.ResponseWriter, r *http.Request, ticket str
 		Kind: PageScanConfirm, ActionURL: g.scanPath(ticket),
 		Scan: page.Scan{
 			Browser: rec.Browser,
-			Age: max(0, g.now().Sub(time.UnixMilli(rec.IssuedAt)).Truncate(time.Second)),
+			Age:     max(0, g.now().Sub(time.UnixMilli(rec.IssuedAt)).Truncate(time.Second)),
 		},
 	})
 }
