@@ -157,7 +157,7 @@ func (s *Server) inRange(a authorizeRequest) bool {
 func (s *Server) trusts(app *App, host string) bool {
 	if len(app.Domains) == 0 {
 		u := url.URL{Host: host}
-		return !s.cfg.strictDomains && loopback(u.Hostname())
+		return !s.cfg.strictDomains && local(u.Hostname())
 	}
 	return slices.ContainsFunc(app.Domains, func(d string) bool { return strings.EqualFold(d, host) })
 }
