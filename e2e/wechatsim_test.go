@@ -50,15 +50,31 @@ func (s *wechatsim) post(form string, fields url.Values) {
 	require.Equal(s.t, http.StatusOK, resp.StatusCode)
 }
 
+// calls are the simulator's calls, as the control page reads them.
+type calls struct {
+	Calls       []wechattest.Call
+	Last, Ended int
+}
+
+// calls waits until there are calls for the query.
+func (s *wechatsim) calls(query string) (news calls) {
+	s.t.Helper()
+	for {
+		resp, err := http.Get(s.url + "/sim/journal?" + query)
+		require.NoError(s.t, err)
+		err = json.NewDecoder(resp.Body).Decode(&news)
+		resp.Body.Close()
+		require.NoError(s.t, err)
+		if len(news.Calls) > 0 || query == "" {
+			return news
+		}
+	}
+}
+
 // count returns how often an endpoint was called.
 func (s *wechatsim) count(endpoint string) (n int) {
 	s.t.Helper()
-	resp, err := http.Get(s.url + "/sim/journal?after=0")
-	require.NoError(s.t, err)
-	defer resp.Body.Close()
-	var journal struct{ Calls []wechattest.Call }
-	require.NoError(s.t, json.NewDecoder(resp.Body).Decode(&journal))
-	for _, c := range journal.Calls {
+	for _, c := range s.calls("after=0").Calls {
 		if c.Endpoint == endpoint {
 			n++
 		}
@@ -210,7 +226,7 @@ func TestSimulator_ControlPage(t *testing.T) {
 	assert.True(t, control.has("#journal li:first-child.bad"))
 	control.until("document.querySelector('#faults').hidden")
 
-	control.press("details:has([data-switches]) summary")
+	control.press("details:has(#switches) summary")
 	control.press("input[name=refusal-callback]")
 	control.arranged("s.switches['refusal-callback']")
 	phone.open(site.url + "/")

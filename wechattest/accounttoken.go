@@ -52,7 +52,7 @@ func (s *Server) accountToken(c *call) (Account, int) {
 	switch {
 	case c.request.URL.Query().Get("access_token") == "":
 		return Account{}, 41001
-	case !ok || s.accounts[t.appID].Kind == Component:
+	case !ok || s.world.Load().accounts[t.appID].Kind == Component:
 		return Account{}, 40001
 	case !s.now().Before(t.expires) && t.replaced:
 		return Account{}, 40001 // "not latest"
@@ -60,7 +60,7 @@ func (s *Server) accountToken(c *call) (Account, int) {
 		return Account{}, 42001
 	}
 	c.entry.AppID = t.appID
-	return s.accounts[t.appID], 0
+	return s.world.Load().accounts[t.appID], 0
 }
 
 func tokenFields(t *accountToken, now time.Time) response {

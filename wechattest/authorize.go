@@ -100,7 +100,7 @@ func (s *Server) parseAuthorize(r *http.Request, p Person) (authorizeRequest, *p
 		forcePopup: q.Get("forcePopup") == "true", forceSnap: q.Get("forceSnapShot") == "true", person: p,
 	}
 	var ok bool
-	a.account, ok = s.accounts[a.appID]
+	a.account, ok = s.world.Load().accounts[a.appID]
 	switch {
 	case s.overQuota("connect/oauth2/authorize", p.Name) != 0:
 		return a, numberedError(10009)
@@ -148,14 +148,22 @@ func (s *Server) judge(a authorizeRequest) *pageError {
 	return nil
 }
 
-// callbackAllowed reports whether redirect_uri is allowed: it must use http or
-// https, its host must equal a configured domain, and it must have no port and
-// be below the configured path.
+// callbackAllowed reports whether redirect_uri is allowed, and notes its origin
+// as that of the application.
 func (s *Server) callbackAllowed(a authorizeRequest) bool {
 	u, err := url.Parse(a.redirectURI)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Host == "" {
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil || u.Host == "" || !s.domainAllowed(a, u) {
 		return false
 	}
+	if s.cfg.site == "" {
+		s.site = u.Scheme + "://" + u.Host + "/"
+	}
+	return true
+}
+
+// domainAllowed reports whether the host of redirect_uri equals a configured
+// domain, which has no port, and its path is below the configured one.
+func (s *Server) domainAllowed(a authorizeRequest, u *url.URL) bool {
 	domains := s.domains(a)
 	if len(domains) == 0 {
 		return !s.cfg.strictDomains && local(u.Hostname())
@@ -173,7 +181,7 @@ func (s *Server) callbackAllowed(a authorizeRequest) bool {
 // acts for the account, otherwise those of the account.
 func (s *Server) domains(a authorizeRequest) []string {
 	if a.platform != "" {
-		return s.accounts[a.platform].Domains
+		return s.world.Load().accounts[a.platform].Domains
 	}
 	return a.account.Domains
 }

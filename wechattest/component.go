@@ -29,7 +29,7 @@ func (s *Server) ComponentToken(platform string) string {
 }
 
 func (s *Server) mustPlatform(appID string) {
-	if s.accounts[appID].Kind != Component {
+	if s.world.Load().accounts[appID].Kind != Component {
 		panic("wechattest: no third-party platform with AppID " + appID)
 	}
 }
@@ -44,7 +44,7 @@ func (s *Server) componentToken(c *call) response {
 		return errcodeResponse(47001)
 	}
 	c.entry.AppID = maskAppID(appID)
-	a := s.accounts[appID]
+	a := s.world.Load().accounts[appID]
 	t := s.verifyTickets[ticket]
 	switch {
 	case appID == "":
@@ -83,18 +83,18 @@ func (s *Server) onBehalf(c *call, grantType, value string, missingValue int) (A
 	case c.get("grant_type") != grantType:
 		return Account{}, 40002
 	}
-	a, ok := s.accounts[c.get("appid")]
+	a, ok := s.world.Load().accounts[c.get("appid")]
 	t := s.byAccountToken[token]
 	switch {
 	case !ok:
 		return a, 40013
-	case t != nil && s.accounts[t.appID].Kind != Component:
+	case t != nil && s.world.Load().accounts[t.appID].Kind != Component:
 		return a, 48001 // the account's own token instead of the platform's
 	case t == nil || t.appID != platform:
 		return a, 40094
 	case !s.now().Before(t.expires):
 		return a, 42001
-	case !addressAllowed(s.accounts[platform], c):
+	case !addressAllowed(s.world.Load().accounts[platform], c):
 		return a, 61004
 	case !slices.Contains(a.Platforms, platform):
 		return a, 61003

@@ -27,12 +27,12 @@ var cookiePaths = []string{"/connect/", "/wwlogin/", "/wwopen/", "/sim/"}
 func (s *Server) currentPerson(r *http.Request) Person {
 	if c, err := r.Cookie(personCookie); err == nil {
 		if name, err := url.QueryUnescape(c.Value); err == nil {
-			if p, ok := s.people[name]; ok {
+			if p, ok := s.world.Load().people[name]; ok {
 				return p
 			}
 		}
 	}
-	return s.people[s.holder]
+	return s.world.Load().people[s.holder]
 }
 
 // currentEnvironment returns the environment in which a page was opened: the
@@ -71,7 +71,7 @@ func (s *Server) authorizeReply(w http.ResponseWriter, r *http.Request, c *Call)
 	}
 	delete(s.pending, r.PostFormValue("ticket"))
 	a := pending.authorizeRequest
-	if p, ok := s.people[r.PostFormValue("person")]; ok {
+	if p, ok := s.world.Load().people[r.PostFormValue("person")]; ok {
 		a.person = p
 		choose(w, r, p.Name)
 	}

@@ -1,10 +1,12 @@
 package wechattest
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math"
 	"net/http"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +21,8 @@ type controlState struct {
 	Environment Environment     `json:"environment"` // the environment for this browser
 	Holder      string          `json:"holder"`      // the person for all other browsers
 	Everywhere  Environment     `json:"everywhere"`  // the environment for all other browsers
+	Scenario    string          `json:"scenario"`    // the one that applies, if nothing was changed since
+	Site        string          `json:"site"`        // the URL of the application, if known
 	Faults      []scriptedFault `json:"faults"`
 	Switches    map[Quirk]bool  `json:"switches"`
 	Calls       int             `json:"calls"`          // journal entries so far
@@ -33,12 +37,15 @@ type scriptedFault struct {
 // controls handle the forms of the control page, by path below /sim/. Each
 // returns the code it issued, if any.
 var controls = map[string]func(*Server, http.ResponseWriter, *http.Request) (issued string, err error){
+	"scenario":        (*Server).controlScenario,
 	"hold":            (*Server).controlPerson,
 	"environment":     (*Server).controlEnvironment,
 	"fault":           (*Server).controlFault,
 	"clear-faults":    (*Server).controlClear,
 	"switch":          (*Server).controlQuirk,
+	"switches":        (*Server).controlQuirks,
 	"advance":         (*Server).controlAdvance,
+	"reset-clock":     (*Server).controlReset,
 	"change-password": (*Server).controlPassword,
 	"js-code":         (*Server).controlMiniCode,
 	"phone-code":      (*Server).controlMiniCode,
@@ -54,7 +61,7 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 		w.Header().Set("Location", "sim/")
 		w.WriteHeader(http.StatusFound)
 	})
-	mux.HandleFunc("GET /sim/{$}", s.controlPage)
+	mux.HandleFunc("GET /sim/{$}", func(w http.ResponseWriter, r *http.Request) { s.controlPage(w, r, "", nil) })
 	mux.HandleFunc("GET /sim/page.css", stylesheet)
 	mux.HandleFunc("GET /sim/control.css", stylesheet)
 	mux.HandleFunc("GET /sim/state", func(w http.ResponseWriter, r *http.Request) { writeJSON(w, s.controlState(r)) })
@@ -65,17 +72,21 @@ func (s *Server) controlRoutes(mux *http.ServeMux) {
 }
 
 // control handles one form. It responds with the new state as JSON or, to a
-// form without script, with the page.
+// form without script, with the control page, which shows an error or a code.
 func (s *Server) control(change func(*Server, http.ResponseWriter, *http.Request) (string, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, 64<<10)
 		issued, err := change(s, w, r)
-		if err != nil {
+		page := strings.Contains(r.Header.Get("Accept"), "text/html")
+		switch {
+		case page && (err != nil || issued != ""):
+			s.controlPage(w, r, issued, err)
+			return
+		case err != nil:
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
-		}
-		if strings.Contains(r.Header.Get("Accept"), "text/html") {
-			w.Header().Set("Location", "./")
+		case page:
+			w.Header().Set("Location", "./"+language(r)+"#"+path.Base(r.URL.Path))
 			w.WriteHeader(http.StatusSeeOther)
 			return
 		}
@@ -97,7 +108,7 @@ func (s *Server) controlState(r *http.Request) controlState {
 	defer s.mu.Unlock()
 	state := controlState{
 		Now: s.now(), Person: s.currentPerson(r).Name, Environment: s.currentEnvironment(r),
-		Holder: s.holder, Everywhere: s.environment,
+		Holder: s.holder, Everywhere: s.environment, Scenario: s.scenario, Site: cmp.Or(s.cfg.site, s.site),
 		Switches: map[Quirk]bool{}, Faults: []scriptedFault{},
 		Calls: s.journal.first + len(s.journal.calls),
 	}
@@ -113,25 +124,37 @@ func (s *Server) controlState(r *http.Request) controlState {
 	return state
 }
 
-// chosen adjusts the state for a choice whose cookie is being set.
+// chosen adjusts the state for a choice of the form, whose cookie is being set or
+// deleted.
 func (s *Server) chosen(state *controlState, r *http.Request) {
-	if r.PostFormValue("for") != "browser" {
-		return
+	form, mine := path.Base(r.URL.Path), r.PostFormValue("for") == "browser"
+	switch {
+	case form == "hold" && mine:
+		state.Person = r.PostFormValue("person")
+	case form == "environment" && mine:
+		state.Environment = Environment(r.PostFormValue("environment"))
 	}
-	if name := r.PostFormValue("person"); name != "" && strings.HasSuffix(r.URL.Path, "/hold") {
-		state.Person = name
+	if form == "scenario" || form == "hold" && !mine {
+		state.Person = state.Holder
 	}
-	if env := r.PostFormValue("environment"); env != "" {
-		state.Environment = Environment(env)
+	if form == "scenario" || form == "environment" && !mine {
+		state.Environment = state.Everywhere
 	}
 }
 
 func (s *Server) personNamed(r *http.Request) (string, error) {
 	name := r.PostFormValue("person")
-	if _, ok := s.people[name]; !ok {
+	if _, ok := s.world.Load().people[name]; !ok {
 		return "", fmt.Errorf("unknown person %q", name)
 	}
 	return name, nil
+}
+
+// controlScenario reads scenario. The scenario applies to all browsers.
+func (s *Server) controlScenario(w http.ResponseWriter, r *http.Request) (string, error) {
+	forget(w, r, personCookie)
+	forget(w, r, environmentCookie)
+	return "", s.setScenario(r.PostFormValue("scenario"))
 }
 
 // controlPerson reads person, and for: "browser" to affect this browser only.
@@ -190,6 +213,7 @@ func (s *Server) controlClear(http.ResponseWriter, *http.Request) (string, error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.faults)
+	s.scenario = ""
 	return "", nil
 }
 
@@ -200,6 +224,24 @@ func (s *Server) controlQuirk(w http.ResponseWriter, r *http.Request) (string, e
 		return "", fmt.Errorf("unknown quirk %q", q)
 	}
 	s.SetQuirk(q, r.PostFormValue("on") == "true")
+	return "", nil
+}
+
+// controlQuirks turns on the quirks whose names are fields, and all others off.
+func (s *Server) controlQuirks(w http.ResponseWriter, r *http.Request) (string, error) {
+	r.ParseForm() // a malformed form counts as absent
+	for _, q := range quirkTexts {
+		s.SetQuirk(q.name, r.PostForm.Has(string(q.name)))
+	}
+	return "", nil
+}
+
+// controlReset sets the clock to the time of [WithClock].
+func (s *Server) controlReset(http.ResponseWriter, *http.Request) (string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset = 0
+	s.wake()
 	return "", nil
 }
 
@@ -229,7 +271,7 @@ func (s *Server) controlMiniCode(w http.ResponseWriter, r *http.Request) (string
 		return "", err
 	}
 	appID := r.PostFormValue("appid")
-	if s.accounts[appID].Kind != MiniProgram {
+	if s.world.Load().accounts[appID].Kind != MiniProgram {
 		return "", fmt.Errorf("no mini program with AppID %q", appID)
 	}
 	if strings.HasSuffix(r.URL.Path, "/phone-code") {
@@ -241,7 +283,7 @@ func (s *Server) controlMiniCode(w http.ResponseWriter, r *http.Request) (string
 // controlPlatform reads the appid of a third-party platform.
 func (s *Server) controlPlatform(w http.ResponseWriter, r *http.Request) (string, error) {
 	appID := r.PostFormValue("appid")
-	if s.accounts[appID].Kind != Component {
+	if s.world.Load().accounts[appID].Kind != Component {
 		return "", fmt.Errorf("no third-party platform with AppID %q", appID)
 	}
 	if strings.HasSuffix(r.URL.Path, "/verify-ticket") {
@@ -261,6 +303,17 @@ type journalEntry struct {
 	Call
 	Number int  `json:"number"` // from 1
 	Open   bool `json:"open"`   // without a response yet
+	Failed bool `json:"failed"` // had a fault, or an error as the response
+}
+
+// fineOutcomes are the outcomes of pages that are not errors.
+var fineOutcomes = []string{"", "redirect to callback", "duplicate callback", "connect_redirect", "consent page", "QR page", "QR picture", "scanned", "confirmed", "full service"}
+
+func newEntry(c *Call, number int) journalEntry {
+	return journalEntry{
+		Call: *c, Number: number, Open: c.ended == 0,
+		Failed: c.Errcode != 0 || c.Fault != "" || !slices.Contains(fineOutcomes, c.Outcome) && !strings.HasPrefix(c.Outcome, "wx_errcode"),
+	}
 }
 
 // journalNews is the response of journalPoll.
@@ -313,66 +366,8 @@ func (s *Server) journalSince(after, ended int) journalNews {
 	for i := max(len(j.calls)-200, 0); i < len(j.calls); i++ {
 		c, number := j.calls[i], j.first+i+1
 		if number > after || c.ended > ended {
-			news.Calls = append(news.Calls, journalEntry{Call: *c, Number: number, Open: c.ended == 0})
+			news.Calls = append(news.Calls, newEntry(c, number))
 		}
 	}
 	return news
-}
-
-// controlView is the data of the control page.
-type controlView struct {
-	view
-	State        controlState
-	Base         string
-	Environments []choice
-	Endpoints    []string
-	FaultNames   []choice
-	Quirks       []quirkText
-	Accounts     []Account
-	Corps        []Corp
-	Minis        []Account
-}
-
-type choice struct{ Name, ZH, EN, MoreZH, MoreEN string }
-
-var environments = []choice{
-	{string(Normal), "聊天里的链接", "A link in a chat", "首次打开时显示授权页", "shows the consent page"},
-	{string(FromMenu), "公众号菜单", "The account's menu", "关注者静默授权", "silent for followers"},
-	{string(Snapshot), "快照页", "A snapshot page", "虚拟账号，不对应真实用户", "a virtual user"},
-}
-
-// Outcomes returns the texts of the journal's outcomes in the language of the
-// page.
-func (v controlView) Outcomes() map[string]string {
-	if v.english {
-		words := map[string]string{}
-		for _, text := range []bilingual{cannotOpen, badScope, badAppID, stateTooBig, qrIsExpired} {
-			words[text.zh] = text.en
-		}
-		return words
-	}
-	return map[string]string{
-		"redirect to callback": "回调", "duplicate callback": "重复回调", "consent page": "授权页", "QR page": "二维码页",
-		"QR picture": "二维码", "scanned": "已扫码", "confirmed": "已确认", "denied": "已拒绝", "not WeChat": "非微信浏览器",
-		"full service": "使用完整服务",
-	}
-}
-
-func (s *Server) controlPage(w http.ResponseWriter, r *http.Request) {
-	v := controlView{
-		view: view{english: english(r), People: s.cfg.people, Root: root(r)}, State: s.controlState(r), Base: baseURL(r),
-		Environments: environments, Endpoints: endpointNames(), FaultNames: faultNames,
-		Quirks: quirkTexts, Accounts: s.cfg.accounts, Corps: s.cfg.corps,
-	}
-	if lang := r.FormValue("lang"); lang != "" {
-		v.english = lang == "en"
-	}
-	v.Title = v.T("微信模拟器", "WeChat simulator")
-	v.Person = Person{Name: v.State.Person}
-	for _, a := range v.Accounts {
-		if a.Kind == MiniProgram {
-			v.Minis = append(v.Minis, a)
-		}
-	}
-	s.render(w, "control", v)
 }

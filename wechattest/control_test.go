@@ -2,11 +2,14 @@ package wechattest_test
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,7 +27,7 @@ type controlState struct {
 	Faults                                  []struct{ Endpoint, Fault string }
 	Switches                                map[string]bool
 	Calls                                   int
-	Code                                    string
+	Code, Scenario, Site                    string
 }
 
 func control(t *testing.T, browser *http.Client, sim *wechattest.Server, form string, pairs ...string) controlState {
@@ -62,6 +65,7 @@ func TestControl_Person(t *testing.T) {
 	}
 	state = control(t, mine, sim, "hold", "person", "小明", "for", "all")
 	require.Equal(t, "小明", state.Holder)
+	require.Equal(t, "小明", state.Person)
 	state = control(t, mine, sim, "advance", "by", "0s")
 	require.Equal(t, "小明", state.Person, "the browser's choice is reset")
 }
@@ -118,6 +122,7 @@ func TestControl_CodesAndTokens(t *testing.T) {
 func TestControl_InvalidForms(t *testing.T) {
 	sim := simulator(t)
 	for form, pairs := range map[string][]string{
+		"scenario":        {"scenario", "unknown"},
 		"hold":            {"person", "unknown"},
 		"environment":     {"environment", "nowhere"},
 		"fault":           {"endpoint", exchangePath, "fault", "bogus"},
@@ -204,12 +209,114 @@ func TestControlPage_Pictures(t *testing.T) {
 	require.Equal(t, far, found[3][1])
 }
 
+// submit posts a form of the control page as a browser without scripts does, and
+// returns the page that follows.
+func submit(t *testing.T, browser *http.Client, sim *wechattest.Server, form string, pairs ...string) (status int, page string) {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodPost, sim.URL+"/sim/"+form, strings.NewReader(values(pairs).Encode()))
+	require.NoError(t, err)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.Header.Set("Accept", "text/html,application/xhtml+xml")
+	resp, err := browser.Do(req)
+	require.NoError(t, err)
+	return resp.StatusCode, body(t, resp)
+}
+
 func TestControlPage_WithoutScript(t *testing.T) {
 	sim := simulator(t)
-	resp, err := phone().PostForm(sim.URL+"/sim/hold", url.Values{"person": {"Lin"}})
+	browser := jar(t)
+	see := func(form string, pairs ...string) string {
+		t.Helper()
+		status, page := submit(t, browser, sim, form+"?lang=en", pairs...)
+		require.Equal(t, http.StatusOK, status)
+		require.Contains(t, page, "<h2>Scenarios</h2>", "the language stays")
+		for _, action := range regexp.MustCompile(`<form method="post" action="([^"]*)"`).FindAllStringSubmatch(page, -1) {
+			if action[1] != "full-service" {
+				require.Contains(t, action[1], "?lang=en")
+			}
+		}
+		return page
+	}
+	require.Regexp(t, `value="Lin" checked`, see("hold", "person", "Lin", "for", "all"))
+	require.Regexp(t, `value="snapshot" checked`, see("environment", "environment", "snapshot", "for", "browser"))
+	require.Contains(t, see("fault", "endpoint", exchangePath, "fault", "busy", "times", "2"), `<li><strong>busy</strong> sns/oauth2/access_token × 2</li>`)
+	require.NotContains(t, see("clear-faults"), "<li><strong>busy")
+	page := see("switches", "accept-post", "on", "require-https", "on")
+	require.Regexp(t, `name="accept-post" checked`, page)
+	require.Regexp(t, `name="require-https" checked`, page)
+	require.NotRegexp(t, `name="accept-post" checked`, see("switches"))
+	require.Contains(t, see("advance", "by", "2h"), "14:00:00")
+	require.Contains(t, see("reset-clock"), "12:00:00")
+	require.Contains(t, see("scenario", "scenario", "throttled"), `value="throttled" aria-pressed="true"`)
+
+	code := regexp.MustCompile(`<output id="issued" class="mono">(\w+)</output>`).FindStringSubmatch(see("js-code", "appid", miniID, "person", "Lin"))
+	require.NotNil(t, code)
+	require.Equal(t, wechattest.OpenID(miniID, "Lin"), miniSession(t, sim, code[1])["openid"])
+	status, page := submit(t, browser, sim, "fault", "endpoint", "bogus", "fault", "busy")
+	require.Equal(t, http.StatusBadRequest, status)
+	require.Contains(t, page, `<p class="error" role="alert">unknown endpoint &#34;bogus&#34;</p>`)
+}
+
+// Without a script, the page shows the journal as it is now.
+func TestControlPage_Journal(t *testing.T) {
+	sim := simulator(t)
+	exchange(t, sim, "0bogus-code")
+	open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+	_, page := open(t, jar(t), sim.URL+"/sim/")
+	require.Regexp(t, `(?s)<main class="columns">.*<section class="card journal" tabindex="0" role="region" aria-labelledby="journal-title">.*</main>`, page, "a landmark, and a region that the keyboard reaches")
+	require.Regexp(t, `(?s)<li id="call-2">.*connect/oauth2/authorize</span><span class="result">授权页</span><span class="more">小明 · state ….*<li id="call-1" class="bad">.*sns/oauth2/access_token</span><span class="result">40029</span>`, page, "newest first")
+	_, page = open(t, jar(t), sim.URL+"/sim/?lang=en")
+	require.Contains(t, page, `<span class="result">consent page</span>`)
+}
+
+// Every scenario is a card that says in both languages what it does.
+func TestControlPage_Scenarios(t *testing.T) {
+	sim := simulator(t)
+	_, chinese := open(t, jar(t), sim.URL+"/sim/?lang=zh")
+	_, english := open(t, jar(t), sim.URL+"/sim/?lang=en")
+	for _, sc := range slices.Concat(wechattest.Scenarios(), wechattest.WeComScenarios()) {
+		card := regexp.MustCompile(`<button name="scenario" value="` + sc.Name + `" aria-pressed="\w+"><span class="what">([^<]+)</span>`)
+		zh, en := card.FindStringSubmatch(chinese), card.FindStringSubmatch(english)
+		require.NotNil(t, zh, sc.Name)
+		require.NotNil(t, en, sc.Name)
+		require.Equal(t, sc.About, html.UnescapeString(en[1]))
+		require.Regexp(t, `\p{Han}`, zh[1])
+	}
+	require.Contains(t, chinese, `value="plain" aria-pressed="true"`)
+	require.Equal(t, "snapshot", control(t, jar(t), sim, "scenario", "scenario", "snapshot").Scenario)
+	require.Empty(t, control(t, jar(t), sim, "environment", "environment", "menu").Scenario)
+
+	browser := jar(t)
+	control(t, browser, sim, "environment", "environment", "normal", "for", "browser")
+	require.Equal(t, "snapshot", control(t, browser, sim, "scenario", "scenario", "snapshot").Environment, "the browser's choice is reset")
+}
+
+func TestControlPage_Application(t *testing.T) {
+	sim := simulator(t)
+	_, page := open(t, jar(t), sim.URL+"/sim/")
+	require.Regexp(t, `id="site" href=""[^>]* hidden>`, page)
+	open(t, phone(), authorizeURL(sim, "https://other.example.com/cb", "snsapi_base"))
+	_, page = open(t, jar(t), sim.URL+"/sim/")
+	require.Regexp(t, `id="site" href=""`, page, "a callback that is not allowed")
+	open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+	_, page = open(t, jar(t), sim.URL+"/sim/")
+	origin, err := url.Parse(loopback)
 	require.NoError(t, err)
-	require.Equal(t, "/sim/", resp.Request.URL.Path)
-	require.Regexp(t, `value="Lin" checked`, body(t, resp))
+	require.Regexp(t, `id="site" href="http://`+origin.Host+`/"[^>]*noopener">`, page)
+
+	sim = simulator(t, wechattest.WithSite("https://shop.example.com/"))
+	open(t, phone(), authorizeURL(sim, loopback, "snsapi_userinfo"))
+	require.Equal(t, "https://shop.example.com/", control(t, jar(t), sim, "advance", "by", "0s").Site)
+	require.Panics(t, func() { wechattest.NewHandler(wechattest.WithSite("javascript:alert(1)")) })
+}
+
+func TestControl_ResetClock(t *testing.T) {
+	sim := simulator(t)
+	callback, err := sim.CallbackURL(phone(), authorizeURL(sim, loopback, "snsapi_base"))
+	require.NoError(t, err)
+	control(t, jar(t), sim, "advance", "by", "720h")
+	require.Equal(t, noon, control(t, jar(t), sim, "reset-clock").Now)
+	require.Zero(t, exchange(t, sim, codeOf(t, callback)).errcode(), "the code has not expired")
 }
 
 func TestJournal_LongPoll(t *testing.T) {

@@ -23,7 +23,8 @@
 // [Login] does all of this, and returns a browser in which a person is logged in.
 //
 // The comment of [Server] lists its methods by purpose. [Scenarios] returns the
-// courses that a login can take. The control page at / is for real browsers. A
+// courses that a login can take. The control page at / is for real browsers: it
+// sets up a scenario with one click, and it links to the site (see [WithSite]). A
 // real browser treats the redirect as cross-site only if site and simulator
 // have different host names: use localhost for one of them and 127.0.0.1 for
 // the other.

@@ -174,7 +174,7 @@ func (s *Server) Fail(endpoint string, faults ...Fault) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	name := endpointName(endpoint)
-	s.faults[name] = append(s.faults[name], faults...)
+	s.faults[name], s.scenario = append(s.faults[name], faults...), ""
 }
 
 // WithFault scripts faults from the start; see [Server.Fail].

@@ -70,9 +70,9 @@ func (s *Server) inspect(r *http.Request, endpoint, posted string) {
 // secretIn names the first secret in text, plain or percent-encoded.
 func (s *Server) secretIn(text string) string {
 	for range 3 {
-		for _, a := range s.cfg.accounts {
-			if holds(text, a.Secret) {
-				return "the AppSecret of " + a.AppID
+		for secret, appID := range s.world.Load().secrets {
+			if holds(text, secret) {
+				return "the AppSecret of " + appID
 			}
 		}
 		if what := s.secretOfCorp(text); what != "" {

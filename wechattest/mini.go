@@ -111,7 +111,7 @@ func (s *Server) signedSession(c *call) (openID string, k *sessionKey, errcode i
 }
 
 func (s *Server) personOf(appID, openID string) (name string, ok bool) {
-	for _, p := range s.cfg.people {
+	for _, p := range s.world.Load().cast {
 		if OpenID(appID, p.Name) == openID {
 			return p.Name, true
 		}

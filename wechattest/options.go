@@ -2,6 +2,7 @@ package wechattest
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -11,12 +12,9 @@ import (
 type Option func(*config)
 
 type config struct {
-	accounts      []Account
-	people        []Person
-	corps         []Corp
+	actors
 	clock         func() time.Time
-	seed          int64
-	seeded        bool
+	seed          *int64
 	quirks        map[Quirk]bool
 	anyBrowser    bool
 	strictDomains bool
@@ -25,7 +23,24 @@ type config struct {
 	quotas        map[string]Quota
 	faults        map[string][]Fault
 	tls           bool
+	site          string
+	scenes        scenes
 	err           error // the first error of an option
+}
+
+// actors are the accounts, the people and the companies.
+type actors struct {
+	accounts []Account
+	people   []Person
+	corps    []Corp
+}
+
+// scenes is the scenarios to set up, and the changes that they make.
+type scenes struct {
+	names  []string
+	person *Person          // becomes the current person
+	corp   []func(*Corp)    // for the corp of DefaultCorpID
+	change []func(*Account) // for each official account
 }
 
 // WithAccount adds accounts. They replace [DefaultAccounts]. The option may be
@@ -47,7 +62,7 @@ func WithClock(now func() time.Time) Option { return func(c *config) { c.clock =
 // WithSeed makes codes, tokens, session keys and rids depend only on seed and
 // the order of calls. By default, the seed is random.
 func WithSeed(seed int64) Option {
-	return func(c *config) { c.seed, c.seeded = seed, true }
+	return func(c *config) { c.seed = &seed }
 }
 
 // WithAnyBrowser allows the authorize page outside WeChat, for local
@@ -62,6 +77,10 @@ func WithStrictDomains() Option { return func(c *config) { c.strictDomains = tru
 // WithTLS makes NewServer use TLS with a certificate that [Server.Client]
 // trusts.
 func WithTLS() Option { return func(c *config) { c.tls = true } }
+
+// WithSite sets the URL of the application under test, to which the control page
+// links. The default is the origin of the last callback.
+func WithSite(url string) Option { return func(c *config) { c.site = url } }
 
 // WithPollHold sets how long the long poll of the QR code page waits for a
 // change. The default is 25 seconds of real time.
@@ -88,6 +107,9 @@ func newConfig(opts []Option) (config, error) {
 	for _, opt := range opts {
 		opt(&c)
 	}
+	for _, name := range c.scenes.names {
+		c.setUp(name)
+	}
 	if c.accounts == nil {
 		c.accounts = DefaultAccounts()
 	}
@@ -97,10 +119,37 @@ func newConfig(opts []Option) (config, error) {
 	if c.corps == nil {
 		c.corps = DefaultCorps()
 	}
-	if !c.seeded {
-		c.seed = time.Now().UnixNano()
+	c.apply()
+	if c.seed == nil {
+		now := time.Now().UnixNano()
+		c.seed = &now
 	}
 	return c, c.complete()
+}
+
+// apply applies what a scenario has set.
+func (c *config) apply() {
+	c.accounts = slices.Clone(c.accounts)
+	for i := range c.accounts {
+		if kind := c.accounts[i].Kind; kind == OfficialAccount || kind == "" {
+			for _, change := range c.scenes.change {
+				change(&c.accounts[i])
+			}
+		}
+	}
+	c.corps = slices.Clone(c.corps)
+	for i, corp := range c.corps {
+		if corp.CorpID == DefaultCorpID {
+			c.corps[i].Apps, c.corps[i].Members = slices.Clone(corp.Apps), slices.Clone(corp.Members)
+			for _, change := range c.scenes.corp {
+				change(&c.corps[i])
+			}
+		}
+	}
+	if c.scenes.person != nil {
+		others := slices.DeleteFunc(slices.Clone(c.people), func(p Person) bool { return p.Name == c.scenes.person.Name })
+		c.people = append([]Person{*c.scenes.person}, others...)
+	}
 }
 
 func (c *config) complete() (err error) {
@@ -143,6 +192,9 @@ func (c *config) complete() (err error) {
 	}
 	if err := c.completeCorps(); err != nil {
 		return err
+	}
+	if u, err := url.Parse(c.site); c.site != "" && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		return fmt.Errorf("site %q: must be an http or https URL", c.site)
 	}
 	if !knownEnvironment(c.environment) {
 		return fmt.Errorf("unknown environment %q", c.environment)

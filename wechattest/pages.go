@@ -133,18 +133,18 @@ func (s *Server) page(name string, serve func(http.ResponseWriter, *http.Request
 }
 
 func (s *Server) show(w http.ResponseWriter, r *http.Request, name string, v view) {
-	v.english, v.People, v.Root = english(r), s.cfg.people, root(r)
+	v.english, v.People, v.Root = english(r), s.world.Load().cast, root(r)
 	if v.Title == "" {
 		v.Title = v.T("微信模拟器", "WeChat simulator")
 	}
-	s.render(w, name, v)
+	s.render(w, http.StatusOK, name, v)
 }
 
 // root returns the relative URL from a page to the simulator's root, wherever
 // that is mounted.
 func root(r *http.Request) string { return strings.Repeat("../", strings.Count(r.URL.Path, "/")-1) }
 
-func (s *Server) render(w http.ResponseWriter, name string, v any) {
+func (s *Server) render(w http.ResponseWriter, status int, name string, v any) {
 	var b bytes.Buffer
 	if err := pages.ExecuteTemplate(&b, name+".html", v); err != nil {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
@@ -152,6 +152,7 @@ func (s *Server) render(w http.ResponseWriter, name string, v any) {
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	w.Write(b.Bytes())
 }
 

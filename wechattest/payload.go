@@ -115,7 +115,7 @@ func SignSession(sessionKey string) string {
 }
 
 func (s *Server) mustPerson(name string) Person {
-	p, ok := s.people[name]
+	p, ok := s.world.Load().people[name]
 	if !ok {
 		panic("wechattest: unknown person " + name)
 	}
@@ -124,7 +124,7 @@ func (s *Server) mustPerson(name string) Person {
 
 func (s *Server) mustMini(appID, person string) (Account, Person) {
 	p := s.mustPerson(person)
-	a := s.accounts[appID]
+	a := s.world.Load().accounts[appID]
 	if a.Kind != MiniProgram {
 		panic("wechattest: no mini program with AppID " + appID)
 	}

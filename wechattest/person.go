@@ -100,7 +100,7 @@ func avatarOf(person string) string {
 
 // avatar serves a person's picture, and 404 if the picture was changed.
 func (s *Server) avatar(w http.ResponseWriter, r *http.Request) {
-	for i, p := range s.cfg.people {
+	for i, p := range s.world.Load().cast {
 		if p.AvatarURL == r.URL.Path {
 			w.Header().Set("Content-Type", "image/svg+xml")
 			fmt.Fprintf(w, avatarSVG, faceColors[i%len(faceColors)], html.EscapeString(initial(p.Name)))

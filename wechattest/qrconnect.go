@@ -146,7 +146,7 @@ func (s *Server) parseQRConnect(r *http.Request) (authorizeRequest, *pageError) 
 		state: q.Get("state"),
 	}
 	var ok bool
-	a.account, ok = s.accounts[a.appID]
+	a.account, ok = s.world.Load().accounts[a.appID]
 	switch {
 	case a.appID == "":
 		return a, numberedError(10012)
@@ -180,7 +180,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request, c *Call) {
 		return
 	}
 	t.person = s.currentPerson(r)
-	if p, ok := s.people[r.PostFormValue("person")]; ok {
+	if p, ok := s.world.Load().people[r.PostFormValue("person")]; ok {
 		t.person = p
 		choose(w, r, p.Name)
 	}

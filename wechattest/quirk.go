@@ -159,7 +159,7 @@ func (s *Server) SetQuirk(q Quirk, on bool) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg.quirks[q] = on
+	s.cfg.quirks[q], s.scenario = on, ""
 }
 
 // on reports whether a quirk is on. The caller holds s.mu.

@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wechatauth/wechatauth/client"
@@ -27,7 +28,8 @@ import (
 //     of [WithClock]; lifetimes can be tested without waiting
 //   - to cause faults: [Server.Fail] scripts them, [Server.SetQuirk] turns a
 //     quirk on or off, [Server.Block] and [Server.WaitForCalls] hold calls and
-//     wait for them; [Scenarios] returns the courses that a login can take
+//     wait for them; [Scenarios] returns the courses that a login can take, and
+//     [Server.SetScenario] sets one up
 //   - to inspect requests: [Server.Journal], [Server.Count],
 //     [Server.AssertCalls], [Server.Leaks], [Server.AssertNoLeaks]
 //   - for WeCom: [Server.WeComEndpoints], [Server.QYLogin],
@@ -44,13 +46,13 @@ type Server struct {
 	// before the first call of Endpoints or FullService.
 	URL string
 
-	cfg      config
-	accounts map[string]Account
-	people   map[string]Person
-	mux      http.Handler
-	http     *httptest.Server
-	done     chan struct{} // closed by Close, to release all waiters
-	close    sync.Once
+	opts  []Option // as passed to NewServer or NewHandler
+	cfg   config
+	world atomic.Pointer[world]
+	mux   http.Handler
+	http  *httptest.Server
+	done  chan struct{} // closed by Close, to release all waiters
+	close sync.Once
 
 	mu      sync.Mutex    // guards what follows
 	changed chan struct{} // closed and replaced on every change
@@ -95,6 +97,9 @@ type script struct {
 	windows map[string]window
 	gates   map[string][]chan struct{}
 	faults  map[string][]Fault
+
+	scenario string // the one that applies, if nothing was changed since
+	site     string // the application's URL, or the origin of the last callback
 }
 
 // NewServer starts a simulator on a free loopback port. It panics if the
@@ -124,12 +129,11 @@ func newServer(opts []Option) *Server {
 		panic(fmt.Sprintf("wechattest: %v", err))
 	}
 	s := &Server{
-		cfg:      cfg,
-		accounts: map[string]Account{},
-		people:   map[string]Person{},
-		done:     make(chan struct{}),
-		changed:  make(chan struct{}),
-		rng:      rand.New(rand.NewPCG(uint64(cfg.seed), 0)),
+		opts:    opts,
+		cfg:     cfg,
+		done:    make(chan struct{}),
+		changed: make(chan struct{}),
+		rng:     rand.New(rand.NewPCG(uint64(*cfg.seed), 0)),
 		visits: visits{
 			holder:      cfg.people[0].Name,
 			environment: cfg.environment,
@@ -155,16 +159,34 @@ func newServer(opts []Option) *Server {
 			windows: map[string]window{},
 			gates:   map[string][]chan struct{}{},
 			faults:  cfg.faults,
+			site:    cfg.site,
 		},
 	}
-	for _, a := range cfg.accounts {
-		s.accounts[a.AppID] = a
-	}
-	for _, p := range cfg.people {
-		s.people[p.Name] = p
-	}
+	s.scenario = cfg.scenario()
+	s.world.Store(newWorld(cfg))
 	s.mux = s.routes()
 	return s
+}
+
+// A world holds the accounts and people. A scenario replaces it.
+type world struct {
+	accounts map[string]Account // by AppID
+	people   map[string]Person  // by name
+	list     []Account
+	cast     []Person
+	corps    []Corp
+	secrets  map[string]string // the AppIDs of all AppSecrets so far
+}
+
+func newWorld(cfg config) *world {
+	w := &world{accounts: map[string]Account{}, people: map[string]Person{}, list: cfg.accounts, cast: cfg.people, corps: cfg.corps, secrets: map[string]string{}}
+	for _, a := range cfg.accounts {
+		w.accounts[a.AppID], w.secrets[a.Secret] = a, a.AppID
+	}
+	for _, p := range cfg.people {
+		w.people[p.Name] = p
+	}
+	return w
 }
 
 // Close stops listening, releases held calls and waits for open ones.
@@ -221,7 +243,7 @@ func (s *Server) SetPerson(name string) {
 	s.mustPerson(name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.holder = name
+	s.holder, s.scenario = name, ""
 }
 
 // sweep occasionally deletes what expired at least an hour ago, to limit memory

@@ -42,7 +42,7 @@ func (s *Server) SetEnvironment(env Environment) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.environment = env
+	s.environment, s.scenario = env, ""
 }
 
 func knownEnvironment(env Environment) bool {
@@ -117,7 +117,7 @@ func (s *Server) virtualFor(a authorizeRequest) *virtual {
 }
 
 func (s *Server) otherPerson(p Person) Person {
-	for _, other := range s.cfg.people {
+	for _, other := range s.world.Load().cast {
 		if other.Name != p.Name {
 			return other
 		}

@@ -56,7 +56,7 @@ type login struct {
 // hexadecimal digits for a phone number.
 func (s *Server) newCode(g *grant) string {
 	life := codeLife
-	if s.accounts[g.appID].Kind == WebsiteApp {
+	if s.world.Load().accounts[g.appID].Kind == WebsiteApp {
 		life = websiteCodeLife
 	}
 	g.expires = s.now().Add(life)
@@ -120,7 +120,7 @@ func (s *Server) credentials(c *call, code string) (Account, int) {
 }
 
 func (s *Server) secret(c *call, appID, secret string) (Account, int) {
-	a, ok := s.accounts[appID]
+	a, ok := s.world.Load().accounts[appID]
 	switch {
 	case !ok:
 		return a, 40013
@@ -203,7 +203,7 @@ func (s *Server) refresh(c *call) response {
 		return errcodeResponse(41003)
 	case c.get("grant_type") != "refresh_token":
 		return errcodeResponse(40002)
-	case s.accounts[c.get("appid")].AppID == "":
+	case s.world.Load().accounts[c.get("appid")].AppID == "":
 		return errcodeResponse(40013)
 	}
 	return s.renew(c.get("refresh_token"), c.get("appid"), "")

@@ -244,7 +244,7 @@ func (s *Server) corpUserDetail(c *call) response {
 // detailFields are a member's details; those that the administrator has not
 // selected are left out, and the gender is then unknown.
 func (s *Server) detailFields(c *call, t *corpToken, person string) []field {
-	p, m := s.people[person], t.corp.member(person)
+	p, m := s.world.Load().people[person], t.corp.member(person)
 	gender := any("0")
 	if slices.Contains(t.app.Fields, "gender") {
 		gender = "1"
@@ -289,7 +289,7 @@ func (s *Server) corpMember(c *call) response {
 		return errcodeResponse(60011)
 	}
 	m := t.corp.Members[i]
-	return ok(field{"userid", m.UserID}, field{"name", s.people[m.Person].Nickname}, field{"department", rawJSON("[1]")},
+	return ok(field{"userid", m.UserID}, field{"name", s.world.Load().people[m.Person].Nickname}, field{"department", rawJSON("[1]")},
 		field{"position", ""}, field{"alias", ""}, field{"status", 1})
 }
 
@@ -304,7 +304,7 @@ func (s *Server) QYLogin(corpID, person string) string {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.newCode(&grant{flow: corpMiniFlow, appID: corpID, person: s.people[person]})
+	return s.newCode(&grant{flow: corpMiniFlow, appID: corpID, person: s.world.Load().people[person]})
 }
 
 // corpCode2Session serves cgi-bin/miniprogram/jscode2session:

@@ -10,7 +10,8 @@
 //
 // It prints one line with the base URLs that replace https://open.weixin.qq.com
 // and https://api.weixin.qq.com, which are the same here, and with the URL of
-// the control page, where you choose the current user and which faults occur.
+// the control page, where you choose a scenario, the current user and which
+// faults occur. The control page links to the application at -site.
 // Without -config it has the accounts of wechattest.DefaultAccounts:
 //
 //	official account      wx00000000000000a1  official-account-secret-for-tests
@@ -30,9 +31,10 @@
 //		  sns/userinfo: ["errcode:40001"]
 //
 // Tests in any language can post the forms of the control page, to which it
-// responds with JSON: /sim/hold (person), /sim/environment (environment:
-// normal, menu, snapshot), /sim/fault (endpoint, fault, times),
-// /sim/clear-faults, /sim/switch (switch, on), /sim/advance (by),
+// responds with JSON: /sim/scenario (scenario), /sim/hold (person),
+// /sim/environment (environment: normal, menu, snapshot), /sim/fault (endpoint,
+// fault, times), /sim/clear-faults, /sim/switch (switch, on), /sim/switches (a
+// field for each quirk that is on), /sim/advance (by), /sim/reset-clock,
 // /sim/change-password (person), /sim/js-code and /sim/phone-code (appid,
 // person), /sim/component-token and /sim/verify-ticket (appid). GET /sim/state
 // and GET /sim/journal?after=N return the state and the calls.
@@ -152,7 +154,7 @@ const about = `Usage: wechatsim [flags]
 
 Serves a WeChat simulator for applications in any language, until it is
 interrupted. It prints the base URLs to use instead of WeChat's, and the URL of
-its control page.
+its control page, where you choose a scenario, the user and the faults.
 `
 
 // parse parses flags and reads the configuration file. Flags take precedence.
@@ -164,6 +166,7 @@ func parse(args []string, out io.Writer) (set settings, err error) {
 	anyBrowser := flags.Bool("any-browser", false, "show the authorize page in all browsers, not only in WeChat")
 	strict := flags.Bool("strict-domains", false, "reject callbacks to loopback hosts unless configured")
 	scenario := flags.String("scenario", "", "`name` of a scenario; an unknown name lists all")
+	site := flags.String("site", "", "`URL` of your application, to which the control page links (default: where the last login came from)")
 	if err := command.Parse(flags, args, about, out); err != nil {
 		return settings{}, err
 	}
@@ -180,6 +183,9 @@ func parse(args []string, out io.Writer) (set settings, err error) {
 	}
 	if *strict {
 		set.opts = append(set.opts, wechattest.WithStrictDomains())
+	}
+	if *site != "" {
+		set.opts = append(set.opts, wechattest.WithSite(*site))
 	}
 	if *scenario != "" {
 		if !scenarioExists(*scenario) {

@@ -107,8 +107,6 @@ func TestRun_FlagsAndFile(t *testing.T) {
 func TestRun_Errors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "sim.json")
 	require.NoError(t, os.WriteFile(file, []byte(`{"people": [{}]}`), 0o600))
-	twice := filepath.Join(t.TempDir(), "twice.json")
-	require.NoError(t, os.WriteFile(twice, []byte(`{"accounts": [{"app_id": "wx00000000000000a1", "secret": "s"}]}`), 0o600))
 	over, cancel := context.WithCancel(t.Context())
 	cancel() // an unnoticed mistake ends immediately, too
 	for name, tt := range map[string]struct {
@@ -119,7 +117,7 @@ func TestRun_Errors(t *testing.T) {
 		"scenario":           {[]string{"-scenario", "list"}, "snapshot-real-unionid"},
 		"no file":            {[]string{"-config", filepath.Join(t.TempDir(), "none")}, "-config"},
 		"file":               {[]string{"-config", file}, "person without a name"},
-		"file and scenario":  {[]string{"-config", twice, "-scenario", "account-banned"}, "duplicate account"},
+		"site":               {[]string{"-site", "example.com"}, "must be an http or https URL"},
 		"address":            {[]string{"-addr", "bogus:-1"}, "listen"},
 		"every interface":    {[]string{"-addr", ":0"}, "-addr :0 is not loopback: other machines could log in as any user; use 127.0.0.1:0, or -expose"},
 		"every IPv4 address": {[]string{"-addr", "0.0.0.0:0"}, "is not loopback"},

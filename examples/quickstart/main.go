@@ -78,7 +78,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 			return fmt.Errorf("WECHAT_APP_ID, WECHAT_APP_SECRET and BASE_URL: %w", err)
 		}
 		fmt.Fprintf(out, "Open %s in WeChat\n", getenv("BASE_URL"))
-		return serve(ctx, listener, site(auth))
+		return serve(ctx, listener, site(auth, ""))
 	}
 
 	simListener, err := net.Listen("tcp", *simAddr)
@@ -86,34 +86,34 @@ func run(ctx context.Context, args []string, getenv func(string) string, out, lo
 		return fmt.Errorf("the WeChat simulator cannot listen; choose another -sim-addr: %w", err)
 	}
 	defer simListener.Close()
-	sim := "http://" + reachable(simListener.Addr())
+	base, sim := "http://"+reachable(listener.Addr()), "http://"+reachable(simListener.Addr())
 	opts = append(opts,
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
-		wechatauth.WithBaseURL("http://"+reachable(listener.Addr())),
+		wechatauth.WithBaseURL(base),
 		wechatauth.WithEndpoints(client.Endpoints{Open: sim, API: sim}))
 	auth, err := wechatauth.New(opts...)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Open http://%s (WeChat simulator: %s)\n", reachable(listener.Addr()), sim)
+	fmt.Fprintf(out, "Open %s (WeChat simulator: %s)\n", base, sim)
 
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	simDone := make(chan error, 1)
 	go func() {
 		defer cancel()
-		simDone <- serve(ctx, simListener, simulator(sim))
+		simDone <- serve(ctx, simListener, simulator(sim, base))
 	}()
-	err = serve(ctx, listener, site(auth))
+	err = serve(ctx, listener, site(auth, sim))
 	cancel()
 	return errors.Join(err, <-simDone)
 }
 
 // simulator returns a WeChat simulator for all browsers, with avatars of its
-// people.
-func simulator(base string) http.Handler {
+// people and a link to the site.
+func simulator(base, site string) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/", wechattest.NewHandler(wechattest.WithAnyBrowser(), wechattest.WithPerson(people(base)...)))
+	mux.Handle("/", wechattest.NewHandler(wechattest.WithAnyBrowser(), wechattest.WithPerson(people(base)...), wechattest.WithSite(site)))
 	mux.HandleFunc("GET /avatar/{person}", avatar)
 	return mux
 }

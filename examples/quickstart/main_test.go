@@ -170,7 +170,7 @@ func TestPublicPage(t *testing.T) {
 }
 
 func TestLanguage(t *testing.T) {
-	site, _, _ := startSimulated(t)
+	site, sim, _ := startSimulated(t)
 	for accept, want := range map[string]string{
 		"zh-CN,zh;q=0.9": "公开页面", "zh-TW": "公开页面", "en-US,en;q=0.9": "Public page", "": "Public page",
 	} {
@@ -183,8 +183,16 @@ func TestLanguage(t *testing.T) {
 		resp.Body.Close()
 		require.NoError(t, err)
 		assert.Contains(t, string(body), want, "Accept-Language: %s", accept)
+		assert.Contains(t, string(body), `<a id="simulator" href="`+sim+`/">`, "Accept-Language: %s", accept)
 		assert.Contains(t, resp.Header.Values("Vary"), "Accept-Language")
 	}
+}
+
+// The control page of the simulator links to the site, and the site to it.
+func TestSimulatorLink(t *testing.T) {
+	site, sim, _ := startSimulated(t)
+	_, body := get(t, http.DefaultClient, sim+"/")
+	assert.Contains(t, body, `id="site" href="`+site+`"`)
 }
 
 func TestAvatars_Served(t *testing.T) {
@@ -227,6 +235,16 @@ func TestRealWeChat(t *testing.T) {
 	assert.Equal(t, "wx1234567890abcdef", to.Query().Get("appid"))
 	assert.Equal(t, "https://shop.example.com/wechat/callback", to.Query().Get("redirect_uri"))
 	assert.Equal(t, "wechat_redirect", to.Fragment)
+
+	req, err = http.NewRequest(http.MethodGet, "http://"+site+"/public", nil)
+	require.NoError(t, err)
+	req.Host = "shop.example.com"
+	resp, err = client.Do(req)
+	require.NoError(t, err)
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	require.NoError(t, err)
+	assert.NotContains(t, string(body), "simulator")
 
 	p.stop()
 	assert.NoError(t, p.await())

@@ -20,13 +20,14 @@ var iconSVG []byte
 var pages = template.Must(template.New("site").Parse(siteHTML))
 
 // site returns the application: two pages that require a login, a public one
-// and an API.
-func site(auth *wechatauth.Auth) http.Handler {
+// and an API. The pages link to the control page of the WeChat simulator at sim,
+// unless that is empty.
+func site(auth *wechatauth.Auth, sim string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/wechat/", auth)
-	mux.Handle("GET /{$}", auth.RequireWeChat(page("home")))
-	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(page("profile")))
-	mux.Handle("GET /public", auth.LoadWeChat(page("public")))
+	mux.Handle("GET /{$}", auth.RequireWeChat(page("home", sim)))
+	mux.Handle("GET /profile", auth.RequireScope(client.ScopeUserInfo)(page("profile", sim)))
+	mux.Handle("GET /public", auth.LoadWeChat(page("public", sim)))
 	mux.Handle("GET /api/me", auth.RequireWeChat(http.HandlerFunc(me)))
 	mux.HandleFunc("GET /favicon.ico", icon) // browsers request it by themselves
 	return mux
@@ -49,6 +50,7 @@ type view struct {
 	Chinese  bool
 	LoggedIn bool
 	Identity wechatauth.Identity
+	Sim      string
 }
 
 // T returns the text in the user's language.
@@ -59,13 +61,13 @@ func (v view) T(chinese, english string) string {
 	return english
 }
 
-func page(name string) http.Handler {
+func page(name, sim string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id, ok := wechatauth.IdentityFromContext(r.Context())
 		chinese := strings.HasPrefix(strings.ToLower(r.Header.Get("Accept-Language")), "zh")
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Add("Vary", "Accept-Language")
-		if err := pages.Execute(w, view{name, chinese, ok, id}); err != nil {
+		if err := pages.Execute(w, view{name, chinese, ok, id, sim}); err != nil {
 			return // the client has disconnected
 		}
 	})

@@ -41,16 +41,16 @@ func main() {
 		wechatauth.WithApp(os.Getenv("WECHAT_APP_ID"), os.Getenv("WECHAT_APP_SECRET")),
 		wechatauth.WithBaseURL(os.Getenv("BASE_URL")),
 	}
-	site := os.Getenv("BASE_URL")
+	site, simulator := os.Getenv("BASE_URL"), ""
 	if os.Getenv("WECHAT_APP_ID") == "" {
 		site = "http://" + listener.Addr().String()
-		opts = simulated(site)
+		opts, simulator = simulated(site)
 	}
 	auth, err := wechatauth.New(opts...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("Open " + site)
+	fmt.Println("Open " + site + simulator)
 	server := &http.Server{Handler: app(auth), ReadHeaderTimeout: 5 * time.Second}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -60,20 +60,21 @@ func main() {
 	}
 }
 
-// simulated starts a WeChat simulator for all browsers.
-func simulated(site string) []wechatauth.Option {
+// simulated starts a WeChat simulator for all browsers, whose control page links
+// to the site. It also returns what to print about it.
+func simulated(site string) (opts []wechatauth.Option, about string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{Handler: wechattest.NewHandler(wechattest.WithAnyBrowser()), ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: wechattest.NewHandler(wechattest.WithAnyBrowser(), wechattest.WithSite(site)), ReadHeaderTimeout: 5 * time.Second}
 	go func() { log.Fatal(server.Serve(listener)) }()
 	sim := "http://" + listener.Addr().String()
 	return []wechatauth.Option{
 		wechatauth.WithApp(wechattest.DefaultAppID, wechattest.DefaultSecret),
 		wechatauth.WithBaseURL(site),
 		wechatauth.WithEndpoints(client.Endpoints{Open: sim, API: sim}),
-	}
+	}, " (WeChat simulator: " + sim + ")"
 }
 
 func app(auth *wechatauth.Auth) http.Handler {

@@ -28,17 +28,20 @@ function show(template) {
   return (selector) => main.querySelector(selector);
 }
 
+// A route loads its data and returns a function that shows it.
 async function home() {
-  show("home");
+  return () => show("home");
 }
 
 function account(path) {
   return async () => {
     const user = await api(path);
-    const $ = show("account");
-    $("h1").textContent = user.nickname || "Logged in";
-    $("#openid").textContent = user.openid;
-    if (user.avatar) Object.assign($(".avatar"), { src: user.avatar, hidden: false });
+    return () => {
+      const $ = show("account");
+      $("h1").textContent = user.nickname || "Logged in";
+      $("#openid").textContent = user.openid;
+      if (user.avatar) Object.assign($(".avatar"), { src: user.avatar, hidden: false });
+    };
   };
 }
 
@@ -59,20 +62,30 @@ function login(needed) {
   $("#to-login").addEventListener("click", () => sessionStorage.removeItem(loggedOut));
 }
 
-let current = 0; // only the latest route is shown, even if earlier responses arrive later
+// The last click wins: only the latest route is shown or redirects to the login,
+// even if the response of an earlier one arrives later.
+let current = 0;
 async function route() {
   const mine = ++current;
+  window.stop(); // ends an earlier route's request, or its redirect to the login
   const path = location.hash.slice(1) || "/";
-  document.querySelectorAll("nav a").forEach((a) => a.toggleAttribute("aria-current", a.hash.slice(1) === path));
-  try {
-    await (routes[path] || home)();
-  } catch (error) {
-    if (mine !== current) return;
-    if (error instanceof LoginNeeded) return login(error);
-    const $ = show("trouble");
-    $("p").textContent = error.message;
-    $("#again").addEventListener("click", route);
+  for (const a of document.querySelectorAll("nav a")) {
+    if (a.hash.slice(1) === path) a.setAttribute("aria-current", "page");
+    else a.removeAttribute("aria-current");
   }
+  let next;
+  try {
+    next = await (routes[path] || home)();
+  } catch (error) {
+    next = () => (error instanceof LoginNeeded ? login(error) : trouble(error));
+  }
+  if (mine === current) next();
+}
+
+function trouble(error) {
+  const $ = show("trouble");
+  $("p").textContent = error.message;
+  $("#again").addEventListener("click", route);
 }
 
 addEventListener("hashchange", route);
