@@ -10,6 +10,7 @@
 # make failover logins while a primary with an up-to-date replica is killed, behind Sentinels and in a Cluster
 # make stores every store against every server and service that teams use
 # make docs   the docs: their code, links, headings and tables; the surface
+# make screenshots writes every page, state, language and scheme to DIR
 # make pictures takes the pictures of the docs from the real pages
 # make links  requests every site that the docs link to
 # make api    records the exported surface, after a line in CHANGELOG.md
@@ -40,16 +41,28 @@ setup:
 	command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing="$$missing nginx"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
 	command -v node >/dev/null || missing="$$missing nodejs"; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
 	fc-list :lang=zh 2>/dev/null | grep -q . || missing="$$missing fontconfig fonts-noto-cjk"; \
 	if [ "$$(id -u)" = 0 ] && ! command -v valkey-server >/dev/null && apt-cache show valkey-server >/dev/null 2>&1; then \
 		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends valkey-server || true; \
 	fi; \
-	if [ -z "$$missing" ]; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	if [ -z "$$missing" ]; then :; \
+	elif [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
 	else \
 		echo "please install:$$missing   (Debian: sudo apt-get install$$missing)" >&2; exit 1; \
 	fi
+	@$(MAKE) -s --no-print-directory bin/axe-core bin/chromium78
+
+# What e2e takes from npm, pinned with hashes: axe-core, and a build of Chromium 78.
+bin/axe-core bin/chromium78: e2e/npm/package.json e2e/npm/package-lock.json
+	@mkdir -p bin
+	@cd e2e/npm && npm ci
+	@cp e2e/npm/node_modules/axe-core/axe.min.js bin/axe-core
+	@node -e 'process.stdout.write(require("zlib").brotliDecompressSync(require("fs").readFileSync("e2e/npm/node_modules/chrome-aws-lambda/bin/chromium.br")))' >bin/chromium78
+	@chmod +x bin/chromium78
+	@rm -r e2e/npm/node_modules
+	@touch bin/axe-core bin/chromium78
 
 .PHONY: fmt
 fmt:
@@ -142,6 +155,12 @@ docs: setup
 .PHONY: pictures
 pictures: setup
 	@cd e2e && WRITE_PICTURES=1 go test -count=1 -run '^TestPictures$$' .
+
+# Every page in each state, language and color scheme, at three widths, to look at.
+DIR ?= screenshots
+.PHONY: screenshots
+screenshots: setup
+	@mkdir -p $(DIR) && cd e2e && SCREENSHOTS=$(abspath $(DIR)) go test -count=1 -v -run '^TestGallery$$' . | tail -3
 
 # Requests every site that the docs link to. A test compares the list with the docs.
 .PHONY: links

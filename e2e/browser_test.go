@@ -25,6 +25,7 @@ type browser struct {
 	t       *testing.T
 	ctx     context.Context
 	started bool
+	old     bool // does not end by itself
 }
 
 // openBrowser starts a browser that reaches only loopback addresses. Any
@@ -35,20 +36,20 @@ func openBrowser(t *testing.T) *browser { return openBrowserFor(t, patience) }
 // starting Chromium for each takes longer than the test.
 func openBrowserForLooks(t *testing.T) *browser { return openBrowserFor(t, 4*patience) }
 
-func openBrowserFor(t *testing.T, life time.Duration) *browser {
+func openBrowserFor(t *testing.T, life time.Duration, flags ...chromedp.ExecAllocatorOption) *browser {
 	t.Helper()
 	path, err := findChromium()
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(context.Background(), life)
 	t.Cleanup(cancel)
-	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, append(chromedp.DefaultExecAllocatorOptions[:],
+	ctx, cancelAllocator := chromedp.NewExecAllocator(ctx, slices.Concat(chromedp.DefaultExecAllocatorOptions[:], []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path),
 		chromedp.NoSandbox, // Chromium cannot have it as root, in a container
 		chromedp.DisableGPU,
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost"),
 		// Going back requests the page again, as on a phone with little memory.
 		chromedp.Flag("disable-features", "Translate,BlinkGenPropertyTrees,BackForwardCache"),
-	)...)
+	}, flags)...)
 	t.Cleanup(cancelAllocator) // waits for the process, and removes its profile
 	return &browser{t: t, ctx: ctx}
 }
@@ -72,7 +73,13 @@ func (b *browser) tab() *tab {
 		b.t.Cleanup(cancel)
 	} else { // the first tab starts the browser, the others run in it
 		b.ctx, b.started = ctx, true
-		b.t.Cleanup(func() { assert.NoError(b.t, chromedp.Cancel(ctx), "close the browser") })
+		b.t.Cleanup(func() {
+			if b.old {
+				cancel()
+				return
+			}
+			assert.NoError(b.t, chromedp.Cancel(ctx), "close the browser")
+		})
 	}
 	b.t.Cleanup(tb.assertQuiet)
 	require.NoError(b.t, chromedp.Do(ctx))
@@ -198,13 +205,13 @@ func (tb *tab) after(navigation chromedp.Action[chromedp.Void]) shown {
 // text returns the text of the first element that matches.
 func (tb *tab) text(selector string) string {
 	tb.t.Helper()
-	return eval[string](tb, fmt.Sprintf("document.querySelector(%q)?.innerText ?? ''", selector))
+	return eval[string](tb, fmt.Sprintf("(document.querySelector(%q) || { innerText: '' }).innerText", selector))
 }
 
 // reason returns the reason of the page, which its user does not see.
 func (tb *tab) reason() string {
 	tb.t.Helper()
-	return eval[string](tb, "document.querySelector('footer')?.dataset.reason ?? ''")
+	return eval[string](tb, "(document.querySelector('footer') || { dataset: {} }).dataset.reason || ''")
 }
 
 // has reports whether an element matches.

@@ -2,12 +2,13 @@
 // are none.
 (() => {
   const faults = [];
+  const shown = (e) => e.getClientRects().length > 0 && getComputedStyle(e).visibility === "visible";
   const root = document.scrollingElement;
   if (root.scrollWidth > innerWidth) faults.push(`scrolls sideways: ${root.scrollWidth}px wide in ${innerWidth}px`);
   if (!document.title) faults.push("has no title");
 
   for (const target of document.querySelectorAll("button, a, input:not([type=hidden])")) {
-    if (!target.checkVisibility()) continue;
+    if (!shown(target)) continue;
     const box = target.getBoundingClientRect();
     if (box.height < 44) faults.push(`"${target.innerText || target.name}" is ${box.height}px high, too little for a finger`);
   }
@@ -34,7 +35,7 @@
   };
   for (const e of document.body.querySelectorAll("*")) {
     const ownText = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.data.trim());
-    if (!ownText || !e.checkVisibility() || e.closest("[aria-hidden=true]")) continue;
+    if (!ownText || !shown(e) || e.closest("[aria-hidden=true]")) continue;
     const style = getComputedStyle(e), behind = ground(e);
     const [a, b] = [light(over(rgba(style.color), behind)), light(behind)];
     const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);

@@ -33,8 +33,8 @@ func (tb *tab) tap(selector string) {
 }
 
 const (
-	onHome    = `document.querySelector("h1")?.innerText.startsWith("Welcome") && location.hash !== "#/me"`
-	onAccount = `location.hash === "#/me" && document.querySelector("#openid")?.innerText.startsWith("o")`
+	onHome    = `(document.querySelector("h1") || {innerText: ""}).innerText.startsWith("Welcome") && location.hash !== "#/me"`
+	onAccount = `location.hash === "#/me" && (document.querySelector("#openid") || {innerText: ""}).innerText.startsWith("o")`
 )
 
 // where returns the URL without the host.
@@ -75,7 +75,7 @@ func TestSPA_Logout(t *testing.T) {
 	tb.tap("#logout")
 	tb.until(onHome)
 	tb.tap("#to-me")
-	tb.until(`document.querySelector("h1")?.innerText === "You are logged out"`)
+	tb.until(`(document.querySelector("h1") || {innerText: ""}).innerText === "You are logged out"`)
 	tb.forgive("401")
 	assert.Equal(t, logins, tb.asked(site+"/wechat/login"), "there is no login without the user's request")
 
@@ -96,7 +96,7 @@ func TestSPA_Profile(t *testing.T) {
 	tb.forgive("403")
 	tb.click("form button") // WeChat's consent
 	tb.click(allowButton)   // given
-	tb.until(`location.hash === "#/profile" && document.querySelector("h1")?.innerText === "小明"`)
+	tb.until(`location.hash === "#/profile" && (document.querySelector("h1") || {innerText: ""}).innerText === "小明"`)
 }
 
 // holdAccount holds the response for the account, after it has arrived, until

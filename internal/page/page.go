@@ -33,6 +33,8 @@ const (
 	ScanDone                  // on the phone: the browser is logged in
 	Enter                     // log in as the mini program's user?
 	Reopen                    // requests its own URL again, in the whole window
+
+	kinds // how many there are
 )
 
 // Page is what a page is rendered from. Its links have been through Link.
