@@ -100,7 +100,10 @@ type repetition struct {
 // one.
 func (r *repetition) worthwhile(ctx context.Context, x *resp.Exchange, failure *Error) bool {
 	if r.left < 0 {
-		r.left = r.store.repetitions()
+		r.left = maxRepetitions
+		if r.store.idle != nil {
+			r.left = 1 + r.store.idle.IdleCount()
+		}
 	}
 	r.silence(ctx, x, failure)
 	if ctx.Err() != nil || r.left == 0 {
@@ -152,12 +155,4 @@ func (r *repetition) silence(ctx context.Context, x *resp.Exchange, failure *Err
 	case !x.Sent.IsZero() && r.own && errors.Is(failure, os.ErrDeadlineExceeded) && r.deadline.Sub(x.Sent) >= r.store.timeout/2:
 		quiet.DropSilent(x.Sent)
 	}
-}
-
-// repetitions returns how often a call may be retried.
-func (s *Store) repetitions() int {
-	if s.idle != nil {
-		return 1 + s.idle.IdleCount()
-	}
-	return maxRepetitions
 }

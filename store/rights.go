@@ -89,20 +89,20 @@ func (s *Store) live(ctx context.Context) (wrong, err error) {
 
 // inTurn executes the commands in order, in one round trip if the transport
 // preserves it, and returns the last reply.
-func (s *Store) inTurn(ctx context.Context, cmds []resp.Command) (resp.Reply, error) {
-	if len(cmds) > 1 && !s.ordered() {
-		for _, c := range cmds[:len(cmds)-1] {
-			if _, err := s.do(ctx, "check", c); err != nil {
-				return resp.Reply{}, err
-			}
+func (s *Store) inTurn(ctx context.Context, cmds []resp.Command) (reply resp.Reply, err error) {
+	if s.ordered() {
+		replies, err := s.do(ctx, "check", cmds...)
+		if err != nil {
+			return resp.Reply{}, err
 		}
-		cmds = cmds[len(cmds)-1:]
+		return replies[len(replies)-1], nil
 	}
-	replies, err := s.do(ctx, "check", cmds...)
-	if err != nil {
-		return resp.Reply{}, err
+	for _, c := range cmds {
+		if reply, err = s.ask(ctx, "check", s.transport, c); err != nil {
+			break
+		}
 	}
-	return replies[len(replies)-1], nil
+	return reply, err
 }
 
 // trial is a step in the life of a test session.
