@@ -78,6 +78,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if set.gallery {
+		mux := http.NewServeMux()
+		mux.Handle("/", handler)
+		mux.Handle("GET /gallery/", gallery{logo: set.logo})
+		handler = mux
+	}
 	listener, err := listen(set.addr, set.expose)
 	if err != nil {
 		return err
@@ -90,7 +96,11 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		BaseContext:       func(net.Listener) context.Context { return ctx }, // ends long polls
 	}
 	base := baseURL(listener.Addr().(*net.TCPAddr))
-	fmt.Fprintf(out, "wechatsim: open base URL %s, api base URL %s, control page %s/\n", base, base, base)
+	line := fmt.Sprintf("wechatsim: open base URL %s, api base URL %s, control page %s/\n", base, base, base)
+	if set.gallery {
+		line += fmt.Sprintf("wechatsim: gallery %s/gallery/\n", base)
+	}
+	_, _ = io.WriteString(out, line) // it also serves if no one reads it
 
 	stopped := make(chan error, 1)
 	go func() {
@@ -148,6 +158,9 @@ type settings struct {
 	addr   string
 	expose bool
 	opts   []wechattest.Option
+
+	gallery bool
+	logo    string // the image for the gallery
 }
 
 const about = `Usage: wechatsim [flags]
@@ -167,11 +180,20 @@ func parse(args []string, out io.Writer) (set settings, err error) {
 	strict := flags.Bool("strict-domains", false, "reject callbacks to loopback hosts unless configured")
 	scenario := flags.String("scenario", "", "`name` of a scenario; an unknown name lists all")
 	site := flags.String("site", "", "`URL` of your application, to which the control page links (default: where the last login came from)")
+	flags.BoolVar(&set.gallery, "gallery", false, "also serve a gallery of the library's pages, at /gallery/")
+	logo := flags.String("logo", "", "image `file` of the brand in the gallery")
 	if err := command.Parse(flags, args, about, out); err != nil {
 		return settings{}, err
 	}
 	if err := command.NoArguments(flags); err != nil {
 		return settings{}, err
+	}
+	if *logo != "" {
+		image, err := os.ReadFile(*logo)
+		if err != nil {
+			return settings{}, command.Usagef("-logo: %w", err)
+		}
+		set.logo = string(image)
 	}
 	if *file != "" {
 		if set.opts, err = readConfig(*file); err != nil {
