@@ -9,7 +9,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/wechatauth/wechatauth/internal/page"
 )
@@ -25,70 +24,38 @@ type sample struct {
 	page page.Page
 }
 
-// onlyOperator are the reasons for which trying again cannot help.
-var onlyOperator = []string{"bad_config", "method_not_allowed", "not_found", "unknown_account", "user_blocked"}
-
-// samples returns every page of the library: each kind in each of its states, and
-// the message for each reason, with its second texts.
-func samples() []sample {
-	const here = "/gallery/" // for links and forms
-	scan := page.Scan{Number: "4826", RefreshURL: here, StatusURL: here, Browser: "Chrome · Windows", Age: 8 * time.Second, Left: 112 * time.Second}
-	scanned := scan
-	scanned.Scanned = true
-	scan.Number = ""
-	qr := page.QRCode("https://shop.example.com/orders?id=7")
-	open := page.Page{Kind: page.OpenInWeChat, Reason: "open_in_wechat", URL: "https://shop.example.com/orders?id=7"}
-	withQR := open
-	withQR.QR = qr
-	number := scanned
-	number.Scanned = false
-
-	all := []sample{
-		{"consent", page.Page{Kind: page.Upgrade, ActionURL: here}},
-		{"logged-out", page.Page{Kind: page.LoggedOut, RetryURL: here}},
-		{"open-in-wechat", withQR},
-		{"embedded-qr", page.Page{Kind: page.EmbeddedQR, URL: here + "frame"}},
-		{"scan", page.Page{Kind: page.ScanCode, QR: qr, RetryURL: here, Scan: scan}},
-		{"scan-scanned", page.Page{Kind: page.ScanCode, QR: qr, RetryURL: here, Scan: page.Scan{Scanned: true, RefreshURL: here, StatusURL: here, Left: 95 * time.Second}}},
-		{"scan-confirm", page.Page{Kind: page.ScanConfirm, ActionURL: here, Scan: scan}},
-		{"scan-confirmed", page.Page{Kind: page.ScanConfirmed, Scan: number}},
-		{"scan-number", page.Page{Kind: page.ScanNumber, ActionURL: here}},
-		{"scan-done", page.Page{Kind: page.ScanDone}},
-		{"enter", page.Page{Kind: page.Enter, ActionURL: here}},
-		{"reopen", page.Page{Kind: page.Reopen}},
+// samples returns every page of the library in each of its states. Their links and
+// forms lead to the gallery.
+func samples() ([]sample, error) {
+	const here = "/gallery/"
+	pages, err := page.Samples("/gallery")
+	if err != nil {
+		return nil, err
 	}
-	for _, text := range append(page.Reasons(), page.Variants()...) {
-		reason, variant, _ := strings.Cut(text, " ")
-		p := page.Page{Kind: page.Message, Reason: reason, Reference: "2026-11-30 20:45:12 UTC a1b2c3d4e5f6", RetryURL: here}
-		if slices.Contains(onlyOperator, reason) {
-			p.RetryURL = ""
+	var all []sample
+	for _, s := range pages {
+		p := s.Page
+		if p.Hints.Sandbox || strings.Contains(s.Name, "unbranded") {
+			continue // differ from another in what the gallery does not show
 		}
-		p.Hints.Variant = variant
-		switch reason {
-		case "logged_out":
-			continue // its kind is above
-		case "open_in_wechat":
-			if variant == "" {
-				continue
-			}
-			p = open
-			p.Hints.Variant = variant
-		case "not_authorized":
+		p.Scan.RefreshURL = here
+		if p.RetryURL != "" {
+			p.RetryURL = here
+		}
+		if p.ActionURL != "" {
 			p.ActionURL = here
-			if variant == "" {
-				p.RetryURL = ""
-			}
-		case "rate_limited", "store_unavailable":
-			p.Hints.Wait = 3
 		}
-		all = append(all, sample{strings.TrimSuffix(reason+"-"+variant, "-"), p})
+		all = append(all, sample{strings.ReplaceAll(s.Name, " ", "-"), p})
 	}
-	return all
+	return all, nil
 }
 
 // A gallery serves every page of the library in both languages and color schemes,
 // with a brand.
-type gallery struct{ logo string }
+type gallery struct {
+	logo    string
+	samples []sample
+}
 
 // view is the data of the gallery's page.
 type galleryView struct {
@@ -127,7 +94,7 @@ func (v galleryView) values() url.Values {
 // view reads lang, scheme and the brand from the query.
 func (g gallery) view(r *http.Request) galleryView {
 	q := r.URL.Query()
-	v := galleryView{Lang: page.Language(r), Scheme: "light", Samples: samples()}
+	v := galleryView{Lang: page.Language(r), Scheme: "light", Samples: g.samples}
 	if lang := q.Get("lang"); lang == page.Chinese || lang == page.English {
 		v.Lang = lang
 	}
@@ -172,7 +139,7 @@ func (g gallery) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p := v.Samples[i].page
-	p.Lang, p.Hints.Host = v.Lang, "shop.example.com"
+	p.Lang = v.Lang
 	p.Brand = v.Brand.At(&url.URL{Scheme: "https", Host: p.Hints.Host})
 	if strings.HasPrefix(v.Brand.HomeURL, "/") {
 		p.Brand.HomeURL = v.Brand.HomeURL

@@ -79,9 +79,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	if set.gallery {
+		all, err := samples()
+		if err != nil {
+			return err
+		}
 		mux := http.NewServeMux()
 		mux.Handle("/", handler)
-		mux.Handle("GET /gallery/", gallery{logo: set.logo})
+		mux.Handle("GET /gallery/", gallery{set.logo, all})
 		handler = mux
 	}
 	listener, err := listen(set.addr, set.expose)

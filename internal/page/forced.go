@@ -1,17 +1,6 @@
 package page
 
-import (
-	"maps"
-	"slices"
-	"strings"
-)
-
-// Reasons returns the reasons that have a text, sorted.
-func Reasons() []string { return slices.Sorted(maps.Keys(texts.Reasons)) }
-
-// Variants returns the reasons that have a second text, sorted, each followed by
-// a space and the Hints.Variant of that text.
-func Variants() []string { return slices.Sorted(maps.Keys(texts.Variants)) }
+import "strings"
 
 // Forced returns the HTML of a built-in page in one color scheme, light or dark,
 // whatever the browser prefers, without scripts, and with what they would show.
