@@ -67,7 +67,6 @@ function login(needed) {
 let current = 0;
 async function route() {
   const mine = ++current;
-  window.stop(); // ends an earlier route's request, or its redirect to the login
   const path = location.hash.slice(1) || "/";
   for (const a of document.querySelectorAll("nav a")) {
     if (a.hash.slice(1) === path) a.setAttribute("aria-current", "page");
