@@ -39,6 +39,9 @@ func pictureLooks() (pairs [][2]look) {
 	return pairs
 }
 
+// branded are the pictures of pages with a brand, by the page's name.
+var branded = map[string]string{"confirm": "confirm", "open long": "open", "message state_expired": "expired"}
+
 // pictureName is the name of a picture, such as "phone-page-dark.zh-CN.png".
 func (l look) pictureName(subject string) string {
 	name := l.device + "-" + subject + "-" + l.scheme
@@ -58,7 +61,7 @@ var (
 func TestPictures(t *testing.T) {
 	t.Parallel()
 	write := os.Getenv("WRITE_PICTURES") != ""
-	quickstart, scan := startQuickstart(t), startScanSite(t, withScan())
+	quickstart, scan, gallery := startQuickstart(t), startScanSite(t, withScan()), startGallery(t)
 	b := openBrowserForLooks(t)
 	texts := map[string][]string{}
 	if write {
@@ -85,6 +88,12 @@ func TestPictures(t *testing.T) {
 		take(pair[0], phone, "page")
 		computer.open(scan.url + "/orders?id=7")
 		take(pair[1], computer, "scan")
+		for _, v := range gallery {
+			if subject := branded[v.name]; subject != "" {
+				phone.open(v.url + "?lang=" + pair[0].lang)
+				take(pair[0], phone, subject)
+			}
+		}
 	}
 	if write {
 		text, err := json.MarshalIndent(texts, "", "  ")

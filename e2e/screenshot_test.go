@@ -73,6 +73,7 @@ func (l look) see(tb *tab, name string) {
 
 	assert.Equal(tb.t, l.lang, eval[string](tb, "document.documentElement.lang"), name)
 	assert.Empty(tb.t, eval[[]string](tb, faultsJS), name)
+	assert.Empty(tb.t, tb.violations(allRules), name)
 }
 
 func TestPages(t *testing.T) {
