@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"net/http"
 	"path"
@@ -144,8 +145,9 @@ func (s *Server) chosen(state *controlState, r *http.Request) {
 
 func (s *Server) personNamed(r *http.Request) (string, error) {
 	name := r.PostFormValue("person")
-	if _, ok := s.world.Load().people[name]; !ok {
-		return "", fmt.Errorf("unknown person %q", name)
+	people := s.world.Load().people
+	if _, ok := people[name]; !ok {
+		return "", fmt.Errorf("unknown person %q; there are %s", name, strings.Join(slices.Sorted(maps.Keys(people)), ", "))
 	}
 	return name, nil
 }

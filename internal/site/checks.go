@@ -157,13 +157,18 @@ func attributesOf(c *http.Cookie) string {
 	return attributes
 }
 
-// caches checks that the same request starts two logins, and that the response
-// may not be stored.
+// caches checks that the same request starts two logins, also after a script's,
+// which is rejected without a Set-Cookie, and that the response may not be stored.
 func (c *check) caches(login *response) {
 	query := login.url.Query()
 	second := c.send(request{name: "login", query: query})
+	query = url.Values{"next": {newNext()}}
+	rejected := c.send(request{name: "login", query: query, header: map[string]string{"Accept": "application/json", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"}})
+	third := c.send(request{name: "login", query: query})
 	switch {
 	case second.state() != "" && second.state() == login.state() || hit(login.header):
+		c.add(cached)
+	case second.state() != "" && third.state() == "" && rejected.status == third.status:
 		c.add(cached)
 	case !slices.ContainsFunc(login.header.Values("Cache-Control"), func(line string) bool { return strings.Contains(line, "no-store") }):
 		c.add(cacheControl, clean(strings.Join(login.header.Values("Cache-Control"), ", ")))

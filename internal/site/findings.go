@@ -32,8 +32,8 @@ var (
 		"redirect_uri 不一致：登录跳转到 %v，而不是 %v；请检查响应请求的进程是否使用相同的 WithApp、WithBaseURL、WithRelay 和 WithEndpoints；nginx：proxy_redirect off；Caddy：不用 header_down Location；CDN：不改写 Location。",
 	}
 	hostRewritten = &fault{
-		"Host is rewritten: the application gets another host than the base URL's, so the first page visit takes another redirect, and with ByHost no form is accepted; nginx: proxy_set_header Host $host; Caddy: remove header_up Host; CDN: send the Host of the request to the origin",
-		"Host 被改写：应用得到的不是 base URL 的域名，首次页面请求会多跳转一次，使用 ByHost 时表单全部被拒绝；nginx：proxy_set_header Host $host；Caddy：删除 header_up Host；CDN：回源 Host 使用请求的域名。",
+		"Host is rewritten: the application gets another host than the base URL's, so the first page visit takes another redirect, and with ByHost no form is accepted; nginx: proxy_set_header Host $host, or $http_host if the base URL has a port; Caddy: remove header_up Host; CDN: send the Host of the request to the origin",
+		"Host 被改写：应用得到的不是 base URL 的域名，首次页面请求会多跳转一次，使用 ByHost 时表单全部被拒绝；nginx：proxy_set_header Host $host，base URL 带端口时用 $http_host；Caddy：删除 header_up Host；CDN：回源 Host 使用请求的域名。",
 	}
 	schemeRewritten = &fault{
 		"scheme is rewritten: X-Forwarded-Proto says http for requests over https (or both Host and X-Forwarded-Host are rewritten), so the first page visit takes another redirect; nginx: remove proxy_set_header X-Forwarded-Proto $scheme behind a server that terminates TLS, or set https; Caddy: remove header_up X-Forwarded-Proto, or set trusted_proxies; CDN: use https to the origin, or send the scheme of the request",

@@ -118,7 +118,7 @@ func TestWechattestLogin_Failure(t *testing.T) {
 		change       func(*authtest.Site)
 		want         string
 	}{
-		"an unknown person":      {"/a", "Zoe", nil, nil, `unknown person "Zoe"`},
+		"an unknown person":      {"/a", "Zoe", nil, nil, `unknown person "Zoe"; there are `},
 		"a page without a login": {"/public", "Lin", nil, nil, "/public responded with 200 OK without a login; open a page that requires one"},
 		"a user who is rejected": {"/a", "Lin", []wechatauth.Option{rejecting}, nil, "/a responded with 403 Forbidden"},
 		"with its reason":        {"/a", "Lin", []wechatauth.Option{rejecting}, nil, "reason not_authorized"},

@@ -173,6 +173,7 @@ func TestCheckSite(t *testing.T) {
 		"error pages":            {changes: []string{passHost, passHost + " proxy_intercept_errors on; error_page 403 /403.html;"}, want: []string{"callback does not arrive"}},
 		"redirects cached":       {changes: []string{passHost, passHost + strict + "proxy_cache_valid any 1m;"}, want: []string{"responses are cached"}},
 		"pages cached":           {changes: []string{passHost, passHost + strict + "proxy_cache_valid 1m;"}, want: []string{"responses are cached"}},
+		"rejections cached":      {changes: []string{passHost, passHost + "proxy_ignore_headers Cache-Control; proxy_cache cache; proxy_cache_valid any 1m;"}, want: []string{"responses are cached"}},
 		"cached without query":   {changes: []string{passHost, passHost + strict + "proxy_cache_valid any 1m; proxy_cache_key $uri;"}, want: []string{"responses are cached"}},
 		"cached elsewhere":       {changes: []string{passHost, passHost + " add_header X-Cache HIT always;"}, want: []string{"responses are cached"}},
 		"Cache-Control":          {changes: []string{passHost, passHost + ` proxy_hide_header Cache-Control; add_header Cache-Control "public, max-age=600" always;`}, want: []string{"Cache-Control is changed"}},
@@ -284,7 +285,7 @@ func TestCheckSite_events(t *testing.T) {
 	for _, e := range seen.Events {
 		counts[e.Kind]++
 	}
-	assert.Equal(t, map[wechatauth.EventKind]int{wechatauth.EventLoginStarted: 3, wechatauth.EventLoginFailed: 1, wechatauth.EventRejected: 1}, counts)
+	assert.Equal(t, map[wechatauth.EventKind]int{wechatauth.EventLoginStarted: 4, wechatauth.EventLoginFailed: 1, wechatauth.EventRejected: 1}, counts)
 	assert.Equal(t, wechatauth.ReasonRefusedByUser, seen.Event(t, wechatauth.EventLoginFailed).Reason)
 	assert.Equal(t, wechatauth.ReasonCrossOrigin, seen.Event(t, wechatauth.EventRejected).Reason)
 }
