@@ -216,8 +216,8 @@ type AccountResolver interface {
 // "https://m.example.com". It is required. The redirect_uri, the cookies'
 // attributes and every absolute URL are built from it, never from a request's
 // Host or X-Forwarded headers. The host must be entered in WeChat's console as
-// 网页授权域名. Plain http is accepted for loopback hosts only. A trailing slash is
-// ignored.
+// 网页授权域名. Plain http is accepted for loopback hosts and that of [WithSandbox]
+// only. A trailing slash is ignored.
 func WithBaseURL(u string) Option {
 	return func(c *config) { c.baseURL = u }
 }

@@ -79,12 +79,6 @@ type Page struct {
 	Text []string
 	// Labels are its links, buttons and fields, such as "retry" and "submit".
 	Labels map[string]string
-	// Script is the script of the built-in page, or empty: on PageOpenInWeChat it
-	// copies the URL, on PageScan and PageScanConfirmed it follows the scan, on a
-	// PageMessage with the label "wait" it requests RetryURL after that time, and
-	// with the label "close", as on PageScanDone, it closes WeChat's browser. The
-	// Content-Security-Policy allows it in a <script> element, and no other.
-	Script template.JS
 	// RetryURL is the link to try again: an http(s) URL or an absolute path. On
 	// PageScan it leads to a new QR code. It is empty if trying again cannot help.
 	RetryURL string
@@ -128,7 +122,18 @@ type Page struct {
 	// Brand is the site that the page belongs to: that of WithBrand or of the
 	// account, with the defaults of its empty fields.
 	Brand Brand
+
+	hints page.Hints // on which the built-in texts depend too
 }
+
+// Script returns the script of the built-in page, or "": on PageOpenInWeChat it
+// copies the URL, on PageScan and PageScanConfirmed it follows the scan, on a
+// PageMessage with the label "wait" it requests RetryURL after that time, and with
+// the label "close", as on PageScanDone, it closes WeChat's browser. The
+// Content-Security-Policy allows it in a <script> element, and no other. The first
+// number in the labels "left" and "wait" is the seconds that it counts down;
+// without one, there is no countdown.
+func (p Page) Script() template.JS { return page.Script(inner(p)) }
 
 // A Brand is the site that pages belong to, for [WithBrand].
 type Brand struct {
@@ -170,7 +175,7 @@ func inner(p Page) page.Page {
 		Kind: page.Kind(p.Kind), Lang: p.Lang, Reason: string(p.Reason), Reference: p.Reference,
 		Words:    page.Words{Title: p.Title, Text: p.Text, Labels: p.Labels},
 		RetryURL: p.RetryURL, ActionURL: p.ActionURL, Next: p.Next, URL: p.URL, QR: p.QR,
-		Scan: p.Scan, Brand: page.Brand(p.Brand),
+		Scan: p.Scan, Brand: page.Brand(p.Brand), Hints: p.hints,
 	}
 }
 
@@ -183,12 +188,13 @@ func writePage(w http.ResponseWriter, r *http.Request, pages pageFunc, p Page, s
 	p.RetryURL, p.ActionURL, p.URL = page.Link(p.RetryURL), page.Link(p.ActionURL), page.Link(p.URL)
 	p.Scan.RefreshURL = page.Link(p.Scan.RefreshURL)
 	p.Lang = cmp.Or(p.Lang, page.Language(r))
+	p.hints = hints
 	ours := inner(p)
-	ours.Status, ours.Hints = status, hints
+	ours.Status = status
 	var own page.Renderer
 	if pages != nil {
 		worded := page.Worded(ours)
-		p.Title, p.Text, p.Labels, p.Script = worded.Title, worded.Text, worded.Labels, page.Script(worded)
+		p.Title, p.Text, p.Labels = worded.Title, worded.Text, worded.Labels
 		own = func(w io.Writer) error { return pages(w, p) }
 	}
 	return page.Write(w, r, own, ours)

@@ -74,7 +74,7 @@ func TestPages_custom(t *testing.T) {
 	assert.Equal(t, "Your WeChat nickname and avatar", got.Title)
 	assert.Len(t, got.Text, 2)
 	assert.Equal(t, map[string]string{"submit": "Continue to WeChat"}, got.Labels)
-	got.Title, got.Text, got.Labels = "", nil, nil
+	got.Title, got.Text, got.Labels, got.hints = "", nil, nil, page.Hints{}
 	assert.Equal(t, given, got)
 	assert.Equal(t, 202, resp.StatusCode)
 	assert.Equal(t, "<p>ours</p>", body)

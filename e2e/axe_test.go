@@ -32,7 +32,7 @@ var axeSource = sync.OnceValues(func() (string, error) {
 // Rules of axe: all that are about levels A and AA of WCAG, or only those that a
 // color scheme changes.
 const (
-	allRules   = `{ type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"] }`
+	allRules   = `{ type: "tag", values: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"] }`
 	colorRules = `{ type: "rule", values: ["color-contrast"] }`
 )
 

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -167,6 +168,26 @@ func TestHeal_ScanAway(t *testing.T) {
 	phone.open(code)
 	computer.until("document.querySelector('main').dataset.state === 'scanned'")
 	assert.True(t, eval[bool](computer, "document.querySelector('svg.done').checkVisibility()"), "a check mark")
+	phone.click(confirmButton)
+	computer.until("document.querySelector('#number') !== null")
+}
+
+// An application's labels without a number stop no script: the scan goes on.
+func TestHeal_OwnLabels(t *testing.T) {
+	t.Parallel()
+	site := startScanSite(t, withScan(), wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
+		if p.Kind == wechatauth.PageScan {
+			p.Labels["left"] = "Valid for two minutes"
+		}
+		return wechatauth.DefaultPages(w, p)
+	}))
+	computer, phone := openBrowser(t).tab(), openBrowser(t).tab()
+	require.NoError(t, lookOf("desktop", "en").put(computer))
+	require.NoError(t, lookOf("phone", "en").put(phone))
+	computer.open(site.url + "/")
+	phone.open(computer.readQR())
+	computer.until("document.querySelector('main').dataset.state === 'scanned'")
+	assert.Equal(t, "Valid for two minutes", computer.text("#left"))
 	phone.click(confirmButton)
 	computer.until("document.querySelector('#number') !== null")
 }

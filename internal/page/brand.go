@@ -30,7 +30,7 @@ func (b Brand) Check() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
 	if n := utf8.RuneCountInString(b.Name); n > maxName || !utf8.ValidString(b.Name) || b.Name != strings.TrimSpace(b.Name) || strings.ContainsFunc(b.Name, hides) {
-		bad("the name %q has %d characters; give at most %d, without control characters and spaces around them", b.Name, n, maxName)
+		bad("the name %q has %d characters; give at most %d, without control characters, invisible ones, and spaces around them", b.Name, n, maxName)
 	}
 	if _, err := logoURL(b.Logo); err != nil {
 		bad("the logo %w", err)
@@ -40,7 +40,7 @@ func (b Brand) Check() error {
 			bad("the accent %q %w", b.Accent, err)
 		}
 	}
-	if b.HomeURL != "" && Link(b.HomeURL) == "" {
+	if u, err := url.Parse(b.HomeURL); b.HomeURL != "" && (Link(b.HomeURL) == "" || err == nil && u.User != nil) {
 		bad("the home URL %q is neither an http(s) URL nor an absolute path", b.HomeURL)
 	}
 	if b.SupportURL != "" && supportLink(b.SupportURL) == "" {
@@ -49,9 +49,13 @@ func (b Brand) Check() error {
 	return errors.Join(errs...)
 }
 
-// hides reports whether r is a control character. Those for the direction of text
-// could make a name cover the host that is shown after it.
-func hides(r rune) bool { return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) }
+// hides reports whether r is a control character or invisible. Those for the
+// direction of text could make a name cover the host that is shown after it, and a
+// name of invisible characters is none.
+func hides(r rune) bool {
+	const fillers = "\u034f\u115f\u1160\u3164\uffa0"
+	return !unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r) || strings.ContainsRune(fillers, r)
+}
 
 // At returns b as the pages of a site show it, with the defaults of its empty
 // fields. It has passed Check.

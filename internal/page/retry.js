@@ -1,6 +1,8 @@
 (() => {
   const line = document.getElementById("wait");
-  const first = parseInt(line.textContent.match(/\d+/)[0], 10);
+  const seconds = line.textContent.match(/\d+/); // the application may have another text
+  if (!seconds) return;
+  const first = parseInt(seconds[0], 10);
   const key = "wechatauth-retry";
   // At most five times in a row, each after twice the time: the tab counts. In a
   // browser that keeps no count, only the button tries again.

@@ -5,7 +5,7 @@ import (
 	"regexp"
 )
 
-var bodyTag = regexp.MustCompile(`(?i)<body[^>]*>`)
+var bodyTag = regexp.MustCompile(`(?i)<body(\s[^>]*)?>`)
 
 // withBanner puts the banner of a sandbox at the top of a page. A page of the
 // application may have no <body>; it gets the banner at its end.

@@ -4,10 +4,11 @@
   const renew = document.getElementById("renew");
   const { status, refresh } = main.dataset;
   const steps = ["waiting", "scanned", "confirmed"];
-  const end = left ? Date.now() + 1000 * parseInt(left.textContent.match(/\d+/)[0], 10) : Infinity;
+  const seconds = left && left.textContent.match(/\d+/); // the application may have another text
+  const end = seconds ? Date.now() + 1000 * parseInt(seconds[0], 10) : Infinity;
   const remaining = () => Math.max(0, Math.ceil((end - Date.now()) / 1000));
   const tick = () => { left.textContent = left.textContent.replace(/\d+/, remaining()); };
-  const timer = left && setInterval(tick, 1000);
+  const timer = seconds && setInterval(tick, 1000);
   let failures = 0;
   const expire = () => {
     clearInterval(timer);
@@ -27,6 +28,7 @@
       return response.json();
     })
     .then(({ state }) => {
+      if (typeof state !== "string") throw state;
       failures = 0;
       return state;
     })
@@ -38,7 +40,7 @@
       main.classList.toggle("away", failures > 1);
       show(state);
     });
-  poll();
+  setTimeout(poll, 1000); // so that no response can make the page reload more often
   if (renew) {
     renew.addEventListener("click", (event) => {
       event.preventDefault();

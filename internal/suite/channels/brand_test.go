@@ -2,10 +2,13 @@ package channels
 
 import (
 	"html"
+	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"regexp"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -44,6 +47,23 @@ func TestBrand(t *testing.T) {
 	assert.Equal(t, "青竹书店", firstText(t, rejected))
 	assert.Contains(t, rejected.Text, `<link rel="icon" href="data:image/svg`)
 	assert.Contains(t, rejected.Header.Get("Content-Security-Policy"), "; img-src data:")
+}
+
+// A function that empties the texts gets the built-in ones, with all that they
+// depend on: the host of the site, and the variant of a reason.
+func TestBrand_EmptiedTexts(t *testing.T) {
+	s := authtest.NewScanSite(t, wechatauth.WithBrand(wechatauth.Brand{Name: "青竹书店"}), wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
+		p.Title, p.Text, p.Labels = "", nil, nil
+		return wechatauth.DefaultPages(w, p)
+	}))
+	computer, phone := s.Computer(), s.PhoneOf(authtest.Person(0))
+	path, _ := s.Show(computer, "/a")
+	s.Scan(phone, path)
+	assert.Equal(t, "登录 青竹书店 · "+s.Base.Host, firstText(t, phone.Visit(path)))
+	s.Clock.Advance(time.Second)
+	refused := phone.Post(path, url.Values{"refuse": {"1"}})
+	assert.Contains(t, refused.Text, "已取消，电脑没有登录")
+	assert.Contains(t, refused.Text, `id="close"`)
 }
 
 // Without a brand, pages name the host of the base URL.
