@@ -54,7 +54,7 @@ func (b Brand) Check() error {
 // name of invisible characters is none.
 func hides(r rune) bool {
 	const fillers = "\u034f\u115f\u1160\u3164\uffa0"
-	return !unicode.IsGraphic(r) || unicode.Is(unicode.Bidi_Control, r) || strings.ContainsRune(fillers, r)
+	return !unicode.IsGraphic(r) || strings.ContainsRune(fillers, r)
 }
 
 // At returns b as the pages of a site show it, with the defaults of its empty
