@@ -172,7 +172,7 @@ func TestHeal_ScanAway(t *testing.T) {
 	computer.until("document.querySelector('#number') !== null")
 }
 
-// An application's labels without a number stop no script: the scan goes on.
+// An application's labels without a number stop no script: the login continues.
 func TestHeal_OwnLabels(t *testing.T) {
 	t.Parallel()
 	site := startScanSite(t, withScan(), wechatauth.WithPages(func(w io.Writer, p wechatauth.Page) error {
