@@ -264,6 +264,11 @@ func (s *Server) authorize(w http.ResponseWriter, r *http.Request, c *Call) {
 		s.sendBack(w, r, c, to)
 		return
 	}
+	s.askAndUnlock(w, r, c, a)
+}
+
+// askAndUnlock shows the consent page. s.mu is held.
+func (s *Server) askAndUnlock(w http.ResponseWriter, r *http.Request, c *Call, a authorizeRequest) {
 	id := s.text(24)
 	s.pending[id] = &consent{authorizeRequest: a, opened: s.now()}
 	s.sweep()

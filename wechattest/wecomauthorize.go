@@ -72,11 +72,7 @@ func (s *Server) corpAuthorize(w http.ResponseWriter, r *http.Request, c *Call) 
 		s.sendBack(w, r, c, to)
 		return
 	}
-	id := s.text(24)
-	s.pending[id] = &consent{authorizeRequest: a, opened: s.now()}
-	s.sweep()
-	s.mu.Unlock()
-	s.consentPage(w, r, c, id, a)
+	s.askAndUnlock(w, r, c, a)
 }
 
 // corpConsentKey names a consent to snsapi_privateinfo, which requires an app.
